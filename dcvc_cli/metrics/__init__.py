@@ -1,0 +1,1 @@
+"""Quality measures of decoded pictures, Bjontegaard-delta rates, and the result files that hold both."""

@@ -1,0 +1,289 @@
+"""Result files in the DCVC schema: class -> sequence -> rate label ("000", "001", ...) -> figures. Reading, writing, and one rate point's figures.
+
+Published files differ in small ways and all are read: sequences with or without extensions, labels that are rate numbers or QPs, MS-SSIM left at
+zero where it was not measured, and optional fields (`qp_i`, `qp`, times).
+"""
+
+import json
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from dcvc_cli.errors import InputError
+
+LARGEST_FILE_BYTES = 256 << 20
+LARGEST_FIGURE = 1e15
+NUM_WARM_UP_FRAMES = 10
+"""Left out of speed figures: the first frames pay for allocation, kernel choice and caches."""
+
+VIDEO_EXTENSIONS = frozenset({".yuv", ".y4m", ".mkv", ".mp4", ".mov", ".avi", ".webm", ".264", ".265", ".png", ".dcvc", ".bin", ".json"})
+
+Rates = dict[str, dict[str, Any]]
+"""Rate label -> figures of one sequence."""
+
+
+@dataclass(frozen=True)
+class FrameRecord:
+    """What was measured on one coded frame.
+
+    is_intra: True for an I frame. num_bits: all bits of the frame's units, headers included.
+    psnr: dB, combined (6Y + U + V) / 8 or over RGB. psnr_planes: (Y, U, V) in dB, None for RGB. msssim, msssim_planes: 0..1, None where not measured.
+    encode_seconds, decode_seconds: None where not measured.
+    """
+
+    is_intra: bool
+    num_bits: int
+    psnr: float
+    psnr_planes: tuple[float, float, float] | None = None
+    msssim: float | None = None
+    msssim_planes: tuple[float, float, float] | None = None
+    encode_seconds: float | None = None
+    decode_seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class RatePoint:
+    """One sequence at one rate. `figures` holds every number of the file under the file's own name."""
+
+    label: str
+    bpp: float
+    num_frames: int
+    figures: Mapping[str, float]
+
+    def quality(self, metric: str) -> float | None:
+        """Mean over all frames of "psnr", "psnr_y", "msssim", ...; None where the file has none (MS-SSIM 0 means: not measured)."""
+        value = self.figures.get(f"ave_all_frame_{metric}")
+        return None if value is None or (metric.startswith("msssim") and value == 0) else value
+
+
+@dataclass(frozen=True)
+class Results:
+    """Class -> sequence -> rate points, lowest rate first. `origin` names the file or files in messages."""
+
+    origin: str
+    classes: Mapping[str, Mapping[str, tuple[RatePoint, ...]]]
+
+    def merged(self, other: "Results") -> "Results":
+        """Both together. Raises InputError when the two have a sequence in common."""
+        classes = {name: dict(sequences) for name, sequences in self.classes.items()}
+        for name, sequences in other.classes.items():
+            twice = classes.setdefault(name, {}).keys() & sequences.keys()
+            if twice:
+                raise InputError(f"{other.origin}: sequence {min(twice)} of {name} stands in {self.origin} too, expected each once under one name")
+            classes[name].update(sequences)
+        return Results(f"{self.origin}, {other.origin}", classes)
+
+
+def read_results(path: Path) -> Results:
+    """Read and check one result file.
+
+    Raises:
+        InputError: unreadable, not JSON, not in the schema, or with values that cannot be measurements; the message names the place.
+    """
+    try:
+        if path.stat().st_size > LARGEST_FILE_BYTES:
+            raise InputError(f"{path}: {path.stat().st_size} bytes, expected a result file of at most {LARGEST_FILE_BYTES}")
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as fault:
+        raise InputError(f"{path}: cannot be read as a result file: {fault}") from fault
+    return parse_results(text, str(path))
+
+
+def parse_results(text: str, origin: str) -> Results:
+    """Parse the text of a result file; `origin` names it in messages. Raises InputError as `read_results` does."""
+    try:
+        document = json.loads(text, object_pairs_hook=_object_without_repeats, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as fault:
+        raise InputError(f"{origin}: not a result file: {fault}", "expected JSON: class, sequence, rate label, figures") from fault
+    classes: dict[str, dict[str, tuple[RatePoint, ...]]] = {}
+    for class_name, sequences in _members(document, origin):
+        classes[class_name] = {}
+        for sequence, rates in _members(sequences, f"{origin}: {class_name}"):
+            place = f"{origin}: {class_name}: {sequence}"
+            points = [_rate_point(label, figures, f"{place}: {label}") for label, figures in _members(rates, place)]
+            classes[class_name][sequence] = tuple(sorted(points, key=lambda point: point.bpp))
+    return Results(origin, classes)
+
+
+def write_results(path: Path, classes: Mapping[str, Mapping[str, Mapping[str, Mapping[str, Any]]]], *, overwrite: bool) -> None:
+    """Write class -> sequence -> label -> figures as JSON; numbers keep six decimals, as in published files. The file is whole or not there.
+
+    Raises UsageError for an existing file without `overwrite`, InputError when the file cannot be written.
+    """
+    from dcvc_cli.media.output import OutputFile  # only writing needs the media package
+
+    with OutputFile(str(path), overwrite=overwrite) as output:
+        output.write((json.dumps(_rounded(classes), indent=2, allow_nan=False) + "\n").encode())
+
+
+def rate_label(rate_index: int) -> str:
+    """Key of a rate point: three digits at least."""
+    return f"{rate_index:03d}"
+
+
+def summarise_frames(frames: Sequence[FrameRecord], num_pixels: int, test_seconds: float) -> dict[str, Any]:
+    """Figures of one sequence at one rate, under the field names of the DCVC schema.
+
+    Args:
+        frames: all frames, in any order; the first 10 are left out of the speed figures.
+        num_pixels: width x height of the picture, not padded.
+        test_seconds: wall time of the whole run.
+
+    Returns:
+        counts, means over I, P and all frames (0 where there are none of a kind, and for MS-SSIM where it was not measured), and times in seconds.
+        Speed fields are absent without a timed frame after the warm-up; plane fields are absent for RGB.
+
+    Raises:
+        ValueError: no frames, or only some of them with MS-SSIM or planes.
+    """
+    if not frames:
+        raise ValueError("a rate point needs at least one frame")
+    intra = [frame for frame in frames if frame.is_intra]
+    inter = [frame for frame in frames if not frame.is_intra]
+    figures: dict[str, Any] = {"frame_pixel_num": num_pixels, "i_frame_num": len(intra), "p_frame_num": len(inter)}
+    for field in ("psnr_planes", "msssim", "msssim_planes"):
+        _require_all_or_none(frames, field)
+    planes = frames[0].psnr_planes is not None
+    figures |= _means("i_frame", intra, num_pixels, planes)
+    figures["test_time"] = test_seconds
+    figures |= _means("p_frame", inter, num_pixels, planes)
+    figures |= _means("all_frame", frames, num_pixels, planes)
+    timed = frames[NUM_WARM_UP_FRAMES:]
+    for field, kind in (("encode_seconds", "encoding"), ("decode_seconds", "decoding")):
+        seconds = [value for frame in timed if (value := getattr(frame, field)) is not None]
+        if seconds:
+            figures[f"avg_frame_{kind}_time"] = _mean(seconds)
+    return figures
+
+
+def sequence_key(name: str) -> str:
+    """Name by which files agree on a sequence: no folders, no video extension, lower case."""
+    stem = PurePosixPath(name.replace("\\", "/").rstrip("/")).name.lower()
+    suffix = PurePosixPath(stem).suffix
+    return stem.removesuffix(suffix) if suffix in VIDEO_EXTENSIONS else stem
+
+
+def match_names(anchor: Iterable[str], test: Iterable[str]) -> list[tuple[str, str]]:
+    """Pairs (anchor name, test name) of the sequences that both have, in the anchor's order.
+
+    Names agree when their `sequence_key`s do, or else when they do after a size and what follows it ("_1920x1080_30") is cut off, provided that
+    this is unambiguous on both sides. Two clips called almost alike ("Kimono", "Kimono1") are never taken for one.
+    """
+    left_anchor, left_test = list(anchor), list(test)
+    order = {name: position for position, name in enumerate(left_anchor)}
+    pairs: list[tuple[str, str]] = []
+    for key in (sequence_key, _key_without_size):
+        by_key_anchor, by_key_test = _unique_by_key(left_anchor, key), _unique_by_key(left_test, key)
+        found = [(name, by_key_test[agreed]) for agreed, name in by_key_anchor.items() if agreed in by_key_test]
+        pairs += found
+        left_anchor = [name for name in left_anchor if name not in {pair[0] for pair in found}]
+        left_test = [name for name in left_test if name not in {pair[1] for pair in found}]
+    return sorted(pairs, key=lambda pair: order[pair[0]])
+
+
+def class_key(name: str) -> str:
+    """Name by which files agree on a class: HEVC_B, hevc-b and HEVC B are one."""
+    return re.sub(r"[\s_-]+", "", name.lower())
+
+
+def average_points(sequences: Sequence[tuple[RatePoint, ...]], metric: str) -> list[tuple[float, float]]:
+    """Class-average curve: at each rate label the mean bpp and the mean quality over the sequences.
+
+    Raises:
+        ValueError: the sequences have different labels, or one has no such quality; the message says which.
+    """
+    curves = [dict(zip((point.label for point in points), curve(points, metric), strict=True)) for points in sequences]
+    if any(other.keys() != curves[0].keys() for other in curves):
+        raise ValueError("the sequences have different rate points")
+    return [(_mean([points[label][0] for points in curves]), _mean([points[label][1] for points in curves])) for label in curves[0]]
+
+
+def curve(points: Iterable[RatePoint], metric: str) -> list[tuple[float, float]]:
+    """(bpp, quality) of each point, in the order given. Raises ValueError where the metric was not measured."""
+    measured = [(point.bpp, point.quality(metric)) for point in points]
+    if any(quality is None for _, quality in measured):
+        raise ValueError(f"{metric} was not measured")
+    return [(bpp, quality) for bpp, quality in measured if quality is not None]
+
+
+def _key_without_size(name: str) -> str:
+    return re.sub(r"_\d+x\d+(?![a-z0-9]).*$", "", sequence_key(name))
+
+
+def _unique_by_key(names: Iterable[str], key: Any) -> dict[str, str]:
+    grouped: dict[str, list[str]] = {}
+    for name in names:
+        grouped.setdefault(key(name), []).append(name)
+    return {agreed: group[0] for agreed, group in grouped.items() if len(group) == 1}
+
+
+def _mean(values: Sequence[float]) -> float:
+    return math.fsum(values) / len(values) if values else 0.0
+
+
+def _require_all_or_none(frames: Sequence[FrameRecord], field: str) -> None:
+    if len({getattr(frame, field) is None for frame in frames}) > 1:
+        raise ValueError(f"{field} was measured on some of the frames only")
+
+
+def _means(kind: str, frames: Sequence[FrameRecord], num_pixels: int, planes: bool) -> dict[str, float]:
+    prefix = f"ave_{kind}"
+    figures = {
+        f"{prefix}_bpp": _mean([frame.num_bits for frame in frames]) / num_pixels,
+        f"{prefix}_psnr": _mean([frame.psnr for frame in frames]),
+        f"{prefix}_msssim": _mean([frame.msssim or 0.0 for frame in frames]),
+    }
+    if planes:
+        for field in ("psnr", "msssim"):
+            for index, plane in enumerate("yuv"):
+                triples = [getattr(frame, f"{field}_planes") or (0.0, 0.0, 0.0) for frame in frames]
+                figures[f"{prefix}_{field}_{plane}"] = _mean([triple[index] for triple in triples])
+    return figures
+
+
+def _rate_point(label: str, figures: Any, place: str) -> RatePoint:
+    numbers: dict[str, float] = {}
+    for name, value in _members(figures, place):
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            continue
+        if not abs(value) <= LARGEST_FIGURE:
+            raise InputError(f"{place}: {name} is beyond {LARGEST_FIGURE:g}, expected a measured figure")
+        numbers[name] = float(value)
+    for name in ("ave_all_frame_bpp", "ave_all_frame_psnr", "i_frame_num", "p_frame_num"):
+        if name not in numbers:
+            raise InputError(f"{place}: no number {name}, found {', '.join(figures) or 'nothing'}"[:300])
+    if numbers["ave_all_frame_bpp"] <= 0:
+        raise InputError(f"{place}: ave_all_frame_bpp is {numbers['ave_all_frame_bpp']:g}, expected above 0")
+    num_frames = numbers["i_frame_num"] + numbers["p_frame_num"]
+    if num_frames < 1 or min(numbers["i_frame_num"], numbers["p_frame_num"]) < 0 or num_frames != int(num_frames):
+        raise InputError(f"{place}: {numbers['i_frame_num']:g} I and {numbers['p_frame_num']:g} P frames, expected at least one frame")
+    return RatePoint(label, numbers["ave_all_frame_bpp"], int(num_frames), numbers)
+
+
+def _members(value: Any, place: str) -> list[tuple[str, Any]]:
+    if not isinstance(value, dict):
+        raise InputError(f"{place}: found {type(value).__name__}, expected a JSON object", "expected JSON: class, sequence, rate label, figures")
+    if not value:
+        raise InputError(f"{place}: empty, expected at least one entry")
+    return list(value.items())
+
+
+def _object_without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"the name {next(name for name in names if names.count(name) > 1)!r} stands twice in one object")
+    return members
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not a number of JSON")
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, float):
+        return round(value, 6)
+    return {key: _rounded(member) for key, member in value.items()} if isinstance(value, Mapping) else value
