@@ -1,0 +1,104 @@
+"""The frame coder: symbols of one frame to bytes and back, in three byte formats. Source: docs/entropy-coding.md."""
+
+from enum import Enum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dcvc_cli.entropy.tables import MAX_NATIVE_ROWS, CdfTable, native_module
+from dcvc_cli.errors import StreamError
+
+
+class EntropyFormat(Enum):
+    """The byte layout of a frame's symbols."""
+
+    REFERENCE_ONE = "reference-one"
+    """The published codec's, one coder (ec_part 0)."""
+    REFERENCE_TWO = "reference-two"
+    """The published codec's, two coders over a shared tail (ec_part 1)."""
+    PARTITIONED = "partitioned"
+    """Ours: a header byte, then one to 64 partitions, interleaved where there are many symbols."""
+
+
+def _channel_rows(num_channels: int, height: int, width: int) -> NDArray[np.uint8]:
+    """The table row of every element of a (num_channels, height, width) tensor, flattened."""
+    if not 1 <= num_channels <= MAX_NATIVE_ROWS:
+        raise ValueError(f"z has {num_channels} channels, at most {MAX_NATIVE_ROWS} can be coded")
+    return np.repeat(np.arange(num_channels, dtype=np.uint8), height * width)
+
+
+class FrameEncoder:
+    """Collects a frame's symbols in coding order (z, then the y planes) and codes them at `finish`.
+
+    The bytes are the same on every machine. Arrays must not change between the call that adds them and `finish`.
+    """
+
+    def __init__(self, fmt: EntropyFormat) -> None:
+        self._format = getattr(native_module().Format, fmt.name)
+        self._parts: list[tuple[Any, NDArray[np.int8], NDArray[np.uint8]]] = []
+
+    def add_y(self, symbols: NDArray[np.int8], index: NDArray[np.uint8], table: CdfTable) -> None:
+        """Adds coded elements: symbols int8 (n,), table rows index uint8 (n,); n may be 0."""
+        if symbols.dtype != np.int8 or index.dtype != np.uint8 or symbols.ndim != 1 or symbols.shape != index.shape:
+            raise ValueError(f"y needs int8 symbols and uint8 rows of one length, not {symbols.dtype}{symbols.shape}, {index.dtype}{index.shape}")
+        self._parts.append((table.native(), np.ascontiguousarray(symbols), np.ascontiguousarray(index)))
+
+    def add_z(self, symbols: NDArray[np.int8], table: CdfTable, row_base: int) -> None:
+        """Adds a tensor, int8 (channels, height, width), of at most 256 channels; channel c uses table row row_base + c."""
+        if symbols.dtype != np.int8 or symbols.ndim != 3:
+            raise ValueError(f"z needs int8 symbols (channels, height, width), not {symbols.dtype}{symbols.shape}")
+        rows = _channel_rows(*symbols.shape)
+        self._parts.append((table.native(row_base, symbols.shape[0]), np.ascontiguousarray(symbols).reshape(-1), rows))
+
+    def finish(self) -> bytes:
+        """The frame's bytes; empty if it has no symbols."""
+        return bytes(native_module().encode_frame(self._parts, self._format))
+
+
+class FrameDecoder:
+    """Decodes a frame part by part, in the order and with the sizes, tables and rows of the encoder.
+
+    Damaged bytes raise StreamError from the call that notices, at the latest from `finish`; they never cost more time or memory
+    than intact ones.
+    """
+
+    def __init__(self, data: bytes, fmt: EntropyFormat) -> None:
+        self._native = native_module()
+        self._decoder = self._native.FrameDecoder(data, getattr(self._native.Format, fmt.name))
+
+    def decode_z(self, num_channels: int, height: int, width: int, table: CdfTable, row_base: int) -> NDArray[np.int8]:
+        """A tensor, int8 (num_channels, height, width); channel c uses table row row_base + c.
+
+        Raises:
+            StreamError: the bytes do not hold these symbols.
+        """
+        rows = _channel_rows(num_channels, height, width)
+        return self._decode(table.native(row_base, num_channels), rows).reshape(num_channels, height, width)
+
+    def decode_y(self, index: NDArray[np.uint8], table: CdfTable) -> NDArray[np.int8]:
+        """Coded elements, int8 (n,), for table rows index uint8 (n,); n may be 0.
+
+        Raises:
+            StreamError: the bytes do not hold these symbols.
+        """
+        if index.dtype != np.uint8 or index.ndim != 1:
+            raise ValueError(f"y needs uint8 rows (n,), not {index.dtype}{index.shape}")
+        return self._decode(table.native(), np.ascontiguousarray(index))
+
+    def finish(self) -> None:
+        """Checks that the coder states are back at their start values and that every byte was used.
+
+        Raises:
+            StreamError: they are not.
+        """
+        self._check(self._decoder.finish())
+
+    def _decode(self, native_table: Any, rows: NDArray[np.uint8]) -> NDArray[np.int8]:
+        symbols = np.empty(rows.size, dtype=np.int8)
+        self._check(self._decoder.decode(native_table, rows, symbols))
+        return symbols
+
+    def _check(self, status: Any) -> None:
+        if status != self._native.Status.OK:
+            raise StreamError(f"the entropy-coded data of a frame is damaged: {self._native.describe(status)}")

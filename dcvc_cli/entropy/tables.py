@@ -1,0 +1,236 @@
+"""Integer probability tables: their checked form, the stored Gaussian table, and the construction of tables for z.
+
+Source: docs/entropy-coding.md ("Tables"). The integers are the norm, not the formulas: floating-point tables differ between
+machines, so tables travel with the weights as integers and the Gaussian table ships with the package.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from dcvc_cli.errors import EnvironmentFault
+
+PROBABILITY_BITS = 16
+PROBABILITY_SCALE = 1 << PROBABILITY_BITS
+MAX_TABLE_ROWS = 1 << 20
+MAX_NATIVE_ROWS = 256
+"""Row indices are bytes, so one coding call sees at most this many rows."""
+
+
+class TableError(ValueError):
+    """Arrays that are no probability table; the message says which row and why."""
+
+
+@dataclass(frozen=True, eq=False)
+class CdfTable:
+    """Rows of cumulative frequencies, checked at construction; arrays are made read-only.
+
+    Attributes:
+        cdf: int32 (rows, width), zero padded; row r uses its first cdf_length[r] values, 0 = c[0] < c[1] < ... = 65536.
+        cdf_length: int32 (rows,), 3..width. The last entry, of index cdf_length - 2, is the escape.
+        offset: int32 (rows,), the symbol value of entry 0; regular values offset..offset + cdf_length - 3 lie in -128..127.
+
+    Raises:
+        TableError: a rule above is broken.
+    """
+
+    cdf: NDArray[np.int32]
+    cdf_length: NDArray[np.int32]
+    offset: NDArray[np.int32]
+    _native: dict[tuple[int, int], Any] = field(default_factory=dict, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        for name in ("cdf", "cdf_length", "offset"):
+            array = getattr(self, name)
+            if not isinstance(array, np.ndarray) or array.dtype.kind not in "iu":
+                raise TableError(f"{name} must be an integer array")
+            if array.size and (array.min() < -(2**31) or array.max() >= 2**31):
+                raise TableError(f"{name} does not fit int32")
+            checked = np.array(array, dtype=np.int32, order="C")
+            checked.flags.writeable = False
+            object.__setattr__(self, name, checked)
+        self._check_shapes()
+        self._check_rows()
+
+    def _check_shapes(self) -> None:
+        if self.cdf.ndim != 2 or not 1 <= self.cdf.shape[0] <= MAX_TABLE_ROWS or not 3 <= self.cdf.shape[1] <= 258:
+            raise TableError(f"cdf has shape {self.cdf.shape}, expected 1 to {MAX_TABLE_ROWS} rows of 3 to 258 values")
+        for name in ("cdf_length", "offset"):
+            if getattr(self, name).shape != (self.cdf.shape[0],):
+                raise TableError(f"{name} has shape {getattr(self, name).shape}, expected ({self.cdf.shape[0]},)")
+
+    def _check_rows(self) -> None:
+        width = self.cdf.shape[1]
+        length, offset = self.cdf_length.astype(np.int64), self.offset.astype(np.int64)
+        self._refuse((length < 3) | (length > width), f"its length is outside 3..{width}")
+        self._refuse((offset < -128) | (offset + length - 3 > 127), "its symbol values do not fit -128..127")
+        column = np.arange(width)
+        self._refuse(self.cdf[:, 0] != 0, "its first value is not 0")
+        self._refuse(self.cdf[np.arange(len(length)), length - 1] != PROBABILITY_SCALE, "its last value is not 65536")
+        rises = np.diff(self.cdf.astype(np.int64), axis=1) > 0
+        self._refuse((~rises & (column[1:] < length[:, None])).any(axis=1), "its values do not rise strictly")
+        self._refuse(((self.cdf != 0) & (column >= length[:, None])).any(axis=1), "its padding is not zero")
+
+    @staticmethod
+    def _refuse(bad: NDArray[np.bool_], why: str) -> None:
+        if bad.any():
+            raise TableError(f"probability table row {int(np.argmax(bad))}: {why}")
+
+    @property
+    def num_rows(self) -> int:
+        return int(self.cdf.shape[0])
+
+    def native(self, first_row: int = 0, num_rows: int | None = None) -> Any:
+        """The coder's form of rows first_row..first_row + num_rows - 1 (default: all), built once and kept.
+
+        Raises:
+            TableError: the rows do not exist or are more than 256.
+            EnvironmentFault: the compiled coder is missing.
+        """
+        count = self.num_rows - first_row if num_rows is None else num_rows
+        if first_row < 0 or not 1 <= count <= MAX_NATIVE_ROWS or first_row + count > self.num_rows:
+            raise TableError(f"rows {first_row}..{first_row + count - 1} of a table of {self.num_rows} rows, at most {MAX_NATIVE_ROWS} at once")
+        key = (first_row, count)
+        if key not in self._native:
+            rows = slice(first_row, first_row + count)
+            self._native[key] = native_module().CodingTable(self.cdf[rows], self.cdf_length[rows], self.offset[rows])
+        return self._native[key]
+
+    def to_arrays(self, prefix: str) -> dict[str, NDArray[np.int32]]:
+        """The three arrays under `prefix`.cdf, .cdf_length, .offset, to be stored beside weights."""
+        return {f"{prefix}.cdf": self.cdf, f"{prefix}.cdf_length": self.cdf_length, f"{prefix}.offset": self.offset}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], prefix: str) -> "CdfTable":
+        """The inverse of `to_arrays`; other keys are ignored.
+
+        Raises:
+            TableError: an array is missing or the table breaks a rule.
+        """
+        names = [f"{prefix}.{name}" for name in ("cdf", "cdf_length", "offset")]
+        missing = [name for name in names if name not in arrays]
+        if missing:
+            raise TableError(f"probability table arrays are missing: {', '.join(missing)}")
+        return cls(*(np.asarray(arrays[name]) for name in names))
+
+
+def native_module() -> Any:
+    """The compiled coder.
+
+    Raises:
+        EnvironmentFault: it was not built for this Python.
+    """
+    try:
+        from dcvc_cli import _entropy
+    except ImportError as error:
+        raise EnvironmentFault(f"the compiled entropy coder cannot be loaded: {error}", hint="reinstall dcvc with pip") from error
+    return _entropy
+
+
+@lru_cache(maxsize=1)
+def gaussian_table() -> CdfTable:
+    """The normative table of zero-mean Gaussians for y: 128 rows, row i for scales from `scale_thresholds()[i]`."""
+    with (files("dcvc_cli.entropy") / "gaussian_cdf.npz").open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
+        return CdfTable(arrays["cdf"], arrays["cdf_length"], arrays["offset"])
+
+
+def quantise_pmf(pmf: ArrayLike) -> NDArray[np.int32]:
+    """Cumulative 16-bit frequencies of probabilities, every entry at least 1; integer arithmetic, bit-exact everywhere.
+
+    Args:
+        pmf: (n,) float32, 2 <= n < 65536, finite, none negative, not all of them negligible; the last is the escape's mass.
+
+    Returns:
+        (n + 1,) int32, from 0 to 65536, strictly rising.
+    """
+    probabilities = np.asarray(pmf, dtype=np.float32)
+    if probabilities.ndim != 1 or not 2 <= probabilities.size < PROBABILITY_SCALE:
+        raise TableError(f"probabilities have shape {probabilities.shape}, expected (n,) with 2 <= n < 65536")
+    if not np.isfinite(probabilities).all() or (probabilities < 0).any() or (probabilities > PROBABILITY_SCALE).any():
+        raise TableError("probabilities must be finite and not negative")
+    # A product with 2^16 is exact, and half up is half away from zero for what is not negative.
+    frequencies = [int(value) for value in np.floor(probabilities.astype(np.float64) * PROBABILITY_SCALE + 0.5)]
+    total = sum(frequencies)
+    if total == 0:
+        raise TableError("probabilities are all zero")
+    cdf = np.zeros(len(frequencies) + 1, dtype=np.int32)
+    cdf[1:] = np.cumsum([PROBABILITY_SCALE * frequency // total for frequency in frequencies])
+    cdf[-1] = PROBABILITY_SCALE
+    for i in range(len(frequencies)):
+        if cdf[i] == cdf[i + 1]:
+            _take_one(cdf, i)
+    return cdf
+
+
+def _take_one(cdf: NDArray[np.int32], i: int) -> None:
+    """Gives entry i, which is empty, one unit of the first smallest entry that has two."""
+    widths = np.diff(cdf)
+    donor = int(np.argmin(np.where(widths > 1, widths, PROBABILITY_SCALE + 1)))
+    if donor < i:
+        cdf[donor + 1 : i + 1] -= 1
+    else:
+        cdf[i + 1 : donor + 1] += 1
+
+
+def factorised_table(parameters: Mapping[str, Any], prefix: str = "bit_estimator_z") -> CdfTable:
+    """Tables of the factorised density of z, one row per (qp, channel), row qp * num_channels + channel.
+
+    Evaluated in float32 with PyTorch's vectorised functions, so NOT the same on every machine: build once, store the integers.
+
+    Args:
+        parameters: `prefix`.f1.h, .b, .a, ..., f4.h, f4.b: arrays or tensors (num_qps, num_channels, 1, 1), float32.
+    """
+    density = _FactorisedDensity(parameters, prefix)
+    lower, upper = np.full(density.num_rows, 8), np.full(density.num_rows, 8)
+    at_integers = density.cumulative([float(x) for x in range(-8, 9)])
+    for i in range(8, 1, -1):
+        lower[at_integers[:, 8 - i] < np.float32(0.0001)] = i
+        upper[at_integers[:, 8 + i] > np.float32(0.9999)] = i
+    at_halves = density.cumulative([x + 0.5 for x in range(-9, 9)])
+    cdf = np.zeros((density.num_rows, 19), dtype=np.int32)
+    for row, (lo, hi) in enumerate(zip(lower, upper, strict=True)):
+        halves = at_halves[row, 8 - lo : 10 + hi]
+        pmf = halves[1:] - halves[:-1]
+        # The upper tail starts at hi, not hi + 0.5: the published tables count half a bin twice.
+        tail = halves[0] + (np.float32(1) - at_integers[row, 8 + hi])
+        cdf[row, : lo + hi + 3] = quantise_pmf(np.append(pmf, tail))
+    return CdfTable(cdf, (lower + upper + 3).astype(np.int32), (-lower).astype(np.int32))
+
+
+class _FactorisedDensity:
+    """The cumulative distribution of every row at given points, in float32."""
+
+    def __init__(self, parameters: Mapping[str, Any], prefix: str) -> None:
+        import torch
+        from torch.nn.functional import softplus
+
+        def parameter(name: str) -> torch.Tensor:
+            key = f"{prefix}.{name}"
+            if key not in parameters:
+                raise TableError(f"parameter {key} is missing")
+            value = parameters[key]
+            tensor = value.detach().cpu() if isinstance(value, torch.Tensor) else torch.from_numpy(np.array(value))
+            return tensor.to(torch.float32).reshape(-1, 1).contiguous()
+
+        self._layers = [
+            (softplus(parameter(f"f{k}.h")), parameter(f"f{k}.b"), torch.tanh(parameter(f"f{k}.a")) if k < 4 else None) for k in (1, 2, 3, 4)
+        ]
+        self.num_rows = int(self._layers[0][0].shape[0])
+        if any(tensor is not None and tensor.shape[0] != self.num_rows for layer in self._layers for tensor in layer):
+            raise TableError(f"the parameters of {prefix} differ in size")
+
+    def cumulative(self, points: list[float]) -> NDArray[np.float32]:
+        """(num_rows, len(points)) float32."""
+        import torch
+
+        x = torch.tensor(points, dtype=torch.float32).repeat(self.num_rows, 1)
+        for slope, shift, gate in self._layers:
+            x = x * slope + shift
+            if gate is not None:
+                x = x + torch.tanh(x) * gate
+        return np.asarray(torch.sigmoid(x).numpy(), dtype=np.float32)

@@ -1,0 +1,117 @@
+// Python face of the entropy coder: converts types, checks array sizes and releases the GIL. No coding logic.
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <tuple>
+
+#include "frame_coder.hpp"
+
+namespace py = pybind11;
+namespace ec = dcvc::entropy;
+
+namespace {
+
+template <class T>
+using Array = py::array_t<T, py::array::c_style>;  // arguments are declared noconvert: a wrong type is an error, not a copy
+
+using TablePtr = std::shared_ptr<ec::CodingTable>;
+using PartTuple = std::tuple<TablePtr, Array<int8_t>, Array<uint8_t>>;
+
+TablePtr make_table(const Array<int32_t>& cdf, const Array<int32_t>& lengths, const Array<int32_t>& offsets) {
+  if (cdf.ndim() != 2 || lengths.ndim() != 1 || offsets.ndim() != 1 || lengths.size() != cdf.shape(0) || offsets.size() != cdf.shape(0)) {
+    throw std::invalid_argument("cdf must be (rows, width), cdf_length and offset (rows,)");
+  }
+  return std::make_shared<ec::CodingTable>(cdf.data(), static_cast<size_t>(cdf.shape(0)), static_cast<size_t>(cdf.shape(1)), lengths.data(),
+                                           offsets.data());
+}
+
+void require_rows(const ec::CodingTable& table, const Array<uint8_t>& rows) {
+  if (rows.ndim() != 1) throw std::invalid_argument("table rows must be one-dimensional");
+  if (!ec::check_rows(rows.data(), static_cast<size_t>(rows.size()), table.num_rows())) {
+    throw std::invalid_argument("a table row index is beyond the table's " + std::to_string(table.num_rows()) + " rows");
+  }
+}
+
+std::vector<ec::Part> as_parts(const std::vector<PartTuple>& tuples) {
+  std::vector<ec::Part> parts;
+  parts.reserve(tuples.size());
+  for (const auto& [table, symbols, rows] : tuples) {
+    if (!table || symbols.ndim() != 1 || symbols.size() != rows.size()) {
+      throw std::invalid_argument("a part needs a table, and symbols and rows of one length");
+    }
+    require_rows(*table, rows);
+    parts.push_back({table.get(), symbols.data(), rows.data(), static_cast<size_t>(symbols.size())});
+  }
+  return parts;
+}
+
+py::bytes as_bytes(const std::vector<uint8_t>& bytes) { return py::bytes(reinterpret_cast<const char*>(bytes.data()), bytes.size()); }
+
+py::bytes encode_frame(const std::vector<PartTuple>& tuples, ec::Format format) {
+  const std::vector<ec::Part> parts = as_parts(tuples);
+  std::vector<uint8_t> bytes;
+  {
+    py::gil_scoped_release release;
+    bytes = ec::encode_frame(parts, format);
+  }
+  return as_bytes(bytes);
+}
+
+py::bytes encode_partitioned(const std::vector<PartTuple>& tuples, bool interleaved, int log2_partitions) {
+  if (log2_partitions < 0 || log2_partitions > ec::kMaxLog2Partitions) throw std::invalid_argument("log2_partitions must be 0 to 6");
+  const std::vector<ec::Part> parts = as_parts(tuples);
+  std::vector<uint8_t> bytes;
+  {
+    py::gil_scoped_release release;
+    bytes = ec::encode_partitioned(parts, {interleaved, log2_partitions});
+  }
+  return as_bytes(bytes);
+}
+
+std::unique_ptr<ec::FrameDecoder> make_decoder(const py::bytes& data, ec::Format format) {
+  const std::string_view view = data;
+  return std::make_unique<ec::FrameDecoder>(reinterpret_cast<const uint8_t*>(view.data()), view.size(), format);
+}
+
+ec::Status decode(ec::FrameDecoder& decoder, const ec::CodingTable& table, const Array<uint8_t>& rows, Array<int8_t>& symbols) {
+  require_rows(table, rows);
+  if (symbols.ndim() != 1 || symbols.size() != rows.size()) throw std::invalid_argument("symbols and rows must have one length");
+  const uint8_t* row_data = rows.data();
+  int8_t* symbol_data = symbols.mutable_data();
+  const size_t num_symbols = static_cast<size_t>(rows.size());
+  py::gil_scoped_release release;
+  return decoder.decode(table, row_data, num_symbols, symbol_data);
+}
+
+}  // namespace
+
+PYBIND11_MODULE(_entropy, m) {
+  m.doc() = "rANS coder of quantised latents; use dcvc_cli.entropy";
+  m.attr("NUM_LANES") = ec::kNumLanes;
+  m.attr("MIN_INTERLEAVED_SYMBOLS") = ec::kMinInterleavedSymbols;
+  py::enum_<ec::Format>(m, "Format")
+      .value("REFERENCE_ONE", ec::Format::kReferenceOne)
+      .value("REFERENCE_TWO", ec::Format::kReferenceTwo)
+      .value("PARTITIONED", ec::Format::kPartitioned);
+  py::enum_<ec::Status>(m, "Status")
+      .value("OK", ec::Status::kOk)
+      .value("TRUNCATED", ec::Status::kTruncated)
+      .value("CORRUPT_STATE", ec::Status::kCorruptState)
+      .value("CORRUPT_ESCAPE", ec::Status::kCorruptEscape)
+      .value("UNUSED_BYTES", ec::Status::kUnusedBytes)
+      .value("CORRUPT_HEADER", ec::Status::kCorruptHeader)
+      .value("CORRUPT_TAIL", ec::Status::kCorruptTail);
+  m.def("describe", [](ec::Status status) { return std::string(ec::describe(status)); });
+  py::class_<ec::CodingTable, TablePtr>(m, "CodingTable")
+      .def(py::init(&make_table), py::arg("cdf").noconvert(), py::arg("cdf_length").noconvert(), py::arg("offset").noconvert());
+  m.def("encode_frame", &encode_frame, py::arg("parts"), py::arg("format"));
+  m.def("encode_partitioned", &encode_partitioned, py::arg("parts"), py::arg("interleaved"), py::arg("log2_partitions"));
+  py::class_<ec::FrameDecoder>(m, "FrameDecoder")
+      .def(py::init(&make_decoder), py::arg("data"), py::arg("format"))
+      .def("decode", &decode, py::arg("table"), py::arg("rows").noconvert(), py::arg("symbols").noconvert())
+      .def("finish", &ec::FrameDecoder::finish);
+}

@@ -1,0 +1,126 @@
+#include <algorithm>
+#include <memory>
+
+#include "frame_coder.hpp"
+
+namespace dcvc::entropy {
+
+namespace {
+
+// Bytes laid down from the end of a buffer towards its front. Four bytes a symbol and the states bound every stream:
+// 16 bits for the escape entry and at most 14 raw bits.
+class BackwardBuffer {
+ public:
+  BackwardBuffer(size_t num_symbols, size_t num_state_bytes) : capacity_(4 * num_symbols + num_state_bytes + kWriterSlack), bytes_(new uint8_t[capacity_]) {}
+  uint8_t* end() const { return bytes_.get() + capacity_; }
+  std::vector<uint8_t> from(const uint8_t* out) const { return std::vector<uint8_t>(out, static_cast<const uint8_t*>(end())); }
+
+ private:
+  size_t capacity_;
+  std::unique_ptr<uint8_t[]> bytes_;
+};
+
+// The range of a part that partition `index` of `count` codes.
+Part slice(const Part& part, size_t index, size_t count) {
+  const size_t low = part.num_symbols * index / count;
+  const size_t high = part.num_symbols * (index + 1) / count;
+  return {part.table, part.symbols + low, part.rows + low, high - low};
+}
+
+template <class Rans, int N>
+void encode_part(typename Rans::State* states, uint8_t*& position, const Part& part) {
+  typename Rans::State x[N];
+  std::copy(states, states + N, x);
+  uint8_t* out = position;
+  const CodingTable& table = *part.table;
+  size_t i = part.num_symbols;
+  for (size_t lane = i % N; lane-- > 0;) {
+    --i;
+    encode_symbol<Rans>(x[lane], out, table, part.symbols[i], part.rows[i]);
+  }
+  while (i > 0) {
+    i -= N;
+    for (int lane = N - 1; lane >= 0; --lane) encode_symbol<Rans>(x[lane], out, table, part.symbols[i + lane], part.rows[i + lane]);
+  }
+  std::copy(x, x + N, states);
+  position = out;
+}
+
+template <class Rans, int N>
+std::vector<uint8_t> encode_chain(const std::vector<Part>& parts, size_t index, size_t count) {
+  size_t num_symbols = 0;
+  for (const Part& part : parts) num_symbols += slice(part, index, count).num_symbols;
+  if (num_symbols == 0) return {};
+  const BackwardBuffer buffer(num_symbols, N * Rans::kStateBytes);
+  uint8_t* out = buffer.end();
+  typename Rans::State x[N];
+  std::fill(x, x + N, Rans::kLower);
+  for (auto part = parts.rbegin(); part != parts.rend(); ++part) encode_part<Rans, N>(x, out, slice(*part, index, count));
+  for (int lane = N - 1; lane >= 0; --lane) flush_state<Rans>(x[lane], out);
+  return buffer.from(out);
+}
+
+// The reference's two-coder form: the second string reversed behind the first, over a shared tail.
+std::vector<uint8_t> merge_two(std::vector<uint8_t> first, const std::vector<uint8_t>& second) {
+  const size_t shared = shared_tail(first.data(), first.size(), second.data(), second.size());
+  first.insert(first.end(), second.rbegin() + static_cast<std::ptrdiff_t>(shared), second.rend());
+  return first;
+}
+
+}  // namespace
+
+size_t shared_tail(const uint8_t* first, size_t first_size, const uint8_t* second, size_t second_size) {
+  const size_t limit = std::min({first_size, second_size, size_t{8}});
+  size_t k = 0;
+  while (k < limit && first[first_size - 1 - k] == 0 && second[second_size - 1 - k] == 0) ++k;
+  if (k == 0 && limit > 0 && first[first_size - 1] == second[second_size - 1]) k = 1;
+  return k;
+}
+
+Layout choose_layout(size_t num_symbols) {
+  Layout layout{num_symbols >= kMinInterleavedSymbols, 0};
+  while (layout.interleaved && layout.log2_partitions < kMaxLog2Partitions && num_symbols >> layout.log2_partitions >= 2 * kMinInterleavedSymbols) {
+    ++layout.log2_partitions;
+  }
+  return layout;
+}
+
+bool check_rows(const uint8_t* rows, size_t num_symbols, size_t num_rows) {
+  uint8_t highest = 0;
+  for (size_t i = 0; i < num_symbols; ++i) highest = std::max(highest, rows[i]);
+  return num_symbols == 0 || highest < num_rows;
+}
+
+std::vector<uint8_t> encode_partitioned(const std::vector<Part>& parts, Layout layout) {
+  const size_t count = size_t{1} << layout.log2_partitions;
+  std::vector<uint8_t> header{static_cast<uint8_t>(layout.log2_partitions | (layout.interleaved ? 8 : 0))};
+  std::vector<uint8_t> body;
+  for (size_t index = 0; index < count; ++index) {
+    const std::vector<uint8_t> bytes =
+        layout.interleaved ? encode_chain<WordRans, kNumLanes>(parts, index, count) : encode_chain<ByteRans, 1>(parts, index, count);
+    if (index + 1 < count) {
+      size_t rest = bytes.size();
+      for (; rest >= 128; rest >>= 7) header.push_back(static_cast<uint8_t>(rest | 128));
+      header.push_back(static_cast<uint8_t>(rest));
+    }
+    body.insert(body.end(), bytes.begin(), bytes.end());
+  }
+  header.insert(header.end(), body.begin(), body.end());
+  return header;
+}
+
+std::vector<uint8_t> encode_frame(const std::vector<Part>& parts, Format format) {
+  size_t num_symbols = 0;
+  for (const Part& part : parts) num_symbols += part.num_symbols;
+  if (num_symbols == 0) return {};
+  switch (format) {
+    case Format::kReferenceOne:
+      return encode_chain<ByteRans, 1>(parts, 0, 1);
+    case Format::kReferenceTwo:
+      return merge_two(encode_chain<ByteRans, 1>(parts, 0, 2), encode_chain<ByteRans, 1>(parts, 1, 2));
+    default:
+      return encode_partitioned(parts, choose_layout(num_symbols));
+  }
+}
+
+}  // namespace dcvc::entropy

@@ -1,0 +1,93 @@
+// One frame's symbols to bytes and back, in the reference's two byte forms and in interleaved partitions.
+// Byte layouts: docs/entropy-coding.md. No function here reads or writes outside the spans that it is given.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "rans.hpp"
+#include "tables.hpp"
+
+namespace dcvc::entropy {
+
+enum class Format { kReferenceOne, kReferenceTwo, kPartitioned };
+
+enum class Status { kOk, kTruncated, kCorruptState, kCorruptEscape, kUnusedBytes, kCorruptHeader, kCorruptTail };
+
+// One sentence part for a user, without a trailing full stop.
+const char* describe(Status status);
+
+constexpr int kNumLanes = 8;            // states of one partition in the interleaved form
+constexpr int kMaxLog2Partitions = 6;
+constexpr size_t kMinInterleavedSymbols = 131072;  // fewer are not worth the bytes that eight more states cost
+
+// A run of symbols with the table row of each; rows[i] < table->num_rows() is the caller's duty (check_rows).
+struct Part {
+  const CodingTable* table;
+  const int8_t* symbols;
+  const uint8_t* rows;
+  size_t num_symbols;
+};
+
+// How kPartitioned lays a frame out.
+struct Layout {
+  bool interleaved;     // kNumLanes word states a partition, else one byte state
+  int log2_partitions;  // 0..6
+};
+
+// The layout that the encoder takes for a symbol count.
+Layout choose_layout(size_t num_symbols);
+
+// True where every row index is below num_rows.
+bool check_rows(const uint8_t* rows, size_t num_symbols, size_t num_rows);
+
+// The payload of one frame, exactly sized.
+std::vector<uint8_t> encode_frame(const std::vector<Part>& parts, Format format);
+
+// The same in a given layout of kPartitioned (tests and measurements).
+std::vector<uint8_t> encode_partitioned(const std::vector<Part>& parts, Layout layout);
+
+// Number of bytes that the two strings of the two-coder form share at their ends (the reference's merge rule).
+size_t shared_tail(const uint8_t* first, size_t first_size, const uint8_t* second, size_t second_size);
+
+// N states that share one run of bytes. The buffer behind [begin, end) must be readable for kReaderPadding bytes more.
+template <class Rans, int N>
+struct Chain {
+  typename Rans::State x[N] = {};
+  const uint8_t* in = nullptr;
+  const uint8_t* end = nullptr;
+  size_t size = 0;
+  bool started = false;
+
+  Chain(const uint8_t* begin, size_t num_bytes) : in(begin), end(begin + num_bytes), size(num_bytes) {}
+  Status start();
+  Status finish(bool must_use_all) const;
+  size_t used() const { return size - static_cast<size_t>(end - in); }
+};
+
+// Decodes a frame part by part; the states live on between calls. After the first error every call returns that error.
+class FrameDecoder {
+ public:
+  FrameDecoder(const uint8_t* data, size_t size, Format format);
+
+  // Fills symbols[0..num_symbols). Every row index must be below table.num_rows(). On an error the symbols are unspecified.
+  Status decode(const CodingTable& table, const uint8_t* rows, size_t num_symbols, int8_t* symbols);
+
+  // Checks that every state is back at its start value and that all bytes were used.
+  Status finish();
+
+ private:
+  Status read_partitions(const uint8_t* data, size_t size);
+  const uint8_t* keep(const uint8_t* begin, size_t size, bool reversed = false);
+  Status finish_two() const;
+
+  Format format_;
+  Status status_ = Status::kOk;
+  size_t size_;
+  std::vector<std::vector<uint8_t>> buffers_;
+  std::vector<Chain<ByteRans, 1>> byte_chains_;
+  std::vector<Chain<WordRans, kNumLanes>> lane_chains_;
+};
+
+}  // namespace dcvc::entropy

@@ -1,0 +1,192 @@
+// The arithmetic of one rANS state. Two kinds share all code: the reference's (32-bit state, bytes) and the one of interleaved
+// partitions (40-bit state, 16-bit words). docs/entropy-coding.md gives the formulas.
+#pragma once
+
+#include <cstdint>
+
+#include "tables.hpp"
+
+#define DCVC_INLINE inline __attribute__((always_inline))
+
+namespace dcvc::entropy {
+
+// Raw digits of an escape: value - offset lies in -255..255 for int8 symbols, so its code has at most 5 base-4 digits.
+constexpr uint32_t kMaxEscapeDigits = 5;
+
+// A writer may be written ahead of by up to this many bytes (unconditional stores), a reader may read this far past the
+// end within one batch of symbols; buffers are padded accordingly.
+constexpr size_t kWriterSlack = 8;
+constexpr size_t kBatchSymbols = 16;
+constexpr size_t kReaderPadding = kBatchSymbols * 8 + 8;
+
+// State in [2^23, 2^31), bytes. Two bytes at most leave or enter per symbol, since freq >= 1.
+struct ByteRans {
+  using State = uint32_t;
+  static constexpr State kLower = 1u << 23;
+  static constexpr int kStateBytes = 4;
+  static constexpr int kUnitBits = 8;
+
+  // Makes room: afterwards x < freq << 15. Bytes go to ever lower addresses.
+  static DCVC_INLINE void shrink(State& x, uint8_t*& out, uint32_t freq) {
+    const uint64_t limit = static_cast<uint64_t>(freq) << 15;
+    if (x < limit) return;
+    *--out = static_cast<uint8_t>(x);
+    x >>= 8;
+    if (x < limit) return;
+    *--out = static_cast<uint8_t>(x);
+    x >>= 8;
+  }
+
+  // Makes room for two raw bits.
+  static DCVC_INLINE void shrink_raw(State& x, uint8_t*& out) {
+    if (x >= 1u << 29) {
+      *--out = static_cast<uint8_t>(x);
+      x >>= 8;
+    }
+  }
+
+  // Refills after a symbol: no branch, since which symbols take a byte is as random as the stream.
+  static DCVC_INLINE void grow(State& x, const uint8_t*& in) {
+    const uint32_t one = x << 8 | in[0];
+    const uint32_t two = x << 16 | static_cast<uint32_t>(in[0]) << 8 | in[1];
+    const bool below = x < kLower;
+    const bool far_below = x < kLower >> 8;
+    in += static_cast<int>(below) + static_cast<int>(far_below);
+    x = below ? one : x;
+    x = far_below ? two : x;
+  }
+};
+
+// State in [2^24, 2^40), 16-bit little-endian words: one word at most leaves or enters per symbol.
+struct WordRans {
+  using State = uint64_t;
+  static constexpr State kLower = 1u << 24;
+  static constexpr int kStateBytes = 5;
+  static constexpr int kUnitBits = 16;
+
+  static DCVC_INLINE void put_word(State& x, uint8_t*& out) {
+    out -= 2;
+    out[0] = static_cast<uint8_t>(x);
+    out[1] = static_cast<uint8_t>(x >> 8);
+    x >>= 16;
+  }
+  static DCVC_INLINE void shrink(State& x, uint8_t*& out, uint32_t freq) {
+    if (x >= static_cast<State>(freq) << 24) put_word(x, out);
+  }
+  static DCVC_INLINE void shrink_raw(State& x, uint8_t*& out) {
+    if (x >= static_cast<State>(1) << 38) put_word(x, out);
+  }
+  static DCVC_INLINE void grow(State& x, const uint8_t*& in) {
+    const State more = x << 16 | static_cast<State>(in[1]) << 8 | in[0];
+    const bool below = x < kLower;
+    in += below ? 2 : 0;
+    x = below ? more : x;
+  }
+};
+
+template <class Rans>
+DCVC_INLINE void encode_entry(typename Rans::State& x, uint8_t*& out, const EncodeEntry& entry) {
+  Rans::shrink(x, out, entry.freq);
+  const uint64_t quotient = static_cast<uint64_t>((static_cast<unsigned __int128>(x) * entry.reciprocal) >> 64);
+  x = static_cast<typename Rans::State>(x + entry.bias + quotient * (kProbabilityScale - entry.freq));
+}
+
+template <class Rans>
+DCVC_INLINE void encode_raw(typename Rans::State& x, uint8_t*& out, uint32_t two_bits) {
+  Rans::shrink_raw(x, out);
+  x = x << 2 | two_bits;
+}
+
+// The escape payload behind the escape entry; everything in reverse of decoding order.
+template <class Rans>
+__attribute__((noinline)) void encode_escape(typename Rans::State& x, uint8_t*& out, int value, int escape) {
+  const uint32_t raw = static_cast<uint32_t>(value < 0 ? -2 * value - 1 : 2 * (value - escape));
+  uint32_t digits = 0;
+  while (raw >> (2 * digits) != 0) ++digits;
+  for (uint32_t d = digits; d-- > 0;) encode_raw<Rans>(x, out, raw >> (2 * d) & 3);
+  encode_raw<Rans>(x, out, digits % 3);
+  for (uint32_t k = 0; k < digits / 3; ++k) encode_raw<Rans>(x, out, 3);
+}
+
+template <class Rans>
+DCVC_INLINE void encode_symbol(typename Rans::State& x, uint8_t*& out, const CodingTable& table, int symbol, size_t row_index) {
+  const RowInfo row = table.rows()[row_index];
+  const int value = symbol - row.offset;
+  const EncodeEntry* entries = table.entries() + row.first_entry;
+  if (static_cast<uint32_t>(value) < row.escape) {
+    encode_entry<Rans>(x, out, entries[value]);
+  } else {
+    encode_escape<Rans>(x, out, value, row.escape);
+    encode_entry<Rans>(x, out, entries[row.escape]);
+  }
+}
+
+template <class Rans>
+inline void flush_state(typename Rans::State x, uint8_t*& out) {
+  out -= Rans::kStateBytes;
+  for (int i = 0; i < Rans::kStateBytes; ++i) out[i] = static_cast<uint8_t>(x >> (8 * i));
+}
+
+template <class Rans>
+inline typename Rans::State load_state(const uint8_t*& in) {
+  typename Rans::State x = 0;
+  for (int i = 0; i < Rans::kStateBytes; ++i) x |= static_cast<typename Rans::State>(in[i]) << (8 * i);
+  in += Rans::kStateBytes;
+  return x;
+}
+
+template <class Rans>
+DCVC_INLINE uint32_t decode_raw(typename Rans::State& x, const uint8_t*& in) {
+  const uint32_t two_bits = static_cast<uint32_t>(x & 3);
+  x >>= 2;
+  Rans::grow(x, in);
+  return two_bits;
+}
+
+// Reads an escape payload; false where the digits are too many or the symbol is no int8.
+template <class Rans>
+inline bool decode_escape(typename Rans::State& x, const uint8_t*& in, const RowInfo& row, int8_t& symbol) {
+  uint32_t digits = 0;
+  uint32_t piece = 3;
+  while (piece == 3) {
+    piece = decode_raw<Rans>(x, in);
+    digits += piece;
+    if (digits > kMaxEscapeDigits) return false;
+  }
+  uint32_t raw = 0;
+  for (uint32_t d = 0; d < digits; ++d) raw |= decode_raw<Rans>(x, in) << (2 * d);
+  const int half = static_cast<int>(raw >> 1);
+  const int value = (raw & 1) != 0 ? -half - 1 : half + row.escape;
+  const int wide = value + row.offset;
+  symbol = static_cast<int8_t>(wide);
+  return wide == symbol;
+}
+
+// The symbols that the bucket table cannot name: a bucket with a boundary in it, or an escape.
+template <class Rans>
+__attribute__((noinline)) bool decode_searching(typename Rans::State& x, const uint8_t*& in, const CodingTable& table, size_t row_index,
+                                                int first_guess, int8_t& symbol) {
+  const RowInfo row = table.rows()[row_index];
+  const uint32_t* cumulative = table.cumulative() + row.first_entry;
+  const uint32_t slot = static_cast<uint32_t>(x & (kProbabilityScale - 1));
+  uint32_t entry = static_cast<uint32_t>(first_guess - row.offset);
+  while (slot >= cumulative[entry + 1]) ++entry;  // ends: the last cumulative value is above every slot
+  x = (x >> kProbabilityBits) * (cumulative[entry + 1] - cumulative[entry]) + slot - cumulative[entry];
+  Rans::grow(x, in);
+  symbol = static_cast<int8_t>(row.offset + static_cast<int>(entry));
+  return entry < row.escape || decode_escape<Rans>(x, in, row, symbol);
+}
+
+template <class Rans>
+DCVC_INLINE bool decode_symbol(typename Rans::State& x, const uint8_t*& in, const CodingTable& table, size_t row_index, int8_t& symbol) {
+  const uint32_t slot = static_cast<uint32_t>(x & (kProbabilityScale - 1));
+  const size_t bucket = row_index << kBucketBits | slot >> (kProbabilityBits - kBucketBits);
+  const uint32_t packed = table.buckets()[bucket];
+  symbol = table.bucket_symbols()[bucket];
+  if (packed == 0) return decode_searching<Rans>(x, in, table, row_index, symbol, symbol);
+  x = (x >> kProbabilityBits) * (packed & 0xffff) + slot - (packed >> 16);
+  Rans::grow(x, in);
+  return true;
+}
+
+}  // namespace dcvc::entropy

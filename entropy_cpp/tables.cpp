@@ -1,0 +1,63 @@
+#include "tables.hpp"
+
+#include <algorithm>
+#include <string>
+
+namespace dcvc::entropy {
+
+CodingTable::CodingTable(const int32_t* cdf, size_t num_rows, size_t width, const int32_t* lengths, const int32_t* offsets) {
+  if (num_rows < 1 || num_rows > kMaxRows) {
+    throw TableError("a coding table has 1 to 256 rows, not " + std::to_string(num_rows));
+  }
+  rows_.reserve(num_rows);
+  buckets_.reserve(num_rows * kNumBuckets);
+  bucket_symbols_.reserve(num_rows * kNumBuckets);
+  for (size_t r = 0; r < num_rows; ++r) {
+    add_row(cdf + r * width, width, lengths[r], offsets[r]);
+  }
+}
+
+void CodingTable::add_row(const int32_t* cdf, size_t width, int32_t length, int32_t offset) {
+  const std::string name = "table row " + std::to_string(rows_.size());
+  if (length < 3 || static_cast<size_t>(length) > width) {
+    throw TableError(name + ": length " + std::to_string(length) + " is outside 3.." + std::to_string(width));
+  }
+  const int32_t escape = length - 2;
+  if (offset < -128 || offset + escape - 1 > 127) {
+    throw TableError(name + ": its symbol values do not fit int8");
+  }
+  if (cdf[0] != 0 || cdf[length - 1] != static_cast<int32_t>(kProbabilityScale)) {
+    throw TableError(name + ": cumulative values must run from 0 to 65536");
+  }
+  for (int32_t e = 0; e + 1 < length; ++e) {
+    if (cdf[e + 1] <= cdf[e]) throw TableError(name + ": cumulative values must rise strictly");
+  }
+  const RowInfo row{static_cast<uint32_t>(cumulative_.size()), static_cast<int16_t>(offset), static_cast<uint16_t>(escape)};
+  rows_.push_back(row);
+  for (int32_t e = 0; e + 1 < length; ++e) {
+    const uint32_t start = static_cast<uint32_t>(cdf[e]);
+    const uint32_t freq = static_cast<uint32_t>(cdf[e + 1]) - start;
+    // ceil(2^64 / freq) does not fit for freq 1: there mulhi gives x - 1 and the bias makes up for it.
+    const bool one = freq == 1;
+    const uint64_t reciprocal = one ? UINT64_MAX : UINT64_MAX / freq + 1;
+    entries_.push_back({reciprocal, one ? start + kProbabilityScale - 1 : start, freq});
+    cumulative_.push_back(start);
+  }
+  entries_.push_back({0, 0, 0});  // keeps entries_ and cumulative_ in step
+  cumulative_.push_back(kProbabilityScale);
+  fill_buckets(row);
+}
+
+void CodingTable::fill_buckets(const RowInfo& row) {
+  const uint32_t* cum = cumulative_.data() + row.first_entry;
+  constexpr uint32_t width = kProbabilityScale / kNumBuckets;
+  uint32_t entry = 0;
+  for (uint32_t low = 0; low < kProbabilityScale; low += width) {
+    while (cum[entry + 1] <= low) ++entry;
+    const bool single = cum[entry + 1] >= low + width && entry < row.escape;
+    buckets_.push_back(single ? cum[entry] << 16 | (cum[entry + 1] - cum[entry]) : 0);
+    bucket_symbols_.push_back(static_cast<int8_t>(row.offset + static_cast<int>(std::min<uint32_t>(entry, row.escape - 1u))));
+  }
+}
+
+}  // namespace dcvc::entropy

@@ -1,0 +1,64 @@
+// Integer probability tables in the shapes that the encoder's and decoder's inner loops want.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <stdexcept>
+#include <vector>
+
+namespace dcvc::entropy {
+
+constexpr int kProbabilityBits = 16;
+constexpr uint32_t kProbabilityScale = 1u << kProbabilityBits;
+constexpr int kBucketBits = 8;  // a row's cumulative range is cut into 256 buckets for symbol search
+constexpr int kNumBuckets = 1 << kBucketBits;
+constexpr int kMaxRows = 256;  // row indices are bytes
+
+// A table that breaks the rules: a caller's mistake, never a property of a stream.
+class TableError : public std::invalid_argument {
+ public:
+  using std::invalid_argument::invalid_argument;
+};
+
+// What the encoder needs to code one entry without a division:
+// x -> x + bias + mulhi(x, reciprocal) * (65536 - freq)  ==  (x / freq) * 65536 + x % freq + start, for 1 <= x < 2^48.
+struct EncodeEntry {
+  uint64_t reciprocal;
+  uint32_t bias;
+  uint32_t freq;
+};
+
+struct RowInfo {
+  uint32_t first_entry;  // of this row in the entry and cumulative arrays
+  int16_t offset;        // symbol value of entry 0
+  uint16_t escape;       // index of the escape entry = number of regular entries
+};
+
+// One to 256 rows. Row r has entries 0..escape; entry e covers cumulative values [c[e], c[e + 1]) of 0..65535.
+class CodingTable {
+ public:
+  // cdf: num_rows x width, zero padded; lengths and offsets: num_rows. Throws TableError.
+  CodingTable(const int32_t* cdf, size_t num_rows, size_t width, const int32_t* lengths, const int32_t* offsets);
+
+  size_t num_rows() const { return rows_.size(); }
+  const RowInfo* rows() const { return rows_.data(); }
+  const EncodeEntry* entries() const { return entries_.data(); }
+  const uint32_t* cumulative() const { return cumulative_.data(); }
+
+  // Bucket b of row r holds start << 16 | freq where all of it lies in one regular entry, else 0 (search).
+  const uint32_t* buckets() const { return buckets_.data(); }
+  // Symbol value of the bucket's first entry (the last regular one where that is the escape).
+  const int8_t* bucket_symbols() const { return bucket_symbols_.data(); }
+
+ private:
+  void add_row(const int32_t* cdf, size_t width, int32_t length, int32_t offset);
+  void fill_buckets(const RowInfo& row);
+
+  std::vector<RowInfo> rows_;
+  std::vector<EncodeEntry> entries_;
+  std::vector<uint32_t> cumulative_;
+  std::vector<uint32_t> buckets_;
+  std::vector<int8_t> bucket_symbols_;
+};
+
+}  // namespace dcvc::entropy
