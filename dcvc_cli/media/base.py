@@ -1,0 +1,153 @@
+"""What every reader and every writer of pictures is: a context manager; readers iterate, writers take one picture at a time."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dcvc_cli.errors import InputError
+from dcvc_cli.types import ChromaFormat, Picture, VideoFormat
+
+
+class PictureReader(ABC):
+    """Pictures of one clip, read one at a time, so that memory does not grow with the clip. Iterate once.
+
+    Attributes:
+        format: what holds for every picture.
+        num_frames: number of pictures that iteration will give; None when unknown (pipes). For mp4 and mkv it is what the container
+            says and only good for showing progress.
+        description: one line about the clip for people.
+        notes: what was assumed or ignored and should be told, one sentence each.
+    """
+
+    format: VideoFormat
+    num_frames: int | None = None
+    description: str = ""
+    notes: tuple[str, ...] = ()
+
+    def __init__(self, name: str, skip_frames: int, max_frames: int | None) -> None:
+        self.name = name
+        self._skip_frames = skip_frames
+        self._max_frames = max_frames
+
+    @abstractmethod
+    def _read(self) -> Picture | None:
+        """The next picture, or None at the end."""
+
+    def _skip(self, num_frames: int) -> int:
+        """Passes over pictures; returns how many there were, fewer than asked at the end."""
+        for skipped in range(num_frames):
+            if self._read() is None:
+                return skipped
+        return num_frames
+
+    @abstractmethod
+    def close(self) -> None:
+        """Releases the file. Does nothing a second time."""
+
+    def __iter__(self) -> Iterator[Picture]:
+        skipped = self._skip(self._skip_frames)
+        if skipped < self._skip_frames:
+            raise self._nothing_left(skipped)
+        num_given = 0
+        while self._max_frames is None or num_given < self._max_frames:
+            picture = self._read()
+            if picture is None:
+                break
+            num_given += 1
+            yield picture
+        if num_given == 0:
+            raise self._nothing_left(skipped)
+
+    def _nothing_left(self, num_pictures: int) -> InputError:
+        if self._skip_frames == 0:
+            return InputError(f"{self.name} holds no picture")
+        return InputError(f"{self.name} holds {num_pictures} pictures, expected more than the {self._skip_frames} to skip", "lower --seek")
+
+    def _frames_to_give(self, total: int) -> int:
+        """num_frames of a clip of known length, after skipping and limiting.
+
+        Raises:
+            InputError: nothing is left.
+        """
+        if total <= self._skip_frames:
+            raise self._nothing_left(total)
+        left = total - self._skip_frames
+        return left if self._max_frames is None else min(left, self._max_frames)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+
+class PictureWriter(ABC):
+    """Takes the pictures of one clip. As a context manager it commits on a normal end and aborts on any exception.
+
+    Attributes:
+        name: where the pictures go, for messages.
+    """
+
+    name: str
+
+    def __init__(self, video_format: VideoFormat) -> None:
+        self.format = video_format
+
+    def write(self, picture: Picture) -> None:
+        """Appends one picture.
+
+        Raises:
+            ValueError: the picture's planes are not uint8 of the shapes that the format promised.
+            InputError: the output cannot be written, a full disk included.
+            BrokenPipeError: the reader of a pipe went away.
+        """
+        for plane, shape in zip(picture.planes, self.format.plane_shapes, strict=True):
+            if plane.shape != shape or plane.dtype != np.uint8:
+                raise ValueError(f"picture plane is {plane.dtype} {plane.shape}, the format promised uint8 {shape}")
+        self._write(picture)
+
+    @abstractmethod
+    def _write(self, picture: Picture) -> None:
+        """Appends one picture of the right shape."""
+
+    @abstractmethod
+    def commit(self) -> None:
+        """Makes the output final. Does nothing a second time."""
+
+    @abstractmethod
+    def abort(self) -> None:
+        """Removes what is not final. Never raises."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if kind is None:
+            self.commit()
+        else:
+            self.abort()
+
+
+def split_planes(samples: NDArray[np.uint8], video_format: VideoFormat) -> Picture:
+    """One frame of a planar file as a picture; the planes share the memory of samples (1-D, frame_bytes long)."""
+    planes = []
+    start = 0
+    for height, width in video_format.plane_shapes:
+        end = start + height * width
+        planes.append(samples[start:end].reshape(height, width))
+        start = end
+    return Picture((planes[0], planes[1], planes[2]))
+
+
+def describe(kind: str, video_format: VideoFormat, num_frames: int | None) -> str:
+    """One line such as "y4m, 352x288, 30 fps, 8-bit 4:2:0, 96 frames"."""
+    chroma = "RGB" if video_format.chroma is ChromaFormat.RGB else "4:2:0"
+    rate = f"{float(video_format.frame_rate):.6g} fps"
+    parts = [kind, str(video_format.size), rate, f"{video_format.bit_depth}-bit {chroma}"]
+    if num_frames is not None:
+        parts.append(f"{num_frames} frame" + ("s" if num_frames != 1 else ""))
+    return ", ".join(parts)

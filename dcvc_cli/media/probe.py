@@ -1,0 +1,103 @@
+"""What kind of input a source is: by content first, then by name."""
+
+import os
+from enum import Enum
+from pathlib import PurePath
+
+from dcvc_cli.errors import InputError, UsageError
+from dcvc_cli.media import png, y4m
+
+
+class InputKind(Enum):
+    """Kinds of picture sources, by the names that `--input-format` takes."""
+
+    Y4M = "y4m"
+    RAW = "yuv"
+    PNG = "png"
+    CONTAINER = "video"
+
+
+INPUT_FORMATS = tuple(kind.value for kind in InputKind)
+_ALIASES = {"raw": InputKind.RAW, "yuv420p": InputKind.RAW, "i420": InputKind.RAW, "mp4": InputKind.CONTAINER, "mkv": InputKind.CONTAINER}
+RAW_SUFFIXES = (".yuv", ".i420", ".raw")
+CONTAINER_SUFFIXES = (
+    ".mp4",
+    ".m4v",
+    ".mkv",
+    ".webm",
+    ".mov",
+    ".avi",
+    ".ts",
+    ".m2ts",
+    ".mpg",
+    ".flv",
+    ".ogv",
+    ".264",
+    ".h264",
+    ".265",
+    ".hevc",
+    ".ivf",
+)
+_EBML_MAGIC = b"\x1a\x45\xdf\xa3"
+_MP4_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
+
+
+def parse_input_format(name: str) -> InputKind:
+    """The kind that an `--input-format` value names.
+
+    Raises:
+        UsageError: no such format.
+    """
+    lowered = name.lower()
+    if lowered in _ALIASES:
+        return _ALIASES[lowered]
+    try:
+        return InputKind(lowered)
+    except ValueError:
+        raise UsageError(f"input format {name} is not known, expected one of {', '.join(INPUT_FORMATS)}") from None
+
+
+def probe_path(source: str) -> InputKind | None:
+    """The kind of a source that is not one readable file: a folder or a numbered pattern; None for everything else."""
+    if os.path.isdir(source):
+        return InputKind.PNG
+    if png.is_pattern(source) and not os.path.exists(source):
+        return InputKind.PNG
+    return None
+
+
+def probe_content(name: str, prefix: bytes, *, has_size: bool) -> InputKind:
+    """The kind of a file or pipe.
+
+    Args:
+        name: the file's name, for its suffix and for messages.
+        prefix: its first bytes, at least 12 where there are as many.
+        has_size: whether the user gave a picture size, which only raw video needs.
+
+    Raises:
+        InputError: empty, or nothing that can be read.
+    """
+    if not prefix:
+        raise InputError(f"{name} is empty")
+    if prefix.startswith(y4m.MAGIC):
+        return InputKind.Y4M
+    suffix = PurePath(name).suffix.lower()
+    # Raw video has no magic and may begin with any bytes, so its name decides before the weaker magics below.
+    if suffix in RAW_SUFFIXES:
+        return InputKind.RAW
+    if prefix.startswith(png.SIGNATURE):
+        return InputKind.PNG
+    if prefix.startswith(_EBML_MAGIC) or prefix[4:8] in _MP4_BOXES or (prefix[:4] == b"RIFF" and prefix[8:12] == b"AVI "):
+        return InputKind.CONTAINER
+    if suffix == ".y4m":
+        raise InputError(f"{name} is not a y4m file: expected it to begin with {y4m.MAGIC.decode()!r}, found {prefix[:12]!r}")
+    if suffix == ".png":
+        raise InputError(f"{name} is not a PNG file: expected a PNG signature, found {prefix[:12]!r}")
+    if suffix == ".dcvc":
+        raise InputError(f"{name} is coded already", "dcvc decode reads it")
+    if suffix in CONTAINER_SUFFIXES:
+        return InputKind.CONTAINER
+    if has_size:
+        return InputKind.RAW
+    hint = "raw 8-bit yuv420p needs --input-res WxH"
+    raise InputError(f"{name} is of no known kind: expected y4m, PNG, mp4 or mkv, found {prefix[:12]!r}", hint)

@@ -1,0 +1,104 @@
+"""Opens a source of pictures of any kind."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from dcvc_cli.errors import InputError, UsageError
+from dcvc_cli.media.base import PictureReader
+from dcvc_cli.media.container import ContainerReader
+from dcvc_cli.media.png import PngReader, is_pattern, list_folder, list_pattern
+from dcvc_cli.media.probe import InputKind, parse_input_format, probe_content, probe_path
+from dcvc_cli.media.raw import RawReader
+from dcvc_cli.media.source import ByteSource
+from dcvc_cli.media.y4m import Y4mReader
+from dcvc_cli.types import PictureSize, Rational
+
+__all__ = ["PictureReader", "open_reader"]
+
+
+def open_reader(
+    source: str,
+    *,
+    size: PictureSize | None = None,
+    frame_rate: Rational | None = None,
+    bit_depth: int = 8,
+    input_format: str | None = None,
+    skip_frames: int = 0,
+    max_frames: int | None = None,
+) -> PictureReader:
+    """Opens a file, a folder of PNG files, a numbered pattern, or standard input.
+
+    Args:
+        source: path, folder, `im%05d.png`, or `-` (y4m by its magic, or raw when a size is given).
+        size: picture size of raw video; anything else knows its own, and a different one is an error.
+        frame_rate: frames per second; overrides what the input says. 25 where nobody says.
+        bit_depth: bits a sample of raw video; only 8 exists.
+        input_format: y4m, yuv, png or video instead of looking.
+        skip_frames: pictures to leave out at the start.
+        max_frames: at most so many pictures after those, None for all.
+
+    Returns:
+        A context manager to iterate once. Each picture owns its memory.
+
+    Raises:
+        UsageError: options that cannot be obeyed.
+        InputError: missing, unreadable, inconsistent, or not 8-bit 4:2:0 or RGB; also during iteration.
+        EnvironmentFault: a video file without PyAV installed.
+    """
+    if skip_frames < 0 or (max_frames is not None and max_frames < 1):
+        raise UsageError(f"cannot skip {skip_frames} and read {max_frames} pictures, expected --seek of 0 or more and --frames of 1 or more")
+    if frame_rate is not None and not float(frame_rate) > 0:
+        raise UsageError(f"frame rate {frame_rate.num}/{frame_rate.den} is not above 0")
+    if bit_depth != 8:
+        raise UsageError(f"{bit_depth}-bit input is not supported, dcvc codes 8-bit pictures", "ffmpeg -i IN -pix_fmt yuv420p OUT.y4m converts")
+    kind = parse_input_format(input_format) if input_format is not None else probe_path(source)
+    limits = _Limits(frame_rate, skip_frames, max_frames)
+    if kind is InputKind.PNG and source != "-":
+        reader: PictureReader = _open_png(source, limits)
+    else:
+        reader = _open_bytes(source, kind, size, limits)
+    if size is not None and reader.format.size != size:
+        found = reader.format.size
+        reader.close()
+        raise UsageError(f"{reader.name} is {found}, expected {size} as --input-res says", "only raw video needs --input-res")
+    return reader
+
+
+@dataclass(frozen=True)
+class _Limits:
+    """What every kind of reader is told in the same words."""
+
+    frame_rate: Rational | None
+    skip_frames: int
+    max_frames: int | None
+
+
+def _open_png(source: str, limits: _Limits) -> PictureReader:
+    if os.path.isdir(source):
+        paths = list_folder(source)
+    elif is_pattern(source) and not os.path.exists(source):
+        paths = list_pattern(source)
+    else:
+        paths = [Path(source)]
+    return PngReader(source, paths, frame_rate=limits.frame_rate, skip_frames=limits.skip_frames, max_frames=limits.max_frames)
+
+
+def _open_bytes(source: str, kind: InputKind | None, size: PictureSize | None, limits: _Limits) -> PictureReader:
+    """One file or pipe, of a kind to be found out where it is None."""
+    stream = ByteSource(source)
+    try:
+        kind = kind or probe_content(stream.name, stream.prefix, has_size=size is not None)
+        if kind is InputKind.Y4M:
+            return Y4mReader(stream, frame_rate=limits.frame_rate, skip_frames=limits.skip_frames, max_frames=limits.max_frames)
+        if kind is InputKind.RAW:
+            return RawReader(stream, size=size, frame_rate=limits.frame_rate, skip_frames=limits.skip_frames, max_frames=limits.max_frames)
+    except BaseException:
+        stream.close()
+        raise
+    stream.close()
+    if stream.size_bytes is None:
+        raise InputError(f"{stream.name} is a pipe of {kind.name} data, expected y4m or raw video", "ffmpeg -i IN -f yuv4mpegpipe - | dcvc encode -")
+    if kind is InputKind.PNG:
+        return _open_png(source, limits)
+    return ContainerReader(source, frame_rate=limits.frame_rate, skip_frames=limits.skip_frames, max_frames=limits.max_frames)

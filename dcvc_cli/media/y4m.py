@@ -1,0 +1,235 @@
+"""YUV4MPEG2 (y4m): the header with its tags, and 8-bit 4:2:0 pictures, read and written."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from dcvc_cli.errors import InputError
+from dcvc_cli.media.base import PictureReader, PictureWriter, describe, split_planes
+from dcvc_cli.media.output import OutputFile
+from dcvc_cli.media.source import ByteSource
+from dcvc_cli.types import MAX_SIDE, ColourDescription, Picture, PictureSize, Rational, VideoFormat
+
+MAGIC = b"YUV4MPEG2"
+FRAME_MAGIC = b"FRAME"
+MAX_HEADER_BYTES = 4096
+"""ffmpeg writes under 200 bytes and accepts 96 of tags; X tags of other tools are longer."""
+MAX_FRAME_HEADER_BYTES = 256
+DEFAULT_FRAME_RATE = Rational(25, 1)
+_CHROMA_LOCATIONS = {"420": "", "420jpeg": "jpeg", "420mpeg2": "mpeg2", "420paldv": "paldv"}
+_COLOUR_RANGES = {"FULL": True, "LIMITED": False}
+_INTERLACINGS = {"p": "progressive", "t": "top field first", "b": "bottom field first", "?": "unknown"}
+
+
+@dataclass(frozen=True)
+class Y4mHeader:
+    """A parsed stream header. frame_rate is None where the header leaves it open."""
+
+    video_format: VideoFormat
+    frame_rate: Rational | None
+
+
+def parse_header(line: bytes, name: str) -> Y4mHeader:
+    """Parses a stream header.
+
+    Args:
+        line: the first line of the file, with or without its newline.
+        name: the file's name, for messages.
+
+    Raises:
+        InputError: not a y4m header, tags missing or malformed, or a format other than 8-bit 4:2:0.
+    """
+    tags = line.rstrip(b"\n").split(b" ")
+    if tags[0] != MAGIC:
+        raise InputError(f"{name} is not a y4m file: expected it to begin with {MAGIC.decode()!r}, found {line[:16]!r}")
+    width = height = 0
+    frame_rate, aspect = Rational(0, 0), Rational(0, 0)
+    interlacing, chroma, chroma_extension = "p", "", ""
+    full_range: bool | None = None
+    for tag in tags[1:]:
+        key, value = tag[:1], tag[1:].decode("latin-1")
+        if key == b"W":
+            width = _parse_side(value, "width", name)
+        elif key == b"H":
+            height = _parse_side(value, "height", name)
+        elif key == b"F":
+            frame_rate = _parse_rational(value, "frame rate", name)
+        elif key == b"A":
+            aspect = _parse_rational(value, "sample aspect ratio", name)
+        elif key == b"I":
+            interlacing = _parse_interlacing(value, name)
+        elif key == b"C":
+            chroma = value
+        elif key == b"X" and value.startswith("YSCSS="):
+            chroma_extension = value.removeprefix("YSCSS=").lower()
+        elif key == b"X" and value.startswith("COLORRANGE="):
+            full_range = _COLOUR_RANGES.get(value.removeprefix("COLORRANGE="), full_range)
+    if not width or not height:
+        raise InputError(f"y4m header of {name} has no {'height' if width else 'width'}, expected tags W and H")
+    # XYSCSS is the older spelling of C and counts only where C is absent.
+    location = _parse_chroma(chroma or chroma_extension or "420", name)
+    video_format = VideoFormat(
+        PictureSize(width, height),
+        frame_rate=frame_rate if frame_rate.num else DEFAULT_FRAME_RATE,
+        sample_aspect_ratio=aspect if aspect.num else Rational(0, 0),
+        colour=ColourDescription(full_range=full_range),
+        interlacing=interlacing,
+        chroma_location=location,
+    )
+    return Y4mHeader(video_format, frame_rate if frame_rate.num else None)
+
+
+def format_header(video_format: VideoFormat) -> bytes:
+    """The stream header of an 8-bit 4:2:0 format, with its newline. parse_header gives the same format again."""
+    size, rate, aspect = video_format.size, video_format.frame_rate, video_format.sample_aspect_ratio
+    header = f"{MAGIC.decode()} W{size.width} H{size.height} F{rate.num}:{rate.den} I{video_format.interlacing} A{aspect.num}:{aspect.den}"
+    header += f" C420{video_format.chroma_location}"
+    if video_format.colour.full_range is not None:
+        header += f" XCOLORRANGE={'FULL' if video_format.colour.full_range else 'LIMITED'}"
+    return header.encode("ascii") + b"\n"
+
+
+class Y4mReader(PictureReader):
+    """Reads 8-bit 4:2:0 pictures of any size up to 16384x16384.
+
+    A regular file is walked over once at opening, frame header by frame header, so that num_frames is exact and a file that was cut short
+    is refused before anything is coded.
+
+    Args:
+        source: positioned at the start.
+        frame_rate: used instead of the header's.
+
+    Raises:
+        InputError: here and during iteration: malformed, cut short, or not 8-bit 4:2:0.
+    """
+
+    def __init__(self, source: ByteSource, *, frame_rate: Rational | None, skip_frames: int = 0, max_frames: int | None = None) -> None:
+        super().__init__(source.name, skip_frames, max_frames)
+        self._source = source
+        line = source.read_line(MAX_HEADER_BYTES)
+        header = parse_header(line, source.name)
+        if not line.endswith(b"\n"):
+            raise InputError(f"y4m header of {source.name} does not end within {len(line)} bytes, expected a newline")
+        self.format = header.video_format
+        if frame_rate is not None:
+            self.format = replace(self.format, frame_rate=frame_rate)
+        elif header.frame_rate is None:
+            self.notes += (f"{source.name} does not say its frame rate: {DEFAULT_FRAME_RATE} frames per second assumed, --fps sets it",)
+        if self.format.interlacing in "tb":
+            self.notes += (f"{source.name} is interlaced ({_INTERLACINGS[self.format.interlacing]}): coded as whole pictures, the tag is kept",)
+        self._frame_index = 0
+        if source.size_bytes is not None:
+            self.num_frames = self._frames_to_give(self._count_frames(source.size_bytes))
+        self.description = describe("y4m", self.format, self.num_frames)
+
+    def _count_frames(self, size_bytes: int) -> int:
+        offset, num_frames = self._source.position, 0
+        last_needed = None if self._max_frames is None else self._skip_frames + self._max_frames
+        while offset < size_bytes and num_frames != last_needed:
+            line, _, _ = self._source.peek_at(offset, MAX_FRAME_HEADER_BYTES).partition(b"\n")
+            self._check_frame_header(line + b"\n", num_frames, offset)
+            offset += len(line) + 1 + self.format.frame_bytes
+            if offset > size_bytes:
+                raise self._cut_short(num_frames, self.format.frame_bytes - (offset - size_bytes))
+            num_frames += 1
+        return num_frames
+
+    def _check_frame_header(self, line: bytes, index: int, offset: int) -> None:
+        is_whole_line = line.endswith(b"\n") and len(line) <= MAX_FRAME_HEADER_BYTES
+        if not is_whole_line or not line.startswith((FRAME_MAGIC + b"\n", FRAME_MAGIC + b" ")):
+            raise InputError(f"{self.name} is damaged at picture {index} (byte {offset}): expected a line beginning 'FRAME', found {line[:16]!r}")
+
+    def _cut_short(self, index: int, num_bytes: int) -> InputError:
+        hint = f"--frames {index - self._skip_frames} codes the whole pictures" if index > self._skip_frames else None
+        found = max(num_bytes, 0)
+        return InputError(f"{self.name} ends inside picture {index}: expected {self.format.frame_bytes} bytes of it, found {found}", hint)
+
+    def _read(self) -> Picture | None:
+        offset = self._source.position
+        line = self._source.read_line(MAX_FRAME_HEADER_BYTES)
+        if not line:
+            return None
+        self._check_frame_header(line, self._frame_index, offset)
+        # np.empty does not touch its pages: a header that lies about the size costs no more memory than bytes that really come.
+        samples = np.empty(self.format.frame_bytes, np.uint8)
+        num_bytes = self._source.read_into(samples)
+        if num_bytes < len(samples):
+            raise self._cut_short(self._frame_index, num_bytes)
+        self._frame_index += 1
+        return split_planes(samples, self.format)
+
+    def close(self) -> None:
+        self._source.close()
+
+
+class Y4mWriter(PictureWriter):
+    """Writes 8-bit 4:2:0 pictures with the format's frame rate, aspect ratio, interlacing, chroma location and colour range."""
+
+    def __init__(self, output: OutputFile, video_format: VideoFormat) -> None:
+        super().__init__(video_format)
+        self.name = output.name
+        self._output = output
+        self._output.write(format_header(video_format))
+
+    def _write(self, picture: Picture) -> None:
+        self._output.write(FRAME_MAGIC + b"\n")
+        for plane in picture.planes:
+            self._output.write(np.ascontiguousarray(plane))
+
+    def commit(self) -> None:
+        self._output.commit()
+
+    def abort(self) -> None:
+        self._output.abort()
+
+
+def _parse_side(value: str, what: str, name: str) -> int:
+    side = int(value) if _is_number(value) else 0
+    if not 1 <= side <= MAX_SIDE:
+        raise InputError(f"{what} in the y4m header of {name} is {_shown(value)}, expected 1..{MAX_SIDE}")
+    return side
+
+
+def _parse_rational(value: str, what: str, name: str) -> Rational:
+    """A fraction NUM:DEN below 2^32; 0/0 where it is unknown (either part 0)."""
+    num, colon, den = value.partition(":")
+    if not colon or not _is_number(num) or not _is_number(den) or int(num) >= 1 << 32 or int(den) >= 1 << 32:
+        raise InputError(f"{what} in the y4m header of {name} is {_shown(value)}, expected NUMBER:NUMBER below 2^32")
+    return Rational(int(num), int(den)) if int(num) and int(den) else Rational(0, 0)
+
+
+def _parse_interlacing(value: str, name: str) -> str:
+    if value == "m":
+        hint = "tag the pictures as progressive: ffmpeg -i IN -vf setfield=prog OUT.y4m"
+        raise InputError(f"{name} mixes interlaced and progressive pictures (y4m tag Im), expected one kind", hint)
+    if value not in _INTERLACINGS:
+        raise InputError(f"interlacing in the y4m header of {name} is {_shown(value)}, expected p, t, b or ?")
+    return value
+
+
+def _parse_chroma(chroma: str, name: str) -> str:
+    location = _CHROMA_LOCATIONS.get(chroma)
+    if location is None:
+        hint = "ffmpeg -i IN -pix_fmt yuv420p OUT.y4m converts it"
+        raise InputError(f"{name} is {_chroma_in_words(chroma)} (y4m tag C{_shown(chroma)}), dcvc codes 8-bit 4:2:0", hint)
+    return location
+
+
+def _chroma_in_words(chroma: str) -> str:
+    sampling, p, depth = chroma.partition("p")
+    if sampling.startswith("mono"):
+        return f"{sampling[4:] or '8'}-bit luma without chroma"
+    if sampling in ("420", "422", "444", "411", "410", "440") and (depth.isdecimal() or not p):
+        return f"{depth[:2] or '8'}-bit {sampling[0]}:{sampling[1]}:{sampling[2]}"
+    if chroma == "444alpha":
+        return "8-bit 4:4:4 with alpha"
+    return "of an unknown chroma format"
+
+
+def _is_number(value: str) -> bool:
+    return value.isascii() and value.isdigit() and len(value) <= 10
+
+
+def _shown(value: str) -> str:
+    """A value from the file, fit for one line on a terminal."""
+    return ascii(value[:32])[1:-1] or "empty"
