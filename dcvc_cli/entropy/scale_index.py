@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 NUM_SCALES = 128
-MIN_SCALE = 0.11
-MAX_SCALE = 16.0
-LOG_MIN_SCALE = -2.2072749131897207
+SCALE_MIN = 0.11
+SCALE_MAX = 16.0
+LOG_SCALE_MIN = -2.2072749131897207
 LOG_SCALE_STEP = 0.039211524688421276
 INVERSE_LOG_SCALE_STEP = 1 / LOG_SCALE_STEP
 
@@ -21,17 +21,17 @@ FloatArray = TypeVar("FloatArray", NDArray[np.float32], NDArray[np.float64])
 
 def clamp_scale(scale: FloatArray) -> FloatArray:
     """Scales limited to [0.11, 16], in their own type and shape."""
-    return np.clip(scale, scale.dtype.type(MIN_SCALE), scale.dtype.type(MAX_SCALE))
+    return np.clip(scale, scale.dtype.type(SCALE_MIN), scale.dtype.type(SCALE_MAX))
 
 
-def scale_to_index(scale: FloatArray) -> NDArray[np.uint8]:
+def index_from_scale(scale: FloatArray) -> NDArray[np.uint8]:
     """Gaussian table row, 0..127, of every scale; any shape, float32 or float64, arithmetic in that type.
 
     Not bit-exact between the two types: a scale of 16 and above gives row 126 in float64 and 127 in float32, and scales within a
     rounding error of a boundary may fall on either side of it. The logarithm is the platform's.
     """
     kind = scale.dtype.type
-    position = (np.log(clamp_scale(scale)) - kind(LOG_MIN_SCALE)) * kind(INVERSE_LOG_SCALE_STEP)
+    position = (np.log(clamp_scale(scale)) - kind(LOG_SCALE_MIN)) * kind(INVERSE_LOG_SCALE_STEP)
     # Truncation, not floor: a tiny negative at the lower clamp means row 0.
     return np.clip(np.trunc(position), 0, NUM_SCALES - 1).astype(np.uint8)
 
@@ -55,6 +55,6 @@ def scale_thresholds() -> NDArray[np.float64]:
     The row of a scale is max(number of thresholds <= scale, 1) - 1: what an integer implementation scales and rounds once.
     Rounded as exp in float64 rounds, so within one unit in the last place of the mathematical value.
     """
-    ends = [math.exp(LOG_MIN_SCALE + i * LOG_SCALE_STEP) for i in range(NUM_SCALES)]
-    ends[0], ends[-1] = MIN_SCALE, MAX_SCALE
+    ends = [math.exp(LOG_SCALE_MIN + i * LOG_SCALE_STEP) for i in range(NUM_SCALES)]
+    ends[0], ends[-1] = SCALE_MIN, SCALE_MAX
     return np.array(ends, dtype=np.float64)
