@@ -1,0 +1,158 @@
+"""File signature, NAL unit headers and unit checks of the .dcvc stream (docs/bitstream.md, "Units").
+
+Bit-exact: the same unit gives the same bytes everywhere. A unit is
+
+    type and SPS id (1) | I and P only: reset and QP (1) | uv payload length (1, 2, 4) | payload | check (4)
+"""
+
+import zlib
+from dataclasses import dataclass
+from enum import IntEnum
+
+from dcvc_cli.bitstream.faults import BitstreamError, Rule
+from dcvc_cli.bitstream.varint import UV_LIMIT, ByteReader, write_uv
+
+SIGNATURE = b"\xdcDCV\r\n\x1a\n"
+"""High bit, no UTF-8, CR LF, ^Z and LF: no text-mode or 7-bit transfer leaves it as it is. 0xD is never a NAL type."""
+CHECK_SIZE = 4
+MIN_UNIT_SIZE = 6
+"""Type, one length byte, check: a reader may always ask for this many bytes without waiting for the next unit."""
+MAX_HEADER_SIZE = 6
+MAX_SPS_IDS = 16
+MAX_QP_I = 63
+MAX_QP_P = 71
+
+
+class NalType(IntEnum):
+    """High nibble of a unit's first byte; 0, 1 and 2 mean what they mean in the reference elementary stream."""
+
+    SPS = 0
+    I = 1  # noqa: E741
+    P = 2
+    SEI = 3
+    INDEX = 4
+    END = 5
+
+    @property
+    def is_frame(self) -> bool:
+        return self in (NalType.I, NalType.P)
+
+
+@dataclass(frozen=True)
+class UnitHeader:
+    """What stands before a payload.
+
+    Args:
+        sps_id: 0..15 for SPS, I and P units, 0 for all others.
+        payload_size: bytes, 0..2^30-1.
+        qp: final table index of an I (0..63) or P (0..71) unit, else 0.
+        reset: P units: drop the reference feature before decoding (the reference's use_ada_i).
+    """
+
+    nal_type: NalType
+    sps_id: int
+    payload_size: int
+    qp: int = 0
+    reset: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.sps_id < MAX_SPS_IDS or not 0 <= self.payload_size < UV_LIMIT:
+            raise ValueError(f"SPS id {self.sps_id} or payload size {self.payload_size} is out of range")
+        max_qp = {NalType.I: MAX_QP_I, NalType.P: MAX_QP_P}.get(self.nal_type, 0)
+        if not 0 <= self.qp <= max_qp or (self.reset and self.nal_type is not NalType.P):
+            raise ValueError(f"QP {self.qp} or reset {self.reset} is not allowed in a unit of type {self.nal_type.name}")
+
+    @property
+    def header_size(self) -> int:
+        return 1 + self.nal_type.is_frame + len(write_uv(self.payload_size))
+
+    @property
+    def unit_size(self) -> int:
+        """Bytes of the whole unit: header, payload, check."""
+        return self.header_size + self.payload_size + CHECK_SIZE
+
+
+def write_header(header: UnitHeader) -> bytes:
+    """The 2..6 bytes before the payload."""
+    first = bytes([header.nal_type << 4 | header.sps_id])
+    frame = bytes([header.reset << 7 | header.qp]) if header.nal_type.is_frame else b""
+    return first + frame + write_uv(header.payload_size)
+
+
+def read_header(data: bytes) -> UnitHeader:
+    """The header at the start of `data`; bytes after it are ignored. BitstreamError names the rule that it breaks."""
+    reader = ByteReader(data)
+    first = reader.uint(1)
+    if first >> 4 > NalType.END:
+        raise BitstreamError(Rule.UNIT_TYPE, f"unit type {first >> 4} is not one of 0..{NalType.END:d}")
+    nal_type, sps_id = NalType(first >> 4), first & 15
+    qp, reset = 0, False
+    if nal_type.is_frame:
+        flags = reader.uint(1)
+        qp, reset = flags & 0x7F, bool(flags >> 7)
+        max_qp = MAX_QP_I if nal_type is NalType.I else MAX_QP_P
+        if qp > max_qp:
+            raise BitstreamError(Rule.QP_RANGE, f"QP {qp} of a unit of type {nal_type.name} is above {max_qp}")
+        if reset and nal_type is NalType.I:
+            raise BitstreamError(Rule.RESET_ON_I, "an I unit carries the reset flag")
+    elif nal_type is not NalType.SPS and sps_id:
+        raise BitstreamError(Rule.UNIT_TYPE, f"a unit of type {nal_type.name} names SPS id {sps_id}, expected 0")
+    return UnitHeader(nal_type, sps_id, reader.uv(), qp, reset)
+
+
+def unit_check(header_and_payload: bytes) -> int:
+    """Check of SPS, SEI, INDEX and END units: CRC-32 (zlib) of all their bytes before it."""
+    return zlib.crc32(header_and_payload)
+
+
+def check_seed(sps_check: int, i_check: int | None) -> int:
+    """Where the check of a frame unit starts: CRC-32 of its SPS unit's bytes (`sps_check`), for a P unit continued over the check of
+    its I unit (`i_check`). So a frame never verifies under another SPS, nor a P frame after another I frame, than its own."""
+    return sps_check if i_check is None else zlib.crc32(i_check.to_bytes(CHECK_SIZE, "big"), sps_check)
+
+
+def frame_check(body_check: int, frame_number: int) -> int:
+    """Check of an I or P unit.
+
+    Args:
+        body_check: CRC-32 of the unit's bytes before its check, continued from `check_seed`.
+        frame_number: one more byte, which is not sent: frames since the I frame mod 256, 0 for the I frame itself.
+    """
+    return zlib.crc32(bytes([frame_number]), body_check)
+
+
+def _crc_rows_by_top_byte() -> list[int]:
+    rows = [0] * 256
+    for index in range(256):
+        rows[(zlib.crc32(bytes([index]), 0xFFFF_FFFF) ^ 0xFFFF_FFFF) >> 24] = index
+    return rows
+
+
+_CRC_ROWS = _crc_rows_by_top_byte()
+
+
+def find_frame_number(body_check: int, check: int) -> int | None:
+    """The one number 0..255 for which `frame_check(body_check, number) == check`, or None: no number fits, the unit is damaged.
+
+    A CRC step is invertible: the top byte of the result tells the table row, so no search is needed. A damaged unit passes
+    with probability 2^-24; a reader that knows which number comes next keeps the full 2^-32.
+    """
+    number = _CRC_ROWS[(check ^ 0xFFFF_FFFF) >> 24] ^ ((body_check ^ 0xFFFF_FFFF) & 0xFF)
+    return number if frame_check(body_check, number) == check else None
+
+
+def write_unit(nal_type: NalType, sps_id: int, payload: bytes) -> bytes:
+    """A whole SPS, SEI, INDEX or END unit."""
+    body = write_header(UnitHeader(nal_type, sps_id, len(payload))) + payload
+    return body + unit_check(body).to_bytes(CHECK_SIZE, "big")
+
+
+def write_frame_unit(header: UnitHeader, payload: bytes, seed: int, frame_number: int) -> bytes:
+    """A whole I or P unit.
+
+    Args:
+        seed: from `check_seed`.
+        frame_number: frames since the last I frame, mod 256; 0 for an I frame.
+    """
+    body = write_header(header) + payload
+    return body + frame_check(zlib.crc32(body, seed), frame_number).to_bytes(CHECK_SIZE, "big")

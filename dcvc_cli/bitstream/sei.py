@@ -1,0 +1,118 @@
+"""Supplemental units of the .dcvc stream (docs/bitstream.md, "SEI"): picture hash, user data, free text. No decoded sample depends on them."""
+
+import hashlib
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from dcvc_cli.bitstream.faults import BitstreamError, Rule
+from dcvc_cli.bitstream.sps import HashKind
+from dcvc_cli.bitstream.varint import ByteReader
+
+MAX_SEI_PAYLOAD_SIZE = 1 << 20
+UUID_SIZE = 16
+_PICTURE_HASH, _USER_DATA, _FREE_TEXT = 0, 1, 2
+_DIGEST_SIZES = {HashKind.CRC32: 4, HashKind.MD5: 16}
+
+
+@dataclass(frozen=True)
+class PictureHash:
+    """Hash of the output samples of the last frame unit before this SEI.
+
+    Args:
+        kind: CRC32 or MD5.
+        digest: 4 bytes (big endian) or 16 bytes, as `hash_picture` makes them.
+        frame_number: that frame's number since its I frame mod 256, so that a hash never meets another frame after a loss.
+    """
+
+    kind: HashKind
+    digest: bytes
+    frame_number: int
+
+
+@dataclass(frozen=True)
+class UserData:
+    """Bytes of somebody's own format, named by a 16-byte UUID."""
+
+    uuid: bytes
+    data: bytes
+
+
+@dataclass(frozen=True)
+class FreeText:
+    """UTF-8 text for people, such as the encoder's settings."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class UnknownSei:
+    """A kind of a later version, to be skipped."""
+
+    kind: int
+    data: bytes
+
+
+SeiMessage = PictureHash | UserData | FreeText | UnknownSei
+
+
+def hash_picture(kind: HashKind, planes: Iterable[bytes | bytearray | memoryview]) -> bytes:
+    """Digest over the output samples as a raw planar file holds them: planes in file order (Y Cb Cr, or R G B), cropped size,
+    row by row, 8-bit samples. Bit-exact."""
+    if kind is HashKind.CRC32:
+        check = 0
+        for plane in planes:
+            check = zlib.crc32(plane, check)
+        return check.to_bytes(4, "big")
+    if kind is HashKind.MD5:
+        md5 = hashlib.md5(usedforsecurity=False)
+        for plane in planes:
+            md5.update(plane)
+        return md5.digest()
+    raise ValueError(f"no picture hash is of kind {kind!r}")
+
+
+def write_sei(message: SeiMessage) -> bytes:
+    """SEI payload. ValueError for a message that the layout cannot hold."""
+    if isinstance(message, PictureHash):
+        if len(message.digest) != _DIGEST_SIZES.get(message.kind):
+            raise ValueError(f"a digest of {len(message.digest)} bytes is not of kind {message.kind!r}")
+        payload = bytes([_PICTURE_HASH, message.kind, message.frame_number]) + message.digest
+    elif isinstance(message, UserData):
+        if len(message.uuid) != UUID_SIZE:
+            raise ValueError(f"a UUID of {len(message.uuid)} bytes, expected {UUID_SIZE}")
+        payload = bytes([_USER_DATA]) + message.uuid + message.data
+    elif isinstance(message, FreeText):
+        payload = bytes([_FREE_TEXT]) + message.text.encode()
+    else:
+        payload = bytes([message.kind]) + message.data
+    if len(payload) > MAX_SEI_PAYLOAD_SIZE:
+        raise ValueError(f"an SEI payload of {len(payload)} bytes is above {MAX_SEI_PAYLOAD_SIZE}")
+    return payload
+
+
+def read_sei(payload: bytes) -> SeiMessage:
+    """Inverse of write_sei; BitstreamError (sei-content) for a message that breaks its layout."""
+    try:
+        return _read_message(ByteReader(payload))
+    except (BitstreamError, ValueError) as error:
+        reason = error.reason if isinstance(error, BitstreamError) else str(error)
+        raise BitstreamError(Rule.SEI_CONTENT, f"the SEI does not hold its message: {reason}") from error
+
+
+def _read_message(reader: ByteReader) -> SeiMessage:
+    kind = reader.uint(1)
+    if kind == _PICTURE_HASH:
+        hash_kind = HashKind(reader.uint(1))
+        if hash_kind is HashKind.NONE:
+            raise ValueError("a picture hash of kind 0")
+        frame_number = reader.uint(1)
+        digest = reader.take(_DIGEST_SIZES[hash_kind])
+        if reader.remaining:
+            raise ValueError(f"{reader.remaining} bytes after the digest")
+        return PictureHash(hash_kind, digest, frame_number)
+    if kind == _USER_DATA:
+        return UserData(reader.take(UUID_SIZE), reader.take(reader.remaining))
+    if kind == _FREE_TEXT:
+        return FreeText(reader.take(reader.remaining).decode())
+    return UnknownSei(kind, reader.take(reader.remaining))

@@ -1,0 +1,157 @@
+"""What a reader of a .dcvc stream yields, one frozen value a unit, and the payloads of the index and end units (docs/bitstream.md)."""
+
+from dataclasses import dataclass
+
+from dcvc_cli.bitstream.faults import BitstreamError, Rule
+from dcvc_cli.bitstream.nal import NalType
+from dcvc_cli.bitstream.sei import SeiMessage
+from dcvc_cli.bitstream.sps import Sps
+from dcvc_cli.bitstream.varint import ByteReader
+
+INDEX_ENTRY_SIZE = 13
+MAX_INDEX_PAYLOAD_SIZE = INDEX_ENTRY_SIZE * 4_000_000
+END_PAYLOAD_SIZE = 20
+END_UNIT_SIZE = END_PAYLOAD_SIZE + 6
+"""Fixed, so that the end unit is found from the end of a file."""
+
+
+@dataclass(frozen=True)
+class IndexEntry:
+    """Where one frame is found.
+
+    Args:
+        frame_type: I or P.
+        frame_number: 0-based number of the frame in its stream (from `read_index` and `scan_units`: in the whole source).
+        offset: of the SPS unit repeated just before an I unit, else of the frame unit itself; counted from the stream's
+            signature (from `read_index` and `scan_units`: from the start of the source).
+    """
+
+    frame_type: NalType
+    frame_number: int
+    offset: int
+
+
+@dataclass(frozen=True)
+class StartUnit:
+    """The file signature; in joined files one at the start of each part."""
+
+    offset: int
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class SpsUnit:
+    """An SPS; it replaces the one of the same id for the frames that follow."""
+
+    offset: int
+    size_bytes: int
+    sps_id: int
+    sps: Sps
+
+
+@dataclass(frozen=True)
+class FrameUnit:
+    """One coded frame.
+
+    Args:
+        frame_index: 0-based number of this frame among those that the reader yielded.
+        number: frames since the last I frame mod 256; 0 for an I frame.
+        decodable: False from a loss until the next I frame: the reference that this P frame needs is not there.
+        reset: drop the reference feature before decoding.
+    """
+
+    offset: int
+    size_bytes: int
+    frame_type: NalType
+    sps_id: int
+    sps: Sps
+    qp: int
+    reset: bool
+    payload: bytes
+    frame_index: int
+    number: int
+    decodable: bool = True
+
+
+@dataclass(frozen=True)
+class SeiUnit:
+    """A supplemental message; a PictureHash speaks of the last frame before it."""
+
+    offset: int
+    size_bytes: int
+    message: SeiMessage
+
+
+@dataclass(frozen=True)
+class IndexUnit:
+    """The index as it stands in the stream, offsets counted from the signature."""
+
+    offset: int
+    size_bytes: int
+    entries: tuple[IndexEntry, ...]
+
+
+@dataclass(frozen=True)
+class EndUnit:
+    """End of a stream.
+
+    Args:
+        num_frames: frames since the signature.
+        index_distance: bytes from the start of the index unit to the start of this unit, 0 = no index.
+        stream_distance: bytes from the signature to the start of this unit.
+        stream_check: CRC-32 of the checks of all units since the signature.
+    """
+
+    offset: int
+    size_bytes: int
+    num_frames: int
+    index_distance: int
+    stream_distance: int
+    stream_check: int
+
+
+@dataclass(frozen=True)
+class Damage:
+    """A rule that the stream breaks at `offset`; `size_bytes` bytes were passed over (0: nothing, the frames are just not there)."""
+
+    offset: int
+    size_bytes: int
+    rule: Rule
+    message: str
+
+
+Unit = StartUnit | SpsUnit | FrameUnit | SeiUnit | IndexUnit | EndUnit | Damage
+
+
+def write_index(entries: list[IndexEntry]) -> bytes:
+    """Index payload, 13 bytes an entry: type (1), frame number (4), offset (8)."""
+    return b"".join(bytes([e.frame_type]) + e.frame_number.to_bytes(4, "big") + e.offset.to_bytes(8, "big") for e in entries)
+
+
+def read_index_payload(payload: bytes) -> tuple[IndexEntry, ...]:
+    """Inverse of write_index; BitstreamError (index-content) unless frame numbers and offsets increase strictly."""
+    if len(payload) % INDEX_ENTRY_SIZE:
+        raise BitstreamError(Rule.INDEX_CONTENT, f"an index of {len(payload)} bytes is no multiple of {INDEX_ENTRY_SIZE}")
+    reader = ByteReader(payload)
+    entries: list[IndexEntry] = []
+    while reader.remaining:
+        code, frame_number, offset = reader.uint(1), reader.uint(4), reader.uint(8)
+        if code not in (NalType.I, NalType.P):
+            raise BitstreamError(Rule.INDEX_CONTENT, f"index entry {len(entries)} has type {code}, expected I (1) or P (2)")
+        if entries and not (frame_number > entries[-1].frame_number and offset > entries[-1].offset):
+            raise BitstreamError(Rule.INDEX_CONTENT, f"index entry {len(entries)} does not come after the one before it")
+        entries.append(IndexEntry(NalType(code), frame_number, offset))
+    return tuple(entries)
+
+
+def write_end(num_frames: int, index_distance: int, stream_distance: int, stream_check: int) -> bytes:
+    """End payload, 20 bytes: frames (4), index distance (4), stream distance (8), stream check (4)."""
+    return b"".join(value.to_bytes(size, "big") for value, size in ((num_frames, 4), (index_distance, 4), (stream_distance, 8), (stream_check, 4)))
+
+
+def read_end(payload: bytes, offset: int) -> EndUnit:
+    """The end unit that starts at `offset`; BitstreamError (end-content) for a payload of another size."""
+    if len(payload) != END_PAYLOAD_SIZE:
+        raise BitstreamError(Rule.END_CONTENT, f"an end unit holds {len(payload)} bytes, expected {END_PAYLOAD_SIZE}")
+    reader = ByteReader(payload)
+    return EndUnit(offset, END_UNIT_SIZE, reader.uint(4), reader.uint(4), reader.uint(8), reader.uint(4))
