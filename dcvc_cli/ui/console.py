@@ -1,0 +1,23 @@
+"""Where words go: standard error, so that standard output stays free for streams, pictures and results."""
+
+import sys
+from functools import cache
+
+from rich.console import Console
+
+
+@cache
+def stderr_console() -> Console:
+    """The console for everything that is said to a person. NO_COLOR is obeyed, and nothing is coloured unless it is a terminal."""
+    return Console(stderr=True, highlight=False)
+
+
+def stdout_console() -> Console:
+    """A console on the present standard output, for a command whose result is a text. A pipe gets lines as long as they are, never wrapped or cut."""
+    width = None if sys.stdout.isatty() else 10_000
+    return Console(file=sys.stdout, highlight=False, width=width)
+
+
+def say(text: str) -> None:
+    """One message to standard error, taken literally (square brackets are no markup)."""
+    stderr_console().print(text, markup=False, soft_wrap=True)

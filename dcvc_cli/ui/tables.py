@@ -1,0 +1,32 @@
+"""Plain tables: a head line, rows, figures set flush right."""
+
+from collections.abc import Sequence
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from dcvc_cli.ui.console import stderr_console, stdout_console
+
+
+def print_table(
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    title: str | None = None,
+    emphasised: frozenset[int] = frozenset(),
+    to_stdout: bool = False,
+) -> None:
+    """Print a table to standard error, or to standard output where it is the command's result.
+
+    Args:
+        columns: heads; the first column is set flush left, all others flush right.
+        rows: cells as text, taken literally; each row as long as `columns`.
+        emphasised: indices of rows to set in bold.
+    """
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    for index, column in enumerate(columns):
+        table.add_column(Text(column), justify="left" if index == 0 else "right", no_wrap=index == 0)
+    for index, row in enumerate(rows):
+        table.add_row(*map(Text, row), style="bold" if index in emphasised else None)
+    (stdout_console() if to_stdout else stderr_console()).print(table)
