@@ -3,11 +3,11 @@
 import zlib
 
 from dcvc_cli.bitstream.faults import BitstreamError, Rule
-from dcvc_cli.bitstream.nal import CHECK_SIZE, SIGNATURE, NalType, UnitHeader, check_seed, write_frame_unit, write_unit
+from dcvc_cli.bitstream.nal import CHECK_SIZE, MAX_SPS_IDS, SIGNATURE, NalType, UnitHeader, check_seed, write_frame_unit, write_unit
 from dcvc_cli.bitstream.sei import FreeText, PictureHash, SeiMessage, UserData, write_sei
 from dcvc_cli.bitstream.sps import HashKind, Sps, write_sps
 from dcvc_cli.bitstream.units import INDEX_ENTRY_SIZE, MAX_INDEX_PAYLOAD_SIZE, IndexEntry, write_end, write_index
-from dcvc_cli.bitstream.window import ByteSink
+from dcvc_cli.bitstream.window import ByteSink, write_all
 
 
 class StreamWriter:
@@ -28,6 +28,7 @@ class StreamWriter:
         """SPS and check of the last I unit."""
         self._last_sps: tuple[int, int] | None = None
         """(id, offset) of the SPS unit that was written last, None once another unit followed it."""
+        self._next_sps_id = 0
         self._next_number = 0
         self._entries: list[IndexEntry] = []
         self._stream_check = 0
@@ -36,10 +37,23 @@ class StreamWriter:
         self.size_bytes = 0
 
     def write_sps(self, sps_id: int, sps: Sps) -> int:
-        """An SPS unit; `sps_id` 0..15 stands for it until it is written again. Not needed before each I frame: that is done here."""
+        """An SPS unit; `sps_id` 0..15 stands for it until it is written again.
+
+        Write it just before the first I frame; later I frames repeat it by themselves.
+        """
         unit = write_unit(NalType.SPS, sps_id, write_sps(sps))
         self._sps[sps_id] = (sps, int.from_bytes(unit[-CHECK_SIZE:], "big"), unit)
         return self._write_sps_unit(sps_id)
+
+    def use_sps(self, sps: Sps) -> int:
+        """The id under which `sps` stands, not the number of bytes; an SPS that is new is written now, the 17th in the place of the first."""
+        for sps_id, (known, _, _) in self._sps.items():
+            if known == sps:
+                return sps_id
+        sps_id = self._next_sps_id % MAX_SPS_IDS
+        self._next_sps_id += 1
+        self.write_sps(sps_id, sps)
+        return sps_id
 
     def write_frame(self, frame_type: NalType, sps_id: int, qp: int, reset: bool, payload: bytes) -> int:
         """A frame unit, an I frame with its SPS before it.
@@ -135,9 +149,5 @@ class StreamWriter:
             self._write_bytes(SIGNATURE)
 
     def _write_bytes(self, data: bytes) -> None:
-        view = memoryview(data)
-        while view:
-            # An unbuffered pipe may take a part only; other sinks return None or everything.
-            taken = self._sink.write(view)
-            view = view[taken if isinstance(taken, int) else len(view) :]
+        write_all(self._sink, data)
         self.size_bytes += len(data)

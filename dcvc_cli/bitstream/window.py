@@ -1,4 +1,4 @@
-"""A sliding view of a byte source: what a reader has looked at but not yet consumed. Works on pipes, never seeks."""
+"""Byte sources and sinks, and a sliding view of a source: what a reader has looked at but not yet consumed. Works on pipes, never seeks."""
 
 import re
 import zlib
@@ -19,6 +19,14 @@ class ByteSink(Protocol):
     """Anything with write(bytes)."""
 
     def write(self, data: memoryview, /) -> object: ...
+
+
+def write_all(sink: ByteSink, data: bytes) -> None:
+    """Writes all of `data`: an unbuffered pipe may take a part only; other sinks return None or everything."""
+    view = memoryview(data)
+    while view:
+        taken = sink.write(view)
+        view = view[taken if isinstance(taken, int) else len(view) :]
 
 
 class Window:

@@ -1,0 +1,233 @@
+"""Reader and writer of the reference's elementary stream (docs/bitstream.md, "The reference elementary stream").
+
+A plain row of units without signature, checks or end mark. Bit-exact: what the writer makes is what the reference's own encoder writes.
+"""
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from dcvc_cli.bitstream.faults import BitstreamError, Rule, TruncatedStreamError
+from dcvc_cli.bitstream.nal import MAX_QP_I, MAX_QP_P, MAX_SPS_IDS, NalType
+from dcvc_cli.bitstream.sps import MAX_SIDE, Sps
+from dcvc_cli.bitstream.varint import write_uv
+from dcvc_cli.bitstream.window import ByteSink, ByteSource, Window, write_all
+
+
+@dataclass(frozen=True)
+class ReferenceSps:
+    """The reference's sequence parameter set.
+
+    Args:
+        height, width: luma samples, 1..16384.
+        ec_part: False: one range coder, True: two.
+        use_ada_i: P frames: drop the reference feature first.
+    """
+
+    height: int
+    width: int
+    ec_part: bool
+    use_ada_i: bool
+
+
+@dataclass(frozen=True)
+class ReferenceSpsUnit:
+    """An SPS unit; `raw` are its bytes as they stand in the stream."""
+
+    offset: int
+    raw: bytes
+    sps_id: int
+    sps: ReferenceSps
+
+
+@dataclass(frozen=True)
+class ReferenceFrameUnit:
+    """An I or P unit; `header` are the bytes before its payload as they stand in the stream, `sps` what its id stands for here."""
+
+    offset: int
+    header: bytes
+    frame_type: NalType
+    sps_id: int
+    sps: ReferenceSps
+    qp: int
+    payload: bytes
+
+
+ReferenceUnit = ReferenceSpsUnit | ReferenceFrameUnit
+
+
+def write_reference_sps(sps_id: int, sps: ReferenceSps) -> bytes:
+    """A whole SPS unit: height comes first."""
+    flags = sps.ec_part << 2 | sps.use_ada_i
+    return bytes([NalType.SPS << 4 | sps_id]) + write_uv(sps.height) + write_uv(sps.width) + bytes([flags])
+
+
+def write_reference_frame_header(frame_type: NalType, sps_id: int, qp: int, payload_size: int) -> bytes:
+    """The bytes before the payload of an I or P unit."""
+    return bytes([frame_type << 4 | sps_id, qp]) + write_uv(payload_size)
+
+
+class SpsTable:
+    """The SPSs sent so far in a file, and the reference encoder's rule for the next one."""
+
+    def __init__(self, sps: dict[int, ReferenceSps] | None = None) -> None:
+        self._sps = dict(sps or {})
+
+    def copy(self) -> "SpsTable":
+        return SpsTable(self._sps)
+
+    def get(self, sps_id: int) -> ReferenceSps | None:
+        return self._sps.get(sps_id)
+
+    def put(self, sps_id: int, sps: ReferenceSps) -> None:
+        """An SPS of a known id replaces the old one."""
+        self._sps[sps_id] = sps
+
+    def choose(self, sps: ReferenceSps) -> tuple[int, bool]:
+        """(id of `sps`, whether it is new): an identical one sent before, else the highest id so far + 1.
+
+        BitstreamError (sps-missing) when all 16 ids are taken. Changes nothing here.
+        """
+        for sps_id, known in self._sps.items():
+            if known == sps:
+                return sps_id, False
+        sps_id = max(self._sps, default=-1) + 1
+        if sps_id >= MAX_SPS_IDS:
+            raise BitstreamError(Rule.SPS_MISSING, f"an elementary stream has room for {MAX_SPS_IDS} SPSs, one more is needed")
+        return sps_id, True
+
+    def prefix(self, frame_type: NalType, sps: ReferenceSps, qp: int, payload_size: int) -> bytes:
+        """What the reference encoder writes before a payload: an SPS unit if `sps` is new, and the frame header. Changes nothing here."""
+        sps_id, is_new = self.choose(sps)
+        sps_unit = write_reference_sps(sps_id, sps) if is_new else b""
+        return sps_unit + write_reference_frame_header(frame_type, sps_id, qp, payload_size)
+
+
+class ReferenceReader:
+    """Iterates over the units of an elementary stream; BitstreamError names offset and rule, TruncatedStreamError where it just stops.
+
+    Integers longer than needed are accepted, as the reference does. Memory: one payload, at most the limit of the picture size.
+
+    Args:
+        source: anything with read(n).
+        table: SPSs known before the first unit; it is updated. None: none.
+    """
+
+    def __init__(self, source: ByteSource, table: SpsTable | None = None) -> None:
+        self._window = Window(source)
+        self._table = table or SpsTable()
+
+    def __iter__(self) -> Iterator[ReferenceUnit]:
+        while self._window.ensure(1):
+            try:
+                unit = self._read_unit()
+            except BitstreamError as error:
+                raise error.at(self._window.offset) from None
+            yield unit
+
+    def _byte(self, position: int) -> int:
+        if not self._window.ensure(position + 1):
+            raise TruncatedStreamError(Rule.TRUNCATED, f"the elementary stream ends inside a unit, after {position} of its bytes")
+        return self._window.peek(position, position + 1)[0]
+
+    def _uv(self, position: int) -> tuple[int, int]:
+        """(value, position after it)."""
+        value = self._byte(position)
+        extra = 0 if value < 0x80 else 3 if value & 0x40 else 1
+        if extra:
+            value &= 0x3F
+        for place in range(position + 1, position + 1 + extra):
+            value = value << 8 | self._byte(place)
+        return value, position + 1 + extra
+
+    def _read_unit(self) -> ReferenceUnit:
+        first = self._byte(0)
+        nal_type, sps_id = first >> 4, first & 15
+        if nal_type == NalType.SPS:
+            return self._read_sps(sps_id)
+        if nal_type not in (NalType.I, NalType.P):
+            raise BitstreamError(Rule.UNIT_TYPE, f"unit type {nal_type} is not one of 0, 1, 2: this is no elementary stream, or it is damaged")
+        return self._read_frame(NalType(nal_type), sps_id)
+
+    def _read_sps(self, sps_id: int) -> ReferenceSpsUnit:
+        height, position = self._uv(1)
+        width, position = self._uv(position)
+        flags = self._byte(position)
+        if not (1 <= height <= MAX_SIDE and 1 <= width <= MAX_SIDE):
+            raise BitstreamError(Rule.SPS_CONTENT, f"picture size {width}x{height} is outside 1x1..{MAX_SIDE}x{MAX_SIDE}")
+        sps = ReferenceSps(height, width, bool(flags & 4), bool(flags & 1))
+        offset, raw = self._window.offset, self._window.peek(0, position + 1)
+        self._window.consume(len(raw))
+        self._table.put(sps_id, sps)
+        return ReferenceSpsUnit(offset, raw, sps_id, sps)
+
+    def _read_frame(self, frame_type: NalType, sps_id: int) -> ReferenceFrameUnit:
+        qp = self._byte(1)
+        max_qp = MAX_QP_I if frame_type is NalType.I else MAX_QP_P
+        if qp > max_qp:
+            raise BitstreamError(Rule.QP_RANGE, f"QP {qp} of a unit of type {frame_type.name} is above {max_qp}")
+        sps = self._table.get(sps_id)
+        if sps is None:
+            raise BitstreamError(Rule.SPS_MISSING, f"a unit of type {frame_type.name} names SPS id {sps_id}, which was not seen")
+        size, position = self._uv(2)
+        limit = Sps(sps.width, sps.height).max_frame_payload_size
+        if size > limit:
+            raise BitstreamError(Rule.LENGTH_LIMIT, f"a payload of {size} bytes is above the limit of {limit}")
+        if not self._window.ensure(position + size):
+            found = self._window.num_available - position
+            raise TruncatedStreamError(Rule.TRUNCATED, f"a payload has {size} bytes, {found} are there")
+        offset, header = self._window.offset, self._window.peek(0, position)
+        payload = self._window.peek(position, position + size)
+        self._window.consume(position + size)
+        return ReferenceFrameUnit(offset, header, frame_type, sps_id, sps, qp, payload)
+
+
+class ReferenceWriter:
+    """Writes an elementary stream with the reference encoder's SPS rule."""
+
+    def __init__(self, sink: ByteSink) -> None:
+        self._sink = sink
+        self._table = SpsTable()
+
+    def write_frame(self, frame_type: NalType, sps: ReferenceSps, qp: int, payload: bytes) -> int:
+        """A frame, with its SPS before it if that was never sent. Returns the bytes written: what the reference counts for the frame."""
+        prefix = self._table.prefix(frame_type, sps, qp, len(payload))
+        sps_id, _ = self._table.choose(sps)
+        self._table.put(sps_id, sps)
+        return self._write(prefix + payload)
+
+    def write_kept_frame(self, prefix: bytes, frame_type: NalType, sps: ReferenceSps, qp: int, payload: bytes) -> bool:
+        """A frame whose SPS units and header are `prefix`, the bytes of a stream that does not follow the rule.
+
+        False, and nothing is written, unless they are whole units that say exactly what the other arguments say.
+        """
+        table = self._table.copy()
+        try:
+            units = list(ReferenceReader(io.BytesIO(prefix + payload), table))
+        except BitstreamError:
+            return False
+        frames = [unit for unit in units if isinstance(unit, ReferenceFrameUnit)]
+        if len(frames) != 1 or frames[0] is not units[-1]:
+            return False
+        frame = frames[0]
+        same_sps = frame.sps == sps or (frame_type is NalType.I and replace(frame.sps, use_ada_i=False) == sps)
+        if (frame.frame_type, frame.qp, frame.payload) != (frame_type, qp, payload) or not same_sps:
+            return False
+        self._table = table
+        self._write(prefix + payload)
+        return True
+
+    def write_kept_tail(self, tail: bytes) -> bool:
+        """SPS units that no frame follows; False, and nothing is written, for other bytes."""
+        try:
+            units = list(ReferenceReader(io.BytesIO(tail), self._table.copy()))
+        except BitstreamError:
+            return False
+        if not all(isinstance(unit, ReferenceSpsUnit) for unit in units):
+            return False
+        self._write(tail)
+        return True
+
+    def _write(self, data: bytes) -> int:
+        write_all(self._sink, data)
+        return len(data)
