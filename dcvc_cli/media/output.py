@@ -36,6 +36,22 @@ def refuse_existing(name: str) -> UsageError:
     return UsageError(f"{name} exists and is kept", "-y overwrites it")
 
 
+def check_name(target: str) -> None:
+    """Finds at once what would otherwise fail at the end of a long run.
+
+    Raises:
+        InputError: a name that no file can have here: too long, below something that is no folder, or not to be looked at.
+    """
+    if "\0" in target:
+        raise InputError(f"cannot write {target!r}: file names hold no NUL")
+    try:
+        os.stat(target)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise output_fault(target, error) from error
+
+
 def is_direct(target: str) -> bool:
     """Whether a target is written directly, without a rename: standard output, devices, FIFOs, sockets."""
     if target in STANDARD_OUTPUT_NAMES:
@@ -81,6 +97,7 @@ class OutputFile:
         elif is_direct(target):
             self._stream = self._open_direct(target)
         else:
+            check_name(target)
             self._place = Path(os.path.realpath(target))
             self._stream = self._open_staged()
 
@@ -92,15 +109,9 @@ class OutputFile:
             raise output_fault(self.name, error) from error
 
     def _open_staged(self) -> BinaryIO:
-        if self._place.is_dir() or self.name.endswith("/"):
+        if os.path.isdir(self._place) or self.name.endswith("/"):
             raise InputError(f"cannot write {self.name}: it is a directory, expected a file name")
-        old_mode = None
-        try:
-            old_mode = stat.S_IMODE(os.stat(self._place).st_mode)
-        except FileNotFoundError:
-            pass
-        except (OSError, ValueError) as error:
-            raise InputError(f"cannot write {self.name}: {getattr(error, 'strerror', None) or error}") from error
+        old_mode = stat.S_IMODE(os.stat(self._place).st_mode) if os.path.exists(self._place) else None
         if old_mode is not None and not self._overwrite:
             raise refuse_existing(self.name)
         staging = self._place.with_name(staging_name())

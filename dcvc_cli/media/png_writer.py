@@ -11,7 +11,7 @@ from PIL import Image
 
 from dcvc_cli.errors import InputError, UsageError
 from dcvc_cli.media.base import PictureWriter
-from dcvc_cli.media.output import output_fault, put_in_place, refuse_existing, staging_name
+from dcvc_cli.media.output import check_name, output_fault, put_in_place, refuse_existing, staging_name
 from dcvc_cli.media.png import is_pattern, numbered_names
 from dcvc_cli.types import Picture, VideoFormat
 
@@ -43,18 +43,19 @@ class PngWriter(PictureWriter):
         self.name = target
         self._overwrite = overwrite
         self._num_pictures = 0
+        check_name(target)
         path = Path(target)
         self._is_folder = path.suffix.lower() != ".png"
         self._folder = path if self._is_folder else path.parent
         self._pattern = FOLDER_PATTERN if self._is_folder else path.name
         self._is_single = not is_pattern(self._pattern)
-        if self._folder.exists() and not self._folder.is_dir():
+        if os.path.exists(self._folder) and not os.path.isdir(self._folder):
             raise InputError(f"cannot write {target}: {self._folder} is a file, expected a folder")
         in_the_way = self._existing()
         if in_the_way and not overwrite:
             raise refuse_existing(str(in_the_way[0]))
         # Inside a folder that exists, beside one that does not: the same file system either way.
-        self._staging = (self._folder if self._folder.is_dir() else self._folder.absolute().parent) / staging_name()
+        self._staging = (self._folder if os.path.isdir(self._folder) else self._folder.absolute().parent) / staging_name()
         self._open = True
         try:
             self._staging.mkdir()
@@ -63,11 +64,11 @@ class PngWriter(PictureWriter):
 
     def _existing(self) -> list[Path]:
         """Files in the way: the pattern's, and any other PNG in a folder that would be read back together with ours."""
-        if not self._folder.is_dir():
+        if not os.path.isdir(self._folder):
             return []
         if self._is_single:
             path = self._folder / self._pattern
-            return [path] if path.exists() else []
+            return [path] if os.path.exists(path) else []
         try:
             entries = sorted(self._folder.iterdir())
         except OSError as error:
@@ -106,7 +107,7 @@ class PngWriter(PictureWriter):
         self._open = False
 
     def _move_in_place(self) -> None:
-        if not self._folder.exists():
+        if not os.path.exists(self._folder):
             os.rename(self._staging, self._folder)
             return
         written = {path.name for path in self._staging.iterdir()}
