@@ -28,7 +28,7 @@ class StreamWriter:
         """SPS and check of the last I unit."""
         self._last_sps: tuple[int, int] | None = None
         """(id, offset) of the SPS unit that was written last, None once another unit followed it."""
-        self._next_sps_id = 0
+        self._next_turn = 0
         self._next_number = 0
         self._entries: list[IndexEntry] = []
         self._stream_check = 0
@@ -46,12 +46,13 @@ class StreamWriter:
         return self._write_sps_unit(sps_id)
 
     def use_sps(self, sps: Sps) -> int:
-        """The id under which `sps` stands, not the number of bytes; an SPS that is new is written now, the 17th in the place of the first."""
+        """The id (not a number of bytes) under which `sps` stands. A new one is written now, under an id that is free or else the next in turn."""
         for sps_id, (known, _, _) in self._sps.items():
             if known == sps:
                 return sps_id
-        sps_id = self._next_sps_id % MAX_SPS_IDS
-        self._next_sps_id += 1
+        free = next((number for number in range(MAX_SPS_IDS) if number not in self._sps), None)
+        sps_id = self._next_turn if free is None else free
+        self._next_turn = (sps_id + 1) % MAX_SPS_IDS
         self.write_sps(sps_id, sps)
         return sps_id
 
