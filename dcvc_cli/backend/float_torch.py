@@ -1,0 +1,167 @@
+"""The float backend: every operation in PyTorch, in float64, float32, bfloat16 or float16, on any device, differentiable.
+
+Not bit-exact across machines: sums of floats depend on their order. float64 is what the conformance vectors are defined in.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+
+from dcvc_cli.backend.operations import Operations, PlaneFlags, PlaneIndex, PlaneSymbols
+from dcvc_cli.entropy.scale_index import index_from_scale
+
+if TYPE_CHECKING:
+    from dcvc_cli.models.blocks import Conv, Depthwise, ScaleVector
+    from dcvc_cli.models.latent_steps import CodingStep
+
+
+class FloatOperations(Operations):
+    """Operations on (N, c, h, w) torch tensors.
+
+    Args:
+        parameters: state dict of one network, already on the device and in the type to compute in.
+    """
+
+    def __init__(self, parameters: Mapping[str, torch.Tensor]) -> None:
+        self.parameters = parameters
+        first = next(iter(parameters.values()))
+        self.dtype, self.device = first.dtype, first.device
+        self._masks: dict[tuple[Any, ...], torch.Tensor] = {}
+
+    # ---- layers
+
+    def conv(self, layer: "Conv", x: torch.Tensor) -> torch.Tensor:
+        weight, bias = self.parameters[layer.name + ".weight"], self.parameters[layer.name + ".bias"]
+        return F.conv2d(x, weight, bias, stride=layer.stride, padding=layer.padding)
+
+    def depthwise(self, layer: "Depthwise", x: torch.Tensor) -> torch.Tensor:
+        weight, bias = self.parameters[layer.name + ".weight"], self.parameters[layer.name + ".bias"]
+        return F.conv2d(x, weight, bias, padding=1, groups=layer.channels)
+
+    def scale(self, vector: "ScaleVector", x: torch.Tensor, qp: Any) -> torch.Tensor:
+        """`qp` is an int, or in training an int64 tensor with one QP per sample."""
+        rows = self.parameters[vector.name][qp]
+        return x * rows.to(x.dtype)
+
+    def wsilu(self, x: torch.Tensor) -> torch.Tensor:
+        return x * torch.sigmoid(4.0 * x)
+
+    def chunk_add(self, x: torch.Tensor) -> torch.Tensor:
+        first, second = x.chunk(2, dim=1)
+        return first + second
+
+    def add(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return x + y
+
+    # ---- shapes
+
+    def concat(self, *parts: torch.Tensor) -> torch.Tensor:
+        return torch.cat(parts, dim=1)
+
+    def split(self, x: torch.Tensor, sizes: Sequence[int]) -> Sequence[torch.Tensor]:
+        return torch.split(x, list(sizes), dim=1)
+
+    def pixel_shuffle(self, x: torch.Tensor, factor: int) -> torch.Tensor:
+        return F.pixel_shuffle(x, factor)
+
+    def pixel_unshuffle(self, x: torch.Tensor, factor: int) -> torch.Tensor:
+        return F.pixel_unshuffle(x, factor)
+
+    def crop(self, x: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+        return x[..., : size[0], : size[1]]
+
+    def pad_replicate(self, x: torch.Tensor, multiple: int) -> torch.Tensor:
+        height, width = self.size(x)
+        bottom, right = -height % multiple, -width % multiple
+        return F.pad(x, (0, right, 0, bottom), mode="replicate") if bottom or right else x
+
+    def size(self, x: torch.Tensor) -> tuple[int, int]:
+        return x.shape[-2], x.shape[-1]
+
+    # ---- values
+
+    def half_to_two(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.sigmoid(x) * 1.5 + 0.5
+
+    def clamp_step_size(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.clamp_min(x, 0.5)
+
+    def reciprocal(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.reciprocal(x)
+
+    def multiply_step_size(self, latents: torch.Tensor, step_size: torch.Tensor) -> torch.Tensor:
+        return latents * step_size
+
+    def clamp_unit(self, x: torch.Tensor) -> torch.Tensor:
+        return x.clamp(0.0, 1.0)
+
+    # ---- latents and symbols
+
+    def mask(self, step: "CodingStep", channels: int, size: tuple[int, int], like: torch.Tensor) -> torch.Tensor:
+        """1 where `step` codes, 0 elsewhere: (1, channels, h, w) in the type of `like`."""
+        key = (step, channels, size, like.dtype, like.device)
+        if key not in self._masks:
+            group = channels // step.num_groups
+            cell = torch.zeros(1, channels, 2, 2)
+            for index, classes in enumerate(step.classes):
+                for position in classes:
+                    cell[:, index * group : (index + 1) * group, position // 2, position % 2] = 1
+            tiled = cell.repeat(1, 1, (size[0] + 1) // 2, (size[1] + 1) // 2)[..., : size[0], : size[1]]
+            self._masks[key] = tiled.to(like)
+        return self._masks[key]
+
+    def _plane(self, step: "CodingStep", masked: torch.Tensor) -> torch.Tensor:
+        """Sums the channel groups of a masked tensor: at each position only one is not zero."""
+        return sum(masked.chunk(step.num_groups, dim=1))[0]  # type: ignore[index]
+
+    def quantise_step(
+        self, step: "CodingStep", y: torch.Tensor, scales: torch.Tensor, means: torch.Tensor, skip_threshold: float | None
+    ) -> tuple[torch.Tensor, PlaneSymbols, PlaneIndex, PlaneFlags]:
+        mask = self.mask(step, scales.shape[1], self.size(scales), scales)
+        masked_scales, masked_means = scales * mask, means * mask
+        residual = torch.round((y - masked_means) * mask)
+        if skip_threshold is not None:
+            residual = torch.where(masked_scales > skip_threshold, residual, torch.zeros_like(residual))
+        residual = residual.clamp(-128, 127)
+        index, coded = self.step_index(step, scales, skip_threshold)
+        symbols = self._plane(step, residual).to(torch.int8).cpu().numpy()
+        return residual + masked_means, symbols, index, coded
+
+    def step_index(self, step: "CodingStep", scales: torch.Tensor, skip_threshold: float | None) -> tuple[PlaneIndex, PlaneFlags]:
+        mask = self.mask(step, scales.shape[1], self.size(scales), scales)
+        plane = self._plane(step, scales * mask)
+        if plane.dtype not in (torch.float32, torch.float64):
+            plane = plane.float()
+        values = plane.cpu().numpy()
+        coded = np.ones(values.shape, bool) if skip_threshold is None else values > values.dtype.type(skip_threshold)
+        return index_from_scale(values), coded
+
+    def restore_step(self, step: "CodingStep", symbols: PlaneSymbols, means: torch.Tensor) -> torch.Tensor:
+        values = torch.from_numpy(symbols).to(means.device, means.dtype).repeat(step.num_groups, 1, 1)[None]
+        return (values + means) * self.mask(step, means.shape[1], self.size(means), means)
+
+    def round_z(self, z: torch.Tensor) -> PlaneSymbols:
+        return torch.round(z).clamp(-128, 127).to(torch.int8)[0].cpu().numpy()
+
+    def z_from_symbols(self, symbols: PlaneSymbols) -> torch.Tensor:
+        return torch.from_numpy(symbols).to(self.device, self.dtype)[None]
+
+    # ---- pictures
+
+    def frame_from_samples(self, samples: NDArray[np.uint8]) -> torch.Tensor:
+        values = torch.from_numpy(samples).to(self.device, torch.float32) / 255.0
+        return values.to(self.dtype)[None]
+
+    def export_planes(self, frame: torch.Tensor, *, halve_chroma: bool, truncate_chroma: bool) -> tuple[NDArray[np.uint8], ...]:
+        values = frame if frame.dtype == torch.float64 else frame.float()
+        luma, chroma = values[0, :1], values[0, 1:]
+        if halve_chroma:
+            chroma = F.avg_pool2d(chroma, 2)
+        luma = torch.round((luma * 255.0).clamp(0, 255))
+        chroma = (chroma * 255.0).clamp(0, 255)
+        chroma = torch.trunc(chroma) if truncate_chroma else torch.round(chroma)
+        return tuple(plane.to(torch.uint8).cpu().numpy() for plane in (*luma, *chroma))

@@ -1,0 +1,160 @@
+"""The operations that the networks are written on. A backend owns the parameters and says how each operation is computed.
+
+Values are opaque to the networks: a torch tensor (1, c, h, w) in the float backend, int16 planes with an exponent in the exact ones.
+A faster backend replaces operations, never the graph. `depth_conv_block` and `merge_steps` have defaults made of the smaller
+operations, to be overridden where fusing pays.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from dcvc_cli.models.blocks import Conv, Depthwise, DepthConvBlock, ScaleVector
+    from dcvc_cli.models.latent_steps import CodingStep
+
+Tensor = Any
+PlaneSymbols = NDArray[np.int8]
+PlaneIndex = NDArray[np.uint8]
+PlaneFlags = NDArray[np.bool_]
+
+
+class Operations(ABC):
+    """One network's parameters on one device in one arithmetic."""
+
+    # ---- layers
+
+    @abstractmethod
+    def conv(self, layer: "Conv", x: Tensor) -> Tensor:
+        """Convolution with bias: cin x h x w -> cout x h' x w'."""
+
+    @abstractmethod
+    def depthwise(self, layer: "Depthwise", x: Tensor) -> Tensor:
+        """Depthwise 3x3 with zero padding; size unchanged."""
+
+    @abstractmethod
+    def scale(self, vector: "ScaleVector", x: Tensor, qp: Any) -> Tensor:
+        """Row `qp` of the vector times x, channel by channel."""
+
+    @abstractmethod
+    def wsilu(self, x: Tensor) -> Tensor:
+        """x * sigmoid(4 x)."""
+
+    @abstractmethod
+    def chunk_add(self, x: Tensor) -> Tensor:
+        """First half of the channels plus the second half."""
+
+    @abstractmethod
+    def add(self, x: Tensor, y: Tensor) -> Tensor:
+        """Elementwise sum of two values of one shape."""
+
+    def depth_conv_block(self, block: "DepthConvBlock", x: Tensor) -> Tensor:
+        """The whole block; see DepthConvBlock for the formula. A fused form must give the same values in exact arithmetic."""
+        if block.adaptor is not None:
+            x = self.conv(block.adaptor, x)
+        t = self.conv(block.dc_out, self.depthwise(block.dc_spatial, self.wsilu(self.conv(block.dc_in, x))))
+        t = self.add(t, x)
+        out = self.add(self.conv(block.ffn_out, self.chunk_add(self.wsilu(self.conv(block.ffn_in, t)))), t)
+        return self.add(out, x) if block.shortcut else out
+
+    # ---- shapes
+
+    @abstractmethod
+    def concat(self, *parts: Tensor) -> Tensor:
+        """Channels of all parts, the first part first."""
+
+    @abstractmethod
+    def split(self, x: Tensor, sizes: Sequence[int]) -> Sequence[Tensor]:
+        """Consecutive channel groups of the given sizes."""
+
+    @abstractmethod
+    def pixel_shuffle(self, x: Tensor, factor: int) -> Tensor:
+        """c*f*f x h x w -> c x h*f x w*f."""
+
+    @abstractmethod
+    def pixel_unshuffle(self, x: Tensor, factor: int) -> Tensor:
+        """c x h x w -> c*f*f x h/f x w/f."""
+
+    @abstractmethod
+    def crop(self, x: Tensor, size: tuple[int, int]) -> Tensor:
+        """The top left (height, width) of x."""
+
+    @abstractmethod
+    def pad_replicate(self, x: Tensor, multiple: int) -> Tensor:
+        """Repeats the last row and column until both sides are multiples of `multiple`."""
+
+    @abstractmethod
+    def size(self, x: Tensor) -> tuple[int, int]:
+        """(height, width) of x."""
+
+    # ---- values
+
+    @abstractmethod
+    def half_to_two(self, x: Tensor) -> Tensor:
+        """sigmoid(x) * 1.5 + 0.5: the image model's step sizes, between 0.5 and 2."""
+
+    @abstractmethod
+    def clamp_step_size(self, x: Tensor) -> Tensor:
+        """max(x, 0.5): the video model's step size."""
+
+    @abstractmethod
+    def reciprocal(self, x: Tensor) -> Tensor:
+        """1 / x, for the encoder's quantisation only."""
+
+    @abstractmethod
+    def multiply_step_size(self, latents: Tensor, step_size: Tensor) -> Tensor:
+        """Latents times step size (one channel or as many as the latents)."""
+
+    @abstractmethod
+    def clamp_unit(self, x: Tensor) -> Tensor:
+        """Clamp to [0, 1]."""
+
+    # ---- latents and symbols
+
+    def merge_steps(self, so_far: Tensor, part: Tensor) -> Tensor:
+        """Adds a coding step's part, which is zero wherever an earlier step coded."""
+        return self.add(so_far, part)
+
+    @abstractmethod
+    def quantise_step(
+        self, step: "CodingStep", y: Any, scales: Tensor, means: Tensor, skip_threshold: float | None
+    ) -> tuple[Tensor, PlaneSymbols, PlaneIndex, PlaneFlags]:
+        """Encoder's half of a coding step.
+
+        y: the encoder's latents, already multiplied by the inverse step size; scales, means: C x h x w.
+        Returns (part of y_hat, symbols, table rows, coded flags), the last three as (C / groups, h, w) arrays; symbols are zero where
+        the flag is false.
+        """
+
+    @abstractmethod
+    def step_index(self, step: "CodingStep", scales: Tensor, skip_threshold: float | None) -> tuple[PlaneIndex, PlaneFlags]:
+        """Decoder's half, before the symbols are known: table rows and coded flags, each (C / groups, h, w)."""
+
+    @abstractmethod
+    def restore_step(self, step: "CodingStep", symbols: PlaneSymbols, means: Tensor) -> Tensor:
+        """Decoder's half, after: (C / groups, h, w) symbols -> part of y_hat (C x h x w)."""
+
+    @abstractmethod
+    def round_z(self, z: Any) -> PlaneSymbols:
+        """Half-to-even rounding to -128..127 of the encoder's z -> (c, h, w)."""
+
+    @abstractmethod
+    def z_from_symbols(self, symbols: PlaneSymbols) -> Tensor:
+        """Symbols (c, h, w) as a value the networks can use."""
+
+    # ---- pictures
+
+    @abstractmethod
+    def frame_from_samples(self, samples: NDArray[np.uint8]) -> Tensor:
+        """8-bit samples (3, Hp, Wp), all planes at full size -> network input in 0..1 (samples / 255 rounded to float32 first)."""
+
+    @abstractmethod
+    def export_planes(self, frame: Tensor, *, halve_chroma: bool, truncate_chroma: bool) -> tuple[NDArray[np.uint8], ...]:
+        """Network output 3 x Hp x Wp in 0..1 -> three uint8 planes at padded size.
+
+        halve_chroma: planes 1 and 2 become the means of 2x2 blocks (4:2:0). Values are multiplied by 255 and rounded half to even;
+        truncate_chroma drops the fraction of chroma instead, as the reference's file writer does.
+        """

@@ -1,0 +1,179 @@
+"""The building blocks of both networks as a graph of named layers, free of any tensor library.
+
+A block owns no parameters: it knows its name in the state dict and the shapes of its parameters, and runs on the operations of a
+backend (`dcvc_cli.backend.operations.Operations`), which owns the numbers. So training, float inference and exact inference
+run one definition. Source: DCVC-RT (CVPR 2025), figure 3 and its supplement.
+
+Shapes are written channels x height x width; N = 1 outside training.
+"""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dcvc_cli.backend.operations import Operations
+
+Tensor = Any
+"""What a backend computes on; opaque here."""
+Shape = tuple[int, ...]
+
+
+class Conv:
+    """Convolution with bias, cin -> cout, zero padding `padding`.
+
+    Parameters: `NAME.weight` (cout, cin, k, k), `NAME.bias` (cout).
+    """
+
+    def __init__(self, name: str, cin: int, cout: int, kernel: int = 1, stride: int = 1, padding: int = 0) -> None:
+        self.name, self.cin, self.cout = name, cin, cout
+        self.kernel, self.stride, self.padding = kernel, stride, padding
+
+    def shapes(self) -> Iterator[tuple[str, Shape]]:
+        yield f"{self.name}.weight", (self.cout, self.cin, self.kernel, self.kernel)
+        yield f"{self.name}.bias", (self.cout,)
+
+    def __call__(self, ops: "Operations", x: Tensor) -> Tensor:
+        return ops.conv(self, x)
+
+
+class Depthwise:
+    """Depthwise 3x3 convolution with bias and zero padding 1. Parameters: weight (c, 1, 3, 3), bias (c)."""
+
+    def __init__(self, name: str, channels: int) -> None:
+        self.name, self.channels = name, channels
+
+    def shapes(self) -> Iterator[tuple[str, Shape]]:
+        yield f"{self.name}.weight", (self.channels, 1, 3, 3)
+        yield f"{self.name}.bias", (self.channels,)
+
+    def __call__(self, ops: "Operations", x: Tensor) -> Tensor:
+        return ops.depthwise(self, x)
+
+
+class ScaleVector:
+    """A (num_qps, c, 1, 1) parameter; row `qp` multiplies a feature map channel by channel."""
+
+    def __init__(self, name: str, num_qps: int, channels: int) -> None:
+        self.name, self.num_qps, self.channels = name, num_qps, channels
+
+    def shapes(self) -> Iterator[tuple[str, Shape]]:
+        yield self.name, (self.num_qps, self.channels, 1, 1)
+
+    def __call__(self, ops: "Operations", x: Tensor, qp: Any) -> Tensor:
+        return ops.scale(self, x, qp)
+
+
+class BitEstimator:
+    """Factorised density of the hyper-latent z: eleven (num_qps, c, 1, 1) parameters, used only to make tables and in training."""
+
+    def __init__(self, name: str, num_qps: int, channels: int) -> None:
+        self.name, self.num_qps, self.channels = name, num_qps, channels
+
+    def shapes(self) -> Iterator[tuple[str, Shape]]:
+        for stage in ("f1", "f2", "f3", "f4"):
+            for kind in ("h", "b") if stage == "f4" else ("h", "b", "a"):
+                yield f"{self.name}.{stage}.{kind}", (self.num_qps, self.channels, 1, 1)
+
+
+class DepthConvBlock:
+    """Depth-conv block: a depthwise and a feed-forward residual branch, both pointwise apart from one 3x3 depthwise layer.
+
+        x   = adaptor(x)                                   when cin != c or force_adaptor
+        t   = dc.3(dc.2(wsilu(dc.0(x)))) + x
+        out = ffn.2(chunk_add(wsilu(ffn.0(t)))) + t        (+ x with shortcut)
+    """
+
+    def __init__(self, name: str, cin: int, channels: int, *, shortcut: bool = False, force_adaptor: bool = False) -> None:
+        c = channels
+        self.name, self.cin, self.channels, self.shortcut = name, cin, c, shortcut
+        self.adaptor = Conv(f"{name}.adaptor", cin, c) if cin != c or force_adaptor else None
+        self.dc_in = Conv(f"{name}.dc.0", c, c)
+        self.dc_spatial = Depthwise(f"{name}.dc.2", c)
+        self.dc_out = Conv(f"{name}.dc.3", c, c)
+        self.ffn_in = Conv(f"{name}.ffn.0", c, 4 * c)
+        self.ffn_out = Conv(f"{name}.ffn.2", 2 * c, c)
+
+    def shapes(self) -> Iterator[tuple[str, Shape]]:
+        return layer_shapes(self)
+
+    def __call__(self, ops: "Operations", x: Tensor) -> Tensor:
+        return ops.depth_conv_block(self, x)
+
+
+class DownBlock:
+    """2x2 convolution with stride 2, then a depth-conv block with shortcut: cin x h x w -> c x h/2 x w/2."""
+
+    def __init__(self, name: str, cin: int, channels: int) -> None:
+        self.down = Conv(f"{name}.down", cin, channels, kernel=2, stride=2)
+        self.conv = DepthConvBlock(f"{name}.conv", channels, channels, shortcut=True)
+
+    def shapes(self) -> Iterator[tuple[str, Shape]]:
+        return layer_shapes(self)
+
+    def __call__(self, ops: "Operations", x: Tensor) -> Tensor:
+        return self.conv(ops, self.down(ops, x))
+
+
+class SubPixelConv:
+    """k x k convolution cin -> 4c, then pixel-shuffle by 2: cin x h x w -> c x 2h x 2w."""
+
+    def __init__(self, name: str, cin: int, channels: int, kernel: int) -> None:
+        self.conv = Conv(f"{name}.conv.0", cin, 4 * channels, kernel=kernel, padding=(kernel - 1) // 2)
+
+    def shapes(self) -> Iterator[tuple[str, Shape]]:
+        return layer_shapes(self)
+
+    def __call__(self, ops: "Operations", x: Tensor) -> Tensor:
+        return ops.pixel_shuffle(self.conv(ops, x), 2)
+
+
+class UpBlock:
+    """1x1 sub-pixel convolution, then a depth-conv block with shortcut: cin x h x w -> c x 2h x 2w."""
+
+    def __init__(self, name: str, cin: int, channels: int) -> None:
+        self.up = SubPixelConv(f"{name}.up", cin, channels, kernel=1)
+        self.conv = DepthConvBlock(f"{name}.conv", channels, channels, shortcut=True)
+
+    def shapes(self) -> Iterator[tuple[str, Shape]]:
+        return layer_shapes(self)
+
+    def __call__(self, ops: "Operations", x: Tensor) -> Tensor:
+        return self.conv(ops, self.up(ops, x))
+
+
+class Sequence:
+    """Blocks one after the other."""
+
+    def __init__(self, *blocks: Any) -> None:
+        self.blocks = blocks
+
+    def shapes(self) -> Iterator[tuple[str, Shape]]:
+        for block in self.blocks:
+            yield from block.shapes()
+
+    def __call__(self, ops: "Operations", x: Tensor) -> Tensor:
+        for block in self.blocks:
+            x = block(ops, x)
+        return x
+
+
+def depth_conv_blocks(name: str, cin: int, channels: int, depth: int, first: int = 0) -> Sequence:
+    """`depth` depth-conv blocks named `NAME.first`, `NAME.first+1`, ..., the first one adapting cin -> channels."""
+    return Sequence(*(DepthConvBlock(f"{name}.{first + k}", cin if k == 0 else channels, channels) for k in range(depth)))
+
+
+def layer_shapes(owner: Any) -> Iterator[tuple[str, Shape]]:
+    """Names and shapes of all parameters below `owner`, in the order in which its layers were made."""
+    for value in vars(owner).values():
+        if hasattr(value, "shapes"):
+            yield from value.shapes()
+
+
+def layers_of(owner: Any) -> Iterator[Any]:
+    """Every leaf layer (Conv, Depthwise, ScaleVector, BitEstimator) below `owner`, in order of making."""
+    children = owner.blocks if isinstance(owner, Sequence) else vars(owner).values()
+    for value in children:
+        if isinstance(value, Conv | Depthwise | ScaleVector | BitEstimator):
+            yield value
+        elif hasattr(value, "shapes"):
+            yield from layers_of(value)

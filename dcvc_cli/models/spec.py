@@ -1,0 +1,95 @@
+"""Widths and depths of the networks: `rt` has the published sizes, `lite` is ours and the default.
+
+The values of `rt` are those of Li et al., "Towards Practical Real-Time Neural Video Compression", CVPR 2025 (DCVC-RT).
+`lite` keeps the graph and shrinks widths and depths to at most 50 kMAC per pixel for decoding an I frame and 30 for a P frame.
+"""
+
+from dataclasses import dataclass
+
+SOURCE_CHANNELS = 192
+"""3 planes in 8x8 cells."""
+NUM_IMAGE_QPS = 64
+NUM_VIDEO_QPS = 72
+"""64 QPs and 8 more rows for the largest QP offset of a P frame."""
+
+
+@dataclass(frozen=True)
+class ImageSpec:
+    """Sizes of the image model (DMCI). Widths are channels, depths are numbers of depth-conv blocks."""
+
+    internal: int = 368
+    latent: int = 256
+    hyper: int = 128
+    prior: int = 512
+    encoder_depth: int = 6
+    decoder_depth: int = 12
+    fusion_depth: int = 3
+    spatial_depth: int = 3
+    num_qps: int = NUM_IMAGE_QPS
+
+
+@dataclass(frozen=True)
+class VideoSpec:
+    """Sizes of the video model (DMC). `feature` is the width of the recurrent feature on the 1/8 grid."""
+
+    feature: int = 256
+    latent: int = 128
+    hyper: int = 128
+    prior: int = 384
+    recon: int = 320
+    extractor_depths: tuple[int, int] = (2, 4)
+    encoder_depth: int = 2
+    decoder_depth: int = 3
+    recon_depth: int = 4
+    fusion_depth: int = 3
+    spatial_depth: int = 2
+    num_qps: int = NUM_VIDEO_QPS
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """A family member: the two networks that code a sequence."""
+
+    name: str
+    image: ImageSpec
+    video: VideoSpec
+
+
+RT = ModelSpec("rt", ImageSpec(), VideoSpec())
+LITE = ModelSpec(
+    "lite",
+    ImageSpec(internal=128, latent=256, hyper=64, prior=192, encoder_depth=4, decoder_depth=6, fusion_depth=2, spatial_depth=2),
+    VideoSpec(
+        feature=128,
+        latent=128,
+        hyper=64,
+        prior=192,
+        recon=128,
+        extractor_depths=(1, 4),
+        encoder_depth=2,
+        decoder_depth=2,
+        recon_depth=2,
+        fusion_depth=2,
+        spatial_depth=2,
+    ),
+)
+TINY = ModelSpec(
+    "tiny",
+    ImageSpec(internal=24, latent=16, hyper=8, prior=16, encoder_depth=1, decoder_depth=1, fusion_depth=1, spatial_depth=1),
+    VideoSpec(
+        feature=24,
+        latent=16,
+        hyper=8,
+        prior=16,
+        recon=24,
+        extractor_depths=(1, 1),
+        encoder_depth=1,
+        decoder_depth=1,
+        recon_depth=1,
+        fusion_depth=1,
+        spatial_depth=1,
+    ),
+)
+"""For tests only: no weights ship for it."""
+
+SPECS = {spec.name: spec for spec in (RT, LITE, TINY)}

@@ -1,0 +1,226 @@
+"""Initial parameters: a working transform codec instead of noise.
+
+Random initialisation needs days before QP 0 and QP 63 differ; a network that starts as an 8x8 DCT with a Haar merge on top codes pictures
+at step 0 and learns from there. Everything is expressed in the layers as they are:
+
+- the last convolution of both residual branches of every block is zero, so every block starts as the identity;
+- image model: DCT in the first adaptor, Haar merge of 2x2 cells in the stride-2 layer to y, their inverses in the decoder;
+- video model: the same transforms around the difference to the context, so it starts as a frame-difference codec;
+- the QP enters the image model through its scale vectors, and the video model through a constant feature channel that `q_feature`
+  turns into the step size of every latent.
+"""
+
+import math
+from collections.abc import Mapping
+
+import torch
+
+from dcvc_cli.models.image import ImageModel
+from dcvc_cli.models.spec import SOURCE_CHANNELS
+from dcvc_cli.models.video import VideoModel
+
+Parameters = dict[str, torch.Tensor]
+
+FEATURE_GAIN = 8.0
+"""Features = gain * orthonormal DCT coefficients of samples in 0..1."""
+COARSEST_STEP, FINEST_STEP = 0.5, 1.0 / 32.0
+"""Quantiser steps at QP 0 and QP 63 in units of orthonormal coefficients; the loss weights are matched to them (losses.py)."""
+MEAN_LATENT_GAIN = 0.4
+SPARE_CHANNELS = 16
+"""Feature channels that carry no DCT coefficient, so that the networks have room for state of their own."""
+
+
+def dct_basis(order: int = 8) -> torch.Tensor:
+    """Orthonormal DCT-II: (order*order, order*order), rows sorted by frequency (zigzag by u^2 + v^2), columns in raster order."""
+    n = torch.arange(order, dtype=torch.float64)
+    rows = torch.cos(math.pi * (2 * n[None, :] + 1) * n[:, None] / (2 * order)) * math.sqrt(2 / order)
+    rows[0] /= math.sqrt(2)
+    full = torch.einsum("ua,vb->uvab", rows, rows).reshape(order * order, order * order)
+    return full[torch.tensor(frequency_order(order))]
+
+
+def frequency_order(order: int = 8) -> list[int]:
+    """Raster indices u * order + v sorted by u^2 + v^2."""
+    return sorted(range(order * order), key=lambda k: ((k // order) ** 2 + (k % order) ** 2, k))
+
+
+def channel_plan(width: int) -> tuple[int, int]:
+    """(luma, chroma) coefficients kept of 64 each for a feature of `width` channels, leaving some channels spare."""
+    usable = max(3, width - SPARE_CHANNELS) if width >= 64 else width
+    luma = min(64, round(usable * 0.6))
+    return luma, min(64, (usable - luma) // 2)
+
+
+def _plane_rows(width: int) -> list[tuple[int, int]]:
+    """(plane, coefficient rank) of each DCT channel of a feature of `width` channels."""
+    luma, chroma = channel_plan(width)
+    return [(0, k) for k in range(luma)] + [(plane, k) for plane in (1, 2) for k in range(chroma)]
+
+
+def dct_matrix(width: int) -> torch.Tensor:
+    """(width, 192): features from 8x8 cells of three planes, zero rows for spare channels."""
+    basis = dct_basis()
+    matrix = torch.zeros(width, SOURCE_CHANNELS, dtype=torch.float64)
+    for row, (plane, rank) in enumerate(_plane_rows(width)):
+        matrix[row, 64 * plane : 64 * plane + 64] = basis[rank]
+    return matrix
+
+
+HAAR = torch.tensor([[1, 1, 1, 1], [1, -1, 1, -1], [1, 1, -1, -1], [1, -1, -1, 1]], dtype=torch.float64) / 2
+"""Rows: bands LL, LH (horizontal detail), HL (vertical), HH; columns: cells (0,0), (0,1), (1,0), (1,1)."""
+
+
+def latent_plan(width: int, latent: int) -> list[tuple[int, int]]:
+    """(feature channel, Haar band) of each latent: the coefficients of highest expected energy of the 16x16 cell."""
+    order = frequency_order()
+    candidates = []
+    for channel, (plane, rank) in enumerate(_plane_rows(width)):
+        u, v = divmod(order[rank], 8)
+        for band in range(4):
+            frequency = (2 * u + band // 2) ** 2 + (2 * v + band % 2) ** 2
+            chroma_penalty = 1.0 if plane == 0 else 6.0
+            candidates.append(((1.0 + frequency) * chroma_penalty, channel, band))
+    return [(channel, band) for _, channel, band in sorted(candidates)[:latent]]
+
+
+def _merge_matrix(width: int, latent: int) -> torch.Tensor:
+    """(latent, width, 2, 2): Haar analysis of 2x2 cells."""
+    matrix = torch.zeros(latent, width, 2, 2, dtype=torch.float64)
+    for row, (channel, band) in enumerate(latent_plan(width, latent)):
+        matrix[row, channel] = HAAR[band].reshape(2, 2)
+    return matrix
+
+
+def _mean_latents(width: int, latent: int) -> list[int]:
+    """Latents that hold the mean of a 16x16 cell of a plane: the only ones that leave -128..127 at fine steps."""
+    rows = _plane_rows(width)
+    return [row for row, (channel, band) in enumerate(latent_plan(width, latent)) if rows[channel][1] == 0 and band == 0]
+
+
+def random_parameters(model: ImageModel | VideoModel, seed: int) -> Parameters:
+    """Xavier-uniform weights, zero biases, scale vectors of one, and identity blocks (last layer of each branch zero)."""
+    generator = torch.Generator().manual_seed(seed)
+    parameters: Parameters = {}
+    for name, shape in model.shapes():
+        if name.startswith("bit_estimator_z"):
+            value = torch.randn(shape, generator=generator) * 0.01
+        elif name.startswith("q_"):
+            value = torch.ones(shape)
+        elif name.endswith(".bias") or name.endswith((".dc.3.weight", ".ffn.2.weight")):
+            value = torch.zeros(shape)
+        else:
+            fan_in, fan_out = math.prod(shape[1:]), shape[0] * math.prod(shape[2:])
+            bound = math.sqrt(6 / (fan_in + fan_out))
+            value = (torch.rand(shape, generator=generator) * 2 - 1) * bound
+        parameters[name] = value
+    return parameters
+
+
+def _ramp(num_qps: int, first: float, last: float) -> torch.Tensor:
+    """Geometric ramp over the QPs, (num_qps, 1, 1, 1)."""
+    return torch.exp(torch.linspace(math.log(first), math.log(last), num_qps))[:, None, None, None]
+
+
+def _set_source_adaptor(parameters: Parameters, name: str, width: int) -> torch.Tensor:
+    """DCT with the mean grey removed; returns the (width, 192) matrix without gain."""
+    matrix = dct_matrix(width)
+    parameters[f"{name}.weight"] = (FEATURE_GAIN * matrix)[:, :, None, None].float()
+    parameters[f"{name}.bias"] = (-0.5 * FEATURE_GAIN * matrix.sum(1)).float()
+    return matrix
+
+
+def _damp(parameters: Parameters, name: str, factor: float) -> None:
+    parameters[f"{name}.weight"] = parameters[f"{name}.weight"] * factor
+
+
+def initial_image_parameters(model: ImageModel, seed: int = 0) -> Parameters:
+    """State dict of an image model that works as a DCT codec at every QP."""
+    spec = model.spec
+    p = random_parameters(model, seed)
+    matrix = _set_source_adaptor(p, "enc.enc_1.adaptor", spec.internal)
+    p["q_scale_enc"] *= _ramp(spec.num_qps, 1 / (FEATURE_GAIN * COARSEST_STEP), 1 / (FEATURE_GAIN * FINEST_STEP))
+    p["q_scale_dec"] /= _ramp(spec.num_qps, 1 / (FEATURE_GAIN * COARSEST_STEP), 1 / (FEATURE_GAIN * FINEST_STEP))
+    merge = _merge_matrix(spec.internal, spec.latent).float()
+    split = merge.clone()
+    means = _mean_latents(spec.internal, spec.latent)
+    merge[means] *= MEAN_LATENT_GAIN
+    split[means] /= MEAN_LATENT_GAIN
+    to_y = f"enc.enc_2.{spec.encoder_depth}.weight"
+    p[to_y] = torch.zeros_like(p[to_y])
+    p[to_y][:, :, 1:, 1:] = merge
+    # Half, because the up block's shortcut doubles what an identity block passes.
+    p["dec.dec_1.0.up.conv.0.weight"] = 0.5 * split.permute(1, 2, 3, 0).reshape(4 * spec.internal, spec.latent, 1, 1).contiguous()
+    p["dec.dec_2.adaptor.weight"] = (matrix.T / FEATURE_GAIN)[:, :, None, None].float()
+    p["dec.dec_2.adaptor.bias"] += 0.5
+    _damp(p, "hyper_enc.0.adaptor", 0.1)
+    fusion, spatial = f"y_prior_fusion.{spec.fusion_depth}", f"y_spatial_prior.{spec.spatial_depth}"
+    _damp(p, fusion, 0.05)
+    p[f"{fusion}.bias"][:2] = -math.log(2)  # half_to_two(-ln 2) = 1
+    p[f"{fusion}.bias"][2 : 2 + spec.latent] = 1.0
+    _damp(p, spatial, 0.05)
+    p[f"{spatial}.bias"][: spec.latent] = 1.0
+    return p
+
+
+def initial_video_parameters(model: VideoModel, seed: int = 0) -> Parameters:
+    """State dict of a video model that works as a frame-difference codec at every QP."""
+    spec = model.spec
+    width, latent = spec.feature, spec.latent
+    p = random_parameters(model, seed)
+    constant = width - 1  # a spare channel that holds 1 in every feature
+    eye = torch.eye(width)[:, :, None, None]
+    coefficients = eye.clone()
+    coefficients[sum(channel_plan(width)[k] * (1, 2)[k] for k in range(2)) :] = 0
+    matrix = _set_source_adaptor(p, "feature_adaptor_i.adaptor", width)
+    p["feature_adaptor_i.adaptor.bias"][constant] = 1.0
+    _set_source_adaptor(p, "encoder.conv1", width)
+    p["feature_adaptor_p.weight"] = eye.clone()
+    _identity_concat(p, "encoder.conv2.0", coefficients, -coefficients)
+    merge = _merge_matrix(width, latent).float()
+    finest = 2.0  # the smallest step size, 0.5, stands for FINEST_STEP
+    p["encoder.down.weight"] = torch.zeros_like(p["encoder.down.weight"])
+    p["encoder.down.weight"][:, :, 1:, 1:] = merge * (1 / (FEATURE_GAIN * FINEST_STEP * finest))
+    up = torch.zeros_like(p["decoder.up.conv.0.weight"])
+    up[:, :, 1, 1] = merge.permute(1, 2, 3, 0).reshape(4 * width, latent) * (FEATURE_GAIN * FINEST_STEP * finest)
+    p["decoder.up.conv.0.weight"] = up
+    _identity_concat(p, "decoder.conv1.0", coefficients, eye)
+    p["decoder.conv2.weight"] = eye.clone()
+    if spec.recon == width:
+        p["recon_generation_net.head.weight"] = (matrix.T / FEATURE_GAIN)[:, :, None, None].float()
+    p["recon_generation_net.head.bias"] += 0.5
+    _damp(p, "hyper_encoder.conv.0.adaptor" if spec.hyper != latent else "hyper_encoder.conv.0.dc.0", 0.1)
+    _initial_video_prior(p, model, constant)
+    return p
+
+
+def _identity_concat(parameters: Parameters, name: str, first: torch.Tensor, second: torch.Tensor) -> None:
+    parameters[f"{name}.adaptor.weight"] = torch.cat([first, second], dim=1)
+
+
+def _initial_video_prior(p: Parameters, model: VideoModel, constant: int) -> None:
+    """Routes the constant channel times q_feature[qp] to the step size of every latent."""
+    spec = model.spec
+    last_row = spec.num_qps - 1
+    coarsest = COARSEST_STEP / FINEST_STEP * 0.5
+    p["q_feature"][:, constant] = _ramp(spec.num_qps, coarsest, coarsest * (0.5 / coarsest) ** (last_row / 63))[:, 0]
+    _damp(p, "temporal_prior_encoder.down", 0.2)
+    down = p["temporal_prior_encoder.down.weight"]
+    down[constant] = 0
+    down[constant, constant] = 0.125  # the mean of 2x2 cells, halved because the block's shortcut doubles it
+    _damp(p, "y_prior_fusion.conv.0.adaptor", 0.3)
+    adaptor = p["y_prior_fusion.conv.0.adaptor.weight"]
+    slot = spec.prior - 1
+    adaptor[slot] = 0
+    adaptor[slot, spec.latent + constant] = 1.0
+    fusion, spatial = f"y_prior_fusion.conv.{spec.fusion_depth}", f"y_spatial_prior.conv.{spec.spatial_depth}"
+    _damp(p, fusion, 0.05)
+    p[f"{fusion}.weight"][: spec.latent] *= 0.2
+    p[f"{fusion}.weight"][: spec.latent, slot] = 1.0
+    p[f"{fusion}.bias"][spec.latent : 2 * spec.latent] = 0.5
+    _damp(p, spatial, 0.05)
+    p[f"{spatial}.bias"][: spec.latent] = 0.5
+
+
+def as_parameters(state: Mapping[str, torch.Tensor]) -> dict[str, torch.nn.Parameter]:
+    """Trainable copies in float32."""
+    return {name: torch.nn.Parameter(value.detach().clone().float()) for name, value in state.items()}

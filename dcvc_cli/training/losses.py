@@ -1,0 +1,133 @@
+"""Rate and distortion of a training batch: lambda per QP, distortion over planes, likelihoods of latents.
+
+Rate uses additive uniform noise, reconstruction uses rounding with a straight-through gradient (Minnen and Singh, "Channel-wise
+autoregressive entropy models for learned image compression", ICIP 2020).
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from dcvc_cli.backend.float_torch import FloatOperations
+from dcvc_cli.entropy.scale_index import SCALE_MAX, SCALE_MIN
+from dcvc_cli.models.latent_steps import CodingStep
+
+LIKELIHOOD_FLOOR = 1e-6
+CLASS_OF_FRAME = (0, 1, 0, 2, 0, 2, 0, 2)
+CLASS_WEIGHT = (0.52, 1.33, 0.83)
+"""Distortion weight of the three quality classes of P frames: what makes the QP offsets 0, 8, 4 pay."""
+
+
+def lambda_of_qp(qp: torch.Tensor, first: float, last: float) -> torch.Tensor:
+    """Geometric lambda(qp) between `first` at QP 0 and `last` at QP 63: bits per pixel per unit of distortion."""
+    return torch.exp(math.log(first) + (math.log(last) - math.log(first)) * qp.float() / 63)
+
+
+FULL_CHROMA_WEIGHT = 0.25
+"""Weight of the full-resolution chroma error beside that of 2x2 means: keeps RGB coding alive in a 4:2:0 codec."""
+
+
+def distortion(x: torch.Tensor, x_hat: torch.Tensor) -> torch.Tensor:
+    """(6 Y + Cb + Cr) / 8 mean squared error of samples in 0..1, one value per picture of (N, 3, h, w).
+
+    Chroma errors are those of 2x2 means, as 4:2:0 output has them, plus a share of the full-resolution error.
+    """
+    luma = (x[:, :1] - x_hat[:, :1]).square().mean(dim=(1, 2, 3))
+    difference = x[:, 1:] - x_hat[:, 1:]
+    chroma = F.avg_pool2d(difference, 2).square().mean(dim=(1, 2, 3))
+    chroma = chroma + FULL_CHROMA_WEIGHT * difference.square().mean(dim=(1, 2, 3))
+    return (6 * luma + 2 * chroma) / 8
+
+
+def luma_psnr(x: torch.Tensor, x_hat: torch.Tensor) -> torch.Tensor:
+    """Luma PSNR in dB of each picture, for logs."""
+    return -10 * torch.log10((x[:, :1] - x_hat[:, :1].clamp(0, 1)).square().mean(dim=(1, 2, 3)).clamp_min(1e-10))
+
+
+def relative_weight(rate_weight: torch.Tensor) -> torch.Tensor:
+    """Loss weight that makes every QP count alike in relative terms: lambda * D + R grows about as lambda ** 0.4."""
+    return (rate_weight / 1000.0) ** -0.4
+
+
+class _LowerBound(torch.autograd.Function):
+    """max(x, bound) whose gradient still lets x come back up from below the bound."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, bound: float) -> torch.Tensor:
+        ctx.save_for_backward(x)
+        ctx.bound = bound
+        return x.clamp_min(bound)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None]:
+        (x,), (gradient,) = ctx.saved_tensors, gradients
+        return torch.where((x >= ctx.bound) | (gradient < 0), gradient, torch.zeros_like(gradient)), None
+
+
+def lower_bound(x: torch.Tensor, bound: float) -> torch.Tensor:
+    return _LowerBound.apply(x, bound)  # type: ignore[no-any-return]
+
+
+def round_straight_through(x: torch.Tensor) -> torch.Tensor:
+    return x + (torch.round(x) - x).detach()
+
+
+def add_noise(x: torch.Tensor) -> torch.Tensor:
+    return x + torch.rand_like(x) - 0.5
+
+
+def gaussian_bits(residual: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+    """Bits of a residual on the unit grid under a zero-mean Gaussian, elementwise, float32."""
+    inverse = 1 / (lower_bound(scale, SCALE_MIN).clamp_max(SCALE_MAX) * math.sqrt(2))
+    magnitude = residual.abs()
+    upper = torch.erfc((magnitude - 0.5) * inverse)
+    lower = torch.erfc((magnitude + 0.5) * inverse)
+    return -torch.log2(lower_bound(0.5 * (upper - lower), LIKELIHOOD_FLOOR))
+
+
+def factorised_bits(parameters: Mapping[str, torch.Tensor], z: torch.Tensor, qp: torch.Tensor) -> torch.Tensor:
+    """Bits of z (N, c, h, w) under the bit estimator's density of row qp, elementwise, float32."""
+    rows = {key: parameters[f"bit_estimator_z.{key}"][qp].float() for key in BIT_ESTIMATOR_KEYS}
+
+    def cumulative(x: torch.Tensor) -> torch.Tensor:
+        for stage in ("f1", "f2", "f3"):
+            x = x * F.softplus(rows[f"{stage}.h"]) + rows[f"{stage}.b"]
+            x = x + torch.tanh(x) * torch.tanh(rows[f"{stage}.a"])
+        return torch.sigmoid(x * F.softplus(rows["f4.h"]) + rows["f4.b"])
+
+    return -torch.log2(lower_bound(cumulative(z + 0.5) - cumulative(z - 0.5), LIKELIHOOD_FLOOR))
+
+
+BIT_ESTIMATOR_KEYS = ("f1.h", "f1.b", "f1.a", "f2.h", "f2.b", "f2.a", "f3.h", "f3.b", "f3.a", "f4.h", "f4.b")
+
+
+class NoisyLatentCoder:
+    """A LatentCoder that estimates bits instead of coding: noise for the rate, straight-through rounding for the reconstruction."""
+
+    def __init__(self, ops: FloatOperations, y: torch.Tensor) -> None:
+        self.ops, self.y = ops, y.float()
+        self.bits = torch.zeros(y.shape[0], device=y.device)
+
+    def begin(self, step_size_inverse: torch.Tensor) -> None:
+        self.y = self.y * step_size_inverse.float()
+
+    def step(self, step: CodingStep, scales: torch.Tensor, means: torch.Tensor) -> torch.Tensor:
+        scales, means = scales.float(), means.float()
+        mask = self.ops.mask(step, scales.shape[1], self.ops.size(scales), scales)
+        residual = self.y - means
+        bits = gaussian_bits(add_noise(residual), scales) * mask
+        self.bits = self.bits + bits.sum(dim=(1, 2, 3))
+        return (round_straight_through(residual).clamp(-128, 127) + means) * mask
+
+
+class TrainingOperations(FloatOperations):
+    """Float operations whose step-size floor has the come-back gradient and whose activation keeps one tensor for it."""
+
+    def wsilu(self, x: torch.Tensor) -> torch.Tensor:
+        return F.silu(4.0 * x) * 0.25
+
+    def clamp_step_size(self, x: torch.Tensor) -> torch.Tensor:
+        return lower_bound(x, 0.5)

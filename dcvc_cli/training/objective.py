@@ -1,0 +1,108 @@
+"""What a training step minimises: rate and distortion of a batch through the image model, or through a sequence of P frames."""
+
+from dataclasses import dataclass
+
+import torch
+
+from dcvc_cli.models.image import ImageModel
+from dcvc_cli.models.video import VideoModel
+from dcvc_cli.training.losses import (
+    CLASS_OF_FRAME,
+    CLASS_WEIGHT,
+    NoisyLatentCoder,
+    TrainingOperations,
+    add_noise,
+    distortion,
+    factorised_bits,
+    lambda_of_qp,
+    luma_psnr,
+    relative_weight,
+    round_straight_through,
+)
+
+QP_OFFSET_OF_CLASS = (0, 8, 4)
+
+
+@dataclass(frozen=True)
+class BatchLoss:
+    """Loss to differentiate, and means over the batch for the log."""
+
+    loss: torch.Tensor
+    weighted: float
+    bpp: float
+    psnr: float
+
+
+def code_image(
+    model: ImageModel, ops: TrainingOperations, x: torch.Tensor, qp: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Estimated coding of pictures (N, 3, h, w) -> (x_hat unclamped, bits per pixel (N))."""
+    y = model.analysis(ops, x, qp)
+    z = model.hyper_analysis(ops, y).float()
+    coder = NoisyLatentCoder(ops, y)
+    parameters = model.prior_parameters(ops, round_straight_through(z), ops.size(y))
+    x_hat = model.synthesis(ops, model.code_latents(ops, parameters, coder), qp).float()
+    bits = coder.bits + factorised_bits(ops.parameters, add_noise(z), qp).sum(dim=(1, 2, 3))
+    return x_hat, bits / (x.shape[-1] * x.shape[-2])
+
+
+def code_p_frame(
+    model: VideoModel, ops: TrainingOperations, x: torch.Tensor, adapted: torch.Tensor, qp: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Estimated coding of one P frame -> (x_hat, feature, bits per pixel (N))."""
+    ctx, ctx_t = model.contexts(ops, adapted, qp)
+    y = model.analysis(ops, x, ctx, qp)
+    z = model.hyper_analysis(ops, y).float()
+    coder = NoisyLatentCoder(ops, y)
+    parameters = model.prior_parameters(ops, round_straight_through(z), ctx_t, ops.size(y))
+    feature = model.synthesis(ops, model.code_latents(ops, parameters, coder), ctx, qp)
+    x_hat = model.reconstruction(ops, feature, qp).float()
+    bits = coder.bits + factorised_bits(ops.parameters, add_noise(z), qp).sum(dim=(1, 2, 3))
+    return x_hat, feature, bits / (x.shape[-1] * x.shape[-2])
+
+
+class _UnclampedOperations(TrainingOperations):
+    """Leaves the reconstruction unclamped, so that samples outside 0..1 keep a gradient."""
+
+    def clamp_unit(self, x: torch.Tensor) -> torch.Tensor:
+        return x
+
+
+def image_loss(model: ImageModel, parameters: dict[str, torch.nn.Parameter], clip: torch.Tensor, lambdas: tuple[float, float]) -> BatchLoss:
+    """clip: (N, 1, 3, h, w) in 0..1; every sample draws its own QP from torch's generator."""
+    ops = _UnclampedOperations(parameters)
+    x = clip[:, 0]
+    qp = torch.randint(0, model.spec.num_qps, (x.shape[0],)).to(x.device)
+    x_hat, bpp = code_image(model, ops, x, qp)
+    weight = lambda_of_qp(qp, *lambdas)
+    cost = weight * distortion(x, x_hat) + bpp
+    return BatchLoss((relative_weight(weight) * cost).mean(), cost.mean().item(), bpp.mean().item(), luma_psnr(x, x_hat).mean().item())
+
+
+def video_loss(
+    model: VideoModel,
+    parameters: dict[str, torch.nn.Parameter],
+    image_model: ImageModel,
+    image_parameters: dict[str, torch.Tensor],
+    clip: torch.Tensor,
+    lambdas: tuple[float, float],
+) -> BatchLoss:
+    """clip: (N, 1 + P frames, 3, h, w) in 0..1. Frame 0 is coded by the frozen image model; gradients run through all P frames."""
+    ops = _UnclampedOperations(parameters)
+    base = torch.randint(0, image_model.spec.num_qps, (clip.shape[0],)).to(clip.device)
+    with torch.no_grad():
+        reference, _ = code_image(image_model, TrainingOperations(image_parameters), clip[:, 0], base)
+    weight = lambda_of_qp(base, *lambdas)
+    adapted = model.adapt_frame(ops, reference.clamp(0, 1))
+    costs, rates, psnrs = [], [], []
+    for index in range(1, clip.shape[1]):
+        quality = CLASS_OF_FRAME[index % 8]
+        x_hat, feature, bpp = code_p_frame(model, ops, clip[:, index], adapted, base + QP_OFFSET_OF_CLASS[quality])
+        costs.append(weight * CLASS_WEIGHT[quality] * distortion(clip[:, index], x_hat) + bpp)
+        rates.append(bpp.mean().item())
+        psnrs.append(luma_psnr(clip[:, index], x_hat).mean().item())
+        if index + 1 < clip.shape[1]:
+            adapted = model.adapt_feature(ops, feature)
+    cost = torch.stack(costs).mean(dim=0)
+    loss = (relative_weight(weight) * cost).mean()
+    return BatchLoss(loss, cost.mean().item(), sum(rates) / len(rates), sum(psnrs) / len(psnrs))

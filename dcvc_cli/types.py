@@ -1,0 +1,105 @@
+"""Frozen values that several layers share: picture size, rational, colour description, video format, picture."""
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+import numpy as np
+from numpy.typing import NDArray
+
+NUM_QPS = 64
+"""QP 0..63. HIGHER is better quality and a bigger file, the opposite of x264 and x265."""
+MAX_SIDE = 16384
+
+
+@dataclass(frozen=True, order=True)
+class PictureSize:
+    """Width and height in luma samples, 1..16384 each."""
+
+    width: int
+    height: int
+
+    def __post_init__(self) -> None:
+        if not (1 <= self.width <= MAX_SIDE and 1 <= self.height <= MAX_SIDE):
+            raise ValueError(f"picture size {self.width}x{self.height} is outside 1x1..{MAX_SIDE}x{MAX_SIDE}")
+
+    @property
+    def chroma(self) -> tuple[int, int]:
+        """(width, height) of a 4:2:0 chroma plane: odd sizes round up."""
+        return (self.width + 1) // 2, (self.height + 1) // 2
+
+    @property
+    def num_pixels(self) -> int:
+        return self.width * self.height
+
+    def __str__(self) -> str:
+        return f"{self.width}x{self.height}"
+
+
+@dataclass(frozen=True)
+class Rational:
+    """A fraction kept as written (30000/1001 frame rate, 0/0 unknown aspect ratio); both parts 0..2^32-1."""
+
+    num: int
+    den: int
+
+    def __float__(self) -> float:
+        return self.num / self.den if self.den else 0.0
+
+    def __str__(self) -> str:
+        return f"{self.num}/{self.den}" if self.den != 1 else str(self.num)
+
+
+class ChromaFormat(Enum):
+    """How pictures are sampled outside the codec; the networks always see three full-size planes."""
+
+    YUV420 = "yuv420"
+    RGB = "rgb"
+
+
+@dataclass(frozen=True)
+class ColourDescription:
+    """ITU-T H.273 code points (2 = unspecified) and the range flag; carried through, never acted on."""
+
+    primaries: int = 2
+    transfer: int = 2
+    matrix: int = 2
+    full_range: bool | None = None
+
+
+@dataclass(frozen=True)
+class VideoFormat:
+    """What a reader promises about every picture of a clip and what a writer must be told."""
+
+    size: PictureSize
+    chroma: ChromaFormat = ChromaFormat.YUV420
+    bit_depth: int = 8
+    frame_rate: Rational = Rational(25, 1)
+    sample_aspect_ratio: Rational = Rational(0, 0)
+    colour: ColourDescription = field(default_factory=ColourDescription)
+    interlacing: str = "p"
+    chroma_location: str = ""
+    """y4m's chroma tag after 420 ("jpeg", "mpeg2", "paldv" or ""), carried through."""
+
+    @property
+    def plane_shapes(self) -> tuple[tuple[int, int], ...]:
+        """(height, width) of each of the three planes."""
+        luma = (self.size.height, self.size.width)
+        if self.chroma is ChromaFormat.RGB:
+            return luma, luma, luma
+        width, height = self.size.chroma
+        return luma, (height, width), (height, width)
+
+    @property
+    def frame_bytes(self) -> int:
+        return sum(height * width for height, width in self.plane_shapes)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture: three uint8 planes, Y Cb Cr in 4:2:0 or R G B, each (height, width) and C-contiguous."""
+
+    planes: tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]
+
+    def tobytes(self) -> bytes:
+        """The planes one after the other, as in a raw planar file."""
+        return b"".join(plane.tobytes() for plane in self.planes)
