@@ -36,8 +36,8 @@ class ContainerReader(PictureReader):
         self._av = _import_av(path)
         try:
             # "file:" keeps names such as "concat:a|b" from meaning a protocol; the whitelist does the same for what the file refers to.
-            self._container = self._av.open(f"file:{path}", options={"protocol_whitelist": "file"})
-        except (OSError, ValueError) as error:
+            self._container = self._av.open(f"file:{path}", options={"protocol_whitelist": "file"}, metadata_errors="replace")
+        except (self._av.error.FFmpegError, OSError, ValueError) as error:
             raise InputError(f"cannot read {path} as a video file: {_reason(error)}") from error
         try:
             self._open_stream(frame_rate)
@@ -101,7 +101,7 @@ class ContainerReader(PictureReader):
     def _decode(self, stream: Any) -> Iterator[Any]:
         try:
             yield from self._container.decode(stream)
-        except (OSError, ValueError) as error:
+        except (self._av.error.FFmpegError, OSError, ValueError) as error:
             raise InputError(f"{self.name} cannot be decoded: {_reason(error)}") from error
 
     def _next_frame(self) -> Any:

@@ -19,12 +19,13 @@ DATA = Path(os.environ.get("DCVC_DATA", Path(__file__).parents[3] / "shared" / "
 
 
 def make_video(
-    path: Path, *, pixel_format: str = "yuv420p", size: tuple[int, int] = (34, 18), num_pictures: int = 5, codec: str = "ffv1"
+    path: Path, *, pixel_format: str = "yuv420p", size: tuple[int, int] = (34, 18), num_pictures: int = 5, codec: str = "ffv1", title: str = ""
 ) -> list[bytes]:
     rng = np.random.default_rng(5)
     width, height = size
     pictures = []
     with av.open(str(path), "w") as container:
+        container.metadata["title"] = title
         stream = container.add_stream(codec, rate=Fraction(30000, 1001))
         stream.width, stream.height, stream.pix_fmt = width, height, pixel_format
         for _ in range(num_pictures):
@@ -46,7 +47,9 @@ def test_lossless_file_gives_its_samples(tmp_path):
     with open_reader(str(tmp_path / "a.mkv")) as reader:
         assert reader.format.size == PictureSize(34, 18)
         assert float(reader.format.frame_rate) == pytest.approx(30000 / 1001, rel=1e-3)
-        assert [picture.tobytes() for picture in reader] == pictures
+        read = list(reader)
+    assert [picture.tobytes() for picture in read] == pictures
+    assert all(plane.flags.c_contiguous and plane.shape == shape for plane, shape in zip(read[0].planes, reader.format.plane_shapes, strict=True))
     with open_reader(str(tmp_path / "a.mkv"), skip_frames=1, max_frames=2, frame_rate=Rational(5, 1)) as reader:
         assert reader.format.frame_rate == Rational(5, 1)
         assert [picture.tobytes() for picture in reader] == pictures[1:3]
@@ -64,6 +67,15 @@ def test_other_pixel_formats_are_refused(tmp_path, pixel_format):
     make_video(tmp_path / "a.mkv", pixel_format=pixel_format, num_pictures=1)
     with pytest.raises(InputError, match=f"pixel format {pixel_format}, dcvc codes 8-bit 4:2:0.*-pix_fmt yuv420p"):
         open_reader(str(tmp_path / "a.mkv"))
+
+
+def test_title_in_another_character_set_is_no_obstacle(tmp_path):
+    pictures = make_video(tmp_path / "a.mkv", title="TITLE-HERE")
+    data = (tmp_path / "a.mkv").read_bytes()
+    assert b"TITLE-HERE" in data
+    (tmp_path / "a.mkv").write_bytes(data.replace(b"TITLE-HERE", b"T\xe9T\xe9E-HERE"))
+    with open_reader(str(tmp_path / "a.mkv")) as reader:
+        assert len(list(reader)) == len(pictures)
 
 
 def test_skip_past_the_end(tmp_path):
@@ -88,6 +100,23 @@ def test_missing_pyav_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(EnvironmentFault, match=r"pip install 'dcvc\[video\]'"):
         open_reader(str(tmp_path / "a.mkv"))
+
+
+@pytest.mark.parametrize("suffix", ["mkv", "mp4"])
+def test_damage_gives_pictures_or_an_error_people_can_read(tmp_path, suffix):
+    make_video(tmp_path / f"a.{suffix}", codec="mpeg4", size=(64, 48))
+    whole = (tmp_path / f"a.{suffix}").read_bytes()
+    rng = np.random.default_rng(9)
+    for trial in range(60):
+        data = bytearray(whole[: rng.integers(20, len(whole))] if trial % 3 == 0 else whole)
+        for position in rng.integers(0, len(data), 4):
+            data[position] ^= int(rng.integers(1, 256))
+        (tmp_path / "b").write_bytes(data)
+        try:
+            with open_reader(str(tmp_path / "b"), input_format="video") as reader:
+                assert sum(1 for _ in reader) > 0
+        except InputError:
+            continue
 
 
 @pytest.mark.ffmpeg
