@@ -32,7 +32,7 @@ void encode_part(typename Rans::State* states, uint8_t*& position, const Part& p
   typename Rans::State x[N];
   std::copy(states, states + N, x);
   uint8_t* out = position;
-  const CodingTable& table = *part.table;
+  const TableView table = part.table->view();
   size_t i = part.num_symbols;
   for (size_t lane = i % N; lane-- > 0;) {
     --i;

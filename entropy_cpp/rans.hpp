@@ -19,6 +19,26 @@ constexpr size_t kWriterSlack = 8;
 constexpr size_t kBatchSymbols = 16;
 constexpr size_t kReaderPadding = kBatchSymbols * 8 + 8;
 
+// a < b ? yes : no, as a conditional move. The conditions here are as random as the stream: compilers like to make branches of
+// them, and a mispredicted branch costs more than the whole rest of a symbol.
+DCVC_INLINE uint32_t select_below(uint32_t a, uint32_t b, uint32_t yes, uint32_t no) {
+#if defined(__x86_64__)
+  asm("cmpl %[b], %[a]\n\tcmovbl %[yes], %[no]" : [no] "+&r"(no) : [a] "r"(a), [b] "rm"(b), [yes] "r"(yes) : "cc");
+  return no;
+#else
+  return a < b ? yes : no;
+#endif
+}
+
+DCVC_INLINE uint64_t select_below(uint64_t a, uint64_t b, uint64_t yes, uint64_t no) {
+#if defined(__x86_64__)
+  asm("cmpq %[b], %[a]\n\tcmovbq %[yes], %[no]" : [no] "+&r"(no) : [a] "r"(a), [b] "rm"(b), [yes] "r"(yes) : "cc");
+  return no;
+#else
+  return a < b ? yes : no;
+#endif
+}
+
 // State in [2^23, 2^31), bytes. Two bytes at most leave or enter per symbol, since freq >= 1.
 struct ByteRans {
   using State = uint32_t;
@@ -49,11 +69,8 @@ struct ByteRans {
   static DCVC_INLINE void grow(State& x, const uint8_t*& in) {
     const uint32_t one = x << 8 | in[0];
     const uint32_t two = x << 16 | static_cast<uint32_t>(in[0]) << 8 | in[1];
-    const bool below = x < kLower;
-    const bool far_below = x < kLower >> 8;
-    in += static_cast<int>(below) + static_cast<int>(far_below);
-    x = below ? one : x;
-    x = far_below ? two : x;
+    in += static_cast<int>(x < kLower) + static_cast<int>(x < kLower >> 8);
+    x = select_below(x, kLower, select_below(x, kLower >> 8, two, one), x);
   }
 };
 
@@ -64,23 +81,19 @@ struct WordRans {
   static constexpr int kStateBytes = 5;
   static constexpr int kUnitBits = 16;
 
-  static DCVC_INLINE void put_word(State& x, uint8_t*& out) {
-    out -= 2;
-    out[0] = static_cast<uint8_t>(x);
-    out[1] = static_cast<uint8_t>(x >> 8);
-    x >>= 16;
+  // Makes room: afterwards x < limit. The word is always stored and kept only if needed.
+  static DCVC_INLINE void shrink_below(State& x, uint8_t*& out, State limit) {
+    out[-2] = static_cast<uint8_t>(x);
+    out[-1] = static_cast<uint8_t>(x >> 8);
+    out -= 2 * static_cast<int>(x >= limit);
+    x = select_below(x, limit, x, x >> 16);
   }
-  static DCVC_INLINE void shrink(State& x, uint8_t*& out, uint32_t freq) {
-    if (x >= static_cast<State>(freq) << 24) put_word(x, out);
-  }
-  static DCVC_INLINE void shrink_raw(State& x, uint8_t*& out) {
-    if (x >= static_cast<State>(1) << 38) put_word(x, out);
-  }
+  static DCVC_INLINE void shrink(State& x, uint8_t*& out, uint32_t freq) { shrink_below(x, out, State{freq} << 24); }
+  static DCVC_INLINE void shrink_raw(State& x, uint8_t*& out) { shrink_below(x, out, State{1} << 38); }
   static DCVC_INLINE void grow(State& x, const uint8_t*& in) {
     const State more = x << 16 | static_cast<State>(in[1]) << 8 | in[0];
-    const bool below = x < kLower;
-    in += below ? 2 : 0;
-    x = below ? more : x;
+    in += 2 * static_cast<int>(x < kLower);
+    x = select_below(x, kLower, more, x);
   }
 };
 
@@ -97,26 +110,45 @@ DCVC_INLINE void encode_raw(typename Rans::State& x, uint8_t*& out, uint32_t two
   x = x << 2 | two_bits;
 }
 
+// A state and its place in the bytes, returned by value from the rare paths: taking the address of the loop's own copies would
+// keep them in memory and put a store and a load into the chain of every symbol.
+template <class Rans>
+struct WriteCursor {
+  typename Rans::State x;
+  uint8_t* out;
+};
+
+template <class Rans>
+struct ReadCursor {
+  typename Rans::State x;
+  const uint8_t* in;
+  int8_t symbol;
+  bool good;
+};
+
 // The escape payload behind the escape entry; everything in reverse of decoding order.
 template <class Rans>
-__attribute__((noinline)) void encode_escape(typename Rans::State& x, uint8_t*& out, int value, int escape) {
+__attribute__((noinline)) WriteCursor<Rans> encode_escape(typename Rans::State x, uint8_t* out, int value, int escape) {
   const uint32_t raw = static_cast<uint32_t>(value < 0 ? -2 * value - 1 : 2 * (value - escape));
   uint32_t digits = 0;
   while (raw >> (2 * digits) != 0) ++digits;
   for (uint32_t d = digits; d-- > 0;) encode_raw<Rans>(x, out, raw >> (2 * d) & 3);
   encode_raw<Rans>(x, out, digits % 3);
   for (uint32_t k = 0; k < digits / 3; ++k) encode_raw<Rans>(x, out, 3);
+  return {x, out};
 }
 
 template <class Rans>
-DCVC_INLINE void encode_symbol(typename Rans::State& x, uint8_t*& out, const CodingTable& table, int symbol, size_t row_index) {
-  const RowInfo row = table.rows()[row_index];
+DCVC_INLINE void encode_symbol(typename Rans::State& x, uint8_t*& out, const TableView& table, int symbol, size_t row_index) {
+  const RowInfo row = table.rows[row_index];
   const int value = symbol - row.offset;
-  const EncodeEntry* entries = table.entries() + row.first_entry;
+  const EncodeEntry* entries = table.entries + row.first_entry;
   if (static_cast<uint32_t>(value) < row.escape) {
     encode_entry<Rans>(x, out, entries[value]);
   } else {
-    encode_escape<Rans>(x, out, value, row.escape);
+    const WriteCursor<Rans> cursor = encode_escape<Rans>(x, out, value, row.escape);
+    x = cursor.x;
+    out = cursor.out;
     encode_entry<Rans>(x, out, entries[row.escape]);
   }
 }
@@ -164,27 +196,68 @@ inline bool decode_escape(typename Rans::State& x, const uint8_t*& in, const Row
 
 // The symbols that the bucket table cannot name: a bucket with a boundary in it, or an escape.
 template <class Rans>
-__attribute__((noinline)) bool decode_searching(typename Rans::State& x, const uint8_t*& in, const CodingTable& table, size_t row_index,
-                                                int first_guess, int8_t& symbol) {
-  const RowInfo row = table.rows()[row_index];
-  const uint32_t* cumulative = table.cumulative() + row.first_entry;
+__attribute__((noinline)) ReadCursor<Rans> decode_searching(typename Rans::State x, const uint8_t* in, const TableView& table, size_t row_index,
+                                                            int first_guess) {
+  const RowInfo row = table.rows[row_index];
+  const uint32_t* cumulative = table.cumulative + row.first_entry;
   const uint32_t slot = static_cast<uint32_t>(x & (kProbabilityScale - 1));
   uint32_t entry = static_cast<uint32_t>(first_guess - row.offset);
   while (slot >= cumulative[entry + 1]) ++entry;  // ends: the last cumulative value is above every slot
   x = (x >> kProbabilityBits) * (cumulative[entry + 1] - cumulative[entry]) + slot - cumulative[entry];
   Rans::grow(x, in);
-  symbol = static_cast<int8_t>(row.offset + static_cast<int>(entry));
-  return entry < row.escape || decode_escape<Rans>(x, in, row, symbol);
+  int8_t symbol = static_cast<int8_t>(row.offset + static_cast<int>(entry));
+  const bool good = entry < row.escape || decode_escape<Rans>(x, in, row, symbol);
+  return {x, in, symbol, good};
 }
 
+// By the bucket table: few operations, a long way from one state to the next.
 template <class Rans>
-DCVC_INLINE bool decode_symbol(typename Rans::State& x, const uint8_t*& in, const CodingTable& table, size_t row_index, int8_t& symbol) {
+DCVC_INLINE bool decode_by_bucket(typename Rans::State& x, const uint8_t*& in, const TableView& table, size_t row_index, int8_t& symbol) {
   const uint32_t slot = static_cast<uint32_t>(x & (kProbabilityScale - 1));
   const size_t bucket = row_index << kBucketBits | slot >> (kProbabilityBits - kBucketBits);
-  const uint32_t packed = table.buckets()[bucket];
-  symbol = table.bucket_symbols()[bucket];
-  if (packed == 0) return decode_searching<Rans>(x, in, table, row_index, symbol, symbol);
-  x = (x >> kProbabilityBits) * (packed & 0xffff) + slot - (packed >> 16);
+  const uint32_t packed = table.buckets[bucket];
+  symbol = table.bucket_symbols[bucket];
+  if (__builtin_expect(packed == 0, 0)) {
+    const ReadCursor<Rans> cursor = decode_searching<Rans>(x, in, table, row_index, symbol);
+    x = cursor.x;
+    in = cursor.in;
+    symbol = cursor.symbol;
+    return cursor.good;
+  }
+  x = (x >> kProbabilityBits) * (packed & 0xffff) + (slot - (packed >> 16));
+  Rans::grow(x, in);
+  return true;
+}
+
+// By a branch on the row's most probable symbol. For one or two chains of peaked rows: where the branch is mostly right, the
+// next state waits for one multiplication only.
+template <class Rans>
+DCVC_INLINE bool decode_by_peak(typename Rans::State& x, const uint8_t*& in, const TableView& table, size_t row_index, int8_t& symbol) {
+  const CentreInfo& centre = table.centres[row_index];
+  const uint32_t beyond = static_cast<uint32_t>(x & (kProbabilityScale - 1)) - centre.start[1];
+  if (beyond >= centre.freq[1]) return decode_by_bucket<Rans>(x, in, table, row_index, symbol);
+  symbol = static_cast<int8_t>(centre.symbol + 1);
+  x = (x >> kProbabilityBits) * centre.freq[1] + beyond;
+  if (__builtin_expect(x < Rans::kLower, 0)) Rans::grow(x, in);
+  return true;
+}
+
+// By comparison with the three middle entries where they hold nearly everything. For one or two chains: more operations than the
+// bucket table, but a shorter way from one state to the next.
+template <class Rans>
+DCVC_INLINE bool decode_by_centre(typename Rans::State& x, const uint8_t*& in, const TableView& table, size_t row_index, int8_t& symbol) {
+  using State = typename Rans::State;
+  const CentreInfo& centre = table.centres[row_index];
+  const uint32_t slot = static_cast<uint32_t>(x & (kProbabilityScale - 1));
+  // Two branches on purpose: the first hangs on the row alone and is settled long before the state is known.
+  if (centre.span == 0) return decode_by_bucket<Rans>(x, in, table, row_index, symbol);
+  if (__builtin_expect(slot - centre.start[0] >= centre.span, 0)) return decode_by_bucket<Rans>(x, in, table, row_index, symbol);
+  const State high = x >> kProbabilityBits;
+  const State lower = high * centre.freq[0] + (slot - centre.start[0]);
+  const State middle = high * centre.freq[1] + (slot - centre.start[1]);
+  const State upper = high * centre.freq[2] + (slot - centre.start[2]);
+  symbol = static_cast<int8_t>(centre.symbol + static_cast<int>(slot >= centre.start[1]) + static_cast<int>(slot >= centre.start[2]));
+  x = select_below(State{slot}, State{centre.start[2]}, select_below(State{slot}, State{centre.start[1]}, lower, middle), upper);
   Rans::grow(x, in);
   return true;
 }

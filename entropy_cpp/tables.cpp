@@ -5,6 +5,12 @@
 
 namespace dcvc::entropy {
 
+namespace {
+
+constexpr uint32_t kCentreMass = 63500;  // 97 %: where looking at three entries first pays, by measurement
+
+}  // namespace
+
 CodingTable::CodingTable(const int32_t* cdf, size_t num_rows, size_t width, const int32_t* lengths, const int32_t* offsets) {
   if (num_rows < 1 || num_rows > kMaxRows) {
     throw TableError("a coding table has 1 to 256 rows, not " + std::to_string(num_rows));
@@ -46,6 +52,26 @@ void CodingTable::add_row(const int32_t* cdf, size_t width, int32_t length, int3
   entries_.push_back({0, 0, 0});  // keeps entries_ and cumulative_ in step
   cumulative_.push_back(kProbabilityScale);
   fill_buckets(row);
+  add_centre(row);
+}
+
+void CodingTable::add_centre(const RowInfo& row) {
+  CentreInfo centre{};
+  const uint32_t* cum = cumulative_.data() + row.first_entry;
+  uint32_t best = 0;
+  for (uint32_t e = 1; e < row.escape; ++e) {
+    if (cum[e + 1] - cum[e] > cum[best + 1] - cum[best]) best = e;
+  }
+  if (best >= 1 && best + 1 < row.escape) {
+    for (uint32_t k = 0; k < 3; ++k) {
+      centre.start[k] = static_cast<uint16_t>(cum[best - 1 + k]);
+      centre.freq[k] = static_cast<uint16_t>(cum[best + k] - cum[best - 1 + k]);
+    }
+    centre.symbol = static_cast<int8_t>(row.offset + static_cast<int>(best) - 1);
+    const uint32_t span = cum[best + 2] - cum[best - 1];
+    if (span >= kCentreMass) centre.span = static_cast<uint16_t>(span);
+  }
+  centres_.push_back(centre);
 }
 
 void CodingTable::fill_buckets(const RowInfo& row) {

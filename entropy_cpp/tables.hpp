@@ -34,6 +34,28 @@ struct RowInfo {
   uint16_t escape;       // index of the escape entry = number of regular entries
 };
 
+// A row's most probable regular entry and its two neighbours. span = 0: they do not hold nearly all of the mass.
+// All zero where the row has no three regular entries around its most probable one.
+struct CentreInfo {
+  uint16_t start[3];
+  uint16_t freq[3];
+  uint16_t span;
+  int8_t symbol;  // of the first of the three
+};
+
+// Plain pointers into a table. Loops copy this: symbols are bytes, and a store of a byte may alias a vector's own pointers, which
+// would be fetched anew for every symbol.
+struct TableView {
+  const RowInfo* rows;
+  const EncodeEntry* entries;
+  const uint32_t* cumulative;
+  const CentreInfo* centres;
+  // Bucket b of row r holds start << 16 | freq where all of it lies in one regular entry, else 0 (search).
+  const uint32_t* buckets;
+  // Symbol value of the bucket's first entry (the last regular one where that is the escape).
+  const int8_t* bucket_symbols;
+};
+
 // One to 256 rows. Row r has entries 0..escape; entry e covers cumulative values [c[e], c[e + 1]) of 0..65535.
 class CodingTable {
  public:
@@ -41,22 +63,19 @@ class CodingTable {
   CodingTable(const int32_t* cdf, size_t num_rows, size_t width, const int32_t* lengths, const int32_t* offsets);
 
   size_t num_rows() const { return rows_.size(); }
-  const RowInfo* rows() const { return rows_.data(); }
-  const EncodeEntry* entries() const { return entries_.data(); }
-  const uint32_t* cumulative() const { return cumulative_.data(); }
-
-  // Bucket b of row r holds start << 16 | freq where all of it lies in one regular entry, else 0 (search).
-  const uint32_t* buckets() const { return buckets_.data(); }
-  // Symbol value of the bucket's first entry (the last regular one where that is the escape).
-  const int8_t* bucket_symbols() const { return bucket_symbols_.data(); }
+  TableView view() const {
+    return {rows_.data(), entries_.data(), cumulative_.data(), centres_.data(), buckets_.data(), bucket_symbols_.data()};
+  }
 
  private:
   void add_row(const int32_t* cdf, size_t width, int32_t length, int32_t offset);
   void fill_buckets(const RowInfo& row);
+  void add_centre(const RowInfo& row);
 
   std::vector<RowInfo> rows_;
   std::vector<EncodeEntry> entries_;
   std::vector<uint32_t> cumulative_;
+  std::vector<CentreInfo> centres_;
   std::vector<uint32_t> buckets_;
   std::vector<int8_t> bucket_symbols_;
 };

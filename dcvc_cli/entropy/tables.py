@@ -7,6 +7,7 @@ machines, so tables travel with the weights as integers and the Gaussian table s
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from importlib import import_module
 from importlib.resources import files
 from typing import Any
 
@@ -77,7 +78,7 @@ class CdfTable:
         self._refuse(((self.cdf != 0) & (column >= length[:, None])).any(axis=1), "its padding is not zero")
 
     @staticmethod
-    def _refuse(bad: NDArray[np.bool_], why: str) -> None:
+    def _refuse(bad: Any, why: str) -> None:
         if bad.any():
             raise TableError(f"probability table row {int(np.argmax(bad))}: {why}")
 
@@ -126,10 +127,9 @@ def native_module() -> Any:
         EnvironmentFault: it was not built for this Python.
     """
     try:
-        from dcvc_cli import _entropy
+        return import_module("dcvc_cli._entropy")
     except ImportError as error:
         raise EnvironmentFault(f"the compiled entropy coder cannot be loaded: {error}", hint="reinstall dcvc with pip") from error
-    return _entropy
 
 
 @lru_cache(maxsize=1)
