@@ -209,7 +209,7 @@ class Decoder:
         kind, num_lanes = (WORD_KIND, NUM_LANES) if data[0] & 8 else (BYTE_KIND, 1)
         position, sizes = 1, []
         for _ in range((1 << log2_partitions) - 1):
-            groups = []
+            groups: list[int] = []
             while not groups or groups[-1] & 128:
                 if position >= len(data) or len(groups) == 5:
                     raise StreamError("the partition header is not valid")

@@ -77,7 +77,9 @@ def main() -> None:
     options = arguments.parse_args()
     native, table = native_module(), gaussian_table()
     coding_table = table.native()
-    print(f"{cpu_name()}, {os.cpu_count()} CPUs, 1 thread used, load {os.getloadavg()[0]:.1f}; {NUM_WARM_UPS} warm-up and {options.repeats} timed calls,")
+    print(
+        f"{cpu_name()}, {os.cpu_count()} CPUs, 1 thread used, load {os.getloadavg()[0]:.1f}; {NUM_WARM_UPS} warm-up and {options.repeats} timed calls,"
+    )
     print(f"{options.symbols} symbols a call; million symbols a second")
     rng = np.random.default_rng(1)
     for spread, label in ((0.0, "row"), (12.75, "mixed")):
