@@ -13,7 +13,7 @@ from dcvc_cli.errors import UsageError
 from dcvc_cli.metrics.bdrate import Interpolation
 
 if TYPE_CHECKING:
-    from dcvc_cli.pipeline.comparison import TestComparison
+    from dcvc_cli.pipeline.comparison import CodecComparison
 
 METRICS = ("psnr", "psnr_y", "psnr_u", "psnr_v", "msssim", "msssim_y", "msssim_u", "msssim_v")
 PLOT_FORMATS = ("png", "svg")
@@ -99,7 +99,7 @@ def _plot_format(plot_file: str | None) -> str | None:
     return suffix
 
 
-def _print_comparison(anchor: str, tests: Sequence["TestComparison"], metric: str, *, to_stdout: bool) -> None:
+def _print_comparison(anchor: str, tests: Sequence["CodecComparison"], metric: str, *, to_stdout: bool) -> None:
     from dcvc_cli.ui.console import say
     from dcvc_cli.ui.tables import print_table
 
@@ -125,7 +125,7 @@ def _percent(percent: float | None) -> str:
     return "none" if percent is None else f"{percent:+.2f} %"
 
 
-def _remarks(test: "TestComparison") -> list[str]:
+def _remarks(test: "CodecComparison") -> list[str]:
     """Everything that a reader of the table has to know beside the figures, most general first."""
     remarks = list(test.notes)
     for compared in test.classes:

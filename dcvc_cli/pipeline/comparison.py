@@ -49,10 +49,8 @@ class ClassComparison:
 
 
 @dataclass(frozen=True)
-class TestComparison:
+class CodecComparison:
     """All classes that a test codec shares with the anchor."""
-
-    __test__ = False  # not a pytest class
 
     name: str
     classes: tuple[ClassComparison, ...]
@@ -67,7 +65,7 @@ def read_merged(paths: Sequence[Path]) -> Results:
     return results
 
 
-def compare_results(name: str, anchor: Results, test: Results, metric: str, interpolation: Interpolation) -> TestComparison:
+def compare_results(name: str, anchor: Results, test: Results, metric: str, interpolation: Interpolation) -> CodecComparison:
     """BD-rate of one test codec against the anchor, over the classes and sequences that both have.
 
     Raises:
@@ -90,7 +88,7 @@ def compare_results(name: str, anchor: Results, test: Results, metric: str, inte
             f"{test.origin} and {anchor.origin} have no sequence in common",
             f"classes {', '.join(test.classes)} against {', '.join(anchor.classes)}",
         )
-    return TestComparison(name, tuple(shared), tuple(notes))
+    return CodecComparison(name, tuple(shared), tuple(notes))
 
 
 def _compare_class(
@@ -132,7 +130,7 @@ def _compare_points(
     return Comparison(name, bd_rate(curves[0], curves[1], interpolation), curves[0], curves[1])
 
 
-def as_document(anchor: str, tests: Sequence[TestComparison], metric: str, interpolation: Interpolation) -> dict[str, Any]:
+def as_document(anchor: str, tests: Sequence[CodecComparison], metric: str, interpolation: Interpolation) -> dict[str, Any]:
     """The comparison as a JSON document with stable names."""
     return {
         "schema_version": SCHEMA_VERSION,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dcvc_cli.errors import EnvironmentFault
-from dcvc_cli.pipeline.comparison import Comparison, Curve, TestComparison
+from dcvc_cli.pipeline.comparison import CodecComparison, Comparison, Curve
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,7 +27,7 @@ class Panel:
     series: tuple[tuple[str, Curve], ...]
 
 
-def class_panels(anchor: str, tests: Sequence[TestComparison]) -> list[Panel]:
+def class_panels(anchor: str, tests: Sequence[CodecComparison]) -> list[Panel]:
     """One panel a class, with the class-average curves of all codecs."""
     panels: dict[str, tuple[str, list[tuple[str, Comparison]]]] = {}
     for test in tests:
@@ -37,7 +37,7 @@ def class_panels(anchor: str, tests: Sequence[TestComparison]) -> list[Panel]:
     return [_panel(anchor, title, entries) for title, entries in panels.values()]
 
 
-def sequence_panels(anchor: str, tests: Sequence[TestComparison]) -> list[Panel]:
+def sequence_panels(anchor: str, tests: Sequence[CodecComparison]) -> list[Panel]:
     """One panel a sequence, with the curves of all codecs."""
     panels: dict[str, list[tuple[str, Comparison]]] = {}
     for test in tests:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dcvc_cli.errors import InputError
 from dcvc_cli.metrics.bdrate import BdRate
-from dcvc_cli.pipeline.comparison import TestComparison
+from dcvc_cli.pipeline.comparison import CodecComparison
 from dcvc_cli.pipeline.comparison_plots import Panel, class_panels, draw, rendered, sequence_panels
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -51,7 +51,7 @@ def read_crop(caption: str, path: Path) -> Crop:
     return Crop(caption, png)
 
 
-def html_report(anchor: str, tests: Sequence[TestComparison], metric: str, interpolation: str, crops: Sequence[Crop] = ()) -> str:
+def html_report(anchor: str, tests: Sequence[CodecComparison], metric: str, interpolation: str, crops: Sequence[Crop] = ()) -> str:
     """The page as text; it refers to nothing outside itself. Raises EnvironmentFault without matplotlib."""
     names = ", ".join(test.name for test in tests)
     title = f"{names} against {anchor}"
@@ -71,7 +71,7 @@ def html_report(anchor: str, tests: Sequence[TestComparison], metric: str, inter
     return "\n".join(part for part in parts if part)
 
 
-def _test_table(test: TestComparison) -> str:
+def _test_table(test: CodecComparison) -> str:
     rows = []
     for compared in test.classes:
         average = compared.average
