@@ -87,7 +87,9 @@ Status decode_block(Chain<Rans, N>* chains, const TableView& table, const Span& 
       good &= decode_symbol<Rans, kSearch>(x[k][lane], in[k], table, rows[k][at], symbols[k][at]);
     };
     size_t at = 0;
+#if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC unroll 1
+#endif
     for (; at + N <= count; at += N) {
       for (int lane = 0; lane < N; ++lane) {
         for (int k = 0; k < K; ++k) decode(k, lane, at + lane);

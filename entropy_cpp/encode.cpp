@@ -11,7 +11,8 @@ namespace {
 // 16 bits for the escape entry and at most 14 raw bits.
 class BackwardBuffer {
  public:
-  BackwardBuffer(size_t num_symbols, size_t num_state_bytes) : capacity_(4 * num_symbols + num_state_bytes + kWriterSlack), bytes_(new uint8_t[capacity_]) {}
+  BackwardBuffer(size_t num_symbols, size_t num_state_bytes)
+      : capacity_(4 * num_symbols + num_state_bytes + kWriterSlack), bytes_(new uint8_t[capacity_]) {}
   uint8_t* end() const { return bytes_.get() + capacity_; }
   std::vector<uint8_t> from(const uint8_t* out) const { return std::vector<uint8_t>(out, static_cast<const uint8_t*>(end())); }
 
@@ -27,37 +28,58 @@ Part slice(const Part& part, size_t index, size_t count) {
   return {part.table, part.symbols + low, part.rows + low, high - low};
 }
 
+// N states and the place where their bytes go, from the end of a buffer towards its front.
 template <class Rans, int N>
-void encode_part(typename Rans::State* states, uint8_t*& position, const Part& part) {
+struct Writer {
   typename Rans::State x[N];
-  std::copy(states, states + N, x);
-  uint8_t* out = position;
-  const TableView table = part.table->view();
-  size_t i = part.num_symbols;
-  for (size_t lane = i % N; lane-- > 0;) {
-    --i;
-    encode_symbol<Rans>(x[lane], out, table, part.symbols[i], part.rows[i]);
+  uint8_t* out;
+
+  explicit Writer(uint8_t* end) : out(end) { std::fill(x, x + N, Rans::kLower); }
+  uint8_t* flush() {
+    for (int lane = N - 1; lane >= 0; --lane) flush_state<Rans>(x[lane], out);
+    return out;
   }
+};
+
+// Codes a part with K writers that advance together; writer k's symbols lie k * stride further on.
+template <class Rans, int N, int K>
+void encode_part(Writer<Rans, N>* writers, const Part& part, size_t stride) {
+  const TableView table = part.table->view();
+  typename Rans::State x[K][N];
+  uint8_t* out[K];
+  for (int k = 0; k < K; ++k) {
+    std::copy(writers[k].x, writers[k].x + N, x[k]);
+    out[k] = writers[k].out;
+  }
+  const auto encode = [&](size_t lane, size_t i) {
+    for (int k = 0; k < K; ++k) encode_symbol<Rans>(x[k][lane], out[k], table, part.symbols[i + k * stride], part.rows[i + k * stride]);
+  };
+  size_t i = part.num_symbols;
+  for (size_t lane = i % N; lane-- > 0;) encode(lane, --i);
   while (i > 0) {
     i -= N;
-    for (int lane = N - 1; lane >= 0; --lane) encode_symbol<Rans>(x[lane], out, table, part.symbols[i + lane], part.rows[i + lane]);
+    for (int lane = N - 1; lane >= 0; --lane) encode(static_cast<size_t>(lane), i + static_cast<size_t>(lane));
   }
-  std::copy(x, x + N, states);
-  position = out;
+  for (int k = 0; k < K; ++k) {
+    std::copy(x[k], x[k] + N, writers[k].x);
+    writers[k].out = out[k];
+  }
+}
+
+size_t count_symbols(const std::vector<Part>& parts, size_t index, size_t count) {
+  size_t num_symbols = 0;
+  for (const Part& part : parts) num_symbols += slice(part, index, count).num_symbols;
+  return num_symbols;
 }
 
 template <class Rans, int N>
 std::vector<uint8_t> encode_chain(const std::vector<Part>& parts, size_t index, size_t count) {
-  size_t num_symbols = 0;
-  for (const Part& part : parts) num_symbols += slice(part, index, count).num_symbols;
+  const size_t num_symbols = count_symbols(parts, index, count);
   if (num_symbols == 0) return {};
   const BackwardBuffer buffer(num_symbols, N * Rans::kStateBytes);
-  uint8_t* out = buffer.end();
-  typename Rans::State x[N];
-  std::fill(x, x + N, Rans::kLower);
-  for (auto part = parts.rbegin(); part != parts.rend(); ++part) encode_part<Rans, N>(x, out, slice(*part, index, count));
-  for (int lane = N - 1; lane >= 0; --lane) flush_state<Rans>(x[lane], out);
-  return buffer.from(out);
+  Writer<Rans, N> writer(buffer.end());
+  for (auto part = parts.rbegin(); part != parts.rend(); ++part) encode_part<Rans, N, 1>(&writer, slice(*part, index, count), 0);
+  return buffer.from(writer.flush());
 }
 
 // The reference's two-coder form: the second string reversed behind the first, over a shared tail.
@@ -65,6 +87,27 @@ std::vector<uint8_t> merge_two(std::vector<uint8_t> first, const std::vector<uin
   const size_t shared = shared_tail(first.data(), first.size(), second.data(), second.size());
   first.insert(first.end(), second.rbegin() + static_cast<std::ptrdiff_t>(shared), second.rend());
   return first;
+}
+
+// Both coders in one loop: two chains hide each other's latency.
+std::vector<uint8_t> encode_two(const std::vector<Part>& parts) {
+  const size_t num_first = count_symbols(parts, 0, 2);
+  const BackwardBuffer first(num_first, ByteRans::kStateBytes);
+  const BackwardBuffer second(count_symbols(parts, 1, 2), ByteRans::kStateBytes);
+  Writer<ByteRans, 1> writers[2] = {Writer<ByteRans, 1>(first.end()), Writer<ByteRans, 1>(second.end())};
+  for (auto part = parts.rbegin(); part != parts.rend(); ++part) {
+    const Part half = slice(*part, 0, 2);
+    Part last = slice(*part, 1, 2);
+    if (last.num_symbols > half.num_symbols) {
+      last.symbols += half.num_symbols;
+      last.rows += half.num_symbols;
+      last.num_symbols = 1;
+      encode_part<ByteRans, 1, 1>(&writers[1], last, 0);
+    }
+    encode_part<ByteRans, 1, 2>(writers, half, half.num_symbols);
+  }
+  // The second coder has the symbol if there is but one: then the first has no bytes.
+  return merge_two(num_first == 0 ? std::vector<uint8_t>{} : first.from(writers[0].flush()), second.from(writers[1].flush()));
 }
 
 }  // namespace
@@ -117,7 +160,7 @@ std::vector<uint8_t> encode_frame(const std::vector<Part>& parts, Format format)
     case Format::kReferenceOne:
       return encode_chain<ByteRans, 1>(parts, 0, 1);
     case Format::kReferenceTwo:
-      return merge_two(encode_chain<ByteRans, 1>(parts, 0, 2), encode_chain<ByteRans, 1>(parts, 1, 2));
+      return encode_two(parts);
     default:
       return encode_partitioned(parts, choose_layout(num_symbols));
   }

@@ -82,6 +82,9 @@ class CdfTable:
         if bad.any():
             raise TableError(f"probability table row {int(np.argmax(bad))}: {why}")
 
+    def __reduce__(self) -> tuple[type["CdfTable"], tuple[NDArray[np.int32], ...]]:
+        return CdfTable, (self.cdf, self.cdf_length, self.offset)
+
     @property
     def num_rows(self) -> int:
         return int(self.cdf.shape[0])

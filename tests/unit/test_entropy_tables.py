@@ -1,5 +1,6 @@
 """Probability tables: what is refused, what is stored, and the rules of the scale index."""
 
+import pickle
 import subprocess
 import sys
 
@@ -59,6 +60,7 @@ def test_arrays_round_trip():
     table = gaussian_table()
     back = CdfTable.from_arrays(table.to_arrays("z"), "z")
     np.testing.assert_array_equal(back.cdf, table.cdf)
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(table)).offset, table.offset)
     with pytest.raises(TableError, match=r"y\.cdf, y\.cdf_length, y\.offset"):
         CdfTable.from_arrays(table.to_arrays("z"), "y")
 
