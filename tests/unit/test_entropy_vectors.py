@@ -107,3 +107,30 @@ def test_sequence(case: dict):
             decoded = decoder.decode_z(NUM_Z_CHANNELS, 1, part["per_channel"], z_table, part["qp"] * NUM_Z_CHANNELS).reshape(-1)
         np.testing.assert_array_equal(decoded, symbols)
     decoder.finish()
+
+
+@pytest.mark.native
+@pytest.mark.parametrize("path", sorted(CONFORMANCE.glob("*/symbols.npz")), ids=lambda path: path.parent.name)
+def test_payloads_of_whole_frames(path: Path):
+    """The stored symbols of frames 0 and 1 of every case code to the payload in its stream and come back from it."""
+    pytest.importorskip("dcvc_cli._entropy")
+    case = json.loads((path.parent / "case.json").read_text())
+    stream = (path.parent / "stream.bin").read_bytes()
+    units = [unit for unit in case["units"] if unit["type"] != "SPS"]
+    fmt = EntropyFormat.REFERENCE_TWO if case["two_coders"] else EntropyFormat.REFERENCE_ONE
+    with np.load(path) as arrays:
+        for frame, unit in enumerate(units[:2]):
+            name = f"{unit['type'].lower()}_qp{int(arrays[f'f{frame}_qp'])}"
+            z_table = CdfTable(arrays[f"zcdf_{name}"], arrays[f"zcdflen_{name}"], arrays[f"zoff_{name}"])
+            z = arrays[f"f{frame}_z"]
+            payload = stream[unit["offset"] + unit["size"] - unit["payload_size"] :][: unit["payload_size"]]
+            encoder, decoder = FrameEncoder(fmt), FrameDecoder(payload, fmt)
+            encoder.add_z(z, z_table, 0)
+            np.testing.assert_array_equal(decoder.decode_z(*z.shape, z_table, 0), z)
+            for step in range(4 if unit["type"] == "I" else 2):
+                coded = arrays[f"f{frame}_coded{step}"].reshape(-1)
+                symbols, rows = (arrays[f"f{frame}_{kind}{step}"].reshape(-1)[coded] for kind in ("y", "index"))
+                encoder.add_y(symbols, rows, gaussian_table())
+                np.testing.assert_array_equal(decoder.decode_y(rows, gaussian_table()), symbols)
+            decoder.finish()
+            assert encoder.finish() == payload
