@@ -35,7 +35,7 @@ class NalType(IntEnum):
 
     @property
     def is_frame(self) -> bool:
-        return self in (NalType.I, NalType.P)
+        return self is NalType.I or self is NalType.P
 
 
 @dataclass(frozen=True)
@@ -58,13 +58,14 @@ class UnitHeader:
     def __post_init__(self) -> None:
         if not 0 <= self.sps_id < MAX_SPS_IDS or not 0 <= self.payload_size < UV_LIMIT:
             raise ValueError(f"SPS id {self.sps_id} or payload size {self.payload_size} is out of range")
-        max_qp = {NalType.I: MAX_QP_I, NalType.P: MAX_QP_P}.get(self.nal_type, 0)
+        max_qp = MAX_QP_P if self.nal_type is NalType.P else MAX_QP_I if self.nal_type is NalType.I else 0
         if not 0 <= self.qp <= max_qp or (self.reset and self.nal_type is not NalType.P):
             raise ValueError(f"QP {self.qp} or reset {self.reset} is not allowed in a unit of type {self.nal_type.name}")
 
     @property
     def header_size(self) -> int:
-        return 1 + self.nal_type.is_frame + len(write_uv(self.payload_size))
+        length_size = 1 if self.payload_size < 1 << 7 else 2 if self.payload_size < 1 << 14 else 4
+        return 1 + self.nal_type.is_frame + length_size
 
     @property
     def unit_size(self) -> int:

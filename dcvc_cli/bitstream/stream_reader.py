@@ -41,9 +41,6 @@ _PAYLOAD_LIMITS = {
     NalType.INDEX: MAX_INDEX_PAYLOAD_SIZE,
     NalType.END: END_PAYLOAD_SIZE,
 }
-_PLAUSIBLE_START = re.compile(
-    rb"[\x00-\x0f][\x01-\x81]|[\x10-\x1f][\x00-\x3f]|[\x20-\x2f][\x00-\x47\x80-\xc7]|[\x30\x40].|\x50\x14|" + re.escape(SIGNATURE), re.DOTALL
-)
 _SCAN_WORK_PER_BYTE = 64
 """A search for the next unit may check this many bytes for each byte of the source: false starts that name huge lengths cannot cost
 quadratic time. See docs/bitstream.md, "Damage"."""
@@ -95,7 +92,8 @@ class StreamReader:
         self._segment_frames = 0
         self._segment_damaged = False
         self._stream_check = 0
-        self._sps: dict[int, tuple[Sps, int]] = {}
+        self._sps: dict[int, tuple[Sps, int, int]] = {}
+        """By id: SPS, check of its unit, payload limit of its frames."""
         self._gop: tuple[Sps, int] | None = None
         """SPS and check of the last I unit."""
         self._expected_number = 0
@@ -105,7 +103,7 @@ class StreamReader:
 
     def _units(self) -> Iterator[Unit]:
         if not self._window.ensure(1):
-            raise TruncatedStreamError(Rule.TRUNCATED, "the stream is empty", self._window.offset)
+            raise TruncatedStreamError(Rule.TRUNCATED, "the stream is empty")
         if self._signed:
             self._require_likeness()
         cut = False
@@ -130,13 +128,13 @@ class StreamReader:
         """A source of another kind is named as such, whatever the mode; a few damaged bytes of the signature are left to it."""
         self._window.ensure(len(SIGNATURE))
         start = self._window.peek(0, len(SIGNATURE))
-        if start == SIGNATURE[: len(start)] or (self._tolerant and sum(a == b for a, b in zip(start, SIGNATURE, strict=False)) >= 4):
+        if start == SIGNATURE[: len(start)] or (self._tolerant and sum(a == b for a, b in zip(start, SIGNATURE, strict=False)) >= 6):
             return
         if start[1:4] == SIGNATURE[1:4]:
             message = "the file signature was changed, as text-mode transfers do"
-            raise BitstreamError(Rule.SIGNATURE, message, self._window.offset, "copy the file in binary mode")
+            raise BitstreamError(Rule.SIGNATURE, message, hint="copy the file in binary mode")
         message = f"this is no .dcvc stream: it starts with {start[:4].hex(' ')}, expected {SIGNATURE[:4].hex(' ')}"
-        raise BitstreamError(Rule.SIGNATURE, message, self._window.offset, "an elementary stream of the reference goes through `dcvc remux`")
+        raise BitstreamError(Rule.SIGNATURE, message, hint="an elementary stream of the reference goes through `dcvc remux`")
 
     def _fault(self, error: BitstreamError, offset: int, size_bytes: int = 0) -> Damage:
         """Raises in strict mode and for what no mode can read; the record of it in tolerant mode."""
@@ -151,12 +149,13 @@ class StreamReader:
         """The unit at `position` of the window if it is whole and its check is right; BitstreamError says which rule it breaks."""
         window = self._window
         self._expected_end = self._damaged_gop = None
-        if not window.ensure(position + MIN_UNIT_SIZE):
-            raise TruncatedStreamError(Rule.TRUNCATED, f"{window.num_available - position} bytes are left, fewer than any unit has")
+        has_minimum = window.ensure(position + MIN_UNIT_SIZE)
         first = window.peek(position, position + 1)
         at_segment_start = self._signed and position == 0 and window.offset == 0
         if first == SIGNATURE[:1] or self._ended or at_segment_start:
             return self._verify_signature(position)
+        if not has_minimum:
+            raise TruncatedStreamError(Rule.TRUNCATED, f"{window.num_available - position} bytes are left, fewer than any unit has")
         header = read_header(window.peek(position, position + MAX_HEADER_SIZE))
         limit, seed = self._limit(header)
         if header.payload_size > limit:
@@ -185,10 +184,10 @@ class StreamReader:
         found = self._window.peek(position, position + len(SIGNATURE))
         if found == SIGNATURE:
             return _Verified(None, len(SIGNATURE))
-        if self._ended:
-            raise BitstreamError(Rule.AFTER_END, f"the end unit is followed by {found[:4].hex(' ')}, expected nothing or another stream")
         if SIGNATURE.startswith(found):
             raise TruncatedStreamError(Rule.TRUNCATED, "the file signature is cut short")
+        if self._ended:
+            raise BitstreamError(Rule.AFTER_END, f"the end unit is followed by {found[:4].hex(' ')}, expected nothing or another stream")
         raise BitstreamError(Rule.SIGNATURE, f"the file signature is damaged: {found.hex(' ')}, expected {SIGNATURE.hex(' ')}")
 
     def _limit(self, header: UnitHeader) -> tuple[int, int]:
@@ -197,12 +196,12 @@ class StreamReader:
             return _PAYLOAD_LIMITS[header.nal_type], 0
         if header.sps_id not in self._sps:
             raise BitstreamError(Rule.SPS_MISSING, f"a unit of type {header.nal_type.name} names SPS id {header.sps_id}, which was not seen")
-        sps, sps_check = self._sps[header.sps_id]
+        _, sps_check, limit = self._sps[header.sps_id]
         if header.nal_type is NalType.I:
-            return sps.max_frame_payload_size, check_seed(sps_check, None)
+            return limit, check_seed(sps_check, None)
         if self._gop is None:
             raise BitstreamError(Rule.P_WITHOUT_I, "a P unit comes before any I unit")
-        return sps.max_frame_payload_size, check_seed(sps_check, self._gop[1])
+        return limit, check_seed(sps_check, self._gop[1])
 
     # --- after damage ---
 
@@ -236,12 +235,21 @@ class StreamReader:
             self._window.consume(end)
         return intact
 
+    def _plausible_start(self) -> re.Pattern[bytes]:
+        """What the next intact unit may start with: frame units only under an SPS that is known."""
+        forms = [re.escape(SIGNATURE), rb"[\x00-\x0f][\x40-\x81]", rb"\x30[\x01-\xff]", rb"\x40[\x0d-\xff]", rb"\x50\x14"]
+        for sps_id in self._sps:
+            forms.append(rb"\x1%x[\x00-\x3f]" % sps_id)
+            if self._gop is not None:
+                forms.append(rb"\x2%x[\x00-\x47\x80-\xc7]" % sps_id)
+        return re.compile(b"|".join(forms))
+
     def _scan(self) -> None:
-        window = self._window
+        window, plausible_start = self._window, self._plausible_start()
         position = 1
         while True:
             more = window.ensure(position + len(SIGNATURE))
-            match = window.search(_PLAUSIBLE_START, position)
+            match = window.search(plausible_start, position)
             if match is None:
                 if not more:
                     window.consume(window.num_available)
@@ -301,8 +309,9 @@ class StreamReader:
         if header.nal_type is NalType.SPS:
             self._sps.pop(header.sps_id, None)
             sps = read_sps(payload)
-            self._sps[header.sps_id] = (sps, check)
-            self._largest_limit = max(self._largest_limit, sps.max_frame_payload_size)
+            limit = sps.max_frame_payload_size
+            self._sps[header.sps_id] = (sps, check, limit)
+            self._largest_limit = max(self._largest_limit, limit)
             yield SpsUnit(offset, header.unit_size, header.sps_id, sps)
         elif header.nal_type is NalType.INDEX:
             yield IndexUnit(offset, header.unit_size, read_index_payload(payload))

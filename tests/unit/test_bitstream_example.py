@@ -5,6 +5,7 @@ import re
 import zlib
 from pathlib import Path
 
+from dcvc_cli.bitstream.faults import Rule
 from dcvc_cli.bitstream.nal import NalType
 from dcvc_cli.bitstream.sps import HashKind, Sps, quantise_skip_threshold
 from dcvc_cli.bitstream.stream import StreamReader, StreamWriter
@@ -69,3 +70,8 @@ def test_example_is_valid_and_reads_back() -> None:
         (NalType.P, 40, True, "00008000"),
     ]
     assert all(frame.sps == EXAMPLE_SPS for frame in frames)
+
+
+def test_document_names_every_rule() -> None:
+    text = DOCUMENT.read_text(encoding="utf-8")
+    assert [rule for rule in Rule if f"`{rule.value}`" not in text] == []

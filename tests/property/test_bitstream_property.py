@@ -1,0 +1,190 @@
+"""Whatever is written comes back, and whatever stands between intact units is passed over."""
+
+import io
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dcvc_cli.bitstream.faults import BitstreamError
+from dcvc_cli.bitstream.nal import NalType, UnitHeader, read_header, write_header
+from dcvc_cli.bitstream.sei import FreeText, PictureHash, UnknownSei, UserData, read_sei, write_sei
+from dcvc_cli.bitstream.sps import CHROMA_FORMATS, CHROMA_LOCATIONS, INTERLACINGS, EntropyFormat, HashKind, Precision, Sps, read_sps, write_sps
+from dcvc_cli.bitstream.stream import StreamReader, StreamWriter
+from dcvc_cli.bitstream.units import Damage, FrameUnit, SeiUnit
+from dcvc_cli.bitstream.validate import validate_stream
+from dcvc_cli.bitstream.varint import read_uv, write_uv
+
+U32 = st.integers(0, (1 << 32) - 1)
+U64 = st.integers(0, (1 << 64) - 1)
+NAMES = st.text("abcdefghijklmnopqrstuvwxyz0123456789._-", min_size=1, max_size=31)
+FRACTIONS = st.one_of(st.just((0, 0)), st.tuples(st.integers(1, (1 << 32) - 1), st.integers(1, (1 << 32) - 1)))
+
+
+@st.composite
+def sps_values(draw: st.DrawFn) -> Sps:
+    entropy_format = draw(st.sampled_from(EntropyFormat))
+    frame_rate, aspect = draw(FRACTIONS), draw(FRACTIONS)
+    return Sps(
+        width=draw(st.integers(1, 16384)),
+        height=draw(st.integers(1, 16384)),
+        precision=draw(st.sampled_from(Precision)),
+        model_family=draw(NAMES),
+        model_variant=draw(NAMES),
+        image_fingerprint=draw(U64),
+        video_fingerprint=draw(U64),
+        chroma_format=draw(st.sampled_from(sorted(CHROMA_FORMATS))),
+        colour_primaries=draw(st.integers(0, 255)),
+        transfer=draw(st.integers(0, 255)),
+        matrix=draw(st.integers(0, 255)),
+        full_range=draw(st.sampled_from([None, False, True])),
+        chroma_location=draw(st.sampled_from(sorted(CHROMA_LOCATIONS))),
+        interlacing=draw(st.sampled_from(sorted(INTERLACINGS))),
+        frame_rate_num=frame_rate[0],
+        frame_rate_den=frame_rate[1],
+        sar_num=aspect[0],
+        sar_den=aspect[1],
+        skip_threshold_millionths=draw(U32),
+        entropy_format=entropy_format,
+        num_partitions=draw(st.sampled_from([1, 2, 4, 8, 16, 32, 64])) if entropy_format is EntropyFormat.PARTITIONED else 1,
+        reset_interval=draw(st.integers(0, 65535)),
+        qp_offsets=tuple(draw(st.lists(st.integers(0, 8), min_size=8, max_size=8))),
+        hash_kind=draw(st.sampled_from(HashKind)),
+    )
+
+
+MESSAGES = st.one_of(
+    st.builds(PictureHash, st.just(HashKind.CRC32), st.binary(min_size=4, max_size=4), st.integers(0, 255)),
+    st.builds(PictureHash, st.just(HashKind.MD5), st.binary(min_size=16, max_size=16), st.integers(0, 255)),
+    st.builds(UserData, st.binary(min_size=16, max_size=16), st.binary(max_size=40)),
+    st.builds(FreeText, st.text(max_size=40)),
+    st.builds(UnknownSei, st.integers(3, 255), st.binary(max_size=40)),
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(0, (1 << 30) - 1), st.binary(max_size=4))
+def test_uv_round_trip(value: int, rest: bytes) -> None:
+    data = write_uv(value)
+    assert read_uv(data + rest) == (value, len(data))
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.sampled_from(NalType), st.integers(0, 15), st.integers(0, (1 << 30) - 1), st.integers(0, 71), st.booleans())
+def test_header_round_trip(nal_type: NalType, sps_id: int, size: int, qp: int, reset: bool) -> None:
+    is_p = nal_type is NalType.P
+    names_sps = nal_type.is_frame or nal_type is NalType.SPS
+    header = UnitHeader(nal_type, sps_id if names_sps else 0, size, qp if is_p else qp % 64 if nal_type.is_frame else 0, reset and is_p)
+    assert read_header(write_header(header)) == header
+    assert len(write_header(header)) == header.header_size
+
+
+@settings(max_examples=100, deadline=None)
+@given(sps_values())
+def test_sps_round_trip(sps: Sps) -> None:
+    assert read_sps(write_sps(sps)) == sps
+
+
+@settings(max_examples=100, deadline=None)
+@given(MESSAGES)
+def test_sei_round_trip(message: object) -> None:
+    assert read_sei(write_sei(message)) == message
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.binary(max_size=120))
+def test_parsers_of_any_bytes_return_or_refuse(data: bytes) -> None:
+    for parse, write in ((read_sps, write_sps), (read_sei, write_sei), (read_header, write_header)):
+        try:
+            value = parse(data)
+        except BitstreamError:
+            continue
+        written = write(value)
+        assert data.startswith(written) if parse is read_header else written == data
+
+
+FRAMES = st.lists(st.tuples(st.booleans(), st.integers(0, 63), st.booleans(), st.binary(max_size=300), st.booleans()), min_size=1, max_size=12)
+
+
+def write(frames: list, sps: Sps) -> tuple[bytes, list]:
+    """The stream and what a reader must yield: (type, qp, reset, payload) of frames, messages of SEI units."""
+    sink = io.BytesIO()
+    writer = StreamWriter(sink)
+    expected: list = []
+    for number, (is_i, qp, reset, payload, hashed) in enumerate(frames):
+        frame_type = NalType.I if is_i or number == 0 else NalType.P
+        frame = (frame_type, qp, reset and frame_type is NalType.P, payload)
+        writer.write_frame(frame_type, writer.use_sps(sps), *frame[1:])
+        expected.append(frame)
+        if hashed:
+            writer.write_hash(HashKind.CRC32, payload[:4].ljust(4, b"\0"))
+            expected.append(payload[:4].ljust(4, b"\0"))
+    writer.finish()
+    return sink.getvalue(), expected
+
+
+def summary(units: list) -> list:
+    found: list = []
+    for unit in units:
+        if isinstance(unit, FrameUnit):
+            found.append((unit.frame_type, unit.qp, unit.reset, unit.payload))
+        elif isinstance(unit, SeiUnit):
+            found.append(unit.message.digest)
+    return found
+
+
+class Dribble:
+    """A source that returns as few bytes as a pipe may."""
+
+    def __init__(self, data: bytes, sizes: list[int]) -> None:
+        self._source = io.BytesIO(data)
+        self._sizes = sizes
+        self._turn = 0
+
+    def read(self, size: int, /) -> bytes:
+        self._turn += 1
+        return self._source.read(max(1, min(size, self._sizes[self._turn % len(self._sizes)])))
+
+
+@settings(max_examples=60, deadline=None)
+@given(FRAMES, st.lists(st.integers(1, 50), min_size=1, max_size=5))
+def test_streams_round_trip_in_whatever_pieces_they_arrive(frames: list, sizes: list[int]) -> None:
+    data, expected = write(frames, Sps(64, 48, hash_kind=HashKind.CRC32))
+    for tolerant in (False, True):
+        units = list(StreamReader(Dribble(data, sizes), tolerant))
+        assert summary(units) == expected
+        assert not any(isinstance(unit, Damage) for unit in units)
+    assert validate_stream(io.BytesIO(data)) == []
+
+
+@settings(max_examples=60, deadline=None)
+@given(FRAMES, st.binary(min_size=1, max_size=400), st.data())
+def test_junk_between_units_costs_nothing_else(frames: list, junk: bytes, data: st.DataObject) -> None:
+    stream, expected = write(frames, Sps(64, 48, hash_kind=HashKind.CRC32))
+    units = list(StreamReader(io.BytesIO(stream)))
+    cut = data.draw(st.sampled_from([unit.offset for unit in units[1:] if not isinstance(unit, SeiUnit)]))
+    found = list(StreamReader(io.BytesIO(stream[:cut] + junk + stream[cut:]), tolerant=True))
+    assert summary(found) == expected
+    damage = next(unit for unit in found if isinstance(unit, Damage))
+    assert (damage.offset, damage.size_bytes) == (cut, len(junk))
+
+
+@settings(max_examples=100, deadline=None)
+@given(FRAMES, st.data())
+def test_a_burst_of_damage_never_changes_a_frame(frames: list, data: st.DataObject) -> None:
+    """Every frame that a tolerant reader calls decodable is one that was written, in order, with its whole chain back to its I frame."""
+    stream, expected = write(frames, Sps(64, 48, hash_kind=HashKind.CRC32))
+    start = data.draw(st.integers(8, len(stream) - 1))
+    burst = data.draw(st.binary(min_size=1, max_size=60))
+    broken = stream[:start] + burst + stream[start + len(burst) :]
+    if broken == stream:
+        return
+    units = list(StreamReader(io.BytesIO(broken), tolerant=True))
+    assert any(isinstance(unit, Damage) for unit in units)
+    written = [entry for entry in expected if isinstance(entry, tuple)]
+    position = -1
+    for unit in units:
+        if isinstance(unit, FrameUnit):
+            found = (unit.frame_type, unit.qp, unit.reset, unit.payload)
+            before, position = position, written.index(found, position + 1)
+            if unit.frame_type is NalType.P and unit.decodable and len(set(written)) == len(written):
+                assert position == before + 1
