@@ -128,7 +128,7 @@ def summarise_frames(frames: Sequence[FrameRecord], num_pixels: int, test_second
     """Figures of one sequence at one rate, under the field names of the DCVC schema.
 
     Args:
-        frames: all frames, in any order; the first 10 are left out of the speed figures.
+        frames: all frames, in coding order; the first 10 are left out of the speed figures.
         num_pixels: width x height of the picture, not padded.
         test_seconds: wall time of the whole run.
 
@@ -170,14 +170,19 @@ def match_names(anchor: Iterable[str], test: Iterable[str]) -> list[tuple[str, s
     """Pairs (anchor name, test name) of the sequences that both have, in the anchor's order.
 
     Names agree when their `sequence_key`s do, or else when they do after a size and what follows it ("_1920x1080_30") is cut off, provided that
-    this is unambiguous on both sides. Two clips called almost alike ("Kimono", "Kimono1") are never taken for one.
+    this is unambiguous on both sides and that one name only leaves out what the other says: neither two clips called almost alike ("Kimono",
+    "Kimono1") nor two sizes of one clip are ever taken for one.
     """
     left_anchor, left_test = list(anchor), list(test)
     order = {name: position for position, name in enumerate(left_anchor)}
     pairs: list[tuple[str, str]] = []
     for key in (sequence_key, _key_without_size):
         by_key_anchor, by_key_test = _unique_by_key(left_anchor, key), _unique_by_key(left_test, key)
-        found = [(name, by_key_test[agreed]) for agreed, name in by_key_anchor.items() if agreed in by_key_test]
+        found = [
+            (name, by_key_test[agreed])
+            for agreed, name in by_key_anchor.items()
+            if agreed in by_key_test and _abbreviates(sequence_key(name), sequence_key(by_key_test[agreed]))
+        ]
         pairs += found
         left_anchor = [name for name in left_anchor if name not in {pair[0] for pair in found}]
         left_test = [name for name in left_test if name not in {pair[1] for pair in found}]
@@ -211,6 +216,10 @@ def curve(points: Iterable[RatePoint], metric: str) -> list[tuple[float, float]]
 
 def _key_without_size(name: str) -> str:
     return re.sub(r"_\d+x\d+(?![a-z0-9]).*$", "", sequence_key(name))
+
+
+def _abbreviates(one: str, other: str) -> bool:
+    return one.startswith(other) or other.startswith(one)
 
 
 def _unique_by_key(names: Iterable[str], key: Any) -> dict[str, str]:

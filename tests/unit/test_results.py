@@ -169,6 +169,8 @@ def test_no_json_gets_past_as_anything_but_results_or_an_input_error(value: Any,
         (["Race_832x480_30.yuv", "Race_416x240_30.yuv"], ["Race"], []),
         (["a_64x64.yuv", "a.yuv"], ["a_64x64.y4m"], [("a_64x64.yuv", "a_64x64.y4m")]),
         (["v1.2"], ["v1.3"], []),
+        (["Race_832x480_30.yuv"], ["Race_416x240_30.yuv"], []),
+        (["Race_832x480_30.yuv"], ["Race_832x480_24.yuv"], []),
     ],
 )
 def test_sequences_match_across_files(anchor: list[str], test: list[str], pairs: list[tuple[str, str]]) -> None:
