@@ -15,7 +15,7 @@ from dcvc_cli.backend.operations import Operations, PlaneFlags, PlaneIndex, Plan
 from dcvc_cli.entropy.scale_index import index_from_scale
 
 if TYPE_CHECKING:
-    from dcvc_cli.models.blocks import Conv, Depthwise, ScaleVector
+    from dcvc_cli.models.blocks import Conv, DepthConvBlock, Depthwise, ScaleVector
     from dcvc_cli.models.latent_steps import CodingStep
 
 
@@ -152,9 +152,8 @@ class FloatOperations(Operations):
 
     # ---- pictures
 
-    def frame_from_samples(self, samples: NDArray[np.uint8]) -> torch.Tensor:
-        values = torch.from_numpy(samples).to(self.device, torch.float32) / 255.0
-        return values.to(self.dtype)[None]
+    def frame_from_values(self, values: NDArray[np.float32]) -> torch.Tensor:
+        return torch.from_numpy(values).to(self.device, self.dtype)[None]
 
     def export_planes(self, frame: torch.Tensor, *, halve_chroma: bool, truncate_chroma: bool) -> tuple[NDArray[np.uint8], ...]:
         values = frame if frame.dtype == torch.float64 else frame.float()
@@ -165,3 +164,36 @@ class FloatOperations(Operations):
         chroma = (chroma * 255.0).clamp(0, 255)
         chroma = torch.trunc(chroma) if truncate_chroma else torch.round(chroma)
         return tuple(plane.to(torch.uint8).cpu().numpy() for plane in (*luma, *chroma))
+
+    def export_fine(self, frame: torch.Tensor) -> NDArray[np.int32]:
+        return torch.round(frame[0].double() * 65535.0).to(torch.int32).cpu().numpy()
+
+    def to_float(self, x: torch.Tensor) -> NDArray[np.float32]:
+        return x[0].float().cpu().numpy()
+
+    def from_float(self, x: NDArray[np.float32]) -> torch.Tensor:
+        return torch.from_numpy(x).to(self.device, self.dtype)[None]
+
+
+class InferenceOperations(FloatOperations):
+    """Float operations for coding: the wide intermediate of a block's feed-forward branch is computed in bands of rows.
+
+    The branch is pointwise, so bands change no value's formula; they keep a large picture's memory near that of its features.
+    """
+
+    band_elements = 1 << 21
+
+    def depth_conv_block(self, block: "DepthConvBlock", x: torch.Tensor) -> torch.Tensor:
+        height, width = self.size(x)
+        band = max(1, self.band_elements // (4 * block.channels * width))
+        if band >= height:
+            return super().depth_conv_block(block, x)
+        if block.adaptor is not None:
+            x = self.conv(block.adaptor, x)
+        t = self.conv(block.dc_out, self.depthwise(block.dc_spatial, self.wsilu(self.conv(block.dc_in, x)))).add_(x)
+        out = torch.empty_like(t)
+        for top in range(0, height, band):
+            rows = t[:, :, top : top + band]
+            wide = self.chunk_add(self.wsilu(self.conv(block.ffn_in, rows)))
+            out[:, :, top : top + band] = self.conv(block.ffn_out, wide) + rows
+        return out.add_(x) if block.shortcut else out

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from dcvc_cli.models.blocks import Conv, Depthwise, DepthConvBlock, ScaleVector
+    from dcvc_cli.models.blocks import Conv, DepthConvBlock, Depthwise, ScaleVector
     from dcvc_cli.models.latent_steps import CodingStep
 
 Tensor = Any
@@ -104,6 +104,10 @@ class Operations(ABC):
     def reciprocal(self, x: Tensor) -> Tensor:
         """1 / x, for the encoder's quantisation only."""
 
+    def encoder_factor(self, x: Tensor) -> Tensor:
+        """x in the arithmetic of the encoder's latents, to multiply them with: x itself unless the backend is exact."""
+        return x
+
     @abstractmethod
     def multiply_step_size(self, latents: Tensor, step_size: Tensor) -> Tensor:
         """Latents times step size (one channel or as many as the latents)."""
@@ -148,8 +152,8 @@ class Operations(ABC):
     # ---- pictures
 
     @abstractmethod
-    def frame_from_samples(self, samples: NDArray[np.uint8]) -> Tensor:
-        """8-bit samples (3, Hp, Wp), all planes at full size -> network input in 0..1 (samples / 255 rounded to float32 first)."""
+    def frame_from_values(self, values: NDArray[np.float32]) -> Tensor:
+        """Source picture, float32 (3, Hp, Wp) in 0..1, all planes at full size -> network input. Encoder only."""
 
     @abstractmethod
     def export_planes(self, frame: Tensor, *, halve_chroma: bool, truncate_chroma: bool) -> tuple[NDArray[np.uint8], ...]:
@@ -158,3 +162,17 @@ class Operations(ABC):
         halve_chroma: planes 1 and 2 become the means of 2x2 blocks (4:2:0). Values are multiplied by 255 and rounded half to even;
         truncate_chroma drops the fraction of chroma instead, as the reference's file writer does.
         """
+
+    @abstractmethod
+    def export_fine(self, frame: Tensor) -> NDArray[np.int32]:
+        """Network output 3 x Hp x Wp in 0..1 -> int32 (3, Hp, Wp), value * 65535 rounded: what RGB output is computed from."""
+
+    # ---- between two backends: the encoder's analysis may run in float beside exact synthesis
+
+    @abstractmethod
+    def to_float(self, x: Tensor) -> NDArray[np.float32]:
+        """(c, h, w) float32 of a value."""
+
+    @abstractmethod
+    def from_float(self, x: NDArray[np.float32]) -> Tensor:
+        """Inverse of to_float as far as the arithmetic goes; exact backends need not offer it (encoder's analysis only)."""

@@ -78,9 +78,9 @@ class BitEstimator:
 class DepthConvBlock:
     """Depth-conv block: a depthwise and a feed-forward residual branch, both pointwise apart from one 3x3 depthwise layer.
 
-        x   = adaptor(x)                                   when cin != c or force_adaptor
-        t   = dc.3(dc.2(wsilu(dc.0(x)))) + x
-        out = ffn.2(chunk_add(wsilu(ffn.0(t)))) + t        (+ x with shortcut)
+    x   = adaptor(x)                                   when cin != c or force_adaptor
+    t   = dc.3(dc.2(wsilu(dc.0(x)))) + x
+    out = ffn.2(chunk_add(wsilu(ffn.0(t)))) + t        (+ x with shortcut)
     """
 
     def __init__(self, name: str, cin: int, channels: int, *, shortcut: bool = False, force_adaptor: bool = False) -> None:

@@ -1,8 +1,8 @@
 """The image model DMCI: codes an I frame on its own. Source: DCVC-RT (CVPR 2025) and docs/bitstream.md.
 
-    x -> enc -> y -> hyper_enc -> z          encoder only
-    z_hat -> hyper_dec -> prior fusion -> scales, means of step 0; spatial prior after each step
-    y_hat -> dec -> x_hat
+x -> enc -> y -> hyper_enc -> z          encoder only
+z_hat -> hyper_dec -> prior fusion -> scales, means of step 0; spatial prior after each step
+y_hat -> dec -> x_hat
 """
 
 from collections.abc import Iterator
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 class ImageModel:
     """Graph of the image model with the widths and depths of `spec`; parameters live in the backend."""
+
+    encoder_only = ("enc.", "hyper_enc.", "q_scale_enc")
+    """Prefixes of the layers that a decoder never runs."""
 
     def __init__(self, spec: ImageSpec) -> None:
         self.spec = spec
@@ -83,7 +86,7 @@ class ImageModel:
         """Runs the four coding steps through `coder` -> y_hat: latent x h x w."""
         q_enc, q_dec, scales, means = ops.split(parameters, (1, 1, self.spec.latent, self.spec.latent))
         common = self.y_spatial_prior_reduction(ops, parameters)
-        coder.begin(ops.half_to_two(q_enc))
+        coder.begin(ops.encoder_factor(ops.half_to_two(q_enc)))
         so_far = coder.step(IMAGE_STEPS[0], scales, means)
         adaptors = (self.y_spatial_prior_adaptor_1, self.y_spatial_prior_adaptor_2, self.y_spatial_prior_adaptor_3)
         for step, adaptor in zip(IMAGE_STEPS[1:], adaptors, strict=True):

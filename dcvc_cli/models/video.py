@@ -1,9 +1,9 @@
 """The video model DMC: codes a P frame given one reference picture. Source: DCVC-RT (CVPR 2025) and docs/bitstream.md.
 
-    reference frame or feature -> adaptor -> feature_extractor -> ctx, ctx_t
-    x, ctx -> encoder -> y -> hyper_encoder -> z                          encoder only
-    z_hat, ctx_t -> prior fusion -> step size, scales, means of step 0; spatial prior before step 1
-    y_hat, ctx -> decoder -> feature (the next reference) -> recon_generation_net -> x_hat
+reference frame or feature -> adaptor -> feature_extractor -> ctx, ctx_t
+x, ctx -> encoder -> y -> hyper_encoder -> z                          encoder only
+z_hat, ctx_t -> prior fusion -> step size, scales, means of step 0; spatial prior before step 1
+y_hat, ctx -> decoder -> feature (the next reference) -> recon_generation_net -> x_hat
 """
 
 from collections.abc import Iterator
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 class VideoModel:
     """Graph of the video model with the widths and depths of `spec`; parameters live in the backend."""
+
+    encoder_only = ("encoder.", "hyper_encoder.", "q_encoder")
+    """Prefixes of the layers that a decoder never runs."""
 
     def __init__(self, spec: VideoSpec) -> None:
         self.spec = spec

@@ -106,7 +106,7 @@ def random_parameters(model: ImageModel | VideoModel, seed: int) -> Parameters:
             value = torch.randn(shape, generator=generator) * 0.01
         elif name.startswith("q_"):
             value = torch.ones(shape)
-        elif name.endswith(".bias") or name.endswith((".dc.3.weight", ".ffn.2.weight")):
+        elif name.endswith((".bias", ".dc.3.weight", ".ffn.2.weight")):
             value = torch.zeros(shape)
         else:
             fan_in, fan_out = math.prod(shape[1:]), shape[0] * math.prod(shape[2:])

@@ -33,9 +33,7 @@ class BatchLoss:
     psnr: float
 
 
-def code_image(
-    model: ImageModel, ops: TrainingOperations, x: torch.Tensor, qp: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
+def code_image(model: ImageModel, ops: TrainingOperations, x: torch.Tensor, qp: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Estimated coding of pictures (N, 3, h, w) -> (x_hat unclamped, bits per pixel (N))."""
     y = model.analysis(ops, x, qp)
     z = model.hyper_analysis(ops, y).float()

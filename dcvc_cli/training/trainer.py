@@ -223,7 +223,9 @@ class Trainer:
 class _Prefetcher:
     """Cuts the next batches on threads while a step computes; the order is the steps' order."""
 
-    def __init__(self, pool: ThreadPoolExecutor, config: TrainConfig, make_sampler: Callable[[int, Stage], CropSampler], step: int, last: int) -> None:
+    def __init__(
+        self, pool: ThreadPoolExecutor, config: TrainConfig, make_sampler: Callable[[int, Stage], CropSampler], step: int, last: int
+    ) -> None:
         self.pool, self.config, self.make_sampler = pool, config, make_sampler
         self.samplers: dict[int, CropSampler] = {}
         self.step, self.last = step, last

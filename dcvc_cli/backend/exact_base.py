@@ -1,0 +1,82 @@
+"""What the exact backends share: exponent checks, coding steps on planes, and the encoder's one float step.
+
+Exact operations never see a float but in `quantise_step`, which only an encoder runs: it chooses symbols with the analysis latents,
+and everything after the choice is computed from the symbols as a decoder does.
+"""
+
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dcvc_cli.backend.exact_network import ExactNetwork, ExactValue
+from dcvc_cli.backend.operations import Operations, PlaneFlags, PlaneIndex, PlaneSymbols
+from dcvc_cli.errors import EnvironmentFault
+
+if TYPE_CHECKING:
+    from dcvc_cli.models.latent_steps import CodingStep
+
+
+def require_exponent(name: str, expected: int, *values: ExactValue) -> None:
+    """Refuses values of another exponent: parameters whose layers do not fit together."""
+    for value in values:
+        if value.exponent != expected:
+            raise EnvironmentFault(
+                f"integer weights: {name} expects exponent {expected}, found {value.exponent}",
+                "the weight file is damaged or its networks do not belong together",
+            )
+
+
+def plane_of(step: "CodingStep", tensor: NDArray[Any]) -> NDArray[Any]:
+    """(C, h, w) -> (C / groups, h, w): at every position the channels of the group that the step codes there."""
+    depth = tensor.shape[0] // step.num_groups
+    plane = np.empty((depth, *tensor.shape[1:]), tensor.dtype)
+    for position in range(4):
+        group, rows, columns = step.group_at(position), slice(position // 2, None, 2), slice(position % 2, None, 2)
+        plane[:, rows, columns] = tensor[group * depth : (group + 1) * depth, rows, columns]
+    return plane
+
+
+def spread_plane(step: "CodingStep", plane: NDArray[Any]) -> NDArray[Any]:
+    """The inverse: (C / groups, h, w) -> (C, h, w), zero where the step does not code."""
+    depth = plane.shape[0]
+    tensor = np.zeros((depth * step.num_groups, *plane.shape[1:]), plane.dtype)
+    for position in range(4):
+        group, rows, columns = step.group_at(position), slice(position // 2, None, 2), slice(position % 2, None, 2)
+        tensor[group * depth : (group + 1) * depth, rows, columns] = plane[:, rows, columns]
+    return tensor
+
+
+class ExactOperations(Operations):
+    """Operations on ExactValue; the integer parameters were checked by ExactNetwork.from_arrays."""
+
+    def __init__(self, network: ExactNetwork) -> None:
+        self.network = network
+
+    def quantise_step(
+        self, step: "CodingStep", y: NDArray[np.float32], scales: ExactValue, means: ExactValue, skip_threshold: float | None
+    ) -> tuple[ExactValue, PlaneSymbols, PlaneIndex, PlaneFlags]:
+        """y: float32 (C, h, w). Symbols are chosen in float; the part of y_hat is the decoder's."""
+        index, coded = self.step_index(step, scales, skip_threshold)
+        residual = np.rint(plane_of(step, y) - plane_of(step, self.to_float(means)))
+        symbols = np.where(coded, residual, 0).clip(-128, 127).astype(np.int8)
+        return self.restore_step(step, symbols, means), symbols, index, coded
+
+    def reciprocal(self, x: ExactValue) -> NDArray[np.float32]:
+        """1 / x as float32 (c, h, w), for the encoder's analysis latents only."""
+        return np.float32(1) / self.to_float(x)
+
+    def encoder_factor(self, x: ExactValue) -> NDArray[np.float32]:
+        return self.to_float(x)
+
+    def round_z(self, z: NDArray[np.float32]) -> PlaneSymbols:
+        return np.rint(z).clip(-128, 127).astype(np.int8)
+
+    def pad_replicate(self, x: ExactValue, multiple: int) -> NoReturn:
+        raise NotImplementedError("padding belongs to the analysis, which runs in float")
+
+    def frame_from_values(self, values: NDArray[np.float32]) -> NoReturn:
+        raise NotImplementedError("source pictures enter the analysis, which runs in float")
+
+    def from_float(self, x: NDArray[np.float32]) -> NoReturn:
+        raise NotImplementedError("no float enters exact arithmetic")

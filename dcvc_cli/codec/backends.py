@@ -1,0 +1,91 @@
+"""Opens weights on a backend in a precision: the one place that chooses between arithmetic implementations."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dcvc_cli.bitstream.sps import Precision
+from dcvc_cli.codec.networks import CodecNetwork, CodecNetworks
+from dcvc_cli.entropy.tables import CdfTable, gaussian_table
+from dcvc_cli.errors import EnvironmentFault
+from dcvc_cli.models.weights import ModelWeights, NetworkWeights
+
+PRECISION_NAMES = {
+    "exact": Precision.EXACT,
+    "fp16": Precision.FLOAT16,
+    "bf16": Precision.BFLOAT16,
+    "fp32": Precision.FLOAT32,
+    "fp64": Precision.FLOAT64,
+}
+
+
+def choose_device(name: str) -> str:
+    """`auto`, `cpu` or `cuda:N` -> a device that exists; EnvironmentFault otherwise."""
+    if name == "cpu":
+        return name
+    import torch
+
+    available = torch.cuda.is_available()
+    if name == "auto":
+        return "cuda:0" if available else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise EnvironmentFault(f"{name!r} names no device", "use auto, cpu or cuda:N") from error
+    if device.type != "cuda" or not available or (device.index or 0) >= torch.cuda.device_count():
+        raise EnvironmentFault(f"device {name} is not available on this machine", "use --device cpu")
+    return name
+
+
+def open_networks(weights: ModelWeights, precision: Precision, device: str = "cpu", threads: int | None = None) -> CodecNetworks:
+    """Both networks ready to code.
+
+    Args:
+        threads: CPU threads of the arithmetic, None = all cores.
+
+    Raises:
+        EnvironmentFault: the weights or the machine cannot do this precision.
+    """
+    if precision is Precision.EXACT and not weights.is_exact:
+        raise EnvironmentFault(f"weights {weights.name!r} have no exact form", "prepare them with `dcvc models quantize`, or use --precision fp32")
+    networks = [_open_network(network, precision, device, threads) for network in (weights.image, weights.video)]
+    return CodecNetworks(networks[0], networks[1], gaussian_table())
+
+
+def _open_network(weights: NetworkWeights, precision: Precision, device: str, threads: int | None) -> CodecNetwork:
+    operations = _float_operations(weights.parameters(), precision, device, threads)
+    return CodecNetwork(weights.model, operations, operations, weights.z_table)
+
+
+def _float_operations(parameters: Mapping[str, NDArray[np.float32]], precision: Precision, device: str, threads: int | None) -> Any:
+    import torch
+
+    from dcvc_cli.backend.float_torch import InferenceOperations
+
+    torch.set_grad_enabled(False)
+    if threads:
+        torch.set_num_threads(threads)
+    dtype = {
+        Precision.FLOAT16: torch.float16,
+        Precision.BFLOAT16: torch.bfloat16,
+        Precision.FLOAT32: torch.float32,
+        Precision.FLOAT64: torch.float64,
+    }[precision]
+    return InferenceOperations({name: torch.from_numpy(value).to(device, dtype) for name, value in parameters.items()})
+
+
+def networks_from_state(
+    weights_models: tuple[Any, Any],
+    states: tuple[Mapping[str, NDArray[np.float32]], Mapping[str, NDArray[np.float32]]],
+    z_tables: tuple[CdfTable, CdfTable],
+    precision: Precision,
+    threads: int | None = None,
+) -> CodecNetworks:
+    """Networks from plain state dicts and tables, for conformance vectors and for trials during training."""
+    networks = []
+    for model, state, table in zip(weights_models, states, z_tables, strict=True):
+        operations = _float_operations(state, precision, "cpu", threads)
+        networks.append(CodecNetwork(model, operations, operations, table))
+    return CodecNetworks(networks[0], networks[1], gaussian_table())

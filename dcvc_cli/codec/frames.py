@@ -1,0 +1,148 @@
+"""The frame encoder and decoder: network values in, entropy-coded payloads out, and the mirror. One reference picture is kept.
+
+    encoder: values -> analysis -> symbols -> payload, and the decoder's half for the next reference
+    decoder: payload -> symbols -> synthesis -> network output
+
+Both keep {frame or None, feature or None}; after an I frame the frame, after a P frame the feature. Where the precision is exact
+the encoder's reference equals the decoder's bit for bit.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from dcvc_cli.backend.operations import Operations, Tensor
+from dcvc_cli.codec.latents import DecodingLatents, EncodingLatents
+from dcvc_cli.codec.networks import CodecNetwork, CodecNetworks
+from dcvc_cli.entropy.coder import EntropyFormat, FrameDecoder, FrameEncoder
+from dcvc_cli.errors import StreamError
+
+
+@dataclass
+class ReferencePicture:
+    """What the next P frame predicts from. `last_qp` is the row that made the feature."""
+
+    frame: Tensor | None = None
+    feature: Tensor | None = None
+    last_qp: int = 0
+
+
+def latent_sizes(padded: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int]]:
+    """((h, w) of y, (h, w) of z) for a padded picture (Hp, Wp)."""
+    height, width = padded[0] // 16, padded[1] // 16
+    return (height, width), (-(-height // 4), -(-width // 4))
+
+
+class _FrameCoder:
+    """What encoder and decoder share: the networks, the reference and the context of a P frame."""
+
+    def __init__(self, networks: CodecNetworks, entropy_format: EntropyFormat, skip_threshold: float | None) -> None:
+        self.networks, self.entropy_format, self.skip_threshold = networks, entropy_format, skip_threshold
+        self.reference = ReferencePicture()
+
+    def _reconstruct_reference(self) -> Tensor:
+        """Makes the reference's frame from its feature, where it is not there yet."""
+        reference = self.reference
+        if reference.frame is None:
+            reference.frame = self.networks.video_model.reconstruction(self.networks.video.synthesis, reference.feature, reference.last_qp)
+        return reference.frame
+
+    def _contexts(self, qp: int, reset: bool) -> tuple[Tensor, Tensor]:
+        ops, model, reference = self.networks.video.synthesis, self.networks.video_model, self.reference
+        if reset:
+            self._reconstruct_reference()
+            reference.feature = None
+        adapted = model.adapt_frame(ops, reference.frame) if reference.feature is None else model.adapt_feature(ops, reference.feature)
+        return model.contexts(ops, adapted, qp)
+
+    def output(self) -> Tensor:
+        """The network output of the frame coded last: 3 x Hp x Wp in 0..1."""
+        return self._reconstruct_reference()
+
+    @property
+    def output_operations(self) -> Operations:
+        """The backend that `output` values belong to."""
+        return self.networks.video.synthesis
+
+    def _keep(self, frame: Tensor | None, feature: Tensor | None, qp: int) -> None:
+        self.reference = ReferencePicture(frame, feature, qp)
+
+
+class FramePayloadEncoder(_FrameCoder):
+    """Codes network inputs (float32 values as from pictures.values_from_picture) one after the other."""
+
+    def encode_i(self, values: Any, qp: int) -> bytes:
+        """Codes an I frame at row `qp` (0..63); returns its payload."""
+        network, model = self.networks.image, self.networks.image_model
+        y = model.analysis(network.analysis, network.analysis.frame_from_values(values), qp)
+        z = model.hyper_analysis(network.analysis, y)
+        encoder, z_hat, coder = self._begin(network, y, z, qp)
+        ops = network.synthesis
+        parameters = model.prior_parameters(ops, z_hat, network.analysis.size(y))
+        y_hat = model.code_latents(ops, parameters, coder)
+        self._keep(model.synthesis(ops, y_hat, qp), None, qp)
+        return encoder.finish()
+
+    def encode_p(self, values: Any, qp: int, reset: bool) -> bytes:
+        """Codes a P frame at row `qp` (0..71) from the reference; returns its payload."""
+        network, model = self.networks.video, self.networks.video_model
+        ops = network.synthesis
+        ctx, ctx_t = self._contexts(qp, reset)
+        analysis = network.analysis
+        float_ctx = ctx if analysis is ops else analysis.from_float(ops.to_float(ctx))
+        y = model.analysis(analysis, analysis.frame_from_values(values), float_ctx, qp)
+        z = model.hyper_analysis(analysis, y)
+        encoder, z_hat, coder = self._begin(network, y, z, qp)
+        parameters = model.prior_parameters(ops, z_hat, ctx_t, analysis.size(y))
+        y_hat = model.code_latents(ops, parameters, coder)
+        self._keep(None, model.synthesis(ops, y_hat, ctx, qp), qp)
+        return encoder.finish()
+
+    def _begin(self, network: CodecNetwork, y: Any, z: Any, qp: int) -> tuple[FrameEncoder, Tensor, EncodingLatents]:
+        encoder = FrameEncoder(self.entropy_format)
+        symbols = network.analysis.round_z(z)
+        encoder.add_z(symbols, network.z_table, qp * symbols.shape[0])
+        latents = y if network.analysis is network.synthesis else network.analysis.to_float(y)
+        coder = EncodingLatents(network.synthesis, encoder, self.networks.gaussian, latents, self.skip_threshold)
+        return encoder, network.synthesis.z_from_symbols(symbols), coder
+
+
+class FramePayloadDecoder(_FrameCoder):
+    """Decodes payloads one after the other.
+
+    Args:
+        padded: (Hp, Wp), both multiples of 16.
+    """
+
+    def __init__(self, networks: CodecNetworks, entropy_format: EntropyFormat, skip_threshold: float | None, padded: tuple[int, int]) -> None:
+        super().__init__(networks, entropy_format, skip_threshold)
+        self.latent_size, self.hyper_size = latent_sizes(padded)
+
+    def decode_i(self, payload: bytes, qp: int) -> None:
+        """Decodes an I frame; StreamError if the payload does not hold exactly its symbols."""
+        network, model = self.networks.image, self.networks.image_model
+        ops = network.synthesis
+        decoder, z_hat, coder = self._begin(network, payload, qp)
+        parameters = model.prior_parameters(ops, z_hat, self.latent_size)
+        y_hat = model.code_latents(ops, parameters, coder)
+        decoder.finish()
+        self._keep(model.synthesis(ops, y_hat, qp), None, qp)
+
+    def decode_p(self, payload: bytes, qp: int, reset: bool) -> None:
+        """Decodes a P frame; StreamError if there is no reference or the payload does not hold exactly its symbols."""
+        if self.reference.frame is None and self.reference.feature is None:
+            raise StreamError("a P frame comes before any I frame", "the start of the stream is missing")
+        network, model = self.networks.video, self.networks.video_model
+        ops = network.synthesis
+        ctx, ctx_t = self._contexts(qp, reset)
+        decoder, z_hat, coder = self._begin(network, payload, qp)
+        parameters = model.prior_parameters(ops, z_hat, ctx_t, self.latent_size)
+        y_hat = model.code_latents(ops, parameters, coder)
+        decoder.finish()
+        self._keep(None, model.synthesis(ops, y_hat, ctx, qp), qp)
+
+    def _begin(self, network: CodecNetwork, payload: bytes, qp: int) -> tuple[FrameDecoder, Tensor, DecodingLatents]:
+        decoder = FrameDecoder(payload, self.entropy_format)
+        channels = network.model.spec.hyper
+        symbols = decoder.decode_z(channels, *self.hyper_size, network.z_table, qp * channels)
+        coder = DecodingLatents(network.synthesis, decoder, self.networks.gaussian, self.skip_threshold)
+        return decoder, network.synthesis.z_from_symbols(symbols), coder

@@ -1,0 +1,62 @@
+"""Which frames are I frames, which QP each frame gets, when the reference feature is dropped."""
+
+from dataclasses import dataclass, field
+
+from dcvc_cli.bitstream.nal import NalType
+
+QP_OFFSETS = (0, 8, 0, 4, 0, 4, 0, 4)
+"""Added to the QP of a P frame by frame index mod 8: the quality hierarchy the networks are trained for."""
+NUM_QP_ROWS = 72
+
+
+@dataclass(frozen=True)
+class FramePlan:
+    """How one frame is to be coded; qp is the final table row (0..63 for I, 0..71 for P)."""
+
+    frame_type: NalType
+    qp: int
+    reset: bool
+
+
+@dataclass(frozen=True)
+class GopRule:
+    """Frame types, QPs and resets of a sequence.
+
+    Args:
+        qp_i, qp_p: 0..63, higher is better quality.
+        keyint: distance of I frames; -1 = only the first frame.
+        reset_interval: frames between drops of the reference feature, 0 = never. 1 also means never, as in the reference.
+        restart_at_key: count QP classes and resets from the last I frame, so that pieces of a stream do not depend on what
+            came before (ours); False counts from the start of the sequence (the reference's test program).
+        forced_keys: frame indices that become I frames.
+    """
+
+    qp_i: int
+    qp_p: int
+    keyint: int = -1
+    reset_interval: int = 32
+    restart_at_key: bool = True
+    forced_keys: frozenset[int] = field(default_factory=frozenset)
+
+    def plans_from(self, first: int = 0) -> "GopPlanner":
+        return GopPlanner(self, first)
+
+
+class GopPlanner:
+    """Walks a GopRule frame by frame."""
+
+    def __init__(self, rule: GopRule, first: int = 0) -> None:
+        self.rule, self.index, self.last_key = rule, first, first
+
+    def next(self) -> FramePlan:
+        """The plan of the next frame in coding order, which is display order."""
+        rule, index = self.rule, self.index
+        self.index += 1
+        since_key = index - self.last_key
+        periodic = rule.keyint > 0 and (since_key >= rule.keyint if rule.restart_at_key else index % rule.keyint == 0)
+        if index == self.last_key or periodic or index in rule.forced_keys:
+            self.last_key = index
+            return FramePlan(NalType.I, rule.qp_i, reset=False)
+        position = since_key if rule.restart_at_key else index
+        reset = rule.reset_interval > 0 and position % rule.reset_interval == 1
+        return FramePlan(NalType.P, rule.qp_p + QP_OFFSETS[position % 8], reset)

@@ -1,0 +1,44 @@
+"""What a frame encoder or decoder works with: both networks, their backends and their probability tables."""
+
+from dataclasses import dataclass
+
+from dcvc_cli.backend.operations import Operations
+from dcvc_cli.entropy.tables import CdfTable
+from dcvc_cli.models.image import ImageModel
+from dcvc_cli.models.video import VideoModel
+
+
+@dataclass(frozen=True)
+class CodecNetwork:
+    """One network ready to run.
+
+    Args:
+        model: the graph.
+        synthesis: backend of everything that a decoder computes; the encoder runs it too.
+        analysis: backend of what only the encoder computes; the same object where the precision is one.
+        z_table: rows qp * hyper channels + channel.
+    """
+
+    model: ImageModel | VideoModel
+    synthesis: Operations
+    analysis: Operations
+    z_table: CdfTable
+
+
+@dataclass(frozen=True)
+class CodecNetworks:
+    """The image and the video network of one set of weights, and the table of the latents."""
+
+    image: CodecNetwork
+    video: CodecNetwork
+    gaussian: CdfTable
+
+    @property
+    def image_model(self) -> ImageModel:
+        assert isinstance(self.image.model, ImageModel)
+        return self.image.model
+
+    @property
+    def video_model(self) -> VideoModel:
+        assert isinstance(self.video.model, VideoModel)
+        return self.video.model

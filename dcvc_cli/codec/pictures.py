@@ -1,0 +1,78 @@
+"""Between pictures and network values: chroma to full size, padding, RGB conversion, cropping.
+
+Source: DCVC-RT; docs/bitstream.md, "Output pictures". What a decoder needs is integer arithmetic on the backend's exported planes.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dcvc_cli.backend.operations import Operations, Tensor
+from dcvc_cli.types import ChromaFormat, Picture, PictureSize, VideoFormat
+
+PADDING = 16
+"""Both sides are padded to multiples of this; latents live on the 1/16 grid."""
+KR, KG, KB = 0.2126, 0.7152, 0.0722
+FINE_SCALE = 65535
+MATRIX_BITS = 16
+
+
+def padded_size(size: PictureSize) -> tuple[int, int]:
+    """(height, width) after padding."""
+    return -(-size.height // PADDING) * PADDING, -(-size.width // PADDING) * PADDING
+
+
+def values_from_picture(picture: Picture, video_format: VideoFormat) -> NDArray[np.float32]:
+    """Samples -> float32 (3, Hp, Wp) in 0..1: chroma repeated to full size, last row and column repeated as padding.
+
+    RGB becomes BT.709 full-range YCbCr.
+    """
+    size = video_format.size
+    if video_format.chroma is ChromaFormat.RGB:
+        full = _ycc_from_rgb(np.stack(picture.planes))
+    else:
+        chroma = [plane.repeat(2, axis=0).repeat(2, axis=1)[: size.height, : size.width] for plane in picture.planes[1:]]
+        full = np.stack([picture.planes[0], *chroma]).astype(np.float32) / np.float32(255)
+    height, width = padded_size(size)
+    return np.pad(full, ((0, 0), (0, height - size.height), (0, width - size.width)), mode="edge")
+
+
+def _ycc_from_rgb(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
+    red, green, blue = rgb.astype(np.float32) / np.float32(255)
+    luma = KR * red + KG * green + KB * blue
+    planes = np.stack([luma, 0.5 * (blue - luma) / (1 - KB) + 0.5, 0.5 * (red - luma) / (1 - KR) + 0.5])
+    return np.clip(planes, 0, 1).astype(np.float32)
+
+
+def _fixed(value: float) -> int:
+    return round(value * (1 << MATRIX_BITS))
+
+
+_RED_FROM_CR = _fixed(2 - 2 * KR)
+_BLUE_FROM_CB = _fixed(2 - 2 * KB)
+_GREEN_FROM_CB = _fixed((2 - 2 * KB) * KB / KG)
+_GREEN_FROM_CR = _fixed((2 - 2 * KR) * KR / KG)
+
+
+def rgb_from_fine(fine: NDArray[np.int32]) -> NDArray[np.uint8]:
+    """int32 (3, h, w) YCbCr in 1/65535 -> uint8 RGB. Integer arithmetic throughout: bit-exact on every machine."""
+    luma = fine[0].astype(np.int64) << MATRIX_BITS
+    blue_difference = fine[1].astype(np.int64) - (FINE_SCALE + 1) // 2
+    red_difference = fine[2].astype(np.int64) - (FINE_SCALE + 1) // 2
+    red = luma + _RED_FROM_CR * red_difference
+    blue = luma + _BLUE_FROM_CB * blue_difference
+    green = luma - _GREEN_FROM_CB * blue_difference - _GREEN_FROM_CR * red_difference
+    scaled = np.clip(np.stack([red, green, blue]), 0, FINE_SCALE << MATRIX_BITS)
+    unit = FINE_SCALE << MATRIX_BITS
+    return ((scaled * 255 + unit // 2) // unit).astype(np.uint8)
+
+
+def picture_from_frame(ops: Operations, frame: Tensor, video_format: VideoFormat, *, truncate_chroma: bool) -> Picture:
+    """Network output -> 8-bit picture of the coded size. Bit-exact where the backend is."""
+    size = video_format.size
+    if video_format.chroma is ChromaFormat.RGB:
+        rgb = rgb_from_fine(ops.export_fine(frame)[:, : size.height, : size.width])
+        return Picture((np.ascontiguousarray(rgb[0]), np.ascontiguousarray(rgb[1]), np.ascontiguousarray(rgb[2])))
+    planes = ops.export_planes(frame, halve_chroma=True, truncate_chroma=truncate_chroma)
+    shapes = video_format.plane_shapes
+    luma, cb, cr = (np.ascontiguousarray(plane[:h, :w]) for plane, (h, w) in zip(planes, shapes, strict=True))
+    return Picture((luma, cb, cr))

@@ -1,0 +1,140 @@
+"""Sequence encoder and decoder: pictures to coded frames and back, under one SPS."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dcvc_cli.bitstream.nal import NalType
+from dcvc_cli.bitstream.sps import EntropyFormat as StreamEntropyFormat
+from dcvc_cli.bitstream.sps import Precision, Sps, quantise_skip_threshold
+from dcvc_cli.bitstream.units import FrameUnit
+from dcvc_cli.codec.frames import FramePayloadDecoder, FramePayloadEncoder
+from dcvc_cli.codec.gop import QP_OFFSETS, FramePlan, GopPlanner
+from dcvc_cli.codec.networks import CodecNetworks
+from dcvc_cli.codec.pictures import padded_size, picture_from_frame, values_from_picture
+from dcvc_cli.entropy.coder import EntropyFormat
+from dcvc_cli.errors import InputError, StreamError
+from dcvc_cli.models.weights import ModelWeights
+from dcvc_cli.types import ChromaFormat, ColourDescription, Picture, PictureSize, Rational, VideoFormat
+
+MAX_CODED_SIDE = 8192
+"""The format allows 16384; the networks are run up to this."""
+
+
+def sps_for(
+    video_format: VideoFormat,
+    weights: ModelWeights,
+    precision: Precision,
+    *,
+    skip_threshold: float | None,
+    reset_interval: int,
+    entropy_format: StreamEntropyFormat = StreamEntropyFormat.PARTITIONED,
+    **others: int,
+) -> Sps:
+    """The SPS of a new stream. InputError for pictures larger than 8192 on a side."""
+    size = video_format.size
+    if max(size.width, size.height) > MAX_CODED_SIDE:
+        raise InputError(f"pictures of {size} are larger than {MAX_CODED_SIDE}x{MAX_CODED_SIDE}, the largest that is coded")
+    colour, rate, aspect = video_format.colour, video_format.frame_rate, video_format.sample_aspect_ratio
+    return Sps(
+        width=size.width,
+        height=size.height,
+        precision=precision,
+        model_variant=weights.spec.name,
+        image_fingerprint=weights.image.fingerprint,
+        video_fingerprint=weights.video.fingerprint,
+        chroma_format=video_format.chroma.value,
+        colour_primaries=colour.primaries,
+        transfer=colour.transfer,
+        matrix=colour.matrix,
+        full_range=colour.full_range,
+        chroma_location=video_format.chroma_location,
+        interlacing=video_format.interlacing,
+        frame_rate_num=rate.num if rate.den else 0,
+        frame_rate_den=rate.den if rate.num else 0,
+        sar_num=aspect.num if aspect.den else 0,
+        sar_den=aspect.den if aspect.num else 0,
+        skip_threshold_millionths=quantise_skip_threshold(skip_threshold),
+        entropy_format=entropy_format,
+        reset_interval=reset_interval,
+        qp_offsets=QP_OFFSETS,
+        **others,  # type: ignore[arg-type]
+    )
+
+
+def video_format_of(sps: Sps) -> VideoFormat:
+    """What the decoder's pictures look like."""
+    return VideoFormat(
+        size=PictureSize(sps.width, sps.height),
+        chroma=ChromaFormat(sps.chroma_format),
+        bit_depth=sps.bit_depth,
+        frame_rate=Rational(sps.frame_rate_num, sps.frame_rate_den),
+        sample_aspect_ratio=Rational(sps.sar_num, sps.sar_den),
+        colour=ColourDescription(sps.colour_primaries, sps.transfer, sps.matrix, sps.full_range),
+        interlacing=sps.interlacing,
+        chroma_location=sps.chroma_location,
+    )
+
+
+def truncates_chroma(sps: Sps) -> bool:
+    """The reference's byte formats come with the output rule of the reference's writer: chroma is truncated, not rounded."""
+    return sps.entropy_format is not StreamEntropyFormat.PARTITIONED
+
+
+@dataclass(frozen=True)
+class CodedFrame:
+    """One frame as it goes into a unit."""
+
+    plan: FramePlan
+    payload: bytes
+
+
+class SequenceEncoder:
+    """Codes the pictures of one format in order.
+
+    Args:
+        planner: frame types and QPs (codec.gop).
+    """
+
+    def __init__(self, networks: CodecNetworks, sps: Sps, planner: GopPlanner) -> None:
+        self.sps, self.planner, self.video_format = sps, planner, video_format_of(sps)
+        self._encoder = FramePayloadEncoder(networks, EntropyFormat[sps.entropy_format.name], sps.skip_threshold)
+
+    def encode(self, picture: Picture) -> CodedFrame:
+        """Codes the next picture. InputError if its planes are not of the announced size."""
+        shapes: Sequence[tuple[int, ...]] = [plane.shape for plane in picture.planes]
+        if tuple(shapes) != self.video_format.plane_shapes:
+            raise InputError(f"a picture has planes {shapes}, expected {list(self.video_format.plane_shapes)}")
+        values = values_from_picture(picture, self.video_format)
+        plan = self.planner.next()
+        if plan.frame_type is NalType.I:
+            return CodedFrame(plan, self._encoder.encode_i(values, plan.qp))
+        return CodedFrame(plan, self._encoder.encode_p(values, plan.qp, plan.reset))
+
+    def reconstruction(self) -> Picture:
+        """What a decoder outputs for the frame coded last; computed on demand, so ask only where it is needed."""
+        ops = self._encoder.output_operations
+        return picture_from_frame(ops, self._encoder.output(), self.video_format, truncate_chroma=truncates_chroma(self.sps))
+
+
+class SequenceDecoder:
+    """Decodes the frames of one SPS in order. Two SPSs that differ only in how symbols are coded may share one decoder."""
+
+    def __init__(self, networks: CodecNetworks, sps: Sps) -> None:
+        self.sps, self.video_format = sps, video_format_of(sps)
+        if max(sps.width, sps.height) > MAX_CODED_SIDE:
+            raise StreamError(f"the stream's pictures are {sps.width}x{sps.height}, larger than {MAX_CODED_SIDE}x{MAX_CODED_SIDE}")
+        format_name = EntropyFormat[sps.entropy_format.name]
+        self._decoder = FramePayloadDecoder(networks, format_name, sps.skip_threshold, padded_size(self.video_format.size))
+
+    def decode(self, unit: FrameUnit) -> Picture:
+        """Decodes one frame; StreamError if its payload is damaged."""
+        self._decoder.entropy_format = EntropyFormat[unit.sps.entropy_format.name]
+        self._decoder.skip_threshold = unit.sps.skip_threshold
+        if unit.frame_type is NalType.I:
+            if unit.qp > 63:
+                raise StreamError(f"an I frame has QP {unit.qp}, expected 0..63")
+            self._decoder.decode_i(unit.payload, unit.qp)
+        else:
+            self._decoder.decode_p(unit.payload, unit.qp, unit.reset)
+        ops = self._decoder.output_operations
+        return picture_from_frame(ops, self._decoder.output(), self.video_format, truncate_chroma=truncates_chroma(unit.sps))

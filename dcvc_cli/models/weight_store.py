@@ -1,0 +1,66 @@
+"""Finds weights by name or by the fingerprints that a stream names: those in the box first, then the user's own.
+
+The user's folder is $DCVC_HOME/weights, else $XDG_DATA_HOME/dcvc/weights, else ~/.local/share/dcvc/weights.
+"""
+
+import os
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+
+from dcvc_cli.errors import EnvironmentFault
+from dcvc_cli.models.weights import ModelWeights, read_weights
+
+DEFAULT_MODEL = "lite"
+SUFFIX = ".safetensors"
+
+
+def presets_folder() -> Path:
+    """The folder with presets and shipped weights: inside the installed package, or beside it in a source tree."""
+    packaged = Path(str(files("dcvc_cli"))) / "presets"
+    return packaged if packaged.is_dir() else Path(str(files("dcvc_cli"))).parent / "presets"
+
+
+def user_folder() -> Path:
+    """Where `dcvc models add` puts weights."""
+    home = os.environ.get("DCVC_HOME")
+    if home:
+        return Path(home) / "weights"
+    data = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
+    return Path(data) / "dcvc" / "weights"
+
+
+def weight_files() -> Iterator[Path]:
+    """Every weights file that can be found, shipped ones first, each folder in name order."""
+    for folder in (presets_folder() / "weights", user_folder()):
+        if folder.is_dir():
+            yield from sorted(folder.glob(f"*{SUFFIX}"))
+
+
+def weights_by_name(name: str) -> ModelWeights:
+    """The weights called `name` (file name without suffix), or the file at that path; EnvironmentFault lists what there is."""
+    path = Path(name)
+    if path.suffix == SUFFIX:
+        return read_weights(path)
+    known = list(weight_files())
+    for candidate in known:
+        if candidate.stem == name:
+            return read_weights(candidate)
+    listed = ", ".join(candidate.stem for candidate in known) or "none"
+    raise EnvironmentFault(f"there are no weights called {name!r}; found: {listed}", "add published checkpoints with `dcvc models add`")
+
+
+def weights_by_fingerprint(image: int, video: int, variant: str) -> ModelWeights:
+    """The weights a stream names.
+
+    Raises:
+        EnvironmentFault: no weights on this machine have these fingerprints.
+    """
+    for candidate in weight_files():
+        weights = read_weights(candidate)
+        if weights.image.fingerprint == image and weights.video.fingerprint == video:
+            return weights
+    raise EnvironmentFault(
+        f"the stream needs weights {variant!r} with fingerprints {image:016x} (image) and {video:016x} (video), which are not here",
+        "add them with `dcvc models add IMAGE.pth.tar VIDEO.pth.tar`, or upgrade dcvc; `dcvc models list` shows what there is",
+    )

@@ -1,0 +1,200 @@
+"""Weights of a model in one file: both networks' parameters, their z tables, and a fingerprint of each that streams name.
+
+File: safetensors. Keys are `image.` or `video.` + the state-dict key. A weight stored as int8 has a companion KEY.step, float32
+(cout,), and stands for value * step of its output channel. `image.z_table.*` and `video.z_table.*` are the integer probability tables
+of z: they travel with the weights because float evaluation differs between machines. Metadata names the model and its training.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dcvc_cli.entropy.tables import CdfTable, TableError
+from dcvc_cli.errors import EnvironmentFault
+from dcvc_cli.models.image import ImageModel
+from dcvc_cli.models.spec import SPECS, ModelSpec
+from dcvc_cli.models.video import VideoModel
+
+Arrays = dict[str, NDArray[Any]]
+FORMAT_VERSION = "1"
+STEP_SUFFIX = ".step"
+TABLE_PREFIX = "z_table"
+ESTIMATOR_PREFIX = "bit_estimator_z."
+
+
+def fingerprint_of(arrays: Mapping[str, NDArray[Any]]) -> int:
+    """64 bits of SHA-256 over key, type, shape and little-endian bytes of every array in key order; never 0."""
+    digest = hashlib.sha256()
+    for key in sorted(arrays):
+        array = np.ascontiguousarray(arrays[key])
+        digest.update(f"{key} {array.dtype.str.lstrip('<>|=')} {array.shape}\n".encode())
+        digest.update(array.astype(array.dtype.newbyteorder("<")).tobytes())
+    return int.from_bytes(digest.digest()[:8], "big") or 1
+
+
+@dataclass(frozen=True)
+class NetworkWeights:
+    """Stored arrays of one network, checked against its graph.
+
+    Args:
+        model: the graph.
+        arrays: parameters as stored (see the module's text) and the arrays of the z table.
+        exact: arrays of the exact profile, by name; empty if the weights were never prepared for it.
+    """
+
+    model: ImageModel | VideoModel
+    arrays: Arrays
+    exact: Arrays = field(default_factory=dict)
+    fingerprint: int = field(init=False)
+    z_table: CdfTable = field(init=False)
+
+    def __post_init__(self) -> None:
+        problems = parameter_problems(self.model, {key: self.arrays[key].shape for key in self.arrays if not _is_companion(key)})
+        if problems:
+            raise EnvironmentFault(f"these weights do not fit their model: {problems[0]}", f"{len(problems)} keys differ")
+        try:
+            table = _read_table(self.arrays)
+        except TableError as error:
+            raise EnvironmentFault(f"these weights have no usable z table: {error}") from error
+        expected = self.model.spec.num_qps * self.model.spec.hyper
+        if table.num_rows != expected:
+            raise EnvironmentFault(f"the z table has {table.num_rows} rows, expected {expected}")
+        object.__setattr__(self, "z_table", table)
+        object.__setattr__(self, "fingerprint", fingerprint_of(self.arrays | {f"exact.{key}": value for key, value in self.exact.items()}))
+
+    def parameters(self) -> dict[str, NDArray[np.float32]]:
+        """State dict in float32, stored integers multiplied out."""
+        return {key: self._expanded(key) for key in coding_shapes(self.model)}
+
+    def _expanded(self, key: str) -> NDArray[np.float32]:
+        array = self.arrays[key]
+        if array.dtype == np.int8:
+            step = self.arrays[key + STEP_SUFFIX].astype(np.float32)
+            return array.astype(np.float32) * step.reshape(-1, *([1] * (array.ndim - 1)))
+        return array.astype(np.float32)
+
+
+def _is_companion(key: str) -> bool:
+    return key.endswith(STEP_SUFFIX) or key.startswith(TABLE_PREFIX)
+
+
+def coding_shapes(model: ImageModel | VideoModel) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of the parameters that coding needs: all but the bit estimator, whose table is stored instead."""
+    return {key: shape for key, shape in model.shapes() if not key.startswith(ESTIMATOR_PREFIX)}
+
+
+def parameter_problems(model: ImageModel | VideoModel, found: Mapping[str, tuple[int, ...]]) -> list[str]:
+    """Every missing, extra or misshapen key, one sentence each. The bit estimator is left out: coding needs its table only."""
+    expected = coding_shapes(model)
+    problems = [f"{key} is missing" for key in expected if key not in found]
+    problems += [f"{key} is not part of the model" for key in found if key not in expected]
+    problems += [
+        f"{key} has shape {tuple(found[key])}, expected {shape}" for key, shape in expected.items() if key in found and tuple(found[key]) != shape
+    ]
+    return problems
+
+
+@dataclass(frozen=True)
+class ModelWeights:
+    """Both networks of a model and where they came from."""
+
+    spec: ModelSpec
+    image: NetworkWeights
+    video: NetworkWeights
+    name: str
+    description: str = ""
+    path: Path | None = None
+    size_bytes: int = 0
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether the weights carry the integers of the exact profile."""
+        return bool(self.image.exact) and bool(self.video.exact)
+
+
+def read_weights(path: Path) -> ModelWeights:
+    """Reads and checks a weights file; EnvironmentFault says what is wrong with it."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(str(path), "numpy") as file:
+            metadata = file.metadata() or {}
+            arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
+    except (OSError, SafetensorError, ValueError, TypeError) as error:
+        raise EnvironmentFault(f"cannot read weights {path}: {error}") from error
+    if metadata.get("dcvc") != FORMAT_VERSION or metadata.get("spec") not in SPECS:
+        raise EnvironmentFault(f"{path} is not a weights file of this version of dcvc")
+    spec = SPECS[metadata["spec"]]
+    networks = {}
+    for name, model in (("image", ImageModel(spec.image)), ("video", VideoModel(spec.video))):
+        own = {key.removeprefix(f"{name}."): value for key, value in arrays.items() if key.startswith(f"{name}.")}
+        exact = {key.removeprefix("exact."): own.pop(key) for key in list(own) if key.startswith("exact.")}
+        networks[name] = NetworkWeights(model, own, exact)
+    return ModelWeights(
+        spec, networks["image"], networks["video"], metadata.get("name", spec.name), metadata.get("description", ""), path, path.stat().st_size
+    )
+
+
+def write_weights(path: Path, weights: ModelWeights, notes: Mapping[str, str] | None = None) -> None:
+    """Writes a weights file, in place only once it is whole. Same weights, same bytes."""
+    from safetensors.numpy import save
+
+    arrays: Arrays = {}
+    for name, network in (("image", weights.image), ("video", weights.video)):
+        arrays |= {f"{name}.{key}": np.ascontiguousarray(value) for key, value in network.arrays.items()}
+        arrays |= {f"{name}.exact.{key}": np.ascontiguousarray(value) for key, value in network.exact.items()}
+    metadata = {"dcvc": FORMAT_VERSION, "spec": weights.spec.name, "name": weights.name, "description": weights.description}
+    if notes:
+        metadata["notes"] = json.dumps(dict(notes), sort_keys=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    staged = path.with_name(f".{path.name}.part")
+    try:
+        staged.write_bytes(save(dict(sorted(arrays.items())), metadata))
+        staged.replace(path)
+    except OSError as error:
+        staged.unlink(missing_ok=True)
+        raise EnvironmentFault(f"cannot write weights {path}: {error}") from error
+
+
+def table_arrays(table: CdfTable) -> Arrays:
+    """The z table as it is stored: frequencies (every one below 65536, 0 = unused) and the offset of each row."""
+    widths = np.diff(table.cdf, axis=1)
+    used = np.arange(widths.shape[1]) < (table.cdf_length - 1)[:, None]
+    return {f"{TABLE_PREFIX}.frequency": np.where(used, widths, 0).astype(np.uint16), f"{TABLE_PREFIX}.offset": table.offset.astype(np.int8)}
+
+
+def _read_table(arrays: Mapping[str, NDArray[Any]]) -> CdfTable:
+    """Inverse of table_arrays; TableError if the arrays are no table."""
+    names = [f"{TABLE_PREFIX}.frequency", f"{TABLE_PREFIX}.offset"]
+    if any(name not in arrays for name in names):
+        raise TableError("its arrays are missing")
+    frequency, offset = (arrays[name] for name in names)
+    if frequency.ndim != 2 or frequency.dtype != np.uint16 or offset.dtype != np.int8:
+        raise TableError("its arrays have the wrong shape or type")
+    length = (frequency > 0).sum(axis=1) + 1
+    cdf = np.zeros((frequency.shape[0], frequency.shape[1] + 1), np.int32)
+    cdf[:, 1:] = np.cumsum(frequency, axis=1, dtype=np.int64)
+    cdf[np.arange(cdf.shape[1]) >= length[:, None]] = 0
+    return CdfTable(cdf, length.astype(np.int32), offset.astype(np.int32))
+
+
+def compress_parameters(parameters: Mapping[str, NDArray[np.float32]]) -> Arrays:
+    """Stores convolution weights as int8 with one step per output channel and the rest in float32, without the bit estimator."""
+    arrays: Arrays = {}
+    for key, value in parameters.items():
+        if key.startswith(ESTIMATOR_PREFIX):
+            continue
+        if not key.endswith(".weight"):
+            arrays[key] = value.astype(np.float32)
+            continue
+        flat = value.reshape(value.shape[0], -1).astype(np.float64)
+        step = np.maximum(np.abs(flat).max(axis=1), 1e-12) / 127
+        arrays[key] = np.rint(flat / step[:, None]).astype(np.int8).reshape(value.shape)
+        arrays[key + STEP_SUFFIX] = step.astype(np.float32)
+    return arrays

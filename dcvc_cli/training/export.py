@@ -1,0 +1,38 @@
+"""From training checkpoints to a weights file: int8 convolution weights, z tables, a description of where they come from."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dcvc_cli.entropy.tables import factorised_table
+from dcvc_cli.errors import InputError
+from dcvc_cli.models.image import ImageModel
+from dcvc_cli.models.spec import SPECS
+from dcvc_cli.models.video import VideoModel
+from dcvc_cli.models.weights import ModelWeights, NetworkWeights, compress_parameters, table_arrays
+
+
+def checkpoint_state(path: Path) -> dict[str, NDArray[np.float32]]:
+    """The averaged parameters of a training checkpoint; InputError if it is none."""
+    try:
+        average = torch.load(path, map_location="cpu", weights_only=True)["average"]
+    except (OSError, KeyError, RuntimeError, ValueError) as error:
+        raise InputError(f"{path} is not a training checkpoint: {error}") from error
+    return {name: value.float().contiguous().numpy() for name, value in average.items()}
+
+
+def network_weights(model: ImageModel | VideoModel, state: Mapping[str, NDArray[Any]]) -> NetworkWeights:
+    """Compressed weights of one network and its z table."""
+    return NetworkWeights(model, compress_parameters(state) | table_arrays(factorised_table(state)))
+
+
+def export_model(model_name: str, image_state: Mapping[str, NDArray[Any]], video_state: Mapping[str, NDArray[Any]], description: str) -> ModelWeights:
+    """Both networks of a model, ready for write_weights."""
+    spec = SPECS[model_name]
+    image = network_weights(ImageModel(spec.image), image_state)
+    video = network_weights(VideoModel(spec.video), video_state)
+    return ModelWeights(spec, image, video, model_name, description)
