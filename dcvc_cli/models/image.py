@@ -6,7 +6,7 @@ y_hat -> dec -> x_hat
 """
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dcvc_cli.models.blocks import (
     BitEstimator,
@@ -70,7 +70,7 @@ class ImageModel:
         """Names and shapes of the state dict."""
         return layer_shapes(self)
 
-    def analysis(self, ops: "Operations", x: Tensor, qp: int) -> Tensor:
+    def analysis(self, ops: "Operations", x: Tensor, qp: Any) -> Tensor:
         """x: 3 x Hp x Wp in 0..1, sides multiples of 16 -> y: latent x Hp/16 x Wp/16. Encoder only."""
         return self.enc_2(ops, self.q_scale_enc(ops, self.enc_1(ops, ops.pixel_unshuffle(x, 8)), qp))
 
@@ -95,6 +95,6 @@ class ImageModel:
             so_far = ops.merge_steps(so_far, coder.step(step, scales, means))
         return ops.multiply_step_size(so_far, ops.half_to_two(q_dec))
 
-    def synthesis(self, ops: "Operations", y_hat: Tensor, qp: int) -> Tensor:
+    def synthesis(self, ops: "Operations", y_hat: Tensor, qp: Any) -> Tensor:
         """y_hat -> x_hat: 3 x Hp x Wp, clamped to [0, 1]."""
         return ops.clamp_unit(ops.pixel_shuffle(self.dec_2(ops, self.q_scale_dec(ops, self.dec_1(ops, y_hat), qp)), 8))

@@ -7,7 +7,7 @@ y_hat, ctx -> decoder -> feature (the next reference) -> recon_generation_net ->
 """
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dcvc_cli.models.blocks import (
     BitEstimator,
@@ -89,12 +89,12 @@ class VideoModel:
         """Reference feature of the previous P frame -> feature x Hp/8 x Wp/8."""
         return self.feature_adaptor_p(ops, feature)
 
-    def contexts(self, ops: "Operations", adapted: Tensor, qp: int) -> tuple[Tensor, Tensor]:
+    def contexts(self, ops: "Operations", adapted: Tensor, qp: Any) -> tuple[Tensor, Tensor]:
         """-> (ctx, ctx_t), both feature x Hp/8 x Wp/8; only ctx_t, the temporal prior's input, depends on the QP."""
         shared = self.extractor_1(ops, adapted)
         return self.extractor_2(ops, shared), self.q_feature(ops, shared, qp)
 
-    def analysis(self, ops: "Operations", x: Tensor, ctx: Tensor, qp: int) -> Tensor:
+    def analysis(self, ops: "Operations", x: Tensor, ctx: Tensor, qp: Any) -> Tensor:
         """x: 3 x Hp x Wp in 0..1 and ctx -> y: latent x Hp/16 x Wp/16. Encoder only."""
         embedded = self.encoder_conv1(ops, ops.pixel_unshuffle(x, 8))
         merged = self.encoder_conv3(ops, self.encoder_conv2(ops, ops.concat(embedded, ctx)))
@@ -120,12 +120,12 @@ class VideoModel:
         so_far = ops.merge_steps(so_far, coder.step(VIDEO_STEPS[1], scales, means))
         return ops.multiply_step_size(so_far, step_size)
 
-    def synthesis(self, ops: "Operations", y_hat: Tensor, ctx: Tensor, qp: int) -> Tensor:
+    def synthesis(self, ops: "Operations", y_hat: Tensor, ctx: Tensor, qp: Any) -> Tensor:
         """y_hat and ctx -> feature x Hp/8 x Wp/8, the next reference feature."""
         up = self.decoder_up(ops, y_hat)
         return self.q_decoder(ops, self.decoder_conv2(ops, self.decoder_conv1(ops, ops.concat(up, ctx))), qp)
 
-    def reconstruction(self, ops: "Operations", feature: Tensor, qp: int) -> Tensor:
+    def reconstruction(self, ops: "Operations", feature: Tensor, qp: Any) -> Tensor:
         """feature -> x_hat: 3 x Hp x Wp, clamped to [0, 1]."""
         scaled = self.q_recon(ops, self.recon_conv(ops, feature), qp)
         return ops.clamp_unit(ops.pixel_shuffle(self.recon_head(ops, scaled), 8))

@@ -50,7 +50,7 @@ def _decode_video(source: Path) -> Iterator[bytes]:
         raise EnvironmentFault("training on video files needs PyAV", "pip install dcvc[train]") from error
     with av.open(str(source)) as container:
         for index, frame in enumerate(container.decode(video=0)):
-            planes = frame.to_ndarray(format="yuv420p")
+            planes = np.asarray(frame.to_ndarray(format="yuv420p"), np.uint8)
             height, width = frame.height, frame.width
             if index == 0:
                 yield json.dumps([height // 2 * 2, width // 2 * 2]).encode()

@@ -68,7 +68,7 @@ class _LowerBound(torch.autograd.Function):
 
 
 def lower_bound(x: torch.Tensor, bound: float) -> torch.Tensor:
-    return _LowerBound.apply(x, bound)  # type: ignore[no-any-return]
+    return _LowerBound.apply(x, bound)
 
 
 def round_straight_through(x: torch.Tensor) -> torch.Tensor:
