@@ -1,0 +1,142 @@
+// AVX2: products of 16-bit pairs summed to 32 bits, 16 multiply-accumulates an instruction pair.
+#include <immintrin.h>
+
+#include "elementwise.hpp"
+
+namespace dcvc::kernels {
+namespace {
+
+// Six pixels times 16 outputs: 12 accumulators, 2 weight registers, one broadcast of two inputs.
+template <int kPixels>
+void accumulate_tile(const int16_t* x, ptrdiff_t stride, const int16_t* weights, int num_pairs, int32_t* sums) {
+  for (int n = 0; n < kBlockOutputs; n += 16) {
+    __m256i sum[kPixels][2];
+    for (int p = 0; p < kPixels; ++p) sum[p][0] = sum[p][1] = _mm256_setzero_si256();
+    const int16_t* w = weights + 2 * n;
+    for (int pair = 0; pair < num_pairs; ++pair, w += 2 * kBlockOutputs) {
+      const __m256i w0 = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(w));
+      const __m256i w1 = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(w + 16));
+      for (int p = 0; p < kPixels; ++p) {
+        int32_t two;
+        __builtin_memcpy(&two, x + p * stride + 2 * pair, sizeof two);
+        const __m256i inputs = _mm256_set1_epi32(two);
+        // No pair overflows: |weight| <= 32767, so the products sum to less than 2^31.
+        sum[p][0] = _mm256_add_epi32(sum[p][0], _mm256_madd_epi16(inputs, w0));
+        sum[p][1] = _mm256_add_epi32(sum[p][1], _mm256_madd_epi16(inputs, w1));
+      }
+    }
+    for (int p = 0; p < kPixels; ++p) {
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(sums + p * kBlockOutputs + n), sum[p][0]);
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(sums + p * kBlockOutputs + n + 8), sum[p][1]);
+    }
+  }
+}
+
+void accumulate(const Rows& rows, int num_pixels, const MatrixView& matrix, int block, int32_t* sums) {
+  const int16_t* weights = matrix.pairs + static_cast<ptrdiff_t>(block) * matrix.num_pairs * 2 * kBlockOutputs;
+  int pixel = 0;
+  for (; pixel + 6 <= num_pixels; pixel += 6) {
+    accumulate_tile<6>(rows.values + pixel * rows.stride, rows.stride, weights, matrix.num_pairs, sums + pixel * kBlockOutputs);
+  }
+  for (; pixel < num_pixels; ++pixel) {
+    accumulate_tile<1>(rows.values + pixel * rows.stride, rows.stride, weights, matrix.num_pairs, sums + pixel * kBlockOutputs);
+  }
+}
+
+struct Rescale8 {
+  __m256i even_multiplier, odd_multiplier, even_addend, odd_addend;
+
+  // `place`: 0 for positions 0..7 of a group of 16, 4 for positions 8..15.
+  Rescale8(const int32_t* multiplier, const int64_t* addend, int place)
+      : even_multiplier(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(multiplier + 2 * place))),
+        odd_multiplier(_mm256_srli_epi64(even_multiplier, 32)),
+        even_addend(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(addend + place))),
+        odd_addend(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(addend + 8 + place))) {}
+
+  __m256i operator()(__m256i sums) const {
+    const __m256i even = _mm256_add_epi64(_mm256_mul_epi32(sums, even_multiplier), even_addend);
+    const __m256i odd = _mm256_add_epi64(_mm256_mul_epi32(_mm256_srli_epi64(sums, 32), odd_multiplier), odd_addend);
+    return _mm256_blend_epi32(_mm256_srli_epi64(even, 32), odd, 0xAA);
+  }
+};
+
+inline __m256i load8(const int32_t* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
+
+// Outputs 0..31 of a group from its 32 sums in position order.
+inline void rescale32(const int32_t* sum, const int32_t* multiplier, const int64_t* addend, int16_t* out) {
+  for (int half = 0; half < 2; ++half) {
+    const Rescale8 first(multiplier, addend, 4 * half), second(multiplier + 16, addend + 16, 4 * half);
+    const __m256i y = _mm256_packs_epi32(first(load8(sum + 8 * half)), second(load8(sum + 16 + 8 * half)));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + 16 * half), y);
+  }
+}
+
+void finish(const int32_t* sums, int num_pixels, const Epilogue& e) {
+  for (int n = 0; n < e.num_outputs; n += kLaneBlock) {
+    const int valid = e.num_outputs - n < kLaneBlock ? e.num_outputs - n : kLaneBlock;
+    for (int pixel = 0; pixel < num_pixels; ++pixel) {
+      alignas(32) int16_t y[kLaneBlock];
+      rescale32(sums + pixel * kBlockOutputs + n, e.multiplier + n, e.addend + n, y);
+      if (e.activation) activate_all(y, static_cast<size_t>(valid), *e.activation, e.exponent, y);
+      if (e.first) add_all(y, e.first + pixel * e.first_stride + n, static_cast<size_t>(valid), y);
+      if (e.second) add_all(y, e.second + pixel * e.second_stride + n, static_cast<size_t>(valid), y);
+      __builtin_memcpy(e.out + pixel * e.out_stride + n, y, static_cast<size_t>(valid) * sizeof(int16_t));
+    }
+  }
+}
+
+// 16 channels at offset `at` of a row that may lack some of them.
+inline __m256i load_channels(const int16_t* row, int at, int valid) {
+  if (at + 16 <= valid) return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(row + at));
+  alignas(32) int16_t values[16] = {};
+  for (int i = 0; at + i < valid; ++i) values[i] = row[at + i];
+  return _mm256_load_si256(reinterpret_cast<const __m256i*>(values));
+}
+
+inline void depthwise_pixel(const int16_t* const rows[3], int column, int width, int channels, int valid, const int16_t* taps, int32_t* sums) {
+  for (int half = 0; half < 2 && 16 * half < valid; ++half) {
+    __m256i low = _mm256_setzero_si256(), high = _mm256_setzero_si256();
+    for (int dx = 0; dx < 3; ++dx) {
+      const int q = column + dx - 1;
+      if (q < 0 || q >= width) continue;
+      const __m256i zero = _mm256_setzero_si256();
+      __m256i r[3];
+      for (int k = 0; k < 3; ++k) r[k] = rows[k] ? load_channels(rows[k] + static_cast<ptrdiff_t>(q) * channels, 16 * half, valid) : zero;
+      const int16_t* w = taps + dx * 4 * kLaneBlock + 16 * half;
+      const auto tap = [w](int offset) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(w + offset)); };
+      low = _mm256_add_epi32(low, _mm256_madd_epi16(_mm256_unpacklo_epi16(r[0], r[1]), tap(0)));
+      high = _mm256_add_epi32(high, _mm256_madd_epi16(_mm256_unpackhi_epi16(r[0], r[1]), tap(kLaneBlock)));
+      low = _mm256_add_epi32(low, _mm256_madd_epi16(_mm256_unpacklo_epi16(r[2], zero), tap(2 * kLaneBlock)));
+      high = _mm256_add_epi32(high, _mm256_madd_epi16(_mm256_unpackhi_epi16(r[2], zero), tap(3 * kLaneBlock)));
+    }
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(sums + 8 * half), low);
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(sums + 16 + 8 * half), high);
+  }
+}
+
+void depthwise(const int16_t* x, int height, int width, const DepthwiseView& layer, PixelRange range, int16_t* out, ptrdiff_t out_stride) {
+  const int c = layer.channels;
+  const ptrdiff_t row_values = static_cast<ptrdiff_t>(width) * c;
+  for (int k = 0; k < range.count; ++k, out += out_stride) {
+    const int row = (range.first + k) / width, column = (range.first + k) % width;
+    for (int block = 0; block < c; block += kLaneBlock) {
+      const int valid = c - block < kLaneBlock ? c - block : kLaneBlock;
+      const int16_t* middle = x + row * row_values + block;
+      const int16_t* const rows[3] = {row > 0 ? middle - row_values : nullptr, middle, row + 1 < height ? middle + row_values : nullptr};
+      alignas(32) int32_t sums[kLaneBlock] = {};
+      alignas(32) int16_t y[kLaneBlock];
+      depthwise_pixel(rows, column, width, c, valid, layer.taps + static_cast<ptrdiff_t>(block) * 12, sums);
+      rescale32(sums, layer.multiplier + block, layer.addend + block, y);
+      __builtin_memcpy(out + block, y, static_cast<size_t>(valid) * sizeof(int16_t));
+    }
+  }
+}
+
+}  // namespace
+
+const KernelTable& avx2_kernels() {
+  static const KernelTable table{"avx2", nullptr, accumulate, finish, depthwise, activate_all, add_all, scale_all};
+  return table;
+}
+
+}  // namespace dcvc::kernels

@@ -1,0 +1,376 @@
+// Python face of the kernels: checks types and shapes, wraps results in recycled memory and releases the GIL. No arithmetic.
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <string>
+
+#include "engine.hpp"
+#include "isa.hpp"
+
+namespace py = pybind11;
+namespace k = dcvc::kernels;
+
+namespace {
+
+template <class T>
+using Array = py::array_t<T, py::array::c_style>;  // arguments are declared noconvert: a wrong type is an error, not a copy
+using Tensor = Array<int16_t>;
+
+constexpr int kMostThreads = 256;
+constexpr int kMostChannels = 1 << 16;
+
+void require(bool condition, const std::string& what) {
+  if (!condition) throw std::invalid_argument(what);
+}
+
+k::Size size_of(const Tensor& x) {
+  require(x.ndim() == 3 && x.size() > 0, "a tensor must be int16 (height, width, channels) and not empty");
+  require(x.size() < (ssize_t{1} << 31), "a tensor has 2^31 or more elements");
+  return {static_cast<int>(x.shape(0)), static_cast<int>(x.shape(1))};
+}
+
+int channels_of(const Tensor& x) { return static_cast<int>(x.shape(2)); }
+
+void require_channels(const Tensor& x, int channels, const char* layer) {
+  require(x.ndim() == 3 && x.shape(2) == channels, std::string(layer) + " takes " + std::to_string(channels) + " channels");
+}
+
+// An array (h, w, c) whose memory goes back to the pool when Python drops it.
+template <class T>
+Array<T> make_array(std::vector<ssize_t> shape, const std::shared_ptr<k::BufferPool>& pool) {
+  size_t bytes = sizeof(T);
+  for (const ssize_t side : shape) bytes *= static_cast<size_t>(side);
+  struct Holder {
+    std::shared_ptr<k::BufferPool> pool;
+    k::BufferPool::Buffer buffer;
+    ~Holder() { pool->give(buffer); }
+  };
+  auto holder = std::make_unique<Holder>(Holder{pool, {nullptr, 0}});
+  holder->buffer = pool->take(bytes);
+  T* data = static_cast<T*>(holder->buffer.memory);
+  const py::capsule owner(holder.release(), [](void* pointer) { delete static_cast<Holder*>(pointer); });
+  return Array<T>(std::move(shape), data, owner);
+}
+
+Tensor make_tensor(k::Engine& engine, k::Size size, int channels) {
+  return make_array<int16_t>({size.height, size.width, channels}, engine.shared_buffers());
+}
+
+void require_weights(const Array<int16_t>& weights, ssize_t row) {
+  const int16_t* w = weights.data();
+  for (ssize_t first = 0; first < weights.size(); first += row) {
+    int64_t sum = 0;
+    for (ssize_t i = first; i < first + row; ++i) {
+      require(w[i] != -32768, "a weight is -32768");
+      sum += w[i] < 0 ? -w[i] : w[i];
+    }
+    require(sum <= 65535, "a row of weights sums to more than 65535");
+  }
+}
+
+void require_rescale(const Array<int32_t>& multiplier, const Array<int64_t>& addend, ssize_t num_outputs) {
+  require(multiplier.ndim() == 1 && addend.ndim() == 1 && multiplier.size() == num_outputs && addend.size() == num_outputs,
+          "multiplier and addend must be (num_outputs,)");
+  for (ssize_t i = 0; i < num_outputs; ++i) {
+    const int64_t most = int64_t{1} << 62;
+    require(multiplier.data()[i] >= 0 && addend.data()[i] >= -most && addend.data()[i] <= most, "multiplier or addend out of range");
+  }
+}
+
+std::shared_ptr<k::ConvLayer> make_conv(const Array<int16_t>& weights, const Array<int32_t>& multiplier, const Array<int64_t>& addend, int stride,
+                                        int padding) {
+  require(weights.ndim() == 4 && weights.size() > 0 && weights.shape(1) == weights.shape(2), "weights must be (num_outputs, k, k, channels)");
+  require(stride >= 1 && stride <= 16 && padding >= 0 && padding <= 16 && weights.shape(1) <= 16, "stride, padding or kernel out of range");
+  require(weights.shape(0) <= kMostChannels && weights.shape(3) <= kMostChannels, "too many channels");
+  const ssize_t num_inputs = weights.size() / weights.shape(0);
+  require_weights(weights, num_inputs);
+  require_rescale(multiplier, addend, weights.shape(0));
+  return std::shared_ptr<k::ConvLayer>(new k::ConvLayer{
+      k::Matrix(weights.data(), multiplier.data(), addend.data(), static_cast<int>(weights.shape(0)), static_cast<int>(num_inputs)),
+      static_cast<int>(weights.shape(3)), static_cast<int>(weights.shape(1)), stride, padding});
+}
+
+std::shared_ptr<k::DepthwiseLayer> make_depthwise(const Array<int16_t>& weights, const Array<int32_t>& multiplier, const Array<int64_t>& addend) {
+  require(weights.ndim() == 2 && weights.shape(1) == 9 && weights.shape(0) > 0 && weights.shape(0) <= kMostChannels, "weights must be (channels, 9)");
+  require_weights(weights, 9);
+  require_rescale(multiplier, addend, weights.shape(0));
+  return std::make_shared<k::DepthwiseLayer>(weights.data(), multiplier.data(), addend.data(), static_cast<int>(weights.shape(0)));
+}
+
+using ConvPtr = std::shared_ptr<k::ConvLayer>;
+using DepthwisePtr = std::shared_ptr<k::DepthwiseLayer>;
+
+// A block and the layers it refers to.
+struct Block {
+  ConvPtr adaptor, dc_in, dc_out, ffn_first, ffn_second, ffn_out;
+  DepthwisePtr dc_spatial;
+  k::BlockLayers layers;
+};
+
+void require_pointwise(const ConvPtr& layer, int inputs, int outputs, const char* name) {
+  require(layer && layer->kernel == 1 && layer->stride == 1 && layer->padding == 0, std::string(name) + " must be a 1x1 convolution");
+  require(layer->channels == inputs && layer->matrix.num_outputs() == outputs, std::string(name) + " has the wrong number of channels");
+}
+
+std::shared_ptr<Block> make_block(const ConvPtr& adaptor, const ConvPtr& dc_in, const DepthwisePtr& dc_spatial, const ConvPtr& dc_out,
+                                  const ConvPtr& ffn_first, const ConvPtr& ffn_second, const ConvPtr& ffn_out, int dc_exponent, int ffn_exponent,
+                                  bool shortcut) {
+  require(dc_spatial != nullptr && ffn_first != nullptr, "a block needs all its layers");
+  const int c = dc_spatial->channels(), wide = ffn_first->matrix.num_outputs();
+  require(c % 2 == 0 && wide % 2 == 0, "a block needs an even number of channels");
+  if (adaptor) {
+    require_pointwise(adaptor, adaptor->channels, c, "adaptor");
+    require(adaptor->channels % 2 == 0, "a block needs an even number of input channels");
+  }
+  require_pointwise(dc_in, c, c, "dc_in");
+  require_pointwise(dc_out, c, c, "dc_out");
+  require_pointwise(ffn_first, c, wide, "ffn_first");
+  require_pointwise(ffn_second, c, wide, "ffn_second");
+  require_pointwise(ffn_out, wide, c, "ffn_out");
+  require(dc_exponent >= 5 && dc_exponent <= 13 && ffn_exponent >= 5 && ffn_exponent <= 13, "activation exponents must be 5..13");
+  auto block = std::make_shared<Block>(Block{adaptor, dc_in, dc_out, ffn_first, ffn_second, ffn_out, dc_spatial, {}});
+  block->layers = {adaptor.get(),    dc_in.get(), dc_spatial.get(), dc_out.get(), ffn_first.get(),
+                   ffn_second.get(), ffn_out.get(), dc_exponent, ffn_exponent, shortcut};
+  return block;
+}
+
+std::unique_ptr<k::Engine> make_engine(const std::string& isa, int num_threads, const Array<int16_t>& nodes) {
+  require(num_threads >= 1 && num_threads <= kMostThreads, "threads must be 1..256");
+  require(nodes.ndim() == 1 && nodes.size() == 65, "the activation table needs 65 nodes");
+  const k::KernelTable* kernels = k::kernels_for(isa);
+  if (!kernels) throw std::runtime_error("this machine has no " + isa);
+  k::ActivationTable table{};
+  for (int i = 0; i < 64; ++i) {
+    const int rise = nodes.data()[i + 1] - nodes.data()[i];
+    // The activation's 16-bit steps stay in range for such tables.
+    require(nodes.data()[i] >= 0 && nodes.data()[i] < 20000 && rise > -8192 && rise < 8192, "an activation node is out of range");
+    table.nodes[i] = nodes.data()[i];
+    table.rises[i] = static_cast<int16_t>(rise);
+  }
+  return std::make_unique<k::Engine>(*kernels, num_threads, table);
+}
+
+Tensor conv(k::Engine& engine, const k::ConvLayer& layer, const Tensor& x) {
+  const k::Size size = size_of(x);
+  require_channels(x, layer.channels, "the convolution");
+  require(size.height + 2 * layer.padding >= layer.kernel && size.width + 2 * layer.padding >= layer.kernel, "the input is smaller than the kernel");
+  Tensor out = make_tensor(engine, k::Engine::conv_size(layer, size), layer.matrix.num_outputs());
+  const int16_t* in = x.data();
+  int16_t* to = out.mutable_data();
+  const py::gil_scoped_release release;
+  engine.conv(layer, in, size, to);
+  return out;
+}
+
+Tensor depthwise(k::Engine& engine, const k::DepthwiseLayer& layer, const Tensor& x) {
+  const k::Size size = size_of(x);
+  require_channels(x, layer.channels(), "the depthwise layer");
+  Tensor out = make_tensor(engine, size, layer.channels());
+  const int16_t* in = x.data();
+  int16_t* to = out.mutable_data();
+  const py::gil_scoped_release release;
+  engine.depthwise(layer, in, size, to);
+  return out;
+}
+
+Tensor depth_conv_block(k::Engine& engine, const Block& block, const Tensor& x) {
+  const k::Size size = size_of(x);
+  require_channels(x, block.adaptor ? block.adaptor->channels : block.dc_spatial->channels(), "the block");
+  Tensor out = make_tensor(engine, size, block.dc_spatial->channels());
+  const int16_t* in = x.data();
+  int16_t* to = out.mutable_data();
+  const py::gil_scoped_release release;
+  engine.depth_conv_block(block.layers, in, size, to);
+  return out;
+}
+
+Tensor activate(k::Engine& engine, const Tensor& x, int exponent) {
+  const k::Size size = size_of(x);
+  require(exponent >= 5 && exponent <= 13, "the activation's exponent must be 5..13");
+  Tensor out = make_tensor(engine, size, channels_of(x));
+  const int16_t* in = x.data();
+  int16_t* to = out.mutable_data();
+  const size_t count = static_cast<size_t>(x.size());
+  const py::gil_scoped_release release;
+  engine.activate(in, count, exponent, to);
+  return out;
+}
+
+Tensor add(k::Engine& engine, const Tensor& x, const Tensor& y) {
+  const k::Size size = size_of(x), other = size_of(y);
+  require(size.height == other.height && size.width == other.width && channels_of(x) == channels_of(y), "a sum needs two tensors of one shape");
+  Tensor out = make_tensor(engine, size, channels_of(x));
+  const int16_t *a = x.data(), *b = y.data();
+  int16_t* to = out.mutable_data();
+  const size_t count = static_cast<size_t>(x.size());
+  const py::gil_scoped_release release;
+  engine.add(a, b, count, to);
+  return out;
+}
+
+Tensor scale(k::Engine& engine, const Tensor& x, const Array<int16_t>& factors, int shift) {
+  const k::Size size = size_of(x);
+  const int channels = channels_of(x);
+  require(factors.ndim() == 1 && factors.size() == channels && shift >= 1 && shift <= 30, "factors must be (channels,) and the shift 1..30");
+  Tensor out = make_tensor(engine, size, channels);
+  const int16_t *in = x.data(), *factor = factors.data();
+  int16_t* to = out.mutable_data();
+  const py::gil_scoped_release release;
+  engine.scale(in, static_cast<size_t>(size.num_pixels()), channels, factor, shift, to);
+  return out;
+}
+
+Tensor multiply(k::Engine& engine, const Tensor& x, const Tensor& y, int shift) {
+  const k::Size size = size_of(x), other = size_of(y);
+  const int channels = channels_of(x), y_channels = channels_of(y);
+  require(size.height == other.height && size.width == other.width && (y_channels == 1 || y_channels == channels), "the factors have another shape");
+  require(shift >= -30 && shift <= 30, "the shift must be -30..30");
+  Tensor out = make_tensor(engine, size, channels);
+  const int16_t *a = x.data(), *b = y.data();
+  int16_t* to = out.mutable_data();
+  const py::gil_scoped_release release;
+  engine.multiply(a, b, static_cast<size_t>(size.num_pixels()), channels, y_channels, shift, to);
+  return out;
+}
+
+Tensor clamp(k::Engine& engine, const Tensor& x, int shift, int peak) {
+  const k::Size size = size_of(x);
+  require(shift >= -15 && shift <= 15 && peak >= 0 && peak <= 32767, "shift or peak out of range");
+  Tensor out = make_tensor(engine, size, channels_of(x));
+  const int16_t* in = x.data();
+  int16_t* to = out.mutable_data();
+  const size_t count = static_cast<size_t>(x.size());
+  const py::gil_scoped_release release;
+  engine.clamp(in, count, shift, peak, to);
+  return out;
+}
+
+Tensor pixel_shuffle(k::Engine& engine, const Tensor& x, int factor) {
+  const k::Size size = size_of(x);
+  require(factor >= 1 && factor <= 16 && channels_of(x) % (factor * factor) == 0, "the channels do not divide by factor * factor");
+  const int channels = channels_of(x) / (factor * factor);
+  require(size.height <= (1 << 24) && size.width <= (1 << 24), "the tensor is too large");
+  Tensor out = make_tensor(engine, {size.height * factor, size.width * factor}, channels);
+  const int16_t* in = x.data();
+  int16_t* to = out.mutable_data();
+  const py::gil_scoped_release release;
+  engine.pixel_shuffle(in, size, channels, factor, to);
+  return out;
+}
+
+Tensor concat(k::Engine& engine, const std::vector<Tensor>& parts) {
+  require(!parts.empty(), "nothing to concatenate");
+  const k::Size size = size_of(parts[0]);
+  std::vector<const int16_t*> data;
+  std::vector<int> channels;
+  int64_t total = 0;
+  for (const Tensor& part : parts) {
+    const k::Size other = size_of(part);
+    require(other.height == size.height && other.width == size.width, "the parts of a concatenation differ in size");
+    data.push_back(part.data());
+    channels.push_back(channels_of(part));
+    total += channels.back();
+  }
+  require(total <= kMostChannels && total * size.num_pixels() < (int64_t{1} << 31), "the concatenation is too large");
+  Tensor out = make_tensor(engine, size, static_cast<int>(total));
+  int16_t* to = out.mutable_data();
+  const py::gil_scoped_release release;
+  engine.concat(data, channels, static_cast<size_t>(size.num_pixels()), to);
+  return out;
+}
+
+k::StepGroups step_groups(const std::array<int, 4>& group_at, int num_groups, int channels) {
+  require(num_groups >= 1 && num_groups <= 4 && channels % num_groups == 0, "the channels do not divide into the step's groups");
+  for (const int group : group_at) require(group >= 0 && group < num_groups, "a position class has no group");
+  return {group_at, num_groups};
+}
+
+py::tuple step_index(k::Engine& engine, const Tensor& scales, const std::array<int, 4>& group_at, int num_groups, const Array<uint8_t>& row_of_scale,
+                     int largest_skipped) {
+  const k::Size size = size_of(scales);
+  const int channels = channels_of(scales);
+  const k::StepGroups step = step_groups(group_at, num_groups, channels);
+  require(row_of_scale.ndim() == 1 && row_of_scale.size() == 65536, "the table of rows must have 65536 entries");
+  const std::vector<ssize_t> shape{channels / num_groups, size.height, size.width};
+  auto rows = make_array<uint8_t>(shape, engine.shared_buffers());
+  auto coded = make_array<bool>(shape, engine.shared_buffers());
+  const int16_t* in = scales.data();
+  const uint8_t* table = row_of_scale.data();
+  uint8_t* to_rows = rows.mutable_data();
+  bool* to_coded = coded.mutable_data();
+  {
+    const py::gil_scoped_release release;
+    engine.step_index(in, size, channels, step, table, largest_skipped, to_rows, to_coded);
+  }
+  return py::make_tuple(rows, coded);
+}
+
+Tensor restore_step(k::Engine& engine, const Array<int8_t>& symbols, const Tensor& means, const std::array<int, 4>& group_at, int num_groups,
+                    int exponent) {
+  const k::Size size = size_of(means);
+  const int channels = channels_of(means);
+  const k::StepGroups step = step_groups(group_at, num_groups, channels);
+  require(symbols.ndim() == 3 && symbols.shape(0) == channels / num_groups && symbols.shape(1) == size.height && symbols.shape(2) == size.width,
+          "symbols must be (channels / groups, height, width)");
+  require(exponent >= 0 && exponent <= 15, "the exponent must be 0..15");
+  Tensor out = make_tensor(engine, size, channels);
+  const int8_t* in = symbols.data();
+  const int16_t* mean = means.data();
+  int16_t* to = out.mutable_data();
+  const py::gil_scoped_release release;
+  engine.restore_step(in, mean, size, channels, step, exponent, to);
+  return out;
+}
+
+py::tuple export_planes(k::Engine& engine, const Tensor& cells, int exponent, bool halve_chroma, bool truncate_chroma) {
+  const k::Size size = size_of(cells);
+  require_channels(cells, 192, "output");
+  require(exponent >= 1 && exponent <= 14, "the picture's exponent must be 1..14");
+  const ssize_t chroma = halve_chroma ? 4 : 8;
+  const auto plane = [&](ssize_t side) { return make_array<uint8_t>({size.height * side, size.width * side}, engine.shared_buffers()); };
+  auto y = plane(8), cb = plane(chroma), cr = plane(chroma);
+  uint8_t* const planes[3] = {y.mutable_data(), cb.mutable_data(), cr.mutable_data()};
+  const int16_t* in = cells.data();
+  {
+    const py::gil_scoped_release release;
+    engine.export_planes(in, size, exponent, halve_chroma, truncate_chroma, planes);
+  }
+  return py::make_tuple(y, cb, cr);
+}
+
+}  // namespace
+
+PYBIND11_MODULE(_kernels, m) {
+  m.doc() = "Integer kernels of the exact profile; use dcvc_cli.backend.exact_native";
+  m.def("usable_isas", &k::usable_isas);
+  py::class_<k::ConvLayer, ConvPtr>(m, "Conv").def(py::init(&make_conv), py::arg("weights").noconvert(), py::arg("multiplier").noconvert(),
+                                                  py::arg("addend").noconvert(), py::arg("stride"), py::arg("padding"));
+  py::class_<k::DepthwiseLayer, DepthwisePtr>(m, "Depthwise")
+      .def(py::init(&make_depthwise), py::arg("weights").noconvert(), py::arg("multiplier").noconvert(), py::arg("addend").noconvert());
+  py::class_<Block, std::shared_ptr<Block>>(m, "Block")
+      .def(py::init(&make_block), py::arg("adaptor").none(true), py::arg("dc_in"), py::arg("dc_spatial"), py::arg("dc_out"), py::arg("ffn_first"),
+           py::arg("ffn_second"), py::arg("ffn_out"), py::arg("dc_exponent"), py::arg("ffn_exponent"), py::arg("shortcut"));
+  py::class_<k::Engine>(m, "Engine")
+      .def(py::init(&make_engine), py::arg("isa"), py::arg("num_threads"), py::arg("nodes").noconvert())
+      .def_property_readonly("isa", [](const k::Engine& engine) { return std::string(engine.kernels().name); })
+      .def_property_readonly("num_threads", &k::Engine::num_threads)
+      .def("conv", &conv, py::arg("layer"), py::arg("x").noconvert())
+      .def("depthwise", &depthwise, py::arg("layer"), py::arg("x").noconvert())
+      .def("depth_conv_block", &depth_conv_block, py::arg("block"), py::arg("x").noconvert())
+      .def("activate", &activate, py::arg("x").noconvert(), py::arg("exponent"))
+      .def("add", &add, py::arg("x").noconvert(), py::arg("y").noconvert())
+      .def("scale", &scale, py::arg("x").noconvert(), py::arg("factors").noconvert(), py::arg("shift"))
+      .def("multiply", &multiply, py::arg("x").noconvert(), py::arg("y").noconvert(), py::arg("shift"))
+      .def("clamp", &clamp, py::arg("x").noconvert(), py::arg("shift"), py::arg("peak"))
+      .def("pixel_shuffle", &pixel_shuffle, py::arg("x").noconvert(), py::arg("factor"))
+      .def("concat", &concat, py::arg("parts"))
+      .def("step_index", &step_index, py::arg("scales").noconvert(), py::arg("group_at"), py::arg("num_groups"), py::arg("row_of_scale").noconvert(),
+           py::arg("largest_skipped"))
+      .def("restore_step", &restore_step, py::arg("symbols").noconvert(), py::arg("means").noconvert(), py::arg("group_at"), py::arg("num_groups"),
+           py::arg("exponent"))
+      .def("export_planes", &export_planes, py::arg("cells").noconvert(), py::arg("exponent"), py::arg("halve_chroma"), py::arg("truncate_chroma"));
+}

@@ -1,0 +1,195 @@
+// Convolutions and depth-conv blocks. The other operations are in tensor_operations.cpp.
+#include "engine.hpp"
+
+#include <algorithm>
+
+namespace dcvc::kernels {
+namespace {
+
+constexpr int kInputTile = 64;
+
+int padded_inputs(int num_inputs) { return (num_inputs + kInputTile - 1) / kInputTile * kInputTile; }
+
+}  // namespace
+
+Engine::Engine(const KernelTable& kernels, int num_threads, const ActivationTable& activation)
+    : kernels_(kernels), pool_(num_threads), activation_(activation) {
+  for (int k = 0; k < num_threads; ++k) scratch_.push_back(std::make_unique<Scratch>());
+}
+
+// Equal chunks, as many as fill every thread evenly where the tensor is small enough for that to matter.
+Engine::Chunks Engine::chunks_of(int num_pixels) const {
+  int count = (num_pixels + kChunkPixels - 1) / kChunkPixels;
+  const int threads = num_threads();
+  if (count < 8 * threads) count = std::min((count + threads - 1) / threads * threads, std::max(num_pixels, 1));
+  const int pixels = (num_pixels + count - 1) / count;
+  return {(num_pixels + pixels - 1) / pixels, pixels};
+}
+
+void Engine::reserve_scratch(int num_inputs, int gathered_inputs) {
+  const size_t padded = static_cast<size_t>(padded_inputs(std::max(num_inputs, gathered_inputs))) * kChunkPixels;
+  for (auto& scratch : scratch_) {
+    scratch->sums.reserve(static_cast<size_t>(kChunkPixels) * kBlockOutputs);
+    scratch->gathered.reserve(static_cast<size_t>(padded_inputs(gathered_inputs)) * kChunkPixels);
+    if (kernels_.split_rows) {
+      scratch->high.reserve(padded);
+      scratch->low.reserve(padded);
+    }
+  }
+}
+
+Rows Engine::rows_of(Scratch& scratch, const int16_t* x, ptrdiff_t stride, int num_pixels, int num_inputs) const {
+  if (!kernels_.split_rows) return {x, stride, nullptr, nullptr};
+  kernels_.split_rows(x, stride, num_pixels, num_inputs, scratch.high.data(), scratch.low.data());
+  return {x, stride, scratch.high.data(), scratch.low.data()};
+}
+
+// `epilogue` holds what is common to all output blocks and the pointers of the first.
+void Engine::multiply_matrix(Scratch& scratch, const Rows& rows, int num_pixels, const Matrix& matrix, Epilogue epilogue) const {
+  const MatrixView view = matrix.view();
+  for (int block = 0; block < matrix.num_blocks(); ++block) {
+    epilogue.multiplier = matrix.multiplier(block);
+    epilogue.addend = matrix.addend(block);
+    epilogue.num_outputs = std::min(kBlockOutputs, matrix.num_outputs() - block * kBlockOutputs);
+    kernels_.accumulate(rows, num_pixels, view, block, scratch.sums.data());
+    kernels_.finish(scratch.sums.data(), num_pixels, epilogue);
+    epilogue.out += kBlockOutputs;
+    if (epilogue.first) epilogue.first += kBlockOutputs;
+    if (epilogue.second) epilogue.second += kBlockOutputs;
+  }
+}
+
+// Patches of output pixels as rows of kernel * kernel * channels values, zero outside the picture.
+void Engine::gather(const ConvLayer& layer, const int16_t* x, Size size, int out_width, PixelRange range, int16_t* patches, ptrdiff_t stride) const {
+  const size_t bytes = static_cast<size_t>(layer.channels) * sizeof(int16_t);
+  for (int k = 0; k < range.count; ++k) {
+    const int top = (range.first + k) / out_width * layer.stride - layer.padding;
+    const int left = (range.first + k) % out_width * layer.stride - layer.padding;
+    int16_t* patch = patches + k * stride;
+    for (int cell = 0; cell < layer.kernel * layer.kernel; ++cell, patch += layer.channels) {
+      const int row = top + cell / layer.kernel, column = left + cell % layer.kernel;
+      if (row < 0 || row >= size.height || column < 0 || column >= size.width) {
+        std::memset(patch, 0, bytes);
+      } else {
+        std::memcpy(patch, x + (static_cast<ptrdiff_t>(row) * size.width + column) * layer.channels, bytes);
+      }
+    }
+  }
+}
+
+void Engine::conv(const ConvLayer& layer, const int16_t* x, Size size, int16_t* out) {
+  const std::lock_guard turn(turn_);
+  const Size out_size = conv_size(layer, size);
+  const int num_inputs = layer.matrix.num_inputs(), num_outputs = layer.matrix.num_outputs();
+  const bool direct = layer.kernel == 1 && layer.stride == 1 && layer.padding == 0 && num_inputs % 2 == 0;
+  reserve_scratch(num_inputs, direct ? 0 : num_inputs);
+  const Chunks chunks = chunks_of(out_size.num_pixels());
+  pool_.run(chunks.count, [&](int chunk, int thread) {
+    Scratch& scratch = *scratch_[static_cast<size_t>(thread)];
+    const int first = chunk * chunks.pixels, count = std::min(chunks.pixels, out_size.num_pixels() - first);
+    const int16_t* values = x + static_cast<ptrdiff_t>(first) * num_inputs;
+    ptrdiff_t stride = num_inputs;
+    if (!direct) {
+      stride = padded_inputs(num_inputs);
+      gather(layer, x, size, out_size.width, {first, count}, scratch.gathered.data(), stride);
+      values = scratch.gathered.data();
+    }
+    Epilogue epilogue{};
+    epilogue.out = out + static_cast<ptrdiff_t>(first) * num_outputs;
+    epilogue.out_stride = num_outputs;
+    multiply_matrix(scratch, rows_of(scratch, values, stride, count, num_inputs), count, layer.matrix, epilogue);
+  });
+}
+
+void Engine::depthwise(const DepthwiseLayer& layer, const int16_t* x, Size size, int16_t* out) {
+  const std::lock_guard turn(turn_);
+  const Chunks chunks = chunks_of(size.num_pixels());
+  pool_.run(chunks.count, [&](int chunk, int) {
+    const int first = chunk * chunks.pixels, count = std::min(chunks.pixels, size.num_pixels() - first);
+    kernels_.depthwise(x, size.height, size.width, layer.view(), {first, count}, out + static_cast<ptrdiff_t>(first) * layer.channels(),
+                       layer.channels());
+  });
+}
+
+// Two passes: the depthwise layer needs its neighbours' activations, everything after it is local to a pixel. The second pass keeps the
+// wide intermediate in the thread's scratch memory.
+void Engine::depth_conv_block(const BlockLayers& block, const int16_t* x, Size size, int16_t* out) {
+  const std::lock_guard turn(turn_);
+  const int channels = block.dc_spatial->channels(), wide = block.ffn_first->matrix.num_outputs();
+  const size_t num_values = static_cast<size_t>(size.num_pixels()) * static_cast<size_t>(channels);
+  activated_.reserve(num_values);
+  if (block.adaptor) adapted_.reserve(num_values);
+  reserve_scratch(std::max({channels, wide, block.adaptor ? block.adaptor->channels : 0}), block.adaptor ? block.adaptor->channels : channels);
+  for (auto& scratch : scratch_) {
+    scratch->spatial.reserve(static_cast<size_t>(kChunkPixels * (channels + 1)));
+    scratch->residual.reserve(static_cast<size_t>(kChunkPixels * (channels + 1)));
+    scratch->wide.reserve(static_cast<size_t>(kChunkPixels * (wide + 1)));
+  }
+  const Chunks chunks = chunks_of(size.num_pixels());
+  const auto range_of = [&](int chunk) {
+    const int first = chunk * chunks.pixels;
+    return PixelRange{first, std::min(chunks.pixels, size.num_pixels() - first)};
+  };
+  pool_.run(chunks.count, [&](int chunk, int thread) { block_entry(block, x, range_of(chunk), *scratch_[static_cast<size_t>(thread)]); });
+  const int16_t* residual = block.adaptor ? adapted_.data() : x;
+  pool_.run(chunks.count,
+            [&](int chunk, int thread) { block_rest(block, residual, size, range_of(chunk), *scratch_[static_cast<size_t>(thread)], out); });
+}
+
+// Adaptor, first pointwise layer and activation.
+void Engine::block_entry(const BlockLayers& block, const int16_t* x, PixelRange range, Scratch& scratch) {
+  const int channels = block.dc_spatial->channels();
+  const ptrdiff_t offset = static_cast<ptrdiff_t>(range.first) * channels;
+  const int16_t* values = x + offset;
+  Epilogue epilogue{};
+  epilogue.out_stride = channels;
+  if (block.adaptor) {
+    const int inputs = block.adaptor->channels;
+    epilogue.out = adapted_.data() + offset;
+    const Rows rows = rows_of(scratch, x + static_cast<ptrdiff_t>(range.first) * inputs, inputs, range.count, inputs);
+    multiply_matrix(scratch, rows, range.count, block.adaptor->matrix, epilogue);
+    values = adapted_.data() + offset;
+  }
+  epilogue.activation = &activation_;
+  epilogue.exponent = block.dc_exponent;
+  epilogue.out = activated_.data() + offset;
+  multiply_matrix(scratch, rows_of(scratch, values, channels, range.count, channels), range.count, block.dc_in->matrix, epilogue);
+}
+
+// Depthwise layer, second pointwise layer with the residual, and the feed-forward branch. x: the value after the adaptor.
+void Engine::block_rest(const BlockLayers& block, const int16_t* x, Size size, PixelRange range, Scratch& scratch, int16_t* out) {
+  const int channels = block.dc_spatial->channels(), wide = block.ffn_first->matrix.num_outputs(), count = range.count;
+  const ptrdiff_t offset = static_cast<ptrdiff_t>(range.first) * channels;
+  kernels_.depthwise(activated_.data(), size.height, size.width, block.dc_spatial->view(), range, scratch.spatial.data(), channels);
+
+  Epilogue to_residual{};
+  to_residual.first = x + offset;
+  to_residual.first_stride = channels;
+  to_residual.out = scratch.residual.data();
+  to_residual.out_stride = channels;
+  multiply_matrix(scratch, rows_of(scratch, scratch.spatial.data(), channels, count, channels), count, block.dc_out->matrix, to_residual);
+
+  Epilogue to_wide{};
+  to_wide.activation = &activation_;
+  to_wide.exponent = block.ffn_exponent;
+  to_wide.out = scratch.wide.data();
+  to_wide.out_stride = wide;
+  const Rows residual_rows = rows_of(scratch, scratch.residual.data(), channels, count, channels);
+  multiply_matrix(scratch, residual_rows, count, block.ffn_first->matrix, to_wide);
+  to_wide.first = scratch.wide.data();
+  to_wide.first_stride = wide;
+  multiply_matrix(scratch, residual_rows, count, block.ffn_second->matrix, to_wide);
+
+  Epilogue to_out{};
+  to_out.first = scratch.residual.data();
+  to_out.first_stride = channels;
+  if (block.shortcut) {
+    to_out.second = x + offset;
+    to_out.second_stride = channels;
+  }
+  to_out.out = out + offset;
+  to_out.out_stride = channels;
+  multiply_matrix(scratch, rows_of(scratch, scratch.wide.data(), wide, count, wide), count, block.ffn_out->matrix, to_out);
+}
+
+}  // namespace dcvc::kernels
