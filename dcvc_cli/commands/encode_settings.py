@@ -1,0 +1,151 @@
+"""Settings of an encode in layers: defaults, then a preset, then a config file, then the command line."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from dcvc_cli.errors import UsageError
+from dcvc_cli.models.weight_store import DEFAULT_MODEL, presets_folder
+
+MAX_FILE_BYTES = 1 << 16
+MAX_QP = 63
+HASH_NAMES = ("crc", "md5", "none")
+PRECISIONS = ("exact", "fp16", "bf16", "fp32", "fp64")
+PRESET_KEY = "preset"
+
+
+@dataclass(frozen=True)
+class EncodeSettings:
+    """What a preset or a config file may set, under the names of the options. UsageError names an option with a value that cannot be obeyed.
+
+    Args:
+        qp: 0..63, HIGHER is better quality and a bigger file; qp_i and qp_p stand over it for I and P frames.
+        keyint: frames from I frame to I frame, -1 = only the first.
+        force_keyframes: frame numbers, 0 is the first one coded.
+        reset_interval: frames between drops of the reference feature, 0..65535, 0 = never.
+        force_zero_thres: elements predicted to spread no wider are not coded; 0 codes all.
+        precision: None = exact where the weights have it, else fp32.
+        threads: None = all cores.
+    """
+
+    qp: int = 32
+    qp_i: int | None = None
+    qp_p: int | None = None
+    keyint: int = 256
+    force_keyframes: tuple[int, ...] = ()
+    reset_interval: int = 32
+    force_zero_thres: float = 0.12
+    model: str = DEFAULT_MODEL
+    precision: str | None = None
+    device: str = "auto"
+    threads: int | None = None
+    hash: str = "crc"
+
+    def __post_init__(self) -> None:
+        for name in ("qp", "qp_i", "qp_p"):
+            self._check_whole(name, 0, MAX_QP)
+        if self.keyint != -1:
+            self._check_whole("keyint", 1, 1 << 31, "or -1 for a first I frame only")
+        self._check_whole("reset_interval", 0, 65535)
+        self._check_whole("threads", 1, 1024)
+        _check("force_zero_thres", self.force_zero_thres, _is_number(self.force_zero_thres) and 0 <= self.force_zero_thres <= 4294, "0..4294")
+        _check("hash", self.hash, self.hash in HASH_NAMES, ", ".join(HASH_NAMES))
+        _check("precision", self.precision, self.precision is None or self.precision in PRECISIONS, ", ".join(PRECISIONS))
+        for name in ("model", "device"):
+            value = getattr(self, name)
+            _check(name, value, isinstance(value, str) and value != "", "a name")
+        numbers = self.force_keyframes
+        valid = isinstance(numbers, tuple | list) and all(isinstance(number, int) and number >= 0 for number in numbers)
+        _check("force_keyframes", numbers, valid, "frame numbers from 0")
+        object.__setattr__(self, "force_keyframes", tuple(numbers))
+
+    def _check_whole(self, name: str, low: int, high: int, more: str = "") -> None:
+        value = getattr(self, name)
+        optional = name in ("qp_i", "qp_p", "threads")
+        valid = (value is None and optional) or (isinstance(value, int) and not isinstance(value, bool) and low <= value <= high)
+        _check(name, value, valid, f"{low}..{high} {more}".strip())
+
+    @property
+    def qp_base_i(self) -> int:
+        return self.qp if self.qp_i is None else self.qp_i
+
+    @property
+    def qp_base_p(self) -> int:
+        return self.qp if self.qp_p is None else self.qp_p
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value == value
+
+
+def _check(name: str, value: object, valid: bool, expected: str) -> None:
+    if not valid:
+        raise UsageError(f"{option_name(name)} {value!r} is not known, expected {expected}")
+
+
+def option_name(field: str) -> str:
+    """`qp_i` -> `--qp-i`."""
+    return "--" + field.replace("_", "-")
+
+
+SETTING_NAMES = tuple(field.name.replace("_", "-") for field in fields(EncodeSettings))
+
+
+def preset_names() -> list[str]:
+    """Presets in the box."""
+    return sorted(path.stem for path in presets_folder().glob("*.yaml"))
+
+
+def read_settings_file(path: Path, *, may_name_preset: bool) -> dict[str, Any]:
+    """Settings of a YAML file by field name; the key `preset`, where allowed, names another layer below.
+
+    Raises:
+        UsageError: unreadable, no mapping, or a key that is no setting.
+    """
+    import yaml
+
+    try:
+        with open(path, "rb") as file:
+            content = file.read(MAX_FILE_BYTES + 1)
+        if len(content) > MAX_FILE_BYTES:
+            raise UsageError(f"{path} is larger than {MAX_FILE_BYTES} bytes, no settings file is")
+        values = yaml.safe_load(content)
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise UsageError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+    if values is None:
+        return {}
+    known = (*SETTING_NAMES, *((PRESET_KEY,) if may_name_preset else ()))
+    if not isinstance(values, dict):
+        raise UsageError(f"{path} holds no settings, expected lines such as `qp: 40`")
+    unknown = [str(key) for key in values if key not in known]
+    if unknown:
+        raise UsageError(f"{path} sets {', '.join(unknown)}, which is no setting", f"settings are {', '.join(known)}")
+    return {key.replace("-", "_"): value for key, value in values.items()}
+
+
+def layered_settings(given: Mapping[str, Any], preset: str | None, config: str | None) -> EncodeSettings:
+    """Defaults, the preset, the config file and the command line, the later over the earlier. `qp` in a layer stands over the `qp-i` and `qp-p`
+    of those below it.
+
+    Args:
+        given: values of the command line by field name; None = not given.
+    """
+    config_values = read_settings_file(Path(config), may_name_preset=True) if config is not None else {}
+    named = config_values.pop(PRESET_KEY, None)
+    preset = preset if preset is not None else named
+    layers = [_preset_values(str(preset)) if preset is not None else {}, config_values, {k: v for k, v in given.items() if v is not None}]
+    values: dict[str, Any] = {}
+    for layer in layers:
+        if "qp" in layer:
+            values = {name: value for name, value in values.items() if name not in ("qp_i", "qp_p")}
+        values |= layer
+    return EncodeSettings(**values)
+
+
+def _preset_values(name: str) -> dict[str, Any]:
+    if name not in preset_names():
+        raise UsageError(f"there is no preset {name!r}, expected one of {', '.join(preset_names())}", "--config FILE.yaml takes a file of your own")
+    return read_settings_file(presets_folder() / f"{name}.yaml", may_name_preset=False)

@@ -1,0 +1,131 @@
+"""Progress of a run: a bar on a terminal, or one JSON line a second, or nothing. Always on standard error."""
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from typing import Any, Protocol
+
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from dcvc_cli.ui.console import stderr_console
+
+SCHEMA_VERSION = 1
+JSON_INTERVAL_SECONDS = 1.0
+
+
+class ProgressMode(StrEnum):
+    """AUTO is a bar where standard error is a terminal, else nothing."""
+
+    AUTO = "auto"
+    NONE = "none"
+    BAR = "bar"
+    JSON = "json"
+
+
+class ProgressDisplay(Protocol):
+    """Told about each finished frame."""
+
+    def advance(self, size_bytes: int) -> None:
+        """One more frame of so many coded bytes."""
+
+
+class _Rate:
+    """Frames and bytes so far, and what follows from them."""
+
+    def __init__(self, num_frames: int | None, frame_rate: float) -> None:
+        self.num_frames, self.frame_rate = num_frames, frame_rate
+        self.frame = self.size_bytes = 0
+        self._start = time.monotonic()
+
+    def add(self, size_bytes: int) -> None:
+        self.frame += 1
+        self.size_bytes += size_bytes
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self._start
+
+    @property
+    def fps(self) -> float:
+        return self.frame / max(self.seconds, 1e-9)
+
+    @property
+    def bitrate_kbps(self) -> float | None:
+        return self.size_bytes * 8 / 1000 * self.frame_rate / self.frame if self.frame and self.frame_rate else None
+
+    @property
+    def eta_seconds(self) -> float | None:
+        return (self.num_frames - self.frame) / self.fps if self.num_frames and self.frame else None
+
+
+class _Silent:
+    def advance(self, size_bytes: int) -> None:
+        """Says nothing."""
+
+
+class _Bar:
+    def __init__(self, progress: Progress, rate: _Rate, verb: str) -> None:
+        self._progress, self._rate = progress, rate
+        self._task = progress.add_task(verb, total=rate.num_frames, figures="")
+
+    def advance(self, size_bytes: int) -> None:
+        rate = self._rate
+        rate.add(size_bytes)
+        kbps = "" if rate.bitrate_kbps is None else f"{rate.bitrate_kbps:.1f} kbit/s"
+        # A container's frame count is only good for a guess: never show 97 of 96.
+        total = None if rate.num_frames is None else max(rate.num_frames, rate.frame)
+        self._progress.update(self._task, completed=rate.frame, total=total, figures=f"{rate.frame} frames  {rate.fps:.2f} fps  {kbps}")
+
+
+class _JsonLines:
+    def __init__(self, rate: _Rate, verb: str) -> None:
+        self._rate, self._verb = rate, verb
+        self._next = JSON_INTERVAL_SECONDS
+
+    def advance(self, size_bytes: int) -> None:
+        self._rate.add(size_bytes)
+        if self._rate.seconds >= self._next:
+            self._next = self._rate.seconds + JSON_INTERVAL_SECONDS
+            self.write("running")
+
+    def write(self, state: str) -> None:
+        rate = self._rate
+        line: dict[str, Any] = {
+            "schema_version": SCHEMA_VERSION,
+            "event": self._verb,
+            "state": state,
+            "frame": rate.frame,
+            "num_frames": rate.num_frames,
+            "size_bytes": rate.size_bytes,
+            "fps": round(rate.fps, 3),
+            "bitrate_kbps": None if rate.bitrate_kbps is None else round(rate.bitrate_kbps, 3),
+            "eta_seconds": None if rate.eta_seconds is None else round(rate.eta_seconds, 1),
+            "seconds": round(rate.seconds, 3),
+        }
+        print(json.dumps(line), file=sys.stderr, flush=True)
+
+
+@contextmanager
+def open_progress(mode: ProgressMode, verb: str, *, num_frames: int | None, frame_rate: float) -> Iterator[ProgressDisplay]:
+    """Shows progress while the context lasts; JSON ends with a line of state "done" unless an exception ends it.
+
+    Args:
+        verb: "encode" or "decode".
+        num_frames: how many frames are expected, None where that is not known.
+        frame_rate: frames per second of playing time, 0 where it is not known; for the bitrate.
+    """
+    rate = _Rate(num_frames, frame_rate)
+    if mode is ProgressMode.JSON:
+        lines = _JsonLines(rate, verb)
+        yield lines
+        lines.write("done")
+        return
+    if mode is ProgressMode.NONE or (mode is ProgressMode.AUTO and not sys.stderr.isatty()):
+        yield _Silent()
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[figures]}"), TimeRemainingColumn())
+    with Progress(*columns, console=stderr_console(), transient=True) as progress:
+        yield _Bar(progress, rate, verb)
