@@ -14,7 +14,7 @@ class Stage:
     """One part of the schedule.
 
     num_frames counts P frames that are trained through (ignored for images); the learning rate falls geometrically from
-    rate_first to rate_last over num_steps.
+    rate_first to rate_last over num_steps. quantise_weights trains with the 8-bit weights that ship.
     """
 
     num_steps: int
@@ -23,6 +23,7 @@ class Stage:
     rate_first: float
     rate_last: float
     num_frames: int = 1
+    quantise_weights: bool = False
 
 
 @dataclass(frozen=True)

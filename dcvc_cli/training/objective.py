@@ -1,5 +1,6 @@
 """What a training step minimises: rate and distortion of a batch through the image model, or through a sequence of P frames."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -9,7 +10,7 @@ from dcvc_cli.models.video import VideoModel
 from dcvc_cli.training.losses import (
     CLASS_OF_FRAME,
     CLASS_WEIGHT,
-    NoisyLatentCoder,
+    EstimatingLatentCoder,
     TrainingOperations,
     add_noise,
     distortion,
@@ -37,7 +38,7 @@ def code_image(model: ImageModel, ops: TrainingOperations, x: torch.Tensor, qp: 
     """Estimated coding of pictures (N, 3, h, w) -> (x_hat unclamped, bits per pixel (N))."""
     y = model.analysis(ops, x, qp)
     z = model.hyper_analysis(ops, y).float()
-    coder = NoisyLatentCoder(ops, y)
+    coder = EstimatingLatentCoder(ops, y)
     parameters = model.prior_parameters(ops, round_straight_through(z), ops.size(y))
     x_hat = model.synthesis(ops, model.code_latents(ops, parameters, coder), qp).float()
     bits = coder.bits + factorised_bits(ops.parameters, add_noise(z), qp).sum(dim=(1, 2, 3))
@@ -51,7 +52,7 @@ def code_p_frame(
     ctx, ctx_t = model.contexts(ops, adapted, qp)
     y = model.analysis(ops, x, ctx, qp)
     z = model.hyper_analysis(ops, y).float()
-    coder = NoisyLatentCoder(ops, y)
+    coder = EstimatingLatentCoder(ops, y)
     parameters = model.prior_parameters(ops, round_straight_through(z), ctx_t, ops.size(y))
     feature = model.synthesis(ops, model.code_latents(ops, parameters, coder), ctx, qp)
     x_hat = model.reconstruction(ops, feature, qp).float()
@@ -66,7 +67,7 @@ class _UnclampedOperations(TrainingOperations):
         return x
 
 
-def image_loss(model: ImageModel, parameters: dict[str, torch.nn.Parameter], clip: torch.Tensor, lambdas: tuple[float, float]) -> BatchLoss:
+def image_loss(model: ImageModel, parameters: Mapping[str, torch.Tensor], clip: torch.Tensor, lambdas: tuple[float, float]) -> BatchLoss:
     """clip: (N, 1, 3, h, w) in 0..1; every sample draws its own QP from torch's generator."""
     ops = _UnclampedOperations(parameters)
     x = clip[:, 0]
@@ -79,9 +80,9 @@ def image_loss(model: ImageModel, parameters: dict[str, torch.nn.Parameter], cli
 
 def video_loss(
     model: VideoModel,
-    parameters: dict[str, torch.nn.Parameter],
+    parameters: Mapping[str, torch.Tensor],
     image_model: ImageModel,
-    image_parameters: dict[str, torch.Tensor],
+    image_parameters: Mapping[str, torch.Tensor],
     clip: torch.Tensor,
     lambdas: tuple[float, float],
 ) -> BatchLoss:

@@ -8,7 +8,7 @@ as an uninterrupted one.
 import csv
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +25,7 @@ from dcvc_cli.models.video import VideoModel
 from dcvc_cli.training.config import Stage, TrainConfig
 from dcvc_cli.training.data import CachedShot, CropSampler
 from dcvc_cli.training.initialise import as_parameters, initial_image_parameters, initial_video_parameters
+from dcvc_cli.training.losses import quantised_weights
 from dcvc_cli.training.objective import BatchLoss, image_loss, video_loss
 
 PREFETCH = 4
@@ -146,9 +147,12 @@ class Trainer:
         lambdas = (self.config.lambda_first, self.config.lambda_last)
         dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.config.autocast, torch.float32)
         with torch.autocast(self.device.type, dtype, enabled=self.config.autocast in ("bf16", "fp16")):
+            parameters: Mapping[str, torch.Tensor] = self.parameters
+            if self.config.stage_at(self.step)[1].quantise_weights:
+                parameters = quantised_weights(parameters)
             if self.config.network == "image":
-                return image_loss(self.image_model, self.parameters, clip, lambdas)
-            return video_loss(self.video_model, self.parameters, self.image_model, self.image_state, clip, lambdas)
+                return image_loss(self.image_model, parameters, clip, lambdas)
+            return video_loss(self.video_model, parameters, self.image_model, self.image_state, clip, lambdas)
 
     def train_step(self, batch: NDArray[np.uint8], learning_rate: float) -> tuple[BatchLoss, float]:
         """One update; a gradient that is not finite skips it. Returns the loss and the gradient norm."""
