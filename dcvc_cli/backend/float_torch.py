@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from dcvc_cli.backend.operations import Operations, PlaneFlags, PlaneIndex, PlaneSymbols
-from dcvc_cli.entropy.scale_index import index_from_scale
+from dcvc_cli.entropy.scale_index import index_from_scale, is_coded
 
 if TYPE_CHECKING:
     from dcvc_cli.models.blocks import Conv, DepthConvBlock, Depthwise, ScaleVector
@@ -137,8 +137,7 @@ class FloatOperations(Operations):
         if plane.dtype not in (torch.float32, torch.float64):
             plane = plane.float()
         values = plane.cpu().numpy()
-        coded = np.ones(values.shape, bool) if skip_threshold is None else values > values.dtype.type(skip_threshold)
-        return index_from_scale(values), coded
+        return index_from_scale(values), is_coded(values, skip_threshold)
 
     def restore_step(self, step: "CodingStep", symbols: PlaneSymbols, means: torch.Tensor) -> torch.Tensor:
         values = torch.from_numpy(symbols).to(means.device, means.dtype).repeat(step.num_groups, 1, 1)[None]
@@ -182,6 +181,19 @@ class InferenceOperations(FloatOperations):
     """
 
     band_elements = 1 << 21
+
+    def depthwise(self, layer: "Depthwise", x: torch.Tensor) -> torch.Tensor:
+        if x.dtype != torch.float64 or x.device.type != "cpu":
+            return super().depthwise(layer, x)
+        # PyTorch has no depthwise kernel in float64 and runs one small product a channel, which crawls when cores are shared.
+        weight, bias = self.parameters[layer.name + ".weight"], self.parameters[layer.name + ".bias"]
+        height, width = self.size(x)
+        padded = F.pad(x, (1, 1, 1, 1))
+        out = bias.view(1, -1, 1, 1).repeat(x.shape[0], 1, height, width)  # a copy even for 1x1
+        for row in range(3):
+            for column in range(3):
+                out.addcmul_(padded[..., row : row + height, column : column + width], weight[:, 0, row, column].view(1, -1, 1, 1))
+        return out
 
     def depth_conv_block(self, block: "DepthConvBlock", x: torch.Tensor) -> torch.Tensor:
         height, width = self.size(x)

@@ -1,0 +1,80 @@
+"""`dcvc conformance`: conformance cases, a line each."""
+
+import json
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dcvc_cli.errors import StreamError, UsageError
+
+if TYPE_CHECKING:
+    from dcvc_cli.pipeline.conformance import CheckResult
+
+PRECISIONS = ("fp64", "fp32")
+JSON_SCHEMA = 1
+
+
+def conformance(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder with make_params.py and one folder a case.")],
+    case: Annotated[list[str] | None, typer.Option("--case", metavar="NAME", help="Run this case only; repeat for more.")] = None,
+    precision: Annotated[
+        str, typer.Option("--precision", metavar="fp64|fp32", help="Arithmetic. The cases are made in fp64; in fp32 some must fail.")
+    ] = "fp64",
+    threads: Annotated[int, typer.Option("--threads", min=0, help="CPU threads; 0 uses every core.")] = 0,
+    json_output: Annotated[bool, typer.Option("--json", help="Print one JSON document in place of the lines.")] = False,
+) -> None:
+    """Run conformance cases: decode every stream and encode every clip, and compare byte for byte.
+
+    A line for each case goes to standard output as it ends. The exit code is 4 if any failed. DIR/make_params.py is a Python program that makes the
+    networks' parameters, and is run: use folders that you trust.
+    """
+    if precision not in PRECISIONS:
+        raise UsageError(f"--precision {precision} is not known here, expected one of {', '.join(PRECISIONS)}")
+
+    from dcvc_cli.codec.backends import PRECISION_NAMES
+    from dcvc_cli.pipeline.conformance import find_cases, run_cases
+    from dcvc_cli.pipeline.entropy_vectors import run_entropy_vectors
+
+    find_cases(folder, case or ())  # a wrong folder or name is told before anything runs
+    results = []
+    vectors = () if case else run_entropy_vectors(folder)
+    for result in chain(vectors, run_cases(folder, case or (), PRECISION_NAMES[precision], threads or None)):
+        results.append(result)
+        if not json_output:
+            typer.echo("\n".join(_lines(result)))
+    num_failed = sum(not result.ok for result in results)
+    if json_output:
+        typer.echo(json.dumps(_document(results, precision), indent=2))
+    else:
+        typer.echo(f"{len(results) - num_failed} of {len(results)} passed in {sum(result.seconds for result in results):.1f} s")
+    if num_failed:
+        raise StreamError(f"{num_failed} of {len(results)} conformance checks failed")
+
+
+def _lines(result: "CheckResult") -> list[str]:
+    verdict = "ok    " if result.ok else "FAILED"
+    first = f"{verdict} {result.name:<26} {result.summary:<24} {result.seconds:7.1f} s"
+    return [first, *(f"       {fault}" for fault in result.faults), *(f"       note: {note}" for note in result.notes)]
+
+
+def _document(results: list["CheckResult"], precision: str) -> dict[str, Any]:
+    return {
+        "schema": JSON_SCHEMA,
+        "precision": precision,
+        "num_checks": len(results),
+        "num_failed": sum(not result.ok for result in results),
+        "checks": [
+            {
+                "name": result.name,
+                "ok": result.ok,
+                "summary": result.summary,
+                "seconds": round(result.seconds, 3),
+                "faults": list(result.faults),
+                "notes": list(result.notes),
+                **{key: round(value, 3) for key, value in result.figures.items()},
+            }
+            for result in results
+        ],
+    }

@@ -1,0 +1,125 @@
+"""Conformance cases: small ones in every run, all of them under DCVC_ALL_CASES=1; damaged copies must fail and say where."""
+
+import json
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from dcvc_cli.bitstream.sps import Precision
+from dcvc_cli.commands.conformance import conformance
+from dcvc_cli.errors import InputError, StreamError, UsageError
+from dcvc_cli.pipeline.conformance import ParameterSource, find_cases, read_case, run_case, run_cases
+from dcvc_cli.pipeline.entropy_vectors import run_entropy_vectors
+
+CONFORMANCE = Path(os.environ.get("DCVC_CONFORMANCE", Path(__file__).resolve().parents[2].parent / "shared" / "conformance"))
+ALL_CASES = bool(os.environ.get("DCVC_ALL_CASES"))
+SMALL_CASES = ("i_64x64", "tiny_18x10", "two_small_96x80")
+needs_cases = pytest.mark.skipif(not CONFORMANCE.is_dir(), reason=f"no conformance cases at {CONFORMANCE}")
+pytestmark = pytest.mark.native
+
+
+@pytest.fixture(scope="module")
+def source() -> ParameterSource:
+    return ParameterSource(CONFORMANCE, Precision.FLOAT64, threads=1)
+
+
+@needs_cases
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SMALL_CASES)
+def test_small_case(name: str, source: ParameterSource):
+    result = run_case(read_case(CONFORMANCE / name), source)
+    assert result.faults == ()
+
+
+@needs_cases
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.skipif(not ALL_CASES, reason="takes many minutes; set DCVC_ALL_CASES=1")
+def test_every_case():
+    results = list(run_cases(CONFORMANCE))
+    assert len(results) == len(list(CONFORMANCE.glob("*/case.json")))
+    assert {result.name: result.faults for result in results if not result.ok} == {}
+
+
+@needs_cases
+def test_entropy_vectors():
+    results = list(run_entropy_vectors(CONFORMANCE))
+    assert len(results) == 5
+    assert {result.name: result.faults for result in results if not result.ok} == {}
+
+
+def copy_case(name: str, folder: Path) -> Path:
+    """A writable copy of a case."""
+    target = folder / name
+    target.mkdir(parents=True)
+    for path in (CONFORMANCE / name).iterdir():
+        target.joinpath(path.name).write_bytes(path.read_bytes())
+    return target
+
+
+@needs_cases
+@pytest.mark.slow
+def test_damage_is_found_and_placed(tmp_path: Path, source: ParameterSource):
+    folder = copy_case("tiny_18x10", tmp_path)
+    recon = bytearray((folder / "recon.yuv").read_bytes())
+    recon[400] ^= 1
+    (folder / "recon.yuv").write_bytes(recon)
+    clip = bytearray((folder / "input.yuv").read_bytes())
+    clip[270:290] = bytes(20)
+    (folder / "input.yuv").write_bytes(clip)
+    faults = run_case(read_case(folder), source).faults
+    assert len(faults) == 2
+    assert faults[0].startswith("decode: frame 1 differs from offset 400 of the file on (1 bytes")
+    assert faults[1].startswith("encode: frame 1 differs from offset 1")
+
+
+@needs_cases
+@pytest.mark.slow
+def test_other_parameters_and_files_that_end_early(tmp_path: Path, source: ParameterSource):
+    case = read_case(CONFORMANCE / "tiny_18x10")
+    wrong = run_case(replace(case, digests=("0" * 64, case.digests[1])), source)
+    assert "the case expects 0000000000000000" in wrong.faults[0]
+    folder = copy_case("tiny_18x10", tmp_path)
+    (folder / "stream.bin").write_bytes((folder / "stream.bin").read_bytes()[:-1])
+    (folder / "input.yuv").write_bytes((folder / "input.yuv").read_bytes()[:-1])
+    (folder / "symbols.npz").unlink()
+    assert "symbols.npz" in run_case(read_case(folder), source).faults[0]
+    shutil.copy(CONFORMANCE / "tiny_18x10" / "symbols.npz", folder)
+    assert "a payload has 100 bytes, 99 are there" in run_case(read_case(folder), source).faults[0]
+
+
+def test_wrong_folders_and_names(tmp_path: Path):
+    with pytest.raises(InputError, match="is not a folder"):
+        find_cases(tmp_path / "absent")
+    with pytest.raises(InputError, match=r"no case\.json"):
+        find_cases(tmp_path)
+    (tmp_path / "case_a").mkdir()
+    (tmp_path / "case_a" / "case.json").write_text("{}")
+    with pytest.raises(InputError, match=r"no make_params\.py"):
+        find_cases(tmp_path)
+    (tmp_path / "make_params.py").write_text("raise SystemError('no')\n")
+    with pytest.raises(UsageError, match="no case 'b'; found: case_a"):
+        find_cases(tmp_path, ["b"])
+    with pytest.raises(InputError, match=r"make_params\.py cannot be run: SystemError"):
+        next(run_cases(tmp_path))
+
+
+def test_command_reports_a_case_it_cannot_read(tmp_path: Path):
+    (tmp_path / "case_a").mkdir()
+    (tmp_path / "case_a" / "case.json").write_text('{"width": 0}')
+    (tmp_path / "make_params.py").write_text("def state_dict(model, seed):\n    return {}\n")
+    app = typer.Typer()
+    app.command()(conformance)
+    plain = CliRunner().invoke(app, [str(tmp_path)])
+    assert isinstance(plain.exception, StreamError)
+    assert plain.stdout.startswith("FAILED case_a")
+    assert "0 of 1 passed" in plain.stdout
+    document = json.loads(CliRunner().invoke(app, [str(tmp_path), "--json"]).stdout)
+    assert document["num_failed"] == 1
+    assert document["checks"][0]["faults"]
+    assert isinstance(CliRunner().invoke(app, [str(tmp_path), "--precision", "exact"]).exception, UsageError)
