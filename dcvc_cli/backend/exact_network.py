@@ -3,7 +3,6 @@
 Arrays come from weight files, so nothing about them is trusted: every rule is checked before a kernel sees them.
 """
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -104,10 +103,6 @@ class ExactNetwork:
                 arrays.update({f"{name}.weight": weight, f"{name}.multiplier": layer.multiplier, f"{name}.addend": layer.addend})
         return arrays
 
-    def fingerprint(self) -> int:
-        """64 bits that change with any parameter: SHA-256 over names, types, shapes and values in order of name."""
-        return fingerprint(self.to_arrays())
-
     @classmethod
     def from_arrays(cls, model: Any, arrays: Mapping[str, NDArray[Any]]) -> "ExactNetwork":
         """The network of `model` (ImageModel or VideoModel) from arrays; arrays of other names are ignored.
@@ -127,17 +122,6 @@ class ExactNetwork:
         exponent = int(reader.array(f"{Y_HAT}.exponent", (1,), "i1")[0])
         reader.require(0 <= exponent <= MAX_EXPONENT, Y_HAT, f"exponent {exponent} is outside 0..{MAX_EXPONENT}")
         return cls(layers, exponent)
-
-
-def fingerprint(arrays: Mapping[str, NDArray[Any]]) -> int:
-    """64 bits over names, types, shapes and values of integer arrays in order of name; the same on every machine."""
-    digest = hashlib.sha256()
-    for name in sorted(arrays):
-        array = np.ascontiguousarray(arrays[name])
-        little = array.astype(array.dtype.newbyteorder("<"))
-        digest.update(f"{name}:{little.dtype.kind}{little.dtype.itemsize}:{little.shape};".encode())
-        digest.update(little.tobytes())
-    return int.from_bytes(digest.digest()[:8], "big")
 
 
 class _ArrayReader:

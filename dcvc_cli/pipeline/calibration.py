@@ -1,7 +1,8 @@
 """Calibration: runs the float networks on real clips and records what the choice of integers needs.
 
 Recorded are groups of tensors that must share an exponent (sums and concatenations tie them, and so does a layer that is called
-more than once), the largest magnitude in each group, and the first and second moments of the inputs of every convolution.
+more than once), the largest magnitude in each group and each channel, which channels only linear layers see (those may be scaled),
+and the first and second moments of the inputs of every convolution.
 """
 
 from collections.abc import Sequence
@@ -23,18 +24,17 @@ if TYPE_CHECKING:
     from dcvc_cli.models.blocks import Conv, Depthwise, ScaleVector
     from dcvc_cli.models.latent_steps import CodingStep
 
+MAX_GAIN_BITS = 5
 MOMENT_POSITIONS = 256
 """Positions of one call whose inputs enter the moments."""
-SATURATED_SHARE = 1e-6
-"""Share of a tensor's elements that its recorded peak leaves out: single outliers saturate instead of costing everybody a bit."""
-
 
 @dataclass(frozen=True)
 class Recorded:
-    """A float tensor (1, c, h, w) and its exponent group."""
+    """A float tensor (1, c, h, w), its exponent group and the identity of each of its channels."""
 
     tensor: torch.Tensor
     group: int
+    channels: NDArray[np.int64]
 
 
 @dataclass
@@ -44,6 +44,59 @@ class Moments:
     count: int
     first: torch.Tensor
     second: torch.Tensor
+
+
+class Channels:
+    """Sets of channels that a scaling must treat alike, because they are summed; `fixed` ones must not be scaled at all.
+
+    Ids are integers; `peak` holds the largest magnitude seen in each set.
+    """
+
+    def __init__(self) -> None:
+        self.parent = np.empty(0, np.int64)
+        self.peak = np.empty(0, np.float64)
+        self.fixed = np.empty(0, np.bool_)
+
+    def new(self, count: int, *, fixed: bool = False) -> NDArray[np.int64]:
+        first = len(self.parent)
+        ids = np.arange(first, first + count)
+        self.parent = np.concatenate([self.parent, ids])
+        self.peak = np.concatenate([self.peak, np.zeros(count)])
+        self.fixed = np.concatenate([self.fixed, np.full(count, fixed)])
+        return ids
+
+    def roots(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
+        found = self.parent[ids]
+        while not np.array_equal(found, self.parent[found]):
+            found = self.parent[found]
+        return found
+
+    def tie(self, a: NDArray[np.int64], b: NDArray[np.int64]) -> None:
+        """Element i of `a` and of `b` become one set."""
+        roots_a, roots_b = self.roots(a), self.roots(b)
+        for first, second in zip(a[roots_a != roots_b], b[roots_a != roots_b], strict=True):
+            x, y = self._root(int(first)), self._root(int(second))
+            if x != y:
+                self.parent[y] = x
+                self.peak[x] = max(self.peak[x], self.peak[y])
+                self.fixed[x] |= self.fixed[y]
+
+    def _root(self, one: int) -> int:
+        while self.parent[one] != one:
+            one = int(self.parent[one])
+        return one
+
+    def fix(self, ids: NDArray[np.int64]) -> None:
+        self.fixed[self.roots(ids)] = True
+
+    def gains(self, ids: NDArray[np.int64], group_peak: float) -> NDArray[np.float64]:
+        """Powers of two that bring quiet channels near the peak of their group; 1 for channels that must not be scaled."""
+        roots = self.roots(ids)
+        room = np.log2(group_peak / np.maximum(self.peak[roots], group_peak * 2.0**-MAX_GAIN_BITS)) if group_peak > 0 else np.zeros(len(ids))
+        return np.where(self.fixed[roots], 1.0, 2.0 ** np.floor(room))
+
+    def see(self, ids: NDArray[np.int64], peaks: NDArray[np.float64]) -> None:
+        np.maximum.at(self.peak, self.roots(ids), peaks)
 
 
 @dataclass
@@ -94,19 +147,21 @@ class RecordingOperations(Operations):
     """Float operations on Recorded values. Encoder-only parts run on `inner` directly."""
 
     def __init__(self, inner: FloatOperations) -> None:
-        self.inner, self.groups = inner, Groups()
+        self.inner, self.groups, self.channels = inner, Groups(), Channels()
         self.layer_groups: dict[str, tuple[int, int]] = {}
+        self.layer_channels: dict[str, tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
         self.moments: dict[str, Moments] = {}
         self.y_hat_group = self.groups.new()
 
-    def record(self, tensor: torch.Tensor, group: int) -> Recorded:
-        """Wraps a tensor into a group and updates the group's peak."""
+    def record(self, tensor: torch.Tensor, group: int, channels: NDArray[np.int64] | None = None) -> Recorded:
+        """Wraps a tensor into a group and updates peaks; without channels given they are new and not to be scaled."""
         group = self.groups.root(group)
-        magnitude = tensor.abs().flatten()
-        dropped = int(magnitude.numel() * SATURATED_SHARE)
-        peak = float(magnitude.max() if dropped == 0 else magnitude.topk(dropped + 1).values[-1])
-        self.groups.peak[group] = max(self.groups.peak[group], peak)
-        return Recorded(tensor, group)
+        if channels is None:
+            channels = self.channels.new(tensor.shape[1], fixed=True)
+        peaks = tensor[0].abs().amax(dim=(1, 2)).double().numpy()
+        self.channels.see(channels, peaks)
+        self.groups.peak[group] = max(self.groups.peak[group], float(peaks.max()))
+        return Recorded(tensor, group, channels)
 
     def frame(self, tensor: torch.Tensor) -> Recorded:
         """A picture in 0..1."""
@@ -115,9 +170,15 @@ class RecordingOperations(Operations):
     def _layer(self, name: str, x: Recorded, tensor: torch.Tensor) -> Recorded:
         if name not in self.layer_groups:
             self.layer_groups[name] = (x.group, self.groups.new())
+            self.layer_channels[name] = (x.channels, self.channels.new(tensor.shape[1]))
         before, after = self.layer_groups[name]
         self.groups.tie(before, x.group)
-        return self.record(tensor, after)
+        self.channels.tie(self.layer_channels[name][0], x.channels)
+        return self.record(tensor, after, self.layer_channels[name][1])
+
+    def _fixed(self, x: Recorded) -> Recorded:
+        self.channels.fix(x.channels)
+        return x
 
     def _moments(self, layer: "Conv", x: torch.Tensor) -> None:
         patches = F.unfold(x, layer.kernel, stride=layer.stride, padding=layer.padding)[0].T
@@ -144,35 +205,43 @@ class RecordingOperations(Operations):
 
     def wsilu(self, x: Recorded) -> Recorded:
         self.groups.activations.add(self.groups.root(x.group))
-        return self.record(self.inner.wsilu(x.tensor), x.group)
+        return self.record(self.inner.wsilu(x.tensor), x.group, self._fixed(x).channels)
 
     def chunk_add(self, x: Recorded) -> Recorded:
-        return self.record(self.inner.chunk_add(x.tensor), x.group)
+        first, second = np.split(x.channels, 2)
+        self.channels.tie(first, second)
+        return self.record(self.inner.chunk_add(x.tensor), x.group, first)
 
     def add(self, x: Recorded, y: Recorded) -> Recorded:
-        return self.record(x.tensor + y.tensor, self.groups.tie(x.group, y.group))
+        self.channels.tie(x.channels, y.channels)
+        return self.record(x.tensor + y.tensor, self.groups.tie(x.group, y.group), x.channels)
 
     # ---- shapes
 
     def concat(self, *parts: Recorded) -> Recorded:
         for part in parts[1:]:
             self.groups.tie(parts[0].group, part.group)
-        return Recorded(self.inner.concat(*(part.tensor for part in parts)), parts[0].group)
+        tensor = self.inner.concat(*(part.tensor for part in parts))
+        return Recorded(tensor, parts[0].group, np.concatenate([part.channels for part in parts]))
 
     def split(self, x: Recorded, sizes: Sequence[int]) -> Sequence[Recorded]:
-        return [Recorded(part, x.group) for part in self.inner.split(x.tensor, sizes)]
+        channels = np.split(x.channels, np.cumsum(sizes)[:-1])
+        return [Recorded(part, x.group, ids) for part, ids in zip(self.inner.split(x.tensor, sizes), channels, strict=True)]
 
     def pixel_shuffle(self, x: Recorded, factor: int) -> Recorded:
-        return Recorded(self.inner.pixel_shuffle(x.tensor, factor), x.group)
+        cells = x.channels.reshape(-1, factor * factor)
+        for column in range(1, factor * factor):
+            self.channels.tie(cells[:, 0], cells[:, column])
+        return Recorded(self.inner.pixel_shuffle(x.tensor, factor), x.group, cells[:, 0])
 
     def pixel_unshuffle(self, x: Recorded, factor: int) -> Recorded:
-        return Recorded(self.inner.pixel_unshuffle(x.tensor, factor), x.group)
+        return Recorded(self.inner.pixel_unshuffle(x.tensor, factor), x.group, x.channels.repeat(factor * factor))
 
     def crop(self, x: Recorded, size: tuple[int, int]) -> Recorded:
-        return Recorded(self.inner.crop(x.tensor, size), x.group)
+        return Recorded(self.inner.crop(x.tensor, size), x.group, x.channels)
 
     def pad_replicate(self, x: Recorded, multiple: int) -> Recorded:
-        return Recorded(self.inner.pad_replicate(x.tensor, multiple), x.group)
+        return Recorded(self.inner.pad_replicate(x.tensor, multiple), x.group, x.channels)
 
     def size(self, x: Recorded) -> tuple[int, int]:
         return self.inner.size(x.tensor)
@@ -180,10 +249,10 @@ class RecordingOperations(Operations):
     # ---- values
 
     def half_to_two(self, x: Recorded) -> Recorded:
-        return self.record(self.inner.half_to_two(x.tensor), self.groups.new(rules.STEP_SIZE_EXPONENT))
+        return self.record(self.inner.half_to_two(self._fixed(x).tensor), self.groups.new(rules.STEP_SIZE_EXPONENT))
 
     def clamp_step_size(self, x: Recorded) -> Recorded:
-        return self.record(self.inner.clamp_step_size(x.tensor), x.group)
+        return self.record(self.inner.clamp_step_size(x.tensor), x.group, self._fixed(x).channels)
 
     def reciprocal(self, x: Recorded) -> torch.Tensor:
         return self.inner.reciprocal(x.tensor)
@@ -192,22 +261,22 @@ class RecordingOperations(Operations):
         return x.tensor
 
     def multiply_step_size(self, latents: Recorded, step_size: Recorded) -> Recorded:
-        return self.record(self.inner.multiply_step_size(latents.tensor, step_size.tensor), self.y_hat_group)
+        return self.record(self.inner.multiply_step_size(latents.tensor, self._fixed(step_size).tensor), self.y_hat_group)
 
     def clamp_unit(self, x: Recorded) -> Recorded:
-        return self.frame(self.inner.clamp_unit(x.tensor))
+        return self.frame(self.inner.clamp_unit(self._fixed(x).tensor))
 
     # ---- latents, symbols and pictures
 
     def quantise_step(self, step: "CodingStep", y: torch.Tensor, scales: Recorded, means: Recorded, skip_threshold: float | None) -> Any:
-        part, *rest = self.inner.quantise_step(step, y, scales.tensor, means.tensor, skip_threshold)
-        return self.record(part, means.group), *rest
+        part, *rest = self.inner.quantise_step(step, y, self._fixed(scales).tensor, means.tensor, skip_threshold)
+        return self.record(part, means.group, self._fixed(means).channels), *rest
 
     def step_index(self, step: "CodingStep", scales: Recorded, skip_threshold: float | None) -> Any:
-        return self.inner.step_index(step, scales.tensor, skip_threshold)
+        return self.inner.step_index(step, self._fixed(scales).tensor, skip_threshold)
 
     def restore_step(self, step: "CodingStep", symbols: Any, means: Recorded) -> Recorded:
-        return self.record(self.inner.restore_step(step, symbols, means.tensor), means.group)
+        return self.record(self.inner.restore_step(step, symbols, means.tensor), means.group, self._fixed(means).channels)
 
     def round_z(self, z: torch.Tensor) -> Any:
         return self.inner.round_z(z)

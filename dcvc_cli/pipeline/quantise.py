@@ -79,15 +79,33 @@ def quantise_network(model: Any, state: Mapping[str, torch.Tensor], recorded: Re
     layers: dict[str, ExactLayer] = {}
     for layer in decoder_layers(model):
         before, after = (recorded.groups.exponent(group, HEADROOM) for group in recorded.layer_groups[layer.name])
+        gain_in, gain_out = _gains(recorded, layer.name)
         if isinstance(layer, ScaleVector):
-            layers[layer.name] = quantise_scale(state[layer.name].double().numpy()[:, :, 0, 0], before, after)
+            rows = state[layer.name].double().numpy()[:, :, 0, 0]
+            layers[layer.name] = quantise_scale(rows * gain_out / gain_in, before, after)
             continue
-        weight, bias = state[f"{layer.name}.weight"].double(), state[f"{layer.name}.bias"].double()
-        moments = recorded.moments[layer.name] if isinstance(layer, Conv) else None
-        wide = moments is None or policy.is_wide(layer.name)
-        layers[layer.name] = quantise_conv(layer.name, weight, bias, moments, before, after, wide=wide)
+        weight = state[f"{layer.name}.weight"].double() * torch.from_numpy(gain_out)[:, None, None, None]
+        bias = state[f"{layer.name}.bias"].double() * torch.from_numpy(gain_out)
+        if isinstance(layer, Conv):
+            weight = weight / torch.from_numpy(gain_in)[None, :, None, None]
+            moments = _scaled_moments(recorded.moments[layer.name], torch.from_numpy(gain_in.repeat(layer.kernel**2)))
+            layers[layer.name] = quantise_conv(layer.name, weight, bias, moments, before, after, wide=policy.is_wide(layer.name))
+        else:
+            weight = weight / torch.from_numpy(gain_in)[:, None, None, None]
+            layers[layer.name] = quantise_conv(layer.name, weight, bias, None, before, after, wide=True)
     y_hat_exponent = recorded.groups.exponent(recorded.y_hat_group, HEADROOM)
     return ExactNetwork.from_arrays(model, ExactNetwork(layers, y_hat_exponent).to_arrays())
+
+
+def _gains(recorded: RecordingOperations, name: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Channel gains before and after a layer: quiet channels that only linear layers see use the 16 bits better when scaled up."""
+    sides = zip(recorded.layer_groups[name], recorded.layer_channels[name], strict=True)
+    before, after = (recorded.channels.gains(ids, recorded.groups.peak[recorded.groups.root(group)]) for group, ids in sides)
+    return before, after
+
+
+def _scaled_moments(moments: Moments, gain: torch.Tensor) -> Moments:
+    return Moments(moments.count, moments.first * gain, moments.second * torch.outer(gain, gain))
 
 
 def quantise_scale(rows: NDArray[np.float64], in_exponent: int, out_exponent: int) -> ExactScale:
