@@ -114,6 +114,9 @@ class PictureWriter(ABC):
     def _write(self, picture: Picture) -> None:
         """Appends one picture of the right shape."""
 
+    def flush(self) -> None:  # noqa: B027 - nothing to do for most
+        """Hands everything written so far to the system, for pipes whose reader waits."""
+
     @abstractmethod
     def commit(self) -> None:
         """Makes the output final. Does nothing a second time."""

@@ -176,6 +176,9 @@ class Y4mWriter(PictureWriter):
         for plane in picture.planes:
             self._output.write(np.ascontiguousarray(plane))
 
+    def flush(self) -> None:
+        self._output.flush()
+
     def commit(self) -> None:
         self._output.commit()
 

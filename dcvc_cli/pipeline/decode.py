@@ -22,6 +22,10 @@ from dcvc_cli.pipeline.stream_source import StreamSource
 from dcvc_cli.types import Picture, VideoFormat
 
 
+class HashMismatchError(StreamError):
+    """A decoded picture that is not the encoder's. Frames since the last right one are not to be trusted."""
+
+
 @dataclass(frozen=True)
 class DecodedFrame:
     """One picture, and what is told about it."""
@@ -179,7 +183,7 @@ class HashChecker:
         self._index, self._picture, self._sps = index, picture, sps
 
     def check(self, message: PictureHash) -> None:
-        """StreamError where the last picture is not the encoder's."""
+        """HashMismatchError where the last picture is not the encoder's."""
         if self._picture is None or self._sps is None:
             return
         found = hash_picture(message.kind, self._picture.planes)
@@ -189,7 +193,7 @@ class HashChecker:
             return
         right = "no frame before it was checked" if self._last_right is None else f"the last frame known to be right is {self._last_right}"
         text = f"frame {self._index} is not the encoder's picture: {message.kind.name} {message.digest.hex()} expected, {found.hex()} found; {right}"
-        raise StreamError(text, _mismatch_hint(self._sps.precision))
+        raise HashMismatchError(text, _mismatch_hint(self._sps.precision))
 
 
 def _mismatch_hint(precision: Precision) -> str:

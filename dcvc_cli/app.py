@@ -1,0 +1,159 @@
+"""The command tree, and the one place that turns errors and signals into exit codes and one line on standard error.
+
+Signals become an exception in the main thread, so that every output under way is removed; the exit code is 128 + the signal's number. A reader
+that closes its pipe ends the program quietly with 141, which is what a shell sees of any program that SIGPIPE ends.
+"""
+
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Sequence
+from types import FrameType
+from typing import Annotated, NoReturn
+
+import typer
+
+from dcvc_cli import __version__
+from dcvc_cli.commands.compare import compare
+from dcvc_cli.commands.concat import concat
+from dcvc_cli.commands.conformance import conformance
+from dcvc_cli.commands.decode import decode
+from dcvc_cli.commands.encode import encode
+from dcvc_cli.commands.info import info
+from dcvc_cli.commands.remux import remux
+from dcvc_cli.errors import DcvcError, ExitCode
+
+EXIT_CODES = """Exit codes: 0 done; 1 internal error; 2 usage; 3 input unreadable or inconsistent, or output not writable; 4 stream damaged, hash mismatch
+or desync; 5 environment (weights, device, fingerprint); 6 batch finished with failures; 128 + N ended by signal N (130 Ctrl-C, 143 SIGTERM,
+141 the reader of a pipe went away)."""
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+# Typer carries its own copy of Click in newer versions: the base of its errors is found through one that it has always had.
+_ClickException: type[Exception] = typer.BadParameter.__mro__[2]
+
+app = typer.Typer(name="dcvc", add_completion=False, epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
+
+
+class SignalReceived(BaseException):
+    """A signal that ends the program. Not an Exception, so that nothing on the way takes it for a failure of its own."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"dcvc {__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def dcvc(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors; anywhere on the line.")] = False,
+) -> None:
+    """A neural video codec: DCVC-RT networks, exact arithmetic, self-contained streams.
+
+    QP runs from 0 to 63, and HIGHER is better quality and a bigger file, the opposite of x264 and x265.
+    """
+    if context.invoked_subcommand is None:
+        print(context.get_help(), file=sys.stderr)
+        raise typer.Exit(ExitCode.USAGE)
+
+
+for command in (encode, decode, info, remux, concat, compare, conformance):
+    app.command()(command)
+
+
+def main() -> NoReturn:
+    """The `dcvc` program."""
+    for number in _SIGNALS:
+        # A signal that was ignored when the program started stays so: nohup, and background jobs of a script.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _on_signal)
+    _leave(run(sys.argv[1:]))
+
+
+def _on_signal(number: int, frame: FrameType | None) -> NoReturn:
+    # A second signal does not wait for the clean-up of the first.
+    for other in _SIGNALS:
+        signal.signal(other, signal.SIG_DFL)
+    raise SignalReceived(number)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Runs one command line; returns its exit code. Errors are told on standard error, in one line each."""
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    debug = "--debug" in arguments[:end]
+    arguments = [argument for position, argument in enumerate(arguments) if argument != "--debug" or position > end]
+    try:
+        command = typer.main.get_command(app)
+        # Not `app()`: that would tell errors itself and end with codes of its own.
+        with command.make_context("dcvc", list(arguments)) as context:
+            command.invoke(context)
+    except typer.Exit as leaving:
+        return leaving.exit_code
+    except SignalReceived as stopped:
+        _tell(f"stopped by {signal.Signals(stopped.number).name}")
+        return 128 + stopped.number
+    except BrokenPipeError:
+        _drop_standard_output()
+        return 128 + signal.SIGPIPE
+    except BaseException as error:
+        if debug:
+            traceback.print_exc()
+        return _tell_error(error)
+    return ExitCode.DONE
+
+
+def _tell_error(error: BaseException) -> int:
+    if isinstance(error, DcvcError):
+        _tell(f"error: {error}")
+        return error.exit_code
+    if isinstance(error, KeyboardInterrupt):
+        return 128 + signal.SIGINT
+    if isinstance(error, _ClickException):
+        context = getattr(error, "ctx", None)
+        path = context.command_path if context is not None else "dcvc"
+        _tell(f"error: {error.format_message()} ({path} --help)")  # type: ignore[attr-defined]
+        return ExitCode.USAGE
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        _tell("error: out of memory (smaller pictures need less, and so does fp16 on a GPU)")
+        return ExitCode.ENVIRONMENT
+    first_line = (str(error).splitlines() or [""])[0]
+    _tell(f"internal error: {type(error).__name__}: {first_line} (--debug shows the traceback)")
+    return ExitCode.INTERNAL
+
+
+def _tell(text: str) -> None:
+    # Plain print: this has to work whatever state the program is in. One line, whatever a file name holds.
+    line = "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
+    try:
+        print(f"dcvc: {line}", file=sys.stderr, flush=True)
+    except OSError:
+        pass  # Nobody listens; the exit code tells it.
+
+
+def _drop_standard_output() -> None:
+    """What is still in its buffer has nowhere to go, and must not fail again when the interpreter flushes it."""
+    try:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (OSError, ValueError, AttributeError):
+        pass
+
+
+def _leave(code: int) -> NoReturn:
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _drop_standard_output()
+        code = code or 128 + signal.SIGPIPE
+    except (OSError, ValueError, AttributeError):
+        pass
+    if threading.active_count() > 1:
+        # A thread that waits for standard input cannot be stopped, and the interpreter would fail on its lock. Outputs are closed by now.
+        os._exit(code)
+    sys.exit(code)

@@ -1,0 +1,34 @@
+"""`dcvc concat`: joins .dcvc streams."""
+
+from typing import Annotated
+
+import typer
+
+from dcvc_cli.commands.options import Overwrite, Quiet, check_places
+from dcvc_cli.errors import UsageError
+
+
+def concat(
+    sources: Annotated[list[str], typer.Argument(metavar="IN.dcvc...", help="Streams in order; - is standard input.")],
+    output: Annotated[str, typer.Option("--output", "-o", metavar="OUT.dcvc", help="The joined stream; - is standard output.")],
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+) -> None:
+    """Join .dcvc streams into one, without decoding.
+
+    The result has one index and one end, and decodes as one clip where all pictures have one size.
+    """
+    check_places(sources, {"-o": output})
+    if sources.count("-") > 1:
+        raise UsageError("standard input is named twice, it can be read once")
+
+    from dcvc_cli.media import OutputFile
+    from dcvc_cli.pipeline.transmux import concat_files
+    from dcvc_cli.ui.voice import Voice
+
+    voice = Voice(quiet)
+    with OutputFile(output, overwrite=overwrite) as sink:
+        report = concat_files(sources, sink)
+    for note in report.notes:
+        voice.warn(note)
+    voice.note(f"{sink.name}: {report.num_frames} frame{'s' if report.num_frames != 1 else ''}, {sink.size_bytes} bytes")

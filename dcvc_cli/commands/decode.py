@@ -1,0 +1,102 @@
+"""`dcvc decode`: a .dcvc stream to pictures."""
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dcvc_cli.commands.options import (
+    Device,
+    Frames,
+    Overwrite,
+    PictureFormat,
+    Progress,
+    ProgressOption,
+    Quiet,
+    Seek,
+    Threads,
+    Verbose,
+    check_places,
+)
+from dcvc_cli.errors import StreamError
+
+if TYPE_CHECKING:
+    from dcvc_cli.bitstream.sps import Sps
+    from dcvc_cli.ui.voice import Voice
+
+
+def decode(
+    source: Annotated[str, typer.Argument(metavar="IN.dcvc", help="The stream; - is standard input.")],
+    output: Annotated[str, typer.Option("--output", "-o", metavar="OUT", help=".y4m, .yuv, a PNG folder or im%05d.png; - is standard output (y4m).")],
+    overwrite: Overwrite = False,
+    output_format: Annotated[PictureFormat | None, typer.Option(help="Instead of what the name of OUT says.", show_default=False)] = None,
+    seek: Seek = 0,
+    frames: Frames = None,
+    verify: Annotated[bool, typer.Option("--verify/--no-verify", help="Check the picture hashes in the stream.")] = True,
+    keep_partial: Annotated[
+        bool, typer.Option("--keep-partial", help="Keep the frames before the damage of a stream that is cut short or damaged; still exit code 4.")
+    ] = False,
+    device: Device = None,
+    threads: Threads = None,
+    progress: ProgressOption = Progress.AUTO,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Decode a .dcvc stream into pictures.
+
+    Every picture hash in the stream is checked; a mismatch ends with exit code 4 and names the first bad frame. A damaged or cut stream is decoded up
+    to the damage; its frames are dropped unless --keep-partial is given (a pipe has got them by then), and the exit code is 4.
+    """
+    check_places([source], {"-o": output})
+
+    from dcvc_cli.media import open_writer
+    from dcvc_cli.pipeline.decode import HashMismatchError, OpenedStream
+    from dcvc_cli.pipeline.networks import StreamNetworks
+    from dcvc_cli.pipeline.queues import read_ahead
+    from dcvc_cli.pipeline.stream_source import StreamSource
+    from dcvc_cli.ui.progress import ProgressMode, open_progress
+    from dcvc_cli.ui.voice import Voice
+
+    voice = Voice(quiet, verbose)
+    fault: StreamError | None = None
+    num_frames = 0
+    with ExitStack() as stack:
+        stream = OpenedStream(stack.enter_context(StreamSource(source)), seek, frames)
+        video_format = stream.video_format
+        chosen = None if output_format is None else output_format.value
+        writer = stack.enter_context(open_writer(output, video_format, overwrite=overwrite, output_format=chosen))
+        _announce(voice, stream.sps)
+        networks = StreamNetworks(device or "auto", threads)
+        rate = float(video_format.frame_rate)
+        display = stack.enter_context(open_progress(ProgressMode(progress), "decode", num_frames=stream.num_frames, frame_rate=rate))
+        try:
+            with read_ahead(stream.frames(networks, verify)) as decoded:
+                for frame in decoded:
+                    writer.write(frame.picture)
+                    writer.flush()
+                    num_frames += 1
+                    display.advance(frame.report.size_bytes)
+        except StreamError as error:
+            if isinstance(error, HashMismatchError):
+                raise
+            if not keep_partial or not num_frames:
+                hint = "--keep-partial keeps them" if num_frames and output != "-" else None
+                raise StreamError(f"{error.message}; {_counted(num_frames)} before it decoded", error.hint or hint) from error
+            fault = error
+    if fault is not None:
+        raise StreamError(f"{fault.message}; {_counted(num_frames)} before it kept in {writer.name}", fault.hint) from fault
+    voice.note(f"{writer.name}: {_counted(num_frames)} of {video_format.size}")
+
+
+def _counted(num_frames: int) -> str:
+    return f"{num_frames} frame{'s' if num_frames != 1 else ''}"
+
+
+def _announce(voice: "Voice", sps: "Sps") -> None:
+    from dcvc_cli.bitstream.sps import Precision
+    from dcvc_cli.pipeline.networks import NAMES_OF_PRECISIONS
+
+    name = NAMES_OF_PRECISIONS[sps.precision]
+    if sps.precision is not Precision.EXACT:
+        voice.warn(f"this stream is coded in {name}, which holds on one software stack only: elsewhere its pictures may differ and fail their hashes")
+    voice.detail(f"{sps.width}x{sps.height} {sps.chroma_format}, model {sps.model_variant}, {name}")

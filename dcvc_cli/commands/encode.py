@@ -1,0 +1,273 @@
+"""`dcvc encode`: pictures to a .dcvc stream."""
+
+from contextlib import ExitStack, nullcontext
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dcvc_cli.commands.encode_settings import EncodeSettings, layered_settings
+from dcvc_cli.commands.options import (
+    Device,
+    Frames,
+    Overwrite,
+    Progress,
+    ProgressOption,
+    Quiet,
+    Seek,
+    Threads,
+    Verbose,
+    check_places,
+    parse_frame_rate,
+    parse_size,
+)
+from dcvc_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from dcvc_cli.media import PictureReader
+    from dcvc_cli.pipeline.encode import CodingChoices, EncodeSummary
+    from dcvc_cli.pipeline.frame_report import FrameReport
+    from dcvc_cli.pipeline.networks import OpenedModel
+    from dcvc_cli.pipeline.report_files import CsvReport, JsonReport
+
+_INPUT, _CODING, _REPORTS = "Input", "Coding", "Reports"
+_QP = "0..63; HIGHER is better quality and a bigger file, the opposite of x264 and x265"
+
+
+def encode(
+    source: Annotated[str, typer.Argument(metavar="IN", help=".y4m, .yuv, a PNG folder or im%05d.png, mp4/mkv, or - (y4m or raw).")],
+    output: Annotated[str, typer.Option("--output", "-o", metavar="OUT.dcvc", help="The stream; - is standard output.")],
+    overwrite: Overwrite = False,
+    input_res: Annotated[str | None, typer.Option(metavar="WxH", help="Picture size of raw input.", rich_help_panel=_INPUT)] = None,
+    fps: Annotated[str | None, typer.Option(metavar="N[/D]", help="Frames per second, over what the input says.", rich_help_panel=_INPUT)] = None,
+    input_depth: Annotated[int, typer.Option(metavar="BITS", help="Bits a sample of raw input; only 8 exists.", rich_help_panel=_INPUT)] = 8,
+    input_format: Annotated[
+        str | None, typer.Option(metavar="NAME", help="y4m, yuv, png or video, instead of looking.", rich_help_panel=_INPUT)
+    ] = None,
+    seek: Seek = 0,
+    frames: Frames = None,
+    qp: Annotated[int | None, typer.Option(metavar="0..63", help=f"Quality, {_QP}.", show_default="32", rich_help_panel=_CODING)] = None,
+    qp_i: Annotated[int | None, typer.Option(metavar="0..63", help=f"QP of I frames: {_QP}. Default: --qp.", rich_help_panel=_CODING)] = None,
+    qp_p: Annotated[
+        int | None,
+        typer.Option(metavar="0..63", help=f"Base QP of P frames: {_QP}. A single frame may use up to 8 more. Default: --qp.", rich_help_panel=_CODING),
+    ] = None,
+    keyint: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Frames from I frame to I frame; -1: only the first.", show_default="256", rich_help_panel=_CODING),
+    ] = None,
+    force_keyframes: Annotated[
+        str | None, typer.Option(metavar="N,N,...", help="Frames that become I frames; 0 is the first one coded.", rich_help_panel=_CODING)
+    ] = None,
+    reset_interval: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Frames between drops of the reference feature; 0: never.", show_default="32", rich_help_panel=_CODING),
+    ] = None,
+    force_zero_thres: Annotated[
+        float | None,
+        typer.Option(
+            metavar="T", help="What is predicted to spread no wider than this is not coded; 0: code all.", show_default="0.12", rich_help_panel=_CODING
+        ),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Weights, as `dcvc models list` shows them, or a file.", show_default="lite", rich_help_panel=_CODING),
+    ] = None,
+    preset: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Settings in the box: default, archive, low-latency.", rich_help_panel=_CODING)
+    ] = None,
+    config: Annotated[
+        str | None, typer.Option(metavar="FILE.yaml", help="Settings by the names of these options; the command line wins.", rich_help_panel=_CODING)
+    ] = None,
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="exact decodes alike on every machine; fp16, bf16, fp32, fp64 on one software stack only. Default: exact if the weights have it.",
+            rich_help_panel=_CODING,
+        ),
+    ] = None,
+    hash_name: Annotated[
+        str | None,
+        typer.Option(
+            "--hash", metavar="crc|md5|none", help="Picture hashes that the decoder checks.", show_default="crc", rich_help_panel=_CODING
+        ),
+    ] = None,
+    device: Device = None,
+    threads: Threads = None,
+    recon: Annotated[str | None, typer.Option(metavar="FILE", help="Write what the decoder will show: .y4m, .yuv, PNG.", rich_help_panel=_REPORTS)] = None,
+    psnr: Annotated[bool, typer.Option("--psnr", help="Measure PSNR of every frame.", rich_help_panel=_REPORTS)] = False,
+    msssim: Annotated[bool, typer.Option("--msssim", help="Measure MS-SSIM of every frame.", rich_help_panel=_REPORTS)] = False,
+    csv_file: Annotated[str | None, typer.Option("--csv", metavar="FILE", help="A line a frame.", rich_help_panel=_REPORTS)] = None,
+    json_file: Annotated[str | None, typer.Option("--json", metavar="FILE", help="Settings, frames and sums.", rich_help_panel=_REPORTS)] = None,
+    progress: ProgressOption = Progress.AUTO,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    crf: Annotated[str | None, typer.Option(hidden=True)] = None,
+    bitrate: Annotated[str | None, typer.Option(hidden=True)] = None,
+) -> None:
+    """Code pictures into a .dcvc stream.
+
+    QP runs from 0 to 63 and HIGHER is better quality and a bigger file, the opposite of x264 and x265.
+    """
+    for name, value in (("--crf", crf), ("--bitrate", bitrate)):
+        if value is not None:
+            raise UsageError(f"{name} does not exist yet", "--qp 0..63 sets the quality; higher is better")
+    given = {
+        "qp": qp,
+        "qp_i": qp_i,
+        "qp_p": qp_p,
+        "keyint": keyint,
+        "force_keyframes": None if force_keyframes is None else _frame_numbers(force_keyframes),
+        "reset_interval": reset_interval,
+        "force_zero_thres": force_zero_thres,
+        "model": model,
+        "precision": precision,
+        "hash": hash_name,
+        "device": device,
+        "threads": threads,
+    }
+    settings = layered_settings(given, preset, config)
+    check_places([source], {"-o": output, "--recon": recon, "--csv": csv_file, "--json": json_file})
+    size = None if input_res is None else parse_size(input_res, "--input-res")
+    frame_rate = None if fps is None else parse_frame_rate(fps)
+
+    from dcvc_cli.media import OutputFile, open_reader, open_writer
+    from dcvc_cli.pipeline.encode import StreamEncoder, encode_pictures
+    from dcvc_cli.ui.progress import ProgressMode, open_progress
+    from dcvc_cli.ui.voice import Voice
+
+    voice = Voice(quiet, verbose)
+    with ExitStack() as stack:
+        reader = stack.enter_context(
+            open_reader(
+                source, size=size, frame_rate=frame_rate, bit_depth=input_depth, input_format=input_format, skip_frames=seek, max_frames=frames
+            )
+        )
+        sink = stack.enter_context(OutputFile(output, overwrite=overwrite))
+        writer = None if recon is None else stack.enter_context(open_writer(recon, reader.format, overwrite=overwrite))
+        voice.note(f"{reader.name}: {reader.description}")
+        for note in reader.notes:
+            voice.note(f"note: {note}")
+        opened = _open_model(settings)
+        voice.note(_coding_line(opened, settings))
+        encoder = StreamEncoder(opened, reader.format, _choices(settings), sink, recon=writer, psnr=psnr, msssim=msssim)
+        reports = _open_reports(stack, csv_file, json_file, overwrite, _report_head(opened, settings, reader))
+        num_pixels = reader.format.size.num_pixels
+
+        def on_frame(report: "FrameReport") -> None:
+            display.advance(report.size_bytes)
+            if reports or verbose:
+                row = _row(report, settings, num_pixels)
+                for file in reports:
+                    file.add(row)
+                voice.detail(_frame_line(report))
+
+        rate = float(reader.format.frame_rate)
+        with open_progress(ProgressMode(progress), "encode", num_frames=reader.num_frames, frame_rate=rate) as display:
+            summary = encode_pictures(encoder, reader, on_frame)
+        for file in reports:
+            file.finish(summary)
+    voice.note(_summary_line(sink.name, summary))
+
+
+def _frame_numbers(text: str) -> list[int]:
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if not parts or not all(part.isascii() and part.isdigit() and len(part) <= 10 for part in parts):
+        raise UsageError(f"--force-keyframes {text}: expected frame numbers", "--force-keyframes 0,48,96")
+    return [int(part) for part in parts]
+
+
+def _choices(settings: EncodeSettings) -> "CodingChoices":
+    from dcvc_cli.bitstream.sps import HashKind
+    from dcvc_cli.pipeline.encode import CodingChoices
+
+    kinds = {"crc": HashKind.CRC32, "md5": HashKind.MD5, "none": HashKind.NONE}
+    return CodingChoices(
+        qp_i=settings.qp_base_i,
+        qp_p=settings.qp_base_p,
+        keyint=settings.keyint,
+        forced_keys=frozenset(settings.force_keyframes),
+        reset_interval=settings.reset_interval,
+        skip_threshold=settings.force_zero_thres or None,
+        hash_kind=kinds[settings.hash],
+    )
+
+
+def _open_model(settings: EncodeSettings) -> "OpenedModel":
+    from dcvc_cli.pipeline.networks import open_model
+
+    return open_model(settings.model, settings.precision, settings.device, settings.threads)
+
+
+def _open_reports(
+    stack: ExitStack, csv_file: str | None, json_file: str | None, overwrite: bool, head: dict[str, Any]
+) -> "list[CsvReport | JsonReport]":
+    import sys
+
+    from dcvc_cli.media import OutputFile
+    from dcvc_cli.pipeline.report_files import CsvReport, JsonReport
+
+    def sink(name: str) -> Any:
+        # Text, which may go to a terminal; OutputFile keeps binary data from one.
+        return stack.enter_context(nullcontext(sys.stdout.buffer) if name == "-" else OutputFile(name, overwrite=overwrite))
+
+    reports: list[CsvReport | JsonReport] = []
+    if csv_file is not None:
+        reports.append(CsvReport(sink(csv_file)))
+    if json_file is not None:
+        reports.append(JsonReport(sink(json_file), head))
+    return reports
+
+
+def _report_head(opened: "OpenedModel", settings: EncodeSettings, reader: "PictureReader") -> dict[str, Any]:
+    """What stands above the frames of a JSON report."""
+    from dcvc_cli import __version__
+    from dcvc_cli.pipeline.networks import NAMES_OF_PRECISIONS
+
+    values = asdict(settings) | {"qp_i": settings.qp_base_i, "qp_p": settings.qp_base_p, "precision": NAMES_OF_PRECISIONS[opened.precision]}
+    values["qp_base"] = values.pop("qp")
+    size = reader.format.size
+    video = {"width": size.width, "height": size.height, "frame_rate": str(reader.format.frame_rate), "chroma_format": reader.format.chroma.value}
+    model = {
+        "name": opened.weights.name,
+        "image_fingerprint": f"{opened.weights.image.fingerprint:016x}",
+        "video_fingerprint": f"{opened.weights.video.fingerprint:016x}",
+        "device": opened.device,
+    }
+    return {"dcvc_version": __version__, "settings": values, "video": video, "model": model}
+
+
+def _row(report: "FrameReport", settings: EncodeSettings, num_pixels: int) -> dict[str, Any]:
+    from dcvc_cli.pipeline.report_files import frame_row
+
+    return frame_row(report, settings.qp_base_i if report.frame_type == "I" else settings.qp_base_p, num_pixels)
+
+
+def _coding_line(opened: "OpenedModel", settings: EncodeSettings) -> str:
+    from dcvc_cli.pipeline.networks import NAMES_OF_PRECISIONS
+
+    qp = f"QP {settings.qp_base_i}" if settings.qp_base_i == settings.qp_base_p else f"QP {settings.qp_base_i} (I) {settings.qp_base_p} (P)"
+    return f"model {opened.weights.name}, {NAMES_OF_PRECISIONS[opened.precision]} on {opened.device}, {qp} of 0..63 (higher is better)"
+
+
+def _frame_line(report: "FrameReport") -> str:
+    quality = "".join(f" {name}={value:.4f}" for name, value in report.quality.items())
+    return f"frame {report.index} {report.frame_type} qp={report.qp_frame} size={report.size_bytes} seconds={report.seconds:.4f}{quality}"
+
+
+def _summary_line(name: str, summary: "EncodeSummary") -> str:
+    frames = f"{summary.num_frames} frame{'s' if summary.num_frames != 1 else ''} ({summary.num_i_frames} I)"
+    rate = "" if summary.bitrate_kbps is None else f", {summary.bitrate_kbps:.2f} kbit/s"
+    speed = summary.num_frames / max(summary.wall_seconds, 1e-9)
+    quality = "".join(f", {label} {summary.quality[key]:.{digits}f}{unit}" for key, label, digits, unit in _MEANS if key in summary.quality)
+    return f"{name}: {frames}, {summary.size_bytes} bytes, {summary.bpp:.5f} bpp{rate}, {speed:.2f} fps{quality}"
+
+
+_MEANS = (
+    ("psnr_y", "PSNR Y", 3, " dB"),
+    ("psnr_u", "U", 3, " dB"),
+    ("psnr_v", "V", 3, " dB"),
+    ("psnr", "combined", 3, " dB"),
+    ("msssim", "MS-SSIM", 5, ""),
+)

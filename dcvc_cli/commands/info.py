@@ -1,0 +1,107 @@
+"""`dcvc info`: what a .dcvc stream holds."""
+
+import json
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dcvc_cli.errors import StreamError
+
+if TYPE_CHECKING:
+    from dcvc_cli.bitstream.validate import Fault
+    from dcvc_cli.pipeline.inspect import StreamFacts
+
+
+def info(
+    source: Annotated[str, typer.Argument(metavar="IN.dcvc", help="The stream; - is standard input.")],
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")] = False,
+    validate: Annotated[bool, typer.Option("--validate", help="Check every rule of the format and name offset and rule of each fault.")] = False,
+    frame_table: Annotated[bool, typer.Option("--frame-table/--no-frame-table", help="A line a frame.")] = True,
+) -> None:
+    """Show what a .dcvc stream holds: its parameters, frames, bitrate, model and checks.
+
+    The result goes to standard output. Nothing is decoded: `dcvc decode` checks the pictures. A damaged or cut stream is shown as far as it can be
+    read, and the exit code is 4.
+    """
+    if validate:
+        _validate(source, as_json)
+        return
+
+    from dcvc_cli.pipeline.inspect import inspect_stream, stream_values
+    from dcvc_cli.pipeline.stream_source import StreamSource
+
+    with StreamSource(source) as stream:
+        facts = inspect_stream(stream.name, stream)
+    if as_json:
+        print(json.dumps(stream_values(facts), indent=2))
+    else:
+        _print_facts(facts, frame_table)
+    sys.stdout.flush()
+    _refuse_faults(facts.faults)
+
+
+def _validate(source: str, as_json: bool) -> None:
+    from dcvc_cli.bitstream.validate import validate_stream
+    from dcvc_cli.pipeline.inspect import fault_values
+    from dcvc_cli.pipeline.report_files import SCHEMA_VERSION
+    from dcvc_cli.pipeline.stream_source import StreamSource
+
+    with StreamSource(source) as stream:
+        faults = validate_stream(stream)
+        name = stream.name
+    if as_json:
+        print(json.dumps({"schema_version": SCHEMA_VERSION, "name": name, "is_valid": not faults, "faults": fault_values(faults)}, indent=2))
+    else:
+        for fault in faults:
+            print(f"byte {fault.offset}: {fault.rule.value}: {fault.message}")
+        if not faults:
+            print(f"{name}: valid")
+    sys.stdout.flush()
+    _refuse_faults(faults)
+
+
+def _refuse_faults(faults: "list[Fault]") -> None:
+    if faults:
+        first = faults[0]
+        more = f", and {len(faults) - 1} more" if len(faults) > 1 else ""
+        raise StreamError(f"the stream is damaged at byte {first.offset}: {first.message} [{first.rule.value}]{more}")
+
+
+def _print_facts(facts: "StreamFacts", frame_table: bool) -> None:
+    from dcvc_cli.pipeline.inspect import sps_values, weights_status
+    from dcvc_cli.ui.tables import print_table
+
+    num_i = sum(row.frame_type == "I" for row in facts.frames)
+    duration, kbps = facts.duration_seconds, facts.bitrate_kbps
+    rows: list[tuple[str, Any]] = [
+        ("size_bytes", facts.size_bytes),
+        ("frames", f"{len(facts.frames)} ({num_i} I, {len(facts.frames) - num_i} P)"),
+        ("duration_seconds", "unknown" if duration is None else f"{duration:.3f}"),
+        ("bitrate_kbps", "unknown" if kbps is None else f"{kbps:.3f}"),
+        ("bpp", f"{facts.bpp:.6f}"),
+        ("picture hashes", facts.num_hashes),
+        ("index", "yes" if facts.has_index else "no"),
+        ("end unit", "yes" if facts.has_end else "no"),
+        ("joined streams", facts.num_parts),
+        ("checks", "every unit is intact" if not facts.faults else f"{len(facts.faults)} faults"),
+    ]
+    rows += [("text", text) for text in facts.texts[:16]]
+    print_table([facts.name, ""], [(name, str(value)) for name, value in rows], to_stdout=True)
+    for number, sps in enumerate(facts.all_sps):
+        values = sps_values(sps) | {"weights": weights_status(sps)}
+        print_table([f"SPS {number}", ""], [(name, _shown(value)) for name, value in values.items()], to_stdout=True)
+    if frame_table:
+        cells = [
+            (str(row.index), row.frame_type, str(row.qp_frame), str(row.size_bytes), str(row.offset), "yes" if row.reset else "")
+            for row in facts.frames
+        ]
+        print_table(["frame", "type", "qp_frame", "size_bytes", "offset", "reset"], cells, to_stdout=True)
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, list):
+        return " ".join(map(str, value))
+    return str(value)

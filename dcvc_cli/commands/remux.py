@@ -1,0 +1,51 @@
+"""`dcvc remux`: between .dcvc and the reference's elementary stream."""
+
+from typing import Annotated
+
+import typer
+
+from dcvc_cli.commands.options import Overwrite, Quiet, check_places, parse_frame_rate
+from dcvc_cli.errors import UsageError
+
+
+def remux(
+    source: Annotated[str, typer.Argument(metavar="IN", help="A .dcvc stream, or an elementary stream of the reference (.bin); - is standard input.")],
+    output: Annotated[str, typer.Option("--output", "-o", metavar="OUT", help="The other kind; - is standard output.")],
+    overwrite: Overwrite = False,
+    force_zero_thres: Annotated[
+        float | None, typer.Option(metavar="T", help="Skip threshold that the elementary stream was coded with. Default: none.")
+    ] = None,
+    fps: Annotated[str | None, typer.Option(metavar="N[/D]", help="Its frames per second.", show_default="25")] = None,
+    model: Annotated[str | None, typer.Option(metavar="NAME", help="Its model, as `dcvc models list` shows it.", show_default="rt")] = None,
+    precision: Annotated[
+        str | None, typer.Option(metavar="NAME", help="What it was coded in: fp16, bf16, fp32 or fp64.", show_default="fp32")
+    ] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Turn a .dcvc stream into the reference's elementary stream, or the other way round.
+
+    The coded payloads are not touched. What an elementary stream lacks comes from the options; what it cannot hold is told.
+    """
+    check_places([source], {"-o": output})
+    frame_rate = parse_frame_rate(fps or "25")
+
+    from dcvc_cli.media import OutputFile
+    from dcvc_cli.pipeline import transmux
+    from dcvc_cli.pipeline.stream_source import StreamSource
+    from dcvc_cli.ui.voice import Voice
+
+    voice = Voice(quiet)
+    options = {"--force-zero-thres": force_zero_thres, "--fps": fps, "--model": model, "--precision": precision}
+    given = [name for name, value in options.items() if value is not None]
+    with StreamSource(source) as stream:
+        peeked = transmux.PeekedSource(stream)
+        if peeked.is_dcvc and given:
+            raise UsageError(f"{given[0]} is for elementary streams, and {stream.name} is a .dcvc stream, which says it itself")
+        template, note = transmux.template_sps(model or "rt", precision or "fp32", frame_rate, force_zero_thres)
+        if note and not peeked.is_dcvc:
+            voice.warn(note)
+        with OutputFile(output, overwrite=overwrite) as sink:
+            report = transmux.remux(peeked, sink, template)
+    for phrase in report.lost:
+        voice.note(f"lost: {phrase}")
+    voice.note(f"{sink.name}: {report.num_frames} frame{'s' if report.num_frames != 1 else ''}, {sink.size_bytes} bytes")
