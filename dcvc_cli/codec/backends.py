@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from dcvc_cli.bitstream.sps import Precision
 from dcvc_cli.codec.networks import CodecNetwork, CodecNetworks
-from dcvc_cli.entropy.tables import CdfTable, gaussian_table
+from dcvc_cli.entropy.tables import CdfTable
 from dcvc_cli.errors import EnvironmentFault
 from dcvc_cli.models.weights import ModelWeights, NetworkWeights
 
@@ -51,7 +51,7 @@ def open_networks(weights: ModelWeights, precision: Precision, device: str = "cp
     if precision is Precision.EXACT and not weights.is_exact:
         raise EnvironmentFault(f"weights {weights.name!r} have no exact form", "prepare them with `dcvc models quantize`, or use --precision fp32")
     networks = [_open_network(network, precision, device, threads) for network in (weights.image, weights.video)]
-    return CodecNetworks(networks[0], networks[1], gaussian_table())
+    return CodecNetworks(networks[0], networks[1])
 
 
 def _open_network(weights: NetworkWeights, precision: Precision, device: str, threads: int | None) -> CodecNetwork:
@@ -88,4 +88,4 @@ def networks_from_state(
     for model, state, table in zip(weights_models, states, z_tables, strict=True):
         operations = _float_operations(state, precision, "cpu", threads)
         networks.append(CodecNetwork(model, operations, operations, table))
-    return CodecNetworks(networks[0], networks[1], gaussian_table())
+    return CodecNetworks(networks[0], networks[1])

@@ -14,6 +14,7 @@ from dcvc_cli.backend.operations import Operations, Tensor
 from dcvc_cli.codec.latents import DecodingLatents, EncodingLatents
 from dcvc_cli.codec.networks import CodecNetwork, CodecNetworks
 from dcvc_cli.entropy.coder import EntropyFormat, FrameDecoder, FrameEncoder
+from dcvc_cli.entropy.tables import CdfTable, gaussian_table, wide_gaussian_table
 from dcvc_cli.errors import StreamError
 
 
@@ -30,6 +31,11 @@ def latent_sizes(padded: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, i
     """((h, w) of y, (h, w) of z) for a padded picture (Hp, Wp)."""
     height, width = padded[0] // 16, padded[1] // 16
     return (height, width), (-(-height // 4), -(-width // 4))
+
+
+def latent_table(entropy_format: EntropyFormat) -> CdfTable:
+    """The table of y: the reference's in its byte formats, the wide one in our own."""
+    return wide_gaussian_table() if entropy_format is EntropyFormat.PARTITIONED else gaussian_table()
 
 
 class _FrameCoder:
@@ -102,7 +108,7 @@ class FramePayloadEncoder(_FrameCoder):
         symbols = network.analysis.round_z(z)
         encoder.add_z(symbols, network.z_table, qp * symbols.shape[0])
         latents = y if network.analysis is network.synthesis else network.analysis.to_float(y)
-        coder = EncodingLatents(network.synthesis, encoder, self.networks.gaussian, latents, self.skip_threshold)
+        coder = EncodingLatents(network.synthesis, encoder, latent_table(self.entropy_format), latents, self.skip_threshold)
         return encoder, network.synthesis.z_from_symbols(symbols), coder
 
 
@@ -144,5 +150,5 @@ class FramePayloadDecoder(_FrameCoder):
         decoder = FrameDecoder(payload, self.entropy_format)
         channels = network.model.spec.hyper
         symbols = decoder.decode_z(channels, *self.hyper_size, network.z_table, qp * channels)
-        coder = DecodingLatents(network.synthesis, decoder, self.networks.gaussian, self.skip_threshold)
+        coder = DecodingLatents(network.synthesis, decoder, latent_table(self.entropy_format), self.skip_threshold)
         return decoder, network.synthesis.z_from_symbols(symbols), coder

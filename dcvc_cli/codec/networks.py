@@ -27,11 +27,10 @@ class CodecNetwork:
 
 @dataclass(frozen=True)
 class CodecNetworks:
-    """The image and the video network of one set of weights, and the table of the latents."""
+    """The image and the video network of one set of weights."""
 
     image: CodecNetwork
     video: CodecNetwork
-    gaussian: CdfTable
 
     @property
     def image_model(self) -> ImageModel:

@@ -138,7 +138,17 @@ def native_module() -> Any:
 @lru_cache(maxsize=1)
 def gaussian_table() -> CdfTable:
     """The normative table of zero-mean Gaussians for y: 128 rows, row i for scales from `scale_thresholds()[i]`."""
-    with (files("dcvc_cli.entropy") / "gaussian_cdf.npz").open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
+    return _stored_table("gaussian_cdf.npz")
+
+
+@lru_cache(maxsize=1)
+def wide_gaussian_table() -> CdfTable:
+    """The normative table for y in our own streams: as `gaussian_table`, but rows wide enough that escapes stay rare at every scale."""
+    return _stored_table("wide_gaussian_cdf.npz")
+
+
+def _stored_table(name: str) -> CdfTable:
+    with (files("dcvc_cli.entropy") / name).open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
         return CdfTable(arrays["cdf"], arrays["cdf_length"], arrays["offset"])
 
 

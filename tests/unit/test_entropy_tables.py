@@ -1,14 +1,16 @@
 """Probability tables: what is refused, what is stored, and the rules of the scale index."""
 
+import os
 import pickle
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from dcvc_cli.entropy.scale_index import NUM_SCALES, index_from_scale, is_coded, scale_thresholds
-from dcvc_cli.entropy.tables import CdfTable, TableError, factorised_table, gaussian_table, quantise_pmf
+from dcvc_cli.entropy.tables import CdfTable, TableError, factorised_table, gaussian_table, quantise_pmf, wide_gaussian_table
 
 
 def one_row(cdf: list[int], length: int | None = None, offset: int = 0) -> CdfTable:
@@ -107,3 +109,23 @@ def test_skip_threshold():
 def test_entropy_imports_without_torch():
     code = "import sys, dcvc_cli.entropy.coder, dcvc_cli.entropy.tables as t; t.gaussian_table(); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_wide_table_is_what_its_tool_makes(tmp_path: Path) -> None:
+    """The stored integers are the norm; the tool that made them still stands for them."""
+    made = tmp_path / "wide.npz"
+    root = Path(__file__).parents[2]
+    tool = root / "docs" / "tools" / "make_wide_gaussian_table.py"
+    subprocess.run([sys.executable, str(tool), str(made)], check=True, env=os.environ | {"PYTHONPATH": str(root)})
+    stored = wide_gaussian_table()
+    with np.load(made) as arrays:
+        assert np.array_equal(arrays["cdf"], stored.cdf)
+        assert np.array_equal(arrays["cdf_length"], stored.cdf_length)
+        assert np.array_equal(arrays["offset"], stored.offset)
+
+
+def test_wide_table_leaves_little_to_the_escape() -> None:
+    table = wide_gaussian_table()
+    escape = 65536 - table.cdf[np.arange(table.num_rows), table.cdf_length - 2]
+    assert (escape <= 16).all()
+    assert table.offset.min() == -64
