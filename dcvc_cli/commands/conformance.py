@@ -61,7 +61,7 @@ def _lines(result: "CheckResult") -> list[str]:
 
 def _document(results: list["CheckResult"], precision: str) -> dict[str, Any]:
     return {
-        "schema": JSON_SCHEMA,
+        "schema_version": JSON_SCHEMA,
         "precision": precision,
         "num_checks": len(results),
         "num_failed": sum(not result.ok for result in results),

@@ -9,7 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from dcvc_cli.errors import EnvironmentFault
-from dcvc_cli.models.weights import ModelWeights, read_weights
+from dcvc_cli.models.weights import ModelWeights, read_header, read_weights
 
 DEFAULT_MODEL = "lite"
 SUFFIX = ".safetensors"
@@ -51,16 +51,24 @@ def weights_by_name(name: str) -> ModelWeights:
 
 
 def weights_by_fingerprint(image: int, video: int, variant: str) -> ModelWeights:
-    """The weights a stream names.
+    """The weights a stream names. Only headers are read on the way to them; the file found is read and checked whole.
 
     Raises:
         EnvironmentFault: no weights on this machine have these fingerprints.
     """
+    unreadable = []
     for candidate in weight_files():
-        weights = read_weights(candidate)
+        try:
+            if not read_header(candidate).may_match(image, video):
+                continue
+            weights = read_weights(candidate)
+        except EnvironmentFault as fault:
+            unreadable.append(fault.message)
+            continue
         if weights.image.fingerprint == image and weights.video.fingerprint == video:
             return weights
+    also = f"; also, {unreadable[0]}" if unreadable else ""
     raise EnvironmentFault(
-        f"the stream needs weights {variant!r} with fingerprints {image:016x} (image) and {video:016x} (video), which are not here",
+        f"the stream needs weights {variant!r} with fingerprints {image:016x} (image) and {video:016x} (video), which are not here{also}",
         "add them with `dcvc models add IMAGE.pth.tar VIDEO.pth.tar`, or upgrade dcvc; `dcvc models list` shows what there is",
     )

@@ -2,7 +2,8 @@
 
 File: safetensors. Keys are `image.` or `video.` + the state-dict key. A weight stored as int8 has a companion KEY.step, float32
 (cout,), and stands for value * step of its output channel. `image.z_table.*` and `video.z_table.*` are the integer probability tables
-of z: they travel with the weights because float evaluation differs between machines. Metadata names the model and its training.
+of z: they travel with the weights because float evaluation differs between machines. Metadata names the model, its training and both
+fingerprints, so that a search reads headers only, and whoever reads the whole file can tell damage.
 """
 
 import hashlib
@@ -26,6 +27,7 @@ FORMAT_VERSION = "1"
 STEP_SUFFIX = ".step"
 TABLE_PREFIX = "z_table"
 ESTIMATOR_PREFIX = "bit_estimator_z."
+FINGERPRINT_KEYS = ("image_fingerprint", "video_fingerprint")
 
 
 def fingerprint_of(arrays: Mapping[str, NDArray[Any]]) -> int:
@@ -118,27 +120,64 @@ class ModelWeights:
         return bool(self.image.exact) and bool(self.video.exact)
 
 
-def read_weights(path: Path) -> ModelWeights:
-    """Reads and checks a weights file; EnvironmentFault says what is wrong with it."""
+@dataclass(frozen=True)
+class WeightsHeader:
+    """What a weights file says of itself. Fingerprints are None in a file that records none, and only as true as the file is whole.
+
+    Args:
+        notes: how the weights were made, as written.
+    """
+
+    path: Path
+    spec: ModelSpec
+    name: str
+    description: str
+    notes: Mapping[str, str]
+    image_fingerprint: int | None
+    video_fingerprint: int | None
+
+    def may_match(self, image: int, video: int) -> bool:
+        """False where the recorded fingerprints rule these out."""
+        return self.image_fingerprint in (None, image) and self.video_fingerprint in (None, video)
+
+
+def read_header(path: Path) -> WeightsHeader:
+    """Reads the metadata of a weights file, none of its arrays; EnvironmentFault if it is none."""
+    return _read_file(path, with_arrays=False)[0]
+
+
+def _read_file(path: Path, *, with_arrays: bool) -> tuple[WeightsHeader, Arrays]:
     from safetensors import SafetensorError, safe_open
 
+    arrays: Arrays = {}
     try:
         with safe_open(str(path), "numpy") as file:
             metadata = file.metadata() or {}
-            arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
-    except (OSError, SafetensorError, ValueError, TypeError) as error:
+            if with_arrays:
+                arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
+        if metadata.get("dcvc") != FORMAT_VERSION or metadata.get("spec") not in SPECS:
+            raise EnvironmentFault(f"{path} is not a weights file of this version of dcvc")
+        spec = SPECS[metadata["spec"]]
+        notes = {str(key): str(value) for key, value in json.loads(metadata.get("notes", "{}")).items()}
+        recorded = [int(metadata[key], 16) if key in metadata else None for key in FINGERPRINT_KEYS]
+    except (OSError, SafetensorError, ValueError, TypeError, AttributeError) as error:
         raise EnvironmentFault(f"cannot read weights {path}: {error}") from error
-    if metadata.get("dcvc") != FORMAT_VERSION or metadata.get("spec") not in SPECS:
-        raise EnvironmentFault(f"{path} is not a weights file of this version of dcvc")
-    spec = SPECS[metadata["spec"]]
+    return WeightsHeader(path, spec, metadata.get("name", spec.name), metadata.get("description", ""), notes, recorded[0], recorded[1]), arrays
+
+
+def read_weights(path: Path) -> ModelWeights:
+    """Reads and checks a weights file; EnvironmentFault says what is wrong with it."""
+    header, arrays = _read_file(path, with_arrays=True)
+    spec = header.spec
     networks = {}
     for name, model in (("image", ImageModel(spec.image)), ("video", VideoModel(spec.video))):
         own = {key.removeprefix(f"{name}."): value for key, value in arrays.items() if key.startswith(f"{name}.")}
         exact = {key.removeprefix("exact."): own.pop(key) for key in list(own) if key.startswith("exact.")}
         networks[name] = NetworkWeights(model, own, exact)
-    return ModelWeights(
-        spec, networks["image"], networks["video"], metadata.get("name", spec.name), metadata.get("description", ""), path, path.stat().st_size
-    )
+        recorded, found = getattr(header, f"{name}_fingerprint"), networks[name].fingerprint
+        if recorded not in (None, found):
+            raise EnvironmentFault(f"weights {path} are damaged: the {name} network has fingerprint {found:016x}, recorded is {recorded:016x}")
+    return ModelWeights(spec, networks["image"], networks["video"], header.name, header.description, path, path.stat().st_size)
 
 
 def write_weights(path: Path, weights: ModelWeights, notes: Mapping[str, str] | None = None) -> None:
@@ -150,16 +189,28 @@ def write_weights(path: Path, weights: ModelWeights, notes: Mapping[str, str] | 
         arrays |= {f"{name}.{key}": np.ascontiguousarray(value) for key, value in network.arrays.items()}
         arrays |= {f"{name}.exact.{key}": np.ascontiguousarray(value) for key, value in network.exact.items()}
     metadata = {"dcvc": FORMAT_VERSION, "spec": weights.spec.name, "name": weights.name, "description": weights.description}
+    for key, network in zip(FINGERPRINT_KEYS, (weights.image, weights.video), strict=True):
+        metadata[key] = f"{network.fingerprint:016x}"
     if notes:
         metadata["notes"] = json.dumps(dict(notes), sort_keys=True)
     path.parent.mkdir(parents=True, exist_ok=True)
     staged = path.with_name(f".{path.name}.part")
     try:
-        staged.write_bytes(save(dict(sorted(arrays.items())), metadata))
+        staged.write_bytes(_ordered_header(save(dict(sorted(arrays.items())), metadata)))
         staged.replace(path)
     except OSError as error:
         staged.unlink(missing_ok=True)
         raise EnvironmentFault(f"cannot write weights {path}: {error}") from error
+
+
+def _ordered_header(data: bytes) -> bytes:
+    """The same safetensors file with its metadata in key order: the library writes them in another order each time."""
+    size = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + size])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + data[8 + size :]
 
 
 def table_arrays(table: CdfTable) -> Arrays:

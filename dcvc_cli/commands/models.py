@@ -1,0 +1,194 @@
+"""`dcvc models`: the weights on this machine."""
+
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dcvc_cli.errors import DcvcError, EnvironmentFault, UsageError
+
+if TYPE_CHECKING:
+    from dcvc_cli.models.weights import ModelWeights, WeightsHeader
+
+JSON_SCHEMA = 1
+NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")]
+
+app = typer.Typer(name="models", help="List, show, add and verify the weights on this machine.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_models(json_output: JsonOption = False) -> None:
+    """List the weights on this machine: those that came with dcvc, then those that were added."""
+    from dcvc_cli.models.weight_store import DEFAULT_MODEL, weight_files
+    from dcvc_cli.models.weights import read_header
+
+    found: list[dict[str, Any]] = []
+    for path in weight_files():
+        try:
+            found.append(_entry(read_header(path)))
+        except DcvcError as error:
+            found.append({"name": path.stem, "path": str(path), "error": error.message})
+    if json_output:
+        typer.echo(json.dumps({"schema_version": JSON_SCHEMA, "default": DEFAULT_MODEL, "models": found}, indent=2))
+        return
+    _print_list(found, DEFAULT_MODEL)
+
+
+@app.command()
+def show(name: Annotated[str, typer.Argument(metavar="NAME", help="A listed name, or a weights file.")], json_output: JsonOption = False) -> None:
+    """Show one model: its networks, fingerprints, precision and where it comes from. Reads and checks the whole file."""
+    from dcvc_cli.models.weight_store import weights_by_name
+
+    weights = weights_by_name(name)
+    values = _details(weights)
+    if json_output:
+        typer.echo(json.dumps({"schema_version": JSON_SCHEMA, **values}, indent=2))
+        return
+    from dcvc_cli.ui.tables import print_table
+
+    print_table([name, ""], [(key, str(value)) for key, value in values.items() if value not in ("", None)], to_stdout=True)
+
+
+@app.command()
+def add(
+    image: Annotated[Path, typer.Argument(metavar="IMAGE.pth.tar", help="Published checkpoint of the image model.")],
+    video: Annotated[Path, typer.Argument(metavar="VIDEO.pth.tar", help="Published checkpoint of the video model.")],
+    name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="What to call it. Default: the model's own name, such as rt.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", "-y", help="Replace weights of this name that were added before.")] = False,
+) -> None:
+    """Import published checkpoints into the user's folder. The files are read by torch's safe loader: no code in them can run.
+
+    Every missing, extra or misshapen key is named. Prints the fingerprints that streams will carry.
+    """
+    if name is not None and not NAME_PATTERN.fullmatch(name):
+        raise UsageError(f"--name {name}: expected letters, digits, '.', '_' and '-', a letter or digit first, at most 64 in all")
+
+    from dcvc_cli.models.weight_store import SUFFIX, presets_folder, user_folder
+    from dcvc_cli.models.weights import write_weights
+    from dcvc_cli.pipeline.checkpoints import CheckpointError, import_checkpoints
+    from dcvc_cli.ui.console import say
+
+    try:
+        weights = import_checkpoints(image, video, name)
+    except CheckpointError as error:
+        for problem in error.problems:
+            say(f"  {problem}")
+        raise
+    path = user_folder() / f"{weights.name}{SUFFIX}"
+    if (presets_folder() / "weights" / path.name).exists():
+        raise UsageError(f"weights called {weights.name!r} came with dcvc and would hide these", "give another --name")
+    if path.exists() and not overwrite:
+        raise UsageError(f"there are weights called {weights.name!r} already: {path}", "give another --name, or -y to replace them")
+    write_weights(path, weights, {"source": weights.description})
+    typer.echo(f"added {weights.name} ({weights.spec.name}): {path}")
+    typer.echo(f"image fingerprint {weights.image.fingerprint:016x}")
+    typer.echo(f"video fingerprint {weights.video.fingerprint:016x}")
+
+
+@app.command()
+def verify(
+    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Names or weights files; none means all.")] = None,
+    json_output: JsonOption = False,
+) -> None:
+    """Read every weights file whole and compare its contents with the fingerprints recorded in it. The exit code is 5 if any is damaged."""
+    from dcvc_cli.models.weight_store import SUFFIX, weight_files, weights_by_name
+    from dcvc_cli.models.weights import read_weights
+
+    targets = names or [str(path) for path in weight_files()]
+    checked: list[dict[str, Any]] = []
+    for target in targets:
+        try:
+            weights = read_weights(Path(target)) if target.endswith(SUFFIX) else weights_by_name(target)
+        except EnvironmentFault as error:
+            checked.append({"name": Path(target).stem, "ok": False, "error": error.message})
+        else:
+            checked.append({"name": weights.name, "ok": True, **_verdict(weights)})
+    if json_output:
+        typer.echo(json.dumps({"schema_version": JSON_SCHEMA, "models": checked}, indent=2))
+    else:
+        for entry in checked:
+            remark = f": {entry['remark']}" if entry.get("remark") else ""
+            typer.echo(f"ok     {entry['name']}{remark}" if entry["ok"] else f"FAILED {entry['name']}: {entry['error']}")
+    failed = [entry["name"] for entry in checked if not entry["ok"]]
+    if failed:
+        raise EnvironmentFault(f"{len(failed)} of {len(checked)} weights are damaged: {', '.join(failed)}", "add them again, or reinstall dcvc")
+
+
+@app.command()
+def remove(name: Annotated[str, typer.Argument(metavar="NAME", help="Weights that were added before.")]) -> None:
+    """Delete weights from the user's folder. Those that came with dcvc stay."""
+    from dcvc_cli.models.weight_store import SUFFIX, user_folder
+
+    if not NAME_PATTERN.fullmatch(name):
+        raise UsageError(f"{name!r} is no name of weights")
+    path = user_folder() / f"{name}{SUFFIX}"
+    if not path.is_file():
+        raise UsageError(f"there are no added weights called {name!r} in {path.parent}", "`dcvc models list` shows what there is")
+    path.unlink()
+    typer.echo(f"removed {path}")
+
+
+def _hex(fingerprint: int | None) -> str | None:
+    return None if fingerprint is None else f"{fingerprint:016x}"
+
+
+def _entry(header: "WeightsHeader") -> dict[str, Any]:
+    return {
+        "name": header.path.stem,
+        "spec": header.spec.name,
+        "size_bytes": header.path.stat().st_size,
+        "image_fingerprint": _hex(header.image_fingerprint),
+        "video_fingerprint": _hex(header.video_fingerprint),
+        "description": header.description,
+        "path": str(header.path),
+    }
+
+
+def _print_list(found: list[dict[str, Any]], default: str) -> None:
+    from dcvc_cli.ui.console import say
+    from dcvc_cli.ui.tables import print_table
+
+    rows = []
+    for entry in found:
+        if "error" in entry:
+            say(f"warning: {entry['error']}")
+            continue
+        mark = " (default)" if entry["name"] == default else ""
+        prints = [entry[key] or "not recorded" for key in ("image_fingerprint", "video_fingerprint")]
+        rows.append([entry["name"] + mark, entry["spec"], f"{entry['size_bytes'] / 1e6:.1f} MB", *prints, entry["path"]])
+    if not rows:
+        say("there are no weights on this machine; `dcvc models add IMAGE.pth.tar VIDEO.pth.tar` imports the published ones")
+        return
+    print_table(["name", "spec", "size", "image fingerprint", "video fingerprint", "file"], rows, to_stdout=True)
+
+
+def _details(weights: "ModelWeights") -> dict[str, Any]:
+    from dcvc_cli.models.weights import read_header
+
+    assert weights.path is not None  # weights_by_name reads files
+    header = read_header(weights.path)
+    counts = {
+        f"{kind}_parameters": sum(value.size for value in network.parameters().values())
+        for kind, network in (("image", weights.image), ("video", weights.video))
+    }
+    return {
+        **_entry(header),
+        "image_fingerprint": _hex(weights.image.fingerprint),
+        "video_fingerprint": _hex(weights.video.fingerprint),
+        **counts,
+        "exact": weights.is_exact,
+        **{f"note_{key}": value for key, value in sorted(header.notes.items())},
+    }
+
+
+def _verdict(weights: "ModelWeights") -> dict[str, str]:
+    from dcvc_cli.models.weights import read_header
+
+    assert weights.path is not None  # read from a file
+    header = read_header(weights.path)
+    recorded = header.image_fingerprint is not None and header.video_fingerprint is not None
+    values = {"image_fingerprint": f"{weights.image.fingerprint:016x}", "video_fingerprint": f"{weights.video.fingerprint:016x}"}
+    return values if recorded else {**values, "remark": "it records no fingerprints, so damage to a value would not show"}
