@@ -1,0 +1,36 @@
+"""`dcvc doctor`: what this machine offers and what dcvc makes of it."""
+
+import json
+from typing import Annotated
+
+import typer
+
+from dcvc_cli.errors import EnvironmentFault
+
+JSON_SCHEMA = 1
+
+
+def doctor(
+    json_output: Annotated[bool, typer.Option("--json", help="Print one JSON document in place of the tables.")] = False,
+) -> None:
+    """Show machine, packages, devices, kernels and weights: what is used, and why not the faster one.
+
+    The exit code is 5 if something is missing that coding needs.
+    """
+    from dcvc_cli.pipeline.diagnosis import Status, diagnose
+
+    findings = diagnose()
+    missing = [finding for finding in findings if finding.status is Status.MISSING]
+    if json_output:
+        entries = [{"section": f.section, "name": f.name, "value": f.value, "status": f.status.value.lower(), "remark": f.remark} for f in findings]
+        typer.echo(json.dumps({"schema_version": JSON_SCHEMA, "ok": not missing, "findings": entries}, indent=2))
+    else:
+        section = None
+        for finding in findings:
+            if finding.section != section:
+                section = finding.section
+                typer.echo(section)
+            remark = f"  [{finding.status.value}] {finding.remark}" if finding.remark else ""
+            typer.echo(f"  {finding.name:<17} {finding.value}{remark}")
+    if missing:
+        raise EnvironmentFault(f"missing: {', '.join(f'{finding.name} ({finding.value})' for finding in missing)}", missing[0].remark or None)

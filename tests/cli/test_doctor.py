@@ -1,0 +1,95 @@
+"""`dcvc doctor`: the report names what is used and what is missing, and its exit code says whether coding can work."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner, Result
+
+from dcvc_cli.commands.doctor import doctor
+from dcvc_cli.errors import EnvironmentFault
+from dcvc_cli.models.image import ImageModel
+from dcvc_cli.models.spec import TINY
+from dcvc_cli.models.video import VideoModel
+from dcvc_cli.models.weights import write_weights
+from dcvc_cli.training.export import export_model
+from dcvc_cli.training.initialise import random_parameters
+
+
+@pytest.fixture
+def box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of shipped weights with a small default model."""
+    states = [{k: v.numpy() for k, v in random_parameters(model, 1).items()} for model in (ImageModel(TINY.image), VideoModel(TINY.video))]
+    write_weights(tmp_path / "box" / "weights" / "lite.safetensors", export_model("tiny", *states, ""))
+    monkeypatch.setattr("dcvc_cli.models.weight_store.presets_folder", lambda: tmp_path / "box")
+    monkeypatch.setenv("DCVC_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("DCVC_CPU_ISA", raising=False)
+    return tmp_path / "box" / "weights"
+
+
+def run(*arguments: str) -> Result:
+    app = typer.Typer()
+    app.command()(doctor)
+    return CliRunner().invoke(app, arguments)
+
+
+def findings(result: Result) -> dict[tuple[str, str], dict]:
+    return {(entry["section"], entry["name"]): entry for entry in json.loads(result.stdout)["findings"]}
+
+
+@pytest.mark.native
+def test_a_machine_that_has_everything(box: Path):
+    result = run("--json")
+    assert result.exit_code == 0, result.exception
+    document = json.loads(result.stdout)
+    assert document["ok"] is True
+    assert document["schema_version"] == 1
+    found = findings(result)
+    assert found["software", "torch"]["value"]
+    assert found["weights", "lite"]["value"].startswith("tiny, float only, image ")
+    assert "precision fp32" in found["in use", "encode"]["value"]
+    assert "fingerprint" in run().stdout or "image " in run().stdout
+
+
+@pytest.mark.native
+def test_missing_weights_end_with_code_5(box: Path):
+    (box / "lite.safetensors").unlink()
+    result = run("--json")
+    assert isinstance(result.exception, EnvironmentFault)
+    assert result.exception.exit_code == 5
+    assert findings(result)["weights", "lite"]["status"] == "missing"
+
+
+@pytest.mark.native
+def test_damaged_default_weights(box: Path):
+    data = bytearray((box / "lite.safetensors").read_bytes())
+    data[-1] ^= 1
+    (box / "lite.safetensors").write_bytes(data)
+    result = run("--json")
+    assert isinstance(result.exception, EnvironmentFault)
+    assert "damaged" in findings(result)["weights", "lite"]["remark"]
+
+
+def test_missing_entropy_coder(box: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "dcvc_cli._entropy", None)
+    result = run("--json")
+    assert isinstance(result.exception, EnvironmentFault)
+    assert findings(result)["kernels", "entropy coder"]["status"] == "missing"
+
+
+def test_optional_package_that_is_absent_or_broken(box: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "av", None)
+    found = findings(run("--json"))["software", "av"]
+    assert (found["status"], found["remark"]) == ("absent", "mp4 and mkv input: pip install 'dcvc[video]'")
+
+
+def test_why_not_the_faster_kernels(box: Path, monkeypatch: pytest.MonkeyPatch):
+    usable = pytest.importorskip("dcvc_cli._kernels").usable_isas()
+    monkeypatch.setenv("DCVC_CPU_ISA", "scalar")
+    found = findings(run("--json"))["kernels", "exact arithmetic"]
+    assert found["value"].startswith("scalar")
+    assert (found["status"] == "slow") == (len(usable) > 1)
+    monkeypatch.setenv("DCVC_CPU_ISA", "abacus")
+    assert findings(run("--json"))["kernels", "exact arithmetic"]["status"] == "missing"
