@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from dcvc_cli.bitstream.validate import Fault
     from dcvc_cli.pipeline.inspect import StreamFacts
 
+MAX_TEXTS = MAX_SPS = 64
+"""How many of each are shown to people; JSON holds all."""
+
 
 def info(
     source: Annotated[str, typer.Argument(metavar="IN.dcvc", help="The stream; - is standard input.")],
@@ -84,11 +87,13 @@ def _print_facts(facts: "StreamFacts", frame_table: bool) -> None:
         ("index", "yes" if facts.has_index else "no"),
         ("end unit", "yes" if facts.has_end else "no"),
         ("joined streams", facts.num_parts),
-        ("checks", "every unit is intact" if not facts.faults else f"{len(facts.faults)} faults"),
+        ("checks", "every unit is intact" if not facts.faults else f"{len(facts.faults)} fault{'s' if len(facts.faults) > 1 else ''}"),
     ]
-    rows += [("text", text) for text in facts.texts[:16]]
     print_table([facts.name, ""], [(name, str(value)) for name, value in rows], to_stdout=True)
-    for number, sps in enumerate(facts.all_sps):
+    for text in facts.texts[:MAX_TEXTS]:
+        # Text from a stream may hold anything, terminal control included.
+        print("text: " + "".join(character if character.isprintable() else "?" for character in text))
+    for number, sps in enumerate(facts.all_sps[:MAX_SPS]):
         values = sps_values(sps) | {"weights": weights_status(sps)}
         print_table([f"SPS {number}", ""], [(name, _shown(value)) for name, value in values.items()], to_stdout=True)
     if frame_table:

@@ -7,7 +7,7 @@ from dcvc_cli.bitstream.faults import BitstreamError
 from dcvc_cli.bitstream.sei import FreeText, PictureHash
 from dcvc_cli.bitstream.sps import Sps
 from dcvc_cli.bitstream.stream_reader import StreamReader
-from dcvc_cli.bitstream.units import Damage, EndUnit, FrameUnit, IndexUnit, SeiUnit, SpsUnit
+from dcvc_cli.bitstream.units import Damage, EndUnit, FrameUnit, IndexUnit, SeiUnit, SpsUnit, StartUnit
 from dcvc_cli.bitstream.validate import Fault
 from dcvc_cli.bitstream.window import ByteSource
 from dcvc_cli.errors import EnvironmentFault, StreamError
@@ -80,7 +80,7 @@ def inspect_stream(name: str, source: ByteSource) -> StreamFacts:
             facts.num_hashes += isinstance(unit.message, PictureHash)
         elif isinstance(unit, Damage):
             facts.faults.append(Fault(unit.offset, unit.rule, unit.message))
-        elif isinstance(unit, EndUnit):
+        elif isinstance(unit, StartUnit):
             facts.num_parts += 1
         facts.has_index |= isinstance(unit, IndexUnit)
         facts.has_end = isinstance(unit, EndUnit)

@@ -1,0 +1,76 @@
+"""Fixtures that many tests share: tiny weights in a home of their own, and `dcvc` in a fresh process."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+Run = Callable[..., "subprocess.CompletedProcess[bytes]"]
+
+
+def write_tiny_weights(folder: Path, seed: int) -> Path:
+    """Untrained weights of the test model: a transform codec, so pictures come out recognisable and fast."""
+    from dcvc_cli.models.image import ImageModel
+    from dcvc_cli.models.spec import TINY
+    from dcvc_cli.models.video import VideoModel
+    from dcvc_cli.models.weights import write_weights
+    from dcvc_cli.training.export import export_model
+    from dcvc_cli.training.initialise import initial_image_parameters, initial_video_parameters
+
+    image = {key: value.detach().numpy() for key, value in initial_image_parameters(ImageModel(TINY.image), seed).items()}
+    video = {key: value.detach().numpy() for key, value in initial_video_parameters(VideoModel(TINY.video), seed).items()}
+    path = folder / "weights" / "tiny.safetensors"
+    write_weights(path, export_model("tiny", image, video, "untrained, for tests"))
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A DCVC_HOME with the weights `tiny`."""
+    home = tmp_path_factory.mktemp("home")
+    write_tiny_weights(home, seed=0)
+    return home
+
+
+@pytest.fixture(scope="session")
+def dcvc_environment(tiny_home: Path) -> dict[str, str]:
+    """Environment of a dcvc process in the tests. One thread: two on a busy machine wait for each other."""
+    return {**os.environ, "DCVC_HOME": str(tiny_home), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "NO_COLOR": "1", "COLUMNS": "200"}
+
+
+@pytest.fixture(scope="session")
+def dcvc(dcvc_environment: dict[str, str]) -> Run:
+    """Runs `dcvc` in a fresh process: dcvc("info", path) -> CompletedProcess with bytes. `environment` changes variables."""
+
+    def run(*arguments: str | Path, environment: dict[str, str] | None = None, **options: object) -> "subprocess.CompletedProcess[bytes]":
+        if "input" not in options and "stdin" not in options:
+            options["stdin"] = subprocess.DEVNULL
+        if "stdout" not in options:
+            options["stdout"] = subprocess.PIPE
+        command = [sys.executable, "-m", "dcvc_cli", *map(str, arguments)]
+        return subprocess.run(command, stderr=subprocess.PIPE, env=dcvc_environment | (environment or {}), timeout=120, check=False, **options)  # type: ignore[call-overload, no-any-return]
+
+    return run
+
+
+@pytest.fixture
+def call(tiny_home: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """Runs `dcvc` inside this process, for speed: call("info", path) -> exit code. Words go to the captured standard error."""
+    from dcvc_cli.app import run
+
+    monkeypatch.setenv("DCVC_HOME", str(tiny_home))
+    monkeypatch.setenv("NO_COLOR", "1")
+
+    def call(*arguments: str | Path) -> int:
+        words = [str(argument) for argument in arguments]
+        if words[0] == "encode":
+            words += ["--threads", "1"] + ([] if "--model" in words else ["--model", "tiny"])
+        elif words[0] == "decode":
+            words += ["--threads", "1"]
+        return run(words)
+
+    return call
