@@ -1,0 +1,269 @@
+"""`dcvc eval`: test sets coded, decoded and measured at several rates; one result file."""
+
+import os
+import shlex
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dcvc_cli.commands.options import Device, Overwrite, Threads, check_places
+from dcvc_cli.errors import BatchError, UsageError
+
+if TYPE_CHECKING:
+    from dcvc_cli.pipeline.evaluation import CoderSettings, EvaluationPoint, PointOutcome, Rate
+
+_SET, _CODING, _OTHERS = "Test set", "Coding", "Conventional codecs"
+MAX_QP = 63
+DEFAULT_NUM_RATES = 4
+CONVENTIONAL_QPS = {"x264": (17, 42), "x265": (17, 42), "svtav1": (20, 60)}
+"""Lowest and highest QP of the codec's own scale; six rates are 17, 22, 27, 32, 37, 42."""
+DEFAULT_NUM_CONVENTIONAL_RATES = 6
+_QP_LIST = "N,N,..."
+
+
+class CodecName(StrEnum):
+    """As pipeline.conventional.ConventionalCodec, which is not imported before it is needed."""
+
+    X264 = "x264"
+    X265 = "x265"
+    SVTAV1 = "svtav1"
+
+
+def evaluate(
+    config: Annotated[Path, typer.Argument(metavar="CONFIG.json", help="Test configuration in the DCVC form.", show_default=False)],
+    output: Annotated[str, typer.Option("--output", "-o", metavar="RESULT.json", help="The result file.", show_default=False)],
+    overwrite: Overwrite = False,
+    root: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where the test set lies, instead of the file's root_path.", rich_help_panel=_SET)
+    ] = None,
+    force_frame_num: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="The first N frames of each clip, all of shorter ones.", rich_help_panel=_SET)
+    ] = None,
+    force_intra: Annotated[bool, typer.Option("--force-intra", help="I frames only.", rich_help_panel=_SET)] = False,
+    force_intra_period: Annotated[
+        int | None, typer.Option(metavar="N", help="Frames from I frame to I frame in every clip; -1: only the first.", rich_help_panel=_SET)
+    ] = None,
+    rate_num: Annotated[
+        int | None,
+        typer.Option(metavar="2..64", help="Rates, evenly over QP 0..63.", show_default="4: QP 0, 21, 42, 63", rich_help_panel=_SET),
+    ] = None,
+    qp_i: Annotated[
+        str | None, typer.Option(metavar=_QP_LIST, help="QPs of I frames, 0..63, HIGHER is better quality, one a rate.", rich_help_panel=_SET)
+    ] = None,
+    qp_p: Annotated[
+        str | None, typer.Option(metavar=_QP_LIST, help="Base QPs of P frames, as many as --qp-i. Default: those of --qp-i.", rich_help_panel=_SET)
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Weights, as `dcvc models list` shows them, or a file.", show_default="lite", rich_help_panel=_CODING),
+    ] = None,
+    precision: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="exact, fp16, bf16, fp32, fp64. Default: exact if the weights have it.", rich_help_panel=_CODING),
+    ] = None,
+    reset_interval: Annotated[
+        int | None,
+        typer.Option(
+            min=0, max=65535, metavar="N", help="Frames between drops of the reference feature; 0: never.", show_default="32", rich_help_panel=_CODING
+        ),
+    ] = None,
+    force_zero_thres: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=4294,
+            metavar="T",
+            help="What is predicted to spread no wider than this is not coded; 0: code all.",
+            show_default="0.12",
+            rich_help_panel=_CODING,
+        ),
+    ] = None,
+    device: Device = None,
+    threads: Threads = None,
+    workers: Annotated[
+        int, typer.Option(min=1, max=256, metavar="N", help="Processes, one model each; the GPUs are dealt out, else the cores are shared.")
+    ] = 1,
+    stream_dir: Annotated[Path | None, typer.Option(metavar="DIR", help="Keep streams and a JSON file of each point there.")] = None,
+    check_existing: Annotated[
+        bool, typer.Option("--check-existing", help="Take up the finished points in --stream-dir that were made with the same settings.")
+    ] = False,
+    msssim: Annotated[bool, typer.Option("--msssim", help="Measure MS-SSIM too; slow.")] = False,
+    verbose: Annotated[int, typer.Option(min=0, max=2, metavar="0|1|2", help="0: errors only; 1: a line a point; 2: a line a frame too.")] = 1,
+    codec: Annotated[
+        CodecName | None,
+        typer.Option(help="Measure this one through ffmpeg instead; --qp-i is then its own QP, LOWER is better quality.", rich_help_panel=_OTHERS),
+    ] = None,
+    codec_args: Annotated[
+        str | None, typer.Option(metavar='"..."', help='Its options, such as "-preset medium -tune zerolatency".', rich_help_panel=_OTHERS)
+    ] = None,
+    b_frames: Annotated[bool, typer.Option("--b-frames", help="Leave B frames to its preset; none otherwise.", rich_help_panel=_OTHERS)] = False,
+) -> None:
+    """Code a test set at several rates, decode the streams, and measure: one result file in the DCVC schema, for `dcvc compare`.
+
+    Every point is a real stream in a file and a real decode of it, with the picture hashes checked. PSNR is of the 8-bit pictures that a decoder
+    puts out, by plane and as (6Y + U + V) / 8, over R, G and B for PNG; published DCVC figures are taken before rounding to 8 bits. Rates count the
+    frames' units and SPS; stream_bytes in the result file is the whole stream. The first 10 frames are left out of speed figures. A clip that fails
+    does not stop the others; the exit code is 6 then.
+    """
+    check_places([str(config)], {"-o": output})
+    if check_existing and stream_dir is None:
+        raise UsageError("--check-existing needs --stream-dir, where the finished points are")
+    if force_intra and force_intra_period is not None:
+        raise UsageError("--force-intra and --force-intra-period exclude each other")
+    if force_intra_period is not None and force_intra_period != -1 and force_intra_period < 1:
+        raise UsageError(f"--force-intra-period {force_intra_period}: expected 1 or more, or -1 for the first frame only")
+    if os.path.lexists(output) and not overwrite:
+        raise UsageError(f"{output} exists and is kept", "-y overwrites it")
+    if threads is None and workers > 1:
+        threads = max(1, (os.cpu_count() or 1) // workers)
+    rates = _rates(codec, rate_num, qp_i, qp_p)
+
+    from dcvc_cli.pipeline.evaluation import EvaluationPoint, limited
+    from dcvc_cli.pipeline.test_config import read_test_config
+
+    intra_period = 1 if force_intra else force_intra_period
+    sequences = [limited(sequence, force_frame_num, intra_period) for sequence in read_test_config(config, root)]
+    points = [EvaluationPoint(sequence, rate) for sequence in sequences for rate in rates]
+    settings: CoderSettings
+    if codec is not None:
+        given = {"--model": model, "--precision": precision, "--reset-interval": reset_interval, "--force-zero-thres": force_zero_thres}
+        _refuse([name for name, value in given.items() if value is not None], f"with --codec {codec}")
+        settings = _conventional(codec, codec_args, b_frames, threads, msssim)
+    else:
+        _refuse([name for name, value in (("--codec-args", codec_args), ("--b-frames", b_frames or None)) if value is not None], "without --codec")
+        settings = _dcvc(model, precision, reset_interval, force_zero_thres, device, threads, msssim)
+    _run(points, settings, output, overwrite, stream_dir, workers, check_existing, verbose)
+
+
+def _run(
+    points: Sequence["EvaluationPoint"],
+    settings: "CoderSettings",
+    output: str,
+    overwrite: bool,
+    stream_dir: Path | None,
+    num_workers: int,
+    keep_existing: bool,
+    verbose: int,
+) -> None:
+    from dcvc_cli.metrics.results import write_results
+    from dcvc_cli.pipeline.evaluation import collect, evaluate_points
+    from dcvc_cli.ui.console import say
+
+    outcomes: dict[EvaluationPoint, PointOutcome] = {}
+    for point, outcome in evaluate_points(points, settings, stream_dir, num_workers=num_workers, keep_existing=keep_existing):
+        outcomes[point] = outcome
+        if verbose or outcome.fault:
+            say(f"[{len(outcomes):>{len(str(len(points)))}}/{len(points)}] {point.name}: {_told(outcome)}")
+        for line in _frame_lines(outcome) if verbose == 2 else ():
+            say(line)
+    results = collect(points, outcomes)
+    if results:
+        write_results(Path(output), results, overwrite=overwrite)
+    failed = list(dict.fromkeys(f"{point.sequence.class_name} {point.sequence.name}" for point in points if outcomes[point].fault))
+    if failed:
+        num_failed = sum(outcome.fault is not None for outcome in outcomes.values())
+        where = f"{output} holds the others" if results else "there is no result file"
+        hint = (
+            "--check-existing takes up what is finished" if stream_dir is not None else "--stream-dir and --check-existing take up what is finished"
+        )
+        raise BatchError(f"{num_failed} of {len(points)} points failed, of {', '.join(failed)}; {where}", hint)
+    if verbose:
+        say(f"{output}: {len(points)} points")
+
+
+def _told(outcome: "PointOutcome") -> str:
+    figures = outcome.figures
+    if figures is None:
+        return f"failed: {outcome.fault}"
+    parts = [f"{figures['ave_all_frame_bpp']:.4f} bpp", f"{figures['ave_all_frame_psnr']:.3f} dB"]
+    for name, kind in (("avg_frame_encoding_time", "encode"), ("avg_frame_decoding_time", "decode")):
+        if figures.get(name):
+            parts.append(f"{kind} {1 / figures[name]:.2f} fps")
+    parts.append("taken up from an earlier run" if outcome.was_there else f"{figures['test_time']:.1f} s")
+    return ", ".join(parts)
+
+
+def _frame_lines(outcome: "PointOutcome") -> list[str]:
+    return [
+        f"  {row['index']:5d} {row['type']} {row['num_bits'] // 8:8d} bytes {row['psnr']:8.3f} dB, "
+        f"encode {row.get('encode_seconds', 0):.4f} s, decode {row.get('decode_seconds', 0):.4f} s"
+        for row in outcome.frames
+    ]
+
+
+def _rates(codec: CodecName | None, rate_num: int | None, qp_i: str | None, qp_p: str | None) -> list["Rate"]:
+    from dcvc_cli.pipeline.evaluation import Rate, spread_rates
+
+    if codec is not None and qp_p is not None:
+        raise UsageError(f"--qp-p has no meaning with --codec {codec}, which has one QP a rate: --qp-i")
+    if qp_i is None and qp_p is not None:
+        raise UsageError("--qp-p needs --qp-i, with as many QPs")
+    if qp_i is not None:
+        intra = _qps("--qp-i", qp_i)
+        inter = intra if qp_p is None else _qps("--qp-p", qp_p)
+        if len(inter) != len(intra):
+            raise UsageError(f"--qp-i has {len(intra)} QPs and --qp-p {len(inter)}, expected as many")
+        if rate_num not in (None, len(intra)):
+            raise UsageError(f"--rate-num {rate_num} does not fit the {len(intra)} QPs of --qp-i")
+    elif codec is not None:
+        intra = inter = spread_rates(rate_num if rate_num is not None else DEFAULT_NUM_CONVENTIONAL_RATES, *CONVENTIONAL_QPS[codec])
+    else:
+        intra = inter = spread_rates(rate_num if rate_num is not None else DEFAULT_NUM_RATES)
+    pairs = list(zip(intra, inter, strict=True))
+    if len(set(pairs)) != len(pairs):
+        raise UsageError("two rates have the same QPs, expected each once")
+    return [Rate(index, i, None if codec is not None else p) for index, (i, p) in enumerate(pairs)]
+
+
+def _qps(option: str, text: str) -> list[int]:
+    numbers = [part.strip() for part in text.replace(",", " ").split()]
+    if not numbers or not all(number.isascii() and number.isdigit() and len(number) <= 2 and int(number) <= MAX_QP for number in numbers):
+        raise UsageError(f"{option} {text}: expected QPs 0..{MAX_QP} with commas between them", f"{option} 0,21,42,63")
+    return [int(number) for number in numbers]
+
+
+def _refuse(options: Sequence[str], where: str) -> None:
+    if options:
+        raise UsageError(f"{', '.join(options)} cannot be used {where}")
+
+
+def _conventional(codec: CodecName, codec_args: str | None, b_frames: bool, threads: int | None, msssim: bool) -> "CoderSettings":
+    from dcvc_cli.pipeline.conventional import ConventionalCodec, EncoderSettings, require_encoder
+    from dcvc_cli.pipeline.evaluation_coders import ConventionalSettings
+
+    try:
+        options = tuple(shlex.split(codec_args or ""))
+    except ValueError as fault:
+        raise UsageError(f"--codec-args {codec_args}: {fault}") from fault
+    chosen = ConventionalCodec(codec)
+    require_encoder(chosen)
+    # One thread by default: with more, some settings cut pictures into slices, which costs bits.
+    return ConventionalSettings(chosen, EncoderSettings(options, b_frames=b_frames, num_threads=threads or 1), msssim)
+
+
+def _dcvc(
+    model: str | None,
+    precision: str | None,
+    reset_interval: int | None,
+    force_zero_thres: float | None,
+    device: str | None,
+    threads: int | None,
+    msssim: bool,
+) -> "CoderSettings":
+    from dcvc_cli.models.weight_store import DEFAULT_MODEL
+    from dcvc_cli.pipeline.encode import DEFAULT_SKIP_THRESHOLD
+    from dcvc_cli.pipeline.evaluation_coders import DcvcSettings
+
+    threshold = DEFAULT_SKIP_THRESHOLD if force_zero_thres is None else force_zero_thres
+    return DcvcSettings.for_model(
+        model or DEFAULT_MODEL,
+        precision,
+        reset_interval=32 if reset_interval is None else reset_interval,
+        skip_threshold=threshold or None,
+        device=device or "auto",
+        threads=threads,
+        msssim=msssim,
+    )

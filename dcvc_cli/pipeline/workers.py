@@ -1,0 +1,133 @@
+"""Jobs dealt out to spawned processes, one at a time each. A process that dies costs its job, not the run."""
+
+import contextlib
+import multiprocessing
+import signal
+import sys
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from typing import Generic, TypeVar
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+STOP_SECONDS = 5.0
+
+Work = Callable[[Job], Result]
+StartWork = Callable[[int], Work[Job, Result]]
+"""Called in each process with its number, 0, 1, ...; gives what is called with every job. Has to be picklable, as jobs and results have."""
+
+
+def run_jobs(
+    jobs: Sequence[Job], num_workers: int, start: StartWork[Job, Result], on_death: Callable[[Job, str], Result]
+) -> Iterator[tuple[Job, Result]]:
+    """Results in the order in which they are ready.
+
+    Args:
+        num_workers: 1 works in this process, one after the other.
+        on_death: the result of a job whose process died, from the job and the reason.
+
+    Raises:
+        what `start` raises. What a job raises is taken for the death of its process: jobs turn their failures into results.
+    """
+    if num_workers == 1:
+        work = start(0)
+        for job in jobs:
+            yield job, work(job)
+        return
+    pool = _Workers(start, min(num_workers, len(jobs)))
+    try:
+        yield from pool.run(deque(jobs), on_death)
+    finally:
+        pool.stop()
+
+
+class _Worker(Generic[Job, Result]):
+    """A process, our end of its pipe, and the job it has."""
+
+    def __init__(self, number: int, start: StartWork[Job, Result]) -> None:
+        # Spawned, not forked: a forked copy of a process that runs torch's threads may hang.
+        context = multiprocessing.get_context("spawn")
+        self.number = number
+        self.job: Job | None = None
+        self.connection, theirs = context.Pipe()
+        self.process: SpawnProcess = context.Process(target=_serve, args=(theirs, start, number), name=f"dcvc-worker-{number}", daemon=True)
+        self.process.start()
+        theirs.close()
+
+    def give(self, job: Job | None) -> None:
+        """None ends the process."""
+        self.job = job
+        # Where it died, its closed pipe tells so when results are waited for.
+        with contextlib.suppress(OSError):
+            self.connection.send(job)
+
+
+class _Workers(Generic[Job, Result]):
+    def __init__(self, start: StartWork[Job, Result], num_workers: int) -> None:
+        self._start = start
+        self._workers = [_Worker(number, start) for number in range(num_workers)]
+
+    def run(self, left: deque[Job], on_death: Callable[[Job, str], Result]) -> Iterator[tuple[Job, Result]]:
+        for worker in self._workers:
+            worker.give(left.popleft())
+        while busy := {worker.connection: worker for worker in self._workers if worker.job is not None}:
+            for ready in wait(list(busy)):
+                worker = busy[ready]  # type: ignore[index]
+                job = worker.job
+                assert job is not None
+                try:
+                    result, fault = worker.connection.recv()
+                except (EOFError, OSError):
+                    result, fault = on_death(job, self._reason(worker)), None
+                    worker = self._replace(worker)
+                if fault is not None:
+                    raise fault
+                worker.job = None
+                if left:
+                    worker.give(left.popleft())
+                yield job, result
+
+    @staticmethod
+    def _reason(worker: "_Worker[Job, Result]") -> str:
+        worker.process.join(STOP_SECONDS)
+        code = worker.process.exitcode
+        reason = f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"
+        return f"its process ended with {reason}; a machine that runs out of memory does that"
+
+    def _replace(self, dead: "_Worker[Job, Result]") -> "_Worker[Job, Result]":
+        dead.connection.close()
+        fresh = _Worker(dead.number, self._start)
+        self._workers[self._workers.index(dead)] = fresh
+        return fresh
+
+    def stop(self) -> None:
+        """Ends all processes, those in the middle of a job too."""
+        for worker in self._workers:
+            if worker.job is None:
+                worker.give(None)
+            else:
+                worker.process.terminate()
+        for worker in self._workers:
+            worker.process.join(STOP_SECONDS)
+            if worker.process.is_alive():
+                worker.process.kill()
+            worker.connection.close()
+
+
+def _serve(connection: Connection, start: StartWork[Job, Result], number: int) -> None:
+    """A worker process. It ends with its parent, by a job of None, or by SIGTERM, which still removes temporary files."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group of processes; the parent decides
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    try:
+        work = start(number)
+    except Exception as fault:
+        connection.recv()
+        connection.send((None, fault))
+        return
+    try:
+        while (job := connection.recv()) is not None:
+            connection.send((work(job), None))
+    except (EOFError, BrokenPipeError):
+        pass  # the parent is gone
