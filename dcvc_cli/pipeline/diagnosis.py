@@ -70,7 +70,7 @@ def diagnose() -> list[Finding]:
 
 def _machine() -> Iterator[Finding]:
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    model, flags = _processor()
+    model, flags = processor()
     yield Finding("machine", "system", f"{platform.system()} {platform.release()} {platform.machine()}")
     yield Finding("machine", "processor", f"{model}, {usable} of {os.cpu_count()} threads usable")
     shown = " ".join(flag for flag in INTERESTING_FLAGS if flag in flags)
@@ -80,7 +80,7 @@ def _machine() -> Iterator[Finding]:
         yield Finding("machine", "memory", f"{memory / 2**30:.1f} GiB")
 
 
-def _processor() -> tuple[str, frozenset[str]]:
+def processor() -> tuple[str, frozenset[str]]:
     """(model name, instruction set flags) as Linux tells them, else what Python knows."""
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
@@ -188,19 +188,19 @@ def _weights() -> Iterator[Finding]:
     from dcvc_cli.models.weight_store import DEFAULT_MODEL, user_folder, weight_files
     from dcvc_cli.models.weights import read_weights
 
-    names = []
+    seen = set()
     for path in weight_files():
+        seen.add(path.stem)
         try:
             weights = read_weights(path)
         except DcvcError as error:
             status = Status.MISSING if path.stem == DEFAULT_MODEL else Status.ABSENT
             yield Finding("weights", path.stem, "not usable", status, error.message)
             continue
-        names.append(path.stem)
         kind = "exact and float" if weights.is_exact else "float only"
         prints = f"image {weights.image.fingerprint:016x}, video {weights.video.fingerprint:016x}"
         yield Finding("weights", path.stem, f"{weights.spec.name}, {kind}, {prints}")
-    if DEFAULT_MODEL not in names:
+    if DEFAULT_MODEL not in seen:
         yield Finding("weights", DEFAULT_MODEL, "not found", Status.MISSING, "the default weights come with dcvc: reinstall it")
     yield Finding("weights", "added weights", str(user_folder()))
 

@@ -1,0 +1,156 @@
+"""`dcvc bench`: frames per second of encoding and decoding, by stage."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dcvc_cli.commands.options import Device, Overwrite, Threads, parse_size
+from dcvc_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from dcvc_cli.pipeline.bench import Measurement
+    from dcvc_cli.types import Picture, VideoFormat
+
+JSON_SCHEMA = 1
+DEFAULT_SIZE = "416x240"
+DEFAULT_FRAMES = 17
+PLOT_FORMATS = ("png", "svg")
+PRECISION_TEXT = "exact|fp16|bf16|fp32|fp64"
+
+
+def bench(
+    model: Annotated[list[str] | None, typer.Option("--model", metavar="NAME", help="Model; repeat to compare. Default: lite.")] = None,
+    precision: Annotated[
+        str | None, typer.Option("--precision", metavar=PRECISION_TEXT, help="Arithmetic. Default: exact where the weights have it, else fp32.")
+    ] = None,
+    versus: Annotated[list[str] | None, typer.Option("--vs", metavar="PRECISION", help="Compare with this precision too; repeatable.")] = None,
+    clip: Annotated[str | None, typer.Option("--input", metavar="CLIP", help="Clip to code. Default: a moving texture made here.")] = None,
+    size: Annotated[
+        str | None, typer.Option("--size", metavar="WxH", help=f"Size of the built-in clip, or of raw input. Default: {DEFAULT_SIZE}.")
+    ] = None,
+    frames: Annotated[
+        int, typer.Option("--frames", min=1, max=10_000, metavar="N", help="Frames to code, the first of them an I frame.")
+    ] = DEFAULT_FRAMES,
+    qp: Annotated[int, typer.Option("--qp", min=0, max=63, metavar="QP", help="0..63, HIGHER is better quality and a bigger file.")] = 32,
+    device: Device = None,
+    threads: Threads = None,
+    json_output: Annotated[bool, typer.Option("--json", help="Print one JSON document in place of the tables.")] = False,
+    plot_file: Annotated[str | None, typer.Option("--plot", metavar="FILE", help="Draw the stages as .png or .svg.")] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Measure frames per second of encoding and decoding, stage by stage.
+
+    Two frames of warm-up are left out. Entropy coding is counted; file access and picture hashes are not: pictures are in memory. Models and
+    precisions are compared in turn, frame by frame, so look at the ratios. A model without weights here runs on random parameters.
+    """
+    plot_format = _plot_format(plot_file)
+
+    from dcvc_cli.pipeline import bench as engine
+    from dcvc_cli.pipeline.encode import CodingChoices
+
+    name, video_format, pictures = _clip(clip, size, frames)
+    wanted = [(model_name, kind) for model_name in model or ["lite"] for kind in dict.fromkeys([precision, *(versus or [])])]
+    candidates = [engine.open_candidate(model_name, kind, device or "auto", threads) for model_name, kind in wanted]
+    measurements = engine.measure(candidates, video_format, pictures, CodingChoices(qp, qp, keyint=-1))
+    document = _document(measurements, name, video_format, len(pictures), qp)
+    if plot_file is not None and plot_format is not None:
+        from dcvc_cli.media.output import OutputFile
+        from dcvc_cli.pipeline.bench_plot import stage_plot
+
+        drawn = stage_plot(document, plot_format)
+        with OutputFile(plot_file, overwrite=overwrite) as output:
+            output.write(drawn)
+    if json_output:
+        typer.echo(json.dumps(document, indent=2))
+    else:
+        _print_report(document)
+
+
+def _plot_format(plot_file: str | None) -> str | None:
+    if plot_file is None:
+        return None
+    suffix = Path(plot_file).suffix.lower().removeprefix(".")
+    if suffix not in PLOT_FORMATS:
+        raise UsageError(f"--plot {plot_file}: expected a name that ends in .png or .svg")
+    return suffix
+
+
+def _clip(clip: str | None, size: str | None, num_frames: int) -> "tuple[str, VideoFormat, list[Picture]]":
+    """(name, format, pictures) of the given clip, or of the built-in one."""
+    picture_size = parse_size(size, "--size") if size is not None else None
+    if clip is None:
+        from dcvc_cli.pipeline.synthetic_clip import NAME, synthetic_format, synthetic_pictures
+
+        made_size = picture_size or parse_size(DEFAULT_SIZE, "--size")
+        video_format = synthetic_format(made_size.width, made_size.height)
+        return NAME, video_format, list(synthetic_pictures(video_format, num_frames))
+    from dcvc_cli.media import open_reader
+
+    with open_reader(clip, size=picture_size, max_frames=num_frames) as reader:
+        return reader.name, reader.format, list(reader)
+
+
+def _document(measurements: "list[Measurement]", clip: str, video_format: "VideoFormat", num_frames: int, qp: int) -> dict[str, Any]:
+    import torch
+
+    from dcvc_cli.pipeline import bench as engine
+    from dcvc_cli.pipeline.diagnosis import processor
+
+    size = video_format.size
+    first = measurements[0]
+    ratios = [
+        {"first": first.candidate.label, "other": other.candidate.label, "direction": direction, "frame_type": frame_type, "speed_ratio": value}
+        for other in measurements[1:]
+        for direction in ("encode", "decode")
+        for frame_type in "IP"
+        if (value := engine.ratio(first, other, direction, frame_type)) is not None
+    ]
+    return {
+        "schema_version": JSON_SCHEMA,
+        "processor": processor()[0],
+        "torch_threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "clip": clip,
+        "width": size.width,
+        "height": size.height,
+        "num_frames": num_frames,
+        "qp_base": qp,
+        "num_warmup_frames": engine.WARMUP_FRAMES,
+        "counts_entropy_coding": True,
+        "counts_file_access": False,
+        "results": [engine.as_values(measurement, size.num_pixels) for measurement in measurements],
+        "ratios": ratios,
+    }
+
+
+def _print_report(document: dict[str, Any]) -> None:
+    from dcvc_cli.ui.tables import print_table
+
+    typer.echo(f"{document['clip']}, {document['width']}x{document['height']}, {document['num_frames']} frames, QP {document['qp_base']}")
+    typer.echo(f"{document['processor']}, {document['torch_threads']} threads, torch {document['torch']}")
+    typer.echo(f"{document['num_warmup_frames']} frames of warm-up left out; entropy coding counted; file access and hashes not counted")
+    for result in document["results"]:
+        kinds = [(direction, kind) for direction in ("encode", "decode") for kind in "IP" if kind in result[direction]]
+        stages = list(dict.fromkeys(stage for direction, kind in kinds for stage in result[direction][kind]["stage_ms"]))
+        rows = [[stage, *(_milliseconds(result[d][k]["stage_ms"].get(stage)) for d, k in kinds)] for stage in stages]
+        rows.append(["whole frame, median", *(_milliseconds(result[d][k]["median_ms"]) for d, k in kinds)])
+        rows.append(["smallest .. largest", *(f"{result[d][k]['min_ms']:.1f} .. {result[d][k]['max_ms']:.1f}" for d, k in kinds)])
+        heads = ["median ms of a frame", *(f"{direction} {kind} ({result[direction][kind]['num_frames']})" for direction, kind in kinds)]
+        origin = (
+            "RANDOM parameters: speed only"
+            if result["weights_are_random"]
+            else f"fingerprints {result['image_fingerprint']} {result['video_fingerprint']}"
+        )
+        speeds = ", ".join(f"{direction} {result[direction]['frames_per_second']:.2f} frames/s" for direction in ("encode", "decode"))
+        typer.echo(f"\n{result['label']} on {result['device']}: {speeds}; {result['bpp']:.4f} bits per pixel; {origin}")
+        print_table(heads, rows, emphasised=frozenset({len(rows) - 2}), to_stdout=True)
+    for entry in document["ratios"]:
+        typer.echo(
+            f"{entry['direction']} {entry['frame_type']}: {entry['other']} runs at {entry['speed_ratio']:.2f} times the speed of {entry['first']}"
+        )
+
+
+def _milliseconds(value: float | None) -> str:
+    return "" if value is None else f"{value:.1f}"
