@@ -4,6 +4,7 @@ Exact operations never see a float but in `quantise_step`, which only an encoder
 and everything after the choice is computed from the symbols as a decoder does.
 """
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
@@ -47,6 +48,24 @@ def spread_plane(step: "CodingStep", plane: NDArray[Any]) -> NDArray[Any]:
     return tensor
 
 
+class EncoderFactor:
+    """What an encoder multiplies its float latents with; only that multiplication ever makes a float of it.
+
+    Args:
+        values: step sizes or factors.
+        inverse: multiply with 1 / values instead.
+    """
+
+    __array_ufunc__ = None  # latents * factor comes here instead of to numpy
+
+    def __init__(self, values: ExactValue, to_float: Callable[[ExactValue], NDArray[np.float32]], *, inverse: bool) -> None:
+        self._values, self._to_float, self._inverse = values, to_float, inverse
+
+    def __rmul__(self, latents: NDArray[np.float32]) -> NDArray[np.float32]:
+        factor = self._to_float(self._values)
+        return latents * (np.float32(1) / factor if self._inverse else factor)
+
+
 class ExactOperations(Operations):
     """Operations on ExactValue; the integer parameters were checked by ExactNetwork.from_arrays."""
 
@@ -62,12 +81,12 @@ class ExactOperations(Operations):
         symbols = np.where(coded, residual, 0).clip(-128, 127).astype(np.int8)
         return self.restore_step(step, symbols, means), symbols, index, coded
 
-    def reciprocal(self, x: ExactValue) -> NDArray[np.float32]:
-        """1 / x as float32 (c, h, w), for the encoder's analysis latents only."""
-        return np.float32(1) / self.to_float(x)
+    def reciprocal(self, x: ExactValue) -> EncoderFactor:
+        """1 / x for the encoder's analysis latents only."""
+        return EncoderFactor(x, self.to_float, inverse=True)
 
-    def encoder_factor(self, x: ExactValue) -> NDArray[np.float32]:
-        return self.to_float(x)
+    def encoder_factor(self, x: ExactValue) -> EncoderFactor:
+        return EncoderFactor(x, self.to_float, inverse=False)
 
     def round_z(self, z: NDArray[np.float32]) -> PlaneSymbols:
         return np.rint(z).clip(-128, 127).astype(np.int8)

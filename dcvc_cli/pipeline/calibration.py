@@ -28,6 +28,7 @@ MAX_GAIN_BITS = 5
 MOMENT_POSITIONS = 256
 """Positions of one call whose inputs enter the moments."""
 
+
 @dataclass(frozen=True)
 class Recorded:
     """A float tensor (1, c, h, w), its exponent group and the identity of each of its channels."""
@@ -333,6 +334,7 @@ def calibrate_video(
     adapted = model.adapt_frame(ops, ops.frame(reference))
     for values, qp in zip(pictures, qps, strict=True):
         ctx, ctx_t = model.contexts(ops, adapted, qp)
+        ops.channels.fix(ctx.channels)  # the encoder's float analysis takes ctx at its true scale
         y = model.analysis(ops.inner, ops.inner.frame_from_values(values), ctx.tensor, qp)
         symbols = ops.round_z(model.hyper_analysis(ops.inner, y))
         parameters = model.prior_parameters(ops, ops.z_from_symbols(symbols), ctx_t, ops.inner.size(y))
@@ -340,5 +342,3 @@ def calibrate_video(
         feature = model.synthesis(ops, y_hat, ctx, qp)
         model.reconstruction(ops, feature, qp)
         adapted = model.adapt_feature(ops, feature)
-
-

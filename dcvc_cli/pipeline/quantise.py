@@ -22,7 +22,7 @@ from dcvc_cli.models.image import ImageModel
 from dcvc_cli.models.video import VideoModel
 from dcvc_cli.pipeline.calibration import Moments, RecordingOperations, calibrate_image, calibrate_video
 
-HEADROOM = 1.1
+HEADROOM = 1.2
 NARROW_LIMIT, WIDE_LIMIT = 127, 32767
 CLIPS = (1.0, 0.95, 0.9, 0.85, 0.8, 0.7)
 """Shares of a row's largest weight tried as the largest representable 8-bit weight."""
