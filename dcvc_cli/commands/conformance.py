@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dcvc_cli.commands.options import Threads
 from dcvc_cli.errors import StreamError, UsageError
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ def conformance(
     precision: Annotated[
         str, typer.Option("--precision", metavar="fp64|fp32", help="Arithmetic. The cases are made in fp64; in fp32 some must fail.")
     ] = "fp64",
-    threads: Annotated[int, typer.Option("--threads", min=0, help="CPU threads; 0 uses every core.")] = 0,
+    threads: Threads = None,
     json_output: Annotated[bool, typer.Option("--json", help="Print one JSON document in place of the lines.")] = False,
 ) -> None:
     """Run conformance cases: decode every stream and encode every clip, and compare byte for byte.
@@ -40,7 +41,7 @@ def conformance(
     find_cases(folder, case or ())  # a wrong folder or name is told before anything runs
     results = []
     vectors = () if case else run_entropy_vectors(folder)
-    for result in chain(vectors, run_cases(folder, case or (), PRECISION_NAMES[precision], threads or None)):
+    for result in chain(vectors, run_cases(folder, case or (), PRECISION_NAMES[precision], threads)):
         results.append(result)
         if not json_output:
             typer.echo("\n".join(_lines(result)))
