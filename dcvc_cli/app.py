@@ -10,24 +10,31 @@ import sys
 import threading
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from types import FrameType
 from typing import Annotated, NoReturn
 
 import typer
 
 from dcvc_cli import __version__
+from dcvc_cli.commands import models, train
+from dcvc_cli.commands.bench import bench
 from dcvc_cli.commands.compare import compare
 from dcvc_cli.commands.concat import concat
 from dcvc_cli.commands.conformance import conformance
 from dcvc_cli.commands.decode import decode
+from dcvc_cli.commands.doctor import doctor
 from dcvc_cli.commands.encode import encode
+from dcvc_cli.commands.evaluate import evaluate
 from dcvc_cli.commands.info import info
 from dcvc_cli.commands.remux import remux
 from dcvc_cli.errors import DcvcError, ExitCode
 
-EXIT_CODES = """Exit codes: 0 done; 1 internal error; 2 usage; 3 input unreadable or inconsistent, or output not writable; 4 stream damaged, hash mismatch
-or desync; 5 environment (weights, device, fingerprint); 6 batch finished with failures; 128 + N ended by signal N (130 Ctrl-C, 143 SIGTERM,
-141 the reader of a pipe went away)."""
+EXIT_CODES = (
+    "Exit codes: 0 done; 1 internal error; 2 usage; 3 input unreadable or inconsistent, or output not writable; "
+    "4 stream damaged, hash mismatch or desync; 5 environment (weights, device, fingerprint); 6 batch finished with failures; "
+    "128 + N ended by signal N (130 Ctrl-C, 143 SIGTERM, 141 the reader of a pipe went away)."
+)
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # Typer carries its own copy of Click in newer versions: the base of its errors is found through one that it has always had.
 _ClickException: type[Exception] = typer.BadParameter.__mro__[2]
@@ -64,8 +71,11 @@ def dcvc(
         raise typer.Exit(ExitCode.USAGE)
 
 
-for command in (encode, decode, info, remux, concat, compare, conformance):
+for command in (encode, decode, info, remux, concat, bench, doctor, conformance, compare):
     app.command()(command)
+app.command("eval")(evaluate)
+app.add_typer(models.app)
+app.add_typer(train.app)
 
 
 def main() -> NoReturn:
@@ -131,18 +141,14 @@ def _tell_error(error: BaseException) -> int:
 def _tell(text: str) -> None:
     # Plain print: this has to work whatever state the program is in. One line, whatever a file name holds.
     line = "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
-    try:
+    with suppress(OSError):  # where nobody listens, the exit code tells it
         print(f"dcvc: {line}", file=sys.stderr, flush=True)
-    except OSError:
-        pass  # Nobody listens; the exit code tells it.
 
 
 def _drop_standard_output() -> None:
     """What is still in its buffer has nowhere to go, and must not fail again when the interpreter flushes it."""
-    try:
+    with suppress(OSError, ValueError, AttributeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (OSError, ValueError, AttributeError):
-        pass
 
 
 def _leave(code: int) -> NoReturn:

@@ -10,7 +10,6 @@ from dcvc_cli.commands.options import (
     Frames,
     Overwrite,
     PictureFormat,
-    Progress,
     ProgressOption,
     Quiet,
     Seek,
@@ -19,6 +18,7 @@ from dcvc_cli.commands.options import (
     check_places,
 )
 from dcvc_cli.errors import StreamError
+from dcvc_cli.ui.progress import ProgressMode
 
 if TYPE_CHECKING:
     from dcvc_cli.bitstream.sps import Sps
@@ -38,7 +38,7 @@ def decode(
     ] = False,
     device: Device = None,
     threads: Threads = None,
-    progress: ProgressOption = Progress.AUTO,
+    progress: ProgressOption = ProgressMode.AUTO,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
@@ -54,7 +54,7 @@ def decode(
     from dcvc_cli.pipeline.networks import StreamNetworks
     from dcvc_cli.pipeline.queues import read_ahead
     from dcvc_cli.pipeline.stream_source import StreamSource
-    from dcvc_cli.ui.progress import ProgressMode, open_progress
+    from dcvc_cli.ui.progress import open_progress
     from dcvc_cli.ui.voice import Voice
 
     voice = Voice(quiet, verbose)
@@ -68,7 +68,7 @@ def decode(
         _announce(voice, stream.sps)
         networks = StreamNetworks(device or "auto", threads)
         rate = float(video_format.frame_rate)
-        display = stack.enter_context(open_progress(ProgressMode(progress), "decode", num_frames=stream.num_frames, frame_rate=rate))
+        display = stack.enter_context(open_progress(progress, "decode", num_frames=stream.num_frames, frame_rate=rate))
         try:
             with read_ahead(stream.frames(networks, verify)) as decoded:
                 for frame in decoded:

@@ -1,5 +1,6 @@
 """`dcvc encode`: pictures to a .dcvc stream."""
 
+import sys
 from contextlib import ExitStack, nullcontext
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,7 +12,6 @@ from dcvc_cli.commands.options import (
     Device,
     Frames,
     Overwrite,
-    Progress,
     ProgressOption,
     Quiet,
     Seek,
@@ -22,6 +22,7 @@ from dcvc_cli.commands.options import (
     parse_size,
 )
 from dcvc_cli.errors import UsageError
+from dcvc_cli.ui.progress import ProgressMode
 
 if TYPE_CHECKING:
     from dcvc_cli.media import PictureReader
@@ -50,7 +51,9 @@ def encode(
     qp_i: Annotated[int | None, typer.Option(metavar="0..63", help=f"QP of I frames: {_QP}. Default: --qp.", rich_help_panel=_CODING)] = None,
     qp_p: Annotated[
         int | None,
-        typer.Option(metavar="0..63", help=f"Base QP of P frames: {_QP}. A single frame may use up to 8 more. Default: --qp.", rich_help_panel=_CODING),
+        typer.Option(
+            metavar="0..63", help=f"Base QP of P frames: {_QP}. A single frame may use up to 8 more. Default: --qp.", rich_help_panel=_CODING
+        ),
     ] = None,
     keyint: Annotated[
         int | None,
@@ -66,7 +69,10 @@ def encode(
     force_zero_thres: Annotated[
         float | None,
         typer.Option(
-            metavar="T", help="What is predicted to spread no wider than this is not coded; 0: code all.", show_default="0.12", rich_help_panel=_CODING
+            metavar="T",
+            help="What is predicted to spread no wider than this is not coded; 0: code all.",
+            show_default="0.12",
+            rich_help_panel=_CODING,
         ),
     ] = None,
     model: Annotated[
@@ -89,18 +95,18 @@ def encode(
     ] = None,
     hash_name: Annotated[
         str | None,
-        typer.Option(
-            "--hash", metavar="crc|md5|none", help="Picture hashes that the decoder checks.", show_default="crc", rich_help_panel=_CODING
-        ),
+        typer.Option("--hash", metavar="crc|md5|none", help="Picture hashes that the decoder checks.", show_default="crc", rich_help_panel=_CODING),
     ] = None,
     device: Device = None,
     threads: Threads = None,
-    recon: Annotated[str | None, typer.Option(metavar="FILE", help="Write what the decoder will show: .y4m, .yuv, PNG.", rich_help_panel=_REPORTS)] = None,
+    recon: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Write what the decoder will show: .y4m, .yuv, PNG.", rich_help_panel=_REPORTS)
+    ] = None,
     psnr: Annotated[bool, typer.Option("--psnr", help="Measure PSNR of every frame.", rich_help_panel=_REPORTS)] = False,
     msssim: Annotated[bool, typer.Option("--msssim", help="Measure MS-SSIM of every frame.", rich_help_panel=_REPORTS)] = False,
     csv_file: Annotated[str | None, typer.Option("--csv", metavar="FILE", help="A line a frame.", rich_help_panel=_REPORTS)] = None,
     json_file: Annotated[str | None, typer.Option("--json", metavar="FILE", help="Settings, frames and sums.", rich_help_panel=_REPORTS)] = None,
-    progress: ProgressOption = Progress.AUTO,
+    progress: ProgressOption = ProgressMode.AUTO,
     quiet: Quiet = False,
     verbose: Verbose = False,
     crf: Annotated[str | None, typer.Option(hidden=True)] = None,
@@ -134,7 +140,7 @@ def encode(
 
     from dcvc_cli.media import OutputFile, open_reader, open_writer
     from dcvc_cli.pipeline.encode import StreamEncoder, encode_pictures
-    from dcvc_cli.ui.progress import ProgressMode, open_progress
+    from dcvc_cli.ui.progress import open_progress
     from dcvc_cli.ui.voice import Voice
 
     voice = Voice(quiet, verbose)
@@ -164,7 +170,7 @@ def encode(
                 voice.detail(_frame_line(report))
 
         rate = float(reader.format.frame_rate)
-        with open_progress(ProgressMode(progress), "encode", num_frames=reader.num_frames, frame_rate=rate) as display:
+        with open_progress(progress, "encode", num_frames=reader.num_frames, frame_rate=rate) as display:
             summary = encode_pictures(encoder, reader, on_frame)
         for file in reports:
             file.finish(summary)
@@ -203,8 +209,6 @@ def _open_model(settings: EncodeSettings) -> "OpenedModel":
 def _open_reports(
     stack: ExitStack, csv_file: str | None, json_file: str | None, overwrite: bool, head: dict[str, Any]
 ) -> "list[CsvReport | JsonReport]":
-    import sys
-
     from dcvc_cli.media import OutputFile
     from dcvc_cli.pipeline.report_files import CsvReport, JsonReport
 

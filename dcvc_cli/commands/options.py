@@ -10,15 +10,7 @@ import typer
 
 from dcvc_cli.errors import UsageError
 from dcvc_cli.types import MAX_SIDE, PictureSize, Rational
-
-
-class Progress(StrEnum):
-    """As ui.progress.ProgressMode, which is not imported before it is needed."""
-
-    AUTO = "auto"
-    NONE = "none"
-    BAR = "bar"
-    JSON = "json"
+from dcvc_cli.ui.progress import ProgressMode
 
 
 class PictureFormat(StrEnum):
@@ -33,7 +25,7 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", "-y", help="Replace exis
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")]
 ProgressOption = Annotated[
-    Progress, typer.Option("--progress", help="auto: a bar where standard error is a terminal. json: one line a second, to standard error.")
+    ProgressMode, typer.Option("--progress", help="auto: a bar where standard error is a terminal. json: one line a second, to standard error.")
 ]
 Device = Annotated[str | None, typer.Option("--device", metavar="auto|cpu|cuda:N", help="Where the networks run.", show_default="auto")]
 Threads = Annotated[int | None, typer.Option("--threads", min=1, max=1024, metavar="N", help="CPU threads of the arithmetic. Default: all cores.")]

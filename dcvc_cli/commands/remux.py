@@ -9,7 +9,9 @@ from dcvc_cli.errors import UsageError
 
 
 def remux(
-    source: Annotated[str, typer.Argument(metavar="IN", help="A .dcvc stream, or an elementary stream of the reference (.bin); - is standard input.")],
+    source: Annotated[
+        str, typer.Argument(metavar="IN", help="A .dcvc stream, or an elementary stream of the reference (.bin); - is standard input.")
+    ],
     output: Annotated[str, typer.Option("--output", "-o", metavar="OUT", help="The other kind; - is standard output.")],
     overwrite: Overwrite = False,
     force_zero_thres: Annotated[

@@ -186,7 +186,7 @@ class HashChecker:
         """HashMismatchError where the last picture is not the encoder's."""
         if self._picture is None or self._sps is None:
             return
-        found = hash_picture(message.kind, self._picture.planes)
+        found = hash_picture(message.kind, (plane.data for plane in self._picture.planes))
         if found == message.digest:
             self._last_right = self._index
             self.num_checked += 1
@@ -199,4 +199,5 @@ class HashChecker:
 def _mismatch_hint(precision: Precision) -> str:
     if precision is Precision.EXACT:
         return "the stream was changed, or this is a fault of dcvc"
-    return f"coded in {NAMES_OF_PRECISIONS[precision]}, which holds on one software stack only: decode where it was encoded, or encode with --precision exact"
+    name = NAMES_OF_PRECISIONS[precision]
+    return f"coded in {name}, which holds on one software stack only: decode where it was encoded, or encode with --precision exact"

@@ -137,7 +137,7 @@ class StreamEncoder:
         return FrameReport(index, "I" if is_key else "P", frame.plan.qp, size_bytes, seconds, quality)
 
     def _write_hash(self, decoded: Picture) -> None:
-        self._writer.write_hash(self.sps.hash_kind, hash_picture(self.sps.hash_kind, decoded.planes))
+        self._writer.write_hash(self.sps.hash_kind, hash_picture(self.sps.hash_kind, (plane.data for plane in decoded.planes)))
 
     def finish(self) -> None:
         """Ends the stream."""

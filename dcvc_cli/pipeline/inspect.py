@@ -93,7 +93,7 @@ def inspect_stream(name: str, source: ByteSource) -> StreamFacts:
 
 
 def weights_status(sps: Sps) -> str:
-    """"here", or why the stream cannot be decoded on this machine."""
+    """ "here", or why the stream cannot be decoded on this machine."""
     try:
         weights_of_stream(sps)
     except EnvironmentFault as error:

@@ -15,7 +15,7 @@ STOP_SECONDS = 1.0
 and the program does not depend on it (app.py)."""
 
 
-class QueueStopped(Exception):
+class QueueStoppedError(Exception):
     """Raised in the producer after the consumer has gone."""
 
 
@@ -32,12 +32,12 @@ class BoundedQueue(Generic[T]):
         self._error: BaseException | None = None
 
     def put(self, item: T) -> None:
-        """Adds an item, waiting while the queue is full; QueueStopped once the consumer has gone."""
+        """Adds an item, waiting while the queue is full; QueueStoppedError once the consumer has gone."""
         with self._changed:
             while len(self._items) >= self._capacity and not self._stopped:
                 self._changed.wait()
             if self._stopped:
-                raise QueueStopped
+                raise QueueStoppedError
             self._items.append(item)
             self._changed.notify_all()
 
@@ -80,7 +80,7 @@ def read_ahead(source: Iterable[T], capacity: int = 2) -> Iterator[Iterator[T]]:
         try:
             for item in source:
                 queue.put(item)
-        except QueueStopped:
+        except QueueStoppedError:
             queue.finish()
         except BaseException as error:
             queue.finish(error)

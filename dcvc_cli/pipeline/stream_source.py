@@ -54,7 +54,7 @@ class StreamSource:
     def read(self, size: int, /) -> bytes:
         """At most `size` bytes: what a pipe has now, empty at the end only."""
         try:
-            return self._stream.read1(size)  # type: ignore[attr-defined, no-any-return]
+            return self._stream.read1(size)  # type: ignore[attr-defined]
         except OSError as error:
             raise InputError(f"cannot read {self.name}: {error.strerror or error}") from error
 

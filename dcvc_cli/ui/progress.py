@@ -6,13 +6,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-
-from dcvc_cli.ui.console import stderr_console
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 SCHEMA_VERSION = 1
+"""Of the JSON lines: names are added, never changed or removed, within a version."""
 JSON_INTERVAL_SECONDS = 1.0
 
 
@@ -67,7 +67,7 @@ class _Silent:
 
 
 class _Bar:
-    def __init__(self, progress: Progress, rate: _Rate, verb: str) -> None:
+    def __init__(self, progress: "Progress", rate: _Rate, verb: str) -> None:
         self._progress, self._rate = progress, rate
         self._task = progress.add_task(verb, total=rate.num_frames, figures="")
 
@@ -126,6 +126,10 @@ def open_progress(mode: ProgressMode, verb: str, *, num_frames: int | None, fram
     if mode is ProgressMode.NONE or (mode is ProgressMode.AUTO and not sys.stderr.isatty()):
         yield _Silent()
         return
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    from dcvc_cli.ui.console import stderr_console
+
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[figures]}"), TimeRemainingColumn())
     with Progress(*columns, console=stderr_console(), transient=True) as progress:
         yield _Bar(progress, rate, verb)
