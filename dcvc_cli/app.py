@@ -113,6 +113,8 @@ def run(arguments: Sequence[str]) -> int:
         _drop_standard_output()
         return 128 + signal.SIGPIPE
     except BaseException as error:
+        if isinstance(error, SystemExit) and isinstance(error.__context__, BrokenPipeError):
+            return 128 + signal.SIGPIPE  # rich's own way out of a closed pipe
         if debug:
             traceback.print_exc()
         return _tell_error(error)

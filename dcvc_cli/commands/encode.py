@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dcvc_cli.commands.encode_settings import EncodeSettings, layered_settings
+from dcvc_cli.commands.encode_settings import DEFAULTS, EncodeSettings, layered_settings
 from dcvc_cli.commands.options import (
     Device,
     Frames,
@@ -26,86 +26,67 @@ from dcvc_cli.ui.progress import ProgressMode
 
 if TYPE_CHECKING:
     from dcvc_cli.media import PictureReader
-    from dcvc_cli.pipeline.encode import CodingChoices, EncodeSummary
+    from dcvc_cli.pipeline.encode import EncodeSummary
     from dcvc_cli.pipeline.frame_report import FrameReport
     from dcvc_cli.pipeline.networks import OpenedModel
     from dcvc_cli.pipeline.report_files import CsvReport, JsonReport
 
-_INPUT, _CODING, _REPORTS = "Input", "Coding", "Reports"
 _QP = "0..63; HIGHER is better quality and a bigger file, the opposite of x264 and x265"
+
+
+def _input(metavar: str, text: str) -> Any:
+    return typer.Option(metavar=metavar, help=text, rich_help_panel="Input")
+
+
+def _coding(metavar: str, text: str, default: object = None) -> Any:
+    """An option that a preset or config file may set too: None means not given, and the help names the default."""
+    return typer.Option(metavar=metavar, help=text, show_default=False if default is None else str(default), rich_help_panel="Coding")
+
+
+def _report(metavar: str | None, text: str, name: str) -> Any:
+    return typer.Option(name, metavar=metavar, help=text, rich_help_panel="Reports")
 
 
 def encode(
     source: Annotated[str, typer.Argument(metavar="IN", help=".y4m, .yuv, a PNG folder or im%05d.png, mp4/mkv, or - (y4m or raw).")],
     output: Annotated[str, typer.Option("--output", "-o", metavar="OUT.dcvc", help="The stream; - is standard output.")],
     overwrite: Overwrite = False,
-    input_res: Annotated[str | None, typer.Option(metavar="WxH", help="Picture size of raw input.", rich_help_panel=_INPUT)] = None,
-    fps: Annotated[str | None, typer.Option(metavar="N[/D]", help="Frames per second, over what the input says.", rich_help_panel=_INPUT)] = None,
-    input_depth: Annotated[int, typer.Option(metavar="BITS", help="Bits a sample of raw input; only 8 exists.", rich_help_panel=_INPUT)] = 8,
-    input_format: Annotated[
-        str | None, typer.Option(metavar="NAME", help="y4m, yuv, png or video, instead of looking.", rich_help_panel=_INPUT)
-    ] = None,
+    input_res: Annotated[str | None, _input("WxH", "Picture size of raw input.")] = None,
+    fps: Annotated[str | None, _input("N[/D]", "Frames per second, over what the input says.")] = None,
+    input_depth: Annotated[int, _input("BITS", "Bits a sample of raw input; only 8 exists.")] = 8,
+    input_format: Annotated[str | None, _input("NAME", "y4m, yuv, png or video, instead of looking.")] = None,
     seek: Seek = 0,
     frames: Frames = None,
-    qp: Annotated[int | None, typer.Option(metavar="0..63", help=f"Quality, {_QP}.", show_default="32", rich_help_panel=_CODING)] = None,
-    qp_i: Annotated[int | None, typer.Option(metavar="0..63", help=f"QP of I frames: {_QP}. Default: --qp.", rich_help_panel=_CODING)] = None,
-    qp_p: Annotated[
-        int | None,
-        typer.Option(
-            metavar="0..63", help=f"Base QP of P frames: {_QP}. A single frame may use up to 8 more. Default: --qp.", rich_help_panel=_CODING
-        ),
-    ] = None,
-    keyint: Annotated[
-        int | None,
-        typer.Option(metavar="N", help="Frames from I frame to I frame; -1: only the first.", show_default="256", rich_help_panel=_CODING),
-    ] = None,
-    force_keyframes: Annotated[
-        str | None, typer.Option(metavar="N,N,...", help="Frames that become I frames; 0 is the first one coded.", rich_help_panel=_CODING)
-    ] = None,
-    reset_interval: Annotated[
-        int | None,
-        typer.Option(metavar="N", help="Frames between drops of the reference feature; 0: never.", show_default="32", rich_help_panel=_CODING),
-    ] = None,
+    qp: Annotated[int | None, _coding("0..63", f"Quality, {_QP}.", DEFAULTS.qp)] = None,
+    qp_i: Annotated[int | None, _coding("0..63", f"QP of I frames: {_QP}. Default: --qp.")] = None,
+    qp_p: Annotated[int | None, _coding("0..63", f"QP of P frames: {_QP}. A single frame may use up to 8 more. Default: --qp.")] = None,
+    keyint: Annotated[int | None, _coding("N", "Frames from I frame to I frame; -1: only the first.", DEFAULTS.keyint)] = None,
+    force_keyframes: Annotated[str | None, _coding("N,N,...", "Frames that become I frames; 0 is the first one coded.")] = None,
+    reset_interval: Annotated[int | None, _coding("N", "Frames between drops of the reference feature; 0: never.", DEFAULTS.reset_interval)] = None,
     force_zero_thres: Annotated[
-        float | None,
-        typer.Option(
-            metavar="T",
-            help="What is predicted to spread no wider than this is not coded; 0: code all.",
-            show_default="0.12",
-            rich_help_panel=_CODING,
-        ),
+        float | None, _coding("T", "What is predicted to spread no wider than this is not coded; 0: code all.", DEFAULTS.force_zero_thres)
     ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="Weights, as `dcvc models list` shows them, or a file.", show_default="lite", rich_help_panel=_CODING),
-    ] = None,
-    preset: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Settings in the box: default, archive, low-latency.", rich_help_panel=_CODING)
-    ] = None,
-    config: Annotated[
-        str | None, typer.Option(metavar="FILE.yaml", help="Settings by the names of these options; the command line wins.", rich_help_panel=_CODING)
-    ] = None,
+    model: Annotated[str | None, _coding("NAME", "Weights, as `dcvc models list` shows them, or a file.", DEFAULTS.model)] = None,
+    preset: Annotated[str | None, _coding("NAME", "Settings in the box: default, archive, low-latency.")] = None,
+    config: Annotated[str | None, _coding("FILE.yaml", "Settings by the names of these options; the command line wins.")] = None,
     precision: Annotated[
         str | None,
-        typer.Option(
-            metavar="NAME",
-            help="exact decodes alike on every machine; fp16, bf16, fp32, fp64 on one software stack only. Default: exact if the weights have it.",
-            rich_help_panel=_CODING,
+        _coding(
+            "NAME",
+            "exact decodes alike on every machine; fp16, bf16, fp32, fp64 on one software stack only. Default: exact, or fp32 where the weights lack it.",
         ),
     ] = None,
     hash_name: Annotated[
         str | None,
-        typer.Option("--hash", metavar="crc|md5|none", help="Picture hashes that the decoder checks.", show_default="crc", rich_help_panel=_CODING),
+        typer.Option("--hash", metavar="crc|md5|none", help="Hashes that the decoder checks.", show_default=DEFAULTS.hash, rich_help_panel="Coding"),
     ] = None,
     device: Device = None,
     threads: Threads = None,
-    recon: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Write what the decoder will show: .y4m, .yuv, PNG.", rich_help_panel=_REPORTS)
-    ] = None,
-    psnr: Annotated[bool, typer.Option("--psnr", help="Measure PSNR of every frame.", rich_help_panel=_REPORTS)] = False,
-    msssim: Annotated[bool, typer.Option("--msssim", help="Measure MS-SSIM of every frame.", rich_help_panel=_REPORTS)] = False,
-    csv_file: Annotated[str | None, typer.Option("--csv", metavar="FILE", help="A line a frame.", rich_help_panel=_REPORTS)] = None,
-    json_file: Annotated[str | None, typer.Option("--json", metavar="FILE", help="Settings, frames and sums.", rich_help_panel=_REPORTS)] = None,
+    recon: Annotated[str | None, _report("FILE", "Write what the decoder will show: .y4m, .yuv, PNG.", "--recon")] = None,
+    psnr: Annotated[bool, _report(None, "Measure PSNR of every frame.", "--psnr")] = False,
+    msssim: Annotated[bool, _report(None, "Measure MS-SSIM of every frame.", "--msssim")] = False,
+    csv_file: Annotated[str | None, _report("FILE", "A line a frame; - is standard output.", "--csv")] = None,
+    json_file: Annotated[str | None, _report("FILE", "Settings, frames and sums; - is standard output.", "--json")] = None,
     progress: ProgressOption = ProgressMode.AUTO,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -157,7 +138,7 @@ def encode(
             voice.note(f"note: {note}")
         opened = _open_model(settings)
         voice.note(_coding_line(opened, settings))
-        encoder = StreamEncoder(opened, reader.format, _choices(settings), sink, recon=writer, psnr=psnr, msssim=msssim)
+        encoder = StreamEncoder(opened, reader.format, settings.coding_choices(), sink, recon=writer, psnr=psnr, msssim=msssim)
         reports = _open_reports(stack, csv_file, json_file, overwrite, _report_head(opened, settings, reader))
         num_pixels = reader.format.size.num_pixels
 
@@ -182,22 +163,6 @@ def _frame_numbers(text: str) -> list[int]:
     if not parts or not all(part.isascii() and part.isdigit() and len(part) <= 10 for part in parts):
         raise UsageError(f"--force-keyframes {text}: expected frame numbers", "--force-keyframes 0,48,96")
     return [int(part) for part in parts]
-
-
-def _choices(settings: EncodeSettings) -> "CodingChoices":
-    from dcvc_cli.bitstream.sps import HashKind
-    from dcvc_cli.pipeline.encode import CodingChoices
-
-    kinds = {"crc": HashKind.CRC32, "md5": HashKind.MD5, "none": HashKind.NONE}
-    return CodingChoices(
-        qp_i=settings.qp_base_i,
-        qp_p=settings.qp_base_p,
-        keyint=settings.keyint,
-        forced_keys=frozenset(settings.force_keyframes),
-        reset_interval=settings.reset_interval,
-        skip_threshold=settings.force_zero_thres or None,
-        hash_kind=kinds[settings.hash],
-    )
 
 
 def _open_model(settings: EncodeSettings) -> "OpenedModel":

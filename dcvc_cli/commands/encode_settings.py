@@ -7,11 +7,11 @@ from typing import Any
 
 from dcvc_cli.errors import UsageError
 from dcvc_cli.models.weight_store import DEFAULT_MODEL, presets_folder
+from dcvc_cli.pipeline.choices import HASH_KINDS, CodingChoices
 
 MAX_FILE_BYTES = 1 << 16
 MAX_QP = 63
-HASH_NAMES = ("crc", "md5", "none")
-PRECISIONS = ("exact", "fp16", "bf16", "fp32", "fp64")
+_CHOICES = CodingChoices()
 PRESET_KEY = "preset"
 
 
@@ -29,13 +29,13 @@ class EncodeSettings:
         threads: None = all cores.
     """
 
-    qp: int = 32
+    qp: int = _CHOICES.qp_p
     qp_i: int | None = None
     qp_p: int | None = None
-    keyint: int = 256
+    keyint: int = _CHOICES.keyint
     force_keyframes: tuple[int, ...] = ()
-    reset_interval: int = 32
-    force_zero_thres: float = 0.12
+    reset_interval: int = _CHOICES.reset_interval
+    force_zero_thres: float = _CHOICES.skip_threshold or 0
     model: str = DEFAULT_MODEL
     precision: str | None = None
     device: str = "auto"
@@ -50,8 +50,7 @@ class EncodeSettings:
         self._check_whole("reset_interval", 0, 65535)
         self._check_whole("threads", 1, 1024)
         _check("force_zero_thres", self.force_zero_thres, _is_number(self.force_zero_thres) and 0 <= self.force_zero_thres <= 4294, "0..4294")
-        _check("hash", self.hash, self.hash in HASH_NAMES, ", ".join(HASH_NAMES))
-        _check("precision", self.precision, self.precision is None or self.precision in PRECISIONS, ", ".join(PRECISIONS))
+        _check("hash", self.hash, self.hash in HASH_KINDS, ", ".join(HASH_KINDS))
         for name in ("model", "device"):
             value = getattr(self, name)
             _check(name, value, isinstance(value, str) and value != "", "a name")
@@ -74,6 +73,18 @@ class EncodeSettings:
     def qp_base_p(self) -> int:
         return self.qp if self.qp_p is None else self.qp_p
 
+    def coding_choices(self) -> CodingChoices:
+        """As the pipeline takes them."""
+        return CodingChoices(
+            qp_i=self.qp_base_i,
+            qp_p=self.qp_base_p,
+            keyint=self.keyint,
+            forced_keys=frozenset(self.force_keyframes),
+            reset_interval=self.reset_interval,
+            skip_threshold=self.force_zero_thres or None,
+            hash_kind=HASH_KINDS[self.hash],
+        )
+
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and value == value
@@ -89,6 +100,7 @@ def option_name(field: str) -> str:
     return "--" + field.replace("_", "-")
 
 
+DEFAULTS = EncodeSettings()
 SETTING_NAMES = tuple(field.name.replace("_", "-") for field in fields(EncodeSettings))
 
 

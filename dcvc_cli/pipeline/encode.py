@@ -2,16 +2,17 @@
 
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from dcvc_cli import __version__
 from dcvc_cli.bitstream.nal import NalType
 from dcvc_cli.bitstream.sei import hash_picture
 from dcvc_cli.bitstream.sps import HashKind, Sps
 from dcvc_cli.bitstream.stream_writer import StreamWriter
-from dcvc_cli.codec.gop import GopRule
 from dcvc_cli.codec.sequence import SequenceEncoder, sps_for
 from dcvc_cli.media import OutputFile, PictureWriter
+from dcvc_cli.pipeline.choices import DEFAULT_SKIP_THRESHOLD as DEFAULT_SKIP_THRESHOLD
+from dcvc_cli.pipeline.choices import CodingChoices as CodingChoices
 from dcvc_cli.pipeline.frame_report import FrameCallback, FrameReport, Totals, bitrate_kbps, bits_per_pixel, picture_quality
 from dcvc_cli.pipeline.networks import NAMES_OF_PRECISIONS, OpenedModel
 from dcvc_cli.pipeline.queues import read_ahead
@@ -19,31 +20,6 @@ from dcvc_cli.types import Picture, VideoFormat
 
 HASH_INTERVAL = 32
 """Frames between picture hashes inside a GOP; I frames and the last frame always carry one."""
-DEFAULT_SKIP_THRESHOLD = 0.12
-
-
-@dataclass(frozen=True)
-class CodingChoices:
-    """What an encoder is free to choose; defaults are those of the command line.
-
-    Args:
-        qp_i, qp_p: 0..63, HIGHER is better quality and a bigger file.
-        keyint: frames from I frame to I frame, -1 = only the first.
-        forced_keys: 0-based numbers of frames, counted from the first coded one, that become I frames.
-        reset_interval: frames between drops of the reference feature, 0 = never.
-        skip_threshold: elements predicted this narrowly are not coded; None codes all.
-    """
-
-    qp_i: int = 32
-    qp_p: int = 32
-    keyint: int = 256
-    forced_keys: frozenset[int] = field(default_factory=frozenset)
-    reset_interval: int = 32
-    skip_threshold: float | None = DEFAULT_SKIP_THRESHOLD
-    hash_kind: HashKind = HashKind.CRC32
-
-    def gop_rule(self) -> GopRule:
-        return GopRule(self.qp_i, self.qp_p, self.keyint, self.reset_interval, forced_keys=self.forced_keys)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,33 @@
+"""What an encoder is free to choose, with the defaults of the command line. Light to import: the help texts name these defaults."""
+
+from dataclasses import dataclass, field
+
+from dcvc_cli.bitstream.sps import HashKind
+from dcvc_cli.codec.gop import GopRule
+
+DEFAULT_SKIP_THRESHOLD = 0.12
+HASH_KINDS = {"crc": HashKind.CRC32, "md5": HashKind.MD5, "none": HashKind.NONE}
+
+
+@dataclass(frozen=True)
+class CodingChoices:
+    """Frame types, qualities and hashes of a stream.
+
+    Args:
+        qp_i, qp_p: 0..63, HIGHER is better quality and a bigger file.
+        keyint: frames from I frame to I frame, -1 = only the first.
+        forced_keys: 0-based numbers of frames, counted from the first coded one, that become I frames.
+        reset_interval: frames between drops of the reference feature, 0 = never.
+        skip_threshold: elements predicted this narrowly are not coded; None codes all.
+    """
+
+    qp_i: int = 32
+    qp_p: int = 32
+    keyint: int = 256
+    forced_keys: frozenset[int] = field(default_factory=frozenset)
+    reset_interval: int = 32
+    skip_threshold: float | None = DEFAULT_SKIP_THRESHOLD
+    hash_kind: HashKind = HashKind.CRC32
+
+    def gop_rule(self) -> GopRule:
+        return GopRule(self.qp_i, self.qp_p, self.keyint, self.reset_interval, forced_keys=self.forced_keys)
