@@ -12,6 +12,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -190,8 +191,8 @@ def evaluate_points(
     Raises:
         DcvcError: what stops every point alike, such as missing weights. A failure of one point is in its outcome.
     """
-    with tempfile.TemporaryDirectory(prefix="dcvc-eval-") as temporary:
-        folder = PointFolder(Path(temporary) if stream_folder is None else stream_folder, settings)
+    with tempfile.TemporaryDirectory(prefix="dcvc-eval-") if stream_folder is None else nullcontext(stream_folder) as place:
+        folder = PointFolder(Path(place), settings)
         folder.check_names(points)
         left = []
         for point in points:

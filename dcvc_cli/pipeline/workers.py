@@ -2,8 +2,10 @@
 
 import contextlib
 import multiprocessing
+import os
 import signal
 import sys
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
@@ -120,6 +122,7 @@ def _serve(connection: Connection, start: StartWork[Job, Result], number: int) -
     """A worker process. It ends with its parent, by a job of None, or by SIGTERM, which still removes temporary files."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group of processes; the parent decides
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         work = start(number)
     except Exception as fault:
@@ -131,3 +134,11 @@ def _serve(connection: Connection, start: StartWork[Job, Result], number: int) -
             connection.send((work(job), None))
     except (EOFError, BrokenPipeError):
         pass  # the parent is gone
+
+
+def _end_with_parent() -> None:
+    """A parent that is killed outright cannot stop its workers, and a job may take many minutes."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os.kill(os.getpid(), signal.SIGTERM)
