@@ -132,6 +132,10 @@ def _tell_error(error: BaseException) -> int:
         path = context.command_path if context is not None else "dcvc"
         _tell(f"error: {error.format_message()} ({path} --help)")  # type: ignore[attr-defined]
         return ExitCode.USAGE
+    if isinstance(error, OSError):
+        # Readers and writers of pictures and streams tell their own; this is mostly a full disk below standard output.
+        _tell(f"error: {error.filename or 'standard output'}: {error.strerror or error}")
+        return ExitCode.INPUT
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         _tell("error: out of memory (smaller pictures need less, and so does fp16 on a GPU)")
         return ExitCode.ENVIRONMENT
@@ -143,8 +147,9 @@ def _tell_error(error: BaseException) -> int:
 def _tell(text: str) -> None:
     # Plain print: this has to work whatever state the program is in. One line, whatever a file name holds.
     line = "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
-    with suppress(OSError):  # where nobody listens, the exit code tells it
-        print(f"dcvc: {line}", file=sys.stderr, flush=True)
+    if sys.stderr is not None:  # closed: the exit code tells it
+        with suppress(OSError):
+            print(f"dcvc: {line}", file=sys.stderr, flush=True)
 
 
 def _drop_standard_output() -> None:

@@ -71,10 +71,7 @@ def encode(
     config: Annotated[str | None, _coding("FILE.yaml", "Settings by the names of these options; the command line wins.")] = None,
     precision: Annotated[
         str | None,
-        _coding(
-            "NAME",
-            "exact decodes alike on every machine; fp16, bf16, fp32, fp64 on one software stack only. Default: exact, or fp32 where the weights lack it.",
-        ),
+        _coding("NAME", "exact: alike on every machine; fp16, bf16, fp32, fp64: on one software stack. Default: exact, fp32 where weights lack it."),
     ] = None,
     hash_name: Annotated[
         str | None,
