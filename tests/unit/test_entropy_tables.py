@@ -127,5 +127,5 @@ def test_wide_table_is_what_its_tool_makes(tmp_path: Path) -> None:
 def test_wide_table_leaves_little_to_the_escape() -> None:
     table = wide_gaussian_table()
     escape = 65536 - table.cdf[np.arange(table.num_rows), table.cdf_length - 2]
-    assert (escape <= 16).all()
-    assert table.offset.min() == -64
+    assert (escape <= 128).all()  # 2^-13 of the mass and what rounding 129 entries leaves over
+    assert table.offset.min() == -63

@@ -1,0 +1,180 @@
+"""Training: the transform start, the loss, the data's reproducibility, and that a killed run goes on as if it had not been."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from dcvc_cli.errors import InputError, UsageError
+from dcvc_cli.models.image import ImageModel
+from dcvc_cli.models.spec import LITE, TINY
+from dcvc_cli.models.video import VideoModel
+from dcvc_cli.training.config import Stage, TrainConfig, read_train_config
+from dcvc_cli.training.data import CachedShot, CropSampler, build_cache
+from dcvc_cli.training.initialise import as_parameters, dct_basis, initial_image_parameters, initial_video_parameters
+from dcvc_cli.training.losses import TrainingOperations, distortion, gaussian_bits, lower_bound, quantised_weights
+from dcvc_cli.training.objective import code_image, code_p_frame
+from dcvc_cli.training.trainer import Trainer
+
+PRESETS = Path(__file__).parents[2] / "presets" / "train"
+
+
+def smooth_picture(seed: int, size: int = 64) -> torch.Tensor:
+    """(1, 3, size, size) in 0..1: sums of a few waves."""
+    random = np.random.default_rng(seed)
+    y, x = np.mgrid[0:size, 0:size] / size
+    planes = [
+        0.5 + sum(0.12 * np.sin(2 * np.pi * (random.uniform(0, 4) * x + random.uniform(0, 4) * y + random.random())) for _ in range(3))
+        for _ in range(3)
+    ]
+    return torch.from_numpy(np.stack(planes)[None]).float().clamp(0, 1)
+
+
+@pytest.fixture(scope="module")
+def material(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[CachedShot], Path]:
+    folder = tmp_path_factory.mktemp("material")
+    for index in range(4):
+        planes = (smooth_picture(index, 96)[0].permute(1, 2, 0).numpy() * 255).astype(np.uint8)
+        Image.fromarray(planes).save(folder / f"p{index}.png")
+    cache = folder / "cache"
+    stills = build_cache([folder], cache)
+    random = np.random.default_rng(0)
+    frames = random.integers(0, 256, (6, 64 * 80 * 3 // 2), dtype=np.uint8)
+    (cache / "clip.raw").write_bytes(frames.tobytes())
+    return [*stills, CachedShot("clip.raw", 6, 64, 80, full_chroma=False)], cache
+
+
+def test_dct_basis_is_orthonormal() -> None:
+    basis = dct_basis()
+    assert torch.allclose(basis @ basis.T, torch.eye(64, dtype=torch.float64), atol=1e-12)
+
+
+def test_untrained_image_model_codes_at_every_qp() -> None:
+    """Rate rises with the QP, and quality spans more than 6 dB, before any training."""
+    model = ImageModel(LITE.image)
+    ops = TrainingOperations(initial_image_parameters(model))
+    x = smooth_picture(3)
+    errors, rates = [], []
+    for qp in (0, 32, 63):
+        with torch.no_grad():
+            x_hat, bpp = code_image(model, ops, x, torch.tensor([qp]))
+        rates.append(float(bpp))
+        errors.append(float(distortion(x, x_hat)))
+    assert rates[0] < rates[1] < rates[2]
+    assert errors[0] > 4 * errors[2]
+
+
+def test_untrained_video_model_codes_the_difference() -> None:
+    """A small change against the reference is brought over; the finest QP is much closer than a copy."""
+    model = VideoModel(LITE.video)
+    ops = TrainingOperations(initial_video_parameters(model))
+    reference, x = smooth_picture(1), (0.7 * smooth_picture(1) + 0.3 * smooth_picture(2))
+    with torch.no_grad():
+        x_hat, _, _ = code_p_frame(model, ops, x, model.adapt_frame(ops, reference), torch.tensor([63]))
+    assert float(distortion(x, x_hat)) < 0.05 * float(distortion(x, reference))
+
+
+def test_gaussian_bits_are_those_of_the_integral() -> None:
+    residual, scale = torch.tensor([0.0, 1.0, -3.0]), torch.tensor([0.5, 1.0, 2.0])
+    normal = torch.distributions.Normal(0.0, scale)
+    expected = -torch.log2(normal.cdf(residual + 0.5) - normal.cdf(residual - 0.5))
+    assert torch.allclose(gaussian_bits(residual, scale), expected, atol=1e-4)
+
+
+def test_lower_bound_lets_values_come_back() -> None:
+    x = torch.tensor([0.2, 0.2, 0.8], requires_grad=True)
+    (lower_bound(x, 0.5) * torch.tensor([-1.0, 1.0, 1.0])).sum().backward()
+    assert x.grad is not None
+    assert x.grad.tolist() == [-1.0, 0.0, 1.0]
+
+
+def test_quantised_weights_lie_on_the_shipped_grid() -> None:
+    weight = torch.randn(4, 3, 1, 1, requires_grad=True)
+    rounded = quantised_weights({"a.weight": weight, "a.bias": torch.ones(4)})["a.weight"]
+    step = weight.detach().abs().amax(dim=(1, 2, 3), keepdim=True) / 127
+    assert torch.allclose(rounded / step, torch.round(rounded / step), atol=1e-4)
+    rounded.sum().backward()
+    assert weight.grad is not None
+    assert torch.equal(weight.grad, torch.ones_like(weight))
+
+
+def test_crops_depend_on_seed_and_step_only(material: tuple[list[CachedShot], Path]) -> None:
+    shots, cache = material
+    first, second = (CropSampler(shots, cache, patch=32, num_frames=3, seed=5) for _ in range(2))
+    assert np.array_equal(first.batch(7, 2), second.batch(7, 2))
+    assert not np.array_equal(first.batch(7, 2), first.batch(8, 2))
+    assert first.batch(0, 2).shape == (2, 3, 3, 32, 32)
+
+
+def test_material_that_does_not_fit_is_refused(material: tuple[list[CachedShot], Path], tmp_path: Path) -> None:
+    shots, cache = material
+    with pytest.raises(InputError, match="has 9 frames"):
+        CropSampler(shots, cache, patch=32, num_frames=9, seed=1)
+    with pytest.raises(InputError, match="no training material"):
+        build_cache([tmp_path], tmp_path / "cache")
+
+
+def tiny_config(network: str) -> TrainConfig:
+    stages = (Stage(3, 2, 32, 1e-3, 1e-3, 1), Stage(3, 2, 32, 1e-3, 1e-4, 2, quantise_weights=True))
+    return TrainConfig(network, "tiny", stages, 50.0, 12000.0, autocast="none")
+
+
+@pytest.mark.parametrize("network", ["image", "video"])
+def test_resumed_run_equals_an_uninterrupted_one(network: str, material: tuple[list[CachedShot], Path], tmp_path: Path) -> None:
+    shots, cache = material
+    image_state = initial_image_parameters(ImageModel(TINY.image)) if network == "video" else None
+
+    def trainer(folder: str) -> Trainer:
+        return Trainer(tiny_config(network), shots, cache, tmp_path / folder, image_state=image_state)
+
+    whole = trainer("whole")
+    whole.run(report=lambda record: None)
+    trainer("parts").run(report=lambda record: None, stop_at_step=4)
+    resumed = trainer("parts")
+    assert resumed.resume()
+    assert resumed.step == 4
+    resumed.run(report=lambda record: None)
+    assert resumed.step == whole.step == 6
+    for name, value in whole.parameters.items():
+        assert torch.equal(value, resumed.parameters[name]), name
+        assert torch.equal(whole.average[name], resumed.average[name]), name
+
+
+def test_a_short_run_lowers_the_loss(material: tuple[list[CachedShot], Path], tmp_path: Path) -> None:
+    shots, cache = material
+    stages = (Stage(100, 4, 32, 3e-3, 3e-3),)
+    config = TrainConfig("image", "tiny", stages, 50.0, 12000.0, autocast="none")
+    losses = []
+    Trainer(config, shots[:4], cache, tmp_path, initial_state=None).run(report=lambda record: losses.append(record.loss))
+    assert len(losses) == 2
+    assert losses[1] < 0.9 * losses[0]
+
+
+def test_video_training_needs_an_image_model(material: tuple[list[CachedShot], Path], tmp_path: Path) -> None:
+    shots, cache = material
+    with pytest.raises(InputError, match="image model"):
+        Trainer(tiny_config("video"), shots, cache, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["lite-image.yaml", "lite-video.yaml"])
+def test_shipped_schedules_are_readable(name: str) -> None:
+    assert read_train_config(PRESETS / name).num_steps > 1000
+
+
+def test_unknown_setting_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text(
+        "network: image\nmodel: tiny\nlambda_first: 1\nlambda_last: 2\nlearning: 3\nstages:\n  - {num_steps: 1, batch: 1, patch: 32, rate_first: 1, rate_last: 1}\n"
+    )
+    with pytest.raises(UsageError, match="learning"):
+        read_train_config(path)
+
+
+def test_parameters_are_copies() -> None:
+    state = initial_image_parameters(ImageModel(TINY.image))
+    parameters = as_parameters(state)
+    with torch.no_grad():
+        parameters["q_scale_enc"].zero_()
+    assert state["q_scale_enc"].abs().sum() > 0
