@@ -62,7 +62,10 @@ class EvaluationPoint:
 
 @dataclass(frozen=True)
 class PointOutcome:
-    """What came of a point: figures under the names of the DCVC schema, or the fault that ended it."""
+    """What came of a point: figures under the names of the DCVC schema, or the fault that ended it.
+
+    Ours among the figures: `stream_bytes`, the size of the whole file, and `codec`, the settings as a text.
+    """
 
     figures: dict[str, Any] | None
     fault: str | None = None
@@ -115,6 +118,12 @@ class PointFolder:
 
     def __init__(self, folder: Path, settings: CoderSettings) -> None:
         self.folder, self._suffix, self._record = folder, settings.stream_suffix, settings.record()
+
+    @property
+    def codec_text(self) -> str:
+        """The settings in one line, for people who look at a result file later."""
+        values = {name: ",".join(map(str, value)) if isinstance(value, list) else value for name, value in self._record.items()}
+        return " ".join([str(values.pop("codec", "")), *(f"{name}={value}" for name, value in values.items())])
 
     def stream(self, point: EvaluationPoint) -> Path:
         return self._place(point, self._suffix)
@@ -217,7 +226,8 @@ def _run_point(coder: ClipCoder, folder: PointFolder, keep_streams: bool, point:
         stream = folder.start(point)
         start = time.perf_counter()
         measured = coder.measure(point, stream)
-        outcome = summarise_point(point, measured, stream.stat().st_size, time.perf_counter() - start)
+        outcome = summarise_point(point, measured, time.perf_counter() - start)
+        outcome = replace(outcome, figures={**(outcome.figures or {}), "stream_bytes": stream.stat().st_size, "codec": folder.codec_text})
         if keep_streams:
             folder.write(point, outcome)
         else:
@@ -230,15 +240,15 @@ def _run_point(coder: ClipCoder, folder: PointFolder, keep_streams: bool, point:
     return outcome
 
 
-def summarise_point(point: EvaluationPoint, measured: Measurement, stream_bytes: int, seconds: float) -> PointOutcome:
-    """Figures of a point. Rates are of the frames' units and the SPS, as everywhere in the schema; `stream_bytes` (ours) is the whole file.
+def summarise_point(point: EvaluationPoint, measured: Measurement, seconds: float) -> PointOutcome:
+    """Figures of a point under the names of the schema; rates are of the frames' units and the SPS, as everywhere in it.
 
     Raises InputError for a clip of fewer frames than the configuration says.
     """
     sequence, frames = point.sequence, measured.frames
     if len(frames) != sequence.num_frames:
         raise InputError(f"{sequence.path} has {len(frames)} frames, expected {sequence.num_frames} as the test configuration says")
-    figures = {**summarise_frames(frames, measured.num_pixels, seconds), **_labels(point), "stream_bytes": stream_bytes}
+    figures = {**summarise_frames(frames, measured.num_pixels, seconds), **_labels(point)}
     return PointOutcome(figures, frames=tuple(_frame_row(index, record) for index, record in enumerate(frames)))
 
 
