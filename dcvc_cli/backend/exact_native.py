@@ -4,6 +4,7 @@ Values are (h, w, c). A picture keeps its channels in 8x8 cells (`ExactValue.cel
 it together. Source: docs/exact-arithmetic.md.
 """
 
+import importlib
 import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ from dcvc_cli.backend.operations import PlaneFlags, PlaneIndex, PlaneSymbols
 from dcvc_cli.errors import EnvironmentFault
 
 if TYPE_CHECKING:
-    from dcvc_cli.models.blocks import Conv, Depthwise, DepthConvBlock, ScaleVector
+    from dcvc_cli.models.blocks import Conv, DepthConvBlock, Depthwise, ScaleVector
     from dcvc_cli.models.latent_steps import CodingStep
 
 ISA_VARIABLE = "DCVC_CPU_ISA"
@@ -32,10 +33,9 @@ def native_module() -> Any:
         EnvironmentFault: they were not built for this Python.
     """
     try:
-        from dcvc_cli import _kernels
+        return importlib.import_module("dcvc_cli._kernels")
     except ImportError as error:
         raise EnvironmentFault("the compiled kernels dcvc_cli._kernels are missing", "reinstall dcvc with a C++ compiler at hand") from error
-    return _kernels
 
 
 def make_engine(num_threads: int = 1, isa: str | None = None) -> Any:

@@ -41,11 +41,18 @@ class WeightPolicy:
     is_wide: Callable[[str], bool]
 
 
+def carries_signal(name: str) -> bool:
+    """Layers that carry the picture itself: not the residual branches, which correct it, nor the priors, which only predict symbols."""
+    return not ({"dc", "ffn"} & set(name.split("."))) and not name.startswith(("hyper_", "y_", "temporal_prior"))
+
+
 ALL_NARROW = WeightPolicy(lambda name: False)
 ALL_WIDE = WeightPolicy(lambda name: True)
+SIGNAL_WIDE = WeightPolicy(carries_signal)
+"""8 bits but for the layers that carry the signal, where 8-bit rounding is seen: measured in docs/decisions/0031-exact-weight-widths.md."""
 
 
-def quantise_image(model: ImageModel, state: Mapping[str, torch.Tensor], clips: Sequence[Clip], policy: WeightPolicy = ALL_NARROW) -> ExactNetwork:
+def quantise_image(model: ImageModel, state: Mapping[str, torch.Tensor], clips: Sequence[Clip], policy: WeightPolicy = SIGNAL_WIDE) -> ExactNetwork:
     """The integer form of an image model, calibrated on the first picture of each clip at four QPs."""
     ops = RecordingOperations(FloatOperations({name: value.detach().float() for name, value in state.items()}))
     with torch.no_grad():
@@ -61,7 +68,7 @@ def quantise_video(
     image: ImageModel,
     image_state: Mapping[str, torch.Tensor],
     clips: Sequence[Clip],
-    policy: WeightPolicy = ALL_NARROW,
+    policy: WeightPolicy = SIGNAL_WIDE,
 ) -> ExactNetwork:
     """The integer form of a video model, calibrated on clips of two and more pictures, the first one coded by the image model."""
     ops = RecordingOperations(FloatOperations({name: value.detach().float() for name, value in state.items()}))

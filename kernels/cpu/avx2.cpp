@@ -6,12 +6,19 @@
 namespace dcvc::kernels {
 namespace {
 
-// Six pixels times 16 outputs: 12 accumulators, 2 weight registers, one broadcast of two inputs.
+// Pairs of inputs whose weights, for 64 outputs, fit half of the first-level cache.
+constexpr int kPairsAtOnce = 64;
+
+// Six pixels times 16 outputs: 12 accumulators, 2 weight registers, one broadcast of two inputs. `more`: adds to the sums.
 template <int kPixels>
-void accumulate_tile(const int16_t* x, ptrdiff_t stride, const int16_t* weights, int num_pairs, int32_t* sums) {
+void accumulate_tile(const int16_t* x, ptrdiff_t stride, const int16_t* weights, int num_pairs, bool more, int32_t* sums) {
   for (int n = 0; n < kBlockOutputs; n += 16) {
     __m256i sum[kPixels][2];
-    for (int p = 0; p < kPixels; ++p) sum[p][0] = sum[p][1] = _mm256_setzero_si256();
+    for (int p = 0; p < kPixels; ++p) {
+      const auto* old = reinterpret_cast<const __m256i*>(sums + p * kBlockOutputs + n);
+      sum[p][0] = more ? _mm256_loadu_si256(old) : _mm256_setzero_si256();
+      sum[p][1] = more ? _mm256_loadu_si256(old + 1) : _mm256_setzero_si256();
+    }
     const int16_t* w = weights + 2 * n;
     for (int pair = 0; pair < num_pairs; ++pair, w += 2 * kBlockOutputs) {
       const __m256i w0 = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(w));
@@ -34,12 +41,16 @@ void accumulate_tile(const int16_t* x, ptrdiff_t stride, const int16_t* weights,
 
 void accumulate(const Rows& rows, int num_pixels, const MatrixView& matrix, int block, int32_t* sums) {
   const int16_t* weights = matrix.pairs + static_cast<ptrdiff_t>(block) * matrix.num_pairs * 2 * kBlockOutputs;
-  int pixel = 0;
-  for (; pixel + 6 <= num_pixels; pixel += 6) {
-    accumulate_tile<6>(rows.values + pixel * rows.stride, rows.stride, weights, matrix.num_pairs, sums + pixel * kBlockOutputs);
-  }
-  for (; pixel < num_pixels; ++pixel) {
-    accumulate_tile<1>(rows.values + pixel * rows.stride, rows.stride, weights, matrix.num_pairs, sums + pixel * kBlockOutputs);
+  for (int first = 0; first < matrix.num_pairs; first += kPairsAtOnce, weights += 2 * kBlockOutputs * kPairsAtOnce) {
+    const int count = matrix.num_pairs - first < kPairsAtOnce ? matrix.num_pairs - first : kPairsAtOnce;
+    const int16_t* x = rows.values + 2 * first;
+    int pixel = 0;
+    for (; pixel + 6 <= num_pixels; pixel += 6) {
+      accumulate_tile<6>(x + pixel * rows.stride, rows.stride, weights, count, first > 0, sums + pixel * kBlockOutputs);
+    }
+    for (; pixel < num_pixels; ++pixel) {
+      accumulate_tile<1>(x + pixel * rows.stride, rows.stride, weights, count, first > 0, sums + pixel * kBlockOutputs);
+    }
   }
 }
 
@@ -71,13 +82,53 @@ inline void rescale32(const int32_t* sum, const int32_t* multiplier, const int64
   }
 }
 
+struct Activation16 {
+  const int32_t* table;
+  __m256i limit, piece_mask, final_half, low_mask;
+  __m128i piece_shift, within_shift, final_shift;
+
+  Activation16(const ActivationTable& activation, int exponent)
+      : table(activation.node_and_rise),
+        limit(_mm256_set1_epi16(static_cast<int16_t>((2 << exponent) - 1))),
+        piece_mask(_mm256_set1_epi16(static_cast<int16_t>((1 << (exponent - 5)) - 1))),
+        final_half(_mm256_set1_epi16(static_cast<int16_t>(1 << (17 - exponent)))),
+        low_mask(_mm256_set1_epi32(0xFFFF)),
+        piece_shift(_mm_cvtsi32_si128(exponent - 5)),
+        within_shift(_mm_cvtsi32_si128(20 - exponent)),
+        final_shift(_mm_cvtsi32_si128(18 - exponent)) {}
+
+  __m256i operator()(__m256i x) const {
+    const __m256i magnitude = _mm256_min_epu16(_mm256_abs_epi16(x), limit);
+    const __m256i piece = _mm256_srl_epi16(magnitude, piece_shift);
+    const __m256i within = _mm256_sll_epi16(_mm256_and_si256(magnitude, piece_mask), within_shift);
+    // Even and odd lanes apart: each gather brings a node and its rise.
+    const __m256i even = _mm256_i32gather_epi32(table, _mm256_and_si256(piece, low_mask), 4);
+    const __m256i odd = _mm256_i32gather_epi32(table, _mm256_srli_epi32(piece, 16), 4);
+    const __m256i node = _mm256_blend_epi16(even, _mm256_slli_epi32(odd, 16), 0xAA);
+    const __m256i rise = _mm256_blend_epi16(_mm256_srli_epi32(even, 16), odd, 0xAA);
+    const __m256i g = _mm256_add_epi16(node, _mm256_mulhrs_epi16(rise, within));
+    const __m256i rounded = _mm256_sra_epi16(_mm256_add_epi16(g, final_half), final_shift);
+    return _mm256_sub_epi16(_mm256_max_epi16(x, _mm256_setzero_si256()), rounded);
+  }
+};
+
+inline __m256i load16(const int16_t* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
+inline void store16(int16_t* p, __m256i v) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), v); }
+
+void activate(const int16_t* x, size_t count, const ActivationTable& table, int exponent, int16_t* out) {
+  const Activation16 activate_lanes(table, exponent);
+  size_t i = 0;
+  for (; i + 16 <= count; i += 16) store16(out + i, activate_lanes(load16(x + i)));
+  activate_all(x + i, count - i, table, exponent, out + i);
+}
+
 void finish(const int32_t* sums, int num_pixels, const Epilogue& e) {
   for (int n = 0; n < e.num_outputs; n += kLaneBlock) {
     const int valid = e.num_outputs - n < kLaneBlock ? e.num_outputs - n : kLaneBlock;
     for (int pixel = 0; pixel < num_pixels; ++pixel) {
       alignas(32) int16_t y[kLaneBlock];
       rescale32(sums + pixel * kBlockOutputs + n, e.multiplier + n, e.addend + n, y);
-      if (e.activation) activate_all(y, static_cast<size_t>(valid), *e.activation, e.exponent, y);
+      if (e.activation) activate(y, kLaneBlock, *e.activation, e.exponent, y);
       if (e.first) add_all(y, e.first + pixel * e.first_stride + n, static_cast<size_t>(valid), y);
       if (e.second) add_all(y, e.second + pixel * e.second_stride + n, static_cast<size_t>(valid), y);
       __builtin_memcpy(e.out + pixel * e.out_stride + n, y, static_cast<size_t>(valid) * sizeof(int16_t));
@@ -135,7 +186,7 @@ void depthwise(const int16_t* x, int height, int width, const DepthwiseView& lay
 }  // namespace
 
 const KernelTable& avx2_kernels() {
-  static const KernelTable table{"avx2", nullptr, accumulate, finish, depthwise, activate_all, add_all, scale_all};
+  static const KernelTable table{"avx2", nullptr, accumulate, finish, depthwise, activate, add_all, scale_all};
   return table;
 }
 

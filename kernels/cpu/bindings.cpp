@@ -150,6 +150,7 @@ std::unique_ptr<k::Engine> make_engine(const std::string& isa, int num_threads, 
     require(nodes.data()[i] >= 0 && nodes.data()[i] < 20000 && rise > -8192 && rise < 8192, "an activation node is out of range");
     table.nodes[i] = nodes.data()[i];
     table.rises[i] = static_cast<int16_t>(rise);
+    table.node_and_rise[i] = nodes.data()[i] + rise * 65536;
   }
   return std::make_unique<k::Engine>(*kernels, num_threads, table);
 }

@@ -20,6 +20,7 @@ constexpr int kLaneBlock = 32;     // outputs of one position-ordered group
 struct ActivationTable {
   alignas(64) int16_t nodes[64];
   alignas(64) int16_t rises[64];
+  alignas(64) int32_t node_and_rise[64];  // node in the low half, for instruction sets that gather 32 bits
 };
 
 // Weights of a matrix of num_outputs x num_inputs, packed; zero padded in both directions.

@@ -64,6 +64,7 @@ k::ActivationTable activation_table() {
   for (int i = 0; i < 64; ++i) {
     table.nodes[i] = static_cast<int16_t>(300 * (32 - std::abs(i - 32)));
     table.rises[i] = static_cast<int16_t>(i < 32 ? 300 : -300);
+    table.node_and_rise[i] = table.nodes[i] + table.rises[i] * 65536;
   }
   return table;
 }

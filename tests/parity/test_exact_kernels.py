@@ -10,7 +10,7 @@ from random_layers import first_mismatch, native_value, random_conv, random_valu
 from dcvc_cli.backend import exact_rules as rules
 from dcvc_cli.backend.exact_network import ExactConv, ExactNetwork, ExactScale, ExactValue
 from dcvc_cli.backend.exact_reference import ExactReference
-from dcvc_cli.models.blocks import Conv, Depthwise, DepthConvBlock, ScaleVector
+from dcvc_cli.models.blocks import Conv, DepthConvBlock, Depthwise, ScaleVector
 from dcvc_cli.models.latent_steps import IMAGE_STEPS, VIDEO_STEPS
 
 _kernels = pytest.importorskip("dcvc_cli._kernels")

@@ -1,0 +1,142 @@
+"""Speed of the integer kernels: multiply-accumulates a second against the machine's peak, and whole frames against float32 PyTorch.
+
+    python tests/bench/bench_kernels.py [--threads 2] [--width 416 --height 240] [--frames 5]
+
+Peak is counted for 16-bit VNNI products, 32 a cycle and core, at the nominal clock. Frames are
+decoded from symbols: entropy coding and file access are not counted. Both sides of a comparison run in turn; printed are medians, with
+the spread from the fastest to the slowest run. Weights are random: time does not depend on them.
+"""
+
+import argparse
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "parity"))
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from exact_frames import FramePair, decode, invent  # noqa: E402
+from random_layers import random_conv, random_network, random_values  # noqa: E402
+
+from dcvc_cli.backend.exact_native import ExactNative, make_engine, native_module  # noqa: E402
+from dcvc_cli.backend.exact_network import ExactNetwork, ExactValue  # noqa: E402
+from dcvc_cli.models.blocks import Conv, DepthConvBlock, Depthwise  # noqa: E402
+from dcvc_cli.models.image import ImageModel  # noqa: E402
+from dcvc_cli.models.spec import SPECS  # noqa: E402
+from dcvc_cli.models.video import VideoModel  # noqa: E402
+
+VNNI_PRODUCTS_A_CYCLE = 32
+
+
+def clock_hertz() -> float:
+    """Nominal cycles a second of one core; a machine that runs above it shows more than 100 % of the peak."""
+    rates = [float(line.split(":")[1]) * 1e6 for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("cpu MHz")]
+    return max(rates) if rates else 2.1e9
+
+
+def times_of(runs: dict[str, Callable[[], object]], num_runs: int) -> dict[str, list[float]]:
+    """Seconds of every run, candidates in turn, after one warm-up each."""
+    seconds: dict[str, list[float]] = {name: [] for name in runs}
+    for run in runs.values():
+        run()
+    for _ in range(num_runs):
+        for name, run in runs.items():
+            start = time.perf_counter()
+            run()
+            seconds[name].append(time.perf_counter() - start)
+    return seconds
+
+
+def spread(seconds: list[float]) -> str:
+    return f"{statistics.median(seconds) * 1e3:8.2f} ms ({min(seconds) * 1e3:.2f}..{max(seconds) * 1e3:.2f})"
+
+
+def kernel_cases(height: int, width: int) -> list[tuple[str, object, dict[str, object], int, int]]:
+    """(name, layer, numbers, input channels, multiply-accumulates) of layers as `lite` has them on the 1/8 grid."""
+    rng = np.random.default_rng(0)
+    positions = height * width
+    cases: list[tuple[str, object, dict[str, object], int, int]] = []
+    for cin, cout, kind in ((128, 128, "narrow"), (128, 512, "narrow"), (128, 512, "wide"), (256, 128, "narrow")):
+        layer = Conv("layer", cin, cout)
+        cases.append((f"1x1 {cin}->{cout} {kind}", layer, {"layer": random_conv(rng, (cout, cin, 1, 1), kind)}, cin, cin * cout * positions))
+    layer = Conv("layer", 128, 512, kernel=3, padding=1)
+    cases.append(("3x3 128->512 narrow", layer, {"layer": random_conv(rng, (512, 128, 3, 3), "narrow")}, 128, 9 * 128 * 512 * positions))
+    cases.append(("depthwise 128", Depthwise("layer", 128), {"layer": random_conv(rng, (128, 1, 3, 3), "wide")}, 128, 9 * 128 * positions))
+    for c, kind in ((128, "narrow"), (128, "wide"), (192, "narrow"), (368, "narrow")):
+        block = DepthConvBlock("block", c, c)
+        shapes = {"dc.0": (c, c, 1, 1), "dc.2": (c, 1, 3, 3), "dc.3": (c, c, 1, 1), "ffn.0": (4 * c, c, 1, 1), "ffn.2": (c, 2 * c, 1, 1)}
+        numbers: dict[str, object] = {f"block.{key}": random_conv(rng, shape, kind) for key, shape in shapes.items()}
+        cases.append((f"block {c} {kind}", block, numbers, c, (8 * c * c + 9 * c) * positions))
+    return cases
+
+
+def bench_kernels(threads: int, height: int, width: int, num_runs: int) -> None:
+    peak = clock_hertz() * VNNI_PRODUCTS_A_CYCLE * threads
+    print(f"layers on {width}x{height} positions, {threads} thread(s), 1 warm-up, {num_runs} runs in turn; VNNI peak {peak / 1e9:.0f} GMAC/s")
+    isas = [isa for isa in native_module().usable_isas() if isa != "scalar"]
+    engines = {isa: make_engine(threads, isa) for isa in isas}
+    for name, layer, numbers, channels, macs in kernel_cases(height, width):
+        x = ExactValue(random_values(np.random.default_rng(1), (height, width, channels), "small"), 8)
+        network = ExactNetwork(numbers, 8)  # type: ignore[arg-type]
+        ops = {isa: ExactNative(network, engine) for isa, engine in engines.items()}
+        seconds = times_of({isa: lambda one=one: layer(one, x) for isa, one in ops.items()}, num_runs)  # type: ignore[operator,misc]
+        cells = [f"{isa} {macs / min(s) / 1e9:6.1f} GMAC/s ({100 * macs / min(s) / peak:3.0f} %)" for isa, s in seconds.items()]
+        print(f"  {name:24s} {macs / 1e6:8.1f} MMAC  best: " + "  ".join(cells))
+
+
+def bench_frames(name: str, threads: int, height: int, width: int, num_frames: int) -> None:
+    import torch
+
+    from dcvc_cli.backend.float_torch import InferenceOperations
+    from dcvc_cli.training.initialise import random_parameters
+
+    torch.set_grad_enabled(False)
+    torch.set_num_threads(threads)
+    spec = SPECS[name]
+    image, video = ImageModel(spec.image), VideoModel(spec.video)
+    networks = random_network(image, 1), random_network(video, 2)
+    size = (-(-height // 16), -(-width // 16))
+    states = [{key: value.contiguous() for key, value in random_parameters(model, 3).items()} for model in (image, video)]
+    laid_out = [{k: v.contiguous(memory_format=torch.channels_last) if v.dim() == 4 else v for k, v in s.items()} for s in states]
+    pairs = {f"float32 {form}": FramePair(image, video, *(InferenceOperations(s) for s in own)) for form, own in (("", states), ("channels-last", laid_out))}
+    for isa in native_module().usable_isas()[1:]:
+        engine = make_engine(threads, isa)
+        pairs[f"exact {isa}"] = FramePair(image, video, *(ExactNative(n, engine) for n in networks))
+    print(f"{name} {width}x{height}, {threads} thread(s), {num_frames} P frames, 1 warm-up sequence, from symbols to 8-bit planes, in turn")
+    seconds: dict[str, dict[str, list[float]]] = {key: {"I": [], "P": []} for key in pairs}
+    for repeat in range(num_frames + 1):
+        for key, pair in pairs.items():
+            coded, _ = invent(pair, size, 1, 30, repeat)
+            rates = seconds[key]
+            start = time.perf_counter()
+            decode(pair, coded, 30)
+            intra = time.perf_counter() - start
+            two, _ = invent(pair, size, 3, 30, repeat)
+            start = time.perf_counter()
+            decode(pair, two, 30)
+            if repeat:
+                rates["I"].append(intra)
+                rates["P"].append((time.perf_counter() - start - intra) / 2)
+    for key, rates in seconds.items():
+        print(f"  {key:24s} I {spread(rates['I'])}   P {spread(rates['P'])}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--width", type=int, default=416)
+    parser.add_argument("--height", type=int, default=240)
+    parser.add_argument("--frames", type=int, default=5)
+    parser.add_argument("--runs", type=int, default=15)
+    parser.add_argument("--model", default="lite")
+    arguments = parser.parse_args()
+    bench_kernels(arguments.threads, arguments.height // 8, arguments.width // 8, arguments.runs)
+    bench_frames(arguments.model, arguments.threads, arguments.height, arguments.width, arguments.frames)
+
+
+if __name__ == "__main__":
+    main()
