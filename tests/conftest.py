@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -55,6 +55,17 @@ def dcvc(dcvc_environment: dict[str, str]) -> Run:
         return subprocess.run(command, stderr=subprocess.PIPE, env=dcvc_environment | (environment or {}), timeout=120, check=False, **options)  # type: ignore[call-overload, no-any-return]
 
     return run
+
+
+@pytest.fixture(autouse=True)
+def restored_torch() -> Iterator[None]:
+    """Coding inside this process turns gradients off and sets the number of threads; the next test starts as a new process does."""
+    yield
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.set_grad_enabled(True)
+        if torch.get_num_threads() == 1:
+            torch.set_num_threads(os.cpu_count() or 1)
 
 
 @pytest.fixture

@@ -49,6 +49,7 @@ def decode(
     """
     check_places([source], {"-o": output})
 
+    from dcvc_cli.commands.encode import frame_line
     from dcvc_cli.media import open_writer
     from dcvc_cli.pipeline.decode import HashMismatchError, OpenedStream
     from dcvc_cli.pipeline.networks import StreamNetworks
@@ -76,6 +77,7 @@ def decode(
                     writer.flush()
                     num_frames += 1
                     display.advance(frame.report.size_bytes)
+                    voice.detail(frame_line(frame.report))
         except StreamError as error:
             if isinstance(error, HashMismatchError):
                 raise

@@ -145,7 +145,7 @@ def encode(
                 row = _row(report, settings, num_pixels)
                 for file in reports:
                     file.add(row)
-                voice.detail(_frame_line(report))
+                voice.detail(frame_line(report))
 
         rate = float(reader.format.frame_rate)
         with open_progress(progress, "encode", num_frames=reader.num_frames, frame_rate=rate) as display:
@@ -217,7 +217,7 @@ def _coding_line(opened: "OpenedModel", settings: EncodeSettings) -> str:
     return f"model {opened.weights.name}, {NAMES_OF_PRECISIONS[opened.precision]} on {opened.device}, {qp} of 0..63 (higher is better)"
 
 
-def _frame_line(report: "FrameReport") -> str:
+def frame_line(report: "FrameReport") -> str:
     quality = "".join(f" {name}={value:.4f}" for name, value in report.quality.items())
     return f"frame {report.index} {report.frame_type} qp={report.qp_frame} size={report.size_bytes} seconds={report.seconds:.4f}{quality}"
 
