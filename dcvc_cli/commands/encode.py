@@ -73,6 +73,10 @@ def encode(
         str | None,
         _coding("NAME", "exact: alike on every machine; fp16, bf16, fp32, fp64: on one software stack. Default: exact, fp32 where weights lack it."),
     ] = None,
+    entropy_format: Annotated[
+        str | None,
+        _coding("NAME", "partitioned; reference-one or reference-two can be remuxed for the reference's decoder.", DEFAULTS.entropy_format),
+    ] = None,
     hash_name: Annotated[
         str | None,
         typer.Option("--hash", metavar="crc|md5|none", help="Hashes that the decoder checks.", show_default=DEFAULTS.hash, rich_help_panel="Coding"),
@@ -108,6 +112,7 @@ def encode(
         "model": model,
         "precision": precision,
         "hash": hash_name,
+        "entropy_format": entropy_format,
         "device": device,
         "threads": threads,
     }

@@ -7,7 +7,7 @@ from typing import Any
 
 from dcvc_cli.errors import UsageError
 from dcvc_cli.models.weight_store import DEFAULT_MODEL, presets_folder
-from dcvc_cli.pipeline.choices import HASH_KINDS, CodingChoices
+from dcvc_cli.pipeline.choices import ENTROPY_FORMATS, HASH_KINDS, CodingChoices
 
 MAX_FILE_BYTES = 1 << 16
 MAX_QP = 63
@@ -41,6 +41,7 @@ class EncodeSettings:
     device: str = "auto"
     threads: int | None = None
     hash: str = "crc"
+    entropy_format: str = "partitioned"
 
     def __post_init__(self) -> None:
         for name in ("qp", "qp_i", "qp_p"):
@@ -50,10 +51,12 @@ class EncodeSettings:
         self._check_whole("reset_interval", 0, 65535)
         self._check_whole("threads", 1, 1024)
         _check("force_zero_thres", self.force_zero_thres, _is_number(self.force_zero_thres) and 0 <= self.force_zero_thres <= 4294, "0..4294")
-        _check("hash", self.hash, self.hash in HASH_KINDS, ", ".join(HASH_KINDS))
-        for name in ("model", "device"):
+        for name, known in (("hash", HASH_KINDS), ("entropy_format", ENTROPY_FORMATS)):
             value = getattr(self, name)
-            _check(name, value, isinstance(value, str) and value != "", "a name")
+            _check(name, value, isinstance(value, str) and value in known, ", ".join(known))
+        for name in ("model", "device", "precision"):
+            value = getattr(self, name)
+            _check(name, value, (isinstance(value, str) and value != "") or (name == "precision" and value is None), "a name")
         numbers = self.force_keyframes
         valid = isinstance(numbers, tuple | list) and all(isinstance(number, int) and number >= 0 for number in numbers)
         _check("force_keyframes", numbers, valid, "frame numbers from 0")
@@ -83,6 +86,7 @@ class EncodeSettings:
             reset_interval=self.reset_interval,
             skip_threshold=self.force_zero_thres or None,
             hash_kind=HASH_KINDS[self.hash],
+            entropy_format=ENTROPY_FORMATS[self.entropy_format],
         )
 
 

@@ -2,11 +2,16 @@
 
 from dataclasses import dataclass, field
 
-from dcvc_cli.bitstream.sps import HashKind
+from dcvc_cli.bitstream.sps import EntropyFormat, HashKind
 from dcvc_cli.codec.gop import GopRule
 
 DEFAULT_SKIP_THRESHOLD = 0.12
 HASH_KINDS = {"crc": HashKind.CRC32, "md5": HashKind.MD5, "none": HashKind.NONE}
+ENTROPY_FORMATS = {
+    "partitioned": EntropyFormat.PARTITIONED,
+    "reference-one": EntropyFormat.REFERENCE_ONE,
+    "reference-two": EntropyFormat.REFERENCE_TWO,
+}
 
 
 @dataclass(frozen=True)
@@ -19,6 +24,7 @@ class CodingChoices:
         forced_keys: 0-based numbers of frames, counted from the first coded one, that become I frames.
         reset_interval: frames between drops of the reference feature, 0 = never.
         skip_threshold: elements predicted this narrowly are not coded; None codes all.
+        entropy_format: how symbols become bytes; the reference's own, of one or two coders, can be remuxed to its elementary stream.
     """
 
     qp_i: int = 32
@@ -28,6 +34,7 @@ class CodingChoices:
     reset_interval: int = 32
     skip_threshold: float | None = DEFAULT_SKIP_THRESHOLD
     hash_kind: HashKind = HashKind.CRC32
+    entropy_format: EntropyFormat = EntropyFormat.PARTITIONED
 
     def gop_rule(self) -> GopRule:
         return GopRule(self.qp_i, self.qp_p, self.keyint, self.reset_interval, forced_keys=self.forced_keys)

@@ -49,6 +49,7 @@ def settings_text(model: OpenedModel, choices: CodingChoices) -> str:
         "reset-interval": choices.reset_interval,
         "force-zero-thres": skip,
         "hash": choices.hash_kind.name.lower(),
+        "entropy-format": choices.entropy_format.name.lower().replace("_", "-"),
     }
     return f"dcvc {__version__}: " + " ".join(f"{name}={value}" for name, value in pairs.items())
 
@@ -130,6 +131,7 @@ def stream_sps(model: OpenedModel, video_format: VideoFormat, choices: CodingCho
         model.precision,
         skip_threshold=choices.skip_threshold,
         reset_interval=choices.reset_interval,
+        entropy_format=choices.entropy_format,
         hash_kind=choices.hash_kind,
     )
 

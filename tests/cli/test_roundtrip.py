@@ -146,6 +146,22 @@ def test_presets(call: Call, tmp_path: Path, names: tuple[str]) -> None:
     assert [frame["type"] for frame in document["frames"]] == ["I", "I"]
 
 
+@pytest.mark.parametrize("entropy_format", ["reference-one", "reference-two"])
+def test_remux_of_our_own(call: Call, tmp_path: Path, entropy_format: str, capfd: pytest.CaptureFixture[str]) -> None:
+    """Through the elementary stream and back, given what it loses, the pictures are the same."""
+    (tmp_path / "clip.y4m").write_bytes(y4m_clip(40, 24, 6))
+    arguments = ("--entropy-format", entropy_format, "--keyint", "4", "--recon", tmp_path / "recon.y4m")
+    assert call("encode", tmp_path / "clip.y4m", "-o", tmp_path / "a.dcvc", *arguments) == 0
+    assert call("remux", tmp_path / "a.dcvc", "-o", tmp_path / "a.bin") == 0
+    assert "lost: the skip threshold, 0.12, which a decoder must be told" in capfd.readouterr().err
+    told = ("--force-zero-thres", "0.12", "--fps", "30", "--model", "tiny", "--precision", "fp32")
+    assert call("remux", tmp_path / "a.bin", "-o", tmp_path / "b.dcvc", *told) == 0
+    for name in ("a", "b"):
+        assert call("decode", tmp_path / f"{name}.dcvc", "-o", tmp_path / f"{name}.yuv") == 0
+    raw = b"".join(frames_of((tmp_path / "recon.y4m").read_bytes()))
+    assert (tmp_path / "a.yuv").read_bytes() == (tmp_path / "b.yuv").read_bytes() == raw
+
+
 @pytest.mark.skipif(not CONFORMANCE.is_dir(), reason="no conformance cases (DCVC_CONFORMANCE)")
 def test_remux_both_ways(call: Call, tmp_path: Path) -> None:
     stream = next(iter(sorted(CONFORMANCE.glob("**/stream.bin"))))
