@@ -100,5 +100,5 @@ def _announce(voice: "Voice", sps: "Sps") -> None:
 
     name = NAMES_OF_PRECISIONS[sps.precision]
     if sps.precision is not Precision.EXACT:
-        voice.warn(f"this stream is coded in {name}, which holds on one software stack only: elsewhere its pictures may differ and fail their hashes")
+        voice.warn(f"this stream is coded in {name}, which holds on one software stack and number of threads only: elsewhere it may fail to decode")
     voice.detail(f"{sps.width}x{sps.height} {sps.chroma_format}, model {sps.model_variant}, {name}")

@@ -165,7 +165,7 @@ def _decode(decoder: SequenceDecoder, unit: FrameUnit, index: int) -> Picture:
     try:
         return decoder.decode(unit)
     except StreamError as error:
-        raise StreamError(f"frame {index} cannot be decoded: {error.message}", error.hint) from error
+        raise StreamError(f"frame {index} cannot be decoded: {error.message}", error.hint or _desync_hint(unit.sps.precision)) from error
 
 
 class HashChecker:
@@ -193,11 +193,12 @@ class HashChecker:
             return
         right = "no frame before it was checked" if self._last_right is None else f"the last frame known to be right is {self._last_right}"
         text = f"frame {self._index} is not the encoder's picture: {message.kind.name} {message.digest.hex()} expected, {found.hex()} found; {right}"
-        raise HashMismatchError(text, _mismatch_hint(self._sps.precision))
+        raise HashMismatchError(text, _desync_hint(self._sps.precision))
 
 
-def _mismatch_hint(precision: Precision) -> str:
+def _desync_hint(precision: Precision) -> str:
     if precision is Precision.EXACT:
-        return "the stream was changed, or this is a fault of dcvc"
+        return "its units are intact, so the stream was made wrong, or this is a fault of dcvc"
     name = NAMES_OF_PRECISIONS[precision]
-    return f"coded in {name}, which holds on one software stack only: decode where it was encoded, or encode with --precision exact"
+    hint = "decode where it was encoded, with as many --threads, or encode with --precision exact"
+    return f"coded in {name}, which depends on machine, software and number of threads: {hint}"
