@@ -115,8 +115,7 @@ def evaluate(
         raise UsageError("--force-intra and --force-intra-period exclude each other")
     if force_intra_period is not None and force_intra_period != -1 and force_intra_period < 1:
         raise UsageError(f"--force-intra-period {force_intra_period}: expected 1 or more, or -1 for the first frame only")
-    if os.path.lexists(output) and not overwrite:
-        raise UsageError(f"{output} exists and is kept", "-y overwrites it")
+    _check_output(output, overwrite)
     if threads is None and workers > 1:
         threads = max(1, (os.cpu_count() or 1) // workers)
     rates = _rates(codec, rate_num, qp_i, qp_p)
@@ -136,6 +135,14 @@ def evaluate(
         _refuse([name for name, value in (("--codec-args", codec_args), ("--b-frames", b_frames or None)) if value is not None], "without --codec")
         settings = _dcvc(model, precision, reset_interval, force_zero_thres, device, threads, msssim)
     _run(points, settings, output, overwrite, stream_dir, workers, check_existing, verbose)
+
+
+def _check_output(output: str, overwrite: bool) -> None:
+    """Tells at once what would otherwise fail at the end of a long run."""
+    from dcvc_cli.media.output import STANDARD_OUTPUT_NAMES, OutputFile, is_direct
+
+    if output in STANDARD_OUTPUT_NAMES or not is_direct(output):
+        OutputFile(output, overwrite=overwrite).abort()
 
 
 def _run(

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -285,10 +286,42 @@ def test_what_stops_a_run_before_it_starts(run: Eval, data: Path, tmp_path: Path
     assert isinstance(fault(config), UsageError)
     assert (tmp_path / "result.json").read_text() == "mine"
     assert isinstance(fault(config, "-o", config), UsageError)
+    assert isinstance(fault(config, "-o", tmp_path / "no folder" / "result.json"), InputError)
+    assert isinstance(fault(config, "-o", tmp_path, "-y"), InputError)
+
+
+def test_weights_are_known_by_their_fingerprints(run: Eval, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """New weights under an old name are not taken for the old ones when a run is resumed."""
+    from dcvc_cli.models.weights import read_weights, write_weights
+
+    arguments = [write_config(data, tmp_path), "--stream-dir", tmp_path / "streams", "--check-existing", "-y"]
+    assert run(*arguments).exit_code == 0
+    weights = read_weights(Path(os.environ["DCVC_HOME"]) / "weights" / "tiny.safetensors")
+    key = next(name for name, value in weights.video.arrays.items() if value.dtype == np.float32)
+    changed = replace(weights.video, arrays={**weights.video.arrays, key: weights.video.arrays[key] + np.float32(1e-3)})
+    write_weights(tmp_path / "home" / "weights" / "tiny.safetensors", replace(weights, video=changed))
+    assert "taken up" in run(*arguments).stderr
+    monkeypatch.setenv("DCVC_HOME", str(tmp_path / "home"))
+    again = run(*arguments)
+    assert again.exit_code == 0, (again.output, again.exception)
+    assert "taken up" not in again.stderr
+
+
+def test_gpus_are_dealt_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    from dcvc_cli.pipeline.evaluation_coders import device_of_worker
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert [device_of_worker("auto", worker) for worker in range(3)] == ["cuda:0", "cuda:1", "cuda:0"]
+    assert device_of_worker("cpu", 1) == "cpu"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert device_of_worker("auto", 1) == "cpu"
 
 
 def test_importing_the_command_loads_nothing_heavy() -> None:
-    code = "import sys, dcvc_cli.commands.evaluate; print({'torch', 'scipy', 'rich.progress', 'av', 'PIL'} & set(sys.modules) or 'light')"
+    code = "import sys, dcvc_cli.commands.evaluate; print({'torch', 'scipy', 'matplotlib', 'av', 'PIL'} & set(sys.modules) or 'light')"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}
     )
