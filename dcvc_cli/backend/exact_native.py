@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 ISA_VARIABLE = "DCVC_CPU_ISA"
 PICTURE_CELL = 8
+MAX_THREADS = 256
 
 
 def native_module() -> Any:
@@ -53,8 +54,8 @@ def make_engine(num_threads: int = 1, isa: str | None = None) -> Any:
     if wanted and wanted not in native.usable_isas():
         usable = ", ".join(native.usable_isas())
         raise EnvironmentFault(f"instruction set {wanted!r} is not usable on this machine, usable are: {usable}", f"unset {ISA_VARIABLE}")
-    if not 1 <= num_threads <= 256:
-        raise EnvironmentFault(f"the number of threads must be 1..256, found {num_threads}")
+    if not 1 <= num_threads <= MAX_THREADS:
+        raise EnvironmentFault(f"the number of threads must be 1..{MAX_THREADS}, found {num_threads}")
     return native.Engine(wanted, num_threads, np.array(rules.WSILU_NODES, np.int16))
 
 

@@ -1,11 +1,15 @@
 """Opens weights on a backend in a precision: the one place that chooses between arithmetic implementations."""
 
-from collections.abc import Mapping
-from typing import Any
+import os
+from collections.abc import Callable, Mapping
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dcvc_cli.backend.exact_native import MAX_THREADS, ExactNative, make_engine
+from dcvc_cli.backend.exact_network import ExactNetwork
+from dcvc_cli.backend.operations import Operations
 from dcvc_cli.bitstream.sps import Precision
 from dcvc_cli.codec.networks import CodecNetwork, CodecNetworks
 from dcvc_cli.entropy.tables import CdfTable
@@ -50,6 +54,9 @@ def open_networks(weights: ModelWeights, precision: Precision, device: str = "cp
     """
     if precision is Precision.EXACT and not weights.is_exact:
         raise EnvironmentFault(f"weights {weights.name!r} have no exact form", "prepare them with `dcvc models quantize`, or use --precision fp32")
+    if precision is Precision.EXACT:
+        engine = make_engine(min(threads or os.cpu_count() or 1, MAX_THREADS))
+        return CodecNetworks(*(_open_exact(network, engine, device, threads) for network in (weights.image, weights.video)))
     networks = [_open_network(network, precision, device, threads) for network in (weights.image, weights.video)]
     return CodecNetworks(networks[0], networks[1])
 
@@ -57,6 +64,26 @@ def open_networks(weights: ModelWeights, precision: Precision, device: str = "cp
 def _open_network(weights: NetworkWeights, precision: Precision, device: str, threads: int | None) -> CodecNetwork:
     operations = _float_operations(weights.parameters(), precision, device, threads)
     return CodecNetwork(weights.model, operations, operations, weights.z_table)
+
+
+def _open_exact(weights: NetworkWeights, engine: Any, device: str, threads: int | None) -> CodecNetwork:
+    synthesis = ExactNative(ExactNetwork.from_arrays(weights.model, weights.exact), engine)
+    analysis = _AtFirstUse(lambda: _float_operations(weights.parameters(), Precision.FLOAT32, device, threads))
+    return CodecNetwork(weights.model, synthesis, cast(Operations, analysis), weights.z_table)
+
+
+class _AtFirstUse:
+    """Stands for operations that only an encoder needs, so that an exact decoder never loads PyTorch."""
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self._make = make
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        made = self._make()
+        self.__dict__.update({key: getattr(made, key) for key in dir(made) if not key.startswith("_")})
+        return getattr(made, name)
 
 
 def _float_operations(parameters: Mapping[str, NDArray[np.float32]], precision: Precision, device: str, threads: int | None) -> Any:

@@ -6,7 +6,7 @@ column by column, the error of one column being carried by the columns not yet r
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from dcvc_cli.errors import InputError
 from dcvc_cli.models.blocks import Conv, ScaleVector
 from dcvc_cli.models.image import ImageModel
 from dcvc_cli.models.video import VideoModel
+from dcvc_cli.models.weights import ModelWeights
 from dcvc_cli.pipeline.calibration import Moments, RecordingOperations, calibrate_image, calibrate_video
 
 HEADROOM = 1.2
@@ -49,7 +50,30 @@ def carries_signal(name: str) -> bool:
 ALL_NARROW = WeightPolicy(lambda name: False)
 ALL_WIDE = WeightPolicy(lambda name: True)
 SIGNAL_WIDE = WeightPolicy(carries_signal)
-"""8 bits but for the layers that carry the signal, where 8-bit rounding is seen: measured in docs/decisions/0031-exact-weight-widths.md."""
+"""8 bits but for the layers that carry the signal, where 8-bit rounding is seen: measured in docs/decisions/0011-exact-weight-widths.md."""
+
+
+def prepare_exact(
+    weights: ModelWeights,
+    clips: Sequence[Clip],
+    states: tuple[Mapping[str, NDArray[np.float32]], Mapping[str, NDArray[np.float32]]] | None = None,
+    policy: WeightPolicy = SIGNAL_WIDE,
+) -> ModelWeights:
+    """The same weights with the arrays of the exact profile, calibrated on clips of two or more pictures.
+
+    Args:
+        clips: varied content and motion, four or more pictures each; sides of 192 samples and more, since borders are special.
+        states: state dicts of the image and the video network before any rounding; None takes the weights' own parameters, which a
+            weights file may hold in 8 bits.
+    """
+    image, video = weights.image.model, weights.video.model
+    assert isinstance(image, ImageModel)
+    assert isinstance(video, VideoModel)
+    arrays = states or (weights.image.parameters(), weights.video.parameters())
+    image_state, video_state = ({name: torch.from_numpy(value) for name, value in state.items()} for state in arrays)
+    exact_image = quantise_image(image, image_state, clips, policy)
+    exact_video = quantise_video(video, video_state, image, image_state, clips, policy)
+    return replace(weights, image=replace(weights.image, exact=exact_image.to_arrays()), video=replace(weights.video, exact=exact_video.to_arrays()))
 
 
 def quantise_image(model: ImageModel, state: Mapping[str, torch.Tensor], clips: Sequence[Clip], policy: WeightPolicy = SIGNAL_WIDE) -> ExactNetwork:

@@ -19,15 +19,15 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1] / "parity"))
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from exact_frames import FramePair, decode, invent  # noqa: E402
-from random_layers import random_conv, random_network, random_values  # noqa: E402
+from exact_frames import FramePair, decode, invent
+from random_layers import random_conv, random_network, random_values
 
-from dcvc_cli.backend.exact_native import ExactNative, make_engine, native_module  # noqa: E402
-from dcvc_cli.backend.exact_network import ExactNetwork, ExactValue  # noqa: E402
-from dcvc_cli.models.blocks import Conv, DepthConvBlock, Depthwise  # noqa: E402
-from dcvc_cli.models.image import ImageModel  # noqa: E402
-from dcvc_cli.models.spec import SPECS  # noqa: E402
-from dcvc_cli.models.video import VideoModel  # noqa: E402
+from dcvc_cli.backend.exact_native import ExactNative, make_engine, native_module
+from dcvc_cli.backend.exact_network import ExactNetwork, ExactValue
+from dcvc_cli.models.blocks import Conv, DepthConvBlock, Depthwise
+from dcvc_cli.models.image import ImageModel
+from dcvc_cli.models.spec import SPECS
+from dcvc_cli.models.video import VideoModel
 
 VNNI_PRODUCTS_A_CYCLE = 32
 
@@ -83,7 +83,7 @@ def bench_kernels(threads: int, height: int, width: int, num_runs: int) -> None:
         x = ExactValue(random_values(np.random.default_rng(1), (height, width, channels), "small"), 8)
         network = ExactNetwork(numbers, 8)  # type: ignore[arg-type]
         ops = {isa: ExactNative(network, engine) for isa, engine in engines.items()}
-        seconds = times_of({isa: lambda one=one: layer(one, x) for isa, one in ops.items()}, num_runs)  # type: ignore[operator,misc]
+        seconds = times_of({isa: lambda one=one, layer=layer, x=x: layer(one, x) for isa, one in ops.items()}, num_runs)  # type: ignore[operator,misc]
         cells = [f"{isa} {macs / min(s) / 1e9:6.1f} GMAC/s ({100 * macs / min(s) / peak:3.0f} %)" for isa, s in seconds.items()]
         print(f"  {name:24s} {macs / 1e6:8.1f} MMAC  best: " + "  ".join(cells))
 
@@ -102,7 +102,10 @@ def bench_frames(name: str, threads: int, height: int, width: int, num_frames: i
     size = (-(-height // 16), -(-width // 16))
     states = [{key: value.contiguous() for key, value in random_parameters(model, 3).items()} for model in (image, video)]
     laid_out = [{k: v.contiguous(memory_format=torch.channels_last) if v.dim() == 4 else v for k, v in s.items()} for s in states]
-    pairs = {f"float32 {form}": FramePair(image, video, *(InferenceOperations(s) for s in own)) for form, own in (("", states), ("channels-last", laid_out))}
+    pairs = {
+        f"float32 {form}": FramePair(image, video, *(InferenceOperations(s) for s in own))
+        for form, own in (("", states), ("channels-last", laid_out))
+    }
     for isa in native_module().usable_isas()[1:]:
         engine = make_engine(threads, isa)
         pairs[f"exact {isa}"] = FramePair(image, video, *(ExactNative(n, engine) for n in networks))
