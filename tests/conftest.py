@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -28,11 +29,26 @@ def write_tiny_weights(folder: Path, seed: int) -> Path:
     return path
 
 
+def write_tiny_exact_weights(folder: Path) -> Path:
+    """The same with their integer form beside it, calibrated on little: good for nothing but to be the same everywhere."""
+    import numpy as np
+
+    from dcvc_cli.models.weights import read_weights, write_weights
+    from dcvc_cli.pipeline.quantise import prepare_exact
+
+    weights = read_weights(write_tiny_weights(folder, seed=0))
+    scene = np.random.default_rng(0).random((3, 5, 6)).repeat(16, 1).repeat(16, 2).astype(np.float32)
+    exact = prepare_exact(weights, [[np.roll(scene, 3 * step, 2) for step in range(4)]])
+    path = folder / "weights" / "tiny-exact.safetensors"
+    write_weights(path, replace(exact, name="tiny-exact"))
+    return path
+
+
 @pytest.fixture(scope="session")
 def tiny_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A DCVC_HOME with the weights `tiny`."""
+    """A DCVC_HOME with the weights `tiny`, and `tiny-exact`, which have an exact form."""
     home = tmp_path_factory.mktemp("home")
-    write_tiny_weights(home, seed=0)
+    write_tiny_exact_weights(home)
     return home
 
 

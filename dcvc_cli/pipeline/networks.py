@@ -23,6 +23,12 @@ class OpenedModel:
     networks: CodecNetworks
 
 
+def device_for(precision: Precision, name: str) -> str:
+    """The device that `name` (auto, cpu, cuda:N) means; EnvironmentFault where it does not exist."""
+    # Exact arithmetic runs on the CPU: asking PyTorch for a GPU would cost an exact decoder seconds for nothing.
+    return "cpu" if name == "auto" and precision is Precision.EXACT else choose_device(name)
+
+
 def open_model(model: str, precision_name: str | None, device_name: str, threads: int | None) -> OpenedModel:
     """A model for encoding.
 
@@ -39,7 +45,7 @@ def open_model(model: str, precision_name: str | None, device_name: str, threads
     weights = weights_by_name(model)
     default = Precision.EXACT if weights.is_exact else Precision.FLOAT32
     precision = default if precision_name is None else PRECISION_NAMES[precision_name]
-    device = choose_device(device_name)
+    device = device_for(precision, device_name)
     return OpenedModel(weights, precision, device, open_networks(weights, precision, device, threads))
 
 
@@ -69,6 +75,6 @@ class StreamNetworks:
         key = (sps.model_family, sps.model_variant, sps.image_fingerprint, sps.video_fingerprint, sps.precision)
         if self._networks is None or key != self._key:
             self._networks = None
-            self._networks = open_networks(weights_of_stream(sps), sps.precision, choose_device(self._device_name), self._threads)
+            self._networks = open_networks(weights_of_stream(sps), sps.precision, device_for(sps.precision, self._device_name), self._threads)
             self._key = key
         return self._networks

@@ -3,6 +3,8 @@
 import csv
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -77,6 +79,28 @@ def test_pipes(dcvc: Run, tmp_path: Path) -> None:
     raw = dcvc("decode", tmp_path / "a.dcvc", "-o", "-", "--output-format", "yuv", "-q")
     assert raw.stdout == b"".join(frames_of(decoded.stdout))
     assert raw.stderr == b""
+
+
+def test_exact(dcvc: Run, tmp_path: Path, dcvc_environment: dict[str, str]) -> None:
+    """Weights with an exact form use it unasked; any number of threads decodes the encoder's pictures, and no decoder loads PyTorch."""
+    (tmp_path / "clip.y4m").write_bytes(y4m_clip(49, 35, 5))
+    recon = tmp_path / "recon.y4m"
+    done = dcvc("encode", tmp_path / "clip.y4m", "-o", tmp_path / "a.dcvc", "--model", "tiny-exact", "--recon", recon, "--hash", "md5")
+    assert done.returncode == 0, done.stderr
+    assert b"tiny-exact, exact on cpu" in done.stderr
+    program = """
+import sys
+from dcvc_cli.app import run
+for threads in ("1", "2"):
+    assert run(["decode", sys.argv[1], "-o", f"{sys.argv[1]}.{threads}.y4m", "--threads", threads]) == 0
+assert "torch" not in sys.modules
+"""
+    command = [sys.executable, "-c", program, str(tmp_path / "a.dcvc")]
+    decoded = subprocess.run(command, env=dcvc_environment, capture_output=True, timeout=60, check=False)
+    assert decoded.returncode == 0, decoded.stderr.decode()
+    assert b"warning" not in decoded.stderr
+    for threads in (1, 2):
+        assert (tmp_path / f"a.dcvc.{threads}.y4m").read_bytes() == recon.read_bytes()
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 7), (7, 1), (17, 33), (64, 64)])
