@@ -3,16 +3,15 @@
 Arrays come from weight files, so nothing about them is trusted: every rule is checked before a kernel sees them.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dcvc_cli.backend.exact_rules import MAX_ADDEND, MAX_EXPONENT, MAX_MULTIPLIER, MAX_ROW_SUM
 from dcvc_cli.errors import EnvironmentFault
-from dcvc_cli.models.blocks import BitEstimator, Conv, Depthwise, ScaleVector, layers_of
 
 Y_HAT = "y_hat"
 """Name of the one value that no layer makes and whose exponent is still chosen: latents times step size."""
@@ -64,11 +63,11 @@ class ExactScale:
 ExactLayer: TypeAlias = ExactConv | ExactScale
 
 
-def decoder_layers(model: Any) -> Iterator[Conv | Depthwise | ScaleVector]:
-    """The layers that a decoder runs, in the order of the state dict."""
-    for layer in layers_of(model):
-        if not isinstance(layer, BitEstimator) and not layer.name.startswith(model.encoder_only):
-            yield layer
+class DecoderGraph(Protocol):
+    """A network that can tell the parameters of its decoder: ImageModel or VideoModel."""
+
+    def decoder_shapes(self) -> Iterable[tuple[str, tuple[int, ...]]]:
+        """State-dict names and shapes."""
 
 
 class ExactNetwork:
@@ -104,7 +103,7 @@ class ExactNetwork:
         return arrays
 
     @classmethod
-    def from_arrays(cls, model: Any, arrays: Mapping[str, NDArray[Any]]) -> "ExactNetwork":
+    def from_arrays(cls, model: DecoderGraph, arrays: Mapping[str, NDArray[Any]]) -> "ExactNetwork":
         """The network of `model` (ImageModel or VideoModel) from arrays; arrays of other names are ignored.
 
         Raises:
@@ -112,13 +111,12 @@ class ExactNetwork:
         """
         reader = _ArrayReader(arrays)
         layers: dict[str, ExactLayer] = {}
-        for layer in decoder_layers(model):
-            if isinstance(layer, ScaleVector):
-                layers[layer.name] = reader.scale(layer.name, (layer.num_qps, layer.channels))
-            elif isinstance(layer, Depthwise):
-                layers[layer.name] = reader.conv(layer.name, (layer.channels, 1, 3, 3))
-            else:
-                layers[layer.name] = reader.conv(layer.name, (layer.cout, layer.cin, layer.kernel, layer.kernel))
+        for key, shape in model.decoder_shapes():
+            name = key.removesuffix(".weight")
+            if key.endswith(".weight"):
+                layers[name] = reader.conv(name, shape)
+            elif not key.endswith(".bias"):
+                layers[name] = reader.scale(name, (shape[0], shape[1]))
         exponent = int(reader.array(f"{Y_HAT}.exponent", (1,), "i1")[0])
         reader.require(0 <= exponent <= MAX_EXPONENT, Y_HAT, f"exponent {exponent} is outside 0..{MAX_EXPONENT}")
         return cls(layers, exponent)

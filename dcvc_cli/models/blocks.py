@@ -177,3 +177,16 @@ def layers_of(owner: Any) -> Iterator[Any]:
             yield value
         elif hasattr(value, "shapes"):
             yield from layers_of(value)
+
+
+def decoder_layers(model: Any) -> Iterator[Conv | Depthwise | ScaleVector]:
+    """The layers that a decoder of an image or video model runs, in order of making."""
+    for layer in layers_of(model):
+        if not isinstance(layer, BitEstimator) and not layer.name.startswith(model.encoder_only):
+            yield layer
+
+
+def decoder_shapes(model: Any) -> Iterator[tuple[str, Shape]]:
+    """Names and shapes of the parameters that a decoder uses."""
+    for layer in decoder_layers(model):
+        yield from layer.shapes()

@@ -18,6 +18,7 @@ from dcvc_cli.models.blocks import (
     Shape,
     Tensor,
     UpBlock,
+    decoder_shapes,
     depth_conv_blocks,
     layer_shapes,
 )
@@ -69,6 +70,10 @@ class ImageModel:
     def shapes(self) -> Iterator[tuple[str, Shape]]:
         """Names and shapes of the state dict."""
         return layer_shapes(self)
+
+    def decoder_shapes(self) -> Iterator[tuple[str, Shape]]:
+        """The part of `shapes` that a decoder uses."""
+        return decoder_shapes(self)
 
     def analysis(self, ops: "Operations", x: Tensor, qp: Any) -> Tensor:
         """x: 3 x Hp x Wp in 0..1, sides multiples of 16 -> y: latent x Hp/16 x Wp/16. Encoder only."""

@@ -20,6 +20,7 @@ from dcvc_cli.models.blocks import (
     SubPixelConv,
     Tensor,
     UpBlock,
+    decoder_shapes,
     depth_conv_blocks,
     layer_shapes,
 )
@@ -80,6 +81,10 @@ class VideoModel:
     def shapes(self) -> Iterator[tuple[str, Shape]]:
         """Names and shapes of the state dict."""
         return layer_shapes(self)
+
+    def decoder_shapes(self) -> Iterator[tuple[str, Shape]]:
+        """The part of `shapes` that a decoder uses."""
+        return decoder_shapes(self)
 
     def adapt_frame(self, ops: "Operations", frame: Tensor) -> Tensor:
         """Reference frame, 3 x Hp x Wp in 0..1 -> feature x Hp/8 x Wp/8 (after an I frame and after a reset)."""

@@ -14,10 +14,10 @@ import torch
 from numpy.typing import NDArray
 
 from dcvc_cli.backend import exact_rules as rules
-from dcvc_cli.backend.exact_network import ExactConv, ExactLayer, ExactNetwork, ExactScale, decoder_layers
+from dcvc_cli.backend.exact_network import ExactConv, ExactLayer, ExactNetwork, ExactScale
 from dcvc_cli.backend.float_torch import FloatOperations
 from dcvc_cli.errors import InputError
-from dcvc_cli.models.blocks import Conv, ScaleVector
+from dcvc_cli.models.blocks import Conv, ScaleVector, decoder_layers
 from dcvc_cli.models.image import ImageModel
 from dcvc_cli.models.video import VideoModel
 from dcvc_cli.models.weights import ModelWeights

@@ -18,8 +18,8 @@ bool has_avx512() {
 }
 
 // Tiles need the processor, the operating system's state saving, and a permission that Linux grants a process on request.
-bool has_amx() {
-#if defined(__linux__)
+[[maybe_unused]] bool has_amx() {
+#if defined(__linux__) && defined(DCVC_COMPILER_HAS_AMX)
   unsigned a = 0, b = 0, c = 0, d = 0;
   if (!has_avx512() || !__get_cpuid_count(7, 0, &a, &b, &c, &d)) return false;
   const unsigned tile = 1u << 24, int8 = 1u << 25;
@@ -38,7 +38,9 @@ std::vector<const KernelTable*> find_tables() {
   __builtin_cpu_init();
   if (__builtin_cpu_supports("avx2")) tables.push_back(&avx2_kernels());
   if (has_avx512()) tables.push_back(&avx512_kernels());
+#if defined(DCVC_COMPILER_HAS_AMX)
   if (has_amx()) tables.push_back(&amx_kernels());
+#endif
 #endif
   return tables;
 }

@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dcvc_cli.backend.exact_network import ExactConv, ExactLayer, ExactNetwork, ExactScale, ExactValue, decoder_layers
+from dcvc_cli.backend.exact_network import ExactConv, ExactLayer, ExactNetwork, ExactScale, ExactValue
 from dcvc_cli.backend.exact_rules import FRAME_EXPONENT, MAX_ROW_SUM
-from dcvc_cli.models.blocks import ScaleVector
+from dcvc_cli.models.blocks import ScaleVector, decoder_layers
 
 EXPONENT = 8
 
