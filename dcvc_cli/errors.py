@@ -52,7 +52,7 @@ class StreamError(DcvcError):
     exit_code = ExitCode.STREAM
 
 
-class EnvironmentFault(DcvcError):
+class EnvironmentFault(DcvcError):  # noqa: N818 - EnvironmentError is Python's own
     """Something missing on this machine: weights, a device, an optional package."""
 
     exit_code = ExitCode.ENVIRONMENT

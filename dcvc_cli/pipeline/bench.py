@@ -96,7 +96,8 @@ def random_weights(spec: ModelSpec) -> ModelWeights:
     from dcvc_cli.training.initialise import random_parameters
 
     networks = []
-    for seed, model in enumerate((ImageModel(spec.image), VideoModel(spec.video))):
+    models: tuple[ImageModel | VideoModel, ...] = (ImageModel(spec.image), VideoModel(spec.video))
+    for seed, model in enumerate(models):
         state = random_parameters(model, seed)
         arrays = {key: state[key].numpy() for key in coding_shapes(model)}
         networks.append(NetworkWeights(model, arrays | table_arrays(factorised_table(state))))

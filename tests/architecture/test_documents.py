@@ -78,7 +78,7 @@ def test_set_up_is_two_lines_that_ci_runs():
     lines = block.strip().splitlines()
     assert len(lines) == 2
     assert lines[0].startswith("pip install . && dcvc encode ")
-    assert lines[1].startswith("pip install '.[test]' && pytest")
+    assert lines[1].startswith("pip install -e '.[test]' && pytest")
     script = (ROOT / ".ci" / "run").read_text()
     assert "README.md" in script
     assert os.access(ROOT / ".ci" / "run", os.X_OK)
