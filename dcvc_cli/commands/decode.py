@@ -69,7 +69,7 @@ def decode(
         _announce(voice, stream.sps)
         networks = StreamNetworks(device or "auto", threads)
         rate = float(video_format.frame_rate)
-        display = stack.enter_context(open_progress(progress, "decode", num_frames=stream.num_frames, frame_rate=rate))
+        display = stack.enter_context(open_progress(progress, "decode", num_frames=stream.num_frames, frame_rate=rate, quiet=quiet))
         try:
             with read_ahead(stream.frames(networks, verify)) as decoded:
                 for frame in decoded:

@@ -153,7 +153,7 @@ def encode(
                 voice.detail(frame_line(report))
 
         rate = float(reader.format.frame_rate)
-        with open_progress(progress, "encode", num_frames=reader.num_frames, frame_rate=rate) as display:
+        with open_progress(progress, "encode", num_frames=reader.num_frames, frame_rate=rate, quiet=quiet) as display:
             summary = encode_pictures(encoder, reader, on_frame)
         for file in reports:
             file.finish(summary)

@@ -25,7 +25,11 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", "-y", help="Replace exis
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")]
 ProgressOption = Annotated[
-    ProgressMode, typer.Option("--progress", help="auto: a bar where standard error is a terminal. json: one line a second, to standard error.")
+    ProgressMode,
+    typer.Option(
+        "--progress",
+        help="auto: a bar where standard error is a terminal. json: one line a second to standard error; with -q nothing else goes there.",
+    ),
 ]
 Device = Annotated[str | None, typer.Option("--device", metavar="auto|cpu|cuda:N", help="Where the networks run.", show_default="auto")]
 Threads = Annotated[int | None, typer.Option("--threads", min=1, max=1024, metavar="N", help="CPU threads of the arithmetic. Default: all cores.")]

@@ -109,13 +109,14 @@ class _JsonLines:
 
 
 @contextmanager
-def open_progress(mode: ProgressMode, verb: str, *, num_frames: int | None, frame_rate: float) -> Iterator[ProgressDisplay]:
+def open_progress(mode: ProgressMode, verb: str, *, num_frames: int | None, frame_rate: float, quiet: bool = False) -> Iterator[ProgressDisplay]:
     """Shows progress while the context lasts; JSON ends with a line of state "done" unless an exception ends it.
 
     Args:
         verb: "encode" or "decode".
         num_frames: how many frames are expected, None where that is not known.
         frame_rate: frames per second of playing time, 0 where it is not known; for the bitrate.
+        quiet: no bar unless the mode asks for one.
     """
     rate = _Rate(num_frames, frame_rate)
     if mode is ProgressMode.JSON:
@@ -123,7 +124,7 @@ def open_progress(mode: ProgressMode, verb: str, *, num_frames: int | None, fram
         yield lines
         lines.write("done")
         return
-    if mode is ProgressMode.NONE or (mode is ProgressMode.AUTO and not sys.stderr.isatty()):
+    if mode is ProgressMode.NONE or (mode is ProgressMode.AUTO and (quiet or not sys.stderr.isatty())):
         yield _Silent()
         return
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn

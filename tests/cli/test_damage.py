@@ -21,8 +21,8 @@ MAX_SECONDS_A_STREAM = 20
 MAX_PEAK_BYTES = 64 << 20
 
 
-@pytest.fixture(scope="module")
-def stream(tiny_home: Path, tmp_path_factory: pytest.TempPathFactory) -> bytes:
+@pytest.fixture(scope="module", params=["tiny", "tiny-exact"])
+def stream(request: pytest.FixtureRequest, tiny_home: Path, tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """Three frames of 17x18 with hashes on the first and last: a few hundred bytes."""
     from dcvc_cli.app import run
 
@@ -30,7 +30,7 @@ def stream(tiny_home: Path, tmp_path_factory: pytest.TempPathFactory) -> bytes:
     (folder / "clip.y4m").write_bytes(y4m_clip(17, 18, 3))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DCVC_HOME", str(tiny_home))
-        words = ["encode", str(folder / "clip.y4m"), "-o", str(folder / "a.dcvc"), "--model", "tiny", "--threads", "1", "--qp", "50"]
+        words = ["encode", str(folder / "clip.y4m"), "-o", str(folder / "a.dcvc"), "--model", request.param, "--threads", "1", "--qp", "50"]
         assert run(words) == 0
     return (folder / "a.dcvc").read_bytes()
 
