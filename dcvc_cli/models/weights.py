@@ -1,6 +1,6 @@
 """Weights of a model in one file: both networks' parameters, their z tables, and a fingerprint of each that streams name.
 
-File: safetensors. Keys are `image.` or `video.` + the state-dict key. A weight stored as int8 has a companion KEY.step, float32
+File: safetensors. Keys are `image.` or `video.` + the state-dict key. A weight stored as int8 or int16 has a companion KEY.step, float32
 (cout,), and stands for value * step of its output channel. `image.z_table.*` and `video.z_table.*` are the integer probability tables
 of z: they travel with the weights because float evaluation differs between machines. Metadata names the model, its training and both
 fingerprints, so that a search reads headers only, and whoever reads the whole file can tell damage.
@@ -76,7 +76,7 @@ class NetworkWeights:
 
     def _expanded(self, key: str) -> NDArray[np.float32]:
         array = self.arrays[key]
-        if array.dtype == np.int8:
+        if array.dtype in (np.int8, np.int16):
             step = self.arrays[key + STEP_SUFFIX].astype(np.float32)
             return array.astype(np.float32) * step.reshape(-1, *([1] * (array.ndim - 1)))
         return array.astype(np.float32)
@@ -235,8 +235,17 @@ def _read_table(arrays: Mapping[str, NDArray[Any]]) -> CdfTable:
     return CdfTable(cdf, length.astype(np.int32), offset.astype(np.int32))
 
 
+def carries_signal(name: str) -> bool:
+    """Whether a layer carries the picture itself: not the residual branches, which correct it, nor the priors, which only predict symbols.
+
+    8-bit weights are seen in these few layers, so they are stored, and run in the exact profile, with 16 bits
+    (docs/decisions/0011-exact-weight-widths.md).
+    """
+    return not ({"dc", "ffn"} & set(name.split("."))) and not name.startswith(("hyper_", "y_", "temporal_prior"))
+
+
 def compress_parameters(parameters: Mapping[str, NDArray[np.float32]]) -> Arrays:
-    """Stores convolution weights as int8 with one step per output channel and the rest in float32, without the bit estimator."""
+    """Stores convolution weights as int8 or int16 with one step per output channel and the rest in float32, without the bit estimator."""
     arrays: Arrays = {}
     for key, value in parameters.items():
         if key.startswith(ESTIMATOR_PREFIX):
@@ -245,7 +254,8 @@ def compress_parameters(parameters: Mapping[str, NDArray[np.float32]]) -> Arrays
             arrays[key] = value.astype(np.float32)
             continue
         flat = value.reshape(value.shape[0], -1).astype(np.float64)
-        step = np.maximum(np.abs(flat).max(axis=1), 1e-12) / 127
-        arrays[key] = np.rint(flat / step[:, None]).astype(np.int8).reshape(value.shape)
+        limit, kind = (32767, np.int16) if carries_signal(key) else (127, np.int8)
+        step = np.maximum(np.abs(flat).max(axis=1), 1e-12) / limit
+        arrays[key] = np.rint(flat / step[:, None]).astype(kind).reshape(value.shape)
         arrays[key + STEP_SUFFIX] = step.astype(np.float32)
     return arrays

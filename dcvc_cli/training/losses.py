@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from dcvc_cli.backend.float_torch import FloatOperations
 from dcvc_cli.entropy.scale_index import SCALE_MAX, SCALE_MIN
 from dcvc_cli.models.latent_steps import CodingStep
+from dcvc_cli.models.weights import carries_signal
 
 LIKELIHOOD_FLOOR = 1e-6
 CLASS_OF_FRAME = (0, 1, 0, 2, 0, 2, 0, 2)
@@ -132,8 +133,8 @@ class EstimatingLatentCoder:
 
 
 def quantised_weights(parameters: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Convolution weights rounded to the 8-bit grid that they ship on, with a straight-through gradient; the rest as it is."""
-    return {name: _on_grid(value) if name.endswith(".weight") else value for name, value in parameters.items()}
+    """Weights that ship with 8 bits rounded to their grid, with a straight-through gradient; the rest as it is."""
+    return {name: _on_grid(value) if name.endswith(".weight") and not carries_signal(name) else value for name, value in parameters.items()}
 
 
 def _on_grid(weight: torch.Tensor) -> torch.Tensor:

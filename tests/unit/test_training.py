@@ -92,7 +92,8 @@ def test_lower_bound_lets_values_come_back() -> None:
 
 def test_quantised_weights_lie_on_the_shipped_grid() -> None:
     weight = torch.randn(4, 3, 1, 1, requires_grad=True)
-    rounded = quantised_weights({"a.weight": weight, "a.bias": torch.ones(4)})["a.weight"]
+    rounded = quantised_weights({"x.ffn.0.weight": weight, "x.ffn.0.bias": torch.ones(4)})["x.ffn.0.weight"]
+    assert quantised_weights({"enc.enc_1.adaptor.weight": weight})["enc.enc_1.adaptor.weight"] is weight
     step = weight.detach().abs().amax(dim=(1, 2, 3), keepdim=True) / 127
     assert torch.allclose(rounded / step, torch.round(rounded / step), atol=1e-4)
     rounded.sum().backward()
