@@ -83,8 +83,8 @@ def main() -> NoReturn:
     # Arithmetic threads that spin while they wait take the core from the one they wait for: on a busy machine twenty times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     for number in _SIGNALS:
-        # A signal that was ignored when the program started stays so: nohup, and background jobs of a script.
-        if signal.getsignal(number) is not signal.SIG_IGN:
+        # nohup ignores SIGHUP, and that stays so. SIGINT is taken in any case, as by other encoders: a script ignores it for its background jobs.
+        if number is not signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _on_signal)
     _leave(run(sys.argv[1:]))
 

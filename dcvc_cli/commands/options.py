@@ -28,7 +28,7 @@ ProgressOption = Annotated[
     ProgressMode,
     typer.Option(
         "--progress",
-        help="auto: a bar where standard error is a terminal. json: one line a second to standard error; with -q nothing else goes there.",
+        help="auto: a bar where standard error is a terminal. json: one line a second there, and with -q nothing else.",
     ),
 ]
 Device = Annotated[str | None, typer.Option("--device", metavar="auto|cpu|cuda:N", help="Where the networks run.", show_default="auto")]
