@@ -5,7 +5,6 @@ The user's folder is $DCVC_HOME/weights, else $XDG_DATA_HOME/dcvc/weights, else 
 
 import os
 from collections.abc import Iterator
-from importlib.resources import files
 from pathlib import Path
 
 from dcvc_cli.errors import EnvironmentFault
@@ -17,8 +16,9 @@ SUFFIX = ".safetensors"
 
 def presets_folder() -> Path:
     """The folder with presets and shipped weights: inside the installed package, or beside it in a source tree."""
-    packaged = Path(str(files("dcvc_cli"))) / "presets"
-    return packaged if packaged.is_dir() else Path(str(files("dcvc_cli"))).parent / "presets"
+    # Not importlib.resources: an editable install spreads the package over two folders.
+    package = Path(__file__).resolve().parents[1]
+    return package / "presets" if (package / "presets").is_dir() else package.parent / "presets"
 
 
 def user_folder() -> Path:
