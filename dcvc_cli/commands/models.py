@@ -89,6 +89,31 @@ def add(
 
 
 @app.command()
+def quantize(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A listed name, or a weights file.")],
+    clips: Annotated[list[str], typer.Argument(metavar="CLIP...", help="Videos to calibrate with, four pictures or more each; varied ones.")],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="F.safetensors", help="The weights file.")],
+    wide: Annotated[bool, typer.Option("--wide", help="16-bit weights in every layer: for published checkpoints.")] = False,
+    overwrite: Annotated[bool, typer.Option("-y", "--overwrite", help="Replace an existing file.")] = False,
+) -> None:
+    """Prepare weights for exact arithmetic: the same model with integers beside its float parameters.
+
+    The clips decide the ranges of the 16-bit numbers, so they should be like what will be coded: detail, motion, cuts.
+    """
+    if output.exists() and not overwrite:
+        raise UsageError(f"{output} exists", "-y replaces it")
+
+    from dcvc_cli.models.weight_store import weights_by_name
+    from dcvc_cli.models.weights import write_weights
+    from dcvc_cli.pipeline.quantise import ALL_WIDE, SIGNAL_WIDE, prepare_exact, read_clips
+    from dcvc_cli.ui.console import say
+
+    weights = prepare_exact(weights_by_name(name), read_clips(clips), policy=ALL_WIDE if wide else SIGNAL_WIDE)
+    write_weights(output, weights)
+    say(f"{output}: exact, image {weights.image.fingerprint:016x}, video {weights.video.fingerprint:016x}")
+
+
+@app.command()
 def verify(
     names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Names or weights files; none means all.")] = None,
     json_output: JsonOption = False,

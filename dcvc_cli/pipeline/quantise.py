@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 from dcvc_cli.backend import exact_rules as rules
 from dcvc_cli.backend.exact_network import ExactConv, ExactLayer, ExactNetwork, ExactScale
 from dcvc_cli.backend.float_torch import FloatOperations
+from dcvc_cli.codec.pictures import PADDING, values_from_picture
 from dcvc_cli.errors import InputError
+from dcvc_cli.media.reader import open_reader
 from dcvc_cli.models.blocks import Conv, ScaleVector, decoder_layers
 from dcvc_cli.models.image import ImageModel
 from dcvc_cli.models.video import VideoModel
@@ -30,6 +32,8 @@ CLIPS = (1.0, 0.95, 0.9, 0.85, 0.8, 0.7)
 DAMPING = 0.01
 IMAGE_QPS = (0, 21, 42, 63)
 VIDEO_QPS = (0, 21, 42, 63)
+
+CLIP_PICTURES, CLIP_SIDE = 4, 256
 
 Clip = Sequence[NDArray[np.float32]]
 """Pictures, float32 (3, Hp, Wp) in 0..1, sides multiples of 16."""
@@ -51,6 +55,25 @@ ALL_NARROW = WeightPolicy(lambda name: False)
 ALL_WIDE = WeightPolicy(lambda name: True)
 SIGNAL_WIDE = WeightPolicy(carries_signal)
 """8 bits but for the layers that carry the signal, where 8-bit rounding is seen: measured in docs/decisions/0011-exact-weight-widths.md."""
+
+
+def read_clips(sources: Sequence[str], num_pictures: int = CLIP_PICTURES, side: int = CLIP_SIDE) -> list[Clip]:
+    """The first pictures of every source, cropped to their middle: at most side x side, in multiples of 16.
+
+    Raises:
+        InputError: a source that cannot be read, holds fewer pictures, or is smaller than 16x16.
+    """
+    clips: list[Clip] = []
+    for source in sources:
+        with open_reader(source, max_frames=num_pictures) as reader:
+            values = [values_from_picture(picture, reader.format) for picture in reader]
+            size = reader.format.size
+        height, width = (min(side, whole) // PADDING * PADDING for whole in (size.height, size.width))
+        if len(values) < num_pictures or not height or not width:
+            raise InputError(f"{source}: expected {num_pictures} pictures of 16x16 or more to calibrate with, found {len(values)} of {size}")
+        top, left = (size.height - height) // 2, (size.width - width) // 2
+        clips.append([value[:, top : top + height, left : left + width] for value in values])
+    return clips
 
 
 def prepare_exact(
