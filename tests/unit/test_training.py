@@ -167,7 +167,8 @@ def test_shipped_schedules_are_readable(name: str) -> None:
 def test_unknown_setting_is_named(tmp_path: Path) -> None:
     path = tmp_path / "c.yaml"
     path.write_text(
-        "network: image\nmodel: tiny\nlambda_first: 1\nlambda_last: 2\nlearning: 3\nstages:\n  - {num_steps: 1, batch: 1, patch: 32, rate_first: 1, rate_last: 1}\n"
+        "network: image\nmodel: tiny\nlambda_first: 1\nlambda_last: 2\nlearning: 3\nstages:\n"
+        "  - {num_steps: 1, batch: 1, patch: 32, rate_first: 1, rate_last: 1}\n"
     )
     with pytest.raises(UsageError, match="learning"):
         read_train_config(path)
