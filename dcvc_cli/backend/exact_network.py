@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from dcvc_cli.backend.exact_rules import MAX_ADDEND, MAX_EXPONENT, MAX_MULTIPLIER, MAX_ROW_SUM
+from dcvc_cli.backend.exact_rules import MAX_ADDEND, MAX_EXPONENT, MAX_MULTIPLIER, MAX_ROW_SUM, SHIFT
 from dcvc_cli.errors import EnvironmentFault
 
 Y_HAT = "y_hat"
@@ -101,6 +101,21 @@ class ExactNetwork:
                 weight = layer.weight.astype(np.int8) if layer.is_narrow else layer.weight
                 arrays.update({f"{name}.weight": weight, f"{name}.multiplier": layer.multiplier, f"{name}.addend": layer.addend})
         return arrays
+
+    def float_parameters(self) -> dict[str, NDArray[np.float32]]:
+        """The state dict that this network's integers stand for: for float precisions and for the encoder's analysis."""
+        state: dict[str, NDArray[np.float32]] = {}
+        for name, layer in self.layers.items():
+            gain = 2.0 ** (layer.in_exponent - layer.out_exponent)
+            if isinstance(layer, ExactScale):
+                rows = layer.factors.astype(np.float64) * gain / 2.0 ** layer.shifts.astype(np.float64)[:, None]
+                state[name] = rows[:, :, None, None].astype(np.float32)
+                continue
+            factor = layer.multiplier.astype(np.float64) * gain / 2.0**SHIFT
+            state[f"{name}.weight"] = (layer.weight * factor[:, None, None, None]).astype(np.float32)
+            bias = (layer.addend.astype(np.float64) - 2.0 ** (SHIFT - 1)) / 2.0 ** (SHIFT + layer.out_exponent)
+            state[f"{name}.bias"] = bias.astype(np.float32)
+        return state
 
     @classmethod
     def from_arrays(cls, model: DecoderGraph, arrays: Mapping[str, NDArray[Any]]) -> "ExactNetwork":

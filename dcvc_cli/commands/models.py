@@ -22,7 +22,7 @@ app = typer.Typer(name="models", help="List, show, add and verify the weights on
 @app.command("list")
 def list_models(json_output: JsonOption = False) -> None:
     """List the weights on this machine: those that came with dcvc, then those that were added."""
-    from dcvc_cli.models.weight_store import DEFAULT_MODEL, weight_files
+    from dcvc_cli.models.weight_store import DEFAULT_MODEL, weight_files, weights_name
     from dcvc_cli.models.weights import read_header
 
     found: list[dict[str, Any]] = []
@@ -30,7 +30,7 @@ def list_models(json_output: JsonOption = False) -> None:
         try:
             found.append(_entry(read_header(path)))
         except DcvcError as error:
-            found.append({"name": path.stem, "path": str(path), "error": error.message})
+            found.append({"name": weights_name(path), "path": str(path), "error": error.message})
     if json_output:
         typer.echo(json.dumps({"schema_version": JSON_SCHEMA, "default": DEFAULT_MODEL, "models": found}, indent=2))
         return
@@ -119,16 +119,15 @@ def verify(
     json_output: JsonOption = False,
 ) -> None:
     """Read every weights file whole and compare its contents with the fingerprints recorded in it. The exit code is 5 if any is damaged."""
-    from dcvc_cli.models.weight_store import SUFFIX, weight_files, weights_by_name
-    from dcvc_cli.models.weights import read_weights
+    from dcvc_cli.models.weight_store import weight_files, weights_by_name, weights_name
 
     targets = names or [str(path) for path in weight_files()]
     checked: list[dict[str, Any]] = []
     for target in targets:
         try:
-            weights = read_weights(Path(target)) if target.endswith(SUFFIX) else weights_by_name(target)
+            weights = weights_by_name(target)
         except EnvironmentFault as error:
-            checked.append({"name": Path(target).stem, "ok": False, "error": error.message})
+            checked.append({"name": weights_name(Path(target)), "ok": False, "error": error.message})
         else:
             checked.append({"name": weights.name, "ok": True, **_verdict(weights)})
     if json_output:
@@ -161,8 +160,10 @@ def _hex(fingerprint: int | None) -> str | None:
 
 
 def _entry(header: "WeightsHeader") -> dict[str, Any]:
+    from dcvc_cli.models.weight_store import weights_name
+
     return {
-        "name": header.path.stem,
+        "name": weights_name(header.path),
         "spec": header.spec.name,
         "size_bytes": header.path.stat().st_size,
         "image_fingerprint": _hex(header.image_fingerprint),

@@ -1,5 +1,6 @@
 """`dcvc train`: trains the image and the video model, and turns checkpoints into a weights file."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -65,9 +66,13 @@ def export(
     output: Annotated[Path, typer.Option("-o", "--output", metavar="F.safetensors", help="The weights file.")],
     model: Annotated[str, typer.Option("--model", help="Model of both checkpoints.")] = "lite",
     description: Annotated[str, typer.Option("--description", help="What they were trained on; kept in the file.")] = "",
+    calibrate: Annotated[list[str] | None, typer.Option("--calibrate", metavar="CLIP", help="Make it exact with this clip; repeat it.")] = None,
     overwrite: Annotated[bool, typer.Option("-y", "--overwrite", help="Replace an existing file.")] = False,
 ) -> None:
-    """Turn two training checkpoints into a weights file (float; `dcvc models quantize` makes it exact)."""
+    """Turn two training checkpoints into a weights file; with --calibrate one of the exact profile, as it ships.
+
+    A name that ends in .gz makes a compressed file.
+    """
     from dcvc_cli.models.spec import SPECS
     from dcvc_cli.models.weights import write_weights
     from dcvc_cli.training.export import checkpoint_state, export_model
@@ -77,7 +82,13 @@ def export(
         raise UsageError(f"there is no model {model!r}", f"known: {', '.join(SPECS)}")
     if output.exists() and not overwrite:
         raise UsageError(f"{output} exists", "-y replaces it")
-    weights = export_model(model, checkpoint_state(image_checkpoint), checkpoint_state(video_checkpoint), description)
+    states = checkpoint_state(image_checkpoint), checkpoint_state(video_checkpoint)
+    weights = export_model(model, *states, description)
+    if calibrate:
+        from dcvc_cli.pipeline.quantise import prepare_exact, read_clips
+
+        weights = prepare_exact(weights, read_clips(calibrate), states)
+        weights = replace(weights, image=weights.image.without_float_decoder(), video=weights.video.without_float_decoder())
     write_weights(output, weights)
     say(f"{output}: image {weights.image.fingerprint:016x}, video {weights.video.fingerprint:016x}")
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dcvc_cli.errors import EnvironmentFault
-from dcvc_cli.models.weights import ModelWeights, read_header, read_weights
+from dcvc_cli.models.weights import COMPRESSED_SUFFIX, ModelWeights, read_header, read_weights
 
 DEFAULT_MODEL = "lite"
 SUFFIX = ".safetensors"
@@ -34,19 +34,28 @@ def weight_files() -> Iterator[Path]:
     """Every weights file that can be found, shipped ones first, each folder in name order."""
     for folder in (presets_folder() / "weights", user_folder()):
         if folder.is_dir():
-            yield from sorted(folder.glob(f"*{SUFFIX}"))
+            yield from sorted(path for path in folder.iterdir() if is_weights_name(path.name))
+
+
+def is_weights_name(name: str) -> bool:
+    """Whether a file of this name can hold weights; shipped ones are compressed."""
+    return name.endswith((SUFFIX, SUFFIX + COMPRESSED_SUFFIX)) and not name.startswith(".")
+
+
+def weights_name(path: Path) -> str:
+    """What the weights in this file are called."""
+    return path.name.removesuffix(COMPRESSED_SUFFIX).removesuffix(SUFFIX)
 
 
 def weights_by_name(name: str) -> ModelWeights:
     """The weights called `name` (file name without suffix), or the file at that path; EnvironmentFault lists what there is."""
-    path = Path(name)
-    if path.suffix == SUFFIX:
-        return read_weights(path)
+    if is_weights_name(Path(name).name):
+        return read_weights(Path(name))
     known = list(weight_files())
     for candidate in known:
-        if candidate.stem == name:
+        if weights_name(candidate) == name:
             return read_weights(candidate)
-    listed = ", ".join(candidate.stem for candidate in known) or "none"
+    listed = ", ".join(map(weights_name, known)) or "none"
     raise EnvironmentFault(f"there are no weights called {name!r}; found: {listed}", "add published checkpoints with `dcvc models add`")
 
 

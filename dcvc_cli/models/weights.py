@@ -1,21 +1,24 @@
 """Weights of a model in one file: both networks' parameters, their z tables, and a fingerprint of each that streams name.
 
-File: safetensors. Keys are `image.` or `video.` + the state-dict key. A weight stored as int8 or int16 has a companion KEY.step, float32
-(cout,), and stands for value * step of its output channel. `image.z_table.*` and `video.z_table.*` are the integer probability tables
+File: safetensors, or the same in gzip where the name ends in .gz (the weights in the box). Keys are `image.` or `video.` + the
+state-dict key. A weight stored as int8 or int16 has a companion KEY.step, float32 (cout,), and stands for value * step of its output channel. `image.z_table.*` and `video.z_table.*` are the integer probability tables
 of z: they travel with the weights because float evaluation differs between machines. Metadata names the model, its training and both
 fingerprints, so that a search reads headers only, and whoever reads the whole file can tell damage.
 """
 
+import gzip
 import hashlib
 import json
+import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dcvc_cli.backend.exact_network import ExactNetwork
 from dcvc_cli.entropy.tables import CdfTable, TableError
 from dcvc_cli.errors import EnvironmentFault
 from dcvc_cli.models.image import ImageModel
@@ -27,6 +30,9 @@ FORMAT_VERSION = "1"
 STEP_SUFFIX = ".step"
 TABLE_PREFIX = "z_table"
 ESTIMATOR_PREFIX = "bit_estimator_z."
+COMPRESSED_SUFFIX = ".gz"
+MAX_HEADER_SIZE, MAX_FILE_SIZE = 100 << 20, 4 << 30
+"""Nothing larger is read: the published models take 0.3 GB."""
 FINGERPRINT_KEYS = ("image_fingerprint", "video_fingerprint")
 
 
@@ -46,7 +52,8 @@ class NetworkWeights:
 
     Args:
         model: the graph.
-        arrays: parameters as stored (see the module's text) and the arrays of the z table.
+        arrays: parameters as stored (see the module's text) and the arrays of the z table. Beside `exact`, the decoder's
+            parameters may be left out: its integers stand for them.
         exact: arrays of the exact profile, by name; empty if the weights were never prepared for it.
     """
 
@@ -57,7 +64,10 @@ class NetworkWeights:
     z_table: CdfTable = field(init=False)
 
     def __post_init__(self) -> None:
-        problems = parameter_problems(self.model, {key: self.arrays[key].shape for key in self.arrays if not _is_companion(key)})
+        shapes = {key: self.arrays[key].shape for key in self.arrays if not _is_companion(key)}
+        if self.exact:
+            shapes |= {key: shape for key, shape in self.model.decoder_shapes() if key not in shapes}
+        problems = parameter_problems(self.model, shapes)
         if problems:
             raise EnvironmentFault(f"these weights do not fit their model: {problems[0]}", f"{len(problems)} keys differ")
         try:
@@ -71,8 +81,20 @@ class NetworkWeights:
         object.__setattr__(self, "fingerprint", fingerprint_of(self.arrays | {f"exact.{key}": value for key, value in self.exact.items()}))
 
     def parameters(self) -> dict[str, NDArray[np.float32]]:
-        """State dict in float32, stored integers multiplied out."""
-        return {key: self._expanded(key) for key in coding_shapes(self.model)}
+        """State dict in float32, stored integers multiplied out.
+
+        Raises:
+            EnvironmentFault: the exact profile's arrays stand for parameters and are not usable.
+        """
+        shapes = coding_shapes(self.model)
+        missing = [key for key in shapes if key not in self.arrays]
+        state = ExactNetwork.from_arrays(self.model, self.exact).float_parameters() if missing else {}
+        return {key: self._expanded(key) if key in self.arrays else state[key] for key in shapes}
+
+    def without_float_decoder(self) -> "NetworkWeights":
+        """The same weights with the decoder's parameters in the exact profile only: what ships, at half the size."""
+        decoder = {key for key, _ in self.model.decoder_shapes()} if self.exact else set()
+        return replace(self, arrays={key: value for key, value in self.arrays.items() if key.removesuffix(STEP_SUFFIX) not in decoder})
 
     def _expanded(self, key: str) -> NDArray[np.float32]:
         array = self.arrays[key]
@@ -147,20 +169,26 @@ def read_header(path: Path) -> WeightsHeader:
 
 
 def _read_file(path: Path, *, with_arrays: bool) -> tuple[WeightsHeader, Arrays]:
-    from safetensors import SafetensorError, safe_open
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
 
     arrays: Arrays = {}
     try:
-        with safe_open(str(path), "numpy") as file:
-            metadata = file.metadata() or {}
+        with gzip.open(path) if path.name.endswith(COMPRESSED_SUFFIX) else path.open("rb") as file:
+            start = file.read(8)
+            size = int.from_bytes(start, "little")
+            if not 2 <= size <= MAX_HEADER_SIZE:
+                raise ValueError("it does not start as a safetensors file does")
+            header = file.read(size)
+            metadata = json.loads(header).get("__metadata__", {})
             if with_arrays:
-                arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
+                arrays = load(start + header + file.read(MAX_FILE_SIZE))
         if metadata.get("dcvc") != FORMAT_VERSION or metadata.get("spec") not in SPECS:
             raise EnvironmentFault(f"{path} is not a weights file of this version of dcvc")
         spec = SPECS[metadata["spec"]]
         notes = {str(key): str(value) for key, value in json.loads(metadata.get("notes", "{}")).items()}
         recorded = [int(metadata[key], 16) if key in metadata else None for key in FINGERPRINT_KEYS]
-    except (OSError, SafetensorError, ValueError, TypeError, AttributeError) as error:
+    except (OSError, EOFError, zlib.error, SafetensorError, ValueError, TypeError, AttributeError, KeyError) as error:
         raise EnvironmentFault(f"cannot read weights {path}: {error}") from error
     return WeightsHeader(path, spec, metadata.get("name", spec.name), metadata.get("description", ""), notes, recorded[0], recorded[1]), arrays
 
@@ -196,7 +224,9 @@ def write_weights(path: Path, weights: ModelWeights, notes: Mapping[str, str] | 
     path.parent.mkdir(parents=True, exist_ok=True)
     staged = path.with_name(f".{path.name}.part")
     try:
-        staged.write_bytes(_ordered_header(save(dict(sorted(arrays.items())), metadata)))
+        data = _ordered_header(save(dict(sorted(arrays.items())), metadata))
+        # No time of day in the compressed form: same weights, same bytes.
+        staged.write_bytes(gzip.compress(data, 9, mtime=0) if path.name.endswith(COMPRESSED_SUFFIX) else data)
         staged.replace(path)
     except OSError as error:
         staged.unlink(missing_ok=True)

@@ -19,7 +19,7 @@ from dcvc_cli.errors import EnvironmentFault
 from dcvc_cli.models.image import ImageModel
 from dcvc_cli.models.spec import SPECS, ModelSpec
 from dcvc_cli.models.video import VideoModel
-from dcvc_cli.models.weight_store import weight_files
+from dcvc_cli.models.weight_store import weight_files, weights_name
 from dcvc_cli.models.weights import ModelWeights, NetworkWeights, coding_shapes, table_arrays
 from dcvc_cli.pipeline.encode import CodingChoices, stream_sps
 from dcvc_cli.pipeline.networks import NAMES_OF_PRECISIONS, OpenedModel, open_model
@@ -80,7 +80,7 @@ def open_candidate(name: str, precision_name: str | None, device: str, threads: 
     Raises:
         EnvironmentFault, UsageError: as open_model.
     """
-    if name in SPECS and name not in {path.stem for path in weight_files()}:
+    if name in SPECS and name not in set(map(weights_name, weight_files())):
         precision = PRECISION_NAMES.get(precision_name or "fp32")
         if precision is None or precision_name == "exact":
             raise EnvironmentFault(

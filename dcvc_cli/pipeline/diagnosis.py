@@ -185,21 +185,22 @@ def _exact_kernels(native: Any) -> Iterator[Finding]:
 
 
 def _weights() -> Iterator[Finding]:
-    from dcvc_cli.models.weight_store import DEFAULT_MODEL, user_folder, weight_files
+    from dcvc_cli.models.weight_store import DEFAULT_MODEL, user_folder, weight_files, weights_name
     from dcvc_cli.models.weights import read_weights
 
     seen = set()
     for path in weight_files():
-        seen.add(path.stem)
+        name = weights_name(path)
+        seen.add(name)
         try:
             weights = read_weights(path)
         except DcvcError as error:
-            status = Status.MISSING if path.stem == DEFAULT_MODEL else Status.ABSENT
-            yield Finding("weights", path.stem, "not usable", status, error.message)
+            status = Status.MISSING if name == DEFAULT_MODEL else Status.ABSENT
+            yield Finding("weights", name, "not usable", status, error.message)
             continue
         kind = "exact and float" if weights.is_exact else "float only"
         prints = f"image {weights.image.fingerprint:016x}, video {weights.video.fingerprint:016x}"
-        yield Finding("weights", path.stem, f"{weights.spec.name}, {kind}, {prints}")
+        yield Finding("weights", name, f"{weights.spec.name}, {kind}, {prints}")
     if DEFAULT_MODEL not in seen:
         yield Finding("weights", DEFAULT_MODEL, "not found", Status.MISSING, "the default weights come with dcvc: reinstall it")
     yield Finding("weights", "added weights", str(user_folder()))

@@ -22,7 +22,7 @@ from dcvc_cli.media.reader import open_reader
 from dcvc_cli.models.blocks import Conv, ScaleVector, decoder_layers
 from dcvc_cli.models.image import ImageModel
 from dcvc_cli.models.video import VideoModel
-from dcvc_cli.models.weights import ModelWeights
+from dcvc_cli.models.weights import ModelWeights, carries_signal
 from dcvc_cli.pipeline.calibration import Moments, RecordingOperations, calibrate_image, calibrate_video
 
 HEADROOM = 1.2
@@ -44,11 +44,6 @@ class WeightPolicy:
     """Which convolutions get weights beyond 8 bits (still with row sums of at most 65535)."""
 
     is_wide: Callable[[str], bool]
-
-
-def carries_signal(name: str) -> bool:
-    """Layers that carry the picture itself: not the residual branches, which correct it, nor the priors, which only predict symbols."""
-    return not ({"dc", "ffn"} & set(name.split("."))) and not name.startswith(("hyper_", "y_", "temporal_prior"))
 
 
 ALL_NARROW = WeightPolicy(lambda name: False)
