@@ -91,7 +91,6 @@ def _float_operations(parameters: Mapping[str, NDArray[np.float32]], precision: 
 
     from dcvc_cli.backend.float_torch import InferenceOperations
 
-    torch.set_grad_enabled(False)
     if threads:
         torch.set_num_threads(threads)
     dtype = {
