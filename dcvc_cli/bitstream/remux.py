@@ -38,7 +38,7 @@ def reference_to_dcvc(source: ByteSource, sink: ByteSink, template: Sps) -> Remu
 
     Args:
         template: what the elementary stream does not say: skip threshold, frame rate, model and fingerprints, precision, colour.
-            Its width, height, entropy format and partition count are replaced by the stream's.
+            Its width, height and entropy format are replaced by the stream's.
 
     Raises BitstreamError for a damaged or truncated elementary stream, or one that no decoder can follow.
     """
@@ -79,7 +79,6 @@ def _write_dcvc_frame(writer: StreamWriter, table: SpsTable, pending: list[Refer
         width=frame.sps.width,
         height=frame.sps.height,
         entropy_format=EntropyFormat.REFERENCE_TWO if frame.sps.ec_part else EntropyFormat.REFERENCE_ONE,
-        num_partitions=1,
     )
     writer.write_frame(frame.frame_type, writer.use_sps(sps), frame.qp, reset, frame.payload)
 

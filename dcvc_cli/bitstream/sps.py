@@ -69,7 +69,7 @@ class Sps:
         chroma_location, interlacing: y4m's tags, carried through.
         frame_rate_num / _den, sar_num / _den: fractions of 32-bit parts, both parts 0 = unknown.
         skip_threshold_millionths: T = value / 10^6 as the nearest double; 0 = unset, nothing is skipped.
-        num_partitions: 1, 2, 4, .. 64 for PARTITIONED, else 1.
+        truncate_chroma: 4:2:0 chroma of the output is truncated to 8 bits, as the reference's file writer does, instead of rounded.
         reset_interval: frames, 0 = never (0..65535), and qp_offsets: added to the QP of P frames by frame index mod 8 (0..8):
             both tell what the encoder did; the decoder obeys the frame headers.
         hash_kind: picture hash that the encoder writes.
@@ -97,7 +97,7 @@ class Sps:
     sar_den: int = 0
     skip_threshold_millionths: int = 0
     entropy_format: EntropyFormat = EntropyFormat.REFERENCE_ONE
-    num_partitions: int = 1
+    truncate_chroma: bool = False
     reset_interval: int = 32
     qp_offsets: tuple[int, ...] = (0, 8, 0, 4, 0, 4, 0, 4)
     hash_kind: HashKind = HashKind.NONE
@@ -128,9 +128,6 @@ class Sps:
             if not (0 <= num < 1 << 32 and 0 <= den < 1 << 32) or bool(num) != bool(den):
                 raise ValueError(f"{what} {num}/{den} is neither 0/0 nor a fraction of 32-bit numbers above 0")
         _check_range("skip threshold (millionths)", self.skip_threshold_millionths, 0, (1 << 32) - 1)
-        partitions = (1, 2, 4, 8, 16, 32, 64) if self.entropy_format is EntropyFormat.PARTITIONED else (1,)
-        if self.num_partitions not in partitions:
-            raise ValueError(f"{self.num_partitions} partitions are not allowed with entropy format {self.entropy_format.name}")
         _check_range("reset interval", self.reset_interval, 0, 65535)
         if len(self.qp_offsets) != 8 or not all(0 <= offset <= 8 for offset in self.qp_offsets):
             raise ValueError(f"QP offsets {self.qp_offsets} are not 8 numbers in 0..8")
@@ -154,7 +151,6 @@ class Sps:
             replace(
                 self,
                 entropy_format=other.entropy_format,
-                num_partitions=other.num_partitions,
                 skip_threshold_millionths=other.skip_threshold_millionths,
                 reset_interval=other.reset_interval,
                 qp_offsets=other.qp_offsets,
@@ -192,7 +188,7 @@ def write_sps(sps: Sps) -> bytes:
         bytes([CHROMA_LOCATIONS[sps.chroma_location], INTERLACINGS[sps.interlacing]]),
         *(part.to_bytes(4, "big") for part in (sps.frame_rate_num, sps.frame_rate_den, sps.sar_num, sps.sar_den)),
         sps.skip_threshold_millionths.to_bytes(4, "big"),
-        bytes([sps.entropy_format, sps.num_partitions]),
+        bytes([sps.entropy_format, sps.truncate_chroma]),
         sps.reset_interval.to_bytes(2, "big"),
         bytes(sps.qp_offsets),
         bytes([sps.hash_kind]),
@@ -254,11 +250,18 @@ def _read_fields(reader: ByteReader) -> Sps:
         sar_den=reader.uint(4),
         skip_threshold_millionths=reader.uint(4),
         entropy_format=EntropyFormat(reader.uint(1)),
-        num_partitions=reader.uint(1),
+        truncate_chroma=_read_flag(reader, "truncated chroma"),
         reset_interval=reader.uint(2),
         qp_offsets=tuple(reader.take(8)),
         hash_kind=HashKind(reader.uint(1)),
     )
+
+
+def _read_flag(reader: ByteReader, what: str) -> bool:
+    value = reader.uint(1)
+    if value > 1:
+        raise ValueError(f"{what} is {value}, expected 0 or 1")
+    return bool(value)
 
 
 def _name_of(codes: dict[T, int], code: int, what: str) -> T:

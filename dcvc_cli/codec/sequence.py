@@ -75,11 +75,6 @@ def video_format_of(sps: Sps) -> VideoFormat:
     )
 
 
-def truncates_chroma(sps: Sps) -> bool:
-    """The reference's byte formats come with the output rule of the reference's writer: chroma is truncated, not rounded."""
-    return sps.entropy_format is not StreamEntropyFormat.PARTITIONED
-
-
 @dataclass(frozen=True)
 class CodedFrame:
     """One frame as it goes into a unit."""
@@ -113,7 +108,7 @@ class SequenceEncoder:
     def reconstruction(self) -> Picture:
         """What a decoder outputs for the frame coded last; computed on demand, so ask only where it is needed."""
         ops = self._encoder.output_operations
-        return picture_from_frame(ops, self._encoder.output(), self.video_format, truncate_chroma=truncates_chroma(self.sps))
+        return picture_from_frame(ops, self._encoder.output(), self.video_format, truncate_chroma=self.sps.truncate_chroma)
 
 
 class SequenceDecoder:
@@ -137,4 +132,4 @@ class SequenceDecoder:
         else:
             self._decoder.decode_p(unit.payload, unit.qp, unit.reset)
         ops = self._decoder.output_operations
-        return picture_from_frame(ops, self._decoder.output(), self.video_format, truncate_chroma=truncates_chroma(unit.sps))
+        return picture_from_frame(ops, self._decoder.output(), self.video_format, truncate_chroma=unit.sps.truncate_chroma)

@@ -123,7 +123,7 @@ def sps_values(sps: Sps) -> dict[str, Any]:
         "precision": NAMES_OF_PRECISIONS[sps.precision],
         "arithmetic_level": sps.arithmetic_level,
         "entropy_format": sps.entropy_format.name.lower(),
-        "num_partitions": sps.num_partitions,
+        "truncate_chroma": sps.truncate_chroma,
         "force_zero_thres": sps.skip_threshold,
         "reset_interval": sps.reset_interval,
         "qp_offsets": list(sps.qp_offsets),

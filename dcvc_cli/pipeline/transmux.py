@@ -68,6 +68,7 @@ def template_sps(model: str, precision_name: str, frame_rate: Rational, skip_thr
             frame_rate_num=frame_rate.num,
             frame_rate_den=frame_rate.den,
             skip_threshold_millionths=quantise_skip_threshold(skip_threshold),
+            truncate_chroma=True,
         )
     except ValueError as error:
         raise UsageError(f"--model {model}: {error}") from error

@@ -28,6 +28,7 @@ ANCHORS = {
     "x264 veryfast": "x264_veryfast_zerolatency",
     "x265 medium": "x265_medium_zerolatency",
     "x265 veryslow": "x265_veryslow_zerolatency",
+    "x264 medium, all intra": "x264_medium_intra",
 }
 INTRA_ANCHORS = {"x264 medium, all intra": "x264_medium_intra"}
 

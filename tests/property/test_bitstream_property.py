@@ -45,7 +45,7 @@ def sps_values(draw: st.DrawFn) -> Sps:
         sar_den=aspect[1],
         skip_threshold_millionths=draw(U32),
         entropy_format=entropy_format,
-        num_partitions=draw(st.sampled_from([1, 2, 4, 8, 16, 32, 64])) if entropy_format is EntropyFormat.PARTITIONED else 1,
+        truncate_chroma=draw(st.booleans()),
         reset_interval=draw(st.integers(0, 65535)),
         qp_offsets=tuple(draw(st.lists(st.integers(0, 8), min_size=8, max_size=8))),
         hash_kind=draw(st.sampled_from(HashKind)),
