@@ -1,9 +1,10 @@
 """Weights of a model in one file: both networks' parameters, their z tables, and a fingerprint of each that streams name.
 
 File: safetensors, or the same in gzip where the name ends in .gz (the weights in the box). Keys are `image.` or `video.` + the
-state-dict key. A weight stored as int8 or int16 has a companion KEY.step, float32 (cout,), and stands for value * step of its output channel. `image.z_table.*` and `video.z_table.*` are the integer probability tables
-of z: they travel with the weights because float evaluation differs between machines. Metadata names the model, its training and both
-fingerprints, so that a search reads headers only, and whoever reads the whole file can tell damage.
+state-dict key. A weight stored as int8 or int16 has a companion KEY.step, float32 (cout,), and stands for value * step of its output
+channel. `image.z_table.*` and `video.z_table.*` are the integer probability tables of z: they travel with the weights because float
+evaluation differs between machines. Metadata names the model, its training and both fingerprints, so that a search reads headers only,
+and whoever reads the whole file can tell damage.
 """
 
 import gzip
