@@ -134,7 +134,15 @@ class Trainer:
                 self.average[name].copy_(state["average"][name])
         self.optimiser.load_state_dict(state["optimiser"])
         self.step, self.elapsed_seconds = state["step"], state["elapsed_seconds"]
+        self._forget_log_after(self.step)
         return True
+
+    def _forget_log_after(self, step: int) -> None:
+        """Drops log lines of steps that a kill undid: they are run, and logged, again."""
+        path = self.folder / "log.csv"
+        if path.exists():
+            head, *lines = path.read_text().splitlines(keepends=True)
+            path.write_text(head + "".join(line for line in lines if int(line.split(",", 1)[0]) <= step))
 
     # ---- steps
 

@@ -133,11 +133,14 @@ def test_resumed_run_equals_an_uninterrupted_one(network: str, material: tuple[l
     whole = trainer("whole")
     whole.run(report=lambda record: None)
     trainer("parts").run(report=lambda record: None, stop_at_step=4)
+    with (tmp_path / "parts" / "log.csv").open("a") as log:
+        log.write("5" + ",0" * 9 + "\n")  # a line of a step that the kill undid
     resumed = trainer("parts")
     assert resumed.resume()
     assert resumed.step == 4
     resumed.run(report=lambda record: None)
     assert resumed.step == whole.step == 6
+    assert [line.split(",")[0] for line in (tmp_path / "parts" / "log.csv").read_text().splitlines()] == ["step", "4", "6"]
     for name, value in whole.parameters.items():
         assert torch.equal(value, resumed.parameters[name]), name
         assert torch.equal(whole.average[name], resumed.average[name]), name
