@@ -23,6 +23,9 @@ CacheOption = Annotated[Path | None, typer.Option("--cache", metavar="DIR", help
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu or cuda:N.")]
 ThreadsOption = Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads. Default: all cores.")]
 StopOption = Annotated[int | None, typer.Option("--stop-at-step", min=1, help="End earlier than the schedule; the run can be resumed.")]
+StartOption = Annotated[
+    str | None, typer.Option("--start-from", metavar="NAME", help="Weights to start from, such as lite, not from a transform codec.")
+]
 ProgressOption = Annotated[ProgressMode, typer.Option("--progress", help="A bar on a terminal, one JSON line a second, or nothing.")]
 
 
@@ -35,10 +38,11 @@ def image(
     device: DeviceOption = "auto",
     threads: ThreadsOption = None,
     stop_at_step: StopOption = None,
+    start_from: StartOption = None,
     progress: ProgressOption = ProgressMode.AUTO,
 ) -> None:
     """Train the image model (I frames). Killed at any moment, the same command goes on from the last checkpoint."""
-    trainer = _open_trainer("image", config, data, output, cache, device, threads, None)
+    trainer = _open_trainer("image", config, data, output, cache, device, threads, None, start_from)
     _run(trainer, progress, stop_at_step)
 
 
@@ -52,10 +56,11 @@ def video(
     device: DeviceOption = "auto",
     threads: ThreadsOption = None,
     stop_at_step: StopOption = None,
+    start_from: StartOption = None,
     progress: ProgressOption = ProgressMode.AUTO,
 ) -> None:
     """Train the video model (P frames) on top of a trained image model, which stays as it is."""
-    trainer = _open_trainer("video", config, data, output, cache, device, threads, image_checkpoint)
+    trainer = _open_trainer("video", config, data, output, cache, device, threads, image_checkpoint, start_from)
     _run(trainer, progress, stop_at_step)
 
 
@@ -102,13 +107,15 @@ def _open_trainer(
     device: str,
     threads: int | None,
     image_checkpoint: Path | None,
+    start_from: str | None,
 ) -> "Trainer":
     import torch
 
     from dcvc_cli.codec.backends import choose_device
+    from dcvc_cli.models.weight_store import weights_by_name
     from dcvc_cli.training.config import read_train_config
     from dcvc_cli.training.data import build_cache
-    from dcvc_cli.training.export import checkpoint_state
+    from dcvc_cli.training.export import checkpoint_state, state_of_weights
     from dcvc_cli.training.trainer import Trainer
     from dcvc_cli.ui.console import say
 
@@ -128,7 +135,8 @@ def _open_trainer(
     image_state = None
     if image_checkpoint is not None:
         image_state = {name: torch.from_numpy(value) for name, value in checkpoint_state(image_checkpoint).items()}
-    trainer = Trainer(config, shots, folder, output, device=choose_device(device), image_state=image_state)
+    initial_state = None if start_from is None else state_of_weights(weights_by_name(start_from), config.model, network)
+    trainer = Trainer(config, shots, folder, output, device=choose_device(device), image_state=image_state, initial_state=initial_state)
     if trainer.resume():
         say(f"resumed at step {trainer.step} of {config.num_steps}")
     return trainer

@@ -14,6 +14,7 @@ from dcvc_cli.models.image import ImageModel
 from dcvc_cli.models.spec import SPECS
 from dcvc_cli.models.video import VideoModel
 from dcvc_cli.models.weights import ModelWeights, NetworkWeights, compress_parameters, table_arrays
+from dcvc_cli.training.initialise import random_parameters
 
 
 def checkpoint_state(path: Path) -> dict[str, NDArray[np.float32]]:
@@ -36,3 +37,16 @@ def export_model(model_name: str, image_state: Mapping[str, NDArray[Any]], video
     image = network_weights(ImageModel(spec.image), image_state)
     video = network_weights(VideoModel(spec.video), video_state)
     return ModelWeights(spec, image, video, model_name, description)
+
+
+def state_of_weights(weights: ModelWeights, model_name: str, network: str) -> dict[str, torch.Tensor]:
+    """Parameters to go on training from: those of a weights file, and a fresh bit estimator, which the file has only as a table.
+
+    Raises:
+        InputError: the weights are of another model.
+    """
+    if weights.spec.name != model_name:
+        raise InputError(f"weights {weights.name!r} are of model {weights.spec.name}, expected {model_name}")
+    part = weights.image if network == "image" else weights.video
+    fresh = random_parameters(part.model, seed=0)
+    return fresh | {name: torch.from_numpy(value) for name, value in part.parameters().items()}

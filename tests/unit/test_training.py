@@ -13,6 +13,7 @@ from dcvc_cli.models.spec import LITE, TINY
 from dcvc_cli.models.video import VideoModel
 from dcvc_cli.training.config import Stage, TrainConfig, read_train_config
 from dcvc_cli.training.data import CachedShot, CropSampler, build_cache
+from dcvc_cli.training.export import export_model, state_of_weights
 from dcvc_cli.training.initialise import as_parameters, dct_basis, initial_image_parameters, initial_video_parameters
 from dcvc_cli.training.losses import TrainingOperations, distortion, gaussian_bits, lower_bound, quantised_weights
 from dcvc_cli.training.objective import code_image, code_p_frame
@@ -154,6 +155,23 @@ def test_a_short_run_lowers_the_loss(material: tuple[list[CachedShot], Path], tm
     Trainer(config, shots[:4], cache, tmp_path, initial_state=None).run(report=lambda record: losses.append(record.loss))
     assert len(losses) == 2
     assert losses[1] < 0.9 * losses[0]
+
+
+def test_training_goes_on_from_shipped_weights(material: tuple[list[CachedShot], Path], tmp_path: Path) -> None:
+    """What a weights file holds is the state that training starts with; only the bit estimator is new."""
+    states = [
+        {name: value.numpy() for name, value in initial.items()}
+        for initial in (initial_image_parameters(ImageModel(TINY.image)), initial_video_parameters(VideoModel(TINY.video)))
+    ]
+    weights = export_model("tiny", *states, "")
+    shots, cache = material
+    state = state_of_weights(weights, "tiny", "image")
+    trainer = Trainer(tiny_config("image"), shots, cache, tmp_path, initial_state=state)
+    for name, value in weights.image.parameters().items():
+        assert np.array_equal(trainer.parameters[name].detach().numpy(), value), name
+    trainer.run(report=lambda record: None, stop_at_step=1)
+    with pytest.raises(InputError, match="model tiny"):
+        state_of_weights(weights, "lite", "image")
 
 
 def test_video_training_needs_an_image_model(material: tuple[list[CachedShot], Path], tmp_path: Path) -> None:
