@@ -55,6 +55,8 @@ def sps_for(
         sar_den=aspect.den if aspect.num else 0,
         skip_threshold_millionths=quantise_skip_threshold(skip_threshold),
         entropy_format=entropy_format,
+        # A stream in the reference's byte formats is made to be remuxed for its decoder, whose file writer truncates.
+        truncate_chroma=entropy_format is not StreamEntropyFormat.PARTITIONED,
         reset_interval=reset_interval,
         qp_offsets=QP_OFFSETS,
         **others,  # type: ignore[arg-type]

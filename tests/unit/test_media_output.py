@@ -192,7 +192,8 @@ def test_broken_pipe_passes_up_and_stays_quiet():
 
 def test_interrupt_leaves_nothing(tmp_path):
     script = (
-        "import sys, time; from dcvc_cli.media import OutputFile\n"
+        "import signal, sys, time; from dcvc_cli.media import OutputFile\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job starts with it ignored\n"
         "with OutputFile(sys.argv[1], overwrite=False) as output:\n"
         "    output.write(b'abc'); output.flush(); print('ready', flush=True); time.sleep(60)\n"
     )
