@@ -1,6 +1,6 @@
 """Draw docs/figures/training.svg from training logs.
 
-    python docs/tools/plot_training.py docs/training/lite-image.csv docs/training/lite-video.csv
+python docs/tools/plot_training.py docs/training/lite-image.csv docs/training/lite-video.csv
 """
 
 import argparse
