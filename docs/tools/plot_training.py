@@ -5,6 +5,7 @@ python docs/tools/plot_training.py docs/training/lite-image.csv docs/training/li
 
 import argparse
 import csv
+from itertools import pairwise
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -31,7 +32,7 @@ def main() -> None:
         for axis, (column, label) in zip(row, COLUMNS.items(), strict=True):
             axis.plot([int(group[-1]["step"]) for group in groups], [sum(float(line[column]) for line in group) / len(group) for group in groups])
             axis.set(xlabel="step", ylabel=label, title=path.stem if column == "bpp" else "")
-            for before, after in zip(lines, lines[1:], strict=False):
+            for before, after in pairwise(lines):
                 if before["stage"] != after["stage"]:
                     axis.axvline(int(after["step"]), color="0.8", linewidth=0.8)
     arguments.figure.parent.mkdir(parents=True, exist_ok=True)
