@@ -13,8 +13,9 @@ from dcvc_cli.errors import UsageError
 class Stage:
     """One part of the schedule.
 
-    num_frames counts P frames that are trained through (ignored for images); the learning rate falls geometrically from
-    rate_first to rate_last over num_steps. quantise_weights trains with the 8-bit weights that ship.
+    num_frames counts P frames that are trained through (ignored for images), num_lead_frames the most P frames that are coded ahead of them
+    without a gradient (a random number of them each step); the learning rate falls geometrically from rate_first to rate_last over
+    num_steps. quantise_weights trains with the 8-bit weights that ship.
     """
 
     num_steps: int
@@ -23,6 +24,7 @@ class Stage:
     rate_first: float
     rate_last: float
     num_frames: int = 1
+    num_lead_frames: int = 0
     quantise_weights: bool = False
 
 

@@ -8,7 +8,7 @@ teaches scales that are too wide.
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +17,9 @@ from dcvc_cli.backend.float_torch import FloatOperations
 from dcvc_cli.entropy.scale_index import SCALE_MAX, SCALE_MIN
 from dcvc_cli.models.latent_steps import CodingStep
 from dcvc_cli.models.weights import carries_signal
+
+if TYPE_CHECKING:
+    from dcvc_cli.models.blocks import Conv, DepthConvBlock
 
 LIKELIHOOD_FLOOR = 1e-6
 CLASS_OF_FRAME = (0, 1, 0, 2, 0, 2, 0, 2)
@@ -144,11 +147,41 @@ def _on_grid(weight: torch.Tensor) -> torch.Tensor:
     return weight + error
 
 
-class TrainingOperations(FloatOperations):
-    """Float operations whose step-size floor has the come-back gradient and whose activation keeps one tensor for it."""
+class RoundingLatentCoder:
+    """A LatentCoder that only quantises: for a frame whose rate nobody asks for, such as the frozen I frame."""
 
-    def wsilu(self, x: torch.Tensor) -> torch.Tensor:
-        return F.silu(4.0 * x) * 0.25
+    def __init__(self, ops: FloatOperations, y: torch.Tensor) -> None:
+        self.ops, self.y = ops, y
+
+    def begin(self, step_size_inverse: torch.Tensor) -> None:
+        self.y = self.y * step_size_inverse
+
+    def step(self, step: CodingStep, scales: torch.Tensor, means: torch.Tensor) -> torch.Tensor:
+        mask = self.ops.mask(step, scales.shape[1], self.ops.size(scales), scales)
+        return (torch.round(self.y - means).clamp(-128, 127) + means) * mask
+
+
+class TrainingOperations(FloatOperations):
+    """Float operations whose step-size floor has the come-back gradient and whose activation costs no pass of its own.
+
+    wsilu(x) = silu(4 x) / 4: the layer before takes weights times 4 and the linear layer after it weights divided by 4, powers of two
+    that change no rounding. A training step is bound by such passes over feature maps.
+    """
+
+    def _scaled_conv(self, layer: "Conv", x: torch.Tensor, weight_factor: float, bias_factor: float) -> torch.Tensor:
+        weight, bias = self.parameters[layer.name + ".weight"] * weight_factor, self.parameters[layer.name + ".bias"] * bias_factor
+        return F.conv2d(x, weight, bias)
+
+    def depth_conv_block(self, block: "DepthConvBlock", x: torch.Tensor) -> torch.Tensor:
+        if block.adaptor is not None:
+            x = self.conv(block.adaptor, x)
+        spatial = block.dc_spatial
+        weight, bias = self.parameters[spatial.name + ".weight"] * 0.25, self.parameters[spatial.name + ".bias"]
+        t = F.conv2d(F.silu(self._scaled_conv(block.dc_in, x, 4.0, 4.0)), weight, bias, padding=1, groups=spatial.channels)
+        t = self.conv(block.dc_out, t) + x
+        wide = self.chunk_add(F.silu(self._scaled_conv(block.ffn_in, t, 4.0, 4.0)))
+        out = self._scaled_conv(block.ffn_out, wide, 0.25, 1.0) + t
+        return out + x if block.shortcut else out
 
     def clamp_step_size(self, x: torch.Tensor) -> torch.Tensor:
         return lower_bound(x, 0.5)

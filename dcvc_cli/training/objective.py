@@ -11,6 +11,7 @@ from dcvc_cli.training.losses import (
     CLASS_OF_FRAME,
     CLASS_WEIGHT,
     EstimatingLatentCoder,
+    RoundingLatentCoder,
     TrainingOperations,
     add_noise,
     distortion,
@@ -45,6 +46,14 @@ def code_image(model: ImageModel, ops: TrainingOperations, x: torch.Tensor, qp: 
     return x_hat, bits / (x.shape[-1] * x.shape[-2])
 
 
+def decoded_image(model: ImageModel, ops: TrainingOperations, x: torch.Tensor, qp: torch.Tensor) -> torch.Tensor:
+    """What a decoder has after an I frame of pictures (N, 3, h, w), unclamped; no rate, no gradient."""
+    y = model.analysis(ops, x, qp)
+    z = torch.round(model.hyper_analysis(ops, y))
+    parameters = model.prior_parameters(ops, z, ops.size(y))
+    return model.synthesis(ops, model.code_latents(ops, parameters, RoundingLatentCoder(ops, y)), qp).float()
+
+
 def code_p_frame(
     model: VideoModel, ops: TrainingOperations, x: torch.Tensor, adapted: torch.Tensor, qp: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -58,6 +67,20 @@ def code_p_frame(
     x_hat = model.reconstruction(ops, feature, qp).float()
     bits = coder.bits + factorised_bits(ops.parameters, add_noise(z), qp).sum(dim=(1, 2, 3))
     return x_hat, feature, bits / (x.shape[-1] * x.shape[-2])
+
+
+def _next_reference(
+    model: VideoModel, ops: TrainingOperations, x: torch.Tensor, adapted: torch.Tensor, qp: torch.Tensor, with_gradient: bool
+) -> torch.Tensor:
+    """Codes a frame that is not trained on; the last of them hands its feature to the adaptor with a gradient for the adaptor."""
+    with torch.no_grad():
+        ctx, ctx_t = model.contexts(ops, adapted, qp)
+        y = model.analysis(ops, x, ctx, qp)
+        z = torch.round(model.hyper_analysis(ops, y))
+        parameters = model.prior_parameters(ops, z, ctx_t, ops.size(y))
+        feature = model.synthesis(ops, model.code_latents(ops, parameters, RoundingLatentCoder(ops, y)), ctx, qp)
+    with torch.set_grad_enabled(with_gradient):
+        return model.adapt_feature(ops, feature)
 
 
 class _UnclampedOperations(TrainingOperations):
@@ -85,17 +108,26 @@ def video_loss(
     image_parameters: Mapping[str, torch.Tensor],
     clip: torch.Tensor,
     lambdas: tuple[float, float],
+    num_trained_frames: int | None = None,
 ) -> BatchLoss:
-    """clip: (N, 1 + P frames, 3, h, w) in 0..1. Frame 0 is coded by the frozen image model; gradients run through all P frames."""
+    """clip: (N, 1 + P frames, 3, h, w) in 0..1. Frame 0 is coded by the frozen image model.
+
+    Loss and gradients come from the last `num_trained_frames` P frames (default: all); those before them are coded as they are, so
+    that the model meets references with the errors that many frames pile up, at a third of the cost of a trained frame.
+    """
     ops = _UnclampedOperations(parameters)
     base = torch.randint(0, image_model.spec.num_qps, (clip.shape[0],)).to(clip.device)
     with torch.no_grad():
-        reference, _ = code_image(image_model, TrainingOperations(image_parameters), clip[:, 0], base)
+        reference = decoded_image(image_model, TrainingOperations(image_parameters), clip[:, 0], base)
     weight = lambda_of_qp(base, *lambdas)
     adapted = model.adapt_frame(ops, reference.clamp(0, 1))
     costs, rates, psnrs = [], [], []
+    first_trained = 1 if num_trained_frames is None else clip.shape[1] - num_trained_frames
     for index in range(1, clip.shape[1]):
         quality = CLASS_OF_FRAME[index % 8]
+        if index < first_trained:
+            adapted = _next_reference(model, ops, clip[:, index], adapted, base + QP_OFFSET_OF_CLASS[quality], index + 1 == first_trained)
+            continue
         x_hat, feature, bpp = code_p_frame(model, ops, clip[:, index], adapted, base + QP_OFFSET_OF_CLASS[quality])
         costs.append(weight * CLASS_WEIGHT[quality] * distortion(clip[:, index], x_hat) + bpp)
         rates.append(bpp.mean().item())

@@ -147,7 +147,7 @@ class Trainer:
     # ---- steps
 
     def _sampler(self, number: int, stage: Stage) -> CropSampler:
-        num_frames = 1 if self.config.network == "image" else stage.num_frames + 1
+        num_frames = 1 if self.config.network == "image" else 1 + stage.num_lead_frames + stage.num_frames
         return CropSampler(self.shots, self.cache, stage.patch, num_frames, seed=self.config.seed * 1000 + number)
 
     def _loss(self, batch: NDArray[np.uint8]) -> BatchLoss:
@@ -160,7 +160,9 @@ class Trainer:
                 parameters = quantised_weights(parameters)
             if self.config.network == "image":
                 return image_loss(self.image_model, parameters, clip, lambdas)
-            return video_loss(self.video_model, parameters, self.image_model, self.image_state, clip, lambdas)
+            stage = self.config.stage_at(self.step)[1]
+            first = int(np.random.default_rng((self.config.seed, self.step)).integers(0, stage.num_lead_frames + 1))
+            return video_loss(self.video_model, parameters, self.image_model, self.image_state, clip[:, first:], lambdas, stage.num_frames)
 
     def train_step(self, batch: NDArray[np.uint8], learning_rate: float) -> tuple[BatchLoss, float]:
         """One update; a gradient that is not finite skips it. Returns the loss and the gradient norm."""
