@@ -1,8 +1,7 @@
 """The training objective against the product's own operations: folded activations, frames coded without a rate, lead frames."""
 
 import pytest
-
-torch = pytest.importorskip("torch")
+import torch
 
 from dcvc_cli.backend.float_torch import FloatOperations
 from dcvc_cli.models.blocks import DepthConvBlock
@@ -21,7 +20,7 @@ def block_parameters(block: DepthConvBlock, seed: int) -> dict[str, torch.Tensor
     return {name: torch.randn(shape, generator=generator, dtype=torch.float64) * 0.3 for name, shape in block.shapes()}
 
 
-@pytest.mark.parametrize("cin, shortcut", [(8, False), (8, True), (5, False)])
+@pytest.mark.parametrize(("cin", "shortcut"), [(8, False), (8, True), (5, False)])
 def test_folded_activation_gives_the_block_of_the_definition(cin: int, shortcut: bool) -> None:
     block = DepthConvBlock("block", cin, 8, shortcut=shortcut)
     parameters = block_parameters(block, 3)
