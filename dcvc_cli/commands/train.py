@@ -1,8 +1,10 @@
 """`dcvc train`: trains the image and the video model, and turns checkpoints into a weights file."""
 
-from dataclasses import replace
+import dataclasses
+import inspect
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
@@ -10,58 +12,87 @@ from dcvc_cli.errors import InputError, UsageError
 from dcvc_cli.ui.progress import ProgressMode
 
 if TYPE_CHECKING:
-    from dcvc_cli.training.trainer import Trainer, TrainRecord
+    from dcvc_cli.training.config import TrainConfig
+    from dcvc_cli.training.logs import TrainRecord
+    from dcvc_cli.training.processes import TrainingProcesses
+    from dcvc_cli.training.trainer import Trainer, Validate
 
 app = typer.Typer(name="train", help="Train the image and the video model; export checkpoints as weights.", no_args_is_help=True)
 
-ConfigOption = Annotated[Path, typer.Option("--config", metavar="F.yaml", help="Schedule and loss; presets/train/*.yaml are the shipped ones.")]
-DataOption = Annotated[list[Path], typer.Option("--data", metavar="DIR", help="Folder with videos and pictures, searched through; may be repeated.")]
-OutOption = Annotated[
-    Path, typer.Option("-o", "--output", metavar="DIR", help="Where checkpoint.pt and log.csv live. A checkpoint there is resumed.")
-]
-CacheOption = Annotated[Path | None, typer.Option("--cache", metavar="DIR", help="Where decoded material is kept. Default: OUTPUT/cache.")]
-DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu or cuda:N.")]
-ThreadsOption = Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads. Default: all cores.")]
-StopOption = Annotated[int | None, typer.Option("--stop-at-step", min=1, help="End earlier than the schedule; the run can be resumed.")]
-StartOption = Annotated[
-    str | None, typer.Option("--start-from", metavar="NAME", help="Weights to start from, such as lite, not from a transform codec.")
-]
-ProgressOption = Annotated[ProgressMode, typer.Option("--progress", help="A bar on a terminal, one JSON line a second, or nothing.")]
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainOptions:
+    """The options of every kind of training."""
+
+    config: Annotated[Path, typer.Option("--config", metavar="F.yaml", help="Schedule and loss; presets/train/*.yaml are the shipped ones.")]
+    data: Annotated[
+        list[Path],
+        typer.Option("--data", metavar="DIR", help="Folder with videos, pictures and folders of numbered PNG frames, searched through; repeatable."),
+    ]
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="DIR", help="Where checkpoint.pt and log.csv live. A checkpoint there is resumed.")
+    ]
+    cache: Annotated[Path | None, typer.Option("--cache", metavar="DIR", help="Where decoded material is kept. Default: OUTPUT/cache.")] = None
+    device: Annotated[str, typer.Option("--device", metavar="auto|cpu|cuda:N", help="Where to compute. Several processes take a GPU each.")] = "auto"
+    threads: Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads. Default: all cores.")] = None
+    stop_at_step: Annotated[int | None, typer.Option("--stop-at-step", min=1, help="End earlier than the schedule; the run can be resumed.")] = None
+    start_from: Annotated[
+        str | None, typer.Option("--start-from", metavar="NAME", help="Weights to start from, such as lite, not from a transform codec.")
+    ] = None
+    validate: Annotated[
+        list[str] | None,
+        typer.Option("--validate", metavar="CLIP", help="Code this clip with real bits now and then, figures in validation.csv; repeatable."),
+    ] = None
+    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Log for TensorBoard too, in OUTPUT/tensorboard.")] = False
+    progress: Annotated[ProgressMode, typer.Option("--progress", help="A bar on a terminal, one JSON line a second, or nothing.")] = ProgressMode.AUTO
+
+
+def takes_train_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Gives a command the fields of TrainOptions as options of its own; it gets them together, as its first argument."""
+    own = [parameter for parameter in inspect.signature(command).parameters.values() if parameter.name != "options"]
+    hints = get_type_hints(TrainOptions, include_extras=True)
+    shared = [
+        inspect.Parameter(
+            field.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=inspect.Parameter.empty if field.default is dataclasses.MISSING else field.default,
+            annotation=hints[field.name],
+        )
+        for field in dataclasses.fields(TrainOptions)
+    ]
+
+    def call(**values: Any) -> None:
+        command(TrainOptions(**{name: values.pop(name) for name in hints}), **values)
+
+    merged = [*shared, *own]
+    call.__name__, call.__doc__ = command.__name__, command.__doc__
+    call.__annotations__ = {parameter.name: parameter.annotation for parameter in merged}
+    call.__signature__ = inspect.Signature(merged)  # type: ignore[attr-defined]
+    return call
 
 
 @app.command()
-def image(
-    config: ConfigOption,
-    data: DataOption,
-    output: OutOption,
-    cache: CacheOption = None,
-    device: DeviceOption = "auto",
-    threads: ThreadsOption = None,
-    stop_at_step: StopOption = None,
-    start_from: StartOption = None,
-    progress: ProgressOption = ProgressMode.AUTO,
-) -> None:
-    """Train the image model (I frames). Killed at any moment, the same command goes on from the last checkpoint."""
-    trainer = _open_trainer("image", config, data, output, cache, device, threads, None, start_from)
-    _run(trainer, progress, stop_at_step)
+@takes_train_options
+def image(options: TrainOptions) -> None:
+    """Train the image model (I frames). Killed at any moment, the same command goes on from the last checkpoint.
+
+    On several GPUs or machines: `accelerate launch -m dcvc_cli train image ...`; the batch is shared, the result is that of one process.
+    """
+    _train("image", options)
 
 
 @app.command()
+@takes_train_options
 def video(
-    config: ConfigOption,
-    data: DataOption,
-    output: OutOption,
+    options: TrainOptions,
+    *,
     image_checkpoint: Annotated[Path, typer.Option("--image-checkpoint", metavar="checkpoint.pt", help="Checkpoint of the trained image model.")],
-    cache: CacheOption = None,
-    device: DeviceOption = "auto",
-    threads: ThreadsOption = None,
-    stop_at_step: StopOption = None,
-    start_from: StartOption = None,
-    progress: ProgressOption = ProgressMode.AUTO,
 ) -> None:
-    """Train the video model (P frames) on top of a trained image model, which stays as it is."""
-    trainer = _open_trainer("video", config, data, output, cache, device, threads, image_checkpoint, start_from)
-    _run(trainer, progress, stop_at_step)
+    """Train the video model (P frames) on top of a trained image model, which stays as it is.
+
+    On several GPUs or machines: `accelerate launch -m dcvc_cli train video ...`; the batch is shared, the result is that of one process.
+    """
+    _train("video", options, image_checkpoint)
 
 
 @app.command()
@@ -93,67 +124,82 @@ def export(
         from dcvc_cli.pipeline.quantise import prepare_exact, read_clips
 
         weights = prepare_exact(weights, read_clips(calibrate), states)
-        weights = replace(weights, image=weights.image.without_float_decoder(), video=weights.video.without_float_decoder())
+        weights = dataclasses.replace(weights, image=weights.image.without_float_decoder(), video=weights.video.without_float_decoder())
     write_weights(output, weights)
     say(f"{output}: image {weights.image.fingerprint:016x}, video {weights.video.fingerprint:016x}")
 
 
-def _open_trainer(
-    network: str,
-    config_path: Path,
-    data: list[Path],
-    output: Path,
-    cache: Path | None,
-    device: str,
-    threads: int | None,
-    image_checkpoint: Path | None,
-    start_from: str | None,
-) -> "Trainer":
+def _train(network: str, options: TrainOptions, image_checkpoint: Path | None = None) -> None:
     import torch
 
     from dcvc_cli.codec.backends import choose_device
-    from dcvc_cli.models.weight_store import weights_by_name
     from dcvc_cli.training.config import read_train_config
-    from dcvc_cli.training.data import build_cache
+    from dcvc_cli.training.processes import TrainingProcesses, join_processes, num_launched
+
+    config = read_train_config(options.config)
+    if config.network != network:
+        raise UsageError(f"{options.config} trains the {config.network} model", f"dcvc train {config.network}")
+    for folder in options.data:
+        if not folder.is_dir():
+            raise InputError(f"{folder} is not a folder", "--data takes folders with videos and pictures")
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    # Tiny gradients of untouched weights would make every multiplication with them slow.
+    torch.set_flush_denormal(True)
+    processes = join_processes(options.device) if num_launched() > 1 else TrainingProcesses(choose_device(options.device))
+    trainer, validate = _open_trainer(config, options, processes, image_checkpoint)
+    _run(trainer, options, validate)
+    processes.close()
+
+
+def _open_trainer(
+    config: "TrainConfig", options: TrainOptions, processes: "TrainingProcesses", image_checkpoint: Path | None
+) -> "tuple[Trainer, Validate | None]":
+    import torch
+
+    from dcvc_cli.models.weight_store import weights_by_name
+    from dcvc_cli.pipeline.training_validation import ClipValidator, read_validation_clips
+    from dcvc_cli.training.data import build_cache, material_fingerprint
     from dcvc_cli.training.export import checkpoint_state, state_of_weights
     from dcvc_cli.training.trainer import Trainer
     from dcvc_cli.ui.console import say
 
-    config = read_train_config(config_path)
-    if config.network != network:
-        raise UsageError(f"{config_path} trains the {config.network} model", f"dcvc train {config.network}")
-    for folder in data:
-        if not folder.is_dir():
-            raise InputError(f"{folder} is not a folder", "--data takes folders with videos and pictures")
-    if threads:
-        torch.set_num_threads(threads)
-    # Tiny gradients of untouched weights would make every multiplication with them slow.
-    torch.set_flush_denormal(True)
-    folder = cache or output / "cache"
-    shots = build_cache(data, folder)
-    say(f"{len(shots)} sources, {sum(shot.num_frames for shot in shots)} pictures")
-    image_state = None
+    image_state = initial_state = validate = None
     if image_checkpoint is not None:
         image_state = {name: torch.from_numpy(value) for name, value in checkpoint_state(image_checkpoint).items()}
-    initial_state = None if start_from is None else state_of_weights(weights_by_name(start_from), config.model, network)
-    trainer = Trainer(config, shots, folder, output, device=choose_device(device), image_state=image_state, initial_state=initial_state)
-    if trainer.resume():
-        say(f"resumed at step {trainer.step} of {config.num_steps}")
-    return trainer
+    if options.start_from is not None:
+        initial_state = state_of_weights(weights_by_name(options.start_from), config.model, config.network)
+    if options.validate and processes.is_main:
+        clips = read_validation_clips(options.validate)
+        validate = ClipValidator(clips, config.model, config.network, image_state=image_state, device=str(processes.device))
+    folder = options.cache or options.output / "cache"
+    with processes.one_a_machine_first():
+        shots = build_cache(options.data, folder)
+    processes.check_alike("training data and settings", material_fingerprint(config, shots))
+    trainer = Trainer(config, shots, folder, options.output, processes=processes, image_state=image_state, initial_state=initial_state)
+    resumed = trainer.resume()
+    if processes.is_main:
+        say(f"{len(shots)} sources, {sum(shot.num_frames for shot in shots)} pictures")
+        if processes.count > 1:
+            say(f"{processes.count} processes share each batch")
+        if resumed:
+            say(f"resumed at step {trainer.step} of {config.num_steps}")
+    return trainer, validate
 
 
-def _run(trainer: "Trainer", progress: ProgressMode, stop_at_step: int | None) -> None:
+def _run(trainer: "Trainer", options: TrainOptions, validate: "Validate | None") -> None:
     from dcvc_cli.ui.console import say
     from dcvc_cli.ui.training_progress import open_training_progress
 
     last: TrainRecord | None = None
-    with open_training_progress(progress, trainer.config.num_steps) as display:
+    mode = options.progress if trainer.processes.is_main else ProgressMode.NONE
+    with open_training_progress(mode, trainer.config.num_steps) as display:
 
         def report(record: "TrainRecord") -> None:
             nonlocal last
             last = record
             display(record)
 
-        trainer.run(report=report, stop_at_step=stop_at_step)
+        trainer.run(report=report, validate=validate, tensorboard=options.tensorboard, stop_at_step=options.stop_at_step)
     if last is not None:
         say(f"step {last.step}: loss {last.loss:.4f}, {last.bpp:.4f} bpp, luma {last.psnr:.2f} dB; {trainer.checkpoint_path}")

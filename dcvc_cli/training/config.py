@@ -1,5 +1,6 @@
 """Training configuration: a YAML file under presets/train/ read into frozen values."""
 
+import math
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import yaml
 
 from dcvc_cli.errors import UsageError
+from dcvc_cli.models.spec import SPECS
 
 
 @dataclass(frozen=True)
@@ -15,7 +17,8 @@ class Stage:
 
     num_frames counts P frames that are trained through (ignored for images), num_lead_frames the most P frames that are coded ahead of them
     without a gradient (a random number of them each step); the learning rate falls geometrically from rate_first to rate_last over
-    num_steps. quantise_weights trains with the 8-bit weights that ship.
+    num_steps. quantise_weights trains with the 8-bit weights that ship. gradient_checkpointing computes every P frame twice to keep
+    only features between frames, for long sequences in little memory.
     """
 
     num_steps: int
@@ -26,6 +29,7 @@ class Stage:
     num_frames: int = 1
     num_lead_frames: int = 0
     quantise_weights: bool = False
+    gradient_checkpointing: bool = False
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,7 @@ class TrainConfig:
 
     lambda_first, lambda_last: weight of the distortion at QP 0 and QP 63 (samples in 0..1, bits per pixel).
     gradient_limit: norm above which gradients are scaled down. fast_rate_factor: learning-rate factor of QP vectors and bit estimators.
+    autocast: bf16, fp16 (with a gradient scaler) or none. validate_every: steps between codings of the validation clips.
     """
 
     network: str
@@ -47,6 +52,7 @@ class TrainConfig:
     weight_decay: float = 1e-4
     autocast: str = "bf16"
     seed: int = 1
+    validate_every: int = 1000
 
     @property
     def num_steps(self) -> int:
@@ -69,10 +75,26 @@ def _construct(kind: Any, values: object, where: str) -> Any:
     unknown = sorted(set(values) - known)
     if unknown:
         raise UsageError(f"{where}: unknown setting {', '.join(map(str, unknown))}", f"known: {', '.join(sorted(known))}")
+    for field in fields(kind):
+        if field.name in values and field.type in _NUMBER_KINDS:
+            _check_value(f"{where}: {field.name}", values[field.name], field.type)
     try:
         return kind(**values)
     except TypeError as error:
         raise UsageError(f"{where}: {error}") from error
+
+
+_NUMBER_KINDS: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false"}
+_FROM_ZERO = {"num_lead_frames", "weight_decay", "ema_decay", "seed"}
+
+
+def _check_value(where: str, value: object, kind: Any) -> None:
+    allowed = (int, float) if kind is float else kind
+    if not isinstance(value, allowed) or isinstance(value, bool) is not (kind is bool):
+        raise UsageError(f"{where}: expected {_NUMBER_KINDS[kind]}, found {value!r}")
+    least_is_zero = where.rpartition(" ")[2] in _FROM_ZERO
+    if kind is not bool and not (math.isfinite(value) and (value > 0 or (least_is_zero and value == 0))):
+        raise UsageError(f"{where}: expected a number {'of 0 or more' if least_is_zero else 'above 0'}, found {value!r}")
 
 
 def read_train_config(path: Path) -> TrainConfig:
@@ -87,4 +109,8 @@ def read_train_config(path: Path) -> TrainConfig:
     config: TrainConfig = _construct(TrainConfig, values | {"stages": stages}, str(path))
     if config.network not in ("image", "video"):
         raise UsageError(f"{path}: network is image or video, not {config.network!r}")
+    if config.autocast not in ("bf16", "fp16", "none"):
+        raise UsageError(f"{path}: autocast is bf16, fp16 or none, not {config.autocast!r}")
+    if config.model not in SPECS:
+        raise UsageError(f"{path}: there is no model {config.model!r}", f"known: {', '.join(SPECS)}")
     return config

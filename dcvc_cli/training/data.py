@@ -1,27 +1,30 @@
 """Training pictures: clips and photos decoded once into a cache of raw planes, random crops out of it.
 
 Decoding costs more than a training step, so every source is decoded to 8-bit planes in a cache folder that is mapped into memory.
-Crops are reproducible: a batch depends on the seed and the step only, so a resumed run sees the data that an uninterrupted one would.
+Crops are reproducible: crop k of a step depends on the seed, the step and k only, so a resumed run sees the data that an uninterrupted one
+would, and several processes together see the data of one.
 """
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dcvc_cli.errors import EnvironmentFault, InputError
-
-VIDEO_SUFFIXES = {".mp4", ".mkv", ".webm", ".mov", ".m4v", ".avi", ".y4m"}
-PHOTO_SUFFIXES = {".png", ".webp", ".jpg", ".jpeg"}
+from dcvc_cli.errors import InputError
+from dcvc_cli.training.config import TrainConfig
+from dcvc_cli.training.sources import Source, find_sources
 
 
 @dataclass(frozen=True)
 class CachedShot:
-    """A decoded source: `num_frames` frames of planar samples in one raw file. Photos are one frame of 4:4:4."""
+    """A decoded source: `num_frames` frames of planar samples in one raw file. Photos and PNG clips are 4:4:4."""
 
     path: str
     num_frames: int
@@ -42,78 +45,59 @@ class CachedShot:
         )
 
 
-def _decode_video(source: Path) -> Iterator[bytes]:
-    """Frames as planar 4:2:0 bytes, both sides cropped to even numbers; first item is the (height, width) as JSON."""
-    try:
-        import av
-    except ImportError as error:
-        raise EnvironmentFault("training on video files needs PyAV", "pip install dcvc[train]") from error
-    with av.open(str(source)) as container:
-        for index, frame in enumerate(container.decode(video=0)):
-            planes = np.asarray(frame.to_ndarray(format="yuv420p"), np.uint8)
-            height, width = frame.height, frame.width
-            if index == 0:
-                yield json.dumps([height // 2 * 2, width // 2 * 2]).encode()
-            yield _even_planes(planes, height, width)
+def build_cache(roots: Sequence[Path], cache: Path) -> list[CachedShot]:
+    """Decodes every clip and photo below `roots` (training.sources) that the cache lacks; returns all shots, sorted by source name.
 
+    Processes may build one cache at the same time: files appear whole.
 
-def _even_planes(packed: NDArray[np.uint8], height: int, width: int) -> bytes:
-    luma = packed[:height].reshape(height, width)
-    rest = packed[height:].reshape(-1)
-    size = ((height + 1) // 2, (width + 1) // 2)
-    chroma = rest.reshape(2, *size)[:, : height // 2, : width // 2]
-    return luma[: height // 2 * 2, : width // 2 * 2].tobytes() + chroma.tobytes()
-
-
-def _decode_photo(source: Path) -> tuple[int, int, bytes]:
-    """BT.709 full-range Y, Cb, Cr planes (docs/bitstream.md, RGB pictures)."""
-    from PIL import Image
-
-    rgb = np.asarray(Image.open(source).convert("RGB"), np.float32) / 255
-    red, green, blue = rgb[..., 0], rgb[..., 1], rgb[..., 2]
-    luma = 0.2126 * red + 0.7152 * green + 0.0722 * blue
-    planes = (luma, (blue - luma) / 1.8556 + 0.5, (red - luma) / 1.5748 + 0.5)
-    samples = np.stack([np.clip(np.rint(plane * 255), 0, 255).astype(np.uint8) for plane in planes])
-    return rgb.shape[0], rgb.shape[1], samples.tobytes()
-
-
-def build_cache(sources: Sequence[Path], cache: Path) -> list[CachedShot]:
-    """Decodes every video and photo below `sources` that the cache lacks; returns all shots, sorted by source name.
-
-    Raises InputError if nothing usable is found.
+    Raises:
+        InputError: nothing usable is found, or a source is damaged; the message names the file.
     """
     cache.mkdir(parents=True, exist_ok=True)
-    files = sorted(path for root in sources for path in root.rglob("*") if path.suffix.lower() in VIDEO_SUFFIXES | PHOTO_SUFFIXES)
-    if not files:
-        raise InputError(f"no training material below {', '.join(map(str, sources))}", "give folders with videos or pictures")
-    return [_cached(path, cache) for path in files]
+    sources = find_sources(roots)
+    pool = ThreadPoolExecutor(min(len(sources), os.cpu_count() or 1))
+    try:
+        return list(pool.map(lambda source: _cached(source, cache), sources))
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
-def _cached(source: Path, cache: Path) -> CachedShot:
-    key = hashlib.sha256(f"{source.resolve()} {source.stat().st_size}".encode()).hexdigest()[:16]
-    index = cache / f"{key}.json"
+def _cached(source: Source, cache: Path) -> CachedShot:
+    key = source.key
+    index, raw = cache / f"{key}.json", cache / f"{key}.raw"
     if index.exists():
         return CachedShot(**json.loads(index.read_text()))
-    raw = cache / f"{key}.raw"
-    if source.suffix.lower() in PHOTO_SUFFIXES:
-        height, width, samples = _decode_photo(source)
-        raw.write_bytes(samples)
-        shot = CachedShot(raw.name, 1, height, width, full_chroma=True)
-    else:
-        frames = _decode_video(source)
-        height, width = json.loads(next(frames))
-        num_frames = 0
-        with raw.open("wb") as file:
-            for frame in frames:
-                file.write(frame)
-                num_frames += 1
-        shot = CachedShot(raw.name, num_frames, height, width, full_chroma=False)
-    index.write_text(json.dumps(asdict(shot)))
+    decoded = source.decode()
+    num_frames = 0
+    with _whole_file(raw) as staged, staged.open("wb") as file:
+        for frame in decoded.frames:
+            file.write(frame)
+            num_frames += 1
+    shot = CachedShot(raw.name, num_frames, decoded.height, decoded.width, decoded.full_chroma)
+    with _whole_file(index) as staged:
+        staged.write_text(json.dumps(asdict(shot)))
     return shot
 
 
+def material_fingerprint(config: TrainConfig, shots: Sequence[CachedShot]) -> str:
+    """Tells runs apart that differ in settings or material; the same wherever the material lies."""
+    sizes = [(shot.num_frames, shot.height, shot.width, shot.full_chroma) for shot in shots]
+    return hashlib.sha256(repr((config, sizes)).encode()).hexdigest()[:16]
+
+
+@contextmanager
+def _whole_file(path: Path) -> Iterator[Path]:
+    """Yields a name to write to, which becomes `path` when the block ends well."""
+    staged = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    try:
+        yield staged
+        staged.replace(path)
+    finally:
+        staged.unlink(missing_ok=True)
+
+
 class CropSampler:
-    """Random crops with flips, time reversal and 2x reduction; batch `step` is a pure function of (seed, step)."""
+    """Random crops with flips, time reversal and 2x reduction; crop k of `step` is a pure function of (seed, step, k)."""
 
     def __init__(self, shots: Sequence[CachedShot], cache: Path, patch: int, num_frames: int, seed: int, reduce_share: float = 0.35) -> None:
         self.shots = [shot for shot in shots if shot.num_frames >= num_frames and min(shot.height, shot.width) >= patch]
@@ -123,10 +107,9 @@ class CropSampler:
         weights = np.array([(shot.height * shot.width * min(shot.num_frames, 16)) ** 0.5 for shot in self.shots])
         self.cumulative = np.cumsum(weights / weights.sum())
 
-    def batch(self, step: int, size: int) -> NDArray[np.uint8]:
-        """(size, num_frames, 3, patch, patch) samples, chroma repeated to full size."""
-        random = np.random.default_rng((self.seed, step))
-        return np.stack([self._crop(random) for _ in range(size)])
+    def batch(self, step: int, size: int, first: int = 0) -> NDArray[np.uint8]:
+        """Crops first .. first + size - 1 of a step: (size, num_frames, 3, patch, patch) samples, chroma repeated to full size."""
+        return np.stack([self._crop(np.random.default_rng((self.seed, step, index))) for index in range(first, first + size)])
 
     def _crop(self, random: np.random.Generator) -> NDArray[np.uint8]:
         shot = self.shots[min(int(np.searchsorted(self.cumulative, random.random())), len(self.shots) - 1)]

@@ -1,5 +1,6 @@
 """From training checkpoints to a weights file: int8 convolution weights, z tables, a description of where they come from."""
 
+import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ def checkpoint_state(path: Path) -> dict[str, NDArray[np.float32]]:
     """The averaged parameters of a training checkpoint; InputError if it is none."""
     try:
         average = torch.load(path, map_location="cpu", weights_only=True)["average"]
-    except (OSError, KeyError, RuntimeError, ValueError) as error:
+    except (OSError, KeyError, RuntimeError, ValueError, TypeError, EOFError, pickle.UnpicklingError) as error:
         raise InputError(f"{path} is not a training checkpoint: {error}") from error
     return {name: value.float().contiguous().numpy() for name, value in average.items()}
 

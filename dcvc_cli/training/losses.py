@@ -17,6 +17,7 @@ from dcvc_cli.backend.float_torch import FloatOperations
 from dcvc_cli.entropy.scale_index import SCALE_MAX, SCALE_MIN
 from dcvc_cli.models.latent_steps import CodingStep
 from dcvc_cli.models.weights import carries_signal
+from dcvc_cli.training.share import WHOLE_BATCH, BatchShare
 
 if TYPE_CHECKING:
     from dcvc_cli.models.blocks import Conv, DepthConvBlock
@@ -81,10 +82,6 @@ def round_straight_through(x: torch.Tensor) -> torch.Tensor:
     return x + (torch.round(x) - x).detach()
 
 
-def add_noise(x: torch.Tensor) -> torch.Tensor:
-    return x + torch.rand_like(x) - 0.5
-
-
 def gaussian_bits(residual: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
     """Bits of a residual on the unit grid under a zero-mean Gaussian, elementwise, float32."""
     inverse = 1 / (lower_bound(scale, SCALE_MIN).clamp_max(SCALE_MAX) * math.sqrt(2))
@@ -117,7 +114,7 @@ class EstimatingLatentCoder:
     analysis latents through noise.
     """
 
-    def __init__(self, ops: FloatOperations, y: torch.Tensor) -> None:
+    def __init__(self, ops: "TrainingOperations", y: torch.Tensor) -> None:
         self.ops, self.y = ops, y.float()
         self.bits = torch.zeros(y.shape[0], device=y.device)
 
@@ -130,7 +127,7 @@ class EstimatingLatentCoder:
         residual = self.y - means
         rounded = round_straight_through(residual).clamp(-128, 127)
         coded = gaussian_bits(round_straight_through(self.y.detach() - means), scales)
-        noisy = gaussian_bits(add_noise(residual), scales.detach())
+        noisy = gaussian_bits(residual + self.ops.share.noise_like(residual), scales.detach())
         self.bits = self.bits + ((coded + noisy - noisy.detach()) * mask).sum(dim=(1, 2, 3))
         return (rounded + means) * mask
 
@@ -166,7 +163,14 @@ class TrainingOperations(FloatOperations):
 
     wsilu(x) = silu(4 x) / 4: the layer before takes weights times 4 and the linear layer after it weights divided by 4, powers of two
     that change no rounding. A training step is bound by such passes over feature maps.
+
+    Args:
+        share: which samples of the batch the tensors hold, for the noise.
     """
+
+    def __init__(self, parameters: Mapping[str, torch.Tensor], share: BatchShare = WHOLE_BATCH) -> None:
+        super().__init__(parameters)
+        self.share = share
 
     def _scaled_conv(self, layer: "Conv", x: torch.Tensor, weight_factor: float, bias_factor: float) -> torch.Tensor:
         weight, bias = self.parameters[layer.name + ".weight"] * weight_factor, self.parameters[layer.name + ".bias"] * bias_factor

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
+from torch.utils.checkpoint import checkpoint
 
 from dcvc_cli.models.image import ImageModel
 from dcvc_cli.models.video import VideoModel
@@ -13,7 +14,6 @@ from dcvc_cli.training.losses import (
     EstimatingLatentCoder,
     RoundingLatentCoder,
     TrainingOperations,
-    add_noise,
     distortion,
     factorised_bits,
     lambda_of_qp,
@@ -21,6 +21,7 @@ from dcvc_cli.training.losses import (
     relative_weight,
     round_straight_through,
 )
+from dcvc_cli.training.share import WHOLE_BATCH, BatchShare
 
 QP_OFFSET_OF_CLASS = (0, 8, 4)
 
@@ -42,7 +43,7 @@ def code_image(model: ImageModel, ops: TrainingOperations, x: torch.Tensor, qp: 
     coder = EstimatingLatentCoder(ops, y)
     parameters = model.prior_parameters(ops, round_straight_through(z), ops.size(y))
     x_hat = model.synthesis(ops, model.code_latents(ops, parameters, coder), qp).float()
-    bits = coder.bits + factorised_bits(ops.parameters, add_noise(z), qp).sum(dim=(1, 2, 3))
+    bits = coder.bits + factorised_bits(ops.parameters, z + ops.share.noise_like(z), qp).sum(dim=(1, 2, 3))
     return x_hat, bits / (x.shape[-1] * x.shape[-2])
 
 
@@ -65,7 +66,7 @@ def code_p_frame(
     parameters = model.prior_parameters(ops, round_straight_through(z), ctx_t, ops.size(y))
     feature = model.synthesis(ops, model.code_latents(ops, parameters, coder), ctx, qp)
     x_hat = model.reconstruction(ops, feature, qp).float()
-    bits = coder.bits + factorised_bits(ops.parameters, add_noise(z), qp).sum(dim=(1, 2, 3))
+    bits = coder.bits + factorised_bits(ops.parameters, z + ops.share.noise_like(z), qp).sum(dim=(1, 2, 3))
     return x_hat, feature, bits / (x.shape[-1] * x.shape[-2])
 
 
@@ -90,11 +91,13 @@ class _UnclampedOperations(TrainingOperations):
         return x
 
 
-def image_loss(model: ImageModel, parameters: Mapping[str, torch.Tensor], clip: torch.Tensor, lambdas: tuple[float, float]) -> BatchLoss:
-    """clip: (N, 1, 3, h, w) in 0..1; every sample draws its own QP from torch's generator."""
-    ops = _UnclampedOperations(parameters)
+def image_loss(
+    model: ImageModel, parameters: Mapping[str, torch.Tensor], clip: torch.Tensor, lambdas: tuple[float, float], share: BatchShare = WHOLE_BATCH
+) -> BatchLoss:
+    """clip: (N, 1, 3, h, w) in 0..1, the samples of `share`; every sample draws its own QP from torch's generator."""
+    ops = _UnclampedOperations(parameters, share)
     x = clip[:, 0]
-    qp = torch.randint(0, model.spec.num_qps, (x.shape[0],)).to(x.device)
+    qp = share.qps(x.shape[0], model.spec.num_qps).to(x.device)
     x_hat, bpp = code_image(model, ops, x, qp)
     weight = lambda_of_qp(qp, *lambdas)
     cost = weight * distortion(x, x_hat) + bpp
@@ -109,14 +112,19 @@ def video_loss(
     clip: torch.Tensor,
     lambdas: tuple[float, float],
     num_trained_frames: int | None = None,
+    share: BatchShare = WHOLE_BATCH,
+    gradient_checkpointing: bool = False,
 ) -> BatchLoss:
-    """clip: (N, 1 + P frames, 3, h, w) in 0..1. Frame 0 is coded by the frozen image model.
+    """clip: (N, 1 + P frames, 3, h, w) in 0..1, the samples of `share`. Frame 0 is coded by the frozen image model.
 
     Loss and gradients come from the last `num_trained_frames` P frames (default: all); those before them are coded as they are, so
     that the model meets references with the errors that many frames pile up, at a third of the cost of a trained frame.
+
+    With gradient checkpointing only the features between trained frames are kept, and each frame is computed a second time on the way
+    back, with the same noise: memory no longer grows with a frame's layers times the number of frames.
     """
-    ops = _UnclampedOperations(parameters)
-    base = torch.randint(0, image_model.spec.num_qps, (clip.shape[0],)).to(clip.device)
+    ops = _UnclampedOperations(parameters, share)
+    base = share.qps(clip.shape[0], image_model.spec.num_qps).to(clip.device)
     with torch.no_grad():
         reference = decoded_image(image_model, TrainingOperations(image_parameters), clip[:, 0], base)
     weight = lambda_of_qp(base, *lambdas)
@@ -128,7 +136,8 @@ def video_loss(
         if index < first_trained:
             adapted = _next_reference(model, ops, clip[:, index], adapted, base + QP_OFFSET_OF_CLASS[quality], index + 1 == first_trained)
             continue
-        x_hat, feature, bpp = code_p_frame(model, ops, clip[:, index], adapted, base + QP_OFFSET_OF_CLASS[quality])
+        frame = model, ops, clip[:, index], adapted, base + QP_OFFSET_OF_CLASS[quality]
+        x_hat, feature, bpp = checkpoint(code_p_frame, *frame, use_reentrant=False) if gradient_checkpointing else code_p_frame(*frame)
         costs.append(weight * CLASS_WEIGHT[quality] * distortion(clip[:, index], x_hat) + bpp)
         rates.append(bpp.mean().item())
         psnrs.append(luma_psnr(clip[:, index], x_hat).mean().item())

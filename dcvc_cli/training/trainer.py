@@ -1,15 +1,12 @@
 """The training loop: resumable at any moment, one step a pure function of (state, seed, step).
 
-A checkpoint holds parameters, their moving average, the optimiser's state and the step; it is written beside its place and renamed.
-The noise of a step is drawn from a generator seeded with (seed, step), and so are its crops, so a killed and resumed run continues
-as an uninterrupted one.
+A checkpoint holds parameters, their moving average, the optimiser's state and the step. The noise of a step is drawn from a generator
+seeded with (seed, step), and so are its crops, so a killed and resumed run continues as an uninterrupted one. Several processes share
+each batch (training.processes); the main one alone writes.
 """
 
-import csv
-import os
 import time
-from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,34 +15,34 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dcvc_cli.errors import InputError
+from dcvc_cli.errors import InputError, UsageError
 from dcvc_cli.models.image import ImageModel
 from dcvc_cli.models.spec import SPECS
 from dcvc_cli.models.video import VideoModel
+from dcvc_cli.training.checkpointing import CHECKPOINT_NAME, read_checkpoint, write_checkpoint
 from dcvc_cli.training.config import Stage, TrainConfig
 from dcvc_cli.training.data import CachedShot, CropSampler
 from dcvc_cli.training.initialise import as_parameters, initial_image_parameters, initial_video_parameters
+from dcvc_cli.training.logs import TrainingLog, TrainRecord, ValidationRecord
 from dcvc_cli.training.losses import quantised_weights
 from dcvc_cli.training.objective import BatchLoss, image_loss, video_loss
+from dcvc_cli.training.prefetch import Batch, Prefetcher
+from dcvc_cli.training.processes import TrainingProcesses
 
-PREFETCH = 4
 LOG_EVERY = 50
+AUTOCAST_TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+Validate = Callable[[int, Mapping[str, torch.Tensor]], Iterable[ValidationRecord]]
+"""(step, averaged parameters) -> records (pipeline.training_validation). It must leave torch's generators alone."""
 
 
 @dataclass(frozen=True)
-class TrainRecord:
-    """One line of the training log: means over the steps since the last one."""
+class StepResult:
+    """What one step gave: the loss of the own samples, their share of the batch, the norm of the whole batch's gradient."""
 
-    step: int
-    stage: int
-    loss: float
-    weighted: float
-    bpp: float
-    psnr: float
-    learning_rate: float
+    loss: BatchLoss
+    share: float
     gradient_norm: float
-    steps_per_second: float
-    elapsed_seconds: float
 
 
 class Trainer:
@@ -55,8 +52,12 @@ class Trainer:
         config: the schedule.
         shots, cache: decoded training material (training.data.build_cache).
         folder: where checkpoint.pt and log.csv live.
+        processes: those of this run; None is this process alone on the CPU.
         image_state: state dict of the frozen image model; needed for the video network only.
         initial_state: parameters to start from instead of the transform codec.
+
+    Raises:
+        InputError: the video network without an image model. UsageError: autocast that the device cannot do.
     """
 
     def __init__(
@@ -66,15 +67,19 @@ class Trainer:
         cache: Path,
         folder: Path,
         *,
-        device: str = "cpu",
+        processes: TrainingProcesses | None = None,
         image_state: dict[str, torch.Tensor] | None = None,
         initial_state: dict[str, torch.Tensor] | None = None,
     ) -> None:
-        self.config, self.shots, self.cache, self.folder, self.device = config, shots, cache, folder, torch.device(device)
+        self.config, self.shots, self.cache, self.folder = config, shots, cache, folder
+        self.processes = processes or TrainingProcesses()
+        self.device = self.processes.device
+        for stage in config.stages:
+            self.processes.share(stage.batch)
         spec = SPECS[config.model]
         self.image_model, self.video_model = ImageModel(spec.image), VideoModel(spec.video)
         if config.network == "video" and image_state is None:
-            raise InputError("training the video model needs a trained image model", "pass --image-weights")
+            raise InputError("training the video model needs a trained image model", "pass --image-checkpoint")
         self.image_state = {name: value.to(self.device) for name, value in (image_state or {}).items()}
         if initial_state is None:
             if config.network == "image":
@@ -84,8 +89,10 @@ class Trainer:
         self.parameters = as_parameters({name: self._laid_out(value) for name, value in initial_state.items()})
         self.average = {name: value.detach().clone() for name, value in self.parameters.items()}
         self.optimiser = self._make_optimiser()
+        self.scaler = self._make_scaler()
         self.step = 0
         self.elapsed_seconds = 0.0
+        self._samplers: dict[int, CropSampler] = {}
 
     def _laid_out(self, value: torch.Tensor) -> torch.Tensor:
         value = value.to(self.device)
@@ -100,76 +107,93 @@ class Trainer:
         ]
         return torch.optim.AdamW(groups, lr=1e-4, fused=True)
 
+    def _make_scaler(self) -> torch.amp.GradScaler:
+        """float16 gradients below 6e-8 vanish, so the loss is scaled up for them; other types need no scale and get none."""
+        wanted = self.config.autocast == "fp16"
+        if wanted and self.device.type == "cpu":
+            try:
+                with torch.autocast("cpu", torch.float16):
+                    torch.nn.functional.conv2d(torch.ones(1, 8, 4, 4), torch.ones(8, 8, 3, 3), padding=1)
+            except RuntimeError as error:
+                raise UsageError(f"autocast: fp16 is not possible on this processor: {error}", "autocast: bf16, or --device cuda:0") from error
+        return torch.amp.GradScaler(self.device.type, enabled=wanted)
+
     # ---- checkpoints
 
     @property
     def checkpoint_path(self) -> Path:
-        return self.folder / "checkpoint.pt"
+        return self.folder / CHECKPOINT_NAME
 
-    def save(self) -> None:
-        """Writes the checkpoint beside its place and renames it: a kill at any moment leaves the old or the new one, whole."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        state = {
+    def _state(self) -> dict[str, Any]:
+        return {
             "parameters": {name: value.detach() for name, value in self.parameters.items()},
             "average": self.average,
             "optimiser": self.optimiser.state_dict(),
+            "scaler": self.scaler.state_dict(),
             "step": self.step,
             "elapsed_seconds": self.elapsed_seconds,
         }
-        staged = self.checkpoint_path.with_suffix(".partial")
-        with staged.open("wb") as file:
-            torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        staged.replace(self.checkpoint_path)
 
-    def resume(self) -> bool:
-        """Continues from the folder's checkpoint, if it has one."""
-        if not self.checkpoint_path.exists():
-            return False
-        state = torch.load(self.checkpoint_path, map_location=self.device, weights_only=True)
+    def _take(self, state: Mapping[str, Any]) -> None:
+        found = {name: tuple(value.shape) for name, value in state["parameters"].items()}
+        if found != {name: tuple(value.shape) for name, value in self.parameters.items()}:
+            raise InputError(f"{self.checkpoint_path} is of another network than the {self.config.network} model of {self.config.model}")
         with torch.no_grad():
             for name, value in self.parameters.items():
                 value.copy_(state["parameters"][name])
                 self.average[name].copy_(state["average"][name])
         self.optimiser.load_state_dict(state["optimiser"])
+        if state.get("scaler"):
+            self.scaler.load_state_dict(state["scaler"])
         self.step, self.elapsed_seconds = state["step"], state["elapsed_seconds"]
-        self._forget_log_after(self.step)
-        return True
 
-    def _forget_log_after(self, step: int) -> None:
-        """Drops log lines of steps that a kill undid: they are run, and logged, again."""
-        path = self.folder / "log.csv"
-        if path.exists():
-            head, *lines = path.read_text().splitlines(keepends=True)
-            path.write_text(head + "".join(line for line in lines if int(line.split(",", 1)[0]) <= step))
+    def save(self) -> None:
+        """Writes the checkpoint: a kill at any moment leaves the old or the new one, whole."""
+        write_checkpoint(self.checkpoint_path, self._state())
+
+    def resume(self) -> bool:
+        """Continues from the folder's checkpoint, if the main process has one."""
+        exists = self.processes.is_main and self.checkpoint_path.exists()
+        state = self.processes.from_main(read_checkpoint(self.checkpoint_path) if exists else None)
+        if state is None:
+            return False
+        self._take(state)
+        return True
 
     # ---- steps
 
-    def _sampler(self, number: int, stage: Stage) -> CropSampler:
-        num_frames = 1 if self.config.network == "image" else 1 + stage.num_lead_frames + stage.num_frames
-        return CropSampler(self.shots, self.cache, stage.patch, num_frames, seed=self.config.seed * 1000 + number)
+    def _batch_at(self, step: int) -> Callable[[], Batch]:
+        number, stage, _ = self.config.stage_at(step)
+        if number not in self._samplers:
+            num_frames = 1 if self.config.network == "image" else 1 + stage.num_lead_frames + stage.num_frames
+            self._samplers = {number: CropSampler(self.shots, self.cache, stage.patch, num_frames, seed=self.config.seed * 1000 + number)}
+        sampler, share = self._samplers[number], self.processes.share(stage.batch)
+        return lambda: sampler.batch(step, stage.batch - share.num_before - share.num_after, share.num_before)
 
-    def _loss(self, batch: NDArray[np.uint8]) -> BatchLoss:
+    def _loss(self, batch: NDArray[np.uint8], stage: Stage) -> BatchLoss:
         clip = torch.from_numpy(batch).to(self.device).float() / 255
-        lambdas = (self.config.lambda_first, self.config.lambda_last)
-        dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.config.autocast, torch.float32)
-        with torch.autocast(self.device.type, dtype, enabled=self.config.autocast in ("bf16", "fp16")):
+        lambdas, share = (self.config.lambda_first, self.config.lambda_last), self.processes.share(stage.batch)
+        dtype = AUTOCAST_TYPES.get(self.config.autocast)
+        with torch.autocast(self.device.type, dtype, enabled=dtype is not None):
             parameters: Mapping[str, torch.Tensor] = self.parameters
-            if self.config.stage_at(self.step)[1].quantise_weights:
+            if stage.quantise_weights:
                 parameters = quantised_weights(parameters)
             if self.config.network == "image":
-                return image_loss(self.image_model, parameters, clip, lambdas)
-            stage = self.config.stage_at(self.step)[1]
+                return image_loss(self.image_model, parameters, clip, lambdas, share)
             first = int(np.random.default_rng((self.config.seed, self.step)).integers(0, stage.num_lead_frames + 1))
-            return video_loss(self.video_model, parameters, self.image_model, self.image_state, clip[:, first:], lambdas, stage.num_frames)
+            models = self.video_model, parameters, self.image_model, self.image_state
+            return video_loss(*models, clip[:, first:], lambdas, stage.num_frames, share, stage.gradient_checkpointing)
 
-    def train_step(self, batch: NDArray[np.uint8], learning_rate: float) -> tuple[BatchLoss, float]:
-        """One update; a gradient that is not finite skips it. Returns the loss and the gradient norm."""
+    def train_step(self, batch: NDArray[np.uint8], learning_rate: float) -> StepResult:
+        """One update from the own samples of a batch; a gradient that is not finite skips it."""
         torch.manual_seed((self.config.seed << 32) + self.step)
-        result = self._loss(batch)
-        result.loss.backward()
+        stage = self.config.stage_at(self.step)[1]
+        share = batch.shape[0] / stage.batch
+        result = self._loss(batch, stage)
+        self.scaler.scale(result.loss * share).backward()
         values = list(self.parameters.values())
+        self.processes.sum_gradients(values)
+        self.scaler.unscale_(self.optimiser)
         norm = float(torch.nn.utils.clip_grad_norm_(values, self.config.gradient_limit, foreach=True))
         if np.isfinite(norm):
             for group in self.optimiser.param_groups:
@@ -178,78 +202,74 @@ class Trainer:
             decay = min(self.config.ema_decay, (1 + self.step) / (10 + self.step))
             with torch.no_grad():
                 torch._foreach_lerp_(list(self.average.values()), [value.detach() for value in values], 1 - decay)
+        self.scaler.update()
         self.optimiser.zero_grad(set_to_none=True)
         self.step += 1
-        return result, norm
+        return StepResult(result, share, norm)
 
-    def run(self, *, report: Callable[[TrainRecord], None], save_seconds: float = 180.0, stop_at_step: int | None = None) -> None:
-        """Trains to the end of the schedule (or to `stop_at_step`), saving every `save_seconds` and at the end."""
+    def run(
+        self,
+        *,
+        report: Callable[[TrainRecord], None],
+        validate: Validate | None = None,
+        tensorboard: bool = False,
+        save_seconds: float = 180.0,
+        stop_at_step: int | None = None,
+    ) -> None:
+        """Trains to the end of the schedule (or to `stop_at_step`), saving every `save_seconds` and at the end.
+
+        Args:
+            report: told of each log line, on the main process.
+            validate: called on the main process every `validate_every` steps and at the end, not counted in the speed.
+            tensorboard: whether to log for TensorBoard as well.
+        """
         last = min(self.config.num_steps, stop_at_step or self.config.num_steps)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        saved_at = started = time.monotonic()
+        is_main, log = self.processes.is_main, None
+        if self.processes.count > 1:  # so that differences in what they started from cannot stay
+            self._take(self.processes.from_main(_on_cpu(self._state()) if is_main else None))
+        if is_main:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            log = TrainingLog(self.folder, self.step, tensorboard=tensorboard)
+        saved_at = started = window_started = time.monotonic()
         before_seconds = self.elapsed_seconds
-        window: list[tuple[BatchLoss, float]] = []
-        window_started = time.monotonic()
-        with ThreadPoolExecutor(2) as pool:
-            batches = _Prefetcher(pool, self.config, self._sampler, self.step, last)
+        window: list[StepResult] = []
+        with Prefetcher(self._batch_at, self.step, last) as batches:
             while self.step < last:
                 number, _, rate = self.config.stage_at(self.step)
                 window.append(self.train_step(batches.next(), rate))
                 self.elapsed_seconds = before_seconds + time.monotonic() - started
                 if self.step % LOG_EVERY == 0 or self.step == last:
-                    seconds = time.monotonic() - window_started
-                    record = self._record(number, rate, window, len(window) / seconds)
-                    self._log(record)
-                    report(record)
+                    record = self._record(number, rate, window, len(window) / (time.monotonic() - window_started))
+                    if log:
+                        log.add(record)
+                        report(record)
                     window, window_started = [], time.monotonic()
-                if time.monotonic() - saved_at > save_seconds:
+                if log and validate and (self.step % self.config.validate_every == 0 or self.step == last):
+                    validation_started = time.monotonic()
+                    for line in validate(self.step, self.average):
+                        log.add_validation(line)
+                    window_started += time.monotonic() - validation_started
+                if is_main and time.monotonic() - saved_at > save_seconds:
                     self.save()
                     saved_at = time.monotonic()
-        self.save()
+        if is_main:
+            self.save()
+        if log:
+            log.close()
 
-    def _record(self, number: int, rate: float, window: list[tuple[BatchLoss, float]], speed: float) -> TrainRecord:
-        def mean(values: list[float]) -> float:
-            return sum(values) / len(values)
-
-        return TrainRecord(
-            self.step,
-            number,
-            mean([float(loss.loss.detach()) for loss, _ in window]),
-            mean([loss.weighted for loss, _ in window]),
-            mean([loss.bpp for loss, _ in window]),
-            mean([loss.psnr for loss, _ in window]),
-            rate,
-            mean([norm for _, norm in window]),
-            speed,
-            self.elapsed_seconds,
-        )
-
-    def _log(self, record: TrainRecord) -> None:
-        path = self.folder / "log.csv"
-        fresh = not path.exists()
-        with path.open("a", newline="") as file:
-            writer = csv.writer(file)
-            if fresh:
-                writer.writerow(vars(record))
-            writer.writerow([f"{value:.6g}" if isinstance(value, float) else value for value in vars(record).values()])
+    def _record(self, number: int, rate: float, window: list[StepResult], speed: float) -> TrainRecord:
+        """Means over the steps of a window and over the samples of all processes."""
+        rows = [(float(step.loss.loss.detach()), step.loss.weighted, step.loss.bpp, step.loss.psnr) for step in window]
+        own = [sum(row[column] * step.share for row, step in zip(rows, window, strict=True)) / len(window) for column in range(4)]
+        loss, weighted, bpp, psnr = self.processes.sum_values(own)
+        norm = sum(step.gradient_norm for step in window) / len(window)
+        return TrainRecord(self.step, number, loss, weighted, bpp, psnr, rate, norm, speed, self.elapsed_seconds)
 
 
-class _Prefetcher:
-    """Cuts the next batches on threads while a step computes; the order is the steps' order."""
-
-    def __init__(
-        self, pool: ThreadPoolExecutor, config: TrainConfig, make_sampler: Callable[[int, Stage], CropSampler], step: int, last: int
-    ) -> None:
-        self.pool, self.config, self.make_sampler = pool, config, make_sampler
-        self.samplers: dict[int, CropSampler] = {}
-        self.step, self.last = step, last
-        self.pending: list[Future[NDArray[np.uint8]]] = []
-
-    def next(self) -> NDArray[np.uint8]:
-        while len(self.pending) < PREFETCH and self.step < self.last:
-            number, stage, _ = self.config.stage_at(self.step)
-            if number not in self.samplers:
-                self.samplers = {number: self.make_sampler(number, stage)}
-            self.pending.append(self.pool.submit(self.samplers[number].batch, self.step, stage.batch))
-            self.step += 1
-        return self.pending.pop(0).result()
+def _on_cpu(value: Any) -> Any:
+    """The same nested state with its tensors on the CPU."""
+    if isinstance(value, torch.Tensor):
+        return value.detach().cpu()
+    if isinstance(value, dict):
+        return {key: _on_cpu(part) for key, part in value.items()}
+    return [_on_cpu(part) for part in value] if isinstance(value, list) else value

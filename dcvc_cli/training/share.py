@@ -1,0 +1,33 @@
+"""The samples of a batch that one process trains on, and the random numbers that belong to them."""
+
+from dataclasses import dataclass
+
+import torch
+
+
+@dataclass(frozen=True)
+class BatchShare:
+    """This process's samples stand between `num_before` and `num_after` samples of other processes in a batch.
+
+    Random numbers are drawn for the whole batch from torch's generator, which every process seeds alike, and the own samples' part is
+    taken: a step gives the same result on one process and on several.
+    """
+
+    num_before: int = 0
+    num_after: int = 0
+
+    def _own(self, drawn: torch.Tensor) -> torch.Tensor:
+        return drawn[self.num_before : drawn.shape[0] - self.num_after]
+
+    def qps(self, num_samples: int, num_qps: int) -> torch.Tensor:
+        """One QP in 0 .. num_qps - 1 for each own sample, int64 on the CPU."""
+        return self._own(torch.randint(0, num_qps, (self.num_before + num_samples + self.num_after,)))
+
+    def noise_like(self, x: torch.Tensor) -> torch.Tensor:
+        """Uniform noise in -0.5 .. 0.5 of the shape, type and layout of own samples (N, c, h, w)."""
+        layout = torch.channels_last if x.is_contiguous(memory_format=torch.channels_last) else torch.contiguous_format
+        size = (self.num_before + x.shape[0] + self.num_after, *x.shape[1:])
+        return self._own(torch.empty(size, dtype=x.dtype, device=x.device, memory_format=layout).uniform_(-0.5, 0.5))
+
+
+WHOLE_BATCH = BatchShare()

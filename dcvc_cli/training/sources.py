@@ -1,0 +1,201 @@
+"""Training material as it lies on disk: video files, photos, clips as folders of numbered PNG files, the Vimeo-90k septuplets.
+
+A folder whose PNG files are numbered frames (`im1.png`, `frame_0001.png`, `00001.png`) is one clip; any other PNG file is a photo. Where a
+`sep_trainlist.txt` lies beside `sequences/`, as in Vimeo-90k, the clips of that list are taken and nothing else of `sequences/`, since
+the rest is the test set.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dcvc_cli.errors import EnvironmentFault, InputError
+from dcvc_cli.media.png import PngReader
+
+VIDEO_SUFFIXES = {".mp4", ".mkv", ".webm", ".mov", ".m4v", ".avi", ".y4m"}
+PHOTO_SUFFIXES = {".png", ".webp", ".jpg", ".jpeg"}
+SEPTUPLET_LIST = "sep_trainlist.txt"
+SEPTUPLET_FRAMES = 7
+MAX_LIST_BYTES = 1 << 26
+PHOTO_HINT = "PNG files named by numbers are the frames of a clip; give photos other names"
+_FRAME_NAME = re.compile(r"((?:im|img|image|frame|f)?[-_ ]?)([0-9]{1,12})", re.IGNORECASE)
+_SEPTUPLET_NAME = re.compile(r"[0-9]+/[0-9]+")
+
+
+@dataclass(frozen=True)
+class DecodedSource:
+    """Planar frames of a source: `frames` yields Y, Cb and Cr bytes of one frame each, chroma of full size or 4:2:0 with even sides."""
+
+    height: int
+    width: int
+    full_chroma: bool
+    frames: Iterator[bytes]
+
+
+@dataclass(frozen=True)
+class Source:
+    """One clip or photo. `path` is the file, or the folder of a clip of several `files`."""
+
+    path: Path
+    files: tuple[Path, ...]
+
+    @property
+    def key(self) -> str:
+        """Name in the cache: another file, or the same with another size, is another source."""
+        sizes = f" {self.files[0].stat().st_size}" if self.files == (self.path,) else "".join(f" {f.name} {f.stat().st_size}" for f in self.files)
+        return hashlib.sha256(f"{self.path.resolve()}{sizes}".encode()).hexdigest()[:16]
+
+    def decode(self) -> DecodedSource:
+        """Starts decoding.
+
+        Raises:
+            InputError: here and during iteration: a file that is damaged, or frames of several sizes.
+            EnvironmentFault: a video file without PyAV installed.
+        """
+        if self.path.suffix.lower() in VIDEO_SUFFIXES:
+            return _decode_video(self.path)
+        return _decode_photo(self.path) if self.files == (self.path,) else _decode_png_clip(self)
+
+
+def find_sources(roots: Sequence[Path]) -> list[Source]:
+    """Every clip and photo below `roots`, sorted by path.
+
+    Raises:
+        InputError: nothing usable, a clip with a missing frame, or a list that names clips that are not there.
+    """
+    sources: list[Source] = []
+    for root in roots:
+        paths = [path for path in root.rglob("*") if path.suffix.lower() in VIDEO_SUFFIXES | PHOTO_SUFFIXES | {".txt"}]
+        listed = [path.parent / "sequences" for path in paths if path.name == SEPTUPLET_LIST]
+        for folder in listed:
+            sources += _septuplets(folder)
+        free = [path for path in paths if path.suffix.lower() != ".txt" and not any(folder in path.parents for folder in listed)]
+        sources += _clips_and_photos(free)
+    if not sources:
+        raise InputError(f"no training material below {', '.join(map(str, roots))}", "give folders with videos or pictures")
+    return sorted(sources, key=lambda source: source.path)
+
+
+def _clips_and_photos(paths: Sequence[Path]) -> Iterator[Source]:
+    clips: dict[tuple[Path, str], list[Path]] = {}
+    for path in paths:
+        name = _FRAME_NAME.fullmatch(path.stem) if path.suffix.lower() == ".png" else None
+        if name is None:
+            yield Source(path, (path,))
+        else:
+            clips.setdefault((path.parent, name[1]), []).append(path)
+    several = {folder for folder, _ in clips if sum(other == folder for other, _ in clips) > 1} if len(clips) > 1 else set()
+    for (folder, prefix), files in clips.items():
+        if len(files) == 1:
+            yield Source(files[0], (files[0],))
+        else:
+            yield Source(folder / f"{prefix}*.png" if folder in several else folder, _in_order(folder, files))
+
+
+def _in_order(folder: Path, files: Sequence[Path]) -> tuple[Path, ...]:
+    """Frames by number; InputError for a number that is missing or there twice."""
+    ordered = sorted(files, key=lambda path: (_number(path), path.name))
+    for before, after in pairwise(ordered):
+        gap = _number(after) - _number(before)
+        if gap != 1:
+            what = f"both {before.name} and {after.name}" if gap == 0 else f"no frame between {before.name} and {after.name}"
+            raise InputError(f"{folder} holds {what}, expected consecutive numbers", PHOTO_HINT)
+    return tuple(ordered)
+
+
+def _number(path: Path) -> int:
+    name = _FRAME_NAME.fullmatch(path.stem)
+    return int(name[2]) if name else 0
+
+
+def _septuplets(sequences: Path) -> Iterator[Source]:
+    """The clips that the list beside `sequences` names, im1.png .. im7.png each."""
+    path = sequences.parent / SEPTUPLET_LIST
+    try:
+        with path.open(encoding="ascii") as file:
+            lines = file.read(MAX_LIST_BYTES).splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot read {path}: {error}") from error
+    for number, line in enumerate(map(str.strip, lines), 1):
+        if not line:
+            continue
+        if not _SEPTUPLET_NAME.fullmatch(line):
+            raise InputError(f"{path}, line {number}: expected a clip such as 00001/0001, found {line[:40]!r}")
+        files = tuple(sequences / line / f"im{frame}.png" for frame in range(1, SEPTUPLET_FRAMES + 1))
+        for file_path in files:
+            if not file_path.is_file():
+                raise InputError(f"{file_path} is missing, line {number} of {path.name} names its clip", "take lines of absent clips out of the list")
+        yield Source(sequences / line, files)
+
+
+def _decode_video(path: Path) -> DecodedSource:
+    """Planar 4:2:0, both sides cropped to even numbers."""
+    try:
+        import av
+    except ImportError as error:
+        raise EnvironmentFault("training on video files needs PyAV", "pip install dcvc[train]") from error
+
+    def frames() -> Iterator[tuple[int, int, bytes]]:
+        try:
+            with av.open(str(path)) as container:
+                for frame in container.decode(video=0):
+                    yield frame.height, frame.width, _even_planes(np.asarray(frame.to_ndarray(format="yuv420p"), np.uint8), frame.height, frame.width)
+        except (av.error.FFmpegError, IndexError) as error:
+            raise InputError(f"cannot decode {path}: {error}") from error
+
+    found = frames()
+    first = next(found, None)
+    if first is None:
+        raise InputError(f"{path} holds no picture")
+    height, width, samples = first
+
+    def of_one_size() -> Iterator[bytes]:
+        yield samples
+        for index, (other_height, other_width, others) in enumerate(found, 1):
+            if (other_height, other_width) != (height, width):
+                raise InputError(f"{path}: picture {index} is {other_width}x{other_height}, expected {width}x{height} as the first is")
+            yield others
+
+    return DecodedSource(height // 2 * 2, width // 2 * 2, False, of_one_size())
+
+
+def _even_planes(packed: NDArray[np.uint8], height: int, width: int) -> bytes:
+    luma = packed[:height].reshape(height, width)
+    rest = packed[height:].reshape(-1)
+    size = ((height + 1) // 2, (width + 1) // 2)
+    chroma = rest.reshape(2, *size)[:, : height // 2, : width // 2]
+    return luma[: height // 2 * 2, : width // 2 * 2].tobytes() + chroma.tobytes()
+
+
+def _decode_photo(path: Path) -> DecodedSource:
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            rgb = np.asarray(image.convert("RGB"))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise InputError(f"cannot decode {path}: {error}") from error
+    return DecodedSource(rgb.shape[0], rgb.shape[1], True, iter([_ycc_bytes(rgb[..., 0], rgb[..., 1], rgb[..., 2])]))
+
+
+def _decode_png_clip(source: Source) -> DecodedSource:
+    try:
+        reader = PngReader(str(source.path), list(source.files), frame_rate=None)
+    except InputError as error:
+        raise InputError(error.message, error.hint or PHOTO_HINT) from error
+    size = reader.format.size
+    return DecodedSource(size.height, size.width, True, (_ycc_bytes(*picture.planes) for picture in reader))
+
+
+def _ycc_bytes(*rgb: NDArray[np.uint8]) -> bytes:
+    """BT.709 full-range Y, Cb, Cr planes (docs/bitstream.md, RGB pictures)."""
+    red, green, blue = (plane.astype(np.float32) / 255 for plane in rgb)
+    luma = 0.2126 * red + 0.7152 * green + 0.0722 * blue
+    planes = (luma, (blue - luma) / 1.8556 + 0.5, (red - luma) / 1.5748 + 0.5)
+    return b"".join(np.clip(np.rint(plane * 255), 0, 255).astype(np.uint8).tobytes() for plane in planes)
