@@ -10,11 +10,12 @@ from dcvc_cli.bitstream.faults import BitstreamError, Rule
 from dcvc_cli.bitstream.nal import NalType
 from dcvc_cli.bitstream.reference_stream import ReferenceFrameUnit, ReferenceReader, ReferenceSps, ReferenceSpsUnit, ReferenceWriter, SpsTable
 from dcvc_cli.bitstream.sei import FreeText, PictureHash, UserData
-from dcvc_cli.bitstream.sps import EntropyFormat, Sps
+from dcvc_cli.bitstream.sps import Sps
 from dcvc_cli.bitstream.stream_reader import StreamReader
 from dcvc_cli.bitstream.stream_writer import StreamWriter
 from dcvc_cli.bitstream.units import FrameUnit, IndexUnit, SeiUnit
 from dcvc_cli.bitstream.window import ByteSink, ByteSource
+from dcvc_cli.entropy_format import EntropyFormat
 
 KEPT_BYTES_UUID = bytes.fromhex("6d1f0b7c52e94a3f9d38a4c7e015b286")
 """User data of this UUID: the bytes that stand before the payload of the next frame in the elementary stream (or at its end)."""

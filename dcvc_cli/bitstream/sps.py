@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from dcvc_cli.bitstream.faults import BitstreamError, Rule, UnsupportedStreamError
 from dcvc_cli.bitstream.varint import UV_LIMIT, ByteReader
+from dcvc_cli.entropy_format import EntropyFormat
 from dcvc_cli.errors import UsageError
 
 FORMAT_VERSION = 1
@@ -26,14 +27,6 @@ class Precision(IntEnum):
     BFLOAT16 = 2
     FLOAT32 = 3
     FLOAT64 = 4
-
-
-class EntropyFormat(IntEnum):
-    """How a frame payload holds its symbols (docs/entropy-coding.md)."""
-
-    REFERENCE_ONE = 1
-    REFERENCE_TWO = 2
-    PARTITIONED = 3
 
 
 class HashKind(IntEnum):

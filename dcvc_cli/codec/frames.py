@@ -13,8 +13,9 @@ from typing import Any
 from dcvc_cli.backend.operations import Operations, Tensor
 from dcvc_cli.codec.latents import DecodingLatents, EncodingLatents
 from dcvc_cli.codec.networks import CodecNetwork, CodecNetworks
-from dcvc_cli.entropy.coder import EntropyFormat, FrameDecoder, FrameEncoder
+from dcvc_cli.entropy.coder import FrameDecoder, FrameEncoder
 from dcvc_cli.entropy.tables import CdfTable, gaussian_table, wide_gaussian_table
+from dcvc_cli.entropy_format import EntropyFormat
 from dcvc_cli.errors import StreamError
 
 

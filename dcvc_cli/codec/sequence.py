@@ -4,14 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dcvc_cli.bitstream.nal import NalType
-from dcvc_cli.bitstream.sps import EntropyFormat as StreamEntropyFormat
 from dcvc_cli.bitstream.sps import Precision, Sps, quantise_skip_threshold
 from dcvc_cli.bitstream.units import FrameUnit
 from dcvc_cli.codec.frames import FramePayloadDecoder, FramePayloadEncoder
 from dcvc_cli.codec.gop import QP_OFFSETS, FramePlan, GopPlanner
 from dcvc_cli.codec.networks import CodecNetworks
 from dcvc_cli.codec.pictures import padded_size, picture_from_frame, values_from_picture
-from dcvc_cli.entropy.coder import EntropyFormat
+from dcvc_cli.entropy_format import EntropyFormat
 from dcvc_cli.errors import InputError, StreamError
 from dcvc_cli.models.weights import ModelWeights
 from dcvc_cli.types import ChromaFormat, ColourDescription, Picture, PictureSize, Rational, VideoFormat
@@ -27,7 +26,7 @@ def sps_for(
     *,
     skip_threshold: float | None,
     reset_interval: int,
-    entropy_format: StreamEntropyFormat = StreamEntropyFormat.PARTITIONED,
+    entropy_format: EntropyFormat = EntropyFormat.PARTITIONED,
     **others: int,
 ) -> Sps:
     """The SPS of a new stream. InputError for pictures larger than 8192 on a side."""
@@ -56,7 +55,7 @@ def sps_for(
         skip_threshold_millionths=quantise_skip_threshold(skip_threshold),
         entropy_format=entropy_format,
         # A stream in the reference's byte formats is made to be remuxed for its decoder, whose file writer truncates.
-        truncate_chroma=entropy_format is not StreamEntropyFormat.PARTITIONED,
+        truncate_chroma=entropy_format is not EntropyFormat.PARTITIONED,
         reset_interval=reset_interval,
         qp_offsets=QP_OFFSETS,
         **others,  # type: ignore[arg-type]
@@ -94,7 +93,7 @@ class SequenceEncoder:
 
     def __init__(self, networks: CodecNetworks, sps: Sps, planner: GopPlanner) -> None:
         self.sps, self.planner, self.video_format = sps, planner, video_format_of(sps)
-        self._encoder = FramePayloadEncoder(networks, EntropyFormat[sps.entropy_format.name], sps.skip_threshold)
+        self._encoder = FramePayloadEncoder(networks, sps.entropy_format, sps.skip_threshold)
 
     def encode(self, picture: Picture) -> CodedFrame:
         """Codes the next picture. InputError if its planes are not of the announced size."""
@@ -120,12 +119,11 @@ class SequenceDecoder:
         self.sps, self.video_format = sps, video_format_of(sps)
         if max(sps.width, sps.height) > MAX_CODED_SIDE:
             raise StreamError(f"the stream's pictures are {sps.width}x{sps.height}, larger than {MAX_CODED_SIDE}x{MAX_CODED_SIDE}")
-        format_name = EntropyFormat[sps.entropy_format.name]
-        self._decoder = FramePayloadDecoder(networks, format_name, sps.skip_threshold, padded_size(self.video_format.size))
+        self._decoder = FramePayloadDecoder(networks, sps.entropy_format, sps.skip_threshold, padded_size(self.video_format.size))
 
     def decode(self, unit: FrameUnit) -> Picture:
         """Decodes one frame; StreamError if its payload is damaged."""
-        self._decoder.entropy_format = EntropyFormat[unit.sps.entropy_format.name]
+        self._decoder.entropy_format = unit.sps.entropy_format
         self._decoder.skip_threshold = unit.sps.skip_threshold
         if unit.frame_type is NalType.I:
             if unit.qp > 63:

@@ -1,24 +1,13 @@
 """The frame coder: symbols of one frame to bytes and back, in three byte formats. Source: docs/entropy-coding.md."""
 
-from enum import Enum
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dcvc_cli.entropy.tables import MAX_NATIVE_ROWS, CdfTable, native_module
+from dcvc_cli.entropy_format import EntropyFormat
 from dcvc_cli.errors import StreamError
-
-
-class EntropyFormat(Enum):
-    """The byte layout of a frame's symbols."""
-
-    REFERENCE_ONE = "reference-one"
-    """The published codec's, one coder (ec_part 0)."""
-    REFERENCE_TWO = "reference-two"
-    """The published codec's, two coders over a shared tail (ec_part 1)."""
-    PARTITIONED = "partitioned"
-    """Ours: a header byte, then one to 64 partitions, interleaved where there are many symbols."""
 
 
 def _channel_rows(num_channels: int, height: int, width: int) -> NDArray[np.uint8]:

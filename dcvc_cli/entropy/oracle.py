@@ -6,8 +6,8 @@ Parts are (symbols, rows, table): a sequence of ints in -128..127, the table row
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dcvc_cli.entropy.coder import EntropyFormat
 from dcvc_cli.entropy.tables import CdfTable
+from dcvc_cli.entropy_format import EntropyFormat
 from dcvc_cli.errors import StreamError
 
 Part = tuple[Sequence[int], Sequence[int], CdfTable]

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass, field
 
-from dcvc_cli.bitstream.sps import EntropyFormat, HashKind
+from dcvc_cli.bitstream.sps import HashKind
 from dcvc_cli.codec.gop import GopRule
+from dcvc_cli.entropy_format import EntropyFormat
 
 DEFAULT_SKIP_THRESHOLD = 0.12
 HASH_KINDS = {"crc": HashKind.CRC32, "md5": HashKind.MD5, "none": HashKind.NONE}

@@ -26,8 +26,8 @@ from dcvc_cli.codec.frames import FramePayloadDecoder, FramePayloadEncoder
 from dcvc_cli.codec.gop import GopRule
 from dcvc_cli.codec.networks import CodecNetworks
 from dcvc_cli.codec.pictures import padded_size, picture_from_frame, values_from_picture
-from dcvc_cli.entropy.coder import EntropyFormat
 from dcvc_cli.entropy.tables import CdfTable, TableError, factorised_table
+from dcvc_cli.entropy_format import EntropyFormat
 from dcvc_cli.errors import DcvcError, InputError, StreamError, UsageError
 from dcvc_cli.models.image import ImageModel
 from dcvc_cli.models.spec import RT

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dcvc_cli.entropy.coder import EntropyFormat, FrameDecoder, FrameEncoder
+from dcvc_cli.entropy.coder import FrameDecoder, FrameEncoder
 from dcvc_cli.entropy.scale_index import index_from_scale, is_coded
 from dcvc_cli.entropy.tables import CdfTable, TableError, factorised_table, gaussian_table, quantise_pmf
+from dcvc_cli.entropy_format import EntropyFormat
 from dcvc_cli.errors import DcvcError
 from dcvc_cli.models.blocks import BitEstimator
 from dcvc_cli.models.spec import RT

@@ -14,8 +14,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from dcvc_cli.entropy.coder import EntropyFormat
 from dcvc_cli.entropy.tables import CdfTable, gaussian_table, native_module
+from dcvc_cli.entropy_format import EntropyFormat
 
 BIT_TARGETS = (0.5, 1.3, 2.8)
 NUM_WARM_UPS = 2
@@ -100,7 +100,7 @@ def main() -> None:
                 encoding = report("encode", options.symbols, timed(encode, options.repeats))
                 decoding = report("decode", options.symbols, timed(decode, options.repeats))
                 size = len(data) * 8 / options.symbols
-                print(f"{label:5} {bits:3} bits ({size:.4f} written) {fmt.value:13} {encoding}   {decoding}")
+                print(f"{label:5} {bits:3} bits ({size:.4f} written) {fmt.name:13} {encoding}   {decoding}")
                 if not np.array_equal(out, symbols):
                     raise SystemExit("decoded symbols differ")
 

@@ -8,11 +8,12 @@ from hypothesis import strategies as st
 from dcvc_cli.bitstream.faults import BitstreamError
 from dcvc_cli.bitstream.nal import SIGNATURE, NalType, UnitHeader, read_header, write_header
 from dcvc_cli.bitstream.sei import FreeText, PictureHash, UnknownSei, UserData, read_sei, write_sei
-from dcvc_cli.bitstream.sps import CHROMA_FORMATS, CHROMA_LOCATIONS, INTERLACINGS, EntropyFormat, HashKind, Precision, Sps, read_sps, write_sps
+from dcvc_cli.bitstream.sps import CHROMA_FORMATS, CHROMA_LOCATIONS, INTERLACINGS, HashKind, Precision, Sps, read_sps, write_sps
 from dcvc_cli.bitstream.stream import StreamReader, StreamWriter
 from dcvc_cli.bitstream.units import Damage, FrameUnit, SeiUnit
 from dcvc_cli.bitstream.validate import validate_stream
 from dcvc_cli.bitstream.varint import read_uv, write_uv
+from dcvc_cli.entropy_format import EntropyFormat
 
 U32 = st.integers(0, (1 << 32) - 1)
 U64 = st.integers(0, (1 << 64) - 1)

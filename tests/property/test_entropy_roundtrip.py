@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dcvc_cli.entropy import oracle
-from dcvc_cli.entropy.coder import EntropyFormat, FrameDecoder, FrameEncoder
+from dcvc_cli.entropy.coder import FrameDecoder, FrameEncoder
 from dcvc_cli.entropy.tables import CdfTable, gaussian_table, quantise_pmf
+from dcvc_cli.entropy_format import EntropyFormat
 
 native = pytest.importorskip("dcvc_cli._entropy")
 pytestmark = pytest.mark.native

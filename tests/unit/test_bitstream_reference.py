@@ -23,10 +23,11 @@ from dcvc_cli.bitstream.reference_stream import (
 )
 from dcvc_cli.bitstream.remux import dcvc_to_reference, reference_to_dcvc
 from dcvc_cli.bitstream.sei import UserData
-from dcvc_cli.bitstream.sps import EntropyFormat, HashKind, Precision, Sps, quantise_skip_threshold
+from dcvc_cli.bitstream.sps import HashKind, Precision, Sps, quantise_skip_threshold
 from dcvc_cli.bitstream.stream import StreamReader, StreamWriter
 from dcvc_cli.bitstream.units import FrameUnit, SeiUnit
 from dcvc_cli.bitstream.validate import validate_stream
+from dcvc_cli.entropy_format import EntropyFormat
 
 CONFORMANCE = Path(os.environ.get("DCVC_CONFORMANCE", Path(__file__).parents[3] / "shared" / "conformance"))
 CASES = sorted(path.parent for path in CONFORMANCE.glob("*/stream.bin"))

@@ -14,8 +14,9 @@ import pytest
 from dcvc_cli.bitstream import nal, sei, units
 from dcvc_cli.bitstream.faults import BitstreamError, Rule, TruncatedStreamError, UnsupportedStreamError
 from dcvc_cli.bitstream.nal import NalType, UnitHeader
-from dcvc_cli.bitstream.sps import EntropyFormat, HashKind, Precision, Sps, quantise_skip_threshold, read_sps, write_sps
+from dcvc_cli.bitstream.sps import HashKind, Precision, Sps, quantise_skip_threshold, read_sps, write_sps
 from dcvc_cli.bitstream.varint import ByteReader, read_uv, write_uv
+from dcvc_cli.entropy_format import EntropyFormat
 from dcvc_cli.errors import ExitCode, UsageError
 
 SPS = Sps(1296, 736)

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from dcvc_cli.entropy import oracle
-from dcvc_cli.entropy.coder import EntropyFormat, FrameDecoder, FrameEncoder
+from dcvc_cli.entropy.coder import FrameDecoder, FrameEncoder
 from dcvc_cli.entropy.scale_index import index_from_scale, is_coded
 from dcvc_cli.entropy.tables import CdfTable, factorised_table, gaussian_table, quantise_pmf
+from dcvc_cli.entropy_format import EntropyFormat
 
 CONFORMANCE = Path(os.environ.get("DCVC_CONFORMANCE", Path(__file__).resolve().parents[2].parent / "shared" / "conformance"))
 VECTORS = CONFORMANCE / "entropy"

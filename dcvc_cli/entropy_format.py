@@ -1,0 +1,14 @@
+"""How a frame's symbols lie in its bytes: a value of the stream's header and a mode of the entropy coder, so neither layer owns it."""
+
+from enum import IntEnum
+
+
+class EntropyFormat(IntEnum):
+    """The byte layout of a frame's symbols (docs/entropy-coding.md); the numbers are those of the sequence parameter set."""
+
+    REFERENCE_ONE = 1
+    """The published codec's, one coder (ec_part 0)."""
+    REFERENCE_TWO = 2
+    """The published codec's, two coders over a shared tail (ec_part 1)."""
+    PARTITIONED = 3
+    """Ours: a header byte, then one to 64 partitions, interleaved where there are many symbols."""
