@@ -24,6 +24,9 @@ from dcvc_cli.training.losses import (
 from dcvc_cli.training.share import WHOLE_BATCH, BatchShare
 
 QP_OFFSET_OF_CLASS = (0, 8, 4)
+RESET_SHARE = 0.25
+"""How often the reference of the first trained frame behind lead frames is a decoded picture, as after a reset of the feature. Without it the
+frame adaptor sees I frames only, and every reset at low QPs costs quality."""
 
 
 @dataclass(frozen=True)
@@ -73,15 +76,19 @@ def code_p_frame(
 def _next_reference(
     model: VideoModel, ops: TrainingOperations, x: torch.Tensor, adapted: torch.Tensor, qp: torch.Tensor, with_gradient: bool
 ) -> torch.Tensor:
-    """Codes a frame that is not trained on; the last of them hands its feature to the adaptor with a gradient for the adaptor."""
+    """Codes a frame that is not trained on. The last of them hands its feature, or at times its picture as a reset does, to the adaptor with a
+    gradient for the adaptor."""
     with torch.no_grad():
         ctx, ctx_t = model.contexts(ops, adapted, qp)
         y = model.analysis(ops, x, ctx, qp)
         z = torch.round(model.hyper_analysis(ops, y))
         parameters = model.prior_parameters(ops, z, ctx_t, ops.size(y))
         feature = model.synthesis(ops, model.code_latents(ops, parameters, RoundingLatentCoder(ops, y)), ctx, qp)
+        # One draw for the batch, from the generator that all processes seed alike.
+        reset = with_gradient and float(torch.rand(())) < RESET_SHARE
+        frame = model.reconstruction(ops, feature, qp).float().clamp(0, 1) if reset else None
     with torch.set_grad_enabled(with_gradient):
-        return model.adapt_feature(ops, feature)
+        return model.adapt_feature(ops, feature) if frame is None else model.adapt_frame(ops, frame)
 
 
 class _UnclampedOperations(TrainingOperations):

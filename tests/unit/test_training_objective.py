@@ -8,6 +8,7 @@ from dcvc_cli.models.blocks import DepthConvBlock
 from dcvc_cli.models.image import ImageModel
 from dcvc_cli.models.spec import TINY
 from dcvc_cli.models.video import VideoModel
+from dcvc_cli.training import objective
 from dcvc_cli.training.initialise import as_parameters, initial_image_parameters, initial_video_parameters
 from dcvc_cli.training.losses import TrainingOperations
 from dcvc_cli.training.objective import code_image, decoded_image, video_loss
@@ -51,7 +52,14 @@ def test_all_frames_trained_is_the_default() -> None:
     assert losses[0] == losses[1]
 
 
-def test_lead_frames_change_the_reference_and_carry_no_gradient() -> None:
+@pytest.mark.parametrize(
+    ("reset_share", "learning", "idle"),
+    [(0.0, "feature_adaptor_p.weight", "feature_adaptor_i.adaptor.weight"), (1.0, "feature_adaptor_i.adaptor.weight", "feature_adaptor_p.weight")],
+)
+def test_lead_frames_change_the_reference_and_carry_no_gradient(
+    monkeypatch: pytest.MonkeyPatch, reset_share: float, learning: str, idle: str
+) -> None:
+    monkeypatch.setattr(objective, "RESET_SHARE", reset_share)
     video_model, parameters, image_model, image_parameters, clip = video_case(3)
 
     def loss_of(pixels: torch.Tensor) -> torch.Tensor:
@@ -64,9 +72,9 @@ def test_lead_frames_change_the_reference_and_carry_no_gradient() -> None:
     assert pixels.grad is not None
     assert torch.count_nonzero(pixels.grad[:, :3]) == 0
     assert torch.count_nonzero(pixels.grad[:, 3]) > 0
-    # The adaptor between the last lead frame and the first trained one learns; the adaptor of the I frame is not in reach.
-    assert torch.count_nonzero(parameters["feature_adaptor_p.weight"].grad) > 0
-    assert parameters["feature_adaptor_i.adaptor.weight"].grad is None
+    # The adaptor between the last lead frame and the first trained one learns; the other is not in reach.
+    assert torch.count_nonzero(parameters[learning].grad) > 0
+    assert parameters[idle].grad is None
     brighter = clip.clone()
     brighter[:, 1] = 1 - brighter[:, 1]
     assert loss_of(brighter).item() != loss.item()
