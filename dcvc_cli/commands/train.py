@@ -166,7 +166,8 @@ def _open_trainer(
 
     image_state = initial_state = validate = None
     if image_checkpoint is not None:
-        image_state = {name: torch.from_numpy(value) for name, value in checkpoint_state(image_checkpoint).items()}
+        state = processes.from_main(checkpoint_state(image_checkpoint) if processes.is_main else None)
+        image_state = {name: torch.from_numpy(value) for name, value in state.items()}
     if options.start_from is not None:
         initial_state = state_of_weights(weights_by_name(options.start_from), config.model, config.network)
     if options.validate and processes.is_main:

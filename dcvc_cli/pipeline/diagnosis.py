@@ -19,6 +19,7 @@ OPTIONAL_PACKAGES = (
     ("bjontegaard", "bjontegaard", "a second opinion on BD-rates", "eval"),
     ("pytorch_msssim", "pytorch-msssim", "a second opinion on MS-SSIM", "eval"),
     ("accelerate", "accelerate", "training on several GPUs", "train"),
+    ("tensorboard", "tensorboard", "training logs for TensorBoard", "train"),
 )
 """(module, distribution, what for, extra that installs it)."""
 REQUIRED_PACKAGES = ("numpy", "torch", "safetensors", "pillow", "pyyaml", "typer", "rich")
