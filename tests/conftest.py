@@ -85,6 +85,19 @@ def restored_torch() -> Iterator[None]:
 
 
 @pytest.fixture
+def training_arithmetic() -> Iterator[None]:
+    """As `dcvc train --threads 1` sets it: flat test pictures make gradients so small that arithmetic with them takes ten times as long."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+    yield
+    torch.set_flush_denormal(False)
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
 def call(tiny_home: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
     """Runs `dcvc` inside this process, for speed: call("info", path) -> exit code. Words go to the captured standard error."""
     from dcvc_cli.app import run

@@ -1,6 +1,5 @@
 """Training: the transform start, the loss, the data's reproducibility, and that a killed run goes on as if it had not been."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -20,15 +19,9 @@ from dcvc_cli.training.losses import TrainingOperations, distortion, gaussian_bi
 from dcvc_cli.training.objective import code_image, code_p_frame
 from dcvc_cli.training.trainer import Trainer
 
+pytestmark = pytest.mark.usefixtures("training_arithmetic")
+
 PRESETS = Path(__file__).parents[2] / "presets" / "train"
-
-
-@pytest.fixture(autouse=True)
-def _no_denormals() -> Iterator[None]:
-    """As `dcvc train` sets it: flat test pictures make gradients so small that arithmetic with them takes ten times as long."""
-    torch.set_flush_denormal(True)
-    yield
-    torch.set_flush_denormal(False)
 
 
 def smooth_picture(seed: int, size: int = 64) -> torch.Tensor:

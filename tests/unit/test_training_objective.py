@@ -13,6 +13,8 @@ from dcvc_cli.training.initialise import as_parameters, initial_image_parameters
 from dcvc_cli.training.losses import TrainingOperations
 from dcvc_cli.training.objective import code_image, decoded_image, video_loss
 
+pytestmark = pytest.mark.usefixtures("training_arithmetic")
+
 LAMBDAS = (30.0, 7200.0)
 
 

@@ -24,6 +24,8 @@ from dcvc_cli.training.processes import TrainingProcesses, join_processes, num_l
 from dcvc_cli.training.share import BatchShare
 from dcvc_cli.training.trainer import Trainer
 
+pytestmark = pytest.mark.usefixtures("training_arithmetic")
+
 ROOT = Path(__file__).parents[2]
 CONFIG = """
 network: image

@@ -4,7 +4,6 @@ import csv
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -26,14 +25,9 @@ from dcvc_cli.training.logs import CsvLog, TensorBoardLog, TrainRecord
 from dcvc_cli.training.objective import video_loss
 from dcvc_cli.training.trainer import Trainer
 
+pytestmark = pytest.mark.usefixtures("training_arithmetic")
+
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(autouse=True)
-def _no_denormals() -> Iterator[None]:
-    torch.set_flush_denormal(True)
-    yield
-    torch.set_flush_denormal(False)
 
 
 def make_trainer(folder: Path, network: str = "image", autocast: str = "none", **stage: object) -> Trainer:

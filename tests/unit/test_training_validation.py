@@ -1,7 +1,6 @@
 """Validation during training: real bits, the decoder's pictures, and no trace of it in what is trained."""
 
 import csv
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,15 +21,10 @@ from dcvc_cli.training.initialise import initial_image_parameters, initial_video
 from dcvc_cli.training.logs import ValidationRecord
 from dcvc_cli.training.trainer import Trainer
 
+pytestmark = pytest.mark.usefixtures("training_arithmetic")
+
 DATA = Path(__file__).parents[1] / "data"
 CLIP = DATA / "carphone_qcif.y4m"
-
-
-@pytest.fixture(autouse=True)
-def _no_denormals() -> Iterator[None]:
-    torch.set_flush_denormal(True)
-    yield
-    torch.set_flush_denormal(False)
 
 
 def clips(tmp_path: Path, num_frames: int = 3) -> list[str]:
