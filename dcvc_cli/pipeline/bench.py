@@ -10,19 +10,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dcvc_cli.bitstream.nal import NalType
-from dcvc_cli.bitstream.sps import Sps
+from dcvc_cli.bitstream.sps import Precision, Sps
 from dcvc_cli.bitstream.units import FrameUnit
-from dcvc_cli.codec.backends import PRECISION_NAMES, choose_device, open_networks
+from dcvc_cli.codec.backends import PRECISION_NAMES, open_networks
 from dcvc_cli.codec.sequence import SequenceDecoder, SequenceEncoder
-from dcvc_cli.entropy.tables import factorised_table
-from dcvc_cli.errors import EnvironmentFault
-from dcvc_cli.models.image import ImageModel
-from dcvc_cli.models.spec import SPECS, ModelSpec
-from dcvc_cli.models.video import VideoModel
+from dcvc_cli.errors import UsageError
+from dcvc_cli.models.spec import SPECS
 from dcvc_cli.models.weight_store import weight_files, weights_name
-from dcvc_cli.models.weights import ModelWeights, NetworkWeights, coding_shapes, table_arrays
 from dcvc_cli.pipeline.encode import CodingChoices, stream_sps
-from dcvc_cli.pipeline.networks import NAMES_OF_PRECISIONS, OpenedModel, open_model
+from dcvc_cli.pipeline.networks import NAMES_OF_PRECISIONS, OpenedModel, device_for, open_model
 from dcvc_cli.pipeline.stage_clock import STAGES, StageClock
 from dcvc_cli.types import Picture, VideoFormat
 
@@ -37,7 +33,7 @@ class Candidate:
     """A model in a precision.
 
     Args:
-        is_random: there are no weights for it here: the parameters are an untrained start, and speed is all that can be measured.
+        is_random: there are no weights for it here: the parameters are random, and speed is all that can be measured.
     """
 
     name: str
@@ -75,33 +71,21 @@ class Measurement:
 
 
 def open_candidate(name: str, precision_name: str | None, device: str, threads: int | None) -> Candidate:
-    """Weights of that name; where there are none for a known model, parameters that no training has seen.
+    """Weights of that name; where there are none for a known model, random parameters, for `exact` as integers.
 
     Raises:
         EnvironmentFault, UsageError: as open_model.
     """
     if name in SPECS and name not in set(map(weights_name, weight_files())):
-        precision = PRECISION_NAMES.get(precision_name or "fp32")
-        if precision is None or precision_name == "exact":
-            raise EnvironmentFault(
-                f"there are no weights for {name!r} here, and random ones have no precision {precision_name}", "use --precision fp32"
-            )
-        weights, place = random_weights(SPECS[name]), choose_device(device)
+        if precision_name not in (None, *PRECISION_NAMES):
+            raise UsageError(f"--precision {precision_name} is not known, expected one of {', '.join(PRECISION_NAMES)}")
+        from dcvc_cli.pipeline.random_weights import random_weights
+
+        precision = PRECISION_NAMES[precision_name or "fp32"]
+        place = device_for(precision, device)
+        weights = random_weights(name, exact=precision is Precision.EXACT)
         return Candidate(name, OpenedModel(weights, precision, place, open_networks(weights, precision, place, threads)), is_random=True)
     return Candidate(name, open_model(name, precision_name, device, threads), is_random=False)
-
-
-def random_weights(spec: ModelSpec) -> ModelWeights:
-    """Untrained parameters: the same arithmetic as with trained ones, but pictures and bits mean nothing."""
-    from dcvc_cli.training.initialise import random_parameters
-
-    networks = []
-    models: tuple[ImageModel | VideoModel, ...] = (ImageModel(spec.image), VideoModel(spec.video))
-    for seed, model in enumerate(models):
-        state = random_parameters(model, seed)
-        arrays = {key: state[key].numpy() for key in coding_shapes(model)}
-        networks.append(NetworkWeights(model, arrays | table_arrays(factorised_table(state))))
-    return ModelWeights(spec, networks[0], networks[1], spec.name, "random parameters")
 
 
 class _Session:

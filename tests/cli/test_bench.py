@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 from dcvc_cli.codec import sequence
 from dcvc_cli.commands.bench import bench
 from dcvc_cli.entropy.coder import FrameDecoder
-from dcvc_cli.errors import DcvcError, EnvironmentFault, UsageError
+from dcvc_cli.errors import DcvcError, UsageError
 from dcvc_cli.models.image import ImageModel
 from dcvc_cli.pipeline.stage_clock import OTHER, StageClock
 from dcvc_cli.pipeline.synthetic_clip import synthetic_format, synthetic_pictures
@@ -68,7 +68,20 @@ def test_random_parameters_are_announced(monkeypatch: pytest.MonkeyPatch, tmp_pa
     monkeypatch.setenv("DCVC_HOME", str(tmp_path))
     result = run("--model", "tiny", "--frames", 1, "--size", "16x16")
     assert "RANDOM parameters: speed only" in result.stdout
-    assert isinstance(run("--model", "tiny", "--precision", "exact", "--frames", 1).exception, EnvironmentFault)
+
+
+def test_random_parameters_in_integers_and_floats_side_by_side(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setenv("DCVC_HOME", str(tmp_path))
+    result = run("--model", "tiny", "--precision", "exact", "--vs", "fp32", "--frames", 4, "--size", "98x66", "--json")
+    assert result.exit_code == 0, result.exception
+    document = json.loads(result.stdout)
+    exact, fp32 = document["results"]
+    assert [entry["precision"] for entry in document["results"]] == ["exact", "fp32"]
+    assert exact["weights_are_random"]
+    assert fp32["weights_are_random"]
+    assert exact["size_bytes"] == pytest.approx(fp32["size_bytes"], rel=0.03)
+    assert {entry["other"] for entry in document["ratios"]} == {"tiny fp32"}
+    assert isinstance(run("--model", "tiny", "--precision", "fp8", "--frames", 1).exception, UsageError)
 
 
 @pytest.mark.parametrize(
