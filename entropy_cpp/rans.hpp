@@ -39,6 +39,12 @@ DCVC_INLINE uint64_t select_below(uint64_t a, uint64_t b, uint64_t yes, uint64_t
 #endif
 }
 
+// Makes the compiler have a value ready at this place, where it would rather compute it on the one path that needs it.
+template <class T>
+DCVC_INLINE void compute_here(T& value) {
+  asm volatile("" : "+r"(value));
+}
+
 // State in [2^23, 2^31), bytes. Two bytes at most leave or enter per symbol, since freq >= 1.
 struct ByteRans {
   using State = uint32_t;
@@ -71,6 +77,20 @@ struct ByteRans {
     const uint32_t two = x << 16 | static_cast<uint32_t>(in[0]) << 8 | in[1];
     in += static_cast<int>(x < kLower) + static_cast<int>(x < kLower >> 8);
     x = select_below(x, kLower, select_below(x, kLower >> 8, two, one), x);
+  }
+
+  // The same where a second byte is rare: fewer operations.
+  static DCVC_INLINE void grow_mostly_once(State& x, const uint8_t*& in) {
+    const State one = x << 8 | in[0];
+    in += static_cast<int>(x < kLower);
+    x = select_below(x, kLower, one, x);
+    if (__builtin_expect(x < kLower, 0)) x = x << 8 | *in++;
+  }
+
+  // The same where it is known that a byte is missing.
+  static DCVC_INLINE void grow_surely(State& x, const uint8_t*& in) {
+    x = x << 8 | *in++;
+    if (x < kLower) x = x << 8 | *in++;
   }
 };
 
@@ -226,19 +246,6 @@ DCVC_INLINE bool decode_by_bucket(typename Rans::State& x, const uint8_t*& in, c
   }
   x = (x >> kProbabilityBits) * (packed & 0xffff) + (slot - (packed >> 16));
   Rans::grow(x, in);
-  return true;
-}
-
-// By a branch on the row's most probable symbol. For one or two chains of peaked rows: where the branch is mostly right, the
-// next state waits for one multiplication only.
-template <class Rans>
-DCVC_INLINE bool decode_by_peak(typename Rans::State& x, const uint8_t*& in, const TableView& table, size_t row_index, int8_t& symbol) {
-  const CentreInfo& centre = table.centres[row_index];
-  const uint32_t beyond = static_cast<uint32_t>(x & (kProbabilityScale - 1)) - centre.start[1];
-  if (beyond >= centre.freq[1]) return decode_by_bucket<Rans>(x, in, table, row_index, symbol);
-  symbol = static_cast<int8_t>(centre.symbol + 1);
-  x = (x >> kProbabilityBits) * centre.freq[1] + beyond;
-  if (__builtin_expect(x < Rans::kLower, 0)) Rans::grow(x, in);
   return true;
 }
 

@@ -52,16 +52,34 @@ void CodingTable::add_row(const int32_t* cdf, size_t width, int32_t length, int3
   entries_.push_back({0, 0, 0});  // keeps entries_ and cumulative_ in step
   cumulative_.push_back(kProbabilityScale);
   fill_buckets(row);
+  add_peak(row);
   add_centre(row);
 }
 
-void CodingTable::add_centre(const RowInfo& row) {
-  CentreInfo centre{};
+uint32_t CodingTable::most_probable(const RowInfo& row) const {
   const uint32_t* cum = cumulative_.data() + row.first_entry;
   uint32_t best = 0;
   for (uint32_t e = 1; e < row.escape; ++e) {
     if (cum[e + 1] - cum[e] > cum[best + 1] - cum[best]) best = e;
   }
+  return best;
+}
+
+void CodingTable::add_peak(const RowInfo& row) {
+  const uint32_t* cum = cumulative_.data() + row.first_entry;
+  const uint32_t best = most_probable(row);
+  const uint32_t low = cum[best == 0 ? 0 : best - 1];
+  const uint32_t start = cum[best];
+  const uint32_t end = cum[best + 1];  // below 65536: the escape comes after it
+  const uint32_t high = best + 1 < row.escape ? cum[best + 2] : end;
+  peaks_.push_back({static_cast<uint16_t>(start), static_cast<uint16_t>(end - start), low | (start - low) << 16, end | (high - end) << 16,
+                    static_cast<uint16_t>(high - low), static_cast<int8_t>(row.offset + static_cast<int>(best))});
+}
+
+void CodingTable::add_centre(const RowInfo& row) {
+  CentreInfo centre{};
+  const uint32_t* cum = cumulative_.data() + row.first_entry;
+  const uint32_t best = most_probable(row);
   if (best >= 1 && best + 1 < row.escape) {
     for (uint32_t k = 0; k < 3; ++k) {
       centre.start[k] = static_cast<uint16_t>(cum[best - 1 + k]);

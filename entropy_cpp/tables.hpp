@@ -43,6 +43,17 @@ struct CentreInfo {
   int8_t symbol;  // of the first of the three
 };
 
+// A row's most probable regular entry and the entries beside it, as a branch on the first wants them: 16 bytes.
+// A neighbour is start | freq << 16, with freq 0 where the row has no such regular entry.
+struct PeakInfo {
+  uint16_t start;
+  uint16_t freq;
+  uint32_t lower;
+  uint32_t upper;
+  uint16_t span;  // mass of all three, from the lower one's start on
+  int8_t symbol;  // of the most probable entry
+};
+
 // Plain pointers into a table. Loops copy this: symbols are bytes, and a store of a byte may alias a vector's own pointers, which
 // would be fetched anew for every symbol.
 struct TableView {
@@ -50,6 +61,7 @@ struct TableView {
   const EncodeEntry* entries;
   const uint32_t* cumulative;
   const CentreInfo* centres;
+  const PeakInfo* peaks;
   // Bucket b of row r holds start << 16 | freq where all of it lies in one regular entry, else 0 (search).
   const uint32_t* buckets;
   // Symbol value of the bucket's first entry (the last regular one where that is the escape).
@@ -64,18 +76,21 @@ class CodingTable {
 
   size_t num_rows() const { return rows_.size(); }
   TableView view() const {
-    return {rows_.data(), entries_.data(), cumulative_.data(), centres_.data(), buckets_.data(), bucket_symbols_.data()};
+    return {rows_.data(), entries_.data(), cumulative_.data(), centres_.data(), peaks_.data(), buckets_.data(), bucket_symbols_.data()};
   }
 
  private:
   void add_row(const int32_t* cdf, size_t width, int32_t length, int32_t offset);
   void fill_buckets(const RowInfo& row);
+  uint32_t most_probable(const RowInfo& row) const;
+  void add_peak(const RowInfo& row);
   void add_centre(const RowInfo& row);
 
   std::vector<RowInfo> rows_;
   std::vector<EncodeEntry> entries_;
   std::vector<uint32_t> cumulative_;
   std::vector<CentreInfo> centres_;
+  std::vector<PeakInfo> peaks_;
   std::vector<uint32_t> buckets_;
   std::vector<int8_t> bucket_symbols_;
 };
