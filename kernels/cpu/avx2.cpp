@@ -9,32 +9,63 @@ namespace {
 // Pairs of inputs whose weights, for 64 outputs, fit half of the first-level cache.
 constexpr int kPairsAtOnce = 64;
 
-// Six pixels times 16 outputs: 12 accumulators, 2 weight registers, one broadcast of two inputs. `more`: adds to the sums.
+// The sums of one pixel, 16 outputs; members with names for the same reason as in avx512.cpp.
+struct PixelSums {
+  __m256i a, b;
+
+  [[gnu::always_inline]] void start(const int32_t* sums, bool more) {
+    a = b = _mm256_setzero_si256();
+    if (!more) return;
+    a = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(sums));
+    b = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(sums + 8));
+  }
+
+  [[gnu::always_inline]] void add(const int16_t* x, const __m256i& wa, const __m256i& wb) {
+    int32_t two;
+    __builtin_memcpy(&two, x, sizeof two);
+    const __m256i inputs = _mm256_set1_epi32(two);
+    // No pair overflows: |weight| <= 32767, so the products sum to less than 2^31.
+    a = _mm256_add_epi32(a, _mm256_madd_epi16(inputs, wa));
+    b = _mm256_add_epi32(b, _mm256_madd_epi16(inputs, wb));
+  }
+
+  [[gnu::always_inline]] void store(int32_t* sums) const {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(sums), a);
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(sums + 8), b);
+  }
+};
+
+constexpr int kTilePixels = 4;
+
+// Four pixels (or one) times 16 outputs at a time: 8 accumulators, 2 weight registers, one broadcast of two inputs and room for a product.
+// `more`: adds to the sums.
 template <int kPixels>
 void accumulate_tile(const int16_t* x, ptrdiff_t stride, const int16_t* weights, int num_pairs, bool more, int32_t* sums) {
-  for (int n = 0; n < kBlockOutputs; n += 16) {
-    __m256i sum[kPixels][2];
-    for (int p = 0; p < kPixels; ++p) {
-      const auto* old = reinterpret_cast<const __m256i*>(sums + p * kBlockOutputs + n);
-      sum[p][0] = more ? _mm256_loadu_si256(old) : _mm256_setzero_si256();
-      sum[p][1] = more ? _mm256_loadu_si256(old + 1) : _mm256_setzero_si256();
+  for (int n = 0; n < kBlockOutputs; n += 16, sums += 16) {
+    PixelSums p0, p1, p2, p3;
+    p0.start(sums, more);
+    if constexpr (kPixels > 1) {
+      p1.start(sums + kBlockOutputs, more);
+      p2.start(sums + 2 * kBlockOutputs, more);
+      p3.start(sums + 3 * kBlockOutputs, more);
     }
     const int16_t* w = weights + 2 * n;
-    for (int pair = 0; pair < num_pairs; ++pair, w += 2 * kBlockOutputs) {
-      const __m256i w0 = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(w));
-      const __m256i w1 = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(w + 16));
-      for (int p = 0; p < kPixels; ++p) {
-        int32_t two;
-        __builtin_memcpy(&two, x + p * stride + 2 * pair, sizeof two);
-        const __m256i inputs = _mm256_set1_epi32(two);
-        // No pair overflows: |weight| <= 32767, so the products sum to less than 2^31.
-        sum[p][0] = _mm256_add_epi32(sum[p][0], _mm256_madd_epi16(inputs, w0));
-        sum[p][1] = _mm256_add_epi32(sum[p][1], _mm256_madd_epi16(inputs, w1));
+    const int16_t* two = x;
+    for (int pair = 0; pair < num_pairs; ++pair, w += 2 * kBlockOutputs, two += 2) {
+      const __m256i a = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(w));
+      const __m256i b = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(w + 16));
+      p0.add(two, a, b);
+      if constexpr (kPixels > 1) {
+        p1.add(two + stride, a, b);
+        p2.add(two + 2 * stride, a, b);
+        p3.add(two + 3 * stride, a, b);
       }
     }
-    for (int p = 0; p < kPixels; ++p) {
-      _mm256_storeu_si256(reinterpret_cast<__m256i*>(sums + p * kBlockOutputs + n), sum[p][0]);
-      _mm256_storeu_si256(reinterpret_cast<__m256i*>(sums + p * kBlockOutputs + n + 8), sum[p][1]);
+    p0.store(sums);
+    if constexpr (kPixels > 1) {
+      p1.store(sums + kBlockOutputs);
+      p2.store(sums + 2 * kBlockOutputs);
+      p3.store(sums + 3 * kBlockOutputs);
     }
   }
 }
@@ -45,8 +76,8 @@ void accumulate(const Rows& rows, int num_pixels, const MatrixView& matrix, int 
     const int count = matrix.num_pairs - first < kPairsAtOnce ? matrix.num_pairs - first : kPairsAtOnce;
     const int16_t* x = rows.values + 2 * first;
     int pixel = 0;
-    for (; pixel + 6 <= num_pixels; pixel += 6) {
-      accumulate_tile<6>(x + pixel * rows.stride, rows.stride, weights, count, first > 0, sums + pixel * kBlockOutputs);
+    for (; pixel + kTilePixels <= num_pixels; pixel += kTilePixels) {
+      accumulate_tile<kTilePixels>(x + pixel * rows.stride, rows.stride, weights, count, first > 0, sums + pixel * kBlockOutputs);
     }
     for (; pixel < num_pixels; ++pixel) {
       accumulate_tile<1>(x + pixel * rows.stride, rows.stride, weights, count, first > 0, sums + pixel * kBlockOutputs);

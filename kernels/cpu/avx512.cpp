@@ -7,26 +7,68 @@ namespace {
 // Pairs of inputs whose weights, for 64 outputs, fit half of the first-level cache.
 constexpr int kPairsAtOnce = 96;
 
+// _mm512_dpwssd_epi32 in place: GCC 12 copies what the intrinsic adds to, runs out of registers and writes the copies to memory.
+[[gnu::always_inline]] inline void add_products(__m512i& sum, __m512i x, __m512i w) { __asm__("vpdpwssd %2, %1, %0" : "+v"(sum) : "v"(x), "v"(w)); }
+
+// The sums of one pixel, 64 outputs. Members have names because GCC keeps arrays of vectors in memory.
+struct PixelSums {
+  __m512i a, b, c, d;
+
+  [[gnu::always_inline]] void start(const int32_t* sums, bool more) {
+    if (more) {
+      a = _mm512_loadu_si512(sums);
+      b = _mm512_loadu_si512(sums + 16);
+      c = _mm512_loadu_si512(sums + 32);
+      d = _mm512_loadu_si512(sums + 48);
+    } else {
+      a = b = c = d = _mm512_setzero_si512();
+    }
+  }
+
+  [[gnu::always_inline]] void add(const int16_t* x, __m512i wa, __m512i wb, __m512i wc, __m512i wd) {
+    int32_t two;
+    __builtin_memcpy(&two, x, sizeof two);
+    const __m512i inputs = _mm512_set1_epi32(two);
+    add_products(a, inputs, wa);
+    add_products(b, inputs, wb);
+    add_products(c, inputs, wc);
+    add_products(d, inputs, wd);
+  }
+
+  [[gnu::always_inline]] void store(int32_t* sums) const {
+    _mm512_storeu_si512(sums, a);
+    _mm512_storeu_si512(sums + 16, b);
+    _mm512_storeu_si512(sums + 32, c);
+    _mm512_storeu_si512(sums + 48, d);
+  }
+};
+
 // Six pixels times 64 outputs: 24 accumulators, 4 weight registers, one broadcast of two inputs. `more`: adds to the sums.
 template <int kPixels>
 void accumulate_tile(const int16_t* x, ptrdiff_t stride, const int16_t* weights, int num_pairs, bool more, int32_t* sums) {
-  __m512i sum[kPixels][4];
-  for (int p = 0; p < kPixels; ++p) {
-    for (int n = 0; n < 4; ++n) sum[p][n] = more ? _mm512_loadu_si512(sums + p * kBlockOutputs + 16 * n) : _mm512_setzero_si512();
+  PixelSums p0, p1, p2, p3, p4, p5;
+  p0.start(sums, more);
+  if constexpr (kPixels > 1) p1.start(sums + kBlockOutputs, more);
+  if constexpr (kPixels > 2) p2.start(sums + 2 * kBlockOutputs, more);
+  if constexpr (kPixels > 3) p3.start(sums + 3 * kBlockOutputs, more);
+  if constexpr (kPixels > 4) p4.start(sums + 4 * kBlockOutputs, more);
+  if constexpr (kPixels > 5) p5.start(sums + 5 * kBlockOutputs, more);
+  for (int pair = 0; pair < num_pairs; ++pair, weights += 2 * kBlockOutputs, x += 2) {
+    const __m512i a = _mm512_load_si512(weights), b = _mm512_load_si512(weights + 32);
+    const __m512i c = _mm512_load_si512(weights + 64), d = _mm512_load_si512(weights + 96);
+    p0.add(x, a, b, c, d);
+    if constexpr (kPixels > 1) p1.add(x + stride, a, b, c, d);
+    if constexpr (kPixels > 2) p2.add(x + 2 * stride, a, b, c, d);
+    if constexpr (kPixels > 3) p3.add(x + 3 * stride, a, b, c, d);
+    if constexpr (kPixels > 4) p4.add(x + 4 * stride, a, b, c, d);
+    if constexpr (kPixels > 5) p5.add(x + 5 * stride, a, b, c, d);
   }
-  for (int pair = 0; pair < num_pairs; ++pair, weights += 2 * kBlockOutputs) {
-    __m512i w[4];
-    for (int n = 0; n < 4; ++n) w[n] = _mm512_load_si512(weights + 32 * n);
-    for (int p = 0; p < kPixels; ++p) {
-      int32_t two;
-      __builtin_memcpy(&two, x + p * stride + 2 * pair, sizeof two);
-      const __m512i inputs = _mm512_set1_epi32(two);
-      for (int n = 0; n < 4; ++n) sum[p][n] = _mm512_dpwssd_epi32(sum[p][n], inputs, w[n]);
-    }
-  }
-  for (int p = 0; p < kPixels; ++p) {
-    for (int n = 0; n < 4; ++n) _mm512_storeu_si512(sums + p * kBlockOutputs + 16 * n, sum[p][n]);
-  }
+  p0.store(sums);
+  if constexpr (kPixels > 1) p1.store(sums + kBlockOutputs);
+  if constexpr (kPixels > 2) p2.store(sums + 2 * kBlockOutputs);
+  if constexpr (kPixels > 3) p3.store(sums + 3 * kBlockOutputs);
+  if constexpr (kPixels > 4) p4.store(sums + 4 * kBlockOutputs);
+  if constexpr (kPixels > 5) p5.store(sums + 5 * kBlockOutputs);
 }
 
 // One range of inputs over all pixels.
