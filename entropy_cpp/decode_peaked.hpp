@@ -49,13 +49,15 @@ __attribute__((noinline)) Status decode_peaked(Chain<Rans, 1>& chain, const Tabl
   const auto step = [&](size_t i) __attribute__((always_inline)) {
     const uint32_t slot = static_cast<uint32_t>(x & (kProbabilityScale - 1));
     const State high = x >> kProbabilityBits;
-    const uint32_t beyond = slot - start;
+    uint32_t beside = now->upper;
+    const uint32_t beyond = subtract_and_select(slot, start, now->lower, beside);
     const State peaked = high * freq + beyond;
-    const uint32_t beside = select_below(slot, start, now->lower, now->upper);
     State other = high * (beside >> 16) + (slot - (beside & 0xffff));
     uint32_t next_start = next->start;
     uint32_t next_freq = next->freq;
     const PeakInfo* after_next = peaks + rows[i + kRowsAhead];
+    uint32_t next_byte = *in;
+    compute_here(next_byte);
     compute_here(other);
     compute_here(next_start);
     compute_here(next_freq);
@@ -66,7 +68,7 @@ __attribute__((noinline)) Status decode_peaked(Chain<Rans, 1>& chain, const Tabl
       if (__builtin_expect(x < Rans::kLower, 0)) Rans::grow_surely(x, in);
     } else if (__builtin_expect(slot - (now->lower & 0xffff) < now->span, 1)) {
       x = other;
-      Rans::grow_mostly_once(x, in);
+      Rans::grow_mostly_once(x, in, next_byte);
       symbols[i] = static_cast<int8_t>(now->symbol + (slot < now->start ? -1 : 1));
     } else {
       const ReadCursor<Rans> cursor = decode_anywhere<Rans>(x, in, table, static_cast<size_t>(now - peaks));

@@ -39,6 +39,17 @@ DCVC_INLINE uint64_t select_below(uint64_t a, uint64_t b, uint64_t yes, uint64_t
 #endif
 }
 
+// Returns a - b, and puts yes in choice where a < b: one comparison for both.
+DCVC_INLINE uint32_t subtract_and_select(uint32_t a, uint32_t b, const uint32_t& yes, uint32_t& choice) {
+#if defined(__x86_64__)
+  asm("subl %[b], %[a]\n\tcmovbl %[yes], %[choice]" : [a] "+&r"(a), [choice] "+&r"(choice) : [b] "r"(b), [yes] "m"(yes) : "cc");
+  return a;
+#else
+  if (a < b) choice = yes;
+  return a - b;
+#endif
+}
+
 // Makes the compiler have a value ready at this place, where it would rather compute it on the one path that needs it.
 template <class T>
 DCVC_INLINE void compute_here(T& value) {
@@ -79,9 +90,9 @@ struct ByteRans {
     x = select_below(x, kLower, select_below(x, kLower >> 8, two, one), x);
   }
 
-  // The same where a second byte is rare: fewer operations.
-  static DCVC_INLINE void grow_mostly_once(State& x, const uint8_t*& in) {
-    const State one = x << 8 | in[0];
+  // The same where a second byte is rare and the first, in[0], is already at hand.
+  static DCVC_INLINE void grow_mostly_once(State& x, const uint8_t*& in, uint32_t next_byte) {
+    const State one = x << 8 | next_byte;
     in += static_cast<int>(x < kLower);
     x = select_below(x, kLower, one, x);
     if (__builtin_expect(x < kLower, 0)) x = x << 8 | *in++;
