@@ -130,11 +130,10 @@ def export(
 
 
 def _train(network: str, options: TrainOptions, image_checkpoint: Path | None = None) -> None:
-    import torch
-
     from dcvc_cli.codec.backends import choose_device
     from dcvc_cli.training.config import read_train_config
     from dcvc_cli.training.processes import TrainingProcesses, join_processes, num_launched
+    from dcvc_cli.training.trainer import set_up_arithmetic
 
     config = read_train_config(options.config)
     if config.network != network:
@@ -142,10 +141,7 @@ def _train(network: str, options: TrainOptions, image_checkpoint: Path | None = 
     for folder in options.data:
         if not folder.is_dir():
             raise InputError(f"{folder} is not a folder", "--data takes folders with videos and pictures")
-    if options.threads:
-        torch.set_num_threads(options.threads)
-    # Tiny gradients of untouched weights would make every multiplication with them slow.
-    torch.set_flush_denormal(True)
+    set_up_arithmetic(options.threads)
     processes = join_processes(options.device) if num_launched() > 1 else TrainingProcesses(choose_device(options.device))
     trainer, validate = _open_trainer(config, options, processes, image_checkpoint)
     _run(trainer, options, validate)

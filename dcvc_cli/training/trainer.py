@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from dcvc_cli.backend.float_torch import keep_freed_memory
 from dcvc_cli.errors import InputError, UsageError
 from dcvc_cli.models.image import ImageModel
 from dcvc_cli.models.spec import SPECS
@@ -34,6 +35,15 @@ AUTOCAST_TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 Validate = Callable[[int, Mapping[str, torch.Tensor]], Iterable[ValidationRecord]]
 """(step, averaged parameters) -> records (pipeline.training_validation). It must leave torch's generators alone."""
+
+
+def set_up_arithmetic(num_threads: int | None = None) -> None:
+    """Settings of this process that make training on a CPU faster; None is PyTorch's choice of threads."""
+    if num_threads:
+        torch.set_num_threads(num_threads)
+    # Tiny gradients of untouched weights would make every multiplication with them slow.
+    torch.set_flush_denormal(True)
+    keep_freed_memory()
 
 
 @dataclass(frozen=True)
