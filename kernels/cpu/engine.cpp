@@ -13,9 +13,22 @@ int padded_inputs(int num_inputs) { return (num_inputs + kInputTile - 1) / kInpu
 }  // namespace
 
 Engine::Engine(const KernelTable& kernels, int num_threads, const ActivationTable& activation)
-    : kernels_(kernels), pool_(num_threads), activation_(activation) {
+    : kernels_(kernels), pool_(std::make_unique<ThreadPool>(num_threads)), activation_(activation) {
   for (int k = 0; k < num_threads; ++k) scratch_.push_back(std::make_unique<Scratch>());
 }
+
+void Engine::hold() {
+  turn_.lock();
+  buffers_->mutex().lock();
+}
+
+void Engine::release() {
+  buffers_->mutex().unlock();
+  turn_.unlock();
+}
+
+// The old pool is abandoned: destroying it would wait for threads that do not exist here.
+void Engine::lose_threads() { pool_.reset(new ThreadPool(pool_.release()->num_threads())); }
 
 // Equal chunks, as many as fill every thread evenly where the tensor is small enough for that to matter.
 Engine::Chunks Engine::chunks_of(int num_pixels) const {
@@ -84,7 +97,7 @@ void Engine::conv(const ConvLayer& layer, const int16_t* x, Size size, int16_t* 
   const bool direct = layer.kernel == 1 && layer.stride == 1 && layer.padding == 0 && num_inputs % 2 == 0;
   reserve_scratch(num_inputs, direct ? 0 : num_inputs);
   const Chunks chunks = chunks_of(out_size.num_pixels());
-  pool_.run(chunks.count, [&](int chunk, int thread) {
+  pool_->run(chunks.count, [&](int chunk, int thread) {
     Scratch& scratch = *scratch_[static_cast<size_t>(thread)];
     const int first = chunk * chunks.pixels, count = std::min(chunks.pixels, out_size.num_pixels() - first);
     const int16_t* values = x + static_cast<ptrdiff_t>(first) * num_inputs;
@@ -104,7 +117,7 @@ void Engine::conv(const ConvLayer& layer, const int16_t* x, Size size, int16_t* 
 void Engine::depthwise(const DepthwiseLayer& layer, const int16_t* x, Size size, int16_t* out) {
   const std::lock_guard turn(turn_);
   const Chunks chunks = chunks_of(size.num_pixels());
-  pool_.run(chunks.count, [&](int chunk, int) {
+  pool_->run(chunks.count, [&](int chunk, int) {
     const int first = chunk * chunks.pixels, count = std::min(chunks.pixels, size.num_pixels() - first);
     kernels_.depthwise(x, size.height, size.width, layer.view(), {first, count}, out + static_cast<ptrdiff_t>(first) * layer.channels(),
                        layer.channels());
@@ -130,9 +143,9 @@ void Engine::depth_conv_block(const BlockLayers& block, const int16_t* x, Size s
     const int first = chunk * chunks.pixels;
     return PixelRange{first, std::min(chunks.pixels, size.num_pixels() - first)};
   };
-  pool_.run(chunks.count, [&](int chunk, int thread) { block_entry(block, x, range_of(chunk), *scratch_[static_cast<size_t>(thread)]); });
+  pool_->run(chunks.count, [&](int chunk, int thread) { block_entry(block, x, range_of(chunk), *scratch_[static_cast<size_t>(thread)]); });
   const int16_t* residual = block.adaptor ? adapted_.data() : x;
-  pool_.run(chunks.count,
+  pool_->run(chunks.count,
             [&](int chunk, int thread) { block_rest(block, residual, size, range_of(chunk), *scratch_[static_cast<size_t>(thread)], out); });
 }
 

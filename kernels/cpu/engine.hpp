@@ -1,7 +1,7 @@
 // Whole layers over whole tensors: cut into chunks of pixels, shared by threads, on the kernels of one instruction set.
 //
 // Tensors are int16 (h, w, c), contiguous. Shapes are the caller's responsibility (the bindings check them); nothing here can fail but
-// by lack of memory. Calls from several threads take turns.
+// by lack of memory. Calls from several threads take turns. A forked child may go on with its parent's engine: it gets threads of its own.
 #pragma once
 
 #include <array>
@@ -9,6 +9,7 @@
 #include <mutex>
 #include <vector>
 
+#include "fork.hpp"
 #include "layers.hpp"
 #include "thread_pool.hpp"
 
@@ -33,12 +34,12 @@ struct StepGroups {
   int num_groups;
 };
 
-class Engine {
+class Engine final : private Forkable {
  public:
   Engine(const KernelTable& kernels, int num_threads, const ActivationTable& activation);
 
   const KernelTable& kernels() const { return kernels_; }
-  int num_threads() const { return pool_.num_threads(); }
+  int num_threads() const { return pool_->num_threads(); }
   BufferPool& buffers() { return *buffers_; }
   std::shared_ptr<BufferPool> shared_buffers() { return buffers_; }
 
@@ -75,6 +76,10 @@ class Engine {
     int count, pixels;
   };
 
+  void hold() override;
+  void release() override;
+  void lose_threads() override;
+
   Chunks chunks_of(int num_pixels) const;
   void for_ranges(size_t count, size_t grain, const std::function<void(size_t first, size_t size)>& body);
   void reserve_scratch(int num_inputs, int gathered_inputs);
@@ -85,7 +90,7 @@ class Engine {
   void block_rest(const BlockLayers& block, const int16_t* x, Size size, PixelRange range, Scratch& scratch, int16_t* out);
 
   const KernelTable& kernels_;
-  ThreadPool pool_;
+  std::unique_ptr<ThreadPool> pool_;
   ActivationTable activation_;
   std::vector<std::unique_ptr<Scratch>> scratch_;
   AlignedArray<int16_t> activated_, adapted_;

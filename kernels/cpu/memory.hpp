@@ -62,6 +62,8 @@ class BufferPool {
     size_t bytes;
   };
 
+  std::mutex& mutex() { return mutex_; }
+
   Buffer take(size_t bytes) {
     const std::lock_guard lock(mutex_);
     const auto found = free_.lower_bound(bytes);

@@ -20,7 +20,7 @@ int16_t saturate(int64_t value) { return static_cast<int16_t>(std::clamp<int64_t
 void Engine::for_ranges(size_t count, size_t grain, const std::function<void(size_t, size_t)>& body) {
   const std::lock_guard turn(turn_);
   const size_t num_chunks = (count + grain - 1) / std::max<size_t>(grain, 1);
-  pool_.run(static_cast<int>(num_chunks), [&](int chunk, int) {
+  pool_->run(static_cast<int>(num_chunks), [&](int chunk, int) {
     const size_t first = static_cast<size_t>(chunk) * grain;
     body(first, std::min(grain, count - first));
   });

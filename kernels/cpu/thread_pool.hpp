@@ -12,10 +12,8 @@ namespace dcvc::kernels {
 
 class ThreadPool {
  public:
-  // The caller of `run` is one of the `num_threads`.
-  explicit ThreadPool(int num_threads) {
-    for (int k = 1; k < num_threads; ++k) workers_.emplace_back([this, k] { work(k); });
-  }
+  // The caller of `run` is one of the `num_threads`; the others start with the first run.
+  explicit ThreadPool(int num_threads) : num_threads_(num_threads) {}
 
   ~ThreadPool() {
     {
@@ -30,14 +28,18 @@ class ThreadPool {
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
 
-  int num_threads() const { return static_cast<int>(workers_.size()) + 1; }
+  int num_threads() const { return num_threads_; }
 
   // Calls body(chunk, thread) for every chunk 0..num_chunks - 1, each once, on any thread 0..num_threads - 1; returns when all are
   // done. The body must not throw. One call at a time.
   void run(int num_chunks, const std::function<void(int, int)>& body) {
-    if (workers_.empty() || num_chunks < 2) {
+    if (num_threads_ < 2 || num_chunks < 2) {
       for (int chunk = 0; chunk < num_chunks; ++chunk) body(chunk, 0);
       return;
+    }
+    while (static_cast<int>(workers_.size()) + 1 < num_threads_) {
+      const int k = static_cast<int>(workers_.size()) + 1;
+      workers_.emplace_back([this, k, seen = generation_.load()] { work(k, seen); });
     }
     {
       const std::lock_guard lock(mutex_);
@@ -72,8 +74,8 @@ class ThreadPool {
     for (int chunk = next_.fetch_add(1); chunk < num_chunks_; chunk = next_.fetch_add(1)) (*body_)(chunk, thread);
   }
 
-  void work(int thread) {
-    unsigned seen = 0;
+  // `seen`: the last generation that this thread has no part in.
+  void work(int thread, unsigned seen) {
     for (;;) {
       for (int spin = 0; spin < kSpins && generation_.load() == seen; ++spin) pause();
       {
@@ -90,6 +92,7 @@ class ThreadPool {
     }
   }
 
+  const int num_threads_;
   std::vector<std::thread> workers_;
   std::mutex mutex_;
   std::condition_variable wake_, done_;
