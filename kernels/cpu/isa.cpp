@@ -41,6 +41,8 @@ std::vector<const KernelTable*> find_tables() {
 #if defined(DCVC_COMPILER_HAS_AMX)
   if (has_amx()) tables.push_back(&amx_kernels());
 #endif
+#elif defined(__aarch64__)
+  tables.push_back(&neon_kernels());
 #endif
   return tables;
 }

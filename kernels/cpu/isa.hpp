@@ -8,7 +8,7 @@
 
 namespace dcvc::kernels {
 
-// Names of usable instruction sets, best last: "scalar", "avx2", "avx512", "amx".
+// Names of usable instruction sets, best last: "scalar", then "avx2", "avx512", "amx" or "neon".
 std::vector<std::string> usable_isas();
 
 // The kernels of `name`, or of the best one if it is empty; null if this machine cannot run them.

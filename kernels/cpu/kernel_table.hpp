@@ -87,6 +87,8 @@ const KernelTable& scalar_kernels();
 const KernelTable& avx2_kernels();
 const KernelTable& avx512_kernels();
 const KernelTable& amx_kernels();
+#elif defined(__aarch64__)
+const KernelTable& neon_kernels();
 #endif
 
 // The output that position p of a 32-block holds.
