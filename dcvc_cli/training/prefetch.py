@@ -1,5 +1,6 @@
 """Cuts the batches of the next steps on threads while a step computes, so that the loader never holds up the device."""
 
+import os
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
@@ -8,8 +9,9 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-NUM_AHEAD = 4
-NUM_THREADS = 2
+NUM_THREADS = max(2, min(8, (os.cpu_count() or 2) // 2))
+"""Cutting a crop takes a millisecond or two: more threads where a GPU waits for them and many cores are there to cut."""
+NUM_AHEAD = NUM_THREADS + 2
 
 Batch = NDArray[np.uint8]
 
