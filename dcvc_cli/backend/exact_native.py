@@ -44,7 +44,7 @@ def make_engine(num_threads: int = 1, isa: str | None = None) -> Any:
 
     Args:
         num_threads: 1..256; the result does not depend on it.
-        isa: "scalar", "avx2", "avx512" or "amx"; None takes the environment variable DCVC_CPU_ISA, else the best that the machine has.
+        isa: "scalar", "avx2", "avx512", "amx" or "neon"; None takes the environment variable DCVC_CPU_ISA, else the best that the machine has.
 
     Raises:
         EnvironmentFault: the kernels are missing, or the machine cannot run those asked for.

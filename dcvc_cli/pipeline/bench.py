@@ -5,6 +5,7 @@ them alike: only ratios inside one run are worth comparing on a busy machine.
 """
 
 import statistics
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,6 +25,8 @@ from dcvc_cli.types import Picture, VideoFormat
 
 WARMUP_FRAMES = 2
 """An I and a P frame, coded and thrown away before anything is counted."""
+SETTLING_SECONDS = 0.03
+"""Pause before anything is timed: PyTorch's threads spin for about 15 ms after their last work, on the processor of whoever comes next."""
 FrameSeconds = dict[str, float]
 """Seconds of one frame by stage."""
 
@@ -101,15 +104,19 @@ class _Session:
 
     def code(self, index: int, picture: Picture) -> tuple[str, int, FrameSeconds, FrameSeconds]:
         """(frame type, payload bytes, seconds to encode, seconds to decode) of the next frame."""
-        self._clock.reset()
+        self._settle()
         coded = self._encoder.encode(picture)
         encoding = self._clock.take()
         plan = coded.plan
         self._since_key = 0 if plan.frame_type is NalType.I else self._since_key + 1
         unit = FrameUnit(0, len(coded.payload), plan.frame_type, 0, self.sps, plan.qp, plan.reset, coded.payload, index, self._since_key % 256)
-        self._clock.reset()
+        self._settle()
         self._decoder.decode(unit)
         return plan.frame_type.name, len(coded.payload), encoding, self._clock.take()
+
+    def _settle(self) -> None:
+        time.sleep(SETTLING_SECONDS)
+        self._clock.reset()
 
 
 def measure(

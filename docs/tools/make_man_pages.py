@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 MAN_FOLDER = ROOT / "man"
 ENVIRONMENT = (
     ("DCVC_HOME", "Folder of added weights (in weights/ below it). Default: $XDG_DATA_HOME/dcvc, else ~/.local/share/dcvc."),
-    ("DCVC_CPU_ISA", "Kernels of the exact arithmetic: scalar, avx2, avx512 or amx. Default: the fastest that the processor has."),
+    ("DCVC_CPU_ISA", "Kernels of the exact arithmetic: scalar, avx2, avx512, amx or neon. Default: the fastest that the processor has."),
     ("NO_COLOR", "If set, nothing is coloured."),
 )
 

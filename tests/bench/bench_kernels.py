@@ -2,14 +2,17 @@
 
     python tests/bench/bench_kernels.py [--threads 2] [--width 416 --height 240] [--frames 5]
 
-Peak is counted for 16-bit VNNI products, 32 a cycle and core, at the nominal clock. Frames are
-decoded from symbols: entropy coding and file access are not counted. Both sides of a comparison run in turn; printed are medians, with
+Peaks are products of 16-bit inputs by 16-bit (wide) or 8-bit (narrow) weights a cycle and core, at the clock measured before the runs.
+Frames are decoded from symbols: entropy coding and file access are not counted. Both sides of a comparison run in turn; printed are medians, with
 the spread from the fastest to the slowest run. Weights are random: time does not depend on them.
 """
 
 import argparse
+import shutil
 import statistics
+import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,13 +33,19 @@ from dcvc_cli.models.image import ImageModel
 from dcvc_cli.models.spec import SPECS
 from dcvc_cli.models.video import VideoModel
 
-VNNI_PRODUCTS_A_CYCLE = 32
+PRODUCTS_A_CYCLE = {"avx2": (32, 32), "avx512": (64, 64), "amx": (256, 512)}
+"""Wide and narrow: two 256-bit pair products; two 512-bit ones (VNNI); a tile product of 1024 bytes, 4 or 2 of them for a product."""
 
 
 def clock_hertz() -> float:
-    """Nominal cycles a second of one core; a machine that runs above it shows more than 100 % of the peak."""
-    rates = [float(line.split(":")[1]) * 1e6 for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("cpu MHz")]
-    return max(rates) if rates else 2.1e9
+    """Cycles a second of one core, measured by clock.cpp; without a compiler 2.1e9."""
+    compiler = shutil.which("c++")
+    if compiler is None:
+        return 2.1e9
+    with tempfile.TemporaryDirectory() as folder:
+        program = str(Path(folder) / "clock")
+        subprocess.run([compiler, "-std=c++17", "-O2", "-o", program, str(Path(__file__).with_name("clock.cpp"))], check=True)
+        return float(subprocess.run([program], capture_output=True, text=True, check=True).stdout)
 
 
 def times_of(runs: dict[str, Callable[[], object]], num_runs: int) -> dict[str, list[float]]:
@@ -61,13 +70,13 @@ def kernel_cases(height: int, width: int) -> list[tuple[str, object, dict[str, o
     rng = np.random.default_rng(0)
     positions = height * width
     cases: list[tuple[str, object, dict[str, object], int, int]] = []
-    for cin, cout, kind in ((128, 128, "narrow"), (128, 512, "narrow"), (128, 512, "wide"), (256, 128, "narrow")):
+    for cin, cout, kind in ((128, 128, "narrow"), (128, 512, "narrow"), (128, 512, "wide"), (256, 128, "narrow"), (368, 1472, "wide")):
         layer = Conv("layer", cin, cout)
         cases.append((f"1x1 {cin}->{cout} {kind}", layer, {"layer": random_conv(rng, (cout, cin, 1, 1), kind)}, cin, cin * cout * positions))
     layer = Conv("layer", 128, 512, kernel=3, padding=1)
     cases.append(("3x3 128->512 narrow", layer, {"layer": random_conv(rng, (512, 128, 3, 3), "narrow")}, 128, 9 * 128 * 512 * positions))
     cases.append(("depthwise 128", Depthwise("layer", 128), {"layer": random_conv(rng, (128, 1, 3, 3), "wide")}, 128, 9 * 128 * positions))
-    for c, kind in ((128, "narrow"), (128, "wide"), (192, "narrow"), (368, "narrow")):
+    for c, kind in ((128, "narrow"), (128, "wide"), (192, "narrow"), (256, "wide"), (368, "wide")):
         block = DepthConvBlock("block", c, c)
         shapes = {"dc.0": (c, c, 1, 1), "dc.2": (c, 1, 3, 3), "dc.3": (c, c, 1, 1), "ffn.0": (4 * c, c, 1, 1), "ffn.2": (c, 2 * c, 1, 1)}
         numbers: dict[str, object] = {f"block.{key}": random_conv(rng, shape, kind) for key, shape in shapes.items()}
@@ -76,16 +85,19 @@ def kernel_cases(height: int, width: int) -> list[tuple[str, object, dict[str, o
 
 
 def bench_kernels(threads: int, height: int, width: int, num_runs: int) -> None:
-    peak = clock_hertz() * VNNI_PRODUCTS_A_CYCLE * threads
-    print(f"layers on {width}x{height} positions, {threads} thread(s), 1 warm-up, {num_runs} runs in turn; VNNI peak {peak / 1e9:.0f} GMAC/s")
-    isas = [isa for isa in native_module().usable_isas() if isa != "scalar"]
+    hertz = clock_hertz() * threads
+    told = ", ".join(f"{isa} {wide * hertz / 1e9:.0f} wide {narrow * hertz / 1e9:.0f} narrow" for isa, (wide, narrow) in PRODUCTS_A_CYCLE.items())
+    print(f"layers on {width}x{height} positions, {threads} thread(s), 1 warm-up, {num_runs} runs in turn")
+    print(f"peaks in GMAC/s at {hertz / threads / 1e9:.2f} GHz: {told}")
+    isas = [isa for isa in native_module().usable_isas() if isa in PRODUCTS_A_CYCLE]
     engines = {isa: make_engine(threads, isa) for isa in isas}
     for name, layer, numbers, channels, macs in kernel_cases(height, width):
         x = ExactValue(random_values(np.random.default_rng(1), (height, width, channels), "small"), 8)
         network = ExactNetwork(numbers, 8)  # type: ignore[arg-type]
         ops = {isa: ExactNative(network, engine) for isa, engine in engines.items()}
         seconds = times_of({isa: lambda one=one, layer=layer, x=x: layer(one, x) for isa, one in ops.items()}, num_runs)  # type: ignore[operator,misc]
-        cells = [f"{isa} {macs / min(s) / 1e9:6.1f} GMAC/s ({100 * macs / min(s) / peak:3.0f} %)" for isa, s in seconds.items()]
+        peaks = {isa: hertz * PRODUCTS_A_CYCLE[isa]["narrow" in name] for isa in isas}
+        cells = [f"{isa} {macs / min(s) / 1e9:6.1f} GMAC/s ({100 * macs / min(s) / peaks[isa]:3.0f} %)" for isa, s in seconds.items()]
         print(f"  {name:24s} {macs / 1e6:8.1f} MMAC  best: " + "  ".join(cells))
 
 
@@ -102,11 +114,7 @@ def bench_frames(name: str, threads: int, height: int, width: int, num_frames: i
     networks = random_network(image, 1), random_network(video, 2)
     size = (-(-height // 16), -(-width // 16))
     states = [{key: value.contiguous() for key, value in random_parameters(model, 3).items()} for model in (image, video)]
-    laid_out = [{k: v.contiguous(memory_format=torch.channels_last) if v.dim() == 4 else v for k, v in s.items()} for s in states]
-    pairs = {
-        f"float32 {form}": FramePair(image, video, *(InferenceOperations(s) for s in own))
-        for form, own in (("", states), ("channels-last", laid_out))
-    }
+    pairs = {"float32": FramePair(image, video, *(InferenceOperations(s) for s in states))}
     for isa in native_module().usable_isas()[1:]:
         engine = make_engine(threads, isa)
         pairs[f"exact {isa}"] = FramePair(image, video, *(ExactNative(n, engine) for n in networks))
@@ -158,9 +166,11 @@ def main() -> None:
     parser.add_argument("--sequences", type=int, default=5)
     parser.add_argument("--runs", type=int, default=15)
     parser.add_argument("--model", default="lite")
+    parser.add_argument("--kernels-only", action="store_true")
     arguments = parser.parse_args()
     bench_kernels(arguments.threads, arguments.height // 8, arguments.width // 8, arguments.runs)
-    bench_frames(arguments.model, arguments.threads, arguments.height, arguments.width, arguments.frames, arguments.sequences)
+    if not arguments.kernels_only:
+        bench_frames(arguments.model, arguments.threads, arguments.height, arguments.width, arguments.frames, arguments.sequences)
 
 
 if __name__ == "__main__":
