@@ -107,16 +107,14 @@ def factorised_bits(parameters: Mapping[str, torch.Tensor], z: torch.Tensor, qp:
 BIT_ESTIMATOR_KEYS = ("f1.h", "f1.b", "f1.a", "f2.h", "f2.b", "f2.a", "f3.h", "f3.b", "f3.a", "f4.h", "f4.b")
 
 
-class EstimatingLatentCoder:
-    """A LatentCoder that estimates bits instead of coding.
+class RoundingLatentCoder:
+    """A LatentCoder that only quantises, with a straight-through gradient: for a frame whose rate nobody asks for.
 
-    `bits` (N) has the value of the coded symbols' bits; its gradient reaches scales and means through those symbols, and the
-    analysis latents through noise.
+    y: analysis latents (N, c, h, w).
     """
 
     def __init__(self, ops: "TrainingOperations", y: torch.Tensor) -> None:
         self.ops, self.y = ops, y.float()
-        self.bits = torch.zeros(y.shape[0], device=y.device)
 
     def begin(self, step_size_inverse: torch.Tensor) -> None:
         self.y = self.y * step_size_inverse.float()
@@ -124,12 +122,29 @@ class EstimatingLatentCoder:
     def step(self, step: CodingStep, scales: torch.Tensor, means: torch.Tensor) -> torch.Tensor:
         scales, means = scales.float(), means.float()
         mask = self.ops.mask(step, scales.shape[1], self.ops.size(scales), scales)
+        self._count(scales, means, mask)
+        return (round_straight_through(self.y - means).clamp(-128, 127) + means) * mask
+
+    def _count(self, scales: torch.Tensor, means: torch.Tensor, mask: torch.Tensor) -> None:
+        """What a step's symbols cost."""
+
+
+class EstimatingLatentCoder(RoundingLatentCoder):
+    """Estimates bits beside quantising.
+
+    `bits` (N) has the value of the coded symbols' bits; its gradient reaches scales and means through those symbols, and the
+    analysis latents through noise.
+    """
+
+    def __init__(self, ops: "TrainingOperations", y: torch.Tensor) -> None:
+        super().__init__(ops, y)
+        self.bits = torch.zeros(y.shape[0], device=y.device)
+
+    def _count(self, scales: torch.Tensor, means: torch.Tensor, mask: torch.Tensor) -> None:
         residual = self.y - means
-        rounded = round_straight_through(residual).clamp(-128, 127)
         coded = gaussian_bits(round_straight_through(self.y.detach() - means), scales)
         noisy = gaussian_bits(residual + self.ops.share.noise_like(residual), scales.detach())
         self.bits = self.bits + ((coded + noisy - noisy.detach()) * mask).sum(dim=(1, 2, 3))
-        return (rounded + means) * mask
 
 
 def quantised_weights(parameters: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -142,20 +157,6 @@ def _on_grid(weight: torch.Tensor) -> torch.Tensor:
         step = weight.abs().amax(dim=(1, 2, 3), keepdim=True).clamp_min(1e-12) / 127
         error = torch.round(weight / step) * step - weight
     return weight + error
-
-
-class RoundingLatentCoder:
-    """A LatentCoder that only quantises: for a frame whose rate nobody asks for, such as the frozen I frame."""
-
-    def __init__(self, ops: FloatOperations, y: torch.Tensor) -> None:
-        self.ops, self.y = ops, y
-
-    def begin(self, step_size_inverse: torch.Tensor) -> None:
-        self.y = self.y * step_size_inverse
-
-    def step(self, step: CodingStep, scales: torch.Tensor, means: torch.Tensor) -> torch.Tensor:
-        mask = self.ops.mask(step, scales.shape[1], self.ops.size(scales), scales)
-        return (torch.round(self.y - means).clamp(-128, 127) + means) * mask
 
 
 class TrainingOperations(FloatOperations):

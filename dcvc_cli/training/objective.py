@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch.utils.checkpoint import checkpoint
@@ -29,6 +30,9 @@ RESET_SHARE = 0.25
 frame adaptor sees I frames only, and every reset at low QPs costs quality."""
 
 
+Coder = TypeVar("Coder", bound=RoundingLatentCoder)
+
+
 @dataclass(frozen=True)
 class BatchLoss:
     """Loss to differentiate, and means over the batch for the log."""
@@ -39,38 +43,52 @@ class BatchLoss:
     psnr: float
 
 
-def code_image(model: ImageModel, ops: TrainingOperations, x: torch.Tensor, qp: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Estimated coding of pictures (N, 3, h, w) -> (x_hat unclamped, bits per pixel (N))."""
+def _code_image(
+    model: ImageModel, ops: TrainingOperations, x: torch.Tensor, qp: torch.Tensor, make_coder: type[Coder]
+) -> tuple[torch.Tensor, Coder, torch.Tensor]:
+    """-> (x_hat, the coder that saw the latents, z before rounding)."""
     y = model.analysis(ops, x, qp)
     z = model.hyper_analysis(ops, y).float()
-    coder = EstimatingLatentCoder(ops, y)
+    coder = make_coder(ops, y)
     parameters = model.prior_parameters(ops, round_straight_through(z), ops.size(y))
-    x_hat = model.synthesis(ops, model.code_latents(ops, parameters, coder), qp).float()
+    return model.synthesis(ops, model.code_latents(ops, parameters, coder), qp).float(), coder, z
+
+
+def _code_feature(
+    model: VideoModel, ops: TrainingOperations, x: torch.Tensor, adapted: torch.Tensor, qp: torch.Tensor, make_coder: type[Coder]
+) -> tuple[torch.Tensor, Coder, torch.Tensor]:
+    """One P frame up to its feature -> (feature, the coder that saw the latents, z before rounding)."""
+    ctx, ctx_t = model.contexts(ops, adapted, qp)
+    y = model.analysis(ops, x, ctx, qp)
+    z = model.hyper_analysis(ops, y).float()
+    coder = make_coder(ops, y)
+    parameters = model.prior_parameters(ops, round_straight_through(z), ctx_t, ops.size(y))
+    return model.synthesis(ops, model.code_latents(ops, parameters, coder), ctx, qp), coder, z
+
+
+def _bits_per_pixel(ops: TrainingOperations, coder: EstimatingLatentCoder, z: torch.Tensor, qp: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     bits = coder.bits + factorised_bits(ops.parameters, z + ops.share.noise_like(z), qp).sum(dim=(1, 2, 3))
-    return x_hat, bits / (x.shape[-1] * x.shape[-2])
+    return bits / (x.shape[-1] * x.shape[-2])
+
+
+def code_image(model: ImageModel, ops: TrainingOperations, x: torch.Tensor, qp: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Estimated coding of pictures (N, 3, h, w) in 0..1 at rows qp (N) -> (x_hat unclamped, bits per pixel (N))."""
+    x_hat, coder, z = _code_image(model, ops, x, qp, EstimatingLatentCoder)
+    return x_hat, _bits_per_pixel(ops, coder, z, qp, x)
 
 
 def decoded_image(model: ImageModel, ops: TrainingOperations, x: torch.Tensor, qp: torch.Tensor) -> torch.Tensor:
-    """What a decoder has after an I frame of pictures (N, 3, h, w), unclamped; no rate, no gradient."""
-    y = model.analysis(ops, x, qp)
-    z = torch.round(model.hyper_analysis(ops, y))
-    parameters = model.prior_parameters(ops, z, ops.size(y))
-    return model.synthesis(ops, model.code_latents(ops, parameters, RoundingLatentCoder(ops, y)), qp).float()
+    """What a decoder has after an I frame of pictures (N, 3, h, w) in 0..1 at rows qp (N), unclamped; no rate is estimated."""
+    return _code_image(model, ops, x, qp, RoundingLatentCoder)[0]
 
 
 def code_p_frame(
     model: VideoModel, ops: TrainingOperations, x: torch.Tensor, adapted: torch.Tensor, qp: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Estimated coding of one P frame -> (x_hat, feature, bits per pixel (N))."""
-    ctx, ctx_t = model.contexts(ops, adapted, qp)
-    y = model.analysis(ops, x, ctx, qp)
-    z = model.hyper_analysis(ops, y).float()
-    coder = EstimatingLatentCoder(ops, y)
-    parameters = model.prior_parameters(ops, round_straight_through(z), ctx_t, ops.size(y))
-    feature = model.synthesis(ops, model.code_latents(ops, parameters, coder), ctx, qp)
+    """Estimated coding of one P frame x (N, 3, h, w) in 0..1 at rows qp (N) -> (x_hat, feature, bits per pixel (N))."""
+    feature, coder, z = _code_feature(model, ops, x, adapted, qp, EstimatingLatentCoder)
     x_hat = model.reconstruction(ops, feature, qp).float()
-    bits = coder.bits + factorised_bits(ops.parameters, z + ops.share.noise_like(z), qp).sum(dim=(1, 2, 3))
-    return x_hat, feature, bits / (x.shape[-1] * x.shape[-2])
+    return x_hat, feature, _bits_per_pixel(ops, coder, z, qp, x)
 
 
 def _next_reference(
@@ -79,11 +97,7 @@ def _next_reference(
     """Codes a frame that is not trained on. The last of them hands its feature, or at times its picture as a reset does, to the adaptor with a
     gradient for the adaptor."""
     with torch.no_grad():
-        ctx, ctx_t = model.contexts(ops, adapted, qp)
-        y = model.analysis(ops, x, ctx, qp)
-        z = torch.round(model.hyper_analysis(ops, y))
-        parameters = model.prior_parameters(ops, z, ctx_t, ops.size(y))
-        feature = model.synthesis(ops, model.code_latents(ops, parameters, RoundingLatentCoder(ops, y)), ctx, qp)
+        feature = _code_feature(model, ops, x, adapted, qp, RoundingLatentCoder)[0]
         # One draw for the batch, from the generator that all processes seed alike.
         reset = with_gradient and float(torch.rand(())) < RESET_SHARE
         frame = model.reconstruction(ops, feature, qp).float().clamp(0, 1) if reset else None
