@@ -233,6 +233,9 @@ class InferenceOperations(FloatOperations):
                 out.addcmul_(padded[..., row : row + height, column : column + width], weight[:, 0, row, column].view(1, -1, 1, 1))
         return out
 
+    def _feed_forward(self, block: "DepthConvBlock", t: torch.Tensor) -> torch.Tensor:
+        return self.conv(block.ffn_out, self.chunk_add(self.wsilu(self.conv(block.ffn_in, t)))).add_(t)
+
     def depth_conv_block(self, block: "DepthConvBlock", x: torch.Tensor) -> torch.Tensor:
         height, width = self.size(x)
         band = max(1, self.band_elements // (4 * block.channels * width))
@@ -240,11 +243,9 @@ class InferenceOperations(FloatOperations):
             x = self.conv(block.adaptor, x)
         t = self.conv(block.dc_out, self.depthwise(block.dc_spatial, self.wsilu(self.conv(block.dc_in, x)))).add_(x)
         if band >= height:
-            out = self.conv(block.ffn_out, self.chunk_add(self.wsilu(self.conv(block.ffn_in, t)))).add_(t)
-            return out.add_(x) if block.shortcut else out
-        out = torch.empty_like(t)
-        for top in range(0, height, band):
-            rows = t[:, :, top : top + band]
-            wide = self.chunk_add(self.wsilu(self.conv(block.ffn_in, rows)))
-            out[:, :, top : top + band] = self.conv(block.ffn_out, wide) + rows
+            out = self._feed_forward(block, t)
+        else:
+            out = torch.empty_like(t)
+            for top in range(0, height, band):
+                out[:, :, top : top + band] = self._feed_forward(block, t[:, :, top : top + band])
         return out.add_(x) if block.shortcut else out
