@@ -75,11 +75,10 @@ def dcvc(dcvc_environment: dict[str, str]) -> Run:
 
 @pytest.fixture(autouse=True)
 def restored_torch() -> Iterator[None]:
-    """Commands inside this process turn gradients and denormals off and set the number of threads; the next test starts as a new process does."""
+    """Commands inside this process turn denormals off and set the number of threads; the next test starts as a new process does."""
     yield
     torch = sys.modules.get("torch")
     if torch is not None:
-        torch.set_grad_enabled(True)
         torch.set_flush_denormal(False)
         if torch.get_num_threads() == 1:
             torch.set_num_threads(os.cpu_count() or 1)

@@ -75,13 +75,13 @@ def _open_exact(weights: NetworkWeights, engine: Any, device: str, threads: int 
 def _analysis_precision(weights: NetworkWeights, device: str) -> Precision:
     """The fastest float for the encoder's half of an exact codec: bfloat16 where the machine multiplies it natively, else float32.
 
-    Only for weights with 8-bit layers: those were trained in bfloat16 (measured on `lite`: no bits lost). What the encoder's half
-    finds is coded as symbols, so no decoder depends on this choice.
+    Only for weights with 8-bit layers, whose own rounding is as coarse as bfloat16's (measured on `lite`, docs/decisions/0012: no bits
+    lost). What the encoder's half finds is coded as symbols, so no decoder depends on this choice.
     """
     import torch
 
-    was_trained_in_bfloat16 = any(name.endswith(".weight") and value.dtype == np.int8 for name, value in weights.exact.items())
-    if not was_trained_in_bfloat16:
+    has_narrow_layers = any(name.endswith(".weight") and value.dtype == np.int8 for name, value in weights.exact.items())
+    if not has_narrow_layers:
         return Precision.FLOAT32
     if device != "cpu":
         return Precision.BFLOAT16 if torch.cuda.is_bf16_supported(including_emulation=False) else Precision.FLOAT32

@@ -1,4 +1,4 @@
-"""Make docs/figures/side_by_side.png and docs/pictures.md: a decoded frame beside the source and x264 at the same rate.
+"""Make docs/figures/side_by_side.png: decoded frames beside the source and x264 at the same rate.
 
     python docs/tools/make_pictures.py DATA/eval
 
@@ -50,12 +50,11 @@ SCENES = (
 
 @dataclass(frozen=True)
 class Shown:
-    """One side: its name, the picture, bytes of the whole clip (None for the source) and PSNR of the frame."""
+    """One side: its name, the picture, and bytes of the whole clip (None for the source)."""
 
     name: str
     picture: Picture
     size_bytes: int | None
-    psnr: float | None
 
 
 def rgb(picture: Picture, scene: Scene) -> Image.Image:
@@ -82,7 +81,7 @@ def by_dcvc(scene: Scene, source: Path, folder: Path) -> Shown:
     command = [sys.executable, "-m", "dcvc_cli"]
     subprocess.run([*command, "encode", str(source), "-o", str(stream), "--qp", str(scene.qp), "--keyint", "-1", "--hash", "none", "-y"], check=True)
     subprocess.run([*command, "decode", str(stream), "-o", str(decoded), "-y"], check=True)
-    return Shown("dcvc", frame_of(decoded, scene.frame), stream.stat().st_size, None)
+    return Shown("dcvc", frame_of(decoded, scene.frame), stream.stat().st_size)
 
 
 def by_x264(scene: Scene, source: Path, folder: Path, limit_bytes: int) -> Shown:
@@ -94,7 +93,7 @@ def by_x264(scene: Scene, source: Path, folder: Path, limit_bytes: int) -> Shown
         if size_bytes <= limit_bytes:
             decoded = folder / "x264.y4m"
             subprocess.run(["ffmpeg", "-v", "error", "-y", "-i", str(stream), "-fps_mode", "passthrough", str(decoded)], check=True)
-            return Shown(f"x264 medium zerolatency, QP {qp}", frame_of(decoded, scene.frame), size_bytes, None)
+            return Shown(f"x264 medium zerolatency, QP {qp}", frame_of(decoded, scene.frame), size_bytes)
     raise SystemExit(f"{scene.clip}: no x264 stream is as small as {limit_bytes} bytes")
 
 
@@ -105,7 +104,7 @@ def row(scene: Scene, data: Path) -> Image.Image:
     with tempfile.TemporaryDirectory(prefix="dcvc-") as name:
         ours = by_dcvc(scene, source, Path(name))
         assert ours.size_bytes is not None
-        sides = [Shown(f"{scene.clip}, frame {scene.frame}", original, None, None), ours, by_x264(scene, source, Path(name), ours.size_bytes)]
+        sides = [Shown(f"{scene.clip}, frame {scene.frame}", original, None), ours, by_x264(scene, source, Path(name), ours.size_bytes)]
     sheet = Image.new("RGB", (3 * scene.width + 8, scene.height + CAPTION_HEIGHT), "white")
     draw = ImageDraw.Draw(sheet)
     for position, side in enumerate(sides):
