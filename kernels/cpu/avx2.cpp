@@ -2,6 +2,7 @@
 #include <immintrin.h>
 
 #include "elementwise.hpp"
+#include "pixel_tiles.hpp"
 
 namespace dcvc::kernels {
 namespace {
@@ -70,20 +71,7 @@ void accumulate_tile(const int16_t* x, ptrdiff_t stride, const int16_t* weights,
   }
 }
 
-void accumulate(const Rows& rows, int num_pixels, const MatrixView& matrix, int block, int32_t* sums) {
-  const int16_t* weights = matrix.pairs + static_cast<ptrdiff_t>(block) * matrix.num_pairs * 2 * kBlockOutputs;
-  for (int first = 0; first < matrix.num_pairs; first += kPairsAtOnce, weights += 2 * kBlockOutputs * kPairsAtOnce) {
-    const int count = matrix.num_pairs - first < kPairsAtOnce ? matrix.num_pairs - first : kPairsAtOnce;
-    const int16_t* x = rows.values + 2 * first;
-    int pixel = 0;
-    for (; pixel + kTilePixels <= num_pixels; pixel += kTilePixels) {
-      accumulate_tile<kTilePixels>(x + pixel * rows.stride, rows.stride, weights, count, first > 0, sums + pixel * kBlockOutputs);
-    }
-    for (; pixel < num_pixels; ++pixel) {
-      accumulate_tile<1>(x + pixel * rows.stride, rows.stride, weights, count, first > 0, sums + pixel * kBlockOutputs);
-    }
-  }
-}
+constexpr auto accumulate = accumulate_by_tiles<kTilePixels, kPairsAtOnce, accumulate_tile<kTilePixels>, accumulate_tile<1>>;
 
 struct Rescale8 {
   __m256i even_multiplier, odd_multiplier, even_addend, odd_addend;

@@ -1,0 +1,28 @@
+// The loop over pixels and inputs around an instruction set's tile of products. Included by those files, hence the anonymous namespace.
+#pragma once
+
+#include "kernel_table.hpp"
+
+namespace dcvc::kernels {
+namespace {
+
+// Adds products of some inputs to the sums of the pixels of a tile: (x, stride, weights, num_pairs, more, sums).
+using AccumulateTile = void (*)(const int16_t*, ptrdiff_t, const int16_t*, int, bool, int32_t*);
+
+// KernelTable::accumulate by tiles of kPixels pixels and of one, over kPairsAtOnce pairs of inputs, whose weights stay in the cache.
+template <int kPixels, int kPairsAtOnce, AccumulateTile kTile, AccumulateTile kSingle>
+void accumulate_by_tiles(const Rows& rows, int num_pixels, const MatrixView& matrix, int block, int32_t* sums) {
+  const int16_t* weights = matrix.pairs + static_cast<ptrdiff_t>(block) * matrix.num_pairs * 2 * kBlockOutputs;
+  for (int first = 0; first < matrix.num_pairs; first += kPairsAtOnce, weights += 2 * kBlockOutputs * kPairsAtOnce) {
+    const int count = matrix.num_pairs - first < kPairsAtOnce ? matrix.num_pairs - first : kPairsAtOnce;
+    const int16_t* x = rows.values + 2 * first;
+    int pixel = 0;
+    for (; pixel + kPixels <= num_pixels; pixel += kPixels) {
+      kTile(x + pixel * rows.stride, rows.stride, weights, count, first > 0, sums + pixel * kBlockOutputs);
+    }
+    for (; pixel < num_pixels; ++pixel) kSingle(x + pixel * rows.stride, rows.stride, weights, count, first > 0, sums + pixel * kBlockOutputs);
+  }
+}
+
+}  // namespace
+}  // namespace dcvc::kernels
