@@ -22,6 +22,7 @@ MAN_FOLDER = ROOT / "man"
 ENVIRONMENT = (
     ("DCVC_HOME", "Folder of added weights (in weights/ below it). Default: $XDG_DATA_HOME/dcvc, else ~/.local/share/dcvc."),
     ("DCVC_CPU_ISA", "Kernels of the exact arithmetic: scalar, avx2, avx512, amx or neon. Default: the fastest that the processor has."),
+    ("DCVC_MOTION", "Motion compensation: native, or reference for a slow one that makes the same pictures. Default: native."),
     ("NO_COLOR", "If set, nothing is coloured."),
 )
 

@@ -1,0 +1,275 @@
+"""The slow twin of motion compensation and vector coding: written to docs/motion.md, with nothing of the C++ code in it. Bit-exact.
+
+A vector is (x, y) in quarter samples; places are (row, column) of 8x8 squares.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dcvc_cli.errors import StreamError
+
+Vector: TypeAlias = tuple[int, int]
+Place: TypeAlias = tuple[int, int]
+
+BLOCK = 8
+MAX_VECTOR = 1023
+"""The largest magnitude of a vector's component."""
+
+FILTERS = np.array([[0, 0, 0, 64, 0, 0, 0, 0], [-1, 4, -10, 58, 17, -5, 1, 0], [-1, 4, -11, 40, 40, -11, 4, -1], [0, 1, -5, 17, 58, -10, 4, -1]])
+"""Taps by the fraction in quarters; the fourth tap stands on the sample at the whole part of a position."""
+
+
+def _mirrored(quarter: list[list[int]]) -> NDArray[np.int64]:
+    """A table of 8x8 from its upper left quarter."""
+    upper = np.hstack([np.array(quarter), np.array(quarter)[:, ::-1]])
+    return np.vstack([upper, upper[::-1]])
+
+
+OWN_WEIGHT = _mirrored([[4, 5, 5, 5], [5, 5, 5, 5], [5, 5, 6, 6], [5, 5, 6, 6]])
+VERTICAL_WEIGHT = _mirrored([[2, 2, 2, 2], [1, 1, 2, 2], [1, 1, 1, 1], [1, 1, 1, 1]])
+"""In eighths, by the place of a sample in its square; the third prediction has what is left."""
+
+
+def compensate_reference(frame: NDArray[np.int16], field: NDArray[np.int16], max_value: int = 8192) -> NDArray[np.int16]:
+    """Predicts (planes, h, w) in 0..max_value from a reference of that shape; field is (h / 8, w / 8, 2)."""
+    height, width = frame.shape[1:]
+    y, x = np.indices((height, width))
+    row, column = y // BLOCK, x // BLOCK
+    # Every sample blends three predictions: by its own square's vector and by those of the nearest squares above or below, left or right.
+    beside_row = np.clip(np.where(y % BLOCK < BLOCK // 2, row - 1, row + 1), 0, height // BLOCK - 1)
+    beside_column = np.clip(np.where(x % BLOCK < BLOCK // 2, column - 1, column + 1), 0, width // BLOCK - 1)
+    own, vertical = OWN_WEIGHT[y % BLOCK, x % BLOCK], VERTICAL_WEIGHT[y % BLOCK, x % BLOCK]
+    planes = []
+    for plane in frame.astype(np.int64):
+        blended = own * _moved(plane, field[row, column])
+        blended += vertical * _moved(plane, field[beside_row, column])
+        blended += (8 - own - vertical) * _moved(plane, field[row, beside_column])
+        planes.append(np.clip((blended + 4) >> 3, 0, max_value))
+    return np.stack(planes).astype(np.int16)
+
+
+def _moved(plane: NDArray[np.int64], vectors: NDArray[np.int16]) -> NDArray[np.int64]:
+    """The plane (h, w), read at the place that each sample's vector (h, w, 2) points to: filtered along x, rounded, along y, rounded."""
+    y, x = np.indices(plane.shape)
+    to_x, to_y = vectors[..., 0].astype(np.int64), vectors[..., 1].astype(np.int64)
+    filters_x, filters_y = FILTERS[to_x & 3], FILTERS[to_y & 3]
+    total = np.zeros_like(plane)
+    for i in range(8):
+        rows = np.clip(y + (to_y >> 2) + i - 3, 0, plane.shape[0] - 1)
+        line = np.zeros_like(plane)
+        for j in range(8):
+            columns = np.clip(x + (to_x >> 2) + j - 3, 0, plane.shape[1] - 1)
+            line += filters_x[..., j] * plane[rows, columns]
+        total += filters_y[..., i] * ((line + 32) >> 6)
+    return (total + 32) >> 6
+
+
+MAX_PREFIX = 11
+MAX_CANDIDATES = 4
+START_SPLIT = (64820, 40141, 28495)
+START_PREDICTED = {1: (34296, 25078, 22405), 2: (63274, 37464, 30707)}
+START_CANDIDATE = {1: (30892, 21257, 18852, 22325), 2: (37166, 22159, 22188, 26192)}
+START_ZERO = 20825
+"""Where the contexts start: probabilities of a 0 bit in 1/65536; 1 and 2 are a part's side in squares."""
+
+
+class Context:
+    """A probability that a bit is 0, learned from the bits."""
+
+    def __init__(self, start: int = 32768) -> None:
+        self.fast = self.slow = start
+
+    def zero(self) -> int:
+        """In 1/32768."""
+        return min(max((self.fast + self.slow) >> 2, 32), 32768 - 32)
+
+    def learn(self, bit: int) -> None:
+        if bit:
+            self.fast -= self.fast >> 4
+            self.slow -= self.slow >> 7
+        else:
+            self.fast += (65535 - self.fast) >> 4
+            self.slow += (65535 - self.slow) >> 7
+
+
+class _Encoder:
+    """The number that the bytes spell is kept whole, so that carries need no care."""
+
+    def __init__(self) -> None:
+        self.low, self.range, self.num_bytes = 0, 2**32 - 1, 4
+
+    def bit(self, context: Context | None, bit: int) -> int:
+        bound = (self.range >> 15) * context.zero() if context else self.range >> 1
+        if bit:
+            self.low += bound
+            self.range -= bound
+        else:
+            self.range = bound
+        while self.range < 2**24:
+            self.low, self.range, self.num_bytes = self.low << 8, self.range << 8, self.num_bytes + 1
+        if context:
+            context.learn(bit)
+        return bit
+
+    def finish(self) -> bytes:
+        """The number of the interval with the most zero bits at its end, 31 at most."""
+        for num_zeros in range(31, -1, -1):
+            number = -(-self.low >> num_zeros) << num_zeros
+            if number < self.low + self.range:
+                return number.to_bytes(self.num_bytes, "big").rstrip(b"\0")
+        raise AssertionError("the interval is never empty")
+
+
+class _Decoder:
+    def __init__(self, data: bytes) -> None:
+        self.data, self.position, self.range, self.value = data, 0, 2**32 - 1, 0
+        for _ in range(4):
+            self._take_byte()
+
+    def bit(self, context: Context | None, _: int) -> int:
+        bound = (self.range >> 15) * context.zero() if context else self.range >> 1
+        bit = int(self.value >= bound)
+        if bit:
+            self.value -= bound
+            self.range -= bound
+        else:
+            self.range = bound
+        while self.range < 2**24:
+            self.range <<= 8
+            self._take_byte()
+        if context:
+            context.learn(bit)
+        return bit
+
+    def _take_byte(self) -> None:
+        # Bytes that no encoder makes can leave the interval; then the value grows, and is kept modulo 2^32.
+        self.value = (self.value << 8 | (self.data[self.position] if self.position < len(self.data) else 0)) & 0xFFFFFFFF
+        self.position += 1
+
+    def is_whole(self) -> bool:
+        return self.position >= len(self.data) and not self.data.endswith(b"\0")
+
+
+class ReferenceFieldCoder:
+    """Codes fields int16 (rows, columns, 2) of consecutive pictures as motion.blocks.FieldCoder does, to the same bytes."""
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        self._split = [Context(start) for start in START_SPLIT]
+        self._predicted = {side: [Context(start) for start in starts] for side, starts in START_PREDICTED.items()}
+        self._candidate = {side: [Context(start) for start in starts] for side, starts in START_CANDIDATE.items()}
+        self._zero = [[Context(START_ZERO), Context(START_ZERO)] for _ in "xy"]
+        self._sign = [Context() for _ in "xy"]
+        self._prefix = [[Context() for _ in range(MAX_PREFIX)] for _ in "xy"]
+        self._before: dict[Place, Vector] = {}
+        self._size = (0, 0)
+
+    def encode(self, field: NDArray[np.int16]) -> bytes:
+        rows, columns, _ = field.shape
+        encoder = _Encoder()
+        self._code(encoder.bit, rows, columns, lambda place: (int(field[place][0]), int(field[place][1])))
+        return encoder.finish()
+
+    def decode(self, data: bytes, rows: int, columns: int) -> NDArray[np.int16]:
+        """The field; StreamError if the bytes hold none, and then the coder must be reset."""
+        decoder = _Decoder(data)
+        vectors = self._code(decoder.bit, rows, columns, lambda _: (0, 0))
+        if not decoder.is_whole():
+            raise StreamError("motion vectors: bytes are left over")
+        return np.array([[vectors[row, column] for column in range(columns)] for row in range(rows)], np.int16)
+
+    def _code(self, bit: Callable[[Context | None, int], int], rows: int, columns: int, wanted: Callable[[Place], Vector]) -> dict[Place, Vector]:
+        """One walk for both directions: `bit` writes the bit given and returns it, or ignores it and returns the one read."""
+        picture = _Picture(rows, columns, self._before if (rows, columns) == self._size else {})
+        for row in range(0, rows, 2):
+            for column in range(0, columns, 2):
+                quarters = [(row, column), (row, column + 1), (row + 1, column), (row + 1, column + 1)]
+                num_split = ((row, column - 1) in picture.split) + ((row - 1, column) in picture.split)
+                if bit(self._split[num_split], len({wanted(place) for place in quarters}) > 1):
+                    picture.split.update(quarters)
+                    for place in quarters:
+                        self._code_part(bit, picture, place, 1, wanted(place))
+                else:
+                    self._code_part(bit, picture, (row, column), 2, wanted((row, column)))
+        self._before, self._size = picture.vectors, (rows, columns)
+        return picture.vectors
+
+    def _code_part(self, bit: Callable[[Context | None, int], int], picture: "_Picture", place: Place, side: int, wanted: Vector) -> None:
+        predicted, candidates = picture.predicted(place, side), picture.candidates(place, side)
+        activity = picture.activity(place)
+        vector = predicted
+        if bit(self._predicted[side][activity], wanted != predicted):
+            for context, candidate in zip(self._candidate[side], candidates, strict=False):
+                if not bit(context, wanted != candidate):
+                    vector = candidate
+                    break
+            else:
+                dx = self._code_difference(bit, 0, wanted[0] - predicted[0], activity, True)
+                dy = self._code_difference(bit, 1, wanted[1] - predicted[1], activity, dx != 0)
+                vector = (predicted[0] + dx, predicted[1] + dy)
+        if max(abs(vector[0]), abs(vector[1])) > MAX_VECTOR:
+            raise StreamError(f"motion vectors: {vector} is longer than {MAX_VECTOR}")
+        picture.keep(place, side, vector, abs(vector[0] - predicted[0]) + abs(vector[1] - predicted[1]))
+
+    def _code_difference(self, bit: Callable[[Context | None, int], int], axis: int, wanted: int, activity: int, may_be_zero: bool) -> int:
+        if may_be_zero and not bit(self._zero[axis][activity == 2], wanted != 0):
+            return 0
+        is_negative = bit(self._sign[axis], wanted < 0)
+        num_bits = 0
+        while num_bits < MAX_PREFIX and bit(self._prefix[axis][num_bits], abs(wanted) >> (num_bits + 1) != 0):
+            num_bits += 1
+        magnitude = 1
+        for k in reversed(range(num_bits)):
+            magnitude = 2 * magnitude + bit(None, abs(wanted) >> k & 1)
+        return -magnitude if is_negative else magnitude
+
+
+class _Picture:
+    """The vectors of a picture so far: only squares that are coded already are in the dictionaries."""
+
+    def __init__(self, rows: int, columns: int, before: dict[Place, Vector]) -> None:
+        self.rows, self.columns, self.before = rows, columns, before
+        self.vectors: dict[Place, Vector] = {}
+        self.distances: dict[Place, int] = {}
+        self.split: set[Place] = set()
+
+    def predicted(self, place: Place, side: int) -> Vector:
+        left, above, corner = self._neighbours(place, side)
+        if above is None:
+            return left or (0, 0)
+        return _median([left or (0, 0), above, corner or (0, 0)])
+
+    def candidates(self, place: Place, side: int) -> list[Vector]:
+        beyond = (min(place[0] + side, self.rows - 1), min(place[1] + side, self.columns - 1))
+        likely = [*self._neighbours(place, side), self.before.get(place), self.before.get(beyond)]
+        taken = [self.predicted(place, side)]
+        for vector in likely:
+            if vector is not None and vector not in taken:
+                taken.append(vector)
+        return taken[1 : 1 + MAX_CANDIDATES]
+
+    def activity(self, place: Place) -> int:
+        row, column = place
+        distance = self.distances.get((row, column - 1), 0) + self.distances.get((row - 1, column), 0)
+        return 0 if distance == 0 else 1 if distance < 8 else 2
+
+    def keep(self, place: Place, side: int, vector: Vector, distance: int) -> None:
+        for row in range(place[0], place[0] + side):
+            for column in range(place[1], place[1] + side):
+                self.vectors[row, column], self.distances[row, column] = vector, distance
+
+    def _neighbours(self, place: Place, side: int) -> tuple[Vector | None, Vector | None, Vector | None]:
+        """Left, above, and above to the right, or to the left where that one is outside the picture or not coded yet."""
+        row, column = place
+        right = self.vectors.get((row - 1, column + side))
+        corner = right if right is not None else self.vectors.get((row - 1, column - 1))
+        return self.vectors.get((row, column - 1)), self.vectors.get((row - 1, column)), corner
+
+
+def _median(vectors: Sequence[Vector]) -> Vector:
+    return sorted(x for x, _ in vectors)[1], sorted(y for _, y in vectors)[1]
