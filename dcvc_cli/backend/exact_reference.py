@@ -155,5 +155,12 @@ class ExactReference(ExactOperations):
         require_exponent("a picture", rules.FRAME_EXPONENT, frame)
         return rules.shift_round(frame.data.astype(np.int64) * 65535, rules.FRAME_EXPONENT).astype(np.int32)
 
+    def samples_from_frame(self, frame: ExactValue) -> NDArray[np.int16]:
+        require_exponent("a picture", rules.FRAME_EXPONENT, frame)
+        return frame.data
+
+    def frame_from_samples(self, samples: NDArray[np.int16]) -> ExactValue:
+        return ExactValue(samples, rules.FRAME_EXPONENT)
+
     def to_float(self, x: ExactValue) -> NDArray[np.float32]:
         return x.data.astype(np.float32) / np.float32(1 << x.exponent)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from dcvc_cli.models.latent_steps import CodingStep
 
 
+FRAME_SCALE = 8192.0
+"""Integer pictures hold samples in 0..1 as 0..8192."""
 LARGEST_KEPT_BYTES = 32 << 20
 """The largest block that the C library can be told to take from its own memory instead of asking the system for it."""
 
@@ -187,6 +189,12 @@ class FloatOperations(Operations):
 
     def export_fine(self, frame: torch.Tensor) -> NDArray[np.int32]:
         return torch.round(frame[0].double() * 65535.0).to(torch.int32).cpu().numpy()
+
+    def samples_from_frame(self, frame: torch.Tensor) -> NDArray[np.int16]:
+        return torch.round(frame[0].float() * FRAME_SCALE).to(torch.int16).cpu().contiguous().numpy()
+
+    def frame_from_samples(self, samples: NDArray[np.int16]) -> torch.Tensor:
+        return torch.from_numpy(samples).to(self.device).float().div_(FRAME_SCALE).to(self.dtype)[None]
 
     def to_float(self, x: torch.Tensor) -> NDArray[np.float32]:
         return x[0].float().cpu().numpy()

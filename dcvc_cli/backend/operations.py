@@ -167,6 +167,14 @@ class Operations(ABC):
     def export_fine(self, frame: Tensor) -> NDArray[np.int32]:
         """Network output 3 x Hp x Wp in 0..1 -> int32 (3, Hp, Wp), value * 65535 rounded: what RGB output is computed from."""
 
+    @abstractmethod
+    def samples_from_frame(self, frame: Tensor) -> NDArray[np.int16]:
+        """Picture 3 x Hp x Wp in 0..1 -> int16 (3, Hp, Wp) in 0..8192: what motion compensation works on (motion.blocks)."""
+
+    @abstractmethod
+    def frame_from_samples(self, samples: NDArray[np.int16]) -> Tensor:
+        """The inverse of samples_from_frame."""
+
     # ---- between two backends: the encoder's analysis may run in float beside exact synthesis
 
     @abstractmethod

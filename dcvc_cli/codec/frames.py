@@ -3,29 +3,37 @@
     encoder: values -> analysis -> symbols -> payload, and the decoder's half for the next reference
     decoder: payload -> symbols -> synthesis -> network output
 
-Both keep {frame or None, feature or None}; after an I frame the frame, after a P frame the feature. Where the precision is exact
-the encoder's reference equals the decoder's bit for bit.
+Both keep {frame or None, feature or None}; after an I frame the frame, after a P frame the feature, and with motion both. Where the precision
+is exact the encoder's reference equals the decoder's bit for bit.
 """
 
 from dataclasses import dataclass
 from typing import Any
 
 from dcvc_cli.backend.operations import Operations, Tensor
+from dcvc_cli.bitstream.varint import ByteReader, write_uv
 from dcvc_cli.codec.latents import DecodingLatents, EncodingLatents
 from dcvc_cli.codec.networks import CodecNetwork, CodecNetworks
 from dcvc_cli.entropy.coder import FrameDecoder, FrameEncoder
 from dcvc_cli.entropy.tables import CdfTable, gaussian_table, wide_gaussian_table
 from dcvc_cli.entropy_format import EntropyFormat
 from dcvc_cli.errors import StreamError
+from dcvc_cli.motion.blocks import SAMPLE_UNIT, Field, FieldCoder, compensate, luma_of_values
 
 
 @dataclass
 class ReferencePicture:
-    """What the next P frame predicts from. `last_qp` is the row that made the feature."""
+    """What the next P frame predicts from.
+
+    Attributes:
+        last_qp: the row that made the feature.
+        predicted: with motion, the compensated frame that the feature adds to.
+    """
 
     frame: Tensor | None = None
     feature: Tensor | None = None
     last_qp: int = 0
+    predicted: Tensor | None = None
 
 
 def latent_sizes(padded: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int]]:
@@ -45,21 +53,22 @@ class _FrameCoder:
     def __init__(self, networks: CodecNetworks, entropy_format: EntropyFormat, skip_threshold: float | None) -> None:
         self.networks, self.entropy_format, self.skip_threshold = networks, entropy_format, skip_threshold
         self.reference = ReferencePicture()
+        self.field_coder = FieldCoder()
 
     def _reconstruct_reference(self) -> Tensor:
         """Makes the reference's frame from its feature, where it is not there yet."""
         reference = self.reference
         if reference.frame is None:
-            reference.frame = self.networks.video_model.reconstruction(self.networks.video.synthesis, reference.feature, reference.last_qp)
+            model, ops = self.networks.video_model, self.networks.video.synthesis
+            reference.frame = model.reconstruction(ops, reference.feature, reference.last_qp, reference.predicted)
         return reference.frame
 
-    def _contexts(self, qp: int, reset: bool) -> tuple[Tensor, Tensor]:
+    def _contexts(self, qp: int, reset: bool, predicted: Tensor | None) -> tuple[Tensor, Tensor]:
         ops, model, reference = self.networks.video.synthesis, self.networks.video_model, self.reference
         if reset:
             self._reconstruct_reference()
             reference.feature = None
-        adapted = model.adapt_frame(ops, reference.frame) if reference.feature is None else model.adapt_feature(ops, reference.feature)
-        return model.contexts(ops, adapted, qp)
+        return model.contexts(ops, model.adapt(ops, reference.frame if predicted is None else predicted, reference.feature), qp)
 
     def output(self) -> Tensor:
         """The network output of the frame coded last: 3 x Hp x Wp in 0..1."""
@@ -70,8 +79,12 @@ class _FrameCoder:
         """The backend that `output` values belong to."""
         return self.networks.video.synthesis
 
-    def _keep(self, frame: Tensor | None, feature: Tensor | None, qp: int) -> None:
-        self.reference = ReferencePicture(frame, feature, qp)
+    def _keep_i(self, frame: Tensor, qp: int) -> None:
+        self.reference = ReferencePicture(frame, None, qp)
+        self.field_coder.reset()
+
+    def _keep_p(self, feature: Tensor, qp: int, predicted: Tensor | None) -> None:
+        self.reference = ReferencePicture(None, feature, qp, predicted)
 
 
 class FramePayloadEncoder(_FrameCoder):
@@ -86,23 +99,30 @@ class FramePayloadEncoder(_FrameCoder):
         ops = network.synthesis
         parameters = model.prior_parameters(ops, z_hat, network.analysis.size(y))
         y_hat = model.code_latents(ops, parameters, coder)
-        self._keep(model.synthesis(ops, y_hat, qp), None, qp)
+        self._keep_i(model.synthesis(ops, y_hat, qp), qp)
         return encoder.finish()
 
     def encode_p(self, values: Any, qp: int, reset: bool) -> bytes:
         """Codes a P frame at row `qp` (0..71) from the reference; returns its payload."""
         network, model = self.networks.video, self.networks.video_model
-        ops = network.synthesis
-        ctx, ctx_t = self._contexts(qp, reset)
-        analysis = network.analysis
+        ops, analysis = network.synthesis, network.analysis
+        predicted, motion = None, b""
+        if model.spec.motion:
+            samples = ops.samples_from_frame(self._reconstruct_reference())
+            field = self.field_coder.search(luma_of_values(values), samples, qp)
+            compensated = compensate(samples, field)
+            predicted, values = ops.frame_from_samples(compensated), values - compensated * SAMPLE_UNIT
+            motion = self.field_coder.encode(field)
+            motion = write_uv(len(motion)) + motion
+        ctx, ctx_t = self._contexts(qp, reset, predicted)
         float_ctx = ctx if analysis is ops else analysis.from_float(ops.to_float(ctx))
         y = model.analysis(analysis, analysis.frame_from_values(values), float_ctx, qp)
         z = model.hyper_analysis(analysis, y)
         encoder, z_hat, coder = self._begin(network, y, z, qp)
         parameters = model.prior_parameters(ops, z_hat, ctx_t, analysis.size(y))
         y_hat = model.code_latents(ops, parameters, coder)
-        self._keep(None, model.synthesis(ops, y_hat, ctx, qp), qp)
-        return encoder.finish()
+        self._keep_p(model.synthesis(ops, y_hat, ctx, qp), qp, predicted)
+        return motion + encoder.finish()
 
     def _begin(self, network: CodecNetwork, y: Any, z: Any, qp: int) -> tuple[FrameEncoder, Tensor, EncodingLatents]:
         encoder = FrameEncoder(self.entropy_format)
@@ -132,7 +152,7 @@ class FramePayloadDecoder(_FrameCoder):
         parameters = model.prior_parameters(ops, z_hat, self.latent_size)
         y_hat = model.code_latents(ops, parameters, coder)
         decoder.finish()
-        self._keep(model.synthesis(ops, y_hat, qp), None, qp)
+        self._keep_i(model.synthesis(ops, y_hat, qp), qp)
 
     def decode_p(self, payload: bytes, qp: int, reset: bool) -> None:
         """Decodes a P frame; StreamError if there is no reference or the payload does not hold exactly its symbols."""
@@ -140,12 +160,23 @@ class FramePayloadDecoder(_FrameCoder):
             raise StreamError("a P frame comes before any I frame", "the start of the stream is missing")
         network, model = self.networks.video, self.networks.video_model
         ops = network.synthesis
-        ctx, ctx_t = self._contexts(qp, reset)
+        predicted = None
+        if model.spec.motion:
+            field, payload = self._take_field(payload)
+            predicted = ops.frame_from_samples(compensate(ops.samples_from_frame(self._reconstruct_reference()), field))
+        ctx, ctx_t = self._contexts(qp, reset, predicted)
         decoder, z_hat, coder = self._begin(network, payload, qp)
         parameters = model.prior_parameters(ops, z_hat, ctx_t, self.latent_size)
         y_hat = model.code_latents(ops, parameters, coder)
         decoder.finish()
-        self._keep(None, model.synthesis(ops, y_hat, ctx, qp), qp)
+        self._keep_p(model.synthesis(ops, y_hat, ctx, qp), qp, predicted)
+
+    def _take_field(self, payload: bytes) -> tuple[Field, bytes]:
+        """(the vectors, the rest of a P frame's payload)."""
+        reader = ByteReader(payload)
+        motion = reader.take(reader.uv())
+        height, width = self.latent_size
+        return self.field_coder.decode(motion, 2 * height, 2 * width), payload[reader.offset :]
 
     def _begin(self, network: CodecNetwork, payload: bytes, qp: int) -> tuple[FrameDecoder, Tensor, DecodingLatents]:
         decoder = FrameDecoder(payload, self.entropy_format)

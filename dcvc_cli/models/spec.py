@@ -30,7 +30,10 @@ class ImageSpec:
 
 @dataclass(frozen=True)
 class VideoSpec:
-    """Sizes of the video model (DMC). `feature` is the width of the recurrent feature on the 1/8 grid."""
+    """Sizes of the video model (DMC). `feature` is the width of the recurrent feature on the 1/8 grid.
+
+    With `motion` the reference frame is compensated with coded block vectors and the networks code what is left (docs/motion.md).
+    """
 
     feature: int = 256
     latent: int = 128
@@ -44,6 +47,7 @@ class VideoSpec:
     fusion_depth: int = 3
     spatial_depth: int = 2
     num_qps: int = NUM_VIDEO_QPS
+    motion: bool = False
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,7 @@ LITE = ModelSpec(
         recon_depth=2,
         fusion_depth=2,
         spatial_depth=2,
+        motion=True,
     ),
 )
 TINY = ModelSpec(

@@ -94,13 +94,21 @@ class VideoModel:
         """Reference feature of the previous P frame -> feature x Hp/8 x Wp/8."""
         return self.feature_adaptor_p(ops, feature)
 
+    def adapt(self, ops: "Operations", frame: Tensor, feature: Tensor) -> Tensor:
+        """The reference as the networks take it -> feature x Hp/8 x Wp/8: the feature where there is one, else the frame; with motion the
+        compensated frame always, and the feature added to it."""
+        if feature is None:
+            return self.adapt_frame(ops, frame)
+        adapted = self.adapt_feature(ops, feature)
+        return ops.add(self.adapt_frame(ops, frame), adapted) if self.spec.motion else adapted
+
     def contexts(self, ops: "Operations", adapted: Tensor, qp: Any) -> tuple[Tensor, Tensor]:
         """-> (ctx, ctx_t), both feature x Hp/8 x Wp/8; only ctx_t, the temporal prior's input, depends on the QP."""
         shared = self.extractor_1(ops, adapted)
         return self.extractor_2(ops, shared), self.q_feature(ops, shared, qp)
 
     def analysis(self, ops: "Operations", x: Tensor, ctx: Tensor, qp: Any) -> Tensor:
-        """x: 3 x Hp x Wp in 0..1 and ctx -> y: latent x Hp/16 x Wp/16. Encoder only."""
+        """x: 3 x Hp x Wp in 0..1, with motion less the compensated frame, and ctx -> y: latent x Hp/16 x Wp/16. Encoder only."""
         embedded = self.encoder_conv1(ops, ops.pixel_unshuffle(x, 8))
         merged = self.encoder_conv3(ops, self.encoder_conv2(ops, ops.concat(embedded, ctx)))
         return self.encoder_down(ops, self.q_encoder(ops, merged, qp))
@@ -130,7 +138,8 @@ class VideoModel:
         up = self.decoder_up(ops, y_hat)
         return self.q_decoder(ops, self.decoder_conv2(ops, self.decoder_conv1(ops, ops.concat(up, ctx))), qp)
 
-    def reconstruction(self, ops: "Operations", feature: Tensor, qp: Any) -> Tensor:
-        """feature -> x_hat: 3 x Hp x Wp, clamped to [0, 1]."""
+    def reconstruction(self, ops: "Operations", feature: Tensor, qp: Any, predicted: Tensor = None) -> Tensor:
+        """feature -> x_hat: 3 x Hp x Wp, clamped to [0, 1]; with motion the networks' part is added to the compensated frame `predicted`."""
         scaled = self.q_recon(ops, self.recon_conv(ops, feature), qp)
-        return ops.clamp_unit(ops.pixel_shuffle(self.recon_head(ops, scaled), 8))
+        picture = ops.pixel_shuffle(self.recon_head(ops, scaled), 8)
+        return ops.clamp_unit(picture if predicted is None else ops.add(picture, predicted))

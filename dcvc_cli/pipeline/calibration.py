@@ -19,6 +19,7 @@ from dcvc_cli.backend.float_torch import FloatOperations
 from dcvc_cli.backend.operations import Operations
 from dcvc_cli.models.image import ImageModel
 from dcvc_cli.models.video import VideoModel
+from dcvc_cli.motion.blocks import FieldCoder, compensate, luma_of_values
 
 if TYPE_CHECKING:
     from dcvc_cli.models.blocks import Conv, Depthwise, ScaleVector
@@ -294,6 +295,12 @@ class RecordingOperations(Operations):
     def export_fine(self, frame: Recorded) -> Any:
         return self.inner.export_fine(frame.tensor)
 
+    def samples_from_frame(self, frame: Recorded) -> NDArray[np.int16]:
+        return self.inner.samples_from_frame(frame.tensor)
+
+    def frame_from_samples(self, samples: NDArray[np.int16]) -> Recorded:
+        return self.frame(self.inner.frame_from_samples(samples))
+
     def to_float(self, x: Recorded) -> Any:
         return self.inner.to_float(x.tensor)
 
@@ -331,14 +338,20 @@ def calibrate_video(
     model: VideoModel, ops: RecordingOperations, reference: torch.Tensor, pictures: Sequence[NDArray[np.float32]], qps: Sequence[int]
 ) -> None:
     """Codes P frames, one per QP given, after a reference frame (1, 3, Hp, Wp)."""
-    adapted = model.adapt_frame(ops, ops.frame(reference))
+    frame, feature, coder = ops.frame(reference), None, FieldCoder()
     for values, qp in zip(pictures, qps, strict=True):
-        ctx, ctx_t = model.contexts(ops, adapted, qp)
+        predicted, source = None, values
+        if model.spec.motion:
+            samples = ops.samples_from_frame(frame)
+            field = coder.search(luma_of_values(values), samples, qp)
+            coder.encode(field)
+            predicted = ops.frame_from_samples(compensate(samples, field))
+            source = values - ops.to_float(predicted)
+        ctx, ctx_t = model.contexts(ops, model.adapt(ops, frame if predicted is None else predicted, feature), qp)
         ops.channels.fix(ctx.channels)  # the encoder's float analysis takes ctx at its true scale
-        y = model.analysis(ops.inner, ops.inner.frame_from_values(values), ctx.tensor, qp)
+        y = model.analysis(ops.inner, ops.inner.frame_from_values(source), ctx.tensor, qp)
         symbols = ops.round_z(model.hyper_analysis(ops.inner, y))
         parameters = model.prior_parameters(ops, ops.z_from_symbols(symbols), ctx_t, ops.inner.size(y))
         y_hat = model.code_latents(ops, parameters, _CalibrationLatents(ops, y, SKIP_THRESHOLD))
         feature = model.synthesis(ops, y_hat, ctx, qp)
-        model.reconstruction(ops, feature, qp)
-        adapted = model.adapt_feature(ops, feature)
+        frame = model.reconstruction(ops, feature, qp, predicted)

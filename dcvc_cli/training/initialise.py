@@ -163,7 +163,7 @@ def initial_image_parameters(model: ImageModel, seed: int = 0) -> Parameters:
 
 
 def initial_video_parameters(model: VideoModel, seed: int = 0) -> Parameters:
-    """State dict of a video model that works as a frame-difference codec at every QP."""
+    """State dict of a video model that works as a frame-difference codec at every QP; with motion the difference is its input."""
     spec = model.spec
     width, latent = spec.feature, spec.latent
     p = random_parameters(model, seed)
@@ -174,8 +174,11 @@ def initial_video_parameters(model: VideoModel, seed: int = 0) -> Parameters:
     matrix = _set_source_adaptor(p, "feature_adaptor_i.adaptor", width)
     p["feature_adaptor_i.adaptor.bias"][constant] = 1.0
     _set_source_adaptor(p, "encoder.conv1", width)
-    p["feature_adaptor_p.weight"] = eye.clone()
-    _identity_concat(p, "encoder.conv2.0", coefficients, -coefficients)
+    motion = spec.motion
+    p["feature_adaptor_p.weight"] = torch.zeros_like(eye) if motion else eye.clone()
+    if motion:
+        p["encoder.conv1.bias"].zero_()
+    _identity_concat(p, "encoder.conv2.0", coefficients, torch.zeros_like(eye) if motion else -coefficients)
     merge = _merge_matrix(width, latent).float()
     finest = 2.0  # the smallest step size, 0.5, stands for FINEST_STEP
     p["encoder.down.weight"] = torch.zeros_like(p["encoder.down.weight"])
@@ -183,11 +186,12 @@ def initial_video_parameters(model: VideoModel, seed: int = 0) -> Parameters:
     up = torch.zeros_like(p["decoder.up.conv.0.weight"])
     up[:, :, 1, 1] = merge.permute(1, 2, 3, 0).reshape(4 * width, latent) * (FEATURE_GAIN * FINEST_STEP * finest)
     p["decoder.up.conv.0.weight"] = up
-    _identity_concat(p, "decoder.conv1.0", coefficients, eye)
+    _identity_concat(p, "decoder.conv1.0", coefficients, torch.zeros_like(eye) if motion else eye)
     p["decoder.conv2.weight"] = eye.clone()
     if spec.recon == width:
         p["recon_generation_net.head.weight"] = (matrix.T / FEATURE_GAIN)[:, :, None, None].float()
-    p["recon_generation_net.head.bias"] += 0.5
+    if not motion:
+        p["recon_generation_net.head.bias"] += 0.5
     _damp(p, "hyper_encoder.conv.0.adaptor" if spec.hyper != latent else "hyper_encoder.conv.0.dc.0", 0.1)
     _initial_video_prior(p, model, constant)
     return p

@@ -1,7 +1,7 @@
 """What a training step minimises: rate and distortion of a batch through the image model, or through a sequence of P frames."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import torch
@@ -9,6 +9,7 @@ from torch.utils.checkpoint import checkpoint
 
 from dcvc_cli.models.image import ImageModel
 from dcvc_cli.models.video import VideoModel
+from dcvc_cli.motion.blocks import FieldCoder
 from dcvc_cli.training.losses import (
     CLASS_OF_FRAME,
     CLASS_WEIGHT,
@@ -22,6 +23,7 @@ from dcvc_cli.training.losses import (
     relative_weight,
     round_straight_through,
 )
+from dcvc_cli.training.motion import compensated
 from dcvc_cli.training.share import WHOLE_BATCH, BatchShare
 
 QP_OFFSET_OF_CLASS = (0, 8, 4)
@@ -54,16 +56,28 @@ def _code_image(
     return model.synthesis(ops, model.code_latents(ops, parameters, coder), qp).float(), coder, z
 
 
+@dataclass(frozen=True)
+class Reference:
+    """What a P frame is predicted from: a picture (N, 3, h, w) in 0..1, with motion compensated, and the feature; either may be missing."""
+
+    frame: torch.Tensor | None
+    feature: torch.Tensor | None = None
+
+
 def _code_feature(
-    model: VideoModel, ops: TrainingOperations, x: torch.Tensor, adapted: torch.Tensor, qp: torch.Tensor, make_coder: type[Coder]
+    model: VideoModel, ops: TrainingOperations, x: torch.Tensor, reference: Reference, qp: torch.Tensor, make_coder: type[Coder]
 ) -> tuple[torch.Tensor, Coder, torch.Tensor]:
     """One P frame up to its feature -> (feature, the coder that saw the latents, z before rounding)."""
-    ctx, ctx_t = model.contexts(ops, adapted, qp)
-    y = model.analysis(ops, x, ctx, qp)
+    ctx, ctx_t = model.contexts(ops, model.adapt(ops, reference.frame, reference.feature), qp)
+    y = model.analysis(ops, x if reference.frame is None or not model.spec.motion else x - reference.frame, ctx, qp)
     z = model.hyper_analysis(ops, y).float()
     coder = make_coder(ops, y)
     parameters = model.prior_parameters(ops, round_straight_through(z), ctx_t, ops.size(y))
     return model.synthesis(ops, model.code_latents(ops, parameters, coder), ctx, qp), coder, z
+
+
+def _reconstructed(model: VideoModel, ops: TrainingOperations, feature: torch.Tensor, reference: Reference, qp: torch.Tensor) -> torch.Tensor:
+    return model.reconstruction(ops, feature, qp, reference.frame if model.spec.motion else None).float()
 
 
 def _bits_per_pixel(ops: TrainingOperations, coder: EstimatingLatentCoder, z: torch.Tensor, qp: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
@@ -83,26 +97,26 @@ def decoded_image(model: ImageModel, ops: TrainingOperations, x: torch.Tensor, q
 
 
 def code_p_frame(
-    model: VideoModel, ops: TrainingOperations, x: torch.Tensor, adapted: torch.Tensor, qp: torch.Tensor
+    model: VideoModel, ops: TrainingOperations, x: torch.Tensor, reference: Reference, qp: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Estimated coding of one P frame x (N, 3, h, w) in 0..1 at rows qp (N) -> (x_hat, feature, bits per pixel (N))."""
-    feature, coder, z = _code_feature(model, ops, x, adapted, qp, EstimatingLatentCoder)
-    x_hat = model.reconstruction(ops, feature, qp).float()
-    return x_hat, feature, _bits_per_pixel(ops, coder, z, qp, x)
+    """Estimated coding of one P frame x (N, 3, h, w) in 0..1 at rows qp (N) -> (x_hat, feature, bits per pixel (N)).
+
+    Vectors are not counted in the bits: no gradient could change them.
+    """
+    feature, coder, z = _code_feature(model, ops, x, reference, qp, EstimatingLatentCoder)
+    return _reconstructed(model, ops, feature, reference, qp), feature, _bits_per_pixel(ops, coder, z, qp, x)
 
 
+@torch.no_grad()
 def _next_reference(
-    model: VideoModel, ops: TrainingOperations, x: torch.Tensor, adapted: torch.Tensor, qp: torch.Tensor, with_gradient: bool
-) -> torch.Tensor:
-    """Codes a frame that is not trained on. The last of them hands its feature, or at times its picture as a reset does, to the adaptor with a
-    gradient for the adaptor."""
-    with torch.no_grad():
-        feature = _code_feature(model, ops, x, adapted, qp, RoundingLatentCoder)[0]
-        # One draw for the batch, from the generator that all processes seed alike.
-        reset = with_gradient and float(torch.rand(())) < RESET_SHARE
-        frame = model.reconstruction(ops, feature, qp).float().clamp(0, 1) if reset else None
-    with torch.set_grad_enabled(with_gradient):
-        return model.adapt_feature(ops, feature) if frame is None else model.adapt_frame(ops, frame)
+    model: VideoModel, ops: TrainingOperations, x: torch.Tensor, reference: Reference, qp: torch.Tensor, may_reset: bool
+) -> Reference:
+    """Codes a frame that is not trained on. At times only the picture is handed on, as a reset does."""
+    feature = _code_feature(model, ops, x, reference, qp, RoundingLatentCoder)[0]
+    # One draw for the batch, from the generator that all processes seed alike.
+    reset = may_reset and float(torch.rand(())) < RESET_SHARE
+    frame = _reconstructed(model, ops, feature, reference, qp).clamp(0, 1) if reset or model.spec.motion else None
+    return Reference(frame, None if reset else feature)
 
 
 class _UnclampedOperations(TrainingOperations):
@@ -147,23 +161,27 @@ def video_loss(
     ops = _UnclampedOperations(parameters, share)
     base = share.qps(clip.shape[0], image_model.spec.num_qps).to(clip.device)
     with torch.no_grad():
-        reference = decoded_image(image_model, TrainingOperations(image_parameters), clip[:, 0], base)
+        decoded = decoded_image(image_model, TrainingOperations(image_parameters), clip[:, 0], base)
     weight = lambda_of_qp(base, *lambdas)
-    adapted = model.adapt_frame(ops, reference.clamp(0, 1))
+    reference = Reference(decoded.clamp(0, 1))
+    coders = [FieldCoder() for _ in base] if model.spec.motion else []
     costs, rates, psnrs = [], [], []
     first_trained = 1 if num_trained_frames is None else clip.shape[1] - num_trained_frames
     for index in range(1, clip.shape[1]):
-        quality = CLASS_OF_FRAME[index % 8]
+        quality, x = CLASS_OF_FRAME[index % 8], clip[:, index]
+        qp = base + QP_OFFSET_OF_CLASS[quality]
+        if model.spec.motion:
+            assert reference.frame is not None
+            reference = replace(reference, frame=compensated(reference.frame, x, qp, coders))
+        frame = model, ops, x, reference, qp
         if index < first_trained:
-            adapted = _next_reference(model, ops, clip[:, index], adapted, base + QP_OFFSET_OF_CLASS[quality], index + 1 == first_trained)
+            reference = _next_reference(*frame, index + 1 == first_trained)
             continue
-        frame = model, ops, clip[:, index], adapted, base + QP_OFFSET_OF_CLASS[quality]
         x_hat, feature, bpp = checkpoint(code_p_frame, *frame, use_reentrant=False) if gradient_checkpointing else code_p_frame(*frame)
-        costs.append(weight * CLASS_WEIGHT[quality] * distortion(clip[:, index], x_hat) + bpp)
+        reference = Reference(x_hat.detach().clamp(0, 1) if model.spec.motion else None, feature)
+        costs.append(weight * CLASS_WEIGHT[quality] * distortion(x, x_hat) + bpp)
         rates.append(bpp.mean().item())
-        psnrs.append(luma_psnr(clip[:, index], x_hat).mean().item())
-        if index + 1 < clip.shape[1]:
-            adapted = model.adapt_feature(ops, feature)
+        psnrs.append(luma_psnr(x, x_hat).mean().item())
     cost = torch.stack(costs).mean(dim=0)
     loss = (relative_weight(weight) * cost).mean()
     return BatchLoss(loss, cost.mean().item(), sum(rates) / len(rates), sum(psnrs) / len(psnrs))

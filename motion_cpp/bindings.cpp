@@ -1,0 +1,117 @@
+// Python face of motion compensation: converts types, checks array sizes and releases the GIL. No logic.
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+
+#include <cstring>
+#include <stdexcept>
+#include <string_view>
+
+#include "compensate.hpp"
+#include "search.hpp"
+#include "vector_coder.hpp"
+
+namespace py = pybind11;
+namespace mo = dcvc::motion;
+
+namespace {
+
+template <class T>
+using Array = py::array_t<T, py::array::c_style>;  // arguments are declared noconvert: a wrong type is an error, not a copy
+
+void require(bool condition, const char* what) {
+  if (!condition) throw std::invalid_argument(what);
+}
+
+void require_field(const Array<int16_t>& field) {
+  require(field.ndim() == 3 && field.shape(2) == 2 && field.shape(0) > 0 && field.shape(1) > 0, "a field must be (rows, columns, 2)");
+  const int16_t* values = field.data();
+  for (py::ssize_t i = 0; i < field.size(); ++i) {
+    require(values[i] >= -mo::kMaxVector && values[i] <= mo::kMaxVector, "a vector is longer than the format allows");
+  }
+}
+
+mo::Field as_field(const Array<int16_t>& field) {
+  static_assert(sizeof(mo::Vector) == 2 * sizeof(int16_t));
+  return {reinterpret_cast<const mo::Vector*>(field.data()), static_cast<int>(field.shape(0)), static_cast<int>(field.shape(1))};
+}
+
+Array<int16_t> as_array(const std::vector<mo::Vector>& vectors, int rows, int columns) {
+  Array<int16_t> out({rows, columns, 2});
+  std::memcpy(out.mutable_data(), vectors.data(), vectors.size() * sizeof(mo::Vector));
+  return out;
+}
+
+Array<int16_t> compensate(const Array<int16_t>& frame, const Array<int16_t>& field, int max_value) {
+  require_field(field);
+  require(frame.ndim() == 3 && frame.shape(1) == field.shape(0) * mo::kBlock && frame.shape(2) == field.shape(1) * mo::kBlock,
+          "the field must have a vector for every 8x8 square of the planes (planes, height, width)");
+  require(max_value > 0 && max_value <= 8192, "max_value must be 1 to 8192");  // what the filters' 16 bits hold
+  const int planes = static_cast<int>(frame.shape(0)), height = static_cast<int>(frame.shape(1)), width = static_cast<int>(frame.shape(2));
+  Array<int16_t> out({planes, height, width});
+  const int16_t* source = frame.data();
+  int16_t* target = out.mutable_data();
+  const mo::Field vectors = as_field(field);
+  {
+    py::gil_scoped_release release;
+    for (int plane = 0; plane < planes; ++plane) {
+      const size_t offset = static_cast<size_t>(plane) * height * width;
+      mo::compensate_plane(source + offset, target + offset, height, width, vectors, static_cast<int16_t>(max_value));
+    }
+  }
+  return out;
+}
+
+Array<int16_t> search(mo::VectorCoder& coder, const Array<uint8_t>& current, const Array<uint8_t>& reference, double lambda) {
+  require(current.ndim() == 2 && reference.ndim() == 2 && current.shape(0) == reference.shape(0) && current.shape(1) == reference.shape(1),
+          "the planes must be (height, width), both of one size");
+  require(current.shape(0) > 0 && current.shape(1) > 0 && current.shape(0) % 16 == 0 && current.shape(1) % 16 == 0, "sides must be multiples of 16");
+  require(lambda >= 0, "lambda must not be negative");
+  const int height = static_cast<int>(current.shape(0)), width = static_cast<int>(current.shape(1));
+  const uint8_t *now = current.data(), *then = reference.data();
+  std::vector<mo::Vector> found;
+  {
+    py::gil_scoped_release release;
+    found = mo::search(now, then, height, width, lambda, coder);
+  }
+  return as_array(found, height / mo::kBlock, width / mo::kBlock);
+}
+
+py::bytes encode(mo::VectorCoder& coder, const Array<int16_t>& field) {
+  require_field(field);
+  require(field.shape(0) % 2 == 0 && field.shape(1) % 2 == 0, "rows and columns must be even");
+  const std::vector<uint8_t> bytes = coder.encode(as_field(field));
+  return py::bytes(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+}
+
+py::object decode(mo::VectorCoder& coder, const py::bytes& data, int rows, int columns) {
+  require(rows > 0 && columns > 0 && rows % 2 == 0 && columns % 2 == 0, "rows and columns must be even");
+  const std::string_view view = data;
+  const auto vectors = coder.decode(reinterpret_cast<const uint8_t*>(view.data()), view.size(), rows, columns);
+  if (!vectors) return py::none();
+  return as_array(*vectors, rows, columns);
+}
+
+// For tools: what the contexts have learned, as probabilities of zero in 1/65536, in the order of the struct.
+Array<uint16_t> probabilities(const mo::VectorCoder& coder) {
+  constexpr size_t count = sizeof(mo::Contexts) / sizeof(mo::Context);
+  const auto* contexts = reinterpret_cast<const mo::Context*>(&coder.contexts());
+  Array<uint16_t> out(static_cast<py::ssize_t>(count));
+  for (size_t i = 0; i < count; ++i) out.mutable_data()[i] = contexts[i].slow();
+  return out;
+}
+
+}  // namespace
+
+PYBIND11_MODULE(_motion, module) {
+  module.doc() = "Motion search, compensation and vector coding.";
+  module.attr("BLOCK") = mo::kBlock;
+  module.attr("MAX_VECTOR") = mo::kMaxVector;
+  module.def("compensate", &compensate, py::arg("frame").noconvert(), py::arg("field").noconvert(), py::arg("max_value"));
+  py::class_<mo::VectorCoder>(module, "VectorCoder")
+      .def(py::init<>())
+      .def("reset", &mo::VectorCoder::reset)
+      .def("probabilities", &probabilities)
+      .def("search", &search, py::arg("current").noconvert(), py::arg("reference").noconvert(), py::arg("lambda_"))
+      .def("encode", &encode, py::arg("field").noconvert())
+      .def("decode", &decode, py::arg("data"), py::arg("rows"), py::arg("columns"));
+}

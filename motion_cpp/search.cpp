@@ -1,0 +1,296 @@
+// Per 16x16 square: candidates from neighbours, the picture before and a coarse full search; a diamond descent on whole samples; half and
+// quarter samples by the Hadamard cost; then the same for its four 8x8 squares, and whichever costs less.
+#include "search.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__)
+#define DCVC_MANY_TARGETS __attribute__((target_clones("avx2", "default")))
+#else
+#define DCVC_MANY_TARGETS
+#endif
+
+namespace dcvc::motion {
+namespace {
+
+constexpr int kMargin = 80;        // samples that a square may reach beyond the picture, filters included
+constexpr int kReach = 64;         // of a vector beyond the picture's edge, in samples
+constexpr int kCoarse = 4;         // reduction of the coarse search
+constexpr int kCoarseRange = 7;    // of its vectors, in reduced samples
+constexpr int kMaxDescent = 24;
+
+DCVC_MANY_TARGETS int sad(const uint8_t* a, int stride_a, const uint8_t* b, int stride_b, int side) {
+  int sum = 0;
+  if (side == 16) {
+    for (int y = 0; y < 16; ++y) {
+      for (int x = 0; x < 16; ++x) sum += std::abs(a[y * stride_a + x] - b[y * stride_b + x]);
+    }
+    return sum;
+  }
+  for (int y = 0; y < side; ++y) {
+    for (int x = 0; x < 8; ++x) sum += std::abs(a[y * stride_a + x] - b[y * stride_b + x]);
+  }
+  return sum;
+}
+
+// Sum of absolute 8x8 Hadamard coefficients of the difference, scaled to be comparable with a sum of absolute differences.
+DCVC_MANY_TARGETS int hadamard_8x8(const uint8_t* a, int stride_a, const uint8_t* b, int stride_b) {
+  int16_t d[8][8];
+  for (int y = 0; y < 8; ++y) {
+    for (int x = 0; x < 8; ++x) d[y][x] = static_cast<int16_t>(a[y * stride_a + x] - b[y * stride_b + x]);
+  }
+  for (int pass = 0; pass < 2; ++pass) {
+    for (int half = 4; half; half >>= 1) {
+      int16_t e[8][8];
+      for (int y = 0; y < 8; ++y) {
+        const int other = y ^ half;
+        const int16_t sign = y & half ? -1 : 1;
+        for (int x = 0; x < 8; ++x) e[y][x] = static_cast<int16_t>(d[other][x] + sign * d[y][x]);
+      }
+      std::memcpy(d, e, sizeof d);
+    }
+    if (pass == 0) {
+      int16_t t[8][8];
+      for (int y = 0; y < 8; ++y) {
+        for (int x = 0; x < 8; ++x) t[x][y] = d[y][x];
+      }
+      std::memcpy(d, t, sizeof d);
+    }
+  }
+  int sum = 0;
+  for (int y = 0; y < 8; ++y) {
+    for (int x = 0; x < 8; ++x) sum += std::abs(static_cast<int>(d[y][x]));
+  }
+  return (sum + 2) >> 2;
+}
+
+struct Plane {
+  int height, width, stride;
+  std::vector<uint8_t> samples;
+
+  Plane(int h, int w) : height(h), width(w), stride(w + 2 * kMargin), samples(static_cast<size_t>(stride) * (h + 2 * kMargin)) {}
+  uint8_t* at(int row, int column) { return samples.data() + static_cast<size_t>(row + kMargin) * stride + (column + kMargin); }
+  const uint8_t* at(int row, int column) const { return samples.data() + static_cast<size_t>(row + kMargin) * stride + (column + kMargin); }
+};
+
+Plane padded(const uint8_t* source, int height, int width) {
+  Plane plane(height, width);
+  for (int row = -kMargin; row < height + kMargin; ++row) {
+    const uint8_t* line = source + static_cast<size_t>(std::clamp(row, 0, height - 1)) * width;
+    uint8_t* target = plane.at(row, -kMargin);
+    std::memset(target, line[0], kMargin);
+    std::memcpy(target + kMargin, line, static_cast<size_t>(width));
+    std::memset(target + kMargin + width, line[width - 1], kMargin);
+  }
+  return plane;
+}
+
+constexpr int kHalf[8] = {-1, 4, -11, 40, 40, -11, 4, -1};
+
+DCVC_MANY_TARGETS void filter_line(const uint8_t* source, ptrdiff_t step, uint8_t* target, int count) {
+  for (int i = 0; i < count; ++i) {
+    int sum = 32;
+    for (int tap = 0; tap < 8; ++tap) sum += kHalf[tap] * source[i + (tap - 3) * step];
+    sum >>= 6;
+    target[i] = static_cast<uint8_t>(sum < 0 ? 0 : sum > 255 ? 255 : sum);
+  }
+}
+
+// The plane halfway to the next sample along x (step 1) or y (step = stride); a border of 4 samples keeps the source's values.
+Plane halfway(const Plane& source, ptrdiff_t step) {
+  Plane out = source;
+  for (int row = 4 - kMargin; row < source.height + kMargin - 4; ++row) {
+    filter_line(source.at(row, 4 - kMargin), step, out.at(row, 4 - kMargin), source.width + 2 * kMargin - 8);
+  }
+  return out;
+}
+
+DCVC_MANY_TARGETS void average_square(const uint8_t* a, const uint8_t* b, int stride, uint8_t* out, int side) {
+  for (int y = 0; y < side; ++y) {
+    for (int x = 0; x < side; ++x) out[y * 16 + x] = static_cast<uint8_t>((a[y * stride + x] + b[y * stride + x] + 1) >> 1);
+  }
+}
+
+std::vector<uint8_t> reduced(const uint8_t* plane, int height, int width) {
+  const int h = height / kCoarse, w = width / kCoarse;
+  std::vector<uint8_t> out(static_cast<size_t>(h) * w);
+  for (int row = 0; row < h; ++row) {
+    for (int column = 0; column < w; ++column) {
+      int sum = kCoarse * kCoarse / 2;
+      for (int y = 0; y < kCoarse; ++y) {
+        for (int x = 0; x < kCoarse; ++x) sum += plane[static_cast<size_t>(row * kCoarse + y) * width + column * kCoarse + x];
+      }
+      out[static_cast<size_t>(row) * w + column] = static_cast<uint8_t>(sum / (kCoarse * kCoarse));
+    }
+  }
+  return out;
+}
+
+struct Found {
+  Vector vector;
+  double cost;
+};
+
+class Searcher {
+ public:
+  Searcher(const uint8_t* current, const uint8_t* reference, int height, int width, double lambda, VectorCoder& coder)
+      : lambda_(lambda),
+        rows_(height / kBlock),
+        columns_(width / kBlock),
+        prices_(coder.contexts()),
+        state_(rows_, columns_, coder.previous(rows_, columns_)),
+        current_(padded(current, height, width)),
+        whole_(padded(reference, height, width)),
+        half_x_(halfway(whole_, 1)),
+        half_y_(halfway(whole_, whole_.stride)),
+        half_xy_(halfway(half_x_, whole_.stride)),
+        coarse_current_(padded(reduced(current, height, width).data(), height / kCoarse, width / kCoarse)),
+        coarse_reference_(padded(reduced(reference, height, width).data(), height / kCoarse, width / kCoarse)) {}
+
+  std::vector<Vector> run() {
+    for (int row = 0; row < rows_; row += 2) {
+      for (int column = 0; column < columns_; column += 2) search_square(row, column);
+    }
+    return state_.take();
+  }
+
+ private:
+  double lambda_;
+  int rows_, columns_;
+  VectorPrices prices_;
+  VectorState state_;
+  Plane current_, whole_, half_x_, half_y_, half_xy_, coarse_current_, coarse_reference_;
+  // Keeps the square within the margin of the planes.
+  Vector limited(Vector vector, int row, int column, int side) const {
+    const int x_low = -(column * kBlock) - kReach, x_high = whole_.width - column * kBlock - side + kReach;
+    const int y_low = -(row * kBlock) - kReach, y_high = whole_.height - row * kBlock - side + kReach;
+    const auto within = [](int v, int low, int high) {
+      return static_cast<int16_t>(std::clamp(v, std::max(low * kSubpel, -kMaxVector), std::min(high * kSubpel, kMaxVector)));
+    };
+    return {within(vector.x, x_low, x_high), within(vector.y, y_low, y_high)};
+  }
+
+  double whole_cost(int row, int column, int side, Vector vector, const Situation& around) const {
+    const int y = row * kBlock, x = column * kBlock;
+    return sad(current_.at(y, x), current_.stride, whole_.at(y + (vector.y >> 2), x + (vector.x >> 2)), whole_.stride, side) +
+           lambda_ * prices_.vector(around, side / kBlock, vector);
+  }
+
+  const uint8_t* half_sample(int y2, int x2) const {  // coordinates in half samples
+    const Plane& plane = y2 & 1 ? (x2 & 1 ? half_xy_ : half_y_) : (x2 & 1 ? half_x_ : whole_);
+    return plane.at(y2 >> 1, x2 >> 1);
+  }
+
+  // Hadamard cost at a vector in quarter samples; quarters are means of the two nearest half samples, as in H.264.
+  double fine_cost(int row, int column, int side, Vector vector, const Situation& around) const {
+    const int y4 = row * kBlock * 4 + vector.y, x4 = column * kBlock * 4 + vector.x;
+    uint8_t mean[16 * 16];
+    const uint8_t* source = half_sample(y4 >> 1, x4 >> 1);
+    int stride = whole_.stride;
+    if ((y4 | x4) & 1) {
+      average_square(source, half_sample((y4 + 1) >> 1, (x4 + 1) >> 1), stride, mean, side);
+      source = mean;
+      stride = 16;
+    }
+    int cost = 0;
+    for (int y = 0; y < side; y += 8) {
+      for (int x = 0; x < side; x += 8) {
+        cost += hadamard_8x8(current_.at(row * kBlock + y, column * kBlock + x), current_.stride, source + y * stride + x, stride);
+      }
+    }
+    return cost + lambda_ * prices_.vector(around, side / kBlock, vector);
+  }
+
+  static Vector whole(Vector vector) { return {static_cast<int16_t>((vector.x + 2) & ~3), static_cast<int16_t>((vector.y + 2) & ~3)}; }
+  static Vector moved(Vector vector, int dx, int dy) { return {static_cast<int16_t>(vector.x + dx), static_cast<int16_t>(vector.y + dy)}; }
+
+  // Takes `vector` if it is better; it must be within reach.
+  template <class Cost>
+  void try_vector(Found& best, Vector vector, Cost cost) const {
+    if (vector == best.vector) return;
+    const double found = cost(vector);
+    if (found < best.cost) best = {vector, found};
+  }
+
+  // Candidates and a diamond descent on whole samples, then halves, quarters and the cheap vectors by the Hadamard cost.
+  Found best_of(int row, int column, int side, const std::vector<Vector>& starts, const Situation& around) const {
+    const auto legal = [&](Vector vector) { return limited(vector, row, column, side); };
+    const auto rough = [&](Vector vector) { return whole_cost(row, column, side, vector, around); };
+    const auto fine = [&](Vector vector) { return fine_cost(row, column, side, vector, around); };
+    Found best{{0, 0}, rough({0, 0})};
+    for (const Vector start : starts) try_vector(best, legal(whole(start)), rough);
+    for (int round = 0; round < kMaxDescent; ++round) {
+      const Vector centre = best.vector;
+      for (const auto& [dx, dy] : {std::pair{4, 0}, {-4, 0}, {0, 4}, {0, -4}}) try_vector(best, legal(moved(centre, dx, dy)), rough);
+      if (best.vector == centre) break;
+    }
+    best.cost = fine(best.vector);
+    const auto try_cheap = [&](Vector vector) {
+      if (legal(vector) == vector) try_vector(best, vector, fine);
+    };
+    try_cheap(around.predicted);
+    for (int k = 0; k < around.num_candidates; ++k) try_cheap(around.candidates[k]);
+    for (const int step : {2, 1}) {
+      const Vector centre = best.vector;
+      for (int dy = -step; dy <= step; dy += step) {
+        for (int dx = -step; dx <= step; dx += step) try_vector(best, legal(moved(centre, dx, dy)), fine);
+      }
+    }
+    return best;
+  }
+
+  Vector coarse(int row, int column) const {
+    const int y = row * kBlock / kCoarse - 2, x = column * kBlock / kCoarse - 2;
+    int best = 1 << 30;
+    Vector found{0, 0};
+    for (int dy = -kCoarseRange; dy <= kCoarseRange; ++dy) {
+      for (int dx = -kCoarseRange; dx <= kCoarseRange; ++dx) {
+        const int cost = sad(coarse_current_.at(y, x), coarse_current_.stride, coarse_reference_.at(y + dy, x + dx), coarse_reference_.stride, 8) +
+                         std::abs(dx) + std::abs(dy);
+        if (cost < best) {
+          best = cost;
+          found = {static_cast<int16_t>(dx * kCoarse * kSubpel), static_cast<int16_t>(dy * kCoarse * kSubpel)};
+        }
+      }
+    }
+    return found;
+  }
+
+  void search_square(int row, int column) {
+    const Situation around = state_.situation(row, column, 2);
+    std::vector<Vector> starts{around.predicted, coarse(row, column)};
+    starts.insert(starts.end(), around.candidates, around.candidates + around.num_candidates);
+    const int neighbours = state_.split_neighbours(row, column);
+    Found together = best_of(row, column, 16, starts, around);
+    together.cost += lambda_ * prices_.split(neighbours, false);
+    // A square that is predicted to less than a grey level a sample is not worth splitting.
+    if (together.cost >= 256 && split(row, column, together, lambda_ * prices_.split(neighbours, true))) return;
+    state_.set(row, column, 2, together.vector, around.predicted);
+  }
+
+  // Searches the quarters; whether they cost less than the whole square, in which case they stand in the state.
+  bool split(int row, int column, const Found& together, double cost) {
+    for (int k = 0; k < 4; ++k) {
+      const int y = row + k / 2, x = column + k % 2;
+      const Situation around = state_.situation(y, x, 1);
+      std::vector<Vector> starts{together.vector, around.predicted};
+      starts.insert(starts.end(), around.candidates, around.candidates + around.num_candidates);
+      const Found part = best_of(y, x, 8, starts, around);
+      cost += part.cost;
+      if (cost >= together.cost) return false;
+      state_.set(y, x, 1, part.vector, around.predicted);
+    }
+    return true;
+  }
+};
+
+}  // namespace
+
+std::vector<Vector> search(const uint8_t* current, const uint8_t* reference, int height, int width, double lambda, VectorCoder& coder) {
+  return Searcher(current, reference, height, width, lambda, coder).run();
+}
+
+}  // namespace dcvc::motion
