@@ -14,7 +14,7 @@ PACKAGE = ROOT / "dcvc_cli"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 OWN_FILES = sorted(
     path
-    for folder in ("dcvc_cli", "entropy_cpp", "kernels", "tests", "docs", "presets")
+    for folder in ("dcvc_cli", "entropy_cpp", "kernels", "motion_cpp", "tests", "docs", "presets")
     for path in (ROOT / folder).rglob("*")
     if path.suffix in {".py", ".cpp", ".hpp", ".cu", ".cuh"}
 )
@@ -29,12 +29,13 @@ ALLOWED = {
     "media": {"media"},
     "bitstream": {"bitstream"},
     "entropy": {"entropy"},
+    "motion": {"motion"},
     "metrics": {"metrics", "media"},
     "backend": {"backend", "entropy", "models"},
     "models": {"models", "entropy", "backend"},
-    "codec": {"codec", "models", "backend", "entropy", "bitstream"},
-    "training": {"training", "models", "backend", "entropy", "metrics", "media"},
-    "pipeline": {"pipeline", "codec", "models", "backend", "entropy", "bitstream", "media", "metrics", "training"},
+    "codec": {"codec", "models", "backend", "entropy", "motion", "bitstream"},
+    "training": {"training", "models", "backend", "entropy", "motion", "metrics", "media"},
+    "pipeline": {"pipeline", "codec", "models", "backend", "entropy", "motion", "bitstream", "media", "metrics", "training"},
 }
 """What each layer may import at run time, besides the foundation. Commands reach down only to read names and to open what they pass on."""
 
@@ -88,13 +89,22 @@ def test_who_may_import_which_package(path: Path):
             assert layer == "ui", f"only ui imports rich, not {path.relative_to(ROOT)}"
         if layer == "bitstream":
             assert package in sys.stdlib_module_names or package == "dcvc_cli", f"bitstream is standard library only, not {module}"
+        if layer == "motion":
+            known = package in sys.stdlib_module_names or package in {"dcvc_cli", "numpy"}
+            assert known, f"motion needs arrays and nothing else, not {module}"
         if layer in {"commands", "app", "__init__", "errors", "types"}:
             heavy = package in {"torch", "safetensors", "matplotlib", "av", "PIL"} and at_start
             assert not heavy, f"{path.relative_to(ROOT)} imports {module} when it is loaded"
 
 
 @pytest.mark.parametrize(
-    "statement", ["import dcvc_cli", "import dcvc_cli.app", "from dcvc_cli.app import run; run(['--help']); run(['encode', '--help'])"]
+    "statement",
+    [
+        "import dcvc_cli",
+        "import dcvc_cli.app",
+        "import dcvc_cli.motion.blocks, dcvc_cli.motion.reference",
+        "from dcvc_cli.app import run; run(['--help']); run(['encode', '--help'])",
+    ],
 )
 def test_starts_without_heavy_packages(statement: str):
     code = f"{statement}\nimport sys\nprint('LOADED', [m for m in ('torch', 'matplotlib', 'av', 'safetensors', 'PIL') if m in sys.modules])"

@@ -1,0 +1,110 @@
+"""What the motion search finds: known motion exactly, nothing where nothing moves, legal vectors always, and less for a higher price."""
+
+import numpy as np
+import pytest
+
+from dcvc_cli.motion.blocks import FIRST_SEARCH_LAMBDA, FieldCoder, compensate, luma_of_values, luma_samples, search_lambda
+
+native = pytest.importorskip("dcvc_cli._motion")
+pytestmark = pytest.mark.native
+
+
+def smooth_picture(height: int, width: int, seed: int) -> np.ndarray:
+    """Random waves, int16 (3, h, w) in 0..8192: no two places look alike, and interpolation loses little."""
+    rng = np.random.default_rng(seed)
+    spectrum = rng.standard_normal((height, width)) + 1j * rng.standard_normal((height, width))
+    y, x = np.meshgrid(np.fft.fftfreq(height), np.fft.fftfreq(width), indexing="ij")
+    waves = np.fft.ifft2(spectrum * np.exp(-80 * (x**2 + y**2))).real
+    plane = np.rint((waves - waves.min()) / np.ptp(waves) * 8192).astype(np.int16)
+    return np.stack([plane] * 3)
+
+
+def one_vector(rows: int, columns: int, vector: tuple[int, int]) -> np.ndarray:
+    return np.broadcast_to(np.array(vector, np.int16), (rows, columns, 2)).copy()
+
+
+@pytest.mark.parametrize("vector", [(20, -12), (4, 0), (-28, 36), (21, -11), (22, -10), (1, 0), (-3, 2), (-7, -5)])
+@pytest.mark.parametrize("qp", [0, 40, 63])
+def test_a_moved_picture(vector: tuple[int, int], qp: int):
+    reference, field = smooth_picture(96, 128, 5), one_vector(12, 16, vector)
+    coder = FieldCoder()
+    found = coder.search(luma_samples(compensate(reference, field)[0]), reference, qp)
+    wrong = np.argwhere((found != field).any(axis=2))
+    assert len(wrong) == 0, f"{len(wrong)} vectors are wrong, the first at {wrong[0]}: {found[tuple(wrong[0])]}"
+    assert len(coder.encode(found)) < 8
+
+
+def test_two_motions():
+    reference, field = smooth_picture(96, 128, 6), one_vector(12, 16, (16, 8))
+    field[4:8, 6:12] = (-24, 4)
+    found = FieldCoder().search(luma_samples(compensate(reference, field)[0]), reference, 40)
+    same = (found == field).all(axis=2)
+    assert same[4:8, 6:12].mean() > 0.9
+    assert same.mean() > 0.95
+
+
+@pytest.mark.parametrize("size", [(16, 16), (16, 64), (80, 48)])
+def test_nothing_moves(size: tuple[int, int]):
+    noise = np.random.default_rng(1).integers(0, 8193, (3, *size)).astype(np.int16)
+    for picture in (noise, smooth_picture(*size, 2), np.full((3, *size), 77, np.int16)):
+        coder = FieldCoder()
+        found = coder.search(luma_samples(picture[0]), picture, 30)
+        assert not found.any()
+        assert coder.encode(found) == b""
+
+
+def test_random_pictures_give_legal_vectors():
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        height, width = (16 * int(side) for side in rng.integers(1, 5, 2))
+        if seed % 10 == 0:
+            width = 640
+        reference = rng.integers(0, 8193, (3, height, width)).astype(np.int16)
+        current = rng.integers(0, 256, (height, width)).astype(np.uint8)
+        encoder, decoder = FieldCoder(), FieldCoder()
+        for picture in range(2):
+            found = encoder.search(current, reference, int(rng.integers(72)))
+            told = f"seed {seed} picture {picture} size {height} x {width}"
+            assert found.shape == (height // 8, width // 8, 2), told
+            assert abs(found).max() <= 1023, told
+            assert np.array_equal(decoder.decode(encoder.encode(found), height // 8, width // 8), found), told
+
+
+def test_a_higher_price_gives_fewer_bytes():
+    rng = np.random.default_rng(8)
+    reference = smooth_picture(96, 128, 8)
+    field = (rng.integers(-3, 4, (12, 16, 2)) * 3).astype(np.int16)
+    luma = luma_samples(compensate(reference, field)[0]).astype(np.int16) + rng.integers(-6, 7, (96, 128))
+    current, sizes, errors = luma.clip(0, 255).astype(np.uint8), [], []
+    for qp in (63, 32, 0):
+        coder = FieldCoder()
+        found = coder.search(current, reference, qp)
+        sizes.append(len(coder.encode(found)))
+        errors.append(int(abs(luma_samples(compensate(reference, found)[0]).astype(int) - current).sum()))
+    assert sizes == sorted(sizes, reverse=True), sizes
+    assert sizes[0] > 2 * sizes[2], sizes
+    assert errors[0] < errors[2], errors
+
+
+def test_the_search_sees_the_last_field():
+    """Motion that goes on costs less than motion that begins."""
+    reference, field = smooth_picture(64, 64, 3), one_vector(8, 8, (20, -12))
+    field[2:4, 2:6] = (-16, 8)
+    current = luma_samples(compensate(reference, field)[0])
+    coder = FieldCoder()
+    sizes = [len(coder.encode(coder.search(current, reference, 40))) for _ in range(4)]
+    assert sizes[3] < sizes[0], sizes
+
+
+def test_the_price_falls_with_the_qp():
+    prices = [search_lambda(qp) for qp in range(72)]
+    assert prices[0] == FIRST_SEARCH_LAMBDA
+    assert prices == sorted(prices, reverse=True)
+
+
+def test_both_ways_to_luma_agree():
+    samples = np.arange(8193, dtype=np.int16)
+    values = (samples / 8192).astype(np.float32)[None, None]
+    difference = luma_of_values(values).astype(int) - luma_samples(samples)
+    assert abs(difference).max() <= 1
+    assert (np.flatnonzero(difference) % 2 == 0).all()  # halves are rounded differently, nothing else
