@@ -1,6 +1,7 @@
 """Motion compensation and vector coding against their slow twin: any vectors, all small sizes, several pictures, and bytes that stay."""
 
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -110,6 +111,15 @@ def test_contexts_start_alike():
     for axis in range(2):
         contexts += [*coder._zero[axis], coder._sign[axis], *coder._prefix[axis]]
     assert native.VectorCoder().probabilities().tolist() == [context.slow for context in contexts]
+
+
+def test_the_document_tells_the_start_values():
+    text = (Path(__file__).resolve().parents[2] / "docs" / "motion.md").read_text(encoding="utf-8")
+    rows = {"split[0..2]": reference.START_SPLIT, "zero, both axes, [0..1]": (reference.START_ZERO,) * 2}
+    for side in (1, 2):
+        rows |= {f"predicted[{side}][0..2]": reference.START_PREDICTED[side], f"candidate[{side}][0..3]": reference.START_CANDIDATE[side]}
+    for name, starts in rows.items():
+        assert f"| {name} | {' '.join(map(str, starts))} |" in text, name
 
 
 def test_bytes_of_sequences():
