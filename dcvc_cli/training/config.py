@@ -16,7 +16,8 @@ class Stage:
     """One part of the schedule.
 
     num_frames counts P frames that are trained through (ignored for images), num_lead_frames the most P frames that are coded ahead of them
-    without a gradient (a random number of them each step); the learning rate falls geometrically from rate_first to rate_last over
+    without a gradient (a random number of them each step). The first frame is coded up to intra_qp_drop QPs lower than the others (random),
+    so that short sequences meet references as poor as those of long ones. The learning rate falls geometrically from rate_first to rate_last over
     num_steps. quantise_weights trains with the 8-bit weights that ship. gradient_checkpointing computes every P frame twice to keep
     only features between frames, for long sequences in little memory.
     """
@@ -28,6 +29,7 @@ class Stage:
     rate_last: float
     num_frames: int = 1
     num_lead_frames: int = 0
+    intra_qp_drop: int = 0
     quantise_weights: bool = False
     gradient_checkpointing: bool = False
 
@@ -85,7 +87,7 @@ def _construct(kind: Any, values: object, where: str) -> Any:
 
 
 _NUMBER_KINDS: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false"}
-_FROM_ZERO = {"num_lead_frames", "weight_decay", "ema_decay", "seed"}
+_FROM_ZERO = {"num_lead_frames", "intra_qp_drop", "weight_decay", "ema_decay", "seed"}
 
 
 def _check_value(where: str, value: object, kind: Any) -> None:

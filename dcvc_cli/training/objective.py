@@ -149,19 +149,24 @@ def video_loss(
     num_trained_frames: int | None = None,
     share: BatchShare = WHOLE_BATCH,
     gradient_checkpointing: bool = False,
+    intra_qp_drop: int = 0,
 ) -> BatchLoss:
     """clip: (N, 1 + P frames, 3, h, w) in 0..1, the samples of `share`. Frame 0 is coded by the frozen image model.
 
     Loss and gradients come from the last `num_trained_frames` P frames (default: all); those before them are coded as they are, so
-    that the model meets references with the errors that many frames pile up, at a third of the cost of a trained frame.
+    that the model meets references with the errors that many frames pile up, at a third of the cost of a trained frame. Frame 0 has a QP
+    up to intra_qp_drop below the others'.
 
     With gradient checkpointing only the features between trained frames are kept, and each frame is computed a second time on the way
     back, with the same noise: memory no longer grows with a frame's layers times the number of frames.
     """
     ops = _UnclampedOperations(parameters, share)
     base = share.qps(clip.shape[0], image_model.spec.num_qps).to(clip.device)
+    intra_qp = base
+    if intra_qp_drop:
+        intra_qp = (base - share.qps(clip.shape[0], intra_qp_drop + 1).to(base.device)).clamp_min(0)
     with torch.no_grad():
-        decoded = decoded_image(image_model, TrainingOperations(image_parameters), clip[:, 0], base)
+        decoded = decoded_image(image_model, TrainingOperations(image_parameters), clip[:, 0], intra_qp)
     weight = lambda_of_qp(base, *lambdas)
     reference = Reference(decoded.clamp(0, 1))
     coders = [FieldCoder() for _ in base] if model.spec.motion else []

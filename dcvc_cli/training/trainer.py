@@ -192,7 +192,7 @@ class Trainer:
                 return image_loss(self.image_model, parameters, clip, lambdas, share)
             first = int(np.random.default_rng((self.config.seed, self.step)).integers(0, stage.num_lead_frames + 1))
             models = self.video_model, parameters, self.image_model, self.image_state
-            return video_loss(*models, clip[:, first:], lambdas, stage.num_frames, share, stage.gradient_checkpointing)
+            return video_loss(*models, clip[:, first:], lambdas, stage.num_frames, share, stage.gradient_checkpointing, stage.intra_qp_drop)
 
     def train_step(self, batch: NDArray[np.uint8], learning_rate: float) -> StepResult:
         """One update from the own samples of a batch; a gradient that is not finite skips it."""
