@@ -188,5 +188,9 @@ class TrainingOperations(FloatOperations):
         out = self._scaled_conv(block.ffn_out, wide, 0.25, 1.0) + t
         return out + x if block.shortcut else out
 
+    def pixel_unshuffle(self, x: torch.Tensor, factor: int) -> torch.Tensor:
+        """Channels-last: nearly all layers after it are 1x1, whose weights do not tell PyTorch a layout, and the other one copies every map."""
+        return super().pixel_unshuffle(x, factor).contiguous(memory_format=torch.channels_last)
+
     def clamp_step_size(self, x: torch.Tensor) -> torch.Tensor:
         return lower_bound(x, 0.5)
