@@ -265,9 +265,9 @@ class Searcher {
     starts.insert(starts.end(), around.candidates, around.candidates + around.num_candidates);
     const int neighbours = state_.split_neighbours(row, column);
     Found together = best_of(row, column, 16, starts, around);
-    together.cost += lambda_ * prices_.split(neighbours, false);
+    together.cost += lambda_ * prices_.split(neighbours, around.num_candidates > 0, false);
     // A square that is predicted to less than a grey level a sample is not worth splitting.
-    if (together.cost >= 256 && split(row, column, together, lambda_ * prices_.split(neighbours, true))) return;
+    if (together.cost >= 256 && split(row, column, together, lambda_ * prices_.split(neighbours, around.num_candidates > 0, true))) return;
     state_.set(row, column, 2, together.vector, around.predicted);
   }
 

@@ -32,7 +32,8 @@ class Walk {
   bool code_square(int row, int column) {
     const Vector first = wanted(row, column);
     const bool differ = !(first == wanted(row, column + 1) && first == wanted(row + 1, column) && first == wanted(row + 1, column + 1));
-    if (!coder_.code(contexts_.split[state_.split_neighbours(row, column)], differ)) return code_vector(row, column, 2);
+    const bool has_candidates = state_.situation(row, column, 2).num_candidates > 0;
+    if (!coder_.code(contexts_.split[state_.split_neighbours(row, column)][has_candidates], differ)) return code_vector(row, column, 2);
     for (int k = 0; k < 4; ++k) {
       if (!code_vector(row + k / 2, column + k % 2, 1)) return false;
     }
@@ -47,7 +48,8 @@ class Walk {
   }
 
   std::optional<Vector> choose(const Situation& situation, int kind, Vector own) {
-    if (!coder_.code(contexts_.is_predicted[kind][situation.activity], !(own == situation.predicted))) return situation.predicted;
+    Context& is_predicted = contexts_.is_predicted[kind][situation.activity][situation.num_candidates];
+    if (!coder_.code(is_predicted, !(own == situation.predicted))) return situation.predicted;
     for (int k = 0; k < situation.num_candidates; ++k) {
       if (!coder_.code(contexts_.is_candidate[kind][k], !(own == situation.candidates[k]))) return situation.candidates[k];
     }
@@ -78,9 +80,11 @@ double price(const Context& context, bool bit) {
 }
 
 // Probabilities of zero in 1/65536, means over clips and prices of what the contexts had learned (docs/motion.md).
-constexpr std::array<uint16_t, 3> kSplit{64820, 40141, 28495};
-constexpr std::array<std::array<uint16_t, 3>, 2> kPredicted{{{34296, 25078, 22405}, {63274, 37464, 30707}}};
-constexpr std::array<std::array<uint16_t, kMaxCandidates>, 2> kCandidate{{{30892, 21257, 18852, 22325}, {37166, 22159, 22188, 26192}}};
+constexpr std::array<std::array<uint16_t, 2>, 3> kSplit{{{65313, 63511}, {43028, 40862}, {28667, 25744}}};
+constexpr std::array<std::array<std::array<uint16_t, kMaxCandidates + 1>, 3>, 2> kPredicted{
+    {{{{36004, 36044, 33285, 33013, 33929}, {25876, 27009, 24092, 21612, 20928}, {22683, 23825, 21430, 18565, 16664}}},
+     {{{65118, 60706, 57132, 57535, 61601}, {44104, 43898, 36513, 32390, 32128}, {33869, 33161, 29730, 27279, 25844}}}}};
+constexpr std::array<std::array<uint16_t, kMaxCandidates>, 2> kCandidate{{{30064, 16870, 12483, 15544}, {38152, 18323, 16059, 21036}}};
 constexpr uint16_t kZero = 20825;
 
 template <size_t N>
@@ -91,9 +95,9 @@ void start_all(std::array<Context, N>& contexts, const std::array<uint16_t, N>& 
 }  // namespace
 
 Contexts::Contexts() {
-  start_all(split, kSplit);
+  for (size_t k = 0; k < 3; ++k) start_all(split[k], kSplit[k]);
   for (size_t kind = 0; kind < 2; ++kind) {
-    start_all(is_predicted[kind], kPredicted[kind]);
+    for (size_t activity = 0; activity < 3; ++activity) start_all(is_predicted[kind][activity], kPredicted[kind][activity]);
     start_all(is_candidate[kind], kCandidate[kind]);
   }
   for (AxisContexts& axis : axes) start_all(axis.is_zero, {kZero, kZero});
@@ -124,9 +128,13 @@ std::optional<std::vector<Vector>> VectorCoder::decode(const uint8_t* data, size
 
 VectorPrices::VectorPrices(const Contexts& contexts) {
   for (int bit = 0; bit < 2; ++bit) {
-    for (int k = 0; k < 3; ++k) split_[k][bit] = price(contexts.split[k], bit);
+    for (int k = 0; k < 3; ++k) {
+      for (int some = 0; some < 2; ++some) split_[k][some][bit] = price(contexts.split[k][some], bit);
+    }
     for (int kind = 0; kind < 2; ++kind) {
-      for (int k = 0; k < 3; ++k) predicted_[kind][k][bit] = price(contexts.is_predicted[kind][k], bit);
+      for (int activity = 0; activity < 3; ++activity) {
+        for (int k = 0; k <= kMaxCandidates; ++k) predicted_[kind][activity][k][bit] = price(contexts.is_predicted[kind][activity][k], bit);
+      }
       for (int k = 0; k < kMaxCandidates; ++k) candidate_[kind][k][bit] = price(contexts.is_candidate[kind][k], bit);
     }
     for (int axis = 0; axis < 2; ++axis) {

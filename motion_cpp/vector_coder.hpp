@@ -24,8 +24,8 @@ struct AxisContexts {
 struct Contexts {
   Contexts();  // at their usual values, measured on the training clips
 
-  std::array<Context, 3> split;
-  std::array<std::array<Context, 3>, 2> is_predicted;
+  std::array<std::array<Context, 2>, 3> split;  // by: split neighbours; whether there are candidates
+  std::array<std::array<std::array<Context, kMaxCandidates + 1>, 3>, 2> is_predicted;  // by: size of the part, activity, candidates
   std::array<std::array<Context, kMaxCandidates>, 2> is_candidate;
   std::array<AxisContexts, 2> axes;
 };
@@ -56,11 +56,11 @@ class VectorPrices {
  public:
   explicit VectorPrices(const Contexts& contexts);
 
-  double split(int neighbours, bool is_split) const { return split_[neighbours][is_split]; }
+  double split(int neighbours, bool has_candidates, bool is_split) const { return split_[neighbours][has_candidates][is_split]; }
   double vector(const Situation& situation, int squares, Vector vector) const {
     const int kind = squares - 1;
-    if (vector == situation.predicted) return predicted_[kind][situation.activity][0];
-    double bits = predicted_[kind][situation.activity][1];
+    if (vector == situation.predicted) return predicted_[kind][situation.activity][situation.num_candidates][0];
+    double bits = predicted_[kind][situation.activity][situation.num_candidates][1];
     for (int k = 0; k < situation.num_candidates; ++k) {
       if (vector == situation.candidates[k]) return bits + candidate_[kind][k][0];
       bits += candidate_[kind][k][1];
@@ -80,7 +80,7 @@ class VectorPrices {
     return length;
   }
 
-  double split_[3][2], predicted_[2][3][2], candidate_[2][kMaxCandidates][2], zero_[2][2][2], magnitude_[2][kMaxPrefix + 1];
+  double split_[3][2][2], predicted_[2][3][kMaxCandidates + 1][2], candidate_[2][kMaxCandidates][2], zero_[2][2][2], magnitude_[2][kMaxPrefix + 1];
 };
 
 }  // namespace dcvc::motion

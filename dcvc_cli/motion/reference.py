@@ -69,9 +69,12 @@ def _moved(plane: NDArray[np.int64], vectors: NDArray[np.int16]) -> NDArray[np.i
 
 MAX_PREFIX = 11
 MAX_CANDIDATES = 4
-START_SPLIT = (64820, 40141, 28495)
-START_PREDICTED = {1: (34296, 25078, 22405), 2: (63274, 37464, 30707)}
-START_CANDIDATE = {1: (30892, 21257, 18852, 22325), 2: (37166, 22159, 22188, 26192)}
+START_SPLIT = ((65313, 63511), (43028, 40862), (28667, 25744))
+START_PREDICTED = {
+    1: ((36004, 36044, 33285, 33013, 33929), (25876, 27009, 24092, 21612, 20928), (22683, 23825, 21430, 18565, 16664)),
+    2: ((65118, 60706, 57132, 57535, 61601), (44104, 43898, 36513, 32390, 32128), (33869, 33161, 29730, 27279, 25844)),
+}
+START_CANDIDATE = {1: (30064, 16870, 12483, 15544), 2: (38152, 18323, 16059, 21036)}
 START_ZERO = 20825
 """Where the contexts start: probabilities of a 0 bit in 1/65536; 1 and 2 are a part's side in squares."""
 
@@ -160,8 +163,8 @@ class ReferenceFieldCoder:
         self.reset()
 
     def reset(self) -> None:
-        self._split = [Context(start) for start in START_SPLIT]
-        self._predicted = {side: [Context(start) for start in starts] for side, starts in START_PREDICTED.items()}
+        self._split = [[Context(start) for start in starts] for starts in START_SPLIT]
+        self._predicted = {side: [[Context(start) for start in starts] for starts in table] for side, table in START_PREDICTED.items()}
         self._candidate = {side: [Context(start) for start in starts] for side, starts in START_CANDIDATE.items()}
         self._zero = [[Context(START_ZERO), Context(START_ZERO)] for _ in "xy"]
         self._sign = [Context() for _ in "xy"]
@@ -190,7 +193,8 @@ class ReferenceFieldCoder:
             for column in range(0, columns, 2):
                 quarters = [(row, column), (row, column + 1), (row + 1, column), (row + 1, column + 1)]
                 num_split = ((row, column - 1) in picture.split) + ((row - 1, column) in picture.split)
-                if bit(self._split[num_split], len({wanted(place) for place in quarters}) > 1):
+                has_candidates = bool(picture.candidates((row, column), 2))
+                if bit(self._split[num_split][has_candidates], len({wanted(place) for place in quarters}) > 1):
                     picture.split.update(quarters)
                     for place in quarters:
                         self._code_part(bit, picture, place, 1, wanted(place))
@@ -203,7 +207,7 @@ class ReferenceFieldCoder:
         predicted, candidates = picture.predicted(place, side), picture.candidates(place, side)
         activity = picture.activity(place)
         vector = predicted
-        if bit(self._predicted[side][activity], wanted != predicted):
+        if bit(self._predicted[side][activity][len(candidates)], wanted != predicted):
             for context, candidate in zip(self._candidate[side], candidates, strict=False):
                 if not bit(context, wanted != candidate):
                     vector = candidate
