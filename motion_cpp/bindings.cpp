@@ -41,21 +41,35 @@ Array<int16_t> as_array(const std::vector<mo::Vector>& vectors, int rows, int co
   return out;
 }
 
-Array<int16_t> compensate(const Array<int16_t>& frame, const Array<int16_t>& field, int max_value) {
+using Frame = py::array_t<int16_t, 0>;  // of any layout
+
+template <class Sample>
+mo::Squares<Sample> plane_of(Sample* samples, const Frame& frame, int plane) {
+  const auto step = [&](int axis) { return static_cast<ptrdiff_t>(frame.strides(axis)) / static_cast<ptrdiff_t>(sizeof(int16_t)); };
+  return {samples + plane * step(0), step(1), step(2), step(3)};
+}
+
+void require_layout(const Frame& frame) {
+  for (int axis = 0; axis < 5; ++axis) require(frame.strides(axis) % static_cast<py::ssize_t>(sizeof(int16_t)) == 0, "samples must be aligned");
+  require(frame.strides(4) == sizeof(int16_t), "the samples of a square's row must lie together");
+}
+
+Frame compensate(const Frame& frame, const Array<int16_t>& field, int max_value) {
   require_field(field);
-  require(frame.ndim() == 3 && frame.shape(1) == field.shape(0) * mo::kBlock && frame.shape(2) == field.shape(1) * mo::kBlock,
-          "the field must have a vector for every 8x8 square of the planes (planes, height, width)");
+  require(frame.ndim() == 5 && frame.shape(1) == field.shape(0) && frame.shape(2) == mo::kBlock && frame.shape(3) == field.shape(1) &&
+              frame.shape(4) == mo::kBlock,
+          "the field must have a vector for every square of the frame (planes, height / 8, 8, width / 8, 8)");
   require(max_value > 0 && max_value <= 8192, "max_value must be 1 to 8192");  // what the filters' 16 bits hold
-  const int planes = static_cast<int>(frame.shape(0)), height = static_cast<int>(frame.shape(1)), width = static_cast<int>(frame.shape(2));
-  Array<int16_t> out({planes, height, width});
+  Frame out = py::module_::import("numpy").attr("empty_like")(frame);  // in the same layout
+  require_layout(frame);
+  require_layout(out);
   const int16_t* source = frame.data();
   int16_t* target = out.mutable_data();
   const mo::Field vectors = as_field(field);
   {
     py::gil_scoped_release release;
-    for (int plane = 0; plane < planes; ++plane) {
-      const size_t offset = static_cast<size_t>(plane) * height * width;
-      mo::compensate_plane(source + offset, target + offset, height, width, vectors, static_cast<int16_t>(max_value));
+    for (int plane = 0; plane < frame.shape(0); ++plane) {
+      mo::compensate_plane(plane_of(source, frame, plane), plane_of(target, out, plane), vectors, static_cast<int16_t>(max_value));
     }
   }
   return out;

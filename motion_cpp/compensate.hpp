@@ -10,7 +10,6 @@ namespace dcvc::motion {
 constexpr int kBlock = 8;           // side of the squares that have a vector each
 constexpr int kSubpel = 4;          // vectors count quarters of a sample
 constexpr int kMaxVector = 1023;    // largest magnitude of a component, in quarter samples
-constexpr int kTaps = 8;            // length of the interpolation filters
 
 struct Vector {
   int16_t x, y;
@@ -26,8 +25,17 @@ struct Field {
   Vector at(int row, int column) const { return vectors[static_cast<size_t>(row) * columns + column]; }
 };
 
-// Predicts a plane of height x width samples (multiples of 8, height = 8 * field.rows) from a reference plane of the same size.
+// A plane of 8x8 squares, stored by squares or by lines: the 8 samples of a square's row lie together, all else has its distance in samples.
+template <class Sample>
+struct Squares {
+  Sample* samples;
+  ptrdiff_t square_row, row, square_column;
+
+  Sample* at(int square_y, int y, int square_x) const { return samples + square_y * square_row + y * row + square_x * square_column; }
+};
+
+// Predicts a plane of field.rows x field.columns squares from a reference plane of the same size.
 // Squares whose neighbours move differently are blended with what the neighbours' vectors predict. Samples are 0..max_value.
-void compensate_plane(const int16_t* reference, int16_t* predicted, int height, int width, const Field& field, int16_t max_value);
+void compensate_plane(const Squares<const int16_t>& reference, const Squares<int16_t>& predicted, const Field& field, int16_t max_value);
 
 }  // namespace dcvc::motion

@@ -254,13 +254,11 @@ class ExactNative(ExactOperations):
     def samples_from_frame(self, frame: ExactValue) -> NDArray[np.int16]:
         self._require_picture(frame)
         height, width, _ = frame.data.shape
-        cells = frame.data.reshape(height, width, 3, PICTURE_CELL, PICTURE_CELL).transpose(2, 0, 3, 1, 4)
-        return np.ascontiguousarray(cells).reshape(3, height * PICTURE_CELL, width * PICTURE_CELL)
+        return frame.data.reshape(height, width, 3, PICTURE_CELL, PICTURE_CELL).transpose(2, 0, 3, 1, 4)
 
     def frame_from_samples(self, samples: NDArray[np.int16]) -> ExactValue:
-        height, width = samples.shape[1] // PICTURE_CELL, samples.shape[2] // PICTURE_CELL
-        cells = samples.reshape(3, height, PICTURE_CELL, width, PICTURE_CELL).transpose(1, 3, 0, 2, 4)
-        return ExactValue(np.ascontiguousarray(cells).reshape(height, width, -1), rules.FRAME_EXPONENT, PICTURE_CELL)
+        cells = samples.transpose(1, 3, 0, 2, 4)
+        return ExactValue(np.ascontiguousarray(cells).reshape(*cells.shape[:2], -1), rules.FRAME_EXPONENT, PICTURE_CELL)
 
     @staticmethod
     def _require_picture(frame: ExactValue) -> None:

@@ -157,10 +157,12 @@ class ExactReference(ExactOperations):
 
     def samples_from_frame(self, frame: ExactValue) -> NDArray[np.int16]:
         require_exponent("a picture", rules.FRAME_EXPONENT, frame)
-        return frame.data
+        planes, height, width = frame.data.shape
+        return frame.data.reshape(planes, height // 8, 8, width // 8, 8)
 
     def frame_from_samples(self, samples: NDArray[np.int16]) -> ExactValue:
-        return ExactValue(samples, rules.FRAME_EXPONENT)
+        planes, rows, _, columns, _ = samples.shape
+        return ExactValue(samples.reshape(planes, 8 * rows, 8 * columns), rules.FRAME_EXPONENT)
 
     def to_float(self, x: ExactValue) -> NDArray[np.float32]:
         return x.data.astype(np.float32) / np.float32(1 << x.exponent)

@@ -191,10 +191,14 @@ class FloatOperations(Operations):
         return torch.round(frame[0].double() * 65535.0).to(torch.int32).cpu().numpy()
 
     def samples_from_frame(self, frame: torch.Tensor) -> NDArray[np.int16]:
-        return torch.round(frame[0].float() * FRAME_SCALE).to(torch.int16).cpu().contiguous().numpy()
+        samples = torch.round(frame[0].float() * FRAME_SCALE).to(torch.int16).cpu().contiguous()
+        planes, height, width = samples.shape
+        return samples.reshape(planes, height // 8, 8, width // 8, 8).numpy()
 
     def frame_from_samples(self, samples: NDArray[np.int16]) -> torch.Tensor:
-        return torch.from_numpy(samples).to(self.device).float().div_(FRAME_SCALE).to(self.dtype)[None]
+        planes, rows, _, columns, _ = samples.shape
+        lines = samples.reshape(planes, 8 * rows, 8 * columns)
+        return torch.from_numpy(lines).to(self.device).float().div_(FRAME_SCALE).to(self.dtype)[None]
 
     def to_float(self, x: torch.Tensor) -> NDArray[np.float32]:
         return x[0].float().cpu().numpy()

@@ -169,7 +169,10 @@ class Operations(ABC):
 
     @abstractmethod
     def samples_from_frame(self, frame: Tensor) -> NDArray[np.int16]:
-        """Picture 3 x Hp x Wp in 0..1 -> int16 (3, Hp, Wp) in 0..8192: what motion compensation works on (motion.blocks)."""
+        """Picture 3 x Hp x Wp in 0..1 -> int16 (3, Hp / 8, 8, Wp / 8, 8) in 0..8192: what motion compensation works on (motion.blocks).
+
+        By 8x8 squares, in whatever layout the backend keeps a picture, so that nothing has to be copied.
+        """
 
     @abstractmethod
     def frame_from_samples(self, samples: NDArray[np.int16]) -> Tensor:

@@ -18,7 +18,7 @@ from dcvc_cli.entropy.coder import FrameDecoder, FrameEncoder
 from dcvc_cli.entropy.tables import CdfTable, gaussian_table, wide_gaussian_table
 from dcvc_cli.entropy_format import EntropyFormat
 from dcvc_cli.errors import StreamError
-from dcvc_cli.motion.blocks import SAMPLE_UNIT, Field, FieldCoder, compensate, luma_of_values
+from dcvc_cli.motion.blocks import SAMPLE_UNIT, FieldCoder, compensate_squares, in_lines, luma_of_values
 
 
 @dataclass
@@ -108,12 +108,7 @@ class FramePayloadEncoder(_FrameCoder):
         ops, analysis = network.synthesis, network.analysis
         predicted, motion = None, b""
         if model.spec.motion:
-            samples = ops.samples_from_frame(self._reconstruct_reference())
-            field = self.field_coder.search(luma_of_values(values), samples, qp)
-            compensated = compensate(samples, field)
-            predicted, values = ops.frame_from_samples(compensated), values - compensated * SAMPLE_UNIT
-            motion = self.field_coder.encode(field)
-            motion = write_uv(len(motion)) + motion
+            predicted, values, motion = self.find_motion(values, qp)
         ctx, ctx_t = self._contexts(qp, reset, predicted)
         float_ctx = ctx if analysis is ops else analysis.from_float(ops.to_float(ctx))
         y = model.analysis(analysis, analysis.frame_from_values(values), float_ctx, qp)
@@ -123,6 +118,15 @@ class FramePayloadEncoder(_FrameCoder):
         y_hat = model.code_latents(ops, parameters, coder)
         self._keep_p(model.synthesis(ops, y_hat, ctx, qp), qp, predicted)
         return motion + encoder.finish()
+
+    def find_motion(self, values: Any, qp: int) -> tuple[Tensor, Any, bytes]:
+        """(what block motion makes of the reference, what it leaves of a network input, the vectors as they stand in the payload)."""
+        ops = self.networks.video.synthesis
+        samples = ops.samples_from_frame(self._reconstruct_reference())
+        field = self.field_coder.search(luma_of_values(values), in_lines(samples[:1]), qp)
+        compensated = compensate_squares(samples, field)
+        motion = self.field_coder.encode(field)
+        return ops.frame_from_samples(compensated), values - in_lines(compensated) * SAMPLE_UNIT, write_uv(len(motion)) + motion
 
     def _begin(self, network: CodecNetwork, y: Any, z: Any, qp: int) -> tuple[FrameEncoder, Tensor, EncodingLatents]:
         encoder = FrameEncoder(self.entropy_format)
@@ -162,8 +166,7 @@ class FramePayloadDecoder(_FrameCoder):
         ops = network.synthesis
         predicted = None
         if model.spec.motion:
-            field, payload = self._take_field(payload)
-            predicted = ops.frame_from_samples(compensate(ops.samples_from_frame(self._reconstruct_reference()), field))
+            predicted, payload = self.follow_motion(payload)
         ctx, ctx_t = self._contexts(qp, reset, predicted)
         decoder, z_hat, coder = self._begin(network, payload, qp)
         parameters = model.prior_parameters(ops, z_hat, ctx_t, self.latent_size)
@@ -171,12 +174,14 @@ class FramePayloadDecoder(_FrameCoder):
         decoder.finish()
         self._keep_p(model.synthesis(ops, y_hat, ctx, qp), qp, predicted)
 
-    def _take_field(self, payload: bytes) -> tuple[Field, bytes]:
-        """(the vectors, the rest of a P frame's payload)."""
-        reader = ByteReader(payload)
+    def follow_motion(self, payload: bytes) -> tuple[Tensor, bytes]:
+        """(what the vectors of a P frame's payload make of the reference, the rest of the payload)."""
+        reader, ops = ByteReader(payload), self.networks.video.synthesis
         motion = reader.take(reader.uv())
         height, width = self.latent_size
-        return self.field_coder.decode(motion, 2 * height, 2 * width), payload[reader.offset :]
+        field = self.field_coder.decode(motion, 2 * height, 2 * width)
+        compensated = compensate_squares(ops.samples_from_frame(self._reconstruct_reference()), field)
+        return ops.frame_from_samples(compensated), payload[reader.offset :]
 
     def _begin(self, network: CodecNetwork, payload: bytes, qp: int) -> tuple[FrameDecoder, Tensor, DecodingLatents]:
         decoder = FrameDecoder(payload, self.entropy_format)

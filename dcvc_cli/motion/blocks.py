@@ -47,7 +47,11 @@ def search_lambda(qp: int) -> float:
 
 def luma_samples(luma: NDArray[np.int16]) -> NDArray[np.uint8]:
     """Luma in 0..8192 -> 8-bit samples for the search."""
-    return ((luma.astype(np.int32) * 255 + (1 << (SAMPLE_BITS - 1))) >> SAMPLE_BITS).astype(np.uint8)
+    wide = luma.astype(np.int32)
+    wide *= 255
+    wide += 1 << (SAMPLE_BITS - 1)
+    wide >>= SAMPLE_BITS
+    return wide.astype(np.uint8)
 
 
 def luma_of_values(values: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -55,8 +59,25 @@ def luma_of_values(values: NDArray[np.float32]) -> NDArray[np.uint8]:
     return np.rint(values[0] * np.float32(255)).astype(np.uint8)
 
 
+def in_squares(frame: NDArray[np.int16]) -> NDArray[np.int16]:
+    """A view of (planes, h, w) as (planes, h / 8, 8, w / 8, 8): by 8x8 squares."""
+    planes, height, width = frame.shape
+    return frame.reshape(planes, height // BLOCK, BLOCK, width // BLOCK, BLOCK)
+
+
+def in_lines(squares: NDArray[np.int16]) -> NDArray[np.int16]:
+    """The inverse of in_squares; copies what does not lie line by line."""
+    planes, rows, _, columns, _ = squares.shape
+    return squares.reshape(planes, rows * BLOCK, columns * BLOCK)
+
+
 def compensate(frame: NDArray[np.int16], field: Field) -> NDArray[np.int16]:
-    """Predicts (planes, h, w) in 0..8192 from a reference of that shape. Bit-exact everywhere.
+    """Predicts (planes, h, w) in 0..8192 from a reference of that shape. Bit-exact everywhere."""
+    return in_lines(compensate_squares(in_squares(frame), field))
+
+
+def compensate_squares(squares: NDArray[np.int16], field: Field) -> NDArray[np.int16]:
+    """Predicts (planes, h / 8, 8, w / 8, 8) in 0..8192 from a reference of that shape, of whatever layout; the prediction has the same.
 
     Raises:
         EnvironmentFault: DCVC_MOTION is neither "native", the default, nor "reference".
@@ -65,10 +86,10 @@ def compensate(frame: NDArray[np.int16], field: Field) -> NDArray[np.int16]:
     if implementation == "reference":
         from dcvc_cli.motion.reference import compensate_reference
 
-        return compensate_reference(frame, field, 1 << SAMPLE_BITS)
+        return in_squares(compensate_reference(in_lines(squares), field, 1 << SAMPLE_BITS))
     if implementation != "native":
         raise EnvironmentFault(f"{TWIN_VARIABLE} must be native or reference, found {implementation!r}", f"unset {TWIN_VARIABLE}")
-    predicted: NDArray[np.int16] = native_module().compensate(frame, field, 1 << SAMPLE_BITS)
+    predicted: NDArray[np.int16] = native_module().compensate(squares, field, 1 << SAMPLE_BITS)
     return predicted
 
 
@@ -87,7 +108,7 @@ class FieldCoder:
 
         Args:
             luma: the picture's 8-bit luma (h, w), sides multiples of 16.
-            frame: the reference (3, h, w) in 0..8192.
+            frame: the reference (planes, h, w) in 0..8192; only the first plane, luma, is looked at.
             qp: row 0..71, what a bit is worth.
         """
         found: Field = self._native.search(luma, luma_samples(frame[0]), search_lambda(qp))

@@ -19,7 +19,7 @@ from dcvc_cli.backend.float_torch import FloatOperations
 from dcvc_cli.backend.operations import Operations
 from dcvc_cli.models.image import ImageModel
 from dcvc_cli.models.video import VideoModel
-from dcvc_cli.motion.blocks import FieldCoder, compensate, luma_of_values
+from dcvc_cli.motion.blocks import FieldCoder, compensate_squares, in_lines, luma_of_values
 
 if TYPE_CHECKING:
     from dcvc_cli.models.blocks import Conv, Depthwise, ScaleVector
@@ -343,9 +343,9 @@ def calibrate_video(
         predicted, source = None, values
         if model.spec.motion:
             samples = ops.samples_from_frame(frame)
-            field = coder.search(luma_of_values(values), samples, qp)
+            field = coder.search(luma_of_values(values), in_lines(samples[:1]), qp)
             coder.encode(field)
-            predicted = ops.frame_from_samples(compensate(samples, field))
+            predicted = ops.frame_from_samples(compensate_squares(samples, field))
             source = values - ops.to_float(predicted)
         ctx, ctx_t = model.contexts(ops, model.adapt(ops, frame if predicted is None else predicted, feature), qp)
         ops.channels.fix(ctx.channels)  # the encoder's float analysis takes ctx at its true scale

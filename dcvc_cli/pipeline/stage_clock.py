@@ -9,11 +9,13 @@ from contextlib import contextmanager
 from typing import Any
 
 from dcvc_cli.codec import sequence
+from dcvc_cli.codec.frames import FramePayloadDecoder, FramePayloadEncoder
 from dcvc_cli.entropy.coder import FrameDecoder, FrameEncoder
 from dcvc_cli.models.image import ImageModel
 from dcvc_cli.models.video import VideoModel
 
-ANALYSIS, HYPER, CONTEXT, PRIORS, ENTROPY, SYNTHESIS, RECONSTRUCTION, COLOUR, OTHER = STAGES = (
+MOTION, ANALYSIS, HYPER, CONTEXT, PRIORS, ENTROPY, SYNTHESIS, RECONSTRUCTION, COLOUR, OTHER = STAGES = (
+    "motion",
     "analysis",
     "hyper-analysis",
     "temporal context",
@@ -25,6 +27,8 @@ ANALYSIS, HYPER, CONTEXT, PRIORS, ENTROPY, SYNTHESIS, RECONSTRUCTION, COLOUR, OT
     "other",
 )
 WRAPPED: tuple[tuple[Any, str, str], ...] = (
+    (FramePayloadEncoder, "find_motion", MOTION),
+    (FramePayloadDecoder, "follow_motion", MOTION),
     (ImageModel, "analysis", ANALYSIS),
     (ImageModel, "hyper_analysis", HYPER),
     (ImageModel, "prior_parameters", PRIORS),

@@ -92,6 +92,16 @@ def test_wrong_options(arguments: tuple[str, ...]):
     assert isinstance(run("--size", "x").exception, UsageError)
 
 
+def test_motion_is_a_stage_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setenv("DCVC_HOME", str(tmp_path))
+    result = run("--model", "lite", "--precision", "exact", "--frames", 4, "--size", "16x16", "--json")
+    assert result.exit_code == 0, result.exception
+    (entry,) = json.loads(result.stdout)["results"]
+    for direction in ("encode", "decode"):
+        assert entry[direction]["P"]["stage_ms"]["motion"] > 0
+        assert "motion" not in entry[direction]["I"]["stage_ms"]
+
+
 def test_clock_counts_nested_stages_once_and_restores_the_codec():
     before = ImageModel.analysis, FrameDecoder.decode_y, sequence.picture_from_frame
     clock = StageClock()

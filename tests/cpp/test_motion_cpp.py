@@ -1,4 +1,5 @@
-"""Builds the C++ test of motion search, compensation and vector coding with address and undefined-behaviour sanitizers and runs it."""
+"""Builds the C++ test of motion search, compensation and vector coding with address and undefined-behaviour sanitizers and runs it, with
+SSE2 and without."""
 
 import shutil
 import subprocess
@@ -23,11 +24,15 @@ def test_motion_under_sanitizers(tmp_path: Path):
     cmake = tool("cmake")
     tool("c++")
     options = ["-DDCVC_SANITIZE=ON", "-DDCVC_PYTHON=OFF", "-DDCVC_CPP_TESTS=ON"]
+    told = []
     for command in (
         [cmake, "-S", str(ROOT), "-B", str(tmp_path), *options],
-        [cmake, "--build", str(tmp_path), "--target", "motion_test"],
+        [cmake, "--build", str(tmp_path), "--target", "motion_test", "motion_test_plain"],
         [str(tmp_path / "motion_cpp" / "motion_test"), "300"],
+        [str(tmp_path / "motion_cpp" / "motion_test_plain"), "300"],
     ):
         done = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
         assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
-    assert "all fields come back" in done.stdout
+        told.append(done.stdout)
+    assert "all fields come back" in told[2]
+    assert told[2] == told[3], "SSE2 and plain C++ do not compensate alike"

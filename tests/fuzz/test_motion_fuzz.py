@@ -100,9 +100,13 @@ def test_few_bytes_for_a_huge_picture():
         lambda: native.VectorCoder().search(np.zeros((16, 24), np.uint8), np.zeros((16, 24), np.uint8), 1.0),
         lambda: native.VectorCoder().search(np.zeros((16, 16), np.uint8), np.zeros((16, 32), np.uint8), 1.0),
         lambda: native.VectorCoder().search(np.zeros((16, 16), np.uint8), np.zeros((16, 16), np.uint8), float("nan")),
-        lambda: native.compensate(np.zeros((1, 16, 16), np.int16), np.zeros((2, 3, 2), np.int16), 8192),
-        lambda: native.compensate(np.zeros((1, 16, 16), np.int16), np.full((2, 2, 2), -1024, np.int16), 8192),
-        lambda: native.compensate(np.zeros((1, 16, 16), np.int16), np.zeros((2, 2, 2), np.int16), 16384),
+        lambda: native.compensate(np.zeros((1, 2, 8, 2, 8), np.int16), np.zeros((2, 3, 2), np.int16), 8192),
+        lambda: native.compensate(np.zeros((1, 2, 8, 2, 8), np.int16), np.full((2, 2, 2), -1024, np.int16), 8192),
+        lambda: native.compensate(np.zeros((1, 2, 8, 2, 8), np.int16), np.zeros((2, 2, 2), np.int16), 16384),
+        lambda: native.compensate(np.zeros((1, 16, 16), np.int16), np.zeros((2, 2, 2), np.int16), 8192),
+        lambda: native.compensate(np.zeros((1, 2, 8, 2, 16), np.int16)[..., ::2], np.zeros((2, 2, 2), np.int16), 8192),
+        lambda: native.compensate(np.zeros((1, 2, 8, 2, 8), np.int16).transpose(0, 1, 4, 3, 2), np.zeros((2, 2, 2), np.int16), 8192),
+        lambda: native.compensate(np.broadcast_to(np.int16(0), (1, 2, 8, 2, 8)), np.zeros((2, 2, 2), np.int16), 8192),
     ],
 )
 def test_wrong_arguments_are_refused(call: Callable[[], object]):

@@ -9,7 +9,7 @@ from random_layers import first_mismatch
 
 from dcvc_cli.errors import EnvironmentFault
 from dcvc_cli.motion import reference
-from dcvc_cli.motion.blocks import TWIN_VARIABLE, FieldCoder, compensate
+from dcvc_cli.motion.blocks import TWIN_VARIABLE, FieldCoder, compensate, compensate_squares, in_lines, in_squares
 from dcvc_cli.motion.reference import ReferenceFieldCoder, compensate_reference
 
 native = pytest.importorskip("dcvc_cli._motion")
@@ -76,6 +76,21 @@ def test_compensation_of_every_fraction(fraction: tuple[int, int]):
     for vector in (fraction, (fraction[0] - 8, fraction[1] - 48), (1020 + fraction[0], -1020 - fraction[1])):
         field = np.broadcast_to(np.array(vector, np.int16), (3, 4, 2)).clip(-1023, 1023)
         assert_same(compensate_reference(frame, field), compensate(frame, np.ascontiguousarray(field)), str(vector))
+
+
+@pytest.mark.parametrize("implementation", ["native", "reference"])
+def test_compensation_keeps_any_layout(monkeypatch: pytest.MonkeyPatch, implementation: str):
+    """By squares, as the C++ kernels keep a picture, by lines, upside down: the same samples, and what comes out lies as what went in."""
+    monkeypatch.setenv(TWIN_VARIABLE, implementation)
+    rng = np.random.default_rng(7)
+    frame, field = random_frame(rng, 32, 48), random_field(rng, 4, 6)
+    squares, expected = in_squares(frame), compensate_reference(frame, field)
+    cells = np.ascontiguousarray(squares.transpose(1, 3, 0, 2, 4)).transpose(2, 0, 3, 1, 4)
+    for name, layout in {"lines": squares, "cells": cells, "from the end": np.ascontiguousarray(squares[:, ::-1])[:, ::-1]}.items():
+        predicted = compensate_squares(layout, field)
+        assert_same(expected, in_lines(predicted), name)
+        if implementation == "native" and name != "from the end":
+            assert predicted.strides == layout.strides
 
 
 def test_weights_and_filters_sum_to_one():
