@@ -6,6 +6,9 @@
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
+#include <limits>
+
+#include "block_costs.hpp"
 
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__)
 #define DCVC_MANY_TARGETS __attribute__((target_clones("avx2", "default")))
@@ -21,51 +24,6 @@ constexpr int kReach = 64;         // of a vector beyond the picture's edge, in 
 constexpr int kCoarse = 4;         // reduction of the coarse search
 constexpr int kCoarseRange = 7;    // of its vectors, in reduced samples
 constexpr int kMaxDescent = 24;
-
-DCVC_MANY_TARGETS int sad(const uint8_t* a, int stride_a, const uint8_t* b, int stride_b, int side) {
-  int sum = 0;
-  if (side == 16) {
-    for (int y = 0; y < 16; ++y) {
-      for (int x = 0; x < 16; ++x) sum += std::abs(a[y * stride_a + x] - b[y * stride_b + x]);
-    }
-    return sum;
-  }
-  for (int y = 0; y < side; ++y) {
-    for (int x = 0; x < 8; ++x) sum += std::abs(a[y * stride_a + x] - b[y * stride_b + x]);
-  }
-  return sum;
-}
-
-// Sum of absolute 8x8 Hadamard coefficients of the difference, scaled to be comparable with a sum of absolute differences.
-DCVC_MANY_TARGETS int hadamard_8x8(const uint8_t* a, int stride_a, const uint8_t* b, int stride_b) {
-  int16_t d[8][8];
-  for (int y = 0; y < 8; ++y) {
-    for (int x = 0; x < 8; ++x) d[y][x] = static_cast<int16_t>(a[y * stride_a + x] - b[y * stride_b + x]);
-  }
-  for (int pass = 0; pass < 2; ++pass) {
-    for (int half = 4; half; half >>= 1) {
-      int16_t e[8][8];
-      for (int y = 0; y < 8; ++y) {
-        const int other = y ^ half;
-        const int16_t sign = y & half ? -1 : 1;
-        for (int x = 0; x < 8; ++x) e[y][x] = static_cast<int16_t>(d[other][x] + sign * d[y][x]);
-      }
-      std::memcpy(d, e, sizeof d);
-    }
-    if (pass == 0) {
-      int16_t t[8][8];
-      for (int y = 0; y < 8; ++y) {
-        for (int x = 0; x < 8; ++x) t[x][y] = d[y][x];
-      }
-      std::memcpy(d, t, sizeof d);
-    }
-  }
-  int sum = 0;
-  for (int y = 0; y < 8; ++y) {
-    for (int x = 0; x < 8; ++x) sum += std::abs(static_cast<int>(d[y][x]));
-  }
-  return (sum + 2) >> 2;
-}
 
 struct Plane {
   int height, width, stride;
@@ -106,12 +64,6 @@ Plane halfway(const Plane& source, ptrdiff_t step) {
     filter_line(source.at(row, 4 - kMargin), step, out.at(row, 4 - kMargin), source.width + 2 * kMargin - 8);
   }
   return out;
-}
-
-DCVC_MANY_TARGETS void average_square(const uint8_t* a, const uint8_t* b, int stride, uint8_t* out, int side) {
-  for (int y = 0; y < side; ++y) {
-    for (int x = 0; x < side; ++x) out[y * 16 + x] = static_cast<uint8_t>((a[y * stride + x] + b[y * stride + x] + 1) >> 1);
-  }
 }
 
 std::vector<uint8_t> reduced(const uint8_t* plane, int height, int width) {
@@ -173,10 +125,12 @@ class Searcher {
     return {within(vector.x, x_low, x_high), within(vector.y, y_low, y_high)};
   }
 
-  double whole_cost(int row, int column, int side, Vector vector, const Situation& around) const {
+  // Costs may stop short of the truth once they are not below `limit`.
+  double whole_cost(int row, int column, int side, Vector vector, const Situation& around, double limit) const {
+    const double price = lambda_ * prices_.vector(around, side / kBlock, vector);
+    if (price >= limit) return price;
     const int y = row * kBlock, x = column * kBlock;
-    return sad(current_.at(y, x), current_.stride, whole_.at(y + (vector.y >> 2), x + (vector.x >> 2)), whole_.stride, side) +
-           lambda_ * prices_.vector(around, side / kBlock, vector);
+    return sad(current_.at(y, x), current_.stride, whole_.at(y + (vector.y >> 2), x + (vector.x >> 2)), whole_.stride, side) + price;
   }
 
   const uint8_t* half_sample(int y2, int x2) const {  // coordinates in half samples
@@ -185,7 +139,9 @@ class Searcher {
   }
 
   // Hadamard cost at a vector in quarter samples; quarters are means of the two nearest half samples, as in H.264.
-  double fine_cost(int row, int column, int side, Vector vector, const Situation& around) const {
+  double fine_cost(int row, int column, int side, Vector vector, const Situation& around, double limit) const {
+    const double price = lambda_ * prices_.vector(around, side / kBlock, vector);
+    if (price >= limit) return price;
     const int y4 = row * kBlock * 4 + vector.y, x4 = column * kBlock * 4 + vector.x;
     uint8_t mean[16 * 16];
     const uint8_t* source = half_sample(y4 >> 1, x4 >> 1);
@@ -199,9 +155,10 @@ class Searcher {
     for (int y = 0; y < side; y += 8) {
       for (int x = 0; x < side; x += 8) {
         cost += hadamard_8x8(current_.at(row * kBlock + y, column * kBlock + x), current_.stride, source + y * stride + x, stride);
+        if (cost + price >= limit) return cost + price;
       }
     }
-    return cost + lambda_ * prices_.vector(around, side / kBlock, vector);
+    return cost + price;
   }
 
   static Vector whole(Vector vector) { return {static_cast<int16_t>((vector.x + 2) & ~3), static_cast<int16_t>((vector.y + 2) & ~3)}; }
@@ -211,23 +168,24 @@ class Searcher {
   template <class Cost>
   void try_vector(Found& best, Vector vector, Cost cost) const {
     if (vector == best.vector) return;
-    const double found = cost(vector);
+    const double found = cost(vector, best.cost);
     if (found < best.cost) best = {vector, found};
   }
 
   // Candidates and a diamond descent on whole samples, then halves, quarters and the cheap vectors by the Hadamard cost.
   Found best_of(int row, int column, int side, const std::vector<Vector>& starts, const Situation& around) const {
     const auto legal = [&](Vector vector) { return limited(vector, row, column, side); };
-    const auto rough = [&](Vector vector) { return whole_cost(row, column, side, vector, around); };
-    const auto fine = [&](Vector vector) { return fine_cost(row, column, side, vector, around); };
-    Found best{{0, 0}, rough({0, 0})};
+    const auto rough = [&](Vector vector, double limit) { return whole_cost(row, column, side, vector, around, limit); };
+    const auto fine = [&](Vector vector, double limit) { return fine_cost(row, column, side, vector, around, limit); };
+    constexpr double kNoLimit = std::numeric_limits<double>::infinity();
+    Found best{{0, 0}, rough({0, 0}, kNoLimit)};
     for (const Vector start : starts) try_vector(best, legal(whole(start)), rough);
     for (int round = 0; round < kMaxDescent; ++round) {
       const Vector centre = best.vector;
       for (const auto& [dx, dy] : {std::pair{4, 0}, {-4, 0}, {0, 4}, {0, -4}}) try_vector(best, legal(moved(centre, dx, dy)), rough);
       if (best.vector == centre) break;
     }
-    best.cost = fine(best.vector);
+    best.cost = fine(best.vector, kNoLimit);
     const auto try_cheap = [&](Vector vector) {
       if (legal(vector) == vector) try_vector(best, vector, fine);
     };
