@@ -3,10 +3,7 @@
 from dataclasses import dataclass, field
 
 from dcvc_cli.bitstream.nal import NalType
-
-QP_OFFSETS = (0, 8, 0, 4, 0, 4, 0, 4)
-"""Added to the QP of a P frame by frame index mod 8: the quality hierarchy the networks are trained for."""
-NUM_QP_ROWS = 72
+from dcvc_cli.models.spec import REFERENCE_QP_OFFSETS
 
 
 @dataclass(frozen=True)
@@ -26,6 +23,7 @@ class GopRule:
         qp_i, qp_p: 0..63, higher is better quality.
         keyint: distance of I frames; -1 = only the first frame.
         reset_interval: frames between drops of the reference feature, 0 = never. 1 also means never, as in the reference.
+        qp_offsets: added to the QP of a P frame by frame index mod 8: the quality hierarchy.
         restart_at_key: count QP classes and resets from the last I frame, so that pieces of a stream do not depend on what
             came before (ours); False counts from the start of the sequence (the reference's test program).
         forced_keys: frame indices that become I frames.
@@ -35,6 +33,7 @@ class GopRule:
     qp_p: int
     keyint: int = -1
     reset_interval: int = 32
+    qp_offsets: tuple[int, ...] = REFERENCE_QP_OFFSETS
     restart_at_key: bool = True
     forced_keys: frozenset[int] = field(default_factory=frozenset)
 
@@ -59,4 +58,4 @@ class GopPlanner:
             return FramePlan(NalType.I, rule.qp_i, reset=False)
         position = since_key if rule.restart_at_key else index
         reset = rule.reset_interval > 0 and position % rule.reset_interval == 1
-        return FramePlan(NalType.P, rule.qp_p + QP_OFFSETS[position % 8], reset)
+        return FramePlan(NalType.P, rule.qp_p + rule.qp_offsets[position % 8], reset)

@@ -7,7 +7,7 @@ from dcvc_cli.bitstream.nal import NalType
 from dcvc_cli.bitstream.sps import Precision, Sps, quantise_skip_threshold
 from dcvc_cli.bitstream.units import FrameUnit
 from dcvc_cli.codec.frames import FramePayloadDecoder, FramePayloadEncoder
-from dcvc_cli.codec.gop import QP_OFFSETS, FramePlan, GopPlanner
+from dcvc_cli.codec.gop import FramePlan, GopPlanner
 from dcvc_cli.codec.networks import CodecNetworks
 from dcvc_cli.codec.pictures import padded_size, picture_from_frame, values_from_picture
 from dcvc_cli.entropy_format import EntropyFormat
@@ -57,7 +57,7 @@ def sps_for(
         # A stream in the reference's byte formats is made to be remuxed for its decoder, whose file writer truncates.
         truncate_chroma=entropy_format is not EntropyFormat.PARTITIONED,
         reset_interval=reset_interval,
-        qp_offsets=QP_OFFSETS,
+        qp_offsets=weights.spec.qp_offsets,
         **others,  # type: ignore[arg-type]
     )
 

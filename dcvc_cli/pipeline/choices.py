@@ -37,5 +37,6 @@ class CodingChoices:
     hash_kind: HashKind = HashKind.CRC32
     entropy_format: EntropyFormat = EntropyFormat.PARTITIONED
 
-    def gop_rule(self) -> GopRule:
-        return GopRule(self.qp_i, self.qp_p, self.keyint, self.reset_interval, forced_keys=self.forced_keys)
+    def gop_rule(self, qp_offsets: tuple[int, ...]) -> GopRule:
+        """The frame plan of a stream whose SPS has these offsets."""
+        return GopRule(self.qp_i, self.qp_p, self.keyint, self.reset_interval, qp_offsets, forced_keys=self.forced_keys)

@@ -24,14 +24,14 @@ def one_vector(rows: int, columns: int, vector: tuple[int, int]) -> np.ndarray:
 
 
 @pytest.mark.parametrize("vector", [(20, -12), (4, 0), (-28, 36), (21, -11), (22, -10), (1, 0), (-3, 2), (-7, -5)])
-@pytest.mark.parametrize("qp", [0, 40, 63])
+@pytest.mark.parametrize("qp", [12, 40, 63])
 def test_a_moved_picture(vector: tuple[int, int], qp: int):
     reference, field = smooth_picture(96, 128, 5), one_vector(12, 16, vector)
     coder = FieldCoder()
     found = coder.search(luma_samples(compensate(reference, field)[0]), reference, qp)
     is_wrong = (found != field).any(axis=2)
-    if qp == 0 and np.abs(vector).max() < 4:
-        is_wrong[:2, :2] = False  # the first vector is the dearest: at the highest price a fraction of a sample may not be worth it
+    if qp == 12 and np.abs(vector).max() < 4:
+        is_wrong[:2, :2] = False  # the first vector is the dearest: at a high price a fraction of a sample may not be worth it
     wrong = np.argwhere(is_wrong)
     assert len(wrong) == 0, f"{len(wrong)} vectors are wrong, the first at {wrong[0]}: {found[tuple(wrong[0])]}"
     assert len(coder.encode(found)) < 8
