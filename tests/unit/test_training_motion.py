@@ -1,0 +1,79 @@
+"""The training objective of a model with motion: both adaptors learn, recomputation changes nothing, compensation is the codec's."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from dcvc_cli.models.image import ImageModel
+from dcvc_cli.models.spec import TINY
+from dcvc_cli.models.video import VideoModel
+from dcvc_cli.motion.blocks import FieldCoder, compensate, luma_samples
+from dcvc_cli.training.initialise import as_parameters, initial_image_parameters, initial_video_parameters
+from dcvc_cli.training.losses import TrainingOperations, distortion
+from dcvc_cli.training.motion import compensated
+from dcvc_cli.training.objective import BatchLoss, Reference, code_p_frame, video_loss
+
+pytestmark = [pytest.mark.native, pytest.mark.usefixtures("training_arithmetic")]
+
+LAMBDAS = (30.0, 7200.0)
+WITH_MOTION = replace(TINY.video, motion=True)
+
+
+def moving_clip(num_frames: int, seed: int) -> torch.Tensor:
+    """(1, num_frames, 3, 64, 64): smooth noise that moves by three and one samples a frame."""
+    noise = torch.rand(1, 3, 20, 20, generator=torch.Generator().manual_seed(seed))
+    wide = torch.nn.functional.interpolate(noise, (128, 128), mode="bicubic", align_corners=False).clamp(0, 1)
+    return torch.stack([wide[:, :, 16 + k : 80 + k, 16 + 3 * k : 80 + 3 * k] for k in range(num_frames)], dim=1)
+
+
+def loss_with_gradients(clip: torch.Tensor, **options: int | bool) -> tuple[BatchLoss, dict[str, torch.nn.Parameter]]:
+    image_model, video_model = ImageModel(TINY.image), VideoModel(WITH_MOTION)
+    parameters = as_parameters(initial_video_parameters(video_model, seed=1))
+    torch.manual_seed(7)
+    result = video_loss(video_model, parameters, image_model, initial_image_parameters(image_model, seed=2), clip, LAMBDAS, **options)  # type: ignore[arg-type]
+    result.loss.backward()
+    return result, parameters
+
+
+def test_both_adaptors_learn() -> None:
+    result, parameters = loss_with_gradients(moving_clip(3, 1))
+    assert np.isfinite(result.loss.item())
+    for name in ("feature_adaptor_i.adaptor.weight", "feature_adaptor_p.weight", "encoder.conv1.weight", "recon_generation_net.head.weight"):
+        assert torch.count_nonzero(parameters[name].grad) > 0, name
+
+
+def test_gradient_checkpointing_gives_the_same_gradients() -> None:
+    clip = moving_clip(4, 2)
+    plain, ours = loss_with_gradients(clip)
+    recomputed, theirs = loss_with_gradients(clip, gradient_checkpointing=True)
+    assert plain.loss.item() == recomputed.loss.item()
+    for name, parameter in ours.items():
+        if parameter.grad is not None:
+            assert torch.equal(parameter.grad, theirs[name].grad), name
+
+
+def test_a_lower_first_frame_is_a_poorer_reference() -> None:
+    clip = moving_clip(2, 3)
+    assert loss_with_gradients(clip, intra_qp_drop=0)[0].loss.item() == loss_with_gradients(clip)[0].loss.item()
+    assert loss_with_gradients(clip, intra_qp_drop=63)[0].loss.item() != loss_with_gradients(clip)[0].loss.item()
+
+
+def test_compensation_is_the_codecs() -> None:
+    clip = moving_clip(2, 4)
+    predicted = compensated(clip[:, 0], clip[:, 1], torch.tensor([40]), [FieldCoder()])
+    samples, target = (torch.round(clip[0, k] * 8192).to(torch.int16).numpy() for k in range(2))
+    field = FieldCoder().search(luma_samples(target[0]), samples, 40)
+    assert np.array_equal(predicted[0].numpy(), compensate(samples, field).astype(np.float32) / 8192)
+    assert float(distortion(clip[:, 1], predicted)) < 0.2 * float(distortion(clip[:, 1], clip[:, 0]))
+
+
+def test_an_untrained_model_codes_what_compensation_leaves() -> None:
+    """Without any learning the finest QP is much closer to the picture than the prediction is."""
+    model = VideoModel(WITH_MOTION)
+    ops = TrainingOperations(initial_video_parameters(model))
+    reference, x = moving_clip(1, 5)[:, 0], moving_clip(1, 6)[:, 0]
+    with torch.no_grad():
+        x_hat, _, _ = code_p_frame(model, ops, x, Reference(reference), torch.tensor([63]))
+    assert float(distortion(x, x_hat)) < 0.5 * float(distortion(x, reference))
