@@ -155,13 +155,14 @@ def _devices() -> Iterator[Finding]:
 
 
 def _kernels() -> Iterator[Finding]:
-    from dcvc_cli.entropy.tables import native_module
+    from dcvc_cli.entropy import tables
+    from dcvc_cli.motion import blocks
 
-    try:
-        coder = native_module()
-        yield Finding("kernels", "entropy coder", str(Path(coder.__file__).name))
-    except DcvcError as error:
-        yield Finding("kernels", "entropy coder", "not built", Status.MISSING, str(error))
+    for name, load in (("entropy coder", tables.native_module), ("block motion", blocks.native_module)):
+        try:
+            yield Finding("kernels", name, str(Path(load().__file__).name))
+        except DcvcError as error:
+            yield Finding("kernels", name, "not built", Status.MISSING, str(error))
     try:
         yield from _exact_kernels(import_module("dcvc_cli._kernels"))
     except ImportError as error:
