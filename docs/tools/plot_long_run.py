@@ -3,7 +3,8 @@
     python docs/tools/plot_long_run.py DATA/eval/carphone_qcif.y4m [--frames 300] [--qp 0 --qp 21 --qp 42 --qp 63]
 
 The clip is played forwards and backwards in turn until there are enough frames, so that no cut hides a drift. Frames show what a decoder puts out
-of a stream in a file. Prints a table: mean PSNR of frames 8..16 and of the last 96, and the drift between whole passes of the clip.
+of a stream in a file. Prints a table of two comparisons, each of the same source frames a whole pass of the clip apart: frames 8..16, where the
+second look is without the I frame's better quality, and the last frames that have an earlier look, where what differs is drift.
 """
 
 import argparse
@@ -20,6 +21,8 @@ from dcvc_cli.metrics.psnr import psnr_yuv
 from dcvc_cli.types import Picture
 
 ROOT = Path(__file__).resolve().parents[2]
+WINDOW = 9
+"""Frames of one comparison."""
 RESETS = {"reset every 32 frames": 32, "no reset": 0}
 
 
@@ -60,15 +63,18 @@ def main() -> None:
     source = there_and_back(pictures, options.frames)
     pass_frames = 2 * (len(pictures) - 1)
     figure, axes = pyplot.subplots(figsize=(9, 5))
-    print("| QP | reset | bytes | frames 8..16 | same frames, last pass | drift |\n| --: | :-- | --: | --: | --: | --: |")
+    late = len(source) - WINDOW - pass_frames
+    if late < 8:
+        arguments.error(f"{len(source)} frames are no pass of {pass_frames} frames and {WINDOW + 8} more")
+    print(f"| QP | reset | bytes | frames 8..{7 + WINDOW} | a pass later | frames {late}..{late + WINDOW - 1} | a pass later | drift |")
+    print("| --: | :-- | --: | --: | --: | --: | --: | --: |")
     for qp in options.qp or [0, 21, 42, 63]:
         for (label, reset_interval), style in zip(RESETS.items(), ("-", ":"), strict=True):
             found, size_bytes = qualities(source, header, qp, reset_interval)
             axes.plot(found, style, label=f"QP {qp}, {label}", linewidth=1)
-            # The same source frames, one or more whole passes later: what differs is the codec, not the content.
-            last = 8 + (len(source) - 17) // pass_frames * pass_frames
-            first_mean, last_mean = float(np.mean(found[8:17])), float(np.mean(found[last : last + 9]))
-            print(f"| {qp} | {label} | {size_bytes} | {first_mean:.2f} | {last_mean:.2f} | {last_mean - first_mean:+.2f} |", flush=True)
+            starts = (8, 8 + pass_frames, late, late + pass_frames)
+            early, settled, before, after = (float(np.mean(found[start : start + WINDOW])) for start in starts)
+            print(f"| {qp} | {label} | {size_bytes} | {early:.2f} | {settled:.2f} | {before:.2f} | {after:.2f} | {after - before:+.2f} |", flush=True)
     axes.set(xlabel="frame", ylabel="PSNR (6Y + U + V) / 8, dB", title=f"{options.clip.stem}, played forwards and backwards, first frame intra")
     axes.grid(alpha=0.3)
     axes.legend(fontsize=7, ncols=2)
