@@ -34,8 +34,8 @@ def lambda_of_qp(qp: torch.Tensor, first: float, last: float) -> torch.Tensor:
 
 
 CHROMA_WEIGHT = 3.0
-"""Of chroma's squared error beside its share in (6 Y + U + V) / 8. Quality is a mean of decibels, and chroma's error is a third to a sixth of luma's, so
-a share of it counts for more."""
+"""Of chroma's squared error beside its share in (6 Y + U + V) / 8. Quality is a mean of decibels, and chroma's error is a third to a sixth of
+luma's, so a share of it counts for more."""
 FULL_CHROMA_WEIGHT = 0.25
 """Weight of the full-resolution chroma error beside that of 2x2 means: keeps RGB coding alive in a 4:2:0 codec."""
 

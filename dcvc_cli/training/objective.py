@@ -183,7 +183,7 @@ def video_loss(
             reference = _next_reference(*frame, index + 1 == first_trained)
             continue
         x_hat, feature, bpp = checkpoint(code_p_frame, *frame, use_reentrant=False) if gradient_checkpointing else code_p_frame(*frame)
-        reference = Reference(x_hat.detach().clamp(0, 1) if model.spec.motion else None, feature)
+        reference = Reference(x_hat.clamp(0, 1) if model.spec.motion else None, feature)
         costs.append(weight * CLASS_WEIGHT[quality] * distortion(x, x_hat) + bpp)
         rates.append(bpp.mean().item())
         psnrs.append(luma_psnr(x, x_hat).mean().item())
