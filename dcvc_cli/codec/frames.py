@@ -27,7 +27,7 @@ class ReferencePicture:
 
     Attributes:
         last_qp: the row that made the feature.
-        predicted: with motion, the compensated frame that the feature adds to.
+        predicted: with motion, the compensated frame and what latents added to it directly; the feature adds to that.
     """
 
     frame: Tensor | None = None
@@ -83,8 +83,11 @@ class _FrameCoder:
         self.reference = ReferencePicture(frame, None, qp)
         self.field_coder.reset()
 
-    def _keep_p(self, feature: Tensor, qp: int, predicted: Tensor | None) -> None:
-        self.reference = ReferencePicture(None, feature, qp, predicted)
+    def _keep_p(self, y_hat: Tensor, ctx: Tensor, qp: int, predicted: Tensor | None) -> None:
+        model, ops = self.networks.video_model, self.networks.video.synthesis
+        if predicted is not None:
+            predicted = model.add_direct(ops, predicted, y_hat)
+        self.reference = ReferencePicture(None, model.synthesis(ops, y_hat, ctx, qp), qp, predicted)
 
 
 class FramePayloadEncoder(_FrameCoder):
@@ -116,7 +119,7 @@ class FramePayloadEncoder(_FrameCoder):
         encoder, z_hat, coder = self._begin(network, y, z, qp)
         parameters = model.prior_parameters(ops, z_hat, ctx_t, analysis.size(y))
         y_hat = model.code_latents(ops, parameters, coder)
-        self._keep_p(model.synthesis(ops, y_hat, ctx, qp), qp, predicted)
+        self._keep_p(y_hat, ctx, qp, predicted)
         return motion + encoder.finish()
 
     def find_motion(self, values: Any, qp: int) -> tuple[Tensor, Any, bytes]:
@@ -172,7 +175,7 @@ class FramePayloadDecoder(_FrameCoder):
         parameters = model.prior_parameters(ops, z_hat, ctx_t, self.latent_size)
         y_hat = model.code_latents(ops, parameters, coder)
         decoder.finish()
-        self._keep_p(model.synthesis(ops, y_hat, ctx, qp), qp, predicted)
+        self._keep_p(y_hat, ctx, qp, predicted)
 
     def follow_motion(self, payload: bytes) -> tuple[Tensor, bytes]:
         """(what the vectors of a P frame's payload make of the reference, the rest of the payload)."""

@@ -3,6 +3,8 @@
 x -> enc -> y -> hyper_enc -> z          encoder only
 z_hat -> hyper_dec -> prior fusion -> scales, means of step 0; spatial prior after each step
 y_hat -> dec -> x_hat
+
+With direct latents: x -> enc.direct is added to y, y_hat -> dec.direct to x_hat (docs/decisions/0015-direct-latents.md).
 """
 
 from collections.abc import Iterator
@@ -16,6 +18,7 @@ from dcvc_cli.models.blocks import (
     ScaleVector,
     Sequence,
     Shape,
+    SubPixelConv,
     Tensor,
     UpBlock,
     decoder_shapes,
@@ -32,7 +35,7 @@ if TYPE_CHECKING:
 class ImageModel:
     """Graph of the image model with the widths and depths of `spec`; parameters live in the backend."""
 
-    encoder_only = ("enc.", "hyper_enc.", "q_scale_enc")
+    encoder_only = ("enc.", "hyper_enc.", "q_scale_enc", "q_direct_enc")
     """Prefixes of the layers that a decoder never runs."""
 
     def __init__(self, spec: ImageSpec) -> None:
@@ -66,6 +69,11 @@ class ImageModel:
         )
         self.dec_1 = Sequence(UpBlock("dec.dec_1.0", latent, width), depth_conv_blocks("dec.dec_1", width, width, spec.decoder_depth, first=1))
         self.dec_2 = DepthConvBlock("dec.dec_2", width, SOURCE_CHANNELS)
+        if spec.direct:
+            self.q_direct_enc = ScaleVector("q_direct_enc", spec.num_qps, latent)
+            self.q_direct_dec = ScaleVector("q_direct_dec", spec.num_qps, latent)
+            self.enc_direct = Conv("enc.direct", SOURCE_CHANNELS, latent, kernel=2, stride=2)
+            self.dec_direct = SubPixelConv("dec.direct", latent, SOURCE_CHANNELS, kernel=1)
 
     def shapes(self) -> Iterator[tuple[str, Shape]]:
         """Names and shapes of the state dict."""
@@ -77,7 +85,9 @@ class ImageModel:
 
     def analysis(self, ops: "Operations", x: Tensor, qp: Any) -> Tensor:
         """x: 3 x Hp x Wp in 0..1, sides multiples of 16 -> y: latent x Hp/16 x Wp/16. Encoder only."""
-        return self.enc_2(ops, self.q_scale_enc(ops, self.enc_1(ops, ops.pixel_unshuffle(x, 8)), qp))
+        cells = ops.pixel_unshuffle(x, 8)
+        y = self.enc_2(ops, self.q_scale_enc(ops, self.enc_1(ops, cells), qp))
+        return ops.add(y, self.q_direct_enc(ops, self.enc_direct(ops, cells), qp)) if self.spec.direct else y
 
     def hyper_analysis(self, ops: "Operations", y: Tensor) -> Tensor:
         """y -> z before rounding, hyper x ceil(h/4) x ceil(w/4) for y of h x w. Encoder only."""
@@ -102,4 +112,7 @@ class ImageModel:
 
     def synthesis(self, ops: "Operations", y_hat: Tensor, qp: Any) -> Tensor:
         """y_hat -> x_hat: 3 x Hp x Wp, clamped to [0, 1]."""
-        return ops.clamp_unit(ops.pixel_shuffle(self.dec_2(ops, self.q_scale_dec(ops, self.dec_1(ops, y_hat), qp)), 8))
+        cells = self.dec_2(ops, self.q_scale_dec(ops, self.dec_1(ops, y_hat), qp))
+        if self.spec.direct:
+            cells = ops.add(cells, self.dec_direct(ops, self.q_direct_dec(ops, y_hat, qp)))
+        return ops.clamp_unit(ops.pixel_shuffle(cells, 8))

@@ -16,7 +16,11 @@ NUM_VIDEO_QPS = 72
 
 @dataclass(frozen=True)
 class ImageSpec:
-    """Sizes of the image model (DMCI). Widths are channels, depths are numbers of depth-conv blocks."""
+    """Sizes of the image model (DMCI). Widths are channels, depths are numbers of depth-conv blocks.
+
+    With `direct` latents there is a linear path beside the networks, from the picture to all latents and back; so many latents start as a
+    transform of the picture on this path (training.initialise), the others through the networks.
+    """
 
     internal: int = 368
     latent: int = 256
@@ -26,6 +30,7 @@ class ImageSpec:
     decoder_depth: int = 12
     fusion_depth: int = 3
     spatial_depth: int = 3
+    direct: int = 0
     num_qps: int = NUM_IMAGE_QPS
 
 
@@ -34,6 +39,8 @@ class VideoSpec:
     """Sizes of the video model (DMC). `feature` is the width of the recurrent feature on the 1/8 grid.
 
     With `motion` the reference frame is compensated with coded block vectors and the networks code what is left (docs/motion.md).
+    `up_kernel` is that of the layer from the latents back to the 1/8 grid. `direct`: as in ImageSpec, from what compensation leaves and back
+    to what is added to the compensated frame; only with motion.
     """
 
     feature: int = 256
@@ -47,6 +54,8 @@ class VideoSpec:
     recon_depth: int = 4
     fusion_depth: int = 3
     spatial_depth: int = 2
+    up_kernel: int = 3
+    direct: int = 0
     num_qps: int = NUM_VIDEO_QPS
     motion: bool = False
 
@@ -67,19 +76,21 @@ class ModelSpec:
 RT = ModelSpec("rt", ImageSpec(), VideoSpec())
 LITE = ModelSpec(
     "lite",
-    ImageSpec(internal=128, latent=256, hyper=64, prior=192, encoder_depth=4, decoder_depth=6, fusion_depth=2, spatial_depth=2),
+    ImageSpec(internal=128, latent=288, hyper=64, prior=192, encoder_depth=4, decoder_depth=6, fusion_depth=2, spatial_depth=2, direct=32),
     VideoSpec(
         feature=128,
-        latent=128,
+        latent=256,
         hyper=64,
         prior=192,
         recon=128,
-        extractor_depths=(1, 4),
+        extractor_depths=(1, 0),
         encoder_depth=2,
-        decoder_depth=2,
-        recon_depth=2,
+        decoder_depth=3,
+        recon_depth=3,
         fusion_depth=2,
         spatial_depth=2,
+        up_kernel=1,
+        direct=128,
         motion=True,
     ),
     # With motion one good frame in eight carries the others; measured in docs/training.md.

@@ -4,6 +4,8 @@ reference frame or feature -> adaptor -> feature_extractor -> ctx, ctx_t
 x, ctx -> encoder -> y -> hyper_encoder -> z                          encoder only
 z_hat, ctx_t -> prior fusion -> step size, scales, means of step 0; spatial prior before step 1
 y_hat, ctx -> decoder -> feature (the next reference) -> recon_generation_net -> x_hat
+
+With direct latents: x -> encoder.direct is added to y, y_hat -> decoder.direct to x_hat (docs/decisions/0015-direct-latents.md).
 """
 
 from collections.abc import Iterator
@@ -53,6 +55,7 @@ class VideoModel:
         self.encoder_conv2 = depth_conv_blocks("encoder.conv2", 2 * width, width, spec.encoder_depth)
         self.encoder_conv3 = DepthConvBlock("encoder.conv3", width, width)
         self.encoder_down = Conv("encoder.down", width, latent, kernel=3, stride=2, padding=1)
+        self.encoder_direct = Conv("encoder.direct", SOURCE_CHANNELS, latent, kernel=2, stride=2) if spec.direct else None
         self.hyper_encoder = Sequence(
             DepthConvBlock("hyper_encoder.conv.0", latent, hyper),
             DownBlock("hyper_encoder.conv.1", hyper, hyper),
@@ -72,7 +75,8 @@ class VideoModel:
             depth_conv_blocks("y_spatial_prior.conv", 4 * latent, prior, spec.spatial_depth),
             Conv(f"y_spatial_prior.conv.{spec.spatial_depth}", prior, 2 * latent),
         )
-        self.decoder_up = SubPixelConv("decoder.up", latent, width, kernel=3)
+        self.decoder_up = SubPixelConv("decoder.up", latent, width, kernel=spec.up_kernel)
+        self.decoder_direct = SubPixelConv("decoder.direct", latent, SOURCE_CHANNELS, kernel=1) if spec.direct else None
         self.decoder_conv1 = depth_conv_blocks("decoder.conv1", 2 * width, width, spec.decoder_depth)
         self.decoder_conv2 = Conv("decoder.conv2", width, width)
         self.recon_conv = depth_conv_blocks("recon_generation_net.conv", width, recon, spec.recon_depth)
@@ -109,9 +113,10 @@ class VideoModel:
 
     def analysis(self, ops: "Operations", x: Tensor, ctx: Tensor, qp: Any) -> Tensor:
         """x: 3 x Hp x Wp in 0..1, with motion less the compensated frame, and ctx -> y: latent x Hp/16 x Wp/16. Encoder only."""
-        embedded = self.encoder_conv1(ops, ops.pixel_unshuffle(x, 8))
-        merged = self.encoder_conv3(ops, self.encoder_conv2(ops, ops.concat(embedded, ctx)))
-        return self.encoder_down(ops, self.q_encoder(ops, merged, qp))
+        cells = ops.pixel_unshuffle(x, 8)
+        merged = self.encoder_conv3(ops, self.encoder_conv2(ops, ops.concat(self.encoder_conv1(ops, cells), ctx)))
+        y = self.encoder_down(ops, self.q_encoder(ops, merged, qp))
+        return y if self.encoder_direct is None else ops.add(y, self.encoder_direct(ops, cells))
 
     def hyper_analysis(self, ops: "Operations", y: Tensor) -> Tensor:
         """y -> z before rounding, hyper x ceil(h/4) x ceil(w/4) for y of h x w. Encoder only."""
@@ -138,8 +143,15 @@ class VideoModel:
         up = self.decoder_up(ops, y_hat)
         return self.q_decoder(ops, self.decoder_conv2(ops, self.decoder_conv1(ops, ops.concat(up, ctx))), qp)
 
+    def add_direct(self, ops: "Operations", predicted: Tensor, y_hat: Tensor) -> Tensor:
+        """The compensated frame `predicted`, 3 x Hp x Wp, plus what the latents add to it on the direct path; not clamped."""
+        if self.decoder_direct is None:
+            return predicted
+        return ops.add(ops.pixel_shuffle(self.decoder_direct(ops, y_hat), 8), predicted)
+
     def reconstruction(self, ops: "Operations", feature: Tensor, qp: Any, predicted: Tensor = None) -> Tensor:
-        """feature -> x_hat: 3 x Hp x Wp, clamped to [0, 1]; with motion the networks' part is added to the compensated frame `predicted`."""
+        """feature -> x_hat: 3 x Hp x Wp, clamped to [0, 1]; with motion the networks' part is added to `predicted`,
+        the compensated frame after add_direct."""
         scaled = self.q_recon(ops, self.recon_conv(ops, feature), qp)
         picture = ops.pixel_shuffle(self.recon_head(ops, scaled), 8)
         return ops.clamp_unit(picture if predicted is None else ops.add(picture, predicted))

@@ -354,4 +354,4 @@ def calibrate_video(
         parameters = model.prior_parameters(ops, ops.z_from_symbols(symbols), ctx_t, ops.inner.size(y))
         y_hat = model.code_latents(ops, parameters, _CalibrationLatents(ops, y, SKIP_THRESHOLD))
         feature = model.synthesis(ops, y_hat, ctx, qp)
-        frame = model.reconstruction(ops, feature, qp, predicted)
+        frame = model.reconstruction(ops, feature, qp, None if predicted is None else model.add_direct(ops, predicted, y_hat))

@@ -40,6 +40,8 @@ class TrainConfig:
 
     lambda_first, lambda_last: weight of the distortion at QP 0 and QP 63 (samples in 0..1, bits per pixel).
     gradient_limit: norm above which gradients are scaled down. fast_rate_factor: learning-rate factor of QP vectors and bit estimators.
+    direct_rate_factor: that of the direct path (small for images: every weight of it sees whole grey levels, and a step of all of them at once
+    moves a latent by several units).
     autocast: bf16, fp16 (with a gradient scaler) or none. validate_every: steps between codings of the validation clips.
     """
 
@@ -50,6 +52,7 @@ class TrainConfig:
     lambda_last: float
     gradient_limit: float = 1.0
     fast_rate_factor: float = 10.0
+    direct_rate_factor: float = 1.0
     ema_decay: float = 0.999
     weight_decay: float = 1e-4
     autocast: str = "bf16"

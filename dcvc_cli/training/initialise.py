@@ -6,17 +6,20 @@ at step 0 and learns from there. Everything is expressed in the layers as they a
 - the last convolution of both residual branches of every block is zero, so every block starts as the identity;
 - image model: DCT in the first adaptor, Haar merge of 2x2 cells in the stride-2 layer to y, their inverses in the decoder;
 - video model: the same transforms around the difference to the context, so it starts as a frame-difference codec;
+- direct latents start as a transform of the picture that no network is part of: the frequencies that the other latents leave;
 - the QP enters the image model through its scale vectors, and the video model through a constant feature channel that `q_feature`
   turns into the step size of every latent.
 """
 
+import itertools
 import math
 from collections.abc import Mapping
 
 import torch
 
 from dcvc_cli.models.image import ImageModel
-from dcvc_cli.models.spec import SOURCE_CHANNELS
+from dcvc_cli.models.latent_steps import IMAGE_STEPS, VIDEO_STEPS
+from dcvc_cli.models.spec import SOURCE_CHANNELS, ImageSpec, VideoSpec
 from dcvc_cli.models.video import VideoModel
 
 Parameters = dict[str, torch.Tensor]
@@ -26,6 +29,8 @@ FEATURE_GAIN = 8.0
 COARSEST_STEP, FINEST_STEP = 0.5, 1.0 / 32.0
 """Quantiser steps at QP 0 and QP 63 in units of orthonormal coefficients; the loss weights are matched to them (losses.py)."""
 MEAN_LATENT_GAIN = 0.4
+DIRECT_CHROMA_PENALTY = 3.0
+"""How much lower a chroma frequency must be than one of luma to get a direct latent."""
 SPARE_CHANNELS = 16
 """Feature channels that carry no DCT coefficient, so that the networks have room for state of their own."""
 
@@ -83,18 +88,76 @@ def latent_plan(width: int, latent: int) -> list[tuple[int, int]]:
     return [(channel, band) for _, channel, band in sorted(candidates)[:latent]]
 
 
-def _merge_matrix(width: int, latent: int) -> torch.Tensor:
-    """(latent, width, 2, 2): Haar analysis of 2x2 cells."""
+def network_positions(latent: int, direct: int, num_groups: int) -> list[int]:
+    """Which of `latent` latents go through the networks, the first of every channel group of a coding step; the others start direct."""
+    group, own = latent // num_groups, (latent - direct) // num_groups
+    return [first * group + k for first in range(num_groups) for k in range(own)]
+
+
+def direct_positions(latent: int, direct: int, num_groups: int) -> list[int]:
+    """The latents that start as a transform of the picture, in the order of direct_plan: one of each group in turn."""
+    own = set(network_positions(latent, direct, num_groups))
+    group = latent // num_groups
+    rest = [k for k in range(latent) if k not in own]
+    return sorted(rest, key=lambda k: (k % group, k // group))
+
+
+def direct_plan(width: int, num_network: int, direct: int, chroma_penalty: float) -> list[tuple[int, int, int, int]]:
+    """(plane, u, v, Haar band) of each direct latent: what the `num_network` latents of latent_plan leave, low frequencies first.
+
+    Luma has 8x8 frequencies u, v of a cell; chroma, which comes from 4:2:0, has 4x4.
+    """
+    rows, order = _plane_rows(width), frequency_order()
+    taken = {(rows[channel][0], *divmod(order[rows[channel][1]], 8), band) for channel, band in latent_plan(width, num_network)}
+    candidates = []
+    for plane, side in ((0, 8), (1, 4), (2, 4)):
+        for u, v, band in itertools.product(range(side), range(side), range(4)):
+            if (plane, u, v, band) not in taken:
+                frequency = (2 * u + band // 2) ** 2 + (2 * v + band % 2) ** 2
+                candidates.append(((1.0 + frequency) * (chroma_penalty if plane else 1.0), plane, u, v, band))
+    return [entry[1:] for entry in sorted(candidates)[:direct]]
+
+
+def direct_matrix(plan: list[tuple[int, int, int, int]]) -> torch.Tensor:
+    """(latents, 192, 2, 2): orthonormal analysis of 2x2 cells of three 8x8 planes, its transpose the synthesis."""
+    fine, coarse = dct_basis(8), dct_basis(4)
+    fine_row = {divmod(place, 8): row for row, place in enumerate(frequency_order(8))}
+    coarse_row = {divmod(place, 4): row for row, place in enumerate(frequency_order(4))}
+    matrix = torch.zeros(len(plan), SOURCE_CHANNELS, 2, 2, dtype=torch.float64)
+    for k, (plane, u, v, band) in enumerate(plan):
+        if plane == 0:
+            cell = fine[fine_row[u, v]]
+        else:
+            cell = coarse[coarse_row[u, v]].reshape(4, 4).repeat_interleave(2, 0).repeat_interleave(2, 1).reshape(64) / 2
+        matrix[k, 64 * plane : 64 * plane + 64] = cell[:, None, None] * HAAR[band].reshape(2, 2)
+    return matrix
+
+
+def _set_direct_path(p: Parameters, encoder: str, decoder: str, spec: ImageSpec | VideoSpec, num_groups: int, width: int, gain: float) -> None:
+    """Direct latents as a transform of the picture times `gain`, and back; the path of all others starts at zero."""
+    matrix = direct_matrix(direct_plan(width, spec.latent - spec.direct, spec.direct, DIRECT_CHROMA_PENALTY)).float()
+    rows = direct_positions(spec.latent, spec.direct, num_groups)
+    p[f"{encoder}.weight"] = torch.zeros_like(p[f"{encoder}.weight"])
+    p[f"{encoder}.weight"][rows] = matrix * gain
+    back = torch.zeros(SOURCE_CHANNELS * 4, spec.latent)
+    back[:, rows] = matrix.permute(1, 2, 3, 0).reshape(SOURCE_CHANNELS * 4, -1) / gain
+    p[f"{decoder}.conv.0.weight"] = back[:, :, None, None]
+
+
+def _merge_matrix(width: int, latent: int, direct: int = 0, num_groups: int = 1) -> torch.Tensor:
+    """(latent, width, 2, 2): Haar analysis of 2x2 cells; zero rows for direct latents."""
     matrix = torch.zeros(latent, width, 2, 2, dtype=torch.float64)
-    for row, (channel, band) in enumerate(latent_plan(width, latent)):
+    rows = network_positions(latent, direct, num_groups)
+    for row, (channel, band) in zip(rows, latent_plan(width, latent - direct), strict=True):
         matrix[row, channel] = HAAR[band].reshape(2, 2)
     return matrix
 
 
-def _mean_latents(width: int, latent: int) -> list[int]:
+def _mean_latents(width: int, latent: int, direct: int, num_groups: int) -> list[int]:
     """Latents that hold the mean of a 16x16 cell of a plane: the only ones that leave -128..127 at fine steps."""
-    rows = _plane_rows(width)
-    return [row for row, (channel, band) in enumerate(latent_plan(width, latent)) if rows[channel][1] == 0 and band == 0]
+    rows, positions = _plane_rows(width), network_positions(latent, direct, num_groups)
+    plan = latent_plan(width, latent - direct)
+    return [position for position, (channel, band) in zip(positions, plan, strict=True) if rows[channel][1] == 0 and band == 0]
 
 
 def random_parameters(model: ImageModel | VideoModel, seed: int) -> Parameters:
@@ -140,9 +203,10 @@ def initial_image_parameters(model: ImageModel, seed: int = 0) -> Parameters:
     matrix = _set_source_adaptor(p, "enc.enc_1.adaptor", spec.internal)
     p["q_scale_enc"] *= _ramp(spec.num_qps, 1 / (FEATURE_GAIN * COARSEST_STEP), 1 / (FEATURE_GAIN * FINEST_STEP))
     p["q_scale_dec"] /= _ramp(spec.num_qps, 1 / (FEATURE_GAIN * COARSEST_STEP), 1 / (FEATURE_GAIN * FINEST_STEP))
-    merge = _merge_matrix(spec.internal, spec.latent).float()
+    num_groups = IMAGE_STEPS[0].num_groups
+    merge = _merge_matrix(spec.internal, spec.latent, spec.direct, num_groups).float()
     split = merge.clone()
-    means = _mean_latents(spec.internal, spec.latent)
+    means = _mean_latents(spec.internal, spec.latent, spec.direct, num_groups)
     merge[means] *= MEAN_LATENT_GAIN
     split[means] /= MEAN_LATENT_GAIN
     to_y = f"enc.enc_2.{spec.encoder_depth}.weight"
@@ -152,6 +216,10 @@ def initial_image_parameters(model: ImageModel, seed: int = 0) -> Parameters:
     p["dec.dec_1.0.up.conv.0.weight"] = 0.5 * split.permute(1, 2, 3, 0).reshape(4 * spec.internal, spec.latent, 1, 1).contiguous()
     p["dec.dec_2.adaptor.weight"] = (matrix.T / FEATURE_GAIN)[:, :, None, None].float()
     p["dec.dec_2.adaptor.bias"] += 0.5
+    if spec.direct:
+        _set_direct_path(p, "enc.direct", "dec.direct", spec, num_groups, spec.internal, 1.0)
+        p["q_direct_enc"] *= _ramp(spec.num_qps, 1 / COARSEST_STEP, 1 / FINEST_STEP)
+        p["q_direct_dec"] /= _ramp(spec.num_qps, 1 / COARSEST_STEP, 1 / FINEST_STEP)
     _damp(p, "hyper_enc.0.adaptor", 0.1)
     fusion, spatial = f"y_prior_fusion.{spec.fusion_depth}", f"y_spatial_prior.{spec.spatial_depth}"
     _damp(p, fusion, 0.05)
@@ -179,13 +247,16 @@ def initial_video_parameters(model: VideoModel, seed: int = 0) -> Parameters:
     if motion:
         p["encoder.conv1.bias"].zero_()
     _identity_concat(p, "encoder.conv2.0", coefficients, torch.zeros_like(eye) if motion else -coefficients)
-    merge = _merge_matrix(width, latent).float()
+    num_groups = VIDEO_STEPS[0].num_groups
+    merge = _merge_matrix(width, latent, spec.direct, num_groups).float()
     finest = 2.0  # the smallest step size, 0.5, stands for FINEST_STEP
     p["encoder.down.weight"] = torch.zeros_like(p["encoder.down.weight"])
     p["encoder.down.weight"][:, :, 1:, 1:] = merge * (1 / (FEATURE_GAIN * FINEST_STEP * finest))
     up = torch.zeros_like(p["decoder.up.conv.0.weight"])
-    up[:, :, 1, 1] = merge.permute(1, 2, 3, 0).reshape(4 * width, latent) * (FEATURE_GAIN * FINEST_STEP * finest)
+    up[:, :, spec.up_kernel // 2, spec.up_kernel // 2] = merge.permute(1, 2, 3, 0).reshape(4 * width, latent) * (FEATURE_GAIN * FINEST_STEP * finest)
     p["decoder.up.conv.0.weight"] = up
+    if spec.direct:
+        _set_direct_path(p, "encoder.direct", "decoder.direct", spec, num_groups, width, 1 / (FINEST_STEP * finest))
     _identity_concat(p, "decoder.conv1.0", coefficients, torch.zeros_like(eye) if motion else eye)
     p["decoder.conv2.weight"] = eye.clone()
     if spec.recon == width:

@@ -29,19 +29,19 @@ CLASS_WEIGHT = (0.52, 1.33, 0.83)
 
 
 def lambda_of_qp(qp: torch.Tensor, first: float, last: float) -> torch.Tensor:
-    """Geometric lambda(qp) between `first` at QP 0 and `last` at QP 63: bits per pixel per unit of distortion."""
+    """Geometric lambda(qp), or another weight, between `first` at QP 0 and `last` at QP 63: bits per pixel per unit of distortion."""
     return torch.exp(math.log(first) + (math.log(last) - math.log(first)) * qp.float() / 63)
 
 
-CHROMA_WEIGHT = 3.0
-"""Of chroma's squared error beside its share in (6 Y + U + V) / 8. Quality is a mean of decibels, and chroma's error is a third to a sixth of
-luma's, so a share of it counts for more."""
+CHROMA_WEIGHT_FIRST, CHROMA_WEIGHT_LAST = 6.0, 4.0
+"""Of chroma's squared error beside its share in (6 Y + U + V) / 8, at QP 0 and at QP 63. Quality is a mean of decibels, so a plane's error counts
+by its inverse: chroma's is a ninth of luma's at QP 0 and a third at QP 63. Between the two, like lambda."""
 FULL_CHROMA_WEIGHT = 0.25
 """Weight of the full-resolution chroma error beside that of 2x2 means: keeps RGB coding alive in a 4:2:0 codec."""
 
 
-def distortion(x: torch.Tensor, x_hat: torch.Tensor) -> torch.Tensor:
-    """(6 Y + w Cb + w Cr) / 8 mean squared error of samples in 0..1, one value per picture of (N, 3, h, w); w = CHROMA_WEIGHT.
+def distortion(x: torch.Tensor, x_hat: torch.Tensor, qp: torch.Tensor) -> torch.Tensor:
+    """(6 Y + w Cb + w Cr) / 8 mean squared error of samples in 0..1, one value per picture of (N, 3, h, w) coded at the base QPs qp (N).
 
     Chroma errors are those of 2x2 means, as 4:2:0 output has them, plus a share of the full-resolution error.
     """
@@ -49,7 +49,7 @@ def distortion(x: torch.Tensor, x_hat: torch.Tensor) -> torch.Tensor:
     difference = x[:, 1:] - x_hat[:, 1:]
     chroma = F.avg_pool2d(difference, 2).square().mean(dim=(1, 2, 3))
     chroma = chroma + FULL_CHROMA_WEIGHT * difference.square().mean(dim=(1, 2, 3))
-    return (6 * luma + 2 * CHROMA_WEIGHT * chroma) / 8
+    return (6 * luma + 2 * lambda_of_qp(qp, CHROMA_WEIGHT_FIRST, CHROMA_WEIGHT_LAST) * chroma) / 8
 
 
 def luma_psnr(x: torch.Tensor, x_hat: torch.Tensor) -> torch.Tensor:

@@ -66,18 +66,16 @@ class Reference:
 
 def _code_feature(
     model: VideoModel, ops: TrainingOperations, x: torch.Tensor, reference: Reference, qp: torch.Tensor, make_coder: type[Coder]
-) -> tuple[torch.Tensor, Coder, torch.Tensor]:
-    """One P frame up to its feature -> (feature, the coder that saw the latents, z before rounding)."""
+) -> tuple[torch.Tensor, torch.Tensor | None, Coder, torch.Tensor]:
+    """One P frame up to its feature -> (feature, with motion the picture that it adds to, the coder that saw the latents, z before rounding)."""
     ctx, ctx_t = model.contexts(ops, model.adapt(ops, reference.frame, reference.feature), qp)
     y = model.analysis(ops, x if reference.frame is None or not model.spec.motion else x - reference.frame, ctx, qp)
     z = model.hyper_analysis(ops, y).float()
     coder = make_coder(ops, y)
     parameters = model.prior_parameters(ops, round_straight_through(z), ctx_t, ops.size(y))
-    return model.synthesis(ops, model.code_latents(ops, parameters, coder), ctx, qp), coder, z
-
-
-def _reconstructed(model: VideoModel, ops: TrainingOperations, feature: torch.Tensor, reference: Reference, qp: torch.Tensor) -> torch.Tensor:
-    return model.reconstruction(ops, feature, qp, reference.frame if model.spec.motion else None).float()
+    y_hat = model.code_latents(ops, parameters, coder)
+    predicted = model.add_direct(ops, reference.frame, y_hat) if model.spec.motion else None
+    return model.synthesis(ops, y_hat, ctx, qp), predicted, coder, z
 
 
 def _bits_per_pixel(ops: TrainingOperations, coder: EstimatingLatentCoder, z: torch.Tensor, qp: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
@@ -103,8 +101,8 @@ def code_p_frame(
 
     Vectors are not counted in the bits: no gradient could change them.
     """
-    feature, coder, z = _code_feature(model, ops, x, reference, qp, EstimatingLatentCoder)
-    return _reconstructed(model, ops, feature, reference, qp), feature, _bits_per_pixel(ops, coder, z, qp, x)
+    feature, predicted, coder, z = _code_feature(model, ops, x, reference, qp, EstimatingLatentCoder)
+    return model.reconstruction(ops, feature, qp, predicted).float(), feature, _bits_per_pixel(ops, coder, z, qp, x)
 
 
 @torch.no_grad()
@@ -112,10 +110,10 @@ def _next_reference(
     model: VideoModel, ops: TrainingOperations, x: torch.Tensor, reference: Reference, qp: torch.Tensor, may_reset: bool
 ) -> Reference:
     """Codes a frame that is not trained on. At times only the picture is handed on, as a reset does."""
-    feature = _code_feature(model, ops, x, reference, qp, RoundingLatentCoder)[0]
+    feature, predicted, _, _ = _code_feature(model, ops, x, reference, qp, RoundingLatentCoder)
     # One draw for the batch, from the generator that all processes seed alike.
     reset = may_reset and float(torch.rand(())) < RESET_SHARE
-    frame = _reconstructed(model, ops, feature, reference, qp).clamp(0, 1) if reset or model.spec.motion else None
+    frame = model.reconstruction(ops, feature, qp, predicted).float().clamp(0, 1) if reset or model.spec.motion else None
     return Reference(frame, None if reset else feature)
 
 
@@ -135,7 +133,7 @@ def image_loss(
     qp = share.qps(x.shape[0], model.spec.num_qps).to(x.device)
     x_hat, bpp = code_image(model, ops, x, qp)
     weight = lambda_of_qp(qp, *lambdas)
-    cost = weight * distortion(x, x_hat) + bpp
+    cost = weight * distortion(x, x_hat, qp) + bpp
     return BatchLoss((relative_weight(weight) * cost).mean(), cost.mean().item(), bpp.mean().item(), luma_psnr(x, x_hat).mean().item())
 
 
@@ -184,7 +182,7 @@ def video_loss(
             continue
         x_hat, feature, bpp = checkpoint(code_p_frame, *frame, use_reentrant=False) if gradient_checkpointing else code_p_frame(*frame)
         reference = Reference(x_hat.clamp(0, 1) if model.spec.motion else None, feature)
-        costs.append(weight * CLASS_WEIGHT[quality] * distortion(x, x_hat) + bpp)
+        costs.append(weight * CLASS_WEIGHT[quality] * distortion(x, x_hat, base) + bpp)
         rates.append(bpp.mean().item())
         psnrs.append(luma_psnr(x, x_hat).mean().item())
     cost = torch.stack(costs).mean(dim=0)

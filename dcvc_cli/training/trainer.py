@@ -110,12 +110,14 @@ class Trainer:
 
     def _make_optimiser(self) -> torch.optim.Optimizer:
         fast = [name for name in self.parameters if name.startswith(("q_", "bit_estimator_z"))]
-        slow = [name for name in self.parameters if name not in set(fast)]
+        direct = [name for name in self.parameters if "direct" in name.split(".")]
+        slow = [name for name in self.parameters if name not in {*fast, *direct}]
         groups: list[dict[str, Any]] = [
             {"params": [self.parameters[name] for name in slow], "factor": 1.0, "weight_decay": self.config.weight_decay},
             {"params": [self.parameters[name] for name in fast], "factor": self.config.fast_rate_factor, "weight_decay": 0.0},
+            {"params": [self.parameters[name] for name in direct], "factor": self.config.direct_rate_factor, "weight_decay": 0.0},
         ]
-        return torch.optim.AdamW(groups, lr=1e-4, fused=True)
+        return torch.optim.AdamW([group for group in groups if group["params"]], lr=1e-4, fused=True)
 
     def _make_scaler(self) -> torch.amp.GradScaler:
         """float16 gradients below 6e-8 vanish, so the loss is scaled up for them; other types need no scale and get none."""
