@@ -12,3 +12,10 @@ class EntropyFormat(IntEnum):
     """The published codec's, two coders over a shared tail (ec_part 1)."""
     PARTITIONED = 3
     """Ours: a header byte, then one to 64 partitions, interleaved where there are many symbols."""
+    COMPACT = 4
+    """Ours: vectors and symbols in one range-coded string with no byte besides, for small pictures."""
+
+    @property
+    def is_reference(self) -> bool:
+        """Whether the published codec reads it."""
+        return self in (EntropyFormat.REFERENCE_ONE, EntropyFormat.REFERENCE_TWO)

@@ -8,6 +8,7 @@
 #include <string>
 #include <tuple>
 
+#include "compact.hpp"
 #include "frame_coder.hpp"
 
 namespace py = pybind11;
@@ -72,6 +73,35 @@ py::bytes encode_partitioned(const std::vector<PartTuple>& tuples, bool interlea
   return as_bytes(bytes);
 }
 
+using EncoderState = std::tuple<py::bytes, uint64_t, uint64_t>;  // bytes so far, low, range
+using DecoderState = std::tuple<uint64_t, uint64_t, uint64_t>;  // position, value, range
+
+void require_range(uint64_t range) {
+  if (range < dcvc::kMinRange) throw std::invalid_argument("the range of a coder state must be at least 2^32");
+}
+
+py::bytes encode_compact(const std::vector<PartTuple>& tuples, const EncoderState& state) {
+  const auto& [so_far, low, range] = state;
+  require_range(range);
+  const std::vector<ec::Part> parts = as_parts(tuples);
+  const std::string_view view = so_far;
+  dcvc::RangeEncoder coder(std::vector<uint8_t>(view.begin(), view.end()), low, range);
+  std::vector<uint8_t> bytes;
+  {
+    py::gil_scoped_release release;
+    bytes = ec::encode_compact(parts, std::move(coder));
+  }
+  return as_bytes(bytes);
+}
+
+std::unique_ptr<ec::FrameDecoder> continue_decoder(const py::bytes& data, const DecoderState& state) {
+  const auto& [position, value, range] = state;
+  require_range(range);
+  if (position < dcvc::kWindowBytes || position > uint64_t{1} << 62) throw std::invalid_argument("the position of a coder state must be 8 to 2^62");
+  const std::string_view view = data;
+  return std::make_unique<ec::FrameDecoder>(reinterpret_cast<const uint8_t*>(view.data()), view.size(), position, value, range);
+}
+
 std::unique_ptr<ec::FrameDecoder> make_decoder(const py::bytes& data, ec::Format format) {
   const std::string_view view = data;
   return std::make_unique<ec::FrameDecoder>(reinterpret_cast<const uint8_t*>(view.data()), view.size(), format);
@@ -90,13 +120,14 @@ ec::Status decode(ec::FrameDecoder& decoder, const ec::CodingTable& table, const
 }  // namespace
 
 PYBIND11_MODULE(_entropy, m) {
-  m.doc() = "rANS coder of quantised latents; use dcvc_cli.entropy";
+  m.doc() = "Coder of quantised latents; use dcvc_cli.entropy";
   m.attr("NUM_LANES") = ec::kNumLanes;
   m.attr("MIN_INTERLEAVED_SYMBOLS") = ec::kMinInterleavedSymbols;
   py::enum_<ec::Format>(m, "Format")
       .value("REFERENCE_ONE", ec::Format::kReferenceOne)
       .value("REFERENCE_TWO", ec::Format::kReferenceTwo)
-      .value("PARTITIONED", ec::Format::kPartitioned);
+      .value("PARTITIONED", ec::Format::kPartitioned)
+      .value("COMPACT", ec::Format::kCompact);
   py::enum_<ec::Status>(m, "Status")
       .value("OK", ec::Status::kOk)
       .value("TRUNCATED", ec::Status::kTruncated)
@@ -104,14 +135,17 @@ PYBIND11_MODULE(_entropy, m) {
       .value("CORRUPT_ESCAPE", ec::Status::kCorruptEscape)
       .value("UNUSED_BYTES", ec::Status::kUnusedBytes)
       .value("CORRUPT_HEADER", ec::Status::kCorruptHeader)
-      .value("CORRUPT_TAIL", ec::Status::kCorruptTail);
+      .value("CORRUPT_TAIL", ec::Status::kCorruptTail)
+      .value("NOT_SHORTEST", ec::Status::kNotShortest);
   m.def("describe", [](ec::Status status) { return std::string(ec::describe(status)); });
   py::class_<ec::CodingTable, TablePtr>(m, "CodingTable")
       .def(py::init(&make_table), py::arg("cdf").noconvert(), py::arg("cdf_length").noconvert(), py::arg("offset").noconvert());
   m.def("encode_frame", &encode_frame, py::arg("parts"), py::arg("format"));
+  m.def("encode_compact", &encode_compact, py::arg("parts"), py::arg("state"));
   m.def("encode_partitioned", &encode_partitioned, py::arg("parts"), py::arg("interleaved"), py::arg("log2_partitions"));
   py::class_<ec::FrameDecoder>(m, "FrameDecoder")
       .def(py::init(&make_decoder), py::arg("data"), py::arg("format"))
+      .def(py::init(&continue_decoder), py::arg("data"), py::arg("state"))
       .def("decode", &decode, py::arg("table"), py::arg("rows").noconvert(), py::arg("symbols").noconvert())
       .def("finish", &ec::FrameDecoder::finish);
 }

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "compact.hpp"
 #include "decode_peaked.hpp"
 #include "frame_coder.hpp"
 
@@ -22,6 +23,8 @@ const char* describe(Status status) {
       return "its partition header is not valid";
     case Status::kCorruptTail:
       return "the two coders do not meet as they should";
+    case Status::kNotShortest:
+      return "its bytes are not the shortest for its symbols";
   }
   return "unknown error";
 }
@@ -163,10 +166,17 @@ FrameDecoder::FrameDecoder(const uint8_t* data, size_t size, Format format) : fo
     status_ = read_partitions(data, size);
     return;
   }
+  if (format == Format::kCompact) {
+    range_decoder_ = RangeDecoder(keep(data, size), size);
+    return;
+  }
   buffers_.reserve(2);
   byte_chains_.emplace_back(keep(data, size), size);
   if (format == Format::kReferenceTwo) byte_chains_.emplace_back(keep(data, size, true), size);
 }
+
+FrameDecoder::FrameDecoder(const uint8_t* data, size_t size, uint64_t position, uint64_t value, uint64_t range)
+    : format_(Format::kCompact), size_(size), range_decoder_(keep(data, size), size, position, value, range) {}
 
 const uint8_t* FrameDecoder::keep(const uint8_t* begin, size_t size, bool reversed) {
   std::vector<uint8_t>& copy = buffers_.emplace_back(size + kReaderPadding, uint8_t{0});
@@ -217,6 +227,7 @@ Status FrameDecoder::read_partitions(const uint8_t* data, size_t size) {
 
 Status FrameDecoder::decode(const CodingTable& coding_table, const uint8_t* rows, size_t num_symbols, int8_t* symbols) {
   if (status_ != Status::kOk || num_symbols == 0) return status_;
+  if (format_ == Format::kCompact) return status_ = decode_compact(range_decoder_, coding_table.view(), rows, num_symbols, symbols);
   const size_t count = byte_chains_.size() + lane_chains_.size();
   if (count == 0) return status_ = Status::kTruncated;
   const TableView table = coding_table.view();
@@ -247,6 +258,9 @@ Status FrameDecoder::finish_two() const {
 }
 
 Status FrameDecoder::finish() {
+  if (format_ == Format::kCompact && status_ == Status::kOk && !range_decoder_.is_whole()) {
+    status_ = range_decoder_.has_bytes_left() ? Status::kUnusedBytes : Status::kNotShortest;
+  }
   const bool two = format_ == Format::kReferenceTwo;
   for (const auto& chain : byte_chains_) {
     if (status_ == Status::kOk) status_ = chain.finish(!two);

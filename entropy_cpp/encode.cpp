@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <memory>
 
+#include "compact.hpp"
 #include "frame_coder.hpp"
 
 namespace dcvc::entropy {
@@ -161,6 +162,8 @@ std::vector<uint8_t> encode_frame(const std::vector<Part>& parts, Format format)
       return encode_chain<ByteRans, 1>(parts, 0, 1);
     case Format::kReferenceTwo:
       return encode_two(parts);
+    case Format::kCompact:
+      return encode_compact(parts, RangeEncoder());
     default:
       return encode_partitioned(parts, choose_layout(num_symbols));
   }

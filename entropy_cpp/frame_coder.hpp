@@ -1,4 +1,4 @@
-// One frame's symbols to bytes and back, in the reference's two byte forms and in interleaved partitions.
+// One frame's symbols to bytes and back, in the reference's two byte forms, in interleaved partitions and in the compact form.
 // Byte layouts: docs/entropy-coding.md. No function here reads or writes outside the spans that it is given.
 #pragma once
 
@@ -6,14 +6,15 @@
 #include <cstdint>
 #include <vector>
 
+#include "range_coder.hpp"
 #include "rans.hpp"
 #include "tables.hpp"
 
 namespace dcvc::entropy {
 
-enum class Format { kReferenceOne, kReferenceTwo, kPartitioned };
+enum class Format { kReferenceOne, kReferenceTwo, kPartitioned, kCompact };
 
-enum class Status { kOk, kTruncated, kCorruptState, kCorruptEscape, kUnusedBytes, kCorruptHeader, kCorruptTail };
+enum class Status { kOk, kTruncated, kCorruptState, kCorruptEscape, kUnusedBytes, kCorruptHeader, kCorruptTail, kNotShortest };
 
 // One sentence part for a user, without a trailing full stop.
 const char* describe(Status status);
@@ -70,11 +71,13 @@ struct Chain {
 class FrameDecoder {
  public:
   FrameDecoder(const uint8_t* data, size_t size, Format format);
+  // kCompact, from the state of a RangeDecoder of the same bytes; range >= kMinRange.
+  FrameDecoder(const uint8_t* data, size_t size, uint64_t position, uint64_t value, uint64_t range);
 
   // Fills symbols[0..num_symbols). Every row index must be below table.num_rows(). On an error the symbols are unspecified.
   Status decode(const CodingTable& table, const uint8_t* rows, size_t num_symbols, int8_t* symbols);
 
-  // Checks that every state is back at its start value and that all bytes were used.
+  // Checks that every state is back at its start value and that all bytes were used; of kCompact, that they are those of an encoder.
   Status finish();
 
  private:
@@ -88,6 +91,7 @@ class FrameDecoder {
   std::vector<std::vector<uint8_t>> buffers_;
   std::vector<Chain<ByteRans, 1>> byte_chains_;
   std::vector<Chain<WordRans, kNumLanes>> lane_chains_;
+  RangeDecoder range_decoder_{nullptr, 0};  // of kCompact
 };
 
 }  // namespace dcvc::entropy

@@ -206,18 +206,18 @@ DCVC_INLINE uint32_t decode_raw(typename Rans::State& x, const uint8_t*& in) {
   return two_bits;
 }
 
-// Reads an escape payload; false where the digits are too many or the symbol is no int8.
-template <class Rans>
-inline bool decode_escape(typename Rans::State& x, const uint8_t*& in, const RowInfo& row, int8_t& symbol) {
+// Reads an escape payload by a coder's next_digit(); false where the digits are too many or the symbol is no int8.
+template <class NextDigit>
+inline bool read_escape(const RowInfo& row, int8_t& symbol, const NextDigit& next_digit) {
   uint32_t digits = 0;
   uint32_t piece = 3;
   while (piece == 3) {
-    piece = decode_raw<Rans>(x, in);
+    piece = next_digit();
     digits += piece;
     if (digits > kMaxEscapeDigits) return false;
   }
   uint32_t raw = 0;
-  for (uint32_t d = 0; d < digits; ++d) raw |= decode_raw<Rans>(x, in) << (2 * d);
+  for (uint32_t d = 0; d < digits; ++d) raw |= next_digit() << (2 * d);
   const int half = static_cast<int>(raw >> 1);
   const int value = (raw & 1) != 0 ? -half - 1 : half + row.escape;
   const int wide = value + row.offset;
@@ -237,7 +237,7 @@ __attribute__((noinline)) ReadCursor<Rans> decode_searching(typename Rans::State
   x = (x >> kProbabilityBits) * (cumulative[entry + 1] - cumulative[entry]) + slot - cumulative[entry];
   Rans::grow(x, in);
   int8_t symbol = static_cast<int8_t>(row.offset + static_cast<int>(entry));
-  const bool good = entry < row.escape || decode_escape<Rans>(x, in, row, symbol);
+  const bool good = entry < row.escape || read_escape(row, symbol, [&x, &in] { return decode_raw<Rans>(x, in); });
   return {x, in, symbol, good};
 }
 

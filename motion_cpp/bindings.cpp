@@ -90,19 +90,46 @@ Array<int16_t> search(mo::VectorCoder& coder, const Array<uint8_t>& current, con
   return as_array(found, height / mo::kBlock, width / mo::kBlock);
 }
 
-py::bytes encode(mo::VectorCoder& coder, const Array<int16_t>& field) {
+py::bytes as_bytes(const std::vector<uint8_t>& bytes) { return py::bytes(reinterpret_cast<const char*>(bytes.data()), bytes.size()); }
+
+void require_even_field(const Array<int16_t>& field) {
   require_field(field);
   require(field.shape(0) % 2 == 0 && field.shape(1) % 2 == 0, "rows and columns must be even");
-  const std::vector<uint8_t> bytes = coder.encode(as_field(field));
-  return py::bytes(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+}
+
+void require_even(int rows, int columns) {
+  require(rows > 0 && columns > 0 && rows % 2 == 0 && columns % 2 == 0, "rows and columns must be even");
+}
+
+py::bytes encode(mo::VectorCoder& coder, const Array<int16_t>& field) {
+  require_even_field(field);
+  return as_bytes(coder.encode(as_field(field)));
+}
+
+// (bytes so far, low, range) of the range coder behind the vectors.
+py::tuple encode_open(mo::VectorCoder& coder, const Array<int16_t>& field) {
+  require_even_field(field);
+  dcvc::RangeEncoder range_coder;
+  coder.encode_into(range_coder, as_field(field));
+  return py::make_tuple(as_bytes(range_coder.bytes()), range_coder.low(), range_coder.range());
 }
 
 py::object decode(mo::VectorCoder& coder, const py::bytes& data, int rows, int columns) {
-  require(rows > 0 && columns > 0 && rows % 2 == 0 && columns % 2 == 0, "rows and columns must be even");
+  require_even(rows, columns);
   const std::string_view view = data;
   const auto vectors = coder.decode(reinterpret_cast<const uint8_t*>(view.data()), view.size(), rows, columns);
   if (!vectors) return py::none();
   return as_array(*vectors, rows, columns);
+}
+
+// (field, (position, value, range) of the range coder behind the vectors).
+py::object decode_open(mo::VectorCoder& coder, const py::bytes& data, int rows, int columns) {
+  require_even(rows, columns);
+  const std::string_view view = data;
+  dcvc::RangeDecoder range_coder(reinterpret_cast<const uint8_t*>(view.data()), view.size());
+  const auto vectors = coder.decode_from(range_coder, rows, columns);
+  if (!vectors) return py::none();
+  return py::make_tuple(as_array(*vectors, rows, columns), py::make_tuple(range_coder.position(), range_coder.value(), range_coder.range()));
 }
 
 // For tools: what the contexts have learned, as probabilities of zero in 1/65536, in the order of the struct.
@@ -127,5 +154,7 @@ PYBIND11_MODULE(_motion, module) {
       .def("probabilities", &probabilities)
       .def("search", &search, py::arg("current").noconvert(), py::arg("reference").noconvert(), py::arg("lambda_"))
       .def("encode", &encode, py::arg("field").noconvert())
-      .def("decode", &decode, py::arg("data"), py::arg("rows"), py::arg("columns"));
+      .def("encode_open", &encode_open, py::arg("field").noconvert())
+      .def("decode", &decode, py::arg("data"), py::arg("rows"), py::arg("columns"))
+      .def("decode_open", &decode_open, py::arg("data"), py::arg("rows"), py::arg("columns"));
 }

@@ -109,18 +109,30 @@ const std::vector<Vector>& VectorCoder::previous(int rows, int columns) const {
 }
 
 std::vector<uint8_t> VectorCoder::encode(const Field& field) {
-  BinaryEncoder coder;
-  VectorState state(field.rows, field.columns, previous(field.rows, field.columns));
-  Walk<BinaryEncoder>(coder, contexts_, state, &field).run();
-  previous_ = state.take();
-  rows_ = field.rows, columns_ = field.columns;
+  RangeEncoder coder;
+  encode_into(coder, field);
   return coder.finish();
 }
 
+void VectorCoder::encode_into(RangeEncoder& coder, const Field& field) {
+  BinaryEncoder binary(coder);
+  VectorState state(field.rows, field.columns, previous(field.rows, field.columns));
+  Walk<BinaryEncoder>(binary, contexts_, state, &field).run();
+  previous_ = state.take();
+  rows_ = field.rows, columns_ = field.columns;
+}
+
 std::optional<std::vector<Vector>> VectorCoder::decode(const uint8_t* data, size_t size, int rows, int columns) {
-  BinaryDecoder coder(data, size);
+  RangeDecoder coder(data, size);
+  std::optional<std::vector<Vector>> vectors = decode_from(coder, rows, columns);
+  if (!coder.is_whole()) return std::nullopt;
+  return vectors;
+}
+
+std::optional<std::vector<Vector>> VectorCoder::decode_from(RangeDecoder& coder, int rows, int columns) {
+  BinaryDecoder binary(coder);
   VectorState state(rows, columns, previous(rows, columns));
-  if (!Walk<BinaryDecoder>(coder, contexts_, state, nullptr).run() || !coder.is_whole()) return std::nullopt;
+  if (!Walk<BinaryDecoder>(binary, contexts_, state, nullptr).run()) return std::nullopt;
   previous_ = state.take();
   rows_ = rows, columns_ = columns;
   return previous_;

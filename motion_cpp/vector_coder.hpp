@@ -35,9 +35,13 @@ class VectorCoder {
  public:
   // rows, columns: even; the squares of a 16x16 square with different vectors are coded one by one.
   std::vector<uint8_t> encode(const Field& field);
+  // The same into bytes that may go on behind the vectors.
+  void encode_into(RangeEncoder& coder, const Field& field);
 
   // Nothing if the bytes do not hold exactly such a field; then the coder must be reset.
   std::optional<std::vector<Vector>> decode(const uint8_t* data, size_t size, int rows, int columns);
+  // The same from bytes that may go on behind the vectors.
+  std::optional<std::vector<Vector>> decode_from(RangeDecoder& coder, int rows, int columns);
 
   void reset() { *this = VectorCoder(); }
 

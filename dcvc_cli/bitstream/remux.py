@@ -87,7 +87,7 @@ def _write_dcvc_frame(writer: StreamWriter, table: SpsTable, pending: list[Refer
 def dcvc_to_reference(source: ByteSource, sink: ByteSink) -> RemuxReport:
     """Turns a .dcvc stream into an elementary stream; `lost` lists what that has no place for.
 
-    Raises BitstreamError for a damaged stream and for payloads that the reference cannot read (partitioned entropy coding).
+    Raises BitstreamError for a damaged stream and for payloads that the reference cannot read (partitioned and compact entropy coding).
     """
     writer = ReferenceWriter(sink)
     kept: bytes | None = None
@@ -123,8 +123,8 @@ def dcvc_to_reference(source: ByteSource, sink: ByteSink) -> RemuxReport:
 
 def _reference_sps(frame: FrameUnit) -> ReferenceSps:
     sps = frame.sps
-    if sps.entropy_format is EntropyFormat.PARTITIONED:
-        message = "the frame payload is in the partitioned format, which the reference cannot read"
+    if not sps.entropy_format.is_reference:
+        message = f"the frame payload is in the {sps.entropy_format.name.lower()} format, which the reference cannot read"
         raise BitstreamError(Rule.UNSUPPORTED, message, frame.offset, "encode again with the reference's entropy format")
     return ReferenceSps(sps.height, sps.width, sps.entropy_format is EntropyFormat.REFERENCE_TWO, frame.reset)
 

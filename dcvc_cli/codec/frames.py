@@ -18,7 +18,8 @@ from dcvc_cli.entropy.coder import FrameDecoder, FrameEncoder
 from dcvc_cli.entropy.tables import CdfTable, gaussian_table, wide_gaussian_table
 from dcvc_cli.entropy_format import EntropyFormat
 from dcvc_cli.errors import StreamError
-from dcvc_cli.motion.blocks import SAMPLE_UNIT, FieldCoder, compensate_squares, in_lines, luma_of_values
+from dcvc_cli.motion.blocks import SAMPLE_UNIT, Field, FieldCoder, compensate_squares, in_lines, luma_of_values
+from dcvc_cli.range_coder import DecoderState, EncoderState
 
 
 @dataclass
@@ -36,6 +37,32 @@ class ReferencePicture:
     predicted: Tensor | None = None
 
 
+@dataclass(frozen=True)
+class CodedVectors:
+    """A P frame's vectors as the payload holds them before its symbols; nothing at all in models without motion.
+
+    Attributes:
+        data: bytes of their own.
+        state: in the compact format, the coder that the symbols go on with.
+    """
+
+    data: bytes = b""
+    state: EncoderState | None = None
+
+
+@dataclass(frozen=True)
+class PayloadRest:
+    """What the vectors leave of a payload for the symbols.
+
+    Attributes:
+        data: the bytes; in the compact format still all of them.
+        state: there, where the coder of the vectors stands.
+    """
+
+    data: bytes
+    state: DecoderState | None = None
+
+
 def latent_sizes(padded: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int]]:
     """((h, w) of y, (h, w) of z) for a padded picture (Hp, Wp)."""
     height, width = padded[0] // 16, padded[1] // 16
@@ -44,7 +71,7 @@ def latent_sizes(padded: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, i
 
 def latent_table(entropy_format: EntropyFormat) -> CdfTable:
     """The table of y: the reference's in its byte formats, the wide one in our own."""
-    return wide_gaussian_table() if entropy_format is EntropyFormat.PARTITIONED else gaussian_table()
+    return gaussian_table() if entropy_format.is_reference else wide_gaussian_table()
 
 
 class _FrameCoder:
@@ -98,7 +125,7 @@ class FramePayloadEncoder(_FrameCoder):
         network, model = self.networks.image, self.networks.image_model
         y = model.analysis(network.analysis, network.analysis.frame_from_values(values), qp)
         z = model.hyper_analysis(network.analysis, y)
-        encoder, z_hat, coder = self._begin(network, y, z, qp)
+        encoder, z_hat, coder = self._begin(network, y, z, qp, CodedVectors())
         ops = network.synthesis
         parameters = model.prior_parameters(ops, z_hat, network.analysis.size(y))
         y_hat = model.code_latents(ops, parameters, coder)
@@ -109,30 +136,35 @@ class FramePayloadEncoder(_FrameCoder):
         """Codes a P frame at row `qp` (0..71) from the reference; returns its payload."""
         network, model = self.networks.video, self.networks.video_model
         ops, analysis = network.synthesis, network.analysis
-        predicted, motion = None, b""
+        predicted, vectors = None, CodedVectors()
         if model.spec.motion:
-            predicted, values, motion = self.find_motion(values, qp)
+            predicted, values, vectors = self.find_motion(values, qp)
         ctx, ctx_t = self._contexts(qp, reset, predicted)
         float_ctx = ctx if analysis is ops else analysis.from_float(ops.to_float(ctx))
         y = model.analysis(analysis, analysis.frame_from_values(values), float_ctx, qp)
         z = model.hyper_analysis(analysis, y)
-        encoder, z_hat, coder = self._begin(network, y, z, qp)
+        encoder, z_hat, coder = self._begin(network, y, z, qp, vectors)
         parameters = model.prior_parameters(ops, z_hat, ctx_t, analysis.size(y))
         y_hat = model.code_latents(ops, parameters, coder)
         self._keep_p(y_hat, ctx, qp, predicted)
-        return motion + encoder.finish()
+        return vectors.data + encoder.finish()
 
-    def find_motion(self, values: Any, qp: int) -> tuple[Tensor, Any, bytes]:
-        """(what block motion makes of the reference, what it leaves of a network input, the vectors as they stand in the payload)."""
+    def find_motion(self, values: Any, qp: int) -> tuple[Tensor, Any, CodedVectors]:
+        """(what block motion makes of the reference, what it leaves of a network input, the vectors)."""
         ops = self.networks.video.synthesis
         samples = ops.samples_from_frame(self._reconstruct_reference())
         field = self.field_coder.search(luma_of_values(values), in_lines(samples[:1]), qp)
         compensated = compensate_squares(samples, field)
-        motion = self.field_coder.encode(field)
-        return ops.frame_from_samples(compensated), values - in_lines(compensated) * SAMPLE_UNIT, write_uv(len(motion)) + motion
+        return ops.frame_from_samples(compensated), values - in_lines(compensated) * SAMPLE_UNIT, self._code_vectors(field)
 
-    def _begin(self, network: CodecNetwork, y: Any, z: Any, qp: int) -> tuple[FrameEncoder, Tensor, EncodingLatents]:
-        encoder = FrameEncoder(self.entropy_format)
+    def _code_vectors(self, field: Field) -> CodedVectors:
+        if self.entropy_format is EntropyFormat.COMPACT:
+            return CodedVectors(state=self.field_coder.encode_open(field))
+        data = self.field_coder.encode(field)
+        return CodedVectors(write_uv(len(data)) + data)
+
+    def _begin(self, network: CodecNetwork, y: Any, z: Any, qp: int, vectors: CodedVectors) -> tuple[FrameEncoder, Tensor, EncodingLatents]:
+        encoder = FrameEncoder(self.entropy_format, vectors.state)
         symbols = network.analysis.round_z(z)
         encoder.add_z(symbols, network.z_table, qp * symbols.shape[0])
         latents = y if network.analysis is network.synthesis else network.analysis.to_float(y)
@@ -155,7 +187,7 @@ class FramePayloadDecoder(_FrameCoder):
         """Decodes an I frame; StreamError if the payload does not hold exactly its symbols."""
         network, model = self.networks.image, self.networks.image_model
         ops = network.synthesis
-        decoder, z_hat, coder = self._begin(network, payload, qp)
+        decoder, z_hat, coder = self._begin(network, PayloadRest(payload), qp)
         parameters = model.prior_parameters(ops, z_hat, self.latent_size)
         y_hat = model.code_latents(ops, parameters, coder)
         decoder.finish()
@@ -167,27 +199,34 @@ class FramePayloadDecoder(_FrameCoder):
             raise StreamError("a P frame comes before any I frame", "the start of the stream is missing")
         network, model = self.networks.video, self.networks.video_model
         ops = network.synthesis
-        predicted = None
+        predicted, rest = None, PayloadRest(payload)
         if model.spec.motion:
-            predicted, payload = self.follow_motion(payload)
+            predicted, rest = self.follow_motion(payload)
         ctx, ctx_t = self._contexts(qp, reset, predicted)
-        decoder, z_hat, coder = self._begin(network, payload, qp)
+        decoder, z_hat, coder = self._begin(network, rest, qp)
         parameters = model.prior_parameters(ops, z_hat, ctx_t, self.latent_size)
         y_hat = model.code_latents(ops, parameters, coder)
         decoder.finish()
         self._keep_p(y_hat, ctx, qp, predicted)
 
-    def follow_motion(self, payload: bytes) -> tuple[Tensor, bytes]:
-        """(what the vectors of a P frame's payload make of the reference, the rest of the payload)."""
-        reader, ops = ByteReader(payload), self.networks.video.synthesis
-        motion = reader.take(reader.uv())
-        height, width = self.latent_size
-        field = self.field_coder.decode(motion, 2 * height, 2 * width)
+    def follow_motion(self, payload: bytes) -> tuple[Tensor, PayloadRest]:
+        """(what the vectors of a P frame's payload make of the reference, what is left for the symbols)."""
+        ops = self.networks.video.synthesis
+        field, rest = self._read_vectors(payload)
         compensated = compensate_squares(ops.samples_from_frame(self._reconstruct_reference()), field)
-        return ops.frame_from_samples(compensated), payload[reader.offset :]
+        return ops.frame_from_samples(compensated), rest
 
-    def _begin(self, network: CodecNetwork, payload: bytes, qp: int) -> tuple[FrameDecoder, Tensor, DecodingLatents]:
-        decoder = FrameDecoder(payload, self.entropy_format)
+    def _read_vectors(self, payload: bytes) -> tuple[Field, PayloadRest]:
+        rows, columns = (2 * side for side in self.latent_size)
+        if self.entropy_format is EntropyFormat.COMPACT:
+            field, state = self.field_coder.decode_open(payload, rows, columns)
+            return field, PayloadRest(payload, state)
+        reader = ByteReader(payload)
+        field = self.field_coder.decode(reader.take(reader.uv()), rows, columns)
+        return field, PayloadRest(payload[reader.offset :])
+
+    def _begin(self, network: CodecNetwork, rest: PayloadRest, qp: int) -> tuple[FrameDecoder, Tensor, DecodingLatents]:
+        decoder = FrameDecoder(rest.data, self.entropy_format, rest.state)
         channels = network.model.spec.hyper
         symbols = decoder.decode_z(channels, *self.hyper_size, network.z_table, qp * channels)
         coder = DecodingLatents(network.synthesis, decoder, latent_table(self.entropy_format), self.skip_threshold)

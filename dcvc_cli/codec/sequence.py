@@ -17,6 +17,15 @@ from dcvc_cli.types import ChromaFormat, ColourDescription, Picture, PictureSize
 
 MAX_CODED_SIDE = 8192
 """The format allows 16384; the networks are run up to this."""
+MAX_COMPACT_SAMPLES = 1280 * 720
+"""Padded luma samples up to which streams are compact: decoding their symbols takes a small share of the networks' time, and the bytes saved are
+a share worth having. Beyond, partitions decode several times as fast (docs/decisions/0014-compact-payloads.md)."""
+
+
+def entropy_format_for(size: PictureSize) -> EntropyFormat:
+    """The entropy format that an encoder takes where it is told none: the compact one as long as its speed does not matter."""
+    height, width = padded_size(size)
+    return EntropyFormat.COMPACT if height * width <= MAX_COMPACT_SAMPLES else EntropyFormat.PARTITIONED
 
 
 def sps_for(
@@ -26,11 +35,12 @@ def sps_for(
     *,
     skip_threshold: float | None,
     reset_interval: int,
-    entropy_format: EntropyFormat = EntropyFormat.PARTITIONED,
+    entropy_format: EntropyFormat | None = None,
     **others: int,
 ) -> Sps:
-    """The SPS of a new stream. InputError for pictures larger than 8192 on a side."""
+    """The SPS of a new stream; an entropy format of None is chosen by the picture size. InputError for pictures larger than 8192 on a side."""
     size = video_format.size
+    entropy_format = entropy_format or entropy_format_for(size)
     if max(size.width, size.height) > MAX_CODED_SIDE:
         raise InputError(f"pictures of {size} are larger than {MAX_CODED_SIDE}x{MAX_CODED_SIDE}, the largest that is coded")
     colour, rate, aspect = video_format.colour, video_format.frame_rate, video_format.sample_aspect_ratio
@@ -55,7 +65,7 @@ def sps_for(
         skip_threshold_millionths=quantise_skip_threshold(skip_threshold),
         entropy_format=entropy_format,
         # A stream in the reference's byte formats is made to be remuxed for its decoder, whose file writer truncates.
-        truncate_chroma=entropy_format is not EntropyFormat.PARTITIONED,
+        truncate_chroma=entropy_format.is_reference,
         reset_interval=reset_interval,
         qp_offsets=weights.spec.qp_offsets,
         **others,  # type: ignore[arg-type]

@@ -75,7 +75,11 @@ def encode(
     ] = None,
     entropy_format: Annotated[
         str | None,
-        _coding("NAME", "partitioned; reference-one or reference-two can be remuxed for the reference's decoder.", DEFAULTS.entropy_format),
+        _coding(
+            "NAME",
+            "auto: compact up to 1280x720, else partitioned; reference-one or reference-two can be remuxed for the reference's decoder.",
+            DEFAULTS.entropy_format,
+        ),
     ] = None,
     hash_name: Annotated[
         str | None,

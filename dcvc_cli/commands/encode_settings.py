@@ -41,7 +41,7 @@ class EncodeSettings:
     device: str = "auto"
     threads: int | None = None
     hash: str = "crc"
-    entropy_format: str = "partitioned"
+    entropy_format: str = "auto"
 
     def __post_init__(self) -> None:
         for name in ("qp", "qp_i", "qp_p"):

@@ -1,5 +1,6 @@
-"""The frame coder: symbols of one frame to bytes and back, in three byte formats. Source: docs/entropy-coding.md."""
+"""The frame coder: symbols of one frame to bytes and back, in four byte formats. Source: docs/entropy-coding.md."""
 
+from dataclasses import astuple
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ from numpy.typing import NDArray
 from dcvc_cli.entropy.tables import MAX_NATIVE_ROWS, CdfTable, native_module
 from dcvc_cli.entropy_format import EntropyFormat
 from dcvc_cli.errors import StreamError
+from dcvc_cli.range_coder import DecoderState, EncoderState
 
 
 def _channel_rows(num_channels: int, height: int, width: int) -> NDArray[np.uint8]:
@@ -17,14 +19,24 @@ def _channel_rows(num_channels: int, height: int, width: int) -> NDArray[np.uint
     return np.repeat(np.arange(num_channels, dtype=np.uint8), height * width)
 
 
+def _require_compact(fmt: EntropyFormat, start: object) -> None:
+    if start is not None and fmt is not EntropyFormat.COMPACT:
+        raise ValueError(f"a frame in the {fmt.name} format shares no coder with its vectors")
+
+
 class FrameEncoder:
     """Collects a frame's symbols in coding order (z, then the y planes) and codes them at `finish`.
 
     The bytes are the same on every machine. Arrays must not change between the call that adds them and `finish`.
+
+    Args:
+        start: COMPACT only: where the vectors that share the bytes left the range coder.
     """
 
-    def __init__(self, fmt: EntropyFormat) -> None:
+    def __init__(self, fmt: EntropyFormat, start: EncoderState | None = None) -> None:
+        _require_compact(fmt, start)
         self._format = getattr(native_module().Format, fmt.name)
+        self._start = start
         self._parts: list[tuple[Any, NDArray[np.int8], NDArray[np.uint8]]] = []
 
     def add_y(self, symbols: NDArray[np.int8], index: NDArray[np.uint8], table: CdfTable) -> None:
@@ -41,7 +53,9 @@ class FrameEncoder:
         self._parts.append((table.native(row_base, symbols.shape[0]), np.ascontiguousarray(symbols).reshape(-1), rows))
 
     def finish(self) -> bytes:
-        """The frame's bytes; empty if it has no symbols."""
+        """The frame's bytes, what stood in `start` included; empty if there is nothing to code."""
+        if self._start is not None:
+            return bytes(native_module().encode_compact(self._parts, astuple(self._start)))
         return bytes(native_module().encode_frame(self._parts, self._format))
 
 
@@ -50,11 +64,15 @@ class FrameDecoder:
 
     Damaged bytes raise StreamError from the call that notices, at the latest from `finish`; they never cost more time or memory
     than intact ones.
+
+    Args:
+        start: COMPACT only: where the vectors that share the bytes left the range coder.
     """
 
-    def __init__(self, data: bytes, fmt: EntropyFormat) -> None:
+    def __init__(self, data: bytes, fmt: EntropyFormat, start: DecoderState | None = None) -> None:
+        _require_compact(fmt, start)
         self._native = native_module()
-        self._decoder = self._native.FrameDecoder(data, getattr(self._native.Format, fmt.name))
+        self._decoder = self._native.FrameDecoder(data, getattr(self._native.Format, fmt.name) if start is None else astuple(start))
 
     def decode_z(self, num_channels: int, height: int, width: int, table: CdfTable, row_base: int) -> NDArray[np.int8]:
         """A tensor, int8 (num_channels, height, width); channel c uses table row row_base + c.
@@ -76,7 +94,7 @@ class FrameDecoder:
         return self._decode(table.native(), np.ascontiguousarray(index))
 
     def finish(self) -> None:
-        """Checks that the coder states are back at their start values and that every byte was used.
+        """Checks that every byte was used and that the coder states are back at their start values; in COMPACT that the bytes are the shortest.
 
         Raises:
             StreamError: they are not.

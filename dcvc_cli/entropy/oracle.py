@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from dcvc_cli.entropy.tables import CdfTable
 from dcvc_cli.entropy_format import EntropyFormat
 from dcvc_cli.errors import StreamError
+from dcvc_cli.range_coder import DecoderState, EncoderState, SlowRangeDecoder, SlowRangeEncoder
 
 Part = tuple[Sequence[int], Sequence[int], CdfTable]
 
@@ -33,7 +34,7 @@ WORD_KIND = Kind(lower=1 << 24, unit_bits=16, state_bytes=5)
 
 @dataclass(frozen=True)
 class Step:
-    """One rANS operation: an entry of a table (start, freq out of 2^bits)."""
+    """One operation of a coder: an entry of a table (start, freq out of 2^bits)."""
 
     start: int
     freq: int
@@ -118,11 +119,23 @@ def encode_partitioned(parts: Sequence[Part], interleaved: bool, log2_partitions
     return header + b"".join(partitions)
 
 
+def encode_compact(parts: Sequence[Part], start: EncoderState | None = None) -> bytes:
+    """A frame in the compact form, behind what `start` has coded."""
+    coder = SlowRangeEncoder(start)
+    for symbols, rows, table in parts:
+        for symbol, row in zip(symbols, rows, strict=True):
+            for step in symbol_steps(int(symbol), int(row), table):
+                coder.take(step.start, step.start + step.freq, step.bits)
+    return coder.finish()
+
+
 def encode(parts: Sequence[Part], fmt: EntropyFormat) -> bytes:
     """The bytes of a frame, as FrameEncoder gives them."""
     num_symbols = sum(len(symbols) for symbols, _, _ in parts)
     if num_symbols == 0:
         return b""
+    if fmt is EntropyFormat.COMPACT:
+        return encode_compact(parts)
     if fmt is EntropyFormat.REFERENCE_ONE:
         return partition_bytes(parts, 0, 1, BYTE_KIND, 1)
     if fmt is EntropyFormat.REFERENCE_TWO:
@@ -135,35 +148,14 @@ def encode(parts: Sequence[Part], fmt: EntropyFormat) -> bytes:
     return encode_partitioned(parts, num_symbols >= MIN_INTERLEAVED_SYMBOLS, log2_partitions)
 
 
-class _Chain:
-    """States that share one string of bytes, decoding."""
+class _Source:
+    """Where a decoder gets its entries from."""
 
-    def __init__(self, data: bytes, kind: Kind, num_lanes: int) -> None:
-        self.data, self.kind, self.num_lanes = data, kind, num_lanes
-        self.states: list[int] = []
-        self.position = 0
-
-    def take(self, num_bytes: int) -> int:
-        if self.position + num_bytes > len(self.data):
-            raise StreamError("entropy-coded bytes end too early")
-        self.position += num_bytes
-        return int.from_bytes(self.data[self.position - num_bytes : self.position], "little")
-
-    def start(self) -> None:
-        self.states = [self.take(self.kind.state_bytes) for _ in range(self.num_lanes)]
-        if any(not self.kind.lower <= x < self.kind.lower << self.kind.unit_bits for x in self.states):
-            raise StreamError("an initial state is out of range")
+    num_lanes = 1
 
     def step(self, lane: int, cdf: Sequence[int], bits: int) -> int:
         """Decodes one entry of a cumulative list over 2^bits."""
-        x = self.states[lane]
-        slot = x & ((1 << bits) - 1)
-        entry = max(e for e in range(len(cdf) - 1) if cdf[e] <= slot)
-        x = (cdf[entry + 1] - cdf[entry]) * (x >> bits) + slot - cdf[entry]
-        while x < self.kind.lower:
-            x = x << self.kind.unit_bits | self.take(self.kind.unit_bits // 8)
-        self.states[lane] = x
-        return entry
+        raise NotImplementedError
 
     def symbol(self, lane: int, row: int, table: CdfTable) -> int:
         cdf = [int(value) for value in table.cdf[row, : table.cdf_length[row]]]
@@ -183,6 +175,49 @@ class _Chain:
             raise StreamError("an escape is outside -128..127")
         return symbol
 
+
+class _RangeSource(_Source):
+    """The range coder of the compact form."""
+
+    def __init__(self, data: bytes, start: DecoderState | None) -> None:
+        self.coder = SlowRangeDecoder(data, start)
+
+    def step(self, lane: int, cdf: Sequence[int], bits: int) -> int:
+        share = self.coder.share(bits)
+        entry = max(e for e in range(len(cdf) - 1) if cdf[e] <= share)
+        self.coder.take(cdf[entry], cdf[entry + 1], bits)
+        return entry
+
+
+class _Chain(_Source):
+    """States that share one string of bytes, decoding."""
+
+    def __init__(self, data: bytes, kind: Kind, num_lanes: int) -> None:
+        self.data, self.kind, self.num_lanes = data, kind, num_lanes
+        self.states: list[int] = []
+        self.position = 0
+
+    def take(self, num_bytes: int) -> int:
+        if self.position + num_bytes > len(self.data):
+            raise StreamError("entropy-coded bytes end too early")
+        self.position += num_bytes
+        return int.from_bytes(self.data[self.position - num_bytes : self.position], "little")
+
+    def start(self) -> None:
+        self.states = [self.take(self.kind.state_bytes) for _ in range(self.num_lanes)]
+        if any(not self.kind.lower <= x < self.kind.lower << self.kind.unit_bits for x in self.states):
+            raise StreamError("an initial state is out of range")
+
+    def step(self, lane: int, cdf: Sequence[int], bits: int) -> int:
+        x = self.states[lane]
+        slot = x & ((1 << bits) - 1)
+        entry = max(e for e in range(len(cdf) - 1) if cdf[e] <= slot)
+        x = (cdf[entry + 1] - cdf[entry]) * (x >> bits) + slot - cdf[entry]
+        while x < self.kind.lower:
+            x = x << self.kind.unit_bits | self.take(self.kind.unit_bits // 8)
+        self.states[lane] = x
+        return entry
+
     def finish(self) -> None:
         if any(x != self.kind.lower for x in self.states):
             raise StreamError("a final state is not the start state")
@@ -191,8 +226,12 @@ class _Chain:
 class Decoder:
     """Decodes a frame part by part, like FrameDecoder."""
 
-    def __init__(self, data: bytes, fmt: EntropyFormat) -> None:
+    def __init__(self, data: bytes, fmt: EntropyFormat, start: DecoderState | None = None) -> None:
         self.data, self.fmt = data, fmt
+        self.chains: list[_Chain] = []
+        self.compact = _RangeSource(data, start) if fmt is EntropyFormat.COMPACT else None
+        if self.compact:
+            return
         if fmt is EntropyFormat.PARTITIONED:
             self.chains = self._read_partitions(data)
         else:
@@ -226,6 +265,8 @@ class Decoder:
         return chains
 
     def decode(self, rows: Sequence[int], table: CdfTable) -> list[int]:
+        if self.compact:
+            return [self.compact.symbol(0, int(row), table) for row in rows]
         if len(rows) and not self.chains:
             raise StreamError("entropy-coded bytes end too early")
         symbols = []
@@ -237,6 +278,8 @@ class Decoder:
         return symbols
 
     def finish(self) -> None:
+        if self.compact:
+            self.compact.coder.finish()
         for chain in self.chains:
             chain.finish()
         if self.fmt is EntropyFormat.REFERENCE_TWO:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcvc_cli.errors import EnvironmentFault, StreamError
+from dcvc_cli.range_coder import DecoderState, EncoderState
 
 BLOCK = 8
 """Side of the squares that have a vector each."""
@@ -118,14 +119,30 @@ class FieldCoder:
         """A field's bytes, the same on every machine; empty for some fields without motion."""
         return bytes(self._native.encode(field))
 
+    def encode_open(self, field: Field) -> EncoderState:
+        """As `encode`, but symbols may follow in the same bytes; the state is the same on every machine."""
+        return EncoderState(*self._native.encode_open(field))
+
     def decode(self, data: bytes, rows: int, columns: int) -> Field:
         """The field (rows, columns, 2); both even.
 
         Raises:
+            StreamError: the bytes hold no such field, or something else besides.
+        """
+        field: Field = _intact(self._native.decode(data, rows, columns))
+        return field
+
+    def decode_open(self, data: bytes, rows: int, columns: int) -> tuple[Field, DecoderState]:
+        """As `decode`, but what follows in the same bytes is left to who goes on from the state.
+
+        Raises:
             StreamError: the bytes hold no such field.
         """
-        field = self._native.decode(data, rows, columns)
-        if field is None:
-            raise StreamError("the motion vectors of a frame are damaged")
-        decoded: Field = field
-        return decoded
+        field, state = _intact(self._native.decode_open(data, rows, columns))
+        return field, DecoderState(*state)
+
+
+def _intact(decoded: Any) -> Any:
+    if decoded is None:
+        raise StreamError("the motion vectors of a frame are damaged")
+    return decoded

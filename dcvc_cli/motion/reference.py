@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcvc_cli.errors import StreamError
+from dcvc_cli.range_coder import DecoderState, EncoderState, SlowRangeDecoder, SlowRangeEncoder
 
 Vector: TypeAlias = tuple[int, int]
 Place: TypeAlias = tuple[int, int]
@@ -98,62 +99,34 @@ class Context:
             self.slow += (65535 - self.slow) >> 7
 
 
-class _Encoder:
-    """The number that the bytes spell is kept whole, so that carries need no care."""
+def _split(context: Context | None) -> tuple[int, int]:
+    """(share of a 0 bit, k), out of 2^k shares."""
+    return (context.zero(), 15) if context else (1, 1)
 
+
+class _Writer:
     def __init__(self) -> None:
-        self.low, self.range, self.num_bytes = 0, 2**32 - 1, 4
+        self.coder = SlowRangeEncoder()
 
     def bit(self, context: Context | None, bit: int) -> int:
-        bound = (self.range >> 15) * context.zero() if context else self.range >> 1
-        if bit:
-            self.low += bound
-            self.range -= bound
-        else:
-            self.range = bound
-        while self.range < 2**24:
-            self.low, self.range, self.num_bytes = self.low << 8, self.range << 8, self.num_bytes + 1
+        zero, bits = _split(context)
+        self.coder.take(zero if bit else 0, 1 << bits if bit else zero, bits)
         if context:
             context.learn(bit)
         return bit
 
-    def finish(self) -> bytes:
-        """The number of the interval with the most zero bits at its end, 31 at most."""
-        for num_zeros in range(31, -1, -1):
-            number = -(-self.low >> num_zeros) << num_zeros
-            if number < self.low + self.range:
-                return number.to_bytes(self.num_bytes, "big").rstrip(b"\0")
-        raise AssertionError("the interval is never empty")
 
-
-class _Decoder:
+class _Reader:
     def __init__(self, data: bytes) -> None:
-        self.data, self.position, self.range, self.value = data, 0, 2**32 - 1, 0
-        for _ in range(4):
-            self._take_byte()
+        self.coder = SlowRangeDecoder(data)
 
     def bit(self, context: Context | None, _: int) -> int:
-        bound = (self.range >> 15) * context.zero() if context else self.range >> 1
-        bit = int(self.value >= bound)
-        if bit:
-            self.value -= bound
-            self.range -= bound
-        else:
-            self.range = bound
-        while self.range < 2**24:
-            self.range <<= 8
-            self._take_byte()
+        zero, bits = _split(context)
+        bit = int(self.coder.share(bits) >= zero)
+        self.coder.take(zero if bit else 0, 1 << bits if bit else zero, bits)
         if context:
             context.learn(bit)
         return bit
-
-    def _take_byte(self) -> None:
-        # Bytes that no encoder makes can leave the interval; then the value grows, and is kept modulo 2^32.
-        self.value = (self.value << 8 | (self.data[self.position] if self.position < len(self.data) else 0)) & 0xFFFFFFFF
-        self.position += 1
-
-    def is_whole(self) -> bool:
-        return self.position >= len(self.data) and not self.data.endswith(b"\0")
 
 
 class ReferenceFieldCoder:
@@ -173,18 +146,31 @@ class ReferenceFieldCoder:
         self._size = (0, 0)
 
     def encode(self, field: NDArray[np.int16]) -> bytes:
-        rows, columns, _ = field.shape
-        encoder = _Encoder()
-        self._code(encoder.bit, rows, columns, lambda place: (int(field[place][0]), int(field[place][1])))
-        return encoder.finish()
+        return self._write(field).finish()
+
+    def encode_open(self, field: NDArray[np.int16]) -> EncoderState:
+        return self._write(field).state
 
     def decode(self, data: bytes, rows: int, columns: int) -> NDArray[np.int16]:
         """The field; StreamError if the bytes hold none, and then the coder must be reset."""
-        decoder = _Decoder(data)
-        vectors = self._code(decoder.bit, rows, columns, lambda _: (0, 0))
-        if not decoder.is_whole():
-            raise StreamError("motion vectors: bytes are left over")
-        return np.array([[vectors[row, column] for column in range(columns)] for row in range(rows)], np.int16)
+        field, coder = self._read(data, rows, columns)
+        coder.finish()
+        return field
+
+    def decode_open(self, data: bytes, rows: int, columns: int) -> tuple[NDArray[np.int16], DecoderState]:
+        field, coder = self._read(data, rows, columns)
+        return field, coder.state
+
+    def _write(self, field: NDArray[np.int16]) -> SlowRangeEncoder:
+        rows, columns, _ = field.shape
+        writer = _Writer()
+        self._code(writer.bit, rows, columns, lambda place: (int(field[place][0]), int(field[place][1])))
+        return writer.coder
+
+    def _read(self, data: bytes, rows: int, columns: int) -> tuple[NDArray[np.int16], SlowRangeDecoder]:
+        reader = _Reader(data)
+        vectors = self._code(reader.bit, rows, columns, lambda _: (0, 0))
+        return np.array([[vectors[row, column] for column in range(columns)] for row in range(rows)], np.int16), reader.coder
 
     def _code(self, bit: Callable[[Context | None, int], int], rows: int, columns: int, wanted: Callable[[Place], Vector]) -> dict[Place, Vector]:
         """One walk for both directions: `bit` writes the bit given and returns it, or ignores it and returns the one read."""

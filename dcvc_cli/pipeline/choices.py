@@ -8,7 +8,9 @@ from dcvc_cli.entropy_format import EntropyFormat
 
 DEFAULT_SKIP_THRESHOLD = 0.12
 HASH_KINDS = {"crc": HashKind.CRC32, "md5": HashKind.MD5, "none": HashKind.NONE}
-ENTROPY_FORMATS = {
+ENTROPY_FORMATS: dict[str, EntropyFormat | None] = {
+    "auto": None,
+    "compact": EntropyFormat.COMPACT,
     "partitioned": EntropyFormat.PARTITIONED,
     "reference-one": EntropyFormat.REFERENCE_ONE,
     "reference-two": EntropyFormat.REFERENCE_TWO,
@@ -25,7 +27,8 @@ class CodingChoices:
         forced_keys: 0-based numbers of frames, counted from the first coded one, that become I frames.
         reset_interval: frames between drops of the reference feature, 0 = never.
         skip_threshold: elements predicted this narrowly are not coded; None codes all.
-        entropy_format: how symbols become bytes; the reference's own, of one or two coders, can be remuxed to its elementary stream.
+        entropy_format: how symbols become bytes, None = by the picture size; the reference's own, of one or two coders, can be remuxed to its
+            elementary stream.
     """
 
     qp_i: int = 32
@@ -35,7 +38,7 @@ class CodingChoices:
     reset_interval: int = 32
     skip_threshold: float | None = DEFAULT_SKIP_THRESHOLD
     hash_kind: HashKind = HashKind.CRC32
-    entropy_format: EntropyFormat = EntropyFormat.PARTITIONED
+    entropy_format: EntropyFormat | None = None
 
     def gop_rule(self, qp_offsets: tuple[int, ...]) -> GopRule:
         """The frame plan of a stream whose SPS has these offsets."""

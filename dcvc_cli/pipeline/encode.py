@@ -37,7 +37,7 @@ class EncodeSummary:
     quality: dict[str, float]
 
 
-def settings_text(model: OpenedModel, choices: CodingChoices) -> str:
+def settings_text(model: OpenedModel, choices: CodingChoices, sps: Sps) -> str:
     """The encoder's settings, for people who look at the stream later."""
     skip = "none" if choices.skip_threshold is None else f"{choices.skip_threshold:g}"
     pairs = {
@@ -49,7 +49,7 @@ def settings_text(model: OpenedModel, choices: CodingChoices) -> str:
         "reset-interval": choices.reset_interval,
         "force-zero-thres": skip,
         "hash": choices.hash_kind.name.lower(),
-        "entropy-format": choices.entropy_format.name.lower().replace("_", "-"),
+        "entropy-format": sps.entropy_format.name.lower().replace("_", "-"),
     }
     return f"dcvc {__version__}: " + " ".join(f"{name}={value}" for name, value in pairs.items())
 
@@ -79,7 +79,7 @@ class StreamEncoder:
         self._sink, self._recon, self._psnr, self._msssim = sink, recon, psnr, msssim
         self._encoder = SequenceEncoder(model.networks, self.sps, choices.gop_rule(self.sps.qp_offsets).plans_from())
         self._writer = StreamWriter(sink)
-        self._writer.write_text(settings_text(model, choices))
+        self._writer.write_text(settings_text(model, choices, self.sps))
         self._since_key = 0
         self._last_is_hashed = True
 

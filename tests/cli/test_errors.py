@@ -125,7 +125,7 @@ CASES = [
     ("decode good.dcvc -o o.y4m --seek 5", INPUT, "good.dcvc holds 5 frames"),
     ("remux missing.bin -o o.dcvc", INPUT, "cannot read"),
     ("remux empty -o o.dcvc", STREAM, "no frame"),
-    ("remux good.dcvc -o o.bin", STREAM, "partitioned"),
+    ("remux good.dcvc -o o.bin", STREAM, "compact format"),
     ("remux good.dcvc -o o.bin --fps 30", USAGE, "--fps"),
 ]
 

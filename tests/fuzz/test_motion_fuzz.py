@@ -20,6 +20,7 @@ native = pytest.importorskip("dcvc_cli._motion")
 pytestmark = pytest.mark.native
 SIDES = st.sampled_from([2, 4, 8])
 SIZE = (32, 48)
+OUR_FORMATS = (EntropyFormat.PARTITIONED, EntropyFormat.COMPACT)
 
 
 def outcome(coder: FieldCoder | ReferenceFieldCoder, data: bytes, rows: int, columns: int) -> list | None:
@@ -135,38 +136,81 @@ def networks() -> CodecNetworks:
     return CodecNetworks(*parts)
 
 
-@pytest.fixture(scope="module")
-def payloads(networks: CodecNetworks) -> list[bytes]:
+def coded(networks: CodecNetworks, entropy_format: EntropyFormat) -> list[bytes]:
     """An I and two P frames of a picture that moves."""
     scene = np.random.default_rng(0).random((3, SIZE[0] // 8, SIZE[1] // 8)).repeat(8, 1).repeat(8, 2).astype(np.float32)
-    encoder = FramePayloadEncoder(networks, EntropyFormat.PARTITIONED, None)
+    encoder = FramePayloadEncoder(networks, entropy_format, None)
     return [encoder.encode_i(scene, 40), *(encoder.encode_p(np.roll(scene, 3 * k, 2), 40, reset=k == 2) for k in (1, 2))]
 
 
-def fresh_decoder(networks: CodecNetworks, payloads: list[bytes]) -> FramePayloadDecoder:
-    decoder = FramePayloadDecoder(networks, EntropyFormat.PARTITIONED, None, SIZE)
+@pytest.fixture(scope="module")
+def payloads(networks: CodecNetworks) -> dict[EntropyFormat, list[bytes]]:
+    return {entropy_format: coded(networks, entropy_format) for entropy_format in OUR_FORMATS}
+
+
+def fresh_decoder(networks: CodecNetworks, payloads: list[bytes], entropy_format: EntropyFormat) -> FramePayloadDecoder:
+    decoder = FramePayloadDecoder(networks, entropy_format, None, SIZE)
     decoder.decode_i(payloads[0], 40)
     return decoder
 
 
-def test_frames_with_motion_decode(networks: CodecNetworks, payloads: list[bytes]):
-    decoder = fresh_decoder(networks, payloads)
+@pytest.mark.parametrize("entropy_format", OUR_FORMATS)
+def test_frames_with_motion_decode(networks: CodecNetworks, payloads: dict[EntropyFormat, list[bytes]], entropy_format: EntropyFormat):
+    decoder = fresh_decoder(networks, payloads[entropy_format], entropy_format)
     for k in (1, 2):
-        decoder.decode_p(payloads[k], 40, reset=k == 2)
+        decoder.decode_p(payloads[entropy_format][k], 40, reset=k == 2)
         assert decoder.output().shape[-2:] == SIZE
 
 
-def test_motion_that_does_not_fit_into_its_payload(networks: CodecNetworks, payloads: list[bytes]):
-    payload = payloads[1]
-    assert 0 < payload[0] < 128, "this picture's vectors should take a few bytes"
-    rest = payload[1:]
+def test_the_formats_hold_the_same_pictures(networks: CodecNetworks, payloads: dict[EntropyFormat, list[bytes]]):
+    """And compact payloads are shorter by the bytes that only told the parts from each other."""
+    outputs = []
+    for entropy_format in OUR_FORMATS:
+        decoder = fresh_decoder(networks, payloads[entropy_format], entropy_format)
+        for k in (1, 2):
+            decoder.decode_p(payloads[entropy_format][k], 40, reset=k == 2)
+        outputs.append(decoder.output())
+    assert bool((outputs[0] == outputs[1]).all())
+    saved = [len(long) - len(short) for long, short in zip(*(payloads[entropy_format] for entropy_format in OUR_FORMATS), strict=True)]
+    assert saved[0] >= 3
+    assert min(saved[1:]) >= 4
+
+
+def test_motion_that_does_not_fit_into_its_payload(networks: CodecNetworks, payloads: dict[EntropyFormat, list[bytes]]):
+    frames = payloads[EntropyFormat.PARTITIONED]
+    assert 0 < frames[1][0] < 128, "this picture's vectors should take a few bytes"
+    rest = frames[1][1:]
     damaged = [b"", b"\x80", b"\xff\xff\xff\xff" + rest, write_uv(len(rest) + 1) + rest, write_uv(len(rest)) + rest, b"\x80\x01" + rest]
     for data in damaged:
         with pytest.raises(StreamError):
-            fresh_decoder(networks, payloads).decode_p(data, 40, reset=False)
+            fresh_decoder(networks, frames, EntropyFormat.PARTITIONED).decode_p(data, 40, reset=False)
 
 
-def test_every_truncation_of_a_frame_is_refused(networks: CodecNetworks, payloads: list[bytes]):
-    for size in range(min(len(payloads[1]), 24)):
+def test_every_truncation_of_a_frame_is_refused(networks: CodecNetworks, payloads: dict[EntropyFormat, list[bytes]]):
+    frames = payloads[EntropyFormat.PARTITIONED]
+    for size in range(min(len(frames[1]), 24)):
         with pytest.raises(StreamError):
-            fresh_decoder(networks, payloads).decode_p(payloads[1][:size], 40, reset=False)
+            fresh_decoder(networks, frames, EntropyFormat.PARTITIONED).decode_p(frames[1][:size], 40, reset=False)
+
+
+def test_damaged_compact_frames(networks: CodecNetworks, payloads: dict[EntropyFormat, list[bytes]]):
+    """Cut, changed, lengthened and made up: refused, or another picture; never anything else."""
+    frames = payloads[EntropyFormat.COMPACT]
+    decoder = fresh_decoder(networks, frames, EntropyFormat.COMPACT)
+    decoder.decode_p(frames[1], 40, reset=False)
+    intact = decoder.output()
+    rng = np.random.default_rng(4)
+    damaged = [frames[1][:size] for size in range(0, len(frames[1]), 1 + len(frames[1]) // 12)]
+    damaged += [frames[1] + extra for extra in (b"\0", b"\1", b"\xff" * 20)] + [b"\xff" * 8, b"\xff" * 300]
+    for position in rng.integers(0, len(frames[1]), 12):
+        damaged.append(frames[1][:position] + bytes([frames[1][position] ^ int(rng.integers(1, 256))]) + frames[1][position + 1 :])
+    num_refused = 0
+    for data in damaged:
+        decoder = fresh_decoder(networks, frames, EntropyFormat.COMPACT)
+        try:
+            decoder.decode_p(data, 40, reset=False)
+        except StreamError:
+            num_refused += 1
+            continue
+        assert not bool((decoder.output() == intact).all())
+    assert num_refused > 0

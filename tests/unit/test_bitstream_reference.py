@@ -168,12 +168,13 @@ def test_what_is_lost_is_named() -> None:
     assert reference_to_dcvc(io.BytesIO(to_reference(sink.getvalue())), io.BytesIO(), TEMPLATE).lost == ()
 
 
-def test_partitioned_payloads_are_refused() -> None:
+@pytest.mark.parametrize("entropy_format", [EntropyFormat.PARTITIONED, EntropyFormat.COMPACT])
+def test_our_own_payloads_are_refused(entropy_format: EntropyFormat) -> None:
     sink = io.BytesIO()
     writer = StreamWriter(sink)
-    writer.write_frame(I, writer.use_sps(Sps(80, 48, entropy_format=EntropyFormat.PARTITIONED)), 9, False, b"abcd")
+    writer.write_frame(I, writer.use_sps(Sps(80, 48, entropy_format=entropy_format)), 9, False, b"abcd")
     writer.finish()
-    with pytest.raises(BitstreamError, match="partitioned"):
+    with pytest.raises(BitstreamError, match=entropy_format.name.lower()):
         to_reference(sink.getvalue())
 
 

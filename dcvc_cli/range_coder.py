@@ -1,0 +1,124 @@
+"""The range coder that motion vectors and compact symbols share: its state between the two, and the coder itself in slow Python.
+
+Vectors and symbols go into the same bytes, so the state belongs to neither layer. The slow coder is what the slow twins of both are written on,
+with nothing of the C++ code in it; the same bytes and states everywhere. Source: docs/entropy-coding.md, "Range coder".
+"""
+
+from dataclasses import dataclass
+
+from dcvc_cli.errors import StreamError
+
+WORD_BITS = 32
+WINDOW_BITS = 64
+MIN_RANGE = 1 << WORD_BITS
+FIRST_RANGE = (1 << WINDOW_BITS) - 1
+
+
+@dataclass(frozen=True)
+class EncoderState:
+    """Where an encoder stands.
+
+    Attributes:
+        data: the bytes so far; a carry may yet change them.
+        low: start of the interval behind them, 0..2^64 - 1.
+        range: its size, 2^32..2^64 - 1.
+    """
+
+    data: bytes = b""
+    low: int = 0
+    range: int = FIRST_RANGE
+
+
+@dataclass(frozen=True)
+class DecoderState:
+    """Where a decoder stands.
+
+    Attributes:
+        position: bytes taken, 8 and more; zeros behind the last byte count.
+        value: the last eight bytes taken, less the low of the interval, 0..2^64 - 1.
+        range: size of the interval, 2^32..2^64 - 1.
+    """
+
+    position: int
+    value: int
+    range: int
+
+
+def shortest_in(low: int, size: int) -> int:
+    """The number in low..low + size - 1 that ends in the most 0 bits, of those that end in at most 64."""
+    for num_zeros in range(WINDOW_BITS, -1, -1):
+        number = -(-low >> num_zeros) << num_zeros
+        if number < low + size:
+            return number
+    raise AssertionError("the interval is never empty")
+
+
+class SlowRangeEncoder:
+    """The number that the bytes spell is kept whole, so that carries need no care."""
+
+    def __init__(self, state: EncoderState | None = None) -> None:
+        state = state or EncoderState()
+        self._low = int.from_bytes(state.data, "big") << WINDOW_BITS | state.low
+        self._range, self._num_bytes = state.range, len(state.data)
+
+    def take(self, start: int, end: int, bits: int) -> None:
+        """Codes that the next share lies in start..end - 1 of 2^bits."""
+        unit = self._range >> bits
+        self._low += unit * start
+        self._range = (self._range if end == 1 << bits else unit * end) - unit * start
+        while self._range < MIN_RANGE:
+            self._low, self._range, self._num_bytes = self._low << WORD_BITS, self._range << WORD_BITS, self._num_bytes + WORD_BITS // 8
+
+    @property
+    def state(self) -> EncoderState:
+        """To go on from elsewhere."""
+        window = (1 << WINDOW_BITS) - 1
+        return EncoderState((self._low >> WINDOW_BITS).to_bytes(self._num_bytes, "big"), self._low & window, self._range)
+
+    def finish(self) -> bytes:
+        """The shortest bytes."""
+        return shortest_in(self._low, self._range).to_bytes(self._num_bytes + WINDOW_BITS // 8, "big").rstrip(b"\0")
+
+
+class SlowRangeDecoder:
+    """Reads what SlowRangeEncoder writes; any bytes decode to something, `finish` tells whether an encoder makes them."""
+
+    def __init__(self, data: bytes, state: DecoderState | None = None) -> None:
+        self._data = data
+        self._state = state or DecoderState(WINDOW_BITS // 8, self._number_at(0), FIRST_RANGE)
+
+    def _number_at(self, position: int) -> int:
+        return int.from_bytes(self._data[position : position + 8].ljust(8, b"\0"), "big")
+
+    def share(self, bits: int) -> int:
+        """Which of 2^bits shares comes next."""
+        return min(self._state.value // (self._state.range >> bits), (1 << bits) - 1)
+
+    def take(self, start: int, end: int, bits: int) -> None:
+        """Moves on, having found that share in start..end - 1."""
+        position, value, size = self._state.position, self._state.value, self._state.range
+        unit = size >> bits
+        value -= unit * start
+        size = (size if end == 1 << bits else unit * end) - unit * start
+        while size < MIN_RANGE:
+            # Bytes that no encoder makes can lie outside the first range; then the value grows, and is kept modulo 2^64.
+            value = (value << WORD_BITS | self._number_at(position) >> WORD_BITS) % (1 << WINDOW_BITS)
+            size, position = size << WORD_BITS, position + WORD_BITS // 8
+        self._state = DecoderState(position, value, size)
+
+    @property
+    def state(self) -> DecoderState:
+        """To go on from elsewhere."""
+        return self._state
+
+    def finish(self) -> None:
+        """Checks that the bytes are exactly those of an encoder.
+
+        Raises:
+            StreamError: they are not.
+        """
+        number = self._number_at(self._state.position - 8)
+        low = number - self._state.value
+        is_shortest = shortest_in(low, self._state.range) == number and not self._data.endswith(b"\0")
+        if self._state.position < len(self._data) or self._number_at(0) == FIRST_RANGE or not is_shortest:
+            raise StreamError("range-coded bytes are left over or not the shortest")

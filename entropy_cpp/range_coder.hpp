@@ -1,0 +1,129 @@
+// The range coder that a frame's motion vectors and compact symbols share. Source: docs/entropy-coding.md, "Range coder".
+// 64-bit low and range, 32 bits in or out at a time. Carries go into bytes already written; the decoder reads zeros past the end, and so
+// zero bytes at the end are not written. One byte string stands for a run of decisions: the shortest.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+namespace dcvc {
+
+constexpr int kRangeUnitBits = 32;
+constexpr uint64_t kMinRange = uint64_t{1} << kRangeUnitBits;  // before every decision: 2^-16 of it is the most that a 16-bit division leaves over
+constexpr size_t kWindowBytes = 8;
+
+// The number in [low, low + range) that ends in the most 0 bits, modulo 2^64; there is but one. range > 0.
+inline uint64_t shortest_in(uint64_t low, uint64_t range) {
+  const uint64_t last = low + range - 1;
+  if (low == 0 || last < low) return 0;  // the interval starts at or goes past a multiple of 2^64
+  const int top_difference = 63 - __builtin_clzll((low - 1) ^ last);
+  return last >> top_difference << top_difference;
+}
+
+class RangeEncoder {
+ public:
+  RangeEncoder() = default;
+  // Goes on from the state of another encoder; range >= kMinRange.
+  RangeEncoder(std::vector<uint8_t> bytes, uint64_t low, uint64_t range) : low_(low), range_(range), bytes_(std::move(bytes)) {}
+
+  // Takes the share [start, end) of 2^bits, bits <= 16. The last share also has what the division leaves over.
+  void take(uint32_t start, uint32_t end, int bits) {
+    const uint64_t unit = range_ >> bits, below = unit * start;
+    low_ += below;
+    if (low_ < below) carry();
+    range_ = (end >> bits != 0 ? range_ : unit * end) - below;
+    if (range_ < kMinRange) {
+      shift();
+      range_ <<= kRangeUnitBits;
+    }
+  }
+
+  // The shortest bytes; the encoder is spent.
+  std::vector<uint8_t> finish() {
+    const uint64_t number = shortest_in(low_, range_);
+    if (number < low_) carry();
+    low_ = number;
+    for (size_t i = 0; i < kWindowBytes; i += kRangeUnitBits / 8) shift();
+    while (!bytes_.empty() && bytes_.back() == 0) bytes_.pop_back();
+    return std::move(bytes_);
+  }
+
+  const std::vector<uint8_t>& bytes() const { return bytes_; }
+  uint64_t low() const { return low_; }
+  uint64_t range() const { return range_; }
+
+ private:
+  void carry() {
+    for (size_t i = bytes_.size(); i-- > 0 && ++bytes_[i] == 0;) {
+    }
+  }
+  void shift() {
+    for (int bit = 56; bit >= 64 - kRangeUnitBits; bit -= 8) bytes_.push_back(static_cast<uint8_t>(low_ >> bit));
+    low_ <<= kRangeUnitBits;
+  }
+
+  uint64_t low_ = 0;
+  uint64_t range_ = UINT64_MAX;
+  std::vector<uint8_t> bytes_;
+};
+
+// Any bytes decode to something and are never read past their end; `is_whole` tells at the end whether an encoder makes them.
+class RangeDecoder {
+ public:
+  RangeDecoder(const uint8_t* data, size_t size) : data_(data), size_(size), position_(kWindowBytes), value_(window(0)) {}
+  // Goes on from the state of another decoder of the same bytes; range >= kMinRange.
+  RangeDecoder(const uint8_t* data, size_t size, uint64_t position, uint64_t value, uint64_t range)
+      : data_(data), size_(size), position_(position), value_(value), range_(range) {}
+
+  // Which share of 2^bits comes next, bits <= 16; then it must be taken.
+  uint32_t share(int bits) const {
+    return static_cast<uint32_t>(std::min(value_ / (range_ >> bits), (uint64_t{1} << bits) - 1));
+  }
+  // Whether the next share is at or above `start`, without the division.
+  bool is_from(uint32_t start, int bits) const { return value_ >= (range_ >> bits) * start; }
+
+  void take(uint32_t start, uint32_t end, int bits) {
+    const uint64_t unit = range_ >> bits, below = unit * start;
+    value_ -= below;
+    range_ = (end >> bits != 0 ? range_ : unit * end) - below;
+    if (range_ < kMinRange) {
+      range_ <<= kRangeUnitBits;
+      value_ = value_ << kRangeUnitBits | word(position_);
+      position_ += kRangeUnitBits / 8;
+    }
+  }
+
+  bool has_bytes_left() const { return position_ < size_; }
+
+  // Whether the bytes are exactly those that an encoder makes of the decisions so far.
+  bool is_whole() const {
+    if (has_bytes_left() || (size_ > 0 && data_[size_ - 1] == 0)) return false;
+    if (window(0) == UINT64_MAX) return false;  // above the first range: no decision stands for it
+    const uint64_t number = window(position_ - kWindowBytes);
+    return shortest_in(number - value_, range_) == number;
+  }
+
+  uint64_t position() const { return position_; }
+  uint64_t value() const { return value_; }
+  uint64_t range() const { return range_; }
+
+ private:
+  uint64_t word(uint64_t at) const {
+    if (at + 4 <= size_) return uint64_t{data_[at]} << 24 | uint64_t{data_[at + 1]} << 16 | uint64_t{data_[at + 2]} << 8 | data_[at + 3];
+    uint64_t word = 0;
+    for (uint64_t i = at; i < at + 4; ++i) word = word << 8 | (i < size_ ? data_[i] : 0);
+    return word;
+  }
+  uint64_t window(uint64_t at) const { return word(at) << 32 | word(at + 4); }
+
+  const uint8_t* data_;
+  size_t size_;
+  uint64_t position_;  // of the next byte to take; beyond the size, zeros were taken
+  uint64_t value_;     // of the last 8 bytes taken, less the low of the interval
+  uint64_t range_ = UINT64_MAX;
+};
+
+}  // namespace dcvc
