@@ -86,7 +86,10 @@ def image(options: TrainOptions) -> None:
 def video(
     options: TrainOptions,
     *,
-    image_checkpoint: Annotated[Path, typer.Option("--image-checkpoint", metavar="checkpoint.pt", help="Checkpoint of the trained image model.")],
+    image_checkpoint: Annotated[
+        Path | None,
+        typer.Option("--image-checkpoint", metavar="checkpoint.pt", help="Checkpoint of the trained image model. Default: that of --start-from."),
+    ] = None,
 ) -> None:
     """Train the video model (P frames) on top of a trained image model, which stays as it is.
 
@@ -111,7 +114,7 @@ def export(
     """
     from dcvc_cli.models.spec import SPECS
     from dcvc_cli.models.weights import write_weights
-    from dcvc_cli.training.export import checkpoint_state, export_model
+    from dcvc_cli.training.export import as_trained, checkpoint_state, export_model
     from dcvc_cli.ui.console import say
 
     if model not in SPECS:
@@ -123,7 +126,7 @@ def export(
     if calibrate:
         from dcvc_cli.pipeline.quantise import prepare_exact, read_clips
 
-        weights = prepare_exact(weights, read_clips(calibrate), states)
+        weights = prepare_exact(weights, read_clips(calibrate), (as_trained(states[0]), as_trained(states[1])))
         weights = dataclasses.replace(weights, image=weights.image.without_float_decoder(), video=weights.video.without_float_decoder())
     write_weights(output, weights)
     say(f"{output}: image {weights.image.fingerprint:016x}, video {weights.video.fingerprint:016x}")
@@ -165,7 +168,10 @@ def _open_trainer(
         state = processes.from_main(checkpoint_state(image_checkpoint) if processes.is_main else None)
         image_state = {name: torch.from_numpy(value) for name, value in state.items()}
     if options.start_from is not None:
-        initial_state = state_of_weights(weights_by_name(options.start_from), config.model, config.network)
+        weights = weights_by_name(options.start_from)
+        initial_state = state_of_weights(weights, config.model, config.network)
+        if config.network == "video" and image_state is None:
+            image_state = state_of_weights(weights, config.model, "image")
     if options.validate and processes.is_main:
         clips = read_validation_clips(options.validate)
         validate = ClipValidator(clips, config.model, config.network, image_state=image_state, device=str(processes.device))

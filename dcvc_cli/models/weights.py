@@ -267,12 +267,18 @@ def _read_table(arrays: Mapping[str, NDArray[Any]]) -> CdfTable:
 
 
 def carries_signal(name: str) -> bool:
-    """Whether a layer carries the picture itself: not the residual branches, which correct it, nor the priors, which only predict symbols.
+    """Whether a layer carries the picture itself: not the residual branches, which correct it, nor the direct path, which adds detail to it, nor the
+    priors, which only predict symbols.
 
     8-bit weights are seen in these few layers, so they are stored, and run in the exact profile, with 16 bits
     (docs/decisions/0011-exact-weight-widths.md).
     """
-    return not ({"dc", "ffn"} & set(name.split("."))) and not name.startswith(("hyper_", "y_", "temporal_prior"))
+    return not ({"dc", "ffn", "direct"} & set(name.split("."))) and not name.startswith(("hyper_", "y_", "temporal_prior"))
+
+
+def _signal_limit(name: str) -> int:
+    """The largest integer of a layer with 16 bits. An encoder's run in bfloat16 and need no more than 12 of them, which compress better."""
+    return 2047 if name.startswith(("enc.", "encoder.")) else 32767
 
 
 def compress_parameters(parameters: Mapping[str, NDArray[np.float32]]) -> Arrays:
@@ -285,7 +291,7 @@ def compress_parameters(parameters: Mapping[str, NDArray[np.float32]]) -> Arrays
             arrays[key] = value.astype(np.float32)
             continue
         flat = value.reshape(value.shape[0], -1).astype(np.float64)
-        limit, kind = (32767, np.int16) if carries_signal(key) else (127, np.int8)
+        limit, kind = (_signal_limit(key), np.int16) if carries_signal(key) else (127, np.int8)
         step = np.maximum(np.abs(flat).max(axis=1), 1e-12) / limit
         arrays[key] = np.rint(flat / step[:, None]).astype(kind).reshape(value.shape)
         arrays[key + STEP_SUFFIX] = step.astype(np.float32)

@@ -26,7 +26,7 @@ BRANCH_GAIN = 0.1
 """Share of a Xavier-uniform weight's magnitude in the last layer of every residual branch."""
 LARGEST_SCALE, SMALLEST_SCALE = 2.0, 0.02
 """Scales of the first and the last latent; those below the stream's skip threshold, 0.12, are not coded."""
-PREDICTION_GAIN, PICTURE_GAIN = 0.05, 0.2
+PREDICTION_GAIN, PICTURE_GAIN, DIRECT_GAIN = 0.05, 0.2, 0.02
 CALIBRATION_SIDE, CALIBRATION_PICTURES = 128, 3
 
 
@@ -67,6 +67,8 @@ def _network(model: ImageModel | VideoModel, seed: int, layers: _LastLayers) -> 
         if key.endswith((".dc.3.weight", ".ffn.2.weight")):
             bound = BRANCH_GAIN * math.sqrt(6 / (value.shape[0] + value.shape[1]))
             parameters[key] = (torch.rand(value.shape, generator=generator) * 2 - 1) * bound
+        if "direct" in key.split("."):
+            parameters[key] = value * DIRECT_GAIN
     latent = model.spec.latent
     for layer, first_scale in ((layers.fusion, layers.first_scale), (layers.spatial, 0)):
         parameters[f"{layer}.weight"] *= PREDICTION_GAIN

@@ -15,7 +15,9 @@ from dcvc_cli.models.image import ImageModel
 from dcvc_cli.models.spec import SPECS
 from dcvc_cli.models.video import VideoModel
 from dcvc_cli.models.weights import ModelWeights, NetworkWeights, compress_parameters, table_arrays
+from dcvc_cli.training.estimator_fit import fitted_estimator
 from dcvc_cli.training.initialise import random_parameters
+from dcvc_cli.training.losses import quantised_weights
 
 
 def checkpoint_state(path: Path) -> dict[str, NDArray[np.float32]]:
@@ -25,6 +27,15 @@ def checkpoint_state(path: Path) -> dict[str, NDArray[np.float32]]:
     except (OSError, KeyError, RuntimeError, ValueError, TypeError, EOFError, pickle.UnpicklingError) as error:
         raise InputError(f"{path} is not a training checkpoint: {error}") from error
     return {name: value.float().contiguous().numpy() for name, value in average.items()}
+
+
+def as_trained(state: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float32]]:
+    """The state that the last stages of training ran: weights that ship with 8 bits on their grid.
+
+    The exact profile is made from this, not from the weights between the grid's points: those are another function, which nobody trained, and
+    over a hundred P frames of few bits its small differences pile up (docs/training.md).
+    """
+    return {name: value.numpy() for name, value in quantised_weights({name: torch.from_numpy(value) for name, value in state.items()}).items()}
 
 
 def network_weights(model: ImageModel | VideoModel, state: Mapping[str, NDArray[Any]]) -> NetworkWeights:
@@ -41,7 +52,7 @@ def export_model(model_name: str, image_state: Mapping[str, NDArray[Any]], video
 
 
 def state_of_weights(weights: ModelWeights, model_name: str, network: str) -> dict[str, torch.Tensor]:
-    """Parameters to go on training from: those of a weights file, and a fresh bit estimator, which the file has only as a table.
+    """Parameters to go on training from: those of a weights file, and a bit estimator fitted to the table that the file has in its place.
 
     Raises:
         InputError: the weights are of another model.
@@ -50,4 +61,5 @@ def state_of_weights(weights: ModelWeights, model_name: str, network: str) -> di
         raise InputError(f"weights {weights.name!r} are of model {weights.spec.name}, expected {model_name}")
     part = weights.image if network == "image" else weights.video
     fresh = random_parameters(part.model, seed=0)
-    return fresh | {name: torch.from_numpy(value) for name, value in part.parameters().items()}
+    estimator = fitted_estimator(part.z_table, part.model.spec.num_qps, part.model.spec.hyper, fresh)
+    return fresh | {name: torch.from_numpy(value) for name, value in part.parameters().items()} | estimator

@@ -89,7 +89,7 @@ class Trainer:
         spec = SPECS[config.model]
         self.image_model, self.video_model = ImageModel(spec.image), VideoModel(spec.video)
         if config.network == "video" and image_state is None:
-            raise InputError("training the video model needs a trained image model", "pass --image-checkpoint")
+            raise InputError("training the video model needs a trained image model", "pass --image-checkpoint, or --start-from")
         self.image_state = {name: value.to(self.device) for name, value in (image_state or {}).items()}
         if initial_state is None:
             if config.network == "image":

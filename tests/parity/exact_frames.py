@@ -72,7 +72,7 @@ class InventingCoder(RecordingCoder):
 
 
 class FramePair:
-    """An I frame and the P frames after it, on one pair of backends."""
+    """An I frame and the P frames after it, on one pair of backends; with motion every vector is zero."""
 
     def __init__(self, image: ImageModel, video: VideoModel, image_ops: Operations, video_ops: Operations) -> None:
         self.image, self.video, self.image_ops, self.video_ops = image, video, image_ops, video_ops
@@ -89,14 +89,15 @@ class FramePair:
         if reset:
             self.feature = None
         ops = self.video_ops
-        adapted = self.video.adapt_frame(ops, self.frame) if self.feature is None else self.video.adapt_feature(ops, self.feature)
-        return self.video.contexts(ops, adapted, qp)
+        return self.video.contexts(ops, self.video.adapt(ops, self.frame, self.feature), qp)
 
     def inter(self, z, size, coder, qp, contexts):
         ops, (ctx, ctx_t) = self.video_ops, contexts
         parameters = self.video.prior_parameters(ops, ops.z_from_symbols(z), ctx_t, size)
-        self.feature = self.video.synthesis(ops, self.video.code_latents(ops, parameters, coder), ctx, qp)
-        self.frame = self.video.reconstruction(ops, self.feature, qp)
+        y_hat = self.video.code_latents(ops, parameters, coder)
+        self.feature = self.video.synthesis(ops, y_hat, ctx, qp)
+        predicted = self.video.add_direct(ops, self.frame, y_hat) if self.video.spec.motion else None
+        self.frame = self.video.reconstruction(ops, self.feature, qp, predicted)
         return self.export(ops)
 
     def export(self, ops):

@@ -54,16 +54,19 @@ def random_network(model: Any, seed: int, kind: str = "narrow") -> ExactNetwork:
     """Integer parameters for a whole decoder, checked as if read from a file; activations neither die out nor all saturate."""
     rng = np.random.default_rng(seed)
     layers: dict[str, ExactLayer] = {}
+    # With motion the sums that make the picture are in its exponent.
+    to_picture = {"recon_generation_net.head", "decoder.direct.conv.0"} if getattr(model.spec, "motion", False) else set()
     for layer in decoder_layers(model):
+        after = FRAME_EXPONENT if layer.name in to_picture else EXPONENT
         before = FRAME_EXPONENT if layer.name == "feature_adaptor_i.adaptor" else EXPONENT
         if isinstance(layer, ScaleVector):
             factors = rng.integers(8000, 24000, (layer.num_qps, layer.channels)).astype(np.int16)
             layers[layer.name] = ExactScale(factors, np.full(layer.num_qps, 14, np.uint8), EXPONENT, EXPONENT)
             continue
         shape = (layer.cout, layer.cin, layer.kernel, layer.kernel) if hasattr(layer, "cin") else (layer.channels, 1, 3, 3)
-        conv = random_conv(rng, shape, kind, (before, EXPONENT))
+        conv = random_conv(rng, shape, kind, (before, after))
         damped = (conv.multiplier >> (7 if layer.name.endswith((".dc.3", ".ffn.2")) else 5)).astype(np.int32)
-        layers[layer.name] = ExactConv(conv.weight, damped, (conv.addend >> 5) + 2**31, before, EXPONENT)
+        layers[layer.name] = ExactConv(conv.weight, damped, (conv.addend >> 5) + 2**31, before, after)
     return ExactNetwork.from_arrays(model, ExactNetwork(layers, EXPONENT).to_arrays())
 
 

@@ -62,7 +62,8 @@ def video_decoding_kmacs(spec: VideoSpec) -> float:
     z_hat = torch.zeros(1, spec.hyper, SIDE // 64, SIDE // 64, device="meta")
     parameters = model.prior_parameters(ops, z_hat, ctx_t, (SIDE // 16, SIDE // 16))
     y_hat = model.code_latents(ops, parameters, ZeroLatents())
-    model.reconstruction(ops, model.synthesis(ops, y_hat, ctx, 0), 0)
+    predicted = model.add_direct(ops, frame, y_hat) if spec.motion else None
+    model.reconstruction(ops, model.synthesis(ops, y_hat, ctx, 0), 0, predicted)
     return ops.num_macs / SIDE**2 / 1000
 
 
