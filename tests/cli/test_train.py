@@ -10,8 +10,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PRESETS = ROOT / "presets" / "train"
 CLIP = ROOT / "tests" / "data" / "carphone_qcif.y4m"
-IMAGE_LOSS, VIDEO_LOSS = 5.2, 2.65
-"""Stated losses of the last 50 steps. Reached: 4.35 and 2.39; without learning the same steps have 6.85 and 2.91."""
+IMAGE_LOSS, VIDEO_LOSS = 5.7, 2.95
+"""Stated losses of the last 50 steps. Reached: 4.83 and 2.71; without learning the same steps have 7.40 and 3.31."""
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
