@@ -81,8 +81,8 @@ def prepare_exact(
 
     Args:
         clips: varied content and motion, four or more pictures each; sides of 192 samples and more, since borders are special.
-        states: state dicts of the image and the video network before any rounding; None takes the weights' own parameters, which a
-            weights file may hold in 8 bits.
+        states: state dicts of the image and the video network as they were trained (training.export.as_trained); None takes the weights' own
+            parameters, which a weights file may hold in 8 bits.
     """
     image, video = weights.image.model, weights.video.model
     assert isinstance(image, ImageModel)

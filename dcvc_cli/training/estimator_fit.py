@@ -14,8 +14,12 @@ FIT_RATE = 0.03
 def fitted_estimator(table: CdfTable, num_qps: int, channels: int, fresh: Parameters) -> Parameters:
     """The eleven parameters (num_qps, channels, 1, 1) of `bit_estimator_z`, fitted to the rows of a z table from the values in `fresh`.
 
-    The fit minimises the bits that symbols drawn from the table would cost (float32, not bit-exact across machines). It says how close it
-    came to nobody: what is left is learned in training.
+    The fit minimises the bits that symbols drawn from the table would cost (float32, not bit-exact across machines). What is left of the
+    difference is learned in training.
+
+    Args:
+        table: num_qps * channels rows, row qp * channels + channel.
+        fresh: start values under the same names; other entries are not looked at.
     """
     width = table.cdf.shape[1] - 1
     probabilities = np.diff(table.cdf, axis=1).clip(0) / 65536.0
