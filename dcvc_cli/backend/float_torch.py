@@ -42,6 +42,12 @@ def _channels_last(x: torch.Tensor) -> torch.Tensor:
     return x.contiguous(memory_format=torch.channels_last)
 
 
+def _in_coder_layout(x: torch.Tensor) -> torch.Tensor:
+    """Latents in the one layout that encoder and decoder have them in. What PyTorch computes from equal values differs in the last
+    bits between layouts, and a scale that falls into another bin makes noise of the rest of a stream."""
+    return _channels_last(x)
+
+
 class FloatOperations(Operations):
     """Operations on (N, c, h, w) torch tensors.
 
@@ -152,7 +158,7 @@ class FloatOperations(Operations):
         residual = residual.clamp(-128, 127)
         index, coded = self.step_index(step, scales, skip_threshold)
         symbols = self._plane(step, residual).to(torch.int8).cpu().numpy()
-        return residual + masked_means, symbols, index, coded
+        return _in_coder_layout(residual + masked_means), symbols, index, coded
 
     def step_index(self, step: "CodingStep", scales: torch.Tensor, skip_threshold: float | None) -> tuple[PlaneIndex, PlaneFlags]:
         mask = self.mask(step, scales.shape[1], self.size(scales), scales)
@@ -164,13 +170,13 @@ class FloatOperations(Operations):
 
     def restore_step(self, step: "CodingStep", symbols: PlaneSymbols, means: torch.Tensor) -> torch.Tensor:
         values = torch.from_numpy(symbols).to(means.device, means.dtype).repeat(step.num_groups, 1, 1)[None]
-        return (values + means) * self.mask(step, means.shape[1], self.size(means), means)
+        return _in_coder_layout((values + means) * self.mask(step, means.shape[1], self.size(means), means))
 
     def round_z(self, z: torch.Tensor) -> PlaneSymbols:
         return torch.round(z).clamp(-128, 127).to(torch.int8)[0].cpu().numpy()
 
     def z_from_symbols(self, symbols: PlaneSymbols) -> torch.Tensor:
-        return torch.from_numpy(symbols).to(self.device, self.dtype)[None]
+        return torch.from_numpy(np.ascontiguousarray(symbols)).to(self.device, self.dtype)[None]
 
     # ---- pictures
 
