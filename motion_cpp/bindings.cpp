@@ -5,6 +5,7 @@
 #include <cstring>
 #include <stdexcept>
 #include <string_view>
+#include <type_traits>
 
 #include "compensate.hpp"
 #include "search.hpp"
@@ -141,6 +142,26 @@ Array<uint16_t> probabilities(const mo::VectorCoder& coder) {
   return out;
 }
 
+// (what the contexts have learned, the last field, without rows if there is none); `restore` takes them.
+py::tuple state(const mo::VectorCoder& coder) {
+  Array<uint8_t> learned(static_cast<py::ssize_t>(sizeof(mo::Contexts)));
+  std::memcpy(learned.mutable_data(), &coder.contexts(), sizeof(mo::Contexts));
+  const mo::Field field = coder.previous();
+  Array<int16_t> previous({field.rows, field.columns, 2});
+  if (field.rows) std::memcpy(previous.mutable_data(), field.vectors, static_cast<size_t>(previous.nbytes()));
+  return py::make_tuple(learned, previous);
+}
+
+void restore(mo::VectorCoder& coder, const Array<uint8_t>& learned, const Array<int16_t>& previous) {
+  static_assert(std::is_trivially_copyable_v<mo::Contexts>);
+  require(learned.ndim() == 1 && static_cast<size_t>(learned.size()) == sizeof(mo::Contexts), "the state is of another version");
+  require(previous.ndim() == 3 && previous.shape(2) == 2, "a field must be (rows, columns, 2)");
+  if (previous.size()) require_even_field(previous);
+  mo::Contexts contexts;
+  std::memcpy(static_cast<void*>(&contexts), learned.data(), sizeof(mo::Contexts));
+  coder.restore(contexts, as_field(previous));
+}
+
 }  // namespace
 
 PYBIND11_MODULE(_motion, module) {
@@ -152,6 +173,8 @@ PYBIND11_MODULE(_motion, module) {
       .def(py::init<>())
       .def("reset", &mo::VectorCoder::reset)
       .def("probabilities", &probabilities)
+      .def("state", &state)
+      .def("restore", &restore, py::arg("learned").noconvert(), py::arg("previous").noconvert())
       .def("search", &search, py::arg("current").noconvert(), py::arg("reference").noconvert(), py::arg("lambda_"))
       .def("encode", &encode, py::arg("field").noconvert())
       .def("encode_open", &encode_open, py::arg("field").noconvert())

@@ -48,6 +48,14 @@ class VectorCoder {
   const Contexts& contexts() const { return contexts_; }
   // The last picture's vectors if it had this size, else none.
   const std::vector<Vector>& previous(int rows, int columns) const;
+  Field previous() const { return {previous_.data(), rows_, columns_}; }
+
+  // Goes on as another coder would that has these.
+  void restore(const Contexts& contexts, const Field& previous) {
+    contexts_ = contexts;
+    previous_.assign(previous.vectors, previous.vectors + static_cast<size_t>(previous.rows) * static_cast<size_t>(previous.columns));
+    rows_ = previous.rows, columns_ = previous.columns;
+  }
 
  private:
   Contexts contexts_;

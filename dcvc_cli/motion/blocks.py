@@ -104,6 +104,15 @@ class FieldCoder:
         """Forgets what was learned: at every I frame."""
         self._native.reset()
 
+    def state(self) -> tuple[NDArray[np.uint8], Field]:
+        """What was learned, opaque, and the last field, (0, 0, 2) without one. For checkpoints of training: another version may not know it."""
+        learned, field = self._native.state()
+        return learned, field
+
+    def restore(self, learned: NDArray[np.uint8], field: Field) -> None:
+        """Goes on from a state; ValueError if it is none of this version."""
+        self._native.restore(learned, field)
+
     def search(self, luma: NDArray[np.uint8], frame: NDArray[np.int16], qp: int) -> Field:
         """Vectors that predict a picture from a reference, at prices of this coder. Changes nothing: `encode` what is to be kept.
 

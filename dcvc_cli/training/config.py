@@ -17,9 +17,10 @@ class Stage:
 
     num_frames counts P frames that are trained through (ignored for images), num_lead_frames the most P frames that are coded ahead of them
     without a gradient (a random number of them each step). The first frame is coded up to intra_qp_drop QPs lower than the others (random),
-    so that short sequences meet references as poor as those of long ones. The learning rate falls geometrically from rate_first to rate_last over
-    num_steps. quantise_weights trains with the 8-bit weights that ship. gradient_checkpointing computes every P frame twice to keep
-    only features between frames, for long sequences in little memory.
+    so that short sequences meet references as poor as those of long ones. sequence_frames, in place of these two: the P frames of a sequence that
+    consecutive steps train, num_frames each, every step from what the last one decoded (training.sequences); 0: a step has crops of its own.
+    The learning rate falls geometrically from rate_first to rate_last over num_steps. quantise_weights trains with the 8-bit weights that
+    ship. gradient_checkpointing computes every P frame twice to keep only features between frames, for long sequences in little memory.
     """
 
     num_steps: int
@@ -30,6 +31,7 @@ class Stage:
     num_frames: int = 1
     num_lead_frames: int = 0
     intra_qp_drop: int = 0
+    sequence_frames: int = 0
     quantise_weights: bool = False
     gradient_checkpointing: bool = False
 
@@ -40,6 +42,8 @@ class TrainConfig:
 
     lambda_first, lambda_last: weight of the distortion at QP 0 and QP 63 (samples in 0..1, bits per pixel).
     gradient_limit: norm above which gradients are scaled down. fast_rate_factor: learning-rate factor of QP vectors and bit estimators.
+    cost_exponent: a sample's loss is divided by its own cost, compared with others of its QP, to this power; 0 sums costs as they are, 1 makes
+    ten per cent of an easy clip count as much as ten per cent of a hard one.
     direct_rate_factor: that of the direct path (small for images: every weight of it sees whole grey levels, and a step of all of them at once
     moves a latent by several units).
     autocast: bf16, fp16 (with a gradient scaler) or none. validate_every: steps between codings of the validation clips.
@@ -53,6 +57,7 @@ class TrainConfig:
     gradient_limit: float = 1.0
     fast_rate_factor: float = 10.0
     direct_rate_factor: float = 1.0
+    cost_exponent: float = 0.0
     ema_decay: float = 0.999
     weight_decay: float = 1e-4
     autocast: str = "bf16"
@@ -90,7 +95,7 @@ def _construct(kind: Any, values: object, where: str) -> Any:
 
 
 _NUMBER_KINDS: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false"}
-_FROM_ZERO = {"num_lead_frames", "intra_qp_drop", "weight_decay", "ema_decay", "seed"}
+_FROM_ZERO = {"num_lead_frames", "intra_qp_drop", "sequence_frames", "cost_exponent", "weight_decay", "ema_decay", "seed"}
 
 
 def _check_value(where: str, value: object, kind: Any) -> None:
@@ -102,6 +107,13 @@ def _check_value(where: str, value: object, kind: Any) -> None:
         raise UsageError(f"{where}: expected a number {'of 0 or more' if least_is_zero else 'above 0'}, found {value!r}")
 
 
+def _check_sequences(where: str, stage: Stage) -> None:
+    if stage.sequence_frames % stage.num_frames:
+        raise UsageError(f"{where}: sequence_frames {stage.sequence_frames} is no multiple of num_frames {stage.num_frames}")
+    if stage.sequence_frames and (stage.num_lead_frames or stage.intra_qp_drop):
+        raise UsageError(f"{where}: sequence_frames goes without num_lead_frames and intra_qp_drop", "a sequence's frames have what went before them")
+
+
 def read_train_config(path: Path) -> TrainConfig:
     """Reads and checks a training preset; UsageError names the file and the setting."""
     try:
@@ -111,6 +123,8 @@ def read_train_config(path: Path) -> TrainConfig:
     if not isinstance(values, dict) or not isinstance(values.get("stages"), list) or not values["stages"]:
         raise UsageError(f"{path}: expected a mapping with a list of stages")
     stages = tuple(_construct(Stage, stage, f"{path}: stage {number}") for number, stage in enumerate(values["stages"]))
+    for number, stage in enumerate(stages):
+        _check_sequences(f"{path}: stage {number}", stage)
     config: TrainConfig = _construct(TrainConfig, values | {"stages": stages}, str(path))
     if config.network not in ("image", "video"):
         raise UsageError(f"{path}: network is image or video, not {config.network!r}")

@@ -96,6 +96,29 @@ def _whole_file(path: Path) -> Iterator[Path]:
         staged.unlink(missing_ok=True)
 
 
+SEQUENCE_CROPS = 1
+"""Keeps the random numbers of sequences apart from those of crops."""
+
+
+@dataclass(frozen=True)
+class Segment:
+    """What sample `slot` of a batch shows at a step: the frames behind `first_frame` of the slot's sequence number `sequence`."""
+
+    slot: int
+    sequence: int
+    first_frame: int
+
+
+@dataclass(frozen=True)
+class _Window:
+    """Where in a picture a crop is cut; reduce: twice as large, to be halved."""
+
+    top: int
+    left: int
+    side: int
+    reduce: bool
+
+
 class CropSampler:
     """Random crops with flips, time reversal and 2x reduction; crop k of `step` is a pure function of (seed, step, k)."""
 
@@ -111,34 +134,61 @@ class CropSampler:
         """Crops first .. first + size - 1 of a step: (size, num_frames, 3, patch, patch) samples, chroma repeated to full size."""
         return np.stack([self._crop(np.random.default_rng((self.seed, step, index))) for index in range(first, first + size)])
 
+    def sequence_batch(self, segments: Sequence[Segment]) -> NDArray[np.uint8]:
+        """The frames of each segment and the one before them: (size, num_frames, 3, patch, patch). A sequence is one place of a clip, played
+        forwards and backwards for as long as it takes."""
+        crops = []
+        for segment in segments:
+            random = np.random.default_rng((self.seed, SEQUENCE_CROPS, segment.slot, segment.sequence))
+            shot, window = self._window(random)
+            there_and_back = np.concatenate([np.arange(shot.num_frames), np.arange(shot.num_frames - 2, 0, -1)])
+            start = int(random.integers(0, len(there_and_back))) + segment.first_frame
+            frames = there_and_back[np.arange(start, start + self.num_frames) % len(there_and_back)]
+            crops.append(_flipped(self._cut(shot, window, frames), random))
+        return np.ascontiguousarray(np.stack(crops))
+
     def _crop(self, random: np.random.Generator) -> NDArray[np.uint8]:
+        shot, window = self._window(random)
+        first = int(random.integers(0, shot.num_frames - self.num_frames + 1))
+        clip = _flipped(self._cut(shot, window, np.arange(first, first + self.num_frames)), random)
+        if random.random() < 0.5:
+            clip = clip[::-1]
+        return np.ascontiguousarray(clip)
+
+    def _window(self, random: np.random.Generator) -> tuple[CachedShot, _Window]:
         shot = self.shots[min(int(np.searchsorted(self.cumulative, random.random())), len(self.shots) - 1)]
         reduce = min(shot.height, shot.width) >= 2 * self.patch and random.random() < self.reduce_share
         side = self.patch * (2 if reduce else 1)
-        first = int(random.integers(0, shot.num_frames - self.num_frames + 1))
         top = int(random.integers(0, (shot.height - side) // 2 + 1)) * 2
         left = int(random.integers(0, (shot.width - side) // 2 + 1)) * 2
+        return shot, _Window(top, left, side, reduce)
+
+    def _cut(self, shot: CachedShot, window: _Window, frames: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """(frames, 3, patch, patch): the window of those frames, reduced if it is to be."""
+        top, left, side = window.top, window.left, window.side
         luma, *chroma = shot.planes(self.cache)
-        frames = slice(first, first + self.num_frames)
-        parts = [np.asarray(luma[frames, top : top + side, left : left + side])]
+        parts = [luma[frames, top : top + side, left : left + side]]
         for plane in chroma:
             if shot.full_chroma:
-                parts.append(np.asarray(plane[frames, top : top + side, left : left + side]))
+                parts.append(plane[frames, top : top + side, left : left + side])
             else:
                 half = plane[frames, top // 2 : (top + side) // 2, left // 2 : (left + side) // 2]
                 parts.append(half.repeat(2, axis=1).repeat(2, axis=2))
         clip = np.stack(parts, axis=1)
-        if reduce:
-            cells = clip.reshape(*clip.shape[:2], self.patch, 2, self.patch, 2).astype(np.uint16)
-            clip = ((cells.sum(axis=(3, 5)) + 2) // 4).astype(np.uint8)
-            if not shot.full_chroma:  # the reduced clip is a 4:2:0 clip again
-                pairs = clip[:, 1:].reshape(clip.shape[0], 2, self.patch // 2, 2, self.patch // 2, 2).astype(np.uint16)
-                mean = ((pairs.sum(axis=(3, 5)) + 2) // 4).astype(np.uint8)
-                clip[:, 1:] = mean.repeat(2, axis=2).repeat(2, axis=3)
-        if random.random() < 0.5:
-            clip = clip[..., ::-1]
-        if random.random() < 0.3:
-            clip = clip[..., ::-1, :]
-        if random.random() < 0.5:
-            clip = clip[::-1]
-        return np.ascontiguousarray(clip)
+        if not window.reduce:
+            return clip
+        cells = clip.reshape(*clip.shape[:2], self.patch, 2, self.patch, 2).astype(np.uint16)
+        clip = ((cells.sum(axis=(3, 5)) + 2) // 4).astype(np.uint8)
+        if not shot.full_chroma:  # the reduced clip is a 4:2:0 clip again
+            pairs = clip[:, 1:].reshape(clip.shape[0], 2, self.patch // 2, 2, self.patch // 2, 2).astype(np.uint16)
+            mean = ((pairs.sum(axis=(3, 5)) + 2) // 4).astype(np.uint8)
+            clip[:, 1:] = mean.repeat(2, axis=2).repeat(2, axis=3)
+        return clip
+
+
+def _flipped(clip: NDArray[np.uint8], random: np.random.Generator) -> NDArray[np.uint8]:
+    if random.random() < 0.5:
+        clip = clip[..., ::-1]
+    if random.random() < 0.3:
+        clip = clip[..., ::-1, :]
+    return clip

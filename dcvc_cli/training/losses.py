@@ -23,14 +23,18 @@ if TYPE_CHECKING:
     from dcvc_cli.models.blocks import Conv, DepthConvBlock
 
 LIKELIHOOD_FLOOR = 1e-6
-CLASS_OF_FRAME = (0, 1, 0, 2, 0, 2, 0, 2)
-CLASS_WEIGHT = (0.52, 1.33, 0.83)
-"""Distortion weight of the three quality classes of P frames: what makes the QP offsets 0, 8, 4 pay."""
+PLAIN_FRAME_WEIGHT, WEIGHT_OF_8_QPS = 0.52, 1.33 / 0.52
+"""Distortion weight of P frames by their QP offset: 0.52 at 0, 1.33 at 8, geometric between (0.83 at 4). What makes the offsets pay."""
 
 
 def lambda_of_qp(qp: torch.Tensor, first: float, last: float) -> torch.Tensor:
     """Geometric lambda(qp), or another weight, between `first` at QP 0 and `last` at QP 63: bits per pixel per unit of distortion."""
     return torch.exp(math.log(first) + (math.log(last) - math.log(first)) * qp.float() / 63)
+
+
+def frame_weight(qp_offset: int) -> float:
+    """Distortion weight of a P frame that is coded so many QPs above the sequence's."""
+    return float(PLAIN_FRAME_WEIGHT * WEIGHT_OF_8_QPS ** (qp_offset / 8))
 
 
 CHROMA_WEIGHT_FIRST, CHROMA_WEIGHT_LAST = 6.0, 4.0
@@ -57,9 +61,23 @@ def luma_psnr(x: torch.Tensor, x_hat: torch.Tensor) -> torch.Tensor:
     return -10 * torch.log10((x[:, :1] - x_hat[:, :1].clamp(0, 1)).square().mean(dim=(1, 2, 3)).clamp_min(1e-10))
 
 
+USUAL_COST = 0.25
+"""lambda * D + R of a training crop, times relative_weight."""
+FAIR_RANGE = 30.0
+"""No sample counts so many times more or less than usual for its cost: crops of one colour cost next to nothing."""
+
+
 def relative_weight(rate_weight: torch.Tensor) -> torch.Tensor:
     """Loss weight that makes every QP count alike in relative terms: lambda * D + R grows about as lambda ** 0.4."""
     return (rate_weight / 1000.0) ** -0.4
+
+
+def relative_loss(cost: torch.Tensor, rate_weight: torch.Tensor, cost_exponent: float = 0.0) -> torch.Tensor:
+    """Mean of the samples' costs lambda * D + R (N), each weighted by its lambda and by its own cost (TrainConfig.cost_exponent)."""
+    even = relative_weight(rate_weight) * cost
+    if not cost_exponent:
+        return even.mean()
+    return (even * (even.detach() / USUAL_COST).clamp(1 / FAIR_RANGE, FAIR_RANGE) ** -cost_exponent).mean()
 
 
 class _LowerBound(torch.autograd.Function):

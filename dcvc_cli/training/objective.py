@@ -1,6 +1,6 @@
 """What a training step minimises: rate and distortion of a batch through the image model, or through a sequence of P frames."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -8,25 +8,24 @@ import torch
 from torch.utils.checkpoint import checkpoint
 
 from dcvc_cli.models.image import ImageModel
+from dcvc_cli.models.spec import REFERENCE_QP_OFFSETS
 from dcvc_cli.models.video import VideoModel
 from dcvc_cli.motion.blocks import FieldCoder
 from dcvc_cli.training.losses import (
-    CLASS_OF_FRAME,
-    CLASS_WEIGHT,
     EstimatingLatentCoder,
     RoundingLatentCoder,
     TrainingOperations,
     distortion,
     factorised_bits,
+    frame_weight,
     lambda_of_qp,
     luma_psnr,
-    relative_weight,
+    relative_loss,
     round_straight_through,
 )
 from dcvc_cli.training.motion import compensated
 from dcvc_cli.training.share import WHOLE_BATCH, BatchShare
 
-QP_OFFSET_OF_CLASS = (0, 8, 4)
 RESET_SHARE = 0.25
 """How often the reference of the first trained frame behind lead frames is a decoded picture, as after a reset of the feature. Without it the
 frame adaptor sees I frames only, and every reset at low QPs costs quality."""
@@ -58,17 +57,28 @@ def _code_image(
 
 @dataclass(frozen=True)
 class Reference:
-    """What a P frame is predicted from: a picture (N, 3, h, w) in 0..1, with motion compensated, and the feature; either may be missing."""
+    """What a P frame is predicted from: a picture (N, 3, h, w) in 0..1, with motion compensated, and the feature; either may be missing.
+
+    has_feature (N, 1, 1, 1), if not all samples have their feature: which do. Then there is a picture.
+    """
 
     frame: torch.Tensor | None
     feature: torch.Tensor | None = None
+    has_feature: torch.Tensor | None = None
+
+
+def _adapted(model: VideoModel, ops: TrainingOperations, reference: Reference) -> torch.Tensor:
+    adapted: torch.Tensor = model.adapt(ops, reference.frame, reference.feature)
+    if reference.has_feature is None:
+        return adapted
+    return torch.where(reference.has_feature, adapted, model.adapt_frame(ops, reference.frame))
 
 
 def _code_feature(
     model: VideoModel, ops: TrainingOperations, x: torch.Tensor, reference: Reference, qp: torch.Tensor, make_coder: type[Coder]
 ) -> tuple[torch.Tensor, torch.Tensor | None, Coder, torch.Tensor]:
     """One P frame up to its feature -> (feature, with motion the picture that it adds to, the coder that saw the latents, z before rounding)."""
-    ctx, ctx_t = model.contexts(ops, model.adapt(ops, reference.frame, reference.feature), qp)
+    ctx, ctx_t = model.contexts(ops, _adapted(model, ops, reference), qp)
     y = model.analysis(ops, x if reference.frame is None or not model.spec.motion else x - reference.frame, ctx, qp)
     z = model.hyper_analysis(ops, y).float()
     coder = make_coder(ops, y)
@@ -117,7 +127,7 @@ def _next_reference(
     return Reference(frame, None if reset else feature)
 
 
-class _UnclampedOperations(TrainingOperations):
+class UnclampedOperations(TrainingOperations):
     """Leaves the reconstruction unclamped, so that samples outside 0..1 keep a gradient."""
 
     def clamp_unit(self, x: torch.Tensor) -> torch.Tensor:
@@ -125,16 +135,21 @@ class _UnclampedOperations(TrainingOperations):
 
 
 def image_loss(
-    model: ImageModel, parameters: Mapping[str, torch.Tensor], clip: torch.Tensor, lambdas: tuple[float, float], share: BatchShare = WHOLE_BATCH
+    model: ImageModel,
+    parameters: Mapping[str, torch.Tensor],
+    clip: torch.Tensor,
+    lambdas: tuple[float, float],
+    share: BatchShare = WHOLE_BATCH,
+    cost_exponent: float = 0.0,
 ) -> BatchLoss:
     """clip: (N, 1, 3, h, w) in 0..1, the samples of `share`; every sample draws its own QP from torch's generator."""
-    ops = _UnclampedOperations(parameters, share)
+    ops = UnclampedOperations(parameters, share)
     x = clip[:, 0]
     qp = share.qps(x.shape[0], model.spec.num_qps).to(x.device)
     x_hat, bpp = code_image(model, ops, x, qp)
     weight = lambda_of_qp(qp, *lambdas)
     cost = weight * distortion(x, x_hat, qp) + bpp
-    return BatchLoss((relative_weight(weight) * cost).mean(), cost.mean().item(), bpp.mean().item(), luma_psnr(x, x_hat).mean().item())
+    return BatchLoss(relative_loss(cost, weight, cost_exponent), cost.mean().item(), bpp.mean().item(), luma_psnr(x, x_hat).mean().item())
 
 
 def video_loss(
@@ -148,6 +163,8 @@ def video_loss(
     share: BatchShare = WHOLE_BATCH,
     gradient_checkpointing: bool = False,
     intra_qp_drop: int = 0,
+    qp_offsets: Sequence[int] = REFERENCE_QP_OFFSETS,
+    cost_exponent: float = 0.0,
 ) -> BatchLoss:
     """clip: (N, 1 + P frames, 3, h, w) in 0..1, the samples of `share`. Frame 0 is coded by the frozen image model.
 
@@ -158,7 +175,7 @@ def video_loss(
     With gradient checkpointing only the features between trained frames are kept, and each frame is computed a second time on the way
     back, with the same noise: memory no longer grows with a frame's layers times the number of frames.
     """
-    ops = _UnclampedOperations(parameters, share)
+    ops = UnclampedOperations(parameters, share)
     base = share.qps(clip.shape[0], image_model.spec.num_qps).to(clip.device)
     intra_qp = base
     if intra_qp_drop:
@@ -168,23 +185,57 @@ def video_loss(
     weight = lambda_of_qp(base, *lambdas)
     reference = Reference(decoded.clamp(0, 1))
     coders = [FieldCoder() for _ in base] if model.spec.motion else []
-    costs, rates, psnrs = [], [], []
+    frames = []
     first_trained = 1 if num_trained_frames is None else clip.shape[1] - num_trained_frames
     for index in range(1, clip.shape[1]):
-        quality, x = CLASS_OF_FRAME[index % 8], clip[:, index]
-        qp = base + QP_OFFSET_OF_CLASS[quality]
+        offset, x = qp_offsets[index % len(qp_offsets)], clip[:, index]
+        qp = base + offset
         if model.spec.motion:
             assert reference.frame is not None
             reference = replace(reference, frame=compensated(reference.frame, x, qp, coders))
-        frame = model, ops, x, reference, qp
         if index < first_trained:
-            reference = _next_reference(*frame, index + 1 == first_trained)
+            reference = _next_reference(model, ops, x, reference, qp, index + 1 == first_trained)
             continue
-        x_hat, feature, bpp = checkpoint(code_p_frame, *frame, use_reentrant=False) if gradient_checkpointing else code_p_frame(*frame)
-        reference = Reference(x_hat.clamp(0, 1) if model.spec.motion else None, feature)
-        costs.append(weight * CLASS_WEIGHT[quality] * distortion(x, x_hat, base) + bpp)
-        rates.append(bpp.mean().item())
-        psnrs.append(luma_psnr(x, x_hat).mean().item())
-    cost = torch.stack(costs).mean(dim=0)
-    loss = (relative_weight(weight) * cost).mean()
-    return BatchLoss(loss, cost.mean().item(), sum(rates) / len(rates), sum(psnrs) / len(psnrs))
+        coded = code_trained_frame(model, ops, x, reference, qp, gradient_checkpointing)
+        reference = Reference(coded.x_hat.clamp(0, 1) if model.spec.motion else None, coded.feature)
+        frames.append(coded.cost(x, base, weight * frame_weight(offset)))
+    return sequence_cost(frames, weight, cost_exponent)
+
+
+@dataclass(frozen=True)
+class FrameCost:
+    """lambda D + R of each sample (N) of a P frame, and means over the batch."""
+
+    cost: torch.Tensor
+    bpp: float
+    psnr: float
+
+
+@dataclass(frozen=True)
+class TrainedFrame:
+    """A coded P frame: x_hat (N, 3, h, w) unclamped, its feature, bits per pixel (N)."""
+
+    x_hat: torch.Tensor
+    feature: torch.Tensor
+    bpp: torch.Tensor
+
+    def cost(self, x: torch.Tensor, base_qp: torch.Tensor, weight: torch.Tensor) -> FrameCost:
+        """Against the source x, with distortion weighted by `weight` (N)."""
+        cost = weight * distortion(x, self.x_hat, base_qp) + self.bpp
+        return FrameCost(cost, self.bpp.mean().item(), luma_psnr(x, self.x_hat).mean().item())
+
+
+def code_trained_frame(
+    model: VideoModel, ops: TrainingOperations, x: torch.Tensor, reference: Reference, qp: torch.Tensor, gradient_checkpointing: bool
+) -> TrainedFrame:
+    """code_p_frame, computed a second time on the way back if asked."""
+    if gradient_checkpointing:
+        return TrainedFrame(*checkpoint(code_p_frame, model, ops, x, reference, qp, use_reentrant=False))
+    return TrainedFrame(*code_p_frame(model, ops, x, reference, qp))
+
+
+def sequence_cost(frames: Sequence[FrameCost], weight: torch.Tensor, cost_exponent: float) -> BatchLoss:
+    """The loss of P frames in a row; weight: lambda of each sample (N)."""
+    cost = torch.stack([frame.cost for frame in frames]).mean(dim=0)
+    loss = relative_loss(cost, weight, cost_exponent)
+    return BatchLoss(loss, cost.mean().item(), sum(frame.bpp for frame in frames) / len(frames), sum(frame.psnr for frame in frames) / len(frames))

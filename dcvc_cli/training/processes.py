@@ -53,6 +53,14 @@ class TrainingProcesses:
         """The main process's value (tensors on the CPU), on every process."""
         return value
 
+    def gather(self, values: list[Any]) -> list[Any]:
+        """The lists of all processes in a row (tensors on the CPU), on every process."""
+        return values
+
+    def any_of(self, flag: bool) -> bool:
+        """Whether `flag` holds on any process; the same answer on all of them."""
+        return self.sum_values([float(flag)])[0] > 0
+
     def check_alike(self, what: str, value: str) -> None:
         """InputError if `value` is not the same everywhere."""
 
@@ -94,6 +102,12 @@ class _AcceleratedProcesses(TrainingProcesses):
         from accelerate.utils import broadcast_object_list
 
         return broadcast_object_list([value])[0]
+
+    def gather(self, values: list[Any]) -> list[Any]:
+        from accelerate.utils import gather_object
+
+        gathered: list[Any] = gather_object(values)
+        return gathered
 
     def check_alike(self, what: str, value: str) -> None:
         from accelerate.utils import gather_object

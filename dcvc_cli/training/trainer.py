@@ -1,8 +1,8 @@
 """The training loop: resumable at any moment, one step a pure function of (state, seed, step).
 
-A checkpoint holds parameters, their moving average, the optimiser's state and the step. The noise of a step is drawn from a generator
-seeded with (seed, step), and so are its crops, so a killed and resumed run continues as an uninterrupted one. Several processes share
-each batch (training.processes); the main one alone writes.
+A checkpoint holds parameters, their moving average, the optimiser's state, the step and what long sequences have decoded. The noise of a
+step is drawn from a generator seeded with (seed, step), and so are its crops, so a killed and resumed run continues as an uninterrupted one.
+Several processes share each batch (training.processes); the main one alone writes.
 """
 
 import time
@@ -29,6 +29,7 @@ from dcvc_cli.training.losses import quantised_weights
 from dcvc_cli.training.objective import BatchLoss, image_loss, video_loss
 from dcvc_cli.training.prefetch import Batch, Prefetcher
 from dcvc_cli.training.processes import TrainingProcesses
+from dcvc_cli.training.sequences import SequenceModels, Sequences, segments_of, sequence_loss, sequence_qp
 
 LOG_EVERY = 50
 AUTOCAST_TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -103,6 +104,7 @@ class Trainer:
         self.step = 0
         self.elapsed_seconds = 0.0
         self._samplers: dict[int, CropSampler] = {}
+        self._sequences, self._sequences_stage = Sequences(), -1
 
     def _laid_out(self, value: torch.Tensor) -> torch.Tensor:
         value = value.to(self.device)
@@ -144,6 +146,8 @@ class Trainer:
             "scaler": self.scaler.state_dict(),
             "step": self.step,
             "elapsed_seconds": self.elapsed_seconds,
+            "sequences": self.processes.gather(self._sequences.stored()),
+            "sequences_stage": self._sequences_stage,
         }
 
     def _take(self, state: Mapping[str, Any]) -> None:
@@ -158,10 +162,13 @@ class Trainer:
         if state.get("scaler"):
             self.scaler.load_state_dict(state["scaler"])
         self.step, self.elapsed_seconds = state["step"], state["elapsed_seconds"]
+        self._sequences, self._sequences_stage = Sequences.restored(state.get("sequences", []), self.device), state.get("sequences_stage", -1)
 
     def save(self) -> None:
-        """Writes the checkpoint: a kill at any moment leaves the old or the new one, whole."""
-        write_checkpoint(self.checkpoint_path, self._state())
+        """Writes the checkpoint: a kill at any moment leaves the old or the new one, whole. All processes call it, the main one writes."""
+        state = self._state()
+        if self.processes.is_main:
+            write_checkpoint(self.checkpoint_path, state)
 
     def resume(self) -> bool:
         """Continues from the folder's checkpoint, if the main process has one."""
@@ -180,6 +187,8 @@ class Trainer:
             num_frames = 1 if self.config.network == "image" else 1 + stage.num_lead_frames + stage.num_frames
             self._samplers = {number: CropSampler(self.shots, self.cache, stage.patch, num_frames, seed=self.config.seed * 1000 + number)}
         sampler, share = self._samplers[number], self.processes.share(stage.batch)
+        if stage.sequence_frames:
+            return lambda: sampler.sequence_batch(segments_of(step, stage, share))
         return lambda: sampler.batch(step, stage.batch - share.num_before - share.num_after, share.num_before)
 
     def _loss(self, batch: NDArray[np.uint8], stage: Stage) -> BatchLoss:
@@ -191,10 +200,43 @@ class Trainer:
             if stage.quantise_weights:
                 parameters = quantised_weights(parameters)
             if self.config.network == "image":
-                return image_loss(self.image_model, parameters, clip, lambdas, share)
-            first = int(np.random.default_rng((self.config.seed, self.step)).integers(0, stage.num_lead_frames + 1))
-            models = self.video_model, parameters, self.image_model, self.image_state
-            return video_loss(*models, clip[:, first:], lambdas, stage.num_frames, share, stage.gradient_checkpointing, stage.intra_qp_drop)
+                return image_loss(self.image_model, parameters, clip, lambdas, share, self.config.cost_exponent)
+            return self._sequence_loss(parameters, clip, stage) if stage.sequence_frames else self._clip_loss(parameters, clip, stage)
+
+    def _clip_loss(self, parameters: Mapping[str, torch.Tensor], clip: torch.Tensor, stage: Stage) -> BatchLoss:
+        first = int(np.random.default_rng((self.config.seed, self.step)).integers(0, stage.num_lead_frames + 1))
+        return video_loss(
+            self.video_model,
+            parameters,
+            self.image_model,
+            self.image_state,
+            clip[:, first:],
+            (self.config.lambda_first, self.config.lambda_last),
+            stage.num_frames,
+            self.processes.share(stage.batch),
+            stage.gradient_checkpointing,
+            stage.intra_qp_drop,
+            SPECS[self.config.model].qp_offsets,
+            self.config.cost_exponent,
+        )
+
+    def _sequence_loss(self, parameters: Mapping[str, torch.Tensor], clip: torch.Tensor, stage: Stage) -> BatchLoss:
+        number, share = self.config.stage_at(self.step)[0], self.processes.share(stage.batch)
+        if number != self._sequences_stage:
+            self._sequences, self._sequences_stage = Sequences(), number
+        segments = segments_of(self.step, stage, share)
+        qps = [sequence_qp(self.config.seed, segment, stage.batch, self.image_model.spec.num_qps) for segment in segments]
+        return sequence_loss(
+            SequenceModels(self.video_model, parameters, self.image_model, self.image_state, SPECS[self.config.model].qp_offsets),
+            self._sequences,
+            segments,
+            clip,
+            torch.tensor(qps, device=self.device),
+            (self.config.lambda_first, self.config.lambda_last),
+            share,
+            gradient_checkpointing=stage.gradient_checkpointing,
+            cost_exponent=self.config.cost_exponent,
+        )
 
     def train_step(self, batch: NDArray[np.uint8], learning_rate: float) -> StepResult:
         """One update from the own samples of a batch; a gradient that is not finite skips it."""
@@ -238,7 +280,8 @@ class Trainer:
         last = min(self.config.num_steps, stop_at_step or self.config.num_steps)
         is_main, log = self.processes.is_main, None
         if self.processes.count > 1:  # so that differences in what they started from cannot stay
-            self._take(self.processes.from_main(_on_cpu(self._state()) if is_main else None))
+            state = _on_cpu(self._state())
+            self._take(self.processes.from_main(state if is_main else None))
         if is_main:
             self.folder.mkdir(parents=True, exist_ok=True)
             log = TrainingLog(self.folder, self.step, tensorboard=tensorboard)
@@ -261,11 +304,10 @@ class Trainer:
                     for line in validate(self.step, self.average):
                         log.add_validation(line)
                     window_started += time.monotonic() - validation_started
-                if is_main and time.monotonic() - saved_at > save_seconds:
+                if self.processes.any_of(is_main and time.monotonic() - saved_at > save_seconds):
                     self.save()
                     saved_at = time.monotonic()
-        if is_main:
-            self.save()
+        self.save()
         if log:
             log.close()
 

@@ -1,0 +1,182 @@
+"""Training on sequences that are longer than a gradient: each step goes on where the last one stopped.
+
+Every sample of a batch is a slot that plays sequences one after the other. A step trains the next `num_frames` P frames of each, from what the steps
+before have decoded, so that the model meets the references that it makes itself, a hundred frames from the last I frame as well as three, and no
+frame is coded for nothing. Slots stand at different places of their sequences, and at QPs of different parts of the range.
+
+What a slot shows is a pure function of (seed, step, slot). What it has decoded is kept between steps and is part of a checkpoint.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from dcvc_cli.models.image import ImageModel
+from dcvc_cli.models.video import VideoModel
+from dcvc_cli.motion.blocks import FieldCoder
+from dcvc_cli.training.config import Stage
+from dcvc_cli.training.data import Segment
+from dcvc_cli.training.losses import TrainingOperations, frame_weight, lambda_of_qp
+from dcvc_cli.training.motion import compensated
+from dcvc_cli.training.objective import BatchLoss, Reference, UnclampedOperations, code_trained_frame, decoded_image, sequence_cost
+from dcvc_cli.training.share import BatchShare
+
+SEQUENCE_QPS = 2
+"""Keeps the random numbers of QPs apart from those of crops."""
+RESET_INTERVAL = 32
+"""Frames between drops of the feature: the encoder's default."""
+
+
+def segment_of(step: int, slot: int, stage: Stage) -> Segment:
+    """Where sample `slot` of a stage's batch stands at `step`."""
+    num_segments = stage.sequence_frames // stage.num_frames
+    sequence, position = divmod(step + slot * num_segments // stage.batch, num_segments)
+    return Segment(slot, sequence, position * stage.num_frames)
+
+
+def segments_of(step: int, stage: Stage, share: BatchShare) -> list[Segment]:
+    """Those of the samples of `share`."""
+    return [segment_of(step, slot, stage) for slot in range(share.num_before, stage.batch - share.num_after)]
+
+
+def sequence_qp(seed: int, segment: Segment, batch: int, num_qps: int) -> int:
+    """The QP of a sequence; slots have the range between them, so that every batch has low and high ones."""
+    drawn = np.random.default_rng((seed, SEQUENCE_QPS, segment.slot, segment.sequence)).random()
+    return int((segment.slot + drawn) * num_qps / batch)
+
+
+@dataclass
+class SlotState:
+    """What a slot has decoded: picture (3, h, w) in 0..1, feature, the coder of its vectors, and the segment that comes next."""
+
+    next_segment: Segment
+    frame: torch.Tensor
+    feature: torch.Tensor | None = None
+    coder: FieldCoder | None = None
+
+    def stored(self) -> dict[str, Any]:
+        """For a checkpoint; on the CPU."""
+        learned = None if self.coder is None else tuple(torch.from_numpy(part) for part in self.coder.state())
+        segment = self.next_segment
+        return {
+            "segment": (segment.slot, segment.sequence, segment.first_frame),
+            "frame": self.frame.cpu().clone(),  # a part of the batch's tensor, which would be stored whole
+            "feature": None if self.feature is None else self.feature.cpu().clone(),
+            "coder": learned,
+        }
+
+    @classmethod
+    def restored(cls, stored: Mapping[str, Any], device: torch.device) -> "SlotState":
+        """The inverse of `stored`."""
+        coder = None
+        if stored["coder"] is not None:
+            coder = FieldCoder()
+            coder.restore(*(part.numpy() for part in stored["coder"]))
+        feature = stored["feature"]
+        return cls(Segment(*stored["segment"]), stored["frame"].to(device), None if feature is None else feature.to(device), coder)
+
+
+class Sequences:
+    """The slots of one process."""
+
+    def __init__(self, states: Mapping[int, SlotState] | None = None) -> None:
+        self.states = dict(states or {})
+
+    def stored(self) -> list[dict[str, Any]]:
+        """For a checkpoint."""
+        return [state.stored() for state in self.states.values()]
+
+    @classmethod
+    def restored(cls, stored: Sequence[Mapping[str, Any]], device: torch.device) -> "Sequences":
+        """The inverse of `stored`, of whatever processes."""
+        states = [SlotState.restored(one, device) for one in stored]
+        return cls({state.next_segment.slot: state for state in states})
+
+    def take(self, segment: Segment, shape: torch.Size) -> SlotState | None:
+        """What was decoded before a segment of pictures of that shape; nothing at the start of a sequence or of a run."""
+        state = self.states.pop(segment.slot, None)
+        return state if state is not None and state.next_segment == segment and state.frame.shape == shape else None
+
+
+@dataclass(frozen=True)
+class SequenceModels:
+    """The networks: the trained one and the frozen image model, each with its parameters."""
+
+    video: VideoModel
+    parameters: Mapping[str, torch.Tensor]
+    image: ImageModel
+    image_parameters: Mapping[str, torch.Tensor]
+    qp_offsets: tuple[int, ...]
+
+
+def sequence_loss(
+    models: SequenceModels,
+    sequences: Sequences,
+    segments: Sequence[Segment],
+    clip: torch.Tensor,
+    base: torch.Tensor,
+    lambdas: tuple[float, float],
+    share: BatchShare,
+    *,
+    gradient_checkpointing: bool = False,
+    cost_exponent: float = 0.0,
+) -> BatchLoss:
+    """clip: (N, 1 + P frames, 3, h, w) in 0..1, frame 0 what stands before the segments; base: QPs (N). The loss is that of all P frames.
+
+    A slot without a state codes frame 0 as an I frame. `sequences` has the states behind the last frame afterwards.
+    """
+    model, ops = models.video, UnclampedOperations(models.parameters, share)
+    weight = lambda_of_qp(base, *lambdas)
+    states = [sequences.take(segment, clip.shape[2:]) for segment in segments]
+    _code_first_frames(models, states, segments, clip, base)
+    slots = [state for state in states if state is not None]
+    coders = [slot.coder for slot in slots if slot.coder is not None]
+    frame = torch.stack([slot.frame for slot in slots])
+    known = [slot.feature for slot in slots if slot.feature is not None]
+    feature = None
+    if known:
+        nothing = torch.zeros_like(known[0])
+        feature = torch.stack([nothing if slot.feature is None else slot.feature for slot in slots])
+        feature = feature.contiguous(memory_format=torch.channels_last)
+    has_feature = [slot.feature is not None for slot in slots]
+    frames = []
+    for index in range(1, clip.shape[1]):
+        x = clip[:, index]
+        positions = [segment.first_frame + index for segment in segments]
+        offsets = [models.qp_offsets[position % len(models.qp_offsets)] for position in positions]
+        qp = base + torch.tensor(offsets, device=base.device)
+        has_feature = [known and position % RESET_INTERVAL != 1 for known, position in zip(has_feature, positions, strict=True)]
+        reference = _reference(compensated(frame, x, qp, coders) if model.spec.motion else frame, feature, has_feature)
+        coded = code_trained_frame(model, ops, x, reference, qp, gradient_checkpointing)
+        frame, feature, has_feature = coded.x_hat.clamp(0, 1), coded.feature, [True] * len(slots)
+        frames.append(coded.cost(x, base, weight * torch.tensor([frame_weight(offset) for offset in offsets], device=base.device)))
+    sequences.states = {}
+    for slot, segment, picture, own in zip(slots, segments, frame.detach(), coded.feature.detach(), strict=True):
+        if bool(torch.isfinite(picture).all()):
+            following = Segment(segment.slot, segment.sequence, segment.first_frame + len(frames))
+            sequences.states[segment.slot] = SlotState(following, picture, own, slot.coder)
+    return sequence_cost(frames, weight, cost_exponent)
+
+
+def _reference(frame: torch.Tensor, feature: torch.Tensor | None, has_feature: Sequence[bool]) -> Reference:
+    if feature is None or not any(has_feature):
+        return Reference(frame)
+    if all(has_feature):
+        return Reference(frame, feature)
+    return Reference(frame, feature, torch.tensor(has_feature, device=frame.device)[:, None, None, None])
+
+
+@torch.no_grad()
+def _code_first_frames(
+    models: SequenceModels, states: list[SlotState | None], segments: Sequence[Segment], clip: torch.Tensor, base: torch.Tensor
+) -> None:
+    """Fills the states that are missing with I frames."""
+    fresh = [index for index, state in enumerate(states) if state is None]
+    if not fresh:
+        return
+    decoded = decoded_image(models.image, TrainingOperations(models.image_parameters), clip[fresh, 0], base[fresh]).clamp(0, 1)
+    for index, picture in zip(fresh, decoded, strict=True):
+        states[index] = SlotState(segments[index], picture, None, FieldCoder() if models.video.spec.motion else None)
