@@ -173,7 +173,7 @@ def _open_trainer(
         if config.network == "video" and image_state is None:
             image_state = state_of_weights(weights, config.model, "image")
     if options.validate and processes.is_main:
-        clips = read_validation_clips(options.validate)
+        clips = read_validation_clips(options.validate, config.validate_frames)
         validate = ClipValidator(clips, config.model, config.network, image_state=image_state, device=str(processes.device))
     folder = options.cache or options.output / "cache"
     with processes.one_a_machine_first():

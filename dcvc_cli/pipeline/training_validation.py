@@ -30,9 +30,6 @@ from dcvc_cli.training.logs import ValidationRecord
 from dcvc_cli.types import Picture, VideoFormat
 
 QPS = (0, 21, 42, 63)
-NUM_FRAMES = 9
-"""One I frame and the eight P frames of one quality hierarchy."""
-
 State = Mapping[str, torch.Tensor]
 
 
@@ -45,7 +42,7 @@ class ValidationClip:
     pictures: tuple[Picture, ...]
 
 
-def read_validation_clips(sources: Sequence[str], num_frames: int = NUM_FRAMES) -> list[ValidationClip]:
+def read_validation_clips(sources: Sequence[str], num_frames: int) -> list[ValidationClip]:
     """The first pictures of every source (what media.reader opens); InputError for one that cannot be read."""
     clips = []
     for source in sources:

@@ -46,7 +46,8 @@ class TrainConfig:
     ten per cent of an easy clip count as much as ten per cent of a hard one.
     direct_rate_factor: that of the direct path (small for images: every weight of it sees whole grey levels, and a step of all of them at once
     moves a latent by several units).
-    autocast: bf16, fp16 (with a gradient scaler) or none. validate_every: steps between codings of the validation clips.
+    autocast: bf16, fp16 (with a gradient scaler) or none. validate_every: steps between codings of the validation clips, of which the first
+    validate_frames pictures are taken.
     """
 
     network: str
@@ -63,6 +64,7 @@ class TrainConfig:
     autocast: str = "bf16"
     seed: int = 1
     validate_every: int = 1000
+    validate_frames: int = 9
 
     @property
     def num_steps(self) -> int:

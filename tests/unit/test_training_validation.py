@@ -14,7 +14,7 @@ from dcvc_cli.errors import InputError
 from dcvc_cli.models.image import ImageModel
 from dcvc_cli.models.spec import TINY
 from dcvc_cli.models.video import VideoModel
-from dcvc_cli.pipeline.training_validation import NUM_FRAMES, QPS, ClipValidator, read_validation_clips
+from dcvc_cli.pipeline.training_validation import QPS, ClipValidator, read_validation_clips
 from dcvc_cli.training.config import Stage, TrainConfig
 from dcvc_cli.training.data import build_cache
 from dcvc_cli.training.initialise import initial_image_parameters, initial_video_parameters
@@ -41,7 +41,9 @@ def test_run_is_the_same_with_and_without(network: str, tmp_path: Path) -> None:
     trainers = []
     for validated in (False, True):
         trainer = Trainer(config, shots, tmp_path / "cache", tmp_path / str(validated), image_state=image_state)
-        validate = ClipValidator(read_validation_clips(clips(tmp_path)), "tiny", network, image_state=image_state, qps=(0, 63)) if validated else None
+        validate = (
+            ClipValidator(read_validation_clips(clips(tmp_path), 9), "tiny", network, image_state=image_state, qps=(0, 63)) if validated else None
+        )
         trainer.run(report=lambda record: None, validate=validate)
         trainers.append(trainer)
     for name, value in trainers[0].parameters.items():
@@ -70,8 +72,9 @@ def test_bits_are_those_of_payloads_that_decode_to_the_picture(tmp_path: Path, m
             original(self, payload, *others)  # type: ignore[operator]
 
         monkeypatch.setattr(FramePayloadDecoder, name, count)
-    found = read_validation_clips([str(CLIP)])
-    assert len(found[0].pictures) == 8 < NUM_FRAMES + 1
+    found = read_validation_clips([str(CLIP)], 9)
+    assert len(found[0].pictures) == 8
+    assert len(read_validation_clips([str(CLIP)], 5)[0].pictures) == 5
     image_state = initial_image_parameters(ImageModel(TINY.image))
     validate = ClipValidator(found, "tiny", "video", image_state=image_state, qps=(42,))
     (record,) = validate(7, initial_video_parameters(VideoModel(TINY.video)))
@@ -85,7 +88,7 @@ def test_bits_are_those_of_payloads_that_decode_to_the_picture(tmp_path: Path, m
 def test_image_training_codes_i_frames_at_all_qps(tmp_path: Path) -> None:
     records: list[ValidationRecord] = []
     state = torch.get_rng_state()
-    validate = ClipValidator(read_validation_clips(clips(tmp_path, 2)), "tiny", "image")
+    validate = ClipValidator(read_validation_clips(clips(tmp_path, 2), 9), "tiny", "image")
     records += validate(1, initial_image_parameters(ImageModel(TINY.image)))
     assert torch.equal(state, torch.get_rng_state())
     assert [record.qp for record in records] == list(QPS)
@@ -100,7 +103,7 @@ def test_rgb_clip_has_no_luma_psnr(tmp_path: Path) -> None:
     scene = np.random.default_rng(1).integers(60, 190, (3, 4, 3), dtype=np.uint8).repeat(16, 0).repeat(16, 1)
     for number in (1, 2):
         Image.fromarray(np.roll(scene, number, 1)).save(tmp_path / f"im{number}.png")
-    validate = ClipValidator(read_validation_clips([f"{tmp_path}/"]), "tiny", "image", qps=(32,))
+    validate = ClipValidator(read_validation_clips([f"{tmp_path}/"], 9), "tiny", "image", qps=(32,))
     (record,) = validate(1, initial_image_parameters(ImageModel(TINY.image)))
     assert record.clip == tmp_path.name
     assert record.psnr_y is None
@@ -109,6 +112,6 @@ def test_rgb_clip_has_no_luma_psnr(tmp_path: Path) -> None:
 
 def test_clips_need_names_of_their_own(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="different names"):
-        read_validation_clips(clips(tmp_path) * 2)
+        read_validation_clips(clips(tmp_path) * 2, 9)
     with pytest.raises(InputError, match=r"absent\.y4m"):
-        read_validation_clips([str(tmp_path / "absent.y4m")])
+        read_validation_clips([str(tmp_path / "absent.y4m")], 9)
