@@ -73,12 +73,21 @@ class ExactOperations(Operations):
         self.network = network
 
     def quantise_step(
-        self, step: "CodingStep", y: NDArray[np.float32], scales: ExactValue, means: ExactValue, skip_threshold: float | None
+        self,
+        step: "CodingStep",
+        y: NDArray[np.float32],
+        scales: ExactValue,
+        means: ExactValue,
+        skip_threshold: float | None,
+        zero_below: NDArray[np.float32] | None = None,
     ) -> tuple[ExactValue, PlaneSymbols, PlaneIndex, PlaneFlags]:
         """y: float32 (C, h, w). Symbols are chosen in float; the part of y_hat is the decoder's."""
         index, coded = self.step_index(step, scales, skip_threshold)
-        residual = np.rint(plane_of(step, y) - plane_of(step, self.to_float(means)))
-        symbols = np.where(coded, residual, 0).clip(-128, 127).astype(np.int8)
+        residual = plane_of(step, y) - plane_of(step, self.to_float(means))
+        if zero_below is not None:
+            coded_as_zero = np.abs(residual) < zero_below[index]
+            residual[coded_as_zero] = 0
+        symbols = np.where(coded, np.rint(residual), 0).clip(-128, 127).astype(np.int8)
         return self.restore_step(step, symbols, means), symbols, index, coded
 
     def reciprocal(self, x: ExactValue) -> EncoderFactor:

@@ -148,16 +148,26 @@ class FloatOperations(Operations):
         return sum(masked.chunk(step.num_groups, dim=1))[0]  # type: ignore[index]
 
     def quantise_step(
-        self, step: "CodingStep", y: torch.Tensor, scales: torch.Tensor, means: torch.Tensor, skip_threshold: float | None
+        self,
+        step: "CodingStep",
+        y: torch.Tensor,
+        scales: torch.Tensor,
+        means: torch.Tensor,
+        skip_threshold: float | None,
+        zero_below: NDArray[np.float32] | None = None,
     ) -> tuple[torch.Tensor, PlaneSymbols, PlaneIndex, PlaneFlags]:
         mask = self.mask(step, scales.shape[1], self.size(scales), scales)
         masked_scales, masked_means = scales * mask, means * mask
-        residual = torch.round((y - masked_means) * mask)
+        exact_residual = (y - masked_means) * mask
+        residual = torch.round(exact_residual)
         if skip_threshold is not None:
             residual = torch.where(masked_scales > skip_threshold, residual, torch.zeros_like(residual))
         residual = residual.clamp(-128, 127)
         index, coded = self.step_index(step, scales, skip_threshold)
         symbols = self._plane(step, residual).to(torch.int8).cpu().numpy()
+        if zero_below is not None:
+            symbols[np.abs(self._plane(step, exact_residual).float().cpu().numpy()) < zero_below[index]] = 0
+            return self.restore_step(step, symbols, means), symbols, index, coded
         return _in_coder_layout(residual + masked_means), symbols, index, coded
 
     def step_index(self, step: "CodingStep", scales: torch.Tensor, skip_threshold: float | None) -> tuple[PlaneIndex, PlaneFlags]:

@@ -124,11 +124,18 @@ class Operations(ABC):
 
     @abstractmethod
     def quantise_step(
-        self, step: "CodingStep", y: Any, scales: Tensor, means: Tensor, skip_threshold: float | None
+        self,
+        step: "CodingStep",
+        y: Any,
+        scales: Tensor,
+        means: Tensor,
+        skip_threshold: float | None,
+        zero_below: NDArray[np.float32] | None = None,
     ) -> tuple[Tensor, PlaneSymbols, PlaneIndex, PlaneFlags]:
         """Encoder's half of a coding step.
 
-        y: the encoder's latents, already multiplied by the inverse step size; scales, means: C x h x w.
+        y: the encoder's latents, already multiplied by the inverse step size; scales, means: C x h x w. zero_below: by table row, the
+        magnitude of a residual below which its symbol is 0 (codec.dead_zone).
         Returns (part of y_hat, symbols, table rows, coded flags), the last three as (C / groups, h, w) arrays; symbols are zero where
         the flag is false.
         """

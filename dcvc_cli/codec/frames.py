@@ -132,8 +132,8 @@ class FramePayloadEncoder(_FrameCoder):
         self._keep_i(model.synthesis(ops, y_hat, qp), qp)
         return encoder.finish()
 
-    def encode_p(self, values: Any, qp: int, reset: bool) -> bytes:
-        """Codes a P frame at row `qp` (0..71) from the reference; returns its payload."""
+    def encode_p(self, values: Any, qp: int, reset: bool, dead_zone: float = 0.0) -> bytes:
+        """Codes a P frame at row `qp` (0..71) from the reference, quantised with a dead zone (codec.dead_zone); returns its payload."""
         network, model = self.networks.video, self.networks.video_model
         ops, analysis = network.synthesis, network.analysis
         predicted, vectors = None, CodedVectors()
@@ -143,7 +143,7 @@ class FramePayloadEncoder(_FrameCoder):
         float_ctx = ctx if analysis is ops else analysis.from_float(ops.to_float(ctx))
         y = model.analysis(analysis, analysis.frame_from_values(values), float_ctx, qp)
         z = model.hyper_analysis(analysis, y)
-        encoder, z_hat, coder = self._begin(network, y, z, qp, vectors)
+        encoder, z_hat, coder = self._begin(network, y, z, qp, vectors, dead_zone)
         parameters = model.prior_parameters(ops, z_hat, ctx_t, analysis.size(y))
         y_hat = model.code_latents(ops, parameters, coder)
         self._keep_p(y_hat, ctx, qp, predicted)
@@ -163,12 +163,14 @@ class FramePayloadEncoder(_FrameCoder):
         data = self.field_coder.encode(field)
         return CodedVectors(write_uv(len(data)) + data)
 
-    def _begin(self, network: CodecNetwork, y: Any, z: Any, qp: int, vectors: CodedVectors) -> tuple[FrameEncoder, Tensor, EncodingLatents]:
+    def _begin(
+        self, network: CodecNetwork, y: Any, z: Any, qp: int, vectors: CodedVectors, dead_zone: float = 0.0
+    ) -> tuple[FrameEncoder, Tensor, EncodingLatents]:
         encoder = FrameEncoder(self.entropy_format, vectors.state)
         symbols = network.analysis.round_z(z)
         encoder.add_z(symbols, network.z_table, qp * symbols.shape[0])
         latents = y if network.analysis is network.synthesis else network.analysis.to_float(y)
-        coder = EncodingLatents(network.synthesis, encoder, latent_table(self.entropy_format), latents, self.skip_threshold)
+        coder = EncodingLatents(network.synthesis, encoder, latent_table(self.entropy_format), latents, self.skip_threshold, dead_zone)
         return encoder, network.synthesis.z_from_symbols(symbols), coder
 
 

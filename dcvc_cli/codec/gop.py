@@ -8,11 +8,12 @@ from dcvc_cli.models.spec import REFERENCE_QP_OFFSETS
 
 @dataclass(frozen=True)
 class FramePlan:
-    """How one frame is to be coded; qp is the final table row (0..63 for I, 0..71 for P)."""
+    """How one frame is to be coded; qp is the final table row (0..63 for I, 0..71 for P), dead_zone the quantiser's (codec.dead_zone)."""
 
     frame_type: NalType
     qp: int
     reset: bool
+    dead_zone: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class GopRule:
         keyint: distance of I frames; -1 = only the first frame.
         reset_interval: frames between drops of the reference feature, 0 = never. 1 also means never, as in the reference.
         qp_offsets: added to the QP of a P frame by frame index mod 8: the quality hierarchy.
+        dead_zones: of P frames, by frame index mod 8 as well.
         restart_at_key: count QP classes and resets from the last I frame, so that pieces of a stream do not depend on what
             came before (ours); False counts from the start of the sequence (the reference's test program).
         forced_keys: frame indices that become I frames.
@@ -34,6 +36,7 @@ class GopRule:
     keyint: int = -1
     reset_interval: int = 32
     qp_offsets: tuple[int, ...] = REFERENCE_QP_OFFSETS
+    dead_zones: tuple[float, ...] = (0.0,) * 8
     restart_at_key: bool = True
     forced_keys: frozenset[int] = field(default_factory=frozenset)
 
@@ -58,4 +61,4 @@ class GopPlanner:
             return FramePlan(NalType.I, rule.qp_i, reset=False)
         position = since_key if rule.restart_at_key else index
         reset = rule.reset_interval > 0 and position % rule.reset_interval == 1
-        return FramePlan(NalType.P, rule.qp_p + rule.qp_offsets[position % 8], reset)
+        return FramePlan(NalType.P, rule.qp_p + rule.qp_offsets[position % 8], reset, rule.dead_zones[position % 8])

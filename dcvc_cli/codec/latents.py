@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from dcvc_cli.backend.operations import Operations, Tensor
+from dcvc_cli.codec.dead_zone import zero_below
 from dcvc_cli.entropy.coder import FrameDecoder, FrameEncoder
 from dcvc_cli.entropy.tables import CdfTable
 from dcvc_cli.models.latent_steps import CodingStep
@@ -16,16 +17,18 @@ class EncodingLatents:
     Args:
         y: analysis latents, in the form that `ops.quantise_step` takes.
         skip_threshold: elements whose predicted scale is not above it are predicted, not coded; None codes all.
+        dead_zone: of the quantiser (codec.dead_zone).
     """
 
-    def __init__(self, ops: Operations, encoder: FrameEncoder, table: CdfTable, y: Any, skip_threshold: float | None) -> None:
+    def __init__(self, ops: Operations, encoder: FrameEncoder, table: CdfTable, y: Any, skip_threshold: float | None, dead_zone: float = 0.0) -> None:
         self.ops, self.encoder, self.table, self.y, self.skip_threshold = ops, encoder, table, y, skip_threshold
+        self.zero_below = zero_below(dead_zone)
 
     def begin(self, step_size_inverse: Any) -> None:
         self.y = self.y * step_size_inverse
 
     def step(self, step: CodingStep, scales: Tensor, means: Tensor) -> Tensor:
-        part, symbols, index, coded = self.ops.quantise_step(step, self.y, scales, means, self.skip_threshold)
+        part, symbols, index, coded = self.ops.quantise_step(step, self.y, scales, means, self.skip_threshold, self.zero_below)
         self.encoder.add_y(symbols[coded], index[coded], self.table)
         return part
 

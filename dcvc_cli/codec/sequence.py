@@ -114,7 +114,7 @@ class SequenceEncoder:
         plan = self.planner.next()
         if plan.frame_type is NalType.I:
             return CodedFrame(plan, self._encoder.encode_i(values, plan.qp))
-        return CodedFrame(plan, self._encoder.encode_p(values, plan.qp, plan.reset))
+        return CodedFrame(plan, self._encoder.encode_p(values, plan.qp, plan.reset, plan.dead_zone))
 
     def reconstruction(self) -> Picture:
         """What a decoder outputs for the frame coded last; computed on demand, so ask only where it is needed."""

@@ -39,13 +39,15 @@ class VideoSpec:
     """Sizes of the video model (DMC). `feature` is the width of the recurrent feature on the 1/8 grid.
 
     With `motion` the reference frame is compensated with coded block vectors and the networks code what is left (docs/motion.md).
-    `up_kernel` is that of the layer from the latents back to the 1/8 grid. `direct`: as in ImageSpec, from what compensation leaves and back
-    to what is added to the compensated frame; only with motion.
+    `hyper_out` is the width in which the hyper decoder hands on what z says, 0 that of the latents. `up_kernel` is that of the layer from
+    the latents back to the 1/8 grid. `direct`: as in ImageSpec, from what compensation leaves and back to what is added to the compensated
+    frame; only with motion.
     """
 
     feature: int = 256
     latent: int = 128
     hyper: int = 128
+    hyper_out: int = 0
     prior: int = 384
     recon: int = 320
     extractor_depths: tuple[int, int] = (2, 4)
@@ -65,12 +67,14 @@ class ModelSpec:
     """A family member: the two networks that code a sequence.
 
     qp_offsets: added to the QP of P frame i by i mod 8, the quality hierarchy that serves the model best.
+    dead_zones: of the encoder's quantiser in P frame i, by i mod 8 (codec.dead_zone); the networks were trained with them.
     """
 
     name: str
     image: ImageSpec
     video: VideoSpec
     qp_offsets: tuple[int, ...] = REFERENCE_QP_OFFSETS
+    dead_zones: tuple[float, ...] = (0.0,) * 8
 
 
 RT = ModelSpec("rt", ImageSpec(), VideoSpec())
@@ -79,8 +83,9 @@ LITE = ModelSpec(
     ImageSpec(internal=128, latent=288, hyper=64, prior=192, encoder_depth=4, decoder_depth=6, fusion_depth=2, spatial_depth=2, direct=32),
     VideoSpec(
         feature=128,
-        latent=256,
+        latent=384,
         hyper=64,
+        hyper_out=96,
         prior=192,
         recon=128,
         extractor_depths=(1, 0),
@@ -90,11 +95,12 @@ LITE = ModelSpec(
         fusion_depth=2,
         spatial_depth=2,
         up_kernel=1,
-        direct=128,
+        direct=256,
         motion=True,
     ),
     # With motion one good frame in eight carries the others; measured in docs/training.md.
     qp_offsets=(0, 8, 0, 1, 0, 3, 0, 1),
+    dead_zones=(0.03, 0.015, 0.03, 0.03, 0.03, 0.03, 0.03, 0.03),
 )
 TINY = ModelSpec(
     "tiny",

@@ -41,6 +41,7 @@ class VideoModel:
 
     def __init__(self, spec: VideoSpec) -> None:
         self.spec = spec
+        self.hyper_out = spec.hyper_out or spec.latent
         width, latent, hyper, prior, recon = spec.feature, spec.latent, spec.hyper, spec.prior, spec.recon
         self.q_encoder = ScaleVector("q_encoder", spec.num_qps, width)
         self.q_decoder = ScaleVector("q_decoder", spec.num_qps, width)
@@ -64,11 +65,11 @@ class VideoModel:
         self.hyper_decoder = Sequence(
             UpBlock("hyper_decoder.conv.0", hyper, hyper),
             UpBlock("hyper_decoder.conv.1", hyper, hyper),
-            DepthConvBlock("hyper_decoder.conv.2", hyper, latent),
+            DepthConvBlock("hyper_decoder.conv.2", hyper, self.hyper_out),
         )
         self.temporal_prior_encoder = DownBlock("temporal_prior_encoder", width, width)
         self.y_prior_fusion = Sequence(
-            depth_conv_blocks("y_prior_fusion.conv", latent + width, prior, spec.fusion_depth),
+            depth_conv_blocks("y_prior_fusion.conv", self.hyper_out + width, prior, spec.fusion_depth),
             Conv(f"y_prior_fusion.conv.{spec.fusion_depth}", prior, 3 * latent),
         )
         self.y_spatial_prior = Sequence(

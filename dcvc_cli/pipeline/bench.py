@@ -97,7 +97,7 @@ class _Session:
     def __init__(self, candidate: Candidate, video_format: VideoFormat, choices: CodingChoices, clock: StageClock) -> None:
         self.sps: Sps = stream_sps(candidate.opened, video_format, choices)
         networks = candidate.opened.networks
-        self._encoder = SequenceEncoder(networks, self.sps, choices.gop_rule(self.sps.qp_offsets).plans_from())
+        self._encoder = SequenceEncoder(networks, self.sps, choices.gop_rule(candidate.opened.weights.spec).plans_from())
         self._decoder = SequenceDecoder(networks, self.sps)
         self._clock = clock
         self._since_key = 0

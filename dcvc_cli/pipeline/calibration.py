@@ -270,8 +270,16 @@ class RecordingOperations(Operations):
 
     # ---- latents, symbols and pictures
 
-    def quantise_step(self, step: "CodingStep", y: torch.Tensor, scales: Recorded, means: Recorded, skip_threshold: float | None) -> Any:
-        part, *rest = self.inner.quantise_step(step, y, self._fixed(scales).tensor, means.tensor, skip_threshold)
+    def quantise_step(
+        self,
+        step: "CodingStep",
+        y: torch.Tensor,
+        scales: Recorded,
+        means: Recorded,
+        skip_threshold: float | None,
+        zero_below: NDArray[np.float32] | None = None,
+    ) -> Any:
+        part, *rest = self.inner.quantise_step(step, y, self._fixed(scales).tensor, means.tensor, skip_threshold, zero_below)
         return self.record(part, means.group, self._fixed(means).channels), *rest
 
     def step_index(self, step: "CodingStep", scales: Recorded, skip_threshold: float | None) -> Any:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from dcvc_cli.bitstream.sps import HashKind
 from dcvc_cli.codec.gop import GopRule
 from dcvc_cli.entropy_format import EntropyFormat
+from dcvc_cli.models.spec import ModelSpec
 
 DEFAULT_SKIP_THRESHOLD = 0.12
 HASH_KINDS = {"crc": HashKind.CRC32, "md5": HashKind.MD5, "none": HashKind.NONE}
@@ -40,6 +41,7 @@ class CodingChoices:
     hash_kind: HashKind = HashKind.CRC32
     entropy_format: EntropyFormat | None = None
 
-    def gop_rule(self, qp_offsets: tuple[int, ...]) -> GopRule:
-        """The frame plan of a stream whose SPS has these offsets."""
-        return GopRule(self.qp_i, self.qp_p, self.keyint, self.reset_interval, qp_offsets, forced_keys=self.forced_keys)
+    def gop_rule(self, spec: ModelSpec) -> GopRule:
+        """The frame plan of a stream of this model."""
+        pattern = spec.qp_offsets, spec.dead_zones
+        return GopRule(self.qp_i, self.qp_p, self.keyint, self.reset_interval, *pattern, forced_keys=self.forced_keys)

@@ -77,7 +77,7 @@ class StreamEncoder:
         self.sps = stream_sps(model, video_format, choices)
         self.video_format = video_format
         self._sink, self._recon, self._psnr, self._msssim = sink, recon, psnr, msssim
-        self._encoder = SequenceEncoder(model.networks, self.sps, choices.gop_rule(self.sps.qp_offsets).plans_from())
+        self._encoder = SequenceEncoder(model.networks, self.sps, choices.gop_rule(model.weights.spec).plans_from())
         self._writer = StreamWriter(sink)
         self._writer.write_text(settings_text(model, choices, self.sps))
         self._since_key = 0

@@ -98,7 +98,7 @@ class ClipValidator:
 def _coded(clip: ValidationClip, choices: CodingChoices, weights: ModelWeights, networks: CodecNetworks, step: int) -> ValidationRecord:
     """Codes a clip and decodes it from its payloads."""
     sps = sps_for(clip.video_format, weights, Precision.FLOAT32, skip_threshold=choices.skip_threshold, reset_interval=choices.reset_interval)
-    encoder, decoder = SequenceEncoder(networks, sps, choices.gop_rule(sps.qp_offsets).plans_from()), SequenceDecoder(networks, sps)
+    encoder, decoder = SequenceEncoder(networks, sps, choices.gop_rule(weights.spec).plans_from()), SequenceDecoder(networks, sps)
     size_bytes, qualities = 0, []
     for index, picture in enumerate(clip.pictures):
         coded = encoder.encode(picture)

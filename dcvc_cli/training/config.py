@@ -20,7 +20,8 @@ class Stage:
     so that short sequences meet references as poor as those of long ones. sequence_frames, in place of these two: the P frames of a sequence that
     consecutive steps train, num_frames each, every step from what the last one decoded (training.sequences); 0: a step has crops of its own.
     The learning rate falls geometrically from rate_first to rate_last over num_steps. quantise_weights trains with the 8-bit weights that
-    ship. gradient_checkpointing computes every P frame twice to keep only features between frames, for long sequences in little memory.
+    ship; hold_weights starts from the average with those weights on their grid and trains all others, so that these fit what ships.
+    gradient_checkpointing computes every P frame twice to keep only features between frames, for long sequences in little memory.
     """
 
     num_steps: int
@@ -33,6 +34,7 @@ class Stage:
     intra_qp_drop: int = 0
     sequence_frames: int = 0
     quantise_weights: bool = False
+    hold_weights: bool = False
     gradient_checkpointing: bool = False
 
 
@@ -69,6 +71,10 @@ class TrainConfig:
     @property
     def num_steps(self) -> int:
         return sum(stage.num_steps for stage in self.stages)
+
+    def first_step_of(self, number: int) -> int:
+        """The global step at which a stage begins."""
+        return sum(stage.num_steps for stage in self.stages[:number])
 
     def stage_at(self, step: int) -> tuple[int, Stage, float]:
         """(number of the stage, the stage, learning rate) of global step `step`."""

@@ -286,7 +286,7 @@ def _initial_video_prior(p: Parameters, model: VideoModel, constant: int) -> Non
     adaptor = p["y_prior_fusion.conv.0.adaptor.weight"]
     slot = spec.prior - 1
     adaptor[slot] = 0
-    adaptor[slot, spec.latent + constant] = 1.0
+    adaptor[slot, model.hyper_out + constant] = 1.0
     fusion, spatial = f"y_prior_fusion.conv.{spec.fusion_depth}", f"y_spatial_prior.conv.{spec.spatial_depth}"
     _damp(p, fusion, 0.05)
     p[f"{fusion}.weight"][: spec.latent] *= 0.2

@@ -128,14 +128,23 @@ def factorised_bits(parameters: Mapping[str, torch.Tensor], z: torch.Tensor, qp:
 BIT_ESTIMATOR_KEYS = ("f1.h", "f1.b", "f1.a", "f2.h", "f2.b", "f2.a", "f3.h", "f3.b", "f3.a", "f4.h", "f4.b")
 
 
+@torch.no_grad()
+def zero_below(scales: torch.Tensor, dead_zones: torch.Tensor) -> torch.Tensor:
+    """codec.dead_zone.zero_below for scales (N, c, h, w) and the dead zones of N samples."""
+    distance = 1 / (scales.clamp(SCALE_MIN, SCALE_MAX) * math.sqrt(2))
+    inner, outer = torch.erfc(0.5 * distance), torch.erfc(1.5 * distance)
+    extra_bits = torch.log2((1 - inner) / (0.5 * (inner - outer)).clamp_min(LIKELIHOOD_FLOOR))
+    return 0.5 + 0.5 * dead_zones[:, None, None, None] * extra_bits.clamp_min(0)
+
+
 class RoundingLatentCoder:
     """A LatentCoder that only quantises, with a straight-through gradient: for a frame whose rate nobody asks for.
 
-    y: analysis latents (N, c, h, w).
+    y: analysis latents (N, c, h, w). dead_zones: of each sample (N), codec.dead_zone; None rounds to the nearest.
     """
 
-    def __init__(self, ops: "TrainingOperations", y: torch.Tensor) -> None:
-        self.ops, self.y = ops, y.float()
+    def __init__(self, ops: "TrainingOperations", y: torch.Tensor, dead_zones: torch.Tensor | None = None) -> None:
+        self.ops, self.y, self.dead_zones = ops, y.float(), dead_zones
 
     def begin(self, step_size_inverse: torch.Tensor) -> None:
         self.y = self.y * step_size_inverse.float()
@@ -143,10 +152,15 @@ class RoundingLatentCoder:
     def step(self, step: CodingStep, scales: torch.Tensor, means: torch.Tensor) -> torch.Tensor:
         scales, means = scales.float(), means.float()
         mask = self.ops.mask(step, scales.shape[1], self.ops.size(scales), scales)
-        self._count(scales, means, mask)
-        return (round_straight_through(self.y - means).clamp(-128, 127) + means) * mask
+        residual = self.y - means
+        with torch.no_grad():
+            symbols = torch.round(residual)
+            if self.dead_zones is not None:
+                symbols = torch.where(residual.abs() < zero_below(scales, self.dead_zones), 0.0, symbols)
+        self._count(scales, means, symbols, mask)
+        return ((residual + (symbols - residual).detach()).clamp(-128, 127) + means) * mask
 
-    def _count(self, scales: torch.Tensor, means: torch.Tensor, mask: torch.Tensor) -> None:
+    def _count(self, scales: torch.Tensor, means: torch.Tensor, symbols: torch.Tensor, mask: torch.Tensor) -> None:
         """What a step's symbols cost."""
 
 
@@ -157,20 +171,25 @@ class EstimatingLatentCoder(RoundingLatentCoder):
     analysis latents through noise.
     """
 
-    def __init__(self, ops: "TrainingOperations", y: torch.Tensor) -> None:
-        super().__init__(ops, y)
+    def __init__(self, ops: "TrainingOperations", y: torch.Tensor, dead_zones: torch.Tensor | None = None) -> None:
+        super().__init__(ops, y, dead_zones)
         self.bits = torch.zeros(y.shape[0], device=y.device)
 
-    def _count(self, scales: torch.Tensor, means: torch.Tensor, mask: torch.Tensor) -> None:
+    def _count(self, scales: torch.Tensor, means: torch.Tensor, symbols: torch.Tensor, mask: torch.Tensor) -> None:
         residual = self.y - means
-        coded = gaussian_bits(round_straight_through(self.y.detach() - means), scales)
+        coded = gaussian_bits(symbols - (means - means.detach()), scales)
         noisy = gaussian_bits(residual + self.ops.share.noise_like(residual), scales.detach())
         self.bits = self.bits + ((coded + noisy - noisy.detach()) * mask).sum(dim=(1, 2, 3))
 
 
 def quantised_weights(parameters: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Weights that ship with 8 bits rounded to their grid, with a straight-through gradient; the rest as it is."""
-    return {name: _on_grid(value) if name.endswith(".weight") and not carries_signal(name) else value for name, value in parameters.items()}
+    return {name: _on_grid(value) if has_8_bits(name) else value for name, value in parameters.items()}
+
+
+def has_8_bits(name: str) -> bool:
+    """Whether a parameter ships with 8 bits."""
+    return name.endswith(".weight") and not carries_signal(name)
 
 
 def _on_grid(weight: torch.Tensor) -> torch.Tensor:

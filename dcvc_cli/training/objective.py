@@ -75,13 +75,19 @@ def _adapted(model: VideoModel, ops: TrainingOperations, reference: Reference) -
 
 
 def _code_feature(
-    model: VideoModel, ops: TrainingOperations, x: torch.Tensor, reference: Reference, qp: torch.Tensor, make_coder: type[Coder]
+    model: VideoModel,
+    ops: TrainingOperations,
+    x: torch.Tensor,
+    reference: Reference,
+    qp: torch.Tensor,
+    make_coder: type[Coder],
+    dead_zones: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor | None, Coder, torch.Tensor]:
     """One P frame up to its feature -> (feature, with motion the picture that it adds to, the coder that saw the latents, z before rounding)."""
     ctx, ctx_t = model.contexts(ops, _adapted(model, ops, reference), qp)
     y = model.analysis(ops, x if reference.frame is None or not model.spec.motion else x - reference.frame, ctx, qp)
     z = model.hyper_analysis(ops, y).float()
-    coder = make_coder(ops, y)
+    coder = make_coder(ops, y, dead_zones)
     parameters = model.prior_parameters(ops, round_straight_through(z), ctx_t, ops.size(y))
     y_hat = model.code_latents(ops, parameters, coder)
     predicted = model.add_direct(ops, reference.frame, y_hat) if model.spec.motion else None
@@ -105,13 +111,13 @@ def decoded_image(model: ImageModel, ops: TrainingOperations, x: torch.Tensor, q
 
 
 def code_p_frame(
-    model: VideoModel, ops: TrainingOperations, x: torch.Tensor, reference: Reference, qp: torch.Tensor
+    model: VideoModel, ops: TrainingOperations, x: torch.Tensor, reference: Reference, qp: torch.Tensor, dead_zones: torch.Tensor | None = None
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Estimated coding of one P frame x (N, 3, h, w) in 0..1 at rows qp (N) -> (x_hat, feature, bits per pixel (N)).
 
-    Vectors are not counted in the bits: no gradient could change them.
+    dead_zones: of each sample (N), as in codec.dead_zone. Vectors are not counted in the bits: no gradient could change them.
     """
-    feature, predicted, coder, z = _code_feature(model, ops, x, reference, qp, EstimatingLatentCoder)
+    feature, predicted, coder, z = _code_feature(model, ops, x, reference, qp, EstimatingLatentCoder, dead_zones)
     return model.reconstruction(ops, feature, qp, predicted).float(), feature, _bits_per_pixel(ops, coder, z, qp, x)
 
 
@@ -226,12 +232,18 @@ class TrainedFrame:
 
 
 def code_trained_frame(
-    model: VideoModel, ops: TrainingOperations, x: torch.Tensor, reference: Reference, qp: torch.Tensor, gradient_checkpointing: bool
+    model: VideoModel,
+    ops: TrainingOperations,
+    x: torch.Tensor,
+    reference: Reference,
+    qp: torch.Tensor,
+    gradient_checkpointing: bool,
+    dead_zones: torch.Tensor | None = None,
 ) -> TrainedFrame:
     """code_p_frame, computed a second time on the way back if asked."""
     if gradient_checkpointing:
-        return TrainedFrame(*checkpoint(code_p_frame, model, ops, x, reference, qp, use_reentrant=False))
-    return TrainedFrame(*code_p_frame(model, ops, x, reference, qp))
+        return TrainedFrame(*checkpoint(code_p_frame, model, ops, x, reference, qp, dead_zones, use_reentrant=False))
+    return TrainedFrame(*code_p_frame(model, ops, x, reference, qp, dead_zones))
 
 
 def sequence_cost(frames: Sequence[FrameCost], weight: torch.Tensor, cost_exponent: float) -> BatchLoss:

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from dcvc_cli.models.image import ImageModel
+from dcvc_cli.models.spec import ModelSpec
 from dcvc_cli.models.video import VideoModel
 from dcvc_cli.motion.blocks import FieldCoder
 from dcvc_cli.training.config import Stage
@@ -103,13 +104,13 @@ class Sequences:
 
 @dataclass(frozen=True)
 class SequenceModels:
-    """The networks: the trained one and the frozen image model, each with its parameters."""
+    """The networks: the trained one and the frozen image model, each with its parameters; spec has the pattern of QPs and dead zones."""
 
     video: VideoModel
     parameters: Mapping[str, torch.Tensor]
     image: ImageModel
     image_parameters: Mapping[str, torch.Tensor]
-    qp_offsets: tuple[int, ...]
+    spec: ModelSpec
 
 
 def sequence_loss(
@@ -146,11 +147,12 @@ def sequence_loss(
     for index in range(1, clip.shape[1]):
         x = clip[:, index]
         positions = [segment.first_frame + index for segment in segments]
-        offsets = [models.qp_offsets[position % len(models.qp_offsets)] for position in positions]
+        offsets = [models.spec.qp_offsets[position % 8] for position in positions]
+        dead_zones = torch.tensor([models.spec.dead_zones[position % 8] for position in positions], device=base.device)
         qp = base + torch.tensor(offsets, device=base.device)
         has_feature = [known and position % RESET_INTERVAL != 1 for known, position in zip(has_feature, positions, strict=True)]
         reference = _reference(compensated(frame, x, qp, coders) if model.spec.motion else frame, feature, has_feature)
-        coded = code_trained_frame(model, ops, x, reference, qp, gradient_checkpointing)
+        coded = code_trained_frame(model, ops, x, reference, qp, gradient_checkpointing, dead_zones if any(models.spec.dead_zones) else None)
         frame, feature, has_feature = coded.x_hat.clamp(0, 1), coded.feature, [True] * len(slots)
         frames.append(coded.cost(x, base, weight * torch.tensor([frame_weight(offset) for offset in offsets], device=base.device)))
     sequences.states = {}

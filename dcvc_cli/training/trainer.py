@@ -25,7 +25,7 @@ from dcvc_cli.training.config import Stage, TrainConfig
 from dcvc_cli.training.data import CachedShot, CropSampler
 from dcvc_cli.training.initialise import as_parameters, initial_image_parameters, initial_video_parameters
 from dcvc_cli.training.logs import TrainingLog, TrainRecord, ValidationRecord
-from dcvc_cli.training.losses import quantised_weights
+from dcvc_cli.training.losses import has_8_bits, quantised_weights
 from dcvc_cli.training.objective import BatchLoss, image_loss, video_loss
 from dcvc_cli.training.prefetch import Batch, Prefetcher
 from dcvc_cli.training.processes import TrainingProcesses
@@ -181,6 +181,18 @@ class Trainer:
 
     # ---- steps
 
+    def _enter_stage(self) -> None:
+        """Sets which parameters learn; a stage that holds weights begins with the average."""
+        number, stage, _ = self.config.stage_at(self.step)
+        if stage.hold_weights and self.step == self.config.first_step_of(number):
+            with torch.no_grad():
+                held = quantised_weights(self.average)
+                for name, value in self.parameters.items():
+                    value.copy_(held[name])
+                    self.average[name].copy_(held[name])
+        for name, value in self.parameters.items():
+            value.requires_grad_(not (stage.hold_weights and has_8_bits(name)))
+
     def _batch_at(self, step: int) -> Callable[[], Batch]:
         number, stage, _ = self.config.stage_at(step)
         if number not in self._samplers:
@@ -227,7 +239,7 @@ class Trainer:
         segments = segments_of(self.step, stage, share)
         qps = [sequence_qp(self.config.seed, segment, stage.batch, self.image_model.spec.num_qps) for segment in segments]
         return sequence_loss(
-            SequenceModels(self.video_model, parameters, self.image_model, self.image_state, SPECS[self.config.model].qp_offsets),
+            SequenceModels(self.video_model, parameters, self.image_model, self.image_state, SPECS[self.config.model]),
             self._sequences,
             segments,
             clip,
@@ -288,9 +300,13 @@ class Trainer:
         saved_at = started = window_started = time.monotonic()
         before_seconds = self.elapsed_seconds
         window: list[StepResult] = []
+        stage_number = -1
         with Prefetcher(self._batch_at, self.step, last) as batches:
             while self.step < last:
                 number, _, rate = self.config.stage_at(self.step)
+                if number != stage_number:
+                    self._enter_stage()
+                    stage_number = number
                 window.append(self.train_step(batches.next(), rate))
                 self.elapsed_seconds = before_seconds + time.monotonic() - started
                 if self.step % LOG_EVERY == 0 or self.step == last:

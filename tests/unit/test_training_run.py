@@ -22,6 +22,7 @@ from dcvc_cli.training.config import Stage, TrainConfig, read_train_config
 from dcvc_cli.training.data import build_cache
 from dcvc_cli.training.initialise import as_parameters, initial_image_parameters, initial_video_parameters
 from dcvc_cli.training.logs import CsvLog, TensorBoardLog, TrainRecord
+from dcvc_cli.training.losses import has_8_bits, quantised_weights
 from dcvc_cli.training.objective import video_loss
 from dcvc_cli.training.trainer import Trainer
 
@@ -290,3 +291,35 @@ def test_what_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
     make_trainer(tmp_path / "run", "video").save()
     with pytest.raises(InputError, match="of another network"):
         trainer.resume()
+
+
+def test_held_weights_are_those_of_the_average_on_the_grid(tmp_path: Path) -> None:
+    """A stage that holds weights changes none with 8 bits, and all others; stopped in it, it goes on to the bit."""
+    config = TrainConfig(
+        "image",
+        "tiny",
+        (Stage(3, 2, 32, 1e-3, 1e-3, quantise_weights=True), Stage(3, 2, 32, 1e-3, 1e-3, quantise_weights=True, hold_weights=True)),
+        50.0,
+        12000.0,
+        autocast="none",
+    )
+    shots = build_cache([ROOT / "tests" / "data"], tmp_path / "cache")
+
+    def trainer(folder: str) -> Trainer:
+        return Trainer(config, shots, tmp_path / "cache", tmp_path / folder)
+
+    whole = trainer("run")
+    whole.run(report=lambda record: None, stop_at_step=3)
+    start = quantised_weights({name: value.clone() for name, value in whole.average.items()})
+    for stop in (5, None):
+        parts = trainer("run")
+        assert parts.resume()
+        parts.run(report=lambda record: None, stop_at_step=stop)
+    whole.run(report=lambda record: None)
+    for name, value in parts.parameters.items():
+        assert torch.equal(value, whole.parameters[name]), name
+        assert torch.equal(value, start[name]) == has_8_bits(name), name
+        if has_8_bits(name):
+            assert torch.equal(parts.average[name], start[name]), name
+    export = quantised_weights(parts.average)
+    assert all(torch.equal(export[name], start[name]) for name in start if has_8_bits(name))

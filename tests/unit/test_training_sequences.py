@@ -86,7 +86,7 @@ def coded(spec: object, num_frames: int, parts: int, **options: bool) -> tuple[S
     assert isinstance(spec, type(TINY))
     image, video = ImageModel(spec.image), VideoModel(spec.video)
     parameters = as_parameters(initial_video_parameters(video, seed=1))
-    models = SequenceModels(video, parameters, image, initial_image_parameters(image, seed=2), spec.qp_offsets)
+    models = SequenceModels(video, parameters, image, initial_image_parameters(image, seed=2), spec)
     clip = torch.rand(2, 1 + num_frames * parts, 3, 32, 32, generator=torch.Generator().manual_seed(5))
     kept, losses = Sequences(), []
     for part in range(parts):
@@ -153,7 +153,7 @@ def test_a_state_that_is_not_finite_is_not_kept() -> None:
     image, video = ImageModel(TINY.image), VideoModel(TINY.video)
     parameters = initial_video_parameters(video)
     parameters["recon_generation_net.head.bias"] = parameters["recon_generation_net.head.bias"] * float("nan")
-    models, kept = SequenceModels(video, parameters, image, initial_image_parameters(image), TINY.qp_offsets), Sequences()
+    models, kept = SequenceModels(video, parameters, image, initial_image_parameters(image), TINY), Sequences()
     sequence_loss(models, kept, [Segment(0, 0, 0)], torch.rand(1, 3, 3, 32, 32), torch.tensor([30]), LAMBDAS, WHOLE_BATCH)
     assert not kept.states
 
