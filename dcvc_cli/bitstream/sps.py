@@ -132,8 +132,9 @@ class Sps:
 
     @property
     def max_frame_payload_size(self) -> int:
-        """Bytes that no frame payload of this picture size exceeds: 4 a latent symbol (the costliest takes 28 bits) and 4096."""
-        num_y = 256 * (-(-self.width // 16)) * (-(-self.height // 16))
+        """Bytes that no frame payload of this picture size exceeds: 4 a latent symbol (the costliest takes 28 bits, the rest is
+        room for vectors) of the 384 latents that models have at most, and 4096."""
+        num_y = 384 * (-(-self.width // 16)) * (-(-self.height // 16))
         num_z = 128 * (-(-self.width // 64)) * (-(-self.height // 64))
         return min(4096 + 4 * (num_y + num_z), UV_LIMIT - 1)
 

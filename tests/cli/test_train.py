@@ -26,7 +26,7 @@ def untrained_figures() -> dict[int, tuple[float, float]]:
     from dcvc_cli.pipeline.training_validation import ClipValidator, read_validation_clips
     from dcvc_cli.training.initialise import initial_image_parameters
 
-    validate = ClipValidator(read_validation_clips([str(CLIP)]), "tiny", "image")
+    validate = ClipValidator(read_validation_clips([str(CLIP)], 9), "tiny", "image")
     return {record.qp: (record.bpp, record.psnr) for record in validate(0, initial_image_parameters(ImageModel(TINY.image), 1))}
 
 

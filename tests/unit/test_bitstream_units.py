@@ -18,6 +18,7 @@ from dcvc_cli.bitstream.sps import HashKind, Precision, Sps, quantise_skip_thres
 from dcvc_cli.bitstream.varint import ByteReader, read_uv, write_uv
 from dcvc_cli.entropy_format import EntropyFormat
 from dcvc_cli.errors import ExitCode, UsageError
+from dcvc_cli.models.spec import SPECS
 
 SPS = Sps(1296, 736)
 
@@ -210,9 +211,14 @@ def test_every_single_byte_of_an_sps_is_checked() -> None:
                 assert write_sps(read_sps(changed)) == changed
 
 
+def test_payload_limit_covers_every_models_latents() -> None:
+    assert max(model.latent for spec in SPECS.values() for model in (spec.image, spec.video)) <= 384
+    assert max(model.hyper for spec in SPECS.values() for model in (spec.image, spec.video)) <= 128
+
+
 def test_payload_limit_covers_the_costliest_symbols() -> None:
     for width, height in ((1, 1), (18, 10), (64, 64), (1920, 1080)):
-        num_symbols = 256 * -(-width // 16) * -(-height // 16) + 128 * -(-width // 64) * -(-height // 64)
+        num_symbols = 384 * -(-width // 16) * -(-height // 16) + 128 * -(-width // 64) * -(-height // 64)
         assert Sps(width, height).max_frame_payload_size >= num_symbols * 28 / 8
     assert Sps(16384, 16384).max_frame_payload_size == (1 << 30) - 1
 
