@@ -158,15 +158,15 @@ class FloatOperations(Operations):
     ) -> tuple[torch.Tensor, PlaneSymbols, PlaneIndex, PlaneFlags]:
         mask = self.mask(step, scales.shape[1], self.size(scales), scales)
         masked_scales, masked_means = scales * mask, means * mask
-        exact_residual = (y - masked_means) * mask
-        residual = torch.round(exact_residual)
+        unrounded = (y - masked_means) * mask
+        residual = torch.round(unrounded)
         if skip_threshold is not None:
             residual = torch.where(masked_scales > skip_threshold, residual, torch.zeros_like(residual))
         residual = residual.clamp(-128, 127)
         index, coded = self.step_index(step, scales, skip_threshold)
         symbols = self._plane(step, residual).to(torch.int8).cpu().numpy()
         if zero_below is not None:
-            symbols[np.abs(self._plane(step, exact_residual).float().cpu().numpy()) < zero_below[index]] = 0
+            symbols[np.abs(self._plane(step, unrounded).float().cpu().numpy()) < zero_below[index]] = 0
             return self.restore_step(step, symbols, means), symbols, index, coded
         return _in_coder_layout(residual + masked_means), symbols, index, coded
 

@@ -5,6 +5,7 @@ that is larger by 2 |r| - 1 squared step sizes; so with a bit worth z of them, 0
 nothing of it. The networks were trained with the dead zones that their spec names (training.losses.zero_below).
 """
 
+import functools
 import math
 
 import numpy as np
@@ -16,6 +17,7 @@ LEAST_PROBABILITY = 1e-6
 """Below it a symbol is coded as an escape, at much the same cost."""
 
 
+@functools.cache
 def zero_below(dead_zone: float) -> NDArray[np.float32] | None:
     """Residuals whose magnitude is below this are coded as 0, by row of the Gaussian table: (128,). None without a dead zone.
 
@@ -24,7 +26,9 @@ def zero_below(dead_zone: float) -> NDArray[np.float32] | None:
     """
     if not dead_zone:
         return None
-    return np.array([0.5 + 0.5 * dead_zone * _extra_bits(float(scale)) for scale in scale_thresholds()], dtype=np.float32)
+    table = np.array([0.5 + 0.5 * dead_zone * _extra_bits(float(scale)) for scale in scale_thresholds()], dtype=np.float32)
+    table.flags.writeable = False  # kept, and handed out to every frame
+    return table
 
 
 def _extra_bits(scale: float) -> float:

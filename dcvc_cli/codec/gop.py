@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from dcvc_cli.bitstream.nal import NalType
-from dcvc_cli.models.spec import REFERENCE_QP_OFFSETS
+from dcvc_cli.models.spec import DEFAULT_RESET_INTERVAL, NO_DEAD_ZONES, REFERENCE_QP_OFFSETS
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,9 @@ class GopRule:
     qp_i: int
     qp_p: int
     keyint: int = -1
-    reset_interval: int = 32
+    reset_interval: int = DEFAULT_RESET_INTERVAL
     qp_offsets: tuple[int, ...] = REFERENCE_QP_OFFSETS
-    dead_zones: tuple[float, ...] = (0.0,) * 8
+    dead_zones: tuple[float, ...] = NO_DEAD_ZONES
     restart_at_key: bool = True
     forced_keys: frozenset[int] = field(default_factory=frozenset)
 

@@ -10,6 +10,9 @@ SOURCE_CHANNELS = 192
 """3 planes in 8x8 cells."""
 NUM_IMAGE_QPS = 64
 REFERENCE_QP_OFFSETS = (0, 8, 0, 4, 0, 4, 0, 4)
+NO_DEAD_ZONES = (0.0,) * 8
+DEFAULT_RESET_INTERVAL = 32
+"""P frames between drops of the reference feature, in coding and in training."""
 NUM_VIDEO_QPS = 72
 """64 QPs and 8 more rows for the largest QP offset of a P frame."""
 
@@ -74,7 +77,7 @@ class ModelSpec:
     image: ImageSpec
     video: VideoSpec
     qp_offsets: tuple[int, ...] = REFERENCE_QP_OFFSETS
-    dead_zones: tuple[float, ...] = (0.0,) * 8
+    dead_zones: tuple[float, ...] = NO_DEAD_ZONES
 
 
 RT = ModelSpec("rt", ImageSpec(), VideoSpec())

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from dcvc_cli.bitstream.sps import HashKind
 from dcvc_cli.codec.gop import GopRule
 from dcvc_cli.entropy_format import EntropyFormat
-from dcvc_cli.models.spec import ModelSpec
+from dcvc_cli.models.spec import DEFAULT_RESET_INTERVAL, ModelSpec
 
 DEFAULT_SKIP_THRESHOLD = 0.12
 HASH_KINDS = {"crc": HashKind.CRC32, "md5": HashKind.MD5, "none": HashKind.NONE}
@@ -36,7 +36,7 @@ class CodingChoices:
     qp_p: int = 32
     keyint: int = 256
     forced_keys: frozenset[int] = field(default_factory=frozenset)
-    reset_interval: int = 32
+    reset_interval: int = DEFAULT_RESET_INTERVAL
     skip_threshold: float | None = DEFAULT_SKIP_THRESHOLD
     hash_kind: HashKind = HashKind.CRC32
     entropy_format: EntropyFormat | None = None

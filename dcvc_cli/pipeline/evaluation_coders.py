@@ -11,6 +11,7 @@ from dcvc_cli.codec.networks import CodecNetworks
 from dcvc_cli.errors import InputError, StreamError, UsageError
 from dcvc_cli.media import OutputFile, PictureReader, open_reader, open_writer
 from dcvc_cli.metrics.results import FrameRecord
+from dcvc_cli.models.spec import DEFAULT_RESET_INTERVAL
 from dcvc_cli.models.weight_store import DEFAULT_MODEL, weights_by_name
 from dcvc_cli.pipeline.conventional import STREAM_FORMATS, ConventionalCodec, EncoderSettings, RawClip, code_with_ffmpeg, require_encoder
 from dcvc_cli.pipeline.decode import OpenedStream
@@ -36,7 +37,7 @@ class DcvcSettings:
     model: str
     precision: str
     fingerprints: tuple[int, int]
-    reset_interval: int = 32
+    reset_interval: int = DEFAULT_RESET_INTERVAL
     skip_threshold: float | None = DEFAULT_SKIP_THRESHOLD
     device: str = "auto"
     threads: int | None = None

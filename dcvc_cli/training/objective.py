@@ -8,7 +8,7 @@ import torch
 from torch.utils.checkpoint import checkpoint
 
 from dcvc_cli.models.image import ImageModel
-from dcvc_cli.models.spec import REFERENCE_QP_OFFSETS
+from dcvc_cli.models.spec import NO_DEAD_ZONES, REFERENCE_QP_OFFSETS
 from dcvc_cli.models.video import VideoModel
 from dcvc_cli.motion.blocks import FieldCoder
 from dcvc_cli.training.losses import (
@@ -123,10 +123,16 @@ def code_p_frame(
 
 @torch.no_grad()
 def _next_reference(
-    model: VideoModel, ops: TrainingOperations, x: torch.Tensor, reference: Reference, qp: torch.Tensor, may_reset: bool
+    model: VideoModel,
+    ops: TrainingOperations,
+    x: torch.Tensor,
+    reference: Reference,
+    qp: torch.Tensor,
+    may_reset: bool,
+    dead_zones: torch.Tensor | None,
 ) -> Reference:
     """Codes a frame that is not trained on. At times only the picture is handed on, as a reset does."""
-    feature, predicted, _, _ = _code_feature(model, ops, x, reference, qp, RoundingLatentCoder)
+    feature, predicted, _, _ = _code_feature(model, ops, x, reference, qp, RoundingLatentCoder, dead_zones)
     # One draw for the batch, from the generator that all processes seed alike.
     reset = may_reset and float(torch.rand(())) < RESET_SHARE
     frame = model.reconstruction(ops, feature, qp, predicted).float().clamp(0, 1) if reset or model.spec.motion else None
@@ -170,6 +176,7 @@ def video_loss(
     gradient_checkpointing: bool = False,
     intra_qp_drop: int = 0,
     qp_offsets: Sequence[int] = REFERENCE_QP_OFFSETS,
+    dead_zones: Sequence[float] = NO_DEAD_ZONES,
     cost_exponent: float = 0.0,
 ) -> BatchLoss:
     """clip: (N, 1 + P frames, 3, h, w) in 0..1, the samples of `share`. Frame 0 is coded by the frozen image model.
@@ -196,13 +203,14 @@ def video_loss(
     for index in range(1, clip.shape[1]):
         offset, x = qp_offsets[index % len(qp_offsets)], clip[:, index]
         qp = base + offset
+        dead_zone = torch.full_like(weight, dead_zones[index % len(dead_zones)]) if any(dead_zones) else None
         if model.spec.motion:
             assert reference.frame is not None
             reference = replace(reference, frame=compensated(reference.frame, x, qp, coders))
         if index < first_trained:
-            reference = _next_reference(model, ops, x, reference, qp, index + 1 == first_trained)
+            reference = _next_reference(model, ops, x, reference, qp, index + 1 == first_trained, dead_zone)
             continue
-        coded = code_trained_frame(model, ops, x, reference, qp, gradient_checkpointing)
+        coded = code_trained_frame(model, ops, x, reference, qp, gradient_checkpointing, dead_zone)
         reference = Reference(coded.x_hat.clamp(0, 1) if model.spec.motion else None, coded.feature)
         frames.append(coded.cost(x, base, weight * frame_weight(offset)))
     return sequence_cost(frames, weight, cost_exponent)

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from dcvc_cli.models.image import ImageModel
-from dcvc_cli.models.spec import ModelSpec
+from dcvc_cli.models.spec import DEFAULT_RESET_INTERVAL, ModelSpec
 from dcvc_cli.models.video import VideoModel
 from dcvc_cli.motion.blocks import FieldCoder
 from dcvc_cli.training.config import Stage
@@ -27,8 +27,6 @@ from dcvc_cli.training.share import BatchShare
 
 SEQUENCE_QPS = 2
 """Keeps the random numbers of QPs apart from those of crops."""
-RESET_INTERVAL = 32
-"""Frames between drops of the feature: the encoder's default."""
 
 
 def segment_of(step: int, slot: int, stage: Stage) -> Segment:
@@ -150,7 +148,7 @@ def sequence_loss(
         offsets = [models.spec.qp_offsets[position % 8] for position in positions]
         dead_zones = torch.tensor([models.spec.dead_zones[position % 8] for position in positions], device=base.device)
         qp = base + torch.tensor(offsets, device=base.device)
-        has_feature = [known and position % RESET_INTERVAL != 1 for known, position in zip(has_feature, positions, strict=True)]
+        has_feature = [there and position % DEFAULT_RESET_INTERVAL != 1 for there, position in zip(has_feature, positions, strict=True)]
         reference = _reference(compensated(frame, x, qp, coders) if model.spec.motion else frame, feature, has_feature)
         coded = code_trained_frame(model, ops, x, reference, qp, gradient_checkpointing, dead_zones if any(models.spec.dead_zones) else None)
         frame, feature, has_feature = coded.x_hat.clamp(0, 1), coded.feature, [True] * len(slots)

@@ -229,6 +229,7 @@ class Trainer:
             stage.gradient_checkpointing,
             stage.intra_qp_drop,
             SPECS[self.config.model].qp_offsets,
+            SPECS[self.config.model].dead_zones,
             self.config.cost_exponent,
         )
 

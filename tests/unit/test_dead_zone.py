@@ -10,11 +10,15 @@ from dcvc_cli.backend.float_torch import InferenceOperations
 from dcvc_cli.codec.dead_zone import zero_below
 from dcvc_cli.codec.gop import GopRule
 from dcvc_cli.entropy.scale_index import index_from_scale, scale_thresholds
+from dcvc_cli.models.image import ImageModel
 from dcvc_cli.models.latent_steps import VIDEO_STEPS
-from dcvc_cli.models.spec import LITE, RT
+from dcvc_cli.models.spec import LITE, RT, TINY
+from dcvc_cli.models.video import VideoModel
 from dcvc_cli.pipeline.choices import CodingChoices
+from dcvc_cli.training.initialise import initial_image_parameters, initial_video_parameters
 from dcvc_cli.training.losses import RoundingLatentCoder, TrainingOperations, gaussian_bits
 from dcvc_cli.training.losses import zero_below as zero_below_in_training
+from dcvc_cli.training.objective import video_loss
 
 
 def test_no_dead_zone_is_rounding() -> None:
@@ -84,3 +88,15 @@ def test_the_plan_says_which_frame_has_which_zone() -> None:
     assert [plan.dead_zone for plan in plans] == [0.0, *(LITE.dead_zones[position % 8] for position in range(1, 10))]
     assert GopRule(30, 30).plans_from().next().dead_zone == 0.0
     assert not any(RT.dead_zones)
+
+
+def test_training_on_crops_quantises_with_the_zones() -> None:
+    image, video = ImageModel(TINY.image), VideoModel(TINY.video)
+    states = initial_video_parameters(video), image, initial_image_parameters(image)
+    clip = torch.rand(1, 3, 3, 32, 32, generator=torch.Generator().manual_seed(3))
+
+    def rate(dead_zones: tuple[float, ...]) -> float:
+        torch.manual_seed(1)
+        return video_loss(video, *states, clip, (30.0, 7200.0), dead_zones=dead_zones).bpp
+
+    assert rate((0.1,) * 8) < rate((0.0,) * 8)
