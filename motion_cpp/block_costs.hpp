@@ -43,6 +43,13 @@ inline void average_square(const uint8_t* a, const uint8_t* b, ptrdiff_t stride,
   }
 }
 
+// The rounded means of two 16x16 squares, 16 samples a row.
+inline void average_squares(const uint8_t* a, ptrdiff_t stride_a, const uint8_t* b, ptrdiff_t stride_b, uint8_t* out) {
+  for (int y = 0; y < 16; ++y) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(out + 16 * y), _mm_avg_epu8(load_16(a + y * stride_a), load_16(b + y * stride_b)));
+  }
+}
+
 inline void butterfly(__m128i& a, __m128i& b) {
   const __m128i sum = _mm_add_epi16(a, b);
   b = _mm_sub_epi16(a, b);
@@ -106,6 +113,12 @@ inline int sad(const uint8_t* a, ptrdiff_t stride_a, const uint8_t* b, ptrdiff_t
 inline void average_square(const uint8_t* a, const uint8_t* b, ptrdiff_t stride, uint8_t* out, int side) {
   for (int y = 0; y < side; ++y) {
     for (int x = 0; x < side; ++x) out[y * 16 + x] = static_cast<uint8_t>((a[y * stride + x] + b[y * stride + x] + 1) >> 1);
+  }
+}
+
+inline void average_squares(const uint8_t* a, ptrdiff_t stride_a, const uint8_t* b, ptrdiff_t stride_b, uint8_t* out) {
+  for (int y = 0; y < 16; ++y) {
+    for (int x = 0; x < 16; ++x) out[y * 16 + x] = static_cast<uint8_t>((a[y * stride_a + x] + b[y * stride_b + x] + 1) >> 1);
   }
 }
 

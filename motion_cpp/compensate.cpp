@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 
 #include "row_arithmetic.hpp"
 
@@ -115,18 +116,29 @@ class Predictor {
   }
 
   PaddedPlane plane_;
-  const Field& field_;
+  Field field_;
 };
 
 }  // namespace
 
-void compensate_plane(const Squares<const int16_t>& reference, const Squares<int16_t>& predicted, const Field& field, int16_t max_value) {
-  const Predictor predictor(reference, field);
-  Row square[kBlock];
-  for (int row = 0; row < field.rows; ++row) {
-    for (int column = 0; column < field.columns; ++column) {
-      predictor.predict(row, column, square);
-      for (int y = 0; y < kBlock; ++y) store(predicted.at(row, y, column), limited(square[y], max_value));
+void compensate_plane(const Squares<const int16_t>& reference, const Squares<const int16_t>* anchor, const Squares<int16_t>& predicted,
+                      const Motion& motion, int16_t max_value) {
+  const Predictor predictor(reference, motion.field());
+  std::optional<Predictor> anchor_predictor;
+  if (anchor && std::any_of(motion.blends.begin(), motion.blends.end(), [](uint8_t blend) { return blend != kReference; })) {
+    anchor_predictor.emplace(*anchor, motion.track_field());
+  }
+  Row square[kBlock], second[kBlock];
+  for (int row = 0; row < motion.rows; ++row) {
+    for (int column = 0; column < motion.columns; ++column) {
+      const uint8_t blend = anchor_predictor ? motion.blend(row, column) : uint8_t{kReference};
+      if (blend != kReference) anchor_predictor->predict(row, column, blend == kMean ? second : square);
+      if (blend != kAnchor) predictor.predict(row, column, square);
+      for (int y = 0; y < kBlock; ++y) {
+        Row samples = limited(square[y], max_value);
+        if (blend == kMean) samples = mean(samples, limited(second[y], max_value));
+        store(predicted.at(row, y, column), samples);
+      }
     }
   }
 }

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 namespace dcvc::motion {
 
@@ -25,6 +26,23 @@ struct Field {
   Vector at(int row, int column) const { return vectors[static_cast<size_t>(row) * columns + column]; }
 };
 
+// What a 16x16 block is predicted from: the reference picture, the mean of both, or the anchor alone.
+enum Blend : uint8_t { kReference = 0, kMean = 1, kAnchor = 2 };
+
+// Where the squares of a picture come from; all in raster order.
+struct Motion {
+  int rows = 0, columns = 0;    // of 8x8 squares
+  std::vector<Vector> vectors;  // of every square, into the reference picture
+  std::vector<Vector> tracks;   // of every square, into the anchor; empty where there is none
+  std::vector<uint8_t> blends;  // of every 16x16 block; empty where there is no anchor
+
+  Field field() const { return {vectors.data(), rows, columns}; }
+  Field track_field() const { return {tracks.data(), rows, columns}; }
+  uint8_t blend(int row, int column) const {  // of the block that a square belongs to
+    return blends.empty() ? uint8_t{kReference} : blends[static_cast<size_t>(row / 2) * (columns / 2) + column / 2];
+  }
+};
+
 // A plane of 8x8 squares, stored by squares or by lines: the 8 samples of a square's row lie together, all else has its distance in samples.
 template <class Sample>
 struct Squares {
@@ -34,8 +52,9 @@ struct Squares {
   Sample* at(int square_y, int y, int square_x) const { return samples + square_y * square_row + y * row + square_x * square_column; }
 };
 
-// Predicts a plane of field.rows x field.columns squares from a reference plane of the same size.
+// Predicts a plane of motion.rows x motion.columns squares from a reference plane of the same size, and an anchor plane where motion has blends.
 // Squares whose neighbours move differently are blended with what the neighbours' vectors predict. Samples are 0..max_value.
-void compensate_plane(const Squares<const int16_t>& reference, const Squares<int16_t>& predicted, const Field& field, int16_t max_value);
+void compensate_plane(const Squares<const int16_t>& reference, const Squares<const int16_t>* anchor, const Squares<int16_t>& predicted,
+                      const Motion& motion, int16_t max_value);
 
 }  // namespace dcvc::motion

@@ -25,6 +25,7 @@ using Row = __m128i;
 inline Row load(const int16_t* samples) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(samples)); }
 inline void store(int16_t* samples, Row row) { _mm_storeu_si128(reinterpret_cast<__m128i*>(samples), row); }
 inline Row limited(Row row, int16_t max_value) { return _mm_min_epi16(_mm_max_epi16(row, _mm_setzero_si128()), _mm_set1_epi16(max_value)); }
+inline Row mean(Row a, Row b) { return _mm_avg_epu16(a, b); }  // of samples that are not negative, rounded up
 inline Row joined(Row left, Row right) { return _mm_unpacklo_epi64(left, _mm_unpackhi_epi64(right, right)); }
 
 // 8-tap filter; sums stay inside 32 bits, results inside 16: 8192 * 88 / 64 squared is less than 16384.
@@ -87,6 +88,10 @@ inline void store(int16_t* samples, const Row& row) { std::memcpy(samples, row.d
 inline Row limited(Row row, int16_t max_value) {
   for (int16_t& sample : row) sample = sample < 0 ? int16_t{0} : sample > max_value ? max_value : sample;
   return row;
+}
+inline Row mean(Row a, const Row& b) {
+  for (int i = 0; i < kRow; ++i) a[i] = static_cast<int16_t>((a[i] + b[i] + 1) >> 1);
+  return a;
 }
 inline Row joined(Row left, const Row& right) {
   for (int i = kRow / 2; i < kRow; ++i) left[i] = right[i];

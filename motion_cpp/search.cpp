@@ -1,5 +1,6 @@
 // Per 16x16 square: candidates from neighbours, the picture before and a coarse full search; a diamond descent on whole samples; half and
-// quarter samples by the Hadamard cost; then the same for its four 8x8 squares, and whichever costs less.
+// quarter samples by the Hadamard cost; then the same for its four 8x8 squares, and whichever costs less. With an anchor, block by block: the mean of both
+// pictures, or the anchor alone, where that costs less.
 #include "search.hpp"
 
 #include <algorithm>
@@ -81,6 +82,46 @@ std::vector<uint8_t> reduced(const uint8_t* plane, int height, int width) {
   return out;
 }
 
+// A picture at whole and half samples.
+class SampledPlane {
+ public:
+  SampledPlane(const uint8_t* plane, int height, int width)
+      : whole_(padded(plane, height, width)), half_x_(halfway(whole_, 1)), half_y_(halfway(whole_, whole_.stride)), half_xy_(halfway(half_x_, whole_.stride)) {}
+
+  const Plane& whole() const { return whole_; }
+
+  // A square of side 8 or 16 whose corner stands at (y4, x4) in quarter samples; quarters are means of the two nearest half samples, as in H.264.
+  // The samples lie here or in `room`, 16 x 16; the stride is set.
+  const uint8_t* square(int y4, int x4, int side, uint8_t* room, int& stride) const {
+    const uint8_t* source = half_sample(y4 >> 1, x4 >> 1);
+    stride = whole_.stride;
+    if (!((y4 | x4) & 1)) return source;
+    average_square(source, half_sample((y4 + 1) >> 1, (x4 + 1) >> 1), stride, room, side);
+    stride = 16;
+    return room;
+  }
+
+  // Keeps a square within the margin.
+  Vector limited(Vector vector, int row, int column, int side) const {
+    const int x_low = -(column * kBlock) - kReach, x_high = whole_.width - column * kBlock - side + kReach;
+    const int y_low = -(row * kBlock) - kReach, y_high = whole_.height - row * kBlock - side + kReach;
+    const auto within = [](int v, int low, int high) {
+      return static_cast<int16_t>(std::clamp(v, std::max(low * kSubpel, -kMaxVector), std::min(high * kSubpel, kMaxVector)));
+    };
+    return {within(vector.x, x_low, x_high), within(vector.y, y_low, y_high)};
+  }
+
+ private:
+  const uint8_t* half_sample(int y2, int x2) const {  // coordinates in half samples
+    const Plane& plane = y2 & 1 ? (x2 & 1 ? half_xy_ : half_y_) : (x2 & 1 ? half_x_ : whole_);
+    return plane.at(y2 >> 1, x2 >> 1);
+  }
+
+  Plane whole_, half_x_, half_y_, half_xy_;
+};
+
+Vector moved(Vector vector, int dx, int dy) { return {static_cast<int16_t>(vector.x + dx), static_cast<int16_t>(vector.y + dy)}; }
+
 struct Found {
   Vector vector;
   double cost;
@@ -88,19 +129,16 @@ struct Found {
 
 class Searcher {
  public:
-  Searcher(const uint8_t* current, const uint8_t* reference, int height, int width, double lambda, VectorCoder& coder)
+  Searcher(const uint8_t* current, const uint8_t* reference, const Plane& padded_current, const SampledPlane& sampled, double lambda, const VectorCoder& coder)
       : lambda_(lambda),
-        rows_(height / kBlock),
-        columns_(width / kBlock),
+        rows_(padded_current.height / kBlock),
+        columns_(padded_current.width / kBlock),
         prices_(coder.contexts()),
         state_(rows_, columns_, coder.previous(rows_, columns_)),
-        current_(padded(current, height, width)),
-        whole_(padded(reference, height, width)),
-        half_x_(halfway(whole_, 1)),
-        half_y_(halfway(whole_, whole_.stride)),
-        half_xy_(halfway(half_x_, whole_.stride)),
-        coarse_current_(padded(reduced(current, height, width).data(), height / kCoarse, width / kCoarse)),
-        coarse_reference_(padded(reduced(reference, height, width).data(), height / kCoarse, width / kCoarse)) {}
+        current_(padded_current),
+        reference_(sampled),
+        coarse_current_(coarse_plane(current)),
+        coarse_reference_(coarse_plane(reference)) {}
 
   std::vector<Vector> run() {
     for (int row = 0; row < rows_; row += 2) {
@@ -114,44 +152,33 @@ class Searcher {
   int rows_, columns_;
   VectorPrices prices_;
   VectorState state_;
-  Plane current_, whole_, half_x_, half_y_, half_xy_, coarse_current_, coarse_reference_;
-  // Keeps the square within the margin of the planes.
-  Vector limited(Vector vector, int row, int column, int side) const {
-    const int x_low = -(column * kBlock) - kReach, x_high = whole_.width - column * kBlock - side + kReach;
-    const int y_low = -(row * kBlock) - kReach, y_high = whole_.height - row * kBlock - side + kReach;
-    const auto within = [](int v, int low, int high) {
-      return static_cast<int16_t>(std::clamp(v, std::max(low * kSubpel, -kMaxVector), std::min(high * kSubpel, kMaxVector)));
-    };
-    return {within(vector.x, x_low, x_high), within(vector.y, y_low, y_high)};
+  const Plane& current_;
+  const SampledPlane& reference_;
+  Plane coarse_current_, coarse_reference_;
+
+  Plane coarse_plane(const uint8_t* plane) const {
+    const int height = current_.height, width = current_.width;
+    return padded(reduced(plane, height, width).data(), height / kCoarse, width / kCoarse);
   }
 
   // Costs may stop short of the truth once they are not below `limit`.
   double whole_cost(int row, int column, int side, Vector vector, const Situation& around, double limit) const {
-    const double price = lambda_ * prices_.vector(around, side / kBlock, vector);
+    const double price = lambda_ * prices_.vector(around, part_of(side), vector);
     if (price >= limit) return price;
     const int y = row * kBlock, x = column * kBlock;
-    return sad(current_.at(y, x), current_.stride, whole_.at(y + (vector.y >> 2), x + (vector.x >> 2)), whole_.stride, side) + price;
+    const Plane& whole = reference_.whole();
+    return sad(current_.at(y, x), current_.stride, whole.at(y + (vector.y >> 2), x + (vector.x >> 2)), whole.stride, side) + price;
   }
 
-  const uint8_t* half_sample(int y2, int x2) const {  // coordinates in half samples
-    const Plane& plane = y2 & 1 ? (x2 & 1 ? half_xy_ : half_y_) : (x2 & 1 ? half_x_ : whole_);
-    return plane.at(y2 >> 1, x2 >> 1);
-  }
+  static Part part_of(int side) { return side == kBlock ? kQuarter : kBlockPart; }
 
-  // Hadamard cost at a vector in quarter samples; quarters are means of the two nearest half samples, as in H.264.
+  // Hadamard cost at a vector in quarter samples.
   double fine_cost(int row, int column, int side, Vector vector, const Situation& around, double limit) const {
-    const double price = lambda_ * prices_.vector(around, side / kBlock, vector);
+    const double price = lambda_ * prices_.vector(around, part_of(side), vector);
     if (price >= limit) return price;
-    const int y4 = row * kBlock * 4 + vector.y, x4 = column * kBlock * 4 + vector.x;
-    uint8_t mean[16 * 16];
-    const uint8_t* source = half_sample(y4 >> 1, x4 >> 1);
-    int stride = whole_.stride;
-    if ((y4 | x4) & 1) {
-      average_square(source, half_sample((y4 + 1) >> 1, (x4 + 1) >> 1), stride, mean, side);
-      source = mean;
-      stride = 16;
-    }
-    int cost = 0;
+    uint8_t room[16 * 16];
+    int stride, cost = 0;
+    const uint8_t* source = reference_.square(row * kBlock * 4 + vector.y, column * kBlock * 4 + vector.x, side, room, stride);
     for (int y = 0; y < side; y += 8) {
       for (int x = 0; x < side; x += 8) {
         cost += hadamard_8x8(current_.at(row * kBlock + y, column * kBlock + x), current_.stride, source + y * stride + x, stride);
@@ -162,7 +189,6 @@ class Searcher {
   }
 
   static Vector whole(Vector vector) { return {static_cast<int16_t>((vector.x + 2) & ~3), static_cast<int16_t>((vector.y + 2) & ~3)}; }
-  static Vector moved(Vector vector, int dx, int dy) { return {static_cast<int16_t>(vector.x + dx), static_cast<int16_t>(vector.y + dy)}; }
 
   // Takes `vector` if it is better; it must be within reach.
   template <class Cost>
@@ -174,7 +200,7 @@ class Searcher {
 
   // Candidates and a diamond descent on whole samples, then halves, quarters and the cheap vectors by the Hadamard cost.
   Found best_of(int row, int column, int side, const std::vector<Vector>& starts, const Situation& around) const {
-    const auto legal = [&](Vector vector) { return limited(vector, row, column, side); };
+    const auto legal = [&](Vector vector) { return reference_.limited(vector, row, column, side); };
     const auto rough = [&](Vector vector, double limit) { return whole_cost(row, column, side, vector, around, limit); };
     const auto fine = [&](Vector vector, double limit) { return fine_cost(row, column, side, vector, around, limit); };
     constexpr double kNoLimit = std::numeric_limits<double>::infinity();
@@ -245,10 +271,120 @@ class Searcher {
   }
 };
 
+// Blends and tracks of a picture whose vectors are found.
+class AnchorSearcher {
+ public:
+  AnchorSearcher(const Plane& current, const SampledPlane& reference, const SampledPlane& anchor, double lambda, const VectorCoder& coder,
+                 const std::vector<Vector>& vectors)
+      : lambda_(lambda),
+        rows_(current.height / kBlock),
+        columns_(current.width / kBlock),
+        prices_(coder.contexts()),
+        state_(rows_, columns_, vectors, coder.kept(rows_, columns_)),
+        vectors_{vectors.data(), rows_, columns_},
+        current_(current),
+        reference_(reference),
+        anchor_(anchor) {}
+
+  void run(Motion& motion) {
+    for (int row = 0; row < rows_; row += 2) {
+      for (int column = 0; column < columns_; column += 2) search_block(row, column);
+    }
+    motion.tracks = state_.take_tracks();
+    motion.blends = state_.take_blends();
+  }
+
+ private:
+  static constexpr int kSide = 2 * kBlock;
+
+  double lambda_;
+  int rows_, columns_;
+  VectorPrices prices_;
+  TrackState state_;
+  Field vectors_;
+  const Plane& current_;
+  const SampledPlane &reference_, &anchor_;
+
+  double hadamard(int row, int column, const uint8_t* predicted, int stride, double limit) const {
+    double cost = 0;
+    for (int k = 0; k < 4 && cost < limit; ++k) {
+      const int y = k / 2 * kBlock, x = k % 2 * kBlock;
+      cost += hadamard_8x8(current_.at(row * kBlock + y, column * kBlock + x), current_.stride, predicted + y * stride + x, stride);
+    }
+    return cost;
+  }
+
+  // What the block's own vectors predict, 16 x 16.
+  void predict(int row, int column, uint8_t* out) const {
+    for (int k = 0; k < 4; ++k) {
+      const int y = row + k / 2, x = column + k % 2;
+      const Vector vector = reference_.limited(vectors_.at(y, x), y, x, kBlock);
+      uint8_t room[16 * 16];
+      int stride;
+      const uint8_t* square = reference_.square(y * kBlock * 4 + vector.y, x * kBlock * 4 + vector.x, kBlock, room, stride);
+      for (int line = 0; line < kBlock; ++line) std::memcpy(out + (k / 2 * kBlock + line) * kSide + k % 2 * kBlock, square + line * stride, kBlock);
+    }
+  }
+
+  void search_block(int row, int column) {
+    uint8_t predicted[kSide * kSide];
+    predict(row, column, predicted);
+    const int blended = state_.neighbours(row, column, kMean), only = state_.neighbours(row, column, kAnchor);
+    const double stay = hadamard(row, column, predicted, kSide, std::numeric_limits<double>::infinity()) + lambda_ * prices_.blended(blended, false);
+    const Situation around = state_.situation(row, column);
+    Found best{{0, 0}, stay};
+    uint8_t best_blend = kReference;
+    for (const uint8_t blend : {kMean, kAnchor}) {
+      const double price = lambda_ * (prices_.blended(blended, true) + prices_.anchor_only(only, blend == kAnchor));
+      const Found found = best_track(row, column, around, blend == kMean ? predicted : nullptr, price, best.cost);
+      if (found.cost < best.cost) {
+        best = found;
+        best_blend = blend;
+      }
+    }
+    if (best_blend != kReference) state_.set(row, column, best_blend, best.vector);
+  }
+
+  // The cheapest track of a block for its mean with `predicted`, or alone; nothing that costs `limit` or more.
+  Found best_track(int row, int column, const Situation& around, const uint8_t* predicted, double price, double limit) const {
+    Found best{around.predicted, limit};
+    const auto try_track = [&](Vector vector) {
+      if (!(anchor_.limited(vector, row, column, kSide) == vector)) return;
+      const double bits = price + lambda_ * prices_.vector(around, kAnchorPart, vector);
+      if (bits >= best.cost) return;
+      uint8_t room[kSide * kSide], mean[kSide * kSide];
+      int stride;
+      const uint8_t* square = anchor_.square(row * kBlock * 4 + vector.y, column * kBlock * 4 + vector.x, kSide, room, stride);
+      if (predicted) {
+        average_squares(square, stride, predicted, kSide, mean);
+        square = mean;
+        stride = kSide;
+      }
+      const double cost = bits + hadamard(row, column, square, stride, best.cost - bits);
+      if (cost < best.cost) best = {vector, cost};
+    };
+    try_track(around.predicted);
+    for (int k = 0; k < around.num_candidates; ++k) try_track(around.candidates[k]);
+    for (const int step : {4, 2, 1}) {
+      const Vector centre = best.vector;
+      for (int dy = -step; dy <= step; dy += step) {
+        for (int dx = -step; dx <= step; dx += step) {
+          if (dx || dy) try_track(moved(centre, dx, dy));
+        }
+      }
+    }
+    return best;
+  }
+};
+
 }  // namespace
 
-std::vector<Vector> search(const uint8_t* current, const uint8_t* reference, int height, int width, double lambda, VectorCoder& coder) {
-  return Searcher(current, reference, height, width, lambda, coder).run();
+Motion search(const uint8_t* current, const uint8_t* reference, const uint8_t* anchor, int height, int width, double lambda, const VectorCoder& coder) {
+  const Plane padded_current = padded(current, height, width);
+  const SampledPlane sampled(reference, height, width);
+  Motion motion{height / kBlock, width / kBlock, Searcher(current, reference, padded_current, sampled, lambda, coder).run(), {}, {}};
+  if (anchor) AnchorSearcher(padded_current, sampled, SampledPlane(anchor, height, width), lambda, coder, motion.vectors).run(motion);
+  return motion;
 }
 
 }  // namespace dcvc::motion

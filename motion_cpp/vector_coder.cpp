@@ -10,12 +10,21 @@ namespace {
 template <class Coder>
 class Walk {
  public:
-  Walk(Coder& coder, Contexts& contexts, VectorState& state, const Field* wanted) : coder_(coder), contexts_(contexts), state_(state), wanted_(wanted) {}
+  Walk(Coder& coder, Contexts& contexts, const Motion* wanted) : coder_(coder), contexts_(contexts), wanted_(wanted) {}
 
-  bool run() {
-    for (int row = 0; row < state_.rows(); row += 2) {
-      for (int column = 0; column < state_.columns(); column += 2) {
-        if (!code_square(row, column)) return false;
+  bool code_vectors(VectorState& state) {
+    for (int row = 0; row < state.rows(); row += 2) {
+      for (int column = 0; column < state.columns(); column += 2) {
+        if (!code_block(state, row, column)) return false;
+      }
+    }
+    return true;
+  }
+
+  bool code_tracks(TrackState& state) {
+    for (int row = 0; row < state.rows(); row += 2) {
+      for (int column = 0; column < state.columns(); column += 2) {
+        if (!code_blend(state, row, column)) return false;
       }
     }
     return true;
@@ -24,38 +33,48 @@ class Walk {
  private:
   Coder& coder_;
   Contexts& contexts_;
-  VectorState& state_;
-  const Field* wanted_;
+  const Motion* wanted_;
 
-  Vector wanted(int row, int column) const { return wanted_ ? wanted_->at(row, column) : Vector{0, 0}; }
+  Vector wanted(int row, int column) const { return wanted_ ? wanted_->field().at(row, column) : Vector{0, 0}; }
 
-  bool code_square(int row, int column) {
+  bool code_block(VectorState& state, int row, int column) {
     const Vector first = wanted(row, column);
     const bool differ = !(first == wanted(row, column + 1) && first == wanted(row + 1, column) && first == wanted(row + 1, column + 1));
-    const bool has_candidates = state_.situation(row, column, 2).num_candidates > 0;
-    if (!coder_.code(contexts_.split[state_.split_neighbours(row, column)][has_candidates], differ)) return code_vector(row, column, 2);
+    const bool has_candidates = state.situation(row, column, 2).num_candidates > 0;
+    if (!coder_.code(contexts_.split[state.split_neighbours(row, column)][has_candidates], differ)) return code_vector(state, row, column, 2);
     for (int k = 0; k < 4; ++k) {
-      if (!code_vector(row + k / 2, column + k % 2, 1)) return false;
+      if (!code_vector(state, row + k / 2, column + k % 2, 1)) return false;
     }
     return true;
   }
 
-  bool code_vector(int row, int column, int squares) {
-    const Situation situation = state_.situation(row, column, squares);
-    const std::optional<Vector> vector = choose(situation, squares - 1, wanted(row, column));
-    if (vector) state_.set(row, column, squares, *vector, situation.predicted);
+  bool code_vector(VectorState& state, int row, int column, int squares) {
+    const Situation situation = state.situation(row, column, squares);
+    const std::optional<Vector> vector = choose(situation, squares == 1 ? kQuarter : kBlockPart, wanted(row, column));
+    if (vector) state.set(row, column, squares, *vector, situation.predicted);
     return vector.has_value();
   }
 
-  std::optional<Vector> choose(const Situation& situation, int kind, Vector own) {
+  bool code_blend(TrackState& state, int row, int column) {
+    const uint8_t wanted_blend = wanted_ ? wanted_->blend(row, column) : uint8_t{kReference};
+    if (!coder_.code(contexts_.is_blended[state.neighbours(row, column, kMean)], wanted_blend != kReference)) return true;
+    const bool only = coder_.code(contexts_.is_anchor_only[state.neighbours(row, column, kAnchor)], wanted_blend == kAnchor);
+    const Vector wanted_vector = wanted_ ? wanted_->track_field().at(row, column) : Vector{0, 0};
+    const std::optional<Vector> vector = choose(state.situation(row, column), kAnchorPart, wanted_vector);
+    if (vector) state.set(row, column, only ? kAnchor : kMean, *vector);
+    return vector.has_value();
+  }
+
+  std::optional<Vector> choose(const Situation& situation, Part kind, Vector own) {
     Context& is_predicted = contexts_.is_predicted[kind][situation.activity][situation.num_candidates];
     if (!coder_.code(is_predicted, !(own == situation.predicted))) return situation.predicted;
     for (int k = 0; k < situation.num_candidates; ++k) {
       if (!coder_.code(contexts_.is_candidate[kind][k], !(own == situation.candidates[k]))) return situation.candidates[k];
     }
     const bool active = situation.activity == 2;
-    const int dx = code_component(contexts_.axes[0], own.x - situation.predicted.x, active, true);
-    const int dy = code_component(contexts_.axes[1], own.y - situation.predicted.y, active, dx != 0);
+    std::array<AxisContexts, 2>& axes = kind == kAnchorPart ? contexts_.anchor_axes : contexts_.axes;
+    const int dx = code_component(axes[0], own.x - situation.predicted.x, active, true);
+    const int dy = code_component(axes[1], own.y - situation.predicted.y, active, dx != 0);
     const int x = situation.predicted.x + dx, y = situation.predicted.y + dy;
     if (std::abs(x) > kMaxVector || std::abs(y) > kMaxVector) return std::nullopt;
     return Vector{static_cast<int16_t>(x), static_cast<int16_t>(y)};
@@ -85,7 +104,11 @@ constexpr std::array<std::array<std::array<uint16_t, kMaxCandidates + 1>, 3>, 2>
     {{{{36004, 36044, 33285, 33013, 33929}, {25876, 27009, 24092, 21612, 20928}, {22683, 23825, 21430, 18565, 16664}}},
      {{{65118, 60706, 57132, 57535, 61601}, {44104, 43898, 36513, 32390, 32128}, {33869, 33161, 29730, 27279, 25844}}}}};
 constexpr std::array<std::array<uint16_t, kMaxCandidates>, 2> kCandidate{{{30064, 16870, 12483, 15544}, {38152, 18323, 16059, 21036}}};
-constexpr uint16_t kZero = 20825;
+constexpr std::array<std::array<uint16_t, kMaxCandidates + 1>, 2> kTrackPredicted{{{58659, 35556, 29440, 32768, 32768}, {32768, 32938, 28491, 22069, 14150}}};
+constexpr std::array<uint16_t, kMaxCandidates> kTrackCandidate{28551, 27874, 27975, 29976};
+constexpr uint16_t kZero = 20825, kTrackZero = 17800;
+
+constexpr std::array<uint16_t, 3> kBlended{62158, 42355, 12533}, kAnchorOnly{58368, 25526, 10000};
 
 template <size_t N>
 void start_all(std::array<Context, N>& contexts, const std::array<uint16_t, N>& zero) {
@@ -100,42 +123,77 @@ Contexts::Contexts() {
     for (size_t activity = 0; activity < 3; ++activity) start_all(is_predicted[kind][activity], kPredicted[kind][activity]);
     start_all(is_candidate[kind], kCandidate[kind]);
   }
+  for (size_t activity = 0; activity < 2; ++activity) start_all(is_predicted[kAnchorPart][activity], kTrackPredicted[activity]);
+  start_all(is_candidate[kAnchorPart], kTrackCandidate);
   for (AxisContexts& axis : axes) start_all(axis.is_zero, {kZero, kZero});
+  for (AxisContexts& axis : anchor_axes) start_all(axis.is_zero, {kTrackZero, kTrackZero});
+  start_all(is_blended, kBlended);
+  start_all(is_anchor_only, kAnchorOnly);
 }
 
-const std::vector<Vector>& VectorCoder::previous(int rows, int columns) const {
-  static const std::vector<Vector> none;
-  return rows == rows_ && columns == columns_ ? previous_ : none;
+const std::vector<Vector>& VectorCoder::none() {
+  static const std::vector<Vector> nothing;
+  return nothing;
 }
 
-std::vector<uint8_t> VectorCoder::encode(const Field& field) {
+std::vector<uint8_t> VectorCoder::encode(const Motion& motion) {
   RangeEncoder coder;
-  encode_into(coder, field);
+  encode_into(coder, motion);
   return coder.finish();
 }
 
-void VectorCoder::encode_into(RangeEncoder& coder, const Field& field) {
+void VectorCoder::encode_into(RangeEncoder& coder, const Motion& motion) {
   BinaryEncoder binary(coder);
-  VectorState state(field.rows, field.columns, previous(field.rows, field.columns));
-  Walk<BinaryEncoder>(binary, contexts_, state, &field).run();
-  previous_ = state.take();
-  rows_ = field.rows, columns_ = field.columns;
+  VectorState state(motion.rows, motion.columns, previous(motion.rows, motion.columns));
+  Walk<BinaryEncoder> walk(binary, contexts_, &motion);
+  walk.code_vectors(state);
+  Motion coded{motion.rows, motion.columns, state.take(), {}, {}};
+  if (has_anchor()) {
+    TrackState tracks(motion.rows, motion.columns, coded.vectors, kept(motion.rows, motion.columns));
+    walk.code_tracks(tracks);
+    coded.tracks = tracks.take_tracks();
+  }
+  keep(coded);
 }
 
-std::optional<std::vector<Vector>> VectorCoder::decode(const uint8_t* data, size_t size, int rows, int columns) {
+std::optional<Motion> VectorCoder::decode(const uint8_t* data, size_t size, int rows, int columns) {
   RangeDecoder coder(data, size);
-  std::optional<std::vector<Vector>> vectors = decode_from(coder, rows, columns);
+  std::optional<Motion> motion = decode_from(coder, rows, columns);
   if (!coder.is_whole()) return std::nullopt;
-  return vectors;
+  return motion;
 }
 
-std::optional<std::vector<Vector>> VectorCoder::decode_from(RangeDecoder& coder, int rows, int columns) {
+std::optional<Motion> VectorCoder::decode_from(RangeDecoder& coder, int rows, int columns) {
   BinaryDecoder binary(coder);
   VectorState state(rows, columns, previous(rows, columns));
-  if (!Walk<BinaryDecoder>(binary, contexts_, state, nullptr).run()) return std::nullopt;
-  previous_ = state.take();
-  rows_ = rows, columns_ = columns;
-  return previous_;
+  Walk<BinaryDecoder> walk(binary, contexts_, nullptr);
+  if (!walk.code_vectors(state)) return std::nullopt;
+  Motion motion{rows, columns, state.take(), {}, {}};
+  if (has_anchor()) {
+    TrackState tracks(rows, columns, motion.vectors, kept(rows, columns));
+    if (!walk.code_tracks(tracks)) return std::nullopt;
+    motion.tracks = tracks.take_tracks();
+    motion.blends = tracks.take_blends();
+  }
+  keep(motion);
+  return motion;
+}
+
+// The next picture follows the tracks, or, where its anchor is what this one's vectors point to, the vectors.
+void VectorCoder::keep(const Motion& motion) {
+  ++number_;
+  previous_ = motion.vectors;
+  kept_ = number_ == 1 || number_ % kAnchorInterval == 2 ? motion.vectors : motion.tracks;
+  rows_ = motion.rows, columns_ = motion.columns;
+}
+
+void VectorCoder::restore(const Contexts& contexts, const Field& previous, const Field& kept, int number) {
+  contexts_ = contexts;
+  const size_t count = static_cast<size_t>(previous.rows) * static_cast<size_t>(previous.columns);
+  previous_.assign(previous.vectors, previous.vectors + count);
+  kept_.assign(kept.vectors, kept.vectors + count);
+  rows_ = previous.rows, columns_ = previous.columns;
+  number_ = number;
 }
 
 VectorPrices::VectorPrices(const Contexts& contexts) {
@@ -143,23 +201,29 @@ VectorPrices::VectorPrices(const Contexts& contexts) {
     for (int k = 0; k < 3; ++k) {
       for (int some = 0; some < 2; ++some) split_[k][some][bit] = price(contexts.split[k][some], bit);
     }
-    for (int kind = 0; kind < 2; ++kind) {
+    for (int kind = 0; kind < 3; ++kind) {
       for (int activity = 0; activity < 3; ++activity) {
         for (int k = 0; k <= kMaxCandidates; ++k) predicted_[kind][activity][k][bit] = price(contexts.is_predicted[kind][activity][k], bit);
       }
       for (int k = 0; k < kMaxCandidates; ++k) candidate_[kind][k][bit] = price(contexts.is_candidate[kind][k], bit);
-    }
-    for (int axis = 0; axis < 2; ++axis) {
-      for (int k = 0; k < 2; ++k) zero_[axis][k][bit] = price(contexts.axes[axis].is_zero[k], bit);
+      blended_[kind][bit] = price(contexts.is_blended[kind], bit);
+      anchor_only_[kind][bit] = price(contexts.is_anchor_only[kind], bit);
     }
   }
-  for (int axis = 0; axis < 2; ++axis) {
-    double prefix = 1.0;  // the sign
-    for (int length = 0; length <= kMaxPrefix; ++length) {
-      const bool last = length == kMaxPrefix;
-      magnitude_[axis][length] = prefix + length + (last ? 0.0 : price(contexts.axes[axis].prefix[length], false));
-      if (!last) prefix += price(contexts.axes[axis].prefix[length], true);
-    }
+  for (int to_anchor = 0; to_anchor < 2; ++to_anchor) {
+    for (int axis = 0; axis < 2; ++axis) price_axis(to_anchor, axis, (to_anchor ? contexts.anchor_axes : contexts.axes)[axis]);
+  }
+}
+
+void VectorPrices::price_axis(int to_anchor, int axis, const AxisContexts& contexts) {
+  for (int bit = 0; bit < 2; ++bit) {
+    for (int k = 0; k < 2; ++k) zero_[to_anchor][axis][k][bit] = price(contexts.is_zero[k], bit);
+  }
+  double prefix = 1.0;  // the sign
+  for (int length = 0; length <= kMaxPrefix; ++length) {
+    const bool last = length == kMaxPrefix;
+    magnitude_[to_anchor][axis][length] = prefix + length + (last ? 0.0 : price(contexts.prefix[length], false));
+    if (!last) prefix += price(contexts.prefix[length], true);
   }
 }
 

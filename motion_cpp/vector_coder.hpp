@@ -14,6 +14,7 @@
 namespace dcvc::motion {
 
 constexpr int kMaxPrefix = 11;
+constexpr int kAnchorInterval = 8;  // pictures with number 1, 9, 17, .. after a reset serve as anchors, like the I frame
 
 struct AxisContexts {
   std::array<Context, 2> is_zero;  // by: the neighbours' vectors were far from predicted
@@ -25,42 +26,50 @@ struct Contexts {
   Contexts();  // at their usual values, measured on the training clips
 
   std::array<std::array<Context, 2>, 3> split;  // by: split neighbours; whether there are candidates
-  std::array<std::array<std::array<Context, kMaxCandidates + 1>, 3>, 2> is_predicted;  // by: size of the part, activity, candidates
-  std::array<std::array<Context, kMaxCandidates>, 2> is_candidate;
-  std::array<AxisContexts, 2> axes;
+  std::array<std::array<std::array<Context, kMaxCandidates + 1>, 3>, 3> is_predicted;  // by: part, activity, candidates
+  std::array<std::array<Context, kMaxCandidates>, 3> is_candidate;
+  std::array<AxisContexts, 2> axes, anchor_axes;
+  std::array<Context, 3> is_blended, is_anchor_only;  // by: such blocks to the left and above
 };
 
 // Codes the pictures of a sequence in order; what it learned, and the last picture's vectors, stay from picture to picture.
 class VectorCoder {
  public:
-  // rows, columns: even; the squares of a 16x16 square with different vectors are coded one by one.
-  std::vector<uint8_t> encode(const Field& field);
+  // Rows and columns are even; the squares of a block with different vectors are coded one by one. Blends count where the picture has an anchor;
+  // of the tracks, those of blended blocks.
+  std::vector<uint8_t> encode(const Motion& motion);
   // The same into bytes that may go on behind the vectors.
-  void encode_into(RangeEncoder& coder, const Field& field);
+  void encode_into(RangeEncoder& coder, const Motion& motion);
 
   // Nothing if the bytes do not hold exactly such a field; then the coder must be reset.
-  std::optional<std::vector<Vector>> decode(const uint8_t* data, size_t size, int rows, int columns);
+  std::optional<Motion> decode(const uint8_t* data, size_t size, int rows, int columns);
   // The same from bytes that may go on behind the vectors.
-  std::optional<std::vector<Vector>> decode_from(RangeDecoder& coder, int rows, int columns);
+  std::optional<Motion> decode_from(RangeDecoder& coder, int rows, int columns);
 
   void reset() { *this = VectorCoder(); }
 
   const Contexts& contexts() const { return contexts_; }
-  // The last picture's vectors if it had this size, else none.
-  const std::vector<Vector>& previous(int rows, int columns) const;
+  // Whether the next picture has an anchor: all but the first one after a reset.
+  bool has_anchor() const { return number_ > 0; }
+  // The last picture's vectors if it had this size, else none; and its tracks, as the next picture follows them.
+  const std::vector<Vector>& previous(int rows, int columns) const { return rows == rows_ && columns == columns_ ? previous_ : none(); }
+  const std::vector<Vector>& kept(int rows, int columns) const { return rows == rows_ && columns == columns_ ? kept_ : none(); }
+
   Field previous() const { return {previous_.data(), rows_, columns_}; }
+  Field kept() const { return {kept_.data(), rows_, columns_}; }
+  int number() const { return number_; }
 
   // Goes on as another coder would that has these.
-  void restore(const Contexts& contexts, const Field& previous) {
-    contexts_ = contexts;
-    previous_.assign(previous.vectors, previous.vectors + static_cast<size_t>(previous.rows) * static_cast<size_t>(previous.columns));
-    rows_ = previous.rows, columns_ = previous.columns;
-  }
+  void restore(const Contexts& contexts, const Field& previous, const Field& kept, int number);
 
  private:
+  static const std::vector<Vector>& none();
+  void keep(const Motion& motion);
+
   Contexts contexts_;
-  std::vector<Vector> previous_;
+  std::vector<Vector> previous_, kept_;
   int rows_ = 0, columns_ = 0;
+  int number_ = 0;  // of pictures since the last reset
 };
 
 // What vectors cost in bits, from the state of the contexts. For the search.
@@ -69,8 +78,9 @@ class VectorPrices {
   explicit VectorPrices(const Contexts& contexts);
 
   double split(int neighbours, bool has_candidates, bool is_split) const { return split_[neighbours][has_candidates][is_split]; }
-  double vector(const Situation& situation, int squares, Vector vector) const {
-    const int kind = squares - 1;
+  double blended(int neighbours, bool is_blended) const { return blended_[neighbours][is_blended]; }
+  double anchor_only(int neighbours, bool is_only) const { return anchor_only_[neighbours][is_only]; }
+  double vector(const Situation& situation, Part kind, Vector vector) const {
     if (vector == situation.predicted) return predicted_[kind][situation.activity][situation.num_candidates][0];
     double bits = predicted_[kind][situation.activity][situation.num_candidates][1];
     for (int k = 0; k < situation.num_candidates; ++k) {
@@ -78,13 +88,15 @@ class VectorPrices {
       bits += candidate_[kind][k][1];
     }
     const int dx = vector.x - situation.predicted.x, dy = vector.y - situation.predicted.y;
-    return bits + component(0, situation.activity == 2, dx, true) + component(1, situation.activity == 2, dy, dx != 0);
+    const bool active = situation.activity == 2, to_anchor = kind == kAnchorPart;
+    return bits + component(to_anchor, 0, active, dx, true) + component(to_anchor, 1, active, dy, dx != 0);
   }
 
  private:
-  double component(int axis, bool active, int value, bool may_be_zero) const {
-    const double flag = may_be_zero ? zero_[axis][active][value != 0] : 0.0;
-    return value ? flag + magnitude_[axis][bit_length(std::abs(value))] : flag;
+  void price_axis(int to_anchor, int axis, const AxisContexts& contexts);
+  double component(bool to_anchor, int axis, bool active, int value, bool may_be_zero) const {
+    const double flag = may_be_zero ? zero_[to_anchor][axis][active][value != 0] : 0.0;
+    return value ? flag + magnitude_[to_anchor][axis][bit_length(std::abs(value))] : flag;
   }
   static int bit_length(int value) {
     int length = 0;
@@ -92,7 +104,9 @@ class VectorPrices {
     return length;
   }
 
-  double split_[3][2][2], predicted_[2][3][kMaxCandidates + 1][2], candidate_[2][kMaxCandidates][2], zero_[2][2][2], magnitude_[2][kMaxPrefix + 1];
+  double split_[3][2][2], predicted_[3][3][kMaxCandidates + 1][2], candidate_[3][kMaxCandidates][2];
+  double blended_[3][2], anchor_only_[3][2];
+  double zero_[2][2][2][2], magnitude_[2][2][kMaxPrefix + 1];  // by: whether into the anchor, axis
 };
 
 }  // namespace dcvc::motion

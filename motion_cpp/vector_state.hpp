@@ -1,4 +1,4 @@
-// What is known when a vector is coded: the vectors coded before it in this picture and those of the picture before. The same rules in
+// What is known when vectors and tracks are coded: the vectors coded before it in this picture and those of the picture before. The same rules in
 // the search, the encoder and the decoder. Source: docs/motion.md.
 #pragma once
 
@@ -12,7 +12,9 @@ namespace dcvc::motion {
 
 constexpr int kMaxCandidates = 4;
 
-// A part is a whole 16x16 square (squares = 2) or one of its quarters (squares = 1).
+// What is coded: one quarter of a 16x16 block, a whole block's vector into the reference picture, or its vector into the anchor.
+enum Part : int { kQuarter = 0, kBlockPart = 1, kAnchorPart = 2 };
+
 struct Situation {
   Vector predicted;
   Vector candidates[kMaxCandidates];  // other likely vectors, most likely first, none twice
@@ -85,6 +87,65 @@ class VectorState {
   std::vector<Vector> vectors_;
   std::vector<int> sizes_;  // distance of each vector from the predicted one, and whether its square is split
   const std::vector<Vector>& previous_;
+};
+
+// The tracks of a picture, whose vectors are known: at first all follow the vectors, then blocks get their own.
+class TrackState {
+ public:
+  // kept: the tracks of the picture before, where that one had this size.
+  TrackState(int rows, int columns, const std::vector<Vector>& vectors, const std::vector<Vector>& kept)
+      : rows_(rows), columns_(columns), tracks_(vectors.size()), blends_(vectors.size() / 4, uint8_t{kReference}) {
+    for (int row = 0; row < rows; ++row) {
+      for (int column = 0; column < columns; ++column) tracks_[index(row, column)] = followed(row, column, vectors[index(row, column)], kept);
+    }
+  }
+
+  int rows() const { return rows_; }
+  int columns() const { return columns_; }
+  std::vector<Vector> take_tracks() { return std::move(tracks_); }
+  std::vector<uint8_t> take_blends() { return std::move(blends_); }
+
+  // 0..2: how many of the blocks to the left and above have a blend of `least` or more.
+  int neighbours(int row, int column, uint8_t least) const {
+    return (column && blends_[block(row, column - 2)] >= least ? 1 : 0) + (row && blends_[block(row - 2, column)] >= least ? 1 : 0);
+  }
+
+  // Of a block that has no track of its own yet; row, column: its upper left square.
+  Situation situation(int row, int column) const {
+    const Vector upper_right = at(row, column + 1), lower_left = at(row + 1, column), lower_right = at(row + 1, column + 1);
+    Situation s;
+    s.predicted = at(row, column);
+    s.activity = s.predicted == upper_right && s.predicted == lower_left && s.predicted == lower_right ? 0 : 1;
+    s.add(upper_right);
+    s.add(lower_left);
+    s.add(lower_right);
+    if (column) s.add(at(row, column - 1));
+    if (row) s.add(at(row - 1, column));
+    return s;
+  }
+
+  void set(int row, int column, uint8_t blend, Vector vector) {
+    blends_[block(row, column)] = blend;
+    for (int k = 0; k < 4; ++k) tracks_[index(row + k / 2, column + k % 2)] = vector;
+  }
+
+ private:
+  Vector at(int row, int column) const { return tracks_[index(row, column)]; }
+  size_t index(int row, int column) const { return static_cast<size_t>(row) * columns_ + column; }
+  size_t block(int row, int column) const { return static_cast<size_t>(row / 2) * (columns_ / 2) + column / 2; }
+
+  // The vector, and on from where it points to.
+  Vector followed(int row, int column, Vector vector, const std::vector<Vector>& kept) const {
+    if (kept.size() != tracks_.size()) return vector;
+    const int there_row = std::clamp(row + ((vector.y + 16) >> 5), 0, rows_ - 1), there_column = std::clamp(column + ((vector.x + 16) >> 5), 0, columns_ - 1);
+    const Vector on = kept[index(there_row, there_column)];
+    const auto limited = [](int v) { return static_cast<int16_t>(std::clamp(v, -kMaxVector, kMaxVector)); };
+    return {limited(vector.x + on.x), limited(vector.y + on.y)};
+  }
+
+  int rows_, columns_;
+  std::vector<Vector> tracks_;
+  std::vector<uint8_t> blends_;
 };
 
 }  // namespace dcvc::motion

@@ -10,6 +10,9 @@ is exact the encoder's reference equals the decoder's bit for bit.
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from dcvc_cli.backend.operations import Operations, Tensor
 from dcvc_cli.bitstream.varint import ByteReader, write_uv
 from dcvc_cli.codec.latents import DecodingLatents, EncodingLatents
@@ -18,7 +21,7 @@ from dcvc_cli.entropy.coder import FrameDecoder, FrameEncoder
 from dcvc_cli.entropy.tables import CdfTable, gaussian_table, wide_gaussian_table
 from dcvc_cli.entropy_format import EntropyFormat
 from dcvc_cli.errors import StreamError
-from dcvc_cli.motion.blocks import SAMPLE_UNIT, Field, FieldCoder, compensate_squares, in_lines, luma_of_values
+from dcvc_cli.motion.blocks import SAMPLE_UNIT, FieldCoder, Motion, compensate_squares, in_lines, is_kept, luma_of_values
 from dcvc_cli.range_coder import DecoderState, EncoderState
 
 
@@ -29,12 +32,16 @@ class ReferencePicture:
     Attributes:
         last_qp: the row that made the feature.
         predicted: with motion, the compensated frame and what latents added to it directly; the feature adds to that.
+        number: of P frames since the I frame, which is 0.
+        anchor: with motion, the samples of the last kept picture before this one (docs/motion.md), as Operations.samples_from_frame has them.
     """
 
     frame: Tensor | None = None
     feature: Tensor | None = None
     last_qp: int = 0
     predicted: Tensor | None = None
+    number: int = 0
+    anchor: NDArray[np.int16] | None = None
 
 
 @dataclass(frozen=True)
@@ -112,20 +119,24 @@ class _FrameCoder:
 
     def _keep_p(self, y_hat: Tensor, ctx: Tensor, qp: int, predicted: Tensor | None) -> None:
         model, ops = self.networks.video_model, self.networks.video.synthesis
+        before = self.reference
+        anchor = before.anchor
         if predicted is not None:
             predicted = model.add_direct(ops, predicted, y_hat)
-        self.reference = ReferencePicture(None, model.synthesis(ops, y_hat, ctx, qp), qp, predicted)
+            if is_kept(before.number):
+                anchor = ops.samples_from_frame(before.frame)
+        self.reference = ReferencePicture(None, model.synthesis(ops, y_hat, ctx, qp), qp, predicted, before.number + 1, anchor)
 
 
 class FramePayloadEncoder(_FrameCoder):
     """Codes network inputs (float32 values as from pictures.values_from_picture) one after the other."""
 
-    def encode_i(self, values: Any, qp: int) -> bytes:
-        """Codes an I frame at row `qp` (0..63); returns its payload."""
+    def encode_i(self, values: Any, qp: int, dead_zone: float = 0.0) -> bytes:
+        """Codes an I frame at row `qp` (0..63), quantised with a dead zone (codec.dead_zone); returns its payload."""
         network, model = self.networks.image, self.networks.image_model
         y = model.analysis(network.analysis, network.analysis.frame_from_values(values), qp)
         z = model.hyper_analysis(network.analysis, y)
-        encoder, z_hat, coder = self._begin(network, y, z, qp, CodedVectors())
+        encoder, z_hat, coder = self._begin(network, y, z, qp, CodedVectors(), dead_zone)
         ops = network.synthesis
         parameters = model.prior_parameters(ops, z_hat, network.analysis.size(y))
         y_hat = model.code_latents(ops, parameters, coder)
@@ -152,15 +163,15 @@ class FramePayloadEncoder(_FrameCoder):
     def find_motion(self, values: Any, qp: int) -> tuple[Tensor, Any, CodedVectors]:
         """(what block motion makes of the reference, what it leaves of a network input, the vectors)."""
         ops = self.networks.video.synthesis
-        samples = ops.samples_from_frame(self._reconstruct_reference())
-        field = self.field_coder.search(luma_of_values(values), in_lines(samples[:1]), qp)
-        compensated = compensate_squares(samples, field)
-        return ops.frame_from_samples(compensated), values - in_lines(compensated) * SAMPLE_UNIT, self._code_vectors(field)
+        samples, anchor = ops.samples_from_frame(self._reconstruct_reference()), self.reference.anchor
+        motion = self.field_coder.search(luma_of_values(values), in_lines(samples[:1]), qp, None if anchor is None else in_lines(anchor[:1]))
+        compensated = compensate_squares(samples, motion, anchor)
+        return ops.frame_from_samples(compensated), values - in_lines(compensated) * SAMPLE_UNIT, self._code_vectors(motion)
 
-    def _code_vectors(self, field: Field) -> CodedVectors:
+    def _code_vectors(self, motion: Motion) -> CodedVectors:
         if self.entropy_format is EntropyFormat.COMPACT:
-            return CodedVectors(state=self.field_coder.encode_open(field))
-        data = self.field_coder.encode(field)
+            return CodedVectors(state=self.field_coder.encode_open(motion))
+        data = self.field_coder.encode(motion)
         return CodedVectors(write_uv(len(data)) + data)
 
     def _begin(
@@ -214,18 +225,18 @@ class FramePayloadDecoder(_FrameCoder):
     def follow_motion(self, payload: bytes) -> tuple[Tensor, PayloadRest]:
         """(what the vectors of a P frame's payload make of the reference, what is left for the symbols)."""
         ops = self.networks.video.synthesis
-        field, rest = self._read_vectors(payload)
-        compensated = compensate_squares(ops.samples_from_frame(self._reconstruct_reference()), field)
+        motion, rest = self._read_vectors(payload)
+        compensated = compensate_squares(ops.samples_from_frame(self._reconstruct_reference()), motion, self.reference.anchor)
         return ops.frame_from_samples(compensated), rest
 
-    def _read_vectors(self, payload: bytes) -> tuple[Field, PayloadRest]:
+    def _read_vectors(self, payload: bytes) -> tuple[Motion, PayloadRest]:
         rows, columns = (2 * side for side in self.latent_size)
         if self.entropy_format is EntropyFormat.COMPACT:
-            field, state = self.field_coder.decode_open(payload, rows, columns)
-            return field, PayloadRest(payload, state)
+            motion, state = self.field_coder.decode_open(payload, rows, columns)
+            return motion, PayloadRest(payload, state)
         reader = ByteReader(payload)
-        field = self.field_coder.decode(reader.take(reader.uv()), rows, columns)
-        return field, PayloadRest(payload[reader.offset :])
+        motion = self.field_coder.decode(reader.take(reader.uv()), rows, columns)
+        return motion, PayloadRest(payload[reader.offset :])
 
     def _begin(self, network: CodecNetwork, rest: PayloadRest, qp: int) -> tuple[FrameDecoder, Tensor, DecodingLatents]:
         decoder = FrameDecoder(rest.data, self.entropy_format, rest.state)

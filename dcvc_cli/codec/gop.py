@@ -25,7 +25,7 @@ class GopRule:
         keyint: distance of I frames; -1 = only the first frame.
         reset_interval: frames between drops of the reference feature, 0 = never. 1 also means never, as in the reference.
         qp_offsets: added to the QP of a P frame by frame index mod 8: the quality hierarchy.
-        dead_zones: of P frames, by frame index mod 8 as well.
+        dead_zones: of P frames, by frame index mod 8 as well. intra_dead_zone: of I frames.
         restart_at_key: count QP classes and resets from the last I frame, so that pieces of a stream do not depend on what
             came before (ours); False counts from the start of the sequence (the reference's test program).
         forced_keys: frame indices that become I frames.
@@ -37,6 +37,7 @@ class GopRule:
     reset_interval: int = DEFAULT_RESET_INTERVAL
     qp_offsets: tuple[int, ...] = REFERENCE_QP_OFFSETS
     dead_zones: tuple[float, ...] = NO_DEAD_ZONES
+    intra_dead_zone: float = 0.0
     restart_at_key: bool = True
     forced_keys: frozenset[int] = field(default_factory=frozenset)
 
@@ -58,7 +59,7 @@ class GopPlanner:
         periodic = rule.keyint > 0 and (since_key >= rule.keyint if rule.restart_at_key else index % rule.keyint == 0)
         if index == self.last_key or periodic or index in rule.forced_keys:
             self.last_key = index
-            return FramePlan(NalType.I, rule.qp_i, reset=False)
+            return FramePlan(NalType.I, rule.qp_i, reset=False, dead_zone=rule.intra_dead_zone)
         position = since_key if rule.restart_at_key else index
         reset = rule.reset_interval > 0 and position % rule.reset_interval == 1
         return FramePlan(NalType.P, rule.qp_p + rule.qp_offsets[position % 8], reset, rule.dead_zones[position % 8])

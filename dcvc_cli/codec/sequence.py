@@ -113,7 +113,7 @@ class SequenceEncoder:
         values = values_from_picture(picture, self.video_format)
         plan = self.planner.next()
         if plan.frame_type is NalType.I:
-            return CodedFrame(plan, self._encoder.encode_i(values, plan.qp))
+            return CodedFrame(plan, self._encoder.encode_i(values, plan.qp, plan.dead_zone))
         return CodedFrame(plan, self._encoder.encode_p(values, plan.qp, plan.reset, plan.dead_zone))
 
     def reconstruction(self) -> Picture:

@@ -40,6 +40,7 @@ class ImageModel:
 
     def __init__(self, spec: ImageSpec) -> None:
         self.spec = spec
+        self.hyper_out = spec.hyper_out or spec.latent
         width, latent, hyper, prior = spec.internal, spec.latent, spec.hyper, spec.prior
         self.q_scale_enc = ScaleVector("q_scale_enc", spec.num_qps, width)
         self.q_scale_dec = ScaleVector("q_scale_dec", spec.num_qps, width)
@@ -53,10 +54,10 @@ class ImageModel:
             DepthConvBlock("hyper_enc.0", latent, hyper), DownBlock("hyper_enc.1", hyper, hyper), DownBlock("hyper_enc.2", hyper, hyper)
         )
         self.hyper_dec = Sequence(
-            UpBlock("hyper_dec.0", hyper, hyper), UpBlock("hyper_dec.1", hyper, hyper), DepthConvBlock("hyper_dec.2", hyper, latent)
+            UpBlock("hyper_dec.0", hyper, hyper), UpBlock("hyper_dec.1", hyper, hyper), DepthConvBlock("hyper_dec.2", hyper, self.hyper_out)
         )
         self.y_prior_fusion = Sequence(
-            depth_conv_blocks("y_prior_fusion", latent, prior, spec.fusion_depth),
+            depth_conv_blocks("y_prior_fusion", self.hyper_out, prior, spec.fusion_depth),
             Conv(f"y_prior_fusion.{spec.fusion_depth}", prior, 2 * latent + 2),
         )
         self.y_spatial_prior_reduction = Conv("y_spatial_prior_reduction", 2 * latent + 2, latent)

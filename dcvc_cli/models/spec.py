@@ -21,6 +21,7 @@ NUM_VIDEO_QPS = 72
 class ImageSpec:
     """Sizes of the image model (DMCI). Widths are channels, depths are numbers of depth-conv blocks.
 
+    `hyper_out` is the width in which the hyper decoder hands on what z says, 0 that of the latents.
     With `direct` latents there is a linear path beside the networks, from the picture to all latents and back; so many latents start as a
     transform of the picture on this path (training.initialise), the others through the networks.
     """
@@ -28,6 +29,7 @@ class ImageSpec:
     internal: int = 368
     latent: int = 256
     hyper: int = 128
+    hyper_out: int = 0
     prior: int = 512
     encoder_depth: int = 6
     decoder_depth: int = 12
@@ -71,6 +73,7 @@ class ModelSpec:
 
     qp_offsets: added to the QP of P frame i by i mod 8, the quality hierarchy that serves the model best.
     dead_zones: of the encoder's quantiser in P frame i, by i mod 8 (codec.dead_zone); the networks were trained with them.
+    intra_dead_zone: that of I frames.
     """
 
     name: str
@@ -78,12 +81,24 @@ class ModelSpec:
     video: VideoSpec
     qp_offsets: tuple[int, ...] = REFERENCE_QP_OFFSETS
     dead_zones: tuple[float, ...] = NO_DEAD_ZONES
+    intra_dead_zone: float = 0.0
 
 
 RT = ModelSpec("rt", ImageSpec(), VideoSpec())
 LITE = ModelSpec(
     "lite",
-    ImageSpec(internal=128, latent=288, hyper=64, prior=192, encoder_depth=4, decoder_depth=6, fusion_depth=2, spatial_depth=2, direct=32),
+    ImageSpec(
+        internal=128,
+        latent=384,
+        hyper=64,
+        hyper_out=96,
+        prior=192,
+        encoder_depth=4,
+        decoder_depth=6,
+        fusion_depth=2,
+        spatial_depth=2,
+        direct=128,
+    ),
     VideoSpec(
         feature=128,
         latent=384,
@@ -104,6 +119,7 @@ LITE = ModelSpec(
     # With motion one good frame in eight carries the others; measured in docs/training.md.
     qp_offsets=(0, 8, 0, 1, 0, 3, 0, 1),
     dead_zones=(0.03, 0.015, 0.03, 0.03, 0.03, 0.03, 0.03, 0.03),
+    intra_dead_zone=0.03,
 )
 TINY = ModelSpec(
     "tiny",

@@ -1,12 +1,14 @@
 """Block motion: the encoder's search, vectors to bytes and back, compensation of a reference picture. Source: docs/motion.md.
 
-A field of vectors is int16 (rows, columns, 2): x and y in quarter samples of every 8x8 square. Compensation and vector coding are integer
+A field of vectors is int16 (rows, columns, 2): x and y in quarter samples of every 8x8 square. Beside the reference picture most P frames have an
+anchor, an earlier picture of good quality, and blocks are predicted from either or from the mean of both. Compensation and vector coding are integer
 arithmetic, bit-exact everywhere; what the search finds is coded, so no decoder depends on it.
 """
 
 import importlib
 import os
-from typing import Any, TypeAlias
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +28,47 @@ differences, which the networks' training decides."""
 TWIN_VARIABLE = "DCVC_MOTION"
 """The environment variable that, set to "reference", has pictures compensated by the slow twin."""
 
+KEPT_INTERVAL = 8
+"""Of the P frames since an I frame, counted from 1, those with number 1, 9, 17, .. are kept to be anchors, and so is the I frame, 0."""
+
 Field: TypeAlias = NDArray[np.int16]
+
+
+def is_kept(number: int) -> bool:
+    """Whether the P frame with this number since its I frame, 0 the I frame itself, serves as an anchor once the frame after it is coded."""
+    return number == 0 or number % KEPT_INTERVAL == 1
+
+
+@dataclass(frozen=True)
+class Motion:
+    """Where the squares of a P frame come from.
+
+    Attributes:
+        vectors: (rows, columns, 2), into the reference picture.
+        tracks: the same into the anchor, of every square; None where the frame has no anchor.
+        blends: uint8 (rows / 2, columns / 2), what 16x16 blocks are predicted from: 0 the reference, 1 the mean of both, 2 the anchor; None
+            likewise.
+    """
+
+    vectors: Field
+    tracks: Field | None = None
+    blends: NDArray[np.uint8] | None = None
+
+    def square_blends(self) -> NDArray[np.uint8]:
+        """The blend of every square, (rows, columns)."""
+        if self.blends is None:
+            return np.zeros(self.vectors.shape[:2], np.uint8)
+        return self.blends.repeat(2, axis=0).repeat(2, axis=1)
+
+
+class CoderState(NamedTuple):
+    """What a FieldCoder has learned, opaque, the last frame's vectors and its tracks as the next frame follows them, both (0, 0, 2) without
+    one, and the number of P frames since the last reset."""
+
+    learned: NDArray[np.uint8]
+    vectors: Field
+    tracks: Field
+    number: int
 
 
 def native_module() -> Any:
@@ -72,13 +114,14 @@ def in_lines(squares: NDArray[np.int16]) -> NDArray[np.int16]:
     return squares.reshape(planes, rows * BLOCK, columns * BLOCK)
 
 
-def compensate(frame: NDArray[np.int16], field: Field) -> NDArray[np.int16]:
-    """Predicts (planes, h, w) in 0..8192 from a reference of that shape. Bit-exact everywhere."""
-    return in_lines(compensate_squares(in_squares(frame), field))
+def compensate(frame: NDArray[np.int16], motion: Motion, anchor: NDArray[np.int16] | None = None) -> NDArray[np.int16]:
+    """Predicts (planes, h, w) in 0..8192 from a reference, and where the motion has blends an anchor, of that shape. Bit-exact everywhere."""
+    return in_lines(compensate_squares(in_squares(frame), motion, None if anchor is None else in_squares(anchor)))
 
 
-def compensate_squares(squares: NDArray[np.int16], field: Field) -> NDArray[np.int16]:
-    """Predicts (planes, h / 8, 8, w / 8, 8) in 0..8192 from a reference of that shape, of whatever layout; the prediction has the same.
+def compensate_squares(squares: NDArray[np.int16], motion: Motion, anchor: NDArray[np.int16] | None = None) -> NDArray[np.int16]:
+    """Predicts (planes, h / 8, 8, w / 8, 8) in 0..8192 from a reference and an anchor of that shape, of whatever layout; the prediction has the
+    reference's.
 
     Raises:
         EnvironmentFault: DCVC_MOTION is neither "native", the default, nor "reference".
@@ -87,15 +130,17 @@ def compensate_squares(squares: NDArray[np.int16], field: Field) -> NDArray[np.i
     if implementation == "reference":
         from dcvc_cli.motion.reference import compensate_reference
 
-        return in_squares(compensate_reference(in_lines(squares), field, 1 << SAMPLE_BITS))
+        lines = None if anchor is None else in_lines(anchor)
+        return in_squares(compensate_reference(in_lines(squares), motion, 1 << SAMPLE_BITS, lines))
     if implementation != "native":
         raise EnvironmentFault(f"{TWIN_VARIABLE} must be native or reference, found {implementation!r}", f"unset {TWIN_VARIABLE}")
-    predicted: NDArray[np.int16] = native_module().compensate(squares, field, 1 << SAMPLE_BITS)
+    parts = motion.vectors, motion.tracks, motion.blends
+    predicted: NDArray[np.int16] = native_module().compensate(squares, anchor, *parts, 1 << SAMPLE_BITS)
     return predicted
 
 
 class FieldCoder:
-    """Finds and codes the fields of consecutive pictures; the last field, and what it learned about vectors, stay until `reset`."""
+    """Finds and codes the motion of consecutive P frames; the last frame's, and what it learned about vectors, stay until `reset`."""
 
     def __init__(self) -> None:
         self._native = native_module().VectorCoder()
@@ -104,51 +149,60 @@ class FieldCoder:
         """Forgets what was learned: at every I frame."""
         self._native.reset()
 
-    def state(self) -> tuple[NDArray[np.uint8], Field]:
-        """What was learned, opaque, and the last field, (0, 0, 2) without one. For checkpoints of training: another version may not know it."""
-        learned, field = self._native.state()
-        return learned, field
+    @property
+    def number(self) -> int:
+        """P frames coded since the last reset."""
+        return int(self._native.number)
 
-    def restore(self, learned: NDArray[np.uint8], field: Field) -> None:
+    @property
+    def has_anchor(self) -> bool:
+        """Whether the next frame has an anchor: all but the first after a reset."""
+        return self.number > 0
+
+    def state(self) -> CoderState:
+        """For checkpoints of training: another version may not know it."""
+        return CoderState(*self._native.state())
+
+    def restore(self, state: CoderState) -> None:
         """Goes on from a state; ValueError if it is none of this version."""
-        self._native.restore(learned, field)
+        self._native.restore(*state)
 
-    def search(self, luma: NDArray[np.uint8], frame: NDArray[np.int16], qp: int) -> Field:
-        """Vectors that predict a picture from a reference, at prices of this coder. Changes nothing: `encode` what is to be kept.
+    def search(self, luma: NDArray[np.uint8], frame: NDArray[np.int16], qp: int, anchor: NDArray[np.int16] | None = None) -> Motion:
+        """Motion that predicts a picture, at prices of this coder. Changes nothing: `encode` what is to be kept.
 
         Args:
             luma: the picture's 8-bit luma (h, w), sides multiples of 16.
-            frame: the reference (planes, h, w) in 0..8192; only the first plane, luma, is looked at.
+            frame, anchor: the pictures to predict from (planes, h, w) in 0..8192; only the first plane, luma, is looked at. Without an anchor all
+                blends are 0; ValueError for one where the frame has none.
             qp: row 0..71, what a bit is worth.
         """
-        found: Field = self._native.search(luma, luma_samples(frame[0]), search_lambda(qp))
-        return found
+        before = None if anchor is None else luma_samples(anchor[0])
+        return Motion(*self._native.search(luma, luma_samples(frame[0]), before, search_lambda(qp)))
 
-    def encode(self, field: Field) -> bytes:
-        """A field's bytes, the same on every machine; empty for some fields without motion."""
-        return bytes(self._native.encode(field))
+    def encode(self, motion: Motion) -> bytes:
+        """The frame's motion as bytes, the same on every machine; empty for some without motion. Of the tracks, those of blended blocks count."""
+        return bytes(self._native.encode(motion.vectors, motion.tracks, motion.blends))
 
-    def encode_open(self, field: Field) -> EncoderState:
+    def encode_open(self, motion: Motion) -> EncoderState:
         """As `encode`, but symbols may follow in the same bytes; the state is the same on every machine."""
-        return EncoderState(*self._native.encode_open(field))
+        return EncoderState(*self._native.encode_open(motion.vectors, motion.tracks, motion.blends))
 
-    def decode(self, data: bytes, rows: int, columns: int) -> Field:
-        """The field (rows, columns, 2); both even.
+    def decode(self, data: bytes, rows: int, columns: int) -> Motion:
+        """The motion of rows x columns squares; both even.
 
         Raises:
             StreamError: the bytes hold no such field, or something else besides.
         """
-        field: Field = _intact(self._native.decode(data, rows, columns))
-        return field
+        return Motion(*_intact(self._native.decode(data, rows, columns)))
 
-    def decode_open(self, data: bytes, rows: int, columns: int) -> tuple[Field, DecoderState]:
+    def decode_open(self, data: bytes, rows: int, columns: int) -> tuple[Motion, DecoderState]:
         """As `decode`, but what follows in the same bytes is left to who goes on from the state.
 
         Raises:
             StreamError: the bytes hold no such field.
         """
-        field, state = _intact(self._native.decode_open(data, rows, columns))
-        return field, DecoderState(*state)
+        motion, state = _intact(self._native.decode_open(data, rows, columns))
+        return Motion(*motion), DecoderState(*state)
 
 
 def _intact(decoded: Any) -> Any:

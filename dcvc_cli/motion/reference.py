@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcvc_cli.errors import StreamError
+from dcvc_cli.motion.blocks import Field, Motion
 from dcvc_cli.range_coder import DecoderState, EncoderState, SlowRangeDecoder, SlowRangeEncoder
 
 Vector: TypeAlias = tuple[int, int]
@@ -34,8 +35,24 @@ VERTICAL_WEIGHT = _mirrored([[2, 2, 2, 2], [1, 1, 2, 2], [1, 1, 1, 1], [1, 1, 1,
 """In eighths, by the place of a sample in its square; the third prediction has what is left."""
 
 
-def compensate_reference(frame: NDArray[np.int16], field: NDArray[np.int16], max_value: int = 8192) -> NDArray[np.int16]:
-    """Predicts (planes, h, w) in 0..max_value from a reference of that shape; field is (h / 8, w / 8, 2)."""
+def compensate_reference(
+    frame: NDArray[np.int16], motion: Motion, max_value: int = 8192, anchor: NDArray[np.int16] | None = None
+) -> NDArray[np.int16]:
+    """Predicts (planes, h, w) in 0..max_value from a reference of that shape and, where the motion has blends, from an anchor of that shape."""
+    predicted = _overlapped(frame, motion.vectors, max_value)
+    if motion.blends is None:
+        return predicted
+    if anchor is None or motion.tracks is None:
+        raise ValueError("blends need an anchor and tracks")
+    tracked = _overlapped(anchor, motion.tracks, max_value)
+    mean = ((predicted.astype(np.int64) + tracked + 1) >> 1).astype(np.int16)
+    y, x = np.indices(frame.shape[1:])
+    blends = motion.blends[y // (2 * BLOCK), x // (2 * BLOCK)]
+    return np.stack([np.choose(blends, planes) for planes in zip(predicted, mean, tracked, strict=True)])
+
+
+def _overlapped(frame: NDArray[np.int16], field: Field, max_value: int) -> NDArray[np.int16]:
+    """What vectors (h / 8, w / 8, 2) make of a picture (planes, h, w), limited."""
     height, width = frame.shape[1:]
     y, x = np.indices((height, width))
     row, column = y // BLOCK, x // BLOCK
@@ -52,7 +69,7 @@ def compensate_reference(frame: NDArray[np.int16], field: NDArray[np.int16], max
     return np.stack(planes).astype(np.int16)
 
 
-def _moved(plane: NDArray[np.int64], vectors: NDArray[np.int16]) -> NDArray[np.int64]:
+def _moved(plane: NDArray[np.int64], vectors: Field) -> NDArray[np.int64]:
     """The plane (h, w), read at the place that each sample's vector (h, w, 2) points to: filtered along x, rounded, along y, rounded."""
     y, x = np.indices(plane.shape)
     to_x, to_y = vectors[..., 0].astype(np.int64), vectors[..., 1].astype(np.int64)
@@ -70,13 +87,17 @@ def _moved(plane: NDArray[np.int64], vectors: NDArray[np.int16]) -> NDArray[np.i
 
 MAX_PREFIX = 11
 MAX_CANDIDATES = 4
+ANCHOR = 3
+"""Stands where a part's side does for a vector into the anchor."""
 START_SPLIT = ((65313, 63511), (43028, 40862), (28667, 25744))
 START_PREDICTED = {
     1: ((36004, 36044, 33285, 33013, 33929), (25876, 27009, 24092, 21612, 20928), (22683, 23825, 21430, 18565, 16664)),
     2: ((65118, 60706, 57132, 57535, 61601), (44104, 43898, 36513, 32390, 32128), (33869, 33161, 29730, 27279, 25844)),
+    ANCHOR: ((58659, 35556, 29440, 32768, 32768), (32768, 32938, 28491, 22069, 14150)),
 }
-START_CANDIDATE = {1: (30064, 16870, 12483, 15544), 2: (38152, 18323, 16059, 21036)}
-START_ZERO = 20825
+START_CANDIDATE = {1: (30064, 16870, 12483, 15544), 2: (38152, 18323, 16059, 21036), ANCHOR: (28551, 27874, 27975, 29976)}
+START_BLENDED, START_ONLY = (62158, 42355, 12533), (58368, 25526, 10000)
+START_ZERO, START_ANCHOR_ZERO = 20825, 17800
 """Where the contexts start: probabilities of a 0 bit in 1/65536; 1 and 2 are a part's side in squares."""
 
 
@@ -97,6 +118,10 @@ class Context:
         else:
             self.fast += (65535 - self.fast) >> 4
             self.slow += (65535 - self.slow) >> 7
+
+
+Coding: TypeAlias = Callable[[Context | None, int], int]
+"""Writes the bit given and returns it, or ignores it and returns the one read: one walk over a picture serves both."""
 
 
 def _split(context: Context | None) -> tuple[int, int]:
@@ -129,8 +154,29 @@ class _Reader:
         return bit
 
 
+class _Differences:
+    """Codes what a vector differs from the predicted one, axis 0 (x) or 1 (y)."""
+
+    def __init__(self, start_zero: int) -> None:
+        self.zero = [[Context(start_zero), Context(start_zero)] for _ in "xy"]
+        self.sign = [Context() for _ in "xy"]
+        self.prefix = [[Context() for _ in range(MAX_PREFIX)] for _ in "xy"]
+
+    def code(self, bit: Coding, axis: int, wanted: int, activity: int, may_be_zero: bool) -> int:
+        if may_be_zero and not bit(self.zero[axis][activity == 2], wanted != 0):
+            return 0
+        is_negative = bit(self.sign[axis], wanted < 0)
+        num_bits = 0
+        while num_bits < MAX_PREFIX and bit(self.prefix[axis][num_bits], abs(wanted) >> (num_bits + 1) != 0):
+            num_bits += 1
+        magnitude = 1
+        for k in reversed(range(num_bits)):
+            magnitude = 2 * magnitude + bit(None, abs(wanted) >> k & 1)
+        return -magnitude if is_negative else magnitude
+
+
 class ReferenceFieldCoder:
-    """Codes fields int16 (rows, columns, 2) of consecutive pictures as motion.blocks.FieldCoder does, to the same bytes."""
+    """Codes the motion of consecutive pictures as motion.blocks.FieldCoder does, to the same bytes."""
 
     def __init__(self) -> None:
         self.reset()
@@ -139,84 +185,103 @@ class ReferenceFieldCoder:
         self._split = [[Context(start) for start in starts] for starts in START_SPLIT]
         self._predicted = {side: [[Context(start) for start in starts] for starts in table] for side, table in START_PREDICTED.items()}
         self._candidate = {side: [Context(start) for start in starts] for side, starts in START_CANDIDATE.items()}
-        self._zero = [[Context(START_ZERO), Context(START_ZERO)] for _ in "xy"]
-        self._sign = [Context() for _ in "xy"]
-        self._prefix = [[Context() for _ in range(MAX_PREFIX)] for _ in "xy"]
+        self._blended = [Context(start) for start in START_BLENDED]
+        self._only = [Context(start) for start in START_ONLY]
+        self._differences, self._anchor_differences = _Differences(START_ZERO), _Differences(START_ANCHOR_ZERO)
         self._before: dict[Place, Vector] = {}
+        self._kept: dict[Place, Vector] = {}
         self._size = (0, 0)
+        self._number = 0
 
-    def encode(self, field: NDArray[np.int16]) -> bytes:
-        return self._write(field).finish()
+    def encode(self, motion: Motion) -> bytes:
+        return self._write(motion).finish()
 
-    def encode_open(self, field: NDArray[np.int16]) -> EncoderState:
-        return self._write(field).state
+    def encode_open(self, motion: Motion) -> EncoderState:
+        return self._write(motion).state
 
-    def decode(self, data: bytes, rows: int, columns: int) -> NDArray[np.int16]:
-        """The field; StreamError if the bytes hold none, and then the coder must be reset."""
-        field, coder = self._read(data, rows, columns)
+    def decode(self, data: bytes, rows: int, columns: int) -> Motion:
+        """The motion; StreamError if the bytes hold none, and then the coder must be reset."""
+        motion, coder = self._read(data, rows, columns)
         coder.finish()
-        return field
+        return motion
 
-    def decode_open(self, data: bytes, rows: int, columns: int) -> tuple[NDArray[np.int16], DecoderState]:
-        field, coder = self._read(data, rows, columns)
-        return field, coder.state
+    def decode_open(self, data: bytes, rows: int, columns: int) -> tuple[Motion, DecoderState]:
+        motion, coder = self._read(data, rows, columns)
+        return motion, coder.state
 
-    def _write(self, field: NDArray[np.int16]) -> SlowRangeEncoder:
-        rows, columns, _ = field.shape
+    def _write(self, motion: Motion) -> SlowRangeEncoder:
         writer = _Writer()
-        self._code(writer.bit, rows, columns, lambda place: (int(field[place][0]), int(field[place][1])))
+        self._code(writer.bit, motion)
         return writer.coder
 
-    def _read(self, data: bytes, rows: int, columns: int) -> tuple[NDArray[np.int16], SlowRangeDecoder]:
+    def _read(self, data: bytes, rows: int, columns: int) -> tuple[Motion, SlowRangeDecoder]:
         reader = _Reader(data)
-        vectors = self._code(reader.bit, rows, columns, lambda _: (0, 0))
-        return np.array([[vectors[row, column] for column in range(columns)] for row in range(rows)], np.int16), reader.coder
+        return self._code(reader.bit, Motion(np.zeros((rows, columns, 2), np.int16))), reader.coder
 
-    def _code(self, bit: Callable[[Context | None, int], int], rows: int, columns: int, wanted: Callable[[Place], Vector]) -> dict[Place, Vector]:
-        """One walk for both directions: `bit` writes the bit given and returns it, or ignores it and returns the one read."""
-        picture = _Picture(rows, columns, self._before if (rows, columns) == self._size else {})
-        for row in range(0, rows, 2):
-            for column in range(0, columns, 2):
-                quarters = [(row, column), (row, column + 1), (row + 1, column), (row + 1, column + 1)]
-                num_split = ((row, column - 1) in picture.split) + ((row - 1, column) in picture.split)
-                has_candidates = bool(picture.candidates((row, column), 2))
-                if bit(self._split[num_split][has_candidates], len({wanted(place) for place in quarters}) > 1):
-                    picture.split.update(quarters)
-                    for place in quarters:
-                        self._code_part(bit, picture, place, 1, wanted(place))
-                else:
-                    self._code_part(bit, picture, (row, column), 2, wanted((row, column)))
-        self._before, self._size = picture.vectors, (rows, columns)
+    def _code(self, bit: Coding, wanted: Motion) -> Motion:
+        """Codes what is wanted, which is nothing that matters when reading; returns the motion with all its tracks."""
+        rows, columns, _ = wanted.vectors.shape
+        if (rows, columns) != self._size:
+            self._before, self._kept, self._size = {}, {}, (rows, columns)
+        self._number += 1
+        vectors = self._code_vectors(bit, wanted.vectors)
+        if self._number == 1:
+            motion, kept = Motion(_field_of(vectors, rows, columns)), vectors
+        else:
+            anchor = _Anchor(_followed(vectors, self._kept, rows, columns))
+            self._code_anchor(bit, anchor, wanted)
+            blends = np.array([anchor.blends[block] for block in _blocks(rows, columns)], np.uint8).reshape(rows // 2, columns // 2)
+            motion = Motion(_field_of(vectors, rows, columns), _field_of(anchor.tracks, rows, columns), blends)
+            kept = vectors if self._number & 7 == 2 else anchor.tracks
+        self._before, self._kept = vectors, kept
+        return motion
+
+    def _code_vectors(self, bit: Coding, field: Field) -> dict[Place, Vector]:
+        rows, columns, _ = field.shape
+        picture = _Picture(rows, columns, self._before)
+        for row, column in _blocks(rows, columns):
+            quarters = _squares_of((row, column))
+            num_split = ((row, column - 1) in picture.split) + ((row - 1, column) in picture.split)
+            has_candidates = bool(picture.candidates((row, column), 2))
+            if bit(self._split[num_split][has_candidates], len({_vector_at(field, place) for place in quarters}) > 1):
+                picture.split.update(quarters)
+                for place in quarters:
+                    self._code_part(bit, picture, place, 1, _vector_at(field, place))
+            else:
+                self._code_part(bit, picture, (row, column), 2, _vector_at(field, (row, column)))
         return picture.vectors
 
-    def _code_part(self, bit: Callable[[Context | None, int], int], picture: "_Picture", place: Place, side: int, wanted: Vector) -> None:
-        predicted, candidates = picture.predicted(place, side), picture.candidates(place, side)
-        activity = picture.activity(place)
-        vector = predicted
-        if bit(self._predicted[side][activity][len(candidates)], wanted != predicted):
-            for context, candidate in zip(self._candidate[side], candidates, strict=False):
-                if not bit(context, wanted != candidate):
-                    vector = candidate
-                    break
-            else:
-                dx = self._code_difference(bit, 0, wanted[0] - predicted[0], activity, True)
-                dy = self._code_difference(bit, 1, wanted[1] - predicted[1], activity, dx != 0)
-                vector = (predicted[0] + dx, predicted[1] + dy)
-        if max(abs(vector[0]), abs(vector[1])) > MAX_VECTOR:
-            raise StreamError(f"motion vectors: {vector} is longer than {MAX_VECTOR}")
+    def _code_part(self, bit: Coding, picture: "_Picture", place: Place, side: int, wanted: Vector) -> None:
+        predicted, activity = picture.predicted(place, side), picture.activity(place)
+        vector = self._code_vector(bit, side, (predicted, picture.candidates(place, side)), activity, wanted)
         picture.keep(place, side, vector, abs(vector[0] - predicted[0]) + abs(vector[1] - predicted[1]))
 
-    def _code_difference(self, bit: Callable[[Context | None, int], int], axis: int, wanted: int, activity: int, may_be_zero: bool) -> int:
-        if may_be_zero and not bit(self._zero[axis][activity == 2], wanted != 0):
-            return 0
-        is_negative = bit(self._sign[axis], wanted < 0)
-        num_bits = 0
-        while num_bits < MAX_PREFIX and bit(self._prefix[axis][num_bits], abs(wanted) >> (num_bits + 1) != 0):
-            num_bits += 1
-        magnitude = 1
-        for k in reversed(range(num_bits)):
-            magnitude = 2 * magnitude + bit(None, abs(wanted) >> k & 1)
-        return -magnitude if is_negative else magnitude
+    def _code_anchor(self, bit: Coding, anchor: "_Anchor", wanted: Motion) -> None:
+        for row, column in _blocks(*wanted.vectors.shape[:2]):
+            wanted_blend = int(wanted.blends[row // 2, column // 2]) if wanted.blends is not None else 0
+            beside = [anchor.blends.get(place, 0) for place in ((row, column - 2), (row - 2, column))]
+            blend, track = 0, None
+            if bit(self._blended[sum(other != 0 for other in beside)], wanted_blend != 0):
+                blend = 1 + bit(self._only[beside.count(2)], wanted_blend == 2)
+                wanted_track = _vector_at(wanted.tracks, (row, column)) if wanted.tracks is not None else (0, 0)
+                track = self._code_vector(bit, ANCHOR, anchor.likely((row, column)), anchor.activity((row, column)), wanted_track)
+            anchor.keep((row, column), blend, track)
+
+    def _code_vector(self, bit: Coding, side: int, likely: tuple[Vector, list[Vector]], activity: int, wanted: Vector) -> Vector:
+        """One vector, `likely` the one predicted for it and the candidates."""
+        predicted, candidates = likely
+        if not bit(self._predicted[side][activity][len(candidates)], wanted != predicted):
+            return predicted
+        for context, candidate in zip(self._candidate[side], candidates, strict=False):
+            if not bit(context, wanted != candidate):
+                return candidate
+        differences = self._anchor_differences if side == ANCHOR else self._differences
+        dx = differences.code(bit, 0, wanted[0] - predicted[0], activity, True)
+        dy = differences.code(bit, 1, wanted[1] - predicted[1], activity, dx != 0)
+        vector = (predicted[0] + dx, predicted[1] + dy)
+        if max(abs(vector[0]), abs(vector[1])) > MAX_VECTOR:
+            raise StreamError(f"motion vectors: {vector} is longer than {MAX_VECTOR}")
+        return vector
 
 
 class _Picture:
@@ -236,12 +301,7 @@ class _Picture:
 
     def candidates(self, place: Place, side: int) -> list[Vector]:
         beyond = (min(place[0] + side, self.rows - 1), min(place[1] + side, self.columns - 1))
-        likely = [*self._neighbours(place, side), self.before.get(place), self.before.get(beyond)]
-        taken = [self.predicted(place, side)]
-        for vector in likely:
-            if vector is not None and vector not in taken:
-                taken.append(vector)
-        return taken[1 : 1 + MAX_CANDIDATES]
+        return _candidates(self.predicted(place, side), [*self._neighbours(place, side), self.before.get(place), self.before.get(beyond)])
 
     def activity(self, place: Place) -> int:
         row, column = place
@@ -259,6 +319,69 @@ class _Picture:
         right = self.vectors.get((row - 1, column + side))
         corner = right if right is not None else self.vectors.get((row - 1, column - 1))
         return self.vectors.get((row, column - 1)), self.vectors.get((row - 1, column)), corner
+
+
+class _Anchor:
+    """The blends and tracks of a picture so far, by upper left squares of blocks and by squares."""
+
+    def __init__(self, followed: dict[Place, Vector]) -> None:
+        self.followed = followed
+        self.tracks: dict[Place, Vector] = {}
+        self.blends: dict[Place, int] = {}
+
+    def likely(self, block: Place) -> tuple[Vector, list[Vector]]:
+        """The vector predicted for a block, and the candidates."""
+        row, column = block
+        predicted, *others = (self.followed[square] for square in _squares_of(block))
+        return predicted, _candidates(predicted, [*others, self.tracks.get((row, column - 1)), self.tracks.get((row - 1, column))])
+
+    def activity(self, block: Place) -> int:
+        return int(len({self.followed[square] for square in _squares_of(block)}) > 1)
+
+    def keep(self, block: Place, blend: int, track: Vector | None) -> None:
+        self.blends[block] = blend
+        for square in _squares_of(block):
+            self.tracks[square] = self.followed[square] if track is None else track
+
+
+def _followed(vectors: dict[Place, Vector], kept: dict[Place, Vector], rows: int, columns: int) -> dict[Place, Vector]:
+    """Where every square comes from in the anchor if the square that its vector points to went on with its kept track."""
+    followed = {}
+    for (row, column), (x, y) in vectors.items():
+        source = (_limited(row + ((y + 16) >> 5), 0, rows - 1), _limited(column + ((x + 16) >> 5), 0, columns - 1))
+        further = kept.get(source, (0, 0))
+        followed[row, column] = (_limited(x + further[0], -MAX_VECTOR, MAX_VECTOR), _limited(y + further[1], -MAX_VECTOR, MAX_VECTOR))
+    return followed
+
+
+def _limited(value: int, low: int, high: int) -> int:
+    return min(max(value, low), high)
+
+
+def _candidates(predicted: Vector, likely: Sequence[Vector | None]) -> list[Vector]:
+    taken = [predicted]
+    for vector in likely:
+        if vector is not None and vector not in taken:
+            taken.append(vector)
+    return taken[1 : 1 + MAX_CANDIDATES]
+
+
+def _blocks(rows: int, columns: int) -> list[Place]:
+    """The upper left squares of blocks, in raster order."""
+    return [(row, column) for row in range(0, rows, 2) for column in range(0, columns, 2)]
+
+
+def _squares_of(block: Place) -> list[Place]:
+    row, column = block
+    return [(row, column), (row, column + 1), (row + 1, column), (row + 1, column + 1)]
+
+
+def _vector_at(field: Field, place: Place) -> Vector:
+    return int(field[place][0]), int(field[place][1])
+
+
+def _field_of(vectors: dict[Place, Vector], rows: int, columns: int) -> Field:
+    return np.array([[vectors[row, column] for column in range(columns)] for row in range(rows)], np.int16)
 
 
 def _median(vectors: Sequence[Vector]) -> Vector:

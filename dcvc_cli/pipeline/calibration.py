@@ -19,7 +19,7 @@ from dcvc_cli.backend.float_torch import FloatOperations
 from dcvc_cli.backend.operations import Operations
 from dcvc_cli.models.image import ImageModel
 from dcvc_cli.models.video import VideoModel
-from dcvc_cli.motion.blocks import FieldCoder, compensate_squares, in_lines, luma_of_values
+from dcvc_cli.motion.blocks import FieldCoder, compensate_squares, in_lines, is_kept, luma_of_values
 
 if TYPE_CHECKING:
     from dcvc_cli.models.blocks import Conv, Depthwise, ScaleVector
@@ -346,14 +346,15 @@ def calibrate_video(
     model: VideoModel, ops: RecordingOperations, reference: torch.Tensor, pictures: Sequence[NDArray[np.float32]], qps: Sequence[int]
 ) -> None:
     """Codes P frames, one per QP given, after a reference frame (1, 3, Hp, Wp)."""
-    frame, feature, coder = ops.frame(reference), None, FieldCoder()
-    for values, qp in zip(pictures, qps, strict=True):
+    frame, feature, coder, anchor = ops.frame(reference), None, FieldCoder(), None
+    for number, (values, qp) in enumerate(zip(pictures, qps, strict=True)):
         predicted, source = None, values
         if model.spec.motion:
             samples = ops.samples_from_frame(frame)
-            field = coder.search(luma_of_values(values), in_lines(samples[:1]), qp)
-            coder.encode(field)
-            predicted = ops.frame_from_samples(compensate_squares(samples, field))
+            motion = coder.search(luma_of_values(values), in_lines(samples[:1]), qp, None if anchor is None else in_lines(anchor[:1]))
+            coder.encode(motion)
+            predicted = ops.frame_from_samples(compensate_squares(samples, motion, anchor))
+            anchor = samples if is_kept(number) else anchor
             source = values - ops.to_float(predicted)
         ctx, ctx_t = model.contexts(ops, model.adapt(ops, frame if predicted is None else predicted, feature), qp)
         ops.channels.fix(ctx.channels)  # the encoder's float analysis takes ctx at its true scale

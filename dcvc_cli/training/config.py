@@ -1,7 +1,7 @@
 """Training configuration: a YAML file under presets/train/ read into frozen values."""
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,7 @@ class TrainConfig:
     ten per cent of an easy clip count as much as ten per cent of a hard one.
     direct_rate_factor: that of the direct path (small for images: every weight of it sees whole grey levels, and a step of all of them at once
     moves a latent by several units).
+    rate_factors: learning-rate factors of parameters by the beginning of their names, before those two settings; the longest beginning counts.
     autocast: bf16, fp16 (with a gradient scaler) or none. validate_every: steps between codings of the validation clips, of which the first
     validate_frames pictures are taken.
     """
@@ -60,6 +61,7 @@ class TrainConfig:
     gradient_limit: float = 1.0
     fast_rate_factor: float = 10.0
     direct_rate_factor: float = 1.0
+    rate_factors: dict[str, float] = field(default_factory=dict)
     cost_exponent: float = 0.0
     ema_decay: float = 0.999
     weight_decay: float = 1e-4
@@ -76,6 +78,15 @@ class TrainConfig:
         """The global step at which a stage begins."""
         return sum(stage.num_steps for stage in self.stages[:number])
 
+    def rate_of(self, name: str) -> tuple[float, float]:
+        """(learning-rate factor, weight decay) of a parameter."""
+        is_fast, is_direct = name.startswith(("q_", "bit_estimator_z")), "direct" in name.split(".")
+        factor = self.fast_rate_factor if is_fast else self.direct_rate_factor if is_direct else 1.0
+        beginnings = [beginning for beginning in self.rate_factors if name.startswith(beginning)]
+        if beginnings:
+            factor = self.rate_factors[max(beginnings, key=len)]
+        return factor, 0.0 if is_fast or is_direct else self.weight_decay
+
     def stage_at(self, step: int) -> tuple[int, Stage, float]:
         """(number of the stage, the stage, learning rate) of global step `step`."""
         for number, stage in enumerate(self.stages):
@@ -89,13 +100,13 @@ class TrainConfig:
 def _construct(kind: Any, values: object, where: str) -> Any:
     if not isinstance(values, dict):
         raise UsageError(f"{where}: expected a mapping, found {type(values).__name__}")
-    known = {field.name for field in fields(kind)}
+    known = {setting.name for setting in fields(kind)}
     unknown = sorted(set(values) - known)
     if unknown:
         raise UsageError(f"{where}: unknown setting {', '.join(map(str, unknown))}", f"known: {', '.join(sorted(known))}")
-    for field in fields(kind):
-        if field.name in values and field.type in _NUMBER_KINDS:
-            _check_value(f"{where}: {field.name}", values[field.name], field.type)
+    for setting in fields(kind):
+        if setting.name in values and setting.type in _NUMBER_KINDS:
+            _check_value(f"{where}: {setting.name}", values[setting.name], setting.type)
     try:
         return kind(**values)
     except TypeError as error:
@@ -134,6 +145,10 @@ def read_train_config(path: Path) -> TrainConfig:
     for number, stage in enumerate(stages):
         _check_sequences(f"{path}: stage {number}", stage)
     config: TrainConfig = _construct(TrainConfig, values | {"stages": stages}, str(path))
+    if not isinstance(config.rate_factors, dict):
+        raise UsageError(f"{path}: rate_factors: expected a mapping of names to numbers, found {config.rate_factors!r}")
+    for name, factor in config.rate_factors.items():
+        _check_value(f"{path}: rate_factors: {name}", factor, float)
     if config.network not in ("image", "video"):
         raise UsageError(f"{path}: network is image or video, not {config.network!r}")
     if config.autocast not in ("bf16", "fp16", "none"):

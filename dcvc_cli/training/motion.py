@@ -5,30 +5,49 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 
-from dcvc_cli.motion.blocks import BLOCK, SAMPLE_BITS, FieldCoder, compensate, luma_samples
+from dcvc_cli.motion.blocks import BLOCK, SAMPLE_BITS, FieldCoder, compensate, is_kept, luma_samples
 
 
-def compensated(frame: torch.Tensor, x: torch.Tensor, qp: torch.Tensor, coders: Sequence[FieldCoder]) -> torch.Tensor:
-    """Predicts x (N, 3, h, w) in 0..1 from reference pictures of that shape with vectors found at rows qp (N).
+def compensated(
+    frame: torch.Tensor, anchor: torch.Tensor | None, x: torch.Tensor, qp: torch.Tensor, coders: Sequence[FieldCoder]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Predicts x (N, 3, h, w) in 0..1 from reference pictures and anchors of that shape with motion found at rows qp (N) -> (that, the anchors of the
+    frame that comes next). The anchors of samples whose coders have none do not matter.
 
-    The value is the codec's. The gradient that reaches the reference pictures is that of bilinear sampling at the vectors, so that a frame
+    The value is the codec's. The gradient that reaches references and anchors is that of bilinear sampling at the vectors, so that a frame
     learns what its errors cost the frames after it. Every sample's coder goes on with its vectors.
     """
     scale = float(1 << SAMPLE_BITS)
-    frames = torch.round(frame.detach().float() * scale).to(torch.int16).cpu().contiguous().numpy()
-    lumas = luma_samples(torch.round(x[:, 0].float() * scale).to(torch.int16).cpu().contiguous().numpy())
-    predicted, fields = [], []
-    for samples, luma, row, coder in zip(frames, lumas, qp.tolist(), coders, strict=True):
-        field = coder.search(luma, samples, row)
-        coder.encode(field)
-        predicted.append(compensate(samples, field))
-        fields.append(field)
+    anchor = frame if anchor is None else anchor
+    frames, anchors = _samples(frame), _samples(anchor)
+    lumas = luma_samples(_samples(x[:, 0]))
+    kept = torch.tensor([is_kept(coder.number) for coder in coders], device=frame.device)[:, None, None, None]
+    predicted, motions = [], []
+    for samples, before, luma, row, coder in zip(frames, anchors, lumas, qp.tolist(), coders, strict=True):
+        motion = coder.search(luma, samples, row, before if coder.has_anchor else None)
+        coder.encode(motion)
+        predicted.append(compensate(samples, motion, before))
+        motions.append(motion)
     exact = torch.from_numpy(np.stack(predicted)).to(frame.device).float() / scale
-    if not (frame.requires_grad and torch.is_grad_enabled()):
-        return exact
-    smooth = _sampled_at(frame.float(), torch.from_numpy(np.stack(fields)).to(frame.device))
-    return exact + (smooth - smooth.detach())
+    following = torch.where(kept, frame, anchor)
+    if not ((frame.requires_grad or anchor.requires_grad) and torch.is_grad_enabled()):
+        return exact, following
+    smooth = _sampled_at(frame.float(), torch.from_numpy(np.stack([motion.vectors for motion in motions])).to(frame.device))
+    share = torch.from_numpy(np.stack([motion.square_blends() for motion in motions])).to(frame.device).float() / 2
+    if bool(share.any()):
+        share = share.repeat_interleave(BLOCK, 1).repeat_interleave(BLOCK, 2)[:, None]
+        smooth = (1 - share) * smooth
+        if anchor.requires_grad:
+            tracks = np.stack([motion.vectors if motion.tracks is None else motion.tracks for motion in motions])
+            smooth = smooth + share * _sampled_at(anchor.float(), torch.from_numpy(tracks).to(frame.device))
+    return exact + (smooth - smooth.detach()), following
+
+
+def _samples(values: torch.Tensor) -> NDArray[np.int16]:
+    """Samples in 0..1 as integers 0..8192."""
+    return torch.round(values.detach().float() * (1 << SAMPLE_BITS)).to(torch.int16).cpu().contiguous().numpy()
 
 
 def _sampled_at(frame: torch.Tensor, fields: torch.Tensor) -> torch.Tensor:

@@ -45,12 +45,12 @@ class BatchLoss:
 
 
 def _code_image(
-    model: ImageModel, ops: TrainingOperations, x: torch.Tensor, qp: torch.Tensor, make_coder: type[Coder]
+    model: ImageModel, ops: TrainingOperations, x: torch.Tensor, qp: torch.Tensor, make_coder: type[Coder], dead_zone: float
 ) -> tuple[torch.Tensor, Coder, torch.Tensor]:
     """-> (x_hat, the coder that saw the latents, z before rounding)."""
     y = model.analysis(ops, x, qp)
     z = model.hyper_analysis(ops, y).float()
-    coder = make_coder(ops, y)
+    coder = make_coder(ops, y, torch.full(qp.shape, dead_zone, device=y.device) if dead_zone else None)
     parameters = model.prior_parameters(ops, round_straight_through(z), ops.size(y))
     return model.synthesis(ops, model.code_latents(ops, parameters, coder), qp).float(), coder, z
 
@@ -99,15 +99,17 @@ def _bits_per_pixel(ops: TrainingOperations, coder: EstimatingLatentCoder, z: to
     return bits / (x.shape[-1] * x.shape[-2])
 
 
-def code_image(model: ImageModel, ops: TrainingOperations, x: torch.Tensor, qp: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Estimated coding of pictures (N, 3, h, w) in 0..1 at rows qp (N) -> (x_hat unclamped, bits per pixel (N))."""
-    x_hat, coder, z = _code_image(model, ops, x, qp, EstimatingLatentCoder)
+def code_image(
+    model: ImageModel, ops: TrainingOperations, x: torch.Tensor, qp: torch.Tensor, dead_zone: float = 0.0
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Estimated coding of pictures (N, 3, h, w) in 0..1 at rows qp (N) -> (x_hat unclamped, bits per pixel (N)); dead_zone as in codec.dead_zone."""
+    x_hat, coder, z = _code_image(model, ops, x, qp, EstimatingLatentCoder, dead_zone)
     return x_hat, _bits_per_pixel(ops, coder, z, qp, x)
 
 
-def decoded_image(model: ImageModel, ops: TrainingOperations, x: torch.Tensor, qp: torch.Tensor) -> torch.Tensor:
+def decoded_image(model: ImageModel, ops: TrainingOperations, x: torch.Tensor, qp: torch.Tensor, dead_zone: float = 0.0) -> torch.Tensor:
     """What a decoder has after an I frame of pictures (N, 3, h, w) in 0..1 at rows qp (N), unclamped; no rate is estimated."""
-    return _code_image(model, ops, x, qp, RoundingLatentCoder)[0]
+    return _code_image(model, ops, x, qp, RoundingLatentCoder, dead_zone)[0]
 
 
 def code_p_frame(
@@ -152,13 +154,14 @@ def image_loss(
     clip: torch.Tensor,
     lambdas: tuple[float, float],
     share: BatchShare = WHOLE_BATCH,
+    dead_zone: float = 0.0,
     cost_exponent: float = 0.0,
 ) -> BatchLoss:
     """clip: (N, 1, 3, h, w) in 0..1, the samples of `share`; every sample draws its own QP from torch's generator."""
     ops = UnclampedOperations(parameters, share)
     x = clip[:, 0]
     qp = share.qps(x.shape[0], model.spec.num_qps).to(x.device)
-    x_hat, bpp = code_image(model, ops, x, qp)
+    x_hat, bpp = code_image(model, ops, x, qp, dead_zone)
     weight = lambda_of_qp(qp, *lambdas)
     cost = weight * distortion(x, x_hat, qp) + bpp
     return BatchLoss(relative_loss(cost, weight, cost_exponent), cost.mean().item(), bpp.mean().item(), luma_psnr(x, x_hat).mean().item())
@@ -177,6 +180,7 @@ def video_loss(
     intra_qp_drop: int = 0,
     qp_offsets: Sequence[int] = REFERENCE_QP_OFFSETS,
     dead_zones: Sequence[float] = NO_DEAD_ZONES,
+    intra_dead_zone: float = 0.0,
     cost_exponent: float = 0.0,
 ) -> BatchLoss:
     """clip: (N, 1 + P frames, 3, h, w) in 0..1, the samples of `share`. Frame 0 is coded by the frozen image model.
@@ -194,10 +198,10 @@ def video_loss(
     if intra_qp_drop:
         intra_qp = (base - share.qps(clip.shape[0], intra_qp_drop + 1).to(base.device)).clamp_min(0)
     with torch.no_grad():
-        decoded = decoded_image(image_model, TrainingOperations(image_parameters), clip[:, 0], intra_qp)
+        decoded = decoded_image(image_model, TrainingOperations(image_parameters), clip[:, 0], intra_qp, intra_dead_zone)
     weight = lambda_of_qp(base, *lambdas)
     reference = Reference(decoded.clamp(0, 1))
-    coders = [FieldCoder() for _ in base] if model.spec.motion else []
+    coders, anchor = [FieldCoder() for _ in base] if model.spec.motion else [], None
     frames = []
     first_trained = 1 if num_trained_frames is None else clip.shape[1] - num_trained_frames
     for index in range(1, clip.shape[1]):
@@ -206,7 +210,8 @@ def video_loss(
         dead_zone = torch.full_like(weight, dead_zones[index % len(dead_zones)]) if any(dead_zones) else None
         if model.spec.motion:
             assert reference.frame is not None
-            reference = replace(reference, frame=compensated(reference.frame, x, qp, coders))
+            predicted, anchor = compensated(reference.frame, anchor, x, qp, coders)
+            reference = replace(reference, frame=predicted)
         if index < first_trained:
             reference = _next_reference(model, ops, x, reference, qp, index + 1 == first_trained, dead_zone)
             continue

@@ -17,7 +17,7 @@ import torch
 from dcvc_cli.models.image import ImageModel
 from dcvc_cli.models.spec import DEFAULT_RESET_INTERVAL, ModelSpec
 from dcvc_cli.models.video import VideoModel
-from dcvc_cli.motion.blocks import FieldCoder
+from dcvc_cli.motion.blocks import CoderState, FieldCoder
 from dcvc_cli.training.config import Stage
 from dcvc_cli.training.data import Segment
 from dcvc_cli.training.losses import TrainingOperations, frame_weight, lambda_of_qp
@@ -49,22 +49,24 @@ def sequence_qp(seed: int, segment: Segment, batch: int, num_qps: int) -> int:
 
 @dataclass
 class SlotState:
-    """What a slot has decoded: picture (3, h, w) in 0..1, feature, the coder of its vectors, and the segment that comes next."""
+    """What a slot has decoded: picture and anchor (3, h, w) in 0..1, feature, the coder of its vectors, and the segment that comes next."""
 
     next_segment: Segment
     frame: torch.Tensor
     feature: torch.Tensor | None = None
     coder: FieldCoder | None = None
+    anchor: torch.Tensor | None = None
 
     def stored(self) -> dict[str, Any]:
         """For a checkpoint; on the CPU."""
-        learned = None if self.coder is None else tuple(torch.from_numpy(part) for part in self.coder.state())
+        learned = None if self.coder is None else [torch.from_numpy(np.asarray(part)) for part in self.coder.state()]
         segment = self.next_segment
         return {
             "segment": (segment.slot, segment.sequence, segment.first_frame),
             "frame": self.frame.cpu().clone(),  # a part of the batch's tensor, which would be stored whole
             "feature": None if self.feature is None else self.feature.cpu().clone(),
             "coder": learned,
+            "anchor": None if self.anchor is None else self.anchor.cpu().clone(),
         }
 
     @classmethod
@@ -73,9 +75,10 @@ class SlotState:
         coder = None
         if stored["coder"] is not None:
             coder = FieldCoder()
-            coder.restore(*(part.numpy() for part in stored["coder"]))
-        feature = stored["feature"]
-        return cls(Segment(*stored["segment"]), stored["frame"].to(device), None if feature is None else feature.to(device), coder)
+            learned, vectors, tracks, number = (part.numpy() for part in stored["coder"])
+            coder.restore(CoderState(learned, vectors, tracks, int(number)))
+        feature, anchor = (None if value is None else value.to(device) for value in (stored["feature"], stored["anchor"]))
+        return cls(Segment(*stored["segment"]), stored["frame"].to(device), feature, coder, anchor)
 
 
 class Sequences:
@@ -141,6 +144,7 @@ def sequence_loss(
         feature = torch.stack([nothing if slot.feature is None else slot.feature for slot in slots])
         feature = feature.contiguous(memory_format=torch.channels_last)
     has_feature = [slot.feature is not None for slot in slots]
+    anchor = torch.stack([slot.frame if slot.anchor is None else slot.anchor for slot in slots]) if model.spec.motion else None
     frames = []
     for index in range(1, clip.shape[1]):
         x = clip[:, index]
@@ -149,15 +153,19 @@ def sequence_loss(
         dead_zones = torch.tensor([models.spec.dead_zones[position % 8] for position in positions], device=base.device)
         qp = base + torch.tensor(offsets, device=base.device)
         has_feature = [there and position % DEFAULT_RESET_INTERVAL != 1 for there, position in zip(has_feature, positions, strict=True)]
-        reference = _reference(compensated(frame, x, qp, coders) if model.spec.motion else frame, feature, has_feature)
+        predicted = frame
+        if model.spec.motion:
+            predicted, anchor = compensated(frame, anchor, x, qp, coders)
+        reference = _reference(predicted, feature, has_feature)
         coded = code_trained_frame(model, ops, x, reference, qp, gradient_checkpointing, dead_zones if any(models.spec.dead_zones) else None)
         frame, feature, has_feature = coded.x_hat.clamp(0, 1), coded.feature, [True] * len(slots)
         frames.append(coded.cost(x, base, weight * torch.tensor([frame_weight(offset) for offset in offsets], device=base.device)))
     sequences.states = {}
-    for slot, segment, picture, own in zip(slots, segments, frame.detach(), coded.feature.detach(), strict=True):
+    anchors = [None] * len(slots) if anchor is None else anchor.detach()
+    for slot, segment, picture, own, before in zip(slots, segments, frame.detach(), coded.feature.detach(), anchors, strict=True):
         if bool(torch.isfinite(picture).all()):
             following = Segment(segment.slot, segment.sequence, segment.first_frame + len(frames))
-            sequences.states[segment.slot] = SlotState(following, picture, own, slot.coder)
+            sequences.states[segment.slot] = SlotState(following, picture, own, slot.coder, before)
     return sequence_cost(frames, weight, cost_exponent)
 
 
@@ -177,6 +185,7 @@ def _code_first_frames(
     fresh = [index for index, state in enumerate(states) if state is None]
     if not fresh:
         return
-    decoded = decoded_image(models.image, TrainingOperations(models.image_parameters), clip[fresh, 0], base[fresh]).clamp(0, 1)
+    ops = TrainingOperations(models.image_parameters)
+    decoded = decoded_image(models.image, ops, clip[fresh, 0], base[fresh], models.spec.intra_dead_zone).clamp(0, 1)
     for index, picture in zip(fresh, decoded, strict=True):
         states[index] = SlotState(segments[index], picture, None, FieldCoder() if models.video.spec.motion else None)

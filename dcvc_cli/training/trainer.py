@@ -111,15 +111,11 @@ class Trainer:
         return value.contiguous(memory_format=torch.channels_last) if value.dim() == 4 else value
 
     def _make_optimiser(self) -> torch.optim.Optimizer:
-        fast = [name for name in self.parameters if name.startswith(("q_", "bit_estimator_z"))]
-        direct = [name for name in self.parameters if "direct" in name.split(".")]
-        slow = [name for name in self.parameters if name not in {*fast, *direct}]
-        groups: list[dict[str, Any]] = [
-            {"params": [self.parameters[name] for name in slow], "factor": 1.0, "weight_decay": self.config.weight_decay},
-            {"params": [self.parameters[name] for name in fast], "factor": self.config.fast_rate_factor, "weight_decay": 0.0},
-            {"params": [self.parameters[name] for name in direct], "factor": self.config.direct_rate_factor, "weight_decay": 0.0},
-        ]
-        return torch.optim.AdamW([group for group in groups if group["params"]], lr=1e-4, fused=True)
+        groups: dict[tuple[float, float], list[torch.Tensor]] = {}
+        for name, value in self.parameters.items():
+            groups.setdefault(self.config.rate_of(name), []).append(value)
+        rates = [{"params": values, "factor": factor, "weight_decay": decay} for (factor, decay), values in groups.items()]
+        return torch.optim.AdamW(rates, lr=1e-4, fused=True)
 
     def _make_scaler(self) -> torch.amp.GradScaler:
         """float16 gradients below 6e-8 vanish, so the loss is scaled up for them; other types need no scale and get none."""
@@ -212,7 +208,8 @@ class Trainer:
             if stage.quantise_weights:
                 parameters = quantised_weights(parameters)
             if self.config.network == "image":
-                return image_loss(self.image_model, parameters, clip, lambdas, share, self.config.cost_exponent)
+                dead_zone = SPECS[self.config.model].intra_dead_zone
+                return image_loss(self.image_model, parameters, clip, lambdas, share, dead_zone, self.config.cost_exponent)
             return self._sequence_loss(parameters, clip, stage) if stage.sequence_frames else self._clip_loss(parameters, clip, stage)
 
     def _clip_loss(self, parameters: Mapping[str, torch.Tensor], clip: torch.Tensor, stage: Stage) -> BatchLoss:
@@ -230,6 +227,7 @@ class Trainer:
             stage.intra_qp_drop,
             SPECS[self.config.model].qp_offsets,
             SPECS[self.config.model].dead_zones,
+            SPECS[self.config.model].intra_dead_zone,
             self.config.cost_exponent,
         )
 

@@ -33,6 +33,17 @@ struct Random {
     }
     return out;
   }
+  // With tracks and blends, whether they are asked for or not.
+  mo::Motion motion(int rows, int columns) {
+    mo::Motion out{rows, columns, vectors(rows, columns), vectors(rows, columns), Bytes(static_cast<size_t>(rows / 2) * (columns / 2))};
+    const int share_alike = below(4);
+    uint8_t last = static_cast<uint8_t>(below(3));
+    for (auto& blend : out.blends) {
+      if (below(4) >= share_alike) last = static_cast<uint8_t>(below(3));
+      blend = last;
+    }
+    return out;
+  }
   Bytes bytes(int size) {
     Bytes out(static_cast<size_t>(size));
     const int kind = below(3);
@@ -58,68 +69,151 @@ void check_legal(const Vectors& vectors) {
   }
 }
 
+void check_legal(const mo::Motion& motion, bool has_anchor) {
+  check(motion.vectors.size() == static_cast<size_t>(motion.rows) * motion.columns, "vectors are missing");
+  check(motion.tracks.size() == (has_anchor ? motion.vectors.size() : 0) && 4 * motion.blends.size() == motion.tracks.size(), "tracks are missing");
+  check_legal(motion.vectors);
+  check_legal(motion.tracks);
+  for (const uint8_t blend : motion.blends) check(blend <= mo::kAnchor, "a blend is unknown");
+}
+
 bool same(const Vectors& a, const Vectors& b) { return a.size() == b.size() && std::equal(a.begin(), a.end(), b.begin()); }
 
-// A plane by lines or by squares, with exactly the memory it needs, so that a sample read or written beside it is seen.
-void compensate(const std::vector<int16_t>& reference, std::vector<int16_t>& predicted, const mo::Field& field, bool by_squares) {
-  const ptrdiff_t side = mo::kBlock, columns = field.columns;
+// What was coded came back: all vectors and blends, and of the tracks those that were coded.
+bool is_what_was_coded(const mo::Motion& coded, const mo::Motion& found, bool has_anchor) {
+  if (!same(coded.vectors, found.vectors)) return false;
+  if (!has_anchor) return found.blends.empty() && found.tracks.empty();
+  if (found.blends != (coded.blends.empty() ? Bytes(found.blends.size()) : coded.blends)) return false;
+  for (int row = 0; row < found.rows; ++row) {
+    for (int column = 0; column < found.columns; ++column) {
+      if (found.blend(row, column) == mo::kReference) continue;
+      if (!(found.track_field().at(row, column) == coded.track_field().at(row & ~1, column & ~1))) return false;
+    }
+  }
+  return true;
+}
+
+using Samples = std::vector<int16_t>;
+
+Samples random_samples(Random& random, int height, int width) {
+  const int kind = random.below(3);
+  Samples out(static_cast<size_t>(height) * width);
+  for (auto& sample : out) sample = static_cast<int16_t>(kind == 0 ? random.below(2) * 8192 : kind == 1 ? 8192 : random.below(8193));
+  return out;
+}
+
+// Planes by lines or by squares, with exactly the memory they need, so that a sample read or written beside them is seen.
+Samples compensated(const Samples& reference, const Samples* anchor, const mo::Motion& motion, bool by_squares) {
+  const ptrdiff_t side = mo::kBlock, columns = motion.columns;
   const ptrdiff_t steps[] = {side * side * columns, by_squares ? side : side * columns, by_squares ? side * side : side};
-  mo::compensate_plane({reference.data(), steps[0], steps[1], steps[2]}, {predicted.data(), steps[0], steps[1], steps[2]}, field, 8192);
+  Samples predicted(reference.size());
+  mo::Squares<const int16_t> second{nullptr, steps[0], steps[1], steps[2]};
+  if (anchor) second.samples = anchor->data();
+  mo::compensate_plane({reference.data(), steps[0], steps[1], steps[2]}, anchor ? &second : nullptr, {predicted.data(), steps[0], steps[1], steps[2]},
+                       motion, 8192);
   for (const int16_t sample : predicted) count(static_cast<uint16_t>(sample));
+  return predicted;
 }
 
 // Samples stay in range with any vectors; with one vector of whole samples the plane is moved.
 void test_compensation(Random& random, int rows, int columns) {
-  const int height = rows * mo::kBlock, width = columns * mo::kBlock, kind = random.below(3);
-  std::vector<int16_t> reference(static_cast<size_t>(height) * width), predicted(reference.size());
-  for (auto& sample : reference) sample = static_cast<int16_t>(kind == 0 ? random.below(2) * 8192 : kind == 1 ? 8192 : random.below(8193));
-  const Vectors vectors = random.vectors(rows, columns);
-  compensate(reference, predicted, {vectors.data(), rows, columns}, random.below(2) == 0);
+  const int height = rows * mo::kBlock, width = columns * mo::kBlock;
+  const Samples reference = random_samples(random, height, width);
+  mo::Motion motion{rows, columns, random.vectors(rows, columns), {}, {}};
+  const Samples predicted = compensated(reference, nullptr, motion, random.below(2) == 0);
   for (const int16_t sample : predicted) check(sample >= 0 && sample <= 8192, "a sample is out of range");
 
   const int dx = random.component(255), dy = random.component(255);
-  const Vectors one(vectors.size(), {static_cast<int16_t>(4 * dx), static_cast<int16_t>(4 * dy)});
-  compensate(reference, predicted, {one.data(), rows, columns}, false);
+  motion.vectors.assign(motion.vectors.size(), {static_cast<int16_t>(4 * dx), static_cast<int16_t>(4 * dy)});
+  const Samples moved = compensated(reference, nullptr, motion, false);
   for (int y = 0; y < height; ++y) {
     for (int x = 0; x < width; ++x) {
       const int from_y = std::clamp(y + dy, 0, height - 1), from_x = std::clamp(x + dx, 0, width - 1);
-      check(predicted[static_cast<size_t>(y) * width + x] == reference[static_cast<size_t>(from_y) * width + from_x], "a whole vector does not move");
+      check(moved[static_cast<size_t>(y) * width + x] == reference[static_cast<size_t>(from_y) * width + from_x], "a whole vector does not move");
     }
   }
 }
 
-Vectors found(Random& random, const mo::VectorCoder& coder, int rows, int columns) {
-  mo::VectorCoder prices = coder;
-  const int height = rows * mo::kBlock, width = columns * mo::kBlock, kind = random.below(3);
-  Bytes current(static_cast<size_t>(height) * width), reference(current.size());
-  for (auto& sample : reference) sample = static_cast<uint8_t>(kind == 0 ? random.below(2) * 255 : random.below(256));
-  for (size_t i = 0; i < current.size(); ++i) {
-    current[i] = static_cast<uint8_t>(kind == 2 ? random.below(256) : reference[(i + static_cast<size_t>(random.below(2)) + 17) % current.size()]);
+// A sample is what the reference or the anchor predicts alone, or the mean of both.
+void test_blends(Random& random, int rows, int columns) {
+  const int height = rows * mo::kBlock, width = columns * mo::kBlock;
+  const Samples reference = random_samples(random, height, width), anchor = random_samples(random, height, width);
+  const mo::Motion motion = random.motion(rows, columns);
+  const Samples near = compensated(reference, nullptr, {rows, columns, motion.vectors, {}, {}}, false);
+  const Samples far = compensated(anchor, nullptr, {rows, columns, motion.tracks, {}, {}}, false);
+  const Samples blended = compensated(reference, &anchor, motion, false);
+  for (int y = 0; y < height; ++y) {
+    for (int x = 0; x < width; ++x) {
+      const size_t i = static_cast<size_t>(y) * width + x;
+      const uint8_t blend = motion.blend(y / mo::kBlock, x / mo::kBlock);
+      const int expected = blend == mo::kReference ? near[i] : blend == mo::kMean ? (near[i] + far[i] + 1) >> 1 : far[i];
+      check(blended[i] == expected, "a block is blended wrongly");
+    }
   }
-  const double lambdas[] = {0, 3.5, 54, 1e6};
-  Vectors vectors = mo::search(current.data(), reference.data(), height, width, lambdas[random.below(4)], prices);
-  for (const mo::Vector vector : vectors) count(static_cast<uint16_t>(vector.x)), count(static_cast<uint16_t>(vector.y));
-  return vectors;
+  compensated(reference, &anchor, motion, true);
 }
 
-// Fields come back over several pictures, searched or random, and sizes may change in between.
+Bytes disturbed(Random& random, const Bytes& from, int kind) {
+  Bytes out(from.size());
+  for (size_t i = 0; i < out.size(); ++i) {
+    out[i] = static_cast<uint8_t>(kind == 2 ? random.below(256) : from[(i + static_cast<size_t>(random.below(2)) + 17) % from.size()]);
+  }
+  return out;
+}
+
+mo::Motion found(Random& random, const mo::VectorCoder& coder, int rows, int columns) {
+  const int height = rows * mo::kBlock, width = columns * mo::kBlock, kind = random.below(3);
+  Bytes reference(static_cast<size_t>(height) * width);
+  for (auto& sample : reference) sample = static_cast<uint8_t>(kind == 0 ? random.below(2) * 255 : random.below(256));
+  const Bytes current = disturbed(random, reference, kind), anchor = disturbed(random, current, kind);
+  const double lambdas[] = {0, 3.5, 54, 1e6};
+  const bool with_anchor = coder.has_anchor() && random.below(4);
+  const mo::Motion motion =
+      mo::search(current.data(), reference.data(), with_anchor ? anchor.data() : nullptr, height, width, lambdas[random.below(4)], coder);
+  check(motion.rows == rows && motion.columns == columns, "a search changes the size");
+  check_legal(motion, with_anchor);
+  for (const Vectors* vectors : {&motion.vectors, &motion.tracks}) {
+    for (const mo::Vector vector : *vectors) count(static_cast<uint16_t>(vector.x)), count(static_cast<uint16_t>(vector.y));
+  }
+  for (const uint8_t blend : motion.blends) count(blend);
+  return motion;
+}
+
+// Motion comes back over so many pictures that anchors change, searched or random, and sizes may change in between. A coder that is restored in the
+// middle goes on as the one whose state it has.
 void test_round_trip(Random& random, int rows, int columns) {
   mo::VectorCoder encoder, decoder;
-  for (int picture = 0; picture < 4; ++picture) {
-    if (random.below(6) == 0) rows = 2 + 2 * random.below(3);
-    const Vectors vectors = random.below(2) ? found(random, encoder, rows, columns) : random.vectors(rows, columns);
-    check_legal(vectors);
-    const Bytes bytes = encoder.encode({vectors.data(), rows, columns});
+  const int num_pictures = 1 + random.below(14);
+  for (int picture = 0; picture < num_pictures; ++picture) {
+    if (random.below(12) == 0) rows = 2 + 2 * random.below(3);
+    if (random.below(12) == 0) encoder.reset(), decoder.reset();
+    const bool has_anchor = encoder.has_anchor();
+    const mo::Motion motion = random.below(3) == 0 ? found(random, encoder, rows, columns) : random.motion(rows, columns);
+    const Bytes bytes = encoder.encode(motion);
+    if (random.below(8) == 0) {
+      mo::VectorCoder other;
+      other.restore(decoder.contexts(), decoder.previous(), decoder.kept(), decoder.number());
+      decoder = other;
+    }
+    check(decoder.has_anchor() == has_anchor, "the decoder counts pictures in another way");
     const auto decoded = decoder.decode(bytes.data(), bytes.size(), rows, columns);
-    check(decoded && same(*decoded, vectors), "a field does not come back");
+    check(decoded.has_value(), "what was coded is refused");
+    check_legal(*decoded, has_anchor);
+    check(is_what_was_coded(motion, *decoded, has_anchor), "motion does not come back");
+    check(same(encoder.kept(rows, columns), decoder.kept(rows, columns)), "encoder and decoder keep different tracks");
+    for (const mo::Vector track : decoded->tracks) count(static_cast<uint16_t>(track.x)), count(static_cast<uint16_t>(track.y));
   }
 }
 
-// Any bytes are refused or are legal vectors, and the coder can be reset after each.
+// Any bytes are refused or are legal motion, and the coder can be reset after each.
 void test_hostile_bytes(Random& random, int rows, int columns) {
   mo::VectorCoder encoder, decoder;
-  const Vectors vectors = random.vectors(rows, columns);
-  Bytes bytes = encoder.encode({vectors.data(), rows, columns});
+  const mo::Motion before{rows, columns, Vectors(static_cast<size_t>(rows) * columns, {0, 0}), {}, {}};
+  for (int number = random.below(3); number > 0; --number) {
+    encoder.encode(before);
+    check(decoder.decode(nullptr, 0, rows, columns).has_value(), "no bytes are no motion");
+  }
+  Bytes bytes = encoder.encode(random.motion(rows, columns));
   if (random.below(3) == 0) {
     bytes = random.bytes(random.below(80));
   } else if (!bytes.empty() && random.below(2)) {
@@ -128,11 +222,12 @@ void test_hostile_bytes(Random& random, int rows, int columns) {
     bytes[static_cast<size_t>(random.below(static_cast<int>(bytes.size())))] ^= static_cast<uint8_t>(1 << random.below(8));
   }
   bytes.shrink_to_fit();  // so that a byte read past the end is seen
+  const bool has_anchor = decoder.has_anchor();
   const auto decoded = decoder.decode(bytes.data(), bytes.size(), rows, columns);
-  if (decoded) check_legal(*decoded);
+  if (decoded) check_legal(*decoded, has_anchor);
   decoder.reset();
-  const Vectors still(vectors.size(), {0, 0});
-  check(decoder.decode(nullptr, 0, rows, columns).has_value(), "no bytes are no field");
+  check(!decoder.has_anchor(), "a coder that was reset has an anchor");
+  for (int number = 0; number < 3; ++number) check(decoder.decode(nullptr, 0, rows, columns).has_value(), "no bytes are no motion");
 }
 
 }  // namespace
@@ -143,9 +238,10 @@ int main(int argc, char** argv) {
     Random random{std::mt19937(static_cast<uint32_t>(round_number))};
     const int rows = 2 + 2 * random.below(4), columns = 2 + 2 * random.below(5);
     test_compensation(random, rows, columns);
+    test_blends(random, rows, columns);
     test_round_trip(random, rows, columns);
     test_hostile_bytes(random, rows, columns);
   }
-  std::printf("%d rounds: all fields come back, checksum %016llx\n", num_rounds, static_cast<unsigned long long>(checksum));
+  std::printf("%d rounds: all motion comes back, checksum %016llx\n", num_rounds, static_cast<unsigned long long>(checksum));
   return 0;
 }

@@ -1,42 +1,71 @@
-"""Motion vectors from damaged, truncated and random bytes: StreamError or a legal field, the same as the slow twin's, never a crash or a wait."""
+"""Motion from damaged, truncated and random bytes: StreamError or legal vectors, the same as the slow twin's, never a crash or a wait."""
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any, TypeVar
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from motions import by_squares, differences
 
 from dcvc_cli.bitstream.varint import write_uv
 from dcvc_cli.codec.frames import FramePayloadDecoder, FramePayloadEncoder
 from dcvc_cli.codec.networks import CodecNetwork, CodecNetworks
 from dcvc_cli.entropy_format import EntropyFormat
 from dcvc_cli.errors import StreamError
-from dcvc_cli.motion.blocks import FieldCoder
+from dcvc_cli.motion import reference
+from dcvc_cli.motion.blocks import TWIN_VARIABLE, FieldCoder, Motion, compensate
 from dcvc_cli.motion.reference import ReferenceFieldCoder
 
 native = pytest.importorskip("dcvc_cli._motion")
 pytestmark = pytest.mark.native
 SIDES = st.sampled_from([2, 4, 8])
 SIZE = (32, 48)
+P_FRAMES = (1, 2, 3)
 OUR_FORMATS = (EntropyFormat.PARTITIONED, EntropyFormat.COMPACT)
+T = TypeVar("T", FieldCoder, ReferenceFieldCoder)
 
 
 def outcome(coder: FieldCoder | ReferenceFieldCoder, data: bytes, rows: int, columns: int) -> list | None:
-    """The field as lists, checked to be legal; None if the bytes are refused."""
+    """The motion as lists, checked to be legal; None if the bytes are refused."""
     try:
-        field = coder.decode(data, rows, columns)
+        motion = coder.decode(data, rows, columns)
     except StreamError:
         return None
-    assert field.shape == (rows, columns, 2)
-    assert abs(field).max() <= 1023
-    return field.tolist()
+    return legal_lists(motion, rows, columns)
 
 
-def some_bytes() -> tuple[bytes, np.ndarray]:
-    field = np.random.default_rng(3).integers(-60, 61, (4, 6, 2)).astype(np.int16)
-    return FieldCoder().encode(field), field
+def legal_lists(motion: Motion, rows: int, columns: int) -> list:
+    fields = [motion.vectors] if motion.tracks is None else [motion.vectors, motion.tracks]
+    for field in fields:
+        assert field.shape == (rows, columns, 2)
+        assert abs(field).max() <= 1023
+    if motion.blends is not None:
+        assert motion.blends.shape == (rows // 2, columns // 2)
+        assert motion.blends.max() <= 2
+        fields.append(motion.blends)
+    return [field.tolist() for field in fields]
+
+
+def some_bytes() -> tuple[bytes, Motion]:
+    motion = Motion(np.random.default_rng(3).integers(-60, 61, (4, 6, 2)).astype(np.int16))
+    return FieldCoder().encode(motion), motion
+
+
+def after_still_frames(coder: T, number: int, rows: int = 4, columns: int = 6) -> T:
+    """Has decoded so many frames in which nothing moves: if any, the next one has an anchor."""
+    for _ in range(number):
+        coder.decode(b"", rows, columns)
+    return coder
+
+
+def blend_bytes() -> tuple[bytes, Motion]:
+    """Of a second frame, nearly all for blends and tracks: its vectors are zero."""
+    tracks = np.random.default_rng(5).integers(-300, 301, (2, 3, 2)).astype(np.int16)
+    motion = Motion(np.zeros((4, 6, 2), np.int16), by_squares(tracks), np.array([[1, 2, 2], [2, 1, 1]], np.uint8))
+    return after_still_frames(FieldCoder(), 1).encode(motion), motion
 
 
 HOSTILE_BYTES = st.one_of(
@@ -46,49 +75,98 @@ HOSTILE_BYTES = st.one_of(
 )
 
 
-@settings(max_examples=300, deadline=None)
-@given(data=HOSTILE_BYTES, rows=SIDES, columns=SIDES)
-def test_random_bytes_end_as_in_the_twin(data: bytes, rows: int, columns: int):
-    assert outcome(FieldCoder(), data, rows, columns) == outcome(ReferenceFieldCoder(), data, rows, columns)
+@settings(max_examples=400, deadline=None)
+@given(data=HOSTILE_BYTES, rows=SIDES, columns=SIDES, number=st.sampled_from([0, 0, 1, 2, 10]))
+def test_random_bytes_end_as_in_the_twin(data: bytes, rows: int, columns: int, number: int):
+    fast, slow = (after_still_frames(coder, number, rows, columns) for coder in (FieldCoder(), ReferenceFieldCoder()))
+    assert outcome(fast, data, rows, columns) == outcome(slow, data, rows, columns)
 
 
-def test_truncated_bytes():
-    data, field = some_bytes()
+@settings(max_examples=60, deadline=None)
+@given(frames=st.lists(HOSTILE_BYTES, min_size=2, max_size=8))
+def test_sequences_of_random_bytes_end_as_in_the_twin(frames: list[bytes]):
+    """What damage left behind is followed by the next frames alike."""
+    fast, slow = FieldCoder(), ReferenceFieldCoder()
+    for data in frames:
+        found = outcome(fast, data, 4, 4)
+        assert found == outcome(slow, data, 4, 4)
+        if found is None:
+            fast.reset()
+            slow.reset()
+
+
+@pytest.mark.parametrize(("some", "number"), [(some_bytes, 0), (blend_bytes, 1)])
+def test_truncated_bytes(some: Callable[[], tuple[bytes, Motion]], number: int):
+    data, motion = some()
     for size in range(len(data)):
-        found = outcome(FieldCoder(), data[:size], 4, 6)
-        assert found == outcome(ReferenceFieldCoder(), data[:size], 4, 6)
-        assert found != field.tolist()
+        fast, slow = (after_still_frames(coder, number) for coder in (FieldCoder(), ReferenceFieldCoder()))
+        found = outcome(fast, data[:size], 4, 6)
+        assert found == outcome(slow, data[:size], 4, 6)
+        assert found != legal_lists(motion, 4, 6)
 
 
-def test_flipped_bits():
-    data, _ = some_bytes()
+@pytest.mark.parametrize(("some", "number"), [(some_bytes, 0), (blend_bytes, 1)])
+def test_flipped_bits(some: Callable[[], tuple[bytes, Motion]], number: int):
+    data, _ = some()
     for position in range(len(data)):
         for flip in (1, 16, 128):
             damaged = bytearray(data)
             damaged[position] ^= flip
-            assert outcome(FieldCoder(), bytes(damaged), 4, 6) == outcome(ReferenceFieldCoder(), bytes(damaged), 4, 6)
+            fast, slow = (after_still_frames(coder, number) for coder in (FieldCoder(), ReferenceFieldCoder()))
+            assert outcome(fast, bytes(damaged), 4, 6) == outcome(slow, bytes(damaged), 4, 6)
 
 
+@pytest.mark.parametrize("number", [0, 1])
 @pytest.mark.parametrize("extra", [b"\0", b"\1" * 9, b"\xff" * 9, bytes(1000)])
-def test_left_over_bytes_are_refused(extra: bytes):
-    data, _ = some_bytes()
+def test_left_over_bytes_are_refused(extra: bytes, number: int):
+    data, _ = blend_bytes() if number else some_bytes()
     with pytest.raises(StreamError, match="motion vectors"):
-        FieldCoder().decode(data + extra, 4, 6)
+        after_still_frames(FieldCoder(), number).decode(data + extra, 4, 6)
+
+
+@pytest.mark.parametrize("vector", [(1024, 0), (0, -1024), (2046, -2046)])
+def test_a_track_that_is_too_long_is_refused(monkeypatch: pytest.MonkeyPatch, vector: tuple[int, int]):
+    """Written by an encoder that knows no limit, in the last block, so that everything before it is intact."""
+    blends = np.array([[0, 1, 0], [0, 0, 2]], np.uint8)
+    motion = Motion(np.zeros((4, 6, 2), np.int16), np.broadcast_to(np.array(vector, np.int16), (4, 6, 2)), blends)
+    with pytest.raises(StreamError, match="longer than 1023"):
+        after_still_frames(ReferenceFieldCoder(), 1).encode(motion)
+    monkeypatch.setattr(reference, "MAX_VECTOR", 4000)
+    data = after_still_frames(ReferenceFieldCoder(), 1).encode(motion)
+    monkeypatch.undo()
+    for coder in (FieldCoder(), ReferenceFieldCoder()):
+        with pytest.raises(StreamError, match="motion vectors"):
+            after_still_frames(coder, 1).decode(data, 4, 6)
 
 
 def test_a_coder_can_be_used_again_after_damage():
-    data, field = some_bytes()
     coder = FieldCoder()
-    with pytest.raises(StreamError):
-        coder.decode(data + b"\0", 4, 6)
-    coder.reset()
-    np.testing.assert_array_equal(coder.decode(data, 4, 6), field)
+    for some, number in ((some_bytes, 0), (blend_bytes, 1)):
+        data, motion = some()
+        after_still_frames(coder, number)
+        with pytest.raises(StreamError):
+            coder.decode(data + b"\0", 4, 6)
+        coder.reset()
+        assert not coder.has_anchor
+        assert differences(motion, after_still_frames(coder, number).decode(data, 4, 6)) == []
+        coder.reset()
 
 
-def test_few_bytes_for_a_huge_picture():
+@pytest.mark.parametrize("number", [0, 1])
+def test_few_bytes_for_a_huge_picture(number: int):
     """A large field costs its own size, whatever the bytes are."""
     for data in (b"", b"\x01", b"\x80" * 3):
-        outcome(FieldCoder(), data, 512, 512)
+        outcome(after_still_frames(FieldCoder(), number, 512, 512), data, 512, 512)
+
+
+FIELD, BLENDS = np.zeros((2, 2, 2), np.int16), np.zeros((1, 1), np.uint8)
+LUMA, SQUARES = np.zeros((16, 16), np.uint8), np.zeros((1, 2, 8, 2, 8), np.int16)
+
+
+def coder_with_anchor() -> Any:
+    coder = native.VectorCoder()
+    coder.encode(FIELD, None, None)
+    return coder
 
 
 @pytest.mark.parametrize(
@@ -96,23 +174,46 @@ def test_few_bytes_for_a_huge_picture():
     [
         lambda: native.VectorCoder().decode(b"", 3, 2),
         lambda: native.VectorCoder().decode(b"", 0, 2),
-        lambda: native.VectorCoder().encode(np.full((2, 2, 2), 1024, np.int16)),
-        lambda: native.VectorCoder().encode(np.zeros((3, 2, 2), np.int16)),
-        lambda: native.VectorCoder().search(np.zeros((16, 24), np.uint8), np.zeros((16, 24), np.uint8), 1.0),
-        lambda: native.VectorCoder().search(np.zeros((16, 16), np.uint8), np.zeros((16, 32), np.uint8), 1.0),
-        lambda: native.VectorCoder().search(np.zeros((16, 16), np.uint8), np.zeros((16, 16), np.uint8), float("nan")),
-        lambda: native.compensate(np.zeros((1, 2, 8, 2, 8), np.int16), np.zeros((2, 3, 2), np.int16), 8192),
-        lambda: native.compensate(np.zeros((1, 2, 8, 2, 8), np.int16), np.full((2, 2, 2), -1024, np.int16), 8192),
-        lambda: native.compensate(np.zeros((1, 2, 8, 2, 8), np.int16), np.zeros((2, 2, 2), np.int16), 16384),
-        lambda: native.compensate(np.zeros((1, 16, 16), np.int16), np.zeros((2, 2, 2), np.int16), 8192),
-        lambda: native.compensate(np.zeros((1, 2, 8, 2, 16), np.int16)[..., ::2], np.zeros((2, 2, 2), np.int16), 8192),
-        lambda: native.compensate(np.zeros((1, 2, 8, 2, 8), np.int16).transpose(0, 1, 4, 3, 2), np.zeros((2, 2, 2), np.int16), 8192),
-        lambda: native.compensate(np.broadcast_to(np.int16(0), (1, 2, 8, 2, 8)), np.zeros((2, 2, 2), np.int16), 8192),
+        lambda: native.VectorCoder().encode(np.full((2, 2, 2), 1024, np.int16), None, None),
+        lambda: native.VectorCoder().encode(np.zeros((3, 2, 2), np.int16), None, None),
+        lambda: coder_with_anchor().encode(FIELD, FIELD, None),
+        lambda: coder_with_anchor().encode(FIELD, None, BLENDS),
+        lambda: coder_with_anchor().encode(FIELD, np.full((2, 2, 2), -1024, np.int16), BLENDS),
+        lambda: coder_with_anchor().encode(FIELD, np.zeros((2, 4, 2), np.int16), BLENDS),
+        lambda: coder_with_anchor().encode(FIELD, FIELD, np.zeros((1, 2), np.uint8)),
+        lambda: coder_with_anchor().encode(FIELD, FIELD, BLENDS[0]),
+        lambda: coder_with_anchor().encode(FIELD, FIELD, np.full((1, 1), 3, np.uint8)),
+        lambda: native.VectorCoder().search(LUMA[:, :8].repeat(3, 1), LUMA[:, :8].repeat(3, 1), None, 1.0),
+        lambda: native.VectorCoder().search(LUMA, LUMA.repeat(2, 1), None, 1.0),
+        lambda: native.VectorCoder().search(LUMA, LUMA, None, float("nan")),
+        lambda: native.VectorCoder().search(LUMA, LUMA, LUMA, 1.0),
+        lambda: coder_with_anchor().search(LUMA, LUMA, LUMA.repeat(2, 1), 1.0),
+        lambda: native.compensate(SQUARES, None, np.zeros((2, 3, 2), np.int16), None, None, 8192),
+        lambda: native.compensate(SQUARES, None, np.full((2, 2, 2), -1024, np.int16), None, None, 8192),
+        lambda: native.compensate(SQUARES, None, FIELD, None, None, 16384),
+        lambda: native.compensate(SQUARES.reshape(1, 16, 16), None, FIELD, None, None, 8192),
+        lambda: native.compensate(np.zeros((1, 2, 8, 2, 16), np.int16)[..., ::2], None, FIELD, None, None, 8192),
+        lambda: native.compensate(SQUARES.transpose(0, 1, 4, 3, 2), None, FIELD, None, None, 8192),
+        lambda: native.compensate(np.broadcast_to(np.int16(0), (1, 2, 8, 2, 8)), None, FIELD, None, None, 8192),
+        lambda: native.compensate(SQUARES, None, FIELD, FIELD, BLENDS, 8192),
+        lambda: native.compensate(SQUARES, SQUARES, FIELD, FIELD, None, 8192),
+        lambda: native.compensate(SQUARES, SQUARES, FIELD, np.full((2, 2, 2), 1024, np.int16), BLENDS, 8192),
+        lambda: native.compensate(SQUARES, SQUARES.repeat(2, 0), FIELD, FIELD, BLENDS, 8192),
+        lambda: native.compensate(SQUARES, SQUARES.repeat(2, 1), FIELD, FIELD, BLENDS, 8192),
+        lambda: native.compensate(SQUARES, SQUARES.transpose(0, 1, 4, 3, 2), FIELD, FIELD, BLENDS, 8192),
+        lambda: native.compensate(np.zeros((1, 3, 8, 2, 8), np.int16), SQUARES, np.zeros((3, 2, 2), np.int16), FIELD, BLENDS, 8192),
     ],
 )
 def test_wrong_arguments_are_refused(call: Callable[[], object]):
-    with pytest.raises(ValueError, match=r"must|longer"):
+    with pytest.raises(ValueError, match=r"must|longer|blend|anchor"):
         call()
+
+
+@pytest.mark.parametrize("implementation", ["native", "reference"])
+def test_blends_without_an_anchor_are_refused(monkeypatch: pytest.MonkeyPatch, implementation: str):
+    monkeypatch.setenv(TWIN_VARIABLE, implementation)
+    with pytest.raises(ValueError, match="anchor"):
+        compensate(np.zeros((3, 16, 16), np.int16), Motion(FIELD, FIELD, BLENDS))
 
 
 @pytest.fixture(scope="module")
@@ -137,10 +238,14 @@ def networks() -> CodecNetworks:
 
 
 def coded(networks: CodecNetworks, entropy_format: EntropyFormat) -> list[bytes]:
-    """An I and two P frames of a picture that moves."""
-    scene = np.random.default_rng(0).random((3, SIZE[0] // 8, SIZE[1] // 8)).repeat(8, 1).repeat(8, 2).astype(np.float32)
+    """An I and P frames of a picture that moves."""
     encoder = FramePayloadEncoder(networks, entropy_format, None)
-    return [encoder.encode_i(scene, 40), *(encoder.encode_p(np.roll(scene, 3 * k, 2), 40, reset=k == 2) for k in (1, 2))]
+    return [encoder.encode_i(moved(0), 40), *(encoder.encode_p(moved(k), 40, reset=k == 2) for k in P_FRAMES)]
+
+
+def moved(steps: int) -> np.ndarray:
+    scene = np.random.default_rng(0).random((3, SIZE[0] // 8, SIZE[1] // 8)).repeat(8, 1).repeat(8, 2).astype(np.float32)
+    return np.roll(scene, 3 * steps, 2)
 
 
 @pytest.fixture(scope="module")
@@ -148,18 +253,39 @@ def payloads(networks: CodecNetworks) -> dict[EntropyFormat, list[bytes]]:
     return {entropy_format: coded(networks, entropy_format) for entropy_format in OUR_FORMATS}
 
 
-def fresh_decoder(networks: CodecNetworks, payloads: list[bytes], entropy_format: EntropyFormat) -> FramePayloadDecoder:
+def fresh_decoder(networks: CodecNetworks, payloads: list[bytes], entropy_format: EntropyFormat, number: int = 0) -> FramePayloadDecoder:
+    """Has decoded the I frame and so many P frames."""
     decoder = FramePayloadDecoder(networks, entropy_format, None, SIZE)
     decoder.decode_i(payloads[0], 40)
+    for k in range(1, number + 1):
+        decoder.decode_p(payloads[k], 40, reset=k == 2)
     return decoder
 
 
 @pytest.mark.parametrize("entropy_format", OUR_FORMATS)
 def test_frames_with_motion_decode(networks: CodecNetworks, payloads: dict[EntropyFormat, list[bytes]], entropy_format: EntropyFormat):
     decoder = fresh_decoder(networks, payloads[entropy_format], entropy_format)
-    for k in (1, 2):
+    for k in P_FRAMES:
         decoder.decode_p(payloads[entropy_format][k], 40, reset=k == 2)
         assert decoder.output().shape[-2:] == SIZE
+
+
+def test_the_decoder_has_the_pictures_of_the_encoder(networks: CodecNetworks):
+    """Over changes of the anchor, and with an I frame in between; some of a picture is new, some is as it was before the last picture."""
+    encoder = FramePayloadEncoder(networks, EntropyFormat.COMPACT, None)
+    decoder = FramePayloadDecoder(networks, EntropyFormat.COMPACT, None, SIZE)
+    search, found, rng = encoder.field_coder.search, [], np.random.default_rng(2)
+    encoder.field_coder.search = lambda *arguments: found.append(search(*arguments)) or found[-1]
+    for k in range(16):
+        values = moved(k // 2)
+        values[:, 16 * (k % 2) : 16 * (k % 2) + 16, 16:32] = rng.random((3, 2, 2)).repeat(8, 1).repeat(8, 2)
+        if k in (0, 13):
+            decoder.decode_i(encoder.encode_i(values, 40), 40)
+        else:
+            decoder.decode_p(encoder.encode_p(values, 40 + k % 3, reset=k % 5 == 1), 40 + k % 3, reset=k % 5 == 1)
+        assert bool((decoder.output() == encoder.output()).all()), k
+    assert [k for k, motion in enumerate(found) if motion.blends is None] == [0, 12]
+    assert sum(motion.blends is not None and bool(motion.blends.any()) for motion in found) > 5
 
 
 def test_the_formats_hold_the_same_pictures(networks: CodecNetworks, payloads: dict[EntropyFormat, list[bytes]]):
@@ -167,7 +293,7 @@ def test_the_formats_hold_the_same_pictures(networks: CodecNetworks, payloads: d
     outputs = []
     for entropy_format in OUR_FORMATS:
         decoder = fresh_decoder(networks, payloads[entropy_format], entropy_format)
-        for k in (1, 2):
+        for k in P_FRAMES:
             decoder.decode_p(payloads[entropy_format][k], 40, reset=k == 2)
         outputs.append(decoder.output())
     assert bool((outputs[0] == outputs[1]).all())
@@ -193,22 +319,23 @@ def test_every_truncation_of_a_frame_is_refused(networks: CodecNetworks, payload
             fresh_decoder(networks, frames, EntropyFormat.PARTITIONED).decode_p(frames[1][:size], 40, reset=False)
 
 
-def test_damaged_compact_frames(networks: CodecNetworks, payloads: dict[EntropyFormat, list[bytes]]):
+@pytest.mark.parametrize("number", [0, 1])
+def test_damaged_compact_frames(networks: CodecNetworks, payloads: dict[EntropyFormat, list[bytes]], number: int):
     """Cut, changed, lengthened and made up: refused, or another picture; never anything else."""
-    frames = payloads[EntropyFormat.COMPACT]
-    decoder = fresh_decoder(networks, frames, EntropyFormat.COMPACT)
-    decoder.decode_p(frames[1], 40, reset=False)
+    frames, rng = payloads[EntropyFormat.COMPACT], np.random.default_rng(4)
+    decoder = fresh_decoder(networks, frames, EntropyFormat.COMPACT, number)
+    original = frames[number + 1]
+    decoder.decode_p(original, 40, reset=number == 1)
     intact = decoder.output()
-    rng = np.random.default_rng(4)
-    damaged = [frames[1][:size] for size in range(0, len(frames[1]), 1 + len(frames[1]) // 12)]
-    damaged += [frames[1] + extra for extra in (b"\0", b"\1", b"\xff" * 20)] + [b"\xff" * 8, b"\xff" * 300]
-    for position in rng.integers(0, len(frames[1]), 12):
-        damaged.append(frames[1][:position] + bytes([frames[1][position] ^ int(rng.integers(1, 256))]) + frames[1][position + 1 :])
+    damaged = [original[:size] for size in range(0, len(original), 1 + len(original) // 8)]
+    damaged += [original + extra for extra in (b"\0", b"\1", b"\xff" * 20)] + [b"\xff" * 8, b"\xff" * 300]
+    for position in rng.integers(0, len(original), 8):
+        damaged.append(original[:position] + bytes([original[position] ^ int(rng.integers(1, 256))]) + original[position + 1 :])
     num_refused = 0
     for data in damaged:
-        decoder = fresh_decoder(networks, frames, EntropyFormat.COMPACT)
+        decoder = fresh_decoder(networks, frames, EntropyFormat.COMPACT, number)
         try:
-            decoder.decode_p(data, 40, reset=False)
+            decoder.decode_p(data, 40, reset=number == 1)
         except StreamError:
             num_refused += 1
             continue

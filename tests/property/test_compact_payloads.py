@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from motions import Following, differences
 
 from dcvc_cli.entropy import oracle
 from dcvc_cli.entropy.coder import FrameDecoder, FrameEncoder
 from dcvc_cli.entropy.tables import wide_gaussian_table
 from dcvc_cli.entropy_format import EntropyFormat
 from dcvc_cli.errors import StreamError
-from dcvc_cli.motion.blocks import FieldCoder
+from dcvc_cli.motion.blocks import FieldCoder, Motion
 from dcvc_cli.motion.reference import ReferenceFieldCoder
 from dcvc_cli.range_coder import FIRST_RANGE, DecoderState, EncoderState, SlowRangeDecoder, SlowRangeEncoder, shortest_in
 
@@ -24,15 +25,18 @@ pytest.importorskip("dcvc_cli._motion")
 pytestmark = pytest.mark.native
 COMPACT = EntropyFormat.COMPACT
 Parts = list[tuple[np.ndarray, np.ndarray]]
+Lists = dict[str, list | None]
 T = TypeVar("T")
 GOLDEN = "fce1c395dac8a3be18d1dc6bdbbaa054ed690483eb994b933c92ec1354d1269d7e555f65264a5abc16e0"
 
 
-def random_field(rng: np.random.Generator) -> np.ndarray:
-    rows, columns, reach = 2 * int(rng.integers(1, 5)), 2 * int(rng.integers(1, 5)), int(rng.choice([1, 30, 1023]))
-    field = rng.integers(-reach, reach + 1, (rows, columns, 2)).astype(np.int16)
-    field[rng.random((rows, columns)) < rng.choice([0.2, 0.9])] = field[0, 0]
-    return field
+def random_size(rng: np.random.Generator) -> tuple[int, int]:
+    return 2 * int(rng.integers(1, 5)), 2 * int(rng.integers(1, 5))
+
+
+def as_lists(motion: Motion) -> Lists:
+    """Whatever two motions differ in, these differ too."""
+    return {name: None if values is None else values.tolist() for name, values in vars(motion).items()}
 
 
 def random_parts(rng: np.random.Generator) -> Parts:
@@ -44,8 +48,8 @@ def random_parts(rng: np.random.Generator) -> Parts:
     return parts
 
 
-def encode(coder: FieldCoder, field: np.ndarray, parts: Parts) -> bytes:
-    encoder = FrameEncoder(COMPACT, coder.encode_open(field))
+def encode(coder: FieldCoder, motion: Motion, parts: Parts) -> bytes:
+    encoder = FrameEncoder(COMPACT, coder.encode_open(motion))
     for symbols, rows in parts:
         encoder.add_y(symbols, rows, wide_gaussian_table())
     return encoder.finish()
@@ -57,16 +61,16 @@ def read_parts(one: Callable[..., Iterable[int]], finish: Callable[[], None], pa
     return symbols
 
 
-def decode(coder: FieldCoder, data: bytes, shape: tuple[int, int], parts: Parts) -> tuple[list, list[list[int]]]:
-    field, state = coder.decode_open(data, *shape)
+def decode(coder: FieldCoder, data: bytes, shape: tuple[int, int], parts: Parts) -> tuple[Lists, list[list[int]]]:
+    motion, state = coder.decode_open(data, *shape)
     decoder = FrameDecoder(data, COMPACT, state)
-    return field.tolist(), read_parts(decoder.decode_y, decoder.finish, parts)
+    return as_lists(motion), read_parts(decoder.decode_y, decoder.finish, parts)
 
 
-def decode_slowly(coder: ReferenceFieldCoder, data: bytes, shape: tuple[int, int], parts: Parts) -> tuple[list, list[list[int]]]:
-    field, state = coder.decode_open(data, *shape)
+def decode_slowly(coder: ReferenceFieldCoder, data: bytes, shape: tuple[int, int], parts: Parts) -> tuple[Lists, list[list[int]]]:
+    motion, state = coder.decode_open(data, *shape)
     decoder = oracle.Decoder(data, COMPACT, state)
-    return field.tolist(), read_parts(decoder.decode, decoder.finish, parts)
+    return as_lists(motion), read_parts(decoder.decode, decoder.finish, parts)
 
 
 def outcome(read: Callable[[], T]) -> T | None:
@@ -80,28 +84,35 @@ def outcome(read: Callable[[], T]) -> T | None:
 @settings(max_examples=80, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_frames_come_back(seed: int):
-    """Three frames of a sequence, each with states, bytes and values as the twins have them."""
+    """Four frames of a sequence, each with states, bytes and values as the twins have them."""
     rng = np.random.default_rng(seed)
     encoder, decoder, slow_encoder, slow_decoder = FieldCoder(), FieldCoder(), ReferenceFieldCoder(), ReferenceFieldCoder()
-    for _ in range(3):
-        field, parts = random_field(rng), random_parts(rng)
-        data = encode(encoder, field, parts)
-        state = slow_encoder.encode_open(field)
+    following, size = Following(), random_size(rng)
+    for _ in range(4):
+        motion, parts = following.random(rng, *size), random_parts(rng)
+        data = encode(encoder, motion, parts)
+        state = slow_encoder.encode_open(motion)
         assert data.hex() == oracle.encode_compact([(symbols, rows, wide_gaussian_table()) for symbols, rows in parts], state).hex()
-        expected = (field.tolist(), [symbols.tolist() for symbols, _ in parts])
-        assert decode(decoder, data, field.shape[:2], parts) == expected
-        assert decode_slowly(slow_decoder, data, field.shape[:2], parts) == expected
+        expected = (as_lists(motion), [symbols.tolist() for symbols, _ in parts])
+        assert decode(decoder, data, size, parts) == expected
+        assert decode_slowly(slow_decoder, data, size, parts) == expected
 
 
 @settings(max_examples=60, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_states_are_those_of_the_twin(seed: int):
-    field = random_field(np.random.default_rng(seed))
-    state = FieldCoder().encode_open(field)
-    assert state == ReferenceFieldCoder().encode_open(field)
-    data = SlowRangeEncoder(state).finish()
-    assert data == FieldCoder().encode(field)
-    assert FieldCoder().decode_open(data, *field.shape[:2])[1] == ReferenceFieldCoder().decode_open(data, *field.shape[:2])[1]
+    rng = np.random.default_rng(seed)
+    following, size = Following(), random_size(rng)
+    fast, slow, closed, fast_decoder, slow_decoder = FieldCoder(), ReferenceFieldCoder(), FieldCoder(), FieldCoder(), ReferenceFieldCoder()
+    for _ in range(3):
+        motion = following.random(rng, *size)
+        state = fast.encode_open(motion)
+        assert state == slow.encode_open(motion)
+        data = SlowRangeEncoder(state).finish()
+        assert data == closed.encode(motion)
+        (found, where), (expected, there) = (coder.decode_open(data, *size) for coder in (fast_decoder, slow_decoder))
+        assert differences(expected, found) == []
+        assert where == there
 
 
 @settings(max_examples=300, deadline=None)
@@ -125,8 +136,11 @@ def test_bytes_that_decode_are_those_of_their_shares(data: bytes, seed: int):
 @given(seed=st.integers(0, 2**32 - 1), share=st.floats(0, 1), flip=st.integers(1, 255))
 def test_damage_never_passes_as_the_original(seed: int, share: float, flip: int):
     rng = np.random.default_rng(seed)
-    field, parts = random_field(rng), random_parts(rng)
-    data = encode(FieldCoder(), field, parts)
+    following, size, parts = Following(), random_size(rng), random_parts(rng)
+    first, motion = following.random(rng, *size), following.random(rng, *size)
+    encoder = FieldCoder()
+    before = encoder.encode(first)
+    data = encode(encoder, motion, parts)
     place = int(share * len(data))
     changed = bytearray(data)
     if place < len(data):
@@ -134,10 +148,12 @@ def test_damage_never_passes_as_the_original(seed: int, share: float, flip: int)
     for damaged in (data[:place], bytes(changed), data + bytes([flip]), data + b"\0"):
         if damaged == data:
             continue
-        arguments = (damaged, field.shape[:2], parts)
-        found = outcome(partial(decode, FieldCoder(), *arguments))
-        assert found == outcome(partial(decode_slowly, ReferenceFieldCoder(), *arguments))
-        assert found != (field.tolist(), [symbols.tolist() for symbols, _ in parts])
+        fast, slow = FieldCoder(), ReferenceFieldCoder()
+        for coder in (fast, slow):
+            coder.decode(before, *size)
+        found = outcome(partial(decode, fast, damaged, size, parts))
+        assert found == outcome(partial(decode_slowly, slow, damaged, size, parts))
+        assert found != (as_lists(motion), [symbols.tolist() for symbols, _ in parts])
 
 
 @settings(max_examples=300, deadline=None)
@@ -185,8 +201,8 @@ def test_known_bytes():
     field[1:3, 2:5] = (14, -3)
     rows = np.arange(0, 120, 3, dtype=np.uint8)
     parts = [((rows % 5).astype(np.int8) - 2, rows), (np.array([-128, 127, 0], np.int8), np.array([0, 60, 127], np.uint8))]
-    assert encode(FieldCoder(), field, parts).hex() == GOLDEN
-    expected = (field.tolist(), [symbols.tolist() for symbols, _ in parts])
+    assert encode(FieldCoder(), Motion(field), parts).hex() == GOLDEN
+    expected = (as_lists(Motion(field)), [symbols.tolist() for symbols, _ in parts])
     for coder, read in ((FieldCoder(), decode), (ReferenceFieldCoder(), decode_slowly)):
         assert read(coder, bytes.fromhex(GOLDEN), (4, 6), parts) == expected
 

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from motions import Following, differences, still
 
-from dcvc_cli.motion.blocks import FIRST_SEARCH_LAMBDA, FieldCoder, compensate, luma_of_values, luma_samples, search_lambda
+from dcvc_cli.motion.blocks import FIRST_SEARCH_LAMBDA, FieldCoder, Motion, compensate, luma_of_values, luma_samples, search_lambda
 
 native = pytest.importorskip("dcvc_cli._motion")
 pytestmark = pytest.mark.native
@@ -28,19 +29,20 @@ def one_vector(rows: int, columns: int, vector: tuple[int, int]) -> np.ndarray:
 def test_a_moved_picture(vector: tuple[int, int], qp: int):
     reference, field = smooth_picture(96, 128, 5), one_vector(12, 16, vector)
     coder = FieldCoder()
-    found = coder.search(luma_samples(compensate(reference, field)[0]), reference, qp)
+    motion = coder.search(luma_samples(compensate(reference, Motion(field))[0]), reference, qp)
+    found = motion.vectors
     is_wrong = (found != field).any(axis=2)
     if qp == 12 and np.abs(vector).max() < 4:
         is_wrong[:2, :2] = False  # the first vector is the dearest: at a high price a fraction of a sample may not be worth it
     wrong = np.argwhere(is_wrong)
     assert len(wrong) == 0, f"{len(wrong)} vectors are wrong, the first at {wrong[0]}: {found[tuple(wrong[0])]}"
-    assert len(coder.encode(found)) < 8
+    assert len(coder.encode(motion)) < 8
 
 
 def test_two_motions():
     reference, field = smooth_picture(96, 128, 6), one_vector(12, 16, (16, 8))
     field[4:8, 6:12] = (-24, 4)
-    found = FieldCoder().search(luma_samples(compensate(reference, field)[0]), reference, 40)
+    found = FieldCoder().search(luma_samples(compensate(reference, Motion(field))[0]), reference, 40).vectors
     same = (found == field).all(axis=2)
     assert same[4:8, 6:12].mean() > 0.9
     assert same.mean() > 0.95
@@ -51,9 +53,11 @@ def test_nothing_moves(size: tuple[int, int]):
     noise = np.random.default_rng(1).integers(0, 8193, (3, *size)).astype(np.int16)
     for picture in (noise, smooth_picture(*size, 2), np.full((3, *size), 77, np.int16)):
         coder = FieldCoder()
-        found = coder.search(luma_samples(picture[0]), picture, 30)
-        assert not found.any()
-        assert coder.encode(found) == b""
+        for anchor in (None, picture, noise):
+            found = coder.search(luma_samples(picture[0]), picture, 30, anchor)
+            assert not found.vectors.any()
+            assert found.blends is None or not found.blends.any()
+            assert coder.encode(found) == b""
 
 
 def test_random_pictures_give_legal_vectors():
@@ -64,20 +68,24 @@ def test_random_pictures_give_legal_vectors():
             width = 640
         reference = rng.integers(0, 8193, (3, height, width)).astype(np.int16)
         current = rng.integers(0, 256, (height, width)).astype(np.uint8)
-        encoder, decoder = FieldCoder(), FieldCoder()
-        for picture in range(2):
-            found = encoder.search(current, reference, int(rng.integers(72)))
+        encoder, decoder, following, anchor = FieldCoder(), FieldCoder(), Following(), None
+        for picture in range(4):
+            found = encoder.search(current, reference, int(rng.integers(72)), anchor)
             told = f"seed {seed} picture {picture} size {height} x {width}"
-            assert found.shape == (height // 8, width // 8, 2), told
-            assert abs(found).max() <= 1023, told
-            assert np.array_equal(decoder.decode(encoder.encode(found), height // 8, width // 8), found), told
+            assert found.vectors.shape == (height // 8, width // 8, 2), told
+            assert abs(found.vectors).max() <= 1023, told
+            assert (found.blends is None) == (anchor is None), told
+            complete = following.complete(found)
+            assert differences(complete, found) == [], told
+            assert differences(complete, decoder.decode(encoder.encode(found), height // 8, width // 8)) == [], told
+            anchor, reference = reference, np.ascontiguousarray(rng.permutation(reference, axis=int(rng.integers(1, 3))))
 
 
 def test_a_higher_price_gives_fewer_bytes():
     rng = np.random.default_rng(8)
     reference = smooth_picture(96, 128, 8)
     field = (rng.integers(-3, 4, (12, 16, 2)) * 3).astype(np.int16)
-    luma = luma_samples(compensate(reference, field)[0]).astype(np.int16) + rng.integers(-6, 7, (96, 128))
+    luma = luma_samples(compensate(reference, Motion(field))[0]).astype(np.int16) + rng.integers(-6, 7, (96, 128))
     current, sizes, errors = luma.clip(0, 255).astype(np.uint8), [], []
     for qp in (63, 32, 0):
         coder = FieldCoder()
@@ -93,10 +101,86 @@ def test_the_search_sees_the_last_field():
     """Motion that goes on costs less than motion that begins."""
     reference, field = smooth_picture(64, 64, 3), one_vector(8, 8, (20, -12))
     field[2:4, 2:6] = (-16, 8)
-    current = luma_samples(compensate(reference, field)[0])
+    current = luma_samples(compensate(reference, Motion(field))[0])
     coder = FieldCoder()
     sizes = [len(coder.encode(coder.search(current, reference, 40))) for _ in range(4)]
     assert sizes[3] < sizes[0], sizes
+
+
+def with_noise(picture: np.ndarray, seed: int) -> np.ndarray:
+    noise = np.random.default_rng(seed).integers(-500, 501, picture.shape)
+    return (picture + noise).clip(0, 8192).astype(np.int16)
+
+
+def coder_after(motion: Motion) -> FieldCoder:
+    """The next frame has an anchor."""
+    coder = FieldCoder()
+    coder.encode(motion)
+    return coder
+
+
+def test_the_mean_of_two_noisy_pictures():
+    """Noise that is different in both is less in their mean. Between samples it is less too, so vectors are fractions."""
+    scene = smooth_picture(64, 96, 11)
+    reference, anchor = with_noise(scene, 1), with_noise(scene, 2)
+    found = coder_after(still(8, 12)).search(luma_samples(scene[0]), reference, 50, anchor)
+    assert (found.blends == 1).all()
+    assert abs(found.vectors).max() <= 3
+    assert abs(found.tracks).max() <= 3
+    errors = [abs(compensate(reference, motion, anchor)[0].astype(int) - scene[0]).mean() for motion in (found, Motion(found.vectors))]
+    assert errors[0] < 0.8 * errors[1], errors
+
+
+def test_the_mean_follows_motion():
+    """The scene moves on by (3, -1) samples a picture; what was found for the picture before leads to the anchor."""
+    wide = smooth_picture(128, 160, 12)
+    first, second, third = (wide[:, 20 - k : 84 - k, 20 + 3 * k : 116 + 3 * k] for k in range(3))
+    pan = Motion(one_vector(8, 12, (12, -4)))
+    found = coder_after(pan).search(luma_samples(third[0]), with_noise(second, 1), 50, with_noise(first, 2))
+    inside = np.s_[2:-2, 2:-2]
+    assert (found.blends == 1).mean() > 0.8
+    assert abs(found.vectors[inside] - (12, -4)).max() <= 3
+    assert abs(found.tracks[inside] - (24, -8)).max() <= 3
+
+
+def test_what_is_uncovered_comes_from_the_anchor():
+    scene = smooth_picture(96, 128, 13)
+    covered = scene.copy()
+    covered[:, 32:48, 48:64] = np.random.default_rng(0).integers(0, 8193, (3, 16, 16))
+    found = coder_after(still(12, 16)).search(luma_samples(scene[0]), covered, 40, scene)
+    expected = np.zeros((6, 8), np.uint8)
+    expected[2, 3] = 2
+    assert np.array_equal(found.blends, expected)
+    assert not found.tracks[4:6, 6:8].any()
+    assert abs(compensate(covered, found, scene)[0, 32:48, 48:64] - scene[0, 32:48, 48:64]).max() == 0
+
+
+def test_a_better_anchor_is_worth_its_bits():
+    """The poorer the reference, the more blocks leave it; and what is found predicts better than the reference alone."""
+    scene, shares = smooth_picture(96, 128, 14), []
+    current = luma_samples(scene[0])
+    for strength in (0, 1, 8):
+        poor = (scene + strength * (with_noise(scene, 3) - scene) / 4).clip(0, 8192).astype(np.int16)
+        found = coder_after(still(12, 16)).search(current, poor, 40, scene)
+        shares.append(float(found.blends.astype(bool).mean()))
+        with_anchor, without = (abs(compensate(poor, motion, scene)[0] - scene[0]).sum() for motion in (found, Motion(found.vectors)))
+        assert with_anchor < without or strength == 0
+    assert shares[0] == 0
+    assert shares == sorted(shares)
+    assert shares[2] > 0.9
+
+
+def test_a_search_without_the_anchor():
+    """Where it has none, or is given none, a frame is predicted from the reference alone; what it does not have it does not take."""
+    picture, coder = smooth_picture(32, 32, 15), FieldCoder()
+    with pytest.raises(ValueError, match="anchor"):
+        coder.search(luma_samples(picture[0]), picture, 40, picture)
+    for _ in range(3):
+        found = coder.search(luma_samples(picture[0]), picture, 40)
+        assert found.tracks is None
+        assert found.blends is None
+        coder.encode(found)
+        assert coder.has_anchor
 
 
 def test_the_price_falls_with_the_qp():

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from motions import Following, differences
 
 from dcvc_cli.errors import UsageError
 from dcvc_cli.models.image import ImageModel
@@ -108,6 +109,8 @@ def test_segments_decode_what_one_long_segment_does(spec: object) -> None:
         assert state.next_segment == other.next_segment == Segment(slot, 0, 6)
         torch.testing.assert_close(state.frame, other.frame)
         torch.testing.assert_close(state.feature, other.feature)
+        if spec is WITH_MOTION:
+            torch.testing.assert_close(state.anchor, other.anchor)
 
 
 def test_gradient_checkpointing_changes_nothing() -> None:
@@ -159,20 +162,44 @@ def test_a_state_that_is_not_finite_is_not_kept() -> None:
 
 
 def test_the_vectors_coder_goes_on(tmp_path: Path) -> None:
-    random = np.random.default_rng(3)
-    fields = [random.integers(-9, 10, (4, 6, 2)).astype(np.int16) for _ in range(4)]
+    rng, following = np.random.default_rng(3), Following()
+    motions = [following.random(rng, 4, 6) for _ in range(4)]
     coder, other = FieldCoder(), FieldCoder()
-    assert coder.state()[1].shape == (0, 0, 2)
-    for field in fields[:3]:
-        coder.encode(field)
-    learned, last = coder.state()
-    assert np.array_equal(last, fields[2])
-    write_checkpoint(tmp_path / "c.pt", {"learned": torch.from_numpy(learned)})
-    other.restore(torch.load(tmp_path / "c.pt")["learned"].numpy(), last)
-    assert other.encode(fields[3]) == coder.encode(fields[3]) != FieldCoder().encode(fields[3])
-    for learned_bytes, field in ((learned[:-1], last), (learned, last[:, :1].copy()), (learned, last[0])):
+    assert [part.shape for part in coder.state()[1:3]] == [(0, 0, 2)] * 2
+    for motion in motions[:3]:
+        coder.encode(motion)
+    state = coder.state()
+    assert np.array_equal(state.vectors, motions[2].vectors)
+    assert np.array_equal(state.tracks, motions[2].tracks)
+    write_checkpoint(tmp_path / "c.pt", {"learned": torch.from_numpy(state.learned)})
+    other.restore(state._replace(learned=torch.load(tmp_path / "c.pt")["learned"].numpy()))
+    assert other.number == 3
+    assert other.encode(motions[3]) == coder.encode(motions[3]) != FieldCoder().encode(motions[3])
+    narrow = state.vectors[:, :1].copy()
+    for wrong in (
+        {"learned": state.learned[:-1]},
+        {"vectors": narrow, "tracks": narrow},
+        {"vectors": state.vectors[0]},
+        {"tracks": state.tracks[:, :4].copy()},
+        {"number": 0},
+        {"number": -1},
+    ):
         with pytest.raises(ValueError, match=r"state|even|field"):
-            other.restore(learned_bytes, field)
+            other.restore(state._replace(**wrong))
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 10])
+def test_a_coder_that_was_stored_follows_tracks_as_before(number: int) -> None:
+    """At every place between two anchors."""
+    rng, following = np.random.default_rng(number), Following()
+    coder, other = FieldCoder(), FieldCoder()
+    for _ in range(number):
+        coder.encode(following.random(rng, 4, 6))
+    other.restore(coder.state())
+    for _ in range(10):
+        motion = following.random(rng, 4, 6)
+        data = coder.encode(motion)
+        assert differences(motion, other.decode(data, 4, 6)) == []
 
 
 # ---- a run
@@ -193,7 +220,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(spec: object, tmp_path: Path,
     size = (tmp_path / "parts" / "checkpoint.pt").stat().st_size
     stored = read_checkpoint(tmp_path / "parts" / "checkpoint.pt")["sequences"]
     assert sorted(state["segment"] for state in stored) == [(slot, *_place(segment_of(6, slot, STAGE))) for slot in range(4)]
-    state_bytes = sum(state["frame"].nbytes + state["feature"].nbytes for state in stored)
+    state_bytes = sum(state[part].nbytes for state in stored for part in ("frame", "feature", "anchor") if state[part] is not None)
     without = {name: value for name, value in read_checkpoint(tmp_path / "parts" / "checkpoint.pt").items() if name != "sequences"}
     write_checkpoint(tmp_path / "without.pt", without)
     assert size - (tmp_path / "without.pt").stat().st_size < 1.5 * state_bytes + 20_000, "parts of a batch are stored with the whole of it"
