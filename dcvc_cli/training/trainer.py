@@ -68,7 +68,7 @@ class Trainer:
         initial_state: parameters to start from instead of the transform codec.
 
     Raises:
-        InputError: the video network without an image model. UsageError: autocast that the device cannot do.
+        InputError: the video network without an image model. UsageError: autocast that the device cannot do, rate_factors of no parameter.
     """
 
     def __init__(
@@ -91,7 +91,8 @@ class Trainer:
         self.image_model, self.video_model = ImageModel(spec.image), VideoModel(spec.video)
         if config.network == "video" and image_state is None:
             raise InputError("training the video model needs a trained image model", "pass --image-checkpoint, or --start-from")
-        self.image_state = {name: value.to(self.device) for name, value in (image_state or {}).items()}
+        # Rounded as it ships: P frames learn from the I frames that streams have.
+        self.image_state = quantised_weights({name: value.to(self.device) for name, value in (image_state or {}).items()})
         if initial_state is None:
             if config.network == "image":
                 initial_state = initial_image_parameters(self.image_model, config.seed)
@@ -111,6 +112,9 @@ class Trainer:
         return value.contiguous(memory_format=torch.channels_last) if value.dim() == 4 else value
 
     def _make_optimiser(self) -> torch.optim.Optimizer:
+        for beginning in self.config.rate_factors:
+            if not any(name.startswith(beginning) for name in self.parameters):
+                raise UsageError(f"rate_factors: no parameter of the {self.config.network} model of {self.config.model} begins with {beginning!r}")
         groups: dict[tuple[float, float], list[torch.Tensor]] = {}
         for name, value in self.parameters.items():
             groups.setdefault(self.config.rate_of(name), []).append(value)

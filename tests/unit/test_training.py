@@ -198,6 +198,49 @@ def test_unknown_setting_is_named(tmp_path: Path) -> None:
         read_train_config(path)
 
 
+SETTINGS = (
+    "network: image\nmodel: tiny\nlambda_first: 1\nlambda_last: 2\nstages:\n  - {num_steps: 1, batch: 1, patch: 32, rate_first: 1, rate_last: 1}\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"), [("3", "expected a mapping"), ("{dec.: fast}", "rate_factors: dec."), ("{dec.: -1.0}", "rate_factors: dec.")]
+)
+def test_wrong_rate_factors_are_named(tmp_path: Path, setting: str, told: str) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text(SETTINGS + f"rate_factors: {setting}\n")
+    with pytest.raises(UsageError, match=told):
+        read_train_config(path)
+
+
+def test_the_longest_beginning_decides_a_rate(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text(SETTINGS + "fast_rate_factor: 3.0\nrate_factors: {dec.: 0.5, dec.dec_2: 0.25, q_scale_dec: 0.1}\n")
+    config = read_train_config(path)
+    names = ("dec.dec_1.0.up.conv.0.weight", "dec.dec_2.adaptor.weight", "q_scale_dec", "q_scale_enc", "enc.enc_1.adaptor.weight")
+    assert [config.rate_of(name)[0] for name in names] == [0.5, 0.25, 0.1, 3.0, 1.0]
+    assert [config.rate_of(name)[1] > 0 for name in names] == [True, True, False, False, True]
+
+
+def test_rates_reach_the_parameters(tmp_path: Path) -> None:
+    """One step of Adam moves a parameter by the rate at most; those with a tenth of it by a tenth."""
+    config = TrainConfig("image", "tiny", (Stage(4, 2, 32, 1e-3, 1e-3),), 125.0, 30000.0, rate_factors={"enc.": 0.1, "q_scale_dec": 0.01})
+    shots = build_cache([Path(__file__).parents[1] / "data"], tmp_path)
+    trainer = Trainer(config, shots, tmp_path, tmp_path / "run")
+    before = {name: value.detach().clone() for name, value in trainer.parameters.items()}
+    trainer.train_step(CropSampler(shots, tmp_path, 32, 1, seed=3).batch(0, 2), 1e-3)
+    moved = {name: float((value.detach() - before[name]).abs().max()) for name, value in trainer.parameters.items()}
+    assert moved["enc.enc_1.adaptor.weight"] == pytest.approx(1e-4, rel=0.02)
+    assert moved["q_scale_dec"] == pytest.approx(1e-5, rel=0.02)
+    assert moved["dec.dec_2.adaptor.weight"] == pytest.approx(1e-3, rel=0.02)
+
+
+def test_a_rate_factor_of_nothing_is_named(tmp_path: Path) -> None:
+    config = TrainConfig("image", "tiny", (Stage(4, 2, 32, 1e-3, 1e-3),), 125.0, 30000.0, rate_factors={"decoder.": 0.1})
+    with pytest.raises(UsageError, match=r"begins with 'decoder\.'"):
+        Trainer(config, build_cache([Path(__file__).parents[1] / "data"], tmp_path), tmp_path, tmp_path / "run")
+
+
 def test_parameters_are_copies() -> None:
     state = initial_image_parameters(ImageModel(TINY.image))
     parameters = as_parameters(state)
