@@ -45,7 +45,7 @@ Array<int16_t> as_array(const std::vector<mo::Vector>& vectors, int rows, int co
   return out;
 }
 
-using Tracks = std::optional<Array<int16_t>>;  // none: the picture has no anchor
+using Tracks = std::optional<Array<int16_t>>;  // none: the picture has no long-term reference
 using Blends = std::optional<Array<uint8_t>>;
 
 mo::Motion as_motion(const Array<int16_t>& field, const Tracks& tracks, const Blends& blends) {
@@ -55,10 +55,11 @@ mo::Motion as_motion(const Array<int16_t>& field, const Tracks& tracks, const Bl
   if (!blends) return motion;
   require_field(*tracks);
   require(tracks->shape(0) == field.shape(0) && tracks->shape(1) == field.shape(1), "there must be a track for every vector");
-  require(blends->ndim() == 2 && 2 * blends->shape(0) == field.shape(0) && 2 * blends->shape(1) == field.shape(1), "blends must be (rows / 2, columns / 2)");
+  require(blends->ndim() == 2 && 2 * blends->shape(0) == field.shape(0) && 2 * blends->shape(1) == field.shape(1),
+          "blends must be (rows / 2, columns / 2)");
   motion.tracks = as_vectors(*tracks);
   motion.blends.assign(blends->data(), blends->data() + blends->size());
-  for (const uint8_t blend : motion.blends) require(blend <= mo::kAnchor, "a blend is 0, 1 or 2");
+  for (const uint8_t blend : motion.blends) require(blend <= mo::kLongTerm, "a blend is 0, 1 or 2");
   return motion;
 }
 
@@ -91,25 +92,25 @@ void require_frame(const Frame& frame, const Array<int16_t>& field) {
   require_layout(frame);
 }
 
-Frame compensate(const Frame& frame, const std::optional<Frame>& anchor, const Array<int16_t>& field, const Tracks& tracks, const Blends& blends,
+Frame compensate(const Frame& frame, const std::optional<Frame>& long_term, const Array<int16_t>& field, const Tracks& tracks, const Blends& blends,
                  int max_value) {
   const mo::Motion motion = as_motion(field, tracks, blends);
   require_frame(frame, field);
   require(max_value > 0 && max_value <= 8192, "max_value must be 1 to 8192");  // what the filters' 16 bits hold
   if (blends) {
-    require(anchor.has_value(), "blends need an anchor");
-    require_frame(*anchor, field);
-    require(anchor->shape(0) == frame.shape(0), "frame and anchor must have the same planes");
+    require(long_term.has_value(), "blends need a long-term reference");
+    require_frame(*long_term, field);
+    require(long_term->shape(0) == frame.shape(0), "frame and long-term reference must have the same planes");
   }
   Frame out = py::module_::import("numpy").attr("empty_like")(frame);  // in the same layout
   require_layout(out);
-  const int16_t *source = frame.data(), *second = blends ? anchor->data() : nullptr;
+  const int16_t *source = frame.data(), *second = blends ? long_term->data() : nullptr;
   int16_t* target = out.mutable_data();
   {
     py::gil_scoped_release release;
     for (int plane = 0; plane < frame.shape(0); ++plane) {
       std::optional<mo::Squares<const int16_t>> other;
-      if (second) other = plane_of(second, *anchor, plane);
+      if (second) other = plane_of(second, *long_term, plane);
       mo::compensate_plane(plane_of(source, frame, plane), other ? &*other : nullptr, plane_of(target, out, plane), motion,
                            static_cast<int16_t>(max_value));
     }
@@ -117,17 +118,18 @@ Frame compensate(const Frame& frame, const std::optional<Frame>& anchor, const A
   return out;
 }
 
-py::tuple search(const mo::VectorCoder& coder, const Array<uint8_t>& current, const Array<uint8_t>& reference, const std::optional<Array<uint8_t>>& anchor,
-                 double lambda) {
+py::tuple search(const mo::VectorCoder& coder, const Array<uint8_t>& current, const Array<uint8_t>& reference,
+                 const std::optional<Array<uint8_t>>& long_term, double lambda) {
   const auto same_shape = [&](const Array<uint8_t>& other) {
     return other.ndim() == 2 && other.shape(0) == current.shape(0) && other.shape(1) == current.shape(1);
   };
-  require(current.ndim() == 2 && same_shape(reference) && (!anchor || same_shape(*anchor)), "the planes must be (height, width), all of one size");
+  require(current.ndim() == 2 && same_shape(reference) && (!long_term || same_shape(*long_term)),
+          "the planes must be (height, width), all of one size");
   require(current.shape(0) > 0 && current.shape(1) > 0 && current.shape(0) % 16 == 0 && current.shape(1) % 16 == 0, "sides must be multiples of 16");
   require(lambda >= 0, "lambda must not be negative");
-  require(!anchor || coder.has_anchor(), "the first picture after a reset has no anchor");
+  require(!long_term || coder.has_long_term(), "the first picture after a reset has no long-term reference");
   const int height = static_cast<int>(current.shape(0)), width = static_cast<int>(current.shape(1));
-  const uint8_t *now = current.data(), *then = reference.data(), *before = anchor ? anchor->data() : nullptr;
+  const uint8_t *now = current.data(), *then = reference.data(), *before = long_term ? long_term->data() : nullptr;
   mo::Motion found;
   {
     py::gil_scoped_release release;
@@ -223,7 +225,7 @@ PYBIND11_MODULE(_motion, module) {
   module.doc() = "Motion search, compensation and vector coding.";
   module.attr("BLOCK") = mo::kBlock;
   module.attr("MAX_VECTOR") = mo::kMaxVector;
-  module.def("compensate", &compensate, py::arg("frame").noconvert(), py::arg("anchor").noconvert(), py::arg("field").noconvert(),
+  module.def("compensate", &compensate, py::arg("frame").noconvert(), py::arg("long_term").noconvert(), py::arg("field").noconvert(),
              py::arg("tracks").noconvert(), py::arg("blends").noconvert(), py::arg("max_value"));
   py::class_<mo::VectorCoder>(module, "VectorCoder")
       .def(py::init<>())
@@ -232,7 +234,7 @@ PYBIND11_MODULE(_motion, module) {
       .def("state", &state)
       .def("restore", &restore, py::arg("learned").noconvert(), py::arg("previous").noconvert(), py::arg("kept").noconvert(), py::arg("number"))
       .def_property_readonly("number", [](const mo::VectorCoder& coder) { return coder.number(); })
-      .def("search", &search, py::arg("current").noconvert(), py::arg("reference").noconvert(), py::arg("anchor").noconvert(), py::arg("lambda_"))
+      .def("search", &search, py::arg("current").noconvert(), py::arg("reference").noconvert(), py::arg("long_term").noconvert(), py::arg("lambda_"))
       .def("encode", &encode, py::arg("field").noconvert(), py::arg("tracks").noconvert(), py::arg("blends").noconvert())
       .def("encode_open", &encode_open, py::arg("field").noconvert(), py::arg("tracks").noconvert(), py::arg("blends").noconvert())
       .def("decode", &decode, py::arg("data"), py::arg("rows"), py::arg("columns"))

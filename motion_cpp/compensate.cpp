@@ -121,19 +121,19 @@ class Predictor {
 
 }  // namespace
 
-void compensate_plane(const Squares<const int16_t>& reference, const Squares<const int16_t>* anchor, const Squares<int16_t>& predicted,
+void compensate_plane(const Squares<const int16_t>& reference, const Squares<const int16_t>* long_term, const Squares<int16_t>& predicted,
                       const Motion& motion, int16_t max_value) {
   const Predictor predictor(reference, motion.field());
-  std::optional<Predictor> anchor_predictor;
-  if (anchor && std::any_of(motion.blends.begin(), motion.blends.end(), [](uint8_t blend) { return blend != kReference; })) {
-    anchor_predictor.emplace(*anchor, motion.track_field());
+  std::optional<Predictor> long_term_predictor;
+  if (long_term && std::any_of(motion.blends.begin(), motion.blends.end(), [](uint8_t blend) { return blend != kReference; })) {
+    long_term_predictor.emplace(*long_term, motion.track_field());
   }
   Row square[kBlock], second[kBlock];
   for (int row = 0; row < motion.rows; ++row) {
     for (int column = 0; column < motion.columns; ++column) {
-      const uint8_t blend = anchor_predictor ? motion.blend(row, column) : uint8_t{kReference};
-      if (blend != kReference) anchor_predictor->predict(row, column, blend == kMean ? second : square);
-      if (blend != kAnchor) predictor.predict(row, column, square);
+      const uint8_t blend = long_term_predictor ? motion.blend(row, column) : uint8_t{kReference};
+      if (blend != kReference) long_term_predictor->predict(row, column, blend == kMean ? second : square);
+      if (blend != kLongTerm) predictor.predict(row, column, square);
       for (int y = 0; y < kBlock; ++y) {
         Row samples = limited(square[y], max_value);
         if (blend == kMean) samples = mean(samples, limited(second[y], max_value));

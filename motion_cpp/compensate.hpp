@@ -26,15 +26,15 @@ struct Field {
   Vector at(int row, int column) const { return vectors[static_cast<size_t>(row) * columns + column]; }
 };
 
-// What a 16x16 block is predicted from: the reference picture, the mean of both, or the anchor alone.
-enum Blend : uint8_t { kReference = 0, kMean = 1, kAnchor = 2 };
+// What a 16x16 block is predicted from: the reference picture, the mean of both, or the long-term reference alone.
+enum Blend : uint8_t { kReference = 0, kMean = 1, kLongTerm = 2 };
 
 // Where the squares of a picture come from; all in raster order.
 struct Motion {
   int rows = 0, columns = 0;    // of 8x8 squares
   std::vector<Vector> vectors;  // of every square, into the reference picture
-  std::vector<Vector> tracks;   // of every square, into the anchor; empty where there is none
-  std::vector<uint8_t> blends;  // of every 16x16 block; empty where there is no anchor
+  std::vector<Vector> tracks;   // of every square, into the long-term reference; empty where there is none
+  std::vector<uint8_t> blends;  // of every 16x16 block; empty where there is no long-term reference
 
   Field field() const { return {vectors.data(), rows, columns}; }
   Field track_field() const { return {tracks.data(), rows, columns}; }
@@ -52,9 +52,9 @@ struct Squares {
   Sample* at(int square_y, int y, int square_x) const { return samples + square_y * square_row + y * row + square_x * square_column; }
 };
 
-// Predicts a plane of motion.rows x motion.columns squares from a reference plane of the same size, and an anchor plane where motion has blends.
+// Predicts a plane of motion.rows x motion.columns squares from a reference plane of the same size, and a long-term one where motion has blends.
 // Squares whose neighbours move differently are blended with what the neighbours' vectors predict. Samples are 0..max_value.
-void compensate_plane(const Squares<const int16_t>& reference, const Squares<const int16_t>* anchor, const Squares<int16_t>& predicted,
+void compensate_plane(const Squares<const int16_t>& reference, const Squares<const int16_t>* long_term, const Squares<int16_t>& predicted,
                       const Motion& motion, int16_t max_value);
 
 }  // namespace dcvc::motion

@@ -1,6 +1,6 @@
 // Per 16x16 square: candidates from neighbours, the picture before and a coarse full search; a diamond descent on whole samples; half and
-// quarter samples by the Hadamard cost; then the same for its four 8x8 squares, and whichever costs less. With an anchor, block by block: the mean of both
-// pictures, or the anchor alone, where that costs less.
+// quarter samples by the Hadamard cost; then the same for its four 8x8 squares, and whichever costs less. With a long-term reference, block by
+// block: the mean of both pictures, or the long-term reference alone, where that costs less.
 #include "search.hpp"
 
 #include <algorithm>
@@ -86,7 +86,10 @@ std::vector<uint8_t> reduced(const uint8_t* plane, int height, int width) {
 class SampledPlane {
  public:
   SampledPlane(const uint8_t* plane, int height, int width)
-      : whole_(padded(plane, height, width)), half_x_(halfway(whole_, 1)), half_y_(halfway(whole_, whole_.stride)), half_xy_(halfway(half_x_, whole_.stride)) {}
+      : whole_(padded(plane, height, width)),
+        half_x_(halfway(whole_, 1)),
+        half_y_(halfway(whole_, whole_.stride)),
+        half_xy_(halfway(half_x_, whole_.stride)) {}
 
   const Plane& whole() const { return whole_; }
 
@@ -129,7 +132,8 @@ struct Found {
 
 class Searcher {
  public:
-  Searcher(const uint8_t* current, const uint8_t* reference, const Plane& padded_current, const SampledPlane& sampled, double lambda, const VectorCoder& coder)
+  Searcher(const uint8_t* current, const uint8_t* reference, const Plane& padded_current, const SampledPlane& sampled, double lambda,
+           const VectorCoder& coder)
       : lambda_(lambda),
         rows_(padded_current.height / kBlock),
         columns_(padded_current.width / kBlock),
@@ -272,9 +276,9 @@ class Searcher {
 };
 
 // Blends and tracks of a picture whose vectors are found.
-class AnchorSearcher {
+class TrackSearcher {
  public:
-  AnchorSearcher(const Plane& current, const SampledPlane& reference, const SampledPlane& anchor, double lambda, const VectorCoder& coder,
+  TrackSearcher(const Plane& current, const SampledPlane& reference, const SampledPlane& long_term, double lambda, const VectorCoder& coder,
                  const std::vector<Vector>& vectors)
       : lambda_(lambda),
         rows_(current.height / kBlock),
@@ -284,7 +288,7 @@ class AnchorSearcher {
         vectors_{vectors.data(), rows_, columns_},
         current_(current),
         reference_(reference),
-        anchor_(anchor) {}
+        long_term_(long_term) {}
 
   void run(Motion& motion) {
     for (int row = 0; row < rows_; row += 2) {
@@ -303,7 +307,7 @@ class AnchorSearcher {
   TrackState state_;
   Field vectors_;
   const Plane& current_;
-  const SampledPlane &reference_, &anchor_;
+  const SampledPlane &reference_, &long_term_;
 
   double hadamard(int row, int column, const uint8_t* predicted, int stride, double limit) const {
     double cost = 0;
@@ -329,13 +333,13 @@ class AnchorSearcher {
   void search_block(int row, int column) {
     uint8_t predicted[kSide * kSide];
     predict(row, column, predicted);
-    const int blended = state_.neighbours(row, column, kMean), only = state_.neighbours(row, column, kAnchor);
+    const int blended = state_.neighbours(row, column, kMean), only = state_.neighbours(row, column, kLongTerm);
     const double stay = hadamard(row, column, predicted, kSide, std::numeric_limits<double>::infinity()) + lambda_ * prices_.blended(blended, false);
     const Situation around = state_.situation(row, column);
     Found best{{0, 0}, stay};
     uint8_t best_blend = kReference;
-    for (const uint8_t blend : {kMean, kAnchor}) {
-      const double price = lambda_ * (prices_.blended(blended, true) + prices_.anchor_only(only, blend == kAnchor));
+    for (const uint8_t blend : {kMean, kLongTerm}) {
+      const double price = lambda_ * (prices_.blended(blended, true) + prices_.long_term_only(only, blend == kLongTerm));
       const Found found = best_track(row, column, around, blend == kMean ? predicted : nullptr, price, best.cost);
       if (found.cost < best.cost) {
         best = found;
@@ -349,12 +353,12 @@ class AnchorSearcher {
   Found best_track(int row, int column, const Situation& around, const uint8_t* predicted, double price, double limit) const {
     Found best{around.predicted, limit};
     const auto try_track = [&](Vector vector) {
-      if (!(anchor_.limited(vector, row, column, kSide) == vector)) return;
-      const double bits = price + lambda_ * prices_.vector(around, kAnchorPart, vector);
+      if (!(long_term_.limited(vector, row, column, kSide) == vector)) return;
+      const double bits = price + lambda_ * prices_.vector(around, kTrackPart, vector);
       if (bits >= best.cost) return;
       uint8_t room[kSide * kSide], mean[kSide * kSide];
       int stride;
-      const uint8_t* square = anchor_.square(row * kBlock * 4 + vector.y, column * kBlock * 4 + vector.x, kSide, room, stride);
+      const uint8_t* square = long_term_.square(row * kBlock * 4 + vector.y, column * kBlock * 4 + vector.x, kSide, room, stride);
       if (predicted) {
         average_squares(square, stride, predicted, kSide, mean);
         square = mean;
@@ -379,11 +383,12 @@ class AnchorSearcher {
 
 }  // namespace
 
-Motion search(const uint8_t* current, const uint8_t* reference, const uint8_t* anchor, int height, int width, double lambda, const VectorCoder& coder) {
+Motion search(const uint8_t* current, const uint8_t* reference, const uint8_t* long_term, int height, int width, double lambda,
+              const VectorCoder& coder) {
   const Plane padded_current = padded(current, height, width);
   const SampledPlane sampled(reference, height, width);
   Motion motion{height / kBlock, width / kBlock, Searcher(current, reference, padded_current, sampled, lambda, coder).run(), {}, {}};
-  if (anchor) AnchorSearcher(padded_current, sampled, SampledPlane(anchor, height, width), lambda, coder, motion.vectors).run(motion);
+  if (long_term) TrackSearcher(padded_current, sampled, SampledPlane(long_term, height, width), lambda, coder, motion.vectors).run(motion);
   return motion;
 }
 

@@ -9,10 +9,11 @@
 
 namespace dcvc::motion {
 
-// Finds vectors for a picture from 8-bit luma planes of height x width (multiples of 16), and tracks and blends with an anchor.
+// Finds vectors for a picture from 8-bit luma planes of height x width (multiples of 16), and tracks and blends with a long-term reference.
 //
-// anchor: nullptr where there is none. lambda: what a bit costs in sums of absolute differences. coder: the one that will code what is found, for
-// its prices; it must have an anchor where one is given.
-Motion search(const uint8_t* current, const uint8_t* reference, const uint8_t* anchor, int height, int width, double lambda, const VectorCoder& coder);
+// long_term: nullptr where there is none. lambda: what a bit costs in sums of absolute differences. coder: the one that will code what is found,
+// for its prices; it must have a long-term reference where one is given.
+Motion search(const uint8_t* current, const uint8_t* reference, const uint8_t* long_term, int height, int width, double lambda,
+              const VectorCoder& coder);
 
 }  // namespace dcvc::motion

@@ -58,10 +58,10 @@ class Walk {
   bool code_blend(TrackState& state, int row, int column) {
     const uint8_t wanted_blend = wanted_ ? wanted_->blend(row, column) : uint8_t{kReference};
     if (!coder_.code(contexts_.is_blended[state.neighbours(row, column, kMean)], wanted_blend != kReference)) return true;
-    const bool only = coder_.code(contexts_.is_anchor_only[state.neighbours(row, column, kAnchor)], wanted_blend == kAnchor);
+    const bool only = coder_.code(contexts_.is_long_term_only[state.neighbours(row, column, kLongTerm)], wanted_blend == kLongTerm);
     const Vector wanted_vector = wanted_ ? wanted_->track_field().at(row, column) : Vector{0, 0};
-    const std::optional<Vector> vector = choose(state.situation(row, column), kAnchorPart, wanted_vector);
-    if (vector) state.set(row, column, only ? kAnchor : kMean, *vector);
+    const std::optional<Vector> vector = choose(state.situation(row, column), kTrackPart, wanted_vector);
+    if (vector) state.set(row, column, only ? kLongTerm : kMean, *vector);
     return vector.has_value();
   }
 
@@ -72,7 +72,7 @@ class Walk {
       if (!coder_.code(contexts_.is_candidate[kind][k], !(own == situation.candidates[k]))) return situation.candidates[k];
     }
     const bool active = situation.activity == 2;
-    std::array<AxisContexts, 2>& axes = kind == kAnchorPart ? contexts_.anchor_axes : contexts_.axes;
+    std::array<AxisContexts, 2>& axes = kind == kTrackPart ? contexts_.track_axes : contexts_.axes;
     const int dx = code_component(axes[0], own.x - situation.predicted.x, active, true);
     const int dy = code_component(axes[1], own.y - situation.predicted.y, active, dx != 0);
     const int x = situation.predicted.x + dx, y = situation.predicted.y + dy;
@@ -104,11 +104,12 @@ constexpr std::array<std::array<std::array<uint16_t, kMaxCandidates + 1>, 3>, 2>
     {{{{36004, 36044, 33285, 33013, 33929}, {25876, 27009, 24092, 21612, 20928}, {22683, 23825, 21430, 18565, 16664}}},
      {{{65118, 60706, 57132, 57535, 61601}, {44104, 43898, 36513, 32390, 32128}, {33869, 33161, 29730, 27279, 25844}}}}};
 constexpr std::array<std::array<uint16_t, kMaxCandidates>, 2> kCandidate{{{30064, 16870, 12483, 15544}, {38152, 18323, 16059, 21036}}};
-constexpr std::array<std::array<uint16_t, kMaxCandidates + 1>, 2> kTrackPredicted{{{58659, 35556, 29440, 32768, 32768}, {32768, 32938, 28491, 22069, 14150}}};
+constexpr std::array<std::array<uint16_t, kMaxCandidates + 1>, 2> kTrackPredicted{
+    {{58659, 35556, 29440, 32768, 32768}, {32768, 32938, 28491, 22069, 14150}}};
 constexpr std::array<uint16_t, kMaxCandidates> kTrackCandidate{28551, 27874, 27975, 29976};
 constexpr uint16_t kZero = 20825, kTrackZero = 17800;
 
-constexpr std::array<uint16_t, 3> kBlended{62158, 42355, 12533}, kAnchorOnly{58368, 25526, 10000};
+constexpr std::array<uint16_t, 3> kBlended{62158, 42355, 12533}, kLongTermOnly{58368, 25526, 10000};
 
 template <size_t N>
 void start_all(std::array<Context, N>& contexts, const std::array<uint16_t, N>& zero) {
@@ -123,12 +124,12 @@ Contexts::Contexts() {
     for (size_t activity = 0; activity < 3; ++activity) start_all(is_predicted[kind][activity], kPredicted[kind][activity]);
     start_all(is_candidate[kind], kCandidate[kind]);
   }
-  for (size_t activity = 0; activity < 2; ++activity) start_all(is_predicted[kAnchorPart][activity], kTrackPredicted[activity]);
-  start_all(is_candidate[kAnchorPart], kTrackCandidate);
+  for (size_t activity = 0; activity < 2; ++activity) start_all(is_predicted[kTrackPart][activity], kTrackPredicted[activity]);
+  start_all(is_candidate[kTrackPart], kTrackCandidate);
   for (AxisContexts& axis : axes) start_all(axis.is_zero, {kZero, kZero});
-  for (AxisContexts& axis : anchor_axes) start_all(axis.is_zero, {kTrackZero, kTrackZero});
+  for (AxisContexts& axis : track_axes) start_all(axis.is_zero, {kTrackZero, kTrackZero});
   start_all(is_blended, kBlended);
-  start_all(is_anchor_only, kAnchorOnly);
+  start_all(is_long_term_only, kLongTermOnly);
 }
 
 const std::vector<Vector>& VectorCoder::none() {
@@ -148,7 +149,7 @@ void VectorCoder::encode_into(RangeEncoder& coder, const Motion& motion) {
   Walk<BinaryEncoder> walk(binary, contexts_, &motion);
   walk.code_vectors(state);
   Motion coded{motion.rows, motion.columns, state.take(), {}, {}};
-  if (has_anchor()) {
+  if (has_long_term()) {
     TrackState tracks(motion.rows, motion.columns, coded.vectors, kept(motion.rows, motion.columns));
     walk.code_tracks(tracks);
     coded.tracks = tracks.take_tracks();
@@ -169,7 +170,7 @@ std::optional<Motion> VectorCoder::decode_from(RangeDecoder& coder, int rows, in
   Walk<BinaryDecoder> walk(binary, contexts_, nullptr);
   if (!walk.code_vectors(state)) return std::nullopt;
   Motion motion{rows, columns, state.take(), {}, {}};
-  if (has_anchor()) {
+  if (has_long_term()) {
     TrackState tracks(rows, columns, motion.vectors, kept(rows, columns));
     if (!walk.code_tracks(tracks)) return std::nullopt;
     motion.tracks = tracks.take_tracks();
@@ -179,11 +180,11 @@ std::optional<Motion> VectorCoder::decode_from(RangeDecoder& coder, int rows, in
   return motion;
 }
 
-// The next picture follows the tracks, or, where its anchor is what this one's vectors point to, the vectors.
+// The next picture follows the tracks, or, where its long-term reference is what this one's vectors point to, the vectors.
 void VectorCoder::keep(const Motion& motion) {
   ++number_;
   previous_ = motion.vectors;
-  kept_ = number_ == 1 || number_ % kAnchorInterval == 2 ? motion.vectors : motion.tracks;
+  kept_ = number_ == 1 || number_ % kKeptInterval == 2 ? motion.vectors : motion.tracks;
   rows_ = motion.rows, columns_ = motion.columns;
 }
 
@@ -207,22 +208,22 @@ VectorPrices::VectorPrices(const Contexts& contexts) {
       }
       for (int k = 0; k < kMaxCandidates; ++k) candidate_[kind][k][bit] = price(contexts.is_candidate[kind][k], bit);
       blended_[kind][bit] = price(contexts.is_blended[kind], bit);
-      anchor_only_[kind][bit] = price(contexts.is_anchor_only[kind], bit);
+      long_term_only_[kind][bit] = price(contexts.is_long_term_only[kind], bit);
     }
   }
-  for (int to_anchor = 0; to_anchor < 2; ++to_anchor) {
-    for (int axis = 0; axis < 2; ++axis) price_axis(to_anchor, axis, (to_anchor ? contexts.anchor_axes : contexts.axes)[axis]);
+  for (int is_track = 0; is_track < 2; ++is_track) {
+    for (int axis = 0; axis < 2; ++axis) price_axis(is_track, axis, (is_track ? contexts.track_axes : contexts.axes)[axis]);
   }
 }
 
-void VectorPrices::price_axis(int to_anchor, int axis, const AxisContexts& contexts) {
+void VectorPrices::price_axis(int is_track, int axis, const AxisContexts& contexts) {
   for (int bit = 0; bit < 2; ++bit) {
-    for (int k = 0; k < 2; ++k) zero_[to_anchor][axis][k][bit] = price(contexts.is_zero[k], bit);
+    for (int k = 0; k < 2; ++k) zero_[is_track][axis][k][bit] = price(contexts.is_zero[k], bit);
   }
   double prefix = 1.0;  // the sign
   for (int length = 0; length <= kMaxPrefix; ++length) {
     const bool last = length == kMaxPrefix;
-    magnitude_[to_anchor][axis][length] = prefix + length + (last ? 0.0 : price(contexts.prefix[length], false));
+    magnitude_[is_track][axis][length] = prefix + length + (last ? 0.0 : price(contexts.prefix[length], false));
     if (!last) prefix += price(contexts.prefix[length], true);
   }
 }

@@ -14,7 +14,7 @@
 namespace dcvc::motion {
 
 constexpr int kMaxPrefix = 11;
-constexpr int kAnchorInterval = 8;  // pictures with number 1, 9, 17, .. after a reset serve as anchors, like the I frame
+constexpr int kKeptInterval = 8;  // pictures with number 1, 9, 17, .. after a reset serve as long-term references, like the I frame
 
 struct AxisContexts {
   std::array<Context, 2> is_zero;  // by: the neighbours' vectors were far from predicted
@@ -28,15 +28,15 @@ struct Contexts {
   std::array<std::array<Context, 2>, 3> split;  // by: split neighbours; whether there are candidates
   std::array<std::array<std::array<Context, kMaxCandidates + 1>, 3>, 3> is_predicted;  // by: part, activity, candidates
   std::array<std::array<Context, kMaxCandidates>, 3> is_candidate;
-  std::array<AxisContexts, 2> axes, anchor_axes;
-  std::array<Context, 3> is_blended, is_anchor_only;  // by: such blocks to the left and above
+  std::array<AxisContexts, 2> axes, track_axes;
+  std::array<Context, 3> is_blended, is_long_term_only;  // by: such blocks to the left and above
 };
 
 // Codes the pictures of a sequence in order; what it learned, and the last picture's vectors, stay from picture to picture.
 class VectorCoder {
  public:
-  // Rows and columns are even; the squares of a block with different vectors are coded one by one. Blends count where the picture has an anchor;
-  // of the tracks, those of blended blocks.
+  // Rows and columns are even; the squares of a block with different vectors are coded one by one. Blends count where the picture has a
+  // long-term reference; of the tracks, those of blended blocks.
   std::vector<uint8_t> encode(const Motion& motion);
   // The same into bytes that may go on behind the vectors.
   void encode_into(RangeEncoder& coder, const Motion& motion);
@@ -49,8 +49,8 @@ class VectorCoder {
   void reset() { *this = VectorCoder(); }
 
   const Contexts& contexts() const { return contexts_; }
-  // Whether the next picture has an anchor: all but the first one after a reset.
-  bool has_anchor() const { return number_ > 0; }
+  // Whether the next picture has a long-term reference: all but the first one after a reset.
+  bool has_long_term() const { return number_ > 0; }
   // The last picture's vectors if it had this size, else none; and its tracks, as the next picture follows them.
   const std::vector<Vector>& previous(int rows, int columns) const { return rows == rows_ && columns == columns_ ? previous_ : none(); }
   const std::vector<Vector>& kept(int rows, int columns) const { return rows == rows_ && columns == columns_ ? kept_ : none(); }
@@ -79,7 +79,7 @@ class VectorPrices {
 
   double split(int neighbours, bool has_candidates, bool is_split) const { return split_[neighbours][has_candidates][is_split]; }
   double blended(int neighbours, bool is_blended) const { return blended_[neighbours][is_blended]; }
-  double anchor_only(int neighbours, bool is_only) const { return anchor_only_[neighbours][is_only]; }
+  double long_term_only(int neighbours, bool is_only) const { return long_term_only_[neighbours][is_only]; }
   double vector(const Situation& situation, Part kind, Vector vector) const {
     if (vector == situation.predicted) return predicted_[kind][situation.activity][situation.num_candidates][0];
     double bits = predicted_[kind][situation.activity][situation.num_candidates][1];
@@ -88,15 +88,15 @@ class VectorPrices {
       bits += candidate_[kind][k][1];
     }
     const int dx = vector.x - situation.predicted.x, dy = vector.y - situation.predicted.y;
-    const bool active = situation.activity == 2, to_anchor = kind == kAnchorPart;
-    return bits + component(to_anchor, 0, active, dx, true) + component(to_anchor, 1, active, dy, dx != 0);
+    const bool active = situation.activity == 2, is_track = kind == kTrackPart;
+    return bits + component(is_track, 0, active, dx, true) + component(is_track, 1, active, dy, dx != 0);
   }
 
  private:
-  void price_axis(int to_anchor, int axis, const AxisContexts& contexts);
-  double component(bool to_anchor, int axis, bool active, int value, bool may_be_zero) const {
-    const double flag = may_be_zero ? zero_[to_anchor][axis][active][value != 0] : 0.0;
-    return value ? flag + magnitude_[to_anchor][axis][bit_length(std::abs(value))] : flag;
+  void price_axis(int is_track, int axis, const AxisContexts& contexts);
+  double component(bool is_track, int axis, bool active, int value, bool may_be_zero) const {
+    const double flag = may_be_zero ? zero_[is_track][axis][active][value != 0] : 0.0;
+    return value ? flag + magnitude_[is_track][axis][bit_length(std::abs(value))] : flag;
   }
   static int bit_length(int value) {
     int length = 0;
@@ -105,8 +105,8 @@ class VectorPrices {
   }
 
   double split_[3][2][2], predicted_[3][3][kMaxCandidates + 1][2], candidate_[3][kMaxCandidates][2];
-  double blended_[3][2], anchor_only_[3][2];
-  double zero_[2][2][2][2], magnitude_[2][2][kMaxPrefix + 1];  // by: whether into the anchor, axis
+  double blended_[3][2], long_term_only_[3][2];
+  double zero_[2][2][2][2], magnitude_[2][2][kMaxPrefix + 1];  // by: whether into the long-term reference, axis
 };
 
 }  // namespace dcvc::motion

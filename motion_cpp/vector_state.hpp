@@ -12,8 +12,8 @@ namespace dcvc::motion {
 
 constexpr int kMaxCandidates = 4;
 
-// What is coded: one quarter of a 16x16 block, a whole block's vector into the reference picture, or its vector into the anchor.
-enum Part : int { kQuarter = 0, kBlockPart = 1, kAnchorPart = 2 };
+// What is coded: one quarter of a 16x16 block, a whole block's vector into the reference picture, or its vector into the long-term reference.
+enum Part : int { kQuarter = 0, kBlockPart = 1, kTrackPart = 2 };
 
 struct Situation {
   Vector predicted;
@@ -137,7 +137,8 @@ class TrackState {
   // The vector, and on from where it points to.
   Vector followed(int row, int column, Vector vector, const std::vector<Vector>& kept) const {
     if (kept.size() != tracks_.size()) return vector;
-    const int there_row = std::clamp(row + ((vector.y + 16) >> 5), 0, rows_ - 1), there_column = std::clamp(column + ((vector.x + 16) >> 5), 0, columns_ - 1);
+    const int there_row = std::clamp(row + ((vector.y + 16) >> 5), 0, rows_ - 1);
+    const int there_column = std::clamp(column + ((vector.x + 16) >> 5), 0, columns_ - 1);
     const Vector on = kept[index(there_row, there_column)];
     const auto limited = [](int v) { return static_cast<int16_t>(std::clamp(v, -kMaxVector, kMaxVector)); };
     return {limited(vector.x + on.x), limited(vector.y + on.y)};

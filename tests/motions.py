@@ -38,7 +38,7 @@ def random_motion(rng: np.random.Generator, rows: int, columns: int) -> Motion:
 
 
 def still(rows: int, columns: int) -> Motion:
-    """Nothing moves, and there is no anchor."""
+    """Nothing moves, and there is no long-term reference."""
     return Motion(np.zeros((rows, columns, 2), np.int16))
 
 
@@ -57,7 +57,7 @@ def followed(field: np.ndarray, kept: np.ndarray) -> np.ndarray:
 
 
 class Following:
-    """Knows of a sequence of P frames what a coder of vectors knows about tracks: docs/motion.md, The anchor, as plainly as it can be said.
+    """Knows of a sequence of P frames what a coder of vectors knows about tracks: docs/motion.md, "The long-term reference", as plainly as can be.
 
     Attributes:
         number: of the next P frame since the I frame.
@@ -71,8 +71,8 @@ class Following:
         before = self.before
         if before.vectors.shape != field.shape:
             return field
-        leads_to_anchor = self.number == 2 or (self.number - 1) % 8 == 2
-        return followed(field, before.vectors if leads_to_anchor or before.tracks is None else before.tracks)
+        leads_is_track = self.number == 2 or (self.number - 1) % 8 == 2
+        return followed(field, before.vectors if leads_is_track or before.tracks is None else before.tracks)
 
     def complete(self, motion: Motion) -> Motion:
         """The motion of the next frame as a decoder has it; the frame after it follows."""

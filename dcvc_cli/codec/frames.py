@@ -33,7 +33,7 @@ class ReferencePicture:
         last_qp: the row that made the feature.
         predicted: with motion, the compensated frame and what latents added to it directly; the feature adds to that.
         number: of P frames since the I frame, which is 0.
-        anchor: with motion, the samples of the last kept picture before this one (docs/motion.md), as Operations.samples_from_frame has them.
+        long_term: with motion, the samples of the last kept picture before this one (docs/motion.md), as Operations.samples_from_frame has them.
     """
 
     frame: Tensor | None = None
@@ -41,7 +41,7 @@ class ReferencePicture:
     last_qp: int = 0
     predicted: Tensor | None = None
     number: int = 0
-    anchor: NDArray[np.int16] | None = None
+    long_term: NDArray[np.int16] | None = None
 
 
 @dataclass(frozen=True)
@@ -120,12 +120,12 @@ class _FrameCoder:
     def _keep_p(self, y_hat: Tensor, ctx: Tensor, qp: int, predicted: Tensor | None) -> None:
         model, ops = self.networks.video_model, self.networks.video.synthesis
         before = self.reference
-        anchor = before.anchor
+        long_term = before.long_term
         if predicted is not None:
             predicted = model.add_direct(ops, predicted, y_hat)
             if is_kept(before.number):
-                anchor = ops.samples_from_frame(before.frame)
-        self.reference = ReferencePicture(None, model.synthesis(ops, y_hat, ctx, qp), qp, predicted, before.number + 1, anchor)
+                long_term = ops.samples_from_frame(before.frame)
+        self.reference = ReferencePicture(None, model.synthesis(ops, y_hat, ctx, qp), qp, predicted, before.number + 1, long_term)
 
 
 class FramePayloadEncoder(_FrameCoder):
@@ -163,9 +163,9 @@ class FramePayloadEncoder(_FrameCoder):
     def find_motion(self, values: Any, qp: int) -> tuple[Tensor, Any, CodedVectors]:
         """(what block motion makes of the reference, what it leaves of a network input, the vectors)."""
         ops = self.networks.video.synthesis
-        samples, anchor = ops.samples_from_frame(self._reconstruct_reference()), self.reference.anchor
-        motion = self.field_coder.search(luma_of_values(values), in_lines(samples[:1]), qp, None if anchor is None else in_lines(anchor[:1]))
-        compensated = compensate_squares(samples, motion, anchor)
+        samples, long_term = ops.samples_from_frame(self._reconstruct_reference()), self.reference.long_term
+        motion = self.field_coder.search(luma_of_values(values), in_lines(samples[:1]), qp, None if long_term is None else in_lines(long_term[:1]))
+        compensated = compensate_squares(samples, motion, long_term)
         return ops.frame_from_samples(compensated), values - in_lines(compensated) * SAMPLE_UNIT, self._code_vectors(motion)
 
     def _code_vectors(self, motion: Motion) -> CodedVectors:
@@ -226,7 +226,7 @@ class FramePayloadDecoder(_FrameCoder):
         """(what the vectors of a P frame's payload make of the reference, what is left for the symbols)."""
         ops = self.networks.video.synthesis
         motion, rest = self._read_vectors(payload)
-        compensated = compensate_squares(ops.samples_from_frame(self._reconstruct_reference()), motion, self.reference.anchor)
+        compensated = compensate_squares(ops.samples_from_frame(self._reconstruct_reference()), motion, self.reference.long_term)
         return ops.frame_from_samples(compensated), rest
 
     def _read_vectors(self, payload: bytes) -> tuple[Motion, PayloadRest]:

@@ -1,8 +1,8 @@
 """Block motion: the encoder's search, vectors to bytes and back, compensation of a reference picture. Source: docs/motion.md.
 
-A field of vectors is int16 (rows, columns, 2): x and y in quarter samples of every 8x8 square. Beside the reference picture most P frames have an
-anchor, an earlier picture of good quality, and blocks are predicted from either or from the mean of both. Compensation and vector coding are integer
-arithmetic, bit-exact everywhere; what the search finds is coded, so no decoder depends on it.
+A field of vectors is int16 (rows, columns, 2): x and y in quarter samples of every 8x8 square. Beside the reference picture most P frames have a
+long-term reference, an earlier picture of good quality, and blocks are predicted from either or from the mean of both. Compensation and vector
+coding are integer arithmetic, bit-exact everywhere; what the search finds is coded, so no decoder depends on it.
 """
 
 import importlib
@@ -29,13 +29,13 @@ TWIN_VARIABLE = "DCVC_MOTION"
 """The environment variable that, set to "reference", has pictures compensated by the slow twin."""
 
 KEPT_INTERVAL = 8
-"""Of the P frames since an I frame, counted from 1, those with number 1, 9, 17, .. are kept to be anchors, and so is the I frame, 0."""
+"""Of the P frames since an I frame, counted from 1, those with number 1, 9, 17, .. are kept to be long-term references, and so is the I frame, 0."""
 
 Field: TypeAlias = NDArray[np.int16]
 
 
 def is_kept(number: int) -> bool:
-    """Whether the P frame with this number since its I frame, 0 the I frame itself, serves as an anchor once the frame after it is coded."""
+    """Whether the P frame with this number since its I frame, 0 the I frame itself, serves as a long-term reference later on."""
     return number == 0 or number % KEPT_INTERVAL == 1
 
 
@@ -45,9 +45,9 @@ class Motion:
 
     Attributes:
         vectors: (rows, columns, 2), into the reference picture.
-        tracks: the same into the anchor, of every square; None where the frame has no anchor.
-        blends: uint8 (rows / 2, columns / 2), what 16x16 blocks are predicted from: 0 the reference, 1 the mean of both, 2 the anchor; None
-            likewise.
+        tracks: the same into the long-term reference, of every square; None where the frame has no long-term reference.
+        blends: uint8 (rows / 2, columns / 2), what 16x16 blocks are predicted from: 0 the reference, 1 the mean of both, 2 the long-term
+            reference; None likewise.
     """
 
     vectors: Field
@@ -114,13 +114,13 @@ def in_lines(squares: NDArray[np.int16]) -> NDArray[np.int16]:
     return squares.reshape(planes, rows * BLOCK, columns * BLOCK)
 
 
-def compensate(frame: NDArray[np.int16], motion: Motion, anchor: NDArray[np.int16] | None = None) -> NDArray[np.int16]:
-    """Predicts (planes, h, w) in 0..8192 from a reference, and where the motion has blends an anchor, of that shape. Bit-exact everywhere."""
-    return in_lines(compensate_squares(in_squares(frame), motion, None if anchor is None else in_squares(anchor)))
+def compensate(frame: NDArray[np.int16], motion: Motion, long_term: NDArray[np.int16] | None = None) -> NDArray[np.int16]:
+    """Predicts (planes, h, w) in 0..8192 from a reference, and where the motion has blends a long-term one, of that shape. Bit-exact everywhere."""
+    return in_lines(compensate_squares(in_squares(frame), motion, None if long_term is None else in_squares(long_term)))
 
 
-def compensate_squares(squares: NDArray[np.int16], motion: Motion, anchor: NDArray[np.int16] | None = None) -> NDArray[np.int16]:
-    """Predicts (planes, h / 8, 8, w / 8, 8) in 0..8192 from a reference and an anchor of that shape, of whatever layout; the prediction has the
+def compensate_squares(squares: NDArray[np.int16], motion: Motion, long_term: NDArray[np.int16] | None = None) -> NDArray[np.int16]:
+    """Predicts (planes, h / 8, 8, w / 8, 8) in 0..8192 from a reference and a long-term one of that shape, of whatever layout; the prediction has the
     reference's.
 
     Raises:
@@ -130,12 +130,12 @@ def compensate_squares(squares: NDArray[np.int16], motion: Motion, anchor: NDArr
     if implementation == "reference":
         from dcvc_cli.motion.reference import compensate_reference
 
-        lines = None if anchor is None else in_lines(anchor)
+        lines = None if long_term is None else in_lines(long_term)
         return in_squares(compensate_reference(in_lines(squares), motion, 1 << SAMPLE_BITS, lines))
     if implementation != "native":
         raise EnvironmentFault(f"{TWIN_VARIABLE} must be native or reference, found {implementation!r}", f"unset {TWIN_VARIABLE}")
     parts = motion.vectors, motion.tracks, motion.blends
-    predicted: NDArray[np.int16] = native_module().compensate(squares, anchor, *parts, 1 << SAMPLE_BITS)
+    predicted: NDArray[np.int16] = native_module().compensate(squares, long_term, *parts, 1 << SAMPLE_BITS)
     return predicted
 
 
@@ -155,8 +155,8 @@ class FieldCoder:
         return int(self._native.number)
 
     @property
-    def has_anchor(self) -> bool:
-        """Whether the next frame has an anchor: all but the first after a reset."""
+    def has_long_term(self) -> bool:
+        """Whether the next frame has a long-term reference: all but the first after a reset."""
         return self.number > 0
 
     def state(self) -> CoderState:
@@ -167,16 +167,16 @@ class FieldCoder:
         """Goes on from a state; ValueError if it is none of this version."""
         self._native.restore(*state)
 
-    def search(self, luma: NDArray[np.uint8], frame: NDArray[np.int16], qp: int, anchor: NDArray[np.int16] | None = None) -> Motion:
+    def search(self, luma: NDArray[np.uint8], frame: NDArray[np.int16], qp: int, long_term: NDArray[np.int16] | None = None) -> Motion:
         """Motion that predicts a picture, at prices of this coder. Changes nothing: `encode` what is to be kept.
 
         Args:
             luma: the picture's 8-bit luma (h, w), sides multiples of 16.
-            frame, anchor: the pictures to predict from (planes, h, w) in 0..8192; only the first plane, luma, is looked at. Without an anchor all
-                blends are 0; ValueError for one where the frame has none.
+            frame, long_term: the pictures to predict from (planes, h, w) in 0..8192; only the first plane, luma, is looked at. Without the second
+                one there are no blends; ValueError for one where the frame has none.
             qp: row 0..71, what a bit is worth.
         """
-        before = None if anchor is None else luma_samples(anchor[0])
+        before = None if long_term is None else luma_samples(long_term[0])
         return Motion(*self._native.search(luma, luma_samples(frame[0]), before, search_lambda(qp)))
 
     def encode(self, motion: Motion) -> bytes:

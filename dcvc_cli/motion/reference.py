@@ -36,15 +36,15 @@ VERTICAL_WEIGHT = _mirrored([[2, 2, 2, 2], [1, 1, 2, 2], [1, 1, 1, 1], [1, 1, 1,
 
 
 def compensate_reference(
-    frame: NDArray[np.int16], motion: Motion, max_value: int = 8192, anchor: NDArray[np.int16] | None = None
+    frame: NDArray[np.int16], motion: Motion, max_value: int = 8192, long_term: NDArray[np.int16] | None = None
 ) -> NDArray[np.int16]:
-    """Predicts (planes, h, w) in 0..max_value from a reference of that shape and, where the motion has blends, from an anchor of that shape."""
+    """Predicts (planes, h, w) in 0..max_value from a reference and, where the motion has blends, a long-term reference of that shape."""
     predicted = _overlapped(frame, motion.vectors, max_value)
     if motion.blends is None:
         return predicted
-    if anchor is None or motion.tracks is None:
-        raise ValueError("blends need an anchor and tracks")
-    tracked = _overlapped(anchor, motion.tracks, max_value)
+    if long_term is None or motion.tracks is None:
+        raise ValueError("blends need a long-term reference and tracks")
+    tracked = _overlapped(long_term, motion.tracks, max_value)
     mean = ((predicted.astype(np.int64) + tracked + 1) >> 1).astype(np.int16)
     y, x = np.indices(frame.shape[1:])
     blends = motion.blends[y // (2 * BLOCK), x // (2 * BLOCK)]
@@ -87,17 +87,17 @@ def _moved(plane: NDArray[np.int64], vectors: Field) -> NDArray[np.int64]:
 
 MAX_PREFIX = 11
 MAX_CANDIDATES = 4
-ANCHOR = 3
-"""Stands where a part's side does for a vector into the anchor."""
+TRACK = 3
+"""Stands where a part's side does for a vector into the long-term reference."""
 START_SPLIT = ((65313, 63511), (43028, 40862), (28667, 25744))
 START_PREDICTED = {
     1: ((36004, 36044, 33285, 33013, 33929), (25876, 27009, 24092, 21612, 20928), (22683, 23825, 21430, 18565, 16664)),
     2: ((65118, 60706, 57132, 57535, 61601), (44104, 43898, 36513, 32390, 32128), (33869, 33161, 29730, 27279, 25844)),
-    ANCHOR: ((58659, 35556, 29440, 32768, 32768), (32768, 32938, 28491, 22069, 14150)),
+    TRACK: ((58659, 35556, 29440, 32768, 32768), (32768, 32938, 28491, 22069, 14150)),
 }
-START_CANDIDATE = {1: (30064, 16870, 12483, 15544), 2: (38152, 18323, 16059, 21036), ANCHOR: (28551, 27874, 27975, 29976)}
+START_CANDIDATE = {1: (30064, 16870, 12483, 15544), 2: (38152, 18323, 16059, 21036), TRACK: (28551, 27874, 27975, 29976)}
 START_BLENDED, START_ONLY = (62158, 42355, 12533), (58368, 25526, 10000)
-START_ZERO, START_ANCHOR_ZERO = 20825, 17800
+START_ZERO, START_TRACK_ZERO = 20825, 17800
 """Where the contexts start: probabilities of a 0 bit in 1/65536; 1 and 2 are a part's side in squares."""
 
 
@@ -187,7 +187,7 @@ class ReferenceFieldCoder:
         self._candidate = {side: [Context(start) for start in starts] for side, starts in START_CANDIDATE.items()}
         self._blended = [Context(start) for start in START_BLENDED]
         self._only = [Context(start) for start in START_ONLY]
-        self._differences, self._anchor_differences = _Differences(START_ZERO), _Differences(START_ANCHOR_ZERO)
+        self._differences, self._track_differences = _Differences(START_ZERO), _Differences(START_TRACK_ZERO)
         self._before: dict[Place, Vector] = {}
         self._kept: dict[Place, Vector] = {}
         self._size = (0, 0)
@@ -228,11 +228,11 @@ class ReferenceFieldCoder:
         if self._number == 1:
             motion, kept = Motion(_field_of(vectors, rows, columns)), vectors
         else:
-            anchor = _Anchor(_followed(vectors, self._kept, rows, columns))
-            self._code_anchor(bit, anchor, wanted)
-            blends = np.array([anchor.blends[block] for block in _blocks(rows, columns)], np.uint8).reshape(rows // 2, columns // 2)
-            motion = Motion(_field_of(vectors, rows, columns), _field_of(anchor.tracks, rows, columns), blends)
-            kept = vectors if self._number & 7 == 2 else anchor.tracks
+            long_term = _LongTerm(_followed(vectors, self._kept, rows, columns))
+            self._code_long_term(bit, long_term, wanted)
+            blends = np.array([long_term.blends[block] for block in _blocks(rows, columns)], np.uint8).reshape(rows // 2, columns // 2)
+            motion = Motion(_field_of(vectors, rows, columns), _field_of(long_term.tracks, rows, columns), blends)
+            kept = vectors if self._number & 7 == 2 else long_term.tracks
         self._before, self._kept = vectors, kept
         return motion
 
@@ -256,16 +256,16 @@ class ReferenceFieldCoder:
         vector = self._code_vector(bit, side, (predicted, picture.candidates(place, side)), activity, wanted)
         picture.keep(place, side, vector, abs(vector[0] - predicted[0]) + abs(vector[1] - predicted[1]))
 
-    def _code_anchor(self, bit: Coding, anchor: "_Anchor", wanted: Motion) -> None:
+    def _code_long_term(self, bit: Coding, long_term: "_LongTerm", wanted: Motion) -> None:
         for row, column in _blocks(*wanted.vectors.shape[:2]):
             wanted_blend = int(wanted.blends[row // 2, column // 2]) if wanted.blends is not None else 0
-            beside = [anchor.blends.get(place, 0) for place in ((row, column - 2), (row - 2, column))]
+            beside = [long_term.blends.get(place, 0) for place in ((row, column - 2), (row - 2, column))]
             blend, track = 0, None
             if bit(self._blended[sum(other != 0 for other in beside)], wanted_blend != 0):
                 blend = 1 + bit(self._only[beside.count(2)], wanted_blend == 2)
                 wanted_track = _vector_at(wanted.tracks, (row, column)) if wanted.tracks is not None else (0, 0)
-                track = self._code_vector(bit, ANCHOR, anchor.likely((row, column)), anchor.activity((row, column)), wanted_track)
-            anchor.keep((row, column), blend, track)
+                track = self._code_vector(bit, TRACK, long_term.likely((row, column)), long_term.activity((row, column)), wanted_track)
+            long_term.keep((row, column), blend, track)
 
     def _code_vector(self, bit: Coding, side: int, likely: tuple[Vector, list[Vector]], activity: int, wanted: Vector) -> Vector:
         """One vector, `likely` the one predicted for it and the candidates."""
@@ -275,7 +275,7 @@ class ReferenceFieldCoder:
         for context, candidate in zip(self._candidate[side], candidates, strict=False):
             if not bit(context, wanted != candidate):
                 return candidate
-        differences = self._anchor_differences if side == ANCHOR else self._differences
+        differences = self._track_differences if side == TRACK else self._differences
         dx = differences.code(bit, 0, wanted[0] - predicted[0], activity, True)
         dy = differences.code(bit, 1, wanted[1] - predicted[1], activity, dx != 0)
         vector = (predicted[0] + dx, predicted[1] + dy)
@@ -321,7 +321,7 @@ class _Picture:
         return self.vectors.get((row, column - 1)), self.vectors.get((row - 1, column)), corner
 
 
-class _Anchor:
+class _LongTerm:
     """The blends and tracks of a picture so far, by upper left squares of blocks and by squares."""
 
     def __init__(self, followed: dict[Place, Vector]) -> None:
@@ -345,7 +345,7 @@ class _Anchor:
 
 
 def _followed(vectors: dict[Place, Vector], kept: dict[Place, Vector], rows: int, columns: int) -> dict[Place, Vector]:
-    """Where every square comes from in the anchor if the square that its vector points to went on with its kept track."""
+    """Where every square comes from in the long-term reference if the square that its vector points to went on with its kept track."""
     followed = {}
     for (row, column), (x, y) in vectors.items():
         source = (_limited(row + ((y + 16) >> 5), 0, rows - 1), _limited(column + ((x + 16) >> 5), 0, columns - 1))

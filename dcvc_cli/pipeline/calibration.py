@@ -346,15 +346,15 @@ def calibrate_video(
     model: VideoModel, ops: RecordingOperations, reference: torch.Tensor, pictures: Sequence[NDArray[np.float32]], qps: Sequence[int]
 ) -> None:
     """Codes P frames, one per QP given, after a reference frame (1, 3, Hp, Wp)."""
-    frame, feature, coder, anchor = ops.frame(reference), None, FieldCoder(), None
+    frame, feature, coder, long_term = ops.frame(reference), None, FieldCoder(), None
     for number, (values, qp) in enumerate(zip(pictures, qps, strict=True)):
         predicted, source = None, values
         if model.spec.motion:
             samples = ops.samples_from_frame(frame)
-            motion = coder.search(luma_of_values(values), in_lines(samples[:1]), qp, None if anchor is None else in_lines(anchor[:1]))
+            motion = coder.search(luma_of_values(values), in_lines(samples[:1]), qp, None if long_term is None else in_lines(long_term[:1]))
             coder.encode(motion)
-            predicted = ops.frame_from_samples(compensate_squares(samples, motion, anchor))
-            anchor = samples if is_kept(number) else anchor
+            predicted = ops.frame_from_samples(compensate_squares(samples, motion, long_term))
+            long_term = samples if is_kept(number) else long_term
             source = values - ops.to_float(predicted)
         ctx, ctx_t = model.contexts(ops, model.adapt(ops, frame if predicted is None else predicted, feature), qp)
         ops.channels.fix(ctx.channels)  # the encoder's float analysis takes ctx at its true scale

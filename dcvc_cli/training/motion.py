@@ -11,37 +11,37 @@ from dcvc_cli.motion.blocks import BLOCK, SAMPLE_BITS, FieldCoder, compensate, i
 
 
 def compensated(
-    frame: torch.Tensor, anchor: torch.Tensor | None, x: torch.Tensor, qp: torch.Tensor, coders: Sequence[FieldCoder]
+    frame: torch.Tensor, long_term: torch.Tensor | None, x: torch.Tensor, qp: torch.Tensor, coders: Sequence[FieldCoder]
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Predicts x (N, 3, h, w) in 0..1 from reference pictures and anchors of that shape with motion found at rows qp (N) -> (that, the anchors of the
-    frame that comes next). The anchors of samples whose coders have none do not matter.
+    """Predicts x (N, 3, h, w) in 0..1 from references and long-term references of that shape with motion found at rows qp (N) -> (that, the
+    long-term references of the frame that comes next). Those of samples whose coders have none do not matter.
 
-    The value is the codec's. The gradient that reaches references and anchors is that of bilinear sampling at the vectors, so that a frame
+    The value is the codec's. The gradient that reaches the references of both kinds is that of bilinear sampling at the vectors, so that a frame
     learns what its errors cost the frames after it. Every sample's coder goes on with its vectors.
     """
     scale = float(1 << SAMPLE_BITS)
-    anchor = frame if anchor is None else anchor
-    frames, anchors = _samples(frame), _samples(anchor)
+    long_term = frame if long_term is None else long_term
+    frames, long_terms = _samples(frame), _samples(long_term)
     lumas = luma_samples(_samples(x[:, 0]))
     kept = torch.tensor([is_kept(coder.number) for coder in coders], device=frame.device)[:, None, None, None]
     predicted, motions = [], []
-    for samples, before, luma, row, coder in zip(frames, anchors, lumas, qp.tolist(), coders, strict=True):
-        motion = coder.search(luma, samples, row, before if coder.has_anchor else None)
+    for samples, before, luma, row, coder in zip(frames, long_terms, lumas, qp.tolist(), coders, strict=True):
+        motion = coder.search(luma, samples, row, before if coder.has_long_term else None)
         coder.encode(motion)
         predicted.append(compensate(samples, motion, before))
         motions.append(motion)
     exact = torch.from_numpy(np.stack(predicted)).to(frame.device).float() / scale
-    following = torch.where(kept, frame, anchor)
-    if not ((frame.requires_grad or anchor.requires_grad) and torch.is_grad_enabled()):
+    following = torch.where(kept, frame, long_term)
+    if not ((frame.requires_grad or long_term.requires_grad) and torch.is_grad_enabled()):
         return exact, following
     smooth = _sampled_at(frame.float(), torch.from_numpy(np.stack([motion.vectors for motion in motions])).to(frame.device))
     share = torch.from_numpy(np.stack([motion.square_blends() for motion in motions])).to(frame.device).float() / 2
     if bool(share.any()):
         share = share.repeat_interleave(BLOCK, 1).repeat_interleave(BLOCK, 2)[:, None]
         smooth = (1 - share) * smooth
-        if anchor.requires_grad:
+        if long_term.requires_grad:
             tracks = np.stack([motion.vectors if motion.tracks is None else motion.tracks for motion in motions])
-            smooth = smooth + share * _sampled_at(anchor.float(), torch.from_numpy(tracks).to(frame.device))
+            smooth = smooth + share * _sampled_at(long_term.float(), torch.from_numpy(tracks).to(frame.device))
     return exact + (smooth - smooth.detach()), following
 
 

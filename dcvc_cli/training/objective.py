@@ -201,7 +201,7 @@ def video_loss(
         decoded = decoded_image(image_model, TrainingOperations(image_parameters), clip[:, 0], intra_qp, intra_dead_zone)
     weight = lambda_of_qp(base, *lambdas)
     reference = Reference(decoded.clamp(0, 1))
-    coders, anchor = [FieldCoder() for _ in base] if model.spec.motion else [], None
+    coders, long_term = [FieldCoder() for _ in base] if model.spec.motion else [], None
     frames = []
     first_trained = 1 if num_trained_frames is None else clip.shape[1] - num_trained_frames
     for index in range(1, clip.shape[1]):
@@ -210,7 +210,7 @@ def video_loss(
         dead_zone = torch.full_like(weight, dead_zones[index % len(dead_zones)]) if any(dead_zones) else None
         if model.spec.motion:
             assert reference.frame is not None
-            predicted, anchor = compensated(reference.frame, anchor, x, qp, coders)
+            predicted, long_term = compensated(reference.frame, long_term, x, qp, coders)
             reference = replace(reference, frame=predicted)
         if index < first_trained:
             reference = _next_reference(model, ops, x, reference, qp, index + 1 == first_trained, dead_zone)

@@ -49,13 +49,13 @@ def sequence_qp(seed: int, segment: Segment, batch: int, num_qps: int) -> int:
 
 @dataclass
 class SlotState:
-    """What a slot has decoded: picture and anchor (3, h, w) in 0..1, feature, the coder of its vectors, and the segment that comes next."""
+    """What a slot has decoded: picture and long-term reference (3, h, w) in 0..1, feature, the coder of its vectors; and the segment that follows."""
 
     next_segment: Segment
     frame: torch.Tensor
     feature: torch.Tensor | None = None
     coder: FieldCoder | None = None
-    anchor: torch.Tensor | None = None
+    long_term: torch.Tensor | None = None
 
     def stored(self) -> dict[str, Any]:
         """For a checkpoint; on the CPU."""
@@ -66,7 +66,7 @@ class SlotState:
             "frame": self.frame.cpu().clone(),  # a part of the batch's tensor, which would be stored whole
             "feature": None if self.feature is None else self.feature.cpu().clone(),
             "coder": learned,
-            "anchor": None if self.anchor is None else self.anchor.cpu().clone(),
+            "long_term": None if self.long_term is None else self.long_term.cpu().clone(),
         }
 
     @classmethod
@@ -77,8 +77,8 @@ class SlotState:
             coder = FieldCoder()
             learned, vectors, tracks, number = (part.numpy() for part in stored["coder"])
             coder.restore(CoderState(learned, vectors, tracks, int(number)))
-        feature, anchor = (None if value is None else value.to(device) for value in (stored["feature"], stored["anchor"]))
-        return cls(Segment(*stored["segment"]), stored["frame"].to(device), feature, coder, anchor)
+        feature, long_term = (None if value is None else value.to(device) for value in (stored["feature"], stored["long_term"]))
+        return cls(Segment(*stored["segment"]), stored["frame"].to(device), feature, coder, long_term)
 
 
 class Sequences:
@@ -144,7 +144,7 @@ def sequence_loss(
         feature = torch.stack([nothing if slot.feature is None else slot.feature for slot in slots])
         feature = feature.contiguous(memory_format=torch.channels_last)
     has_feature = [slot.feature is not None for slot in slots]
-    anchor = torch.stack([slot.frame if slot.anchor is None else slot.anchor for slot in slots]) if model.spec.motion else None
+    long_term = torch.stack([slot.frame if slot.long_term is None else slot.long_term for slot in slots]) if model.spec.motion else None
     frames = []
     for index in range(1, clip.shape[1]):
         x = clip[:, index]
@@ -155,14 +155,14 @@ def sequence_loss(
         has_feature = [there and position % DEFAULT_RESET_INTERVAL != 1 for there, position in zip(has_feature, positions, strict=True)]
         predicted = frame
         if model.spec.motion:
-            predicted, anchor = compensated(frame, anchor, x, qp, coders)
+            predicted, long_term = compensated(frame, long_term, x, qp, coders)
         reference = _reference(predicted, feature, has_feature)
         coded = code_trained_frame(model, ops, x, reference, qp, gradient_checkpointing, dead_zones if any(models.spec.dead_zones) else None)
         frame, feature, has_feature = coded.x_hat.clamp(0, 1), coded.feature, [True] * len(slots)
         frames.append(coded.cost(x, base, weight * torch.tensor([frame_weight(offset) for offset in offsets], device=base.device)))
     sequences.states = {}
-    anchors = [None] * len(slots) if anchor is None else anchor.detach()
-    for slot, segment, picture, own, before in zip(slots, segments, frame.detach(), coded.feature.detach(), anchors, strict=True):
+    long_terms = [None] * len(slots) if long_term is None else long_term.detach()
+    for slot, segment, picture, own, before in zip(slots, segments, frame.detach(), coded.feature.detach(), long_terms, strict=True):
         if bool(torch.isfinite(picture).all()):
             following = Segment(segment.slot, segment.sequence, segment.first_frame + len(frames))
             sequences.states[segment.slot] = SlotState(following, picture, own, slot.coder, before)

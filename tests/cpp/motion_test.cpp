@@ -69,20 +69,20 @@ void check_legal(const Vectors& vectors) {
   }
 }
 
-void check_legal(const mo::Motion& motion, bool has_anchor) {
+void check_legal(const mo::Motion& motion, bool has_long_term) {
   check(motion.vectors.size() == static_cast<size_t>(motion.rows) * motion.columns, "vectors are missing");
-  check(motion.tracks.size() == (has_anchor ? motion.vectors.size() : 0) && 4 * motion.blends.size() == motion.tracks.size(), "tracks are missing");
+  check(motion.tracks.size() == (has_long_term ? motion.vectors.size() : 0) && 4 * motion.blends.size() == motion.tracks.size(), "tracks are missing");
   check_legal(motion.vectors);
   check_legal(motion.tracks);
-  for (const uint8_t blend : motion.blends) check(blend <= mo::kAnchor, "a blend is unknown");
+  for (const uint8_t blend : motion.blends) check(blend <= mo::kLongTerm, "a blend is unknown");
 }
 
 bool same(const Vectors& a, const Vectors& b) { return a.size() == b.size() && std::equal(a.begin(), a.end(), b.begin()); }
 
 // What was coded came back: all vectors and blends, and of the tracks those that were coded.
-bool is_what_was_coded(const mo::Motion& coded, const mo::Motion& found, bool has_anchor) {
+bool is_what_was_coded(const mo::Motion& coded, const mo::Motion& found, bool has_long_term) {
   if (!same(coded.vectors, found.vectors)) return false;
-  if (!has_anchor) return found.blends.empty() && found.tracks.empty();
+  if (!has_long_term) return found.blends.empty() && found.tracks.empty();
   if (found.blends != (coded.blends.empty() ? Bytes(found.blends.size()) : coded.blends)) return false;
   for (int row = 0; row < found.rows; ++row) {
     for (int column = 0; column < found.columns; ++column) {
@@ -103,13 +103,13 @@ Samples random_samples(Random& random, int height, int width) {
 }
 
 // Planes by lines or by squares, with exactly the memory they need, so that a sample read or written beside them is seen.
-Samples compensated(const Samples& reference, const Samples* anchor, const mo::Motion& motion, bool by_squares) {
+Samples compensated(const Samples& reference, const Samples* long_term, const mo::Motion& motion, bool by_squares) {
   const ptrdiff_t side = mo::kBlock, columns = motion.columns;
   const ptrdiff_t steps[] = {side * side * columns, by_squares ? side : side * columns, by_squares ? side * side : side};
   Samples predicted(reference.size());
   mo::Squares<const int16_t> second{nullptr, steps[0], steps[1], steps[2]};
-  if (anchor) second.samples = anchor->data();
-  mo::compensate_plane({reference.data(), steps[0], steps[1], steps[2]}, anchor ? &second : nullptr, {predicted.data(), steps[0], steps[1], steps[2]},
+  if (long_term) second.samples = long_term->data();
+  mo::compensate_plane({reference.data(), steps[0], steps[1], steps[2]}, long_term ? &second : nullptr, {predicted.data(), steps[0], steps[1], steps[2]},
                        motion, 8192);
   for (const int16_t sample : predicted) count(static_cast<uint16_t>(sample));
   return predicted;
@@ -134,14 +134,14 @@ void test_compensation(Random& random, int rows, int columns) {
   }
 }
 
-// A sample is what the reference or the anchor predicts alone, or the mean of both.
+// A sample is what the reference or the long-term reference predicts alone, or the mean of both.
 void test_blends(Random& random, int rows, int columns) {
   const int height = rows * mo::kBlock, width = columns * mo::kBlock;
-  const Samples reference = random_samples(random, height, width), anchor = random_samples(random, height, width);
+  const Samples reference = random_samples(random, height, width), long_term = random_samples(random, height, width);
   const mo::Motion motion = random.motion(rows, columns);
   const Samples near = compensated(reference, nullptr, {rows, columns, motion.vectors, {}, {}}, false);
-  const Samples far = compensated(anchor, nullptr, {rows, columns, motion.tracks, {}, {}}, false);
-  const Samples blended = compensated(reference, &anchor, motion, false);
+  const Samples far = compensated(long_term, nullptr, {rows, columns, motion.tracks, {}, {}}, false);
+  const Samples blended = compensated(reference, &long_term, motion, false);
   for (int y = 0; y < height; ++y) {
     for (int x = 0; x < width; ++x) {
       const size_t i = static_cast<size_t>(y) * width + x;
@@ -150,7 +150,7 @@ void test_blends(Random& random, int rows, int columns) {
       check(blended[i] == expected, "a block is blended wrongly");
     }
   }
-  compensated(reference, &anchor, motion, true);
+  compensated(reference, &long_term, motion, true);
 }
 
 Bytes disturbed(Random& random, const Bytes& from, int kind) {
@@ -165,13 +165,13 @@ mo::Motion found(Random& random, const mo::VectorCoder& coder, int rows, int col
   const int height = rows * mo::kBlock, width = columns * mo::kBlock, kind = random.below(3);
   Bytes reference(static_cast<size_t>(height) * width);
   for (auto& sample : reference) sample = static_cast<uint8_t>(kind == 0 ? random.below(2) * 255 : random.below(256));
-  const Bytes current = disturbed(random, reference, kind), anchor = disturbed(random, current, kind);
+  const Bytes current = disturbed(random, reference, kind), long_term = disturbed(random, current, kind);
   const double lambdas[] = {0, 3.5, 54, 1e6};
-  const bool with_anchor = coder.has_anchor() && random.below(4);
+  const bool with_long_term = coder.has_long_term() && random.below(4);
   const mo::Motion motion =
-      mo::search(current.data(), reference.data(), with_anchor ? anchor.data() : nullptr, height, width, lambdas[random.below(4)], coder);
+      mo::search(current.data(), reference.data(), with_long_term ? long_term.data() : nullptr, height, width, lambdas[random.below(4)], coder);
   check(motion.rows == rows && motion.columns == columns, "a search changes the size");
-  check_legal(motion, with_anchor);
+  check_legal(motion, with_long_term);
   for (const Vectors* vectors : {&motion.vectors, &motion.tracks}) {
     for (const mo::Vector vector : *vectors) count(static_cast<uint16_t>(vector.x)), count(static_cast<uint16_t>(vector.y));
   }
@@ -179,7 +179,7 @@ mo::Motion found(Random& random, const mo::VectorCoder& coder, int rows, int col
   return motion;
 }
 
-// Motion comes back over so many pictures that anchors change, searched or random, and sizes may change in between. A coder that is restored in the
+// Motion comes back over so many pictures that long-term references change, searched or random, and sizes may change in between. A coder that is restored in the
 // middle goes on as the one whose state it has.
 void test_round_trip(Random& random, int rows, int columns) {
   mo::VectorCoder encoder, decoder;
@@ -187,7 +187,7 @@ void test_round_trip(Random& random, int rows, int columns) {
   for (int picture = 0; picture < num_pictures; ++picture) {
     if (random.below(12) == 0) rows = 2 + 2 * random.below(3);
     if (random.below(12) == 0) encoder.reset(), decoder.reset();
-    const bool has_anchor = encoder.has_anchor();
+    const bool has_long_term = encoder.has_long_term();
     const mo::Motion motion = random.below(3) == 0 ? found(random, encoder, rows, columns) : random.motion(rows, columns);
     const Bytes bytes = encoder.encode(motion);
     if (random.below(8) == 0) {
@@ -195,11 +195,11 @@ void test_round_trip(Random& random, int rows, int columns) {
       other.restore(decoder.contexts(), decoder.previous(), decoder.kept(), decoder.number());
       decoder = other;
     }
-    check(decoder.has_anchor() == has_anchor, "the decoder counts pictures in another way");
+    check(decoder.has_long_term() == has_long_term, "the decoder counts pictures in another way");
     const auto decoded = decoder.decode(bytes.data(), bytes.size(), rows, columns);
     check(decoded.has_value(), "what was coded is refused");
-    check_legal(*decoded, has_anchor);
-    check(is_what_was_coded(motion, *decoded, has_anchor), "motion does not come back");
+    check_legal(*decoded, has_long_term);
+    check(is_what_was_coded(motion, *decoded, has_long_term), "motion does not come back");
     check(same(encoder.kept(rows, columns), decoder.kept(rows, columns)), "encoder and decoder keep different tracks");
     for (const mo::Vector track : decoded->tracks) count(static_cast<uint16_t>(track.x)), count(static_cast<uint16_t>(track.y));
   }
@@ -222,11 +222,11 @@ void test_hostile_bytes(Random& random, int rows, int columns) {
     bytes[static_cast<size_t>(random.below(static_cast<int>(bytes.size())))] ^= static_cast<uint8_t>(1 << random.below(8));
   }
   bytes.shrink_to_fit();  // so that a byte read past the end is seen
-  const bool has_anchor = decoder.has_anchor();
+  const bool has_long_term = decoder.has_long_term();
   const auto decoded = decoder.decode(bytes.data(), bytes.size(), rows, columns);
-  if (decoded) check_legal(*decoded, has_anchor);
+  if (decoded) check_legal(*decoded, has_long_term);
   decoder.reset();
-  check(!decoder.has_anchor(), "a coder that was reset has an anchor");
+  check(!decoder.has_long_term(), "a coder that was reset has a long-term reference");
   for (int number = 0; number < 3; ++number) check(decoder.decode(nullptr, 0, rows, columns).has_value(), "no bytes are no motion");
 }
 

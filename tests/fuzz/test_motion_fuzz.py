@@ -55,7 +55,7 @@ def some_bytes() -> tuple[bytes, Motion]:
 
 
 def after_still_frames(coder: T, number: int, rows: int = 4, columns: int = 6) -> T:
-    """Has decoded so many frames in which nothing moves: if any, the next one has an anchor."""
+    """Has decoded so many frames in which nothing moves: if any, the next one has a long-term reference."""
     for _ in range(number):
         coder.decode(b"", rows, columns)
     return coder
@@ -147,7 +147,7 @@ def test_a_coder_can_be_used_again_after_damage():
         with pytest.raises(StreamError):
             coder.decode(data + b"\0", 4, 6)
         coder.reset()
-        assert not coder.has_anchor
+        assert not coder.has_long_term
         assert differences(motion, after_still_frames(coder, number).decode(data, 4, 6)) == []
         coder.reset()
 
@@ -163,7 +163,7 @@ FIELD, BLENDS = np.zeros((2, 2, 2), np.int16), np.zeros((1, 1), np.uint8)
 LUMA, SQUARES = np.zeros((16, 16), np.uint8), np.zeros((1, 2, 8, 2, 8), np.int16)
 
 
-def coder_with_anchor() -> Any:
+def coder_with_long_term() -> Any:
     coder = native.VectorCoder()
     coder.encode(FIELD, None, None)
     return coder
@@ -176,18 +176,18 @@ def coder_with_anchor() -> Any:
         lambda: native.VectorCoder().decode(b"", 0, 2),
         lambda: native.VectorCoder().encode(np.full((2, 2, 2), 1024, np.int16), None, None),
         lambda: native.VectorCoder().encode(np.zeros((3, 2, 2), np.int16), None, None),
-        lambda: coder_with_anchor().encode(FIELD, FIELD, None),
-        lambda: coder_with_anchor().encode(FIELD, None, BLENDS),
-        lambda: coder_with_anchor().encode(FIELD, np.full((2, 2, 2), -1024, np.int16), BLENDS),
-        lambda: coder_with_anchor().encode(FIELD, np.zeros((2, 4, 2), np.int16), BLENDS),
-        lambda: coder_with_anchor().encode(FIELD, FIELD, np.zeros((1, 2), np.uint8)),
-        lambda: coder_with_anchor().encode(FIELD, FIELD, BLENDS[0]),
-        lambda: coder_with_anchor().encode(FIELD, FIELD, np.full((1, 1), 3, np.uint8)),
+        lambda: coder_with_long_term().encode(FIELD, FIELD, None),
+        lambda: coder_with_long_term().encode(FIELD, None, BLENDS),
+        lambda: coder_with_long_term().encode(FIELD, np.full((2, 2, 2), -1024, np.int16), BLENDS),
+        lambda: coder_with_long_term().encode(FIELD, np.zeros((2, 4, 2), np.int16), BLENDS),
+        lambda: coder_with_long_term().encode(FIELD, FIELD, np.zeros((1, 2), np.uint8)),
+        lambda: coder_with_long_term().encode(FIELD, FIELD, BLENDS[0]),
+        lambda: coder_with_long_term().encode(FIELD, FIELD, np.full((1, 1), 3, np.uint8)),
         lambda: native.VectorCoder().search(LUMA[:, :8].repeat(3, 1), LUMA[:, :8].repeat(3, 1), None, 1.0),
         lambda: native.VectorCoder().search(LUMA, LUMA.repeat(2, 1), None, 1.0),
         lambda: native.VectorCoder().search(LUMA, LUMA, None, float("nan")),
         lambda: native.VectorCoder().search(LUMA, LUMA, LUMA, 1.0),
-        lambda: coder_with_anchor().search(LUMA, LUMA, LUMA.repeat(2, 1), 1.0),
+        lambda: coder_with_long_term().search(LUMA, LUMA, LUMA.repeat(2, 1), 1.0),
         lambda: native.compensate(SQUARES, None, np.zeros((2, 3, 2), np.int16), None, None, 8192),
         lambda: native.compensate(SQUARES, None, np.full((2, 2, 2), -1024, np.int16), None, None, 8192),
         lambda: native.compensate(SQUARES, None, FIELD, None, None, 16384),
@@ -205,14 +205,14 @@ def coder_with_anchor() -> Any:
     ],
 )
 def test_wrong_arguments_are_refused(call: Callable[[], object]):
-    with pytest.raises(ValueError, match=r"must|longer|blend|anchor"):
+    with pytest.raises(ValueError, match=r"must|longer|blend|long_term"):
         call()
 
 
 @pytest.mark.parametrize("implementation", ["native", "reference"])
-def test_blends_without_an_anchor_are_refused(monkeypatch: pytest.MonkeyPatch, implementation: str):
+def test_blends_without_an_long_term_are_refused(monkeypatch: pytest.MonkeyPatch, implementation: str):
     monkeypatch.setenv(TWIN_VARIABLE, implementation)
-    with pytest.raises(ValueError, match="anchor"):
+    with pytest.raises(ValueError, match="long_term"):
         compensate(np.zeros((3, 16, 16), np.int16), Motion(FIELD, FIELD, BLENDS))
 
 
@@ -271,7 +271,7 @@ def test_frames_with_motion_decode(networks: CodecNetworks, payloads: dict[Entro
 
 
 def test_the_decoder_has_the_pictures_of_the_encoder(networks: CodecNetworks):
-    """Over changes of the anchor, and with an I frame in between; some of a picture is new, some is as it was before the last picture."""
+    """Over changes of the long-term reference, with an I frame in between; some of a picture is new, some is as it was before the last picture."""
     encoder = FramePayloadEncoder(networks, EntropyFormat.COMPACT, None)
     decoder = FramePayloadDecoder(networks, EntropyFormat.COMPACT, None, SIZE)
     search, found, rng = encoder.field_coder.search, [], np.random.default_rng(2)

@@ -51,40 +51,40 @@ def test_compensation():
     print({name: f"{value:.3f} s" for name, value in seconds.items()})
 
 
-def test_compensation_with_an_anchor():
+def test_compensation_with_an_long_term():
     for seed in range(100):
         rng = np.random.default_rng(seed)
         rows, columns, planes = 2 * int(rng.integers(1, 6)), 2 * int(rng.integers(1, 6)), int(rng.integers(1, 4))
-        frame, anchor = (random_frame(rng, 8 * rows, 8 * columns, planes) for _ in range(2))
+        frame, long_term = (random_frame(rng, 8 * rows, 8 * columns, planes) for _ in range(2))
         motion = random_motion(rng, rows, columns)
-        assert_same(compensate_reference(frame, motion, anchor=anchor), compensate(frame, motion, anchor), f"seed {seed} size {frame.shape}")
+        assert_same(compensate_reference(frame, motion, long_term=long_term), compensate(frame, motion, long_term), f"seed {seed} size {frame.shape}")
 
 
 @pytest.mark.parametrize("implementation", ["native", "reference"])
 def test_blends(monkeypatch: pytest.MonkeyPatch, implementation: str):
-    """Each block from the reference alone, from the anchor alone, or their mean, rounded up, of what is limited already."""
+    """Each block from the reference alone, from the long-term reference alone, or their mean, rounded up, of what is limited already."""
     monkeypatch.setenv(TWIN_VARIABLE, implementation)
     rng = np.random.default_rng(6)
-    frame, anchor, motion = random_frame(rng, 48, 80), random_frame(rng, 48, 80), random_motion(rng, 6, 10)
-    near, far = compensate(frame, Motion(motion.vectors)), compensate(anchor, Motion(motion.tracks))
+    frame, long_term, motion = random_frame(rng, 48, 80), random_frame(rng, 48, 80), random_motion(rng, 6, 10)
+    near, far = compensate(frame, Motion(motion.vectors)), compensate(long_term, Motion(motion.tracks))
     for blend, expected in enumerate((near, (near + far + 1) >> 1, far)):
         whole = Motion(motion.vectors, motion.tracks, np.full((3, 5), blend, np.uint8))
-        assert_same(expected, compensate(frame, whole, anchor), f"blend {blend}")
+        assert_same(expected, compensate(frame, whole, long_term), f"blend {blend}")
         one = Motion(motion.vectors, motion.tracks, np.zeros((3, 5), np.uint8))
         one.blends[1, 2] = blend
         mixed = near.copy()
         mixed[:, 16:32, 32:48] = expected[:, 16:32, 32:48]
-        assert_same(mixed, compensate(frame, one, anchor), f"one block of blend {blend}")
+        assert_same(mixed, compensate(frame, one, long_term), f"one block of blend {blend}")
 
 
 def test_compensation_of_a_long_picture():
     """Vectors from one end to the other, beyond the margin on one side only."""
     rng = np.random.default_rng(1)
     for shape in ((16, 640), (640, 16)):
-        frame, anchor, size = random_frame(rng, *shape), random_frame(rng, *shape), (shape[0] // 8, shape[1] // 8, 2)
+        frame, long_term, size = random_frame(rng, *shape), random_frame(rng, *shape), (shape[0] // 8, shape[1] // 8, 2)
         vectors, tracks = (rng.integers(-1023, 1024, size).astype(np.int16) for _ in range(2))
         motion = Motion(vectors, tracks, rng.integers(0, 3, (size[0] // 2, size[1] // 2), np.uint8))
-        assert_same(compensate_reference(frame, motion, anchor=anchor), compensate(frame, motion, anchor), f"size {shape}")
+        assert_same(compensate_reference(frame, motion, long_term=long_term), compensate(frame, motion, long_term), f"size {shape}")
 
 
 @pytest.mark.parametrize("fraction", [(x, y) for x in range(4) for y in range(4)])
@@ -107,14 +107,14 @@ def test_compensation_keeps_any_layout(monkeypatch: pytest.MonkeyPatch, implemen
     """By squares, as the C++ kernels keep a picture, by lines, upside down: the same samples, and what comes out lies as what went in."""
     monkeypatch.setenv(TWIN_VARIABLE, implementation)
     rng = np.random.default_rng(7)
-    frame, anchor, motion = random_frame(rng, 32, 48), random_frame(rng, 32, 48), random_motion(rng, 4, 6)
-    expected, alone = compensate_reference(frame, motion, anchor=anchor), compensate_reference(frame, Motion(motion.vectors))
+    frame, long_term, motion = random_frame(rng, 32, 48), random_frame(rng, 32, 48), random_motion(rng, 4, 6)
+    expected, alone = compensate_reference(frame, motion, long_term=long_term), compensate_reference(frame, Motion(motion.vectors))
     for name, arranged in LAYOUTS.items():
         layout = arranged(in_squares(frame))
-        predicted = compensate_squares(layout, motion, arranged(in_squares(anchor)))
+        predicted = compensate_squares(layout, motion, arranged(in_squares(long_term)))
         assert_same(expected, in_lines(predicted), name)
-        assert_same(expected, in_lines(compensate_squares(layout, motion, in_squares(anchor))), f"{name} and an anchor by lines")
-        assert_same(alone, in_lines(compensate_squares(layout, Motion(motion.vectors))), f"{name} without an anchor")
+        assert_same(expected, in_lines(compensate_squares(layout, motion, in_squares(long_term))), f"{name} and a long-term reference by lines")
+        assert_same(alone, in_lines(compensate_squares(layout, Motion(motion.vectors))), f"{name} without a long-term reference")
         if implementation == "native" and name != "from the end":
             assert predicted.strides == layout.strides
 
@@ -136,22 +136,22 @@ def test_whole_vectors_move_the_picture():
 
 def test_the_variable_forces_the_twin(monkeypatch: pytest.MonkeyPatch):
     rng = np.random.default_rng(9)
-    frame, anchor, motion = random_frame(rng, 32, 32), random_frame(rng, 32, 32), random_motion(rng, 4, 4)
-    expected = compensate(frame, motion, anchor)
+    frame, long_term, motion = random_frame(rng, 32, 32), random_frame(rng, 32, 32), random_motion(rng, 4, 4)
+    expected = compensate(frame, motion, long_term)
     monkeypatch.setattr("dcvc_cli.motion.blocks.native_module", lambda: pytest.fail("the native module was asked"))
     monkeypatch.setenv(TWIN_VARIABLE, "reference")
-    assert_same(expected, compensate(frame, motion, anchor), "twin")
+    assert_same(expected, compensate(frame, motion, long_term), "twin")
     monkeypatch.setenv(TWIN_VARIABLE, "slow")
     with pytest.raises(EnvironmentFault, match="'slow'"):
-        compensate(frame, motion, anchor)
+        compensate(frame, motion, long_term)
 
 
 def test_contexts_start_alike():
     coder = ReferenceFieldCoder()
-    # The native code has a third activity for vectors into the anchor too, which nothing has.
-    predicted = [*coder._predicted[1], *coder._predicted[2], *coder._predicted[reference.ANCHOR], [reference.Context() for _ in range(5)]]
+    # The native code has a third activity for vectors into the long-term reference too, which nothing has.
+    predicted = [*coder._predicted[1], *coder._predicted[2], *coder._predicted[reference.TRACK], [reference.Context() for _ in range(5)]]
     contexts = [context for row in (*coder._split, *predicted, *coder._candidate.values()) for context in row]
-    for differences_of in (coder._differences, coder._anchor_differences):
+    for differences_of in (coder._differences, coder._track_differences):
         for axis in range(2):
             contexts += [*differences_of.zero[axis], differences_of.sign[axis], *differences_of.prefix[axis]]
     contexts += [*coder._blended, *coder._only]
@@ -161,9 +161,9 @@ def test_contexts_start_alike():
 def test_the_document_tells_the_start_values():
     text = (Path(__file__).resolve().parents[2] / "docs" / "motion.md").read_text(encoding="utf-8")
     rows = {f"split[{k}][0..1]": starts for k, starts in enumerate(reference.START_SPLIT)}
-    rows |= {"zero, both axes, [0..1]": (reference.START_ZERO,) * 2, "anchor_zero, both axes, [0..1]": (reference.START_ANCHOR_ZERO,) * 2}
+    rows |= {"zero, both axes, [0..1]": (reference.START_ZERO,) * 2, "track_zero, both axes, [0..1]": (reference.START_TRACK_ZERO,) * 2}
     rows |= {"blended[0..2]": reference.START_BLENDED, "only[0..2]": reference.START_ONLY}
-    assert reference.ANCHOR == 3
+    assert reference.TRACK == 3
     for side in (1, 2, 3):
         rows |= {f"predicted[{side}][{activity}][0..4]": starts for activity, starts in enumerate(reference.START_PREDICTED[side])}
         rows[f"candidate[{side}][0..3]"] = reference.START_CANDIDATE[side]
@@ -192,7 +192,7 @@ class FourCoders:
 
 @pytest.mark.parametrize("seed", range(20))
 def test_bytes_of_sequences(seed: int):
-    """Long enough for anchors to change; sizes change and I frames come in between. The tracks of a frame tell which frame it followed."""
+    """Long enough for long-term references to change; sizes change and I frames come in between. A frame's tracks tell which frame it followed."""
     rng = np.random.default_rng(seed)
     coders, following, numbers = FourCoders(), Following(), []
     rows, columns = (2 * int(side) for side in rng.integers(1, 6, 2))
@@ -204,7 +204,7 @@ def test_bytes_of_sequences(seed: int):
             coders.reset()
             following = Following()
         numbers.append(following.number)
-        assert [coder.has_anchor for coder in (coders.encoders[0], coders.decoders[0])] == [following.number > 1] * 2
+        assert [coder.has_long_term for coder in (coders.encoders[0], coders.decoders[0])] == [following.number > 1] * 2
         motion, told = following.random(rng, rows, columns), f"seed {seed} picture {picture} number {numbers[-1]} size {rows} x {columns}"
         coders.code(motion, motion, told)
     assert seed % 2 or numbers == list(range(1, 23))
@@ -221,8 +221,8 @@ def test_the_encoder_derives_what_no_bits_stand_for():
         coders.code(wanted, following.complete(wanted), f"picture {picture}")
 
 
-def test_a_steady_pan_is_followed_to_the_anchor():
-    """Every frame moves by 3 samples; the anchor stays behind, and moves up after pictures 2 and 10."""
+def test_a_steady_pan_is_followed_to_the_long_term():
+    """Every frame moves by 3 samples; the long-term reference stays behind, and moves up after pictures 2 and 10."""
     steady = Motion(np.broadcast_to(np.array([12, -4], np.int16), (4, 6, 2)).copy())
     coder, slow, distances = FieldCoder(), ReferenceFieldCoder(), []
     coder.decode(slow.encode(steady), 4, 6)
@@ -253,13 +253,13 @@ def test_searching_at_another_size_leaves_the_coder_as_it_is():
     rng = np.random.default_rng(2)
     coder, decoder, following = FieldCoder(), FieldCoder(), Following()
     for _ in range(3):
-        motion, anchor = following.random(rng, 4, 6), random_frame(rng, 16, 16) if coder.has_anchor else None
-        coder.search(rng.integers(0, 256, (16, 16), np.uint8), random_frame(rng, 16, 16), 30, anchor)
+        motion, long_term = following.random(rng, 4, 6), random_frame(rng, 16, 16) if coder.has_long_term else None
+        coder.search(rng.integers(0, 256, (16, 16), np.uint8), random_frame(rng, 16, 16), 30, long_term)
         assert_same_motion(motion, decoder.decode(coder.encode(motion), 4, 6), "motion")
 
 
 def golden_motions() -> list[Motion]:
-    """A pan to the left, an area that moves against it, and one very long vector; then the area is faster, and some of it comes from the anchor."""
+    """A pan to the left, an area that moves against it, one very long vector; then the area is faster, and some is from the long-term reference."""
     following, motions = Following(), []
     for picture in range(4):
         field = np.zeros((4, 6, 2), np.int16)

@@ -59,20 +59,20 @@ def test_long_sequences_come_back(seed: int, rows: int, columns: int, num_pictur
 
 
 @settings(max_examples=60, deadline=None)
-@given(motion=motions(), value=st.integers(0, 8192), of_anchor=st.integers(0, 8192))
-def test_flat_pictures_stay_flat(motion: Motion, value: int, of_anchor: int):
-    frame, anchor = (np.full((1, 8 * motion.vectors.shape[0], 8 * motion.vectors.shape[1]), level, np.int16) for level in (value, of_anchor))
+@given(motion=motions(), value=st.integers(0, 8192), of_long_term=st.integers(0, 8192))
+def test_flat_pictures_stay_flat(motion: Motion, value: int, of_long_term: int):
+    frame, long_term = (np.full((1, 8 * motion.vectors.shape[0], 8 * motion.vectors.shape[1]), level, np.int16) for level in (value, of_long_term))
     np.testing.assert_array_equal(compensate(frame, Motion(motion.vectors)), frame)
-    levels = np.array([value, (value + of_anchor + 1) >> 1, of_anchor], np.int16)
-    np.testing.assert_array_equal(compensate(frame, motion, anchor)[0], levels[motion.blends].repeat(16, 0).repeat(16, 1))
+    levels = np.array([value, (value + of_long_term + 1) >> 1, of_long_term], np.int16)
+    np.testing.assert_array_equal(compensate(frame, motion, long_term)[0], levels[motion.blends].repeat(16, 0).repeat(16, 1))
 
 
 @settings(max_examples=60, deadline=None)
 @given(motion=motions(), seed=st.integers(0, 1000))
 def test_planes_are_compensated_alike_and_stay_in_range(motion: Motion, seed: int):
     size = (8 * motion.vectors.shape[0], 8 * motion.vectors.shape[1])
-    plane, of_anchor = np.random.default_rng(seed).choice(np.array([0, 4096, 8192], np.int16), (2, *size))
-    first, second = compensate(np.stack([plane, plane]), motion, np.stack([of_anchor, of_anchor]))
+    plane, of_long_term = np.random.default_rng(seed).choice(np.array([0, 4096, 8192], np.int16), (2, *size))
+    first, second = compensate(np.stack([plane, plane]), motion, np.stack([of_long_term, of_long_term]))
     np.testing.assert_array_equal(first, second)
     assert first.min() >= 0
     assert first.max() <= 8192

@@ -53,8 +53,8 @@ def test_nothing_moves(size: tuple[int, int]):
     noise = np.random.default_rng(1).integers(0, 8193, (3, *size)).astype(np.int16)
     for picture in (noise, smooth_picture(*size, 2), np.full((3, *size), 77, np.int16)):
         coder = FieldCoder()
-        for anchor in (None, picture, noise):
-            found = coder.search(luma_samples(picture[0]), picture, 30, anchor)
+        for long_term in (None, picture, noise):
+            found = coder.search(luma_samples(picture[0]), picture, 30, long_term)
             assert not found.vectors.any()
             assert found.blends is None or not found.blends.any()
             assert coder.encode(found) == b""
@@ -68,17 +68,17 @@ def test_random_pictures_give_legal_vectors():
             width = 640
         reference = rng.integers(0, 8193, (3, height, width)).astype(np.int16)
         current = rng.integers(0, 256, (height, width)).astype(np.uint8)
-        encoder, decoder, following, anchor = FieldCoder(), FieldCoder(), Following(), None
+        encoder, decoder, following, long_term = FieldCoder(), FieldCoder(), Following(), None
         for picture in range(4):
-            found = encoder.search(current, reference, int(rng.integers(72)), anchor)
+            found = encoder.search(current, reference, int(rng.integers(72)), long_term)
             told = f"seed {seed} picture {picture} size {height} x {width}"
             assert found.vectors.shape == (height // 8, width // 8, 2), told
             assert abs(found.vectors).max() <= 1023, told
-            assert (found.blends is None) == (anchor is None), told
+            assert (found.blends is None) == (long_term is None), told
             complete = following.complete(found)
             assert differences(complete, found) == [], told
             assert differences(complete, decoder.decode(encoder.encode(found), height // 8, width // 8)) == [], told
-            anchor, reference = reference, np.ascontiguousarray(rng.permutation(reference, axis=int(rng.integers(1, 3))))
+            long_term, reference = reference, np.ascontiguousarray(rng.permutation(reference, axis=int(rng.integers(1, 3))))
 
 
 def test_a_higher_price_gives_fewer_bytes():
@@ -113,7 +113,7 @@ def with_noise(picture: np.ndarray, seed: int) -> np.ndarray:
 
 
 def coder_after(motion: Motion) -> FieldCoder:
-    """The next frame has an anchor."""
+    """The next frame has a long-term reference."""
     coder = FieldCoder()
     coder.encode(motion)
     return coder
@@ -122,17 +122,17 @@ def coder_after(motion: Motion) -> FieldCoder:
 def test_the_mean_of_two_noisy_pictures():
     """Noise that is different in both is less in their mean. Between samples it is less too, so vectors are fractions."""
     scene = smooth_picture(64, 96, 11)
-    reference, anchor = with_noise(scene, 1), with_noise(scene, 2)
-    found = coder_after(still(8, 12)).search(luma_samples(scene[0]), reference, 50, anchor)
+    reference, long_term = with_noise(scene, 1), with_noise(scene, 2)
+    found = coder_after(still(8, 12)).search(luma_samples(scene[0]), reference, 50, long_term)
     assert (found.blends == 1).all()
     assert abs(found.vectors).max() <= 3
     assert abs(found.tracks).max() <= 3
-    errors = [abs(compensate(reference, motion, anchor)[0].astype(int) - scene[0]).mean() for motion in (found, Motion(found.vectors))]
+    errors = [abs(compensate(reference, motion, long_term)[0].astype(int) - scene[0]).mean() for motion in (found, Motion(found.vectors))]
     assert errors[0] < 0.8 * errors[1], errors
 
 
 def test_the_mean_follows_motion():
-    """The scene moves on by (3, -1) samples a picture; what was found for the picture before leads to the anchor."""
+    """The scene moves on by (3, -1) samples a picture; what was found for the picture before leads to the long-term reference."""
     wide = smooth_picture(128, 160, 12)
     first, second, third = (wide[:, 20 - k : 84 - k, 20 + 3 * k : 116 + 3 * k] for k in range(3))
     pan = Motion(one_vector(8, 12, (12, -4)))
@@ -143,7 +143,7 @@ def test_the_mean_follows_motion():
     assert abs(found.tracks[inside] - (24, -8)).max() <= 3
 
 
-def test_what_is_uncovered_comes_from_the_anchor():
+def test_what_is_uncovered_comes_from_the_long_term():
     scene = smooth_picture(96, 128, 13)
     covered = scene.copy()
     covered[:, 32:48, 48:64] = np.random.default_rng(0).integers(0, 8193, (3, 16, 16))
@@ -155,7 +155,7 @@ def test_what_is_uncovered_comes_from_the_anchor():
     assert abs(compensate(covered, found, scene)[0, 32:48, 48:64] - scene[0, 32:48, 48:64]).max() == 0
 
 
-def test_a_better_anchor_is_worth_its_bits():
+def test_a_better_long_term_is_worth_its_bits():
     """The poorer the reference, the more blocks leave it; and what is found predicts better than the reference alone."""
     scene, shares = smooth_picture(96, 128, 14), []
     current = luma_samples(scene[0])
@@ -163,24 +163,24 @@ def test_a_better_anchor_is_worth_its_bits():
         poor = (scene + strength * (with_noise(scene, 3) - scene) / 4).clip(0, 8192).astype(np.int16)
         found = coder_after(still(12, 16)).search(current, poor, 40, scene)
         shares.append(float(found.blends.astype(bool).mean()))
-        with_anchor, without = (abs(compensate(poor, motion, scene)[0] - scene[0]).sum() for motion in (found, Motion(found.vectors)))
-        assert with_anchor < without or strength == 0
+        with_long_term, without = (abs(compensate(poor, motion, scene)[0] - scene[0]).sum() for motion in (found, Motion(found.vectors)))
+        assert with_long_term < without or strength == 0
     assert shares[0] == 0
     assert shares == sorted(shares)
     assert shares[2] > 0.9
 
 
-def test_a_search_without_the_anchor():
+def test_a_search_without_the_long_term():
     """Where it has none, or is given none, a frame is predicted from the reference alone; what it does not have it does not take."""
     picture, coder = smooth_picture(32, 32, 15), FieldCoder()
-    with pytest.raises(ValueError, match="anchor"):
+    with pytest.raises(ValueError, match="long_term"):
         coder.search(luma_samples(picture[0]), picture, 40, picture)
     for _ in range(3):
         found = coder.search(luma_samples(picture[0]), picture, 40)
         assert found.tracks is None
         assert found.blends is None
         coder.encode(found)
-        assert coder.has_anchor
+        assert coder.has_long_term
 
 
 def test_the_price_falls_with_the_qp():

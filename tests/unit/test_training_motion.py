@@ -63,54 +63,54 @@ def test_a_lower_first_frame_is_a_poorer_reference() -> None:
 
 def test_compensation_is_the_codecs() -> None:
     clip = moving_clip(2, 4)
-    predicted, anchor = compensated(clip[:, 0], None, clip[:, 1], torch.tensor([40]), [FieldCoder()])
+    predicted, long_term = compensated(clip[:, 0], None, clip[:, 1], torch.tensor([40]), [FieldCoder()])
     samples, target = (torch.round(clip[0, k] * 8192).to(torch.int16).numpy() for k in range(2))
     motion = FieldCoder().search(luma_samples(target[0]), samples, 40)
     assert np.array_equal(predicted[0].numpy(), compensate(samples, motion).astype(np.float32) / 8192)
-    assert torch.equal(anchor, clip[:, 0])
+    assert torch.equal(long_term, clip[:, 0])
     qp = torch.tensor([40])
     assert float(distortion(clip[:, 1], predicted, qp)) < 0.2 * float(distortion(clip[:, 1], clip[:, 0], qp))
 
 
-def test_anchors_are_the_codecs() -> None:
-    """Two samples, one a frame ahead; the pictures are noisy, so that anchors are of use."""
+def test_long_terms_are_the_codecs() -> None:
+    """Two samples, one a frame ahead; the pictures are noisy, so that long-term references are of use."""
     clip = (moving_clip(13, 5) + 0.05 * torch.randn(1, 13, 3, 64, 64, generator=torch.Generator().manual_seed(3))).clamp(0, 1)
     samples, qp = torch.round(clip[0] * 8192).to(torch.int16).numpy(), torch.tensor([50, 50])
     coders, theirs = [FieldCoder(), FieldCoder()], FieldCoder()
-    ahead, anchors = compensated(clip[:, 0], None, clip[:, 1], qp[:1], coders[1:])[1], []
-    anchor, num_blended = torch.cat([clip[:, 0], ahead]), 0
+    ahead, long_terms = compensated(clip[:, 0], None, clip[:, 1], qp[:1], coders[1:])[1], []
+    long_term, num_blended = torch.cat([clip[:, 0], ahead]), 0
     for k in range(1, 12):
         reference, x = torch.cat([clip[:, k - 1], clip[:, k]]), torch.cat([clip[:, k], clip[:, k + 1]])
-        before = anchor
-        predicted, anchor = compensated(reference, anchor, x, qp, coders)
-        anchors.append([int((clip[0] == own).all((1, 2, 3)).nonzero()[0, 0]) for own in anchor])
+        before = long_term
+        predicted, long_term = compensated(reference, long_term, x, qp, coders)
+        long_terms.append([int((clip[0] == own).all((1, 2, 3)).nonzero()[0, 0]) for own in long_term])
         own = np.round(before[0].numpy() * 8192).astype(np.int16)
-        motion = theirs.search(luma_samples(samples[k, 0]), samples[k - 1], 50, own if theirs.has_anchor else None)
+        motion = theirs.search(luma_samples(samples[k, 0]), samples[k - 1], 50, own if theirs.has_long_term else None)
         num_blended += motion.blends is not None and bool(motion.blends.any())
         theirs.encode(motion)
         assert np.array_equal(predicted[0].numpy(), compensate(samples[k - 1], motion, own).astype(np.float32) / 8192)
     assert num_blended > 5
-    assert anchors == [[anchor_of(k + 1), anchor_of(k + 2)] for k in range(1, 12)]
+    assert long_terms == [[long_term_of(k + 1), long_term_of(k + 2)] for k in range(1, 12)]
 
 
-def anchor_of(number: int) -> int:
+def long_term_of(number: int) -> int:
     return max(kept for kept in (0, 1, 9, 17) if kept < number - 1)
 
 
 @pytest.mark.parametrize("wants", [(True, True), (True, False), (False, True)])
 def test_gradients_go_where_samples_come_from(wants: tuple[bool, bool]) -> None:
-    """One block is covered in the reference and taken from the anchor; what one picture gives, the other does not."""
+    """One block is covered in the reference and taken from the long-term reference; what one picture gives, the other does not."""
     x = moving_clip(1, 9)[:, 0]
     covered = x.clone()
     covered[:, :, 32:48, 16:32] = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(1))
-    frame, anchor = (picture.clone().requires_grad_(wanted) for picture, wanted in zip((covered, x), wants, strict=True))
+    frame, long_term = (picture.clone().requires_grad_(wanted) for picture, wanted in zip((covered, x), wants, strict=True))
     coder = FieldCoder()
     coder.encode(still(8, 8))
-    predicted, _ = compensated(frame, anchor, x, torch.tensor([40]), [coder])
+    predicted, _ = compensated(frame, long_term, x, torch.tensor([40]), [coder])
     predicted.sum().backward()
-    from_anchor = torch.zeros_like(x)
-    from_anchor[:, :, 32:48, 16:32] = 1
-    for picture, wanted, expected in ((frame, wants[0], 1 - from_anchor), (anchor, wants[1], from_anchor)):
+    from_long_term = torch.zeros_like(x)
+    from_long_term[:, :, 32:48, 16:32] = 1
+    for picture, wanted, expected in ((frame, wants[0], 1 - from_long_term), (long_term, wants[1], from_long_term)):
         if wanted:
             torch.testing.assert_close(picture.grad, expected, atol=1e-3, rtol=0)
 

@@ -110,7 +110,7 @@ def test_segments_decode_what_one_long_segment_does(spec: object) -> None:
         torch.testing.assert_close(state.frame, other.frame)
         torch.testing.assert_close(state.feature, other.feature)
         if spec is WITH_MOTION:
-            torch.testing.assert_close(state.anchor, other.anchor)
+            torch.testing.assert_close(state.long_term, other.long_term)
 
 
 def test_gradient_checkpointing_changes_nothing() -> None:
@@ -190,7 +190,7 @@ def test_the_vectors_coder_goes_on(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("number", [1, 2, 3, 10])
 def test_a_coder_that_was_stored_follows_tracks_as_before(number: int) -> None:
-    """At every place between two anchors."""
+    """At every place between two long-term references."""
     rng, following = np.random.default_rng(number), Following()
     coder, other = FieldCoder(), FieldCoder()
     for _ in range(number):
@@ -220,7 +220,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(spec: object, tmp_path: Path,
     size = (tmp_path / "parts" / "checkpoint.pt").stat().st_size
     stored = read_checkpoint(tmp_path / "parts" / "checkpoint.pt")["sequences"]
     assert sorted(state["segment"] for state in stored) == [(slot, *_place(segment_of(6, slot, STAGE))) for slot in range(4)]
-    state_bytes = sum(state[part].nbytes for state in stored for part in ("frame", "feature", "anchor") if state[part] is not None)
+    state_bytes = sum(state[part].nbytes for state in stored for part in ("frame", "feature", "long_term") if state[part] is not None)
     without = {name: value for name, value in read_checkpoint(tmp_path / "parts" / "checkpoint.pt").items() if name != "sequences"}
     write_checkpoint(tmp_path / "without.pt", without)
     assert size - (tmp_path / "without.pt").stat().st_size < 1.5 * state_bytes + 20_000, "parts of a batch are stored with the whole of it"
