@@ -205,7 +205,7 @@ def coder_with_long_term() -> Any:
     ],
 )
 def test_wrong_arguments_are_refused(call: Callable[[], object]):
-    with pytest.raises(ValueError, match=r"must|longer|blend|long_term"):
+    with pytest.raises(ValueError, match=r"must|longer|blend|long-term"):
         call()
 
 
