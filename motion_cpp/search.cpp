@@ -291,11 +291,14 @@ class TrackSearcher {
         long_term_(long_term) {}
 
   void run(Motion& motion) {
+    TrackState followed = state_;
+    double won = lambda_ * (prices_.any_blend(false) - prices_.any_blend(true));
     for (int row = 0; row < rows_; row += 2) {
-      for (int column = 0; column < columns_; column += 2) search_block(row, column);
+      for (int column = 0; column < columns_; column += 2) won += search_block(row, column);
     }
-    motion.tracks = state_.take_tracks();
-    motion.blends = state_.take_blends();
+    TrackState& better = won > 0 ? state_ : followed;
+    motion.tracks = better.take_tracks();
+    motion.blends = better.take_blends();
   }
 
  private:
@@ -330,13 +333,14 @@ class TrackSearcher {
     }
   }
 
-  void search_block(int row, int column) {
+  // What the best blend saves, the bit that tells it counted: less than nothing where the block stays as it is.
+  double search_block(int row, int column) {
     uint8_t predicted[kSide * kSide];
     predict(row, column, predicted);
     const int blended = state_.neighbours(row, column, kMean), only = state_.neighbours(row, column, kLongTerm);
-    const double stay = hadamard(row, column, predicted, kSide, std::numeric_limits<double>::infinity()) + lambda_ * prices_.blended(blended, false);
+    const double unblended = hadamard(row, column, predicted, kSide, std::numeric_limits<double>::infinity());
     const Situation around = state_.situation(row, column);
-    Found best{{0, 0}, stay};
+    Found best{{0, 0}, unblended + lambda_ * prices_.blended(blended, false)};
     uint8_t best_blend = kReference;
     for (const uint8_t blend : {kMean, kLongTerm}) {
       const double price = lambda_ * (prices_.blended(blended, true) + prices_.long_term_only(only, blend == kLongTerm));
@@ -347,6 +351,7 @@ class TrackSearcher {
       }
     }
     if (best_blend != kReference) state_.set(row, column, best_blend, best.vector);
+    return unblended - best.cost;
   }
 
   // The cheapest track of a block for its mean with `predicted`, or alone; nothing that costs `limit` or more.

@@ -1,5 +1,6 @@
 #include "vector_coder.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 
@@ -22,6 +23,8 @@ class Walk {
   }
 
   bool code_tracks(TrackState& state) {
+    const bool any = wanted_ && std::any_of(wanted_->blends.begin(), wanted_->blends.end(), [](uint8_t blend) { return blend != kReference; });
+    if (!coder_.code(contexts_.any_blend, any)) return true;
     for (int row = 0; row < state.rows(); row += 2) {
       for (int column = 0; column < state.columns(); column += 2) {
         if (!code_blend(state, row, column)) return false;
@@ -199,6 +202,7 @@ void VectorCoder::restore(const Contexts& contexts, const Field& previous, const
 
 VectorPrices::VectorPrices(const Contexts& contexts) {
   for (int bit = 0; bit < 2; ++bit) {
+    any_blend_[bit] = price(contexts.any_blend, bit);
     for (int k = 0; k < 3; ++k) {
       for (int some = 0; some < 2; ++some) split_[k][some][bit] = price(contexts.split[k][some], bit);
     }

@@ -29,6 +29,7 @@ struct Contexts {
   std::array<std::array<std::array<Context, kMaxCandidates + 1>, 3>, 3> is_predicted;  // by: part, activity, candidates
   std::array<std::array<Context, kMaxCandidates>, 3> is_candidate;
   std::array<AxisContexts, 2> axes, track_axes;
+  Context any_blend;  // of a whole picture
   std::array<Context, 3> is_blended, is_long_term_only;  // by: such blocks to the left and above
 };
 
@@ -78,6 +79,7 @@ class VectorPrices {
   explicit VectorPrices(const Contexts& contexts);
 
   double split(int neighbours, bool has_candidates, bool is_split) const { return split_[neighbours][has_candidates][is_split]; }
+  double any_blend(bool any) const { return any_blend_[any]; }
   double blended(int neighbours, bool is_blended) const { return blended_[neighbours][is_blended]; }
   double long_term_only(int neighbours, bool is_only) const { return long_term_only_[neighbours][is_only]; }
   double vector(const Situation& situation, Part kind, Vector vector) const {
@@ -105,7 +107,7 @@ class VectorPrices {
   }
 
   double split_[3][2][2], predicted_[3][3][kMaxCandidates + 1][2], candidate_[3][kMaxCandidates][2];
-  double blended_[3][2], long_term_only_[3][2];
+  double any_blend_[2], blended_[3][2], long_term_only_[3][2];
   double zero_[2][2][2][2], magnitude_[2][2][kMaxPrefix + 1];  // by: whether into the long-term reference, axis
 };
 

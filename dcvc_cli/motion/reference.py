@@ -185,6 +185,7 @@ class ReferenceFieldCoder:
         self._split = [[Context(start) for start in starts] for starts in START_SPLIT]
         self._predicted = {side: [[Context(start) for start in starts] for starts in table] for side, table in START_PREDICTED.items()}
         self._candidate = {side: [Context(start) for start in starts] for side, starts in START_CANDIDATE.items()}
+        self._any_blend = Context()
         self._blended = [Context(start) for start in START_BLENDED]
         self._only = [Context(start) for start in START_ONLY]
         self._differences, self._track_differences = _Differences(START_ZERO), _Differences(START_TRACK_ZERO)
@@ -257,7 +258,11 @@ class ReferenceFieldCoder:
         picture.keep(place, side, vector, abs(vector[0] - predicted[0]) + abs(vector[1] - predicted[1]))
 
     def _code_long_term(self, bit: Coding, long_term: "_LongTerm", wanted: Motion) -> None:
+        any_blend = bit(self._any_blend, wanted.blends is not None and bool(wanted.blends.any()))
         for row, column in _blocks(*wanted.vectors.shape[:2]):
+            if not any_blend:
+                long_term.keep((row, column), 0, None)
+                continue
             wanted_blend = int(wanted.blends[row // 2, column // 2]) if wanted.blends is not None else 0
             beside = [long_term.blends.get(place, 0) for place in ((row, column - 2), (row - 2, column))]
             blend, track = 0, None

@@ -210,9 +210,9 @@ def test_wrong_arguments_are_refused(call: Callable[[], object]):
 
 
 @pytest.mark.parametrize("implementation", ["native", "reference"])
-def test_blends_without_an_long_term_are_refused(monkeypatch: pytest.MonkeyPatch, implementation: str):
+def test_blends_without_a_long_term_reference_are_refused(monkeypatch: pytest.MonkeyPatch, implementation: str):
     monkeypatch.setenv(TWIN_VARIABLE, implementation)
-    with pytest.raises(ValueError, match="long_term"):
+    with pytest.raises(ValueError, match="long-term"):
         compensate(np.zeros((3, 16, 16), np.int16), Motion(FIELD, FIELD, BLENDS))
 
 

@@ -173,7 +173,7 @@ def test_a_better_long_term_is_worth_its_bits():
 def test_a_search_without_the_long_term():
     """Where it has none, or is given none, a frame is predicted from the reference alone; what it does not have it does not take."""
     picture, coder = smooth_picture(32, 32, 15), FieldCoder()
-    with pytest.raises(ValueError, match="long_term"):
+    with pytest.raises(ValueError, match="long-term"):
         coder.search(luma_samples(picture[0]), picture, 40, picture)
     for _ in range(3):
         found = coder.search(luma_samples(picture[0]), picture, 40)
