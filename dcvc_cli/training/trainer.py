@@ -142,7 +142,8 @@ class Trainer:
         return {
             "parameters": {name: value.detach() for name, value in self.parameters.items()},
             "average": self.average,
-            "optimiser": self.optimiser.state_dict(),
+            # By name, so that a run may go on with other rates.
+            "optimiser": {name: dict(self.optimiser.state[value]) for name, value in self.parameters.items() if value in self.optimiser.state},
             "scaler": self.scaler.state_dict(),
             "step": self.step,
             "elapsed_seconds": self.elapsed_seconds,
@@ -158,11 +159,16 @@ class Trainer:
             for name, value in self.parameters.items():
                 value.copy_(state["parameters"][name])
                 self.average[name].copy_(state["average"][name])
-        self.optimiser.load_state_dict(state["optimiser"])
         if state.get("scaler"):
             self.scaler.load_state_dict(state["scaler"])
         self.step, self.elapsed_seconds = state["step"], state["elapsed_seconds"]
-        self._sequences, self._sequences_stage = Sequences.restored(state.get("sequences", []), self.device), state.get("sequences_stage", -1)
+        try:
+            for name, remembered in state["optimiser"].items():
+                self.optimiser.state[self.parameters[name]] = {key: value.to(self.device) for key, value in remembered.items()}
+            self._sequences, self._sequences_stage = Sequences.restored(state["sequences"], self.device), state["sequences_stage"]
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            reason = f"{self.checkpoint_path} is the checkpoint of another version of dcvc"
+            raise InputError(reason, "dcvc train export makes weights of it, which a new run can --start-from") from error
 
     def save(self) -> None:
         """Writes the checkpoint: a kill at any moment leaves the old or the new one, whole. All processes call it, the main one writes."""

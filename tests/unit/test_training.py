@@ -1,5 +1,6 @@
 """Training: the transform start, the loss, the data's reproducibility, and that a killed run goes on as if it had not been."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -233,6 +234,23 @@ def test_rates_reach_the_parameters(tmp_path: Path) -> None:
     assert moved["enc.enc_1.adaptor.weight"] == pytest.approx(1e-4, rel=0.02)
     assert moved["q_scale_dec"] == pytest.approx(1e-5, rel=0.02)
     assert moved["dec.dec_2.adaptor.weight"] == pytest.approx(1e-3, rel=0.02)
+
+
+def test_a_run_goes_on_with_other_rates(tmp_path: Path) -> None:
+    """What the optimiser remembers belongs to parameters by name, however rates group them."""
+    shots = build_cache([Path(__file__).parents[1] / "data"], tmp_path)
+    config = TrainConfig("image", "tiny", (Stage(4, 2, 32, 1e-3, 1e-3),), 125.0, 30000.0)
+    first = Trainer(config, shots, tmp_path, tmp_path / "run")
+    first.run(report=lambda record: None, stop_at_step=2)
+    second = Trainer(replace(config, rate_factors={"dec.": 0.5, "enc.enc_2": 0.1}), shots, tmp_path, tmp_path / "run")
+    assert second.resume()
+    assert [len(group["params"]) for group in first.optimiser.param_groups] != [len(group["params"]) for group in second.optimiser.param_groups]
+    for name, value in first.parameters.items():
+        ours, theirs = first.optimiser.state[value], second.optimiser.state[second.parameters[name]]
+        assert set(ours) == set(theirs) == {"step", "exp_avg", "exp_avg_sq"}
+        assert all(torch.equal(ours[key], theirs[key]) for key in ours), name
+    second.run(report=lambda record: None)
+    assert second.step == 4
 
 
 def test_a_rate_factor_of_nothing_is_named(tmp_path: Path) -> None:

@@ -293,6 +293,17 @@ def test_what_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
         trainer.resume()
 
 
+def test_a_checkpoint_of_another_version_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "run" / "checkpoint.pt"
+    trainer = make_trainer(tmp_path / "run")
+    trainer.save()
+    for key, value in (("optimiser", {"state": {}, "param_groups": []}), ("sequences", [{"segment": (0, 0, 0), "frame": torch.zeros(1)}])):
+        write_checkpoint(path, read_checkpoint(path) | {key: value})
+        with pytest.raises(InputError, match="of another version of dcvc"):
+            trainer.resume()
+        trainer.save()
+
+
 def test_held_weights_are_those_of_the_average_on_the_grid(tmp_path: Path) -> None:
     """A stage that holds weights changes none with 8 bits, and all others; stopped in it, it goes on to the bit."""
     config = TrainConfig(
