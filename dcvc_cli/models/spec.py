@@ -73,7 +73,7 @@ class ModelSpec:
 
     qp_offsets: added to the QP of P frame i by i mod 8, the quality hierarchy that serves the model best.
     dead_zones: of the encoder's quantiser in P frame i, by i mod 8 (codec.dead_zone); the networks were trained with them.
-    intra_dead_zone: that of I frames.
+    intra_dead_zone: that of I frames; an encoder's matter, like the others.
     """
 
     name: str
