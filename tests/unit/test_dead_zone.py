@@ -8,17 +8,21 @@ import torch
 
 from dcvc_cli.backend.float_torch import InferenceOperations
 from dcvc_cli.codec.dead_zone import zero_below
+from dcvc_cli.codec.frames import FramePayloadDecoder, FramePayloadEncoder
 from dcvc_cli.codec.gop import GopRule
+from dcvc_cli.codec.networks import CodecNetwork, CodecNetworks
 from dcvc_cli.entropy.scale_index import index_from_scale, scale_thresholds
+from dcvc_cli.entropy_format import EntropyFormat
 from dcvc_cli.models.image import ImageModel
 from dcvc_cli.models.latent_steps import VIDEO_STEPS
 from dcvc_cli.models.spec import LITE, RT, TINY
 from dcvc_cli.models.video import VideoModel
 from dcvc_cli.pipeline.choices import CodingChoices
+from dcvc_cli.training.export import export_model
 from dcvc_cli.training.initialise import initial_image_parameters, initial_video_parameters
 from dcvc_cli.training.losses import RoundingLatentCoder, TrainingOperations, gaussian_bits
 from dcvc_cli.training.losses import zero_below as zero_below_in_training
-from dcvc_cli.training.objective import video_loss
+from dcvc_cli.training.objective import code_image, decoded_image, video_loss
 
 
 def test_no_dead_zone_is_rounding() -> None:
@@ -85,9 +89,43 @@ def test_index_of_a_bound_is_its_row() -> None:
 def test_the_plan_says_which_frame_has_which_zone() -> None:
     planner = CodingChoices(qp_i=30, qp_p=30, keyint=-1).gop_rule(LITE).plans_from()
     plans = [planner.next() for _ in range(10)]
-    assert [plan.dead_zone for plan in plans] == [0.0, *(LITE.dead_zones[position % 8] for position in range(1, 10))]
+    assert LITE.intra_dead_zone > 0
+    assert [plan.dead_zone for plan in plans] == [LITE.intra_dead_zone, *(LITE.dead_zones[position % 8] for position in range(1, 10))]
     assert GopRule(30, 30).plans_from().next().dead_zone == 0.0
-    assert not any(RT.dead_zones)
+    assert not any((*RT.dead_zones, RT.intra_dead_zone))
+
+
+def test_training_on_pictures_quantises_with_the_zone() -> None:
+    model = ImageModel(TINY.image)
+    parameters = initial_image_parameters(model)
+    x, qp = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(4)), torch.tensor([40])
+    ops = TrainingOperations(parameters)
+    plain, zoned = decoded_image(model, ops, x, qp), decoded_image(model, ops, x, qp, 0.08)
+    assert not torch.equal(plain, zoned)
+    torch.manual_seed(1)
+    x_hat, bpp = code_image(model, ops, x, qp, 0.08)
+    torch.testing.assert_close(x_hat, zoned)
+    torch.manual_seed(1)
+    assert bpp < code_image(model, ops, x, qp)[1]
+
+
+@pytest.mark.native
+def test_i_frames_are_coded_with_the_zone() -> None:
+    """Fewer bytes, and a decoder that knows nothing of it has the encoder's picture."""
+    model = ImageModel(TINY.image)
+    parameters = initial_image_parameters(model)
+    arrays = {name: value.numpy() for name, value in parameters.items()}
+    video = {name: value.numpy() for name, value in initial_video_parameters(VideoModel(TINY.video)).items()}
+    table, ops = export_model("tiny", arrays, video, "untrained, for tests").image.z_table, InferenceOperations(parameters)
+    network = CodecNetwork(model, ops, ops, table)
+    networks = CodecNetworks(network, network)  # only the image model is run
+    values = np.random.default_rng(5).random((3, 64, 64), np.float32)
+    encoder = FramePayloadEncoder(networks, EntropyFormat.PARTITIONED, None)
+    decoder = FramePayloadDecoder(networks, EntropyFormat.PARTITIONED, None, (64, 64))
+    plain, zoned = encoder.encode_i(values, 40), encoder.encode_i(values, 40, 0.08)
+    assert len(zoned) < len(plain)
+    decoder.decode_i(zoned, 40)
+    assert torch.equal(decoder.output(), encoder.output())
 
 
 def test_training_on_crops_quantises_with_the_zones() -> None:
