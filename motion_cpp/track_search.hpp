@@ -1,0 +1,13 @@
+// The encoder's search for blends and tracks, once a picture's vectors are found. Decoders never run it.
+#pragma once
+
+#include "search_planes.hpp"
+#include "vector_coder.hpp"
+
+namespace dcvc::motion {
+
+// Finds tracks and blends for a motion that has vectors. lambda, coder: as for search.
+void search_tracks(const Plane& current, const SampledPlane& reference, const SampledPlane& long_term, double lambda, const VectorCoder& coder,
+                   Motion& motion);
+
+}  // namespace dcvc::motion
