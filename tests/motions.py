@@ -71,8 +71,8 @@ class Following:
         before = self.before
         if before.vectors.shape != field.shape:
             return field
-        leads_is_track = self.number == 2 or (self.number - 1) % 8 == 2
-        return followed(field, before.vectors if leads_is_track or before.tracks is None else before.tracks)
+        points_to_long_term = self.number == 2 or (self.number - 1) % 8 == 2
+        return followed(field, before.vectors if points_to_long_term or before.tracks is None else before.tracks)
 
     def complete(self, motion: Motion) -> Motion:
         """The motion of the next frame as a decoder has it; the frame after it follows."""
