@@ -98,7 +98,7 @@ START_PREDICTED = {
 START_CANDIDATE = {1: (30064, 16870, 12483, 15544), 2: (38152, 18323, 16059, 21036), TRACK: (28551, 27874, 27975, 29976)}
 START_BLENDED, START_ONLY = (62158, 42355, 12533), (58368, 25526, 10000)
 START_ZERO, START_TRACK_ZERO = 20825, 17800
-"""Where the contexts start: probabilities of a 0 bit in 1/65536; 1 and 2 are a part's side in squares, TRACK a vector into the long-term reference."""
+"""Where the contexts start: probabilities of a 0 bit in 1/65536; 1 and 2 are a part's side in squares."""
 
 
 class Context:
