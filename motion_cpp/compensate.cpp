@@ -4,6 +4,7 @@
 #include <memory>
 #include <optional>
 
+#include "overlap.hpp"
 #include "row_arithmetic.hpp"
 
 namespace dcvc::motion {
@@ -17,13 +18,6 @@ constexpr int kMargin = 32;                       // replicated samples around t
 // The 8-tap quarter-sample filters of H.265 (clause 8.5.3.3.3), rows: fraction 0, 1/4, 1/2, 3/4.
 constexpr int16_t kFilters[kSubpel][kTaps] = {
     {0, 0, 0, 64, 0, 0, 0, 0}, {-1, 4, -10, 58, 17, -5, 1, 0}, {-1, 4, -11, 40, 40, -11, 4, -1}, {0, 1, -5, 17, 58, -10, 4, -1}};
-
-// Weights in eighths of the square's own prediction and of the one with the vector of the square above or below, and left or right:
-// those of H.263's Annex F. Every position's own + vertical + horizontal weight is 8.
-constexpr Weights kOwn = {{4, 5, 5, 5, 5, 5, 5, 4}, {5, 5, 5, 5, 5, 5, 5, 5}, {5, 5, 6, 6, 6, 6, 5, 5}, {5, 5, 6, 6, 6, 6, 5, 5},
-                          {5, 5, 6, 6, 6, 6, 5, 5}, {5, 5, 6, 6, 6, 6, 5, 5}, {5, 5, 5, 5, 5, 5, 5, 5}, {4, 5, 5, 5, 5, 5, 5, 4}};
-constexpr Weights kVertical = {{2, 2, 2, 2, 2, 2, 2, 2}, {1, 1, 2, 2, 2, 2, 1, 1}, {1, 1, 1, 1, 1, 1, 1, 1}, {1, 1, 1, 1, 1, 1, 1, 1},
-                               {1, 1, 1, 1, 1, 1, 1, 1}, {1, 1, 1, 1, 1, 1, 1, 1}, {1, 1, 2, 2, 2, 2, 1, 1}, {2, 2, 2, 2, 2, 2, 2, 2}};
 
 // The reference plane line by line with replicated edges, so that most squares read straight from memory.
 class PaddedPlane {

@@ -24,6 +24,10 @@ using Row = __m128i;
 
 inline Row load(const int16_t* samples) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(samples)); }
 inline void store(int16_t* samples, Row row) { _mm_storeu_si128(reinterpret_cast<__m128i*>(samples), row); }
+inline Row load_bytes(const uint8_t* samples) {
+  return _mm_unpacklo_epi8(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(samples)), _mm_setzero_si128());
+}
+inline void store_bytes(uint8_t* samples, Row row) { _mm_storel_epi64(reinterpret_cast<__m128i*>(samples), _mm_packus_epi16(row, row)); }
 inline Row limited(Row row, int16_t max_value) { return _mm_min_epi16(_mm_max_epi16(row, _mm_setzero_si128()), _mm_set1_epi16(max_value)); }
 inline Row mean(Row a, Row b) { return _mm_avg_epu16(a, b); }  // of samples that are not negative, rounded up
 inline Row joined(Row left, Row right) { return _mm_unpacklo_epi64(left, _mm_unpackhi_epi64(right, right)); }
@@ -85,6 +89,14 @@ inline Row load(const int16_t* samples) {
   return row;
 }
 inline void store(int16_t* samples, const Row& row) { std::memcpy(samples, row.data(), sizeof row); }
+inline Row load_bytes(const uint8_t* samples) {
+  Row row;
+  for (int i = 0; i < kRow; ++i) row[i] = samples[i];
+  return row;
+}
+inline void store_bytes(uint8_t* samples, const Row& row) {  // of samples that are 0..255
+  for (int i = 0; i < kRow; ++i) samples[i] = static_cast<uint8_t>(row[i]);
+}
 inline Row limited(Row row, int16_t max_value) {
   for (int16_t& sample : row) sample = sample < 0 ? int16_t{0} : sample > max_value ? max_value : sample;
   return row;

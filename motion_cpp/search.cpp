@@ -9,6 +9,7 @@
 
 #include "block_costs.hpp"
 #include "search_planes.hpp"
+#include "settle.hpp"
 #include "track_search.hpp"
 
 namespace dcvc::motion {
@@ -185,7 +186,11 @@ Motion search(const uint8_t* current, const uint8_t* reference, const uint8_t* l
   const Plane padded_current = padded(current, height, width);
   const SampledPlane sampled(reference, height, width);
   Motion motion{height / kBlock, width / kBlock, Searcher(current, reference, padded_current, sampled, lambda, coder).run(), {}, {}};
-  if (long_term) search_tracks(padded_current, sampled, SampledPlane(long_term, height, width), lambda, coder, motion);
+  settle(padded_current, sampled, nullptr, lambda, coder, 0, long_term ? 0 : kRounds - 1, motion);
+  if (!long_term) return motion;
+  const SampledPlane sampled_before(long_term, height, width);
+  search_tracks(padded_current, sampled, sampled_before, lambda, coder, motion);
+  settle(padded_current, sampled, &sampled_before, lambda, coder, 1, kRounds - 1, motion);
   return motion;
 }
 

@@ -56,10 +56,10 @@ SampledPlane::SampledPlane(const uint8_t* plane, int height, int width)
       half_xy_(halfway(half_x_, whole_.stride)) {}
 
 const uint8_t* SampledPlane::square(int y4, int x4, int side, uint8_t* room, int& stride) const {
-  const uint8_t* source = half_sample(y4 >> 1, x4 >> 1);
+  const auto [first, second] = samples(y4, x4);
   stride = whole_.stride;
-  if (!((y4 | x4) & 1)) return source;
-  average_square(source, half_sample((y4 + 1) >> 1, (x4 + 1) >> 1), stride, room, side);
+  if (!second) return first;
+  average_square(first, second, stride, room, side);
   stride = 16;
   return room;
 }

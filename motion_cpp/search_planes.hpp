@@ -34,6 +34,16 @@ class SampledPlane {
   // The samples lie here or in `room`, 16 x 16; the stride is set.
   const uint8_t* square(int y4, int x4, int side, uint8_t* room, int& stride) const;
 
+  // The samples at (y4, x4) in quarter samples are those that `first` points to, or, where there is a `second`, the means of both. Rows have a
+  // distance of stride().
+  struct Samples {
+    const uint8_t *first, *second;
+  };
+  Samples samples(int y4, int x4) const {
+    return {half_sample(y4 >> 1, x4 >> 1), (y4 | x4) & 1 ? half_sample((y4 + 1) >> 1, (x4 + 1) >> 1) : nullptr};
+  }
+  int stride() const { return whole_.stride; }
+
   // Keeps a square within the margin.
   Vector limited(Vector vector, int row, int column, int side) const;
 

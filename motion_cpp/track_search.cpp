@@ -75,8 +75,8 @@ class TrackSearcher {
     const double unblended = hadamard(row, column, predicted, kSide, std::numeric_limits<double>::infinity());
     const Situation around = state_.situation(row, column);
     Found best{{0, 0}, unblended + lambda_ * prices_.blended(blended, false)};
-    uint8_t best_blend = kReference;
-    for (const uint8_t blend : {kMean, kLongTerm}) {
+    Blend best_blend = kReference;
+    for (const Blend blend : {kMean, kLongTerm}) {
       const double price = lambda_ * (prices_.blended(blended, true) + prices_.long_term_only(only, blend == kLongTerm));
       const Found found = best_track(row, column, around, blend == kMean ? predicted : nullptr, price, best.cost);
       if (found.cost < best.cost) {

@@ -39,7 +39,14 @@ class VectorState {
   int rows() const { return rows_; }
   int columns() const { return columns_; }
   std::vector<Vector> take() { return std::move(vectors_); }
+  const std::vector<Vector>& vectors() const { return vectors_; }
   Vector at(int row, int column) const { return vectors_[index(row, column)]; }
+
+  // Whether the squares of a block have different vectors.
+  bool differ(int row, int column) const {
+    const Vector first = at(row, column);
+    return !(first == at(row, column + 1) && first == at(row + 1, column) && first == at(row + 1, column + 1));
+  }
 
   // 0..2: how many of the 16x16 squares to the left and above are split.
   int split_neighbours(int row, int column) const {
@@ -92,11 +99,11 @@ class VectorState {
 // The tracks of a picture, whose vectors are known: at first all follow the vectors, then blocks get their own.
 class TrackState {
  public:
-  // kept: the tracks of the picture before, where that one had this size.
+  // vectors: the picture's, which must outlive this. kept: the tracks of the picture before, where that one had this size.
   TrackState(int rows, int columns, const std::vector<Vector>& vectors, const std::vector<Vector>& kept)
-      : rows_(rows), columns_(columns), tracks_(vectors.size()), blends_(vectors.size() / 4, uint8_t{kReference}) {
-    for (int row = 0; row < rows; ++row) {
-      for (int column = 0; column < columns; ++column) tracks_[index(row, column)] = followed(row, column, vectors[index(row, column)], kept);
+      : rows_(rows), columns_(columns), vectors_(vectors), kept_(kept), tracks_(vectors.size()), blends_(vectors.size() / 4, uint8_t{kReference}) {
+    for (int row = 0; row < rows; row += 2) {
+      for (int column = 0; column < columns; column += 2) follow(row, column);
     }
   }
 
@@ -104,17 +111,20 @@ class TrackState {
   int columns() const { return columns_; }
   std::vector<Vector> take_tracks() { return std::move(tracks_); }
   std::vector<uint8_t> take_blends() { return std::move(blends_); }
+  const std::vector<Vector>& tracks() const { return tracks_; }
+  Vector at(int row, int column) const { return tracks_[index(row, column)]; }
+  Blend blend(int row, int column) const { return static_cast<Blend>(blends_[block(row, column)]); }
 
   // 0..2: how many of the blocks to the left and above have a blend of `least` or more.
   int neighbours(int row, int column, uint8_t least) const {
     return (column && blends_[block(row, column - 2)] >= least ? 1 : 0) + (row && blends_[block(row - 2, column)] >= least ? 1 : 0);
   }
 
-  // Of a block that has no track of its own yet; row, column: its upper left square.
+  // Of a block, whatever its own track; row, column: its upper left square.
   Situation situation(int row, int column) const {
-    const Vector upper_right = at(row, column + 1), lower_left = at(row + 1, column), lower_right = at(row + 1, column + 1);
+    const Vector upper_right = followed(row, column + 1), lower_left = followed(row + 1, column), lower_right = followed(row + 1, column + 1);
     Situation s;
-    s.predicted = at(row, column);
+    s.predicted = followed(row, column);
     s.activity = s.predicted == upper_right && s.predicted == lower_left && s.predicted == lower_right ? 0 : 1;
     s.add(upper_right);
     s.add(lower_left);
@@ -124,27 +134,35 @@ class TrackState {
     return s;
   }
 
-  void set(int row, int column, uint8_t blend, Vector vector) {
+  // A block with a track of its own.
+  void set(int row, int column, Blend blend, Vector track) {
     blends_[block(row, column)] = blend;
-    for (int k = 0; k < 4; ++k) tracks_[index(row + k / 2, column + k % 2)] = vector;
+    for (int k = 0; k < 4; ++k) tracks_[index(row + k / 2, column + k % 2)] = track;
+  }
+
+  // A block that is predicted from the reference picture alone.
+  void follow(int row, int column) {
+    blends_[block(row, column)] = kReference;
+    for (int k = 0; k < 4; ++k) tracks_[index(row + k / 2, column + k % 2)] = followed(row + k / 2, column + k % 2);
   }
 
  private:
-  Vector at(int row, int column) const { return tracks_[index(row, column)]; }
   size_t index(int row, int column) const { return static_cast<size_t>(row) * columns_ + column; }
   size_t block(int row, int column) const { return static_cast<size_t>(row / 2) * (columns_ / 2) + column / 2; }
 
   // The vector, and on from where it points to.
-  Vector followed(int row, int column, Vector vector, const std::vector<Vector>& kept) const {
-    if (kept.size() != tracks_.size()) return vector;
+  Vector followed(int row, int column) const {
+    const Vector vector = vectors_[index(row, column)];
+    if (kept_.size() != tracks_.size()) return vector;
     const int there_row = std::clamp(row + ((vector.y + 16) >> 5), 0, rows_ - 1);
     const int there_column = std::clamp(column + ((vector.x + 16) >> 5), 0, columns_ - 1);
-    const Vector on = kept[index(there_row, there_column)];
+    const Vector on = kept_[index(there_row, there_column)];
     const auto limited = [](int v) { return static_cast<int16_t>(std::clamp(v, -kMaxVector, kMaxVector)); };
     return {limited(vector.x + on.x), limited(vector.y + on.y)};
   }
 
   int rows_, columns_;
+  const std::vector<Vector>&vectors_, &kept_;
   std::vector<Vector> tracks_;
   std::vector<uint8_t> blends_;
 };

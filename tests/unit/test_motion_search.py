@@ -148,9 +148,8 @@ def test_what_is_uncovered_comes_from_the_long_term():
     covered = scene.copy()
     covered[:, 32:48, 48:64] = np.random.default_rng(0).integers(0, 8193, (3, 16, 16))
     found = coder_after(still(12, 16)).search(luma_samples(scene[0]), covered, 40, scene)
-    expected = np.zeros((6, 8), np.uint8)
-    expected[2, 3] = 2
-    assert np.array_equal(found.blends, expected)
+    assert found.blends[2, 3] == 2
+    assert np.array_equal(compensate(covered, found, scene), scene)
     assert not found.tracks[4:6, 6:8].any()
     assert abs(compensate(covered, found, scene)[0, 32:48, 48:64] - scene[0, 32:48, 48:64]).max() == 0
 
