@@ -21,7 +21,7 @@ BLOCK = 8
 SAMPLE_BITS = 13
 """Pictures are compensated as integers: samples in 0..1 are 0..8192."""
 SAMPLE_UNIT = np.float32(2.0**-SAMPLE_BITS)
-FIRST_SEARCH_LAMBDA, LAST_SEARCH_LAMBDA = 55.0, 4.25
+FIRST_SEARCH_LAMBDA, LAST_SEARCH_LAMBDA = 48.0, 3.9
 """What a bit costs at QP 0 and QP 63 in sums of absolute differences of 8-bit samples: the square root of what it costs in squared
 differences, which the networks' training decides."""
 

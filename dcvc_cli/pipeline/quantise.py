@@ -125,6 +125,7 @@ def quantise_video(
 
 def quantise_network(model: Any, state: Mapping[str, torch.Tensor], recorded: RecordingOperations, policy: WeightPolicy) -> ExactNetwork:
     """The integer form of a network whose decoder's layers `recorded` has seen; checked as if it came from a file."""
+    _keep_multipliers_small(model, state, recorded, policy)
     layers: dict[str, ExactLayer] = {}
     for layer in decoder_layers(model):
         before, after = (recorded.groups.exponent(group, HEADROOM) for group in recorded.layer_groups[layer.name])
@@ -133,17 +134,48 @@ def quantise_network(model: Any, state: Mapping[str, torch.Tensor], recorded: Re
             rows = state[layer.name].double().numpy()[:, :, 0, 0]
             layers[layer.name] = quantise_scale(rows * gain_out / gain_in, before, after)
             continue
-        weight = state[f"{layer.name}.weight"].double() * torch.from_numpy(gain_out)[:, None, None, None]
+        weight, wide = _between_gains(layer, state, gain_in, gain_out), _is_wide(layer, policy)
         bias = state[f"{layer.name}.bias"].double() * torch.from_numpy(gain_out)
+        moments = None
         if isinstance(layer, Conv):
-            weight = weight / torch.from_numpy(gain_in)[None, :, None, None]
             moments = _scaled_moments(recorded.moments[layer.name], torch.from_numpy(gain_in.repeat(layer.kernel**2)))
-            layers[layer.name] = quantise_conv(layer.name, weight, bias, moments, before, after, wide=policy.is_wide(layer.name))
-        else:
-            weight = weight / torch.from_numpy(gain_in)[:, None, None, None]
-            layers[layer.name] = quantise_conv(layer.name, weight, bias, None, before, after, wide=True)
+        layers[layer.name] = quantise_conv(layer.name, weight, bias, moments, before, after, wide=wide)
     y_hat_exponent = recorded.groups.exponent(recorded.y_hat_group, HEADROOM)
     return ExactNetwork.from_arrays(model, ExactNetwork(layers, y_hat_exponent).to_arrays())
+
+
+def _keep_multipliers_small(model: Any, state: Mapping[str, torch.Tensor], recorded: RecordingOperations, policy: WeightPolicy) -> None:
+    """Leaves quiet channels as they are where scaling them up would take a multiplier beyond its 32 bits."""
+    again = True
+    while again:
+        again = False
+        for layer in decoder_layers(model):
+            if isinstance(layer, ScaleVector):
+                continue
+            before, after = (recorded.groups.exponent(group, HEADROOM) for group in recorded.layer_groups[layer.name])
+            gain_in, gain_out = _gains(recorded, layer.name)
+            rows = _between_gains(layer, state, gain_in, gain_out).flatten(1)
+            finest = _smallest_step(rows, WIDE_LIMIT if _is_wide(layer, policy) else NARROW_LIMIT)
+            too_loud = (finest * _unit_factor(before, after) > rules.MAX_MULTIPLIER).numpy() & (gain_out > 1)
+            if too_loud.any():
+                recorded.channels.fix(recorded.layer_channels[layer.name][1][too_loud])
+                again = True
+
+
+def _is_wide(layer: Any, policy: WeightPolicy) -> bool:
+    """Depthwise convolutions always are: their few weights cost next to nothing."""
+    return not isinstance(layer, Conv) or policy.is_wide(layer.name)
+
+
+def _between_gains(layer: Any, state: Mapping[str, torch.Tensor], gain_in: NDArray[np.float64], gain_out: NDArray[np.float64]) -> torch.Tensor:
+    """A convolution's weights (cout, cin, k, k) between channels that are scaled up; a depthwise one has the gains of its own channel."""
+    weight = state[f"{layer.name}.weight"].double() * torch.from_numpy(gain_out)[:, None, None, None]
+    return weight / torch.from_numpy(gain_in[None, :] if isinstance(layer, Conv) else gain_in[:, None])[:, :, None, None]
+
+
+def _unit_factor(in_exponent: int, out_exponent: int) -> float:
+    """The multiplier of a convolution whose weights count in steps of 1."""
+    return float(2.0 ** (out_exponent - in_exponent + rules.SHIFT))
 
 
 def _gains(recorded: RecordingOperations, name: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -187,7 +219,7 @@ def quantise_conv(
         over = integers.abs().sum(1) > rules.MAX_ROW_SUM
         integers[over] = torch.round(rows[over] / step[over, None]).clamp(-NARROW_LIMIT, NARROW_LIMIT)
     corrected = bias + (rows - integers * step[:, None]) @ mean
-    factor = step * 2.0 ** (out_exponent - in_exponent + rules.SHIFT)
+    factor = step * _unit_factor(in_exponent, out_exponent)
     if float(factor.max()) > rules.MAX_MULTIPLIER:
         raise InputError(f"layer {name} amplifies too much for integer arithmetic", "calibrate with clips that drive it harder")
     addend = torch.round(corrected * 2.0 ** (out_exponent + rules.SHIFT)).clamp(-(2.0**61), 2.0**61)

@@ -8,6 +8,7 @@
 
 #include "compensate.hpp"
 #include "search.hpp"
+#include "settle.hpp"
 #include "vector_coder.hpp"
 
 namespace mo = dcvc::motion;
@@ -179,6 +180,26 @@ mo::Motion found(Random& random, const mo::VectorCoder& coder, int rows, int col
   return motion;
 }
 
+// A picture that moves as a whole: from one block with the right vector it reaches all others, whatever they had.
+void test_settling(Random& random) {
+  const int rows = 8, columns = 12, height = rows * mo::kBlock, width = columns * mo::kBlock, dx = random.below(13) - 6, dy = random.below(13) - 6;
+  Bytes reference(static_cast<size_t>(height) * width), current(reference.size());
+  for (auto& sample : reference) sample = static_cast<uint8_t>(random.below(256));
+  for (int y = 0; y < height; ++y) {
+    for (int x = 0; x < width; ++x) {
+      const int from_y = std::clamp(y + dy, 0, height - 1), from_x = std::clamp(x + dx, 0, width - 1);
+      current[static_cast<size_t>(y) * width + x] = reference[static_cast<size_t>(from_y) * width + from_x];
+    }
+  }
+  const mo::Vector right{static_cast<int16_t>(dx * mo::kSubpel), static_cast<int16_t>(dy * mo::kSubpel)};
+  const mo::Vector wrong{static_cast<int16_t>(4 * random.below(9)), static_cast<int16_t>(4 * random.below(9))};
+  mo::Motion motion{rows, columns, Vectors(static_cast<size_t>(rows) * columns, random.below(2) ? wrong : mo::Vector{0, 0}), {}, {}};
+  for (const size_t k : {0, 1, columns, columns + 1}) motion.vectors[k] = right;
+  mo::settle(mo::padded(current.data(), height, width), mo::SampledPlane(reference.data(), height, width), nullptr, 10.0, mo::VectorCoder(), 0,
+             mo::kRounds - 1, motion);
+  check(std::all_of(motion.vectors.begin(), motion.vectors.end(), [&](mo::Vector vector) { return vector == right; }), "the right vector does not spread");
+}
+
 // Motion comes back over so many pictures that long-term references change, searched or random, and sizes may change in between. A coder that is restored in the
 // middle goes on as the one whose state it has.
 void test_round_trip(Random& random, int rows, int columns) {
@@ -241,6 +262,7 @@ int main(int argc, char** argv) {
     test_blends(random, rows, columns);
     test_round_trip(random, rows, columns);
     test_hostile_bytes(random, rows, columns);
+    if (round_number % 8 == 0) test_settling(random);
   }
   std::printf("%d rounds: all motion comes back, checksum %016llx\n", num_rounds, static_cast<unsigned long long>(checksum));
   return 0;

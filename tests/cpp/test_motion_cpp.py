@@ -27,7 +27,7 @@ def test_motion_under_sanitizers(tmp_path: Path):
     told = []
     for command in (
         [cmake, "-S", str(ROOT), "-B", str(tmp_path), *options],
-        [cmake, "--build", str(tmp_path), "--target", "motion_test", "motion_test_plain"],
+        [cmake, "--build", str(tmp_path), "--parallel", "2", "--target", "motion_test", "motion_test_plain"],
         [str(tmp_path / "motion_cpp" / "motion_test"), "300"],
         [str(tmp_path / "motion_cpp" / "motion_test_plain"), "300"],
     ):

@@ -82,6 +82,33 @@ def test_calibrated_network_codes_pictures():
         assert np.abs(ours[0].astype(int) - theirs[0]).mean() < 1.0
 
 
+def test_a_quiet_channel_with_large_weights_becomes_integers():
+    """Quiet channels are scaled up where that serves their precision, but not beyond what a multiplier can hold."""
+    torch = pytest.importorskip("torch")
+    from dcvc_cli.backend.float_torch import FloatOperations
+    from dcvc_cli.pipeline.calibration import RecordingOperations, calibrate_image
+    from dcvc_cli.pipeline.quantise import SIGNAL_WIDE, quantise_image, quantise_network
+    from dcvc_cli.training.initialise import initial_image_parameters
+
+    image = models("tiny")[0]
+    state = initial_image_parameters(image)
+    # A channel that hardly speaks, then weights that make up for it: what a scaled channel looks like in parameters made from integers.
+    state["dec.dec_2.dc.0.weight"][0] *= 1e-4
+    state["dec.dec_2.dc.0.bias"][0] = 0
+    state["dec.dec_2.dc.2.weight"][0] = 400
+    picture = np.random.default_rng(0).random((3, 5, 6)).repeat(16, 1).repeat(16, 2).astype(np.float32)
+    recorded = RecordingOperations(FloatOperations(state))
+    with torch.no_grad():
+        calibrate_image(image, recorded, picture, 63)
+        channels, group = (sides["dec.dec_2.dc.2"][1] for sides in (recorded.layer_channels, recorded.layer_groups))
+        assert recorded.channels.gains(channels, recorded.groups.peak[recorded.groups.root(group)])[0] > 1
+        network = quantise_network(image, state, recorded, SIGNAL_WIDE)
+        assert network.layers["dec.dec_2.dc.2"].multiplier.max() <= exact_rules.MAX_MULTIPLIER
+        exact = encode(FramePair(image, None, ExactNative(network, make_engine(1)), None), (state,), [picture], 63)
+        floats = encode(FramePair(image, None, FloatOperations(state), None), (state,), [picture], 63)
+    assert np.abs(exact[0][1][0].astype(int) - floats[0][1][0]).mean() < 1.0
+
+
 def encode(pair, states, pictures, qp):
     """Coded frames and planes; the analysis runs in float."""
     from dcvc_cli.backend.float_torch import FloatOperations
