@@ -187,7 +187,7 @@ std::optional<Motion> VectorCoder::decode_from(RangeDecoder& coder, int rows, in
 void VectorCoder::keep(const Motion& motion) {
   ++number_;
   previous_ = motion.vectors;
-  kept_ = number_ == 1 || number_ % kKeptInterval == 2 ? motion.vectors : motion.tracks;
+  kept_ = number_ % kKeptInterval == 1 ? motion.vectors : motion.tracks;
   rows_ = motion.rows, columns_ = motion.columns;
 }
 

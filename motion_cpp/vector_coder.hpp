@@ -14,7 +14,7 @@
 namespace dcvc::motion {
 
 constexpr int kMaxPrefix = 11;
-constexpr int kKeptInterval = 8;  // pictures with number 1, 9, 17, .. after a reset serve as long-term references, like the I frame
+constexpr int kKeptInterval = 8;  // the I frame, number 0 after a reset, and pictures 8, 16, .. serve as long-term references
 
 struct AxisContexts {
   std::array<Context, 2> is_zero;  // by: the neighbours' vectors were far from predicted

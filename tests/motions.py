@@ -71,7 +71,7 @@ class Following:
         before = self.before
         if before.vectors.shape != field.shape:
             return field
-        points_to_long_term = self.number == 2 or (self.number - 1) % 8 == 2
+        points_to_long_term = (self.number - 1) % 8 == 1
         return followed(field, before.vectors if points_to_long_term or before.tracks is None else before.tracks)
 
     def complete(self, motion: Motion) -> Motion:

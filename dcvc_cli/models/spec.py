@@ -117,8 +117,8 @@ LITE = ModelSpec(
         motion=True,
     ),
     # With motion one good frame in eight carries the others; measured in docs/training.md.
-    qp_offsets=(0, 8, 0, 1, 0, 3, 0, 1),
-    dead_zones=(0.05, 0.015, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05),
+    qp_offsets=(8, 0, 1, 0, 3, 0, 1, 0),
+    dead_zones=(0.015, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05),
     intra_dead_zone=0.015,
 )
 TINY = ModelSpec(

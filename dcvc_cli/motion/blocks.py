@@ -29,14 +29,14 @@ TWIN_VARIABLE = "DCVC_MOTION"
 """The environment variable that, set to "reference", has pictures compensated by the slow twin."""
 
 KEPT_INTERVAL = 8
-"""Of the P frames since an I frame, counted from 1, those with number 1, 9, 17, .. are kept to be long-term references, and so is the I frame, 0."""
+"""Of the frames since an I frame, itself number 0, those with number 0, 8, 16, .. are kept to be long-term references."""
 
 Field: TypeAlias = NDArray[np.int16]
 
 
 def is_kept(number: int) -> bool:
     """Whether the P frame with this number since its I frame, 0 the I frame itself, serves as a long-term reference later on."""
-    return number == 0 or number % KEPT_INTERVAL == 1
+    return number % KEPT_INTERVAL == 0
 
 
 @dataclass(frozen=True)

@@ -233,7 +233,7 @@ class ReferenceFieldCoder:
             self._code_long_term(bit, long_term, wanted)
             blends = np.array([long_term.blends[block] for block in _blocks(rows, columns)], np.uint8).reshape(rows // 2, columns // 2)
             motion = Motion(_field_of(vectors, rows, columns), _field_of(long_term.tracks, rows, columns), blends)
-            kept = vectors if self._number & 7 == 2 else long_term.tracks
+            kept = vectors if self._number & 7 == 1 else long_term.tracks
         self._before, self._kept = vectors, kept
         return motion
 

@@ -222,7 +222,7 @@ def test_the_encoder_derives_what_no_bits_stand_for():
 
 
 def test_a_steady_pan_is_followed_to_the_long_term():
-    """Every frame moves by 3 samples; the long-term reference stays behind, and moves up after pictures 2 and 10."""
+    """Every frame moves by 3 samples; the long-term reference stays behind, and moves up after pictures 9 and 17."""
     steady = Motion(np.broadcast_to(np.array([12, -4], np.int16), (4, 6, 2)).copy())
     coder, slow, distances = FieldCoder(), ReferenceFieldCoder(), []
     coder.decode(slow.encode(steady), 4, 6)
@@ -232,7 +232,7 @@ def test_a_steady_pan_is_followed_to_the_long_term():
         assert (motion.tracks == motion.tracks[:1, :1]).all()
         assert (motion.tracks[0, 0] * [1, -3] == motion.tracks[0, 0, 0]).all()
         distances.append(int(motion.tracks[0, 0, 0]) // 12)
-    assert distances == [2, *range(2, 10), *range(2, 10), 2]
+    assert distances == [*range(2, 10), *range(2, 10), 2, 3]
 
 
 @pytest.mark.parametrize("vector", [(1023, -1023), (-1023, 1023), (1023, 1023)])
@@ -272,7 +272,7 @@ def golden_motions() -> list[Motion]:
     return motions
 
 
-GOLDEN = ["ff0fefc5f7c845f73f7e1e707358b440", "e1aca8e087408fb3c0a0", "d923bd01819ab3fcf11740", "d1f4a2e43ff3688127c0"]
+GOLDEN = ["ff0fefc5f7c845f73f7e1e707358b440", "e1aca8e087408fb3c0a0", "d923bd01819ab5108820b9bc", "d1f4a2e43ff368b988d0"]
 
 
 def test_known_bytes():

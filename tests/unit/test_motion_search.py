@@ -93,7 +93,7 @@ def test_a_higher_price_gives_fewer_bytes():
         sizes.append(len(coder.encode(found)))
         errors.append(int(abs(luma_samples(compensate(reference, found)[0]).astype(int) - current).sum()))
     assert sizes == sorted(sizes, reverse=True), sizes
-    assert sizes[0] > 2 * sizes[2], sizes
+    assert sizes[0] > 1.5 * sizes[2], sizes
     assert errors[0] < errors[2], errors
 
 
