@@ -119,7 +119,7 @@ Frame compensate(const Frame& frame, const std::optional<Frame>& long_term, cons
 }
 
 py::tuple search(const mo::VectorCoder& coder, const Array<uint8_t>& current, const Array<uint8_t>& reference,
-                 const std::optional<Array<uint8_t>>& long_term, double lambda) {
+                 const std::optional<Array<uint8_t>>& long_term, double lambda, int num_threads) {
   const auto same_shape = [&](const Array<uint8_t>& other) {
     return other.ndim() == 2 && other.shape(0) == current.shape(0) && other.shape(1) == current.shape(1);
   };
@@ -127,13 +127,14 @@ py::tuple search(const mo::VectorCoder& coder, const Array<uint8_t>& current, co
           "the planes must be (height, width), all of one size");
   require(current.shape(0) > 0 && current.shape(1) > 0 && current.shape(0) % 16 == 0 && current.shape(1) % 16 == 0, "sides must be multiples of 16");
   require(lambda >= 0, "lambda must not be negative");
+  require(num_threads >= 1 && num_threads <= 256, "the number of threads must be 1..256");
   require(!long_term || coder.has_long_term(), "the first picture after a reset has no long-term reference");
   const int height = static_cast<int>(current.shape(0)), width = static_cast<int>(current.shape(1));
   const uint8_t *now = current.data(), *then = reference.data(), *before = long_term ? long_term->data() : nullptr;
   mo::Motion found;
   {
     py::gil_scoped_release release;
-    found = mo::search(now, then, before, height, width, lambda, coder);
+    found = mo::search(now, then, before, height, width, lambda, coder, num_threads);
   }
   return as_tuple(found);
 }
@@ -234,7 +235,8 @@ PYBIND11_MODULE(_motion, module) {
       .def("state", &state)
       .def("restore", &restore, py::arg("learned").noconvert(), py::arg("previous").noconvert(), py::arg("kept").noconvert(), py::arg("number"))
       .def_property_readonly("number", [](const mo::VectorCoder& coder) { return coder.number(); })
-      .def("search", &search, py::arg("current").noconvert(), py::arg("reference").noconvert(), py::arg("long_term").noconvert(), py::arg("lambda_"))
+      .def("search", &search, py::arg("current").noconvert(), py::arg("reference").noconvert(), py::arg("long_term").noconvert(), py::arg("lambda_"),
+           py::arg("num_threads") = 1)
       .def("encode", &encode, py::arg("field").noconvert(), py::arg("tracks").noconvert(), py::arg("blends").noconvert())
       .def("encode_open", &encode_open, py::arg("field").noconvert(), py::arg("tracks").noconvert(), py::arg("blends").noconvert())
       .def("decode", &decode, py::arg("data"), py::arg("rows"), py::arg("columns"))

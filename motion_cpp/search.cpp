@@ -11,6 +11,7 @@
 #include "search_planes.hpp"
 #include "settle.hpp"
 #include "track_search.hpp"
+#include "wavefront.hpp"
 
 namespace dcvc::motion {
 namespace {
@@ -48,10 +49,8 @@ class Searcher {
         coarse_current_(coarse_plane(current)),
         coarse_reference_(coarse_plane(reference)) {}
 
-  std::vector<Vector> run() {
-    for (int row = 0; row < rows_; row += 2) {
-      for (int column = 0; column < columns_; column += 2) search_square(row, column);
-    }
+  std::vector<Vector> run(int num_threads) {
+    in_wavefront(rows_, columns_, num_threads, [&](int row, int column) { search_square(row, column); });
     return state_.take();
   }
 
@@ -182,15 +181,15 @@ class Searcher {
 }  // namespace
 
 Motion search(const uint8_t* current, const uint8_t* reference, const uint8_t* long_term, int height, int width, double lambda,
-              const VectorCoder& coder) {
+              const VectorCoder& coder, int num_threads) {
   const Plane padded_current = padded(current, height, width);
   const SampledPlane sampled(reference, height, width);
-  Motion motion{height / kBlock, width / kBlock, Searcher(current, reference, padded_current, sampled, lambda, coder).run(), {}, {}};
-  settle(padded_current, sampled, nullptr, lambda, coder, 0, long_term ? 0 : kRounds - 1, motion);
+  Motion motion{height / kBlock, width / kBlock, Searcher(current, reference, padded_current, sampled, lambda, coder).run(num_threads), {}, {}};
+  settle(padded_current, sampled, nullptr, lambda, coder, num_threads, 0, long_term ? 0 : kRounds - 1, motion);
   if (!long_term) return motion;
   const SampledPlane sampled_before(long_term, height, width);
-  search_tracks(padded_current, sampled, sampled_before, lambda, coder, motion);
-  settle(padded_current, sampled, &sampled_before, lambda, coder, 1, kRounds - 1, motion);
+  search_tracks(padded_current, sampled, sampled_before, lambda, coder, num_threads, motion);
+  settle(padded_current, sampled, &sampled_before, lambda, coder, num_threads, 1, kRounds - 1, motion);
   return motion;
 }
 

@@ -5,6 +5,7 @@
 
 #include "block_costs.hpp"
 #include "layer.hpp"
+#include "wavefront.hpp"
 
 namespace dcvc::motion {
 namespace {
@@ -68,13 +69,11 @@ class Settler {
     take_over(found);
   }
 
-  void run(int first, int last) {
+  void run(int first, int last, int num_threads) {
     for (round_ = first; round_ <= last; ++round_) {
-      for (int row = 0; row < rows_; row += 2) {
-        for (int column = 0; column < columns_; column += 2) {
-          if ((round_ == first || is_due(row, column)) && settle_block(row, column)) changed_[block(row, column)] = round_;
-        }
-      }
+      in_wavefront(rows_, columns_, num_threads, [&](int row, int column) {
+        if ((round_ == first || is_due(row, column)) && settle_block(row, column)) changed_[block(row, column)] = round_;
+      });
     }
   }
 
@@ -357,10 +356,10 @@ class Settler {
 
 }  // namespace
 
-void settle(const Plane& current, const SampledPlane& reference, const SampledPlane* long_term, double lambda, const VectorCoder& coder, int first,
-            int last, Motion& motion) {
+void settle(const Plane& current, const SampledPlane& reference, const SampledPlane* long_term, double lambda, const VectorCoder& coder,
+            int num_threads, int first, int last, Motion& motion) {
   Settler settler(current, reference, long_term, lambda, coder, motion);
-  settler.run(first, last);
+  settler.run(first, last, num_threads);
   settler.give_back(motion);
 }
 

@@ -4,8 +4,10 @@
 
 #include <cstring>
 #include <limits>
+#include <numeric>
 
 #include "block_costs.hpp"
+#include "wavefront.hpp"
 
 namespace dcvc::motion {
 namespace {
@@ -24,12 +26,14 @@ class TrackSearcher {
         reference_(reference),
         long_term_(long_term) {}
 
-  void run(Motion& motion) {
+  void run(int num_threads, Motion& motion) {
     TrackState followed = state_;
-    double won = lambda_ * (prices_.any_blend(false) - prices_.any_blend(true));
-    for (int row = 0; row < rows_; row += 2) {
-      for (int column = 0; column < columns_; column += 2) won += search_block(row, column);
-    }
+    std::vector<double> saved(motion.vectors.size() / 4);
+    in_wavefront(rows_, columns_, num_threads, [&](int row, int column) {
+      saved[static_cast<size_t>(row / 2) * (columns_ / 2) + column / 2] = search_block(row, column);
+    });
+    // Summed in one order, so that the sum does not depend on the threads.
+    const double won = std::accumulate(saved.begin(), saved.end(), lambda_ * (prices_.any_blend(false) - prices_.any_blend(true)));
     TrackState& better = won > 0 ? state_ : followed;
     motion.tracks = better.take_tracks();
     motion.blends = better.take_blends();
@@ -123,8 +127,8 @@ class TrackSearcher {
 }  // namespace
 
 void search_tracks(const Plane& current, const SampledPlane& reference, const SampledPlane& long_term, double lambda, const VectorCoder& coder,
-                   Motion& motion) {
-  TrackSearcher(current, reference, long_term, lambda, coder, motion.vectors).run(motion);
+                   int num_threads, Motion& motion) {
+  TrackSearcher(current, reference, long_term, lambda, coder, motion.vectors).run(num_threads, motion);
 }
 
 }  // namespace dcvc::motion

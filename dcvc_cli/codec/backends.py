@@ -54,11 +54,12 @@ def open_networks(weights: ModelWeights, precision: Precision, device: str = "cp
     """
     if precision is Precision.EXACT and not weights.is_exact:
         raise EnvironmentFault(f"weights {weights.name!r} have no exact form", "prepare them with `dcvc models quantize`, or use --precision fp32")
+    num_threads = min(threads or os.cpu_count() or 1, MAX_THREADS)
     if precision is Precision.EXACT:
-        engine = make_engine(min(threads or os.cpu_count() or 1, MAX_THREADS))
-        return CodecNetworks(*(_open_exact(network, engine, device, threads) for network in (weights.image, weights.video)))
+        engine = make_engine(num_threads)
+        return CodecNetworks(*(_open_exact(network, engine, device, threads) for network in (weights.image, weights.video)), threads=num_threads)
     networks = [_open_network(network, precision, device, threads) for network in (weights.image, weights.video)]
-    return CodecNetworks(networks[0], networks[1])
+    return CodecNetworks(networks[0], networks[1], num_threads)
 
 
 def _open_network(weights: NetworkWeights, precision: Precision, device: str, threads: int | None) -> CodecNetwork:

@@ -164,7 +164,8 @@ class FramePayloadEncoder(_FrameCoder):
         """(what block motion makes of the reference, what it leaves of a network input, the vectors)."""
         ops = self.networks.video.synthesis
         samples, long_term = ops.samples_from_frame(self._reconstruct_reference()), self.reference.long_term
-        motion = self.field_coder.search(luma_of_values(values), in_lines(samples[:1]), qp, None if long_term is None else in_lines(long_term[:1]))
+        before = None if long_term is None else in_lines(long_term[:1])
+        motion = self.field_coder.search(luma_of_values(values), in_lines(samples[:1]), qp, before, self.networks.threads)
         compensated = compensate_squares(samples, motion, long_term)
         return ops.frame_from_samples(compensated), values - in_lines(compensated) * SAMPLE_UNIT, self._code_vectors(motion)
 

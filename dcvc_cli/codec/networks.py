@@ -27,10 +27,11 @@ class CodecNetwork:
 
 @dataclass(frozen=True)
 class CodecNetworks:
-    """The image and the video network of one set of weights."""
+    """The image and the video network of one set of weights; threads: of what an encoder does beside them."""
 
     image: CodecNetwork
     video: CodecNetwork
+    threads: int = 1
 
     @property
     def image_model(self) -> ImageModel:

@@ -167,7 +167,9 @@ class FieldCoder:
         """Goes on from a state; ValueError if it is none of this version."""
         self._native.restore(*state)
 
-    def search(self, luma: NDArray[np.uint8], frame: NDArray[np.int16], qp: int, long_term: NDArray[np.int16] | None = None) -> Motion:
+    def search(
+        self, luma: NDArray[np.uint8], frame: NDArray[np.int16], qp: int, long_term: NDArray[np.int16] | None = None, threads: int = 1
+    ) -> Motion:
         """Motion that predicts a picture, at prices of this coder. Changes nothing: `encode` what is to be kept.
 
         Args:
@@ -175,9 +177,10 @@ class FieldCoder:
             frame, long_term: the pictures to predict from (planes, h, w) in 0..8192; only the first plane, luma, is looked at. Without the second
                 one there are no blends; ValueError for one where the frame has none.
             qp: row 0..71, what a bit is worth.
+            threads: 1..256; what is found does not depend on it.
         """
         before = None if long_term is None else luma_samples(long_term[0])
-        return Motion(*self._native.search(luma, luma_samples(frame[0]), before, search_lambda(qp)))
+        return Motion(*self._native.search(luma, luma_samples(frame[0]), before, search_lambda(qp), threads))
 
     def encode(self, motion: Motion) -> bytes:
         """The frame's motion as bytes, the same on every machine; empty for some without motion. Of the tracks, those of blended blocks count."""

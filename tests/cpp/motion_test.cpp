@@ -170,7 +170,8 @@ mo::Motion found(Random& random, const mo::VectorCoder& coder, int rows, int col
   const double lambdas[] = {0, 3.5, 54, 1e6};
   const bool with_long_term = coder.has_long_term() && random.below(4);
   const mo::Motion motion =
-      mo::search(current.data(), reference.data(), with_long_term ? long_term.data() : nullptr, height, width, lambdas[random.below(4)], coder);
+      mo::search(current.data(), reference.data(), with_long_term ? long_term.data() : nullptr, height, width, lambdas[random.below(4)], coder,
+                 1 + random.below(3));
   check(motion.rows == rows && motion.columns == columns, "a search changes the size");
   check_legal(motion, with_long_term);
   for (const Vectors* vectors : {&motion.vectors, &motion.tracks}) {
@@ -182,7 +183,7 @@ mo::Motion found(Random& random, const mo::VectorCoder& coder, int rows, int col
 
 // A picture that moves as a whole: from one block with the right vector it reaches all others, whatever they had.
 void test_settling(Random& random) {
-  const int rows = 8, columns = 12, height = rows * mo::kBlock, width = columns * mo::kBlock, dx = random.below(13) - 6, dy = random.below(13) - 6;
+  const int rows = 8, columns = 24, height = rows * mo::kBlock, width = columns * mo::kBlock, dx = random.below(13) - 6, dy = random.below(13) - 6;
   Bytes reference(static_cast<size_t>(height) * width), current(reference.size());
   for (auto& sample : reference) sample = static_cast<uint8_t>(random.below(256));
   for (int y = 0; y < height; ++y) {
@@ -195,9 +196,24 @@ void test_settling(Random& random) {
   const mo::Vector wrong{static_cast<int16_t>(4 * random.below(9)), static_cast<int16_t>(4 * random.below(9))};
   mo::Motion motion{rows, columns, Vectors(static_cast<size_t>(rows) * columns, random.below(2) ? wrong : mo::Vector{0, 0}), {}, {}};
   for (const size_t k : {0, 1, columns, columns + 1}) motion.vectors[k] = right;
-  mo::settle(mo::padded(current.data(), height, width), mo::SampledPlane(reference.data(), height, width), nullptr, 10.0, mo::VectorCoder(), 0,
-             mo::kRounds - 1, motion);
+  mo::settle(mo::padded(current.data(), height, width), mo::SampledPlane(reference.data(), height, width), nullptr, 10.0, mo::VectorCoder(),
+             1 + random.below(3), 0, mo::kRounds - 1, motion);
   check(std::all_of(motion.vectors.begin(), motion.vectors.end(), [&](mo::Vector vector) { return vector == right; }), "the right vector does not spread");
+}
+
+// Wide enough for several threads: they find what one does.
+void test_threads(Random& random) {
+  const int rows = 8, columns = 26, height = rows * mo::kBlock, width = columns * mo::kBlock;
+  Bytes reference(static_cast<size_t>(height) * width);
+  for (auto& sample : reference) sample = static_cast<uint8_t>(random.below(256));
+  const Bytes current = disturbed(random, reference, 0), long_term = disturbed(random, current, 0);
+  mo::VectorCoder coder;
+  coder.encode(random.motion(rows, columns));
+  const auto with = [&](int num_threads) {
+    return mo::search(current.data(), reference.data(), long_term.data(), height, width, 20.0, coder, num_threads);
+  };
+  const mo::Motion one = with(1), many = with(4);
+  check(same(one.vectors, many.vectors) && same(one.tracks, many.tracks) && one.blends == many.blends, "threads change what is found");
 }
 
 // Motion comes back over so many pictures that long-term references change, searched or random, and sizes may change in between. A coder that is restored in the
@@ -262,7 +278,7 @@ int main(int argc, char** argv) {
     test_blends(random, rows, columns);
     test_round_trip(random, rows, columns);
     test_hostile_bytes(random, rows, columns);
-    if (round_number % 8 == 0) test_settling(random);
+    if (round_number % 8 == 0) test_settling(random), test_threads(random);
   }
   std::printf("%d rounds: all motion comes back, checksum %016llx\n", num_rounds, static_cast<unsigned long long>(checksum));
   return 0;

@@ -97,6 +97,30 @@ def test_a_higher_price_gives_fewer_bytes():
     assert errors[0] < errors[2], errors
 
 
+@pytest.mark.parametrize("size", [(96, 128), (16, 256), (256, 16), (144, 176)])
+def test_threads_change_nothing(size):
+    """The third frame, so that vectors, tracks and blends are searched, all of them noisy."""
+    scene = smooth_picture(*size, 17)
+    pictures = [with_noise(np.roll(scene, k, 2), k) for k in range(4)]
+    found = {}
+    for threads in (1, 2, 3, 7):
+        coder, motions = FieldCoder(), []
+        for k in range(1, 4):
+            motions.append(coder.search(luma_samples(pictures[k][0]), pictures[k - 1], 30, pictures[0] if k > 1 else None, threads))
+            coder.encode(motions[-1])
+        found[threads] = motions
+    assert size[0] == 16 or found[1][2].blends.any()
+    for motions in found.values():
+        assert all(differences(one, other) == [] for one, other in zip(found[1], motions, strict=True))
+
+
+def test_a_number_of_threads_that_there_cannot_be():
+    picture = np.zeros((3, 16, 16), np.int16)
+    for threads in (0, -1, 257):
+        with pytest.raises(ValueError, match="threads must be 1..256"):
+            FieldCoder().search(luma_samples(picture[0]), picture, 30, None, threads)
+
+
 def test_the_search_sees_the_last_field():
     """Motion that goes on costs less than motion that begins."""
     reference, field = smooth_picture(64, 64, 3), one_vector(8, 8, (20, -12))
