@@ -57,8 +57,9 @@ def open_networks(weights: ModelWeights, precision: Precision, device: str = "cp
     num_threads = min(threads or os.cpu_count() or 1, MAX_THREADS)
     if precision is Precision.EXACT:
         engine = make_engine(num_threads)
-        return CodecNetworks(*(_open_exact(network, engine, device, threads) for network in (weights.image, weights.video)), threads=num_threads)
-    networks = [_open_network(network, precision, device, threads) for network in (weights.image, weights.video)]
+        networks = [_open_exact(network, engine, device, threads) for network in (weights.image, weights.video)]
+    else:
+        networks = [_open_network(network, precision, device, threads) for network in (weights.image, weights.video)]
     return CodecNetworks(networks[0], networks[1], num_threads)
 
 

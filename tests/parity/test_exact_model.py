@@ -87,7 +87,7 @@ def test_a_quiet_channel_with_large_weights_becomes_integers():
     torch = pytest.importorskip("torch")
     from dcvc_cli.backend.float_torch import FloatOperations
     from dcvc_cli.pipeline.calibration import RecordingOperations, calibrate_image
-    from dcvc_cli.pipeline.quantise import SIGNAL_WIDE, quantise_image, quantise_network
+    from dcvc_cli.pipeline.quantise import SIGNAL_WIDE, quantise_network
     from dcvc_cli.training.initialise import initial_image_parameters
 
     image = models("tiny")[0]
