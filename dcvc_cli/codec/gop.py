@@ -26,6 +26,7 @@ class GopRule:
         reset_interval: frames between drops of the reference feature, 0 = never. 1 also means never, as in the reference.
         qp_offsets: added to the QP of a P frame by frame index mod 8: the quality hierarchy.
         dead_zones: of P frames, by frame index mod 8 as well. intra_dead_zone: of I frames.
+        late_qps: by how much finer P frames are coded when the I frame has worn off, `late_qp`.
         restart_at_key: count QP classes and resets from the last I frame, so that pieces of a stream do not depend on what
             came before (ours); False counts from the start of the sequence (the reference's test program).
         forced_keys: frame indices that become I frames.
@@ -38,11 +39,21 @@ class GopRule:
     qp_offsets: tuple[int, ...] = REFERENCE_QP_OFFSETS
     dead_zones: tuple[float, ...] = NO_DEAD_ZONES
     intra_dead_zone: float = 0.0
+    late_qps: int = 0
     restart_at_key: bool = True
     forced_keys: frozenset[int] = field(default_factory=frozenset)
 
     def plans_from(self, first: int = 0) -> "GopPlanner":
         return GopPlanner(self, first)
+
+
+LATE = 192
+"""P frames after which nothing is left of what the I frame had given them."""
+
+
+def late_qp(qp: int, position: int, late_qps: int) -> int:
+    """QPs added to the `position`th P frame after an I frame, so that quality holds: rising to late_qps at QP 0, none at QP 63, between in proportion."""
+    return round(late_qps * (63 - qp) * min(position, LATE) / (63 * LATE))
 
 
 class GopPlanner:
@@ -62,4 +73,5 @@ class GopPlanner:
             return FramePlan(NalType.I, rule.qp_i, reset=False, dead_zone=rule.intra_dead_zone)
         position = since_key if rule.restart_at_key else index
         reset = rule.reset_interval > 0 and position % rule.reset_interval == 1
-        return FramePlan(NalType.P, rule.qp_p + rule.qp_offsets[position % 8], reset, rule.dead_zones[position % 8])
+        qp = rule.qp_p + rule.qp_offsets[position % 8] + late_qp(rule.qp_p, position, rule.late_qps)
+        return FramePlan(NalType.P, qp, reset, rule.dead_zones[position % 8])

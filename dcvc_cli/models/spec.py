@@ -74,6 +74,7 @@ class ModelSpec:
     qp_offsets: added to the QP of P frame i by i mod 8, the quality hierarchy that serves the model best.
     dead_zones: of the encoder's quantiser in P frame i, by i mod 8 (codec.dead_zone); the networks were trained with them.
     intra_dead_zone: that of I frames; an encoder's matter, like the others.
+    late_qps: by how much finer P frames are coded when the I frame has worn off (codec.gop).
     """
 
     name: str
@@ -82,6 +83,7 @@ class ModelSpec:
     qp_offsets: tuple[int, ...] = REFERENCE_QP_OFFSETS
     dead_zones: tuple[float, ...] = NO_DEAD_ZONES
     intra_dead_zone: float = 0.0
+    late_qps: int = 0
 
 
 RT = ModelSpec("rt", ImageSpec(), VideoSpec())
@@ -120,6 +122,7 @@ LITE = ModelSpec(
     qp_offsets=(8, 0, 1, 0, 3, 0, 1, 0),
     dead_zones=(0.015, 0.04, 0.04, 0.045, 0.05, 0.055, 0.06, 0.08),
     intra_dead_zone=0.015,
+    late_qps=6,
 )
 TINY = ModelSpec(
     "tiny",

@@ -43,5 +43,5 @@ class CodingChoices:
 
     def gop_rule(self, spec: ModelSpec) -> GopRule:
         """The frame plan of a stream of this model."""
-        pattern = spec.qp_offsets, spec.dead_zones, spec.intra_dead_zone
+        pattern = spec.qp_offsets, spec.dead_zones, spec.intra_dead_zone, spec.late_qps
         return GopRule(self.qp_i, self.qp_p, self.keyint, self.reset_interval, *pattern, forced_keys=self.forced_keys)

@@ -3,8 +3,8 @@
 import pytest
 
 from dcvc_cli.bitstream.nal import NalType
-from dcvc_cli.codec.gop import FramePlan, GopRule
-from dcvc_cli.models.spec import LITE, REFERENCE_QP_OFFSETS, RT, SPECS
+from dcvc_cli.codec.gop import LATE, FramePlan, GopRule, late_qp
+from dcvc_cli.models.spec import LITE, NUM_VIDEO_QPS, REFERENCE_QP_OFFSETS, RT, SPECS
 
 
 def plans(rule: GopRule, count: int) -> list[FramePlan]:
@@ -32,3 +32,16 @@ def test_offsets_go_by_the_distance_from_the_i_frame() -> None:
 def test_resets_follow_the_interval() -> None:
     found = plans(GopRule(30, 20, keyint=-1, reset_interval=8), 20)
     assert [index for index, plan in enumerate(found) if plan.reset] == [1, 9, 17]
+
+
+def test_late_frames_are_coded_finer() -> None:
+    """Never coarser than before, by late_qps at QP 0 in the end, not at all at QP 63; the distance counts from the last I frame."""
+    for qp, gain in ((0, 6), (21, 4), (42, 2), (63, 0)):
+        found = [late_qp(qp, position, 6) for position in range(400)]
+        assert found == sorted(found)
+        assert (found[0], found[LATE], found[-1]) == (0, gain, gain)
+    rule = GopRule(0, 0, keyint=300, qp_offsets=(0,) * 8, late_qps=6)
+    found = plans(rule, 600)
+    assert [plan.qp for plan in found[:300]] == [plan.qp for plan in found[300:]]
+    assert found[299].qp == 6
+    assert all(qp + max(LITE.qp_offsets) + late_qp(qp, 1000, LITE.late_qps) < NUM_VIDEO_QPS for qp in range(64))
