@@ -52,7 +52,7 @@ LATE = 192
 
 
 def late_qp(qp: int, position: int, late_qps: int) -> int:
-    """QPs added to the `position`th P frame after an I frame, so that quality holds: rising to late_qps at QP 0, none at QP 63, between in proportion."""
+    """QPs added to the `position`th P frame after an I frame, so that quality holds: up to late_qps at QP 0, none at QP 63, between in proportion."""
     return round(late_qps * (63 - qp) * min(position, LATE) / (63 * LATE))
 
 
