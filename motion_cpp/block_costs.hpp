@@ -56,6 +56,14 @@ inline void butterfly(__m128i& a, __m128i& b) {
   a = sum;
 }
 
+// Of rows that lie `half` apart; with the distance known to the compiler, which else takes d[y + half] for out of bounds (GCC 13).
+template <int half>
+inline void butterflies(__m128i d[8]) {
+  for (int first = 0; first < 8; first += 2 * half) {
+    for (int y = first; y < first + half; ++y) butterfly(d[y], d[y + half]);
+  }
+}
+
 inline void transpose(__m128i d[8]) {
   __m128i e[8], f[8];
   for (int i = 0; i < 4; ++i) {
@@ -81,17 +89,12 @@ inline int hadamard_8x8(const uint8_t* a, ptrdiff_t stride_a, const uint8_t* b, 
   for (int y = 0; y < 8; ++y) {
     d[y] = _mm_sub_epi16(_mm_unpacklo_epi8(load_8(a + y * stride_a), zero), _mm_unpacklo_epi8(load_8(b + y * stride_b), zero));
   }
-  for (int half = 4; half; half >>= 1) {
-    for (int y = 0; y < 8; ++y) {
-      if (!(y & half)) butterfly(d[y], d[y + half]);
-    }
-  }
+  butterflies<4>(d);
+  butterflies<2>(d);
+  butterflies<1>(d);
   transpose(d);
-  for (int half = 4; half > 1; half >>= 1) {
-    for (int y = 0; y < 8; ++y) {
-      if (!(y & half)) butterfly(d[y], d[y + half]);
-    }
-  }
+  butterflies<4>(d);
+  butterflies<2>(d);
   __m128i sum = zero;  // the last step: |p + q| + |p - q| is twice the larger of |p| and |q|; four of them stay below 4 * 32 * 255
   for (int y = 0; y < 8; y += 2) sum = _mm_add_epi16(sum, _mm_max_epi16(magnitude(d[y]), magnitude(d[y + 1])));
   __m128i wide = _mm_madd_epi16(sum, _mm_set1_epi16(1));
