@@ -1,10 +1,13 @@
-"""The range coder that motion vectors and compact symbols share: its state between the two, and the coder itself in slow Python.
+"""The range coder that motion vectors, output filters and compact symbols share: its state between them, and the coder itself in slow Python.
 
-Vectors and symbols go into the same bytes, so the state belongs to neither layer. The slow coder is what the slow twins of both are written on,
-with nothing of the C++ code in it; the same bytes and states everywhere. Source: docs/entropy-coding.md, "Range coder".
+They go into the same bytes, so the state belongs to none of these layers. The slow coder, and the bits with learning probabilities on top of it, are
+what the slow twins are written on, with nothing of the C++ code in it; the same bytes and states everywhere. Source: docs/entropy-coding.md,
+"Range coder", and docs/motion.md, "Bits".
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from dcvc_cli.errors import StreamError
 
@@ -122,3 +125,72 @@ class SlowRangeDecoder:
         is_shortest = shortest_in(low, self._state.range) == number and not self._data.endswith(b"\0")
         if self._state.position < len(self._data) or self._number_at(0) == FIRST_RANGE or not is_shortest:
             raise StreamError("range-coded bytes are left over or not the shortest")
+
+
+class Context:
+    """A probability that a bit is 0, learned from the bits."""
+
+    def __init__(self, start: int = 32768) -> None:
+        self.fast = self.slow = start
+
+    def zero(self) -> int:
+        """In 1/32768."""
+        return min(max((self.fast + self.slow) >> 2, 32), 32768 - 32)
+
+    def learn(self, bit: int) -> None:
+        if bit:
+            self.fast -= self.fast >> 4
+            self.slow -= self.slow >> 7
+        else:
+            self.fast += (65535 - self.fast) >> 4
+            self.slow += (65535 - self.slow) >> 7
+
+
+BitCoding: TypeAlias = Callable[[Context | None, int], int]
+"""Writes the bit given and returns it, or ignores it and returns the one read: one walk over what is coded serves both."""
+
+
+def _share_of_zero(context: Context | None) -> tuple[int, int]:
+    """(share of a 0 bit, k), out of 2^k shares."""
+    return (context.zero(), 15) if context else (1, 1)
+
+
+class SlowBitWriter:
+    """Bits with contexts and without, coded on from where a range coder stands."""
+
+    def __init__(self, state: EncoderState | None = None) -> None:
+        self.coder = SlowRangeEncoder(state)
+
+    def bit(self, context: Context | None, bit: int) -> int:
+        zero, bits = _share_of_zero(context)
+        self.coder.take(zero if bit else 0, 1 << bits if bit else zero, bits)
+        if context:
+            context.learn(bit)
+        return bit
+
+
+class SlowBitReader:
+    """Reads what SlowBitWriter writes; any bytes decode to something."""
+
+    def __init__(self, data: bytes, state: DecoderState | None = None) -> None:
+        self.coder = SlowRangeDecoder(data, state)
+
+    def bit(self, context: Context | None, _: int) -> int:
+        zero, bits = _share_of_zero(context)
+        bit = int(self.coder.share(bits) >= zero)
+        self.coder.take(zero if bit else 0, 1 << bits if bit else zero, bits)
+        if context:
+            context.learn(bit)
+        return bit
+
+
+def code_nonzero(bit: BitCoding, sign: Context, prefix: Sequence[Context], wanted: int) -> int:
+    """A number other than 0: its sign, the length of its magnitude by a context for each bit, at most len(prefix), and the bits below the first."""
+    is_negative = bit(sign, wanted < 0)
+    num_bits = 0
+    while num_bits < len(prefix) and bit(prefix[num_bits], abs(wanted) >> (num_bits + 1) != 0):
+        num_bits += 1
+    magnitude = 1
+    for k in reversed(range(num_bits)):
+        magnitude = 2 * magnitude + bit(None, abs(wanted) >> k & 1)
+    return -magnitude if is_negative else magnitude

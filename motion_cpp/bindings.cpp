@@ -183,8 +183,8 @@ py::object decode_open(mo::VectorCoder& coder, const py::bytes& data, int rows, 
 
 // For tools: what the contexts have learned, as probabilities of zero in 1/65536, in the order of the struct.
 Array<uint16_t> probabilities(const mo::VectorCoder& coder) {
-  constexpr size_t count = sizeof(mo::Contexts) / sizeof(mo::Context);
-  const auto* contexts = reinterpret_cast<const mo::Context*>(&coder.contexts());
+  constexpr size_t count = sizeof(mo::Contexts) / sizeof(dcvc::Context);
+  const auto* contexts = reinterpret_cast<const dcvc::Context*>(&coder.contexts());
   Array<uint16_t> out(static_cast<py::ssize_t>(count));
   for (size_t i = 0; i < count; ++i) out.mutable_data()[i] = contexts[i].slow();
   return out;

@@ -1,7 +1,6 @@
 #include "vector_coder.hpp"
 
 #include <algorithm>
-#include <cmath>
 #include <cstdlib>
 
 namespace dcvc::motion {
@@ -95,11 +94,6 @@ class Walk {
     return negative ? -static_cast<int>(magnitude) : static_cast<int>(magnitude);
   }
 };
-
-double price(const Context& context, bool bit) {
-  const double zero = static_cast<double>(context.probability()) / (1 << kProbabilityBits);
-  return -std::log2(bit ? 1.0 - zero : zero);
-}
 
 // Probabilities of zero in 1/65536, means over clips and prices of what the contexts had learned (docs/motion.md).
 constexpr std::array<std::array<uint16_t, 2>, 3> kSplit{{{65313, 63511}, {43028, 40862}, {28667, 25744}}};

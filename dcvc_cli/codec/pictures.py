@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcvc_cli.backend.operations import Operations, Tensor
+from dcvc_cli.output_filter.filters import SAMPLE_BITS, Planes, shown
 from dcvc_cli.types import ChromaFormat, Picture, PictureSize, VideoFormat
 
 PADDING = 16
@@ -75,4 +76,15 @@ def picture_from_frame(ops: Operations, frame: Tensor, video_format: VideoFormat
     planes = ops.export_planes(frame, halve_chroma=True, truncate_chroma=truncate_chroma)
     shapes = video_format.plane_shapes
     luma, cb, cr = (np.ascontiguousarray(plane[:h, :w]) for plane, (h, w) in zip(planes, shapes, strict=True))
+    return Picture((luma, cb, cr))
+
+
+def picture_from_planes(planes: Planes, video_format: VideoFormat) -> Picture:
+    """Filtered planes in 0..8192, of the padded size -> 8-bit picture of the coded size. Bit-exact everywhere."""
+    size = video_format.size
+    if video_format.chroma is ChromaFormat.RGB:
+        samples = np.stack([plane[: size.height, : size.width] for plane in planes]).astype(np.int32)
+        rgb = rgb_from_fine((samples * FINE_SCALE + (1 << (SAMPLE_BITS - 1))) >> SAMPLE_BITS)
+        return Picture((np.ascontiguousarray(rgb[0]), np.ascontiguousarray(rgb[1]), np.ascontiguousarray(rgb[2])))
+    luma, cb, cr = (shown(plane, *shape) for plane, shape in zip(planes, video_format.plane_shapes, strict=True))
     return Picture((luma, cb, cr))

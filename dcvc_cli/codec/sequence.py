@@ -9,7 +9,7 @@ from dcvc_cli.bitstream.units import FrameUnit
 from dcvc_cli.codec.frames import FramePayloadDecoder, FramePayloadEncoder
 from dcvc_cli.codec.gop import FramePlan, GopPlanner
 from dcvc_cli.codec.networks import CodecNetworks
-from dcvc_cli.codec.pictures import padded_size, picture_from_frame, values_from_picture
+from dcvc_cli.codec.pictures import padded_size, picture_from_frame, picture_from_planes, values_from_picture
 from dcvc_cli.entropy_format import EntropyFormat
 from dcvc_cli.errors import InputError, StreamError
 from dcvc_cli.models.weights import ModelWeights
@@ -86,6 +86,18 @@ def video_format_of(sps: Sps) -> VideoFormat:
     )
 
 
+def has_halved_chroma(video_format: VideoFormat) -> bool:
+    return video_format.chroma is not ChromaFormat.RGB
+
+
+def output_picture(coder: FramePayloadEncoder | FramePayloadDecoder, video_format: VideoFormat, *, truncate_chroma: bool) -> Picture:
+    """What is put out of the frame coded last; truncate_chroma: of models without an output filter."""
+    planes = coder.filtered()
+    if planes is not None:
+        return picture_from_planes(planes, video_format)
+    return picture_from_frame(coder.output_operations, coder.output(), video_format, truncate_chroma=truncate_chroma)
+
+
 @dataclass(frozen=True)
 class CodedFrame:
     """One frame as it goes into a unit."""
@@ -103,7 +115,7 @@ class SequenceEncoder:
 
     def __init__(self, networks: CodecNetworks, sps: Sps, planner: GopPlanner) -> None:
         self.sps, self.planner, self.video_format = sps, planner, video_format_of(sps)
-        self._encoder = FramePayloadEncoder(networks, sps.entropy_format, sps.skip_threshold)
+        self._encoder = FramePayloadEncoder(networks, sps.entropy_format, sps.skip_threshold, has_halved_chroma(self.video_format))
 
     def encode(self, picture: Picture) -> CodedFrame:
         """Codes the next picture. InputError if its planes are not of the announced size."""
@@ -118,8 +130,7 @@ class SequenceEncoder:
 
     def reconstruction(self) -> Picture:
         """What a decoder outputs for the frame coded last; computed on demand, so ask only where it is needed."""
-        ops = self._encoder.output_operations
-        return picture_from_frame(ops, self._encoder.output(), self.video_format, truncate_chroma=self.sps.truncate_chroma)
+        return output_picture(self._encoder, self.video_format, truncate_chroma=self.sps.truncate_chroma)
 
 
 class SequenceDecoder:
@@ -129,7 +140,8 @@ class SequenceDecoder:
         self.sps, self.video_format = sps, video_format_of(sps)
         if max(sps.width, sps.height) > MAX_CODED_SIDE:
             raise StreamError(f"the stream's pictures are {sps.width}x{sps.height}, larger than {MAX_CODED_SIDE}x{MAX_CODED_SIDE}")
-        self._decoder = FramePayloadDecoder(networks, sps.entropy_format, sps.skip_threshold, padded_size(self.video_format.size))
+        padded = padded_size(self.video_format.size)
+        self._decoder = FramePayloadDecoder(networks, sps.entropy_format, sps.skip_threshold, padded, has_halved_chroma(self.video_format))
 
     def decode(self, unit: FrameUnit) -> Picture:
         """Decodes one frame; StreamError if its payload is damaged."""
@@ -141,5 +153,4 @@ class SequenceDecoder:
             self._decoder.decode_i(unit.payload, unit.qp)
         else:
             self._decoder.decode_p(unit.payload, unit.qp, unit.reset)
-        ops = self._decoder.output_operations
-        return picture_from_frame(ops, self._decoder.output(), self.video_format, truncate_chroma=unit.sps.truncate_chroma)
+        return output_picture(self._decoder, self.video_format, truncate_chroma=unit.sps.truncate_chroma)

@@ -21,22 +21,17 @@ def _channel_rows(num_channels: int, height: int, width: int) -> NDArray[np.uint
 
 def _require_compact(fmt: EntropyFormat, start: object) -> None:
     if start is not None and fmt is not EntropyFormat.COMPACT:
-        raise ValueError(f"a frame in the {fmt.name} format shares no coder with its vectors")
+        raise ValueError(f"a frame in the {fmt.name} format shares no coder with what comes before its symbols")
 
 
 class FrameEncoder:
     """Collects a frame's symbols in coding order (z, then the y planes) and codes them at `finish`.
 
     The bytes are the same on every machine. Arrays must not change between the call that adds them and `finish`.
-
-    Args:
-        start: COMPACT only: where the vectors that share the bytes left the range coder.
     """
 
-    def __init__(self, fmt: EntropyFormat, start: EncoderState | None = None) -> None:
-        _require_compact(fmt, start)
-        self._format = getattr(native_module().Format, fmt.name)
-        self._start = start
+    def __init__(self, fmt: EntropyFormat) -> None:
+        self._fmt, self._format = fmt, getattr(native_module().Format, fmt.name)
         self._parts: list[tuple[Any, NDArray[np.int8], NDArray[np.uint8]]] = []
 
     def add_y(self, symbols: NDArray[np.int8], index: NDArray[np.uint8], table: CdfTable) -> None:
@@ -52,10 +47,15 @@ class FrameEncoder:
         rows = _channel_rows(*symbols.shape)
         self._parts.append((table.native(row_base, symbols.shape[0]), np.ascontiguousarray(symbols).reshape(-1), rows))
 
-    def finish(self) -> bytes:
-        """The frame's bytes, what stood in `start` included; empty if there is nothing to code."""
-        if self._start is not None:
-            return bytes(native_module().encode_compact(self._parts, astuple(self._start)))
+    def finish(self, start: EncoderState | None = None) -> bytes:
+        """The frame's bytes, what stood in `start` included; empty if there is nothing to code.
+
+        Args:
+            start: COMPACT only: where what shares the bytes (vectors, filters) left the range coder.
+        """
+        _require_compact(self._fmt, start)
+        if start is not None:
+            return bytes(native_module().encode_compact(self._parts, astuple(start)))
         return bytes(native_module().encode_frame(self._parts, self._format))
 
 
@@ -66,7 +66,7 @@ class FrameDecoder:
     than intact ones.
 
     Args:
-        start: COMPACT only: where the vectors that share the bytes left the range coder.
+        start: COMPACT only: where what shares the bytes (vectors, filters) left the range coder.
     """
 
     def __init__(self, data: bytes, fmt: EntropyFormat, start: DecoderState | None = None) -> None:

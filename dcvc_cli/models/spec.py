@@ -43,7 +43,8 @@ class ImageSpec:
 class VideoSpec:
     """Sizes of the video model (DMC). `feature` is the width of the recurrent feature on the 1/8 grid.
 
-    With `motion` the reference frame is compensated with coded block vectors and the networks code what is left (docs/motion.md).
+    With `motion` the reference frame is compensated with coded block vectors and the networks code what is left (docs/motion.md),
+    and frames are put out filtered (docs/output-filter.md).
     `hyper_out` is the width in which the hyper decoder hands on what z says, 0 that of the latents. `up_kernel` is that of the layer from
     the latents back to the 1/8 grid. `direct`: as in ImageSpec, from what compensation leaves and back to what is added to the compensated
     frame; only with motion.

@@ -3,7 +3,7 @@
 A vector is (x, y) in quarter samples; places are (row, column) of 8x8 squares.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -11,7 +11,17 @@ from numpy.typing import NDArray
 
 from dcvc_cli.errors import StreamError
 from dcvc_cli.motion.blocks import Field, Motion
-from dcvc_cli.range_coder import DecoderState, EncoderState, SlowRangeDecoder, SlowRangeEncoder
+from dcvc_cli.range_coder import (
+    BitCoding,
+    Context,
+    DecoderState,
+    EncoderState,
+    SlowBitReader,
+    SlowBitWriter,
+    SlowRangeDecoder,
+    SlowRangeEncoder,
+    code_nonzero,
+)
 
 Vector: TypeAlias = tuple[int, int]
 Place: TypeAlias = tuple[int, int]
@@ -101,59 +111,6 @@ START_ZERO, START_TRACK_ZERO = 20825, 17800
 """Where the contexts start: probabilities of a 0 bit in 1/65536; 1 and 2 are a part's side in squares."""
 
 
-class Context:
-    """A probability that a bit is 0, learned from the bits."""
-
-    def __init__(self, start: int = 32768) -> None:
-        self.fast = self.slow = start
-
-    def zero(self) -> int:
-        """In 1/32768."""
-        return min(max((self.fast + self.slow) >> 2, 32), 32768 - 32)
-
-    def learn(self, bit: int) -> None:
-        if bit:
-            self.fast -= self.fast >> 4
-            self.slow -= self.slow >> 7
-        else:
-            self.fast += (65535 - self.fast) >> 4
-            self.slow += (65535 - self.slow) >> 7
-
-
-Coding: TypeAlias = Callable[[Context | None, int], int]
-"""Writes the bit given and returns it, or ignores it and returns the one read: one walk over a picture serves both."""
-
-
-def _split(context: Context | None) -> tuple[int, int]:
-    """(share of a 0 bit, k), out of 2^k shares."""
-    return (context.zero(), 15) if context else (1, 1)
-
-
-class _Writer:
-    def __init__(self) -> None:
-        self.coder = SlowRangeEncoder()
-
-    def bit(self, context: Context | None, bit: int) -> int:
-        zero, bits = _split(context)
-        self.coder.take(zero if bit else 0, 1 << bits if bit else zero, bits)
-        if context:
-            context.learn(bit)
-        return bit
-
-
-class _Reader:
-    def __init__(self, data: bytes) -> None:
-        self.coder = SlowRangeDecoder(data)
-
-    def bit(self, context: Context | None, _: int) -> int:
-        zero, bits = _split(context)
-        bit = int(self.coder.share(bits) >= zero)
-        self.coder.take(zero if bit else 0, 1 << bits if bit else zero, bits)
-        if context:
-            context.learn(bit)
-        return bit
-
-
 class _Differences:
     """Codes what a vector differs from the predicted one, axis 0 (x) or 1 (y)."""
 
@@ -162,17 +119,10 @@ class _Differences:
         self.sign = [Context() for _ in "xy"]
         self.prefix = [[Context() for _ in range(MAX_PREFIX)] for _ in "xy"]
 
-    def code(self, bit: Coding, axis: int, wanted: int, activity: int, may_be_zero: bool) -> int:
+    def code(self, bit: BitCoding, axis: int, wanted: int, activity: int, may_be_zero: bool) -> int:
         if may_be_zero and not bit(self.zero[axis][activity == 2], wanted != 0):
             return 0
-        is_negative = bit(self.sign[axis], wanted < 0)
-        num_bits = 0
-        while num_bits < MAX_PREFIX and bit(self.prefix[axis][num_bits], abs(wanted) >> (num_bits + 1) != 0):
-            num_bits += 1
-        magnitude = 1
-        for k in reversed(range(num_bits)):
-            magnitude = 2 * magnitude + bit(None, abs(wanted) >> k & 1)
-        return -magnitude if is_negative else magnitude
+        return code_nonzero(bit, self.sign[axis], self.prefix[axis], wanted)
 
 
 class ReferenceFieldCoder:
@@ -211,15 +161,15 @@ class ReferenceFieldCoder:
         return motion, coder.state
 
     def _write(self, motion: Motion) -> SlowRangeEncoder:
-        writer = _Writer()
+        writer = SlowBitWriter()
         self._code(writer.bit, motion)
         return writer.coder
 
     def _read(self, data: bytes, rows: int, columns: int) -> tuple[Motion, SlowRangeDecoder]:
-        reader = _Reader(data)
+        reader = SlowBitReader(data)
         return self._code(reader.bit, Motion(np.zeros((rows, columns, 2), np.int16))), reader.coder
 
-    def _code(self, bit: Coding, wanted: Motion) -> Motion:
+    def _code(self, bit: BitCoding, wanted: Motion) -> Motion:
         """Codes what is wanted, which is nothing that matters when reading; returns the motion with all its tracks."""
         rows, columns, _ = wanted.vectors.shape
         if (rows, columns) != self._size:
@@ -237,7 +187,7 @@ class ReferenceFieldCoder:
         self._before, self._kept = vectors, kept
         return motion
 
-    def _code_vectors(self, bit: Coding, field: Field) -> dict[Place, Vector]:
+    def _code_vectors(self, bit: BitCoding, field: Field) -> dict[Place, Vector]:
         rows, columns, _ = field.shape
         picture = _Picture(rows, columns, self._before)
         for row, column in _blocks(rows, columns):
@@ -252,12 +202,12 @@ class ReferenceFieldCoder:
                 self._code_part(bit, picture, (row, column), 2, _vector_at(field, (row, column)))
         return picture.vectors
 
-    def _code_part(self, bit: Coding, picture: "_Picture", place: Place, side: int, wanted: Vector) -> None:
+    def _code_part(self, bit: BitCoding, picture: "_Picture", place: Place, side: int, wanted: Vector) -> None:
         predicted, activity = picture.predicted(place, side), picture.activity(place)
         vector = self._code_vector(bit, side, (predicted, picture.candidates(place, side)), activity, wanted)
         picture.keep(place, side, vector, abs(vector[0] - predicted[0]) + abs(vector[1] - predicted[1]))
 
-    def _code_long_term(self, bit: Coding, long_term: "_LongTerm", wanted: Motion) -> None:
+    def _code_long_term(self, bit: BitCoding, long_term: "_LongTerm", wanted: Motion) -> None:
         any_blend = bit(self._any_blend, wanted.blends is not None and bool(wanted.blends.any()))
         for row, column in _blocks(*wanted.vectors.shape[:2]):
             if not any_blend:
@@ -272,7 +222,7 @@ class ReferenceFieldCoder:
                 track = self._code_vector(bit, TRACK, long_term.likely((row, column)), long_term.activity((row, column)), wanted_track)
             long_term.keep((row, column), blend, track)
 
-    def _code_vector(self, bit: Coding, side: int, likely: tuple[Vector, list[Vector]], activity: int, wanted: Vector) -> Vector:
+    def _code_vector(self, bit: BitCoding, side: int, likely: tuple[Vector, list[Vector]], activity: int, wanted: Vector) -> Vector:
         """One vector, `likely` the one predicted for it and the candidates."""
         predicted, candidates = likely
         if not bit(self._predicted[side][activity][len(candidates)], wanted != predicted):

@@ -14,7 +14,7 @@ from dcvc_cli.entropy.coder import FrameDecoder, FrameEncoder
 from dcvc_cli.models.image import ImageModel
 from dcvc_cli.models.video import VideoModel
 
-MOTION, ANALYSIS, HYPER, CONTEXT, PRIORS, ENTROPY, SYNTHESIS, RECONSTRUCTION, COLOUR, OTHER = STAGES = (
+MOTION, ANALYSIS, HYPER, CONTEXT, PRIORS, ENTROPY, SYNTHESIS, RECONSTRUCTION, FILTER, COLOUR, OTHER = STAGES = (
     "motion",
     "analysis",
     "hyper-analysis",
@@ -23,6 +23,7 @@ MOTION, ANALYSIS, HYPER, CONTEXT, PRIORS, ENTROPY, SYNTHESIS, RECONSTRUCTION, CO
     "entropy coding",
     "synthesis",
     "reconstruction",
+    "output filter",
     "colour and export",
     "other",
 )
@@ -43,6 +44,9 @@ WRAPPED: tuple[tuple[Any, str, str], ...] = (
     (VideoModel, "code_latents", PRIORS),
     (VideoModel, "synthesis", SYNTHESIS),
     (VideoModel, "reconstruction", RECONSTRUCTION),
+    (FramePayloadEncoder, "fit_filters", FILTER),
+    (FramePayloadEncoder, "filtered", FILTER),
+    (FramePayloadDecoder, "filtered", FILTER),
     (FrameEncoder, "add_y", ENTROPY),
     (FrameEncoder, "add_z", ENTROPY),
     (FrameEncoder, "finish", ENTROPY),
@@ -51,6 +55,7 @@ WRAPPED: tuple[tuple[Any, str, str], ...] = (
     (FrameDecoder, "finish", ENTROPY),
     (sequence, "values_from_picture", COLOUR),
     (sequence, "picture_from_frame", COLOUR),
+    (sequence, "picture_from_planes", COLOUR),
 )
 
 

@@ -14,7 +14,7 @@ PACKAGE = ROOT / "dcvc_cli"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 OWN_FILES = sorted(
     path
-    for folder in ("dcvc_cli", "entropy_cpp", "kernels", "motion_cpp", "tests", "docs", "presets")
+    for folder in ("dcvc_cli", "entropy_cpp", "kernels", "motion_cpp", "filter_cpp", "tests", "docs", "presets")
     for path in (ROOT / folder).rglob("*")
     if path.suffix in {".py", ".cpp", ".hpp", ".cu", ".cuh"}
 )
@@ -30,10 +30,11 @@ ALLOWED = {
     "bitstream": {"bitstream"},
     "entropy": {"entropy"},
     "motion": {"motion"},
+    "output_filter": {"output_filter"},
     "metrics": {"metrics", "media"},
     "backend": {"backend", "entropy", "models"},
     "models": {"models", "entropy", "backend"},
-    "codec": {"codec", "models", "backend", "entropy", "motion", "bitstream"},
+    "codec": {"codec", "models", "backend", "entropy", "motion", "output_filter", "bitstream"},
     "training": {"training", "models", "backend", "entropy", "motion", "metrics", "media"},
     "pipeline": {"pipeline", "codec", "models", "backend", "entropy", "motion", "bitstream", "media", "metrics", "training"},
 }
@@ -89,9 +90,9 @@ def test_who_may_import_which_package(path: Path):
             assert layer == "ui", f"only ui imports rich, not {path.relative_to(ROOT)}"
         if layer == "bitstream":
             assert package in sys.stdlib_module_names or package == "dcvc_cli", f"bitstream is standard library only, not {module}"
-        if layer == "motion":
+        if layer in {"motion", "output_filter"}:
             known = package in sys.stdlib_module_names or package in {"dcvc_cli", "numpy"}
-            assert known, f"motion needs arrays and nothing else, not {module}"
+            assert known, f"{layer} needs arrays and nothing else, not {module}"
         if layer in {"commands", "app", "__init__", "errors", "types"}:
             heavy = package in {"torch", "safetensors", "matplotlib", "av", "PIL"} and at_start
             assert not heavy, f"{path.relative_to(ROOT)} imports {module} when it is loaded"
@@ -102,7 +103,7 @@ def test_who_may_import_which_package(path: Path):
     [
         "import dcvc_cli",
         "import dcvc_cli.app",
-        "import dcvc_cli.motion.blocks, dcvc_cli.motion.reference",
+        "import dcvc_cli.motion.blocks, dcvc_cli.motion.reference, dcvc_cli.output_filter.filters",
         "from dcvc_cli.app import run; run(['--help']); run(['encode', '--help'])",
     ],
 )

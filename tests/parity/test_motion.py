@@ -12,6 +12,7 @@ from dcvc_cli.errors import EnvironmentFault
 from dcvc_cli.motion import reference
 from dcvc_cli.motion.blocks import TWIN_VARIABLE, FieldCoder, Motion, compensate, compensate_squares, in_lines, in_squares
 from dcvc_cli.motion.reference import ReferenceFieldCoder, compensate_reference
+from dcvc_cli.range_coder import Context
 
 native = pytest.importorskip("dcvc_cli._motion")
 pytestmark = pytest.mark.native
@@ -149,7 +150,7 @@ def test_the_variable_forces_the_twin(monkeypatch: pytest.MonkeyPatch):
 def test_contexts_start_alike():
     coder = ReferenceFieldCoder()
     # The native code has a third activity for vectors into the long-term reference too, which nothing has.
-    predicted = [*coder._predicted[1], *coder._predicted[2], *coder._predicted[reference.TRACK], [reference.Context() for _ in range(5)]]
+    predicted = [*coder._predicted[1], *coder._predicted[2], *coder._predicted[reference.TRACK], [Context() for _ in range(5)]]
     contexts = [context for row in (*coder._split, *predicted, *coder._candidate.values()) for context in row]
     for differences_of in (coder._differences, coder._track_differences):
         for axis in range(2):

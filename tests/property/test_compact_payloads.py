@@ -49,10 +49,10 @@ def random_parts(rng: np.random.Generator) -> Parts:
 
 
 def encode(coder: FieldCoder, motion: Motion, parts: Parts) -> bytes:
-    encoder = FrameEncoder(COMPACT, coder.encode_open(motion))
+    encoder = FrameEncoder(COMPACT)
     for symbols, rows in parts:
         encoder.add_y(symbols, rows, wide_gaussian_table())
-    return encoder.finish()
+    return encoder.finish(coder.encode_open(motion))
 
 
 def read_parts(one: Callable[..., Iterable[int]], finish: Callable[[], None], parts: Parts) -> list[list[int]]:
@@ -216,7 +216,7 @@ def test_the_example_of_the_document():
 
 
 def test_nothing_is_no_bytes():
-    assert FrameEncoder(COMPACT, EncoderState()).finish() == b""
+    assert FrameEncoder(COMPACT).finish(EncoderState()) == b""
     assert SlowRangeEncoder().finish() == b""
     FrameDecoder(b"", COMPACT, DecoderState(8, 0, FIRST_RANGE)).finish()
 
@@ -224,9 +224,9 @@ def test_nothing_is_no_bytes():
 def test_a_carry_runs_through_bytes_of_another_layer():
     state = EncoderState(b"\x01" + b"\xff" * 11, (1 << 64) - 5, 1 << 40)
     rows = np.full(3, 127, np.uint8)
-    encoder = FrameEncoder(COMPACT, state)
+    encoder = FrameEncoder(COMPACT)
     encoder.add_y(np.array([3, -3, 60], np.int8), rows, wide_gaussian_table())
-    data = encoder.finish()
+    data = encoder.finish(state)
     assert data == oracle.encode_compact([([3, -3, 60], rows.tolist(), wide_gaussian_table())], state)
     assert data.startswith(b"\x02" + b"\0" * 11)
 
@@ -234,9 +234,9 @@ def test_a_carry_runs_through_bytes_of_another_layer():
 @pytest.mark.parametrize(
     "call",
     [
-        lambda: FrameEncoder(EntropyFormat.PARTITIONED, EncoderState()),
+        lambda: FrameEncoder(EntropyFormat.PARTITIONED).finish(EncoderState()),
         lambda: FrameDecoder(b"", EntropyFormat.REFERENCE_ONE, DecoderState(8, 0, FIRST_RANGE)),
-        lambda: FrameEncoder(COMPACT, EncoderState(range=(1 << 32) - 1)).finish(),
+        lambda: FrameEncoder(COMPACT).finish(EncoderState(range=(1 << 32) - 1)),
         lambda: FrameDecoder(b"", COMPACT, DecoderState(8, 0, 0)),
         lambda: FrameDecoder(b"", COMPACT, DecoderState(7, 0, FIRST_RANGE)),
         lambda: FrameDecoder(b"", COMPACT, DecoderState(FIRST_RANGE, 0, FIRST_RANGE)),

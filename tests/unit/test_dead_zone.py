@@ -118,7 +118,7 @@ def test_i_frames_are_coded_with_the_zone() -> None:
     video = {name: value.numpy() for name, value in initial_video_parameters(VideoModel(TINY.video)).items()}
     table, ops = export_model("tiny", arrays, video, "untrained, for tests").image.z_table, InferenceOperations(parameters)
     network = CodecNetwork(model, ops, ops, table)
-    networks = CodecNetworks(network, network)  # only the image model is run
+    networks = CodecNetworks(network, CodecNetwork(VideoModel(TINY.video), ops, ops, table))  # only the image model is run
     values = np.random.default_rng(5).random((3, 64, 64), np.float32)
     encoder = FramePayloadEncoder(networks, EntropyFormat.PARTITIONED, None)
     decoder = FramePayloadDecoder(networks, EntropyFormat.PARTITIONED, None, (64, 64))

@@ -1,11 +1,12 @@
-// Adaptive binary decisions on the range coder: what vectors are coded with. Source: docs/motion.md, "Bits".
+// Adaptive binary decisions on the range coder: what vectors and filters are coded with. Source: docs/motion.md, "Bits".
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 
 #include "range_coder.hpp"
 
-namespace dcvc::motion {
+namespace dcvc {
 
 constexpr int kProbabilityBits = 15;
 
@@ -26,6 +27,12 @@ class Context {
  private:
   uint16_t fast_ = 32768, slow_ = 32768;
 };
+
+// What a decision costs in bits. For encoders' choices.
+inline double price(const Context& context, bool bit) {
+  const double zero = static_cast<double>(context.probability()) / (1 << kProbabilityBits);
+  return -std::log2(bit ? 1.0 - zero : zero);
+}
 
 class BinaryEncoder {
  public:
@@ -69,4 +76,4 @@ class BinaryDecoder {
   RangeDecoder& coder_;
 };
 
-}  // namespace dcvc::motion
+}  // namespace dcvc

@@ -1,0 +1,32 @@
+"""Builds the C++ test of the output filter with address and undefined-behaviour sanitizers and runs it."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def tool(name: str) -> str:
+    beside = Path(sys.executable).parent / name
+    path = str(beside) if beside.exists() else shutil.which(name)
+    if path is None:
+        pytest.skip(f"{name} is not installed")
+    return path
+
+
+@pytest.mark.slow
+def test_filter_under_sanitizers(tmp_path: Path):
+    cmake = tool("cmake")
+    tool("c++")
+    for command in (
+        [cmake, "-S", str(ROOT), "-B", str(tmp_path), "-DDCVC_SANITIZE=ON", "-DDCVC_PYTHON=OFF", "-DDCVC_CPP_TESTS=ON"],
+        [cmake, "--build", str(tmp_path), "--parallel", "2", "--target", "filter_test"],
+        [str(tmp_path / "filter_cpp" / "filter_test"), "200"],
+    ):
+        done = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
+        assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+    assert "all filters come back" in done.stdout
