@@ -4,6 +4,10 @@
 #include <cstdlib>
 #include <cstring>
 
+#if defined(__SSE2__) && !defined(DCVC_PLAIN_ROWS)
+#include <emmintrin.h>
+#endif
+
 namespace dcvc::filter {
 namespace {
 
@@ -23,20 +27,54 @@ void make_pair(const int16_t* here, ptrdiff_t offset, size_t width, int16_t* pla
   }
 }
 
-int16_t rounded(int sample, int sum) {
-  return static_cast<int16_t>(std::clamp(sample + ((sum + (1 << (kCoefficientBits - 1))) >> kCoefficientBits), 0, kMaxSample));
-}
+#if defined(__SSE2__) && !defined(DCVC_PLAIN_ROWS)
 
-template <int Terms, int Width>
-void filter_run(const int16_t* samples, const TermRows& terms, int x, const Filter& filter, int16_t* out) {
-  int32_t sums[Width] = {};
-  for (int k = 0; k < Terms; ++k) {
-    const int16_t* term = terms.term(k) + x;
-    const int32_t coefficient = filter[static_cast<size_t>(k)];
-    for (int i = 0; i < Width; ++i) sums[i] += coefficient * term[i];
+// A filter ready to be used on four samples at a time: coefficients by pairs.
+template <int Terms>
+class Kernel {
+ public:
+  explicit Kernel(const Filter& filter) {
+    for (int k = 0; k < Terms; k += 2) {
+      const auto first = static_cast<uint16_t>(filter[static_cast<size_t>(k)]), second = static_cast<uint16_t>(filter[static_cast<size_t>(k) + 1]);
+      pairs_[k / 2] = _mm_set1_epi32(static_cast<int32_t>(first | uint32_t{second} << 16));
+    }
   }
-  for (int i = 0; i < Width; ++i) out[i] = rounded(samples[i], sums[i]);
-}
+  void apply(const int16_t* samples, const TermRows& terms, int x, int16_t* out) const {
+    __m128i sum = _mm_set1_epi32(1 << (kCoefficientBits - 1));
+    for (int k = 0; k < Terms; k += 2) {
+      sum = _mm_add_epi32(sum, _mm_madd_epi16(_mm_unpacklo_epi16(four(terms.term(k) + x), four(terms.term(k + 1) + x)), pairs_[k / 2]));
+    }
+    const __m128i wide = _mm_unpacklo_epi16(four(samples), _mm_setzero_si128());  // samples are not negative
+    const __m128i row = _mm_packs_epi32(_mm_add_epi32(wide, _mm_srai_epi32(sum, kCoefficientBits)), _mm_setzero_si128());
+    const __m128i limited = _mm_min_epi16(_mm_max_epi16(row, _mm_setzero_si128()), _mm_set1_epi16(kMaxSample));
+    _mm_storel_epi64(reinterpret_cast<__m128i*>(out), limited);
+  }
+
+ private:
+  static __m128i four(const int16_t* samples) { return _mm_loadl_epi64(reinterpret_cast<const __m128i*>(samples)); }
+
+  __m128i pairs_[Terms / 2];
+};
+
+#else
+
+template <int Terms>
+class Kernel {
+ public:
+  explicit Kernel(const Filter& filter) : filter_(filter) {}
+  void apply(const int16_t* samples, const TermRows& terms, int x, int16_t* out) const {
+    for (int i = 0; i < kBlock; ++i) {
+      int32_t sum = 1 << (kCoefficientBits - 1);
+      for (int k = 0; k < Terms; ++k) sum += filter_[static_cast<size_t>(k)] * terms.term(k)[x + i];
+      out[i] = static_cast<int16_t>(std::clamp(samples[i] + (sum >> kCoefficientBits), 0, kMaxSample));
+    }
+  }
+
+ private:
+  Filter filter_;
+};
+
+#endif
 
 }  // namespace
 
@@ -103,6 +141,7 @@ std::vector<uint8_t> block_classes(const PaddedPlane& luma) {
 void filter_luma(const PaddedPlane& luma, const Filters& filters, int16_t* out) {
   const int width = luma.width(), columns = width / kBlock;
   const std::vector<uint8_t> classes = block_classes(luma);
+  const std::vector<Kernel<kLumaTerms>> kernels(filters.begin(), filters.begin() + kClasses);
   TermRows terms(width, false);
   for (int y = 0; y < luma.height(); ++y) {
     const uint8_t* of_row = classes.data() + static_cast<size_t>(y / kBlock) * columns;
@@ -111,19 +150,20 @@ void filter_luma(const PaddedPlane& luma, const Filters& filters, int16_t* out) 
     terms.make(luma, nullptr, y);
     for (int column = 0; column < columns; ++column) {
       const int x = column * kBlock;
-      filter_run<kLumaTerms, kBlock>(samples + x, terms, x, filters[of_row[column]], to + x);
+      kernels[of_row[column]].apply(samples + x, terms, x, to + x);
     }
   }
 }
 
 void filter_chroma(const PaddedPlane& chroma, const PaddedPlane& companion, const Filter& filter, int16_t* out) {
   const int width = chroma.width();
+  const Kernel<kChromaTerms> kernel(filter);
   TermRows terms(width, true);
   for (int y = 0; y < chroma.height(); ++y) {
     const int16_t* samples = chroma.row(y);
     int16_t* to = out + static_cast<size_t>(y) * width;
     terms.make(chroma, &companion, y);
-    for (int x = 0; x < width; x += kBlock) filter_run<kChromaTerms, kBlock>(samples + x, terms, x, filter, to + x);
+    for (int x = 0; x < width; x += kBlock) kernel.apply(samples + x, terms, x, to + x);
   }
 }
 
