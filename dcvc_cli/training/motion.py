@@ -1,13 +1,14 @@
 """Motion compensation of training batches, with the codec's own search, prices and filters."""
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from dcvc_cli.motion.blocks import BLOCK, SAMPLE_BITS, FieldCoder, compensate, is_kept, luma_samples
+from dcvc_cli.motion.blocks import BLOCK, SAMPLE_BITS, FieldCoder, Motion, compensate, is_kept, luma_samples
 
 
 def compensated(
@@ -24,12 +25,9 @@ def compensated(
     frames, long_terms = _samples(frame), _samples(long_term)
     lumas = luma_samples(_samples(x[:, 0]))
     kept = torch.tensor([is_kept(coder.number) for coder in coders], device=frame.device)[:, None, None, None]
-    predicted, motions = [], []
-    for samples, before, luma, row, coder in zip(frames, long_terms, lumas, qp.tolist(), coders, strict=True):
-        motion = coder.search(luma, samples, row, before if coder.has_long_term else None)
-        coder.encode(motion)
-        predicted.append(compensate(samples, motion, before))
-        motions.append(motion)
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:  # the search would keep a GPU waiting; every sample's coder is its own
+        moved = list(pool.map(_moved, frames, long_terms, lumas, qp.tolist(), coders))
+    predicted, motions = [samples for samples, _ in moved], [motion for _, motion in moved]
     exact = torch.from_numpy(np.stack(predicted)).to(frame.device).float() / scale
     following = torch.where(kept, frame, long_term)
     if not ((frame.requires_grad or long_term.requires_grad) and torch.is_grad_enabled()):
@@ -43,6 +41,15 @@ def compensated(
             tracks = np.stack([motion.vectors if motion.tracks is None else motion.tracks for motion in motions])
             smooth = smooth + share * _sampled_at(long_term.float(), torch.from_numpy(tracks).to(frame.device))
     return exact + (smooth - smooth.detach()), following
+
+
+def _moved(
+    samples: NDArray[np.int16], before: NDArray[np.int16], luma: NDArray[np.uint8], row: int, coder: FieldCoder
+) -> tuple[NDArray[np.int16], Motion]:
+    """One sample's prediction, and the motion that makes it."""
+    motion = coder.search(luma, samples, row, before if coder.has_long_term else None)
+    coder.encode(motion)
+    return compensate(samples, motion, before), motion
 
 
 def _samples(values: torch.Tensor) -> NDArray[np.int16]:

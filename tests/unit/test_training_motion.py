@@ -72,6 +72,17 @@ def test_compensation_is_the_codecs() -> None:
     assert float(distortion(clip[:, 1], predicted, qp)) < 0.2 * float(distortion(clip[:, 1], clip[:, 0], qp))
 
 
+def test_samples_are_searched_on_threads_with_one_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    clip = torch.cat([moving_clip(2, seed) for seed in range(5)])
+    qp, results = torch.tensor([0, 20, 40, 60, 63]), []
+    for num_threads in (1, 3):
+        monkeypatch.setattr(torch, "get_num_threads", lambda n=num_threads: n)
+        coders = [FieldCoder() for _ in range(5)]
+        results.append((compensated(clip[:, 0], None, clip[:, 1], qp, coders)[0], [coder.state().learned.tobytes() for coder in coders]))
+    assert torch.equal(results[0][0], results[1][0])
+    assert results[0][1] == results[1][1]
+
+
 def test_long_terms_are_the_codecs() -> None:
     """Two samples, one a frame ahead; the pictures are noisy, so that long-term references are of use."""
     clip = (moving_clip(13, 5) + 0.05 * torch.randn(1, 13, 3, 64, 64, generator=torch.Generator().manual_seed(3))).clamp(0, 1)
