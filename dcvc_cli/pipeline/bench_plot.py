@@ -31,7 +31,7 @@ def stage_plot(document: dict[str, Any], file_format: str) -> bytes:
     figure = Figure(figsize=(8, 1.2 + 0.55 * len(bars)), layout="constrained")
     axes = figure.add_subplot()
     ends = [0.0] * len(bars)
-    palette = ("#c9a227", *COLOURS, "#999999")
+    palette = ("#c9a227", *COLOURS, "#6b4a2b", "#999999")
     for stage, colour in zip(STAGES, palette, strict=True):
         widths = [stages.get(stage, 0.0) for _, stages in bars]
         if any(widths):
