@@ -125,7 +125,7 @@ py::tuple filter_planes(const Planes& planes, const Array<int8_t>& luma, const A
 }
 
 // The upper left height x width samples as bytes.
-Array<uint8_t> shown(const Array<int16_t>& plane, int height, int width) {
+Array<uint8_t> bytes_of_plane(const Array<int16_t>& plane, int height, int width) {
   require(plane.ndim() == 2 && height > 0 && width > 0 && height <= side(plane, 0) && width <= side(plane, 1), "the plane is smaller than that");
   Array<uint8_t> out({height, width});
   for (int y = 0; y < height; ++y) {
@@ -203,7 +203,7 @@ PYBIND11_MODULE(_filter, module) {
   module.doc() = "The output filter: filtering, coding of filters, their fit to a source.";
   module.def("planes_of_squares", &planes_of_squares, py::arg("squares").noconvert(), py::arg("halve_chroma"));
   module.def("filter_planes", &filter_planes, py::arg("planes").noconvert(), py::arg("luma").noconvert(), py::arg("chroma").noconvert());
-  module.def("shown", &shown, py::arg("plane").noconvert(), py::arg("height"), py::arg("width"));
+  module.def("bytes_of_plane", &bytes_of_plane, py::arg("plane").noconvert(), py::arg("height"), py::arg("width"));
   py::class_<fi::FilterCoder>(module, "FilterCoder")
       .def(py::init<>())
       .def("reset", &fi::FilterCoder::reset)

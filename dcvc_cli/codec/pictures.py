@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcvc_cli.backend.operations import Operations, Tensor
-from dcvc_cli.output_filter.filters import SAMPLE_BITS, Planes, shown
+from dcvc_cli.output_filter.filters import SAMPLE_BITS, Planes, bytes_of_plane
 from dcvc_cli.types import ChromaFormat, Picture, PictureSize, VideoFormat
 
 PADDING = 16
@@ -86,5 +86,5 @@ def picture_from_planes(planes: Planes, video_format: VideoFormat) -> Picture:
         samples = np.stack([plane[: size.height, : size.width] for plane in planes]).astype(np.int32)
         rgb = rgb_from_fine((samples * FINE_SCALE + (1 << (SAMPLE_BITS - 1))) >> SAMPLE_BITS)
         return Picture((np.ascontiguousarray(rgb[0]), np.ascontiguousarray(rgb[1]), np.ascontiguousarray(rgb[2])))
-    luma, cb, cr = (shown(plane, *shape) for plane, shape in zip(planes, video_format.plane_shapes, strict=True))
+    luma, cb, cr = (bytes_of_plane(plane, *shape) for plane, shape in zip(planes, video_format.plane_shapes, strict=True))
     return Picture((luma, cb, cr))

@@ -77,6 +77,7 @@ def filter_planes(planes: Planes, filters: Filters) -> Planes:
     """Filters a picture. Bit-exact everywhere.
 
     Raises:
+        ValueError: planes of sizes that are not those of the module's docstring.
         EnvironmentFault: DCVC_OUTPUT_FILTER is neither "native", the default, nor "reference".
     """
     implementation = os.environ.get(TWIN_VARIABLE) or "native"
@@ -90,9 +91,9 @@ def filter_planes(planes: Planes, filters: Filters) -> Planes:
     return filtered
 
 
-def shown(plane: Plane, height: int, width: int) -> NDArray[np.uint8]:
-    """The upper left height x width samples of a plane, in 0..255."""
-    samples: NDArray[np.uint8] = native_module().shown(plane, height, width)
+def bytes_of_plane(plane: Plane, height: int, width: int) -> NDArray[np.uint8]:
+    """The upper left height x width samples of a plane as they are put out, uint8 in 0..255; ValueError if it has fewer. Bit-exact everywhere."""
+    samples: NDArray[np.uint8] = native_module().bytes_of_plane(plane, height, width)
     return samples
 
 
@@ -157,7 +158,10 @@ class FilterFit:
         Args:
             planes: the reconstructed picture before the filter.
             source: its three planes, uint8 of the same sizes.
-            bit_price: what a bit is worth in squared grey levels of luma.
+            bit_price: what a bit is worth in squared grey levels of luma, 0 and more.
+
+        Raises:
+            ValueError: sizes differ, or the price is negative.
         """
         weight = FULL_CHROMA_WEIGHT if planes[1].shape == planes[0].shape else HALVED_CHROMA_WEIGHT
         return Filters(*self._native.fit(planes, source, coder.native, bit_price, weight))

@@ -1,21 +1,11 @@
 """Builds the C++ test of the range coder with address and undefined-behaviour sanitizers and runs it."""
 
-import shutil
 import subprocess
-import sys
 from pathlib import Path
 
-import pytest
+from programs import tool
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-def tool(name: str) -> str:
-    beside = Path(sys.executable).parent / name
-    path = str(beside) if beside.exists() else shutil.which(name)
-    if path is None:
-        pytest.skip(f"{name} is not installed")
-    return path
 
 
 def test_coder_under_sanitizers(tmp_path: Path):

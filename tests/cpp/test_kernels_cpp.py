@@ -1,24 +1,13 @@
 """Builds the C++ test of the integer kernels and runs it: under the sanitizers here, and as Arm code in an emulator."""
 
-import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from programs import tool
 
 ROOT = Path(__file__).resolve().parents[2]
 ARM_COMPILER, ARM_EMULATORS = "aarch64-linux-gnu-g++", ("qemu-aarch64-static", "qemu-aarch64")
-
-
-def tool(*names: str) -> str:
-    """The first of these programs that is installed; skips the test without one."""
-    for name in names:
-        beside = Path(sys.executable).parent / name
-        path = str(beside) if beside.exists() else shutil.which(name)
-        if path is not None:
-            return path
-    pytest.skip(f"{names[0]} is not installed")
 
 
 def run(*command: str) -> str:

@@ -11,7 +11,7 @@ from random_layers import first_mismatch
 from dcvc_cli.errors import EnvironmentFault, StreamError
 from dcvc_cli.motion.blocks import FieldCoder
 from dcvc_cli.output_filter import reference
-from dcvc_cli.output_filter.filters import TWIN_VARIABLE, FilterCoder, Filters, Planes, filter_planes, planes_of_squares, shown
+from dcvc_cli.output_filter.filters import TWIN_VARIABLE, FilterCoder, Filters, Planes, bytes_of_plane, filter_planes, planes_of_squares
 from dcvc_cli.output_filter.reference import SlowFilterCoder, block_classes, filter_planes_reference, halved
 from dcvc_cli.range_coder import Context, DecoderState, EncoderState, SlowBitWriter, SlowRangeDecoder, SlowRangeEncoder
 
@@ -238,8 +238,8 @@ def test_planes_of_squares(layout: str, size: tuple[int, int]):
 
 def test_shown_samples():
     plane = np.arange(8193, dtype=np.int16)[None].repeat(3, 0)
-    assert shown(plane, 3, 8193).tolist() == [[(255 * value + 4096) // 8192 for value in range(8193)]] * 3
-    assert shown(plane, 2, 4100).tolist() == shown(plane, 3, 8193)[:2, :4100].tolist()
+    assert bytes_of_plane(plane, 3, 8193).tolist() == [[(255 * value + 4096) // 8192 for value in range(8193)]] * 3
+    assert bytes_of_plane(plane, 2, 4100).tolist() == bytes_of_plane(plane, 3, 8193)[:2, :4100].tolist()
 
 
 def test_the_variable_forces_the_twin(monkeypatch: pytest.MonkeyPatch):
