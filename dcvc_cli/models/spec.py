@@ -4,7 +4,7 @@ The values of `rt` are those of Li et al., "Towards Practical Real-Time Neural V
 `lite` keeps the graph and shrinks widths and depths to at most 50 kMAC per pixel for decoding an I frame and 30 for a P frame.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 SOURCE_CHANNELS = 192
 """3 planes in 8x8 cells."""
@@ -143,5 +143,14 @@ TINY = ModelSpec(
     ),
 )
 """For tests only: no weights ship for it."""
+TINY_LITE = replace(
+    LITE,
+    name="tiny-lite",
+    image=replace(TINY.image, latent=32, direct=16, hyper_out=12),
+    video=replace(
+        TINY.video, latent=32, direct=16, hyper_out=12, motion=True, up_kernel=1, extractor_depths=(1, 0)
+    ),
+)
+"""For tests only: everything that `lite` has, in the widths of `tiny`."""
 
-SPECS = {spec.name: spec for spec in (RT, LITE, TINY)}
+SPECS = {spec.name: spec for spec in (RT, LITE, TINY, TINY_LITE)}
