@@ -48,6 +48,11 @@ def _in_coder_layout(x: torch.Tensor) -> torch.Tensor:
     return _channels_last(x)
 
 
+def _is_one_wide(layer: "Conv", x: torch.Tensor) -> bool:
+    """Whether a convolution gives one sample a row."""
+    return (x.shape[-1] + 2 * layer.padding - layer.kernel) // layer.stride == 0
+
+
 class FloatOperations(Operations):
     """Operations on (N, c, h, w) torch tensors.
 
@@ -182,6 +187,9 @@ class FloatOperations(Operations):
         values = torch.from_numpy(symbols).to(means.device, means.dtype).repeat(step.num_groups, 1, 1)[None]
         return _in_coder_layout((values + means) * self.mask(step, means.shape[1], self.size(means), means))
 
+    def is_finite(self, x: torch.Tensor) -> bool:
+        return bool(torch.isfinite(x).all())
+
     def round_z(self, z: torch.Tensor) -> PlaneSymbols:
         return torch.round(z).clamp(-128, 127).to(torch.int8)[0].cpu().numpy()
 
@@ -243,6 +251,11 @@ class InferenceOperations(FloatOperations):
             self.parameters = {name: _channels_last(value) if value.dim() == 4 else value for name, value in parameters.items()}
 
     def conv(self, layer: "Conv", x: torch.Tensor) -> torch.Tensor:
+        if x.dtype == torch.bfloat16 and x.device.type == "cpu" and _is_one_wide(layer, x):
+            # With a stride above 1, oneDNN's AMX convolutions in bfloat16 give wrong values here (pytorch/pytorch issue
+            # 169688). Outputs one sample wide are small, so float32 costs nothing.
+            weight, bias = self.parameters[layer.name + ".weight"].float(), self.parameters[layer.name + ".bias"].float()
+            return F.conv2d(_channels_last(x.float()), weight, bias, stride=layer.stride, padding=layer.padding).to(x.dtype)
         return super().conv(layer, _channels_last(x) if self._is_channels_last else x)
 
     def wsilu(self, x: torch.Tensor) -> torch.Tensor:

@@ -148,6 +148,10 @@ class Operations(ABC):
     def restore_step(self, step: "CodingStep", symbols: PlaneSymbols, means: Tensor) -> Tensor:
         """Decoder's half, after: (C / groups, h, w) symbols -> part of y_hat (C x h x w)."""
 
+    def is_finite(self, x: Any) -> bool:
+        """Whether no value is infinite or not a number; integers always are finite."""
+        return True
+
     @abstractmethod
     def round_z(self, z: Any) -> PlaneSymbols:
         """Half-to-even rounding to -128..127 of the encoder's z -> (c, h, w)."""

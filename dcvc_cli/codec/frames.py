@@ -21,7 +21,7 @@ from dcvc_cli.codec.networks import CodecNetwork, CodecNetworks
 from dcvc_cli.entropy.coder import FrameDecoder, FrameEncoder
 from dcvc_cli.entropy.tables import CdfTable, gaussian_table, wide_gaussian_table
 from dcvc_cli.entropy_format import EntropyFormat
-from dcvc_cli.errors import StreamError
+from dcvc_cli.errors import EnvironmentFault, StreamError
 from dcvc_cli.motion.blocks import SAMPLE_UNIT, FieldCoder, Motion, compensate_squares, in_lines, is_kept, luma_of_values, search_lambda
 from dcvc_cli.output_filter.filters import FilterCoder, FilterFit, Filters, Planes, filter_planes, planes_of_squares
 from dcvc_cli.range_coder import DecoderState, EncoderState
@@ -141,7 +141,11 @@ class FramePayloadEncoder(_FrameCoder):
         self.filter_fit = FilterFit()
 
     def encode_i(self, values: Any, qp: int, dead_zone: float = 0.0) -> bytes:
-        """Codes an I frame at row `qp` (0..63), quantised with a dead zone (codec.dead_zone); returns its payload."""
+        """Codes an I frame at row `qp` (0..63), quantised with a dead zone (codec.dead_zone); returns its payload.
+
+        Raises:
+            EnvironmentFault: the networks give latents that are not finite.
+        """
         network, model = self.networks.image, self.networks.image_model
         y = model.analysis(network.analysis, network.analysis.frame_from_values(values), qp)
         z = model.hyper_analysis(network.analysis, y)
@@ -155,7 +159,11 @@ class FramePayloadEncoder(_FrameCoder):
         return self._finish(encoder, None, values, qp)
 
     def encode_p(self, values: Any, qp: int, reset: bool, dead_zone: float = 0.0) -> bytes:
-        """Codes a P frame at row `qp` (0..71) from the reference, quantised with a dead zone (codec.dead_zone); returns its payload."""
+        """Codes a P frame at row `qp` (0..71) from the reference, quantised with a dead zone (codec.dead_zone); returns its payload.
+
+        Raises:
+            EnvironmentFault: the networks give latents that are not finite.
+        """
         network, model = self.networks.video, self.networks.video_model
         ops, analysis = network.synthesis, network.analysis
         predicted, vectors, left = None, None, values
@@ -182,6 +190,9 @@ class FramePayloadEncoder(_FrameCoder):
         return ops.frame_from_samples(compensated), left, self.field_coder.encode_open(motion)
 
     def _begin(self, network: CodecNetwork, y: Any, z: Any, qp: int, dead_zone: float) -> tuple[FrameEncoder, Tensor, EncodingLatents]:
+        if not (network.analysis.is_finite(y) and network.analysis.is_finite(z)):
+            hint = "check the weights, or encode with --precision fp32"
+            raise EnvironmentFault("the encoder's networks give latents that are not finite", hint)
         encoder = FrameEncoder(self.entropy_format)
         symbols = network.analysis.round_z(z)
         encoder.add_z(symbols, network.z_table, qp * symbols.shape[0])
