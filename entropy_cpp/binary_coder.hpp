@@ -4,7 +4,7 @@
 #include <cmath>
 #include <cstdint>
 
-#include "range_coder.hpp"
+#include "entropy_cpp/range_coder.hpp"
 
 namespace dcvc {
 

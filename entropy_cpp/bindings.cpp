@@ -8,8 +8,8 @@
 #include <string>
 #include <tuple>
 
-#include "compact.hpp"
-#include "frame_coder.hpp"
+#include "entropy_cpp/compact.hpp"
+#include "entropy_cpp/frame_coder.hpp"
 
 namespace py = pybind11;
 namespace ec = dcvc::entropy;

@@ -1,4 +1,4 @@
-#include "compact.hpp"
+#include "entropy_cpp/compact.hpp"
 
 namespace dcvc::entropy {
 

@@ -3,8 +3,8 @@
 
 #include <vector>
 
-#include "frame_coder.hpp"
-#include "range_coder.hpp"
+#include "entropy_cpp/frame_coder.hpp"
+#include "entropy_cpp/range_coder.hpp"
 
 namespace dcvc::entropy {
 

@@ -1,9 +1,9 @@
 #include <algorithm>
 #include <cstring>
 
-#include "compact.hpp"
-#include "decode_peaked.hpp"
-#include "frame_coder.hpp"
+#include "entropy_cpp/compact.hpp"
+#include "entropy_cpp/decode_peaked.hpp"
+#include "entropy_cpp/frame_coder.hpp"
 
 namespace dcvc::entropy {
 

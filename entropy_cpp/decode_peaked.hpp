@@ -7,9 +7,9 @@
 #include <algorithm>
 #include <utility>
 
-#include "frame_coder.hpp"
-#include "rans.hpp"
-#include "tables.hpp"
+#include "entropy_cpp/frame_coder.hpp"
+#include "entropy_cpp/rans.hpp"
+#include "entropy_cpp/tables.hpp"
 
 namespace dcvc::entropy {
 

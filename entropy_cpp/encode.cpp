@@ -1,8 +1,8 @@
 #include <algorithm>
 #include <memory>
 
-#include "compact.hpp"
-#include "frame_coder.hpp"
+#include "entropy_cpp/compact.hpp"
+#include "entropy_cpp/frame_coder.hpp"
 
 namespace dcvc::entropy {
 

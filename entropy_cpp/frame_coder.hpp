@@ -6,9 +6,9 @@
 #include <cstdint>
 #include <vector>
 
-#include "range_coder.hpp"
-#include "rans.hpp"
-#include "tables.hpp"
+#include "entropy_cpp/range_coder.hpp"
+#include "entropy_cpp/rans.hpp"
+#include "entropy_cpp/tables.hpp"
 
 namespace dcvc::entropy {
 

@@ -4,7 +4,7 @@
 
 #include <cstdint>
 
-#include "tables.hpp"
+#include "entropy_cpp/tables.hpp"
 
 #define DCVC_INLINE inline __attribute__((always_inline))
 

@@ -1,4 +1,4 @@
-#include "tables.hpp"
+#include "entropy_cpp/tables.hpp"
 
 #include <algorithm>
 #include <string>

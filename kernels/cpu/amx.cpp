@@ -1,5 +1,5 @@
 // AMX tiles: 8-bit products of the bytes of inputs and weights, recombined to the same integer sums. The rest as for AVX-512.
-#include "avx512.hpp"
+#include "kernels/cpu/avx512.hpp"
 
 namespace dcvc::kernels {
 namespace {

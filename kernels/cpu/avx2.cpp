@@ -1,8 +1,8 @@
 // AVX2: products of 16-bit pairs summed to 32 bits, 16 multiply-accumulates an instruction pair.
 #include <immintrin.h>
 
-#include "elementwise.hpp"
-#include "pixel_tiles.hpp"
+#include "kernels/cpu/elementwise.hpp"
+#include "kernels/cpu/pixel_tiles.hpp"
 
 namespace dcvc::kernels {
 namespace {

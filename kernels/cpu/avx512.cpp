@@ -1,5 +1,5 @@
 // AVX-512 with VNNI: 32 multiply-accumulates of 16-bit values an instruction.
-#include "avx512.hpp"
+#include "kernels/cpu/avx512.hpp"
 
 namespace dcvc::kernels {
 namespace {

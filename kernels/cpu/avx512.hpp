@@ -3,7 +3,7 @@
 
 #include <immintrin.h>
 
-#include "elementwise.hpp"
+#include "kernels/cpu/elementwise.hpp"
 
 namespace dcvc::kernels {
 namespace {

@@ -8,8 +8,8 @@
 #include <stdexcept>
 #include <string>
 
-#include "engine.hpp"
-#include "isa.hpp"
+#include "kernels/cpu/engine.hpp"
+#include "kernels/cpu/isa.hpp"
 
 namespace py = pybind11;
 namespace k = dcvc::kernels;

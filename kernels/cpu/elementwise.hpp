@@ -2,7 +2,7 @@
 // copy with its own flags; hence the anonymous namespace, and no standard library templates, whose copies the linker would merge.
 #pragma once
 
-#include "kernel_table.hpp"
+#include "kernels/cpu/kernel_table.hpp"
 
 namespace dcvc::kernels {
 namespace {

@@ -1,5 +1,5 @@
 // Convolutions and depth-conv blocks. The other operations are in tensor_operations.cpp.
-#include "engine.hpp"
+#include "kernels/cpu/engine.hpp"
 
 #include <algorithm>
 

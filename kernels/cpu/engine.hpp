@@ -9,9 +9,9 @@
 #include <mutex>
 #include <vector>
 
-#include "fork.hpp"
-#include "layers.hpp"
-#include "thread_pool.hpp"
+#include "kernels/base/fork.hpp"
+#include "kernels/cpu/layers.hpp"
+#include "kernels/base/thread_pool.hpp"
 
 namespace dcvc::kernels {
 

@@ -1,4 +1,4 @@
-#include "isa.hpp"
+#include "kernels/cpu/isa.hpp"
 
 #if defined(__x86_64__)
 #include <cpuid.h>

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "kernel_table.hpp"
+#include "kernels/cpu/kernel_table.hpp"
 
 namespace dcvc::kernels {
 

@@ -1,4 +1,4 @@
-#include "layers.hpp"
+#include "kernels/cpu/layers.hpp"
 
 namespace dcvc::kernels {
 namespace {

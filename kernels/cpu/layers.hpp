@@ -1,8 +1,8 @@
 // Layers in packed form, made once from plain integer arrays.
 #pragma once
 
-#include "kernel_table.hpp"
-#include "memory.hpp"
+#include "kernels/cpu/kernel_table.hpp"
+#include "kernels/base/memory.hpp"
 
 namespace dcvc::kernels {
 

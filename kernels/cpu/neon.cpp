@@ -1,8 +1,8 @@
 // NEON as every 64-bit Arm processor has it: 16-bit products added to 32 bits, four a half instruction.
 #include <arm_neon.h>
 
-#include "elementwise.hpp"
-#include "pixel_tiles.hpp"
+#include "kernels/cpu/elementwise.hpp"
+#include "kernels/cpu/pixel_tiles.hpp"
 
 namespace dcvc::kernels {
 namespace {

@@ -1,7 +1,7 @@
 // The loop over pixels and inputs around an instruction set's tile of products. Included by those files, hence the anonymous namespace.
 #pragma once
 
-#include "kernel_table.hpp"
+#include "kernels/cpu/kernel_table.hpp"
 
 namespace dcvc::kernels {
 namespace {

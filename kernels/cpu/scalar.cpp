@@ -1,5 +1,5 @@
 // The twin of every fast kernel: plain C++, right everywhere.
-#include "elementwise.hpp"
+#include "kernels/cpu/elementwise.hpp"
 
 namespace dcvc::kernels {
 namespace {

@@ -1,7 +1,7 @@
 // Operations of the engine that are no layers: element by element, re-arrangements, coding steps, output samples.
 #include <algorithm>
 
-#include "engine.hpp"
+#include "kernels/cpu/engine.hpp"
 
 namespace dcvc::kernels {
 namespace {

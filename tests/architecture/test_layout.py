@@ -14,7 +14,7 @@ PACKAGE = ROOT / "dcvc_cli"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 OWN_FILES = sorted(
     path
-    for folder in ("dcvc_cli", "entropy_cpp", "kernels", "motion_cpp", "filter_cpp", "tests", "docs", "presets")
+    for folder in ("dcvc_cli", "entropy_cpp", "kernels", "tests", "docs", "presets")
     for path in (ROOT / folder).rglob("*")
     if path.suffix in {".py", ".cpp", ".hpp", ".cu", ".cuh"}
 )

@@ -15,7 +15,7 @@ def test_coder_under_sanitizers(tmp_path: Path):
     for command in (
         [cmake, "-S", str(ROOT), "-B", str(tmp_path), *options],
         [cmake, "--build", str(tmp_path), "--target", "entropy_test"],
-        [str(tmp_path / "entropy_cpp" / "entropy_test"), "40"],
+        [str(tmp_path / "kernels" / "tests" / "entropy_test"), "40"],
     ):
         done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
         assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"

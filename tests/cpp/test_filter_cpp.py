@@ -17,8 +17,8 @@ def test_filter_under_sanitizers(tmp_path: Path):
     for command in (
         [cmake, "-S", str(ROOT), "-B", str(tmp_path), "-DDCVC_SANITIZE=ON", "-DDCVC_PYTHON=OFF", "-DDCVC_CPP_TESTS=ON"],
         [cmake, "--build", str(tmp_path), "--parallel", "2", "--target", "filter_test", "filter_test_plain"],
-        [str(tmp_path / "filter_cpp" / "filter_test"), "200"],
-        [str(tmp_path / "filter_cpp" / "filter_test_plain"), "200"],
+        [str(tmp_path / "kernels" / "tests" / "filter_test"), "200"],
+        [str(tmp_path / "kernels" / "tests" / "filter_test_plain"), "200"],
     ):
         done = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
         assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"

@@ -21,7 +21,7 @@ def build(folder: Path, *options: str) -> str:
     cmake = tool("cmake")
     run(cmake, "-S", str(ROOT), "-B", str(folder), "-DDCVC_PYTHON=OFF", "-DDCVC_CPP_TESTS=ON", *options)
     run(cmake, "--build", str(folder), "--target", "kernels_test")
-    return str(folder / "kernels" / "cpu" / "kernels_test")
+    return str(folder / "kernels" / "tests" / "kernels_test")
 
 
 @pytest.mark.slow

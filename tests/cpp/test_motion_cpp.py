@@ -19,8 +19,8 @@ def test_motion_under_sanitizers(tmp_path: Path):
     for command in (
         [cmake, "-S", str(ROOT), "-B", str(tmp_path), *options],
         [cmake, "--build", str(tmp_path), "--parallel", "2", "--target", "motion_test", "motion_test_plain"],
-        [str(tmp_path / "motion_cpp" / "motion_test"), "300"],
-        [str(tmp_path / "motion_cpp" / "motion_test_plain"), "300"],
+        [str(tmp_path / "kernels" / "tests" / "motion_test"), "300"],
+        [str(tmp_path / "kernels" / "tests" / "motion_test_plain"), "300"],
     ):
         done = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
         assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
