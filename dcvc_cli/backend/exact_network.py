@@ -117,6 +117,22 @@ class ExactNetwork:
             state[f"{name}.bias"] = bias.astype(np.float32)
         return state
 
+    @staticmethod
+    def stored_arrays(model: DecoderGraph) -> dict[str, tuple[tuple[int, ...], tuple[str, ...]]]:
+        """Shape and possible types of every array that `to_arrays` gives, by name: what `from_arrays` asks for."""
+        stored: dict[str, tuple[tuple[int, ...], tuple[str, ...]]] = {f"{Y_HAT}.exponent": ((1,), ("i1",))}
+        for key, shape in model.decoder_shapes():
+            name = key.removesuffix(".weight")
+            if key.endswith(".weight"):
+                stored[key] = shape, ("i1", "i2")
+                stored[f"{name}.multiplier"], stored[f"{name}.addend"] = (shape[:1], ("i4",)), (shape[:1], ("i8",))
+            elif not key.endswith(".bias"):
+                stored[f"{name}.factors"], stored[f"{name}.shifts"] = (shape[:2], ("i2",)), (shape[:1], ("u1",))
+            else:
+                continue
+            stored[f"{name}.exponents"] = (2,), ("i1",)
+        return stored
+
     @classmethod
     def from_arrays(cls, model: DecoderGraph, arrays: Mapping[str, NDArray[Any]]) -> "ExactNetwork":
         """The network of `model` (ImageModel or VideoModel) from arrays; arrays of other names are ignored.

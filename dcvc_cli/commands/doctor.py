@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from dcvc_cli.errors import EnvironmentFault
+from dcvc_cli.ui.text import one_line
 
 JSON_SCHEMA = 1
 
@@ -31,6 +32,6 @@ def doctor(
                 section = finding.section
                 typer.echo(section)
             remark = f"  [{finding.status.value}] {finding.remark}" if finding.remark else ""
-            typer.echo(f"  {finding.name:<17} {finding.value}{remark}")
+            typer.echo(one_line(f"  {finding.name:<17} {finding.value}{remark}"))
     if missing:
         raise EnvironmentFault(f"missing: {', '.join(f'{finding.name} ({finding.value})' for finding in missing)}", missing[0].remark or None)

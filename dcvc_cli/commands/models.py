@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dcvc_cli.errors import DcvcError, EnvironmentFault, UsageError
+from dcvc_cli.ui.text import one_line
 
 if TYPE_CHECKING:
     from dcvc_cli.models.weights import ModelWeights, WeightsHeader
@@ -135,7 +136,8 @@ def verify(
     else:
         for entry in checked:
             remark = f": {entry['remark']}" if entry.get("remark") else ""
-            typer.echo(f"ok     {entry['name']}{remark}" if entry["ok"] else f"FAILED {entry['name']}: {entry['error']}")
+            line = f"ok     {entry['name']}{remark}" if entry["ok"] else f"FAILED {entry['name']}: {entry['error']}"
+            typer.echo(one_line(line))
     failed = [entry["name"] for entry in checked if not entry["ok"]]
     if failed:
         raise EnvironmentFault(f"{len(failed)} of {len(checked)} weights are damaged: {', '.join(failed)}", "add them again, or reinstall dcvc")
@@ -165,7 +167,7 @@ def _entry(header: "WeightsHeader") -> dict[str, Any]:
     return {
         "name": weights_name(header.path),
         "spec": header.spec.name,
-        "size_bytes": header.path.stat().st_size,
+        "size_bytes": header.size_bytes,
         "image_fingerprint": _hex(header.image_fingerprint),
         "video_fingerprint": _hex(header.video_fingerprint),
         "description": header.description,

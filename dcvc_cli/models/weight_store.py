@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dcvc_cli.errors import EnvironmentFault
-from dcvc_cli.models.weights import COMPRESSED_SUFFIX, ModelWeights, read_header, read_weights
+from dcvc_cli.models.safetensors_reader import COMPRESSED_SUFFIX
+from dcvc_cli.models.weights import ModelWeights, read_header, read_weights
 
 DEFAULT_MODEL = "lite"
 SUFFIX = ".safetensors"
@@ -26,15 +27,23 @@ def user_folder() -> Path:
     home = os.environ.get("DCVC_HOME")
     if home:
         return Path(home) / "weights"
-    data = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
+    # Not Path.home(): that fails where the user has no home, as in a container.
+    data = os.environ.get("XDG_DATA_HOME") or os.path.expanduser("~/.local/share")
     return Path(data) / "dcvc" / "weights"
 
 
 def weight_files() -> Iterator[Path]:
     """Every weights file that can be found, shipped ones first, each folder in name order."""
     for folder in (presets_folder() / "weights", user_folder()):
-        if folder.is_dir():
-            yield from sorted(path for path in folder.iterdir() if is_weights_name(path.name))
+        yield from (folder / name for name in sorted(filter(is_weights_name, _names_in(folder))))
+
+
+def _names_in(folder: Path) -> list[str]:
+    """Names of the files of a folder, none where it is missing, unreadable or no folder: weights elsewhere still work."""
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []
 
 
 def is_weights_name(name: str) -> bool:

@@ -10,7 +10,6 @@ and whoever reads the whole file can tell damage.
 import gzip
 import hashlib
 import json
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,17 +22,23 @@ from dcvc_cli.backend.exact_network import ExactNetwork
 from dcvc_cli.entropy.tables import CdfTable, TableError
 from dcvc_cli.errors import EnvironmentFault
 from dcvc_cli.models.image import ImageModel
+from dcvc_cli.models.safetensors_reader import COMPRESSED_SUFFIX, SafetensorsReader, shown
 from dcvc_cli.models.spec import SPECS, ModelSpec
+from dcvc_cli.models.stored_arrays import (
+    ESTIMATOR_PREFIX,
+    EXACT_PREFIX,
+    STEP_SUFFIX,
+    TABLE_PREFIX,
+    coding_shapes,
+    entry_problems,
+    is_companion,
+    parameter_problems,
+    value_problem,
+)
 from dcvc_cli.models.video import VideoModel
 
 Arrays = dict[str, NDArray[Any]]
 FORMAT_VERSION = "1"
-STEP_SUFFIX = ".step"
-TABLE_PREFIX = "z_table"
-ESTIMATOR_PREFIX = "bit_estimator_z."
-COMPRESSED_SUFFIX = ".gz"
-MAX_HEADER_SIZE, MAX_FILE_SIZE = 100 << 20, 4 << 30
-"""Nothing larger is read: the published models take 0.3 GB."""
 FINGERPRINT_KEYS = ("image_fingerprint", "video_fingerprint")
 
 
@@ -65,7 +70,7 @@ class NetworkWeights:
     z_table: CdfTable = field(init=False)
 
     def __post_init__(self) -> None:
-        shapes = {key: self.arrays[key].shape for key in self.arrays if not _is_companion(key)}
+        shapes = {key: self.arrays[key].shape for key in self.arrays if not is_companion(key)}
         if self.exact:
             shapes |= {key: shape for key, shape in self.model.decoder_shapes() if key not in shapes}
         problems = parameter_problems(self.model, shapes)
@@ -105,26 +110,6 @@ class NetworkWeights:
         return array.astype(np.float32)
 
 
-def _is_companion(key: str) -> bool:
-    return key.endswith(STEP_SUFFIX) or key.startswith(TABLE_PREFIX)
-
-
-def coding_shapes(model: ImageModel | VideoModel) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of the parameters that coding needs: all but the bit estimator, whose table is stored instead."""
-    return {key: shape for key, shape in model.shapes() if not key.startswith(ESTIMATOR_PREFIX)}
-
-
-def parameter_problems(model: ImageModel | VideoModel, found: Mapping[str, tuple[int, ...]]) -> list[str]:
-    """Every missing, extra or misshapen key, one sentence each. The bit estimator is left out: coding needs its table only."""
-    expected = coding_shapes(model)
-    problems = [f"{key} is missing" for key in expected if key not in found]
-    problems += [f"{key} is not part of the model" for key in found if key not in expected]
-    problems += [
-        f"{key} has shape {tuple(found[key])}, expected {shape}" for key, shape in expected.items() if key in found and tuple(found[key]) != shape
-    ]
-    return problems
-
-
 @dataclass(frozen=True)
 class ModelWeights:
     """Both networks of a model and where they came from."""
@@ -149,6 +134,7 @@ class WeightsHeader:
 
     Args:
         notes: how the weights were made, as written.
+        size_bytes: of the file as it lies on the disk.
     """
 
     path: Path
@@ -158,6 +144,7 @@ class WeightsHeader:
     notes: Mapping[str, str]
     image_fingerprint: int | None
     video_fingerprint: int | None
+    size_bytes: int
 
     def may_match(self, image: int, video: int) -> bool:
         """False where the recorded fingerprints rule these out."""
@@ -165,48 +152,98 @@ class WeightsHeader:
 
 
 def read_header(path: Path) -> WeightsHeader:
-    """Reads the metadata of a weights file, none of its arrays; EnvironmentFault if it is none."""
-    return _read_file(path, with_arrays=False)[0]
+    """Reads and checks the header of a weights file, none of its arrays.
 
-
-def _read_file(path: Path, *, with_arrays: bool) -> tuple[WeightsHeader, Arrays]:
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
-
-    arrays: Arrays = {}
+    Raises:
+        EnvironmentFault: no weights file, or arrays that do not fit its model; the first one is named.
+    """
     try:
-        with gzip.open(path) if path.name.endswith(COMPRESSED_SUFFIX) else path.open("rb") as file:
-            start = file.read(8)
-            size = int.from_bytes(start, "little")
-            if not 2 <= size <= MAX_HEADER_SIZE:
-                raise ValueError("it does not start as a safetensors file does")
-            header = file.read(size)
-            metadata = json.loads(header).get("__metadata__", {})
-            if with_arrays:
-                arrays = load(start + header + file.read(MAX_FILE_SIZE))
-        if metadata.get("dcvc") != FORMAT_VERSION or metadata.get("spec") not in SPECS:
-            raise EnvironmentFault(f"{path} is not a weights file of this version of dcvc")
-        spec = SPECS[metadata["spec"]]
-        notes = {str(key): str(value) for key, value in json.loads(metadata.get("notes", "{}")).items()}
-        recorded = [int(metadata[key], 16) if key in metadata else None for key in FINGERPRINT_KEYS]
-    except (OSError, EOFError, zlib.error, SafetensorError, ValueError, TypeError, AttributeError, KeyError) as error:
-        raise EnvironmentFault(f"cannot read weights {path}: {error}") from error
-    return WeightsHeader(path, spec, metadata.get("name", spec.name), metadata.get("description", ""), notes, recorded[0], recorded[1]), arrays
+        with SafetensorsReader(path) as reader:
+            return _parse_header(path, reader)
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> EnvironmentFault:
+    reason = error.strerror if isinstance(error, OSError) else None
+    return EnvironmentFault(f"cannot read weights {path}: {reason or error}")
+
+
+def _parse_header(path: Path, reader: SafetensorsReader) -> WeightsHeader:
+    metadata = reader.metadata
+    if metadata.get("dcvc") != FORMAT_VERSION or metadata.get("spec") not in SPECS:
+        raise EnvironmentFault(f"{path} is not a weights file of this version of dcvc")
+    spec = SPECS[metadata["spec"]]
+    networks: dict[str, ImageModel | VideoModel] = {"image": ImageModel(spec.image), "video": VideoModel(spec.video)}
+    problems = [f"{shown(key)} is not part of the model" for key in reader.entries if key.partition(".")[0] not in networks]
+    for name, model in networks.items():
+        own = {key.removeprefix(f"{name}."): entry for key, entry in reader.entries.items() if key.startswith(f"{name}.")}
+        problems += [f"{name}.{problem}" for problem in entry_problems(model, own)]
+    if problems:
+        more = f"{len(problems)} arrays differ" if len(problems) > 1 else None
+        raise EnvironmentFault(f"weights {path} do not fit their model {spec.name}: {problems[0]}", more)
+    recorded = [_parse_fingerprint(path, key, metadata[key]) if key in metadata else None for key in FINGERPRINT_KEYS]
+    return WeightsHeader(
+        path,
+        spec,
+        metadata.get("name", spec.name),
+        metadata.get("description", ""),
+        _parse_notes(path, metadata.get("notes", "{}")),
+        recorded[0],
+        recorded[1],
+        reader.size_bytes,
+    )
+
+
+def _parse_fingerprint(path: Path, key: str, text: str) -> int:
+    try:
+        return int(text, 16)
+    except ValueError:
+        raise EnvironmentFault(f"weights {path} record {shown(text)} as {key}, expected 16 hexadecimal digits") from None
+
+
+def _parse_notes(path: Path, text: str) -> dict[str, str]:
+    try:
+        notes = json.loads(text)
+    except (ValueError, RecursionError):
+        notes = None
+    if not isinstance(notes, dict) or not all(isinstance(value, str | int | float) for value in notes.values()):
+        raise EnvironmentFault(f"weights {path} have notes that are no list of names and texts")
+    return {key: str(value) for key, value in notes.items()}
 
 
 def read_weights(path: Path) -> ModelWeights:
-    """Reads and checks a weights file; EnvironmentFault says what is wrong with it."""
-    header, arrays = _read_file(path, with_arrays=True)
+    """Reads and checks a weights file: its header first, then array by array, so that a bad one costs no memory.
+
+    Raises:
+        EnvironmentFault: what is wrong with the file, and the key where it is one array's fault.
+    """
+    try:
+        with SafetensorsReader(path) as reader:
+            header = _parse_header(path, reader)
+            arrays: Arrays = {}
+            for key, array in reader.arrays():
+                problem = value_problem(key, array)
+                if problem:
+                    raise EnvironmentFault(f"weights {path} are not usable: {problem}")
+                arrays[key] = array
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from error
     spec = header.spec
     networks = {}
     for name, model in (("image", ImageModel(spec.image)), ("video", VideoModel(spec.video))):
         own = {key.removeprefix(f"{name}."): value for key, value in arrays.items() if key.startswith(f"{name}.")}
-        exact = {key.removeprefix("exact."): own.pop(key) for key in list(own) if key.startswith("exact.")}
-        networks[name] = NetworkWeights(model, own, exact)
+        exact = {key.removeprefix(EXACT_PREFIX): own.pop(key) for key in list(own) if key.startswith(EXACT_PREFIX)}
+        try:
+            networks[name] = NetworkWeights(model, own, exact)
+        except EnvironmentFault as fault:
+            raise EnvironmentFault(f"weights {path} are not usable: {name} network: {fault.message}", fault.hint) from fault
         recorded, found = getattr(header, f"{name}_fingerprint"), networks[name].fingerprint
         if recorded not in (None, found):
-            raise EnvironmentFault(f"weights {path} are damaged: the {name} network has fingerprint {found:016x}, recorded is {recorded:016x}")
-    return ModelWeights(spec, networks["image"], networks["video"], header.name, header.description, path, path.stat().st_size)
+            text = f"the {name} network has fingerprint {found:016x}, recorded is {recorded:016x}"
+            raise EnvironmentFault(f"weights {path} are damaged: {text}")
+    image, video = networks["image"], networks["video"]
+    return ModelWeights(spec, image, video, header.name, header.description, path, header.size_bytes)
 
 
 def write_weights(path: Path, weights: ModelWeights, notes: Mapping[str, str] | None = None) -> None:

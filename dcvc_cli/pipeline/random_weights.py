@@ -16,8 +16,9 @@ from dcvc_cli.codec.pictures import values_from_picture
 from dcvc_cli.entropy.tables import factorised_table
 from dcvc_cli.models.image import ImageModel
 from dcvc_cli.models.spec import SPECS
+from dcvc_cli.models.stored_arrays import coding_shapes
 from dcvc_cli.models.video import VideoModel
-from dcvc_cli.models.weights import ModelWeights, NetworkWeights, coding_shapes, table_arrays
+from dcvc_cli.models.weights import ModelWeights, NetworkWeights, table_arrays
 from dcvc_cli.pipeline.quantise import ALL_WIDE, Clip, prepare_exact
 from dcvc_cli.pipeline.synthetic_clip import synthetic_format, synthetic_pictures
 from dcvc_cli.training.initialise import random_parameters

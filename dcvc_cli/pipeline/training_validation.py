@@ -21,8 +21,9 @@ from dcvc_cli.errors import InputError
 from dcvc_cli.media.reader import open_reader
 from dcvc_cli.models.image import ImageModel
 from dcvc_cli.models.spec import SPECS
+from dcvc_cli.models.stored_arrays import ESTIMATOR_PREFIX
 from dcvc_cli.models.video import VideoModel
-from dcvc_cli.models.weights import ESTIMATOR_PREFIX, ModelWeights, NetworkWeights, table_arrays
+from dcvc_cli.models.weights import ModelWeights, NetworkWeights, table_arrays
 from dcvc_cli.pipeline.choices import CodingChoices
 from dcvc_cli.pipeline.frame_report import bits_per_pixel, picture_quality
 from dcvc_cli.training.initialise import initial_video_parameters

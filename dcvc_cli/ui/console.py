@@ -1,9 +1,12 @@
 """Where words go: standard error, so that standard output stays free for streams, pictures and results."""
 
 import sys
+from contextlib import suppress
 from functools import cache
 
 from rich.console import Console
+
+from dcvc_cli.ui.text import one_line
 
 
 @cache
@@ -19,5 +22,11 @@ def stdout_console() -> Console:
 
 
 def say(text: str) -> None:
-    """One message to standard error, taken literally (square brackets are no markup)."""
-    stderr_console().print(text, markup=False, soft_wrap=True)
+    """One message to standard error, taken literally (square brackets are no markup), in one line whatever a file name holds.
+
+    A standard error that is closed or full loses the message, and never the work that it tells of.
+    """
+    if sys.stderr is None:
+        return
+    with suppress(OSError, ValueError):
+        stderr_console().print(one_line(text), markup=False, soft_wrap=True)

@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dcvc_cli.ui.console import stderr_console, stdout_console
+from dcvc_cli.ui.text import one_line
 
 
 def print_table(
@@ -21,12 +22,12 @@ def print_table(
 
     Args:
         columns: heads; the first column is set flush left, all others flush right.
-        rows: cells as text, taken literally; each row as long as `columns`.
+        rows: cells as text, taken literally, each shown in one line; each row as long as `columns`.
         emphasised: indices of rows to set in bold.
     """
     table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
     for index, column in enumerate(columns):
         table.add_column(Text(column), justify="left" if index == 0 else "right", no_wrap=index == 0)
     for index, row in enumerate(rows):
-        table.add_row(*map(Text, row), style="bold" if index in emphasised else None)
+        table.add_row(*(Text(one_line(cell)) for cell in row), style="bold" if index in emphasised else None)
     (stdout_console() if to_stdout else stderr_console()).print(table)

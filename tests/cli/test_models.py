@@ -11,7 +11,7 @@ import torch
 from typer.testing import CliRunner, Result
 
 from dcvc_cli.commands.models import app
-from dcvc_cli.errors import EnvironmentFault, InputError, UsageError
+from dcvc_cli.errors import EnvironmentFault, UsageError
 from dcvc_cli.models.image import ImageModel
 from dcvc_cli.models.spec import RT, TINY
 from dcvc_cli.models.video import VideoModel
@@ -117,7 +117,7 @@ def test_every_wrong_key_is_named(tmp_path: Path, states: tuple[dict, dict], hom
 
 def test_swapped_files_are_recognised(checkpoints: tuple[Path, Path], home: Path):
     result = run("add", checkpoints[1], checkpoints[0])
-    assert isinstance(result.exception, InputError)
+    assert isinstance(result.exception, CheckpointError)
     assert "first file holds the video model" in str(result.exception)
 
 

@@ -155,3 +155,14 @@ print(json.dumps(next(int(line.split()[1]) for line in lines if line.startswith(
         assert done.returncode == 0, done.stderr.decode()[-2000:]
         peaks.append(json.loads(done.stdout))
     assert peaks[1] <= 1.05 * peaks[0], f"{peaks[0]} kB for 50 frames, {peaks[1]} kB for 500"
+
+
+def test_small_stream_in_a_small_address_space(dcvc_environment: dict[str, str], stream: bytes, tmp_path: Path) -> None:
+    """Batch systems and sandboxes limit the address space: nothing reserves what it will not use."""
+    program = "import os, resource, sys; resource.setrlimit(resource.RLIMIT_AS, (1_500_000 << 10,) * 2); os.execv(sys.executable, sys.argv[1:])"
+    command = [sys.executable, "-m", "dcvc_cli", "decode", "-", "-o", "o.y4m", "--threads", "8"]
+    done = subprocess.run(
+        [sys.executable, "-c", program, *command], input=stream, cwd=tmp_path, env=dcvc_environment, capture_output=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "o.y4m").stat().st_size > 40 * 64 * 64
