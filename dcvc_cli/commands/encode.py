@@ -140,6 +140,7 @@ def encode(
         sink = stack.enter_context(OutputFile(output, overwrite=overwrite))
         writer = None if recon is None else stack.enter_context(open_writer(recon, reader.format, overwrite=overwrite))
         voice.note(f"{reader.name}: {reader.description}")
+        num_told = len(reader.notes)
         for note in reader.notes:
             voice.note(f"note: {note}")
         opened = _open_model(settings)
@@ -159,6 +160,8 @@ def encode(
         rate = float(reader.format.frame_rate)
         with open_progress(progress, "encode", num_frames=reader.num_frames, frame_rate=rate, quiet=quiet) as display:
             summary = encode_pictures(encoder, reader, on_frame)
+        for note in reader.notes[num_told:]:
+            voice.note(f"note: {note}")
         for file in reports:
             file.finish(summary)
     voice.note(_summary_line(sink.name, summary))

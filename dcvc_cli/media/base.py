@@ -17,10 +17,10 @@ class PictureReader(ABC):
 
     Attributes:
         format: what holds for every picture.
-        num_frames: number of pictures that iteration will give; None when unknown (pipes). For mp4 and mkv it is what the container
-            says and only good for showing progress.
+        num_frames: number of pictures that iteration will give; None when unknown (pipes). Of video files it counts what is
+            coded in the file, decodable or not, and is good for showing progress.
         description: one line about the clip for people.
-        notes: what was assumed or ignored and should be told, one sentence each.
+        notes: what was assumed or ignored and should be told, one sentence each. Iteration may add some at the end.
     """
 
     format: VideoFormat

@@ -1,6 +1,9 @@
 """Video files such as mp4 and mkv, decoded through PyAV (FFmpeg's libraries), an optional extra; 8-bit 4:2:0 only."""
 
+import struct
+from array import array
 from collections.abc import Iterator
+from contextlib import closing
 from fractions import Fraction
 from types import ModuleType
 from typing import Any
@@ -9,18 +12,32 @@ import numpy as np
 
 from dcvc_cli.errors import EnvironmentFault, InputError
 from dcvc_cli.media.base import PictureReader, describe
+from dcvc_cli.media.container_facts import (
+    StreamText,
+    announced_duration,
+    chroma_location_of,
+    describe_stream,
+    dropped_side_data,
+    is_artwork,
+    joined,
+    other_contents,
+)
+from dcvc_cli.media.timing import Timing, timing_of
 from dcvc_cli.types import MAX_SIDE, ColourDescription, Picture, PictureSize, Rational, VideoFormat
 
 DEFAULT_FRAME_RATE = Rational(25, 1)
 _PIXEL_FORMATS = ("yuv420p", "yuvj420p")
-_MAX_VARIATION = 0.01
+_COUNTING_FROM_ANYWHERE = ("mpegts", "mpeg", "mpegvideo")
+_MAX_PACKETS = 1 << 24
+"""Three days at 60 pictures a second."""
 
 
 class ContainerReader(PictureReader):
-    """Decodes the first video stream of a file, picture for picture: none is dropped or repeated, display rotation is not applied.
+    """Decodes one video track of a file, picture for picture: none is dropped or repeated, display rotation is not applied.
 
-    Colour code points, range, frame rate and sample aspect ratio are carried; timestamps are not, so a variable frame rate becomes its
-    average.
+    Artwork is no video. Of several video tracks, the default one counts, then the largest, then the first. Colour code points, range,
+    chroma position, frame rate and sample aspect ratio are carried. Timestamps are not: pictures that are not evenly spaced get the one
+    frame rate that keeps the clip's duration. `notes` tell what else is not carried.
 
     Args:
         path: a file. Only this file is opened, whatever it refers to.
@@ -34,24 +51,61 @@ class ContainerReader(PictureReader):
     def __init__(self, path: str, *, frame_rate: Rational | None, skip_frames: int = 0, max_frames: int | None = None) -> None:
         super().__init__(path, skip_frames, max_frames)
         self._av = _import_av(path)
-        try:
-            # "file:" keeps names such as "concat:a|b" from meaning a protocol; the whitelist does the same for what the file refers to.
-            self._container = self._av.open(f"file:{path}", options={"protocol_whitelist": "file"}, metadata_errors="replace")
-        except (self._av.error.FFmpegError, OSError, ValueError) as error:
-            raise InputError(f"cannot read {path} as a video file: {_reason(error)}") from error
+        self._num_read = 0
+        self._has_mixed_fields = False
+        self._frame_colour: tuple[int, int] | None = None
+        self._packets = self._scan_packets()
+        self._container = self._open()
         try:
             self._open_stream(frame_rate)
         except BaseException:
             self.close()
             raise
 
-    def _open_stream(self, frame_rate: Rational | None) -> None:
-        if not self._container.streams.video:
+    def _open(self) -> Any:
+        try:
+            # "file:" keeps names such as "concat:a|b" from meaning a protocol. The whitelist does the same for what the file refers to.
+            options = {"protocol_whitelist": "file"}
+            return self._av.open(f"file:{self.name}", options=options, metadata_errors="replace")
+        except (self._av.error.FFmpegError, OSError, ValueError) as error:
+            raise InputError(f"cannot read {self.name} as a video file: {_reason(error)}") from error
+
+    def _choose_stream(self, container: Any) -> Any:
+        videos = [stream for stream in container.streams if stream.type == "video"]
+        dispositions = self._av.stream.Disposition
+        films = [stream for stream in videos if not is_artwork(stream, dispositions)]
+        if not films:
+            if videos:
+                hint = f"ffmpeg -i {self.name} -frames:v 1 cover.png takes it out"
+                raise InputError(f"{self.name} holds artwork and no video stream", hint)
             raise InputError(f"{self.name} holds no video stream")
-        stream = self._container.streams.video[0]
+        return max(films, key=lambda stream: (bool(stream.disposition & dispositions.default), _num_pixels(stream)))
+
+    def _scan_packets(self) -> "_Packets":
+        """Walks over the chosen track once without decoding it: what headers say of numbers and rates is a hint."""
+        container = self._open()
+        with closing(container):
+            stream = self._choose_stream(container)
+            packets = _Packets(stream.codec_context.name if stream.codec_context is not None else "")
+            try:
+                for packet in container.demux(stream):
+                    # The last packet is PyAV's own: it holds nothing and asks the decoder for what it keeps back.
+                    is_end = not packet.size and packet.pts is None
+                    if not is_end and not packets.add(packet):
+                        break
+            except (self._av.error.FFmpegError, OSError, ValueError):
+                # Decoding meets the same fault and tells it.
+                packets.is_whole = False
+            return packets
+
+    def _open_stream(self, frame_rate: Rational | None) -> None:
+        packets = self._packets
+        stream = self._choose_stream(self._container)
         if stream.codec_context is None:
             raise InputError(f"{self.name} holds video of a codec that this FFmpeg cannot decode")
-        self._check_pixel_format(stream.codec_context.pix_fmt)
+        text = describe_stream(self._av, self._container, stream.index)
+        if stream.codec_context.pix_fmt is not None:
+            self._check_pixel_format(stream.codec_context.pix_fmt)
         stream.thread_type = "AUTO"
         self._frames = self._decode(stream)
         # Some decoders know colour and size only after a picture.
@@ -62,76 +116,223 @@ class ContainerReader(PictureReader):
         width, height = self._first.width, self._first.height
         if not (1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE):
             raise InputError(f"{self.name} is {width}x{height}, expected 1x1..{MAX_SIDE}x{MAX_SIDE}")
+        location, doubt = chroma_location_of(self.name, text, stream.codec_context.codec.canonical_name)
         self.format = VideoFormat(
             PictureSize(width, height),
-            frame_rate=frame_rate or self._frame_rate(stream),
+            frame_rate=frame_rate or self._frame_rate(stream, packets),
             sample_aspect_ratio=_rational(stream.sample_aspect_ratio) or Rational(0, 0),
             colour=_colour(stream.codec_context, self._first),
             interlacing=self._interlacing(stream.codec_context),
+            chroma_location=location,
         )
-        if getattr(self._first, "rotation", 0):
-            self.notes += (f"{self.name} asks for a rotation on display; it is ignored",)
-        if stream.frames > 0:
-            self.num_frames = self._frames_to_give(stream.frames)
-        self.description = describe(f"{self._container.format.name.split(',')[0]} {stream.codec_context.name}", self.format, self.num_frames)
+        self._tell(doubt)
+        self._tell_contents(stream, text)
+        self._tell_counts(stream, packets)
+        if packets.is_whole and packets.num_pictures > self._skip_frames:
+            self.num_frames = self._frames_to_give(packets.num_pictures)
+        kind = f"{self._container.format.name.split(',')[0]} {stream.codec_context.name}"
+        self.description = describe(kind, self.format, self.num_frames)
 
-    def _check_pixel_format(self, name: str | None) -> None:
+    def _tell(self, note: str | None) -> None:
+        if note is not None:
+            self.notes += (note,)
+
+    def _tell_contents(self, stream: Any, text: StreamText) -> None:
+        """Notes about everything in the file that a stream has no place for."""
+        assert self._first is not None
+        dispositions = self._av.stream.Disposition
+        others = other_contents(self._container, stream, lambda other: is_artwork(other, dispositions))
+        if others:
+            self._tell(f"{self.name} also holds {joined(others)}: only video track {stream.index} is coded")
+        side_data = dropped_side_data(self._first, text, dict(stream.metadata))
+        if side_data:
+            self._tell(f"{self.name} carries {joined(side_data)}, which streams have no field for: not kept")
+        matrix = next((item for item in self._first.side_data if item.type.name == "DISPLAYMATRIX"), None)
+        if getattr(self._first, "rotation", 0) or (matrix is not None and not _is_identity(bytes(matrix))):
+            self._tell(f"{self.name} asks for a rotation or flip on display; it is ignored")
+
+    def _tell_counts(self, stream: Any, packets: "_Packets") -> None:
+        """A note where the header's number of pictures is wrong: a file that was cut short, for example."""
+        announced, found = stream.frames, packets.num_pictures
+        if packets.is_whole and announced and not found <= announced <= found + packets.num_left_out:
+            self._tell(f"{self.name} announces {announced} pictures and holds {found}: what is there is read")
+        end, announced_end = packets.end * float(stream.time_base or 0), announced_duration(self._container, stream)
+        # An audio track may end a little later; a second is more than that.
+        if packets.is_whole and announced_end is not None and announced_end - end > min(1.0, 0.1 * announced_end):
+            self._tell(f"{self.name} says that it lasts {announced_end:.2f} s and its pictures end at {end:.2f} s")
+
+    def _check_pixel_format(self, name: str) -> None:
         if name not in _PIXEL_FORMATS:
             hint = f"ffmpeg -i {self.name} -pix_fmt yuv420p OUT.y4m converts it"
-            raise InputError(f"{self.name} has pixel format {name or 'unknown'}, dcvc codes 8-bit 4:2:0 (yuv420p)", hint)
+            raise InputError(f"{self.name} has pixel format {name}, dcvc codes 8-bit 4:2:0 (yuv420p)", hint)
 
-    def _frame_rate(self, stream: Any) -> Rational:
-        average, base = _rational(stream.average_rate), _rational(stream.base_rate)
-        rate = average or base
+    def _frame_rate(self, stream: Any, packets: "_Packets") -> Rational:
+        stated = stream.average_rate or stream.base_rate
+        timing = packets.timing(stream.time_base, stated)
+        rate = _rational(timing.frame_rate)
         if rate is None:
-            self.notes += (f"{self.name} does not say its frame rate: {DEFAULT_FRAME_RATE} frames per second assumed, --fps sets it",)
+            self._tell(f"{self.name} does not say its frame rate: {DEFAULT_FRAME_RATE} frames per second assumed, --fps sets it")
             return DEFAULT_FRAME_RATE
-        if average and base and abs(float(base) / float(average) - 1) > _MAX_VARIATION:
-            self.notes += (f"{self.name} seems to have a variable frame rate: its average, {rate}, is used for all pictures",)
+        if timing.faults:
+            faults = joined(timing.faults)
+            self._tell(f"{self.name} {faults}; it is coded at {rate} frames per second throughout, --fps sets another rate")
+        delay = self._delay(stream)
+        if delay * float(rate) > 1:
+            self._tell(f"the pictures of {self.name} begin {delay:.2f} s after the start of the file; the delay is not kept")
         return rate
+
+    def _delay(self, stream: Any) -> float:
+        """Seconds from the file's start to the first picture. Broadcast formats count from anywhere, so there the first track is the start."""
+        start = float((stream.start_time or 0) * (stream.time_base or 0))
+        if self._container.format.name in _COUNTING_FROM_ANYWHERE:
+            return start - (self._container.start_time or 0) / self._av.time_base
+        return start
 
     def _interlacing(self, context: Any) -> str:
         assert self._first is not None
-        if not self._first.interlaced_frame:
+        self._is_interlaced = bool(self._first.interlaced_frame)
+        if not self._is_interlaced:
             return "p"
-        self.notes += (f"{self.name} is interlaced: coded as whole pictures, the tag is kept",)
+        self._tell(f"{self.name} is interlaced: coded as whole pictures, the tag is kept")
         # AVFieldOrder: TT 2, BB 3, TB 4, BT 5; the second letter is the field displayed first.
         return {2: "t", 3: "b", 4: "b", 5: "t"}.get(int(getattr(context, "field_order", 0)), "?")
 
     def _decode(self, stream: Any) -> Iterator[Any]:
+        """All pictures. Packets before the first one that decodes are passed over: recordings begin anywhere."""
+        num_passed_over, has_begun = 0, False
+        fault: InputError | None = None
         try:
-            yield from self._container.decode(stream)
+            for packet in self._container.demux(stream):
+                try:
+                    frames = packet.decode()
+                except self._av.error.InvalidDataError as error:
+                    fault = fault or InputError(f"{self.name} cannot be decoded: {_reason(error)}")
+                    num_passed_over += 1
+                    if has_begun:
+                        raise
+                    continue
+                if frames and not has_begun and num_passed_over:
+                    self._tell(f"{self.name} begins with {num_passed_over} packets that do not decode; they are left out")
+                has_begun = has_begun or bool(frames)
+                yield from frames
         except (self._av.error.FFmpegError, OSError, ValueError) as error:
             raise InputError(f"{self.name} cannot be decoded: {_reason(error)}") from error
+        if not has_begun and fault is not None:
+            raise fault
 
     def _next_frame(self) -> Any:
         frame, self._first = self._first, None
         return frame if frame is not None else next(self._frames, None)
 
+    # Pictures to skip may be damaged.
     def _skip(self, num_frames: int) -> int:
-        for skipped in range(num_frames):
+        for self._num_read in range(num_frames):
             if self._next_frame() is None:
-                return skipped
+                return self._num_read
+        self._num_read = num_frames
         return num_frames
 
     def _read(self) -> Picture | None:
         frame = self._next_frame()
         if frame is None:
+            self._tell_missing()
             return None
         size = self.format.size
         if frame.format.name not in _PIXEL_FORMATS or (frame.width, frame.height) != (size.width, size.height):
             found = f"{frame.width}x{frame.height} {frame.format.name}"
             raise InputError(f"{self.name} changes to {found} after it began as {size} yuv420p, expected one format throughout")
         if frame.is_corrupt:
-            raise InputError(f"{self.name} is damaged: a picture at {frame.time or 0.0:.3f} s does not decode")
+            raise self._damaged(frame)
+        self._watch(frame)
+        self._num_read += 1
         planes = []
         for plane, (height, width) in zip(frame.planes, self.format.plane_shapes, strict=True):
             rows = np.frombuffer(plane, np.uint8)[: height * plane.line_size].reshape(height, plane.line_size)
             planes.append(rows[:, :width].copy())
         return Picture((planes[0], planes[1], planes[2]))
 
+    def _tell_missing(self) -> None:
+        """Packets without pictures; of interlaced films, a packet may hold half a picture."""
+        missing = self._packets.num_pictures - self._num_read
+        if missing > 0 and self._packets.is_whole and not (self._is_interlaced or self._has_mixed_fields):
+            self._tell(f"{missing} of the {self._packets.num_pictures} pictures in {self.name} do not decode and are left out")
+
+    def _damaged(self, frame: Any) -> InputError:
+        index = self._num_read
+        hint = f"--frames {index - self._skip_frames} codes the whole pictures" if index > self._skip_frames else None
+        return InputError(f"{self.name} is damaged: picture {index}, at {frame.time or 0.0:.3f} s, does not decode", hint)
+
+    def _watch(self, frame: Any) -> None:
+        """Notes what changes on the way, once each."""
+        at = f"at {frame.time or 0.0:.3f} s"
+        if bool(frame.interlaced_frame) != self._is_interlaced and not self._has_mixed_fields:
+            self._has_mixed_fields = True
+            self._tell(f"{self.name} mixes interlaced and progressive pictures, {at} first; all get the tag of the first")
+        colour = (int(frame.color_range), int(frame.colorspace))
+        if self._frame_colour is not None and colour != self._frame_colour:
+            self._tell(f"{self.name} changes its colour tags {at}; those of the first picture are kept")
+        self._frame_colour = colour
+
     def close(self) -> None:
         self._container.close()
+
+
+class _Packets:
+    """Numbers and times of the pictures of a track, from its packets.
+
+    Attributes:
+        num_pictures: packets that show a picture; num_left_out: packets that an edit list leaves out, or that are empty.
+        is_whole: the walk came to the end of the file.
+    """
+
+    def __init__(self, codec: str) -> None:
+        self._codec = codec
+        self.num_pictures = self.num_left_out = 0
+        self.is_whole = True
+        self._stamps = array("q")
+        self._has_all_stamps = True
+        self._last = (0, 0)
+
+    def add(self, packet: Any) -> bool:
+        """Counts a packet; False where there are more than a film can have, as only a hostile file does."""
+        if packet.is_discard or not packet.size:
+            self.num_left_out += 1
+            return True
+        if self._codec in ("vp8", "libvpx") and not bytes(packet)[0] & 0x10:
+            # A reference that is never shown: VP8's header says so, and no container does.
+            return True
+        self.num_pictures += 1
+        if packet.pts is None:
+            self._has_all_stamps = False
+        else:
+            self._stamps.append(packet.pts)
+            self._last = max(self._last, (packet.pts, packet.duration or 0))
+        self.is_whole = self.num_pictures < _MAX_PACKETS
+        return self.is_whole
+
+    @property
+    def end(self) -> int:
+        """When the last picture ends, in units of the track's time base."""
+        return sum(self._last)
+
+    def timing(self, time_base: Fraction | None, nominal: Fraction | None) -> Timing:
+        """How the pictures are spaced; `nominal` where the packets do not tell."""
+        if not self._has_all_stamps or not self.is_whole or not time_base:
+            return Timing(nominal)
+        return timing_of(self._stamps, time_base, self._last[1], nominal)
+
+
+def _num_pixels(stream: Any) -> int:
+    context = stream.codec_context
+    return context.width * context.height if context is not None else 0
+
+
+def _is_identity(matrix: bytes) -> bool:
+    """Whether a display matrix (nine 32-bit numbers, 16.16 fixed point) neither turns nor flips."""
+    if len(matrix) < 36:
+        return True
+    a, b, _, c, d = struct.unpack("=5i", matrix[:20])
+    return b == 0 and c == 0 and a > 0 and d > 0
 
 
 def _import_av(path: str) -> ModuleType:

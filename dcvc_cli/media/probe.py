@@ -21,25 +21,24 @@ INPUT_FORMATS = tuple(kind.value for kind in InputKind)
 _ALIASES = {"raw": InputKind.RAW, "yuv420p": InputKind.RAW, "i420": InputKind.RAW, "mp4": InputKind.CONTAINER, "mkv": InputKind.CONTAINER}
 RAW_SUFFIXES = (".yuv", ".i420", ".raw")
 CONTAINER_SUFFIXES = (
-    ".mp4",
-    ".m4v",
-    ".mkv",
-    ".webm",
-    ".mov",
-    ".avi",
-    ".ts",
-    ".m2ts",
-    ".mpg",
-    ".flv",
-    ".ogv",
-    ".264",
-    ".h264",
-    ".265",
-    ".hevc",
-    ".ivf",
+    *(".mp4", ".m4v", ".mov", ".3gp", ".mkv", ".webm", ".avi", ".flv", ".ogv", ".ogg", ".wmv", ".asf", ".mxf", ".nut"),
+    *(".ts", ".mts", ".m2ts", ".mpg", ".mpeg", ".vob", ".m2v", ".264", ".h264", ".265", ".h265", ".hevc", ".ivf", ".obu"),
+    *(".gif", ".mjpeg", ".mjpg", ".jpg", ".jpeg", ".webp", ".avif"),
 )
 _EBML_MAGIC = b"\x1a\x45\xdf\xa3"
 _MP4_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
+_CONTAINER_MAGICS = (
+    _EBML_MAGIC,
+    b"GIF87a",
+    b"GIF89a",
+    b"\xff\xd8\xff",  # JPEG
+    b"OggS",
+    b"FLV\x01",
+    b"DKIF",  # IVF
+    b"\x30\x26\xb2\x75\x8e\x66\xcf\x11",  # ASF
+    b"\0\0\x01\xba",  # MPEG program stream
+    b"\0\0\x01\xb3",  # MPEG-1 and MPEG-2 video
+)
 
 
 def parse_input_format(name: str) -> InputKind:
@@ -87,7 +86,8 @@ def probe_content(name: str, prefix: bytes, *, has_size: bool) -> InputKind:
         return InputKind.RAW
     if prefix.startswith(png.SIGNATURE):
         return InputKind.PNG
-    if prefix.startswith(_EBML_MAGIC) or prefix[4:8] in _MP4_BOXES or (prefix[:4] == b"RIFF" and prefix[8:12] == b"AVI "):
+    is_riff = prefix[:4] == b"RIFF" and prefix[8:12] in (b"AVI ", b"WEBP")
+    if prefix.startswith(_CONTAINER_MAGICS) or prefix[4:8] in _MP4_BOXES or is_riff:
         return InputKind.CONTAINER
     if suffix == ".y4m":
         raise InputError(f"{name} is not a y4m file: expected it to begin with {y4m.MAGIC.decode()!r}, found {prefix[:12]!r}")
@@ -99,5 +99,8 @@ def probe_content(name: str, prefix: bytes, *, has_size: bool) -> InputKind:
         return InputKind.CONTAINER
     if has_size:
         return InputKind.RAW
+    # An MPEG transport stream has no better mark than the byte that begins each packet.
+    if prefix[:1] == b"G":
+        return InputKind.CONTAINER
     hint = "raw 8-bit yuv420p needs --input-res WxH"
-    raise InputError(f"{name} is of no known kind: expected y4m, PNG, mp4 or mkv, found {prefix[:12]!r}", hint)
+    raise InputError(f"{name} is of no known kind: expected y4m, PNG or a video file, found {prefix[:12]!r}", hint)

@@ -147,9 +147,7 @@ TINY_LITE = replace(
     LITE,
     name="tiny-lite",
     image=replace(TINY.image, latent=32, direct=16, hyper_out=12),
-    video=replace(
-        TINY.video, latent=32, direct=16, hyper_out=12, motion=True, up_kernel=1, extractor_depths=(1, 0)
-    ),
+    video=replace(TINY.video, latent=32, direct=16, hyper_out=12, motion=True, up_kernel=1, extractor_depths=(1, 0)),
 )
 """For tests only: everything that `lite` has, in the widths of `tiny`."""
 

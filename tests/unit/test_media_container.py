@@ -145,7 +145,7 @@ class TestWithFfmpeg:
             assert reader.format.colour == ColourDescription(1, 1, 1, False)
             assert reader.format.sample_aspect_ratio == Rational(4, 3)
             assert reader.format.frame_rate == Rational(24, 1)
-            assert reader.num_frames == (3 if name == "a.mp4" else None)
+            assert reader.num_frames == 3
             assert b"".join(picture.tobytes() for picture in reader) == raw
 
     def test_sound_only(self, tmp_path):

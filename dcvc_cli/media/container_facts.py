@@ -1,0 +1,170 @@
+"""What a video file holds besides the samples of its pictures: other tracks, tags, side data, and where chroma lies."""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+CHROMA_LOCATIONS = {"left": "mpeg2", "center": "jpeg", "topleft": "paldv"}
+"""y4m's names by FFmpeg's; other positions have no field in a stream."""
+_OTHER_CHROMA_LOCATIONS = ("top", "bottomleft", "bottom")
+_CENTRED_BY_DEFAULT = ("theora", "mjpeg", "mpeg1video", "h261", "h263", "flv1")
+_SIDE_DATA_OF_CODING = ("CPB properties", "Skip Samples", "Encryption", "producer reference time", "Film Grain")
+"""They say how the file is coded, not how its pictures look; film grain is in the decoded samples."""
+_SIDE_DATA_OF_PICTURES = {
+    "MASTERING_DISPLAY_METADATA": "HDR10 mastering display",
+    "CONTENT_LIGHT_LEVEL": "HDR10 light level",
+    "DYNAMIC_HDR_PLUS": "HDR10+",
+    "DYNAMIC_HDR_VIVID": "HDR Vivid",
+    "DOVI_RPU_BUFFER": "Dolby Vision",
+    "DOVI_METADATA": "Dolby Vision",
+    "AMBIENT_VIEWING_ENVIRONMENT": "ambient viewing environment",
+    "A53_CC": "closed captions",
+    "ICC_PROFILE": "ICC profile",
+    "STEREO3D": "stereoscopic 3D",
+    "SPHERICAL": "spherical projection",
+    "AFD": "active format",
+    "S12M_TIMECODE": "time code",
+}
+_SIDE_DATA_IN_TEXT = {
+    "Mastering Display Metadata": "HDR10 mastering display",
+    "Content Light Level Metadata": "HDR10 light level",
+    "DOVI configuration record": "Dolby Vision",
+    "stereo3d": "stereoscopic 3D",
+    "Stereo 3D": "stereoscopic 3D",
+    "spherical": "spherical projection",
+    "Spherical Mapping": "spherical projection",
+    "ICC Profile": "ICC profile",
+    "Frame cropping": "cropping",
+    "Frame Cropping": "cropping",
+    "Ambient viewing environment": "ambient viewing environment",
+}
+_TECHNICAL_TAGS = re.compile(
+    r"major_brand|minor_version|compatible_brands|encoder|encoded_by|creation_time|handler_name|vendor_id|language|software|duration"
+    r"|number_of_(bytes|frames)|bps|_statistics_.*|service_(name|provider)|variant_bitrate|rotate|alpha_mode|stereo_mode|isft|comment_source",
+    re.IGNORECASE,
+)
+_MAX_TAGS_NAMED = 4
+
+
+@dataclass(frozen=True)
+class StreamText:
+    """What FFmpeg prints about one track.
+
+    Attributes:
+        chroma_location: FFmpeg's name of the chroma position, None where the file does not say it.
+        side_data: names of the track's side data as FFmpeg prints them.
+    """
+
+    chroma_location: str | None
+    side_data: tuple[str, ...]
+
+
+def describe_stream(av: ModuleType, container: Any, index: int) -> StreamText:
+    """Facts that PyAV has no attribute for, taken from the text that FFmpeg prints about a file (findings/pyav-chroma-location.sh)."""
+    logging = av.logging
+    level, skips_repeated = logging.get_level(), logging.get_skip_repeated()
+    try:
+        # FFmpeg prints the chroma position to those only who want much said. Nothing reaches the user: PyAV keeps the text.
+        logging.set_skip_repeated(False)
+        logging.set_level(logging.INFO)
+        logging.set_libav_level(logging.VERBOSE)
+        text = container.dumps_format()
+    finally:
+        logging.set_libav_level(logging.INFO)
+        logging.set_level(level)
+        logging.set_skip_repeated(skips_repeated)
+    return parse_stream_text(text, index)
+
+
+def parse_stream_text(text: str, index: int) -> StreamText:
+    """The facts about track `index` in what FFmpeg prints about a file; none where the text is not as expected."""
+    block = re.search(rf"^  Stream #0:{index}\b.*\n((?:    .*\n)*)", text, re.MULTILINE)
+    if block is None:
+        return StreamText(None, ())
+    details = re.search(r"Video: .*?, \w+\(([^()]*)\)", block[0].partition("\n")[0])
+    words = details[1].split(", ") if details else []
+    named = [word for word in words if word in CHROMA_LOCATIONS or word in _OTHER_CHROMA_LOCATIONS]
+    _, _, after = block[1].partition("    Side data:\n")
+    side_data = re.findall(r"^      ([^\s:,(][^:,(\n]*)", after, re.MULTILINE)
+    return StreamText(named[0] if named else None, tuple(name.strip() for name in side_data))
+
+
+def chroma_location_of(name: str, text: StreamText, codec: str) -> tuple[str, str | None]:
+    """(y4m's name of the chroma position, what a user should know about it).
+
+    Where the file does not say, it is the codec's default: centred in those that follow MPEG-1 and JPEG, else left.
+    """
+    if text.chroma_location is None:
+        location = "jpeg" if codec in _CENTRED_BY_DEFAULT else "mpeg2"
+        position = "centre" if location == "jpeg" else "left"
+        return (
+            location,
+            f"{name} does not say where its chroma samples lie: {position} assumed, as is usual for {codec}",
+        )
+    if text.chroma_location in CHROMA_LOCATIONS:
+        return CHROMA_LOCATIONS[text.chroma_location], None
+    return "", f"{name} has chroma samples at {text.chroma_location}, which streams have no field for: coded as unknown"
+
+
+def other_contents(container: Any, chosen: Any, is_picture: Any) -> list[str]:
+    """Everything in a file but the chosen track, as phrases such as "2 audio tracks".
+
+    Args:
+        chosen: the video track that is coded.
+        is_picture: tells of a video track whether it is artwork.
+    """
+    counts: Counter[str] = Counter()
+    for stream in container.streams:
+        if stream.index != chosen.index:
+            kind = stream.type if stream.type in ("audio", "video", "subtitle", "attachment") else "data"
+            counts["artwork" if kind == "video" and is_picture(stream) else kind] += 1
+    phrases = []
+    for kind, count in sorted(counts.items()):
+        noun = {"artwork": "artwork picture", "attachment": "attachment"}.get(kind, f"{kind} track")
+        phrases.append(f"{count} {noun}" + ("s" if count != 1 else ""))
+    num_chapters = len(container.chapters()) if hasattr(container, "chapters") else 0
+    if num_chapters:
+        phrases.append(f"{num_chapters} chapter" + ("s" if num_chapters != 1 else ""))
+    tags = [key.lower() for key in {**container.metadata, **chosen.metadata} if not _TECHNICAL_TAGS.fullmatch(key)]
+    if tags:
+        shown = ", ".join(ascii(tag[:20])[1:-1] for tag in tags[:_MAX_TAGS_NAMED])
+        phrases.append(f"tags ({shown}{', ...' if len(tags) > _MAX_TAGS_NAMED else ''})")
+    return phrases
+
+
+def dropped_side_data(frame: Any, text: StreamText, metadata: dict[str, str]) -> list[str]:
+    """What comes with the pictures and no stream has a field for, as names for people."""
+    names = [_SIDE_DATA_OF_PICTURES[item.type.name] for item in frame.side_data if item.type.name in _SIDE_DATA_OF_PICTURES]
+    # The display matrix has a note of its own.
+    ignored = (*_SIDE_DATA_OF_CODING, "displaymatrix", "Display Matrix", "unknown side data")
+    told = (name for name in text.side_data if not name.startswith(ignored))
+    names += [next((known for start, known in _SIDE_DATA_IN_TEXT.items() if name.startswith(start)), name) for name in told]
+    if metadata.get("alpha_mode", "0") not in ("", "0"):
+        names.append("alpha channel")
+    if metadata.get("stereo_mode", "mono") != "mono":
+        names.append("stereoscopic 3D")
+    return list(dict.fromkeys(names))
+
+
+def announced_duration(container: Any, stream: Any) -> float | None:
+    """Seconds that the header of a Matroska file says; None for other files, which say numbers of pictures or nothing."""
+    if "matroska" not in container.format.name:
+        return None
+    clock = re.fullmatch(r"(\d{1,6}):(\d\d):(\d\d(?:\.\d+)?)", stream.metadata.get("DURATION", ""))
+    if clock is not None:
+        return 3600 * int(clock[1]) + 60 * int(clock[2]) + float(clock[3])
+    return container.duration / 1e6 if container.duration and len(container.streams) == 1 else None
+
+
+def is_artwork(stream: Any, dispositions: Any) -> bool:
+    """Whether a video track is a picture that belongs to the file, such as a cover, and no video."""
+    artwork = getattr(dispositions, "attached_pic", 0) | getattr(dispositions, "timed_thumbnails", 0)
+    return bool(stream.disposition & artwork)
+
+
+def joined(names: Sequence[str]) -> str:
+    """ "a", "a and b", "a, b and c"."""
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

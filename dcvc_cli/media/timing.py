@@ -1,0 +1,65 @@
+"""What the time stamps of a clip say about its frame rate: streams have one rate, files may have a time for every picture."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import pairwise
+
+KEPT_DEVIATION = Fraction(1, 4)
+"""Pictures may stand this part of a picture's duration away from an even spacing, and still count as evenly spaced."""
+_MAX_PART = 1 << 20
+
+
+@dataclass(frozen=True)
+class Timing:
+    """How the pictures of a clip are spaced.
+
+    Attributes:
+        frame_rate: pictures a second that keep the clip's duration; None where the time stamps do not tell.
+        faults: what one frame rate cannot keep, each a phrase that follows the file's name.
+    """
+
+    frame_rate: Fraction | None
+    faults: tuple[str, ...] = ()
+
+
+def timing_of(stamps: Sequence[int], time_base: Fraction, last_duration: int, nominal: Fraction | None) -> Timing:
+    """Looks at the time stamps of all pictures.
+
+    Args:
+        stamps: one a picture in units of time_base, in any order.
+        time_base: seconds.
+        last_duration: of the last picture, in units of time_base; 0 where it is not known.
+        nominal: frame rate that the file states; it is kept where the time stamps agree with it.
+    """
+    ordered = sorted(stamps)
+    num_intervals = len(ordered) - 1
+    if num_intervals < 1:
+        return Timing(nominal)
+    num_doubled = len(ordered) - len(set(ordered))
+    faults = []
+    if num_doubled:
+        faults.append(f"has {num_doubled} pictures with the time stamp of another")
+    span = ordered[-1] - ordered[0]
+    if span == 0:
+        return Timing(nominal, tuple(faults))
+    step = Fraction(span, num_intervals)
+    # Time stamps are rounded to the time base, so two units are noise.
+    tolerance = 2 + step * KEPT_DEVIATION
+    is_even = all(abs(stamp - ordered[0] - index * step) <= tolerance for index, stamp in enumerate(ordered))
+    if is_even:
+        if nominal and abs(span - num_intervals / (nominal * time_base)) <= tolerance:
+            return Timing(nominal, tuple(faults))
+        if nominal:
+            faults.insert(0, f"states {float(nominal):.6g} frames per second and its pictures are {float(step * time_base):.3f} s apart")
+        return Timing(_limited(1 / (step * time_base)), tuple(faults))
+    gaps = [later - earlier for earlier, later in pairwise(ordered) if later > earlier]
+    shortest, longest = (float(gap * time_base) for gap in (min(gaps), max(gaps)))
+    faults.insert(0, f"has a variable frame rate: its pictures are {shortest:.3f} to {longest:.3f} s apart")
+    duration = (span + (last_duration or step)) * time_base
+    return Timing(_limited(len(ordered) / duration), tuple(faults))
+
+
+def _limited(rate: Fraction) -> Fraction:
+    """A rate whose parts a stream can hold."""
+    return rate if rate.numerator < _MAX_PART and rate.denominator < _MAX_PART else rate.limit_denominator(1001)
