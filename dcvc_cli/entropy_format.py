@@ -6,6 +6,8 @@ from enum import IntEnum
 class EntropyFormat(IntEnum):
     """The byte layout of a frame's symbols (docs/entropy-coding.md); the numbers are those of the sequence parameter set."""
 
+    FAMILY = 0
+    """The model family's own; format version 2 only. Families `lite` and `dcvc-rt` have none."""
     REFERENCE_ONE = 1
     """The published codec's, one coder (ec_part 0)."""
     REFERENCE_TWO = 2

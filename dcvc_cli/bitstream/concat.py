@@ -1,36 +1,56 @@
-"""Joins .dcvc streams unit by unit: SPS ids renumbered, one index, one end unit; payloads and picture hashes are untouched."""
+"""Joins .dcvc streams unit by unit, and makes whole streams of damaged ones; payloads and picture hashes are untouched."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from dcvc_cli.bitstream.faults import BitstreamError
+from dcvc_cli.bitstream.faults import BitstreamError, Rule
 from dcvc_cli.bitstream.sps import Sps
+from dcvc_cli.bitstream.stream_copy import StreamCopy
 from dcvc_cli.bitstream.stream_reader import StreamReader
-from dcvc_cli.bitstream.stream_writer import StreamWriter
-from dcvc_cli.bitstream.units import FrameUnit, SeiUnit
+from dcvc_cli.bitstream.units import Damage, EndUnit, FrameUnit, StartUnit
 from dcvc_cli.bitstream.window import ByteSink, ByteSource
+
+MAX_TOLD_DAMAGES = 20
+"""A stream with more holes than these is told by their number."""
 
 
 @dataclass(frozen=True)
 class ConcatReport:
-    """What a join did.
+    """What a join or a repair did.
 
     Args:
         num_frames: frames of the result.
-        notes: one sentence for each thing that changes between the streams and that a player or decoder may stumble over.
+        notes: one sentence for each thing that changes between the streams and that a viewer, a player or a decoder may
+            stumble over, and for each thing that was left out.
     """
 
     num_frames: int
     notes: tuple[str, ...]
 
 
-_COMPARED = (
-    ("picture size", lambda sps: f"{sps.width}x{sps.height}"),
-    ("chroma format", lambda sps: sps.chroma_format),
-    ("frame rate", lambda sps: f"{sps.frame_rate_num}/{sps.frame_rate_den}"),
-    ("model", lambda sps: f"{sps.model_family}/{sps.model_variant} {sps.image_fingerprint:016x} {sps.video_fingerprint:016x}"),
-    ("precision", lambda sps: sps.precision.name.lower()),
+def _model(sps: Sps) -> str:
+    fingerprints = " ".join(f"{fingerprint:016x}" for fingerprint in sps.fingerprints)
+    return f"{sps.model_family}/{sps.model_variant} {fingerprints}".rstrip()
+
+
+_STOPS = "; `dcvc decode` stops there, decode the parts apart"
+_COMPARED: tuple[tuple[str, Callable[[Sps], object], str], ...] = (
+    ("picture size", lambda sps: f"{sps.width}x{sps.height}", _STOPS),
+    ("chroma format", lambda sps: sps.chroma_format, _STOPS),
+    ("bit depth", lambda sps: sps.bit_depth, _STOPS),
+    ("frame rate", lambda sps: f"{sps.frame_rate_num}/{sps.frame_rate_den}", ""),
+    ("time base", lambda sps: f"{sps.time_base.num}/{sps.time_base.den}" if sps.time_base else "none", ""),
+    ("colour", lambda sps: f"{sps.colour_primaries}/{sps.transfer}/{sps.matrix}", ""),
+    ("colour range", lambda sps: {True: "full", False: "limited", None: "unknown"}[sps.full_range], ""),
+    ("chroma location", lambda sps: sps.chroma_location or "not said", ""),
+    ("sample aspect ratio", lambda sps: f"{sps.sar_num}:{sps.sar_den}", ""),
+    ("interlacing", lambda sps: sps.interlacing, ""),
+    ("mastering display", lambda sps: sps.mastering_display or "none", ""),
+    ("content light level", lambda sps: sps.content_light or "none", ""),
+    ("model", _model, "; decoding needs the weights of both"),
+    ("precision", lambda sps: sps.precision.name.lower(), ""),
 )
+"""What a viewer would see or a decoder needs: its name, how it is told, and what a change means."""
 
 
 def concat_streams(sources: Sequence[tuple[str, ByteSource]], sink: ByteSink) -> ConcatReport:
@@ -41,7 +61,7 @@ def concat_streams(sources: Sequence[tuple[str, ByteSource]], sink: ByteSink) ->
 
     Raises BitstreamError, its message led by the name, for a stream that is damaged or cut short.
     """
-    writer = StreamWriter(sink)
+    copy = StreamCopy(sink)
     notes: list[str] = []
     previous: Sps | None = None
     for name, source in sources:
@@ -50,17 +70,76 @@ def concat_streams(sources: Sequence[tuple[str, ByteSource]], sink: ByteSink) ->
                 if isinstance(unit, FrameUnit):
                     notes += _changes(name, previous, unit.sps)
                     previous = unit.sps
-                    writer.write_frame(unit.frame_type, writer.use_sps(unit.sps), unit.qp, unit.reset, unit.payload)
-                elif isinstance(unit, SeiUnit):
-                    writer.write_message(unit.message)
+                copy.copy(unit, name)
         except BitstreamError as error:
             raise type(error)(error.rule, f"{name}: {error.message}", hint=error.hint) from error
-    writer.finish()
-    return ConcatReport(writer.num_frames, tuple(notes))
+    copy.finish()
+    return ConcatReport(copy.num_frames, (*notes, *copy.notes))
 
 
 def _changes(name: str, previous: Sps | None, sps: Sps) -> list[str]:
     if previous is None or previous == sps:
         return []
-    values = [(what, show(previous), show(sps)) for what, show in _COMPARED]
-    return [f"{what} changes from {before} to {after} in {name}" for what, before, after in values if before != after]
+    values = [(what, show(previous), show(sps), meaning) for what, show, meaning in _COMPARED]
+    return [f"{what} changes from {before} to {after} in {name}{meaning}" for what, before, after, meaning in values if before != after]
+
+
+def repair_stream(name: str, source: ByteSource, sink: ByteSink) -> ConcatReport:
+    """Makes a whole stream of one that is damaged or cut short: every frame that can be decoded, a new index and end unit.
+
+    Frames after a loss cannot be decoded up to the next I frame and are left out. Notes say what was lost.
+
+    Raises BitstreamError, its message led by the name, where no frame is left or the source is no .dcvc stream.
+    """
+    copy = StreamCopy(sink)
+    losses = _Losses()
+    try:
+        for unit in StreamReader(source, tolerant=True):
+            losses.look_at(unit)
+            if isinstance(unit, FrameUnit) and not unit.decodable:
+                copy.leave_out_frame()
+            else:
+                copy.copy(unit, name)
+    except BitstreamError as error:
+        raise type(error)(error.rule, f"{name}: {error.message}", hint=error.hint) from error
+    if not copy.num_frames:
+        raise BitstreamError(Rule.TRUNCATED, f"{name}: no frame can be decoded, so nothing is left to repair")
+    copy.finish()
+    return ConcatReport(copy.num_frames, (*losses.notes(), *copy.notes))
+
+
+class _Losses:
+    """What a repaired stream lacks."""
+
+    def __init__(self) -> None:
+        self._damages: list[Damage] = []
+        self._num_damages = 0
+        self._num_undecodable = 0
+        self._num_segment_frames = 0
+        self._num_missing = 0
+
+    def look_at(self, unit: object) -> None:
+        """The next unit as a tolerant reader gives it."""
+        if isinstance(unit, Damage):
+            self._num_damages += 1
+            if len(self._damages) < MAX_TOLD_DAMAGES:
+                self._damages.append(unit)
+        elif isinstance(unit, StartUnit):
+            self._num_segment_frames = 0
+        elif isinstance(unit, FrameUnit):
+            self._num_segment_frames += unit.pictures.num_pictures
+            if not unit.decodable:
+                self._num_undecodable += unit.pictures.num_pictures
+        elif isinstance(unit, EndUnit):
+            self._num_missing += max(0, unit.num_frames - self._num_segment_frames)
+
+    def notes(self) -> list[str]:
+        """One sentence for each loss."""
+        notes = [f"byte {damage.offset}: {damage.message} [{damage.rule.value}], {damage.size_bytes} bytes are left out" for damage in self._damages]
+        if self._num_damages > len(self._damages):
+            notes.append(f"{self._num_damages - len(self._damages)} more places like these")
+        if self._num_missing:
+            notes.append(f"{self._num_missing} frames that the end unit counts are not there")
+        if self._num_undecodable:
+            notes.append(f"{self._num_undecodable} frames are left out: what they need to be decoded is lost")
+        return notes

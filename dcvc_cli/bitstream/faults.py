@@ -31,6 +31,12 @@ class Rule(StrEnum):
     END_MISMATCH = "end-mismatch"
     END_MISSING = "end-missing"
     AFTER_END = "after-end"
+    PICTURE_HEADER = "picture-header"
+    DISPLAY_ORDER = "display-order"
+    TIME_ORDER = "time-order"
+    METADATA_CONTENT = "metadata-content"
+    TRACK_CONTENT = "track-content"
+    TRACK_MISSING = "track-missing"
     UNSUPPORTED = "unsupported"
 
 

@@ -19,8 +19,8 @@ MIN_UNIT_SIZE = 6
 """Type, one length byte, check: a reader may always ask for this many bytes without waiting for the next unit."""
 MAX_HEADER_SIZE = 6
 MAX_SPS_IDS = 16
-MAX_QP_I = 63
-MAX_QP_P = 71
+MAX_UNIT_QP = 127
+"""Seven bits; what a model has tables for is less (limits.py)."""
 
 
 class NalType(IntEnum):
@@ -32,10 +32,27 @@ class NalType(IntEnum):
     SEI = 3
     INDEX = 4
     END = 5
+    METADATA = 6
+    TRACK = 7
+    LATER_8 = 8
+    LATER_9 = 9
+    LATER_10 = 10
+    LATER_11 = 11
+    LATER_12 = 12
 
     @property
     def is_frame(self) -> bool:
         return self is NalType.I or self is NalType.P
+
+    @property
+    def needs_version_2(self) -> bool:
+        """Whether the type exists under an SPS of format version 2 only. No decoded sample depends on such a unit."""
+        return self > NalType.END
+
+    @property
+    def is_later(self) -> bool:
+        """Whether the type is kept for later versions: such a unit is checked and passed over."""
+        return self > NalType.TRACK
 
 
 @dataclass(frozen=True)
@@ -45,7 +62,7 @@ class UnitHeader:
     Args:
         sps_id: 0..15 for SPS, I and P units, 0 for all others.
         payload_size: bytes, 0..2^30-1.
-        qp: final table index of an I (0..63) or P (0..71) unit, else 0.
+        qp: final table index of an I or P unit, 0..127, else 0.
         reset: P units: drop the reference feature before decoding (the reference's use_ada_i).
     """
 
@@ -58,7 +75,7 @@ class UnitHeader:
     def __post_init__(self) -> None:
         if not 0 <= self.sps_id < MAX_SPS_IDS or not 0 <= self.payload_size < UV_LIMIT:
             raise ValueError(f"SPS id {self.sps_id} or payload size {self.payload_size} is out of range")
-        max_qp = MAX_QP_P if self.nal_type is NalType.P else MAX_QP_I if self.nal_type is NalType.I else 0
+        max_qp = MAX_UNIT_QP if self.nal_type.is_frame else 0
         if not 0 <= self.qp <= max_qp or (self.reset and self.nal_type is not NalType.P):
             raise ValueError(f"QP {self.qp} or reset {self.reset} is not allowed in a unit of type {self.nal_type.name}")
 
@@ -81,19 +98,19 @@ def write_header(header: UnitHeader) -> bytes:
 
 
 def read_header(data: bytes) -> UnitHeader:
-    """The header at the start of `data`; bytes after it are ignored. BitstreamError names the rule that it breaks."""
+    """The header at the start of `data`; bytes after it are ignored. BitstreamError names the rule that it breaks.
+
+    The range of the QP depends on the SPS: who knows it checks it.
+    """
     reader = ByteReader(data)
     first = reader.uint(1)
-    if first >> 4 > NalType.END:
-        raise BitstreamError(Rule.UNIT_TYPE, f"unit type {first >> 4} is not one of 0..{NalType.END:d}")
+    if first >> 4 > max(NalType):
+        raise BitstreamError(Rule.UNIT_TYPE, f"unit type {first >> 4} is not one of 0..{max(NalType):d}")
     nal_type, sps_id = NalType(first >> 4), first & 15
     qp, reset = 0, False
     if nal_type.is_frame:
         flags = reader.uint(1)
         qp, reset = flags & 0x7F, bool(flags >> 7)
-        max_qp = MAX_QP_I if nal_type is NalType.I else MAX_QP_P
-        if qp > max_qp:
-            raise BitstreamError(Rule.QP_RANGE, f"QP {qp} of a unit of type {nal_type.name} is above {max_qp}")
         if reset and nal_type is NalType.I:
             raise BitstreamError(Rule.RESET_ON_I, "an I unit carries the reset flag")
     elif nal_type is not NalType.SPS and sps_id:
@@ -102,7 +119,7 @@ def read_header(data: bytes) -> UnitHeader:
 
 
 def unit_check(header_and_payload: bytes) -> int:
-    """Check of SPS, SEI, INDEX and END units: CRC-32 (zlib) of all their bytes before it."""
+    """Check of all units but I and P: CRC-32 (zlib) of all their bytes before it."""
     return zlib.crc32(header_and_payload)
 
 
@@ -143,7 +160,7 @@ def find_frame_number(body_check: int, check: int) -> int | None:
 
 
 def write_unit(nal_type: NalType, sps_id: int, payload: bytes) -> bytes:
-    """A whole SPS, SEI, INDEX or END unit."""
+    """A whole unit of any type but I and P."""
     body = write_header(UnitHeader(nal_type, sps_id, len(payload))) + payload
     return body + unit_check(body).to_bytes(CHECK_SIZE, "big")
 

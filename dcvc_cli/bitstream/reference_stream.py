@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from dcvc_cli.bitstream.faults import BitstreamError, Rule, TruncatedStreamError
-from dcvc_cli.bitstream.nal import MAX_QP_I, MAX_QP_P, MAX_SPS_IDS, NalType
+from dcvc_cli.bitstream.limits import MAX_QP_I, MAX_QP_P, general_limits
+from dcvc_cli.bitstream.nal import MAX_SPS_IDS, NalType
 from dcvc_cli.bitstream.sps import MAX_SIDE, Sps
 from dcvc_cli.bitstream.varint import write_uv
 from dcvc_cli.bitstream.window import ByteSink, ByteSource, Window, write_all
@@ -170,7 +171,7 @@ class ReferenceReader:
         if sps is None:
             raise BitstreamError(Rule.SPS_MISSING, f"a unit of type {frame_type.name} names SPS id {sps_id}, which was not seen")
         size, position = self._uv(2)
-        limit = Sps(sps.width, sps.height).max_frame_payload_size
+        limit = general_limits(Sps(sps.width, sps.height, format_version=1)).max_payload_size
         if size > limit:
             raise BitstreamError(Rule.LENGTH_LIMIT, f"a payload of {size} bytes is above the limit of {limit}")
         if not self._window.ensure(position + size):

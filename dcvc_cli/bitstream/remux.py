@@ -132,10 +132,11 @@ def _reference_sps(frame: FrameUnit) -> ReferenceSps:
 def _phrases(sps: Sps) -> list[str]:
     """What the SPS says and an elementary stream does not."""
     colour = f"{sps.colour_primaries}/{sps.transfer}/{sps.matrix}"
+    fingerprints = " and ".join(f"{value:016x}" for value in sps.fingerprints) or "none"
     colour_range = {True: "full", False: "limited", None: "unknown"}[sps.full_range]
     return [
         f"the skip threshold, {'unset' if sps.skip_threshold is None else sps.skip_threshold}, which a decoder must be told",
-        f"the model, {sps.model_family}/{sps.model_variant}, fingerprints {sps.image_fingerprint:016x} and {sps.video_fingerprint:016x}",
+        f"the model, {sps.model_family}/{sps.model_variant}, fingerprints {fingerprints}",
         f"the precision, {sps.precision.name.lower()}",
         f"the frame rate, {sps.frame_rate_num}/{sps.frame_rate_den}, and the sample aspect ratio, {sps.sar_num}/{sps.sar_den}",
         f"the format, {sps.bit_depth}-bit {sps.chroma_format}, colour {colour}, range {colour_range}",

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from dcvc_cli.bitstream.faults import BitstreamError, Rule
-from dcvc_cli.bitstream.sps import HashKind
+from dcvc_cli.bitstream.sps import MAX_PICTURES, HashKind
 from dcvc_cli.bitstream.varint import ByteReader
 
 MAX_SEI_PAYLOAD_SIZE = 1 << 20
@@ -17,17 +17,23 @@ _DIGEST_SIZES = {HashKind.CRC32: 4, HashKind.MD5: 16}
 
 @dataclass(frozen=True)
 class PictureHash:
-    """Hash of the output samples of the last frame unit before this SEI.
+    """Hashes of the output samples of the last frame unit before this SEI.
 
     Args:
         kind: CRC32 or MD5.
-        digest: 4 bytes (big endian) or 16 bytes, as `hash_picture` makes them.
-        frame_number: that frame's number since its I frame mod 256, so that a hash never meets another frame after a loss.
+        digest: 4 bytes (big endian) or 16 bytes a picture of that unit, as `hash_picture` makes them, in coding order.
+        frame_number: that unit's number since its I unit mod 256, so that a hash never meets another frame after a loss.
     """
 
     kind: HashKind
     digest: bytes
     frame_number: int
+
+    @property
+    def digests(self) -> tuple[bytes, ...]:
+        """One digest a picture."""
+        size = _DIGEST_SIZES[self.kind]
+        return tuple(self.digest[start : start + size] for start in range(0, len(self.digest), size))
 
 
 @dataclass(frozen=True)
@@ -58,7 +64,7 @@ SeiMessage = PictureHash | UserData | FreeText | UnknownSei
 
 def hash_picture(kind: HashKind, planes: Iterable[bytes | bytearray | memoryview]) -> bytes:
     """Digest over the output samples as a raw planar file holds them: planes in file order (Y Cb Cr, or R G B), cropped size,
-    row by row, 8-bit samples. Bit-exact."""
+    row by row, one byte a sample, or two (little endian) above 8 bits. Bit-exact."""
     if kind is HashKind.CRC32:
         check = 0
         for plane in planes:
@@ -75,8 +81,7 @@ def hash_picture(kind: HashKind, planes: Iterable[bytes | bytearray | memoryview
 def write_sei(message: SeiMessage) -> bytes:
     """SEI payload. ValueError for a message that the layout cannot hold."""
     if isinstance(message, PictureHash):
-        if len(message.digest) != _DIGEST_SIZES.get(message.kind):
-            raise ValueError(f"a digest of {len(message.digest)} bytes is not of kind {message.kind!r}")
+        _check_digests(message.kind, len(message.digest))
         payload = bytes([_PICTURE_HASH, message.kind, message.frame_number]) + message.digest
     elif isinstance(message, UserData):
         if len(message.uuid) != UUID_SIZE:
@@ -89,6 +94,12 @@ def write_sei(message: SeiMessage) -> bytes:
     if len(payload) > MAX_SEI_PAYLOAD_SIZE:
         raise ValueError(f"an SEI payload of {len(payload)} bytes is above {MAX_SEI_PAYLOAD_SIZE}")
     return payload
+
+
+def _check_digests(kind: HashKind, size_bytes: int) -> None:
+    size = _DIGEST_SIZES.get(kind)
+    if size is None or size_bytes % size or not 1 <= size_bytes // size <= MAX_PICTURES:
+        raise ValueError(f"{size_bytes} bytes are not 1..{MAX_PICTURES} digests of kind {kind!r}")
 
 
 def read_sei(payload: bytes) -> SeiMessage:
@@ -107,10 +118,8 @@ def _read_message(reader: ByteReader) -> SeiMessage:
         if hash_kind is HashKind.NONE:
             raise ValueError("a picture hash of kind 0")
         frame_number = reader.uint(1)
-        digest = reader.take(_DIGEST_SIZES[hash_kind])
-        if reader.remaining:
-            raise ValueError(f"{reader.remaining} bytes after the digest")
-        return PictureHash(hash_kind, digest, frame_number)
+        _check_digests(hash_kind, reader.remaining)
+        return PictureHash(hash_kind, reader.take(reader.remaining), frame_number)
     if kind == _USER_DATA:
         return UserData(reader.take(UUID_SIZE), reader.take(reader.remaining))
     if kind == _FREE_TEXT:

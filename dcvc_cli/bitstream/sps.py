@@ -1,20 +1,30 @@
-"""Sequence parameter set of the .dcvc stream (docs/bitstream.md, "SPS"): everything that a decoder needs besides the weights it names."""
+"""Sequence parameter set of the .dcvc stream (docs/bitstream.md, "SPS"): what a decoder needs besides the weights.
+
+The bytes of both versions are in sps_syntax.py.
+"""
 
 from dataclasses import dataclass, replace
 from enum import IntEnum
-from typing import TypeVar
 
-from dcvc_cli.bitstream.faults import BitstreamError, Rule, UnsupportedStreamError
-from dcvc_cli.bitstream.varint import UV_LIMIT, ByteReader
+from dcvc_cli.bitstream.sps_blocks import ContentLight, MasteringDisplay, TimeBase, UnknownBlock, Vbv
 from dcvc_cli.entropy_format import EntropyFormat
 from dcvc_cli.errors import UsageError
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""What is written. Version 1 is read, and written where streams of it are joined or remuxed."""
+FORMAT_VERSIONS = (1, 2)
 MAX_ARITHMETIC_LEVEL = 1
 """Highest level of docs/exact-arithmetic.md's rules that this version knows."""
 MAX_SIDE = 16384
 MAX_NAME_SIZE = 31
-MAX_SPS_PAYLOAD_SIZE = 255
+MAX_SPS_PAYLOAD_SIZE = 4096
+MAX_NETWORKS = 8
+MAX_PICTURES = 64
+"""Pictures that one frame unit may hold."""
+MAX_REORDER = 64
+"""Pictures by which coding order and display order may differ."""
+MAX_QP_OFFSETS, MAX_QP_OFFSET = 32, 127
+MAX_FAMILY_BLOCK_SIZE = 1024
 SKIP_THRESHOLD_UNIT = 1_000_000
 """The skip threshold is sent in millionths, so that 0.12 and 100.0 are exact decimals."""
 
@@ -37,12 +47,12 @@ class HashKind(IntEnum):
     MD5 = 2
 
 
-CHROMA_FORMATS = {"yuv420": 1, "rgb": 3}
-"""Names as in dcvc_cli.types.ChromaFormat; "rgb" is 4:4:4."""
+CHROMA_FORMATS = {"yuv420": 1, "yuv422": 2, "rgb": 3, "yuv444": 4}
+"""Names as in dcvc_cli.types.ChromaFormat; "rgb" is R G B at 4:4:4."""
+BIT_DEPTHS = (8, 10)
 CHROMA_LOCATIONS = {"": 0, "jpeg": 1, "mpeg2": 2, "paldv": 3}
 INTERLACINGS = {"?": 0, "p": 1, "t": 2, "b": 3, "m": 4}
 COLOUR_RANGES: dict[bool | None, int] = {False: 0, True: 1, None: 2}
-T = TypeVar("T")
 _NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789._-")
 
 
@@ -51,31 +61,54 @@ class Sps:
     """What every frame that names this SPS shares. ValueError for a value outside the stated ranges.
 
     Args:
-        width, height: luma samples, 1..16384.
-        precision: arithmetic profile of the decoder; arithmetic_level: version of the rules of EXACT, from 1;
-            float precisions ignore it.
-        model_family, model_variant: 1..31 characters of a-z 0-9 . _ -
-        image_fingerprint, video_fingerprint: 64-bit fingerprints of the exact weights; 0 = not known.
-        bit_depth: 8 (10 is reserved).
-        chroma_format: "yuv420" or "rgb".
-        colour_primaries, transfer, matrix: ITU-T H.273 code points 0..255, 2 = unspecified. full_range: None = unknown.
-        chroma_location, interlacing: y4m's tags, carried through.
-        frame_rate_num / _den, sar_num / _den: fractions of 32-bit parts, both parts 0 = unknown.
+        width: luma samples, 1..16384.
+        height: luma samples, 1..16384.
+        precision: arithmetic profile of the decoder.
+        arithmetic_level: version of the rules of EXACT, from 1; float precisions ignore it.
+        model_family: 1..31 characters of a-z 0-9 . _ -
+        model_variant: 1..31 characters of a-z 0-9 . _ -
+        syntax: version of the family's payload syntax, 1..255.
+        fingerprints: 64-bit fingerprints of the exact weights of the family's networks, in the family's order,
+            0..8 of them; 0 = not known.
+        bit_depth: 8 or 10.
+        chroma_format: "yuv420", "yuv422", "yuv444" or "rgb".
+        colour_primaries: ITU-T H.273 code point 0..255, 2 = unspecified; transfer and matrix likewise.
+        transfer: see colour_primaries.
+        matrix: see colour_primaries.
+        full_range: None = unknown.
+        chroma_location: y4m's tag, carried through.
+        interlacing: y4m's tag, carried through.
+        frame_rate_num: with frame_rate_den a fraction of 32-bit parts, both 0 = unknown.
+        frame_rate_den: see frame_rate_num.
+        sar_num: sample aspect ratio, with sar_den a fraction of 32-bit parts, both 0 = unknown.
+        sar_den: see sar_num.
         skip_threshold_millionths: T = value / 10^6 as the nearest double; 0 = unset, nothing is skipped.
-        truncate_chroma: 4:2:0 chroma of the output is truncated to 8 bits, as the reference's file writer does, instead of rounded.
-        reset_interval: frames, 0 = never (0..65535), and qp_offsets: added to the QP of P frames by frame index mod 8 (0..8):
-            both tell what the encoder did; the decoder obeys the frame headers.
+        entropy_format: how symbols become bytes.
+        truncate_chroma: 4:2:0 chroma of the output is truncated to 8 bits, as the published codec's file writer does.
+        reset_interval: frames, 0 = never (0..65535); tells what the encoder did, decoders obey the frame headers.
+        qp_offsets: added to the QP of P frames by frame index modulo their number, 0..32 numbers of 0..127; tells what
+            the encoder did.
         hash_kind: picture hash that the encoder writes.
+        max_pictures: pictures that a frame unit holds at most, 1..64.
+        max_reorder: pictures by which coding order and display order differ at most, 0..64; 0 = they are the same.
+        time_base: ticks of the time stamps that each picture carries; None = every picture lasts as long.
+        family_block: bytes of the family's own, at most 1024.
+        mastering_display: colour volume of the display that the pictures were graded on, or None.
+        content_light: brightest sample and brightest mean of a picture, or None.
+        vbv: the buffer that the encoder kept to, or None.
+        other_blocks: blocks of a later version that decoding does not need, in order of their kind; carried through.
+        format_version: 1 or 2. Version 1 has two fingerprints, 8 QP offsets of 0..8, 8 bits, 4:2:0 or R G B, one
+            picture a unit, one syntax and no blocks.
     """
 
     width: int
     height: int
     precision: Precision = Precision.EXACT
     arithmetic_level: int = 1
-    model_family: str = "dcvc-rt"
+    model_family: str = "lite"
     model_variant: str = "lite"
-    image_fingerprint: int = 0
-    video_fingerprint: int = 0
+    syntax: int = 1
+    fingerprints: tuple[int, ...] = (0, 0)
     bit_depth: int = 8
     chroma_format: str = "yuv420"
     colour_primaries: int = 2
@@ -94,17 +127,40 @@ class Sps:
     reset_interval: int = 32
     qp_offsets: tuple[int, ...] = (0, 8, 0, 4, 0, 4, 0, 4)
     hash_kind: HashKind = HashKind.NONE
+    max_pictures: int = 1
+    max_reorder: int = 0
+    time_base: TimeBase | None = None
+    family_block: bytes = b""
+    mastering_display: MasteringDisplay | None = None
+    content_light: ContentLight | None = None
+    vbv: Vbv | None = None
+    other_blocks: tuple[UnknownBlock, ...] = ()
+    format_version: int = FORMAT_VERSION
 
     def __post_init__(self) -> None:
-        _check_range("width", self.width, 1, MAX_SIDE)
-        _check_range("height", self.height, 1, MAX_SIDE)
+        _check_range("format version", self.format_version, FORMAT_VERSIONS[0], FORMAT_VERSIONS[-1])
+        self._check_model()
+        self._check_pictures()
+        self._check_coding()
+        if self.format_version == 1:
+            self._check_version_1()
+
+    def _check_model(self) -> None:
         _check_range("arithmetic level", self.arithmetic_level, 1 if self.precision is Precision.EXACT else 0, 255)
         for name in (self.model_family, self.model_variant):
             if not 1 <= len(name) <= MAX_NAME_SIZE or not _NAME_CHARACTERS.issuperset(name):
                 raise ValueError(f"model name {name!r} is not 1..{MAX_NAME_SIZE} characters of a-z 0-9 . _ -")
-        _check_range("image fingerprint", self.image_fingerprint, 0, (1 << 64) - 1)
-        _check_range("video fingerprint", self.video_fingerprint, 0, (1 << 64) - 1)
-        _check_range("bit depth", self.bit_depth, 8, 8)
+        _check_range("family syntax", self.syntax, 1, 255)
+        _check_range("number of fingerprints", len(self.fingerprints), 0, MAX_NETWORKS)
+        for fingerprint in self.fingerprints:
+            _check_range("fingerprint", fingerprint, 0, (1 << 64) - 1)
+        _check_range("size of the family's block", len(self.family_block), 0, MAX_FAMILY_BLOCK_SIZE)
+
+    def _check_pictures(self) -> None:
+        _check_range("width", self.width, 1, MAX_SIDE)
+        _check_range("height", self.height, 1, MAX_SIDE)
+        if self.bit_depth not in BIT_DEPTHS:
+            raise ValueError(f"bit depth {self.bit_depth} is not one of {', '.join(map(str, BIT_DEPTHS))}")
         for what, value, codes in (
             ("chroma format", self.chroma_format, CHROMA_FORMATS),
             ("chroma location", self.chroma_location, CHROMA_LOCATIONS),
@@ -120,10 +176,29 @@ class Sps:
         ):
             if not (0 <= num < 1 << 32 and 0 <= den < 1 << 32) or bool(num) != bool(den):
                 raise ValueError(f"{what} {num}/{den} is neither 0/0 nor a fraction of 32-bit numbers above 0")
+
+    def _check_coding(self) -> None:
         _check_range("skip threshold (millionths)", self.skip_threshold_millionths, 0, (1 << 32) - 1)
         _check_range("reset interval", self.reset_interval, 0, 65535)
-        if len(self.qp_offsets) != 8 or not all(0 <= offset <= 8 for offset in self.qp_offsets):
-            raise ValueError(f"QP offsets {self.qp_offsets} are not 8 numbers in 0..8")
+        _check_range("number of QP offsets", len(self.qp_offsets), 0, MAX_QP_OFFSETS)
+        if not all(0 <= offset <= MAX_QP_OFFSET for offset in self.qp_offsets):
+            raise ValueError(f"QP offsets {self.qp_offsets} are not numbers in 0..{MAX_QP_OFFSET}")
+        _check_range("pictures a unit", self.max_pictures, 1, MAX_PICTURES)
+        _check_range("reordered pictures", self.max_reorder, 0, MAX_REORDER)
+        kinds = [block.kind for block in self.other_blocks]
+        if kinds != sorted(set(kinds)):
+            raise ValueError(f"blocks of kinds {kinds} do not stand in the order of their kinds, each once")
+
+    def _check_version_1(self) -> None:
+        if len(self.qp_offsets) != 8 or not all(offset <= 8 for offset in self.qp_offsets):
+            raise ValueError(f"QP offsets {self.qp_offsets} are not 8 numbers in 0..8, as format version 1 has")
+        if len(self.fingerprints) != 2 or self.entropy_format is EntropyFormat.FAMILY or self.bit_depth != 8:
+            raise ValueError("format version 1 has two fingerprints, an entropy format of its list and 8 bits")
+        has_blocks = any(getattr(self, name) != nothing for name, nothing in _NO_BLOCKS.items())
+        if self.max_pictures != 1 or self.max_reorder or has_blocks:
+            raise ValueError("format version 1 has one picture a unit in display order and no blocks")
+        if self.chroma_format not in ("yuv420", "rgb") or self.syntax != 1:
+            raise ValueError("format version 1 has 4:2:0 or R G B and syntax 1")
 
     @property
     def skip_threshold(self) -> float | None:
@@ -131,27 +206,39 @@ class Sps:
         return self.skip_threshold_millionths / SKIP_THRESHOLD_UNIT if self.skip_threshold_millionths else None
 
     @property
-    def max_frame_payload_size(self) -> int:
-        """Bytes that no frame payload of this picture size exceeds: 4 a latent symbol (the costliest takes 28 bits, the rest is
-        room for vectors) of the 384 latents that models have at most, and 4096."""
-        num_y = 384 * (-(-self.width // 16)) * (-(-self.height // 16))
-        num_z = 128 * (-(-self.width // 64)) * (-(-self.height // 64))
-        return min(4096 + 4 * (num_y + num_z), UV_LIMIT - 1)
+    def frame_rate(self) -> tuple[int, int]:
+        """(numerator, denominator), (0, 0) = unknown."""
+        return self.frame_rate_num, self.frame_rate_den
 
     def can_follow(self, other: "Sps") -> bool:
-        """Whether a P frame under this SPS may refer to a frame under `other`: same pictures and model, only the coding of symbols,
-        the skip threshold, the informative fields and the hash kind may differ."""
-        return (
-            replace(
-                self,
-                entropy_format=other.entropy_format,
-                skip_threshold_millionths=other.skip_threshold_millionths,
-                reset_interval=other.reset_interval,
-                qp_offsets=other.qp_offsets,
-                hash_kind=other.hash_kind,
-            )
-            == other
+        """Whether a P frame under this SPS may refer to a frame under `other`.
+
+        Pictures, model and the layout of units must be the same. Only the coding of symbols, the skip threshold, the
+        informative fields and the hash kind may differ.
+        """
+        same = replace(
+            self,
+            entropy_format=other.entropy_format,
+            skip_threshold_millionths=other.skip_threshold_millionths,
+            reset_interval=other.reset_interval,
+            qp_offsets=other.qp_offsets,
+            hash_kind=other.hash_kind,
+            mastering_display=other.mastering_display,
+            content_light=other.content_light,
+            vbv=other.vbv,
+            other_blocks=other.other_blocks,
         )
+        return same == other
+
+
+_NO_BLOCKS = {
+    "time_base": None,
+    "family_block": b"",
+    "mastering_display": None,
+    "content_light": None,
+    "vbv": None,
+    "other_blocks": (),
+}
 
 
 def _check_range(what: str, value: int, low: int, high: int) -> None:
@@ -166,100 +253,3 @@ def quantise_skip_threshold(threshold: float | None) -> int:
     if not 0.5 / SKIP_THRESHOLD_UNIT < threshold < 4294.9672955:
         raise UsageError(f"skip threshold {threshold} is outside 0.000001..4294.967295", "leave it out to skip nothing")
     return round(threshold * SKIP_THRESHOLD_UNIT)
-
-
-def write_sps(sps: Sps) -> bytes:
-    """SPS payload, 66 bytes and the two model names."""
-    parts = [
-        bytes([FORMAT_VERSION, sps.precision, sps.arithmetic_level]),
-        *(bytes([len(name)]) + name.encode("ascii") for name in (sps.model_family, sps.model_variant)),
-        sps.image_fingerprint.to_bytes(8, "big"),
-        sps.video_fingerprint.to_bytes(8, "big"),
-        sps.width.to_bytes(2, "big"),
-        sps.height.to_bytes(2, "big"),
-        bytes([sps.bit_depth, CHROMA_FORMATS[sps.chroma_format]]),
-        bytes([sps.colour_primaries, sps.transfer, sps.matrix, COLOUR_RANGES[sps.full_range]]),
-        bytes([CHROMA_LOCATIONS[sps.chroma_location], INTERLACINGS[sps.interlacing]]),
-        *(part.to_bytes(4, "big") for part in (sps.frame_rate_num, sps.frame_rate_den, sps.sar_num, sps.sar_den)),
-        sps.skip_threshold_millionths.to_bytes(4, "big"),
-        bytes([sps.entropy_format, sps.truncate_chroma]),
-        sps.reset_interval.to_bytes(2, "big"),
-        bytes(sps.qp_offsets),
-        bytes([sps.hash_kind]),
-    ]
-    return b"".join(parts)
-
-
-def read_sps(payload: bytes) -> Sps:
-    """Inverse of write_sps. UnsupportedStreamError for a newer format, precision or arithmetic level, BitstreamError (sps-content) otherwise."""
-    reader = ByteReader(payload)
-    version = reader.uint(1) if payload else 0
-    if version != FORMAT_VERSION:
-        raise _unsupported(f"the stream has format version {version}, this dcvc reads version {FORMAT_VERSION}")
-    try:
-        sps = _read_fields(reader)
-    except UnsupportedStreamError:
-        raise
-    except BitstreamError as error:
-        raise BitstreamError(Rule.SPS_CONTENT, f"the SPS is shorter than its fields: {error.reason}") from error
-    except ValueError as error:
-        raise BitstreamError(Rule.SPS_CONTENT, f"the SPS holds a value that is not allowed: {error}") from error
-    if reader.remaining:
-        raise BitstreamError(Rule.SPS_CONTENT, f"the SPS has {reader.remaining} bytes after its last field")
-    return sps
-
-
-def _unsupported(message: str) -> UnsupportedStreamError:
-    return UnsupportedStreamError(Rule.UNSUPPORTED, message, hint="decode it with a newer dcvc")
-
-
-def _read_fields(reader: ByteReader) -> Sps:
-    precision, level = reader.uint(1), reader.uint(1)
-    if precision not in list(Precision):
-        raise _unsupported(f"the stream needs arithmetic profile {precision}, this dcvc knows 0..{max(Precision):d}")
-    if level > MAX_ARITHMETIC_LEVEL:
-        raise _unsupported(f"the stream needs level {level} of the exact arithmetic rules, this dcvc knows levels up to {MAX_ARITHMETIC_LEVEL}")
-    family = reader.take(reader.uint(1)).decode("latin-1")
-    variant = reader.take(reader.uint(1)).decode("latin-1")
-    return Sps(
-        precision=Precision(precision),
-        arithmetic_level=level,
-        model_family=family,
-        model_variant=variant,
-        image_fingerprint=reader.uint(8),
-        video_fingerprint=reader.uint(8),
-        width=reader.uint(2),
-        height=reader.uint(2),
-        bit_depth=reader.uint(1),
-        chroma_format=_name_of(CHROMA_FORMATS, reader.uint(1), "chroma format"),
-        colour_primaries=reader.uint(1),
-        transfer=reader.uint(1),
-        matrix=reader.uint(1),
-        full_range=_name_of(COLOUR_RANGES, reader.uint(1), "colour range"),
-        chroma_location=_name_of(CHROMA_LOCATIONS, reader.uint(1), "chroma location"),
-        interlacing=_name_of(INTERLACINGS, reader.uint(1), "interlacing"),
-        frame_rate_num=reader.uint(4),
-        frame_rate_den=reader.uint(4),
-        sar_num=reader.uint(4),
-        sar_den=reader.uint(4),
-        skip_threshold_millionths=reader.uint(4),
-        entropy_format=EntropyFormat(reader.uint(1)),
-        truncate_chroma=_read_flag(reader, "truncated chroma"),
-        reset_interval=reader.uint(2),
-        qp_offsets=tuple(reader.take(8)),
-        hash_kind=HashKind(reader.uint(1)),
-    )
-
-
-def _read_flag(reader: ByteReader, what: str) -> bool:
-    value = reader.uint(1)
-    if value > 1:
-        raise ValueError(f"{what} is {value}, expected 0 or 1")
-    return bool(value)
-
-
-def _name_of(codes: dict[T, int], code: int, what: str) -> T:
-    for name, value in codes.items():
-        if value == code:
-            return name
-    raise ValueError(f"{what} code {code} is not one of {sorted(codes.values())}")

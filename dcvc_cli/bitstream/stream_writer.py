@@ -3,10 +3,14 @@
 import zlib
 
 from dcvc_cli.bitstream.faults import BitstreamError, Rule
+from dcvc_cli.bitstream.limits import FrameLimits, LimitsOf, limits_under
 from dcvc_cli.bitstream.nal import CHECK_SIZE, MAX_SPS_IDS, SIGNATURE, NalType, UnitHeader, check_seed, write_frame_unit, write_unit
+from dcvc_cli.bitstream.picture_header import PictureHeader, write_picture_header
 from dcvc_cli.bitstream.sei import FreeText, PictureHash, SeiMessage, UserData, write_sei
-from dcvc_cli.bitstream.sps import HashKind, Sps, write_sps
-from dcvc_cli.bitstream.units import INDEX_ENTRY_SIZE, MAX_INDEX_PAYLOAD_SIZE, IndexEntry, write_end, write_index
+from dcvc_cli.bitstream.sps import HashKind, Sps
+from dcvc_cli.bitstream.sps_syntax import write_sps
+from dcvc_cli.bitstream.tracks import Metadata, TrackHeader, TrackPacket, write_metadata, write_track
+from dcvc_cli.bitstream.units import MAX_INDEX_ENTRIES, IndexEntry, write_end, write_index
 from dcvc_cli.bitstream.window import ByteSink, write_all
 
 
@@ -18,12 +22,15 @@ class StreamWriter:
     Args:
         sink: where the bytes go.
         index_all_frames: list P frames too; 13 bytes each. I frames are always listed.
+        limits_of: what the model family of an SPS allows; None: the limits of the format.
     """
 
-    def __init__(self, sink: ByteSink, index_all_frames: bool = False) -> None:
+    def __init__(self, sink: ByteSink, index_all_frames: bool = False, limits_of: LimitsOf | None = None) -> None:
         self._sink = sink
+        self._limits_of = limits_of
         self._index_all_frames = index_all_frames
-        self._sps: dict[int, tuple[Sps, int, bytes]] = {}
+        self._sps: dict[int, tuple[Sps, int, bytes, FrameLimits]] = {}
+        """By id: SPS, check of its unit, the unit, limits of its frames."""
         self._gop: tuple[Sps, int] | None = None
         """SPS and check of the last I unit."""
         self._last_sps: tuple[int, int] | None = None
@@ -42,12 +49,13 @@ class StreamWriter:
         Write it just before the first I frame; later I frames repeat it by themselves.
         """
         unit = write_unit(NalType.SPS, sps_id, write_sps(sps))
-        self._sps[sps_id] = (sps, int.from_bytes(unit[-CHECK_SIZE:], "big"), unit)
+        limits = limits_under(sps, self._limits_of)
+        self._sps[sps_id] = (sps, int.from_bytes(unit[-CHECK_SIZE:], "big"), unit, limits)
         return self._write_sps_unit(sps_id)
 
     def use_sps(self, sps: Sps) -> int:
         """The id (not a number of bytes) under which `sps` stands. A new one is written now, under an id that is free or else the next in turn."""
-        for sps_id, (known, _, _) in self._sps.items():
+        for sps_id, (known, _, _, _) in self._sps.items():
             if known == sps:
                 return sps_id
         free = next((number for number in range(MAX_SPS_IDS) if number not in self._sps), None)
@@ -56,21 +64,40 @@ class StreamWriter:
         self.write_sps(sps_id, sps)
         return sps_id
 
-    def write_frame(self, frame_type: NalType, sps_id: int, qp: int, reset: bool, payload: bytes) -> int:
+    def write_frame(
+        self,
+        frame_type: NalType,
+        sps_id: int,
+        qp: int,
+        reset: bool,
+        payload: bytes,
+        pictures: PictureHeader | None = None,
+    ) -> int:
         """A frame unit, an I frame with its SPS before it.
 
         Args:
-            qp: final table index, 0..63 for I, 0..71 for P.
+            qp: final table index, within the family's limits.
             reset: P frames: the decoder drops the reference feature first (use_ada_i).
+            payload: the coded pictures.
+            pictures: how many they are, their order and times; None: one picture, for an SPS that asks for no more.
 
         Raises BitstreamError where no decoder could read the result: an SPS id never written, a P frame without an I frame
-        or under an SPS of other pictures, a payload above the limit of the picture size.
+        or under an SPS of other pictures, a payload or QP above the limits, pictures that the SPS does not allow.
         """
         if sps_id not in self._sps:
             raise BitstreamError(Rule.SPS_MISSING, f"the frame names SPS id {sps_id}, which was not written")
-        sps, sps_check, _ = self._sps[sps_id]
-        if len(payload) > sps.max_frame_payload_size:
-            message = f"a frame payload of {len(payload)} bytes is above {sps.max_frame_payload_size}, the limit of {sps.width}x{sps.height}"
+        sps, sps_check, _, limits = self._sps[sps_id]
+        pictures = pictures or PictureHeader()
+        max_qp = limits.max_qp_i if frame_type is NalType.I else limits.max_qp_p
+        if qp > max_qp:
+            raise BitstreamError(Rule.QP_RANGE, f"QP {qp} of a unit of type {frame_type.name} is above {max_qp}")
+        try:
+            payload = write_picture_header(sps, frame_type is NalType.I, pictures) + payload
+        except ValueError as error:
+            raise BitstreamError(Rule.PICTURE_HEADER, str(error)) from None
+        if len(payload) > limits.max_payload_size:
+            of_size = f"the limit of {sps.width}x{sps.height}"
+            message = f"a frame payload of {len(payload)} bytes is above {limits.max_payload_size}, {of_size}"
             raise BitstreamError(Rule.LENGTH_LIMIT, message)
         header = UnitHeader(frame_type, sps_id, len(payload), qp, reset)
         before = self.size_bytes
@@ -91,11 +118,11 @@ class StreamWriter:
             unit = write_frame_unit(header, payload, check_seed(sps_check, self._gop[1]), self._next_number)
         self._write_unit(unit)
         self._next_number = (self._next_number + 1) % 256
-        self.num_frames += 1
+        self.num_frames += pictures.num_pictures
         return self.size_bytes - before
 
     def write_hash(self, kind: HashKind, digest: bytes) -> int:
-        """The picture hash of the last frame written; `digest` from `sei.hash_picture`."""
+        """The picture hashes of the last frame unit; `digest`: of each of its pictures from `sei.hash_picture`, joined."""
         if not self.num_frames:
             raise BitstreamError(Rule.HASH_FRAME, "a picture hash is written before any frame")
         return self.write_message(PictureHash(kind, digest, (self._next_number - 1) % 256))
@@ -112,6 +139,23 @@ class StreamWriter:
         """Any SEI message as it is."""
         return self._write_unit(write_unit(NalType.SEI, 0, write_sei(message)))
 
+    def write_metadata(self, picture: int, kind: int, data: bytes) -> int:
+        """A message of one picture of the last frame unit, counted from 0 in coding order."""
+        if not self.num_frames:
+            raise BitstreamError(Rule.HASH_FRAME, "metadata is written before any frame")
+        message = Metadata((self._next_number - 1) % 256, picture, kind, data)
+        return self._write_version_2_unit(NalType.METADATA, write_metadata(message))
+
+    def write_track(self, message: TrackHeader | TrackPacket) -> int:
+        """A track's header or packet; not before the first SPS, which tells a reader that such units may come."""
+        return self._write_version_2_unit(NalType.TRACK, write_track(message))
+
+    def _write_version_2_unit(self, nal_type: NalType, payload: bytes) -> int:
+        if not any(sps.format_version > 1 for sps, _, _, _ in self._sps.values()):
+            message = f"a unit of type {nal_type.name} is written before any SPS of format version 2"
+            raise BitstreamError(Rule.UNIT_TYPE, message)
+        return self._write_unit(write_unit(nal_type, 0, payload))
+
     def finish(self) -> int:
         """The index (where there is a frame) and the end unit. The sink stays open."""
         before = self.size_bytes
@@ -125,7 +169,7 @@ class StreamWriter:
         return self.size_bytes - before
 
     def _add_entry(self, frame_type: NalType, offset: int) -> None:
-        if len(self._entries) < MAX_INDEX_PAYLOAD_SIZE // INDEX_ENTRY_SIZE:
+        if len(self._entries) < MAX_INDEX_ENTRIES:
             self._entries.append(IndexEntry(frame_type, self.num_frames, offset))
 
     def _write_sps_unit(self, sps_id: int) -> int:

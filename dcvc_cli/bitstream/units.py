@@ -4,12 +4,15 @@ from dataclasses import dataclass
 
 from dcvc_cli.bitstream.faults import BitstreamError, Rule
 from dcvc_cli.bitstream.nal import NalType
+from dcvc_cli.bitstream.picture_header import ONE_PICTURE, PictureHeader
 from dcvc_cli.bitstream.sei import SeiMessage
 from dcvc_cli.bitstream.sps import Sps
+from dcvc_cli.bitstream.tracks import Metadata, TrackHeader, TrackPacket
 from dcvc_cli.bitstream.varint import ByteReader
 
 INDEX_ENTRY_SIZE = 13
-MAX_INDEX_PAYLOAD_SIZE = INDEX_ENTRY_SIZE * 4_000_000
+MAX_INDEX_ENTRIES = 4_000_000
+MAX_INDEX_PAYLOAD_SIZE = INDEX_ENTRY_SIZE * MAX_INDEX_ENTRIES
 END_PAYLOAD_SIZE = 20
 END_UNIT_SIZE = END_PAYLOAD_SIZE + 6
 """Fixed, so that the end unit is found from the end of a file."""
@@ -54,10 +57,13 @@ class FrameUnit:
     """One coded frame.
 
     Args:
-        frame_index: 0-based number of this frame among those that the reader yielded.
-        number: frames since the last I frame mod 256; 0 for an I frame.
+        payload: the coded pictures, without the picture header before them.
+        frame_index: 0-based number of this unit's first picture among those that the reader yielded.
+        number: units since the last I unit mod 256; 0 for an I unit.
         decodable: False from a loss until the next I frame: the reference that this P frame needs is not there.
         reset: drop the reference feature before decoding.
+        pictures: how many pictures the unit holds, and their order.
+        times: presentation time of each picture in ticks since the start of the stream; empty without a time base.
     """
 
     offset: int
@@ -71,6 +77,8 @@ class FrameUnit:
     frame_index: int
     number: int
     decodable: bool = True
+    pictures: PictureHeader = ONE_PICTURE
+    times: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -80,6 +88,33 @@ class SeiUnit:
     offset: int
     size_bytes: int
     message: SeiMessage
+
+
+@dataclass(frozen=True)
+class MetadataUnit:
+    """A message of one picture of the last frame unit before it."""
+
+    offset: int
+    size_bytes: int
+    message: Metadata
+
+
+@dataclass(frozen=True)
+class TrackUnit:
+    """Header or packet of another track."""
+
+    offset: int
+    size_bytes: int
+    message: TrackHeader | TrackPacket
+
+
+@dataclass(frozen=True)
+class LaterUnit:
+    """A unit of a type that later versions may define; nothing that this version decodes depends on it."""
+
+    offset: int
+    size_bytes: int
+    nal_type: NalType
 
 
 @dataclass(frozen=True)
@@ -96,7 +131,7 @@ class EndUnit:
     """End of a stream.
 
     Args:
-        num_frames: frames since the signature.
+        num_frames: pictures since the signature.
         index_distance: bytes from the start of the index unit to the start of this unit, 0 = no index.
         stream_distance: bytes from the signature to the start of this unit.
         stream_check: CRC-32 of the checks of all units since the signature.
@@ -120,7 +155,7 @@ class Damage:
     message: str
 
 
-Unit = StartUnit | SpsUnit | FrameUnit | SeiUnit | IndexUnit | EndUnit | Damage
+Unit = StartUnit | SpsUnit | FrameUnit | SeiUnit | MetadataUnit | TrackUnit | LaterUnit | IndexUnit | EndUnit | Damage
 
 
 def write_index(entries: list[IndexEntry]) -> bytes:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from dcvc_cli.bitstream.faults import Rule, UnsupportedStreamError
 from dcvc_cli.bitstream.nal import NalType
 from dcvc_cli.bitstream.sps import Precision, Sps, quantise_skip_threshold
 from dcvc_cli.bitstream.units import FrameUnit
@@ -12,6 +13,7 @@ from dcvc_cli.codec.networks import CodecNetworks
 from dcvc_cli.codec.pictures import padded_size, picture_from_frame, picture_from_planes, values_from_picture
 from dcvc_cli.entropy_format import EntropyFormat
 from dcvc_cli.errors import InputError, StreamError
+from dcvc_cli.models.spec import ModelSpec
 from dcvc_cli.models.weights import ModelWeights
 from dcvc_cli.types import ChromaFormat, ColourDescription, Picture, PictureSize, Rational, VideoFormat
 
@@ -22,10 +24,18 @@ MAX_COMPACT_SAMPLES = 1280 * 720
 a share worth having. Beyond, partitions decode several times as fast (docs/decisions/0014-compact-payloads.md)."""
 
 
+_CHROMA_FORMATS = {chroma.value for chroma in ChromaFormat}
+
+
 def entropy_format_for(size: PictureSize) -> EntropyFormat:
     """The entropy format that an encoder takes where it is told none: the compact one as long as its speed does not matter."""
     height, width = padded_size(size)
     return EntropyFormat.COMPACT if height * width <= MAX_COMPACT_SAMPLES else EntropyFormat.PARTITIONED
+
+
+def family_of(spec: ModelSpec) -> str:
+    """The model family that streams name: `lite` is every model with block motion."""
+    return "lite" if spec.video.motion else "dcvc-rt"
 
 
 def sps_for(
@@ -48,9 +58,9 @@ def sps_for(
         width=size.width,
         height=size.height,
         precision=precision,
+        model_family=family_of(weights.spec),
         model_variant=weights.spec.name,
-        image_fingerprint=weights.image.fingerprint,
-        video_fingerprint=weights.video.fingerprint,
+        fingerprints=(weights.image.fingerprint, weights.video.fingerprint),
         chroma_format=video_format.chroma.value,
         colour_primaries=colour.primaries,
         transfer=colour.transfer,
@@ -73,7 +83,10 @@ def sps_for(
 
 
 def video_format_of(sps: Sps) -> VideoFormat:
-    """What the decoder's pictures look like."""
+    """What the decoder's pictures look like. UnsupportedStreamError for pictures that no model here decodes."""
+    if sps.bit_depth != 8 or sps.chroma_format not in _CHROMA_FORMATS:
+        message = f"the stream's pictures are {sps.bit_depth}-bit {sps.chroma_format}, this dcvc decodes 8-bit 4:2:0 and RGB"
+        raise UnsupportedStreamError(Rule.UNSUPPORTED, message, hint="decode it with a newer dcvc")
     return VideoFormat(
         size=PictureSize(sps.width, sps.height),
         chroma=ChromaFormat(sps.chroma_format),
@@ -140,6 +153,9 @@ class SequenceDecoder:
         self.sps, self.video_format = sps, video_format_of(sps)
         if max(sps.width, sps.height) > MAX_CODED_SIDE:
             raise StreamError(f"the stream's pictures are {sps.width}x{sps.height}, larger than {MAX_CODED_SIDE}x{MAX_CODED_SIDE}")
+        if sps.max_pictures > 1 or sps.family_block or sps.entropy_format is EntropyFormat.FAMILY:
+            message = f"the stream's units hold what model family {sps.model_family!r} of this dcvc does not know"
+            raise UnsupportedStreamError(Rule.UNSUPPORTED, message, hint="decode it with a newer dcvc")
         padded = padded_size(self.video_format.size)
         self._decoder = FramePayloadDecoder(networks, sps.entropy_format, sps.skip_threshold, padded, has_halved_chroma(self.video_format))
 

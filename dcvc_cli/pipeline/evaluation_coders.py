@@ -138,8 +138,8 @@ class _NetworksOfModel(StreamNetworks):
 
     def for_sps(self, sps: Sps) -> CodecNetworks:
         weights = self._model.weights
-        expected = (weights.image.fingerprint, weights.video.fingerprint, self._model.precision)
-        if (sps.image_fingerprint, sps.video_fingerprint, sps.precision) != expected:
+        expected = (weights.image.fingerprint, weights.video.fingerprint)
+        if (sps.fingerprints, sps.precision) != (expected, self._model.precision):
             raise StreamError("the stream names other weights or another precision than it was coded with")
         return self._model.networks
 

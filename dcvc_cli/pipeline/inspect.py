@@ -1,6 +1,6 @@
 """What `dcvc info` shows of a stream: its SPS, frames, messages, sums and checks. Payloads are not decoded."""
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from dcvc_cli.bitstream.faults import BitstreamError
@@ -104,6 +104,7 @@ def weights_status(sps: Sps) -> str:
 def sps_values(sps: Sps) -> dict[str, Any]:
     """Everything in an SPS as JSON values."""
     return {
+        "format_version": sps.format_version,
         "width": sps.width,
         "height": sps.height,
         "bit_depth": sps.bit_depth,
@@ -118,8 +119,8 @@ def sps_values(sps: Sps) -> dict[str, Any]:
         "full_range": sps.full_range,
         "model_family": sps.model_family,
         "model_variant": sps.model_variant,
-        "image_fingerprint": f"{sps.image_fingerprint:016x}",
-        "video_fingerprint": f"{sps.video_fingerprint:016x}",
+        "syntax": sps.syntax,
+        "fingerprints": [f"{fingerprint:016x}" for fingerprint in sps.fingerprints],
         "precision": NAMES_OF_PRECISIONS[sps.precision],
         "arithmetic_level": sps.arithmetic_level,
         "entropy_format": sps.entropy_format.name.lower(),
@@ -128,6 +129,14 @@ def sps_values(sps: Sps) -> dict[str, Any]:
         "reset_interval": sps.reset_interval,
         "qp_offsets": list(sps.qp_offsets),
         "hash": sps.hash_kind.name.lower(),
+        "max_pictures": sps.max_pictures,
+        "max_reorder": sps.max_reorder,
+        "time_base": None if sps.time_base is None else f"{sps.time_base.num}/{sps.time_base.den}",
+        "family_block": sps.family_block.hex(),
+        "mastering_display": None if sps.mastering_display is None else asdict(sps.mastering_display),
+        "content_light": None if sps.content_light is None else asdict(sps.content_light),
+        "vbv": None if sps.vbv is None else asdict(sps.vbv),
+        "other_blocks": [block.kind for block in sps.other_blocks],
     }
 
 

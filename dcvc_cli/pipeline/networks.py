@@ -9,7 +9,8 @@ from dcvc_cli.errors import EnvironmentFault, UsageError
 from dcvc_cli.models.weight_store import weights_by_fingerprint, weights_by_name
 from dcvc_cli.models.weights import ModelWeights
 
-MODEL_FAMILY = "dcvc-rt"
+SYNTAXES = {"dcvc-rt": 1, "lite": 1}
+"""Model families, and the newest syntax of their payloads that is known here."""
 NAMES_OF_PRECISIONS = {precision: name for name, precision in PRECISION_NAMES.items()}
 
 
@@ -55,11 +56,14 @@ def weights_of_stream(sps: Sps) -> ModelWeights:
     Raises:
         EnvironmentFault: they are not on this machine.
     """
-    if sps.model_family != MODEL_FAMILY:
-        raise EnvironmentFault(f"the stream is of model family {sps.model_family!r}, this dcvc has {MODEL_FAMILY!r}", "decode it with a newer dcvc")
-    if not sps.image_fingerprint and not sps.video_fingerprint:
+    if sps.model_family not in SYNTAXES or sps.syntax > SYNTAXES[sps.model_family] or len(sps.fingerprints) != 2:
+        known = ", ".join(f"{family!r} with syntax {syntax}" for family, syntax in SYNTAXES.items())
+        message = f"the stream is of model family {sps.model_family!r} with syntax {sps.syntax}, this dcvc has {known}"
+        raise EnvironmentFault(message, "decode it with a newer dcvc")
+    image, video = sps.fingerprints
+    if not image and not video:
         return weights_by_name(sps.model_variant)
-    return weights_by_fingerprint(sps.image_fingerprint, sps.video_fingerprint, sps.model_variant)
+    return weights_by_fingerprint(image, video, sps.model_variant)
 
 
 class StreamNetworks:
@@ -72,7 +76,7 @@ class StreamNetworks:
 
     def for_sps(self, sps: Sps) -> CodecNetworks:
         """The networks of a stream; EnvironmentFault where weights, precision or device are missing."""
-        key = (sps.model_family, sps.model_variant, sps.image_fingerprint, sps.video_fingerprint, sps.precision)
+        key = (sps.model_family, sps.model_variant, sps.fingerprints, sps.precision)
         if self._networks is None or key != self._key:
             self._networks = None
             self._networks = open_networks(weights_of_stream(sps), sps.precision, device_for(sps.precision, self._device_name), self._threads)

@@ -8,6 +8,7 @@ from dcvc_cli.bitstream.nal import SIGNATURE
 from dcvc_cli.bitstream.remux import RemuxReport, dcvc_to_reference, reference_to_dcvc
 from dcvc_cli.bitstream.sps import Sps, quantise_skip_threshold
 from dcvc_cli.codec.backends import PRECISION_NAMES
+from dcvc_cli.codec.sequence import family_of
 from dcvc_cli.errors import EnvironmentFault, UsageError
 from dcvc_cli.media import OutputFile
 from dcvc_cli.models.weight_store import weights_by_name
@@ -51,10 +52,11 @@ def template_sps(model: str, precision_name: str, frame_rate: Rational, skip_thr
         expected = ", ".join(name for name in PRECISION_NAMES if name != "exact")
         raise UsageError(f"--precision {precision_name}: expected what the elementary stream was coded in, one of {expected}")
     image = video = 0
-    variant, note = model, None
+    family, variant, note = "dcvc-rt", model, None
     try:
         weights = weights_by_name(model)
-        image, video, variant = weights.image.fingerprint, weights.video.fingerprint, weights.spec.name
+        image, video = weights.image.fingerprint, weights.video.fingerprint
+        family, variant = family_of(weights.spec), weights.spec.name
     except EnvironmentFault as error:
         note = f"{error.message}: the stream will name model {model!r} without fingerprints"
     try:
@@ -62,9 +64,9 @@ def template_sps(model: str, precision_name: str, frame_rate: Rational, skip_thr
             16,
             16,
             precision=PRECISION_NAMES[precision_name],
+            model_family=family,
             model_variant=variant,
-            image_fingerprint=image,
-            video_fingerprint=video,
+            fingerprints=(image, video),
             frame_rate_num=frame_rate.num,
             frame_rate_den=frame_rate.den,
             skip_threshold_millionths=quantise_skip_threshold(skip_threshold),

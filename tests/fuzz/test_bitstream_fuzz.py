@@ -9,11 +9,13 @@ import pytest
 
 from dcvc_cli.bitstream.concat import concat_streams
 from dcvc_cli.bitstream.faults import BitstreamError
+from dcvc_cli.bitstream.limits import general_limits
 from dcvc_cli.bitstream.nal import SIGNATURE, NalType, UnitHeader, write_header, write_unit
 from dcvc_cli.bitstream.random_access import read_index, scan_units
 from dcvc_cli.bitstream.reference_stream import ReferenceReader, ReferenceSps, ReferenceWriter
 from dcvc_cli.bitstream.remux import dcvc_to_reference, reference_to_dcvc
-from dcvc_cli.bitstream.sps import HashKind, Sps, write_sps
+from dcvc_cli.bitstream.sps import HashKind, Sps
+from dcvc_cli.bitstream.sps_syntax import write_sps
 from dcvc_cli.bitstream.stream import StreamReader, StreamWriter
 from dcvc_cli.bitstream.units import Damage, FrameUnit
 from dcvc_cli.bitstream.validate import validate_stream
@@ -170,19 +172,19 @@ def test_false_starts_cost_linear_work(pattern: bytes) -> None:
     reader = StreamReader(io.BytesIO(data), tolerant=True)
     payloads = [unit.payload for unit in reader if isinstance(unit, FrameUnit)]
     assert payloads == PAYLOADS
-    assert reader._scan_work <= 64 * len(data) + (64 << 20) + 5 * SPS.max_frame_payload_size
+    assert reader.scan_work <= 64 * len(data) + (64 << 20) + 5 * general_limits(SPS).max_payload_size
 
 
 def test_work_of_a_search_is_bounded_even_where_every_byte_is_a_false_start() -> None:
-    limit = SPS.max_frame_payload_size
+    limit = general_limits(SPS).max_payload_size
     head = SIGNATURE + write_unit(NalType.SPS, 0, write_sps(SPS))
     frame = write_header(UnitHeader(NalType.I, 0, limit, 1))
     num_bytes = 2 << 20
     data = head + frame * (num_bytes // len(frame))
     reader = StreamReader(io.BytesIO(data), tolerant=True)
     assert [type(unit) for unit in reader][-1] is Damage
-    assert reader._scan_work <= 64 * len(data) + (64 << 20) + 5 * limit
-    assert num_bytes // len(frame) * limit > 4 * reader._scan_work, "the bound was not met, the test proves nothing"
+    assert reader.scan_work <= 64 * len(data) + (64 << 20) + 5 * limit
+    assert num_bytes // len(frame) * limit > 4 * reader.scan_work, "the bound was not met, the test proves nothing"
 
 
 @pytest.mark.parametrize("pattern", FALSE_STARTS)
@@ -211,8 +213,8 @@ def test_an_endless_source_of_one_unit_is_bounded_by_the_limit() -> None:
             self.num_bytes += len(data)
             return data
 
-    head = SIGNATURE + write_unit(NalType.SPS, 0, write_sps(SPS)) + write_header(UnitHeader(NalType.I, 0, SPS.max_frame_payload_size, 1))
+    head = SIGNATURE + write_unit(NalType.SPS, 0, write_sps(SPS)) + write_header(UnitHeader(NalType.I, 0, general_limits(SPS).max_payload_size, 1))
     source = Endless(head)
     with pytest.raises(BitstreamError):
         list(StreamReader(source))
-    assert source.num_bytes <= len(head) + SPS.max_frame_payload_size + (1 << 16)
+    assert source.num_bytes <= len(head) + general_limits(SPS).max_payload_size + (1 << 16)

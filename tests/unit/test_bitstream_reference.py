@@ -162,7 +162,7 @@ def test_what_is_lost_is_named() -> None:
     writer.finish()
     report = dcvc_to_reference(io.BytesIO(sink.getvalue()), io.BytesIO())
     lost = "; ".join(report.lost)
-    for words in ("threshold, 0.12", "dcvc-rt/lite", "exact", "24/1", "1 picture hashes", "1 texts", "1 indexes", "checks", "yuv420"):
+    for words in ("threshold, 0.12", "lite/lite", "exact", "24/1", "1 picture hashes", "1 texts", "1 indexes", "checks", "yuv420"):
         assert words in lost
     assert report.num_frames == 1
     assert reference_to_dcvc(io.BytesIO(to_reference(sink.getvalue())), io.BytesIO(), TEMPLATE).lost == ()

@@ -12,10 +12,12 @@ import pytest
 
 from dcvc_cli.bitstream.concat import concat_streams
 from dcvc_cli.bitstream.faults import BitstreamError, Rule, TruncatedStreamError, UnsupportedStreamError
+from dcvc_cli.bitstream.limits import general_limits
 from dcvc_cli.bitstream.nal import SIGNATURE, NalType, UnitHeader, write_frame_unit, write_header, write_unit
 from dcvc_cli.bitstream.random_access import read_index, scan_units
 from dcvc_cli.bitstream.sei import FreeText, PictureHash, UserData
-from dcvc_cli.bitstream.sps import HashKind, Sps, write_sps
+from dcvc_cli.bitstream.sps import HashKind, Sps
+from dcvc_cli.bitstream.sps_syntax import write_sps
 from dcvc_cli.bitstream.stream import StreamReader, StreamWriter
 from dcvc_cli.bitstream.units import Damage, EndUnit, FrameUnit, IndexUnit, SeiUnit, SpsUnit, StartUnit, write_end, write_index
 from dcvc_cli.bitstream.validate import validate_stream
@@ -109,7 +111,7 @@ def test_writer_refuses_what_no_reader_could_read() -> None:
     writer.write_sps(1, Sps(80, 48))
     for call, rule in (
         (lambda: writer.write_frame(P, 0, 0, False, b""), Rule.P_WITHOUT_I),
-        (lambda: writer.write_frame(I, 0, 0, False, bytes(SPS.max_frame_payload_size + 1)), Rule.LENGTH_LIMIT),
+        (lambda: writer.write_frame(I, 0, 0, False, bytes(general_limits(SPS).max_payload_size + 1)), Rule.LENGTH_LIMIT),
     ):
         with pytest.raises(BitstreamError) as caught:
             call()
@@ -117,8 +119,9 @@ def test_writer_refuses_what_no_reader_could_read() -> None:
     writer.write_frame(I, 0, 0, False, b"")
     with pytest.raises(BitstreamError, match="another model"):
         writer.write_frame(P, 1, 0, False, b"")
-    with pytest.raises(ValueError, match="QP 64"):
-        writer.write_frame(I, 0, 64, False, b"")
+    writer.write_sps(2, replace(SPS, format_version=1))
+    with pytest.raises(BitstreamError, match="QP 64"):
+        writer.write_frame(I, 2, 64, False, b"")
     writer.finish()
     with pytest.raises(ValueError, match="finished"):
         writer.write_text("late")
@@ -328,9 +331,9 @@ def test_hash_of_a_lost_frame_meets_no_other_frame() -> None:
 
 
 def test_newer_format_is_not_taken_for_damage() -> None:
-    payload = b"\x02" + write_sps(SPS)[1:]
+    payload = b"\x03" + write_sps(SPS)[1:]
     for tolerant in (False, True):
-        with pytest.raises(UnsupportedStreamError, match="format version 2"):
+        with pytest.raises(UnsupportedStreamError, match="format version 3"):
             read(SIGNATURE + write_unit(NalType.SPS, 0, payload), tolerant=tolerant)
 
 
@@ -385,7 +388,7 @@ def handmade(*units: bytes, num_frames: int, index: bytes | None = None, index_d
     return data + index_unit + write_unit(NalType.END, 0, end)
 
 
-def test_validator_names_what_decoders_forgive() -> None:
+def test_validator_names_every_rule_and_decoders_forgive_two() -> None:
     sps = write_unit(NalType.SPS, 0, write_sps(SPS))
     seed = int.from_bytes(sps[-4:], "big")
     frame = write_frame_unit(UnitHeader(I, 0, 3, 5), b"abc", seed, 0)
@@ -393,15 +396,20 @@ def test_validator_names_what_decoders_forgive() -> None:
     assert validate_stream(io.BytesIO(handmade(sps, frame, num_frames=1, index=entries))) == []
     wrong_hash = write_unit(NalType.SEI, 0, b"\0\2\0" + bytes(16))
     wrong_entries = entries[:-1] + bytes([entries[-1] ^ 1])
-    for data, rule, offset in (
-        (handmade(sps, frame, frame, num_frames=2), Rule.SPS_NOT_REPEATED, 8 + len(sps) + len(frame)),
-        (handmade(sps, frame, wrong_hash, num_frames=1), Rule.HASH_KIND, 8 + len(sps) + len(frame)),
-        (handmade(sps, frame, num_frames=1, index=wrong_entries), Rule.INDEX_MISMATCH, 8 + len(sps) + len(frame)),
-        (handmade(sps, frame, num_frames=1, index=b""), Rule.INDEX_MISMATCH, 8 + len(sps) + len(frame)),
-        (handmade(sps, frame, num_frames=1, index=entries, index_distance=18), Rule.END_MISMATCH, 8 + len(sps) + len(frame) + 19),
+    for data, rule, offset, is_forgiven in (
+        (handmade(sps, frame, frame, num_frames=2), Rule.SPS_NOT_REPEATED, 8 + len(sps) + len(frame), True),
+        (handmade(sps, frame, wrong_hash, num_frames=1), Rule.HASH_KIND, 8 + len(sps) + len(frame), True),
+        (handmade(sps, frame, num_frames=1, index=wrong_entries), Rule.INDEX_MISMATCH, 8 + len(sps) + len(frame), False),
+        (handmade(sps, frame, num_frames=1, index=b""), Rule.INDEX_MISMATCH, 8 + len(sps) + len(frame), False),
+        (handmade(sps, frame, num_frames=1, index=entries, index_distance=18), Rule.END_MISMATCH, 8 + len(sps) + len(frame) + 19, False),
     ):
         assert [(fault.rule, fault.offset) for fault in validate_stream(io.BytesIO(data))] == [(rule, offset)]
-        read(data)
+        if is_forgiven:
+            read(data)
+            continue
+        with pytest.raises(BitstreamError) as caught:
+            read(data)
+        assert (caught.value.rule, caught.value.offset) == (rule, offset)
     for data, rule in (
         (handmade(sps, frame, num_frames=2), Rule.END_MISMATCH),
         (handmade(sps, frame, num_frames=1) + b"more", Rule.AFTER_END),
@@ -420,7 +428,8 @@ def test_concat_is_one_stream_with_the_same_payloads_and_hashes() -> None:
     joined = sink.getvalue()
     assert validate_stream(io.BytesIO(joined)) == []
     assert report.num_frames == 17
-    assert report.notes[0] == "picture size changes from 64x48 to 80x64 in 1.dcvc"
+    stops = "; `dcvc decode` stops there, decode the parts apart"
+    assert report.notes[0] == f"picture size changes from 64x48 to 80x64 in 1.dcvc{stops}"
     assert "frame rate changes from 25/1 to 30/1 in 1.dcvc" in report.notes
     units = read(joined)
     assert sum(isinstance(unit, EndUnit) for unit in units) == sum(isinstance(unit, IndexUnit) for unit in units) == 1

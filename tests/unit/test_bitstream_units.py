@@ -13,14 +13,39 @@ import pytest
 
 from dcvc_cli.bitstream import nal, sei, units
 from dcvc_cli.bitstream.faults import BitstreamError, Rule, TruncatedStreamError, UnsupportedStreamError
+from dcvc_cli.bitstream.limits import FrameLimits, general_limits, limits_under
 from dcvc_cli.bitstream.nal import NalType, UnitHeader
-from dcvc_cli.bitstream.sps import HashKind, Precision, Sps, quantise_skip_threshold, read_sps, write_sps
+from dcvc_cli.bitstream.sps import HashKind, Precision, Sps, quantise_skip_threshold
+from dcvc_cli.bitstream.sps_blocks import ContentLight, MasteringDisplay, TimeBase, UnknownBlock, Vbv
+from dcvc_cli.bitstream.sps_syntax import read_sps, write_sps
 from dcvc_cli.bitstream.varint import ByteReader, read_uv, write_uv
 from dcvc_cli.entropy_format import EntropyFormat
 from dcvc_cli.errors import ExitCode, UsageError
 from dcvc_cli.models.spec import SPECS
 
 SPS = Sps(1296, 736)
+FULL_SPS = Sps(
+    width=1920,
+    height=1080,
+    model_family="uf",
+    model_variant="ht-s",
+    syntax=255,
+    fingerprints=(1, (1 << 64) - 1, 3),
+    bit_depth=10,
+    chroma_format="yuv422",
+    entropy_format=EntropyFormat.FAMILY,
+    qp_offsets=(0, 127, 3, 4, 5),
+    max_pictures=64,
+    max_reorder=64,
+    time_base=TimeBase(90000, 1),
+    family_block=b"\0abc",
+    mastering_display=MasteringDisplay((13250, 34500, 7500, 3000, 34000, 16000), (15635, 16450), 10_000_000, 1),
+    content_light=ContentLight(1000, 400),
+    vbv=Vbv(4_000_000, 6_000_000, 5_400_000),
+    other_blocks=(UnknownBlock(100, b"later"),),
+)
+BLOCKS_OF_FULL_SPS = (10, 10 + 7, 10 + 7 + 14, 10 + 7 + 14 + 6, 10 + 7 + 14 + 6 + 26, 10 + 7 + 14 + 6 + 26 + 6)
+"""Sizes of its blocks from the last to the first, added up: a payload that ends between two blocks is whole."""
 
 
 @pytest.mark.parametrize(
@@ -78,11 +103,9 @@ def test_header_bytes(header: UnitHeader, hexed: str) -> None:
 @pytest.mark.parametrize(
     ("hexed", "rule"),
     [
-        ("6000", Rule.UNIT_TYPE),
+        ("d000", Rule.UNIT_TYPE),
         ("f000", Rule.UNIT_TYPE),
         ("3100", Rule.UNIT_TYPE),
-        ("104000", Rule.QP_RANGE),
-        ("204800", Rule.QP_RANGE),
         ("108000", Rule.RESET_ON_I),
         ("20008001", Rule.LENGTH_FORM),
         ("20", Rule.TRUNCATED),
@@ -114,7 +137,7 @@ def test_signature_survives_no_text_mode() -> None:
     assert nal.SIGNATURE not in text_modes
 
 
-def test_sps_round_trip_of_every_field() -> None:
+def test_version_1_sps_round_trip_of_every_field() -> None:
     sps = Sps(
         width=16384,
         height=1,
@@ -122,8 +145,7 @@ def test_sps_round_trip_of_every_field() -> None:
         arithmetic_level=0,
         model_family="a" * 31,
         model_variant="b.c_d-9",
-        image_fingerprint=(1 << 64) - 1,
-        video_fingerprint=1,
+        fingerprints=((1 << 64) - 1, 1),
         chroma_format="rgb",
         colour_primaries=9,
         transfer=16,
@@ -141,6 +163,7 @@ def test_sps_round_trip_of_every_field() -> None:
         reset_interval=65535,
         qp_offsets=(8, 7, 6, 5, 4, 3, 2, 1),
         hash_kind=HashKind.MD5,
+        format_version=1,
     )
     payload = write_sps(sps)
     assert read_sps(payload) == sps
@@ -158,6 +181,43 @@ def test_skip_threshold_is_the_nearest_double_of_its_decimal(threshold: float) -
     assert read_sps(write_sps(sps)).skip_threshold == float(f"{threshold:.6f}")
 
 
+def test_version_2_sps_round_trip_of_every_field() -> None:
+    payload = write_sps(FULL_SPS)
+    assert read_sps(payload) == FULL_SPS
+    assert len(payload) == 47 + 2 + 4 + 3 * 8 + 5 + (2 + 4) + (2 + 24) + (2 + 4) + (2 + 12) + (2 + 8) + (2 + 5)
+    whole = {len(payload), *(len(payload) - size for size in BLOCKS_OF_FULL_SPS)}
+    for size in range(1, len(payload)):
+        if size not in whole:
+            with pytest.raises(BitstreamError):
+                read_sps(payload[:size])
+
+
+def test_version_1_lists_lite_under_another_family() -> None:
+    sps = replace(SPS, model_family="lite", model_variant="lite", format_version=1)
+    payload = write_sps(sps)
+    assert payload[3:16] == b"\x07dcvc-rt\x04lite"
+    assert read_sps(payload) == sps
+    with pytest.raises(BitstreamError, match="version 1 does not have"):
+        read_sps(payload[:3] + b"\x04lite" + payload[11:])
+
+
+def test_blocks_that_reading_needs_are_refused_and_others_kept() -> None:
+    payload = write_sps(SPS)
+    kept = read_sps(payload + bytes([77, 2, 1, 2]))
+    assert kept.other_blocks == (UnknownBlock(77, b"\1\2"),)
+    assert write_sps(kept) == payload + bytes([77, 2, 1, 2])
+    with pytest.raises(UnsupportedStreamError, match="SPS block 129"):
+        read_sps(payload + bytes([129, 0]))
+    for wrong in (bytes([77, 0, 77, 0]), bytes([77, 0, 5, 0]), bytes([0, 0]), bytes([2, 3, 1, 2, 3]), bytes([77, 9])):
+        with pytest.raises(BitstreamError) as caught:
+            read_sps(payload + wrong)
+        assert caught.value.rule is Rule.SPS_CONTENT
+    deep = bytearray(payload)
+    deep[payload.index(b"\x08\x01\x02\x02\x02")] = 12
+    with pytest.raises(UnsupportedStreamError, match="12 bits a sample"):
+        read_sps(bytes(deep))
+
+
 def test_skip_threshold_limits() -> None:
     assert SPS.skip_threshold is None
     assert quantise_skip_threshold(None) == 0
@@ -171,18 +231,38 @@ def test_skip_threshold_limits() -> None:
     [
         {"width": 0},
         {"height": 16385},
-        {"bit_depth": 10},
-        {"chroma_format": "yuv444"},
+        {"bit_depth": 12},
+        {"chroma_format": "yuv411"},
         {"model_variant": ""},
         {"model_variant": "x" * 32},
         {"model_family": "RT"},
         {"arithmetic_level": 0},
         {"frame_rate_num": 0},
         {"sar_den": 1},
-        {"qp_offsets": (0,) * 7},
-        {"qp_offsets": (9,) * 8},
+        {"qp_offsets": (0,) * 33},
+        {"qp_offsets": (128,)},
         {"reset_interval": 65536},
-        {"image_fingerprint": 1 << 64},
+        {"fingerprints": (1 << 64, 0)},
+        {"fingerprints": (1,) * 9},
+        {"syntax": 0},
+        {"syntax": 256},
+        {"max_pictures": 0},
+        {"max_pictures": 65},
+        {"max_reorder": 65},
+        {"family_block": bytes(1025)},
+        {"other_blocks": (UnknownBlock(9, b""), UnknownBlock(5, b""))},
+        {"format_version": 3},
+        {"format_version": 1, "bit_depth": 10},
+        {"format_version": 1, "chroma_format": "yuv444"},
+        {"format_version": 1, "qp_offsets": (0,) * 7},
+        {"format_version": 1, "qp_offsets": (9,) * 8},
+        {"format_version": 1, "fingerprints": (1, 2, 3)},
+        {"format_version": 1, "syntax": 2},
+        {"format_version": 1, "entropy_format": EntropyFormat.FAMILY},
+        {"format_version": 1, "max_pictures": 8},
+        {"format_version": 1, "max_reorder": 1},
+        {"format_version": 1, "family_block": b"x"},
+        {"format_version": 1, "time_base": TimeBase(1, 1)},
     ],
 )
 def test_sps_refuses(changes: dict) -> None:
@@ -192,7 +272,7 @@ def test_sps_refuses(changes: dict) -> None:
 
 @pytest.mark.parametrize(
     ("position", "value", "words"),
-    [(0, 2, "format version 2"), (1, 5, "arithmetic profile 5"), (2, 2, "level 2 of the exact arithmetic rules")],
+    [(0, 3, "format version 3"), (1, 5, "arithmetic profile 5"), (2, 2, "level 2 of the exact arithmetic rules")],
 )
 def test_newer_streams_are_refused_in_one_sentence(position: int, value: int, words: str) -> None:
     payload = bytearray(write_sps(SPS))
@@ -202,8 +282,9 @@ def test_newer_streams_are_refused_in_one_sentence(position: int, value: int, wo
     assert "newer dcvc" in str(caught.value)
 
 
-def test_every_single_byte_of_an_sps_is_checked() -> None:
-    payload = write_sps(SPS)
+@pytest.mark.parametrize("sps", [replace(SPS, format_version=1), SPS, FULL_SPS], ids=["version 1", "plain", "full"])
+def test_every_single_byte_of_an_sps_is_checked(sps: Sps) -> None:
+    payload = write_sps(sps)
     for position in range(len(payload)):
         for value in range(256):
             changed = payload[:position] + bytes([value]) + payload[position + 1 :]
@@ -219,13 +300,33 @@ def test_payload_limit_covers_every_models_latents() -> None:
 def test_payload_limit_covers_the_costliest_symbols() -> None:
     for width, height in ((1, 1), (18, 10), (64, 64), (1920, 1080)):
         num_symbols = 384 * -(-width // 16) * -(-height // 16) + 128 * -(-width // 64) * -(-height // 64)
-        assert Sps(width, height).max_frame_payload_size >= num_symbols * 28 / 8
-    assert Sps(16384, 16384).max_frame_payload_size == (1 << 30) - 1
+        for version in (1, 2):
+            limits = general_limits(Sps(width, height, format_version=version))
+            assert limits.max_payload_size >= num_symbols * 28 / 8
+            assert (limits.max_qp_i, limits.max_qp_p) == ((63, 71) if version == 1 else (127, 127))
+    assert general_limits(Sps(16384, 16384)).max_payload_size == (1 << 30) - 1
+
+
+def test_limits_of_a_family_narrow_those_of_the_format() -> None:
+    sps = Sps(64, 64)
+    assert limits_under(sps, None) == limits_under(sps, lambda _: None) == general_limits(sps)
+    narrow = limits_under(sps, lambda _: FrameLimits(63, 127, (1 << 30) - 1))
+    assert (narrow.max_qp_i, narrow.max_qp_p) == (63, 127)
+    assert narrow.max_payload_size == general_limits(sps).max_payload_size
 
 
 def test_what_may_change_under_a_p_frame() -> None:
     assert replace(SPS, entropy_format=EntropyFormat.REFERENCE_TWO, skip_threshold_millionths=5).can_follow(SPS)
-    for changes in ({"width": 8}, {"model_variant": "rt"}, {"video_fingerprint": 3}, {"precision": Precision.FLOAT32}):
+    assert replace(SPS, vbv=Vbv(1, 1, 0), content_light=ContentLight(1, 1)).can_follow(SPS)
+    for changes in (
+        {"width": 8},
+        {"model_variant": "rt"},
+        {"fingerprints": (0, 3)},
+        {"syntax": 2},
+        {"time_base": TimeBase(1, 1)},
+        {"precision": Precision.FLOAT32},
+        {"format_version": 1},
+    ):
         assert not replace(SPS, **changes).can_follow(SPS)
 
 

@@ -1,0 +1,50 @@
+"""From coding order to display order: holds pictures back until all that are shown before them are there."""
+
+from typing import Generic, TypeVar
+
+from dcvc_cli.bitstream.faults import BitstreamError, Rule
+
+T = TypeVar("T")
+
+
+class DisplayOrder(Generic[T]):
+    """Pictures of one GOP after the other, in display order. Holds at most max_reorder + 1 pictures.
+
+    Args:
+        max_reorder: of the SPS; 0 lets every picture through at once.
+    """
+
+    def __init__(self, max_reorder: int) -> None:
+        self._max_reorder = max_reorder
+        self._held: dict[int, T] = {}
+        self._next_shown = 0
+        self._next_coded = 0
+
+    def restart(self) -> list[T]:
+        """At an I unit: the pictures that are left, in display order; numbers count from 0 again."""
+        rest = [self._held[number] for number in sorted(self._held)]
+        self._held.clear()
+        self._next_shown = self._next_coded = 0
+        return rest
+
+    def push(self, shift: int, picture: T) -> list[T]:
+        """The next picture in coding order; returns those that can be shown now.
+
+        Args:
+            shift: display number less coding number.
+
+        Raises BitstreamError (display-order) where a number was given out before or one never came.
+        """
+        number = self._next_coded + shift
+        self._next_coded += 1
+        if number < self._next_shown or number in self._held:
+            raise BitstreamError(Rule.DISPLAY_ORDER, f"two pictures of a GOP have display number {number}")
+        self._held[number] = picture
+        ready: list[T] = []
+        while self._next_shown in self._held:
+            ready.append(self._held.pop(self._next_shown))
+            self._next_shown += 1
+        # Picture n is coded at n + max_reorder at the latest.
+        if self._next_coded > self._next_shown + self._max_reorder:
+            raise BitstreamError(Rule.DISPLAY_ORDER, f"the picture with display number {self._next_shown} never came")
+        return ready

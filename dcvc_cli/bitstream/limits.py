@@ -1,0 +1,70 @@
+"""Limits of frame units: what the format allows whatever the model, and where a model family may set narrower ones."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from dcvc_cli.bitstream.picture_header import MAX_PICTURE_HEADER_SIZE
+from dcvc_cli.bitstream.sps import Sps
+from dcvc_cli.bitstream.varint import UV_LIMIT
+
+MAX_QP = 127
+"""Seven bits of the unit header."""
+MAX_QP_I, MAX_QP_P = 63, 71
+"""Of streams of format version 1 and of the published codec's elementary streams."""
+
+
+@dataclass(frozen=True)
+class FrameLimits:
+    """What frame units under one SPS may hold.
+
+    Args:
+        max_qp_i: largest QP of an I unit, 0..127.
+        max_qp_p: largest QP of a P unit, 0..127.
+        max_payload_size: bytes of a unit's payload, checked before any memory is spent on it.
+    """
+
+    max_qp_i: int
+    max_qp_p: int
+    max_payload_size: int
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.max_qp_i <= MAX_QP and 0 <= self.max_qp_p <= MAX_QP):
+            raise ValueError(f"largest QPs {self.max_qp_i} and {self.max_qp_p} are outside 0..{MAX_QP}")
+        if not 0 < self.max_payload_size < UV_LIMIT:
+            raise ValueError(f"a largest payload of {self.max_payload_size} bytes is outside 1..{UV_LIMIT - 1}")
+
+    def within(self, other: "FrameLimits") -> "FrameLimits":
+        """The narrower of both in everything."""
+        return FrameLimits(
+            min(self.max_qp_i, other.max_qp_i),
+            min(self.max_qp_p, other.max_qp_p),
+            min(self.max_payload_size, other.max_payload_size),
+        )
+
+
+LimitsOf = Callable[[Sps], FrameLimits | None]
+"""What a model family allows under an SPS; None for a family that is not known here, whose units can still be listed.
+
+It may raise UnsupportedStreamError, for a syntax of the family that is newer than this dcvc.
+"""
+
+
+def general_limits(sps: Sps) -> FrameLimits:
+    """Limits of the format.
+
+    The payload: 4 bytes for each latent symbol of 384 latents and 128 of the hyperprior, of every picture of the unit
+    (the costliest symbol takes 28 bits, the rest is room for vectors and filters), and 4096.
+    """
+    num_y = 384 * (-(-sps.width // 16)) * (-(-sps.height // 16))
+    num_z = 128 * (-(-sps.width // 64)) * (-(-sps.height // 64))
+    size = 4096 + 4 * (num_y + num_z) * sps.max_pictures
+    if sps.format_version == 1:
+        return FrameLimits(MAX_QP_I, MAX_QP_P, min(size, UV_LIMIT - 1))
+    return FrameLimits(MAX_QP, MAX_QP, min(size + MAX_PICTURE_HEADER_SIZE, UV_LIMIT - 1))
+
+
+def limits_under(sps: Sps, limits_of: LimitsOf | None) -> FrameLimits:
+    """The general limits, narrowed by what the family says."""
+    limits = general_limits(sps)
+    own = limits_of(sps) if limits_of is not None else None
+    return limits if own is None else limits.within(own)
