@@ -21,3 +21,7 @@ class EntropyFormat(IntEnum):
     def is_reference(self) -> bool:
         """Whether the published codec reads it."""
         return self in (EntropyFormat.REFERENCE_ONE, EntropyFormat.REFERENCE_TWO)
+
+
+SHARED_FORMATS = tuple(one for one in EntropyFormat if one is not EntropyFormat.FAMILY)
+"""The formats of docs/entropy-coding.md, which any family may use."""

@@ -15,7 +15,7 @@ from collections.abc import Callable
 import numpy as np
 
 from dcvc_cli.entropy.tables import CdfTable, gaussian_table, native_module
-from dcvc_cli.entropy_format import EntropyFormat
+from dcvc_cli.entropy_format import SHARED_FORMATS
 
 BIT_TARGETS = (0.5, 1.3, 2.8)
 NUM_WARM_UPS = 2
@@ -85,7 +85,7 @@ def main() -> None:
         for bits in BIT_TARGETS:
             symbols, rows = draw(table, bits, spread, options.symbols, rng)
             out = np.empty_like(symbols)
-            for fmt in EntropyFormat:
+            for fmt in SHARED_FORMATS:
                 kind = getattr(native.Format, fmt.name)
                 data = native.encode_frame([(coding_table, symbols, rows)], kind)
 

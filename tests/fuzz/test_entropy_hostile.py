@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 from dcvc_cli.entropy import oracle
 from dcvc_cli.entropy.coder import FrameDecoder, FrameEncoder
 from dcvc_cli.entropy.tables import TableError, gaussian_table
-from dcvc_cli.entropy_format import EntropyFormat
+from dcvc_cli.entropy_format import SHARED_FORMATS, EntropyFormat
 from dcvc_cli.errors import StreamError
 
 native = pytest.importorskip("dcvc_cli._entropy")
 pytestmark = pytest.mark.native
 FORMATS = list(EntropyFormat)
-MARKED_FORMATS = [fmt for fmt in EntropyFormat if fmt is not EntropyFormat.COMPACT]
+MARKED_FORMATS = [fmt for fmt in SHARED_FORMATS if fmt is not EntropyFormat.COMPACT]
 """Those whose states tell where the bytes end. Every string of a compact payload that ends in no zero stands for symbols of its own."""
 
 

@@ -6,7 +6,7 @@ from dcvc_cli.codec.frames import latent_table
 from dcvc_cli.codec.sequence import MAX_COMPACT_SAMPLES, entropy_format_for
 from dcvc_cli.commands.encode_settings import EncodeSettings
 from dcvc_cli.entropy.tables import gaussian_table, wide_gaussian_table
-from dcvc_cli.entropy_format import EntropyFormat
+from dcvc_cli.entropy_format import SHARED_FORMATS, EntropyFormat
 from dcvc_cli.pipeline.choices import ENTROPY_FORMATS
 from dcvc_cli.types import PictureSize
 
@@ -35,12 +35,12 @@ def test_every_format_has_a_name_on_the_command_line():
         "auto": None,
         **{name: name for name in ENTROPY_FORMATS if name != "auto"},
     }
-    assert set(ENTROPY_FORMATS.values()) == {None, *EntropyFormat} - {EntropyFormat.FAMILY}
+    assert set(ENTROPY_FORMATS.values()) == {None, *SHARED_FORMATS}
     assert EncodeSettings().coding_choices().entropy_format is None
     assert EncodeSettings(entropy_format="compact").coding_choices().entropy_format is EntropyFormat.COMPACT
 
 
 def test_tables_of_the_formats():
-    assert [entropy_format.is_reference for entropy_format in EntropyFormat] == [True, True, False, False]
-    for entropy_format in EntropyFormat:
+    assert [entropy_format.is_reference for entropy_format in SHARED_FORMATS] == [True, True, False, False]
+    for entropy_format in SHARED_FORMATS:
         assert latent_table(entropy_format) is (gaussian_table() if entropy_format.is_reference else wide_gaussian_table())
