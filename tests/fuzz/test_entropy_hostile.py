@@ -13,7 +13,7 @@ from dcvc_cli.errors import StreamError
 
 native = pytest.importorskip("dcvc_cli._entropy")
 pytestmark = pytest.mark.native
-FORMATS = list(EntropyFormat)
+FORMATS = list(SHARED_FORMATS)
 MARKED_FORMATS = [fmt for fmt in SHARED_FORMATS if fmt is not EntropyFormat.COMPACT]
 """Those whose states tell where the bytes end. Every string of a compact payload that ends in no zero stands for symbols of its own."""
 
