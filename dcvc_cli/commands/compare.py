@@ -47,9 +47,12 @@ def compare(
         raise UsageError(f"--anchor was given under {len(anchors)} names, expected one: {', '.join(anchors)}")
     anchor_name = next(iter(anchors))
 
+    from dcvc_cli.media.endings import HTML, JSON, check_ending
     from dcvc_cli.media.output import OutputFile
     from dcvc_cli.pipeline import comparison, comparison_plots, comparison_report
 
+    check_ending("--json", json_file, JSON)
+    check_ending("--html", html_file, HTML)
     anchor_results = comparison.read_merged(anchors[anchor_name])
     compared = [
         comparison.compare_results(name, anchor_results, comparison.read_merged(paths), metric, interpolation) for name, paths in tests.items()

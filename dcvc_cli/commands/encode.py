@@ -126,10 +126,14 @@ def encode(
     frame_rate = None if fps is None else parse_frame_rate(fps)
 
     from dcvc_cli.media import OutputFile, open_reader, open_writer
+    from dcvc_cli.media.endings import CSV, JSON, STREAM, check_ending
     from dcvc_cli.pipeline.encode import StreamEncoder, encode_pictures
     from dcvc_cli.ui.progress import open_progress
     from dcvc_cli.ui.voice import Voice
 
+    check_ending("-o", output, STREAM)
+    check_ending("--csv", csv_file, CSV)
+    check_ending("--json", json_file, JSON)
     voice = Voice(quiet, verbose)
     with ExitStack() as stack:
         reader = stack.enter_context(
@@ -138,7 +142,7 @@ def encode(
             )
         )
         sink = stack.enter_context(OutputFile(output, overwrite=overwrite))
-        writer = None if recon is None else stack.enter_context(open_writer(recon, reader.format, overwrite=overwrite))
+        writer = None if recon is None else stack.enter_context(open_writer(recon, reader.format, overwrite=overwrite, option="--recon"))
         voice.note(f"{reader.name}: {reader.description}")
         num_told = len(reader.notes)
         for note in reader.notes:

@@ -139,8 +139,10 @@ def evaluate(
 
 def _check_output(output: str, overwrite: bool) -> None:
     """Tells at once what would otherwise fail at the end of a long run."""
+    from dcvc_cli.media.endings import JSON, check_ending
     from dcvc_cli.media.output import STANDARD_OUTPUT_NAMES, OutputFile, is_direct
 
+    check_ending("-o", output, JSON)
     if output in STANDARD_OUTPUT_NAMES or not is_direct(output):
         OutputFile(output, overwrite=overwrite).abort()
 

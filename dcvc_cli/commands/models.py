@@ -104,11 +104,13 @@ def quantize(
     if output.exists() and not overwrite:
         raise UsageError(f"{output} exists", "-y replaces it")
 
+    from dcvc_cli.media.endings import WEIGHTS, check_ending
     from dcvc_cli.models.weight_store import weights_by_name
     from dcvc_cli.models.weights import write_weights
     from dcvc_cli.pipeline.quantise import ALL_WIDE, SIGNAL_WIDE, prepare_exact, read_clips
     from dcvc_cli.ui.console import say
 
+    check_ending("-o", str(output).removesuffix(".gz"), WEIGHTS)
     weights = prepare_exact(weights_by_name(name), read_clips(clips), policy=ALL_WIDE if wide else SIGNAL_WIDE)
     write_weights(output, weights)
     say(f"{output}: exact, image {weights.image.fingerprint:016x}, video {weights.video.fingerprint:016x}")

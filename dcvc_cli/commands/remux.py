@@ -32,6 +32,7 @@ def remux(
     frame_rate = parse_frame_rate(fps or "25")
 
     from dcvc_cli.media import OutputFile
+    from dcvc_cli.media.endings import ELEMENTARY_STREAM, STREAM, check_ending
     from dcvc_cli.pipeline import transmux
     from dcvc_cli.pipeline.stream_source import StreamSource
     from dcvc_cli.ui.voice import Voice
@@ -43,6 +44,7 @@ def remux(
         peeked = transmux.PeekedSource(stream)
         if peeked.is_dcvc and given:
             raise UsageError(f"{given[0]} is for elementary streams, and {stream.name} is a .dcvc stream, which says it itself")
+        check_ending("-o", output, ELEMENTARY_STREAM if peeked.is_dcvc else STREAM)
         template, note = transmux.template_sps(model or "rt", precision or "fp32", frame_rate, force_zero_thres)
         if note and not peeked.is_dcvc:
             voice.warn(note)

@@ -112,6 +112,7 @@ def export(
 
     A name that ends in .gz makes a compressed file.
     """
+    from dcvc_cli.media.endings import WEIGHTS, check_ending
     from dcvc_cli.models.spec import SPECS
     from dcvc_cli.models.weights import write_weights
     from dcvc_cli.training.export import as_trained, checkpoint_state, export_model
@@ -119,6 +120,7 @@ def export(
 
     if model not in SPECS:
         raise UsageError(f"there is no model {model!r}", f"known: {', '.join(SPECS)}")
+    check_ending("-o", str(output).removesuffix(".gz"), WEIGHTS)
     if output.exists() and not overwrite:
         raise UsageError(f"{output} exists", "-y replaces it")
     states = checkpoint_state(image_checkpoint), checkpoint_state(video_checkpoint)

@@ -5,9 +5,10 @@ from pathlib import PurePath
 
 from dcvc_cli.errors import UsageError
 from dcvc_cli.media.base import PictureWriter
+from dcvc_cli.media.endings import PNG, RAW, Y4M, check_ending
 from dcvc_cli.media.output import OutputFile, is_direct
 from dcvc_cli.media.png_writer import PngWriter
-from dcvc_cli.media.probe import CONTAINER_SUFFIXES, RAW_SUFFIXES
+from dcvc_cli.media.probe import RAW_SUFFIXES
 from dcvc_cli.media.raw import RawWriter
 from dcvc_cli.media.y4m import Y4mWriter
 from dcvc_cli.types import ChromaFormat, VideoFormat
@@ -17,14 +18,15 @@ __all__ = ["OUTPUT_FORMATS", "PictureWriter", "open_writer"]
 OUTPUT_FORMATS = ("y4m", "yuv", "png")
 
 
-def open_writer(target: str, video_format: VideoFormat, *, overwrite: bool, output_format: str | None = None) -> PictureWriter:
+def open_writer(target: str, video_format: VideoFormat, *, overwrite: bool, output_format: str | None = None, option: str = "-o") -> PictureWriter:
     """Opens a target for pictures of one format.
 
     Args:
         target: NAME.y4m, NAME.yuv, a folder or `im%05d.png` for PNG, NAME.png for a single picture, or `-` (y4m).
         video_format: what every picture will be. RGB goes to PNG, 4:2:0 to y4m and yuv; nothing is converted.
         overwrite: replace what is there.
-        output_format: y4m, yuv or png instead of what the name says.
+        output_format: y4m, yuv or png where the name does not say it.
+        option: the option that gave the target, for messages.
 
     Returns:
         A context manager whose output appears complete at its end or not at all (pipes and devices aside).
@@ -35,7 +37,8 @@ def open_writer(target: str, video_format: VideoFormat, *, overwrite: bool, outp
     """
     if output_format is not None and output_format not in OUTPUT_FORMATS:
         raise UsageError(f"output format {output_format} is not known, expected one of {', '.join(OUTPUT_FORMATS)}")
-    chosen = output_format or _format_of_name(target)
+    chosen = output_format or _format_of_name(target, option)
+    check_ending(option, target, {"y4m": Y4M, "yuv": RAW, "png": PNG}[chosen])
     if video_format.chroma is ChromaFormat.RGB and chosen != "png":
         name = "standard output" if target == "-" else target
         raise UsageError(f"{name} would be {chosen} and this stream is RGB, which only PNG holds", "decode to a folder or to im%05d.png")
@@ -52,7 +55,7 @@ def open_writer(target: str, video_format: VideoFormat, *, overwrite: bool, outp
         raise
 
 
-def _format_of_name(target: str) -> str:
+def _format_of_name(target: str, option: str) -> str:
     suffix = PurePath(target).suffix.lower()
     if suffix == ".y4m":
         return "y4m"
@@ -62,9 +65,7 @@ def _format_of_name(target: str) -> str:
         return "png"
     if is_direct(target):
         return "y4m"
-    if suffix in CONTAINER_SUFFIXES:
-        hint = f"dcvc decode IN.dcvc -o - | ffmpeg -i - {target}"
-        raise UsageError(f"{target} would be a video file of another codec, dcvc writes .y4m, .yuv and PNG", hint)
+    check_ending(option, target, Y4M)
     if not suffix:
         return "png"
     raise UsageError(f"{target} does not say its format, expected a name ending in .y4m, .yuv or .png, or a folder")
