@@ -139,7 +139,9 @@ class _Losses:
         if self._num_damages > len(self._damages):
             notes.append(f"{self._num_damages - len(self._damages)} more places like these")
         if self._num_missing:
-            notes.append(f"{self._num_missing} frames that the end unit counts are not there")
+            frames = "frame that the end unit counts is" if self._num_missing == 1 else "frames that the end unit counts are"
+            notes.append(f"{self._num_missing} {frames} not there")
         if self._num_undecodable:
-            notes.append(f"{self._num_undecodable} frames are left out: what they need to be decoded is lost")
+            frames = "frame is left out: what it needs" if self._num_undecodable == 1 else "frames are left out: what they need"
+            notes.append(f"{self._num_undecodable} {frames} to be decoded is lost")
         return notes
