@@ -15,7 +15,7 @@ from dcvc_cli.backend.operations import Operations, PlaneFlags, PlaneIndex, Plan
 from dcvc_cli.errors import EnvironmentFault
 
 if TYPE_CHECKING:
-    from dcvc_cli.models.latent_steps import CodingStep
+    from dcvc_cli.graph.latent_steps import CodingStep
 
 
 def require_exponent(name: str, expected: int, *values: ExactValue) -> None:

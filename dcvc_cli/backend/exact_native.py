@@ -1,4 +1,4 @@
-"""The exact profile on the C++ kernels (`kernels/cpu`): the same bits as `exact_reference`, fast.
+"""The exact profile on the C++ kernels (`kernels/cpu`): the same bits as `exact_twin`, fast.
 
 Values are (h, w, c). A picture keeps its channels in 8x8 cells (`ExactValue.cell`), because the networks take it apart the way they put
 it together. Source: docs/exact-arithmetic.md.
@@ -19,8 +19,8 @@ from dcvc_cli.backend.operations import PlaneFlags, PlaneIndex, PlaneSymbols
 from dcvc_cli.errors import EnvironmentFault
 
 if TYPE_CHECKING:
-    from dcvc_cli.models.blocks import Conv, DepthConvBlock, Depthwise, ScaleVector
-    from dcvc_cli.models.latent_steps import CodingStep
+    from dcvc_cli.graph.blocks import Conv, DepthConvBlock, Depthwise, ScaleVector
+    from dcvc_cli.graph.latent_steps import CodingStep
 
 ISA_VARIABLE = "DCVC_CPU_ISA"
 PICTURE_CELL = 8

@@ -16,8 +16,8 @@ from dcvc_cli.backend.operations import Operations, PlaneFlags, PlaneIndex, Plan
 from dcvc_cli.entropy.scale_index import index_from_scale, is_coded
 
 if TYPE_CHECKING:
-    from dcvc_cli.models.blocks import Conv, DepthConvBlock, Depthwise, ScaleVector
-    from dcvc_cli.models.latent_steps import CodingStep
+    from dcvc_cli.graph.blocks import Conv, DepthConvBlock, Depthwise, ScaleVector
+    from dcvc_cli.graph.latent_steps import CodingStep
 
 
 FRAME_SCALE = 8192.0

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from dcvc_cli.models.blocks import Conv, DepthConvBlock, Depthwise, ScaleVector
-    from dcvc_cli.models.latent_steps import CodingStep
+    from dcvc_cli.graph.blocks import Conv, DepthConvBlock, Depthwise, ScaleVector
+    from dcvc_cli.graph.latent_steps import CodingStep
 
 Tensor = Any
 PlaneSymbols = NDArray[np.int8]
@@ -135,7 +135,7 @@ class Operations(ABC):
         """Encoder's half of a coding step.
 
         y: the encoder's latents, already multiplied by the inverse step size; scales, means: C x h x w. zero_below: by table row, the
-        magnitude of a residual below which its symbol is 0 (codec.dead_zone).
+        magnitude of a residual below which its symbol is 0 (families.lite.dead_zone).
         Returns (part of y_hat, symbols, table rows, coded flags), the last three as (C / groups, h, w) arrays; symbols are zero where
         the flag is false.
         """
@@ -180,7 +180,7 @@ class Operations(ABC):
 
     @abstractmethod
     def samples_from_frame(self, frame: Tensor) -> NDArray[np.int16]:
-        """Picture 3 x Hp x Wp in 0..1 -> int16 (3, Hp / 8, 8, Wp / 8, 8) in 0..8192: what motion compensation works on (motion.blocks).
+        """Picture 3 x Hp x Wp in 0..1 -> int16 (3, Hp / 8, 8, Wp / 8, 8) in 0..8192: what motion compensation works on (families.lite.motion.field).
 
         By 8x8 squares, in whatever layout the backend keeps a picture, so that nothing has to be copied.
         """

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 
 from dcvc_cli.bitstream.sps_blocks import ContentLight, MasteringDisplay, TimeBase, UnknownBlock, Vbv
-from dcvc_cli.entropy_format import EntropyFormat
 from dcvc_cli.errors import UsageError
+from dcvc_cli.format.entropy_format import EntropyFormat
 
 FORMAT_VERSION = 2
 """What is written. Version 1 is read, and written where streams of it are joined or remuxed."""
@@ -48,7 +48,7 @@ class HashKind(IntEnum):
 
 
 CHROMA_FORMATS = {"yuv420": 1, "yuv422": 2, "rgb": 3, "yuv444": 4}
-"""Names as in dcvc_cli.types.ChromaFormat; "rgb" is R G B at 4:4:4."""
+"""Names as in dcvc_cli.format.types.ChromaFormat; "rgb" is R G B at 4:4:4."""
 BIT_DEPTHS = (8, 10)
 CHROMA_LOCATIONS = {"": 0, "jpeg": 1, "mpeg2": 2, "paldv": 3}
 INTERLACINGS = {"?": 0, "p": 1, "t": 2, "b": 3, "m": 4}

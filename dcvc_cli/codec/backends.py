@@ -14,7 +14,7 @@ from dcvc_cli.bitstream.sps import Precision
 from dcvc_cli.codec.networks import CodecNetwork, CodecNetworks
 from dcvc_cli.entropy.tables import CdfTable
 from dcvc_cli.errors import EnvironmentFault
-from dcvc_cli.models.weights import ModelWeights, NetworkWeights
+from dcvc_cli.weights.file import ModelWeights, NetworkWeights
 
 PRECISION_NAMES = {
     "exact": Precision.EXACT,

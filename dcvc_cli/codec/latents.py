@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 
 from dcvc_cli.backend.operations import Operations, Tensor
-from dcvc_cli.codec.dead_zone import zero_below
 from dcvc_cli.entropy.coder import FrameDecoder, FrameEncoder
 from dcvc_cli.entropy.tables import CdfTable
-from dcvc_cli.models.latent_steps import CodingStep
+from dcvc_cli.families.lite.dead_zone import zero_below
+from dcvc_cli.graph.latent_steps import CodingStep
 
 
 class EncodingLatents:
@@ -17,7 +17,7 @@ class EncodingLatents:
     Args:
         y: analysis latents, in the form that `ops.quantise_step` takes.
         skip_threshold: elements whose predicted scale is not above it are predicted, not coded; None codes all.
-        dead_zone: of the quantiser (codec.dead_zone).
+        dead_zone: of the quantiser (families.lite.dead_zone).
     """
 
     def __init__(self, ops: Operations, encoder: FrameEncoder, table: CdfTable, y: Any, skip_threshold: float | None, dead_zone: float = 0.0) -> None:

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from dcvc_cli.backend.operations import Operations
 from dcvc_cli.entropy.tables import CdfTable
-from dcvc_cli.models.image import ImageModel
-from dcvc_cli.models.video import VideoModel
+from dcvc_cli.families.rt.image import ImageModel
+from dcvc_cli.families.rt.video import VideoModel
 
 
 @dataclass(frozen=True)

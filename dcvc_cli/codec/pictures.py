@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcvc_cli.backend.operations import Operations, Tensor
-from dcvc_cli.output_filter.filters import SAMPLE_BITS, Planes, bytes_of_plane
-from dcvc_cli.types import ChromaFormat, Picture, PictureSize, VideoFormat
+from dcvc_cli.families.lite.filter.filters import SAMPLE_BITS, Planes, bytes_of_plane
+from dcvc_cli.format.types import ChromaFormat, Picture, PictureSize, VideoFormat
 
 PADDING = 16
 """Both sides are padded to multiples of this; latents live on the 1/16 grid."""

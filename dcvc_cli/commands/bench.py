@@ -10,8 +10,8 @@ from dcvc_cli.commands.options import Device, Overwrite, Threads, parse_size
 from dcvc_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from dcvc_cli.pipeline.bench import Measurement
-    from dcvc_cli.types import Picture, VideoFormat
+    from dcvc_cli.format.types import Picture, VideoFormat
+    from dcvc_cli.measuring.bench import Measurement
 
 JSON_SCHEMA = 1
 DEFAULT_SIZE = "416x240"
@@ -47,8 +47,8 @@ def bench(
     """
     plot_format = _plot_format(plot_file)
 
-    from dcvc_cli.pipeline import bench as engine
-    from dcvc_cli.pipeline.encode import CodingChoices
+    from dcvc_cli.coding.encode import CodingChoices
+    from dcvc_cli.measuring import bench as engine
 
     name, video_format, pictures = _clip(clip, size, frames)
     wanted = [(model_name, kind) for model_name in model or ["lite"] for kind in dict.fromkeys([precision, *(versus or [])])]
@@ -56,8 +56,8 @@ def bench(
     measurements = engine.measure(candidates, video_format, pictures, CodingChoices(qp, qp, keyint=-1))
     document = _document(measurements, name, video_format, len(pictures), qp)
     if plot_file is not None and plot_format is not None:
+        from dcvc_cli.measuring.bench_plot import stage_plot
         from dcvc_cli.media.output import OutputFile
-        from dcvc_cli.pipeline.bench_plot import stage_plot
 
         drawn = stage_plot(document, plot_format)
         with OutputFile(plot_file, overwrite=overwrite) as output:
@@ -81,7 +81,7 @@ def _clip(clip: str | None, size: str | None, num_frames: int) -> "tuple[str, Vi
     """(name, format, pictures) of the given clip, or of the built-in one."""
     picture_size = parse_size(size, "--size") if size is not None else None
     if clip is None:
-        from dcvc_cli.pipeline.synthetic_clip import NAME, synthetic_format, synthetic_pictures
+        from dcvc_cli.measuring.synthetic_clip import NAME, synthetic_format, synthetic_pictures
 
         made_size = picture_size or parse_size(DEFAULT_SIZE, "--size")
         video_format = synthetic_format(made_size.width, made_size.height)
@@ -95,8 +95,8 @@ def _clip(clip: str | None, size: str | None, num_frames: int) -> "tuple[str, Vi
 def _document(measurements: "list[Measurement]", clip: str, video_format: "VideoFormat", num_frames: int, qp: int) -> dict[str, Any]:
     import torch
 
-    from dcvc_cli.pipeline import bench as engine
-    from dcvc_cli.pipeline.diagnosis import processor
+    from dcvc_cli.measuring import bench as engine
+    from dcvc_cli.measuring.diagnosis import processor
 
     size = video_format.size
     first = measurements[0]

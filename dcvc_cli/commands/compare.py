@@ -13,7 +13,7 @@ from dcvc_cli.errors import UsageError
 from dcvc_cli.metrics.bdrate import Interpolation
 
 if TYPE_CHECKING:
-    from dcvc_cli.pipeline.comparison import CodecComparison
+    from dcvc_cli.evaluating.comparison import CodecComparison
 
 METRICS = ("psnr", "psnr_y", "psnr_u", "psnr_v", "msssim", "msssim_y", "msssim_u", "msssim_v")
 PLOT_FORMATS = ("png", "svg")
@@ -47,9 +47,9 @@ def compare(
         raise UsageError(f"--anchor was given under {len(anchors)} names, expected one: {', '.join(anchors)}")
     anchor_name = next(iter(anchors))
 
+    from dcvc_cli.evaluating import comparison, comparison_plots, comparison_report
     from dcvc_cli.media.endings import HTML, JSON, check_ending
     from dcvc_cli.media.output import OutputFile
-    from dcvc_cli.pipeline import comparison, comparison_plots, comparison_report
 
     check_ending("--json", json_file, JSON)
     check_ending("--html", html_file, HTML)

@@ -22,9 +22,9 @@ def concat(
     if sources.count("-") > 1:
         raise UsageError("standard input is named twice, it can be read once")
 
+    from dcvc_cli.coding.transmux import concat_files
     from dcvc_cli.media import OutputFile
     from dcvc_cli.media.endings import STREAM, check_ending
-    from dcvc_cli.pipeline.transmux import concat_files
     from dcvc_cli.ui.voice import Voice
 
     check_ending("-o", output, STREAM)

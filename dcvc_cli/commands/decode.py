@@ -49,12 +49,12 @@ def decode(
     """
     check_places([source], {"-o": output})
 
+    from dcvc_cli.coding.decode import HashMismatchError, OpenedStream
+    from dcvc_cli.coding.opened_models import StreamNetworks
+    from dcvc_cli.coding.queues import read_ahead
+    from dcvc_cli.coding.stream_source import StreamSource
     from dcvc_cli.commands.encode import frame_line
     from dcvc_cli.media import open_writer
-    from dcvc_cli.pipeline.decode import HashMismatchError, OpenedStream
-    from dcvc_cli.pipeline.networks import StreamNetworks
-    from dcvc_cli.pipeline.queues import read_ahead
-    from dcvc_cli.pipeline.stream_source import StreamSource
     from dcvc_cli.ui.progress import open_progress
     from dcvc_cli.ui.voice import Voice
 
@@ -96,7 +96,7 @@ def _counted(num_frames: int) -> str:
 
 def _announce(voice: "Voice", sps: "Sps") -> None:
     from dcvc_cli.bitstream.sps import Precision
-    from dcvc_cli.pipeline.networks import NAMES_OF_PRECISIONS
+    from dcvc_cli.coding.opened_models import NAMES_OF_PRECISIONS
 
     name = NAMES_OF_PRECISIONS[sps.precision]
     if sps.precision is not Precision.EXACT:

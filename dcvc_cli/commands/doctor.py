@@ -18,7 +18,7 @@ def doctor(
 
     The exit code is 5 if something is missing that coding needs.
     """
-    from dcvc_cli.pipeline.diagnosis import Status, diagnose
+    from dcvc_cli.measuring.diagnosis import Status, diagnose
 
     findings = diagnose()
     missing = [finding for finding in findings if finding.status is Status.MISSING]

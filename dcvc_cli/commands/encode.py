@@ -25,11 +25,11 @@ from dcvc_cli.errors import UsageError
 from dcvc_cli.ui.progress import ProgressMode
 
 if TYPE_CHECKING:
+    from dcvc_cli.coding.encode import EncodeSummary
+    from dcvc_cli.coding.frame_report import FrameReport
+    from dcvc_cli.coding.opened_models import OpenedModel
+    from dcvc_cli.coding.report_files import CsvReport, JsonReport
     from dcvc_cli.media import PictureReader
-    from dcvc_cli.pipeline.encode import EncodeSummary
-    from dcvc_cli.pipeline.frame_report import FrameReport
-    from dcvc_cli.pipeline.networks import OpenedModel
-    from dcvc_cli.pipeline.report_files import CsvReport, JsonReport
 
 _QP = "0..63; HIGHER is better quality and a bigger file, the opposite of x264 and x265"
 
@@ -125,9 +125,9 @@ def encode(
     size = None if input_res is None else parse_size(input_res, "--input-res")
     frame_rate = None if fps is None else parse_frame_rate(fps)
 
+    from dcvc_cli.coding.encode import StreamEncoder, encode_pictures
     from dcvc_cli.media import OutputFile, open_reader, open_writer
     from dcvc_cli.media.endings import CSV, JSON, STREAM, check_ending
-    from dcvc_cli.pipeline.encode import StreamEncoder, encode_pictures
     from dcvc_cli.ui.progress import open_progress
     from dcvc_cli.ui.voice import Voice
 
@@ -179,7 +179,7 @@ def _frame_numbers(text: str) -> list[int]:
 
 
 def _open_model(settings: EncodeSettings) -> "OpenedModel":
-    from dcvc_cli.pipeline.networks import open_model
+    from dcvc_cli.coding.opened_models import open_model
 
     return open_model(settings.model, settings.precision, settings.device, settings.threads)
 
@@ -187,8 +187,8 @@ def _open_model(settings: EncodeSettings) -> "OpenedModel":
 def _open_reports(
     stack: ExitStack, csv_file: str | None, json_file: str | None, overwrite: bool, head: dict[str, Any]
 ) -> "list[CsvReport | JsonReport]":
+    from dcvc_cli.coding.report_files import CsvReport, JsonReport
     from dcvc_cli.media import OutputFile
-    from dcvc_cli.pipeline.report_files import CsvReport, JsonReport
 
     def sink(name: str) -> Any:
         # Text, which may go to a terminal; OutputFile keeps binary data from one.
@@ -205,7 +205,7 @@ def _open_reports(
 def _report_head(opened: "OpenedModel", settings: EncodeSettings, reader: "PictureReader") -> dict[str, Any]:
     """What stands above the frames of a JSON report."""
     from dcvc_cli import __version__
-    from dcvc_cli.pipeline.networks import NAMES_OF_PRECISIONS
+    from dcvc_cli.coding.opened_models import NAMES_OF_PRECISIONS
 
     values = asdict(settings) | {"qp_i": settings.qp_base_i, "qp_p": settings.qp_base_p, "precision": NAMES_OF_PRECISIONS[opened.precision]}
     values["qp_base"] = values.pop("qp")
@@ -221,13 +221,13 @@ def _report_head(opened: "OpenedModel", settings: EncodeSettings, reader: "Pictu
 
 
 def _row(report: "FrameReport", settings: EncodeSettings, num_pixels: int) -> dict[str, Any]:
-    from dcvc_cli.pipeline.report_files import frame_row
+    from dcvc_cli.coding.report_files import frame_row
 
     return frame_row(report, settings.qp_base_i if report.frame_type == "I" else settings.qp_base_p, num_pixels)
 
 
 def _coding_line(opened: "OpenedModel", settings: EncodeSettings) -> str:
-    from dcvc_cli.pipeline.networks import NAMES_OF_PRECISIONS
+    from dcvc_cli.coding.opened_models import NAMES_OF_PRECISIONS
 
     qp = f"QP {settings.qp_base_i}" if settings.qp_base_i == settings.qp_base_p else f"QP {settings.qp_base_i} (I) {settings.qp_base_p} (P)"
     return f"model {opened.weights.name}, {NAMES_OF_PRECISIONS[opened.precision]} on {opened.device}, {qp} of 0..63 (higher is better)"

@@ -5,9 +5,9 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from dcvc_cli.coding.choices import ENTROPY_FORMATS, HASH_KINDS, CodingChoices
 from dcvc_cli.errors import UsageError
-from dcvc_cli.models.weight_store import DEFAULT_MODEL, presets_folder
-from dcvc_cli.pipeline.choices import ENTROPY_FORMATS, HASH_KINDS, CodingChoices
+from dcvc_cli.weights.store import DEFAULT_MODEL, presets_folder
 
 MAX_FILE_BYTES = 1 << 16
 MAX_QP = 63

@@ -13,7 +13,7 @@ from dcvc_cli.commands.options import Device, Overwrite, Threads, check_places
 from dcvc_cli.errors import BatchError, UsageError
 
 if TYPE_CHECKING:
-    from dcvc_cli.pipeline.evaluation import CoderSettings, EvaluationPoint, PointOutcome, Rate
+    from dcvc_cli.evaluating.evaluation import CoderSettings, EvaluationPoint, PointOutcome, Rate
 
 _SET, _CODING, _OTHERS = "Test set", "Coding", "Conventional codecs"
 MAX_QP = 63
@@ -25,7 +25,7 @@ _QP_LIST = "N,N,..."
 
 
 class CodecName(StrEnum):
-    """As pipeline.conventional.ConventionalCodec, which is not imported before it is needed."""
+    """As evaluating.conventional.ConventionalCodec, which is not imported before it is needed."""
 
     X264 = "x264"
     X265 = "x265"
@@ -120,8 +120,8 @@ def evaluate(
         threads = max(1, (os.cpu_count() or 1) // workers)
     rates = _rates(codec, rate_num, qp_i, qp_p)
 
-    from dcvc_cli.pipeline.evaluation import EvaluationPoint, limited
-    from dcvc_cli.pipeline.test_config import read_test_config
+    from dcvc_cli.evaluating.evaluation import EvaluationPoint, limited
+    from dcvc_cli.evaluating.sequence_sources import read_test_config
 
     intra_period = 1 if force_intra else force_intra_period
     sequences = [limited(sequence, force_frame_num, intra_period) for sequence in read_test_config(config, root)]
@@ -157,8 +157,8 @@ def _run(
     keep_existing: bool,
     verbose: int,
 ) -> None:
+    from dcvc_cli.evaluating.evaluation import collect, evaluate_points
     from dcvc_cli.metrics.results import write_results
-    from dcvc_cli.pipeline.evaluation import collect, evaluate_points
     from dcvc_cli.ui.console import say
 
     outcomes: dict[EvaluationPoint, PointOutcome] = {}
@@ -204,7 +204,7 @@ def _frame_lines(outcome: "PointOutcome") -> list[str]:
 
 
 def _rates(codec: CodecName | None, rate_num: int | None, qp_i: str | None, qp_p: str | None) -> list["Rate"]:
-    from dcvc_cli.pipeline.evaluation import Rate, spread_rates
+    from dcvc_cli.evaluating.evaluation import Rate, spread_rates
 
     if codec is not None and qp_p is not None:
         raise UsageError(f"--qp-p has no meaning with --codec {codec}, which has one QP a rate: --qp-i")
@@ -240,8 +240,8 @@ def _refuse(options: Sequence[str], where: str) -> None:
 
 
 def _conventional(codec: CodecName, codec_args: str | None, b_frames: bool, threads: int | None, msssim: bool) -> "CoderSettings":
-    from dcvc_cli.pipeline.conventional import ConventionalCodec, EncoderSettings, require_encoder
-    from dcvc_cli.pipeline.evaluation_coders import ConventionalSettings
+    from dcvc_cli.evaluating.coders import ConventionalSettings
+    from dcvc_cli.evaluating.conventional import ConventionalCodec, EncoderSettings, require_encoder
 
     try:
         options = tuple(shlex.split(codec_args or ""))
@@ -262,9 +262,9 @@ def _dcvc(
     threads: int | None,
     msssim: bool,
 ) -> "CoderSettings":
-    from dcvc_cli.models.weight_store import DEFAULT_MODEL
-    from dcvc_cli.pipeline.encode import DEFAULT_SKIP_THRESHOLD
-    from dcvc_cli.pipeline.evaluation_coders import DcvcSettings
+    from dcvc_cli.coding.encode import DEFAULT_SKIP_THRESHOLD
+    from dcvc_cli.evaluating.coders import DcvcSettings
+    from dcvc_cli.weights.store import DEFAULT_MODEL
 
     threshold = DEFAULT_SKIP_THRESHOLD if force_zero_thres is None else force_zero_thres
     return DcvcSettings.for_model(

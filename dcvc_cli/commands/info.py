@@ -10,7 +10,7 @@ from dcvc_cli.errors import StreamError
 
 if TYPE_CHECKING:
     from dcvc_cli.bitstream.validate import Fault
-    from dcvc_cli.pipeline.inspect import StreamFacts
+    from dcvc_cli.coding.inspect import StreamFacts
 
 MAX_TEXTS = MAX_SPS = 64
 """How many of each are shown to people; JSON holds all."""
@@ -31,8 +31,8 @@ def info(
         _validate(source, as_json)
         return
 
-    from dcvc_cli.pipeline.inspect import inspect_stream, stream_values
-    from dcvc_cli.pipeline.stream_source import StreamSource
+    from dcvc_cli.coding.inspect import inspect_stream, stream_values
+    from dcvc_cli.coding.stream_source import StreamSource
 
     with StreamSource(source) as stream:
         facts = inspect_stream(stream.name, stream)
@@ -46,9 +46,9 @@ def info(
 
 def _validate(source: str, as_json: bool) -> None:
     from dcvc_cli.bitstream.validate import validate_stream
-    from dcvc_cli.pipeline.inspect import fault_values
-    from dcvc_cli.pipeline.report_files import SCHEMA_VERSION
-    from dcvc_cli.pipeline.stream_source import StreamSource
+    from dcvc_cli.coding.inspect import fault_values
+    from dcvc_cli.coding.report_files import SCHEMA_VERSION
+    from dcvc_cli.coding.stream_source import StreamSource
 
     with StreamSource(source) as stream:
         faults = validate_stream(stream)
@@ -72,7 +72,7 @@ def _refuse_faults(faults: "list[Fault]") -> None:
 
 
 def _print_facts(facts: "StreamFacts", frame_table: bool) -> None:
-    from dcvc_cli.pipeline.inspect import sps_values, weights_status
+    from dcvc_cli.coding.inspect import sps_values, weights_status
     from dcvc_cli.ui.tables import print_table
 
     num_i = sum(row.frame_type == "I" for row in facts.frames)

@@ -11,7 +11,7 @@ from dcvc_cli.errors import DcvcError, EnvironmentFault, UsageError
 from dcvc_cli.ui.text import one_line
 
 if TYPE_CHECKING:
-    from dcvc_cli.models.weights import ModelWeights, WeightsHeader
+    from dcvc_cli.weights.file import ModelWeights, WeightsHeader
 
 JSON_SCHEMA = 1
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -23,8 +23,8 @@ app = typer.Typer(name="models", help="List, show, add and verify the weights on
 @app.command("list")
 def list_models(json_output: JsonOption = False) -> None:
     """List the weights on this machine: those that came with dcvc, then those that were added."""
-    from dcvc_cli.models.weight_store import DEFAULT_MODEL, weight_files, weights_name
-    from dcvc_cli.models.weights import read_header
+    from dcvc_cli.weights.file import read_header
+    from dcvc_cli.weights.store import DEFAULT_MODEL, weight_files, weights_name
 
     found: list[dict[str, Any]] = []
     for path in weight_files():
@@ -41,7 +41,7 @@ def list_models(json_output: JsonOption = False) -> None:
 @app.command()
 def show(name: Annotated[str, typer.Argument(metavar="NAME", help="A listed name, or a weights file.")], json_output: JsonOption = False) -> None:
     """Show one model: its networks, fingerprints, precision and where it comes from. Reads and checks the whole file."""
-    from dcvc_cli.models.weight_store import weights_by_name
+    from dcvc_cli.weights.store import weights_by_name
 
     weights = weights_by_name(name)
     values = _details(weights)
@@ -67,10 +67,10 @@ def add(
     if name is not None and not NAME_PATTERN.fullmatch(name):
         raise UsageError(f"--name {name}: expected letters, digits, '.', '_' and '-', a letter or digit first, at most 64 in all")
 
-    from dcvc_cli.models.weight_store import SUFFIX, presets_folder, user_folder
-    from dcvc_cli.models.weights import write_weights
-    from dcvc_cli.pipeline.checkpoints import CheckpointError, import_checkpoints
+    from dcvc_cli.preparing.checkpoints import CheckpointError, import_checkpoints
     from dcvc_cli.ui.console import say
+    from dcvc_cli.weights.file import write_weights
+    from dcvc_cli.weights.store import SUFFIX, presets_folder, user_folder
 
     try:
         weights = import_checkpoints(image, video, name)
@@ -105,10 +105,10 @@ def quantize(
         raise UsageError(f"{output} exists", "-y replaces it")
 
     from dcvc_cli.media.endings import WEIGHTS, check_ending
-    from dcvc_cli.models.weight_store import weights_by_name
-    from dcvc_cli.models.weights import write_weights
-    from dcvc_cli.pipeline.quantise import ALL_WIDE, SIGNAL_WIDE, prepare_exact, read_clips
+    from dcvc_cli.preparing.quantise import ALL_WIDE, SIGNAL_WIDE, prepare_exact, read_clips
     from dcvc_cli.ui.console import say
+    from dcvc_cli.weights.file import write_weights
+    from dcvc_cli.weights.store import weights_by_name
 
     check_ending("-o", str(output).removesuffix(".gz"), WEIGHTS)
     weights = prepare_exact(weights_by_name(name), read_clips(clips), policy=ALL_WIDE if wide else SIGNAL_WIDE)
@@ -122,7 +122,7 @@ def verify(
     json_output: JsonOption = False,
 ) -> None:
     """Read every weights file whole and compare its contents with the fingerprints recorded in it. The exit code is 5 if any is damaged."""
-    from dcvc_cli.models.weight_store import weight_files, weights_by_name, weights_name
+    from dcvc_cli.weights.store import weight_files, weights_by_name, weights_name
 
     targets = names or [str(path) for path in weight_files()]
     checked: list[dict[str, Any]] = []
@@ -148,7 +148,7 @@ def verify(
 @app.command()
 def remove(name: Annotated[str, typer.Argument(metavar="NAME", help="Weights that were added before.")]) -> None:
     """Delete weights from the user's folder. Those that came with dcvc stay."""
-    from dcvc_cli.models.weight_store import SUFFIX, user_folder
+    from dcvc_cli.weights.store import SUFFIX, user_folder
 
     if not NAME_PATTERN.fullmatch(name):
         raise UsageError(f"{name!r} is no name of weights")
@@ -164,7 +164,7 @@ def _hex(fingerprint: int | None) -> str | None:
 
 
 def _entry(header: "WeightsHeader") -> dict[str, Any]:
-    from dcvc_cli.models.weight_store import weights_name
+    from dcvc_cli.weights.store import weights_name
 
     return {
         "name": weights_name(header.path),
@@ -196,7 +196,7 @@ def _print_list(found: list[dict[str, Any]], default: str) -> None:
 
 
 def _details(weights: "ModelWeights") -> dict[str, Any]:
-    from dcvc_cli.models.weights import read_header
+    from dcvc_cli.weights.file import read_header
 
     assert weights.path is not None  # weights_by_name reads files
     header = read_header(weights.path)
@@ -215,7 +215,7 @@ def _details(weights: "ModelWeights") -> dict[str, Any]:
 
 
 def _verdict(weights: "ModelWeights") -> dict[str, str]:
-    from dcvc_cli.models.weights import read_header
+    from dcvc_cli.weights.file import read_header
 
     assert weights.path is not None  # read from a file
     header = read_header(weights.path)

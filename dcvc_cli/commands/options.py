@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from dcvc_cli.errors import UsageError
-from dcvc_cli.types import MAX_SIDE, PictureSize, Rational
+from dcvc_cli.format.types import MAX_SIDE, PictureSize, Rational
 from dcvc_cli.ui.progress import ProgressMode
 
 

@@ -31,10 +31,10 @@ def remux(
     check_places([source], {"-o": output})
     frame_rate = parse_frame_rate(fps or "25")
 
+    from dcvc_cli.coding import transmux
+    from dcvc_cli.coding.stream_source import StreamSource
     from dcvc_cli.media import OutputFile
     from dcvc_cli.media.endings import ELEMENTARY_STREAM, STREAM, check_ending
-    from dcvc_cli.pipeline import transmux
-    from dcvc_cli.pipeline.stream_source import StreamSource
     from dcvc_cli.ui.voice import Voice
 
     voice = Voice(quiet)

@@ -24,7 +24,7 @@ app = typer.Typer(name="train", help="Train the image and the video model; expor
 class TrainOptions:
     """The options of every kind of training."""
 
-    config: Annotated[Path, typer.Option("--config", metavar="F.yaml", help="Schedule and loss; presets/train/*.yaml are the shipped ones.")]
+    config: Annotated[Path, typer.Option("--config", metavar="F.yaml", help="Schedule and loss; recipes/*.yaml are the shipped ones.")]
     data: Annotated[
         list[Path],
         typer.Option("--data", metavar="DIR", help="Folder with videos, pictures and folders of numbered PNG frames, searched through; repeatable."),
@@ -112,11 +112,11 @@ def export(
 
     A name that ends in .gz makes a compressed file.
     """
+    from dcvc_cli.families.rt.sizes import SPECS
     from dcvc_cli.media.endings import WEIGHTS, check_ending
-    from dcvc_cli.models.spec import SPECS
-    from dcvc_cli.models.weights import write_weights
     from dcvc_cli.training.export import as_trained, checkpoint_state, export_model
     from dcvc_cli.ui.console import say
+    from dcvc_cli.weights.file import write_weights
 
     if model not in SPECS:
         raise UsageError(f"there is no model {model!r}", f"known: {', '.join(SPECS)}")
@@ -126,7 +126,7 @@ def export(
     states = checkpoint_state(image_checkpoint), checkpoint_state(video_checkpoint)
     weights = export_model(model, *states, description)
     if calibrate:
-        from dcvc_cli.pipeline.quantise import prepare_exact, read_clips
+        from dcvc_cli.preparing.quantise import prepare_exact, read_clips
 
         weights = prepare_exact(weights, read_clips(calibrate), (as_trained(states[0]), as_trained(states[1])))
         weights = dataclasses.replace(weights, image=weights.image.without_float_decoder(), video=weights.video.without_float_decoder())
@@ -158,12 +158,12 @@ def _open_trainer(
 ) -> "tuple[Trainer, Validate | None]":
     import torch
 
-    from dcvc_cli.models.weight_store import weights_by_name
-    from dcvc_cli.pipeline.training_validation import ClipValidator, read_validation_clips
     from dcvc_cli.training.data import build_cache, material_fingerprint
     from dcvc_cli.training.export import checkpoint_state, state_of_weights
     from dcvc_cli.training.trainer import Trainer
+    from dcvc_cli.training.validation import ClipValidator, read_validation_clips
     from dcvc_cli.ui.console import say
+    from dcvc_cli.weights.store import weights_by_name
 
     image_state = initial_state = validate = None
     if image_checkpoint is not None:

@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcvc_cli.entropy.tables import MAX_NATIVE_ROWS, CdfTable, native_module
-from dcvc_cli.entropy_format import EntropyFormat
 from dcvc_cli.errors import StreamError
-from dcvc_cli.range_coder import DecoderState, EncoderState
+from dcvc_cli.format.entropy_format import EntropyFormat
+from dcvc_cli.format.range_coder import DecoderState, EncoderState
 
 
 def _channel_rows(num_channels: int, height: int, width: int) -> NDArray[np.uint8]:

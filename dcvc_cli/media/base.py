@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcvc_cli.errors import InputError
-from dcvc_cli.types import ChromaFormat, Picture, VideoFormat
+from dcvc_cli.format.types import ChromaFormat, Picture, VideoFormat
 
 
 class PictureReader(ABC):

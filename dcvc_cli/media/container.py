@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from dcvc_cli.errors import EnvironmentFault, InputError
+from dcvc_cli.format.types import MAX_SIDE, ColourDescription, Picture, PictureSize, Rational, VideoFormat
 from dcvc_cli.media.base import PictureReader, describe
 from dcvc_cli.media.container_facts import (
     StreamText,
@@ -23,7 +24,6 @@ from dcvc_cli.media.container_facts import (
     other_contents,
 )
 from dcvc_cli.media.timing import Timing, timing_of
-from dcvc_cli.types import MAX_SIDE, ColourDescription, Picture, PictureSize, Rational, VideoFormat
 
 DEFAULT_FRAME_RATE = Rational(25, 1)
 _PIXEL_FORMATS = ("yuv420p", "yuvj420p")

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dcvc_cli.errors import InputError, UsageError
+from dcvc_cli.format.types import MAX_SIDE, ChromaFormat, ColourDescription, Picture, PictureSize, Rational, VideoFormat
 from dcvc_cli.media.base import PictureReader, describe
-from dcvc_cli.types import MAX_SIDE, ChromaFormat, ColourDescription, Picture, PictureSize, Rational, VideoFormat
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 DEFAULT_FRAME_RATE = Rational(25, 1)

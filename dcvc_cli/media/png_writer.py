@@ -10,10 +10,10 @@ import numpy as np
 from PIL import Image
 
 from dcvc_cli.errors import InputError, UsageError
+from dcvc_cli.format.types import Picture, VideoFormat
 from dcvc_cli.media.base import PictureWriter
 from dcvc_cli.media.output import check_name, output_fault, put_in_place, refuse_existing, staging_name
 from dcvc_cli.media.png import is_pattern, numbered_names
-from dcvc_cli.types import Picture, VideoFormat
 
 FOLDER_PATTERN = "im%05d.png"
 FIRST_NUMBER = 1

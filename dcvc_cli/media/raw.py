@@ -8,10 +8,10 @@ from pathlib import PurePath
 import numpy as np
 
 from dcvc_cli.errors import InputError, UsageError
+from dcvc_cli.format.types import MAX_SIDE, Picture, PictureSize, Rational, VideoFormat
 from dcvc_cli.media.base import PictureReader, PictureWriter, describe, split_planes
 from dcvc_cli.media.output import OutputFile
 from dcvc_cli.media.source import ByteSource
-from dcvc_cli.types import MAX_SIDE, Picture, PictureSize, Rational, VideoFormat
 
 DEFAULT_FRAME_RATE = Rational(25, 1)
 _SIZE_IN_NAME = re.compile(

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dcvc_cli.errors import InputError, UsageError
+from dcvc_cli.format.types import PictureSize, Rational
 from dcvc_cli.media.base import PictureReader
 from dcvc_cli.media.container import ContainerReader
 from dcvc_cli.media.png import PngReader, is_pattern, list_folder, list_pattern
@@ -12,7 +13,6 @@ from dcvc_cli.media.probe import InputKind, parse_input_format, probe_content, p
 from dcvc_cli.media.raw import RawReader
 from dcvc_cli.media.source import ByteSource
 from dcvc_cli.media.y4m import Y4mReader
-from dcvc_cli.types import PictureSize, Rational
 
 __all__ = ["PictureReader", "open_reader"]
 

@@ -4,6 +4,7 @@ import os
 from pathlib import PurePath
 
 from dcvc_cli.errors import UsageError
+from dcvc_cli.format.types import ChromaFormat, VideoFormat
 from dcvc_cli.media.base import PictureWriter
 from dcvc_cli.media.endings import PNG, RAW, Y4M, check_ending
 from dcvc_cli.media.output import OutputFile, is_direct
@@ -11,7 +12,6 @@ from dcvc_cli.media.png_writer import PngWriter
 from dcvc_cli.media.probe import RAW_SUFFIXES
 from dcvc_cli.media.raw import RawWriter
 from dcvc_cli.media.y4m import Y4mWriter
-from dcvc_cli.types import ChromaFormat, VideoFormat
 
 __all__ = ["OUTPUT_FORMATS", "PictureWriter", "open_writer"]
 

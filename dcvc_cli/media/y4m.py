@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from dcvc_cli.errors import InputError
+from dcvc_cli.format.types import MAX_SIDE, ColourDescription, Picture, PictureSize, Rational, VideoFormat
 from dcvc_cli.media.base import PictureReader, PictureWriter, describe, split_planes
 from dcvc_cli.media.output import OutputFile
 from dcvc_cli.media.source import ByteSource
-from dcvc_cli.types import MAX_SIDE, ColourDescription, Picture, PictureSize, Rational, VideoFormat
 
 MAGIC = b"YUV4MPEG2"
 FRAME_MAGIC = b"FRAME"

@@ -1,4 +1,4 @@
-"""Training configuration: a YAML file under presets/train/ read into frozen values."""
+"""Training configuration: a YAML file under recipes/ read into frozen values."""
 
 import math
 from dataclasses import dataclass, field, fields
@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from dcvc_cli.errors import UsageError
-from dcvc_cli.models.spec import SPECS
+from dcvc_cli.families.rt.sizes import SPECS
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from dcvc_cli.entropy.tables import factorised_table
 from dcvc_cli.errors import InputError
-from dcvc_cli.models.image import ImageModel
-from dcvc_cli.models.spec import SPECS
-from dcvc_cli.models.video import VideoModel
-from dcvc_cli.models.weights import ModelWeights, NetworkWeights, compress_parameters, table_arrays
+from dcvc_cli.families.rt.image import ImageModel
+from dcvc_cli.families.rt.sizes import SPECS
+from dcvc_cli.families.rt.video import VideoModel
 from dcvc_cli.training.estimator_fit import fitted_estimator
 from dcvc_cli.training.initialise import random_parameters
 from dcvc_cli.training.losses import quantised_weights
+from dcvc_cli.weights.file import ModelWeights, NetworkWeights, compress_parameters, table_arrays
 
 
 def checkpoint_state(path: Path) -> dict[str, NDArray[np.float32]]:

@@ -17,10 +17,10 @@ from collections.abc import Mapping
 
 import torch
 
-from dcvc_cli.models.image import ImageModel
-from dcvc_cli.models.latent_steps import IMAGE_STEPS, VIDEO_STEPS
-from dcvc_cli.models.spec import SOURCE_CHANNELS, ImageSpec, VideoSpec
-from dcvc_cli.models.video import VideoModel
+from dcvc_cli.families.rt.image import ImageModel
+from dcvc_cli.families.rt.sizes import SOURCE_CHANNELS, ImageSpec, VideoSpec
+from dcvc_cli.families.rt.video import VideoModel
+from dcvc_cli.graph.latent_steps import IMAGE_STEPS, VIDEO_STEPS
 
 Parameters = dict[str, torch.Tensor]
 

@@ -15,12 +15,12 @@ import torch.nn.functional as F
 
 from dcvc_cli.backend.float_torch import FloatOperations
 from dcvc_cli.entropy.scale_index import SCALE_MAX, SCALE_MIN
-from dcvc_cli.models.latent_steps import CodingStep
-from dcvc_cli.models.weights import carries_signal
+from dcvc_cli.graph.latent_steps import CodingStep
 from dcvc_cli.training.share import WHOLE_BATCH, BatchShare
+from dcvc_cli.weights.file import carries_signal
 
 if TYPE_CHECKING:
-    from dcvc_cli.models.blocks import Conv, DepthConvBlock
+    from dcvc_cli.graph.blocks import Conv, DepthConvBlock
 
 LIKELIHOOD_FLOOR = 1e-6
 PLAIN_FRAME_WEIGHT, WEIGHT_OF_8_QPS = 0.52, 1.33 / 0.52
@@ -130,7 +130,7 @@ BIT_ESTIMATOR_KEYS = ("f1.h", "f1.b", "f1.a", "f2.h", "f2.b", "f2.a", "f3.h", "f
 
 @torch.no_grad()
 def zero_below(scales: torch.Tensor, dead_zones: torch.Tensor) -> torch.Tensor:
-    """codec.dead_zone.zero_below for scales (N, c, h, w) and the dead zones of N samples."""
+    """families.lite.dead_zone.zero_below for scales (N, c, h, w) and the dead zones of N samples."""
     distance = 1 / (scales.clamp(SCALE_MIN, SCALE_MAX) * math.sqrt(2))
     inner, outer = torch.erfc(0.5 * distance), torch.erfc(1.5 * distance)
     extra_bits = torch.log2((1 - inner) / (0.5 * (inner - outer)).clamp_min(LIKELIHOOD_FLOOR))
@@ -140,7 +140,7 @@ def zero_below(scales: torch.Tensor, dead_zones: torch.Tensor) -> torch.Tensor:
 class RoundingLatentCoder:
     """A LatentCoder that only quantises, with a straight-through gradient: for a frame whose rate nobody asks for.
 
-    y: analysis latents (N, c, h, w). dead_zones: of each sample (N), codec.dead_zone; None rounds to the nearest.
+    y: analysis latents (N, c, h, w). dead_zones: of each sample (N), families.lite.dead_zone; None rounds to the nearest.
     """
 
     def __init__(self, ops: "TrainingOperations", y: torch.Tensor, dead_zones: torch.Tensor | None = None) -> None:

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from dcvc_cli.motion.blocks import BLOCK, SAMPLE_BITS, FieldCoder, Motion, compensate, is_kept, luma_samples
+from dcvc_cli.families.lite.motion.field import BLOCK, SAMPLE_BITS, FieldCoder, Motion, compensate, is_kept, luma_samples
 
 
 def compensated(

@@ -7,10 +7,10 @@ from typing import TypeVar
 import torch
 from torch.utils.checkpoint import checkpoint
 
-from dcvc_cli.models.image import ImageModel
-from dcvc_cli.models.spec import NO_DEAD_ZONES, REFERENCE_QP_OFFSETS
-from dcvc_cli.models.video import VideoModel
-from dcvc_cli.motion.blocks import FieldCoder
+from dcvc_cli.families.lite.motion.field import FieldCoder
+from dcvc_cli.families.rt.image import ImageModel
+from dcvc_cli.families.rt.sizes import NO_DEAD_ZONES, REFERENCE_QP_OFFSETS
+from dcvc_cli.families.rt.video import VideoModel
 from dcvc_cli.training.losses import (
     EstimatingLatentCoder,
     RoundingLatentCoder,
@@ -102,7 +102,8 @@ def _bits_per_pixel(ops: TrainingOperations, coder: EstimatingLatentCoder, z: to
 def code_image(
     model: ImageModel, ops: TrainingOperations, x: torch.Tensor, qp: torch.Tensor, dead_zone: float = 0.0
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Estimated coding of pictures (N, 3, h, w) in 0..1 at rows qp (N) -> (x_hat unclamped, bits per pixel (N)); dead_zone as in codec.dead_zone."""
+    """Estimated coding of pictures (N, 3, h, w) in 0..1 at rows qp (N) -> (x_hat unclamped, bits per pixel (N)); dead_zone as in
+    families.lite.dead_zone."""
     x_hat, coder, z = _code_image(model, ops, x, qp, EstimatingLatentCoder, dead_zone)
     return x_hat, _bits_per_pixel(ops, coder, z, qp, x)
 
@@ -117,7 +118,7 @@ def code_p_frame(
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Estimated coding of one P frame x (N, 3, h, w) in 0..1 at rows qp (N) -> (x_hat, feature, bits per pixel (N)).
 
-    dead_zones: of each sample (N), as in codec.dead_zone. Vectors are not counted in the bits: no gradient could change them.
+    dead_zones: of each sample (N), as in families.lite.dead_zone. Vectors are not counted in the bits: no gradient could change them.
     """
     feature, predicted, coder, z = _code_feature(model, ops, x, reference, qp, EstimatingLatentCoder, dead_zones)
     return model.reconstruction(ops, feature, qp, predicted).float(), feature, _bits_per_pixel(ops, coder, z, qp, x)

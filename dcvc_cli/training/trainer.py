@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from dcvc_cli.backend.float_torch import keep_freed_memory
 from dcvc_cli.errors import InputError, UsageError
-from dcvc_cli.models.image import ImageModel
-from dcvc_cli.models.spec import SPECS
-from dcvc_cli.models.video import VideoModel
+from dcvc_cli.families.rt.image import ImageModel
+from dcvc_cli.families.rt.sizes import SPECS
+from dcvc_cli.families.rt.video import VideoModel
 from dcvc_cli.training.checkpointing import CHECKPOINT_NAME, read_checkpoint, write_checkpoint
 from dcvc_cli.training.config import Stage, TrainConfig
 from dcvc_cli.training.data import CachedShot, CropSampler
@@ -35,7 +35,7 @@ LOG_EVERY = 50
 AUTOCAST_TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 Validate = Callable[[int, Mapping[str, torch.Tensor]], Iterable[ValidationRecord]]
-"""(step, averaged parameters) -> records (pipeline.training_validation). It must leave torch's generators alone."""
+"""(step, averaged parameters) -> records (training.validation). It must leave torch's generators alone."""
 
 
 def set_up_arithmetic(num_threads: int | None = None) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Callable
 import numpy as np
 
 from dcvc_cli.entropy.tables import CdfTable, gaussian_table, native_module
-from dcvc_cli.entropy_format import SHARED_FORMATS
+from dcvc_cli.format.entropy_format import SHARED_FORMATS
 
 BIT_TARGETS = (0.5, 1.3, 2.8)
 NUM_WARM_UPS = 2

@@ -20,18 +20,16 @@ from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "parity"))
 sys.path.insert(0, str(Path(__file__).parents[2]))
-
-from exact_frames import CodedFrame, FramePair, ReplayingCoder, invent
-from random_layers import random_conv, random_network, random_values
 
 from dcvc_cli.backend.exact_native import ExactNative, make_engine, native_module
 from dcvc_cli.backend.exact_network import ExactNetwork, ExactValue
-from dcvc_cli.models.blocks import Conv, DepthConvBlock, Depthwise
-from dcvc_cli.models.image import ImageModel
-from dcvc_cli.models.spec import SPECS
-from dcvc_cli.models.video import VideoModel
+from dcvc_cli.families.rt.image import ImageModel
+from dcvc_cli.families.rt.sizes import SPECS
+from dcvc_cli.families.rt.video import VideoModel
+from dcvc_cli.graph.blocks import Conv, DepthConvBlock, Depthwise
+from tests.support.exact_frames import CodedFrame, FramePair, ReplayingCoder, invent
+from tests.support.random_layers import random_conv, random_network, random_values
 
 PRODUCTS_A_CYCLE = {"avx2": (32, 32), "avx512": (64, 64), "amx": (256, 512)}
 """Wide and narrow: two 256-bit pair products; two 512-bit ones (VNNI); a tile product of 1024 bytes, 4 or 2 of them for a product."""

@@ -6,16 +6,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import typer
-from clips import y4m_clip
 from typer.testing import CliRunner, Result
 
-from dcvc_cli.codec import sequence
+from dcvc_cli.coding import sequence
 from dcvc_cli.commands.bench import bench
 from dcvc_cli.entropy.coder import FrameDecoder
 from dcvc_cli.errors import DcvcError, UsageError
-from dcvc_cli.models.image import ImageModel
-from dcvc_cli.pipeline.stage_clock import OTHER, StageClock
-from dcvc_cli.pipeline.synthetic_clip import synthetic_format, synthetic_pictures
+from dcvc_cli.families.rt.image import ImageModel
+from dcvc_cli.measuring.stage_clock import OTHER, StageClock
+from dcvc_cli.measuring.synthetic_clip import synthetic_format, synthetic_pictures
+from tests.support.clips import y4m_clip
 
 pytestmark = pytest.mark.native
 

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from clips import y4m_clip
 
 from dcvc_cli.bitstream.stream_reader import StreamReader
 from dcvc_cli.bitstream.stream_writer import StreamWriter
 from dcvc_cli.bitstream.units import FrameUnit, SeiUnit
+from dcvc_cli.coding.decode import decode_units
+from dcvc_cli.coding.opened_models import StreamNetworks
 from dcvc_cli.errors import StreamError
-from dcvc_cli.pipeline.decode import decode_units
-from dcvc_cli.pipeline.networks import StreamNetworks
+from tests.support.clips import y4m_clip
 
 MAX_SECONDS_A_STREAM = 20
 MAX_PEAK_BYTES = 64 << 20

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from clips import y4m_clip
+
+from tests.support.clips import y4m_clip
 
 Call = Callable[..., int]
 PICTURES, RAW, VIDEO = ("o.y4m", "o.png"), ("o.yuv", "o.raw"), ("o.mp4", "o.MKV", "o.webm", "o.gif", "o.264")

@@ -5,8 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from clips import y4m_clip
-from conftest import write_tiny_weights
+
+from tests.support.clips import y4m_clip
+from tests.support.tiny_weights import write_tiny_weights
 
 Call = Callable[..., int]
 INTERNAL, USAGE, INPUT, STREAM, ENVIRONMENT = 1, 2, 3, 4, 5
@@ -212,7 +213,7 @@ def test_internal_error_is_one_line(call: Call, capfd, monkeypatch) -> None:
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("first\nsecond")
 
-    monkeypatch.setattr("dcvc_cli.pipeline.stream_source.StreamSource.__init__", fail)
+    monkeypatch.setattr("dcvc_cli.coding.stream_source.StreamSource.__init__", fail)
     assert app.run(["info", "x"]) == INTERNAL
     assert capfd.readouterr().err == "dcvc: internal error: RuntimeError: first (--debug shows the traceback)\n"
     assert app.run(["info", "x", "--debug"]) == INTERNAL

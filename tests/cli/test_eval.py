@@ -145,7 +145,7 @@ def test_figures_are_those_of_the_stream(run: Eval, call: Callable[..., int], da
 
 
 def test_a_stream_that_does_not_decode_to_its_hash_fails(run: Eval, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dcvc_cli.pipeline.encode.hash_picture", lambda kind, planes: bytes(4))
+    monkeypatch.setattr("dcvc_cli.coding.encode.hash_picture", lambda kind, planes: bytes(4))
     done = run(write_config(data, tmp_path), "--stream-dir", tmp_path / "streams")
     assert isinstance(done.exception, BatchError)
     assert "is not the encoder's picture" in done.stderr
@@ -215,7 +215,7 @@ def test_msssim_of_pictures_that_are_large_enough(run: Eval, data: Path, tmp_pat
 
 @pytest.mark.ffmpeg
 def test_conventional_codec(run: Eval, data: Path, tmp_path: Path) -> None:
-    from dcvc_cli.pipeline.conventional import ConventionalCodec, require_encoder
+    from dcvc_cli.evaluating.conventional import ConventionalCodec, require_encoder
 
     try:
         require_encoder(ConventionalCodec.X264)
@@ -292,7 +292,7 @@ def test_what_stops_a_run_before_it_starts(run: Eval, data: Path, tmp_path: Path
 
 def test_weights_are_known_by_their_fingerprints(run: Eval, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """New weights under an old name are not taken for the old ones when a run is resumed."""
-    from dcvc_cli.models.weights import read_weights, write_weights
+    from dcvc_cli.weights.file import read_weights, write_weights
 
     arguments = [write_config(data, tmp_path), "--stream-dir", tmp_path / "streams", "--check-existing", "-y"]
     assert run(*arguments).exit_code == 0
@@ -310,7 +310,7 @@ def test_weights_are_known_by_their_fingerprints(run: Eval, data: Path, tmp_path
 def test_gpus_are_dealt_out(monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 
-    from dcvc_cli.pipeline.evaluation_coders import device_of_worker
+    from dcvc_cli.evaluating.coders import device_of_worker
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)

@@ -12,13 +12,13 @@ from typer.testing import CliRunner, Result
 
 from dcvc_cli.commands.models import app
 from dcvc_cli.errors import EnvironmentFault, UsageError
-from dcvc_cli.models.image import ImageModel
-from dcvc_cli.models.spec import RT, TINY
-from dcvc_cli.models.video import VideoModel
-from dcvc_cli.models.weight_store import weights_by_fingerprint, weights_by_name
-from dcvc_cli.models.weights import read_header, read_weights
-from dcvc_cli.pipeline.checkpoints import CheckpointError, read_checkpoint
+from dcvc_cli.families.rt.image import ImageModel
+from dcvc_cli.families.rt.sizes import RT, TINY
+from dcvc_cli.families.rt.video import VideoModel
+from dcvc_cli.preparing.checkpoints import CheckpointError, read_checkpoint
 from dcvc_cli.training.initialise import random_parameters
+from dcvc_cli.weights.file import read_header, read_weights
+from dcvc_cli.weights.store import weights_by_fingerprint, weights_by_name
 
 CONFORMANCE = Path(os.environ.get("DCVC_CONFORMANCE", Path(__file__).resolve().parents[2].parent / "shared" / "conformance"))
 
@@ -159,7 +159,7 @@ def test_names_that_cannot_be_used(checkpoints: tuple[Path, Path], home: Path, t
         assert isinstance(run("add", *checkpoints, "--name", name).exception, UsageError)
     (tmp_path / "box" / "weights").mkdir(parents=True)
     (tmp_path / "box" / "weights" / "shipped.safetensors").write_bytes(b"")
-    monkeypatch.setattr("dcvc_cli.models.weight_store.presets_folder", lambda: tmp_path / "box")
+    monkeypatch.setattr("dcvc_cli.weights.store.presets_folder", lambda: tmp_path / "box")
     result = run("add", *checkpoints, "--name", "shipped")
     assert isinstance(result.exception, UsageError)
     assert "came with dcvc" in str(result.exception)
@@ -185,7 +185,7 @@ def test_search_by_fingerprint_reads_headers_only(checkpoints: tuple[Path, Path]
     header = read_header(path)
     (home / "weights" / "broken.safetensors").write_bytes(b"not weights")
     opened = []
-    module = "dcvc_cli.models.weight_store"
+    module = "dcvc_cli.weights.store"
     monkeypatch.setattr(f"{module}.presets_folder", lambda: home / "none")
     monkeypatch.setattr(f"{module}.read_weights", lambda candidate: opened.append(candidate) or read_weights(candidate))
     with pytest.raises(EnvironmentFault, match=r"0000000000000001 \(image\).*broken"):

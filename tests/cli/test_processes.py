@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from clips import y4m_clip
-from conftest import ROOT, Run
+
+from tests.support.clips import y4m_clip
+from tests.support.processes import ROOT, Run
 
 WAIT_SECONDS = 60
 

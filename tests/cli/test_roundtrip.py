@@ -10,9 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from clips import y4m_clip
-from conftest import Run
 from PIL import Image
+
+from tests.support.clips import y4m_clip
+from tests.support.processes import Run
 
 CONFORMANCE = Path(os.environ.get("DCVC_CONFORMANCE", Path(__file__).parents[2].parent / "shared" / "conformance"))
 Call = Callable[..., int]

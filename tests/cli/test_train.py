@@ -8,7 +8,7 @@ from subprocess import CompletedProcess
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PRESETS = ROOT / "presets" / "train"
+PRESETS = ROOT / "recipes"
 CLIP = ROOT / "tests" / "data" / "carphone_qcif.y4m"
 IMAGE_LOSS, VIDEO_LOSS = 5.7, 2.95
 """Stated losses of the last 50 steps. Reached: 4.83 and 2.71; without learning the same steps have 7.40 and 3.31."""
@@ -21,10 +21,10 @@ def read_rows(path: Path) -> list[dict[str, str]]:
 
 def untrained_figures() -> dict[int, tuple[float, float]]:
     """(bpp, psnr) of the clip by QP, I frames, before the first step."""
-    from dcvc_cli.models.image import ImageModel
-    from dcvc_cli.models.spec import TINY
-    from dcvc_cli.pipeline.training_validation import ClipValidator, read_validation_clips
+    from dcvc_cli.families.rt.image import ImageModel
+    from dcvc_cli.families.rt.sizes import TINY
     from dcvc_cli.training.initialise import initial_image_parameters
+    from dcvc_cli.training.validation import ClipValidator, read_validation_clips
 
     validate = ClipValidator(read_validation_clips([str(CLIP)], 9), "tiny", "image")
     return {record.qp: (record.bpp, record.psnr) for record in validate(0, initial_image_parameters(ImageModel(TINY.image), 1))}

@@ -12,9 +12,9 @@ from typer.testing import CliRunner
 
 from dcvc_cli.bitstream.sps import Precision
 from dcvc_cli.commands.conformance import conformance
+from dcvc_cli.conformance.cases import ParameterSource, find_cases, read_case, run_case, run_cases
+from dcvc_cli.conformance.vectors import run_entropy_vectors
 from dcvc_cli.errors import InputError, StreamError, UsageError
-from dcvc_cli.pipeline.conformance import ParameterSource, find_cases, read_case, run_case, run_cases
-from dcvc_cli.pipeline.entropy_vectors import run_entropy_vectors
 
 CONFORMANCE = Path(os.environ.get("DCVC_CONFORMANCE", Path(__file__).resolve().parents[2].parent / "shared" / "conformance"))
 ALL_CASES = bool(os.environ.get("DCVC_ALL_CASES"))

@@ -3,7 +3,7 @@
 import subprocess
 from pathlib import Path
 
-from programs import tool
+from tests.support.programs import tool
 
 ROOT = Path(__file__).resolve().parents[2]
 

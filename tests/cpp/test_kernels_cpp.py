@@ -4,7 +4,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from programs import tool
+
+from tests.support.programs import tool
 
 ROOT = Path(__file__).resolve().parents[2]
 ARM_COMPILER, ARM_EMULATORS = "aarch64-linux-gnu-g++", ("qemu-aarch64-static", "qemu-aarch64")

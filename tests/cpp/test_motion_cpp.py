@@ -5,7 +5,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from programs import tool
+
+from tests.support.programs import tool
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -12,13 +12,14 @@ from dcvc_cli.bitstream.faults import BitstreamError
 from dcvc_cli.bitstream.limits import general_limits
 from dcvc_cli.bitstream.nal import SIGNATURE, NalType, UnitHeader, write_header, write_unit
 from dcvc_cli.bitstream.random_access import read_index, scan_units
-from dcvc_cli.bitstream.reference_stream import ReferenceReader, ReferenceSps, ReferenceWriter
-from dcvc_cli.bitstream.remux import dcvc_to_reference, reference_to_dcvc
 from dcvc_cli.bitstream.sps import HashKind, Sps
 from dcvc_cli.bitstream.sps_syntax import write_sps
-from dcvc_cli.bitstream.stream import StreamReader, StreamWriter
+from dcvc_cli.bitstream.stream_reader import StreamReader
+from dcvc_cli.bitstream.stream_writer import StreamWriter
 from dcvc_cli.bitstream.units import Damage, FrameUnit
 from dcvc_cli.bitstream.validate import validate_stream
+from dcvc_cli.families.rt.elementary_stream import ReferenceReader, ReferenceSps, ReferenceWriter
+from dcvc_cli.families.rt.remux import dcvc_to_reference, reference_to_dcvc
 
 SPS = Sps(64, 48, hash_kind=HashKind.CRC32)
 

@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dcvc_cli.entropy import oracle
+from dcvc_cli.entropy import twin
 from dcvc_cli.entropy.coder import FrameDecoder, FrameEncoder
 from dcvc_cli.entropy.tables import TableError, gaussian_table
-from dcvc_cli.entropy_format import SHARED_FORMATS, EntropyFormat
 from dcvc_cli.errors import StreamError
+from dcvc_cli.format.entropy_format import SHARED_FORMATS, EntropyFormat
 
 native = pytest.importorskip("dcvc_cli._entropy")
 pytestmark = pytest.mark.native
@@ -41,9 +41,9 @@ def decode(data: bytes, fmt: EntropyFormat, parts: list) -> list[np.ndarray]:
     return out
 
 
-def oracle_outcome(data: bytes, fmt: EntropyFormat, parts: list) -> list[list[int]] | None:
+def twin_outcome(data: bytes, fmt: EntropyFormat, parts: list) -> list[list[int]] | None:
     try:
-        decoder = oracle.Decoder(data, fmt)
+        decoder = twin.Decoder(data, fmt)
         out = [decoder.decode(rows, gaussian_table()) for _, rows in parts]
         decoder.finish()
     except StreamError:
@@ -74,7 +74,7 @@ def test_no_truncation_of_a_compact_payload_passes_as_the_original(num_symbols: 
     data = encode(parts, EntropyFormat.COMPACT)
     for size in range(len(data)):
         found = native_outcome(data[:size], EntropyFormat.COMPACT, parts)
-        assert found == oracle_outcome(data[:size], EntropyFormat.COMPACT, parts)
+        assert found == twin_outcome(data[:size], EntropyFormat.COMPACT, parts)
         assert found != [symbols.tolist() for symbols, _ in parts]
 
 
@@ -108,17 +108,17 @@ def test_single_byte_flips_never_pass_as_the_original(fmt: EntropyFormat):
 @pytest.mark.parametrize("fmt", FORMATS)
 @settings(max_examples=150, deadline=None)
 @given(data=st.binary(max_size=80), seed=st.integers(0, 50), num_symbols=st.integers(0, 60))
-def test_random_bytes_end_as_in_the_oracle(fmt: EntropyFormat, data: bytes, seed: int, num_symbols: int):
+def test_random_bytes_end_as_in_the_twin(fmt: EntropyFormat, data: bytes, seed: int, num_symbols: int):
     parts = make_frame(num_symbols, seed)
-    assert native_outcome(data, fmt, parts) == oracle_outcome(data, fmt, parts)
+    assert native_outcome(data, fmt, parts) == twin_outcome(data, fmt, parts)
 
 
 @settings(max_examples=150, deadline=None)
 @given(header=st.integers(0, 20), sizes=st.binary(max_size=70), body=st.binary(max_size=200), num_symbols=st.integers(0, 60))
-def test_random_partition_headers_end_as_in_the_oracle(header: int, sizes: bytes, body: bytes, num_symbols: int):
+def test_random_partition_headers_end_as_in_the_twin(header: int, sizes: bytes, body: bytes, num_symbols: int):
     parts = make_frame(num_symbols)
     data = bytes([header]) + bytes(size & 31 for size in sizes) + body
-    assert native_outcome(data, EntropyFormat.PARTITIONED, parts) == oracle_outcome(data, EntropyFormat.PARTITIONED, parts)
+    assert native_outcome(data, EntropyFormat.PARTITIONED, parts) == twin_outcome(data, EntropyFormat.PARTITIONED, parts)
 
 
 @pytest.mark.parametrize("fmt", FORMATS)

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from dcvc_cli.errors import DcvcError, InputError
+from dcvc_cli.format.types import PictureSize, VideoFormat
 from dcvc_cli.media import open_reader
 from dcvc_cli.media.y4m import format_header
-from dcvc_cli.types import PictureSize, VideoFormat
 
 FUZZ = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 Y4M = format_header(VideoFormat(PictureSize(6, 4))) + 2 * (b"FRAME\n" + bytes(range(36)))

@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from motions import by_squares, differences
 
 from dcvc_cli.bitstream.varint import write_uv
-from dcvc_cli.codec.frames import FramePayloadDecoder, FramePayloadEncoder
 from dcvc_cli.codec.networks import CodecNetwork, CodecNetworks
-from dcvc_cli.entropy_format import EntropyFormat
 from dcvc_cli.errors import StreamError
-from dcvc_cli.motion import reference
-from dcvc_cli.motion.blocks import TWIN_VARIABLE, FieldCoder, Motion, compensate
-from dcvc_cli.motion.reference import ReferenceFieldCoder
+from dcvc_cli.families.lite.motion import twin as reference
+from dcvc_cli.families.lite.motion.field import TWIN_VARIABLE, FieldCoder, Motion, compensate
+from dcvc_cli.families.lite.motion.twin import TwinFieldCoder
+from dcvc_cli.families.rt.frames import FramePayloadDecoder, FramePayloadEncoder
+from dcvc_cli.format.entropy_format import EntropyFormat
+from tests.support.motions import by_squares, differences
 
 native = pytest.importorskip("dcvc_cli._motion")
 pytestmark = pytest.mark.native
@@ -25,10 +25,10 @@ SIDES = st.sampled_from([2, 4, 8])
 SIZE = (32, 48)
 P_FRAMES = (1, 2, 3)
 OUR_FORMATS = (EntropyFormat.PARTITIONED, EntropyFormat.COMPACT)
-T = TypeVar("T", FieldCoder, ReferenceFieldCoder)
+T = TypeVar("T", FieldCoder, TwinFieldCoder)
 
 
-def outcome(coder: FieldCoder | ReferenceFieldCoder, data: bytes, rows: int, columns: int) -> list | None:
+def outcome(coder: FieldCoder | TwinFieldCoder, data: bytes, rows: int, columns: int) -> list | None:
     """The motion as lists, checked to be legal; None if the bytes are refused."""
     try:
         motion = coder.decode(data, rows, columns)
@@ -78,7 +78,7 @@ HOSTILE_BYTES = st.one_of(
 @settings(max_examples=400, deadline=None)
 @given(data=HOSTILE_BYTES, rows=SIDES, columns=SIDES, number=st.sampled_from([0, 0, 1, 2, 10]))
 def test_random_bytes_end_as_in_the_twin(data: bytes, rows: int, columns: int, number: int):
-    fast, slow = (after_still_frames(coder, number, rows, columns) for coder in (FieldCoder(), ReferenceFieldCoder()))
+    fast, slow = (after_still_frames(coder, number, rows, columns) for coder in (FieldCoder(), TwinFieldCoder()))
     assert outcome(fast, data, rows, columns) == outcome(slow, data, rows, columns)
 
 
@@ -86,7 +86,7 @@ def test_random_bytes_end_as_in_the_twin(data: bytes, rows: int, columns: int, n
 @given(frames=st.lists(HOSTILE_BYTES, min_size=2, max_size=8))
 def test_sequences_of_random_bytes_end_as_in_the_twin(frames: list[bytes]):
     """What damage left behind is followed by the next frames alike."""
-    fast, slow = FieldCoder(), ReferenceFieldCoder()
+    fast, slow = FieldCoder(), TwinFieldCoder()
     for data in frames:
         found = outcome(fast, data, 4, 4)
         assert found == outcome(slow, data, 4, 4)
@@ -99,7 +99,7 @@ def test_sequences_of_random_bytes_end_as_in_the_twin(frames: list[bytes]):
 def test_truncated_bytes(some: Callable[[], tuple[bytes, Motion]], number: int):
     data, motion = some()
     for size in range(len(data)):
-        fast, slow = (after_still_frames(coder, number) for coder in (FieldCoder(), ReferenceFieldCoder()))
+        fast, slow = (after_still_frames(coder, number) for coder in (FieldCoder(), TwinFieldCoder()))
         found = outcome(fast, data[:size], 4, 6)
         assert found == outcome(slow, data[:size], 4, 6)
         assert found != legal_lists(motion, 4, 6)
@@ -112,7 +112,7 @@ def test_flipped_bits(some: Callable[[], tuple[bytes, Motion]], number: int):
         for flip in (1, 16, 128):
             damaged = bytearray(data)
             damaged[position] ^= flip
-            fast, slow = (after_still_frames(coder, number) for coder in (FieldCoder(), ReferenceFieldCoder()))
+            fast, slow = (after_still_frames(coder, number) for coder in (FieldCoder(), TwinFieldCoder()))
             assert outcome(fast, bytes(damaged), 4, 6) == outcome(slow, bytes(damaged), 4, 6)
 
 
@@ -130,11 +130,11 @@ def test_a_track_that_is_too_long_is_refused(monkeypatch: pytest.MonkeyPatch, ve
     blends = np.array([[0, 1, 0], [0, 0, 2]], np.uint8)
     motion = Motion(np.zeros((4, 6, 2), np.int16), np.broadcast_to(np.array(vector, np.int16), (4, 6, 2)), blends)
     with pytest.raises(StreamError, match="longer than 1023"):
-        after_still_frames(ReferenceFieldCoder(), 1).encode(motion)
+        after_still_frames(TwinFieldCoder(), 1).encode(motion)
     monkeypatch.setattr(reference, "MAX_VECTOR", 4000)
-    data = after_still_frames(ReferenceFieldCoder(), 1).encode(motion)
+    data = after_still_frames(TwinFieldCoder(), 1).encode(motion)
     monkeypatch.undo()
-    for coder in (FieldCoder(), ReferenceFieldCoder()):
+    for coder in (FieldCoder(), TwinFieldCoder()):
         with pytest.raises(StreamError, match="motion vectors"):
             after_still_frames(coder, 1).decode(data, 4, 6)
 
@@ -221,9 +221,9 @@ def networks() -> CodecNetworks:
     """The test model with motion, untrained."""
     torch = pytest.importorskip("torch")
     from dcvc_cli.backend.float_torch import InferenceOperations
-    from dcvc_cli.models.image import ImageModel
-    from dcvc_cli.models.spec import TINY
-    from dcvc_cli.models.video import VideoModel
+    from dcvc_cli.families.rt.image import ImageModel
+    from dcvc_cli.families.rt.sizes import TINY
+    from dcvc_cli.families.rt.video import VideoModel
     from dcvc_cli.training.export import export_model
     from dcvc_cli.training.initialise import initial_image_parameters, initial_video_parameters
 

@@ -1,0 +1,87 @@
+"""What is told about each coded or decoded frame, and their sums. Nothing here grows with the clip."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from dcvc_cli.format.types import ChromaFormat, Picture
+from dcvc_cli.metrics.msssim import msssim_rgb, msssim_yuv
+from dcvc_cli.metrics.psnr import psnr_rgb, psnr_yuv
+
+QUALITY_NAMES = ("psnr_y", "psnr_u", "psnr_v", "psnr", "msssim_y", "msssim_u", "msssim_v", "msssim")
+
+
+@dataclass(frozen=True)
+class FrameReport:
+    """One frame.
+
+    Args:
+        index: 0-based number in the stream.
+        frame_type: "I" or "P".
+        qp_frame: table row of the frame, 0..71; a P frame may reach the base QP + 8.
+        size_bytes: the frame's unit, header and check included, and the SPS that an I frame repeats before it.
+        seconds: wall clock of coding or decoding it, reading and writing left out.
+        quality: by the names of QUALITY_NAMES, in dB and 0..1; only what was asked for and is defined. Combined values are (6Y + U + V) / 8
+            for 4:2:0, over all three planes for RGB.
+    """
+
+    index: int
+    frame_type: str
+    qp_frame: int
+    size_bytes: int
+    seconds: float
+    quality: dict[str, float] = field(default_factory=dict)
+
+
+FrameCallback = Callable[[FrameReport], None]
+
+
+def picture_quality(original: Picture, decoded: Picture, chroma: ChromaFormat, *, psnr: bool, msssim: bool) -> dict[str, float]:
+    """The measures asked for, by name; those that are not defined for so small a picture are left out."""
+    found: dict[str, float | None] = {}
+    if chroma is ChromaFormat.RGB:
+        if psnr:
+            found["psnr"] = psnr_rgb(original.planes, decoded.planes)
+        if msssim:
+            found["msssim"] = msssim_rgb(original.planes, decoded.planes)
+    else:
+        if psnr:
+            ratio = psnr_yuv(original.planes, decoded.planes)
+            found |= {"psnr_y": ratio.y, "psnr_u": ratio.u, "psnr_v": ratio.v, "psnr": ratio.yuv}
+        if msssim:
+            similarity = msssim_yuv(original.planes, decoded.planes)
+            found |= {"msssim_y": similarity.y, "msssim_u": similarity.u, "msssim_v": similarity.v, "msssim": similarity.yuv}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+@dataclass
+class Totals:
+    """Sums over the frames of a run."""
+
+    num_frames: int = 0
+    num_i_frames: int = 0
+    size_bytes: int = 0
+    seconds: float = 0.0
+    _quality: dict[str, tuple[float, int]] = field(default_factory=dict)
+
+    def add(self, report: FrameReport) -> None:
+        self.num_frames += 1
+        self.num_i_frames += report.frame_type == "I"
+        self.size_bytes += report.size_bytes
+        self.seconds += report.seconds
+        for name, value in report.quality.items():
+            total, count = self._quality.get(name, (0.0, 0))
+            self._quality[name] = (total + value, count + 1)
+
+    def mean_quality(self) -> dict[str, float]:
+        """Means over frames, by name."""
+        return {name: total / count for name, (total, count) in self._quality.items()}
+
+
+def bits_per_pixel(size_bytes: int, num_frames: int, num_pixels: int) -> float:
+    """Bits per luma sample of the whole clip; 0 for no frames."""
+    return 8 * size_bytes / (num_frames * num_pixels) if num_frames else 0.0
+
+
+def bitrate_kbps(size_bytes: int, num_frames: int, frame_rate: float) -> float | None:
+    """1000 bits per second of playing time; None where the frame rate is unknown."""
+    return size_bytes * 8 / 1000 * frame_rate / num_frames if num_frames and frame_rate else None

@@ -1,0 +1,89 @@
+"""Remux and concat between files: what the commands hand on to bitstream, with the weights looked up for what an elementary stream lacks."""
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+
+from dcvc_cli.bitstream.concat import ConcatReport, concat_streams
+from dcvc_cli.bitstream.nal import SIGNATURE
+from dcvc_cli.bitstream.sps import Sps, quantise_skip_threshold
+from dcvc_cli.codec.backends import PRECISION_NAMES
+from dcvc_cli.coding.sequence import family_of
+from dcvc_cli.coding.stream_source import StreamSource
+from dcvc_cli.errors import EnvironmentFault, UsageError
+from dcvc_cli.families.rt.remux import RemuxReport, dcvc_to_reference, reference_to_dcvc
+from dcvc_cli.format.types import Rational
+from dcvc_cli.media import OutputFile
+from dcvc_cli.weights.store import weights_by_name
+
+
+class PeekedSource:
+    """A byte source whose first bytes have been looked at."""
+
+    def __init__(self, source: StreamSource) -> None:
+        self._source = source
+        self.prefix = b""
+        while len(self.prefix) < len(SIGNATURE):
+            part = source.read(len(SIGNATURE) - len(self.prefix))
+            if not part:
+                break
+            self.prefix += part
+        self._unread = self.prefix
+
+    def read(self, size: int, /) -> bytes:
+        """As of the source, the looked-at bytes first."""
+        if not self._unread:
+            return self._source.read(size)
+        part, self._unread = self._unread[:size], self._unread[size:]
+        return part
+
+    @property
+    def is_dcvc(self) -> bool:
+        # A few damaged bytes of a signature do not make an elementary stream of it: those begin with an SPS unit (a byte below 16).
+        return self.prefix[:1] == SIGNATURE[:1] or self.prefix[1:4] == SIGNATURE[1:4]
+
+
+def template_sps(model: str, precision_name: str, frame_rate: Rational, skip_threshold: float | None) -> tuple[Sps, str | None]:
+    """What an elementary stream does not say. Where the weights are not here, the fingerprints stay 0 (unknown) and the second value tells it.
+
+    Raises:
+        UsageError: a precision or model name that no stream can hold.
+    """
+    if precision_name not in PRECISION_NAMES or precision_name == "exact":
+        expected = ", ".join(name for name in PRECISION_NAMES if name != "exact")
+        raise UsageError(f"--precision {precision_name}: expected what the elementary stream was coded in, one of {expected}")
+    image = video = 0
+    family, variant, note = "dcvc-rt", model, None
+    try:
+        weights = weights_by_name(model)
+        image, video = weights.image.fingerprint, weights.video.fingerprint
+        family, variant = family_of(weights.spec), weights.spec.name
+    except EnvironmentFault as error:
+        note = f"{error.message}: the stream will name model {model!r} without fingerprints"
+    try:
+        sps = Sps(
+            16,
+            16,
+            precision=PRECISION_NAMES[precision_name],
+            model_family=family,
+            model_variant=variant,
+            fingerprints=(image, video),
+            frame_rate_num=frame_rate.num,
+            frame_rate_den=frame_rate.den,
+            skip_threshold_millionths=quantise_skip_threshold(skip_threshold),
+            truncate_chroma=True,
+        )
+    except ValueError as error:
+        raise UsageError(f"--model {model}: {error}") from error
+    return sps, note
+
+
+def remux(source: PeekedSource, sink: OutputFile, template: Sps) -> RemuxReport:
+    """A .dcvc stream into an elementary stream, or an elementary stream into a .dcvc stream after `template`."""
+    return dcvc_to_reference(source, sink) if source.is_dcvc else reference_to_dcvc(source, sink, template)
+
+
+def concat_files(names: Sequence[str], sink: OutputFile) -> ConcatReport:
+    """Joins streams in order. StreamError names the stream that is damaged."""
+    with ExitStack() as stack:
+        opened = [stack.enter_context(StreamSource(name)) for name in names]
+        return concat_streams([(source.name, source) for source in opened], sink)

@@ -1,0 +1,219 @@
+"""What an evaluation measures: dcvc itself, or a conventional codec through ffmpeg, each from the same pictures and with the same metrics."""
+
+import tempfile
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dcvc_cli.bitstream.sps import Sps
+from dcvc_cli.codec.backends import PRECISION_NAMES
+from dcvc_cli.codec.networks import CodecNetworks
+from dcvc_cli.coding.decode import OpenedStream
+from dcvc_cli.coding.encode import DEFAULT_SKIP_THRESHOLD, CodingChoices, StreamEncoder, encode_pictures
+from dcvc_cli.coding.frame_report import FrameReport, picture_quality
+from dcvc_cli.coding.opened_models import OpenedModel, StreamNetworks, open_model
+from dcvc_cli.coding.stream_source import StreamSource
+from dcvc_cli.errors import InputError, StreamError, UsageError
+from dcvc_cli.evaluating.conventional import STREAM_FORMATS, ConventionalCodec, EncoderSettings, RawClip, code_with_ffmpeg, require_encoder
+from dcvc_cli.evaluating.evaluation import EvaluationPoint, Measurement
+from dcvc_cli.evaluating.sequence_sources import SequenceSource, SourceType
+from dcvc_cli.families.rt.sizes import DEFAULT_RESET_INTERVAL
+from dcvc_cli.format.types import ChromaFormat
+from dcvc_cli.media import OutputFile, PictureReader, open_reader, open_writer
+from dcvc_cli.metrics.results import FrameRecord
+from dcvc_cli.weights.store import DEFAULT_MODEL, weights_by_name
+
+
+@dataclass(frozen=True)
+class DcvcSettings:
+    """dcvc with one set of weights. Make it by `for_model`, which settles the precision.
+
+    Args:
+        fingerprints: of the image and the video network, so that figures of other weights under the same name are not taken for these.
+        device: auto deals the GPUs out to the workers.
+        threads: CPU threads of each worker, None = all cores.
+    """
+
+    model: str
+    precision: str
+    fingerprints: tuple[int, int]
+    reset_interval: int = DEFAULT_RESET_INTERVAL
+    skip_threshold: float | None = DEFAULT_SKIP_THRESHOLD
+    device: str = "auto"
+    threads: int | None = None
+    msssim: bool = False
+
+    stream_suffix = ".dcvc"
+
+    @classmethod
+    def for_model(cls, model: str = DEFAULT_MODEL, precision: str | None = None, **others: Any) -> "DcvcSettings":
+        """Settings with these weights; `precision` None = exact where the weights have it, else fp32.
+
+        Raises:
+            UsageError: no such precision. EnvironmentFault: no such weights.
+        """
+        if precision is not None and precision not in PRECISION_NAMES:
+            raise UsageError(f"--precision {precision} is not known, expected one of {', '.join(PRECISION_NAMES)}")
+        weights = weights_by_name(model)
+        chosen = precision or ("exact" if weights.is_exact else "fp32")
+        return cls(model, chosen, (weights.image.fingerprint, weights.video.fingerprint), **others)
+
+    def open(self, worker: int) -> "DcvcClipCoder":
+        return DcvcClipCoder(self, open_model(self.model, self.precision, device_of_worker(self.device, worker), self.threads))
+
+    def record(self) -> dict[str, Any]:
+        return {
+            "codec": "dcvc",
+            "model": self.model,
+            "fingerprints": [f"{fingerprint:016x}" for fingerprint in self.fingerprints],
+            "precision": self.precision,
+            "reset_interval": self.reset_interval,
+            "skip_threshold": self.skip_threshold,
+            "msssim": self.msssim,
+        }
+
+
+@dataclass(frozen=True)
+class ConventionalSettings:
+    """A conventional codec; `encoder.intra_period` is replaced by each clip's own."""
+
+    codec: ConventionalCodec
+    encoder: EncoderSettings = field(default_factory=EncoderSettings)
+    msssim: bool = False
+
+    @property
+    def stream_suffix(self) -> str:
+        return f".{STREAM_FORMATS[self.codec]}"
+
+    def open(self, worker: int) -> "ConventionalClipCoder":
+        require_encoder(self.codec)
+        return ConventionalClipCoder(self)
+
+    def record(self) -> dict[str, Any]:
+        encoder = {name: value for name, value in asdict(self.encoder).items() if name != "intra_period"}
+        return {"codec": self.codec.value, **encoder, "options": list(self.encoder.options), "msssim": self.msssim}
+
+
+class DcvcClipCoder:
+    """Codes with a StreamEncoder into a file, and decodes that file with decoders of its own; only the networks' parameters are shared."""
+
+    def __init__(self, settings: DcvcSettings, model: OpenedModel) -> None:
+        self._settings, self._model = settings, model
+        self._networks = _NetworksOfModel(model)
+
+    def measure(self, point: EvaluationPoint, stream: Path) -> Measurement:
+        """Every picture hash in the stream is checked (StreamError): I frames, every 32nd frame, and the last one carry one."""
+        encoded = self._encode(point, stream)
+        records = []
+        with StreamSource(str(stream)) as source, open_clip(point.sequence) as reader:
+            chroma, num_pixels = reader.format.chroma, reader.format.size.num_pixels
+            decoded = OpenedStream(source).frames(self._networks, verify=True)
+            # The decoder first: its end comes after the last hash.
+            for frame, original, report in zip(decoded, reader, encoded, strict=True):
+                quality = picture_quality(original, frame.picture, chroma, psnr=True, msssim=self._settings.msssim)
+                records.append(_frame_record(frame.report, report.seconds, quality))
+        return Measurement(records, num_pixels)
+
+    def _encode(self, point: EvaluationPoint, stream: Path) -> list[FrameReport]:
+        rate, settings = point.rate, self._settings
+        choices = CodingChoices(
+            qp_i=rate.qp_i,
+            qp_p=rate.qp_i if rate.qp_p is None else rate.qp_p,
+            keyint=point.sequence.intra_period,
+            reset_interval=settings.reset_interval,
+            skip_threshold=settings.skip_threshold,
+        )
+        reports: list[FrameReport] = []
+        with open_clip(point.sequence) as reader, OutputFile(str(stream), overwrite=True) as sink:
+            encode_pictures(StreamEncoder(self._model, reader.format, choices, sink), reader, reports.append)
+        return reports
+
+
+class _NetworksOfModel(StreamNetworks):
+    """The networks at hand for streams that name them: each worker holds one model, and weights need not lie where a decoder would look."""
+
+    def __init__(self, model: OpenedModel) -> None:
+        super().__init__()
+        self._model = model
+
+    def for_sps(self, sps: Sps) -> CodecNetworks:
+        weights = self._model.weights
+        expected = (weights.image.fingerprint, weights.video.fingerprint)
+        if (sps.fingerprints, sps.precision) != (expected, self._model.precision):
+            raise StreamError("the stream names other weights or another precision than it was coded with")
+        return self._model.networks
+
+
+class ConventionalClipCoder:
+    """Unpacks the clip with our reader, so that the same pictures are coded, and hands it to ffmpeg."""
+
+    def __init__(self, settings: ConventionalSettings) -> None:
+        self._settings = settings
+
+    def measure(self, point: EvaluationPoint, stream: Path) -> Measurement:
+        settings = self._settings
+        with tempfile.TemporaryDirectory(prefix="dcvc-clip-") as folder:
+            clip = _unpacked(point.sequence, Path(folder, "source.yuv"))
+            encoder = EncoderSettings(**{**asdict(settings.encoder), "intra_period": point.sequence.intra_period})
+            records = code_with_ffmpeg(settings.codec, clip, point.rate.qp_i, encoder, stream=stream, msssim=settings.msssim)
+        return Measurement(records, clip.format.size.num_pixels)
+
+
+def _unpacked(sequence: SequenceSource, target: Path) -> RawClip:
+    with open_clip(sequence) as reader:
+        if reader.format.chroma is not ChromaFormat.YUV420:
+            hint = "convert the pictures to 4:2:0 first, for dcvc too"
+            raise InputError(f"{sequence.path} holds RGB pictures, conventional codecs are measured on 4:2:0 only", hint)
+        num_frames = 0
+        with open_writer(str(target), reader.format, overwrite=False) as writer:
+            for picture in reader:
+                writer.write(picture)
+                num_frames += 1
+        return RawClip(target, reader.format, num_frames)
+
+
+def open_clip(sequence: SequenceSource) -> PictureReader:
+    """The pictures of a clip that are coded. InputError for other sizes or, where that is known, fewer frames than the configuration says."""
+    if not sequence.path.exists():
+        raise InputError(f"{sequence.path} is not there", "--root says where the test set lies")
+    kind = {SourceType.YUV420: "yuv", SourceType.PNG: "png", SourceType.VIDEO: None}[sequence.source_type]
+    size = sequence.size if sequence.source_type is SourceType.YUV420 else None
+    reader = open_reader(str(sequence.path), size=size, input_format=kind, max_frames=sequence.num_frames)
+    found = reader.format.size
+    fault = None
+    if sequence.size not in (None, found):
+        fault = f"{sequence.path} is {found}, expected {sequence.size} as the test configuration says"
+    elif sequence.source_type is not SourceType.VIDEO and reader.num_frames is not None and reader.num_frames < sequence.num_frames:
+        fault = f"{sequence.path} has {reader.num_frames} frames, expected {sequence.num_frames} as the test configuration says"
+    if fault is not None:
+        reader.close()
+        raise InputError(fault)
+    return reader
+
+
+def device_of_worker(name: str, worker: int) -> str:
+    """`auto` deals the GPUs out, or is the CPU where there is none; other names stay."""
+    if name != "auto":
+        return name
+    import torch
+
+    num_gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    return f"cuda:{worker % num_gpus}" if num_gpus else "cpu"
+
+
+def _frame_record(report: FrameReport, encode_seconds: float, quality: dict[str, float]) -> FrameRecord:
+    def planes(metric: str) -> tuple[float, float, float] | None:
+        values = [quality[name] for plane in "yuv" if (name := f"{metric}_{plane}") in quality]
+        return (values[0], values[1], values[2]) if len(values) == 3 else None
+
+    msssim = quality.get("msssim")
+    return FrameRecord(
+        is_intra=report.frame_type == "I",
+        num_bits=8 * report.size_bytes,
+        psnr=quality["psnr"],
+        psnr_planes=planes("psnr"),
+        msssim=msssim,
+        msssim_planes=planes("msssim") if msssim is not None else None,
+        encode_seconds=encode_seconds,
+        decode_seconds=report.seconds,
+    )

@@ -1,0 +1,77 @@
+"""Which frames are I frames, which QP each frame gets, when the reference feature is dropped."""
+
+from dataclasses import dataclass, field
+
+from dcvc_cli.bitstream.nal import NalType
+from dcvc_cli.families.rt.sizes import DEFAULT_RESET_INTERVAL, NO_DEAD_ZONES, REFERENCE_QP_OFFSETS
+
+
+@dataclass(frozen=True)
+class FramePlan:
+    """How one frame is to be coded; qp is the final table row (0..63 for I, 0..71 for P), dead_zone the quantiser's (families.lite.dead_zone)."""
+
+    frame_type: NalType
+    qp: int
+    reset: bool
+    dead_zone: float = 0.0
+
+
+@dataclass(frozen=True)
+class GopRule:
+    """Frame types, QPs and resets of a sequence.
+
+    Args:
+        qp_i, qp_p: 0..63, higher is better quality.
+        keyint: distance of I frames; -1 = only the first frame.
+        reset_interval: frames between drops of the reference feature, 0 = never. 1 also means never, as in the reference.
+        qp_offsets: added to the QP of a P frame by frame index mod 8: the quality hierarchy.
+        dead_zones: of P frames, by frame index mod 8 as well. intra_dead_zone: of I frames.
+        late_qps: by how much finer P frames are coded when the I frame has worn off, `late_qp`.
+        restart_at_key: count QP classes and resets from the last I frame, so that pieces of a stream do not depend on what
+            came before (ours); False counts from the start of the sequence (the reference's test program).
+        forced_keys: frame indices that become I frames.
+    """
+
+    qp_i: int
+    qp_p: int
+    keyint: int = -1
+    reset_interval: int = DEFAULT_RESET_INTERVAL
+    qp_offsets: tuple[int, ...] = REFERENCE_QP_OFFSETS
+    dead_zones: tuple[float, ...] = NO_DEAD_ZONES
+    intra_dead_zone: float = 0.0
+    late_qps: int = 0
+    restart_at_key: bool = True
+    forced_keys: frozenset[int] = field(default_factory=frozenset)
+
+    def plans_from(self, first: int = 0) -> "GopPlanner":
+        return GopPlanner(self, first)
+
+
+LATE = 192
+"""P frames after which nothing is left of what the I frame had given them."""
+
+
+def late_qp(qp: int, position: int, late_qps: int) -> int:
+    """QPs added to the `position`th P frame after an I frame, so that quality holds: up to late_qps at QP 0, none at QP 63, between in proportion."""
+    return round(late_qps * (63 - qp) * min(position, LATE) / (63 * LATE))
+
+
+class GopPlanner:
+    """Walks a GopRule frame by frame."""
+
+    def __init__(self, rule: GopRule, first: int = 0) -> None:
+        self.rule, self.index, self.last_key = rule, first, first
+
+    def next(self) -> FramePlan:
+        """The plan of the next frame in coding order, which is display order."""
+        rule, index = self.rule, self.index
+        self.index += 1
+        since_key = index - self.last_key
+        periodic = rule.keyint > 0 and (since_key >= rule.keyint if rule.restart_at_key else index % rule.keyint == 0)
+        if index == self.last_key or periodic or index in rule.forced_keys:
+            self.last_key = index
+            return FramePlan(NalType.I, rule.qp_i, reset=False, dead_zone=rule.intra_dead_zone)
+        position = since_key if rule.restart_at_key else index
+        reset = rule.reset_interval > 0 and position % rule.reset_interval == 1
+        qp = rule.qp_p + rule.qp_offsets[position % 8] + late_qp(rule.qp_p, position, rule.late_qps)
+        return FramePlan(NalType.P, qp, reset, rule.dead_zones[position % 8])

@@ -1,0 +1,119 @@
+"""The image model DMCI: codes an I frame on its own. Source: DCVC-RT (CVPR 2025) and docs/bitstream.md.
+
+x -> enc -> y -> hyper_enc -> z          encoder only
+z_hat -> hyper_dec -> prior fusion -> scales, means of step 0; spatial prior after each step
+y_hat -> dec -> x_hat
+
+With direct latents: x -> enc.direct is added to y, y_hat -> dec.direct to x_hat (docs/decisions/0015-direct-latents.md).
+"""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from dcvc_cli.families.rt.sizes import SOURCE_CHANNELS, ImageSpec
+from dcvc_cli.graph.blocks import (
+    BitEstimator,
+    Conv,
+    DepthConvBlock,
+    DownBlock,
+    ScaleVector,
+    Sequence,
+    Shape,
+    SubPixelConv,
+    Tensor,
+    UpBlock,
+    decoder_shapes,
+    depth_conv_blocks,
+    layer_shapes,
+)
+from dcvc_cli.graph.latent_steps import IMAGE_STEPS, LatentCoder
+
+if TYPE_CHECKING:
+    from dcvc_cli.backend.operations import Operations
+
+
+class ImageModel:
+    """Graph of the image model with the widths and depths of `spec`; parameters live in the backend."""
+
+    encoder_only = ("enc.", "hyper_enc.", "q_scale_enc", "q_direct_enc")
+    """Prefixes of the layers that a decoder never runs."""
+
+    def __init__(self, spec: ImageSpec) -> None:
+        self.spec = spec
+        self.hyper_out = spec.hyper_out or spec.latent
+        width, latent, hyper, prior = spec.internal, spec.latent, spec.hyper, spec.prior
+        self.q_scale_enc = ScaleVector("q_scale_enc", spec.num_qps, width)
+        self.q_scale_dec = ScaleVector("q_scale_dec", spec.num_qps, width)
+        self.bit_estimator_z = BitEstimator("bit_estimator_z", spec.num_qps, hyper)
+        self.enc_1 = DepthConvBlock("enc.enc_1", SOURCE_CHANNELS, width)
+        self.enc_2 = Sequence(
+            depth_conv_blocks("enc.enc_2", width, width, spec.encoder_depth),
+            Conv(f"enc.enc_2.{spec.encoder_depth}", width, latent, kernel=3, stride=2, padding=1),
+        )
+        self.hyper_enc = Sequence(
+            DepthConvBlock("hyper_enc.0", latent, hyper), DownBlock("hyper_enc.1", hyper, hyper), DownBlock("hyper_enc.2", hyper, hyper)
+        )
+        self.hyper_dec = Sequence(
+            UpBlock("hyper_dec.0", hyper, hyper), UpBlock("hyper_dec.1", hyper, hyper), DepthConvBlock("hyper_dec.2", hyper, self.hyper_out)
+        )
+        self.y_prior_fusion = Sequence(
+            depth_conv_blocks("y_prior_fusion", self.hyper_out, prior, spec.fusion_depth),
+            Conv(f"y_prior_fusion.{spec.fusion_depth}", prior, 2 * latent + 2),
+        )
+        self.y_spatial_prior_reduction = Conv("y_spatial_prior_reduction", 2 * latent + 2, latent)
+        self.y_spatial_prior_adaptor_1 = DepthConvBlock("y_spatial_prior_adaptor_1", 2 * latent, prior, force_adaptor=True)
+        self.y_spatial_prior_adaptor_2 = DepthConvBlock("y_spatial_prior_adaptor_2", 2 * latent, prior, force_adaptor=True)
+        self.y_spatial_prior_adaptor_3 = DepthConvBlock("y_spatial_prior_adaptor_3", 2 * latent, prior, force_adaptor=True)
+        self.y_spatial_prior = Sequence(
+            depth_conv_blocks("y_spatial_prior", prior, prior, spec.spatial_depth),
+            Conv(f"y_spatial_prior.{spec.spatial_depth}", prior, 2 * latent),
+        )
+        self.dec_1 = Sequence(UpBlock("dec.dec_1.0", latent, width), depth_conv_blocks("dec.dec_1", width, width, spec.decoder_depth, first=1))
+        self.dec_2 = DepthConvBlock("dec.dec_2", width, SOURCE_CHANNELS)
+        if spec.direct:
+            self.q_direct_enc = ScaleVector("q_direct_enc", spec.num_qps, latent)
+            self.q_direct_dec = ScaleVector("q_direct_dec", spec.num_qps, latent)
+            self.enc_direct = Conv("enc.direct", SOURCE_CHANNELS, latent, kernel=2, stride=2)
+            self.dec_direct = SubPixelConv("dec.direct", latent, SOURCE_CHANNELS, kernel=1)
+
+    def shapes(self) -> Iterator[tuple[str, Shape]]:
+        """Names and shapes of the state dict."""
+        return layer_shapes(self)
+
+    def decoder_shapes(self) -> Iterator[tuple[str, Shape]]:
+        """The part of `shapes` that a decoder uses."""
+        return decoder_shapes(self)
+
+    def analysis(self, ops: "Operations", x: Tensor, qp: Any) -> Tensor:
+        """x: 3 x Hp x Wp in 0..1, sides multiples of 16 -> y: latent x Hp/16 x Wp/16. Encoder only."""
+        cells = ops.pixel_unshuffle(x, 8)
+        y = self.enc_2(ops, self.q_scale_enc(ops, self.enc_1(ops, cells), qp))
+        return ops.add(y, self.q_direct_enc(ops, self.enc_direct(ops, cells), qp)) if self.spec.direct else y
+
+    def hyper_analysis(self, ops: "Operations", y: Tensor) -> Tensor:
+        """y -> z before rounding, hyper x ceil(h/4) x ceil(w/4) for y of h x w. Encoder only."""
+        return self.hyper_enc(ops, ops.pad_replicate(y, 4))
+
+    def prior_parameters(self, ops: "Operations", z_hat: Tensor, latent_size: tuple[int, int]) -> Tensor:
+        """z_hat -> q_enc, q_dec, scales, means: (2 + 2 latent) x h x w. Cropped after the fusion, unlike the video model."""
+        return ops.crop(self.y_prior_fusion(ops, self.hyper_dec(ops, z_hat)), latent_size)
+
+    def code_latents(self, ops: "Operations", parameters: Tensor, coder: LatentCoder) -> Tensor:
+        """Runs the four coding steps through `coder` -> y_hat: latent x h x w."""
+        q_enc, q_dec, scales, means = ops.split(parameters, (1, 1, self.spec.latent, self.spec.latent))
+        common = self.y_spatial_prior_reduction(ops, parameters)
+        coder.begin(ops.encoder_factor(ops.half_to_two(q_enc)))
+        so_far = coder.step(IMAGE_STEPS[0], scales, means)
+        adaptors = (self.y_spatial_prior_adaptor_1, self.y_spatial_prior_adaptor_2, self.y_spatial_prior_adaptor_3)
+        for step, adaptor in zip(IMAGE_STEPS[1:], adaptors, strict=True):
+            prior = self.y_spatial_prior(ops, adaptor(ops, ops.concat(so_far, common)))
+            scales, means = ops.split(prior, (self.spec.latent, self.spec.latent))
+            so_far = ops.merge_steps(so_far, coder.step(step, scales, means))
+        return ops.multiply_step_size(so_far, ops.half_to_two(q_dec))
+
+    def synthesis(self, ops: "Operations", y_hat: Tensor, qp: Any) -> Tensor:
+        """y_hat -> x_hat: 3 x Hp x Wp, clamped to [0, 1]."""
+        cells = self.dec_2(ops, self.q_scale_dec(ops, self.dec_1(ops, y_hat), qp))
+        if self.spec.direct:
+            cells = ops.add(cells, self.dec_direct(ops, self.q_direct_dec(ops, y_hat, qp)))
+        return ops.clamp_unit(ops.pixel_shuffle(cells, 8))

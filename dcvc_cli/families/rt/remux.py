@@ -1,0 +1,144 @@
+"""Reference elementary stream <-> .dcvc without touching the coded payloads (docs/bitstream.md, "Remux").
+
+A stream made by the reference's own rule comes back byte for byte. Where a stream deviates from the rule (other SPS ids, SPSs sent
+again, integers longer than needed), the deviating bytes travel in a user-data SEI, so it comes back byte for byte too.
+"""
+
+from dataclasses import dataclass, replace
+
+from dcvc_cli.bitstream.faults import BitstreamError, Rule
+from dcvc_cli.bitstream.nal import NalType
+from dcvc_cli.bitstream.sei import FreeText, PictureHash, UserData
+from dcvc_cli.bitstream.sps import Sps
+from dcvc_cli.bitstream.stream_reader import StreamReader
+from dcvc_cli.bitstream.stream_writer import StreamWriter
+from dcvc_cli.bitstream.units import FrameUnit, IndexUnit, SeiUnit
+from dcvc_cli.bitstream.window import ByteSink, ByteSource
+from dcvc_cli.families.rt.elementary_stream import ReferenceFrameUnit, ReferenceReader, ReferenceSps, ReferenceSpsUnit, ReferenceWriter, SpsTable
+from dcvc_cli.format.entropy_format import EntropyFormat
+
+KEPT_BYTES_UUID = bytes.fromhex("6d1f0b7c52e94a3f9d38a4c7e015b286")
+"""User data of this UUID: the bytes that stand before the payload of the next frame in the elementary stream (or at its end)."""
+
+
+@dataclass(frozen=True)
+class RemuxReport:
+    """What a remux did.
+
+    Args:
+        num_frames: frames carried over.
+        lost: what the output cannot hold, one phrase each; empty when nothing is lost.
+    """
+
+    num_frames: int
+    lost: tuple[str, ...]
+
+
+def reference_to_dcvc(source: ByteSource, sink: ByteSink, template: Sps) -> RemuxReport:
+    """Turns an elementary stream into a .dcvc stream.
+
+    Args:
+        template: what the elementary stream does not say: skip threshold, frame rate, model and fingerprints, precision, colour.
+            Its width, height and entropy format are replaced by the stream's.
+
+    Raises BitstreamError for a damaged or truncated elementary stream, or one that no decoder can follow.
+    """
+    writer = StreamWriter(sink)
+    table = SpsTable()
+    pending: list[ReferenceSpsUnit] = []
+    for unit in ReferenceReader(source):
+        if isinstance(unit, ReferenceSpsUnit):
+            pending.append(unit)
+            continue
+        try:
+            _write_dcvc_frame(writer, table, pending, unit, template)
+        except BitstreamError as error:
+            raise error.at(unit.offset) from None
+        pending.clear()
+    if pending:
+        writer.write_user_data(KEPT_BYTES_UUID, b"".join(unit.raw for unit in pending))
+    if not writer.num_frames:
+        raise BitstreamError(Rule.TRUNCATED, "the elementary stream holds no frame", 0)
+    writer.finish()
+    return RemuxReport(writer.num_frames, ())
+
+
+def _write_dcvc_frame(writer: StreamWriter, table: SpsTable, pending: list[ReferenceSpsUnit], frame: ReferenceFrameUnit, template: Sps) -> None:
+    """One frame with its SPS; `table` follows what the elementary stream has sent."""
+    reset = frame.frame_type is NalType.P and frame.sps.use_ada_i
+    found = b"".join(unit.raw for unit in pending) + frame.header
+    try:
+        by_rule = table.prefix(frame.frame_type, replace(frame.sps, use_ada_i=reset), frame.qp, len(frame.payload))
+    except BitstreamError:
+        by_rule = b""  # All 16 ids are taken, so the stream replaced one, which the rule never does.
+    if found != by_rule:
+        writer.write_user_data(KEPT_BYTES_UUID, found)
+    for unit in pending:
+        table.put(unit.sps_id, unit.sps)
+    sps = replace(
+        template,
+        width=frame.sps.width,
+        height=frame.sps.height,
+        entropy_format=EntropyFormat.REFERENCE_TWO if frame.sps.ec_part else EntropyFormat.REFERENCE_ONE,
+    )
+    writer.write_frame(frame.frame_type, writer.use_sps(sps), frame.qp, reset, frame.payload)
+
+
+def dcvc_to_reference(source: ByteSource, sink: ByteSink) -> RemuxReport:
+    """Turns a .dcvc stream into an elementary stream; `lost` lists what that has no place for.
+
+    Raises BitstreamError for a damaged stream and for payloads that the reference cannot read (partitioned and compact entropy coding).
+    """
+    writer = ReferenceWriter(sink)
+    kept: bytes | None = None
+    num_frames = num_unfit = 0
+    counts = {"picture hashes": 0, "texts": 0, "user data messages": 0, "indexes": 0}
+    all_sps: dict[Sps, None] = {}
+    for unit in StreamReader(source):
+        if isinstance(unit, FrameUnit):
+            all_sps[unit.sps] = None
+            sps = _reference_sps(unit)
+            if kept is None or not writer.write_kept_frame(kept, unit.frame_type, sps, unit.qp, unit.payload):
+                num_unfit += kept is not None
+                writer.write_frame(unit.frame_type, sps, unit.qp, unit.payload)
+            kept = None
+            num_frames += 1
+        elif isinstance(unit, IndexUnit):
+            counts["indexes"] += 1
+        elif isinstance(unit, SeiUnit):
+            if isinstance(unit.message, UserData) and unit.message.uuid == KEPT_BYTES_UUID:
+                kept = unit.message.data
+                continue
+            is_text, is_hash = isinstance(unit.message, FreeText), isinstance(unit.message, PictureHash)
+            counts["texts" if is_text else "picture hashes" if is_hash else "user data messages"] += 1
+    if kept is not None and not writer.write_kept_tail(kept):
+        num_unfit += 1
+    lost = [phrase for sps in all_sps for phrase in _phrases(sps)]
+    lost += [f"{count} {what}" for what, count in counts.items() if count]
+    lost.append("the checks of all units and the end unit")
+    if num_unfit:
+        lost.append(f"{num_unfit} kept headers of an older elementary stream that do not fit these frames")
+    return RemuxReport(num_frames, tuple(dict.fromkeys(lost)))
+
+
+def _reference_sps(frame: FrameUnit) -> ReferenceSps:
+    sps = frame.sps
+    if not sps.entropy_format.is_reference:
+        message = f"the frame payload is in the {sps.entropy_format.name.lower()} format, which the reference cannot read"
+        raise BitstreamError(Rule.UNSUPPORTED, message, frame.offset, "encode again with the reference's entropy format")
+    return ReferenceSps(sps.height, sps.width, sps.entropy_format is EntropyFormat.REFERENCE_TWO, frame.reset)
+
+
+def _phrases(sps: Sps) -> list[str]:
+    """What the SPS says and an elementary stream does not."""
+    colour = f"{sps.colour_primaries}/{sps.transfer}/{sps.matrix}"
+    fingerprints = " and ".join(f"{value:016x}" for value in sps.fingerprints) or "none"
+    colour_range = {True: "full", False: "limited", None: "unknown"}[sps.full_range]
+    return [
+        f"the skip threshold, {'unset' if sps.skip_threshold is None else sps.skip_threshold}, which a decoder must be told",
+        f"the model, {sps.model_family}/{sps.model_variant}, fingerprints {fingerprints}",
+        f"the precision, {sps.precision.name.lower()}",
+        f"the frame rate, {sps.frame_rate_num}/{sps.frame_rate_den}, and the sample aspect ratio, {sps.sar_num}/{sps.sar_den}",
+        f"the format, {sps.bit_depth}-bit {sps.chroma_format}, colour {colour}, range {colour_range}",
+        f"the reset interval, {sps.reset_interval}, and the QP offsets, {' '.join(map(str, sps.qp_offsets))}",
+    ]

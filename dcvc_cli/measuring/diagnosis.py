@@ -1,0 +1,223 @@
+"""What this machine offers to dcvc: processor, packages, kernels, weights; what will be used, and why not something faster."""
+
+import os
+import platform
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import Enum
+from importlib import import_module, metadata
+from pathlib import Path
+from typing import Any
+
+from dcvc_cli import __version__
+from dcvc_cli.errors import DcvcError
+
+OPTIONAL_PACKAGES = (
+    ("av", "av", "mp4 and mkv input", "video"),
+    ("matplotlib", "matplotlib", "plots", "eval"),
+    ("bjontegaard", "bjontegaard", "a second opinion on BD-rates", "eval"),
+    ("pytorch_msssim", "pytorch-msssim", "a second opinion on MS-SSIM", "eval"),
+    ("accelerate", "accelerate", "training on several GPUs", "train"),
+    ("tensorboard", "tensorboard", "training logs for TensorBoard", "train"),
+)
+"""(module, distribution, what for, extra that installs it)."""
+REQUIRED_PACKAGES = ("numpy", "torch", "safetensors", "pillow", "pyyaml", "typer", "rich")
+INTERESTING_FLAGS = (
+    "avx2",
+    "fma",
+    "avx512f",
+    "avx512bw",
+    "avx512vl",
+    "avx512_vnni",
+    "avx_vnni",
+    "avx512_bf16",
+    "amx_tile",
+    "amx_int8",
+    "asimd",
+    "sve",
+)
+BEST_ISA = "amx"
+
+
+class Status(Enum):
+    """What a finding means for the user."""
+
+    OK = "ok"
+    SLOW = "slow"
+    """Works, but something faster is not used; the remark says why."""
+    ABSENT = "absent"
+    """Optional and not there."""
+    MISSING = "MISSING"
+    """Needed and not there."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report."""
+
+    section: str
+    name: str
+    value: str
+    status: Status = Status.OK
+    remark: str = ""
+
+
+def diagnose() -> list[Finding]:
+    """Every finding, in the order to show them. Nothing here raises for what is missing: it is reported."""
+    sections: tuple[Callable[[], Iterator[Finding]], ...] = (_machine, _packages, _devices, _kernels, _weights, _choice)
+    return [finding for section in sections for finding in section()]
+
+
+def _machine() -> Iterator[Finding]:
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    model, flags = processor()
+    yield Finding("machine", "system", f"{platform.system()} {platform.release()} {platform.machine()}")
+    yield Finding("machine", "processor", f"{model}, {usable} of {os.cpu_count()} threads usable")
+    shown = " ".join(flag for flag in INTERESTING_FLAGS if flag in flags)
+    yield Finding("machine", "instruction sets", shown or "unknown")
+    memory = _memory_bytes()
+    if memory:
+        yield Finding("machine", "memory", f"{memory / 2**30:.1f} GiB")
+
+
+def processor() -> tuple[str, frozenset[str]]:
+    """(model name, instruction set flags) as Linux tells them, else what Python knows."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return platform.processor() or "unknown", frozenset()
+    fields = {key.strip().lower(): value.strip() for key, _, value in (line.partition(":") for line in text.splitlines())}
+    flags = fields.get("flags") or fields.get("features") or ""
+    return fields.get("model name") or platform.processor() or "unknown", frozenset(flags.split())
+
+
+def _memory_bytes() -> int:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError, AttributeError):
+        return 0
+
+
+def _packages() -> Iterator[Finding]:
+    yield Finding("software", "dcvc", f"{__version__} in {Path(__file__).resolve().parents[1]}")
+    yield Finding("software", "python", f"{platform.python_implementation()} {platform.python_version()}")
+    for name in REQUIRED_PACKAGES:
+        version = _version(name)
+        yield Finding("software", name, version) if version else Finding("software", name, "not installed", Status.MISSING, f"pip install {name}")
+    for module, name, purpose, extra in OPTIONAL_PACKAGES:
+        try:
+            import_module(module)
+            yield Finding("software", name, _version(name) or "unknown version")
+        except Exception as error:  # a broken package may raise anything; it is only reported
+            remark = f"{purpose}: pip install 'dcvc[{extra}]'" if isinstance(error, ModuleNotFoundError) else f"{type(error).__name__}: {error}"
+            yield Finding("software", name, "not usable", Status.ABSENT, remark)
+    ffmpeg = shutil.which("ffmpeg")
+    yield Finding(
+        "software", "ffmpeg", ffmpeg or "not found", Status.OK if ffmpeg else Status.ABSENT, "" if ffmpeg else "conventional codecs to compare with"
+    )
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _torch() -> Any:
+    """The module, or None where it does not load: the packages' section tells that."""
+    try:
+        return import_module("torch")
+    except Exception:  # a broken installation may raise anything
+        return None
+
+
+def _devices() -> Iterator[Finding]:
+    torch = _torch()
+    if torch is None:
+        yield Finding("devices", "torch", "cannot be loaded", Status.MISSING, "pip install torch")
+        return
+    capability = torch.backends.cpu.get_cpu_capability()
+    yield Finding("devices", "cpu", f"torch uses {capability} kernels on {torch.get_num_threads()} threads")
+    if torch.cuda.is_available():
+        for index in range(torch.cuda.device_count()):
+            facts = torch.cuda.get_device_properties(index)
+            text = f"{facts.name}, {facts.total_memory / 2**30:.1f} GiB, compute capability {facts.major}.{facts.minor}"
+            yield Finding("devices", f"cuda:{index}", text)
+        return
+    driver = Path("/proc/driver/nvidia/version").exists() or shutil.which("nvidia-smi") is not None
+    if torch.version.cuda is None:
+        remark = "this torch is built without CUDA" + (", though an NVIDIA driver is here: install a CUDA build of torch" if driver else "")
+    else:
+        remark = "torch finds no usable GPU" if driver else "no NVIDIA driver"
+    yield Finding("devices", "cuda", "not available", Status.SLOW if driver else Status.ABSENT, remark)
+
+
+def _kernels() -> Iterator[Finding]:
+    from dcvc_cli.entropy import tables
+    from dcvc_cli.families.lite.motion import field
+
+    for name, load in (("entropy coder", tables.native_module), ("block motion", field.native_module)):
+        try:
+            yield Finding("kernels", name, str(Path(load().__file__).name))
+        except DcvcError as error:
+            yield Finding("kernels", name, "not built", Status.MISSING, str(error))
+    try:
+        yield from _exact_kernels(import_module("dcvc_cli._kernels"))
+    except ImportError as error:
+        yield Finding("kernels", "exact arithmetic", "not built", Status.SLOW, f"{error}; reinstall dcvc with a C++ compiler at hand")
+
+
+def _exact_kernels(native: Any) -> Iterator[Finding]:
+    from dcvc_cli.backend.exact_native import ISA_VARIABLE
+
+    usable = list(native.usable_isas())
+    wanted = os.environ.get(ISA_VARIABLE, "")
+    if wanted and wanted not in usable:
+        yield Finding("kernels", "exact arithmetic", "none", Status.MISSING, f"{ISA_VARIABLE}={wanted}, usable are: {', '.join(usable)}")
+        return
+    used = wanted or usable[-1]
+    if used != usable[-1]:
+        remark = f"{ISA_VARIABLE}={wanted} keeps the faster {usable[-1]} away"
+        yield Finding("kernels", "exact arithmetic", used, Status.SLOW, remark)
+        return
+    remark = "" if used == BEST_ISA else f"the processor has nothing faster of what there are kernels for (best: {BEST_ISA})"
+    yield Finding("kernels", "exact arithmetic", f"{used} (usable: {', '.join(usable)})", Status.OK, remark)
+
+
+def _weights() -> Iterator[Finding]:
+    from dcvc_cli.weights.file import read_weights
+    from dcvc_cli.weights.store import DEFAULT_MODEL, user_folder, weight_files, weights_name
+
+    seen = set()
+    for path in weight_files():
+        name = weights_name(path)
+        seen.add(name)
+        try:
+            weights = read_weights(path)
+        except DcvcError as error:
+            status = Status.MISSING if name == DEFAULT_MODEL else Status.ABSENT
+            yield Finding("weights", name, "not usable", status, error.message)
+            continue
+        kind = "exact and float" if weights.is_exact else "float only"
+        prints = f"image {weights.image.fingerprint:016x}, video {weights.video.fingerprint:016x}"
+        yield Finding("weights", name, f"{weights.spec.name}, {kind}, {prints}")
+    if DEFAULT_MODEL not in seen:
+        yield Finding("weights", DEFAULT_MODEL, "not found", Status.MISSING, "the default weights come with dcvc: reinstall it")
+    yield Finding("weights", "added weights", str(user_folder()))
+
+
+def _choice() -> Iterator[Finding]:
+    """What `dcvc encode` without options would use."""
+    from dcvc_cli.codec.backends import choose_device
+    from dcvc_cli.weights.store import DEFAULT_MODEL, weights_by_name
+
+    try:
+        weights, device = weights_by_name(DEFAULT_MODEL), choose_device("auto")
+    except (DcvcError, ImportError) as error:
+        yield Finding("in use", "encode", "cannot run", Status.MISSING, str(error))
+        return
+    remark = "" if weights.is_exact else "these weights have no exact form, so other machines may decode other pictures"
+    precision = "exact" if weights.is_exact else "fp32"
+    yield Finding("in use", "encode", f"model {DEFAULT_MODEL}, precision {precision}, device {device}", Status.OK, remark)

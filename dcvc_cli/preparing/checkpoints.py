@@ -1,0 +1,176 @@
+"""Imports published checkpoints: two torch files to one checked weights file of ours. Source: docs/weights.md ("Published checkpoints")."""
+
+import zipfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dcvc_cli.entropy.tables import TableError, factorised_table
+from dcvc_cli.errors import EnvironmentFault
+from dcvc_cli.families.rt.image import ImageModel
+from dcvc_cli.families.rt.sizes import SPECS, ModelSpec
+from dcvc_cli.families.rt.video import VideoModel
+from dcvc_cli.weights.file import ModelWeights, NetworkWeights, table_arrays
+from dcvc_cli.weights.safetensors_reader import shown
+from dcvc_cli.weights.stored_arrays import MAX_MAGNITUDE, coding_shapes
+
+WRAPPERS = ("state_dict", "net")
+"""Entries that a checkpoint may wrap its parameters in, outermost first."""
+KEY_PREFIX = "module."
+MAX_FILE_BYTES = 2 << 30
+"""The published checkpoints take 0.3 GB."""
+MAX_PICKLE_BYTES = 4 << 20
+"""Names and shapes, without the values: 0.2 MB in the published ones."""
+MAX_ELEMENTS = 1 << 24
+"""Of one parameter; the largest of the published ones has 1.6 million."""
+State = dict[str, NDArray[np.float32]]
+Network = ImageModel | VideoModel
+
+
+class CheckpointError(EnvironmentFault):
+    """A checkpoint that does not fit; `problems` names every key that is wrong, one sentence each."""
+
+    def __init__(self, message: str, hint: str | None = None, problems: Iterable[str] = ()) -> None:
+        super().__init__(message, hint)
+        self.problems = tuple(problems)
+
+
+def read_checkpoint(path: Path) -> State:
+    """Parameters of a torch checkpoint as float32, through torch's safe loader: no code in the file can run.
+
+    Raises:
+        CheckpointError: the file is unreadable, is no dictionary of float tensors, or has values that are not finite.
+    """
+    import torch
+
+    if not path.is_file():
+        raise CheckpointError(f"{path} is not a file", "give the published image and video checkpoints, in this order")
+    try:
+        _refuse_bombs(path)
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except CheckpointError:
+        raise
+    except Exception as error:  # torch raises whatever the damage makes it raise
+        first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise CheckpointError(f"{path} cannot be read as a checkpoint by torch's safe loader: {first_line}") from error
+    for wrapper in WRAPPERS:
+        if isinstance(loaded, Mapping) and isinstance(loaded.get(wrapper), Mapping):
+            loaded = loaded[wrapper]
+    if not isinstance(loaded, Mapping) or not loaded:
+        raise CheckpointError(f"{path} holds {type(loaded).__name__}, expected a dictionary of parameters")
+    problems = [_tensor_problem(key, value) for key, value in loaded.items()]
+    if not any(problems):
+        # Only now: a tensor may claim any shape by strides of 0, and values are looked at in a copy.
+        problems = [_value_problem(key, value) for key, value in loaded.items()]
+    if any(problems):
+        wrong = [problem for problem in problems if problem]
+        raise CheckpointError(f"{path}: {_first_of(wrong)}", None, wrong)
+    state: State = {}
+    for key, value in loaded.items():
+        name = key.removeprefix(KEY_PREFIX)
+        if name in state:
+            raise CheckpointError(f"{path} has {shown(name)} twice, with and without {KEY_PREFIX!r} before it")
+        state[name] = value.detach().to(torch.float32).contiguous().numpy()
+    return state
+
+
+def _refuse_bombs(path: Path) -> None:
+    """CheckpointError for a file that would take far more memory than any checkpoint: torch looks at sizes after it has read."""
+    if path.stat().st_size > MAX_FILE_BYTES:
+        raise CheckpointError(f"{path} has {path.stat().st_size} bytes, expected {MAX_FILE_BYTES} at most")
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        for part in archive.infolist():
+            # torch stores its files as they are.
+            if part.compress_type != zipfile.ZIP_STORED or part.file_size > path.stat().st_size:
+                raise CheckpointError(f"{path} is compressed inside, which no checkpoint of torch is: {shown(part.filename)}")
+            if part.filename.endswith(".pkl") and part.file_size > MAX_PICKLE_BYTES:
+                raise CheckpointError(f"{path} has {part.file_size} bytes of names, expected {MAX_PICKLE_BYTES} at most")
+
+
+def _tensor_problem(key: Any, value: Any) -> str | None:
+    import torch
+
+    if not isinstance(key, str) or not isinstance(value, torch.Tensor):
+        return f"{shown(key)} holds {type(value).__name__}, expected a tensor under a name"
+    if not value.is_floating_point() or value.layout is not torch.strided or value.device.type != "cpu":
+        return f"{shown(key)} is of type {value.dtype}, expected floating point"
+    if value.numel() > MAX_ELEMENTS:
+        return f"{shown(key)} has shape {tuple(value.shape)}, larger than any parameter"
+    return None
+
+
+def _value_problem(key: str, value: Any) -> str | None:
+    import torch
+
+    # As float32, which is what is kept: a large float64 becomes infinite there.
+    if not bool(torch.isfinite(value.to(torch.float32)).all()):
+        return f"{shown(key)} has values that are not finite"
+    if value.numel() and float(value.abs().max()) > MAX_MAGNITUDE:
+        return f"{shown(key)} has values up to {float(value.abs().max()):g}, expected {MAX_MAGNITUDE:g} at most"
+    return None
+
+
+def _first_of(problems: list[str]) -> str:
+    return problems[0] if len(problems) == 1 else f"{problems[0]}, and {len(problems) - 1} more"
+
+
+def state_problems(model: Network, state: Mapping[str, NDArray[Any]]) -> list[str]:
+    """Every missing, extra or misshapen key, one sentence each; strict, the bit estimator included."""
+    expected = dict(model.shapes())
+    problems = [f"{key} is missing" for key in expected if key not in state]
+    problems += [f"{shown(key)} is not part of the model" for key in state if key not in expected]
+    problems += [
+        f"{key} has shape {state[key].shape}, expected {shape}" for key, shape in expected.items() if key in state and state[key].shape != shape
+    ]
+    return problems
+
+
+def recognise(image_state: Mapping[str, NDArray[Any]], video_state: Mapping[str, NDArray[Any]]) -> ModelSpec:
+    """The model whose keys and shapes both states have.
+
+    Raises:
+        CheckpointError: there is none; the problems are those against the closest one.
+    """
+    attempts = []
+    for spec in SPECS.values():
+        image, video = ImageModel(spec.image), VideoModel(spec.video)
+        problems = [f"image: {problem}" for problem in state_problems(image, image_state)]
+        problems += [f"video: {problem}" for problem in state_problems(video, video_state)]
+        if not problems:
+            return spec
+        swapped = not state_problems(image, video_state) and not state_problems(video, image_state)
+        attempts.append((swapped, problems, spec))
+    swapped, problems, spec = min(attempts, key=lambda attempt: (not attempt[0], len(attempt[1])))
+    if swapped:
+        raise CheckpointError("the first file holds the video model and the second the image model", "give the image checkpoint first")
+    hint = "both files must come from one release of the codec"
+    raise CheckpointError(f"the checkpoints fit no known model; against {spec.name!r}, {len(problems)} keys are wrong", hint, problems)
+
+
+def import_checkpoints(image_path: Path, video_path: Path, name: str | None) -> ModelWeights:
+    """Both checkpoints as weights in float32, with z tables made from them here.
+
+    The tables are made in float32 on this machine and stored; another machine may make slightly different ones from the same
+    checkpoints, so streams name the fingerprint of parameters and tables together.
+
+    Raises:
+        CheckpointError: the files do not fit; its `problems` say why.
+    """
+    image_state, video_state = read_checkpoint(image_path), read_checkpoint(video_path)
+    spec = recognise(image_state, video_state)
+    image = _network_weights(ImageModel(spec.image), image_state, image_path)
+    video = _network_weights(VideoModel(spec.video), video_state, video_path)
+    return ModelWeights(spec, image, video, name or spec.name, f"imported from {image_path.name} and {video_path.name}")
+
+
+def _network_weights(model: Network, state: State, path: Path) -> NetworkWeights:
+    try:
+        table = factorised_table(state)
+    except TableError as error:
+        raise CheckpointError(f"{path}: its bit estimator gives no probability table: {error}") from error
+    return NetworkWeights(model, {key: state[key] for key in coding_shapes(model)} | table_arrays(table))

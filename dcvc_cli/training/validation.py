@@ -1,0 +1,119 @@
+"""Validation during training: clips coded to real bits and decoded from them with the weights as they stand.
+
+Float32 arithmetic of the product's own encoder and decoder, so that what is told is what a user would get from an export (less the
+rounding of its weights), and not the training's estimate of it. No random number is drawn.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dcvc_cli.bitstream.sps import Precision
+from dcvc_cli.bitstream.units import FrameUnit
+from dcvc_cli.codec.backends import open_networks
+from dcvc_cli.codec.networks import CodecNetworks
+from dcvc_cli.coding.choices import CodingChoices
+from dcvc_cli.coding.frame_report import bits_per_pixel, picture_quality
+from dcvc_cli.coding.sequence import SequenceDecoder, SequenceEncoder, sps_for
+from dcvc_cli.entropy.tables import factorised_table
+from dcvc_cli.errors import InputError
+from dcvc_cli.families.rt.image import ImageModel
+from dcvc_cli.families.rt.sizes import SPECS
+from dcvc_cli.families.rt.video import VideoModel
+from dcvc_cli.format.types import Picture, VideoFormat
+from dcvc_cli.media.reader import open_reader
+from dcvc_cli.training.initialise import initial_video_parameters
+from dcvc_cli.training.logs import ValidationRecord
+from dcvc_cli.weights.file import ModelWeights, NetworkWeights, table_arrays
+from dcvc_cli.weights.stored_arrays import ESTIMATOR_PREFIX
+
+QPS = (0, 21, 42, 63)
+State = Mapping[str, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class ValidationClip:
+    """The first pictures of a source, in memory."""
+
+    name: str
+    video_format: VideoFormat
+    pictures: tuple[Picture, ...]
+
+
+def read_validation_clips(sources: Sequence[str], num_frames: int) -> list[ValidationClip]:
+    """The first pictures of every source (what media.reader opens); InputError for one that cannot be read."""
+    clips = []
+    for source in sources:
+        with open_reader(source, max_frames=num_frames) as reader:
+            name = source.rstrip("/").rpartition("/")[2]
+            clips.append(ValidationClip(name, reader.format, tuple(reader)))
+        if not clips[-1].pictures:
+            raise InputError(f"{source} holds no picture to validate with")
+    names = [clip.name for clip in clips]
+    if len(set(names)) < len(names):
+        raise InputError(f"validation clips need different names, found {', '.join(sorted(names))}")
+    return clips
+
+
+class ClipValidator:
+    """Codes clips at a few QPs.
+
+    Args:
+        model: name of the model that is trained.
+        network: image: every picture is coded as an I frame; video: an I frame by `image_state`, then P frames.
+        image_state: state dict of the frozen image model, for video.
+    """
+
+    def __init__(
+        self,
+        clips: Sequence[ValidationClip],
+        model: str,
+        network: str,
+        *,
+        image_state: State | None = None,
+        device: str = "cpu",
+        qps: Sequence[int] = QPS,
+    ) -> None:
+        self._clips, self._network, self._device, self._qps = clips, network, device, qps
+        self._spec = SPECS[model]
+        self._image_model, self._video_model = ImageModel(self._spec.image), VideoModel(self._spec.video)
+        # The half of the model that is not trained; an image model's clips have no P frames, so that any video network does.
+        other = initial_video_parameters(self._video_model) if network == "image" else image_state or {}
+        self._other = _float_weights(self._video_model if network == "image" else self._image_model, other)
+
+    def __call__(self, step: int, state: State) -> Iterator[ValidationRecord]:
+        """Records of every clip at every QP, coded with the parameters `state`."""
+        trained = _float_weights(self._image_model if self._network == "image" else self._video_model, state)
+        halves = (trained, self._other) if self._network == "image" else (self._other, trained)
+        weights = ModelWeights(self._spec, *halves, name="training")
+        networks = open_networks(weights, Precision.FLOAT32, self._device)
+        for clip in self._clips:
+            for qp in self._qps:
+                choices = CodingChoices(qp_i=qp, qp_p=qp, keyint=1 if self._network == "image" else -1)
+                yield _coded(clip, choices, weights, networks, step)
+
+
+def _coded(clip: ValidationClip, choices: CodingChoices, weights: ModelWeights, networks: CodecNetworks, step: int) -> ValidationRecord:
+    """Codes a clip and decodes it from its payloads."""
+    sps = sps_for(clip.video_format, weights, Precision.FLOAT32, skip_threshold=choices.skip_threshold, reset_interval=choices.reset_interval)
+    encoder, decoder = SequenceEncoder(networks, sps, choices.gop_rule(weights.spec).plans_from()), SequenceDecoder(networks, sps)
+    size_bytes, qualities = 0, []
+    for index, picture in enumerate(clip.pictures):
+        coded = encoder.encode(picture)
+        plan, payload = coded.plan, coded.payload
+        size_bytes += len(payload)
+        decoded = decoder.decode(FrameUnit(0, len(payload), plan.frame_type, 0, sps, plan.qp, plan.reset, payload, index, index % 256))
+        qualities.append(picture_quality(picture, decoded, clip.video_format.chroma, psnr=True, msssim=False))
+    mean = {name: sum(quality[name] for quality in qualities) / len(qualities) for name in qualities[0]}
+    bpp = bits_per_pixel(size_bytes, len(clip.pictures), clip.video_format.size.num_pixels)
+    return ValidationRecord(step, clip.name, choices.qp_i, len(clip.pictures), bpp, mean["psnr"], mean.get("psnr_y"))
+
+
+def _float_weights(model: ImageModel | VideoModel, state: State) -> NetworkWeights:
+    """Parameters as they are, and the table of z that belongs to them."""
+    arrays: dict[str, NDArray[np.float32]] = {name: value.detach().float().cpu().contiguous().numpy() for name, value in state.items()}
+    coding = {name: value for name, value in arrays.items() if not name.startswith(ESTIMATOR_PREFIX)}
+    return NetworkWeights(model, coding | table_arrays(factorised_table(arrays)))

@@ -1,0 +1,335 @@
+"""Weights of a model in one file: both networks' parameters, their z tables, and a fingerprint of each that streams name.
+
+File: safetensors, or the same in gzip where the name ends in .gz (the weights in the box). Keys are `image.` or `video.` + the
+state-dict key. A weight stored as int8 or int16 has a companion KEY.step, float32 (cout,), and stands for value * step of its output
+channel. `image.z_table.*` and `video.z_table.*` are the integer probability tables of z: they travel with the weights because float
+evaluation differs between machines. Metadata names the model, its training and both fingerprints, so that a search reads headers only,
+and whoever reads the whole file can tell damage.
+"""
+
+import gzip
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dcvc_cli.backend.exact_network import ExactNetwork
+from dcvc_cli.entropy.tables import CdfTable, TableError
+from dcvc_cli.errors import EnvironmentFault
+from dcvc_cli.families.rt.image import ImageModel
+from dcvc_cli.families.rt.sizes import SPECS, ModelSpec
+from dcvc_cli.families.rt.video import VideoModel
+from dcvc_cli.weights.safetensors_reader import COMPRESSED_SUFFIX, SafetensorsReader, shown
+from dcvc_cli.weights.stored_arrays import (
+    ESTIMATOR_PREFIX,
+    EXACT_PREFIX,
+    STEP_SUFFIX,
+    TABLE_PREFIX,
+    coding_shapes,
+    entry_problems,
+    is_companion,
+    parameter_problems,
+    value_problem,
+)
+
+Arrays = dict[str, NDArray[Any]]
+FORMAT_VERSION = "1"
+FINGERPRINT_KEYS = ("image_fingerprint", "video_fingerprint")
+
+
+def fingerprint_of(arrays: Mapping[str, NDArray[Any]]) -> int:
+    """64 bits of SHA-256 over key, type, shape and little-endian bytes of every array in key order; never 0."""
+    digest = hashlib.sha256()
+    for key in sorted(arrays):
+        array = np.ascontiguousarray(arrays[key])
+        digest.update(f"{key} {array.dtype.str.lstrip('<>|=')} {array.shape}\n".encode())
+        digest.update(array.astype(array.dtype.newbyteorder("<")).tobytes())
+    return int.from_bytes(digest.digest()[:8], "big") or 1
+
+
+@dataclass(frozen=True)
+class NetworkWeights:
+    """Stored arrays of one network, checked against its graph.
+
+    Args:
+        model: the graph.
+        arrays: parameters as stored (see the module's text) and the arrays of the z table. Beside `exact`, the decoder's
+            parameters may be left out: its integers stand for them.
+        exact: arrays of the exact profile, by name; empty if the weights were never prepared for it.
+    """
+
+    model: ImageModel | VideoModel
+    arrays: Arrays
+    exact: Arrays = field(default_factory=dict)
+    fingerprint: int = field(init=False)
+    z_table: CdfTable = field(init=False)
+
+    def __post_init__(self) -> None:
+        shapes = {key: self.arrays[key].shape for key in self.arrays if not is_companion(key)}
+        if self.exact:
+            shapes |= {key: shape for key, shape in self.model.decoder_shapes() if key not in shapes}
+        problems = parameter_problems(self.model, shapes)
+        if problems:
+            raise EnvironmentFault(f"these weights do not fit their model: {problems[0]}", f"{len(problems)} keys differ")
+        try:
+            table = _read_table(self.arrays)
+        except TableError as error:
+            raise EnvironmentFault(f"these weights have no usable z table: {error}") from error
+        expected = self.model.spec.num_qps * self.model.spec.hyper
+        if table.num_rows != expected:
+            raise EnvironmentFault(f"the z table has {table.num_rows} rows, expected {expected}")
+        object.__setattr__(self, "z_table", table)
+        object.__setattr__(self, "fingerprint", fingerprint_of(self.arrays | {f"exact.{key}": value for key, value in self.exact.items()}))
+
+    def parameters(self) -> dict[str, NDArray[np.float32]]:
+        """State dict in float32, stored integers multiplied out.
+
+        Raises:
+            EnvironmentFault: the exact profile's arrays stand for parameters and are not usable.
+        """
+        shapes = coding_shapes(self.model)
+        missing = [key for key in shapes if key not in self.arrays]
+        state = ExactNetwork.from_arrays(self.model, self.exact).float_parameters() if missing else {}
+        return {key: self._expanded(key) if key in self.arrays else state[key] for key in shapes}
+
+    def without_float_decoder(self) -> "NetworkWeights":
+        """The same weights with the decoder's parameters in the exact profile only: what ships, at half the size."""
+        decoder = {key for key, _ in self.model.decoder_shapes()} if self.exact else set()
+        return replace(self, arrays={key: value for key, value in self.arrays.items() if key.removesuffix(STEP_SUFFIX) not in decoder})
+
+    def _expanded(self, key: str) -> NDArray[np.float32]:
+        array = self.arrays[key]
+        if array.dtype in (np.int8, np.int16):
+            step = self.arrays[key + STEP_SUFFIX].astype(np.float32)
+            return array.astype(np.float32) * step.reshape(-1, *([1] * (array.ndim - 1)))
+        return array.astype(np.float32)
+
+
+@dataclass(frozen=True)
+class ModelWeights:
+    """Both networks of a model and where they came from."""
+
+    spec: ModelSpec
+    image: NetworkWeights
+    video: NetworkWeights
+    name: str
+    description: str = ""
+    path: Path | None = None
+    size_bytes: int = 0
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether the weights carry the integers of the exact profile."""
+        return bool(self.image.exact) and bool(self.video.exact)
+
+
+@dataclass(frozen=True)
+class WeightsHeader:
+    """What a weights file says of itself. Fingerprints are None in a file that records none, and only as true as the file is whole.
+
+    Args:
+        notes: how the weights were made, as written.
+        size_bytes: of the file as it lies on the disk.
+    """
+
+    path: Path
+    spec: ModelSpec
+    name: str
+    description: str
+    notes: Mapping[str, str]
+    image_fingerprint: int | None
+    video_fingerprint: int | None
+    size_bytes: int
+
+    def may_match(self, image: int, video: int) -> bool:
+        """False where the recorded fingerprints rule these out."""
+        return self.image_fingerprint in (None, image) and self.video_fingerprint in (None, video)
+
+
+def read_header(path: Path) -> WeightsHeader:
+    """Reads and checks the header of a weights file, none of its arrays.
+
+    Raises:
+        EnvironmentFault: no weights file, or arrays that do not fit its model; the first one is named.
+    """
+    try:
+        with SafetensorsReader(path) as reader:
+            return _parse_header(path, reader)
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> EnvironmentFault:
+    reason = error.strerror if isinstance(error, OSError) else None
+    return EnvironmentFault(f"cannot read weights {path}: {reason or error}")
+
+
+def _parse_header(path: Path, reader: SafetensorsReader) -> WeightsHeader:
+    metadata = reader.metadata
+    if metadata.get("dcvc") != FORMAT_VERSION or metadata.get("spec") not in SPECS:
+        raise EnvironmentFault(f"{path} is not a weights file of this version of dcvc")
+    spec = SPECS[metadata["spec"]]
+    networks: dict[str, ImageModel | VideoModel] = {"image": ImageModel(spec.image), "video": VideoModel(spec.video)}
+    problems = [f"{shown(key)} is not part of the model" for key in reader.entries if key.partition(".")[0] not in networks]
+    for name, model in networks.items():
+        own = {key.removeprefix(f"{name}."): entry for key, entry in reader.entries.items() if key.startswith(f"{name}.")}
+        problems += [f"{name}.{problem}" for problem in entry_problems(model, own)]
+    if problems:
+        more = f"{len(problems)} arrays differ" if len(problems) > 1 else None
+        raise EnvironmentFault(f"weights {path} do not fit their model {spec.name}: {problems[0]}", more)
+    recorded = [_parse_fingerprint(path, key, metadata[key]) if key in metadata else None for key in FINGERPRINT_KEYS]
+    return WeightsHeader(
+        path,
+        spec,
+        metadata.get("name", spec.name),
+        metadata.get("description", ""),
+        _parse_notes(path, metadata.get("notes", "{}")),
+        recorded[0],
+        recorded[1],
+        reader.size_bytes,
+    )
+
+
+def _parse_fingerprint(path: Path, key: str, text: str) -> int:
+    try:
+        return int(text, 16)
+    except ValueError:
+        raise EnvironmentFault(f"weights {path} record {shown(text)} as {key}, expected 16 hexadecimal digits") from None
+
+
+def _parse_notes(path: Path, text: str) -> dict[str, str]:
+    try:
+        notes = json.loads(text)
+    except (ValueError, RecursionError):
+        notes = None
+    if not isinstance(notes, dict) or not all(isinstance(value, str | int | float) for value in notes.values()):
+        raise EnvironmentFault(f"weights {path} have notes that are no list of names and texts")
+    return {key: str(value) for key, value in notes.items()}
+
+
+def read_weights(path: Path) -> ModelWeights:
+    """Reads and checks a weights file: its header first, then array by array, so that a bad one costs no memory.
+
+    Raises:
+        EnvironmentFault: what is wrong with the file, and the key where it is one array's fault.
+    """
+    try:
+        with SafetensorsReader(path) as reader:
+            header = _parse_header(path, reader)
+            arrays: Arrays = {}
+            for key, array in reader.arrays():
+                problem = value_problem(key, array)
+                if problem:
+                    raise EnvironmentFault(f"weights {path} are not usable: {problem}")
+                arrays[key] = array
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from error
+    spec = header.spec
+    networks = {}
+    for name, model in (("image", ImageModel(spec.image)), ("video", VideoModel(spec.video))):
+        own = {key.removeprefix(f"{name}."): value for key, value in arrays.items() if key.startswith(f"{name}.")}
+        exact = {key.removeprefix(EXACT_PREFIX): own.pop(key) for key in list(own) if key.startswith(EXACT_PREFIX)}
+        try:
+            networks[name] = NetworkWeights(model, own, exact)
+        except EnvironmentFault as fault:
+            raise EnvironmentFault(f"weights {path} are not usable: {name} network: {fault.message}", fault.hint) from fault
+        recorded, found = getattr(header, f"{name}_fingerprint"), networks[name].fingerprint
+        if recorded not in (None, found):
+            text = f"the {name} network has fingerprint {found:016x}, recorded is {recorded:016x}"
+            raise EnvironmentFault(f"weights {path} are damaged: {text}")
+    image, video = networks["image"], networks["video"]
+    return ModelWeights(spec, image, video, header.name, header.description, path, header.size_bytes)
+
+
+def write_weights(path: Path, weights: ModelWeights, notes: Mapping[str, str] | None = None) -> None:
+    """Writes a weights file, in place only once it is whole. Same weights, same bytes."""
+    from safetensors.numpy import save
+
+    arrays: Arrays = {}
+    for name, network in (("image", weights.image), ("video", weights.video)):
+        arrays |= {f"{name}.{key}": np.ascontiguousarray(value) for key, value in network.arrays.items()}
+        arrays |= {f"{name}.exact.{key}": np.ascontiguousarray(value) for key, value in network.exact.items()}
+    metadata = {"dcvc": FORMAT_VERSION, "spec": weights.spec.name, "name": weights.name, "description": weights.description}
+    for key, network in zip(FINGERPRINT_KEYS, (weights.image, weights.video), strict=True):
+        metadata[key] = f"{network.fingerprint:016x}"
+    if notes:
+        metadata["notes"] = json.dumps(dict(notes), sort_keys=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    staged = path.with_name(f".{path.name}.part")
+    try:
+        data = _ordered_header(save(dict(sorted(arrays.items())), metadata))
+        # No time of day in the compressed form: same weights, same bytes.
+        staged.write_bytes(gzip.compress(data, 9, mtime=0) if path.name.endswith(COMPRESSED_SUFFIX) else data)
+        staged.replace(path)
+    except OSError as error:
+        staged.unlink(missing_ok=True)
+        raise EnvironmentFault(f"cannot write weights {path}: {error}") from error
+
+
+def _ordered_header(data: bytes) -> bytes:
+    """The same safetensors file with its metadata in key order: the library writes them in another order each time."""
+    size = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + size])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + data[8 + size :]
+
+
+def table_arrays(table: CdfTable) -> Arrays:
+    """The z table as it is stored: frequencies (every one below 65536, 0 = unused) and the offset of each row."""
+    widths = np.diff(table.cdf, axis=1)
+    used = np.arange(widths.shape[1]) < (table.cdf_length - 1)[:, None]
+    return {f"{TABLE_PREFIX}.frequency": np.where(used, widths, 0).astype(np.uint16), f"{TABLE_PREFIX}.offset": table.offset.astype(np.int8)}
+
+
+def _read_table(arrays: Mapping[str, NDArray[Any]]) -> CdfTable:
+    """Inverse of table_arrays; TableError if the arrays are no table."""
+    names = [f"{TABLE_PREFIX}.frequency", f"{TABLE_PREFIX}.offset"]
+    if any(name not in arrays for name in names):
+        raise TableError("its arrays are missing")
+    frequency, offset = (arrays[name] for name in names)
+    if frequency.ndim != 2 or frequency.dtype != np.uint16 or offset.dtype != np.int8:
+        raise TableError("its arrays have the wrong shape or type")
+    length = (frequency > 0).sum(axis=1) + 1
+    cdf = np.zeros((frequency.shape[0], frequency.shape[1] + 1), np.int32)
+    cdf[:, 1:] = np.cumsum(frequency, axis=1, dtype=np.int64)
+    cdf[np.arange(cdf.shape[1]) >= length[:, None]] = 0
+    return CdfTable(cdf, length.astype(np.int32), offset.astype(np.int32))
+
+
+def carries_signal(name: str) -> bool:
+    """Whether a layer carries the picture itself: not the residual branches, which correct it, nor the direct path, which adds detail to it, nor the
+    priors, which only predict symbols.
+
+    8-bit weights are seen in these few layers, so they are stored, and run in the exact profile, with 16 bits
+    (docs/decisions/0011-exact-weight-widths.md).
+    """
+    return not ({"dc", "ffn", "direct"} & set(name.split("."))) and not name.startswith(("hyper_", "y_", "temporal_prior"))
+
+
+def _signal_limit(name: str) -> int:
+    """The largest integer of a layer with 16 bits. An encoder's run in bfloat16 and need no more than 12 of them, which compress better."""
+    return 2047 if name.startswith(("enc.", "encoder.")) else 32767
+
+
+def compress_parameters(parameters: Mapping[str, NDArray[np.float32]]) -> Arrays:
+    """Stores convolution weights as int8 or int16 with one step per output channel and the rest in float32, without the bit estimator."""
+    arrays: Arrays = {}
+    for key, value in parameters.items():
+        if key.startswith(ESTIMATOR_PREFIX):
+            continue
+        if not key.endswith(".weight"):
+            arrays[key] = value.astype(np.float32)
+            continue
+        flat = value.reshape(value.shape[0], -1).astype(np.float64)
+        limit, kind = (_signal_limit(key), np.int16) if carries_signal(key) else (127, np.int8)
+        step = np.maximum(np.abs(flat).max(axis=1), 1e-12) / limit
+        arrays[key] = np.rint(flat / step[:, None]).astype(kind).reshape(value.shape)
+        arrays[key + STEP_SUFFIX] = step.astype(np.float32)
+    return arrays

@@ -1,0 +1,72 @@
+"""The encoder's fit of output filters: what it finds brings pictures closer to their source, and is paid for."""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from dcvc_cli.families.lite.filter.filters import FilterCoder, FilterFit, Filters, Planes, bytes_of_plane, filter_planes
+
+pytestmark = pytest.mark.native
+
+CHEAP, DEAR = 1.0, 1e9
+
+
+def noisy_planes(seed: int, halved: bool = True) -> Planes:
+    """Slow waves with noise of a few grey levels on them, 64x96."""
+    rng = np.random.default_rng(seed)
+
+    def plane(height: int, width: int) -> NDArray[np.int16]:
+        y, x = np.mgrid[:height, :width]
+        return np.clip(4096 + 2000 * np.sin(x / 9 + y / 14) + rng.normal(0, 100, (height, width)), 0, 8192).astype(np.int16)
+
+    return plane(64, 96), *(plane(32, 48) if halved else plane(64, 96) for _ in range(2))  # type: ignore[return-value]
+
+
+def source_of(planes: Planes) -> tuple[NDArray[np.uint8], ...]:
+    return tuple(bytes_of_plane(plane, *plane.shape) for plane in planes)
+
+
+def errors(planes: Planes, source: tuple[NDArray[np.uint8], ...]) -> list[float]:
+    return [float(np.mean((plane * (255 / 8192) - target) ** 2)) for plane, target in zip(planes, source, strict=True)]
+
+
+def planted() -> Filters:
+    filters = Filters.zero()
+    filters.luma[:, :4] = 9
+    filters.chroma[:, :2] = 12
+    return filters
+
+
+@pytest.mark.parametrize("halved", [True, False])
+def test_planted_filters_are_found(halved: bool) -> None:
+    planes = noisy_planes(1, halved)
+    source = source_of(filter_planes(planes, planted()))
+    found = FilterFit().fit(planes, source, FilterCoder(), CHEAP)
+    before, after = errors(planes, source), errors(filter_planes(planes, found), source)
+    assert all(error < 0.3 * old for old, error in zip(before, after, strict=True)), (before, after)
+
+
+def test_nothing_is_coded_that_is_not_worth_its_bits() -> None:
+    planes = noisy_planes(2)
+    source = source_of(filter_planes(planes, planted()))
+    assert FilterFit().fit(planes, source, FilterCoder(), DEAR).same_as(Filters.zero())
+    coder = FilterCoder()
+    coder.encode(planted())
+    assert FilterFit().fit(planes, source, coder, DEAR).same_as(planted())
+
+
+def test_a_fit_remembers_the_frames_before_until_it_is_reset() -> None:
+    planes, fit = noisy_planes(3), FilterFit()
+    wants_filters, wants_none = source_of(filter_planes(planes, planted())), source_of(planes)
+    fit.fit(planes, wants_filters, FilterCoder(), CHEAP)
+    assert not fit.fit(planes, wants_none, FilterCoder(), CHEAP).same_as(Filters.zero())
+    fit.reset()
+    assert fit.fit(planes, wants_none, FilterCoder(), 100.0).same_as(Filters.zero())
+
+
+def test_wrong_arguments_are_refused() -> None:
+    planes = noisy_planes(4)
+    with pytest.raises(ValueError, match="one size"):
+        FilterFit().fit(planes, source_of((planes[1], planes[1], planes[2])), FilterCoder(), CHEAP)
+    with pytest.raises(ValueError, match="negative"):
+        FilterFit().fit(planes, source_of(planes), FilterCoder(), -1.0)

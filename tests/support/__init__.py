@@ -1,0 +1,1 @@
+"""Clips, motion fields and programs that several tests share."""
