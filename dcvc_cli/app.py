@@ -29,6 +29,8 @@ from dcvc_cli.commands.evaluate import evaluate
 from dcvc_cli.commands.info import info
 from dcvc_cli.commands.remux import remux
 from dcvc_cli.errors import DcvcError, ExitCode
+from dcvc_cli.ui.standard_streams import drop_standard_output, prepare_standard_streams
+from dcvc_cli.ui.text import one_line
 
 EXIT_CODES = (
     "Exit codes: 0 done; 1 internal error; 2 usage; 3 input unreadable or inconsistent, or output not writable; "
@@ -78,22 +80,49 @@ app.add_typer(models.app)
 app.add_typer(train.app)
 
 
+class _Signals:
+    """What arrived. Work after an ending signal is never taken for an error or a success of its own."""
+
+    received: int | None = None
+
+    def take(self) -> None:
+        """Turns signals that end the program into an exception, from here on; `__main__.py` has taken them before."""
+        for number in _SIGNALS:
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, self._raise)
+        sys.unraisablehook = self._raise_again
+
+    def _raise(self, number: int, frame: FrameType | None) -> NoReturn:
+        self.received = number
+        # A second signal does not wait for the clean-up of the first.
+        for other in _SIGNALS:
+            signal.signal(other, signal.SIG_DFL)
+        raise SignalReceived(number)
+
+    def _raise_again(self, unraisable: "sys.UnraisableHookArgs") -> None:
+        """Python drops exceptions of finalisers: the signal is sent once more, a moment later, and everything else is told as ever."""
+        if not isinstance(unraisable.exc_value, SignalReceived):
+            sys.__unraisablehook__(unraisable)
+            return
+        number = unraisable.exc_value.number
+        signal.signal(number, self._raise)
+        threading.Timer(0.05, os.kill, (os.getpid(), number)).start()
+
+
+_signals = _Signals()
+
+
 def main() -> NoReturn:
     """The `dcvc` program."""
     # Arithmetic threads that spin while they wait take the core from the one they wait for: on a busy machine twenty times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    for number in _SIGNALS:
-        # nohup ignores SIGHUP, and that stays so. SIGINT is taken in any case, as by other encoders: a script ignores it for its background jobs.
-        if number is not signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, _on_signal)
-    _leave(run(sys.argv[1:]))
-
-
-def _on_signal(number: int, frame: FrameType | None) -> NoReturn:
-    # A second signal does not wait for the clean-up of the first.
-    for other in _SIGNALS:
-        signal.signal(other, signal.SIG_DFL)
-    raise SignalReceived(number)
+    prepare_standard_streams()
+    try:
+        _signals.take()
+        code = run(sys.argv[1:])
+    except SignalReceived as stopped:
+        code = 128 + stopped.number
+    _leave(code)
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -108,13 +137,15 @@ def run(arguments: Sequence[str]) -> int:
             command.invoke(context)
     except typer.Exit as leaving:
         return leaving.exit_code
-    except SignalReceived as stopped:
-        _tell(f"stopped by {signal.Signals(stopped.number).name}")
-        return 128 + stopped.number
-    except BrokenPipeError:
-        _drop_standard_output()
-        return 128 + signal.SIGPIPE
     except BaseException as error:
+        stopped_by = error.number if isinstance(error, SignalReceived) else _signals.received
+        if stopped_by is not None:
+            # Whatever the error: libraries turn an exception in the middle of their own loading into another.
+            _tell(f"stopped by {signal.Signals(stopped_by).name}")
+            return 128 + stopped_by
+        if isinstance(error, BrokenPipeError):
+            drop_standard_output()
+            return 128 + signal.SIGPIPE
         if isinstance(error, SystemExit) and isinstance(error.__context__, BrokenPipeError):
             return 128 + signal.SIGPIPE  # rich's own way out of a closed pipe
         if debug:
@@ -148,27 +179,25 @@ def _tell_error(error: BaseException) -> int:
 
 def _tell(text: str) -> None:
     # Plain print: this has to work whatever state the program is in. One line, whatever a file name holds.
-    line = "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
     if sys.stderr is not None:  # closed: the exit code tells it
         with suppress(OSError):
-            print(f"dcvc: {line}", file=sys.stderr, flush=True)
-
-
-def _drop_standard_output() -> None:
-    """What is still in its buffer has nowhere to go, and must not fail again when the interpreter flushes it."""
-    with suppress(OSError, ValueError, AttributeError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            print(f"dcvc: {one_line(text)}", file=sys.stderr, flush=True)
 
 
 def _leave(code: int) -> NoReturn:
+    # Outputs are closed by now: nothing is left to clean up.
+    for number in _SIGNALS:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
     try:
         sys.stdout.flush()
-    except BrokenPipeError:
-        _drop_standard_output()
-        code = code or 128 + signal.SIGPIPE
-    except (OSError, ValueError, AttributeError):
-        pass
+    except (OSError, ValueError) as error:
+        drop_standard_output()
+        if isinstance(error, BrokenPipeError):
+            code = code or 128 + signal.SIGPIPE
+        elif not code:
+            code = _tell_error(error)
     if threading.active_count() > 1:
-        # A thread that waits for standard input cannot be stopped, and the interpreter would fail on its lock. Outputs are closed by now.
+        # A thread that waits for standard input cannot be stopped, and the interpreter would fail on its lock.
         os._exit(code)
     sys.exit(code)

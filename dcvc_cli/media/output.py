@@ -1,9 +1,8 @@
-"""Outputs that are either finished or not there: written beside their place under a hidden name, flushed, then renamed."""
+"""Outputs that are either finished or not there (`staged_files.py`), and outputs that are written directly: pipes and devices."""
 
 import contextlib
 import errno
 import os
-import secrets
 import stat
 import sys
 from pathlib import Path
@@ -14,14 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcvc_cli.errors import DcvcError, InputError, UsageError
+from dcvc_cli.staged_files import StagedFile
 
 STANDARD_OUTPUT_NAMES = ("-", "/dev/stdout")
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-
-
-def staging_name() -> str:
-    """A hidden file name that no reader takes for a finished output."""
-    return f".dcvc-{secrets.token_hex(6)}.part"
 
 
 def output_fault(name: str, error: OSError) -> DcvcError:
@@ -67,9 +62,8 @@ def is_direct(target: str) -> bool:
 class OutputFile:
     """One output file. As a context manager it commits on a normal end and aborts on any exception.
 
-    A regular file is written under a hidden name in the same directory and renamed by `commit`, so that a failed or killed run leaves
-    nothing that looks finished, and an old file stays whole until the new one is. A symbolic link is followed and kept.
-    Standard output (`-`, `/dev/stdout`), devices and FIFOs are written directly. Standard output is never closed.
+    A regular file gets its name in `commit`, so that a failed or killed run leaves nothing, and an old file stays whole until the new
+    one is. A symbolic link is followed and kept. Standard output is never closed.
 
     Args:
         target: a path or `-`.
@@ -88,7 +82,7 @@ class OutputFile:
     def __init__(self, target: str, *, overwrite: bool) -> None:
         self.size_bytes = 0
         self._overwrite = overwrite
-        self._staging: Path | None = None
+        self._staged: StagedFile | None = None
         self._open = True
         self._is_stdout = target in STANDARD_OUTPUT_NAMES
         self.name = "standard output" if self._is_stdout else target
@@ -114,16 +108,11 @@ class OutputFile:
         old_mode = stat.S_IMODE(os.stat(self._place).st_mode) if os.path.exists(self._place) else None
         if old_mode is not None and not self._overwrite:
             raise refuse_existing(self.name)
-        staging = self._place.with_name(staging_name())
         try:
-            descriptor = os.open(staging, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+            self._staged = StagedFile(self._place, old_mode)
         except OSError as error:
             raise output_fault(self.name, error) from error
-        self._staging = staging
-        if old_mode is not None:
-            with contextlib.suppress(OSError):
-                os.fchmod(descriptor, old_mode)
-        return cast(BinaryIO, os.fdopen(descriptor, "wb"))
+        return self._staged.stream
 
     def write(self, data: bytes | bytearray | memoryview | NDArray[Any]) -> None:
         """Appends bytes (any contiguous buffer)."""
@@ -151,12 +140,13 @@ class OutputFile:
             return
         try:
             self.flush()
-            if self._staging is not None:
-                os.fsync(self._stream.fileno())
-            if not self._is_stdout:
+            if self._staged is not None:
+                self._staged.put(overwrite=self._overwrite)
+            elif not self._is_stdout:
                 self._stream.close()
-            if self._staging is not None:
-                put_in_place(self._staging, self._place, overwrite=self._overwrite, name=self.name)
+        except FileExistsError as error:
+            self.abort()
+            raise refuse_existing(self.name) from error
         except BaseException as error:
             self.abort()
             if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
@@ -169,12 +159,11 @@ class OutputFile:
         if not self._open:
             return
         self._open = False
-        if not self._is_stdout:
+        if self._staged is not None:
+            self._staged.drop()
+        elif not self._is_stdout:
             with contextlib.suppress(OSError):
                 self._stream.close()
-        if self._staging is not None:
-            with contextlib.suppress(OSError):
-                os.unlink(self._staging)
 
     def __enter__(self) -> Self:
         return self
@@ -184,30 +173,6 @@ class OutputFile:
             self.commit()
         else:
             self.abort()
-
-
-def put_in_place(staging: Path, place: Path, *, overwrite: bool, name: str) -> None:
-    """Renames a finished file; without overwrite, a file that appeared in its place meanwhile is kept.
-
-    Raises:
-        UsageError: the place is taken and overwrite is not set.
-        OSError: the rename failed.
-    """
-    if overwrite:
-        os.replace(staging, place)
-        return
-    try:
-        # A hard link fails where the name is taken, a rename does not: no moment between looking and acting.
-        os.link(staging, place)
-    except FileExistsError as error:
-        raise refuse_existing(name) from error
-    except OSError as error:
-        # File systems without hard links.
-        if place.exists():
-            raise refuse_existing(name) from error
-        os.replace(staging, place)
-        return
-    os.unlink(staging)
 
 
 def _standard_output() -> BinaryIO:

@@ -1,9 +1,7 @@
 """Writes RGB pictures as numbered PNG files that appear together when the clip is finished."""
 
-import contextlib
 import io
 import os
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +10,9 @@ from PIL import Image
 from dcvc_cli.errors import InputError, UsageError
 from dcvc_cli.format.types import Picture, VideoFormat
 from dcvc_cli.media.base import PictureWriter
-from dcvc_cli.media.output import check_name, output_fault, put_in_place, refuse_existing, staging_name
+from dcvc_cli.media.output import check_name, output_fault, refuse_existing
 from dcvc_cli.media.png import is_pattern, numbered_names
+from dcvc_cli.staged_files import StagedFolder, put_in_place
 
 FOLDER_PATTERN = "im%05d.png"
 FIRST_NUMBER = 1
@@ -55,12 +54,12 @@ class PngWriter(PictureWriter):
         if in_the_way and not overwrite:
             raise refuse_existing(str(in_the_way[0]))
         # Inside a folder that exists, beside one that does not: the same file system either way.
-        self._staging = (self._folder if os.path.isdir(self._folder) else self._folder.absolute().parent) / staging_name()
         self._open = True
         try:
-            self._staging.mkdir()
+            self._staged = StagedFolder(self._folder if os.path.isdir(self._folder) else self._folder.absolute().parent)
         except OSError as error:
             raise output_fault(self.name, error) from error
+        self._staging = self._staged.path
 
     def _existing(self) -> list[Path]:
         """Files in the way: the pattern's, and any other PNG in a folder that would be read back together with ours."""
@@ -109,19 +108,23 @@ class PngWriter(PictureWriter):
     def _move_in_place(self) -> None:
         if not os.path.exists(self._folder):
             os.rename(self._staging, self._folder)
+            self._staged.release()
             return
         written = {path.name for path in self._staging.iterdir()}
         for name in sorted(written):
-            put_in_place(self._staging / name, self._folder / name, overwrite=self._overwrite, name=str(self._folder / name))
+            try:
+                put_in_place(self._staging / name, self._folder / name, overwrite=self._overwrite)
+            except FileExistsError as error:
+                raise refuse_existing(str(self._folder / name)) from error
         if self._overwrite and not self._is_single:
             for stale in self._existing():
                 if stale.name not in written:
                     stale.unlink()
         self._staging.rmdir()
+        self._staged.release()
 
     def abort(self) -> None:
         if not self._open:
             return
         self._open = False
-        with contextlib.suppress(OSError):
-            shutil.rmtree(self._staging)
+        self._staged.drop()

@@ -9,10 +9,17 @@ from rich.console import Console
 from dcvc_cli.ui.text import one_line
 
 
+class _WordsConsole(Console):
+    """A console whose reader may go away: rich would end the program for it, and cut off standard output before."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+
+
 @cache
 def stderr_console() -> Console:
     """The console for everything that is said to a person. NO_COLOR is obeyed, and nothing is coloured unless it is a terminal."""
-    return Console(stderr=True, highlight=False)
+    return _WordsConsole(stderr=True, highlight=False)
 
 
 def stdout_console() -> Console:

@@ -10,6 +10,7 @@ and whoever reads the whole file can tell damage.
 import gzip
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -24,6 +25,7 @@ from dcvc_cli.errors import EnvironmentFault
 from dcvc_cli.families.rt.image import ImageModel
 from dcvc_cli.families.rt.sizes import SPECS, ModelSpec
 from dcvc_cli.families.rt.video import VideoModel
+from dcvc_cli.staged_files import write_whole
 from dcvc_cli.weights.safetensors_reader import COMPRESSED_SUFFIX, SafetensorsReader, shown
 from dcvc_cli.weights.stored_arrays import (
     ESTIMATOR_PREFIX,
@@ -259,16 +261,14 @@ def write_weights(path: Path, weights: ModelWeights, notes: Mapping[str, str] | 
         metadata[key] = f"{network.fingerprint:016x}"
     if notes:
         metadata["notes"] = json.dumps(dict(notes), sort_keys=True)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    staged = path.with_name(f".{path.name}.part")
+    data = _ordered_header(save(dict(sorted(arrays.items())), metadata))
+    # No time of day in the compressed form: same weights, same bytes.
+    content = gzip.compress(data, 9, mtime=0) if path.name.endswith(COMPRESSED_SUFFIX) else data
     try:
-        data = _ordered_header(save(dict(sorted(arrays.items())), metadata))
-        # No time of day in the compressed form: same weights, same bytes.
-        staged.write_bytes(gzip.compress(data, 9, mtime=0) if path.name.endswith(COMPRESSED_SUFFIX) else data)
-        staged.replace(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(Path(os.path.realpath(path)), content)
     except OSError as error:
-        staged.unlink(missing_ok=True)
-        raise EnvironmentFault(f"cannot write weights {path}: {error}") from error
+        raise EnvironmentFault(f"cannot write weights {path}: {error.strerror or error}") from error
 
 
 def _ordered_header(data: bytes) -> bytes:

@@ -59,11 +59,15 @@ def waiting_process(environment: dict[str, str], folder: Path, fed: bytes, *argu
         process.communicate()
 
 
-def wait_for_output(folder: Path) -> None:
+def wait_for_output(folder: Path, process: "subprocess.Popen[bytes]") -> None:
+    """Until the process has written into a file that is not at its place yet: one without a name, or with a hidden one."""
     end = time.monotonic() + WAIT_SECONDS
     while time.monotonic() < end:
-        if any(path.stat().st_size for path in folder.glob(".dcvc-*.part")):
-            return
+        for descriptor in Path(f"/proc/{process.pid}/fd").iterdir():
+            with contextlib.suppress(OSError):
+                name = os.readlink(descriptor)
+                if name.startswith(f"{folder}/") and ("(deleted)" in name or ".dcvc-" in name) and descriptor.stat().st_size:
+                    return
         time.sleep(0.05)
     pytest.fail("nothing was written")
 
@@ -79,7 +83,7 @@ def test_signal_in_the_middle(dcvc_environment: dict[str, str], tmp_path: Path, 
         waiting_process(dcvc_environment, tmp_path / "decode", stream[: len(stream) // 2], "decode", "-", "-o", "o.y4m") as decoder,
     ):
         for name, process in (("encode", encoder), ("decode", decoder)):
-            wait_for_output(tmp_path / name)
+            wait_for_output(tmp_path / name, process)
             process.send_signal(number)
             assert process.wait(WAIT_SECONDS) == 128 + number
             assert process.stderr is not None

@@ -1,0 +1,129 @@
+"""Standard streams that are closed or full, and signals from the first statement on: a sentence or silence, and no work lost."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.clips import y4m_clip
+
+WAIT_SECONDS = 60
+STREAMS = {"closed": "{}>&-", "full": "{}>/dev/full"}
+
+
+@pytest.fixture(scope="module")
+def place(dcvc_environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("streams")
+    (folder / "clip.y4m").write_bytes(y4m_clip(24, 20, 2))
+    done = shell(dcvc_environment, folder, "encode clip.y4m -o a.dcvc --model tiny")
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def shell(environment: dict[str, str], folder: Path, line: str) -> "subprocess.CompletedProcess[str]":
+    command = ["bash", "-c", f'"{sys.executable}" -m dcvc_cli {line}']
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=WAIT_SECONDS, check=False)
+
+
+@pytest.mark.parametrize("state", STREAMS)
+@pytest.mark.parametrize("line", ["info a.dcvc", "info a.dcvc --json", "models list", "--version", "--help", "decode a.dcvc -q -o -"])
+def test_result_that_nobody_takes(dcvc_environment: dict[str, str], place: Path, line: str, state: str) -> None:
+    done = shell(dcvc_environment, place, f"{line} {STREAMS[state].format('')}")
+    assert done.returncode == 3, done.stderr
+    assert done.stderr.startswith("dcvc: error: ")
+    assert "standard output: " in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("redirection", ["2>&-", "2>/dev/full", ">&- 2>&-", "<&- >&- 2>&-", "2> >(true)"])
+def test_work_is_done_without_listeners(dcvc_environment: dict[str, str], place: Path, redirection: str) -> None:
+    done = shell(dcvc_environment, place, f"encode clip.y4m -o b.dcvc -y --model tiny -v --progress json {redirection}")
+    assert done.returncode == 0
+    assert (place / "b.dcvc").read_bytes() == (place / "a.dcvc").read_bytes()
+
+
+def test_result_goes_out_without_listeners(dcvc_environment: dict[str, str], place: Path) -> None:
+    done = shell(dcvc_environment, place, "encode clip.y4m -o - --model tiny --psnr 2>&- | cmp - a.dcvc")
+    assert done.returncode == 0
+    assert done.stdout == ""
+
+
+def test_name_that_is_not_utf_8(dcvc_environment: dict[str, str], place: Path) -> None:
+    """It is shown in what the terminal's encoding has."""
+    name = os.fsdecode(b"\xff\xc3\xa9.dcvc")
+    (place / name).write_bytes((place / "a.dcvc").read_bytes())
+    environment = dcvc_environment | {"PYTHONIOENCODING": "ascii"}
+    done = shell(environment, place, "info $'\\xff\\xc3\\xa9.dcvc' --no-frame-table")
+    assert done.returncode == 0, done.stderr
+    assert "\\udcff\\xe9.dcvc" in done.stdout
+
+
+INTERRUPTED_IMPORT = """
+import builtins, os, runpy, signal, sys
+
+name, number = sys.argv[1], int(sys.argv[2])
+real = builtins.__import__
+
+def interrupted(module, *arguments, **options):
+    if module == name:
+        builtins.__import__ = real
+        os.kill(os.getpid(), number)
+    return real(module, *arguments, **options)
+
+builtins.__import__ = interrupted
+sys.argv = ["dcvc", *sys.argv[3:]]
+runpy.run_module("dcvc_cli", run_name="__main__", alter_sys=True)
+"""
+
+
+@pytest.mark.parametrize(
+    ("module", "number"),
+    [
+        ("typer", signal.SIGINT),
+        ("typer", signal.SIGHUP),
+        ("dcvc_cli.commands.encode", signal.SIGINT),
+        ("numpy", signal.SIGINT),
+        ("torch", signal.SIGINT),
+        ("torch", signal.SIGTERM),
+    ],
+)
+def test_signal_while_modules_are_loaded(dcvc_environment: dict[str, str], place: Path, tmp_path: Path, module: str, number: signal.Signals) -> None:
+    words = ["encode", str(place / "clip.y4m"), "-o", str(tmp_path / "o.dcvc"), "--model", "tiny", "--precision", "fp32", "-q"]
+    command = [sys.executable, "-c", INTERRUPTED_IMPORT, module, str(int(number)), *words]
+    done = subprocess.run(command, env=dcvc_environment, capture_output=True, text=True, timeout=WAIT_SECONDS, check=False)
+    assert done.returncode == 128 + number, done.stderr
+    assert done.stderr in ("", f"dcvc: stopped by {number.name}\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_signal_before_anything_is_loaded(dcvc_environment: dict[str, str]) -> None:
+    """While the first module of all is looked for, SIGINT is still Python's own."""
+    command = [sys.executable, "-c", INTERRUPTED_IMPORT, "signal", str(int(signal.SIGINT)), "--version"]
+    done = subprocess.run(command, env=dcvc_environment, capture_output=True, text=True, timeout=WAIT_SECONDS, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
+def test_signal_that_a_finaliser_swallows(dcvc_environment: dict[str, str]) -> None:
+    """Python prints and drops exceptions of finalisers; the signal ends the program all the same."""
+    program = """
+import os, signal, time
+from dcvc_cli import app
+
+class Swallowing:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0)
+
+def run(arguments):
+    Swallowing()
+    time.sleep(60)
+    return 0
+
+app.run = run
+app.main()
+"""
+    done = subprocess.run([sys.executable, "-c", program], env=dcvc_environment, capture_output=True, text=True, timeout=50, check=False)
+    assert (done.returncode, done.stderr) == (143, "")
