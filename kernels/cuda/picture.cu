@@ -1,0 +1,13 @@
+// What is done with pictures: output samples, motion compensation, the output filter.
+#include "filter.hpp"
+#include "motion.hpp"
+
+using namespace dcvc::cuda;
+
+GPU_KERNEL(picture_bytes, kPictureThreads, 4, 0, ExportArguments, export_planes)
+GPU_KERNEL(picture_planes, kPictureThreads, 4, 0, PlanesArguments, filter_planes)
+GPU_KERNEL(bytes_of_plane, kPictureThreads, 4, 0, BytesArguments, plane_bytes)
+GPU_KERNEL(compensate_squares, kMotionThreads, 8, kMotionBytes, MotionArguments, compensate)
+GPU_KERNEL(filter_block_sums, kPictureThreads, 4, 0, FilterArguments, filter_sums)
+GPU_KERNEL(filter_luma, kPictureThreads, 4, 0, FilterArguments, filter<false>)
+GPU_KERNEL(filter_chroma, kPictureThreads, 4, 0, FilterArguments, filter<true>)

@@ -1,0 +1,22 @@
+// The depthwise layer, the element by element operations and the pixel shuffles.
+#include "depthwise.hpp"
+#include "pointwise.hpp"
+
+using namespace dcvc::cuda;
+
+GPU_KERNEL(depthwise_3x3, kSpatialThreads, 4, kSpatialBytes, DepthwiseArguments, depthwise)
+
+#define POINTWISE(name, operation) \
+  GPU_KERNEL(name, kPointwiseThreads, 4, 256, PointwiseArguments, pointwise<Pointwise::operation>)
+
+POINTWISE(copy, kCopy)
+POINTWISE(add, kAdd)
+POINTWISE(multiply, kMultiply)
+POINTWISE(scale, kScale)
+POINTWISE(activate, kActivate)
+POINTWISE(at_least, kAtLeast)
+POINTWISE(half_to_two_by_table, kHalfToTwo)
+POINTWISE(to_picture, kPicture)
+
+GPU_KERNEL(pixel_shuffle, kPointwiseThreads, 4, 0, ShuffleArguments, shuffle<false>)
+GPU_KERNEL(pixel_unshuffle, kPointwiseThreads, 4, 0, ShuffleArguments, shuffle<true>)

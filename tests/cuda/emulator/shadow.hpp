@@ -1,0 +1,59 @@
+// What is known of every piece of memory: who wrote and read it last, and when. Finds races, copies that were not waited for, reads of what
+// nobody wrote, places outside their memory and bad alignment. A race is found in whatever order the threads happen to run.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <vector>
+
+#include "machine.hpp"
+
+namespace emulator {
+
+// Shared memory, in cells of two bytes: kernels write nothing smaller there. Only a barrier of the block orders two threads, so the shuffles
+// and products of a warp do not.
+class SharedShadow {
+ public:
+  void begin_block(size_t bytes) { cells_.assign((bytes + 1) / 2, Cell{}); }
+  // Whether the access may be made.
+  bool access(bool write, int offset, int size, int alignment, Place place);
+  void begin_copy(int offset);  // 16 bytes are on their way
+  void end_copy(int offset);    // their copy was waited for by the thread that issued it
+
+ private:
+  struct Cell {
+    int16_t writer = -1, reader = -1;  // thread; reader -2: several
+    uint32_t written_at = 0, read_at = 0;
+    bool pending = false, written = false;
+  };
+  std::vector<Cell> cells_;
+};
+
+// Global memory: every allocation is a range of its own, in cells of the size of its elements.
+class GlobalShadow {
+ public:
+  void add(const void* begin, size_t bytes, size_t cell_bytes);
+  void remove(const void* begin);
+  void mark_written(const void* begin, size_t bytes);
+  bool access(bool write, const void* begin, size_t bytes, size_t alignment, Place place);
+
+ private:
+  struct Cell {
+    int32_t writer = -1, reader = -1;  // thread of the grid; reader -2: several
+    uint32_t written_in = 0, read_in = 0;  // number of the launch
+    bool written = false;
+  };
+  struct Range {
+    size_t bytes, cell_bytes;
+    std::vector<Cell> cells;
+  };
+  Range* find(const void* begin, size_t bytes, size_t& offset);
+
+  std::map<uintptr_t, Range> ranges_;
+};
+
+SharedShadow& shared_shadow();
+GlobalShadow& global_shadow();
+
+}  // namespace emulator
