@@ -1,10 +1,10 @@
-// The arguments of the kernels, one structure each. dcvc_cli/backend/cuda_arguments.py reads this file and makes the same structures, so
-// fields stand one a line, a pointer or an int32_t, or an array of int32_t.
+// The arguments of the kernels, one structure each. dcvc_cli/backend/cuda_arguments.py reads this file and makes the
+// same structures, so fields stand one a line, a pointer or an int32_t, or an array of int32_t.
 //
 // A tensor is int16 (height, width, channels), channels last; its pitch is the distance between positions, in channels.
 #pragma once
 
-#include "device.hpp"
+#include "kernels/cuda/device.hpp"
 
 namespace dcvc::cuda {
 

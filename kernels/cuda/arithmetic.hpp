@@ -1,7 +1,7 @@
 // Single steps of the exact arithmetic on integers in registers. Source: docs/exact-arithmetic.md.
 #pragma once
 
-#include "device.hpp"
+#include "kernels/cuda/device.hpp"
 
 namespace dcvc::cuda {
 

@@ -1,8 +1,9 @@
-// Depthwise 3x3: a tile of 8x8 positions and 64 channels, its surroundings in shared memory. A thread has two channels and a column.
+// Depthwise 3x3: a tile of 8x8 positions and 64 channels, its surroundings in shared memory. A thread has two channels
+// and a column.
 #pragma once
 
-#include "arguments.hpp"
-#include "arithmetic.hpp"
+#include "kernels/cuda/arguments.hpp"
+#include "kernels/cuda/arithmetic.hpp"
 
 namespace dcvc::cuda {
 

@@ -1,5 +1,6 @@
-// What kernels may use of a GPU: indices, barriers, memory, asynchronous copies, tensor-core products. Kernels call nothing else, so that
-// one source runs on a GPU (here, as inline PTX) and under the emulator of the tests (tests/cuda/emulator/emulator.hpp, the same names).
+// What kernels may use of a GPU: indices, barriers, memory, asynchronous copies, tensor-core products. Kernels call
+// nothing else, so that one source runs on a GPU (here, as inline PTX) and under the emulator of the tests
+// (tests/cuda/emulator/emulator.hpp, the same names).
 #pragma once
 
 #if defined(__CUDACC__)

@@ -1,7 +1,7 @@
 // The output filter. Source: docs/output-filter.md.
 #pragma once
 
-#include "picture.hpp"
+#include "kernels/cuda/picture.hpp"
 
 namespace dcvc::cuda {
 

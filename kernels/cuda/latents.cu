@@ -1,5 +1,5 @@
 // The coding steps.
-#include "latents.hpp"
+#include "kernels/cuda/latents.hpp"
 
 using namespace dcvc::cuda;
 

@@ -1,10 +1,10 @@
-// Coding steps: table rows and flags of what a step codes, the coded elements in stream order, latents from symbols. A block has 32 channels
-// of the step's plane and 256 positions (a segment); it turns them in shared memory, since tensors run along channels and streams along
-// positions.
+// Coding steps: table rows and flags of what a step codes, the coded elements in stream order, latents from symbols. A
+// block has 32 channels of the step's plane and 256 positions (a segment); it turns them in shared memory, since
+// tensors run along channels and streams along positions.
 #pragma once
 
-#include "arguments.hpp"
-#include "arithmetic.hpp"
+#include "kernels/cuda/arguments.hpp"
+#include "kernels/cuda/arithmetic.hpp"
 
 namespace dcvc::cuda {
 
@@ -61,7 +61,8 @@ GPU_FN int table_row(int32_t scale) {
   return row;
 }
 
-// Calls visit(index, k, value) for the block's elements with 32 positions a warp side by side, channels outermost for each warp.
+// Calls visit(index, k, value) for the block's elements with 32 positions a warp side by side, channels outermost for
+// each warp.
 template <class Arguments, class Visit>
 GPU_FN void for_elements(const Arguments& p, const StepBlock& b, const Visit& visit) {
   const int lane = gpu::thread_index() & 31, warp = gpu::thread_index() >> 5;
@@ -159,7 +160,8 @@ GPU_FN void step_rows(const StepArguments& p) {
   });
 }
 
-// The step's part of y_hat: symbols and means where it codes, zero elsewhere. Without scales the symbols are a whole plane.
+// The step's part of y_hat: symbols and means where it codes, zero elsewhere. Without scales the symbols are a whole
+// plane.
 GPU_FN void step_restore(const StepArguments& p) {
   const StepBlock b = step_block(p);
   if (p.scales) {

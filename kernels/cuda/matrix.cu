@@ -1,5 +1,5 @@
 // The matrix products that there are: three tiles, with and without activation and chunk-add.
-#include "matrix.hpp"
+#include "kernels/cuda/matrix.hpp"
 
 using dcvc::cuda::LargeTile;
 using dcvc::cuda::MatrixArguments;

@@ -1,10 +1,11 @@
-// Convolutions as products on the tensor cores: bytes of 16-bit activations times bytes of weights, sums in 32 bits, and in one pass what
-// follows a layer: rescale, activation, chunk-add, residuals, scale vector, pixel shuffle, limits of a picture.
+// Convolutions as products on the tensor cores: bytes of 16-bit activations times bytes of weights, sums in 32 bits,
+// and in one pass what follows a layer: rescale, activation, chunk-add, residuals, scale vector, pixel shuffle, limits
+// of a picture.
 #pragma once
 
-#include "arguments.hpp"
-#include "arithmetic.hpp"
-#include "matrix_layout.hpp"
+#include "kernels/cuda/arguments.hpp"
+#include "kernels/cuda/arithmetic.hpp"
+#include "kernels/cuda/matrix_layout.hpp"
 
 namespace dcvc::cuda {
 
@@ -26,10 +27,10 @@ struct Cursor {
   }
 };
 
-// The four rows of a tile that a thread copies: their first input row and column.
+// The four rows of a tile that a thread copies: their first input row and column. Those behind the last position read
+// what is there, or zeros, and are not stored.
 struct TileRows {
   int y[4], x[4];
-  bool valid[4];
 };
 
 template <class Tile>
@@ -37,7 +38,6 @@ GPU_FN TileRows tile_rows(const MatrixArguments& p) {
   TileRows rows;
   GPU_UNROLL for (int i = 0; i < 4; ++i) {
     const int position = gpu::block_y() * Tile::kRows + gpu::thread_index() / 8 + Tile::kThreads / 8 * i;
-    rows.valid[i] = position < p.positions;
     rows.y[i] = position / p.width * p.stride - p.padding;
     rows.x[i] = position % p.width * p.stride - p.padding;
   }
@@ -52,7 +52,7 @@ GPU_FN void load_stage(const MatrixArguments& p, const TileRows& rows, const Cur
   const bool has_channel = channel < (cursor.is_second ? p.channels2 : p.channels);
   GPU_UNROLL for (int i = 0; i < 4; ++i) {
     const int y = rows.y[i] + cursor.dy, column = rows.x[i] + cursor.dx;
-    const bool valid = has_channel && rows.valid[i] && y >= 0 && y < p.in_height && column >= 0 && column < p.in_width;
+    const bool valid = has_channel && y >= 0 && y < p.in_height && column >= 0 && column < p.in_width;
     const int64_t place = valid ? (static_cast<int64_t>(y) * p.in_width + column) * pitch + channel : 0;
     gpu::copy_async16(base + activation_place(thread / 8 + Tile::kThreads / 8 * i, chunk), x + place, valid);
   }

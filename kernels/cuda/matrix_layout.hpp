@@ -1,14 +1,15 @@
 // Where the elements of a matrix product lie: tiles, packed weights, shared memory. Host and device.
 //
-// Weights are packed in blocks of 64 columns and steps of 64 channels, 4096 bytes each (16-bit weights: the high bytes, then the low ones),
-// as they lie in shared memory. A block and step holds two halves of 32 channels, four pairs of 8-column tiles, 32 lanes and 16 bytes: the
-// fragments b0, b1 of the first tile and those of the second.
+// Weights are packed in blocks of 64 columns and steps of 64 channels, 4096 bytes each (16-bit weights: the high bytes,
+// then the low ones), as they lie in shared memory. A block and step holds two halves of 32 channels, four pairs of
+// 8-column tiles, 32 lanes and 16 bytes: the fragments b0, b1 of the first tile and those of the second.
 //
-// ldmatrix gives a lane pairs of neighbouring int16 channels, whose high (or low) bytes two permutes join to a fragment. So byte i of
-// fragment register h in lane t = lane % 4 holds channel 16 h + 8 (i / 2) + 2 t + i % 2 of the half, and weights are packed likewise.
+// ldmatrix gives a lane pairs of neighbouring int16 channels, whose high (or low) bytes two permutes join to a
+// fragment. So byte i of fragment register h in lane t = lane % 4 holds channel 16 h + 8 (i / 2) + 2 t + i % 2 of the
+// half, and weights are packed likewise.
 #pragma once
 
-#include "device.hpp"
+#include "kernels/cuda/device.hpp"
 
 namespace dcvc::cuda {
 
@@ -33,7 +34,8 @@ using SmallTile = MatrixTile<2, 2, 4, false>;  // 64 positions x 64 columns: sma
 using LargeTile = MatrixTile<4, 2, 8, false>;  // 128 x 128
 using WideTile = MatrixTile<2, 2, 4, true>;    // 64 x 64, 16-bit weights
 
-// Byte offset of 16-byte chunk `chunk` (8 channels) of row `row` in a stage's activations: no two of 8 rows share a bank.
+// Byte offset of 16-byte chunk `chunk` (8 channels) of row `row` in a stage's activations: no two of 8 rows share a
+// bank.
 GPU_FN int activation_place(int row, int chunk) { return row * 128 + ((chunk ^ (row & 7)) << 4); }
 
 // Byte offset of chunk `chunk` of row `row` in the staged output, rows of kRowBytes.

@@ -1,7 +1,8 @@
-// Block motion compensation of a picture, an 8x8 square of one plane a block of threads. Source: docs/motion.md, "Compensation".
+// Block motion compensation of a picture, an 8x8 square of one plane a block of threads. Source: docs/motion.md,
+// "Compensation".
 #pragma once
 
-#include "picture.hpp"
+#include "kernels/cuda/picture.hpp"
 
 namespace dcvc::cuda {
 
@@ -10,7 +11,8 @@ constexpr int kMotionThreads = 64, kWindowBytes = kWindow * kWindow * 2, kLinesO
 constexpr int kMotionBytes = kLinesOffset + kWindow * kSquare * 2;
 constexpr int kMean = 1, kLongTerm = 2;  // blends; 0 is the reference alone
 
-// Tap i of the filter of a fraction: the luma filters of H.265 (clause 8.5.3.3.3), biased by 16 to fit bytes without sign.
+// Tap i of the filter of a fraction: the luma filters of H.265 (clause 8.5.3.3.3), biased by 16 to fit bytes without
+// sign.
 GPU_FN int tap(int fraction, int i) {
   // -1 4 -10 58 17 -5 1 0;  -1 4 -11 40 40 -11 4 -1;  0 1 -5 17 58 -10 4 -1
   const uint64_t biased = fraction == 0   ? 0x1010101050101010ull
@@ -33,12 +35,11 @@ GPU_FN uint32_t vector_of(const int16_t* field, const SquarePlace& at, int row, 
 GPU_FN int32_t predicted_by(const int16_t* picture, const SquarePlace& at, uint32_t vector) {
   const int thread = gpu::thread_index(), vx = low_half(vector), vy = high_half(vector);
   const int top = at.row * kSquare + (vy >> 2) - kTapsBefore, left = at.column * kSquare + (vx >> 2) - kTapsBefore;
-  gpu::sync_block();  // nobody reads the window of the prediction before this one
   for (int i = thread; i < kWindow * kWindow; i += kMotionThreads) {
     const int y = limit(top + i / kWindow, 0, at.rows * kSquare - 1), x = limit(left + i % kWindow, 0, at.columns * kSquare - 1);
     gpu::store_shared(2 * i, static_cast<int16_t>(sample_at(picture, at.columns, at.plane, y, x)));
   }
-  gpu::sync_block();
+  gpu::sync_block();  // nobody reads the lines of the prediction before this one any more
   for (int i = thread; i < kWindow * kSquare; i += kMotionThreads) {
     int32_t sum = 32;
     GPU_UNROLL for (int j = 0; j < kTaps; ++j) {
@@ -52,7 +53,8 @@ GPU_FN int32_t predicted_by(const int16_t* picture, const SquarePlace& at, uint3
   return sum >> 6;
 }
 
-// Weights in eighths of the square's own prediction and of its vertical neighbour's at this thread's sample: those of H.263, Annex F.
+// Weights in eighths of the square's own prediction and of its vertical neighbour's at this thread's sample: those of
+// H.263, Annex F.
 GPU_FN int own_weight(int y, int x) {
   const bool outer_row = y == 0 || y == 7, middle_row = y >= 2 && y <= 5;
   const bool outer_column = x == 0 || x == 7, middle_column = x >= 2 && x <= 5;
@@ -62,7 +64,8 @@ GPU_FN int vertical_weight(int y, int x) {
   return y == 0 || y == 7 ? 2 : (y == 1 || y == 6) && x >= 2 && x <= 5 ? 2 : 1;
 }
 
-// The sample blended with what the neighbours' vectors predict, limited. All threads of the block take the same branches.
+// The sample blended with what the neighbours' vectors predict, limited. All threads of the block take the same
+// branches.
 GPU_FN int32_t overlapped(const int16_t* picture, const int16_t* field, const SquarePlace& at) {
   const uint32_t own = vector_of(field, at, at.row, at.column);
   const uint32_t above = vector_of(field, at, at.row - 1, at.column), below = vector_of(field, at, at.row + 1, at.column);

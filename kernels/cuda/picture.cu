@@ -1,6 +1,6 @@
 // What is done with pictures: output samples, motion compensation, the output filter.
-#include "filter.hpp"
-#include "motion.hpp"
+#include "kernels/cuda/filter.hpp"
+#include "kernels/cuda/motion.hpp"
 
 using namespace dcvc::cuda;
 

@@ -1,8 +1,9 @@
-// Pictures in cells of 8x8 samples: output samples, planes, block motion. Sources: docs/exact-arithmetic.md, docs/motion.md.
+// Pictures in cells of 8x8 samples: output samples, planes, block motion. Sources: docs/exact-arithmetic.md,
+// docs/motion.md.
 #pragma once
 
-#include "arguments.hpp"
-#include "arithmetic.hpp"
+#include "kernels/cuda/arguments.hpp"
+#include "kernels/cuda/arithmetic.hpp"
 
 namespace dcvc::cuda {
 

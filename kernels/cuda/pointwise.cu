@@ -1,6 +1,6 @@
 // The depthwise layer, the element by element operations and the pixel shuffles.
-#include "depthwise.hpp"
-#include "pointwise.hpp"
+#include "kernels/cuda/depthwise.hpp"
+#include "kernels/cuda/pointwise.hpp"
 
 using namespace dcvc::cuda;
 

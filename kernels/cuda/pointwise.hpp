@@ -1,8 +1,9 @@
-// Operations element by element that no layer's epilogue took, and moves of elements. A thread has 8 channels of a position.
+// Operations element by element that no layer's epilogue took, and moves of elements. A thread has 8 channels of a
+// position.
 #pragma once
 
-#include "arguments.hpp"
-#include "arithmetic.hpp"
+#include "kernels/cuda/arguments.hpp"
+#include "kernels/cuda/arithmetic.hpp"
 
 namespace dcvc::cuda {
 

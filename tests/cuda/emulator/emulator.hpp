@@ -1,5 +1,5 @@
-// The primitives of kernels/cuda/device.hpp on a CPU. Every access to memory passes the shadow; instructions of a warp are meetings of its
-// lanes. Fragments lie as the tables of the PTX manual say ("Matrix Fragments for mma.m16n8k32").
+// The primitives of kernels/cuda/device.hpp on a CPU. Every access to memory passes the shadow; instructions of a warp
+// are meetings of its lanes. Fragments lie as the tables of the PTX manual say ("Matrix Fragments for mma.m16n8k32").
 #pragma once
 
 #include <cfloat>

@@ -1,5 +1,6 @@
-// A machine that runs a kernel's blocks one after the other, each thread a fiber. A warp instruction is a meeting: every lane leaves its
-// operands and waits, and the last one computes for all 32. Faults are collected as text; a clean run has none.
+// A machine that runs a kernel's blocks one after the other, each thread a fiber. A warp instruction is a meeting:
+// every lane leaves its operands and waits, and the last one computes for all 32. Faults are collected as text; a clean
+// run has none.
 #pragma once
 
 #include <csetjmp>

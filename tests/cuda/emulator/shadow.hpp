@@ -1,5 +1,6 @@
-// What is known of every piece of memory: who wrote and read it last, and when. Finds races, copies that were not waited for, reads of what
-// nobody wrote, places outside their memory and bad alignment. A race is found in whatever order the threads happen to run.
+// What is known of every piece of memory: who wrote and read it last, and when. Finds races, copies that were not
+// waited for, reads of what nobody wrote, places outside their memory and bad alignment. A race is found in whatever
+// order the threads happen to run.
 #pragma once
 
 #include <cstddef>
@@ -11,8 +12,8 @@
 
 namespace emulator {
 
-// Shared memory, in cells of two bytes: kernels write nothing smaller there. Only a barrier of the block orders two threads, so the shuffles
-// and products of a warp do not.
+// Shared memory, in cells of two bytes: kernels write nothing smaller there. Only a barrier of the block orders two
+// threads, so the shuffles and products of a warp do not.
 class SharedShadow {
  public:
   void begin_block(size_t bytes) { cells_.assign((bytes + 1) / 2, Cell{}); }

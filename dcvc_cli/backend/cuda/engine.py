@@ -1,0 +1,213 @@
+"""Collects launches and hands them to a device in groups; owns device memory, uploads and downloads.
+
+A group ends where the host needs a value or brings one. Its launches depend on addresses alone: what changes from frame
+to frame without changing addresses (the QP row, the skip threshold) stands in slots of device memory. So groups repeat,
+and a device may keep a graph of each.
+"""
+
+import ctypes
+import weakref
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dcvc_cli.backend.cuda.arena import Arena, Memory
+from dcvc_cli.backend.cuda.kernels import KERNELS, Kernel
+from dcvc_cli.backend.cuda.packing import round_up
+
+NUM_SLOTS = 64
+
+
+@dataclass(frozen=True, eq=False)
+class Launch:
+    """One kernel, ready to run.
+
+    Attributes:
+        grid: blocks in x, y, z.
+        arguments: the bytes of its structure.
+    """
+
+    kernel: Kernel
+    grid: tuple[int, int, int]
+    arguments: bytes
+
+
+class Device(Protocol):
+    """What runs kernels: a GPU, or the emulator of the tests. All work is done in the order of the calls."""
+
+    num_multiprocessors: int
+
+    def allocate(self, size_bytes: int, cell_bytes: int) -> int:
+        """Address of new memory for elements of cell_bytes."""
+
+    def free(self, address: int) -> None:
+        """Gives memory back; the device may still work on it."""
+
+    def upload(self, address: int, array: NDArray[Any]) -> None:
+        """Copies a contiguous array; it may change as soon as this returns."""
+
+    def download(self, array: NDArray[Any], address: int) -> None:
+        """Fills a contiguous array, after all work before."""
+
+    def run(self, launches: Sequence[Launch]) -> None:
+        """Starts a group of launches."""
+
+
+@dataclass(frozen=True, eq=False)
+class DeviceTensor:
+    """int16 (height, width, channels) in device memory, channels last.
+
+    Attributes:
+        address: of the first channel of the first position.
+        pitch: channels from one position to the next.
+        owner: keeps the memory handed out.
+        first_channel: of the pitch, that the address stands at.
+    """
+
+    address: int
+    height: int
+    width: int
+    channels: int
+    pitch: int
+    owner: object
+    first_channel: int = 0
+
+    @property
+    def positions(self) -> int:
+        return self.height * self.width
+
+    @property
+    def is_aligned(self) -> bool:
+        """Whether the channels can be read 8 at a time, the last of them beyond the end."""
+        has_room = round_up(self.channels, 8) <= self.pitch - self.first_channel
+        return self.address % 16 == 0 and self.pitch % 8 == 0 and has_room
+
+    def channels_from(self, first: int, channels: int) -> "DeviceTensor":
+        """Consecutive channels, of the same memory."""
+        return replace(
+            self, address=self.address + 2 * first, channels=channels, first_channel=self.first_channel + first
+        )
+
+    def with_channels(self, channels: int) -> "DeviceTensor":
+        """The same place with another number of channels."""
+        return replace(self, channels=channels)
+
+
+class _Allocation:
+    """Memory that is given back when nobody refers to this object any more."""
+
+    def __init__(self, memory: Memory, size_bytes: int, cell_bytes: int) -> None:
+        self.address = memory.allocate(size_bytes, cell_bytes)
+        weakref.finalize(self, memory.free, self.address).atexit = False
+
+
+class CudaEngine:
+    """Device, memory and launches that several networks share.
+
+    Args:
+        memory: hands out memory for values; None makes an Arena.
+    """
+
+    def __init__(self, device: Device, memory: Memory | None = None) -> None:
+        self.device = device
+        self.memory: Memory = memory if memory is not None else Arena(lambda size: device.allocate(size, 1))
+        self._pending: list[Launch] = []
+        self._slots = _Allocation(self.memory, 4 * NUM_SLOTS, 4)
+        self._slot_values = np.zeros(NUM_SLOTS, np.int32)
+        self._uploaded_slots: NDArray[np.int32] | None = None
+        self._num_slots = 0
+        self._cached: dict[object, Any] = {}
+
+    # ---- memory
+
+    def raw(self, size_bytes: int, cell_bytes: int) -> Any:
+        """Memory for elements of cell_bytes; `.address` is where it is."""
+        return _Allocation(self.memory, size_bytes, cell_bytes)
+
+    def tensor(self, height: int, width: int, channels: int) -> DeviceTensor:
+        """A new tensor, its pitch the channels rounded up to 8."""
+        pitch = round_up(channels, 8)
+        owner = _Allocation(self.memory, 2 * height * width * pitch, 2)
+        return DeviceTensor(owner.address, height, width, channels, pitch, owner)
+
+    def constant(self, key: object, make: Callable[[], NDArray[Any]]) -> int:
+        """Address of an array that is uploaded once, by key."""
+        return int(self.cached(("constant", key), lambda: self.upload_array(make())).address)
+
+    def cached(self, key: object, make: Callable[[], Any]) -> Any:
+        """What `make` made when it was first asked for with this key."""
+        if key not in self._cached:
+            self._cached[key] = make()
+        return self._cached[key]
+
+    def slot(self, value: int) -> int:
+        """Address of an int32 in device memory that has this value when the launches of this group run."""
+        if self._num_slots == NUM_SLOTS:
+            self.flush()
+        self._slot_values[self._num_slots] = value
+        self._num_slots += 1
+        return int(self._slots.address) + 4 * (self._num_slots - 1)
+
+    # ---- work
+
+    def launch(self, name: str, grid: tuple[int, ...], **values: Any) -> None:
+        """Adds a launch of a kernel; fields of its structure that are not named are 0."""
+        kernel = KERNELS[name]
+        arguments = kernel.structure(
+            **{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+        )
+        x, y, z = (*grid, 1, 1)[:3]
+        self._pending.append(
+            Launch(kernel, (x, y, z), ctypes.string_at(ctypes.addressof(arguments), ctypes.sizeof(arguments)))
+        )
+
+    def flush(self) -> None:
+        """Hands the collected launches to the device."""
+        if self._pending:
+            if self._num_slots:
+                used = self._slot_values[: self._num_slots]
+                known = self._uploaded_slots
+                if known is None or len(known) < len(used) or not np.array_equal(known[: len(used)], used):
+                    self._uploaded_slots = used.copy()
+                    self.device.upload(self._slots.address, self._uploaded_slots)
+            self.device.run(self._pending)
+            self._pending, self._num_slots = [], 0
+        self.memory.after_work()
+
+    def upload(self, address: int, array: NDArray[Any]) -> None:
+        """Copies an array to the device, after the launches so far."""
+        self.flush()
+        self.device.upload(address, np.ascontiguousarray(array))
+
+    def upload_array(self, array: NDArray[Any]) -> Any:
+        """New memory that holds the array."""
+        owner = _Allocation(self.memory, array.nbytes, array.itemsize)
+        self.upload(owner.address, array)
+        return owner
+
+    def download(self, address: int, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
+        """An array of device memory, after the launches so far."""
+        self.flush()
+        array = np.empty(shape, dtype)
+        if array.size:
+            self.device.download(array, address)
+        return array
+
+    def upload_tensor(self, values: NDArray[np.int16]) -> DeviceTensor:
+        """(h, w, c) -> a tensor."""
+        height, width, channels = values.shape
+        tensor = self.tensor(height, width, channels)
+        self.upload(tensor.address, np.pad(values, ((0, 0), (0, 0), (0, tensor.pitch - channels))))
+        return tensor
+
+    def download_tensor(self, tensor: DeviceTensor) -> NDArray[np.int16]:
+        """A tensor as (h, w, c)."""
+        # From the first channel of the first position to the last one of the last.
+        count = (tensor.positions - 1) * tensor.pitch + tensor.channels
+        flat = self.download(tensor.address, (count,), np.int16)
+        padded = np.zeros(tensor.positions * tensor.pitch, np.int16)
+        padded[:count] = flat
+        return np.ascontiguousarray(padded.reshape(tensor.height, tensor.width, tensor.pitch)[:, :, : tensor.channels])

@@ -1,0 +1,126 @@
+"""Pictures on the device: samples for output, pixel shuffles, block motion, the output filter."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dcvc_cli.backend.cuda.engine import CudaEngine, DeviceTensor
+
+PICTURE_CELL, FILTER_BLOCK = 8, 4
+Plane = NDArray[np.int16]
+
+
+def _blocks(count: int) -> int:
+    return -(-count // 256)
+
+
+class PictureKernels:
+    """Launches of what is done with pictures; a picture is a tensor (h / 8, w / 8, 192)."""
+
+    def __init__(self, engine: CudaEngine) -> None:
+        self.engine = engine
+
+    def shuffle(self, x: DeviceTensor, factor: int) -> DeviceTensor:
+        """c f f x h x w -> c x h f x w f."""
+        out = self.engine.tensor(x.height * factor, x.width * factor, x.channels // factor**2)
+        return self._move("pixel_shuffle", x, out, x.height, x.width, out.channels, factor)
+
+    def unshuffle(self, x: DeviceTensor, factor: int) -> DeviceTensor:
+        """The inverse."""
+        out = self.engine.tensor(x.height // factor, x.width // factor, x.channels * factor**2)
+        return self._move("pixel_unshuffle", x, out, out.height, out.width, x.channels, factor)
+
+    def _move(
+        self, name: str, x: DeviceTensor, out: DeviceTensor, height: int, width: int, channels: int, factor: int
+    ) -> DeviceTensor:
+        grid = (_blocks(out.positions * out.pitch),)
+        sizes = {"height": height, "width": width, "channels": channels, "factor": factor}
+        self.engine.launch(name, grid, x=x.address, out=out.address, pitch=x.pitch, out_pitch=out.pitch, **sizes)
+        return out
+
+    def export(
+        self, picture: DeviceTensor, *, halve_chroma: bool, truncate_chroma: bool
+    ) -> tuple[NDArray[np.uint8], ...]:
+        """Three uint8 planes at padded size."""
+        height, width = picture.height * PICTURE_CELL, picture.width * PICTURE_CELL
+        side = 2 if halve_chroma else 1
+        shapes = [(height, width), (height // side, width // side), (height // side, width // side)]
+        planes = [self.engine.raw(shape[0] * shape[1], 1) for shape in shapes]
+        self.engine.launch(
+            "picture_bytes",
+            (_blocks(height * width), 3),
+            cells=picture.address,
+            planes=[plane.address for plane in planes],
+            rows=picture.height,
+            columns=picture.width,
+            halved=int(halve_chroma),
+            truncated=int(truncate_chroma),
+        )
+        return tuple(
+            self.engine.download(plane.address, shape, np.uint8) for plane, shape in zip(planes, shapes, strict=True)
+        )
+
+    def compensate(
+        self,
+        reference: DeviceTensor,
+        vectors: NDArray[np.int16],
+        tracks: NDArray[np.int16] | None,
+        blends: NDArray[np.uint8] | None,
+        long_term: DeviceTensor | None,
+    ) -> DeviceTensor:
+        """The compensated picture; fields (h / 8, w / 8, 2), blends (h / 16, w / 16)."""
+        out = self.engine.tensor(reference.height, reference.width, reference.channels)
+        fields: dict[str, Any] = {"vectors": np.ascontiguousarray(vectors)}
+        if long_term is not None and tracks is not None and blends is not None:
+            fields |= {"tracks": np.ascontiguousarray(tracks), "blends": np.ascontiguousarray(blends)}
+        # A vector is read as one word.
+        owners = {
+            name: self.engine.upload_array(array.view(np.uint32) if array.dtype == np.int16 else array)
+            for name, array in fields.items()
+        }
+        values = {name: owner.address for name, owner in owners.items()}
+        if len(owners) > 1 and long_term is not None:
+            values["long_term"] = long_term.address
+        grid = reference.width, reference.height, 3
+        sizes = {"rows": reference.height, "columns": reference.width}
+        self.engine.launch("compensate_squares", grid, reference=reference.address, out=out.address, **values, **sizes)
+        return out
+
+    def filtered(
+        self, picture: DeviceTensor, luma: NDArray[np.int8], chroma: NDArray[np.int8], *, halve_chroma: bool
+    ) -> tuple[Plane, Plane, Plane]:
+        """The planes of a picture, filtered, at padded size; coefficients (24, 12) and (2, 16)."""
+        height, width = picture.height * PICTURE_CELL, picture.width * PICTURE_CELL
+        side = 2 if halve_chroma else 1
+        shapes = [(height, width), *[(height // side, width // side)] * 3]
+        planes = [self.engine.raw(2 * shape[0] * shape[1], 2) for shape in shapes]
+        sizes = {"rows": picture.height, "columns": picture.width, "halved": int(halve_chroma)}
+        addresses = [plane.address for plane in planes]
+        grid = (_blocks(height * width), 4 if halve_chroma else 3)
+        self.engine.launch("picture_planes", grid, cells=picture.address, planes=addresses, **sizes)
+        coefficients = [self.engine.upload_array(np.ascontiguousarray(array)) for array in (luma, chroma[0], chroma[1])]
+        sums = self.engine.raw(8 * (height // FILTER_BLOCK) * (width // FILTER_BLOCK), 4)
+        blocks = {"plane": addresses[0], "sums": sums.address, "height": height, "width": width}
+        self.engine.launch("filter_block_sums", (_blocks(height * width // FILTER_BLOCK**2),), **blocks)
+        out = [self.engine.raw(2 * shape[0] * shape[1], 2) for shape in shapes[:3]]
+        grid_of = [(_blocks(shape[0] * shape[1]),) for shape in shapes[:3]]
+        self.engine.launch(
+            "filter_luma", grid_of[0], coefficients=coefficients[0].address, out=out[0].address, **blocks
+        )
+        companion = addresses[3] if halve_chroma else addresses[0]
+        for which in (1, 2):
+            self.engine.launch(
+                "filter_chroma",
+                grid_of[which],
+                plane=addresses[which],
+                companion=companion,
+                coefficients=coefficients[which].address,
+                out=out[which].address,
+                height=shapes[which][0],
+                width=shapes[which][1],
+            )
+        first, second, third = (
+            self.engine.download(plane.address, shape, np.int16) for plane, shape in zip(out, shapes[:3], strict=True)
+        )
+        return first, second, third

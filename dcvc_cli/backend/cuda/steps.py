@@ -1,0 +1,137 @@
+"""Coding steps on the device: table rows down, symbols up, both only of the elements that are coded."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dcvc_cli.backend import exact_rules as rules
+from dcvc_cli.backend.cuda.engine import CudaEngine, DeviceTensor
+from dcvc_cli.backend.operations import PlaneFlags, PlaneIndex, PlaneSymbols
+
+if TYPE_CHECKING:
+    from dcvc_cli.models.latent_steps import CodingStep
+
+SEGMENT, BLOCK_DEPTH = 256, 32
+"""Positions and channels of a block of threads."""
+
+
+@dataclass(frozen=True)
+class CodedPlaces:
+    """Where the coded elements of a step are, on the device.
+
+    Attributes:
+        scales: decide which are coded.
+        skipped: the largest scale that is not.
+        offsets: owner of the places at which every channel's segments begin in stream order.
+    """
+
+    scales: DeviceTensor
+    skipped: int
+    offsets: Any
+
+
+def thresholds(exponent: int) -> NDArray[np.int32]:
+    """The smallest int16 scale of every table row; beyond int16 where there is none."""
+    unit = 1 << (20 - exponent)
+    return np.array([min(-(-threshold // unit), 32768) for threshold in rules.SCALE_THRESHOLDS], np.int32)
+
+
+class StepKernels:
+    """Launches of the coding steps."""
+
+    def __init__(self, engine: CudaEngine) -> None:
+        self.engine = engine
+
+    def _values(self, step: "CodingStep", tensor: DeviceTensor) -> tuple[dict[str, Any], tuple[int, int]]:
+        depth = tensor.channels // step.num_groups
+        values = {
+            "height": tensor.height,
+            "width": tensor.width,
+            "depth": depth,
+            "groups": step.num_groups,
+            "group_at": [step.group_at(position) for position in range(4)],
+        }
+        return values, (-(-tensor.positions // SEGMENT), -(-depth // BLOCK_DEPTH))
+
+    def _thresholds(self, exponent: int) -> int:
+        return self.engine.constant(("thresholds", exponent), lambda: thresholds(exponent))
+
+    def planes(
+        self, step: "CodingStep", scales: DeviceTensor, exponent: int, skip_threshold: float | None
+    ) -> tuple[PlaneIndex, PlaneFlags]:
+        """Rows and flags of all elements, (C / groups, h, w)."""
+        values, grid = self._values(step, scales)
+        shape = values["depth"], scales.height, scales.width
+        rows, flags = (self.engine.raw(int(np.prod(shape)), 1) for _ in range(2))
+        self.engine.launch(
+            "coding_planes",
+            grid,
+            scales=scales.address,
+            scales_pitch=scales.pitch,
+            thresholds=self._thresholds(exponent),
+            skipped=self.engine.slot(rules.largest_skipped(skip_threshold, exponent)),
+            rows=rows.address,
+            flags=flags.address,
+            **values,
+        )
+        index = self.engine.download(rows.address, shape, np.uint8)
+        return index, self.engine.download(flags.address, shape, np.uint8).astype(np.bool_)
+
+    def coded_rows(
+        self, step: "CodingStep", scales: DeviceTensor, exponent: int, skip_threshold: float | None
+    ) -> tuple[NDArray[np.uint8], CodedPlaces]:
+        """The rows of the coded elements in stream order, and what `restore_coded` needs."""
+        values, grid = self._values(step, scales)
+        skipped, count = rules.largest_skipped(skip_threshold, exponent), values["depth"] * grid[0]
+        counts, offsets = self.engine.raw(4 * count, 4), self.engine.raw(4 * (count + 1), 4)
+        rows = self.engine.raw(max(values["depth"] * scales.positions, 1), 1)
+        values |= {"scales": scales.address, "scales_pitch": scales.pitch, "skipped": self.engine.slot(skipped)}
+        values |= {"counts": counts.address, "offsets": offsets.address}
+        self.engine.launch("coding_count", grid, **values)
+        self.engine.launch("coding_scan", (1,), **values)
+        self.engine.launch("coding_rows", grid, thresholds=self._thresholds(exponent), rows=rows.address, **values)
+        number = int(self.engine.download(offsets.address + 4 * count, (1,), np.int32)[0])
+        return self.engine.download(rows.address, (number,), np.uint8), CodedPlaces(scales, skipped, offsets)
+
+    def restore_coded(
+        self, step: "CodingStep", symbols: NDArray[np.int8], places: CodedPlaces, means: DeviceTensor, exponent: int
+    ) -> DeviceTensor:
+        """The step's part of y_hat from the symbols of the coded elements."""
+        data = self.engine.upload_array(symbols if symbols.size else np.zeros(1, np.int8))
+        values = {
+            "scales": places.scales.address,
+            "scales_pitch": places.scales.pitch,
+            "skipped": self.engine.slot(places.skipped),
+        }
+        return self._restore(step, means, exponent, symbols=data.address, offsets=places.offsets.address, **values)
+
+    def restore_plane(
+        self, step: "CodingStep", symbols: PlaneSymbols, means: DeviceTensor, exponent: int
+    ) -> DeviceTensor:
+        """The same from a plane of symbols."""
+        data = self.engine.upload_array(np.ascontiguousarray(symbols))  # named, to be kept until the launch
+        return self._restore(step, means, exponent, symbols=data.address)
+
+    def _restore(self, step: "CodingStep", means: DeviceTensor, exponent: int, **others: Any) -> DeviceTensor:
+        values, grid = self._values(step, means)
+        out = self.engine.tensor(means.height, means.width, means.channels)
+        placed = {
+            "means": means.address,
+            "means_pitch": means.pitch,
+            "out": out.address,
+            "out_pitch": out.pitch,
+            "exponent": exponent,
+        }
+        self.engine.launch("coding_restore", grid, **values, **placed, **others)
+        return out
+
+    def hyper_latents(self, symbols: PlaneSymbols) -> DeviceTensor:
+        """z from its symbols (c, h, w)."""
+        channels, height, width = symbols.shape
+        data, out = self.engine.upload_array(np.ascontiguousarray(symbols)), self.engine.tensor(height, width, channels)
+        grid = (-(-out.positions * out.pitch // 256),)
+        values = {"positions": out.positions, "channels": channels, "out_pitch": out.pitch}
+        self.engine.launch("hyper_symbols", grid, symbols=data.address, out=out.address, **values)
+        return out

@@ -1,0 +1,305 @@
+"""The exact profile on CUDA kernels (`kernels/cuda`): the same bits as `exact_reference`, on a GPU.
+
+Values are (h, w, c) in device memory. A picture keeps its channels in 8x8 cells, as in `exact_native`. Operations
+launch nothing by themselves: an engine collects their launches and starts them where the host needs a value. Source:
+docs/exact-arithmetic.md, docs/cuda.md.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dcvc_cli.backend import exact_rules as rules
+from dcvc_cli.backend.cuda.engine import CudaEngine, DeviceTensor
+from dcvc_cli.backend.cuda.layers import Layers, Product, with_residual
+from dcvc_cli.backend.cuda.packing import pieces_table, round_up
+from dcvc_cli.backend.cuda.pictures import PICTURE_CELL, PictureKernels
+from dcvc_cli.backend.cuda.steps import CodedPlaces, StepKernels
+from dcvc_cli.backend.exact_base import ExactOperations, require_exponent
+from dcvc_cli.backend.exact_network import ExactNetwork, ExactValue
+from dcvc_cli.backend.operations import PlaneFlags, PlaneIndex, PlaneSymbols
+
+if TYPE_CHECKING:
+    from dcvc_cli.models.blocks import Conv, DepthConvBlock, Depthwise, ScaleVector
+    from dcvc_cli.models.latent_steps import CodingStep
+
+
+class CudaValue:
+    """A value on the device: a tensor, a product that was not launched yet, or parts that were not joined yet.
+
+    Args:
+        cell: 1, or 8 where the data is still to be pixel-shuffled by 8.
+    """
+
+    def __init__(
+        self,
+        layers: Layers,
+        exponent: int,
+        tensor: DeviceTensor | None = None,
+        *,
+        product: Product | None = None,
+        parts: Sequence[DeviceTensor] = (),
+        cell: int = 1,
+    ) -> None:
+        self.exponent, self.cell, self.product, self.parts = exponent, cell, product, tuple(parts)
+        self._layers, self._tensor = layers, tensor
+
+    @property
+    def tensor(self) -> DeviceTensor:
+        """The data; launches what makes it."""
+        if self._tensor is None:
+            self._tensor = (
+                self._layers.run(self.product) if self.product is not None else self._layers.joined(self.parts)
+            )
+        return self._tensor
+
+    @property
+    def waiting(self) -> Product | None:
+        """The product, as long as it was not launched."""
+        return self.product if self._tensor is None else None
+
+
+def _fits(name: str, expected: int, *values: CudaValue) -> None:
+    for value in values:
+        require_exponent(name, expected, ExactValue(np.empty(0, np.int16), value.exponent))
+
+
+class ExactCuda(ExactOperations):
+    """Operations on CudaValue.
+
+    Args:
+        network: checked integer parameters.
+        engine: of the device; networks share it.
+    """
+
+    def __init__(self, network: ExactNetwork, engine: CudaEngine) -> None:
+        super().__init__(network)
+        self.engine, self.layers = engine, Layers(network, engine)
+        self.steps, self.pictures = StepKernels(engine), PictureKernels(engine)
+
+    def _value(self, tensor: DeviceTensor, exponent: int, cell: int = 1) -> CudaValue:
+        return CudaValue(self.layers, exponent, tensor, cell=cell)
+
+    def _later(self, product: Product, exponent: int, cell: int = 1) -> CudaValue:
+        return CudaValue(self.layers, exponent, product=product, cell=cell)
+
+    def _aligned(self, x: DeviceTensor) -> DeviceTensor:
+        """x itself, or a copy that can be read 8 channels at a time."""
+        return x if x.is_aligned else self.layers.pointwise("copy", x)
+
+    def _inputs(self, layer: "Conv", x: CudaValue) -> tuple[DeviceTensor, ...]:
+        if len(x.parts) == 2 and x._tensor is None and layer.kernel == 1:
+            return tuple(self._aligned(part) for part in x.parts)
+        return (self._aligned(x.tensor),)
+
+    # ---- layers
+
+    def conv(self, layer: "Conv", x: CudaValue) -> CudaValue:
+        numbers = self.network.conv(layer.name)
+        _fits(layer.name, numbers.in_exponent, x)
+        return self._later(Product(layer, self._inputs(layer, x)), numbers.out_exponent)
+
+    def depthwise(self, layer: "Depthwise", x: CudaValue) -> CudaValue:
+        numbers = self.network.conv(layer.name)
+        _fits(layer.name, numbers.in_exponent, x)
+        return self._value(self.layers.depthwise(layer, self._aligned(x.tensor)), numbers.out_exponent)
+
+    def active(self, x: CudaValue) -> CudaValue:
+        """WSiLU of a product."""
+        assert x.product is not None
+        self._require_activation(x)
+        return self._later(replace(x.product, activation=x.exponent), x.exponent)
+
+    def chunked(self, x: CudaValue) -> CudaValue:
+        """Chunk-add of an active product."""
+        assert x.product is not None
+        return self._later(replace(x.product, chunked=True), x.exponent)
+
+    def depth_conv_block(self, block: "DepthConvBlock", x: CudaValue) -> CudaValue:
+        if block.adaptor is not None:
+            x = self.conv(block.adaptor, x)
+        x = self._value(self._aligned(x.tensor), x.exponent)
+        spatial = self.depthwise(block.dc_spatial, self.active(self.conv(block.dc_in, x)))
+        t = self.add(self.conv(block.dc_out, spatial), x)
+        hidden = self.chunked(self.active(self.conv(block.ffn_in, t)))
+        out = self.add(self.conv(block.ffn_out, hidden), t)
+        return self.add(out, x) if block.shortcut else out
+
+    def scale(self, vector: "ScaleVector", x: CudaValue, qp: int) -> CudaValue:
+        numbers = self.network.scale(vector.name)
+        _fits(vector.name, numbers.in_exponent, x)
+        waiting = x.waiting
+        if waiting is not None and waiting.scale is None and not waiting.is_sub_pixel and waiting.picture_shift is None:
+            return self._later(replace(waiting, scale=(vector.name, qp)), numbers.out_exponent)
+        factors, shifts = self.layers.scale_rows(vector.name)
+        row, pitch = self.engine.slot(qp), round_up(vector.channels, 8)
+        out = self.layers.pointwise("scale", x.tensor, factors=factors, shifts=shifts, row=row, factors_pitch=pitch)
+        return self._value(out, numbers.out_exponent)
+
+    @staticmethod
+    def _require_activation(x: CudaValue) -> None:
+        if x.exponent not in rules.WSILU_EXPONENTS:
+            _fits("an activation", min(max(x.exponent, rules.WSILU_EXPONENTS.start), rules.WSILU_EXPONENTS.stop - 1), x)
+
+    def wsilu(self, x: CudaValue) -> CudaValue:
+        self._require_activation(x)
+        table = self.layers.activation_table()
+        return self._value(self.layers.pointwise("activate", x.tensor, table=table, exponent=x.exponent), x.exponent)
+
+    def chunk_add(self, x: CudaValue) -> CudaValue:
+        half = x.tensor.channels // 2
+        first, second = self.split(x, (half, half))
+        return self.add(first, second)
+
+    def add(self, x: CudaValue, y: CudaValue) -> CudaValue:
+        _fits("a sum", x.exponent, y)
+        for product, other in ((x.waiting, y), (y.waiting, x)):
+            if product is None or other.waiting is product:
+                continue
+            added = with_residual(product, other.tensor)
+            if added is not None:
+                return self._later(added, x.exponent, x.cell)
+        a, b = x.tensor, y.tensor
+        return self._value(self.layers.pointwise("add", a, y=b.address, y_pitch=b.pitch), x.exponent, x.cell)
+
+    # ---- shapes
+
+    def concat(self, *parts: CudaValue) -> CudaValue:
+        _fits("a concatenation", parts[0].exponent, *parts)
+        return CudaValue(self.layers, parts[0].exponent, parts=[part.tensor for part in parts])
+
+    def split(self, x: CudaValue, sizes: Sequence[int]) -> Sequence[CudaValue]:
+        ends = np.cumsum(sizes)
+        return [
+            self._value(x.tensor.channels_from(int(end) - size, size), x.exponent)
+            for size, end in zip(sizes, ends, strict=True)
+        ]
+
+    def pixel_shuffle(self, x: CudaValue, factor: int) -> CudaValue:
+        if factor == PICTURE_CELL:
+            if x.waiting is not None:
+                return self._later(x.waiting, x.exponent, PICTURE_CELL)
+            return self._value(x.tensor, x.exponent, PICTURE_CELL)
+        waiting = x.waiting
+        if factor == 2 and waiting is not None and waiting == Product(waiting.layer, waiting.inputs):
+            return self._later(replace(waiting, is_sub_pixel=True), x.exponent)
+        return self._value(self.pictures.shuffle(x.tensor, factor), x.exponent)
+
+    def pixel_unshuffle(self, x: CudaValue, factor: int) -> CudaValue:
+        if x.cell == factor:
+            return self._value(x.tensor, x.exponent)
+        if x.cell != 1:
+            raise NotImplementedError("a picture is taken apart the way it was put together")
+        return self._value(self.pictures.unshuffle(x.tensor, factor), x.exponent)
+
+    def crop(self, x: CudaValue, size: tuple[int, int]) -> CudaValue:
+        tensor = x.tensor
+        if size == (tensor.height, tensor.width):
+            return x
+        out = self.engine.tensor(*size, tensor.channels)
+        return self._value(
+            self.layers.pointwise("copy", tensor, replace(out, channels=out.pitch)).with_channels(tensor.channels),
+            x.exponent,
+        )
+
+    def size(self, x: CudaValue) -> tuple[int, int]:
+        height, width = x.waiting.size() if x.waiting is not None else (x.tensor.height, x.tensor.width)
+        return height * x.cell, width * x.cell
+
+    # ---- values
+
+    def half_to_two(self, x: CudaValue) -> CudaValue:
+        table = self.engine.constant("half_to_two", lambda: pieces_table(rules.HALF_TO_TWO_NODES))
+        out = self.layers.pointwise("half_to_two_by_table", x.tensor, table=table, exponent=x.exponent)
+        return self._value(out, rules.STEP_SIZE_EXPONENT)
+
+    def clamp_step_size(self, x: CudaValue) -> CudaValue:
+        return self._value(
+            self.layers.pointwise("at_least", x.tensor, bound=rules.smallest_step_size(x.exponent)), x.exponent
+        )
+
+    def multiply_step_size(self, latents: CudaValue, step_size: CudaValue) -> CudaValue:
+        exponent, step = self.network.y_hat_exponent, step_size.tensor
+        shift = latents.exponent + step_size.exponent - exponent
+        second = {"y": step.address, "y_pitch": step.pitch, "y_channels": step.channels}
+        return self._value(self.layers.pointwise("multiply", latents.tensor, None, exponent=shift, **second), exponent)
+
+    def clamp_unit(self, x: CudaValue) -> CudaValue:
+        shift = x.exponent - rules.FRAME_EXPONENT
+        if x.waiting is not None and x.waiting.picture_shift is None and not x.waiting.is_sub_pixel:
+            return self._later(replace(x.waiting, picture_shift=shift), rules.FRAME_EXPONENT, x.cell)
+        return self._value(self.layers.pointwise("to_picture", x.tensor, exponent=shift), rules.FRAME_EXPONENT, x.cell)
+
+    # ---- latents and symbols
+
+    def step_index(
+        self, step: "CodingStep", scales: CudaValue, skip_threshold: float | None
+    ) -> tuple[PlaneIndex, PlaneFlags]:
+        return self.steps.planes(step, scales.tensor, scales.exponent, skip_threshold)
+
+    def restore_step(self, step: "CodingStep", symbols: PlaneSymbols, means: CudaValue) -> CudaValue:
+        return self._value(self.steps.restore_plane(step, symbols, means.tensor, means.exponent), means.exponent)
+
+    def coded_rows(
+        self, step: "CodingStep", scales: CudaValue, skip_threshold: float | None
+    ) -> tuple[NDArray[np.uint8], CodedPlaces]:
+        return self.steps.coded_rows(step, scales.tensor, scales.exponent, skip_threshold)
+
+    def restore_coded(
+        self, step: "CodingStep", symbols: NDArray[np.int8], places: CodedPlaces, means: CudaValue
+    ) -> CudaValue:
+        return self._value(
+            self.steps.restore_coded(step, symbols, places, means.tensor, means.exponent), means.exponent
+        )
+
+    def z_from_symbols(self, symbols: PlaneSymbols) -> CudaValue:
+        return self._value(self.steps.hyper_latents(symbols), rules.Z_EXPONENT)
+
+    # ---- pictures
+
+    def _picture(self, frame: CudaValue) -> DeviceTensor:
+        _fits("a picture", rules.FRAME_EXPONENT, frame)
+        if frame.cell != PICTURE_CELL:
+            raise NotImplementedError("only pictures that a network made are exported")
+        return frame.tensor
+
+    def export_planes(
+        self, frame: CudaValue, *, halve_chroma: bool, truncate_chroma: bool
+    ) -> tuple[NDArray[np.uint8], ...]:
+        return self.pictures.export(self._picture(frame), halve_chroma=halve_chroma, truncate_chroma=truncate_chroma)
+
+    def export_fine(self, frame: CudaValue) -> NDArray[np.int32]:
+        samples = self.samples_from_frame(frame)
+        values = rules.shift_round(samples.astype(np.int64) * 65535, rules.FRAME_EXPONENT).astype(np.int32)
+        planes, rows, _, columns, _ = values.shape
+        return np.ascontiguousarray(values).reshape(planes, rows * PICTURE_CELL, columns * PICTURE_CELL)
+
+    def samples_from_frame(self, frame: CudaValue) -> NDArray[np.int16]:
+        data = self.engine.download_tensor(self._picture(frame))
+        height, width, _ = data.shape
+        return data.reshape(height, width, 3, PICTURE_CELL, PICTURE_CELL).transpose(2, 0, 3, 1, 4)
+
+    def frame_from_samples(self, samples: NDArray[np.int16]) -> CudaValue:
+        cells = samples.transpose(1, 3, 0, 2, 4)
+        tensor = self.engine.upload_tensor(np.ascontiguousarray(cells).reshape(*cells.shape[:2], -1))
+        return self._value(tensor, rules.FRAME_EXPONENT, PICTURE_CELL)
+
+    def compensate(self, frame: CudaValue, motion: Any, long_term: CudaValue | None) -> CudaValue:
+        """What block motion (motion.blocks.Motion) makes of a reference and a long-term reference."""
+        kept = None if long_term is None else self._picture(long_term)
+        tensor = self.pictures.compensate(self._picture(frame), motion.vectors, motion.tracks, motion.blends, kept)
+        return self._value(tensor, rules.FRAME_EXPONENT, PICTURE_CELL)
+
+    def filtered_planes(
+        self, frame: CudaValue, luma: NDArray[np.int8], chroma: NDArray[np.int8], halve_chroma: bool
+    ) -> Any:
+        """The planes of a picture after the output filter with these coefficients (output_filter.filters.Filters)."""
+        return self.pictures.filtered(self._picture(frame), luma, chroma, halve_chroma=halve_chroma)
+
+    def to_float(self, x: CudaValue) -> NDArray[np.float32]:
+        """(c, h, w); a picture stays in its cells."""
+        data = self.engine.download_tensor(x.tensor).transpose(2, 0, 1)
+        return np.ascontiguousarray(data).astype(np.float32) / np.float32(1 << x.exponent)

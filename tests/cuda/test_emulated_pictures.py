@@ -1,0 +1,94 @@
+"""Pictures on the emulated GPU against the slow twins: output samples, block motion, the output filter."""
+
+import numpy as np
+import pytest
+from layer_checks import VALUES, data_of, engines_of_all_orders, on_device
+from random_layers import first_mismatch, random_values
+
+from dcvc_cli.backend.exact_cuda import ExactCuda
+from dcvc_cli.backend.exact_network import ExactNetwork, ExactValue
+from dcvc_cli.backend.exact_reference import ExactReference
+from dcvc_cli.motion.blocks import Motion, in_lines, in_squares
+from dcvc_cli.motion.reference import compensate_reference
+from dcvc_cli.output_filter.filters import Filters
+from dcvc_cli.output_filter.reference import filter_planes_reference
+
+UNIT = 8192
+REFERENCE = ExactReference(ExactNetwork({}, 6))
+
+
+@pytest.fixture(scope="module")
+def all_ops(emulator):
+    return [ExactCuda(ExactNetwork({}, 6), engine) for engine in engines_of_all_orders(emulator)]
+
+
+def assert_same(expected, found, told):
+    assert np.array_equal(expected, found), f"{told}: {first_mismatch(expected, found)}"
+
+
+def pictures(rng, ops, size, values="full"):
+    """The same picture in the reference and on the device; size in cells."""
+    cells = random_values(rng, (192, *size), values)
+    reference = REFERENCE.clamp_unit(REFERENCE.pixel_shuffle(ExactValue(cells, 12), 8))
+    return reference, ops.clamp_unit(ops.pixel_shuffle(on_device(ops, cells, 12), 8))
+
+
+def test_output_samples_agree(all_ops):
+    for seed in range(8):
+        rng, ops = np.random.default_rng(seed), all_ops[seed % 4]
+        wanted, found = pictures(rng, ops, ((2, 2), (2, 4), (4, 6))[seed % 3], VALUES[seed % 3])
+        for halve in (False, True):
+            for truncate in (False, True):
+                options = {"halve_chroma": halve, "truncate_chroma": truncate}
+                planes = zip(
+                    REFERENCE.export_planes(wanted, **options), ops.export_planes(found, **options), strict=True
+                )
+                for k, (a, b) in enumerate(planes):
+                    assert_same(a, b, f"plane {k}, seed {seed}")
+        assert_same(REFERENCE.export_fine(wanted), ops.export_fine(found), "fine samples")
+        samples = ops.samples_from_frame(found)
+        assert_same(REFERENCE.samples_from_frame(wanted), samples, "samples")
+        back = ops.frame_from_samples(samples)
+        assert_same(data_of(ops, found), data_of(ops, back), "there and back")
+
+
+def random_motion(rng, rows, columns, largest, has_tracks):
+    """A field with runs of equal vectors, so that some squares need no overlap."""
+    vectors = rng.integers(-largest, largest + 1, (rows, columns, 2)).astype(np.int16)
+    vectors[rng.random((rows, columns)) < 0.5] = vectors[0, 0]
+    if not has_tracks:
+        return Motion(vectors)
+    tracks = rng.integers(-largest, largest + 1, (rows, columns, 2)).astype(np.int16)
+    return Motion(vectors, tracks, rng.integers(0, 3, (rows // 2, columns // 2)).astype(np.uint8))
+
+
+@pytest.mark.parametrize(("size", "largest"), [((2, 2), 1023), ((2, 4), 3), ((4, 4), 60)])
+def test_compensation_agrees(size, largest, all_ops):
+    for seed, ops in enumerate(all_ops):
+        rng = np.random.default_rng(seed)
+        (wanted, found), (kept, kept_found) = pictures(rng, ops, size), pictures(rng, ops, size, "ends")
+        motion = random_motion(rng, *size, largest, seed % 2)
+        lines = [in_lines(REFERENCE.samples_from_frame(picture)) for picture in (wanted, kept)]
+        expected = compensate_reference(lines[0], motion, UNIT, lines[1] if seed % 2 else None)
+        result = ops.compensate(found, motion, kept_found if seed % 2 else None)
+        assert_same(in_squares(expected), ops.samples_from_frame(result), f"{size} {largest} seed {seed}")
+
+
+@pytest.mark.parametrize("halved", [True, False])
+def test_the_output_filter_agrees(halved, all_ops):
+    for seed, ops in enumerate(all_ops):
+        rng = np.random.default_rng(seed)
+        wanted, found = pictures(rng, ops, ((2, 2), (4, 2), (2, 6), (4, 4))[seed], VALUES[seed % 3])
+        largest = 127 if seed else 0
+        filters = Filters(
+            rng.integers(-largest, largest + 1, (24, 12)).astype(np.int8),
+            rng.integers(-largest, largest + 1, (2, 16)).astype(np.int8),
+        )
+        planes = in_lines(REFERENCE.samples_from_frame(wanted))
+        if halved:
+            four = sum(planes[1:, y::2, x::2].astype(np.int32) for y in (0, 1) for x in (0, 1))
+            planes = (planes[0], *((four + 2) >> 2).astype(np.int16))
+        expected = filter_planes_reference(tuple(planes), filters)
+        result = ops.filtered_planes(found, filters.luma, filters.chroma, halved)
+        for k, (a, b) in enumerate(zip(expected, result, strict=True)):
+            assert_same(a, b, f"plane {k}, seed {seed}")

@@ -1,0 +1,227 @@
+"""The emulator finds bugs: each of these, planted in a kernel, fails the kernel's parity tests, by a fault or by wrong
+values."""
+
+import os
+
+import pytest
+import test_emulated_layers
+import test_emulated_pictures
+from emulated import KernelError, build_changed
+from layer_checks import check_layers, engines_of_all_orders
+
+from dcvc_cli.backend.exact_cuda import ExactCuda
+from dcvc_cli.backend.exact_network import ExactNetwork
+
+
+def layers(engines):
+    check_layers(range(40), engines)
+
+
+def motion(engines):
+    all_ops = [ExactCuda(ExactNetwork({}, 6), engine) for engine in engines]
+    test_emulated_pictures.test_compensation_agrees((2, 2), 60, all_ops)
+
+
+def output_filter(engines):
+    all_ops = [ExactCuda(ExactNetwork({}, 6), engine) for engine in engines]
+    test_emulated_pictures.test_the_output_filter_agrees(True, all_ops)
+
+
+STEPS = test_emulated_layers.test_coding_steps_agree
+VALUES = test_emulated_layers.test_values_agree
+SCAN = test_emulated_layers.test_many_segments_keep_the_stream_order
+NARROW = "gpu::mma_u8s8(sums.set[1][m][n], low[m], b.w[2 * j], b.w[2 * j + 1]);\n        }\n      }\n    }"
+CASES = [
+    # (name, in CI, source, header, text, planted, check, what the fault says; None: wrong values)
+    (
+        "no barrier before use",
+        True,
+        "matrix.cu",
+        "matrix.hpp",
+        "    gpu::sync_block();  // the stage is there",
+        "    //",
+        layers,
+        "race",
+    ),
+    (
+        "waits for one copy less",
+        True,
+        "matrix.cu",
+        "matrix.hpp",
+        "copy_wait<kStages - 2>",
+        "copy_wait<kStages - 1>",
+        layers,
+        "unfinished copy",
+    ),
+    (
+        "no barrier before the output",
+        False,
+        "matrix.cu",
+        "matrix.hpp",
+        "gpu::sync_block();  // the stages become",
+        "//",
+        layers,
+        "race",
+    ),
+    (
+        "loads the stage in use",
+        False,
+        "matrix.cu",
+        "matrix.hpp",
+        "next_stage = kStages - 1;",
+        "next_stage = 0;",
+        layers,
+        "race",
+    ),
+    (
+        "rows beyond the end",
+        True,
+        "matrix.cu",
+        "matrix.hpp",
+        "if (position >= p.positions || column",
+        "if (column",
+        layers,
+        "bounds",
+    ),
+    (
+        "misaligned",
+        False,
+        "matrix.cu",
+        "matrix.hpp",
+        "channel = cursor.channel + 8 * chunk;",
+        "channel = cursor.channel + 8 * chunk + 1;",
+        layers,
+        "alignment",
+    ),
+    ("low bytes with sign", False, "matrix.cu", "matrix.hpp", NARROW, NARROW.replace("u8s8", "s8s8"), layers, None),
+    (
+        "swapped fragments",
+        True,
+        "matrix.cu",
+        "matrix.hpp",
+        "gpu::permute(r[1], r[3], 0x7531)",
+        "gpu::permute(r[3], r[1], 0x7531)",
+        layers,
+        None,
+    ),
+    (
+        "neighbouring weights",
+        False,
+        "matrix.cu",
+        "matrix.hpp",
+        "half * 4 + all % 4",
+        "half * 4 + (all ^ 1) % 4",
+        layers,
+        None,
+    ),
+    ("no padding", False, "matrix.cu", "matrix.hpp", "&& column < p.in_width", "", layers, None),
+    (
+        "depthwise without wait",
+        True,
+        "pointwise.cu",
+        "depthwise.hpp",
+        "gpu::copy_wait<0>();",
+        "",
+        layers,
+        "unfinished copy",
+    ),
+    (
+        "depthwise without barrier",
+        False,
+        "pointwise.cu",
+        "depthwise.hpp",
+        "  gpu::sync_block();\n  if",
+        "  if",
+        layers,
+        "race",
+    ),
+    (
+        "elements beyond the end",
+        False,
+        "pointwise.cu",
+        "pointwise.hpp",
+        "if (piece >= static_cast<int64_t>(p.height)",
+        "if (false && piece >= static_cast<int64_t>(p.height)",
+        VALUES,
+        "bounds",
+    ),
+    (
+        "channels beyond the end",
+        False,
+        "pointwise.cu",
+        "pointwise.hpp",
+        "channel + i < channels) gpu::store",
+        "true) gpu::store",
+        VALUES,
+        "bounds",
+    ),
+    ("ranks off by one", True, "latents.cu", "latents.hpp", "((1u << lane) - 1)", "(2u << lane) - 1", STEPS, None),
+    (
+        "half the elements turned",
+        False,
+        "latents.cu",
+        "latents.hpp",
+        "  gpu::sync_block();\n  for_coded(p, b, [&](int, int, int32_t",
+        "  for_coded(p, b, [&](int, int, int32_t",
+        STEPS,
+        "race",
+    ),
+    (
+        "scan without its last barrier",
+        False,
+        "latents.cu",
+        "latents.hpp",
+        "gpu::sync_block();  // the next round",
+        "//",
+        SCAN,
+        "race",
+    ),
+    (
+        "lines overwritten",
+        True,
+        "picture.cu",
+        "motion.hpp",
+        "gpu::sync_block();  // nobody reads the lines",
+        "//",
+        motion,
+        "race",
+    ),
+    (
+        "edge not repeated",
+        False,
+        "picture.cu",
+        "motion.hpp",
+        "limit(top + i / kWindow, 0, at.rows * kSquare - 1)",
+        "top + i / kWindow",
+        motion,
+        "bounds",
+    ),
+    (
+        "limit forgotten",
+        False,
+        "picture.cu",
+        "filter.hpp",
+        "limit(after, -kStepLimit, kStepLimit)",
+        "after",
+        output_filter,
+        None,
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("source", "header", "old", "new", "check", "fault"), [pytest.param(*c[2:], id=c[0]) for c in CASES if c[1]]
+)
+def test_a_planted_bug_is_found(source, header, old, new, check, fault, emulator, tmp_path):
+    with pytest.raises(KernelError if fault else AssertionError) as found:
+        check(engines_of_all_orders(build_changed(tmp_path, emulator, source, header, old, new)))
+    assert fault is None or f"{fault} at " in str(found.value)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("DCVC_ALL_PLANTED_BUGS" not in os.environ, reason="set DCVC_ALL_PLANTED_BUGS")
+@pytest.mark.parametrize(
+    ("source", "header", "old", "new", "check", "fault"), [pytest.param(*c[2:], id=c[0]) for c in CASES if not c[1]]
+)
+def test_the_other_planted_bugs_are_found(source, header, old, new, check, fault, emulator, tmp_path):
+    test_a_planted_bug_is_found(source, header, old, new, check, fault, emulator, tmp_path)
