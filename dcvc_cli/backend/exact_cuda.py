@@ -1,4 +1,4 @@
-"""The exact profile on CUDA kernels (`kernels/cuda`): the same bits as `exact_reference`, on a GPU.
+"""The exact profile on CUDA kernels (`kernels/cuda`): the same bits as `exact_twin`, on a GPU.
 
 Values are (h, w, c) in device memory. A picture keeps its channels in 8x8 cells, as in `exact_native`. Operations
 launch nothing by themselves: an engine collects their launches and starts them where the host needs a value. Source:
@@ -23,8 +23,8 @@ from dcvc_cli.backend.exact_network import ExactNetwork, ExactValue
 from dcvc_cli.backend.operations import PlaneFlags, PlaneIndex, PlaneSymbols
 
 if TYPE_CHECKING:
-    from dcvc_cli.models.blocks import Conv, DepthConvBlock, Depthwise, ScaleVector
-    from dcvc_cli.models.latent_steps import CodingStep
+    from dcvc_cli.graph.blocks import Conv, DepthConvBlock, Depthwise, ScaleVector
+    from dcvc_cli.graph.latent_steps import CodingStep
 
 
 class CudaValue:

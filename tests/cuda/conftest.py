@@ -1,14 +1,11 @@
 """The kernels built for the CPU, once a session."""
 
 import os
-import sys
 from pathlib import Path
 
 import pytest
 
-sys.path.append(str(Path(__file__).resolve().parents[1] / "parity"))  # random_layers, exact_frames
-
-from emulated import build
+from tests.cuda.emulated import build
 
 
 @pytest.fixture(scope="session")

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
-from programs import tool
 
 from dcvc_cli.backend.cuda.arguments import SOURCES
 from dcvc_cli.backend.cuda.engine import Launch
+from tests.support.programs import tool
 
 ROOT = Path(__file__).resolve().parents[2]
 EMULATOR = ROOT / "tests" / "cuda" / "emulator"

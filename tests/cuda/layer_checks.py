@@ -4,15 +4,15 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-from emulated import EmulatedDevice, SeparateMemory
 from numpy.typing import NDArray
-from random_layers import first_mismatch, random_conv, random_values
 
 from dcvc_cli.backend.cuda.engine import CudaEngine
 from dcvc_cli.backend.exact_cuda import CudaValue, ExactCuda
 from dcvc_cli.backend.exact_network import ExactNetwork, ExactScale, ExactValue
-from dcvc_cli.backend.exact_reference import ExactReference
-from dcvc_cli.models.blocks import Conv, Depthwise, ScaleVector
+from dcvc_cli.backend.exact_twin import ExactTwin
+from dcvc_cli.graph.blocks import Conv, Depthwise, ScaleVector
+from tests.cuda.emulated import EmulatedDevice, SeparateMemory
+from tests.support.random_layers import first_mismatch, random_conv, random_values
 
 CHANNELS = (1, 2, 3, 8, 16, 24, 31, 34, 48, 64, 65, 96, 128, 130)
 SIZES = ((1, 1), (1, 5), (2, 3), (3, 1), (5, 7), (7, 9), (9, 16), (13, 11))
@@ -130,7 +130,7 @@ def check_layers(seeds: Iterable[int], engines: list[CudaEngine]) -> None:
     for seed in seeds:
         layers, run, inputs, told = random_case(seed)
         network = ExactNetwork(layers, EXPONENT)
-        expected = run(ExactReference(network), *(ExactValue(x, EXPONENT) for x in inputs))
+        expected = run(ExactTwin(network), *(ExactValue(x, EXPONENT) for x in inputs))
         engine = engines[seed % len(engines)]
         ops = ExactCuda(network, engine)
         found = run(ops, *(on_device(ops, x) for x in inputs))

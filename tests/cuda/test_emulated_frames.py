@@ -2,17 +2,17 @@
 
 import numpy as np
 import pytest
-from emulated import EmulatedDevice
-from exact_frames import FramePair, decode, invent
-from layer_checks import engine_on
-from random_layers import random_network
 
 from dcvc_cli.backend.cuda.engine import CudaEngine
 from dcvc_cli.backend.exact_cuda import ExactCuda
 from dcvc_cli.backend.exact_native import ExactNative, make_engine
-from dcvc_cli.models.image import ImageModel
-from dcvc_cli.models.spec import SPECS
-from dcvc_cli.models.video import VideoModel
+from dcvc_cli.families.rt.image import ImageModel
+from dcvc_cli.families.rt.sizes import SPECS
+from dcvc_cli.families.rt.video import VideoModel
+from tests.cuda.emulated import EmulatedDevice
+from tests.cuda.layer_checks import engine_on
+from tests.support.exact_frames import FramePair, decode, invent
+from tests.support.random_layers import random_network
 
 pytestmark = pytest.mark.native
 

@@ -5,17 +5,17 @@ import os
 
 import numpy as np
 import pytest
-from emulated import EmulatedDevice
-from layer_checks import VALUES, check_layers, data_of, engines_of_all_orders, on_device
-from random_layers import first_mismatch, random_conv, random_values
 
 from dcvc_cli.backend import exact_rules as rules
 from dcvc_cli.backend.cuda.kernels import KERNELS
 from dcvc_cli.backend.exact_cuda import ExactCuda
 from dcvc_cli.backend.exact_network import ExactConv, ExactNetwork, ExactValue
-from dcvc_cli.backend.exact_reference import ExactReference
-from dcvc_cli.models.blocks import Conv, DepthConvBlock
-from dcvc_cli.models.latent_steps import IMAGE_STEPS, VIDEO_STEPS
+from dcvc_cli.backend.exact_twin import ExactTwin
+from dcvc_cli.graph.blocks import Conv, DepthConvBlock
+from dcvc_cli.graph.latent_steps import IMAGE_STEPS, VIDEO_STEPS
+from tests.cuda.emulated import EmulatedDevice
+from tests.cuda.layer_checks import VALUES, check_layers, data_of, engines_of_all_orders, on_device
+from tests.support.random_layers import first_mismatch, random_conv, random_values
 
 NUM_RANDOM_LAYERS = 120
 
@@ -57,7 +57,7 @@ def test_wide_layers_agree(channels, engines):
         layer, x = Conv("layer", channels, 70), random_values(rng, (channels, 5, 14), "full")
         network = ExactNetwork({"layer": random_conv(rng, (70, channels, 1, 1), kind)}, 8)
         ops = ExactCuda(network, engine)
-        expected = ExactReference(network).conv(layer, ExactValue(x, 8))
+        expected = ExactTwin(network).conv(layer, ExactValue(x, 8))
         assert_same(expected.data, data_of(ops, ops.conv(layer, on_device(ops, x))), f"{channels} {kind}")
 
 
@@ -75,7 +75,7 @@ def test_longest_sums_do_not_wrap(engines):
         signs = np.where(weight[:, :, 0, 0].T < 0, 32767, -32768).astype(np.int16)
         x = np.concatenate([signs, -1 - signs], axis=1).reshape(channels, 1, 8)
         network, layer = ExactNetwork({"layer": numbers}, 8), Conv("layer", channels, 4)
-        expected = ExactReference(network).conv(layer, ExactValue(x, 8)).data
+        expected = ExactTwin(network).conv(layer, ExactValue(x, 8)).data
         for engine in engines:
             ops = ExactCuda(network, engine)
             assert_same(expected, data_of(ops, ops.conv(layer, on_device(ops, x))), f"{channels}")
@@ -107,7 +107,7 @@ def test_blocks_agree(channels, cin, shortcut, engines):
         layers = {f"block.{key}": random_conv(rng, shape, kind, exponents[key]) for key, shape in shapes.items()}
         network, x = ExactNetwork(layers, 8), random_values(rng, (cin, 9, 11), "full")
         ops = ExactCuda(network, engine)
-        expected = ExactReference(network).depth_conv_block(block, ExactValue(x, 8))
+        expected = ExactTwin(network).depth_conv_block(block, ExactValue(x, 8))
         assert_same(expected.data, data_of(ops, ops.depth_conv_block(block, on_device(ops, x))), f"{channels} {kind}")
 
 
@@ -115,7 +115,7 @@ def test_blocks_agree(channels, cin, shortcut, engines):
 def test_activation_of_every_value(exponent, engines):
     every = np.arange(-32768, 32768).astype(np.int16).reshape(16, 64, 64)[:: 1 + (exponent not in (5, 13)), ::2]
     ops = ExactCuda(ExactNetwork({}, 8), engines[exponent % 4])
-    expected = ExactReference(ExactNetwork({}, 8)).wsilu(ExactValue(every, exponent))
+    expected = ExactTwin(ExactNetwork({}, 8)).wsilu(ExactValue(every, exponent))
     assert_same(expected.data, data_of(ops, ops.wsilu(on_device(ops, every, exponent))), f"exponent {exponent}")
 
 
@@ -123,7 +123,7 @@ def test_values_agree(engines):
     """What no layer's epilogue does: sums, products, step sizes, limits, moves, at odd channels too."""
     for seed in range(24):
         rng = np.random.default_rng(seed)
-        reference, ops = ExactReference(ExactNetwork({}, 6)), ExactCuda(ExactNetwork({}, 6), engines[seed % 4])
+        reference, ops = ExactTwin(ExactNetwork({}, 6)), ExactCuda(ExactNetwork({}, 6), engines[seed % 4])
         channels, size = int(rng.choice((1, 3, 8, 17, 24))), (int(rng.integers(1, 9)), int(rng.integers(1, 9)))
         exponent = int(rng.integers(0, 16))
         x, y = (random_values(rng, (4 * channels, *size), VALUES[(seed + k) % 3]) for k in range(2))
@@ -162,7 +162,7 @@ def test_coding_steps_agree(engines):
         size, exponent = ((1, 1), (3, 5), (17, 19))[seed % 3], int(rng.integers(5, 13))
         depth = (3, 4, 40)[seed // 4]
         scales, means = (random_values(rng, (depth * step.num_groups, *size), VALUES[(seed + k) % 3]) for k in range(2))
-        reference, ops = ExactReference(ExactNetwork({}, 6)), ExactCuda(ExactNetwork({}, 6), engine)
+        reference, ops = ExactTwin(ExactNetwork({}, 6)), ExactCuda(ExactNetwork({}, 6), engine)
         at_2 = ops.split(
             on_device(ops, np.concatenate([scales[:2], scales, means]), exponent), (2, len(scales), len(means))
         )
@@ -185,7 +185,7 @@ def test_many_segments_keep_the_stream_order(engines):
     """More segments than the scan takes in one round."""
     rng, step = np.random.default_rng(0), VIDEO_STEPS[0]
     scales = random_values(rng, (2 * 1100, 1, 2), "small")
-    reference, ops = ExactReference(ExactNetwork({}, 6)), ExactCuda(ExactNetwork({}, 6), engines[2])
+    reference, ops = ExactTwin(ExactNetwork({}, 6)), ExactCuda(ExactNetwork({}, 6), engines[2])
     rows, coded = reference.step_index(step, ExactValue(scales, 8), 0.12)
     compact, _ = ops.coded_rows(step, on_device(ops, scales), 0.12)
     assert_same(rows[coded], compact, "compact rows")
@@ -196,7 +196,7 @@ def test_hyper_latents_agree(engines):
         symbols = np.random.default_rng(channels).integers(-128, 128, (channels, 3, 5)).astype(np.int8)
         ops = ExactCuda(ExactNetwork({}, 6), engine)
         assert_same(
-            ExactReference(ExactNetwork({}, 6)).z_from_symbols(symbols).data,
+            ExactTwin(ExactNetwork({}, 6)).z_from_symbols(symbols).data,
             data_of(ops, ops.z_from_symbols(symbols)),
             f"{channels}",
         )
@@ -209,7 +209,7 @@ def test_a_fault_of_order_is_not_hidden_by_the_arena(emulator):
     ops = ExactCuda(ExactNetwork({}, 6), CudaEngine(EmulatedDevice(emulator)))
     x = np.random.default_rng(0).integers(-300, 300, (24, 6, 7)).astype(np.int16)
     expected, found = ExactValue(x, 8), on_device(ops, x)
-    reference = ExactReference(ExactNetwork({}, 6))
+    reference = ExactTwin(ExactNetwork({}, 6))
     for _ in range(5):
         expected, found = reference.add(reference.wsilu(expected), expected), ops.add(ops.wsilu(found), found)
     assert_same(expected.data, data_of(ops, found), "sums")

@@ -2,19 +2,19 @@
 
 import numpy as np
 import pytest
-from layer_checks import VALUES, data_of, engines_of_all_orders, on_device
-from random_layers import first_mismatch, random_values
 
 from dcvc_cli.backend.exact_cuda import ExactCuda
 from dcvc_cli.backend.exact_network import ExactNetwork, ExactValue
-from dcvc_cli.backend.exact_reference import ExactReference
-from dcvc_cli.motion.blocks import Motion, in_lines, in_squares
-from dcvc_cli.motion.reference import compensate_reference
-from dcvc_cli.output_filter.filters import Filters
-from dcvc_cli.output_filter.reference import filter_planes_reference
+from dcvc_cli.backend.exact_twin import ExactTwin
+from dcvc_cli.families.lite.filter.filters import Filters
+from dcvc_cli.families.lite.filter.twin import filter_planes_twin
+from dcvc_cli.families.lite.motion.field import Motion, in_lines, in_squares
+from dcvc_cli.families.lite.motion.twin import compensate_twin
+from tests.cuda.layer_checks import VALUES, data_of, engines_of_all_orders, on_device
+from tests.support.random_layers import first_mismatch, random_values
 
 UNIT = 8192
-REFERENCE = ExactReference(ExactNetwork({}, 6))
+REFERENCE = ExactTwin(ExactNetwork({}, 6))
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +69,7 @@ def test_compensation_agrees(size, largest, all_ops):
         (wanted, found), (kept, kept_found) = pictures(rng, ops, size), pictures(rng, ops, size, "ends")
         motion = random_motion(rng, *size, largest, seed % 2)
         lines = [in_lines(REFERENCE.samples_from_frame(picture)) for picture in (wanted, kept)]
-        expected = compensate_reference(lines[0], motion, UNIT, lines[1] if seed % 2 else None)
+        expected = compensate_twin(lines[0], motion, UNIT, lines[1] if seed % 2 else None)
         result = ops.compensate(found, motion, kept_found if seed % 2 else None)
         assert_same(in_squares(expected), ops.samples_from_frame(result), f"{size} {largest} seed {seed}")
 
@@ -88,7 +88,7 @@ def test_the_output_filter_agrees(halved, all_ops):
         if halved:
             four = sum(planes[1:, y::2, x::2].astype(np.int32) for y in (0, 1) for x in (0, 1))
             planes = (planes[0], *((four + 2) >> 2).astype(np.int16))
-        expected = filter_planes_reference(tuple(planes), filters)
+        expected = filter_planes_twin(tuple(planes), filters)
         result = ops.filtered_planes(found, filters.luma, filters.chroma, halved)
         for k, (a, b) in enumerate(zip(expected, result, strict=True)):
             assert_same(a, b, f"plane {k}, seed {seed}")

@@ -4,13 +4,12 @@ values."""
 import os
 
 import pytest
-import test_emulated_layers
-import test_emulated_pictures
-from emulated import KernelError, build_changed
-from layer_checks import check_layers, engines_of_all_orders
 
 from dcvc_cli.backend.exact_cuda import ExactCuda
 from dcvc_cli.backend.exact_network import ExactNetwork
+from tests.cuda import test_emulated_layers, test_emulated_pictures
+from tests.cuda.emulated import KernelError, build_changed
+from tests.cuda.layer_checks import check_layers, engines_of_all_orders
 
 
 def layers(engines):

@@ -26,7 +26,7 @@ from dcvc_cli.backend.cuda.packing import (
 from dcvc_cli.backend.exact_network import ExactConv, ExactNetwork
 
 if TYPE_CHECKING:
-    from dcvc_cli.models.blocks import Conv, Depthwise
+    from dcvc_cli.graph.blocks import Conv, Depthwise
 
 
 @dataclass(frozen=True)

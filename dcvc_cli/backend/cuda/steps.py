@@ -11,7 +11,7 @@ from dcvc_cli.backend.cuda.engine import CudaEngine, DeviceTensor
 from dcvc_cli.backend.operations import PlaneFlags, PlaneIndex, PlaneSymbols
 
 if TYPE_CHECKING:
-    from dcvc_cli.models.latent_steps import CodingStep
+    from dcvc_cli.graph.latent_steps import CodingStep
 
 SEGMENT, BLOCK_DEPTH = 256, 32
 """Positions and channels of a block of threads."""
