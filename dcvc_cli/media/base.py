@@ -1,7 +1,7 @@
 """What every reader and every writer of pictures is: a context manager; readers iterate, writers take one picture at a time."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -154,3 +154,8 @@ def describe(kind: str, video_format: VideoFormat, num_frames: int | None) -> st
     if num_frames is not None:
         parts.append(f"{num_frames} frame" + ("s" if num_frames != 1 else ""))
     return ", ".join(parts)
+
+
+def joined(names: Sequence[str]) -> str:
+    """ "a", "a and b", "a, b and c"."""
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

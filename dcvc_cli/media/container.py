@@ -12,7 +12,7 @@ import numpy as np
 
 from dcvc_cli.errors import EnvironmentFault, InputError
 from dcvc_cli.format.types import MAX_SIDE, ColourDescription, Picture, PictureSize, Rational, VideoFormat
-from dcvc_cli.media.base import PictureReader, describe
+from dcvc_cli.media.base import PictureReader, describe, joined
 from dcvc_cli.media.container_facts import (
     StreamText,
     announced_duration,
@@ -20,7 +20,6 @@ from dcvc_cli.media.container_facts import (
     describe_stream,
     dropped_side_data,
     is_artwork,
-    joined,
     other_contents,
 )
 from dcvc_cli.media.timing import Timing, timing_of

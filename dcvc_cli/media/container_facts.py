@@ -2,7 +2,6 @@
 
 import re
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -163,8 +162,3 @@ def is_artwork(stream: Any, dispositions: Any) -> bool:
     """Whether a video track is a picture that belongs to the file, such as a cover, and no video."""
     artwork = getattr(dispositions, "attached_pic", 0) | getattr(dispositions, "timed_thumbnails", 0)
     return bool(stream.disposition & artwork)
-
-
-def joined(names: Sequence[str]) -> str:
-    """ "a", "a and b", "a, b and c"."""
-    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

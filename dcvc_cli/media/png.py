@@ -4,6 +4,8 @@ import re
 import struct
 import warnings
 import zlib
+from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,8 @@ from PIL import Image
 
 from dcvc_cli.errors import InputError, UsageError
 from dcvc_cli.format.types import MAX_SIDE, ChromaFormat, ColourDescription, Picture, PictureSize, Rational, VideoFormat
-from dcvc_cli.media.base import PictureReader, describe
+from dcvc_cli.media.base import PictureReader, describe, joined
+from dcvc_cli.media.png_chunks import PngFacts, read_png_facts
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 DEFAULT_FRAME_RATE = Rational(25, 1)
@@ -74,6 +77,27 @@ def list_folder(folder: str) -> list[Path]:
     if not names:
         raise InputError(f"folder {folder} holds no PNG file")
     return sorted(names, key=lambda path: natural_order(path.name))
+
+
+def faults_of_numbering(names: Sequence[str]) -> str | None:
+    """What looks wrong about the numbers in file names, for people; None where they are evenly spaced or there are none.
+
+    Names count together where they differ in their last number only: im1.png and im2.png.
+    """
+    groups: dict[tuple[str, str], list[tuple[int, str]]] = {}
+    for name in names:
+        match = re.fullmatch(r"(.*?)([0-9]{1,18})([^0-9]*)", name)
+        if match:
+            groups.setdefault((match[1], match[3]), []).append((int(match[2]), name))
+    for numbered in groups.values():
+        numbered.sort()
+        steps = [later[0] - earlier[0] for earlier, later in pairwise(numbered)]
+        for step, (earlier, later) in zip(steps, pairwise(numbered), strict=True):
+            if step == 0:
+                return f"{earlier[1]} and {later[1]} have one number"
+            if step != min(steps):
+                return f"its numbers have a gap between {earlier[1]} and {later[1]}, and it is closed"
+    return None
 
 
 def natural_order(name: str) -> tuple[tuple[tuple[int, int | str], ...], str]:
@@ -157,10 +181,14 @@ def _check_opaque(image: Image.Image, path: Path) -> None:
         raise InputError(f"{path} is transparent in places, dcvc codes opaque RGB pictures", hint)
 
 
+def _tags(facts: PngFacts) -> tuple[ColourDescription, Rational]:
+    return facts.colour, facts.sample_aspect_ratio
+
+
 class PngReader(PictureReader):
     """Reads 8-bit RGB pictures, one PNG file at a time.
 
-    The headers of all files are looked at on opening, so that a picture of another size is told before anything is coded.
+    The headers of all files are looked at on opening, so that a picture of another size or colour is told before anything is coded.
 
     Args:
         source: folder, pattern or file, for messages.
@@ -175,14 +203,30 @@ class PngReader(PictureReader):
         self.num_frames = self._frames_to_give(len(paths))
         self._paths = iter(paths)
         selected = paths[skip_frames : skip_frames + self.num_frames]
-        size = read_png_size(selected[0])
+        size, facts = read_png_size(selected[0]), read_png_facts(selected[0])
+        dropped = dict.fromkeys(facts.dropped, selected[0])
         for path in selected[1:]:
             other = read_png_size(path)
             if other != size:
                 raise InputError(f"{path} is {other}, expected {size} as {selected[0].name} is")
+            other_facts = read_png_facts(path)
+            if _tags(other_facts) != _tags(facts):
+                hint = "give all pictures the same cICP, sRGB and pHYs chunks, or none"
+                raise InputError(f"{path} has other colour tags or another aspect ratio than {selected[0].name}", hint)
+            for name in other_facts.dropped:
+                dropped.setdefault(name, path)
+        if dropped:
+            first = next(iter(dropped.values()))
+            self.notes += (f"{first} carries {joined(list(dropped))}, which streams have no field for: not kept",)
         if frame_rate is None:
             self.notes += (f"PNG files do not say their frame rate: {DEFAULT_FRAME_RATE} frames per second assumed, --fps sets it",)
-        self.format = VideoFormat(size, ChromaFormat.RGB, frame_rate=frame_rate or DEFAULT_FRAME_RATE, colour=ColourDescription(full_range=True))
+        self.format = VideoFormat(
+            size,
+            ChromaFormat.RGB,
+            frame_rate=frame_rate or DEFAULT_FRAME_RATE,
+            sample_aspect_ratio=facts.sample_aspect_ratio,
+            colour=facts.colour,
+        )
         self.description = describe("PNG", self.format, self.num_frames)
 
     def _skip(self, num_frames: int) -> int:

@@ -12,6 +12,7 @@ from dcvc_cli.format.types import Picture, VideoFormat
 from dcvc_cli.media.base import PictureWriter
 from dcvc_cli.media.output import check_name, output_fault, refuse_existing
 from dcvc_cli.media.png import is_pattern, numbered_names
+from dcvc_cli.media.png_chunks import with_format_chunks
 from dcvc_cli.staged_files import StagedFolder, put_in_place
 
 FOLDER_PATTERN = "im%05d.png"
@@ -86,7 +87,7 @@ class PngWriter(PictureWriter):
         path = self._staging / (self._pattern if self._is_single else self._pattern % number)
         try:
             with open(path, "wb") as stream:
-                stream.write(encoded.getbuffer())
+                stream.write(with_format_chunks(encoded.getvalue(), self.format))
                 stream.flush()
                 os.fsync(stream.fileno())
         except OSError as error:

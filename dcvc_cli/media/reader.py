@@ -8,7 +8,7 @@ from dcvc_cli.errors import InputError, UsageError
 from dcvc_cli.format.types import PictureSize, Rational
 from dcvc_cli.media.base import PictureReader
 from dcvc_cli.media.container import ContainerReader
-from dcvc_cli.media.png import PngReader, is_pattern, list_folder, list_pattern
+from dcvc_cli.media.png import PngReader, faults_of_numbering, is_pattern, list_folder, list_pattern
 from dcvc_cli.media.probe import InputKind, parse_input_format, probe_content, probe_path
 from dcvc_cli.media.raw import RawReader
 from dcvc_cli.media.source import ByteSource
@@ -81,7 +81,13 @@ def _open_png(source: str, limits: _Limits) -> PictureReader:
         paths = list_pattern(source)
     else:
         paths = [Path(source)]
-    return PngReader(source, paths, frame_rate=limits.frame_rate, skip_frames=limits.skip_frames, max_frames=limits.max_frames)
+    reader = PngReader(source, paths, frame_rate=limits.frame_rate, skip_frames=limits.skip_frames, max_frames=limits.max_frames)
+    end = None if limits.max_frames is None else limits.skip_frames + limits.max_frames
+    names = [path.name for path in paths[limits.skip_frames : end]]
+    fault = faults_of_numbering(names) if os.path.isdir(source) else None
+    if fault is not None:
+        reader.notes += (f"folder {source}: {fault}",)
+    return reader
 
 
 def _open_bytes(source: str, kind: InputKind | None, size: PictureSize | None, limits: _Limits) -> PictureReader:

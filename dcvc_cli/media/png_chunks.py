@@ -1,0 +1,126 @@
+"""What the chunks of a PNG file say about its samples, and the chunks that say the same of a written one.
+
+Source: Portable Network Graphics, third edition (W3C), section 11.
+"""
+
+import struct
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from dcvc_cli.errors import InputError
+from dcvc_cli.format.types import ColourDescription, Rational, VideoFormat
+
+SIGNATURE_SIZE = 8
+IHDR_END = SIGNATURE_SIZE + 25
+SRGB = ColourDescription(primaries=1, transfer=13, matrix=0, full_range=True)
+_UNKNOWN_COLOUR = ColourDescription(full_range=True)
+_UNSPECIFIED = 2
+_MAX_CHUNKS = 4096
+_MAX_CHUNK_BYTES = 1 << 16
+_ORIENTATION = 0x112
+_READ = (b"cICP", b"sRGB", b"pHYs", b"eXIf")
+_DROPPED = {
+    b"iCCP": "ICC profile",
+    b"gAMA": "gamma",
+    b"cHRM": "chromaticities",
+    b"mDCV": "HDR10 mastering display",
+    b"mDCv": "HDR10 mastering display",
+    b"cLLI": "HDR10 light level",
+    b"cLLi": "HDR10 light level",
+    b"eXIf": "Exif data",
+    b"tEXt": "text",
+    b"zTXt": "text",
+    b"iTXt": "text",
+    b"caBX": "content credentials",
+}
+_COLOUR_CHUNKS = (b"iCCP", b"gAMA", b"cHRM")
+_EXIF_WITH_ROTATION = "Exif data that asks for a rotation on display"
+
+
+@dataclass(frozen=True)
+class PngFacts:
+    """What a PNG file says beside its samples.
+
+    Attributes:
+        colour: from cICP, else from sRGB.
+        sample_aspect_ratio: from pHYs; 0/0 where it says nothing.
+        dropped: what no stream has a field for, as names for people.
+    """
+
+    colour: ColourDescription
+    sample_aspect_ratio: Rational
+    dropped: tuple[str, ...]
+
+
+def read_png_facts(path: Path) -> PngFacts:
+    """Walks over the chunks of a PNG file without decoding it. Damage ends the walk; decoding tells it.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    chunks: dict[bytes, bytes] = {}
+    try:
+        with open(path, "rb") as stream:
+            stream.seek(SIGNATURE_SIZE)
+            for _ in range(_MAX_CHUNKS):
+                head = stream.read(8)
+                if len(head) < 8:
+                    break
+                size, kind = struct.unpack(">I4s", head)
+                if kind in _READ and size <= _MAX_CHUNK_BYTES:
+                    chunks.setdefault(kind, stream.read(size))
+                    stream.seek(4, 1)
+                else:
+                    chunks.setdefault(kind, b"")
+                    stream.seek(size + 4, 1)
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
+    colour = _colour(chunks)
+    ignored = () if colour is None else _COLOUR_CHUNKS
+    names = [name for kind, name in _DROPPED.items() if kind in chunks and kind not in ignored]
+    if _is_rotated(chunks.get(b"eXIf", b"")):
+        names[names.index("Exif data")] = _EXIF_WITH_ROTATION
+    return PngFacts(colour or _UNKNOWN_COLOUR, _aspect_ratio(chunks.get(b"pHYs", b"")), tuple(dict.fromkeys(names)))
+
+
+def _colour(chunks: dict[bytes, bytes]) -> ColourDescription | None:
+    code_points = chunks.get(b"cICP", b"")
+    # The matrix of RGB samples is 0; a file that says otherwise is wrong about itself.
+    if len(code_points) == 4 and code_points[2] == 0 and code_points[3] <= 1:
+        return ColourDescription(code_points[0], code_points[1], 0, bool(code_points[3]))
+    return SRGB if b"sRGB" in chunks else None
+
+
+def _aspect_ratio(density: bytes) -> Rational:
+    """Width by height of a sample, from samples a unit across and down."""
+    if len(density) != 9:
+        return Rational(0, 0)
+    across, down = struct.unpack(">II", density[:8])
+    return Rational(down, across) if across and down and across != down else Rational(0, 0)
+
+
+def _is_rotated(data: bytes) -> bool:
+    exif = Image.Exif()
+    try:
+        exif.load(data)
+        return exif.get(_ORIENTATION, 1) != 1
+    except Exception:  # Pillow reads hostile bytes here and raises what it likes.
+        return False
+
+
+def with_format_chunks(encoded: bytes, video_format: VideoFormat) -> bytes:
+    """A PNG file with the colour and the sample aspect ratio of a stream, each in its chunk behind IHDR."""
+    colour, aspect = video_format.colour, video_format.sample_aspect_ratio
+    added = b""
+    if _UNSPECIFIED not in (colour.primaries, colour.transfer):
+        added += _chunk(b"cICP", bytes([colour.primaries, colour.transfer, 0, colour.full_range is not False]))
+    if aspect.num and aspect.den and aspect.num != aspect.den and max(aspect.num, aspect.den) < 1 << 31:
+        added += _chunk(b"pHYs", struct.pack(">IIB", aspect.den, aspect.num, 0))
+    return encoded[:IHDR_END] + added + encoded[IHDR_END:]
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
