@@ -17,16 +17,23 @@ MAX_HEADER_BYTES = 4096
 MAX_FRAME_HEADER_BYTES = 256
 DEFAULT_FRAME_RATE = Rational(25, 1)
 _CHROMA_LOCATIONS = {"420": "", "420jpeg": "jpeg", "420mpeg2": "mpeg2", "420paldv": "paldv"}
+_MAX_TAGS_NAMED = 4
 _COLOUR_RANGES = {"FULL": True, "LIMITED": False}
 _INTERLACINGS = {"p": "progressive", "t": "top field first", "b": "bottom field first", "?": "unknown"}
 
 
 @dataclass(frozen=True)
 class Y4mHeader:
-    """A parsed stream header. frame_rate is None where the header leaves it open."""
+    """A parsed stream header.
+
+    Attributes:
+        frame_rate: None where the header leaves it open.
+        dropped: tags that no stream has a field for, fit for a terminal.
+    """
 
     video_format: VideoFormat
     frame_rate: Rational | None
+    dropped: tuple[str, ...] = ()
 
 
 def parse_header(line: bytes, name: str) -> Y4mHeader:
@@ -46,6 +53,7 @@ def parse_header(line: bytes, name: str) -> Y4mHeader:
     frame_rate, aspect = Rational(0, 0), Rational(0, 0)
     interlacing, chroma, chroma_extension = "p", "", ""
     full_range: bool | None = None
+    dropped = []
     for tag in tags[1:]:
         key, value = tag[:1], tag[1:].decode("latin-1")
         if key == b"W":
@@ -64,6 +72,8 @@ def parse_header(line: bytes, name: str) -> Y4mHeader:
             chroma_extension = value.removeprefix("YSCSS=").lower()
         elif key == b"X" and value.startswith("COLORRANGE="):
             full_range = _COLOUR_RANGES.get(value.removeprefix("COLORRANGE="), full_range)
+        elif tag:
+            dropped.append(_shown(tag.decode("latin-1")))
     if not width or not height:
         raise InputError(f"y4m header of {name} has no {'height' if width else 'width'}, expected tags W and H")
     # XYSCSS is the older spelling of C and counts only where C is absent.
@@ -76,7 +86,7 @@ def parse_header(line: bytes, name: str) -> Y4mHeader:
         interlacing=interlacing,
         chroma_location=location,
     )
-    return Y4mHeader(video_format, frame_rate if frame_rate.num else None)
+    return Y4mHeader(video_format, frame_rate if frame_rate.num else None, tuple(dropped))
 
 
 def format_header(video_format: VideoFormat) -> bytes:
@@ -115,6 +125,9 @@ class Y4mReader(PictureReader):
             self.format = replace(self.format, frame_rate=frame_rate)
         elif header.frame_rate is None:
             self.notes += (f"{source.name} does not say its frame rate: {DEFAULT_FRAME_RATE} frames per second assumed, --fps sets it",)
+        if header.dropped:
+            tags = ", ".join(header.dropped[:_MAX_TAGS_NAMED])
+            self.notes += (f"{source.name} has tags that streams have no field for: {tags}; not kept",)
         if self.format.interlacing in "tb":
             self.notes += (f"{source.name} is interlaced ({_INTERLACINGS[self.format.interlacing]}): coded as whole pictures, the tag is kept",)
         self._frame_index = 0

@@ -15,6 +15,7 @@ from dcvc_cli.errors import InputError, UsageError
 from dcvc_cli.format.types import ColourDescription, Picture, PictureSize, Rational, VideoFormat
 from dcvc_cli.media import open_reader, open_writer
 from dcvc_cli.media.y4m import format_header, parse_header
+from tests.support.clips import y4m_clip
 
 DATA = Path(os.environ.get("DCVC_DATA", Path(__file__).parents[3] / "shared" / "data")) / "eval"
 needs_ffmpeg = [pytest.mark.ffmpeg, pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs the ffmpeg program")]
@@ -243,3 +244,11 @@ class TestWithFfmpeg:
         subprocess.run(command, check=True)
         with pytest.raises(InputError, match="10-bit 4:2:0"):
             open_reader(out)
+
+
+def test_tags_without_a_field_are_told(tmp_path):
+    clip = y4m_clip(4, 4, 1, tags="F25:1 C420jpeg XYSCSS=420JPEG XCOLORRANGE=FULL XMASTER=9 Z1")
+    (tmp_path / "a.y4m").write_bytes(clip)
+    with open_reader(str(tmp_path / "a.y4m")) as reader:
+        assert reader.notes == (f"{tmp_path / 'a.y4m'} has tags that streams have no field for: XMASTER=9, Z1; not kept",)
+        assert reader.format.colour.full_range is True

@@ -87,9 +87,7 @@ class DeviceTensor:
 
     def channels_from(self, first: int, channels: int) -> "DeviceTensor":
         """Consecutive channels, of the same memory."""
-        return replace(
-            self, address=self.address + 2 * first, channels=channels, first_channel=self.first_channel + first
-        )
+        return replace(self, address=self.address + 2 * first, channels=channels, first_channel=self.first_channel + first)
 
     def with_channels(self, channels: int) -> "DeviceTensor":
         """The same place with another number of channels."""
@@ -156,13 +154,9 @@ class CudaEngine:
     def launch(self, name: str, grid: tuple[int, ...], **values: Any) -> None:
         """Adds a launch of a kernel; fields of its structure that are not named are 0."""
         kernel = KERNELS[name]
-        arguments = kernel.structure(
-            **{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
-        )
+        arguments = kernel.structure(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
         x, y, z = (*grid, 1, 1)[:3]
-        self._pending.append(
-            Launch(kernel, (x, y, z), ctypes.string_at(ctypes.addressof(arguments), ctypes.sizeof(arguments)))
-        )
+        self._pending.append(Launch(kernel, (x, y, z), ctypes.string_at(ctypes.addressof(arguments), ctypes.sizeof(arguments))))
 
     def flush(self) -> None:
         """Hands the collected launches to the device."""

@@ -98,9 +98,7 @@ class Layers:
         out = self.engine.tensor(height, width, product.channels())
         positions = out.positions // 4 if product.is_sub_pixel else out.positions
         num_columns = len(columns)
-        tile = (
-            WIDE if packed["is_wide"] else choose_tile(positions, num_columns, self.engine.device.num_multiprocessors)
-        )
+        tile = WIDE if packed["is_wide"] else choose_tile(positions, num_columns, self.engine.device.num_multiprocessors)
         values: dict[str, Any] = {
             "x": x.address,
             "weights": packed["weights"],
@@ -157,10 +155,7 @@ class Layers:
     def depthwise(self, layer: "Depthwise", x: DeviceTensor) -> DeviceTensor:
         """Launches a depthwise layer; x aligned."""
         parts = self.engine.cached((self._key, layer.name), lambda: pack_taps(self.network.conv(layer.name)))
-        taps, multiplier, addend = (
-            self.constant(f"{layer.name}.{name}", lambda part=part: part)
-            for name, part in zip("tma", parts, strict=True)
-        )
+        taps, multiplier, addend = (self.constant(f"{layer.name}.{name}", lambda part=part: part) for name, part in zip("tma", parts, strict=True))
         out = self.engine.tensor(x.height, x.width, x.channels)
         self.engine.launch(
             "depthwise_3x3",
@@ -217,7 +212,5 @@ class Layers:
 
 def with_residual(product: Product, residual: DeviceTensor) -> Product | None:
     """The product plus a tensor, or None where its epilogue has no room for that."""
-    fits = (
-        product.scale is None and product.picture_shift is None and len(product.residuals) < 2 and residual.is_aligned
-    )
+    fits = product.scale is None and product.picture_shift is None and len(product.residuals) < 2 and residual.is_aligned
     return replace(product, residuals=(*product.residuals, residual)) if fits else None

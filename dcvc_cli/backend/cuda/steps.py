@@ -58,9 +58,7 @@ class StepKernels:
     def _thresholds(self, exponent: int) -> int:
         return self.engine.constant(("thresholds", exponent), lambda: thresholds(exponent))
 
-    def planes(
-        self, step: "CodingStep", scales: DeviceTensor, exponent: int, skip_threshold: float | None
-    ) -> tuple[PlaneIndex, PlaneFlags]:
+    def planes(self, step: "CodingStep", scales: DeviceTensor, exponent: int, skip_threshold: float | None) -> tuple[PlaneIndex, PlaneFlags]:
         """Rows and flags of all elements, (C / groups, h, w)."""
         values, grid = self._values(step, scales)
         shape = values["depth"], scales.height, scales.width
@@ -95,9 +93,7 @@ class StepKernels:
         number = int(self.engine.download(offsets.address + 4 * count, (1,), np.int32)[0])
         return self.engine.download(rows.address, (number,), np.uint8), CodedPlaces(scales, skipped, offsets)
 
-    def restore_coded(
-        self, step: "CodingStep", symbols: NDArray[np.int8], places: CodedPlaces, means: DeviceTensor, exponent: int
-    ) -> DeviceTensor:
+    def restore_coded(self, step: "CodingStep", symbols: NDArray[np.int8], places: CodedPlaces, means: DeviceTensor, exponent: int) -> DeviceTensor:
         """The step's part of y_hat from the symbols of the coded elements."""
         data = self.engine.upload_array(symbols if symbols.size else np.zeros(1, np.int8))
         values = {
@@ -107,9 +103,7 @@ class StepKernels:
         }
         return self._restore(step, means, exponent, symbols=data.address, offsets=places.offsets.address, **values)
 
-    def restore_plane(
-        self, step: "CodingStep", symbols: PlaneSymbols, means: DeviceTensor, exponent: int
-    ) -> DeviceTensor:
+    def restore_plane(self, step: "CodingStep", symbols: PlaneSymbols, means: DeviceTensor, exponent: int) -> DeviceTensor:
         """The same from a plane of symbols."""
         data = self.engine.upload_array(np.ascontiguousarray(symbols))  # named, to be kept until the launch
         return self._restore(step, means, exponent, symbols=data.address)
