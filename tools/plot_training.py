@@ -1,6 +1,6 @@
 """Draw docs/figures/training.svg from training logs.
 
-python tools/plot_training.py docs/training/lite-image.csv docs/training/lite-video.csv
+python tools/plot_training.py docs/notebook/training/lite-image.csv docs/notebook/training/lite-video.csv
 """
 
 import argparse
