@@ -43,9 +43,7 @@ def measure(threads: int) -> None:
     """Runs every benchmark with every instruction set of this processor; a file each."""
     if subprocess.run(["git", "status", "--porcelain"], cwd=ROOT, capture_output=True, text=True, check=True).stdout:
         raise SystemExit("the checkout has changes that are not committed, so no commit names what would be measured")
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short=10", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True
-    ).stdout.strip()
+    commit = subprocess.run(["git", "rev-parse", "--short=10", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
     FOLDER.mkdir(parents=True, exist_ok=True)
     for isa in ISAS:
         for name, options in RUNS.items():

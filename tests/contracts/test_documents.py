@@ -18,7 +18,11 @@ TOP_FOLDERS = ("dcvc_cli", "docs", "tests", "entropy_cpp", "kernels", "presets",
 PATH = re.compile(rf"`((?:{'|'.join(TOP_FOLDERS)})/[\w./-]*[\w/]|[A-Z]+\.md|pyproject\.toml)`")
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+LIVING = [path for path in DOCUMENTS if path.parent.name != "notebook"]
+"""Pages of the notebook are of their day, and so are the paths in them."""
+
+
+@pytest.mark.parametrize("document", LIVING, ids=lambda path: str(path.relative_to(ROOT)))
 def test_paths_in_documents_exist(document: Path):
     missing = [path for path in PATH.findall(document.read_text(encoding="utf-8")) if not (ROOT / path).exists()]
     assert missing == []
@@ -65,7 +69,19 @@ def test_decisions_have_numbers_of_their_own():
     paths = sorted((ROOT / "docs" / "decisions").glob("*.md"))
     assert len({path.name[:4] for path in paths}) == len(paths)
     for path in paths:
-        assert path.read_text().startswith(f"# {int(path.name[:4])}. "), path.name
+        text = path.read_text()
+        assert text.startswith(f"# {int(path.name[:4])}. "), path.name
+        assert len(text.splitlines()) <= 25, f"{path.name}: what was measured belongs into docs/notebook"
+        assert "Status: " in text, path.name
+
+
+def test_pages_of_the_notebook_have_dates():
+    pages = [path for path in (ROOT / "docs" / "notebook").glob("*.md") if path.name != "README.md"]
+    assert pages
+    for path in pages:
+        date = re.match(r"\d{4}-\d\d-\d\d(?=-)", path.name)
+        assert date, path.name
+        assert path.read_text().startswith(f"# {date[0]}: "), path.name
 
 
 def shell_blocks(heading: str) -> list[str]:
