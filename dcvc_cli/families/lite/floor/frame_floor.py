@@ -1,0 +1,225 @@
+"""The floor: blocks of the networks' picture replaced or corrected by what stands in the payload. Source: docs/floor.md.
+
+Planes are (luma, Cb, Cr), int16 0..8192, luma with sides that are multiples of 16; chroma is as large as luma, or half
+as large in both directions. Coding and reconstruction are integer arithmetic, bit-exact everywhere; what an encoder
+chooses is coded, so no decoder depends on it.
+"""
+
+import importlib
+import os
+from dataclasses import astuple, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dcvc_cli.errors import EnvironmentFault, StreamError
+from dcvc_cli.families.lite.floor.parts import SAMPLE_BITS, FloorParts, Planes
+from dcvc_cli.families.lite.motion.field import search_lambda
+from dcvc_cli.format.range_coder import DecoderState, EncoderState
+
+TWIN_VARIABLE = "DCVC_FLOOR"
+"""The environment variable that, set to "reference", has floors applied by the slow twin."""
+
+STEP_OF_LAST_QPS = {57: 28, 58: 26, 59: 24, 60: 22, 61: 20, 62: 18, 63: 16}
+"""Step numbers of the QPs at which quality rises faster than the networks' own: white noise passes 45 dB at QP 62."""
+PRICE_OF_STEP = 0.115
+"""What a bit is worth to a uniform quantiser at high rates, in squared steps: (2 ln 2) / 12."""
+CHROMA_WEIGHT = 2
+"""What a squared error of chroma counts beside one of luma."""
+GREY_LEVEL = (1 << SAMPLE_BITS) / 255
+
+
+def native_module() -> Any:
+    """The compiled floor.
+
+    Raises:
+        EnvironmentFault: it was not built for this Python.
+    """
+    try:
+        return importlib.import_module("dcvc_cli._floor")
+    except ImportError as error:
+        raise EnvironmentFault("the compiled module dcvc_cli._floor is missing", "reinstall dcvc with a C++ compiler at hand") from error
+
+
+def step_size(step_index: int) -> int:
+    """The step of a step number 0..62, in 1/8192."""
+    return (16, 18, 20, 23, 25, 29)[step_index % 6] << step_index // 6
+
+
+def bit_price(row: int, target_qp: int) -> float:
+    """What a bit is worth to a floor, in squared grey levels.
+
+    Args:
+        row: of the frame, 0..71.
+        target_qp: what was asked for, 0..63.
+    """
+    price = search_lambda(row) ** 2
+    if target_qp in STEP_OF_LAST_QPS:
+        price = min(price, PRICE_OF_STEP * (step_size(STEP_OF_LAST_QPS[target_qp]) / GREY_LEVEL) ** 2)
+    return price
+
+
+def step_for(price: float) -> int:
+    """The step number at which a uniform quantiser pays this price for a bit, in squared grey levels."""
+    wanted = (price / PRICE_OF_STEP) ** 0.5 * GREY_LEVEL
+    return min(range(63), key=lambda step_index: abs(np.log(step_size(step_index) / wanted)))
+
+
+@dataclass(frozen=True, eq=False)
+class FrameFloor:
+    """The floor of one frame, which may be that no block is touched."""
+
+    native: Any
+
+    @staticmethod
+    def from_parts(parts: FloorParts) -> "FrameFloor":
+        """ValueError if the arrays hold none."""
+        return FrameFloor(native_module().floor_of_parts(parts.step_index, parts.bases, parts.flat, parts.levels))
+
+    @staticmethod
+    def unused(rows: int, columns: int, is_halved: bool) -> "FrameFloor":
+        """The floor of a frame of so many blocks that touches none; ValueError if no picture has so many."""
+        return FrameFloor(native_module().unused_floor(rows, columns, is_halved))
+
+    @property
+    def is_used(self) -> bool:
+        """Whether it may touch blocks."""
+        return bool(self.native.is_used)
+
+    def parts(self) -> FloorParts | None:
+        """What it says, as arrays; None if it is not used."""
+        return FloorParts(self.native.step_index, *self.native.parts()) if self.is_used else None
+
+
+def apply_floor(floor: FrameFloor, planes: Planes, compensated: Planes | None) -> Planes:
+    """The planes with the samples of touched blocks. Bit-exact everywhere.
+
+    Args:
+        compensated: in P frames.
+
+    Raises:
+        ValueError: sizes differ.
+        EnvironmentFault: DCVC_FLOOR is neither "native", the default, nor "reference".
+    """
+    implementation = os.environ.get(TWIN_VARIABLE) or "native"
+    if implementation == "reference":
+        from dcvc_cli.families.lite.floor.twin import reconstruct_twin
+
+        parts = floor.parts()
+        return planes if parts is None else reconstruct_twin(parts, planes, compensated)
+    if implementation != "native":
+        raise EnvironmentFault(f"{TWIN_VARIABLE} must be native or reference, found {implementation!r}", f"unset {TWIN_VARIABLE}")
+    changed: Planes = native_module().reconstruct(floor.native, planes, compensated)
+    return changed
+
+
+def put_back(floor: FrameFloor, planes: Planes, squares: NDArray[np.int16]) -> NDArray[np.int16]:
+    """The samples (3, h / 8, 8, w / 8, 8) of any layout, with the touched blocks of the planes; halved chroma is repeated."""
+    changed = np.copy(squares, order="K")
+    native_module().put_back(floor.native, planes, changed)
+    return changed
+
+
+class FloorCoder:
+    """Codes the floors of consecutive frames; what it learned stays until `reset`."""
+
+    def __init__(self) -> None:
+        self.native = native_module().FloorCoder()
+
+    def reset(self) -> None:
+        """At every I frame: nothing learned."""
+        self.native.reset()
+
+    def encode_open(self, floor: FrameFloor, start: EncoderState | None = None) -> EncoderState:
+        """Codes a frame's floor; symbols may follow in the same bytes. The state is the same on every machine.
+
+        Args:
+            start: where the filters that share the bytes left the range coder.
+        """
+        return EncoderState(*self.native.encode_open(floor.native, _tuple(start)))
+
+    def encode(self, floor: FrameFloor, start: EncoderState | None = None) -> bytes:
+        """As `encode_open`, and ends the bytes."""
+        return bytes(self.native.encode(floor.native, _tuple(start)))
+
+    def decode_open(
+        self, data: bytes, rows: int, columns: int, is_halved: bool, start: DecoderState | None = None
+    ) -> tuple[FrameFloor, DecoderState]:
+        """The floor of a frame of rows x columns blocks, and where symbols go on in the same bytes.
+
+        Raises:
+            StreamError: the bytes hold no floor.
+        """
+        floor, state = _intact(self.native.decode_open(data, rows, columns, is_halved, _tuple(start)))
+        return FrameFloor(floor), DecoderState(*state)
+
+    def decode(self, data: bytes, rows: int, columns: int, is_halved: bool, start: DecoderState | None = None) -> FrameFloor:
+        """The floor of a frame, with which the bytes end.
+
+        Raises:
+            StreamError: the bytes hold no floor, or something else besides.
+        """
+        return FrameFloor(_intact(self.native.decode(data, rows, columns, is_halved, _tuple(start))))
+
+
+@dataclass(frozen=True, eq=False)
+class FloorChoice:
+    """A chosen floor.
+
+    Attributes:
+        cost: squared error of the frame and price of the floor's bits, in squared grey levels.
+        replaced_share: of the blocks, those of which nothing is the networks' picture.
+        touched_share: of the blocks.
+    """
+
+    floor: FrameFloor
+    cost: float
+    replaced_share: float
+    touched_share: float
+
+
+class FloorChooser:
+    """Chooses the floors of consecutive frames for an encoder; keeps the source of the last one, to know what stands still."""
+
+    def __init__(self) -> None:
+        self._native = native_module().FloorChooser()
+
+    def choose(
+        self,
+        planes: Planes,
+        compensated: Planes | None,
+        source: tuple[NDArray[np.uint8], ...],
+        coder: FloorCoder,
+        price: float,
+    ) -> FloorChoice:
+        """The floor that brings a picture closer to its source, at the prices of a coder. Changes nothing in it: code what is to be kept.
+
+        Args:
+            planes: the networks' picture.
+            compensated: in P frames.
+            source: its three planes, uint8 of the same sizes.
+            price: what a bit is worth in squared grey levels, as bit_price says.
+
+        Raises:
+            ValueError: sizes differ, or the price is out of range.
+        """
+        scale = GREY_LEVEL**2
+        choice = self._native.choose(coder.native, planes, compensated, source, step_for(price), round(price * scale / 16), CHROMA_WEIGHT)
+        num_blocks = planes[0].size // 256
+        return FloorChoice(
+            FrameFloor(choice.floor),
+            choice.cost / (16 * scale),
+            choice.num_replaced / num_blocks,
+            choice.num_touched / num_blocks,
+        )
+
+
+def _tuple(state: EncoderState | DecoderState | None) -> tuple[Any, ...] | None:
+    return None if state is None else astuple(state)
+
+
+def _intact(decoded: Any) -> Any:
+    if decoded is None:
+        raise StreamError("the floor of a frame is damaged")
+    return decoded

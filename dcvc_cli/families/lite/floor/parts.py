@@ -1,0 +1,60 @@
+"""What the floor of a frame says, as arrays. Source: docs/floor.md."""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Planes: TypeAlias = tuple[NDArray[np.int16], NDArray[np.int16], NDArray[np.int16]]
+
+BLOCK, PART = 16, 8
+"""Sides of the blocks, and of the squares of a plane that have a transform each."""
+UNTOUCHED, PICTURE, COMPENSATED, FLAT = range(4)
+"""Bases of a block."""
+EXACT_STEP = 63
+"""The step number whose levels are differences of 8-bit samples."""
+SAMPLE_BITS = 13
+"""Samples are 0..8192."""
+
+
+@dataclass(eq=False)
+class FloorParts:
+    """The floor of a frame that has one.
+
+    Attributes:
+        step_index: 0..63.
+        bases: uint8 (rows, columns) of blocks, UNTOUCHED..FLAT.
+        flat: uint8 (rows, columns, 3), the 8-bit levels of flat blocks; 0 elsewhere.
+        levels: int16 (rows, columns, parts, 64), -16383..16383; 6 parts where chroma is halved, else 12. A part
+            without levels is all 0, as are those of untouched blocks.
+    """
+
+    step_index: int
+    bases: NDArray[np.uint8]
+    flat: NDArray[np.uint8]
+    levels: NDArray[np.int16]
+
+    @staticmethod
+    def empty(rows: int, columns: int, is_halved: bool) -> "FloorParts":
+        """One that touches nothing."""
+        levels = np.zeros((rows, columns, 6 if is_halved else 12, PART * PART), np.int16)
+        return FloorParts(0, np.zeros((rows, columns), np.uint8), np.zeros((rows, columns, 3), np.uint8), levels)
+
+    @property
+    def is_halved(self) -> bool:
+        """Whether chroma is half as large as luma in both directions."""
+        return self.levels.shape[2] == 6
+
+    def has_levels(self, plane: int, at: tuple[int, int]) -> bool:
+        """Whether the part of a plane whose first sample stands at (row, column) has levels; False outside the picture."""
+        if min(at) < 0:
+            return False
+        side = 1 if plane and self.is_halved else BLOCK // PART
+        row, column = at[0] // PART, at[1] // PART
+        first = 0 if plane == 0 else 4 + (plane - 1) * side * side
+        return bool(self.levels[row // side, column // side, first + row % side * side + column % side].any())
+
+    def same_as(self, other: "FloorParts") -> bool:
+        arrays = (self.bases, other.bases), (self.flat, other.flat), (self.levels, other.levels)
+        return self.step_index == other.step_index and all(np.array_equal(*pair) for pair in arrays)

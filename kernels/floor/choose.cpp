@@ -1,0 +1,383 @@
+#include "kernels/floor/choose.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstring>
+
+#include "kernels/floor/floor_walk.hpp"
+#include "kernels/floor/transform.hpp"
+
+namespace dcvc::floor {
+namespace {
+
+constexpr int kPriceOne = 256, kCostScale = 16;
+constexpr int kRounding = 92;  // in 1/256 of a step
+constexpr int kFlatShare = 16;  // of the price of a bit, in blocks of one colour: they are cheap, and an eye sees them change
+constexpr int kQuickBits = 2;  // a block whose whole error is worth less is left alone
+
+struct PriceTable {
+  PriceTable() {
+    for (size_t i = 0; i < 512; ++i) price[i] = static_cast<int>(std::lround(-std::log2((static_cast<double>(i) + 0.5) / 512) * kPriceOne));
+  }
+  int price[512];
+};
+const PriceTable kPrices;
+
+class Pricer {  // adds up prices, learns nothing
+ public:
+  static constexpr bool kIsDecoder = false;
+  bool code(Context& context, bool bit) {
+    const uint32_t zero = context.probability();
+    bits += kPrices.price[(bit ? (1u << kProbabilityBits) - zero : zero) >> 6];
+    return bit;
+  }
+  bool code_even(bool bit) {
+    bits += kPriceOne;
+    return bit;
+  }
+  int64_t bits = 0;
+};
+
+struct Learner {  // learns and writes nothing
+  static constexpr bool kIsDecoder = false;
+  bool code(Context& context, bool bit) {
+    context.learn(bit);
+    return bit;
+  }
+  bool code_even(bool bit) { return bit; }
+};
+
+struct SampleTable {
+  SampleTable() {
+    for (int level = 0; level < kLevels; ++level) sample[level] = static_cast<int16_t>(sample_of_level(level));
+  }
+  int16_t sample[kLevels];
+};
+const SampleTable kSamples;
+
+// The parts of a block of one picture, and of the source: 64 samples each.
+struct Parts {
+  alignas(32) int16_t samples[kMaxParts][kPartSamples];
+};
+
+int64_t squared_error(const int16_t* a, const int16_t* b) {
+  int64_t sum = 0;
+  for (int y = 0; y < kPart; ++y) {
+    int32_t line = 0;  // 8 squares of at most 2^26
+    for (int x = 0; x < kPart; ++x) {
+      const int32_t difference = a[y * kPart + x] - b[y * kPart + x];
+      line += difference * difference;
+    }
+    sum += line;
+  }
+  return sum;
+}
+
+struct Candidate {
+  Block block;
+  int64_t error = 0, bits = 0, cost = 0;
+  alignas(32) int16_t levels[kMaxParts][kPartSamples];
+};
+
+class BlockChooser {
+ public:
+  BlockChooser(const Planes& picture, const Planes& compensated, const std::array<Source, 3>& source, const uint8_t* still, const FloorCoder& coder,
+          const ChoiceRule& rule, bool is_halved)
+      : picture_(picture), compensated_(compensated), source_(source), still_(still), contexts_(coder.contexts()), rule_(rule),
+        step_(step_size(rule.step_index)), is_p_(compensated[0].samples != nullptr), learning_(learner_, contexts_, is_p_) {
+    floor_ = FrameFloor(picture[0].height / kBlock, picture[0].width / kBlock, is_halved);
+    floor_.step_index = rule.step_index;
+    Pricer pricer;
+    pricer.code(contexts_.used[is_p_], false);
+    without_bits_ = pricer.bits;
+    learning_.begin_blocks();
+  }
+
+  Choice run() {
+    Choice choice;
+    choice.bits = 8 * kPriceOne;
+    choice.cost = choice.bits * rule_.bit_price;
+    choice.cost_without = without_bits_ * rule_.bit_price;
+    is_flat_ = flat_blocks();
+    is_mostly_flat_ = 2 * std::count(is_flat_.begin(), is_flat_.end(), uint8_t{1}) > static_cast<ptrdiff_t>(is_flat_.size());
+    for (int row = 0; row < floor_.rows; ++row) {
+      for (int column = 0; column < floor_.columns; ++column) choose_block(row, column, choice);
+    }
+    if (!floor_.is_used || (choice.cost >= choice.cost_without && !is_forced_)) {
+      floor_ = FrameFloor(floor_.rows, floor_.columns, floor_.is_halved);
+      choice.cost = choice.cost_without;
+      choice.bits = without_bits_;
+      choice.num_touched = choice.num_replaced = 0;
+    }
+    choice.floor = std::move(floor_);
+    return choice;
+  }
+
+ private:
+  void choose_block(int row, int column, Choice& choice) {
+    load_source(row, column);
+    load(picture_, row, column, base_);
+    const size_t index = floor_.index(row, column);
+    Block& block = floor_.blocks[index];
+    price_ = !is_flat_[index] ? rule_.bit_price : is_mostly_flat_ ? 0 : rule_.bit_price / kFlatShare;
+    best_.block = Block();
+    best_.error = is_flat_[index] && puts_out_flat() ? 0 : error_of(base_);
+    price_head(best_, row, column);
+    const int64_t plain_error = best_.error;
+    choice.cost_without += plain_error * kCostScale;
+    const bool is_still = still_ && still_[index];
+    if (is_mostly_flat_ && is_flat_[index] && plain_error > 0) is_forced_ = true;
+    if (plain_error > 0 && (plain_error * kCostScale >= kQuickBits * kPriceOne * price_ || is_still)) {
+      consider(Base::kPicture, row, column, plain_error);
+      if (is_p_) {
+        load(compensated_, row, column, base_);
+        const int64_t error = error_of(base_);
+        if (error < plain_error) consider(Base::kCompensated, row, column, error);
+        if (is_still && error < plain_error) is_forced_ = true;
+        if (is_still && error < best_.error) take_copy(row, column, error);
+      }
+      load_flat();
+      const int64_t error = error_of(base_);
+      if (error < plain_error) consider(Base::kFlat, row, column, error);
+    }
+    commit(block, row, column, choice);
+  }
+
+  void commit(Block& block, int row, int column, Choice& choice) {
+    block = best_.block;
+    if (block.coded) {
+      block.first_level = static_cast<uint32_t>(floor_.levels.size());
+      for (int part = 0; part < floor_.num_parts(); ++part) {
+        if (block.coded >> part & 1) floor_.levels.insert(floor_.levels.end(), best_.levels[part], best_.levels[part] + kPartSamples);
+      }
+    }
+    floor_.is_used |= block.is_touched;
+    choice.num_touched += block.is_touched;
+    choice.num_replaced += block.is_touched && block.base != Base::kPicture;
+    choice.bits += best_.bits;
+    choice.cost += best_.error * kCostScale + best_.bits * rule_.bit_price;
+    learning_.code_block(floor_, row, column);
+  }
+
+  // A base that is loaded, with what levels are worth their bits.
+  void consider(Base base, int row, int column, int64_t error) {
+    Candidate& candidate = trial_;
+    candidate.block = Block();
+    candidate.block.is_touched = true;
+    candidate.block.base = base;
+    candidate.block.flat = flat_;
+    candidate.error = error;
+    Block& place = floor_.blocks[floor_.index(row, column)];
+    place = candidate.block;
+    int64_t bits = 0;
+    for (int plane = 0, part = 0; plane < 3; ++plane) {
+      const int side = floor_.parts_per_side(plane);
+      for (int i = 0; i < side * side; ++i, ++part) {
+        bits += consider_part(candidate, place, plane, part, row * side + i / side, column * side + i % side);
+      }
+    }
+    if (candidate.block.coded == 0) {
+      if (base == Base::kPicture) return;
+      bits = 0;
+    }
+    price_head(candidate, row, column);
+    candidate.bits += bits;
+    candidate.cost = candidate.error * kCostScale + candidate.bits * price_;
+    if (candidate.cost < best_.cost) std::swap(best_, trial_);
+  }
+
+  // Returns the bits of the part.
+  int64_t consider_part(Candidate& candidate, Block& place, int plane, int part, int part_row, int part_column) {
+    Pricer pricer;
+    Walk<Pricer> pricing(pricer, contexts_, is_p_);
+    Context& context = pricing.coded_context(floor_, plane, part_row, part_column);
+    pricer.code(context, false);
+    const int64_t zero_bits = pricer.bits;
+    const int64_t weight = plane > 0 ? rule_.chroma_weight : 1, zero_error = errors_[part];
+    if (25 * zero_error < 9 * int64_t{step_} * step_) return zero_bits;  // no coefficient reaches 0.6 of a step
+    int32_t residual[kPartSamples], coefficients[kPartSamples];
+    for (int k = 0; k < kPartSamples; ++k) residual[k] = source_parts_.samples[part][k] - base_.samples[part][k];
+    coefficients_of_residual(residual, coefficients);
+    int16_t* levels = candidate.levels[part];
+    if (!quantise(coefficients, levels)) return zero_bits;
+    pricer.bits = 0;
+    pricer.code(context, true);
+    pricing.code_levels(levels, plane > 0);
+    int64_t error = 0;
+    for (int k = 0; k < kPartSamples; ++k) {
+      const int64_t left = coefficients[k] - int32_t{levels[k]} * step_;
+      error += left * left;
+    }
+    const int64_t won = (zero_error - error) * weight;
+    if (won * kCostScale <= (pricer.bits - zero_bits) * price_) return zero_bits;
+    candidate.block.coded = place.coded = static_cast<uint16_t>(candidate.block.coded | 1u << part);
+    candidate.error -= won;
+    return pricer.bits;
+  }
+
+  bool quantise(const int32_t* coefficients, int16_t* levels) const {
+    const int32_t offset = step_ * kRounding >> 8;
+    int any = 0;
+    for (int k = 0; k < kPartSamples; ++k) {
+      const int32_t magnitude = std::min((std::abs(coefficients[k]) + offset) / step_, (1 << kMaxLevelBits) - 1);
+      levels[k] = static_cast<int16_t>(coefficients[k] < 0 ? -magnitude : magnitude);
+      any |= magnitude;
+    }
+    return any != 0;
+  }
+
+  void take_copy(int row, int column, int64_t error) {
+    best_.block = Block();
+    best_.block.is_touched = true;
+    best_.block.base = Base::kCompensated;
+    best_.error = error;
+    price_head(best_, row, column);
+  }
+
+  // Bits and cost of all that stands before the parts.
+  void price_head(Candidate& candidate, int row, int column) {
+    floor_.blocks[floor_.index(row, column)] = candidate.block;
+    Pricer pricer;
+    Walk<Pricer> pricing = learning_.template with<Pricer>(pricer);
+    bool has_residual = candidate.block.coded != 0;
+    pricing.code_head(floor_, row, column, has_residual);
+    candidate.bits = pricer.bits;
+    candidate.cost = candidate.error * kCostScale + candidate.bits * price_;
+  }
+
+  void load(const Planes& planes, int row, int column, Parts& parts) const {
+    for (int plane = 0, part = 0; plane < 3; ++plane) {
+      const int side = floor_.parts_per_side(plane);
+      for (int i = 0; i < side * side; ++i, ++part) {
+        for (int y = 0; y < kPart; ++y) {
+          std::copy_n(planes[static_cast<size_t>(plane)].at((row * side + i / side) * kPart + y, (column * side + i % side) * kPart), kPart,
+                      parts.samples[part] + y * kPart);
+        }
+      }
+    }
+  }
+
+  void load_source(int row, int column) {
+    for (int plane = 0, part = 0; plane < 3; ++plane) {
+      const int side = floor_.parts_per_side(plane);
+      int sum = 0;
+      for (int i = 0; i < side * side; ++i, ++part) {
+        for (int y = 0; y < kPart; ++y) {
+          const auto width = static_cast<size_t>(picture_[static_cast<size_t>(plane)].width);
+          const uint8_t* from = source_[static_cast<size_t>(plane)].samples +
+                                static_cast<size_t>((row * side + i / side) * kPart + y) * width + static_cast<size_t>((column * side + i % side) * kPart);
+          for (int x = 0; x < kPart; ++x) {
+            sum += from[x];
+            source_parts_.samples[part][y * kPart + x] = kSamples.sample[from[x]];
+          }
+        }
+      }
+      const int count = side * side * kPartSamples;
+      flat_[static_cast<size_t>(plane)] = static_cast<uint8_t>((sum + count / 2) / count);
+    }
+  }
+
+  // Whether the picture that is loaded is put out in the one colour of its source.
+  bool puts_out_flat() const {
+    for (int plane = 0; plane < 3; ++plane) {
+      const int first = floor_.first_part(plane), side = floor_.parts_per_side(plane);
+      const int16_t* samples = base_.samples[first];
+      const int level = flat_[static_cast<size_t>(plane)];
+      if (std::any_of(samples, samples + side * side * kPartSamples, [&](int16_t sample) { return level_of_sample(sample) != level; })) return false;
+    }
+    return true;
+  }
+
+  // By block, whether its source is of one colour.
+  std::vector<uint8_t> flat_blocks() const {
+    std::vector<uint8_t> flat(floor_.blocks.size(), 1);
+    for (int plane = 0; plane < 3; ++plane) {
+      const auto width = static_cast<size_t>(picture_[static_cast<size_t>(plane)].width);
+      const size_t side = static_cast<size_t>(floor_.parts_per_side(plane)) * kPart;
+      for (size_t i = 0; i < flat.size(); ++i) {
+        const size_t row = i / static_cast<size_t>(floor_.columns), column = i % static_cast<size_t>(floor_.columns);
+        const uint8_t* corner = source_[static_cast<size_t>(plane)].samples + row * side * width + column * side;
+        for (size_t y = 0; y < side && flat[i]; ++y) {
+          const uint8_t* line = corner + y * width;
+          if (line[0] != corner[0] || std::memcmp(line, line + 1, side - 1) != 0) flat[i] = 0;
+        }
+      }
+    }
+    return flat;
+  }
+
+  void load_flat() {
+    for (int plane = 0, part = 0; plane < 3; ++plane) {
+      const int side = floor_.parts_per_side(plane);
+      for (int i = 0; i < side * side; ++i, ++part) std::fill_n(base_.samples[part], kPartSamples, kSamples.sample[flat_[static_cast<size_t>(plane)]]);
+    }
+  }
+
+  // Weighted error of a base; those of its parts stay in errors_.
+  int64_t error_of(const Parts& parts) {
+    int64_t luma = 0, chroma = 0;
+    for (int part = 0; part < floor_.num_parts(); ++part) {
+      errors_[part] = squared_error(parts.samples[part], source_parts_.samples[part]);
+      (part < 4 ? luma : chroma) += errors_[part];
+    }
+    return luma + chroma * rule_.chroma_weight;
+  }
+
+  const Planes& picture_;
+  const Planes& compensated_;
+  const std::array<Source, 3>& source_;
+  const uint8_t* still_;
+  FloorContexts contexts_;
+  const ChoiceRule rule_;
+  const int step_;
+  int64_t price_ = 0;  // of the block at hand
+  const bool is_p_;
+  bool is_forced_ = false, is_mostly_flat_ = false;
+  std::vector<uint8_t> is_flat_;
+  Learner learner_;
+  Walk<Learner> learning_;
+  FrameFloor floor_;
+  int64_t without_bits_ = 0;
+  Parts source_parts_, base_;
+  std::array<uint8_t, 3> flat_{};
+  int64_t errors_[kMaxParts];
+  Candidate best_, trial_;
+};
+
+}  // namespace
+
+// By block, whether its source is that of the frame before.
+std::vector<uint8_t> FloorChooser::still_blocks(const Planes& picture, const std::array<Source, 3>& source, bool is_halved) const {
+  const FrameFloor grid(picture[0].height / kBlock, picture[0].width / kBlock, is_halved);
+  std::vector<uint8_t> still(grid.blocks.size(), 1);
+  for (int plane = 0; plane < 3; ++plane) {
+    const auto& before = before_[static_cast<size_t>(plane)];
+    const Plane& size = picture[static_cast<size_t>(plane)];
+    const size_t side = static_cast<size_t>(grid.parts_per_side(plane)) * kPart;
+    for (int y = 0; y < size.height; ++y) {
+      const size_t line = static_cast<size_t>(y) * static_cast<size_t>(size.width);
+      uint8_t* blocks = still.data() + static_cast<size_t>(y) / side * static_cast<size_t>(grid.columns);
+      for (size_t column = 0; column < static_cast<size_t>(grid.columns); ++column) {
+        const size_t at = line + column * side;
+        if (blocks[column] && std::memcmp(source[static_cast<size_t>(plane)].samples + at, before.data() + at, side) != 0) blocks[column] = 0;
+      }
+    }
+  }
+  return still;
+}
+
+Choice FloorChooser::choose(const Planes& picture, const Planes& compensated, const std::array<Source, 3>& source, const FloorCoder& coder,
+                            const ChoiceRule& rule, bool is_halved) {
+  std::vector<uint8_t> still;
+  bool is_known = compensated[0].samples != nullptr;
+  for (size_t i = 0; i < 3; ++i) is_known &= before_[i].size() == static_cast<size_t>(picture[i].height) * static_cast<size_t>(picture[i].width);
+  if (is_known) still = still_blocks(picture, source, is_halved);
+  Choice choice = BlockChooser(picture, compensated, source, is_known ? still.data() : nullptr, coder, rule, is_halved).run();
+  for (size_t i = 0; i < 3; ++i) {
+    before_[i].assign(source[i].samples, source[i].samples + static_cast<size_t>(picture[i].height) * static_cast<size_t>(picture[i].width));
+  }
+  return choice;
+}
+
+}  // namespace dcvc::floor

@@ -1,0 +1,43 @@
+// The encoder's choice of a floor, by rate and distortion. Not part of the format. Source: docs/floor.md, "The encoder's choice".
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <vector>
+
+#include "kernels/floor/floor_coder.hpp"
+#include "kernels/floor/reconstruct.hpp"
+
+namespace dcvc::floor {
+
+struct Source {
+  const uint8_t* samples = nullptr;  // of the size of the picture's plane
+};
+
+struct ChoiceRule {
+  int step_index = 0;
+  int64_t bit_price = 0;    // of a 256th of a bit, in 1/16 of squared samples of luma
+  int chroma_weight = 1;    // what a squared sample of chroma counts beside one of luma
+};
+
+struct Choice {
+  FrameFloor floor;
+  int64_t cost = 0, cost_without = 0;  // weighted error and price of the bits, in 1/16 of squared samples
+  int64_t bits = 0;                    // of the floor, in 1/256
+  int num_touched = 0, num_replaced = 0;  // blocks; of the latter nothing is the picture
+};
+
+// Chooses the floors of frames in order; keeps the source of the frame before, to know what stands still.
+class FloorChooser {
+ public:
+  // `compensated` has samples in P frames only. Changes nothing in the coder: encode what is to be kept.
+  Choice choose(const Planes& picture, const Planes& compensated, const std::array<Source, 3>& source, const FloorCoder& coder,
+                const ChoiceRule& rule, bool is_halved);
+
+ private:
+  std::vector<uint8_t> still_blocks(const Planes& picture, const std::array<Source, 3>& source, bool is_halved) const;
+
+  std::array<std::vector<uint8_t>, 3> before_;
+};
+
+}  // namespace dcvc::floor
