@@ -19,8 +19,7 @@ from dcvc_cli.preparing.checkpoints import CheckpointError, read_checkpoint
 from dcvc_cli.training.initialise import random_parameters
 from dcvc_cli.weights.file import read_header, read_weights
 from dcvc_cli.weights.store import weights_by_fingerprint, weights_by_name
-
-CONFORMANCE = Path(os.environ.get("DCVC_CONFORMANCE", Path(__file__).resolve().parents[2].parent / "shared" / "conformance"))
+from tests.support.published import CONFORMANCE
 
 
 @pytest.fixture
@@ -196,7 +195,6 @@ def test_search_by_fingerprint_reads_headers_only(checkpoints: tuple[Path, Path]
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not CONFORMANCE.is_dir(), reason=f"no parameters at {CONFORMANCE}")
 def test_checkpoints_of_the_published_sizes(tmp_path: Path, home: Path):
     make_params = types.ModuleType("make_params")
     exec((CONFORMANCE / "make_params.py").read_text(), make_params.__dict__)

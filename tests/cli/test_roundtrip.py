@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,8 +13,8 @@ from PIL import Image
 
 from tests.support.clips import y4m_clip
 from tests.support.processes import Run
+from tests.support.published import CONFORMANCE
 
-CONFORMANCE = Path(os.environ.get("DCVC_CONFORMANCE", Path(__file__).parents[2].parent / "shared" / "conformance"))
 Call = Callable[..., int]
 
 
@@ -206,7 +205,6 @@ def test_our_own_formats_of_lite(call: Call, tmp_path: Path) -> None:
     assert sizes["partitioned"] - sizes["compact"] - len("partitioned") + len("compact") >= 24
 
 
-@pytest.mark.skipif(not CONFORMANCE.is_dir(), reason="no conformance cases (DCVC_CONFORMANCE)")
 def test_remux_both_ways(call: Call, tmp_path: Path) -> None:
     stream = next(iter(sorted(CONFORMANCE.glob("**/stream.bin"))))
     assert call("remux", stream, "-o", tmp_path / "a.dcvc", "--force-zero-thres", "0.12", "--fps", "30000/1001") == 0

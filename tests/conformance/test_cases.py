@@ -1,7 +1,6 @@
 """Conformance cases: small ones in every run, all of them under DCVC_ALL_CASES=1; damaged copies must fail and say where."""
 
 import json
-import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -15,11 +14,9 @@ from dcvc_cli.commands.conformance import conformance
 from dcvc_cli.conformance.cases import ParameterSource, find_cases, read_case, run_case, run_cases
 from dcvc_cli.conformance.vectors import run_entropy_vectors
 from dcvc_cli.errors import InputError, StreamError, UsageError
+from tests.support.published import CONFORMANCE, RUNS_ALL_CASES
 
-CONFORMANCE = Path(os.environ.get("DCVC_CONFORMANCE", Path(__file__).resolve().parents[2].parent / "shared" / "conformance"))
-ALL_CASES = bool(os.environ.get("DCVC_ALL_CASES"))
-SMALL_CASES = ("i_64x64", "tiny_18x10", "two_small_96x80")
-needs_cases = pytest.mark.skipif(not CONFORMANCE.is_dir(), reason=f"no conformance cases at {CONFORMANCE}")
+SMALL_CASES = ("allskip_80x48", "i_64x64", "tiny_18x10", "two_small_50x38", "two_small_96x80")
 pytestmark = pytest.mark.native
 
 
@@ -28,7 +25,6 @@ def source() -> ParameterSource:
     return ParameterSource(CONFORMANCE, Precision.FLOAT64, threads=1)
 
 
-@needs_cases
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SMALL_CASES)
 def test_small_case(name: str, source: ParameterSource):
@@ -36,17 +32,16 @@ def test_small_case(name: str, source: ParameterSource):
     assert result.faults == ()
 
 
-@needs_cases
-@pytest.mark.slow
-@pytest.mark.timeout(3600)
-@pytest.mark.skipif(not ALL_CASES, reason="takes many minutes; set DCVC_ALL_CASES=1")
-def test_every_case():
-    results = list(run_cases(CONFORMANCE))
-    assert len(results) == len(list(CONFORMANCE.glob("*/case.json")))
-    assert {result.name: result.faults for result in results if not result.ok} == {}
+if RUNS_ALL_CASES:
+
+    @pytest.mark.slow
+    @pytest.mark.timeout(3600)
+    def test_every_case():
+        results = list(run_cases(CONFORMANCE))
+        assert len(results) == len(list(CONFORMANCE.glob("*/case.json")))
+        assert {result.name: result.faults for result in results if not result.ok} == {}
 
 
-@needs_cases
 def test_entropy_vectors():
     results = list(run_entropy_vectors(CONFORMANCE))
     assert len(results) == 5
@@ -62,7 +57,6 @@ def copy_case(name: str, folder: Path) -> Path:
     return target
 
 
-@needs_cases
 @pytest.mark.slow
 def test_damage_is_found_and_placed(tmp_path: Path, source: ParameterSource):
     folder = copy_case("tiny_18x10", tmp_path)
@@ -78,7 +72,6 @@ def test_damage_is_found_and_placed(tmp_path: Path, source: ParameterSource):
     assert faults[1].startswith("encode: frame 1 differs from offset 1")
 
 
-@needs_cases
 @pytest.mark.slow
 def test_other_parameters_and_files_that_end_early(tmp_path: Path, source: ParameterSource):
     case = read_case(CONFORMANCE / "tiny_18x10")

@@ -3,7 +3,6 @@
 import hashlib
 import importlib.util
 import json
-import os
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +13,10 @@ from dcvc_cli.entropy.coder import FrameDecoder, FrameEncoder
 from dcvc_cli.entropy.scale_index import index_from_scale, is_coded
 from dcvc_cli.entropy.tables import CdfTable, factorised_table, gaussian_table, quantise_pmf
 from dcvc_cli.format.entropy_format import EntropyFormat
+from tests.support.published import CONFORMANCE
 
-CONFORMANCE = Path(os.environ.get("DCVC_CONFORMANCE", Path(__file__).resolve().parents[2].parent / "shared" / "conformance"))
 VECTORS = CONFORMANCE / "entropy"
 NUM_Z_CHANNELS = 128
-needs_vectors = pytest.mark.skipif(not VECTORS.is_dir(), reason=f"no conformance vectors at {VECTORS}")
 
 
 def load_table(name: str) -> CdfTable:
@@ -27,7 +25,7 @@ def load_table(name: str) -> CdfTable:
 
 
 def sequences() -> list[dict]:
-    return json.loads((VECTORS / "sequences.json").read_text()) if VECTORS.is_dir() else []
+    return json.loads((VECTORS / "sequences.json").read_text())
 
 
 def test_gaussian_table_is_the_normative_one():
@@ -36,21 +34,18 @@ def test_gaussian_table_is_the_normative_one():
     assert digest.hexdigest() == "adaf237e035ea71d12a9284dd6881ae5e73addc57e7e4a4ac1b8a47a8ddef250"
 
 
-@needs_vectors
 def test_gaussian_table_equals_the_vectors():
     vectors = load_table("gaussian_cdf.npz")
     for name in ("cdf", "cdf_length", "offset"):
         np.testing.assert_array_equal(getattr(gaussian_table(), name), getattr(vectors, name))
 
 
-@needs_vectors
 def test_quantise_pmf_gives_every_vector():
     for case in json.loads((VECTORS / "pmf_to_cdf.json").read_text()):
         pmf = np.array(case["pmf_float32_bits"], dtype=np.uint32).view(np.float32)
         assert quantise_pmf(pmf).tolist() == case["cdf"]
 
 
-@needs_vectors
 @pytest.mark.parametrize("kind", ["float64", "float32"])
 def test_scale_index_and_coded_flag(kind: str):
     with np.load(VECTORS / "scale_to_index.npz") as arrays:
@@ -59,7 +54,6 @@ def test_scale_index_and_coded_flag(kind: str):
         np.testing.assert_array_equal(is_coded(scale, 0.12), arrays[f"coded_T0.12_{kind}"])
 
 
-@needs_vectors
 @pytest.mark.parametrize(("model", "num_qps"), [("dmci", 64), ("dmc", 72)])
 def test_factorised_tables_of_seed_1(model: str, num_qps: int):
     spec = importlib.util.spec_from_file_location("make_params", CONFORMANCE / "make_params.py")
@@ -73,7 +67,6 @@ def test_factorised_tables_of_seed_1(model: str, num_qps: int):
 
 
 @pytest.mark.native
-@needs_vectors
 @pytest.mark.parametrize("case", sequences(), ids=lambda case: case["name"])
 def test_sequence(case: dict):
     pytest.importorskip("dcvc_cli._entropy")

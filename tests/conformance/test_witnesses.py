@@ -1,7 +1,6 @@
 """Streams that an earlier build made decode to the bytes that it decoded them to (tests/data/witnesses/README.md)."""
 
 import hashlib
-import os
 import re
 from pathlib import Path
 
@@ -16,16 +15,15 @@ from dcvc_cli.coding.decode import OpenedStream
 from dcvc_cli.coding.stream_source import StreamSource
 from dcvc_cli.conformance.cases import ParameterSource, read_case, stored_tables
 from dcvc_cli.errors import ExitCode
+from tests.support.published import CONFORMANCE
 
 ROOT = Path(__file__).resolve().parents[2]
 WITNESSES = ROOT / "tests" / "data" / "witnesses"
 ROW = re.compile(r"^\| `(\w+\.dcvc)` \|.*\| `([0-9a-f]{32})` \|$", re.MULTILINE)
 SUMS = dict(ROW.findall((WITNESSES / "README.md").read_text(encoding="utf-8")))
-CONFORMANCE = Path(os.environ.get("DCVC_CONFORMANCE", ROOT.parent / "shared" / "conformance"))
 RT_STREAMS = [name for name in SUMS if name.startswith("rt_")]
 SHIPPED_STREAMS = [name for name in SUMS if name.startswith("lite_shipped")]
 TINY_STREAMS = [name for name in SUMS if name not in {*RT_STREAMS, *SHIPPED_STREAMS}]
-needs_cases = pytest.mark.skipif(not CONFORMANCE.is_dir(), reason=f"no conformance cases at {CONFORMANCE}")
 pytestmark = pytest.mark.native
 
 
@@ -83,7 +81,6 @@ class _OneModel:
         return self.networks
 
 
-@needs_cases
 @pytest.mark.parametrize("name", RT_STREAMS)
 def test_streams_of_rt(name: str, rt_networks: CodecNetworks):
     digest = hashlib.md5(usedforsecurity=False)

@@ -3,9 +3,7 @@
 import hashlib
 import io
 import json
-import os
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -29,8 +27,8 @@ from dcvc_cli.families.rt.elementary_stream import (
 )
 from dcvc_cli.families.rt.remux import dcvc_to_reference, reference_to_dcvc
 from dcvc_cli.format.entropy_format import EntropyFormat
+from tests.support.published import CONFORMANCE
 
-CONFORMANCE = Path(os.environ.get("DCVC_CONFORMANCE", Path(__file__).parents[4] / "shared" / "conformance"))
 CASES = sorted(path.parent for path in CONFORMANCE.glob("*/stream.bin"))
 TEMPLATE = Sps(1, 1, precision=Precision.FLOAT64, model_variant="rt", frame_rate_num=30)
 I, P = NalType.I, NalType.P  # noqa: E741
@@ -54,9 +52,8 @@ def case(request: pytest.FixtureRequest) -> tuple[dict, bytes]:
     return json.loads((request.param / "case.json").read_text(encoding="utf-8")), (request.param / "stream.bin").read_bytes()
 
 
-@pytest.mark.skipif(not CASES, reason="no conformance cases at hand (DCVC_CONFORMANCE)")
 def test_cases_were_found() -> None:
-    assert len(CASES) >= 10
+    assert len(CASES) >= 5
 
 
 def test_units_of_the_published_cases(case: tuple[dict, bytes]) -> None:
