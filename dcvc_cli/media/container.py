@@ -72,6 +72,7 @@ class ContainerReader(PictureReader):
     def _choose_stream(self, container: Any) -> Any:
         videos = [stream for stream in container.streams if stream.type == "video"]
         dispositions = self._av.stream.Disposition
+        # FFmpeg lists artwork as video, first where the file has it first (findings/ffmpeg-cover-ahead-of-video.sh).
         films = [stream for stream in videos if not is_artwork(stream, dispositions)]
         if not films:
             if videos:
@@ -81,7 +82,10 @@ class ContainerReader(PictureReader):
         return max(films, key=lambda stream: (bool(stream.disposition & dispositions.default), _num_pixels(stream)))
 
     def _scan_packets(self) -> "_Packets":
-        """Walks over the chosen track once without decoding it: what headers say of numbers and rates is a hint."""
+        """Walks over the chosen track once without decoding it.
+
+        What headers say of numbers and rates is a hint (findings/ffmpeg-frame-counts.sh, ffmpeg-variable-rate-matroska.sh).
+        """
         container = self._open()
         with closing(container):
             stream = self._choose_stream(container)

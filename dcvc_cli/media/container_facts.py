@@ -95,6 +95,7 @@ def chroma_location_of(name: str, text: StreamText, codec: str) -> tuple[str, st
     """(y4m's name of the chroma position, what a user should know about it).
 
     Where the file does not say, it is the codec's default: centred in those that follow MPEG-1 and JPEG, else left.
+    FFmpeg itself writes "centre" into y4m then (findings/ffmpeg-y4m-chroma-position.sh).
     """
     if text.chroma_location is None:
         location = "jpeg" if codec in _CENTRED_BY_DEFAULT else "mpeg2"

@@ -130,6 +130,7 @@ def read_png_size(path: Path) -> PictureSize:
     width, height, depth, colour_type = struct.unpack(">IIBB", head[16:26])
     if not (1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE):
         raise InputError(f"{path} says it is {width}x{height}, expected 1x1..{MAX_SIDE}x{MAX_SIDE}")
+    # Pillow would drop the lower bits without a word (findings/pillow-16-bit-and-cicp.sh).
     if depth == 16:
         raise InputError(f"{path} has 16 bits a sample, dcvc codes 8", "ffmpeg -i IN.png -pix_fmt rgb24 OUT.png converts it")
     channels = _CHANNELS.get(colour_type)
