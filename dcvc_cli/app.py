@@ -37,6 +37,8 @@ EXIT_CODES = (
     "4 stream damaged, hash mismatch or desync; 5 environment (weights, device, fingerprint); 6 batch finished with failures; "
     "128 + N ended by signal N (130 Ctrl-C, 143 SIGTERM, 141 the reader of a pipe went away)."
 )
+_DISTRIBUTIONS = {"PIL": "pillow", "yaml": "pyyaml"}
+"""What packages are called where they are installed from."""
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # Typer carries its own copy of Click in newer versions: the base of its errors is found through one that it has always had.
 _ClickException: type[Exception] = typer.BadParameter.__mro__[2]
@@ -165,6 +167,10 @@ def _tell_error(error: BaseException) -> int:
         path = context.command_path if context is not None else "dcvc"
         _tell(f"error: {error.format_message()} ({path} --help)")  # type: ignore[attr-defined]
         return ExitCode.USAGE
+    if isinstance(error, ImportError) and not (error.name or "dcvc_cli").startswith("dcvc_cli"):
+        package = str(error.name).partition(".")[0]
+        _tell(f"error: {package} cannot be loaded: {error} (pip install {_DISTRIBUTIONS.get(package, package)}; `dcvc doctor` shows what is missing)")
+        return ExitCode.ENVIRONMENT
     if isinstance(error, OSError):
         # Readers and writers of pictures and streams tell their own; this is mostly a full disk below standard output.
         _tell(f"error: {error.filename or 'standard output'}: {error.strerror or error}")

@@ -77,6 +77,7 @@ class StagedFile:
     def __init__(self, place: Path, mode: int | None = None) -> None:
         self._place = place
         self._path: Path | None = None
+        self._is_settled = False
         remove_abandoned(place.parent)
         descriptor = self._open_unnamed()
         if descriptor is None:
@@ -111,15 +112,21 @@ class StagedFile:
             os.close(descriptor)
         raise FileExistsError(f"no file can be kept in {self._place.parent}")
 
+    def settle(self) -> None:
+        """Writes everything to the disk; OSError where it is full."""
+        if not self._is_settled:
+            self.stream.flush()
+            os.fsync(self.stream.fileno())
+            self._is_settled = True
+
     def put(self, *, overwrite: bool) -> None:
-        """Writes everything to the disk and gives the file its name.
+        """Writes everything to the disk and gives the file its name; nothing is written after `settle`.
 
         Raises:
             FileExistsError: the name is taken and overwrite is not set.
             OSError: the disk is full, or the file cannot be renamed.
         """
-        self.stream.flush()
-        os.fsync(self.stream.fileno())
+        self.settle()
         if self._path is None and not self._link(overwrite):
             return self._finish()
         assert self._path is not None

@@ -15,10 +15,12 @@ from dcvc_cli.bitstream.sps import Precision, Sps
 from dcvc_cli.bitstream.stream_reader import StreamReader
 from dcvc_cli.bitstream.units import FrameUnit, SeiUnit, SpsUnit, Unit
 from dcvc_cli.coding.frame_report import FrameReport
+from dcvc_cli.coding.memory import decoding_memory
 from dcvc_cli.coding.opened_models import NAMES_OF_PRECISIONS, StreamNetworks
 from dcvc_cli.coding.sequence import SequenceDecoder, video_format_of
 from dcvc_cli.coding.stream_source import StreamSource
 from dcvc_cli.errors import InputError, StreamError
+from dcvc_cli.format.limits import Limits
 from dcvc_cli.format.types import Picture, VideoFormat
 
 
@@ -41,17 +43,19 @@ class OpenedStream:
         source: positioned at the start.
         seek: frames to leave out at the start; a seekable source starts at the I frame before them, found in its index or by reading through.
         max_frames: at most so many frames after those, None for all.
+        limits: what the caller grants, None for what the environment says.
 
     Attributes:
         sps: of the first frame.
         num_frames: how many frames will come, None where that is not known.
 
     Raises:
-        StreamError: damaged, empty, or no .dcvc stream at all.
+        StreamError: damaged, empty, beyond the limits, or no .dcvc stream at all.
         InputError: fewer frames than `seek` asks to leave out.
     """
 
-    def __init__(self, source: StreamSource, seek: int = 0, max_frames: int | None = None) -> None:
+    def __init__(self, source: StreamSource, seek: int = 0, max_frames: int | None = None, limits: Limits | None = None) -> None:
+        self.limits = Limits.from_environment() if limits is None else limits
         self.seek, self.max_frames = seek, max_frames
         self.first_index = 0
         self.num_frames: int | None = None
@@ -66,6 +70,7 @@ class OpenedStream:
         else:
             raise StreamError(f"{source.name} holds no frame")
         self._name = source.name
+        self.limits.check_stream(source.name, self.sps.width, self.sps.height, decoding_memory(self.sps))
         self.units: Iterator[Unit] = chain(before, units)
 
     @property
@@ -113,6 +118,7 @@ class OpenedStream:
         index = self.first_index
         for frame in decode_units(self.units, networks, verify, self.first_index, last):
             index = frame.report.index
+            self.limits.check_frames(self._name, index + 1, StreamError)
             if index >= self.seek:
                 yield frame
         if index < self.seek:

@@ -11,9 +11,11 @@ from dcvc_cli.bitstream.units import Damage, EndUnit, FrameUnit, IndexUnit, SeiU
 from dcvc_cli.bitstream.validate import Fault
 from dcvc_cli.bitstream.window import ByteSource
 from dcvc_cli.coding.frame_report import bitrate_kbps, bits_per_pixel
+from dcvc_cli.coding.memory import decoding_memory
 from dcvc_cli.coding.opened_models import NAMES_OF_PRECISIONS, weights_of_stream
 from dcvc_cli.coding.report_files import SCHEMA_VERSION
 from dcvc_cli.errors import EnvironmentFault, StreamError
+from dcvc_cli.format.limits import Limits
 
 
 @dataclass(frozen=True)
@@ -59,11 +61,11 @@ class StreamFacts:
         return len(self.frames) * sps.frame_rate_den / sps.frame_rate_num if sps.frame_rate_num else None
 
 
-def inspect_stream(name: str, source: ByteSource) -> StreamFacts:
-    """Reads a whole stream, damage passed over and listed.
+def inspect_stream(name: str, source: ByteSource, limits: Limits | None = None) -> StreamFacts:
+    """Reads a whole stream, damage passed over and listed; frames are listed as far as the limits grant them.
 
     Raises:
-        StreamError: no .dcvc stream, one of a newer version, or one without any frame.
+        StreamError: no .dcvc stream, one of a newer version, one without any frame, or one with too many.
     """
     facts = StreamFacts(name)
     sps_bytes = 0
@@ -71,6 +73,8 @@ def inspect_stream(name: str, source: ByteSource) -> StreamFacts:
     for unit in StreamReader(source, tolerant=True):
         facts.size_bytes = unit.offset + unit.size_bytes
         if isinstance(unit, FrameUnit):
+            if limits is not None:
+                limits.check_frames(name, len(facts.frames) + 1, StreamError)
             number = numbers.setdefault(unit.sps, len(numbers))
             size_bytes = unit.size_bytes + sps_bytes
             facts.frames.append(FrameRow(unit.frame_index, unit.frame_type.name, unit.qp, size_bytes, unit.offset, number, unit.reset))
@@ -129,6 +133,7 @@ def sps_values(sps: Sps) -> dict[str, Any]:
         "reset_interval": sps.reset_interval,
         "qp_offsets": list(sps.qp_offsets),
         "hash": sps.hash_kind.name.lower(),
+        "memory_bytes": decoding_memory(sps),
         "max_pictures": sps.max_pictures,
         "max_reorder": sps.max_reorder,
         "time_base": None if sps.time_base is None else f"{sps.time_base.num}/{sps.time_base.den}",

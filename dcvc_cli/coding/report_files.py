@@ -18,6 +18,8 @@ class TextSink(Protocol):
 
     def write(self, data: bytes, /) -> object: ...
 
+    def flush(self) -> object: ...
+
 
 def frame_row(report: FrameReport, qp_base: int, num_pixels: int) -> dict[str, Any]:
     """One frame under the names of the reports; only measures that were taken."""
@@ -37,11 +39,11 @@ class CsvReport:
     """A head line, then a line a frame; cells of measures that were not taken stay empty."""
 
     def __init__(self, sink: TextSink) -> None:
-        self._sink = sink
+        self.sink = sink
         sink.write((",".join(_COLUMNS) + "\n").encode())
 
     def add(self, row: Mapping[str, Any]) -> None:
-        self._sink.write((",".join(str(row.get(name, "")) for name in _COLUMNS) + "\n").encode())
+        self.sink.write((",".join(str(row.get(name, "")) for name in _COLUMNS) + "\n").encode())
 
     def finish(self, summary: EncodeSummary) -> None:
         """Nothing: the sums stand in the JSON report."""
@@ -55,16 +57,16 @@ class JsonReport:
     """
 
     def __init__(self, sink: TextSink, head: Mapping[str, Any]) -> None:
-        self._sink, self._separator = sink, "\n"
+        self.sink, self._separator = sink, "\n"
         lines = "".join(f"{json.dumps(name)}: {json.dumps(value)},\n" for name, value in {"schema_version": SCHEMA_VERSION, **head}.items())
         sink.write(("{\n" + lines + '"frames": [').encode())
 
     def add(self, row: Mapping[str, Any]) -> None:
-        self._sink.write((self._separator + json.dumps(row)).encode())
+        self.sink.write((self._separator + json.dumps(row)).encode())
         self._separator = ",\n"
 
     def finish(self, summary: EncodeSummary) -> None:
-        self._sink.write(f'\n],\n"summary": {json.dumps(summary_values(summary))}\n}}\n'.encode())
+        self.sink.write(f'\n],\n"summary": {json.dumps(summary_values(summary))}\n}}\n'.encode())
 
 
 def summary_values(summary: EncodeSummary) -> dict[str, Any]:

@@ -8,6 +8,9 @@ import typer
 from dcvc_cli.commands.options import (
     Device,
     Frames,
+    MaxFrames,
+    MaxMemory,
+    MaxPixels,
     Overwrite,
     PictureFormat,
     ProgressOption,
@@ -16,6 +19,7 @@ from dcvc_cli.commands.options import (
     Threads,
     Verbose,
     check_places,
+    limits_of,
 )
 from dcvc_cli.errors import StreamError
 from dcvc_cli.ui.progress import ProgressMode
@@ -38,6 +42,9 @@ def decode(
     ] = False,
     device: Device = None,
     threads: Threads = None,
+    max_pixels: MaxPixels = None,
+    max_frames: MaxFrames = None,
+    max_memory: MaxMemory = None,
     progress: ProgressOption = ProgressMode.AUTO,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -48,6 +55,7 @@ def decode(
     to the damage; its frames are dropped unless --keep-partial is given (a pipe has got them by then), and the exit code is 4.
     """
     check_places([source], {"-o": output})
+    limits = limits_of(max_pixels, max_frames, max_memory)
 
     from dcvc_cli.coding.decode import HashMismatchError, OpenedStream
     from dcvc_cli.coding.opened_models import StreamNetworks
@@ -62,7 +70,7 @@ def decode(
     fault: StreamError | None = None
     num_frames = 0
     with ExitStack() as stack:
-        stream = OpenedStream(stack.enter_context(StreamSource(source)), seek, frames)
+        stream = OpenedStream(stack.enter_context(StreamSource(source)), seek, frames, limits)
         video_format = stream.video_format
         chosen = None if output_format is None else output_format.value
         writer = stack.enter_context(open_writer(output, video_format, overwrite=overwrite, output_format=chosen))

@@ -11,6 +11,9 @@ from dcvc_cli.commands.encode_settings import DEFAULTS, EncodeSettings, layered_
 from dcvc_cli.commands.options import (
     Device,
     Frames,
+    MaxFrames,
+    MaxMemory,
+    MaxPixels,
     Overwrite,
     ProgressOption,
     Quiet,
@@ -18,6 +21,7 @@ from dcvc_cli.commands.options import (
     Threads,
     Verbose,
     check_places,
+    limits_of,
     parse_frame_rate,
     parse_size,
 )
@@ -92,6 +96,9 @@ def encode(
     msssim: Annotated[bool, _report(None, "Measure MS-SSIM of every frame.", "--msssim")] = False,
     csv_file: Annotated[str | None, _report("FILE", "A line a frame; - is standard output.", "--csv")] = None,
     json_file: Annotated[str | None, _report("FILE", "Settings, frames and sums; - is standard output.", "--json")] = None,
+    max_pixels: MaxPixels = None,
+    max_frames: MaxFrames = None,
+    max_memory: MaxMemory = None,
     progress: ProgressOption = ProgressMode.AUTO,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -124,9 +131,11 @@ def encode(
     check_places([source], {"-o": output, "--recon": recon, "--csv": csv_file, "--json": json_file})
     size = None if input_res is None else parse_size(input_res, "--input-res")
     frame_rate = None if fps is None else parse_frame_rate(fps)
+    limits = limits_of(max_pixels, max_frames, max_memory)
 
     from dcvc_cli.coding.encode import StreamEncoder, encode_pictures
-    from dcvc_cli.media import OutputFile, open_reader, open_writer
+    from dcvc_cli.coding.memory import encoding_memory
+    from dcvc_cli.media import OutputFile, PictureWriter, open_reader, open_writer
     from dcvc_cli.media.endings import CSV, JSON, STREAM, check_ending
     from dcvc_cli.ui.progress import open_progress
     from dcvc_cli.ui.voice import Voice
@@ -138,7 +147,14 @@ def encode(
     with ExitStack() as stack:
         reader = stack.enter_context(
             open_reader(
-                source, size=size, frame_rate=frame_rate, bit_depth=input_depth, input_format=input_format, skip_frames=seek, max_frames=frames
+                source,
+                size=size,
+                frame_rate=frame_rate,
+                bit_depth=input_depth,
+                input_format=input_format,
+                skip_frames=seek,
+                max_frames=frames,
+                limits=limits,
             )
         )
         sink = stack.enter_context(OutputFile(output, overwrite=overwrite))
@@ -149,9 +165,11 @@ def encode(
             voice.note(f"note: {note}")
         opened = _open_model(settings)
         voice.note(_coding_line(opened, settings))
+        picture_size = reader.format.size
+        limits.check_encoding(reader.name, picture_size.width, picture_size.height, encoding_memory(opened, picture_size))
         encoder = StreamEncoder(opened, reader.format, settings.coding_choices(), sink, recon=writer, psnr=psnr, msssim=msssim)
         reports = _open_reports(stack, csv_file, json_file, overwrite, _report_head(opened, settings, reader))
-        num_pixels = reader.format.size.num_pixels
+        num_pixels = picture_size.num_pixels
 
         def on_frame(report: "FrameReport") -> None:
             display.advance(report.size_bytes)
@@ -168,6 +186,12 @@ def encode(
             voice.note(f"note: {note}")
         for file in reports:
             file.finish(summary)
+        # All or none: whatever fails for lack of room fails before the first of them gets its name.
+        for output_file in (sink, writer, *(file.sink for file in reports)):
+            if isinstance(output_file, OutputFile | PictureWriter):
+                output_file.complete()
+            elif output_file is not None:
+                output_file.flush()
     voice.note(_summary_line(sink.name, summary))
 
 

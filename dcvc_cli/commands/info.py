@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dcvc_cli.commands.options import MaxFrames, MaxMemory, MaxPixels, limits_of
 from dcvc_cli.errors import StreamError
 
 if TYPE_CHECKING:
@@ -21,27 +22,36 @@ def info(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")] = False,
     validate: Annotated[bool, typer.Option("--validate", help="Check every rule of the format and name offset and rule of each fault.")] = False,
     frame_table: Annotated[bool, typer.Option("--frame-table/--no-frame-table", help="A line a frame.")] = True,
+    max_pixels: MaxPixels = None,
+    max_frames: MaxFrames = None,
+    max_memory: MaxMemory = None,
 ) -> None:
     """Show what a .dcvc stream holds: its parameters, frames, bitrate, model and checks.
+
+    memory_bytes is about what decoding takes. A stream beyond the limits is shown, and the exit code is 4.
 
     The result goes to standard output. Nothing is decoded: `dcvc decode` checks the pictures. A damaged or cut stream is shown as far as it can be
     read, and the exit code is 4.
     """
+    limits = limits_of(max_pixels, max_frames, max_memory)
     if validate:
         _validate(source, as_json)
         return
 
     from dcvc_cli.coding.inspect import inspect_stream, stream_values
+    from dcvc_cli.coding.memory import decoding_memory
     from dcvc_cli.coding.stream_source import StreamSource
 
     with StreamSource(source) as stream:
-        facts = inspect_stream(stream.name, stream)
+        facts = inspect_stream(stream.name, stream, limits)
     if as_json:
         print(json.dumps(stream_values(facts), indent=2))
     else:
         _print_facts(facts, frame_table)
     sys.stdout.flush()
     _refuse_faults(facts.faults)
+    for sps in facts.all_sps:
+        limits.check_stream(facts.name, sps.width, sps.height, decoding_memory(sps))
 
 
 def _validate(source: str, as_json: bool) -> None:

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from dcvc_cli.errors import UsageError
+from dcvc_cli.format.limits import DEFAULT_MAX_PIXELS, Limits, parse_memory
 from dcvc_cli.format.types import MAX_SIDE, PictureSize, Rational
 from dcvc_cli.ui.progress import ProgressMode
 
@@ -35,6 +36,47 @@ Device = Annotated[str | None, typer.Option("--device", metavar="auto|cpu|cuda:N
 Threads = Annotated[int | None, typer.Option("--threads", min=1, max=1024, metavar="N", help="CPU threads of the arithmetic. Default: all cores.")]
 Seek = Annotated[int, typer.Option("--seek", min=0, metavar="N", help="Leave out the first N frames.")]
 Frames = Annotated[int | None, typer.Option("--frames", min=1, metavar="N", help="At most N frames. Default: all.")]
+
+MaxPixels = Annotated[
+    int | None,
+    typer.Option(
+        "--max-pixels",
+        min=1,
+        metavar="N",
+        help="Refuse larger pictures before anything is allocated; also DCVC_MAX_PIXELS.",
+        show_default=f"{DEFAULT_MAX_PIXELS}, as of 8192x4352",
+        rich_help_panel="Limits",
+    ),
+]
+MaxFrames = Annotated[
+    int | None,
+    typer.Option(
+        "--max-frames",
+        min=1,
+        metavar="N",
+        help="Refuse longer clips and streams; also DCVC_MAX_FRAMES. Default: none.",
+        rich_help_panel="Limits",
+    ),
+]
+MaxMemory = Annotated[
+    str | None,
+    typer.Option(
+        "--max-memory",
+        metavar="BYTES",
+        help="Refuse what needs more by the estimate of `dcvc info`: 800M, 2G; also DCVC_MAX_MEMORY. Default: none.",
+        rich_help_panel="Limits",
+    ),
+]
+
+
+def limits_of(max_pixels: int | None, max_frames: int | None, max_memory: str | None) -> Limits:
+    """The limits of the environment with those of the command line over them."""
+    limits = Limits.from_environment()
+    return Limits(
+        limits.max_pixels if max_pixels is None else max_pixels,
+        limits.max_frames if max_frames is None else max_frames,
+        limits.max_memory if max_memory is None else parse_memory(max_memory, "--max-memory"),
+    )
 
 
 def parse_size(text: str, option: str) -> PictureSize:

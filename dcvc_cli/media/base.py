@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcvc_cli.errors import InputError
+from dcvc_cli.format.limits import Limits
 from dcvc_cli.format.types import ChromaFormat, Picture, VideoFormat
 
 
@@ -32,6 +33,12 @@ class PictureReader(ABC):
         self.name = name
         self._skip_frames = skip_frames
         self._max_frames = max_frames
+        self._limits: Limits | None = None
+
+    def grant(self, limits: Limits) -> None:
+        """Takes the caller's limits: InputError for pictures that are too large now, and for too many of them while they are read."""
+        limits.check_input(self.name, self.format.size.width, self.format.size.height)
+        self._limits = limits
 
     @abstractmethod
     def _read(self) -> Picture | None:
@@ -58,6 +65,8 @@ class PictureReader(ABC):
             if picture is None:
                 break
             num_given += 1
+            if self._limits is not None:
+                self._limits.check_frames(self.name, self._skip_frames + num_given, InputError)
             yield picture
         if num_given == 0:
             raise self._nothing_left(skipped)
@@ -116,6 +125,9 @@ class PictureWriter(ABC):
 
     def flush(self) -> None:  # noqa: B027 - nothing to do for most
         """Hands everything written so far to the system, for pipes whose reader waits."""
+
+    def complete(self) -> None:  # noqa: B027 - nothing to do for pictures in files of their own
+        """Does everything of `commit` that a lack of room can stop."""
 
     @abstractmethod
     def commit(self) -> None:

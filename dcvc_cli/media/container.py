@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from dcvc_cli.errors import EnvironmentFault, InputError
+from dcvc_cli.format.limits import DEFAULT_MAX_PIXELS, Limits
 from dcvc_cli.format.types import MAX_SIDE, ColourDescription, Picture, PictureSize, Rational, VideoFormat
 from dcvc_cli.media.base import PictureReader, describe, joined
 from dcvc_cli.media.container_facts import (
@@ -41,14 +42,24 @@ class ContainerReader(PictureReader):
     Args:
         path: a file. Only this file is opened, whatever it refers to.
         frame_rate: used instead of the file's.
+        max_pixels: larger pictures are refused before one is decoded.
 
     Raises:
         EnvironmentFault: PyAV is not installed.
         InputError: here and during iteration: unreadable, damaged, no video, or not 8-bit 4:2:0.
     """
 
-    def __init__(self, path: str, *, frame_rate: Rational | None, skip_frames: int = 0, max_frames: int | None = None) -> None:
+    def __init__(
+        self,
+        path: str,
+        *,
+        frame_rate: Rational | None,
+        skip_frames: int = 0,
+        max_frames: int | None = None,
+        max_pixels: int = DEFAULT_MAX_PIXELS,
+    ) -> None:
         super().__init__(path, skip_frames, max_frames)
+        self._max_pixels = max_pixels
         self._av = _import_av(path)
         self._num_read = 0
         self._has_mixed_fields = False
@@ -109,6 +120,9 @@ class ContainerReader(PictureReader):
         text = describe_stream(self._av, self._container, stream.index)
         if stream.codec_context.pix_fmt is not None:
             self._check_pixel_format(stream.codec_context.pix_fmt)
+        Limits(self._max_pixels).check_input(self.name, stream.codec_context.width, stream.codec_context.height)
+        # The pictures themselves may be larger than the headers say.
+        stream.codec_context.options = {"max_pixels": str(self._max_pixels)}
         stream.thread_type = "AUTO"
         self._frames = self._decode(stream)
         # Some decoders know colour and size only after a picture.

@@ -134,6 +134,15 @@ class OutputFile:
         except OSError as error:
             raise output_fault(self.name, error) from error
 
+    def complete(self) -> None:
+        """Does everything of `commit` that a lack of room can stop, so that several outputs can be committed together."""
+        self.flush()
+        if self._staged is not None:
+            try:
+                self._staged.settle()
+            except OSError as error:
+                raise output_fault(self.name, error) from error
+
     def commit(self) -> None:
         """Flushes, and puts a regular file in its place. Does nothing a second time."""
         if not self._open:

@@ -141,6 +141,9 @@ class RawWriter(PictureWriter):
     def flush(self) -> None:
         self._output.flush()
 
+    def complete(self) -> None:
+        self._output.complete()
+
     def commit(self) -> None:
         self._output.commit()
 

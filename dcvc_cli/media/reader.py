@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dcvc_cli.errors import InputError, UsageError
+from dcvc_cli.format.limits import Limits
 from dcvc_cli.format.types import PictureSize, Rational
 from dcvc_cli.media.base import PictureReader
 from dcvc_cli.media.container import ContainerReader
@@ -26,6 +27,7 @@ def open_reader(
     input_format: str | None = None,
     skip_frames: int = 0,
     max_frames: int | None = None,
+    limits: Limits | None = None,
 ) -> PictureReader:
     """Opens a file, a folder of PNG files, a numbered pattern, or standard input.
 
@@ -37,13 +39,14 @@ def open_reader(
         input_format: y4m, yuv, png or video instead of looking.
         skip_frames: pictures to leave out at the start.
         max_frames: at most so many pictures after those, None for all.
+        limits: what the caller grants, None for what the environment says.
 
     Returns:
         A context manager to iterate once. Each picture owns its memory.
 
     Raises:
         UsageError: options that cannot be obeyed.
-        InputError: missing, unreadable, inconsistent, or not 8-bit 4:2:0 or RGB; also during iteration.
+        InputError: missing, unreadable, inconsistent, beyond the limits, or not 8-bit 4:2:0 or RGB; also during iteration.
         EnvironmentFault: a video file without PyAV installed.
     """
     if skip_frames < 0 or (max_frames is not None and max_frames < 1):
@@ -53,11 +56,17 @@ def open_reader(
     if bit_depth != 8:
         raise UsageError(f"{bit_depth}-bit input is not supported, dcvc codes 8-bit pictures", "ffmpeg -i IN -pix_fmt yuv420p OUT.y4m converts")
     kind = parse_input_format(input_format) if input_format is not None else probe_path(source)
-    limits = _Limits(frame_rate, skip_frames, max_frames)
+    granted = Limits.from_environment() if limits is None else limits
+    wishes = _Wishes(frame_rate, skip_frames, max_frames, granted)
     if kind is InputKind.PNG and source != "-":
-        reader: PictureReader = _open_png(source, limits)
+        reader: PictureReader = _open_png(source, wishes)
     else:
-        reader = _open_bytes(source, kind, size, limits)
+        reader = _open_bytes(source, kind, size, wishes)
+    try:
+        reader.grant(granted)
+    except BaseException:
+        reader.close()
+        raise
     if size is not None and reader.format.size != size:
         found = reader.format.size
         reader.close()
@@ -66,39 +75,40 @@ def open_reader(
 
 
 @dataclass(frozen=True)
-class _Limits:
+class _Wishes:
     """What every kind of reader is told in the same words."""
 
     frame_rate: Rational | None
     skip_frames: int
     max_frames: int | None
+    limits: Limits
 
 
-def _open_png(source: str, limits: _Limits) -> PictureReader:
+def _open_png(source: str, wishes: _Wishes) -> PictureReader:
     if os.path.isdir(source):
         paths = list_folder(source)
     elif is_pattern(source) and not os.path.exists(source):
         paths = list_pattern(source)
     else:
         paths = [Path(source)]
-    reader = PngReader(source, paths, frame_rate=limits.frame_rate, skip_frames=limits.skip_frames, max_frames=limits.max_frames)
-    end = None if limits.max_frames is None else limits.skip_frames + limits.max_frames
-    names = [path.name for path in paths[limits.skip_frames : end]]
+    reader = PngReader(source, paths, frame_rate=wishes.frame_rate, skip_frames=wishes.skip_frames, max_frames=wishes.max_frames)
+    end = None if wishes.max_frames is None else wishes.skip_frames + wishes.max_frames
+    names = [path.name for path in paths[wishes.skip_frames : end]]
     fault = faults_of_numbering(names) if os.path.isdir(source) else None
     if fault is not None:
         reader.notes += (f"folder {source}: {fault}",)
     return reader
 
 
-def _open_bytes(source: str, kind: InputKind | None, size: PictureSize | None, limits: _Limits) -> PictureReader:
+def _open_bytes(source: str, kind: InputKind | None, size: PictureSize | None, wishes: _Wishes) -> PictureReader:
     """One file or pipe, of a kind to be found out where it is None."""
     stream = ByteSource(source)
     try:
         kind = kind or probe_content(stream.name, stream.prefix, has_size=size is not None)
         if kind is InputKind.Y4M:
-            return Y4mReader(stream, frame_rate=limits.frame_rate, skip_frames=limits.skip_frames, max_frames=limits.max_frames)
+            return Y4mReader(stream, frame_rate=wishes.frame_rate, skip_frames=wishes.skip_frames, max_frames=wishes.max_frames)
         if kind is InputKind.RAW:
-            return RawReader(stream, size=size, frame_rate=limits.frame_rate, skip_frames=limits.skip_frames, max_frames=limits.max_frames)
+            return RawReader(stream, size=size, frame_rate=wishes.frame_rate, skip_frames=wishes.skip_frames, max_frames=wishes.max_frames)
     except BaseException:
         stream.close()
         raise
@@ -106,5 +116,11 @@ def _open_bytes(source: str, kind: InputKind | None, size: PictureSize | None, l
     if stream.size_bytes is None:
         raise InputError(f"{stream.name} is a pipe of {kind.name} data, expected y4m or raw video", "ffmpeg -i IN -f yuv4mpegpipe - | dcvc encode -")
     if kind is InputKind.PNG:
-        return _open_png(source, limits)
-    return ContainerReader(source, frame_rate=limits.frame_rate, skip_frames=limits.skip_frames, max_frames=limits.max_frames)
+        return _open_png(source, wishes)
+    return ContainerReader(
+        source,
+        frame_rate=wishes.frame_rate,
+        skip_frames=wishes.skip_frames,
+        max_frames=wishes.max_frames,
+        max_pixels=wishes.limits.max_pixels,
+    )

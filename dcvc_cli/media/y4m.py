@@ -192,6 +192,9 @@ class Y4mWriter(PictureWriter):
     def flush(self) -> None:
         self._output.flush()
 
+    def complete(self) -> None:
+        self._output.complete()
+
     def commit(self) -> None:
         self._output.commit()
 

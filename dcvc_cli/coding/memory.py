@@ -1,0 +1,32 @@
+"""How much memory coding takes: an estimate from picture size, model and arithmetic, measured as docs/robustness.md tells."""
+
+from dcvc_cli.bitstream.sps import Precision, Sps
+from dcvc_cli.coding.opened_models import OpenedModel
+from dcvc_cli.format.types import PictureSize
+
+_EXACT_BASE, _FLOAT_BASE = 140 << 20, 400 << 20
+"""Bytes that a process takes for a small picture: with the integer kernels alone, and with PyTorch."""
+_EXACT_DECODING, _FLOAT_DECODING, _EXACT_ENCODING, _FLOAT_ENCODING = 105, 280, 180, 320
+"""Bytes a pixel, with the networks of `lite`."""
+_WIDTHS = {"tiny": 0.5, "lite": 1.0}
+"""Widest layers in units of those of `lite`, by name of weights."""
+_LARGEST_WIDTH = 3.0
+"""That of `rt`, and of names that are not known here."""
+
+
+def _memory(num_pixels: int, variant: str, base: int, bytes_a_pixel: int) -> int:
+    return base + round(num_pixels * bytes_a_pixel * _WIDTHS.get(variant, _LARGEST_WIDTH))
+
+
+def decoding_memory(sps: Sps) -> int:
+    """Bytes that decoding pictures of this SPS takes, about."""
+    is_exact = sps.precision is Precision.EXACT
+    base, each = (_EXACT_BASE, _EXACT_DECODING) if is_exact else (_FLOAT_BASE, _FLOAT_DECODING)
+    return _memory(sps.width * sps.height, sps.model_variant, base, each)
+
+
+def encoding_memory(model: OpenedModel, size: PictureSize) -> int:
+    """Bytes that coding pictures of this size takes, about."""
+    # The encoder's half of exact coding runs in PyTorch too.
+    each = _EXACT_ENCODING if model.precision is Precision.EXACT else _FLOAT_ENCODING
+    return _memory(size.num_pixels, model.weights.spec.name, _FLOAT_BASE, each)
