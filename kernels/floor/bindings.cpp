@@ -218,7 +218,7 @@ py::object decode(fl::FloorCoder& coder, const py::bytes& data, int rows, int co
   return py::cast(std::move(floor));
 }
 
-fl::Choice choose(fl::FloorChooser& chooser, const fl::FloorCoder& coder, const Planes& planes, const std::optional<Planes>& compensated,
+fl::Choice choose(const fl::FloorChooser& chooser, const fl::FloorCoder& coder, const Planes& planes, const std::optional<Planes>& compensated,
                   const Source& source, int step_index, int64_t bit_price, int chroma_weight) {
   const bool is_halved = require_planes(planes);
   require(require_planes(source) == is_halved && source[0].shape(0) == planes[0].shape(0) && source[0].shape(1) == planes[0].shape(1),
@@ -236,6 +236,17 @@ fl::Choice choose(fl::FloorChooser& chooser, const fl::FloorCoder& coder, const 
   return chooser.choose(view, base, samples, coder, {step_index, bit_price, chroma_weight}, is_halved);
 }
 
+void remember(fl::FloorChooser& chooser, const Source& source) {
+  require_planes(source);
+  fl::Planes size;
+  std::array<fl::Source, 3> samples;
+  for (size_t i = 0; i < 3; ++i) {
+    size[i] = {nullptr, side(source[i], 0), side(source[i], 1)};
+    samples[i] = {source[i].data()};
+  }
+  chooser.remember(size, samples);
+}
+
 }  // namespace
 
 PYBIND11_MODULE(_floor, module) {
@@ -250,6 +261,7 @@ PYBIND11_MODULE(_floor, module) {
              py::arg("levels").noconvert());
   py::class_<fl::Choice>(module, "Choice")
       .def_readonly("floor", &fl::Choice::floor)
+      .def_readonly("error", &fl::Choice::error)
       .def_readonly("cost", &fl::Choice::cost)
       .def_readonly("cost_without", &fl::Choice::cost_without)
       .def_readonly("bits", &fl::Choice::bits)
@@ -266,6 +278,7 @@ PYBIND11_MODULE(_floor, module) {
       .def("decode", &decode, py::arg("data"), py::arg("rows"), py::arg("columns"), py::arg("is_halved"), py::arg("start") = py::none());
   py::class_<fl::FloorChooser>(module, "FloorChooser")
       .def(py::init<>())
+      .def("remember", &remember, py::arg("source").noconvert())
       .def("choose", &choose, py::arg("coder"), py::arg("planes").noconvert(), py::arg("compensated").noconvert(), py::arg("source").noconvert(),
            py::arg("step_index"), py::arg("bit_price"), py::arg("chroma_weight"));
 }

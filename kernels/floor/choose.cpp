@@ -63,13 +63,13 @@ struct Parts {
 
 int64_t squared_error(const int16_t* a, const int16_t* b) {
   int64_t sum = 0;
-  for (int y = 0; y < kPart; ++y) {
-    int32_t line = 0;  // 8 squares of at most 2^26
-    for (int x = 0; x < kPart; ++x) {
-      const int32_t difference = a[y * kPart + x] - b[y * kPart + x];
-      line += difference * difference;
+  for (int y = 0; y < kPartSamples; y += 2 * kPart) {
+    int32_t lines = 0;  // 16 squares of at most 2^26
+    for (int i = y; i < y + 2 * kPart; ++i) {
+      const auto difference = static_cast<int16_t>(a[i] - b[i]);
+      lines += int32_t{difference} * int32_t{difference};
     }
-    sum += line;
+    sum += lines;
   }
   return sum;
 }
@@ -107,6 +107,7 @@ class BlockChooser {
     if (!floor_.is_used || (choice.cost >= choice.cost_without && !is_forced_)) {
       floor_ = FrameFloor(floor_.rows, floor_.columns, floor_.is_halved);
       choice.cost = choice.cost_without;
+      choice.error = plain_error_;
       choice.bits = without_bits_;
       choice.num_touched = choice.num_replaced = 0;
     }
@@ -125,6 +126,7 @@ class BlockChooser {
     best_.error = is_flat_[index] && puts_out_flat() ? 0 : error_of(base_);
     price_head(best_, row, column);
     const int64_t plain_error = best_.error;
+    plain_error_ += plain_error;
     choice.cost_without += plain_error * kCostScale;
     const bool is_still = still_ && still_[index];
     if (is_mostly_flat_ && is_flat_[index] && plain_error > 0) is_forced_ = true;
@@ -156,6 +158,7 @@ class BlockChooser {
     choice.num_touched += block.is_touched;
     choice.num_replaced += block.is_touched && block.base != Base::kPicture;
     choice.bits += best_.bits;
+    choice.error += best_.error;
     choice.cost += best_.error * kCostScale + best_.bits * rule_.bit_price;
     learning_.code_block(floor_, row, column);
   }
@@ -195,9 +198,10 @@ class BlockChooser {
     pricer.code(context, false);
     const int64_t zero_bits = pricer.bits;
     const int64_t weight = plane > 0 ? rule_.chroma_weight : 1, zero_error = errors_[part];
-    if (25 * zero_error < 9 * int64_t{step_} * step_) return zero_bits;  // no coefficient reaches 0.6 of a step
-    int32_t residual[kPartSamples], coefficients[kPartSamples];
-    for (int k = 0; k < kPartSamples; ++k) residual[k] = source_parts_.samples[part][k] - base_.samples[part][k];
+    if (16 * zero_error < 9 * int64_t{step_} * step_) return zero_bits;  // less than five bits are worth
+    int16_t residual[kPartSamples];
+    int32_t coefficients[kPartSamples];
+    for (int k = 0; k < kPartSamples; ++k) residual[k] = static_cast<int16_t>(source_parts_.samples[part][k] - base_.samples[part][k]);
     coefficients_of_residual(residual, coefficients);
     int16_t* levels = candidate.levels[part];
     if (!quantise(coefficients, levels)) return zero_bits;
@@ -218,13 +222,14 @@ class BlockChooser {
 
   bool quantise(const int32_t* coefficients, int16_t* levels) const {
     const int32_t offset = step_ * kRounding >> 8;
-    int any = 0;
+    int32_t largest = 0;
+    for (int k = 0; k < kPartSamples; ++k) largest = std::max(largest, std::abs(coefficients[k]));
+    if (largest + offset < step_) return false;  // before all these divisions
     for (int k = 0; k < kPartSamples; ++k) {
       const int32_t magnitude = std::min((std::abs(coefficients[k]) + offset) / step_, (1 << kMaxLevelBits) - 1);
       levels[k] = static_cast<int16_t>(coefficients[k] < 0 ? -magnitude : magnitude);
-      any |= magnitude;
     }
-    return any != 0;
+    return true;
   }
 
   void take_copy(int row, int column, int64_t error) {
@@ -338,7 +343,7 @@ class BlockChooser {
   Learner learner_;
   Walk<Learner> learning_;
   FrameFloor floor_;
-  int64_t without_bits_ = 0;
+  int64_t without_bits_ = 0, plain_error_ = 0;
   Parts source_parts_, base_;
   std::array<uint8_t, 3> flat_{};
   int64_t errors_[kMaxParts];
@@ -368,16 +373,18 @@ std::vector<uint8_t> FloorChooser::still_blocks(const Planes& picture, const std
 }
 
 Choice FloorChooser::choose(const Planes& picture, const Planes& compensated, const std::array<Source, 3>& source, const FloorCoder& coder,
-                            const ChoiceRule& rule, bool is_halved) {
+                            const ChoiceRule& rule, bool is_halved) const {
   std::vector<uint8_t> still;
   bool is_known = compensated[0].samples != nullptr;
   for (size_t i = 0; i < 3; ++i) is_known &= before_[i].size() == static_cast<size_t>(picture[i].height) * static_cast<size_t>(picture[i].width);
   if (is_known) still = still_blocks(picture, source, is_halved);
-  Choice choice = BlockChooser(picture, compensated, source, is_known ? still.data() : nullptr, coder, rule, is_halved).run();
+  return BlockChooser(picture, compensated, source, is_known ? still.data() : nullptr, coder, rule, is_halved).run();
+}
+
+void FloorChooser::remember(const Planes& size, const std::array<Source, 3>& source) {
   for (size_t i = 0; i < 3; ++i) {
-    before_[i].assign(source[i].samples, source[i].samples + static_cast<size_t>(picture[i].height) * static_cast<size_t>(picture[i].width));
+    before_[i].assign(source[i].samples, source[i].samples + static_cast<size_t>(size[i].height) * static_cast<size_t>(size[i].width));
   }
-  return choice;
 }
 
 }  // namespace dcvc::floor

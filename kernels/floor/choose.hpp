@@ -22,17 +22,20 @@ struct ChoiceRule {
 
 struct Choice {
   FrameFloor floor;
+  int64_t error = 0;                   // weighted, in squared samples
   int64_t cost = 0, cost_without = 0;  // weighted error and price of the bits, in 1/16 of squared samples
   int64_t bits = 0;                    // of the floor, in 1/256
   int num_touched = 0, num_replaced = 0;  // blocks; of the latter nothing is the picture
 };
 
-// Chooses the floors of frames in order; keeps the source of the frame before, to know what stands still.
+// Chooses the floors of frames in order; knows the source of the frame before, and so what stands still.
 class FloorChooser {
  public:
-  // `compensated` has samples in P frames only. Changes nothing in the coder: encode what is to be kept.
+  // `compensated` has samples in P frames only. Changes nothing: encode what is to be kept.
   Choice choose(const Planes& picture, const Planes& compensated, const std::array<Source, 3>& source, const FloorCoder& coder,
-                const ChoiceRule& rule, bool is_halved);
+                const ChoiceRule& rule, bool is_halved) const;
+  // The source is that of the frame before from now on; `size`: planes of its size.
+  void remember(const Planes& size, const std::array<Source, 3>& source);
 
  private:
   std::vector<uint8_t> still_blocks(const Planes& picture, const std::array<Source, 3>& source, bool is_halved) const;

@@ -39,26 +39,28 @@ void residual_of_levels(const int16_t* levels, int step, int32_t* residual) {
   }
 }
 
-void coefficients_of_residual(const int32_t* residual, int32_t* coefficients) {
-  int32_t lines[kPartSamples];
+namespace {
+
+// One direction: sums along the columns of 8x8 values, then turned, so that the next direction does the same.
+void transform_columns(const int16_t* values, int shift, int32_t* turned) {
   for (int k = 0; k < kPart; ++k) {
     int32_t sums[kPart] = {};
     for (int y = 0; y < kPart; ++y) {
-      for (int x = 0; x < kPart; ++x) sums[x] += kCosines[k][y] * residual[y * kPart + x];
+      const auto cosine = static_cast<int16_t>(kCosines[k][y]);
+      for (int x = 0; x < kPart; ++x) sums[x] += int32_t{cosine} * int32_t{values[y * kPart + x]};
     }
-    for (int x = 0; x < kPart; ++x) lines[k * kPart + x] = (sums[x] + (1 << (kFirstShift - 1))) >> kFirstShift;
+    for (int x = 0; x < kPart; ++x) turned[x * kPart + k] = (sums[x] + (1 << (shift - 1))) >> shift;
   }
-  int32_t turned[kPartSamples];  // so that the inner loop runs along memory
-  for (int y = 0; y < kPart; ++y) {
-    for (int x = 0; x < kPart; ++x) turned[x * kPart + y] = lines[y * kPart + x];
-  }
-  for (int k = 0; k < kPart; ++k) {
-    int32_t sums[kPart] = {};
-    for (int x = 0; x < kPart; ++x) {
-      for (int y = 0; y < kPart; ++y) sums[y] += kCosines[k][x] * turned[x * kPart + y];
-    }
-    for (int y = 0; y < kPart; ++y) coefficients[y * kPart + k] = (sums[y] + (1 << (kSecondShift - 1))) >> kSecondShift;
-  }
+}
+
+}  // namespace
+
+void coefficients_of_residual(const int16_t* residual, int32_t* coefficients) {
+  int32_t turned[kPartSamples];
+  int16_t lines[kPartSamples];  // of at most 2^14
+  transform_columns(residual, kSecondShift, turned);
+  std::copy_n(turned, kPartSamples, lines);
+  transform_columns(lines, kFirstShift, coefficients);
 }
 
 }  // namespace dcvc::floor

@@ -14,6 +14,6 @@ int step_size(int step_index);
 void residual_of_levels(const int16_t* levels, int step, int32_t* residual);
 
 // Coefficients of a residual in -8192..8192; for encoders.
-void coefficients_of_residual(const int32_t* residual, int32_t* coefficients);
+void coefficients_of_residual(const int16_t* residual, int32_t* coefficients);
 
 }  // namespace dcvc::floor

@@ -141,6 +141,7 @@ void choices(Random& random) {
     coder.encode(range_coder, choice.floor);
     fl::reconstruct(choice.floor, picture.planes, compensated.planes);
     expect_legal(picture);
+    chooser.remember(picture.planes, picture.sources);
   }
 }
 

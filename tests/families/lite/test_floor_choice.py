@@ -86,7 +86,7 @@ def test_what_stands_still_never_gets_worse():
     """However small the step for the worse, at a QP that would not pay for it; what gets better may change."""
     source, chooser, coder = noise(), FloorChooser(), FloorCoder()
     before = near(source, 4)
-    chooser.choose(before, None, source, coder, bit_price(0, 0))
+    chooser.remember(source)
     coder.encode(chooser.choose(before, None, source, coder, bit_price(0, 0)).floor)
     choice = chooser.choose(near(source, 4.05), before, source, coder, bit_price(0, 0))
     parts = choice.floor.parts()

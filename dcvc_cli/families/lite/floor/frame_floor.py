@@ -168,19 +168,21 @@ class FloorChoice:
     """A chosen floor.
 
     Attributes:
-        cost: squared error of the frame and price of the floor's bits, in squared grey levels.
+        error: squared error of the frame, chroma weighted, in squared grey levels.
+        cost: that and the price of the floor's bits.
         replaced_share: of the blocks, those of which nothing is the networks' picture.
         touched_share: of the blocks.
     """
 
     floor: FrameFloor
+    error: float
     cost: float
     replaced_share: float
     touched_share: float
 
 
 class FloorChooser:
-    """Chooses the floors of consecutive frames for an encoder; keeps the source of the last one, to know what stands still."""
+    """Chooses the floors of consecutive frames for an encoder; knows what stands still by the source remembered."""
 
     def __init__(self) -> None:
         self._native = native_module().FloorChooser()
@@ -193,7 +195,7 @@ class FloorChooser:
         coder: FloorCoder,
         price: float,
     ) -> FloorChoice:
-        """The floor that brings a picture closer to its source, at the prices of a coder. Changes nothing in it: code what is to be kept.
+        """The floor that brings a picture closer to its source, at the prices of a coder. Changes nothing: code what is to be kept.
 
         Args:
             planes: the networks' picture.
@@ -209,10 +211,15 @@ class FloorChooser:
         num_blocks = planes[0].size // 256
         return FloorChoice(
             FrameFloor(choice.floor),
+            choice.error / scale,
             choice.cost / (16 * scale),
             choice.num_replaced / num_blocks,
             choice.num_touched / num_blocks,
         )
+
+    def remember(self, source: tuple[NDArray[np.uint8], ...]) -> None:
+        """The source of the frame that was coded last, in three planes; ValueError for sizes that no picture has."""
+        self._native.remember(source)
 
 
 def _tuple(state: EncoderState | DecoderState | None) -> tuple[Any, ...] | None:
