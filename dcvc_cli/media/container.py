@@ -28,8 +28,8 @@ from dcvc_cli.media.timing import Timing, timing_of
 DEFAULT_FRAME_RATE = Rational(25, 1)
 _PIXEL_FORMATS = ("yuv420p", "yuvj420p")
 _COUNTING_FROM_ANYWHERE = ("mpegts", "mpeg", "mpegvideo")
-_MAX_PACKETS = 1 << 24
-"""Three days at 60 pictures a second."""
+_MAX_PACKETS = 1 << 22
+"""Nineteen hours at 60 pictures a second."""
 
 
 class ContainerReader(PictureReader):

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import pairwise
+
+import numpy as np
 
 KEPT_DEVIATION = Fraction(1, 4)
 """Pictures may stand this part of a picture's duration away from an even spacing, and still count as evenly spaced."""
@@ -32,32 +33,37 @@ def timing_of(stamps: Sequence[int], time_base: Fraction, last_duration: int, no
         last_duration: of the last picture, in units of time_base; 0 where it is not known.
         nominal: frame rate that the file states; it is kept where the time stamps agree with it.
     """
-    ordered = sorted(stamps)
-    num_intervals = len(ordered) - 1
+    num_intervals = len(stamps) - 1
     if num_intervals < 1:
         return Timing(nominal)
-    num_doubled = len(ordered) - len(set(ordered))
+    ordered = np.sort(np.asarray(stamps, np.int64))
+    # Python's integers: hostile time stamps may lie 2^64 apart.
+    first, span = int(ordered[0]), int(ordered[-1]) - int(ordered[0])
+    # In float64, whole numbers below 2^53 are exact; films stay far below.
+    offsets = ordered.astype(np.float64) - first
+    gaps = np.diff(offsets)
     faults = []
+    num_doubled = int(np.count_nonzero(gaps == 0))
     if num_doubled:
-        faults.append(f"has {num_doubled} pictures with the time stamp of another")
-    span = ordered[-1] - ordered[0]
+        has = "pictures have" if num_doubled > 1 else "picture has"
+        faults.append(f"is odd: {num_doubled} {has} the time stamp of another")
     if span == 0:
         return Timing(nominal, tuple(faults))
     step = Fraction(span, num_intervals)
     # Time stamps are rounded to the time base, so two units are noise.
     tolerance = 2 + step * KEPT_DEVIATION
-    is_even = all(abs(stamp - ordered[0] - index * step) <= tolerance for index, stamp in enumerate(ordered))
-    if is_even:
+    if np.abs(offsets - np.arange(len(ordered)) * float(step)).max() <= float(tolerance):
         if nominal and abs(span - num_intervals / (nominal * time_base)) <= tolerance:
             return Timing(nominal, tuple(faults))
         if nominal:
-            faults.insert(0, f"states {float(nominal):.6g} frames per second and its pictures are {float(step * time_base):.3f} s apart")
+            spacing = float(step * time_base)
+            stated = f"states {float(nominal):.6g} frames per second and its pictures are {spacing:.3f} s apart"
+            faults.insert(0, stated)
         return Timing(_limited(1 / (step * time_base)), tuple(faults))
-    gaps = [later - earlier for earlier, later in pairwise(ordered) if later > earlier]
-    shortest, longest = (float(gap * time_base) for gap in (min(gaps), max(gaps)))
+    shortest, longest = (float(gap) * float(time_base) for gap in (gaps[gaps > 0].min(), gaps.max()))
     faults.insert(0, f"has a variable frame rate: its pictures are {shortest:.3f} to {longest:.3f} s apart")
     duration = (span + (last_duration or step)) * time_base
-    return Timing(_limited(len(ordered) / duration), tuple(faults))
+    return Timing(_limited(len(stamps) / duration), tuple(faults))
 
 
 def _limited(rate: Fraction) -> Fraction:

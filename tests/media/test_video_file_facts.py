@@ -212,12 +212,19 @@ class TestTime:
 
     def test_doubled_time_stamps_are_told(self) -> None:
         timing = timing_of([0, 40, 40, 80, 120], Fraction(1, 1000), 40, Fraction(25))
-        assert "1 pictures with the time stamp of another" in timing.faults[-1]
+        assert "1 picture has the time stamp of another" in timing.faults[-1]
 
     def test_a_header_with_another_rate_is_told(self) -> None:
         timing = timing_of(range(0, 800, 80), Fraction(1, 1000), 80, Fraction(25))
         assert timing.frame_rate == Fraction(25, 2)
         assert "states 25 frames per second and its pictures are 0.080 s apart" in timing.faults[0]
+
+    def test_hostile_time_stamps_give_a_rate_or_none(self) -> None:
+        for stamps in ([-(1 << 63), 0, (1 << 63) - 1], [0, 1, (1 << 63) - 1], [0, 0, 1]):
+            for time_base in (Fraction(1, 1), Fraction(1, (1 << 31) - 1), Fraction((1 << 31) - 1, 1)):
+                rate = timing_of(stamps, time_base, (1 << 62), Fraction(25)).frame_rate
+                assert rate is not None
+                assert rate >= 0
 
     def test_nothing_to_go_by(self) -> None:
         for stamps in ([], [7], [7, 7, 7]):
