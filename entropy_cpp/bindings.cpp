@@ -10,6 +10,7 @@
 
 #include "entropy_cpp/compact.hpp"
 #include "entropy_cpp/frame_coder.hpp"
+#include "entropy_cpp/zigzag_coder.hpp"
 
 namespace py = pybind11;
 namespace ec = dcvc::entropy;
@@ -30,7 +31,8 @@ TablePtr make_table(const Array<int32_t>& cdf, const Array<int32_t>& lengths, co
                                            offsets.data());
 }
 
-void require_rows(const ec::CodingTable& table, const Array<uint8_t>& rows) {
+template <class Table>
+void require_rows(const Table& table, const Array<uint8_t>& rows) {
   if (rows.ndim() != 1) throw std::invalid_argument("table rows must be one-dimensional");
   if (!ec::check_rows(rows.data(), static_cast<size_t>(rows.size()), table.num_rows())) {
     throw std::invalid_argument("a table row index is beyond the table's " + std::to_string(table.num_rows()) + " rows");
@@ -117,6 +119,59 @@ ec::Status decode(ec::FrameDecoder& decoder, const ec::CodingTable& table, const
   return decoder.decode(table, row_data, num_symbols, symbol_data);
 }
 
+using ZigzagTablePtr = std::shared_ptr<ec::ZigzagTable>;
+using ZigzagTuple = std::tuple<ZigzagTablePtr, Array<int8_t>, Array<uint8_t>>;
+
+ZigzagTablePtr make_zigzag_table(const Array<int32_t>& cdf, const Array<int32_t>& lengths) {
+  if (cdf.ndim() != 2 || lengths.ndim() != 1 || lengths.size() != cdf.shape(0)) {
+    throw std::invalid_argument("cdf must be (rows, width) and cdf_length (rows,)");
+  }
+  return std::make_shared<ec::ZigzagTable>(cdf.data(), static_cast<size_t>(cdf.shape(0)),
+                                           static_cast<size_t>(cdf.shape(1)), lengths.data());
+}
+
+void require_coders(int num_coders) {
+  if (num_coders < 1 || num_coders > ec::kMaxCoders) throw std::invalid_argument("a payload has 1 to 8 coders");
+}
+
+py::bytes encode_zigzag(const std::vector<ZigzagTuple>& tuples, int num_coders) {
+  require_coders(num_coders);
+  std::vector<ec::ZigzagPart> parts;
+  parts.reserve(tuples.size());
+  for (const auto& [table, symbols, rows] : tuples) {
+    if (!table || symbols.ndim() != 1 || symbols.size() != rows.size()) {
+      throw std::invalid_argument("a part needs a table, and symbols and rows of one length");
+    }
+    require_rows(*table, rows);
+    parts.push_back({table.get(), symbols.data(), rows.data(), static_cast<size_t>(symbols.size())});
+  }
+  std::vector<uint8_t> bytes;
+  {
+    py::gil_scoped_release release;
+    bytes = ec::encode_zigzag(parts, num_coders);
+  }
+  return as_bytes(bytes);
+}
+
+std::unique_ptr<ec::ZigzagDecoder> make_zigzag_decoder(const py::bytes& data, int num_coders) {
+  require_coders(num_coders);
+  const std::string_view view = data;
+  return std::make_unique<ec::ZigzagDecoder>(reinterpret_cast<const uint8_t*>(view.data()), view.size(), num_coders);
+}
+
+ec::Status decode_zigzag(ec::ZigzagDecoder& decoder, const ec::ZigzagTable& table, const Array<uint8_t>& rows,
+                         Array<int8_t>& symbols) {
+  require_rows(table, rows);
+  if (symbols.ndim() != 1 || symbols.size() != rows.size()) {
+    throw std::invalid_argument("symbols and rows must have one length");
+  }
+  const uint8_t* row_data = rows.data();
+  int8_t* symbol_data = symbols.mutable_data();
+  const size_t num_symbols = static_cast<size_t>(rows.size());
+  py::gil_scoped_release release;
+  return decoder.decode(table, row_data, num_symbols, symbol_data);
+}
+
 }  // namespace
 
 PYBIND11_MODULE(_entropy, m) {
@@ -148,4 +203,12 @@ PYBIND11_MODULE(_entropy, m) {
       .def(py::init(&continue_decoder), py::arg("data"), py::arg("state"))
       .def("decode", &decode, py::arg("table"), py::arg("rows").noconvert(), py::arg("symbols").noconvert())
       .def("finish", &ec::FrameDecoder::finish);
+  m.attr("MAX_CODERS") = ec::kMaxCoders;
+  py::class_<ec::ZigzagTable, ZigzagTablePtr>(m, "ZigzagTable")
+      .def(py::init(&make_zigzag_table), py::arg("cdf").noconvert(), py::arg("cdf_length").noconvert());
+  m.def("encode_zigzag", &encode_zigzag, py::arg("parts"), py::arg("num_coders"));
+  py::class_<ec::ZigzagDecoder>(m, "ZigzagDecoder")
+      .def(py::init(&make_zigzag_decoder), py::arg("data"), py::arg("num_coders"))
+      .def("decode", &decode_zigzag, py::arg("table"), py::arg("rows").noconvert(), py::arg("symbols").noconvert())
+      .def("finish", &ec::ZigzagDecoder::finish);
 }

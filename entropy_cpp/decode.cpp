@@ -49,6 +49,8 @@ Status Chain<Rans, N>::finish(bool must_use_all) const {
   return must_use_all && in != end ? Status::kUnusedBytes : Status::kOk;
 }
 
+template struct Chain<ByteRans, 1>;
+
 namespace {
 
 constexpr size_t kBlockSymbols = 1024;  // the search strategy is chosen anew for so many symbols

@@ -83,13 +83,6 @@ std::vector<uint8_t> encode_chain(const std::vector<Part>& parts, size_t index, 
   return buffer.from(writer.flush());
 }
 
-// The reference's two-coder form: the second string reversed behind the first, over a shared tail.
-std::vector<uint8_t> merge_two(std::vector<uint8_t> first, const std::vector<uint8_t>& second) {
-  const size_t shared = shared_tail(first.data(), first.size(), second.data(), second.size());
-  first.insert(first.end(), second.rbegin() + static_cast<std::ptrdiff_t>(shared), second.rend());
-  return first;
-}
-
 // Both coders in one loop: two chains hide each other's latency.
 std::vector<uint8_t> encode_two(const std::vector<Part>& parts) {
   const size_t num_first = count_symbols(parts, 0, 2);
@@ -119,6 +112,12 @@ size_t shared_tail(const uint8_t* first, size_t first_size, const uint8_t* secon
   while (k < limit && first[first_size - 1 - k] == 0 && second[second_size - 1 - k] == 0) ++k;
   if (k == 0 && limit > 0 && first[first_size - 1] == second[second_size - 1]) k = 1;
   return k;
+}
+
+std::vector<uint8_t> merge_two(std::vector<uint8_t> first, const std::vector<uint8_t>& second) {
+  const size_t shared = shared_tail(first.data(), first.size(), second.data(), second.size());
+  first.insert(first.end(), second.rbegin() + static_cast<std::ptrdiff_t>(shared), second.rend());
+  return first;
 }
 
 Layout choose_layout(size_t num_symbols) {

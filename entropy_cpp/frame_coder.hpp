@@ -52,6 +52,9 @@ std::vector<uint8_t> encode_partitioned(const std::vector<Part>& parts, Layout l
 // Number of bytes that the two strings of the two-coder form share at their ends (the reference's merge rule).
 size_t shared_tail(const uint8_t* first, size_t first_size, const uint8_t* second, size_t second_size);
 
+// The two-coder form: the second string reversed behind the first, over the tail that both share.
+std::vector<uint8_t> merge_two(std::vector<uint8_t> first, const std::vector<uint8_t>& second);
+
 // N states that share one run of bytes. The buffer behind [begin, end) must be readable for kReaderPadding bytes more.
 template <class Rans, int N>
 struct Chain {

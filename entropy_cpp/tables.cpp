@@ -42,11 +42,7 @@ void CodingTable::add_row(const int32_t* cdf, size_t width, int32_t length, int3
   rows_.push_back(row);
   for (int32_t e = 0; e + 1 < length; ++e) {
     const uint32_t start = static_cast<uint32_t>(cdf[e]);
-    const uint32_t freq = static_cast<uint32_t>(cdf[e + 1]) - start;
-    // ceil(2^64 / freq) does not fit for freq 1: there mulhi gives x - 1 and the bias makes up for it.
-    const bool one = freq == 1;
-    const uint64_t reciprocal = one ? UINT64_MAX : UINT64_MAX / freq + 1;
-    entries_.push_back({reciprocal, one ? start + kProbabilityScale - 1 : start, freq});
+    entries_.push_back(encode_entry_of(start, static_cast<uint32_t>(cdf[e + 1])));
     cumulative_.push_back(start);
   }
   entries_.push_back({0, 0, 0});  // keeps entries_ and cumulative_ in step

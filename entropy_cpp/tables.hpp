@@ -28,6 +28,14 @@ struct EncodeEntry {
   uint32_t freq;
 };
 
+// The form of an entry that covers cumulative values [start, end), end > start.
+inline EncodeEntry encode_entry_of(uint32_t start, uint32_t end) {
+  const uint32_t freq = end - start;
+  // ceil(2^64 / freq) does not fit for freq 1: there mulhi gives x - 1 and the bias makes up for it.
+  if (freq == 1) return {UINT64_MAX, start + kProbabilityScale - 1, freq};
+  return {UINT64_MAX / freq + 1, start, freq};
+}
+
 struct RowInfo {
   uint32_t first_entry;  // of this row in the entry and cumulative arrays
   int16_t offset;        // symbol value of entry 0

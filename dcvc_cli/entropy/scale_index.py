@@ -24,29 +24,36 @@ def clamp_scale(scale: FloatArray) -> FloatArray:
     return np.clip(scale, scale.dtype.type(SCALE_MIN), scale.dtype.type(SCALE_MAX))
 
 
-def index_from_scale(scale: FloatArray) -> NDArray[np.uint8]:
+def index_from_scale(scale: FloatArray, *, limits_scales: bool = True) -> NDArray[np.uint8]:
     """Gaussian table row, 0..127, of every scale; any shape, float32 or float64, arithmetic in that type.
 
     Not bit-exact between the two types: a scale of 16 and above gives row 126 in float64 and 127 in float32, and scales within a
     rounding error of a boundary may fall on either side of it. The logarithm is the platform's.
+
+    Args:
+        limits_scales: False gives a scale of 16 and above row 127 in both types, as DCVC-UF has it.
     """
     kind = scale.dtype.type
     position = (np.log(clamp_scale(scale)) - kind(LOG_SCALE_MIN)) * kind(INVERSE_LOG_SCALE_STEP)
     # Truncation, not floor: a tiny negative at the lower clamp means row 0.
-    return np.clip(np.trunc(position), 0, NUM_SCALES - 1).astype(np.uint8)
+    rows = np.clip(np.trunc(position), 0, NUM_SCALES - 1).astype(np.uint8)
+    if not limits_scales:
+        rows[scale >= kind(SCALE_MAX)] = NUM_SCALES - 1
+    return rows
 
 
-def is_coded(scale: FloatArray, skip_threshold: float | None) -> NDArray[np.bool_]:
+def is_coded(scale: FloatArray, skip_threshold: float | None, *, limits_scales: bool = True) -> NDArray[np.bool_]:
     """True for the elements that have a symbol in the stream; the others are predicted by their mean.
 
     Args:
         scale: any shape, float32 or float64.
         skip_threshold: elements with a (clamped) scale at or below it are not coded; None codes all. A threshold below 0.11
             therefore codes all too.
+        limits_scales: False compares the scale as it is, as DCVC-UF does; its threshold may be 0.
     """
     if skip_threshold is None:
         return np.ones(scale.shape, dtype=np.bool_)
-    return clamp_scale(scale) > scale.dtype.type(skip_threshold)
+    return (clamp_scale(scale) if limits_scales else scale) > scale.dtype.type(skip_threshold)
 
 
 def scale_thresholds() -> NDArray[np.float64]:

@@ -1,0 +1,99 @@
+"""A unit's symbols to bytes and back, as DCVC-UF lays them out. Source: docs/entropy-coding.md, "Zigzag".
+
+Symbols go in row, column, channel order. One to eight coders share a payload; its header is the unit's, so a decoder is
+told their number.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dcvc_cli.entropy.tables import native_module
+from dcvc_cli.errors import StreamError
+from dcvc_cli.families.uf.tables import ZigzagTable
+
+MAX_CODERS = 8
+SYMBOLS_A_CODER = 32768
+MIN_Z, MAX_Z = -64, 63
+
+
+def coders_for(num_symbols: int) -> int:
+    """The coders that an encoder takes for so many coded y symbols of a unit, z not counted: 1..8."""
+    return min(max(num_symbols // SYMBOLS_A_CODER, 1), MAX_CODERS)
+
+
+def _z_rows(num_channels: int, height: int, width: int) -> NDArray[np.uint8]:
+    """The table row of every element of z in row, column, channel order."""
+    return np.tile(np.arange(num_channels, dtype=np.uint8), height * width)
+
+
+def in_coding_order(planes: NDArray[Any]) -> NDArray[Any]:
+    """(channels, height, width) -> the same elements in row, column, channel order, (height, width, channels)."""
+    return np.ascontiguousarray(planes.transpose(1, 2, 0))
+
+
+class UnitEncoder:
+    """Collects a unit's symbols, z first, and codes them at `finish`. The bytes are the same on every machine."""
+
+    def __init__(self) -> None:
+        self._parts: list[tuple[Any, NDArray[np.int8], NDArray[np.uint8]]] = []
+        self.num_coded = 0
+
+    def add_z(self, symbols: NDArray[np.int8], table: ZigzagTable, row_base: int) -> None:
+        """Adds z, int8 (channels, height, width) in -64..63; channel c uses table row row_base + c."""
+        rows = _z_rows(*symbols.shape)
+        self._parts.append((table.native(row_base, symbols.shape[0]), in_coding_order(symbols).reshape(-1), rows))
+
+    def add_y(self, symbols: NDArray[np.int8], index: NDArray[np.uint8], coded: NDArray[np.bool_], table: ZigzagTable) -> None:
+        """Adds a sequence: symbols int8, table rows uint8, flags, each (channels, height, width)."""
+        flags = in_coding_order(coded)
+        coded_symbols = in_coding_order(symbols)[flags]
+        self.num_coded += coded_symbols.size
+        self._parts.append((table.native(), coded_symbols, in_coding_order(index)[flags]))
+
+    def finish(self, num_coders: int | None = None) -> tuple[bytes, int]:
+        """(the payload, its coders); a number of coders of None is chosen by the number of symbols."""
+        count = coders_for(self.num_coded) if num_coders is None else num_coders
+        return bytes(native_module().encode_zigzag(self._parts, count)), count
+
+
+class UnitDecoder:
+    """Decodes a unit part by part, in the encoder's order.
+
+    Damaged bytes raise StreamError from the call that notices, at the latest from `finish`.
+    """
+
+    def __init__(self, data: bytes, num_coders: int) -> None:
+        if not 1 <= num_coders <= MAX_CODERS:
+            raise StreamError(f"a unit has {num_coders} coders, expected 1..{MAX_CODERS}")
+        self._native = native_module()
+        self._decoder = self._native.ZigzagDecoder(data, num_coders)
+
+    def decode_z(self, num_channels: int, height: int, width: int, table: ZigzagTable, row_base: int) -> NDArray[np.int8]:
+        """z, int8 (num_channels, height, width); StreamError where a symbol is outside -64..63."""
+        rows = _z_rows(num_channels, height, width)
+        symbols = self._decode(table.native(row_base, num_channels), rows).reshape(height, width, num_channels)
+        if symbols.min(initial=0) < MIN_Z or symbols.max(initial=0) > MAX_Z:
+            raise StreamError(f"a hyper-latent symbol is outside {MIN_Z}..{MAX_Z}")
+        return np.ascontiguousarray(symbols.transpose(2, 0, 1))
+
+    def decode_y(self, index: NDArray[np.uint8], coded: NDArray[np.bool_], table: ZigzagTable) -> NDArray[np.int8]:
+        """A sequence of table rows and flags, (channels, height, width) each -> symbols, 0 where not coded."""
+        flags = in_coding_order(coded)
+        symbols = np.zeros(flags.shape, np.int8)
+        symbols[flags] = self._decode(table.native(), in_coding_order(index)[flags])
+        return np.ascontiguousarray(symbols.transpose(2, 0, 1))
+
+    def finish(self) -> None:
+        """Checks that every byte was used and that the coder states are back at their start values; else StreamError."""
+        self._check(self._decoder.finish())
+
+    def _decode(self, table: Any, rows: NDArray[np.uint8]) -> NDArray[np.int8]:
+        symbols = np.empty(rows.size, dtype=np.int8)
+        self._check(self._decoder.decode(table, np.ascontiguousarray(rows), symbols))
+        return symbols
+
+    def _check(self, status: Any) -> None:
+        if status != self._native.Status.OK:
+            raise StreamError(f"the entropy-coded data of a unit is damaged: {self._native.describe(status)}")
