@@ -69,7 +69,7 @@ class FloatOperations(Operations):
     # ---- layers
 
     def conv(self, layer: "Conv", x: torch.Tensor) -> torch.Tensor:
-        weight, bias = self.parameters[layer.name + ".weight"], self.parameters[layer.name + ".bias"]
+        weight, bias = self.parameters[layer.name + ".weight"], self.parameters.get(layer.name + ".bias")
         return F.conv2d(x, weight, bias, stride=layer.stride, padding=layer.padding)
 
     def depthwise(self, layer: "Depthwise", x: torch.Tensor) -> torch.Tensor:
@@ -79,7 +79,7 @@ class FloatOperations(Operations):
     def scale(self, vector: "ScaleVector", x: torch.Tensor, qp: Any) -> torch.Tensor:
         """`qp` is an int, or in training an int64 tensor with one QP per sample."""
         rows = self.parameters[vector.name][qp]
-        return x * rows.to(x.dtype)
+        return x * rows.reshape(*rows.shape[: rows.dim() - 2 if rows.dim() > 2 else rows.dim()], 1, 1).to(x.dtype)
 
     def wsilu(self, x: torch.Tensor) -> torch.Tensor:
         return x * torch.sigmoid(4.0 * x)
@@ -87,6 +87,9 @@ class FloatOperations(Operations):
     def chunk_add(self, x: torch.Tensor) -> torch.Tensor:
         first, second = x.chunk(2, dim=1)
         return first + second
+
+    def add_fours(self, x: torch.Tensor) -> torch.Tensor:
+        return x.unflatten(1, (-1, 4)).sum(2)
 
     def add(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         return x + y
@@ -132,6 +135,15 @@ class FloatOperations(Operations):
 
     def clamp_unit(self, x: torch.Tensor) -> torch.Tensor:
         return x.clamp(0.0, 1.0)
+
+    def centre(self, x: torch.Tensor) -> torch.Tensor:
+        return x - 0.5
+
+    def from_centre(self, x: torch.Tensor) -> torch.Tensor:
+        return x + 0.5
+
+    def clamp_centred(self, x: torch.Tensor) -> torch.Tensor:
+        return x.clamp(-0.5, 0.5)
 
     # ---- latents and symbols
 
@@ -181,7 +193,8 @@ class FloatOperations(Operations):
         if plane.dtype not in (torch.float32, torch.float64):
             plane = plane.float()
         values = plane.cpu().numpy()
-        return index_from_scale(values), is_coded(values, skip_threshold)
+        limits = step.limits_scales
+        return index_from_scale(values, limits_scales=limits), is_coded(values, skip_threshold, limits_scales=limits)
 
     def restore_step(self, step: "CodingStep", symbols: PlaneSymbols, means: torch.Tensor) -> torch.Tensor:
         values = torch.from_numpy(symbols).to(means.device, means.dtype).repeat(step.num_groups, 1, 1)[None]

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from dcvc_cli.graph.blocks import Conv, DepthConvBlock, Depthwise, ScaleVector
+    from dcvc_cli.graph.blocks import Conv, DepthConvBlock, Depthwise, FourfoldBlock, ScaleVector
     from dcvc_cli.graph.latent_steps import CodingStep
 
 Tensor = Any
@@ -58,6 +58,19 @@ class Operations(ABC):
         t = self.conv(block.dc_out, self.depthwise(block.dc_spatial, self.wsilu(self.conv(block.dc_in, x))))
         t = self.add(t, x)
         out = self.add(self.conv(block.ffn_out, self.chunk_add(self.wsilu(self.conv(block.ffn_in, t)))), t)
+        return self.add(out, x) if block.shortcut else out
+
+    def add_fours(self, x: Tensor) -> Tensor:
+        """The sums of each four neighbouring channels: 4 c x h x w -> c x h x w."""
+        raise NotImplementedError
+
+    def fourfold_block(self, block: "FourfoldBlock", x: Tensor) -> Tensor:
+        """The whole block; see FourfoldBlock for the formula."""
+        if block.adaptor is not None:
+            x = self.conv(block.adaptor, x)
+        t = self.conv(block.dc_out, self.depthwise(block.dc_spatial, self.wsilu(self.conv(block.dc_in, x))))
+        t = self.add(t, x)
+        out = self.add(self.conv(block.ffn_out, self.add_fours(self.wsilu(self.conv(block.ffn_in, t)))), t)
         return self.add(out, x) if block.shortcut else out
 
     # ---- shapes
@@ -115,6 +128,18 @@ class Operations(ABC):
     @abstractmethod
     def clamp_unit(self, x: Tensor) -> Tensor:
         """Clamp to [0, 1]."""
+
+    def centre(self, x: Tensor) -> Tensor:
+        """x - 0.5: samples of 0..1 as networks on -0.5..0.5 take them. Encoder only."""
+        raise NotImplementedError
+
+    def from_centre(self, x: Tensor) -> Tensor:
+        """x + 0.5: the inverse, for what is put out."""
+        raise NotImplementedError
+
+    def clamp_centred(self, x: Tensor) -> Tensor:
+        """Clamp to [-0.5, 0.5]."""
+        raise NotImplementedError
 
     # ---- latents and symbols
 

@@ -19,18 +19,20 @@ Shape = tuple[int, ...]
 
 
 class Conv:
-    """Convolution with bias, cin -> cout, zero padding `padding`.
+    """Convolution cin -> cout, zero padding `padding`, with a bias unless `bias` is False.
 
     Parameters: `NAME.weight` (cout, cin, k, k), `NAME.bias` (cout).
     """
 
-    def __init__(self, name: str, cin: int, cout: int, kernel: int = 1, stride: int = 1, padding: int = 0) -> None:
+    def __init__(self, name: str, cin: int, cout: int, kernel: int = 1, stride: int = 1, padding: int = 0, *, bias: bool = True) -> None:
         self.name, self.cin, self.cout = name, cin, cout
         self.kernel, self.stride, self.padding = kernel, stride, padding
+        self.bias = bias
 
     def shapes(self) -> Iterator[tuple[str, Shape]]:
         yield f"{self.name}.weight", (self.cout, self.cin, self.kernel, self.kernel)
-        yield f"{self.name}.bias", (self.cout,)
+        if self.bias:
+            yield f"{self.name}.bias", (self.cout,)
 
     def __call__(self, ops: "Operations", x: Tensor) -> Tensor:
         return ops.conv(self, x)
@@ -63,6 +65,13 @@ class ScaleVector:
         return ops.scale(self, x, qp)
 
 
+class FlatScaleVector(ScaleVector):
+    """The same with a parameter of shape (num_qps, c)."""
+
+    def shapes(self) -> Iterator[tuple[str, Shape]]:
+        yield self.name, (self.num_qps, self.channels)
+
+
 class BitEstimator:
     """Factorised density of the hyper-latent z: eleven (num_qps, c, 1, 1) parameters, used only to make tables and in training."""
 
@@ -73,6 +82,14 @@ class BitEstimator:
         for stage in ("f1", "f2", "f3", "f4"):
             for kind in ("h", "b") if stage == "f4" else ("h", "b", "a"):
                 yield f"{self.name}.{stage}.{kind}", (self.num_qps, self.channels, 1, 1)
+
+
+class StackedEstimator(BitEstimator):
+    """The same density with its four stages in the last index of three parameters, (num_qps, c, 4) and (num_qps, c, 3)."""
+
+    def shapes(self) -> Iterator[tuple[str, Shape]]:
+        for kind, num_stages in (("h", 4), ("b", 4), ("a", 3)):
+            yield f"{self.name}.{kind}", (self.num_qps, self.channels, num_stages)
 
 
 class DepthConvBlock:
@@ -98,6 +115,32 @@ class DepthConvBlock:
 
     def __call__(self, ops: "Operations", x: Tensor) -> Tensor:
         return ops.depth_conv_block(self, x)
+
+
+class FourfoldBlock:
+    """Depth-conv block whose feed-forward branch adds each four neighbouring channels; inside it is c or c / 2 wide.
+
+    x   = adaptor(x)                                     when cin != c or force_adaptor
+    t   = dc.3(dc.2(wsilu(dc.0(x)))) + x                 c -> inner -> c
+    out = ffn.2(add_fours(wsilu(ffn.0(t)))) + t          c -> 4 inner -> inner -> c        (+ x with shortcut)
+
+    Source: DCVC-UF (2026).
+    """
+
+    def __init__(self, name: str, cin: int, channels: int, inner: int, *, shortcut: bool = False, force_adaptor: bool = False) -> None:
+        self.name, self.cin, self.channels, self.shortcut = name, cin, channels, shortcut
+        self.adaptor = Conv(f"{name}.adaptor", cin, channels) if cin != channels or force_adaptor else None
+        self.dc_in = Conv(f"{name}.dc.0", channels, inner)
+        self.dc_spatial = Depthwise(f"{name}.dc.2", inner)
+        self.dc_out = Conv(f"{name}.dc.3", inner, channels)
+        self.ffn_in = Conv(f"{name}.ffn.0", channels, 4 * inner)
+        self.ffn_out = Conv(f"{name}.ffn.2", inner, channels)
+
+    def shapes(self) -> Iterator[tuple[str, Shape]]:
+        return layer_shapes(self)
+
+    def __call__(self, ops: "Operations", x: Tensor) -> Tensor:
+        return ops.fourfold_block(self, x)
 
 
 class DownBlock:

@@ -11,9 +11,14 @@ from typing import Any, Protocol
 
 @dataclass(frozen=True)
 class CodingStep:
-    """`classes[group]` = the position classes that the channel group codes in this step."""
+    """`classes[group]` = the position classes that the channel group codes in this step.
+
+    limits_scales: scales are limited to the table's range before they are compared with the skip threshold; else they
+    are compared as they are, and a scale beyond the range has the last row in every arithmetic.
+    """
 
     classes: tuple[tuple[int, ...], ...]
+    limits_scales: bool = True
 
     @property
     def num_groups(self) -> int:

@@ -1,0 +1,162 @@
+"""DCVC-UF's published elementary stream: a plain row of units without signature, checks or end mark.
+
+Bit-exact: the writer makes what the published encoder writes. The stream does not say which video model made it, how many
+pictures of a last chunk count, or the skip threshold; whoever reads it has to know.
+Source: docs/bitstream.md, "The elementary stream of DCVC-UF".
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from dcvc_cli.bitstream.faults import BitstreamError, Rule, TruncatedStreamError
+from dcvc_cli.bitstream.nal import MAX_SPS_IDS, NalType
+from dcvc_cli.bitstream.sps import MAX_SIDE
+from dcvc_cli.bitstream.varint import write_uv
+from dcvc_cli.bitstream.window import ByteSink, ByteSource, Window, write_all
+from dcvc_cli.families.uf.coder import MAX_CODERS
+
+MAX_QP = 63
+MAX_LATENTS = 256
+MAX_HYPER_LATENTS = 128
+
+
+@dataclass(frozen=True)
+class ElementarySps:
+    """The size of the pictures, luma samples, 1..16384."""
+
+    height: int
+    width: int
+
+    @property
+    def max_payload_size(self) -> int:
+        """Bytes that no payload of this picture size exceeds: 4 a symbol, and the states and starts of the coders."""
+        num_y = MAX_LATENTS * (-(-self.width // 16)) * (-(-self.height // 16))
+        num_z = MAX_HYPER_LATENTS * (-(-self.width // 64)) * (-(-self.height // 64))
+        return 4096 + 4 * (num_y + num_z)
+
+
+@dataclass(frozen=True)
+class ElementaryUnit:
+    """An I or P unit.
+
+    Attributes:
+        offset: of its first byte in the stream.
+        sps_id: 0..15, and sps: what that id stands for here.
+        qp: 0..63.
+        num_coders: 1..8.
+        reset: the coder drops memory and feature after this unit; False in I units.
+    """
+
+    offset: int
+    frame_type: NalType
+    sps_id: int
+    sps: ElementarySps
+    qp: int
+    num_coders: int
+    reset: bool
+    payload: bytes
+
+
+def write_sps(sps_id: int, sps: ElementarySps) -> bytes:
+    """A whole SPS unit: height comes first."""
+    return bytes([NalType.SPS << 4 | sps_id]) + write_uv(sps.height) + write_uv(sps.width)
+
+
+def write_header(frame_type: NalType, sps_id: int, qp: int, num_coders: int, reset: bool, payload_size: int) -> bytes:
+    """The bytes before the payload of an I or P unit."""
+    return bytes([frame_type << 4 | sps_id, qp, num_coders << 1 | reset]) + write_uv(payload_size)
+
+
+class ElementaryReader:
+    """Iterates over the I and P units; BitstreamError names offset and rule, TruncatedStreamError where the stream stops.
+
+    Memory: one payload, at most the limit of the picture size.
+    """
+
+    def __init__(self, source: ByteSource) -> None:
+        self._window = Window(source)
+        self._sps: dict[int, ElementarySps] = {}
+
+    def __iter__(self) -> Iterator[ElementaryUnit]:
+        while self._window.ensure(1):
+            try:
+                unit = self._read_unit()
+            except BitstreamError as error:
+                raise error.at(self._window.offset) from None
+            if unit is not None:
+                yield unit
+
+    def _byte(self, position: int) -> int:
+        if not self._window.ensure(position + 1):
+            raise TruncatedStreamError(Rule.TRUNCATED, f"the elementary stream ends inside a unit, after {position} bytes")
+        return self._window.peek(position, position + 1)[0]
+
+    def _uv(self, position: int) -> tuple[int, int]:
+        """(value, position after it)."""
+        value = self._byte(position)
+        extra = 0 if value < 0x80 else 3 if value & 0x40 else 1
+        if extra:
+            value &= 0x3F
+        for place in range(position + 1, position + 1 + extra):
+            value = value << 8 | self._byte(place)
+        return value, position + 1 + extra
+
+    def _read_unit(self) -> ElementaryUnit | None:
+        first = self._byte(0)
+        nal_type, sps_id = first >> 4, first & 15
+        if nal_type == NalType.SPS:
+            self._read_sps(sps_id)
+            return None
+        if nal_type not in (NalType.I, NalType.P):
+            raise BitstreamError(Rule.UNIT_TYPE, f"unit type {nal_type} is not one of 0, 1, 2")
+        return self._read_frame(NalType(nal_type), sps_id)
+
+    def _read_sps(self, sps_id: int) -> None:
+        height, position = self._uv(1)
+        width, position = self._uv(position)
+        if not (1 <= height <= MAX_SIDE and 1 <= width <= MAX_SIDE):
+            raise BitstreamError(Rule.SPS_CONTENT, f"picture size {width}x{height} is outside 1x1..{MAX_SIDE}x{MAX_SIDE}")
+        self._sps[sps_id] = ElementarySps(height, width)
+        self._window.consume(position)
+
+    def _read_frame(self, frame_type: NalType, sps_id: int) -> ElementaryUnit:
+        qp, flags = self._byte(1), self._byte(2)
+        if qp > MAX_QP:
+            raise BitstreamError(Rule.QP_RANGE, f"QP {qp} of a unit of type {frame_type.name} is above {MAX_QP}")
+        num_coders, reset = flags >> 1, bool(flags & 1)
+        if not 1 <= num_coders <= MAX_CODERS:
+            raise BitstreamError(Rule.UNIT_TYPE, f"a unit has {num_coders} coders, expected 1..{MAX_CODERS}")
+        sps = self._sps.get(sps_id)
+        if sps is None:
+            raise BitstreamError(Rule.SPS_MISSING, f"a unit of type {frame_type.name} names SPS id {sps_id}, which was not seen")
+        size, position = self._uv(3)
+        if size > sps.max_payload_size:
+            raise BitstreamError(Rule.LENGTH_LIMIT, f"a payload of {size} bytes is above the limit of {sps.max_payload_size}")
+        if not self._window.ensure(position + size):
+            found = self._window.num_available - position
+            raise TruncatedStreamError(Rule.TRUNCATED, f"a payload has {size} bytes, {found} are there")
+        offset = self._window.offset
+        payload = self._window.peek(position, position + size)
+        self._window.consume(position + size)
+        is_p = frame_type is NalType.P
+        return ElementaryUnit(offset, frame_type, sps_id, sps, qp, num_coders, reset and is_p, payload)
+
+
+class ElementaryWriter:
+    """Writes an elementary stream with the published encoder's rule: an SPS before the first unit that needs it."""
+
+    def __init__(self, sink: ByteSink) -> None:
+        self._sink = sink
+        self._ids: dict[ElementarySps, int] = {}
+
+    def write(self, frame_type: NalType, sps: ElementarySps, qp: int, num_coders: int, reset: bool, payload: bytes) -> int:
+        """A unit, with its SPS before it if that was never sent. Returns the bytes written."""
+        data = b""
+        if sps not in self._ids:
+            if len(self._ids) >= MAX_SPS_IDS:
+                raise BitstreamError(Rule.SPS_MISSING, f"an elementary stream has room for {MAX_SPS_IDS} SPSs")
+            self._ids[sps] = len(self._ids)
+            data = write_sps(self._ids[sps], sps)
+        data += write_header(frame_type, self._ids[sps], qp, num_coders, reset, len(payload)) + payload
+        write_all(self._sink, data)
+        return len(data)

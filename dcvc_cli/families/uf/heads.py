@@ -1,0 +1,64 @@
+"""The heads that make pictures of a feature. Those of a chunk see the common feature and nothing of each other."""
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from dcvc_cli.backend.operations import Operations, Tensor
+from dcvc_cli.families.uf.blocks import uf_block, uf_blocks
+from dcvc_cli.families.uf.sizes import CELL_CHANNELS, Block, VideoSizes
+from dcvc_cli.graph.blocks import Conv, Sequence, Shape, layer_shapes
+
+
+class Heads(Protocol):
+    """Makes the pictures of a unit."""
+
+    def shapes(self) -> Iterator[tuple[str, Shape]]:
+        """Names and shapes of the parameters."""
+
+    def cells(self, ops: Operations, feature: Tensor, index: int) -> Tensor:
+        """Feature -> picture `index` of the unit, 192 x Hp/8 x Wp/8."""
+
+
+class OneHead:
+    """The head of LD."""
+
+    def __init__(self, sizes: VideoSizes) -> None:
+        self.conv = uf_blocks("recon_head.conv", sizes.feature, sizes.feature, sizes.head_depth, sizes.block)
+        self.head = Conv("recon_head.head", sizes.feature, CELL_CHANNELS)
+
+    def shapes(self) -> Iterator[tuple[str, Shape]]:
+        return layer_shapes(self)
+
+    def cells(self, ops: Operations, feature: Tensor, index: int) -> Tensor:
+        return self.head(ops, self.conv(ops, feature))
+
+
+class ChunkHeads:
+    """The heads of HT-L, and those of HT-S, whose pictures 2j and 2j + 1 share a block."""
+
+    def __init__(self, sizes: VideoSizes) -> None:
+        pairs = range(sizes.pictures // 2) if sizes.pair_heads else range(0)
+        self.shared = Sequence(*(uf_block(f"recon_head.conv1.{j}.0", sizes.feature, sizes.feature, Block.FULL) for j in pairs))
+        stem = "recon_head.conv2" if sizes.pair_heads else "recon_head.conv"
+        self.own = Sequence(
+            *(
+                Sequence(
+                    uf_blocks(f"{stem}.{i}", sizes.feature, sizes.head, sizes.head_depth, Block.FULL),
+                    Conv(f"{stem}.{i}.{sizes.head_depth}", sizes.head, CELL_CHANNELS),
+                )
+                for i in range(sizes.pictures)
+            )
+        )
+
+    def shapes(self) -> Iterator[tuple[str, Shape]]:
+        return layer_shapes(self)
+
+    def cells(self, ops: Operations, feature: Tensor, index: int) -> Tensor:
+        if self.shared.blocks:
+            feature = self.shared.blocks[index // 2](ops, feature)
+        return self.own.blocks[index](ops, feature)
+
+
+def make_heads(sizes: VideoSizes) -> Heads:
+    """The heads that the sizes ask for."""
+    return ChunkHeads(sizes) if sizes.pictures > 1 else OneHead(sizes)
