@@ -74,6 +74,8 @@ def decode(
         video_format = stream.video_format
         chosen = None if output_format is None else output_format.value
         writer = stack.enter_context(open_writer(output, video_format, overwrite=overwrite, output_format=chosen))
+        for note in writer.notes:
+            voice.note(f"note: {note}")
         _announce(voice, stream.sps)
         networks = StreamNetworks(device or "auto", threads)
         rate = float(video_format.frame_rate)

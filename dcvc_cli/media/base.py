@@ -99,9 +99,11 @@ class PictureWriter(ABC):
 
     Attributes:
         name: where the pictures go, for messages.
+        notes: what of the format the output has no place for, one sentence each.
     """
 
     name: str
+    notes: tuple[str, ...] = ()
 
     def __init__(self, video_format: VideoFormat) -> None:
         self.format = video_format

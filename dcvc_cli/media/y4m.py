@@ -18,6 +18,8 @@ MAX_FRAME_HEADER_BYTES = 256
 DEFAULT_FRAME_RATE = Rational(25, 1)
 _CHROMA_LOCATIONS = {"420": "", "420jpeg": "jpeg", "420mpeg2": "mpeg2", "420paldv": "paldv"}
 _MAX_TAGS_NAMED = 4
+_UNSPECIFIED = 2
+"""H.273's code point for what nobody says."""
 _COLOUR_RANGES = {"FULL": True, "LIMITED": False}
 _INTERLACINGS = {"p": "progressive", "t": "top field first", "b": "bottom field first", "?": "unknown"}
 
@@ -182,6 +184,11 @@ class Y4mWriter(PictureWriter):
         super().__init__(video_format)
         self.name = output.name
         self._output = output
+        colour = video_format.colour
+        points = {"primaries": colour.primaries, "transfer": colour.transfer, "matrix": colour.matrix}
+        tags = [f"{name} {point}" for name, point in points.items() if point != _UNSPECIFIED]
+        if tags:
+            self.notes = (f"y4m has no field for the stream's colour tags ({', '.join(tags)} of H.273): not in {self.name}",)
         self._output.write(format_header(video_format))
 
     def _write(self, picture: Picture) -> None:

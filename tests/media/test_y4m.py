@@ -252,3 +252,14 @@ def test_tags_without_a_field_are_told(tmp_path):
     with open_reader(str(tmp_path / "a.y4m")) as reader:
         assert reader.notes == (f"{tmp_path / 'a.y4m'} has tags that streams have no field for: XMASTER=9, Z1; not kept",)
         assert reader.format.colour.full_range is True
+
+
+def test_colour_tags_that_y4m_cannot_hold_are_told(tmp_path):
+    for colour, note in (
+        (ColourDescription(9, 16, 9, False), "colour tags (primaries 9, transfer 16, matrix 9 of H.273): not in"),
+        (ColourDescription(2, 2, 6, None), "colour tags (matrix 6 of H.273): not in"),
+        (ColourDescription(full_range=True), ""),
+    ):
+        with open_writer(str(tmp_path / "a.y4m"), VideoFormat(PictureSize(4, 4), colour=colour), overwrite=True) as writer:
+            assert note in "".join(writer.notes)
+            assert bool(writer.notes) == bool(note)
