@@ -72,12 +72,11 @@ GPU_FN void pointwise(const PointwiseArguments& p) {
     }
     gpu::sync_block();
   }
-  const int chunks = (p.out_channels + 7) / 8;
-  const int64_t piece = static_cast<int64_t>(gpu::block_x()) * kPointwiseThreads + gpu::thread_index();
-  if (piece >= static_cast<int64_t>(p.height) * p.width * chunks) return;
-  const int64_t position = piece / chunks;
-  const int channel = static_cast<int>(piece % chunks) * 8, row = static_cast<int>(position / p.width);
-  const int64_t from = static_cast<int64_t>(row) * p.x_width + position % p.width;
+  const int chunks = (p.out_channels + 7) / 8;  // the engine keeps what has more than 2^31 elements away
+  const int piece = gpu::block_x() * kPointwiseThreads + gpu::thread_index();
+  if (piece >= p.height * p.width * chunks) return;
+  const int position = piece / chunks, channel = piece % chunks * 8;
+  const int from = position / p.width * p.x_width + position % p.width;
   Eight x = load_eight(p.x, from, p.pitch, channel, p.channels);
   if (kOperation == Pointwise::kAdd || (kOperation == Pointwise::kMultiply && p.y_channels > 1)) {
     const Eight y = load_eight(p.y, position, p.y_pitch, channel, p.channels);
@@ -108,17 +107,16 @@ GPU_FN void pointwise(const PointwiseArguments& p) {
 // Pixel shuffle (kReverse: unshuffle), one element a thread; the padding of the output's channels becomes 0.
 template <bool kReverse>
 GPU_FN void shuffle(const ShuffleArguments& p) {
-  const int64_t index = static_cast<int64_t>(gpu::block_x()) * kPointwiseThreads + gpu::thread_index();
+  const int index = gpu::block_x() * kPointwiseThreads + gpu::thread_index();
   const int f = p.factor, cells = f * f, height = kReverse ? p.height : p.height * f, width = kReverse ? p.width : p.width * f;
   const int channels = kReverse ? p.channels * cells : p.channels;
-  if (index >= static_cast<int64_t>(height) * width * p.out_pitch) return;
-  const int channel = static_cast<int>(index % p.out_pitch);
-  const int64_t position = index / p.out_pitch;
+  if (index >= height * width * p.out_pitch) return;
+  const int channel = index % p.out_pitch, position = index / p.out_pitch;
   if (channel >= channels) {
     gpu::store_global(p.out + index, int16_t{0});
     return;
   }
-  const int y = static_cast<int>(position / width), x = static_cast<int>(position % width);
+  const int y = position / width, x = position % width;
   int64_t from;
   if (kReverse) {
     const int cell = channel % cells;

@@ -136,7 +136,11 @@ class EmulatedDevice:
 
     def upload(self, address: int, array: NDArray[Any]) -> None:
         assert array.flags.c_contiguous
-        self._native.emulator_upload(address, array.ctypes.data, array.nbytes)
+        self.upload_bytes(address, array.ctypes.data, array.nbytes)
+
+    def upload_bytes(self, address: int, source: int, size: int) -> None:
+        """Copies from the host's memory at `source`."""
+        self._native.emulator_upload(address, source, size)
 
     def download(self, array: NDArray[Any], address: int) -> None:
         ctypes.memmove(array.ctypes.data, address, array.nbytes)

@@ -27,7 +27,9 @@ class Memory(Protocol):
 
 
 class Arena:
-    """Hands out the first smallest gap that fits; new pieces are as large as all before them.
+    """Hands out the lowest gap that fits: frames then settle on the same addresses sooner than with the smallest.
+
+    New pieces are as large as all before them.
 
     Args:
         allocate_piece: gives an address for a number of bytes.
@@ -57,7 +59,7 @@ class Arena:
             self._pieces.append(piece)
             insort(self._gaps, piece)
             fitting = [piece]
-        gap = min(fitting, key=lambda g: (g[1], g[0]))
+        gap = fitting[0]
         self._gaps.remove(gap)
         if gap[1] > size:
             insort(self._gaps, (gap[0] + size, gap[1] - size))

@@ -126,8 +126,10 @@ class CudaEngine:
         return _Allocation(self.memory, size_bytes, cell_bytes)
 
     def tensor(self, height: int, width: int, channels: int) -> DeviceTensor:
-        """A new tensor, its pitch the channels rounded up to 8."""
+        """A new tensor, its pitch the channels rounded up to 8. ValueError for 2^31 elements and more: kernels count them in 32 bits."""
         pitch = round_up(channels, 8)
+        if height * width * pitch >= 1 << 31:
+            raise ValueError(f"a tensor of {height} x {width} x {pitch} has too many elements for the CUDA kernels")
         owner = _Allocation(self.memory, 2 * height * width * pitch, 2)
         return DeviceTensor(owner.address, height, width, channels, pitch, owner)
 

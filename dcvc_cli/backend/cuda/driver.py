@@ -1,0 +1,196 @@
+"""A GPU through the CUDA driver: memory, copies, launches, graphs. The only file that calls the driver.
+
+No GPU has run this yet: tests hold it to a driver that only records its calls. Calls and constants are those of `cuda-bindings`, which
+PyTorch's CUDA builds from 2.10 on bring along.
+"""
+
+import ctypes
+import importlib
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dcvc_cli.backend.cuda.compiler import SMALLEST_CAPABILITY, cubins_for
+from dcvc_cli.backend.cuda.engine import Launch
+from dcvc_cli.backend.cuda.kernels import KERNELS
+from dcvc_cli.errors import EnvironmentFault
+
+STATIC_SHARED_LIMIT = 48 << 10
+"""Shared memory that a kernel may use without asking for more."""
+MAX_GRAPHS = 256
+STAGING_BYTES = 8 << 20
+"""Pinned memory for uploads that the host need not wait for; larger ones go in pieces."""
+
+
+def driver_module() -> Any:
+    """The bindings of the CUDA driver.
+
+    Raises:
+        EnvironmentFault: they are not installed.
+    """
+    try:
+        return importlib.import_module("cuda.bindings.driver")
+    except ImportError as error:
+        raise EnvironmentFault("the package cuda-bindings is missing", "pip install 'dcvc[cuda]'") from error
+
+
+class CudaDevice:
+    """One GPU with its own stream.
+
+    Launches of a group that was seen before run as a CUDA graph. Groups are told apart by all bytes of their launches, and a group's graph
+    is made the second time that it comes, since the first frames of a stream do not repeat.
+
+    Args:
+        index: of the GPU, as the driver counts.
+        driver: the bindings; None takes those that are installed.
+        cubins: machine code by source; None finds or makes it.
+
+    Raises:
+        EnvironmentFault: no driver, no such GPU, or one that is too old.
+    """
+
+    def __init__(self, index: int = 0, driver: Any | None = None, cubins: dict[str, bytes] | None = None) -> None:
+        self._cu = driver if driver is not None else driver_module()
+        cu = self._cu
+        code = self._start()
+        if code != 0:
+            raise EnvironmentFault(f"the CUDA driver does not start ({self._name(code)})", "use --device cpu")
+        count = self._do(cu.cuDeviceGetCount())
+        if index >= count:
+            raise EnvironmentFault(f"there is no GPU {index}, the driver knows {count}", "use --device cpu")
+        device = self._do(cu.cuDeviceGet(index))
+        self.capability = self._attribute("COMPUTE_CAPABILITY_MAJOR", device), self._attribute("COMPUTE_CAPABILITY_MINOR", device)
+        if self.capability < SMALLEST_CAPABILITY:
+            raise EnvironmentFault(f"GPU {index} has compute capability {self.capability[0]}.{self.capability[1]}, 8.0 is needed")
+        self.num_multiprocessors = self._attribute("MULTIPROCESSOR_COUNT", device)
+        self.name = self._do(cu.cuDeviceGetName(256, device)).split(b"\0")[0].decode()
+        # The primary context is the one that PyTorch uses.
+        self._context = self._do(cu.cuDevicePrimaryCtxRetain(device))
+        self._enter()
+        self._stream = self._do(cu.cuStreamCreate(cu.CUstream_flags.CU_STREAM_NON_BLOCKING.value))
+        self._libraries: list[Any] = []
+        self._functions = self._load(cubins or cubins_for(self.capability, self._do(cu.cuDriverGetVersion()) // 1000), device)
+        self._staging = self._do(cu.cuMemHostAlloc(STAGING_BYTES, 0))
+        self._staged = 0
+        self._graphs: OrderedDict[bytes, Any] = OrderedDict()
+
+    # ---- errors
+
+    def _start(self) -> int:
+        try:
+            return int(self._cu.cuInit(0)[0])
+        except RuntimeError as error:  # the bindings find no driver library
+            raise EnvironmentFault("no CUDA driver is installed", "use --device cpu") from error
+
+    def _name(self, code: Any) -> str:
+        found = self._cu.cuGetErrorName(self._cu.CUresult(int(code)))
+        return found[1].decode() if int(found[0]) == 0 else str(int(code))
+
+    def _do(self, result: tuple[Any, ...]) -> Any:
+        """The value of a driver call."""
+        code, *values = result
+        if int(code) != 0:
+            raise EnvironmentFault(f"the CUDA driver reports {self._name(code)}", "try --device cpu; a report of this would help us")
+        return values[0] if values else None
+
+    def _attribute(self, name: str, device: Any) -> int:
+        kinds = self._cu.CUdevice_attribute
+        return int(self._do(self._cu.cuDeviceGetAttribute(getattr(kinds, f"CU_DEVICE_ATTRIBUTE_{name}"), device)))
+
+    def _enter(self) -> None:
+        self._do(self._cu.cuCtxSetCurrent(self._context))
+
+    def _load(self, cubins: dict[str, bytes], device: Any) -> dict[str, Any]:
+        cu, functions = self._cu, {}
+        loaded = {}
+        for source, cubin in cubins.items():
+            loaded[source] = self._do(cu.cuLibraryLoadData(cubin, [], [], 0, [], [], 0))
+            self._libraries.append(loaded[source])
+        largest = cu.CUfunction_attribute.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
+        for name, kernel in KERNELS.items():
+            handle = self._do(cu.cuLibraryGetKernel(loaded[kernel.source], name.encode()))
+            if kernel.shared_bytes > STATIC_SHARED_LIMIT:
+                self._do(cu.cuKernelSetAttribute(largest, kernel.shared_bytes, handle, device))
+            functions[name] = handle
+        return functions
+
+    # ---- memory
+
+    def allocate(self, size_bytes: int, cell_bytes: int) -> int:
+        self._enter()
+        code, address = self._cu.cuMemAlloc(max(size_bytes, 1))
+        if int(code) != 0:
+            raise EnvironmentFault(f"the GPU has no {size_bytes} bytes of memory left ({self._name(code)})", "use --device cpu")
+        return int(address)
+
+    def free(self, address: int) -> None:
+        self._enter()
+        self.wait()
+        self._do(self._cu.cuMemFree(address))
+
+    def wait(self) -> None:
+        """Until all work is done."""
+        self._do(self._cu.cuStreamSynchronize(self._stream))
+        self._staged = 0
+
+    def upload(self, address: int, array: NDArray[Any]) -> None:
+        self._enter()
+        data = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+        for first in range(0, len(data), STAGING_BYTES):
+            piece = data[first : first + STAGING_BYTES]
+            if self._staged + len(piece) > STAGING_BYTES:  # the staging memory is still being read
+                self.wait()
+            place = int(self._staging) + self._staged
+            ctypes.memmove(place, piece.ctypes.data, len(piece))
+            self._do(self._cu.cuMemcpyHtoDAsync(address + first, place, len(piece), self._stream))
+            self._staged += -(-len(piece) // 256) * 256
+
+    def download(self, array: NDArray[Any], address: int) -> None:
+        self._enter()
+        self._do(self._cu.cuMemcpyDtoHAsync(array.ctypes.data, address, array.nbytes, self._stream))
+        self.wait()
+
+    # ---- work
+
+    def run(self, launches: Sequence[Launch]) -> None:
+        self._enter()
+        key = b"".join(b"%s%r" % (launch.kernel.name.encode(), launch.grid) + launch.arguments for launch in launches)
+        graph = self._graphs.get(key)
+        if graph is None and key in self._graphs:
+            graph = self._graphs[key] = self._graph_of(launches)
+        if graph is not None:
+            self._graphs.move_to_end(key)
+            self._do(self._cu.cuGraphLaunch(graph, self._stream))
+            return
+        self._graphs[key] = None
+        if len(self._graphs) > MAX_GRAPHS:
+            _, oldest = self._graphs.popitem(last=False)
+            if oldest is not None:
+                self.wait()
+                self._do(self._cu.cuGraphExecDestroy(oldest))
+        for launch in launches:
+            self._launch(launch)
+
+    def _launch(self, launch: Launch) -> None:
+        kernel, cu = launch.kernel, self._cu
+        arguments = ctypes.create_string_buffer(launch.arguments, len(launch.arguments))
+        pointers = (ctypes.c_void_p * 1)(ctypes.addressof(arguments))
+        function = cu.CUfunction(int(self._functions[kernel.name]))
+        block = kernel.threads, 1, 1
+        self._do(cu.cuLaunchKernel(function, *launch.grid, *block, kernel.shared_bytes, self._stream, ctypes.addressof(pointers), 0))
+
+    def _graph_of(self, launches: Sequence[Launch]) -> Any:
+        """The launches one after the other, recorded from a stream: nothing runs."""
+        cu = self._cu
+        self._do(cu.cuStreamBeginCapture(self._stream, cu.CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_THREAD_LOCAL))
+        try:
+            for launch in launches:
+                self._launch(launch)
+        finally:
+            graph = self._do(cu.cuStreamEndCapture(self._stream))
+        made = self._do(cu.cuGraphInstantiate(graph, 0))
+        self._do(cu.cuGraphDestroy(graph))
+        return made

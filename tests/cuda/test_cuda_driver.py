@@ -1,0 +1,95 @@
+"""The launch layer with a driver that is emulated: whole frames through its calls, graphs, and what is said where there is no GPU."""
+
+import numpy as np
+import pytest
+
+from dcvc_cli.backend.cuda import driver as driver_file
+from dcvc_cli.backend.cuda.arguments import SOURCES
+from dcvc_cli.backend.cuda.driver import CudaDevice
+from dcvc_cli.backend.cuda.engine import CudaEngine, Launch
+from dcvc_cli.backend.cuda.kernels import KERNELS
+from dcvc_cli.backend.exact_cuda import ExactCuda
+from dcvc_cli.backend.exact_native import ExactNative, make_engine
+from dcvc_cli.errors import EnvironmentFault
+from dcvc_cli.families.rt.image import ImageModel
+from dcvc_cli.families.rt.sizes import SPECS
+from dcvc_cli.families.rt.video import VideoModel
+from tests.cuda.emulated import EmulatedDevice
+from tests.support.exact_frames import FramePair, InventingCoder, ReplayingCoder, invent
+from tests.support.random_layers import random_network
+
+CUBINS = {source: source.encode() for source in SOURCES}
+
+
+@pytest.fixture
+def emulated_driver(emulator):
+    pytest.importorskip("cuda.bindings.driver")
+    from tests.cuda.emulated_driver import EmulatedDriver
+
+    return EmulatedDriver(EmulatedDevice(emulator, 0, True, 132))
+
+
+def test_frames_through_the_driver(emulated_driver):
+    """P frames repeat: after some of them all launches are in graphs, also at another QP, and nothing is allocated any more."""
+    image, video = ImageModel(SPECS["tiny"].image), VideoModel(SPECS["tiny"].video)
+    networks = random_network(image, 1), random_network(video, 2)
+    cpu, num_frames = make_engine(1), 11
+    native = FramePair(image, video, *(ExactNative(n, cpu) for n in networks))
+    coded, expected = invent(native, (1, 2), num_frames, 30, 5, reset_at=99)
+    engine = CudaEngine(CudaDevice(driver=emulated_driver, cubins=CUBINS))
+    pair = FramePair(image, video, *(ExactCuda(n, engine) for n in networks))
+    launches, allocations = [], []
+    for k, frame in enumerate(coded):
+        ops = pair.video_ops if k else pair.image_ops
+        coder = ReplayingCoder(ops, frame.steps)
+        size = frame.latent_size
+        found = pair.inter(frame.z, size, coder, 30, pair.contexts(30, False)) if k else pair.intra(frame.z, size, coder, 30)
+        assert all(np.array_equal(x, y) for x, y in zip(expected[k], found, strict=True)), f"frame {k}"
+        launches.append(emulated_driver.num_launches)
+        allocations.append(emulated_driver.num_allocations)
+    assert launches[-1] == launches[-2], "the last frame was not all graphs"
+    assert allocations[-1] == allocations[1]
+    other = coded[-1]
+    for which in (native, pair):
+        ops = which.video_ops
+        which.planes = which.inter(other.z, other.latent_size, InventingCoder(ops, np.random.default_rng(1)), 63, which.contexts(63, False))
+    assert all(np.array_equal(x, y) for x, y in zip(native.planes, pair.planes, strict=True))
+    assert emulated_driver.num_launches == launches[-1], "another QP takes other graphs"
+
+
+def test_large_uploads_go_in_pieces(emulated_driver, monkeypatch):
+    monkeypatch.setattr(driver_file, "STAGING_BYTES", 1024)
+    device = CudaDevice(driver=emulated_driver, cubins=CUBINS)
+    array = np.random.default_rng(0).integers(0, 256, 5000).astype(np.uint8)
+    address = device.allocate(5000, 1)
+    for size in (5000, 100, 1000, 900):
+        device.upload(address, array[:size])
+    found = np.empty(5000, np.uint8)
+    device.download(found, address)
+    assert np.array_equal(found, array)
+
+
+def test_an_old_gpu_or_none_is_told(emulated_driver):
+    with pytest.raises(EnvironmentFault, match="there is no GPU 3, the driver knows 1"):
+        CudaDevice(3, emulated_driver, CUBINS)
+    emulated_driver._capability = (7, 5)
+    with pytest.raises(EnvironmentFault, match=r"compute capability 7\.5, 8\.0 is needed"):
+        CudaDevice(0, emulated_driver, CUBINS)
+
+
+def test_errors_of_the_driver_have_their_name(emulated_driver):
+    out_of_memory = emulated_driver.CUresult.CUDA_ERROR_OUT_OF_MEMORY
+    device = CudaDevice(driver=emulated_driver, cubins=CUBINS)
+    emulated_driver.cuMemAlloc = lambda size: (out_of_memory, None)
+    with pytest.raises(EnvironmentFault, match=r"no 123 bytes of memory left \(CUDA_ERROR_OUT_OF_MEMORY\)"):
+        device.allocate(123, 1)
+    emulated_driver.cuLaunchKernel = lambda *_: (emulated_driver.CUresult.CUDA_ERROR_LAUNCH_FAILED,)
+    launches = [Launch(KERNELS["coding_scan"], (1, 1, 1), bytes(KERNELS["coding_scan"].structure()))]
+    with pytest.raises(EnvironmentFault, match="CUDA_ERROR_LAUNCH_FAILED"):
+        device.run(launches)
+
+
+def test_without_the_bindings(monkeypatch):
+    monkeypatch.setattr(driver_file.importlib, "import_module", lambda name: (_ for _ in ()).throw(ImportError(name)))
+    with pytest.raises(EnvironmentFault, match="the package cuda-bindings is missing"):
+        driver_file.driver_module()
