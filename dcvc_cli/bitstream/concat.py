@@ -135,7 +135,7 @@ class _Losses:
 
     def notes(self) -> list[str]:
         """One sentence for each loss."""
-        notes = [f"byte {damage.offset}: {damage.message} [{damage.rule.value}], {damage.size_bytes} bytes are left out" for damage in self._damages]
+        notes = [f"byte {damage.offset}: {damage.message} [{damage.rule.value}]{_left_out(damage)}" for damage in self._damages]
         if self._num_damages > len(self._damages):
             notes.append(f"{self._num_damages - len(self._damages)} more places like these")
         if self._num_missing:
@@ -145,3 +145,7 @@ class _Losses:
             frames = "frame is left out: what it needs" if self._num_undecodable == 1 else "frames are left out: what they need"
             notes.append(f"{self._num_undecodable} {frames} to be decoded is lost")
         return notes
+
+
+def _left_out(damage: Damage) -> str:
+    return f", {damage.size_bytes} bytes are left out" if damage.size_bytes else ""

@@ -5,7 +5,18 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from dcvc_cli.bitstream.faults import BitstreamError, Rule
-from dcvc_cli.bitstream.nal import CHECK_SIZE, MAX_HEADER_SIZE, SIGNATURE, NalType, read_header, unit_check
+from dcvc_cli.bitstream.nal import (
+    CHECK_SIZE,
+    MAX_HEADER_SIZE,
+    MIN_UNIT_SIZE,
+    SIGNATURE,
+    NalType,
+    UnitHeader,
+    read_header,
+    unit_check,
+)
+from dcvc_cli.bitstream.sps import MAX_SPS_PAYLOAD_SIZE
+from dcvc_cli.bitstream.sps_syntax import read_sps
 from dcvc_cli.bitstream.stream_reader import StreamReader
 from dcvc_cli.bitstream.units import END_UNIT_SIZE, MAX_INDEX_PAYLOAD_SIZE, EndUnit, FrameUnit, IndexEntry, SpsUnit, read_end, read_index_payload
 from dcvc_cli.bitstream.window import ByteSource
@@ -19,19 +30,161 @@ class SeekableSource(Protocol):
 
 
 @dataclass(frozen=True)
-class StreamIndex:
-    """Entries in frame order with offsets from the start of the source, and the number of frames in it."""
+class StreamPart:
+    """One of the streams joined in a source: where its signature stands, its end unit, and where its index lists frames.
 
+    Offsets of the entries count from the signature, frame numbers from the first frame of the part.
+    """
+
+    start: int
+    end: EndUnit
     entries: tuple[IndexEntry, ...]
-    num_frames: int
 
-    def access_point(self, frame_number: int) -> IndexEntry:
-        """The last listed I frame at or before `frame_number` (0-based). BitstreamError where the index lists none."""
-        points = [entry for entry in self.entries if entry.frame_type is NalType.I]
-        position = bisect_right([entry.frame_number for entry in points], frame_number)
-        if not 0 <= frame_number < self.num_frames or not position:
-            raise BitstreamError(Rule.INDEX_CONTENT, f"frame {frame_number} is not found: the stream has {self.num_frames} frames")
-        return points[position - 1]
+
+@dataclass(frozen=True)
+class StreamIndex:
+    """What the index and end units of a source say, which nobody has compared with the units yet (see AccessPoint).
+
+    Attributes:
+        parts: the streams joined in the source.
+        entries: those of all parts in frame order, with offsets from the start of the source.
+        num_frames: that of all parts.
+    """
+
+    parts: tuple[StreamPart, ...]
+
+    @property
+    def entries(self) -> tuple[IndexEntry, ...]:
+        joined: list[IndexEntry] = []
+        num_frames = 0
+        for part in self.parts:
+            joined += [replace(entry, frame_number=entry.frame_number + num_frames, offset=entry.offset + part.start) for entry in part.entries]
+            num_frames += part.end.num_frames
+        return tuple(joined)
+
+    @property
+    def num_frames(self) -> int:
+        return sum(part.end.num_frames for part in self.parts)
+
+
+@dataclass(frozen=True)
+class AccessPoint:
+    """Where to start decoding.
+
+    Args:
+        offset: of the SPS unit before an I unit, from the start of the source.
+        frame_number: of the I unit's first picture in the whole source.
+    """
+
+    offset: int
+    frame_number: int
+
+
+def find_access_point(source: SeekableSource, index: StreamIndex, frame_number: int) -> AccessPoint | None:
+    """The last I unit at or before `frame_number` that the index lists; None where the source has no such frame.
+
+    What the index and end units say is compared with the units: frames are counted by their headers, in all parts up to
+    the wanted one, and in that before and after the I unit.
+
+    Raises BitstreamError (index-mismatch, end-mismatch) where they do not fit.
+    """
+    num_before = 0
+    for part in index.parts:
+        wanted = frame_number - num_before
+        points = [entry for entry in part.entries if entry.frame_type is NalType.I and entry.frame_number <= wanted]
+        if wanted >= part.end.num_frames:
+            _compare_whole_part(source, part)
+            num_before += part.end.num_frames
+            continue
+        if not points:
+            message = f"the index lists no I frame at or before frame {frame_number}"
+            raise BitstreamError(Rule.INDEX_MISMATCH, message, _index_offset(part))
+        _compare_entry(source, part, points[-1])
+        return AccessPoint(part.start + points[-1].offset, num_before + points[-1].frame_number)
+    return None
+
+
+def _index_offset(part: StreamPart) -> int:
+    return part.end.offset - part.end.index_distance
+
+
+def _compare_whole_part(source: SeekableSource, part: StreamPart) -> None:
+    """BitstreamError (end-mismatch) unless the part holds as many frames as its end unit says."""
+    found = count_pictures(source, part.start + len(SIGNATURE), part.end.offset)
+    if found != part.end.num_frames:
+        there = "units do not lead to the end unit" if found is None else f"{found} are there"
+        message = f"the end unit counts {part.end.num_frames} frames, {there}"
+        raise BitstreamError(Rule.END_MISMATCH, message, part.end.offset)
+
+
+def _compare_entry(source: SeekableSource, part: StreamPart, entry: IndexEntry) -> None:
+    """BitstreamError (index-mismatch) unless an entry is right."""
+    start = part.start + entry.offset
+    where = f"I frame {entry.frame_number} at byte {entry.offset} of its stream"
+    if not _is_access_point(source, start, part.end.offset):
+        message = f"the index lists {where}, where no I frame stands"
+        raise BitstreamError(Rule.INDEX_MISMATCH, message, _index_offset(part))
+    before = count_pictures(source, part.start + len(SIGNATURE), start)
+    if before not in (None, entry.frame_number):
+        message = f"the index lists {where}, where frame {before} stands"
+        raise BitstreamError(Rule.INDEX_MISMATCH, message, _index_offset(part))
+    after = count_pictures(source, start, part.end.offset)
+    if before is None and after is None:
+        message = f"the index lists {where}; damage before and after it leaves nothing to count"
+        raise BitstreamError(Rule.INDEX_MISMATCH, message, _index_offset(part))
+    # Where one side is damaged the other has to do; decoding will tell of what lies behind the I frame.
+    if after is not None and entry.frame_number + after != part.end.num_frames:
+        found = f"{entry.frame_number + after} are there"
+        message = f"the end unit counts {part.end.num_frames} frames, {found}"
+        raise BitstreamError(Rule.END_MISMATCH, message, part.end.offset)
+
+
+def _is_access_point(source: SeekableSource, offset: int, stop: int) -> bool:
+    """Whether an SPS unit and an I unit that names it stand at `offset`, by their headers."""
+    sps = _header_at(source, offset, stop)
+    if sps is None or sps.nal_type is not NalType.SPS:
+        return False
+    frame = _header_at(source, offset + sps.unit_size, stop)
+    return frame is not None and frame.nal_type is NalType.I and frame.sps_id == sps.sps_id
+
+
+def _header_at(source: SeekableSource, offset: int, stop: int) -> UnitHeader | None:
+    """The header of the unit at `offset` if it can be read and the unit ends at or before `stop`."""
+    if offset + MIN_UNIT_SIZE > stop:
+        return None
+    try:
+        header = read_header(_read_exactly(source, offset, min(MAX_HEADER_SIZE, stop - offset)))
+    except BitstreamError:
+        return None
+    return header if offset + header.unit_size <= stop else None
+
+
+def count_pictures(source: SeekableSource, start: int, stop: int) -> int | None:
+    """Pictures of the frame units in start..stop-1, counted by headers alone; None where these do not lead to `stop`.
+
+    Payloads are not read but those of SPS units and the first byte of units that may hold several pictures.
+    """
+    count = 0
+    max_pictures: dict[int, int] = {}
+    offset = start
+    while offset < stop:
+        header = _header_at(source, offset, stop)
+        if header is None:
+            return None
+        payload_offset = offset + header.header_size
+        if header.nal_type is NalType.SPS:
+            if header.payload_size > MAX_SPS_PAYLOAD_SIZE:
+                return None
+            try:
+                sps = read_sps(_read_exactly(source, payload_offset, header.payload_size))
+            except BitstreamError:
+                return None
+            max_pictures[header.sps_id] = sps.max_pictures
+        elif header.nal_type.is_frame:
+            several = max_pictures.get(header.sps_id, 1) > 1 and header.payload_size > 0
+            count += _read_exactly(source, payload_offset, 1)[0] if several else 1
+        offset += header.unit_size
+    return count
 
 
 def read_index(source: SeekableSource) -> StreamIndex:
@@ -39,22 +192,15 @@ def read_index(source: SeekableSource) -> StreamIndex:
 
     BitstreamError where an end unit, index or signature is not intact; `scan_units` then still works.
     """
-    parts: list[tuple[EndUnit, tuple[IndexEntry, ...]]] = []
+    parts: list[StreamPart] = []
     position = source.seek(0, 2)
     while position:
         end, entries = _read_last_part(source, position)
-        parts.append((end, entries))
         position = end.offset - end.stream_distance
+        parts.append(StreamPart(position, end, entries))
     if not parts:
         raise BitstreamError(Rule.END_MISSING, "the stream is empty", 0)
-    parts.reverse()
-    joined: list[IndexEntry] = []
-    num_frames = 0
-    for end, entries in parts:
-        start = end.offset - end.stream_distance
-        joined += [replace(entry, frame_number=entry.frame_number + num_frames, offset=entry.offset + start) for entry in entries]
-        num_frames += end.num_frames
-    return StreamIndex(tuple(joined), num_frames)
+    return StreamIndex(tuple(reversed(parts)))
 
 
 def _read_last_part(source: SeekableSource, stop: int) -> tuple[EndUnit, tuple[IndexEntry, ...]]:
@@ -106,8 +252,29 @@ def _read_exactly(source: SeekableSource, offset: int, num_bytes: int) -> bytes:
     return data
 
 
-def scan_units(source: ByteSource, tolerant: bool = False) -> StreamIndex:
-    """An index of every frame, made by reading `source` from its start; needs no index unit and no seeking.
+@dataclass(frozen=True)
+class ScannedStream:
+    """What reading through a source found.
+
+    Args:
+        entries: its frame units, with frame numbers and offsets in the whole source.
+        num_frames: its pictures.
+    """
+
+    entries: tuple[IndexEntry, ...]
+    num_frames: int
+
+    def access_point(self, frame_number: int) -> AccessPoint | None:
+        """The last I unit at or before `frame_number`; None where there is none, or no such frame."""
+        points = [entry for entry in self.entries if entry.frame_type is NalType.I]
+        position = bisect_right([entry.frame_number for entry in points], frame_number)
+        if not 0 <= frame_number < self.num_frames or not position:
+            return None
+        return AccessPoint(points[position - 1].offset, points[position - 1].frame_number)
+
+
+def scan_units(source: ByteSource, tolerant: bool = False) -> ScannedStream:
+    """Every frame unit, found by reading `source` from its start; needs no index unit and no seeking.
 
     An I frame without its SPS directly before it is no access point and is left out. Tolerant: damage is passed over.
     """
@@ -120,6 +287,6 @@ def scan_units(source: ByteSource, tolerant: bool = False) -> StreamIndex:
                 entries.append(IndexEntry(NalType.P, unit.frame_index, unit.offset))
             elif sps_unit is not None and sps_unit.sps_id == unit.sps_id:
                 entries.append(IndexEntry(NalType.I, unit.frame_index, sps_unit.offset))
-            num_frames += 1
+            num_frames += unit.pictures.num_pictures
         sps_unit = unit if isinstance(unit, SpsUnit) else None
-    return StreamIndex(tuple(entries), num_frames)
+    return ScannedStream(tuple(entries), num_frames)

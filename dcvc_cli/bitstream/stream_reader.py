@@ -15,6 +15,7 @@ from dcvc_cli.bitstream.sps_syntax import read_sps
 from dcvc_cli.bitstream.tracks import read_metadata, read_track
 from dcvc_cli.bitstream.unit_verifier import UnitVerifier, Verified
 from dcvc_cli.bitstream.units import (
+    MIN_FRAME_UNIT_SIZE,
     Damage,
     EndUnit,
     FrameUnit,
@@ -30,8 +31,6 @@ from dcvc_cli.bitstream.units import (
     read_index_payload,
 )
 from dcvc_cli.bitstream.window import ByteSource, Window
-
-_MIN_FRAME_UNIT_SIZE = 7
 
 
 class StreamReader:
@@ -142,7 +141,9 @@ class StreamReader:
         if not passed:
             self._resync.scan()
         size_bytes = self._window.offset - offset
-        if is_lost_gop or size_bytes >= 256 * _MIN_FRAME_UNIT_SIZE:
+        if is_lost_gop:
+            self._expected_number = 0
+        if is_lost_gop or size_bytes >= 256 * MIN_FRAME_UNIT_SIZE:
             self._broken = True  # Frame numbers wrap at 256: so many bytes may have held a whole round of them.
         self._last_unit = None
         self._segment_damaged = True
@@ -163,6 +164,10 @@ class StreamReader:
             return
         payload = self._window.peek(header.header_size, header.header_size + header.payload_size)
         self._window.consume(verified.unit_size)
+        if self._index_offset is not None and header.nal_type is not NalType.END:
+            message = f"a unit of type {header.nal_type.name} follows the index, expected the end unit"
+            yield self._fault(BitstreamError(Rule.INDEX_MISMATCH, message), offset)
+            self._index_offset = None
         try:
             if header.nal_type.is_frame:
                 yield from self._deliver_frame(header, payload, offset, verified)
@@ -234,6 +239,7 @@ class StreamReader:
             if error is not None:
                 self._broken = True
                 yield self._fault(error, offset)
+        num_missing = 0 if is_key else (number - self._expected_number) % 256
         self._expected_number = (number + 1) % 256
         pictures, header_size = read_picture_header(sps, is_key, payload)
         times = self._times(sps, pictures, is_key)
@@ -256,6 +262,7 @@ class StreamReader:
             self._frame_index - pictures.num_pictures,
             number,
             not self._broken,
+            num_missing,
             pictures,
             times,
         )

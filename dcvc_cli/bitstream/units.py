@@ -13,6 +13,8 @@ from dcvc_cli.bitstream.varint import ByteReader
 INDEX_ENTRY_SIZE = 13
 MAX_INDEX_ENTRIES = 4_000_000
 MAX_INDEX_PAYLOAD_SIZE = INDEX_ENTRY_SIZE * MAX_INDEX_ENTRIES
+MIN_FRAME_UNIT_SIZE = 7
+"""Type, QP, length, check: no frame takes fewer bytes."""
 END_PAYLOAD_SIZE = 20
 END_UNIT_SIZE = END_PAYLOAD_SIZE + 6
 """Fixed, so that the end unit is found from the end of a file."""
@@ -62,6 +64,7 @@ class FrameUnit:
         number: units since the last I unit mod 256; 0 for an I unit.
         decodable: False from a loss until the next I frame: the reference that this P frame needs is not there.
         reset: drop the reference feature before decoding.
+        num_missing: units that are missing right before a P unit, as its number tells, mod 256.
         pictures: how many pictures the unit holds, and their order.
         times: presentation time of each picture in ticks since the start of the stream; empty without a time base.
     """
@@ -77,6 +80,7 @@ class FrameUnit:
     frame_index: int
     number: int
     decodable: bool = True
+    num_missing: int = 0
     pictures: PictureHeader = ONE_PICTURE
     times: tuple[int, ...] = ()
 

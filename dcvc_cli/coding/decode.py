@@ -1,21 +1,23 @@
 """A .dcvc stream to pictures: stream reader -> (thread) sequence decoder and hash check -> writer, one frame in memory at a time.
 
-Units are read strictly: the first broken rule ends the decode, after every frame before it has been given out.
+Units are read strictly: the first broken rule ends the decode, after every frame before it has been given out. Decoding past
+damage is in concealment.py.
 """
 
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from itertools import chain
 
-from dcvc_cli.bitstream.faults import BitstreamError
-from dcvc_cli.bitstream.random_access import read_index, scan_units
+from dcvc_cli.bitstream.faults import BitstreamError, Rule
+from dcvc_cli.bitstream.random_access import find_access_point, read_index, scan_units
 from dcvc_cli.bitstream.sei import PictureHash, hash_picture
 from dcvc_cli.bitstream.sps import Precision, Sps
 from dcvc_cli.bitstream.stream_reader import StreamReader
-from dcvc_cli.bitstream.units import FrameUnit, SeiUnit, SpsUnit, Unit
+from dcvc_cli.bitstream.units import Damage, FrameUnit, SeiUnit, SpsUnit, Unit
+from dcvc_cli.coding.concealment import DamagedDecoder, DecodedFrame, Losses, decoder_for
 from dcvc_cli.coding.frame_report import FrameReport
 from dcvc_cli.coding.memory import decoding_memory
+from dcvc_cli.coding.on_error import OnError
 from dcvc_cli.coding.opened_models import NAMES_OF_PRECISIONS, StreamNetworks
 from dcvc_cli.coding.sequence import SequenceDecoder, video_format_of
 from dcvc_cli.coding.stream_source import StreamSource
@@ -28,14 +30,6 @@ class HashMismatchError(StreamError):
     """A decoded picture that is not the encoder's. Frames since the last right one are not to be trusted."""
 
 
-@dataclass(frozen=True)
-class DecodedFrame:
-    """One picture, and what is told about it."""
-
-    picture: Picture
-    report: FrameReport
-
-
 class OpenedStream:
     """A stream whose first frame has been found, so that its pictures' format is known before anything is decoded.
 
@@ -44,23 +38,33 @@ class OpenedStream:
         seek: frames to leave out at the start; a seekable source starts at the I frame before them, found in its index or by reading through.
         max_frames: at most so many frames after those, None for all.
         limits: what the caller grants, None for what the environment says.
+        on_error: what becomes of frames that cannot be decoded; STOP: the first broken rule ends the decode.
 
     Attributes:
         sps: of the first frame.
-        num_frames: how many frames will come, None where that is not known.
+        num_frames: how many frames will come as the end unit has it, for a progress bar; None where that is not known.
+        losses: what decoding passed over; grows while `frames` runs, empty with STOP.
 
     Raises:
         StreamError: damaged, empty, beyond the limits, or no .dcvc stream at all.
         InputError: fewer frames than `seek` asks to leave out.
     """
 
-    def __init__(self, source: StreamSource, seek: int = 0, max_frames: int | None = None, limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        source: StreamSource,
+        seek: int = 0,
+        max_frames: int | None = None,
+        limits: Limits | None = None,
+        on_error: OnError = OnError.STOP,
+    ) -> None:
         self.limits = Limits.from_environment() if limits is None else limits
-        self.seek, self.max_frames = seek, max_frames
+        self.seek, self.max_frames, self._on_error = seek, max_frames, on_error
         self.first_index = 0
         self.num_frames: int | None = None
+        self.losses = Losses()
         offset = self._find_start(source)
-        units = iter(StreamReader(source, start_offset=offset))
+        units = iter(StreamReader(source, tolerant=on_error is not OnError.STOP, start_offset=offset))
         before: list[Unit] = []
         for unit in units:
             before.append(unit)
@@ -68,10 +72,17 @@ class OpenedStream:
                 self.sps = unit.sps
                 break
         else:
-            raise StreamError(f"{source.name} holds no frame")
+            self._refuse_empty(source.name, before)
         self._name = source.name
         self.limits.check_stream(source.name, self.sps.width, self.sps.height, decoding_memory(self.sps))
         self.units: Iterator[Unit] = chain(before, units)
+
+    @staticmethod
+    def _refuse_empty(name: str, units: list[Unit]) -> None:
+        damage = next((unit for unit in units if isinstance(unit, Damage)), None)
+        if damage is not None:
+            raise BitstreamError(damage.rule, damage.message, damage.offset)
+        raise StreamError(f"{name} holds no frame")
 
     @property
     def video_format(self) -> VideoFormat:
@@ -83,25 +94,33 @@ class OpenedStream:
             return None
         try:
             index = read_index(source)
-        except BitstreamError:
+            self.num_frames = self._limited(index.num_frames)
+            point = find_access_point(source, index, self.seek) if self.seek else None
+            num_frames = index.num_frames
+        except BitstreamError as error:
             source.seek(0)
             if not self.seek:
                 return None
-            index = scan_units(source, tolerant=True)
+            if error.rule in (Rule.INDEX_MISMATCH, Rule.END_MISMATCH):
+                if self._on_error is OnError.STOP:
+                    raise
+                self.losses.add_fault(error.message)
+            scanned = scan_units(source, tolerant=True)
+            point, num_frames = scanned.access_point(self.seek), scanned.num_frames
+            self.num_frames = self._limited(num_frames)
         source.seek(0)
-        if index.num_frames <= self.seek:
+        if point is None:
             if not self.seek:
                 return None
-            raise self._nothing_left(source.name, index.num_frames, self.seek)
-        self.num_frames = index.num_frames - self.seek
-        if self.max_frames is not None:
-            self.num_frames = min(self.num_frames, self.max_frames)
-        if not self.seek:
-            return None
-        entry = index.access_point(self.seek)
-        self.first_index = entry.frame_number
-        source.seek(entry.offset)
-        return entry.offset
+            raise self._nothing_left(source.name, num_frames, self.seek)
+        self.first_index = point.frame_number
+        source.seek(point.offset)
+        return point.offset
+
+    def _limited(self, num_frames: int) -> int | None:
+        """How many frames come of so many in the source."""
+        left = max(0, num_frames - self.seek)
+        return left if self.max_frames is None else min(left, self.max_frames)
 
     @staticmethod
     def _nothing_left(name: str, num_frames: int, seek: int) -> InputError:
@@ -111,17 +130,23 @@ class OpenedStream:
         """Decodes frame after frame.
 
         Raises:
-            StreamError: damage, a hash that does not match, pictures of another format in the middle.
+            StreamError: with STOP damage, a hash that does not match; pictures of another format in the middle.
             EnvironmentFault: weights or device are missing.
         """
         last = self.seek + self.max_frames if self.max_frames is not None else None
+        if self._on_error is OnError.STOP:
+            frames = decode_units(self.units, networks, verify, self.first_index, last)
+        else:
+            decoder = DamagedDecoder(networks, self._on_error, verify, self.first_index, last)
+            decoder.losses = self.losses
+            frames = decoder.frames(self.units)
         index = self.first_index
-        for frame in decode_units(self.units, networks, verify, self.first_index, last):
+        for frame in frames:
             index = frame.report.index
             self.limits.check_frames(self._name, index + 1, StreamError)
             if index >= self.seek:
                 yield frame
-        if index < self.seek:
+        if index < self.seek and not self.losses.num_faults:
             raise self._nothing_left(self._name, index + 1, self.seek)
 
 
@@ -143,7 +168,8 @@ def decode_units(
             if index == last_index:
                 return
             start = time.perf_counter()
-            decoder = _decoder_for(unit, decoder, networks, index)
+            before = decoder.sps if decoder is not None else None
+            decoder = decoder_for(unit.sps, before, decoder, networks, index)
             picture = _decode(decoder, unit, index)
             hashes.expect(index, picture, unit.sps)
             yield DecodedFrame(picture, FrameReport(index, unit.frame_type.name, unit.qp, unit.size_bytes + sps_bytes, time.perf_counter() - start))
@@ -151,20 +177,6 @@ def decode_units(
         elif verify and isinstance(unit, SeiUnit) and isinstance(unit.message, PictureHash):
             hashes.check(unit.message)
         sps_bytes = unit.size_bytes if isinstance(unit, SpsUnit) else 0
-
-
-def _decoder_for(unit: FrameUnit, decoder: SequenceDecoder | None, networks: StreamNetworks, index: int) -> SequenceDecoder:
-    """The decoder of the frame's SPS: a new one where the pictures or the model are announced anew."""
-    sps = unit.sps
-    if decoder is not None and sps.can_follow(decoder.sps):
-        return decoder
-    if decoder is not None:
-        before, after = decoder.video_format, video_format_of(sps)
-        if (before.size, before.chroma) != (after.size, after.chroma):
-            found = f"{before.size} {before.chroma.value} to {after.size} {after.chroma.value}"
-            hint = f"decode the parts apart: --frames {index}, then --seek {index}"
-            raise StreamError(f"the pictures change from {found} at frame {index}, expected one size to the end", hint)
-    return SequenceDecoder(networks.for_sps(sps), sps)
 
 
 def _decode(decoder: SequenceDecoder, unit: FrameUnit, index: int) -> Picture:

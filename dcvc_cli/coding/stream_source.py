@@ -3,13 +3,26 @@
 import os
 import stat
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self, cast
 
-from dcvc_cli.errors import InputError, UsageError
+from dcvc_cli.errors import InputError, StreamError, UsageError
 
 STANDARD_INPUT = "-"
+
+
+@contextmanager
+def naming(name: str) -> Iterator[None]:
+    """StreamErrors raised inside say which stream they are about."""
+    try:
+        yield
+    except StreamError as error:
+        if not error.message.startswith((f"{name}: ", f"{name} ")):
+            error.message = f"{name}: {error.message}"
+        raise
 
 
 class StreamSource:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from contextlib import ExitStack
 
-from dcvc_cli.bitstream.concat import ConcatReport, concat_streams
+from dcvc_cli.bitstream.concat import ConcatReport, concat_streams, repair_stream
 from dcvc_cli.bitstream.nal import SIGNATURE
 from dcvc_cli.bitstream.sps import Sps, quantise_skip_threshold
 from dcvc_cli.codec.backends import PRECISION_NAMES
@@ -80,6 +80,12 @@ def template_sps(model: str, precision_name: str, frame_rate: Rational, skip_thr
 def remux(source: PeekedSource, sink: OutputFile, template: Sps) -> RemuxReport:
     """A .dcvc stream into an elementary stream, or an elementary stream into a .dcvc stream after `template`."""
     return dcvc_to_reference(source, sink) if source.is_dcvc else reference_to_dcvc(source, sink, template)
+
+
+def repair_file(name: str, sink: OutputFile) -> ConcatReport:
+    """Makes a whole stream of a damaged one. StreamError where nothing is left of it."""
+    with StreamSource(name) as source:
+        return repair_stream(source.name, source, sink)
 
 
 def concat_files(names: Sequence[str], sink: OutputFile) -> ConcatReport:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dcvc_cli.coding.on_error import OnError
 from dcvc_cli.commands.options import (
     Device,
     Frames,
@@ -26,6 +27,7 @@ from dcvc_cli.ui.progress import ProgressMode
 
 if TYPE_CHECKING:
     from dcvc_cli.bitstream.sps import Sps
+    from dcvc_cli.coding.concealment import Losses
     from dcvc_cli.ui.voice import Voice
 
 
@@ -40,6 +42,13 @@ def decode(
     keep_partial: Annotated[
         bool, typer.Option("--keep-partial", help="Keep the frames before the damage of a stream that is cut short or damaged; still exit code 4.")
     ] = False,
+    on_error: Annotated[
+        OnError,
+        typer.Option(
+            help="What becomes of frames that cannot be decoded: stop there, skip them, or conceal them with the last "
+            "good picture. Exit code 4 in any case."
+        ),
+    ] = OnError.STOP,
     device: Device = None,
     threads: Threads = None,
     max_pixels: MaxPixels = None,
@@ -53,6 +62,7 @@ def decode(
 
     Every picture hash in the stream is checked; a mismatch ends with exit code 4 and names the first bad frame. A damaged or cut stream is decoded up
     to the damage; its frames are dropped unless --keep-partial is given (a pipe has got them by then), and the exit code is 4.
+    With --on-error skip or conceal it is decoded past the damage and its frames are kept; the exit code is 4 all the same.
     """
     check_places([source], {"-o": output})
     limits = limits_of(max_pixels, max_frames, max_memory)
@@ -60,7 +70,7 @@ def decode(
     from dcvc_cli.coding.decode import HashMismatchError, OpenedStream
     from dcvc_cli.coding.opened_models import StreamNetworks
     from dcvc_cli.coding.queues import read_ahead
-    from dcvc_cli.coding.stream_source import StreamSource
+    from dcvc_cli.coding.stream_source import StreamSource, naming
     from dcvc_cli.commands.encode import frame_line
     from dcvc_cli.media import open_writer
     from dcvc_cli.ui.progress import open_progress
@@ -70,7 +80,9 @@ def decode(
     fault: StreamError | None = None
     num_frames = 0
     with ExitStack() as stack:
-        stream = OpenedStream(stack.enter_context(StreamSource(source)), seek, frames, limits)
+        opened = stack.enter_context(StreamSource(source))
+        stack.enter_context(naming(opened.name))
+        stream = OpenedStream(opened, seek, frames, limits, on_error)
         video_format = stream.video_format
         chosen = None if output_format is None else output_format.value
         writer = stack.enter_context(open_writer(output, video_format, overwrite=overwrite, output_format=chosen))
@@ -95,9 +107,24 @@ def decode(
                 hint = "--keep-partial keeps them" if num_frames and output != "-" else None
                 raise StreamError(f"{error.message}; {_counted(num_frames)} before it decoded", error.hint or hint) from error
             fault = error
-    if fault is not None:
-        raise StreamError(f"{fault.message}; {_counted(num_frames)} before it kept in {writer.name}", fault.hint) from fault
+        if not num_frames and stream.losses.num_faults:
+            raise StreamError(f"no frame can be decoded: {stream.losses.summary}")
+    with naming(opened.name):
+        if fault is not None:
+            raise StreamError(f"{fault.message}; {_counted(num_frames)} before it kept in {writer.name}", fault.hint) from fault
+        _tell_losses(voice, stream.losses, writer.name)
     voice.note(f"{writer.name}: {_counted(num_frames)} of {video_format.size}")
+
+
+def _tell_losses(voice: "Voice", losses: "Losses", output: str) -> None:
+    """StreamError where anything was passed over, after one warning for each thing."""
+    if not losses.num_faults:
+        return
+    for sentence in losses.faults:
+        voice.warn(sentence)
+    if losses.num_faults > len(losses.faults):
+        voice.warn(f"{losses.num_faults - len(losses.faults)} more faults like these")
+    raise StreamError(f"{losses.summary}; {output} is written")
 
 
 def _counted(num_frames: int) -> str:

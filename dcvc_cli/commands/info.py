@@ -40,16 +40,16 @@ def info(
 
     from dcvc_cli.coding.inspect import inspect_stream, stream_values
     from dcvc_cli.coding.memory import decoding_memory
-    from dcvc_cli.coding.stream_source import StreamSource
+    from dcvc_cli.coding.stream_source import StreamSource, naming
 
-    with StreamSource(source) as stream:
+    with StreamSource(source) as stream, naming(stream.name):
         facts = inspect_stream(stream.name, stream, limits)
     if as_json:
         print(json.dumps(stream_values(facts), indent=2))
     else:
         _print_facts(facts, frame_table)
     sys.stdout.flush()
-    _refuse_faults(facts.faults)
+    _refuse_faults(facts.name, facts.faults)
     for sps in facts.all_sps:
         limits.check_stream(facts.name, sps.width, sps.height, decoding_memory(sps))
 
@@ -71,14 +71,14 @@ def _validate(source: str, as_json: bool) -> None:
         if not faults:
             print(f"{name}: valid")
     sys.stdout.flush()
-    _refuse_faults(faults)
+    _refuse_faults(name, faults)
 
 
-def _refuse_faults(faults: "list[Fault]") -> None:
+def _refuse_faults(name: str, faults: "list[Fault]") -> None:
     if faults:
         first = faults[0]
         more = f", and {len(faults) - 1} more" if len(faults) > 1 else ""
-        raise StreamError(f"the stream is damaged at byte {first.offset}: {first.message} [{first.rule.value}]{more}")
+        raise StreamError(f"{name}: the stream is damaged at byte {first.offset}: {first.message} [{first.rule.value}]{more}")
 
 
 def _print_facts(facts: "StreamFacts", frame_table: bool) -> None:

@@ -1,0 +1,209 @@
+"""Decoding past damage: what cannot be decoded is left out or replaced by the last good picture, and what was lost is said."""
+
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from dcvc_cli.bitstream.nal import NalType
+from dcvc_cli.bitstream.sei import PictureHash, hash_picture
+from dcvc_cli.bitstream.sps import Sps
+from dcvc_cli.bitstream.units import MIN_FRAME_UNIT_SIZE, Damage, EndUnit, FrameUnit, SeiUnit, SpsUnit, StartUnit, Unit
+from dcvc_cli.coding.frame_report import FrameReport
+from dcvc_cli.coding.on_error import OnError
+from dcvc_cli.coding.opened_models import StreamNetworks
+from dcvc_cli.coding.sequence import SequenceDecoder, video_format_of
+from dcvc_cli.errors import StreamError
+from dcvc_cli.format.types import Picture
+
+MAX_TOLD_FAULTS = 20
+LOST = "lost"
+"""Frame type in the report of a picture that stands for a lost one."""
+
+
+@dataclass(frozen=True)
+class DecodedFrame:
+    """One picture, and what is told about it."""
+
+    picture: Picture
+    report: FrameReport
+
+
+@dataclass
+class Losses:
+    """What decoding passed over.
+
+    Attributes:
+        num_frames: frames that were decoded.
+        num_lost: frames known to be lost.
+        num_repeated: pictures put out in their place.
+        faults: what was wrong, one sentence each, the first MAX_TOLD_FAULTS of num_faults.
+    """
+
+    num_frames: int = 0
+    num_lost: int = 0
+    num_repeated: int = 0
+    num_faults: int = 0
+    faults: list[str] = field(default_factory=list)
+
+    def add_fault(self, sentence: str) -> None:
+        """One more thing that is wrong with the stream."""
+        self.num_faults += 1
+        if len(self.faults) < MAX_TOLD_FAULTS:
+            self.faults.append(sentence)
+
+    @property
+    def summary(self) -> str:
+        """One sentence for all of it."""
+        lost = f"{self.num_lost} frame{'s' if self.num_lost != 1 else ''} lost"
+        repeated = f" ({self.num_repeated} replaced by the picture before)" if self.num_repeated else ""
+        return f"{lost}{repeated}, {self.num_frames} decoded; first fault: {self.faults[0]}"
+
+
+class DamagedDecoder:
+    """Decodes the units of a tolerant reader. Frames keep their numbers: a lost one takes its number with it.
+
+    A picture is given out once the unit after its hashes is there, so that none goes out that its hash refuses.
+
+    Args:
+        networks: what streams need.
+        on_error: SKIP or CONCEAL.
+        verify: check picture hashes.
+        first_index: number of the first frame.
+        last_index: stop before this frame; None = go to the end.
+
+    Attributes:
+        losses: what was passed over so far.
+    """
+
+    def __init__(self, networks: StreamNetworks, on_error: OnError, verify: bool, first_index: int, last_index: int | None) -> None:
+        self._networks, self._on_error, self._verify = networks, on_error, verify
+        self._index, self._last_index = first_index, last_index
+        self._decoder: SequenceDecoder | None = None
+        self._held: DecodedFrame | None = None
+        self._last_good: Picture | None = None
+        self._broken = False
+        self._sps: Sps | None = None
+        self._num_in_part = self._damaged_bytes = 0
+        self._knows_start = first_index == 0
+        self.losses = Losses()
+
+    def frames(self, units: Iterable[Unit]) -> Iterator[DecodedFrame]:
+        """Pictures in order.
+
+        Raises StreamError where pictures change their format, EnvironmentFault where weights or a device are missing.
+        """
+        for frame in self._all_frames(units):
+            if self._last_index is not None and frame.report.index >= self._last_index:
+                return
+            yield frame
+
+    def _all_frames(self, units: Iterable[Unit]) -> Iterator[DecodedFrame]:
+        sps_bytes = 0
+        for unit in units:
+            if isinstance(unit, FrameUnit):
+                yield from self._give_out()
+                if self._index == self._last_index:
+                    return
+                yield from self._decode(unit, sps_bytes)
+            elif isinstance(unit, SeiUnit) and isinstance(unit.message, PictureHash):
+                yield from self._check(unit.message)
+            elif isinstance(unit, Damage):
+                self.losses.add_fault(f"byte {unit.offset}: {unit.message} [{unit.rule.value}]")
+                self._damaged_bytes += unit.size_bytes
+            elif isinstance(unit, StartUnit):
+                self._num_in_part = self._damaged_bytes = 0
+            elif isinstance(unit, EndUnit):
+                yield from self._give_out()
+                yield from self._lose(self._num_missing(unit))
+                self._knows_start = True
+            sps_bytes = unit.size_bytes if isinstance(unit, SpsUnit) else 0
+        yield from self._give_out()
+
+    def _num_missing(self, end: EndUnit) -> int:
+        """Frames that an end unit counts and that are not accounted for: no more than the damaged bytes had room for."""
+        if not self._knows_start:
+            return 0
+        return min(max(0, end.num_frames - self._num_in_part), self._damaged_bytes // MIN_FRAME_UNIT_SIZE)
+
+    def _give_out(self) -> Iterator[DecodedFrame]:
+        """The picture that waited for its hash, now that there is none to come."""
+        if self._held is not None:
+            self._last_good = self._held.picture
+            self.losses.num_frames += 1
+            yield self._held
+            self._held = None
+
+    def _decode(self, unit: FrameUnit, sps_bytes: int) -> Iterator[DecodedFrame]:
+        is_key = unit.frame_type is NalType.I
+        if is_key:
+            self._broken = False
+        yield from self._lose(unit.num_missing)
+        if not unit.decodable or self._broken:
+            yield from self._lose(1)
+            return
+        start = time.perf_counter()
+        self._decoder = decoder_for(unit.sps, self._sps, self._decoder, self._networks, self._index)
+        self._sps = unit.sps
+        try:
+            picture = self._decoder.decode(unit)
+        except StreamError as error:
+            self.losses.add_fault(f"frame {self._index} cannot be decoded: {error.message}")
+            self._break()
+            yield from self._lose(1)
+            return
+        seconds = time.perf_counter() - start
+        report = FrameReport(self._index, unit.frame_type.name, unit.qp, unit.size_bytes + sps_bytes, seconds)
+        self._held = DecodedFrame(picture, report)
+        self._index += 1
+        self._num_in_part += 1
+
+    def _break(self) -> None:
+        """The decoder's state is not the encoder's any more: nothing can be decoded up to the next I frame."""
+        self._broken, self._decoder = True, None
+
+    def _check(self, message: PictureHash) -> Iterator[DecodedFrame]:
+        held = self._held
+        if held is None or not self._verify:
+            return
+        found = hash_picture(message.kind, (plane.data for plane in held.picture.planes))
+        if found == message.digest:
+            return
+        text = f"{message.kind.name} {message.digest.hex()} expected, {found.hex()} found"
+        self.losses.add_fault(f"frame {held.report.index} is not the encoder's picture: {text}")
+        self._held = None
+        self._index -= 1
+        self._num_in_part -= 1
+        self._break()
+        yield from self._lose(1)
+
+    def _lose(self, count: int) -> Iterator[DecodedFrame]:
+        """Frames that are not there; the last good picture in place of each, where that is wanted and there is one."""
+        for _ in range(count):
+            if self._index == self._last_index:
+                return
+            self.losses.num_lost += 1
+            if self._on_error is OnError.CONCEAL and self._last_good is not None:
+                self.losses.num_repeated += 1
+                yield DecodedFrame(self._last_good, FrameReport(self._index, LOST, 0, 0, 0.0))
+            self._index += 1
+            self._num_in_part += 1
+
+
+def decoder_for(sps: Sps, before: Sps | None, decoder: SequenceDecoder | None, networks: StreamNetworks, index: int) -> SequenceDecoder:
+    """The decoder of frame `index` under `sps`: a new one where the pictures or the model are announced anew.
+
+    Args:
+        before: SPS of the frame before it, None for the first.
+        decoder: that frame's, None where its state is of no use.
+
+    Raises StreamError where pictures of another size or sampling come.
+    """
+    if decoder is not None and sps.can_follow(decoder.sps):
+        return decoder
+    if before is not None:
+        old, new = video_format_of(before), video_format_of(sps)
+        if (old.size, old.chroma) != (new.size, new.chroma):
+            found = f"{old.size} {old.chroma.value} to {new.size} {new.chroma.value}"
+            hint = f"decode the parts apart: --frames {index}, then --seek {index}"
+            raise StreamError(f"the pictures change from {found} at frame {index}, expected one size to the end", hint)
+    return SequenceDecoder(networks.for_sps(sps), sps)
