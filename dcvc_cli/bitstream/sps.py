@@ -6,9 +6,10 @@ The bytes of both versions are in sps_syntax.py.
 from dataclasses import dataclass, replace
 from enum import IntEnum
 
-from dcvc_cli.bitstream.sps_blocks import ContentLight, MasteringDisplay, TimeBase, UnknownBlock, Vbv
+from dcvc_cli.bitstream.sps_blocks import TimeBase, UnknownBlock, Vbv
 from dcvc_cli.errors import UsageError
 from dcvc_cli.format.entropy_format import EntropyFormat
+from dcvc_cli.format.hdr import ContentLight, MasteringDisplay
 
 FORMAT_VERSION = 2
 """What is written. Version 1 is read, and written where streams of it are joined or remuxed."""

@@ -18,9 +18,10 @@ from dcvc_cli.bitstream.sps import (
     Precision,
     Sps,
 )
-from dcvc_cli.bitstream.sps_blocks import ContentLight, MasteringDisplay, TimeBase, UnknownBlock, Vbv
+from dcvc_cli.bitstream.sps_blocks import TimeBase, UnknownBlock, Vbv
 from dcvc_cli.bitstream.varint import ByteReader
 from dcvc_cli.format.entropy_format import EntropyFormat
+from dcvc_cli.format.hdr import ContentLight, MasteringDisplay
 
 LATER_BIT_DEPTH = 12
 """Reserved: a stream of this depth is intact and needs a newer dcvc."""

@@ -68,6 +68,8 @@ def sps_for(
         full_range=colour.full_range,
         chroma_location=video_format.chroma_location,
         interlacing=video_format.interlacing,
+        mastering_display=video_format.mastering_display,
+        content_light=video_format.content_light,
         frame_rate_num=rate.num if rate.den else 0,
         frame_rate_den=rate.den if rate.num else 0,
         sar_num=aspect.num if aspect.den else 0,
@@ -96,6 +98,8 @@ def video_format_of(sps: Sps) -> VideoFormat:
         colour=ColourDescription(sps.colour_primaries, sps.transfer, sps.matrix, sps.full_range),
         interlacing=sps.interlacing,
         chroma_location=sps.chroma_location,
+        mastering_display=sps.mastering_display,
+        content_light=sps.content_light,
     )
 
 

@@ -6,6 +6,8 @@ from enum import Enum
 import numpy as np
 from numpy.typing import NDArray
 
+from dcvc_cli.format.hdr import ContentLight, MasteringDisplay
+
 NUM_QPS = 64
 """QP 0..63. HIGHER is better quality and a bigger file, the opposite of x264 and x265."""
 MAX_SIDE = 16384
@@ -79,6 +81,8 @@ class VideoFormat:
     interlacing: str = "p"
     chroma_location: str = ""
     """y4m's chroma tag after 420 ("jpeg", "mpeg2", "paldv" or ""), carried through."""
+    mastering_display: MasteringDisplay | None = None
+    content_light: ContentLight | None = None
 
     @property
     def plane_shapes(self) -> tuple[tuple[int, int], ...]:

@@ -20,6 +20,7 @@ from dcvc_cli.media.container_facts import (
     chroma_location_of,
     describe_stream,
     dropped_side_data,
+    hdr_metadata,
     is_artwork,
     other_contents,
 )
@@ -133,6 +134,7 @@ class ContainerReader(PictureReader):
         width, height = self._first.width, self._first.height
         if not (1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE):
             raise InputError(f"{self.name} is {width}x{height}, expected 1x1..{MAX_SIDE}x{MAX_SIDE}")
+        mastering_display, content_light = hdr_metadata(self._first)
         location, doubt = chroma_location_of(self.name, text, stream.codec_context.codec.canonical_name)
         self.format = VideoFormat(
             PictureSize(width, height),
@@ -141,6 +143,8 @@ class ContainerReader(PictureReader):
             colour=_colour(stream.codec_context, self._first),
             interlacing=self._interlacing(stream.codec_context),
             chroma_location=location,
+            mastering_display=mastering_display,
+            content_light=content_light,
         )
         self._tell(doubt)
         self._tell_contents(stream, text)

@@ -1,10 +1,14 @@
 """What a video file holds besides the samples of its pictures: other tracks, tags, side data, and where chroma lies."""
 
 import re
+import struct
 from collections import Counter
 from dataclasses import dataclass
+from fractions import Fraction
 from types import ModuleType
 from typing import Any
+
+from dcvc_cli.format.hdr import ContentLight, MasteringDisplay
 
 CHROMA_LOCATIONS = {"left": "mpeg2", "center": "jpeg", "topleft": "paldv"}
 """y4m's names by FFmpeg's; other positions have no field in a stream."""
@@ -12,9 +16,8 @@ _OTHER_CHROMA_LOCATIONS = ("top", "bottomleft", "bottom")
 _CENTRED_BY_DEFAULT = ("theora", "mjpeg", "mpeg1video", "h261", "h263", "flv1")
 _SIDE_DATA_OF_CODING = ("CPB properties", "Skip Samples", "Encryption", "producer reference time", "Film Grain")
 """They say how the file is coded, not how its pictures look; film grain is in the decoded samples."""
+_SIDE_DATA_THAT_IS_CARRIED = ("Mastering Display Metadata", "Mastering display metadata", "Content Light Level Metadata")
 _SIDE_DATA_OF_PICTURES = {
-    "MASTERING_DISPLAY_METADATA": "HDR10 mastering display",
-    "CONTENT_LIGHT_LEVEL": "HDR10 light level",
     "DYNAMIC_HDR_PLUS": "HDR10+",
     "DYNAMIC_HDR_VIVID": "HDR Vivid",
     "DOVI_RPU_BUFFER": "Dolby Vision",
@@ -28,8 +31,6 @@ _SIDE_DATA_OF_PICTURES = {
     "S12M_TIMECODE": "time code",
 }
 _SIDE_DATA_IN_TEXT = {
-    "Mastering Display Metadata": "HDR10 mastering display",
-    "Content Light Level Metadata": "HDR10 light level",
     "DOVI configuration record": "Dolby Vision",
     "stereo3d": "stereoscopic 3D",
     "Stereo 3D": "stereoscopic 3D",
@@ -139,7 +140,7 @@ def dropped_side_data(frame: Any, text: StreamText, metadata: dict[str, str]) ->
     """What comes with the pictures and no stream has a field for, as names for people."""
     names = [_SIDE_DATA_OF_PICTURES[item.type.name] for item in frame.side_data if item.type.name in _SIDE_DATA_OF_PICTURES]
     # The display matrix has a note of its own.
-    ignored = (*_SIDE_DATA_OF_CODING, "displaymatrix", "Display Matrix", "unknown side data")
+    ignored = (*_SIDE_DATA_OF_CODING, *_SIDE_DATA_THAT_IS_CARRIED, "displaymatrix", "Display Matrix", "unknown side data")
     told = (name for name in text.side_data if not name.startswith(ignored))
     names += [next((known for start, known in _SIDE_DATA_IN_TEXT.items() if name.startswith(start)), name) for name in told]
     if metadata.get("alpha_mode", "0") not in ("", "0"):
@@ -147,6 +148,33 @@ def dropped_side_data(frame: Any, text: StreamText, metadata: dict[str, str]) ->
     if metadata.get("stereo_mode", "mono") != "mono":
         names.append("stereoscopic 3D")
     return list(dict.fromkeys(names))
+
+
+def hdr_metadata(frame: Any) -> tuple[MasteringDisplay | None, ContentLight | None]:
+    """HDR10 metadata of a picture, from FFmpeg's structures; None for what is missing or out of range."""
+    data = {item.type.name: bytes(item) for item in frame.side_data}
+    mastering, light = data.get("MASTERING_DISPLAY_METADATA", b""), data.get("CONTENT_LIGHT_LEVEL", b"")
+    content_light = None
+    if len(light) >= 8:
+        maximum, average = struct.unpack("=II", light[:8])
+        content_light = ContentLight(min(maximum, 0xFFFF), min(average, 0xFFFF))
+    return _mastering_display(mastering), content_light
+
+
+def _mastering_display(data: bytes) -> MasteringDisplay | None:
+    """AVMasteringDisplayMetadata: ten fractions (x, y of red, green, blue and white; smallest, largest luminance), two flags."""
+    if len(data) < 88:
+        return None
+    numbers = struct.unpack("=22i", data[:88])
+    if not (numbers[20] and numbers[21]) or not all(numbers[1:20:2]):
+        return None
+    values = [Fraction(num, den) for num, den in zip(numbers[0:20:2], numbers[1:20:2], strict=True)]
+    red, green, blue, white = ([round(value * 50000) for value in values[at : at + 2]] for at in (0, 2, 4, 6))
+    smallest, largest = (round(value * 10000) for value in values[8:10])
+    try:
+        return MasteringDisplay((*green, *blue, *red), (white[0], white[1]), largest, smallest)  # type: ignore[arg-type]
+    except ValueError:
+        return None
 
 
 def announced_duration(container: Any, stream: Any) -> float | None:

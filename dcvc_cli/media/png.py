@@ -227,6 +227,8 @@ class PngReader(PictureReader):
             frame_rate=frame_rate or DEFAULT_FRAME_RATE,
             sample_aspect_ratio=facts.sample_aspect_ratio,
             colour=facts.colour,
+            mastering_display=facts.mastering_display,
+            content_light=facts.content_light,
         )
         self.description = describe("PNG", self.format, self.num_frames)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from PIL import Image
 
 from dcvc_cli.errors import InputError
+from dcvc_cli.format.hdr import ContentLight, MasteringDisplay
 from dcvc_cli.format.types import ColourDescription, Rational, VideoFormat
 
 SIGNATURE_SIZE = 8
@@ -21,15 +22,13 @@ _UNSPECIFIED = 2
 _MAX_CHUNKS = 4096
 _MAX_CHUNK_BYTES = 1 << 16
 _ORIENTATION = 0x112
-_READ = (b"cICP", b"sRGB", b"pHYs", b"eXIf")
+_READ = (b"cICP", b"sRGB", b"pHYs", b"eXIf", b"mDCV", b"cLLI")
+_CD_UNITS = 10000
+"""cLLI counts in 0.0001 candela a square metre, streams in whole ones."""
 _DROPPED = {
     b"iCCP": "ICC profile",
     b"gAMA": "gamma",
     b"cHRM": "chromaticities",
-    b"mDCV": "HDR10 mastering display",
-    b"mDCv": "HDR10 mastering display",
-    b"cLLI": "HDR10 light level",
-    b"cLLi": "HDR10 light level",
     b"eXIf": "Exif data",
     b"tEXt": "text",
     b"zTXt": "text",
@@ -48,11 +47,14 @@ class PngFacts:
         colour: from cICP, else from sRGB.
         sample_aspect_ratio: from pHYs; 0/0 where it says nothing.
         dropped: what no stream has a field for, as names for people.
+        mastering_display, content_light: from mDCV and cLLI.
     """
 
     colour: ColourDescription
     sample_aspect_ratio: Rational
     dropped: tuple[str, ...]
+    mastering_display: MasteringDisplay | None = None
+    content_light: ContentLight | None = None
 
 
 def read_png_facts(path: Path) -> PngFacts:
@@ -83,7 +85,13 @@ def read_png_facts(path: Path) -> PngFacts:
     names = [name for kind, name in _DROPPED.items() if kind in chunks and kind not in ignored]
     if _is_rotated(chunks.get(b"eXIf", b"")):
         names[names.index("Exif data")] = _EXIF_WITH_ROTATION
-    return PngFacts(colour or _UNKNOWN_COLOUR, _aspect_ratio(chunks.get(b"pHYs", b"")), tuple(dict.fromkeys(names)))
+    return PngFacts(
+        colour or _UNKNOWN_COLOUR,
+        _aspect_ratio(chunks.get(b"pHYs", b"")),
+        tuple(dict.fromkeys(names)),
+        _mastering_display(chunks.get(b"mDCV", b"")),
+        _content_light(chunks.get(b"cLLI", b"")),
+    )
 
 
 def _colour(chunks: dict[bytes, bytes]) -> ColourDescription | None:
@@ -92,6 +100,24 @@ def _colour(chunks: dict[bytes, bytes]) -> ColourDescription | None:
     if len(code_points) == 4 and code_points[2] == 0 and code_points[3] <= 1:
         return ColourDescription(code_points[0], code_points[1], 0, bool(code_points[3]))
     return SRGB if b"sRGB" in chunks else None
+
+
+def _mastering_display(data: bytes) -> MasteringDisplay | None:
+    """mDCV: x, y of red, green, blue and white, largest and smallest luminance, in the units of a stream."""
+    if len(data) != 24:
+        return None
+    red_x, red_y, green_x, green_y, blue_x, blue_y, *white, largest, smallest = struct.unpack(">8H2I", data)
+    try:
+        return MasteringDisplay((green_x, green_y, blue_x, blue_y, red_x, red_y), (white[0], white[1]), largest, smallest)
+    except ValueError:
+        return None
+
+
+def _content_light(data: bytes) -> ContentLight | None:
+    if len(data) != 8:
+        return None
+    maximum, average = (min(round(value / _CD_UNITS), 0xFFFF) for value in struct.unpack(">II", data))
+    return ContentLight(maximum, average)
 
 
 def _aspect_ratio(density: bytes) -> Rational:
@@ -119,6 +145,13 @@ def with_format_chunks(encoded: bytes, video_format: VideoFormat) -> bytes:
         added += _chunk(b"cICP", bytes([colour.primaries, colour.transfer, 0, colour.full_range is not False]))
     if aspect.num and aspect.den and aspect.num != aspect.den and max(aspect.num, aspect.den) < 1 << 31:
         added += _chunk(b"pHYs", struct.pack(">IIB", aspect.den, aspect.num, 0))
+    mastering, light = video_format.mastering_display, video_format.content_light
+    if mastering is not None:
+        green, blue, red = mastering.primaries[0:2], mastering.primaries[2:4], mastering.primaries[4:6]
+        coordinates = (*red, *green, *blue, *mastering.white_point)
+        added += _chunk(b"mDCV", struct.pack(">8H2I", *coordinates, mastering.max_luminance, mastering.min_luminance))
+    if light is not None:
+        added += _chunk(b"cLLI", struct.pack(">II", light.max_content * _CD_UNITS, light.max_frame_average * _CD_UNITS))
     return encoded[:IHDR_END] + added + encoded[IHDR_END:]
 
 

@@ -187,8 +187,10 @@ class Y4mWriter(PictureWriter):
         colour = video_format.colour
         points = {"primaries": colour.primaries, "transfer": colour.transfer, "matrix": colour.matrix}
         tags = [f"{name} {point}" for name, point in points.items() if point != _UNSPECIFIED]
+        if video_format.mastering_display or video_format.content_light:
+            tags.append("HDR10 metadata")
         if tags:
-            self.notes = (f"y4m has no field for the stream's colour tags ({', '.join(tags)} of H.273): not in {self.name}",)
+            self.notes = (f"y4m has no field for the stream's colour tags ({', '.join(tags)}): not in {self.name}",)
         self._output.write(format_header(video_format))
 
     def _write(self, picture: Picture) -> None:

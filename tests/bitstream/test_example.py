@@ -11,13 +11,14 @@ from dcvc_cli.bitstream.faults import Rule
 from dcvc_cli.bitstream.nal import NalType
 from dcvc_cli.bitstream.picture_header import PictureHeader
 from dcvc_cli.bitstream.sps import HashKind, Sps, quantise_skip_threshold
-from dcvc_cli.bitstream.sps_blocks import ContentLight, TimeBase
+from dcvc_cli.bitstream.sps_blocks import TimeBase
 from dcvc_cli.bitstream.stream_reader import StreamReader
 from dcvc_cli.bitstream.stream_writer import StreamWriter
 from dcvc_cli.bitstream.tracks import ITU_T_T35, TrackHeader, TrackPacket
 from dcvc_cli.bitstream.units import Damage, FrameUnit
 from dcvc_cli.bitstream.validate import validate_stream
 from dcvc_cli.format.entropy_format import EntropyFormat
+from dcvc_cli.format.hdr import ContentLight
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "bitstream.md"
 BYTES = re.compile(r"((?: ?[0-9a-f]{2})+)(?:  |$)")

@@ -10,7 +10,7 @@ from dcvc_cli.bitstream.faults import BitstreamError
 from dcvc_cli.bitstream.nal import SIGNATURE, NalType, UnitHeader, read_header, write_header
 from dcvc_cli.bitstream.sei import FreeText, PictureHash, UnknownSei, UserData, read_sei, write_sei
 from dcvc_cli.bitstream.sps import BIT_DEPTHS, CHROMA_FORMATS, CHROMA_LOCATIONS, INTERLACINGS, HashKind, Precision, Sps
-from dcvc_cli.bitstream.sps_blocks import ContentLight, MasteringDisplay, TimeBase, UnknownBlock, Vbv
+from dcvc_cli.bitstream.sps_blocks import TimeBase, UnknownBlock, Vbv
 from dcvc_cli.bitstream.sps_syntax import read_sps, write_sps
 from dcvc_cli.bitstream.stream_reader import StreamReader
 from dcvc_cli.bitstream.stream_writer import StreamWriter
@@ -18,6 +18,7 @@ from dcvc_cli.bitstream.units import Damage, FrameUnit, SeiUnit
 from dcvc_cli.bitstream.validate import validate_stream
 from dcvc_cli.bitstream.varint import read_uv, write_uv
 from dcvc_cli.format.entropy_format import SHARED_FORMATS, EntropyFormat
+from dcvc_cli.format.hdr import ContentLight, MasteringDisplay
 
 U32 = st.integers(0, (1 << 32) - 1)
 U16 = st.integers(0, (1 << 16) - 1)

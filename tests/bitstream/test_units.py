@@ -16,12 +16,13 @@ from dcvc_cli.bitstream.faults import BitstreamError, Rule, TruncatedStreamError
 from dcvc_cli.bitstream.limits import FrameLimits, general_limits, limits_under
 from dcvc_cli.bitstream.nal import NalType, UnitHeader
 from dcvc_cli.bitstream.sps import HashKind, Precision, Sps, quantise_skip_threshold
-from dcvc_cli.bitstream.sps_blocks import ContentLight, MasteringDisplay, TimeBase, UnknownBlock, Vbv
+from dcvc_cli.bitstream.sps_blocks import TimeBase, UnknownBlock, Vbv
 from dcvc_cli.bitstream.sps_syntax import read_sps, write_sps
 from dcvc_cli.bitstream.varint import ByteReader, read_uv, write_uv
 from dcvc_cli.errors import ExitCode, UsageError
 from dcvc_cli.families.rt.sizes import SPECS
 from dcvc_cli.format.entropy_format import EntropyFormat
+from dcvc_cli.format.hdr import ContentLight, MasteringDisplay
 
 SPS = Sps(1296, 736)
 FULL_SPS = Sps(

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from dcvc_cli.errors import InputError
+from dcvc_cli.format.hdr import ContentLight, MasteringDisplay
 from dcvc_cli.format.types import ChromaFormat, ColourDescription, PictureSize, Rational, VideoFormat
 from dcvc_cli.media import open_reader
 from dcvc_cli.media.png import faults_of_numbering
@@ -66,11 +67,10 @@ def test_what_has_no_field_is_told(tmp_path: Path) -> None:
         tmp_path / "a.png",
         (b"iCCP", b"name\0\0" + zlib.compress(bytes(128))),
         (b"gAMA", struct.pack(">I", 45455)),
-        (b"mDCV", bytes(24)),
         (b"eXIf", exif.tobytes().removeprefix(b"Exif\0\0")),
         (b"tEXt", b"Title\0x"),
     )
-    expected = "ICC profile, gamma, HDR10 mastering display, Exif data that asks for a rotation on display and text"
+    expected = "ICC profile, gamma, Exif data that asks for a rotation on display and text"
     assert read_png_facts(path).dropped == tuple(expected.replace(" and text", ", text").split(", "))
     Image.fromarray(np.zeros((7, 9, 3), np.uint8)).save(tmp_path / "b.png", exif=exif)
     assert "b.png carries Exif data that asks for a rotation on display, which streams" in notes_of(tmp_path / "b.png")
@@ -107,6 +107,19 @@ def test_colour_goes_through_a_stream(call: Call, tmp_path: Path) -> None:
     assert call("decode", tmp_path / "a.dcvc", "-o", tmp_path / "out", "-q") == 0
     facts = read_png_facts(tmp_path / "out" / "im00001.png")
     assert (facts.colour, facts.sample_aspect_ratio) == (PQ, Rational(4, 3))
+
+
+def test_hdr_metadata_goes_through_a_stream(call: Call, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    mastering = struct.pack(">8H2I", 34000, 16000, 13250, 34500, 7500, 3000, 15635, 16450, 10_000_000, 1)
+    light = struct.pack(">II", 1000 * 10000, 400 * 10000)
+    path = write_png(tmp_path / "in" / "im1.png", (b"cICP", bytes([9, 16, 0, 1])), (b"mDCV", mastering), (b"cLLI", light))
+    facts = read_png_facts(path)
+    assert facts.mastering_display == MasteringDisplay((13250, 34500, 7500, 3000, 34000, 16000), (15635, 16450), 10_000_000, 1)
+    assert facts.content_light == ContentLight(1000, 400)
+    assert call("encode", tmp_path / "in", "-o", tmp_path / "a.dcvc", "-q") == 0
+    assert call("decode", tmp_path / "a.dcvc", "-o", tmp_path / "out", "-q") == 0
+    assert read_png_facts(tmp_path / "out" / "im00001.png") == facts
 
 
 def test_damaged_chunks_end_the_walk(tmp_path: Path) -> None:

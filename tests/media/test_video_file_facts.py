@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from dcvc_cli.errors import InputError
+from dcvc_cli.format.hdr import ContentLight, MasteringDisplay
 from dcvc_cli.format.types import PictureSize, Rational
 from dcvc_cli.media import open_reader
 from dcvc_cli.media.container_facts import chroma_location_of, parse_stream_text
@@ -275,8 +276,11 @@ class TestWhatStreamsHaveNoFieldFor:
         master = "G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,1)"
         hdr = f"master-display={master}:max-cll=1000,400:colorprim=9:transfer=16:colormatrix=9:log-level=none"
         write_video(tmp_path / "a.mkv", codec="libx265", stamps=[0, 40], **{"x265-params": hdr})
-        assert "carries HDR10 mastering display and HDR10 light level, which streams" in notes_of(tmp_path / "a.mkv")[1]
         with open_reader(str(tmp_path / "a.mkv")) as reader:
+            primaries = (13250, 34500, 7500, 3000, 34000, 16000)
+            assert reader.format.mastering_display == MasteringDisplay(primaries, (15635, 16450), 10_000_000, 1)
+            assert reader.format.content_light == ContentLight(1000, 400)
+            assert reader.notes == ()
             assert (reader.format.colour.primaries, reader.format.colour.transfer, reader.format.colour.matrix) == (9, 16, 9)
 
     def test_alpha(self, tmp_path: Path) -> None:

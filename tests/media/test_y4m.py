@@ -256,8 +256,8 @@ def test_tags_without_a_field_are_told(tmp_path):
 
 def test_colour_tags_that_y4m_cannot_hold_are_told(tmp_path):
     for colour, note in (
-        (ColourDescription(9, 16, 9, False), "colour tags (primaries 9, transfer 16, matrix 9 of H.273): not in"),
-        (ColourDescription(2, 2, 6, None), "colour tags (matrix 6 of H.273): not in"),
+        (ColourDescription(9, 16, 9, False), "colour tags (primaries 9, transfer 16, matrix 9): not in"),
+        (ColourDescription(2, 2, 6, None), "colour tags (matrix 6): not in"),
         (ColourDescription(full_range=True), ""),
     ):
         with open_writer(str(tmp_path / "a.y4m"), VideoFormat(PictureSize(4, 4), colour=colour), overwrite=True) as writer:
