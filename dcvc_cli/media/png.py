@@ -5,6 +5,7 @@ import struct
 import warnings
 import zlib
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dcvc_cli.errors import InputError, UsageError
-from dcvc_cli.format.types import MAX_SIDE, ChromaFormat, ColourDescription, Picture, PictureSize, Rational, VideoFormat
+from dcvc_cli.format.types import MAX_SIDE, ChromaFormat, Picture, PictureSize, Rational, VideoFormat
 from dcvc_cli.media.base import PictureReader, describe, joined
 from dcvc_cli.media.png_chunks import PngFacts, read_png_facts
 
@@ -182,8 +183,9 @@ def _check_opaque(image: Image.Image, path: Path) -> None:
         raise InputError(f"{path} is transparent in places, dcvc codes opaque RGB pictures", hint)
 
 
-def _tags(facts: PngFacts) -> tuple[ColourDescription, Rational]:
-    return facts.colour, facts.sample_aspect_ratio
+def _tags(facts: PngFacts) -> PngFacts:
+    """What all pictures of a clip have to say alike."""
+    return replace(facts, dropped=())
 
 
 class PngReader(PictureReader):
@@ -212,7 +214,7 @@ class PngReader(PictureReader):
                 raise InputError(f"{path} is {other}, expected {size} as {selected[0].name} is")
             other_facts = read_png_facts(path)
             if _tags(other_facts) != _tags(facts):
-                hint = "give all pictures the same cICP, sRGB and pHYs chunks, or none"
+                hint = "give all pictures the same cICP, sRGB, pHYs, mDCV and cLLI chunks, or none"
                 raise InputError(f"{path} has other colour tags or another aspect ratio than {selected[0].name}", hint)
             for name in other_facts.dropped:
                 dropped.setdefault(name, path)

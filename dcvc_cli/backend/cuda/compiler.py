@@ -46,9 +46,7 @@ class Nvrtc:
         self._call("nvrtcVersion", ctypes.byref(major), ctypes.byref(minor))
         return major.value, minor.value
 
-    def compile(
-        self, name: str, headers: Mapping[str, str], target: str, options: Sequence[str] = OPTIONS
-    ) -> CompiledSource:
+    def compile(self, name: str, headers: Mapping[str, str], target: str, options: Sequence[str] = OPTIONS) -> CompiledSource:
         """Compiles one of the texts for a target such as "sm_90"; the others are its headers.
 
         Raises:
