@@ -102,12 +102,12 @@ def test_missing_pyav_says_what_to_install(tmp_path, monkeypatch):
         open_reader(str(tmp_path / "a.mkv"))
 
 
-@pytest.mark.parametrize("suffix", ["mkv", "mp4"])
+@pytest.mark.parametrize("suffix", ["mkv", "mp4", "avi", "mov"])
 def test_damage_gives_pictures_or_an_error_people_can_read(tmp_path, suffix):
     make_video(tmp_path / f"a.{suffix}", codec="mpeg4", size=(64, 48))
     whole = (tmp_path / f"a.{suffix}").read_bytes()
     rng = np.random.default_rng(9)
-    for trial in range(60):
+    for trial in range(int(os.environ.get("DCVC_ROBUSTNESS_CASES", "40"))):
         data = bytearray(whole[: rng.integers(20, len(whole))] if trial % 3 == 0 else whole)
         for position in rng.integers(0, len(data), 4):
             data[position] ^= int(rng.integers(1, 256))
