@@ -5,6 +5,7 @@
 #include <condition_variable>
 #include <functional>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -39,7 +40,12 @@ class ThreadPool {
     }
     while (static_cast<int>(workers_.size()) + 1 < num_threads_) {
       const int k = static_cast<int>(workers_.size()) + 1;
-      workers_.emplace_back([this, k, seen = generation_.load()] { work(k, seen); });
+      try {
+        workers_.emplace_back([this, k, seen = generation_.load()] { work(k, seen); });
+      } catch (const std::system_error&) {
+        // The system gives no more, in a container for instance: the result is the same with fewer.
+        num_threads_ = k;
+      }
     }
     {
       const std::lock_guard lock(mutex_);
@@ -94,7 +100,7 @@ class ThreadPool {
     }
   }
 
-  const int num_threads_;
+  int num_threads_;
   std::vector<std::thread> workers_;
   std::mutex mutex_;
   std::condition_variable wake_, done_;
