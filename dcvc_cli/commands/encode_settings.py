@@ -58,7 +58,7 @@ class EncodeSettings:
             value = getattr(self, name)
             _check(name, value, (isinstance(value, str) and value != "") or (name == "precision" and value is None), "a name")
         numbers = self.force_keyframes
-        valid = isinstance(numbers, tuple | list) and all(isinstance(number, int) and number >= 0 for number in numbers)
+        valid = isinstance(numbers, tuple | list) and all(type(number) is int and number >= 0 for number in numbers)
         _check("force_keyframes", numbers, valid, "frame numbers from 0")
         object.__setattr__(self, "force_keyframes", tuple(numbers))
 

@@ -75,7 +75,8 @@ def test_more_threads_than_the_system_gives(dcvc: Run, dcvc_environment: dict[st
     done = dcvc("encode", "clip.y4m", "-o", "a.dcvc", "--model", "tiny-exact", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert dcvc("decode", "a.dcvc", "-o", "a.y4m", cwd=tmp_path).returncode == 0
-    line = f'ulimit -v 1200000; "{sys.executable}" -m dcvc_cli decode a.dcvc -o o.y4m --threads 256'
+    # Stacks of 256 MB: the address space holds a few threads, and room for the rest.
+    line = f'ulimit -v 1500000 -s 262144; "{sys.executable}" -m dcvc_cli decode a.dcvc -o o.y4m --threads 16'
     done = subprocess.run(["bash", "-c", line], cwd=tmp_path, env=dcvc_environment, capture_output=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "o.y4m").read_bytes() == (tmp_path / "a.y4m").read_bytes()

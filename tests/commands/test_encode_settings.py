@@ -48,6 +48,7 @@ def test_a_qp_stands_over_finer_ones_below(tmp_path: Path) -> None:
         ("force-zero-thres: yes", "--force-zero-thres"),
         ("force-keyframes: 3", "--force-keyframes 3"),
         ("force-keyframes: [-1]", "--force-keyframes"),
+        ("force-keyframes: [true]", "--force-keyframes"),
         ("hash: off", "--hash False"),
         ("hash: [crc]", "--hash ['crc']"),
         ("entropy-format: {a: b}", "--entropy-format"),
