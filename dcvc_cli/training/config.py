@@ -43,6 +43,7 @@ class TrainConfig:
     """Everything that decides a run's result, apart from the data and the machine's arithmetic.
 
     lambda_first, lambda_last: weight of the distortion at QP 0 and QP 63 (samples in 0..1, bits per pixel).
+    chroma_weight_first, chroma_weight_last: of chroma's squared error at QP 0 and QP 63 (losses.CHROMA_WEIGHTS); less gives luma more of the bits.
     gradient_limit: norm above which gradients are scaled down. fast_rate_factor: learning-rate factor of QP vectors and bit estimators.
     cost_exponent: a sample's loss is divided by its own cost, compared with others of its QP, to this power; 0 sums costs as they are, 1 makes
     ten per cent of an easy clip count as much as ten per cent of a hard one.
@@ -58,6 +59,8 @@ class TrainConfig:
     stages: tuple[Stage, ...]
     lambda_first: float
     lambda_last: float
+    chroma_weight_first: float = 6.0
+    chroma_weight_last: float = 4.0
     gradient_limit: float = 1.0
     fast_rate_factor: float = 10.0
     direct_rate_factor: float = 1.0
@@ -69,6 +72,11 @@ class TrainConfig:
     seed: int = 1
     validate_every: int = 1000
     validate_frames: int = 9
+
+    @property
+    def chroma_weights(self) -> tuple[float, float]:
+        """Chroma's weights at QP 0 and at QP 63."""
+        return self.chroma_weight_first, self.chroma_weight_last
 
     @property
     def num_steps(self) -> int:

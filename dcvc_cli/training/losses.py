@@ -37,23 +37,25 @@ def frame_weight(qp_offset: int) -> float:
     return float(PLAIN_FRAME_WEIGHT * WEIGHT_OF_8_QPS ** (qp_offset / 8))
 
 
-CHROMA_WEIGHT_FIRST, CHROMA_WEIGHT_LAST = 6.0, 4.0
+CHROMA_WEIGHTS = (6.0, 4.0)
 """Of chroma's squared error beside its share in (6 Y + U + V) / 8, at QP 0 and at QP 63. Quality is a mean of decibels, so a plane's error counts
 by its inverse: chroma's is a ninth of luma's at QP 0 and a third at QP 63. Between the two, like lambda."""
 FULL_CHROMA_WEIGHT = 0.25
 """Weight of the full-resolution chroma error beside that of 2x2 means: keeps RGB coding alive in a 4:2:0 codec."""
 
 
-def distortion(x: torch.Tensor, x_hat: torch.Tensor, qp: torch.Tensor) -> torch.Tensor:
+def distortion(
+    x: torch.Tensor, x_hat: torch.Tensor, qp: torch.Tensor, chroma_weights: tuple[float, float] = CHROMA_WEIGHTS
+) -> torch.Tensor:
     """(6 Y + w Cb + w Cr) / 8 mean squared error of samples in 0..1, one value per picture of (N, 3, h, w) coded at the base QPs qp (N).
 
-    Chroma errors are those of 2x2 means, as 4:2:0 output has them, plus a share of the full-resolution error.
+    Chroma errors are those of 2x2 means, as 4:2:0 output has them, plus a share of the full-resolution error. chroma_weights: w at QP 0 and QP 63.
     """
     luma = (x[:, :1] - x_hat[:, :1]).square().mean(dim=(1, 2, 3))
     difference = x[:, 1:] - x_hat[:, 1:]
     chroma = F.avg_pool2d(difference, 2).square().mean(dim=(1, 2, 3))
     chroma = chroma + FULL_CHROMA_WEIGHT * difference.square().mean(dim=(1, 2, 3))
-    return (6 * luma + 2 * lambda_of_qp(qp, CHROMA_WEIGHT_FIRST, CHROMA_WEIGHT_LAST) * chroma) / 8
+    return (6 * luma + 2 * lambda_of_qp(qp, *chroma_weights) * chroma) / 8
 
 
 def luma_psnr(x: torch.Tensor, x_hat: torch.Tensor) -> torch.Tensor:

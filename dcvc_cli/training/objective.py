@@ -12,6 +12,7 @@ from dcvc_cli.families.rt.image import ImageModel
 from dcvc_cli.families.rt.sizes import NO_DEAD_ZONES, REFERENCE_QP_OFFSETS
 from dcvc_cli.families.rt.video import VideoModel
 from dcvc_cli.training.losses import (
+    CHROMA_WEIGHTS,
     EstimatingLatentCoder,
     RoundingLatentCoder,
     TrainingOperations,
@@ -157,6 +158,7 @@ def image_loss(
     share: BatchShare = WHOLE_BATCH,
     dead_zone: float = 0.0,
     cost_exponent: float = 0.0,
+    chroma_weights: tuple[float, float] = CHROMA_WEIGHTS,
 ) -> BatchLoss:
     """clip: (N, 1, 3, h, w) in 0..1, the samples of `share`; every sample draws its own QP from torch's generator."""
     ops = UnclampedOperations(parameters, share)
@@ -164,7 +166,7 @@ def image_loss(
     qp = share.qps(x.shape[0], model.spec.num_qps).to(x.device)
     x_hat, bpp = code_image(model, ops, x, qp, dead_zone)
     weight = lambda_of_qp(qp, *lambdas)
-    cost = weight * distortion(x, x_hat, qp) + bpp
+    cost = weight * distortion(x, x_hat, qp, chroma_weights) + bpp
     return BatchLoss(relative_loss(cost, weight, cost_exponent), cost.mean().item(), bpp.mean().item(), luma_psnr(x, x_hat).mean().item())
 
 
@@ -183,6 +185,7 @@ def video_loss(
     dead_zones: Sequence[float] = NO_DEAD_ZONES,
     intra_dead_zone: float = 0.0,
     cost_exponent: float = 0.0,
+    chroma_weights: tuple[float, float] = CHROMA_WEIGHTS,
 ) -> BatchLoss:
     """clip: (N, 1 + P frames, 3, h, w) in 0..1, the samples of `share`. Frame 0 is coded by the frozen image model.
 
@@ -218,7 +221,7 @@ def video_loss(
             continue
         coded = code_trained_frame(model, ops, x, reference, qp, gradient_checkpointing, dead_zone)
         reference = Reference(coded.x_hat.clamp(0, 1) if model.spec.motion else None, coded.feature)
-        frames.append(coded.cost(x, base, weight * frame_weight(offset)))
+        frames.append(coded.cost(x, base, weight * frame_weight(offset), chroma_weights))
     return sequence_cost(frames, weight, cost_exponent)
 
 
@@ -239,9 +242,11 @@ class TrainedFrame:
     feature: torch.Tensor
     bpp: torch.Tensor
 
-    def cost(self, x: torch.Tensor, base_qp: torch.Tensor, weight: torch.Tensor) -> FrameCost:
+    def cost(
+        self, x: torch.Tensor, base_qp: torch.Tensor, weight: torch.Tensor, chroma_weights: tuple[float, float] = CHROMA_WEIGHTS
+    ) -> FrameCost:
         """Against the source x, with distortion weighted by `weight` (N)."""
-        cost = weight * distortion(x, self.x_hat, base_qp) + self.bpp
+        cost = weight * distortion(x, self.x_hat, base_qp, chroma_weights) + self.bpp
         return FrameCost(cost, self.bpp.mean().item(), luma_psnr(x, self.x_hat).mean().item())
 
 

@@ -20,7 +20,7 @@ from dcvc_cli.families.rt.sizes import DEFAULT_RESET_INTERVAL, ModelSpec
 from dcvc_cli.families.rt.video import VideoModel
 from dcvc_cli.training.config import Stage
 from dcvc_cli.training.data import Segment
-from dcvc_cli.training.losses import TrainingOperations, frame_weight, lambda_of_qp
+from dcvc_cli.training.losses import CHROMA_WEIGHTS, TrainingOperations, frame_weight, lambda_of_qp
 from dcvc_cli.training.motion import compensated
 from dcvc_cli.training.objective import BatchLoss, Reference, UnclampedOperations, code_trained_frame, decoded_image, sequence_cost
 from dcvc_cli.training.share import BatchShare
@@ -125,6 +125,7 @@ def sequence_loss(
     *,
     gradient_checkpointing: bool = False,
     cost_exponent: float = 0.0,
+    chroma_weights: tuple[float, float] = CHROMA_WEIGHTS,
 ) -> BatchLoss:
     """clip: (N, 1 + P frames, 3, h, w) in 0..1, frame 0 what stands before the segments; base: QPs (N). The loss is that of all P frames.
 
@@ -159,7 +160,8 @@ def sequence_loss(
         reference = _reference(predicted, feature, has_feature)
         coded = code_trained_frame(model, ops, x, reference, qp, gradient_checkpointing, dead_zones if any(models.spec.dead_zones) else None)
         frame, feature, has_feature = coded.x_hat.clamp(0, 1), coded.feature, [True] * len(slots)
-        frames.append(coded.cost(x, base, weight * torch.tensor([frame_weight(offset) for offset in offsets], device=base.device)))
+        weights = weight * torch.tensor([frame_weight(offset) for offset in offsets], device=base.device)
+        frames.append(coded.cost(x, base, weights, chroma_weights))
     sequences.states = {}
     long_terms = [None] * len(slots) if long_term is None else long_term.detach()
     for slot, segment, picture, own, before in zip(slots, segments, frame.detach(), coded.feature.detach(), long_terms, strict=True):

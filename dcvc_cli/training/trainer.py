@@ -219,7 +219,7 @@ class Trainer:
                 parameters = quantised_weights(parameters)
             if self.config.network == "image":
                 dead_zone = SPECS[self.config.model].intra_dead_zone
-                return image_loss(self.image_model, parameters, clip, lambdas, share, dead_zone, self.config.cost_exponent)
+                return image_loss(self.image_model, parameters, clip, lambdas, share, dead_zone, self.config.cost_exponent, self.config.chroma_weights)
             return self._sequence_loss(parameters, clip, stage) if stage.sequence_frames else self._clip_loss(parameters, clip, stage)
 
     def _clip_loss(self, parameters: Mapping[str, torch.Tensor], clip: torch.Tensor, stage: Stage) -> BatchLoss:
@@ -239,6 +239,7 @@ class Trainer:
             SPECS[self.config.model].dead_zones,
             SPECS[self.config.model].intra_dead_zone,
             self.config.cost_exponent,
+            self.config.chroma_weights,
         )
 
     def _sequence_loss(self, parameters: Mapping[str, torch.Tensor], clip: torch.Tensor, stage: Stage) -> BatchLoss:
@@ -257,6 +258,7 @@ class Trainer:
             share,
             gradient_checkpointing=stage.gradient_checkpointing,
             cost_exponent=self.config.cost_exponent,
+            chroma_weights=self.config.chroma_weights,
         )
 
     def train_step(self, batch: NDArray[np.uint8], learning_rate: float) -> StepResult:

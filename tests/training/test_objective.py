@@ -10,7 +10,7 @@ from dcvc_cli.families.rt.video import VideoModel
 from dcvc_cli.graph.blocks import DepthConvBlock
 from dcvc_cli.training import objective
 from dcvc_cli.training.initialise import as_parameters, initial_image_parameters, initial_video_parameters
-from dcvc_cli.training.losses import TrainingOperations
+from dcvc_cli.training.losses import TrainingOperations, distortion
 from dcvc_cli.training.objective import code_image, decoded_image, video_loss
 
 pytestmark = pytest.mark.usefixtures("training_arithmetic")
@@ -80,3 +80,15 @@ def test_lead_frames_change_the_reference_and_carry_no_gradient(
     brighter = clip.clone()
     brighter[:, 1] = 1 - brighter[:, 1]
     assert loss_of(brighter).item() != loss.item()
+
+
+def test_chroma_counts_as_much_as_its_weights_say():
+    x = torch.full((2, 3, 16, 16), 0.5)
+    off_in_luma, off_in_chroma = x.clone(), x.clone()
+    off_in_luma[:, :1] += 0.1
+    off_in_chroma[:, 1:] += 0.1
+    ends = torch.tensor([0, 63])
+    luma = distortion(x, off_in_luma, ends)
+    light, heavy = (distortion(x, off_in_chroma, ends, weights) for weights in ((1.0, 1.0), (6.0, 3.0)))
+    assert torch.equal(luma, distortion(x, off_in_luma, ends, (6.0, 3.0)))
+    assert torch.allclose(heavy / light, torch.tensor([6.0, 3.0]))
