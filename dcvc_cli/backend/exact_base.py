@@ -5,13 +5,14 @@ and everything after the choice is computed from the symbols as a decoder does.
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dcvc_cli.backend.exact_network import ExactNetwork, ExactValue
 from dcvc_cli.backend.operations import Operations, PlaneFlags, PlaneIndex, PlaneSymbols
+from dcvc_cli.backend.planes import plane_of
 from dcvc_cli.errors import EnvironmentFault
 
 if TYPE_CHECKING:
@@ -26,26 +27,6 @@ def require_exponent(name: str, expected: int, *values: ExactValue) -> None:
                 f"integer weights: {name} expects exponent {expected}, found {value.exponent}",
                 "the weight file is damaged or its networks do not belong together",
             )
-
-
-def plane_of(step: "CodingStep", tensor: NDArray[Any]) -> NDArray[Any]:
-    """(C, h, w) -> (C / groups, h, w): at every position the channels of the group that the step codes there."""
-    depth = tensor.shape[0] // step.num_groups
-    plane = np.empty((depth, *tensor.shape[1:]), tensor.dtype)
-    for position in range(4):
-        group, rows, columns = step.group_at(position), slice(position // 2, None, 2), slice(position % 2, None, 2)
-        plane[:, rows, columns] = tensor[group * depth : (group + 1) * depth, rows, columns]
-    return plane
-
-
-def spread_plane(step: "CodingStep", plane: NDArray[Any]) -> NDArray[Any]:
-    """The inverse: (C / groups, h, w) -> (C, h, w), zero where the step does not code."""
-    depth = plane.shape[0]
-    tensor = np.zeros((depth * step.num_groups, *plane.shape[1:]), plane.dtype)
-    for position in range(4):
-        group, rows, columns = step.group_at(position), slice(position // 2, None, 2), slice(position % 2, None, 2)
-        tensor[group * depth : (group + 1) * depth, rows, columns] = plane[:, rows, columns]
-    return tensor
 
 
 class EncoderFactor:

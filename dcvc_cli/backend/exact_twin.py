@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcvc_cli.backend import exact_rules as rules
-from dcvc_cli.backend.exact_base import ExactOperations, plane_of, require_exponent, spread_plane
+from dcvc_cli.backend.exact_base import ExactOperations, require_exponent
 from dcvc_cli.backend.exact_network import ExactValue
 from dcvc_cli.backend.operations import PlaneFlags, PlaneIndex, PlaneSymbols
+from dcvc_cli.backend.planes import plane_of, spread_plane
 
 if TYPE_CHECKING:
     from dcvc_cli.graph.blocks import Conv, Depthwise, ScaleVector

@@ -65,7 +65,7 @@ def open_networks(weights: ModelWeights, precision: Precision, device: str = "cp
 
 def _open_network(weights: NetworkWeights, precision: Precision, device: str, threads: int | None) -> CodecNetwork:
     operations = _float_operations(weights.parameters(), precision, device, threads)
-    return CodecNetwork(weights.model, operations, operations, weights.z_table)
+    return CodecNetwork(weights.model, operations, operations, weights.z_table, weights.published_z_table)
 
 
 def _open_exact(weights: NetworkWeights, engine: Any, device: str, threads: int | None) -> CodecNetwork:

@@ -58,22 +58,27 @@ def add(
     image: Annotated[Path, typer.Argument(metavar="IMAGE.pth.tar", help="Published checkpoint of the image model.")],
     video: Annotated[Path, typer.Argument(metavar="VIDEO.pth.tar", help="Published checkpoint of the video model.")],
     name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="What to call it. Default: the model's own name, such as rt.")] = None,
+    keep_float: Annotated[
+        bool, typer.Option("--float", help="Keep the float32 parameters instead: for the published codec's own streams (dcvc remux).")
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", "-y", help="Replace weights of this name that were added before.")] = False,
 ) -> None:
-    """Import published checkpoints into the user's folder. The files are read by torch's safe loader: no code in them can run.
+    """Import published checkpoints into the user's folder, prepared for exact arithmetic. This takes a minute or two for `rt`.
 
-    Every missing, extra or misshapen key is named. Prints the fingerprints that streams will carry.
+    One checkpoint becomes the same integers, hence the same fingerprints, on every machine. torch's safe loader reads the files: no code in them can
+    run. Every missing, extra or misshapen key is named.
     """
     if name is not None and not NAME_PATTERN.fullmatch(name):
         raise UsageError(f"--name {name}: expected letters, digits, '.', '_' and '-', a letter or digit first, at most 64 in all")
 
+    from dcvc_cli.preparing.calibration_material import VERSION
     from dcvc_cli.preparing.checkpoints import CheckpointError, import_checkpoints
     from dcvc_cli.ui.console import say
     from dcvc_cli.weights.file import write_weights
     from dcvc_cli.weights.store import SUFFIX, presets_folder, user_folder
 
     try:
-        weights = import_checkpoints(image, video, name)
+        weights = import_checkpoints(image, video, name, exact=not keep_float)
     except CheckpointError as error:
         for problem in error.problems:
             say(f"  {problem}")
@@ -83,8 +88,8 @@ def add(
         raise UsageError(f"weights called {weights.name!r} came with dcvc and would hide these", "give another --name")
     if path.exists() and not overwrite:
         raise UsageError(f"there are weights called {weights.name!r} already: {path}", "give another --name, or -y to replace them")
-    write_weights(path, weights, {"source": weights.description})
-    typer.echo(f"added {weights.name} ({weights.spec.name}): {path}")
+    write_weights(path, weights, {"source": weights.description} | ({} if keep_float else {"calibration": f"material {VERSION}"}))
+    typer.echo(f"added {weights.name} ({weights.spec.name}, {'float' if keep_float else 'exact'}): {path}")
     typer.echo(f"image fingerprint {weights.image.fingerprint:016x}")
     typer.echo(f"video fingerprint {weights.video.fingerprint:016x}")
 
@@ -92,27 +97,32 @@ def add(
 @app.command()
 def quantize(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A listed name, or a weights file.")],
-    clips: Annotated[list[str], typer.Argument(metavar="CLIP...", help="Videos to calibrate with, four pictures or more each; varied ones.")],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="F.safetensors", help="The weights file.")],
+    clips: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[CLIP]...", help="Videos to calibrate with beside the material in the box, four pictures or more each."),
+    ] = None,
     wide: Annotated[bool, typer.Option("--wide", help="16-bit weights in every layer: for published checkpoints.")] = False,
     overwrite: Annotated[bool, typer.Option("-y", "--overwrite", help="Replace an existing file.")] = False,
 ) -> None:
-    """Prepare weights for exact arithmetic: the same model with integers beside its float parameters.
+    """Prepare weights for exact arithmetic: the same model in integers.
 
-    The clips decide the ranges of the 16-bit numbers, so they should be like what will be coded: detail, motion, cuts.
+    The material in the box, and the clips if any, decide the ranges of the 16-bit numbers. The same weights and clips give
+    the same file on every machine.
     """
     if output.exists() and not overwrite:
         raise UsageError(f"{output} exists", "-y replaces it")
 
     from dcvc_cli.media.endings import WEIGHTS, check_ending
-    from dcvc_cli.preparing.quantise import ALL_WIDE, SIGNAL_WIDE, prepare_exact, read_clips
+    from dcvc_cli.preparing.calibration_material import VERSION
+    from dcvc_cli.preparing.quantise import ALL_WIDE, SIGNAL_WIDE, prepare_from_box, read_clips
     from dcvc_cli.ui.console import say
     from dcvc_cli.weights.file import write_weights
     from dcvc_cli.weights.store import weights_by_name
 
     check_ending("-o", str(output).removesuffix(".gz"), WEIGHTS)
-    weights = prepare_exact(weights_by_name(name), read_clips(clips), policy=ALL_WIDE if wide else SIGNAL_WIDE)
-    write_weights(output, weights)
+    weights = prepare_from_box(weights_by_name(name), read_clips(clips or ()), policy=ALL_WIDE if wide else SIGNAL_WIDE)
+    write_weights(output, weights, {"calibration": f"material {VERSION}, {len(clips or ())} clips"})
     say(f"{output}: exact, image {weights.image.fingerprint:016x}, video {weights.video.fingerprint:016x}")
 
 

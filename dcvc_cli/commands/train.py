@@ -105,10 +105,13 @@ def export(
     output: Annotated[Path, typer.Option("-o", "--output", metavar="F.safetensors", help="The weights file.")],
     model: Annotated[str, typer.Option("--model", help="Model of both checkpoints.")] = "lite",
     description: Annotated[str, typer.Option("--description", help="What they were trained on; kept in the file.")] = "",
-    calibrate: Annotated[list[str] | None, typer.Option("--calibrate", metavar="CLIP", help="Make it exact with this clip; repeat it.")] = None,
+    exact: Annotated[bool, typer.Option("--exact", help="Prepare it for exact arithmetic, calibrated with the material in the box.")] = False,
+    calibrate: Annotated[
+        list[str] | None, typer.Option("--calibrate", metavar="CLIP", help="As --exact, calibrated with this clip too; repeatable.")
+    ] = None,
     overwrite: Annotated[bool, typer.Option("-y", "--overwrite", help="Replace an existing file.")] = False,
 ) -> None:
-    """Turn two training checkpoints into a weights file; with --calibrate one of the exact profile, as it ships.
+    """Turn two training checkpoints into a weights file; with --exact one of the exact profile, as it ships.
 
     A name that ends in .gz makes a compressed file.
     """
@@ -125,11 +128,10 @@ def export(
         raise UsageError(f"{output} exists", "-y replaces it")
     states = checkpoint_state(image_checkpoint), checkpoint_state(video_checkpoint)
     weights = export_model(model, *states, description)
-    if calibrate:
-        from dcvc_cli.preparing.quantise import prepare_exact, read_clips
+    if exact or calibrate:
+        from dcvc_cli.preparing.quantise import prepare_from_box, read_clips
 
-        weights = prepare_exact(weights, read_clips(calibrate), (as_trained(states[0]), as_trained(states[1])))
-        weights = dataclasses.replace(weights, image=weights.image.without_float_decoder(), video=weights.video.without_float_decoder())
+        weights = prepare_from_box(weights, read_clips(calibrate or ()), (as_trained(states[0]), as_trained(states[1])))
     write_weights(output, weights)
     say(f"{output}: image {weights.image.fingerprint:016x}, video {weights.video.fingerprint:016x}")
 

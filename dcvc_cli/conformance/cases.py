@@ -23,7 +23,8 @@ from dcvc_cli.bitstream.sps import Precision
 from dcvc_cli.codec.backends import networks_from_state
 from dcvc_cli.codec.networks import CodecNetworks
 from dcvc_cli.codec.pictures import padded_size, picture_from_frame, values_from_picture
-from dcvc_cli.entropy.tables import CdfTable, TableError, factorised_table
+from dcvc_cli.entropy.factorised import published_factorised_table
+from dcvc_cli.entropy.tables import CdfTable, TableError
 from dcvc_cli.errors import DcvcError, InputError, StreamError, UsageError
 from dcvc_cli.families.rt.elementary_stream import ReferenceFrameUnit, ReferenceReader, ReferenceSps, ReferenceWriter
 from dcvc_cli.families.rt.frames import FramePayloadDecoder, FramePayloadEncoder
@@ -173,7 +174,7 @@ class ParameterSource:
             digests.append(parameter_digest(state))
             models.append(model)
             states.append(state)
-            tables.append(factorised_table(state))
+            tables.append(published_factorised_table(state))
         self._digests = tuple(digests)
         return networks_from_state((models[0], models[1]), (states[0], states[1]), (tables[0], tables[1]), self._precision, self._threads)
 

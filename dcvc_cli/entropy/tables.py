@@ -1,4 +1,4 @@
-"""Integer probability tables: their checked form, the stored Gaussian table, and the construction of tables for z.
+"""Integer probability tables: their checked form, the stored Gaussian table, and how probabilities become integers.
 
 Source: docs/entropy-coding.md ("Tables"). The integers are the norm, not the formulas: floating-point tables differ between
 machines, so tables travel with the weights as integers and the Gaussian table ships with the package.
@@ -188,62 +188,3 @@ def _take_one(cdf: NDArray[np.int32], i: int) -> None:
         cdf[donor + 1 : i + 1] -= 1
     else:
         cdf[i + 1 : donor + 1] += 1
-
-
-def factorised_table(parameters: Mapping[str, Any], prefix: str = "bit_estimator_z") -> CdfTable:
-    """Tables of the factorised density of z, one row per (qp, channel), row qp * num_channels + channel.
-
-    Evaluated in float32 with PyTorch's vectorised functions, so NOT the same on every machine: build once, store the integers.
-
-    Args:
-        parameters: `prefix`.f1.h, .b, .a, ..., f4.h, f4.b: arrays or tensors (num_qps, num_channels, 1, 1), float32.
-    """
-    density = _FactorisedDensity(parameters, prefix)
-    lower, upper = np.full(density.num_rows, 8), np.full(density.num_rows, 8)
-    at_integers = density.cumulative([float(x) for x in range(-8, 9)])
-    for i in range(8, 1, -1):
-        lower[at_integers[:, 8 - i] < np.float32(0.0001)] = i
-        upper[at_integers[:, 8 + i] > np.float32(0.9999)] = i
-    at_halves = density.cumulative([x + 0.5 for x in range(-9, 9)])
-    cdf = np.zeros((density.num_rows, 19), dtype=np.int32)
-    for row, (lo, hi) in enumerate(zip(lower, upper, strict=True)):
-        halves = at_halves[row, 8 - lo : 10 + hi]
-        pmf = halves[1:] - halves[:-1]
-        # The upper tail starts at hi, not hi + 0.5: the published tables count half a bin twice.
-        tail = halves[0] + (np.float32(1) - at_integers[row, 8 + hi])
-        cdf[row, : lo + hi + 3] = quantise_pmf(np.append(pmf, tail))
-    return CdfTable(cdf, (lower + upper + 3).astype(np.int32), (-lower).astype(np.int32))
-
-
-class _FactorisedDensity:
-    """The cumulative distribution of every row at given points, in float32."""
-
-    def __init__(self, parameters: Mapping[str, Any], prefix: str) -> None:
-        import torch
-        from torch.nn.functional import softplus
-
-        def parameter(name: str) -> torch.Tensor:
-            key = f"{prefix}.{name}"
-            if key not in parameters:
-                raise TableError(f"parameter {key} is missing")
-            value = parameters[key]
-            tensor = value.detach().cpu() if isinstance(value, torch.Tensor) else torch.from_numpy(np.array(value))
-            return tensor.to(torch.float32).reshape(-1, 1).contiguous()
-
-        self._layers = [
-            (softplus(parameter(f"f{k}.h")), parameter(f"f{k}.b"), torch.tanh(parameter(f"f{k}.a")) if k < 4 else None) for k in (1, 2, 3, 4)
-        ]
-        self.num_rows = int(self._layers[0][0].shape[0])
-        if any(tensor is not None and tensor.shape[0] != self.num_rows for layer in self._layers for tensor in layer):
-            raise TableError(f"the parameters of {prefix} differ in size")
-
-    def cumulative(self, points: list[float]) -> NDArray[np.float32]:
-        """(num_rows, len(points)) float32."""
-        import torch
-
-        x = torch.tensor(points, dtype=torch.float32).repeat(self.num_rows, 1)
-        for slope, shift, gate in self._layers:
-            x = x * slope + shift
-            if gate is not None:
-                x = x + torch.tanh(x) * gate
-        return np.asarray(torch.sigmoid(x).numpy(), dtype=np.float32)

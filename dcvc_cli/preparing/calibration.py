@@ -1,40 +1,39 @@
-"""Calibration: runs the float networks on real clips and records what the choice of integers needs.
+"""Calibration: runs the float networks on clips and records what the choice of integers needs.
 
 Recorded are groups of tensors that must share an exponent (sums and concatenations tie them, and so does a layer that is called
 more than once), the largest magnitude in each group and each channel, which channels only linear layers see (those may be scaled),
-and the first and second moments of the inputs of every convolution.
+and the first and second moments of the inputs of every convolution. Everything runs on ReproducibleOperations, and what is summed over
+calls is summed in their order, so that records are the same bits on every machine.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from dcvc_cli.backend import exact_rules as rules
-from dcvc_cli.backend.float_torch import FloatOperations
 from dcvc_cli.backend.operations import Operations
+from dcvc_cli.backend.reproducible import Float64, ReproducibleOperations, on_grid, product_bits
 from dcvc_cli.families.lite.motion.field import FieldCoder, compensate_squares, in_lines, is_kept, luma_of_values
 from dcvc_cli.families.rt.image import ImageModel
 from dcvc_cli.families.rt.video import VideoModel
+from dcvc_cli.preparing.shared_ranges import ROOM_FOR_PICTURE, Channels, Groups, room_for_strange
 
 if TYPE_CHECKING:
     from dcvc_cli.graph.blocks import Conv, Depthwise, ScaleVector
     from dcvc_cli.graph.latent_steps import CodingStep
 
-MAX_GAIN_BITS = 5
 MOMENT_POSITIONS = 256
 """Positions of one call whose inputs enter the moments."""
 
 
 @dataclass(frozen=True)
 class Recorded:
-    """A float tensor (1, c, h, w), its exponent group and the identity of each of its channels."""
+    """A float tensor (c, h, w), its exponent group and the identity of each of its channels."""
 
-    tensor: torch.Tensor
+    tensor: Float64
     group: int
     channels: NDArray[np.int64]
 
@@ -44,135 +43,55 @@ class Moments:
     """Sums over sampled positions of a convolution's input patches: count, first moment (K,) and second moment (K, K)."""
 
     count: int
-    first: torch.Tensor
-    second: torch.Tensor
+    first: Float64
+    second: Float64
 
 
-class Channels:
-    """Sets of channels that a scaling must treat alike, because they are summed; `fixed` ones must not be scaled at all.
-
-    Ids are integers; `peak` holds the largest magnitude seen in each set.
-    """
-
-    def __init__(self) -> None:
-        self.parent = np.empty(0, np.int64)
-        self.peak = np.empty(0, np.float64)
-        self.fixed = np.empty(0, np.bool_)
-
-    def new(self, count: int, *, fixed: bool = False) -> NDArray[np.int64]:
-        first = len(self.parent)
-        ids = np.arange(first, first + count)
-        self.parent = np.concatenate([self.parent, ids])
-        self.peak = np.concatenate([self.peak, np.zeros(count)])
-        self.fixed = np.concatenate([self.fixed, np.full(count, fixed)])
-        return ids
-
-    def roots(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
-        found = self.parent[ids]
-        while not np.array_equal(found, self.parent[found]):
-            found = self.parent[found]
-        return found
-
-    def tie(self, a: NDArray[np.int64], b: NDArray[np.int64]) -> None:
-        """Element i of `a` and of `b` become one set."""
-        roots_a, roots_b = self.roots(a), self.roots(b)
-        for first, second in zip(a[roots_a != roots_b], b[roots_a != roots_b], strict=True):
-            x, y = self._root(int(first)), self._root(int(second))
-            if x != y:
-                self.parent[y] = x
-                self.peak[x] = max(self.peak[x], self.peak[y])
-                self.fixed[x] |= self.fixed[y]
-
-    def _root(self, one: int) -> int:
-        while self.parent[one] != one:
-            one = int(self.parent[one])
-        return one
-
-    def fix(self, ids: NDArray[np.int64]) -> None:
-        self.fixed[self.roots(ids)] = True
-
-    def gains(self, ids: NDArray[np.int64], group_peak: float) -> NDArray[np.float64]:
-        """Powers of two that bring quiet channels near the peak of their group; 1 for channels that must not be scaled."""
-        roots = self.roots(ids)
-        room = np.log2(group_peak / np.maximum(self.peak[roots], group_peak * 2.0**-MAX_GAIN_BITS)) if group_peak > 0 else np.zeros(len(ids))
-        return np.where(self.fixed[roots], 1.0, 2.0 ** np.floor(room))
-
-    def see(self, ids: NDArray[np.int64], peaks: NDArray[np.float64]) -> None:
-        np.maximum.at(self.peak, self.roots(ids), peaks)
-
-
-@dataclass
-class Groups:
-    """Sets of tensors with one exponent each, with the largest magnitude seen and what is known about the exponent."""
-
-    parent: list[int] = field(default_factory=list)
-    peak: list[float] = field(default_factory=list)
-    fixed: dict[int, int] = field(default_factory=dict)
-    activations: set[int] = field(default_factory=set)
-
-    def new(self, fixed: int | None = None) -> int:
-        self.parent.append(len(self.parent))
-        self.peak.append(0.0)
-        if fixed is not None:
-            self.fixed[self.parent[-1]] = fixed
-        return self.parent[-1]
-
-    def root(self, group: int) -> int:
-        while self.parent[group] != group:
-            group = self.parent[group]
-        return group
-
-    def tie(self, a: int, b: int) -> int:
-        a, b = self.root(a), self.root(b)
-        if a == b:
-            return a
-        self.parent[b] = a
-        self.peak[a] = max(self.peak[a], self.peak[b])
-        if b in self.fixed:
-            self.fixed[a] = self.fixed.pop(b)
-        if b in self.activations:
-            self.activations.add(a)
-        return a
-
-    def exponent(self, group: int, headroom: float) -> int:
-        """The largest exponent at which peak * headroom still fits 16 bits."""
-        group = self.root(group)
-        if group in self.fixed:
-            return self.fixed[group]
-        exponent = int(np.floor(np.log2(32767 / max(self.peak[group] * headroom, 1e-9))))
-        if group in self.activations:
-            return min(max(exponent, rules.WSILU_EXPONENTS.start), rules.WSILU_EXPONENTS.stop - 1)
-        return min(max(exponent, 1), rules.MAX_EXPONENT)
+def _sampled_patches(layer: "Conv", x: Float64) -> Float64:
+    """What a convolution sees at up to MOMENT_POSITIONS positions, evenly spread in raster order: (positions, cin * k * k)."""
+    kernel, stride, padding = layer.kernel, layer.stride, layer.padding
+    padded = np.pad(x, ((0, 0), (padding, padding), (padding, padding)))
+    width = (padded.shape[2] - kernel) // stride + 1
+    count = ((padded.shape[1] - kernel) // stride + 1) * width
+    rows, columns = np.divmod(np.arange(0, count, max(1, count // MOMENT_POSITIONS)), width)
+    taps = [padded[:, rows * stride + row, columns * stride + column] for row in range(kernel) for column in range(kernel)]
+    return np.stack(taps, axis=1).reshape(-1, len(rows)).T
 
 
 class RecordingOperations(Operations):
-    """Float operations on Recorded values. Encoder-only parts run on `inner` directly."""
+    """Float operations on Recorded values. Encoder-only parts run on `inner` directly.
 
-    def __init__(self, inner: FloatOperations) -> None:
+    Attributes:
+        sees_typical: whether what runs now is typical content, whose moments count, or such as only ranges must hold.
+    """
+
+    def __init__(self, inner: ReproducibleOperations) -> None:
         self.inner, self.groups, self.channels = inner, Groups(), Channels()
+        self.sees_typical = True
         self.layer_groups: dict[str, tuple[int, int]] = {}
         self.layer_channels: dict[str, tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
         self.moments: dict[str, Moments] = {}
-        self.y_hat_group = self.groups.new()
+        self.y_hat_group = self.groups.new(room=ROOM_FOR_PICTURE)
 
-    def record(self, tensor: torch.Tensor, group: int, channels: NDArray[np.int64] | None = None) -> Recorded:
+    def record(self, tensor: Float64, group: int, channels: NDArray[np.int64] | None = None) -> Recorded:
         """Wraps a tensor into a group and updates peaks; without channels given they are new and not to be scaled."""
         group = self.groups.root(group)
         if channels is None:
-            channels = self.channels.new(tensor.shape[1], fixed=True)
-        peaks = tensor[0].abs().amax(dim=(1, 2)).double().numpy()
-        self.channels.see(channels, peaks)
-        self.groups.peak[group] = max(self.groups.peak[group], float(peaks.max()))
+            channels = self.channels.new(tensor.shape[0], fixed=True)
+        peaks = np.abs(tensor).max(axis=(1, 2))
+        self.channels.see(channels, peaks, typical=self.sees_typical)
+        seen = self.groups.peak if self.sees_typical else self.groups.strange_peak
+        seen[group] = max(seen[group], float(peaks.max()))
         return Recorded(tensor, group, channels)
 
-    def frame(self, tensor: torch.Tensor) -> Recorded:
+    def frame(self, tensor: Float64) -> Recorded:
         """A picture in 0..1."""
         return self.record(tensor, self.groups.new(rules.FRAME_EXPONENT))
 
-    def _layer(self, name: str, x: Recorded, tensor: torch.Tensor) -> Recorded:
+    def _layer(self, name: str, x: Recorded, tensor: Float64) -> Recorded:
         if name not in self.layer_groups:
-            self.layer_groups[name] = (x.group, self.groups.new())
-            self.layer_channels[name] = (x.channels, self.channels.new(tensor.shape[1]))
+            self.layer_groups[name] = (x.group, self.groups.new(room=room_for_strange(name)))
+            self.layer_channels[name] = (x.channels, self.channels.new(tensor.shape[0]))
         before, after = self.layer_groups[name]
         self.groups.tie(before, x.group)
         self.channels.tie(self.layer_channels[name][0], x.channels)
@@ -182,15 +101,16 @@ class RecordingOperations(Operations):
         self.channels.fix(x.channels)
         return x
 
-    def _moments(self, layer: "Conv", x: torch.Tensor) -> None:
-        patches = F.unfold(x, layer.kernel, stride=layer.stride, padding=layer.padding)[0].T
-        step = max(1, patches.shape[0] // MOMENT_POSITIONS)
-        sample = patches[::step].double()
+    def _moments(self, layer: "Conv", x: Float64) -> None:
+        if not self.sees_typical:
+            return
+        sample = _sampled_patches(layer, x)
         width = sample.shape[1]
-        zero = Moments(0, torch.zeros(width, dtype=torch.float64), torch.zeros(width, width, dtype=torch.float64))
-        moments = self.moments.setdefault(layer.name, zero)
+        # Of so few bits that the sums over this call's positions are exact.
+        sample = on_grid(sample, product_bits(sample.shape[0]))
+        moments = self.moments.setdefault(layer.name, Moments(0, np.zeros(width), np.zeros((width, width))))
         moments.count += sample.shape[0]
-        moments.first += sample.sum(0)
+        moments.first += sample.sum(axis=0)
         moments.second += sample.T @ sample
 
     # ---- layers
@@ -256,10 +176,10 @@ class RecordingOperations(Operations):
     def clamp_step_size(self, x: Recorded) -> Recorded:
         return self.record(self.inner.clamp_step_size(x.tensor), x.group, self._fixed(x).channels)
 
-    def reciprocal(self, x: Recorded) -> torch.Tensor:
+    def reciprocal(self, x: Recorded) -> Float64:
         return self.inner.reciprocal(x.tensor)
 
-    def encoder_factor(self, x: Recorded) -> torch.Tensor:
+    def encoder_factor(self, x: Recorded) -> Float64:
         return x.tensor
 
     def multiply_step_size(self, latents: Recorded, step_size: Recorded) -> Recorded:
@@ -273,7 +193,7 @@ class RecordingOperations(Operations):
     def quantise_step(
         self,
         step: "CodingStep",
-        y: torch.Tensor,
+        y: Float64,
         scales: Recorded,
         means: Recorded,
         skip_threshold: float | None,
@@ -288,7 +208,7 @@ class RecordingOperations(Operations):
     def restore_step(self, step: "CodingStep", symbols: Any, means: Recorded) -> Recorded:
         return self.record(self.inner.restore_step(step, symbols, means.tensor), means.group, self._fixed(means).channels)
 
-    def round_z(self, z: torch.Tensor) -> Any:
+    def round_z(self, z: Float64) -> Any:
         return self.inner.round_z(z)
 
     def z_from_symbols(self, symbols: Any) -> Recorded:
@@ -319,10 +239,10 @@ class RecordingOperations(Operations):
 class _CalibrationLatents:
     """Quantises as an encoder does and keeps nothing."""
 
-    def __init__(self, ops: RecordingOperations, y: torch.Tensor, skip_threshold: float) -> None:
+    def __init__(self, ops: RecordingOperations, y: Float64, skip_threshold: float) -> None:
         self.ops, self.y, self.skip_threshold = ops, y, skip_threshold
 
-    def begin(self, step_size_inverse: torch.Tensor) -> None:
+    def begin(self, step_size_inverse: Float64) -> None:
         self.y = self.y * step_size_inverse
 
     def step(self, step: "CodingStep", scales: Recorded, means: Recorded) -> Recorded:
@@ -332,8 +252,8 @@ class _CalibrationLatents:
 SKIP_THRESHOLD = 0.12
 
 
-def calibrate_image(model: ImageModel, ops: RecordingOperations, values: NDArray[np.float32], qp: int) -> torch.Tensor:
-    """Codes one picture, float32 (3, Hp, Wp) in 0..1, on recording operations; returns x_hat (1, 3, Hp, Wp)."""
+def calibrate_image(model: ImageModel, ops: RecordingOperations, values: NDArray[np.float32], qp: int) -> Float64:
+    """Codes one picture, float32 (3, Hp, Wp) in 0..1, on recording operations; returns x_hat (3, Hp, Wp)."""
     y = model.analysis(ops.inner, ops.inner.frame_from_values(values), qp)
     symbols = ops.round_z(model.hyper_analysis(ops.inner, y))
     parameters = model.prior_parameters(ops, ops.z_from_symbols(symbols), ops.inner.size(y))
@@ -343,9 +263,9 @@ def calibrate_image(model: ImageModel, ops: RecordingOperations, values: NDArray
 
 
 def calibrate_video(
-    model: VideoModel, ops: RecordingOperations, reference: torch.Tensor, pictures: Sequence[NDArray[np.float32]], qps: Sequence[int]
+    model: VideoModel, ops: RecordingOperations, reference: Float64, pictures: Sequence[NDArray[np.float32]], qps: Sequence[int]
 ) -> None:
-    """Codes P frames, one per QP given, after a reference frame (1, 3, Hp, Wp)."""
+    """Codes P frames, one per QP given, after a reference frame (3, Hp, Wp)."""
     frame, feature, coder, long_term = ops.frame(reference), None, FieldCoder(), None
     for number, (values, qp) in enumerate(zip(pictures, qps, strict=True)):
         predicted, source = None, values

@@ -8,14 +8,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dcvc_cli.entropy.tables import TableError, factorised_table
+from dcvc_cli.entropy.factorised import factorised_table, published_factorised_table
+from dcvc_cli.entropy.tables import TableError
 from dcvc_cli.errors import EnvironmentFault
 from dcvc_cli.families.rt.image import ImageModel
 from dcvc_cli.families.rt.sizes import SPECS, ModelSpec
 from dcvc_cli.families.rt.video import VideoModel
+from dcvc_cli.preparing.quantise import IMPORT_POLICY, prepare_from_box
 from dcvc_cli.weights.file import ModelWeights, NetworkWeights, table_arrays
 from dcvc_cli.weights.safetensors_reader import shown
-from dcvc_cli.weights.stored_arrays import MAX_MAGNITUDE, coding_shapes
+from dcvc_cli.weights.stored_arrays import MAX_MAGNITUDE, PUBLISHED_TABLE_PREFIX, coding_shapes
 
 WRAPPERS = ("state_dict", "net")
 """Entries that a checkpoint may wrap its parameters in, outermost first."""
@@ -152,11 +154,11 @@ def recognise(image_state: Mapping[str, NDArray[Any]], video_state: Mapping[str,
     raise CheckpointError(f"the checkpoints fit no known model; against {spec.name!r}, {len(problems)} keys are wrong", hint, problems)
 
 
-def import_checkpoints(image_path: Path, video_path: Path, name: str | None) -> ModelWeights:
-    """Both checkpoints as weights in float32, with z tables made from them here.
+def import_checkpoints(image_path: Path, video_path: Path, name: str | None, *, exact: bool = True) -> ModelWeights:
+    """Both checkpoints as weights, prepared for exact arithmetic with the material in the box; the same bits on every machine.
 
-    The tables are made in float32 on this machine and stored; another machine may make slightly different ones from the same
-    checkpoints, so streams name the fingerprint of parameters and tables together.
+    Args:
+        exact: False keeps the parameters themselves, in float32, in place of integers.
 
     Raises:
         CheckpointError: the files do not fit; its `problems` say why.
@@ -165,12 +167,13 @@ def import_checkpoints(image_path: Path, video_path: Path, name: str | None) -> 
     spec = recognise(image_state, video_state)
     image = _network_weights(ImageModel(spec.image), image_state, image_path)
     video = _network_weights(VideoModel(spec.video), video_state, video_path)
-    return ModelWeights(spec, image, video, name or spec.name, f"imported from {image_path.name} and {video_path.name}")
+    weights = ModelWeights(spec, image, video, name or spec.name, f"imported from {image_path.name} and {video_path.name}")
+    return prepare_from_box(weights, policy=IMPORT_POLICY) if exact else weights
 
 
 def _network_weights(model: Network, state: State, path: Path) -> NetworkWeights:
     try:
-        table = factorised_table(state)
+        tables = table_arrays(factorised_table(state)) | table_arrays(published_factorised_table(state), PUBLISHED_TABLE_PREFIX)
     except TableError as error:
         raise CheckpointError(f"{path}: its bit estimator gives no probability table: {error}") from error
-    return NetworkWeights(model, {key: state[key] for key in coding_shapes(model)} | table_arrays(table))
+    return NetworkWeights(model, {key: state[key] for key in coding_shapes(model)} | tables)

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from dcvc_cli.codec.pictures import values_from_picture
-from dcvc_cli.entropy.tables import factorised_table
+from dcvc_cli.entropy.factorised import factorised_table
 from dcvc_cli.families.rt.image import ImageModel
 from dcvc_cli.families.rt.sizes import SPECS
 from dcvc_cli.families.rt.video import VideoModel

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dcvc_cli.entropy.tables import factorised_table
+from dcvc_cli.entropy.factorised import factorised_table
 from dcvc_cli.errors import InputError
 from dcvc_cli.families.rt.image import ImageModel
 from dcvc_cli.families.rt.sizes import SPECS

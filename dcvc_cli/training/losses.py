@@ -44,9 +44,7 @@ FULL_CHROMA_WEIGHT = 0.25
 """Weight of the full-resolution chroma error beside that of 2x2 means: keeps RGB coding alive in a 4:2:0 codec."""
 
 
-def distortion(
-    x: torch.Tensor, x_hat: torch.Tensor, qp: torch.Tensor, chroma_weights: tuple[float, float] = CHROMA_WEIGHTS
-) -> torch.Tensor:
+def distortion(x: torch.Tensor, x_hat: torch.Tensor, qp: torch.Tensor, chroma_weights: tuple[float, float] = CHROMA_WEIGHTS) -> torch.Tensor:
     """(6 Y + w Cb + w Cr) / 8 mean squared error of samples in 0..1, one value per picture of (N, 3, h, w) coded at the base QPs qp (N).
 
     Chroma errors are those of 2x2 means, as 4:2:0 output has them, plus a share of the full-resolution error. chroma_weights: w at QP 0 and QP 63.

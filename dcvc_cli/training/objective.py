@@ -242,9 +242,7 @@ class TrainedFrame:
     feature: torch.Tensor
     bpp: torch.Tensor
 
-    def cost(
-        self, x: torch.Tensor, base_qp: torch.Tensor, weight: torch.Tensor, chroma_weights: tuple[float, float] = CHROMA_WEIGHTS
-    ) -> FrameCost:
+    def cost(self, x: torch.Tensor, base_qp: torch.Tensor, weight: torch.Tensor, chroma_weights: tuple[float, float] = CHROMA_WEIGHTS) -> FrameCost:
         """Against the source x, with distortion weighted by `weight` (N)."""
         cost = weight * distortion(x, self.x_hat, base_qp, chroma_weights) + self.bpp
         return FrameCost(cost, self.bpp.mean().item(), luma_psnr(x, self.x_hat).mean().item())

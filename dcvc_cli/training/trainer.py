@@ -219,7 +219,9 @@ class Trainer:
                 parameters = quantised_weights(parameters)
             if self.config.network == "image":
                 dead_zone = SPECS[self.config.model].intra_dead_zone
-                return image_loss(self.image_model, parameters, clip, lambdas, share, dead_zone, self.config.cost_exponent, self.config.chroma_weights)
+                return image_loss(
+                    self.image_model, parameters, clip, lambdas, share, dead_zone, self.config.cost_exponent, self.config.chroma_weights
+                )
             return self._sequence_loss(parameters, clip, stage) if stage.sequence_frames else self._clip_loss(parameters, clip, stage)
 
     def _clip_loss(self, parameters: Mapping[str, torch.Tensor], clip: torch.Tensor, stage: Stage) -> BatchLoss:

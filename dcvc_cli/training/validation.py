@@ -18,7 +18,7 @@ from dcvc_cli.codec.networks import CodecNetworks
 from dcvc_cli.coding.choices import CodingChoices
 from dcvc_cli.coding.frame_report import bits_per_pixel, picture_quality
 from dcvc_cli.coding.sequence import SequenceDecoder, SequenceEncoder, sps_for
-from dcvc_cli.entropy.tables import factorised_table
+from dcvc_cli.entropy.factorised import factorised_table
 from dcvc_cli.errors import InputError
 from dcvc_cli.families.rt.image import ImageModel
 from dcvc_cli.families.rt.sizes import SPECS

@@ -30,6 +30,7 @@ from dcvc_cli.weights.safetensors_reader import COMPRESSED_SUFFIX, SafetensorsRe
 from dcvc_cli.weights.stored_arrays import (
     ESTIMATOR_PREFIX,
     EXACT_PREFIX,
+    PUBLISHED_TABLE_PREFIX,
     STEP_SUFFIX,
     TABLE_PREFIX,
     coding_shapes,
@@ -41,6 +42,9 @@ from dcvc_cli.weights.stored_arrays import (
 
 Arrays = dict[str, NDArray[Any]]
 FORMAT_VERSION = "1"
+WIDE_LIMIT = 32767
+PRIOR_PREFIXES = ("hyper_", "y_", "temporal_prior")
+"""How the names of layers begin that only predict symbols."""
 FINGERPRINT_KEYS = ("image_fingerprint", "video_fingerprint")
 
 
@@ -70,6 +74,7 @@ class NetworkWeights:
     exact: Arrays = field(default_factory=dict)
     fingerprint: int = field(init=False)
     z_table: CdfTable = field(init=False)
+    published_z_table: CdfTable | None = field(init=False)
 
     def __post_init__(self) -> None:
         shapes = {key: self.arrays[key].shape for key in self.arrays if not is_companion(key)}
@@ -79,14 +84,19 @@ class NetworkWeights:
         if problems:
             raise EnvironmentFault(f"these weights do not fit their model: {problems[0]}", f"{len(problems)} keys differ")
         try:
-            table = _read_table(self.arrays)
+            table = _read_table(self.arrays, TABLE_PREFIX)
+            has_published = any(key.startswith(PUBLISHED_TABLE_PREFIX) for key in self.arrays)
+            published = _read_table(self.arrays, PUBLISHED_TABLE_PREFIX) if has_published else None
         except TableError as error:
             raise EnvironmentFault(f"these weights have no usable z table: {error}") from error
         expected = self.model.spec.num_qps * self.model.spec.hyper
-        if table.num_rows != expected:
-            raise EnvironmentFault(f"the z table has {table.num_rows} rows, expected {expected}")
+        for one in (table, published):
+            if one is not None and one.num_rows != expected:
+                raise EnvironmentFault(f"the z table has {one.num_rows} rows, expected {expected}")
         object.__setattr__(self, "z_table", table)
-        object.__setattr__(self, "fingerprint", fingerprint_of(self.arrays | {f"exact.{key}": value for key, value in self.exact.items()}))
+        object.__setattr__(self, "published_z_table", published)
+        covered = {key: value for key, value in self.arrays.items() if not key.startswith(PUBLISHED_TABLE_PREFIX)}
+        object.__setattr__(self, "fingerprint", fingerprint_of(covered | {f"exact.{key}": value for key, value in self.exact.items()}))
 
     def parameters(self) -> dict[str, NDArray[np.float32]]:
         """State dict in float32, stored integers multiplied out.
@@ -99,10 +109,16 @@ class NetworkWeights:
         state = ExactNetwork.from_arrays(self.model, self.exact).float_parameters() if missing else {}
         return {key: self._expanded(key) if key in self.arrays else state[key] for key in shapes}
 
-    def without_float_decoder(self) -> "NetworkWeights":
-        """The same weights with the decoder's parameters in the exact profile only: what ships, at half the size."""
+    def for_exact_coding(self) -> "NetworkWeights":
+        """Only what the exact profile codes with: integers in place of the decoder's parameters, 16-bit weights for what only an encoder runs."""
         decoder = {key for key, _ in self.model.decoder_shapes()} if self.exact else set()
-        return replace(self, arrays={key: value for key, value in self.arrays.items() if key.removesuffix(STEP_SUFFIX) not in decoder})
+        kept: Arrays = {}
+        for key, value in self.arrays.items():
+            if key.removesuffix(STEP_SUFFIX) in decoder or key.startswith(PUBLISHED_TABLE_PREFIX):
+                continue
+            is_float_weight = key.endswith(".weight") and value.dtype == np.float32
+            kept |= _stored(key, value, WIDE_LIMIT, np.int16) if is_float_weight else {key: value}
+        return replace(self, arrays=kept)
 
     def _expanded(self, key: str) -> NDArray[np.float32]:
         array = self.arrays[key]
@@ -281,16 +297,16 @@ def _ordered_header(data: bytes) -> bytes:
     return len(text).to_bytes(8, "little") + text + data[8 + size :]
 
 
-def table_arrays(table: CdfTable) -> Arrays:
+def table_arrays(table: CdfTable, prefix: str = TABLE_PREFIX) -> Arrays:
     """The z table as it is stored: frequencies (every one below 65536, 0 = unused) and the offset of each row."""
     widths = np.diff(table.cdf, axis=1)
     used = np.arange(widths.shape[1]) < (table.cdf_length - 1)[:, None]
-    return {f"{TABLE_PREFIX}.frequency": np.where(used, widths, 0).astype(np.uint16), f"{TABLE_PREFIX}.offset": table.offset.astype(np.int8)}
+    return {f"{prefix}.frequency": np.where(used, widths, 0).astype(np.uint16), f"{prefix}.offset": table.offset.astype(np.int8)}
 
 
-def _read_table(arrays: Mapping[str, NDArray[Any]]) -> CdfTable:
+def _read_table(arrays: Mapping[str, NDArray[Any]], prefix: str) -> CdfTable:
     """Inverse of table_arrays; TableError if the arrays are no table."""
-    names = [f"{TABLE_PREFIX}.frequency", f"{TABLE_PREFIX}.offset"]
+    names = [f"{prefix}.frequency", f"{prefix}.offset"]
     if any(name not in arrays for name in names):
         raise TableError("its arrays are missing")
     frequency, offset = (arrays[name] for name in names)
@@ -310,12 +326,12 @@ def carries_signal(name: str) -> bool:
     8-bit weights are seen in these few layers, so they are stored, and run in the exact profile, with 16 bits
     (docs/decisions/0011-exact-weight-widths.md).
     """
-    return not ({"dc", "ffn", "direct"} & set(name.split("."))) and not name.startswith(("hyper_", "y_", "temporal_prior"))
+    return not ({"dc", "ffn", "direct"} & set(name.split("."))) and not name.startswith(PRIOR_PREFIXES)
 
 
 def _signal_limit(name: str) -> int:
     """The largest integer of a layer with 16 bits. An encoder's run in bfloat16 and need no more than 12 of them, which compress better."""
-    return 2047 if name.startswith(("enc.", "encoder.")) else 32767
+    return 2047 if name.startswith(("enc.", "encoder.")) else WIDE_LIMIT
 
 
 def compress_parameters(parameters: Mapping[str, NDArray[np.float32]]) -> Arrays:
@@ -327,9 +343,12 @@ def compress_parameters(parameters: Mapping[str, NDArray[np.float32]]) -> Arrays
         if not key.endswith(".weight"):
             arrays[key] = value.astype(np.float32)
             continue
-        flat = value.reshape(value.shape[0], -1).astype(np.float64)
-        limit, kind = (_signal_limit(key), np.int16) if carries_signal(key) else (127, np.int8)
-        step = np.maximum(np.abs(flat).max(axis=1), 1e-12) / limit
-        arrays[key] = np.rint(flat / step[:, None]).astype(kind).reshape(value.shape)
-        arrays[key + STEP_SUFFIX] = step.astype(np.float32)
+        arrays |= _stored(key, value, *((_signal_limit(key), np.int16) if carries_signal(key) else (127, np.int8)))
     return arrays
+
+
+def _stored(key: str, value: NDArray[np.float32], limit: int, kind: type) -> Arrays:
+    """A convolution weight as integers up to `limit`, and its steps."""
+    flat = value.reshape(value.shape[0], -1).astype(np.float64)
+    step = np.maximum(np.abs(flat).max(axis=1), 1e-12) / limit
+    return {key: np.rint(flat / step[:, None]).astype(kind).reshape(value.shape), key + STEP_SUFFIX: step.astype(np.float32)}

@@ -16,6 +16,9 @@ from dcvc_cli.weights.safetensors_reader import ArrayEntry, shown
 
 STEP_SUFFIX = ".step"
 TABLE_PREFIX = "z_table"
+PUBLISHED_TABLE_PREFIX = "published_z_table"
+"""Tables as the published codec makes them, in float32 on the machine that imported: for its own elementary streams only.
+No fingerprint covers them."""
 EXACT_PREFIX = "exact."
 ESTIMATOR_PREFIX = "bit_estimator_z."
 MAX_MAGNITUDE = float(1 << 20)
@@ -33,7 +36,7 @@ def coding_shapes(model: Network) -> dict[str, tuple[int, ...]]:
 
 def is_companion(key: str) -> bool:
     """Whether an array belongs to a parameter or to the z table, and is none itself."""
-    return key.endswith(STEP_SUFFIX) or key.startswith(TABLE_PREFIX)
+    return key.endswith(STEP_SUFFIX) or key.startswith((TABLE_PREFIX, PUBLISHED_TABLE_PREFIX))
 
 
 def parameter_problems(model: Network, found: Mapping[str, tuple[int, ...]]) -> list[str]:
@@ -60,14 +63,17 @@ def entry_problems(model: Network, entries: Mapping[str, ArrayEntry]) -> list[st
         shapes |= {key: shape for key, shape in model.decoder_shapes() if key not in shapes}
     problems = parameter_problems(model, shapes)
     problems += _companion_problems(stored)
-    problems += _table_problems(model.spec.num_qps * model.spec.hyper, stored)
+    num_rows = model.spec.num_qps * model.spec.hyper
+    problems += _table_problems(num_rows, stored, TABLE_PREFIX)
+    if any(key.startswith(PUBLISHED_TABLE_PREFIX) for key in stored):
+        problems += _table_problems(num_rows, stored, PUBLISHED_TABLE_PREFIX)
     return problems + (_exact_problems(model, exact) if exact else [])
 
 
 def _companion_problems(stored: Mapping[str, ArrayEntry]) -> list[str]:
     problems = []
     for key, entry in stored.items():
-        if key.startswith(TABLE_PREFIX):
+        if key.startswith((TABLE_PREFIX, PUBLISHED_TABLE_PREFIX)):
             continue
         kind = entry.kind[1:]
         if key.endswith(STEP_SUFFIX):
@@ -84,9 +90,9 @@ def _companion_problems(stored: Mapping[str, ArrayEntry]) -> list[str]:
     return problems
 
 
-def _table_problems(num_rows: int, stored: Mapping[str, ArrayEntry]) -> list[str]:
+def _table_problems(num_rows: int, stored: Mapping[str, ArrayEntry], prefix: str) -> list[str]:
     problems = []
-    names = f"{TABLE_PREFIX}.frequency", f"{TABLE_PREFIX}.offset"
+    names = f"{prefix}.frequency", f"{prefix}.offset"
     for key, kind in zip(names, ("u2", "i1"), strict=True):
         entry = stored.get(key)
         if entry is None:
@@ -95,7 +101,7 @@ def _table_problems(num_rows: int, stored: Mapping[str, ArrayEntry]) -> list[str
         fits = len(entry.shape) == 2 and entry.shape[1] in _TABLE_WIDTHS if kind == "u2" else len(entry.shape) == 1
         if entry.kind[1:] != kind or not fits or entry.shape[0] != num_rows:
             problems.append(f"{key} has type {entry.kind[1:]} and shape {entry.shape}, expected {kind} and {num_rows} rows")
-    problems += [f"{shown(key)} is not part of the model" for key in stored if key.startswith(TABLE_PREFIX) and key not in names]
+    problems += [f"{shown(key)} is not part of the model" for key in stored if key.startswith(prefix) and key not in names]
     return problems
 
 

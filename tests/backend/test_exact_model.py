@@ -9,6 +9,7 @@ import pytest
 from dcvc_cli.backend import exact_base, exact_native, exact_rules, exact_twin
 from dcvc_cli.backend.exact_network import ExactValue
 from dcvc_cli.backend.exact_twin import ExactTwin
+from dcvc_cli.backend.reproducible import ReproducibleOperations
 from dcvc_cli.errors import EnvironmentFault
 from dcvc_cli.families.rt.image import ImageModel
 from dcvc_cli.families.rt.sizes import SPECS
@@ -60,8 +61,10 @@ def test_published_widths_decode_alike():
 def test_calibrated_network_codes_pictures():
     """From float parameters to integers: an encoder on one instruction set, decoders on all others, near the float pictures."""
     torch = pytest.importorskip("torch")
+    from dcvc_cli.backend.exact_network import ExactNetwork
     from dcvc_cli.backend.float_torch import FloatOperations
-    from dcvc_cli.preparing.quantise import ALL_WIDE, quantise_image, quantise_video
+    from dcvc_cli.preparing.quantise import ALL_WIDE, prepare_exact
+    from dcvc_cli.training.export import export_model
     from dcvc_cli.training.initialise import initial_image_parameters, initial_video_parameters
 
     image, video = models("tiny")
@@ -70,7 +73,9 @@ def test_calibrated_network_codes_pictures():
     scene = rng.random((3, 5, 6)).repeat(16, 1).repeat(16, 2).astype(np.float32)
     pictures = [np.roll(scene, 3 * k, 2) for k in range(4)]
     with torch.no_grad():
-        networks = quantise_image(image, states[0], [pictures], ALL_WIDE), quantise_video(video, states[1], image, states[0], [pictures])
+        arrays = [{name: value.detach().numpy() for name, value in state.items()} for state in states]
+        prepared = prepare_exact(export_model("tiny", *arrays, ""), [pictures], (arrays[0], arrays[1]), ALL_WIDE)
+        networks = [ExactNetwork.from_arrays(part.model, part.exact) for part in (prepared.image, prepared.video)]
         engine = make_engine(1)
         exact = encode(FramePair(image, video, *(ExactNative(n, engine) for n in networks)), states, pictures, 40)
         floats = encode(FramePair(image, video, *(FloatOperations(s) for s in states)), states, pictures, 40)
@@ -97,12 +102,13 @@ def test_a_quiet_channel_with_large_weights_becomes_integers():
     state["dec.dec_2.dc.0.bias"][0] = 0
     state["dec.dec_2.dc.2.weight"][0] = 400
     picture = np.random.default_rng(0).random((3, 5, 6)).repeat(16, 1).repeat(16, 2).astype(np.float32)
-    recorded = RecordingOperations(FloatOperations(state))
+    values = {name: value.detach().numpy() for name, value in state.items()}
+    recorded = RecordingOperations(ReproducibleOperations(values))
     with torch.no_grad():
         calibrate_image(image, recorded, picture, 63)
         channels, group = (sides["dec.dec_2.dc.2"][1] for sides in (recorded.layer_channels, recorded.layer_groups))
-        assert recorded.channels.gains(channels, recorded.groups.peak[recorded.groups.root(group)])[0] > 1
-        network = quantise_network(image, state, recorded, SIGNAL_WIDE)
+        assert recorded.channels.gains(channels, recorded.groups.range(group))[0] > 1
+        network = quantise_network(image, values, recorded, SIGNAL_WIDE)
         assert network.layers["dec.dec_2.dc.2"].multiplier.max() <= exact_rules.MAX_MULTIPLIER
         exact = encode(FramePair(image, None, ExactNative(network, make_engine(1)), None), (state,), [picture], 63)
         floats = encode(FramePair(image, None, FloatOperations(state), None), (state,), [picture], 63)

@@ -3,6 +3,7 @@
 import json
 import os
 import types
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +11,15 @@ import pytest
 import torch
 from typer.testing import CliRunner, Result
 
+from dcvc_cli.bitstream.sps import Precision
+from dcvc_cli.codec.backends import open_networks
 from dcvc_cli.commands.models import app
 from dcvc_cli.errors import EnvironmentFault, UsageError
 from dcvc_cli.families.rt.image import ImageModel
 from dcvc_cli.families.rt.sizes import RT, TINY
 from dcvc_cli.families.rt.video import VideoModel
+from dcvc_cli.format.entropy_format import EntropyFormat
+from dcvc_cli.preparing.calibration_material import strange_clips, typical_clips
 from dcvc_cli.preparing.checkpoints import CheckpointError, read_checkpoint
 from dcvc_cli.training.initialise import random_parameters
 from dcvc_cli.weights.file import read_header, read_weights
@@ -46,16 +51,18 @@ def run(*arguments: object) -> Result:
 
 
 def added(checkpoints: tuple[Path, Path], home: Path, name: str = "tiny") -> Path:
-    result = run("add", *checkpoints, "--name", name)
+    """In float, which takes no time."""
+    result = run("add", *checkpoints, "--float", "--name", name)
     assert result.exit_code == 0, result.exception
     return home / "weights" / f"{name}.safetensors"
 
 
 def test_add_list_show_verify_remove(checkpoints: tuple[Path, Path], home: Path, states: tuple[dict, dict]):
-    result = run("add", *checkpoints)
+    result = run("add", *checkpoints, "--float")
     assert result.exit_code == 0, result.exception
     path = home / "weights" / "tiny.safetensors"
     weights = read_weights(path)
+    assert all(network.published_z_table is not None for network in (weights.image, weights.video))
     assert f"image fingerprint {weights.image.fingerprint:016x}" in result.stdout
     assert f"video fingerprint {weights.video.fingerprint:016x}" in result.stdout
     for network, state in ((weights.image, states[0]), (weights.video, states[1])):
@@ -77,10 +84,61 @@ def test_add_list_show_verify_remove(checkpoints: tuple[Path, Path], home: Path,
 
 def test_same_checkpoints_give_the_same_bytes(checkpoints: tuple[Path, Path], home: Path):
     first = added(checkpoints, home).read_bytes()
-    assert isinstance(run("add", *checkpoints).exception, UsageError)
-    assert run("add", *checkpoints, "-y", "--name", "tiny").exit_code == 0
+    assert isinstance(run("add", *checkpoints, "--float").exception, UsageError)
+    assert run("add", *checkpoints, "--float", "-y", "--name", "tiny").exit_code == 0
     assert added(checkpoints, home, "twin").read_bytes() != b""
     assert (home / "weights" / "tiny.safetensors").read_bytes() == first
+
+
+@pytest.fixture
+def little_material(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One clip of each kind in place of the whole material in the box."""
+    monkeypatch.setattr("dcvc_cli.preparing.quantise.typical_clips", lambda: [[picture[:, :64, :64] for picture in typical_clips()[0]]])
+    monkeypatch.setattr("dcvc_cli.preparing.quantise.strange_clips", lambda: strange_clips()[:1])
+
+
+def test_an_import_is_exact_and_holds_what_coding_needs(checkpoints: tuple[Path, Path], home: Path, states: tuple[dict, dict], little_material: None):
+    result = run("add", *checkpoints)
+    assert result.exit_code == 0, result.exception
+    assert "tiny, exact" in result.stdout
+    path = home / "weights" / "tiny.safetensors"
+    weights = read_weights(path)
+    assert weights.is_exact
+    shown = json.loads(run("show", "tiny", "--json").stdout)
+    assert shown["exact"] is True
+    assert shown["note_calibration"] == "material 1"
+    assert shown["image_fingerprint"] == f"{weights.image.fingerprint:016x}"
+    for network, state in ((weights.image, states[0]), (weights.video, states[1])):
+        assert not {key for key, _ in network.model.decoder_shapes()} & set(network.arrays)
+        assert network.published_z_table is None
+        for key, value in network.parameters().items():
+            if key.endswith(".weight") and key.startswith(network.model.encoder_only):
+                assert network.arrays[key].dtype == np.int16
+                assert np.abs(value - state[key].numpy()).max() <= np.abs(state[key].numpy()).max() * 2.0**-15
+    first = path.read_bytes()
+    path.unlink()
+    assert run("add", *checkpoints).exit_code == 0
+    assert path.read_bytes() == first
+
+
+def test_the_published_table_is_no_part_of_a_fingerprint(checkpoints: tuple[Path, Path], home: Path):
+    """PyTorch's float32 functions differ between machines, and this table with them."""
+    weights = read_weights(added(checkpoints, home)).image
+    table = weights.published_z_table
+    assert table is not None
+    assert table.num_rows == weights.z_table.num_rows
+    without = {key: value for key, value in weights.arrays.items() if not key.startswith("published_z_table")}
+    assert replace(weights, arrays=without).fingerprint == weights.fingerprint
+    other = {**weights.arrays, "published_z_table.offset": weights.arrays["published_z_table.offset"][:-1]}
+    with pytest.raises(EnvironmentFault, match="z table"):
+        replace(weights, arrays=other)
+
+
+def test_the_published_table_codes_the_published_formats_only(checkpoints: tuple[Path, Path], home: Path):
+    networks = open_networks(read_weights(added(checkpoints, home)), Precision.FLOAT32)
+    for entropy_format in EntropyFormat:
+        expected = networks.image.published_z_table if entropy_format.is_reference else networks.image.z_table
+        assert networks.image.table_of_z(entropy_format) is expected
 
 
 @pytest.mark.parametrize("wrap", [lambda s: s, lambda s: {"net": s}, lambda s: {"state_dict": {"net": s}}, lambda s: {"state_dict": s, "epoch": 3}])
@@ -203,7 +261,7 @@ def test_checkpoints_of_the_published_sizes(tmp_path: Path, home: Path):
         state = {f"module.{key}": torch.from_numpy(value) for key, value in make_params.state_dict(kind, 7).items()}
         paths.append(tmp_path / f"{kind}.pth.tar")
         torch.save({"state_dict": state}, paths[-1])
-    result = run("add", *paths)
+    result = run("add", *paths, "--float")
     assert result.exit_code == 0, result.exception
     weights = weights_by_name("rt")
     assert weights.spec is RT

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from dcvc_cli.app import run
+from dcvc_cli.preparing.calibration_material import strange_clips, typical_clips
+from dcvc_cli.weights.file import read_header, read_weights
 
 pytest.importorskip("dcvc_cli._kernels")
 
@@ -16,6 +18,21 @@ def write_clip(path, num_pictures):
         for k in range(num_pictures):
             luma = np.roll(scene, 2 * k, axis=1)
             file.write(b"FRAME\n" + luma.tobytes() + luma[::2, ::2].tobytes() * 2)
+
+
+@pytest.fixture(autouse=True)
+def little_material(monkeypatch):
+    """One clip of each kind in place of the whole material in the box."""
+    monkeypatch.setattr("dcvc_cli.preparing.quantise.typical_clips", lambda: [[picture[:, :64, :64] for picture in typical_clips()[0]]])
+    monkeypatch.setattr("dcvc_cli.preparing.quantise.strange_clips", lambda: strange_clips()[:1])
+
+
+def test_no_clip_is_needed(tmp_path, tiny_home, monkeypatch):
+    monkeypatch.setenv("DCVC_HOME", str(tiny_home))
+    weights = tmp_path / "exact.safetensors"
+    assert run(["models", "quantize", "tiny", "-o", str(weights)]) == 0
+    assert read_weights(weights).is_exact
+    assert read_header(weights).notes == {"calibration": "material 1, 0 clips"}
 
 
 def test_quantized_weights_code_exactly(tmp_path, tiny_home, monkeypatch, capsys):

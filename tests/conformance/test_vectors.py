@@ -10,8 +10,9 @@ import pytest
 
 from dcvc_cli.entropy import twin
 from dcvc_cli.entropy.coder import FrameDecoder, FrameEncoder
+from dcvc_cli.entropy.factorised import published_factorised_table
 from dcvc_cli.entropy.scale_index import index_from_scale, is_coded
-from dcvc_cli.entropy.tables import CdfTable, factorised_table, gaussian_table, quantise_pmf
+from dcvc_cli.entropy.tables import CdfTable, gaussian_table, quantise_pmf
 from dcvc_cli.format.entropy_format import EntropyFormat
 from tests.support.published import CONFORMANCE
 
@@ -55,13 +56,13 @@ def test_scale_index_and_coded_flag(kind: str):
 
 
 @pytest.mark.parametrize(("model", "num_qps"), [("dmci", 64), ("dmc", 72)])
-def test_factorised_tables_of_seed_1(model: str, num_qps: int):
+def test_published_factorised_tables_of_seed_1(model: str, num_qps: int):
     spec = importlib.util.spec_from_file_location("make_params", CONFORMANCE / "make_params.py")
     make_params = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(make_params)
     names = [f"bit_estimator_z.f{k}.{p}" for k in (1, 2, 3, 4) for p in "hba" if (k, p) != (4, "a")]
     parameters = {name: make_params.generate(name, (num_qps, NUM_Z_CHANNELS, 1, 1), 1) for name in names}
-    table, vectors = factorised_table(parameters), load_table(f"z_cdf_{model}_seed1.npz")
+    table, vectors = published_factorised_table(parameters), load_table(f"z_cdf_{model}_seed1.npz")
     rows = np.flatnonzero((table.cdf != vectors.cdf).any(axis=1) | (table.cdf_length != vectors.cdf_length) | (table.offset != vectors.offset))
     assert rows.size == 0, f"{rows.size} of {table.num_rows} rows differ, first {rows[:5]}"
 

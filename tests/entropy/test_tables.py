@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from dcvc_cli.entropy.scale_index import NUM_SCALES, index_from_scale, is_coded, scale_thresholds
-from dcvc_cli.entropy.tables import CdfTable, TableError, factorised_table, gaussian_table, quantise_pmf, wide_gaussian_table
+from dcvc_cli.entropy.tables import CdfTable, TableError, gaussian_table, quantise_pmf, wide_gaussian_table
 
 
 def one_row(cdf: list[int], length: int | None = None, offset: int = 0) -> CdfTable:
@@ -76,11 +76,6 @@ def test_quantise_pmf_refuses(pmf: list):
 def test_quantise_pmf_gives_every_entry_a_unit():
     cdf = quantise_pmf(np.array([0, 0, 1, 0, 0, 0], dtype=np.float32))
     assert cdf.tolist() == [0, 1, 2, 65533, 65534, 65535, 65536]
-
-
-def test_factorised_table_names_a_missing_parameter():
-    with pytest.raises(TableError, match=r"bit_estimator_z\.f1\.h"):
-        factorised_table({})
 
 
 def test_scale_index_ends_and_order():

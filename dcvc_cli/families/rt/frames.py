@@ -195,7 +195,7 @@ class FramePayloadEncoder(_FrameCoder):
             raise EnvironmentFault("the encoder's networks give latents that are not finite", hint)
         encoder = FrameEncoder(self.entropy_format)
         symbols = network.analysis.round_z(z)
-        encoder.add_z(symbols, network.z_table, qp * symbols.shape[0])
+        encoder.add_z(symbols, network.table_of_z(self.entropy_format), qp * symbols.shape[0])
         latents = y if network.analysis is network.synthesis else network.analysis.to_float(y)
         coder = EncodingLatents(network.synthesis, encoder, latent_table(self.entropy_format), latents, self.skip_threshold, dead_zone)
         return encoder, network.synthesis.z_from_symbols(symbols), coder
@@ -285,6 +285,6 @@ class FramePayloadDecoder(_FrameCoder):
     def _begin(self, network: CodecNetwork, rest: PayloadRest, qp: int) -> tuple[FrameDecoder, Tensor, DecodingLatents]:
         decoder = FrameDecoder(rest.data, self.entropy_format, rest.state)
         channels = network.model.spec.hyper
-        symbols = decoder.decode_z(channels, *self.hyper_size, network.z_table, qp * channels)
+        symbols = decoder.decode_z(channels, *self.hyper_size, network.table_of_z(self.entropy_format), qp * channels)
         coder = DecodingLatents(network.synthesis, decoder, latent_table(self.entropy_format), self.skip_threshold)
         return decoder, network.synthesis.z_from_symbols(symbols), coder

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from dcvc_cli.entropy.tables import factorised_table
+from dcvc_cli.entropy.factorised import factorised_table
 from dcvc_cli.families.rt.image import ImageModel
 from dcvc_cli.families.rt.sizes import LITE, TINY
 from dcvc_cli.families.rt.video import VideoModel

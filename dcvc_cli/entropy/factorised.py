@@ -1,0 +1,165 @@
+"""Tables of the factorised density of z: our own, which are the same on every machine, and those of the published codec.
+
+Source: docs/entropy-coding.md ("Tables"). A table is made once and stored beside the weights, whose fingerprint covers it. The published codec
+evaluates the density in float32 with PyTorch's functions, whose last bits differ between machines; our own tables are those of float64 with
+functions built from correctly rounded operations alone, so that whoever imports a checkpoint finds the same integers.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dcvc_cli.entropy.tables import CdfTable, TableError, quantise_pmf
+
+LN2_HIGH, LN2_LOW = 0.693147180369123816490, 1.90821492927058770002e-10
+"""ln 2 in two parts; the first has so few bits that its product with any exponent is exact."""
+EXP_TERMS, LOG_TERMS = 14, 18
+LARGEST_EXPONENT = 700.0
+
+
+def exponential(x: Any) -> NDArray[np.float64]:
+    """e^x for x in -700..700 and at the nearest end beyond, elementwise, within a few units of the last place: the same bits everywhere."""
+    x = np.clip(np.asarray(x, np.float64), -LARGEST_EXPONENT, LARGEST_EXPONENT)
+    power = np.rint(x / (LN2_HIGH + LN2_LOW))
+    rest = x - power * LN2_HIGH - power * LN2_LOW
+    total = np.ones_like(rest)
+    for term in range(EXP_TERMS, 0, -1):
+        total = 1 + total * rest / term
+    return np.asarray(np.ldexp(total, power.astype(np.int64)))
+
+
+def log_one_plus(x: Any) -> NDArray[np.float64]:
+    """ln(1 + x) for x in 0..1, elementwise: the same bits everywhere."""
+    ratio = x / (x + 2.0)
+    square = ratio * ratio
+    total = np.zeros_like(square)
+    for term in range(LOG_TERMS, -1, -1):
+        total = total * square + 1.0 / (2 * term + 1)
+    return np.asarray(2 * ratio * total)
+
+
+def softplus(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """ln(1 + e^x)."""
+    return np.maximum(x, 0) + log_one_plus(exponential(-np.abs(x)))
+
+
+def sigmoid(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """1 / (1 + e^-x)."""
+    small = exponential(-np.abs(x))
+    return np.where(x < 0, small, 1.0) / (1 + small)
+
+
+def hyperbolic_tangent(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """tanh x."""
+    small = exponential(-2 * np.abs(x))
+    return np.copysign((1 - small) / (1 + small), x)
+
+
+class _Density(Protocol):
+    """The cumulative distribution of every row at given points: (num_rows, len(points))."""
+
+    num_rows: int
+
+    def cumulative(self, points: Sequence[float]) -> NDArray[Any]: ...
+
+
+def factorised_table(parameters: Mapping[str, Any], prefix: str = "bit_estimator_z") -> CdfTable:
+    """Tables of the factorised density of z, one row per (qp, channel), row qp * num_channels + channel; the same on every machine.
+
+    Args:
+        parameters: `prefix`.f1.h, .b, .a, ..., f4.h, f4.b: arrays or tensors (num_qps, num_channels, 1, 1).
+
+    Raises:
+        TableError: a parameter is missing or misshapen, or the density is none.
+    """
+    return _tables(_ReproducibleDensity(parameters, prefix))
+
+
+def published_factorised_table(parameters: Mapping[str, Any], prefix: str = "bit_estimator_z") -> CdfTable:
+    """The tables as the published codec makes them, for its own elementary streams.
+
+    In float32 with PyTorch's vectorised functions, so NOT the same on every machine.
+    """
+    return _tables(_PublishedDensity(parameters, prefix))
+
+
+def _tables(density: _Density) -> CdfTable:
+    lower, upper = np.full(density.num_rows, 8), np.full(density.num_rows, 8)
+    at_integers = density.cumulative([float(x) for x in range(-8, 9)])
+    one = at_integers.dtype.type(1)
+    for i in range(8, 1, -1):
+        lower[at_integers[:, 8 - i] < at_integers.dtype.type(0.0001)] = i
+        upper[at_integers[:, 8 + i] > at_integers.dtype.type(0.9999)] = i
+    at_halves = density.cumulative([x + 0.5 for x in range(-9, 9)])
+    cdf = np.zeros((density.num_rows, 19), dtype=np.int32)
+    for row, (lo, hi) in enumerate(zip(lower, upper, strict=True)):
+        halves = at_halves[row, 8 - lo : 10 + hi]
+        pmf = np.maximum(halves[1:] - halves[:-1], 0)
+        # The upper tail starts at hi, not hi + 0.5: the published tables count half a bin twice.
+        tail = halves[0] + (one - at_integers[row, 8 + hi])
+        cdf[row, : lo + hi + 3] = quantise_pmf(np.append(pmf, tail))
+    return CdfTable(cdf, (lower + upper + 3).astype(np.int32), (-lower).astype(np.int32))
+
+
+def _parameter(parameters: Mapping[str, Any], key: str) -> NDArray[np.float32]:
+    """(num_rows, 1) float32."""
+    if key not in parameters:
+        raise TableError(f"parameter {key} is missing")
+    value = parameters[key]
+    array = np.asarray(value.detach().cpu() if hasattr(value, "detach") else value, np.float32)
+    return np.ascontiguousarray(array.reshape(-1, 1))
+
+
+class _ReproducibleDensity:
+    """float64, by the functions of this file."""
+
+    def __init__(self, parameters: Mapping[str, Any], prefix: str) -> None:
+        def parameter(name: str) -> NDArray[np.float64]:
+            return _parameter(parameters, f"{prefix}.{name}").astype(np.float64)
+
+        self._layers = [
+            (softplus(parameter(f"f{k}.h")), parameter(f"f{k}.b"), hyperbolic_tangent(parameter(f"f{k}.a")) if k < 4 else None) for k in (1, 2, 3, 4)
+        ]
+        self.num_rows = _common_rows([part.shape[0] for layer in self._layers for part in layer if part is not None], prefix)
+
+    def cumulative(self, points: Sequence[float]) -> NDArray[Any]:
+        x = np.tile(np.array(points, np.float64), (self.num_rows, 1))
+        for slope, shift, gate in self._layers:
+            x = x * slope + shift
+            if gate is not None:
+                x = x + hyperbolic_tangent(x) * gate
+        return sigmoid(x)
+
+
+class _PublishedDensity:
+    """float32, by PyTorch."""
+
+    def __init__(self, parameters: Mapping[str, Any], prefix: str) -> None:
+        import torch
+        from torch.nn.functional import softplus
+
+        def parameter(name: str) -> torch.Tensor:
+            return torch.from_numpy(_parameter(parameters, f"{prefix}.{name}"))
+
+        self._layers = [
+            (softplus(parameter(f"f{k}.h")), parameter(f"f{k}.b"), torch.tanh(parameter(f"f{k}.a")) if k < 4 else None) for k in (1, 2, 3, 4)
+        ]
+        self.num_rows = _common_rows([part.shape[0] for layer in self._layers for part in layer if part is not None], prefix)
+
+    def cumulative(self, points: Sequence[float]) -> NDArray[Any]:
+        import torch
+
+        x = torch.tensor(points, dtype=torch.float32).repeat(self.num_rows, 1)
+        for slope, shift, gate in self._layers:
+            x = x * slope + shift
+            if gate is not None:
+                x = x + torch.tanh(x) * gate
+        return np.asarray(torch.sigmoid(x).numpy(), dtype=np.float32)
+
+
+def _common_rows(sizes: Sequence[int], prefix: str) -> int:
+    if len(set(sizes)) > 1:
+        raise TableError(f"the parameters of {prefix} differ in size")
+    return sizes[0]
