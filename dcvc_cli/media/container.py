@@ -34,11 +34,14 @@ _MAX_PACKETS = 1 << 22
 
 
 class ContainerReader(PictureReader):
-    """Decodes one video track of a file, picture for picture: none is dropped or repeated, display rotation is not applied.
+    """Decodes one video track of a file, picture for picture: none is dropped or repeated.
 
-    Artwork is no video. Of several video tracks, the default one counts, then the largest, then the first. Colour code points, range,
-    chroma position, frame rate and sample aspect ratio are carried. Timestamps are not: pictures that are not evenly spaced get the one
-    frame rate that keeps the clip's duration. `notes` tell what else is not carried.
+    Display rotation is not applied.
+
+    Artwork is no video. Of several video tracks, the default one counts, then the largest, then the first. Colour code
+    points, range, HDR10 metadata, chroma position, frame rate and sample aspect ratio are carried. Timestamps are not:
+    pictures that are not evenly spaced get the one frame rate that keeps the clip's duration. `notes` tell what else is
+    not carried.
 
     Args:
         path: a file. Only this file is opened, whatever it refers to.
@@ -75,7 +78,8 @@ class ContainerReader(PictureReader):
 
     def _open(self) -> Any:
         try:
-            # "file:" keeps names such as "concat:a|b" from meaning a protocol. The whitelist does the same for what the file refers to.
+            # "file:" keeps names such as "concat:a|b" from meaning a protocol.
+            # The whitelist does the same for what the file refers to.
             options = {"protocol_whitelist": "file"}
             return self._av.open(f"file:{self.name}", options=options, metadata_errors="replace")
         except (self._av.error.FFmpegError, OSError, ValueError) as error:
@@ -96,7 +100,8 @@ class ContainerReader(PictureReader):
     def _scan_packets(self) -> "_Packets":
         """Walks over the chosen track once without decoding it.
 
-        What headers say of numbers and rates is a hint (findings/ffmpeg-frame-counts.sh, ffmpeg-variable-rate-matroska.sh).
+        What headers say of numbers and rates is a hint: findings/ffmpeg-frame-counts.sh,
+        findings/ffmpeg-variable-rate-matroska.sh.
         """
         container = self._open()
         with closing(container):
@@ -203,7 +208,10 @@ class ContainerReader(PictureReader):
         return rate
 
     def _delay(self, stream: Any) -> float:
-        """Seconds from the file's start to the first picture. Broadcast formats count from anywhere, so there the first track is the start."""
+        """Seconds from the file's start to the first picture.
+
+        Broadcast formats count from anywhere, so there the first track is the start.
+        """
         start = float((stream.start_time or 0) * (stream.time_base or 0))
         if self._container.format.name in _COUNTING_FROM_ANYWHERE:
             return start - (self._container.start_time or 0) / self._av.time_base
@@ -302,7 +310,8 @@ class _Packets:
     """Numbers and times of the pictures of a track, from its packets.
 
     Attributes:
-        num_pictures: packets that show a picture; num_left_out: packets that an edit list leaves out, or that are empty.
+        num_pictures: packets that show a picture.
+        num_left_out: packets that an edit list leaves out, or that are empty.
         is_whole: the walk came to the end of the file.
     """
 
@@ -371,7 +380,7 @@ def _rational(value: Fraction | None) -> Rational | None:
 
 
 def _colour(context: Any, frame: Any) -> ColourDescription:
-    """FFmpeg's numbers for primaries, transfer and matrix are the H.273 code points; its range is 1 for limited, 2 for full."""
+    """FFmpeg's numbers for primaries, transfer and matrix are the H.273 code points; its range is 1 limited, 2 full."""
     full_range = {1: False, 2: True}.get(int(frame.color_range))
     if frame.format.name == "yuvj420p":
         full_range = True

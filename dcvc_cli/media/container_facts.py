@@ -42,8 +42,9 @@ _SIDE_DATA_IN_TEXT = {
     "Ambient viewing environment": "ambient viewing environment",
 }
 _TECHNICAL_TAGS = re.compile(
-    r"major_brand|minor_version|compatible_brands|encoder|encoded_by|creation_time|handler_name|vendor_id|language|software|duration"
-    r"|number_of_(bytes|frames)|bps|_statistics_.*|service_(name|provider)|variant_bitrate|rotate|alpha_mode|stereo_mode|isft|comment_source",
+    r"major_brand|minor_version|compatible_brands|encoder|encoded_by|creation_time|handler_name|vendor_id|language"
+    r"|software|duration|number_of_(bytes|frames)|bps|_statistics_.*|service_(name|provider)|variant_bitrate|rotate"
+    r"|alpha_mode|stereo_mode|isft|comment_source",
     re.IGNORECASE,
 )
 _MAX_TAGS_NAMED = 4
@@ -63,11 +64,11 @@ class StreamText:
 
 
 def describe_stream(av: ModuleType, container: Any, index: int) -> StreamText:
-    """Facts that PyAV has no attribute for, taken from the text that FFmpeg prints about a file (findings/pyav-chroma-location.sh)."""
+    """Facts that PyAV has no attribute for, from the text that FFmpeg prints (findings/pyav-chroma-location.sh)."""
     logging = av.logging
     level, skips_repeated = logging.get_level(), logging.get_skip_repeated()
     try:
-        # FFmpeg prints the chroma position to those only who want much said. Nothing reaches the user: PyAV keeps the text.
+        # FFmpeg prints the chroma position at a high log level only. Nothing reaches the user: PyAV keeps the text.
         logging.set_skip_repeated(False)
         logging.set_level(logging.INFO)
         logging.set_libav_level(logging.VERBOSE)
@@ -162,7 +163,7 @@ def hdr_metadata(frame: Any) -> tuple[MasteringDisplay | None, ContentLight | No
 
 
 def _mastering_display(data: bytes) -> MasteringDisplay | None:
-    """AVMasteringDisplayMetadata: ten fractions (x, y of red, green, blue and white; smallest, largest luminance), two flags."""
+    """AVMasteringDisplayMetadata: x, y of red, green, blue, white, then least, largest luminance, as fractions; flags."""
     if len(data) < 88:
         return None
     numbers = struct.unpack("=22i", data[:88])
@@ -178,7 +179,7 @@ def _mastering_display(data: bytes) -> MasteringDisplay | None:
 
 
 def announced_duration(container: Any, stream: Any) -> float | None:
-    """Seconds that the header of a Matroska file says; None for other files, which say numbers of pictures or nothing."""
+    """Seconds that the header of a Matroska file says; None for other files."""
     if "matroska" not in container.format.name:
         return None
     clock = re.fullmatch(r"(\d{1,6}):(\d\d):(\d\d(?:\.\d+)?)", stream.metadata.get("DURATION", ""))

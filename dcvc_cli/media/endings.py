@@ -33,7 +33,7 @@ _ENDINGS |= {Y4M: ".y4m", RAW: ".yuv", PNG: ".png"}
 
 
 def check_ending(option: str, target: str | None, written: str) -> None:
-    """That a name does not promise another format than the one that would be written to it. Unknown endings promise nothing.
+    """That a name does not promise another format than the one that would be written. Unknown endings promise nothing.
 
     Args:
         option: the option that gave the name, for messages.

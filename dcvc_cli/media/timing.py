@@ -1,4 +1,4 @@
-"""What the time stamps of a clip say about its frame rate: streams have one rate, files may have a time for every picture."""
+"""What the time stamps of a clip say about its frame rate: a stream has one rate, a file a time for every picture."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What a video file says beside its samples: which track is the film, where chroma lies, when pictures come, what gets lost."""
+"""What a video file says beside its samples: its film, chroma position, times, and what is not coded."""
 
 import struct
 from collections.abc import Sequence
