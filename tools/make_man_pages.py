@@ -25,6 +25,7 @@ ENVIRONMENT = (
     ("DCVC_MAX_FRAMES", "The most frames of a clip or stream. Default: any number."),
     ("DCVC_MAX_MEMORY", "The most memory, by the estimate of dcvc info: bytes, or 800M, 2G. Default: any."),
     ("DCVC_CPU_ISA", "Kernels of the exact arithmetic: scalar, avx2, avx512, amx or neon. Default: the fastest that the processor has."),
+    ("DCVC_CUDA", "Exact arithmetic with --device cuda: native, or reference for a slow one that makes the same pictures. Default: native."),
     ("DCVC_MOTION", "Motion compensation: native, or reference for a slow one that makes the same pictures. Default: native."),
     ("NO_COLOR", "If set, nothing is coloured."),
 )

@@ -73,6 +73,8 @@ class ExactCuda(ExactOperations):
         engine: of the device; networks share it.
     """
 
+    has_picture_kernels = True
+
     def __init__(self, network: ExactNetwork, engine: CudaEngine) -> None:
         super().__init__(network)
         self.engine, self.layers = engine, Layers(network, engine)

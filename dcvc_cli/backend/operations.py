@@ -177,6 +177,17 @@ class Operations(ABC):
         """Whether no value is infinite or not a number; integers always are finite."""
         return True
 
+    def coded_rows(self, step: "CodingStep", scales: Tensor, skip_threshold: float | None) -> tuple[NDArray[np.uint8], Any]:
+        """step_index of the coded elements alone: (their table rows in stream order, what restore_coded wants to know of them)."""
+        index, coded = self.step_index(step, scales, skip_threshold)
+        return index[coded], coded
+
+    def restore_coded(self, step: "CodingStep", symbols: NDArray[np.int8], coded: Any, means: Tensor) -> Tensor:
+        """restore_step from the symbols of the coded elements alone, `coded` from coded_rows."""
+        plane = np.zeros(coded.shape, np.int8)
+        plane[coded] = symbols
+        return self.restore_step(step, plane, means)
+
     @abstractmethod
     def round_z(self, z: Any) -> PlaneSymbols:
         """Half-to-even rounding to -128..127 of the encoder's z -> (c, h, w)."""
@@ -213,6 +224,19 @@ class Operations(ABC):
     @abstractmethod
     def frame_from_samples(self, samples: NDArray[np.int16]) -> Tensor:
         """The inverse of samples_from_frame."""
+
+    # ---- pictures where they are: backends on a device, so that no picture has to cross
+
+    has_picture_kernels = False
+    """Whether the two operations below exist."""
+
+    def compensate(self, frame: Tensor, motion: Any, long_term: Tensor | None) -> Tensor:
+        """What a field of vectors makes of a reference and a long-term reference (docs/motion.md): a picture."""
+        raise NotImplementedError("this backend's pictures are compensated as samples")
+
+    def filtered_planes(self, frame: Tensor, luma: NDArray[np.int8], chroma: NDArray[np.int8], halve_chroma: bool) -> Any:
+        """The planes of a picture after the output filter (docs/output-filter.md) with these coefficients."""
+        raise NotImplementedError("this backend's pictures are filtered as samples")
 
     # ---- between two backends: the encoder's analysis may run in float beside exact synthesis
 

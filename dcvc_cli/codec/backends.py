@@ -1,6 +1,7 @@
 """Opens weights on a backend in a precision: the one place that chooses between arithmetic implementations."""
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from dcvc_cli.backend.exact_native import MAX_THREADS, ExactNative, make_engine
 from dcvc_cli.backend.exact_network import ExactNetwork
+from dcvc_cli.backend.exact_twin import ExactTwin
 from dcvc_cli.backend.operations import Operations
 from dcvc_cli.bitstream.sps import Precision
 from dcvc_cli.codec.networks import CodecNetwork, CodecNetworks
@@ -16,6 +18,8 @@ from dcvc_cli.entropy.tables import CdfTable
 from dcvc_cli.errors import EnvironmentFault
 from dcvc_cli.weights.file import ModelWeights, NetworkWeights
 
+CUDA_TWIN_VARIABLE = "DCVC_CUDA"
+"""The environment variable that, set to "reference", has the slow twin compute what --device cuda would."""
 PRECISION_NAMES = {
     "exact": Precision.EXACT,
     "fp16": Precision.FLOAT16,
@@ -43,6 +47,15 @@ def choose_device(name: str) -> str:
     return name
 
 
+def choose_exact_device(name: str) -> str:
+    """The same for exact arithmetic, without PyTorch. `auto` is the CPU: no measurement has shown yet where a GPU is faster."""
+    if name in ("auto", "cpu"):
+        return "cpu"
+    if not re.fullmatch(r"cuda(:\d{1,3})?", name):
+        raise EnvironmentFault(f"{name!r} names no device", "use auto, cpu or cuda:N")
+    return name
+
+
 def open_networks(weights: ModelWeights, precision: Precision, device: str = "cpu", threads: int | None = None) -> CodecNetworks:
     """Both networks ready to code.
 
@@ -56,8 +69,8 @@ def open_networks(weights: ModelWeights, precision: Precision, device: str = "cp
         raise EnvironmentFault(f"weights {weights.name!r} have no exact form", "prepare them with `dcvc models quantize`, or use --precision fp32")
     num_threads = min(threads or os.cpu_count() or 1, MAX_THREADS)
     if precision is Precision.EXACT:
-        engine = make_engine(num_threads)
-        networks = [_open_exact(network, engine, device, threads) for network in (weights.image, weights.video)]
+        make = _exact_operations(device, num_threads)
+        networks = [_open_exact(network, make, device, threads) for network in (weights.image, weights.video)]
     else:
         networks = [_open_network(network, precision, device, threads) for network in (weights.image, weights.video)]
     return CodecNetworks(networks[0], networks[1], num_threads)
@@ -68,10 +81,41 @@ def _open_network(weights: NetworkWeights, precision: Precision, device: str, th
     return CodecNetwork(weights.model, operations, operations, weights.z_table, weights.published_z_table)
 
 
-def _open_exact(weights: NetworkWeights, engine: Any, device: str, threads: int | None) -> CodecNetwork:
-    synthesis = ExactNative(ExactNetwork.from_arrays(weights.model, weights.exact), engine)
-    analysis = _AtFirstUse(lambda: _float_operations(weights.parameters(), _analysis_precision(weights, device), device, threads))
-    return CodecNetwork(weights.model, synthesis, cast(Operations, analysis), weights.z_table)
+def _exact_operations(device: str, num_threads: int) -> Callable[[ExactNetwork], Operations]:
+    """What makes the exact operations of a network; those of one call share threads, or a GPU."""
+    if not device.startswith("cuda"):
+        engine = make_engine(num_threads)
+        return lambda network: ExactNative(network, engine)
+    implementation = os.environ.get(CUDA_TWIN_VARIABLE) or "native"
+    if implementation == "reference":
+        return ExactTwin
+    if implementation != "native":
+        message = f"{CUDA_TWIN_VARIABLE} must be native or reference, found {implementation!r}"
+        raise EnvironmentFault(message, f"unset {CUDA_TWIN_VARIABLE}")
+    from dcvc_cli.backend.cuda import driver
+    from dcvc_cli.backend.exact_cuda import ExactCuda
+
+    gpu = driver.open_engine(device)
+    return lambda network: ExactCuda(network, gpu)
+
+
+def _open_exact(
+    weights: NetworkWeights, make: Callable[[ExactNetwork], Operations], device: str, threads: int | None
+) -> CodecNetwork:
+    synthesis = make(ExactNetwork.from_arrays(weights.model, weights.exact))
+
+    def analysis_operations() -> Any:
+        place = _analysis_device(device)
+        return _float_operations(weights.parameters(), _analysis_precision(weights, place), place, threads)
+
+    return CodecNetwork(weights.model, synthesis, cast(Operations, _AtFirstUse(analysis_operations)), weights.z_table)
+
+
+def _analysis_device(device: str) -> str:
+    """Where the encoder's half runs: beside the exact half, or on the CPU where PyTorch has no CUDA."""
+    import torch
+
+    return device if torch.cuda.is_available() else "cpu"
 
 
 def _analysis_precision(weights: NetworkWeights, device: str) -> Precision:

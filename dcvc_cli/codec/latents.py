@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import numpy as np
-
 from dcvc_cli.backend.operations import Operations, Tensor
 from dcvc_cli.entropy.coder import FrameDecoder, FrameEncoder
 from dcvc_cli.entropy.tables import CdfTable
@@ -43,7 +41,5 @@ class DecodingLatents:
         """A decoder has nothing to scale."""
 
     def step(self, step: CodingStep, scales: Tensor, means: Tensor) -> Tensor:
-        index, coded = self.ops.step_index(step, scales, self.skip_threshold)
-        symbols = np.zeros(index.shape, np.int8)
-        symbols[coded] = self.decoder.decode_y(index[coded], self.table)
-        return self.ops.restore_step(step, symbols, means)
+        rows, coded = self.ops.coded_rows(step, scales, self.skip_threshold)
+        return self.ops.restore_coded(step, self.decoder.decode_y(rows, self.table), coded, means)

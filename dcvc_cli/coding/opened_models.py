@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from dcvc_cli.bitstream.sps import Precision, Sps
-from dcvc_cli.codec.backends import PRECISION_NAMES, choose_device, open_networks
+from dcvc_cli.codec.backends import PRECISION_NAMES, choose_device, choose_exact_device, open_networks
 from dcvc_cli.codec.networks import CodecNetworks
 from dcvc_cli.errors import EnvironmentFault, UsageError
 from dcvc_cli.weights.file import ModelWeights
@@ -26,8 +26,8 @@ class OpenedModel:
 
 def device_for(precision: Precision, name: str) -> str:
     """The device that `name` (auto, cpu, cuda:N) means; EnvironmentFault where it does not exist."""
-    # Exact arithmetic runs on the CPU: asking PyTorch for a GPU would cost an exact decoder seconds for nothing.
-    return "cpu" if name == "auto" and precision is Precision.EXACT else choose_device(name)
+    # Asking PyTorch for a GPU would cost an exact decoder seconds for nothing.
+    return choose_exact_device(name) if precision is Precision.EXACT else choose_device(name)
 
 
 def open_model(model: str, precision_name: str | None, device_name: str, threads: int | None) -> OpenedModel:

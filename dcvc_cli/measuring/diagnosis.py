@@ -167,6 +167,17 @@ def _kernels() -> Iterator[Finding]:
         yield from _exact_kernels(import_module("dcvc_cli._kernels"))
     except ImportError as error:
         yield Finding("kernels", "exact arithmetic", "not built", Status.SLOW, f"{error}; reinstall dcvc with a C++ compiler at hand")
+    yield _cuda_kernels()
+
+
+def _cuda_kernels() -> Finding:
+    """What --device cuda would compute exactly with, or what it misses."""
+    from dcvc_cli.backend.cuda.driver import describe_gpu
+
+    try:
+        return Finding("kernels", "exact on a GPU", describe_gpu())
+    except DcvcError as error:
+        return Finding("kernels", "exact on a GPU", "not available", Status.ABSENT, str(error))
 
 
 def _exact_kernels(native: Any) -> Iterator[Finding]:

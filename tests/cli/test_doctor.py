@@ -54,6 +54,15 @@ def test_a_machine_that_has_everything(box: Path):
     assert "fingerprint" in run().stdout or "image " in run().stdout
 
 
+def test_what_a_gpu_would_need_is_told(box: Path, monkeypatch: pytest.MonkeyPatch):
+    """Without the bindings, and so without a driver, all else is as it was."""
+    monkeypatch.setitem(sys.modules, "cuda.bindings.driver", None)
+    result = run("--json")
+    found = findings(result)["kernels", "exact on a GPU"]
+    assert (found["value"], found["status"]) == ("not available", "absent")
+    assert found["remark"] == "the package cuda-bindings is missing (pip install 'dcvc[cuda]')"
+
+
 @pytest.mark.native
 def test_missing_weights_end_with_code_5(box: Path):
     (box / "lite.safetensors").unlink()

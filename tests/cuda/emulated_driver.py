@@ -39,6 +39,9 @@ class EmulatedDriver:
     def cuGetErrorName(self, code: Any) -> tuple[int, bytes]:  # noqa: N802
         return OK, self._real.CUresult(int(code)).name.encode()
 
+    def cuDriverGetVersion(self) -> tuple[int, int]:  # noqa: N802
+        return OK, 13000
+
     def cuDeviceGetCount(self) -> tuple[int, int]:  # noqa: N802
         return OK, 1
 

@@ -5,6 +5,7 @@ import pytest
 
 from dcvc_cli.backend.cuda import driver as driver_file
 from dcvc_cli.backend.cuda.arguments import SOURCES
+from dcvc_cli.backend.cuda.compiler import _cached_folder, write_all
 from dcvc_cli.backend.cuda.driver import CudaDevice
 from dcvc_cli.backend.cuda.engine import CudaEngine, Launch
 from dcvc_cli.backend.cuda.kernels import KERNELS
@@ -75,6 +76,15 @@ def test_an_old_gpu_or_none_is_told(emulated_driver):
     emulated_driver._capability = (7, 5)
     with pytest.raises(EnvironmentFault, match=r"compute capability 7\.5, 8\.0 is needed"):
         CudaDevice(0, emulated_driver, CUBINS)
+
+
+def test_a_gpu_is_described_without_opening_it(emulated_driver, monkeypatch, tmp_path):
+    monkeypatch.setenv("DCVC_HOME", str(tmp_path))
+    monkeypatch.setattr(emulated_driver, "cuDevicePrimaryCtxRetain", None)
+    text = driver_file.describe_gpu(0, emulated_driver)
+    assert text.startswith("emulator, compute capability 9.0, kernels to be compiled at first use by NVRTC ")
+    write_all(_cached_folder((9, 0), 13), CUBINS)
+    assert driver_file.describe_gpu(0, emulated_driver).endswith("kernels compiled before")
 
 
 def test_errors_of_the_driver_have_their_name(emulated_driver):

@@ -143,6 +143,30 @@ def shipped_target(capability: tuple[int, int]) -> str | None:
     return fitting[-1] if fitting else None
 
 
+def _shipped_folder(target: str) -> Path:
+    return kernel_folder() / "cubin" / f"{target}-{source_hash(target)}"
+
+
+def _cached_folder(capability: tuple[int, int], driver_major: int) -> Path:
+    target = f"sm_{capability[0]}{capability[1]}"
+    return cache_folder() / f"{target}-{source_hash(target)}-{driver_major}"
+
+
+def origin_of_cubins(capability: tuple[int, int], driver_major: int) -> str:
+    """Where `cubins_for` would take them from, in words.
+
+    Raises:
+        EnvironmentFault: from nowhere.
+    """
+    shipped = shipped_target(capability)
+    if shipped is not None and driver_major >= SHIPPED_MAJOR and _read_all(_shipped_folder(shipped)) is not None:
+        return f"compiled for {shipped}"
+    if _read_all(_cached_folder(capability, driver_major)) is not None:
+        return "compiled before"
+    major, minor = find_nvrtc(driver_major).version
+    return f"to be compiled at first use by NVRTC {major}.{minor}"
+
+
 def cubins_for(capability: tuple[int, int], driver_major: int = 99) -> dict[str, bytes]:
     """The cubin of every source for a GPU: shipped, from the cache, or compiled now and kept.
 
@@ -157,14 +181,13 @@ def cubins_for(capability: tuple[int, int], driver_major: int = 99) -> dict[str,
         raise EnvironmentFault(f"the GPU has compute capability {found}, the kernels need {needed}", "use --device cpu")
     shipped = shipped_target(capability)
     if shipped is not None and driver_major >= SHIPPED_MAJOR:
-        cubins = _read_all(kernel_folder() / "cubin" / f"{shipped}-{source_hash(shipped)}")
+        cubins = _read_all(_shipped_folder(shipped))
         if cubins is not None:
             return cubins
-    target = f"sm_{capability[0]}{capability[1]}"
-    folder = cache_folder() / f"{target}-{source_hash(target)}-{driver_major}"
+    folder = _cached_folder(capability, driver_major)
     cubins = _read_all(folder)
     if cubins is None:
-        cubins = compile_all(target, driver_major)
+        cubins = compile_all(f"sm_{capability[0]}{capability[1]}", driver_major)
         write_all(folder, cubins)
     return cubins
 

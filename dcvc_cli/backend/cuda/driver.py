@@ -8,13 +8,14 @@ import ctypes
 import importlib
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dcvc_cli.backend.cuda.compiler import SMALLEST_CAPABILITY, cubins_for
-from dcvc_cli.backend.cuda.engine import Launch
+from dcvc_cli.backend.cuda.compiler import SMALLEST_CAPABILITY, cubins_for, origin_of_cubins
+from dcvc_cli.backend.cuda.engine import CudaEngine, Launch
 from dcvc_cli.backend.cuda.kernels import KERNELS
 from dcvc_cli.errors import EnvironmentFault
 
@@ -37,6 +38,83 @@ def driver_module() -> Any:
         raise EnvironmentFault("the package cuda-bindings is missing", "pip install 'dcvc[cuda]'") from error
 
 
+class Calls:
+    """Driver calls whose errors are EnvironmentFault.
+
+    Args:
+        driver: the bindings; None takes those that are installed.
+    """
+
+    def __init__(self, driver: Any | None = None) -> None:
+        self.cu = driver if driver is not None else driver_module()
+
+    def start(self) -> None:
+        """EnvironmentFault without a driver, or with one that finds no GPU."""
+        try:
+            code = self.cu.cuInit(0)[0]
+        except RuntimeError as error:  # the bindings find no driver library
+            raise EnvironmentFault("no CUDA driver is installed", "use --device cpu") from error
+        if int(code) != 0:
+            raise EnvironmentFault(f"the CUDA driver does not start ({self.name(code)})", "use --device cpu")
+
+    def name(self, code: Any) -> str:
+        """Of an error."""
+        found = self.cu.cuGetErrorName(self.cu.CUresult(int(code)))
+        return found[1].decode() if int(found[0]) == 0 else str(int(code))
+
+    def do(self, result: tuple[Any, ...]) -> Any:
+        """The value of a driver call."""
+        code, *values = result
+        if int(code) != 0:
+            raise EnvironmentFault(f"the CUDA driver reports {self.name(code)}", "try --device cpu")
+        return values[0] if values else None
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """A GPU as the driver describes it; `handle` is the driver's."""
+
+    handle: Any
+    name: str
+    capability: tuple[int, int]
+    num_multiprocessors: int
+    driver_major: int
+
+
+def find_gpu(calls: Calls, index: int) -> Gpu:
+    """Looks without opening it.
+
+    Raises:
+        EnvironmentFault: no driver, no such GPU, or one that is too old.
+    """
+    calls.start()
+    cu, do = calls.cu, calls.do
+    count = do(cu.cuDeviceGetCount())
+    if index >= count:
+        raise EnvironmentFault(f"there is no GPU {index}, the driver knows {count}", "use --device cpu")
+    handle = do(cu.cuDeviceGet(index))
+    kinds = cu.CUdevice_attribute
+    wanted = ("COMPUTE_CAPABILITY_MAJOR", "COMPUTE_CAPABILITY_MINOR", "MULTIPROCESSOR_COUNT")
+    major, minor, multiprocessors = (
+        int(do(cu.cuDeviceGetAttribute(getattr(kinds, f"CU_DEVICE_ATTRIBUTE_{name}"), handle))) for name in wanted
+    )
+    if (major, minor) < SMALLEST_CAPABILITY:
+        raise EnvironmentFault(f"GPU {index} has compute capability {major}.{minor}, 8.0 is needed", "use --device cpu")
+    name = do(cu.cuDeviceGetName(256, handle)).split(b"\0")[0].decode()
+    return Gpu(handle, name, (major, minor), multiprocessors, do(cu.cuDriverGetVersion()) // 1000)
+
+
+def describe_gpu(index: int = 0, driver: Any | None = None) -> str:
+    """The GPU and where the kernels' machine code comes from.
+
+    Raises:
+        EnvironmentFault: the exact profile cannot run there; the message says what is missing.
+    """
+    gpu = find_gpu(Calls(driver), index)
+    origin = origin_of_cubins(gpu.capability, gpu.driver_major)
+    return f"{gpu.name}, compute capability {gpu.capability[0]}.{gpu.capability[1]}, kernels {origin}"
+
+
 class CudaDevice:
     """One GPU with its own stream.
 
@@ -49,56 +127,25 @@ class CudaDevice:
         cubins: machine code by source; None finds or makes it.
 
     Raises:
-        EnvironmentFault: no driver, no such GPU, or one that is too old.
+        EnvironmentFault: as find_gpu, or no machine code and no compiler.
     """
 
     def __init__(self, index: int = 0, driver: Any | None = None, cubins: dict[str, bytes] | None = None) -> None:
-        self._cu = driver if driver is not None else driver_module()
-        cu = self._cu
-        code = self._start()
-        if code != 0:
-            raise EnvironmentFault(f"the CUDA driver does not start ({self._name(code)})", "use --device cpu")
-        count = self._do(cu.cuDeviceGetCount())
-        if index >= count:
-            raise EnvironmentFault(f"there is no GPU {index}, the driver knows {count}", "use --device cpu")
-        device = self._do(cu.cuDeviceGet(index))
-        self.capability = self._attribute("COMPUTE_CAPABILITY_MAJOR", device), self._attribute("COMPUTE_CAPABILITY_MINOR", device)
-        if self.capability < SMALLEST_CAPABILITY:
-            raise EnvironmentFault(f"GPU {index} has compute capability {self.capability[0]}.{self.capability[1]}, 8.0 is needed")
-        self.num_multiprocessors = self._attribute("MULTIPROCESSOR_COUNT", device)
-        self.name = self._do(cu.cuDeviceGetName(256, device)).split(b"\0")[0].decode()
+        calls = Calls(driver)
+        self._cu, self._do, self._name = calls.cu, calls.do, calls.name
+        gpu = find_gpu(calls, index)
+        self.name, self.num_multiprocessors = gpu.name, gpu.num_multiprocessors
+        cu, do = self._cu, self._do
+        cubins = cubins or cubins_for(gpu.capability, gpu.driver_major)
         # The primary context is the one that PyTorch uses.
-        self._context = self._do(cu.cuDevicePrimaryCtxRetain(device))
+        self._context = do(cu.cuDevicePrimaryCtxRetain(gpu.handle))
         self._enter()
-        self._stream = self._do(cu.cuStreamCreate(cu.CUstream_flags.CU_STREAM_NON_BLOCKING.value))
+        self._stream = do(cu.cuStreamCreate(cu.CUstream_flags.CU_STREAM_NON_BLOCKING.value))
         self._libraries: list[Any] = []
-        self._functions = self._load(cubins or cubins_for(self.capability, self._do(cu.cuDriverGetVersion()) // 1000), device)
-        self._staging = self._do(cu.cuMemHostAlloc(STAGING_BYTES, 0))
+        self._functions = self._load(cubins, gpu.handle)
+        self._staging = do(cu.cuMemHostAlloc(STAGING_BYTES, 0))
         self._staged = 0
         self._graphs: OrderedDict[bytes, Any] = OrderedDict()
-
-    # ---- errors
-
-    def _start(self) -> int:
-        try:
-            return int(self._cu.cuInit(0)[0])
-        except RuntimeError as error:  # the bindings find no driver library
-            raise EnvironmentFault("no CUDA driver is installed", "use --device cpu") from error
-
-    def _name(self, code: Any) -> str:
-        found = self._cu.cuGetErrorName(self._cu.CUresult(int(code)))
-        return found[1].decode() if int(found[0]) == 0 else str(int(code))
-
-    def _do(self, result: tuple[Any, ...]) -> Any:
-        """The value of a driver call."""
-        code, *values = result
-        if int(code) != 0:
-            raise EnvironmentFault(f"the CUDA driver reports {self._name(code)}", "try --device cpu; a report of this would help us")
-        return values[0] if values else None
-
-    def _attribute(self, name: str, device: Any) -> int:
-        kinds = self._cu.CUdevice_attribute
-        return int(self._do(self._cu.cuDeviceGetAttribute(getattr(kinds, f"CU_DEVICE_ATTRIBUTE_{name}"), device)))
 
     def _enter(self) -> None:
         self._do(self._cu.cuCtxSetCurrent(self._context))
@@ -194,3 +241,12 @@ class CudaDevice:
         made = self._do(cu.cuGraphInstantiate(graph, 0))
         self._do(cu.cuGraphDestroy(graph))
         return made
+
+
+def open_engine(name: str) -> CudaEngine:
+    """An engine on the GPU that `cuda` or `cuda:N` names.
+
+    Raises:
+        EnvironmentFault: as CudaDevice, or no bindings, or no machine code and no compiler.
+    """
+    return CudaEngine(CudaDevice(int(name.partition(":")[2] or 0)))

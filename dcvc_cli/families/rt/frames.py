@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dcvc_cli.backend.operations import Operations, Tensor
 from dcvc_cli.bitstream.varint import ByteReader, write_uv
@@ -35,7 +34,8 @@ class ReferencePicture:
         last_qp: the row that made the feature.
         predicted: with motion, the compensated frame and what latents added to it directly; the feature adds to that.
         number: of P frames since the I frame, which is 0.
-        long_term: with motion, the samples of the last kept picture before this one (docs/motion.md), as Operations.samples_from_frame has them.
+        long_term: with motion, the last kept picture before this one (docs/motion.md): its samples as Operations.samples_from_frame has them, or
+            where the backend has kernels for pictures the frame itself.
     """
 
     frame: Tensor | None = None
@@ -43,7 +43,7 @@ class ReferencePicture:
     last_qp: int = 0
     predicted: Tensor | None = None
     number: int = 0
-    long_term: NDArray[np.int16] | None = None
+    long_term: Any = None
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,13 @@ class _FrameCoder:
 
     def filtered(self) -> Planes | None:
         """The planes of the frame coded last as they are put out; None where the network output itself is."""
-        return filter_planes(self._planes(), self.filter_coder.filters) if self.has_side_information else None
+        if not self.has_side_information:
+            return None
+        ops, filters = self.networks.video.synthesis, self.filter_coder.filters
+        if ops.has_picture_kernels:
+            planes: Planes = ops.filtered_planes(self._reconstruct_reference(), filters.luma, filters.chroma, self.halve_chroma)
+            return planes
+        return filter_planes(self._planes(), filters)
 
     def _planes(self) -> Planes:
         return planes_of_squares(self.networks.video.synthesis.samples_from_frame(self._reconstruct_reference()), self.halve_chroma)
@@ -125,7 +131,7 @@ class _FrameCoder:
         if predicted is not None:
             predicted = model.add_direct(ops, predicted, y_hat)
             if is_kept(before.number):
-                long_term = ops.samples_from_frame(before.frame)
+                long_term = before.frame if ops.has_picture_kernels else ops.samples_from_frame(before.frame)
         self.reference = ReferencePicture(None, model.synthesis(ops, y_hat, ctx, qp), qp, predicted, before.number + 1, long_term)
 
 
@@ -183,6 +189,8 @@ class FramePayloadEncoder(_FrameCoder):
         """(what block motion makes of the reference, what it leaves of a network input, the coder behind the vectors)."""
         ops = self.networks.video.synthesis
         samples, long_term = ops.samples_from_frame(self._reconstruct_reference()), self.reference.long_term
+        if long_term is not None and ops.has_picture_kernels:
+            long_term = ops.samples_from_frame(long_term)
         before = None if long_term is None else in_lines(long_term[:1])
         motion = self.field_coder.search(luma_of_values(values), in_lines(samples[:1]), qp, before, self.networks.threads)
         compensated = compensate_squares(samples, motion, long_term)
@@ -266,6 +274,8 @@ class FramePayloadDecoder(_FrameCoder):
         ops = self.networks.video.synthesis
         motion, rest = self._read_side_information(payload, True)
         assert motion is not None
+        if ops.has_picture_kernels:
+            return ops.compensate(self._reconstruct_reference(), motion, self.reference.long_term), rest
         compensated = compensate_squares(ops.samples_from_frame(self._reconstruct_reference()), motion, self.reference.long_term)
         return ops.frame_from_samples(compensated), rest
 

@@ -1,0 +1,82 @@
+"""Streams on the emulated GPU through the real commands: the CPU's bytes and pictures, and what is said where something is missing."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dcvc_cli.backend.cuda import driver
+from tests.cuda.layer_checks import engine_on
+
+pytestmark = pytest.mark.native
+
+
+def write_clip(path: Path, num_frames: int, side: int) -> Path:
+    """A textured scene that moves: so that vectors, filters and symbols all have something to do."""
+    rng = np.random.default_rng(5)
+    scene = np.clip(rng.normal(120, 40, (6 * side // 4, 6 * side // 4)).repeat(4, 0).repeat(4, 1), 0, 255).astype(np.uint8)
+    data = bytearray(f"YUV4MPEG2 W{side} H{side} F25:1 Ip A1:1 C420\n".encode())
+    for k in range(num_frames):
+        luma = scene[2 * k : 2 * k + side, 3 * k : 3 * k + side]
+        chroma = scene[k : k + side // 2, :side][:, : side // 2]
+        data += b"FRAME\n" + luma.tobytes() + chroma.tobytes() + (255 - chroma).tobytes()
+    path.write_bytes(data)
+    return path
+
+
+@pytest.fixture
+def gpu(emulator, monkeypatch):
+    """`--device cuda` means the emulator; the names that were asked for."""
+    opened = []
+    monkeypatch.setattr(driver, "open_engine", lambda name: opened.append(name) or engine_on(emulator))
+    return opened
+
+
+def test_a_stream_on_gpu_and_cpu(call, gpu, tmp_path):
+    """Both ways: the payload bytes of the tiny model are the same, and so are the pictures."""
+    clip = write_clip(tmp_path / "clip.y4m", 4, 32)
+    for device in ("cpu", "cuda:0"):
+        stream = tmp_path / f"{device[:3]}.dcvc"
+        assert call("encode", clip, "-o", stream, "--model", "tiny-exact", "--device", device) == 0
+    assert (tmp_path / "cpu.dcvc").read_bytes() == (tmp_path / "cud.dcvc").read_bytes()
+    for device in ("cpu", "cuda"):
+        assert call("decode", tmp_path / "cpu.dcvc", "-o", tmp_path / f"{device}.y4m", "--device", device) == 0
+    assert (tmp_path / "cpu.y4m").read_bytes() == (tmp_path / "cuda.y4m").read_bytes()
+    assert gpu == ["cuda:0", "cuda"]
+
+
+@pytest.mark.slow
+def test_a_stream_with_motion_and_filters(call, gpu, tmp_path):
+    """The shipped model: vectors, a long-term reference, output filters."""
+    clip = write_clip(tmp_path / "clip.y4m", 4, 32)
+    assert call("encode", clip, "-o", tmp_path / "s.dcvc", "--model", "lite", "--device", "cpu") == 0
+    for device in ("cpu", "cuda"):
+        assert call("decode", tmp_path / "s.dcvc", "-o", tmp_path / f"{device}.y4m", "--device", device) == 0
+    assert (tmp_path / "cpu.y4m").read_bytes() == (tmp_path / "cuda.y4m").read_bytes()
+
+
+def test_the_slow_twin_in_its_place(call, tmp_path, monkeypatch):
+    clip = write_clip(tmp_path / "clip.y4m", 2, 16)
+    assert call("encode", clip, "-o", tmp_path / "s.dcvc", "--model", "tiny-exact") == 0
+    assert call("decode", tmp_path / "s.dcvc", "-o", tmp_path / "cpu.y4m") == 0
+    monkeypatch.setenv("DCVC_CUDA", "reference")
+    assert call("decode", tmp_path / "s.dcvc", "-o", tmp_path / "twin.y4m", "--device", "cuda") == 0
+    assert (tmp_path / "cpu.y4m").read_bytes() == (tmp_path / "twin.y4m").read_bytes()
+    monkeypatch.setenv("DCVC_CUDA", "abacus")
+    assert call("decode", tmp_path / "s.dcvc", "-o", tmp_path / "x.y4m", "--device", "cuda") == 5
+
+
+def test_without_a_gpu_one_line_says_what_is_missing(call, tmp_path, monkeypatch, capsys):
+    torch = pytest.importorskip("torch")
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    clip = write_clip(tmp_path / "clip.y4m", 1, 16)
+    assert call("encode", clip, "-o", tmp_path / "s.dcvc", "--model", "tiny-exact", "--device", "auto") == 0
+    capsys.readouterr()
+    assert call("decode", tmp_path / "s.dcvc", "-o", tmp_path / "x.y4m", "--device", "cuda") == 5
+    told = capsys.readouterr().err
+    assert "no CUDA driver is installed" in told or "cuda-bindings is missing" in told
+    assert not (tmp_path / "x.y4m").exists()
+    for name in ("cuda:", "cuda:x", "gpu"):
+        assert call("decode", tmp_path / "s.dcvc", "-o", tmp_path / "x.y4m", "--device", name) == 5
+        assert "names no device" in capsys.readouterr().err
