@@ -194,7 +194,9 @@ class ContainerReader(PictureReader):
 
     def _frame_rate(self, stream: Any, packets: "_Packets") -> Rational:
         stated = stream.average_rate or stream.base_rate
-        timing = packets.timing(stream.time_base, stated)
+        # Pictures are not coded in the order of display, so the end of a file that was cut short has holes.
+        is_cut = stated and stream.frames > packets.num_pictures + packets.num_left_out
+        timing = Timing(stated) if is_cut else packets.timing(stream.time_base, stated)
         rate = _rational(timing.frame_rate)
         if rate is None:
             self._tell(f"{self.name} does not say its frame rate: {DEFAULT_FRAME_RATE} frames per second assumed, --fps sets it")

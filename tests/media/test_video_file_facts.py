@@ -255,6 +255,8 @@ class TestCounts:
         write_video(path, container_options={"movflags": "faststart"})
         data = path.read_bytes()
         path.write_bytes(data[: len(data) - 150])
+        with open_reader(str(path)) as reader:
+            assert reader.format.frame_rate == Rational(25, 1)
         count, notes = notes_of(path)
         assert count < 10
         assert "announces 10 pictures and holds" in notes
