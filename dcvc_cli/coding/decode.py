@@ -18,7 +18,7 @@ from dcvc_cli.coding.concealment import DamagedDecoder, DecodedFrame, Losses, de
 from dcvc_cli.coding.frame_report import FrameReport
 from dcvc_cli.coding.memory import decoding_memory
 from dcvc_cli.coding.on_error import OnError
-from dcvc_cli.coding.opened_models import NAMES_OF_PRECISIONS, StreamNetworks
+from dcvc_cli.coding.opened_models import NAMES_OF_PRECISIONS, StreamNetworks, limits_of_family
 from dcvc_cli.coding.sequence import SequenceDecoder, video_format_of
 from dcvc_cli.coding.stream_source import StreamSource
 from dcvc_cli.errors import InputError, StreamError
@@ -64,7 +64,8 @@ class OpenedStream:
         self.num_frames: int | None = None
         self.losses = Losses()
         offset = self._find_start(source)
-        units = iter(StreamReader(source, tolerant=on_error is not OnError.STOP, start_offset=offset))
+        tolerant = on_error is not OnError.STOP
+        units = iter(StreamReader(source, tolerant, start_offset=offset, limits_of=limits_of_family))
         before: list[Unit] = []
         for unit in units:
             before.append(unit)

@@ -12,7 +12,7 @@ from dcvc_cli.bitstream.stream_writer import StreamWriter
 from dcvc_cli.coding.choices import DEFAULT_SKIP_THRESHOLD as DEFAULT_SKIP_THRESHOLD
 from dcvc_cli.coding.choices import CodingChoices as CodingChoices
 from dcvc_cli.coding.frame_report import FrameCallback, FrameReport, Totals, bitrate_kbps, bits_per_pixel, picture_quality
-from dcvc_cli.coding.opened_models import NAMES_OF_PRECISIONS, OpenedModel
+from dcvc_cli.coding.opened_models import NAMES_OF_PRECISIONS, OpenedModel, limits_of_family
 from dcvc_cli.coding.queues import read_ahead
 from dcvc_cli.coding.sequence import SequenceEncoder, sps_for
 from dcvc_cli.format.types import Picture, VideoFormat
@@ -78,7 +78,7 @@ class StreamEncoder:
         self.video_format = video_format
         self._sink, self._recon, self._psnr, self._msssim = sink, recon, psnr, msssim
         self._encoder = SequenceEncoder(model.networks, self.sps, choices.gop_rule(model.weights.spec).plans_from())
-        self._writer = StreamWriter(sink)
+        self._writer = StreamWriter(sink, limits_of=limits_of_family)
         self._writer.write_text(settings_text(model, choices, self.sps))
         self._since_key = 0
         self._last_is_hashed = True

@@ -1,7 +1,8 @@
 """Which weights, which precision, which device: for an encoder from its options, for a decoder from what the stream names."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from dcvc_cli.bitstream.limits import MAX_QP_I, MAX_QP_P, FrameLimits, general_limits
 from dcvc_cli.bitstream.sps import Precision, Sps
 from dcvc_cli.codec.backends import PRECISION_NAMES, choose_device, choose_exact_device, open_networks
 from dcvc_cli.codec.networks import CodecNetworks
@@ -11,6 +12,13 @@ from dcvc_cli.weights.store import weights_by_fingerprint, weights_by_name
 
 SYNTAXES = {"dcvc-rt": 1, "lite": 1}
 """Model families, and the newest syntax of their payloads that is known here."""
+
+
+def limits_of_family(sps: Sps) -> FrameLimits | None:
+    """What the tables of a model family hold, for readers and writers of its streams; None for a family not known here."""
+    if sps.model_family not in SYNTAXES:
+        return None
+    return replace(general_limits(sps), max_qp_i=MAX_QP_I, max_qp_p=MAX_QP_P)
 NAMES_OF_PRECISIONS = {precision: name for name, precision in PRECISION_NAMES.items()}
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dcvc_cli.bitstream.faults import Rule, UnsupportedStreamError
+from dcvc_cli.bitstream.limits import MAX_QP_I, MAX_QP_P
 from dcvc_cli.bitstream.nal import NalType
 from dcvc_cli.bitstream.sps import Precision, Sps, quantise_skip_threshold
 from dcvc_cli.bitstream.units import FrameUnit
@@ -157,7 +158,8 @@ class SequenceDecoder:
         self.sps, self.video_format = sps, video_format_of(sps)
         if max(sps.width, sps.height) > MAX_CODED_SIDE:
             raise StreamError(f"the stream's pictures are {sps.width}x{sps.height}, larger than {MAX_CODED_SIDE}x{MAX_CODED_SIDE}")
-        if sps.max_pictures > 1 or sps.family_block or sps.entropy_format is EntropyFormat.FAMILY:
+        several = sps.max_pictures > 1 or sps.max_reorder > 0
+        if several or sps.family_block or sps.entropy_format is EntropyFormat.FAMILY:
             message = f"the stream's units hold what model family {sps.model_family!r} of this dcvc does not know"
             raise UnsupportedStreamError(Rule.UNSUPPORTED, message, hint="decode it with a newer dcvc")
         padded = padded_size(self.video_format.size)
@@ -168,9 +170,11 @@ class SequenceDecoder:
         self._decoder.entropy_format = unit.sps.entropy_format
         self._decoder.skip_threshold = unit.sps.skip_threshold
         if unit.frame_type is NalType.I:
-            if unit.qp > 63:
-                raise StreamError(f"an I frame has QP {unit.qp}, expected 0..63")
+            if unit.qp > MAX_QP_I:
+                raise StreamError(f"an I frame has QP {unit.qp}, expected 0..{MAX_QP_I}")
             self._decoder.decode_i(unit.payload, unit.qp)
         else:
+            if unit.qp > MAX_QP_P:
+                raise StreamError(f"a P frame has QP {unit.qp}, expected 0..{MAX_QP_P}")
             self._decoder.decode_p(unit.payload, unit.qp, unit.reset)
         return output_picture(self._decoder, self.video_format, truncate_chroma=unit.sps.truncate_chroma)
