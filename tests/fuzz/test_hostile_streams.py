@@ -26,7 +26,7 @@ from dcvc_cli.bitstream.units import FrameUnit, SpsUnit, StartUnit, write_end
 from dcvc_cli.bitstream.validate import validate_stream
 from dcvc_cli.bitstream.varint import write_uv
 from dcvc_cli.coding.decode import OpenedStream
-from dcvc_cli.coding.inspect import inspect_stream, stream_values
+from dcvc_cli.coding.inspect import inspect_stream, sps_values
 from dcvc_cli.coding.on_error import OnError
 from dcvc_cli.coding.opened_models import StreamNetworks
 from dcvc_cli.coding.stream_source import StreamSource
@@ -259,7 +259,7 @@ def test_hostile_streams(kind: str, streams: list[list[RawUnit]], tmp_path: Path
         outcomes[decode(path, networks, source)] += 1
         validate_stream(io.BytesIO(data))
         for consume in (
-            lambda data: stream_values(inspect_stream("hostile", io.BytesIO(data))),
+            lambda data: [sps_values(sps) for sps in inspect_stream("hostile", io.BytesIO(data)).all_sps],
             lambda data: concat_streams([("hostile", io.BytesIO(data))], io.BytesIO()),
         ):
             try:
