@@ -1,5 +1,6 @@
 """Imports published checkpoints: two torch files to one checked weights file of ours. Source: docs/weights.md ("Published checkpoints")."""
 
+import pickle
 import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -57,6 +58,9 @@ def read_checkpoint(path: Path) -> State:
         raise
     except Exception as error:  # torch raises whatever the damage makes it raise
         first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
+        if isinstance(error, pickle.UnpicklingError):
+            # torch's own words advise to load without its protection.
+            first_line = "it holds something other than tensors and plain values, or is no checkpoint"
         raise CheckpointError(f"{path} cannot be read as a checkpoint by torch's safe loader: {first_line}") from error
     for wrapper in WRAPPERS:
         if isinstance(loaded, Mapping) and isinstance(loaded.get(wrapper), Mapping):

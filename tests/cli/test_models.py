@@ -267,3 +267,11 @@ def test_checkpoints_of_the_published_sizes(tmp_path: Path, home: Path):
     assert weights.spec is RT
     estimators = 11 * 128 * (64 + 72)
     assert sum(v.size for n in (weights.image, weights.video) for v in n.parameters().values()) == 45_651_314 + 20_691_456 - estimators
+
+
+def test_no_advice_to_load_without_protection(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+    """torch's own message tells how to run what is in the file."""
+    torch.save(Payload(), tmp_path / "image.pth.tar")
+    with pytest.raises(CheckpointError, match="something other than tensors") as caught:
+        read_checkpoint(tmp_path / "image.pth.tar")
+    assert "weights_only" not in str(caught.value)
