@@ -7,7 +7,8 @@ from dcvc_cli.bitstream.faults import BitstreamError
 from dcvc_cli.bitstream.sei import FreeText, PictureHash
 from dcvc_cli.bitstream.sps import Sps
 from dcvc_cli.bitstream.stream_reader import StreamReader
-from dcvc_cli.bitstream.units import Damage, EndUnit, FrameUnit, IndexUnit, SeiUnit, SpsUnit, StartUnit
+from dcvc_cli.bitstream.tracks import MAX_TRACKS, TrackHeader
+from dcvc_cli.bitstream.units import Damage, EndUnit, FrameUnit, IndexUnit, MetadataUnit, SeiUnit, SpsUnit, StartUnit, TrackUnit
 from dcvc_cli.bitstream.validate import Fault
 from dcvc_cli.bitstream.window import ByteSource
 from dcvc_cli.coding.frame_report import bitrate_kbps, bits_per_pixel
@@ -29,6 +30,7 @@ class FrameRow:
     offset: int
     sps_number: int
     reset: bool
+    num_pictures: int = 1
 
 
 @dataclass
@@ -42,23 +44,30 @@ class StreamFacts:
     texts: list[str] = field(default_factory=list)
     num_parts: int = 0
     num_hashes: int = 0
+    tracks: list[TrackHeader] = field(default_factory=list)
+    num_metadata: int = 0
     has_index: bool = False
     has_end: bool = False
     faults: list[Fault] = field(default_factory=list)
 
     @property
+    def num_pictures(self) -> int:
+        """Pictures of all frame units."""
+        return sum(row.num_pictures for row in self.frames)
+
+    @property
     def bpp(self) -> float:
-        return bits_per_pixel(self.size_bytes, len(self.frames), self.all_sps[0].width * self.all_sps[0].height)
+        return bits_per_pixel(self.size_bytes, self.num_pictures, self.all_sps[0].width * self.all_sps[0].height)
 
     @property
     def bitrate_kbps(self) -> float | None:
         sps = self.all_sps[0]
-        return bitrate_kbps(self.size_bytes, len(self.frames), sps.frame_rate_num / sps.frame_rate_den if sps.frame_rate_den else 0.0)
+        return bitrate_kbps(self.size_bytes, self.num_pictures, sps.frame_rate_num / sps.frame_rate_den if sps.frame_rate_den else 0.0)
 
     @property
     def duration_seconds(self) -> float | None:
         sps = self.all_sps[0]
-        return len(self.frames) * sps.frame_rate_den / sps.frame_rate_num if sps.frame_rate_num else None
+        return self.num_pictures * sps.frame_rate_den / sps.frame_rate_num if sps.frame_rate_num else None
 
 
 def inspect_stream(name: str, source: ByteSource, limits: Limits | None = None) -> StreamFacts:
@@ -74,10 +83,21 @@ def inspect_stream(name: str, source: ByteSource, limits: Limits | None = None) 
         facts.size_bytes = unit.offset + unit.size_bytes
         if isinstance(unit, FrameUnit):
             if limits is not None:
-                limits.check_frames(name, len(facts.frames) + 1, StreamError)
+                limits.check_frames(name, unit.frame_index + unit.pictures.num_pictures, StreamError)
             number = numbers.setdefault(unit.sps, len(numbers))
             size_bytes = unit.size_bytes + sps_bytes
-            facts.frames.append(FrameRow(unit.frame_index, unit.frame_type.name, unit.qp, size_bytes, unit.offset, number, unit.reset))
+            facts.frames.append(
+                FrameRow(
+                    unit.frame_index,
+                    unit.frame_type.name,
+                    unit.qp,
+                    size_bytes,
+                    unit.offset,
+                    number,
+                    unit.reset,
+                    unit.pictures.num_pictures,
+                )
+            )
         elif isinstance(unit, SeiUnit):
             if isinstance(unit.message, FreeText):
                 facts.texts.append(unit.message.text)
@@ -86,6 +106,11 @@ def inspect_stream(name: str, source: ByteSource, limits: Limits | None = None) 
             facts.faults.append(Fault(unit.offset, unit.rule, unit.message))
         elif isinstance(unit, StartUnit):
             facts.num_parts += 1
+        elif isinstance(unit, TrackUnit) and isinstance(unit.message, TrackHeader):
+            if unit.message not in facts.tracks[-MAX_TRACKS:]:
+                facts.tracks.append(unit.message)
+        elif isinstance(unit, MetadataUnit):
+            facts.num_metadata += 1
         facts.has_index |= isinstance(unit, IndexUnit)
         facts.has_end = isinstance(unit, EndUnit)
         sps_bytes = unit.size_bytes if isinstance(unit, SpsUnit) else 0
@@ -162,7 +187,14 @@ def frame_values(facts: StreamFacts, row: FrameRow) -> dict[str, Any]:
         "offset": row.offset,
         "sps": row.sps_number,
         "reset": row.reset,
+        "num_pictures": row.num_pictures,
     }
+
+
+def track_values(track: TrackHeader) -> dict[str, Any]:
+    """The header of another track as JSON values; a codec's name may hold anything that is text."""
+    codec = "".join(character if character.isprintable() else "?" for character in track.codec)
+    return {"track": track.track, "kind": track.kind, "codec": codec, "language": track.language}
 
 
 def stream_values(facts: StreamFacts) -> dict[str, Any]:
@@ -172,7 +204,7 @@ def stream_values(facts: StreamFacts) -> dict[str, Any]:
         "schema_version": SCHEMA_VERSION,
         "name": facts.name,
         "size_bytes": facts.size_bytes,
-        "num_frames": len(facts.frames),
+        "num_frames": facts.num_pictures,
         "num_i_frames": sum(row.frame_type == "I" for row in facts.frames),
         "duration_seconds": None if duration is None else round(duration, 6),
         "bitrate_kbps": None if kbps is None else round(kbps, 6),
@@ -181,6 +213,8 @@ def stream_values(facts: StreamFacts) -> dict[str, Any]:
         "texts": facts.texts,
         "num_parts": facts.num_parts,
         "num_hashes": facts.num_hashes,
+        "tracks": [track_values(track) for track in facts.tracks],
+        "num_metadata": facts.num_metadata,
         "has_index": facts.has_index,
         "has_end": facts.has_end,
         "is_intact": not facts.faults,

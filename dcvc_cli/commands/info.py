@@ -82,18 +82,22 @@ def _refuse_faults(name: str, faults: "list[Fault]") -> None:
 
 
 def _print_facts(facts: "StreamFacts", frame_table: bool) -> None:
-    from dcvc_cli.coding.inspect import sps_values, weights_status
+    from dcvc_cli.coding.inspect import sps_values, track_values, weights_status
     from dcvc_cli.ui.tables import print_table
 
     num_i = sum(row.frame_type == "I" for row in facts.frames)
+    # Where units hold several pictures, the counts of types are those of units.
+    units = " units" if facts.num_pictures != len(facts.frames) else ""
     duration, kbps = facts.duration_seconds, facts.bitrate_kbps
     rows: list[tuple[str, Any]] = [
         ("size_bytes", facts.size_bytes),
-        ("frames", f"{len(facts.frames)} ({num_i} I, {len(facts.frames) - num_i} P)"),
+        ("frames", f"{facts.num_pictures} ({num_i} I, {len(facts.frames) - num_i} P{units})"),
         ("duration_seconds", "unknown" if duration is None else f"{duration:.3f}"),
         ("bitrate_kbps", "unknown" if kbps is None else f"{kbps:.3f}"),
         ("bpp", f"{facts.bpp:.6f}"),
         ("picture hashes", facts.num_hashes),
+        *((f"track {values['track']}", _track_shown(values)) for values in map(track_values, facts.tracks)),
+        ("picture metadata", facts.num_metadata),
         ("index", "yes" if facts.has_index else "no"),
         ("end unit", "yes" if facts.has_end else "no"),
         ("joined streams", facts.num_parts),
@@ -114,9 +118,15 @@ def _print_facts(facts: "StreamFacts", frame_table: bool) -> None:
         print_table(["frame", "type", "qp_frame", "size_bytes", "offset", "reset"], cells, to_stdout=True)
 
 
+def _track_shown(values: dict[str, Any]) -> str:
+    return " ".join(str(values[key]) for key in ("kind", "codec", "language") if values[key])
+
+
 def _shown(value: Any) -> str:
     if value is None:
         return "none"
-    if isinstance(value, list):
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_shown(part)}" for key, part in value.items())
+    if isinstance(value, list | tuple):
         return " ".join(map(str, value))
     return str(value)
