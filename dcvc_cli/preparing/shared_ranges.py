@@ -2,7 +2,7 @@
 
 Typical and strange content are told apart. Strange content may drive a whole network four or eight times as far, and ranges for all
 of that take two or three bits from every number, which costs `lite` 88 % more rate at equal quality. But few layers need those bits
-or miss them (docs/decisions/0020-prepared-alike-everywhere.md). Where the picture passes through, strange content may take three
+or miss them (docs/decisions/0021-prepared-alike-everywhere.md). Where the picture passes through, strange content may take three
 bits: a cut from black to white comes out at 2.6 dB without them. In the residual branches it may take two. The priors only predict
 symbols, lose most by coarser numbers and nothing but bits by saturating, so it may take one.
 """
