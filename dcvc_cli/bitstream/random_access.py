@@ -162,29 +162,53 @@ def _header_at(source: SeekableSource, offset: int, stop: int) -> UnitHeader | N
 def count_pictures(source: SeekableSource, start: int, stop: int) -> int | None:
     """Pictures of the frame units in start..stop-1, counted by headers alone; None where these do not lead to `stop`.
 
-    Payloads are not read but those of SPS units and the first byte of units that may hold several pictures.
+    Payloads are not read but those of SPS units and the first byte of units that may hold several pictures. Headers are
+    taken apart here, not by read_header: a film has some 200 000 of them, and each decoded unit is checked anyway.
     """
     count = 0
     max_pictures: dict[int, int] = {}
     offset = start
     while offset < stop:
-        header = _header_at(source, offset, stop)
-        if header is None:
+        try:
+            head = _read_exactly(source, offset, MAX_HEADER_SIZE)
+        except BitstreamError:
             return None
-        payload_offset = offset + header.header_size
-        if header.nal_type is NalType.SPS:
-            if header.payload_size > MAX_SPS_PAYLOAD_SIZE:
+        kind, sps_id = head[0] >> 4, head[0] & 15
+        if kind > _LAST_TYPE:
+            return None
+        is_frame = kind in _FRAME_TYPES
+        place = 2 if is_frame else 1
+        first = head[place]
+        width = 1 if first < 0x80 else 2 if first < 0xC0 else 4
+        size = int.from_bytes(head[place : place + width], "big") & _UV_MASKS[width]
+        payload = offset + place + width
+        offset = payload + size + CHECK_SIZE
+        if offset > stop:
+            return None
+        if is_frame:
+            several = max_pictures.get(sps_id, 1) > 1 and size > 0
+            count += _read_exactly(source, payload, 1)[0] if several else 1
+        elif kind == NalType.SPS:
+            found = _max_pictures_at(source, payload, size)
+            if found is None:
                 return None
-            try:
-                sps = read_sps(_read_exactly(source, payload_offset, header.payload_size))
-            except BitstreamError:
-                return None
-            max_pictures[header.sps_id] = sps.max_pictures
-        elif header.nal_type.is_frame:
-            several = max_pictures.get(header.sps_id, 1) > 1 and header.payload_size > 0
-            count += _read_exactly(source, payload_offset, 1)[0] if several else 1
-        offset += header.unit_size
+            max_pictures[sps_id] = found
     return count
+
+
+_FRAME_TYPES = (int(NalType.I), int(NalType.P))
+_LAST_TYPE = int(max(NalType))
+_UV_MASKS = {1: 0x7F, 2: 0x3FFF, 4: 0x3FFF_FFFF}
+
+
+def _max_pictures_at(source: SeekableSource, offset: int, size: int) -> int | None:
+    """Pictures a unit of the SPS payload at `offset`; None where it is none."""
+    if size > MAX_SPS_PAYLOAD_SIZE:
+        return None
+    try:
+        return read_sps(_read_exactly(source, offset, size)).max_pictures
+    except BitstreamError:
+        return None
 
 
 def read_index(source: SeekableSource) -> StreamIndex:

@@ -12,7 +12,7 @@ from dcvc_cli.bitstream.faults import BitstreamError, Rule
 from dcvc_cli.bitstream.limits import FrameLimits
 from dcvc_cli.bitstream.nal import NalType, write_unit
 from dcvc_cli.bitstream.picture_header import PictureHeader, read_picture_header, write_picture_header
-from dcvc_cli.bitstream.random_access import read_index
+from dcvc_cli.bitstream.random_access import find_access_point, read_index
 from dcvc_cli.bitstream.sei import hash_picture
 from dcvc_cli.bitstream.sps import HashKind, Sps
 from dcvc_cli.bitstream.sps_blocks import TimeBase
@@ -331,3 +331,18 @@ def test_repair_keeps_what_can_be_decoded_and_says_what_not() -> None:
     assert "1 frame is left out: what it needs to be decoded is lost" in report.notes
     with pytest.raises(BitstreamError, match=r"^a\.dcvc: no frame can be decoded"):
         repair_stream("a.dcvc", io.BytesIO(data[:20]), io.BytesIO())
+
+
+def test_seeking_counts_pictures_not_units() -> None:
+    chunk = (P, PictureHeader(8))
+    data = make_stream(CHUNKS, [(I, PictureHeader(1)), chunk, (P, PictureHeader(3)), (I, PictureHeader(1)), chunk])
+    index = read_index(io.BytesIO(data))
+    for frame_number, start in ((0, 0), (11, 0), (12, 12), (20, 12)):
+        point = find_access_point(io.BytesIO(data), index, frame_number)
+        assert point is not None
+        assert point.frame_number == start
+    assert find_access_point(io.BytesIO(data), index, 21) is None
+    lying = data.replace(b"\x02\x08payload 1", b"\x02\x07payload 1").replace(b"\x08payload 1", b"\x07payload 1")
+    with pytest.raises(BitstreamError) as caught:
+        find_access_point(io.BytesIO(lying), index, 12)
+    assert caught.value.rule is Rule.INDEX_MISMATCH
