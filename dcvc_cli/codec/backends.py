@@ -99,9 +99,7 @@ def _exact_operations(device: str, num_threads: int) -> Callable[[ExactNetwork],
     return lambda network: ExactCuda(network, gpu)
 
 
-def _open_exact(
-    weights: NetworkWeights, make: Callable[[ExactNetwork], Operations], device: str, threads: int | None
-) -> CodecNetwork:
+def _open_exact(weights: NetworkWeights, make: Callable[[ExactNetwork], Operations], device: str, threads: int | None) -> CodecNetwork:
     synthesis = make(ExactNetwork.from_arrays(weights.model, weights.exact))
 
     def analysis_operations() -> Any:

@@ -190,4 +190,10 @@ struct BytesArguments {
   int32_t pitch;              // of the plane
 };
 
+// Of the kernel that tries every primitive.
+struct ProbeArguments {
+  const uint32_t* in;         // (32, 16)
+  uint32_t* out;              // (32, 64)
+};
+
 }  // namespace dcvc::cuda

@@ -2,6 +2,7 @@
 
 import ctypes
 import importlib
+import time
 from typing import Any
 
 from dcvc_cli.backend.cuda.engine import Launch
@@ -135,6 +136,25 @@ class EmulatedDriver:
 
     def cuGraphInstantiate(self, graph: int, flags: int) -> tuple[int, int]:  # noqa: N802
         return OK, graph
+
+    def cuEventCreate(self, flags: int) -> tuple[int, list[float]]:  # noqa: N802
+        return OK, [0.0]
+
+    def cuEventRecord(self, event: list[float], stream: int) -> tuple[int]:  # noqa: N802
+        event[0] = time.perf_counter()
+        return (OK,)
+
+    def cuEventSynchronize(self, event: list[float]) -> tuple[int]:  # noqa: N802
+        return (OK,)
+
+    def cuEventElapsedTime(self, begin: list[float], end: list[float]) -> tuple[int, float]:  # noqa: N802
+        return OK, 1e3 * (end[0] - begin[0])
+
+    def cuEventDestroy(self, event: list[float]) -> tuple[int]:  # noqa: N802
+        return (OK,)
+
+    def cuGraphExecDestroy(self, graph: int) -> tuple[int]:  # noqa: N802
+        return (OK,)
 
     def cuGraphDestroy(self, graph: int) -> tuple[int]:  # noqa: N802
         return (OK,)

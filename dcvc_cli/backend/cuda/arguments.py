@@ -15,7 +15,7 @@ from dcvc_cli.errors import EnvironmentFault
 
 HEADERS_FOLDER = "kernels/cuda"
 """As `#include` lines name it."""
-SOURCES = ("matrix.cu", "pointwise.cu", "latents.cu", "picture.cu")
+SOURCES = ("matrix.cu", "pointwise.cu", "latents.cu", "picture.cu", "primitives.cu")
 _STRUCT = re.compile(r"struct (\w+) \{\n(.*?)\n\};", re.S)
 _FIELD = re.compile(r"^\s*(?:const )?(\w+)(\*)? (\w+)(?:\[(\d+)\])?;", re.M)
 

@@ -95,9 +95,7 @@ def find_gpu(calls: Calls, index: int) -> Gpu:
     handle = do(cu.cuDeviceGet(index))
     kinds = cu.CUdevice_attribute
     wanted = ("COMPUTE_CAPABILITY_MAJOR", "COMPUTE_CAPABILITY_MINOR", "MULTIPROCESSOR_COUNT")
-    major, minor, multiprocessors = (
-        int(do(cu.cuDeviceGetAttribute(getattr(kinds, f"CU_DEVICE_ATTRIBUTE_{name}"), handle))) for name in wanted
-    )
+    major, minor, multiprocessors = (int(do(cu.cuDeviceGetAttribute(getattr(kinds, f"CU_DEVICE_ATTRIBUTE_{name}"), handle))) for name in wanted)
     if (major, minor) < SMALLEST_CAPABILITY:
         raise EnvironmentFault(f"GPU {index} has compute capability {major}.{minor}, 8.0 is needed", "use --device cpu")
     name = do(cu.cuDeviceGetName(256, handle)).split(b"\0")[0].decode()
@@ -241,6 +239,26 @@ class CudaDevice:
         made = self._do(cu.cuGraphInstantiate(graph, 0))
         self._do(cu.cuGraphDestroy(graph))
         return made
+
+    def seconds_of(self, launches: Sequence[Launch], repeats: int, rounds: int = 5) -> list[float]:
+        """Seconds of a group on the GPU's clock: of every round the mean over `repeats` runs of its graph, after one to warm up."""
+        self._enter()
+        cu, do = self._cu, self._do
+        graph = self._graph_of(launches)
+        begin, end = (do(cu.cuEventCreate(0)) for _ in range(2))
+        do(cu.cuGraphLaunch(graph, self._stream))
+        seconds = []
+        for _ in range(rounds):
+            do(cu.cuEventRecord(begin, self._stream))
+            for _ in range(repeats):
+                do(cu.cuGraphLaunch(graph, self._stream))
+            do(cu.cuEventRecord(end, self._stream))
+            do(cu.cuEventSynchronize(end))
+            seconds.append(float(do(cu.cuEventElapsedTime(begin, end))) / 1e3 / repeats)
+        do(cu.cuGraphExecDestroy(graph))
+        for event in (begin, end):
+            do(cu.cuEventDestroy(event))
+        return seconds
 
 
 def open_engine(name: str) -> CudaEngine:

@@ -113,6 +113,7 @@ class CudaEngine:
         self.device = device
         self.memory: Memory = memory if memory is not None else Arena(lambda size: device.allocate(size, 1))
         self._pending: list[Launch] = []
+        self._record: list[list[Launch]] | None = None
         self._slots = _Allocation(self.memory, 4 * NUM_SLOTS, 4)
         self._slot_values = np.zeros(NUM_SLOTS, np.int32)
         self._uploaded_slots: NDArray[np.int32] | None = None
@@ -160,6 +161,22 @@ class CudaEngine:
         x, y, z = (*grid, 1, 1)[:3]
         self._pending.append(Launch(kernel, (x, y, z), ctypes.string_at(ctypes.addressof(arguments), ctypes.sizeof(arguments))))
 
+    @property
+    def pending(self) -> list[Launch]:
+        """What was collected since the last group."""
+        return list(self._pending)
+
+    def recorded(self, run: Callable[[], Any]) -> list[list[Launch]]:
+        """The groups of launches that `run` asks for while it runs, for measuring."""
+        groups: list[list[Launch]] = []
+        self._record, before = groups, self._record
+        try:
+            run()
+            self.flush()
+        finally:
+            self._record = before
+        return groups
+
     def flush(self) -> None:
         """Hands the collected launches to the device."""
         if self._pending:
@@ -169,6 +186,8 @@ class CudaEngine:
                 if known is None or len(known) < len(used) or not np.array_equal(known[: len(used)], used):
                     self._uploaded_slots = used.copy()
                     self.device.upload(self._slots.address, self._uploaded_slots)
+            if self._record is not None:
+                self._record.append(self._pending)
             self.device.run(self._pending)
             self._pending, self._num_slots = [], 0
         self.memory.after_work()

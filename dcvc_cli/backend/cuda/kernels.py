@@ -67,6 +67,7 @@ KERNELS = {
         Kernel("filter_block_sums", "picture.cu", "FilterArguments", 256),
         Kernel("filter_luma", "picture.cu", "FilterArguments", 256),
         Kernel("filter_chroma", "picture.cu", "FilterArguments", 256),
+        Kernel("primitives", "primitives.cu", "ProbeArguments", 32, 1024),
     ]
 }
 

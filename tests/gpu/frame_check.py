@@ -1,0 +1,98 @@
+"""Whole P frames on the device with symbols of zero: what a frame costs without the entropy coder."""
+
+import statistics
+import time
+from typing import Any
+
+import numpy as np
+
+from dcvc_cli.backend.exact_cuda import ExactCuda
+from dcvc_cli.families.lite.motion.field import Motion
+
+SKIP_THRESHOLD = 0.12
+
+
+class ZeroSymbols:
+    """A decoder's latent coder that reads zeros."""
+
+    def __init__(self, ops: Any) -> None:
+        self.ops = ops
+
+    def begin(self, step_size_inverse: Any) -> None:
+        """A decoder has nothing to scale."""
+
+    def step(self, step: Any, scales: Any, means: Any) -> Any:
+        rows, coded = self.ops.coded_rows(step, scales, SKIP_THRESHOLD)
+        return self.ops.restore_coded(step, np.zeros(rows.size, np.int8), coded, means)
+
+
+class Frames:
+    """Decodes an I frame, then P frames one after the other."""
+
+    def __init__(self, image: Any, video: Any, image_ops: Any, video_ops: Any, size: tuple[int, int]) -> None:
+        self.image, self.video, self.image_ops, self.video_ops, self.size = image, video, image_ops, video_ops, size
+        self.hyper_size = -(-size[0] // 4), -(-size[1] // 4)
+        z = image_ops.z_from_symbols(np.zeros((image.spec.hyper, *self.hyper_size), np.int8))
+        parameters = image.prior_parameters(image_ops, z, size)
+        self.frame = image.synthesis(image_ops, image.code_latents(image_ops, parameters, ZeroSymbols(image_ops)), 30)
+        self.feature: Any = None
+        rng = np.random.default_rng(3)
+        self.motion = Motion(rng.integers(-20, 21, (2 * size[0], 2 * size[1], 2)).astype(np.int16))
+
+    def step(self) -> Any:
+        """A P frame; its output planes."""
+        ops, video, frame = self.video_ops, self.video, self.frame
+        if video.spec.motion and ops.has_picture_kernels:
+            frame = ops.compensate(frame, self.motion, None)
+        ctx, ctx_t = video.contexts(ops, video.adapt(ops, frame, self.feature), 30)
+        z = ops.z_from_symbols(np.zeros((video.spec.hyper, *self.hyper_size), np.int8))
+        y_hat = video.code_latents(ops, video.prior_parameters(ops, z, ctx_t, self.size), ZeroSymbols(ops))
+        self.feature = video.synthesis(ops, y_hat, ctx, 30)
+        predicted = video.add_direct(ops, frame, y_hat) if video.spec.motion else None
+        self.frame = video.reconstruction(ops, self.feature, 30, predicted)
+        if video.spec.motion and ops.has_picture_kernels:
+            return ops.filtered_planes(self.frame, np.ones((24, 12), np.int8), np.ones((2, 16), np.int8), True)
+        return ops.export_planes(self.frame, halve_chroma=True, truncate_chroma=False)
+
+
+def exact_frame_us(bench: Any, image: Any, video: Any, networks: Any, size: tuple[int, int]) -> tuple[float, float, int]:
+    """(microseconds of a P frame's launches on the GPU's clock, of a P frame on the host's, number of launches)."""
+    image_ops, video_ops = (ExactCuda(network, bench.engine) for network in networks)
+    decoder = Frames(image, video, image_ops, video_ops, size)
+    for _ in range(bench.pick(24, 2)):  # until all groups are graphs
+        decoder.step()
+    seconds = []
+    for _ in range(bench.pick(40, 1)):
+        begin = time.perf_counter()
+        decoder.step()
+        seconds.append(time.perf_counter() - begin)
+    # All groups in one, in their order: alone a group would find its memory used again by those after it.
+    launches = [launch for group in bench.engine.recorded(decoder.step) for launch in group]
+    return bench.median_us(launches)[0], 1e6 * statistics.median(seconds), len(launches)
+
+
+def torch_frame_us(image: Any, video: Any, size: tuple[int, int]) -> float:
+    """Microseconds of the same P frame by PyTorch in float16 on the GPU, as the product runs it; NaN where it has no CUDA."""
+    import torch
+
+    from dcvc_cli.backend.float_torch import InferenceOperations
+    from dcvc_cli.training.initialise import random_parameters
+
+    if not torch.cuda.is_available():
+        return float("nan")
+    with torch.inference_mode():
+        operations = [
+            InferenceOperations({key: v.detach().to("cuda", torch.float16) for key, v in random_parameters(model, 1).items()})
+            for model in (image, video)
+        ]
+        decoder = Frames(image, video, *operations, size)
+        for _ in range(5):
+            decoder.step()
+        seconds = []
+        for _ in range(20):
+            torch.cuda.synchronize()
+            begin = time.perf_counter()
+            decoder.step()
+            torch.cuda.synchronize()
+            seconds.append(time.perf_counter() - begin)
+    return 1e6 * statistics.median(seconds)
