@@ -36,7 +36,8 @@ ISAS = ("avx2", "avx512", "amx")
 def shipped_fingerprints() -> tuple[str, str]:
     """Those of the default weights, as `dcvc bench --json` writes them."""
     weights = weights_by_name(DEFAULT_MODEL)
-    return f"{weights.image.fingerprint:016x}", f"{weights.video.fingerprint:016x}"
+    first, second = weights.fingerprints
+    return f"{first:016x}", f"{second:016x}"
 
 
 def measure(threads: int) -> None:

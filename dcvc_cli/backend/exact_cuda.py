@@ -273,13 +273,13 @@ class ExactCuda(ExactOperations):
         return self._value(tensor, rules.FRAME_EXPONENT, PICTURE_CELL)
 
     def compensate(self, frame: CudaValue, motion: Any, long_term: CudaValue | None) -> CudaValue:
-        """What block motion (motion.blocks.Motion) makes of a reference and a long-term reference."""
+        """What block motion (families.lite.motion.field.Motion) makes of a reference and a long-term reference."""
         kept = None if long_term is None else self._picture(long_term)
         tensor = self.pictures.compensate(self._picture(frame), motion.vectors, motion.tracks, motion.blends, kept)
         return self._value(tensor, rules.FRAME_EXPONENT, PICTURE_CELL)
 
     def filtered_planes(self, frame: CudaValue, luma: NDArray[np.int8], chroma: NDArray[np.int8], halve_chroma: bool) -> Any:
-        """The planes of a picture after the output filter with these coefficients (output_filter.filters.Filters)."""
+        """The planes of a picture after the output filter with these coefficients (families.lite.filter.filters.Filters)."""
         return self.pictures.filtered(self._picture(frame), luma, chroma, halve_chroma=halve_chroma)
 
     def to_float(self, x: CudaValue) -> NDArray[np.float32]:

@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from dcvc_cli.bitstream.sps import Precision
 from dcvc_cli.codec.networks import CodecNetwork, CodecNetworks
 from dcvc_cli.entropy.tables import CdfTable
 from dcvc_cli.errors import EnvironmentFault
-from dcvc_cli.weights.file import ModelWeights, NetworkWeights
+from dcvc_cli.graph.network import Network
 
 CUDA_TWIN_VARIABLE = "DCVC_CUDA"
 """The environment variable that, set to "reference", has the slow twin compute what --device cuda would."""
@@ -56,29 +56,50 @@ def choose_exact_device(name: str) -> str:
     return name
 
 
-def open_networks(weights: ModelWeights, precision: Precision, device: str = "cpu", threads: int | None = None) -> CodecNetworks:
-    """Both networks ready to code.
+class NetworkArrays(Protocol):
+    """The stored numbers of one network (weights.file.NetworkWeights)."""
+
+    @property
+    def model(self) -> Network:
+        """The graph that the numbers belong to."""
+
+    @property
+    def exact(self) -> Mapping[str, NDArray[Any]]:
+        """Arrays of the exact profile, empty without one."""
+
+    @property
+    def z_table(self) -> CdfTable: ...
+
+    @property
+    def published_z_table(self) -> CdfTable | None:
+        """Of the published codec's own entropy formats, where it is another."""
+
+    def parameters(self) -> Mapping[str, NDArray[np.float32]]:
+        """State dict in float32."""
+
+
+def open_networks(networks: Mapping[str, NetworkArrays], precision: Precision, device: str = "cpu", threads: int | None = None) -> CodecNetworks:
+    """Networks ready to code.
 
     Args:
+        networks: by name, in the family's order.
         threads: CPU threads of the arithmetic, None = all cores.
 
     Raises:
         EnvironmentFault: the weights or the machine cannot do this precision.
     """
-    if precision is Precision.EXACT and not weights.is_exact:
-        raise EnvironmentFault(f"weights {weights.name!r} have no exact form", "prepare them with `dcvc models quantize`, or use --precision fp32")
     num_threads = min(threads or os.cpu_count() or 1, MAX_THREADS)
     if precision is Precision.EXACT:
         make = _exact_operations(device, num_threads)
-        networks = [_open_exact(network, make, device, threads) for network in (weights.image, weights.video)]
+        opened = {name: _open_exact(network, make, device, threads) for name, network in networks.items()}
     else:
-        networks = [_open_network(network, precision, device, threads) for network in (weights.image, weights.video)]
-    return CodecNetworks(networks[0], networks[1], num_threads)
+        opened = {name: _open_network(network, precision, device, threads) for name, network in networks.items()}
+    return CodecNetworks(opened, num_threads)
 
 
-def _open_network(weights: NetworkWeights, precision: Precision, device: str, threads: int | None) -> CodecNetwork:
+def _open_network(weights: NetworkArrays, precision: Precision, device: str, threads: int | None) -> CodecNetwork:
     operations = _float_operations(weights.parameters(), precision, device, threads)
-    return CodecNetwork(weights.model, operations, operations, weights.z_table, weights.published_z_table)
+    return CodecNetwork(operations, operations, weights.z_table, weights.published_z_table)
 
 
 def _exact_operations(device: str, num_threads: int) -> Callable[[ExactNetwork], Operations]:
@@ -99,14 +120,14 @@ def _exact_operations(device: str, num_threads: int) -> Callable[[ExactNetwork],
     return lambda network: ExactCuda(network, gpu)
 
 
-def _open_exact(weights: NetworkWeights, make: Callable[[ExactNetwork], Operations], device: str, threads: int | None) -> CodecNetwork:
+def _open_exact(weights: NetworkArrays, make: Callable[[ExactNetwork], Operations], device: str, threads: int | None) -> CodecNetwork:
     synthesis = make(ExactNetwork.from_arrays(weights.model, weights.exact))
 
     def analysis_operations() -> Any:
         place = _analysis_device(device)
         return _float_operations(weights.parameters(), _analysis_precision(weights, place), place, threads)
 
-    return CodecNetwork(weights.model, synthesis, cast(Operations, _AtFirstUse(analysis_operations)), weights.z_table)
+    return CodecNetwork(synthesis, cast(Operations, _AtFirstUse(analysis_operations)), weights.z_table)
 
 
 def _analysis_device(device: str) -> str:
@@ -116,7 +137,7 @@ def _analysis_device(device: str) -> str:
     return device if torch.cuda.is_available() else "cpu"
 
 
-def _analysis_precision(weights: NetworkWeights, device: str) -> Precision:
+def _analysis_precision(weights: NetworkArrays, device: str) -> Precision:
     """The fastest float for the encoder's half of an exact codec: bfloat16 where the machine multiplies it natively, else float32.
 
     Only for weights with 8-bit layers, whose own rounding is as coarse as bfloat16's (measured on `lite`, docs/decisions/0012: no bits
@@ -164,15 +185,14 @@ def _float_operations(parameters: Mapping[str, NDArray[np.float32]], precision: 
 
 
 def networks_from_state(
-    weights_models: tuple[Any, Any],
-    states: tuple[Mapping[str, NDArray[np.float32]], Mapping[str, NDArray[np.float32]]],
-    z_tables: tuple[CdfTable, CdfTable],
+    states: Mapping[str, Mapping[str, NDArray[np.float32]]],
+    z_tables: Mapping[str, CdfTable],
     precision: Precision,
     threads: int | None = None,
 ) -> CodecNetworks:
-    """Networks from plain state dicts and tables, for conformance vectors and for trials during training."""
-    networks = []
-    for model, state, table in zip(weights_models, states, z_tables, strict=True):
+    """Networks from plain state dicts and tables by name, for conformance vectors and for trials during training."""
+    opened = {}
+    for name, state in states.items():
         operations = _float_operations(state, precision, "cpu", threads)
-        networks.append(CodecNetwork(model, operations, operations, table))
-    return CodecNetworks(networks[0], networks[1])
+        opened[name] = CodecNetwork(operations, operations, z_tables[name])
+    return CodecNetworks(opened)

@@ -1,45 +1,144 @@
-"""The two latent coders of the codec: one quantises and collects symbols, one reads them. The networks drive both alike."""
+"""The two ends of a frame's symbols: one side quantises and codes them, the other reads them. A family's recipe of a frame drives both alike."""
 
+from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from dcvc_cli.backend.operations import Operations, Tensor
+from dcvc_cli.codec.networks import CodecNetwork
 from dcvc_cli.entropy.coder import FrameDecoder, FrameEncoder
-from dcvc_cli.entropy.tables import CdfTable
-from dcvc_cli.families.lite.dead_zone import zero_below
+from dcvc_cli.entropy.tables import CdfTable, gaussian_table, wide_gaussian_table
+from dcvc_cli.errors import EnvironmentFault
+from dcvc_cli.format.entropy_format import EntropyFormat
 from dcvc_cli.graph.latent_steps import CodingStep
 
+Analysis = Callable[[Operations, Tensor], Tensor]
 
-class EncodingLatents:
-    """Quantises the analysis latents against the predicted means and hands the symbols to the entropy encoder.
+
+def latent_sizes(padded: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int]]:
+    """((h, w) of y, (h, w) of z) for a padded picture (Hp, Wp)."""
+    height, width = padded[0] // 16, padded[1] // 16
+    return (height, width), (-(-height // 4), -(-width // 4))
+
+
+def latent_table(entropy_format: EntropyFormat) -> CdfTable:
+    """The table of y: that of the published codec in its byte formats, the wide one in our own."""
+    return gaussian_table() if entropy_format.is_reference else wide_gaussian_table()
+
+
+class EncodingSide:
+    """Makes the symbols of one frame.
 
     Args:
-        y: analysis latents, in the form that `ops.quantise_step` takes.
+        network: the one that codes the frame.
+        values: network input, float32 (3, Hp, Wp).
+        entropy_format: one of SHARED_FORMATS.
         skip_threshold: elements whose predicted scale is not above it are predicted, not coded; None codes all.
-        dead_zone: of the quantiser (families.lite.dead_zone).
+        zero_below: by table row, the magnitude of a residual below which its symbol is 0; None rounds to the nearest.
+
+    Attributes:
+        encoder: has the symbols.
     """
 
-    def __init__(self, ops: Operations, encoder: FrameEncoder, table: CdfTable, y: Any, skip_threshold: float | None, dead_zone: float = 0.0) -> None:
-        self.ops, self.encoder, self.table, self.y, self.skip_threshold = ops, encoder, table, y, skip_threshold
-        self.zero_below = zero_below(dead_zone)
+    def __init__(
+        self,
+        network: CodecNetwork,
+        values: NDArray[np.float32],
+        entropy_format: EntropyFormat,
+        skip_threshold: float | None,
+        zero_below: NDArray[np.float32] | None = None,
+    ) -> None:
+        self.network, self.values = network, values
+        self.skip_threshold, self.zero_below = skip_threshold, zero_below
+        self.entropy_format = entropy_format
+        self.encoder = FrameEncoder(entropy_format)
+        self.table = latent_table(entropy_format)
+        self.latent_size = (values.shape[1] // 16, values.shape[2] // 16)
+        self._y: Any = None
+
+    def hyper_latents(self, analysis: Analysis, hyper_analysis: Analysis, qp: int) -> Tensor:
+        """Analyses the picture and codes z.
+
+        Raises:
+            EnvironmentFault: the networks give latents that are not finite.
+        """
+        own, network = self.network.analysis, self.network
+        y = analysis(own, own.frame_from_values(self.values))
+        z = hyper_analysis(own, y)
+        if not (own.is_finite(y) and own.is_finite(z)):
+            hint = "check the weights, or encode with --precision fp32"
+            raise EnvironmentFault("the encoder's networks give latents that are not finite", hint)
+        symbols = own.round_z(z)
+        self.encoder.add_z(symbols, network.table_of_z(self.entropy_format), qp * symbols.shape[0])
+        self._y = y if own is network.synthesis else own.to_float(y)
+        return network.synthesis.z_from_symbols(symbols)
+
+    def for_analysis(self, context: Tensor) -> Tensor:
+        """The context in the analysis' arithmetic."""
+        own, synthesis = self.network.analysis, self.network.synthesis
+        return context if own is synthesis else own.from_float(synthesis.to_float(context))
 
     def begin(self, step_size_inverse: Any) -> None:
-        self.y = self.y * step_size_inverse
+        """Scales the latents."""
+        self._y = self._y * step_size_inverse
 
     def step(self, step: CodingStep, scales: Tensor, means: Tensor) -> Tensor:
-        part, symbols, index, coded = self.ops.quantise_step(step, self.y, scales, means, self.skip_threshold, self.zero_below)
+        """Quantises and codes the elements of one step."""
+        ops = self.network.synthesis
+        part, symbols, index, coded = ops.quantise_step(step, self._y, scales, means, self.skip_threshold, self.zero_below)
         self.encoder.add_y(symbols[coded], index[coded], self.table)
         return part
 
+    def finish(self) -> None:
+        """The bytes are made later, when all that shares them is known."""
 
-class DecodingLatents:
-    """Reads the symbols of each step once the step's scales are known."""
 
-    def __init__(self, ops: Operations, decoder: FrameDecoder, table: CdfTable, skip_threshold: float | None) -> None:
-        self.ops, self.decoder, self.table, self.skip_threshold = ops, decoder, table, skip_threshold
+class DecodingSide:
+    """Reads the symbols of one frame.
+
+    Args:
+        network: the one that codes the frame.
+        decoder: has the bytes.
+        num_z_channels: of z.
+        padded: (Hp, Wp) of the picture.
+        entropy_format, skip_threshold: as the encoder has them.
+    """
+
+    def __init__(
+        self,
+        network: CodecNetwork,
+        decoder: FrameDecoder,
+        num_z_channels: int,
+        padded: tuple[int, int],
+        entropy_format: EntropyFormat,
+        skip_threshold: float | None,
+    ) -> None:
+        self.network, self.decoder, self.skip_threshold = network, decoder, skip_threshold
+        self.entropy_format, self.table = entropy_format, latent_table(entropy_format)
+        self.num_z_channels = num_z_channels
+        self.latent_size, self.hyper_size = latent_sizes(padded)
+
+    def hyper_latents(self, analysis: Analysis, hyper_analysis: Analysis, qp: int) -> Tensor:
+        """Reads z; a decoder has nothing to analyse."""
+        table = self.network.table_of_z(self.entropy_format)
+        symbols = self.decoder.decode_z(self.num_z_channels, *self.hyper_size, table, qp * self.num_z_channels)
+        return self.network.synthesis.z_from_symbols(symbols)
+
+    def for_analysis(self, context: Tensor) -> Tensor:
+        """Never asked for."""
+        return context
 
     def begin(self, step_size_inverse: Any) -> None:
         """A decoder has nothing to scale."""
 
     def step(self, step: CodingStep, scales: Tensor, means: Tensor) -> Tensor:
-        rows, coded = self.ops.coded_rows(step, scales, self.skip_threshold)
-        return self.ops.restore_coded(step, self.decoder.decode_y(rows, self.table), coded, means)
+        """Reads the elements of one step once its scales are known."""
+        ops = self.network.synthesis
+        rows, coded = ops.coded_rows(step, scales, self.skip_threshold)
+        return ops.restore_coded(step, self.decoder.decode_y(rows, self.table), coded, means)
+
+    def finish(self) -> None:
+        """StreamError unless every byte was used."""
+        self.decoder.finish()

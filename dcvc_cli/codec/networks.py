@@ -1,11 +1,10 @@
-"""What a frame encoder or decoder works with: both networks, their backends and their probability tables."""
+"""What a frame encoder or decoder works with: the backends and the probability table of each network of a model."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from dcvc_cli.backend.operations import Operations
 from dcvc_cli.entropy.tables import CdfTable
-from dcvc_cli.families.rt.image import ImageModel
-from dcvc_cli.families.rt.video import VideoModel
 from dcvc_cli.format.entropy_format import EntropyFormat
 
 
@@ -13,15 +12,13 @@ from dcvc_cli.format.entropy_format import EntropyFormat
 class CodecNetwork:
     """One network ready to run.
 
-    Args:
-        model: the graph.
+    Attributes:
         synthesis: backend of everything that a decoder computes; the encoder runs it too.
         analysis: backend of what only the encoder computes; the same object where the precision is one.
         z_table: rows qp * hyper channels + channel.
         published_z_table: the same for the published codec's own entropy format; None where it is no other.
     """
 
-    model: ImageModel | VideoModel
     synthesis: Operations
     analysis: Operations
     z_table: CdfTable
@@ -35,18 +32,15 @@ class CodecNetwork:
 
 @dataclass(frozen=True)
 class CodecNetworks:
-    """The image and the video network of one set of weights; threads: of what an encoder does beside them."""
+    """The networks of one set of weights.
 
-    image: CodecNetwork
-    video: CodecNetwork
+    Attributes:
+        by_name: in the family's order.
+        threads: of what an encoder does beside them.
+    """
+
+    by_name: Mapping[str, CodecNetwork]
     threads: int = 1
 
-    @property
-    def image_model(self) -> ImageModel:
-        assert isinstance(self.image.model, ImageModel)
-        return self.image.model
-
-    @property
-    def video_model(self) -> VideoModel:
-        assert isinstance(self.video.model, VideoModel)
-        return self.video.model
+    def __getitem__(self, name: str) -> CodecNetwork:
+        return self.by_name[name]

@@ -7,14 +7,46 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcvc_cli.backend.operations import Operations, Tensor
-from dcvc_cli.families.lite.filter.filters import SAMPLE_BITS, Planes, bytes_of_plane
-from dcvc_cli.format.types import ChromaFormat, Picture, PictureSize, VideoFormat
+from dcvc_cli.bitstream.faults import Rule, UnsupportedStreamError
+from dcvc_cli.bitstream.sps import Sps
+from dcvc_cli.errors import InputError
+from dcvc_cli.format.types import ChromaFormat, ColourDescription, Picture, PictureSize, Rational, VideoFormat
+from dcvc_cli.stages import COLOUR, timed
 
 PADDING = 16
 """Both sides are padded to multiples of this; latents live on the 1/16 grid."""
 KR, KG, KB = 0.2126, 0.7152, 0.0722
 FINE_SCALE = 65535
 MATRIX_BITS = 16
+_CHROMA_FORMATS = {chroma.value for chroma in ChromaFormat}
+
+
+def video_format_of(sps: Sps) -> VideoFormat:
+    """What the decoder's pictures look like. UnsupportedStreamError for pictures that no model here decodes."""
+    if sps.bit_depth != 8 or sps.chroma_format not in _CHROMA_FORMATS:
+        message = f"the stream's pictures are {sps.bit_depth}-bit {sps.chroma_format}, this dcvc decodes 8-bit 4:2:0 and RGB"
+        raise UnsupportedStreamError(Rule.UNSUPPORTED, message, hint="decode it with a newer dcvc")
+    return VideoFormat(
+        size=PictureSize(sps.width, sps.height),
+        chroma=ChromaFormat(sps.chroma_format),
+        bit_depth=sps.bit_depth,
+        frame_rate=Rational(sps.frame_rate_num, sps.frame_rate_den),
+        sample_aspect_ratio=Rational(sps.sar_num, sps.sar_den),
+        colour=ColourDescription(sps.colour_primaries, sps.transfer, sps.matrix, sps.full_range),
+        interlacing=sps.interlacing,
+        chroma_location=sps.chroma_location,
+    )
+
+
+def has_halved_chroma(video_format: VideoFormat) -> bool:
+    return video_format.chroma is not ChromaFormat.RGB
+
+
+def check_picture(picture: Picture, video_format: VideoFormat) -> None:
+    """InputError if a picture's planes are not of the announced size."""
+    shapes = [plane.shape for plane in picture.planes]
+    if tuple(shapes) != video_format.plane_shapes:
+        raise InputError(f"a picture has planes {shapes}, expected {list(video_format.plane_shapes)}")
 
 
 def padded_size(size: PictureSize) -> tuple[int, int]:
@@ -22,6 +54,7 @@ def padded_size(size: PictureSize) -> tuple[int, int]:
     return -(-size.height // PADDING) * PADDING, -(-size.width // PADDING) * PADDING
 
 
+@timed(COLOUR)
 def values_from_picture(picture: Picture, video_format: VideoFormat) -> NDArray[np.float32]:
     """Samples -> float32 (3, Hp, Wp) in 0..1: chroma repeated to full size, last row and column repeated as padding.
 
@@ -67,6 +100,7 @@ def rgb_from_fine(fine: NDArray[np.int32]) -> NDArray[np.uint8]:
     return ((scaled * 255 + unit // 2) // unit).astype(np.uint8)
 
 
+@timed(COLOUR)
 def picture_from_frame(ops: Operations, frame: Tensor, video_format: VideoFormat, *, truncate_chroma: bool) -> Picture:
     """Network output -> 8-bit picture of the coded size. Bit-exact where the backend is."""
     size = video_format.size
@@ -76,15 +110,4 @@ def picture_from_frame(ops: Operations, frame: Tensor, video_format: VideoFormat
     planes = ops.export_planes(frame, halve_chroma=True, truncate_chroma=truncate_chroma)
     shapes = video_format.plane_shapes
     luma, cb, cr = (np.ascontiguousarray(plane[:h, :w]) for plane, (h, w) in zip(planes, shapes, strict=True))
-    return Picture((luma, cb, cr))
-
-
-def picture_from_planes(planes: Planes, video_format: VideoFormat) -> Picture:
-    """Filtered planes in 0..8192, of the padded size -> 8-bit picture of the coded size. Bit-exact everywhere."""
-    size = video_format.size
-    if video_format.chroma is ChromaFormat.RGB:
-        samples = np.stack([plane[: size.height, : size.width] for plane in planes]).astype(np.int32)
-        rgb = rgb_from_fine((samples * FINE_SCALE + (1 << (SAMPLE_BITS - 1))) >> SAMPLE_BITS)
-        return Picture((np.ascontiguousarray(rgb[0]), np.ascontiguousarray(rgb[1]), np.ascontiguousarray(rgb[2])))
-    luma, cb, cr = (bytes_of_plane(plane, *shape) for plane, shape in zip(planes, video_format.plane_shapes, strict=True))
     return Picture((luma, cb, cr))

@@ -11,7 +11,7 @@ from dcvc_cli.bitstream.units import MIN_FRAME_UNIT_SIZE, Damage, EndUnit, Frame
 from dcvc_cli.coding.frame_report import FrameReport
 from dcvc_cli.coding.on_error import OnError
 from dcvc_cli.coding.opened_models import StreamNetworks
-from dcvc_cli.coding.sequence import SequenceDecoder, video_format_of
+from dcvc_cli.coding.stream_decoder import StreamDecoder, decoder_for
 from dcvc_cli.errors import StreamError
 from dcvc_cli.format.types import Picture
 
@@ -78,8 +78,8 @@ class DamagedDecoder:
     def __init__(self, networks: StreamNetworks, on_error: OnError, verify: bool, first_index: int, last_index: int | None) -> None:
         self._networks, self._on_error, self._verify = networks, on_error, verify
         self._index, self._last_index = first_index, last_index
-        self._decoder: SequenceDecoder | None = None
-        self._held: DecodedFrame | None = None
+        self._decoder: StreamDecoder | None = None
+        self._held: list[DecodedFrame] = []
         self._last_good: Picture | None = None
         self._broken = False
         self._sps: Sps | None = None
@@ -126,12 +126,12 @@ class DamagedDecoder:
         return min(max(0, end.num_frames - self._num_in_part), self._damaged_bytes // MIN_FRAME_UNIT_SIZE)
 
     def _give_out(self) -> Iterator[DecodedFrame]:
-        """The picture that waited for its hash, now that there is none to come."""
-        if self._held is not None:
-            self._last_good = self._held.picture
+        """The pictures that waited for their hashes, now that there are none to come."""
+        held, self._held = self._held, []
+        for frame in held:
+            self._last_good = frame.picture
             self.losses.num_frames += 1
-            yield self._held
-            self._held = None
+            yield frame
 
     def _decode(self, unit: FrameUnit, sps_bytes: int) -> Iterator[DecodedFrame]:
         is_key = unit.frame_type is NalType.I
@@ -139,23 +139,25 @@ class DamagedDecoder:
             self._broken = False
         yield from self._lose(unit.num_missing)
         if not unit.decodable or self._broken:
-            yield from self._lose(1)
+            yield from self._lose(unit.pictures.num_pictures)
             return
         start = time.perf_counter()
         self._decoder = decoder_for(unit.sps, self._sps, self._decoder, self._networks, self._index)
         self._sps = unit.sps
         try:
-            picture = self._decoder.decode(unit)
+            pictures = self._decoder.pictures.push(unit)
         except StreamError as error:
             self.losses.add_fault(f"frame {self._index} cannot be decoded: {error.message}")
             self._break()
-            yield from self._lose(1)
+            yield from self._lose(unit.pictures.num_pictures)
             return
-        seconds = time.perf_counter() - start
-        report = FrameReport(self._index, unit.frame_type.name, unit.qp, unit.size_bytes + sps_bytes, seconds)
-        self._held = DecodedFrame(picture, report)
-        self._index += 1
-        self._num_in_part += 1
+        spent = unit.size_bytes + sps_bytes, time.perf_counter() - start
+        for picture in pictures:
+            self._held.append(DecodedFrame(picture, FrameReport(self._index, unit.frame_type.name, unit.qp, *spent)))
+            # A unit's bytes and seconds are those of its first picture.
+            spent = (0, 0.0)
+            self._index += 1
+            self._num_in_part += 1
 
     def _break(self) -> None:
         """The decoder's state is not the encoder's any more: nothing can be decoded up to the next I frame."""
@@ -163,18 +165,25 @@ class DamagedDecoder:
 
     def _check(self, message: PictureHash) -> Iterator[DecodedFrame]:
         held = self._held
-        if held is None or not self._verify:
+        if not held or not self._verify:
             return
-        found = hash_picture(message.kind, (plane.data for plane in held.picture.planes))
-        if found == message.digest:
+        wrong = [
+            (frame.report.index, digest, found)
+            for frame, digest in zip(held, message.digests, strict=False)
+            if (found := hash_picture(message.kind, (plane.data for plane in frame.picture.planes))) != digest
+        ]
+        if not wrong and len(message.digests) == len(held):
             return
-        text = f"{message.kind.name} {message.digest.hex()} expected, {found.hex()} found"
-        self.losses.add_fault(f"frame {held.report.index} is not the encoder's picture: {text}")
-        self._held = None
-        self._index -= 1
-        self._num_in_part -= 1
+        for index, digest, found in wrong:
+            text = f"{message.kind.name} {digest.hex()} expected, {found.hex()} found"
+            self.losses.add_fault(f"frame {index} is not the encoder's picture: {text}")
+        if not wrong:
+            self.losses.add_fault(f"frame {held[0].report.index}: {len(message.digests)} hashes for {len(held)} pictures")
+        self._held = []
+        self._index -= len(held)
+        self._num_in_part -= len(held)
         self._break()
-        yield from self._lose(1)
+        yield from self._lose(len(held))
 
     def _lose(self, count: int) -> Iterator[DecodedFrame]:
         """Frames that are not there; the last good picture in place of each, where that is wanted and there is one."""
@@ -187,23 +196,3 @@ class DamagedDecoder:
                 yield DecodedFrame(self._last_good, FrameReport(self._index, LOST, 0, 0, 0.0))
             self._index += 1
             self._num_in_part += 1
-
-
-def decoder_for(sps: Sps, before: Sps | None, decoder: SequenceDecoder | None, networks: StreamNetworks, index: int) -> SequenceDecoder:
-    """The decoder of frame `index` under `sps`: a new one where the pictures or the model are announced anew.
-
-    Args:
-        before: SPS of the frame before it, None for the first.
-        decoder: that frame's, None where its state is of no use.
-
-    Raises StreamError where pictures of another size or sampling come.
-    """
-    if decoder is not None and sps.can_follow(decoder.sps):
-        return decoder
-    if before is not None:
-        old, new = video_format_of(before), video_format_of(sps)
-        if (old.size, old.chroma) != (new.size, new.chroma):
-            found = f"{old.size} {old.chroma.value} to {new.size} {new.chroma.value}"
-            hint = f"decode the parts apart: --frames {index}, then --seek {index}"
-            raise StreamError(f"the pictures change from {found} at frame {index}, expected one size to the end", hint)
-    return SequenceDecoder(networks.for_sps(sps), sps)

@@ -5,23 +5,26 @@ damage is in concealment.py.
 """
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 
 from dcvc_cli.bitstream.faults import BitstreamError, Rule
 from dcvc_cli.bitstream.random_access import find_access_point, read_index, scan_units
 from dcvc_cli.bitstream.sei import PictureHash, hash_picture
-from dcvc_cli.bitstream.sps import Precision, Sps
+from dcvc_cli.bitstream.sps import HashKind, Precision, Sps
 from dcvc_cli.bitstream.stream_reader import StreamReader
 from dcvc_cli.bitstream.units import Damage, FrameUnit, SeiUnit, SpsUnit, Unit
-from dcvc_cli.coding.concealment import DamagedDecoder, DecodedFrame, Losses, decoder_for
+from dcvc_cli.codec.pictures import video_format_of
+from dcvc_cli.coding.concealment import DamagedDecoder, DecodedFrame, Losses
 from dcvc_cli.coding.frame_report import FrameReport
 from dcvc_cli.coding.memory import decoding_memory
 from dcvc_cli.coding.on_error import OnError
-from dcvc_cli.coding.opened_models import NAMES_OF_PRECISIONS, StreamNetworks, limits_of_family
-from dcvc_cli.coding.sequence import SequenceDecoder, video_format_of
+from dcvc_cli.coding.opened_models import NAMES_OF_PRECISIONS, StreamNetworks
+from dcvc_cli.coding.stream_decoder import StreamDecoder, decoder_for
 from dcvc_cli.coding.stream_source import StreamSource
 from dcvc_cli.errors import InputError, StreamError
+from dcvc_cli.families.base import PictureDecoder
+from dcvc_cli.families.registry import limits_of
 from dcvc_cli.format.limits import Limits
 from dcvc_cli.format.types import Picture, VideoFormat
 
@@ -65,7 +68,7 @@ class OpenedStream:
         self.losses = Losses()
         offset = self._find_start(source)
         tolerant = on_error is not OnError.STOP
-        units = iter(StreamReader(source, tolerant, start_offset=offset, limits_of=limits_of_family))
+        units = iter(StreamReader(source, tolerant, start_offset=offset, limits_of=limits_of))
         before: list[Unit] = []
         for unit in units:
             before.append(unit)
@@ -161,7 +164,7 @@ def decode_units(
         first_index: number of the first frame.
         last_index: stop before this frame, after its predecessor's hash has been checked; None = go to the end.
     """
-    decoder: SequenceDecoder | None = None
+    decoder: StreamDecoder | None = None
     hashes = HashChecker()
     index, sps_bytes = first_index, 0
     for unit in units:
@@ -171,18 +174,23 @@ def decode_units(
             start = time.perf_counter()
             before = decoder.sps if decoder is not None else None
             decoder = decoder_for(unit.sps, before, decoder, networks, index)
-            picture = _decode(decoder, unit, index)
-            hashes.expect(index, picture, unit.sps)
-            yield DecodedFrame(picture, FrameReport(index, unit.frame_type.name, unit.qp, unit.size_bytes + sps_bytes, time.perf_counter() - start))
-            index += 1
+            pictures = _decode(decoder.pictures, unit, index)
+            hashes.expect(index, pictures, unit.sps)
+            spent = unit.size_bytes + sps_bytes, time.perf_counter() - start
+            for picture in pictures:
+                if index == last_index:
+                    break
+                yield DecodedFrame(picture, FrameReport(index, unit.frame_type.name, unit.qp, *spent))
+                # A unit's bytes and seconds are those of its first picture.
+                index, spent = index + 1, (0, 0.0)
         elif verify and isinstance(unit, SeiUnit) and isinstance(unit.message, PictureHash):
             hashes.check(unit.message)
         sps_bytes = unit.size_bytes if isinstance(unit, SpsUnit) else 0
 
 
-def _decode(decoder: SequenceDecoder, unit: FrameUnit, index: int) -> Picture:
+def _decode(decoder: PictureDecoder, unit: FrameUnit, index: int) -> Sequence[Picture]:
     try:
-        return decoder.decode(unit)
+        return decoder.push(unit)
     except StreamError as error:
         raise StreamError(f"frame {index} cannot be decoded: {error.message}", error.hint or _desync_hint(unit.sps.precision)) from error
 
@@ -192,27 +200,34 @@ class HashChecker:
 
     def __init__(self) -> None:
         self._index = 0
-        self._picture: Picture | None = None
+        self._pictures: Sequence[Picture] = ()
         self._sps: Sps | None = None
         self._last_right: int | None = None
         self.num_checked = 0
 
-    def expect(self, index: int, picture: Picture, sps: Sps) -> None:
-        """The frame that the next hash speaks of."""
-        self._index, self._picture, self._sps = index, picture, sps
+    def expect(self, index: int, pictures: Sequence[Picture], sps: Sps) -> None:
+        """The pictures that the next hashes speak of, the first one with its number."""
+        self._index, self._pictures, self._sps = index, pictures, sps
 
     def check(self, message: PictureHash) -> None:
         """HashMismatchError where the last picture is not the encoder's."""
-        if self._picture is None or self._sps is None:
+        if self._sps is None:
             return
-        found = hash_picture(message.kind, (plane.data for plane in self._picture.planes))
-        if found == message.digest:
-            self._last_right = self._index
+        digests = message.digests
+        if len(digests) != len(self._pictures):
+            raise StreamError(f"{len(digests)} picture hashes follow a unit of {len(self._pictures)} pictures at frame {self._index}")
+        for index, (picture, digest) in enumerate(zip(self._pictures, digests, strict=True), self._index):
+            self._check_picture(index, picture, message.kind, digest, self._sps.precision)
+
+    def _check_picture(self, index: int, picture: Picture, kind: HashKind, digest: bytes, precision: Precision) -> None:
+        found = hash_picture(kind, (plane.data for plane in picture.planes))
+        if found == digest:
+            self._last_right = index
             self.num_checked += 1
             return
         right = "no frame before it was checked" if self._last_right is None else f"the last frame known to be right is {self._last_right}"
-        text = f"frame {self._index} is not the encoder's picture: {message.kind.name} {message.digest.hex()} expected, {found.hex()} found; {right}"
-        raise HashMismatchError(text, _desync_hint(self._sps.precision))
+        text = f"frame {index} is not the encoder's picture: {kind.name} {digest.hex()} expected, {found.hex()} found; {right}"
+        raise HashMismatchError(text, _desync_hint(precision))
 
 
 def _desync_hint(precision: Precision) -> str:

@@ -1,7 +1,8 @@
 """Pictures to a .dcvc stream: reader -> (thread) -> sequence encoder -> stream writer, one frame in memory at a time."""
 
 import time
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from dcvc_cli import __version__
@@ -9,17 +10,18 @@ from dcvc_cli.bitstream.nal import NalType
 from dcvc_cli.bitstream.sei import hash_picture
 from dcvc_cli.bitstream.sps import HashKind, Sps
 from dcvc_cli.bitstream.stream_writer import StreamWriter
-from dcvc_cli.coding.choices import DEFAULT_SKIP_THRESHOLD as DEFAULT_SKIP_THRESHOLD
-from dcvc_cli.coding.choices import CodingChoices as CodingChoices
+from dcvc_cli.codec.choices import CodingChoices
 from dcvc_cli.coding.frame_report import FrameCallback, FrameReport, Totals, bitrate_kbps, bits_per_pixel, picture_quality
-from dcvc_cli.coding.opened_models import NAMES_OF_PRECISIONS, OpenedModel, limits_of_family
+from dcvc_cli.coding.opened_models import NAMES_OF_PRECISIONS, OpenedModel
 from dcvc_cli.coding.queues import read_ahead
-from dcvc_cli.coding.sequence import SequenceEncoder, sps_for
+from dcvc_cli.coding.stream_format import sps_for
+from dcvc_cli.families.base import CodedUnit
+from dcvc_cli.families.registry import limits_of
 from dcvc_cli.format.types import Picture, VideoFormat
 from dcvc_cli.media import OutputFile, PictureWriter
 
 HASH_INTERVAL = 32
-"""Frames between picture hashes inside a GOP; I frames and the last frame always carry one."""
+"""Pictures from hash to hash inside a GOP; I units and the last unit always carry one."""
 
 
 @dataclass(frozen=True)
@@ -74,66 +76,83 @@ class StreamEncoder:
         psnr: bool = False,
         msssim: bool = False,
     ) -> None:
-        self.sps = stream_sps(model, video_format, choices)
+        self.sps = sps_for(video_format, model.weights, model.precision, choices)
         self.video_format = video_format
         self._sink, self._recon, self._psnr, self._msssim = sink, recon, psnr, msssim
-        self._encoder = SequenceEncoder(model.networks, self.sps, choices.gop_rule(model.weights.spec).plans_from())
-        self._writer = StreamWriter(sink, limits_of=limits_of_family)
+        self._encoder = model.weights.model.encoder(model.networks, self.sps, choices)
+        self._writer = StreamWriter(sink, limits_of=limits_of)
         self._writer.write_text(settings_text(model, choices, self.sps))
-        self._since_key = 0
-        self._last_is_hashed = True
+        self._sources: deque[Picture] = deque()
+        """Pictures whose unit has not come yet."""
+        self._since_hash: int | None = None
+        """Pictures since the last one whose hash was written; None before the first unit."""
 
     @property
     def size_bytes(self) -> int:
         """Bytes of the stream so far."""
         return self._writer.size_bytes
 
-    def encode(self, picture: Picture) -> FrameReport:
-        """Codes and writes one picture. InputError where it is of another size or the sink cannot take it."""
-        index = self._writer.num_frames
-        start = time.perf_counter()
-        frame = self._encoder.encode(picture)
-        is_key = frame.plan.frame_type is NalType.I
-        self._since_key = 0 if is_key else self._since_key + 1
-        hashed = self.sps.hash_kind is not HashKind.NONE and self._since_key % HASH_INTERVAL == 0
-        wanted = hashed or self._recon is not None or self._psnr or self._msssim
-        decoded = self._encoder.reconstruction() if wanted else None
-        seconds = time.perf_counter() - start
-        before = self._writer.size_bytes
-        self._writer.write_frame(frame.plan.frame_type, self._writer.use_sps(self.sps), frame.plan.qp, frame.plan.reset, frame.payload)
-        size_bytes = self._writer.size_bytes - before
-        self._last_is_hashed = hashed
-        if hashed and decoded is not None:
-            self._write_hash(decoded)
-        self._sink.flush()
-        quality: dict[str, float] = {}
-        if decoded is not None:
-            if self._recon is not None:
-                self._recon.write(decoded)
-            quality = picture_quality(picture, decoded, self.video_format.chroma, psnr=self._psnr, msssim=self._msssim)
-        return FrameReport(index, "I" if is_key else "P", frame.plan.qp, size_bytes, seconds, quality)
+    def encode(self, picture: Picture) -> list[FrameReport]:
+        """Codes a picture and writes what it completes: reports of no picture, or of several, where units hold several.
 
-    def _write_hash(self, decoded: Picture) -> None:
-        self._writer.write_hash(self.sps.hash_kind, hash_picture(self.sps.hash_kind, (plane.data for plane in decoded.planes)))
+        Raises:
+            InputError: the picture is of another size, or the sink cannot take it.
+        """
+        self._sources.append(picture)
+        return self._write(self._encoder.push(picture))
 
-    def finish(self) -> None:
-        """Ends the stream."""
-        if not self._last_is_hashed and self.sps.hash_kind is not HashKind.NONE:
+    def finish(self) -> list[FrameReport]:
+        """Ends the stream; reports of the pictures that were still waiting."""
+        reports = self._write(self._encoder.flush())
+        if self._since_hash and self.sps.hash_kind is not HashKind.NONE:
             self._write_hash(self._encoder.reconstruction())
         self._writer.finish()
+        return reports
 
+    def _write(self, units: Iterator[CodedUnit]) -> list[FrameReport]:
+        reports: list[FrameReport] = []
+        start = time.perf_counter()
+        for unit in units:
+            reports += self._write_unit(unit, start)
+            start = time.perf_counter()
+        return reports
 
-def stream_sps(model: OpenedModel, video_format: VideoFormat, choices: CodingChoices) -> Sps:
-    """The SPS of a new stream. InputError for pictures larger than 8192 on a side."""
-    return sps_for(
-        video_format,
-        model.weights,
-        model.precision,
-        skip_threshold=choices.skip_threshold,
-        reset_interval=choices.reset_interval,
-        entropy_format=choices.entropy_format,
-        hash_kind=choices.hash_kind,
-    )
+    def _write_unit(self, unit: CodedUnit, start: float) -> list[FrameReport]:
+        index, num_pictures = self._writer.num_frames, unit.pictures.num_pictures
+        is_key = unit.frame_type is NalType.I
+        due = is_key or self._since_hash is None or self._since_hash >= HASH_INTERVAL - 1
+        hashed = due and self.sps.hash_kind is not HashKind.NONE
+        wanted = hashed or self._recon is not None or self._psnr or self._msssim
+        decoded = self._encoder.reconstruction() if wanted else ()
+        seconds = time.perf_counter() - start
+        before = self._writer.size_bytes
+        sps_id = self._writer.use_sps(self.sps)
+        self._writer.write_frame(unit.frame_type, sps_id, unit.qp, unit.reset, unit.payload, unit.pictures)
+        size_bytes = self._writer.size_bytes - before
+        if hashed:
+            self._write_hash(decoded)
+        self._since_hash = 0 if hashed else (self._since_hash or 0) + num_pictures
+        self._sink.flush()
+        letter = "I" if is_key else "P"
+        reports = []
+        for position in range(num_pictures):
+            # A unit's bytes and seconds are those of its first picture.
+            spent = (size_bytes, seconds) if position == 0 else (0, 0.0)
+            quality = self._quality(decoded[position]) if decoded else {}
+            if not decoded:
+                self._sources.popleft()
+            reports.append(FrameReport(index + position, letter, unit.qp, *spent, quality))
+        return reports
+
+    def _quality(self, decoded: Picture) -> dict[str, float]:
+        if self._recon is not None:
+            self._recon.write(decoded)
+        return picture_quality(self._sources.popleft(), decoded, self.video_format.chroma, psnr=self._psnr, msssim=self._msssim)
+
+    def _write_hash(self, decoded: Sequence[Picture]) -> None:
+        kind = self.sps.hash_kind
+        digest = b"".join(hash_picture(kind, (plane.data for plane in picture.planes)) for picture in decoded)
+        self._writer.write_hash(kind, digest)
 
 
 def encode_pictures(encoder: StreamEncoder, pictures: Iterable[Picture], on_frame: FrameCallback | None = None) -> EncodeSummary:
@@ -144,13 +163,17 @@ def encode_pictures(encoder: StreamEncoder, pictures: Iterable[Picture], on_fram
     """
     totals = Totals()
     start = time.perf_counter()
-    with read_ahead(pictures) as ahead:
-        for picture in ahead:
-            report = encoder.encode(picture)
+
+    def tell(reports: Iterable[FrameReport]) -> None:
+        for report in reports:
             totals.add(report)
             if on_frame is not None:
                 on_frame(report)
-    encoder.finish()
+
+    with read_ahead(pictures) as ahead:
+        for picture in ahead:
+            tell(encoder.encode(picture))
+    tell(encoder.finish())
     video_format = encoder.video_format
     return EncodeSummary(
         totals.num_frames,

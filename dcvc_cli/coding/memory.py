@@ -2,20 +2,21 @@
 
 from dcvc_cli.bitstream.sps import Precision, Sps
 from dcvc_cli.coding.opened_models import OpenedModel
+from dcvc_cli.families.registry import models
 from dcvc_cli.format.types import PictureSize
 
 _EXACT_BASE, _FLOAT_BASE = 140 << 20, 400 << 20
 """Bytes that a process takes for a small picture: with the integer kernels alone, and with PyTorch."""
 _EXACT_DECODING, _FLOAT_DECODING, _EXACT_ENCODING, _FLOAT_ENCODING = 105, 280, 180, 320
 """Bytes a pixel, with the networks of `lite`."""
-_WIDTHS = {"tiny": 0.5, "lite": 1.0}
-"""Widest layers in units of those of `lite`, by name of weights."""
-_LARGEST_WIDTH = 3.0
-"""That of `rt`, and of names that are not known here."""
+_UNKNOWN_WIDTH = 3.0
+"""Of models that are not known here."""
 
 
 def _memory(num_pixels: int, variant: str, base: int, bytes_a_pixel: int) -> int:
-    return base + round(num_pixels * bytes_a_pixel * _WIDTHS.get(variant, _LARGEST_WIDTH))
+    known = models()
+    width = known[variant].relative_width if variant in known else _UNKNOWN_WIDTH
+    return base + round(num_pixels * bytes_a_pixel * width)
 
 
 def decoding_memory(sps: Sps) -> int:
@@ -29,4 +30,4 @@ def encoding_memory(model: OpenedModel, size: PictureSize) -> int:
     """Bytes that coding pictures of this size takes, about."""
     # The encoder's half of exact coding runs in PyTorch too.
     each = _EXACT_ENCODING if model.precision is Precision.EXACT else _FLOAT_ENCODING
-    return _memory(size.num_pixels, model.weights.spec.name, _FLOAT_BASE, each)
+    return _memory(size.num_pixels, model.weights.model.name, _FLOAT_BASE, each)

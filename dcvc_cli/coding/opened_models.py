@@ -1,24 +1,15 @@
 """Which weights, which precision, which device: for an encoder from its options, for a decoder from what the stream names."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from dcvc_cli.bitstream.limits import MAX_QP_I, MAX_QP_P, FrameLimits, general_limits
 from dcvc_cli.bitstream.sps import Precision, Sps
 from dcvc_cli.codec.backends import PRECISION_NAMES, choose_device, choose_exact_device, open_networks
 from dcvc_cli.codec.networks import CodecNetworks
 from dcvc_cli.errors import EnvironmentFault, UsageError
+from dcvc_cli.families.registry import model_of_stream
 from dcvc_cli.weights.file import ModelWeights
-from dcvc_cli.weights.store import weights_by_fingerprint, weights_by_name
+from dcvc_cli.weights.store import weights_by_fingerprints, weights_by_name
 
-SYNTAXES = {"dcvc-rt": 1, "lite": 1}
-"""Model families, and the newest syntax of their payloads that is known here."""
-
-
-def limits_of_family(sps: Sps) -> FrameLimits | None:
-    """What the tables of a model family hold, for readers and writers of its streams; None for a family not known here."""
-    if sps.model_family not in SYNTAXES:
-        return None
-    return replace(general_limits(sps), max_qp_i=MAX_QP_I, max_qp_p=MAX_QP_P)
 NAMES_OF_PRECISIONS = {precision: name for name, precision in PRECISION_NAMES.items()}
 
 
@@ -55,7 +46,15 @@ def open_model(model: str, precision_name: str | None, device_name: str, threads
     default = Precision.EXACT if weights.is_exact else Precision.FLOAT32
     precision = default if precision_name is None else PRECISION_NAMES[precision_name]
     device = device_for(precision, device_name)
-    return OpenedModel(weights, precision, device, open_networks(weights, precision, device, threads))
+    return OpenedModel(weights, precision, device, open_weights(weights, precision, device, threads))
+
+
+def open_weights(weights: ModelWeights, precision: Precision, device: str = "cpu", threads: int | None = None) -> CodecNetworks:
+    """Weights ready to code; EnvironmentFault where they or the machine cannot do this precision."""
+    if precision is Precision.EXACT and not weights.is_exact:
+        hint = "prepare them with `dcvc models quantize`, or use --precision fp32"
+        raise EnvironmentFault(f"weights {weights.name!r} have no exact form", hint)
+    return open_networks(weights.networks, precision, device, threads)
 
 
 def weights_of_stream(sps: Sps) -> ModelWeights:
@@ -64,14 +63,10 @@ def weights_of_stream(sps: Sps) -> ModelWeights:
     Raises:
         EnvironmentFault: they are not on this machine.
     """
-    if sps.model_family not in SYNTAXES or sps.syntax > SYNTAXES[sps.model_family] or len(sps.fingerprints) != 2:
-        known = ", ".join(f"{family!r} with syntax {syntax}" for family, syntax in SYNTAXES.items())
-        message = f"the stream is of model family {sps.model_family!r} with syntax {sps.syntax}, this dcvc has {known}"
-        raise EnvironmentFault(message, "decode it with a newer dcvc")
-    image, video = sps.fingerprints
-    if not image and not video:
+    model = model_of_stream(sps)
+    if not any(sps.fingerprints):
         return weights_by_name(sps.model_variant)
-    return weights_by_fingerprint(image, video, sps.model_variant)
+    return weights_by_fingerprints(sps.fingerprints, model)
 
 
 class StreamNetworks:
@@ -87,6 +82,7 @@ class StreamNetworks:
         key = (sps.model_family, sps.model_variant, sps.fingerprints, sps.precision)
         if self._networks is None or key != self._key:
             self._networks = None
-            self._networks = open_networks(weights_of_stream(sps), sps.precision, device_for(sps.precision, self._device_name), self._threads)
+            device = device_for(sps.precision, self._device_name)
+            self._networks = open_weights(weights_of_stream(sps), sps.precision, device, self._threads)
             self._key = key
         return self._networks

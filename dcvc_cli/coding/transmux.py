@@ -7,9 +7,10 @@ from dcvc_cli.bitstream.concat import ConcatReport, concat_streams, repair_strea
 from dcvc_cli.bitstream.nal import SIGNATURE
 from dcvc_cli.bitstream.sps import Sps, quantise_skip_threshold
 from dcvc_cli.codec.backends import PRECISION_NAMES
-from dcvc_cli.coding.sequence import family_of
 from dcvc_cli.coding.stream_source import StreamSource
 from dcvc_cli.errors import EnvironmentFault, UsageError
+from dcvc_cli.families.registry import family_of
+from dcvc_cli.families.rt.family import RtFamily
 from dcvc_cli.families.rt.remux import RemuxReport, dcvc_to_reference, reference_to_dcvc
 from dcvc_cli.format.types import Rational
 from dcvc_cli.media import OutputFile
@@ -51,12 +52,12 @@ def template_sps(model: str, precision_name: str, frame_rate: Rational, skip_thr
     if precision_name not in PRECISION_NAMES or precision_name == "exact":
         expected = ", ".join(name for name in PRECISION_NAMES if name != "exact")
         raise UsageError(f"--precision {precision_name}: expected what the elementary stream was coded in, one of {expected}")
-    image = video = 0
-    family, variant, note = "dcvc-rt", model, None
+    fingerprints: tuple[int, ...] = (0, 0)
+    family, variant, note = RtFamily.name, model, None
     try:
         weights = weights_by_name(model)
-        image, video = weights.image.fingerprint, weights.video.fingerprint
-        family, variant = family_of(weights.spec), weights.spec.name
+        fingerprints = weights.fingerprints
+        family, variant = family_of(weights.model).name, weights.model.name
     except EnvironmentFault as error:
         note = f"{error.message}: the stream will name model {model!r} without fingerprints"
     try:
@@ -66,7 +67,7 @@ def template_sps(model: str, precision_name: str, frame_rate: Rational, skip_thr
             precision=PRECISION_NAMES[precision_name],
             model_family=family,
             model_variant=variant,
-            fingerprints=(image, video),
+            fingerprints=fingerprints,
             frame_rate_num=frame_rate.num,
             frame_rate_den=frame_rate.den,
             skip_threshold_millionths=quantise_skip_threshold(skip_threshold),

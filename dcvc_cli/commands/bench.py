@@ -47,7 +47,7 @@ def bench(
     """
     plot_format = _plot_format(plot_file)
 
-    from dcvc_cli.coding.encode import CodingChoices
+    from dcvc_cli.codec.choices import CodingChoices
     from dcvc_cli.measuring import bench as engine
 
     name, video_format, pictures = _clip(clip, size, frames)
@@ -81,7 +81,7 @@ def _clip(clip: str | None, size: str | None, num_frames: int) -> "tuple[str, Vi
     """(name, format, pictures) of the given clip, or of the built-in one."""
     picture_size = parse_size(size, "--size") if size is not None else None
     if clip is None:
-        from dcvc_cli.measuring.synthetic_clip import NAME, synthetic_format, synthetic_pictures
+        from dcvc_cli.media.synthetic_clip import NAME, synthetic_format, synthetic_pictures
 
         made_size = picture_size or parse_size(DEFAULT_SIZE, "--size")
         video_format = synthetic_format(made_size.width, made_size.height)
@@ -141,7 +141,7 @@ def _print_report(document: dict[str, Any]) -> None:
         origin = (
             "RANDOM parameters: speed only"
             if result["weights_are_random"]
-            else f"fingerprints {result['image_fingerprint']} {result['video_fingerprint']}"
+            else "fingerprints " + " ".join(value for key, value in result.items() if key.endswith("_fingerprint"))
         )
         speeds = ", ".join(f"{direction} {result[direction]['frames_per_second']:.2f} frames/s" for direction in ("encode", "decode"))
         typer.echo(f"\n{result['label']} on {result['device']}: {speeds}; {result['bpp']:.4f} bits per pixel; {origin}")

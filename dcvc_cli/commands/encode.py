@@ -237,8 +237,7 @@ def _report_head(opened: "OpenedModel", settings: EncodeSettings, reader: "Pictu
     video = {"width": size.width, "height": size.height, "frame_rate": str(reader.format.frame_rate), "chroma_format": reader.format.chroma.value}
     model = {
         "name": opened.weights.name,
-        "image_fingerprint": f"{opened.weights.image.fingerprint:016x}",
-        "video_fingerprint": f"{opened.weights.video.fingerprint:016x}",
+        **opened.weights.fingerprint_texts,
         "device": opened.device,
     }
     return {"dcvc_version": __version__, "settings": values, "video": video, "model": model}

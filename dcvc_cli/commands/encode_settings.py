@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from dcvc_cli.coding.choices import ENTROPY_FORMATS, HASH_KINDS, CodingChoices
+from dcvc_cli.codec.choices import ENTROPY_FORMATS, HASH_KINDS, CodingChoices
 from dcvc_cli.errors import UsageError
 from dcvc_cli.weights.store import DEFAULT_MODEL, presets_folder
 

@@ -262,7 +262,7 @@ def _dcvc(
     threads: int | None,
     msssim: bool,
 ) -> "CoderSettings":
-    from dcvc_cli.coding.encode import DEFAULT_SKIP_THRESHOLD
+    from dcvc_cli.codec.choices import DEFAULT_SKIP_THRESHOLD
     from dcvc_cli.evaluating.coders import DcvcSettings
     from dcvc_cli.weights.store import DEFAULT_MODEL
 

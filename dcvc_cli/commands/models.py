@@ -78,7 +78,7 @@ def add(
     from dcvc_cli.weights.store import SUFFIX, presets_folder, user_folder
 
     try:
-        weights = import_checkpoints(image, video, name, exact=not keep_float)
+        weights = import_checkpoints([image, video], name, exact=not keep_float)
     except CheckpointError as error:
         for problem in error.problems:
             say(f"  {problem}")
@@ -89,9 +89,9 @@ def add(
     if path.exists() and not overwrite:
         raise UsageError(f"there are weights called {weights.name!r} already: {path}", "give another --name, or -y to replace them")
     write_weights(path, weights, {"source": weights.description} | ({} if keep_float else {"calibration": f"material {VERSION}"}))
-    typer.echo(f"added {weights.name} ({weights.spec.name}, {'float' if keep_float else 'exact'}): {path}")
-    typer.echo(f"image fingerprint {weights.image.fingerprint:016x}")
-    typer.echo(f"video fingerprint {weights.video.fingerprint:016x}")
+    typer.echo(f"added {weights.name} ({weights.model.name}, {'float' if keep_float else 'exact'}): {path}")
+    for part, network in weights.networks.items():
+        typer.echo(f"{part} fingerprint {network.fingerprint:016x}")
 
 
 @app.command()
@@ -123,7 +123,8 @@ def quantize(
     check_ending("-o", str(output).removesuffix(".gz"), WEIGHTS)
     weights = prepare_from_box(weights_by_name(name), read_clips(clips or ()), policy=ALL_WIDE if wide else SIGNAL_WIDE)
     write_weights(output, weights, {"calibration": f"material {VERSION}, {len(clips or ())} clips"})
-    say(f"{output}: exact, image {weights.image.fingerprint:016x}, video {weights.video.fingerprint:016x}")
+    prints = ", ".join(f"{part} {network.fingerprint:016x}" for part, network in weights.networks.items())
+    say(f"{output}: exact, {prints}")
 
 
 @app.command()
@@ -173,15 +174,18 @@ def _hex(fingerprint: int | None) -> str | None:
     return None if fingerprint is None else f"{fingerprint:016x}"
 
 
+def _recorded(header: "WeightsHeader") -> dict[str, str | None]:
+    return {f"{part}_fingerprint": _hex(value) for part, value in zip(header.model.networks, header.fingerprints, strict=True)}
+
+
 def _entry(header: "WeightsHeader") -> dict[str, Any]:
     from dcvc_cli.weights.store import weights_name
 
     return {
         "name": weights_name(header.path),
-        "spec": header.spec.name,
+        "spec": header.model.name,
         "size_bytes": header.size_bytes,
-        "image_fingerprint": _hex(header.image_fingerprint),
-        "video_fingerprint": _hex(header.video_fingerprint),
+        **_recorded(header),
         "description": header.description,
         "path": str(header.path),
     }
@@ -197,12 +201,12 @@ def _print_list(found: list[dict[str, Any]], default: str) -> None:
             say(f"warning: {entry['error']}")
             continue
         mark = " (default)" if entry["name"] == default else ""
-        prints = [entry[key] or "not recorded" for key in ("image_fingerprint", "video_fingerprint")]
-        rows.append([entry["name"] + mark, entry["spec"], f"{entry['size_bytes'] / 1e6:.1f} MB", *prints, entry["path"]])
+        prints = [value or "not recorded" for key, value in entry.items() if key.endswith("_fingerprint")]
+        rows.append([entry["name"] + mark, entry["spec"], f"{entry['size_bytes'] / 1e6:.1f} MB", " ".join(prints), entry["path"]])
     if not rows:
         say("there are no weights on this machine; `dcvc models add IMAGE.pth.tar VIDEO.pth.tar` imports the published ones")
         return
-    print_table(["name", "spec", "size", "image fingerprint", "video fingerprint", "file"], rows, to_stdout=True)
+    print_table(["name", "spec", "size", "fingerprints", "file"], rows, to_stdout=True)
 
 
 def _details(weights: "ModelWeights") -> dict[str, Any]:
@@ -210,14 +214,10 @@ def _details(weights: "ModelWeights") -> dict[str, Any]:
 
     assert weights.path is not None  # weights_by_name reads files
     header = read_header(weights.path)
-    counts = {
-        f"{kind}_parameters": sum(value.size for value in network.parameters().values())
-        for kind, network in (("image", weights.image), ("video", weights.video))
-    }
+    counts = {f"{part}_parameters": sum(value.size for value in network.parameters().values()) for part, network in weights.networks.items()}
     return {
         **_entry(header),
-        "image_fingerprint": _hex(weights.image.fingerprint),
-        "video_fingerprint": _hex(weights.video.fingerprint),
+        **weights.fingerprint_texts,
         **counts,
         "exact": weights.is_exact,
         **{f"note_{key}": value for key, value in sorted(header.notes.items())},
@@ -229,6 +229,6 @@ def _verdict(weights: "ModelWeights") -> dict[str, str]:
 
     assert weights.path is not None  # read from a file
     header = read_header(weights.path)
-    recorded = header.image_fingerprint is not None and header.video_fingerprint is not None
-    values = {"image_fingerprint": f"{weights.image.fingerprint:016x}", "video_fingerprint": f"{weights.video.fingerprint:016x}"}
+    recorded = None not in header.fingerprints
+    values = weights.fingerprint_texts
     return values if recorded else {**values, "remark": "it records no fingerprints, so damage to a value would not show"}

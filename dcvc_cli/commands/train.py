@@ -115,25 +115,26 @@ def export(
 
     A name that ends in .gz makes a compressed file.
     """
-    from dcvc_cli.families.rt.sizes import SPECS
+    from dcvc_cli.families.registry import models
     from dcvc_cli.media.endings import WEIGHTS, check_ending
     from dcvc_cli.training.export import as_trained, checkpoint_state, export_model
     from dcvc_cli.ui.console import say
     from dcvc_cli.weights.file import write_weights
 
-    if model not in SPECS:
-        raise UsageError(f"there is no model {model!r}", f"known: {', '.join(SPECS)}")
+    if model not in models():
+        raise UsageError(f"there is no model {model!r}", f"known: {', '.join(models())}")
     check_ending("-o", str(output).removesuffix(".gz"), WEIGHTS)
     if output.exists() and not overwrite:
         raise UsageError(f"{output} exists", "-y replaces it")
-    states = checkpoint_state(image_checkpoint), checkpoint_state(video_checkpoint)
-    weights = export_model(model, *states, description)
+    states = {"image": checkpoint_state(image_checkpoint), "video": checkpoint_state(video_checkpoint)}
+    weights = export_model(model, states, description)
     if exact or calibrate:
         from dcvc_cli.preparing.quantise import prepare_from_box, read_clips
 
-        weights = prepare_from_box(weights, read_clips(calibrate or ()), (as_trained(states[0]), as_trained(states[1])))
+        weights = prepare_from_box(weights, read_clips(calibrate or ()), {name: as_trained(state) for name, state in states.items()})
     write_weights(output, weights)
-    say(f"{output}: image {weights.image.fingerprint:016x}, video {weights.video.fingerprint:016x}")
+    prints = ", ".join(f"{part} {network.fingerprint:016x}" for part, network in weights.networks.items())
+    say(f"{output}: {prints}")
 
 
 def _train(network: str, options: TrainOptions, image_checkpoint: Path | None = None) -> None:

@@ -22,11 +22,11 @@ from dcvc_cli.bitstream.nal import NalType
 from dcvc_cli.bitstream.sps import Precision
 from dcvc_cli.codec.backends import networks_from_state
 from dcvc_cli.codec.networks import CodecNetworks
-from dcvc_cli.codec.pictures import padded_size, picture_from_frame, values_from_picture
-from dcvc_cli.entropy.factorised import published_factorised_table
+from dcvc_cli.codec.pictures import padded_size, values_from_picture
 from dcvc_cli.entropy.tables import CdfTable, TableError
 from dcvc_cli.errors import DcvcError, InputError, StreamError, UsageError
 from dcvc_cli.families.rt.elementary_stream import ReferenceFrameUnit, ReferenceReader, ReferenceSps, ReferenceWriter
+from dcvc_cli.families.rt.family import RtModel
 from dcvc_cli.families.rt.frames import FramePayloadDecoder, FramePayloadEncoder
 from dcvc_cli.families.rt.gop import GopRule
 from dcvc_cli.families.rt.image import ImageModel
@@ -36,8 +36,9 @@ from dcvc_cli.format.entropy_format import EntropyFormat
 from dcvc_cli.format.types import NUM_QPS, Picture, PictureSize, VideoFormat
 
 GENERATOR = "make_params.py"
-NETWORKS = (("dmci", "i", ImageModel), ("dmc", "p", VideoModel))
-"""Name in make_params.py, letter in the names of stored z tables, graph."""
+NETWORKS = (("dmci", "i", "image"), ("dmc", "p", "video"))
+"""Name in make_params.py, letter in the names of stored z tables, name of the network."""
+MODEL = RtModel(RT, ImageModel(RT.image), VideoModel(RT.video))
 
 
 @dataclass(frozen=True)
@@ -167,16 +168,10 @@ class ParameterSource:
         return self._networks
 
     def _make(self, seed: int) -> CodecNetworks:
-        models, states, tables, digests = [], [], [], []
-        for kind, _, graph in NETWORKS:
-            model = graph(getattr(RT, "image" if graph is ImageModel else "video"))
-            state = self._state(kind, seed, dict(model.shapes()))
-            digests.append(parameter_digest(state))
-            models.append(model)
-            states.append(state)
-            tables.append(published_factorised_table(state))
-        self._digests = tuple(digests)
-        return networks_from_state((models[0], models[1]), (states[0], states[1]), (tables[0], tables[1]), self._precision, self._threads)
+        states = {name: self._state(kind, seed, dict(MODEL.networks[name].shapes())) for kind, _, name in NETWORKS}
+        tables = {name: MODEL.published_z_table(name, state) for name, state in states.items()}
+        self._digests = tuple(map(parameter_digest, states.values()))
+        return networks_from_state(states, tables, self._precision, self._threads)
 
     def _state(self, kind: str, seed: int, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, NDArray[np.float32]]:
         try:
@@ -194,12 +189,12 @@ def stored_tables(case: ConformanceCase, networks: CodecNetworks) -> tuple[Codec
     try:
         with np.load(case.folder / "symbols.npz", allow_pickle=False) as arrays:
             stored = {name: arrays[name] for name in arrays.files if name.startswith(("zcdf_", "zcdflen_", "zoff_"))}
-        for attribute, (_, letter, _) in zip(("image", "video"), NETWORKS, strict=True):
-            network = getattr(networks, attribute)
-            table, num_rows = _with_stored_rows(network.z_table, network.model.spec.hyper, letter, stored)
+        for _, letter, name in NETWORKS:
+            network = networks[name]
+            table, num_rows = _with_stored_rows(network.z_table, MODEL.networks[name].num_z_channels, letter, stored)
             if num_rows:
-                notes.append(f"{num_rows} z table rows of the {attribute} network differ here; the case's are used")
-                networks = replace(networks, **{attribute: replace(network, z_table=table)})
+                notes.append(f"{num_rows} z table rows of the {name} network differ here; the case's are used")
+                networks = replace(networks, by_name={**networks.by_name, name: replace(network, z_table=table)})
     except (OSError, ValueError, KeyError, EOFError) as error:
         raise InputError(f"{case.folder / 'symbols.npz'} has no usable z tables: {error}") from error
     return networks, notes
@@ -262,7 +257,7 @@ def run_case(case: ConformanceCase, source: ParameterSource) -> CheckResult:
 def decoding_faults(case: ConformanceCase, networks: CodecNetworks) -> list[str]:
     """Decodes stream.bin and compares every picture with recon.yuv."""
     video_format = case.video_format
-    decoder = FramePayloadDecoder(networks, case.entropy_format, case.skip_threshold, padded_size(case.size))
+    decoder = FramePayloadDecoder(MODEL.image, MODEL.video, networks, case.entropy_format, case.skip_threshold, padded_size(case.size))
     num_frames = 0
     with (case.folder / "stream.bin").open("rb") as stream, _open_pictures(case.folder) as expected:
         for unit in ReferenceReader(stream):
@@ -278,7 +273,7 @@ def decoding_faults(case: ConformanceCase, networks: CodecNetworks) -> list[str]
                     decoder.decode_p(unit.payload, unit.qp, unit.sps.use_ada_i)
             except StreamError as error:
                 return [f"frame {num_frames}: {error}"]
-            picture = picture_from_frame(decoder.output_operations, decoder.output(), video_format, truncate_chroma=True)
+            picture = decoder.picture(video_format, truncate_chroma=True)
             wanted = _read_pictures(expected, video_format.frame_bytes)
             if picture.tobytes() != wanted:
                 return [_difference(f"frame {num_frames}", picture.tobytes(), wanted, num_frames * video_format.frame_bytes)]
@@ -292,7 +287,7 @@ def decoding_faults(case: ConformanceCase, networks: CodecNetworks) -> list[str]
 def encoding_faults(case: ConformanceCase, networks: CodecNetworks) -> list[str]:
     """Encodes input.yuv and compares every unit with stream.bin."""
     video_format = case.video_format
-    encoder = FramePayloadEncoder(networks, case.entropy_format, case.skip_threshold)
+    encoder = FramePayloadEncoder(MODEL.image, MODEL.video, networks, case.entropy_format, case.skip_threshold)
     planner = case.rule.plans_from()
     sink = io.BytesIO()
     writer = ReferenceWriter(sink)

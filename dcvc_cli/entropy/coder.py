@@ -10,6 +10,7 @@ from dcvc_cli.entropy.tables import MAX_NATIVE_ROWS, CdfTable, native_module
 from dcvc_cli.errors import StreamError
 from dcvc_cli.format.entropy_format import EntropyFormat
 from dcvc_cli.format.range_coder import DecoderState, EncoderState
+from dcvc_cli.stages import ENTROPY, timed
 
 
 def _channel_rows(num_channels: int, height: int, width: int) -> NDArray[np.uint8]:
@@ -34,12 +35,14 @@ class FrameEncoder:
         self._fmt, self._format = fmt, getattr(native_module().Format, fmt.name)
         self._parts: list[tuple[Any, NDArray[np.int8], NDArray[np.uint8]]] = []
 
+    @timed(ENTROPY)
     def add_y(self, symbols: NDArray[np.int8], index: NDArray[np.uint8], table: CdfTable) -> None:
         """Adds coded elements: symbols int8 (n,), table rows index uint8 (n,); n may be 0."""
         if symbols.dtype != np.int8 or index.dtype != np.uint8 or symbols.ndim != 1 or symbols.shape != index.shape:
             raise ValueError(f"y needs int8 symbols and uint8 rows of one length, not {symbols.dtype}{symbols.shape}, {index.dtype}{index.shape}")
         self._parts.append((table.native(), np.ascontiguousarray(symbols), np.ascontiguousarray(index)))
 
+    @timed(ENTROPY)
     def add_z(self, symbols: NDArray[np.int8], table: CdfTable, row_base: int) -> None:
         """Adds a tensor, int8 (channels, height, width), of at most 256 channels; channel c uses table row row_base + c."""
         if symbols.dtype != np.int8 or symbols.ndim != 3:
@@ -47,6 +50,7 @@ class FrameEncoder:
         rows = _channel_rows(*symbols.shape)
         self._parts.append((table.native(row_base, symbols.shape[0]), np.ascontiguousarray(symbols).reshape(-1), rows))
 
+    @timed(ENTROPY)
     def finish(self, start: EncoderState | None = None) -> bytes:
         """The frame's bytes, what stood in `start` included; empty if there is nothing to code.
 
@@ -74,6 +78,7 @@ class FrameDecoder:
         self._native = native_module()
         self._decoder = self._native.FrameDecoder(data, getattr(self._native.Format, fmt.name) if start is None else astuple(start))
 
+    @timed(ENTROPY)
     def decode_z(self, num_channels: int, height: int, width: int, table: CdfTable, row_base: int) -> NDArray[np.int8]:
         """A tensor, int8 (num_channels, height, width); channel c uses table row row_base + c.
 
@@ -83,6 +88,7 @@ class FrameDecoder:
         rows = _channel_rows(num_channels, height, width)
         return self._decode(table.native(row_base, num_channels), rows).reshape(num_channels, height, width)
 
+    @timed(ENTROPY)
     def decode_y(self, index: NDArray[np.uint8], table: CdfTable) -> NDArray[np.int8]:
         """Coded elements, int8 (n,), for table rows index uint8 (n,); n may be 0.
 
@@ -93,6 +99,7 @@ class FrameDecoder:
             raise ValueError(f"y needs uint8 rows (n,), not {index.dtype}{index.shape}")
         return self._decode(table.native(), np.ascontiguousarray(index))
 
+    @timed(ENTROPY)
     def finish(self) -> None:
         """Checks that every byte was used and that the coder states are back at their start values; in COMPACT that the bytes are the shortest.
 

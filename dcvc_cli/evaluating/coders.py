@@ -7,9 +7,10 @@ from typing import Any
 
 from dcvc_cli.bitstream.sps import Sps
 from dcvc_cli.codec.backends import PRECISION_NAMES
+from dcvc_cli.codec.choices import DEFAULT_RESET_INTERVAL, DEFAULT_SKIP_THRESHOLD, CodingChoices
 from dcvc_cli.codec.networks import CodecNetworks
 from dcvc_cli.coding.decode import OpenedStream
-from dcvc_cli.coding.encode import DEFAULT_SKIP_THRESHOLD, CodingChoices, StreamEncoder, encode_pictures
+from dcvc_cli.coding.encode import StreamEncoder, encode_pictures
 from dcvc_cli.coding.frame_report import FrameReport, picture_quality
 from dcvc_cli.coding.opened_models import OpenedModel, StreamNetworks, open_model
 from dcvc_cli.coding.stream_source import StreamSource
@@ -17,7 +18,6 @@ from dcvc_cli.errors import InputError, StreamError, UsageError
 from dcvc_cli.evaluating.conventional import STREAM_FORMATS, ConventionalCodec, EncoderSettings, RawClip, code_with_ffmpeg, require_encoder
 from dcvc_cli.evaluating.evaluation import EvaluationPoint, Measurement
 from dcvc_cli.evaluating.sequence_sources import SequenceSource, SourceType
-from dcvc_cli.families.rt.sizes import DEFAULT_RESET_INTERVAL
 from dcvc_cli.format.types import ChromaFormat
 from dcvc_cli.media import OutputFile, PictureReader, open_reader, open_writer
 from dcvc_cli.metrics.results import FrameRecord
@@ -36,7 +36,7 @@ class DcvcSettings:
 
     model: str
     precision: str
-    fingerprints: tuple[int, int]
+    fingerprints: tuple[int, ...]
     reset_interval: int = DEFAULT_RESET_INTERVAL
     skip_threshold: float | None = DEFAULT_SKIP_THRESHOLD
     device: str = "auto"
@@ -56,7 +56,7 @@ class DcvcSettings:
             raise UsageError(f"--precision {precision} is not known, expected one of {', '.join(PRECISION_NAMES)}")
         weights = weights_by_name(model)
         chosen = precision or ("exact" if weights.is_exact else "fp32")
-        return cls(model, chosen, (weights.image.fingerprint, weights.video.fingerprint), **others)
+        return cls(model, chosen, weights.fingerprints, **others)
 
     def open(self, worker: int) -> "DcvcClipCoder":
         return DcvcClipCoder(self, open_model(self.model, self.precision, device_of_worker(self.device, worker), self.threads))
@@ -137,8 +137,7 @@ class _NetworksOfModel(StreamNetworks):
         self._model = model
 
     def for_sps(self, sps: Sps) -> CodecNetworks:
-        weights = self._model.weights
-        expected = (weights.image.fingerprint, weights.video.fingerprint)
+        expected = self._model.weights.fingerprints
         if (sps.fingerprints, sps.precision) != (expected, self._model.precision):
             raise StreamError("the stream names other weights or another precision than it was coded with")
         return self._model.networks

@@ -10,17 +10,17 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from dcvc_cli.bitstream.nal import NalType
 from dcvc_cli.bitstream.sps import Precision, Sps
 from dcvc_cli.bitstream.units import FrameUnit
-from dcvc_cli.codec.backends import PRECISION_NAMES, open_networks
-from dcvc_cli.coding.encode import CodingChoices, stream_sps
-from dcvc_cli.coding.opened_models import NAMES_OF_PRECISIONS, OpenedModel, device_for, open_model
-from dcvc_cli.coding.sequence import SequenceDecoder, SequenceEncoder
+from dcvc_cli.codec.backends import PRECISION_NAMES
+from dcvc_cli.codec.choices import CodingChoices
+from dcvc_cli.coding.opened_models import NAMES_OF_PRECISIONS, OpenedModel, device_for, open_model, open_weights
+from dcvc_cli.coding.stream_format import sps_for
 from dcvc_cli.errors import UsageError
-from dcvc_cli.families.rt.sizes import SPECS
+from dcvc_cli.families.base import CodedUnit
+from dcvc_cli.families.registry import models
 from dcvc_cli.format.types import Picture, VideoFormat
-from dcvc_cli.measuring.stage_clock import STAGES, StageClock
+from dcvc_cli.measuring.stage_clock import StageClock
 from dcvc_cli.weights.store import weight_files, weights_name
 
 WARMUP_FRAMES = 2
@@ -56,14 +56,23 @@ class Measurement:
     frames: dict[tuple[str, str], list[FrameSeconds]] = field(default_factory=dict)
     size_bytes: int = 0
 
+    def add(self, coded: "CodedAndMeasured") -> None:
+        """A unit; its pictures share its seconds alike."""
+        unit, count = coded.unit, coded.unit.pictures.num_pictures
+        self.size_bytes += len(unit.payload)
+        for direction, seconds in (("encode", coded.encoding), ("decode", coded.decoding)):
+            shared = {stage: value / count for stage, value in seconds.items()}
+            self.frames.setdefault((direction, unit.frame_type.name), []).extend([shared] * count)
+
     def totals(self, direction: str, frame_type: str) -> list[float]:
         """Seconds of each frame."""
         return [sum(frame.values()) for frame in self.frames.get((direction, frame_type), [])]
 
     def stage_seconds(self, direction: str, frame_type: str) -> dict[str, float]:
-        """Median seconds of each stage that took any time, in order of STAGES."""
+        """Median seconds of each stage that took any time, in the model's order."""
         frames = self.frames.get((direction, frame_type), [])
-        medians = {stage: statistics.median(frame.get(stage, 0.0) for frame in frames) for stage in STAGES if frames}
+        order = self.candidate.opened.weights.model.stages
+        medians = {stage: statistics.median(frame.get(stage, 0.0) for frame in frames) for stage in order if frames}
         return {stage: seconds for stage, seconds in medians.items() if any(stage in frame for frame in frames)}
 
     def frames_per_second(self, direction: str) -> float:
@@ -79,7 +88,7 @@ def open_candidate(name: str, precision_name: str | None, device: str, threads: 
     Raises:
         EnvironmentFault, UsageError: as open_model.
     """
-    if name in SPECS and name not in set(map(weights_name, weight_files())):
+    if name in models() and name not in set(map(weights_name, weight_files())):
         if precision_name not in (None, *PRECISION_NAMES):
             raise UsageError(f"--precision {precision_name} is not known, expected one of {', '.join(PRECISION_NAMES)}")
         from dcvc_cli.preparing.random_weights import random_weights
@@ -87,32 +96,46 @@ def open_candidate(name: str, precision_name: str | None, device: str, threads: 
         precision = PRECISION_NAMES[precision_name or "fp32"]
         place = device_for(precision, device)
         weights = random_weights(name, exact=precision is Precision.EXACT)
-        return Candidate(name, OpenedModel(weights, precision, place, open_networks(weights, precision, place, threads)), is_random=True)
+        return Candidate(name, OpenedModel(weights, precision, place, open_weights(weights, precision, place, threads)), is_random=True)
     return Candidate(name, open_model(name, precision_name, device, threads), is_random=False)
+
+
+@dataclass(frozen=True)
+class CodedAndMeasured:
+    """A unit, and seconds by stage of its encoding and its decoding."""
+
+    unit: CodedUnit
+    encoding: FrameSeconds
+    decoding: FrameSeconds
 
 
 class _Session:
     """One candidate's encoder and decoder over one clip."""
 
     def __init__(self, candidate: Candidate, video_format: VideoFormat, choices: CodingChoices, clock: StageClock) -> None:
-        self.sps: Sps = stream_sps(candidate.opened, video_format, choices)
-        networks = candidate.opened.networks
-        self._encoder = SequenceEncoder(networks, self.sps, choices.gop_rule(candidate.opened.weights.spec).plans_from())
-        self._decoder = SequenceDecoder(networks, self.sps)
+        opened = candidate.opened
+        model = opened.weights.model
+        self.sps: Sps = sps_for(video_format, opened.weights, opened.precision, choices)
+        self._encoder = model.encoder(opened.networks, self.sps, choices)
+        self._decoder = model.decoder(opened.networks, self.sps)
         self._clock = clock
-        self._since_key = 0
+        self._num_pictures = 0
 
-    def code(self, index: int, picture: Picture) -> tuple[str, int, FrameSeconds, FrameSeconds]:
-        """(frame type, payload bytes, seconds to encode, seconds to decode) of the next frame."""
+    def code(self, picture: Picture | None) -> Iterator[CodedAndMeasured]:
+        """Codes the next picture, None after the last one, and decodes what it completes."""
         self._settle()
-        coded = self._encoder.encode(picture)
-        encoding = self._clock.take()
-        plan = coded.plan
-        self._since_key = 0 if plan.frame_type is NalType.I else self._since_key + 1
-        unit = FrameUnit(0, len(coded.payload), plan.frame_type, 0, self.sps, plan.qp, plan.reset, coded.payload, index, self._since_key % 256)
-        self._settle()
-        self._decoder.decode(unit)
-        return plan.frame_type.name, len(coded.payload), encoding, self._clock.take()
+        units = self._encoder.flush() if picture is None else self._encoder.push(picture)
+        while (unit := next(units, None)) is not None:
+            encoding = self._clock.take()
+            self._settle()
+            self._decoder.push(self._frame_unit(unit))
+            yield CodedAndMeasured(unit, encoding, self._clock.take())
+            self._settle()
+
+    def _frame_unit(self, unit: CodedUnit) -> FrameUnit:
+        first, self._num_pictures = self._num_pictures, self._num_pictures + unit.pictures.num_pictures
+        size = len(unit.payload)
+        return FrameUnit(0, size, unit.frame_type, 0, self.sps, unit.qp, unit.reset, unit.payload, first, first % 256, pictures=unit.pictures)
 
     def _settle(self) -> None:
         time.sleep(SETTLING_SECONDS)
@@ -131,17 +154,16 @@ def measure(
     with clock.attached():
         for candidate in candidates:
             warm = _Session(candidate, video_format, choices, clock)
-            for index, picture in enumerate(_warmup(pictures)):
-                warm.code(index, picture)
+            for picture in (*_warmup(pictures), None):
+                list(warm.code(picture))
         sessions = [_Session(candidate, video_format, choices, clock) for candidate in candidates]
         measurements = [Measurement(candidate) for candidate in candidates]
-        for index, picture in enumerate(pictures):
+        for index, picture in enumerate((*pictures, None)):
             for session, measurement in zip(sessions, measurements, strict=True):
-                frame_type, size_bytes, encoding, decoding = session.code(index, picture)
-                measurement.size_bytes += size_bytes
-                measurement.frames.setdefault(("encode", frame_type), []).append(encoding)
-                measurement.frames.setdefault(("decode", frame_type), []).append(decoding)
-            on_frame(index)
+                for coded in session.code(picture):
+                    measurement.add(coded)
+            if picture is not None:
+                on_frame(index)
     return measurements
 
 
@@ -174,8 +196,7 @@ def as_values(measurement: Measurement, num_pixels: int) -> dict[str, Any]:
         "precision": NAMES_OF_PRECISIONS[opened.precision],
         "device": opened.device,
         "weights_are_random": candidate.is_random,
-        "image_fingerprint": f"{opened.weights.image.fingerprint:016x}",
-        "video_fingerprint": f"{opened.weights.video.fingerprint:016x}",
+        **opened.weights.fingerprint_texts,
         "size_bytes": measurement.size_bytes,
         "bpp": 8 * measurement.size_bytes / (num_pixels * max(1, num_frames)),
     }

@@ -4,7 +4,7 @@ from typing import Any
 
 from dcvc_cli.errors import EnvironmentFault
 from dcvc_cli.evaluating.comparison_plots import COLOURS, rendered
-from dcvc_cli.measuring.stage_clock import STAGES
+from dcvc_cli.stages import COMMON_STAGES
 
 
 def stage_plot(document: dict[str, Any], file_format: str) -> bytes:
@@ -32,7 +32,10 @@ def stage_plot(document: dict[str, Any], file_format: str) -> bytes:
     axes = figure.add_subplot()
     ends = [0.0] * len(bars)
     palette = ("#c9a227", *COLOURS, "#6b4a2b", "#999999")
-    for stage, colour in zip(STAGES, palette, strict=True):
+    named = dict.fromkeys(stage for _, stages in bars for stage in stages)
+    order = [*(stage for stage in COMMON_STAGES if stage in named), *(stage for stage in named if stage not in COMMON_STAGES)]
+    for stage in order:
+        colour = palette[(COMMON_STAGES.index(stage) if stage in COMMON_STAGES else order.index(stage)) % len(palette)]
         widths = [stages.get(stage, 0.0) for _, stages in bars]
         if any(widths):
             axes.barh(range(len(bars)), widths, left=ends, label=stage, color=colour)

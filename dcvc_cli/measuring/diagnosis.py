@@ -212,8 +212,8 @@ def _weights() -> Iterator[Finding]:
             yield Finding("weights", name, "not usable", status, error.message)
             continue
         kind = "exact and float" if weights.is_exact else "float only"
-        prints = f"image {weights.image.fingerprint:016x}, video {weights.video.fingerprint:016x}"
-        yield Finding("weights", name, f"{weights.spec.name}, {kind}, {prints}")
+        prints = ", ".join(f"{part} {network.fingerprint:016x}" for part, network in weights.networks.items())
+        yield Finding("weights", name, f"{weights.model.name}, {kind}, {prints}")
     if DEFAULT_MODEL not in seen:
         yield Finding("weights", DEFAULT_MODEL, "not found", Status.MISSING, "the default weights come with dcvc: reinstall it")
     yield Finding("weights", "added weights", str(user_folder()))

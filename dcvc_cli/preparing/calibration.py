@@ -16,9 +16,6 @@ from numpy.typing import NDArray
 from dcvc_cli.backend import exact_rules as rules
 from dcvc_cli.backend.operations import Operations
 from dcvc_cli.backend.reproducible import Float64, ReproducibleOperations, on_grid, product_bits
-from dcvc_cli.families.lite.motion.field import FieldCoder, compensate_squares, in_lines, is_kept, luma_of_values
-from dcvc_cli.families.rt.image import ImageModel
-from dcvc_cli.families.rt.video import VideoModel
 from dcvc_cli.preparing.shared_ranges import ROOM_FOR_PICTURE, Channels, Groups, room_for_strange
 
 if TYPE_CHECKING:
@@ -100,6 +97,10 @@ class RecordingOperations(Operations):
     def _fixed(self, x: Recorded) -> Recorded:
         self.channels.fix(x.channels)
         return x
+
+    def at_true_scale(self, x: Recorded) -> Float64:
+        """A value as the encoder's float half takes it; its channels are never scaled then."""
+        return self._fixed(x).tensor
 
     def _moments(self, layer: "Conv", x: Float64) -> None:
         if not self.sees_typical:
@@ -234,53 +235,3 @@ class RecordingOperations(Operations):
 
     def from_float(self, x: NDArray[np.float32]) -> Recorded:
         return self.record(self.inner.from_float(x), self.groups.new())
-
-
-class _CalibrationLatents:
-    """Quantises as an encoder does and keeps nothing."""
-
-    def __init__(self, ops: RecordingOperations, y: Float64, skip_threshold: float) -> None:
-        self.ops, self.y, self.skip_threshold = ops, y, skip_threshold
-
-    def begin(self, step_size_inverse: Float64) -> None:
-        self.y = self.y * step_size_inverse
-
-    def step(self, step: "CodingStep", scales: Recorded, means: Recorded) -> Recorded:
-        return self.ops.quantise_step(step, self.y, scales, means, self.skip_threshold)[0]
-
-
-SKIP_THRESHOLD = 0.12
-
-
-def calibrate_image(model: ImageModel, ops: RecordingOperations, values: NDArray[np.float32], qp: int) -> Float64:
-    """Codes one picture, float32 (3, Hp, Wp) in 0..1, on recording operations; returns x_hat (3, Hp, Wp)."""
-    y = model.analysis(ops.inner, ops.inner.frame_from_values(values), qp)
-    symbols = ops.round_z(model.hyper_analysis(ops.inner, y))
-    parameters = model.prior_parameters(ops, ops.z_from_symbols(symbols), ops.inner.size(y))
-    y_hat = model.code_latents(ops, parameters, _CalibrationLatents(ops, y, SKIP_THRESHOLD))
-    frame: Recorded = model.synthesis(ops, y_hat, qp)
-    return frame.tensor
-
-
-def calibrate_video(
-    model: VideoModel, ops: RecordingOperations, reference: Float64, pictures: Sequence[NDArray[np.float32]], qps: Sequence[int]
-) -> None:
-    """Codes P frames, one per QP given, after a reference frame (3, Hp, Wp)."""
-    frame, feature, coder, long_term = ops.frame(reference), None, FieldCoder(), None
-    for number, (values, qp) in enumerate(zip(pictures, qps, strict=True)):
-        predicted, source = None, values
-        if model.spec.motion:
-            samples = ops.samples_from_frame(frame)
-            motion = coder.search(luma_of_values(values), in_lines(samples[:1]), qp, None if long_term is None else in_lines(long_term[:1]))
-            coder.encode(motion)
-            predicted = ops.frame_from_samples(compensate_squares(samples, motion, long_term))
-            long_term = samples if is_kept(number) else long_term
-            source = values - ops.to_float(predicted)
-        ctx, ctx_t = model.contexts(ops, model.adapt(ops, frame if predicted is None else predicted, feature), qp)
-        ops.channels.fix(ctx.channels)  # the encoder's float analysis takes ctx at its true scale
-        y = model.analysis(ops.inner, ops.inner.frame_from_values(source), ctx.tensor, qp)
-        symbols = ops.round_z(model.hyper_analysis(ops.inner, y))
-        parameters = model.prior_parameters(ops, ops.z_from_symbols(symbols), ctx_t, ops.inner.size(y))
-        y_hat = model.code_latents(ops, parameters, _CalibrationLatents(ops, y, SKIP_THRESHOLD))
-        feature = model.synthesis(ops, y_hat, ctx, qp)
-        frame = model.reconstruction(ops, feature, qp, None if predicted is None else model.add_direct(ops, predicted, y_hat))

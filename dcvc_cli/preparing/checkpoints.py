@@ -2,19 +2,18 @@
 
 import pickle
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dcvc_cli.entropy.factorised import factorised_table, published_factorised_table
 from dcvc_cli.entropy.tables import TableError
 from dcvc_cli.errors import EnvironmentFault
-from dcvc_cli.families.rt.image import ImageModel
-from dcvc_cli.families.rt.sizes import SPECS, ModelSpec
-from dcvc_cli.families.rt.video import VideoModel
+from dcvc_cli.families.base import Model
+from dcvc_cli.families.registry import models
+from dcvc_cli.graph.network import Network
 from dcvc_cli.preparing.quantise import IMPORT_POLICY, prepare_from_box
 from dcvc_cli.weights.file import ModelWeights, NetworkWeights, table_arrays
 from dcvc_cli.weights.safetensors_reader import shown
@@ -30,7 +29,6 @@ MAX_PICKLE_BYTES = 4 << 20
 MAX_ELEMENTS = 1 << 24
 """Of one parameter; the largest of the published ones has 1.6 million."""
 State = dict[str, NDArray[np.float32]]
-Network = ImageModel | VideoModel
 
 
 class CheckpointError(EnvironmentFault):
@@ -136,30 +134,50 @@ def state_problems(model: Network, state: Mapping[str, NDArray[Any]]) -> list[st
     return problems
 
 
-def recognise(image_state: Mapping[str, NDArray[Any]], video_state: Mapping[str, NDArray[Any]]) -> ModelSpec:
-    """The model whose keys and shapes both states have.
+def recognise(states: Sequence[Mapping[str, NDArray[Any]]]) -> Model:
+    """The model whose keys and shapes the states have, in the order of its networks.
 
     Raises:
         CheckpointError: there is none; the problems are those against the closest one.
     """
     attempts = []
-    for spec in SPECS.values():
-        image, video = ImageModel(spec.image), VideoModel(spec.video)
-        problems = [f"image: {problem}" for problem in state_problems(image, image_state)]
-        problems += [f"video: {problem}" for problem in state_problems(video, video_state)]
+    for model in models().values():
+        if len(model.networks) != len(states):
+            continue
+        problems = [
+            f"{name}: {problem}"
+            for (name, network), state in zip(model.networks.items(), states, strict=True)
+            for problem in state_problems(network, state)
+        ]
         if not problems:
-            return spec
-        swapped = not state_problems(image, video_state) and not state_problems(video, image_state)
-        attempts.append((swapped, problems, spec))
-    swapped, problems, spec = min(attempts, key=lambda attempt: (not attempt[0], len(attempt[1])))
-    if swapped:
-        raise CheckpointError("the first file holds the video model and the second the image model", "give the image checkpoint first")
+            return model
+        order = _fitting_order(model, states)
+        attempts.append((order is None, len(problems), problems, model, order))
+    if not attempts:
+        raise CheckpointError(f"no known model has {len(states)} checkpoints")
+    _, _, problems, model, order = min(attempts, key=lambda attempt: attempt[:2])
+    if order is not None:
+        names = list(model.networks)
+        found = " and ".join(f"the {place} the {name} model" for place, name in zip(_PLACES, (names[k] for k in order), strict=False))
+        raise CheckpointError(f"the files are in another order: {found}", f"give them as {', '.join(names)}")
     hint = "both files must come from one release of the codec"
-    raise CheckpointError(f"the checkpoints fit no known model; against {spec.name!r}, {len(problems)} keys are wrong", hint, problems)
+    raise CheckpointError(f"the checkpoints fit no known model; against {model.name!r}, {len(problems)} keys are wrong", hint, problems)
 
 
-def import_checkpoints(image_path: Path, video_path: Path, name: str | None, *, exact: bool = True) -> ModelWeights:
-    """Both checkpoints as weights, prepared for exact arithmetic with the material in the box; the same bits on every machine.
+_PLACES = ("first holds", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth")
+
+
+def _fitting_order(model: Model, states: Sequence[Mapping[str, NDArray[Any]]]) -> tuple[int, ...] | None:
+    """Which network each state is of, where every network has its own; else None."""
+    order = []
+    for state in states:
+        fitting = [number for number, network in enumerate(model.networks.values()) if not state_problems(network, state)]
+        order += fitting[:1]
+    return tuple(order) if sorted(order) == list(range(len(states))) else None
+
+
+def import_checkpoints(paths: Sequence[Path], name: str | None, *, exact: bool = True) -> ModelWeights:
+    """Checkpoints as weights, prepared for exact arithmetic with the material in the box; the same bits on every machine.
 
     Args:
         exact: False keeps the parameters themselves, in float32, in place of integers.
@@ -167,17 +185,18 @@ def import_checkpoints(image_path: Path, video_path: Path, name: str | None, *, 
     Raises:
         CheckpointError: the files do not fit; its `problems` say why.
     """
-    image_state, video_state = read_checkpoint(image_path), read_checkpoint(video_path)
-    spec = recognise(image_state, video_state)
-    image = _network_weights(ImageModel(spec.image), image_state, image_path)
-    video = _network_weights(VideoModel(spec.video), video_state, video_path)
-    weights = ModelWeights(spec, image, video, name or spec.name, f"imported from {image_path.name} and {video_path.name}")
+    states = [read_checkpoint(path) for path in paths]
+    model = recognise(states)
+    networks = {}
+    for part, state, path in zip(model.networks, states, paths, strict=True):
+        try:
+            tables = table_arrays(model.z_table(part, state))
+            published = model.published_z_table(part, state)
+        except TableError as error:
+            raise CheckpointError(f"{path}: its bit estimator gives no probability table: {error}") from error
+        if published is not None:
+            tables |= table_arrays(published, PUBLISHED_TABLE_PREFIX)
+        graph = model.networks[part]
+        networks[part] = NetworkWeights(graph, {key: state[key] for key in coding_shapes(graph)} | tables)
+    weights = ModelWeights(model, networks, name or model.name, "imported from " + " and ".join(path.name for path in paths))
     return prepare_from_box(weights, policy=IMPORT_POLICY) if exact else weights
-
-
-def _network_weights(model: Network, state: State, path: Path) -> NetworkWeights:
-    try:
-        tables = table_arrays(factorised_table(state)) | table_arrays(published_factorised_table(state), PUBLISHED_TABLE_PREFIX)
-    except TableError as error:
-        raise CheckpointError(f"{path}: its bit estimator gives no probability table: {error}") from error
-    return NetworkWeights(model, {key: state[key] for key in coding_shapes(model)} | tables)

@@ -18,11 +18,9 @@ from dcvc_cli.backend.exact_network import ExactConv, ExactLayer, ExactNetwork, 
 from dcvc_cli.backend.reproducible import Float64, ReproducibleOperations, on_grid, product
 from dcvc_cli.codec.pictures import PADDING, values_from_picture
 from dcvc_cli.errors import InputError
-from dcvc_cli.families.rt.image import ImageModel
-from dcvc_cli.families.rt.video import VideoModel
 from dcvc_cli.graph.blocks import Conv, ScaleVector, decoder_layers
 from dcvc_cli.media.reader import open_reader
-from dcvc_cli.preparing.calibration import Moments, RecordingOperations, calibrate_image, calibrate_video
+from dcvc_cli.preparing.calibration import Moments, RecordingOperations
 from dcvc_cli.preparing.calibration_material import strange_clips, typical_clips
 from dcvc_cli.weights.file import ModelWeights, carries_signal
 
@@ -80,7 +78,7 @@ def read_clips(sources: Sequence[str], num_pictures: int = CLIP_PICTURES, side: 
 def prepare_exact(
     weights: ModelWeights,
     clips: Sequence[Clip],
-    states: tuple[State, State] | None = None,
+    states: Mapping[str, State] | None = None,
     policy: WeightPolicy = SIGNAL_WIDE,
     *,
     strange: Sequence[Clip] = (),
@@ -89,40 +87,32 @@ def prepare_exact(
 
     Args:
         clips: varied content and motion, four or more pictures each; sides of 192 samples and more, since borders are special.
-        states: state dicts of the image and the video network as they were trained (training.export.as_trained); None takes the weights' own
+        states: state dicts of the networks as they were trained (training.export.as_trained); None takes the weights' own
             parameters, which a weights file may hold in 8 bits.
         strange: clips that ranges must hold too, but whose statistics do not count.
     """
-    image, video = weights.image.model, weights.video.model
-    assert isinstance(image, ImageModel)
-    assert isinstance(video, VideoModel)
-    image_state, video_state = states or (weights.image.parameters(), weights.video.parameters())
-    of_image = RecordingOperations(ReproducibleOperations(image_state))
-    of_video = RecordingOperations(ReproducibleOperations(video_state))
+    model = weights.model
+    states = states or {name: network.parameters() for name, network in weights.networks.items()}
+    recorders = {name: RecordingOperations(ReproducibleOperations(state)) for name, state in states.items()}
     for group, is_typical, qps in ((clips, True, QPS), (strange, False, STRANGE_QPS)):
-        of_image.sees_typical = of_video.sees_typical = is_typical
+        for recorder in recorders.values():
+            recorder.sees_typical = is_typical
         for clip in group:
-            record_clip(image, of_image, video, of_video, clip, qps)
-    exact_image = quantise_network(image, image_state, of_image, policy)
-    exact_video = quantise_network(video, video_state, of_video, policy)
-    return replace(weights, image=replace(weights.image, exact=exact_image.to_arrays()), video=replace(weights.video, exact=exact_video.to_arrays()))
-
-
-def record_clip(
-    image: ImageModel, of_image: RecordingOperations, video: VideoModel, of_video: RecordingOperations, clip: Clip, qps: Sequence[int]
-) -> None:
-    """Codes a clip at some QPs: its first picture with the image model, the others with the video model."""
-    for qp in qps:
-        reference = calibrate_image(image, of_image, clip[0], qp)
-        calibrate_video(video, of_video, reference, clip[1:], [min(qp + 8 * (k % 2), 71) for k in range(len(clip) - 1)])
+            for qp in qps:
+                model.calibrate(recorders, clip, qp)
+    networks = {}
+    for name, network in weights.networks.items():
+        exact = quantise_network(network.model, states[name], recorders[name], policy)
+        networks[name] = replace(network, exact=exact.to_arrays())
+    return replace(weights, networks=networks)
 
 
 def prepare_from_box(
-    weights: ModelWeights, clips: Sequence[Clip] = (), states: tuple[State, State] | None = None, policy: WeightPolicy = SIGNAL_WIDE
+    weights: ModelWeights, clips: Sequence[Clip] = (), states: Mapping[str, State] | None = None, policy: WeightPolicy = SIGNAL_WIDE
 ) -> ModelWeights:
     """prepare_exact with the calibration material in the box beside `clips`, then without what exact coding does not need."""
     prepared = prepare_exact(weights, [*typical_clips(), *clips], states, policy, strange=strange_clips())
-    return replace(prepared, image=prepared.image.for_exact_coding(), video=prepared.video.for_exact_coding())
+    return replace(prepared, networks={name: network.for_exact_coding() for name, network in prepared.networks.items()})
 
 
 def quantise_network(model: Any, state: State, recorded: RecordingOperations, policy: WeightPolicy) -> ExactNetwork:

@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from dcvc_cli.errors import UsageError
-from dcvc_cli.families.rt.sizes import SPECS
+from dcvc_cli.training.models import trainable
 
 
 @dataclass(frozen=True)
@@ -161,6 +161,6 @@ def read_train_config(path: Path) -> TrainConfig:
         raise UsageError(f"{path}: network is image or video, not {config.network!r}")
     if config.autocast not in ("bf16", "fp16", "none"):
         raise UsageError(f"{path}: autocast is bf16, fp16 or none, not {config.autocast!r}")
-    if config.model not in SPECS:
-        raise UsageError(f"{path}: there is no model {config.model!r}", f"known: {', '.join(SPECS)}")
+    if config.model not in trainable():
+        raise UsageError(f"{path}: there is no model {config.model!r}", f"known: {', '.join(trainable())}")
     return config

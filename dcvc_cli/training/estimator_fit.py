@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from dcvc_cli.entropy.tables import CdfTable
-from dcvc_cli.training.initialise import Parameters
+from dcvc_cli.families.rt.initial_parameters import Parameters
 from dcvc_cli.training.losses import BIT_ESTIMATOR_KEYS, factorised_bits
 
 NUM_FIT_STEPS = 400

@@ -11,11 +11,10 @@ from numpy.typing import NDArray
 
 from dcvc_cli.entropy.factorised import factorised_table
 from dcvc_cli.errors import InputError
-from dcvc_cli.families.rt.image import ImageModel
-from dcvc_cli.families.rt.sizes import SPECS
-from dcvc_cli.families.rt.video import VideoModel
+from dcvc_cli.families.registry import find_model
+from dcvc_cli.families.rt.initial_parameters import random_parameters
+from dcvc_cli.graph.network import Network
 from dcvc_cli.training.estimator_fit import fitted_estimator
-from dcvc_cli.training.initialise import random_parameters
 from dcvc_cli.training.losses import quantised_weights
 from dcvc_cli.weights.file import ModelWeights, NetworkWeights, compress_parameters, table_arrays
 
@@ -38,17 +37,16 @@ def as_trained(state: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float3
     return {name: value.numpy() for name, value in quantised_weights({name: torch.from_numpy(value) for name, value in state.items()}).items()}
 
 
-def network_weights(model: ImageModel | VideoModel, state: Mapping[str, NDArray[Any]]) -> NetworkWeights:
+def network_weights(model: Network, state: Mapping[str, NDArray[Any]]) -> NetworkWeights:
     """Compressed weights of one network and its z table."""
     return NetworkWeights(model, compress_parameters(state) | table_arrays(factorised_table(state)))
 
 
-def export_model(model_name: str, image_state: Mapping[str, NDArray[Any]], video_state: Mapping[str, NDArray[Any]], description: str) -> ModelWeights:
-    """Both networks of a model, ready for write_weights."""
-    spec = SPECS[model_name]
-    image = network_weights(ImageModel(spec.image), image_state)
-    video = network_weights(VideoModel(spec.video), video_state)
-    return ModelWeights(spec, image, video, model_name, description)
+def export_model(model_name: str, states: Mapping[str, Mapping[str, NDArray[Any]]], description: str) -> ModelWeights:
+    """The networks of a model, ready for write_weights."""
+    model = find_model(model_name)
+    networks = {name: network_weights(network, states[name]) for name, network in model.networks.items()}
+    return ModelWeights(model, networks, model_name, description)
 
 
 def state_of_weights(weights: ModelWeights, model_name: str, network: str) -> dict[str, torch.Tensor]:
@@ -57,9 +55,9 @@ def state_of_weights(weights: ModelWeights, model_name: str, network: str) -> di
     Raises:
         InputError: the weights are of another model.
     """
-    if weights.spec.name != model_name:
-        raise InputError(f"weights {weights.name!r} are of model {weights.spec.name}, expected {model_name}")
-    part = weights.image if network == "image" else weights.video
+    if weights.model.name != model_name:
+        raise InputError(f"weights {weights.name!r} are of model {weights.model.name}, expected {model_name}")
+    part = weights.networks[network]
     fresh = random_parameters(part.model, seed=0)
-    estimator = fitted_estimator(part.z_table, part.model.spec.num_qps, part.model.spec.hyper, fresh)
+    estimator = fitted_estimator(part.z_table, part.model.num_qps, part.model.num_z_channels, fresh)
     return fresh | {name: torch.from_numpy(value) for name, value in part.parameters().items()} | estimator

@@ -8,6 +8,7 @@ import torch
 from torch.utils.checkpoint import checkpoint
 
 from dcvc_cli.families.lite.motion.field import FieldCoder
+from dcvc_cli.families.lite.video import VideoModel as LiteVideoModel
 from dcvc_cli.families.rt.image import ImageModel
 from dcvc_cli.families.rt.sizes import NO_DEAD_ZONES, REFERENCE_QP_OFFSETS
 from dcvc_cli.families.rt.video import VideoModel
@@ -91,8 +92,16 @@ def _code_feature(
     coder = make_coder(ops, y, dead_zones)
     parameters = model.prior_parameters(ops, round_straight_through(z), ctx_t, ops.size(y))
     y_hat = model.code_latents(ops, parameters, coder)
-    predicted = model.add_direct(ops, reference.frame, y_hat) if model.spec.motion else None
+    predicted = model.add_direct(ops, reference.frame, y_hat) if isinstance(model, LiteVideoModel) else None
     return model.synthesis(ops, y_hat, ctx, qp), predicted, coder, z
+
+
+def _reconstruction(
+    model: VideoModel, ops: TrainingOperations, feature: torch.Tensor, qp: torch.Tensor, predicted: torch.Tensor | None
+) -> torch.Tensor:
+    if isinstance(model, LiteVideoModel):
+        return model.reconstruct_on(ops, feature, qp, predicted)
+    return model.reconstruction(ops, feature, qp)
 
 
 def _bits_per_pixel(ops: TrainingOperations, coder: EstimatingLatentCoder, z: torch.Tensor, qp: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
@@ -122,7 +131,7 @@ def code_p_frame(
     dead_zones: of each sample (N), as in families.lite.dead_zone. Vectors are not counted in the bits: no gradient could change them.
     """
     feature, predicted, coder, z = _code_feature(model, ops, x, reference, qp, EstimatingLatentCoder, dead_zones)
-    return model.reconstruction(ops, feature, qp, predicted).float(), feature, _bits_per_pixel(ops, coder, z, qp, x)
+    return _reconstruction(model, ops, feature, qp, predicted).float(), feature, _bits_per_pixel(ops, coder, z, qp, x)
 
 
 @torch.no_grad()
@@ -139,7 +148,7 @@ def _next_reference(
     feature, predicted, _, _ = _code_feature(model, ops, x, reference, qp, RoundingLatentCoder, dead_zones)
     # One draw for the batch, from the generator that all processes seed alike.
     reset = may_reset and float(torch.rand(())) < RESET_SHARE
-    frame = model.reconstruction(ops, feature, qp, predicted).float().clamp(0, 1) if reset or model.spec.motion else None
+    frame = _reconstruction(model, ops, feature, qp, predicted).float().clamp(0, 1) if reset or model.spec.motion else None
     return Reference(frame, None if reset else feature)
 
 

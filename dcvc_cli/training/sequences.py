@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from dcvc_cli.codec.choices import DEFAULT_RESET_INTERVAL
 from dcvc_cli.families.lite.motion.field import CoderState, FieldCoder
 from dcvc_cli.families.rt.image import ImageModel
-from dcvc_cli.families.rt.sizes import DEFAULT_RESET_INTERVAL, ModelSpec
+from dcvc_cli.families.rt.sizes import ModelSpec
 from dcvc_cli.families.rt.video import VideoModel
 from dcvc_cli.training.config import Stage
 from dcvc_cli.training.data import Segment

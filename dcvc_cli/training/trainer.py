@@ -17,15 +17,13 @@ from numpy.typing import NDArray
 
 from dcvc_cli.backend.float_torch import keep_freed_memory
 from dcvc_cli.errors import InputError, UsageError
-from dcvc_cli.families.rt.image import ImageModel
-from dcvc_cli.families.rt.sizes import SPECS
-from dcvc_cli.families.rt.video import VideoModel
+from dcvc_cli.families.rt.initial_parameters import as_parameters, initial_image_parameters, initial_video_parameters
 from dcvc_cli.training.checkpointing import CHECKPOINT_NAME, read_checkpoint, write_checkpoint
 from dcvc_cli.training.config import Stage, TrainConfig
 from dcvc_cli.training.data import CachedShot, CropSampler
-from dcvc_cli.training.initialise import as_parameters, initial_image_parameters, initial_video_parameters
 from dcvc_cli.training.logs import TrainingLog, TrainRecord, ValidationRecord
 from dcvc_cli.training.losses import has_8_bits, quantised_weights
+from dcvc_cli.training.models import trainable_model
 from dcvc_cli.training.objective import BatchLoss, image_loss, video_loss
 from dcvc_cli.training.prefetch import Batch, Prefetcher
 from dcvc_cli.training.processes import TrainingProcesses
@@ -87,8 +85,8 @@ class Trainer:
         self.device = self.processes.device
         for stage in config.stages:
             self.processes.share(stage.batch)
-        spec = SPECS[config.model]
-        self.image_model, self.video_model = ImageModel(spec.image), VideoModel(spec.video)
+        model = trainable_model(config.model)
+        self.spec, self.image_model, self.video_model = model.spec, model.image, model.video
         if config.network == "video" and image_state is None:
             raise InputError("training the video model needs a trained image model", "pass --image-checkpoint, or --start-from")
         # Rounded as it ships: P frames learn from the I frames that streams have.
@@ -218,7 +216,7 @@ class Trainer:
             if stage.quantise_weights:
                 parameters = quantised_weights(parameters)
             if self.config.network == "image":
-                dead_zone = SPECS[self.config.model].intra_dead_zone
+                dead_zone = self.spec.intra_dead_zone
                 return image_loss(
                     self.image_model, parameters, clip, lambdas, share, dead_zone, self.config.cost_exponent, self.config.chroma_weights
                 )
@@ -237,9 +235,9 @@ class Trainer:
             self.processes.share(stage.batch),
             stage.gradient_checkpointing,
             stage.intra_qp_drop,
-            SPECS[self.config.model].qp_offsets,
-            SPECS[self.config.model].dead_zones,
-            SPECS[self.config.model].intra_dead_zone,
+            self.spec.qp_offsets,
+            self.spec.dead_zones,
+            self.spec.intra_dead_zone,
             self.config.cost_exponent,
             self.config.chroma_weights,
         )
@@ -251,7 +249,7 @@ class Trainer:
         segments = segments_of(self.step, stage, share)
         qps = [sequence_qp(self.config.seed, segment, stage.batch, self.image_model.spec.num_qps) for segment in segments]
         return sequence_loss(
-            SequenceModels(self.video_model, parameters, self.image_model, self.image_state, SPECS[self.config.model]),
+            SequenceModels(self.video_model, parameters, self.image_model, self.image_state, self.spec),
             self._sequences,
             segments,
             clip,

@@ -5,7 +5,8 @@ rounding of its weights), and not the training's estimate of it. No random numbe
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain
 
 import numpy as np
 import torch
@@ -14,19 +15,18 @@ from numpy.typing import NDArray
 from dcvc_cli.bitstream.sps import Precision
 from dcvc_cli.bitstream.units import FrameUnit
 from dcvc_cli.codec.backends import open_networks
+from dcvc_cli.codec.choices import CodingChoices
 from dcvc_cli.codec.networks import CodecNetworks
-from dcvc_cli.coding.choices import CodingChoices
 from dcvc_cli.coding.frame_report import bits_per_pixel, picture_quality
-from dcvc_cli.coding.sequence import SequenceDecoder, SequenceEncoder, sps_for
+from dcvc_cli.coding.stream_format import sps_for
 from dcvc_cli.entropy.factorised import factorised_table
 from dcvc_cli.errors import InputError
-from dcvc_cli.families.rt.image import ImageModel
-from dcvc_cli.families.rt.sizes import SPECS
-from dcvc_cli.families.rt.video import VideoModel
+from dcvc_cli.families.rt.initial_parameters import initial_video_parameters
 from dcvc_cli.format.types import Picture, VideoFormat
+from dcvc_cli.graph.network import Network
 from dcvc_cli.media.reader import open_reader
-from dcvc_cli.training.initialise import initial_video_parameters
 from dcvc_cli.training.logs import ValidationRecord
+from dcvc_cli.training.models import trainable_model
 from dcvc_cli.weights.file import ModelWeights, NetworkWeights, table_arrays
 from dcvc_cli.weights.stored_arrays import ESTIMATOR_PREFIX
 
@@ -78,8 +78,8 @@ class ClipValidator:
         qps: Sequence[int] = QPS,
     ) -> None:
         self._clips, self._network, self._device, self._qps = clips, network, device, qps
-        self._spec = SPECS[model]
-        self._image_model, self._video_model = ImageModel(self._spec.image), VideoModel(self._spec.video)
+        self._model = trainable_model(model)
+        self._image_model, self._video_model = self._model.image, self._model.video
         # The half of the model that is not trained; an image model's clips have no P frames, so that any video network does.
         other = initial_video_parameters(self._video_model) if network == "image" else image_state or {}
         self._other = _float_weights(self._video_model if network == "image" else self._image_model, other)
@@ -88,8 +88,8 @@ class ClipValidator:
         """Records of every clip at every QP, coded with the parameters `state`."""
         trained = _float_weights(self._image_model if self._network == "image" else self._video_model, state)
         halves = (trained, self._other) if self._network == "image" else (self._other, trained)
-        weights = ModelWeights(self._spec, *halves, name="training")
-        networks = open_networks(weights, Precision.FLOAT32, self._device)
+        weights = ModelWeights(self._model, dict(zip(self._model.networks, halves, strict=True)), name="training")
+        networks = open_networks(weights.networks, Precision.FLOAT32, self._device)
         for clip in self._clips:
             for qp in self._qps:
                 choices = CodingChoices(qp_i=qp, qp_p=qp, keyint=1 if self._network == "image" else -1)
@@ -98,21 +98,24 @@ class ClipValidator:
 
 def _coded(clip: ValidationClip, choices: CodingChoices, weights: ModelWeights, networks: CodecNetworks, step: int) -> ValidationRecord:
     """Codes a clip and decodes it from its payloads."""
-    sps = sps_for(clip.video_format, weights, Precision.FLOAT32, skip_threshold=choices.skip_threshold, reset_interval=choices.reset_interval)
-    encoder, decoder = SequenceEncoder(networks, sps, choices.gop_rule(weights.spec).plans_from()), SequenceDecoder(networks, sps)
-    size_bytes, qualities = 0, []
-    for index, picture in enumerate(clip.pictures):
-        coded = encoder.encode(picture)
-        plan, payload = coded.plan, coded.payload
-        size_bytes += len(payload)
-        decoded = decoder.decode(FrameUnit(0, len(payload), plan.frame_type, 0, sps, plan.qp, plan.reset, payload, index, index % 256))
-        qualities.append(picture_quality(picture, decoded, clip.video_format.chroma, psnr=True, msssim=False))
+    sps, model = sps_for(clip.video_format, weights, Precision.FLOAT32, choices), weights.model
+    encoder, decoder = model.encoder(networks, sps, choices), model.decoder(networks, sps)
+    sources, size_bytes = iter(clip.pictures), 0
+    qualities: list[dict[str, float]] = []
+    for unit in chain(*map(encoder.push, clip.pictures), encoder.flush()):
+        size_bytes += len(unit.payload)
+        number = len(qualities)
+        frame = FrameUnit(0, len(unit.payload), unit.frame_type, 0, sps, unit.qp, unit.reset, unit.payload, number, number % 256)
+        qualities += [
+            picture_quality(next(sources), decoded, clip.video_format.chroma, psnr=True, msssim=False)
+            for decoded in decoder.push(replace(frame, pictures=unit.pictures))
+        ]
     mean = {name: sum(quality[name] for quality in qualities) / len(qualities) for name in qualities[0]}
     bpp = bits_per_pixel(size_bytes, len(clip.pictures), clip.video_format.size.num_pixels)
     return ValidationRecord(step, clip.name, choices.qp_i, len(clip.pictures), bpp, mean["psnr"], mean.get("psnr_y"))
 
 
-def _float_weights(model: ImageModel | VideoModel, state: State) -> NetworkWeights:
+def _float_weights(model: Network, state: State) -> NetworkWeights:
     """Parameters as they are, and the table of z that belongs to them."""
     arrays: dict[str, NDArray[np.float32]] = {name: value.detach().float().cpu().contiguous().numpy() for name, value in state.items()}
     coding = {name: value for name, value in arrays.items() if not name.startswith(ESTIMATOR_PREFIX)}

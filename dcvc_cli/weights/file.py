@@ -1,8 +1,8 @@
-"""Weights of a model in one file: both networks' parameters, their z tables, and a fingerprint of each that streams name.
+"""Weights of a model in one file: the networks' parameters, their z tables, and a fingerprint of each that streams name.
 
-File: safetensors, or the same in gzip where the name ends in .gz (the weights in the box). Keys are `image.` or `video.` + the
+File: safetensors, or the same in gzip where the name ends in .gz (the weights in the box). Keys are the network's name, a dot and the
 state-dict key. A weight stored as int8 or int16 has a companion KEY.step, float32 (cout,), and stands for value * step of its output
-channel. `image.z_table.*` and `video.z_table.*` are the integer probability tables of z: they travel with the weights because float
+channel. `NETWORK.z_table.*` are the integer probability tables of z: they travel with the weights because float
 evaluation differs between machines. Metadata names the model, its training and both fingerprints, so that a search reads headers only,
 and whoever reads the whole file can tell damage.
 """
@@ -11,7 +11,7 @@ import gzip
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -22,9 +22,9 @@ from numpy.typing import NDArray
 from dcvc_cli.backend.exact_network import ExactNetwork
 from dcvc_cli.entropy.tables import CdfTable, TableError
 from dcvc_cli.errors import EnvironmentFault
-from dcvc_cli.families.rt.image import ImageModel
-from dcvc_cli.families.rt.sizes import SPECS, ModelSpec
-from dcvc_cli.families.rt.video import VideoModel
+from dcvc_cli.families.base import Model
+from dcvc_cli.families.registry import models
+from dcvc_cli.graph.network import Network
 from dcvc_cli.staged_files import write_whole
 from dcvc_cli.weights.safetensors_reader import COMPRESSED_SUFFIX, SafetensorsReader, shown
 from dcvc_cli.weights.stored_arrays import (
@@ -45,7 +45,8 @@ FORMAT_VERSION = "1"
 WIDE_LIMIT = 32767
 PRIOR_PREFIXES = ("hyper_", "y_", "temporal_prior")
 """How the names of layers begin that only predict symbols."""
-FINGERPRINT_KEYS = ("image_fingerprint", "video_fingerprint")
+FINGERPRINT_SUFFIX = "_fingerprint"
+"""Behind a network's name: the metadata that records its fingerprint."""
 
 
 def fingerprint_of(arrays: Mapping[str, NDArray[Any]]) -> int:
@@ -69,7 +70,7 @@ class NetworkWeights:
         exact: arrays of the exact profile, by name; empty if the weights were never prepared for it.
     """
 
-    model: ImageModel | VideoModel
+    model: Network
     arrays: Arrays
     exact: Arrays = field(default_factory=dict)
     fingerprint: int = field(init=False)
@@ -89,7 +90,7 @@ class NetworkWeights:
             published = _read_table(self.arrays, PUBLISHED_TABLE_PREFIX) if has_published else None
         except TableError as error:
             raise EnvironmentFault(f"these weights have no usable z table: {error}") from error
-        expected = self.model.spec.num_qps * self.model.spec.hyper
+        expected = self.model.num_qps * self.model.num_z_channels
         for one in (table, published):
             if one is not None and one.num_rows != expected:
                 raise EnvironmentFault(f"the z table has {one.num_rows} rows, expected {expected}")
@@ -130,11 +131,14 @@ class NetworkWeights:
 
 @dataclass(frozen=True)
 class ModelWeights:
-    """Both networks of a model and where they came from."""
+    """The networks of a model and where they came from.
 
-    spec: ModelSpec
-    image: NetworkWeights
-    video: NetworkWeights
+    Attributes:
+        networks: by name, in the family's order.
+    """
+
+    model: Model
+    networks: Mapping[str, NetworkWeights]
     name: str
     description: str = ""
     path: Path | None = None
@@ -143,7 +147,17 @@ class ModelWeights:
     @property
     def is_exact(self) -> bool:
         """Whether the weights carry the integers of the exact profile."""
-        return bool(self.image.exact) and bool(self.video.exact)
+        return all(bool(network.exact) for network in self.networks.values())
+
+    @property
+    def fingerprints(self) -> tuple[int, ...]:
+        """Of the networks, in the family's order: what streams name."""
+        return tuple(network.fingerprint for network in self.networks.values())
+
+    @property
+    def fingerprint_texts(self) -> dict[str, str]:
+        """16 hexadecimal digits by NETWORK_fingerprint, as files and reports have them."""
+        return {name + FINGERPRINT_SUFFIX: f"{network.fingerprint:016x}" for name, network in self.networks.items()}
 
 
 @dataclass(frozen=True)
@@ -156,17 +170,17 @@ class WeightsHeader:
     """
 
     path: Path
-    spec: ModelSpec
+    model: Model
     name: str
     description: str
     notes: Mapping[str, str]
-    image_fingerprint: int | None
-    video_fingerprint: int | None
+    fingerprints: tuple[int | None, ...]
     size_bytes: int
 
-    def may_match(self, image: int, video: int) -> bool:
+    def may_match(self, fingerprints: Sequence[int]) -> bool:
         """False where the recorded fingerprints rule these out."""
-        return self.image_fingerprint in (None, image) and self.video_fingerprint in (None, video)
+        pairs = zip(self.fingerprints, fingerprints, strict=False)
+        return len(self.fingerprints) == len(fingerprints) and all(recorded in (None, wanted) for recorded, wanted in pairs)
 
 
 def read_header(path: Path) -> WeightsHeader:
@@ -189,26 +203,26 @@ def _unreadable(path: Path, error: Exception) -> EnvironmentFault:
 
 def _parse_header(path: Path, reader: SafetensorsReader) -> WeightsHeader:
     metadata = reader.metadata
-    if metadata.get("dcvc") != FORMAT_VERSION or metadata.get("spec") not in SPECS:
+    if metadata.get("dcvc") != FORMAT_VERSION or metadata.get("spec") not in models():
         raise EnvironmentFault(f"{path} is not a weights file of this version of dcvc")
-    spec = SPECS[metadata["spec"]]
-    networks: dict[str, ImageModel | VideoModel] = {"image": ImageModel(spec.image), "video": VideoModel(spec.video)}
+    model = models()[metadata["spec"]]
+    networks = model.networks
     problems = [f"{shown(key)} is not part of the model" for key in reader.entries if key.partition(".")[0] not in networks]
-    for name, model in networks.items():
+    for name, network in networks.items():
         own = {key.removeprefix(f"{name}."): entry for key, entry in reader.entries.items() if key.startswith(f"{name}.")}
-        problems += [f"{name}.{problem}" for problem in entry_problems(model, own)]
+        problems += [f"{name}.{problem}" for problem in entry_problems(network, own)]
     if problems:
         more = f"{len(problems)} arrays differ" if len(problems) > 1 else None
-        raise EnvironmentFault(f"weights {path} do not fit their model {spec.name}: {problems[0]}", more)
-    recorded = [_parse_fingerprint(path, key, metadata[key]) if key in metadata else None for key in FINGERPRINT_KEYS]
+        raise EnvironmentFault(f"weights {path} do not fit their model {model.name}: {problems[0]}", more)
+    keys = [name + FINGERPRINT_SUFFIX for name in networks]
+    recorded = tuple(_parse_fingerprint(path, key, metadata[key]) if key in metadata else None for key in keys)
     return WeightsHeader(
         path,
-        spec,
-        metadata.get("name", spec.name),
+        model,
+        metadata.get("name", model.name),
         metadata.get("description", ""),
         _parse_notes(path, metadata.get("notes", "{}")),
-        recorded[0],
-        recorded[1],
+        recorded,
         reader.size_bytes,
     )
 
@@ -247,21 +261,19 @@ def read_weights(path: Path) -> ModelWeights:
                 arrays[key] = array
     except (OSError, ValueError) as error:
         raise _unreadable(path, error) from error
-    spec = header.spec
     networks = {}
-    for name, model in (("image", ImageModel(spec.image)), ("video", VideoModel(spec.video))):
+    for (name, model), recorded in zip(header.model.networks.items(), header.fingerprints, strict=True):
         own = {key.removeprefix(f"{name}."): value for key, value in arrays.items() if key.startswith(f"{name}.")}
         exact = {key.removeprefix(EXACT_PREFIX): own.pop(key) for key in list(own) if key.startswith(EXACT_PREFIX)}
         try:
             networks[name] = NetworkWeights(model, own, exact)
         except EnvironmentFault as fault:
             raise EnvironmentFault(f"weights {path} are not usable: {name} network: {fault.message}", fault.hint) from fault
-        recorded, found = getattr(header, f"{name}_fingerprint"), networks[name].fingerprint
+        found = networks[name].fingerprint
         if recorded not in (None, found):
             text = f"the {name} network has fingerprint {found:016x}, recorded is {recorded:016x}"
             raise EnvironmentFault(f"weights {path} are damaged: {text}")
-    image, video = networks["image"], networks["video"]
-    return ModelWeights(spec, image, video, header.name, header.description, path, header.size_bytes)
+    return ModelWeights(header.model, networks, header.name, header.description, path, header.size_bytes)
 
 
 def write_weights(path: Path, weights: ModelWeights, notes: Mapping[str, str] | None = None) -> None:
@@ -269,12 +281,11 @@ def write_weights(path: Path, weights: ModelWeights, notes: Mapping[str, str] | 
     from safetensors.numpy import save
 
     arrays: Arrays = {}
-    for name, network in (("image", weights.image), ("video", weights.video)):
+    for name, network in weights.networks.items():
         arrays |= {f"{name}.{key}": np.ascontiguousarray(value) for key, value in network.arrays.items()}
         arrays |= {f"{name}.exact.{key}": np.ascontiguousarray(value) for key, value in network.exact.items()}
-    metadata = {"dcvc": FORMAT_VERSION, "spec": weights.spec.name, "name": weights.name, "description": weights.description}
-    for key, network in zip(FINGERPRINT_KEYS, (weights.image, weights.video), strict=True):
-        metadata[key] = f"{network.fingerprint:016x}"
+    metadata = {"dcvc": FORMAT_VERSION, "spec": weights.model.name, "name": weights.name, "description": weights.description}
+    metadata |= weights.fingerprint_texts
     if notes:
         metadata["notes"] = json.dumps(dict(notes), sort_keys=True)
     data = _ordered_header(save(dict(sorted(arrays.items())), metadata))

@@ -4,10 +4,11 @@ The user's folder is $DCVC_HOME/weights, else $XDG_DATA_HOME/dcvc/weights, else 
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from dcvc_cli.errors import EnvironmentFault
+from dcvc_cli.families.base import Model
 from dcvc_cli.weights.file import ModelWeights, read_header, read_weights
 from dcvc_cli.weights.safetensors_reader import COMPRESSED_SUFFIX
 
@@ -68,8 +69,11 @@ def weights_by_name(name: str) -> ModelWeights:
     raise EnvironmentFault(f"there are no weights called {name!r}; found: {listed}", "add published checkpoints with `dcvc models add`")
 
 
-def weights_by_fingerprint(image: int, video: int, variant: str) -> ModelWeights:
+def weights_by_fingerprints(fingerprints: Sequence[int], model: Model) -> ModelWeights:
     """The weights a stream names. Only headers are read on the way to them; the file found is read and checked whole.
+
+    Args:
+        fingerprints: of the model's networks, in its order.
 
     Raises:
         EnvironmentFault: no weights on this machine have these fingerprints.
@@ -77,16 +81,17 @@ def weights_by_fingerprint(image: int, video: int, variant: str) -> ModelWeights
     unreadable = []
     for candidate in weight_files():
         try:
-            if not read_header(candidate).may_match(image, video):
+            if not read_header(candidate).may_match(fingerprints):
                 continue
             weights = read_weights(candidate)
         except EnvironmentFault as fault:
             unreadable.append(fault.message)
             continue
-        if weights.image.fingerprint == image and weights.video.fingerprint == video:
+        if weights.fingerprints == tuple(fingerprints):
             return weights
     also = f"; also, {unreadable[0]}" if unreadable else ""
+    listed = " and ".join(f"{value:016x} ({name})" for name, value in zip(model.networks, fingerprints, strict=True))
     raise EnvironmentFault(
-        f"the stream needs weights {variant!r} with fingerprints {image:016x} (image) and {video:016x} (video), which are not here{also}",
+        f"the stream needs weights {model.name!r} with fingerprints {listed}, which are not here{also}",
         "add them with `dcvc models add IMAGE.pth.tar VIDEO.pth.tar`, or upgrade dcvc; `dcvc models list` shows what there is",
     )

@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcvc_cli.backend.exact_network import ExactNetwork
-from dcvc_cli.families.rt.image import ImageModel
-from dcvc_cli.families.rt.video import VideoModel
+from dcvc_cli.graph.network import Network
 from dcvc_cli.weights.safetensors_reader import ArrayEntry, shown
 
 STEP_SUFFIX = ".step"
@@ -26,7 +25,6 @@ MAX_MAGNITUDE = float(1 << 20)
 _FLOAT_KINDS = ("f2", "f4", "f8")
 _INTEGER_KINDS = ("i1", "i2")
 _TABLE_WIDTHS = range(2, 258)
-Network = ImageModel | VideoModel
 
 
 def coding_shapes(model: Network) -> dict[str, tuple[int, ...]]:
@@ -63,7 +61,7 @@ def entry_problems(model: Network, entries: Mapping[str, ArrayEntry]) -> list[st
         shapes |= {key: shape for key, shape in model.decoder_shapes() if key not in shapes}
     problems = parameter_problems(model, shapes)
     problems += _companion_problems(stored)
-    num_rows = model.spec.num_qps * model.spec.hyper
+    num_rows = model.num_qps * model.num_z_channels
     problems += _table_problems(num_rows, stored, TABLE_PREFIX)
     if any(key.startswith(PUBLISHED_TABLE_PREFIX) for key in stored):
         problems += _table_problems(num_rows, stored, PUBLISHED_TABLE_PREFIX)

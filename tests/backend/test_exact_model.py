@@ -11,10 +11,8 @@ from dcvc_cli.backend.exact_network import ExactValue
 from dcvc_cli.backend.exact_twin import ExactTwin
 from dcvc_cli.backend.reproducible import ReproducibleOperations
 from dcvc_cli.errors import EnvironmentFault
-from dcvc_cli.families.rt.image import ImageModel
-from dcvc_cli.families.rt.sizes import SPECS
-from dcvc_cli.families.rt.video import VideoModel
 from tests.support.exact_frames import CodedFrame, FramePair, RecordingCoder, decode, invent
+from tests.support.models import SPECS, graphs
 from tests.support.random_layers import random_network
 
 _kernels = pytest.importorskip("dcvc_cli._kernels")
@@ -26,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def models(name):
-    return ImageModel(SPECS[name].image), VideoModel(SPECS[name].video)
+    return graphs(SPECS[name])
 
 
 def same_planes(expected, found):
@@ -63,9 +61,9 @@ def test_calibrated_network_codes_pictures():
     torch = pytest.importorskip("torch")
     from dcvc_cli.backend.exact_network import ExactNetwork
     from dcvc_cli.backend.float_torch import FloatOperations
+    from dcvc_cli.families.rt.initial_parameters import initial_image_parameters, initial_video_parameters
     from dcvc_cli.preparing.quantise import ALL_WIDE, prepare_exact
     from dcvc_cli.training.export import export_model
-    from dcvc_cli.training.initialise import initial_image_parameters, initial_video_parameters
 
     image, video = models("tiny")
     states = initial_image_parameters(image), initial_video_parameters(video)
@@ -74,8 +72,9 @@ def test_calibrated_network_codes_pictures():
     pictures = [np.roll(scene, 3 * k, 2) for k in range(4)]
     with torch.no_grad():
         arrays = [{name: value.detach().numpy() for name, value in state.items()} for state in states]
-        prepared = prepare_exact(export_model("tiny", *arrays, ""), [pictures], (arrays[0], arrays[1]), ALL_WIDE)
-        networks = [ExactNetwork.from_arrays(part.model, part.exact) for part in (prepared.image, prepared.video)]
+        named = {"image": arrays[0], "video": arrays[1]}
+        prepared = prepare_exact(export_model("tiny", named, ""), [pictures], named, ALL_WIDE)
+        networks = [ExactNetwork.from_arrays(part.model, part.exact) for part in prepared.networks.values()]
         engine = make_engine(1)
         exact = encode(FramePair(image, video, *(ExactNative(n, engine) for n in networks)), states, pictures, 40)
         floats = encode(FramePair(image, video, *(FloatOperations(s) for s in states)), states, pictures, 40)
@@ -91,9 +90,11 @@ def test_a_quiet_channel_with_large_weights_becomes_integers():
     """Quiet channels are scaled up where that serves their precision, but not beyond what a multiplier can hold."""
     torch = pytest.importorskip("torch")
     from dcvc_cli.backend.float_torch import FloatOperations
-    from dcvc_cli.preparing.calibration import RecordingOperations, calibrate_image
+    from dcvc_cli.codec.calibration import CalibrationSide
+    from dcvc_cli.families.rt.initial_parameters import initial_image_parameters
+    from dcvc_cli.families.rt.recipe import code_i_frame
+    from dcvc_cli.preparing.calibration import RecordingOperations
     from dcvc_cli.preparing.quantise import SIGNAL_WIDE, quantise_network
-    from dcvc_cli.training.initialise import initial_image_parameters
 
     image = models("tiny")[0]
     state = initial_image_parameters(image)
@@ -105,7 +106,7 @@ def test_a_quiet_channel_with_large_weights_becomes_integers():
     values = {name: value.detach().numpy() for name, value in state.items()}
     recorded = RecordingOperations(ReproducibleOperations(values))
     with torch.no_grad():
-        calibrate_image(image, recorded, picture, 63)
+        code_i_frame(image, recorded, CalibrationSide(recorded, picture), 63)
         channels, group = (sides["dec.dec_2.dc.2"][1] for sides in (recorded.layer_channels, recorded.layer_groups))
         assert recorded.channels.gains(channels, recorded.groups.range(group))[0] > 1
         network = quantise_network(image, values, recorded, SIGNAL_WIDE)

@@ -14,7 +14,8 @@ from dcvc_cli.backend import float_torch
 from dcvc_cli.bitstream.sps import Precision
 from dcvc_cli.codec import backends
 from dcvc_cli.errors import EnvironmentFault
-from dcvc_cli.families.rt.frames import FramePayloadEncoder
+from dcvc_cli.families.lite.frames import FramePayloadEncoder
+from dcvc_cli.families.registry import find_model
 from dcvc_cli.format.entropy_format import EntropyFormat
 from dcvc_cli.weights.store import weights_by_name
 
@@ -34,7 +35,9 @@ def encoder_of(monkeypatch: pytest.MonkeyPatch, precision: Precision, convolutio
     """An exact encoder of the weights in the box, whose own half computes in `precision` with `convolution`."""
     monkeypatch.setattr(backends, "_analysis_precision", lambda weights, device: precision)
     monkeypatch.setattr(float_torch.F, "conv2d", convolution)
-    return FramePayloadEncoder(backends.open_networks(weights_by_name("lite"), Precision.EXACT, threads=1), EntropyFormat.COMPACT, None)
+    model = find_model("lite")
+    networks = backends.open_networks(weights_by_name("lite").networks, Precision.EXACT, threads=1)
+    return FramePayloadEncoder(*model.networks.values(), networks, EntropyFormat.COMPACT, None)
 
 
 def waves(width: int, height: int) -> np.ndarray:
@@ -52,7 +55,7 @@ def test_narrow_pictures_come_out_right(monkeypatch: pytest.MonkeyPatch, width: 
         planes = encoder.filtered()
         assert payload
         assert planes is not None
-        luma = encoder.output_operations.export_planes(encoder.output(), halve_chroma=True, truncate_chroma=False)[0]
+        luma = encoder.networks["video"].synthesis.export_planes(encoder.output(), halve_chroma=True, truncate_chroma=False)[0]
         error = np.mean((luma[:height, :width] / 255.0 - values[0]) ** 2)
         assert -10 * np.log10(error) > 38
 

@@ -24,11 +24,9 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from dcvc_cli.backend.exact_native import ExactNative, make_engine, native_module
 from dcvc_cli.backend.exact_network import ExactNetwork, ExactValue
-from dcvc_cli.families.rt.image import ImageModel
-from dcvc_cli.families.rt.sizes import SPECS
-from dcvc_cli.families.rt.video import VideoModel
 from dcvc_cli.graph.blocks import Conv, DepthConvBlock, Depthwise
 from tests.support.exact_frames import CodedFrame, FramePair, ReplayingCoder, invent
+from tests.support.models import SPECS, graphs
 from tests.support.random_layers import random_conv, random_network, random_values
 
 PRODUCTS_A_CYCLE = {"avx2": (32, 32), "avx512": (64, 64), "amx": (256, 512)}
@@ -103,12 +101,11 @@ def bench_frames(name: str, threads: int, height: int, width: int, num_frames: i
     import torch
 
     from dcvc_cli.backend.float_torch import InferenceOperations
-    from dcvc_cli.training.initialise import random_parameters
+    from dcvc_cli.families.rt.initial_parameters import random_parameters
 
     torch.set_grad_enabled(False)
     torch.set_num_threads(threads)
-    spec = SPECS[name]
-    image, video = ImageModel(spec.image), VideoModel(spec.video)
+    image, video = graphs(SPECS[name])
     networks = random_network(image, 1), random_network(video, 2)
     size = (-(-height // 16), -(-width // 16))
     states = [{key: value.contiguous() for key, value in random_parameters(model, 3).items()} for model in (image, video)]

@@ -20,9 +20,9 @@ from dcvc_cli.bitstream.sps_blocks import TimeBase, UnknownBlock, Vbv
 from dcvc_cli.bitstream.sps_syntax import read_sps, write_sps
 from dcvc_cli.bitstream.varint import ByteReader, read_uv, write_uv
 from dcvc_cli.errors import ExitCode, UsageError
-from dcvc_cli.families.rt.sizes import SPECS
 from dcvc_cli.format.entropy_format import EntropyFormat
 from dcvc_cli.format.hdr import ContentLight, MasteringDisplay
+from tests.support.models import SPECS
 
 SPS = Sps(1296, 736)
 FULL_SPS = Sps(

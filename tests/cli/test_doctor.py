@@ -11,18 +11,19 @@ from typer.testing import CliRunner, Result
 from dcvc_cli.commands.doctor import doctor
 from dcvc_cli.errors import EnvironmentFault
 from dcvc_cli.families.rt.image import ImageModel
+from dcvc_cli.families.rt.initial_parameters import random_parameters
 from dcvc_cli.families.rt.sizes import TINY
 from dcvc_cli.families.rt.video import VideoModel
 from dcvc_cli.training.export import export_model
-from dcvc_cli.training.initialise import random_parameters
 from dcvc_cli.weights.file import write_weights
 
 
 @pytest.fixture
 def box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of shipped weights with a small default model."""
-    states = [{k: v.numpy() for k, v in random_parameters(model, 1).items()} for model in (ImageModel(TINY.image), VideoModel(TINY.video))]
-    write_weights(tmp_path / "box" / "weights" / "lite.safetensors", export_model("tiny", *states, ""))
+    networks = {"image": ImageModel(TINY.image), "video": VideoModel(TINY.video)}
+    states = {name: {k: v.numpy() for k, v in random_parameters(model, 1).items()} for name, model in networks.items()}
+    write_weights(tmp_path / "box" / "weights" / "lite.safetensors", export_model("tiny", states, ""))
     monkeypatch.setattr("dcvc_cli.weights.store.presets_folder", lambda: tmp_path / "box")
     monkeypatch.setenv("DCVC_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("DCVC_CPU_ISA", raising=False)

@@ -297,9 +297,10 @@ def test_weights_are_known_by_their_fingerprints(run: Eval, data: Path, tmp_path
     arguments = [write_config(data, tmp_path), "--stream-dir", tmp_path / "streams", "--check-existing", "-y"]
     assert run(*arguments).exit_code == 0
     weights = read_weights(Path(os.environ["DCVC_HOME"]) / "weights" / "tiny.safetensors")
-    key = next(name for name, value in weights.video.arrays.items() if value.dtype == np.float32)
-    changed = replace(weights.video, arrays={**weights.video.arrays, key: weights.video.arrays[key] + np.float32(1e-3)})
-    write_weights(tmp_path / "home" / "weights" / "tiny.safetensors", replace(weights, video=changed))
+    video = weights.networks["video"]
+    key = next(name for name, value in video.arrays.items() if value.dtype == np.float32)
+    changed = replace(video, arrays={**video.arrays, key: video.arrays[key] + np.float32(1e-3)})
+    write_weights(tmp_path / "home" / "weights" / "tiny.safetensors", replace(weights, networks={**weights.networks, "video": changed}))
     assert "taken up" in run(*arguments).stderr
     monkeypatch.setenv("DCVC_HOME", str(tmp_path / "home"))
     again = run(*arguments)

@@ -15,15 +15,16 @@ from dcvc_cli.bitstream.sps import Precision
 from dcvc_cli.codec.backends import open_networks
 from dcvc_cli.commands.models import app
 from dcvc_cli.errors import EnvironmentFault, UsageError
+from dcvc_cli.families.registry import find_model
 from dcvc_cli.families.rt.image import ImageModel
-from dcvc_cli.families.rt.sizes import RT, TINY
+from dcvc_cli.families.rt.initial_parameters import random_parameters
+from dcvc_cli.families.rt.sizes import TINY
 from dcvc_cli.families.rt.video import VideoModel
 from dcvc_cli.format.entropy_format import EntropyFormat
 from dcvc_cli.preparing.calibration_material import strange_clips, typical_clips
 from dcvc_cli.preparing.checkpoints import CheckpointError, read_checkpoint
-from dcvc_cli.training.initialise import random_parameters
 from dcvc_cli.weights.file import read_header, read_weights
-from dcvc_cli.weights.store import weights_by_fingerprint, weights_by_name
+from dcvc_cli.weights.store import weights_by_fingerprints, weights_by_name
 from tests.support.published import CONFORMANCE
 
 
@@ -62,19 +63,19 @@ def test_add_list_show_verify_remove(checkpoints: tuple[Path, Path], home: Path,
     assert result.exit_code == 0, result.exception
     path = home / "weights" / "tiny.safetensors"
     weights = read_weights(path)
-    assert all(network.published_z_table is not None for network in (weights.image, weights.video))
-    assert f"image fingerprint {weights.image.fingerprint:016x}" in result.stdout
-    assert f"video fingerprint {weights.video.fingerprint:016x}" in result.stdout
-    for network, state in ((weights.image, states[0]), (weights.video, states[1])):
+    assert all(network.published_z_table is not None for network in weights.networks.values())
+    assert f"image fingerprint {weights.fingerprints[0]:016x}" in result.stdout
+    assert f"video fingerprint {weights.fingerprints[1]:016x}" in result.stdout
+    for network, state in zip(weights.networks.values(), states, strict=True):
         assert all(np.array_equal(value, state[key].numpy()) for key, value in network.parameters().items())
     listed = {entry["name"]: entry for entry in json.loads(run("list", "--json").stdout)["models"]}
-    assert listed["tiny"]["image_fingerprint"] == f"{weights.image.fingerprint:016x}"
+    assert listed["tiny"]["image_fingerprint"] == f"{weights.fingerprints[0]:016x}"
     assert listed["tiny"]["path"] == str(path)
     assert "tiny" in run("list").stdout
     shown = json.loads(run("show", "tiny", "--json").stdout)
-    assert shown["image_parameters"] == sum(value.size for value in weights.image.parameters().values())
+    assert shown["image_parameters"] == sum(value.size for value in weights.networks["image"].parameters().values())
     assert shown["exact"] is False
-    assert f"{weights.video.fingerprint:016x}" in run("show", "tiny").stdout
+    assert f"{weights.fingerprints[1]:016x}" in run("show", "tiny").stdout
     assert "ok     tiny" in run("verify", "tiny").stdout
     assert run("remove", "tiny").exit_code == 0
     assert not path.exists()
@@ -107,8 +108,8 @@ def test_an_import_is_exact_and_holds_what_coding_needs(checkpoints: tuple[Path,
     shown = json.loads(run("show", "tiny", "--json").stdout)
     assert shown["exact"] is True
     assert shown["note_calibration"] == "material 1"
-    assert shown["image_fingerprint"] == f"{weights.image.fingerprint:016x}"
-    for network, state in ((weights.image, states[0]), (weights.video, states[1])):
+    assert shown["image_fingerprint"] == f"{weights.fingerprints[0]:016x}"
+    for network, state in zip(weights.networks.values(), states, strict=True):
         assert not {key for key, _ in network.model.decoder_shapes()} & set(network.arrays)
         assert network.published_z_table is None
         for key, value in network.parameters().items():
@@ -123,7 +124,7 @@ def test_an_import_is_exact_and_holds_what_coding_needs(checkpoints: tuple[Path,
 
 def test_the_published_table_is_no_part_of_a_fingerprint(checkpoints: tuple[Path, Path], home: Path):
     """PyTorch's float32 functions differ between machines, and this table with them."""
-    weights = read_weights(added(checkpoints, home)).image
+    weights = read_weights(added(checkpoints, home)).networks["image"]
     table = weights.published_z_table
     assert table is not None
     assert table.num_rows == weights.z_table.num_rows
@@ -135,10 +136,10 @@ def test_the_published_table_is_no_part_of_a_fingerprint(checkpoints: tuple[Path
 
 
 def test_the_published_table_codes_the_published_formats_only(checkpoints: tuple[Path, Path], home: Path):
-    networks = open_networks(read_weights(added(checkpoints, home)), Precision.FLOAT32)
+    networks = open_networks(read_weights(added(checkpoints, home)).networks, Precision.FLOAT32)
     for entropy_format in EntropyFormat:
-        expected = networks.image.published_z_table if entropy_format.is_reference else networks.image.z_table
-        assert networks.image.table_of_z(entropy_format) is expected
+        expected = networks["image"].published_z_table if entropy_format.is_reference else networks["image"].z_table
+        assert networks["image"].table_of_z(entropy_format) is expected
 
 
 @pytest.mark.parametrize("wrap", [lambda s: s, lambda s: {"net": s}, lambda s: {"state_dict": {"net": s}}, lambda s: {"state_dict": s, "epoch": 3}])
@@ -175,7 +176,7 @@ def test_every_wrong_key_is_named(tmp_path: Path, states: tuple[dict, dict], hom
 def test_swapped_files_are_recognised(checkpoints: tuple[Path, Path], home: Path):
     result = run("add", checkpoints[1], checkpoints[0])
     assert isinstance(result.exception, CheckpointError)
-    assert "first file holds the video model" in str(result.exception)
+    assert "first holds the video model and the second the image model" in str(result.exception)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
@@ -246,9 +247,9 @@ def test_search_by_fingerprint_reads_headers_only(checkpoints: tuple[Path, Path]
     monkeypatch.setattr(f"{module}.presets_folder", lambda: home / "none")
     monkeypatch.setattr(f"{module}.read_weights", lambda candidate: opened.append(candidate) or read_weights(candidate))
     with pytest.raises(EnvironmentFault, match=r"0000000000000001 \(image\).*broken"):
-        weights_by_fingerprint(1, 2, "tiny")
+        weights_by_fingerprints((1, 2), header.model)
     assert opened == []
-    assert weights_by_fingerprint(header.image_fingerprint, header.video_fingerprint, "tiny").path == path
+    assert weights_by_fingerprints(header.fingerprints, header.model).path == path
     assert opened == [path]
 
 
@@ -264,9 +265,9 @@ def test_checkpoints_of_the_published_sizes(tmp_path: Path, home: Path):
     result = run("add", *paths, "--float")
     assert result.exit_code == 0, result.exception
     weights = weights_by_name("rt")
-    assert weights.spec is RT
+    assert weights.model is find_model("rt")
     estimators = 11 * 128 * (64 + 72)
-    assert sum(v.size for n in (weights.image, weights.video) for v in n.parameters().values()) == 45_651_314 + 20_691_456 - estimators
+    assert sum(v.size for n in weights.networks.values() for v in n.parameters().values()) == 45_651_314 + 20_691_456 - estimators
 
 
 def test_no_advice_to_load_without_protection(tmp_path: Path, capfd: pytest.CaptureFixture[str]):

@@ -22,8 +22,8 @@ def read_rows(path: Path) -> list[dict[str, str]]:
 def untrained_figures() -> dict[int, tuple[float, float]]:
     """(bpp, psnr) of the clip by QP, I frames, before the first step."""
     from dcvc_cli.families.rt.image import ImageModel
+    from dcvc_cli.families.rt.initial_parameters import initial_image_parameters
     from dcvc_cli.families.rt.sizes import TINY
-    from dcvc_cli.training.initialise import initial_image_parameters
     from dcvc_cli.training.validation import ClipValidator, read_validation_clips
 
     validate = ClipValidator(read_validation_clips([str(CLIP)], 9), "tiny", "image")

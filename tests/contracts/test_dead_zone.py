@@ -7,19 +7,20 @@ import pytest
 import torch
 
 from dcvc_cli.backend.float_torch import InferenceOperations
+from dcvc_cli.codec.choices import CodingChoices
 from dcvc_cli.codec.networks import CodecNetwork, CodecNetworks
-from dcvc_cli.coding.choices import CodingChoices
+from dcvc_cli.entropy.factorised import factorised_table
 from dcvc_cli.entropy.scale_index import index_from_scale, scale_thresholds
 from dcvc_cli.families.lite.dead_zone import zero_below
+from dcvc_cli.families.lite.sizes import LITE
 from dcvc_cli.families.rt.frames import FramePayloadDecoder, FramePayloadEncoder
-from dcvc_cli.families.rt.gop import GopRule
+from dcvc_cli.families.rt.gop import GopRule, gop_rule
 from dcvc_cli.families.rt.image import ImageModel
-from dcvc_cli.families.rt.sizes import LITE, RT, TINY
+from dcvc_cli.families.rt.initial_parameters import initial_image_parameters, initial_video_parameters
+from dcvc_cli.families.rt.sizes import RT, TINY
 from dcvc_cli.families.rt.video import VideoModel
 from dcvc_cli.format.entropy_format import EntropyFormat
 from dcvc_cli.graph.latent_steps import VIDEO_STEPS
-from dcvc_cli.training.export import export_model
-from dcvc_cli.training.initialise import initial_image_parameters, initial_video_parameters
 from dcvc_cli.training.losses import RoundingLatentCoder, TrainingOperations, gaussian_bits
 from dcvc_cli.training.losses import zero_below as zero_below_in_training
 from dcvc_cli.training.objective import code_image, decoded_image, video_loss
@@ -87,7 +88,7 @@ def test_index_of_a_bound_is_its_row() -> None:
 
 
 def test_the_plan_says_which_frame_has_which_zone() -> None:
-    planner = CodingChoices(qp_i=30, qp_p=30, keyint=-1).gop_rule(LITE).plans_from()
+    planner = gop_rule(CodingChoices(qp_i=30, qp_p=30, keyint=-1), LITE).plans_from()
     plans = [planner.next() for _ in range(10)]
     assert LITE.intra_dead_zone > 0
     assert [plan.dead_zone for plan in plans] == [LITE.intra_dead_zone, *(LITE.dead_zones[position % 8] for position in range(1, 10))]
@@ -115,14 +116,14 @@ def test_i_frames_are_coded_with_the_zone() -> None:
     model = ImageModel(TINY.image)
     parameters = initial_image_parameters(model)
     arrays = {name: value.numpy() for name, value in parameters.items()}
-    video = {name: value.numpy() for name, value in initial_video_parameters(VideoModel(TINY.video)).items()}
-    table, ops = export_model("tiny", arrays, video, "untrained, for tests").image.z_table, InferenceOperations(parameters)
-    network = CodecNetwork(model, ops, ops, table)
-    networks = CodecNetworks(network, CodecNetwork(VideoModel(TINY.video), ops, ops, table))  # only the image model is run
+    ops = InferenceOperations(parameters)
+    network = CodecNetwork(ops, ops, factorised_table(arrays))
+    networks = CodecNetworks({"image": network, "video": network})  # only the image model is run
+    graphs = model, VideoModel(TINY.video)
     values = np.random.default_rng(5).random((3, 64, 64), np.float32)
-    encoder = FramePayloadEncoder(networks, EntropyFormat.PARTITIONED, None)
-    decoder = FramePayloadDecoder(networks, EntropyFormat.PARTITIONED, None, (64, 64))
-    plain, zoned = encoder.encode_i(values, 40), encoder.encode_i(values, 40, 0.08)
+    encoder = FramePayloadEncoder(*graphs, networks, EntropyFormat.PARTITIONED, None)
+    decoder = FramePayloadDecoder(*graphs, networks, EntropyFormat.PARTITIONED, None, (64, 64))
+    plain, zoned = encoder.encode_i(values, 40), encoder.encode_i(values, 40, zero_below(0.08))
     assert len(zoned) < len(plain)
     decoder.decode_i(zoned, 40)
     assert torch.equal(decoder.output(), encoder.output())

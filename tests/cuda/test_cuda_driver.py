@@ -12,11 +12,9 @@ from dcvc_cli.backend.cuda.kernels import KERNELS
 from dcvc_cli.backend.exact_cuda import ExactCuda
 from dcvc_cli.backend.exact_native import ExactNative, make_engine
 from dcvc_cli.errors import EnvironmentFault
-from dcvc_cli.families.rt.image import ImageModel
-from dcvc_cli.families.rt.sizes import SPECS
-from dcvc_cli.families.rt.video import VideoModel
 from tests.cuda.emulated import EmulatedDevice
 from tests.support.exact_frames import FramePair, InventingCoder, ReplayingCoder, invent
+from tests.support.models import SPECS, graphs
 from tests.support.random_layers import random_network
 
 CUBINS = {source: source.encode() for source in SOURCES}
@@ -32,7 +30,7 @@ def emulated_driver(emulator):
 
 def test_frames_through_the_driver(emulated_driver):
     """P frames repeat: after some of them all launches are in graphs, also at another QP, and nothing is allocated any more."""
-    image, video = ImageModel(SPECS["tiny"].image), VideoModel(SPECS["tiny"].video)
+    image, video = graphs(SPECS["tiny"])
     networks = random_network(image, 1), random_network(video, 2)
     cpu, num_frames = make_engine(1), 11
     native = FramePair(image, video, *(ExactNative(n, cpu) for n in networks))

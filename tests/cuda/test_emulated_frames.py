@@ -6,12 +6,10 @@ import pytest
 from dcvc_cli.backend.cuda.engine import CudaEngine
 from dcvc_cli.backend.exact_cuda import ExactCuda
 from dcvc_cli.backend.exact_native import ExactNative, make_engine
-from dcvc_cli.families.rt.image import ImageModel
-from dcvc_cli.families.rt.sizes import SPECS
-from dcvc_cli.families.rt.video import VideoModel
 from tests.cuda.emulated import EmulatedDevice
 from tests.cuda.layer_checks import engine_on
 from tests.support.exact_frames import FramePair, decode, invent
+from tests.support.models import SPECS, graphs
 from tests.support.random_layers import random_network
 
 pytestmark = pytest.mark.native
@@ -21,7 +19,7 @@ pytestmark = pytest.mark.native
 @pytest.mark.parametrize(("size", "num_frames"), [((1, 1), 3), ((3, 5), 5)])
 def test_frames_of_the_tiny_model(size, num_frames, own_memory, emulator):
     """I frame, P frames and a reset; after the second P frame the arena grows no more."""
-    image, video = ImageModel(SPECS["tiny"].image), VideoModel(SPECS["tiny"].video)
+    image, video = graphs(SPECS["tiny"])
     networks = random_network(image, 1), random_network(video, 2, "wide")
     cpu = make_engine(1)
     coded, expected = invent(FramePair(image, video, *(ExactNative(n, cpu) for n in networks)), size, num_frames, 30, 5)

@@ -8,9 +8,11 @@ import pytest
 import torch
 
 from dcvc_cli.backend.float_torch import FloatOperations
+from dcvc_cli.families.lite.sizes import LITE
 from dcvc_cli.families.rt.image import ImageModel
-from dcvc_cli.families.rt.sizes import LITE, RT, ImageSpec, VideoSpec
+from dcvc_cli.families.rt.sizes import RT, ImageSpec, VideoSpec
 from dcvc_cli.families.rt.video import VideoModel
+from tests.support.models import LiteVideoModel, image_model, video_model
 
 SIDE = 64
 
@@ -46,7 +48,7 @@ class ZeroLatents:
 
 
 def image_decoding_kmacs(spec: ImageSpec) -> float:
-    model, ops = ImageModel(spec), CountingOperations()
+    model, ops = image_model(spec), CountingOperations()
     z_hat = torch.zeros(1, spec.hyper, SIDE // 64, SIDE // 64, device="meta")
     parameters = model.prior_parameters(ops, z_hat, (SIDE // 16, SIDE // 16))
     model.synthesis(ops, model.code_latents(ops, parameters, ZeroLatents()), 0)
@@ -55,15 +57,18 @@ def image_decoding_kmacs(spec: ImageSpec) -> float:
 
 def video_decoding_kmacs(spec: VideoSpec) -> float:
     """With a reference feature, and with motion the compensated frame beside it: the dearest kind of P frame."""
-    model, ops = VideoModel(spec), CountingOperations()
+    model, ops = video_model(spec), CountingOperations()
     feature = torch.zeros(1, spec.feature, SIDE // 8, SIDE // 8, device="meta")
     frame = torch.zeros(1, 3, SIDE, SIDE, device="meta")
     ctx, ctx_t = model.contexts(ops, model.adapt(ops, frame, feature), 0)
     z_hat = torch.zeros(1, spec.hyper, SIDE // 64, SIDE // 64, device="meta")
     parameters = model.prior_parameters(ops, z_hat, ctx_t, (SIDE // 16, SIDE // 16))
     y_hat = model.code_latents(ops, parameters, ZeroLatents())
-    predicted = model.add_direct(ops, frame, y_hat) if spec.motion else None
-    model.reconstruction(ops, model.synthesis(ops, y_hat, ctx, 0), 0, predicted)
+    feature = model.synthesis(ops, y_hat, ctx, 0)
+    if isinstance(model, LiteVideoModel):
+        model.reconstruct_on(ops, feature, 0, model.add_direct(ops, frame, y_hat))
+    else:
+        model.reconstruction(ops, feature, 0)
     return ops.num_macs / SIDE**2 / 1000
 
 

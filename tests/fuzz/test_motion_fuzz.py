@@ -1,7 +1,6 @@
 """Motion from damaged, truncated and random bytes: StreamError or legal vectors, the same as the slow twin's, never a crash or a wait."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -12,11 +11,12 @@ from hypothesis import strategies as st
 from dcvc_cli.bitstream.varint import write_uv
 from dcvc_cli.codec.networks import CodecNetwork, CodecNetworks
 from dcvc_cli.errors import StreamError
+from dcvc_cli.families.lite.frames import FramePayloadDecoder, FramePayloadEncoder
 from dcvc_cli.families.lite.motion import twin as reference
 from dcvc_cli.families.lite.motion.field import TWIN_VARIABLE, FieldCoder, Motion, compensate
 from dcvc_cli.families.lite.motion.twin import TwinFieldCoder
-from dcvc_cli.families.rt.frames import FramePayloadDecoder, FramePayloadEncoder
 from dcvc_cli.format.entropy_format import EntropyFormat
+from tests.support.models import WITH_MOTION, graphs
 from tests.support.motions import by_squares, differences
 
 native = pytest.importorskip("dcvc_cli._motion")
@@ -216,30 +216,29 @@ def test_blends_without_a_long_term_reference_are_refused(monkeypatch: pytest.Mo
         compensate(np.zeros((3, 16, 16), np.int16), Motion(FIELD, FIELD, BLENDS))
 
 
+IMAGE, VIDEO = graphs(WITH_MOTION)
+
+
 @pytest.fixture(scope="module")
 def networks() -> CodecNetworks:
     """The test model with motion, untrained."""
     torch = pytest.importorskip("torch")
     from dcvc_cli.backend.float_torch import InferenceOperations
-    from dcvc_cli.families.rt.image import ImageModel
-    from dcvc_cli.families.rt.sizes import TINY
-    from dcvc_cli.families.rt.video import VideoModel
-    from dcvc_cli.training.export import export_model
-    from dcvc_cli.training.initialise import initial_image_parameters, initial_video_parameters
+    from dcvc_cli.entropy.factorised import factorised_table
+    from dcvc_cli.families.rt.initial_parameters import initial_image_parameters, initial_video_parameters
 
-    image, video = ImageModel(TINY.image), VideoModel(replace(TINY.video, motion=True))
-    parameters = [initial_image_parameters(image, 0), initial_video_parameters(video, 0)]
-    weights = export_model("tiny", *({key: value.detach().numpy() for key, value in part.items()} for part in parameters), "untrained, for tests")
-    parts = []
-    for model, part, table in zip((image, video), parameters, (weights.image.z_table, weights.video.z_table), strict=True):
+    parameters = {"image": initial_image_parameters(IMAGE, 0), "video": initial_video_parameters(VIDEO, 0)}
+    parts = {}
+    for name, part in parameters.items():
+        table = factorised_table({key: value.detach().numpy() for key, value in part.items()})
         operations = InferenceOperations({key: value.detach().to(torch.float32) for key, value in part.items()})
-        parts.append(CodecNetwork(model, operations, operations, table))
-    return CodecNetworks(*parts)
+        parts[name] = CodecNetwork(operations, operations, table)
+    return CodecNetworks(parts)
 
 
 def coded(networks: CodecNetworks, entropy_format: EntropyFormat) -> list[bytes]:
     """An I and P frames of a picture that moves."""
-    encoder = FramePayloadEncoder(networks, entropy_format, None)
+    encoder = FramePayloadEncoder(IMAGE, VIDEO, networks, entropy_format, None)
     return [encoder.encode_i(moved(0), 40), *(encoder.encode_p(moved(k), 40, reset=k == 2) for k in P_FRAMES)]
 
 
@@ -255,7 +254,7 @@ def payloads(networks: CodecNetworks) -> dict[EntropyFormat, list[bytes]]:
 
 def fresh_decoder(networks: CodecNetworks, payloads: list[bytes], entropy_format: EntropyFormat, number: int = 0) -> FramePayloadDecoder:
     """Has decoded the I frame and so many P frames."""
-    decoder = FramePayloadDecoder(networks, entropy_format, None, SIZE)
+    decoder = FramePayloadDecoder(IMAGE, VIDEO, networks, entropy_format, None, SIZE)
     decoder.decode_i(payloads[0], 40)
     for k in range(1, number + 1):
         decoder.decode_p(payloads[k], 40, reset=k == 2)
@@ -272,8 +271,8 @@ def test_frames_with_motion_decode(networks: CodecNetworks, payloads: dict[Entro
 
 def test_the_decoder_has_the_pictures_of_the_encoder(networks: CodecNetworks):
     """Over changes of the long-term reference, with an I frame in between; some of a picture is new, some is as it was before the last picture."""
-    encoder = FramePayloadEncoder(networks, EntropyFormat.COMPACT, None)
-    decoder = FramePayloadDecoder(networks, EntropyFormat.COMPACT, None, SIZE)
+    encoder = FramePayloadEncoder(IMAGE, VIDEO, networks, EntropyFormat.COMPACT, None)
+    decoder = FramePayloadDecoder(IMAGE, VIDEO, networks, EntropyFormat.COMPACT, None, SIZE)
     search, found, rng = encoder.field_coder.search, [], np.random.default_rng(2)
     encoder.field_coder.search = lambda *arguments: found.append(search(*arguments)) or found[-1]
     for k in range(16):

@@ -51,7 +51,7 @@ def prepared(policy=SIGNAL_WIDE) -> ModelWeights:
 
 
 def fingerprints(weights: ModelWeights) -> str:
-    return f"{weights.image.fingerprint:016x} {weights.video.fingerprint:016x}"
+    return " ".join(f"{value:016x}" for value in weights.fingerprints)
 
 
 def test_the_same_integers_on_every_machine():
@@ -138,9 +138,9 @@ class Latents:
 
 def saturated(weights: ModelWeights, clip, qp: int) -> Counter:
     """Codes a clip's first picture as I frame and its second as P frame, without motion: values that saturate in each layer."""
-    image, video = weights.image.model, weights.video.model
-    exact = [SaturationCounter(ExactNetwork.from_arrays(part.model, part.exact)) for part in (weights.image, weights.video)]
-    floats = [ReproducibleOperations(part.parameters()) for part in (weights.image, weights.video)]
+    image, video = weights.model.networks.values()
+    exact = [SaturationCounter(ExactNetwork.from_arrays(part.model, part.exact)) for part in weights.networks.values()]
+    floats = [ReproducibleOperations(part.parameters()) for part in weights.networks.values()]
     y = image.analysis(floats[0], floats[0].frame_from_values(clip[0]), qp)
     symbols = floats[0].round_z(image.hyper_analysis(floats[0], y))
     parameters = image.prior_parameters(exact[0], exact[0].z_from_symbols(symbols), floats[0].size(y))
@@ -157,12 +157,12 @@ def saturated(weights: ModelWeights, clip, qp: int) -> Counter:
 def transform_codec() -> ModelWeights:
     """Untrained networks whose pictures come out recognisable."""
     pytest.importorskip("torch")
+    from dcvc_cli.families.rt.initial_parameters import initial_image_parameters, initial_video_parameters
     from dcvc_cli.training.export import export_model
-    from dcvc_cli.training.initialise import initial_image_parameters, initial_video_parameters
 
     image = {key: value.detach().numpy() for key, value in initial_image_parameters(ImageModel(TINY.image), 1).items()}
     video = {key: value.detach().numpy() for key, value in initial_video_parameters(VideoModel(TINY.video), 1).items()}
-    return export_model("tiny", image, video, "")
+    return export_model("tiny", {"image": image, "video": video}, "")
 
 
 def saturated_by_strange_content(weights: ModelWeights) -> Counter:
@@ -204,7 +204,7 @@ def test_strange_content_may_take_a_few_bits_only():
 
 
 def test_wide_weights_stay_within_the_row_sum():
-    for part in (weights := prepared(ALL_WIDE)).image, weights.video:
+    for part in prepared(ALL_WIDE).networks.values():
         layers = [layer for layer in ExactNetwork.from_arrays(part.model, part.exact).layers.values() if hasattr(layer, "weight")]
         sums = np.concatenate([np.abs(layer.weight.astype(np.int64)).reshape(layer.weight.shape[0], -1).sum(axis=1) for layer in layers])
         assert sums.max() <= 65535

@@ -4,8 +4,6 @@ import numpy as np
 
 from dcvc_cli.backend.exact_network import ExactNetwork, ExactValue
 from dcvc_cli.backend.exact_twin import ExactTwin
-from dcvc_cli.families.rt.image import ImageModel
-from dcvc_cli.families.rt.video import VideoModel
 from dcvc_cli.preparing.random_weights import random_weights
 from tests.support.exact_frames import FramePair, invent
 
@@ -26,10 +24,8 @@ class WatchingReference(ExactTwin):
 
 def test_no_layer_is_dead_or_saturated():
     weights = random_weights("tiny", exact=True)
-    image, video = weights.image.model, weights.video.model
-    assert isinstance(image, ImageModel)
-    assert isinstance(video, VideoModel)
-    ops = [WatchingReference(ExactNetwork.from_arrays(network.model, network.exact)) for network in (weights.image, weights.video)]
+    image, video = weights.model.networks.values()
+    ops = [WatchingReference(ExactNetwork.from_arrays(network.model, network.exact)) for network in weights.networks.values()]
     _, planes = invent(FramePair(image, video, *ops), (4, 5), 6, 32, 0)
     for one in ops:
         shares = {name: max(values) for name, values in one.dead.items()}

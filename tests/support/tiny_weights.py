@@ -7,16 +7,16 @@ from pathlib import Path
 def write_tiny_weights(folder: Path, seed: int) -> Path:
     """Untrained weights of the test model: a transform codec, so pictures come out recognisable and fast."""
     from dcvc_cli.families.rt.image import ImageModel
+    from dcvc_cli.families.rt.initial_parameters import initial_image_parameters, initial_video_parameters
     from dcvc_cli.families.rt.sizes import TINY
     from dcvc_cli.families.rt.video import VideoModel
     from dcvc_cli.training.export import export_model
-    from dcvc_cli.training.initialise import initial_image_parameters, initial_video_parameters
     from dcvc_cli.weights.file import write_weights
 
     image = {key: value.detach().numpy() for key, value in initial_image_parameters(ImageModel(TINY.image), seed).items()}
     video = {key: value.detach().numpy() for key, value in initial_video_parameters(VideoModel(TINY.video), seed).items()}
     path = folder / "weights" / "tiny.safetensors"
-    write_weights(path, export_model("tiny", image, video, "untrained, for tests"))
+    write_weights(path, export_model("tiny", {"image": image, "video": video}, "untrained, for tests"))
     return path
 
 

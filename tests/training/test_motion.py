@@ -1,25 +1,22 @@
 """The training objective of a model with motion: both adaptors learn, recomputation changes nothing, compensation is the codec's."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
 
 from dcvc_cli.families.lite.motion.field import FieldCoder, compensate, luma_samples
 from dcvc_cli.families.rt.image import ImageModel
+from dcvc_cli.families.rt.initial_parameters import as_parameters, initial_image_parameters, initial_video_parameters
 from dcvc_cli.families.rt.sizes import TINY
-from dcvc_cli.families.rt.video import VideoModel
-from dcvc_cli.training.initialise import as_parameters, initial_image_parameters, initial_video_parameters
 from dcvc_cli.training.losses import TrainingOperations, distortion
 from dcvc_cli.training.motion import compensated
 from dcvc_cli.training.objective import BatchLoss, Reference, code_p_frame, video_loss
+from tests.support.models import WITH_MOTION, video_model
 from tests.support.motions import still
 
 pytestmark = [pytest.mark.native, pytest.mark.usefixtures("training_arithmetic")]
 
 LAMBDAS = (30.0, 7200.0)
-WITH_MOTION = replace(TINY.video, motion=True)
 
 
 def moving_clip(num_frames: int, seed: int) -> torch.Tensor:
@@ -30,10 +27,10 @@ def moving_clip(num_frames: int, seed: int) -> torch.Tensor:
 
 
 def loss_with_gradients(clip: torch.Tensor, **options: int | bool) -> tuple[BatchLoss, dict[str, torch.nn.Parameter]]:
-    image_model, video_model = ImageModel(TINY.image), VideoModel(WITH_MOTION)
-    parameters = as_parameters(initial_video_parameters(video_model, seed=1))
+    image, video = ImageModel(TINY.image), video_model(WITH_MOTION.video)
+    parameters = as_parameters(initial_video_parameters(video, seed=1))
     torch.manual_seed(7)
-    result = video_loss(video_model, parameters, image_model, initial_image_parameters(image_model, seed=2), clip, LAMBDAS, **options)  # type: ignore[arg-type]
+    result = video_loss(video, parameters, image, initial_image_parameters(image, seed=2), clip, LAMBDAS, **options)  # type: ignore[arg-type]
     result.loss.backward()
     return result, parameters
 
@@ -131,7 +128,7 @@ def test_gradients_go_where_samples_come_from(wants: tuple[bool, bool]) -> None:
 
 def test_an_untrained_model_codes_what_compensation_leaves() -> None:
     """Without any learning the finest QP is much closer to the picture than the prediction is."""
-    model = VideoModel(WITH_MOTION)
+    model = video_model(WITH_MOTION.video)
     ops = TrainingOperations(initial_video_parameters(model))
     reference, x = moving_clip(1, 5)[:, 0], moving_clip(1, 6)[:, 0]
     with torch.no_grad():

@@ -5,11 +5,11 @@ import torch
 
 from dcvc_cli.backend.float_torch import FloatOperations
 from dcvc_cli.families.rt.image import ImageModel
+from dcvc_cli.families.rt.initial_parameters import as_parameters, initial_image_parameters, initial_video_parameters
 from dcvc_cli.families.rt.sizes import TINY
 from dcvc_cli.families.rt.video import VideoModel
 from dcvc_cli.graph.blocks import DepthConvBlock
 from dcvc_cli.training import objective
-from dcvc_cli.training.initialise import as_parameters, initial_image_parameters, initial_video_parameters
 from dcvc_cli.training.losses import TrainingOperations, distortion
 from dcvc_cli.training.objective import code_image, decoded_image, video_loss
 

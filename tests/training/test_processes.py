@@ -13,12 +13,12 @@ import torch
 
 from dcvc_cli.errors import EnvironmentFault, UsageError
 from dcvc_cli.families.rt.image import ImageModel
+from dcvc_cli.families.rt.initial_parameters import as_parameters, initial_image_parameters, initial_video_parameters
 from dcvc_cli.families.rt.sizes import TINY
 from dcvc_cli.families.rt.video import VideoModel
 from dcvc_cli.training.checkpointing import read_checkpoint
 from dcvc_cli.training.config import Stage, TrainConfig
 from dcvc_cli.training.data import build_cache
-from dcvc_cli.training.initialise import as_parameters, initial_image_parameters, initial_video_parameters
 from dcvc_cli.training.objective import image_loss, video_loss
 from dcvc_cli.training.processes import TrainingProcesses, join_processes, num_launched
 from dcvc_cli.training.share import BatchShare

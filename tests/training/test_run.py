@@ -14,13 +14,13 @@ from torch.utils import checkpoint as torch_checkpoint
 
 from dcvc_cli.errors import EnvironmentFault, InputError, UsageError
 from dcvc_cli.families.rt.image import ImageModel
+from dcvc_cli.families.rt.initial_parameters import as_parameters, initial_image_parameters, initial_video_parameters
 from dcvc_cli.families.rt.sizes import TINY
 from dcvc_cli.families.rt.video import VideoModel
 from dcvc_cli.training import objective
 from dcvc_cli.training.checkpointing import read_checkpoint, write_checkpoint
 from dcvc_cli.training.config import Stage, TrainConfig, read_train_config
 from dcvc_cli.training.data import build_cache
-from dcvc_cli.training.initialise import as_parameters, initial_image_parameters, initial_video_parameters
 from dcvc_cli.training.logs import CsvLog, TensorBoardLog, TrainRecord
 from dcvc_cli.training.losses import has_8_bits, quantised_weights
 from dcvc_cli.training.objective import video_loss

@@ -10,24 +10,25 @@ import torch
 
 from dcvc_cli.errors import UsageError
 from dcvc_cli.families.lite.motion.field import FieldCoder
+from dcvc_cli.families.rt.family import RtModel
 from dcvc_cli.families.rt.image import ImageModel
-from dcvc_cli.families.rt.sizes import SPECS, TINY
+from dcvc_cli.families.rt.initial_parameters import as_parameters, initial_image_parameters, initial_video_parameters, random_parameters
+from dcvc_cli.families.rt.sizes import TINY
 from dcvc_cli.families.rt.video import VideoModel
 from dcvc_cli.training import sequences as module
 from dcvc_cli.training.checkpointing import read_checkpoint, write_checkpoint
 from dcvc_cli.training.config import Stage, TrainConfig, read_train_config
 from dcvc_cli.training.data import CachedShot, CropSampler, Segment
-from dcvc_cli.training.initialise import as_parameters, initial_image_parameters, initial_video_parameters, random_parameters
 from dcvc_cli.training.losses import TrainingOperations, relative_loss, relative_weight
 from dcvc_cli.training.objective import BatchLoss, Reference, code_p_frame
 from dcvc_cli.training.sequences import SequenceModels, Sequences, segment_of, segments_of, sequence_loss, sequence_qp
 from dcvc_cli.training.share import WHOLE_BATCH, BatchShare
 from dcvc_cli.training.trainer import Trainer
+from tests.support.models import WITH_MOTION, graphs, video_model
 from tests.support.motions import Following, differences
 
 pytestmark = [pytest.mark.native, pytest.mark.usefixtures("training_arithmetic")]
 
-WITH_MOTION = replace(TINY, video=replace(TINY.video, motion=True))
 STAGE = Stage(12, 4, 32, 1e-3, 1e-3, num_frames=2, sequence_frames=8)
 LAMBDAS = (30.0, 7200.0)
 
@@ -84,8 +85,7 @@ def test_segments_of_a_sequence_meet(tmp_path: Path) -> None:
 
 def coded(spec: object, num_frames: int, parts: int, **options: bool) -> tuple[Sequences, list[BatchLoss], dict[str, torch.nn.Parameter]]:
     """`parts` segments of `num_frames` frames of two slots; the loss of the last one has gradients."""
-    assert isinstance(spec, type(TINY))
-    image, video = ImageModel(spec.image), VideoModel(spec.video)
+    image, video = graphs(spec)
     parameters = as_parameters(initial_video_parameters(video, seed=1))
     models = SequenceModels(video, parameters, image, initial_image_parameters(image, seed=2), spec)
     clip = torch.rand(2, 1 + num_frames * parts, 3, 32, 32, generator=torch.Generator().manual_seed(5))
@@ -123,7 +123,7 @@ def test_gradient_checkpointing_changes_nothing() -> None:
 def test_samples_without_their_feature_are_coded_from_the_picture() -> None:
     """A batch of both kinds codes each as a batch of its kind does."""
     for spec in (TINY, WITH_MOTION):
-        model = VideoModel(spec.video)
+        model = video_model(spec.video)
         ops = TrainingOperations(random_parameters(model, 4))
         x, frame = torch.rand(2, 2, 3, 32, 32, generator=torch.Generator().manual_seed(8))
         feature = torch.rand(2, spec.video.feature, 4, 4, generator=torch.Generator().manual_seed(9))
@@ -212,7 +212,7 @@ def make_trainer(folder: Path, shot: CachedShot) -> Trainer:
 
 @pytest.mark.parametrize("spec", [TINY, WITH_MOTION])
 def test_a_resumed_run_equals_an_uninterrupted_one(spec: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(SPECS, "tiny", spec)
+    monkeypatch.setattr("dcvc_cli.training.trainer.trainable_model", lambda name: RtModel(spec, *graphs(spec)))
     shot = write_clip(tmp_path)
     whole = make_trainer(tmp_path / "whole", shot)
     whole.run(report=lambda record: None)

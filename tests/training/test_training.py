@@ -9,16 +9,18 @@ import torch
 from PIL import Image
 
 from dcvc_cli.errors import InputError, UsageError
+from dcvc_cli.families.lite.sizes import LITE
 from dcvc_cli.families.rt.image import ImageModel
-from dcvc_cli.families.rt.sizes import LITE, TINY
+from dcvc_cli.families.rt.initial_parameters import as_parameters, dct_basis, initial_image_parameters, initial_video_parameters
+from dcvc_cli.families.rt.sizes import TINY
 from dcvc_cli.families.rt.video import VideoModel
 from dcvc_cli.training.config import Stage, TrainConfig, read_train_config
 from dcvc_cli.training.data import CachedShot, CropSampler, build_cache
 from dcvc_cli.training.export import export_model, state_of_weights
-from dcvc_cli.training.initialise import as_parameters, dct_basis, initial_image_parameters, initial_video_parameters
 from dcvc_cli.training.losses import TrainingOperations, distortion, gaussian_bits, lower_bound, quantised_weights
 from dcvc_cli.training.objective import Reference, code_image, code_p_frame
 from dcvc_cli.training.trainer import Trainer
+from tests.support.models import image_model, video_model
 
 pytestmark = pytest.mark.usefixtures("training_arithmetic")
 
@@ -57,7 +59,7 @@ def test_dct_basis_is_orthonormal() -> None:
 
 def test_untrained_image_model_codes_at_every_qp() -> None:
     """Rate rises with the QP, and quality spans more than 6 dB, before any training."""
-    model = ImageModel(LITE.image)
+    model = image_model(LITE.image)
     ops = TrainingOperations(initial_image_parameters(model))
     x = smooth_picture(3)
     errors, rates = [], []
@@ -72,7 +74,7 @@ def test_untrained_image_model_codes_at_every_qp() -> None:
 
 def test_untrained_video_model_codes_the_difference() -> None:
     """A small change against the reference is brought over; the finest QP is much closer than a copy."""
-    model = VideoModel(LITE.video)
+    model = video_model(LITE.video)
     ops = TrainingOperations(initial_video_parameters(model))
     reference, x = smooth_picture(1), (0.7 * smooth_picture(1) + 0.3 * smooth_picture(2))
     with torch.no_grad():
@@ -163,15 +165,13 @@ def test_a_short_run_lowers_the_loss(material: tuple[list[CachedShot], Path], tm
 
 def test_training_goes_on_from_shipped_weights(material: tuple[list[CachedShot], Path], tmp_path: Path) -> None:
     """What a weights file holds is the state that training starts with; only the bit estimator is new."""
-    states = [
-        {name: value.numpy() for name, value in initial.items()}
-        for initial in (initial_image_parameters(ImageModel(TINY.image)), initial_video_parameters(VideoModel(TINY.video)))
-    ]
-    weights = export_model("tiny", *states, "")
+    initial = {"image": initial_image_parameters(ImageModel(TINY.image)), "video": initial_video_parameters(VideoModel(TINY.video))}
+    states = {part: {name: value.numpy() for name, value in state.items()} for part, state in initial.items()}
+    weights = export_model("tiny", states, "")
     shots, cache = material
     state = state_of_weights(weights, "tiny", "image")
     trainer = Trainer(tiny_config("image"), shots, cache, tmp_path, initial_state=state)
-    for name, value in weights.image.parameters().items():
+    for name, value in weights.networks["image"].parameters().items():
         assert np.array_equal(trainer.parameters[name].detach().numpy(), value), name
     trainer.run(report=lambda record: None, stop_at_step=1)
     with pytest.raises(InputError, match="model tiny"):

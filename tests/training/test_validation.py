@@ -11,11 +11,11 @@ import torch
 from dcvc_cli.errors import InputError
 from dcvc_cli.families.rt.frames import FramePayloadDecoder
 from dcvc_cli.families.rt.image import ImageModel
+from dcvc_cli.families.rt.initial_parameters import initial_image_parameters, initial_video_parameters
 from dcvc_cli.families.rt.sizes import TINY
 from dcvc_cli.families.rt.video import VideoModel
 from dcvc_cli.training.config import Stage, TrainConfig
 from dcvc_cli.training.data import build_cache
-from dcvc_cli.training.initialise import initial_image_parameters, initial_video_parameters
 from dcvc_cli.training.logs import ValidationRecord
 from dcvc_cli.training.trainer import Trainer
 from dcvc_cli.training.validation import QPS, ClipValidator, read_validation_clips

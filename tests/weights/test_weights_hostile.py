@@ -18,11 +18,11 @@ import pytest
 import torch
 
 from dcvc_cli.errors import EnvironmentFault
-from dcvc_cli.families.rt.sizes import SPECS
 from dcvc_cli.preparing.checkpoints import CheckpointError, read_checkpoint
 from dcvc_cli.weights import store as weight_store
 from dcvc_cli.weights.file import read_header, read_weights
 from dcvc_cli.weights.safetensors_reader import KINDS, MAX_HEADER_SIZE, SafetensorsReader
+from tests.support.models import SPECS
 from tests.support.processes import ROOT
 from tests.support.tiny_weights import write_tiny_weights
 
@@ -296,7 +296,7 @@ def test_bad_neighbours_harm_nobody(tmp_path: Path) -> None:
     run = [sys.executable, "-m", "dcvc_cli", "models"]
     done = subprocess.run([*run, "list"], env=environment, capture_output=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
-    assert f"{header.image_fingerprint:016x}".encode() in done.stdout
+    assert f"{header.fingerprints[0]:016x}".encode() in done.stdout
     assert done.stderr.count(b"warning: cannot read weights") == len(NO_FILES)
     assert b"\x1b" not in done.stdout + done.stderr
     done = subprocess.run([*run, "verify"], env=environment, capture_output=True, timeout=60, check=False)
@@ -312,9 +312,8 @@ def test_search_passes_bad_neighbours(tmp_path: Path, monkeypatch: pytest.Monkey
     header = read_header(path)
     os.mkfifo(path.with_name("a-fifo.safetensors"))
     monkeypatch.setenv("DCVC_HOME", str(tmp_path))
-    assert header.image_fingerprint is not None
-    assert header.video_fingerprint is not None
-    found = weight_store.weights_by_fingerprint(header.image_fingerprint, header.video_fingerprint, "tiny")
+    assert None not in header.fingerprints
+    found = weight_store.weights_by_fingerprints(header.fingerprints, header.model)
     assert found.path == path
 
 

@@ -3,7 +3,8 @@
 from dataclasses import dataclass, field
 
 from dcvc_cli.bitstream.nal import NalType
-from dcvc_cli.families.rt.sizes import DEFAULT_RESET_INTERVAL, NO_DEAD_ZONES, REFERENCE_QP_OFFSETS
+from dcvc_cli.codec.choices import DEFAULT_RESET_INTERVAL, CodingChoices
+from dcvc_cli.families.rt.sizes import NO_DEAD_ZONES, REFERENCE_QP_OFFSETS, ModelSpec
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,12 @@ class GopRule:
 
     def plans_from(self, first: int = 0) -> "GopPlanner":
         return GopPlanner(self, first)
+
+
+def gop_rule(choices: CodingChoices, spec: ModelSpec) -> GopRule:
+    """The frame plan of a stream of a model."""
+    pattern = spec.qp_offsets, spec.dead_zones, spec.intra_dead_zone, spec.late_qps
+    return GopRule(choices.qp_i, choices.qp_p, choices.keyint, choices.reset_interval, *pattern, forced_keys=choices.forced_keys)
 
 
 LATE = 192

@@ -3,8 +3,6 @@
 x -> enc -> y -> hyper_enc -> z          encoder only
 z_hat -> hyper_dec -> prior fusion -> scales, means of step 0; spatial prior after each step
 y_hat -> dec -> x_hat
-
-With direct latents: x -> enc.direct is added to y, y_hat -> dec.direct to x_hat (docs/decisions/0015-direct-latents.md).
 """
 
 from collections.abc import Iterator
@@ -19,7 +17,6 @@ from dcvc_cli.graph.blocks import (
     ScaleVector,
     Sequence,
     Shape,
-    SubPixelConv,
     Tensor,
     UpBlock,
     decoder_shapes,
@@ -27,6 +24,7 @@ from dcvc_cli.graph.blocks import (
     layer_shapes,
 )
 from dcvc_cli.graph.latent_steps import IMAGE_STEPS, LatentCoder
+from dcvc_cli.stages import ANALYSIS, HYPER, PRIORS, SYNTHESIS, timed
 
 if TYPE_CHECKING:
     from dcvc_cli.backend.operations import Operations
@@ -35,7 +33,7 @@ if TYPE_CHECKING:
 class ImageModel:
     """Graph of the image model with the widths and depths of `spec`; parameters live in the backend."""
 
-    encoder_only = ("enc.", "hyper_enc.", "q_scale_enc", "q_direct_enc")
+    encoder_only: tuple[str, ...] = ("enc.", "hyper_enc.", "q_scale_enc")
     """Prefixes of the layers that a decoder never runs."""
 
     def __init__(self, spec: ImageSpec) -> None:
@@ -70,11 +68,16 @@ class ImageModel:
         )
         self.dec_1 = Sequence(UpBlock("dec.dec_1.0", latent, width), depth_conv_blocks("dec.dec_1", width, width, spec.decoder_depth, first=1))
         self.dec_2 = DepthConvBlock("dec.dec_2", width, SOURCE_CHANNELS)
-        if spec.direct:
-            self.q_direct_enc = ScaleVector("q_direct_enc", spec.num_qps, latent)
-            self.q_direct_dec = ScaleVector("q_direct_dec", spec.num_qps, latent)
-            self.enc_direct = Conv("enc.direct", SOURCE_CHANNELS, latent, kernel=2, stride=2)
-            self.dec_direct = SubPixelConv("dec.direct", latent, SOURCE_CHANNELS, kernel=1)
+
+    @property
+    def num_qps(self) -> int:
+        """QPs that vectors and tables have rows for."""
+        return self.spec.num_qps
+
+    @property
+    def num_z_channels(self) -> int:
+        """Channels of z."""
+        return self.spec.hyper
 
     def shapes(self) -> Iterator[tuple[str, Shape]]:
         """Names and shapes of the state dict."""
@@ -84,20 +87,25 @@ class ImageModel:
         """The part of `shapes` that a decoder uses."""
         return decoder_shapes(self)
 
+    @timed(ANALYSIS)
     def analysis(self, ops: "Operations", x: Tensor, qp: Any) -> Tensor:
         """x: 3 x Hp x Wp in 0..1, sides multiples of 16 -> y: latent x Hp/16 x Wp/16. Encoder only."""
-        cells = ops.pixel_unshuffle(x, 8)
-        y = self.enc_2(ops, self.q_scale_enc(ops, self.enc_1(ops, cells), qp))
-        return ops.add(y, self.q_direct_enc(ops, self.enc_direct(ops, cells), qp)) if self.spec.direct else y
+        return self._latents_of_cells(ops, ops.pixel_unshuffle(x, 8), qp)
 
+    def _latents_of_cells(self, ops: "Operations", cells: Tensor, qp: Any) -> Tensor:
+        return self.enc_2(ops, self.q_scale_enc(ops, self.enc_1(ops, cells), qp))
+
+    @timed(HYPER)
     def hyper_analysis(self, ops: "Operations", y: Tensor) -> Tensor:
         """y -> z before rounding, hyper x ceil(h/4) x ceil(w/4) for y of h x w. Encoder only."""
         return self.hyper_enc(ops, ops.pad_replicate(y, 4))
 
+    @timed(PRIORS)
     def prior_parameters(self, ops: "Operations", z_hat: Tensor, latent_size: tuple[int, int]) -> Tensor:
         """z_hat -> q_enc, q_dec, scales, means: (2 + 2 latent) x h x w. Cropped after the fusion, unlike the video model."""
         return ops.crop(self.y_prior_fusion(ops, self.hyper_dec(ops, z_hat)), latent_size)
 
+    @timed(PRIORS)
     def code_latents(self, ops: "Operations", parameters: Tensor, coder: LatentCoder) -> Tensor:
         """Runs the four coding steps through `coder` -> y_hat: latent x h x w."""
         q_enc, q_dec, scales, means = ops.split(parameters, (1, 1, self.spec.latent, self.spec.latent))
@@ -111,9 +119,10 @@ class ImageModel:
             so_far = ops.merge_steps(so_far, coder.step(step, scales, means))
         return ops.multiply_step_size(so_far, ops.half_to_two(q_dec))
 
+    @timed(SYNTHESIS)
     def synthesis(self, ops: "Operations", y_hat: Tensor, qp: Any) -> Tensor:
         """y_hat -> x_hat: 3 x Hp x Wp, clamped to [0, 1]."""
-        cells = self.dec_2(ops, self.q_scale_dec(ops, self.dec_1(ops, y_hat), qp))
-        if self.spec.direct:
-            cells = ops.add(cells, self.dec_direct(ops, self.q_direct_dec(ops, y_hat, qp)))
-        return ops.clamp_unit(ops.pixel_shuffle(cells, 8))
+        return ops.clamp_unit(ops.pixel_shuffle(self._cells_of_latents(ops, y_hat, qp), 8))
+
+    def _cells_of_latents(self, ops: "Operations", y_hat: Tensor, qp: Any) -> Tensor:
+        return self.dec_2(ops, self.q_scale_dec(ops, self.dec_1(ops, y_hat), qp))

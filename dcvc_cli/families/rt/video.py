@@ -4,8 +4,6 @@ reference frame or feature -> adaptor -> feature_extractor -> ctx, ctx_t
 x, ctx -> encoder -> y -> hyper_encoder -> z                          encoder only
 z_hat, ctx_t -> prior fusion -> step size, scales, means of step 0; spatial prior before step 1
 y_hat, ctx -> decoder -> feature (the next reference) -> recon_generation_net -> x_hat
-
-With direct latents: x -> encoder.direct is added to y, y_hat -> decoder.direct to x_hat (docs/decisions/0015-direct-latents.md).
 """
 
 from collections.abc import Iterator
@@ -28,6 +26,7 @@ from dcvc_cli.graph.blocks import (
     layer_shapes,
 )
 from dcvc_cli.graph.latent_steps import VIDEO_STEPS, LatentCoder
+from dcvc_cli.stages import ANALYSIS, CONTEXT, HYPER, PRIORS, RECONSTRUCTION, SYNTHESIS, timed
 
 if TYPE_CHECKING:
     from dcvc_cli.backend.operations import Operations
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
 class VideoModel:
     """Graph of the video model with the widths and depths of `spec`; parameters live in the backend."""
 
-    encoder_only = ("encoder.", "hyper_encoder.", "q_encoder")
+    encoder_only: tuple[str, ...] = ("encoder.", "hyper_encoder.", "q_encoder")
     """Prefixes of the layers that a decoder never runs."""
 
     def __init__(self, spec: VideoSpec) -> None:
@@ -56,7 +55,6 @@ class VideoModel:
         self.encoder_conv2 = depth_conv_blocks("encoder.conv2", 2 * width, width, spec.encoder_depth)
         self.encoder_conv3 = DepthConvBlock("encoder.conv3", width, width)
         self.encoder_down = Conv("encoder.down", width, latent, kernel=3, stride=2, padding=1)
-        self.encoder_direct = Conv("encoder.direct", SOURCE_CHANNELS, latent, kernel=2, stride=2) if spec.direct else None
         self.hyper_encoder = Sequence(
             DepthConvBlock("hyper_encoder.conv.0", latent, hyper),
             DownBlock("hyper_encoder.conv.1", hyper, hyper),
@@ -77,11 +75,20 @@ class VideoModel:
             Conv(f"y_spatial_prior.conv.{spec.spatial_depth}", prior, 2 * latent),
         )
         self.decoder_up = SubPixelConv("decoder.up", latent, width, kernel=spec.up_kernel)
-        self.decoder_direct = SubPixelConv("decoder.direct", latent, SOURCE_CHANNELS, kernel=1) if spec.direct else None
         self.decoder_conv1 = depth_conv_blocks("decoder.conv1", 2 * width, width, spec.decoder_depth)
         self.decoder_conv2 = Conv("decoder.conv2", width, width)
         self.recon_conv = depth_conv_blocks("recon_generation_net.conv", width, recon, spec.recon_depth)
         self.recon_head = Conv("recon_generation_net.head", recon, SOURCE_CHANNELS)
+
+    @property
+    def num_qps(self) -> int:
+        """QPs that vectors and tables have rows for."""
+        return self.spec.num_qps
+
+    @property
+    def num_z_channels(self) -> int:
+        """Channels of z."""
+        return self.spec.hyper
 
     def shapes(self) -> Iterator[tuple[str, Shape]]:
         """Names and shapes of the state dict."""
@@ -91,43 +98,47 @@ class VideoModel:
         """The part of `shapes` that a decoder uses."""
         return decoder_shapes(self)
 
+    @timed(CONTEXT)
     def adapt_frame(self, ops: "Operations", frame: Tensor) -> Tensor:
         """Reference frame, 3 x Hp x Wp in 0..1 -> feature x Hp/8 x Wp/8 (after an I frame and after a reset)."""
         return self.feature_adaptor_i(ops, ops.pixel_unshuffle(frame, 8))
 
+    @timed(CONTEXT)
     def adapt_feature(self, ops: "Operations", feature: Tensor) -> Tensor:
         """Reference feature of the previous P frame -> feature x Hp/8 x Wp/8."""
         return self.feature_adaptor_p(ops, feature)
 
     def adapt(self, ops: "Operations", frame: Tensor, feature: Tensor) -> Tensor:
-        """The reference as the networks take it -> feature x Hp/8 x Wp/8: the feature where there is one, else the frame; with motion the
-        compensated frame always, and the feature added to it."""
-        if feature is None:
-            return self.adapt_frame(ops, frame)
-        adapted = self.adapt_feature(ops, feature)
-        return ops.add(self.adapt_frame(ops, frame), adapted) if self.spec.motion else adapted
+        """The reference as the networks take it -> feature x Hp/8 x Wp/8: the feature where there is one, else the frame."""
+        return self.adapt_frame(ops, frame) if feature is None else self.adapt_feature(ops, feature)
 
+    @timed(CONTEXT)
     def contexts(self, ops: "Operations", adapted: Tensor, qp: Any) -> tuple[Tensor, Tensor]:
         """-> (ctx, ctx_t), both feature x Hp/8 x Wp/8; only ctx_t, the temporal prior's input, depends on the QP."""
         shared = self.extractor_1(ops, adapted)
         return self.extractor_2(ops, shared), self.q_feature(ops, shared, qp)
 
+    @timed(ANALYSIS)
     def analysis(self, ops: "Operations", x: Tensor, ctx: Tensor, qp: Any) -> Tensor:
-        """x: 3 x Hp x Wp in 0..1, with motion less the compensated frame, and ctx -> y: latent x Hp/16 x Wp/16. Encoder only."""
-        cells = ops.pixel_unshuffle(x, 8)
-        merged = self.encoder_conv3(ops, self.encoder_conv2(ops, ops.concat(self.encoder_conv1(ops, cells), ctx)))
-        y = self.encoder_down(ops, self.q_encoder(ops, merged, qp))
-        return y if self.encoder_direct is None else ops.add(y, self.encoder_direct(ops, cells))
+        """x: 3 x Hp x Wp in 0..1 and ctx -> y: latent x Hp/16 x Wp/16. Encoder only."""
+        return self._latents_of_cells(ops, ops.pixel_unshuffle(x, 8), ctx, qp)
 
+    def _latents_of_cells(self, ops: "Operations", cells: Tensor, ctx: Tensor, qp: Any) -> Tensor:
+        merged = self.encoder_conv3(ops, self.encoder_conv2(ops, ops.concat(self.encoder_conv1(ops, cells), ctx)))
+        return self.encoder_down(ops, self.q_encoder(ops, merged, qp))
+
+    @timed(HYPER)
     def hyper_analysis(self, ops: "Operations", y: Tensor) -> Tensor:
         """y -> z before rounding, hyper x ceil(h/4) x ceil(w/4) for y of h x w. Encoder only."""
         return self.hyper_encoder(ops, ops.pad_replicate(y, 4))
 
+    @timed(PRIORS)
     def prior_parameters(self, ops: "Operations", z_hat: Tensor, ctx_t: Tensor, latent_size: tuple[int, int]) -> Tensor:
         """z_hat and ctx_t -> step size, scales, means: 3 latent x h x w. Cropped before the fusion, unlike the image model."""
         hyper = ops.crop(self.hyper_decoder(ops, z_hat), latent_size)
         return self.y_prior_fusion(ops, ops.concat(hyper, self.temporal_prior_encoder(ops, ctx_t)))
 
+    @timed(PRIORS)
     def code_latents(self, ops: "Operations", parameters: Tensor, coder: LatentCoder) -> Tensor:
         """Runs the two coding steps through `coder` -> y_hat: latent x h x w. The spatial prior sees the step size unclamped."""
         latent = self.spec.latent
@@ -139,20 +150,17 @@ class VideoModel:
         so_far = ops.merge_steps(so_far, coder.step(VIDEO_STEPS[1], scales, means))
         return ops.multiply_step_size(so_far, step_size)
 
+    @timed(SYNTHESIS)
     def synthesis(self, ops: "Operations", y_hat: Tensor, ctx: Tensor, qp: Any) -> Tensor:
         """y_hat and ctx -> feature x Hp/8 x Wp/8, the next reference feature."""
         up = self.decoder_up(ops, y_hat)
         return self.q_decoder(ops, self.decoder_conv2(ops, self.decoder_conv1(ops, ops.concat(up, ctx))), qp)
 
-    def add_direct(self, ops: "Operations", predicted: Tensor, y_hat: Tensor) -> Tensor:
-        """The compensated frame `predicted`, 3 x Hp x Wp, plus what the latents add to it on the direct path; not clamped."""
-        if self.decoder_direct is None:
-            return predicted
-        return ops.add(ops.pixel_shuffle(self.decoder_direct(ops, y_hat), 8), predicted)
+    @timed(RECONSTRUCTION)
+    def reconstruction(self, ops: "Operations", feature: Tensor, qp: Any) -> Tensor:
+        """feature -> x_hat: 3 x Hp x Wp, clamped to [0, 1]."""
+        return ops.clamp_unit(self._picture_of_feature(ops, feature, qp))
 
-    def reconstruction(self, ops: "Operations", feature: Tensor, qp: Any, predicted: Tensor = None) -> Tensor:
-        """feature -> x_hat: 3 x Hp x Wp, clamped to [0, 1]; with motion the networks' part is added to `predicted`,
-        the compensated frame after add_direct."""
+    def _picture_of_feature(self, ops: "Operations", feature: Tensor, qp: Any) -> Tensor:
         scaled = self.q_recon(ops, self.recon_conv(ops, feature), qp)
-        picture = ops.pixel_shuffle(self.recon_head(ops, scaled), 8)
-        return ops.clamp_unit(picture if predicted is None else ops.add(picture, predicted))
+        return ops.pixel_shuffle(self.recon_head(ops, scaled), 8)

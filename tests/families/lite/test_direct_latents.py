@@ -7,13 +7,8 @@ import pytest
 import torch
 
 from dcvc_cli.entropy.factorised import factorised_table
-from dcvc_cli.families.rt.image import ImageModel
-from dcvc_cli.families.rt.sizes import LITE, TINY
-from dcvc_cli.families.rt.video import VideoModel
-from dcvc_cli.graph.latent_steps import IMAGE_STEPS, VIDEO_STEPS
-from dcvc_cli.training.estimator_fit import fitted_estimator
-from dcvc_cli.training.export import as_trained
-from dcvc_cli.training.initialise import (
+from dcvc_cli.families.lite.sizes import LITE
+from dcvc_cli.families.rt.initial_parameters import (
     direct_matrix,
     direct_plan,
     direct_positions,
@@ -22,8 +17,12 @@ from dcvc_cli.training.initialise import (
     network_positions,
     random_parameters,
 )
+from dcvc_cli.graph.latent_steps import IMAGE_STEPS, VIDEO_STEPS
+from dcvc_cli.training.estimator_fit import fitted_estimator
+from dcvc_cli.training.export import as_trained
 from dcvc_cli.training.losses import BIT_ESTIMATOR_KEYS, TrainingOperations, factorised_bits
 from dcvc_cli.weights.file import carries_signal
+from tests.support.models import WITH_MOTION, graphs, video_model
 
 
 @pytest.mark.parametrize(
@@ -45,7 +44,7 @@ def test_direct_latents_are_an_orthonormal_rest(spec, width, num_groups) -> None
 
 def test_the_direct_path_brings_back_what_it_took() -> None:
     """Detail made of direct latents' own frequencies passes analysis and add_direct unchanged, whatever the networks do."""
-    model = VideoModel(LITE.video)
+    model = video_model(LITE.video)
     ops = TrainingOperations(initial_video_parameters(model))
     plan = direct_plan(LITE.video.feature, LITE.video.latent - LITE.video.direct, LITE.video.direct, 3.0)
     matrix = direct_matrix(plan).float()
@@ -59,13 +58,13 @@ def test_the_direct_path_brings_back_what_it_took() -> None:
 
 
 def test_models_without_direct_latents_have_none_of_its_layers() -> None:
-    for model in (ImageModel(TINY.image), VideoModel(replace(TINY.video, motion=True))):
+    for model in graphs(WITH_MOTION):
         assert not [name for name, _ in model.shapes() if "direct" in name]
 
 
 def test_exported_weights_are_those_that_were_trained() -> None:
     """8-bit layers stand on their grid, the others are untouched, and doing it again changes nothing."""
-    model = VideoModel(replace(TINY.video, latent=32, direct=16, motion=True))
+    model = video_model(replace(WITH_MOTION.video, latent=32, direct=16))
     state = {name: value.numpy() for name, value in random_parameters(model, 3).items()}
     trained = as_trained(state)
     again = as_trained(trained)

@@ -3,8 +3,10 @@
 import pytest
 
 from dcvc_cli.bitstream.nal import NalType
+from dcvc_cli.families.lite.sizes import LITE
 from dcvc_cli.families.rt.gop import LATE, FramePlan, GopRule, late_qp
-from dcvc_cli.families.rt.sizes import LITE, NUM_VIDEO_QPS, REFERENCE_QP_OFFSETS, RT, SPECS
+from dcvc_cli.families.rt.sizes import NUM_VIDEO_QPS, REFERENCE_QP_OFFSETS, RT
+from tests.support.models import SPECS
 
 
 def plans(rule: GopRule, count: int) -> list[FramePlan]:

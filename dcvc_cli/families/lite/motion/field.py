@@ -159,6 +159,11 @@ class FieldCoder:
         """Whether the next frame has a long-term reference: all but the first after a reset."""
         return self.number > 0
 
+    @property
+    def keeps_reference(self) -> bool:
+        """Whether the picture that the next vectors are predicted from is the long-term reference of the frames after that."""
+        return is_kept(self.number)
+
     def state(self) -> CoderState:
         """For checkpoints of training: another version may not know it."""
         return CoderState(*self._native.state())

@@ -21,6 +21,7 @@ from dcvc_cli.families.rt.image import ImageModel
 from dcvc_cli.families.rt.sizes import SOURCE_CHANNELS, ImageSpec, VideoSpec
 from dcvc_cli.families.rt.video import VideoModel
 from dcvc_cli.graph.latent_steps import IMAGE_STEPS, VIDEO_STEPS
+from dcvc_cli.graph.network import Network
 
 Parameters = dict[str, torch.Tensor]
 
@@ -160,7 +161,7 @@ def _mean_latents(width: int, latent: int, direct: int, num_groups: int) -> list
     return [position for position, (channel, band) in zip(positions, plan, strict=True) if rows[channel][1] == 0 and band == 0]
 
 
-def random_parameters(model: ImageModel | VideoModel, seed: int) -> Parameters:
+def random_parameters(model: Network, seed: int) -> Parameters:
     """Xavier-uniform weights, zero biases, scale vectors of one, and identity blocks (last layer of each branch zero)."""
     generator = torch.Generator().manual_seed(seed)
     parameters: Parameters = {}

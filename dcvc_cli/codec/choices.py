@@ -3,11 +3,12 @@
 from dataclasses import dataclass, field
 
 from dcvc_cli.bitstream.sps import HashKind
-from dcvc_cli.families.rt.gop import GopRule
-from dcvc_cli.families.rt.sizes import DEFAULT_RESET_INTERVAL, ModelSpec
 from dcvc_cli.format.entropy_format import EntropyFormat
 
 DEFAULT_SKIP_THRESHOLD = 0.12
+"""Elements predicted more narrowly are not coded: in coding, calibration and conformance alike."""
+DEFAULT_RESET_INTERVAL = 32
+"""P frames between drops of the reference feature, in coding and in training."""
 HASH_KINDS = {"crc": HashKind.CRC32, "md5": HashKind.MD5, "none": HashKind.NONE}
 ENTROPY_FORMATS: dict[str, EntropyFormat | None] = {
     "auto": None,
@@ -40,8 +41,3 @@ class CodingChoices:
     skip_threshold: float | None = DEFAULT_SKIP_THRESHOLD
     hash_kind: HashKind = HashKind.CRC32
     entropy_format: EntropyFormat | None = None
-
-    def gop_rule(self, spec: ModelSpec) -> GopRule:
-        """The frame plan of a stream of this model."""
-        pattern = spec.qp_offsets, spec.dead_zones, spec.intra_dead_zone, spec.late_qps
-        return GopRule(self.qp_i, self.qp_p, self.keyint, self.reset_interval, *pattern, forced_keys=self.forced_keys)

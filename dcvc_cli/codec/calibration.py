@@ -1,0 +1,48 @@
+"""The encoder's side of a frame that is coded to be measured: symbols are made and thrown away."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dcvc_cli.backend.operations import Operations, Tensor
+from dcvc_cli.codec.choices import DEFAULT_SKIP_THRESHOLD
+from dcvc_cli.graph.latent_steps import CodingStep
+
+Analysis = Callable[[Operations, Tensor], Tensor]
+
+
+class CalibrationSide:
+    """One frame's symbols.
+
+    Args:
+        ops: recording operations, also a backend.
+        values: network input, float32 (3, Hp, Wp).
+    """
+
+    def __init__(self, ops: Any, values: NDArray[np.float32]) -> None:
+        self.ops, self.values = ops, values
+        self.latent_size = (values.shape[1] // 16, values.shape[2] // 16)
+        self._y: Any = None
+
+    def hyper_latents(self, analysis: Analysis, hyper_analysis: Analysis, qp: int) -> Tensor:
+        """Analyses the picture, unrecorded: only an encoder does."""
+        inner = self.ops.inner
+        self._y = analysis(inner, inner.frame_from_values(self.values))
+        return self.ops.z_from_symbols(self.ops.round_z(hyper_analysis(inner, self._y)))
+
+    def for_analysis(self, context: Tensor) -> Tensor:
+        """The context at its true scale."""
+        return self.ops.at_true_scale(context)
+
+    def begin(self, step_size_inverse: Any) -> None:
+        """Scales the latents."""
+        self._y = self._y * step_size_inverse
+
+    def step(self, step: CodingStep, scales: Tensor, means: Tensor) -> Tensor:
+        """Quantises the elements of one step."""
+        return self.ops.quantise_step(step, self._y, scales, means, DEFAULT_SKIP_THRESHOLD)[0]
+
+    def finish(self) -> None:
+        """Nothing was kept."""

@@ -1,0 +1,44 @@
+"""The decoder of a stream's frames, opened anew where pictures or model are announced anew."""
+
+from dataclasses import dataclass
+
+from dcvc_cli.bitstream.faults import Rule, UnsupportedStreamError
+from dcvc_cli.bitstream.sps import Sps
+from dcvc_cli.codec.pictures import video_format_of
+from dcvc_cli.coding.opened_models import StreamNetworks
+from dcvc_cli.errors import StreamError
+from dcvc_cli.families.base import PictureDecoder
+from dcvc_cli.families.registry import model_of_stream
+
+
+@dataclass(frozen=True)
+class StreamDecoder:
+    """A decoder, and the SPS that it was opened for."""
+
+    sps: Sps
+    pictures: PictureDecoder
+
+
+def decoder_for(sps: Sps, before: Sps | None, decoder: StreamDecoder | None, networks: StreamNetworks, index: int) -> StreamDecoder:
+    """The decoder of frame `index` under `sps`: a new one where the pictures or the model are announced anew.
+
+    Args:
+        before: SPS of the frame before it, None for the first.
+        decoder: that frame's, None where its state is of no use.
+
+    Raises:
+        StreamError: pictures of another size or sampling come, or what no model here decodes.
+        EnvironmentFault: weights, precision or device are missing.
+    """
+    if decoder is not None and sps.can_follow(decoder.sps):
+        return decoder
+    if before is not None:
+        old, new = video_format_of(before), video_format_of(sps)
+        if (old.size, old.chroma) != (new.size, new.chroma):
+            found = f"{old.size} {old.chroma.value} to {new.size} {new.chroma.value}"
+            hint = f"decode the parts apart: --frames {index}, then --seek {index}"
+            raise StreamError(f"the pictures change from {found} at frame {index}, expected one size to the end", hint)
+    if sps.max_reorder:
+        message = "the stream's pictures are coded in another order than they are shown"
+        raise UnsupportedStreamError(Rule.UNSUPPORTED, message, hint="decode it with a newer dcvc")
+    return StreamDecoder(sps, model_of_stream(sps).decoder(networks.for_sps(sps), sps))

@@ -1,0 +1,46 @@
+"""The SPS of a new stream."""
+
+from dcvc_cli.bitstream.sps import Precision, Sps, quantise_skip_threshold
+from dcvc_cli.codec.choices import CodingChoices
+from dcvc_cli.errors import InputError
+from dcvc_cli.families.registry import family_of
+from dcvc_cli.format.types import VideoFormat
+from dcvc_cli.weights.file import ModelWeights
+
+
+def sps_for(
+    video_format: VideoFormat,
+    weights: ModelWeights,
+    precision: Precision,
+    choices: CodingChoices,
+) -> Sps:
+    """The SPS of a new stream. InputError for pictures larger than the model codes, UsageError for choices that it has no form for."""
+    size, model = video_format.size, weights.model
+    if max(size.width, size.height) > model.max_side:
+        raise InputError(f"pictures of {size} are larger than {model.max_side}x{model.max_side}, the largest that is coded")
+    family = family_of(model)
+    colour, rate, aspect = video_format.colour, video_format.frame_rate, video_format.sample_aspect_ratio
+    return Sps(
+        width=size.width,
+        height=size.height,
+        precision=precision,
+        model_family=family.name,
+        model_variant=model.name,
+        syntax=family.syntax,
+        fingerprints=weights.fingerprints,
+        chroma_format=video_format.chroma.value,
+        colour_primaries=colour.primaries,
+        transfer=colour.transfer,
+        matrix=colour.matrix,
+        full_range=colour.full_range,
+        chroma_location=video_format.chroma_location,
+        interlacing=video_format.interlacing,
+        frame_rate_num=rate.num if rate.den else 0,
+        frame_rate_den=rate.den if rate.num else 0,
+        sar_num=aspect.num if aspect.den else 0,
+        sar_den=aspect.den if aspect.num else 0,
+        skip_threshold_millionths=quantise_skip_threshold(choices.skip_threshold),
+        hash_kind=choices.hash_kind,
+        max_pictures=model.max_pictures,
+        **model.sps_fields(size, choices),
+    )

@@ -1,0 +1,78 @@
+"""The family `lite`: the networks of `dcvc-rt` in small, on what block motion leaves, with an output filter. The default."""
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from dcvc_cli.bitstream.limits import MAX_QP_I, MAX_QP_P
+from dcvc_cli.bitstream.sps import Sps
+from dcvc_cli.codec.calibration import CalibrationSide
+from dcvc_cli.codec.choices import CodingChoices
+from dcvc_cli.codec.networks import CodecNetworks
+from dcvc_cli.codec.pictures import has_halved_chroma, padded_size, video_format_of
+from dcvc_cli.families.base import Family, Model, PictureDecoder, PictureEncoder
+from dcvc_cli.families.lite.dead_zone import zero_below
+from dcvc_cli.families.lite.frames import FramePayloadDecoder, FramePayloadEncoder
+from dcvc_cli.families.lite.image import ImageModel
+from dcvc_cli.families.lite.motion.field import FieldCoder, compensate_squares, in_lines, luma_of_values
+from dcvc_cli.families.lite.sizes import LITE, TINY_LITE, LiteSpec
+from dcvc_cli.families.lite.video import VideoModel
+from dcvc_cli.families.rt.family import RtModel
+from dcvc_cli.families.rt.gop import gop_rule
+from dcvc_cli.families.rt.recipe import code_p_frame
+from dcvc_cli.families.rt.sequences import FrameByFrameDecoder, FrameByFrameEncoder
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class LiteModel(RtModel):
+    """A size of the two networks; planned and stored as those of `dcvc-rt`, coded with motion and filter."""
+
+    image: ImageModel
+    video: VideoModel
+    relative_width = 1.0
+
+    def __init__(self, spec: LiteSpec, *, is_for_tests: bool = False) -> None:
+        super().__init__(spec, ImageModel(spec.image), VideoModel(spec.video), is_for_tests=is_for_tests)
+
+    def encoder(self, networks: CodecNetworks, sps: Sps, choices: CodingChoices) -> PictureEncoder:
+        """One unit a picture."""
+        halve_chroma = has_halved_chroma(video_format_of(sps))
+        frames = FramePayloadEncoder(self.image, self.video, networks, sps.entropy_format, sps.skip_threshold, halve_chroma)
+        return FrameByFrameEncoder(frames, sps, gop_rule(choices, self.spec).plans_from(), zero_below)
+
+    def decoder(self, networks: CodecNetworks, sps: Sps) -> PictureDecoder:
+        """One picture a unit."""
+        self.check_sps(sps)
+        video_format = video_format_of(sps)
+        padded, halve_chroma = padded_size(video_format.size), has_halved_chroma(video_format)
+        frames = FramePayloadDecoder(self.image, self.video, networks, sps.entropy_format, sps.skip_threshold, padded, halve_chroma)
+        return FrameByFrameDecoder(frames, sps, MAX_QP_I, MAX_QP_P)
+
+    def calibrate_p_frames(self, ops: Any, frame: Any, pictures: Sequence["NDArray[np.float32]"], qps: Sequence[int]) -> None:
+        """Codes P frames after a recorded reference frame, each with the motion that the codec's search finds."""
+        feature, coder, long_term = None, FieldCoder(), None
+        for values, qp in zip(pictures, qps, strict=True):
+            samples = ops.samples_from_frame(frame)
+            keeps_reference = coder.keeps_reference
+            motion = coder.search(luma_of_values(values), in_lines(samples[:1]), qp, None if long_term is None else in_lines(long_term[:1]))
+            coder.encode(motion)
+            predicted = ops.frame_from_samples(compensate_squares(samples, motion, long_term))
+            side = CalibrationSide(ops, values - ops.to_float(predicted))
+            coded = code_p_frame(self.video, ops, side, self.video.adapt(ops, predicted, feature), qp)
+            feature = coded.feature
+            frame = self.video.reconstruct_on(ops, feature, qp, self.video.add_direct(ops, predicted, coded.y_hat))
+            long_term = samples if keeps_reference else long_term
+
+
+class LiteFamily(Family):
+    """Models `lite` and, for tests, `tiny-lite`."""
+
+    name = "lite"
+
+    @cached_property
+    def models(self) -> Mapping[str, Model]:
+        """The default and the one for tests."""
+        return {"lite": LiteModel(LITE), "tiny-lite": LiteModel(TINY_LITE, is_for_tests=True)}

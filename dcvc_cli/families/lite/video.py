@@ -1,0 +1,46 @@
+"""The video model of `lite`: that of `rt` on what block motion leaves (docs/motion.md), with direct latents beside the networks.
+
+compensated frame + reference feature -> adaptor -> ...
+x, here what compensation leaves -> encoder.direct is added to y
+y_hat -> decoder.direct is added to the compensated frame, and so is what the networks make of the feature
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from dcvc_cli.families.lite.sizes import LiteVideoSpec
+from dcvc_cli.families.rt import video as rt
+from dcvc_cli.families.rt.sizes import SOURCE_CHANNELS
+from dcvc_cli.graph.blocks import Conv, SubPixelConv, Tensor
+from dcvc_cli.stages import RECONSTRUCTION, timed
+
+if TYPE_CHECKING:
+    from dcvc_cli.backend.operations import Operations
+
+
+class VideoModel(rt.VideoModel):
+    """Graph of the video model with the widths and depths of `spec`."""
+
+    def __init__(self, spec: LiteVideoSpec) -> None:
+        super().__init__(spec)
+        self.encoder_direct = Conv("encoder.direct", SOURCE_CHANNELS, spec.latent, kernel=2, stride=2) if spec.direct else None
+        self.decoder_direct = SubPixelConv("decoder.direct", spec.latent, SOURCE_CHANNELS, kernel=1) if spec.direct else None
+
+    def adapt(self, ops: "Operations", frame: Tensor, feature: Tensor) -> Tensor:
+        """The compensated frame as the networks take it -> feature x Hp/8 x Wp/8, the reference feature added where there is one."""
+        adapted = self.adapt_frame(ops, frame)
+        return adapted if feature is None else ops.add(adapted, self.adapt_feature(ops, feature))
+
+    def _latents_of_cells(self, ops: "Operations", cells: Tensor, ctx: Tensor, qp: Any) -> Tensor:
+        y = super()._latents_of_cells(ops, cells, ctx, qp)
+        return y if self.encoder_direct is None else ops.add(y, self.encoder_direct(ops, cells))
+
+    def add_direct(self, ops: "Operations", predicted: Tensor, y_hat: Tensor) -> Tensor:
+        """The compensated frame `predicted`, 3 x Hp x Wp, plus what the latents add to it on the direct path; not clamped."""
+        if self.decoder_direct is None:
+            return predicted
+        return ops.add(ops.pixel_shuffle(self.decoder_direct(ops, y_hat), 8), predicted)
+
+    @timed(RECONSTRUCTION)
+    def reconstruct_on(self, ops: "Operations", feature: Tensor, qp: Any, predicted: Tensor) -> Tensor:
+        """feature -> x_hat: 3 x Hp x Wp, clamped to [0, 1]; the networks' part is added to `predicted`, the compensated frame after add_direct."""
+        return ops.clamp_unit(ops.add(self._picture_of_feature(ops, feature, qp), predicted))

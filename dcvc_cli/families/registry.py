@@ -1,0 +1,84 @@
+"""The codec families that dcvc knows, one line a family, and where their models are found by name."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
+from importlib import import_module
+
+from dcvc_cli.bitstream.limits import FrameLimits
+from dcvc_cli.bitstream.sps import Sps
+from dcvc_cli.errors import EnvironmentFault
+from dcvc_cli.families.base import Family, Model
+
+FAMILIES: dict[str, str] = {
+    "dcvc-rt": "dcvc_cli.families.rt.family:RtFamily",
+    "lite": "dcvc_cli.families.lite.family:LiteFamily",
+}
+"""Module and class of each family under the name that streams have."""
+_guests: dict[str, Family] = {}
+
+
+@cache
+def _load(place: str) -> Family:
+    module, _, name = place.partition(":")
+    family: Family = getattr(import_module(module), name)()
+    return family
+
+
+def families() -> Mapping[str, Family]:
+    """All families by name."""
+    return {name: _load(place) for name, place in FAMILIES.items()} | _guests
+
+
+@contextmanager
+def guest(family: Family) -> Iterator[None]:
+    """Makes a family of someone else's known while the block runs."""
+    _guests[family.name] = family
+    try:
+        yield
+    finally:
+        del _guests[family.name]
+
+
+def models() -> Mapping[str, Model]:
+    """The models of all families by name."""
+    return {name: model for family in families().values() for name, model in family.models.items()}
+
+
+def find_model(name: str) -> Model:
+    """A model by name; EnvironmentFault lists what there is."""
+    known = models()
+    if name not in known:
+        raise EnvironmentFault(f"there is no model {name!r}", f"known: {', '.join(known)}")
+    return known[name]
+
+
+def model_of_stream(sps: Sps) -> Model:
+    """The model that an SPS names.
+
+    Raises:
+        EnvironmentFault: the family, the model or the version of its syntax is not known here.
+    """
+    known = families()
+    family = known.get(sps.model_family)
+    if family is None or sps.syntax > family.syntax:
+        listed = ", ".join(f"{name!r} with syntax {one.syntax}" for name, one in known.items())
+        message = f"the stream is of model family {sps.model_family!r} with syntax {sps.syntax}, this dcvc has {listed}"
+        raise EnvironmentFault(message, "decode it with a newer dcvc")
+    model = family.models.get(sps.model_variant)
+    if model is None or len(sps.fingerprints) != len(model.networks):
+        message = f"the stream is of model {sps.model_variant!r} of family {sps.model_family!r}, this dcvc has {', '.join(family.models)}"
+        raise EnvironmentFault(message, "decode it with a newer dcvc")
+    return model
+
+
+def limits_of(sps: Sps) -> FrameLimits | None:
+    """What units under an SPS may hold; None for a model that is not known here."""
+    family = families().get(sps.model_family)
+    model = family.models.get(sps.model_variant) if family is not None else None
+    return None if model is None else model.limits(sps)
+
+
+def family_of(model: Model) -> Family:
+    """The family that a model belongs to."""
+    return next(family for family in families().values() if family.models.get(model.name) is model)

@@ -1,0 +1,94 @@
+"""Picture encoder and decoder of families whose units hold one picture: frames planned and coded one after the other."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dcvc_cli.bitstream.nal import NalType
+from dcvc_cli.bitstream.sps import Sps
+from dcvc_cli.bitstream.units import FrameUnit
+from dcvc_cli.codec.pictures import check_picture, values_from_picture, video_format_of
+from dcvc_cli.errors import StreamError
+from dcvc_cli.families.base import CodedUnit, PictureDecoder, PictureEncoder
+from dcvc_cli.families.rt.gop import GopPlanner
+from dcvc_cli.format.entropy_format import EntropyFormat
+from dcvc_cli.format.types import Picture, VideoFormat
+
+DeadZone = Callable[[float], NDArray[np.float32] | None]
+"""Dead zone -> magnitudes below which symbols are 0, by table row; None for none."""
+
+
+class FrameEncoder(Protocol):
+    """Codes network inputs one after the other."""
+
+    def encode_i(self, values: NDArray[np.float32], qp: int, zero_below: NDArray[np.float32] | None = None) -> bytes: ...
+
+    def encode_p(self, values: NDArray[np.float32], qp: int, reset: bool, zero_below: NDArray[np.float32] | None = None) -> bytes: ...
+
+    def picture(self, video_format: VideoFormat, *, truncate_chroma: bool) -> Picture: ...
+
+
+class FrameDecoder(Protocol):
+    """Decodes payloads one after the other, each in the byte format that its SPS says."""
+
+    entropy_format: EntropyFormat
+    skip_threshold: float | None
+
+    def decode_i(self, payload: bytes, qp: int) -> None: ...
+
+    def decode_p(self, payload: bytes, qp: int, reset: bool) -> None: ...
+
+    def picture(self, video_format: VideoFormat, *, truncate_chroma: bool) -> Picture: ...
+
+
+class FrameByFrameEncoder(PictureEncoder):
+    """One unit a picture.
+
+    Args:
+        planner: frame types and QPs.
+        zero_below: what a plan's dead zone means.
+    """
+
+    def __init__(self, frames: FrameEncoder, sps: Sps, planner: GopPlanner, zero_below: DeadZone) -> None:
+        self._frames, self._sps, self._planner, self._zero_below = frames, sps, planner, zero_below
+        self._video_format = video_format_of(sps)
+
+    def push(self, picture: Picture) -> Iterator[CodedUnit]:
+        """Codes a picture."""
+        check_picture(picture, self._video_format)
+        values = values_from_picture(picture, self._video_format)
+        plan = self._planner.next()
+        zero_below = self._zero_below(plan.dead_zone)
+        if plan.frame_type is NalType.I:
+            payload = self._frames.encode_i(values, plan.qp, zero_below)
+        else:
+            payload = self._frames.encode_p(values, plan.qp, plan.reset, zero_below)
+        yield CodedUnit(plan.frame_type, plan.qp, plan.reset, payload)
+
+    def reconstruction(self) -> Sequence[Picture]:
+        """The picture of the unit that came last."""
+        return (self._frames.picture(self._video_format, truncate_chroma=self._sps.truncate_chroma),)
+
+
+class FrameByFrameDecoder(PictureDecoder):
+    """One picture a unit."""
+
+    def __init__(self, frames: FrameDecoder, sps: Sps, max_qp_i: int, max_qp_p: int) -> None:
+        self._frames, self._video_format = frames, video_format_of(sps)
+        self._max_qp_i, self._max_qp_p = max_qp_i, max_qp_p
+
+    def push(self, unit: FrameUnit) -> Sequence[Picture]:
+        """Decodes a frame."""
+        frames, sps = self._frames, unit.sps
+        frames.entropy_format, frames.skip_threshold = sps.entropy_format, sps.skip_threshold
+        if unit.frame_type is NalType.I:
+            if unit.qp > self._max_qp_i:
+                raise StreamError(f"an I frame has QP {unit.qp}, expected 0..{self._max_qp_i}")
+            frames.decode_i(unit.payload, unit.qp)
+        else:
+            if unit.qp > self._max_qp_p:
+                raise StreamError(f"a P frame has QP {unit.qp}, expected 0..{self._max_qp_p}")
+            frames.decode_p(unit.payload, unit.qp, unit.reset)
+        return (frames.picture(self._video_format, truncate_chroma=sps.truncate_chroma),)
