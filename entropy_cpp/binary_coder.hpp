@@ -1,4 +1,5 @@
-// Adaptive binary decisions on the range coder: what vectors and filters are coded with. Source: docs/motion.md, "Bits".
+// Adaptive binary decisions on the range coder: what vectors and filters are coded with. Source: docs/motion.md,
+// "Bits".
 #pragma once
 
 #include <cmath>
@@ -15,7 +16,7 @@ class Context {
  public:
   uint32_t probability() const {
     const uint32_t p = (static_cast<uint32_t>(fast_) + slow_) >> (17 - kProbabilityBits);
-    return p < 32 ? 32 : p > (1u << kProbabilityBits) - 32 ? (1u << kProbabilityBits) - 32 : p;
+    return std::clamp(p, 32u, (1u << kProbabilityBits) - 32);
   }
   void start(uint16_t zero) { fast_ = slow_ = zero; }  // in 1/65536
   uint16_t slow() const { return slow_; }

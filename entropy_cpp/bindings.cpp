@@ -18,24 +18,27 @@ namespace ec = dcvc::entropy;
 namespace {
 
 template <class T>
-using Array = py::array_t<T, py::array::c_style>;  // arguments are declared noconvert: a wrong type is an error, not a copy
+using Array =
+    py::array_t<T, py::array::c_style>;  // arguments are declared noconvert: a wrong type is an error, not a copy
 
 using TablePtr = std::shared_ptr<ec::CodingTable>;
 using PartTuple = std::tuple<TablePtr, Array<int8_t>, Array<uint8_t>>;
 
 TablePtr make_table(const Array<int32_t>& cdf, const Array<int32_t>& lengths, const Array<int32_t>& offsets) {
-  if (cdf.ndim() != 2 || lengths.ndim() != 1 || offsets.ndim() != 1 || lengths.size() != cdf.shape(0) || offsets.size() != cdf.shape(0)) {
+  if (cdf.ndim() != 2 || lengths.ndim() != 1 || offsets.ndim() != 1 || lengths.size() != cdf.shape(0) ||
+      offsets.size() != cdf.shape(0)) {
     throw std::invalid_argument("cdf must be (rows, width), cdf_length and offset (rows,)");
   }
-  return std::make_shared<ec::CodingTable>(cdf.data(), static_cast<size_t>(cdf.shape(0)), static_cast<size_t>(cdf.shape(1)), lengths.data(),
-                                           offsets.data());
+  return std::make_shared<ec::CodingTable>(cdf.data(), static_cast<size_t>(cdf.shape(0)),
+                                           static_cast<size_t>(cdf.shape(1)), lengths.data(), offsets.data());
 }
 
 template <class Table>
 void require_rows(const Table& table, const Array<uint8_t>& rows) {
   if (rows.ndim() != 1) throw std::invalid_argument("table rows must be one-dimensional");
   if (!ec::check_rows(rows.data(), static_cast<size_t>(rows.size()), table.num_rows())) {
-    throw std::invalid_argument("a table row index is beyond the table's " + std::to_string(table.num_rows()) + " rows");
+    throw std::invalid_argument("a table row index is beyond the table's " + std::to_string(table.num_rows()) +
+                                " rows");
   }
 }
 
@@ -52,7 +55,9 @@ std::vector<ec::Part> as_parts(const std::vector<PartTuple>& tuples) {
   return parts;
 }
 
-py::bytes as_bytes(const std::vector<uint8_t>& bytes) { return py::bytes(reinterpret_cast<const char*>(bytes.data()), bytes.size()); }
+py::bytes as_bytes(const std::vector<uint8_t>& bytes) {
+  return py::bytes(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+}
 
 py::bytes encode_frame(const std::vector<PartTuple>& tuples, ec::Format format) {
   const std::vector<ec::Part> parts = as_parts(tuples);
@@ -65,7 +70,8 @@ py::bytes encode_frame(const std::vector<PartTuple>& tuples, ec::Format format) 
 }
 
 py::bytes encode_partitioned(const std::vector<PartTuple>& tuples, bool interleaved, int log2_partitions) {
-  if (log2_partitions < 0 || log2_partitions > ec::kMaxLog2Partitions) throw std::invalid_argument("log2_partitions must be 0 to 6");
+  if (log2_partitions < 0 || log2_partitions > ec::kMaxLog2Partitions)
+    throw std::invalid_argument("log2_partitions must be 0 to 6");
   const std::vector<ec::Part> parts = as_parts(tuples);
   std::vector<uint8_t> bytes;
   {
@@ -76,7 +82,7 @@ py::bytes encode_partitioned(const std::vector<PartTuple>& tuples, bool interlea
 }
 
 using EncoderState = std::tuple<py::bytes, uint64_t, uint64_t>;  // bytes so far, low, range
-using DecoderState = std::tuple<uint64_t, uint64_t, uint64_t>;  // position, value, range
+using DecoderState = std::tuple<uint64_t, uint64_t, uint64_t>;   // position, value, range
 
 void require_range(uint64_t range) {
   if (range < dcvc::kMinRange) throw std::invalid_argument("the range of a coder state must be at least 2^32");
@@ -99,9 +105,11 @@ py::bytes encode_compact(const std::vector<PartTuple>& tuples, const EncoderStat
 std::unique_ptr<ec::FrameDecoder> continue_decoder(const py::bytes& data, const DecoderState& state) {
   const auto& [position, value, range] = state;
   require_range(range);
-  if (position < dcvc::kWindowBytes || position > uint64_t{1} << 62) throw std::invalid_argument("the position of a coder state must be 8 to 2^62");
+  if (position < dcvc::kWindowBytes || position > uint64_t{1} << 62)
+    throw std::invalid_argument("the position of a coder state must be 8 to 2^62");
   const std::string_view view = data;
-  return std::make_unique<ec::FrameDecoder>(reinterpret_cast<const uint8_t*>(view.data()), view.size(), position, value, range);
+  return std::make_unique<ec::FrameDecoder>(reinterpret_cast<const uint8_t*>(view.data()), view.size(), position, value,
+                                            range);
 }
 
 std::unique_ptr<ec::FrameDecoder> make_decoder(const py::bytes& data, ec::Format format) {
@@ -109,9 +117,11 @@ std::unique_ptr<ec::FrameDecoder> make_decoder(const py::bytes& data, ec::Format
   return std::make_unique<ec::FrameDecoder>(reinterpret_cast<const uint8_t*>(view.data()), view.size(), format);
 }
 
-ec::Status decode(ec::FrameDecoder& decoder, const ec::CodingTable& table, const Array<uint8_t>& rows, Array<int8_t>& symbols) {
+ec::Status decode(ec::FrameDecoder& decoder, const ec::CodingTable& table, const Array<uint8_t>& rows,
+                  Array<int8_t>& symbols) {
   require_rows(table, rows);
-  if (symbols.ndim() != 1 || symbols.size() != rows.size()) throw std::invalid_argument("symbols and rows must have one length");
+  if (symbols.ndim() != 1 || symbols.size() != rows.size())
+    throw std::invalid_argument("symbols and rows must have one length");
   const uint8_t* row_data = rows.data();
   int8_t* symbol_data = symbols.mutable_data();
   const size_t num_symbols = static_cast<size_t>(rows.size());
@@ -194,10 +204,12 @@ PYBIND11_MODULE(_entropy, m) {
       .value("NOT_SHORTEST", ec::Status::kNotShortest);
   m.def("describe", [](ec::Status status) { return std::string(ec::describe(status)); });
   py::class_<ec::CodingTable, TablePtr>(m, "CodingTable")
-      .def(py::init(&make_table), py::arg("cdf").noconvert(), py::arg("cdf_length").noconvert(), py::arg("offset").noconvert());
+      .def(py::init(&make_table), py::arg("cdf").noconvert(), py::arg("cdf_length").noconvert(),
+           py::arg("offset").noconvert());
   m.def("encode_frame", &encode_frame, py::arg("parts"), py::arg("format"));
   m.def("encode_compact", &encode_compact, py::arg("parts"), py::arg("state"));
-  m.def("encode_partitioned", &encode_partitioned, py::arg("parts"), py::arg("interleaved"), py::arg("log2_partitions"));
+  m.def("encode_partitioned", &encode_partitioned, py::arg("parts"), py::arg("interleaved"),
+        py::arg("log2_partitions"));
   py::class_<ec::FrameDecoder>(m, "FrameDecoder")
       .def(py::init(&make_decoder), py::arg("data"), py::arg("format"))
       .def(py::init(&continue_decoder), py::arg("data"), py::arg("state"))

@@ -18,7 +18,8 @@ void encode_escape_digits(RangeEncoder& coder, int value, int escape) {
   for (uint32_t d = 0; d < digits; ++d) encode_digit(coder, raw >> (kDigitBits * d) & 3);
 }
 
-// A decoder and the symbol it found, returned by value from the rare path so that the loop's own copy can stay in registers.
+// A decoder and the symbol it found, returned by value from the rare path so that the loop's own copy can stay in
+// registers.
 struct Found {
   RangeDecoder coder;
   int8_t symbol;
@@ -26,7 +27,8 @@ struct Found {
 };
 
 // The symbols that the bucket table cannot name: a bucket with a boundary in it, or an escape.
-__attribute__((noinline)) Found decode_searching(RangeDecoder coder, const TableView& table, const RowInfo& row, uint32_t slot, int first_guess) {
+__attribute__((noinline)) Found decode_searching(RangeDecoder coder, const TableView& table, const RowInfo& row,
+                                                 uint32_t slot, int first_guess) {
   const uint32_t* cumulative = table.cumulative + row.first_entry;
   uint32_t entry = static_cast<uint32_t>(first_guess - row.offset);
   while (slot >= cumulative[entry + 1]) ++entry;  // ends: the last cumulative value is above every slot
@@ -58,7 +60,8 @@ std::vector<uint8_t> encode_compact(const std::vector<Part>& parts, RangeEncoder
   return coder.finish();
 }
 
-Status decode_compact(RangeDecoder& decoder, const TableView& table, const uint8_t* rows, size_t num_symbols, int8_t* symbols) {
+Status decode_compact(RangeDecoder& decoder, const TableView& table, const uint8_t* rows, size_t num_symbols,
+                      int8_t* symbols) {
   RangeDecoder coder = decoder;
   for (size_t i = 0; i < num_symbols; ++i) {
     const size_t row_index = rows[i];

@@ -1,4 +1,5 @@
-// Compact payloads: all symbols of a frame by one range coder, behind whatever it coded before. Source: docs/entropy-coding.md, "Compact".
+// Compact payloads: all symbols of a frame by one range coder, behind whatever it coded before. Source:
+// docs/entropy-coding.md, "Compact".
 #pragma once
 
 #include <vector>
@@ -12,6 +13,7 @@ namespace dcvc::entropy {
 std::vector<uint8_t> encode_compact(const std::vector<Part>& parts, RangeEncoder coder);
 
 // One part; kOk or kCorruptEscape. Every row index must be below the table's number of rows.
-Status decode_compact(RangeDecoder& decoder, const TableView& table, const uint8_t* rows, size_t num_symbols, int8_t* symbols);
+Status decode_compact(RangeDecoder& decoder, const TableView& table, const uint8_t* rows, size_t num_symbols,
+                      int8_t* symbols);
 
 }  // namespace dcvc::entropy

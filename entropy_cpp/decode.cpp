@@ -58,7 +58,8 @@ constexpr size_t kBlockSymbols = 1024;  // the search strategy is chosen anew fo
 enum class Search { kBucket, kCentre };
 
 template <class Rans, Search kSearch>
-DCVC_INLINE bool decode_symbol(typename Rans::State& x, const uint8_t*& in, const TableView& table, size_t row_index, int8_t& symbol) {
+DCVC_INLINE bool decode_symbol(typename Rans::State& x, const uint8_t*& in, const TableView& table, size_t row_index,
+                               int8_t& symbol) {
   if constexpr (kSearch == Search::kCentre) return decode_by_centre<Rans>(x, in, table, row_index, symbol);
   return decode_by_bucket<Rans>(x, in, table, row_index, symbol);
 }
@@ -82,8 +83,8 @@ Status decode_block(Chain<Rans, N>* chains, const TableView& table, const Span& 
   }
   bool good = true;
   for (size_t i = 0; i < span.num_symbols; i += kBatchSymbols) {
-    // Rows in and symbols out by whole batches: between the bytes of two chains a load would often seem to follow a store at the
-    // same address (equal low 12 bits) and wait for it.
+    // Rows in and symbols out by whole batches: between the bytes of two chains a load would often seem to follow a
+    // store at the same address (equal low 12 bits) and wait for it.
     const size_t count = std::min(kBatchSymbols, span.num_symbols - i);
     uint8_t rows[K][kBatchSymbols] = {};
     int8_t symbols[K][kBatchSymbols];
@@ -117,9 +118,9 @@ Status decode_block(Chain<Rans, N>* chains, const TableView& table, const Span& 
   return Status::kOk;
 }
 
-// True where the branch on each row's most probable symbol is the fastest search in a block, judged by every 16th row. It pays from
-// 61 % of the mass in these symbols on; two chains that hide each other's latency do better by the centre up to 82 %, unless some
-// rows have no centre and others do, which makes that search mispredict. All by measurement.
+// True where the branch on each row's most probable symbol is the fastest search in a block, judged by every 16th row.
+// It pays from 61 % of the mass in these symbols on; two chains that hide each other's latency do better by the centre
+// up to 82 %, unless some rows have no centre and others do, which makes that search mispredict. All by measurement.
 bool mostly_peaked(const TableView& table, const uint8_t* rows, size_t num_symbols, int num_chains) {
   uint64_t mass = 0;
   uint64_t count = 0;
@@ -144,14 +145,16 @@ Status decode_span(Chain<Rans, N>* chains, const TableView& table, Span span) {
     Status status = Status::kOk;
     for (size_t left = span.num_symbols; left > 0 && status == Status::kOk; left -= span.num_symbols) {
       span.num_symbols = std::min(left, kBlockSymbols);
-      const size_t num_batches = mostly_peaked(table, span.rows, span.num_symbols, K) ? count_peaked_batches(span.num_symbols, left) : 0;
+      const size_t num_batches =
+          mostly_peaked(table, span.rows, span.num_symbols, K) ? count_peaked_batches(span.num_symbols, left) : 0;
       if (num_batches == 0) {
         status = decode_block<Rans, N, K, Search::kCentre>(chains, table, span);
       } else {
         // One chain after the other: two in one loop need more registers than there are, and are slower.
         span.num_symbols = num_batches * kBatchSymbols;
         for (int k = 0; k < K && status == Status::kOk; ++k) {
-          status = decode_peaked<Rans>(chains[k], table, span.rows + k * span.stride, span.symbols + k * span.stride, num_batches);
+          status = decode_peaked<Rans>(chains[k], table, span.rows + k * span.stride, span.symbols + k * span.stride,
+                                       num_batches);
         }
       }
       span.rows += span.num_symbols;
@@ -229,7 +232,8 @@ Status FrameDecoder::read_partitions(const uint8_t* data, size_t size) {
 
 Status FrameDecoder::decode(const CodingTable& coding_table, const uint8_t* rows, size_t num_symbols, int8_t* symbols) {
   if (status_ != Status::kOk || num_symbols == 0) return status_;
-  if (format_ == Format::kCompact) return status_ = decode_compact(range_decoder_, coding_table.view(), rows, num_symbols, symbols);
+  if (format_ == Format::kCompact)
+    return status_ = decode_compact(range_decoder_, coding_table.view(), rows, num_symbols, symbols);
   const size_t count = byte_chains_.size() + lane_chains_.size();
   if (count == 0) return status_ = Status::kTruncated;
   const TableView table = coding_table.view();

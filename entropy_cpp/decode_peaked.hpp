@@ -1,7 +1,8 @@
-// The search for one chain of peaked rows: by a branch on the row's most probable symbol. Where that is mostly right, the next
-// state waits for one multiplication only, and most of the time is lost to the branches that were mispredicted. So one that was must
-// have nothing left to do but go on: the state for the symbol beside the peak is computed before the branch, and what the next
-// symbol multiplies with is loaded before it (its row index one symbol earlier still).
+// The search for one chain of peaked rows: by a branch on the row's most probable symbol. Where that is mostly right,
+// the next state waits for one multiplication only, and most of the time is lost to the branches that were
+// mispredicted. So one that was must have nothing left to do but go on: the state for the symbol beside the peak is
+// computed before the branch, and what the next symbol multiplies with is loaded before it (its row index one symbol
+// earlier still).
 #pragma once
 
 #include <algorithm>
@@ -22,7 +23,8 @@ inline size_t count_peaked_batches(size_t num_symbols, size_t num_rows) {
 
 // Any symbol of a row, out of line: the loop has no registers to spare for the table's other arrays.
 template <class Rans>
-__attribute__((noinline)) ReadCursor<Rans> decode_anywhere(typename Rans::State x, const uint8_t* in, const TableView& table, size_t row_index) {
+__attribute__((noinline)) ReadCursor<Rans> decode_anywhere(typename Rans::State x, const uint8_t* in,
+                                                           const TableView& table, size_t row_index) {
   ReadCursor<Rans> cursor{x, in, 0, true};
   cursor.good = decode_by_bucket<Rans>(cursor.x, cursor.in, table, row_index, cursor.symbol);
   return cursor;
@@ -33,10 +35,11 @@ DCVC_INLINE void repeat(Step& step, std::index_sequence<kIndex...>) {
   (step(kIndex), ...);
 }
 
-// Decodes num_batches * kBatchSymbols symbols; rows must be readable for kRowsAhead more. Not inlined, for the sake of its registers.
+// Decodes num_batches * kBatchSymbols symbols; rows must be readable for kRowsAhead more. Not inlined, for the sake of
+// its registers.
 template <class Rans>
-__attribute__((noinline)) Status decode_peaked(Chain<Rans, 1>& chain, const TableView& table, const uint8_t* rows, int8_t* symbols,
-                                               size_t num_batches) {
+__attribute__((noinline)) Status decode_peaked(Chain<Rans, 1>& chain, const TableView& table, const uint8_t* rows,
+                                               int8_t* symbols, size_t num_batches) {
   using State = typename Rans::State;
   State x = chain.x[0];
   const uint8_t* in = chain.in;

@@ -15,7 +15,9 @@ class BackwardBuffer {
   BackwardBuffer(size_t num_symbols, size_t num_state_bytes)
       : capacity_(4 * num_symbols + num_state_bytes + kWriterSlack), bytes_(new uint8_t[capacity_]) {}
   uint8_t* end() const { return bytes_.get() + capacity_; }
-  std::vector<uint8_t> from(const uint8_t* out) const { return std::vector<uint8_t>(out, static_cast<const uint8_t*>(end())); }
+  std::vector<uint8_t> from(const uint8_t* out) const {
+    return std::vector<uint8_t>(out, static_cast<const uint8_t*>(end()));
+  }
 
  private:
   size_t capacity_;
@@ -53,7 +55,8 @@ void encode_part(Writer<Rans, N>* writers, const Part& part, size_t stride) {
     out[k] = writers[k].out;
   }
   const auto encode = [&](size_t lane, size_t i) {
-    for (int k = 0; k < K; ++k) encode_symbol<Rans>(x[k][lane], out[k], table, part.symbols[i + k * stride], part.rows[i + k * stride]);
+    for (int k = 0; k < K; ++k)
+      encode_symbol<Rans>(x[k][lane], out[k], table, part.symbols[i + k * stride], part.rows[i + k * stride]);
   };
   size_t i = part.num_symbols;
   for (size_t lane = i % N; lane-- > 0;) encode(lane, --i);
@@ -79,7 +82,8 @@ std::vector<uint8_t> encode_chain(const std::vector<Part>& parts, size_t index, 
   if (num_symbols == 0) return {};
   const BackwardBuffer buffer(num_symbols, N * Rans::kStateBytes);
   Writer<Rans, N> writer(buffer.end());
-  for (auto part = parts.rbegin(); part != parts.rend(); ++part) encode_part<Rans, N, 1>(&writer, slice(*part, index, count), 0);
+  for (auto part = parts.rbegin(); part != parts.rend(); ++part)
+    encode_part<Rans, N, 1>(&writer, slice(*part, index, count), 0);
   return buffer.from(writer.flush());
 }
 
@@ -101,7 +105,8 @@ std::vector<uint8_t> encode_two(const std::vector<Part>& parts) {
     encode_part<ByteRans, 1, 2>(writers, half, half.num_symbols);
   }
   // The second coder has the symbol if there is but one: then the first has no bytes.
-  return merge_two(num_first == 0 ? std::vector<uint8_t>{} : first.from(writers[0].flush()), second.from(writers[1].flush()));
+  return merge_two(num_first == 0 ? std::vector<uint8_t>{} : first.from(writers[0].flush()),
+                   second.from(writers[1].flush()));
 }
 
 }  // namespace
@@ -122,7 +127,8 @@ std::vector<uint8_t> merge_two(std::vector<uint8_t> first, const std::vector<uin
 
 Layout choose_layout(size_t num_symbols) {
   Layout layout{num_symbols >= kMinInterleavedSymbols, 0};
-  while (layout.interleaved && layout.log2_partitions < kMaxLog2Partitions && num_symbols >> layout.log2_partitions >= 2 * kMinInterleavedSymbols) {
+  while (layout.interleaved && layout.log2_partitions < kMaxLog2Partitions &&
+         num_symbols >> layout.log2_partitions >= 2 * kMinInterleavedSymbols) {
     ++layout.log2_partitions;
   }
   return layout;
@@ -139,8 +145,8 @@ std::vector<uint8_t> encode_partitioned(const std::vector<Part>& parts, Layout l
   std::vector<uint8_t> header{static_cast<uint8_t>(layout.log2_partitions | (layout.interleaved ? 8 : 0))};
   std::vector<uint8_t> body;
   for (size_t index = 0; index < count; ++index) {
-    const std::vector<uint8_t> bytes =
-        layout.interleaved ? encode_chain<WordRans, kNumLanes>(parts, index, count) : encode_chain<ByteRans, 1>(parts, index, count);
+    const std::vector<uint8_t> bytes = layout.interleaved ? encode_chain<WordRans, kNumLanes>(parts, index, count)
+                                                          : encode_chain<ByteRans, 1>(parts, index, count);
     if (index + 1 < count) {
       size_t rest = bytes.size();
       for (; rest >= 128; rest >>= 7) header.push_back(static_cast<uint8_t>(rest | 128));

@@ -1,5 +1,6 @@
-// One frame's symbols to bytes and back, in the reference's two byte forms, in interleaved partitions and in the compact form.
-// Byte layouts: docs/entropy-coding.md. No function here reads or writes outside the spans that it is given.
+// One frame's symbols to bytes and back, in the reference's two byte forms, in interleaved partitions and in the
+// compact form. Byte layouts: docs/entropy-coding.md. No function here reads or writes outside the spans that it is
+// given.
 #pragma once
 
 #include <cstddef>
@@ -14,12 +15,22 @@ namespace dcvc::entropy {
 
 enum class Format { kReferenceOne, kReferenceTwo, kPartitioned, kCompact };
 
-enum class Status { kOk, kTruncated, kCorruptState, kCorruptEscape, kUnusedBytes, kCorruptHeader, kCorruptTail, kNotShortest };
+enum class Status {
+  kOk,
+  kTruncated,
+  kCorruptState,
+  kCorruptEscape,
+  kUnusedBytes,
+  kCorruptHeader,
+  kCorruptTail,
+  kNotShortest
+};
 
 // One sentence part for a user, without a trailing full stop.
 const char* describe(Status status);
 
-constexpr int kNumLanes = 4;  // states of a partition in the interleaved form; 8 and 16 measured no faster and cost bytes
+constexpr int kNumLanes =
+    4;  // states of a partition in the interleaved form; 8 and 16 measured no faster and cost bytes
 constexpr int kMaxLog2Partitions = 6;
 constexpr size_t kMinInterleavedSymbols = 65536;  // fewer are not worth the bytes that more states cost
 
@@ -77,10 +88,12 @@ class FrameDecoder {
   // kCompact, from the state of a RangeDecoder of the same bytes; range >= kMinRange.
   FrameDecoder(const uint8_t* data, size_t size, uint64_t position, uint64_t value, uint64_t range);
 
-  // Fills symbols[0..num_symbols). Every row index must be below table.num_rows(). On an error the symbols are unspecified.
+  // Fills symbols[0..num_symbols). Every row index must be below table.num_rows(). On an error the symbols are
+  // unspecified.
   Status decode(const CodingTable& table, const uint8_t* rows, size_t num_symbols, int8_t* symbols);
 
-  // Checks that every state is back at its start value and that all bytes were used; of kCompact, that they are those of an encoder.
+  // Checks that every state is back at its start value and that all bytes were used; of kCompact, that they are those
+  // of an encoder.
   Status finish();
 
  private:

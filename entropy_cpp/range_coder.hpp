@@ -1,6 +1,7 @@
-// The range coder that a frame's motion vectors and compact symbols share. Source: docs/entropy-coding.md, "Range coder".
-// 64-bit low and range, 32 bits in or out at a time. Carries go into bytes already written; the decoder reads zeros past the end, and so
-// zero bytes at the end are not written. One byte string stands for a run of decisions: the shortest.
+// The range coder that a frame's motion vectors and compact symbols share. Source: docs/entropy-coding.md, "Range
+// coder". 64-bit low and range, 32 bits in or out at a time. Carries go into bytes already written; the decoder reads
+// zeros past the end, and so zero bytes at the end are not written. One byte string stands for a run of decisions: the
+// shortest.
 #pragma once
 
 #include <algorithm>
@@ -12,7 +13,8 @@
 namespace dcvc {
 
 constexpr int kRangeUnitBits = 32;
-constexpr uint64_t kMinRange = uint64_t{1} << kRangeUnitBits;  // before every decision: 2^-16 of it is the most that a 16-bit division leaves over
+constexpr uint64_t kMinRange =
+    uint64_t{1} << kRangeUnitBits;  // before every decision: 2^-16 of it is the most that a 16-bit division leaves over
 constexpr size_t kWindowBytes = 8;
 
 // The number in [low, low + range) that ends in the most 0 bits, modulo 2^64; there is but one. range > 0.
@@ -27,7 +29,8 @@ class RangeEncoder {
  public:
   RangeEncoder() = default;
   // Goes on from the state of another encoder; range >= kMinRange.
-  RangeEncoder(std::vector<uint8_t> bytes, uint64_t low, uint64_t range) : low_(low), range_(range), bytes_(std::move(bytes)) {}
+  RangeEncoder(std::vector<uint8_t> bytes, uint64_t low, uint64_t range)
+      : low_(low), range_(range), bytes_(std::move(bytes)) {}
 
   // Takes the share [start, end) of 2^bits, bits <= 16. The last share also has what the division leaves over.
   void take(uint32_t start, uint32_t end, int bits) {
@@ -70,10 +73,12 @@ class RangeEncoder {
   std::vector<uint8_t> bytes_;
 };
 
-// Any bytes decode to something and are never read past their end; `is_whole` tells at the end whether an encoder makes them.
+// Any bytes decode to something and are never read past their end; `is_whole` tells at the end whether an encoder makes
+// them.
 class RangeDecoder {
  public:
-  RangeDecoder(const uint8_t* data, size_t size) : data_(data), size_(size), position_(kWindowBytes), value_(window(0)) {}
+  RangeDecoder(const uint8_t* data, size_t size)
+      : data_(data), size_(size), position_(kWindowBytes), value_(window(0)) {}
   // Goes on from the state of another decoder of the same bytes; range >= kMinRange.
   RangeDecoder(const uint8_t* data, size_t size, uint64_t position, uint64_t value, uint64_t range)
       : data_(data), size_(size), position_(position), value_(value), range_(range) {}
@@ -112,7 +117,8 @@ class RangeDecoder {
 
  private:
   uint64_t word(uint64_t at) const {
-    if (at + 4 <= size_) return uint64_t{data_[at]} << 24 | uint64_t{data_[at + 1]} << 16 | uint64_t{data_[at + 2]} << 8 | data_[at + 3];
+    if (at + 4 <= size_)
+      return uint64_t{data_[at]} << 24 | uint64_t{data_[at + 1]} << 16 | uint64_t{data_[at + 2]} << 8 | data_[at + 3];
     uint64_t word = 0;
     for (uint64_t i = at; i < at + 4; ++i) word = word << 8 | (i < size_ ? data_[i] : 0);
     return word;

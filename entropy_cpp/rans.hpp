@@ -1,5 +1,5 @@
-// The arithmetic of one rANS state. Two kinds share all code: the reference's (32-bit state, bytes) and the one of interleaved
-// partitions (40-bit state, 16-bit words). docs/entropy-coding.md gives the formulas.
+// The arithmetic of one rANS state. Two kinds share all code: the reference's (32-bit state, bytes) and the one of
+// interleaved partitions (40-bit state, 16-bit words). docs/entropy-coding.md gives the formulas.
 #pragma once
 
 #include <cstdint>
@@ -19,8 +19,8 @@ constexpr size_t kWriterSlack = 8;
 constexpr size_t kBatchSymbols = 16;
 constexpr size_t kReaderPadding = kBatchSymbols * 8 + 8;
 
-// a < b ? yes : no, as a conditional move. The conditions here are as random as the stream: compilers like to make branches of
-// them, and a mispredicted branch costs more than the whole rest of a symbol.
+// a < b ? yes : no, as a conditional move. The conditions here are as random as the stream: compilers like to make
+// branches of them, and a mispredicted branch costs more than the whole rest of a symbol.
 DCVC_INLINE uint32_t select_below(uint32_t a, uint32_t b, uint32_t yes, uint32_t no) {
 #if defined(__x86_64__)
   asm("cmpl %[b], %[a]\n\tcmovbl %[yes], %[no]" : [no] "+&r"(no) : [a] "r"(a), [b] "rm"(b), [yes] "r"(yes) : "cc");
@@ -42,7 +42,10 @@ DCVC_INLINE uint64_t select_below(uint64_t a, uint64_t b, uint64_t yes, uint64_t
 // Returns a - b, and puts yes in choice where a < b: one comparison for both.
 DCVC_INLINE uint32_t subtract_and_select(uint32_t a, uint32_t b, const uint32_t& yes, uint32_t& choice) {
 #if defined(__x86_64__)
-  asm("subl %[b], %[a]\n\tcmovbl %[yes], %[choice]" : [a] "+&r"(a), [choice] "+&r"(choice) : [b] "r"(b), [yes] "m"(yes) : "cc");
+  asm("subl %[b], %[a]\n\tcmovbl %[yes], %[choice]"
+      : [a] "+&r"(a), [choice] "+&r"(choice)
+      : [b] "r"(b), [yes] "m"(yes)
+      : "cc");
   return a;
 #else
   if (a < b) choice = yes;
@@ -141,8 +144,8 @@ DCVC_INLINE void encode_raw(typename Rans::State& x, uint8_t*& out, uint32_t two
   x = x << 2 | two_bits;
 }
 
-// A state and its place in the bytes, returned by value from the rare paths: taking the address of the loop's own copies would
-// keep them in memory and put a store and a load into the chain of every symbol.
+// A state and its place in the bytes, returned by value from the rare paths: taking the address of the loop's own
+// copies would keep them in memory and put a store and a load into the chain of every symbol.
 template <class Rans>
 struct WriteCursor {
   typename Rans::State x;
@@ -170,7 +173,8 @@ __attribute__((noinline)) WriteCursor<Rans> encode_escape(typename Rans::State x
 }
 
 template <class Rans>
-DCVC_INLINE void encode_symbol(typename Rans::State& x, uint8_t*& out, const TableView& table, int symbol, size_t row_index) {
+DCVC_INLINE void encode_symbol(typename Rans::State& x, uint8_t*& out, const TableView& table, int symbol,
+                               size_t row_index) {
   const RowInfo row = table.rows[row_index];
   const int value = symbol - row.offset;
   const EncodeEntry* entries = table.entries + row.first_entry;
@@ -227,8 +231,8 @@ inline bool read_escape(const RowInfo& row, int8_t& symbol, const NextDigit& nex
 
 // The symbols that the bucket table cannot name: a bucket with a boundary in it, or an escape.
 template <class Rans>
-__attribute__((noinline)) ReadCursor<Rans> decode_searching(typename Rans::State x, const uint8_t* in, const TableView& table, size_t row_index,
-                                                            int first_guess) {
+__attribute__((noinline)) ReadCursor<Rans> decode_searching(typename Rans::State x, const uint8_t* in,
+                                                            const TableView& table, size_t row_index, int first_guess) {
   const RowInfo row = table.rows[row_index];
   const uint32_t* cumulative = table.cumulative + row.first_entry;
   const uint32_t slot = static_cast<uint32_t>(x & (kProbabilityScale - 1));
@@ -243,7 +247,8 @@ __attribute__((noinline)) ReadCursor<Rans> decode_searching(typename Rans::State
 
 // By the bucket table: few operations, a long way from one state to the next.
 template <class Rans>
-DCVC_INLINE bool decode_by_bucket(typename Rans::State& x, const uint8_t*& in, const TableView& table, size_t row_index, int8_t& symbol) {
+DCVC_INLINE bool decode_by_bucket(typename Rans::State& x, const uint8_t*& in, const TableView& table, size_t row_index,
+                                  int8_t& symbol) {
   const uint32_t slot = static_cast<uint32_t>(x & (kProbabilityScale - 1));
   const size_t bucket = row_index << kBucketBits | slot >> (kProbabilityBits - kBucketBits);
   const uint32_t packed = table.buckets[bucket];
@@ -260,22 +265,26 @@ DCVC_INLINE bool decode_by_bucket(typename Rans::State& x, const uint8_t*& in, c
   return true;
 }
 
-// By comparison with the three middle entries where they hold nearly everything. For one or two chains: more operations than the
-// bucket table, but a shorter way from one state to the next.
+// By comparison with the three middle entries where they hold nearly everything. For one or two chains: more operations
+// than the bucket table, but a shorter way from one state to the next.
 template <class Rans>
-DCVC_INLINE bool decode_by_centre(typename Rans::State& x, const uint8_t*& in, const TableView& table, size_t row_index, int8_t& symbol) {
+DCVC_INLINE bool decode_by_centre(typename Rans::State& x, const uint8_t*& in, const TableView& table, size_t row_index,
+                                  int8_t& symbol) {
   using State = typename Rans::State;
   const CentreInfo& centre = table.centres[row_index];
   const uint32_t slot = static_cast<uint32_t>(x & (kProbabilityScale - 1));
   // Two branches on purpose: the first hangs on the row alone and is settled long before the state is known.
   if (centre.span == 0) return decode_by_bucket<Rans>(x, in, table, row_index, symbol);
-  if (__builtin_expect(slot - centre.start[0] >= centre.span, 0)) return decode_by_bucket<Rans>(x, in, table, row_index, symbol);
+  if (__builtin_expect(slot - centre.start[0] >= centre.span, 0))
+    return decode_by_bucket<Rans>(x, in, table, row_index, symbol);
   const State high = x >> kProbabilityBits;
   const State lower = high * centre.freq[0] + (slot - centre.start[0]);
   const State middle = high * centre.freq[1] + (slot - centre.start[1]);
   const State upper = high * centre.freq[2] + (slot - centre.start[2]);
-  symbol = static_cast<int8_t>(centre.symbol + static_cast<int>(slot >= centre.start[1]) + static_cast<int>(slot >= centre.start[2]));
-  x = select_below(State{slot}, State{centre.start[2]}, select_below(State{slot}, State{centre.start[1]}, lower, middle), upper);
+  symbol = static_cast<int8_t>(centre.symbol + static_cast<int>(slot >= centre.start[1]) +
+                               static_cast<int>(slot >= centre.start[2]));
+  x = select_below(State{slot}, State{centre.start[2]},
+                   select_below(State{slot}, State{centre.start[1]}, lower, middle), upper);
   Rans::grow(x, in);
   return true;
 }

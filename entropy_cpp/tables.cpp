@@ -11,7 +11,8 @@ constexpr uint32_t kCentreMass = 63500;  // 97 %: where looking at three entries
 
 }  // namespace
 
-CodingTable::CodingTable(const int32_t* cdf, size_t num_rows, size_t width, const int32_t* lengths, const int32_t* offsets) {
+CodingTable::CodingTable(const int32_t* cdf, size_t num_rows, size_t width, const int32_t* lengths,
+                         const int32_t* offsets) {
   if (num_rows < 1 || num_rows > kMaxRows) {
     throw TableError("a coding table has 1 to 256 rows, not " + std::to_string(num_rows));
   }
@@ -38,7 +39,8 @@ void CodingTable::add_row(const int32_t* cdf, size_t width, int32_t length, int3
   for (int32_t e = 0; e + 1 < length; ++e) {
     if (cdf[e + 1] <= cdf[e]) throw TableError(name + ": cumulative values must rise strictly");
   }
-  const RowInfo row{static_cast<uint32_t>(cumulative_.size()), static_cast<int16_t>(offset), static_cast<uint16_t>(escape)};
+  const RowInfo row{static_cast<uint32_t>(cumulative_.size()), static_cast<int16_t>(offset),
+                    static_cast<uint16_t>(escape)};
   rows_.push_back(row);
   for (int32_t e = 0; e + 1 < length; ++e) {
     const uint32_t start = static_cast<uint32_t>(cdf[e]);
@@ -68,8 +70,9 @@ void CodingTable::add_peak(const RowInfo& row) {
   const uint32_t start = cum[best];
   const uint32_t end = cum[best + 1];  // below 65536: the escape comes after it
   const uint32_t high = best + 1 < row.escape ? cum[best + 2] : end;
-  peaks_.push_back({static_cast<uint16_t>(start), static_cast<uint16_t>(end - start), low | (start - low) << 16, end | (high - end) << 16,
-                    static_cast<uint16_t>(high - low), static_cast<int8_t>(row.offset + static_cast<int>(best))});
+  peaks_.push_back({static_cast<uint16_t>(start), static_cast<uint16_t>(end - start), low | (start - low) << 16,
+                    end | (high - end) << 16, static_cast<uint16_t>(high - low),
+                    static_cast<int8_t>(row.offset + static_cast<int>(best))});
 }
 
 void CodingTable::add_centre(const RowInfo& row) {
@@ -96,7 +99,8 @@ void CodingTable::fill_buckets(const RowInfo& row) {
     while (cum[entry + 1] <= low) ++entry;
     const bool single = cum[entry + 1] >= low + width && entry < row.escape;
     buckets_.push_back(single ? cum[entry] << 16 | (cum[entry + 1] - cum[entry]) : 0);
-    bucket_symbols_.push_back(static_cast<int8_t>(row.offset + static_cast<int>(std::min<uint32_t>(entry, row.escape - 1u))));
+    bucket_symbols_.push_back(
+        static_cast<int8_t>(row.offset + static_cast<int>(std::min<uint32_t>(entry, row.escape - 1u))));
   }
 }
 

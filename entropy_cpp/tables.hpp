@@ -10,7 +10,8 @@ namespace dcvc::entropy {
 
 constexpr int kProbabilityBits = 16;
 constexpr uint32_t kProbabilityScale = 1u << kProbabilityBits;
-constexpr int kBucketBits = 8;  // a row's cumulative range is cut into 256 buckets for symbol search; 128 measured slower
+constexpr int kBucketBits =
+    8;  // a row's cumulative range is cut into 256 buckets for symbol search; 128 measured slower
 constexpr int kNumBuckets = 1 << kBucketBits;
 constexpr int kMaxRows = 256;  // row indices are bytes
 
@@ -62,8 +63,8 @@ struct PeakInfo {
   int8_t symbol;  // of the most probable entry
 };
 
-// Plain pointers into a table. Loops copy this: symbols are bytes, and a store of a byte may alias a vector's own pointers, which
-// would be fetched anew for every symbol.
+// Plain pointers into a table. Loops copy this: symbols are bytes, and a store of a byte may alias a vector's own
+// pointers, which would be fetched anew for every symbol.
 struct TableView {
   const RowInfo* rows;
   const EncodeEntry* entries;
@@ -84,7 +85,8 @@ class CodingTable {
 
   size_t num_rows() const { return rows_.size(); }
   TableView view() const {
-    return {rows_.data(), entries_.data(), cumulative_.data(), centres_.data(), peaks_.data(), buckets_.data(), bucket_symbols_.data()};
+    return {rows_.data(),  entries_.data(), cumulative_.data(),    centres_.data(),
+            peaks_.data(), buckets_.data(), bucket_symbols_.data()};
   }
 
  private:

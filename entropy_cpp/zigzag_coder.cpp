@@ -9,14 +9,12 @@ namespace dcvc::entropy {
 
 namespace {
 
-constexpr uint32_t kMaxPlace = 256;  // that of the symbol -128
-constexpr int32_t kMaxLength = 257;  // of a row: its guesses are bytes
+constexpr uint32_t kMaxPlace = 256;     // that of the symbol -128
+constexpr int32_t kMaxLength = 257;     // of a row: its guesses are bytes
 constexpr size_t kGroupStartBytes = 4;  // each group but the first is named by a little-endian 32-bit start
-constexpr size_t kSymbolBytes = 4;  // 16 bits for the escape entry and at most 12 raw bits
+constexpr size_t kSymbolBytes = 4;      // 16 bits for the escape entry and at most 12 raw bits
 
-uint32_t place_of(int symbol) {
-  return static_cast<uint32_t>(symbol > 0 ? 2 * symbol - 1 : -2 * symbol);
-}
+uint32_t place_of(int symbol) { return static_cast<uint32_t>(symbol > 0 ? 2 * symbol - 1 : -2 * symbol); }
 
 int symbol_of(uint32_t place) {
   const int half = static_cast<int>(place >> 1);
@@ -175,7 +173,8 @@ Status ZigzagDecoder::read_groups(const uint8_t* data, size_t size, int num_code
     size_t end = body_size;
     if (g + 1 < num_groups) {
       end = 0;
-      for (size_t i = 0; i < kGroupStartBytes; ++i) end |= static_cast<size_t>(data[kGroupStartBytes * g + i]) << (8 * i);
+      for (size_t i = 0; i < kGroupStartBytes; ++i)
+        end |= static_cast<size_t>(data[kGroupStartBytes * g + i]) << (8 * i);
     }
     if (end < begin || end > body_size) return Status::kCorruptHeader;
     add_coder(body + begin, end - begin, false);

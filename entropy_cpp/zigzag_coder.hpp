@@ -12,7 +12,8 @@ namespace dcvc::entropy {
 
 constexpr int kMaxCoders = 8;
 
-// One to 256 rows. Entry e of a row stands for the symbol 0, 1, -1, 2, -2, .. of that place; the last entry is the escape.
+// One to 256 rows. Entry e of a row stands for the symbol 0, 1, -1, 2, -2, .. of that place; the last entry is the
+// escape.
 class ZigzagTable {
  public:
   // cdf: num_rows x width, zero padded; lengths: num_rows, odd. Throws TableError.
@@ -52,15 +53,18 @@ struct ZigzagPart {
 // The payload of `num_coders` coders, 1 to 8.
 std::vector<uint8_t> encode_zigzag(const std::vector<ZigzagPart>& parts, int num_coders);
 
-// Decodes a payload part by part; the states live on between calls. After the first error every call returns that error.
+// Decodes a payload part by part; the states live on between calls. After the first error every call returns that
+// error.
 class ZigzagDecoder {
  public:
   ZigzagDecoder(const uint8_t* data, size_t size, int num_coders);
 
-  // Fills symbols[0..num_symbols). Every row index must be below table.num_rows(). On an error the symbols are unspecified.
+  // Fills symbols[0..num_symbols). Every row index must be below table.num_rows(). On an error the symbols are
+  // unspecified.
   Status decode(const ZigzagTable& table, const uint8_t* rows, size_t num_symbols, int8_t* symbols);
 
-  // Checks that every state is back at its start value, that the groups hold all bytes, and that partners meet by the merge rule.
+  // Checks that every state is back at its start value, that the groups hold all bytes, and that partners meet by the
+  // merge rule.
   Status finish();
 
  private:

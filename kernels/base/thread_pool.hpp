@@ -31,8 +31,8 @@ class ThreadPool {
 
   int num_threads() const { return num_threads_; }
 
-  // Calls body(chunk, thread) for every chunk 0..num_chunks - 1, each once, on any thread 0..num_threads - 1; returns when all are
-  // done. The body must not throw. One call at a time.
+  // Calls body(chunk, thread) for every chunk 0..num_chunks - 1, each once, on any thread 0..num_threads - 1; returns
+  // when all are done. The body must not throw. One call at a time.
   void run(int num_chunks, const std::function<void(int, int)>& body) {
     if (num_threads_ < 2 || num_chunks < 2) {
       for (int chunk = 0; chunk < num_chunks; ++chunk) body(chunk, 0);

@@ -1,4 +1,5 @@
-// AMX tiles: 8-bit products of the bytes of inputs and weights, recombined to the same integer sums. The rest as for AVX-512.
+// AMX tiles: 8-bit products of the bytes of inputs and weights, recombined to the same integer sums. The rest as for
+// AVX-512.
 #include "kernels/cpu/avx512.hpp"
 
 namespace dcvc::kernels {
@@ -56,8 +57,10 @@ void narrow_tiles(const Rows& rows, int first_pixel, const MatrixView& matrix, i
   _tile_stored(3, part[3].sums, 64);
   for (int p = 0; p < kTilePixels; ++p) {
     for (int t = 0; t < 2; ++t) {
-      const __m512i high_sum = _mm512_load_si512(part[2 * t].sums[p]), low_sum = _mm512_load_si512(part[2 * t + 1].sums[p]);
-      _mm512_storeu_si512(sums + p * kBlockOutputs + t * kTileOutputs, _mm512_add_epi32(_mm512_slli_epi32(high_sum, 8), low_sum));
+      const __m512i high_sum = _mm512_load_si512(part[2 * t].sums[p]),
+                    low_sum = _mm512_load_si512(part[2 * t + 1].sums[p]);
+      _mm512_storeu_si512(sums + p * kBlockOutputs + t * kTileOutputs,
+                          _mm512_add_epi32(_mm512_slli_epi32(high_sum, 8), low_sum));
     }
   }
 }
@@ -88,7 +91,8 @@ void wide_tiles(const Rows& rows, int first_pixel, const MatrixView& matrix, int
   for (int p = 0; p < kTilePixels; ++p) {
     const __m512i top = _mm512_slli_epi32(_mm512_load_si512(part[0].sums[p]), 16);
     const __m512i middle = _mm512_slli_epi32(_mm512_load_si512(part[1].sums[p]), 8);
-    _mm512_storeu_si512(sums + p * kBlockOutputs, _mm512_add_epi32(_mm512_add_epi32(top, middle), _mm512_load_si512(part[2].sums[p])));
+    _mm512_storeu_si512(sums + p * kBlockOutputs,
+                        _mm512_add_epi32(_mm512_add_epi32(top, middle), _mm512_load_si512(part[2].sums[p])));
   }
 }
 

@@ -38,10 +38,11 @@ struct PixelSums {
 
 constexpr int kTilePixels = 4;
 
-// Four pixels (or one) times 16 outputs at a time: 8 accumulators, 2 weight registers, one broadcast of two inputs and room for a product.
-// `more`: adds to the sums.
+// Four pixels (or one) times 16 outputs at a time: 8 accumulators, 2 weight registers, one broadcast of two inputs and
+// room for a product. `more`: adds to the sums.
 template <int kPixels>
-void accumulate_tile(const int16_t* x, ptrdiff_t stride, const int16_t* weights, int num_pairs, bool more, int32_t* sums) {
+void accumulate_tile(const int16_t* x, ptrdiff_t stride, const int16_t* weights, int num_pairs, bool more,
+                     int32_t* sums) {
   for (int n = 0; n < kBlockOutputs; n += 16, sums += 16) {
     PixelSums p0, p1, p2, p3;
     p0.start(sums, more);
@@ -71,7 +72,8 @@ void accumulate_tile(const int16_t* x, ptrdiff_t stride, const int16_t* weights,
   }
 }
 
-constexpr auto accumulate = accumulate_by_tiles<kTilePixels, kPairsAtOnce, accumulate_tile<kTilePixels>, accumulate_tile<1>>;
+constexpr auto accumulate =
+    accumulate_by_tiles<kTilePixels, kPairsAtOnce, accumulate_tile<kTilePixels>, accumulate_tile<1>>;
 
 struct Rescale8 {
   __m256i even_multiplier, odd_multiplier, even_addend, odd_addend;
@@ -163,7 +165,8 @@ inline __m256i load_channels(const int16_t* row, int at, int valid) {
   return _mm256_load_si256(reinterpret_cast<const __m256i*>(values));
 }
 
-inline void depthwise_pixel(const int16_t* const rows[3], int column, int width, int channels, int valid, const int16_t* taps, int32_t* sums) {
+inline void depthwise_pixel(const int16_t* const rows[3], int column, int width, int channels, int valid,
+                            const int16_t* taps, int32_t* sums) {
   for (int half = 0; half < 2 && 16 * half < valid; ++half) {
     __m256i low = _mm256_setzero_si256(), high = _mm256_setzero_si256();
     for (int dx = 0; dx < 3; ++dx) {
@@ -171,7 +174,8 @@ inline void depthwise_pixel(const int16_t* const rows[3], int column, int width,
       if (q < 0 || q >= width) continue;
       const __m256i zero = _mm256_setzero_si256();
       __m256i r[3];
-      for (int k = 0; k < 3; ++k) r[k] = rows[k] ? load_channels(rows[k] + static_cast<ptrdiff_t>(q) * channels, 16 * half, valid) : zero;
+      for (int k = 0; k < 3; ++k)
+        r[k] = rows[k] ? load_channels(rows[k] + static_cast<ptrdiff_t>(q) * channels, 16 * half, valid) : zero;
       const int16_t* w = taps + dx * 4 * kLaneBlock + 16 * half;
       const auto tap = [w](int offset) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(w + offset)); };
       low = _mm256_add_epi32(low, _mm256_madd_epi16(_mm256_unpacklo_epi16(r[0], r[1]), tap(0)));
@@ -184,7 +188,8 @@ inline void depthwise_pixel(const int16_t* const rows[3], int column, int width,
   }
 }
 
-void depthwise(const int16_t* x, int height, int width, const DepthwiseView& layer, PixelRange range, int16_t* out, ptrdiff_t out_stride) {
+void depthwise(const int16_t* x, int height, int width, const DepthwiseView& layer, PixelRange range, int16_t* out,
+               ptrdiff_t out_stride) {
   const int c = layer.channels;
   const ptrdiff_t row_values = static_cast<ptrdiff_t>(width) * c;
   for (int k = 0; k < range.count; ++k, out += out_stride) {
@@ -192,7 +197,8 @@ void depthwise(const int16_t* x, int height, int width, const DepthwiseView& lay
     for (int block = 0; block < c; block += kLaneBlock) {
       const int valid = c - block < kLaneBlock ? c - block : kLaneBlock;
       const int16_t* middle = x + row * row_values + block;
-      const int16_t* const rows[3] = {row > 0 ? middle - row_values : nullptr, middle, row + 1 < height ? middle + row_values : nullptr};
+      const int16_t* const rows[3] = {row > 0 ? middle - row_values : nullptr, middle,
+                                      row + 1 < height ? middle + row_values : nullptr};
       alignas(32) int32_t sums[kLaneBlock] = {};
       alignas(32) int16_t y[kLaneBlock];
       depthwise_pixel(rows, column, width, c, valid, layer.taps + static_cast<ptrdiff_t>(block) * 12, sums);

@@ -7,8 +7,11 @@ namespace {
 // Pairs of inputs whose weights, for 64 outputs, fit half of the first-level cache.
 constexpr int kPairsAtOnce = 96;
 
-// _mm512_dpwssd_epi32 in place: GCC 12 copies what the intrinsic adds to, runs out of registers and writes the copies to memory.
-[[gnu::always_inline]] inline void add_products(__m512i& sum, __m512i x, __m512i w) { __asm__("vpdpwssd %2, %1, %0" : "+v"(sum) : "v"(x), "v"(w)); }
+// _mm512_dpwssd_epi32 in place: GCC 12 copies what the intrinsic adds to, runs out of registers and writes the copies
+// to memory.
+[[gnu::always_inline]] inline void add_products(__m512i& sum, __m512i x, __m512i w) {
+  __asm__("vpdpwssd %2, %1, %0" : "+v"(sum) : "v"(x), "v"(w));
+}
 
 // The sums of one pixel, 64 outputs. Members have names because GCC keeps arrays of vectors in memory.
 struct PixelSums {
@@ -43,9 +46,11 @@ struct PixelSums {
   }
 };
 
-// Six pixels times 64 outputs: 24 accumulators, 4 weight registers, one broadcast of two inputs. `more`: adds to the sums.
+// Six pixels times 64 outputs: 24 accumulators, 4 weight registers, one broadcast of two inputs. `more`: adds to the
+// sums.
 template <int kPixels>
-void accumulate_tile(const int16_t* x, ptrdiff_t stride, const int16_t* weights, int num_pairs, bool more, int32_t* sums) {
+void accumulate_tile(const int16_t* x, ptrdiff_t stride, const int16_t* weights, int num_pairs, bool more,
+                     int32_t* sums) {
   PixelSums p0, p1, p2, p3, p4, p5;
   p0.start(sums, more);
   if constexpr (kPixels > 1) p1.start(sums + kBlockOutputs, more);
@@ -72,7 +77,8 @@ void accumulate_tile(const int16_t* x, ptrdiff_t stride, const int16_t* weights,
 }
 
 // One range of inputs over all pixels.
-void accumulate_pairs(const int16_t* x, ptrdiff_t stride, int num_pixels, const int16_t* weights, int num_pairs, bool more, int32_t* sums) {
+void accumulate_pairs(const int16_t* x, ptrdiff_t stride, int num_pixels, const int16_t* weights, int num_pairs,
+                      bool more, int32_t* sums) {
   int pixel = 0;
   for (; pixel + 6 <= num_pixels; pixel += 6) {
     accumulate_tile<6>(x + pixel * stride, stride, weights, num_pairs, more, sums + pixel * kBlockOutputs);
@@ -80,12 +86,23 @@ void accumulate_pairs(const int16_t* x, ptrdiff_t stride, int num_pixels, const 
   x += pixel * stride;
   sums += pixel * kBlockOutputs;
   switch (num_pixels - pixel) {
-    case 5: accumulate_tile<5>(x, stride, weights, num_pairs, more, sums); break;
-    case 4: accumulate_tile<4>(x, stride, weights, num_pairs, more, sums); break;
-    case 3: accumulate_tile<3>(x, stride, weights, num_pairs, more, sums); break;
-    case 2: accumulate_tile<2>(x, stride, weights, num_pairs, more, sums); break;
-    case 1: accumulate_tile<1>(x, stride, weights, num_pairs, more, sums); break;
-    default: break;
+    case 5:
+      accumulate_tile<5>(x, stride, weights, num_pairs, more, sums);
+      break;
+    case 4:
+      accumulate_tile<4>(x, stride, weights, num_pairs, more, sums);
+      break;
+    case 3:
+      accumulate_tile<3>(x, stride, weights, num_pairs, more, sums);
+      break;
+    case 2:
+      accumulate_tile<2>(x, stride, weights, num_pairs, more, sums);
+      break;
+    case 1:
+      accumulate_tile<1>(x, stride, weights, num_pairs, more, sums);
+      break;
+    default:
+      break;
   }
 }
 
@@ -93,8 +110,8 @@ void accumulate(const Rows& rows, int num_pixels, const MatrixView& matrix, int 
   const int16_t* weights = matrix.pairs + static_cast<ptrdiff_t>(block) * matrix.num_pairs * 2 * kBlockOutputs;
   for (int first = 0; first < matrix.num_pairs; first += kPairsAtOnce) {
     const int count = matrix.num_pairs - first < kPairsAtOnce ? matrix.num_pairs - first : kPairsAtOnce;
-    accumulate_pairs(rows.values + 2 * first, rows.stride, num_pixels, weights + static_cast<ptrdiff_t>(first) * 2 * kBlockOutputs, count, first > 0,
-                     sums);
+    accumulate_pairs(rows.values + 2 * first, rows.stride, num_pixels,
+                     weights + static_cast<ptrdiff_t>(first) * 2 * kBlockOutputs, count, first > 0, sums);
   }
 }
 

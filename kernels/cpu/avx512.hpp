@@ -1,4 +1,5 @@
-// AVX-512 pieces shared by the files compiled for it (with and without AMX). Same rule as elementwise.hpp: a private copy each.
+// AVX-512 pieces shared by the files compiled for it (with and without AMX). Same rule as elementwise.hpp: a private
+// copy each.
 #pragma once
 
 #include <immintrin.h>
@@ -95,12 +96,14 @@ inline Column load_column(const int16_t* const rows[3], ptrdiff_t offset, __mmas
   const __m512i r0 = rows[0] ? _mm512_maskz_loadu_epi16(mask, rows[0] + offset) : zero;
   const __m512i r1 = _mm512_maskz_loadu_epi16(mask, rows[1] + offset);
   const __m512i r2 = rows[2] ? _mm512_maskz_loadu_epi16(mask, rows[2] + offset) : zero;
-  return {_mm512_unpacklo_epi16(r0, r1), _mm512_unpackhi_epi16(r0, r1), _mm512_unpacklo_epi16(r2, zero), _mm512_unpackhi_epi16(r2, zero)};
+  return {_mm512_unpacklo_epi16(r0, r1), _mm512_unpackhi_epi16(r0, r1), _mm512_unpacklo_epi16(r2, zero),
+          _mm512_unpackhi_epi16(r2, zero)};
 }
 
 // A run of pixels inside one row, one block of 32 channels.
-inline void depthwise_run(const int16_t* const rows[3], int width, int channels, int first, int count, const int16_t* taps, const Rescale16& low,
-                          const Rescale16& high, __mmask32 mask, int16_t* out, ptrdiff_t out_stride) {
+inline void depthwise_run(const int16_t* const rows[3], int width, int channels, int first, int count,
+                          const int16_t* taps, const Rescale16& low, const Rescale16& high, __mmask32 mask,
+                          int16_t* out, ptrdiff_t out_stride) {
   __m512i w[12];
   for (int k = 0; k < 12; ++k) w[k] = _mm512_loadu_si512(taps + 32 * k);
   const __m512i zero = _mm512_setzero_si512();
@@ -127,19 +130,22 @@ inline void depthwise_run(const int16_t* const rows[3], int width, int channels,
   }
 }
 
-inline void depthwise(const int16_t* x, int height, int width, const DepthwiseView& layer, PixelRange range, int16_t* out, ptrdiff_t out_stride) {
+inline void depthwise(const int16_t* x, int height, int width, const DepthwiseView& layer, PixelRange range,
+                      int16_t* out, ptrdiff_t out_stride) {
   const int c = layer.channels;
   const ptrdiff_t row_values = static_cast<ptrdiff_t>(width) * c;
   for (int block = 0; block < c; block += kLaneBlock) {
-    const Rescale16 low(layer.multiplier + block, layer.addend + block), high(layer.multiplier + block + 16, layer.addend + block + 16);
+    const Rescale16 low(layer.multiplier + block, layer.addend + block),
+        high(layer.multiplier + block + 16, layer.addend + block + 16);
     const __mmask32 mask = lanes(c - block);
     for (int done = 0; done < range.count;) {
       const int row = (range.first + done) / width, column = (range.first + done) % width;
       const int run = width - column < range.count - done ? width - column : range.count - done;
       const int16_t* middle = x + row * row_values + block;
-      const int16_t* const rows[3] = {row > 0 ? middle - row_values : nullptr, middle, row + 1 < height ? middle + row_values : nullptr};
-      depthwise_run(rows, width, c, column, run, layer.taps + static_cast<ptrdiff_t>(block) * 12, low, high, mask, out + done * out_stride + block,
-                    out_stride);
+      const int16_t* const rows[3] = {row > 0 ? middle - row_values : nullptr, middle,
+                                      row + 1 < height ? middle + row_values : nullptr};
+      depthwise_run(rows, width, c, column, run, layer.taps + static_cast<ptrdiff_t>(block) * 12, low, high, mask,
+                    out + done * out_stride + block, out_stride);
       done += run;
     }
   }

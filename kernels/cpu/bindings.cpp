@@ -1,4 +1,5 @@
-// Python face of the kernels: checks types and shapes, wraps results in recycled memory and releases the GIL. No arithmetic.
+// Python face of the kernels: checks types and shapes, wraps results in recycled memory and releases the GIL. No
+// arithmetic.
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
@@ -17,7 +18,8 @@ namespace k = dcvc::kernels;
 namespace {
 
 template <class T>
-using Array = py::array_t<T, py::array::c_style>;  // arguments are declared noconvert: a wrong type is an error, not a copy
+using Array =
+    py::array_t<T, py::array::c_style>;  // arguments are declared noconvert: a wrong type is an error, not a copy
 using Tensor = Array<int16_t>;
 
 constexpr int kMostThreads = 256;
@@ -36,7 +38,8 @@ k::Size size_of(const Tensor& x) {
 int channels_of(const Tensor& x) { return static_cast<int>(x.shape(2)); }
 
 void require_channels(const Tensor& x, int channels, const char* layer) {
-  require(x.ndim() == 3 && x.shape(2) == channels, std::string(layer) + " takes " + std::to_string(channels) + " channels");
+  require(x.ndim() == 3 && x.shape(2) == channels,
+          std::string(layer) + " takes " + std::to_string(channels) + " channels");
 }
 
 // An array (h, w, c) whose memory goes back to the pool when Python drops it.
@@ -73,32 +76,40 @@ void require_weights(const Array<int16_t>& weights, ssize_t row) {
 }
 
 void require_rescale(const Array<int32_t>& multiplier, const Array<int64_t>& addend, ssize_t num_outputs) {
-  require(multiplier.ndim() == 1 && addend.ndim() == 1 && multiplier.size() == num_outputs && addend.size() == num_outputs,
-          "multiplier and addend must be (num_outputs,)");
+  require(
+      multiplier.ndim() == 1 && addend.ndim() == 1 && multiplier.size() == num_outputs && addend.size() == num_outputs,
+      "multiplier and addend must be (num_outputs,)");
   for (ssize_t i = 0; i < num_outputs; ++i) {
     const int64_t most = int64_t{1} << 62;
-    require(multiplier.data()[i] >= 0 && addend.data()[i] >= -most && addend.data()[i] <= most, "multiplier or addend out of range");
+    require(multiplier.data()[i] >= 0 && addend.data()[i] >= -most && addend.data()[i] <= most,
+            "multiplier or addend out of range");
   }
 }
 
-std::shared_ptr<k::ConvLayer> make_conv(const Array<int16_t>& weights, const Array<int32_t>& multiplier, const Array<int64_t>& addend, int stride,
-                                        int padding) {
-  require(weights.ndim() == 4 && weights.size() > 0 && weights.shape(1) == weights.shape(2), "weights must be (num_outputs, k, k, channels)");
-  require(stride >= 1 && stride <= 16 && padding >= 0 && padding <= 16 && weights.shape(1) <= 16, "stride, padding or kernel out of range");
+std::shared_ptr<k::ConvLayer> make_conv(const Array<int16_t>& weights, const Array<int32_t>& multiplier,
+                                        const Array<int64_t>& addend, int stride, int padding) {
+  require(weights.ndim() == 4 && weights.size() > 0 && weights.shape(1) == weights.shape(2),
+          "weights must be (num_outputs, k, k, channels)");
+  require(stride >= 1 && stride <= 16 && padding >= 0 && padding <= 16 && weights.shape(1) <= 16,
+          "stride, padding or kernel out of range");
   require(weights.shape(0) <= kMostChannels && weights.shape(3) <= kMostChannels, "too many channels");
   const ssize_t num_inputs = weights.size() / weights.shape(0);
   require_weights(weights, num_inputs);
   require_rescale(multiplier, addend, weights.shape(0));
-  return std::shared_ptr<k::ConvLayer>(new k::ConvLayer{
-      k::Matrix(weights.data(), multiplier.data(), addend.data(), static_cast<int>(weights.shape(0)), static_cast<int>(num_inputs)),
-      static_cast<int>(weights.shape(3)), static_cast<int>(weights.shape(1)), stride, padding});
+  return std::shared_ptr<k::ConvLayer>(
+      new k::ConvLayer{k::Matrix(weights.data(), multiplier.data(), addend.data(), static_cast<int>(weights.shape(0)),
+                                 static_cast<int>(num_inputs)),
+                       static_cast<int>(weights.shape(3)), static_cast<int>(weights.shape(1)), stride, padding});
 }
 
-std::shared_ptr<k::DepthwiseLayer> make_depthwise(const Array<int16_t>& weights, const Array<int32_t>& multiplier, const Array<int64_t>& addend) {
-  require(weights.ndim() == 2 && weights.shape(1) == 9 && weights.shape(0) > 0 && weights.shape(0) <= kMostChannels, "weights must be (channels, 9)");
+std::shared_ptr<k::DepthwiseLayer> make_depthwise(const Array<int16_t>& weights, const Array<int32_t>& multiplier,
+                                                  const Array<int64_t>& addend) {
+  require(weights.ndim() == 2 && weights.shape(1) == 9 && weights.shape(0) > 0 && weights.shape(0) <= kMostChannels,
+          "weights must be (channels, 9)");
   require_weights(weights, 9);
   require_rescale(multiplier, addend, weights.shape(0));
-  return std::make_shared<k::DepthwiseLayer>(weights.data(), multiplier.data(), addend.data(), static_cast<int>(weights.shape(0)));
+  return std::make_shared<k::DepthwiseLayer>(weights.data(), multiplier.data(), addend.data(),
+                                             static_cast<int>(weights.shape(0)));
 }
 
 using ConvPtr = std::shared_ptr<k::ConvLayer>;
@@ -112,13 +123,15 @@ struct Block {
 };
 
 void require_pointwise(const ConvPtr& layer, int inputs, int outputs, const char* name) {
-  require(layer && layer->kernel == 1 && layer->stride == 1 && layer->padding == 0, std::string(name) + " must be a 1x1 convolution");
-  require(layer->channels == inputs && layer->matrix.num_outputs() == outputs, std::string(name) + " has the wrong number of channels");
+  require(layer && layer->kernel == 1 && layer->stride == 1 && layer->padding == 0,
+          std::string(name) + " must be a 1x1 convolution");
+  require(layer->channels == inputs && layer->matrix.num_outputs() == outputs,
+          std::string(name) + " has the wrong number of channels");
 }
 
-std::shared_ptr<Block> make_block(const ConvPtr& adaptor, const ConvPtr& dc_in, const DepthwisePtr& dc_spatial, const ConvPtr& dc_out,
-                                  const ConvPtr& ffn_first, const ConvPtr& ffn_second, const ConvPtr& ffn_out, int dc_exponent, int ffn_exponent,
-                                  bool shortcut) {
+std::shared_ptr<Block> make_block(const ConvPtr& adaptor, const ConvPtr& dc_in, const DepthwisePtr& dc_spatial,
+                                  const ConvPtr& dc_out, const ConvPtr& ffn_first, const ConvPtr& ffn_second,
+                                  const ConvPtr& ffn_out, int dc_exponent, int ffn_exponent, bool shortcut) {
   require(dc_spatial != nullptr && ffn_first != nullptr, "a block needs all its layers");
   const int c = dc_spatial->channels(), wide = ffn_first->matrix.num_outputs();
   require(c % 2 == 0 && wide % 2 == 0, "a block needs an even number of channels");
@@ -131,10 +144,11 @@ std::shared_ptr<Block> make_block(const ConvPtr& adaptor, const ConvPtr& dc_in, 
   require_pointwise(ffn_first, c, wide, "ffn_first");
   require_pointwise(ffn_second, c, wide, "ffn_second");
   require_pointwise(ffn_out, wide, c, "ffn_out");
-  require(dc_exponent >= 5 && dc_exponent <= 13 && ffn_exponent >= 5 && ffn_exponent <= 13, "activation exponents must be 5..13");
+  require(dc_exponent >= 5 && dc_exponent <= 13 && ffn_exponent >= 5 && ffn_exponent <= 13,
+          "activation exponents must be 5..13");
   auto block = std::make_shared<Block>(Block{adaptor, dc_in, dc_out, ffn_first, ffn_second, ffn_out, dc_spatial, {}});
-  block->layers = {adaptor.get(),    dc_in.get(), dc_spatial.get(), dc_out.get(), ffn_first.get(),
-                   ffn_second.get(), ffn_out.get(), dc_exponent, ffn_exponent, shortcut};
+  block->layers = {adaptor.get(),    dc_in.get(),   dc_spatial.get(), dc_out.get(), ffn_first.get(),
+                   ffn_second.get(), ffn_out.get(), dc_exponent,      ffn_exponent, shortcut};
   return block;
 }
 
@@ -147,7 +161,8 @@ std::unique_ptr<k::Engine> make_engine(const std::string& isa, int num_threads, 
   for (int i = 0; i < 64; ++i) {
     const int rise = nodes.data()[i + 1] - nodes.data()[i];
     // The activation's 16-bit steps stay in range for such tables.
-    require(nodes.data()[i] >= 0 && nodes.data()[i] < 20000 && rise > -8192 && rise < 8192, "an activation node is out of range");
+    require(nodes.data()[i] >= 0 && nodes.data()[i] < 20000 && rise > -8192 && rise < 8192,
+            "an activation node is out of range");
     table.nodes[i] = nodes.data()[i];
     table.rises[i] = static_cast<int16_t>(rise);
     table.node_and_rise[i] = nodes.data()[i] + rise * 65536;
@@ -158,7 +173,8 @@ std::unique_ptr<k::Engine> make_engine(const std::string& isa, int num_threads, 
 Tensor conv(k::Engine& engine, const k::ConvLayer& layer, const Tensor& x) {
   const k::Size size = size_of(x);
   require_channels(x, layer.channels, "the convolution");
-  require(size.height + 2 * layer.padding >= layer.kernel && size.width + 2 * layer.padding >= layer.kernel, "the input is smaller than the kernel");
+  require(size.height + 2 * layer.padding >= layer.kernel && size.width + 2 * layer.padding >= layer.kernel,
+          "the input is smaller than the kernel");
   Tensor out = make_tensor(engine, k::Engine::conv_size(layer, size), layer.matrix.num_outputs());
   const int16_t* in = x.data();
   int16_t* to = out.mutable_data();
@@ -203,7 +219,8 @@ Tensor activate(k::Engine& engine, const Tensor& x, int exponent) {
 
 Tensor add(k::Engine& engine, const Tensor& x, const Tensor& y) {
   const k::Size size = size_of(x), other = size_of(y);
-  require(size.height == other.height && size.width == other.width && channels_of(x) == channels_of(y), "a sum needs two tensors of one shape");
+  require(size.height == other.height && size.width == other.width && channels_of(x) == channels_of(y),
+          "a sum needs two tensors of one shape");
   Tensor out = make_tensor(engine, size, channels_of(x));
   const int16_t *a = x.data(), *b = y.data();
   int16_t* to = out.mutable_data();
@@ -216,7 +233,8 @@ Tensor add(k::Engine& engine, const Tensor& x, const Tensor& y) {
 Tensor scale(k::Engine& engine, const Tensor& x, const Array<int16_t>& factors, int shift) {
   const k::Size size = size_of(x);
   const int channels = channels_of(x);
-  require(factors.ndim() == 1 && factors.size() == channels && shift >= 1 && shift <= 30, "factors must be (channels,) and the shift 1..30");
+  require(factors.ndim() == 1 && factors.size() == channels && shift >= 1 && shift <= 30,
+          "factors must be (channels,) and the shift 1..30");
   Tensor out = make_tensor(engine, size, channels);
   const int16_t *in = x.data(), *factor = factors.data();
   int16_t* to = out.mutable_data();
@@ -228,7 +246,8 @@ Tensor scale(k::Engine& engine, const Tensor& x, const Array<int16_t>& factors, 
 Tensor multiply(k::Engine& engine, const Tensor& x, const Tensor& y, int shift) {
   const k::Size size = size_of(x), other = size_of(y);
   const int channels = channels_of(x), y_channels = channels_of(y);
-  require(size.height == other.height && size.width == other.width && (y_channels == 1 || y_channels == channels), "the factors have another shape");
+  require(size.height == other.height && size.width == other.width && (y_channels == 1 || y_channels == channels),
+          "the factors have another shape");
   require(shift >= -30 && shift <= 30, "the shift must be -30..30");
   Tensor out = make_tensor(engine, size, channels);
   const int16_t *a = x.data(), *b = y.data();
@@ -252,7 +271,8 @@ Tensor clamp(k::Engine& engine, const Tensor& x, int shift, int peak) {
 
 Tensor pixel_shuffle(k::Engine& engine, const Tensor& x, int factor) {
   const k::Size size = size_of(x);
-  require(factor >= 1 && factor <= 16 && channels_of(x) % (factor * factor) == 0, "the channels do not divide by factor * factor");
+  require(factor >= 1 && factor <= 16 && channels_of(x) % (factor * factor) == 0,
+          "the channels do not divide by factor * factor");
   const int channels = channels_of(x) / (factor * factor);
   require(size.height <= (1 << 24) && size.width <= (1 << 24), "the tensor is too large");
   Tensor out = make_tensor(engine, {size.height * factor, size.width * factor}, channels);
@@ -285,13 +305,14 @@ Tensor concat(k::Engine& engine, const std::vector<Tensor>& parts) {
 }
 
 k::StepGroups step_groups(const std::array<int, 4>& group_at, int num_groups, int channels) {
-  require(num_groups >= 1 && num_groups <= 4 && channels % num_groups == 0, "the channels do not divide into the step's groups");
+  require(num_groups >= 1 && num_groups <= 4 && channels % num_groups == 0,
+          "the channels do not divide into the step's groups");
   for (const int group : group_at) require(group >= 0 && group < num_groups, "a position class has no group");
   return {group_at, num_groups};
 }
 
-py::tuple step_index(k::Engine& engine, const Tensor& scales, const std::array<int, 4>& group_at, int num_groups, const Array<uint8_t>& row_of_scale,
-                     int largest_skipped) {
+py::tuple step_index(k::Engine& engine, const Tensor& scales, const std::array<int, 4>& group_at, int num_groups,
+                     const Array<uint8_t>& row_of_scale, int largest_skipped) {
   const k::Size size = size_of(scales);
   const int channels = channels_of(scales);
   const k::StepGroups step = step_groups(group_at, num_groups, channels);
@@ -310,12 +331,13 @@ py::tuple step_index(k::Engine& engine, const Tensor& scales, const std::array<i
   return py::make_tuple(rows, coded);
 }
 
-Tensor restore_step(k::Engine& engine, const Array<int8_t>& symbols, const Tensor& means, const std::array<int, 4>& group_at, int num_groups,
-                    int exponent) {
+Tensor restore_step(k::Engine& engine, const Array<int8_t>& symbols, const Tensor& means,
+                    const std::array<int, 4>& group_at, int num_groups, int exponent) {
   const k::Size size = size_of(means);
   const int channels = channels_of(means);
   const k::StepGroups step = step_groups(group_at, num_groups, channels);
-  require(symbols.ndim() == 3 && symbols.shape(0) == channels / num_groups && symbols.shape(1) == size.height && symbols.shape(2) == size.width,
+  require(symbols.ndim() == 3 && symbols.shape(0) == channels / num_groups && symbols.shape(1) == size.height &&
+              symbols.shape(2) == size.width,
           "symbols must be (channels / groups, height, width)");
   require(exponent >= 0 && exponent <= 15, "the exponent must be 0..15");
   Tensor out = make_tensor(engine, size, channels);
@@ -332,7 +354,9 @@ py::tuple export_planes(k::Engine& engine, const Tensor& cells, int exponent, bo
   require_channels(cells, 192, "output");
   require(exponent >= 1 && exponent <= 14, "the picture's exponent must be 1..14");
   const ssize_t chroma = halve_chroma ? 4 : 8;
-  const auto plane = [&](ssize_t side) { return make_array<uint8_t>({size.height * side, size.width * side}, engine.shared_buffers()); };
+  const auto plane = [&](ssize_t side) {
+    return make_array<uint8_t>({size.height * side, size.width * side}, engine.shared_buffers());
+  };
   auto y = plane(8), cb = plane(chroma), cr = plane(chroma);
   uint8_t* const planes[3] = {y.mutable_data(), cb.mutable_data(), cr.mutable_data()};
   const int16_t* in = cells.data();
@@ -348,13 +372,16 @@ py::tuple export_planes(k::Engine& engine, const Tensor& cells, int exponent, bo
 PYBIND11_MODULE(_kernels, m) {
   m.doc() = "Integer kernels of the exact profile; use dcvc_cli.backend.exact_native";
   m.def("usable_isas", &k::usable_isas);
-  py::class_<k::ConvLayer, ConvPtr>(m, "Conv").def(py::init(&make_conv), py::arg("weights").noconvert(), py::arg("multiplier").noconvert(),
-                                                  py::arg("addend").noconvert(), py::arg("stride"), py::arg("padding"));
+  py::class_<k::ConvLayer, ConvPtr>(m, "Conv").def(py::init(&make_conv), py::arg("weights").noconvert(),
+                                                   py::arg("multiplier").noconvert(), py::arg("addend").noconvert(),
+                                                   py::arg("stride"), py::arg("padding"));
   py::class_<k::DepthwiseLayer, DepthwisePtr>(m, "Depthwise")
-      .def(py::init(&make_depthwise), py::arg("weights").noconvert(), py::arg("multiplier").noconvert(), py::arg("addend").noconvert());
+      .def(py::init(&make_depthwise), py::arg("weights").noconvert(), py::arg("multiplier").noconvert(),
+           py::arg("addend").noconvert());
   py::class_<Block, std::shared_ptr<Block>>(m, "Block")
-      .def(py::init(&make_block), py::arg("adaptor").none(true), py::arg("dc_in"), py::arg("dc_spatial"), py::arg("dc_out"), py::arg("ffn_first"),
-           py::arg("ffn_second"), py::arg("ffn_out"), py::arg("dc_exponent"), py::arg("ffn_exponent"), py::arg("shortcut"));
+      .def(py::init(&make_block), py::arg("adaptor").none(true), py::arg("dc_in"), py::arg("dc_spatial"),
+           py::arg("dc_out"), py::arg("ffn_first"), py::arg("ffn_second"), py::arg("ffn_out"), py::arg("dc_exponent"),
+           py::arg("ffn_exponent"), py::arg("shortcut"));
   py::class_<k::Engine>(m, "Engine")
       .def(py::init(&make_engine), py::arg("isa"), py::arg("num_threads"), py::arg("nodes").noconvert())
       .def_property_readonly("isa", [](const k::Engine& engine) { return std::string(engine.kernels().name); })
@@ -369,9 +396,10 @@ PYBIND11_MODULE(_kernels, m) {
       .def("clamp", &clamp, py::arg("x").noconvert(), py::arg("shift"), py::arg("peak"))
       .def("pixel_shuffle", &pixel_shuffle, py::arg("x").noconvert(), py::arg("factor"))
       .def("concat", &concat, py::arg("parts"))
-      .def("step_index", &step_index, py::arg("scales").noconvert(), py::arg("group_at"), py::arg("num_groups"), py::arg("row_of_scale").noconvert(),
-           py::arg("largest_skipped"))
-      .def("restore_step", &restore_step, py::arg("symbols").noconvert(), py::arg("means").noconvert(), py::arg("group_at"), py::arg("num_groups"),
-           py::arg("exponent"))
-      .def("export_planes", &export_planes, py::arg("cells").noconvert(), py::arg("exponent"), py::arg("halve_chroma"), py::arg("truncate_chroma"));
+      .def("step_index", &step_index, py::arg("scales").noconvert(), py::arg("group_at"), py::arg("num_groups"),
+           py::arg("row_of_scale").noconvert(), py::arg("largest_skipped"))
+      .def("restore_step", &restore_step, py::arg("symbols").noconvert(), py::arg("means").noconvert(),
+           py::arg("group_at"), py::arg("num_groups"), py::arg("exponent"))
+      .def("export_planes", &export_planes, py::arg("cells").noconvert(), py::arg("exponent"), py::arg("halve_chroma"),
+           py::arg("truncate_chroma"));
 }

@@ -1,5 +1,6 @@
-// Single steps of the arithmetic and the loops over them. Included by every instruction set's file, each of which compiles its own
-// copy with its own flags; hence the anonymous namespace, and no standard library templates, whose copies the linker would merge.
+// Single steps of the arithmetic and the loops over them. Included by every instruction set's file, each of which
+// compiles its own copy with its own flags; hence the anonymous namespace, and no standard library templates, whose
+// copies the linker would merge.
 #pragma once
 
 #include "kernels/cpu/kernel_table.hpp"
@@ -28,7 +29,9 @@ inline int16_t wsilu(int16_t x, const ActivationTable& table, int exponent) {
   return static_cast<int16_t>((x > 0 ? x : 0) - ((g + (1 << (17 - exponent))) >> (18 - exponent)));
 }
 
-inline size_t addend_place(int position) { return static_cast<size_t>(position / 16 * 16 + position % 2 * 8 + position % 16 / 2); }
+inline size_t addend_place(int position) {
+  return static_cast<size_t>(position / 16 * 16 + position % 2 * 8 + position % 16 / 2);
+}
 
 inline void add_all(const int16_t* x, const int16_t* y, size_t count, int16_t* out) {
   for (size_t i = 0; i < count; ++i) out[i] = saturating_sum(x[i], y[i]);
@@ -38,7 +41,8 @@ inline void activate_all(const int16_t* x, size_t count, const ActivationTable& 
   for (size_t i = 0; i < count; ++i) out[i] = wsilu(x[i], table, exponent);
 }
 
-inline void scale_all(const int16_t* x, size_t num_pixels, int channels, const int16_t* factors, int shift, int16_t* out) {
+inline void scale_all(const int16_t* x, size_t num_pixels, int channels, const int16_t* factors, int shift,
+                      int16_t* out) {
   const int half = 1 << (shift - 1);
   for (size_t p = 0; p < num_pixels; ++p, x += channels, out += channels) {
     for (int c = 0; c < channels; ++c) {

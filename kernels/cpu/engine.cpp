@@ -58,7 +58,8 @@ Rows Engine::rows_of(Scratch& scratch, const int16_t* x, ptrdiff_t stride, int n
 }
 
 // `epilogue` holds what is common to all output blocks and the pointers of the first.
-void Engine::multiply_matrix(Scratch& scratch, const Rows& rows, int num_pixels, const Matrix& matrix, Epilogue epilogue) const {
+void Engine::multiply_matrix(Scratch& scratch, const Rows& rows, int num_pixels, const Matrix& matrix,
+                             Epilogue epilogue) const {
   const MatrixView view = matrix.view();
   for (int block = 0; block < matrix.num_blocks(); ++block) {
     epilogue.multiplier = matrix.multiplier(block);
@@ -73,7 +74,8 @@ void Engine::multiply_matrix(Scratch& scratch, const Rows& rows, int num_pixels,
 }
 
 // Patches of output pixels as rows of kernel * kernel * channels values, zero outside the picture.
-void Engine::gather(const ConvLayer& layer, const int16_t* x, Size size, int out_width, PixelRange range, int16_t* patches, ptrdiff_t stride) const {
+void Engine::gather(const ConvLayer& layer, const int16_t* x, Size size, int out_width, PixelRange range,
+                    int16_t* patches, ptrdiff_t stride) const {
   const size_t bytes = static_cast<size_t>(layer.channels) * sizeof(int16_t);
   for (int k = 0; k < range.count; ++k) {
     const int top = (range.first + k) / out_width * layer.stride - layer.padding;
@@ -119,20 +121,21 @@ void Engine::depthwise(const DepthwiseLayer& layer, const int16_t* x, Size size,
   const Chunks chunks = chunks_of(size.num_pixels());
   pool_->run(chunks.count, [&](int chunk, int) {
     const int first = chunk * chunks.pixels, count = std::min(chunks.pixels, size.num_pixels() - first);
-    kernels_.depthwise(x, size.height, size.width, layer.view(), {first, count}, out + static_cast<ptrdiff_t>(first) * layer.channels(),
-                       layer.channels());
+    kernels_.depthwise(x, size.height, size.width, layer.view(), {first, count},
+                       out + static_cast<ptrdiff_t>(first) * layer.channels(), layer.channels());
   });
 }
 
-// Two passes: the depthwise layer needs its neighbours' activations, everything after it is local to a pixel. The second pass keeps the
-// wide intermediate in the thread's scratch memory.
+// Two passes: the depthwise layer needs its neighbours' activations, everything after it is local to a pixel. The
+// second pass keeps the wide intermediate in the thread's scratch memory.
 void Engine::depth_conv_block(const BlockLayers& block, const int16_t* x, Size size, int16_t* out) {
   const std::lock_guard turn(turn_);
   const int channels = block.dc_spatial->channels(), wide = block.ffn_first->matrix.num_outputs();
   const size_t num_values = static_cast<size_t>(size.num_pixels()) * static_cast<size_t>(channels);
   activated_.reserve(num_values);
   if (block.adaptor) adapted_.reserve(num_values);
-  reserve_scratch(std::max({channels, wide, block.adaptor ? block.adaptor->channels : 0}), block.adaptor ? block.adaptor->channels : channels);
+  reserve_scratch(std::max({channels, wide, block.adaptor ? block.adaptor->channels : 0}),
+                  block.adaptor ? block.adaptor->channels : channels);
   for (auto& scratch : scratch_) {
     scratch->spatial.reserve(static_cast<size_t>(kChunkPixels * (channels + 1)));
     scratch->residual.reserve(static_cast<size_t>(kChunkPixels * (channels + 1)));
@@ -143,10 +146,13 @@ void Engine::depth_conv_block(const BlockLayers& block, const int16_t* x, Size s
     const int first = chunk * chunks.pixels;
     return PixelRange{first, std::min(chunks.pixels, size.num_pixels() - first)};
   };
-  pool_->run(chunks.count, [&](int chunk, int thread) { block_entry(block, x, range_of(chunk), *scratch_[static_cast<size_t>(thread)]); });
+  pool_->run(chunks.count, [&](int chunk, int thread) {
+    block_entry(block, x, range_of(chunk), *scratch_[static_cast<size_t>(thread)]);
+  });
   const int16_t* residual = block.adaptor ? adapted_.data() : x;
-  pool_->run(chunks.count,
-            [&](int chunk, int thread) { block_rest(block, residual, size, range_of(chunk), *scratch_[static_cast<size_t>(thread)], out); });
+  pool_->run(chunks.count, [&](int chunk, int thread) {
+    block_rest(block, residual, size, range_of(chunk), *scratch_[static_cast<size_t>(thread)], out);
+  });
 }
 
 // Adaptor, first pointwise layer and activation.
@@ -166,21 +172,26 @@ void Engine::block_entry(const BlockLayers& block, const int16_t* x, PixelRange 
   epilogue.activation = &activation_;
   epilogue.exponent = block.dc_exponent;
   epilogue.out = activated_.data() + offset;
-  multiply_matrix(scratch, rows_of(scratch, values, channels, range.count, channels), range.count, block.dc_in->matrix, epilogue);
+  multiply_matrix(scratch, rows_of(scratch, values, channels, range.count, channels), range.count, block.dc_in->matrix,
+                  epilogue);
 }
 
-// Depthwise layer, second pointwise layer with the residual, and the feed-forward branch. x: the value after the adaptor.
-void Engine::block_rest(const BlockLayers& block, const int16_t* x, Size size, PixelRange range, Scratch& scratch, int16_t* out) {
+// Depthwise layer, second pointwise layer with the residual, and the feed-forward branch. x: the value after the
+// adaptor.
+void Engine::block_rest(const BlockLayers& block, const int16_t* x, Size size, PixelRange range, Scratch& scratch,
+                        int16_t* out) {
   const int channels = block.dc_spatial->channels(), wide = block.ffn_first->matrix.num_outputs(), count = range.count;
   const ptrdiff_t offset = static_cast<ptrdiff_t>(range.first) * channels;
-  kernels_.depthwise(activated_.data(), size.height, size.width, block.dc_spatial->view(), range, scratch.spatial.data(), channels);
+  kernels_.depthwise(activated_.data(), size.height, size.width, block.dc_spatial->view(), range,
+                     scratch.spatial.data(), channels);
 
   Epilogue to_residual{};
   to_residual.first = x + offset;
   to_residual.first_stride = channels;
   to_residual.out = scratch.residual.data();
   to_residual.out_stride = channels;
-  multiply_matrix(scratch, rows_of(scratch, scratch.spatial.data(), channels, count, channels), count, block.dc_out->matrix, to_residual);
+  multiply_matrix(scratch, rows_of(scratch, scratch.spatial.data(), channels, count, channels), count,
+                  block.dc_out->matrix, to_residual);
 
   Epilogue to_wide{};
   to_wide.activation = &activation_;
@@ -202,7 +213,8 @@ void Engine::block_rest(const BlockLayers& block, const int16_t* x, Size size, P
   }
   to_out.out = out + offset;
   to_out.out_stride = channels;
-  multiply_matrix(scratch, rows_of(scratch, scratch.wide.data(), wide, count, wide), count, block.ffn_out->matrix, to_out);
+  multiply_matrix(scratch, rows_of(scratch, scratch.wide.data(), wide, count, wide), count, block.ffn_out->matrix,
+                  to_out);
 }
 
 }  // namespace dcvc::kernels

@@ -1,7 +1,8 @@
 // Whole layers over whole tensors: cut into chunks of pixels, shared by threads, on the kernels of one instruction set.
 //
-// Tensors are int16 (h, w, c), contiguous. Shapes are the caller's responsibility (the bindings check them); nothing here can fail but
-// by lack of memory. Calls from several threads take turns. A forked child may go on with its parent's engine: it gets threads of its own.
+// Tensors are int16 (h, w, c), contiguous. Shapes are the caller's responsibility (the bindings check them); nothing
+// here can fail but by lack of memory. Calls from several threads take turns. A forked child may go on with its
+// parent's engine: it gets threads of its own.
 #pragma once
 
 #include <array>
@@ -10,8 +11,8 @@
 #include <vector>
 
 #include "kernels/base/fork.hpp"
-#include "kernels/cpu/layers.hpp"
 #include "kernels/base/thread_pool.hpp"
+#include "kernels/cpu/layers.hpp"
 
 namespace dcvc::kernels {
 
@@ -28,7 +29,8 @@ struct Scratch {
   AlignedArray<int32_t> sums;
 };
 
-// The channel group that a coding step codes at each position class 2 * (row % 2) + column % 2, and the number of groups.
+// The channel group that a coding step codes at each position class 2 * (row % 2) + column % 2, and the number of
+// groups.
 struct StepGroups {
   std::array<int, 4> group_at;
   int num_groups;
@@ -44,7 +46,8 @@ class Engine final : private Forkable {
   std::shared_ptr<BufferPool> shared_buffers() { return buffers_; }
 
   static Size conv_size(const ConvLayer& layer, Size size) {
-    return {(size.height + 2 * layer.padding - layer.kernel) / layer.stride + 1, (size.width + 2 * layer.padding - layer.kernel) / layer.stride + 1};
+    return {(size.height + 2 * layer.padding - layer.kernel) / layer.stride + 1,
+            (size.width + 2 * layer.padding - layer.kernel) / layer.stride + 1};
   }
 
   void conv(const ConvLayer& layer, const int16_t* x, Size size, int16_t* out);
@@ -55,21 +58,26 @@ class Engine final : private Forkable {
   void add(const int16_t* x, const int16_t* y, size_t count, int16_t* out);
   void scale(const int16_t* x, size_t num_pixels, int channels, const int16_t* factors, int shift, int16_t* out);
   // sat16((x * y + half) >> shift), shift >= 0, or << -shift; y has one or all channels.
-  void multiply(const int16_t* x, const int16_t* y, size_t num_pixels, int channels, int y_channels, int shift, int16_t* out);
+  void multiply(const int16_t* x, const int16_t* y, size_t num_pixels, int channels, int y_channels, int shift,
+                int16_t* out);
   // x * 2^-shift rounded and limited to 0..peak.
   void clamp(const int16_t* x, size_t count, int shift, int peak, int16_t* out);
   // (h, w, c * f * f) -> (h * f, w * f, c).
   void pixel_shuffle(const int16_t* x, Size size, int channels, int factor, int16_t* out);
   // Interleaves parts of one size: parts[k] has channels[k].
-  void concat(const std::vector<const int16_t*>& parts, const std::vector<int>& channels, size_t num_pixels, int16_t* out);
+  void concat(const std::vector<const int16_t*>& parts, const std::vector<int>& channels, size_t num_pixels,
+              int16_t* out);
 
-  // Table rows and coded flags (scale > largest_skipped) of a coding step, (channels / groups, h, w). row_of_scale: [65536].
-  void step_index(const int16_t* scales, Size size, int channels, const StepGroups& step, const uint8_t* row_of_scale, int largest_skipped,
-                  uint8_t* rows, bool* coded);
+  // Table rows and coded flags (scale > largest_skipped) of a coding step, (channels / groups, h, w). row_of_scale:
+  // [65536].
+  void step_index(const int16_t* scales, Size size, int channels, const StepGroups& step, const uint8_t* row_of_scale,
+                  int largest_skipped, uint8_t* rows, bool* coded);
   // sat16((symbol << exponent) + mean) where the step codes, 0 elsewhere.
-  void restore_step(const int8_t* symbols, const int16_t* means, Size size, int channels, const StepGroups& step, int exponent, int16_t* out);
+  void restore_step(const int8_t* symbols, const int16_t* means, Size size, int channels, const StepGroups& step,
+                    int exponent, int16_t* out);
   // A picture still in cells, (h, w, 3 * 8 * 8) with values 0..2^exponent -> 8-bit planes.
-  void export_planes(const int16_t* cells, Size size, int exponent, bool halve_chroma, bool truncate_chroma, uint8_t* const planes[3]);
+  void export_planes(const int16_t* cells, Size size, int exponent, bool halve_chroma, bool truncate_chroma,
+                     uint8_t* const planes[3]);
 
  private:
   struct Chunks {
@@ -84,10 +92,13 @@ class Engine final : private Forkable {
   void for_ranges(size_t count, size_t grain, const std::function<void(size_t first, size_t size)>& body);
   void reserve_scratch(int num_inputs, int gathered_inputs);
   Rows rows_of(Scratch& scratch, const int16_t* x, ptrdiff_t stride, int num_pixels, int num_inputs) const;
-  void multiply_matrix(Scratch& scratch, const Rows& rows, int num_pixels, const Matrix& matrix, Epilogue epilogue) const;
-  void gather(const ConvLayer& layer, const int16_t* x, Size size, int out_width, PixelRange range, int16_t* patches, ptrdiff_t stride) const;
+  void multiply_matrix(Scratch& scratch, const Rows& rows, int num_pixels, const Matrix& matrix,
+                       Epilogue epilogue) const;
+  void gather(const ConvLayer& layer, const int16_t* x, Size size, int out_width, PixelRange range, int16_t* patches,
+              ptrdiff_t stride) const;
   void block_entry(const BlockLayers& block, const int16_t* x, PixelRange range, Scratch& scratch);
-  void block_rest(const BlockLayers& block, const int16_t* x, Size size, PixelRange range, Scratch& scratch, int16_t* out);
+  void block_rest(const BlockLayers& block, const int16_t* x, Size size, PixelRange range, Scratch& scratch,
+                  int16_t* out);
 
   const KernelTable& kernels_;
   std::unique_ptr<ThreadPool> pool_;

@@ -13,11 +13,13 @@ namespace {
 
 #if defined(__x86_64__)
 bool has_avx512() {
-  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni");
+  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+         __builtin_cpu_supports("avx512vnni");
 }
 
-// Tiles need the processor, the operating system's state saving, and a permission that Linux grants a process on request.
+// Tiles need the processor, the operating system's state saving, and a permission that Linux grants a process on
+// request.
 [[maybe_unused]] bool has_amx() {
 #if defined(__linux__) && defined(DCVC_COMPILER_HAS_AMX)
   unsigned a = 0, b = 0, c = 0, d = 0;

@@ -1,10 +1,11 @@
 // The inner loops that exist once per instruction set, as plain function pointers over raw memory.
 //
-// Arithmetic: docs/exact-arithmetic.md. Tensors are int16, (h, w, c) with c fastest. Every variant of a function gives the same bits.
+// Arithmetic: docs/exact-arithmetic.md. Tensors are int16, (h, w, c) with c fastest. Every variant of a function gives
+// the same bits.
 //
-// Position order: inside each block of 32 outputs (or channels), position p < 16 holds output 8 * (p / 4) + p % 4 and position 16 + p
-// the output 4 further on. It is the order that unpacking and packing 16-bit lanes of 128-bit registers leaves, so that saturating
-// packs of two 32-bit vectors yield outputs in natural order without a permutation.
+// Position order: inside each block of 32 outputs (or channels), position p < 16 holds output 8 * (p / 4) + p % 4 and
+// position 16 + p the output 4 further on. It is the order that unpacking and packing 16-bit lanes of 128-bit registers
+// leaves, so that saturating packs of two 32-bit vectors yield outputs in natural order without a permutation.
 #pragma once
 
 #include <cstddef>
@@ -12,7 +13,7 @@
 
 namespace dcvc::kernels {
 
-constexpr int kChunkPixels = 48;   // pixels that one matrix product handles: 8 register tiles of 6 and 3 AMX tiles of 16
+constexpr int kChunkPixels = 48;  // pixels that one matrix product handles: 8 register tiles of 6 and 3 AMX tiles of 16
 constexpr int kBlockOutputs = 64;  // outputs of one accumulation block
 constexpr int kLaneBlock = 32;     // outputs of one position-ordered group
 
@@ -25,11 +26,12 @@ struct ActivationTable {
 
 // Weights of a matrix of num_outputs x num_inputs, packed; zero padded in both directions.
 struct MatrixView {
-  const int16_t* pairs;       // [output block of 64][pair of inputs][position 0..63][2]
-  const int8_t* tiles_high;   // [output tile of 16][input tile of 64][16 rows of 4 inputs][position 0..15][4]; the weights if narrow
-  const uint8_t* tiles_low;   // low bytes, null if narrow: weight = 256 * high + low
-  int num_pairs;              // ceil(num_inputs / 2)
-  int num_input_tiles;        // ceil(num_inputs / 64)
+  const int16_t* pairs;      // [output block of 64][pair of inputs][position 0..63][2]
+  const int8_t* tiles_high;  // [output tile of 16][input tile of 64][16 rows of 4 inputs][position 0..15][4]; the
+                             // weights if narrow
+  const uint8_t* tiles_low;  // low bytes, null if narrow: weight = 256 * high + low
+  int num_pairs;             // ceil(num_inputs / 2)
+  int num_input_tiles;       // ceil(num_inputs / 64)
 };
 
 // A chunk of up to kChunkPixels input rows, as whole values or, for tiles, as bytes: value = 256 * high + low.
@@ -40,13 +42,14 @@ struct Rows {
   const uint8_t* low;
 };
 
-// What happens to a block of sums: y = sat16((sum * multiplier + addend) >> 32), then activation, then saturating additions.
+// What happens to a block of sums: y = sat16((sum * multiplier + addend) >> 32), then activation, then saturating
+// additions.
 struct Epilogue {
-  const int32_t* multiplier;  // [64] in position order
-  const int64_t* addend;      // [4][16]: of each 16 positions first the 8 even, then the 8 odd ones
+  const int32_t* multiplier;          // [64] in position order
+  const int64_t* addend;              // [4][16]: of each 16 positions first the 8 even, then the 8 odd ones
   const ActivationTable* activation;  // null: none
-  int exponent;               // of the activation's input, 5..13
-  const int16_t* first;       // summands, null: none; [pixel][outputs]
+  int exponent;                       // of the activation's input, 5..13
+  const int16_t* first;               // summands, null: none; [pixel][outputs]
   ptrdiff_t first_stride;
   const int16_t* second;
   ptrdiff_t second_stride;
@@ -72,10 +75,12 @@ struct KernelTable {
   const char* name;
   // Splits rows into bytes; null where accumulate reads values.
   void (*split_rows)(const int16_t* x, ptrdiff_t stride, int num_pixels, int num_inputs, int8_t* high, uint8_t* low);
-  // sums[pixel][64] of one output block, in position order. Room for kChunkPixels pixels is required, rows beyond num_pixels hold anything.
+  // sums[pixel][64] of one output block, in position order. Room for kChunkPixels pixels is required, rows beyond
+  // num_pixels hold anything.
   void (*accumulate)(const Rows& rows, int num_pixels, const MatrixView& matrix, int block, int32_t* sums);
   void (*finish)(const int32_t* sums, int num_pixels, const Epilogue& epilogue);
-  void (*depthwise)(const int16_t* x, int height, int width, const DepthwiseView& layer, PixelRange range, int16_t* out, ptrdiff_t out_stride);
+  void (*depthwise)(const int16_t* x, int height, int width, const DepthwiseView& layer, PixelRange range, int16_t* out,
+                    ptrdiff_t out_stride);
   // Element by element.
   void (*activate)(const int16_t* x, size_t count, const ActivationTable& table, int exponent, int16_t* out);
   void (*add)(const int16_t* x, const int16_t* y, size_t count, int16_t* out);

@@ -1,8 +1,8 @@
 // Layers in packed form, made once from plain integer arrays.
 #pragma once
 
-#include "kernels/cpu/kernel_table.hpp"
 #include "kernels/base/memory.hpp"
+#include "kernels/cpu/kernel_table.hpp"
 
 namespace dcvc::kernels {
 

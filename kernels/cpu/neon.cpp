@@ -47,7 +47,8 @@ struct PixelSums {
 
 // Four pixels (or one) times 16 outputs at a time: 16 accumulators, 4 weight registers. `more`: adds to the sums.
 template <int kPixels>
-void accumulate_tile(const int16_t* x, ptrdiff_t stride, const int16_t* weights, int num_pairs, bool more, int32_t* sums) {
+void accumulate_tile(const int16_t* x, ptrdiff_t stride, const int16_t* weights, int num_pairs, bool more,
+                     int32_t* sums) {
   for (int n = 0; n < kBlockOutputs; n += kTileOutputs, sums += kTileOutputs) {
     PixelSums p0, p1, p2, p3;
     p0.start(sums, more);
@@ -76,9 +77,11 @@ void accumulate_tile(const int16_t* x, ptrdiff_t stride, const int16_t* weights,
   }
 }
 
-constexpr auto accumulate = accumulate_by_tiles<kTilePixels, kPairsAtOnce, accumulate_tile<kTilePixels>, accumulate_tile<1>>;
+constexpr auto accumulate =
+    accumulate_by_tiles<kTilePixels, kPairsAtOnce, accumulate_tile<kTilePixels>, accumulate_tile<1>>;
 
-// Multipliers and addends of 8 neighbouring outputs of a group of 32: four positions in its first half and four in its second.
+// Multipliers and addends of 8 neighbouring outputs of a group of 32: four positions in its first half and four in its
+// second.
 struct Rescale8 {
   int32x4_t low_multiplier, high_multiplier;
   int64x2_t low01, low23, high01, high23;
@@ -215,7 +218,8 @@ struct Taps8 {
   }
 };
 
-void depthwise(const int16_t* x, int height, int width, const DepthwiseView& layer, PixelRange range, int16_t* out, ptrdiff_t out_stride) {
+void depthwise(const int16_t* x, int height, int width, const DepthwiseView& layer, PixelRange range, int16_t* out,
+               ptrdiff_t out_stride) {
   const int c = layer.channels;
   for (int channel = 0; channel < c; channel += kVector) {
     const int group = channel / kLaneBlock * kLaneBlock, valid = c - channel;

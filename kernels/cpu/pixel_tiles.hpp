@@ -1,4 +1,5 @@
-// The loop over pixels and inputs around an instruction set's tile of products. Included by those files, hence the anonymous namespace.
+// The loop over pixels and inputs around an instruction set's tile of products. Included by those files, hence the
+// anonymous namespace.
 #pragma once
 
 #include "kernels/cpu/kernel_table.hpp"
@@ -9,7 +10,8 @@ namespace {
 // Adds products of some inputs to the sums of the pixels of a tile: (x, stride, weights, num_pairs, more, sums).
 using AccumulateTile = void (*)(const int16_t*, ptrdiff_t, const int16_t*, int, bool, int32_t*);
 
-// KernelTable::accumulate by tiles of kPixels pixels and of one, over kPairsAtOnce pairs of inputs, whose weights stay in the cache.
+// KernelTable::accumulate by tiles of kPixels pixels and of one, over kPairsAtOnce pairs of inputs, whose weights stay
+// in the cache.
 template <int kPixels, int kPairsAtOnce, AccumulateTile kTile, AccumulateTile kSingle>
 void accumulate_by_tiles(const Rows& rows, int num_pixels, const MatrixView& matrix, int block, int32_t* sums) {
   const int16_t* weights = matrix.pairs + static_cast<ptrdiff_t>(block) * matrix.num_pairs * 2 * kBlockOutputs;
@@ -20,7 +22,8 @@ void accumulate_by_tiles(const Rows& rows, int num_pixels, const MatrixView& mat
     for (; pixel + kPixels <= num_pixels; pixel += kPixels) {
       kTile(x + pixel * rows.stride, rows.stride, weights, count, first > 0, sums + pixel * kBlockOutputs);
     }
-    for (; pixel < num_pixels; ++pixel) kSingle(x + pixel * rows.stride, rows.stride, weights, count, first > 0, sums + pixel * kBlockOutputs);
+    for (; pixel < num_pixels; ++pixel)
+      kSingle(x + pixel * rows.stride, rows.stride, weights, count, first > 0, sums + pixel * kBlockOutputs);
   }
 }
 

@@ -22,7 +22,8 @@ void finish(const int32_t* sums, int num_pixels, const Epilogue& e) {
     for (int position = 0; position < kBlockOutputs; ++position) {
       const int n = position / kLaneBlock * kLaneBlock + output_of_position(position % kLaneBlock);
       if (n >= e.num_outputs) continue;
-      int16_t y = rescale(sums[pixel * kBlockOutputs + position], e.multiplier[position], e.addend[addend_place(position)]);
+      int16_t y =
+          rescale(sums[pixel * kBlockOutputs + position], e.multiplier[position], e.addend[addend_place(position)]);
       if (e.activation) y = wsilu(y, *e.activation, e.exponent);
       if (e.first) y = saturating_sum(y, e.first[pixel * e.first_stride + n]);
       if (e.second) y = saturating_sum(y, e.second[pixel * e.second_stride + n]);
@@ -31,7 +32,8 @@ void finish(const int32_t* sums, int num_pixels, const Epilogue& e) {
   }
 }
 
-void depthwise(const int16_t* x, int height, int width, const DepthwiseView& layer, PixelRange range, int16_t* out, ptrdiff_t out_stride) {
+void depthwise(const int16_t* x, int height, int width, const DepthwiseView& layer, PixelRange range, int16_t* out,
+               ptrdiff_t out_stride) {
   const int c = layer.channels;
   for (int k = 0; k < range.count; ++k, out += out_stride) {
     const int row = (range.first + k) / width, column = (range.first + k) % width;
@@ -45,10 +47,12 @@ void depthwise(const int16_t* x, int height, int width, const DepthwiseView& lay
           for (int dx = 0; dx < 3; ++dx) {
             const int r = row + dy - 1, q = column + dx - 1;
             if (r < 0 || r >= height || q < 0 || q >= width) continue;
-            sum += taps[(dx * 2 + dy / 2) * 2 * kLaneBlock + dy % 2] * x[(static_cast<ptrdiff_t>(r) * width + q) * c + channel];
+            sum += taps[(dx * 2 + dy / 2) * 2 * kLaneBlock + dy % 2] *
+                   x[(static_cast<ptrdiff_t>(r) * width + q) * c + channel];
           }
         }
-        out[channel] = rescale(sum, layer.multiplier[block + position], layer.addend[block + static_cast<int>(addend_place(position))]);
+        out[channel] = rescale(sum, layer.multiplier[block + position],
+                               layer.addend[block + static_cast<int>(addend_place(position))]);
       }
     }
   }

@@ -27,7 +27,9 @@ void Engine::for_ranges(size_t count, size_t grain, const std::function<void(siz
 }
 
 void Engine::activate(const int16_t* x, size_t count, int exponent, int16_t* out) {
-  for_ranges(count, kGrain, [&](size_t first, size_t size) { kernels_.activate(x + first, size, activation_, exponent, out + first); });
+  for_ranges(count, kGrain, [&](size_t first, size_t size) {
+    kernels_.activate(x + first, size, activation_, exponent, out + first);
+  });
 }
 
 void Engine::add(const int16_t* x, const int16_t* y, size_t count, int16_t* out) {
@@ -41,7 +43,8 @@ void Engine::scale(const int16_t* x, size_t num_pixels, int channels, const int1
   });
 }
 
-void Engine::multiply(const int16_t* x, const int16_t* y, size_t num_pixels, int channels, int y_channels, int shift, int16_t* out) {
+void Engine::multiply(const int16_t* x, const int16_t* y, size_t num_pixels, int channels, int y_channels, int shift,
+                      int16_t* out) {
   const size_t width = static_cast<size_t>(channels), y_width = static_cast<size_t>(y_channels);
   for_ranges(num_pixels, std::max<size_t>(kGrain / width, 1), [&](size_t first, size_t size) {
     for (size_t p = first; p < first + size; ++p) {
@@ -55,12 +58,14 @@ void Engine::multiply(const int16_t* x, const int16_t* y, size_t num_pixels, int
 
 void Engine::clamp(const int16_t* x, size_t count, int shift, int peak, int16_t* out) {
   for_ranges(count, kGrain, [&](size_t first, size_t size) {
-    for (size_t i = first; i < first + size; ++i) out[i] = static_cast<int16_t>(std::clamp<int64_t>(shift_round(x[i], shift), 0, peak));
+    for (size_t i = first; i < first + size; ++i)
+      out[i] = static_cast<int16_t>(std::clamp<int64_t>(shift_round(x[i], shift), 0, peak));
   });
 }
 
 void Engine::pixel_shuffle(const int16_t* x, Size size, int channels, int factor, int16_t* out) {
-  const size_t c = static_cast<size_t>(channels), f = static_cast<size_t>(factor), width = static_cast<size_t>(size.width);
+  const size_t c = static_cast<size_t>(channels), f = static_cast<size_t>(factor),
+               width = static_cast<size_t>(size.width);
   for_ranges(static_cast<size_t>(size.height), 1, [&](size_t first, size_t count) {
     for (size_t row = first; row < first + count; ++row) {
       for (size_t column = 0; column < width; ++column) {
@@ -74,7 +79,8 @@ void Engine::pixel_shuffle(const int16_t* x, Size size, int channels, int factor
   });
 }
 
-void Engine::concat(const std::vector<const int16_t*>& parts, const std::vector<int>& channels, size_t num_pixels, int16_t* out) {
+void Engine::concat(const std::vector<const int16_t*>& parts, const std::vector<int>& channels, size_t num_pixels,
+                    int16_t* out) {
   size_t width = 0;
   for (const int c : channels) width += static_cast<size_t>(c);
   for_ranges(num_pixels, std::max<size_t>(kGrain / width, 1), [&](size_t first, size_t size) {
@@ -89,8 +95,8 @@ void Engine::concat(const std::vector<const int16_t*>& parts, const std::vector<
   });
 }
 
-void Engine::step_index(const int16_t* scales, Size size, int channels, const StepGroups& step, const uint8_t* row_of_scale, int largest_skipped,
-                        uint8_t* rows, bool* coded) {
+void Engine::step_index(const int16_t* scales, Size size, int channels, const StepGroups& step,
+                        const uint8_t* row_of_scale, int largest_skipped, uint8_t* rows, bool* coded) {
   const size_t depth = static_cast<size_t>(channels / step.num_groups), plane = static_cast<size_t>(size.num_pixels());
   const size_t width = static_cast<size_t>(size.width);
   for_ranges(static_cast<size_t>(size.height), 8, [&](size_t first, size_t count) {
@@ -107,7 +113,8 @@ void Engine::step_index(const int16_t* scales, Size size, int channels, const St
   });
 }
 
-void Engine::restore_step(const int8_t* symbols, const int16_t* means, Size size, int channels, const StepGroups& step, int exponent, int16_t* out) {
+void Engine::restore_step(const int8_t* symbols, const int16_t* means, Size size, int channels, const StepGroups& step,
+                          int exponent, int16_t* out) {
   const size_t depth = static_cast<size_t>(channels / step.num_groups), plane = static_cast<size_t>(size.num_pixels());
   const size_t width = static_cast<size_t>(size.width), all = static_cast<size_t>(channels);
   for_ranges(static_cast<size_t>(size.height), 8, [&](size_t first, size_t count) {
@@ -117,13 +124,15 @@ void Engine::restore_step(const int8_t* symbols, const int16_t* means, Size size
         std::memset(out + pixel * all, 0, all * sizeof(int16_t));
         const int16_t* mean = means + pixel * all + group * depth;
         int16_t* to = out + pixel * all + group * depth;
-        for (size_t k = 0; k < depth; ++k) to[k] = saturate(int64_t{symbols[k * plane + pixel]} * (int64_t{1} << exponent) + mean[k]);
+        for (size_t k = 0; k < depth; ++k)
+          to[k] = saturate(int64_t{symbols[k * plane + pixel]} * (int64_t{1} << exponent) + mean[k]);
       }
     }
   });
 }
 
-void Engine::export_planes(const int16_t* cells, Size size, int exponent, bool halve_chroma, bool truncate_chroma, uint8_t* const planes[3]) {
+void Engine::export_planes(const int16_t* cells, Size size, int exponent, bool halve_chroma, bool truncate_chroma,
+                           uint8_t* const planes[3]) {
   const size_t width = static_cast<size_t>(size.width);
   for_ranges(static_cast<size_t>(size.height), 1, [&](size_t first_row, size_t num_rows) {
     for (size_t row = first_row; row < first_row + num_rows; ++row) {
@@ -135,10 +144,14 @@ void Engine::export_planes(const int16_t* cells, Size size, int exponent, bool h
           const int16_t* cell = cells + (row * width + column) * 3 * kCell * kCell + plane * kCell * kCell;
           for (int dy = 0; dy < side; ++dy) {
             const int16_t* line = cell + dy * step * kCell;
-            uint8_t* to = planes[plane] + (row * static_cast<size_t>(side) + static_cast<size_t>(dy)) * width * static_cast<size_t>(side) +
-                          column * static_cast<size_t>(side);
+            uint8_t* to =
+                planes[plane] +
+                (row * static_cast<size_t>(side) + static_cast<size_t>(dy)) * width * static_cast<size_t>(side) +
+                column * static_cast<size_t>(side);
             for (int dx = 0; dx < side; ++dx) {
-              const int sum = step == 1 ? line[dx] : line[2 * dx] + line[2 * dx + 1] + line[kCell + 2 * dx] + line[kCell + 2 * dx + 1];
+              const int sum = step == 1
+                                  ? line[dx]
+                                  : line[2 * dx] + line[2 * dx + 1] + line[kCell + 2 * dx] + line[kCell + 2 * dx + 1];
               to[dx] = static_cast<uint8_t>((sum * 255 + half) >> shift);
             }
           }

@@ -10,23 +10,23 @@ namespace dcvc::cuda {
 
 // A convolution as a matrix product and what follows it. K runs over kernel row, kernel column, channel.
 struct MatrixArguments {
-  const int16_t* x;           // first range of channels
-  const int16_t* x2;          // second range of a concatenation, or null; only with a 1x1 kernel
-  const uint8_t* weights;     // [64 columns][step of 64 channels][plane][4096 bytes], see matrix_layout.hpp
-  const int32_t* multiplier;  // by column
-  const int64_t* addend;      // by column
-  const uint32_t* activation; // 64 words: node in the low half, rise in the high half
-  const int16_t* first;       // residual added first, or null
-  const int16_t* second;      // residual added after it, or null
-  const int16_t* factors;     // scale vector [row][out_columns], or null
-  const int32_t* shifts;      // of the scale vector by row
-  const int32_t* row;         // which row, in device memory so that one graph serves all
+  const int16_t* x;            // first range of channels
+  const int16_t* x2;           // second range of a concatenation, or null; only with a 1x1 kernel
+  const uint8_t* weights;      // [64 columns][step of 64 channels][plane][4096 bytes], see matrix_layout.hpp
+  const int32_t* multiplier;   // by column
+  const int64_t* addend;       // by column
+  const uint32_t* activation;  // 64 words: node in the low half, rise in the high half
+  const int16_t* first;        // residual added first, or null
+  const int16_t* second;       // residual added after it, or null
+  const int16_t* factors;      // scale vector [row][out_columns], or null
+  const int32_t* shifts;       // of the scale vector by row
+  const int32_t* row;          // which row, in device memory so that one graph serves all
   int16_t* out;
-  int32_t positions;          // of the output
-  int32_t width;              // of the output
+  int32_t positions;  // of the output
+  int32_t width;      // of the output
   int32_t in_height;
   int32_t in_width;
-  int32_t channels;           // of x, rounded up to 8
+  int32_t channels;  // of x, rounded up to 8
   int32_t channels2;
   int32_t pitch;
   int32_t pitch2;
@@ -34,25 +34,25 @@ struct MatrixArguments {
   int32_t stride;
   int32_t padding;
   int32_t steps;
-  int32_t out_columns;        // columns that are stored, a multiple of 8
+  int32_t out_columns;  // columns that are stored, a multiple of 8
   int32_t out_pitch;
   int32_t first_pitch;
   int32_t second_pitch;
-  int32_t exponent;           // of the activation
-  int32_t sub_pixel;          // columns of each of the four output positions of a pixel shuffle by 2, or 0
-  int32_t is_picture;         // 1: limited to a picture's 0..8192
-  int32_t picture_shift;      // from the layer's exponent to a picture's
+  int32_t exponent;       // of the activation
+  int32_t sub_pixel;      // columns of each of the four output positions of a pixel shuffle by 2, or 0
+  int32_t is_picture;     // 1: limited to a picture's 0..8192
+  int32_t picture_shift;  // from the layer's exponent to a picture's
 };
 
 struct DepthwiseArguments {
   const int16_t* x;
-  const uint32_t* taps;       // [channel][5]: weights 0..8 as pairs of 16 bits
+  const uint32_t* taps;  // [channel][5]: weights 0..8 as pairs of 16 bits
   const int32_t* multiplier;
   const int64_t* addend;
   int16_t* out;
   int32_t height;
   int32_t width;
-  int32_t channels;           // rounded up to 8
+  int32_t channels;  // rounded up to 8
   int32_t pitch;
   int32_t out_pitch;
 };
@@ -60,33 +60,33 @@ struct DepthwiseArguments {
 // Element by element: out = operation(x, y).
 struct PointwiseArguments {
   const int16_t* x;
-  const int16_t* y;           // second operand; of `multiply` one channel or as many as x
-  const int16_t* factors;     // of `scale`: [row][pitch_factors]
+  const int16_t* y;        // second operand; of `multiply` one channel or as many as x
+  const int16_t* factors;  // of `scale`: [row][pitch_factors]
   const int32_t* shifts;
   const int32_t* row;
-  const uint32_t* table;      // of `activate` and `half_to_two`
+  const uint32_t* table;  // of `activate` and `half_to_two`
   int16_t* out;
   int32_t height;
   int32_t width;
   int32_t channels;
-  int32_t out_channels;       // channels written; those behind `channels` become 0
-  int32_t x_width;            // positions in a row of x, at least width
+  int32_t out_channels;  // channels written; those behind `channels` become 0
+  int32_t x_width;       // positions in a row of x, at least width
   int32_t pitch;
   int32_t y_pitch;
   int32_t y_channels;
   int32_t factors_pitch;
   int32_t out_pitch;
-  int32_t exponent;           // of x, or the shift of `multiply` and `picture`
-  int32_t bound;              // of `at_least`
+  int32_t exponent;  // of x, or the shift of `multiply` and `picture`
+  int32_t bound;     // of `at_least`
 };
 
 // out (height * factor, width * factor, channels) from x (height, width, channels * factor^2), or the reverse.
 struct ShuffleArguments {
   const int16_t* x;
   int16_t* out;
-  int32_t height;             // of the smaller grid
+  int32_t height;  // of the smaller grid
   int32_t width;
-  int32_t channels;           // of the larger grid
+  int32_t channels;  // of the larger grid
   int32_t factor;
   int32_t pitch;
   int32_t out_pitch;
@@ -106,24 +106,24 @@ struct StepArguments {
   int16_t* out;
   int32_t height;
   int32_t width;
-  int32_t depth;              // channels / groups
+  int32_t depth;  // channels / groups
   int32_t groups;
   int32_t scales_pitch;
   int32_t means_pitch;
   int32_t out_pitch;
-  int32_t exponent;           // of the means
-  int32_t group_at[4];        // by position class
+  int32_t exponent;     // of the means
+  int32_t group_at[4];  // by position class
 };
 
 // The encoder's choice of symbols, in float32 rounded after every operation.
 struct QuantiseArguments {
   const int16_t* scales;
   const int16_t* means;
-  const float* y;             // (height, width, depth * groups) latents times the inverse step size
-  const float* zero_below;    // 128, by table row, or null
+  const float* y;           // (height, width, depth * groups) latents times the inverse step size
+  const float* zero_below;  // 128, by table row, or null
   const int32_t* thresholds;
   const int32_t* skipped;
-  int8_t* symbols;            // (depth, height, width)
+  int8_t* symbols;  // (depth, height, width)
   int32_t height;
   int32_t width;
   int32_t depth;
@@ -147,15 +147,15 @@ struct HyperArguments {
 struct ExportArguments {
   const int16_t* cells;
   uint8_t* planes[3];
-  int32_t rows;               // of cells
+  int32_t rows;  // of cells
   int32_t columns;
-  int32_t halved;             // 1: chroma of half the size
-  int32_t truncated;          // 1: the fraction of chroma is dropped
+  int32_t halved;     // 1: chroma of half the size
+  int32_t truncated;  // 1: the fraction of chroma is dropped
 };
 
 struct PlanesArguments {
   const int16_t* cells;
-  int16_t* planes[4];         // luma, Cb, Cr, and with halved chroma the luma beside it
+  int16_t* planes[4];  // luma, Cb, Cr, and with halved chroma the luma beside it
   int32_t rows;
   int32_t columns;
   int32_t halved;
@@ -163,10 +163,10 @@ struct PlanesArguments {
 
 struct MotionArguments {
   const int16_t* reference;
-  const int16_t* long_term;   // or null
-  const int16_t* vectors;     // (rows, columns, 2)
-  const int16_t* tracks;      // likewise, or null
-  const uint8_t* blends;      // (rows / 2, columns / 2), or null
+  const int16_t* long_term;  // or null
+  const int16_t* vectors;    // (rows, columns, 2)
+  const int16_t* tracks;     // likewise, or null
+  const uint8_t* blends;     // (rows / 2, columns / 2), or null
   int16_t* out;
   int32_t rows;
   int32_t columns;
@@ -174,9 +174,9 @@ struct MotionArguments {
 
 struct FilterArguments {
   const int16_t* plane;
-  const int16_t* companion;   // of chroma
-  const int8_t* coefficients; // of luma [24][12], of chroma [16]
-  int32_t* sums;              // of luma: (height / 4, width / 4, 2), what its 4x4 blocks sum up
+  const int16_t* companion;    // of chroma
+  const int8_t* coefficients;  // of luma [24][12], of chroma [16]
+  int32_t* sums;               // of luma: (height / 4, width / 4, 2), what its 4x4 blocks sum up
   int16_t* out;
   int32_t height;
   int32_t width;
@@ -184,16 +184,16 @@ struct FilterArguments {
 
 struct BytesArguments {
   const int16_t* plane;
-  uint8_t* out;               // (height, width)
+  uint8_t* out;  // (height, width)
   int32_t height;
   int32_t width;
-  int32_t pitch;              // of the plane
+  int32_t pitch;  // of the plane
 };
 
 // Of the kernel that tries every primitive.
 struct ProbeArguments {
-  const uint32_t* in;         // (32, 16)
-  uint32_t* out;              // (32, 64)
+  const uint32_t* in;  // (32, 16)
+  uint32_t* out;       // (32, 64)
 };
 
 }  // namespace dcvc::cuda

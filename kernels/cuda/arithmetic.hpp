@@ -28,7 +28,8 @@ GPU_FN int32_t scaled(int32_t v, int32_t factor, int shift) { return saturate16(
 // WSiLU by its table at a byte offset of shared memory; exponent 5..13.
 GPU_FN int32_t wsilu(int32_t x, int table_offset, int exponent) {
   const int32_t absolute = x < 0 ? -x : x, magnitude = minimum(absolute, (2 << exponent) - 1);
-  const int32_t piece = magnitude >> (exponent - 5), within = (magnitude - (piece << (exponent - 5))) << (20 - exponent);
+  const int32_t piece = magnitude >> (exponent - 5), within = (magnitude - (piece << (exponent - 5)))
+                                                              << (20 - exponent);
   const uint32_t word = gpu::load_shared<uint32_t>(table_offset + 4 * piece);
   const int32_t g = low_half(word) + ((high_half(word) * within + (1 << 14)) >> 15);
   return maximum(x, 0) - shift_round(g, 18 - exponent);

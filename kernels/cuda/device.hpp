@@ -21,9 +21,9 @@ using uint64_t = unsigned long long;
 #define GPU_FN __device__ __forceinline__
 #define GPU_UNROLL _Pragma("unroll")
 // A kernel `name` of one by-value argument: at most `threads` threads, at least `blocks` blocks on a multiprocessor.
-#define GPU_KERNEL(name, threads, blocks, shared, Arguments, body)                                                              \
+#define GPU_KERNEL(name, threads, blocks, shared, Arguments, body)                                                  \
   extern "C" __global__ void __launch_bounds__(threads, blocks) name(const __grid_constant__ Arguments arguments) { \
-    body(arguments);                                                                                                            \
+    body(arguments);                                                                                                \
   }
 
 struct alignas(16) Vec16 {
@@ -73,7 +73,9 @@ GPU_FN void store_global(T* place, const T& value) {
 
 // 16 bytes from global to shared memory, zeros where not valid; complete after copy_wait by the thread that issued it.
 GPU_FN void copy_async16(int offset, const void* source, bool valid) {
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(offset)), "l"(source), "r"(valid ? 16 : 0) : "memory");
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(offset)), "l"(source),
+               "r"(valid ? 16 : 0)
+               : "memory");
 }
 GPU_FN void copy_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 template <int kPending>
@@ -90,12 +92,12 @@ GPU_FN void load_matrix_x4(uint32_t (&r)[4], int offset) {
 }
 
 // d += a b of 16x32 by 32x8 bytes; sums wrap. The name says how the bytes of a and of b are signed.
-#define GPU_MMA(name, a_type, b_type)                                                                            \
-  GPU_FN void name(int32_t (&d)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {                          \
-    asm volatile("mma.sync.aligned.m16n8k32.row.col.s32." a_type "." b_type                                      \
-                 ".s32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"                                    \
-                 : "+r"(d[0]), "+r"(d[1]), "+r"(d[2]), "+r"(d[3])                                                \
-                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));                                \
+#define GPU_MMA(name, a_type, b_type)                                                   \
+  GPU_FN void name(int32_t (&d)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) { \
+    asm volatile("mma.sync.aligned.m16n8k32.row.col.s32." a_type "." b_type             \
+                 ".s32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"           \
+                 : "+r"(d[0]), "+r"(d[1]), "+r"(d[2]), "+r"(d[3])                       \
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));       \
   }
 GPU_MMA(mma_s8s8, "s8", "s8")
 GPU_MMA(mma_u8s8, "u8", "s8")

@@ -38,7 +38,8 @@ GPU_FN void filter_sums(const FilterArguments& p) {
   const PlaneView plane{p.plane, p.height, p.width};
   int32_t vertical = 0, horizontal = 0;
   for (int i = 0; i < kFilterBlock * kFilterBlock; ++i) {
-    const int y = index / columns * kFilterBlock + i / kFilterBlock, x = index % columns * kFilterBlock + i % kFilterBlock;
+    const int y = index / columns * kFilterBlock + i / kFilterBlock,
+              x = index % columns * kFilterBlock + i % kFilterBlock;
     const int32_t here = 2 * plane.at(y, x);
     vertical += absolute(here - plane.at(y - 1, x) - plane.at(y + 1, x));
     horizontal += absolute(here - plane.at(y, x - 1) - plane.at(y, x + 1));
@@ -52,12 +53,14 @@ GPU_FN int block_class(const FilterArguments& p, int row, int column) {
   const int rows = p.height / kFilterBlock, columns = p.width / kFilterBlock;
   int32_t vertical = 0, horizontal = 0;
   for (int i = 0; i < 9; ++i) {
-    const int32_t* sums = p.sums + 2 * (limit(row + i / 3 - 1, 0, rows - 1) * columns + limit(column + i % 3 - 1, 0, columns - 1));
+    const int32_t* sums =
+        p.sums + 2 * (limit(row + i / 3 - 1, 0, rows - 1) * columns + limit(column + i % 3 - 1, 0, columns - 1));
     vertical += gpu::load_constant(sums);
     horizontal += gpu::load_constant(sums + 1);
   }
   const int32_t all = vertical + horizontal;
-  const int activity = (all >= 2697) + (all >= 6967) + (all >= 13740) + (all >= 24430) + (all >= 41400) + (all >= 68000) + (all >= 110560);
+  const int activity = (all >= 2697) + (all >= 6967) + (all >= 13740) + (all >= 24430) + (all >= 41400) +
+                       (all >= 68000) + (all >= 110560);
   return 3 * activity + (2 * vertical < horizontal ? 0 : vertical > 2 * horizontal ? 2 : 1);
 }
 
@@ -74,7 +77,8 @@ GPU_FN void filter(const FilterArguments& p) {
   int32_t sum = 32;
   GPU_UNROLL for (int k = 0; k < kOffsets; ++k) {
     const TermPair terms = terms_of(plane, here, y, x, offset_row(k), offset_column(k));
-    sum += gpu::load_constant(coefficients + k) * terms.plain + gpu::load_constant(coefficients + kOffsets + k) * terms.limited;
+    sum += gpu::load_constant(coefficients + k) * terms.plain +
+           gpu::load_constant(coefficients + kOffsets + k) * terms.limited;
   }
   if (kChroma) {
     const PlaneView companion{p.companion, p.height, p.width};

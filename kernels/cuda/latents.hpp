@@ -40,7 +40,8 @@ GPU_FN void turn(const Arguments& p, const StepBlock& b, const int16_t* tensor, 
     const int index = i / kStepDepth, k = i % kStepDepth, position = b.position0 + index;
     int16_t value = 0;
     if (position < b.positions && b.depth0 + k < p.depth) {
-      value = gpu::load_global(tensor + static_cast<int64_t>(position) * pitch + group_of(p, position) * p.depth + b.depth0 + k);
+      value = gpu::load_global(tensor + static_cast<int64_t>(position) * pitch + group_of(p, position) * p.depth +
+                               b.depth0 + k);
     }
     gpu::store_shared(turned_place(index, k), value);
   }
@@ -48,7 +49,8 @@ GPU_FN void turn(const Arguments& p, const StepBlock& b, const int16_t* tensor, 
 
 GPU_FN void load_thresholds(const int32_t* thresholds) {
   if (gpu::thread_index() < kNumRows) {
-    gpu::store_shared<int32_t>(kThresholdOffset + 4 * gpu::thread_index(), gpu::load_constant(thresholds + gpu::thread_index()));
+    gpu::store_shared<int32_t>(kThresholdOffset + 4 * gpu::thread_index(),
+                               gpu::load_constant(thresholds + gpu::thread_index()));
   }
 }
 
@@ -68,7 +70,8 @@ GPU_FN void for_elements(const Arguments& p, const StepBlock& b, const Visit& vi
   const int lane = gpu::thread_index() & 31, warp = gpu::thread_index() >> 5;
   for (int k = warp; k < kStepDepth; k += kStepWarps) {
     if (b.depth0 + k >= p.depth) break;
-    for (int index = lane; index < kSegment; index += 32) visit(index, k, gpu::load_shared<int16_t>(turned_place(index, k)));
+    for (int index = lane; index < kSegment; index += 32)
+      visit(index, k, gpu::load_shared<int16_t>(turned_place(index, k)));
   }
 }
 
@@ -99,7 +102,8 @@ GPU_FN void step_count(const StepArguments& p) {
   for_elements(p, b, [&](int index, int k, int32_t scale) {
     if (index < 32) count = 0;
     count += gpu::count_bits(gpu::ballot(b.position0 + index < b.positions && scale > skipped));
-    if (index >= kSegment - 32 && lane == 0) gpu::store_global(p.counts + (b.depth0 + k) * b.segments + gpu::block_x(), count);
+    if (index >= kSegment - 32 && lane == 0)
+      gpu::store_global(p.counts + (b.depth0 + k) * b.segments + gpu::block_x(), count);
   });
 }
 
@@ -194,7 +198,8 @@ GPU_FN void step_restore(const StepArguments& p) {
       int32_t value = 0;
       if (group == own) {
         const int32_t symbol = gpu::load_shared<int16_t>(turned_place(index, k));
-        value = saturate16(symbol * (1 << p.exponent) + gpu::load_global(p.means + static_cast<int64_t>(position) * p.means_pitch + channel));
+        value = saturate16(symbol * (1 << p.exponent) +
+                           gpu::load_global(p.means + static_cast<int64_t>(position) * p.means_pitch + channel));
       }
       gpu::store_global(p.out + static_cast<int64_t>(position) * p.out_pitch + channel, static_cast<int16_t>(value));
     }
@@ -218,14 +223,16 @@ GPU_FN void step_quantise(const QuantiseArguments& p) {
     const int position = b.position0 + index;
     if (position >= b.positions) return;
     const int channel = group_of(p, position) * p.depth + b.depth0 + k;
-    const float mean = gpu::divide(static_cast<float>(gpu::load_global(p.means + static_cast<int64_t>(position) * p.means_pitch + channel)), unit);
+    const float mean = gpu::divide(
+        static_cast<float>(gpu::load_global(p.means + static_cast<int64_t>(position) * p.means_pitch + channel)), unit);
     const float y = gpu::load_global(p.y + static_cast<int64_t>(position) * p.depth * p.groups + channel);
     const float residual = gpu::subtract(y, mean), magnitude = residual < 0.0f ? -residual : residual;
     float symbol = gpu::round_even(residual);
     if (p.zero_below && magnitude < gpu::load_constant(p.zero_below + table_row(scale))) symbol = 0.0f;
     if (!(scale > skipped)) symbol = 0.0f;
     symbol = symbol < -128.0f ? -128.0f : symbol > 127.0f ? 127.0f : symbol;
-    gpu::store_global(p.symbols + static_cast<int64_t>(b.depth0 + k) * b.positions + position, static_cast<int8_t>(symbol));
+    gpu::store_global(p.symbols + static_cast<int64_t>(b.depth0 + k) * b.positions + position,
+                      static_cast<int8_t>(symbol));
   });
 }
 
@@ -234,7 +241,8 @@ GPU_FN void hyper_latents(const HyperArguments& p) {
   const int index = gpu::block_x() * kStepThreads + gpu::thread_index();
   if (index >= p.positions * p.out_pitch) return;
   const int position = index / p.out_pitch, channel = index % p.out_pitch;
-  const int symbol = channel < p.channels ? gpu::load_global(p.symbols + static_cast<int64_t>(channel) * p.positions + position) : 0;
+  const int symbol =
+      channel < p.channels ? gpu::load_global(p.symbols + static_cast<int64_t>(channel) * p.positions + position) : 0;
   gpu::store_global(p.out + index, static_cast<int16_t>(symbol * 256));
 }
 

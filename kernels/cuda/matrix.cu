@@ -6,10 +6,13 @@ using dcvc::cuda::MatrixArguments;
 using dcvc::cuda::SmallTile;
 using dcvc::cuda::WideTile;
 
-#define MATRIX(name, Tile, blocks)                                                                                             \
-  GPU_KERNEL(name##_plain, Tile::kThreads, blocks, Tile::kSharedBytes, MatrixArguments, (dcvc::cuda::matrix<Tile, false, false>)) \
-  GPU_KERNEL(name##_active, Tile::kThreads, blocks, Tile::kSharedBytes, MatrixArguments, (dcvc::cuda::matrix<Tile, true, false>)) \
-  GPU_KERNEL(name##_chunked, Tile::kThreads, blocks, Tile::kSharedBytes, MatrixArguments, (dcvc::cuda::matrix<Tile, true, true>))
+#define MATRIX(name, Tile, blocks)                                                        \
+  GPU_KERNEL(name##_plain, Tile::kThreads, blocks, Tile::kSharedBytes, MatrixArguments,   \
+             (dcvc::cuda::matrix<Tile, false, false>))                                    \
+  GPU_KERNEL(name##_active, Tile::kThreads, blocks, Tile::kSharedBytes, MatrixArguments,  \
+             (dcvc::cuda::matrix<Tile, true, false>))                                     \
+  GPU_KERNEL(name##_chunked, Tile::kThreads, blocks, Tile::kSharedBytes, MatrixArguments, \
+             (dcvc::cuda::matrix<Tile, true, true>))
 
 MATRIX(matrix_small, SmallTile, 3)
 MATRIX(matrix_large, LargeTile, 1)

@@ -58,9 +58,11 @@ GPU_FN void load_stage(const MatrixArguments& p, const TileRows& rows, const Cur
   }
   constexpr int kBlocks = Tile::kColumns / kBlockColumns, kBytes = kBlockBytes * Tile::kPlanes;
   GPU_UNROLL for (int block = 0; block < kBlocks; ++block) {
-    const uint8_t* weights = p.weights + (static_cast<int64_t>(gpu::block_x() * kBlocks + block) * p.steps + step) * kBytes;
+    const uint8_t* weights =
+        p.weights + (static_cast<int64_t>(gpu::block_x() * kBlocks + block) * p.steps + step) * kBytes;
     GPU_UNROLL for (int piece = 0; piece < kBytes; piece += 16 * Tile::kThreads) {
-      gpu::copy_async16(base + Tile::kBytesA + block * kBytes + piece + 16 * thread, weights + piece + 16 * thread, true);
+      gpu::copy_async16(base + Tile::kBytesA + block * kBytes + piece + 16 * thread, weights + piece + 16 * thread,
+                        true);
     }
   }
 }
@@ -136,7 +138,8 @@ GPU_FN Vec16 finished(const MatrixArguments& p, Vec16 v, int column) {
   }
   if (p.is_picture) {
     GPU_UNROLL for (int i = 0; i < 4; ++i) {
-      v.w[i] = gpu::pack_saturate16(picture_value(low_half(v.w[i]), p.picture_shift), picture_value(high_half(v.w[i]), p.picture_shift));
+      v.w[i] = gpu::pack_saturate16(picture_value(low_half(v.w[i]), p.picture_shift),
+                                    picture_value(high_half(v.w[i]), p.picture_shift));
     }
   }
   return v;
@@ -200,7 +203,8 @@ GPU_FN void matrix(const MatrixArguments& p) {
   gpu::copy_wait<0>();
   gpu::sync_block();  // the stages become the output's
 
-  constexpr int kOutTiles = kChunkAdd ? Tile::kTilesN / 2 : Tile::kTilesN, kOutColumns = 8 * kOutTiles * Tile::kWarpColumns;
+  constexpr int kOutTiles = kChunkAdd ? Tile::kTilesN / 2 : Tile::kTilesN,
+                kOutColumns = 8 * kOutTiles * Tile::kWarpColumns;
   GPU_UNROLL for (int m = 0; m < 2; ++m) GPU_UNROLL for (int group = 0; group < Tile::kTilesN / 4; ++group) {
     uint32_t packed[4][2];
     GPU_UNROLL for (int tile = 0; tile < 4; ++tile) {

@@ -14,7 +14,7 @@
 namespace dcvc::cuda {
 
 constexpr int kBlockColumns = 64, kStepChannels = 64, kBlockBytes = kBlockColumns * kStepChannels;
-constexpr int kStages = 3;      // of the copies from global to shared memory
+constexpr int kStages = 3;  // of the copies from global to shared memory
 constexpr int kTableBytes = 256;
 
 // kWarpRows x kWarpColumns warps, each 32 rows and 8 kTilesN columns.
@@ -22,7 +22,8 @@ template <int WarpRows, int WarpColumns, int TilesN, bool Wide>
 struct MatrixTile {
   static constexpr int kWarpRows = WarpRows, kWarpColumns = WarpColumns, kTilesN = TilesN;
   static constexpr bool kWide = Wide;  // 16-bit weights
-  static constexpr int kRows = 32 * WarpRows, kColumns = 8 * TilesN * WarpColumns, kThreads = 32 * WarpRows * WarpColumns;
+  static constexpr int kRows = 32 * WarpRows, kColumns = 8 * TilesN * WarpColumns,
+                       kThreads = 32 * WarpRows * WarpColumns;
   static constexpr int kPlanes = Wide ? 2 : 1;
   static constexpr int kBytesA = kRows * 2 * kStepChannels, kBytesB = kColumns / kBlockColumns * kBlockBytes * kPlanes;
   static constexpr int kStageBytes = kBytesA + kBytesB, kTableOffset = kStages * kStageBytes;
@@ -41,7 +42,8 @@ GPU_FN int activation_place(int row, int chunk) { return row * 128 + ((chunk ^ (
 // Byte offset of chunk `chunk` of row `row` in the staged output, rows of kRowBytes.
 template <int kRowBytes>
 GPU_FN int output_place(int row, int chunk) {
-  constexpr int kChunks = kRowBytes / 16, kMask = kChunks < 8 ? kChunks - 1 : 7, kRowsTogether = kRowBytes < 128 ? 1 : 0;
+  constexpr int kChunks = kRowBytes / 16, kMask = kChunks < 8 ? kChunks - 1 : 7,
+                kRowsTogether = kRowBytes < 128 ? 1 : 0;
   return row * kRowBytes + ((chunk ^ ((row >> kRowsTogether) & kMask)) << 4);
 }
 

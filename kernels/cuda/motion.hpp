@@ -27,7 +27,8 @@ struct SquarePlace {
 };
 
 GPU_FN uint32_t vector_of(const int16_t* field, const SquarePlace& at, int row, int column) {
-  const int64_t square = static_cast<int64_t>(limit(row, 0, at.rows - 1)) * at.columns + limit(column, 0, at.columns - 1);
+  const int64_t square =
+      static_cast<int64_t>(limit(row, 0, at.rows - 1)) * at.columns + limit(column, 0, at.columns - 1);
   return gpu::load_constant(reinterpret_cast<const uint32_t*>(field) + square);
 }
 
@@ -36,7 +37,8 @@ GPU_FN int32_t predicted_by(const int16_t* picture, const SquarePlace& at, uint3
   const int thread = gpu::thread_index(), vx = low_half(vector), vy = high_half(vector);
   const int top = at.row * kSquare + (vy >> 2) - kTapsBefore, left = at.column * kSquare + (vx >> 2) - kTapsBefore;
   for (int i = thread; i < kWindow * kWindow; i += kMotionThreads) {
-    const int y = limit(top + i / kWindow, 0, at.rows * kSquare - 1), x = limit(left + i % kWindow, 0, at.columns * kSquare - 1);
+    const int y = limit(top + i / kWindow, 0, at.rows * kSquare - 1),
+              x = limit(left + i % kWindow, 0, at.columns * kSquare - 1);
     gpu::store_shared(2 * i, static_cast<int16_t>(sample_at(picture, at.columns, at.plane, y, x)));
   }
   gpu::sync_block();  // nobody reads the lines of the prediction before this one any more
@@ -49,7 +51,8 @@ GPU_FN int32_t predicted_by(const int16_t* picture, const SquarePlace& at, uint3
   }
   gpu::sync_block();
   int32_t sum = 32;
-  GPU_UNROLL for (int j = 0; j < kTaps; ++j) sum += tap(vy & 3, j) * gpu::load_shared<int16_t>(kLinesOffset + 2 * (thread + kSquare * j));
+  GPU_UNROLL for (int j = 0; j < kTaps; ++j) sum +=
+      tap(vy & 3, j) * gpu::load_shared<int16_t>(kLinesOffset + 2 * (thread + kSquare * j));
   return sum >> 6;
 }
 
@@ -68,8 +71,10 @@ GPU_FN int vertical_weight(int y, int x) {
 // branches.
 GPU_FN int32_t overlapped(const int16_t* picture, const int16_t* field, const SquarePlace& at) {
   const uint32_t own = vector_of(field, at, at.row, at.column);
-  const uint32_t above = vector_of(field, at, at.row - 1, at.column), below = vector_of(field, at, at.row + 1, at.column);
-  const uint32_t left = vector_of(field, at, at.row, at.column - 1), right = vector_of(field, at, at.row, at.column + 1);
+  const uint32_t above = vector_of(field, at, at.row - 1, at.column),
+                 below = vector_of(field, at, at.row + 1, at.column);
+  const uint32_t left = vector_of(field, at, at.row, at.column - 1),
+                 right = vector_of(field, at, at.row, at.column + 1);
   const int y = gpu::thread_index() / kSquare, x = gpu::thread_index() % kSquare;
   const int32_t p = predicted_by(picture, at, own);
   int32_t vertical = p, horizontal = p;
@@ -103,7 +108,8 @@ GPU_FN void compensate(const MotionArguments& p) {
     const int32_t second = overlapped(p.long_term, p.tracks, at);
     sample = blend == kMean ? (sample + second + 1) >> 1 : second;
   }
-  gpu::store_global(p.out + cell_place(at.row, at.column, p.columns, at.plane) + gpu::thread_index(), static_cast<int16_t>(sample));
+  gpu::store_global(p.out + cell_place(at.row, at.column, p.columns, at.plane) + gpu::thread_index(),
+                    static_cast<int16_t>(sample));
 }
 
 }  // namespace dcvc::cuda

@@ -56,7 +56,8 @@ GPU_FN void filter_planes(const PlanesArguments& p) {
   const int index = gpu::block_x() * kPictureThreads + gpu::thread_index();
   if (index >= p.rows * side * width) return;
   const int y = index / width, x = index % width;
-  const int32_t value = halved ? (sum_of_four(p.cells, p.columns, plane, y, x) + 2) >> 2 : sample_at(p.cells, p.columns, plane, y, x);
+  const int32_t value =
+      halved ? (sum_of_four(p.cells, p.columns, plane, y, x) + 2) >> 2 : sample_at(p.cells, p.columns, plane, y, x);
   int16_t* out = which == 0 ? p.planes[0] : which == 1 ? p.planes[1] : which == 2 ? p.planes[2] : p.planes[3];
   gpu::store_global(out + index, static_cast<int16_t>(value));
 }

@@ -15,7 +15,9 @@ struct Eight {
   int32_t v[8];
 };
 
-GPU_FN bool is_aligned(const int16_t* base, int pitch) { return reinterpret_cast<uint64_t>(base) % 16 == 0 && pitch % 8 == 0; }
+GPU_FN bool is_aligned(const int16_t* base, int pitch) {
+  return reinterpret_cast<uint64_t>(base) % 16 == 0 && pitch % 8 == 0;
+}
 
 GPU_FN Eight load_eight(const int16_t* base, int64_t position, int pitch, int channel, int channels) {
   Eight out;
@@ -81,7 +83,8 @@ GPU_FN void pointwise(const PointwiseArguments& p) {
   if (kOperation == Pointwise::kAdd || (kOperation == Pointwise::kMultiply && p.y_channels > 1)) {
     const Eight y = load_eight(p.y, position, p.y_pitch, channel, p.channels);
     GPU_UNROLL for (int i = 0; i < 8; ++i) {
-      x.v[i] = kOperation == Pointwise::kAdd ? saturate16(x.v[i] + y.v[i]) : shifted_product(x.v[i], y.v[i], p.exponent);
+      x.v[i] =
+          kOperation == Pointwise::kAdd ? saturate16(x.v[i] + y.v[i]) : shifted_product(x.v[i], y.v[i], p.exponent);
     }
   } else if (kOperation == Pointwise::kMultiply) {
     const int32_t y = gpu::load_global(p.y + position * p.y_pitch);
@@ -108,7 +111,8 @@ GPU_FN void pointwise(const PointwiseArguments& p) {
 template <bool kReverse>
 GPU_FN void shuffle(const ShuffleArguments& p) {
   const int index = gpu::block_x() * kPointwiseThreads + gpu::thread_index();
-  const int f = p.factor, cells = f * f, height = kReverse ? p.height : p.height * f, width = kReverse ? p.width : p.width * f;
+  const int f = p.factor, cells = f * f, height = kReverse ? p.height : p.height * f,
+            width = kReverse ? p.width : p.width * f;
   const int channels = kReverse ? p.channels * cells : p.channels;
   if (index >= height * width * p.out_pitch) return;
   const int channel = index % p.out_pitch, position = index / p.out_pitch;

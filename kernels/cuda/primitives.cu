@@ -1,5 +1,6 @@
-// Every primitive of device.hpp once, for one warp: what a new GPU or compiler is tried with first (tests/gpu/primitives.py has what must
-// come out). Lane l reads 16 words and writes 64; words of the output that are not named below are 0.
+// Every primitive of device.hpp once, for one warp: what a new GPU or compiler is tried with first
+// (tests/gpu/primitives.py has what must come out). Lane l reads 16 words and writes 64; words of the output that are
+// not named below are 0.
 #include "kernels/cuda/arguments.hpp"
 
 namespace dcvc::cuda {
@@ -15,7 +16,8 @@ GPU_FN void probe(const ProbeArguments& p) {
   // Words 0..15: the four products, each added to words 8..11.
   const uint32_t a[4] = {in[0], in[1], in[2], in[3]};
   int32_t sums[4][4];
-  GPU_UNROLL for (int k = 0; k < 4; ++k) GPU_UNROLL for (int i = 0; i < 4; ++i) sums[k][i] = static_cast<int32_t>(in[8 + i]);
+  GPU_UNROLL for (int k = 0; k < 4; ++k) GPU_UNROLL for (int i = 0; i < 4; ++i) sums[k][i] =
+      static_cast<int32_t>(in[8 + i]);
   gpu::mma_s8s8(sums[0], a, in[4], in[5]);
   gpu::mma_u8s8(sums[1], a, in[4], in[5]);
   gpu::mma_s8u8(sums[2], a, in[4], in[5]);
@@ -43,7 +45,8 @@ GPU_FN void probe(const ProbeArguments& p) {
   out[26] = gpu::pack_saturate16(static_cast<int32_t>(in[2]), static_cast<int32_t>(in[3]));
   out[27] = gpu::add_saturate16x2(in[4], in[5]);
   const int64_t addend = static_cast<int64_t>(static_cast<uint64_t>(in[7]) << 32 | in[6]) >> 2;
-  out[28] = static_cast<uint32_t>(gpu::multiply_high(static_cast<int32_t>(in[8]) >> 1, static_cast<int32_t>(in[9] >> 1), addend));
+  out[28] = static_cast<uint32_t>(
+      gpu::multiply_high(static_cast<int32_t>(in[8]) >> 1, static_cast<int32_t>(in[9] >> 1), addend));
   out[29] = gpu::ballot((in[10] & 1) != 0);
   out[30] = static_cast<uint32_t>(gpu::shuffle_up(static_cast<int32_t>(in[11]), 4));
   out[31] = static_cast<uint32_t>(gpu::count_bits(in[12]));

@@ -20,8 +20,9 @@ namespace fi = dcvc::filter;
 namespace {
 
 template <class T>
-using Array = py::array_t<T, py::array::c_style>;  // arguments are declared noconvert: a wrong type is an error, not a copy
-using Squares = py::array_t<int16_t, 0>;           // of any layout
+using Array =
+    py::array_t<T, py::array::c_style>;   // arguments are declared noconvert: a wrong type is an error, not a copy
+using Squares = py::array_t<int16_t, 0>;  // of any layout
 using Planes = std::array<Array<int16_t>, 3>;
 using EncoderStart = std::optional<std::tuple<py::bytes, uint64_t, uint64_t>>;
 using DecoderStart = std::optional<std::tuple<uint64_t, uint64_t, uint64_t>>;
@@ -38,24 +39,29 @@ Array<int16_t> empty_plane(int height, int width) { return Array<int16_t>({heigh
 
 void require_planes(const Planes& planes) {
   for (const auto& plane : planes) {
-    require(plane.ndim() == 2 && side(plane, 0) > 0 && side(plane, 1) > 0 && side(plane, 0) % fi::kBlock == 0 && side(plane, 1) % fi::kBlock == 0,
+    require(plane.ndim() == 2 && side(plane, 0) > 0 && side(plane, 1) > 0 && side(plane, 0) % fi::kBlock == 0 &&
+                side(plane, 1) % fi::kBlock == 0,
             "planes must be (height, width), multiples of 4");
   }
-  require(side(planes[1], 0) == side(planes[2], 0) && side(planes[1], 1) == side(planes[2], 1), "Cb and Cr must have one size");
+  require(side(planes[1], 0) == side(planes[2], 0) && side(planes[1], 1) == side(planes[2], 1),
+          "Cb and Cr must have one size");
   const bool same = side(planes[1], 0) == side(planes[0], 0) && side(planes[1], 1) == side(planes[0], 1);
   const bool half = 2 * side(planes[1], 0) == side(planes[0], 0) && 2 * side(planes[1], 1) == side(planes[0], 1);
   require(same || half, "chroma must be as large as luma, or half as large in both directions");
 }
 
 fi::Filters as_filters(const Array<int8_t>& luma, const Array<int8_t>& chroma) {
-  require(luma.ndim() == 2 && luma.shape(0) == fi::kClasses && luma.shape(1) == fi::kLumaTerms, "filters of luma must be (24, 12)");
+  require(luma.ndim() == 2 && luma.shape(0) == fi::kClasses && luma.shape(1) == fi::kLumaTerms,
+          "filters of luma must be (24, 12)");
   require(chroma.ndim() == 2 && chroma.shape(0) == fi::kFilters - fi::kClasses && chroma.shape(1) == fi::kChromaTerms,
           "filters of chroma must be (2, 16)");
   fi::Filters filters{};
   for (int i = 0; i < fi::kFilters; ++i) {
-    const int8_t* from = i < fi::kClasses ? luma.data() + i * fi::kLumaTerms : chroma.data() + (i - fi::kClasses) * fi::kChromaTerms;
+    const int8_t* from =
+        i < fi::kClasses ? luma.data() + i * fi::kLumaTerms : chroma.data() + (i - fi::kClasses) * fi::kChromaTerms;
     std::copy_n(from, fi::num_terms(i), filters[static_cast<size_t>(i)].begin());
-    for (const int8_t value : filters[static_cast<size_t>(i)]) require(value >= -fi::kMaxCoefficient, "a coefficient is -127..127");
+    for (const int8_t value : filters[static_cast<size_t>(i)])
+      require(value >= -fi::kMaxCoefficient, "a coefficient is -127..127");
   }
   return filters;
 }
@@ -63,15 +69,16 @@ fi::Filters as_filters(const Array<int8_t>& luma, const Array<int8_t>& chroma) {
 py::tuple as_tuple(const fi::Filters& filters) {
   Array<int8_t> luma({fi::kClasses, fi::kLumaTerms}), chroma({fi::kFilters - fi::kClasses, fi::kChromaTerms});
   for (int i = 0; i < fi::kFilters; ++i) {
-    int8_t* to = i < fi::kClasses ? luma.mutable_data() + i * fi::kLumaTerms : chroma.mutable_data() + (i - fi::kClasses) * fi::kChromaTerms;
+    int8_t* to = i < fi::kClasses ? luma.mutable_data() + i * fi::kLumaTerms
+                                  : chroma.mutable_data() + (i - fi::kClasses) * fi::kChromaTerms;
     std::copy_n(filters[static_cast<size_t>(i)].begin(), fi::num_terms(i), to);
   }
   return py::make_tuple(luma, chroma);
 }
 
 py::tuple planes_of_squares(const Squares& squares, bool halve_chroma) {
-  require(squares.ndim() == 5 && squares.shape(0) == 3 && squares.shape(2) == kSquare && squares.shape(4) == kSquare && squares.shape(1) > 0 &&
-              squares.shape(3) > 0,
+  require(squares.ndim() == 5 && squares.shape(0) == 3 && squares.shape(2) == kSquare && squares.shape(4) == kSquare &&
+              squares.shape(1) > 0 && squares.shape(3) > 0,
           "squares must be (3, height / 8, 8, width / 8, 8)");
   const auto view = squares.unchecked<5>();
   const int height = static_cast<int>(squares.shape(1)) * kSquare, width = static_cast<int>(squares.shape(3)) * kSquare;
@@ -118,7 +125,8 @@ py::tuple filter_planes(const Planes& planes, const Array<int8_t>& luma, const A
     fi::filter_luma({planes[0].data(), side(planes[0], 0), side(planes[0], 1)}, filters, to[0]);
     const fi::PaddedPlane companion = companion_of(planes);
     for (size_t i = 1; i < 3; ++i) {
-      fi::filter_chroma({planes[i].data(), side(planes[i], 0), side(planes[i], 1)}, companion, filters[fi::kClasses + i - 1], to[i]);
+      fi::filter_chroma({planes[i].data(), side(planes[i], 0), side(planes[i], 1)}, companion,
+                        filters[fi::kClasses + i - 1], to[i]);
     }
   }
   return py::make_tuple(out[0], out[1], out[2]);
@@ -126,7 +134,8 @@ py::tuple filter_planes(const Planes& planes, const Array<int8_t>& luma, const A
 
 // The upper left height x width samples as bytes.
 Array<uint8_t> bytes_of_plane(const Array<int16_t>& plane, int height, int width) {
-  require(plane.ndim() == 2 && height > 0 && width > 0 && height <= side(plane, 0) && width <= side(plane, 1), "the plane is smaller than that");
+  require(plane.ndim() == 2 && height > 0 && width > 0 && height <= side(plane, 0) && width <= side(plane, 1),
+          "the plane is smaller than that");
   Array<uint8_t> out({height, width});
   for (int y = 0; y < height; ++y) {
     const int16_t* from = plane.data() + static_cast<size_t>(y) * static_cast<size_t>(side(plane, 1));
@@ -136,7 +145,9 @@ Array<uint8_t> bytes_of_plane(const Array<int16_t>& plane, int height, int width
   return out;
 }
 
-py::bytes as_bytes(const std::vector<uint8_t>& bytes) { return py::bytes(reinterpret_cast<const char*>(bytes.data()), bytes.size()); }
+py::bytes as_bytes(const std::vector<uint8_t>& bytes) {
+  return py::bytes(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+}
 
 dcvc::RangeEncoder encoder_from(const EncoderStart& start) {
   if (!start) return {};
@@ -154,13 +165,15 @@ dcvc::RangeDecoder decoder_from(const py::bytes& data, const DecoderStart& start
 }
 
 // (bytes so far, low, range) of the range coder behind the filters.
-py::tuple encode_open(fi::FilterCoder& coder, const Array<int8_t>& luma, const Array<int8_t>& chroma, const EncoderStart& start) {
+py::tuple encode_open(fi::FilterCoder& coder, const Array<int8_t>& luma, const Array<int8_t>& chroma,
+                      const EncoderStart& start) {
   dcvc::RangeEncoder range_coder = encoder_from(start);
   coder.encode(range_coder, as_filters(luma, chroma));
   return py::make_tuple(as_bytes(range_coder.bytes()), range_coder.low(), range_coder.range());
 }
 
-py::bytes encode(fi::FilterCoder& coder, const Array<int8_t>& luma, const Array<int8_t>& chroma, const EncoderStart& start) {
+py::bytes encode(fi::FilterCoder& coder, const Array<int8_t>& luma, const Array<int8_t>& chroma,
+                 const EncoderStart& start) {
   dcvc::RangeEncoder range_coder = encoder_from(start);
   coder.encode(range_coder, as_filters(luma, chroma));
   return as_bytes(range_coder.finish());
@@ -170,7 +183,8 @@ py::bytes encode(fi::FilterCoder& coder, const Array<int8_t>& luma, const Array<
 py::object decode_open(fi::FilterCoder& coder, const py::bytes& data, const DecoderStart& start) {
   dcvc::RangeDecoder range_coder = decoder_from(data, start);
   if (!coder.decode(range_coder)) return py::none();
-  return py::make_tuple(as_tuple(coder.filters()), py::make_tuple(range_coder.position(), range_coder.value(), range_coder.range()));
+  return py::make_tuple(as_tuple(coder.filters()),
+                        py::make_tuple(range_coder.position(), range_coder.value(), range_coder.range()));
 }
 
 py::object decode(fi::FilterCoder& coder, const py::bytes& data, const DecoderStart& start) {
@@ -179,14 +193,15 @@ py::object decode(fi::FilterCoder& coder, const py::bytes& data, const DecoderSt
   return as_tuple(coder.filters());
 }
 
-py::tuple fit(fi::FilterFit& fit, const Planes& planes, const std::array<Array<uint8_t>, 3>& source, const fi::FilterCoder& coder,
-              double lambda, double chroma_weight) {
+py::tuple fit(fi::FilterFit& fit, const Planes& planes, const std::array<Array<uint8_t>, 3>& source,
+              const fi::FilterCoder& coder, double lambda, double chroma_weight) {
   require_planes(planes);
   require(lambda >= 0 && chroma_weight >= 0, "lambda and weight must not be negative");
   std::array<fi::FitPlane, 3> fitted;
   for (size_t i = 0; i < 3; ++i) {
     const int height = side(planes[i], 0), width = side(planes[i], 1);
-    require(source[i].ndim() == 2 && source[i].shape(0) == height && source[i].shape(1) == width, "source and planes must have one size");
+    require(source[i].ndim() == 2 && source[i].shape(0) == height && source[i].shape(1) == width,
+            "source and planes must have one size");
     fitted[i] = {planes[i].data(), source[i].data(), height, width};
   }
   fi::Filters found;
@@ -202,19 +217,21 @@ py::tuple fit(fi::FilterFit& fit, const Planes& planes, const std::array<Array<u
 PYBIND11_MODULE(_filter, module) {
   module.doc() = "The output filter: filtering, coding of filters, their fit to a source.";
   module.def("planes_of_squares", &planes_of_squares, py::arg("squares").noconvert(), py::arg("halve_chroma"));
-  module.def("filter_planes", &filter_planes, py::arg("planes").noconvert(), py::arg("luma").noconvert(), py::arg("chroma").noconvert());
+  module.def("filter_planes", &filter_planes, py::arg("planes").noconvert(), py::arg("luma").noconvert(),
+             py::arg("chroma").noconvert());
   module.def("bytes_of_plane", &bytes_of_plane, py::arg("plane").noconvert(), py::arg("height"), py::arg("width"));
   py::class_<fi::FilterCoder>(module, "FilterCoder")
       .def(py::init<>())
       .def("reset", &fi::FilterCoder::reset)
       .def_property_readonly("filters", [](const fi::FilterCoder& coder) { return as_tuple(coder.filters()); })
-      .def("encode_open", &encode_open, py::arg("luma").noconvert(), py::arg("chroma").noconvert(), py::arg("start") = py::none())
+      .def("encode_open", &encode_open, py::arg("luma").noconvert(), py::arg("chroma").noconvert(),
+           py::arg("start") = py::none())
       .def("encode", &encode, py::arg("luma").noconvert(), py::arg("chroma").noconvert(), py::arg("start") = py::none())
       .def("decode_open", &decode_open, py::arg("data"), py::arg("start") = py::none())
       .def("decode", &decode, py::arg("data"), py::arg("start") = py::none());
   py::class_<fi::FilterFit>(module, "FilterFit")
       .def(py::init<>())
       .def("reset", &fi::FilterFit::reset)
-      .def("fit", &fit, py::arg("planes").noconvert(), py::arg("source").noconvert(), py::arg("coder"), py::arg("lambda_"),
-           py::arg("chroma_weight"));
+      .def("fit", &fit, py::arg("planes").noconvert(), py::arg("source").noconvert(), py::arg("coder"),
+           py::arg("lambda_"), py::arg("chroma_weight"));
 }

@@ -16,7 +16,8 @@ int distance(const Filter& a, const Filter& b) {
 template <class Coder>
 class Walk {
  public:
-  Walk(Coder& coder, FilterContexts& contexts, const Filters* wanted) : coder_(coder), contexts_(contexts), wanted_(wanted) {}
+  Walk(Coder& coder, FilterContexts& contexts, const Filters* wanted)
+      : coder_(coder), contexts_(contexts), wanted_(wanted) {}
 
   bool code(Filters& filters, bool is_first) {
     if (!coder_.code(contexts_.changed[is_first ? 0 : 1], wanted_ && *wanted_ != filters)) return true;
@@ -25,7 +26,9 @@ class Walk {
       Filter& filter = filters[static_cast<size_t>(i)];
       const Filter* wanted = wanted_ ? &(*wanted_)[static_cast<size_t>(i)] : nullptr;
       after_other = coder_.code(contexts_.other[after_other], wanted && *wanted != filter);
-      if (after_other && !code_filter(filter, begins_alone(i) ? nullptr : &filters[static_cast<size_t>(i) - 1], wanted, num_terms(i))) return false;
+      if (after_other &&
+          !code_filter(filter, begins_alone(i) ? nullptr : &filters[static_cast<size_t>(i) - 1], wanted, num_terms(i)))
+        return false;
     }
     return true;
   }
@@ -41,7 +44,8 @@ class Walk {
     }
     for (int k = 0; k < terms; ++k) {
       int8_t& coefficient = filter[static_cast<size_t>(k)];
-      const int value = coefficient + code_difference(kind_of(k), wanted ? (*wanted)[static_cast<size_t>(k)] - coefficient : 0);
+      const int value =
+          coefficient + code_difference(kind_of(k), wanted ? (*wanted)[static_cast<size_t>(k)] - coefficient : 0);
       if (std::abs(value) > kMaxCoefficient) return false;
       coefficient = static_cast<int8_t>(value);
     }
@@ -54,9 +58,12 @@ class Walk {
     const bool negative = coder_.code(contexts_.sign[of_kind], value < 0);
     const unsigned wanted = static_cast<unsigned>(std::abs(value));
     int length = 0;
-    while (length < kMaxPrefix && coder_.code(contexts_.prefix[of_kind][static_cast<size_t>(length)], (wanted >> (length + 1)) != 0)) ++length;
+    while (length < kMaxPrefix &&
+           coder_.code(contexts_.prefix[of_kind][static_cast<size_t>(length)], (wanted >> (length + 1)) != 0))
+      ++length;
     unsigned magnitude = 1;
-    for (int bit = length - 1; bit >= 0; --bit) magnitude = magnitude << 1 | (coder_.code_even(wanted >> bit & 1) ? 1u : 0u);
+    for (int bit = length - 1; bit >= 0; --bit)
+      magnitude = magnitude << 1 | (coder_.code_even(wanted >> bit & 1) ? 1u : 0u);
     return negative ? -static_cast<int>(magnitude) : static_cast<int>(magnitude);
   }
 
@@ -100,7 +107,8 @@ FilterPrices::FilterPrices(const FilterCoder& coder) {
       for (int value = 1 << length; value < std::min(2 << length, 2 * kMaxCoefficient + 1); ++value) {
         for (const bool negative : {false, true}) {
           difference_[kind][static_cast<size_t>((negative ? -value : value) + 2 * kMaxCoefficient)] =
-              prefix + length + price(contexts.sign[kind], negative) + (last ? 0.0 : price(contexts.prefix[kind][static_cast<size_t>(length)], false));
+              prefix + length + price(contexts.sign[kind], negative) +
+              (last ? 0.0 : price(contexts.prefix[kind][static_cast<size_t>(length)], false));
         }
       }
       if (!last) prefix += price(contexts.prefix[kind][static_cast<size_t>(length)], true);

@@ -51,7 +51,9 @@ class FilterPrices {
   double other(bool after_other, bool is_other) const { return other_[after_other][is_other]; }
   double copied(bool is_copied) const { return copied_[is_copied]; }
   double exact(bool is_exact) const { return exact_[is_exact]; }
-  double difference(int kind, int value) const { return difference_[static_cast<size_t>(kind)][static_cast<size_t>(value + 2 * kMaxCoefficient)]; }
+  double difference(int kind, int value) const {
+    return difference_[static_cast<size_t>(kind)][static_cast<size_t>(value + 2 * kMaxCoefficient)];
+  }
 
  private:
   double changed_[2], other_[2][2], copied_[2], exact_[2];

@@ -35,17 +35,20 @@ class Kernel {
  public:
   explicit Kernel(const Filter& filter) {
     for (int k = 0; k < Terms; k += 2) {
-      const auto first = static_cast<uint16_t>(filter[static_cast<size_t>(k)]), second = static_cast<uint16_t>(filter[static_cast<size_t>(k) + 1]);
+      const auto first = static_cast<uint16_t>(filter[static_cast<size_t>(k)]),
+                 second = static_cast<uint16_t>(filter[static_cast<size_t>(k) + 1]);
       pairs_[k / 2] = _mm_set1_epi32(static_cast<int32_t>(first | uint32_t{second} << 16));
     }
   }
   void apply(const int16_t* samples, const TermRows& terms, int x, int16_t* out) const {
     __m128i sum = _mm_set1_epi32(1 << (kCoefficientBits - 1));
     for (int k = 0; k < Terms; k += 2) {
-      sum = _mm_add_epi32(sum, _mm_madd_epi16(_mm_unpacklo_epi16(four(terms.term(k) + x), four(terms.term(k + 1) + x)), pairs_[k / 2]));
+      sum = _mm_add_epi32(
+          sum, _mm_madd_epi16(_mm_unpacklo_epi16(four(terms.term(k) + x), four(terms.term(k + 1) + x)), pairs_[k / 2]));
     }
     const __m128i wide = _mm_unpacklo_epi16(four(samples), _mm_setzero_si128());  // samples are not negative
-    const __m128i row = _mm_packs_epi32(_mm_add_epi32(wide, _mm_srai_epi32(sum, kCoefficientBits)), _mm_setzero_si128());
+    const __m128i row =
+        _mm_packs_epi32(_mm_add_epi32(wide, _mm_srai_epi32(sum, kCoefficientBits)), _mm_setzero_si128());
     const __m128i limited = _mm_min_epi16(_mm_max_epi16(row, _mm_setzero_si128()), _mm_set1_epi16(kMaxSample));
     _mm_storel_epi64(reinterpret_cast<__m128i*>(out), limited);
   }
@@ -79,7 +82,9 @@ class Kernel {
 }  // namespace
 
 PaddedPlane::PaddedPlane(const int16_t* samples, int height, int width)
-    : height_(height), width_(width), stride_(static_cast<size_t>(width) + 2 * kReach),
+    : height_(height),
+      width_(width),
+      stride_(static_cast<size_t>(width) + 2 * kReach),
       samples_(stride_ * (static_cast<size_t>(height) + 2 * kReach)) {
   for (int y = -kReach; y < height + kReach; ++y) {
     const int16_t* from = samples + static_cast<size_t>(std::clamp(y, 0, height - 1)) * static_cast<size_t>(width);
@@ -100,7 +105,8 @@ void TermRows::make(const PaddedPlane& plane, const PaddedPlane* companion, int 
   }
   if (!companion) return;
   for (int k = 0; k < 2; ++k) {
-    make_pair(companion->row(y), kOffset[k][0] * companion->stride() + kOffset[k][1], width_, at(kLumaTerms + k), at(kLumaTerms + 2 + k));
+    make_pair(companion->row(y), kOffset[k][0] * companion->stride() + kOffset[k][1], width_, at(kLumaTerms + k),
+              at(kLumaTerms + 2 + k));
   }
 }
 
@@ -126,11 +132,13 @@ std::vector<uint8_t> block_classes(const PaddedPlane& luma) {
       Sums around;
       for (int y = row - 1; y <= row + 1; ++y) {
         for (int x = column - 1; x <= column + 1; ++x) {
-          const Sums& block = blocks[static_cast<size_t>(std::clamp(y, 0, rows - 1)) * columns + std::clamp(x, 0, columns - 1)];
+          const Sums& block =
+              blocks[static_cast<size_t>(std::clamp(y, 0, rows - 1)) * columns + std::clamp(x, 0, columns - 1)];
           around.v += block.v, around.h += block.h;
         }
       }
-      const auto activity = std::upper_bound(kThresholds.begin(), kThresholds.end(), around.v + around.h) - kThresholds.begin();
+      const auto activity =
+          std::upper_bound(kThresholds.begin(), kThresholds.end(), around.v + around.h) - kThresholds.begin();
       const int direction = 2 * around.v < around.h ? 0 : around.v > 2 * around.h ? 2 : 1;
       classes[static_cast<size_t>(row) * columns + column] = static_cast<uint8_t>(kDirections * activity + direction);
     }

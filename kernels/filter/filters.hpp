@@ -1,4 +1,5 @@
-// The output filter: what a decoder puts out is the reconstructed picture filtered. Integers, bit-exact everywhere. Source: docs/output-filter.md.
+// The output filter: what a decoder puts out is the reconstructed picture filtered. Integers, bit-exact everywhere.
+// Source: docs/output-filter.md.
 #pragma once
 
 #include <array>
@@ -14,7 +15,7 @@ constexpr int kOffsets = 6;
 constexpr int kLumaTerms = 2 * kOffsets, kChromaTerms = kLumaTerms + 4;
 constexpr int kFilters = kClasses + 2;  // and one of Cb, one of Cr
 constexpr int kBlock = 4;
-constexpr int kCoefficientBits = 6;      // coefficients count 1/64
+constexpr int kCoefficientBits = 6;  // coefficients count 1/64
 constexpr int kMaxCoefficient = 127;
 constexpr int kMaxSample = 8192;
 constexpr int kReach = 2;  // of the offsets
@@ -23,7 +24,9 @@ using Filter = std::array<int8_t, kChromaTerms>;  // of luma the first kLumaTerm
 using Filters = std::array<Filter, kFilters>;
 
 inline int num_terms(int filter) { return filter < kClasses ? kLumaTerms : kChromaTerms; }
-inline bool begins_alone(int filter) { return filter == 0 || filter == kClasses; }  // there is none before it to begin as
+inline bool begins_alone(int filter) {
+  return filter == 0 || filter == kClasses;
+}  // there is none before it to begin as
 inline bool is_zero(const Filter& filter) { return filter == Filter{}; }
 
 // A copy of a plane, its edges repeated kReach samples beyond it.

@@ -9,7 +9,7 @@ namespace dcvc::filter {
 namespace {
 
 constexpr double kDecay = 0.8;     // weight of a frame in the fit of the next one
-constexpr double kLifetime = 4.0;   // frames that a coefficient is taken to serve
+constexpr double kLifetime = 4.0;  // frames that a coefficient is taken to serve
 constexpr int kRounds = 6;
 constexpr int kScaleBits = 2;  // terms are scaled down so that products of 16 of them sum to 32 bits
 constexpr double kUnit = 255.0 * (1 << kScaleBits) / kMaxSample;  // of scaled terms, in grey levels
@@ -63,8 +63,13 @@ int16_t wanted(int16_t sample, uint8_t source) {
 class Gathered {
  public:
   Gathered(const FitPlane& plane, const PaddedPlane& padded, const PaddedPlane* companion, int rows)
-      : plane_(plane), padded_(padded), companion_(companion), rows_(rows), terms_(companion ? kChromaTerms : kLumaTerms),
-        row_(plane.width, companion != nullptr), values_(static_cast<size_t>((terms_ + 1) * rows * plane.width)) {}
+      : plane_(plane),
+        padded_(padded),
+        companion_(companion),
+        rows_(rows),
+        terms_(companion ? kChromaTerms : kLumaTerms),
+        row_(plane.width, companion != nullptr),
+        values_(static_cast<size_t>((terms_ + 1) * rows * plane.width)) {}
 
   void make(int first_row) {
     const int width = plane_.width;
@@ -79,7 +84,9 @@ class Gathered {
       for (int x = 0; x < width; ++x) to[x] = wanted(plane_.samples[at + x], plane_.source[at + x]);
     }
   }
-  const int16_t* at(int k, int y, int x) const { return values_.data() + (static_cast<size_t>(k) * rows_ + y) * plane_.width + x; }
+  const int16_t* at(int k, int y, int x) const {
+    return values_.data() + (static_cast<size_t>(k) * rows_ + y) * plane_.width + x;
+  }
   int num_terms() const { return terms_; }
 
  private:
@@ -122,7 +129,8 @@ void measure_chroma(const FitPlane& plane, const PaddedPlane& companion, int str
     rows.make(y);
     for (int x = 0; x < plane.width; x += kChunk) {
       const int count = std::min(kChunk, plane.width - x);
-      for (int k = 0; k <= kChromaTerms; ++k) std::fill(std::copy_n(rows.at(k, 0, x), count, chunk[k]), chunk[k] + kChunk, int16_t{0});
+      for (int k = 0; k <= kChromaTerms; ++k)
+        std::fill(std::copy_n(rows.at(k, 0, x), count, chunk[k]), chunk[k] + kChunk, int16_t{0});
       products.add(chunk);
     }
   }
@@ -173,7 +181,8 @@ class Choice {
       if (alike && i == 0) {
         least = {descended(sum_of_classes(), now, now, kLumaTerms), 0};
         if (least.filter == now) return std::numeric_limits<double>::infinity();
-        least.cost = error(moments, least.filter, kLumaTerms) + lambda_ * (prices_.other(false, true) + differences(least.filter, now, kLumaTerms));
+        least.cost = error(moments, least.filter, kLumaTerms) +
+                     lambda_ * (prices_.other(false, true) + differences(least.filter, now, kLumaTerms));
       } else {
         least = best_of(i, now, begins_alone(i) ? nullptr : &filters[static_cast<size_t>(i) - 1], after_other);
       }
@@ -216,7 +225,8 @@ class Choice {
 
   double differences(const Filter& filter, const Filter& base, int terms) const {
     double bits = 0;
-    for (int k = 0; k < terms; ++k) bits += prices_.difference(kind_of(k), filter[static_cast<size_t>(k)] - base[static_cast<size_t>(k)]);
+    for (int k = 0; k < terms; ++k)
+      bits += prices_.difference(kind_of(k), filter[static_cast<size_t>(k)] - base[static_cast<size_t>(k)]);
     return bits;
   }
 
@@ -244,7 +254,8 @@ class Choice {
 
   int best_step(double curvature, double slope, int value, int base, int kind) const {
     if (curvature <= 0) return 0;
-    const int full = static_cast<int>(std::lround(std::clamp(slope / curvature, -2.0 * kMaxCoefficient, 2.0 * kMaxCoefficient)));
+    const int full =
+        static_cast<int>(std::lround(std::clamp(slope / curvature, -2.0 * kMaxCoefficient, 2.0 * kMaxCoefficient)));
     int best = 0;
     double least = 0;
     for (const int step : {full, full - 1, full + 1, full / 2, base - value}) {
@@ -271,7 +282,8 @@ void fade(Moments& moments) {
 
 }  // namespace
 
-Filters FilterFit::fit(const FitPlane& luma, const FitPlane& cb, const FitPlane& cr, const FilterCoder& coder, double lambda, double chroma_weight) {
+Filters FilterFit::fit(const FitPlane& luma, const FitPlane& cb, const FitPlane& cr, const FilterCoder& coder,
+                       double lambda, double chroma_weight) {
   std::for_each(moments_.begin(), moments_.end(), fade);
   frames_ = frames_ * kDecay + 1;
   measure_luma(luma, moments_);

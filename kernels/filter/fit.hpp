@@ -1,4 +1,5 @@
-// The encoder's choice of filters: least squares of the source, at the price of the coefficients. Not part of the format.
+// The encoder's choice of filters: least squares of the source, at the price of the coefficients. Not part of the
+// format.
 #pragma once
 
 #include <array>
@@ -9,7 +10,8 @@
 
 namespace dcvc::filter {
 
-// Squared error of a filter's samples as a function of its coefficients w: const - 2 w.b + w.A w, in squared grey levels.
+// Squared error of a filter's samples as a function of its coefficients w: const - 2 w.b + w.A w, in squared grey
+// levels.
 struct Moments {
   std::array<std::array<double, kChromaTerms>, kChromaTerms> a{};
   std::array<double, kChromaTerms> b{};
@@ -26,8 +28,10 @@ class FilterFit {
  public:
   void reset() { *this = FilterFit(); }
 
-  // Filters for a frame. lambda: what a bit is worth in squared grey levels of luma. chroma_weight: what those of chroma count.
-  Filters fit(const FitPlane& luma, const FitPlane& cb, const FitPlane& cr, const FilterCoder& coder, double lambda, double chroma_weight);
+  // Filters for a frame. lambda: what a bit is worth in squared grey levels of luma. chroma_weight: what those of
+  // chroma count.
+  Filters fit(const FitPlane& luma, const FitPlane& cb, const FitPlane& cr, const FilterCoder& coder, double lambda,
+              double chroma_weight);
 
  private:
   std::array<Moments, kFilters> moments_{};

@@ -21,8 +21,9 @@ namespace fl = dcvc::floor;
 namespace {
 
 template <class T>
-using Array = py::array_t<T, py::array::c_style>;  // arguments are declared noconvert: a wrong type is an error, not a copy
-using Squares = py::array_t<int16_t, 0>;           // of any layout
+using Array =
+    py::array_t<T, py::array::c_style>;   // arguments are declared noconvert: a wrong type is an error, not a copy
+using Squares = py::array_t<int16_t, 0>;  // of any layout
 using Planes = std::array<Array<int16_t>, 3>;
 using Source = std::array<Array<uint8_t>, 3>;
 using EncoderStart = std::optional<std::tuple<py::bytes, uint64_t, uint64_t>>;
@@ -44,9 +45,11 @@ template <class T>
 bool require_planes(const std::array<Array<T>, 3>& planes) {
   for (const auto& plane : planes) require(plane.ndim() == 2, "planes must be (height, width)");
   const int height = side(planes[0], 0), width = side(planes[0], 1);
-  require(height > 0 && width > 0 && height % fl::kBlock == 0 && width % fl::kBlock == 0 && height <= kMaxSide && width <= kMaxSide,
+  require(height > 0 && width > 0 && height % fl::kBlock == 0 && width % fl::kBlock == 0 && height <= kMaxSide &&
+              width <= kMaxSide,
           "luma must be (height, width), multiples of 16");
-  require(side(planes[1], 0) == side(planes[2], 0) && side(planes[1], 1) == side(planes[2], 1), "Cb and Cr must have one size");
+  require(side(planes[1], 0) == side(planes[2], 0) && side(planes[1], 1) == side(planes[2], 1),
+          "Cb and Cr must have one size");
   const bool is_same = side(planes[1], 0) == height && side(planes[1], 1) == width;
   require(is_same || (2 * side(planes[1], 0) == height && 2 * side(planes[1], 1) == width),
           "chroma must be as large as luma, or half as large in both directions");
@@ -62,21 +65,26 @@ fl::Planes view_of(Planes& planes) {
 // Planes that are only read.
 fl::Planes view_of_const(const Planes& planes) {
   fl::Planes view;
-  for (size_t i = 0; i < 3; ++i) view[i] = {const_cast<int16_t*>(planes[i].data()), side(planes[i], 0), side(planes[i], 1)};
+  for (size_t i = 0; i < 3; ++i)
+    view[i] = {const_cast<int16_t*>(planes[i].data()), side(planes[i], 0), side(planes[i], 1)};
   return view;
 }
 
 void require_same_size(const fl::FrameFloor& floor, const Planes& planes) {
   const bool is_halved = require_planes(planes);
-  require(floor.is_halved == is_halved && floor.rows * fl::kBlock == side(planes[0], 0) && floor.columns * fl::kBlock == side(planes[0], 1),
+  require(floor.is_halved == is_halved && floor.rows * fl::kBlock == side(planes[0], 0) &&
+              floor.columns * fl::kBlock == side(planes[0], 1),
           "the floor belongs to planes of another size");
 }
 
 py::tuple reconstruct(const fl::FrameFloor& floor, const Planes& planes, const std::optional<Planes>& compensated) {
   require_same_size(floor, planes);
   if (compensated) require_same_size(floor, *compensated);
-  const auto is_compensated = [](const fl::Block& block) { return block.is_touched && block.base == fl::Base::kCompensated; };
-  require(compensated || std::none_of(floor.blocks.begin(), floor.blocks.end(), is_compensated), "the floor needs compensated planes");
+  const auto is_compensated = [](const fl::Block& block) {
+    return block.is_touched && block.base == fl::Base::kCompensated;
+  };
+  require(compensated || std::none_of(floor.blocks.begin(), floor.blocks.end(), is_compensated),
+          "the floor needs compensated planes");
   Planes out;
   for (size_t i = 0; i < 3; ++i) {
     out[i] = Array<int16_t>({side(planes[i], 0), side(planes[i], 1)});
@@ -93,8 +101,9 @@ py::tuple reconstruct(const fl::FrameFloor& floor, const Planes& planes, const s
 // Touched blocks of planes into squares of full-size planes; halved samples are repeated.
 void put_back(const fl::FrameFloor& floor, const Planes& planes, Squares& squares) {
   require_same_size(floor, planes);
-  require(squares.ndim() == 5 && squares.shape(0) == 3 && squares.shape(2) == fl::kPart && squares.shape(4) == fl::kPart &&
-              squares.shape(1) == 2 * floor.rows && squares.shape(3) == 2 * floor.columns,
+  require(squares.ndim() == 5 && squares.shape(0) == 3 && squares.shape(2) == fl::kPart &&
+              squares.shape(4) == fl::kPart && squares.shape(1) == 2 * floor.rows &&
+              squares.shape(3) == 2 * floor.columns,
           "squares must be (3, height / 8, 8, width / 8, 8)");
   auto view = squares.mutable_unchecked<5>();
   for (int row = 0; row < floor.rows; ++row) {
@@ -105,14 +114,17 @@ void put_back(const fl::FrameFloor& floor, const Planes& planes, Squares& square
         const int halved = plane > 0 && floor.is_halved ? 1 : 0;
         for (int y = row * fl::kBlock; y < (row + 1) * fl::kBlock; ++y) {
           const int16_t* line = from.data() + static_cast<size_t>(y >> halved) * static_cast<size_t>(side(from, 1));
-          for (int x = column * fl::kBlock; x < (column + 1) * fl::kBlock; ++x) view(plane, y / 8, y % 8, x / 8, x % 8) = line[x >> halved];
+          for (int x = column * fl::kBlock; x < (column + 1) * fl::kBlock; ++x)
+            view(plane, y / 8, y % 8, x / 8, x % 8) = line[x >> halved];
         }
       }
     }
   }
 }
 
-py::bytes as_bytes(const std::vector<uint8_t>& bytes) { return py::bytes(reinterpret_cast<const char*>(bytes.data()), bytes.size()); }
+py::bytes as_bytes(const std::vector<uint8_t>& bytes) {
+  return py::bytes(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+}
 
 dcvc::RangeEncoder encoder_from(const EncoderStart& start) {
   if (!start) return {};
@@ -144,8 +156,9 @@ py::bytes encode(fl::FloorCoder& coder, fl::FrameFloor& floor, const EncoderStar
 // 0 untouched, else 1 + base.
 Array<uint8_t> bases_of(const fl::FrameFloor& floor) {
   Array<uint8_t> out({floor.rows, floor.columns});
-  std::transform(floor.blocks.begin(), floor.blocks.end(), out.mutable_data(),
-                 [](const fl::Block& block) { return static_cast<uint8_t>(block.is_touched ? 1 + static_cast<int>(block.base) : 0); });
+  std::transform(floor.blocks.begin(), floor.blocks.end(), out.mutable_data(), [](const fl::Block& block) {
+    return static_cast<uint8_t>(block.is_touched ? 1 + static_cast<int>(block.base) : 0);
+  });
   return out;
 }
 
@@ -157,26 +170,31 @@ py::tuple parts_of(const fl::FrameFloor& floor) {
   std::fill_n(levels.mutable_data(), levels.size(), int16_t{0});
   for (size_t i = 0; i < floor.blocks.size(); ++i) {
     const fl::Block& block = floor.blocks[i];
-    if (block.is_touched && block.base == fl::Base::kFlat) std::copy_n(block.flat.begin(), 3, flat.mutable_data() + 3 * i);
+    if (block.is_touched && block.base == fl::Base::kFlat)
+      std::copy_n(block.flat.begin(), 3, flat.mutable_data() + 3 * i);
     const int16_t* from = floor.levels.data() + block.first_level;
     for (int part = 0; part < floor.num_parts(); ++part) {
       if (!(block.coded >> part & 1)) continue;
-      std::copy_n(from, fl::kPartSamples, levels.mutable_data() + (i * static_cast<size_t>(floor.num_parts()) + static_cast<size_t>(part)) * fl::kPartSamples);
+      std::copy_n(from, fl::kPartSamples,
+                  levels.mutable_data() +
+                      (i * static_cast<size_t>(floor.num_parts()) + static_cast<size_t>(part)) * fl::kPartSamples);
       from += fl::kPartSamples;
     }
   }
   return py::make_tuple(bases_of(floor), flat, levels);
 }
 
-fl::FrameFloor floor_of_parts(int step_index, const Array<uint8_t>& bases, const Array<uint8_t>& flat, const Array<int16_t>& levels) {
+fl::FrameFloor floor_of_parts(int step_index, const Array<uint8_t>& bases, const Array<uint8_t>& flat,
+                              const Array<int16_t>& levels) {
   require(step_index >= 0 && step_index < fl::kNumSteps, "the step is 0..63");
   require(bases.ndim() == 2 && bases.size() > 0, "bases must be (rows, columns)");
   const bool is_halved = levels.ndim() == 4 && levels.shape(2) == 6;
   fl::FrameFloor floor(static_cast<int>(bases.shape(0)), static_cast<int>(bases.shape(1)), is_halved);
-  require(levels.ndim() == 4 && levels.shape(0) == floor.rows && levels.shape(1) == floor.columns && levels.shape(2) == floor.num_parts() &&
-              levels.shape(3) == fl::kPartSamples,
+  require(levels.ndim() == 4 && levels.shape(0) == floor.rows && levels.shape(1) == floor.columns &&
+              levels.shape(2) == floor.num_parts() && levels.shape(3) == fl::kPartSamples,
           "levels must be (rows, columns, 6 or 12, 64)");
-  require(flat.ndim() == 3 && flat.shape(0) == floor.rows && flat.shape(1) == floor.columns && flat.shape(2) == 3, "flat must be (rows, columns, 3)");
+  require(flat.ndim() == 3 && flat.shape(0) == floor.rows && flat.shape(1) == floor.columns && flat.shape(2) == 3,
+          "flat must be (rows, columns, 3)");
   floor.is_used = true;
   floor.step_index = step_index;
   for (size_t i = 0; i < floor.blocks.size(); ++i) {
@@ -188,7 +206,8 @@ fl::FrameFloor floor_of_parts(int step_index, const Array<uint8_t>& bases, const
     std::copy_n(flat.data() + 3 * i, 3, block.flat.begin());
     block.first_level = static_cast<uint32_t>(floor.levels.size());
     for (int part = 0; part < floor.num_parts(); ++part) {
-      const int16_t* from = levels.data() + (i * static_cast<size_t>(floor.num_parts()) + static_cast<size_t>(part)) * fl::kPartSamples;
+      const int16_t* from =
+          levels.data() + (i * static_cast<size_t>(floor.num_parts()) + static_cast<size_t>(part)) * fl::kPartSamples;
       const auto is_legal = [](int16_t level) { return std::abs(level) < 1 << fl::kMaxLevelBits; };
       require(std::all_of(from, from + fl::kPartSamples, is_legal), "a level is longer than 14 bits");
       if (std::all_of(from, from + fl::kPartSamples, [](int16_t level) { return level == 0; })) continue;
@@ -200,28 +219,34 @@ fl::FrameFloor floor_of_parts(int step_index, const Array<uint8_t>& bases, const
 }
 
 fl::FrameFloor empty_floor(int rows, int columns, bool is_halved) {
-  require(rows > 0 && columns > 0 && rows <= kMaxSide / fl::kBlock && columns <= kMaxSide / fl::kBlock, "no picture has so many blocks");
+  require(rows > 0 && columns > 0 && rows <= kMaxSide / fl::kBlock && columns <= kMaxSide / fl::kBlock,
+          "no picture has so many blocks");
   return {rows, columns, is_halved};
 }
 
-py::object decode_open(fl::FloorCoder& coder, const py::bytes& data, int rows, int columns, bool is_halved, const DecoderStart& start) {
+py::object decode_open(fl::FloorCoder& coder, const py::bytes& data, int rows, int columns, bool is_halved,
+                       const DecoderStart& start) {
   fl::FrameFloor floor = empty_floor(rows, columns, is_halved);
   dcvc::RangeDecoder range_coder = decoder_from(data, start);
   if (!coder.decode(range_coder, floor)) return py::none();
-  return py::make_tuple(std::move(floor), py::make_tuple(range_coder.position(), range_coder.value(), range_coder.range()));
+  return py::make_tuple(std::move(floor),
+                        py::make_tuple(range_coder.position(), range_coder.value(), range_coder.range()));
 }
 
-py::object decode(fl::FloorCoder& coder, const py::bytes& data, int rows, int columns, bool is_halved, const DecoderStart& start) {
+py::object decode(fl::FloorCoder& coder, const py::bytes& data, int rows, int columns, bool is_halved,
+                  const DecoderStart& start) {
   fl::FrameFloor floor = empty_floor(rows, columns, is_halved);
   dcvc::RangeDecoder range_coder = decoder_from(data, start);
   if (!coder.decode(range_coder, floor) || !range_coder.is_whole()) return py::none();
   return py::cast(std::move(floor));
 }
 
-fl::Choice choose(const fl::FloorChooser& chooser, const fl::FloorCoder& coder, const Planes& planes, const std::optional<Planes>& compensated,
-                  const Source& source, int step_index, int64_t bit_price, int chroma_weight) {
+fl::Choice choose(const fl::FloorChooser& chooser, const fl::FloorCoder& coder, const Planes& planes,
+                  const std::optional<Planes>& compensated, const Source& source, int step_index, int64_t bit_price,
+                  int chroma_weight) {
   const bool is_halved = require_planes(planes);
-  require(require_planes(source) == is_halved && source[0].shape(0) == planes[0].shape(0) && source[0].shape(1) == planes[0].shape(1),
+  require(require_planes(source) == is_halved && source[0].shape(0) == planes[0].shape(0) &&
+              source[0].shape(1) == planes[0].shape(1),
           "source and planes must have one size");
   if (compensated) {
     require(require_planes(*compensated) == is_halved && (*compensated)[0].shape(0) == planes[0].shape(0) &&
@@ -229,7 +254,8 @@ fl::Choice choose(const fl::FloorChooser& chooser, const fl::FloorCoder& coder, 
             "both pictures must have one size");
   }
   require(step_index >= 0 && step_index < fl::kNumSteps, "the step is 0..63");
-  require(bit_price >= 0 && bit_price < int64_t{1} << 32 && chroma_weight > 0 && chroma_weight < 256, "price or weight is out of range");
+  require(bit_price >= 0 && bit_price < int64_t{1} << 32 && chroma_weight > 0 && chroma_weight < 256,
+          "price or weight is out of range");
   const fl::Planes view = view_of_const(planes), base = compensated ? view_of_const(*compensated) : fl::Planes{};
   const std::array<fl::Source, 3> samples{{{source[0].data()}, {source[1].data()}, {source[2].data()}}};
   py::gil_scoped_release release;
@@ -257,8 +283,8 @@ PYBIND11_MODULE(_floor, module) {
       .def_property_readonly("bases", &bases_of)
       .def("parts", &parts_of);
   module.def("unused_floor", &empty_floor, py::arg("rows"), py::arg("columns"), py::arg("is_halved"));
-  module.def("floor_of_parts", &floor_of_parts, py::arg("step_index"), py::arg("bases").noconvert(), py::arg("flat").noconvert(),
-             py::arg("levels").noconvert());
+  module.def("floor_of_parts", &floor_of_parts, py::arg("step_index"), py::arg("bases").noconvert(),
+             py::arg("flat").noconvert(), py::arg("levels").noconvert());
   py::class_<fl::Choice>(module, "Choice")
       .def_readonly("floor", &fl::Choice::floor)
       .def_readonly("error", &fl::Choice::error)
@@ -267,18 +293,21 @@ PYBIND11_MODULE(_floor, module) {
       .def_readonly("bits", &fl::Choice::bits)
       .def_readonly("num_touched", &fl::Choice::num_touched)
       .def_readonly("num_replaced", &fl::Choice::num_replaced);
-  module.def("reconstruct", &reconstruct, py::arg("floor"), py::arg("planes").noconvert(), py::arg("compensated").noconvert() = py::none());
+  module.def("reconstruct", &reconstruct, py::arg("floor"), py::arg("planes").noconvert(),
+             py::arg("compensated").noconvert() = py::none());
   module.def("put_back", &put_back, py::arg("floor"), py::arg("planes").noconvert(), py::arg("squares").noconvert());
   py::class_<fl::FloorCoder>(module, "FloorCoder")
       .def(py::init<>())
       .def("reset", &fl::FloorCoder::reset)
       .def("encode_open", &encode_open, py::arg("floor"), py::arg("start") = py::none())
       .def("encode", &encode, py::arg("floor"), py::arg("start") = py::none())
-      .def("decode_open", &decode_open, py::arg("data"), py::arg("rows"), py::arg("columns"), py::arg("is_halved"), py::arg("start") = py::none())
-      .def("decode", &decode, py::arg("data"), py::arg("rows"), py::arg("columns"), py::arg("is_halved"), py::arg("start") = py::none());
+      .def("decode_open", &decode_open, py::arg("data"), py::arg("rows"), py::arg("columns"), py::arg("is_halved"),
+           py::arg("start") = py::none())
+      .def("decode", &decode, py::arg("data"), py::arg("rows"), py::arg("columns"), py::arg("is_halved"),
+           py::arg("start") = py::none());
   py::class_<fl::FloorChooser>(module, "FloorChooser")
       .def(py::init<>())
       .def("remember", &remember, py::arg("source").noconvert())
-      .def("choose", &choose, py::arg("coder"), py::arg("planes").noconvert(), py::arg("compensated").noconvert(), py::arg("source").noconvert(),
-           py::arg("step_index"), py::arg("bit_price"), py::arg("chroma_weight"));
+      .def("choose", &choose, py::arg("coder"), py::arg("planes").noconvert(), py::arg("compensated").noconvert(),
+           py::arg("source").noconvert(), py::arg("step_index"), py::arg("bit_price"), py::arg("chroma_weight"));
 }

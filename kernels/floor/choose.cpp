@@ -13,12 +13,14 @@ namespace {
 
 constexpr int kPriceOne = 256, kCostScale = 16;
 constexpr int kRounding = 92;  // in 1/256 of a step
-constexpr int kFlatShare = 16;  // of the price of a bit, in blocks of one colour: they are cheap, and an eye sees them change
+constexpr int kFlatShare =
+    16;  // of the price of a bit, in blocks of one colour: they are cheap, and an eye sees them change
 constexpr int kQuickBits = 2;  // a block whose whole error is worth less is left alone
 
 struct PriceTable {
   PriceTable() {
-    for (size_t i = 0; i < 512; ++i) price[i] = static_cast<int>(std::lround(-std::log2((static_cast<double>(i) + 0.5) / 512) * kPriceOne));
+    for (size_t i = 0; i < 512; ++i)
+      price[i] = static_cast<int>(std::lround(-std::log2((static_cast<double>(i) + 0.5) / 512) * kPriceOne));
   }
   int price[512];
 };
@@ -82,10 +84,17 @@ struct Candidate {
 
 class BlockChooser {
  public:
-  BlockChooser(const Planes& picture, const Planes& compensated, const std::array<Source, 3>& source, const uint8_t* still, const FloorCoder& coder,
-          const ChoiceRule& rule, bool is_halved)
-      : picture_(picture), compensated_(compensated), source_(source), still_(still), contexts_(coder.contexts()), rule_(rule),
-        step_(step_size(rule.step_index)), is_p_(compensated[0].samples != nullptr), learning_(learner_, contexts_, is_p_) {
+  BlockChooser(const Planes& picture, const Planes& compensated, const std::array<Source, 3>& source,
+               const uint8_t* still, const FloorCoder& coder, const ChoiceRule& rule, bool is_halved)
+      : picture_(picture),
+        compensated_(compensated),
+        source_(source),
+        still_(still),
+        contexts_(coder.contexts()),
+        rule_(rule),
+        step_(step_size(rule.step_index)),
+        is_p_(compensated[0].samples != nullptr),
+        learning_(learner_, contexts_, is_p_) {
     floor_ = FrameFloor(picture[0].height / kBlock, picture[0].width / kBlock, is_halved);
     floor_.step_index = rule.step_index;
     Pricer pricer;
@@ -100,7 +109,8 @@ class BlockChooser {
     choice.cost = choice.bits * rule_.bit_price;
     choice.cost_without = without_bits_ * rule_.bit_price;
     is_flat_ = flat_blocks();
-    is_mostly_flat_ = 2 * std::count(is_flat_.begin(), is_flat_.end(), uint8_t{1}) > static_cast<ptrdiff_t>(is_flat_.size());
+    is_mostly_flat_ =
+        2 * std::count(is_flat_.begin(), is_flat_.end(), uint8_t{1}) > static_cast<ptrdiff_t>(is_flat_.size());
     for (int row = 0; row < floor_.rows; ++row) {
       for (int column = 0; column < floor_.columns; ++column) choose_block(row, column, choice);
     }
@@ -151,7 +161,8 @@ class BlockChooser {
     if (block.coded) {
       block.first_level = static_cast<uint32_t>(floor_.levels.size());
       for (int part = 0; part < floor_.num_parts(); ++part) {
-        if (block.coded >> part & 1) floor_.levels.insert(floor_.levels.end(), best_.levels[part], best_.levels[part] + kPartSamples);
+        if (block.coded >> part & 1)
+          floor_.levels.insert(floor_.levels.end(), best_.levels[part], best_.levels[part] + kPartSamples);
       }
     }
     floor_.is_used |= block.is_touched;
@@ -201,7 +212,8 @@ class BlockChooser {
     if (16 * zero_error < 9 * int64_t{step_} * step_) return zero_bits;  // less than five bits are worth
     int16_t residual[kPartSamples];
     int32_t coefficients[kPartSamples];
-    for (int k = 0; k < kPartSamples; ++k) residual[k] = static_cast<int16_t>(source_parts_.samples[part][k] - base_.samples[part][k]);
+    for (int k = 0; k < kPartSamples; ++k)
+      residual[k] = static_cast<int16_t>(source_parts_.samples[part][k] - base_.samples[part][k]);
     coefficients_of_residual(residual, coefficients);
     int16_t* levels = candidate.levels[part];
     if (!quantise(coefficients, levels)) return zero_bits;
@@ -256,8 +268,9 @@ class BlockChooser {
       const int side = floor_.parts_per_side(plane);
       for (int i = 0; i < side * side; ++i, ++part) {
         for (int y = 0; y < kPart; ++y) {
-          std::copy_n(planes[static_cast<size_t>(plane)].at((row * side + i / side) * kPart + y, (column * side + i % side) * kPart), kPart,
-                      parts.samples[part] + y * kPart);
+          std::copy_n(planes[static_cast<size_t>(plane)].at((row * side + i / side) * kPart + y,
+                                                            (column * side + i % side) * kPart),
+                      kPart, parts.samples[part] + y * kPart);
         }
       }
     }
@@ -271,7 +284,8 @@ class BlockChooser {
         for (int y = 0; y < kPart; ++y) {
           const auto width = static_cast<size_t>(picture_[static_cast<size_t>(plane)].width);
           const uint8_t* from = source_[static_cast<size_t>(plane)].samples +
-                                static_cast<size_t>((row * side + i / side) * kPart + y) * width + static_cast<size_t>((column * side + i % side) * kPart);
+                                static_cast<size_t>((row * side + i / side) * kPart + y) * width +
+                                static_cast<size_t>((column * side + i % side) * kPart);
           for (int x = 0; x < kPart; ++x) {
             sum += from[x];
             source_parts_.samples[part][y * kPart + x] = kSamples.sample[from[x]];
@@ -289,7 +303,9 @@ class BlockChooser {
       const int first = floor_.first_part(plane), side = floor_.parts_per_side(plane);
       const int16_t* samples = base_.samples[first];
       const int level = flat_[static_cast<size_t>(plane)];
-      if (std::any_of(samples, samples + side * side * kPartSamples, [&](int16_t sample) { return level_of_sample(sample) != level; })) return false;
+      if (std::any_of(samples, samples + side * side * kPartSamples,
+                      [&](int16_t sample) { return level_of_sample(sample) != level; }))
+        return false;
     }
     return true;
   }
@@ -315,7 +331,8 @@ class BlockChooser {
   void load_flat() {
     for (int plane = 0, part = 0; plane < 3; ++plane) {
       const int side = floor_.parts_per_side(plane);
-      for (int i = 0; i < side * side; ++i, ++part) std::fill_n(base_.samples[part], kPartSamples, kSamples.sample[flat_[static_cast<size_t>(plane)]]);
+      for (int i = 0; i < side * side; ++i, ++part)
+        std::fill_n(base_.samples[part], kPartSamples, kSamples.sample[flat_[static_cast<size_t>(plane)]]);
     }
   }
 
@@ -353,7 +370,8 @@ class BlockChooser {
 }  // namespace
 
 // By block, whether its source is that of the frame before.
-std::vector<uint8_t> FloorChooser::still_blocks(const Planes& picture, const std::array<Source, 3>& source, bool is_halved) const {
+std::vector<uint8_t> FloorChooser::still_blocks(const Planes& picture, const std::array<Source, 3>& source,
+                                                bool is_halved) const {
   const FrameFloor grid(picture[0].height / kBlock, picture[0].width / kBlock, is_halved);
   std::vector<uint8_t> still(grid.blocks.size(), 1);
   for (int plane = 0; plane < 3; ++plane) {
@@ -365,25 +383,29 @@ std::vector<uint8_t> FloorChooser::still_blocks(const Planes& picture, const std
       uint8_t* blocks = still.data() + static_cast<size_t>(y) / side * static_cast<size_t>(grid.columns);
       for (size_t column = 0; column < static_cast<size_t>(grid.columns); ++column) {
         const size_t at = line + column * side;
-        if (blocks[column] && std::memcmp(source[static_cast<size_t>(plane)].samples + at, before.data() + at, side) != 0) blocks[column] = 0;
+        if (blocks[column] &&
+            std::memcmp(source[static_cast<size_t>(plane)].samples + at, before.data() + at, side) != 0)
+          blocks[column] = 0;
       }
     }
   }
   return still;
 }
 
-Choice FloorChooser::choose(const Planes& picture, const Planes& compensated, const std::array<Source, 3>& source, const FloorCoder& coder,
-                            const ChoiceRule& rule, bool is_halved) const {
+Choice FloorChooser::choose(const Planes& picture, const Planes& compensated, const std::array<Source, 3>& source,
+                            const FloorCoder& coder, const ChoiceRule& rule, bool is_halved) const {
   std::vector<uint8_t> still;
   bool is_known = compensated[0].samples != nullptr;
-  for (size_t i = 0; i < 3; ++i) is_known &= before_[i].size() == static_cast<size_t>(picture[i].height) * static_cast<size_t>(picture[i].width);
+  for (size_t i = 0; i < 3; ++i)
+    is_known &= before_[i].size() == static_cast<size_t>(picture[i].height) * static_cast<size_t>(picture[i].width);
   if (is_known) still = still_blocks(picture, source, is_halved);
   return BlockChooser(picture, compensated, source, is_known ? still.data() : nullptr, coder, rule, is_halved).run();
 }
 
 void FloorChooser::remember(const Planes& size, const std::array<Source, 3>& source) {
   for (size_t i = 0; i < 3; ++i) {
-    before_[i].assign(source[i].samples, source[i].samples + static_cast<size_t>(size[i].height) * static_cast<size_t>(size[i].width));
+    before_[i].assign(source[i].samples,
+                      source[i].samples + static_cast<size_t>(size[i].height) * static_cast<size_t>(size[i].width));
   }
 }
 

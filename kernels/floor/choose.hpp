@@ -1,4 +1,5 @@
-// The encoder's choice of a floor, by rate and distortion. Not part of the format. Source: docs/floor.md, "The encoder's choice".
+// The encoder's choice of a floor, by rate and distortion. Not part of the format. Source: docs/floor.md, "The
+// encoder's choice".
 #pragma once
 
 #include <array>
@@ -16,15 +17,15 @@ struct Source {
 
 struct ChoiceRule {
   int step_index = 0;
-  int64_t bit_price = 0;    // of a 256th of a bit, in 1/16 of squared samples of luma
-  int chroma_weight = 1;    // what a squared sample of chroma counts beside one of luma
+  int64_t bit_price = 0;  // of a 256th of a bit, in 1/16 of squared samples of luma
+  int chroma_weight = 1;  // what a squared sample of chroma counts beside one of luma
 };
 
 struct Choice {
   FrameFloor floor;
-  int64_t error = 0;                   // weighted, in squared samples
-  int64_t cost = 0, cost_without = 0;  // weighted error and price of the bits, in 1/16 of squared samples
-  int64_t bits = 0;                    // of the floor, in 1/256
+  int64_t error = 0;                      // weighted, in squared samples
+  int64_t cost = 0, cost_without = 0;     // weighted error and price of the bits, in 1/16 of squared samples
+  int64_t bits = 0;                       // of the floor, in 1/256
   int num_touched = 0, num_replaced = 0;  // blocks; of the latter nothing is the picture
 };
 
@@ -32,8 +33,8 @@ struct Choice {
 class FloorChooser {
  public:
   // `compensated` has samples in P frames only. Changes nothing: encode what is to be kept.
-  Choice choose(const Planes& picture, const Planes& compensated, const std::array<Source, 3>& source, const FloorCoder& coder,
-                const ChoiceRule& rule, bool is_halved) const;
+  Choice choose(const Planes& picture, const Planes& compensated, const std::array<Source, 3>& source,
+                const FloorCoder& coder, const ChoiceRule& rule, bool is_halved) const;
   // The source is that of the frame before from now on; `size`: planes of its size.
   void remember(const Planes& size, const std::array<Source, 3>& source);
 

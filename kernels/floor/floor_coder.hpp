@@ -15,15 +15,15 @@ constexpr int kMaxFlatPrefix = 7;
 struct FloorContexts {
   FloorContexts();
 
-  std::array<Context, 2> used, same_step;                  // by: I frame, P frame
-  std::array<std::array<Context, 3>, 2> touched, flat;     // by that, and how many of the blocks to the left and above are
-  std::array<Context, 3> compensated;                      // by how many of those
-  std::array<Context, 2> residual;                         // by: compensated, flat
+  std::array<Context, 2> used, same_step;               // by: I frame, P frame
+  std::array<std::array<Context, 3>, 2> touched, flat;  // by that, and how many of the blocks to the left and above are
+  std::array<Context, 3> compensated;                   // by how many of those
+  std::array<Context, 2> residual;                      // by: compensated, flat
   Context same_flat;
-  std::array<Context, 2> flat_zero, flat_sign;             // by: luma, chroma
+  std::array<Context, 2> flat_zero, flat_sign;  // by: luma, chroma
   std::array<std::array<Context, kMaxFlatPrefix>, 2> flat_prefix;
-  std::array<std::array<Context, 3>, 3> coded;             // by plane, and how many of the parts to the left and above are
-  std::array<std::array<Context, kPartSamples>, 2> last;   // by: luma, chroma; nodes of a tree, 0 is not used
+  std::array<std::array<Context, 3>, 3> coded;  // by plane, and how many of the parts to the left and above are
+  std::array<std::array<Context, kPartSamples>, 2> last;  // by: luma, chroma; nodes of a tree, 0 is not used
   // By: luma, chroma; place of the coefficient; magnitudes beside it; bits of the magnitude so far.
   std::array<std::array<std::array<std::array<Context, kMaxLevelBits>, kActivities>, kPositionClasses>, 2> longer;
   std::array<std::array<Context, kMaxLevelBits>, 2> second_bit;  // of a magnitude with so many bits

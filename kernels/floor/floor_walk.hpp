@@ -1,4 +1,5 @@
-// The one walk over what a floor holds: an encoder writes it, a decoder fills it in, an encoder's choice adds up prices. Source: docs/floor.md.
+// The one walk over what a floor holds: an encoder writes it, a decoder fills it in, an encoder's choice adds up
+// prices. Source: docs/floor.md.
 #pragma once
 
 #include <algorithm>
@@ -27,7 +28,8 @@ inline int activity_class(int sum) {
 template <class Coder>
 class Walk {
  public:
-  Walk(Coder& coder, FloorContexts& contexts, bool is_p_frame) : coder_(coder), contexts_(contexts), is_p_(is_p_frame) {}
+  Walk(Coder& coder, FloorContexts& contexts, bool is_p_frame)
+      : coder_(coder), contexts_(contexts), is_p_(is_p_frame) {}
 
   // Goes on where this one stands in the frame, with another coder.
   template <class Other>
@@ -78,7 +80,8 @@ class Walk {
     }
     code_base(block, beside);
     if (block.base == Base::kFlat && !code_flat(block, beside)) return false;
-    has_residual = block.base == Base::kPicture || coder_.code(contexts_.residual[block.base == Base::kFlat], has_residual);
+    has_residual =
+        block.base == Base::kPicture || coder_.code(contexts_.residual[block.base == Base::kFlat], has_residual);
     return true;
   }
 
@@ -88,16 +91,19 @@ class Walk {
     int magnitudes[kPart + 2][kPart + 2] = {};
     for (int k = last; k >= 0; --k) {
       const int place = kZigzag[static_cast<size_t>(k)], row = place / kPart, column = place % kPart;
-      const int sum = magnitudes[row][column + 1] + magnitudes[row][column + 2] + magnitudes[row + 1][column] + magnitudes[row + 2][column] +
-                      magnitudes[row + 1][column + 1];
-      auto& longer = contexts_.longer[is_chroma][static_cast<size_t>(position_class(row, column))][static_cast<size_t>(activity_class(sum))];
+      const int sum = magnitudes[row][column + 1] + magnitudes[row][column + 2] + magnitudes[row + 1][column] +
+                      magnitudes[row + 2][column] + magnitudes[row + 1][column + 1];
+      auto& longer = contexts_.longer[is_chroma][static_cast<size_t>(position_class(row, column))]
+                                     [static_cast<size_t>(activity_class(sum))];
       const int wanted = std::abs(levels[place]);
       int bits = k == last ? 1 : 0;
       while (bits < kMaxLevelBits && coder_.code(longer[static_cast<size_t>(bits)], wanted >> bits != 0)) ++bits;
       int magnitude = bits > 0 ? 1 : 0;
       for (int bit = bits - 2; bit >= 0; --bit) {
         const bool is_set = wanted >> bit & 1;
-        const bool coded = bit == bits - 2 ? coder_.code(contexts_.second_bit[is_chroma][static_cast<size_t>(bits - 1)], is_set) : coder_.code_even(is_set);
+        const bool coded = bit == bits - 2
+                               ? coder_.code(contexts_.second_bit[is_chroma][static_cast<size_t>(bits - 1)], is_set)
+                               : coder_.code_even(is_set);
         magnitude = magnitude << 1 | (coded ? 1 : 0);
       }
       magnitudes[row][column] = magnitude;
@@ -107,7 +113,8 @@ class Walk {
   }
 
   Context& coded_context(const FrameFloor& floor, int plane, int part_row, int part_column) {
-    const int beside = floor.is_coded(plane, part_row, part_column - 1) + floor.is_coded(plane, part_row - 1, part_column);
+    const int beside =
+        floor.is_coded(plane, part_row, part_column - 1) + floor.is_coded(plane, part_row - 1, part_column);
     return contexts_.coded[static_cast<size_t>(plane)][static_cast<size_t>(beside)];
   }
 
@@ -131,13 +138,16 @@ class Walk {
     if (is_p_ && coder_.code(contexts_.compensated[beside.compensated], block.base == Base::kCompensated)) {
       block.base = Base::kCompensated;
     } else {
-      block.base = coder_.code(contexts_.flat[is_p_][beside.flat], block.base == Base::kFlat) ? Base::kFlat : Base::kPicture;
+      block.base =
+          coder_.code(contexts_.flat[is_p_][beside.flat], block.base == Base::kFlat) ? Base::kFlat : Base::kPicture;
     }
   }
 
   bool code_flat(Block& block, const Neighbours& beside) {
     const auto is_flat = [](const Block* other) { return other && other->is_touched && other->base == Base::kFlat; };
-    const auto& predicted = is_flat(beside.left) ? beside.left->flat : is_flat(beside.above) ? beside.above->flat : last_flat_;
+    const auto& predicted = is_flat(beside.left)    ? beside.left->flat
+                            : is_flat(beside.above) ? beside.above->flat
+                                                    : last_flat_;
     if (coder_.code(contexts_.same_flat, block.flat == predicted)) {
       block.flat = predicted;
     } else {
@@ -175,7 +185,8 @@ class Walk {
       while (wanted > 0 && levels[kZigzag[static_cast<size_t>(wanted)]] == 0) --wanted;
     }
     size_t node = 1;
-    for (int bit = 5; bit >= 0; --bit) node = node << 1 | (coder_.code(contexts_.last[is_chroma][node], wanted >> bit & 1) ? 1u : 0u);
+    for (int bit = 5; bit >= 0; --bit)
+      node = node << 1 | (coder_.code(contexts_.last[is_chroma][node], wanted >> bit & 1) ? 1u : 0u);
     return static_cast<int>(node) - kPartSamples;
   }
 
@@ -190,7 +201,9 @@ class Walk {
     const bool is_negative = coder_.code(contexts_.flat_sign[is_chroma], value < 0);
     const int wanted = std::abs(value);
     int length = 0;
-    while (length < kMaxFlatPrefix && coder_.code(contexts_.flat_prefix[is_chroma][static_cast<size_t>(length)], wanted >> (length + 1) != 0)) ++length;
+    while (length < kMaxFlatPrefix &&
+           coder_.code(contexts_.flat_prefix[is_chroma][static_cast<size_t>(length)], wanted >> (length + 1) != 0))
+      ++length;
     const int magnitude = 1 << length | code_number(wanted, length);
     return is_negative ? -magnitude : magnitude;
   }

@@ -8,36 +8,41 @@
 
 namespace dcvc::floor {
 
-constexpr int kBlock = 16;          // side of a block in samples of luma
-constexpr int kPart = 8;            // side of a transform, of any plane
+constexpr int kBlock = 16;  // side of a block in samples of luma
+constexpr int kPart = 8;    // side of a transform, of any plane
 constexpr int kPartSamples = kPart * kPart;
-constexpr int kMaxParts = 12;       // of a block with chroma at full size
+constexpr int kMaxParts = 12;  // of a block with chroma at full size
 constexpr int kMaxSample = 8192;
 constexpr int kNumSteps = 64;
-constexpr int kExactStep = 63;      // not a step of the transform: levels are differences of 8-bit samples
-constexpr int kMaxLevelBits = 14;   // of a level's magnitude
-constexpr int kLevels = 256;        // of an 8-bit sample
+constexpr int kExactStep = 63;     // not a step of the transform: levels are differences of 8-bit samples
+constexpr int kMaxLevelBits = 14;  // of a level's magnitude
+constexpr int kLevels = 256;       // of an 8-bit sample
 
 enum class Base : uint8_t { kPicture, kCompensated, kFlat };
 
 struct Block {
-  bool is_touched = false;            // else the picture stays as it is, and the rest says nothing
+  bool is_touched = false;  // else the picture stays as it is, and the rest says nothing
   Base base = Base::kPicture;
-  std::array<uint8_t, 3> flat{};      // 8-bit levels of Y, Cb and Cr; of base kFlat
-  uint16_t coded = 0;                 // bit p: part p has levels
-  uint32_t first_level = 0;           // of its coded parts, in FrameFloor::levels
+  std::array<uint8_t, 3> flat{};  // 8-bit levels of Y, Cb and Cr; of base kFlat
+  uint16_t coded = 0;             // bit p: part p has levels
+  uint32_t first_level = 0;       // of its coded parts, in FrameFloor::levels
 };
 
 // Parts of a block: the 8x8 squares of luma in raster order, then those of Cb and Cr: one each, or four at full size.
 struct FrameFloor {
   FrameFloor() = default;
   FrameFloor(int rows_, int columns_, bool is_halved_)
-      : rows(rows_), columns(columns_), is_halved(is_halved_), blocks(static_cast<size_t>(rows_) * static_cast<size_t>(columns_)) {}
+      : rows(rows_),
+        columns(columns_),
+        is_halved(is_halved_),
+        blocks(static_cast<size_t>(rows_) * static_cast<size_t>(columns_)) {}
 
   int num_parts() const { return is_halved ? 6 : kMaxParts; }
   int parts_per_side(int plane) const { return plane > 0 && is_halved ? 1 : 2; }
   int first_part(int plane) const { return plane == 0 ? 0 : 4 + (plane - 1) * (is_halved ? 1 : 4); }
-  size_t index(int row, int column) const { return static_cast<size_t>(row) * static_cast<size_t>(columns) + static_cast<size_t>(column); }
+  size_t index(int row, int column) const {
+    return static_cast<size_t>(row) * static_cast<size_t>(columns) + static_cast<size_t>(column);
+  }
   // Whether the part of a plane at a place of its grid of 8x8 squares has levels; false outside the picture.
   bool is_coded(int plane, int part_row, int part_column) const {
     if (part_row < 0 || part_column < 0) return false;

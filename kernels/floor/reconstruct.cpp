@@ -24,7 +24,8 @@ void add_exact(const int16_t* levels, int16_t* samples, size_t stride) {
   for (size_t y = 0; y < kPart; ++y) {
     for (size_t x = 0; x < kPart; ++x) {
       int16_t& sample = samples[y * stride + x];
-      sample = static_cast<int16_t>(sample_of_level(std::clamp(level_of_sample(sample) + levels[y * kPart + x], 0, kLevels - 1)));
+      sample = static_cast<int16_t>(
+          sample_of_level(std::clamp(level_of_sample(sample) + levels[y * kPart + x], 0, kLevels - 1)));
     }
   }
 }
@@ -47,7 +48,8 @@ void reconstruct(const FrameFloor& floor, const Planes& picture, const Planes& c
           int16_t* to = out.at(y, x);
           const auto stride = static_cast<size_t>(out.width);
           if (block.base == Base::kCompensated) {
-            for (int k = 0; k < kPart; ++k) std::copy_n(compensated[static_cast<size_t>(plane)].at(y + k, x), kPart, out.at(y + k, x));
+            for (int k = 0; k < kPart; ++k)
+              std::copy_n(compensated[static_cast<size_t>(plane)].at(y + k, x), kPart, out.at(y + k, x));
           } else if (block.base == Base::kFlat) {
             const auto flat = static_cast<int16_t>(sample_of_level(block.flat[static_cast<size_t>(plane)]));
             for (int k = 0; k < kPart; ++k) std::fill_n(out.at(y + k, x), kPart, flat);

@@ -13,7 +13,9 @@ namespace dcvc::floor {
 struct Plane {
   int16_t* samples = nullptr;
   int height = 0, width = 0;
-  int16_t* at(int row, int column) const { return samples + static_cast<size_t>(row) * static_cast<size_t>(width) + column; }
+  int16_t* at(int row, int column) const {
+    return samples + static_cast<size_t>(row) * static_cast<size_t>(width) + column;
+  }
 };
 using Planes = std::array<Plane, 3>;
 

@@ -19,14 +19,16 @@ namespace mo = dcvc::motion;
 namespace {
 
 template <class T>
-using Array = py::array_t<T, py::array::c_style>;  // arguments are declared noconvert: a wrong type is an error, not a copy
+using Array =
+    py::array_t<T, py::array::c_style>;  // arguments are declared noconvert: a wrong type is an error, not a copy
 
 void require(bool condition, const char* what) {
   if (!condition) throw std::invalid_argument(what);
 }
 
 void require_field(const Array<int16_t>& field) {
-  require(field.ndim() == 3 && field.shape(2) == 2 && field.shape(0) > 0 && field.shape(1) > 0, "a field must be (rows, columns, 2)");
+  require(field.ndim() == 3 && field.shape(2) == 2 && field.shape(0) > 0 && field.shape(1) > 0,
+          "a field must be (rows, columns, 2)");
   const int16_t* values = field.data();
   for (py::ssize_t i = 0; i < field.size(); ++i) {
     require(values[i] >= -mo::kMaxVector && values[i] <= mo::kMaxVector, "a vector is longer than the format allows");
@@ -54,7 +56,8 @@ mo::Motion as_motion(const Array<int16_t>& field, const Tracks& tracks, const Bl
   require(tracks.has_value() == blends.has_value(), "tracks and blends come together");
   if (!blends) return motion;
   require_field(*tracks);
-  require(tracks->shape(0) == field.shape(0) && tracks->shape(1) == field.shape(1), "there must be a track for every vector");
+  require(tracks->shape(0) == field.shape(0) && tracks->shape(1) == field.shape(1),
+          "there must be a track for every vector");
   require(blends->ndim() == 2 && 2 * blends->shape(0) == field.shape(0) && 2 * blends->shape(1) == field.shape(1),
           "blends must be (rows / 2, columns / 2)");
   motion.tracks = as_vectors(*tracks);
@@ -76,24 +79,27 @@ using Frame = py::array_t<int16_t, 0>;  // of any layout
 
 template <class Sample>
 mo::Squares<Sample> plane_of(Sample* samples, const Frame& frame, int plane) {
-  const auto step = [&](int axis) { return static_cast<ptrdiff_t>(frame.strides(axis)) / static_cast<ptrdiff_t>(sizeof(int16_t)); };
+  const auto step = [&](int axis) {
+    return static_cast<ptrdiff_t>(frame.strides(axis)) / static_cast<ptrdiff_t>(sizeof(int16_t));
+  };
   return {samples + plane * step(0), step(1), step(2), step(3)};
 }
 
 void require_layout(const Frame& frame) {
-  for (int axis = 0; axis < 5; ++axis) require(frame.strides(axis) % static_cast<py::ssize_t>(sizeof(int16_t)) == 0, "samples must be aligned");
+  for (int axis = 0; axis < 5; ++axis)
+    require(frame.strides(axis) % static_cast<py::ssize_t>(sizeof(int16_t)) == 0, "samples must be aligned");
   require(frame.strides(4) == sizeof(int16_t), "the samples of a square's row must lie together");
 }
 
 void require_frame(const Frame& frame, const Array<int16_t>& field) {
-  require(frame.ndim() == 5 && frame.shape(1) == field.shape(0) && frame.shape(2) == mo::kBlock && frame.shape(3) == field.shape(1) &&
-              frame.shape(4) == mo::kBlock,
+  require(frame.ndim() == 5 && frame.shape(1) == field.shape(0) && frame.shape(2) == mo::kBlock &&
+              frame.shape(3) == field.shape(1) && frame.shape(4) == mo::kBlock,
           "the field must have a vector for every square of the frame (planes, height / 8, 8, width / 8, 8)");
   require_layout(frame);
 }
 
-Frame compensate(const Frame& frame, const std::optional<Frame>& long_term, const Array<int16_t>& field, const Tracks& tracks, const Blends& blends,
-                 int max_value) {
+Frame compensate(const Frame& frame, const std::optional<Frame>& long_term, const Array<int16_t>& field,
+                 const Tracks& tracks, const Blends& blends, int max_value) {
   const mo::Motion motion = as_motion(field, tracks, blends);
   require_frame(frame, field);
   require(max_value > 0 && max_value <= 8192, "max_value must be 1 to 8192");  // what the filters' 16 bits hold
@@ -111,8 +117,8 @@ Frame compensate(const Frame& frame, const std::optional<Frame>& long_term, cons
     for (int plane = 0; plane < frame.shape(0); ++plane) {
       std::optional<mo::Squares<const int16_t>> other;
       if (second) other = plane_of(second, *long_term, plane);
-      mo::compensate_plane(plane_of(source, frame, plane), other ? &*other : nullptr, plane_of(target, out, plane), motion,
-                           static_cast<int16_t>(max_value));
+      mo::compensate_plane(plane_of(source, frame, plane), other ? &*other : nullptr, plane_of(target, out, plane),
+                           motion, static_cast<int16_t>(max_value));
     }
   }
   return out;
@@ -125,7 +131,8 @@ py::tuple search(const mo::VectorCoder& coder, const Array<uint8_t>& current, co
   };
   require(current.ndim() == 2 && same_shape(reference) && (!long_term || same_shape(*long_term)),
           "the planes must be (height, width), all of one size");
-  require(current.shape(0) > 0 && current.shape(1) > 0 && current.shape(0) % 16 == 0 && current.shape(1) % 16 == 0, "sides must be multiples of 16");
+  require(current.shape(0) > 0 && current.shape(1) > 0 && current.shape(0) % 16 == 0 && current.shape(1) % 16 == 0,
+          "sides must be multiples of 16");
   require(lambda >= 0, "lambda must not be negative");
   require(num_threads >= 1 && num_threads <= 256, "the number of threads must be 1..256");
   require(!long_term || coder.has_long_term(), "the first picture after a reset has no long-term reference");
@@ -139,7 +146,9 @@ py::tuple search(const mo::VectorCoder& coder, const Array<uint8_t>& current, co
   return as_tuple(found);
 }
 
-py::bytes as_bytes(const std::vector<uint8_t>& bytes) { return py::bytes(reinterpret_cast<const char*>(bytes.data()), bytes.size()); }
+py::bytes as_bytes(const std::vector<uint8_t>& bytes) {
+  return py::bytes(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+}
 
 void require_even_field(const Array<int16_t>& field) {
   require_field(field);
@@ -178,7 +187,8 @@ py::object decode_open(mo::VectorCoder& coder, const py::bytes& data, int rows, 
   dcvc::RangeDecoder range_coder(reinterpret_cast<const uint8_t*>(view.data()), view.size());
   const auto motion = coder.decode_from(range_coder, rows, columns);
   if (!motion) return py::none();
-  return py::make_tuple(as_tuple(*motion), py::make_tuple(range_coder.position(), range_coder.value(), range_coder.range()));
+  return py::make_tuple(as_tuple(*motion),
+                        py::make_tuple(range_coder.position(), range_coder.value(), range_coder.range()));
 }
 
 // For tools: what the contexts have learned, as probabilities of zero in 1/65536, in the order of the struct.
@@ -196,26 +206,31 @@ Array<int16_t> field_array(const mo::Field& field) {
   return out;
 }
 
-// (what the contexts have learned, the last field and the kept tracks, without rows if there are none, the number of pictures); `restore` takes them.
+// (what the contexts have learned, the last field and the kept tracks, without rows if there are none, the number of
+// pictures); `restore` takes them.
 py::tuple state(const mo::VectorCoder& coder) {
   Array<uint8_t> learned(static_cast<py::ssize_t>(sizeof(mo::Contexts)));
   std::memcpy(learned.mutable_data(), &coder.contexts(), sizeof(mo::Contexts));
   return py::make_tuple(learned, field_array(coder.previous()), field_array(coder.kept()), coder.number());
 }
 
-void restore(mo::VectorCoder& coder, const Array<uint8_t>& learned, const Array<int16_t>& previous, const Array<int16_t>& kept, int number) {
+void restore(mo::VectorCoder& coder, const Array<uint8_t>& learned, const Array<int16_t>& previous,
+             const Array<int16_t>& kept, int number) {
   static_assert(std::is_trivially_copyable_v<mo::Contexts>);
-  require(learned.ndim() == 1 && static_cast<size_t>(learned.size()) == sizeof(mo::Contexts), "the state is of another version");
+  require(learned.ndim() == 1 && static_cast<size_t>(learned.size()) == sizeof(mo::Contexts),
+          "the state is of another version");
   for (const auto* field : {&previous, &kept}) {
     require(field->ndim() == 3 && field->shape(2) == 2, "a field must be (rows, columns, 2)");
     if (field->size()) require_even_field(*field);
   }
-  require(previous.shape(0) == kept.shape(0) && previous.shape(1) == kept.shape(1), "field and tracks must have one size");
+  require(previous.shape(0) == kept.shape(0) && previous.shape(1) == kept.shape(1),
+          "field and tracks must have one size");
   require(number >= 0 && (number > 0) == (previous.size() > 0), "a coder that has coded pictures has a field");
   mo::Contexts contexts;
   std::memcpy(static_cast<void*>(&contexts), learned.data(), sizeof(mo::Contexts));
   const auto field = [](const Array<int16_t>& array) {
-    return mo::Field{reinterpret_cast<const mo::Vector*>(array.data()), static_cast<int>(array.shape(0)), static_cast<int>(array.shape(1))};
+    return mo::Field{reinterpret_cast<const mo::Vector*>(array.data()), static_cast<int>(array.shape(0)),
+                     static_cast<int>(array.shape(1))};
   };
   coder.restore(contexts, field(previous), field(kept), number);
 }
@@ -226,19 +241,23 @@ PYBIND11_MODULE(_motion, module) {
   module.doc() = "Motion search, compensation and vector coding.";
   module.attr("BLOCK") = mo::kBlock;
   module.attr("MAX_VECTOR") = mo::kMaxVector;
-  module.def("compensate", &compensate, py::arg("frame").noconvert(), py::arg("long_term").noconvert(), py::arg("field").noconvert(),
-             py::arg("tracks").noconvert(), py::arg("blends").noconvert(), py::arg("max_value"));
+  module.def("compensate", &compensate, py::arg("frame").noconvert(), py::arg("long_term").noconvert(),
+             py::arg("field").noconvert(), py::arg("tracks").noconvert(), py::arg("blends").noconvert(),
+             py::arg("max_value"));
   py::class_<mo::VectorCoder>(module, "VectorCoder")
       .def(py::init<>())
       .def("reset", &mo::VectorCoder::reset)
       .def("probabilities", &probabilities)
       .def("state", &state)
-      .def("restore", &restore, py::arg("learned").noconvert(), py::arg("previous").noconvert(), py::arg("kept").noconvert(), py::arg("number"))
+      .def("restore", &restore, py::arg("learned").noconvert(), py::arg("previous").noconvert(),
+           py::arg("kept").noconvert(), py::arg("number"))
       .def_property_readonly("number", [](const mo::VectorCoder& coder) { return coder.number(); })
-      .def("search", &search, py::arg("current").noconvert(), py::arg("reference").noconvert(), py::arg("long_term").noconvert(), py::arg("lambda_"),
-           py::arg("num_threads") = 1)
-      .def("encode", &encode, py::arg("field").noconvert(), py::arg("tracks").noconvert(), py::arg("blends").noconvert())
-      .def("encode_open", &encode_open, py::arg("field").noconvert(), py::arg("tracks").noconvert(), py::arg("blends").noconvert())
+      .def("search", &search, py::arg("current").noconvert(), py::arg("reference").noconvert(),
+           py::arg("long_term").noconvert(), py::arg("lambda_"), py::arg("num_threads") = 1)
+      .def("encode", &encode, py::arg("field").noconvert(), py::arg("tracks").noconvert(),
+           py::arg("blends").noconvert())
+      .def("encode_open", &encode_open, py::arg("field").noconvert(), py::arg("tracks").noconvert(),
+           py::arg("blends").noconvert())
       .def("decode", &decode, py::arg("data"), py::arg("rows"), py::arg("columns"))
       .def("decode_open", &decode_open, py::arg("data"), py::arg("rows"), py::arg("columns"));
 }

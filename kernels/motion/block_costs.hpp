@@ -1,4 +1,5 @@
-// What the search compares squares of 8-bit samples by, in SSE2 (which every x86-64 has) or plain C++; the same numbers.
+// What the search compares squares of 8-bit samples by, in SSE2 (which every x86-64 has) or plain C++; the same
+// numbers.
 #pragma once
 
 #include <cstddef>
@@ -21,7 +22,8 @@ inline __m128i load_16(const uint8_t* samples) { return _mm_loadu_si128(reinterp
 inline int sad(const uint8_t* a, ptrdiff_t stride_a, const uint8_t* b, ptrdiff_t stride_b, int side) {
   __m128i sum = _mm_setzero_si128();
   if (side == 16) {
-    for (int y = 0; y < 16; ++y) sum = _mm_add_epi32(sum, _mm_sad_epu8(load_16(a + y * stride_a), load_16(b + y * stride_b)));
+    for (int y = 0; y < 16; ++y)
+      sum = _mm_add_epi32(sum, _mm_sad_epu8(load_16(a + y * stride_a), load_16(b + y * stride_b)));
   } else {
     for (int y = 0; y < 8; y += 2) {  // two rows at a time
       const __m128i of_a = _mm_unpacklo_epi64(load_8(a + y * stride_a), load_8(a + (y + 1) * stride_a));
@@ -36,9 +38,11 @@ inline int sad(const uint8_t* a, ptrdiff_t stride_a, const uint8_t* b, ptrdiff_t
 inline void average_square(const uint8_t* a, const uint8_t* b, ptrdiff_t stride, uint8_t* out, int side) {
   for (int y = 0; y < side; ++y) {
     if (side == 16) {
-      _mm_storeu_si128(reinterpret_cast<__m128i*>(out + 16 * y), _mm_avg_epu8(load_16(a + y * stride), load_16(b + y * stride)));
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(out + 16 * y),
+                       _mm_avg_epu8(load_16(a + y * stride), load_16(b + y * stride)));
     } else {
-      _mm_storel_epi64(reinterpret_cast<__m128i*>(out + 16 * y), _mm_avg_epu8(load_8(a + y * stride), load_8(b + y * stride)));
+      _mm_storel_epi64(reinterpret_cast<__m128i*>(out + 16 * y),
+                       _mm_avg_epu8(load_8(a + y * stride), load_8(b + y * stride)));
     }
   }
 }
@@ -46,7 +50,8 @@ inline void average_square(const uint8_t* a, const uint8_t* b, ptrdiff_t stride,
 // The rounded means of two 16x16 squares, 16 samples a row.
 inline void average_squares(const uint8_t* a, ptrdiff_t stride_a, const uint8_t* b, ptrdiff_t stride_b, uint8_t* out) {
   for (int y = 0; y < 16; ++y) {
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(out + 16 * y), _mm_avg_epu8(load_16(a + y * stride_a), load_16(b + y * stride_b)));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(out + 16 * y),
+                     _mm_avg_epu8(load_16(a + y * stride_a), load_16(b + y * stride_b)));
   }
 }
 
@@ -56,7 +61,8 @@ inline void butterfly(__m128i& a, __m128i& b) {
   a = sum;
 }
 
-// Of rows that lie `half` apart; with the distance known to the compiler, which else takes d[y + half] for out of bounds (GCC 13).
+// Of rows that lie `half` apart; with the distance known to the compiler, which else takes d[y + half] for out of
+// bounds (GCC 13).
 template <int half>
 inline void butterflies(__m128i d[8]) {
   for (int first = 0; first < 8; first += 2 * half) {
@@ -82,12 +88,14 @@ inline void transpose(__m128i d[8]) {
 
 inline __m128i magnitude(__m128i v) { return _mm_max_epi16(v, _mm_sub_epi16(_mm_setzero_si128(), v)); }
 
-// Sum of absolute 8x8 Hadamard coefficients of the difference, scaled to be comparable with a sum of absolute differences.
+// Sum of absolute 8x8 Hadamard coefficients of the difference, scaled to be comparable with a sum of absolute
+// differences.
 inline int hadamard_8x8(const uint8_t* a, ptrdiff_t stride_a, const uint8_t* b, ptrdiff_t stride_b) {
   const __m128i zero = _mm_setzero_si128();
   __m128i d[8];
   for (int y = 0; y < 8; ++y) {
-    d[y] = _mm_sub_epi16(_mm_unpacklo_epi8(load_8(a + y * stride_a), zero), _mm_unpacklo_epi8(load_8(b + y * stride_b), zero));
+    d[y] = _mm_sub_epi16(_mm_unpacklo_epi8(load_8(a + y * stride_a), zero),
+                         _mm_unpacklo_epi8(load_8(b + y * stride_b), zero));
   }
   butterflies<4>(d);
   butterflies<2>(d);
@@ -95,7 +103,8 @@ inline int hadamard_8x8(const uint8_t* a, ptrdiff_t stride_a, const uint8_t* b, 
   transpose(d);
   butterflies<4>(d);
   butterflies<2>(d);
-  __m128i sum = zero;  // the last step: |p + q| + |p - q| is twice the larger of |p| and |q|; four of them stay below 4 * 32 * 255
+  __m128i sum = zero;  // the last step: |p + q| + |p - q| is twice the larger of |p| and |q|; four of them stay below 4
+                       // * 32 * 255
   for (int y = 0; y < 8; y += 2) sum = _mm_add_epi16(sum, _mm_max_epi16(magnitude(d[y]), magnitude(d[y + 1])));
   __m128i wide = _mm_madd_epi16(sum, _mm_set1_epi16(1));
   wide = _mm_add_epi32(wide, _mm_unpackhi_epi64(wide, wide));
@@ -115,13 +124,15 @@ inline int sad(const uint8_t* a, ptrdiff_t stride_a, const uint8_t* b, ptrdiff_t
 
 inline void average_square(const uint8_t* a, const uint8_t* b, ptrdiff_t stride, uint8_t* out, int side) {
   for (int y = 0; y < side; ++y) {
-    for (int x = 0; x < side; ++x) out[y * 16 + x] = static_cast<uint8_t>((a[y * stride + x] + b[y * stride + x] + 1) >> 1);
+    for (int x = 0; x < side; ++x)
+      out[y * 16 + x] = static_cast<uint8_t>((a[y * stride + x] + b[y * stride + x] + 1) >> 1);
   }
 }
 
 inline void average_squares(const uint8_t* a, ptrdiff_t stride_a, const uint8_t* b, ptrdiff_t stride_b, uint8_t* out) {
   for (int y = 0; y < 16; ++y) {
-    for (int x = 0; x < 16; ++x) out[y * 16 + x] = static_cast<uint8_t>((a[y * stride_a + x] + b[y * stride_b + x] + 1) >> 1);
+    for (int x = 0; x < 16; ++x)
+      out[y * 16 + x] = static_cast<uint8_t>((a[y * stride_a + x] + b[y * stride_b + x] + 1) >> 1);
   }
 }
 

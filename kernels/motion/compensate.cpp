@@ -11,13 +11,15 @@ namespace dcvc::motion {
 namespace {
 
 static_assert(kRow == kBlock);
-constexpr int kBefore = kTaps / 2 - 1;            // samples that a filter needs ahead of the first one
-constexpr int kWindow = kBlock + kTaps - 1;       // samples that a filtered square needs
-constexpr int kMargin = 32;                       // replicated samples around the reference; squares beyond it are gathered one by one
+constexpr int kBefore = kTaps / 2 - 1;       // samples that a filter needs ahead of the first one
+constexpr int kWindow = kBlock + kTaps - 1;  // samples that a filtered square needs
+constexpr int kMargin = 32;  // replicated samples around the reference; squares beyond it are gathered one by one
 
 // The 8-tap quarter-sample filters of H.265 (clause 8.5.3.3.3), rows: fraction 0, 1/4, 1/2, 3/4.
-constexpr int16_t kFilters[kSubpel][kTaps] = {
-    {0, 0, 0, 64, 0, 0, 0, 0}, {-1, 4, -10, 58, 17, -5, 1, 0}, {-1, 4, -11, 40, 40, -11, 4, -1}, {0, 1, -5, 17, 58, -10, 4, -1}};
+constexpr int16_t kFilters[kSubpel][kTaps] = {{0, 0, 0, 64, 0, 0, 0, 0},
+                                              {-1, 4, -10, 58, 17, -5, 1, 0},
+                                              {-1, 4, -11, 40, 40, -11, 4, -1},
+                                              {0, 1, -5, 17, 58, -10, 4, -1}};
 
 // The reference plane line by line with replicated edges, so that most squares read straight from memory.
 class PaddedPlane {
@@ -45,9 +47,12 @@ class PaddedPlane {
   int stride() const { return stride_; }
   const int16_t* at(int row, int column) const { return samples_.get() + offset(row, column); }
   bool holds(int row, int column) const {
-    return row >= -kMargin && column >= -kMargin && row + kWindow <= height_ + kMargin && column + kWindow <= width_ + kMargin;
+    return row >= -kMargin && column >= -kMargin && row + kWindow <= height_ + kMargin &&
+           column + kWindow <= width_ + kMargin;
   }
-  int16_t clamped(int row, int column) const { return *at(std::clamp(row, 0, height_ - 1), std::clamp(column, 0, width_ - 1)); }
+  int16_t clamped(int row, int column) const {
+    return *at(std::clamp(row, 0, height_ - 1), std::clamp(column, 0, width_ - 1));
+  }
 
  private:
   int16_t* at(int row, int column) { return samples_.get() + offset(row, column); }
@@ -59,13 +64,16 @@ class PaddedPlane {
 
 class Predictor {
  public:
-  Predictor(const Squares<const int16_t>& reference, const Field& field) : plane_(reference, field.rows, field.columns), field_(field) {}
+  Predictor(const Squares<const int16_t>& reference, const Field& field)
+      : plane_(reference, field.rows, field.columns), field_(field) {}
 
   // The blended prediction of a square, not limited.
   void predict(int row, int column, Row out[kBlock]) const {
     const Vector own = field_.at(row, column);
-    const Vector above = field_.at(std::max(row - 1, 0), column), below = field_.at(std::min(row + 1, field_.rows - 1), column);
-    const Vector left = field_.at(row, std::max(column - 1, 0)), right = field_.at(row, std::min(column + 1, field_.columns - 1));
+    const Vector above = field_.at(std::max(row - 1, 0), column),
+                 below = field_.at(std::min(row + 1, field_.rows - 1), column);
+    const Vector left = field_.at(row, std::max(column - 1, 0)),
+                 right = field_.at(row, std::min(column + 1, field_.columns - 1));
     read(row, column, own, 0, kBlock, out);
     if (own == above && own == below && own == left && own == right) return;
     Row by_left[kBlock], by_right[kBlock], by_above[kBlock], by_below[kBlock];
@@ -80,7 +88,8 @@ class Predictor {
     const Row *lefts = by(left, 0, kBlock, by_left), *rights = by(right, 0, kBlock, by_right);
     const Row *aboves = by(above, 0, kBlock / 2, by_above), *belows = by(below, kBlock / 2, kBlock, by_below);
     for (int y = 0; y < kBlock; ++y) {
-      out[y] = blended(out[y], kOwn[y], (y < kBlock / 2 ? aboves : belows)[y], kVertical[y], joined(lefts[y], rights[y]));
+      out[y] =
+          blended(out[y], kOwn[y], (y < kBlock / 2 ? aboves : belows)[y], kVertical[y], joined(lefts[y], rights[y]));
     }
   }
 
@@ -89,7 +98,8 @@ class Predictor {
   void read(int row, int column, Vector vector, int first, int last, Row* out) const {
     const int top = row * kBlock + (vector.y >> 2) - kBefore, left = column * kBlock + (vector.x >> 2) - kBefore;
     const int fraction_x = vector.x & (kSubpel - 1), fraction_y = vector.y & (kSubpel - 1);
-    if (plane_.holds(top, left)) return interpolate(plane_.at(top, left), plane_.stride(), fraction_x, fraction_y, first, last, out);
+    if (plane_.holds(top, left))
+      return interpolate(plane_.at(top, left), plane_.stride(), fraction_x, fraction_y, first, last, out);
     int16_t window[kWindow * kWindow];
     for (int y = 0; y < kWindow; ++y) {
       for (int x = 0; x < kWindow; ++x) window[y * kWindow + x] = plane_.clamped(top + y, left + x);
@@ -98,7 +108,8 @@ class Predictor {
   }
 
   // Rounded between the passes.
-  static void interpolate(const int16_t* window, ptrdiff_t stride, int fraction_x, int fraction_y, int first, int last, Row* out) {
+  static void interpolate(const int16_t* window, ptrdiff_t stride, int fraction_x, int fraction_y, int first, int last,
+                          Row* out) {
     Row lines[kWindow];
     const int before = fraction_y ? 0 : kBefore, after = fraction_y ? kTaps - 1 : kBefore;
     const Filter along(kFilters[fraction_x]), down(kFilters[fraction_y]);
@@ -115,11 +126,12 @@ class Predictor {
 
 }  // namespace
 
-void compensate_plane(const Squares<const int16_t>& reference, const Squares<const int16_t>* long_term, const Squares<int16_t>& predicted,
-                      const Motion& motion, int16_t max_value) {
+void compensate_plane(const Squares<const int16_t>& reference, const Squares<const int16_t>* long_term,
+                      const Squares<int16_t>& predicted, const Motion& motion, int16_t max_value) {
   const Predictor predictor(reference, motion.field());
   std::optional<Predictor> long_term_predictor;
-  if (long_term && std::any_of(motion.blends.begin(), motion.blends.end(), [](uint8_t blend) { return blend != kReference; })) {
+  if (long_term &&
+      std::any_of(motion.blends.begin(), motion.blends.end(), [](uint8_t blend) { return blend != kReference; })) {
     long_term_predictor.emplace(*long_term, motion.track_field());
   }
   Row square[kBlock], second[kBlock];

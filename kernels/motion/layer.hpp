@@ -1,4 +1,5 @@
-// What one of a picture's two references predicts with overlapping squares, in 8 bits, for the search: close to what compensation makes.
+// What one of a picture's two references predicts with overlapping squares, in 8 bits, for the search: close to what
+// compensation makes.
 #pragma once
 
 #include <algorithm>
@@ -24,21 +25,27 @@ class Layer {
   // As the field is now.
   void predict(int row, int column, uint8_t* out) const {
     const Vector own = field_.at(row, column);
-    const Vector above = field_.at(std::max(row - 1, 0), column), below = field_.at(std::min(row + 1, field_.rows - 1), column);
-    const Vector left = field_.at(row, std::max(column - 1, 0)), right = field_.at(row, std::min(column + 1, field_.columns - 1));
+    const Vector above = field_.at(std::max(row - 1, 0), column),
+                 below = field_.at(std::min(row + 1, field_.rows - 1), column);
+    const Vector left = field_.at(row, std::max(column - 1, 0)),
+                 right = field_.at(row, std::min(column + 1, field_.columns - 1));
     const Source source(*this, row, column, own);
     if (own == above && own == below && own == left && own == right) {
       for (int y = 0; y < kBlock; ++y) store_bytes(out + y * kBlock, source.line(y));
       return;
     }
-    const Source upper(*this, row, column, above), lower(*this, row, column, below), before(*this, row, column, left), after(*this, row, column, right);
+    const Source upper(*this, row, column, above), lower(*this, row, column, below), before(*this, row, column, left),
+        after(*this, row, column, right);
     for (int y = 0; y < kBlock; ++y) {
       const Row vertical = y < kBlock / 2 ? upper.line(y) : lower.line(y);
-      store_bytes(out + y * kBlock, blended(source.line(y), kOwn[y], vertical, kVertical[y], joined(before.line(y), after.line(y))));
+      store_bytes(out + y * kBlock,
+                  blended(source.line(y), kOwn[y], vertical, kVertical[y], joined(before.line(y), after.line(y))));
     }
   }
 
-  bool reaches(int row, int column, int side, Vector vector) const { return plane_.limited(vector, row, column, side) == vector; }
+  bool reaches(int row, int column, int side, Vector vector) const {
+    return plane_.limited(vector, row, column, side) == vector;
+  }
 
  private:
   // A square as a vector finds it.

@@ -1,4 +1,5 @@
-// Rows of 8 samples: filters, blending and limits of motion compensation, in SSE2 (which every x86-64 has) or plain C++; the same numbers.
+// Rows of 8 samples: filters, blending and limits of motion compensation, in SSE2 (which every x86-64 has) or plain
+// C++; the same numbers.
 #pragma once
 
 #include <array>
@@ -12,8 +13,8 @@
 namespace dcvc::motion {
 
 constexpr int kRow = 8;
-constexpr int kTaps = 8;         // length of the interpolation filters
-constexpr int kFilterBits = 6;   // their taps sum to 64
+constexpr int kTaps = 8;        // length of the interpolation filters
+constexpr int kFilterBits = 6;  // their taps sum to 64
 
 // Weights in eighths, by row and column of a square.
 using Weights = int16_t[kRow][kRow];
@@ -27,8 +28,12 @@ inline void store(int16_t* samples, Row row) { _mm_storeu_si128(reinterpret_cast
 inline Row load_bytes(const uint8_t* samples) {
   return _mm_unpacklo_epi8(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(samples)), _mm_setzero_si128());
 }
-inline void store_bytes(uint8_t* samples, Row row) { _mm_storel_epi64(reinterpret_cast<__m128i*>(samples), _mm_packus_epi16(row, row)); }
-inline Row limited(Row row, int16_t max_value) { return _mm_min_epi16(_mm_max_epi16(row, _mm_setzero_si128()), _mm_set1_epi16(max_value)); }
+inline void store_bytes(uint8_t* samples, Row row) {
+  _mm_storel_epi64(reinterpret_cast<__m128i*>(samples), _mm_packus_epi16(row, row));
+}
+inline Row limited(Row row, int16_t max_value) {
+  return _mm_min_epi16(_mm_max_epi16(row, _mm_setzero_si128()), _mm_set1_epi16(max_value));
+}
 inline Row mean(Row a, Row b) { return _mm_avg_epu16(a, b); }  // of samples that are not negative, rounded up
 inline Row joined(Row left, Row right) { return _mm_unpacklo_epi64(left, _mm_unpackhi_epi64(right, right)); }
 
@@ -55,11 +60,14 @@ class Filter {
       low[i] = _mm_unpacklo_epi16(r[2 * i], r[2 * i + 1]);
       high[i] = _mm_unpackhi_epi16(r[2 * i], r[2 * i + 1]);
     }
-    return _mm_packs_epi32(rounded(sum(low[0], low[1], low[2], low[3])), rounded(sum(high[0], high[1], high[2], high[3])));
+    return _mm_packs_epi32(rounded(sum(low[0], low[1], low[2], low[3])),
+                           rounded(sum(high[0], high[1], high[2], high[3])));
   }
 
  private:
-  static __m128i rounded(__m128i sums) { return _mm_srai_epi32(_mm_add_epi32(sums, _mm_set1_epi32(1 << (kFilterBits - 1))), kFilterBits); }
+  static __m128i rounded(__m128i sums) {
+    return _mm_srai_epi32(_mm_add_epi32(sums, _mm_set1_epi32(1 << (kFilterBits - 1))), kFilterBits);
+  }
   __m128i sum(__m128i a, __m128i b, __m128i c, __m128i d) const {
     return _mm_add_epi32(_mm_add_epi32(_mm_madd_epi16(a, pairs_[0]), _mm_madd_epi16(b, pairs_[1])),
                          _mm_add_epi32(_mm_madd_epi16(c, pairs_[2]), _mm_madd_epi16(d, pairs_[3])));
@@ -70,7 +78,8 @@ class Filter {
 
 // Sums three predictions by their weights, which add up to 8.
 inline Row blended(Row own, const int16_t* own_weights, Row second, const int16_t* second_weights, Row third) {
-  const __m128i a = load(own_weights), b = load(second_weights), c = _mm_sub_epi16(_mm_set1_epi16(8), _mm_add_epi16(a, b));
+  const __m128i a = load(own_weights), b = load(second_weights),
+                c = _mm_sub_epi16(_mm_set1_epi16(8), _mm_add_epi16(a, b));
   const __m128i one = _mm_set1_epi16(1), half = _mm_set1_epi16(4);
   const __m128i first = _mm_add_epi32(_mm_madd_epi16(_mm_unpacklo_epi16(own, second), _mm_unpacklo_epi16(a, b)),
                                       _mm_madd_epi16(_mm_unpacklo_epi16(third, one), _mm_unpacklo_epi16(c, half)));
@@ -136,7 +145,8 @@ class Filter {
   const int16_t* taps_;
 };
 
-inline Row blended(const Row& own, const int16_t* own_weights, const Row& second, const int16_t* second_weights, const Row& third) {
+inline Row blended(const Row& own, const int16_t* own_weights, const Row& second, const int16_t* second_weights,
+                   const Row& third) {
   Row out;
   for (int i = 0; i < kRow; ++i) {
     const int a = own_weights[i], b = second_weights[i];

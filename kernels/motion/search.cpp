@@ -1,5 +1,6 @@
-// Per 16x16 square: candidates from neighbours, the picture before and a coarse full search; a diamond descent on whole samples; half and
-// quarter samples by the Hadamard cost; then the same for its four 8x8 squares, and whichever costs less.
+// Per 16x16 square: candidates from neighbours, the picture before and a coarse full search; a diamond descent on whole
+// samples; half and quarter samples by the Hadamard cost; then the same for its four 8x8 squares, and whichever costs
+// less.
 #include "kernels/motion/search.hpp"
 
 #include <algorithm>
@@ -27,7 +28,8 @@ std::vector<uint8_t> reduced(const uint8_t* plane, int height, int width) {
     for (int column = 0; column < w; ++column) {
       int sum = kCoarse * kCoarse / 2;
       for (int y = 0; y < kCoarse; ++y) {
-        for (int x = 0; x < kCoarse; ++x) sum += plane[static_cast<size_t>(row * kCoarse + y) * width + column * kCoarse + x];
+        for (int x = 0; x < kCoarse; ++x)
+          sum += plane[static_cast<size_t>(row * kCoarse + y) * width + column * kCoarse + x];
       }
       out[static_cast<size_t>(row) * w + column] = static_cast<uint8_t>(sum / (kCoarse * kCoarse));
     }
@@ -37,8 +39,8 @@ std::vector<uint8_t> reduced(const uint8_t* plane, int height, int width) {
 
 class Searcher {
  public:
-  Searcher(const uint8_t* current, const uint8_t* reference, const Plane& padded_current, const SampledPlane& sampled, double lambda,
-           const VectorCoder& coder)
+  Searcher(const uint8_t* current, const uint8_t* reference, const Plane& padded_current, const SampledPlane& sampled,
+           double lambda, const VectorCoder& coder)
       : lambda_(lambda),
         rows_(padded_current.height / kBlock),
         columns_(padded_current.width / kBlock),
@@ -74,7 +76,9 @@ class Searcher {
     if (price >= limit) return price;
     const int y = row * kBlock, x = column * kBlock;
     const Plane& whole = reference_.whole();
-    return sad(current_.at(y, x), current_.stride, whole.at(y + (vector.y >> 2), x + (vector.x >> 2)), whole.stride, side) + price;
+    return sad(current_.at(y, x), current_.stride, whole.at(y + (vector.y >> 2), x + (vector.x >> 2)), whole.stride,
+               side) +
+           price;
   }
 
   static Part part_of(int side) { return side == kBlock ? kQuarter : kBlockPart; }
@@ -85,17 +89,21 @@ class Searcher {
     if (price >= limit) return price;
     uint8_t room[16 * 16];
     int stride, cost = 0;
-    const uint8_t* source = reference_.square(row * kBlock * 4 + vector.y, column * kBlock * 4 + vector.x, side, room, stride);
+    const uint8_t* source =
+        reference_.square(row * kBlock * 4 + vector.y, column * kBlock * 4 + vector.x, side, room, stride);
     for (int y = 0; y < side; y += 8) {
       for (int x = 0; x < side; x += 8) {
-        cost += hadamard_8x8(current_.at(row * kBlock + y, column * kBlock + x), current_.stride, source + y * stride + x, stride);
+        cost += hadamard_8x8(current_.at(row * kBlock + y, column * kBlock + x), current_.stride,
+                             source + y * stride + x, stride);
         if (cost + price >= limit) return cost + price;
       }
     }
     return cost + price;
   }
 
-  static Vector whole(Vector vector) { return {static_cast<int16_t>((vector.x + 2) & ~3), static_cast<int16_t>((vector.y + 2) & ~3)}; }
+  static Vector whole(Vector vector) {
+    return {static_cast<int16_t>((vector.x + 2) & ~3), static_cast<int16_t>((vector.y + 2) & ~3)};
+  }
 
   // Takes `vector` if it is better; it must be within reach.
   template <class Cost>
@@ -105,17 +113,21 @@ class Searcher {
     if (found < best.cost) best = {vector, found};
   }
 
-  // Candidates and a diamond descent on whole samples, then halves, quarters and the cheap vectors by the Hadamard cost.
+  // Candidates and a diamond descent on whole samples, then halves, quarters and the cheap vectors by the Hadamard
+  // cost.
   Found best_of(int row, int column, int side, const std::vector<Vector>& starts, const Situation& around) const {
     const auto legal = [&](Vector vector) { return reference_.limited(vector, row, column, side); };
-    const auto rough = [&](Vector vector, double limit) { return whole_cost(row, column, side, vector, around, limit); };
+    const auto rough = [&](Vector vector, double limit) {
+      return whole_cost(row, column, side, vector, around, limit);
+    };
     const auto fine = [&](Vector vector, double limit) { return fine_cost(row, column, side, vector, around, limit); };
     constexpr double kNoLimit = std::numeric_limits<double>::infinity();
     Found best{{0, 0}, rough({0, 0}, kNoLimit)};
     for (const Vector start : starts) try_vector(best, legal(whole(start)), rough);
     for (int round = 0; round < kMaxDescent; ++round) {
       const Vector centre = best.vector;
-      for (const auto& [dx, dy] : {std::pair{4, 0}, {-4, 0}, {0, 4}, {0, -4}}) try_vector(best, legal(moved(centre, dx, dy)), rough);
+      for (const auto& [dx, dy] : {std::pair{4, 0}, {-4, 0}, {0, 4}, {0, -4}})
+        try_vector(best, legal(moved(centre, dx, dy)), rough);
       if (best.vector == centre) break;
     }
     best.cost = fine(best.vector, kNoLimit);
@@ -139,7 +151,8 @@ class Searcher {
     Vector found{0, 0};
     for (int dy = -kCoarseRange; dy <= kCoarseRange; ++dy) {
       for (int dx = -kCoarseRange; dx <= kCoarseRange; ++dx) {
-        const int cost = sad(coarse_current_.at(y, x), coarse_current_.stride, coarse_reference_.at(y + dy, x + dx), coarse_reference_.stride, 8) +
+        const int cost = sad(coarse_current_.at(y, x), coarse_current_.stride, coarse_reference_.at(y + dy, x + dx),
+                             coarse_reference_.stride, 8) +
                          std::abs(dx) + std::abs(dy);
         if (cost < best) {
           best = cost;
@@ -158,7 +171,9 @@ class Searcher {
     Found together = best_of(row, column, 16, starts, around);
     together.cost += lambda_ * prices_.split(neighbours, around.num_candidates > 0, false);
     // A square that is predicted to less than a grey level a sample is not worth splitting.
-    if (together.cost >= 256 && split(row, column, together, lambda_ * prices_.split(neighbours, around.num_candidates > 0, true))) return;
+    if (together.cost >= 256 &&
+        split(row, column, together, lambda_ * prices_.split(neighbours, around.num_candidates > 0, true)))
+      return;
     state_.set(row, column, 2, together.vector, around.predicted);
   }
 
@@ -180,11 +195,15 @@ class Searcher {
 
 }  // namespace
 
-Motion search(const uint8_t* current, const uint8_t* reference, const uint8_t* long_term, int height, int width, double lambda,
-              const VectorCoder& coder, int num_threads) {
+Motion search(const uint8_t* current, const uint8_t* reference, const uint8_t* long_term, int height, int width,
+              double lambda, const VectorCoder& coder, int num_threads) {
   const Plane padded_current = padded(current, height, width);
   const SampledPlane sampled(reference, height, width);
-  Motion motion{height / kBlock, width / kBlock, Searcher(current, reference, padded_current, sampled, lambda, coder).run(num_threads), {}, {}};
+  Motion motion{height / kBlock,
+                width / kBlock,
+                Searcher(current, reference, padded_current, sampled, lambda, coder).run(num_threads),
+                {},
+                {}};
   settle(padded_current, sampled, nullptr, lambda, coder, num_threads, 0, long_term ? 0 : kRounds - 1, motion);
   if (!long_term) return motion;
   const SampledPlane sampled_before(long_term, height, width);

@@ -26,11 +26,13 @@ DCVC_MANY_TARGETS void filter_line(const uint8_t* source, ptrdiff_t step, uint8_
   }
 }
 
-// The plane halfway to the next sample along x (step 1) or y (step = stride); a border of 4 samples keeps the source's values.
+// The plane halfway to the next sample along x (step 1) or y (step = stride); a border of 4 samples keeps the source's
+// values.
 Plane halfway(const Plane& source, ptrdiff_t step) {
   Plane out = source;
   for (int row = 4 - kSearchMargin; row < source.height + kSearchMargin - 4; ++row) {
-    filter_line(source.at(row, 4 - kSearchMargin), step, out.at(row, 4 - kSearchMargin), source.width + 2 * kSearchMargin - 8);
+    filter_line(source.at(row, 4 - kSearchMargin), step, out.at(row, 4 - kSearchMargin),
+                source.width + 2 * kSearchMargin - 8);
   }
   return out;
 }
@@ -68,7 +70,8 @@ Vector SampledPlane::limited(Vector vector, int row, int column, int side) const
   const int x_low = -(column * kBlock) - kReach, x_high = whole_.width - column * kBlock - side + kReach;
   const int y_low = -(row * kBlock) - kReach, y_high = whole_.height - row * kBlock - side + kReach;
   const auto within = [](int v, int low, int high) {
-    return static_cast<int16_t>(std::clamp(v, std::max(low * kSubpel, -kMaxVector), std::min(high * kSubpel, kMaxVector)));
+    return static_cast<int16_t>(
+        std::clamp(v, std::max(low * kSubpel, -kMaxVector), std::min(high * kSubpel, kMaxVector)));
   };
   return {within(vector.x, x_low, x_high), within(vector.y, y_low, y_high)};
 }

@@ -15,9 +15,17 @@ struct Plane {
   int height, width, stride;
   std::vector<uint8_t> samples;
 
-  Plane(int h, int w) : height(h), width(w), stride(w + 2 * kSearchMargin), samples(static_cast<size_t>(stride) * (h + 2 * kSearchMargin)) {}
-  uint8_t* at(int row, int column) { return samples.data() + static_cast<size_t>(row + kSearchMargin) * stride + (column + kSearchMargin); }
-  const uint8_t* at(int row, int column) const { return samples.data() + static_cast<size_t>(row + kSearchMargin) * stride + (column + kSearchMargin); }
+  Plane(int h, int w)
+      : height(h),
+        width(w),
+        stride(w + 2 * kSearchMargin),
+        samples(static_cast<size_t>(stride) * (h + 2 * kSearchMargin)) {}
+  uint8_t* at(int row, int column) {
+    return samples.data() + static_cast<size_t>(row + kSearchMargin) * stride + (column + kSearchMargin);
+  }
+  const uint8_t* at(int row, int column) const {
+    return samples.data() + static_cast<size_t>(row + kSearchMargin) * stride + (column + kSearchMargin);
+  }
 };
 
 // A plane of height x width samples with its margin.
@@ -30,12 +38,12 @@ class SampledPlane {
 
   const Plane& whole() const { return whole_; }
 
-  // A square of side 8 or 16 whose corner stands at (y4, x4) in quarter samples; quarters are means of the two nearest half samples, as in H.264.
-  // The samples lie here or in `room`, 16 x 16; the stride is set.
+  // A square of side 8 or 16 whose corner stands at (y4, x4) in quarter samples; quarters are means of the two nearest
+  // half samples, as in H.264. The samples lie here or in `room`, 16 x 16; the stride is set.
   const uint8_t* square(int y4, int x4, int side, uint8_t* room, int& stride) const;
 
-  // The samples at (y4, x4) in quarter samples are those that `first` points to, or, where there is a `second`, the means of both. Rows have a
-  // distance of stride().
+  // The samples at (y4, x4) in quarter samples are those that `first` points to, or, where there is a `second`, the
+  // means of both. Rows have a distance of stride().
   struct Samples {
     const uint8_t *first, *second;
   };
@@ -56,7 +64,9 @@ class SampledPlane {
   Plane whole_, half_x_, half_y_, half_xy_;
 };
 
-inline Vector moved(Vector vector, int dx, int dy) { return {static_cast<int16_t>(vector.x + dx), static_cast<int16_t>(vector.y + dy)}; }
+inline Vector moved(Vector vector, int dx, int dy) {
+  return {static_cast<int16_t>(vector.x + dx), static_cast<int16_t>(vector.y + dy)};
+}
 
 struct Found {
   Vector vector;

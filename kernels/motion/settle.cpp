@@ -49,8 +49,8 @@ class Tries {
 
 class Settler {
  public:
-  Settler(const Plane& current, const SampledPlane& reference, const SampledPlane* long_term, double lambda, const VectorCoder& coder,
-          const Motion& found)
+  Settler(const Plane& current, const SampledPlane& reference, const SampledPlane* long_term, double lambda,
+          const VectorCoder& coder, const Motion& found)
       : lambda_(lambda),
         rows_(found.rows),
         columns_(found.columns),
@@ -58,7 +58,8 @@ class Settler {
         vectors_(rows_, columns_, coder.previous(rows_, columns_)),
         tracks_(rows_, columns_, vectors_.vectors(), coder.kept(rows_, columns_)),
         has_long_term_(long_term != nullptr),
-        has_tracks_(long_term && std::any_of(found.blends.begin(), found.blends.end(), [](uint8_t blend) { return blend != kReference; })),
+        has_tracks_(long_term && std::any_of(found.blends.begin(), found.blends.end(),
+                                             [](uint8_t blend) { return blend != kReference; })),
         current_(current),
         first_(reference, vectors_.vectors(), rows_, columns_),
         second_(long_term ? *long_term : reference, tracks_.tracks(), rows_, columns_),
@@ -72,7 +73,8 @@ class Settler {
   void run(int first, int last, int num_threads) {
     for (round_ = first; round_ <= last; ++round_) {
       in_wavefront(rows_, columns_, num_threads, [&](int row, int column) {
-        if ((round_ == first || is_due(row, column)) && settle_block(row, column)) changed_[block(row, column)] = round_;
+        if ((round_ == first || is_due(row, column)) && settle_block(row, column))
+          changed_[block(row, column)] = round_;
       });
     }
   }
@@ -95,8 +97,8 @@ class Settler {
   int round_ = 0;
   const Plane& current_;
   Layer first_, second_;
-  std::vector<int> costs_;    // of the squares' predictions
-  std::vector<int> changed_;  // the last round in which a block changed, -1 for none
+  std::vector<int> costs_;                        // of the squares' predictions
+  std::vector<int> changed_;                      // the last round in which a block changed, -1 for none
   std::vector<double> vector_bits_, track_bits_;  // of the blocks
 
   size_t block(int row, int column) const { return static_cast<size_t>(row / 2) * (columns_ / 2) + column / 2; }
@@ -132,7 +134,8 @@ class Settler {
   }
 
   Quarters quarters_at(int row, int column) const {
-    return {vectors_.at(row, column), vectors_.at(row, column + 1), vectors_.at(row + 1, column), vectors_.at(row + 1, column + 1)};
+    return {vectors_.at(row, column), vectors_.at(row, column + 1), vectors_.at(row + 1, column),
+            vectors_.at(row + 1, column + 1)};
   }
 
   void put(int row, int column, const Quarters& quarters) {
@@ -170,7 +173,9 @@ class Settler {
 
   // What the bits of a block and of those after it change by when it has other vectors, in one quarter or (-1) in all.
   double vector_bits_change(int row, int column, int quarter) const {
-    const auto change = [&](int y, int x) { return is_inside(y, x) ? vector_bits(y, x) - vector_bits_[block(y, x)] : 0.0; };
+    const auto change = [&](int y, int x) {
+      return is_inside(y, x) ? vector_bits(y, x) - vector_bits_[block(y, x)] : 0.0;
+    };
     const bool is_whole = quarter < 0;
     double bits = change(row, column) + track_bits_change(row, column);
     if (is_whole || quarter % 2 == 1) bits += change(row, column + 2);
@@ -209,7 +214,8 @@ class Settler {
     }
     const uint8_t* source = current_.at(row * kBlock, column * kBlock);
     if (blend != kMean) return hadamard_8x8(source, current_.stride, blend == kReference ? first : second, kBlock);
-    for (int y = 0; y < kSamples; y += kBlock) store_bytes(first_room + y, mean(load_bytes(first + y), load_bytes(second + y)));
+    for (int y = 0; y < kSamples; y += kBlock)
+      store_bytes(first_room + y, mean(load_bytes(first + y), load_bytes(second + y)));
     return hadamard_8x8(source, current_.stride, first_room, kBlock);
   }
 
@@ -219,8 +225,9 @@ class Settler {
     costs_[square(row, column)] = square_cost(row, column, kNone);
   }
 
-  // Whether the fields as they are being tried cost less than those that are kept. bits: what theirs change by; squares: what they change. It
-  // gives up where the squares that are still to be looked at would have to get better than they usually do.
+  // Whether the fields as they are being tried cost less than those that are kept. bits: what theirs change by;
+  // squares: what they change. It gives up where the squares that are still to be looked at would have to get better
+  // than they usually do.
   template <size_t N>
   bool is_better(int row, int column, const std::array<Place, N>& squares, Fresh fresh, double bits) const {
     double saved = -lambda_ * bits;
@@ -229,7 +236,8 @@ class Settler {
     }
     for (const auto& [y, x] : squares) {
       if (saved <= 0) return false;
-      if (is_inside(row + y, column + x)) saved += kLeast * costs_[square(row + y, column + x)] - square_cost(row + y, column + x, fresh);
+      if (is_inside(row + y, column + x))
+        saved += kLeast * costs_[square(row + y, column + x)] - square_cost(row + y, column + x, fresh);
     }
     return saved > 0;
   }
@@ -323,7 +331,8 @@ class Settler {
     for (const auto& [y, x] : {Place{0, 2}, {2, 0}}) {
       if (is_inside(row + y, column + x)) tries.add(tracks_.at(row + y, column + x));
     }
-    for (const Vector track : tries) changed |= try_track(row, column, std::max(tracks_.blend(row, column), kMean), track);
+    for (const Vector track : tries)
+      changed |= try_track(row, column, std::max(tracks_.blend(row, column), kMean), track);
     return changed;
   }
 
@@ -356,8 +365,8 @@ class Settler {
 
 }  // namespace
 
-void settle(const Plane& current, const SampledPlane& reference, const SampledPlane* long_term, double lambda, const VectorCoder& coder,
-            int num_threads, int first, int last, Motion& motion) {
+void settle(const Plane& current, const SampledPlane& reference, const SampledPlane* long_term, double lambda,
+            const VectorCoder& coder, int num_threads, int first, int last, Motion& motion) {
   Settler settler(current, reference, long_term, lambda, coder, motion);
   settler.run(first, last, num_threads);
   settler.give_back(motion);

@@ -8,11 +8,13 @@ namespace dcvc::motion {
 
 constexpr int kRounds = 3;  // the first tries most, the last least
 
-// Goes over the blocks again, now that the vectors on all sides are known: a block takes other vectors, another blend or another track where that
-// lowers the cost of overlapping predictions in it and around it, plus what it and the blocks after it cost in bits.
+// Goes over the blocks again, now that the vectors on all sides are known: a block takes other vectors, another blend
+// or another track where that lowers the cost of overlapping predictions in it and around it, plus what it and the
+// blocks after it cost in bits.
 //
-// long_term: nullptr for a motion without tracks. lambda, coder, num_threads: as for search. first..last: rounds to make, of 0..kRounds - 1.
-void settle(const Plane& current, const SampledPlane& reference, const SampledPlane* long_term, double lambda, const VectorCoder& coder,
-            int num_threads, int first, int last, Motion& motion);
+// long_term: nullptr for a motion without tracks. lambda, coder, num_threads: as for search. first..last: rounds to
+// make, of 0..kRounds - 1.
+void settle(const Plane& current, const SampledPlane& reference, const SampledPlane* long_term, double lambda,
+            const VectorCoder& coder, int num_threads, int first, int last, Motion& motion);
 
 }  // namespace dcvc::motion

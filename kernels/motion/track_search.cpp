@@ -1,5 +1,6 @@
-// Block by block: the mean of what the block's vectors predict and what a track finds in the long-term reference, or that alone, where it costs
-// less than the vectors' prediction; nothing of it where all that is won is not worth the bits that say so.
+// Block by block: the mean of what the block's vectors predict and what a track finds in the long-term reference, or
+// that alone, where it costs less than the vectors' prediction; nothing of it where all that is won is not worth the
+// bits that say so.
 #include "kernels/motion/track_search.hpp"
 
 #include <cstring>
@@ -14,8 +15,8 @@ namespace {
 
 class TrackSearcher {
  public:
-  TrackSearcher(const Plane& current, const SampledPlane& reference, const SampledPlane& long_term, double lambda, const VectorCoder& coder,
-                const std::vector<Vector>& vectors)
+  TrackSearcher(const Plane& current, const SampledPlane& reference, const SampledPlane& long_term, double lambda,
+                const VectorCoder& coder, const std::vector<Vector>& vectors)
       : lambda_(lambda),
         rows_(current.height / kBlock),
         columns_(current.width / kBlock),
@@ -33,7 +34,8 @@ class TrackSearcher {
       saved[static_cast<size_t>(row / 2) * (columns_ / 2) + column / 2] = search_block(row, column);
     });
     // Summed in one order, so that the sum does not depend on the threads.
-    const double won = std::accumulate(saved.begin(), saved.end(), lambda_ * (prices_.any_blend(false) - prices_.any_blend(true)));
+    const double won =
+        std::accumulate(saved.begin(), saved.end(), lambda_ * (prices_.any_blend(false) - prices_.any_blend(true)));
     TrackState& better = won > 0 ? state_ : followed;
     motion.tracks = better.take_tracks();
     motion.blends = better.take_blends();
@@ -54,7 +56,8 @@ class TrackSearcher {
     double cost = 0;
     for (int k = 0; k < 4 && cost < limit; ++k) {
       const int y = k / 2 * kBlock, x = k % 2 * kBlock;
-      cost += hadamard_8x8(current_.at(row * kBlock + y, column * kBlock + x), current_.stride, predicted + y * stride + x, stride);
+      cost += hadamard_8x8(current_.at(row * kBlock + y, column * kBlock + x), current_.stride,
+                           predicted + y * stride + x, stride);
     }
     return cost;
   }
@@ -66,8 +69,10 @@ class TrackSearcher {
       const Vector vector = reference_.limited(vectors_.at(y, x), y, x, kBlock);
       uint8_t room[16 * 16];
       int stride;
-      const uint8_t* square = reference_.square(y * kBlock * 4 + vector.y, x * kBlock * 4 + vector.x, kBlock, room, stride);
-      for (int line = 0; line < kBlock; ++line) std::memcpy(out + (k / 2 * kBlock + line) * kSide + k % 2 * kBlock, square + line * stride, kBlock);
+      const uint8_t* square =
+          reference_.square(y * kBlock * 4 + vector.y, x * kBlock * 4 + vector.x, kBlock, room, stride);
+      for (int line = 0; line < kBlock; ++line)
+        std::memcpy(out + (k / 2 * kBlock + line) * kSide + k % 2 * kBlock, square + line * stride, kBlock);
     }
   }
 
@@ -81,7 +86,8 @@ class TrackSearcher {
     Found best{{0, 0}, unblended + lambda_ * prices_.blended(blended, false)};
     Blend best_blend = kReference;
     for (const Blend blend : {kMean, kLongTerm}) {
-      const double price = lambda_ * (prices_.blended(blended, true) + prices_.long_term_only(only, blend == kLongTerm));
+      const double price =
+          lambda_ * (prices_.blended(blended, true) + prices_.long_term_only(only, blend == kLongTerm));
       const Found found = best_track(row, column, around, blend == kMean ? predicted : nullptr, price, best.cost);
       if (found.cost < best.cost) {
         best = found;
@@ -93,7 +99,8 @@ class TrackSearcher {
   }
 
   // The cheapest track of a block for its mean with `predicted`, or alone; nothing that costs `limit` or more.
-  Found best_track(int row, int column, const Situation& around, const uint8_t* predicted, double price, double limit) const {
+  Found best_track(int row, int column, const Situation& around, const uint8_t* predicted, double price,
+                   double limit) const {
     Found best{around.predicted, limit};
     const auto try_track = [&](Vector vector) {
       if (!(long_term_.limited(vector, row, column, kSide) == vector)) return;
@@ -101,7 +108,8 @@ class TrackSearcher {
       if (bits >= best.cost) return;
       uint8_t room[kSide * kSide], mean[kSide * kSide];
       int stride;
-      const uint8_t* square = long_term_.square(row * kBlock * 4 + vector.y, column * kBlock * 4 + vector.x, kSide, room, stride);
+      const uint8_t* square =
+          long_term_.square(row * kBlock * 4 + vector.y, column * kBlock * 4 + vector.x, kSide, room, stride);
       if (predicted) {
         average_squares(square, stride, predicted, kSide, mean);
         square = mean;
@@ -126,8 +134,8 @@ class TrackSearcher {
 
 }  // namespace
 
-void search_tracks(const Plane& current, const SampledPlane& reference, const SampledPlane& long_term, double lambda, const VectorCoder& coder,
-                   int num_threads, Motion& motion) {
+void search_tracks(const Plane& current, const SampledPlane& reference, const SampledPlane& long_term, double lambda,
+                   const VectorCoder& coder, int num_threads, Motion& motion) {
   TrackSearcher(current, reference, long_term, lambda, coder, motion.vectors).run(num_threads, motion);
 }
 

@@ -22,7 +22,8 @@ class Walk {
   }
 
   bool code_tracks(TrackState& state) {
-    const bool any = wanted_ && std::any_of(wanted_->blends.begin(), wanted_->blends.end(), [](uint8_t blend) { return blend != kReference; });
+    const bool any = wanted_ && std::any_of(wanted_->blends.begin(), wanted_->blends.end(),
+                                            [](uint8_t blend) { return blend != kReference; });
     if (!coder_.code(contexts_.any_blend, any)) return true;
     for (int row = 0; row < state.rows(); row += 2) {
       for (int column = 0; column < state.columns(); column += 2) {
@@ -41,9 +42,11 @@ class Walk {
 
   bool code_block(VectorState& state, int row, int column) {
     const Vector first = wanted(row, column);
-    const bool differ = !(first == wanted(row, column + 1) && first == wanted(row + 1, column) && first == wanted(row + 1, column + 1));
+    const bool differ =
+        !(first == wanted(row, column + 1) && first == wanted(row + 1, column) && first == wanted(row + 1, column + 1));
     const bool has_candidates = state.situation(row, column, 2).num_candidates > 0;
-    if (!coder_.code(contexts_.split[state.split_neighbours(row, column)][has_candidates], differ)) return code_vector(state, row, column, 2);
+    if (!coder_.code(contexts_.split[state.split_neighbours(row, column)][has_candidates], differ))
+      return code_vector(state, row, column, 2);
     for (int k = 0; k < 4; ++k) {
       if (!code_vector(state, row + k / 2, column + k % 2, 1)) return false;
     }
@@ -59,8 +62,10 @@ class Walk {
 
   bool code_blend(TrackState& state, int row, int column) {
     const uint8_t wanted_blend = wanted_ ? wanted_->blend(row, column) : uint8_t{kReference};
-    if (!coder_.code(contexts_.is_blended[state.neighbours(row, column, kMean)], wanted_blend != kReference)) return true;
-    const bool only = coder_.code(contexts_.is_long_term_only[state.neighbours(row, column, kLongTerm)], wanted_blend == kLongTerm);
+    if (!coder_.code(contexts_.is_blended[state.neighbours(row, column, kMean)], wanted_blend != kReference))
+      return true;
+    const bool only =
+        coder_.code(contexts_.is_long_term_only[state.neighbours(row, column, kLongTerm)], wanted_blend == kLongTerm);
     const Vector wanted_vector = wanted_ ? wanted_->track_field().at(row, column) : Vector{0, 0};
     const std::optional<Vector> vector = choose(state.situation(row, column), kTrackPart, wanted_vector);
     if (vector) state.set(row, column, only ? kLongTerm : kMean, *vector);
@@ -71,7 +76,8 @@ class Walk {
     Context& is_predicted = contexts_.is_predicted[kind][situation.activity][situation.num_candidates];
     if (!coder_.code(is_predicted, !(own == situation.predicted))) return situation.predicted;
     for (int k = 0; k < situation.num_candidates; ++k) {
-      if (!coder_.code(contexts_.is_candidate[kind][k], !(own == situation.candidates[k]))) return situation.candidates[k];
+      if (!coder_.code(contexts_.is_candidate[kind][k], !(own == situation.candidates[k])))
+        return situation.candidates[k];
     }
     const bool active = situation.activity == 2;
     std::array<AxisContexts, 2>& axes = kind == kTrackPart ? contexts_.track_axes : contexts_.axes;
@@ -90,7 +96,8 @@ class Walk {
     int length = 0;
     while (length < kMaxPrefix && coder_.code(contexts.prefix[length], (wanted >> (length + 1)) != 0)) ++length;
     unsigned magnitude = 1;
-    for (int bit = length - 1; bit >= 0; --bit) magnitude = magnitude << 1 | (coder_.code_even(wanted >> bit & 1) ? 1u : 0u);
+    for (int bit = length - 1; bit >= 0; --bit)
+      magnitude = magnitude << 1 | (coder_.code_even(wanted >> bit & 1) ? 1u : 0u);
     return negative ? -static_cast<int>(magnitude) : static_cast<int>(magnitude);
   }
 };
@@ -99,8 +106,11 @@ class Walk {
 constexpr std::array<std::array<uint16_t, 2>, 3> kSplit{{{65313, 63511}, {43028, 40862}, {28667, 25744}}};
 constexpr std::array<std::array<std::array<uint16_t, kMaxCandidates + 1>, 3>, 2> kPredicted{
     {{{{36004, 36044, 33285, 33013, 33929}, {25876, 27009, 24092, 21612, 20928}, {22683, 23825, 21430, 18565, 16664}}},
-     {{{65118, 60706, 57132, 57535, 61601}, {44104, 43898, 36513, 32390, 32128}, {33869, 33161, 29730, 27279, 25844}}}}};
-constexpr std::array<std::array<uint16_t, kMaxCandidates>, 2> kCandidate{{{30064, 16870, 12483, 15544}, {38152, 18323, 16059, 21036}}};
+     {{{65118, 60706, 57132, 57535, 61601},
+       {44104, 43898, 36513, 32390, 32128},
+       {33869, 33161, 29730, 27279, 25844}}}}};
+constexpr std::array<std::array<uint16_t, kMaxCandidates>, 2> kCandidate{
+    {{30064, 16870, 12483, 15544}, {38152, 18323, 16059, 21036}}};
 constexpr std::array<std::array<uint16_t, kMaxCandidates + 1>, 2> kTrackPredicted{
     {{58659, 35556, 29440, 32768, 32768}, {32768, 32938, 28491, 22069, 14150}}};
 constexpr std::array<uint16_t, kMaxCandidates> kTrackCandidate{28551, 27874, 27975, 29976};
@@ -118,10 +128,12 @@ void start_all(std::array<Context, N>& contexts, const std::array<uint16_t, N>& 
 Contexts::Contexts() {
   for (size_t k = 0; k < 3; ++k) start_all(split[k], kSplit[k]);
   for (size_t kind = 0; kind < 2; ++kind) {
-    for (size_t activity = 0; activity < 3; ++activity) start_all(is_predicted[kind][activity], kPredicted[kind][activity]);
+    for (size_t activity = 0; activity < 3; ++activity)
+      start_all(is_predicted[kind][activity], kPredicted[kind][activity]);
     start_all(is_candidate[kind], kCandidate[kind]);
   }
-  for (size_t activity = 0; activity < 2; ++activity) start_all(is_predicted[kTrackPart][activity], kTrackPredicted[activity]);
+  for (size_t activity = 0; activity < 2; ++activity)
+    start_all(is_predicted[kTrackPart][activity], kTrackPredicted[activity]);
   start_all(is_candidate[kTrackPart], kTrackCandidate);
   for (AxisContexts& axis : axes) start_all(axis.is_zero, {kZero, kZero});
   for (AxisContexts& axis : track_axes) start_all(axis.is_zero, {kTrackZero, kTrackZero});
@@ -177,7 +189,8 @@ std::optional<Motion> VectorCoder::decode_from(RangeDecoder& coder, int rows, in
   return motion;
 }
 
-// The next picture follows the tracks, or, where its long-term reference is what this one's vectors point to, the vectors.
+// The next picture follows the tracks, or, where its long-term reference is what this one's vectors point to, the
+// vectors.
 void VectorCoder::keep(const Motion& motion) {
   ++number_;
   previous_ = motion.vectors;
@@ -202,7 +215,8 @@ VectorPrices::VectorPrices(const Contexts& contexts) {
     }
     for (int kind = 0; kind < 3; ++kind) {
       for (int activity = 0; activity < 3; ++activity) {
-        for (int k = 0; k <= kMaxCandidates; ++k) predicted_[kind][activity][k][bit] = price(contexts.is_predicted[kind][activity][k], bit);
+        for (int k = 0; k <= kMaxCandidates; ++k)
+          predicted_[kind][activity][k][bit] = price(contexts.is_predicted[kind][activity][k], bit);
       }
       for (int k = 0; k < kMaxCandidates; ++k) candidate_[kind][k][bit] = price(contexts.is_candidate[kind][k], bit);
       blended_[kind][bit] = price(contexts.is_blended[kind], bit);
@@ -210,7 +224,8 @@ VectorPrices::VectorPrices(const Contexts& contexts) {
     }
   }
   for (int is_track = 0; is_track < 2; ++is_track) {
-    for (int axis = 0; axis < 2; ++axis) price_axis(is_track, axis, (is_track ? contexts.track_axes : contexts.axes)[axis]);
+    for (int axis = 0; axis < 2; ++axis)
+      price_axis(is_track, axis, (is_track ? contexts.track_axes : contexts.axes)[axis]);
   }
 }
 

@@ -14,7 +14,8 @@
 namespace dcvc::motion {
 
 constexpr int kMaxPrefix = 11;
-constexpr int kKeptInterval = 8;  // the I frame, number 0 after a reset, and pictures 8, 16, .. serve as long-term references
+constexpr int kKeptInterval =
+    8;  // the I frame, number 0 after a reset, and pictures 8, 16, .. serve as long-term references
 
 struct AxisContexts {
   std::array<Context, 2> is_zero;  // by: the neighbours' vectors were far from predicted
@@ -29,15 +30,16 @@ struct Contexts {
   std::array<std::array<std::array<Context, kMaxCandidates + 1>, 3>, 3> is_predicted;  // by: part, activity, candidates
   std::array<std::array<Context, kMaxCandidates>, 3> is_candidate;
   std::array<AxisContexts, 2> axes, track_axes;
-  Context any_blend;  // of a whole picture
+  Context any_blend;                                     // of a whole picture
   std::array<Context, 3> is_blended, is_long_term_only;  // by: such blocks to the left and above
 };
 
-// Codes the pictures of a sequence in order; what it learned, and the last picture's vectors, stay from picture to picture.
+// Codes the pictures of a sequence in order; what it learned, and the last picture's vectors, stay from picture to
+// picture.
 class VectorCoder {
  public:
-  // Rows and columns are even; the squares of a block with different vectors are coded one by one. Blends count where the picture has a
-  // long-term reference; of the tracks, those of blended blocks.
+  // Rows and columns are even; the squares of a block with different vectors are coded one by one. Blends count where
+  // the picture has a long-term reference; of the tracks, those of blended blocks.
   std::vector<uint8_t> encode(const Motion& motion);
   // The same into bytes that may go on behind the vectors.
   void encode_into(RangeEncoder& coder, const Motion& motion);
@@ -53,8 +55,12 @@ class VectorCoder {
   // Whether the next picture has a long-term reference: all but the first one after a reset.
   bool has_long_term() const { return number_ > 0; }
   // The last picture's vectors if it had this size, else none; and its tracks, as the next picture follows them.
-  const std::vector<Vector>& previous(int rows, int columns) const { return rows == rows_ && columns == columns_ ? previous_ : none(); }
-  const std::vector<Vector>& kept(int rows, int columns) const { return rows == rows_ && columns == columns_ ? kept_ : none(); }
+  const std::vector<Vector>& previous(int rows, int columns) const {
+    return rows == rows_ && columns == columns_ ? previous_ : none();
+  }
+  const std::vector<Vector>& kept(int rows, int columns) const {
+    return rows == rows_ && columns == columns_ ? kept_ : none();
+  }
 
   Field previous() const { return {previous_.data(), rows_, columns_}; }
   Field kept() const { return {kept_.data(), rows_, columns_}; }
@@ -78,7 +84,9 @@ class VectorPrices {
  public:
   explicit VectorPrices(const Contexts& contexts);
 
-  double split(int neighbours, bool has_candidates, bool is_split) const { return split_[neighbours][has_candidates][is_split]; }
+  double split(int neighbours, bool has_candidates, bool is_split) const {
+    return split_[neighbours][has_candidates][is_split];
+  }
   double any_blend(bool any) const { return any_blend_[any]; }
   double blended(int neighbours, bool is_blended) const { return blended_[neighbours][is_blended]; }
   double long_term_only(int neighbours, bool is_only) const { return long_term_only_[neighbours][is_only]; }

@@ -1,5 +1,5 @@
-// What is known when vectors and tracks are coded: the vectors coded before it in this picture and those of the picture before. The same rules in
-// the search, the encoder and the decoder. Source: docs/motion.md.
+// What is known when vectors and tracks are coded: the vectors coded before it in this picture and those of the picture
+// before. The same rules in the search, the encoder and the decoder. Source: docs/motion.md.
 #pragma once
 
 #include <algorithm>
@@ -12,7 +12,8 @@ namespace dcvc::motion {
 
 constexpr int kMaxCandidates = 4;
 
-// What is coded: one quarter of a 16x16 block, a whole block's vector into the reference picture, or its vector into the long-term reference.
+// What is coded: one quarter of a 16x16 block, a whole block's vector into the reference picture, or its vector into
+// the long-term reference.
 enum Part : int { kQuarter = 0, kBlockPart = 1, kTrackPart = 2 };
 
 struct Situation {
@@ -34,7 +35,11 @@ class VectorState {
  public:
   // previous: the vectors of the picture before, rows x columns, or empty.
   VectorState(int rows, int columns, const std::vector<Vector>& previous)
-      : rows_(rows), columns_(columns), vectors_(static_cast<size_t>(rows) * columns, Vector{0, 0}), sizes_(vectors_.size()), previous_(previous) {}
+      : rows_(rows),
+        columns_(columns),
+        vectors_(static_cast<size_t>(rows) * columns, Vector{0, 0}),
+        sizes_(vectors_.size()),
+        previous_(previous) {}
 
   int rows() const { return rows_; }
   int columns() const { return columns_; }
@@ -50,17 +55,22 @@ class VectorState {
 
   // 0..2: how many of the 16x16 squares to the left and above are split.
   int split_neighbours(int row, int column) const {
-    return (column && sizes_[index(row, column - 1)] & kSplit ? 1 : 0) + (row && sizes_[index(row - 1, column)] & kSplit ? 1 : 0);
+    return (column && sizes_[index(row, column - 1)] & kSplit ? 1 : 0) +
+           (row && sizes_[index(row - 1, column)] & kSplit ? 1 : 0);
   }
 
   Situation situation(int row, int column, int squares) const {
     Situation s;
     const bool has_left = column > 0, has_above = row > 0;
-    const Vector left = has_left ? at(row, column - 1) : Vector{0, 0}, above = has_above ? at(row - 1, column) : Vector{0, 0};
+    const Vector left = has_left ? at(row, column - 1) : Vector{0, 0},
+                 above = has_above ? at(row - 1, column) : Vector{0, 0};
     // Above and to the right of a lower right quarter lies a square that is not coded yet.
-    const bool has_right = has_above && column + squares < columns_ && !(squares == 1 && row % 2 == 1 && column % 2 == 1);
+    const bool has_right =
+        has_above && column + squares < columns_ && !(squares == 1 && row % 2 == 1 && column % 2 == 1);
     const bool has_corner = has_right || (has_left && has_above);
-    const Vector corner = !has_corner ? Vector{0, 0} : has_right ? at(row - 1, column + squares) : at(row - 1, column - 1);
+    const Vector corner = !has_corner ? Vector{0, 0}
+                          : has_right ? at(row - 1, column + squares)
+                                      : at(row - 1, column - 1);
     s.predicted = has_above ? Vector{median(left.x, above.x, corner.x), median(left.y, above.y, corner.y)} : left;
     if (has_left) s.add(left);
     if (has_above) s.add(above);
@@ -69,7 +79,8 @@ class VectorState {
       s.add(previous_[index(row, column)]);
       s.add(previous_[index(std::min(row + squares, rows_ - 1), std::min(column + squares, columns_ - 1))]);
     }
-    const int around = (has_left ? sizes_[index(row, column - 1)] & (kSplit - 1) : 0) + (has_above ? sizes_[index(row - 1, column)] & (kSplit - 1) : 0);
+    const int around = (has_left ? sizes_[index(row, column - 1)] & (kSplit - 1) : 0) +
+                       (has_above ? sizes_[index(row - 1, column)] & (kSplit - 1) : 0);
     s.activity = around == 0 ? 0 : around < 8 ? 1 : 2;
     return s;
   }
@@ -87,7 +98,9 @@ class VectorState {
  private:
   static constexpr int kSplit = 1 << 16;
 
-  static int16_t median(int a, int b, int c) { return static_cast<int16_t>(std::max(std::min(a, b), std::min(std::max(a, b), c))); }
+  static int16_t median(int a, int b, int c) {
+    return static_cast<int16_t>(std::max(std::min(a, b), std::min(std::max(a, b), c)));
+  }
   size_t index(int row, int column) const { return static_cast<size_t>(row) * columns_ + column; }
 
   int rows_, columns_;
@@ -99,9 +112,15 @@ class VectorState {
 // The tracks of a picture, whose vectors are known: at first all follow the vectors, then blocks get their own.
 class TrackState {
  public:
-  // vectors: the picture's, which must outlive this. kept: the tracks of the picture before, where that one had this size.
+  // vectors: the picture's, which must outlive this. kept: the tracks of the picture before, where that one had this
+  // size.
   TrackState(int rows, int columns, const std::vector<Vector>& vectors, const std::vector<Vector>& kept)
-      : rows_(rows), columns_(columns), vectors_(vectors), kept_(kept), tracks_(vectors.size()), blends_(vectors.size() / 4, uint8_t{kReference}) {
+      : rows_(rows),
+        columns_(columns),
+        vectors_(vectors),
+        kept_(kept),
+        tracks_(vectors.size()),
+        blends_(vectors.size() / 4, uint8_t{kReference}) {
     for (int row = 0; row < rows; row += 2) {
       for (int column = 0; column < columns; column += 2) follow(row, column);
     }
@@ -117,12 +136,14 @@ class TrackState {
 
   // 0..2: how many of the blocks to the left and above have a blend of `least` or more.
   int neighbours(int row, int column, uint8_t least) const {
-    return (column && blends_[block(row, column - 2)] >= least ? 1 : 0) + (row && blends_[block(row - 2, column)] >= least ? 1 : 0);
+    return (column && blends_[block(row, column - 2)] >= least ? 1 : 0) +
+           (row && blends_[block(row - 2, column)] >= least ? 1 : 0);
   }
 
   // Of a block, whatever its own track; row, column: its upper left square.
   Situation situation(int row, int column) const {
-    const Vector upper_right = followed(row, column + 1), lower_left = followed(row + 1, column), lower_right = followed(row + 1, column + 1);
+    const Vector upper_right = followed(row, column + 1), lower_left = followed(row + 1, column),
+                 lower_right = followed(row + 1, column + 1);
     Situation s;
     s.predicted = followed(row, column);
     s.activity = s.predicted == upper_right && s.predicted == lower_left && s.predicted == lower_right ? 0 : 1;

@@ -9,10 +9,12 @@
 
 namespace dcvc::motion {
 
-constexpr int kLag = 3;  // columns that a row of blocks stays behind the one above, at least: what a block reads and writes lies within two
+constexpr int kLag = 3;  // columns that a row of blocks stays behind the one above, at least: what a block reads and
+                         // writes lies within two
 
-// Calls visit(row, column) for every 16x16 block of rows x columns squares, the upper left square of each, in raster order or as if: a block
-// comes after those to the left and above it, and those of the row above are done up to kLag columns to its right.
+// Calls visit(row, column) for every 16x16 block of rows x columns squares, the upper left square of each, in raster
+// order or as if: a block comes after those to the left and above it, and those of the row above are done up to kLag
+// columns to its right.
 template <class Visit>
 void in_wavefront(int rows, int columns, int num_threads, const Visit& visit) {
   const int block_rows = rows / 2, block_columns = columns / 2;

@@ -1,4 +1,5 @@
-// The range coder alone, meant to be run with sanitizers: round trips, then damaged bytes. Prints what failed and returns 1.
+// The range coder alone, meant to be run with sanitizers: round trips, then damaged bytes. Prints what failed and
+// returns 1.
 #include <cstdio>
 #include <cstdlib>
 #include <random>
@@ -17,8 +18,9 @@ struct TestTable {
   CodingTable table() const { return CodingTable(cdf.data(), num_rows, width, lengths.data(), offsets.data()); }
 };
 
-// Rows of random lengths: peaked ones (all of them if `peaked`, as one search of the decoder wants), flat ones, and some with the
-// least frequencies there are. A peak may be the first or the last regular entry, the only one, or the escape.
+// Rows of random lengths: peaked ones (all of them if `peaked`, as one search of the decoder wants), flat ones, and
+// some with the least frequencies there are. A peak may be the first or the last regular entry, the only one, or the
+// escape.
 TestTable random_table(std::mt19937& rng, size_t num_rows, bool peaked) {
   TestTable t{{}, {}, {}, num_rows, 40};
   t.cdf.assign(num_rows * t.width, 0);
@@ -96,7 +98,8 @@ void expect(bool condition, const char* what, unsigned seed) {
   ++failures;
 }
 
-void attack(std::mt19937& rng, const std::vector<uint8_t>& bytes, Format format, const CodingTable& table, const Frame& frame, unsigned seed) {
+void attack(std::mt19937& rng, const std::vector<uint8_t>& bytes, Format format, const CodingTable& table,
+            const Frame& frame, unsigned seed) {
   for (size_t size = 0; size < bytes.size(); size += 1 + bytes.size() / 40) {
     const std::vector<uint8_t> cut(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(size));
     const Outcome outcome = decode(cut, format, table, frame);
@@ -168,7 +171,8 @@ bool stands_for(std::mt19937& rng, const std::vector<uint8_t>& bytes, const std:
     const uint32_t found = decoder.share(share.bits);
     if (found < share.start || found >= share.end) return false;
     decoder.take(share.start, share.end, share.bits);
-    if (rng() % 8 == 0) decoder = dcvc::RangeDecoder(exact.data(), exact.size(), decoder.position(), decoder.value(), decoder.range());
+    if (rng() % 8 == 0)
+      decoder = dcvc::RangeDecoder(exact.data(), exact.size(), decoder.position(), decoder.value(), decoder.range());
   }
   return decoder.is_whole();
 }

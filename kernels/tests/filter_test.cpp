@@ -1,5 +1,5 @@
-// The output filter without Python, for the sanitizers: pictures of all small sizes, extreme samples and coefficients, damaged bytes, fits. Says what
-// went wrong and at which round.
+// The output filter without Python, for the sanitizers: pictures of all small sizes, extreme samples and coefficients,
+// damaged bytes, fits. Says what went wrong and at which round.
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -43,7 +43,8 @@ struct Random {
         filter = out[static_cast<size_t>(i) - 1];
         continue;
       }
-      for (int k = 0; k < fi::num_terms(i); ++k) filter[static_cast<size_t>(k)] = static_cast<int8_t>(below(2 * reach + 1) - reach);
+      for (int k = 0; k < fi::num_terms(i); ++k)
+        filter[static_cast<size_t>(k)] = static_cast<int8_t>(below(2 * reach + 1) - reach);
     }
     return out;
   }
@@ -116,19 +117,23 @@ void check_coding(Random& random) {
 // At no price for bits a fit never makes luma worse, up to what rounding does.
 void check_fit(Random& random) {
   const int height = 16 * (1 + random.below(3)), width = 16 * (1 + random.below(3));
-  const Samples luma = random.plane(height * width), cb = random.plane(height / 2 * (width / 2)), cr = random.plane(height / 2 * (width / 2));
+  const Samples luma = random.plane(height * width), cb = random.plane(height / 2 * (width / 2)),
+                cr = random.plane(height / 2 * (width / 2));
   Bytes source(luma.size());
   for (size_t i = 0; i < source.size(); ++i) source[i] = static_cast<uint8_t>((luma[i] * 255 + 4096) >> 13);
-  for (size_t i = 1; i + 1 < source.size(); ++i) source[i] = static_cast<uint8_t>((source[i - 1] + 2 * source[i] + source[i + 1]) / 4);
+  for (size_t i = 1; i + 1 < source.size(); ++i)
+    source[i] = static_cast<uint8_t>((source[i - 1] + 2 * source[i] + source[i + 1]) / 4);
   const Bytes of_cb = random.bytes(height / 2 * (width / 2)), of_cr = random.bytes(height / 2 * (width / 2));
   fi::FilterCoder coder;
   fi::FilterFit fit;
   for (int frame = 0; frame < 2; ++frame) {
-    const fi::Filters found = fit.fit({luma.data(), source.data(), height, width}, {cb.data(), of_cb.data(), height / 2, width / 2},
-                                      {cr.data(), of_cr.data(), height / 2, width / 2}, coder, 0.0, 5.0);
+    const fi::Filters found =
+        fit.fit({luma.data(), source.data(), height, width}, {cb.data(), of_cb.data(), height / 2, width / 2},
+                {cr.data(), of_cr.data(), height / 2, width / 2}, coder, 0.0, 5.0);
     Samples out(luma.size());
     fi::filter_luma({luma.data(), height, width}, found, out.data());
-    expect(distance(out, source) <= distance(luma, source) * 1.01 + static_cast<double>(out.size()), "a fit makes luma worse");
+    expect(distance(out, source) <= distance(luma, source) * 1.01 + static_cast<double>(out.size()),
+           "a fit makes luma worse");
     dcvc::RangeEncoder bytes;
     coder.encode(bytes, found);
   }

@@ -1,4 +1,5 @@
-// The floor without Python, for the sanitizers: floors of all small sizes, extreme levels, damaged bytes, choices. Says what went wrong and at which round.
+// The floor without Python, for the sanitizers: floors of all small sizes, extreme levels, damaged bytes, choices. Says
+// what went wrong and at which round.
 #include "kernels/floor/floor_coder.hpp"
 
 #include <algorithm>
@@ -43,8 +44,10 @@ struct Random {
       for (int part = 0; part < out.num_parts(); ++part) {
         if (below(8) >= coded) continue;
         block.coded = static_cast<uint16_t>(block.coded | 1u << part);
-        for (int i = 0; i < fl::kPartSamples; ++i) out.levels.push_back(static_cast<int16_t>(below(2 * reach - 1) - reach + 1));
-        out.levels[out.levels.size() - 1 - static_cast<size_t>(below(fl::kPartSamples))] = 1;  // a coded part is not all 0
+        for (int i = 0; i < fl::kPartSamples; ++i)
+          out.levels.push_back(static_cast<int16_t>(below(2 * reach - 1) - reach + 1));
+        out.levels[out.levels.size() - 1 - static_cast<size_t>(below(fl::kPartSamples))] =
+            1;  // a coded part is not all 0
       }
     }
     return out;
@@ -64,7 +67,8 @@ struct Picture {
       const int height = floor.rows * fl::kBlock >> halved, width = floor.columns * fl::kBlock >> halved;
       samples[i].resize(static_cast<size_t>(height) * static_cast<size_t>(width));
       source[i].resize(samples[i].size());
-      for (auto& sample : samples[i]) sample = static_cast<int16_t>(kind ? random.below(fl::kMaxSample + 1) : fl::kMaxSample * random.below(2));
+      for (auto& sample : samples[i])
+        sample = static_cast<int16_t>(kind ? random.below(fl::kMaxSample + 1) : fl::kMaxSample * random.below(2));
       const int level = random.below(256);
       for (auto& sample : source[i]) sample = static_cast<uint8_t>(kind == 2 ? level : random.below(256));
       planes[i] = {samples[i].data(), height, width};
@@ -135,7 +139,8 @@ void choices(Random& random) {
   for (int frame = 0; frame < 3; ++frame) {
     Picture picture(random, size), compensated(random, size);
     const fl::ChoiceRule rule{random.below(fl::kExactStep), int64_t{1} << random.below(32), 2};
-    fl::Choice choice = chooser.choose(picture.planes, frame ? compensated.planes : fl::Planes{}, picture.sources, coder, rule, size.is_halved);
+    fl::Choice choice = chooser.choose(picture.planes, frame ? compensated.planes : fl::Planes{}, picture.sources,
+                                       coder, rule, size.is_halved);
     expect(choice.floor.is_used == (choice.num_touched > 0), "a floor that touches nothing is used");
     dcvc::RangeEncoder range_coder;
     coder.encode(range_coder, choice.floor);

@@ -1,5 +1,5 @@
-// The kernels without Python, for the sanitizers: random layers of awkward sizes on every usable instruction set and thread count,
-// each compared with the scalar kernels on one thread.
+// The kernels without Python, for the sanitizers: random layers of awkward sizes on every usable instruction set and
+// thread count, each compared with the scalar kernels on one thread.
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
@@ -45,12 +45,14 @@ Values weights(Random& random, int num_outputs, int num_inputs, bool narrow) {
   return out;
 }
 
-std::unique_ptr<k::ConvLayer> conv_layer(Random& random, int channels, int num_outputs, int kernel, int stride, int padding, bool narrow) {
+std::unique_ptr<k::ConvLayer> conv_layer(Random& random, int channels, int num_outputs, int kernel, int stride,
+                                         int padding, bool narrow) {
   const int num_inputs = channels * kernel * kernel;
   const Values w = weights(random, num_outputs, num_inputs, narrow);
   const Rescale rescale(random, num_outputs);
   return std::unique_ptr<k::ConvLayer>(
-      new k::ConvLayer{k::Matrix(w.data(), rescale.multiplier.data(), rescale.addend.data(), num_outputs, num_inputs), channels, kernel, stride, padding});
+      new k::ConvLayer{k::Matrix(w.data(), rescale.multiplier.data(), rescale.addend.data(), num_outputs, num_inputs),
+                       channels, kernel, stride, padding});
 }
 
 std::unique_ptr<k::DepthwiseLayer> depthwise_layer(Random& random, int channels) {
@@ -69,10 +71,12 @@ k::ActivationTable activation_table() {
   return table;
 }
 
-void expect_same(const Values& expected, const Values& found, const char* what, const char* isa, int threads, unsigned seed) {
+void expect_same(const Values& expected, const Values& found, const char* what, const char* isa, int threads,
+                 unsigned seed) {
   for (size_t i = 0; i < expected.size(); ++i) {
     if (expected[i] != found[i]) {
-      std::fprintf(stderr, "%s on %s with %d threads, seed %u: element %zu is %d, expected %d\n", what, isa, threads, seed, i, found[i], expected[i]);
+      std::fprintf(stderr, "%s on %s with %d threads, seed %u: element %zu is %d, expected %d\n", what, isa, threads,
+                   seed, i, found[i], expected[i]);
       std::exit(1);
     }
   }
@@ -87,18 +91,23 @@ void check_seed(unsigned seed, const std::vector<std::unique_ptr<k::Engine>>& en
   const bool narrow = random.below(2) != 0;
   const auto conv = conv_layer(random, inputs, outputs, kernel, stride, padding, narrow);
   const auto depthwise = depthwise_layer(random, channels);
-  const auto adaptor = conv_layer(random, inputs, channels, 1, 1, 0, narrow), dc_in = conv_layer(random, channels, channels, 1, 1, 0, narrow);
-  const auto dc_out = conv_layer(random, channels, channels, 1, 1, 0, narrow), first = conv_layer(random, channels, 2 * channels, 1, 1, 0, narrow);
-  const auto second = conv_layer(random, channels, 2 * channels, 1, 1, 0, !narrow), ffn_out = conv_layer(random, 2 * channels, channels, 1, 1, 0, narrow);
-  const k::BlockLayers block{adaptor.get(),      dc_in.get(),          depthwise.get(),      dc_out.get(), first.get(), second.get(), ffn_out.get(),
-                             5 + random.below(9), 5 + random.below(9), random.below(2) != 0};
+  const auto adaptor = conv_layer(random, inputs, channels, 1, 1, 0, narrow),
+             dc_in = conv_layer(random, channels, channels, 1, 1, 0, narrow);
+  const auto dc_out = conv_layer(random, channels, channels, 1, 1, 0, narrow),
+             first = conv_layer(random, channels, 2 * channels, 1, 1, 0, narrow);
+  const auto second = conv_layer(random, channels, 2 * channels, 1, 1, 0, !narrow),
+             ffn_out = conv_layer(random, 2 * channels, channels, 1, 1, 0, narrow);
+  const k::BlockLayers block{adaptor.get(),       dc_in.get(),         depthwise.get(), dc_out.get(),
+                             first.get(),         second.get(),        ffn_out.get(),   5 + random.below(9),
+                             5 + random.below(9), random.below(2) != 0};
   const size_t pixels = static_cast<size_t>(size.num_pixels());
   const Values x = random.values(static_cast<size_t>(padded.num_pixels()) * static_cast<size_t>(inputs));
   const Values y = random.values(pixels * static_cast<size_t>(channels));
   const k::Size conv_size = k::Engine::conv_size(*conv, padded);
   Values conv_out, spatial_out, block_out, active_out;
   for (const auto& engine : engines) {
-    Values a(static_cast<size_t>(conv_size.num_pixels()) * static_cast<size_t>(outputs)), b(y.size()), c(y.size()), d(y.size());
+    Values a(static_cast<size_t>(conv_size.num_pixels()) * static_cast<size_t>(outputs)), b(y.size()), c(y.size()),
+        d(y.size());
     engine->conv(*conv, x.data(), padded, a.data());
     engine->depthwise(*depthwise, y.data(), size, b.data());
     engine->depth_conv_block(block, x.data(), size, c.data());
@@ -115,7 +124,8 @@ void check_seed(unsigned seed, const std::vector<std::unique_ptr<k::Engine>>& en
   }
 }
 
-// The largest sums that there are: rows of exactly 65535 against inputs at the ends of the range with the weights' own signs.
+// The largest sums that there are: rows of exactly 65535 against inputs at the ends of the range with the weights' own
+// signs.
 void check_longest_sums(const std::vector<std::unique_ptr<k::Engine>>& engines) {
   Random random{std::mt19937(1)};
   for (const int inputs : {2, 30, 130, 514}) {
@@ -131,7 +141,8 @@ void check_longest_sums(const std::vector<std::unique_ptr<k::Engine>>& engines) 
       }
       rescale.multiplier[static_cast<size_t>(row)] = row % 2 ? (1 << 30) : (1 << 16);
     }
-    const k::ConvLayer layer{k::Matrix(w.data(), rescale.multiplier.data(), rescale.addend.data(), outputs, inputs), inputs, 1, 1, 0};
+    const k::ConvLayer layer{k::Matrix(w.data(), rescale.multiplier.data(), rescale.addend.data(), outputs, inputs),
+                             inputs, 1, 1, 0};
     for (int pixel = 0; pixel < 2 * outputs; ++pixel) {
       for (int i = 0; i < inputs; ++i) {
         const bool positive = (w[static_cast<size_t>(pixel / 2 * inputs + i)] > 0) == (pixel % 2 == 0);
@@ -143,7 +154,8 @@ void check_longest_sums(const std::vector<std::unique_ptr<k::Engine>>& engines) 
       Values found(static_cast<size_t>(2 * outputs * outputs));
       engine->conv(layer, x.data(), {2, outputs}, found.data());
       if (expected.empty()) expected = found;
-      expect_same(expected, found, "longest sums", engine->kernels().name, engine->num_threads(), static_cast<unsigned>(inputs));
+      expect_same(expected, found, "longest sums", engine->kernels().name, engine->num_threads(),
+                  static_cast<unsigned>(inputs));
     }
   }
 }
@@ -154,10 +166,12 @@ int main(int argc, char** argv) {
   const unsigned num_seeds = argc > 1 ? static_cast<unsigned>(std::atoi(argv[1])) : 60;
   std::vector<std::unique_ptr<k::Engine>> engines;
   for (const std::string& isa : k::usable_isas()) {
-    for (const int threads : {1, 2, 3}) engines.push_back(std::make_unique<k::Engine>(*k::kernels_for(isa), threads, activation_table()));
+    for (const int threads : {1, 2, 3})
+      engines.push_back(std::make_unique<k::Engine>(*k::kernels_for(isa), threads, activation_table()));
   }
   for (unsigned seed = 0; seed < num_seeds; ++seed) check_seed(seed, engines);
   check_longest_sums(engines);
-  std::printf("%u seeds on %zu engines, the best one %s: all bits equal\n", num_seeds, engines.size(), engines.back()->kernels().name);
+  std::printf("%u seeds on %zu engines, the best one %s: all bits equal\n", num_seeds, engines.size(),
+              engines.back()->kernels().name);
   return 0;
 }

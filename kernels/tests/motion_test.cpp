@@ -1,5 +1,5 @@
-// Motion search, compensation and vector coding without Python, for the sanitizers: pictures of all small sizes, vectors far beyond
-// every edge, damaged bytes. Says what went wrong and at which round.
+// Motion search, compensation and vector coding without Python, for the sanitizers: pictures of all small sizes,
+// vectors far beyond every edge, damaged bytes. Says what went wrong and at which round.
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -36,7 +36,8 @@ struct Random {
   }
   // With tracks and blends, whether they are asked for or not.
   mo::Motion motion(int rows, int columns) {
-    mo::Motion out{rows, columns, vectors(rows, columns), vectors(rows, columns), Bytes(static_cast<size_t>(rows / 2) * (columns / 2))};
+    mo::Motion out{rows, columns, vectors(rows, columns), vectors(rows, columns),
+                   Bytes(static_cast<size_t>(rows / 2) * (columns / 2))};
     const int share_alike = below(4);
     uint8_t last = static_cast<uint8_t>(below(3));
     for (auto& blend : out.blends) {
@@ -72,13 +73,17 @@ void check_legal(const Vectors& vectors) {
 
 void check_legal(const mo::Motion& motion, bool has_long_term) {
   check(motion.vectors.size() == static_cast<size_t>(motion.rows) * motion.columns, "vectors are missing");
-  check(motion.tracks.size() == (has_long_term ? motion.vectors.size() : 0) && 4 * motion.blends.size() == motion.tracks.size(), "tracks are missing");
+  check(motion.tracks.size() == (has_long_term ? motion.vectors.size() : 0) &&
+            4 * motion.blends.size() == motion.tracks.size(),
+        "tracks are missing");
   check_legal(motion.vectors);
   check_legal(motion.tracks);
   for (const uint8_t blend : motion.blends) check(blend <= mo::kLongTerm, "a blend is unknown");
 }
 
-bool same(const Vectors& a, const Vectors& b) { return a.size() == b.size() && std::equal(a.begin(), a.end(), b.begin()); }
+bool same(const Vectors& a, const Vectors& b) {
+  return a.size() == b.size() && std::equal(a.begin(), a.end(), b.begin());
+}
 
 // What was coded came back: all vectors and blends, and of the tracks those that were coded.
 bool is_what_was_coded(const mo::Motion& coded, const mo::Motion& found, bool has_long_term) {
@@ -99,19 +104,22 @@ using Samples = std::vector<int16_t>;
 Samples random_samples(Random& random, int height, int width) {
   const int kind = random.below(3);
   Samples out(static_cast<size_t>(height) * width);
-  for (auto& sample : out) sample = static_cast<int16_t>(kind == 0 ? random.below(2) * 8192 : kind == 1 ? 8192 : random.below(8193));
+  for (auto& sample : out)
+    sample = static_cast<int16_t>(kind == 0 ? random.below(2) * 8192 : kind == 1 ? 8192 : random.below(8193));
   return out;
 }
 
-// Planes by lines or by squares, with exactly the memory they need, so that a sample read or written beside them is seen.
+// Planes by lines or by squares, with exactly the memory they need, so that a sample read or written beside them is
+// seen.
 Samples compensated(const Samples& reference, const Samples* long_term, const mo::Motion& motion, bool by_squares) {
   const ptrdiff_t side = mo::kBlock, columns = motion.columns;
-  const ptrdiff_t steps[] = {side * side * columns, by_squares ? side : side * columns, by_squares ? side * side : side};
+  const ptrdiff_t steps[] = {side * side * columns, by_squares ? side : side * columns,
+                             by_squares ? side * side : side};
   Samples predicted(reference.size());
   mo::Squares<const int16_t> second{nullptr, steps[0], steps[1], steps[2]};
   if (long_term) second.samples = long_term->data();
-  mo::compensate_plane({reference.data(), steps[0], steps[1], steps[2]}, long_term ? &second : nullptr, {predicted.data(), steps[0], steps[1], steps[2]},
-                       motion, 8192);
+  mo::compensate_plane({reference.data(), steps[0], steps[1], steps[2]}, long_term ? &second : nullptr,
+                       {predicted.data(), steps[0], steps[1], steps[2]}, motion, 8192);
   for (const int16_t sample : predicted) count(static_cast<uint16_t>(sample));
   return predicted;
 }
@@ -130,7 +138,8 @@ void test_compensation(Random& random, int rows, int columns) {
   for (int y = 0; y < height; ++y) {
     for (int x = 0; x < width; ++x) {
       const int from_y = std::clamp(y + dy, 0, height - 1), from_x = std::clamp(x + dx, 0, width - 1);
-      check(moved[static_cast<size_t>(y) * width + x] == reference[static_cast<size_t>(from_y) * width + from_x], "a whole vector does not move");
+      check(moved[static_cast<size_t>(y) * width + x] == reference[static_cast<size_t>(from_y) * width + from_x],
+            "a whole vector does not move");
     }
   }
 }
@@ -147,7 +156,9 @@ void test_blends(Random& random, int rows, int columns) {
     for (int x = 0; x < width; ++x) {
       const size_t i = static_cast<size_t>(y) * width + x;
       const uint8_t blend = motion.blend(y / mo::kBlock, x / mo::kBlock);
-      const int expected = blend == mo::kReference ? near[i] : blend == mo::kMean ? (near[i] + far[i] + 1) >> 1 : far[i];
+      const int expected = blend == mo::kReference ? near[i]
+                           : blend == mo::kMean    ? (near[i] + far[i] + 1) >> 1
+                                                   : far[i];
       check(blended[i] == expected, "a block is blended wrongly");
     }
   }
@@ -157,7 +168,8 @@ void test_blends(Random& random, int rows, int columns) {
 Bytes disturbed(Random& random, const Bytes& from, int kind) {
   Bytes out(from.size());
   for (size_t i = 0; i < out.size(); ++i) {
-    out[i] = static_cast<uint8_t>(kind == 2 ? random.below(256) : from[(i + static_cast<size_t>(random.below(2)) + 17) % from.size()]);
+    out[i] = static_cast<uint8_t>(kind == 2 ? random.below(256)
+                                            : from[(i + static_cast<size_t>(random.below(2)) + 17) % from.size()]);
   }
   return out;
 }
@@ -169,13 +181,13 @@ mo::Motion found(Random& random, const mo::VectorCoder& coder, int rows, int col
   const Bytes current = disturbed(random, reference, kind), long_term = disturbed(random, current, kind);
   const double lambdas[] = {0, 3.5, 54, 1e6};
   const bool with_long_term = coder.has_long_term() && random.below(4);
-  const mo::Motion motion =
-      mo::search(current.data(), reference.data(), with_long_term ? long_term.data() : nullptr, height, width, lambdas[random.below(4)], coder,
-                 1 + random.below(3));
+  const mo::Motion motion = mo::search(current.data(), reference.data(), with_long_term ? long_term.data() : nullptr,
+                                       height, width, lambdas[random.below(4)], coder, 1 + random.below(3));
   check(motion.rows == rows && motion.columns == columns, "a search changes the size");
   check_legal(motion, with_long_term);
   for (const Vectors* vectors : {&motion.vectors, &motion.tracks}) {
-    for (const mo::Vector vector : *vectors) count(static_cast<uint16_t>(vector.x)), count(static_cast<uint16_t>(vector.y));
+    for (const mo::Vector vector : *vectors)
+      count(static_cast<uint16_t>(vector.x)), count(static_cast<uint16_t>(vector.y));
   }
   for (const uint8_t blend : motion.blends) count(blend);
   return motion;
@@ -183,7 +195,8 @@ mo::Motion found(Random& random, const mo::VectorCoder& coder, int rows, int col
 
 // A picture that moves as a whole: from one block with the right vector it reaches all others, whatever they had.
 void test_settling(Random& random) {
-  const int rows = 8, columns = 24, height = rows * mo::kBlock, width = columns * mo::kBlock, dx = random.below(13) - 6, dy = random.below(13) - 6;
+  const int rows = 8, columns = 24, height = rows * mo::kBlock, width = columns * mo::kBlock, dx = random.below(13) - 6,
+            dy = random.below(13) - 6;
   Bytes reference(static_cast<size_t>(height) * width), current(reference.size());
   for (auto& sample : reference) sample = static_cast<uint8_t>(random.below(256));
   for (int y = 0; y < height; ++y) {
@@ -194,11 +207,13 @@ void test_settling(Random& random) {
   }
   const mo::Vector right{static_cast<int16_t>(dx * mo::kSubpel), static_cast<int16_t>(dy * mo::kSubpel)};
   const mo::Vector wrong{static_cast<int16_t>(4 * random.below(9)), static_cast<int16_t>(4 * random.below(9))};
-  mo::Motion motion{rows, columns, Vectors(static_cast<size_t>(rows) * columns, random.below(2) ? wrong : mo::Vector{0, 0}), {}, {}};
+  mo::Motion motion{
+      rows, columns, Vectors(static_cast<size_t>(rows) * columns, random.below(2) ? wrong : mo::Vector{0, 0}), {}, {}};
   for (const size_t k : {0, 1, columns, columns + 1}) motion.vectors[k] = right;
-  mo::settle(mo::padded(current.data(), height, width), mo::SampledPlane(reference.data(), height, width), nullptr, 10.0, mo::VectorCoder(),
-             1 + random.below(3), 0, mo::kRounds - 1, motion);
-  check(std::all_of(motion.vectors.begin(), motion.vectors.end(), [&](mo::Vector vector) { return vector == right; }), "the right vector does not spread");
+  mo::settle(mo::padded(current.data(), height, width), mo::SampledPlane(reference.data(), height, width), nullptr,
+             10.0, mo::VectorCoder(), 1 + random.below(3), 0, mo::kRounds - 1, motion);
+  check(std::all_of(motion.vectors.begin(), motion.vectors.end(), [&](mo::Vector vector) { return vector == right; }),
+        "the right vector does not spread");
 }
 
 // Wide enough for several threads: they find what one does.
@@ -213,11 +228,12 @@ void test_threads(Random& random) {
     return mo::search(current.data(), reference.data(), long_term.data(), height, width, 20.0, coder, num_threads);
   };
   const mo::Motion one = with(1), many = with(4);
-  check(same(one.vectors, many.vectors) && same(one.tracks, many.tracks) && one.blends == many.blends, "threads change what is found");
+  check(same(one.vectors, many.vectors) && same(one.tracks, many.tracks) && one.blends == many.blends,
+        "threads change what is found");
 }
 
-// Motion comes back over so many pictures that long-term references change, searched or random, and sizes may change in between. A coder that is restored in the
-// middle goes on as the one whose state it has.
+// Motion comes back over so many pictures that long-term references change, searched or random, and sizes may change in
+// between. A coder that is restored in the middle goes on as the one whose state it has.
 void test_round_trip(Random& random, int rows, int columns) {
   mo::VectorCoder encoder, decoder;
   const int num_pictures = 1 + random.below(14);
@@ -225,7 +241,8 @@ void test_round_trip(Random& random, int rows, int columns) {
     if (random.below(12) == 0) rows = 2 + 2 * random.below(3);
     if (random.below(12) == 0) encoder.reset(), decoder.reset();
     const bool has_long_term = encoder.has_long_term();
-    const mo::Motion motion = random.below(3) == 0 ? found(random, encoder, rows, columns) : random.motion(rows, columns);
+    const mo::Motion motion =
+        random.below(3) == 0 ? found(random, encoder, rows, columns) : random.motion(rows, columns);
     const Bytes bytes = encoder.encode(motion);
     if (random.below(8) == 0) {
       mo::VectorCoder other;
@@ -238,7 +255,8 @@ void test_round_trip(Random& random, int rows, int columns) {
     check_legal(*decoded, has_long_term);
     check(is_what_was_coded(motion, *decoded, has_long_term), "motion does not come back");
     check(same(encoder.kept(rows, columns), decoder.kept(rows, columns)), "encoder and decoder keep different tracks");
-    for (const mo::Vector track : decoded->tracks) count(static_cast<uint16_t>(track.x)), count(static_cast<uint16_t>(track.y));
+    for (const mo::Vector track : decoded->tracks)
+      count(static_cast<uint16_t>(track.x)), count(static_cast<uint16_t>(track.y));
   }
 }
 
@@ -256,7 +274,8 @@ void test_hostile_bytes(Random& random, int rows, int columns) {
   } else if (!bytes.empty() && random.below(2)) {
     bytes.resize(static_cast<size_t>(random.below(static_cast<int>(bytes.size()))));
   } else if (!bytes.empty()) {
-    bytes[static_cast<size_t>(random.below(static_cast<int>(bytes.size())))] ^= static_cast<uint8_t>(1 << random.below(8));
+    bytes[static_cast<size_t>(random.below(static_cast<int>(bytes.size())))] ^=
+        static_cast<uint8_t>(1 << random.below(8));
   }
   bytes.shrink_to_fit();  // so that a byte read past the end is seen
   const bool has_long_term = decoder.has_long_term();
@@ -264,7 +283,8 @@ void test_hostile_bytes(Random& random, int rows, int columns) {
   if (decoded) check_legal(*decoded, has_long_term);
   decoder.reset();
   check(!decoder.has_long_term(), "a coder that was reset has a long-term reference");
-  for (int number = 0; number < 3; ++number) check(decoder.decode(nullptr, 0, rows, columns).has_value(), "no bytes are no motion");
+  for (int number = 0; number < 3; ++number)
+    check(decoder.decode(nullptr, 0, rows, columns).has_value(), "no bytes are no motion");
 }
 
 }  // namespace
@@ -280,6 +300,7 @@ int main(int argc, char** argv) {
     test_hostile_bytes(random, rows, columns);
     if (round_number % 8 == 0) test_settling(random), test_threads(random);
   }
-  std::printf("%d rounds: all motion comes back, checksum %016llx\n", num_rounds, static_cast<unsigned long long>(checksum));
+  std::printf("%d rounds: all motion comes back, checksum %016llx\n", num_rounds,
+              static_cast<unsigned long long>(checksum));
   return 0;
 }

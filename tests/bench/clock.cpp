@@ -1,4 +1,5 @@
-// Prints the cycles a second that one core runs at now, from a chain of multiplications of three cycles each. Best of five.
+// Prints the cycles a second that one core runs at now, from a chain of multiplications of three cycles each. Best of
+// five.
 #include <cstdio>
 #include <ctime>
 

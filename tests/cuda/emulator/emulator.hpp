@@ -14,8 +14,8 @@
 
 #define GPU_FN inline
 #define GPU_UNROLL
-#define GPU_KERNEL(name, threads, blocks, shared, Arguments, body)                                                     \
-  static void run_##name(const void* arguments) { body(*static_cast<const Arguments*>(arguments)); }                   \
+#define GPU_KERNEL(name, threads, blocks, shared, Arguments, body)                                   \
+  static void run_##name(const void* arguments) { body(*static_cast<const Arguments*>(arguments)); } \
   static const bool registered_##name = emulator::add_kernel({#name, threads, shared, sizeof(Arguments), run_##name});
 
 struct alignas(16) Vec16 {
@@ -140,9 +140,9 @@ void mma(int32_t (&d)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1, cons
   const MmaOperands own{d, {a[0], a[1], a[2], a[3]}, {b0, b1}};
   machine().meet({file, line}, &own, nullptr, multiply_fragments<A, B>);
 }
-#define EMULATED_MMA(name, A, B)                                                                                  \
-  inline void name(int32_t (&d)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1, EMULATED_PLACE) {            \
-    mma<A, B>(d, a, b0, b1, file, line);                                                                          \
+#define EMULATED_MMA(name, A, B)                                                                        \
+  inline void name(int32_t (&d)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1, EMULATED_PLACE) { \
+    mma<A, B>(d, a, b0, b1, file, line);                                                                \
   }
 EMULATED_MMA(mma_s8s8, int8_t, int8_t)
 EMULATED_MMA(mma_u8s8, uint8_t, int8_t)
@@ -171,7 +171,8 @@ inline uint32_t ballot(bool flag, EMULATED_PLACE) {
   uint32_t bits = 0;
   machine().meet({file, line}, &flag, &bits, [](const emulator::Lane* lanes) {
     uint32_t all = 0;
-    for (int lane = 0; lane < 32; ++lane) all |= static_cast<uint32_t>(*static_cast<const bool*>(lanes[lane].in)) << lane;
+    for (int lane = 0; lane < 32; ++lane)
+      all |= static_cast<uint32_t>(*static_cast<const bool*>(lanes[lane].in)) << lane;
     for (int lane = 0; lane < 32; ++lane) *static_cast<uint32_t*>(lanes[lane].out) = all;
   });
   return bits;

@@ -33,7 +33,8 @@ void emulator_order(unsigned seed, int late_copies) { emulator::Machine::get().o
 
 // 0, or -1 for a kernel that is not there, -2 for arguments of another size, -3 for other threads or shared memory than
 // the kernel's.
-int emulator_launch(const char* name, const void* arguments, size_t argument_bytes, const int* grid, int threads, int shared_bytes) {
+int emulator_launch(const char* name, const void* arguments, size_t argument_bytes, const int* grid, int threads,
+                    int shared_bytes) {
   for (const emulator::Kernel& kernel : emulator::kernels()) {
     if (std::strcmp(kernel.name, name) != 0) continue;
     if (kernel.argument_bytes != argument_bytes) return -2;

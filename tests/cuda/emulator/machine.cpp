@@ -28,7 +28,8 @@ uint32_t Machine::random() {
 
 void Machine::fault(const char* kind, Place place, const std::string& detail) {
   const char* slash = std::strrchr(place.file, '/');
-  ++faults_[std::string(kind) + " at " + (slash ? slash + 1 : place.file) + ":" + std::to_string(place.line) + ": " + detail];
+  ++faults_[std::string(kind) + " at " + (slash ? slash + 1 : place.file) + ":" + std::to_string(place.line) + ": " +
+            detail];
 }
 
 std::string Machine::take_faults() {
@@ -55,7 +56,8 @@ int Machine::next_fiber() {
 
 void Machine::enter_fiber() {
   Machine& machine = get();
-  AFTER_SWITCH(nullptr, machine.home_stack_ ? nullptr : &machine.home_stack_, machine.home_stack_ ? nullptr : &machine.home_stack_bytes_);
+  AFTER_SWITCH(nullptr, machine.home_stack_ ? nullptr : &machine.home_stack_,
+               machine.home_stack_ ? nullptr : &machine.home_stack_bytes_);
   machine.body_();
   machine.finish_thread();
 }

@@ -27,11 +27,13 @@ bool SharedShadow::access(bool write, int offset, int size, int alignment, Place
   for (int i = offset / 2; i < (offset + size + 1) / 2; ++i) {
     Cell& cell = cells_[static_cast<size_t>(i)];
     if (cell.pending) {
-      machine.fault("unfinished copy", place, write ? "written before its copy was waited for" : "read before its copy was waited for");
+      machine.fault("unfinished copy", place,
+                    write ? "written before its copy was waited for" : "read before its copy was waited for");
       continue;
     }
     if (cell.writer >= 0 && cell.writer != me && cell.written_at == now) {
-      machine.fault("race", place, write ? "two threads write, no barrier between" : "another thread wrote, no barrier between");
+      machine.fault("race", place,
+                    write ? "two threads write, no barrier between" : "another thread wrote, no barrier between");
     }
     if (write && cell.read_at == now && cell.reader != -1 && cell.reader != me) {
       machine.fault("race", place, "another thread reads, no barrier between");
@@ -65,7 +67,8 @@ void SharedShadow::end_copy(int offset) {
 }
 
 void GlobalShadow::add(const void* begin, size_t bytes, size_t cell_bytes) {
-  ranges_[reinterpret_cast<uintptr_t>(begin)] = {bytes, cell_bytes, std::vector<Cell>((bytes + cell_bytes - 1) / cell_bytes)};
+  ranges_[reinterpret_cast<uintptr_t>(begin)] = {bytes, cell_bytes,
+                                                 std::vector<Cell>((bytes + cell_bytes - 1) / cell_bytes)};
 }
 
 void GlobalShadow::remove(const void* begin) { ranges_.erase(reinterpret_cast<uintptr_t>(begin)); }
@@ -104,8 +107,10 @@ bool GlobalShadow::access(bool write, const void* begin, size_t bytes, size_t al
   const uint32_t now = machine.launch_number();
   for (size_t i = offset / range->cell_bytes; i < (offset + bytes + range->cell_bytes - 1) / range->cell_bytes; ++i) {
     Cell& cell = range->cells[i];
-    if (cell.written_in == now && cell.writer != me) machine.fault("race", place, "global memory, another thread wrote");
-    if (write && cell.read_in == now && cell.reader != me) machine.fault("race", place, "global memory, another thread reads");
+    if (cell.written_in == now && cell.writer != me)
+      machine.fault("race", place, "global memory, another thread wrote");
+    if (write && cell.read_in == now && cell.reader != me)
+      machine.fault("race", place, "global memory, another thread reads");
     if (!write && !cell.written) machine.fault("uninitialised", place, "global memory that nobody wrote");
     if (write) {
       cell.writer = me;

@@ -41,7 +41,7 @@ class GlobalShadow {
 
  private:
   struct Cell {
-    int32_t writer = -1, reader = -1;  // thread of the grid; reader -2: several
+    int32_t writer = -1, reader = -1;      // thread of the grid; reader -2: several
     uint32_t written_in = 0, read_in = 0;  // number of the launch
     bool written = false;
   };
