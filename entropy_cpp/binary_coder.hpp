@@ -2,6 +2,7 @@
 // "Bits".
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 

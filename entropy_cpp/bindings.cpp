@@ -1,8 +1,4 @@
 // Python face of the entropy coder: converts types, checks array sizes and releases the GIL. No coding logic.
-#include <pybind11/numpy.h>
-#include <pybind11/pybind11.h>
-#include <pybind11/stl.h>
-
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -11,15 +7,17 @@
 #include "entropy_cpp/compact.hpp"
 #include "entropy_cpp/frame_coder.hpp"
 #include "entropy_cpp/zigzag_coder.hpp"
+#include "kernels/base/arrays.hpp"
+#include "kernels/base/coder_states.hpp"
 
 namespace py = pybind11;
 namespace ec = dcvc::entropy;
 
 namespace {
 
-template <class T>
-using Array =
-    py::array_t<T, py::array::c_style>;  // arguments are declared noconvert: a wrong type is an error, not a copy
+using dcvc::Array;
+using dcvc::as_bytes;
+using dcvc::require;
 
 using TablePtr = std::shared_ptr<ec::CodingTable>;
 using PartTuple = std::tuple<TablePtr, Array<int8_t>, Array<uint8_t>>;
@@ -55,10 +53,6 @@ std::vector<ec::Part> as_parts(const std::vector<PartTuple>& tuples) {
   return parts;
 }
 
-py::bytes as_bytes(const std::vector<uint8_t>& bytes) {
-  return py::bytes(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-}
-
 py::bytes encode_frame(const std::vector<PartTuple>& tuples, ec::Format format) {
   const std::vector<ec::Part> parts = as_parts(tuples);
   std::vector<uint8_t> bytes;
@@ -81,19 +75,9 @@ py::bytes encode_partitioned(const std::vector<PartTuple>& tuples, bool interlea
   return as_bytes(bytes);
 }
 
-using EncoderState = std::tuple<py::bytes, uint64_t, uint64_t>;  // bytes so far, low, range
-using DecoderState = std::tuple<uint64_t, uint64_t, uint64_t>;   // position, value, range
-
-void require_range(uint64_t range) {
-  if (range < dcvc::kMinRange) throw std::invalid_argument("the range of a coder state must be at least 2^32");
-}
-
-py::bytes encode_compact(const std::vector<PartTuple>& tuples, const EncoderState& state) {
-  const auto& [so_far, low, range] = state;
-  require_range(range);
+py::bytes encode_compact(const std::vector<PartTuple>& tuples, const dcvc::EncoderState& state) {
+  dcvc::RangeEncoder coder = dcvc::encoder_from(state);
   const std::vector<ec::Part> parts = as_parts(tuples);
-  const std::string_view view = so_far;
-  dcvc::RangeEncoder coder(std::vector<uint8_t>(view.begin(), view.end()), low, range);
   std::vector<uint8_t> bytes;
   {
     py::gil_scoped_release release;
@@ -102,11 +86,9 @@ py::bytes encode_compact(const std::vector<PartTuple>& tuples, const EncoderStat
   return as_bytes(bytes);
 }
 
-std::unique_ptr<ec::FrameDecoder> continue_decoder(const py::bytes& data, const DecoderState& state) {
+std::unique_ptr<ec::FrameDecoder> continue_decoder(const py::bytes& data, const dcvc::DecoderState& state) {
+  dcvc::require_state(state);
   const auto& [position, value, range] = state;
-  require_range(range);
-  if (position < dcvc::kWindowBytes || position > uint64_t{1} << 62)
-    throw std::invalid_argument("the position of a coder state must be 8 to 2^62");
   const std::string_view view = data;
   return std::make_unique<ec::FrameDecoder>(reinterpret_cast<const uint8_t*>(view.data()), view.size(), position, value,
                                             range);
@@ -187,6 +169,12 @@ ec::Status decode_zigzag(ec::ZigzagDecoder& decoder, const ec::ZigzagTable& tabl
 PYBIND11_MODULE(_entropy, m) {
   m.doc() = "Coder of quantised latents; use dcvc_cli.entropy";
   m.attr("NUM_LANES") = ec::kNumLanes;
+  m.attr("PROBABILITY_BITS") = ec::kProbabilityBits;
+  m.attr("MAX_ROWS") = ec::kMaxRows;
+  m.attr("MAX_LOG2_PARTITIONS") = ec::kMaxLog2Partitions;
+  m.attr("MAX_ESCAPE_DIGITS") = ec::kMaxEscapeDigits;
+  m.attr("WORD_BITS") = dcvc::kRangeUnitBits;
+  m.attr("MIN_RANGE") = dcvc::kMinRange;
   m.attr("MIN_INTERLEAVED_SYMBOLS") = ec::kMinInterleavedSymbols;
   py::enum_<ec::Format>(m, "Format")
       .value("REFERENCE_ONE", ec::Format::kReferenceOne)

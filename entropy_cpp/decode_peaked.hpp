@@ -1,8 +1,7 @@
 // The search for one chain of peaked rows: by a branch on the row's most probable symbol. Where that is mostly right,
-// the next state waits for one multiplication only, and most of the time is lost to the branches that were
-// mispredicted. So one that was must have nothing left to do but go on: the state for the symbol beside the peak is
-// computed before the branch, and what the next symbol multiplies with is loaded before it (its row index one symbol
-// earlier still).
+// the next state waits for one multiplication only, and mispredicted branches take most of the time. So a mispredicted
+// branch must find its work done: the state for the symbol beside the peak is computed before the branch, the next
+// symbol's factor is loaded before it, and that symbol's row index one symbol earlier still.
 #pragma once
 
 #include <algorithm>

@@ -29,8 +29,8 @@ enum class Status {
 // One sentence part for a user, without a trailing full stop.
 const char* describe(Status status);
 
-constexpr int kNumLanes =
-    4;  // states of a partition in the interleaved form; 8 and 16 measured no faster and cost bytes
+// States of a partition in the interleaved form. 8 and 16 measured no faster and cost bytes.
+constexpr int kNumLanes = 4;
 constexpr int kMaxLog2Partitions = 6;
 constexpr size_t kMinInterleavedSymbols = 65536;  // fewer are not worth the bytes that more states cost
 

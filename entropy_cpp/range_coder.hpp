@@ -1,7 +1,7 @@
-// The range coder that a frame's motion vectors and compact symbols share. Source: docs/entropy-coding.md, "Range
-// coder". 64-bit low and range, 32 bits in or out at a time. Carries go into bytes already written; the decoder reads
-// zeros past the end, and so zero bytes at the end are not written. One byte string stands for a run of decisions: the
-// shortest.
+// The range coder that a frame's motion vectors, output filters, floor and compact symbols share. Source:
+// docs/entropy-coding.md, "Range coder". Low and range have 64 bits; 32 bits go in or out at a time. A carry changes
+// bytes that are already written. The decoder reads zeros past the end, so the encoder writes no zero bytes there. Only
+// the shortest byte string is valid for a run of decisions.
 #pragma once
 
 #include <algorithm>
@@ -13,8 +13,8 @@
 namespace dcvc {
 
 constexpr int kRangeUnitBits = 32;
-constexpr uint64_t kMinRange =
-    uint64_t{1} << kRangeUnitBits;  // before every decision: 2^-16 of it is the most that a 16-bit division leaves over
+// The range before every decision is at least this. A 16-bit division leaves over at most 2^-16 of it.
+constexpr uint64_t kMinRange = uint64_t{1} << kRangeUnitBits;
 constexpr size_t kWindowBytes = 8;
 
 // The number in [low, low + range) that ends in the most 0 bits, modulo 2^64; there is but one. range > 0.
@@ -73,8 +73,7 @@ class RangeEncoder {
   std::vector<uint8_t> bytes_;
 };
 
-// Any bytes decode to something and are never read past their end; `is_whole` tells at the end whether an encoder makes
-// them.
+// Decodes any bytes and never reads past their end. At the end `is_whole` tells whether an encoder makes these bytes.
 class RangeDecoder {
  public:
   RangeDecoder(const uint8_t* data, size_t size)

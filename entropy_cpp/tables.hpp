@@ -10,8 +10,8 @@ namespace dcvc::entropy {
 
 constexpr int kProbabilityBits = 16;
 constexpr uint32_t kProbabilityScale = 1u << kProbabilityBits;
-constexpr int kBucketBits =
-    8;  // a row's cumulative range is cut into 256 buckets for symbol search; 128 measured slower
+// The symbol search cuts a row's cumulative range into 256 buckets. 128 measured slower.
+constexpr int kBucketBits = 8;
 constexpr int kNumBuckets = 1 << kBucketBits;
 constexpr int kMaxRows = 256;  // row indices are bytes
 

@@ -6,7 +6,7 @@
 #include <mutex>
 #include <vector>
 
-namespace dcvc::kernels {
+namespace dcvc {
 namespace {
 
 struct Registry {
@@ -50,4 +50,4 @@ Forkable::~Forkable() {
   members.erase(std::remove(members.begin(), members.end(), this), members.end());
 }
 
-}  // namespace dcvc::kernels
+}  // namespace dcvc

@@ -2,7 +2,7 @@
 // they were.
 #pragma once
 
-namespace dcvc::kernels {
+namespace dcvc {
 
 // Something whose locks are taken while a process forks, so that the child finds it at rest. Registered from
 // construction to destruction.
@@ -18,4 +18,4 @@ class Forkable {
   virtual void lose_threads() = 0;  // in the child, still held: the threads are gone
 };
 
-}  // namespace dcvc::kernels
+}  // namespace dcvc

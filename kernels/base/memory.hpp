@@ -9,7 +9,7 @@
 #include <mutex>
 #include <new>
 
-namespace dcvc::kernels {
+namespace dcvc {
 
 inline void* allocate_aligned(size_t bytes) {
   void* memory = std::aligned_alloc(64, (bytes + 63) / 64 * 64 + 64);
@@ -93,4 +93,4 @@ class BufferPool {
   size_t retained_ = 0;
 };
 
-}  // namespace dcvc::kernels
+}  // namespace dcvc

@@ -9,7 +9,7 @@
 #include <thread>
 #include <vector>
 
-namespace dcvc::kernels {
+namespace dcvc {
 
 class ThreadPool {
  public:
@@ -111,4 +111,4 @@ class ThreadPool {
   bool stopping_ = false;
 };
 
-}  // namespace dcvc::kernels
+}  // namespace dcvc

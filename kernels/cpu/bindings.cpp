@@ -1,14 +1,12 @@
 // Python face of the kernels: checks types and shapes, wraps results in recycled memory and releases the GIL. No
 // arithmetic.
-#include <pybind11/numpy.h>
-#include <pybind11/pybind11.h>
-#include <pybind11/stl.h>
-
 #include <memory>
 #include <optional>
 #include <stdexcept>
 #include <string>
 
+#include "kernels/base/arrays.hpp"
+#include "kernels/base/pooled_array.hpp"
 #include "kernels/cpu/engine.hpp"
 #include "kernels/cpu/isa.hpp"
 
@@ -17,17 +15,16 @@ namespace k = dcvc::kernels;
 
 namespace {
 
-template <class T>
-using Array =
-    py::array_t<T, py::array::c_style>;  // arguments are declared noconvert: a wrong type is an error, not a copy
+using dcvc::Array;
+using dcvc::require;
 using Tensor = Array<int16_t>;
 
 constexpr int kMostThreads = 256;
+constexpr int kMostRowSum = 65535;                     // of a row of weights
+constexpr int kLeastExponent = 5, kMostExponent = 13;  // of an activation's input
 constexpr int kMostChannels = 1 << 16;
 
-void require(bool condition, const std::string& what) {
-  if (!condition) throw std::invalid_argument(what);
-}
+bool is_activation_exponent(int exponent) { return exponent >= kLeastExponent && exponent <= kMostExponent; }
 
 k::Size size_of(const Tensor& x) {
   require(x.ndim() == 3 && x.size() > 0, "a tensor must be int16 (height, width, channels) and not empty");
@@ -42,25 +39,14 @@ void require_channels(const Tensor& x, int channels, const char* layer) {
           std::string(layer) + " takes " + std::to_string(channels) + " channels");
 }
 
-// An array (h, w, c) whose memory goes back to the pool when Python drops it.
-template <class T>
-Array<T> make_array(std::vector<ssize_t> shape, const std::shared_ptr<k::BufferPool>& pool) {
-  size_t bytes = sizeof(T);
-  for (const ssize_t side : shape) bytes *= static_cast<size_t>(side);
-  struct Holder {
-    std::shared_ptr<k::BufferPool> pool;
-    k::BufferPool::Buffer buffer;
-    ~Holder() { pool->give(buffer); }
-  };
-  auto holder = std::make_unique<Holder>(Holder{pool, {nullptr, 0}});
-  holder->buffer = pool->take(bytes);
-  T* data = static_cast<T*>(holder->buffer.memory);
-  const py::capsule owner(holder.release(), [](void* pointer) { delete static_cast<Holder*>(pointer); });
-  return Array<T>(std::move(shape), data, owner);
+// The instruction set of the kernels that an engine would take for `isa`; none if this machine cannot run it.
+std::optional<std::string> isa_for(const std::string& isa) {
+  const k::KernelTable* table = k::kernels_for(isa);
+  return table ? std::optional<std::string>(table->name) : std::nullopt;
 }
 
 Tensor make_tensor(k::Engine& engine, k::Size size, int channels) {
-  return make_array<int16_t>({size.height, size.width, channels}, engine.shared_buffers());
+  return dcvc::pooled_array<int16_t>({size.height, size.width, channels}, engine.shared_buffers());
 }
 
 void require_weights(const Array<int16_t>& weights, ssize_t row) {
@@ -71,7 +57,7 @@ void require_weights(const Array<int16_t>& weights, ssize_t row) {
       require(w[i] != -32768, "a weight is -32768");
       sum += w[i] < 0 ? -w[i] : w[i];
     }
-    require(sum <= 65535, "a row of weights sums to more than 65535");
+    require(sum <= kMostRowSum, "a row of weights sums to more than 65535");
   }
 }
 
@@ -144,7 +130,7 @@ std::shared_ptr<Block> make_block(const ConvPtr& adaptor, const ConvPtr& dc_in, 
   require_pointwise(ffn_first, c, wide, "ffn_first");
   require_pointwise(ffn_second, c, wide, "ffn_second");
   require_pointwise(ffn_out, wide, c, "ffn_out");
-  require(dc_exponent >= 5 && dc_exponent <= 13 && ffn_exponent >= 5 && ffn_exponent <= 13,
+  require(is_activation_exponent(dc_exponent) && is_activation_exponent(ffn_exponent),
           "activation exponents must be 5..13");
   auto block = std::make_shared<Block>(Block{adaptor, dc_in, dc_out, ffn_first, ffn_second, ffn_out, dc_spatial, {}});
   block->layers = {adaptor.get(),    dc_in.get(),   dc_spatial.get(), dc_out.get(), ffn_first.get(),
@@ -207,7 +193,7 @@ Tensor depth_conv_block(k::Engine& engine, const Block& block, const Tensor& x) 
 
 Tensor activate(k::Engine& engine, const Tensor& x, int exponent) {
   const k::Size size = size_of(x);
-  require(exponent >= 5 && exponent <= 13, "the activation's exponent must be 5..13");
+  require(is_activation_exponent(exponent), "the activation's exponent must be 5..13");
   Tensor out = make_tensor(engine, size, channels_of(x));
   const int16_t* in = x.data();
   int16_t* to = out.mutable_data();
@@ -318,8 +304,8 @@ py::tuple step_index(k::Engine& engine, const Tensor& scales, const std::array<i
   const k::StepGroups step = step_groups(group_at, num_groups, channels);
   require(row_of_scale.ndim() == 1 && row_of_scale.size() == 65536, "the table of rows must have 65536 entries");
   const std::vector<ssize_t> shape{channels / num_groups, size.height, size.width};
-  auto rows = make_array<uint8_t>(shape, engine.shared_buffers());
-  auto coded = make_array<bool>(shape, engine.shared_buffers());
+  auto rows = dcvc::pooled_array<uint8_t>(shape, engine.shared_buffers());
+  auto coded = dcvc::pooled_array<bool>(shape, engine.shared_buffers());
   const int16_t* in = scales.data();
   const uint8_t* table = row_of_scale.data();
   uint8_t* to_rows = rows.mutable_data();
@@ -355,7 +341,7 @@ py::tuple export_planes(k::Engine& engine, const Tensor& cells, int exponent, bo
   require(exponent >= 1 && exponent <= 14, "the picture's exponent must be 1..14");
   const ssize_t chroma = halve_chroma ? 4 : 8;
   const auto plane = [&](ssize_t side) {
-    return make_array<uint8_t>({size.height * side, size.width * side}, engine.shared_buffers());
+    return dcvc::pooled_array<uint8_t>({size.height * side, size.width * side}, engine.shared_buffers());
   };
   auto y = plane(8), cb = plane(chroma), cr = plane(chroma);
   uint8_t* const planes[3] = {y.mutable_data(), cb.mutable_data(), cr.mutable_data()};
@@ -371,7 +357,12 @@ py::tuple export_planes(k::Engine& engine, const Tensor& cells, int exponent, bo
 
 PYBIND11_MODULE(_kernels, m) {
   m.doc() = "Integer kernels of the exact profile; use dcvc_cli.backend.exact_native";
+  m.attr("MAX_THREADS") = kMostThreads;
+  m.attr("MAX_ROW_SUM") = kMostRowSum;
+  m.attr("MIN_ACTIVATION_EXPONENT") = kLeastExponent;
+  m.attr("MAX_ACTIVATION_EXPONENT") = kMostExponent;
   m.def("usable_isas", &k::usable_isas);
+  m.def("isa_for", &isa_for, py::arg("isa"));
   py::class_<k::ConvLayer, ConvPtr>(m, "Conv").def(py::init(&make_conv), py::arg("weights").noconvert(),
                                                    py::arg("multiplier").noconvert(), py::arg("addend").noconvert(),
                                                    py::arg("stride"), py::arg("padding"));

@@ -1,4 +1,4 @@
-// Which instruction sets this machine has, and the kernels of one.
+// The integer kernels of the instruction sets that this machine has.
 #pragma once
 
 #include <string>
@@ -8,10 +8,10 @@
 
 namespace dcvc::kernels {
 
-// Names of usable instruction sets, best last: "scalar", then "avx2", "avx512", "amx" or "neon".
+// Names of usable tables, best last: "scalar", then "avx2", "avx512", "amx" or "neon".
 std::vector<std::string> usable_isas();
 
-// The kernels of `name`, or of the best one if it is empty; null if this machine cannot run them.
+// The best kernels up to instruction set `name`, or of all if it is empty; null if this machine cannot run that set.
 const KernelTable* kernels_for(const std::string& name);
 
 }  // namespace dcvc::kernels

@@ -52,7 +52,8 @@ struct ConvLayer {
   int channels, kernel, stride, padding;
 };
 
-// The layers of a depth-conv block (docs/architecture of the models: DepthConvBlock); the wide layer in its two halves.
+// The layers of a depth-conv block (`DepthConvBlock` in dcvc_cli/graph/blocks.py). The wide layer
+// stands here in two halves.
 struct BlockLayers {
   const ConvLayer* adaptor;  // null: none
   const ConvLayer* dc_in;

@@ -1,37 +1,30 @@
 // Python face of the output filter: converts types, checks array sizes and releases the GIL. No logic.
-#include <pybind11/numpy.h>
-#include <pybind11/pybind11.h>
-#include <pybind11/stl.h>
-
 #include <algorithm>
 #include <array>
 #include <optional>
-#include <stdexcept>
 #include <string_view>
-#include <tuple>
 
+#include "kernels/base/arrays.hpp"
+#include "kernels/base/coder_states.hpp"
 #include "kernels/filter/filter_coder.hpp"
 #include "kernels/filter/filters.hpp"
 #include "kernels/filter/fit.hpp"
+#include "kernels/filter/kernel_table.hpp"
 
 namespace py = pybind11;
 namespace fi = dcvc::filter;
 
 namespace {
 
-template <class T>
-using Array =
-    py::array_t<T, py::array::c_style>;   // arguments are declared noconvert: a wrong type is an error, not a copy
+using dcvc::Array;
+using dcvc::as_bytes;
+using dcvc::require;
 using Squares = py::array_t<int16_t, 0>;  // of any layout
 using Planes = std::array<Array<int16_t>, 3>;
-using EncoderStart = std::optional<std::tuple<py::bytes, uint64_t, uint64_t>>;
-using DecoderStart = std::optional<std::tuple<uint64_t, uint64_t, uint64_t>>;
+using EncoderStart = std::optional<dcvc::EncoderState>;
+using DecoderStart = std::optional<dcvc::DecoderState>;
 
 constexpr int kSquare = 8;
-
-void require(bool condition, const char* what) {
-  if (!condition) throw std::invalid_argument(what);
-}
 
 int side(const Array<int16_t>& plane, int axis) { return static_cast<int>(plane.shape(axis)); }
 
@@ -103,12 +96,12 @@ py::tuple planes_of_squares(const Squares& squares, bool halve_chroma) {
   return out;
 }
 
-fi::PaddedPlane companion_of(const Planes& planes) {
+fi::Plane companion_of(const Planes& planes) {
   const int height = side(planes[0], 0), width = side(planes[0], 1);
-  if (side(planes[1], 1) == width) return {planes[0].data(), height, width};
+  if (side(planes[1], 1) == width) return {planes[0].data(), height, width, fi::kReach};
   std::vector<int16_t> halved(static_cast<size_t>(height / 2) * (width / 2));
   fi::halve(planes[0].data(), height, width, halved.data());
-  return {halved.data(), height / 2, width / 2};
+  return {halved.data(), height / 2, width / 2, fi::kReach};
 }
 
 py::tuple filter_planes(const Planes& planes, const Array<int8_t>& luma, const Array<int8_t>& chroma) {
@@ -122,10 +115,10 @@ py::tuple filter_planes(const Planes& planes, const Array<int8_t>& luma, const A
   }
   {
     py::gil_scoped_release release;
-    fi::filter_luma({planes[0].data(), side(planes[0], 0), side(planes[0], 1)}, filters, to[0]);
-    const fi::PaddedPlane companion = companion_of(planes);
+    fi::filter_luma({planes[0].data(), side(planes[0], 0), side(planes[0], 1), fi::kReach}, filters, to[0]);
+    const fi::Plane companion = companion_of(planes);
     for (size_t i = 1; i < 3; ++i) {
-      fi::filter_chroma({planes[i].data(), side(planes[i], 0), side(planes[i], 1)}, companion,
+      fi::filter_chroma({planes[i].data(), side(planes[i], 0), side(planes[i], 1), fi::kReach}, companion,
                         filters[fi::kClasses + i - 1], to[i]);
     }
   }
@@ -145,31 +138,22 @@ Array<uint8_t> bytes_of_plane(const Array<int16_t>& plane, int height, int width
   return out;
 }
 
-py::bytes as_bytes(const std::vector<uint8_t>& bytes) {
-  return py::bytes(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-}
-
 dcvc::RangeEncoder encoder_from(const EncoderStart& start) {
-  if (!start) return {};
-  const std::string_view bytes = std::get<0>(*start);
-  require(std::get<2>(*start) >= dcvc::kMinRange, "the range of a coder is at least 2^32");
-  return {{bytes.begin(), bytes.end()}, std::get<1>(*start), std::get<2>(*start)};
+  return start ? dcvc::encoder_from(*start) : dcvc::RangeEncoder();
 }
 
 dcvc::RangeDecoder decoder_from(const py::bytes& data, const DecoderStart& start) {
-  const std::string_view view = data;
-  const auto* bytes = reinterpret_cast<const uint8_t*>(view.data());
-  if (!start) return {bytes, view.size()};
-  require(std::get<2>(*start) >= dcvc::kMinRange && std::get<0>(*start) >= dcvc::kWindowBytes, "no coder stands there");
-  return {bytes, view.size(), std::get<0>(*start), std::get<1>(*start), std::get<2>(*start)};
+  if (start) return dcvc::decoder_from(data, *start);
+  const std::string_view bytes = data;
+  return {reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()};
 }
 
 // (bytes so far, low, range) of the range coder behind the filters.
-py::tuple encode_open(fi::FilterCoder& coder, const Array<int8_t>& luma, const Array<int8_t>& chroma,
-                      const EncoderStart& start) {
+dcvc::EncoderState encode_open(fi::FilterCoder& coder, const Array<int8_t>& luma, const Array<int8_t>& chroma,
+                               const EncoderStart& start) {
   dcvc::RangeEncoder range_coder = encoder_from(start);
   coder.encode(range_coder, as_filters(luma, chroma));
-  return py::make_tuple(as_bytes(range_coder.bytes()), range_coder.low(), range_coder.range());
+  return dcvc::state_of(range_coder);
 }
 
 py::bytes encode(fi::FilterCoder& coder, const Array<int8_t>& luma, const Array<int8_t>& chroma,
@@ -183,8 +167,7 @@ py::bytes encode(fi::FilterCoder& coder, const Array<int8_t>& luma, const Array<
 py::object decode_open(fi::FilterCoder& coder, const py::bytes& data, const DecoderStart& start) {
   dcvc::RangeDecoder range_coder = decoder_from(data, start);
   if (!coder.decode(range_coder)) return py::none();
-  return py::make_tuple(as_tuple(coder.filters()),
-                        py::make_tuple(range_coder.position(), range_coder.value(), range_coder.range()));
+  return py::make_tuple(as_tuple(coder.filters()), dcvc::state_of(range_coder));
 }
 
 py::object decode(fi::FilterCoder& coder, const py::bytes& data, const DecoderStart& start) {
@@ -216,6 +199,16 @@ py::tuple fit(fi::FilterFit& fit, const Planes& planes, const std::array<Array<u
 
 PYBIND11_MODULE(_filter, module) {
   module.doc() = "The output filter: filtering, coding of filters, their fit to a source.";
+  module.attr("NUM_CLASSES") = fi::kClasses;
+  module.attr("NUM_LUMA_TERMS") = fi::kLumaTerms;
+  module.attr("NUM_CHROMA_TERMS") = fi::kChromaTerms;
+  module.attr("MAX_COEFFICIENT") = fi::kMaxCoefficient;
+  module.attr("MAX_SAMPLE") = fi::kMaxSample;
+  module.attr("MAX_LIMITED_STEP") = fi::kClip;
+  module.attr("MAX_PREFIX") = fi::kMaxPrefix;
+  module.attr("BLOCK") = fi::kBlock;
+  module.attr("REACH") = fi::kReach;
+  dcvc::bind_isa<fi::KernelTable, fi::dispatch>(module);
   module.def("planes_of_squares", &planes_of_squares, py::arg("squares").noconvert(), py::arg("halve_chroma"));
   module.def("filter_planes", &filter_planes, py::arg("planes").noconvert(), py::arg("luma").noconvert(),
              py::arg("chroma").noconvert());

@@ -12,7 +12,7 @@ int distance(const Filter& a, const Filter& b) {
   return sum;
 }
 
-// One walk for both directions: an encoder is told `wanted`, a decoder finds out.
+// One walk serves both directions: an encoder codes `wanted`, a decoder returns the decoded value.
 template <class Coder>
 class Walk {
  public:

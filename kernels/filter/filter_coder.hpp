@@ -24,11 +24,11 @@ struct FilterContexts {
   std::array<std::array<Context, kMaxPrefix>, kKinds> prefix;
 };
 
-// Codes the filters of frames in order; those in force, and what was learned, stay from frame to frame.
+// Codes the filters of frames in order. The filters in force and the contexts stay from frame to frame.
 class FilterCoder {
  public:
   void encode(RangeEncoder& coder, const Filters& filters);
-  // False if a coefficient is none; then the coder must be reset.
+  // False if a coefficient is out of range; then the coder must be reset.
   bool decode(RangeDecoder& coder);
 
   void reset() { *this = FilterCoder(); }
@@ -42,7 +42,7 @@ class FilterCoder {
   bool is_first_ = true;
 };
 
-// What filters cost in bits, from the state of the contexts. For the fit.
+// The prices of filters in bits, by the state of the contexts. The fit uses them.
 class FilterPrices {
  public:
   explicit FilterPrices(const FilterCoder& coder);

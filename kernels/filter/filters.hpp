@@ -1,4 +1,4 @@
-// The output filter: what a decoder puts out is the reconstructed picture filtered. Integers, bit-exact everywhere.
+// The output filter, which a decoder applies to every reconstructed picture. Integers, bit-exact everywhere.
 // Source: docs/output-filter.md.
 #pragma once
 
@@ -6,6 +6,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <vector>
+
+#include "kernels/base/padded_plane.hpp"
 
 namespace dcvc::filter {
 
@@ -26,31 +28,17 @@ using Filters = std::array<Filter, kFilters>;
 inline int num_terms(int filter) { return filter < kClasses ? kLumaTerms : kChromaTerms; }
 inline bool begins_alone(int filter) {
   return filter == 0 || filter == kClasses;
-}  // there is none before it to begin as
+}  // its coding has no filter before it to start from
 inline bool is_zero(const Filter& filter) { return filter == Filter{}; }
 
-// A copy of a plane, its edges repeated kReach samples beyond it.
-class PaddedPlane {
- public:
-  PaddedPlane(const int16_t* samples, int height, int width);
+using Plane = PaddedPlane<int16_t>;  // with kReach
 
-  const int16_t* row(int y) const { return samples_.data() + static_cast<size_t>(y + kReach) * stride_ + kReach; }
-  ptrdiff_t stride() const { return static_cast<ptrdiff_t>(stride_); }
-  int height() const { return height_; }
-  int width() const { return width_; }
-
- private:
-  int height_, width_;
-  size_t stride_;
-  std::vector<int16_t> samples_;
-};
-
-// The terms of one row's samples: row k has those of term k, width of them.
+// The terms of one row's samples: `width` values of each term.
 class TermRows {
  public:
   TermRows(int width, bool with_companion);
 
-  void make(const PaddedPlane& plane, const PaddedPlane* companion, int y);
+  void make(const Plane& plane, const Plane* companion, int y);
   const int16_t* term(int k) const { return terms_.data() + static_cast<size_t>(k) * width_; }
 
  private:
@@ -59,11 +47,11 @@ class TermRows {
 };
 
 // The class of every 4x4 block, in raster order. Sides are multiples of 4.
-std::vector<uint8_t> block_classes(const PaddedPlane& luma);
+std::vector<uint8_t> block_classes(const Plane& luma);
 
 // Filters a plane of luma, or with a companion one of chroma; `out` is height x width.
-void filter_luma(const PaddedPlane& luma, const Filters& filters, int16_t* out);
-void filter_chroma(const PaddedPlane& chroma, const PaddedPlane& companion, const Filter& filter, int16_t* out);
+void filter_luma(const Plane& luma, const Filters& filters, int16_t* out);
+void filter_chroma(const Plane& chroma, const Plane& companion, const Filter& filter, int16_t* out);
 
 // (a + b + c + d + 2) >> 2 of every 2x2 samples.
 void halve(const int16_t* plane, int height, int width, int16_t* out);

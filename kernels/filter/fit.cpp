@@ -3,43 +3,34 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <memory>
+
+#include "kernels/filter/kernel_table.hpp"
 
 namespace dcvc::filter {
 namespace {
 
-constexpr double kDecay = 0.8;     // weight of a frame in the fit of the next one
-constexpr double kLifetime = 4.0;  // frames that a coefficient is taken to serve
+constexpr double kDecay = 0.8;     // a frame's weight in the fit of the next frame
+constexpr double kLifetime = 4.0;  // a coefficient is assumed to serve so many frames
 constexpr int kRounds = 6;
 constexpr int kScaleBits = 2;  // terms are scaled down so that products of 16 of them sum to 32 bits
 constexpr double kUnit = 255.0 * (1 << kScaleBits) / kMaxSample;  // of scaled terms, in grey levels
-constexpr int kChunk = 16;
-constexpr int kManySamples = 1 << 18;  // a plane of luma that has more is measured in parts, since fits need no more
+// The fit needs no more samples of luma than these; of a larger plane it measures only some rows.
+constexpr int kManySamples = 1 << 18;
 
 // Sums of products, chunk by chunk of 16 samples.
 class Products {
  public:
-  explicit Products(int terms) : terms_(static_cast<size_t>(terms)) {}
+  explicit Products(int terms) : add_products_(kernels().add_products), terms_(static_cast<size_t>(terms)) {}
 
   // samples[k] are term k of a chunk, samples[terms] what the filter should add.
-  void add(const int16_t (*samples)[kChunk]) {
-    size_t at = 0;
-    for (size_t i = 0; i <= terms_; ++i) {
-      for (size_t j = 0; j < std::min(i + 1, terms_); ++j) {
-        int32_t sum = 0;
-        for (int x = 0; x < kChunk; ++x) sum += samples[i][x] * samples[j][x];
-        sums_[at++] += sum;
-      }
-    }
-  }
+  void add(const int16_t (*samples)[kChunk]) { add_products_(samples, static_cast<int>(terms_), sums_); }
 
   void add_to(Moments& moments, double weight) const {
     constexpr double per_coefficient = 1.0 / (1 << kCoefficientBits);
     const double scale = weight * kUnit * kUnit * per_coefficient;
-    size_t at = 0;
     for (size_t i = 0; i <= terms_; ++i) {
       for (size_t j = 0; j < std::min(i + 1, terms_); ++j) {
-        const double sum = scale * static_cast<double>(sums_[at++]);
+        const double sum = scale * static_cast<double>(sums_[i][j]);
         if (i == terms_) {
           moments.b[j] += sum;
         } else {
@@ -51,8 +42,9 @@ class Products {
   }
 
  private:
+  decltype(KernelTable::add_products) add_products_;
   size_t terms_;
-  std::array<int64_t, kChromaTerms*(kChromaTerms + 1) / 2 + kChromaTerms> sums_{};
+  int64_t sums_[kChromaTerms + 1][kChromaTerms] = {};  // of terms i and j, j <= i
 };
 
 int16_t wanted(int16_t sample, uint8_t source) {
@@ -62,7 +54,7 @@ int16_t wanted(int16_t sample, uint8_t source) {
 // Rows of terms and of what the filter should add, scaled; those of `rows` rows, one after the other.
 class Gathered {
  public:
-  Gathered(const FitPlane& plane, const PaddedPlane& padded, const PaddedPlane* companion, int rows)
+  Gathered(const FitPlane& plane, const Plane& padded, const Plane* companion, int rows)
       : plane_(plane),
         padded_(padded),
         companion_(companion),
@@ -91,8 +83,8 @@ class Gathered {
 
  private:
   const FitPlane& plane_;
-  const PaddedPlane& padded_;
-  const PaddedPlane* companion_;
+  const Plane& padded_;
+  const Plane* companion_;
   int rows_, terms_;
   TermRows row_;
   std::vector<int16_t> values_;
@@ -102,7 +94,7 @@ class Gathered {
 int stride_of(const FitPlane& luma) { return 1 + luma.height * luma.width / kManySamples; }
 
 void measure_luma(const FitPlane& plane, std::array<Moments, kFilters>& moments) {
-  const PaddedPlane padded(plane.samples, plane.height, plane.width);
+  const Plane padded(plane.samples, plane.height, plane.width, kReach);
   const std::vector<uint8_t> classes = block_classes(padded);
   std::vector<Products> products(kClasses, Products(kLumaTerms));
   Gathered rows(plane, padded, nullptr, kBlock);
@@ -120,8 +112,8 @@ void measure_luma(const FitPlane& plane, std::array<Moments, kFilters>& moments)
   for (size_t i = 0; i < kClasses; ++i) products[i].add_to(moments[i], stride);
 }
 
-void measure_chroma(const FitPlane& plane, const PaddedPlane& companion, int stride, double weight, Moments& moments) {
-  const PaddedPlane padded(plane.samples, plane.height, plane.width);
+void measure_chroma(const FitPlane& plane, const Plane& companion, int stride, double weight, Moments& moments) {
+  const Plane padded(plane.samples, plane.height, plane.width, kReach);
   Products products(kChromaTerms);
   Gathered rows(plane, padded, &companion, 1);
   int16_t chunk[kChromaTerms + 1][kChunk];
@@ -230,7 +222,7 @@ class Choice {
     return bits;
   }
 
-  // Changes one coefficient after the other as long as that pays.
+  // Changes one coefficient after the other, as long as a change lowers the cost.
   Filter descended(const Moments& moments, Filter filter, const Filter& base, int terms) const {
     std::array<double, kChromaTerms> slope{};  // b - A w
     const auto count = static_cast<size_t>(terms);
@@ -293,7 +285,7 @@ Filters FilterFit::fit(const FitPlane& luma, const FitPlane& cb, const FitPlane&
     halved.resize(static_cast<size_t>(cb.height) * cb.width);
     halve(luma.samples, luma.height, luma.width, halved.data());
   }
-  const PaddedPlane companion(is_halved ? halved.data() : luma.samples, cb.height, cb.width);
+  const Plane companion(is_halved ? halved.data() : luma.samples, cb.height, cb.width, kReach);
   measure_chroma(cb, companion, stride_of(luma), chroma_weight, moments_[kClasses]);
   measure_chroma(cr, companion, stride_of(luma), chroma_weight, moments_[kClasses + 1]);
   return Choice(moments_, coder, lambda * frames_ / kLifetime).best();

@@ -10,8 +10,7 @@
 
 namespace dcvc::filter {
 
-// Squared error of a filter's samples as a function of its coefficients w: const - 2 w.b + w.A w, in squared grey
-// levels.
+// The squared error of a filter's samples, in squared grey levels, by its coefficients w: const - 2 w.b + w.A w.
 struct Moments {
   std::array<std::array<double, kChromaTerms>, kChromaTerms> a{};
   std::array<double, kChromaTerms> b{};
@@ -23,19 +22,19 @@ struct FitPlane {
   int height, width;
 };
 
-// Remembers what earlier frames asked of the filters, so that filters serve more than the frame that pays for them.
+// Chooses filters. It keeps the moments of earlier frames, since a filter serves more frames than the one that pays.
 class FilterFit {
  public:
   void reset() { *this = FilterFit(); }
 
-  // Filters for a frame. lambda: what a bit is worth in squared grey levels of luma. chroma_weight: what those of
-  // chroma count.
+  // Filters for a frame. lambda: the price of a bit in squared grey levels of luma. chroma_weight: the weight of
+  // squared grey levels of chroma.
   Filters fit(const FitPlane& luma, const FitPlane& cb, const FitPlane& cr, const FilterCoder& coder, double lambda,
               double chroma_weight);
 
  private:
   std::array<Moments, kFilters> moments_{};
-  double frames_ = 0;  // how many frames the moments stand for
+  double frames_ = 0;  // the number of frames in the moments
 };
 
 }  // namespace dcvc::filter

@@ -6,49 +6,17 @@
 #include <cstring>
 
 #include "kernels/floor/floor_walk.hpp"
+#include "kernels/floor/prices.hpp"
 #include "kernels/floor/transform.hpp"
 
 namespace dcvc::floor {
 namespace {
 
-constexpr int kPriceOne = 256, kCostScale = 16;
+constexpr int kCostScale = 16;
 constexpr int kRounding = 92;  // in 1/256 of a step
-constexpr int kFlatShare =
-    16;  // of the price of a bit, in blocks of one colour: they are cheap, and an eye sees them change
+// Of the price of a bit, in blocks of one colour: they are cheap, and an eye sees them change.
+constexpr int kFlatShare = 16;
 constexpr int kQuickBits = 2;  // a block whose whole error is worth less is left alone
-
-struct PriceTable {
-  PriceTable() {
-    for (size_t i = 0; i < 512; ++i)
-      price[i] = static_cast<int>(std::lround(-std::log2((static_cast<double>(i) + 0.5) / 512) * kPriceOne));
-  }
-  int price[512];
-};
-const PriceTable kPrices;
-
-class Pricer {  // adds up prices, learns nothing
- public:
-  static constexpr bool kIsDecoder = false;
-  bool code(Context& context, bool bit) {
-    const uint32_t zero = context.probability();
-    bits += kPrices.price[(bit ? (1u << kProbabilityBits) - zero : zero) >> 6];
-    return bit;
-  }
-  bool code_even(bool bit) {
-    bits += kPriceOne;
-    return bit;
-  }
-  int64_t bits = 0;
-};
-
-struct Learner {  // learns and writes nothing
-  static constexpr bool kIsDecoder = false;
-  bool code(Context& context, bool bit) {
-    context.learn(bit);
-    return bit;
-  }
-  bool code_even(bool bit) { return bit; }
-};
 
 struct SampleTable {
   SampleTable() {

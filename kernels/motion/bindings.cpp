@@ -1,15 +1,13 @@
 // Python face of motion compensation: converts types, checks array sizes and releases the GIL. No logic.
-#include <pybind11/numpy.h>
-#include <pybind11/pybind11.h>
-#include <pybind11/stl.h>
-
 #include <cstring>
 #include <optional>
-#include <stdexcept>
 #include <string_view>
 #include <type_traits>
 
+#include "kernels/base/arrays.hpp"
+#include "kernels/base/coder_states.hpp"
 #include "kernels/motion/compensate.hpp"
+#include "kernels/motion/kernel_table.hpp"
 #include "kernels/motion/search.hpp"
 #include "kernels/motion/vector_coder.hpp"
 
@@ -18,13 +16,9 @@ namespace mo = dcvc::motion;
 
 namespace {
 
-template <class T>
-using Array =
-    py::array_t<T, py::array::c_style>;  // arguments are declared noconvert: a wrong type is an error, not a copy
-
-void require(bool condition, const char* what) {
-  if (!condition) throw std::invalid_argument(what);
-}
+using dcvc::Array;
+using dcvc::as_bytes;
+using dcvc::require;
 
 void require_field(const Array<int16_t>& field) {
   require(field.ndim() == 3 && field.shape(2) == 2 && field.shape(0) > 0 && field.shape(1) > 0,
@@ -102,7 +96,7 @@ Frame compensate(const Frame& frame, const std::optional<Frame>& long_term, cons
                  const Tracks& tracks, const Blends& blends, int max_value) {
   const mo::Motion motion = as_motion(field, tracks, blends);
   require_frame(frame, field);
-  require(max_value > 0 && max_value <= 8192, "max_value must be 1 to 8192");  // what the filters' 16 bits hold
+  require(max_value > 0 && max_value <= mo::kMaxSample, "max_value must be 1 to 8192");
   if (blends) {
     require(long_term.has_value(), "blends need a long-term reference");
     require_frame(*long_term, field);
@@ -146,10 +140,6 @@ py::tuple search(const mo::VectorCoder& coder, const Array<uint8_t>& current, co
   return as_tuple(found);
 }
 
-py::bytes as_bytes(const std::vector<uint8_t>& bytes) {
-  return py::bytes(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-}
-
 void require_even_field(const Array<int16_t>& field) {
   require_field(field);
   require(field.shape(0) % 2 == 0 && field.shape(1) % 2 == 0, "rows and columns must be even");
@@ -165,11 +155,12 @@ py::bytes encode(mo::VectorCoder& coder, const Array<int16_t>& field, const Trac
 }
 
 // (bytes so far, low, range) of the range coder behind the vectors.
-py::tuple encode_open(mo::VectorCoder& coder, const Array<int16_t>& field, const Tracks& tracks, const Blends& blends) {
+dcvc::EncoderState encode_open(mo::VectorCoder& coder, const Array<int16_t>& field, const Tracks& tracks,
+                               const Blends& blends) {
   require_even_field(field);
   dcvc::RangeEncoder range_coder;
   coder.encode_into(range_coder, as_motion(field, tracks, blends));
-  return py::make_tuple(as_bytes(range_coder.bytes()), range_coder.low(), range_coder.range());
+  return dcvc::state_of(range_coder);
 }
 
 py::object decode(mo::VectorCoder& coder, const py::bytes& data, int rows, int columns) {
@@ -187,8 +178,7 @@ py::object decode_open(mo::VectorCoder& coder, const py::bytes& data, int rows, 
   dcvc::RangeDecoder range_coder(reinterpret_cast<const uint8_t*>(view.data()), view.size());
   const auto motion = coder.decode_from(range_coder, rows, columns);
   if (!motion) return py::none();
-  return py::make_tuple(as_tuple(*motion),
-                        py::make_tuple(range_coder.position(), range_coder.value(), range_coder.range()));
+  return py::make_tuple(as_tuple(*motion), dcvc::state_of(range_coder));
 }
 
 // For tools: what the contexts have learned, as probabilities of zero in 1/65536, in the order of the struct.
@@ -239,7 +229,13 @@ void restore(mo::VectorCoder& coder, const Array<uint8_t>& learned, const Array<
 
 PYBIND11_MODULE(_motion, module) {
   module.doc() = "Motion search, compensation and vector coding.";
+  dcvc::bind_isa<mo::KernelTable, mo::dispatch>(module);
   module.attr("BLOCK") = mo::kBlock;
+  module.attr("SUBPEL") = mo::kSubpel;
+  module.attr("MAX_CANDIDATES") = mo::kMaxCandidates;
+  module.attr("MAX_PREFIX") = mo::kMaxPrefix;
+  module.attr("MAX_SAMPLE") = mo::kMaxSample;
+  module.attr("KEPT_INTERVAL") = mo::kKeptInterval;
   module.attr("MAX_VECTOR") = mo::kMaxVector;
   module.def("compensate", &compensate, py::arg("frame").noconvert(), py::arg("long_term").noconvert(),
              py::arg("field").noconvert(), py::arg("tracks").noconvert(), py::arg("blends").noconvert(),

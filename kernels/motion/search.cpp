@@ -1,6 +1,6 @@
-// Per 16x16 square: candidates from neighbours, the picture before and a coarse full search; a diamond descent on whole
-// samples; half and quarter samples by the Hadamard cost; then the same for its four 8x8 squares, and whichever costs
-// less.
+// Each 16x16 square is searched in three steps: candidates from its neighbours, from the picture before and from a
+// coarse full search; a diamond descent on whole samples; half and quarter samples by the Hadamard cost. Its four 8x8
+// squares are searched the same way. The cheaper of both wins.
 #include "kernels/motion/search.hpp"
 
 #include <algorithm>
@@ -8,7 +8,7 @@
 #include <cstdlib>
 #include <limits>
 
-#include "kernels/motion/block_costs.hpp"
+#include "kernels/motion/kernel_table.hpp"
 #include "kernels/motion/search_planes.hpp"
 #include "kernels/motion/settle.hpp"
 #include "kernels/motion/track_search.hpp"
@@ -41,9 +41,10 @@ class Searcher {
  public:
   Searcher(const uint8_t* current, const uint8_t* reference, const Plane& padded_current, const SampledPlane& sampled,
            double lambda, const VectorCoder& coder)
-      : lambda_(lambda),
-        rows_(padded_current.height / kBlock),
-        columns_(padded_current.width / kBlock),
+      : kernels_(kernels()),
+        lambda_(lambda),
+        rows_(padded_current.height() / kBlock),
+        columns_(padded_current.width() / kBlock),
         prices_(coder.contexts()),
         state_(rows_, columns_, coder.previous(rows_, columns_)),
         current_(padded_current),
@@ -57,6 +58,7 @@ class Searcher {
   }
 
  private:
+  const KernelTable& kernels_;
   double lambda_;
   int rows_, columns_;
   VectorPrices prices_;
@@ -66,18 +68,19 @@ class Searcher {
   Plane coarse_current_, coarse_reference_;
 
   Plane coarse_plane(const uint8_t* plane) const {
-    const int height = current_.height, width = current_.width;
-    return padded(reduced(plane, height, width).data(), height / kCoarse, width / kCoarse);
+    const int height = current_.height(), width = current_.width();
+    return {reduced(plane, height, width).data(), height / kCoarse, width / kCoarse, kSearchMargin};
   }
 
-  // Costs may stop short of the truth once they are not below `limit`.
+  // A cost that is not below `limit` may be less than the true one.
   double whole_cost(int row, int column, int side, Vector vector, const Situation& around, double limit) const {
     const double price = lambda_ * prices_.vector(around, part_of(side), vector);
     if (price >= limit) return price;
     const int y = row * kBlock, x = column * kBlock;
     const Plane& whole = reference_.whole();
-    return sad(current_.at(y, x), current_.stride, whole.at(y + (vector.y >> 2), x + (vector.x >> 2)), whole.stride,
-               side) +
+    const auto sad = side == kBlock ? kernels_.sad_8 : kernels_.sad_16;
+    return sad(current_.at(y, x), current_.stride(), whole.at(y + (vector.y >> 2), x + (vector.x >> 2)),
+               whole.stride()) +
            price;
   }
 
@@ -91,12 +94,9 @@ class Searcher {
     int stride, cost = 0;
     const uint8_t* source =
         reference_.square(row * kBlock * 4 + vector.y, column * kBlock * 4 + vector.x, side, room, stride);
-    for (int y = 0; y < side; y += 8) {
-      for (int x = 0; x < side; x += 8) {
-        cost += hadamard_8x8(current_.at(row * kBlock + y, column * kBlock + x), current_.stride,
-                             source + y * stride + x, stride);
-        if (cost + price >= limit) return cost + price;
-      }
+    const auto hadamard = side == kBlock ? kernels_.hadamard_8x8 : kernels_.hadamard_16x8;
+    for (int y = 0; y < side && cost + price < limit; y += kBlock) {
+      cost += hadamard(current_.at(row * kBlock + y, column * kBlock), current_.stride(), source + y * stride, stride);
     }
     return cost + price;
   }
@@ -151,8 +151,8 @@ class Searcher {
     Vector found{0, 0};
     for (int dy = -kCoarseRange; dy <= kCoarseRange; ++dy) {
       for (int dx = -kCoarseRange; dx <= kCoarseRange; ++dx) {
-        const int cost = sad(coarse_current_.at(y, x), coarse_current_.stride, coarse_reference_.at(y + dy, x + dx),
-                             coarse_reference_.stride, 8) +
+        const int cost = kernels_.sad_8(coarse_current_.at(y, x), coarse_current_.stride(),
+                                        coarse_reference_.at(y + dy, x + dx), coarse_reference_.stride()) +
                          std::abs(dx) + std::abs(dy);
         if (cost < best) {
           best = cost;
@@ -170,14 +170,14 @@ class Searcher {
     const int neighbours = state_.split_neighbours(row, column);
     Found together = best_of(row, column, 16, starts, around);
     together.cost += lambda_ * prices_.split(neighbours, around.num_candidates > 0, false);
-    // A square that is predicted to less than a grey level a sample is not worth splitting.
+    // Splitting does not pay for a square whose prediction errs by less than one grey level a sample.
     if (together.cost >= 256 &&
         split(row, column, together, lambda_ * prices_.split(neighbours, around.num_candidates > 0, true)))
       return;
     state_.set(row, column, 2, together.vector, around.predicted);
   }
 
-  // Searches the quarters; whether they cost less than the whole square, in which case they stand in the state.
+  // Searches the quarters. True if they cost less than the whole square; then the state has their vectors.
   bool split(int row, int column, const Found& together, double cost) {
     for (int k = 0; k < 4; ++k) {
       const int y = row + k / 2, x = column + k % 2;
@@ -197,7 +197,7 @@ class Searcher {
 
 Motion search(const uint8_t* current, const uint8_t* reference, const uint8_t* long_term, int height, int width,
               double lambda, const VectorCoder& coder, int num_threads) {
-  const Plane padded_current = padded(current, height, width);
+  const Plane padded_current(current, height, width, kSearchMargin);
   const SampledPlane sampled(reference, height, width);
   Motion motion{height / kBlock,
                 width / kBlock,

@@ -1,35 +1,18 @@
-// Pictures as the encoder's search reads them: 8-bit planes with replicated margins, at whole and half samples.
+// The planes that the encoder's search reads: 8 bits, with repeated edges, at whole and half samples.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
-#include <vector>
 
+#include "kernels/base/padded_plane.hpp"
 #include "kernels/motion/compensate.hpp"
+#include "kernels/motion/kernel_table.hpp"
 
 namespace dcvc::motion {
 
 constexpr int kSearchMargin = 80;  // samples that a square may reach beyond the picture, filters included
 
-struct Plane {
-  int height, width, stride;
-  std::vector<uint8_t> samples;
-
-  Plane(int h, int w)
-      : height(h),
-        width(w),
-        stride(w + 2 * kSearchMargin),
-        samples(static_cast<size_t>(stride) * (h + 2 * kSearchMargin)) {}
-  uint8_t* at(int row, int column) {
-    return samples.data() + static_cast<size_t>(row + kSearchMargin) * stride + (column + kSearchMargin);
-  }
-  const uint8_t* at(int row, int column) const {
-    return samples.data() + static_cast<size_t>(row + kSearchMargin) * stride + (column + kSearchMargin);
-  }
-};
-
-// A plane of height x width samples with its margin.
-Plane padded(const uint8_t* source, int height, int width);
+using Plane = PaddedPlane<uint8_t>;  // with kSearchMargin
 
 // A picture at whole and half samples.
 class SampledPlane {
@@ -42,15 +25,11 @@ class SampledPlane {
   // half samples, as in H.264. The samples lie here or in `room`, 16 x 16; the stride is set.
   const uint8_t* square(int y4, int x4, int side, uint8_t* room, int& stride) const;
 
-  // The samples at (y4, x4) in quarter samples are those that `first` points to, or, where there is a `second`, the
-  // means of both. Rows have a distance of stride().
-  struct Samples {
-    const uint8_t *first, *second;
-  };
-  Samples samples(int y4, int x4) const {
+  // The samples at (y4, x4) in quarter samples; their rows lie stride() apart.
+  ByteSquare samples(int y4, int x4) const {
     return {half_sample(y4 >> 1, x4 >> 1), (y4 | x4) & 1 ? half_sample((y4 + 1) >> 1, (x4 + 1) >> 1) : nullptr};
   }
-  int stride() const { return whole_.stride; }
+  int stride() const { return whole_.stride(); }
 
   // Keeps a square within the margin.
   Vector limited(Vector vector, int row, int column, int side) const;
@@ -61,6 +40,7 @@ class SampledPlane {
     return plane.at(y2 >> 1, x2 >> 1);
   }
 
+  const KernelTable& kernels_;
   Plane whole_, half_x_, half_y_, half_xy_;
 };
 

@@ -3,30 +3,32 @@
 #include <algorithm>
 #include <array>
 
-#include "kernels/motion/block_costs.hpp"
+#include "kernels/motion/kernel_table.hpp"
 #include "kernels/motion/layer.hpp"
 #include "kernels/motion/wavefront.hpp"
 
 namespace dcvc::motion {
 namespace {
 
-constexpr double kLeast = 0.7;      // of a square's cost is what other vectors leave at least, nearly always
-constexpr double kWorthBits = 2.0;  // a square that costs less is not worth a vector of its own
+// Other vectors nearly always leave at least this share of a square's cost.
+constexpr double kLeast = 0.7;
+// A square whose cost is that of fewer bits gets no vector of its own.
+constexpr double kWorthBits = 2.0;
 
 struct Place {
   int row, column;
 };
 
-// The squares whose samples a block's vectors have a part in: its own, and those that share a side with it.
+// A block's vectors change the samples of its own squares and of the squares that share a side with it.
 constexpr std::array<Place, 12> kAroundBlock{
     {{0, 0}, {0, 1}, {1, 0}, {1, 1}, {0, -1}, {1, -1}, {-1, 0}, {-1, 1}, {0, 2}, {1, 2}, {2, 0}, {2, 1}}};
 constexpr std::array<Place, 5> kAroundSquare{{{0, 0}, {0, -1}, {-1, 0}, {0, 1}, {1, 0}}};
 constexpr std::array<Place, 4> kQuarters{{{0, 0}, {0, 1}, {1, 0}, {1, 1}}};
 constexpr std::array<Place, 4> kSteps{{{0, 1}, {0, -1}, {1, 0}, {-1, 0}}};
 
-using Quarters = std::array<Vector, 4>;  // of a block, in the order they are coded in
+using Quarters = std::array<Vector, 4>;  // the vectors of a block's squares in coding order
 
-// Vectors that are worth a try, none twice.
+// The vectors to try; none stands here twice.
 class Tries {
  public:
   explicit Tries(Vector own) : own_(own) {}
@@ -51,7 +53,8 @@ class Settler {
  public:
   Settler(const Plane& current, const SampledPlane& reference, const SampledPlane* long_term, double lambda,
           const VectorCoder& coder, const Motion& found)
-      : lambda_(lambda),
+      : kernels_(kernels()),
+        lambda_(lambda),
         rows_(found.rows),
         columns_(found.columns),
         prices_(coder.contexts()),
@@ -88,6 +91,7 @@ class Settler {
   }
 
  private:
+  const KernelTable& kernels_;
   double lambda_;
   int rows_, columns_;
   VectorPrices prices_;
@@ -123,7 +127,7 @@ class Settler {
     }
   }
 
-  // Later rounds look at what changed, and around it.
+  // After the first round a block is due if it, or a block beside it, changed in the round before.
   bool is_due(int row, int column) const {
     for (int y = std::max(row - 2, 0); y <= std::min(row + 2, rows_ - 2); y += 2) {
       for (int x = std::max(column - 2, 0); x <= std::min(column + 2, columns_ - 2); x += 2) {
@@ -171,7 +175,8 @@ class Settler {
            prices_.vector(tracks_.situation(row, column), kTrackPart, tracks_.at(row, column));
   }
 
-  // What the bits of a block and of those after it change by when it has other vectors, in one quarter or (-1) in all.
+  // The change in bits of a block and of the blocks after it when the block has other vectors. quarter: the only square
+  // that has another vector, or -1 for all four.
   double vector_bits_change(int row, int column, int quarter) const {
     const auto change = [&](int y, int x) {
       return is_inside(y, x) ? vector_bits(y, x) - vector_bits_[block(y, x)] : 0.0;
@@ -197,7 +202,7 @@ class Settler {
 
   // ---- costs of predictions
 
-  // Which of a square's predictions are made anew, from fields that are being tried.
+  // The predictions of a square that are made anew, from the fields on trial.
   enum Fresh { kNone = 0, kFirst = 1, kSecond = 2 };
 
   int square_cost(int row, int column, Fresh fresh) const {
@@ -213,10 +218,10 @@ class Settler {
       second = second_room;
     }
     const uint8_t* source = current_.at(row * kBlock, column * kBlock);
-    if (blend != kMean) return hadamard_8x8(source, current_.stride, blend == kReference ? first : second, kBlock);
-    for (int y = 0; y < kSamples; y += kBlock)
-      store_bytes(first_room + y, mean(load_bytes(first + y), load_bytes(second + y)));
-    return hadamard_8x8(source, current_.stride, first_room, kBlock);
+    if (blend != kMean)
+      return kernels_.hadamard_8x8(source, current_.stride(), blend == kReference ? first : second, kBlock);
+    kernels_.copy_square({first, second}, kBlock, first_room);
+    return kernels_.hadamard_8x8(source, current_.stride(), first_room, kBlock);
   }
 
   void keep_square(int row, int column) {
@@ -225,8 +230,8 @@ class Settler {
     costs_[square(row, column)] = square_cost(row, column, kNone);
   }
 
-  // Whether the fields as they are being tried cost less than those that are kept. bits: what theirs change by;
-  // squares: what they change. It gives up where the squares that are still to be looked at would have to get better
+  // Whether the fields on trial cost less than the kept ones. bits: the change in bits. squares: the squares that the
+  // fields on trial change. The comparison stops early when the squares not yet compared would have to improve more
   // than they usually do.
   template <size_t N>
   bool is_better(int row, int column, const std::array<Place, N>& squares, Fresh fresh, double bits) const {
@@ -264,7 +269,7 @@ class Settler {
     return changed;
   }
 
-  // All of a block with one vector: those on all sides, and around its own.
+  // Tries one vector for all of a block: the vectors of its neighbours, and vectors around its own.
   bool settle_whole(int row, int column) {
     Tries tries(vectors_.at(row, column));
     tries.add(vectors_.situation(row, column, 2));

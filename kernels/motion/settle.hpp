@@ -8,9 +8,9 @@ namespace dcvc::motion {
 
 constexpr int kRounds = 3;  // the first tries most, the last least
 
-// Goes over the blocks again, now that the vectors on all sides are known: a block takes other vectors, another blend
-// or another track where that lowers the cost of overlapping predictions in it and around it, plus what it and the
-// blocks after it cost in bits.
+// Refines the motion of every block, now that the vectors on all sides are known. A block takes other vectors, another
+// blend or another track where this lowers the sum of two costs: that of the overlapping predictions in and around the
+// block, and that of the bits of the block and the blocks after it.
 //
 // long_term: nullptr for a motion without tracks. lambda, coder, num_threads: as for search. first..last: rounds to
 // make, of 0..kRounds - 1.

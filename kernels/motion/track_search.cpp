@@ -1,13 +1,12 @@
-// Block by block: the mean of what the block's vectors predict and what a track finds in the long-term reference, or
-// that alone, where it costs less than the vectors' prediction; nothing of it where all that is won is not worth the
-// bits that say so.
+// For each block three predictions compete: that of its vectors, that of a track into the long-term reference, and the
+// mean of both. If all blocks together win less than the bits that signal blends, no block is blended.
 #include "kernels/motion/track_search.hpp"
 
 #include <cstring>
 #include <limits>
 #include <numeric>
 
-#include "kernels/motion/block_costs.hpp"
+#include "kernels/motion/kernel_table.hpp"
 #include "kernels/motion/wavefront.hpp"
 
 namespace dcvc::motion {
@@ -17,9 +16,10 @@ class TrackSearcher {
  public:
   TrackSearcher(const Plane& current, const SampledPlane& reference, const SampledPlane& long_term, double lambda,
                 const VectorCoder& coder, const std::vector<Vector>& vectors)
-      : lambda_(lambda),
-        rows_(current.height / kBlock),
-        columns_(current.width / kBlock),
+      : kernels_(kernels()),
+        lambda_(lambda),
+        rows_(current.height() / kBlock),
+        columns_(current.width() / kBlock),
         prices_(coder.contexts()),
         state_(rows_, columns_, vectors, coder.kept(rows_, columns_)),
         vectors_{vectors.data(), rows_, columns_},
@@ -33,7 +33,7 @@ class TrackSearcher {
     in_wavefront(rows_, columns_, num_threads, [&](int row, int column) {
       saved[static_cast<size_t>(row / 2) * (columns_ / 2) + column / 2] = search_block(row, column);
     });
-    // Summed in one order, so that the sum does not depend on the threads.
+    // The order of this sum is fixed, so that the sum does not depend on the number of threads.
     const double won =
         std::accumulate(saved.begin(), saved.end(), lambda_ * (prices_.any_blend(false) - prices_.any_blend(true)));
     TrackState& better = won > 0 ? state_ : followed;
@@ -44,6 +44,7 @@ class TrackSearcher {
  private:
   static constexpr int kSide = 2 * kBlock;
 
+  const KernelTable& kernels_;
   double lambda_;
   int rows_, columns_;
   VectorPrices prices_;
@@ -54,10 +55,9 @@ class TrackSearcher {
 
   double hadamard(int row, int column, const uint8_t* predicted, int stride, double limit) const {
     double cost = 0;
-    for (int k = 0; k < 4 && cost < limit; ++k) {
-      const int y = k / 2 * kBlock, x = k % 2 * kBlock;
-      cost += hadamard_8x8(current_.at(row * kBlock + y, column * kBlock + x), current_.stride,
-                           predicted + y * stride + x, stride);
+    for (int y = 0; y < kSide && cost < limit; y += kBlock) {
+      cost += kernels_.hadamard_16x8(current_.at(row * kBlock + y, column * kBlock), current_.stride(),
+                                     predicted + y * stride, stride);
     }
     return cost;
   }
@@ -76,7 +76,8 @@ class TrackSearcher {
     }
   }
 
-  // What the best blend saves, the bit that tells it counted: less than nothing where the block stays as it is.
+  // The cost that the best blend saves, with the bits that signal it. Negative where the block stays unblended, for the
+  // bit that says so.
   double search_block(int row, int column) {
     uint8_t predicted[kSide * kSide];
     predict(row, column, predicted);
@@ -98,7 +99,8 @@ class TrackSearcher {
     return unblended - best.cost;
   }
 
-  // The cheapest track of a block for its mean with `predicted`, or alone; nothing that costs `limit` or more.
+  // The cheapest track of a block: for the mean with `predicted`, or alone if that is null. Its cost is below `limit`,
+  // or the cost is `limit`.
   Found best_track(int row, int column, const Situation& around, const uint8_t* predicted, double price,
                    double limit) const {
     Found best{around.predicted, limit};
@@ -111,7 +113,7 @@ class TrackSearcher {
       const uint8_t* square =
           long_term_.square(row * kBlock * 4 + vector.y, column * kBlock * 4 + vector.x, kSide, room, stride);
       if (predicted) {
-        average_squares(square, stride, predicted, kSide, mean);
+        kernels_.average(square, stride, predicted, kSide, kSide, mean);
         square = mean;
         stride = kSide;
       }

@@ -6,7 +6,7 @@
 namespace dcvc::motion {
 namespace {
 
-// One walk for both directions: an encoder is told `wanted`, a decoder finds out.
+// One walk serves both directions: an encoder codes `wanted`, a decoder returns the decoded value.
 template <class Coder>
 class Walk {
  public:
@@ -189,8 +189,8 @@ std::optional<Motion> VectorCoder::decode_from(RangeDecoder& coder, int rows, in
   return motion;
 }
 
-// The next picture follows the tracks, or, where its long-term reference is what this one's vectors point to, the
-// vectors.
+// The next picture follows this picture's tracks. Where this picture's reference becomes its long-term reference, it
+// follows the vectors instead.
 void VectorCoder::keep(const Motion& motion) {
   ++number_;
   previous_ = motion.vectors;

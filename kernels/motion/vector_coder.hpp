@@ -14,8 +14,8 @@
 namespace dcvc::motion {
 
 constexpr int kMaxPrefix = 11;
-constexpr int kKeptInterval =
-    8;  // the I frame, number 0 after a reset, and pictures 8, 16, .. serve as long-term references
+// The I frame, number 0 after a reset, and pictures 8, 16, .. serve as long-term references.
+constexpr int kKeptInterval = 8;
 
 struct AxisContexts {
   std::array<Context, 2> is_zero;  // by: the neighbours' vectors were far from predicted
@@ -34,8 +34,7 @@ struct Contexts {
   std::array<Context, 3> is_blended, is_long_term_only;  // by: such blocks to the left and above
 };
 
-// Codes the pictures of a sequence in order; what it learned, and the last picture's vectors, stay from picture to
-// picture.
+// Codes the pictures of a sequence in order. The contexts and the last picture's vectors stay from picture to picture.
 class VectorCoder {
  public:
   // Rows and columns are even; the squares of a block with different vectors are coded one by one. Blends count where
@@ -66,7 +65,7 @@ class VectorCoder {
   Field kept() const { return {kept_.data(), rows_, columns_}; }
   int number() const { return number_; }
 
-  // Goes on as another coder would that has these.
+  // Takes over the state of another coder.
   void restore(const Contexts& contexts, const Field& previous, const Field& kept, int number);
 
  private:
@@ -79,7 +78,7 @@ class VectorCoder {
   int number_ = 0;  // of pictures since the last reset
 };
 
-// What vectors cost in bits, from the state of the contexts. For the search.
+// The prices of vectors in bits, by the state of the contexts. The search uses them.
 class VectorPrices {
  public:
   explicit VectorPrices(const Contexts& contexts);
@@ -108,10 +107,8 @@ class VectorPrices {
     const double flag = may_be_zero ? zero_[is_track][axis][active][value != 0] : 0.0;
     return value ? flag + magnitude_[is_track][axis][bit_length(std::abs(value))] : flag;
   }
-  static int bit_length(int value) {
-    int length = 0;
-    while (value >> (length + 1)) ++length;
-    return length;
+  static int bit_length(int value) {  // less one; value > 0
+    return 31 - __builtin_clz(static_cast<unsigned>(value));
   }
 
   double split_[3][2][2], predicted_[3][3][kMaxCandidates + 1][2], candidate_[3][kMaxCandidates][2];

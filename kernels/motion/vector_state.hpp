@@ -1,5 +1,5 @@
-// What is known when vectors and tracks are coded: the vectors coded before it in this picture and those of the picture
-// before. The same rules in the search, the encoder and the decoder. Source: docs/motion.md.
+// The state that predicts a vector: the vectors coded before it in this picture, and those of the picture before.
+// Search, encoder and decoder follow the same rules. Source: docs/motion.md.
 #pragma once
 
 #include <algorithm>
@@ -12,8 +12,7 @@ namespace dcvc::motion {
 
 constexpr int kMaxCandidates = 4;
 
-// What is coded: one quarter of a 16x16 block, a whole block's vector into the reference picture, or its vector into
-// the long-term reference.
+// The kinds of vectors: of a quarter of a 16x16 block, of a whole block, and of a block into the long-term reference.
 enum Part : int { kQuarter = 0, kBlockPart = 1, kTrackPart = 2 };
 
 struct Situation {
@@ -109,7 +108,7 @@ class VectorState {
   const std::vector<Vector>& previous_;
 };
 
-// The tracks of a picture, whose vectors are known: at first all follow the vectors, then blocks get their own.
+// The tracks of a picture whose vectors are known. At first all tracks follow the vectors; then blocks get their own.
 class TrackState {
  public:
   // vectors: the picture's, which must outlive this. kept: the tracks of the picture before, where that one had this
@@ -140,7 +139,7 @@ class TrackState {
            (row && blends_[block(row - 2, column)] >= least ? 1 : 0);
   }
 
-  // Of a block, whatever its own track; row, column: its upper left square.
+  // The situation of a block, which does not depend on its own track. row, column: its upper left square.
   Situation situation(int row, int column) const {
     const Vector upper_right = followed(row, column + 1), lower_left = followed(row + 1, column),
                  lower_right = followed(row + 1, column + 1);
@@ -171,7 +170,7 @@ class TrackState {
   size_t index(int row, int column) const { return static_cast<size_t>(row) * columns_ + column; }
   size_t block(int row, int column) const { return static_cast<size_t>(row / 2) * (columns_ / 2) + column / 2; }
 
-  // The vector, and on from where it points to.
+  // The square's vector plus the kept track of the square that the vector points to.
   Vector followed(int row, int column) const {
     const Vector vector = vectors_[index(row, column)];
     if (kept_.size() != tracks_.size()) return vector;

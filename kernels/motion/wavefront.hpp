@@ -1,4 +1,4 @@
-// A picture's blocks on several threads, with the result of one after the other.
+// Visits a picture's blocks on several threads. The result is that of a visit in raster order.
 #pragma once
 
 #include <algorithm>
@@ -9,8 +9,9 @@
 
 namespace dcvc::motion {
 
-constexpr int kLag = 3;  // columns that a row of blocks stays behind the one above, at least: what a block reads and
-                         // writes lies within two
+// A row of blocks stays at least so many columns behind the row above. A block reads and writes at most two columns
+// beside itself.
+constexpr int kLag = 3;
 
 // Calls visit(row, column) for every 16x16 block of rows x columns squares, the upper left square of each, in raster
 // order or as if: a block comes after those to the left and above it, and those of the row above are done up to kLag

@@ -9,6 +9,7 @@
 #include "kernels/filter/filter_coder.hpp"
 #include "kernels/filter/filters.hpp"
 #include "kernels/filter/fit.hpp"
+#include "kernels/filter/kernel_table.hpp"
 
 namespace fi = dcvc::filter;
 
@@ -78,8 +79,9 @@ void check_filtering(Random& random) {
   const Samples luma = random.plane(height * width), chroma = random.plane(height / 2 * (width / 2));
   Samples halved(chroma.size()), out(luma.size()), chroma_out(chroma.size());
   fi::halve(luma.data(), height, width, halved.data());
-  const fi::PaddedPlane padded(luma.data(), height, width), companion(halved.data(), height / 2, width / 2);
-  const fi::PaddedPlane padded_chroma(chroma.data(), height / 2, width / 2);
+  const fi::Plane padded(luma.data(), height, width, fi::kReach),
+      companion(halved.data(), height / 2, width / 2, fi::kReach);
+  const fi::Plane padded_chroma(chroma.data(), height / 2, width / 2, fi::kReach);
   fi::filter_luma(padded, fi::Filters{}, out.data());
   expect(out == luma, "filters of zeros change luma");
   fi::filter_chroma(padded_chroma, companion, fi::Filter{}, chroma_out.data());
@@ -130,8 +132,11 @@ void check_fit(Random& random) {
     const fi::Filters found =
         fit.fit({luma.data(), source.data(), height, width}, {cb.data(), of_cb.data(), height / 2, width / 2},
                 {cr.data(), of_cr.data(), height / 2, width / 2}, coder, 0.0, 5.0);
+    for (const auto& filter : found) {
+      for (const int8_t value : filter) checksum = checksum * 0x9E3779B97F4A7C15u + static_cast<uint8_t>(value);
+    }
     Samples out(luma.size());
-    fi::filter_luma({luma.data(), height, width}, found, out.data());
+    fi::filter_luma({luma.data(), height, width, fi::kReach}, found, out.data());
     expect(distance(out, source) <= distance(luma, source) * 1.01 + static_cast<double>(out.size()),
            "a fit makes luma worse");
     dcvc::RangeEncoder bytes;
@@ -139,15 +144,27 @@ void check_fit(Random& random) {
   }
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
-  const int num_rounds = argc > 1 ? std::atoi(argv[1]) : 100;
+// Checksum of all rounds with the kernels in use.
+uint64_t run(int num_rounds) {
+  checksum = 0;
   for (round_number = 0; round_number < num_rounds; ++round_number) {
     Random random{std::mt19937(static_cast<uint32_t>(round_number))};
     check_filtering(random);
     check_coding(random);
     check_fit(random);
   }
-  std::printf("%d rounds: all filters come back, %016llx\n", num_rounds, static_cast<unsigned long long>(checksum));
+  return checksum;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const int num_rounds = argc > 1 ? std::atoi(argv[1]) : 100;
+  const uint64_t expected = run(num_rounds);
+  for (const fi::KernelTable* table : fi::dispatch().usable()) {
+    fi::dispatch().choose(table->name);
+    expect(run(num_rounds) == expected, "kernels of another instruction set change samples or filters");
+    std::printf("%s: ", table->name);
+  }
+  std::printf("%d rounds: all filters come back, %016llx\n", num_rounds, static_cast<unsigned long long>(expected));
 }

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "kernels/motion/compensate.hpp"
+#include "kernels/motion/kernel_table.hpp"
 #include "kernels/motion/search.hpp"
 #include "kernels/motion/settle.hpp"
 #include "kernels/motion/vector_coder.hpp"
@@ -210,8 +211,9 @@ void test_settling(Random& random) {
   mo::Motion motion{
       rows, columns, Vectors(static_cast<size_t>(rows) * columns, random.below(2) ? wrong : mo::Vector{0, 0}), {}, {}};
   for (const size_t k : {0, 1, columns, columns + 1}) motion.vectors[k] = right;
-  mo::settle(mo::padded(current.data(), height, width), mo::SampledPlane(reference.data(), height, width), nullptr,
-             10.0, mo::VectorCoder(), 1 + random.below(3), 0, mo::kRounds - 1, motion);
+  mo::settle(mo::Plane(current.data(), height, width, mo::kSearchMargin),
+             mo::SampledPlane(reference.data(), height, width), nullptr, 10.0, mo::VectorCoder(), 1 + random.below(3),
+             0, mo::kRounds - 1, motion);
   check(std::all_of(motion.vectors.begin(), motion.vectors.end(), [&](mo::Vector vector) { return vector == right; }),
         "the right vector does not spread");
 }
@@ -287,10 +289,9 @@ void test_hostile_bytes(Random& random, int rows, int columns) {
     check(decoder.decode(nullptr, 0, rows, columns).has_value(), "no bytes are no motion");
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
-  const int num_rounds = argc > 1 ? std::atoi(argv[1]) : 100;
+// Checksum of all rounds with the kernels in use.
+uint64_t run(int num_rounds) {
+  checksum = 0;
   for (round_number = 0; round_number < num_rounds; ++round_number) {
     Random random{std::mt19937(static_cast<uint32_t>(round_number))};
     const int rows = 2 + 2 * random.below(4), columns = 2 + 2 * random.below(5);
@@ -300,7 +301,20 @@ int main(int argc, char** argv) {
     test_hostile_bytes(random, rows, columns);
     if (round_number % 8 == 0) test_settling(random), test_threads(random);
   }
+  return checksum;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const int num_rounds = argc > 1 ? std::atoi(argv[1]) : 100;
+  const uint64_t expected = run(num_rounds);
+  for (const mo::KernelTable* table : mo::dispatch().usable()) {
+    mo::dispatch().choose(table->name);
+    check(run(num_rounds) == expected, "kernels of another instruction set change what is found or predicted");
+    std::printf("%s: ", table->name);
+  }
   std::printf("%d rounds: all motion comes back, checksum %016llx\n", num_rounds,
-              static_cast<unsigned long long>(checksum));
+              static_cast<unsigned long long>(expected));
   return 0;
 }

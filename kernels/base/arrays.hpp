@@ -1,0 +1,39 @@
+// What the Python extensions share: arrays as arguments, checks, bytes.
+#pragma once
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <cstdint>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "kernels/base/isa.hpp"
+
+namespace dcvc {
+
+// Arguments are declared noconvert: a wrong type is an error, not a copy.
+template <class T>
+using Array = pybind11::array_t<T, pybind11::array::c_style>;
+
+// Raises ValueError in Python.
+inline void require(bool condition, const char* what) {
+  if (!condition) throw std::invalid_argument(what);
+}
+inline void require(bool condition, const std::string& what) { require(condition, what.c_str()); }
+
+inline pybind11::bytes as_bytes(const std::vector<uint8_t>& bytes) {
+  return pybind11::bytes(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+}
+
+// usable_isas() -> names, the best last; isa() -> the one in use; choose_isa(name) -> whether this machine can run it.
+template <class Table, Dispatch<Table>& (*dispatch)()>
+void bind_isa(pybind11::module_& module) {
+  module.def("usable_isas", [] { return names_of(dispatch().usable()); });
+  module.def("isa", [] { return std::string(dispatch().current().name); });
+  module.def("choose_isa", [](const std::string& name) { return dispatch().choose(name); }, pybind11::arg("name"));
+}
+
+}  // namespace dcvc
