@@ -24,7 +24,7 @@ ENVIRONMENT = (
     ("DCVC_MAX_PIXELS", "The largest picture, in pixels, that is coded, decoded or read. Default: 35651584, as of 8192x4352."),
     ("DCVC_MAX_FRAMES", "The most frames of a clip or stream. Default: any number."),
     ("DCVC_MAX_MEMORY", "The most memory, by the estimate of dcvc info: bytes, or 800M, 2G. Default: any."),
-    ("DCVC_CPU_ISA", "Kernels of the exact arithmetic: scalar, avx2, avx512, amx or neon. Default: the fastest that the processor has."),
+    ("DCVC_CPU_ISA", "Best instruction set of compiled code: scalar, sse2, avx2, avx512, amx or neon. Default: the best of the processor."),
     ("DCVC_CUDA", "Exact arithmetic with --device cuda: native, or reference for a slow one that makes the same pictures. Default: native."),
     ("DCVC_MOTION", "Motion compensation: native, or reference for a slow one that makes the same pictures. Default: native."),
     ("NO_COLOR", "If set, nothing is coloured."),

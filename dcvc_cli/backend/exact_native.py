@@ -4,7 +4,6 @@ Values are (h, w, c). A picture keeps its channels in 8x8 cells (`ExactValue.cel
 it together. Source: docs/exact-arithmetic.md.
 """
 
-import importlib
 import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -17,41 +16,32 @@ from dcvc_cli.backend.exact_base import ExactOperations, require_exponent
 from dcvc_cli.backend.exact_network import ExactConv, ExactNetwork, ExactValue
 from dcvc_cli.backend.operations import PlaneFlags, PlaneIndex, PlaneSymbols
 from dcvc_cli.errors import EnvironmentFault
+from dcvc_cli.format.native import ISA_VARIABLE, NativeModule
 
 if TYPE_CHECKING:
+    from dcvc_cli import _kernels as native
     from dcvc_cli.graph.blocks import Conv, DepthConvBlock, Depthwise, ScaleVector
     from dcvc_cli.graph.latent_steps import CodingStep
+else:
+    native = NativeModule("_kernels")
 
-ISA_VARIABLE = "DCVC_CPU_ISA"
 PICTURE_CELL = 8
 MAX_THREADS = 256
 
 
-def native_module() -> Any:
-    """The compiled kernels.
-
-    Raises:
-        EnvironmentFault: they were not built for this Python.
-    """
-    try:
-        return importlib.import_module("dcvc_cli._kernels")
-    except ImportError as error:
-        raise EnvironmentFault("the compiled kernels dcvc_cli._kernels are missing", "reinstall dcvc with a C++ compiler at hand") from error
-
-
-def make_engine(num_threads: int = 1, isa: str | None = None) -> Any:
+def make_engine(num_threads: int = 1, isa: str | None = None) -> "native.Engine":
     """Threads, work memory and kernels that several networks can share.
 
     Args:
         num_threads: 1..256; the result does not depend on it.
-        isa: "scalar", "avx2", "avx512", "amx" or "neon"; None takes the environment variable DCVC_CPU_ISA, else the best that the machine has.
+        isa: the best instruction set that may be used: "scalar", "sse2", "avx2", "avx512", "amx" or "neon"; None takes the environment
+            variable DCVC_CPU_ISA, else the best that the machine has.
 
     Raises:
         EnvironmentFault: the kernels are missing, or the machine cannot run those asked for.
     """
-    native = native_module()
     wanted = isa if isa is not None else os.environ.get(ISA_VARIABLE, "")
-    if wanted and wanted not in native.usable_isas():
+    if native.isa_for(wanted) is None:
         usable = ", ".join(native.usable_isas())
         raise EnvironmentFault(f"instruction set {wanted!r} is not usable on this machine, usable are: {usable}", f"unset {ISA_VARIABLE}")
     if not 1 <= num_threads <= MAX_THREADS:
@@ -67,9 +57,8 @@ class ExactNative(ExactOperations):
         engine: from `make_engine`; shared between networks that do not run at once, calls take turns.
     """
 
-    def __init__(self, network: ExactNetwork, engine: Any | None = None) -> None:
+    def __init__(self, network: ExactNetwork, engine: "native.Engine | None" = None) -> None:
         super().__init__(network)
-        self._native = native_module()
         self.engine = engine if engine is not None else make_engine()
         self._layers: dict[str, Any] = {}
         self._row_tables: dict[int, NDArray[np.uint8]] = {}
@@ -78,7 +67,7 @@ class ExactNative(ExactOperations):
 
     def _pack(self, numbers: ExactConv, rows: slice, stride: int, padding: int) -> Any:
         weight = np.ascontiguousarray(numbers.weight[rows].transpose(0, 2, 3, 1))
-        return self._native.Conv(weight, numbers.multiplier[rows], numbers.addend[rows], stride, padding)
+        return native.Conv(weight, numbers.multiplier[rows], numbers.addend[rows], stride, padding)
 
     def _conv_layer(self, layer: "Conv") -> Any:
         if layer.name not in self._layers:
@@ -89,7 +78,7 @@ class ExactNative(ExactOperations):
         if layer.name not in self._layers:
             numbers = self.network.conv(layer.name)
             weight = np.ascontiguousarray(numbers.weight.reshape(layer.channels, 9))
-            self._layers[layer.name] = self._native.Depthwise(weight, numbers.multiplier, numbers.addend)
+            self._layers[layer.name] = native.Depthwise(weight, numbers.multiplier, numbers.addend)
         return self._layers[layer.name]
 
     def _block(self, block: "DepthConvBlock") -> Any:
@@ -100,7 +89,7 @@ class ExactNative(ExactOperations):
             self._check_block(block, numbers, shared)
             wide = self.network.conv(block.ffn_in.name)
             half = wide.weight.shape[0] // 2
-            self._layers[block.name] = self._native.Block(
+            self._layers[block.name] = native.Block(
                 None if block.adaptor is None else self._conv_layer(block.adaptor),
                 self._conv_layer(block.dc_in),
                 self._depthwise_layer(block.dc_spatial),

@@ -1,16 +1,21 @@
 """The frame coder: symbols of one frame to bytes and back, in four byte formats. Source: docs/entropy-coding.md."""
 
-from dataclasses import astuple
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dcvc_cli.entropy.tables import MAX_NATIVE_ROWS, CdfTable, native_module
+from dcvc_cli.entropy.tables import MAX_NATIVE_ROWS, CdfTable
 from dcvc_cli.errors import StreamError
 from dcvc_cli.format.entropy_format import EntropyFormat
+from dcvc_cli.format.native import NativeModule
 from dcvc_cli.format.range_coder import DecoderState, EncoderState
 from dcvc_cli.stages import ENTROPY, timed
+
+if TYPE_CHECKING:
+    from dcvc_cli import _entropy as native
+else:
+    native = NativeModule("_entropy")
 
 
 def _channel_rows(num_channels: int, height: int, width: int) -> NDArray[np.uint8]:
@@ -32,8 +37,8 @@ class FrameEncoder:
     """
 
     def __init__(self, fmt: EntropyFormat) -> None:
-        self._fmt, self._format = fmt, getattr(native_module().Format, fmt.name)
-        self._parts: list[tuple[Any, NDArray[np.int8], NDArray[np.uint8]]] = []
+        self._fmt, self._format = fmt, native.Format.__members__[fmt.name]
+        self._parts: list[native.Part] = []
 
     @timed(ENTROPY)
     def add_y(self, symbols: NDArray[np.int8], index: NDArray[np.uint8], table: CdfTable) -> None:
@@ -59,8 +64,8 @@ class FrameEncoder:
         """
         _require_compact(self._fmt, start)
         if start is not None:
-            return bytes(native_module().encode_compact(self._parts, astuple(start)))
-        return bytes(native_module().encode_frame(self._parts, self._format))
+            return native.encode_compact(self._parts, (start.data, start.low, start.range))
+        return native.encode_frame(self._parts, self._format)
 
 
 class FrameDecoder:
@@ -75,8 +80,10 @@ class FrameDecoder:
 
     def __init__(self, data: bytes, fmt: EntropyFormat, start: DecoderState | None = None) -> None:
         _require_compact(fmt, start)
-        self._native = native_module()
-        self._decoder = self._native.FrameDecoder(data, getattr(self._native.Format, fmt.name) if start is None else astuple(start))
+        if start is None:
+            self._decoder = native.FrameDecoder(data, native.Format.__members__[fmt.name])
+        else:
+            self._decoder = native.FrameDecoder(data, (start.position, start.value, start.range))
 
     @timed(ENTROPY)
     def decode_z(self, num_channels: int, height: int, width: int, table: CdfTable, row_base: int) -> NDArray[np.int8]:
@@ -108,11 +115,11 @@ class FrameDecoder:
         """
         self._check(self._decoder.finish())
 
-    def _decode(self, native_table: Any, rows: NDArray[np.uint8]) -> NDArray[np.int8]:
+    def _decode(self, native_table: "native.CodingTable", rows: NDArray[np.uint8]) -> NDArray[np.int8]:
         symbols = np.empty(rows.size, dtype=np.int8)
         self._check(self._decoder.decode(native_table, rows, symbols))
         return symbols
 
-    def _check(self, status: Any) -> None:
-        if status != self._native.Status.OK:
-            raise StreamError(f"the entropy-coded data of a frame is damaged: {self._native.describe(status)}")
+    def _check(self, status: "native.Status") -> None:
+        if status != native.Status.OK:
+            raise StreamError(f"the entropy-coded data of a frame is damaged: {native.describe(status)}")

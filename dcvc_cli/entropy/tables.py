@@ -7,14 +7,18 @@ machines, so tables travel with the weights as integers and the Gaussian table s
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from importlib import import_module
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dcvc_cli.errors import EnvironmentFault
+from dcvc_cli.format.native import NativeModule
+
+if TYPE_CHECKING:
+    from dcvc_cli import _entropy as native
+else:
+    native = NativeModule("_entropy")
 
 PROBABILITY_BITS = 16
 PROBABILITY_SCALE = 1 << PROBABILITY_BITS
@@ -43,7 +47,7 @@ class CdfTable:
     cdf: NDArray[np.int32]
     cdf_length: NDArray[np.int32]
     offset: NDArray[np.int32]
-    _native: dict[tuple[int, int], Any] = field(default_factory=dict, init=False, repr=False)
+    _native: "dict[tuple[int, int], native.CodingTable]" = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         for name in ("cdf", "cdf_length", "offset"):
@@ -89,7 +93,7 @@ class CdfTable:
     def num_rows(self) -> int:
         return int(self.cdf.shape[0])
 
-    def native(self, first_row: int = 0, num_rows: int | None = None) -> Any:
+    def native(self, first_row: int = 0, num_rows: int | None = None) -> "native.CodingTable":
         """The coder's form of rows first_row..first_row + num_rows - 1 (default: all), built once and kept.
 
         Raises:
@@ -102,7 +106,7 @@ class CdfTable:
         key = (first_row, count)
         if key not in self._native:
             rows = slice(first_row, first_row + count)
-            self._native[key] = native_module().CodingTable(self.cdf[rows], self.cdf_length[rows], self.offset[rows])
+            self._native[key] = native.CodingTable(self.cdf[rows], self.cdf_length[rows], self.offset[rows])
         return self._native[key]
 
     def to_arrays(self, prefix: str) -> dict[str, NDArray[np.int32]]:
@@ -121,18 +125,6 @@ class CdfTable:
         if missing:
             raise TableError(f"probability table arrays are missing: {', '.join(missing)}")
         return cls(*(np.asarray(arrays[name]) for name in names))
-
-
-def native_module() -> Any:
-    """The compiled coder.
-
-    Raises:
-        EnvironmentFault: it was not built for this Python.
-    """
-    try:
-        return import_module("dcvc_cli._entropy")
-    except ImportError as error:
-        raise EnvironmentFault(f"the compiled entropy coder cannot be loaded: {error}", hint="reinstall dcvc with pip") from error
 
 
 @lru_cache(maxsize=1)

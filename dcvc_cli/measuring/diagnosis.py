@@ -12,6 +12,7 @@ from typing import Any
 
 from dcvc_cli import __version__
 from dcvc_cli.errors import DcvcError
+from dcvc_cli.format.native import ISA_VARIABLE, load_native
 
 OPTIONAL_PACKAGES = (
     ("av", "av", "mp4 and mkv input", "video"),
@@ -155,18 +156,17 @@ def _devices() -> Iterator[Finding]:
 
 
 def _kernels() -> Iterator[Finding]:
-    from dcvc_cli.entropy import tables
-    from dcvc_cli.families.lite.motion import field
-
-    for name, load in (("entropy coder", tables.native_module), ("block motion", field.native_module)):
+    for name, module in (("entropy coder", "_entropy"), ("block motion", "_motion"), ("output filter", "_filter")):
         try:
-            yield Finding("kernels", name, str(Path(load().__file__).name))
+            yield Finding("kernels", name, Path(load_native(module).__file__ or "").name)
         except DcvcError as error:
             yield Finding("kernels", name, "not built", Status.MISSING, str(error))
     try:
-        yield from _exact_kernels(import_module("dcvc_cli._kernels"))
-    except ImportError as error:
-        yield Finding("kernels", "exact arithmetic", "not built", Status.SLOW, f"{error}; reinstall dcvc with a C++ compiler at hand")
+        load_native("_kernels")
+    except DcvcError as error:
+        yield Finding("kernels", "exact arithmetic", "not built", Status.SLOW, str(error))
+    else:
+        yield from _exact_kernels()
     yield _cuda_kernels()
 
 
@@ -180,15 +180,15 @@ def _cuda_kernels() -> Finding:
         return Finding("kernels", "exact on a GPU", "not available", Status.ABSENT, str(error))
 
 
-def _exact_kernels(native: Any) -> Iterator[Finding]:
-    from dcvc_cli.backend.exact_native import ISA_VARIABLE
+def _exact_kernels() -> Iterator[Finding]:
+    from dcvc_cli import _kernels
 
-    usable = list(native.usable_isas())
+    usable = _kernels.usable_isas()
     wanted = os.environ.get(ISA_VARIABLE, "")
-    if wanted and wanted not in usable:
+    used = _kernels.isa_for(wanted)
+    if used is None:
         yield Finding("kernels", "exact arithmetic", "none", Status.MISSING, f"{ISA_VARIABLE}={wanted}, usable are: {', '.join(usable)}")
         return
-    used = wanted or usable[-1]
     if used != usable[-1]:
         remark = f"{ISA_VARIABLE}={wanted} keeps the faster {usable[-1]} away"
         yield Finding("kernels", "exact arithmetic", used, Status.SLOW, remark)

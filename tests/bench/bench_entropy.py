@@ -14,7 +14,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from dcvc_cli.entropy.tables import CdfTable, gaussian_table, native_module
+from dcvc_cli import _entropy as native
+from dcvc_cli.entropy.tables import CdfTable, gaussian_table
 from dcvc_cli.format.entropy_format import SHARED_FORMATS
 
 BIT_TARGETS = (0.5, 1.3, 2.8)
@@ -76,7 +77,7 @@ def main() -> None:
     arguments.add_argument("--symbols", type=int, default=1 << 17)
     arguments.add_argument("--repeats", type=int, default=60)
     options = arguments.parse_args()
-    native, table = native_module(), gaussian_table()
+    table = gaussian_table()
     coding_table = table.native()
     print(f"{cpu_name()}, {os.cpu_count()} CPUs, 1 thread used, load {os.getloadavg()[0]:.1f}")
     print(f"{NUM_WARM_UPS} warm-up and {options.repeats} timed calls of {options.symbols} symbols each; million symbols a second")

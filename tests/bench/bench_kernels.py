@@ -22,7 +22,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from dcvc_cli.backend.exact_native import ExactNative, make_engine, native_module
+from dcvc_cli import _kernels
+from dcvc_cli.backend.exact_native import ExactNative, make_engine
 from dcvc_cli.backend.exact_network import ExactNetwork, ExactValue
 from dcvc_cli.graph.blocks import Conv, DepthConvBlock, Depthwise
 from tests.support.exact_frames import CodedFrame, FramePair, ReplayingCoder, invent
@@ -85,7 +86,7 @@ def bench_kernels(threads: int, height: int, width: int, num_runs: int) -> None:
     told = ", ".join(f"{isa} {wide * hertz / 1e9:.0f} wide {narrow * hertz / 1e9:.0f} narrow" for isa, (wide, narrow) in PRODUCTS_A_CYCLE.items())
     print(f"layers on {width}x{height} positions, {threads} thread(s), 1 warm-up, {num_runs} runs in turn")
     print(f"peaks in GMAC/s at {hertz / threads / 1e9:.2f} GHz: {told}")
-    isas = [isa for isa in native_module().usable_isas() if isa in PRODUCTS_A_CYCLE]
+    isas = [isa for isa in _kernels.usable_isas() if isa in PRODUCTS_A_CYCLE]
     engines = {isa: make_engine(threads, isa) for isa in isas}
     for name, layer, numbers, channels, macs in kernel_cases(height, width):
         x = ExactValue(random_values(np.random.default_rng(1), (height, width, channels), "small"), 8)
@@ -110,7 +111,7 @@ def bench_frames(name: str, threads: int, height: int, width: int, num_frames: i
     size = (-(-height // 16), -(-width // 16))
     states = [{key: value.contiguous() for key, value in random_parameters(model, 3).items()} for model in (image, video)]
     pairs = {"float32": FramePair(image, video, *(InferenceOperations(s) for s in states))}
-    for isa in native_module().usable_isas()[1:]:
+    for isa in _kernels.usable_isas()[1:]:
         engine = make_engine(threads, isa)
         pairs[f"exact {isa}"] = FramePair(image, video, *(ExactNative(n, engine) for n in networks))
     print(f"{name} {width}x{height}, {threads} thread(s), I and {num_frames} P frames, 1 warm-up sequence, from symbols to 8-bit planes, in turn")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dcvc_cli.entropy.tables import native_module
+from dcvc_cli.entropy.tables import native
 from dcvc_cli.errors import StreamError
 from dcvc_cli.families.uf.tables import ZigzagTable
 
@@ -55,7 +55,7 @@ class UnitEncoder:
     def finish(self, num_coders: int | None = None) -> tuple[bytes, int]:
         """(the payload, its coders); a number of coders of None is chosen by the number of symbols."""
         count = coders_for(self.num_coded) if num_coders is None else num_coders
-        return bytes(native_module().encode_zigzag(self._parts, count)), count
+        return bytes(native.encode_zigzag(self._parts, count)), count
 
 
 class UnitDecoder:
@@ -67,8 +67,7 @@ class UnitDecoder:
     def __init__(self, data: bytes, num_coders: int) -> None:
         if not 1 <= num_coders <= MAX_CODERS:
             raise StreamError(f"a unit has {num_coders} coders, expected 1..{MAX_CODERS}")
-        self._native = native_module()
-        self._decoder = self._native.ZigzagDecoder(data, num_coders)
+        self._decoder = native.ZigzagDecoder(data, num_coders)
 
     def decode_z(self, num_channels: int, height: int, width: int, table: ZigzagTable, row_base: int) -> NDArray[np.int8]:
         """z, int8 (num_channels, height, width); StreamError where a symbol is outside -64..63."""
@@ -95,5 +94,5 @@ class UnitDecoder:
         return symbols
 
     def _check(self, status: Any) -> None:
-        if status != self._native.Status.OK:
-            raise StreamError(f"the entropy-coded data of a unit is damaged: {self._native.describe(status)}")
+        if status != native.Status.OK:
+            raise StreamError(f"the entropy-coded data of a unit is damaged: {native.describe(status)}")

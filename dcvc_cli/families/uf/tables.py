@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dcvc_cli.entropy.tables import MAX_NATIVE_ROWS, CdfTable, TableError, native_module, quantise_pmf
+from dcvc_cli.entropy.tables import MAX_NATIVE_ROWS, CdfTable, TableError, native, quantise_pmf
 
 MAX_REACH = 8
 """Magnitude of the largest symbol that a row names; beyond it symbols are escapes."""
@@ -62,7 +62,7 @@ class ZigzagTable:
         key = (first_row, count)
         if key not in self._native:
             rows = slice(first_row, first_row + count)
-            self._native[key] = native_module().ZigzagTable(self.cdf[rows], self.cdf_length[rows])
+            self._native[key] = native.ZigzagTable(self.cdf[rows], self.cdf_length[rows])
         return self._native[key]
 
 

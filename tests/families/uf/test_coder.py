@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dcvc_cli import _entropy
 from dcvc_cli.entropy.scale_index import index_from_scale, is_coded
-from dcvc_cli.entropy.tables import TableError, native_module
+from dcvc_cli.entropy.tables import TableError
 from dcvc_cli.errors import StreamError
 from dcvc_cli.families.uf.coder import MAX_CODERS, UnitDecoder, UnitEncoder, coders_for, in_coding_order
 from dcvc_cli.families.uf.tables import ZigzagTable, gaussian_table
@@ -36,14 +37,14 @@ def parts_of(sequence: dict) -> list[tuple[ZigzagTable, np.ndarray, np.ndarray]]
 def test_published_sequences(sequence: dict):
     parts = parts_of(sequence)
     native = [(table.native(), symbols, rows) for table, symbols, rows in parts]
-    payload = native_module().encode_zigzag(native, sequence["coders"])
+    payload = _entropy.encode_zigzag(native, sequence["coders"])
     assert payload.hex() == sequence["hex"]
-    decoder = native_module().ZigzagDecoder(payload, sequence["coders"])
+    decoder = _entropy.ZigzagDecoder(payload, sequence["coders"])
     for table, symbols, rows in native:
         decoded = np.zeros_like(symbols)
-        assert decoder.decode(table, rows, decoded) == native_module().Status.OK
+        assert decoder.decode(table, rows, decoded) == _entropy.Status.OK
         np.testing.assert_array_equal(decoded, symbols)
-    assert decoder.finish() == native_module().Status.OK
+    assert decoder.finish() == _entropy.Status.OK
 
 
 @given(st.data())
@@ -56,7 +57,7 @@ def test_the_coder_and_its_slow_twin_make_the_same_bytes(data: st.DataObject):
         count = data.draw(st.integers(0, 60))
         symbols = np.clip(np.rint(generator.laplace(0, data.draw(st.sampled_from([0.3, 3, 60])), count)), -128, 127)
         parts.append((gaussian_table(), symbols.astype(np.int8), generator.integers(0, 128, count).astype(np.uint8)))
-    payload = native_module().encode_zigzag([(table.native(), s, r) for table, s, r in parts], num_coders)
+    payload = _entropy.encode_zigzag([(table.native(), s, r) for table, s, r in parts], num_coders)
     assert payload == slow_payload(parts, num_coders)
 
 
@@ -93,7 +94,7 @@ def test_damage_is_an_error_or_other_symbols(data: st.DataObject):
     generator = np.random.default_rng(data.draw(st.integers(0, 2**32)))
     rows = generator.integers(0, 128, 200).astype(np.uint8)
     symbols = generator.integers(-20, 20, 200).astype(np.int8)
-    payload = bytearray(native_module().encode_zigzag([(gaussian_table().native(), symbols, rows)], num_coders))
+    payload = bytearray(_entropy.encode_zigzag([(gaussian_table().native(), symbols, rows)], num_coders))
     kind = data.draw(st.sampled_from(["cut", "grown", "changed"]))
     if kind == "cut":
         del payload[data.draw(st.integers(0, len(payload) - 1)) :]
@@ -118,7 +119,7 @@ def test_a_header_with_another_number_of_coders_is_refused(num_coders: int):
 
 
 def test_starts_of_groups_that_run_backwards_are_refused():
-    payload = bytearray(native_module().encode_zigzag([], 5))
+    payload = bytearray(_entropy.encode_zigzag([], 5))
     payload[:8] = (9).to_bytes(4, "little") + (3).to_bytes(4, "little")
     with pytest.raises(StreamError, match="damaged"):
         UnitDecoder(bytes(payload), 5).finish()

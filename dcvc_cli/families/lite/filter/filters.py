@@ -4,16 +4,21 @@ Planes are (luma, Cb, Cr), int16 0..8192, sides multiples of 4; chroma is as lar
 Filtering and the coding of filters are integer arithmetic, bit-exact everywhere; what the fit finds is coded, so no decoder depends on it.
 """
 
-import importlib
 import os
-from dataclasses import astuple, dataclass
-from typing import Any, TypeAlias
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dcvc_cli.errors import EnvironmentFault, StreamError
+from dcvc_cli.format.native import NativeModule
 from dcvc_cli.format.range_coder import DecoderState, EncoderState
+
+if TYPE_CHECKING:
+    from dcvc_cli import _filter as native
+else:
+    native = NativeModule("_filter")
 
 NUM_CLASSES, NUM_LUMA_TERMS = 24, 12
 """Classes of 4x4 blocks of luma, a filter each, and coefficients of a filter."""
@@ -30,6 +35,7 @@ HALVED_CHROMA_WEIGHT, FULL_CHROMA_WEIGHT = 5.0, 1.0
 """What a squared grey level of chroma counts in the fit beside one of luma: of 4:2:0, where quality is (6 Y + U + V) / 8 in decibels and chroma
 errs less, and of RGB."""
 
+T = TypeVar("T")
 Plane: TypeAlias = NDArray[np.int16]
 Planes: TypeAlias = tuple[Plane, Plane, Plane]
 
@@ -55,22 +61,9 @@ class Filters:
         return np.array_equal(self.luma, other.luma) and np.array_equal(self.chroma, other.chroma)
 
 
-def native_module() -> Any:
-    """The compiled filter.
-
-    Raises:
-        EnvironmentFault: it was not built for this Python.
-    """
-    try:
-        return importlib.import_module("dcvc_cli._filter")
-    except ImportError as error:
-        raise EnvironmentFault("the compiled module dcvc_cli._filter is missing", "reinstall dcvc with a C++ compiler at hand") from error
-
-
 def planes_of_squares(squares: NDArray[np.int16], halve_chroma: bool) -> Planes:
     """The planes of samples (3, h / 8, 8, w / 8, 8) of any layout, as Operations.samples_from_frame has them; halved are means of 2x2 samples."""
-    planes: Planes = native_module().planes_of_squares(squares, halve_chroma)
-    return planes
+    return native.planes_of_squares(squares, halve_chroma)
 
 
 def filter_planes(planes: Planes, filters: Filters) -> Planes:
@@ -87,21 +80,19 @@ def filter_planes(planes: Planes, filters: Filters) -> Planes:
         return filter_planes_twin(planes, filters)
     if implementation != "native":
         raise EnvironmentFault(f"{TWIN_VARIABLE} must be native or reference, found {implementation!r}", f"unset {TWIN_VARIABLE}")
-    filtered: Planes = native_module().filter_planes(planes, filters.luma, filters.chroma)
-    return filtered
+    return native.filter_planes(planes, filters.luma, filters.chroma)
 
 
 def bytes_of_plane(plane: Plane, height: int, width: int) -> NDArray[np.uint8]:
     """The upper left height x width samples of a plane as they are put out, uint8 in 0..255; ValueError if it has fewer. Bit-exact everywhere."""
-    samples: NDArray[np.uint8] = native_module().bytes_of_plane(plane, height, width)
-    return samples
+    return native.bytes_of_plane(plane, height, width)
 
 
 class FilterCoder:
     """Codes the filters of consecutive frames; those in force, and what it learned, stay until `reset`."""
 
     def __init__(self) -> None:
-        self.native = native_module().FilterCoder()
+        self.native = native.FilterCoder()
 
     def reset(self) -> None:
         """At every I frame: no filters, nothing learned."""
@@ -118,11 +109,11 @@ class FilterCoder:
         Args:
             start: where the vectors that share the bytes left the range coder.
         """
-        return EncoderState(*self.native.encode_open(filters.luma, filters.chroma, _tuple(start)))
+        return EncoderState(*self.native.encode_open(filters.luma, filters.chroma, _encoder(start)))
 
     def encode(self, filters: Filters, start: EncoderState | None = None) -> bytes:
         """As `encode_open`, and ends the bytes."""
-        return bytes(self.native.encode(filters.luma, filters.chroma, _tuple(start)))
+        return self.native.encode(filters.luma, filters.chroma, _encoder(start))
 
     def decode_open(self, data: bytes, start: DecoderState | None = None) -> tuple[Filters, DecoderState]:
         """A frame's filters, and where symbols go on in the same bytes.
@@ -130,7 +121,7 @@ class FilterCoder:
         Raises:
             StreamError: the bytes hold no filters.
         """
-        filters, state = _intact(self.native.decode_open(data, _tuple(start)))
+        filters, state = _intact(self.native.decode_open(data, _decoder(start)))
         return Filters(*filters), DecoderState(*state)
 
     def decode(self, data: bytes, start: DecoderState | None = None) -> Filters:
@@ -139,14 +130,14 @@ class FilterCoder:
         Raises:
             StreamError: the bytes hold no filters, or something else besides.
         """
-        return Filters(*_intact(self.native.decode(data, _tuple(start))))
+        return Filters(*_intact(self.native.decode(data, _decoder(start))))
 
 
 class FilterFit:
     """Chooses the filters of consecutive frames for an encoder."""
 
     def __init__(self) -> None:
-        self._native = native_module().FilterFit()
+        self._native = native.FilterFit()
 
     def reset(self) -> None:
         """At every I frame."""
@@ -167,11 +158,15 @@ class FilterFit:
         return Filters(*self._native.fit(planes, source, coder.native, bit_price, weight))
 
 
-def _tuple(state: EncoderState | DecoderState | None) -> tuple[Any, ...] | None:
-    return None if state is None else astuple(state)
+def _encoder(state: EncoderState | None) -> "native.EncoderState | None":
+    return None if state is None else (state.data, state.low, state.range)
 
 
-def _intact(decoded: Any) -> Any:
+def _decoder(state: DecoderState | None) -> "native.DecoderState | None":
+    return None if state is None else (state.position, state.value, state.range)
+
+
+def _intact(decoded: T | None) -> T:
     if decoded is None:
         raise StreamError("the output filters of a frame are damaged")
     return decoded

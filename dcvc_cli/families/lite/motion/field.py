@@ -5,16 +5,21 @@ long-term reference, an earlier picture of good quality, and blocks are predicte
 coding are integer arithmetic, bit-exact everywhere; what the search finds is coded, so no decoder depends on it.
 """
 
-import importlib
 import os
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dcvc_cli.errors import EnvironmentFault, StreamError
+from dcvc_cli.format.native import NativeModule
 from dcvc_cli.format.range_coder import DecoderState, EncoderState
+
+if TYPE_CHECKING:
+    from dcvc_cli import _motion as native
+else:
+    native = NativeModule("_motion")
 
 BLOCK = 8
 """Side of the squares that have a vector each."""
@@ -31,6 +36,7 @@ TWIN_VARIABLE = "DCVC_MOTION"
 KEPT_INTERVAL = 8
 """Of the frames since an I frame, itself number 0, those with number 0, 8, 16, .. are kept to be long-term references."""
 
+T = TypeVar("T")
 Field: TypeAlias = NDArray[np.int16]
 
 
@@ -69,18 +75,6 @@ class CoderState(NamedTuple):
     vectors: Field
     tracks: Field
     number: int
-
-
-def native_module() -> Any:
-    """The compiled motion code.
-
-    Raises:
-        EnvironmentFault: it was not built for this Python.
-    """
-    try:
-        return importlib.import_module("dcvc_cli._motion")
-    except ImportError as error:
-        raise EnvironmentFault("the compiled module dcvc_cli._motion is missing", "reinstall dcvc with a C++ compiler at hand") from error
 
 
 def search_lambda(qp: int) -> float:
@@ -135,15 +129,14 @@ def compensate_squares(squares: NDArray[np.int16], motion: Motion, long_term: ND
     if implementation != "native":
         raise EnvironmentFault(f"{TWIN_VARIABLE} must be native or reference, found {implementation!r}", f"unset {TWIN_VARIABLE}")
     parts = motion.vectors, motion.tracks, motion.blends
-    predicted: NDArray[np.int16] = native_module().compensate(squares, long_term, *parts, 1 << SAMPLE_BITS)
-    return predicted
+    return native.compensate(squares, long_term, *parts, 1 << SAMPLE_BITS)
 
 
 class FieldCoder:
     """Finds and codes the motion of consecutive P frames; the last frame's, and what it learned about vectors, stay until `reset`."""
 
     def __init__(self) -> None:
-        self._native = native_module().VectorCoder()
+        self._native = native.VectorCoder()
 
     def reset(self) -> None:
         """Forgets what was learned: at every I frame."""
@@ -152,7 +145,7 @@ class FieldCoder:
     @property
     def number(self) -> int:
         """P frames coded since the last reset."""
-        return int(self._native.number)
+        return self._native.number
 
     @property
     def has_long_term(self) -> bool:
@@ -189,7 +182,7 @@ class FieldCoder:
 
     def encode(self, motion: Motion) -> bytes:
         """The frame's motion as bytes, the same on every machine; empty for some without motion. Of the tracks, those of blended blocks count."""
-        return bytes(self._native.encode(motion.vectors, motion.tracks, motion.blends))
+        return self._native.encode(motion.vectors, motion.tracks, motion.blends)
 
     def encode_open(self, motion: Motion) -> EncoderState:
         """As `encode`, but symbols may follow in the same bytes; the state is the same on every machine."""
@@ -213,7 +206,7 @@ class FieldCoder:
         return Motion(*motion), DecoderState(*state)
 
 
-def _intact(decoded: Any) -> Any:
+def _intact(decoded: T | None) -> T:
     if decoded is None:
         raise StreamError("the motion vectors of a frame are damaged")
     return decoded

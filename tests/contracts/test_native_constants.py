@@ -1,0 +1,73 @@
+"""Constants that Python and C++ both need are the same, and the stubs name what the extensions have."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from dcvc_cli.backend import exact_native, exact_rules
+from dcvc_cli.entropy import tables
+from dcvc_cli.entropy import twin as entropy_twin
+from dcvc_cli.families.lite.filter import filters
+from dcvc_cli.families.lite.filter import twin as filter_twin
+from dcvc_cli.families.lite.motion import field
+from dcvc_cli.families.lite.motion import twin as motion_twin
+from dcvc_cli.format import range_coder
+
+_entropy = pytest.importorskip("dcvc_cli._entropy")
+_filter = pytest.importorskip("dcvc_cli._filter")
+_kernels = pytest.importorskip("dcvc_cli._kernels")
+_motion = pytest.importorskip("dcvc_cli._motion")
+PACKAGE = Path(exact_native.__file__).parents[1]
+
+
+def test_motion():
+    assert field.BLOCK == motion_twin.BLOCK == _motion.BLOCK
+    assert len(motion_twin.FILTERS) == _motion.SUBPEL
+    assert _motion.MAX_VECTOR == motion_twin.MAX_VECTOR
+    assert _motion.MAX_CANDIDATES == motion_twin.MAX_CANDIDATES
+    assert _motion.MAX_PREFIX == motion_twin.MAX_PREFIX
+    assert 1 << field.SAMPLE_BITS == _motion.MAX_SAMPLE
+    assert _motion.KEPT_INTERVAL == field.KEPT_INTERVAL
+
+
+def test_filter():
+    assert (filters.NUM_CLASSES, filters.NUM_LUMA_TERMS, filters.NUM_CHROMA_TERMS) == (
+        _filter.NUM_CLASSES,
+        _filter.NUM_LUMA_TERMS,
+        _filter.NUM_CHROMA_TERMS,
+    )
+    assert _filter.MAX_COEFFICIENT == filters.MAX_COEFFICIENT
+    assert _filter.MAX_SAMPLE == filter_twin.MAX_SAMPLE == 1 << filters.SAMPLE_BITS
+    assert _filter.MAX_LIMITED_STEP == filter_twin.MAX_LIMITED_STEP
+    assert _filter.MAX_PREFIX == filter_twin.MAX_PREFIX
+    assert (_filter.BLOCK, _filter.REACH) == (filter_twin.BLOCK, filter_twin.REACH)
+
+
+def test_entropy():
+    assert _entropy.PROBABILITY_BITS == tables.PROBABILITY_BITS
+    assert _entropy.MAX_ROWS == tables.MAX_NATIVE_ROWS
+    assert _entropy.NUM_LANES == entropy_twin.NUM_LANES
+    assert _entropy.MIN_INTERLEAVED_SYMBOLS == entropy_twin.MIN_INTERLEAVED_SYMBOLS
+    assert _entropy.MAX_LOG2_PARTITIONS == entropy_twin.MAX_LOG2_PARTITIONS
+    assert _entropy.MAX_ESCAPE_DIGITS == entropy_twin.MAX_ESCAPE_DIGITS
+    assert (_entropy.WORD_BITS, _entropy.MIN_RANGE) == (range_coder.WORD_BITS, range_coder.MIN_RANGE)
+
+
+def test_kernels():
+    assert _kernels.MAX_THREADS == exact_native.MAX_THREADS
+    assert _kernels.MAX_ROW_SUM == exact_rules.MAX_ROW_SUM
+    assert range(_kernels.MIN_ACTIVATION_EXPONENT, _kernels.MAX_ACTIVATION_EXPONENT + 1) == exact_rules.WSILU_EXPONENTS
+
+
+@pytest.mark.parametrize("module", [_entropy, _filter, _kernels, _motion], ids=lambda module: module.__name__)
+def test_stubs_name_what_extensions_have(module):
+    """Functions, classes, their methods and constants: no name is missing on either side. Stubs also name types."""
+    stub = ast.parse((PACKAGE / f"{module.__name__.split('.')[-1]}.pyi").read_text())
+    named = {node.name for node in stub.body if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
+    named |= {node.target.id for node in stub.body if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)}
+    assert named == {name for name in vars(module) if not name.startswith("_")}
+    for node in stub.body:
+        if isinstance(node, ast.ClassDef) and not any(isinstance(base, ast.Attribute) for base in node.bases):
+            methods = {part.name for part in node.body if isinstance(part, ast.FunctionDef)} - {"__init__"}
+            assert methods == {name for name in vars(getattr(module, node.name)) if not name.startswith("_")}, node.name
