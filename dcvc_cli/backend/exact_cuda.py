@@ -62,7 +62,8 @@ class CudaValue:
 
 def _fits(name: str, expected: int, *values: CudaValue) -> None:
     for value in values:
-        require_exponent(name, expected, ExactValue(np.empty(0, np.int16), value.exponent))
+        if value.exponent != expected:
+            require_exponent(name, expected, ExactValue(np.empty(0, np.int16), value.exponent))
 
 
 class ExactCuda(ExactOperations):
@@ -111,12 +112,12 @@ class ExactCuda(ExactOperations):
         """WSiLU of a product."""
         assert x.product is not None
         self._require_activation(x)
-        return self._later(replace(x.product, activation=x.exponent), x.exponent)
+        return self._later(x.product._replace(activation=x.exponent), x.exponent)
 
     def chunked(self, x: CudaValue) -> CudaValue:
         """Chunk-add of an active product."""
         assert x.product is not None
-        return self._later(replace(x.product, chunked=True), x.exponent)
+        return self._later(x.product._replace(chunked=True), x.exponent)
 
     def depth_conv_block(self, block: "DepthConvBlock", x: CudaValue) -> CudaValue:
         if block.adaptor is not None:
@@ -133,7 +134,7 @@ class ExactCuda(ExactOperations):
         _fits(vector.name, numbers.in_exponent, x)
         waiting = x.waiting
         if waiting is not None and waiting.scale is None and not waiting.is_sub_pixel and waiting.picture_shift is None:
-            return self._later(replace(waiting, scale=(vector.name, qp)), numbers.out_exponent)
+            return self._later(waiting._replace(scale=(vector.name, qp)), numbers.out_exponent)
         factors, shifts = self.layers.scale_rows(vector.name)
         row, pitch = self.engine.slot(qp), round_up(vector.channels, 8)
         out = self.layers.pointwise("scale", x.tensor, factors=factors, shifts=shifts, row=row, factors_pitch=pitch)
@@ -182,7 +183,7 @@ class ExactCuda(ExactOperations):
             return self._value(x.tensor, x.exponent, PICTURE_CELL)
         waiting = x.waiting
         if factor == 2 and waiting is not None and waiting == Product(waiting.layer, waiting.inputs):
-            return self._later(replace(waiting, is_sub_pixel=True), x.exponent)
+            return self._later(waiting._replace(is_sub_pixel=True), x.exponent)
         return self._value(self.pictures.shuffle(x.tensor, factor), x.exponent)
 
     def pixel_unshuffle(self, x: CudaValue, factor: int) -> CudaValue:
@@ -225,7 +226,7 @@ class ExactCuda(ExactOperations):
     def clamp_unit(self, x: CudaValue) -> CudaValue:
         shift = x.exponent - rules.FRAME_EXPONENT
         if x.waiting is not None and x.waiting.picture_shift is None and not x.waiting.is_sub_pixel:
-            return self._later(replace(x.waiting, picture_shift=shift), rules.FRAME_EXPONENT, x.cell)
+            return self._later(x.waiting._replace(picture_shift=shift), rules.FRAME_EXPONENT, x.cell)
         return self._value(self.layers.pointwise("to_picture", x.tensor, exponent=shift), rules.FRAME_EXPONENT, x.cell)
 
     # ---- latents and symbols

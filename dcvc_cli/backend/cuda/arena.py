@@ -5,7 +5,7 @@ will ask for its value: whoever reads it was asked earlier. The same sequence of
 lets a graph of a frame be used again.
 """
 
-from bisect import insort
+from bisect import bisect_left
 from collections.abc import Callable
 from typing import Protocol
 
@@ -40,6 +40,7 @@ class Arena:
         self._gaps: list[tuple[int, int]] = []
         self._used: dict[int, int] = {}
         self._pieces: list[tuple[int, int]] = []
+        self._starts: set[int] = set()  # of the pieces: gaps of two pieces stay apart even where the pieces touch
 
     @property
     def reserved_bytes(self) -> int:
@@ -52,31 +53,40 @@ class Arena:
 
     def allocate(self, size_bytes: int, cell_bytes: int = 1) -> int:
         size = max(-(-size_bytes // ALIGNMENT) * ALIGNMENT, ALIGNMENT)
-        fitting = [gap for gap in self._gaps if gap[1] >= size]
-        if not fitting:
-            piece_bytes = max(size, self.reserved_bytes, FIRST_PIECE_BYTES)
-            piece = (self._allocate_piece(piece_bytes), piece_bytes)
-            self._pieces.append(piece)
-            insort(self._gaps, piece)
-            fitting = [piece]
-        gap = fitting[0]
-        self._gaps.remove(gap)
-        if gap[1] > size:
-            insort(self._gaps, (gap[0] + size, gap[1] - size))
-        self._used[gap[0]] = size
-        return gap[0]
+        gaps = self._gaps
+        place = next((i for i, gap in enumerate(gaps) if gap[1] >= size), -1)
+        if place < 0:
+            piece = self._add_piece(size)
+            place = bisect_left(gaps, piece)
+            gaps.insert(place, piece)
+        start, room = gaps[place]
+        if room > size:
+            gaps[place] = start + size, room - size
+        else:
+            del gaps[place]
+        self._used[start] = size
+        return start
+
+    def _add_piece(self, size: int) -> tuple[int, int]:
+        piece_bytes = max(size, self.reserved_bytes, FIRST_PIECE_BYTES)
+        piece = self._allocate_piece(piece_bytes), piece_bytes
+        self._pieces.append(piece)
+        self._starts.add(piece[0])
+        return piece
 
     def free(self, address: int) -> None:
         """KeyError for an address that is not handed out."""
         size = self._used.pop(address)
-        insort(self._gaps, (address, size))
-        place = self._gaps.index((address, size))
-        for before in (place, place - 1):  # joins the gap after this one, then the one before it
-            if before < 0 or before + 1 >= len(self._gaps):
-                continue
-            (first, first_size), (second, second_size) = self._gaps[before], self._gaps[before + 1]
-            if first + first_size == second and not any(start == second for start, _ in self._pieces):
-                self._gaps[before : before + 2] = [(first, first_size + second_size)]
+        gaps = self._gaps
+        place = bisect_left(gaps, (address, size))
+        end = address + size
+        if place < len(gaps) and gaps[place][0] == end and end not in self._starts:
+            size += gaps[place][1]
+            del gaps[place]
+        if place > 0 and gaps[place - 1][0] + gaps[place - 1][1] == address and address not in self._starts:
+            gaps[place - 1] = gaps[place - 1][0], gaps[place - 1][1] + size
+        else:
+            gaps.insert(place, (address, size))
 
     def after_work(self) -> None:
         """Nothing waits here."""

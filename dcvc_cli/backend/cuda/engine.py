@@ -6,7 +6,6 @@ and a device may keep a graph of each.
 """
 
 import ctypes
-import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -33,6 +32,15 @@ class Launch:
     kernel: Kernel
     grid: tuple[int, int, int]
     arguments: bytes
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A launch without its addresses: kernel, blocks, and a structure that `launch_prepared` fills in and copies."""
+
+    kernel: Kernel
+    grid: tuple[int, int, int]
+    arguments: ctypes.Structure
 
 
 class Device(Protocol):
@@ -97,9 +105,14 @@ class DeviceTensor:
 class _Allocation:
     """Memory that is given back when nobody refers to this object any more."""
 
+    __slots__ = ("_memory", "address")
+
     def __init__(self, memory: Memory, size_bytes: int, cell_bytes: int) -> None:
-        self.address = memory.allocate(size_bytes, cell_bytes)
-        weakref.finalize(self, memory.free, self.address).atexit = False
+        self._memory, self.address = memory, memory.allocate(size_bytes, cell_bytes)
+
+    def __del__(self) -> None:
+        if hasattr(self, "address"):  # else its memory could not be had
+            self._memory.free(self.address)
 
 
 class CudaEngine:
@@ -155,11 +168,24 @@ class CudaEngine:
     # ---- work
 
     def launch(self, name: str, grid: tuple[int, ...], **values: Any) -> None:
-        """Adds a launch of a kernel; fields of its structure that are not named are 0."""
+        """Adds a launch of a kernel; fields of its structure that are not named are 0, lists fill arrays."""
+        prepared = self.prepare(name, grid, **values)
+        self._pending.append(Launch(prepared.kernel, prepared.grid, bytes(prepared.arguments)))
+
+    @staticmethod
+    def prepare(name: str, grid: tuple[int, ...], **values: Any) -> "Prepared":
+        """A launch to be made many times with other addresses."""
         kernel = KERNELS[name]
-        arguments = kernel.structure(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+        fields = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
         x, y, z = (*grid, 1, 1)[:3]
-        self._pending.append(Launch(kernel, (x, y, z), ctypes.string_at(ctypes.addressof(arguments), ctypes.sizeof(arguments))))
+        return Prepared(kernel, (x, y, z), kernel.structure(**fields))
+
+    def launch_prepared(self, prepared: "Prepared", **addresses: int) -> None:
+        """Adds a launch that was prepared, with these fields in place of its own."""
+        arguments = prepared.arguments
+        for key, address in addresses.items():
+            setattr(arguments, key, address)
+        self._pending.append(Launch(prepared.kernel, prepared.grid, bytes(arguments)))
 
     @property
     def pending(self) -> list[Launch]:

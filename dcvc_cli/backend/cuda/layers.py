@@ -6,13 +6,13 @@ launch. A product that is read after something was added to it is computed again
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from dcvc_cli.backend import exact_rules as rules
-from dcvc_cli.backend.cuda.engine import CudaEngine, DeviceTensor
+from dcvc_cli.backend.cuda.engine import CudaEngine, DeviceTensor, Prepared
 from dcvc_cli.backend.cuda.kernels import TILE_COLUMNS, TILE_ROWS, WIDE, choose_tile
 from dcvc_cli.backend.cuda.packing import (
     chunked_columns,
@@ -29,8 +29,7 @@ if TYPE_CHECKING:
     from dcvc_cli.graph.blocks import Conv, Depthwise
 
 
-@dataclass(frozen=True)
-class Product:
+class Product(NamedTuple):
     """A convolution with its epilogue so far, in the order of the fields.
 
     Attributes:
@@ -62,6 +61,13 @@ class Product:
         """Of the output."""
         return self.layer.cout // (2 if self.chunked else 4 if self.is_sub_pixel else 1)
 
+    def shape(self) -> tuple[Any, ...]:
+        """All of it but the addresses: what its launch is prepared for."""
+        inputs = tuple([(x.height, x.width, x.channels, x.pitch) for x in self.inputs])
+        pitches = tuple([residual.pitch for residual in self.residuals])
+        scale = None if self.scale is None else self.scale[0]
+        return self.layer.name, inputs, self.activation, self.chunked, pitches, scale, self.is_sub_pixel, self.picture_shift
+
 
 @dataclass
 class Layers:
@@ -88,6 +94,21 @@ class Layers:
 
     def run(self, product: Product) -> DeviceTensor:
         """Launches a product."""
+        key = self._key, product.shape()
+        prepared, (height, width, channels) = self.engine.cached(key, lambda: self._prepared(product))
+        out = self.engine.tensor(height, width, channels)
+        addresses = {"x": product.inputs[0].address, "out": out.address}
+        if len(product.inputs) == 2:
+            addresses["x2"] = product.inputs[1].address
+        for name, residual in zip(("first", "second"), product.residuals, strict=False):
+            addresses[name] = residual.address
+        if product.scale is not None:
+            addresses["row"] = self.engine.slot(product.scale[1])
+        self.engine.launch_prepared(prepared, **addresses)
+        return out
+
+    def _prepared(self, product: Product) -> tuple[Prepared, tuple[int, int, int]]:
+        """(the launch without its addresses, height, width and channels of the output)."""
         layer, x = product.layer, product.inputs[0]
         numbers = self.network.conv(layer.name)
         columns, form = self._columns(product)
@@ -95,17 +116,15 @@ class Layers:
         matrix = f"{layer.name}:{form}:{first}"
         packed = self.engine.cached((self._key, matrix), lambda: self._pack(numbers, columns, first))
         height, width = product.size()
-        out = self.engine.tensor(height, width, product.channels())
-        positions = out.positions // 4 if product.is_sub_pixel else out.positions
-        num_columns = len(columns)
-        tile = WIDE if packed["is_wide"] else choose_tile(positions, num_columns, self.engine.device.num_multiprocessors)
+        pitch = round_up(product.channels(), 8)
+        positions = height * width // (4 if product.is_sub_pixel else 1)
+        multiprocessors = self.engine.device.num_multiprocessors
+        tile = WIDE if packed["is_wide"] else choose_tile(positions, len(columns), multiprocessors)
         values: dict[str, Any] = {
-            "x": x.address,
             "weights": packed["weights"],
             "multiplier": packed["multiplier"],
             "addend": packed["addend"],
             "steps": packed["steps"],
-            "out": out.address,
             "positions": positions,
             "width": width // 2 if product.is_sub_pixel else width,
             "in_height": x.height,
@@ -115,28 +134,26 @@ class Layers:
             "kernel": layer.kernel,
             "stride": layer.stride,
             "padding": layer.padding,
-            "out_columns": 4 * out.pitch if product.is_sub_pixel else out.pitch,
-            "out_pitch": out.pitch,
+            "out_columns": 4 * pitch if product.is_sub_pixel else pitch,
+            "out_pitch": pitch,
         }
         if len(product.inputs) == 2:
             second = product.inputs[1]
-            values |= {"x2": second.address, "channels2": round_up(second.channels, 8), "pitch2": second.pitch}
+            values |= {"channels2": round_up(second.channels, 8), "pitch2": second.pitch}
         if product.activation is not None:
             values |= {"activation": self.activation_table(), "exponent": product.activation}
-        for key, residual in zip(("first", "second"), product.residuals, strict=False):
-            values |= {key: residual.address, f"{key}_pitch": residual.pitch}
+        for name, residual in zip(("first", "second"), product.residuals, strict=False):
+            values[f"{name}_pitch"] = residual.pitch
         if product.scale is not None:
-            name, row = product.scale
-            factors, shifts = self.scale_rows(name)
-            values |= {"factors": factors, "shifts": shifts, "row": self.engine.slot(row)}
+            values["factors"], values["shifts"] = self.scale_rows(product.scale[0])
         if product.is_sub_pixel:
-            values["sub_pixel"] = out.pitch
+            values["sub_pixel"] = pitch
         if product.picture_shift is not None:
             values |= {"is_picture": 1, "picture_shift": product.picture_shift}
         form_name = "chunked" if product.chunked else "plain" if product.activation is None else "active"
-        grid = -(-num_columns // TILE_COLUMNS[tile]), -(-positions // TILE_ROWS[tile])
-        self.engine.launch(f"matrix_{tile}_{form_name}", grid, **values)
-        return out
+        grid = -(-len(columns) // TILE_COLUMNS[tile]), -(-positions // TILE_ROWS[tile])
+        prepared = self.engine.prepare(f"matrix_{tile}_{form_name}", grid, **values)
+        return prepared, (height, width, product.channels())
 
     @staticmethod
     def _columns(product: Product) -> tuple[Any, str]:
@@ -154,24 +171,19 @@ class Layers:
 
     def depthwise(self, layer: "Depthwise", x: DeviceTensor) -> DeviceTensor:
         """Launches a depthwise layer; x aligned."""
-        parts = self.engine.cached((self._key, layer.name), lambda: pack_taps(self.network.conv(layer.name)))
-        taps, multiplier, addend = (self.constant(f"{layer.name}.{name}", lambda part=part: part) for name, part in zip("tma", parts, strict=True))
+        key = self._key, layer.name, x.height, x.width, x.pitch
+        prepared = self.engine.cached(key, lambda: self._prepared_depthwise(layer, x))
         out = self.engine.tensor(x.height, x.width, x.channels)
-        self.engine.launch(
-            "depthwise_3x3",
-            (-(-x.width // 8) * -(-x.height // 8), -(-out.pitch // 64)),
-            x=x.address,
-            taps=taps,
-            multiplier=multiplier,
-            addend=addend,
-            out=out.address,
-            height=x.height,
-            width=x.width,
-            channels=out.pitch,
-            pitch=x.pitch,
-            out_pitch=out.pitch,
-        )
+        self.engine.launch_prepared(prepared, x=x.address, out=out.address)
         return out
+
+    def _prepared_depthwise(self, layer: "Depthwise", x: DeviceTensor) -> Prepared:
+        parts = zip("tma", pack_taps(self.network.conv(layer.name)), strict=True)
+        taps, multiplier, addend = [self.constant(f"{layer.name}.{name}", lambda part=part: part) for name, part in parts]
+        channels = round_up(x.channels, 8)
+        sizes = {"height": x.height, "width": x.width, "channels": channels, "pitch": x.pitch, "out_pitch": channels}
+        grid = -(-x.width // 8) * -(-x.height // 8), -(-channels // 64)
+        return self.engine.prepare("depthwise_3x3", grid, taps=taps, multiplier=multiplier, addend=addend, **sizes)
 
     def pointwise(self, name: str, x: DeviceTensor, out: DeviceTensor | None = None, **values: Any) -> DeviceTensor:
         """Launches an operation element by element; `out` may be some channels of a tensor, else it is a new tensor."""
@@ -212,5 +224,5 @@ class Layers:
 
 def with_residual(product: Product, residual: DeviceTensor) -> Product | None:
     """The product plus a tensor, or None where its epilogue has no room for that."""
-    fits = product.scale is None and product.picture_shift is None and len(product.residuals) < 2 and residual.is_aligned
-    return replace(product, residuals=(*product.residuals, residual)) if fits else None
+    has_room = product.scale is None and product.picture_shift is None and len(product.residuals) < 2
+    return product._replace(residuals=(*product.residuals, residual)) if has_room and residual.is_aligned else None
