@@ -22,10 +22,8 @@ sys.path.insert(0, str(ROOT))
 
 from dcvc_cli.backend.cuda.engine import CudaEngine, Launch  # noqa: E402
 from dcvc_cli.backend.exact_cuda import ExactCuda  # noqa: E402
-from dcvc_cli.families.rt.image import ImageModel  # noqa: E402
-from dcvc_cli.families.rt.sizes import SPECS  # noqa: E402
-from dcvc_cli.families.rt.video import VideoModel  # noqa: E402
 from tests.gpu.frame_check import Frames  # noqa: E402
+from tests.support.models import SPECS, graphs  # noqa: E402
 from tests.support.random_layers import random_network  # noqa: E402
 
 PAGE, RECORD = ROOT / "docs" / "cuda.md", ROOT / "docs" / "results" / "cuda_prediction.json"
@@ -98,7 +96,7 @@ def seconds_of(launch: Launch) -> float:
 
 def predict(name: str) -> dict[str, Any]:
     """The P frame of a model at 1080p with 8-bit weights, without the entropy coder."""
-    image, video = ImageModel(SPECS[name].image), VideoModel(SPECS[name].video)
+    image, video = graphs(SPECS[name])
     engine = CudaEngine(PaperDevice())
     operations = [ExactCuda(random_network(model, 1), engine) for model in (image, video)]
     frames = Frames(image, video, operations[0], operations[1], SIZE)
@@ -132,9 +130,7 @@ def table(document: dict[str, Any]) -> str:
             "|---|--:|--:|--:|--:|",
         ]
         for kernel, row in sorted(model["kernels"].items(), key=lambda item: -item[1]["us"]):
-            lines.append(
-                f"| `{kernel}` | {int(row['launches'])} | {row['products'] / 1e9:.1f} | {row['bytes'] / 1e6:.1f} | {row['us']:.1f} |"
-            )
+            lines.append(f"| `{kernel}` | {int(row['launches'])} | {row['products'] / 1e9:.1f} | {row['bytes'] / 1e6:.1f} | {row['us']:.1f} |")
         lines.append("")
     return "\n".join(lines).rstrip()
 

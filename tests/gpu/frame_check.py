@@ -48,8 +48,10 @@ class Frames:
         z = ops.z_from_symbols(np.zeros((video.spec.hyper, *self.hyper_size), np.int8))
         y_hat = video.code_latents(ops, video.prior_parameters(ops, z, ctx_t, self.size), ZeroSymbols(ops))
         self.feature = video.synthesis(ops, y_hat, ctx, 30)
-        predicted = video.add_direct(ops, frame, y_hat) if video.spec.motion else None
-        self.frame = video.reconstruction(ops, self.feature, 30, predicted)
+        if video.spec.motion:
+            self.frame = video.reconstruct_on(ops, self.feature, 30, video.add_direct(ops, frame, y_hat))
+        else:
+            self.frame = video.reconstruction(ops, self.feature, 30)
         if video.spec.motion and ops.has_picture_kernels:
             return ops.filtered_planes(self.frame, np.ones((24, 12), np.int8), np.ones((2, 16), np.int8), True)
         return ops.export_planes(self.frame, halve_chroma=True, truncate_chroma=False)
@@ -76,7 +78,7 @@ def torch_frame_us(image: Any, video: Any, size: tuple[int, int]) -> float:
     import torch
 
     from dcvc_cli.backend.float_torch import InferenceOperations
-    from dcvc_cli.training.initialise import random_parameters
+    from dcvc_cli.families.rt.initial_parameters import random_parameters
 
     if not torch.cuda.is_available():
         return float("nan")

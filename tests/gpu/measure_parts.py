@@ -15,11 +15,9 @@ from dcvc_cli.backend.cuda.driver import CudaDevice
 from dcvc_cli.backend.cuda.engine import CudaEngine, Launch
 from dcvc_cli.backend.exact_cuda import ExactCuda
 from dcvc_cli.backend.exact_network import ExactNetwork
-from dcvc_cli.families.rt.image import ImageModel
-from dcvc_cli.families.rt.sizes import SPECS
-from dcvc_cli.families.rt.video import VideoModel
 from dcvc_cli.graph.blocks import Conv, DepthConvBlock, Depthwise
 from tests.gpu import primitives
+from tests.support.models import SPECS, graphs
 from tests.support.random_layers import random_conv, random_network
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -130,7 +128,7 @@ def stream(bench: Bench) -> dict[str, Any]:
     real_open, driver.open_engine = driver.open_engine, lambda name: bench.engine
     try:
         weights, pictures = weights_for(bench.is_real), code_frames(bench.pick((176, 144, 10), (32, 32, 3)))
-        cpu, gpu = (open_networks(weights, Precision.EXACT, place) for place in ("cpu", "cuda"))
+        cpu, gpu = (open_networks(weights.networks, Precision.EXACT, place) for place in ("cpu", "cuda"))
         streams = {"cpu": coded_on(cpu, weights, pictures), "gpu": coded_on(gpu, weights, pictures)}
         hashes = {
             (coded, decoder): decoded_hash(networks, weights, pictures, streams[coded])
@@ -254,7 +252,7 @@ def frames(bench: Bench) -> dict[str, Any]:
     rows = []
     for name in bench.pick(("lite", "rt"), ("tiny",)):
         size = bench.pick((68, 120), (2, 2))
-        image, video = ImageModel(SPECS[name].image), VideoModel(SPECS[name].video)
+        image, video = graphs(SPECS[name])
         networks = random_network(image, 1), random_network(video, 2)
         gpu_us, wall_us, num_launches = exact_frame_us(bench, image, video, networks, size)
         row = {"model": name, "exact GPU us": round(gpu_us, 1), "exact wall us": round(wall_us, 1), "launches": num_launches}

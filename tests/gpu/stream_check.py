@@ -2,15 +2,16 @@
 
 from typing import Any
 
-import numpy as np
-
-from dcvc_cli.codec.pictures import values_from_picture
-from dcvc_cli.families.rt.frames import FramePayloadDecoder, FramePayloadEncoder
-from dcvc_cli.format.entropy_format import EntropyFormat
-from dcvc_cli.measuring.synthetic_clip import synthetic_format, synthetic_pictures
+from dcvc_cli.bitstream.sps import Precision
+from dcvc_cli.bitstream.units import FrameUnit
+from dcvc_cli.codec.choices import CodingChoices
+from dcvc_cli.coding.stream_format import sps_for
+from dcvc_cli.families.base import CodedUnit
+from dcvc_cli.format.types import Picture, VideoFormat
+from dcvc_cli.media.synthetic_clip import synthetic_format, synthetic_pictures
 from dcvc_cli.weights.store import weights_by_name
 
-QP = 40
+CHOICES = CodingChoices(qp_i=40, qp_p=40, keyint=-1)
 
 
 def weights_for(is_real: bool) -> Any:
@@ -18,32 +19,28 @@ def weights_for(is_real: bool) -> Any:
     return weights_by_name("lite" if is_real else "tiny-exact")
 
 
-def code_frames(shape: tuple[int, int, int]) -> list[np.ndarray[Any, Any]]:
-    """Network inputs of (width, height, frames) of the built-in clip."""
+def code_frames(shape: tuple[int, int, int]) -> tuple[VideoFormat, list[Picture]]:
+    """(format, pictures) of the built-in clip; shape is (width, height, frames)."""
     width, height, count = shape
     video_format = synthetic_format(width, height)
-    return [values_from_picture(picture, video_format) for picture in synthetic_pictures(video_format, count)]
+    return video_format, list(synthetic_pictures(video_format, count))
 
 
-def coded_on(networks: Any, weights: Any, pictures: list[np.ndarray[Any, Any]]) -> list[bytes]:
-    """The payloads of an I frame and P frames."""
-    encoder = FramePayloadEncoder(networks, EntropyFormat.COMPACT, 0.12)
-    return [encoder.encode_p(values, QP, False) if k else encoder.encode_i(values, QP) for k, values in enumerate(pictures)]
+def coded_on(networks: Any, weights: Any, clip: tuple[VideoFormat, list[Picture]]) -> list[CodedUnit]:
+    """An I frame and P frames."""
+    video_format, pictures = clip
+    encoder = weights.model.encoder(networks, sps_for(video_format, weights, Precision.EXACT, CHOICES), CHOICES)
+    return [unit for picture in pictures for unit in encoder.push(picture)]
 
 
-def decoded_hash(networks: Any, weights: Any, pictures: list[np.ndarray[Any, Any]], payloads: list[bytes]) -> str:
+def decoded_hash(networks: Any, weights: Any, clip: tuple[VideoFormat, list[Picture]], units: list[CodedUnit]) -> str:
     """SHA-256 of all output planes."""
     from tests.gpu.measure_parts import sha256
 
-    padded = pictures[0].shape[1], pictures[0].shape[2]
-    decoder = FramePayloadDecoder(networks, EntropyFormat.COMPACT, 0.12, padded)
+    sps = sps_for(clip[0], weights, Precision.EXACT, CHOICES)
+    decoder = weights.model.decoder(networks, sps)
     planes: list[Any] = []
-    for k, payload in enumerate(payloads):
-        if k:
-            decoder.decode_p(payload, QP, False)
-        else:
-            decoder.decode_i(payload, QP)
-        filtered = decoder.filtered()
-        options = {"halve_chroma": True, "truncate_chroma": False}
-        planes += filtered if filtered is not None else decoder.output_operations.export_planes(decoder.output(), **options)
+    for k, unit in enumerate(units):
+        frame = FrameUnit(0, len(unit.payload), unit.frame_type, 0, sps, unit.qp, unit.reset, unit.payload, k, k % 256)
+        planes += [plane for picture in decoder.push(frame) for plane in picture.planes]
     return sha256(planes)
