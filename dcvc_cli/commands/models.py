@@ -55,8 +55,10 @@ def show(name: Annotated[str, typer.Argument(metavar="NAME", help="A listed name
 
 @app.command()
 def add(
-    image: Annotated[Path, typer.Argument(metavar="IMAGE.pth.tar", help="Published checkpoint of the image model.")],
-    video: Annotated[Path, typer.Argument(metavar="VIDEO.pth.tar", help="Published checkpoint of the video model.")],
+    checkpoints: Annotated[
+        list[Path],
+        typer.Argument(metavar="CHECKPOINT...", help="Published checkpoints of one model's networks: the image model's, then the video model's."),
+    ],
     name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="What to call it. Default: the model's own name, such as rt.")] = None,
     keep_float: Annotated[
         bool, typer.Option("--float", help="Keep the float32 parameters instead: for the published codec's own streams (dcvc remux).")
@@ -78,7 +80,7 @@ def add(
     from dcvc_cli.weights.store import SUFFIX, presets_folder, user_folder
 
     try:
-        weights = import_checkpoints([image, video], name, exact=not keep_float)
+        weights = import_checkpoints(checkpoints, name, exact=not keep_float)
     except CheckpointError as error:
         for problem in error.problems:
             say(f"  {problem}")
