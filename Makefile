@@ -45,8 +45,7 @@ arm: ## builds for 64-bit Arm and runs the C++ tests there; wants g++-aarch64-li
 speeds: ## times every form of the functions of motion and filter; nothing passes or fails
 	cmake -S . -B build/speeds -DDCVC_PYTHON=OFF -DDCVC_CPP_TESTS=ON
 	cmake --build build/speeds --target motion_parity_test filter_parity_test
-	build/speeds/kernels/tests/motion_parity_test 20 speeds
-	build/speeds/kernels/tests/filter_parity_test 20 speeds
+	for part in motion filter; do build/speeds/kernels/tests/$${part}_parity_test 20 speeds || exit 1; done
 
 fuzz: ## runs each C++ fuzz target for a minute; wants clang
 	cmake -S . -B build/fuzz -DCMAKE_CXX_COMPILER=clang++ -DDCVC_PYTHON=OFF -DDCVC_CPP_TESTS=ON \

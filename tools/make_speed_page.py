@@ -148,7 +148,7 @@ def page(rows: list[dict[str, Any]]) -> str:
         text += stage_lines(row)
     text += ["## Commands", "", "```", *(row["command"] for row in rows), "```", ""]
     text += [
-        "`DCVC_CPU_ISA=scalar|avx2|avx512|amx` forces an instruction set (on Arm `scalar|neon`); pictures are the same with",
+        "`DCVC_CPU_ISA=scalar|sse2|avx2|avx512|amx` forces an instruction set (on Arm `scalar|neon`); pictures are the same with",
         "all of them. `tests/bench/bench_kernels.py` measures single layers against the peak of the processor. What was",
         "measured on earlier weights and other machines: `docs/notebook/2026-11-26-speed.md`.",
         "",
