@@ -237,6 +237,21 @@ class ExactCuda(ExactOperations):
     def restore_step(self, step: "CodingStep", symbols: PlaneSymbols, means: CudaValue) -> CudaValue:
         return self._value(self.steps.restore_plane(step, symbols, means.tensor, means.exponent), means.exponent)
 
+    def quantise_step(
+        self,
+        step: "CodingStep",
+        y: NDArray[np.float32],
+        scales: Any,
+        means: Any,
+        skip_threshold: float | None,
+        zero_below: NDArray[np.float32] | None = None,
+    ) -> tuple[Any, PlaneSymbols, PlaneIndex, PlaneFlags]:
+        exponents = scales.exponent, means.exponent
+        part, symbols, index, coded = self.steps.quantise(
+            step, y, scales.tensor, means.tensor, exponents, skip_threshold, zero_below
+        )
+        return self._value(part, means.exponent), symbols, index, coded
+
     def coded_rows(self, step: "CodingStep", scales: CudaValue, skip_threshold: float | None) -> tuple[NDArray[np.uint8], CodedPlaces]:
         return self.steps.coded_rows(step, scales.tensor, scales.exponent, skip_threshold)
 

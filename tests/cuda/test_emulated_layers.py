@@ -173,6 +173,27 @@ def test_coding_steps_agree(engines):
             assert_same(wanted, data_of(ops, ops.restore_coded(step, symbols[coded], places, at_2[2])), f"compact, seed {seed}")
 
 
+def test_the_encoders_choice_agrees(engines):
+    """Symbols, chosen in float32 on both sides: halves go to the even number, dead zones and limits hold."""
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        step, engine = (*IMAGE_STEPS, *VIDEO_STEPS)[seed % 6], engines[seed % 4]
+        size, exponent, channels = ((1, 1), (3, 5), (9, 31))[seed % 3], int(rng.integers(5, 13)), 6 * step.num_groups
+        scales, means = (random_values(rng, (channels, *size), VALUES[(seed + k) % 3]) for k in range(2))
+        y = rng.normal(0, 40, (channels, *size)).astype(np.float32)
+        y = np.where(rng.random(y.shape) < 0.5, np.round(2 * y) / 2, y).astype(np.float32)
+        zero_below = None if seed % 2 else rng.uniform(0, 1, 128).astype(np.float32)
+        reference, ops = ExactTwin(ExactNetwork({}, 6)), ExactCuda(ExactNetwork({}, 6), engine)
+        told = f"seed {seed}"
+        part, *planes = reference.quantise_step(step, y, ExactValue(scales, 6), ExactValue(means, exponent), 0.12, zero_below)
+        values = on_device(ops, scales, 6), on_device(ops, means, exponent)
+        found, *found_planes = ops.quantise_step(step, y, *values, 0.12, zero_below)
+        assert_same(part.data, data_of(ops, found), told)
+        for name, a, b in zip(("symbols", "rows", "flags"), planes, found_planes, strict=True):
+            assert a.dtype == b.dtype
+            assert_same(a, b, f"{name}, {told}")
+
+
 def test_many_segments_keep_the_stream_order(engines):
     """More segments than the scan takes in one round."""
     rng, step = np.random.default_rng(0), VIDEO_STEPS[0]

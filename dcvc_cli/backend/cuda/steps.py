@@ -58,8 +58,17 @@ class StepKernels:
     def _thresholds(self, exponent: int) -> int:
         return self.engine.constant(("thresholds", exponent), lambda: thresholds(exponent))
 
-    def planes(self, step: "CodingStep", scales: DeviceTensor, exponent: int, skip_threshold: float | None) -> tuple[PlaneIndex, PlaneFlags]:
+    def planes(
+        self, step: "CodingStep", scales: DeviceTensor, exponent: int, skip_threshold: float | None
+    ) -> tuple[PlaneIndex, PlaneFlags]:
         """Rows and flags of all elements, (C / groups, h, w)."""
+        rows, flags, shape = self._launch_planes(step, scales, exponent, skip_threshold)
+        index = self.engine.download(rows.address, shape, np.uint8)
+        return index, self.engine.download(flags.address, shape, np.uint8).astype(np.bool_)
+
+    def _launch_planes(
+        self, step: "CodingStep", scales: DeviceTensor, exponent: int, skip_threshold: float | None
+    ) -> tuple[Any, Any, tuple[int, int, int]]:
         values, grid = self._values(step, scales)
         shape = values["depth"], scales.height, scales.width
         rows, flags = (self.engine.raw(int(np.prod(shape)), 1) for _ in range(2))
@@ -74,8 +83,43 @@ class StepKernels:
             flags=flags.address,
             **values,
         )
+        return rows, flags, shape
+
+    def quantise(
+        self,
+        step: "CodingStep",
+        y: NDArray[np.float32],
+        scales: DeviceTensor,
+        means: DeviceTensor,
+        exponents: tuple[int, int],
+        skip_threshold: float | None,
+        zero_below: NDArray[np.float32] | None,
+    ) -> tuple[DeviceTensor, PlaneSymbols, PlaneIndex, PlaneFlags]:
+        """The encoder's half of a step, y (C, h, w); exponents of scales and means. Returns as Operations.quantise_step."""
+        latents = self.engine.upload_array(np.ascontiguousarray(y.transpose(1, 2, 0), np.float32))
+        table = None if zero_below is None else self.engine.upload_array(np.ascontiguousarray(zero_below, np.float32))
+        rows, flags, shape = self._launch_planes(step, scales, exponents[0], skip_threshold)
+        symbols = self.engine.raw(int(np.prod(shape)), 1)
+        values, grid = self._values(step, scales)
+        self.engine.launch(
+            "coding_quantise",
+            grid,
+            scales=scales.address,
+            scales_pitch=scales.pitch,
+            means=means.address,
+            means_pitch=means.pitch,
+            exponent=exponents[1],
+            y=latents.address,
+            zero_below=0 if table is None else table.address,
+            thresholds=self._thresholds(exponents[0]),
+            skipped=self.engine.slot(rules.largest_skipped(skip_threshold, exponents[0])),
+            symbols=symbols.address,
+            **values,
+        )
+        part = self._restore(step, means, exponents[1], symbols=symbols.address)
+        coded = self.engine.download(flags.address, shape, np.uint8).astype(np.bool_)
         index = self.engine.download(rows.address, shape, np.uint8)
-        return index, self.engine.download(flags.address, shape, np.uint8).astype(np.bool_)
+        return part, self.engine.download(symbols.address, shape, np.int8), index, coded
 
     def coded_rows(
         self, step: "CodingStep", scales: DeviceTensor, exponent: int, skip_threshold: float | None
