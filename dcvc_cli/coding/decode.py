@@ -13,7 +13,8 @@ from dcvc_cli.bitstream.random_access import find_access_point, read_index, scan
 from dcvc_cli.bitstream.sei import PictureHash, hash_picture
 from dcvc_cli.bitstream.sps import HashKind, Precision, Sps
 from dcvc_cli.bitstream.stream_reader import StreamReader
-from dcvc_cli.bitstream.units import Damage, FrameUnit, SeiUnit, SpsUnit, Unit
+from dcvc_cli.bitstream.tracks import TrackHeader
+from dcvc_cli.bitstream.units import Damage, FrameUnit, SeiUnit, SpsUnit, TrackUnit, Unit
 from dcvc_cli.codec.pictures import video_format_of
 from dcvc_cli.coding.concealment import DamagedDecoder, DecodedFrame, Losses
 from dcvc_cli.coding.frame_report import FrameReport
@@ -45,6 +46,7 @@ class OpenedStream:
 
     Attributes:
         sps: of the first frame.
+        tracks: headers of other tracks that stand before that frame.
         num_frames: how many frames will come as the end unit has it, for a progress bar; None where that is not known.
         losses: what decoding passed over; grows while `frames` runs, empty with STOP.
 
@@ -77,6 +79,7 @@ class OpenedStream:
                 break
         else:
             self._refuse_empty(source.name, before)
+        self.tracks = tuple(unit.message for unit in before if isinstance(unit, TrackUnit) and isinstance(unit.message, TrackHeader))
         self._name = source.name
         self.limits.check_stream(source.name, self.sps.width, self.sps.height, decoding_memory(self.sps))
         self.units: Iterator[Unit] = chain(before, units)

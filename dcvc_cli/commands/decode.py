@@ -89,6 +89,8 @@ def decode(
         for note in writer.notes:
             voice.note(f"note: {note}")
         _announce(voice, stream.sps)
+        for track in stream.tracks:
+            voice.warn(f"track {track.track} of the stream ({track.kind}) is not put out: only its pictures are")
         networks = StreamNetworks(device or "auto", threads)
         rate = float(video_format.frame_rate)
         display = stack.enter_context(open_progress(progress, "decode", num_frames=stream.num_frames, frame_rate=rate, quiet=quiet))
@@ -138,4 +140,6 @@ def _announce(voice: "Voice", sps: "Sps") -> None:
     name = NAMES_OF_PRECISIONS[sps.precision]
     if sps.precision is not Precision.EXACT:
         voice.warn(f"this stream is coded in {name}, which holds on one software stack and number of threads only: elsewhere it may fail to decode")
+    if sps.time_base is not None:
+        voice.warn("the pictures carry time stamps, which the output has no place for: it has a constant rate")
     voice.detail(f"{sps.width}x{sps.height} {sps.chroma_format}, model {sps.model_variant}, {name}")

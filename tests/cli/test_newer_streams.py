@@ -111,6 +111,23 @@ def test_info_lists_other_tracks_and_pictures_of_units(tmp_path: Path, capsys: p
     assert "max_content 1000, max_frame_average 400" in shown
 
 
+def test_decode_says_what_the_output_has_no_place_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sink = io.BytesIO()
+    writer = StreamWriter(sink)
+    sps = replace(SPS, time_base=TimeBase(1000, 1))
+    writer.write_sps(0, sps)
+    writer.write_track(TrackHeader(2, "subtitles", "subrip", "deu", TimeBase(1000, 1), b""))
+    for number, unit in enumerate(FRAMES):
+        times = (41 * number,) if unit.frame_type is NalType.I else (41 * unit.number,)
+        writer.write_frame(unit.frame_type, 0, unit.qp, unit.reset, unit.payload, PictureHeader(1, (), times))
+    writer.finish()
+    (tmp_path / "in.dcvc").write_bytes(sink.getvalue())
+    assert run(["decode", str(tmp_path / "in.dcvc"), "-o", str(tmp_path / "out.yuv"), "--threads", "1"]) == ExitCode.DONE
+    told = " ".join(capsys.readouterr().err.split())
+    assert "the pictures carry time stamps" in told
+    assert "track 2 of the stream (subtitles) is not put out" in told
+
+
 DISPLAY = MasteringDisplay((0, 1, 2, 3, 4, 5), (6, 7), 9, 1)
 CHANGES: dict[str, Callable[[Sps], Sps]] = {
     "picture size changes from 45x35 to 46x35": lambda sps: replace(sps, width=46),
