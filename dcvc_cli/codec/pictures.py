@@ -35,6 +35,8 @@ def video_format_of(sps: Sps) -> VideoFormat:
         colour=ColourDescription(sps.colour_primaries, sps.transfer, sps.matrix, sps.full_range),
         interlacing=sps.interlacing,
         chroma_location=sps.chroma_location,
+        mastering_display=sps.mastering_display,
+        content_light=sps.content_light,
     )
 
 

@@ -34,6 +34,8 @@ def sps_for(
         matrix=colour.matrix,
         full_range=colour.full_range,
         chroma_location=video_format.chroma_location,
+        mastering_display=video_format.mastering_display,
+        content_light=video_format.content_light,
         interlacing=video_format.interlacing,
         frame_rate_num=rate.num if rate.den else 0,
         frame_rate_den=rate.den if rate.num else 0,

@@ -50,12 +50,12 @@ NEWER: dict[str, tuple[Sps, PictureHeader | None, int | None, int, str]] = {
     "10 bits": (replace(SPS, bit_depth=10), None, None, 4, "10-bit yuv420"),
     "4:2:2": (replace(SPS, chroma_format="yuv422"), None, None, 4, "8-bit yuv422"),
     "several pictures": (replace(SPS, max_pictures=2), None, None, 4, "model family 'dcvc-rt'"),
-    "reordered": (replace(SPS, max_reorder=1), PictureHeader(1, (0,)), None, 4, "model family 'dcvc-rt'"),
+    "reordered": (replace(SPS, max_reorder=1), PictureHeader(1, (0,)), None, 4, "coded in another order"),
     "family block": (replace(SPS, family_block=b"x"), None, None, 4, "model family 'dcvc-rt'"),
     "own entropy format": (replace(SPS, entropy_format=EntropyFormat.FAMILY), None, None, 4, "model family 'dcvc-rt'"),
     "syntax": (replace(SPS, syntax=2), None, None, 5, "with syntax 2"),
     "family": (replace(SPS, model_family="toy"), None, None, 5, "model family 'toy'"),
-    "networks": (replace(SPS, fingerprints=(1, 2, 3)), None, None, 5, "model family 'dcvc-rt'"),
+    "networks": (replace(SPS, fingerprints=(1, 2, 3)), None, None, 5, "of family 'dcvc-rt'"),
     "QP of another family": (SPS, None, 100, 4, "QP 100 of a unit of type I is above 63 [qp-range]"),
 }
 
@@ -160,3 +160,30 @@ def test_concat_is_silent_about_what_nobody_sees() -> None:
     parts = [stream_of(SPS), stream_of(other)]
     report = concat_streams([(f"{n}.dcvc", io.BytesIO(part)) for n, part in enumerate(parts)], io.BytesIO())
     assert report.notes == ()
+
+
+def test_every_field_of_a_video_format_comes_back_from_its_sps() -> None:
+    """What the SPS has a field for and an encoder leaves out would vanish without a word."""
+    from dataclasses import fields
+
+    from dcvc_cli.codec.choices import CodingChoices
+    from dcvc_cli.codec.pictures import video_format_of
+    from dcvc_cli.coding.stream_format import sps_for
+    from dcvc_cli.format.types import ColourDescription, PictureSize, Rational, VideoFormat
+    from dcvc_cli.weights.store import weights_by_name
+
+    video_format = VideoFormat(
+        PictureSize(45, 35),
+        frame_rate=Rational(24, 1),
+        sample_aspect_ratio=Rational(4, 3),
+        colour=ColourDescription(9, 16, 9, True),
+        interlacing="t",
+        chroma_location="mpeg2",
+        mastering_display=DISPLAY,
+        content_light=ContentLight(1000, 400),
+    )
+    plain = VideoFormat(PictureSize(45, 35))
+    same = {field.name for field in fields(VideoFormat) if getattr(plain, field.name) == getattr(video_format, field.name)}
+    assert same == {"size", "chroma", "bit_depth"}, "every other field is given a value of its own"
+    sps = sps_for(video_format, weights_by_name("witness-tiny"), Precision.EXACT, CodingChoices())
+    assert video_format_of(sps) == video_format
