@@ -2,16 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import torch
 from torch.utils.checkpoint import checkpoint
 
-from dcvc_cli.families.lite.motion.field import FieldCoder
-from dcvc_cli.families.lite.video import VideoModel as LiteVideoModel
+from dcvc_cli.families.rt import recipe
 from dcvc_cli.families.rt.image import ImageModel
+from dcvc_cli.families.rt.recipe import Analysis, CodedFeature, code_i_frame
 from dcvc_cli.families.rt.sizes import NO_DEAD_ZONES, REFERENCE_QP_OFFSETS
 from dcvc_cli.families.rt.video import VideoModel
+from dcvc_cli.graph.latent_steps import CodingStep
 from dcvc_cli.training.losses import (
     CHROMA_WEIGHTS,
     EstimatingLatentCoder,
@@ -25,7 +26,6 @@ from dcvc_cli.training.losses import (
     relative_loss,
     round_straight_through,
 )
-from dcvc_cli.training.motion import compensated
 from dcvc_cli.training.share import WHOLE_BATCH, BatchShare
 
 RESET_SHARE = 0.25
@@ -46,15 +46,55 @@ class BatchLoss:
     psnr: float
 
 
+class EstimatingSide(Generic[Coder]):
+    """Training's end of a frame's symbols: rounded with a straight-through gradient; what they cost is the coder's matter.
+
+    Args:
+        x: what the networks code (N, 3, h, w).
+        dead_zones: of each sample (N); None rounds to the nearest.
+
+    Attributes:
+        coder: that of the latents, once they are there.
+        z: the hyper-latents before rounding.
+    """
+
+    coder: Coder
+    z: torch.Tensor
+    latent_size: tuple[int, int]
+
+    def __init__(self, ops: TrainingOperations, x: torch.Tensor, make_coder: type[Coder], dead_zones: torch.Tensor | None) -> None:
+        self._ops, self._x, self._make_coder, self._dead_zones = ops, x, make_coder, dead_zones
+
+    def hyper_latents(self, analysis: Analysis, hyper_analysis: Analysis, qp: torch.Tensor) -> torch.Tensor:
+        """Analyses the pictures."""
+        y = analysis(self._ops, self._x)
+        self.z = hyper_analysis(self._ops, y).float()
+        self.coder = self._make_coder(self._ops, y, self._dead_zones)
+        self.latent_size = self._ops.size(y)
+        return round_straight_through(self.z)
+
+    def for_analysis(self, context: torch.Tensor) -> torch.Tensor:
+        """One arithmetic for all."""
+        return context
+
+    def begin(self, step_size_inverse: torch.Tensor) -> None:
+        """Scales the latents."""
+        self.coder.begin(step_size_inverse)
+
+    def step(self, step: CodingStep, scales: torch.Tensor, means: torch.Tensor) -> torch.Tensor:
+        """Quantises one step."""
+        return self.coder.step(step, scales, means)
+
+    def finish(self) -> None:
+        """No bytes were made."""
+
+
 def _code_image(
     model: ImageModel, ops: TrainingOperations, x: torch.Tensor, qp: torch.Tensor, make_coder: type[Coder], dead_zone: float
-) -> tuple[torch.Tensor, Coder, torch.Tensor]:
-    """-> (x_hat, the coder that saw the latents, z before rounding)."""
-    y = model.analysis(ops, x, qp)
-    z = model.hyper_analysis(ops, y).float()
-    coder = make_coder(ops, y, torch.full(qp.shape, dead_zone, device=y.device) if dead_zone else None)
-    parameters = model.prior_parameters(ops, round_straight_through(z), ops.size(y))
-    return model.synthesis(ops, model.code_latents(ops, parameters, coder), qp).float(), coder, z
+) -> tuple[torch.Tensor, EstimatingSide[Coder]]:
+    """-> (x_hat, the side that saw the latents)."""
+    side = EstimatingSide(ops, x, make_coder, torch.full(qp.shape, dead_zone, device=x.device) if dead_zone else None)
+    return code_i_frame(model, ops, side, qp).float(), side
 
 
 @dataclass(frozen=True)
@@ -84,28 +124,14 @@ def _code_feature(
     qp: torch.Tensor,
     make_coder: type[Coder],
     dead_zones: torch.Tensor | None = None,
-) -> tuple[torch.Tensor, torch.Tensor | None, Coder, torch.Tensor]:
-    """One P frame up to its feature -> (feature, with motion the picture that it adds to, the coder that saw the latents, z before rounding)."""
-    ctx, ctx_t = model.contexts(ops, _adapted(model, ops, reference), qp)
-    y = model.analysis(ops, x if reference.frame is None or not model.spec.motion else x - reference.frame, ctx, qp)
-    z = model.hyper_analysis(ops, y).float()
-    coder = make_coder(ops, y, dead_zones)
-    parameters = model.prior_parameters(ops, round_straight_through(z), ctx_t, ops.size(y))
-    y_hat = model.code_latents(ops, parameters, coder)
-    predicted = model.add_direct(ops, reference.frame, y_hat) if isinstance(model, LiteVideoModel) else None
-    return model.synthesis(ops, y_hat, ctx, qp), predicted, coder, z
+) -> tuple[CodedFeature, EstimatingSide[Coder]]:
+    """One P frame up to its feature."""
+    side = EstimatingSide(ops, model.what_is_left(x, reference.frame), make_coder, dead_zones)
+    return recipe.code_p_frame(model, ops, side, _adapted(model, ops, reference), qp), side
 
 
-def _reconstruction(
-    model: VideoModel, ops: TrainingOperations, feature: torch.Tensor, qp: torch.Tensor, predicted: torch.Tensor | None
-) -> torch.Tensor:
-    if isinstance(model, LiteVideoModel):
-        return model.reconstruct_on(ops, feature, qp, predicted)
-    return model.reconstruction(ops, feature, qp)
-
-
-def _bits_per_pixel(ops: TrainingOperations, coder: EstimatingLatentCoder, z: torch.Tensor, qp: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-    bits = coder.bits + factorised_bits(ops.parameters, z + ops.share.noise_like(z), qp).sum(dim=(1, 2, 3))
+def _bits_per_pixel(ops: TrainingOperations, side: EstimatingSide[EstimatingLatentCoder], qp: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    bits = side.coder.bits + factorised_bits(ops.parameters, side.z + ops.share.noise_like(side.z), qp).sum(dim=(1, 2, 3))
     return bits / (x.shape[-1] * x.shape[-2])
 
 
@@ -114,8 +140,8 @@ def code_image(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Estimated coding of pictures (N, 3, h, w) in 0..1 at rows qp (N) -> (x_hat unclamped, bits per pixel (N)); dead_zone as in
     families.lite.dead_zone."""
-    x_hat, coder, z = _code_image(model, ops, x, qp, EstimatingLatentCoder, dead_zone)
-    return x_hat, _bits_per_pixel(ops, coder, z, qp, x)
+    x_hat, side = _code_image(model, ops, x, qp, EstimatingLatentCoder, dead_zone)
+    return x_hat, _bits_per_pixel(ops, side, qp, x)
 
 
 def decoded_image(model: ImageModel, ops: TrainingOperations, x: torch.Tensor, qp: torch.Tensor, dead_zone: float = 0.0) -> torch.Tensor:
@@ -130,8 +156,9 @@ def code_p_frame(
 
     dead_zones: of each sample (N), as in families.lite.dead_zone. Vectors are not counted in the bits: no gradient could change them.
     """
-    feature, predicted, coder, z = _code_feature(model, ops, x, reference, qp, EstimatingLatentCoder, dead_zones)
-    return _reconstruction(model, ops, feature, qp, predicted).float(), feature, _bits_per_pixel(ops, coder, z, qp, x)
+    coded, side = _code_feature(model, ops, x, reference, qp, EstimatingLatentCoder, dead_zones)
+    picture = model.picture_of(ops, coded.feature, coded.y_hat, qp, reference.frame)
+    return picture.float(), coded.feature, _bits_per_pixel(ops, side, qp, x)
 
 
 @torch.no_grad()
@@ -145,11 +172,13 @@ def _next_reference(
     dead_zones: torch.Tensor | None,
 ) -> Reference:
     """Codes a frame that is not trained on. At times only the picture is handed on, as a reset does."""
-    feature, predicted, _, _ = _code_feature(model, ops, x, reference, qp, RoundingLatentCoder, dead_zones)
+    coded, _ = _code_feature(model, ops, x, reference, qp, RoundingLatentCoder, dead_zones)
     # One draw for the batch, from the generator that all processes seed alike.
     reset = may_reset and float(torch.rand(())) < RESET_SHARE
-    frame = _reconstruction(model, ops, feature, qp, predicted).float().clamp(0, 1) if reset or model.spec.motion else None
-    return Reference(frame, None if reset else feature)
+    frame = None
+    if reset or model.predicts_pictures:
+        frame = model.picture_of(ops, coded.feature, coded.y_hat, qp, reference.frame).float().clamp(0, 1)
+    return Reference(frame, None if reset else coded.feature)
 
 
 class UnclampedOperations(TrainingOperations):
@@ -214,22 +243,19 @@ def video_loss(
         decoded = decoded_image(image_model, TrainingOperations(image_parameters), clip[:, 0], intra_qp, intra_dead_zone)
     weight = lambda_of_qp(base, *lambdas)
     reference = Reference(decoded.clamp(0, 1))
-    coders, long_term = [FieldCoder() for _ in base] if model.spec.motion else [], None
+    prediction = model.batch_prediction([model.new_memory() for _ in base])
     frames = []
     first_trained = 1 if num_trained_frames is None else clip.shape[1] - num_trained_frames
     for index in range(1, clip.shape[1]):
         offset, x = qp_offsets[index % len(qp_offsets)], clip[:, index]
         qp = base + offset
         dead_zone = torch.full_like(weight, dead_zones[index % len(dead_zones)]) if any(dead_zones) else None
-        if model.spec.motion:
-            assert reference.frame is not None
-            predicted, long_term = compensated(reference.frame, long_term, x, qp, coders)
-            reference = replace(reference, frame=predicted)
+        reference = replace(reference, frame=prediction.predict(reference.frame, x, qp))
         if index < first_trained:
             reference = _next_reference(model, ops, x, reference, qp, index + 1 == first_trained, dead_zone)
             continue
         coded = code_trained_frame(model, ops, x, reference, qp, gradient_checkpointing, dead_zone)
-        reference = Reference(coded.x_hat.clamp(0, 1) if model.spec.motion else None, coded.feature)
+        reference = Reference(coded.x_hat.clamp(0, 1) if model.predicts_pictures else None, coded.feature)
         frames.append(coded.cost(x, base, weight * frame_weight(offset), chroma_weights))
     return sequence_cost(frames, weight, cost_exponent)
 

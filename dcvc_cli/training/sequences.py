@@ -15,14 +15,13 @@ import numpy as np
 import torch
 
 from dcvc_cli.codec.choices import DEFAULT_RESET_INTERVAL
-from dcvc_cli.families.lite.motion.field import CoderState, FieldCoder
 from dcvc_cli.families.rt.image import ImageModel
+from dcvc_cli.families.rt.prediction import BatchMemory
 from dcvc_cli.families.rt.sizes import ModelSpec
 from dcvc_cli.families.rt.video import VideoModel
 from dcvc_cli.training.config import Stage
 from dcvc_cli.training.data import Segment
 from dcvc_cli.training.losses import CHROMA_WEIGHTS, TrainingOperations, frame_weight, lambda_of_qp
-from dcvc_cli.training.motion import compensated
 from dcvc_cli.training.objective import BatchLoss, Reference, UnclampedOperations, code_trained_frame, decoded_image, sequence_cost
 from dcvc_cli.training.share import BatchShare
 
@@ -50,36 +49,29 @@ def sequence_qp(seed: int, segment: Segment, batch: int, num_qps: int) -> int:
 
 @dataclass
 class SlotState:
-    """What a slot has decoded: picture and long-term reference (3, h, w) in 0..1, feature, the coder of its vectors; and the segment that follows."""
+    """What a slot has decoded: picture (3, h, w) in 0..1, feature, what the prediction of its P frames keeps; and the segment that follows."""
 
     next_segment: Segment
     frame: torch.Tensor
     feature: torch.Tensor | None = None
-    coder: FieldCoder | None = None
-    long_term: torch.Tensor | None = None
+    memory: BatchMemory | None = None
 
     def stored(self) -> dict[str, Any]:
         """For a checkpoint; on the CPU."""
-        learned = None if self.coder is None else [torch.from_numpy(np.asarray(part)) for part in self.coder.state()]
         segment = self.next_segment
         return {
             "segment": (segment.slot, segment.sequence, segment.first_frame),
             "frame": self.frame.cpu().clone(),  # a part of the batch's tensor, which would be stored whole
             "feature": None if self.feature is None else self.feature.cpu().clone(),
-            "coder": learned,
-            "long_term": None if self.long_term is None else self.long_term.cpu().clone(),
+            **({} if self.memory is None else self.memory.stored()),
         }
 
     @classmethod
-    def restored(cls, stored: Mapping[str, Any], device: torch.device) -> "SlotState":
+    def restored(cls, stored: Mapping[str, Any], device: torch.device, model: VideoModel) -> "SlotState":
         """The inverse of `stored`."""
-        coder = None
-        if stored["coder"] is not None:
-            coder = FieldCoder()
-            learned, vectors, tracks, number = (part.numpy() for part in stored["coder"])
-            coder.restore(CoderState(learned, vectors, tracks, int(number)))
-        feature, long_term = (None if value is None else value.to(device) for value in (stored["feature"], stored["long_term"]))
-        return cls(Segment(*stored["segment"]), stored["frame"].to(device), feature, coder, long_term)
+        feature = stored["feature"]
+        memory = model.restored_memory(stored, device)
+        return cls(Segment(*stored["segment"]), stored["frame"].to(device), None if feature is None else feature.to(device), memory)
 
 
 class Sequences:
@@ -93,9 +85,9 @@ class Sequences:
         return [state.stored() for state in self.states.values()]
 
     @classmethod
-    def restored(cls, stored: Sequence[Mapping[str, Any]], device: torch.device) -> "Sequences":
+    def restored(cls, stored: Sequence[Mapping[str, Any]], device: torch.device, model: VideoModel) -> "Sequences":
         """The inverse of `stored`, of whatever processes."""
-        states = [SlotState.restored(one, device) for one in stored]
+        states = [SlotState.restored(one, device, model) for one in stored]
         return cls({state.next_segment.slot: state for state in states})
 
     def take(self, segment: Segment, shape: torch.Size) -> SlotState | None:
@@ -137,7 +129,7 @@ def sequence_loss(
     states = [sequences.take(segment, clip.shape[2:]) for segment in segments]
     _code_first_frames(models, states, segments, clip, base)
     slots = [state for state in states if state is not None]
-    coders = [slot.coder for slot in slots if slot.coder is not None]
+    prediction = model.batch_prediction([slot.memory for slot in slots])
     frame = torch.stack([slot.frame for slot in slots])
     known = [slot.feature for slot in slots if slot.feature is not None]
     feature = None
@@ -146,7 +138,6 @@ def sequence_loss(
         feature = torch.stack([nothing if slot.feature is None else slot.feature for slot in slots])
         feature = feature.contiguous(memory_format=torch.channels_last)
     has_feature = [slot.feature is not None for slot in slots]
-    long_term = torch.stack([slot.frame if slot.long_term is None else slot.long_term for slot in slots]) if model.spec.motion else None
     frames = []
     for index in range(1, clip.shape[1]):
         x = clip[:, index]
@@ -155,20 +146,17 @@ def sequence_loss(
         dead_zones = torch.tensor([models.spec.dead_zones[position % 8] for position in positions], device=base.device)
         qp = base + torch.tensor(offsets, device=base.device)
         has_feature = [there and position % DEFAULT_RESET_INTERVAL != 1 for there, position in zip(has_feature, positions, strict=True)]
-        predicted = frame
-        if model.spec.motion:
-            predicted, long_term = compensated(frame, long_term, x, qp, coders)
-        reference = _reference(predicted, feature, has_feature)
+        reference = _reference(prediction.predict(frame, x, qp), feature, has_feature)
         coded = code_trained_frame(model, ops, x, reference, qp, gradient_checkpointing, dead_zones if any(models.spec.dead_zones) else None)
         frame, feature, has_feature = coded.x_hat.clamp(0, 1), coded.feature, [True] * len(slots)
         weights = weight * torch.tensor([frame_weight(offset) for offset in offsets], device=base.device)
         frames.append(coded.cost(x, base, weights, chroma_weights))
     sequences.states = {}
-    long_terms = [None] * len(slots) if long_term is None else long_term.detach()
-    for slot, segment, picture, own, before in zip(slots, segments, frame.detach(), coded.feature.detach(), long_terms, strict=True):
+    memories = prediction.memories() or [None] * len(slots)
+    for segment, picture, own, memory in zip(segments, frame.detach(), coded.feature.detach(), memories, strict=True):
         if bool(torch.isfinite(picture).all()):
             following = Segment(segment.slot, segment.sequence, segment.first_frame + len(frames))
-            sequences.states[segment.slot] = SlotState(following, picture, own, slot.coder, before)
+            sequences.states[segment.slot] = SlotState(following, picture, own, memory)
     return sequence_cost(frames, weight, cost_exponent)
 
 
@@ -191,4 +179,4 @@ def _code_first_frames(
     ops = TrainingOperations(models.image_parameters)
     decoded = decoded_image(models.image, ops, clip[fresh, 0], base[fresh], models.spec.intra_dead_zone).clamp(0, 1)
     for index, picture in zip(fresh, decoded, strict=True):
-        states[index] = SlotState(segments[index], picture, None, FieldCoder() if models.video.spec.motion else None)
+        states[index] = SlotState(segments[index], picture, None, models.video.new_memory())

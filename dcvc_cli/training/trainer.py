@@ -163,7 +163,7 @@ class Trainer:
         try:
             for name, remembered in state["optimiser"].items():
                 self.optimiser.state[self.parameters[name]] = {key: value.to(self.device) for key, value in remembered.items()}
-            self._sequences, self._sequences_stage = Sequences.restored(state["sequences"], self.device), state["sequences_stage"]
+            self._sequences, self._sequences_stage = Sequences.restored(state["sequences"], self.device, self.video_model), state["sequences_stage"]
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             reason = f"{self.checkpoint_path} is the checkpoint of another version of dcvc"
             raise InputError(reason, "dcvc train export makes weights of it, which a new run can --start-from") from error

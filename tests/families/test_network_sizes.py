@@ -12,7 +12,7 @@ from dcvc_cli.families.lite.sizes import LITE
 from dcvc_cli.families.rt.image import ImageModel
 from dcvc_cli.families.rt.sizes import RT, ImageSpec, VideoSpec
 from dcvc_cli.families.rt.video import VideoModel
-from tests.support.models import LiteVideoModel, image_model, video_model
+from tests.support.models import image_model, video_model
 
 SIDE = 64
 
@@ -65,10 +65,7 @@ def video_decoding_kmacs(spec: VideoSpec) -> float:
     parameters = model.prior_parameters(ops, z_hat, ctx_t, (SIDE // 16, SIDE // 16))
     y_hat = model.code_latents(ops, parameters, ZeroLatents())
     feature = model.synthesis(ops, y_hat, ctx, 0)
-    if isinstance(model, LiteVideoModel):
-        model.reconstruct_on(ops, feature, 0, model.add_direct(ops, frame, y_hat))
-    else:
-        model.reconstruction(ops, feature, 0)
+    model.picture_of(ops, feature, y_hat, 0, frame)
     return ops.num_macs / SIDE**2 / 1000
 
 

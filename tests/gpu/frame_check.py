@@ -42,17 +42,14 @@ class Frames:
     def step(self) -> Any:
         """A P frame; its output planes."""
         ops, video, frame = self.video_ops, self.video, self.frame
-        if video.spec.motion and ops.has_picture_kernels:
+        if video.predicts_pictures and ops.has_picture_kernels:
             frame = ops.compensate(frame, self.motion, None)
         ctx, ctx_t = video.contexts(ops, video.adapt(ops, frame, self.feature), 30)
         z = ops.z_from_symbols(np.zeros((video.spec.hyper, *self.hyper_size), np.int8))
         y_hat = video.code_latents(ops, video.prior_parameters(ops, z, ctx_t, self.size), ZeroSymbols(ops))
         self.feature = video.synthesis(ops, y_hat, ctx, 30)
-        if video.spec.motion:
-            self.frame = video.reconstruct_on(ops, self.feature, 30, video.add_direct(ops, frame, y_hat))
-        else:
-            self.frame = video.reconstruction(ops, self.feature, 30)
-        if video.spec.motion and ops.has_picture_kernels:
+        self.frame = video.picture_of(ops, self.feature, y_hat, 30, frame)
+        if video.predicts_pictures and ops.has_picture_kernels:
             return ops.filtered_planes(self.frame, np.ones((24, 12), np.int8), np.ones((2, 16), np.int8), True)
         return ops.export_planes(self.frame, halve_chroma=True, truncate_chroma=False)
 

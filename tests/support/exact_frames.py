@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcvc_cli.backend.operations import Operations
-from dcvc_cli.families.lite.video import VideoModel as LiteVideoModel
 from dcvc_cli.families.rt.image import ImageModel
 from dcvc_cli.families.rt.video import VideoModel
 
@@ -97,10 +96,7 @@ class FramePair:
         parameters = self.video.prior_parameters(ops, ops.z_from_symbols(z), ctx_t, size)
         y_hat = self.video.code_latents(ops, parameters, coder)
         self.feature = self.video.synthesis(ops, y_hat, ctx, qp)
-        if isinstance(self.video, LiteVideoModel):
-            self.frame = self.video.reconstruct_on(ops, self.feature, qp, self.video.add_direct(ops, self.frame, y_hat))
-        else:
-            self.frame = self.video.reconstruction(ops, self.feature, qp)
+        self.frame = self.video.picture_of(ops, self.feature, y_hat, qp, self.frame)
         return self.export(ops)
 
     def export(self, ops):

@@ -55,7 +55,7 @@ def random_network(model: Any, seed: int, kind: str = "narrow") -> ExactNetwork:
     rng = np.random.default_rng(seed)
     layers: dict[str, ExactLayer] = {}
     # With motion the sums that make the picture are in its exponent.
-    to_picture = {"recon_generation_net.head", "decoder.direct.conv.0"} if getattr(model.spec, "motion", False) else set()
+    to_picture = {"recon_generation_net.head", "decoder.direct.conv.0"} if getattr(model, "predicts_pictures", False) else set()
     for layer in decoder_layers(model):
         after = FRAME_EXPONENT if layer.name in to_picture else EXPONENT
         before = FRAME_EXPONENT if layer.name == "feature_adaptor_i.adaptor" else EXPONENT

@@ -5,11 +5,11 @@ import pytest
 import torch
 
 from dcvc_cli.families.lite.motion.field import FieldCoder, compensate, luma_samples
+from dcvc_cli.families.lite.prediction import compensated
 from dcvc_cli.families.rt.image import ImageModel
 from dcvc_cli.families.rt.initial_parameters import as_parameters, initial_image_parameters, initial_video_parameters
 from dcvc_cli.families.rt.sizes import TINY
 from dcvc_cli.training.losses import TrainingOperations, distortion
-from dcvc_cli.training.motion import compensated
 from dcvc_cli.training.objective import BatchLoss, Reference, code_p_frame, video_loss
 from tests.support.models import WITH_MOTION, video_model
 from tests.support.motions import still

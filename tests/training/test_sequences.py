@@ -110,7 +110,7 @@ def test_segments_decode_what_one_long_segment_does(spec: object) -> None:
         torch.testing.assert_close(state.frame, other.frame)
         torch.testing.assert_close(state.feature, other.feature)
         if spec is WITH_MOTION:
-            torch.testing.assert_close(state.long_term, other.long_term)
+            torch.testing.assert_close(state.memory.long_term, other.memory.long_term)
 
 
 def test_gradient_checkpointing_changes_nothing() -> None:
@@ -131,7 +131,7 @@ def test_samples_without_their_feature_are_coded_from_the_picture() -> None:
         with torch.no_grad():
             mixed = code_p_frame(model, ops, x, Reference(frame, feature, torch.tensor([True, False])[:, None, None, None]), qp)[0]
             alone = (
-                code_p_frame(model, ops, x, Reference(frame if spec.video.motion else None, feature), qp)[0],
+                code_p_frame(model, ops, x, Reference(frame if model.predicts_pictures else None, feature), qp)[0],
                 code_p_frame(model, ops, x, Reference(frame), qp)[0],
             )
         torch.testing.assert_close(mixed[0], alone[0][0])
@@ -220,7 +220,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(spec: object, tmp_path: Path,
     size = (tmp_path / "parts" / "checkpoint.pt").stat().st_size
     stored = read_checkpoint(tmp_path / "parts" / "checkpoint.pt")["sequences"]
     assert sorted(state["segment"] for state in stored) == [(slot, *_place(segment_of(6, slot, STAGE))) for slot in range(4)]
-    state_bytes = sum(state[part].nbytes for state in stored for part in ("frame", "feature", "long_term") if state[part] is not None)
+    state_bytes = sum(state[part].nbytes for state in stored for part in ("frame", "feature", "long_term") if state.get(part) is not None)
     without = {name: value for name, value in read_checkpoint(tmp_path / "parts" / "checkpoint.pt").items() if name != "sequences"}
     write_checkpoint(tmp_path / "without.pt", without)
     assert size - (tmp_path / "without.pt").stat().st_size < 1.5 * state_bytes + 20_000, "parts of a batch are stored with the whole of it"

@@ -4,7 +4,6 @@ An I frame takes at most 50 kMAC per pixel to decode, a P frame 30.
 """
 
 from dataclasses import dataclass, replace
-from typing import ClassVar
 
 from dcvc_cli.families.rt.sizes import ImageSpec, ModelSpec, VideoSpec
 
@@ -30,7 +29,6 @@ class LiteVideoSpec(VideoSpec):
     """
 
     direct: int = 0  # type: ignore[misc]
-    motion: ClassVar[bool] = True
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,12 @@ x, here what compensation leaves -> encoder.direct is added to y
 y_hat -> decoder.direct is added to the compensated frame, and so is what the networks make of the feature
 """
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from dcvc_cli.families.lite.sizes import LiteVideoSpec
 from dcvc_cli.families.rt import video as rt
+from dcvc_cli.families.rt.prediction import BatchMemory, BatchPrediction
 from dcvc_cli.families.rt.sizes import SOURCE_CHANNELS
 from dcvc_cli.graph.blocks import Conv, SubPixelConv, Tensor
 from dcvc_cli.stages import RECONSTRUCTION, timed
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
 class VideoModel(rt.VideoModel):
     """Graph of the video model with the widths and depths of `spec`."""
+
+    predicts_pictures = True
 
     def __init__(self, spec: LiteVideoSpec) -> None:
         super().__init__(spec)
@@ -39,6 +43,32 @@ class VideoModel(rt.VideoModel):
         if self.decoder_direct is None:
             return predicted
         return ops.add(ops.pixel_shuffle(self.decoder_direct(ops, y_hat), 8), predicted)
+
+    def what_is_left(self, x: Tensor, predicted: Tensor) -> Tensor:
+        """What compensation leaves."""
+        return x - predicted
+
+    def picture_of(self, ops: "Operations", feature: Tensor, y_hat: Tensor, qp: Any, predicted: Tensor) -> Tensor:
+        """The picture of a coded P frame: what latents and networks add to the compensated frame."""
+        return self.reconstruct_on(ops, feature, qp, self.add_direct(ops, predicted, y_hat))
+
+    def new_memory(self) -> BatchMemory:
+        """A coder of vectors that knows nothing, no long-term reference."""
+        from dcvc_cli.families.lite.prediction import MotionMemory
+
+        return MotionMemory()
+
+    def restored_memory(self, stored: Mapping[str, Any], device: Any) -> BatchMemory:
+        """The inverse of MotionMemory.stored."""
+        from dcvc_cli.families.lite.prediction import MotionMemory
+
+        return MotionMemory.restored(stored, device)
+
+    def batch_prediction(self, memories: list[Any]) -> BatchPrediction:
+        """Motion compensation with the codec's own search."""
+        from dcvc_cli.families.lite.prediction import MotionPrediction
+
+        return MotionPrediction(memories)
 
     @timed(RECONSTRUCTION)
     def reconstruct_on(self, ops: "Operations", feature: Tensor, qp: Any, predicted: Tensor) -> Tensor:

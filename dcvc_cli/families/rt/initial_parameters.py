@@ -243,7 +243,7 @@ def initial_video_parameters(model: VideoModel, seed: int = 0) -> Parameters:
     matrix = _set_source_adaptor(p, "feature_adaptor_i.adaptor", width)
     p["feature_adaptor_i.adaptor.bias"][constant] = 1.0
     _set_source_adaptor(p, "encoder.conv1", width)
-    motion = spec.motion
+    motion = model.predicts_pictures  # so that what is coded is a difference
     p["feature_adaptor_p.weight"] = torch.zeros_like(eye) if motion else eye.clone()
     if motion:
         p["encoder.conv1.bias"].zero_()

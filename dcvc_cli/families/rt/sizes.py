@@ -58,7 +58,6 @@ class VideoSpec:
     up_kernel: int = 3
     num_qps: int = NUM_VIDEO_QPS
     direct: ClassVar[int] = 0
-    motion: ClassVar[bool] = False
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,10 @@ z_hat, ctx_t -> prior fusion -> step size, scales, means of step 0; spatial prio
 y_hat, ctx -> decoder -> feature (the next reference) -> recon_generation_net -> x_hat
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from dcvc_cli.families.rt.prediction import BatchMemory, BatchPrediction
 from dcvc_cli.families.rt.sizes import SOURCE_CHANNELS, VideoSpec
 from dcvc_cli.graph.blocks import (
     BitEstimator,
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 class VideoModel:
     """Graph of the video model with the widths and depths of `spec`; parameters live in the backend."""
 
+    predicts_pictures = False
+    """Whether every P frame is predicted from the picture before it, and not only from its feature."""
     encoder_only: tuple[str, ...] = ("encoder.", "hyper_encoder.", "q_encoder")
     """Prefixes of the layers that a decoder never runs."""
 
@@ -160,6 +163,26 @@ class VideoModel:
     def reconstruction(self, ops: "Operations", feature: Tensor, qp: Any) -> Tensor:
         """feature -> x_hat: 3 x Hp x Wp, clamped to [0, 1]."""
         return ops.clamp_unit(self._picture_of_feature(ops, feature, qp))
+
+    def what_is_left(self, x: Tensor, predicted: Tensor) -> Tensor:
+        """What the networks code of a picture x that is predicted from `predicted`."""
+        return x
+
+    def picture_of(self, ops: "Operations", feature: Tensor, y_hat: Tensor, qp: Any, predicted: Tensor) -> Tensor:
+        """The picture of a coded P frame: 3 x Hp x Wp, clamped to [0, 1]."""
+        return self.reconstruction(ops, feature, qp)
+
+    def new_memory(self) -> BatchMemory | None:
+        """What training keeps of a sample between its P frames, at an I frame; None where it is nothing."""
+        return None
+
+    def restored_memory(self, stored: Mapping[str, Any], device: Any) -> BatchMemory | None:
+        """The inverse of BatchMemory.stored."""
+        return None
+
+    def batch_prediction(self, memories: list[Any]) -> BatchPrediction:
+        """What predicts the P frames of a batch in training, one memory a sample."""
+        return BatchPrediction()
 
     def _picture_of_feature(self, ops: "Operations", feature: Tensor, qp: Any) -> Tensor:
         scaled = self.q_recon(ops, self.recon_conv(ops, feature), qp)

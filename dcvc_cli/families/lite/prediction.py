@@ -1,14 +1,69 @@
 """Motion compensation of training batches, with the codec's own search, prices and filters."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from dcvc_cli.families.lite.motion.field import BLOCK, SAMPLE_BITS, FieldCoder, Motion, compensate, is_kept, luma_samples
+from dcvc_cli.families.lite.motion.field import BLOCK, SAMPLE_BITS, CoderState, FieldCoder, Motion, compensate, luma_samples
+from dcvc_cli.families.rt.prediction import BatchPrediction
+
+
+@dataclass
+class MotionMemory:
+    """Of one sample.
+
+    Attributes:
+        coder: goes on with its vectors.
+        long_term: the long-term reference (3, h, w) in 0..1; None before the first P frame.
+    """
+
+    coder: FieldCoder = field(default_factory=FieldCoder)
+    long_term: torch.Tensor | None = None
+
+    def stored(self) -> dict[str, Any]:
+        """For a checkpoint; on the CPU."""
+        learned = [torch.from_numpy(np.asarray(part)) for part in self.coder.state()]
+        # A part of the batch's tensor would be stored with the whole of it.
+        return {"coder": learned, "long_term": None if self.long_term is None else self.long_term.cpu().clone()}
+
+    @classmethod
+    def restored(cls, stored: Mapping[str, Any], device: torch.device) -> "MotionMemory":
+        """The inverse of `stored`."""
+        coder = FieldCoder()
+        learned, vectors, tracks, number = (part.numpy() for part in stored["coder"])
+        coder.restore(CoderState(learned, vectors, tracks, int(number)))
+        long_term = stored["long_term"]
+        return cls(coder, None if long_term is None else long_term.to(device))
+
+
+class MotionPrediction(BatchPrediction):
+    """Predicts the P frames of a batch by motion, one memory a sample."""
+
+    def __init__(self, memories: Sequence[MotionMemory]) -> None:
+        self._memories = memories
+        self._long_term: torch.Tensor | None = None
+
+    def predict(self, frame: torch.Tensor, x: torch.Tensor, qp: torch.Tensor) -> torch.Tensor:
+        """The compensated frames; the value is the codec's, gradients reach the pictures before them."""
+        if self._long_term is None:
+            known = [memory.long_term for memory in self._memories]
+            if any(one is not None for one in known):
+                self._long_term = torch.stack([own if one is None else one for own, one in zip(frame, known, strict=True)])
+        coders = [memory.coder for memory in self._memories]
+        predicted, self._long_term = compensated(frame, self._long_term, x, qp, coders)
+        return predicted
+
+    def memories(self) -> list[MotionMemory]:
+        """Those of the P frames that follow."""
+        if self._long_term is None:
+            return list(self._memories)
+        return [MotionMemory(memory.coder, one) for memory, one in zip(self._memories, self._long_term.detach(), strict=True)]
 
 
 def compensated(
@@ -24,7 +79,7 @@ def compensated(
     long_term = frame if long_term is None else long_term
     frames, long_terms = _samples(frame), _samples(long_term)
     lumas = luma_samples(_samples(x[:, 0]))
-    kept = torch.tensor([is_kept(coder.number) for coder in coders], device=frame.device)[:, None, None, None]
+    kept = torch.tensor([coder.keeps_reference for coder in coders], device=frame.device)[:, None, None, None]
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:  # the search would keep a GPU waiting; every sample's coder is its own
         moved = list(pool.map(_moved, frames, long_terms, lumas, qp.tolist(), coders))
     predicted, motions = [samples for samples, _ in moved], [motion for _, motion in moved]
