@@ -12,6 +12,7 @@ from dcvc_cli.families.base import Family, Model
 
 FAMILIES: dict[str, str] = {
     "dcvc-rt": "dcvc_cli.families.rt.family:RtFamily",
+    "dcvc-uf": "dcvc_cli.families.uf.family:UfFamily",
     "lite": "dcvc_cli.families.lite.family:LiteFamily",
 }
 """Module and class of each family under the name that streams have."""

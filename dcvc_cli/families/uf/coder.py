@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from dcvc_cli.entropy.tables import native
 from dcvc_cli.errors import StreamError
 from dcvc_cli.families.uf.tables import ZigzagTable
+from dcvc_cli.stages import ENTROPY, timed
 
 MAX_CODERS = 8
 SYMBOLS_A_CODER = 32768
@@ -40,18 +41,23 @@ class UnitEncoder:
         self._parts: list[tuple[Any, NDArray[np.int8], NDArray[np.uint8]]] = []
         self.num_coded = 0
 
+    @timed(ENTROPY)
     def add_z(self, symbols: NDArray[np.int8], table: ZigzagTable, row_base: int) -> None:
         """Adds z, int8 (channels, height, width) in -64..63; channel c uses table row row_base + c."""
         rows = _z_rows(*symbols.shape)
         self._parts.append((table.native(row_base, symbols.shape[0]), in_coding_order(symbols).reshape(-1), rows))
 
-    def add_y(self, symbols: NDArray[np.int8], index: NDArray[np.uint8], coded: NDArray[np.bool_], table: ZigzagTable) -> None:
+    @timed(ENTROPY)
+    def add_y(
+        self, symbols: NDArray[np.int8], index: NDArray[np.uint8], coded: NDArray[np.bool_], table: ZigzagTable
+    ) -> None:
         """Adds a sequence: symbols int8, table rows uint8, flags, each (channels, height, width)."""
         flags = in_coding_order(coded)
         coded_symbols = in_coding_order(symbols)[flags]
         self.num_coded += coded_symbols.size
         self._parts.append((table.native(), coded_symbols, in_coding_order(index)[flags]))
 
+    @timed(ENTROPY)
     def finish(self, num_coders: int | None = None) -> tuple[bytes, int]:
         """(the payload, its coders); a number of coders of None is chosen by the number of symbols."""
         count = coders_for(self.num_coded) if num_coders is None else num_coders
@@ -69,7 +75,10 @@ class UnitDecoder:
             raise StreamError(f"a unit has {num_coders} coders, expected 1..{MAX_CODERS}")
         self._decoder = native.ZigzagDecoder(data, num_coders)
 
-    def decode_z(self, num_channels: int, height: int, width: int, table: ZigzagTable, row_base: int) -> NDArray[np.int8]:
+    @timed(ENTROPY)
+    def decode_z(
+        self, num_channels: int, height: int, width: int, table: ZigzagTable, row_base: int
+    ) -> NDArray[np.int8]:
         """z, int8 (num_channels, height, width); StreamError where a symbol is outside -64..63."""
         rows = _z_rows(num_channels, height, width)
         symbols = self._decode(table.native(row_base, num_channels), rows).reshape(height, width, num_channels)
@@ -77,6 +86,7 @@ class UnitDecoder:
             raise StreamError(f"a hyper-latent symbol is outside {MIN_Z}..{MAX_Z}")
         return np.ascontiguousarray(symbols.transpose(2, 0, 1))
 
+    @timed(ENTROPY)
     def decode_y(self, index: NDArray[np.uint8], coded: NDArray[np.bool_], table: ZigzagTable) -> NDArray[np.int8]:
         """A sequence of table rows and flags, (channels, height, width) each -> symbols, 0 where not coded."""
         flags = in_coding_order(coded)

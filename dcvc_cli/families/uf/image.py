@@ -14,6 +14,7 @@ from dcvc_cli.families.uf.sizes import CELL_CHANNELS, NUM_QPS, Block, ImageSizes
 from dcvc_cli.families.uf.steps import FOUR_STEPS
 from dcvc_cli.graph.blocks import Conv, FlatScaleVector, Sequence, Shape, StackedEstimator, decoder_shapes, layer_shapes
 from dcvc_cli.graph.latent_steps import LatentCoder
+from dcvc_cli.stages import ANALYSIS, HYPER, PRIORS, SYNTHESIS, timed
 
 FULL = Block.FULL
 
@@ -21,7 +22,7 @@ FULL = Block.FULL
 class UfImageModel:
     """Graph of the image model; parameters live in the backend."""
 
-    encoder_only = ("enc.", "hyper_enc.", "q_scale_enc", "q_scale_y_enc")
+    encoder_only: tuple[str, ...] = ("enc.", "hyper_enc.", "q_scale_enc", "q_scale_y_enc")
     """Prefixes of the layers that a decoder never runs."""
 
     def __init__(self, sizes: ImageSizes) -> None:
@@ -53,7 +54,10 @@ class UfImageModel:
         )
         self.y_spatial_prior_reduction = Conv("y_spatial_prior_reduction", 2 * latent, latent)
         self.y_spatial_prior_adaptors = Sequence(
-            *(uf_block(f"y_spatial_prior_adaptor_{step}", 2 * latent, prior, FULL, force_adaptor=True) for step in range(1, len(FOUR_STEPS)))
+            *(
+                uf_block(f"y_spatial_prior_adaptor_{step}", 2 * latent, prior, FULL, force_adaptor=True)
+                for step in range(1, len(FOUR_STEPS))
+            )
         )
         self.y_spatial_prior = Sequence(
             uf_blocks("y_spatial_prior.conv", prior, prior, sizes.spatial_depth, FULL),
@@ -65,6 +69,16 @@ class UfImageModel:
         )
         self.dec_2 = uf_block("dec.dec_2", inner, CELL_CHANNELS, FULL)
 
+    @property
+    def num_qps(self) -> int:
+        """QPs that vectors and tables have rows for."""
+        return NUM_QPS
+
+    @property
+    def num_z_channels(self) -> int:
+        """Channels of z."""
+        return self.sizes.hyper
+
     def shapes(self) -> Iterator[tuple[str, Shape]]:
         """Names and shapes of the state dict."""
         return layer_shapes(self)
@@ -73,23 +87,28 @@ class UfImageModel:
         """The part of `shapes` that a decoder uses."""
         return decoder_shapes(self)
 
+    @timed(ANALYSIS)
     def analysis(self, ops: Operations, x: Tensor, qp: Any) -> Tensor:
         """x: 3 x Hp x Wp in -0.5..0.5, sides multiples of 16 -> y: latent x Hp/16 x Wp/16. Encoder only."""
         cells = ops.pixel_unshuffle(x, 8)
         return self.enc_2(ops, self.q_scale_enc(ops, self.enc_1(ops, cells), qp))
 
+    @timed(HYPER)
     def hyper_analysis(self, ops: Operations, y: Tensor) -> Tensor:
         """y, before any scaling -> z before rounding: hyper x ceil(h/4) x ceil(w/4) for y of h x w. Encoder only."""
         return self.hyper_enc(ops, ops.pad_replicate(y, 4))
 
+    @timed(PRIORS)
     def prior_parameters(self, ops: Operations, z_hat: Tensor, latent_size: tuple[int, int]) -> Tensor:
         """z_hat -> scales, means: 2 latent x h x w. Cropped after the fusion."""
         return ops.crop(self.y_prior_fusion(ops, self.hyper_dec(ops, z_hat)), latent_size)
 
+    @timed(ANALYSIS)
     def scaled_latents(self, ops: Operations, y: Tensor, qp: Any) -> Tensor:
         """y in the domain of the symbols. Encoder only."""
         return self.q_scale_y_enc(ops, y, qp)
 
+    @timed(PRIORS)
     def code_latents(self, ops: Operations, parameters: Tensor, coder: LatentCoder, qp: Any) -> Tensor:
         """Runs the four coding steps through `coder` -> y_hat: latent x h x w."""
         latent = self.sizes.latent
@@ -102,6 +121,7 @@ class UfImageModel:
             so_far = ops.merge_steps(so_far, coder.step(step, scales, means))
         return self.q_scale_y_dec(ops, so_far, qp)
 
+    @timed(SYNTHESIS)
     def synthesis(self, ops: Operations, y_hat: Tensor, qp: Any) -> Tensor:
         """y_hat -> x_hat: 3 x Hp x Wp, limited to -0.5..0.5."""
         cells = self.dec_2(ops, self.q_scale_dec(ops, self.dec_1(ops, y_hat), qp))

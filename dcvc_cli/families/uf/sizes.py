@@ -1,6 +1,6 @@
 """Widths and depths of DCVC-UF's four networks. Source of the published values: DCVC-UF (2026)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 NUM_QPS = 64
@@ -154,3 +154,30 @@ HT_L = VideoSizes(
     pair_heads=False,
     head_depth=5,
 )
+
+TINY_IMAGE = ImageSizes(
+    inner=24, latent=16, hyper=8, prior=16, encoder_depth=1, decoder_depth=1, fusion_depth=1, spatial_depth=1
+)
+"""For tests only, as all of these: no weights ship for them."""
+
+
+def _tiny(sizes: VideoSizes) -> VideoSizes:
+    """The same model in small."""
+    return replace(
+        sizes,
+        feature=24,
+        latent=16,
+        hyper=8,
+        hyper_inner=16,
+        prior=16,
+        head=24,
+        adaptor_i_depth=1,
+        adaptor_m_depth=1,
+        extractor_depth=1,
+        encoder_depth=2,
+        decoder_depth=1,
+        head_depth=1,
+    )
+
+
+TINY_LD, TINY_HT_S, TINY_HT_L = _tiny(LD), _tiny(HT_S), _tiny(HT_L)

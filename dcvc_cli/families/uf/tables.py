@@ -3,20 +3,22 @@
 The integers are the norm, not the formulas: the Gaussian table ships with the package, the z tables travel with the weights.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.resources import files
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dcvc_cli.entropy.factorised import hyperbolic_tangent, sigmoid, softplus
 from dcvc_cli.entropy.tables import MAX_NATIVE_ROWS, CdfTable, TableError, native, quantise_pmf
 
+PREFIX = "bit_estimator_z"
 MAX_REACH = 8
 """Magnitude of the largest symbol that a row names; beyond it symbols are escapes."""
-TAIL = np.float32(0.001)
+TAIL = 0.001
 """A row reaches as far as it takes to leave less than this on either side."""
 
 
@@ -49,6 +51,10 @@ class ZigzagTable:
     def num_rows(self) -> int:
         return int(self.cdf.shape[0])
 
+    def as_stored(self) -> CdfTable:
+        """The same rows as weights files store them: symbols are places in a row."""
+        return CdfTable(self.cdf, self.cdf_length, np.zeros(self.cdf_length.shape, np.int32))
+
     def native(self, first_row: int = 0, num_rows: int | None = None) -> Any:
         """The coder's form of rows first_row..first_row + num_rows - 1 (default: all), built once and kept.
 
@@ -69,64 +75,123 @@ class ZigzagTable:
 @lru_cache(maxsize=1)
 def gaussian_table() -> ZigzagTable:
     """The normative table of zero-mean Gaussians for y, 128 rows."""
-    with (files("dcvc_cli.families.uf") / "gaussian_cdf.npz").open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
+    with (
+        (files("dcvc_cli.families.uf") / "gaussian_cdf.npz").open("rb") as stream,
+        np.load(stream, allow_pickle=False) as arrays,
+    ):
         return ZigzagTable(arrays["cdf"], arrays["cdf_length"])
 
 
-def z_table(parameters: Mapping[str, Any], prefix: str = "bit_estimator_z") -> ZigzagTable:
-    """Tables of the density of z, row qp * num_channels + channel.
+class _Density(Protocol):
+    """The cumulative distribution of every row at given points: (num_rows, len(points))."""
 
-    Evaluated in float32 with PyTorch's functions, so NOT the same on every machine: build once, store the integers.
+    num_rows: int
+
+    def cumulative(self, points: Sequence[float]) -> NDArray[Any]: ...
+
+
+def z_table(parameters: Mapping[str, Any], prefix: str = PREFIX) -> ZigzagTable:
+    """Tables of the density of z, row qp * num_channels + channel; the same on every machine.
 
     Args:
-        parameters: `prefix`.h and .b (num_qps, channels, 4), `prefix`.a (num_qps, channels, 3), float32.
+        parameters: `prefix`.h and .b (num_qps, channels, 4), `prefix`.a (num_qps, channels, 3): arrays or tensors.
+
+    Raises:
+        TableError: a parameter is missing or misshapen, or the density is none.
     """
-    density = _Density(parameters, prefix)
+    return _tables(_ReproducibleDensity(parameters, prefix))
+
+
+def published_z_table(parameters: Mapping[str, Any], prefix: str = PREFIX) -> ZigzagTable:
+    """The tables as the published codec makes them: in float32 by PyTorch's functions, so NOT the same on every machine."""
+    return _tables(_PublishedDensity(parameters, prefix))
+
+
+def _tables(density: _Density) -> ZigzagTable:
     at_integers = density.cumulative([float(x) for x in range(-MAX_REACH, MAX_REACH + 1)])
+    kind = at_integers.dtype.type
     reach = np.full(density.num_rows, MAX_REACH)
     for i in range(MAX_REACH, 1, -1):
-        is_enough = (at_integers[:, MAX_REACH - i] < TAIL) & (at_integers[:, MAX_REACH + i] > np.float32(0.999))
+        is_enough = (at_integers[:, MAX_REACH - i] < kind(TAIL)) & (at_integers[:, MAX_REACH + i] > kind(1 - TAIL))
         reach[is_enough] = i
     at_halves = density.cumulative([x + 0.5 for x in range(-MAX_REACH - 1, MAX_REACH + 1)])
     cdf = np.zeros((density.num_rows, 2 * MAX_REACH + 3), dtype=np.int32)
     for row, c in enumerate(reach):
         halves = at_halves[row, MAX_REACH - c : MAX_REACH + c + 2]
         # The upper tail starts at c, not c + 0.5: the published tables count half a bin twice.
-        tail = halves[0] + (np.float32(1) - at_integers[row, MAX_REACH + c])
-        cdf[row, : 2 * c + 3] = quantise_pmf(np.append(_zigzag(halves[1:] - halves[:-1]), tail))
+        tail = halves[0] + (kind(1) - at_integers[row, MAX_REACH + c])
+        pmf = np.maximum(_zigzag(halves[1:] - halves[:-1]), 0)
+        cdf[row, : 2 * c + 3] = quantise_pmf(np.append(pmf, tail))
     return ZigzagTable(cdf, (2 * reach + 3).astype(np.int32))
 
 
-def _zigzag(pmf: NDArray[np.float32]) -> NDArray[np.float32]:
+def _zigzag(pmf: NDArray[Any]) -> NDArray[Any]:
     """Probabilities of -c..c in the order 0, 1, -1, .., c, -c."""
     c = len(pmf) // 2
     places = [c] + [place for s in range(1, c + 1) for place in (c + s, c - s)]
     return pmf[places]
 
 
-class _Density:
-    """The cumulative distribution of every row at given points, in float32."""
+def _parameter(parameters: Mapping[str, Any], key: str) -> NDArray[np.float32]:
+    """(num_rows, stages) float32."""
+    if key not in parameters:
+        raise TableError(f"parameter {key} is missing")
+    value = parameters[key]
+    array = np.asarray(value.detach().cpu() if hasattr(value, "detach") else value, np.float32)
+    if array.ndim != 3:
+        raise TableError(f"parameter {key} has shape {array.shape}, expected (num_qps, channels, stages)")
+    return np.ascontiguousarray(array.reshape(-1, array.shape[2]))
+
+
+def _stages(parameters: Mapping[str, Any], prefix: str) -> tuple[NDArray[np.float32], ...]:
+    """The parameters h, b (num_rows, 4) and a (num_rows, 3)."""
+    found = tuple(_parameter(parameters, f"{prefix}.{name}") for name in "hba")
+    rows = found[0].shape[0]
+    if [array.shape for array in found] != [(rows, 4), (rows, 4), (rows, 3)]:
+        raise TableError(f"the parameters of {prefix} differ in size")
+    return found
+
+
+class _ReproducibleDensity:
+    """float64, by the functions of entropy.factorised."""
+
+    def __init__(self, parameters: Mapping[str, Any], prefix: str) -> None:
+        h, b, a = (array.astype(np.float64) for array in _stages(parameters, prefix))
+        slopes, gates = softplus(h), hyperbolic_tangent(a)
+        self._layers = [
+            (slopes[:, k : k + 1], b[:, k : k + 1], gates[:, k : k + 1] if k < 3 else None) for k in range(4)
+        ]
+        self.num_rows = h.shape[0]
+
+    def cumulative(self, points: Sequence[float]) -> NDArray[Any]:
+        x = np.tile(np.array(points, np.float64), (self.num_rows, 1))
+        for slope, shift, gate in self._layers:
+            x = x * slope + shift
+            if gate is not None:
+                x = x + hyperbolic_tangent(x) * gate
+        return sigmoid(x)
+
+
+class _PublishedDensity:
+    """float32, by PyTorch."""
 
     def __init__(self, parameters: Mapping[str, Any], prefix: str) -> None:
         import torch
-        from torch.nn.functional import softplus
+        from torch.nn import functional
 
-        def parameter(name: str) -> torch.Tensor:
-            key = f"{prefix}.{name}"
-            if key not in parameters:
-                raise TableError(f"parameter {key} is missing")
-            value = parameters[key]
-            tensor = value.detach().cpu() if isinstance(value, torch.Tensor) else torch.from_numpy(np.array(value))
-            return tensor.to(torch.float32).flatten(0, 1)
-
-        h, b, a = softplus(parameter("h")), parameter("b"), torch.tanh(parameter("a"))
+        h, b, a = (torch.from_numpy(array) for array in _stages(parameters, prefix))
+        h, a = functional.softplus(h), torch.tanh(a)
         self._layers = [
-            (h[:, k : k + 1].contiguous(), b[:, k : k + 1].contiguous(), a[:, k : k + 1].contiguous() if k < 3 else None) for k in range(4)
+            (
+                h[:, k : k + 1].contiguous(),
+                b[:, k : k + 1].contiguous(),
+                a[:, k : k + 1].contiguous() if k < 3 else None,
+            )
+            for k in range(4)
         ]
         self.num_rows = int(h.shape[0])
 
-    def cumulative(self, points: list[float]) -> NDArray[np.float32]:
-        """(num_rows, len(points)) float32."""
+    def cumulative(self, points: Sequence[float]) -> NDArray[Any]:
         import torch
 
         x = torch.tensor(points, dtype=torch.float32).repeat(self.num_rows, 1)

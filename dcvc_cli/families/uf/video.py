@@ -18,12 +18,13 @@ from dcvc_cli.families.uf.latents import UnitLatentCoder
 from dcvc_cli.families.uf.sizes import CELL_CHANNELS, NUM_QPS, Block, VideoSizes
 from dcvc_cli.families.uf.steps import FOUR_STEPS, TWO_STEPS
 from dcvc_cli.graph.blocks import Conv, FlatScaleVector, Sequence, Shape, StackedEstimator, decoder_shapes, layer_shapes
+from dcvc_cli.stages import ANALYSIS, CONTEXT, HYPER, PRIORS, RECONSTRUCTION, SYNTHESIS, timed
 
 
 class UfVideoModel:
     """Graph of a video model; parameters live in the backend."""
 
-    encoder_only = ("encoder.", "hyper_encoder.", "q_encoder")
+    encoder_only: tuple[str, ...] = ("encoder.", "hyper_encoder.", "q_encoder")
     """Prefixes of the layers that a decoder never runs."""
 
     def __init__(self, sizes: VideoSizes) -> None:
@@ -78,9 +79,24 @@ class UfVideoModel:
             return
         self.y_spatial_prior_reduction = Conv("y_spatial_prior_reduction", 3 * latent, latent)
         self.y_spatial_prior_adaptors = Sequence(
-            *(uf_block(f"y_spatial_prior_adaptor_{step}", 2 * latent, prior, form, force_adaptor=True) for step in range(1, num_steps))
+            *(
+                uf_block(f"y_spatial_prior_adaptor_{step}", 2 * latent, prior, form, force_adaptor=True)
+                for step in range(1, num_steps)
+            )
         )
-        self.y_spatial_prior = Sequence(uf_blocks("y_spatial_prior.conv", prior, prior, 3, form), Conv("y_spatial_prior.conv.3", prior, num_out))
+        self.y_spatial_prior = Sequence(
+            uf_blocks("y_spatial_prior.conv", prior, prior, 3, form), Conv("y_spatial_prior.conv.3", prior, num_out)
+        )
+
+    @property
+    def num_qps(self) -> int:
+        """QPs that vectors and tables have rows for."""
+        return NUM_QPS
+
+    @property
+    def num_z_channels(self) -> int:
+        """Channels of z."""
+        return self.sizes.hyper
 
     def shapes(self) -> Iterator[tuple[str, Shape]]:
         """Names and shapes of the state dict."""
@@ -90,24 +106,29 @@ class UfVideoModel:
         """The part of `shapes` that a decoder uses."""
         return decoder_shapes(self)
 
+    @timed(CONTEXT)
     def memory_from_pending(self, ops: Operations, cells: Tensor) -> Tensor:
         """The 192 channels of a picture on the 1/8 grid -> memory: feature x Hp/8 x Wp/8 (after an I frame or a reset)."""
         return self.feature_adaptor_i(ops, cells)
 
+    @timed(CONTEXT)
     def next_memory(self, ops: Operations, memory: Tensor, feature: Tensor) -> Tensor:
         """Memory and feature of the unit before -> memory, all feature x Hp/8 x Wp/8."""
         return self.feature_adaptor_m(ops, ops.concat(memory, feature))
 
+    @timed(CONTEXT)
     def context(self, ops: Operations, memory: Tensor) -> Tensor:
         """Memory -> ctx, feature x Hp/8 x Wp/8."""
         return self.feature_extractor(ops, memory)
 
+    @timed(PRIORS)
     def temporal_prior(self, ops: Operations, memory: Tensor, qp: Any) -> Tensor:
         """Memory -> feature x Hp/16 x Wp/16."""
         if self.sizes.scales_memory_first:
             return self.temporal_prior_encoder(ops, self.q_feature(ops, memory, qp))
         return self.q_feature(ops, self.temporal_prior_encoder(ops, memory), qp)
 
+    @timed(ANALYSIS)
     def analysis(self, ops: Operations, x: Tensor, ctx: Tensor, qp: Any) -> Tensor:
         """x: 3 planes a picture, Hp x Wp, in -0.5..0.5, and ctx -> y: latent x Hp/16 x Wp/16. Encoder only."""
         merged = self.encoder_conv1(ops, ops.concat(ops.pixel_unshuffle(x, 8), ctx))
@@ -115,15 +136,20 @@ class UfVideoModel:
             merged = self.encoder_conv2(ops, merged)
         return self.encoder_down(ops, self.q_encoder(ops, merged, qp))
 
+    @timed(HYPER)
     def hyper_analysis(self, ops: Operations, y: Tensor) -> Tensor:
         """y -> z before rounding, hyper x ceil(h/4) x ceil(w/4) for y of h x w. Encoder only."""
         return self.hyper_encoder(ops, ops.pad_replicate(y, 4))
 
-    def prior_parameters(self, ops: Operations, z_hat: Tensor, temporal: Tensor, latent_size: tuple[int, int]) -> Tensor:
+    @timed(PRIORS)
+    def prior_parameters(
+        self, ops: Operations, z_hat: Tensor, temporal: Tensor, latent_size: tuple[int, int]
+    ) -> Tensor:
         """z_hat and the temporal prior -> step size, scales, means: 3 latent x h x w. Cropped before the fusion."""
         hyper = ops.crop(self.hyper_decoder(ops, z_hat), latent_size)
         return self.y_prior_fusion(ops, ops.concat(hyper, temporal))
 
+    @timed(PRIORS)
     def code_latents(self, ops: Operations, parameters: Tensor, coder: UnitLatentCoder) -> Tensor:
         """Runs the coding steps through `coder` -> y_hat: latent x h x w."""
         latent = self.sizes.latent
@@ -147,6 +173,7 @@ class UfVideoModel:
             so_far = ops.merge_steps(so_far, coder.step(step, scales, means))
         return ops.multiply_step_size(so_far, step_size)
 
+    @timed(SYNTHESIS)
     def synthesis(self, ops: Operations, y_hat: Tensor, ctx: Tensor, qp: Any) -> Tensor:
         """y_hat and ctx -> feature x Hp/8 x Wp/8, which the pictures and the next memory are made of."""
         feature = self.decoder_conv1(ops, ops.concat(self.decoder_up(ops, y_hat), ctx))
@@ -154,10 +181,12 @@ class UfVideoModel:
             feature = self.decoder_conv2(ops, feature)
         return self.q_decoder(ops, feature, qp)
 
+    @timed(RECONSTRUCTION)
     def reconstruction(self, ops: Operations, feature: Tensor, index: int) -> Tensor:
         """Picture `index` of the unit on the 1/8 grid, 192 x Hp/8 x Wp/8, not limited: what a reset leaves as pending."""
         return self.recon_head.cells(ops, feature, index)
 
+    @timed(RECONSTRUCTION)
     def picture(self, ops: Operations, feature: Tensor, index: int) -> Tensor:
         """Picture `index` of the unit: 3 x Hp x Wp, limited to -0.5..0.5."""
         return ops.clamp_centred(ops.pixel_shuffle(self.reconstruction(ops, feature, index), 8))

@@ -1,0 +1,58 @@
+"""Random parameters for measuring speed: the same arithmetic as with trained ones, but pictures mean nothing.
+
+As with `families.rt.random_parameters`: Xavier-uniform weights, damped where it keeps features and latents at a size.
+"""
+
+import math
+from typing import TYPE_CHECKING
+
+import torch
+
+from dcvc_cli.families.rt.initial_parameters import random_parameters
+from dcvc_cli.families.rt.random_parameters import (
+    BRANCH_GAIN,
+    LARGEST_SCALE,
+    PICTURE_GAIN,
+    PREDICTION_GAIN,
+    SMALLEST_SCALE,
+)
+from dcvc_cli.families.uf.image import UfImageModel
+from dcvc_cli.families.uf.video import UfVideoModel
+
+if TYPE_CHECKING:
+    from dcvc_cli.families.base import State
+
+STEP_SIZE = 1.0
+
+
+def random_parameters_of(model: UfImageModel | UfVideoModel) -> "State":
+    """Parameters of a network: latents have scales from well above to below the skip threshold."""
+    parameters = random_parameters(model, seed := 0 if isinstance(model, UfImageModel) else 1)
+    generator = torch.Generator().manual_seed(seed + 2)
+    for key, value in parameters.items():
+        if key.endswith((".dc.3.weight", ".ffn.2.weight")):
+            bound = BRANCH_GAIN * math.sqrt(6 / (value.shape[0] + value.shape[1]))
+            parameters[key] = (torch.rand(value.shape, generator=generator) * 2 - 1) * bound
+    latent = model.sizes.latent
+    scales = torch.logspace(math.log10(LARGEST_SCALE), math.log10(SMALLEST_SCALE), latent)
+    fusion, spatial = (_last(parameters, stem) for stem in ("y_prior_fusion.conv", "y_spatial_prior.conv"))
+    for layer in (fusion, spatial):
+        parameters[f"{layer}.weight"] *= PREDICTION_GAIN
+    bias = parameters[f"{fusion}.bias"]
+    if isinstance(model, UfImageModel):
+        bias[:latent] = scales
+        parameters["dec.dec_2.adaptor.weight"] *= PICTURE_GAIN
+    else:
+        bias[:latent], bias[latent : 2 * latent] = STEP_SIZE, scales
+        for key in parameters:
+            if key.startswith("recon_head.") and key.endswith(".weight") and parameters[key].shape[0] == 192:
+                parameters[key] *= PICTURE_GAIN
+    if parameters[f"{spatial}.bias"].shape[0] == 2 * latent:
+        parameters[f"{spatial}.bias"][:latent] = scales
+    return {key: value.numpy() for key, value in parameters.items()}
+
+
+def _last(parameters: dict[str, torch.Tensor], stem: str) -> str:
+    """The convolution behind the blocks of a part."""
+    numbers = [int(key.split(".")[2]) for key in parameters if key.startswith(f"{stem}.")]
+    return f"{stem}.{max(numbers)}"

@@ -1,0 +1,108 @@
+"""The two ends of a unit's symbols: one side makes them from pictures, the other reads them from a payload."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dcvc_cli.backend.operations import Tensor
+from dcvc_cli.codec.latents import latent_sizes
+from dcvc_cli.codec.networks import CodecNetwork
+from dcvc_cli.entropy.tables import TableError
+from dcvc_cli.errors import EnvironmentFault
+from dcvc_cli.families.uf.coder import MAX_Z, MIN_Z, UnitDecoder, UnitEncoder
+from dcvc_cli.families.uf.latents import DecodingLatents, EncodingLatents
+from dcvc_cli.families.uf.recipe import Analysis
+from dcvc_cli.families.uf.tables import ZigzagTable
+from dcvc_cli.format.entropy_format import EntropyFormat
+
+
+class UnitNetwork:
+    """A network ready to run, with the table of its z in the coder's form.
+
+    Raises:
+        EnvironmentFault: the weights have a table of another order.
+    """
+
+    def __init__(self, network: CodecNetwork, num_z_channels: int, entropy_format: EntropyFormat) -> None:
+        self.synthesis, self.analysis = network.synthesis, network.analysis
+        self.num_z_channels = num_z_channels
+        table = network.table_of_z(entropy_format)
+        try:
+            if table.offset.any():
+                raise TableError("its rows start at symbols other than 0")
+            self.z_table = ZigzagTable(table.cdf, table.cdf_length)
+        except TableError as error:
+            raise EnvironmentFault(f"the z table of these weights is not in zigzag order: {error}") from error
+
+    @property
+    def is_one_arithmetic(self) -> bool:
+        """Whether the encoder's half computes as the decoder's does."""
+        return self.analysis is self.synthesis
+
+
+class EncodingSide(EncodingLatents):
+    """Makes the symbols of one unit.
+
+    Args:
+        values: samples of its pictures, float32 (3 a picture, Hp, Wp) in 0..1.
+        skip_threshold: elements whose predicted scale is not above it are predicted, not coded; 0 or more.
+    """
+
+    def __init__(self, network: UnitNetwork, values: NDArray[np.float32], skip_threshold: float) -> None:
+        super().__init__(network.synthesis, UnitEncoder(), None, skip_threshold)
+        self.network, self.values = network, values
+        self.latent_size = (values.shape[1] // 16, values.shape[2] // 16)
+
+    def hyper_latents(self, analysis: Analysis, hyper_analysis: Analysis, scaled: Analysis, qp: int) -> Tensor:
+        """Analyses the pictures and codes z.
+
+        Raises:
+            EnvironmentFault: the networks give latents that are not finite.
+        """
+        own, network = self.network.analysis, self.network
+        y = analysis(own, own.frame_from_values(self.values))
+        z = hyper_analysis(own, y)
+        if not (own.is_finite(y) and own.is_finite(z)):
+            hint = "check the weights, or encode with --precision fp32"
+            raise EnvironmentFault("the encoder's networks give latents that are not finite", hint)
+        symbols = np.clip(own.round_z(z), MIN_Z, MAX_Z)
+        self.encoder.add_z(symbols, network.z_table, qp * symbols.shape[0])
+        y = scaled(own, y)
+        self.y = y if network.is_one_arithmetic else own.to_float(y)
+        return self.ops.z_from_symbols(symbols)
+
+    def for_analysis(self, context: Tensor) -> Tensor:
+        """The context in the analysis' arithmetic."""
+        network = self.network
+        return context if network.is_one_arithmetic else network.analysis.from_float(self.ops.to_float(context))
+
+    def finish(self) -> None:
+        """The bytes are made when the number of coders is known."""
+
+
+class DecodingSide(DecodingLatents):
+    """Reads the symbols of one unit.
+
+    Args:
+        padded: (Hp, Wp) of its pictures.
+    """
+
+    def __init__(
+        self, network: UnitNetwork, decoder: UnitDecoder, padded: tuple[int, int], skip_threshold: float
+    ) -> None:
+        super().__init__(network.synthesis, decoder, skip_threshold)
+        self.network = network
+        self.latent_size, self.hyper_size = latent_sizes(padded)
+
+    def hyper_latents(self, analysis: Analysis, hyper_analysis: Analysis, scaled: Analysis, qp: int) -> Tensor:
+        """Reads z; a decoder has nothing to analyse."""
+        channels = self.network.num_z_channels
+        symbols = self.decoder.decode_z(channels, *self.hyper_size, self.network.z_table, qp * channels)
+        return self.ops.z_from_symbols(symbols)
+
+    def for_analysis(self, context: Tensor) -> Tensor:
+        """Only an encoder analyses."""
+        raise NotImplementedError
+
+    def finish(self) -> None:
+        """StreamError where the payload is not used up."""
+        self.decoder.finish()
