@@ -5,7 +5,7 @@
 
 namespace dcvc::cuda {
 
-constexpr int kProbeIn = 16, kProbeOut = 64, kProbeBytes = 32 * 32;
+constexpr int kProbeIn = 16, kProbeOut = 64;
 
 GPU_FN void probe(const ProbeArguments& p) {
   const int lane = gpu::thread_index();
@@ -61,4 +61,4 @@ GPU_FN void probe(const ProbeArguments& p) {
 
 }  // namespace dcvc::cuda
 
-GPU_KERNEL(primitives, 32, 1, dcvc::cuda::kProbeBytes, dcvc::cuda::ProbeArguments, dcvc::cuda::probe)
+GPU_KERNEL(primitives, 32, 1, 32 * 32, dcvc::cuda::ProbeArguments, dcvc::cuda::probe)

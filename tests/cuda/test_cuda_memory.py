@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dcvc_cli.backend.cuda.arena import ALIGNMENT, FIRST_PIECE_BYTES, Arena
@@ -33,6 +33,7 @@ class Pieces:
 requests = st.lists(st.one_of(st.integers(1, 40 << 20), st.integers(1, 5000), st.none()), max_size=60)
 
 
+@settings(deadline=None)
 @given(requests, st.sampled_from([0, 4096]), st.randoms(use_true_random=False))
 def test_parts_never_overlap_and_come_back_whole(sizes, gap, random):
     """None gives back a part chosen at random."""
@@ -89,6 +90,7 @@ def test_a_fragment_is_what_two_permutes_join():
         assert places[column, 32 + channel] == expected + 2048
 
 
+@settings(deadline=None)
 @given(st.integers(1, 200))
 def test_columns_have_every_output_once(count):
     for columns in (plain_columns(count), chunked_columns(2 * count), sub_pixel_columns(4 * count)):

@@ -139,7 +139,7 @@ def stream(bench: Bench) -> dict[str, Any]:
         driver.open_engine = real_open
     for coded in streams:
         assert hashes[coded, "cpu"] == hashes[coded, "gpu"], f"the stream coded on the {coded} decodes to two pictures"
-    size = {coded: sum(map(len, payloads)) for coded, payloads in streams.items()}
+    size = {coded: sum(len(unit.payload) for unit in units) for coded, units in streams.items()}
     return {"rows": [{"frames": len(streams["cpu"]), "bytes": size, "hash": hashes["cpu", "gpu"][:16]}]}
 
 
