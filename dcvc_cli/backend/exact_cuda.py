@@ -247,9 +247,7 @@ class ExactCuda(ExactOperations):
         zero_below: NDArray[np.float32] | None = None,
     ) -> tuple[Any, PlaneSymbols, PlaneIndex, PlaneFlags]:
         exponents = scales.exponent, means.exponent
-        part, symbols, index, coded = self.steps.quantise(
-            step, y, scales.tensor, means.tensor, exponents, skip_threshold, zero_below
-        )
+        part, symbols, index, coded = self.steps.quantise(step, y, scales.tensor, means.tensor, exponents, skip_threshold, zero_below)
         return self._value(part, means.exponent), symbols, index, coded
 
     def coded_rows(self, step: "CodingStep", scales: CudaValue, skip_threshold: float | None) -> tuple[NDArray[np.uint8], CodedPlaces]:

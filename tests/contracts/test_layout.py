@@ -86,6 +86,15 @@ def test_dependencies_point_one_way(path: Path):
         assert target in allowed, f"{path.relative_to(ROOT)} imports {module}: {layer} may import {sorted(allowed)}"
 
 
+def test_no_two_files_import_each_other():
+    """Not even inside a function: what two files share lies in a third."""
+    names = {path: ".".join(path.relative_to(ROOT).with_suffix("").parts) for path in SOURCES}
+    known = set(names.values())
+    imported = {name: {module for module, _ in imports_of(path) if module in known} - {name} for path, name in names.items()}
+    pairs = {tuple(sorted((name, other))) for name, others in imported.items() for other in others if name in imported[other]}
+    assert pairs == set()
+
+
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_who_may_import_which_package(path: Path):
     layer = layer_of(path)

@@ -6,9 +6,10 @@ import pytest
 from dcvc_cli.backend.exact_cuda import ExactCuda
 from dcvc_cli.backend.exact_network import ExactNetwork, ExactValue
 from dcvc_cli.backend.exact_twin import ExactTwin
-from dcvc_cli.families.lite.filter.filters import Filters
+from dcvc_cli.families.lite.filter.parameters import Filters
 from dcvc_cli.families.lite.filter.twin import filter_planes_twin
-from dcvc_cli.families.lite.motion.field import Motion, in_lines, in_squares
+from dcvc_cli.families.lite.motion.field import in_lines, in_squares
+from dcvc_cli.families.lite.motion.motion import Motion
 from dcvc_cli.families.lite.motion.twin import compensate_twin
 from tests.cuda.layer_checks import VALUES, data_of, engines_of_all_orders, on_device
 from tests.support.random_layers import first_mismatch, random_values

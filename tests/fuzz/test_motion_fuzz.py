@@ -13,7 +13,8 @@ from dcvc_cli.codec.networks import CodecNetwork, CodecNetworks
 from dcvc_cli.errors import StreamError
 from dcvc_cli.families.lite.frames import FramePayloadDecoder, FramePayloadEncoder
 from dcvc_cli.families.lite.motion import twin as reference
-from dcvc_cli.families.lite.motion.field import TWIN_VARIABLE, FieldCoder, Motion, compensate
+from dcvc_cli.families.lite.motion.field import TWIN_VARIABLE, FieldCoder, compensate
+from dcvc_cli.families.lite.motion.motion import Motion
 from dcvc_cli.families.lite.motion.twin import TwinFieldCoder
 from dcvc_cli.format.entropy_format import EntropyFormat
 from tests.support.models import WITH_MOTION, graphs

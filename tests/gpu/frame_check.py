@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from dcvc_cli.backend.exact_cuda import ExactCuda
-from dcvc_cli.families.lite.motion.field import Motion
+from dcvc_cli.families.lite.motion.motion import Motion
 
 SKIP_THRESHOLD = 0.12
 

@@ -4,7 +4,7 @@ from dataclasses import fields
 
 import numpy as np
 
-from dcvc_cli.families.lite.motion.field import Motion
+from dcvc_cli.families.lite.motion.motion import Motion
 
 REACHES = (1, 6, 90, 400, 1023)
 MAX_VECTOR = 1023

@@ -58,9 +58,7 @@ class StepKernels:
     def _thresholds(self, exponent: int) -> int:
         return self.engine.constant(("thresholds", exponent), lambda: thresholds(exponent))
 
-    def planes(
-        self, step: "CodingStep", scales: DeviceTensor, exponent: int, skip_threshold: float | None
-    ) -> tuple[PlaneIndex, PlaneFlags]:
+    def planes(self, step: "CodingStep", scales: DeviceTensor, exponent: int, skip_threshold: float | None) -> tuple[PlaneIndex, PlaneFlags]:
         """Rows and flags of all elements, (C / groups, h, w)."""
         rows, flags, shape = self._launch_planes(step, scales, exponent, skip_threshold)
         index = self.engine.download(rows.address, shape, np.uint8)

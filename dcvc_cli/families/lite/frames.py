@@ -16,9 +16,11 @@ from dcvc_cli.codec.latents import DecodingSide, EncodingSide, latent_sizes
 from dcvc_cli.codec.networks import CodecNetworks
 from dcvc_cli.entropy.coder import FrameDecoder
 from dcvc_cli.errors import StreamError
-from dcvc_cli.families.lite.filter.filters import FilterCoder, FilterFit, Filters, Planes, filter_planes, planes_of_squares
+from dcvc_cli.families.lite.filter.filters import FilterCoder, FilterFit, filter_planes, planes_of_squares
+from dcvc_cli.families.lite.filter.parameters import Filters, Planes
 from dcvc_cli.families.lite.image import ImageModel
-from dcvc_cli.families.lite.motion.field import SAMPLE_UNIT, FieldCoder, Motion, compensate_squares, in_lines, luma_of_values, search_lambda
+from dcvc_cli.families.lite.motion.field import FieldCoder, compensate_squares, in_lines, luma_of_values, search_lambda
+from dcvc_cli.families.lite.motion.motion import SAMPLE_UNIT, Motion
 from dcvc_cli.families.lite.pictures import picture_from_planes
 from dcvc_cli.families.lite.video import VideoModel
 from dcvc_cli.families.rt.recipe import FrameSide, code_i_frame, code_p_frame

@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from dcvc_cli.families.lite.motion.field import BLOCK, SAMPLE_BITS, CoderState, FieldCoder, Motion, compensate, luma_samples
+from dcvc_cli.families.lite.motion.field import CoderState, FieldCoder, compensate, luma_samples
+from dcvc_cli.families.lite.motion.motion import BLOCK, SAMPLE_BITS, Motion
 from dcvc_cli.families.rt.prediction import BatchPrediction
 
 

@@ -48,9 +48,7 @@ class UnitEncoder:
         self._parts.append((table.native(row_base, symbols.shape[0]), in_coding_order(symbols).reshape(-1), rows))
 
     @timed(ENTROPY)
-    def add_y(
-        self, symbols: NDArray[np.int8], index: NDArray[np.uint8], coded: NDArray[np.bool_], table: ZigzagTable
-    ) -> None:
+    def add_y(self, symbols: NDArray[np.int8], index: NDArray[np.uint8], coded: NDArray[np.bool_], table: ZigzagTable) -> None:
         """Adds a sequence: symbols int8, table rows uint8, flags, each (channels, height, width)."""
         flags = in_coding_order(coded)
         coded_symbols = in_coding_order(symbols)[flags]
@@ -76,9 +74,7 @@ class UnitDecoder:
         self._decoder = native.ZigzagDecoder(data, num_coders)
 
     @timed(ENTROPY)
-    def decode_z(
-        self, num_channels: int, height: int, width: int, table: ZigzagTable, row_base: int
-    ) -> NDArray[np.int8]:
+    def decode_z(self, num_channels: int, height: int, width: int, table: ZigzagTable, row_base: int) -> NDArray[np.int8]:
         """z, int8 (num_channels, height, width); StreamError where a symbol is outside -64..63."""
         rows = _z_rows(num_channels, height, width)
         symbols = self._decode(table.native(row_base, num_channels), rows).reshape(height, width, num_channels)

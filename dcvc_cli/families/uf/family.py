@@ -48,9 +48,7 @@ class UfModel(Model):
 
     entropy_formats = FORMATS
 
-    def __init__(
-        self, name: str, image: ImageSizes, video: VideoSizes, *, relative_width: float, is_for_tests: bool = False
-    ) -> None:
+    def __init__(self, name: str, image: ImageSizes, video: VideoSizes, *, relative_width: float, is_for_tests: bool = False) -> None:
         self.name, self.is_for_tests, self.relative_width = name, is_for_tests, relative_width
         self.image, self.video = UfImageModel(image), UfVideoModel(video)
         self.networks = {"image": self.image, "video": self.video}

@@ -97,9 +97,7 @@ def code_p_unit(model: UfVideoModel, ops: Operations, side: UnitSide, contexts: 
     return model.synthesis(ops, y_hat, contexts.ctx, qp)
 
 
-def memory_after_unit(
-    model: UfVideoModel, ops: Operations, contexts: Contexts, feature: Tensor, *, reset: bool
-) -> Memory:
+def memory_after_unit(model: UfVideoModel, ops: Operations, contexts: Contexts, feature: Tensor, *, reset: bool) -> Memory:
     """What a P unit leaves: after a reset nothing but its last picture, not limited."""
     if reset:
         return Memory(pending=model.reconstruction(ops, feature, model.sizes.pictures - 1))

@@ -155,9 +155,7 @@ HT_L = VideoSizes(
     head_depth=5,
 )
 
-TINY_IMAGE = ImageSizes(
-    inner=24, latent=16, hyper=8, prior=16, encoder_depth=1, decoder_depth=1, fusion_depth=1, spatial_depth=1
-)
+TINY_IMAGE = ImageSizes(inner=24, latent=16, hyper=8, prior=16, encoder_depth=1, decoder_depth=1, fusion_depth=1, spatial_depth=1)
 """For tests only, as all of these: no weights ship for them."""
 
 

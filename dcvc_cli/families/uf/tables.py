@@ -158,9 +158,7 @@ class _ReproducibleDensity:
     def __init__(self, parameters: Mapping[str, Any], prefix: str) -> None:
         h, b, a = (array.astype(np.float64) for array in _stages(parameters, prefix))
         slopes, gates = softplus(h), hyperbolic_tangent(a)
-        self._layers = [
-            (slopes[:, k : k + 1], b[:, k : k + 1], gates[:, k : k + 1] if k < 3 else None) for k in range(4)
-        ]
+        self._layers = [(slopes[:, k : k + 1], b[:, k : k + 1], gates[:, k : k + 1] if k < 3 else None) for k in range(4)]
         self.num_rows = h.shape[0]
 
     def cumulative(self, points: Sequence[float]) -> NDArray[Any]:

@@ -79,14 +79,9 @@ class UfVideoModel:
             return
         self.y_spatial_prior_reduction = Conv("y_spatial_prior_reduction", 3 * latent, latent)
         self.y_spatial_prior_adaptors = Sequence(
-            *(
-                uf_block(f"y_spatial_prior_adaptor_{step}", 2 * latent, prior, form, force_adaptor=True)
-                for step in range(1, num_steps)
-            )
+            *(uf_block(f"y_spatial_prior_adaptor_{step}", 2 * latent, prior, form, force_adaptor=True) for step in range(1, num_steps))
         )
-        self.y_spatial_prior = Sequence(
-            uf_blocks("y_spatial_prior.conv", prior, prior, 3, form), Conv("y_spatial_prior.conv.3", prior, num_out)
-        )
+        self.y_spatial_prior = Sequence(uf_blocks("y_spatial_prior.conv", prior, prior, 3, form), Conv("y_spatial_prior.conv.3", prior, num_out))
 
     @property
     def num_qps(self) -> int:
@@ -142,9 +137,7 @@ class UfVideoModel:
         return self.hyper_encoder(ops, ops.pad_replicate(y, 4))
 
     @timed(PRIORS)
-    def prior_parameters(
-        self, ops: Operations, z_hat: Tensor, temporal: Tensor, latent_size: tuple[int, int]
-    ) -> Tensor:
+    def prior_parameters(self, ops: Operations, z_hat: Tensor, temporal: Tensor, latent_size: tuple[int, int]) -> Tensor:
         """z_hat and the temporal prior -> step size, scales, means: 3 latent x h x w. Cropped before the fusion."""
         hyper = ops.crop(self.hyper_decoder(ops, z_hat), latent_size)
         return self.y_prior_fusion(ops, ops.concat(hyper, temporal))

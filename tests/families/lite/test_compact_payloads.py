@@ -14,7 +14,8 @@ from dcvc_cli.entropy import twin
 from dcvc_cli.entropy.coder import FrameDecoder, FrameEncoder
 from dcvc_cli.entropy.tables import wide_gaussian_table
 from dcvc_cli.errors import StreamError
-from dcvc_cli.families.lite.motion.field import FieldCoder, Motion
+from dcvc_cli.families.lite.motion.field import FieldCoder
+from dcvc_cli.families.lite.motion.motion import Motion
 from dcvc_cli.families.lite.motion.twin import TwinFieldCoder
 from dcvc_cli.format.entropy_format import EntropyFormat
 from dcvc_cli.format.range_coder import FIRST_RANGE, DecoderState, EncoderState, SlowRangeDecoder, SlowRangeEncoder, shortest_in

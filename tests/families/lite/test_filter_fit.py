@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from dcvc_cli.families.lite.filter.filters import FilterCoder, FilterFit, Filters, Planes, bytes_of_plane, filter_planes
+from dcvc_cli.families.lite.filter.filters import FilterCoder, FilterFit, bytes_of_plane, filter_planes
+from dcvc_cli.families.lite.filter.parameters import Filters, Planes
 
 pytestmark = pytest.mark.native
 

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dcvc_cli.errors import StreamError
-from dcvc_cli.families.lite.filter.filters import FilterCoder, Filters, filter_planes
+from dcvc_cli.families.lite.filter.filters import FilterCoder, filter_planes
+from dcvc_cli.families.lite.filter.parameters import Filters
 from dcvc_cli.families.lite.filter.twin import TwinFilterCoder, filter_planes_twin
 from dcvc_cli.format.range_coder import DecoderState, EncoderState, SlowRangeDecoder, SlowRangeEncoder
 

@@ -8,7 +8,8 @@ import pytest
 
 from dcvc_cli.errors import EnvironmentFault, StreamError
 from dcvc_cli.families.lite.filter import twin as reference
-from dcvc_cli.families.lite.filter.filters import TWIN_VARIABLE, FilterCoder, Filters, Planes, bytes_of_plane, filter_planes, planes_of_squares
+from dcvc_cli.families.lite.filter.filters import TWIN_VARIABLE, FilterCoder, bytes_of_plane, filter_planes, planes_of_squares
+from dcvc_cli.families.lite.filter.parameters import Filters, Planes
 from dcvc_cli.families.lite.filter.twin import TwinFilterCoder, block_classes, filter_planes_twin, halved
 from dcvc_cli.families.lite.motion.field import FieldCoder
 from dcvc_cli.format.range_coder import Context, DecoderState, EncoderState, SlowBitWriter, SlowRangeDecoder, SlowRangeEncoder

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dcvc_cli.families.lite.motion.field import FieldCoder, Motion, compensate
+from dcvc_cli.families.lite.motion.field import FieldCoder, compensate
+from dcvc_cli.families.lite.motion.motion import Motion
 from dcvc_cli.families.lite.motion.twin import TwinFieldCoder
 from tests.support.motions import Following, differences
 

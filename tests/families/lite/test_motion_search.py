@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from dcvc_cli.families.lite.motion.field import FIRST_SEARCH_LAMBDA, FieldCoder, Motion, compensate, luma_of_values, luma_samples, search_lambda
+from dcvc_cli.families.lite.motion.field import FIRST_SEARCH_LAMBDA, FieldCoder, compensate, luma_of_values, luma_samples, search_lambda
+from dcvc_cli.families.lite.motion.motion import Motion
 from tests.support.motions import Following, differences, still
 
 native = pytest.importorskip("dcvc_cli._motion")

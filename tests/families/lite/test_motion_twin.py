@@ -8,7 +8,8 @@ import pytest
 
 from dcvc_cli.errors import EnvironmentFault
 from dcvc_cli.families.lite.motion import twin as reference
-from dcvc_cli.families.lite.motion.field import TWIN_VARIABLE, FieldCoder, Motion, compensate, compensate_squares, in_lines, in_squares
+from dcvc_cli.families.lite.motion.field import TWIN_VARIABLE, FieldCoder, compensate, compensate_squares, in_lines, in_squares
+from dcvc_cli.families.lite.motion.motion import Motion
 from dcvc_cli.families.lite.motion.twin import TwinFieldCoder, compensate_twin
 from dcvc_cli.format.range_coder import Context
 from tests.support.motions import Following, differences, random_field, random_motion, still

@@ -121,15 +121,11 @@ def test_bench_measures_chunks(call_uf: Call, capsys: pytest.CaptureFixture[str]
     chunks, single = json.loads(capsys.readouterr().out)["results"]
     assert (chunks["decode"]["P"]["num_frames"], single["decode"]["P"]["num_frames"]) == (16, 16)
     assert {"analysis", "temporal context", "priors", "entropy coding"} <= set(chunks["encode"]["P"]["stage_ms"])
-    assert "reconstruction" not in chunks["encode"]["P"]["stage_ms"], (
-        "an encoder makes no pictures that nobody asks for"
-    )
+    assert "reconstruction" not in chunks["encode"]["P"]["stage_ms"], "an encoder makes no pictures that nobody asks for"
     assert "reconstruction" in chunks["decode"]["P"]["stage_ms"]
 
 
-def test_a_decoder_in_a_pipe_gives_out_a_chunk_before_the_next_one_is_there(
-    call_uf: Call, clip: Path, uf_home: Path
-) -> None:
+def test_a_decoder_in_a_pipe_gives_out_a_chunk_before_the_next_one_is_there(call_uf: Call, clip: Path, uf_home: Path) -> None:
     stream = encode(call_uf, clip, "hts", "--keyint", -1)
     units, data = units_of(stream), stream.read_bytes()
     end_of_chunk = units[2].offset

@@ -5,13 +5,18 @@ Filtering and the coding of filters are integer arithmetic, bit-exact everywhere
 """
 
 import os
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dcvc_cli.errors import EnvironmentFault, StreamError
+from dcvc_cli.families.lite.filter.parameters import (
+    Filters,
+    Plane,
+    Planes,
+)
+from dcvc_cli.families.lite.filter.twin import filter_planes_twin
 from dcvc_cli.format.native import NativeModule
 from dcvc_cli.format.range_coder import DecoderState, EncoderState
 
@@ -19,14 +24,6 @@ if TYPE_CHECKING:
     from dcvc_cli import _filter as native
 else:
     native = NativeModule("_filter")
-
-NUM_CLASSES, NUM_LUMA_TERMS = 24, 12
-"""Classes of 4x4 blocks of luma, a filter each, and coefficients of a filter."""
-NUM_CHROMA_TERMS = 16
-"""Coefficients of the filter of Cb and of that of Cr."""
-MAX_COEFFICIENT = 127
-SAMPLE_BITS = 13
-"""Samples are 0..8192."""
 
 TWIN_VARIABLE = "DCVC_OUTPUT_FILTER"
 """The environment variable that, set to "reference", has pictures filtered by the slow twin."""
@@ -36,29 +33,6 @@ HALVED_CHROMA_WEIGHT, FULL_CHROMA_WEIGHT = 5.0, 1.0
 errs less, and of RGB."""
 
 T = TypeVar("T")
-Plane: TypeAlias = NDArray[np.int16]
-Planes: TypeAlias = tuple[Plane, Plane, Plane]
-
-
-@dataclass(frozen=True, eq=False)
-class Filters:
-    """The filters of a frame; coefficients are -127..127, in 1/64.
-
-    Attributes:
-        luma: int8 (24, 12), by class.
-        chroma: int8 (2, 16), of Cb and Cr.
-    """
-
-    luma: NDArray[np.int8]
-    chroma: NDArray[np.int8]
-
-    @staticmethod
-    def zero() -> "Filters":
-        """Filters that change nothing."""
-        return Filters(np.zeros((NUM_CLASSES, NUM_LUMA_TERMS), np.int8), np.zeros((2, NUM_CHROMA_TERMS), np.int8))
-
-    def same_as(self, other: "Filters") -> bool:
-        return np.array_equal(self.luma, other.luma) and np.array_equal(self.chroma, other.chroma)
 
 
 def planes_of_squares(squares: NDArray[np.int16], halve_chroma: bool) -> Planes:
@@ -75,8 +49,6 @@ def filter_planes(planes: Planes, filters: Filters) -> Planes:
     """
     implementation = os.environ.get(TWIN_VARIABLE) or "native"
     if implementation == "reference":
-        from dcvc_cli.families.lite.filter.twin import filter_planes_twin
-
         return filter_planes_twin(planes, filters)
     if implementation != "native":
         raise EnvironmentFault(f"{TWIN_VARIABLE} must be native or reference, found {implementation!r}", f"unset {TWIN_VARIABLE}")

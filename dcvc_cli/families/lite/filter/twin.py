@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcvc_cli.errors import StreamError
-from dcvc_cli.families.lite.filter.filters import MAX_COEFFICIENT, NUM_CHROMA_TERMS, NUM_CLASSES, NUM_LUMA_TERMS, Filters, Plane, Planes
+from dcvc_cli.families.lite.filter.parameters import MAX_COEFFICIENT, NUM_CHROMA_TERMS, NUM_CLASSES, NUM_LUMA_TERMS, Filters, Plane, Planes
 from dcvc_cli.format.range_coder import (
     BitCoding,
     Context,

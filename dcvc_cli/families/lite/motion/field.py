@@ -6,13 +6,14 @@ coding are integer arithmetic, bit-exact everywhere; what the search finds is co
 """
 
 import os
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dcvc_cli.errors import EnvironmentFault, StreamError
+from dcvc_cli.families.lite.motion.motion import BLOCK, SAMPLE_BITS, Field, Motion
+from dcvc_cli.families.lite.motion.twin import compensate_twin
 from dcvc_cli.format.native import NativeModule
 from dcvc_cli.format.range_coder import DecoderState, EncoderState
 
@@ -21,11 +22,6 @@ if TYPE_CHECKING:
 else:
     native = NativeModule("_motion")
 
-BLOCK = 8
-"""Side of the squares that have a vector each."""
-SAMPLE_BITS = 13
-"""Pictures are compensated as integers: samples in 0..1 are 0..8192."""
-SAMPLE_UNIT = np.float32(2.0**-SAMPLE_BITS)
 FIRST_SEARCH_LAMBDA, LAST_SEARCH_LAMBDA = 48.0, 3.9
 """What a bit costs at QP 0 and QP 63 in sums of absolute differences of 8-bit samples: the square root of what it costs in squared
 differences, which the networks' training decides."""
@@ -37,34 +33,11 @@ KEPT_INTERVAL = 8
 """Of the frames since an I frame, itself number 0, those with number 0, 8, 16, .. are kept to be long-term references."""
 
 T = TypeVar("T")
-Field: TypeAlias = NDArray[np.int16]
 
 
 def is_kept(number: int) -> bool:
     """Whether the P frame with this number since its I frame, 0 the I frame itself, serves as a long-term reference later on."""
     return number % KEPT_INTERVAL == 0
-
-
-@dataclass(frozen=True)
-class Motion:
-    """Where the squares of a P frame come from.
-
-    Attributes:
-        vectors: (rows, columns, 2), into the reference picture.
-        tracks: the same into the long-term reference, of every square; None where the frame has no long-term reference.
-        blends: uint8 (rows / 2, columns / 2), what 16x16 blocks are predicted from: 0 the reference, 1 the mean of both, 2 the long-term
-            reference; None likewise.
-    """
-
-    vectors: Field
-    tracks: Field | None = None
-    blends: NDArray[np.uint8] | None = None
-
-    def square_blends(self) -> NDArray[np.uint8]:
-        """The blend of every square, (rows, columns)."""
-        if self.blends is None:
-            return np.zeros(self.vectors.shape[:2], np.uint8)
-        return self.blends.repeat(2, axis=0).repeat(2, axis=1)
 
 
 class CoderState(NamedTuple):
@@ -122,8 +95,6 @@ def compensate_squares(squares: NDArray[np.int16], motion: Motion, long_term: ND
     """
     implementation = os.environ.get(TWIN_VARIABLE) or "native"
     if implementation == "reference":
-        from dcvc_cli.families.lite.motion.twin import compensate_twin
-
         lines = None if long_term is None else in_lines(long_term)
         return in_squares(compensate_twin(in_lines(squares), motion, 1 << SAMPLE_BITS, lines))
     if implementation != "native":

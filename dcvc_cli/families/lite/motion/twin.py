@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcvc_cli.errors import StreamError
-from dcvc_cli.families.lite.motion.field import Field, Motion
+from dcvc_cli.families.lite.motion.motion import Field, Motion
 from dcvc_cli.format.range_coder import (
     BitCoding,
     Context,

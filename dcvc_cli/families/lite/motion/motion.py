@@ -1,0 +1,36 @@
+"""Where the squares of a P frame come from, as values. Source: docs/motion.md."""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+BLOCK = 8
+"""Side of the squares that have a vector each."""
+SAMPLE_BITS = 13
+"""Pictures are compensated as integers: samples in 0..1 are 0..8192."""
+SAMPLE_UNIT = np.float32(2.0**-SAMPLE_BITS)
+Field: TypeAlias = NDArray[np.int16]
+
+
+@dataclass(frozen=True)
+class Motion:
+    """Where the squares of a P frame come from.
+
+    Attributes:
+        vectors: (rows, columns, 2), into the reference picture.
+        tracks: the same into the long-term reference, of every square; None where the frame has no long-term reference.
+        blends: uint8 (rows / 2, columns / 2), what 16x16 blocks are predicted from: 0 the reference, 1 the mean of both, 2 the long-term
+            reference; None likewise.
+    """
+
+    vectors: Field
+    tracks: Field | None = None
+    blends: NDArray[np.uint8] | None = None
+
+    def square_blends(self) -> NDArray[np.uint8]:
+        """The blend of every square, (rows, columns)."""
+        if self.blends is None:
+            return np.zeros(self.vectors.shape[:2], np.uint8)
+        return self.blends.repeat(2, axis=0).repeat(2, axis=1)
