@@ -105,6 +105,7 @@ class EmulatedDevice:
         self._native.emulator_upload.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
         self._native.emulator_faults.restype = ctypes.c_char_p
         self._native.emulator_kernel.restype = ctypes.c_char_p
+        self._native.emulator_conflicts.restype = ctypes.c_char_p
         self._launch = self._native.emulator_launch
         self._launch.argtypes = (
             ctypes.c_char_p,
@@ -116,6 +117,12 @@ class EmulatedDevice:
         )
         self.seed, self.late_copies = seed, late_copies
         self.num_launches: dict[str, int] = {}
+        self.count_conflicts = False
+
+    def conflicts(self) -> dict[str, int]:
+        """Extra cycles at the banks of shared memory by source line, since the last call; counted while count_conflicts is set."""
+        lines = self._native.emulator_conflicts().decode().splitlines()
+        return {line: int(count) for line, count in (text.split(" ") for text in lines)}
 
     def kernels(self) -> Mapping[str, tuple[int, int, int]]:
         """(threads, shared bytes, argument bytes) of every kernel as compiled."""
@@ -148,7 +155,7 @@ class EmulatedDevice:
     def run(self, launches: Sequence[Launch]) -> None:
         for launch in launches:
             kernel, grid = launch.kernel, (ctypes.c_int * 3)(*launch.grid)
-            self._native.emulator_order(self.seed, int(self.late_copies))
+            self._native.emulator_order(self.seed, int(self.late_copies), int(self.count_conflicts))
             code = self._launch(kernel.name.encode(), launch.arguments, len(launch.arguments), grid, kernel.threads, kernel.shared_bytes)
             assert code == 0, f"{kernel.name}: {({-1: 'no such kernel', -2: 'other arguments', -3: 'other threads or memory'})[code]}"
             self.num_launches[kernel.name] = self.num_launches.get(kernel.name, 0) + 1

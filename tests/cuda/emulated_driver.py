@@ -100,13 +100,17 @@ class EmulatedDriver:
         return OK, ctypes.addressof(memory)
 
     def cuMemcpyHtoDAsync(self, to: int, source: int, size: int, stream: int) -> tuple[int]:  # noqa: N802
-        assert any(start <= source and source + size <= start + len(m) for start, m in self._hosts.items()), "not pinned"
+        assert self._is_pinned(source, size)
         self._device.upload_bytes(to, source, size)
         return (OK,)
 
     def cuMemcpyDtoHAsync(self, to: int, source: int, size: int, stream: int) -> tuple[int]:  # noqa: N802
+        assert self._is_pinned(to, size)
         ctypes.memmove(to, source, size)
         return (OK,)
+
+    def _is_pinned(self, place: int, size: int) -> bool:
+        return any(start <= place and place + size <= start + len(m) for start, m in self._hosts.items())
 
     def cuLaunchKernel(self, function: Any, *rest: Any) -> tuple[int]:  # noqa: N802
         grid, block, (shared, stream, pointers, extra) = rest[:3], rest[3:6], rest[6:]

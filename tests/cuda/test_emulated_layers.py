@@ -13,8 +13,8 @@ from dcvc_cli.backend.exact_network import ExactConv, ExactNetwork, ExactValue
 from dcvc_cli.backend.exact_twin import ExactTwin
 from dcvc_cli.graph.blocks import Conv, DepthConvBlock
 from dcvc_cli.graph.latent_steps import IMAGE_STEPS, VIDEO_STEPS
-from tests.cuda.emulated import EmulatedDevice
-from tests.cuda.layer_checks import VALUES, check_layers, data_of, engines_of_all_orders, on_device
+from tests.cuda.emulated import ROOT, EmulatedDevice
+from tests.cuda.layer_checks import VALUES, check_layers, data_of, engine_on, engines_of_all_orders, on_device
 from tests.support.random_layers import first_mismatch, random_conv, random_values
 
 NUM_RANDOM_LAYERS = 120
@@ -202,6 +202,31 @@ def test_many_segments_keep_the_stream_order(engines):
     rows, coded = reference.step_index(step, ExactValue(scales, 8), 0.12)
     compact, _ = ops.coded_rows(step, on_device(ops, scales), 0.12)
     assert_same(rows[coded], compact, "compact rows")
+
+
+def test_no_conflicts_at_the_banks(emulator):
+    """Shared memory is laid out so that lanes which access together never wait for each other, but in tables."""
+    lookups = {"arithmetic.hpp": "load_shared<uint32_t>(table_offset", "latents.hpp": "kThresholdOffset + 4 * (row"}
+    tables = set()
+    for name, text in lookups.items():
+        lines = (ROOT / "kernels" / "cuda" / name).read_text().splitlines()
+        tables |= {f"{name}:{i}" for i, line in enumerate(lines, 1) if text in line}
+    assert len(tables) == 2
+    block, c = DepthConvBlock("block", 40, 40), 40
+    shapes = {"dc.0": (c, c, 1, 1), "dc.2": (c, 1, 3, 3), "dc.3": (c, c, 1, 1), "ffn.0": (4 * c, c, 1, 1)}
+    shapes["ffn.2"] = (c, 2 * c, 1, 1)
+    rng = np.random.default_rng(0)
+    for kind, multiprocessors in (("narrow", 1), ("narrow", 132), ("wide", 132)):
+        layers = {f"block.{key}": random_conv(rng, shape, kind) for key, shape in shapes.items()}
+        engine = engine_on(emulator, 0, True, multiprocessors)
+        engine.device.count_conflicts = True
+        ops = ExactCuda(ExactNetwork(layers, 8), engine)
+        x = random_values(rng, (c, 9, 11), "full")
+        data_of(ops, ops.depth_conv_block(block, on_device(ops, x)))
+        ops.coded_rows(VIDEO_STEPS[0], on_device(ops, x), 0.12)
+        assert any(name.startswith(f"matrix_{'large' if multiprocessors == 1 else ''}") for name in engine.device.num_launches)
+        found = {line for line, count in engine.device.conflicts().items() if count}
+        assert found == tables, kind
 
 
 def test_hyper_latents_agree(engines):

@@ -23,7 +23,7 @@ STATIC_SHARED_LIMIT = 48 << 10
 """Shared memory that a kernel may use without asking for more."""
 MAX_GRAPHS = 256
 STAGING_BYTES = 8 << 20
-"""Pinned memory for uploads that the host need not wait for; larger ones go in pieces."""
+"""Pinned memory, once for uploads that the host need not wait for and once for downloads; larger ones go in pieces."""
 
 
 def driver_module() -> Any:
@@ -141,7 +141,7 @@ class CudaDevice:
         self._stream = do(cu.cuStreamCreate(cu.CUstream_flags.CU_STREAM_NON_BLOCKING.value))
         self._libraries: list[Any] = []
         self._functions = self._load(cubins, gpu.handle)
-        self._staging = do(cu.cuMemHostAlloc(STAGING_BYTES, 0))
+        self._staging, self._landing = (int(do(cu.cuMemHostAlloc(STAGING_BYTES, 0))) for _ in range(2))
         self._staged = 0
         self._graphs: OrderedDict[bytes, Any] = OrderedDict()
 
@@ -188,15 +188,18 @@ class CudaDevice:
             piece = data[first : first + STAGING_BYTES]
             if self._staged + len(piece) > STAGING_BYTES:  # the staging memory is still being read
                 self.wait()
-            place = int(self._staging) + self._staged
+            place = self._staging + self._staged
             ctypes.memmove(place, piece.ctypes.data, len(piece))
             self._do(self._cu.cuMemcpyHtoDAsync(address + first, place, len(piece), self._stream))
             self._staged += -(-len(piece) // 256) * 256
 
     def download(self, array: NDArray[Any], address: int) -> None:
         self._enter()
-        self._do(self._cu.cuMemcpyDtoHAsync(array.ctypes.data, address, array.nbytes, self._stream))
-        self.wait()
+        for first in range(0, array.nbytes, STAGING_BYTES):
+            size = min(STAGING_BYTES, array.nbytes - first)
+            self._do(self._cu.cuMemcpyDtoHAsync(self._landing, address + first, size, self._stream))
+            self.wait()
+            ctypes.memmove(array.ctypes.data + first, self._landing, size)
 
     # ---- work
 

@@ -29,7 +29,18 @@ void emulator_upload(void* to, const void* from, size_t bytes) {
   emulator::global_shadow().mark_written(to, bytes);
 }
 
-void emulator_order(unsigned seed, int late_copies) { emulator::Machine::get().order = {seed, late_copies != 0}; }
+void emulator_order(unsigned seed, int late_copies, int count_conflicts) {
+  emulator::Machine::get().order = {seed, late_copies != 0, count_conflicts != 0};
+}
+
+// Extra cycles at the banks of shared memory since the last call, "FILE:LINE COUNT" a line; valid until the next call.
+const char* emulator_conflicts() {
+  static std::string text;
+  text.clear();
+  for (const auto& [line, count] : emulator::shared_shadow().take_conflicts())
+    text += line + " " + std::to_string(count) + "\n";
+  return text.c_str();
+}
 
 // 0, or -1 for a kernel that is not there, -2 for arguments of another size, -3 for other threads or shared memory than
 // the kernel's.

@@ -20,8 +20,9 @@ constexpr size_t kStackBytes = size_t{256} << 10;
 
 // How a launch is run. Correct kernels give the same values and no fault in every order.
 struct Order {
-  uint32_t seed = 0;        // 0: warps and blocks in order; else blocks reversed and warps switched at random
-  bool late_copies = true;  // asynchronous copies land when they are waited for, else at once
+  uint32_t seed = 0;             // 0: warps and blocks in order; else blocks reversed and warps switched at random
+  bool late_copies = true;       // asynchronous copies land when they are waited for, else at once
+  bool count_conflicts = false;  // of the banks of shared memory; slow
 };
 
 // One asynchronous copy of 16 bytes on its way.

@@ -1,6 +1,15 @@
 #include "shadow.hpp"
 
+#include <algorithm>
+#include <cstring>
+#include <set>
+
 namespace emulator {
+
+void SharedShadow::begin_block(size_t bytes) {
+  count_conflicts();
+  cells_.assign((bytes + 1) / 2, Cell{});
+}
 
 SharedShadow& shared_shadow() {
   static SharedShadow shadow;
@@ -22,6 +31,7 @@ bool SharedShadow::access(bool write, int offset, int size, int alignment, Place
     machine.fault("bounds", place, "shared memory");
     return false;
   }
+  if (machine.order.count_conflicts) note(offset, size, place);
   const int me = machine.thread();
   const uint32_t now = machine.barriers();
   for (int i = offset / 2; i < (offset + size + 1) / 2; ++i) {
@@ -49,6 +59,42 @@ bool SharedShadow::access(bool write, int offset, int size, int alignment, Place
     }
   }
   return true;
+}
+
+void SharedShadow::note(int offset, int size, Place place) {
+  const Machine& machine = Machine::get();
+  const char* slash = std::strrchr(place.file, '/');
+  const std::string line = std::string(slash ? slash + 1 : place.file) + ":" + std::to_string(place.line);
+  log_[machine.warp()][{line, visits_[{machine.thread(), line}]++}][machine.thread() % kLanes] = {offset, size};
+}
+
+void SharedShadow::count_conflicts() {
+  for (const auto& [warp, log] : log_) {
+    for (const auto& [key, lanes] : log) {
+      std::map<int, std::map<int, std::set<int>>> words;  // of each group of lanes and bank
+      for (const auto& [lane, access] : lanes) {
+        const int together = access.size <= 4 ? kLanes : 4 * kLanes / access.size;
+        for (int byte = 0; byte < access.size; byte += 4) {
+          const int word = (access.offset + byte) / 4;
+          words[lane / together][word % 32].insert(word);
+        }
+      }
+      for (const auto& [group, banks] : words) {
+        size_t most = 1;
+        for (const auto& [bank, wanted] : banks) most = std::max(most, wanted.size());
+        conflicts_[key.first] += static_cast<int>(most) - 1;
+      }
+    }
+  }
+  log_.clear();
+  visits_.clear();
+}
+
+std::map<std::string, int> SharedShadow::take_conflicts() {
+  count_conflicts();
+  std::map<std::string, int> found;
+  found.swap(conflicts_);
+  return found;
 }
 
 void SharedShadow::begin_copy(int offset) {

@@ -6,6 +6,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "machine.hpp"
@@ -16,11 +18,15 @@ namespace emulator {
 // threads, so the shuffles and products of a warp do not.
 class SharedShadow {
  public:
-  void begin_block(size_t bytes) { cells_.assign((bytes + 1) / 2, Cell{}); }
+  void begin_block(size_t bytes);
   // Whether the access may be made.
   bool access(bool write, int offset, int size, int alignment, Place place);
   void begin_copy(int offset);  // 16 bytes are on their way
   void end_copy(int offset);    // their copy was waited for by the thread that issued it
+  // Extra cycles that the lanes of a warp cost each other at the banks, by source line, since the last call: when lanes
+  // that access together want different words of one bank. Accesses of 16 bytes go in quarters of a warp, of 8 in
+  // halves.
+  std::map<std::string, int> take_conflicts();
 
  private:
   struct Cell {
@@ -28,7 +34,19 @@ class SharedShadow {
     uint32_t written_at = 0, read_at = 0;
     bool pending = false, written = false;
   };
+  struct Access {
+    int offset, size;
+  };
+  // Accesses of each warp by source line and by how often the lane was there; lanes in order.
+  using Log = std::map<std::pair<std::string, int>, std::map<int, Access>>;
+
+  void note(int offset, int size, Place place);
+  void count_conflicts();
+
   std::vector<Cell> cells_;
+  std::map<int, Log> log_;                             // by warp
+  std::map<std::pair<int, std::string>, int> visits_;  // by thread and line
+  std::map<std::string, int> conflicts_;
 };
 
 // Global memory: every allocation is a range of its own, in cells of the size of its elements.
