@@ -27,6 +27,8 @@ ENVIRONMENT = (
     ("DCVC_CPU_ISA", "Best instruction set of compiled code: scalar, sse2, avx2, avx512, amx or neon. Default: the best of the processor."),
     ("DCVC_CUDA", "Exact arithmetic with --device cuda: native, or reference for a slow one that makes the same pictures. Default: native."),
     ("DCVC_MOTION", "Motion compensation: native, or reference for a slow one that makes the same pictures. Default: native."),
+    ("DCVC_OUTPUT_FILTER", "The output filter: native, or reference for a slow one that makes the same pictures. Default: native."),
+    ("DCVC_FLOOR", "The floor: native, or reference for a slow one that makes the same pictures. Default: native."),
     ("NO_COLOR", "If set, nothing is coloured."),
 )
 

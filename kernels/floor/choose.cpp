@@ -1,7 +1,6 @@
 #include "kernels/floor/choose.hpp"
 
 #include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <cstring>
 
@@ -44,9 +43,16 @@ int64_t squared_error(const int16_t* a, const int16_t* b) {
   return sum;
 }
 
+using PlaneErrors = std::array<int64_t, 3>;
+
+bool is_worse_somewhere(const PlaneErrors& errors, const PlaneErrors& others) {
+  return errors[0] > others[0] || errors[1] > others[1] || errors[2] > others[2];
+}
+
 struct Candidate {
   Block block;
   int64_t error = 0, bits = 0, cost = 0;
+  PlaneErrors plane_errors{};  // not weighted
   alignas(32) int16_t levels[kMaxParts][kPartSamples];
 };
 
@@ -101,25 +107,30 @@ class BlockChooser {
     Block& block = floor_.blocks[index];
     price_ = !is_flat_[index] ? rule_.bit_price : is_mostly_flat_ ? 0 : rule_.bit_price / kFlatShare;
     best_.block = Block();
-    best_.error = is_flat_[index] && puts_out_flat() ? 0 : error_of(base_);
+    best_.error = error_of(base_);
+    if (is_flat_[index] && puts_out_flat()) best_.error = 0, base_errors_ = {};
+    best_.plane_errors = base_errors_;
     price_head(best_, row, column);
     const int64_t plain_error = best_.error;
+    const PlaneErrors plain_errors = best_.plane_errors;
     plain_error_ += plain_error;
     choice.cost_without += plain_error * kCostScale;
     const bool is_still = still_ && still_[index];
     if (is_mostly_flat_ && is_flat_[index] && plain_error > 0) is_forced_ = true;
     if (plain_error > 0 && (plain_error * kCostScale >= kQuickBits * kPriceOne * price_ || is_still)) {
       consider(Base::kPicture, row, column, plain_error);
+      PlaneErrors copy_errors{};
       if (is_p_) {
         load(compensated_, row, column, base_);
         const int64_t error = error_of(base_);
+        copy_errors = base_errors_;
         if (error < plain_error) consider(Base::kCompensated, row, column, error);
-        if (is_still && error < plain_error) is_forced_ = true;
-        if (is_still && error < best_.error) take_copy(row, column, error);
       }
       load_flat();
       const int64_t error = error_of(base_);
       if (error < plain_error) consider(Base::kFlat, row, column, error);
+      if (is_still && is_worse_somewhere(plain_errors, copy_errors)) is_forced_ = true;
+      if (is_still && is_worse_somewhere(best_.plane_errors, copy_errors)) take_copy(row, column, copy_errors);
     }
     commit(block, row, column, choice);
   }
@@ -150,6 +161,7 @@ class BlockChooser {
     candidate.block.base = base;
     candidate.block.flat = flat_;
     candidate.error = error;
+    candidate.plane_errors = base_errors_;
     Block& place = floor_.blocks[floor_.index(row, column)];
     place = candidate.block;
     int64_t bits = 0;
@@ -197,6 +209,7 @@ class BlockChooser {
     if (won * kCostScale <= (pricer.bits - zero_bits) * price_) return zero_bits;
     candidate.block.coded = place.coded = static_cast<uint16_t>(candidate.block.coded | 1u << part);
     candidate.error -= won;
+    candidate.plane_errors[static_cast<size_t>(plane)] -= zero_error - error;
     return pricer.bits;
   }
 
@@ -212,11 +225,12 @@ class BlockChooser {
     return true;
   }
 
-  void take_copy(int row, int column, int64_t error) {
+  void take_copy(int row, int column, const PlaneErrors& errors) {
     best_.block = Block();
     best_.block.is_touched = true;
     best_.block.base = Base::kCompensated;
-    best_.error = error;
+    best_.plane_errors = errors;
+    best_.error = errors[0] + (errors[1] + errors[2]) * rule_.chroma_weight;
     price_head(best_, row, column);
   }
 
@@ -304,14 +318,17 @@ class BlockChooser {
     }
   }
 
-  // Weighted error of a base; those of its parts stay in errors_.
+  // Weighted error of a base; those of its parts and planes stay in errors_ and base_errors_.
   int64_t error_of(const Parts& parts) {
-    int64_t luma = 0, chroma = 0;
-    for (int part = 0; part < floor_.num_parts(); ++part) {
-      errors_[part] = squared_error(parts.samples[part], source_parts_.samples[part]);
-      (part < 4 ? luma : chroma) += errors_[part];
+    base_errors_ = {};
+    for (int plane = 0, part = 0; plane < 3; ++plane) {
+      const int end = floor_.first_part(plane) + floor_.parts_per_side(plane) * floor_.parts_per_side(plane);
+      for (; part < end; ++part) {
+        errors_[part] = squared_error(parts.samples[part], source_parts_.samples[part]);
+        base_errors_[static_cast<size_t>(plane)] += errors_[part];
+      }
     }
-    return luma + chroma * rule_.chroma_weight;
+    return base_errors_[0] + (base_errors_[1] + base_errors_[2]) * rule_.chroma_weight;
   }
 
   const Planes& picture_;
@@ -332,6 +349,7 @@ class BlockChooser {
   Parts source_parts_, base_;
   std::array<uint8_t, 3> flat_{};
   int64_t errors_[kMaxParts];
+  PlaneErrors base_errors_{};
   Candidate best_, trial_;
 };
 

@@ -14,7 +14,7 @@ from dcvc_cli.backend import float_torch
 from dcvc_cli.bitstream.sps import Precision
 from dcvc_cli.codec import backends
 from dcvc_cli.errors import EnvironmentFault
-from dcvc_cli.families.lite.frames import FramePayloadEncoder
+from dcvc_cli.families.lite.frame_encoder import FramePayloadEncoder
 from dcvc_cli.families.registry import find_model
 from dcvc_cli.format.entropy_format import EntropyFormat
 from dcvc_cli.weights.store import weights_by_name

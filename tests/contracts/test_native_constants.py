@@ -8,9 +8,9 @@ import pytest
 from dcvc_cli.backend import exact_native, exact_rules
 from dcvc_cli.entropy import tables
 from dcvc_cli.entropy import twin as entropy_twin
-from dcvc_cli.families.lite.filter import filters
+from dcvc_cli.families.lite.filter import parameters
 from dcvc_cli.families.lite.filter import twin as filter_twin
-from dcvc_cli.families.lite.motion import field
+from dcvc_cli.families.lite.motion import motion
 from dcvc_cli.families.lite.motion import twin as motion_twin
 from dcvc_cli.format import range_coder
 
@@ -22,23 +22,23 @@ PACKAGE = Path(exact_native.__file__).parents[1]
 
 
 def test_motion():
-    assert field.BLOCK == motion_twin.BLOCK == _motion.BLOCK
+    assert motion.BLOCK == motion_twin.BLOCK == _motion.BLOCK
     assert len(motion_twin.FILTERS) == _motion.SUBPEL
     assert _motion.MAX_VECTOR == motion_twin.MAX_VECTOR
     assert _motion.MAX_CANDIDATES == motion_twin.MAX_CANDIDATES
     assert _motion.MAX_PREFIX == motion_twin.MAX_PREFIX
-    assert 1 << field.SAMPLE_BITS == _motion.MAX_SAMPLE
-    assert _motion.KEPT_INTERVAL == field.KEPT_INTERVAL
+    assert 1 << motion.SAMPLE_BITS == _motion.MAX_SAMPLE
+    assert _motion.KEPT_INTERVAL == motion.KEPT_INTERVAL
 
 
 def test_filter():
-    assert (filters.NUM_CLASSES, filters.NUM_LUMA_TERMS, filters.NUM_CHROMA_TERMS) == (
+    assert (parameters.NUM_CLASSES, parameters.NUM_LUMA_TERMS, parameters.NUM_CHROMA_TERMS) == (
         _filter.NUM_CLASSES,
         _filter.NUM_LUMA_TERMS,
         _filter.NUM_CHROMA_TERMS,
     )
-    assert _filter.MAX_COEFFICIENT == filters.MAX_COEFFICIENT
-    assert _filter.MAX_SAMPLE == filter_twin.MAX_SAMPLE == 1 << filters.SAMPLE_BITS
+    assert _filter.MAX_COEFFICIENT == parameters.MAX_COEFFICIENT
+    assert _filter.MAX_SAMPLE == filter_twin.MAX_SAMPLE == 1 << parameters.SAMPLE_BITS
     assert _filter.MAX_LIMITED_STEP == filter_twin.MAX_LIMITED_STEP
     assert _filter.MAX_PREFIX == filter_twin.MAX_PREFIX
     assert (_filter.BLOCK, _filter.REACH) == (filter_twin.BLOCK, filter_twin.REACH)

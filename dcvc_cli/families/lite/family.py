@@ -11,20 +11,25 @@ from dcvc_cli.codec.choices import CodingChoices
 from dcvc_cli.codec.networks import CodecNetworks
 from dcvc_cli.codec.pictures import has_halved_chroma, padded_size, video_format_of
 from dcvc_cli.families.base import Family, Model, PictureDecoder, PictureEncoder
-from dcvc_cli.families.lite.dead_zone import zero_below
-from dcvc_cli.families.lite.frames import FramePayloadDecoder, FramePayloadEncoder
+from dcvc_cli.families.lite.frame_encoder import FramePayloadEncoder
+from dcvc_cli.families.lite.frames import FramePayloadDecoder
 from dcvc_cli.families.lite.image import ImageModel
 from dcvc_cli.families.lite.motion.field import FieldCoder, compensate_squares, in_lines, luma_of_values
+from dcvc_cli.families.lite.sequences import LiteEncoder
 from dcvc_cli.families.lite.sizes import LITE, TINY_LITE, LiteSpec
 from dcvc_cli.families.lite.video import VideoModel
 from dcvc_cli.families.rt.family import RtModel
 from dcvc_cli.families.rt.gop import gop_rule
 from dcvc_cli.families.rt.recipe import code_p_frame
-from dcvc_cli.families.rt.sequences import FrameByFrameDecoder, FrameByFrameEncoder
+from dcvc_cli.families.rt.sequences import FrameByFrameDecoder
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+
+FLOOR_SYNTAX = 2
+"""From this version of the payload syntax on, payloads have floors (docs/floor.md)."""
 
 
 class LiteModel(RtModel):
@@ -40,15 +45,17 @@ class LiteModel(RtModel):
     def encoder(self, networks: CodecNetworks, sps: Sps, choices: CodingChoices) -> PictureEncoder:
         """One unit a picture."""
         halve_chroma = has_halved_chroma(video_format_of(sps))
-        frames = FramePayloadEncoder(self.image, self.video, networks, sps.entropy_format, sps.skip_threshold, halve_chroma)
-        return FrameByFrameEncoder(frames, sps, gop_rule(choices, self.spec).plans_from(), zero_below)
+        targets = choices.qp_i, choices.qp_p
+        frames = FramePayloadEncoder(self.image, self.video, networks, sps.entropy_format, sps.skip_threshold, halve_chroma, targets)
+        return LiteEncoder(frames, sps, gop_rule(choices, self.spec).plans_from())
 
     def decoder(self, networks: CodecNetworks, sps: Sps) -> PictureDecoder:
         """One picture a unit."""
         self.check_sps(sps)
         video_format = video_format_of(sps)
         padded, halve_chroma = padded_size(video_format.size), has_halved_chroma(video_format)
-        frames = FramePayloadDecoder(self.image, self.video, networks, sps.entropy_format, sps.skip_threshold, padded, halve_chroma)
+        has_floor = sps.syntax >= FLOOR_SYNTAX
+        frames = FramePayloadDecoder(self.image, self.video, networks, sps.entropy_format, sps.skip_threshold, padded, halve_chroma, has_floor)
         return FrameByFrameDecoder(frames, sps, MAX_QP_I, MAX_QP_P)
 
     def calibrate_p_frames(self, ops: Any, frame: Any, pictures: Sequence["NDArray[np.float32]"], qps: Sequence[int]) -> None:
@@ -71,6 +78,7 @@ class LiteFamily(Family):
     """Models `lite` and, for tests, `tiny-lite`."""
 
     name = "lite"
+    syntax = FLOOR_SYNTAX
 
     @cached_property
     def models(self) -> Mapping[str, Model]:

@@ -77,8 +77,16 @@ class GopPlanner:
         periodic = rule.keyint > 0 and (since_key >= rule.keyint if rule.restart_at_key else index % rule.keyint == 0)
         if index == self.last_key or periodic or index in rule.forced_keys:
             self.last_key = index
-            return FramePlan(NalType.I, rule.qp_i, reset=False, dead_zone=rule.intra_dead_zone)
+            return self.key_plan()
         position = since_key if rule.restart_at_key else index
         reset = rule.reset_interval > 0 and position % rule.reset_interval == 1
         qp = rule.qp_p + rule.qp_offsets[position % 8] + late_qp(rule.qp_p, position, rule.late_qps)
         return FramePlan(NalType.P, qp, reset, rule.dead_zones[position % 8])
+
+    def key_plan(self) -> FramePlan:
+        """That of an I frame at any place."""
+        return FramePlan(NalType.I, self.rule.qp_i, reset=False, dead_zone=self.rule.intra_dead_zone)
+
+    def restart(self) -> None:
+        """The frame planned last became an I frame; the rule goes on from it."""
+        self.last_key = self.index - 1

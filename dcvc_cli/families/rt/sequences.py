@@ -12,7 +12,7 @@ from dcvc_cli.bitstream.units import FrameUnit
 from dcvc_cli.codec.pictures import check_picture, values_from_picture, video_format_of
 from dcvc_cli.errors import StreamError
 from dcvc_cli.families.base import CodedUnit, PictureDecoder, PictureEncoder
-from dcvc_cli.families.rt.gop import GopPlanner
+from dcvc_cli.families.rt.gop import FramePlan, GopPlanner
 from dcvc_cli.format.entropy_format import EntropyFormat
 from dcvc_cli.format.types import Picture, VideoFormat
 
@@ -59,13 +59,15 @@ class FrameByFrameEncoder(PictureEncoder):
         """Codes a picture."""
         check_picture(picture, self._video_format)
         values = values_from_picture(picture, self._video_format)
-        plan = self._planner.next()
+        plan, payload = self._code(values, self._planner.next())
+        yield CodedUnit(plan.frame_type, plan.qp, plan.reset, payload)
+
+    def _code(self, values: NDArray[np.float32], plan: FramePlan) -> tuple[FramePlan, bytes]:
+        """(the plan that was followed, the payload)."""
         zero_below = self._zero_below(plan.dead_zone)
         if plan.frame_type is NalType.I:
-            payload = self._frames.encode_i(values, plan.qp, zero_below)
-        else:
-            payload = self._frames.encode_p(values, plan.qp, plan.reset, zero_below)
-        yield CodedUnit(plan.frame_type, plan.qp, plan.reset, payload)
+            return plan, self._frames.encode_i(values, plan.qp, zero_below)
+        return plan, self._frames.encode_p(values, plan.qp, plan.reset, zero_below)
 
     def reconstruction(self) -> Sequence[Picture]:
         """The picture of the unit that came last."""

@@ -1,4 +1,4 @@
-"""The encoder's choice of a floor: what it promises of single colours, of what stands still, of quality, and that good pictures are left alone."""
+"""The encoder's choice of a floor: single colours, what stands still, quality by QP, good pictures left alone."""
 
 from itertools import pairwise
 

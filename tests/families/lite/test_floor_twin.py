@@ -1,4 +1,4 @@
-"""The floor and its coder against their slow twin: any floor on any picture, bytes of sequences, and numbers worked out by hand."""
+"""The floor and its coder against their slow twin: any floor on any picture, bytes of sequences, numbers by hand."""
 
 from pathlib import Path
 

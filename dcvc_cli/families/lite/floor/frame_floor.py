@@ -1,4 +1,4 @@
-"""The floor: blocks of the networks' picture replaced or corrected by what stands in the payload. Source: docs/floor.md.
+"""The floor: blocks of the networks' picture replaced or corrected, as docs/floor.md says.
 
 Planes are (luma, Cb, Cr), int16 0..8192, luma with sides that are multiples of 16; chroma is as large as luma, or half
 as large in both directions. Coding and reconstruction are integer arithmetic, bit-exact everywhere; what an encoder
@@ -115,7 +115,7 @@ def apply_floor(floor: FrameFloor, planes: Planes, compensated: Planes | None) -
 
 
 def put_back(floor: FrameFloor, planes: Planes, squares: NDArray[np.int16]) -> NDArray[np.int16]:
-    """The samples (3, h / 8, 8, w / 8, 8) of any layout, with the touched blocks of the planes; halved chroma is repeated."""
+    """Samples (3, h / 8, 8, w / 8, 8) of any layout with the touched blocks of the planes; halved chroma is repeated."""
     changed = np.copy(squares, order="K")
     native_module().put_back(floor.native, planes, changed)
     return changed
@@ -195,7 +195,7 @@ class FloorChooser:
         coder: FloorCoder,
         price: float,
     ) -> FloorChoice:
-        """The floor that brings a picture closer to its source, at the prices of a coder. Changes nothing: code what is to be kept.
+        """The floor that brings a picture closer to its source, at the prices of a coder. Changes nothing.
 
         Args:
             planes: the networks' picture.

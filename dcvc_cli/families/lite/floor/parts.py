@@ -47,7 +47,7 @@ class FloorParts:
         return self.levels.shape[2] == 6
 
     def has_levels(self, plane: int, at: tuple[int, int]) -> bool:
-        """Whether the part of a plane whose first sample stands at (row, column) has levels; False outside the picture."""
+        """Whether the part of a plane that begins at (row, column) has levels; False outside the picture."""
         if min(at) < 0:
             return False
         side = 1 if plane and self.is_halved else BLOCK // PART

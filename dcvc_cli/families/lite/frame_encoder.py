@@ -1,0 +1,230 @@
+"""The frame encoder of `lite`: chooses symbols, filters and floor of a frame (docs/floor.md, "The encoder's choice")."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dcvc_cli.backend.operations import Tensor
+from dcvc_cli.bitstream.varint import write_uv
+from dcvc_cli.codec.latents import EncodingSide
+from dcvc_cli.codec.networks import CodecNetworks
+from dcvc_cli.families.lite.filter.filters import FilterCoder, FilterFit
+from dcvc_cli.families.lite.filter.parameters import Filters, Planes
+from dcvc_cli.families.lite.floor.frame_floor import FloorChoice, FloorChooser, FloorCoder, bit_price
+from dcvc_cli.families.lite.frames import FrameCoder, Reference
+from dcvc_cli.families.lite.image import ImageModel
+from dcvc_cli.families.lite.motion.field import (
+    FieldCoder,
+    compensate_squares,
+    in_lines,
+    luma_of_values,
+    luma_samples,
+)
+from dcvc_cli.families.lite.motion.motion import SAMPLE_UNIT
+from dcvc_cli.families.lite.video import VideoModel
+from dcvc_cli.format.entropy_format import EntropyFormat
+from dcvc_cli.format.range_coder import EncoderState
+from dcvc_cli.stages import FILTER, MOTION, timed
+
+
+@dataclass(frozen=True)
+class FrameSource:
+    """What a frame is to look like.
+
+    Attributes:
+        values: network input, float32 (3, Hp, Wp) in 0..1.
+        planes: uint8, of the sizes that floor and filter work on.
+    """
+
+    values: NDArray[np.float32]
+    planes: tuple[NDArray[np.uint8], ...]
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A frame coded in one way.
+
+    Attributes:
+        reference: what the next frame would predict from, without the floor.
+        price: of a bit, in squared grey levels.
+    """
+
+    side: EncodingSide
+    reference: Reference
+    choice: FloorChoice
+    price: float
+
+    @property
+    def cost(self) -> float:
+        """Squared error and price of floor and symbols."""
+        return self.choice.cost + self.price * 8 * len(self.side.encoder.finish())
+
+
+SILENT_SHARE = 7 / 8
+"""Of the blocks: where so many have nothing of the networks' picture, symbols that say nothing are tried too."""
+NOTHING_ABOVE = np.full(128, np.inf, np.float32)
+"""By table row, for a quantiser that makes every symbol 0."""
+
+
+class FramePayloadEncoder(FrameCoder):
+    """Codes network inputs (float32 values as from pictures.values_from_picture) one after the other.
+
+    Args:
+        target_qps: the QPs 0..63 that were asked for, of I and of P frames: what the floor promises.
+
+    Attributes:
+        error: of the frame coded last, before the filter, in squared grey levels.
+        replaced_share: of its blocks, those of which nothing is the networks' picture.
+        is_new_scene: whether its compensated frame shows another scene.
+    """
+
+    def __init__(
+        self,
+        image: ImageModel,
+        video: VideoModel,
+        networks: CodecNetworks,
+        entropy_format: EntropyFormat,
+        skip_threshold: float | None,
+        halve_chroma: bool = True,
+        target_qps: tuple[int, int] = (0, 0),
+    ) -> None:
+        super().__init__(image, video, networks, entropy_format, skip_threshold, halve_chroma)
+        self.target_qp_i, self.target_qp_p = target_qps
+        self.filter_fit, self.floor_chooser = FilterFit(), FloorChooser()
+        self.error, self.replaced_share, self.is_new_scene = 0.0, 0.0, False
+
+    def state(self) -> tuple[Any, ...]:
+        """All that an I frame forgets."""
+        return self.reference, self.field_coder, self.filter_coder, self.floor_coder, self.filter_fit
+
+    def restore(self, state: tuple[Any, ...]) -> None:
+        """Goes on from a state."""
+        self.reference, self.field_coder, self.filter_coder, self.floor_coder, self.filter_fit = state
+
+    def forget(self) -> None:
+        """Begins as at the start of a sequence; a state taken before stays as it is."""
+        self.restore((Reference(), FieldCoder(), FilterCoder(), FloorCoder(), FilterFit()))
+
+    def encode_i(self, values: NDArray[np.float32], qp: int, zero_below: NDArray[np.float32] | None = None) -> bytes:
+        """Codes an I frame at row `qp` (0..63), quantised with a dead zone (families.lite.dead_zone).
+
+        Returns:
+            The payload.
+
+        Raises:
+            EnvironmentFault: the networks give latents that are not finite.
+        """
+        source, price = self._source(values), bit_price(qp, self.target_qp_i)
+        self.filter_coder.reset()
+        self.filter_fit.reset()
+        self.floor_coder.reset()
+        flat = np.broadcast_to(values.mean((1, 2), keepdims=True), values.shape).copy()
+
+        def attempt(picture: NDArray[np.float32], below: NDArray[np.float32] | None) -> Attempt:
+            side = EncodingSide(self.networks["image"], picture, self.entropy_format, self.skip_threshold, below)
+            self._code_i(side, qp)
+            return self._judged(side, source, None, price)
+
+        best = self._best(attempt, values, flat, zero_below)
+        self.is_new_scene = False
+        return self._payload(best, None, source, None, price)
+
+    def encode_p(self, values: NDArray[np.float32], qp: int, reset: bool, zero_below: NDArray[np.float32] | None = None) -> bytes:
+        """Codes a P frame at row `qp` (0..71), quantised with a dead zone (families.lite.dead_zone).
+
+        Returns:
+            The payload.
+
+        Raises:
+            EnvironmentFault: the networks give latents that are not finite.
+        """
+        source, price = self._source(values), bit_price(qp, self.target_qp_p)
+        keeps_reference = self.field_coder.keeps_reference
+        predicted, left, vectors = self.find_motion(values, qp)
+        before, compensated = self.reference, self._planes_of(predicted)
+
+        def attempt(difference: NDArray[np.float32], below: NDArray[np.float32] | None) -> Attempt:
+            self.reference = before
+            side = EncodingSide(self.networks["video"], difference, self.entropy_format, self.skip_threshold, below)
+            self._code_p(side, qp, reset, predicted, keeps_reference)
+            return self._judged(side, source, compensated, price)
+
+        best = self._best(attempt, left, np.zeros_like(left), zero_below)
+        self.is_new_scene = is_new_scene(source.planes[0], luma_samples(compensated[0]))
+        return self._payload(best, vectors, source, compensated, price)
+
+    @timed(MOTION)
+    def find_motion(self, values: NDArray[np.float32], qp: int) -> tuple[Tensor, NDArray[np.float32], EncoderState]:
+        """(the compensated frame, what it leaves of a network input, the coder behind the vectors)."""
+        ops = self.networks["video"].synthesis
+        samples, long_term = self._samples(), self.reference.long_term
+        if long_term is not None and ops.has_picture_kernels:
+            long_term = ops.samples_from_frame(long_term)
+        before = None if long_term is None else in_lines(long_term[:1])
+        motion = self.field_coder.search(luma_of_values(values), in_lines(samples[:1]), qp, before, self.networks.threads)
+        compensated = compensate_squares(samples, motion, long_term)
+        left = values - in_lines(compensated) * SAMPLE_UNIT
+        return ops.frame_from_samples(compensated), left, self.field_coder.encode_open(motion)
+
+    def _source(self, values: NDArray[np.float32]) -> FrameSource:
+        step = 2 if self.halve_chroma else 1
+        planes = values[0], values[1, ::step, ::step], values[2, ::step, ::step]
+        return FrameSource(values, tuple(np.rint(plane * np.float32(255)).astype(np.uint8) for plane in planes))
+
+    @timed(FILTER)
+    def _judged(self, side: EncodingSide, source: FrameSource, compensated: Planes | None, price: float) -> Attempt:
+        """The frame coded last with the floor that suits it."""
+        choice = self.floor_chooser.choose(self._planes(), compensated, source.planes, self.floor_coder, price)
+        return Attempt(side, self.reference, choice, price)
+
+    @staticmethod
+    def _best(
+        attempt: Callable[[NDArray[np.float32], NDArray[np.float32] | None], Attempt],
+        values: NDArray[np.float32],
+        silent: NDArray[np.float32],
+        zero_below: NDArray[np.float32] | None,
+    ) -> Attempt:
+        """Networks that are told the picture, or that are told nothing where the floor does nearly everything."""
+        told = attempt(values, zero_below)
+        if told.choice.replaced_share < SILENT_SHARE:
+            return told
+        untold = attempt(silent, NOTHING_ABOVE)
+        return untold if untold.cost < told.cost else told
+
+    def _payload(self, attempt: Attempt, vectors: EncoderState | None, source: FrameSource, compensated: Planes | None, price: float) -> bytes:
+        """What is kept and sent of an attempt; filters stand behind the vectors, and the floor stands behind them."""
+        self.reference, choice, encoder = attempt.reference, attempt.choice, attempt.side.encoder
+        self._apply_floor(choice.floor, compensated)
+        self.floor_chooser.remember(source.planes)
+        self.error, self.replaced_share = choice.error, choice.replaced_share
+        state = self.filter_coder.encode_open(self.fit_filters(source, price), vectors)
+        if self.entropy_format is EntropyFormat.COMPACT:
+            return encoder.finish(self.floor_coder.encode_open(choice.floor, state))
+        data = self.floor_coder.encode(choice.floor, state)
+        return write_uv(len(data)) + data + encoder.finish()
+
+    @timed(FILTER)
+    def fit_filters(self, source: FrameSource, price: float) -> Filters:
+        """The output filters that suit the frame coded last, where a bit is worth so many squared grey levels."""
+        return self.filter_fit.fit(self._planes(), source.planes, self.filter_coder, price)
+
+
+SCENE_LINES = 4
+"""Every so many lines are looked at."""
+SCENE_ERROR = 25
+"""Squared grey levels of a difference that is none."""
+
+
+def is_new_scene(luma: NDArray[np.uint8], compensated: NDArray[np.uint8]) -> bool:
+    """Whether a compensated picture (h, w) is so far from a picture that an I frame may cost less.
+
+    The means of 16 samples each leave the picture's detail; the compensated picture leaves more than half of that.
+    """
+    lines, predicted = (plane[::SCENE_LINES].astype(np.int64) for plane in (luma, compensated))
+    parts = lines.reshape(lines.shape[0], -1, 16)
+    error = ((lines - predicted) ** 2).sum()
+    detail = (parts**2).sum() - (parts.sum(-1) ** 2).sum() // 16
+    return bool(error > detail // 2 + SCENE_ERROR * lines.size)
