@@ -1,5 +1,5 @@
-// Adaptive binary decisions on the range coder: what vectors and filters are coded with. Source: docs/motion.md,
-// "Bits".
+// Adaptive binary decisions on the range coder. Vectors, filters and the floor are coded with them. Source:
+// docs/motion.md, "Bits".
 #pragma once
 
 #include <algorithm>
@@ -12,7 +12,7 @@ namespace dcvc {
 
 constexpr int kProbabilityBits = 15;
 
-// Probability of a zero: the mean of a fast and a slow estimate, both in 1/65536.
+// The probability of a zero. It is the mean of a fast and a slow estimate, both in 1/65536.
 class Context {
  public:
   uint32_t probability() const {
@@ -30,7 +30,7 @@ class Context {
   uint16_t fast_ = 32768, slow_ = 32768;
 };
 
-// What a decision costs in bits. For encoders' choices.
+// The cost of a decision in bits. Only encoders ask for it.
 inline double price(const Context& context, bool bit) {
   const double zero = static_cast<double>(context.probability()) / (1 << kProbabilityBits);
   return -std::log2(bit ? 1.0 - zero : zero);
@@ -45,7 +45,7 @@ class BinaryEncoder {
     context.learn(bit);
     return bit;
   }
-  bool code_even(bool bit) {  // both values alike likely, nothing learned
+  bool code_even(bool bit) {  // both values are equally likely; no context learns
     split(1, 1, bit);
     return bit;
   }
@@ -60,7 +60,7 @@ class BinaryDecoder {
  public:
   explicit BinaryDecoder(RangeDecoder& coder) : coder_(coder) {}
 
-  // The argument only makes encoder and decoder look alike to what drives them.
+  // The unnamed argument gives BinaryEncoder and BinaryDecoder one interface, so that one walk drives both.
   bool code(Context& context, bool) {
     const bool bit = split(context.probability(), kProbabilityBits);
     context.learn(bit);

@@ -1,4 +1,5 @@
-// Python face of the entropy coder: converts types, checks array sizes and releases the GIL. No coding logic.
+// The Python bindings of the entropy coder: they convert types, check array sizes and release the GIL. They hold no
+// coding logic.
 #include <memory>
 #include <stdexcept>
 #include <string>

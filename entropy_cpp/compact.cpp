@@ -8,7 +8,7 @@ constexpr int kDigitBits = 2;
 
 void encode_digit(RangeEncoder& coder, uint32_t digit) { coder.take(digit, digit + 1, kDigitBits); }
 
-// The digits behind an escape entry, in decoding order.
+// Codes the digits that follow an escape entry, in decoding order.
 void encode_escape_digits(RangeEncoder& coder, int value, int escape) {
   const uint32_t raw = static_cast<uint32_t>(value < 0 ? -2 * value - 1 : 2 * (value - escape));
   uint32_t digits = 0;
@@ -18,15 +18,15 @@ void encode_escape_digits(RangeEncoder& coder, int value, int escape) {
   for (uint32_t d = 0; d < digits; ++d) encode_digit(coder, raw >> (kDigitBits * d) & 3);
 }
 
-// A decoder and the symbol it found, returned by value from the rare path so that the loop's own copy can stay in
-// registers.
+// A decoder and the symbol that it found. The rare path returns both by value, so that the loop's own copy of the
+// decoder stays in registers.
 struct Found {
   RangeDecoder coder;
   int8_t symbol;
   bool good;
 };
 
-// The symbols that the bucket table cannot name: a bucket with a boundary in it, or an escape.
+// Decodes a symbol that the bucket table cannot name: one of a bucket that holds a boundary, or an escape.
 __attribute__((noinline)) Found decode_searching(RangeDecoder coder, const TableView& table, const RowInfo& row,
                                                  uint32_t slot, int first_guess) {
   const uint32_t* cumulative = table.cumulative + row.first_entry;

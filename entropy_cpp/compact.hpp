@@ -1,5 +1,5 @@
-// Compact payloads: all symbols of a frame by one range coder, behind whatever it coded before. Source:
-// docs/entropy-coding.md, "Compact".
+// Compact payloads: one range coder codes all symbols of a frame, after the vectors, filters and floor that it has
+// coded before. Source: docs/entropy-coding.md, "Compact".
 #pragma once
 
 #include <vector>
@@ -9,10 +9,10 @@
 
 namespace dcvc::entropy {
 
-// The payload: what `coder` has coded, then the symbols.
+// Returns the payload: the decisions that `coder` has coded, then the symbols.
 std::vector<uint8_t> encode_compact(const std::vector<Part>& parts, RangeEncoder coder);
 
-// One part; kOk or kCorruptEscape. Every row index must be below the table's number of rows.
+// Decodes one part; returns kOk or kCorruptEscape. Every row index must be below the table's number of rows.
 Status decode_compact(RangeDecoder& decoder, const TableView& table, const uint8_t* rows, size_t num_symbols,
                       int8_t* symbols);
 

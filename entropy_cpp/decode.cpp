@@ -53,7 +53,7 @@ template struct Chain<ByteRans, 1>;
 
 namespace {
 
-constexpr size_t kBlockSymbols = 1024;  // the search strategy is chosen anew for so many symbols
+constexpr size_t kBlockSymbols = 1024;  // the decoder chooses a search strategy once a block of so many symbols
 
 enum class Search { kBucket, kCentre };
 
@@ -64,7 +64,7 @@ DCVC_INLINE bool decode_symbol(typename Rans::State& x, const uint8_t*& in, cons
   return decode_by_bucket<Rans>(x, in, table, row_index, symbol);
 }
 
-// Symbols of K chains that advance together; chain k's lie at rows + k * stride and symbols + k * stride.
+// Symbols of K chains that advance together. Those of chain k start at rows + k * stride and symbols + k * stride.
 struct Span {
   const uint8_t* rows;
   int8_t* symbols;
@@ -83,8 +83,8 @@ Status decode_block(Chain<Rans, N>* chains, const TableView& table, const Span& 
   }
   bool good = true;
   for (size_t i = 0; i < span.num_symbols; i += kBatchSymbols) {
-    // Rows in and symbols out by whole batches: between the bytes of two chains a load would often seem to follow a
-    // store at the same address (equal low 12 bits) and wait for it.
+    // Rows and symbols are copied in whole batches. Otherwise the processor often takes a load of one chain for a load
+    // from the address of another chain's store, because the low 12 bits are equal, and makes the load wait.
     const size_t count = std::min(kBatchSymbols, span.num_symbols - i);
     uint8_t rows[K][kBatchSymbols] = {};
     int8_t symbols[K][kBatchSymbols];
@@ -105,7 +105,7 @@ Status decode_block(Chain<Rans, N>* chains, const TableView& table, const Span& 
       for (int k = 0; k < K; ++k) decode(k, lane, at);
     }
     for (int k = 0; k < K; ++k) {
-      // One look at the end a batch: the padding behind it takes whatever a batch can read.
+      // One check of the end a batch is enough: the padding after the end holds all that a batch can read.
       if (in[k] > chains[k].end) return Status::kTruncated;
       std::memcpy(span.symbols + i + k * span.stride, symbols[k], count);
     }
@@ -118,9 +118,10 @@ Status decode_block(Chain<Rans, N>* chains, const TableView& table, const Span& 
   return Status::kOk;
 }
 
-// True where the branch on each row's most probable symbol is the fastest search in a block, judged by every 16th row.
-// It pays from 61 % of the mass in these symbols on; two chains that hide each other's latency do better by the centre
-// up to 82 %, unless some rows have no centre and others do, which makes that search mispredict. All by measurement.
+// Whether a branch on each row's most probable symbol is the fastest search in a block. Every 16th row is looked at.
+// The limits are measured: the branch pays where these symbols have 61 % of the mass. Two chains hide each other's
+// latency, so their search by the centre is faster up to 82 %; but where only some rows have a centre, that search
+// mispredicts, and 61 % holds again.
 bool mostly_peaked(const TableView& table, const uint8_t* rows, size_t num_symbols, int num_chains) {
   uint64_t mass = 0;
   uint64_t count = 0;
@@ -150,7 +151,7 @@ Status decode_span(Chain<Rans, N>* chains, const TableView& table, Span span) {
       if (num_batches == 0) {
         status = decode_block<Rans, N, K, Search::kCentre>(chains, table, span);
       } else {
-        // One chain after the other: two in one loop need more registers than there are, and are slower.
+        // The chains run one after the other: two in one loop need more registers than there are, and are slower.
         span.num_symbols = num_batches * kBatchSymbols;
         for (int k = 0; k < K && status == Status::kOk; ++k) {
           status = decode_peaked<Rans>(chains[k], table, span.rows + k * span.stride, span.symbols + k * span.stride,
@@ -239,7 +240,7 @@ Status FrameDecoder::decode(const CodingTable& coding_table, const uint8_t* rows
   const TableView table = coding_table.view();
   size_t common = 0;
   if (byte_chains_.size() == 2) {
-    // Two chains in one loop hide each other's latency. The second may have one symbol more.
+    // Two chains in one loop hide each other's latency. The second chain may have one symbol more.
     common = num_symbols / 2;
     status_ = decode_span<ByteRans, 1, 2>(byte_chains_.data(), table, {rows, symbols, common, common});
   }
@@ -254,7 +255,7 @@ Status FrameDecoder::decode(const CodingTable& coding_table, const uint8_t* rows
 }
 
 Status FrameDecoder::finish_two() const {
-  // The strings of both coders follow from what they used; the merge rule must give back exactly the bytes that came.
+  // The bytes that each coder used are its string; the merge of both strings must be exactly the bytes that came.
   const size_t first = byte_chains_[0].used();
   const size_t second = byte_chains_[1].used();
   if (first + second < size_) return Status::kUnusedBytes;

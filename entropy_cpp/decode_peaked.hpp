@@ -1,7 +1,7 @@
-// The search for one chain of peaked rows: by a branch on the row's most probable symbol. Where that is mostly right,
-// the next state waits for one multiplication only, and mispredicted branches take most of the time. So a mispredicted
-// branch must find its work done: the state for the symbol beside the peak is computed before the branch, the next
-// symbol's factor is loaded before it, and that symbol's row index one symbol earlier still.
+// The search for one chain of peaked rows: a branch on the row's most probable symbol. Where the branch is mostly
+// right, the next state waits for one multiplication only, and mispredicted branches take most of the time. So the work
+// of a mispredicted branch is done beforehand: the state for the symbol beside the peak is computed before the branch,
+// the next symbol's factor is loaded before it, and the next symbol's row index one symbol earlier still.
 #pragma once
 
 #include <algorithm>
@@ -13,14 +13,15 @@
 
 namespace dcvc::entropy {
 
-constexpr size_t kRowsAhead = 2;  // rows are read this far beyond the last symbol
+constexpr size_t kRowsAhead = 2;  // so many rows beyond the last symbol are read
 
-// How many whole batches decode_peaked may take of num_symbols where rows of num_rows >= num_symbols are there to read.
+// The number of whole batches that decode_peaked may take of num_symbols, where num_rows >= num_symbols rows are
+// readable.
 inline size_t count_peaked_batches(size_t num_symbols, size_t num_rows) {
   return num_rows < kRowsAhead ? 0 : std::min(num_symbols, num_rows - kRowsAhead) / kBatchSymbols;
 }
 
-// Any symbol of a row, out of line: the loop has no registers to spare for the table's other arrays.
+// Decodes any symbol of a row. It is out of line: the loop has no registers to spare for the table's other arrays.
 template <class Rans>
 __attribute__((noinline)) ReadCursor<Rans> decode_anywhere(typename Rans::State x, const uint8_t* in,
                                                            const TableView& table, size_t row_index) {
@@ -34,8 +35,8 @@ DCVC_INLINE void repeat(Step& step, std::index_sequence<kIndex...>) {
   (step(kIndex), ...);
 }
 
-// Decodes num_batches * kBatchSymbols symbols; rows must be readable for kRowsAhead more. Not inlined, for the sake of
-// its registers.
+// Decodes num_batches * kBatchSymbols symbols; kRowsAhead more rows must be readable. It is not inlined, so that it has
+// all registers to itself.
 template <class Rans>
 __attribute__((noinline)) Status decode_peaked(Chain<Rans, 1>& chain, const TableView& table, const uint8_t* rows,
                                                int8_t* symbols, size_t num_batches) {
@@ -88,7 +89,7 @@ __attribute__((noinline)) Status decode_peaked(Chain<Rans, 1>& chain, const Tabl
     repeat(step, std::make_index_sequence<kBatchSymbols>());
     rows += kBatchSymbols;
     symbols += kBatchSymbols;
-    // One look at the end a batch: the padding behind it takes whatever a batch can read.
+    // One check of the end a batch is enough: the padding after the end holds all that a batch can read.
     if (in > chain.end) return Status::kTruncated;
     if (!good) return Status::kCorruptEscape;
   }

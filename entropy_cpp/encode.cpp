@@ -8,8 +8,8 @@ namespace dcvc::entropy {
 
 namespace {
 
-// Bytes laid down from the end of a buffer towards its front. Four bytes a symbol and the states bound every stream:
-// 16 bits for the escape entry and at most 14 raw bits.
+// A buffer that is filled from its end towards its front. It has room for any frame: a symbol takes at most four bytes,
+// 16 bits for the escape entry and 14 raw bits, and the states take kStateBytes each.
 class BackwardBuffer {
  public:
   BackwardBuffer(size_t num_symbols, size_t num_state_bytes)
@@ -24,14 +24,14 @@ class BackwardBuffer {
   std::unique_ptr<uint8_t[]> bytes_;
 };
 
-// The range of a part that partition `index` of `count` codes.
+// The symbols of a part that partition `index` of `count` codes.
 Part slice(const Part& part, size_t index, size_t count) {
   const size_t low = part.num_symbols * index / count;
   const size_t high = part.num_symbols * (index + 1) / count;
   return {part.table, part.symbols + low, part.rows + low, high - low};
 }
 
-// N states and the place where their bytes go, from the end of a buffer towards its front.
+// N states and the place of their next bytes in a buffer that is filled from its end towards its front.
 template <class Rans, int N>
 struct Writer {
   typename Rans::State x[N];
@@ -44,7 +44,7 @@ struct Writer {
   }
 };
 
-// Codes a part with K writers that advance together; writer k's symbols lie k * stride further on.
+// Codes a part with K writers that advance together. The symbols of writer k start at k * stride.
 template <class Rans, int N, int K>
 void encode_part(Writer<Rans, N>* writers, const Part& part, size_t stride) {
   const TableView table = part.table->view();
@@ -87,7 +87,7 @@ std::vector<uint8_t> encode_chain(const std::vector<Part>& parts, size_t index, 
   return buffer.from(writer.flush());
 }
 
-// Both coders in one loop: two chains hide each other's latency.
+// Runs both coders in one loop: two chains hide each other's latency.
 std::vector<uint8_t> encode_two(const std::vector<Part>& parts) {
   const size_t num_first = count_symbols(parts, 0, 2);
   const BackwardBuffer first(num_first, ByteRans::kStateBytes);
@@ -104,7 +104,7 @@ std::vector<uint8_t> encode_two(const std::vector<Part>& parts) {
     }
     encode_part<ByteRans, 1, 2>(writers, half, half.num_symbols);
   }
-  // The second coder has the symbol if there is but one: then the first has no bytes.
+  // A single symbol belongs to the second coder; the first one then has no bytes.
   return merge_two(num_first == 0 ? std::vector<uint8_t>{} : first.from(writers[0].flush()),
                    second.from(writers[1].flush()));
 }

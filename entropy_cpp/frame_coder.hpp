@@ -1,6 +1,6 @@
-// One frame's symbols to bytes and back, in the reference's two byte forms, in interleaved partitions and in the
-// compact form. Byte layouts: docs/entropy-coding.md. No function here reads or writes outside the spans that it is
-// given.
+// Codes the symbols of one frame to bytes and back, in the two byte forms of the published codec, in partitions and in
+// the compact form. Byte layouts: docs/entropy-coding.md. No function here reads or writes outside the spans that it
+// is given.
 #pragma once
 
 #include <cstddef>
@@ -26,15 +26,15 @@ enum class Status {
   kNotShortest
 };
 
-// One sentence part for a user, without a trailing full stop.
+// A part of a sentence for users, without a full stop.
 const char* describe(Status status);
 
-// States of a partition in the interleaved form. 8 and 16 measured no faster and cost bytes.
+// States of an interleaved partition. 8 and 16 states were measured: they are no faster and cost bytes.
 constexpr int kNumLanes = 4;
 constexpr int kMaxLog2Partitions = 6;
-constexpr size_t kMinInterleavedSymbols = 65536;  // fewer are not worth the bytes that more states cost
+constexpr size_t kMinInterleavedSymbols = 65536;  // fewer symbols do not repay the bytes of more states
 
-// A run of symbols with the table row of each; rows[i] < table->num_rows() is the caller's duty (check_rows).
+// A run of symbols with the table row of each symbol. The caller sees to rows[i] < table->num_rows() (check_rows).
 struct Part {
   const CodingTable* table;
   const int8_t* symbols;
@@ -42,31 +42,32 @@ struct Part {
   size_t num_symbols;
 };
 
-// How kPartitioned lays a frame out.
+// The layout of a kPartitioned frame.
 struct Layout {
   bool interleaved;     // kNumLanes word states a partition, else one byte state
   int log2_partitions;  // 0..6
 };
 
-// The layout that the encoder takes for a symbol count.
+// The layout that the encoder takes for a frame of num_symbols.
 Layout choose_layout(size_t num_symbols);
 
 // True where every row index is below num_rows.
 bool check_rows(const uint8_t* rows, size_t num_symbols, size_t num_rows);
 
-// The payload of one frame, exactly sized.
+// Returns the payload of one frame.
 std::vector<uint8_t> encode_frame(const std::vector<Part>& parts, Format format);
 
-// The same in a given layout of kPartitioned (tests and measurements).
+// Returns the kPartitioned payload of one frame in a given layout, for tests and measurements.
 std::vector<uint8_t> encode_partitioned(const std::vector<Part>& parts, Layout layout);
 
-// Number of bytes that the two strings of the two-coder form share at their ends (the reference's merge rule).
+// The number of bytes that the two strings of the two-coder form share at their ends (the published codec's merge
+// rule).
 size_t shared_tail(const uint8_t* first, size_t first_size, const uint8_t* second, size_t second_size);
 
-// The two-coder form: the second string reversed behind the first, over the tail that both share.
+// Returns the two-coder form: the first string, then the second string reversed without the tail that both share.
 std::vector<uint8_t> merge_two(std::vector<uint8_t> first, const std::vector<uint8_t>& second);
 
-// N states that share one run of bytes. The buffer behind [begin, end) must be readable for kReaderPadding bytes more.
+// N states that share one run of bytes. kReaderPadding bytes after [begin, end) must be readable too.
 template <class Rans, int N>
 struct Chain {
   typename Rans::State x[N] = {};
@@ -85,15 +86,15 @@ struct Chain {
 class FrameDecoder {
  public:
   FrameDecoder(const uint8_t* data, size_t size, Format format);
-  // kCompact, from the state of a RangeDecoder of the same bytes; range >= kMinRange.
+  // Decodes kCompact, starting from the state of a RangeDecoder of the same bytes; range >= kMinRange.
   FrameDecoder(const uint8_t* data, size_t size, uint64_t position, uint64_t value, uint64_t range);
 
   // Fills symbols[0..num_symbols). Every row index must be below table.num_rows(). On an error the symbols are
   // unspecified.
   Status decode(const CodingTable& table, const uint8_t* rows, size_t num_symbols, int8_t* symbols);
 
-  // Checks that every state is back at its start value and that all bytes were used; of kCompact, that they are those
-  // of an encoder.
+  // Checks that every state is back at its start value and that all bytes were used. For kCompact it checks that an
+  // encoder makes exactly these bytes.
   Status finish();
 
  private:

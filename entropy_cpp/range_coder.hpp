@@ -1,7 +1,7 @@
 // The range coder that a frame's motion vectors, output filters, floor and compact symbols share. Source:
 // docs/entropy-coding.md, "Range coder". Low and range have 64 bits; 32 bits go in or out at a time. A carry changes
-// bytes that are already written. The decoder reads zeros past the end, so the encoder writes no zero bytes there. Only
-// the shortest byte string is valid for a run of decisions.
+// bytes that are already written. The decoder reads zeros past the end, so the encoder drops zero bytes at the end.
+// Only the shortest byte string is valid for a run of decisions.
 #pragma once
 
 #include <algorithm>
@@ -17,7 +17,7 @@ constexpr int kRangeUnitBits = 32;
 constexpr uint64_t kMinRange = uint64_t{1} << kRangeUnitBits;
 constexpr size_t kWindowBytes = 8;
 
-// The number in [low, low + range) that ends in the most 0 bits, modulo 2^64; there is but one. range > 0.
+// The number in [low, low + range) that ends in the most 0 bits, modulo 2^64. There is only one. range > 0.
 inline uint64_t shortest_in(uint64_t low, uint64_t range) {
   const uint64_t last = low + range - 1;
   if (low == 0 || last < low) return 0;  // the interval starts at or goes past a multiple of 2^64
@@ -28,11 +28,11 @@ inline uint64_t shortest_in(uint64_t low, uint64_t range) {
 class RangeEncoder {
  public:
   RangeEncoder() = default;
-  // Goes on from the state of another encoder; range >= kMinRange.
+  // Continues from the state of another encoder; range >= kMinRange.
   RangeEncoder(std::vector<uint8_t> bytes, uint64_t low, uint64_t range)
       : low_(low), range_(range), bytes_(std::move(bytes)) {}
 
-  // Takes the share [start, end) of 2^bits, bits <= 16. The last share also has what the division leaves over.
+  // Codes the share [start, end) of 2^bits, bits <= 16. The last share also has the remainder of the division.
   void take(uint32_t start, uint32_t end, int bits) {
     const uint64_t unit = range_ >> bits, below = unit * start;
     low_ += below;
@@ -44,7 +44,7 @@ class RangeEncoder {
     }
   }
 
-  // The shortest bytes; the encoder is spent.
+  // Returns the shortest bytes. The encoder cannot be used afterwards.
   std::vector<uint8_t> finish() {
     const uint64_t number = shortest_in(low_, range_);
     if (number < low_) carry();
@@ -73,20 +73,21 @@ class RangeEncoder {
   std::vector<uint8_t> bytes_;
 };
 
-// Decodes any bytes and never reads past their end. At the end `is_whole` tells whether an encoder makes these bytes.
+// Decodes any bytes and never reads past their end. After the last share `is_whole` tells whether an encoder makes
+// these bytes.
 class RangeDecoder {
  public:
   RangeDecoder(const uint8_t* data, size_t size)
       : data_(data), size_(size), position_(kWindowBytes), value_(window(0)) {}
-  // Goes on from the state of another decoder of the same bytes; range >= kMinRange.
+  // Continues from the state of another decoder of the same bytes; range >= kMinRange.
   RangeDecoder(const uint8_t* data, size_t size, uint64_t position, uint64_t value, uint64_t range)
       : data_(data), size_(size), position_(position), value_(value), range_(range) {}
 
-  // Which share of 2^bits comes next, bits <= 16; then it must be taken.
+  // The number in 0..2^bits - 1 that comes next, bits <= 16. A `take` of the share that holds it must follow.
   uint32_t share(int bits) const {
     return static_cast<uint32_t>(std::min(value_ / (range_ >> bits), (uint64_t{1} << bits) - 1));
   }
-  // Whether the next share is at or above `start`, without the division.
+  // Whether that number is `start` or above. Needs no division.
   bool is_from(uint32_t start, int bits) const { return value_ >= (range_ >> bits) * start; }
 
   void take(uint32_t start, uint32_t end, int bits) {
@@ -102,10 +103,10 @@ class RangeDecoder {
 
   bool has_bytes_left() const { return position_ < size_; }
 
-  // Whether the bytes are exactly those that an encoder makes of the decisions so far.
+  // Whether an encoder makes exactly these bytes of the decisions so far.
   bool is_whole() const {
     if (has_bytes_left() || (size_ > 0 && data_[size_ - 1] == 0)) return false;
-    if (window(0) == UINT64_MAX) return false;  // above the first range: no decision stands for it
+    if (window(0) == UINT64_MAX) return false;  // above the first range: no decision leads here
     const uint64_t number = window(position_ - kWindowBytes);
     return shortest_in(number - value_, range_) == number;
   }
@@ -126,8 +127,8 @@ class RangeDecoder {
 
   const uint8_t* data_;
   size_t size_;
-  uint64_t position_;  // of the next byte to take; beyond the size, zeros were taken
-  uint64_t value_;     // of the last 8 bytes taken, less the low of the interval
+  uint64_t position_;  // of the next byte; a position beyond the size counts the zeros that were read
+  uint64_t value_;     // the last 8 bytes read as a number, minus the low of the interval
   uint64_t range_ = UINT64_MAX;
 };
 

@@ -1,5 +1,5 @@
-// The arithmetic of one rANS state. Two kinds share all code: the reference's (32-bit state, bytes) and the one of
-// interleaved partitions (40-bit state, 16-bit words). docs/entropy-coding.md gives the formulas.
+// The arithmetic of one rANS state. Two kinds share all code: that of the published codec (31-bit state, bytes) and
+// that of interleaved partitions (40-bit state, 16-bit words). docs/entropy-coding.md gives the formulas.
 #pragma once
 
 #include <cstdint>
@@ -10,17 +10,16 @@
 
 namespace dcvc::entropy {
 
-// Raw digits of an escape: value - offset lies in -255..255 for int8 symbols, so its code has at most 5 base-4 digits.
+// The most raw digits of an escape: for int8 symbols the difference to the row's offset lies in -255..255, so the
+// number `raw` has at most 5 base-4 digits.
 constexpr uint32_t kMaxEscapeDigits = 5;
 
-// A writer may be written ahead of by up to this many bytes (unconditional stores), a reader may read this far past the
-// end within one batch of symbols; buffers are padded accordingly.
-constexpr size_t kWriterSlack = 8;
-constexpr size_t kBatchSymbols = 16;
-constexpr size_t kReaderPadding = kBatchSymbols * 8 + 8;
+constexpr size_t kWriterSlack = 8;    // unconditional stores reach this many bytes before a writer's place
+constexpr size_t kBatchSymbols = 16;  // the decoder checks the end of its bytes once a batch
+constexpr size_t kReaderPadding = kBatchSymbols * 8 + 8;  // a batch reads at most so far past the end
 
-// a < b ? yes : no, as a conditional move. The conditions here are as random as the stream: compilers like to make
-// branches of them, and a mispredicted branch costs more than the whole rest of a symbol.
+// a < b ? yes : no, as a conditional move. The conditions here are as random as the stream. Compilers tend to make
+// branches of them, and a mispredicted branch costs more than all other work on a symbol.
 DCVC_INLINE uint32_t select_below(uint32_t a, uint32_t b, uint32_t yes, uint32_t no) {
 #if defined(__x86_64__)
   asm("cmpl %[b], %[a]\n\tcmovbl %[yes], %[no]" : [no] "+&r"(no) : [a] "r"(a), [b] "rm"(b), [yes] "r"(yes) : "cc");
@@ -39,7 +38,7 @@ DCVC_INLINE uint64_t select_below(uint64_t a, uint64_t b, uint64_t yes, uint64_t
 #endif
 }
 
-// Returns a - b, and puts yes in choice where a < b: one comparison for both.
+// Returns a - b, and stores yes in choice if a < b. One comparison serves both.
 DCVC_INLINE uint32_t subtract_and_select(uint32_t a, uint32_t b, const uint32_t& yes, uint32_t& choice) {
 #if defined(__x86_64__)
   asm("subl %[b], %[a]\n\tcmovbl %[yes], %[choice]"
@@ -53,20 +52,20 @@ DCVC_INLINE uint32_t subtract_and_select(uint32_t a, uint32_t b, const uint32_t&
 #endif
 }
 
-// Makes the compiler have a value ready at this place, where it would rather compute it on the one path that needs it.
+// Forces the compiler to compute a value here. Otherwise it computes the value only on the path that needs it.
 template <class T>
 DCVC_INLINE void compute_here(T& value) {
   asm volatile("" : "+r"(value));
 }
 
-// State in [2^23, 2^31), bytes. Two bytes at most leave or enter per symbol, since freq >= 1.
+// A state in [2^23, 2^31) that bytes enter and leave: at most two a symbol, since freq >= 1.
 struct ByteRans {
   using State = uint32_t;
   static constexpr State kLower = 1u << 23;
   static constexpr int kStateBytes = 4;
   static constexpr int kUnitBits = 8;
 
-  // Makes room: afterwards x < freq << 15. Bytes go to ever lower addresses.
+  // Moves bytes out until x < freq << 15. Each byte is stored below the one before it.
   static DCVC_INLINE void shrink(State& x, uint8_t*& out, uint32_t freq) {
     const uint64_t limit = static_cast<uint64_t>(freq) << 15;
     if (x < limit) return;
@@ -77,7 +76,7 @@ struct ByteRans {
     x >>= 8;
   }
 
-  // Makes room for two raw bits.
+  // Moves a byte out if two raw bits would not fit.
   static DCVC_INLINE void shrink_raw(State& x, uint8_t*& out) {
     if (x >= 1u << 29) {
       *--out = static_cast<uint8_t>(x);
@@ -85,7 +84,7 @@ struct ByteRans {
     }
   }
 
-  // Refills after a symbol: no branch, since which symbols take a byte is as random as the stream.
+  // Refills the state after a symbol, without a branch: which symbols take a byte is as random as the stream.
   static DCVC_INLINE void grow(State& x, const uint8_t*& in) {
     const uint32_t one = x << 8 | in[0];
     const uint32_t two = x << 16 | static_cast<uint32_t>(in[0]) << 8 | in[1];
@@ -93,7 +92,7 @@ struct ByteRans {
     x = select_below(x, kLower, select_below(x, kLower >> 8, two, one), x);
   }
 
-  // The same where a second byte is rare and the first, in[0], is already at hand.
+  // As `grow`, for a caller that has already read in[0] and rarely needs a second byte.
   static DCVC_INLINE void grow_mostly_once(State& x, const uint8_t*& in, uint32_t next_byte) {
     const State one = x << 8 | next_byte;
     in += static_cast<int>(x < kLower);
@@ -101,21 +100,21 @@ struct ByteRans {
     if (__builtin_expect(x < kLower, 0)) x = x << 8 | *in++;
   }
 
-  // The same where it is known that a byte is missing.
+  // As `grow`, for a caller that knows that a byte is missing.
   static DCVC_INLINE void grow_surely(State& x, const uint8_t*& in) {
     x = x << 8 | *in++;
     if (x < kLower) x = x << 8 | *in++;
   }
 };
 
-// State in [2^24, 2^40), 16-bit little-endian words: one word at most leaves or enters per symbol.
+// A state in [2^24, 2^40) that 16-bit little-endian words enter and leave: at most one a symbol.
 struct WordRans {
   using State = uint64_t;
   static constexpr State kLower = 1u << 24;
   static constexpr int kStateBytes = 5;
   static constexpr int kUnitBits = 16;
 
-  // Makes room: afterwards x < limit. The word is always stored and kept only if needed.
+  // Moves a word out if x >= limit. The word is always stored, but `out` moves only if the word left.
   static DCVC_INLINE void shrink_below(State& x, uint8_t*& out, State limit) {
     out[-2] = static_cast<uint8_t>(x);
     out[-1] = static_cast<uint8_t>(x >> 8);
@@ -144,8 +143,8 @@ DCVC_INLINE void encode_raw(typename Rans::State& x, uint8_t*& out, uint32_t two
   x = x << 2 | two_bits;
 }
 
-// A state and its place in the bytes, returned by value from the rare paths: taking the address of the loop's own
-// copies would keep them in memory and put a store and a load into the chain of every symbol.
+// A state and its place in the bytes. The rare paths return both by value: a pointer to the loop's own copies would
+// force these copies into memory, and every symbol's chain would then hold a store and a load.
 template <class Rans>
 struct WriteCursor {
   typename Rans::State x;
@@ -160,7 +159,7 @@ struct ReadCursor {
   bool good;
 };
 
-// The escape payload behind the escape entry; everything in reverse of decoding order.
+// Codes the digits that follow an escape entry, in reverse of decoding order.
 template <class Rans>
 __attribute__((noinline)) WriteCursor<Rans> encode_escape(typename Rans::State x, uint8_t* out, int value, int escape) {
   const uint32_t raw = static_cast<uint32_t>(value < 0 ? -2 * value - 1 : 2 * (value - escape));
@@ -210,7 +209,7 @@ DCVC_INLINE uint32_t decode_raw(typename Rans::State& x, const uint8_t*& in) {
   return two_bits;
 }
 
-// Reads an escape payload by a coder's next_digit(); false where the digits are too many or the symbol is no int8.
+// Reads the digits of an escape through next_digit(). False if there are too many digits or the symbol is no int8.
 template <class NextDigit>
 inline bool read_escape(const RowInfo& row, int8_t& symbol, const NextDigit& next_digit) {
   uint32_t digits = 0;
@@ -229,7 +228,7 @@ inline bool read_escape(const RowInfo& row, int8_t& symbol, const NextDigit& nex
   return wide == symbol;
 }
 
-// The symbols that the bucket table cannot name: a bucket with a boundary in it, or an escape.
+// Decodes a symbol that the bucket table cannot name: one of a bucket that holds a boundary, or an escape.
 template <class Rans>
 __attribute__((noinline)) ReadCursor<Rans> decode_searching(typename Rans::State x, const uint8_t* in,
                                                             const TableView& table, size_t row_index, int first_guess) {
@@ -245,7 +244,7 @@ __attribute__((noinline)) ReadCursor<Rans> decode_searching(typename Rans::State
   return {x, in, symbol, good};
 }
 
-// By the bucket table: few operations, a long way from one state to the next.
+// Decodes by the bucket table: few operations, but a long chain from one state to the next.
 template <class Rans>
 DCVC_INLINE bool decode_by_bucket(typename Rans::State& x, const uint8_t*& in, const TableView& table, size_t row_index,
                                   int8_t& symbol) {
@@ -265,15 +264,15 @@ DCVC_INLINE bool decode_by_bucket(typename Rans::State& x, const uint8_t*& in, c
   return true;
 }
 
-// By comparison with the three middle entries where they hold nearly everything. For one or two chains: more operations
-// than the bucket table, but a shorter way from one state to the next.
+// Decodes by comparison with the three middle entries, where they hold nearly all of the mass. This takes more
+// operations than the bucket table, but a shorter chain from one state to the next: it pays for one or two chains.
 template <class Rans>
 DCVC_INLINE bool decode_by_centre(typename Rans::State& x, const uint8_t*& in, const TableView& table, size_t row_index,
                                   int8_t& symbol) {
   using State = typename Rans::State;
   const CentreInfo& centre = table.centres[row_index];
   const uint32_t slot = static_cast<uint32_t>(x & (kProbabilityScale - 1));
-  // Two branches on purpose: the first hangs on the row alone and is settled long before the state is known.
+  // Two branches on purpose: the first depends on the row alone, so it is resolved long before the state is known.
   if (centre.span == 0) return decode_by_bucket<Rans>(x, in, table, row_index, symbol);
   if (__builtin_expect(slot - centre.start[0] >= centre.span, 0))
     return decode_by_bucket<Rans>(x, in, table, row_index, symbol);

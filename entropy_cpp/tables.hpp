@@ -1,4 +1,4 @@
-// Integer probability tables in the shapes that the encoder's and decoder's inner loops want.
+// Integer probability tables in the shapes that the inner loops of encoder and decoder read.
 #pragma once
 
 #include <cstddef>
@@ -10,18 +10,18 @@ namespace dcvc::entropy {
 
 constexpr int kProbabilityBits = 16;
 constexpr uint32_t kProbabilityScale = 1u << kProbabilityBits;
-// The symbol search cuts a row's cumulative range into 256 buckets. 128 measured slower.
+// The symbol search divides a row's cumulative range into 256 buckets. 128 buckets were measured: they are slower.
 constexpr int kBucketBits = 8;
 constexpr int kNumBuckets = 1 << kBucketBits;
 constexpr int kMaxRows = 256;  // row indices are bytes
 
-// A table that breaks the rules: a caller's mistake, never a property of a stream.
+// Thrown for a table that breaks the rules. That is a caller's mistake, never a property of a stream.
 class TableError : public std::invalid_argument {
  public:
   using std::invalid_argument::invalid_argument;
 };
 
-// What the encoder needs to code one entry without a division:
+// The numbers by which the encoder codes one entry without a division:
 // x -> x + bias + mulhi(x, reciprocal) * (65536 - freq)  ==  (x / freq) * 65536 + x % freq + start, for 1 <= x < 2^48.
 struct EncodeEntry {
   uint64_t reciprocal;
@@ -29,10 +29,11 @@ struct EncodeEntry {
   uint32_t freq;
 };
 
-// The form of an entry that covers cumulative values [start, end), end > start.
+// The encoder's form of an entry that covers cumulative values [start, end), end > start.
 inline EncodeEntry encode_entry_of(uint32_t start, uint32_t end) {
   const uint32_t freq = end - start;
-  // ceil(2^64 / freq) does not fit for freq 1: there mulhi gives x - 1 and the bias makes up for it.
+  // ceil(2^64 / freq) does not fit 64 bits for freq 1. With 2^64 - 1 in its place mulhi gives x - 1, and the bias makes
+  // up for that.
   if (freq == 1) return {UINT64_MAX, start + kProbabilityScale - 1, freq};
   return {UINT64_MAX / freq + 1, start, freq};
 }
@@ -43,8 +44,8 @@ struct RowInfo {
   uint16_t escape;       // index of the escape entry = number of regular entries
 };
 
-// A row's most probable regular entry and its two neighbours. span = 0: they do not hold nearly all of the mass.
-// All zero where the row has no three regular entries around its most probable one.
+// A row's most probable regular entry and its two neighbours. span = 0 means that the three hold too little of the mass
+// for a search by the centre. All fields are zero if the most probable entry has no regular entry on both sides.
 struct CentreInfo {
   uint16_t start[3];
   uint16_t freq[3];
@@ -52,8 +53,8 @@ struct CentreInfo {
   int8_t symbol;  // of the first of the three
 };
 
-// A row's most probable regular entry and the entries beside it, as a branch on the first wants them: 16 bytes.
-// A neighbour is start | freq << 16, with freq 0 where the row has no such regular entry.
+// A row's most probable regular entry and the entries beside it, in the 16 bytes that decode_peaked reads. A neighbour
+// is start | freq << 16, with freq 0 if the row has no such regular entry.
 struct PeakInfo {
   uint16_t start;
   uint16_t freq;
@@ -63,17 +64,17 @@ struct PeakInfo {
   int8_t symbol;  // of the most probable entry
 };
 
-// Plain pointers into a table. Loops copy this: symbols are bytes, and a store of a byte may alias a vector's own
-// pointers, which would be fetched anew for every symbol.
+// Plain pointers into a table. Loops work on a copy: symbols are bytes, and the compiler must assume that a store of a
+// byte changes a vector's pointers, so it would load these pointers again for every symbol.
 struct TableView {
   const RowInfo* rows;
   const EncodeEntry* entries;
   const uint32_t* cumulative;
   const CentreInfo* centres;
   const PeakInfo* peaks;
-  // Bucket b of row r holds start << 16 | freq where all of it lies in one regular entry, else 0 (search).
+  // Bucket b of row r holds start << 16 | freq if all of it lies in one regular entry, else 0: then a search follows.
   const uint32_t* buckets;
-  // Symbol value of the bucket's first entry (the last regular one where that is the escape).
+  // The symbol of the bucket's first entry, or of the last regular entry if the first one is the escape.
   const int8_t* bucket_symbols;
 };
 

@@ -9,8 +9,8 @@ namespace dcvc::entropy {
 
 namespace {
 
-constexpr uint32_t kMaxPlace = 256;     // that of the symbol -128
-constexpr int32_t kMaxLength = 257;     // of a row: its guesses are bytes
+constexpr uint32_t kMaxPlace = 256;     // the place of the symbol -128
+constexpr int32_t kMaxLength = 257;     // of a row, because its first guesses are bytes
 constexpr size_t kGroupStartBytes = 4;  // each group but the first is named by a little-endian 32-bit start
 constexpr size_t kSymbolBytes = 4;      // 16 bits for the escape entry and at most 12 raw bits
 
@@ -26,7 +26,7 @@ struct Range {
   size_t end;
 };
 
-// What coder `index` of `count` codes of a part.
+// The symbols of a part that coder `index` of `count` codes.
 Range share_of(size_t num_symbols, size_t index, size_t count) {
   const size_t piece = num_symbols / count;
   return {piece * index, index + 1 == count ? num_symbols : piece * (index + 1)};
@@ -71,7 +71,7 @@ uint32_t read_raw_digit(uint32_t& x, const uint8_t*& in) {
   return digit;
 }
 
-// The symbol of the next entry; false where an escape stands for no symbol.
+// Decodes the next symbol. False if an escape stands for no symbol.
 bool decode_one(uint32_t& x, const uint8_t*& in, const ZigzagTable& table, uint8_t row_index, int8_t& symbol) {
   const ZigzagTable::Row& row = table.row(row_index);
   const uint32_t* cumulative = table.cumulative(row);
@@ -198,7 +198,7 @@ Status ZigzagDecoder::decode(const ZigzagTable& table, const uint8_t* rows, size
       const size_t batch_end = std::min(range.end, i + kBatchSymbols);
       bool good = true;
       for (; i < batch_end; ++i) good &= decode_one(x, in, table, rows[i], symbols[i]);
-      // One look at the end a batch: the padding behind it takes whatever a batch can read.
+      // One check of the end a batch is enough: the padding after the end holds all that a batch can read.
       if (in > chain.end) {
         status_ = Status::kTruncated;
       } else if (!good) {

@@ -28,7 +28,7 @@ class ZigzagTable {
   const Row& row(size_t index) const { return rows_[index]; }
   const EncodeEntry& entry(const Row& row, uint32_t index) const { return entries_[row.first_entry + index]; }
   const uint32_t* cumulative(const Row& row) const { return cumulative_.data() + row.first_entry; }
-  // The entry that holds the first slot of a bucket: where a search starts.
+  // The entry that holds the first slot of a bucket. A search starts there.
   uint32_t first_guess(size_t row_index, uint32_t slot) const {
     return buckets_[row_index << kBucketBits | slot >> (kProbabilityBits - kBucketBits)];
   }
@@ -42,7 +42,7 @@ class ZigzagTable {
   std::vector<uint8_t> buckets_;
 };
 
-// A run of symbols with the table row of each; rows[i] < table->num_rows() is the caller's duty.
+// A run of symbols with the table row of each symbol. The caller sees to rows[i] < table->num_rows().
 struct ZigzagPart {
   const ZigzagTable* table;
   const int8_t* symbols;
@@ -50,7 +50,7 @@ struct ZigzagPart {
   size_t num_symbols;
 };
 
-// The payload of `num_coders` coders, 1 to 8.
+// Returns the payload of `num_coders` coders, 1 to 8.
 std::vector<uint8_t> encode_zigzag(const std::vector<ZigzagPart>& parts, int num_coders);
 
 // Decodes a payload part by part; the states live on between calls. After the first error every call returns that

@@ -1,4 +1,4 @@
-// What the Python extensions share: arrays as arguments, checks, bytes.
+// The kit that the Python bindings of all extensions share: arrays as arguments, checks, bytes.
 #pragma once
 
 #include <pybind11/numpy.h>
@@ -14,11 +14,11 @@
 
 namespace dcvc {
 
-// Arguments are declared noconvert: a wrong type is an error, not a copy.
+// An array argument. Bindings declare it noconvert: a wrong type is an error, not a copy.
 template <class T>
 using Array = pybind11::array_t<T, pybind11::array::c_style>;
 
-// Raises ValueError in Python.
+// Raises ValueError in Python unless the condition holds.
 inline void require(bool condition, const char* what) {
   if (!condition) throw std::invalid_argument(what);
 }
@@ -28,7 +28,8 @@ inline pybind11::bytes as_bytes(const std::vector<uint8_t>& bytes) {
   return pybind11::bytes(reinterpret_cast<const char*>(bytes.data()), bytes.size());
 }
 
-// usable_isas() -> names, the best last; isa() -> the one in use; choose_isa(name) -> whether this machine can run it.
+// Adds usable_isas(), the names of the instruction sets, the best last; isa(), the name of the one in use; and
+// choose_isa(name), which is false if this machine cannot run that set.
 template <class Table, Dispatch<Table>& (*dispatch)()>
 void bind_isa(pybind11::module_& module) {
   module.def("usable_isas", [] { return names_of(dispatch().usable()); });

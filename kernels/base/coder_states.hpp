@@ -1,4 +1,5 @@
-// The range coder's state as Python hands it from one extension to the next (dcvc_cli/range_coder.py), checked.
+// The range coder's state, which Python hands from one extension to the next (dcvc_cli/format/range_coder.py). Every
+// state is checked here.
 #pragma once
 
 #include <string_view>
@@ -31,7 +32,7 @@ inline void require_state(const DecoderState& state) {
   require(position >= kWindowBytes && position <= kMaxPosition, "the position of a coder state must be 8 to 2^62");
 }
 
-// data must outlive the decoder.
+// A decoder that continues from a state. data must outlive it.
 inline RangeDecoder decoder_from(const pybind11::bytes& data, const DecoderState& state) {
   require_state(state);
   const auto& [position, value, range] = state;

@@ -14,7 +14,7 @@ struct Registry {
   std::vector<Forkable*> members;
 };
 
-// Never destroyed: a fork may come as late as the end of the process.
+// The registry is never destroyed: a fork may come as late as the end of the process.
 Registry& registry() {
   static Registry* const one = new Registry;
   return *one;

@@ -1,11 +1,11 @@
-// What lets an engine survive fork(): a child has the memory of its parent but none of its threads, and locks stay as
-// they were.
+// An engine survives fork() by this interface. A child has the memory of its parent but none of its threads, and each
+// lock stays as it was.
 #pragma once
 
 namespace dcvc {
 
-// Something whose locks are taken while a process forks, so that the child finds it at rest. Registered from
-// construction to destruction.
+// An object at rest while its process forks: the fork takes its locks before and gives them back after. Objects are
+// registered from construction to destruction.
 class Forkable {
  public:
   Forkable();
@@ -14,8 +14,8 @@ class Forkable {
   Forkable& operator=(const Forkable&) = delete;
 
   virtual void hold() = 0;          // waits for work in progress and takes the locks
-  virtual void release() = 0;       // gives them back, in parent and child
-  virtual void lose_threads() = 0;  // in the child, still held: the threads are gone
+  virtual void release() = 0;       // gives the locks back, in parent and child
+  virtual void lose_threads() = 0;  // forgets the threads; called in the child, which still holds the locks
 };
 
 }  // namespace dcvc

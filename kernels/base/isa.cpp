@@ -23,8 +23,8 @@ bool has_avx512() {
          __builtin_cpu_supports("avx512vnni");
 }
 
-// Tiles need the processor, the operating system's state saving, and a permission that Linux grants a process on
-// request.
+// AMX tiles need three things: a processor that has them, an operating system that saves their state, and a permission
+// that Linux grants a process on request.
 bool has_amx() {
 #if defined(__linux__)
   unsigned a = 0, b = 0, c = 0, d = 0;

@@ -1,4 +1,4 @@
-// Which instruction sets this machine has, and the choice of one among a trade's tables of functions.
+// The instruction sets that this machine has, and the choice of a table of functions by instruction set.
 #pragma once
 
 #include <atomic>
@@ -7,18 +7,18 @@
 
 namespace dcvc {
 
-// "scalar", "sse2", "avx2", "avx512", "amx" and "neon": whether this machine can run it; false for other names.
+// Whether this machine can run "scalar", "sse2", "avx2", "avx512", "amx" or "neon". False for other names.
 bool has_isa(const std::string& name);
 
-// 0 for "scalar", higher for what is better; -1 for other names.
+// The rank of an instruction set: 0 for "scalar", higher for a better one, -1 for other names.
 int rank_of_isa(const std::string& name);
 
-// A trade's tables: the same functions once for each instruction set. A table is a struct of function pointers with a
-// `name`.
+// The tables of one extension: the same functions once for each instruction set. A table is a struct of function
+// pointers with a `name`.
 template <class Table>
 class Dispatch {
  public:
-  // Tables from the plainest, which must be "scalar", to the best. Those that this machine cannot run are left out.
+  // tables: from the plainest, which must be "scalar", to the best. Tables that this machine cannot run are left out.
   explicit Dispatch(const std::vector<const Table*>& tables) {
     for (const Table* table : tables) {
       if (has_isa(table->name)) usable_.push_back(table);
@@ -28,7 +28,8 @@ class Dispatch {
 
   const std::vector<const Table*>& usable() const { return usable_; }
 
-  // The best table up to an instruction set, or of all if the name is empty; null if this machine cannot run that set.
+  // The best table up to an instruction set, or the best of all if the name is empty. Null if this machine cannot run
+  // that set.
   const Table* find(const std::string& name) const {
     if (name.empty()) return usable_.back();
     if (!has_isa(name)) return nullptr;
@@ -42,7 +43,7 @@ class Dispatch {
   // The table in use: the best one until `choose`.
   const Table& current() const { return *current_.load(std::memory_order_acquire); }
 
-  // As `find`; false, and no change, if that finds none.
+  // Puts the table that `find` gives in use. False, and no change, if `find` gives none.
   bool choose(const std::string& name) {
     const Table* found = find(name);
     if (found) current_.store(found, std::memory_order_release);

@@ -1,4 +1,4 @@
-// Aligned memory: owned arrays for weights and scratch, and a pool that gives tensors back their predecessors' memory.
+// Aligned memory: owned arrays for weights and scratch, and a pool that gives the memory of freed tensors to new ones.
 #pragma once
 
 #include <cstddef>
@@ -27,7 +27,7 @@ class AlignedArray {
   AlignedArray(const AlignedArray&) = delete;
   AlignedArray& operator=(const AlignedArray&) = delete;
 
-  // Room for `size` elements; contents are zero after growing.
+  // Makes room for `size` elements. If the array grows, all contents are zero.
   void reserve(size_t size) {
     if (size <= size_) return;
     std::free(data_);

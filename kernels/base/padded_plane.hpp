@@ -1,4 +1,4 @@
-// A plane of samples whose edges are repeated beyond it, so that filters and moved squares read straight from memory.
+// A plane of samples in a margin that repeats its edges, so that filters and moved squares read straight from memory.
 #pragma once
 
 #include <algorithm>
@@ -11,7 +11,7 @@ namespace dcvc {
 template <class Sample>
 class PaddedPlane {
  public:
-  // Samples are not set yet: write all of them, then call repeat_edges.
+  // A plane without samples: the caller writes all of them, then calls repeat_edges.
   PaddedPlane(int height, int width, int margin)
       : height_(height), width_(width), margin_(margin), stride_(width + 2 * margin), samples_(new Sample[size()]) {}
   // lines: height x width samples.
@@ -40,7 +40,7 @@ class PaddedPlane {
   int height() const { return height_; }
   int width() const { return width_; }
   int stride() const { return stride_; }  // samples from one row to the next
-  // Rows and columns from -margin to size + margin - 1.
+  // The sample at a row and column of -margin..size + margin - 1.
   Sample* at(int row, int column) { return samples_.get() + offset(row, column); }
   const Sample* at(int row, int column) const { return samples_.get() + offset(row, column); }
   // The nearest sample of the plane itself.

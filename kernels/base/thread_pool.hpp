@@ -31,8 +31,8 @@ class ThreadPool {
 
   int num_threads() const { return num_threads_; }
 
-  // Calls body(chunk, thread) for every chunk 0..num_chunks - 1, each once, on any thread 0..num_threads - 1; returns
-  // when all are done. The body must not throw. One call at a time.
+  // Calls body(chunk, thread) once for every chunk 0..num_chunks - 1, on any thread 0..num_threads - 1, and returns
+  // when all chunks are done. The body must not throw. Calls of `run` must not overlap.
   void run(int num_chunks, const std::function<void(int, int)>& body) {
     if (num_threads_ < 2 || num_chunks < 2) {
       for (int chunk = 0; chunk < num_chunks; ++chunk) body(chunk, 0);
@@ -43,7 +43,7 @@ class ThreadPool {
       try {
         workers_.emplace_back([this, k, seen = generation_.load()] { work(k, seen); });
       } catch (const std::system_error&) {
-        // The system gives no more, in a container for instance: the result is the same with fewer.
+        // The system gives no more threads, for instance in a container. The result is the same with fewer.
         num_threads_ = k;
       }
     }
@@ -82,7 +82,7 @@ class ThreadPool {
     for (int chunk = next_.fetch_add(1); chunk < num_chunks_; chunk = next_.fetch_add(1)) (*body_)(chunk, thread);
   }
 
-  // `seen`: the last generation that this thread has no part in.
+  // seen: the last generation in which this thread has no part.
   void work(int thread, unsigned seen) {
     for (;;) {
       for (int spin = 0; spin < kSpins && generation_.load() == seen; ++spin) pause();

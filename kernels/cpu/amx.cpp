@@ -1,5 +1,5 @@
-// AMX tiles: 8-bit products of the bytes of inputs and weights, recombined to the same integer sums. The rest as for
-// AVX-512.
+// AMX: tiles multiply the bytes of inputs and weights, and the products are recombined to the same integer sums. All
+// other kernels are those of AVX-512.
 #include "kernels/cpu/avx512.hpp"
 
 namespace dcvc::kernels {
@@ -29,7 +29,7 @@ struct alignas(64) Partial {
   int32_t sums[kTilePixels][kTileOutputs];
 };
 
-// 8-bit weights: two output tiles at a time, sum = 256 * (high . w) + low . w.
+// Products with 8-bit weights: two output tiles at a time, sum = 256 * (high . w) + low . w.
 void narrow_tiles(const Rows& rows, int first_pixel, const MatrixView& matrix, int output_tile, int32_t* sums) {
   const ptrdiff_t row = static_cast<ptrdiff_t>(matrix.num_input_tiles) * kTileInputs;
   const int8_t* high = rows.high + first_pixel * row;
@@ -65,7 +65,8 @@ void narrow_tiles(const Rows& rows, int first_pixel, const MatrixView& matrix, i
   }
 }
 
-// 16-bit weights: one output tile, four products; the sum is known to fit 32 bits, so the parts may wrap.
+// Products with 16-bit weights: one output tile, four products. Parts of the sum may wrap, because the sum fits 32
+// bits.
 void wide_tiles(const Rows& rows, int first_pixel, const MatrixView& matrix, int output_tile, int32_t* sums) {
   const ptrdiff_t row = static_cast<ptrdiff_t>(matrix.num_input_tiles) * kTileInputs;
   const int8_t* high = rows.high + first_pixel * row;

@@ -1,4 +1,5 @@
-// AVX2: products of 16-bit pairs summed to 32 bits, 16 multiply-accumulates an instruction pair.
+// AVX2: a multiplication sums products of 16-bit pairs to 32 bits, which with an addition makes 16
+// multiply-accumulates.
 #include <immintrin.h>
 
 #include "kernels/cpu/elementwise.hpp"
@@ -7,10 +8,10 @@
 namespace dcvc::kernels {
 namespace {
 
-// Pairs of inputs whose weights, for 64 outputs, fit half of the first-level cache.
+// So many pairs of inputs that their weights for 64 outputs fit half of the first-level cache.
 constexpr int kPairsAtOnce = 64;
 
-// The sums of one pixel, 16 outputs; members with names for the same reason as in avx512.cpp.
+// The sums of one pixel for 16 outputs. Members have names for the same reason as in avx512.cpp.
 struct PixelSums {
   __m256i a, b;
 
@@ -38,8 +39,8 @@ struct PixelSums {
 
 constexpr int kTilePixels = 4;
 
-// Four pixels (or one) times 16 outputs at a time: 8 accumulators, 2 weight registers, one broadcast of two inputs and
-// room for a product. `more`: adds to the sums.
+// The products of four pixels (or one) and 16 outputs: 8 accumulators, 2 weight registers, one broadcast of two inputs
+// and a register for a product. more: adds to the sums instead of replacing them.
 template <int kPixels>
 void accumulate_tile(const int16_t* x, ptrdiff_t stride, const int16_t* weights, int num_pairs, bool more,
                      int32_t* sums) {
@@ -78,7 +79,7 @@ constexpr auto accumulate =
 struct Rescale8 {
   __m256i even_multiplier, odd_multiplier, even_addend, odd_addend;
 
-  // `place`: 0 for positions 0..7 of a group of 16, 4 for positions 8..15.
+  // place: 0 for positions 0..7 of a group of 16, 4 for positions 8..15.
   Rescale8(const int32_t* multiplier, const int64_t* addend, int place)
       : even_multiplier(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(multiplier + 2 * place))),
         odd_multiplier(_mm256_srli_epi64(even_multiplier, 32)),
@@ -94,7 +95,7 @@ struct Rescale8 {
 
 inline __m256i load8(const int32_t* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
 
-// Outputs 0..31 of a group from its 32 sums in position order.
+// Computes outputs 0..31 of a group from its 32 sums in position order.
 inline void rescale32(const int32_t* sum, const int32_t* multiplier, const int64_t* addend, int16_t* out) {
   for (int half = 0; half < 2; ++half) {
     const Rescale8 first(multiplier, addend, 4 * half), second(multiplier + 16, addend + 16, 4 * half);
@@ -122,7 +123,7 @@ struct Activation16 {
     const __m256i magnitude = _mm256_min_epu16(_mm256_abs_epi16(x), limit);
     const __m256i piece = _mm256_srl_epi16(magnitude, piece_shift);
     const __m256i within = _mm256_sll_epi16(_mm256_and_si256(magnitude, piece_mask), within_shift);
-    // Even and odd lanes apart: each gather brings a node and its rise.
+    // Even and odd lanes are gathered apart, because each gather brings a node and its rise.
     const __m256i even = _mm256_i32gather_epi32(table, _mm256_and_si256(piece, low_mask), 4);
     const __m256i odd = _mm256_i32gather_epi32(table, _mm256_srli_epi32(piece, 16), 4);
     const __m256i node = _mm256_blend_epi16(even, _mm256_slli_epi32(odd, 16), 0xAA);
@@ -157,7 +158,7 @@ void finish(const int32_t* sums, int num_pixels, const Epilogue& e) {
   }
 }
 
-// 16 channels at offset `at` of a row that may lack some of them.
+// Loads 16 channels from offset `at` of a row that has only `valid` channels.
 inline __m256i load_channels(const int16_t* row, int at, int valid) {
   if (at + 16 <= valid) return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(row + at));
   alignas(32) int16_t values[16] = {};

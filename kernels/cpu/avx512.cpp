@@ -4,16 +4,16 @@
 namespace dcvc::kernels {
 namespace {
 
-// Pairs of inputs whose weights, for 64 outputs, fit half of the first-level cache.
+// So many pairs of inputs that their weights for 64 outputs fit half of the first-level cache.
 constexpr int kPairsAtOnce = 96;
 
-// _mm512_dpwssd_epi32 in place: GCC 12 copies what the intrinsic adds to, runs out of registers and writes the copies
-// to memory.
+// _mm512_dpwssd_epi32 in place. With the intrinsic GCC 12 copies each accumulator, runs out of registers and writes the
+// copies to memory.
 [[gnu::always_inline]] inline void add_products(__m512i& sum, __m512i x, __m512i w) {
   __asm__("vpdpwssd %2, %1, %0" : "+v"(sum) : "v"(x), "v"(w));
 }
 
-// The sums of one pixel, 64 outputs. Members have names because GCC keeps arrays of vectors in memory.
+// The sums of one pixel for 64 outputs. Members have names because GCC keeps arrays of vectors in memory.
 struct PixelSums {
   __m512i a, b, c, d;
 
@@ -46,8 +46,8 @@ struct PixelSums {
   }
 };
 
-// Six pixels times 64 outputs: 24 accumulators, 4 weight registers, one broadcast of two inputs. `more`: adds to the
-// sums.
+// The products of six pixels (or one) and 64 outputs: 24 accumulators, 4 weight registers, one broadcast of two inputs.
+// more: adds to the sums instead of replacing them.
 template <int kPixels>
 void accumulate_tile(const int16_t* x, ptrdiff_t stride, const int16_t* weights, int num_pairs, bool more,
                      int32_t* sums) {
@@ -76,7 +76,7 @@ void accumulate_tile(const int16_t* x, ptrdiff_t stride, const int16_t* weights,
   if constexpr (kPixels > 5) p5.store(sums + 5 * kBlockOutputs);
 }
 
-// One range of inputs over all pixels.
+// Adds the products of one range of inputs to the sums of all pixels.
 void accumulate_pairs(const int16_t* x, ptrdiff_t stride, int num_pixels, const int16_t* weights, int num_pairs,
                       bool more, int32_t* sums) {
   int pixel = 0;

@@ -1,5 +1,4 @@
-// AVX-512 pieces shared by the files compiled for it (with and without AMX). Same rule as elementwise.hpp: a private
-// copy each.
+// AVX-512 code that avx512.cpp and amx.cpp share. As with elementwise.hpp, each file compiles a private copy.
 #pragma once
 
 #include <immintrin.h>
@@ -9,7 +8,7 @@
 namespace dcvc::kernels {
 namespace {
 
-// Multiplier and addend of 16 positions.
+// The rescale of 16 positions: multipliers and addends.
 struct Rescale16 {
   __m512i even_multiplier, odd_multiplier, even_addend, odd_addend;
 
@@ -19,7 +18,7 @@ struct Rescale16 {
         even_addend(_mm512_loadu_si512(addend)),
         odd_addend(_mm512_loadu_si512(addend + 8)) {}
 
-  // (sum * M + R) >> 32 of 16 sums, each within 32 bits because the 64-bit value does not overflow.
+  // (sum * M + R) >> 32 of 16 sums. Each result fits 32 bits, because the 64-bit value does not overflow.
   __m512i operator()(__m512i sums) const {
     const __m512i even = _mm512_add_epi64(_mm512_mul_epi32(sums, even_multiplier), even_addend);
     const __m512i odd = _mm512_add_epi64(_mm512_mul_epi32(_mm512_srli_epi64(sums, 32), odd_multiplier), odd_addend);
@@ -86,7 +85,7 @@ inline void finish(const int32_t* sums, int num_pixels, const Epilogue& e) {
   }
 }
 
-// One column of three rows of 32 channels, as (row 0, row 1) and (row 2, zero) pairs in position order.
+// One column of three rows of 32 channels: pairs (row 0, row 1) and (row 2, zero) in position order.
 struct Column {
   __m512i low01, high01, low2, high2;
 };
@@ -100,7 +99,7 @@ inline Column load_column(const int16_t* const rows[3], ptrdiff_t offset, __mmas
           _mm512_unpackhi_epi16(r2, zero)};
 }
 
-// A run of pixels inside one row, one block of 32 channels.
+// Computes a run of pixels inside one row, for one block of 32 channels.
 inline void depthwise_run(const int16_t* const rows[3], int width, int channels, int first, int count,
                           const int16_t* taps, const Rescale16& low, const Rescale16& high, __mmask32 mask,
                           int16_t* out, ptrdiff_t out_stride) {

@@ -1,5 +1,5 @@
-// Python face of the kernels: checks types and shapes, wraps results in recycled memory and releases the GIL. No
-// arithmetic.
+// The Python bindings of the kernels: they check types and shapes, put results into recycled memory and release the
+// GIL. They hold no arithmetic.
 #include <memory>
 #include <optional>
 #include <stdexcept>
@@ -20,8 +20,8 @@ using dcvc::require;
 using Tensor = Array<int16_t>;
 
 constexpr int kMostThreads = 256;
-constexpr int kMostRowSum = 65535;                     // of a row of weights
-constexpr int kLeastExponent = 5, kMostExponent = 13;  // of an activation's input
+constexpr int kMostRowSum = 65535;                     // largest sum of magnitudes in a row of weights
+constexpr int kLeastExponent = 5, kMostExponent = 13;  // bounds for the exponent of an activation's input
 constexpr int kMostChannels = 1 << 16;
 
 bool is_activation_exponent(int exponent) { return exponent >= kLeastExponent && exponent <= kMostExponent; }
@@ -39,7 +39,7 @@ void require_channels(const Tensor& x, int channels, const char* layer) {
           std::string(layer) + " takes " + std::to_string(channels) + " channels");
 }
 
-// The instruction set of the kernels that an engine would take for `isa`; none if this machine cannot run it.
+// The instruction set of the kernels that an engine takes for `isa`; none if this machine cannot run `isa`.
 std::optional<std::string> isa_for(const std::string& isa) {
   const k::KernelTable* table = k::kernels_for(isa);
   return table ? std::optional<std::string>(table->name) : std::nullopt;

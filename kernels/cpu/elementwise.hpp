@@ -1,6 +1,6 @@
-// Single steps of the arithmetic and the loops over them. Included by every instruction set's file, each of which
-// compiles its own copy with its own flags; hence the anonymous namespace, and no standard library templates, whose
-// copies the linker would merge.
+// Single steps of the arithmetic and the loops over them. The file of every instruction set includes this one and
+// compiles its own copy with its own flags. So all stands in an anonymous namespace, and nothing uses templates of the
+// standard library: the linker would merge their copies.
 #pragma once
 
 #include "kernels/cpu/kernel_table.hpp"

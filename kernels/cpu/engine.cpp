@@ -30,7 +30,7 @@ void Engine::release() {
 // The old pool is abandoned: destroying it would wait for threads that do not exist here.
 void Engine::lose_threads() { pool_.reset(new ThreadPool(pool_.release()->num_threads())); }
 
-// Equal chunks, as many as fill every thread evenly where the tensor is small enough for that to matter.
+// Chunks of equal size. If the tensor is small, their number is such that every thread gets as many as any other.
 Engine::Chunks Engine::chunks_of(int num_pixels) const {
   int count = (num_pixels + kChunkPixels - 1) / kChunkPixels;
   const int threads = num_threads();
@@ -57,7 +57,7 @@ Rows Engine::rows_of(Scratch& scratch, const int16_t* x, ptrdiff_t stride, int n
   return {x, stride, scratch.high.data(), scratch.low.data()};
 }
 
-// `epilogue` holds what is common to all output blocks and the pointers of the first.
+// epilogue: the values common to all output blocks, and the pointers of the first block.
 void Engine::multiply_matrix(Scratch& scratch, const Rows& rows, int num_pixels, const Matrix& matrix,
                              Epilogue epilogue) const {
   const MatrixView view = matrix.view();
@@ -73,7 +73,7 @@ void Engine::multiply_matrix(Scratch& scratch, const Rows& rows, int num_pixels,
   }
 }
 
-// Patches of output pixels as rows of kernel * kernel * channels values, zero outside the picture.
+// Copies the patches of output pixels into rows of kernel * kernel * channels values, zero outside the picture.
 void Engine::gather(const ConvLayer& layer, const int16_t* x, Size size, int out_width, PixelRange range,
                     int16_t* patches, ptrdiff_t stride) const {
   const size_t bytes = static_cast<size_t>(layer.channels) * sizeof(int16_t);
@@ -126,8 +126,8 @@ void Engine::depthwise(const DepthwiseLayer& layer, const int16_t* x, Size size,
   });
 }
 
-// Two passes: the depthwise layer needs its neighbours' activations, everything after it is local to a pixel. The
-// second pass keeps the wide intermediate in the thread's scratch memory.
+// Runs in two passes: the depthwise layer needs the activations of neighbouring pixels, and all layers after it work on
+// one pixel alone. The second pass keeps the wide intermediate values in the thread's scratch memory.
 void Engine::depth_conv_block(const BlockLayers& block, const int16_t* x, Size size, int16_t* out) {
   const std::lock_guard turn(turn_);
   const int channels = block.dc_spatial->channels(), wide = block.ffn_first->matrix.num_outputs();

@@ -1,8 +1,8 @@
-// Whole layers over whole tensors: cut into chunks of pixels, shared by threads, on the kernels of one instruction set.
+// Whole layers over whole tensors. Threads share the chunks of pixels and run the kernels of one instruction set.
 //
-// Tensors are int16 (h, w, c), contiguous. Shapes are the caller's responsibility (the bindings check them); nothing
-// here can fail but by lack of memory. Calls from several threads take turns. A forked child may go on with its
-// parent's engine: it gets threads of its own.
+// Tensors are int16 (h, w, c), contiguous. The caller sees to their shapes (the bindings check them). Lack of memory is
+// the only way to fail. Calls from several threads take turns. A forked child may use its parent's engine: the engine
+// gets threads of its own there.
 #pragma once
 
 #include <array>
@@ -21,7 +21,7 @@ struct Size {
   int num_pixels() const { return height * width; }
 };
 
-// Memory of one thread, grown to the largest layer and kept.
+// Memory of one thread. It grows to the largest layer and is kept.
 struct Scratch {
   AlignedArray<int16_t> gathered, spatial, residual, wide;
   AlignedArray<int8_t> high;
@@ -29,7 +29,7 @@ struct Scratch {
   AlignedArray<int32_t> sums;
 };
 
-// The channel group that a coding step codes at each position class 2 * (row % 2) + column % 2, and the number of
+// A coding step: the channel group that it codes at each position class 2 * (row % 2) + column % 2, and the number of
 // groups.
 struct StepGroups {
   std::array<int, 4> group_at;

@@ -11,7 +11,8 @@ namespace dcvc::kernels {
 // Names of usable tables, best last: "scalar", then "avx2", "avx512", "amx" or "neon".
 std::vector<std::string> usable_isas();
 
-// The best kernels up to instruction set `name`, or of all if it is empty; null if this machine cannot run that set.
+// The best kernels up to instruction set `name`, or the best of all if the name is empty. Null if this machine cannot
+// run that set.
 const KernelTable* kernels_for(const std::string& name);
 
 }  // namespace dcvc::kernels

@@ -1,11 +1,11 @@
-// The inner loops that exist once per instruction set, as plain function pointers over raw memory.
+// The inner loops that exist once for each instruction set, as plain function pointers over raw memory.
 //
 // Arithmetic: docs/exact-arithmetic.md. Tensors are int16, (h, w, c) with c fastest. Every variant of a function gives
 // the same bits.
 //
 // Position order: inside each block of 32 outputs (or channels), position p < 16 holds output 8 * (p / 4) + p % 4 and
-// position 16 + p the output 4 further on. It is the order that unpacking and packing 16-bit lanes of 128-bit registers
-// leaves, so that saturating packs of two 32-bit vectors yield outputs in natural order without a permutation.
+// position 16 + p the output 4 further on. Unpacking 16-bit lanes of 128-bit registers leaves this order, so that a
+// saturating pack of two 32-bit vectors yields outputs in natural order without a permutation.
 #pragma once
 
 #include <cstddef>
@@ -17,14 +17,15 @@ constexpr int kChunkPixels = 48;  // pixels that one matrix product handles: 8 r
 constexpr int kBlockOutputs = 64;  // outputs of one accumulation block
 constexpr int kLaneBlock = 32;     // outputs of one position-ordered group
 
-// g(u) of WSiLU: 64 pieces on [0, 2), value at the left end and rise to the right end, exponent 18.
+// g(u) of WSiLU by 64 linear pieces on [0, 2): the value at a piece's left end and the rise to its right end, exponent
+// 18.
 struct ActivationTable {
   alignas(64) int16_t nodes[64];
   alignas(64) int16_t rises[64];
   alignas(64) int32_t node_and_rise[64];  // node in the low half, for instruction sets that gather 32 bits
 };
 
-// Weights of a matrix of num_outputs x num_inputs, packed; zero padded in both directions.
+// The packed weights of a matrix of num_outputs x num_inputs, zero padded in both directions.
 struct MatrixView {
   const int16_t* pairs;      // [output block of 64][pair of inputs][position 0..63][2]
   const int8_t* tiles_high;  // [output tile of 16][input tile of 64][16 rows of 4 inputs][position 0..15][4]; the
@@ -34,7 +35,7 @@ struct MatrixView {
   int num_input_tiles;       // ceil(num_inputs / 64)
 };
 
-// A chunk of up to kChunkPixels input rows, as whole values or, for tiles, as bytes: value = 256 * high + low.
+// A chunk of up to kChunkPixels input rows: whole values, and for tiles also bytes, value = 256 * high + low.
 struct Rows {
   const int16_t* values;  // [pixel][num_inputs], an even number of values readable
   ptrdiff_t stride;       // values from one pixel to the next
@@ -42,8 +43,8 @@ struct Rows {
   const uint8_t* low;
 };
 
-// What happens to a block of sums: y = sat16((sum * multiplier + addend) >> 32), then activation, then saturating
-// additions.
+// The steps from a block of sums to outputs: y = sat16((sum * multiplier + addend) >> 32), then the activation, then
+// saturating additions.
 struct Epilogue {
   const int32_t* multiplier;          // [64] in position order
   const int64_t* addend;              // [4][16]: of each 16 positions first the 8 even, then the 8 odd ones
@@ -58,7 +59,7 @@ struct Epilogue {
   int num_outputs;  // 1..64
 };
 
-// 3x3 depthwise layer: per block of 32 channels [dx 0..2][rows (0, 1) or (2, none)][positions 0..31][2 taps].
+// A 3x3 depthwise layer. Each block of 32 channels has [dx 0..2][rows (0, 1) or (2, none)][positions 0..31][2 taps].
 struct DepthwiseView {
   const int16_t* taps;
   const int32_t* multiplier;  // [channels rounded up to 32] in position order
@@ -66,22 +67,22 @@ struct DepthwiseView {
   int channels;
 };
 
-// Pixels [first, first + count) in raster order of a picture of height x width.
+// The pixels [first, first + count) of a picture of height x width in raster order.
 struct PixelRange {
   int first, count;
 };
 
 struct KernelTable {
   const char* name;
-  // Splits rows into bytes; null where accumulate reads values.
+  // Splits rows into bytes. Null if `accumulate` reads values.
   void (*split_rows)(const int16_t* x, ptrdiff_t stride, int num_pixels, int num_inputs, int8_t* high, uint8_t* low);
-  // sums[pixel][64] of one output block, in position order. Room for kChunkPixels pixels is required, rows beyond
-  // num_pixels hold anything.
+  // Computes sums[pixel][64] of one output block, in position order. sums must have room for kChunkPixels pixels; the
+  // rows from num_pixels on have no meaning afterwards.
   void (*accumulate)(const Rows& rows, int num_pixels, const MatrixView& matrix, int block, int32_t* sums);
   void (*finish)(const int32_t* sums, int num_pixels, const Epilogue& epilogue);
   void (*depthwise)(const int16_t* x, int height, int width, const DepthwiseView& layer, PixelRange range, int16_t* out,
                     ptrdiff_t out_stride);
-  // Element by element.
+  // Applies WSiLU to each element.
   void (*activate)(const int16_t* x, size_t count, const ActivationTable& table, int exponent, int16_t* out);
   void (*add)(const int16_t* x, const int16_t* y, size_t count, int16_t* out);
   void (*scale)(const int16_t* x, size_t num_pixels, int channels, const int16_t* factors, int shift, int16_t* out);

@@ -5,7 +5,7 @@ namespace {
 
 int round_up(int value, int multiple) { return (value + multiple - 1) / multiple * multiple; }
 
-// Multipliers in position order, addends with even and odd positions apart; zero beyond num_outputs.
+// Packs multipliers in position order, and addends with even and odd positions apart. Both are zero beyond num_outputs.
 void pack_rescale(const int32_t* multiplier, const int64_t* addend, int num_outputs, AlignedArray<int32_t>& multipliers,
                   AlignedArray<int64_t>& addends) {
   const int padded = round_up(num_outputs, kBlockOutputs);

@@ -1,4 +1,4 @@
-// Layers in packed form, made once from plain integer arrays.
+// The layers in packed form. They are made once from plain integer arrays.
 #pragma once
 
 #include "kernels/base/memory.hpp"
@@ -6,7 +6,7 @@
 
 namespace dcvc::kernels {
 
-// Weights of `num_outputs` x `num_inputs` with multipliers and addends, packed for pair and for tile kernels.
+// Weights of num_outputs x num_inputs with multipliers and addends, packed for kernels on pairs and kernels on tiles.
 class Matrix {
  public:
   // weights: [num_outputs][num_inputs], |w| <= 32767, sum |w| of a row <= 65535.
@@ -46,14 +46,13 @@ class DepthwiseLayer {
   AlignedArray<int64_t> addend_;
 };
 
-// A convolution as a matrix over gathered patches, inputs ordered row, column, channel.
+// A convolution as a matrix over gathered patches. A patch has its inputs in the order row, column, channel.
 struct ConvLayer {
   Matrix matrix;
   int channels, kernel, stride, padding;
 };
 
-// The layers of a depth-conv block (`DepthConvBlock` in dcvc_cli/graph/blocks.py). The wide layer
-// stands here in two halves.
+// The layers of a depth-conv block (`DepthConvBlock` in dcvc_cli/graph/blocks.py), with the wide layer in two halves.
 struct BlockLayers {
   const ConvLayer* adaptor;  // null: none
   const ConvLayer* dc_in;

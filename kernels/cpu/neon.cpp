@@ -1,4 +1,4 @@
-// NEON as every 64-bit Arm processor has it: 16-bit products added to 32 bits, four a half instruction.
+// NEON, which every 64-bit Arm processor has: an instruction adds four 16-bit products to 32-bit sums.
 #include <arm_neon.h>
 
 #include "kernels/cpu/elementwise.hpp"
@@ -7,11 +7,11 @@
 namespace dcvc::kernels {
 namespace {
 
-// Pairs of inputs whose weights, for 16 outputs, stay in the first-level cache with the rows.
+// So many pairs of inputs that their weights for 16 outputs stay in the first-level cache beside the rows.
 constexpr int kPairsAtOnce = 128;
 constexpr int kTilePixels = 4, kTileOutputs = 16, kVector = 8;
 
-// The sums of one pixel, 16 positions. Members have names so that compilers keep them in registers.
+// The sums of one pixel for 16 positions. Members have names so that compilers keep them in registers.
 struct PixelSums {
   int32x4_t a, b, c, d;
 
@@ -26,7 +26,7 @@ struct PixelSums {
     }
   }
 
-  // w0, w1: of 8 positions each, the weights of the first and of the second input.
+  // w0, w1: weights of the first and of the second input for 8 positions.
   [[gnu::always_inline]] void add(const int16_t* x, int16x8x2_t w0, int16x8x2_t w1) {
     int32_t both;
     __builtin_memcpy(&both, x, sizeof both);
@@ -45,7 +45,8 @@ struct PixelSums {
   }
 };
 
-// Four pixels (or one) times 16 outputs at a time: 16 accumulators, 4 weight registers. `more`: adds to the sums.
+// The products of four pixels (or one) and 16 outputs: 16 accumulators, 4 weight registers. more: adds to the sums
+// instead of replacing them.
 template <int kPixels>
 void accumulate_tile(const int16_t* x, ptrdiff_t stride, const int16_t* weights, int num_pairs, bool more,
                      int32_t* sums) {
@@ -80,13 +81,13 @@ void accumulate_tile(const int16_t* x, ptrdiff_t stride, const int16_t* weights,
 constexpr auto accumulate =
     accumulate_by_tiles<kTilePixels, kPairsAtOnce, accumulate_tile<kTilePixels>, accumulate_tile<1>>;
 
-// Multipliers and addends of 8 neighbouring outputs of a group of 32: four positions in its first half and four in its
-// second.
+// The rescale of 8 neighbouring outputs of a group of 32, whose multipliers and addends stand at four positions in the
+// group's first half and at four in its second half.
 struct Rescale8 {
   int32x4_t low_multiplier, high_multiplier;
   int64x2_t low01, low23, high01, high23;
 
-  // `first`: the first output in the group, a multiple of 8.
+  // first: the first of the 8 outputs in the group, a multiple of 8.
   Rescale8(const int32_t* multiplier, const int64_t* addend, int first) {
     const int position = first / 2, place = first / 4;
     low_multiplier = vld1q_s32(multiplier + position);
@@ -99,7 +100,8 @@ struct Rescale8 {
     high23 = vzip2q_s64(high_even, high_odd);
   }
 
-  // (sum * M + R) >> 32 within 32 bits, because the 64-bit value does not overflow, and then to 16.
+  // (sum * M + R) >> 32, saturated to 16 bits. The shifted value fits 32 bits, because the 64-bit value does not
+  // overflow.
   static int16x4_t rescale4(int32x4_t sums, int32x4_t multiplier, int64x2_t addend01, int64x2_t addend23) {
     const int64x2_t first = vmlal_s32(addend01, vget_low_s32(sums), vget_low_s32(multiplier));
     const int64x2_t second = vmlal_high_s32(addend23, sums, multiplier);
@@ -111,7 +113,7 @@ struct Rescale8 {
   }
 };
 
-// Tables of 64 entries as bytes, which is what can be looked up.
+// Tables of 64 entries, split into bytes because NEON looks up bytes.
 struct ByteTables {
   uint8x16x4_t low, high;
 
@@ -160,7 +162,7 @@ void activate(const int16_t* x, size_t count, const ActivationTable& table, int 
   activate_all(x + i, count - i, table, exponent, out + i);
 }
 
-// 8 values of which the first `valid` are there.
+// Loads 8 values, of which only the first `valid` exist.
 inline int16x8_t load_some(const int16_t* values, int valid) {
   if (valid >= kVector) return vld1q_s16(values);
   int16_t copy[kVector] = {};
@@ -204,7 +206,7 @@ void finish(const int32_t* sums, int num_pixels, const Epilogue& e) {
 struct Taps8 {
   int16x8_t at[9];
 
-  // `taps`: of the group of 32 channels; `first`: the first channel in it, a multiple of 8.
+  // taps: those of a group of 32 channels. first: the first of the 8 channels in the group, a multiple of 8.
   Taps8(const int16_t* taps, int first) {
     for (int dx = 0; dx < 3; ++dx) {
       const int16_t* rows01 = taps + dx * 4 * kLaneBlock + first;

@@ -1,5 +1,5 @@
-// The loop over pixels and inputs around an instruction set's tile of products. Included by those files, hence the
-// anonymous namespace.
+// The loop over pixels and inputs around an instruction set's tile of products. Each instruction set's file includes
+// its own copy, so all stands in an anonymous namespace.
 #pragma once
 
 #include "kernels/cpu/kernel_table.hpp"
@@ -7,11 +7,12 @@
 namespace dcvc::kernels {
 namespace {
 
-// Adds products of some inputs to the sums of the pixels of a tile: (x, stride, weights, num_pairs, more, sums).
+// A function (x, stride, weights, num_pairs, more, sums) that adds products of some inputs to the sums of a tile's
+// pixels.
 using AccumulateTile = void (*)(const int16_t*, ptrdiff_t, const int16_t*, int, bool, int32_t*);
 
-// KernelTable::accumulate by tiles of kPixels pixels and of one, over kPairsAtOnce pairs of inputs, whose weights stay
-// in the cache.
+// KernelTable::accumulate by tiles of kPixels pixels and of one pixel. It takes kPairsAtOnce pairs of inputs at once,
+// so that their weights stay in the cache.
 template <int kPixels, int kPairsAtOnce, AccumulateTile kTile, AccumulateTile kSingle>
 void accumulate_by_tiles(const Rows& rows, int num_pixels, const MatrixView& matrix, int block, int32_t* sums) {
   const int16_t* weights = matrix.pairs + static_cast<ptrdiff_t>(block) * matrix.num_pairs * 2 * kBlockOutputs;

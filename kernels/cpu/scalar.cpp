@@ -1,4 +1,4 @@
-// The twin of every fast kernel: plain C++, right everywhere.
+// The twin of every fast kernel, in plain C++.
 #include "kernels/cpu/elementwise.hpp"
 
 namespace dcvc::kernels {

@@ -1,4 +1,4 @@
-// Operations of the engine that are no layers: element by element, re-arrangements, coding steps, output samples.
+// Operations of the engine beside its layers: elementwise operations, rearrangements, coding steps, output samples.
 #include <algorithm>
 
 #include "kernels/cpu/engine.hpp"

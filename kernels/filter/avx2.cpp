@@ -51,7 +51,7 @@ void add_activity(const int16_t* here, ptrdiff_t stride, size_t num_blocks, Acti
   }
 }
 
-// Two blocks at once, the terms known to the compiler.
+// Filters two blocks at once. The compiler knows the number of terms.
 template <int num_terms>
 void filter_pairs(const int16_t* samples, const int16_t* terms, size_t width, size_t num_samples,
                   const Coefficients* filters, const uint8_t* of_block, int16_t* out) {

@@ -1,4 +1,5 @@
-// Python face of the output filter: converts types, checks array sizes and releases the GIL. No logic.
+// The Python bindings of the output filter: they convert types, check array sizes and release the GIL. They hold no
+// logic.
 #include <algorithm>
 #include <array>
 #include <optional>

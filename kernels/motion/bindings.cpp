@@ -1,4 +1,5 @@
-// Python face of motion compensation: converts types, checks array sizes and releases the GIL. No logic.
+// The Python bindings of motion compensation: they convert types, check array sizes and release the GIL. They hold no
+// logic.
 #include <cstring>
 #include <optional>
 #include <string_view>
