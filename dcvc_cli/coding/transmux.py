@@ -58,6 +58,8 @@ def template_sps(model: str, precision_name: str, frame_rate: Rational, skip_thr
         weights = weights_by_name(model)
         fingerprints = weights.fingerprints
         family, variant = family_of(weights.model).name, weights.model.name
+        if not weights.has_float_decoder:
+            note = f"weights {model!r} hold integers, and only the checkpoint's own parameters decode this stream: dcvc models add --float"
     except EnvironmentFault as error:
         note = f"{error.message}: the stream will name model {model!r} without fingerprints"
     try:

@@ -145,6 +145,11 @@ class ModelWeights:
     size_bytes: int = 0
 
     @property
+    def has_float_decoder(self) -> bool:
+        """Whether the decoder's parameters are those of training or of a checkpoint, not only integers made of them."""
+        return all(key in network.arrays for network in (self.image, self.video) for key, _ in network.model.decoder_shapes())
+
+    @property
     def is_exact(self) -> bool:
         """Whether the weights carry the integers of the exact profile."""
         return all(bool(network.exact) for network in self.networks.values())

@@ -13,6 +13,7 @@ from typer.testing import CliRunner, Result
 
 from dcvc_cli.bitstream.sps import Precision
 from dcvc_cli.codec.backends import open_networks
+from dcvc_cli.coding.transmux import template_sps
 from dcvc_cli.commands.models import app
 from dcvc_cli.errors import EnvironmentFault, UsageError
 from dcvc_cli.families.registry import find_model
@@ -21,6 +22,7 @@ from dcvc_cli.families.rt.initial_parameters import random_parameters
 from dcvc_cli.families.rt.sizes import TINY
 from dcvc_cli.families.rt.video import VideoModel
 from dcvc_cli.format.entropy_format import EntropyFormat
+from dcvc_cli.format.types import Rational
 from dcvc_cli.preparing.calibration_material import strange_clips, typical_clips
 from dcvc_cli.preparing.checkpoints import CheckpointError, read_checkpoint
 from dcvc_cli.weights.file import read_header, read_weights
@@ -120,6 +122,14 @@ def test_an_import_is_exact_and_holds_what_coding_needs(checkpoints: tuple[Path,
     path.unlink()
     assert run("add", *checkpoints).exit_code == 0
     assert path.read_bytes() == first
+
+
+def test_remux_tells_where_only_integers_are_at_hand(checkpoints: tuple[Path, Path], home: Path, little_material: None):
+    assert run("add", *checkpoints).exit_code == 0
+    added(checkpoints, home, "tiny-float")
+    notes = [template_sps(name, "fp32", Rational(25, 1), None)[1] for name in ("tiny", "tiny-float")]
+    assert "dcvc models add --float" in notes[0]
+    assert notes[1] is None
 
 
 def test_the_published_table_is_no_part_of_a_fingerprint(checkpoints: tuple[Path, Path], home: Path):
