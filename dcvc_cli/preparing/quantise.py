@@ -28,6 +28,8 @@ NARROW_LIMIT, WIDE_LIMIT = 127, 32767
 CLIPS = (1.0, 0.95, 0.9, 0.85, 0.8, 0.7)
 """Shares of a row's largest weight tried as the largest representable 8-bit weight."""
 DAMPING = 0.01
+BLOCK = 32
+"""Columns that the error feedback and its matrix take one by one, before the rest follows in one product."""
 WEIGHT_BITS = 30
 """To which a row of weights is rounded before anything else, so that the sum of its magnitudes is exact."""
 QPS, STRANGE_QPS = (0, 21, 42, 63), (0, 63)
@@ -94,12 +96,15 @@ def prepare_exact(
     model = weights.model
     states = states or {name: network.parameters() for name, network in weights.networks.items()}
     recorders = {name: RecordingOperations(ReproducibleOperations(state)) for name, state in states.items()}
-    for group, is_typical, qps in ((clips, True, QPS), (strange, False, STRANGE_QPS)):
-        for recorder in recorders.values():
-            recorder.sees_typical = is_typical
-        for clip in group:
-            for qp in qps:
-                model.calibrate(recorders, clip, qp)
+    for number, clip in enumerate(clips):
+        # Half of the QPs for each clip of several: other content at another QP tells more than the same content again.
+        for qp in QPS[number % 2 :: 2] if len(clips) > 1 else QPS:
+            model.calibrate(recorders, clip, qp)
+    for recorder in recorders.values():
+        recorder.sees_typical = False
+    for clip in strange:
+        for qp in STRANGE_QPS:
+            model.calibrate(recorders, clip, qp)
     networks = {}
     for name, network in weights.networks.items():
         exact = quantise_network(network.model, states[name], recorders[name], policy)
@@ -261,23 +266,33 @@ def _quadratic_forms(rows: Float64, matrix: Float64) -> Float64:
 
 def _round_by_column(rows: Float64, step: Float64, covariance: Float64) -> Float64:
     feedback = _unit_upper_factor(covariance + (DAMPING * _mean(covariance.diagonal()) + 1e-12) * np.eye(rows.shape[1]))
-    left, integers = (rows / step[:, None]).T.copy(), np.empty(rows.shape[::-1])
-    for column in range(rows.shape[1]):
-        integers[column] = np.rint(left[column]).clip(-NARROW_LIMIT, NARROW_LIMIT)
-        # The whole error of this column, what it was given by earlier ones included.
-        error = rows[:, column] / step - integers[column]
-        left[column + 1 :] += feedback[column, column + 1 :, None] * error
+    exact = (rows / step[:, None]).T
+    left, integers, errors = exact.copy(), np.empty_like(exact), np.empty_like(exact)
+    for first in range(0, len(exact), BLOCK):
+        end = min(first + BLOCK, len(exact))
+        for column in range(first, end):
+            integers[column] = np.rint(left[column]).clip(-NARROW_LIMIT, NARROW_LIMIT)
+            # The whole error of this column, what it was given by earlier ones included.
+            errors[column] = exact[column] - integers[column]
+            left[column + 1 : end] += feedback[column, column + 1 : end, None] * errors[column]
+        if end < len(exact):
+            left[end:] += product(feedback[first:end, end:].T, errors[first:end])
     return np.ascontiguousarray(integers.T)
 
 
 def _unit_upper_factor(matrix: Float64) -> Float64:
-    """U, upper triangular with a diagonal of 1, of a positive definite matrix = U D U^T; elementwise operations in a fixed order."""
-    rest, factor = matrix.copy(), np.eye(len(matrix))
-    for column in range(len(matrix) - 1, 0, -1):
-        pivot = rest[column, column]
-        shares = rest[:column, column] / pivot
-        factor[:column, column] = shares
-        rest[:column, :column] -= np.multiply.outer(shares, rest[:column, column])
+    """U, upper triangular with a diagonal of 1, of a positive definite matrix = U D U^T; column by column in blocks."""
+    rest, factor, pivots = matrix.copy(), np.eye(len(matrix)), np.empty(len(matrix))
+    for end in range(len(matrix), 0, -BLOCK):
+        first = max(0, end - BLOCK)
+        for column in range(end - 1, first - 1, -1):
+            pivots[column] = rest[column, column]
+            shares = rest[:column, column] / pivots[column]
+            factor[:column, column] = shares
+            rest[:column, first:column] -= np.multiply.outer(shares, rest[first:column, column])
+        if first:
+            block = factor[:first, first:end]
+            rest[:first, :first] -= product(block * pivots[first:end], block.T)
     return factor
 
 

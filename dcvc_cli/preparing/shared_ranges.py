@@ -3,8 +3,8 @@
 Typical and strange content are told apart. Strange content may drive a whole network four or eight times as far, and ranges for all
 of that take two or three bits from every number, which costs `lite` 88 % more rate at equal quality. But few layers need those bits
 or miss them (docs/decisions/0021-prepared-alike-everywhere.md). Where the picture passes through, strange content may take three
-bits: a cut from black to white comes out at 2.6 dB without them. In the residual branches it may take two. The priors only predict
-symbols, lose most by coarser numbers and nothing but bits by saturating, so it may take one.
+bits: a cut from black to white comes out at 2.6 dB without them. In the residual branches it may take one. The priors only predict
+symbols, lose most by coarser numbers and nothing but bits by saturating, so it may take none.
 """
 
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ from dcvc_cli.weights.file import PRIOR_PREFIXES
 HEADROOM = 1.2
 """By how much coding may exceed what calibration has seen."""
 MAX_GAIN_BITS = 5
-ROOM_FOR_PICTURE, ROOM_FOR_BRANCHES, ROOM_FOR_PRIORS = 3, 2, 1
+ROOM_FOR_PICTURE, ROOM_FOR_BRANCHES, ROOM_FOR_PRIORS = 3, 1, 0
 """How many bits beyond typical content a range may grow for strange content."""
 
 

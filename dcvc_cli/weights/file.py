@@ -147,7 +147,7 @@ class ModelWeights:
     @property
     def has_float_decoder(self) -> bool:
         """Whether the decoder's parameters are those of training or of a checkpoint, not only integers made of them."""
-        return all(key in network.arrays for network in (self.image, self.video) for key, _ in network.model.decoder_shapes())
+        return all(key in network.arrays for network in self.networks.values() for key, _ in network.model.decoder_shapes())
 
     @property
     def is_exact(self) -> bool:
