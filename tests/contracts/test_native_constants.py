@@ -10,7 +10,7 @@ from dcvc_cli.entropy import tables
 from dcvc_cli.entropy import twin as entropy_twin
 from dcvc_cli.families.lite.filter import parameters
 from dcvc_cli.families.lite.filter import twin as filter_twin
-from dcvc_cli.families.lite.motion import motion
+from dcvc_cli.families.lite.motion import field, motion
 from dcvc_cli.families.lite.motion import twin as motion_twin
 from dcvc_cli.format import range_coder
 
@@ -28,7 +28,7 @@ def test_motion():
     assert _motion.MAX_CANDIDATES == motion_twin.MAX_CANDIDATES
     assert _motion.MAX_PREFIX == motion_twin.MAX_PREFIX
     assert 1 << motion.SAMPLE_BITS == _motion.MAX_SAMPLE
-    assert _motion.KEPT_INTERVAL == motion.KEPT_INTERVAL
+    assert _motion.KEPT_INTERVAL == field.KEPT_INTERVAL
 
 
 def test_filter():
