@@ -11,7 +11,7 @@ from dcvc_cli.commands.options import Threads
 from dcvc_cli.errors import StreamError, UsageError
 
 if TYPE_CHECKING:
-    from dcvc_cli.conformance.cases import CheckResult
+    from dcvc_cli.conformance.folder import CheckResult
 
 PRECISIONS = ("fp64", "fp32")
 JSON_SCHEMA = 1
@@ -35,7 +35,8 @@ def conformance(
         raise UsageError(f"--precision {precision} is not known here, expected one of {', '.join(PRECISIONS)}")
 
     from dcvc_cli.codec.backends import PRECISION_NAMES
-    from dcvc_cli.conformance.cases import find_cases, run_cases
+    from dcvc_cli.conformance.cases import run_cases
+    from dcvc_cli.conformance.folder import find_cases
     from dcvc_cli.conformance.vectors import run_entropy_vectors
 
     find_cases(folder, case or ())  # a wrong folder or name is told before anything runs

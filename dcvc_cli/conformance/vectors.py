@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dcvc_cli.conformance.cases import CheckResult, load_generator
+from dcvc_cli.conformance import uf_vectors
+from dcvc_cli.conformance.folder import CheckResult, load_generator
 from dcvc_cli.entropy.coder import FrameDecoder, FrameEncoder
 from dcvc_cli.entropy.factorised import published_factorised_table
 from dcvc_cli.entropy.scale_index import index_from_scale, is_coded
@@ -27,6 +28,7 @@ SKIP_THRESHOLD = 0.12
 """The threshold that the stored coded flags were made with."""
 Findings = tuple[str, list[str], list[str]]
 """(summary, faults, notes) of a check."""
+Check = tuple[str, Callable[[], Findings]]
 
 
 def run_entropy_vectors(folder: Path) -> Iterator[CheckResult]:
@@ -35,20 +37,33 @@ def run_entropy_vectors(folder: Path) -> Iterator[CheckResult]:
     if not vectors.is_dir():
         return
     generator = load_generator(folder)
-    checks: list[tuple[str, Callable[[], Findings]]] = [
-        ("entropy/gaussian_cdf", lambda: _check_gaussian(vectors)),
-        ("entropy/pmf_to_cdf", lambda: _check_pmf(vectors)),
-        ("entropy/scale_to_index", lambda: _check_scales(vectors)),
-        ("entropy/z_cdf", lambda: _check_z_tables(vectors, generator)),
-        ("entropy/sequences", lambda: _check_sequences(vectors)),
-    ]
-    for name, check in checks:
+    is_zigzag = (vectors / uf_vectors.Z_TABLE).exists()
+    for name, check in _zigzag_checks(vectors, generator) if is_zigzag else _checks(vectors, generator):
         began = time.perf_counter()
         try:
             summary, faults, notes = check()
         except (DcvcError, TableError, OSError, ValueError, KeyError, TypeError, EOFError) as error:
             summary, faults, notes = "", [f"{type(error).__name__}: {error}"], []
         yield CheckResult(name, summary, time.perf_counter() - began, tuple(faults), tuple(notes))
+
+
+def _zigzag_checks(vectors: Path, generator: ModuleType) -> list[Check]:
+    return [
+        ("entropy/gaussian_cdf", lambda: uf_vectors.check_gaussian(vectors)),
+        ("entropy/scale_to_index", lambda: uf_vectors.check_scales(vectors)),
+        ("entropy/z_cdf", lambda: uf_vectors.check_z_tables(vectors, generator)),
+        ("entropy/sequences", lambda: uf_vectors.check_sequences(vectors)),
+    ]
+
+
+def _checks(vectors: Path, generator: ModuleType) -> list[Check]:
+    return [
+        ("entropy/gaussian_cdf", lambda: _check_gaussian(vectors)),
+        ("entropy/pmf_to_cdf", lambda: _check_pmf(vectors)),
+        ("entropy/scale_to_index", lambda: _check_scales(vectors)),
+        ("entropy/z_cdf", lambda: _check_z_tables(vectors, generator)),
+        ("entropy/sequences", lambda: _check_sequences(vectors)),
+    ]
 
 
 def _table(path: Path) -> CdfTable:

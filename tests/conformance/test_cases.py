@@ -11,12 +11,15 @@ from typer.testing import CliRunner
 
 from dcvc_cli.bitstream.sps import Precision
 from dcvc_cli.commands.conformance import conformance
-from dcvc_cli.conformance.cases import ParameterSource, find_cases, read_case, run_case, run_cases
+from dcvc_cli.conformance.cases import read_case, run_case, run_cases
+from dcvc_cli.conformance.folder import ParameterSource, find_cases
 from dcvc_cli.conformance.vectors import run_entropy_vectors
 from dcvc_cli.errors import InputError, StreamError, UsageError
-from tests.support.published import CONFORMANCE, RUNS_ALL_CASES
+from tests.support.published import CONFORMANCE, FAMILY_CASES, RUNS_ALL_CASES
 
 SMALL_CASES = ("allskip_80x48", "i_64x64", "tiny_18x10", "two_small_50x38", "two_small_96x80")
+UF_CASES = FAMILY_CASES / "dcvc-uf"
+ALL_FOLDERS = [CONFORMANCE, CONFORMANCE.parent / "conformance-family" / "dcvc-uf"]
 pytestmark = pytest.mark.native
 
 
@@ -36,15 +39,24 @@ if RUNS_ALL_CASES:
 
     @pytest.mark.slow
     @pytest.mark.timeout(3600)
-    def test_every_case():
-        results = list(run_cases(CONFORMANCE))
-        assert len(results) == len(list(CONFORMANCE.glob("*/case.json")))
+    @pytest.mark.parametrize("folder", ALL_FOLDERS, ids=lambda folder: folder.name)
+    def test_every_case(folder: Path):
+        results = list(run_cases(folder))
+        assert len(results) == len(list(folder.glob("*/case.json")))
         assert {result.name: result.faults for result in results if not result.ok} == {}
 
 
-def test_entropy_vectors():
-    results = list(run_entropy_vectors(CONFORMANCE))
-    assert len(results) == 5
+@pytest.mark.slow
+def test_small_cases_of_uf():
+    results = list(run_cases(UF_CASES, threads=1))
+    assert [result.name for result in results] == ["image_tiny_18x10", "ld_tiny_18x10"]
+    assert {result.name: result.faults for result in results if not result.ok} == {}
+
+
+@pytest.mark.parametrize(("folder", "count"), [(CONFORMANCE, 5), (UF_CASES, 4)], ids=["dcvc-rt", "dcvc-uf"])
+def test_entropy_vectors(folder: Path, count: int):
+    results = list(run_entropy_vectors(folder))
+    assert len(results) == count
     assert {result.name: result.faults for result in results if not result.ok} == {}
 
 

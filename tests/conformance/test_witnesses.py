@@ -13,7 +13,8 @@ from dcvc_cli.bitstream.sps import Precision
 from dcvc_cli.codec.networks import CodecNetworks
 from dcvc_cli.coding.decode import OpenedStream
 from dcvc_cli.coding.stream_source import StreamSource
-from dcvc_cli.conformance.cases import ParameterSource, read_case, stored_tables
+from dcvc_cli.conformance.cases import read_case
+from dcvc_cli.conformance.folder import ParameterSource, stored_tables
 from dcvc_cli.errors import ExitCode
 from tests.support.published import CONFORMANCE
 

@@ -1,0 +1,159 @@
+"""Conformance cases of DCVC-RT. The published sizes of the networks are meant throughout."""
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dcvc_cli.bitstream.nal import NalType
+from dcvc_cli.codec.networks import CodecNetworks
+from dcvc_cli.codec.pictures import padded_size, values_from_picture
+from dcvc_cli.conformance.folder import GeneratedNetwork, difference, open_pictures, picture_of, read_pictures
+from dcvc_cli.errors import InputError, StreamError
+from dcvc_cli.families.base import Model
+from dcvc_cli.families.rt.elementary_stream import ReferenceFrameUnit, ReferenceReader, ReferenceSps, ReferenceWriter
+from dcvc_cli.families.rt.family import RtModel
+from dcvc_cli.families.rt.frames import FramePayloadDecoder, FramePayloadEncoder
+from dcvc_cli.families.rt.gop import GopRule
+from dcvc_cli.families.rt.image import ImageModel
+from dcvc_cli.families.rt.sizes import RT
+from dcvc_cli.families.rt.video import VideoModel
+from dcvc_cli.format.entropy_format import EntropyFormat
+from dcvc_cli.format.types import NUM_QPS, PictureSize, VideoFormat
+
+MODEL = RtModel(RT, ImageModel(RT.image), VideoModel(RT.video))
+
+
+@dataclass(frozen=True)
+class RtCase:
+    """Settings of a case, from its case.json.
+
+    Args:
+        skip_threshold: None codes all elements.
+        digests: SHA-256 of the parameters of the image and the video network.
+    """
+
+    folder: Path
+    size: PictureSize
+    num_frames: int
+    rule: GopRule
+    skip_threshold: float | None
+    entropy_format: EntropyFormat
+    seed: int
+    digests: tuple[str, str]
+
+    @property
+    def name(self) -> str:
+        """The folder's."""
+        return self.folder.name
+
+    @property
+    def model(self) -> Model:
+        """`rt`."""
+        return MODEL
+
+    @property
+    def generated(self) -> tuple[GeneratedNetwork, ...]:
+        """The image and the video network."""
+        image, video = self.digests
+        return GeneratedNetwork("dmci", "i", "image", image), GeneratedNetwork("dmc", "p", "video", video)
+
+    @property
+    def video_format(self) -> VideoFormat:
+        """4:2:0."""
+        return VideoFormat(self.size)
+
+    def decoding_faults(self, networks: CodecNetworks) -> list[str]:
+        """Decodes stream.bin and compares every picture with recon.yuv."""
+        video_format = self.video_format
+        decoder = FramePayloadDecoder(
+            MODEL.image, MODEL.video, networks, self.entropy_format, self.skip_threshold, padded_size(self.size)
+        )
+        num_frames = 0
+        with (self.folder / "stream.bin").open("rb") as stream, open_pictures(self.folder) as expected:
+            for unit in ReferenceReader(stream):
+                if not isinstance(unit, ReferenceFrameUnit):
+                    continue
+                if (unit.sps.width, unit.sps.height) != (self.size.width, self.size.height):
+                    return [
+                        f"frame {num_frames} is {unit.sps.width}x{unit.sps.height} in the stream, the case is {self.size}"
+                    ]
+                decoder.entropy_format = (
+                    EntropyFormat.REFERENCE_TWO if unit.sps.ec_part else EntropyFormat.REFERENCE_ONE
+                )
+                try:
+                    if unit.frame_type is NalType.I:
+                        decoder.decode_i(unit.payload, unit.qp)
+                    else:
+                        decoder.decode_p(unit.payload, unit.qp, unit.sps.use_ada_i)
+                except StreamError as error:
+                    return [f"frame {num_frames}: {error}"]
+                picture = decoder.picture(video_format, truncate_chroma=True)
+                wanted = read_pictures(expected, video_format.frame_bytes)
+                if picture.tobytes() != wanted:
+                    return [
+                        difference(
+                            f"frame {num_frames}", picture.tobytes(), wanted, num_frames * video_format.frame_bytes
+                        )
+                    ]
+                num_frames += 1
+            rest = read_pictures(expected, 1)
+        if num_frames != self.num_frames or rest:
+            return [
+                f"the stream has {num_frames} frames, the case {self.num_frames}"
+                + (", recon.yuv has more" if rest else "")
+            ]
+        return []
+
+    def encoding_faults(self, networks: CodecNetworks) -> list[str]:
+        """Encodes input.yuv and compares every unit with stream.bin."""
+        video_format = self.video_format
+        encoder = FramePayloadEncoder(MODEL.image, MODEL.video, networks, self.entropy_format, self.skip_threshold)
+        planner = self.rule.plans_from()
+        sink = io.BytesIO()
+        writer = ReferenceWriter(sink)
+        expected = memoryview((self.folder / "stream.bin").read_bytes())
+        with (self.folder / "input.yuv").open("rb") as clip:
+            for index in range(self.num_frames):
+                samples = clip.read(video_format.frame_bytes)
+                if len(samples) != video_format.frame_bytes:
+                    raise InputError(f"{self.folder / 'input.yuv'} ends inside frame {index} of {self.num_frames}")
+                values = values_from_picture(picture_of(samples, video_format), video_format)
+                plan = planner.next()
+                is_i = plan.frame_type is NalType.I
+                payload = encoder.encode_i(values, plan.qp) if is_i else encoder.encode_p(values, plan.qp, plan.reset)
+                two_coders = self.entropy_format is EntropyFormat.REFERENCE_TWO
+                sps = ReferenceSps(self.size.height, self.size.width, two_coders, plan.reset and not is_i)
+                began = sink.tell()
+                writer.write_frame(plan.frame_type, sps, plan.qp, payload)
+                made, wanted = sink.getvalue()[began:], bytes(expected[began : sink.tell()])
+                if made != wanted:
+                    return [difference(f"frame {index}", made, wanted, began)]
+        if sink.tell() != len(expected):
+            return [f"stream.bin has {len(expected)} bytes, the encoder made {sink.tell()}, equal as far as they go"]
+        return []
+
+
+def rt_case(folder: Path, case: dict[str, Any]) -> RtCase:
+    """The case that a case.json describes.
+
+    Raises:
+        ValueError, KeyError, TypeError: it describes none.
+        InputError: settings that there are not.
+    """
+    threshold = case["force_zero_thres"]
+    size, num_frames, seed = (
+        PictureSize(int(case["width"]), int(case["height"])),
+        int(case["frames"]),
+        int(case["seed"]),
+    )
+    qps = int(case["qp_i"]), int(case["qp_p"])
+    digests = str(case["params"]["dmci_sha256"]), str(case["params"]["dmc_sha256"])
+    rule = GopRule(*qps, int(case["intra_period"]), int(case["reset_interval"]), restart_at_key=False)
+    two_coders = bool(case["two_coders"]) or bool(case.get("two_coders_forced", False))
+    skip_threshold = None if threshold is None else float(threshold)
+    if num_frames < 1 or not all(0 <= qp < NUM_QPS for qp in qps):
+        found = f"{num_frames} frames at QP {qps[0]} and {qps[1]}"
+        raise InputError(f"{folder / 'case.json'} asks for {found}, expected at least 1 frame and QPs 0..{NUM_QPS - 1}")
+    entropy_format = EntropyFormat.REFERENCE_TWO if two_coders else EntropyFormat.REFERENCE_ONE
+    return RtCase(folder, size, num_frames, rule, skip_threshold, entropy_format, seed, digests)
