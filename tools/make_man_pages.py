@@ -21,9 +21,9 @@ ROOT = Path(__file__).resolve().parents[1]
 MAN_FOLDER = ROOT / "man"
 ENVIRONMENT = (
     ("DCVC_HOME", "Folder of added weights (in weights/ below it). Default: $XDG_DATA_HOME/dcvc, else ~/.local/share/dcvc."),
-    ("DCVC_MAX_PIXELS", "The largest picture, in pixels, that is coded, decoded or read. Default: 35651584, as of 8192x4352."),
-    ("DCVC_MAX_FRAMES", "The most frames of a clip or stream. Default: any number."),
-    ("DCVC_MAX_MEMORY", "The most memory, by the estimate of dcvc info: bytes, or 800M, 2G. Default: any."),
+    ("DCVC_MAX_PIXELS", "Most pixels of a picture that is coded, decoded or read. Default: 35651584, as of 8192x4352."),
+    ("DCVC_MAX_FRAMES", "Most frames of a clip or stream. Default: no limit."),
+    ("DCVC_MAX_MEMORY", "Most memory by the estimate of dcvc info: bytes, or 800M, 2G. Default: no limit."),
     ("DCVC_CPU_ISA", "Best instruction set of compiled code: scalar, sse2, avx2, avx512, amx or neon. Default: the best of the processor."),
     ("DCVC_CUDA", "Exact arithmetic with --device cuda: native, or reference for a slow one that makes the same pictures. Default: native."),
     ("DCVC_MOTION", "Motion compensation: native, or reference for a slow one that makes the same pictures. Default: native."),

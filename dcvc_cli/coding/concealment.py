@@ -1,4 +1,4 @@
-"""Decoding past damage: what cannot be decoded is left out or replaced by the last good picture, and what was lost is said."""
+"""Decodes past damage: leaves lost frames out or shows the last good picture in their place, and counts what was lost."""
 
 import time
 from collections.abc import Iterable, Iterator
@@ -22,7 +22,7 @@ LOST = "lost"
 
 @dataclass(frozen=True)
 class DecodedFrame:
-    """One picture, and what is told about it."""
+    """One decoded picture and its report."""
 
     picture: Picture
     report: FrameReport
@@ -35,8 +35,9 @@ class Losses:
     Attributes:
         num_frames: frames that were decoded.
         num_lost: frames known to be lost.
-        num_repeated: pictures put out in their place.
-        faults: what was wrong, one sentence each, the first MAX_TOLD_FAULTS of num_faults.
+        num_repeated: lost frames that the last good picture stands for.
+        num_faults: how many faults the stream has.
+        faults: a sentence for each of the first MAX_TOLD_FAULTS faults.
     """
 
     num_frames: int = 0
@@ -46,26 +47,26 @@ class Losses:
     faults: list[str] = field(default_factory=list)
 
     def add_fault(self, sentence: str) -> None:
-        """One more thing that is wrong with the stream."""
+        """Counts one more fault of the stream."""
         self.num_faults += 1
         if len(self.faults) < MAX_TOLD_FAULTS:
             self.faults.append(sentence)
 
     @property
     def summary(self) -> str:
-        """One sentence for all of it."""
+        """Losses and first fault in one sentence; needs at least one fault."""
         lost = f"{self.num_lost} frame{'s' if self.num_lost != 1 else ''} lost"
         repeated = f" ({self.num_repeated} replaced by the picture before)" if self.num_repeated else ""
         return f"{lost}{repeated}, {self.num_frames} decoded; first fault: {self.faults[0]}"
 
 
 class DamagedDecoder:
-    """Decodes the units of a tolerant reader. Frames keep their numbers: a lost one takes its number with it.
+    """Decodes the units of a tolerant reader. Every frame keeps its number: a lost frame leaves a gap in the numbers.
 
-    A picture is given out once the unit after its hashes is there, so that none goes out that its hash refuses.
+    The decoder holds a picture until the unit after its hashes has come. So no picture goes out that fails its hash.
 
     Args:
-        networks: what streams need.
+        networks: opens the networks that the stream names.
         on_error: SKIP or CONCEAL.
         verify: check picture hashes.
         first_index: number of the first frame.
@@ -88,9 +89,11 @@ class DamagedDecoder:
         self.losses = Losses()
 
     def frames(self, units: Iterable[Unit]) -> Iterator[DecodedFrame]:
-        """Pictures in order.
+        """Yields the pictures in order.
 
-        Raises StreamError where pictures change their format, EnvironmentFault where weights or a device are missing.
+        Raises:
+            StreamError: the pictures change their size or sampling.
+            EnvironmentFault: weights or a device are missing.
         """
         for frame in self._all_frames(units):
             if self._last_index is not None and frame.report.index >= self._last_index:
@@ -120,13 +123,13 @@ class DamagedDecoder:
         yield from self._give_out()
 
     def _num_missing(self, end: EndUnit) -> int:
-        """Frames that an end unit counts and that are not accounted for: no more than the damaged bytes had room for."""
+        """Counts the frames that the end unit names and that did not come: no more than the damaged bytes had room for."""
         if not self._knows_start:
             return 0
         return min(max(0, end.num_frames - self._num_in_part), self._damaged_bytes // MIN_FRAME_UNIT_SIZE)
 
     def _give_out(self) -> Iterator[DecodedFrame]:
-        """The pictures that waited for their hashes, now that there are none to come."""
+        """Yields the held pictures, once no hash of theirs can come any more."""
         held, self._held = self._held, []
         for frame in held:
             self._last_good = frame.picture
@@ -160,7 +163,7 @@ class DamagedDecoder:
             self._num_in_part += 1
 
     def _break(self) -> None:
-        """The decoder's state is not the encoder's any more: nothing can be decoded up to the next I frame."""
+        """Drops the decoder, whose state differs from the encoder's: no frame decodes before the next I frame."""
         self._broken, self._decoder = True, None
 
     def _check(self, message: PictureHash) -> Iterator[DecodedFrame]:
@@ -186,7 +189,7 @@ class DamagedDecoder:
         yield from self._lose(len(held))
 
     def _lose(self, count: int) -> Iterator[DecodedFrame]:
-        """Frames that are not there; the last good picture in place of each, where that is wanted and there is one."""
+        """Counts lost frames; with CONCEAL, yields the last good picture, if there is one, in place of each."""
         for _ in range(count):
             if self._index == self._last_index:
                 return

@@ -1,7 +1,7 @@
-"""A .dcvc stream to pictures: stream reader -> (thread) sequence decoder and hash check -> writer, one frame in memory at a time.
+"""Decodes a .dcvc stream into pictures: stream reader -> picture decoder -> hash check, one unit in memory at a time.
 
-Units are read strictly: the first broken rule ends the decode, after every frame before it has been given out. Decoding past
-damage is in concealment.py.
+With STOP the reader is strict: every frame before the first broken rule is given out, and the broken rule ends the decode.
+concealment.py decodes past damage.
 """
 
 import time
@@ -31,28 +31,29 @@ from dcvc_cli.format.types import Picture, VideoFormat
 
 
 class HashMismatchError(StreamError):
-    """A decoded picture that is not the encoder's. Frames since the last right one are not to be trusted."""
+    """A decoded picture differs from the encoder's. No frame after the last frame that passed its hash can be trusted."""
 
 
 class OpenedStream:
-    """A stream whose first frame has been found, so that its pictures' format is known before anything is decoded.
+    """A stream that is read up to its first frame: the format of its pictures is known before anything is decoded.
 
     Args:
-        source: positioned at the start.
-        seek: frames to leave out at the start; a seekable source starts at the I frame before them, found in its index or by reading through.
-        max_frames: at most so many frames after those, None for all.
-        limits: what the caller grants, None for what the environment says.
-        on_error: what becomes of frames that cannot be decoded; STOP: the first broken rule ends the decode.
+        source: the stream, at its first byte.
+        seek: frames to leave out at the start. Reading starts at the I frame before frame `seek` where the source is
+            seekable; the index tells where that is, or a scan of the units.
+        max_frames: how many frames to decode at most after the skipped ones, None for all.
+        limits: what the caller grants; None takes the limits of the environment.
+        on_error: what happens to frames that cannot be decoded; with STOP the first broken rule ends the decode.
 
     Attributes:
-        sps: of the first frame.
-        tracks: headers of other tracks that stand before that frame.
-        num_frames: how many frames will come as the end unit has it, for a progress bar; None where that is not known.
+        sps: SPS of the first frame.
+        tracks: headers of the other tracks that stand before the first frame.
+        num_frames: how many frames the end unit promises, for a progress bar; None where that is not known.
         losses: what decoding passed over; grows while `frames` runs, empty with STOP.
 
     Raises:
-        StreamError: damaged, empty, beyond the limits, or no .dcvc stream at all.
-        InputError: fewer frames than `seek` asks to leave out.
+        StreamError: the stream is damaged, empty, beyond the limits, or no .dcvc stream.
+        InputError: the stream has no frame after the `seek` skipped ones.
     """
 
     def __init__(
@@ -96,7 +97,7 @@ class OpenedStream:
         return video_format_of(self.sps)
 
     def _find_start(self, source: StreamSource) -> int | None:
-        """Where to start reading, None for the start of the source."""
+        """Offset of the unit to start reading at, None for the start of the source."""
         if not source.is_seekable:
             return None
         try:
@@ -125,7 +126,7 @@ class OpenedStream:
         return point.offset
 
     def _limited(self, num_frames: int) -> int | None:
-        """How many frames come of so many in the source."""
+        """How many of the source's `num_frames` frames are decoded."""
         left = max(0, num_frames - self.seek)
         return left if self.max_frames is None else min(left, self.max_frames)
 
@@ -137,8 +138,9 @@ class OpenedStream:
         """Decodes frame after frame.
 
         Raises:
-            StreamError: with STOP damage, a hash that does not match; pictures of another format in the middle.
-            EnvironmentFault: weights or device are missing.
+            StreamError: the pictures change their size or sampling; with STOP also damage and hashes that do not match.
+            InputError: the stream has no frame after the `seek` skipped ones.
+            EnvironmentFault: weights or a device are missing.
         """
         last = self.seek + self.max_frames if self.max_frames is not None else None
         if self._on_error is OnError.STOP:
@@ -160,12 +162,17 @@ class OpenedStream:
 def decode_units(
     units: Iterable[Unit], networks: StreamNetworks, verify: bool = True, first_index: int = 0, last_index: int | None = None
 ) -> Iterator[DecodedFrame]:
-    """Decodes units in order; raises as `OpenedStream.frames` does. A frame is given out before its hash, which follows it, is there.
+    """Decodes units in order. A frame is given out before its hash has come: the hash follows the frame in the stream.
 
     Args:
+        units: of a strict reader.
+        networks: opens the networks that the stream names.
         verify: check picture hashes.
         first_index: number of the first frame.
-        last_index: stop before this frame, after its predecessor's hash has been checked; None = go to the end.
+        last_index: stop before this frame, after the hash of the frame before it has been checked; None = go to the end.
+
+    Raises:
+        StreamError, EnvironmentFault: as `OpenedStream.frames`.
     """
     decoder: StreamDecoder | None = None
     hashes = HashChecker()
@@ -209,11 +216,16 @@ class HashChecker:
         self.num_checked = 0
 
     def expect(self, index: int, pictures: Sequence[Picture], sps: Sps) -> None:
-        """The pictures that the next hashes speak of, the first one with its number."""
+        """Takes the pictures that the next hashes belong to; `index` is the number of the first one."""
         self._index, self._pictures, self._sps = index, pictures, sps
 
     def check(self, message: PictureHash) -> None:
-        """HashMismatchError where the last picture is not the encoder's."""
+        """Compares the expected pictures with their hashes.
+
+        Raises:
+            HashMismatchError: a picture is not the encoder's.
+            StreamError: there are more or fewer hashes than pictures.
+        """
         if self._sps is None:
             return
         digests = message.digests

@@ -1,4 +1,4 @@
-"""Pictures to a .dcvc stream: reader -> (thread) -> sequence encoder -> stream writer, one frame in memory at a time."""
+"""Encodes pictures into a .dcvc stream: reader -> (thread) -> picture encoder -> stream writer, with a few pictures in memory."""
 
 import time
 from collections import deque
@@ -21,12 +21,21 @@ from dcvc_cli.format.types import Picture, VideoFormat
 from dcvc_cli.media import OutputFile, PictureWriter
 
 HASH_INTERVAL = 32
-"""Pictures from hash to hash inside a GOP; I units and the last unit always carry one."""
+"""Pictures from hash to hash inside a GOP. Every I unit and the last unit have a hash."""
 
 
 @dataclass(frozen=True)
 class EncodeSummary:
-    """A finished encode. `size_bytes` is the whole stream; bpp and bitrate are of it."""
+    """A finished encode.
+
+    Attributes:
+        size_bytes: size of the whole stream.
+        bpp: bits of the whole stream per luma sample.
+        bitrate_kbps: 1000 bits of the whole stream per second of playing time; None where the frame rate is unknown.
+        encode_seconds: wall time of coding alone, without files and metrics.
+        wall_seconds: wall time of everything.
+        quality: means over the frames, under the names of QUALITY_NAMES.
+    """
 
     num_frames: int
     num_i_frames: int
@@ -34,13 +43,12 @@ class EncodeSummary:
     bpp: float
     bitrate_kbps: float | None
     encode_seconds: float
-    """Coding alone; files and metrics left out."""
     wall_seconds: float
     quality: dict[str, float]
 
 
 def settings_text(model: OpenedModel, choices: CodingChoices, sps: Sps) -> str:
-    """The encoder's settings, for people who look at the stream later."""
+    """The encoder's settings as a text that the stream carries and `dcvc info` shows."""
     skip = "none" if choices.skip_threshold is None else f"{choices.skip_threshold:g}"
     pairs = {
         "model": model.weights.name,
@@ -60,9 +68,10 @@ class StreamEncoder:
     """Codes pictures into a sink, one call a picture; `finish` writes the hash of the last frame, the index and the end unit.
 
     Args:
-        sink: an OutputFile; after each frame what is written is handed to the system, so that a pipe's reader need not wait.
-        recon: where the decoder's pictures go too, or None.
-        psnr, msssim: measure each frame.
+        sink: takes the stream. The encoder flushes it after each unit, so that the reader of a pipe need not wait.
+        recon: takes the decoder's pictures, or None.
+        psnr: measure the PSNR of each frame.
+        msssim: measure the MS-SSIM of each frame.
     """
 
     def __init__(
@@ -93,16 +102,19 @@ class StreamEncoder:
         return self._writer.size_bytes
 
     def encode(self, picture: Picture) -> list[FrameReport]:
-        """Codes a picture and writes what it completes: reports of no picture, or of several, where units hold several.
+        """Codes a picture and writes the units that it completes.
+
+        Returns:
+            a report of each picture in these units: none or several where a unit holds several pictures.
 
         Raises:
-            InputError: the picture is of another size, or the sink cannot take it.
+            InputError: the sink cannot be written to.
         """
         self._sources.append(picture)
         return self._write(self._encoder.push(picture))
 
     def finish(self) -> list[FrameReport]:
-        """Ends the stream; reports of the pictures that were still waiting."""
+        """Ends the stream; returns the reports of the pictures that still waited for their unit."""
         reports = self._write(self._encoder.flush())
         if self._since_hash and self.sps.hash_kind is not HashKind.NONE:
             self._write_hash(self._encoder.reconstruction())

@@ -1,4 +1,4 @@
-"""What is told about each coded or decoded frame, and their sums. Nothing here grows with the clip."""
+"""Reports of coded and decoded frames, and their sums. Memory does not grow with the clip."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,14 +14,14 @@ QUALITY_NAMES = ("psnr_y", "psnr_u", "psnr_v", "psnr", "msssim_y", "msssim_u", "
 class FrameReport:
     """One frame.
 
-    Args:
+    Attributes:
         index: 0-based number in the stream.
-        frame_type: "I" or "P".
-        qp_frame: table row of the frame, 0..71; a P frame may reach the base QP + 8.
-        size_bytes: the frame's unit, header and check included, and the SPS that an I frame repeats before it.
-        seconds: wall clock of coding or decoding it, reading and writing left out.
-        quality: by the names of QUALITY_NAMES, in dB and 0..1; only what was asked for and is defined. Combined values are (6Y + U + V) / 8
-            for 4:2:0, over all three planes for RGB.
+        frame_type: "I" or "P"; "lost" for a frame that another picture stands for.
+        qp_frame: QP of the frame, 0..71: a P frame may have the base QP + 8.
+        size_bytes: size of the frame's unit with header and check, and of the SPS that an I frame repeats before it.
+        seconds: wall time of coding or decoding the frame, without reading and writing.
+        quality: measures by the names of QUALITY_NAMES, PSNR in dB, MS-SSIM in 0..1. It holds the measures that were
+            asked for and are defined. Combined values are (6Y + U + V) / 8 for 4:2:0, and over all planes for RGB.
     """
 
     index: int
@@ -36,7 +36,17 @@ FrameCallback = Callable[[FrameReport], None]
 
 
 def picture_quality(original: Picture, decoded: Picture, chroma: ChromaFormat, *, psnr: bool, msssim: bool) -> dict[str, float]:
-    """The measures asked for, by name; those that are not defined for so small a picture are left out."""
+    """Measures a decoded picture against the original. A measure that is undefined for so small a picture is left out.
+
+    Args:
+        original: 8-bit planes, (height, width) each.
+        decoded: planes of the same shapes.
+        psnr: measure PSNR, in dB.
+        msssim: measure MS-SSIM, 0..1.
+
+    Returns:
+        measures by the names of QUALITY_NAMES.
+    """
     found: dict[str, float | None] = {}
     if chroma is ChromaFormat.RGB:
         if psnr:
@@ -83,5 +93,5 @@ def bits_per_pixel(size_bytes: int, num_frames: int, num_pixels: int) -> float:
 
 
 def bitrate_kbps(size_bytes: int, num_frames: int, frame_rate: float) -> float | None:
-    """1000 bits per second of playing time; None where the frame rate is unknown."""
+    """Thousands of bits per second of playing time; None for no frames or an unknown frame rate."""
     return size_bytes * 8 / 1000 * frame_rate / num_frames if num_frames and frame_rate else None

@@ -1,4 +1,4 @@
-"""What `dcvc info` shows of a stream: its SPS, frames, messages, sums and checks. Payloads are not decoded."""
+"""Reads what `dcvc info` shows of a stream: SPS, frames, messages, sums and faults. No payload is decoded."""
 
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -21,7 +21,16 @@ from dcvc_cli.format.limits import Limits
 
 @dataclass(frozen=True)
 class FrameRow:
-    """One frame unit; `size_bytes` with the SPS repeated before it, `offset` of the frame unit itself."""
+    """One frame unit.
+
+    Attributes:
+        index: number of its first picture.
+        qp_frame: QP of the unit.
+        size_bytes: size of the unit and of the SPS that is repeated before it.
+        offset: first byte of the unit, without that SPS.
+        sps_number: position of its SPS in `StreamFacts.all_sps`.
+        reset: whether the frame drops the reference feature.
+    """
 
     index: int
     frame_type: str
@@ -35,7 +44,21 @@ class FrameRow:
 
 @dataclass
 class StreamFacts:
-    """Everything found. `all_sps` in the order of first use; `faults` empty for an intact stream."""
+    """Everything found in a stream.
+
+    Attributes:
+        size_bytes: bytes read, up to the end of the last unit.
+        all_sps: every different SPS that a frame uses, in the order of first use.
+        frames: a row for each frame unit.
+        texts: free texts of the stream.
+        num_parts: how many streams were joined, 1 for a stream that was not.
+        num_hashes: messages with picture hashes.
+        tracks: headers of other tracks.
+        num_metadata: units with metadata of single pictures.
+        has_index: whether there is an index unit.
+        has_end: whether the stream ends with an end unit.
+        faults: broken rules in the order of the stream; empty for an intact stream.
+    """
 
     name: str
     size_bytes: int = 0
@@ -71,10 +94,14 @@ class StreamFacts:
 
 
 def inspect_stream(name: str, source: ByteSource, limits: Limits | None = None) -> StreamFacts:
-    """Reads a whole stream, damage passed over and listed; frames are listed as far as the limits grant them.
+    """Reads a whole stream. Damage is listed and passed over.
+
+    Args:
+        name: the stream's name in messages.
+        limits: how many frames the caller grants; None grants any number.
 
     Raises:
-        StreamError: no .dcvc stream, one of a newer version, one without any frame, or one with too many.
+        StreamError: the source is no .dcvc stream, is of a newer version, holds no frame, or holds more than granted.
     """
     facts = StreamFacts(name)
     sps_bytes = 0
@@ -122,7 +149,7 @@ def inspect_stream(name: str, source: ByteSource, limits: Limits | None = None) 
 
 
 def weights_status(sps: Sps) -> str:
-    """ "here", or why the stream cannot be decoded on this machine."""
+    """ "here" if this machine has the weights that the SPS names, else why not."""
     try:
         weights_of_stream(sps)
     except EnvironmentFault as error:
@@ -192,7 +219,7 @@ def frame_values(facts: StreamFacts, row: FrameRow) -> dict[str, Any]:
 
 
 def track_values(track: TrackHeader) -> dict[str, Any]:
-    """The header of another track as JSON values; a codec's name may hold anything that is text."""
+    """The header of another track as JSON values. The codec's name may hold any text: unprintable characters become "?"."""
     codec = "".join(character if character.isprintable() else "?" for character in track.codec)
     return {"track": track.track, "kind": track.kind, "codec": codec, "language": track.language}
 

@@ -1,10 +1,16 @@
-"""What a decoder does with frames that cannot be decoded."""
+"""The choices of `dcvc decode --on-error`."""
 
 from enum import StrEnum
 
 
 class OnError(StrEnum):
-    """STOP: the first broken rule ends the decode. SKIP: lost frames are left out. CONCEAL: the last good picture stands in for them."""
+    """What a decoder does with a frame that cannot be decoded.
+
+    Attributes:
+        STOP: the first broken rule ends the decode.
+        SKIP: the frame is left out.
+        CONCEAL: the last good picture is shown in its place.
+    """
 
     STOP = "stop"
     SKIP = "skip"

@@ -1,4 +1,4 @@
-"""Which weights, which precision, which device: for an encoder from its options, for a decoder from what the stream names."""
+"""Chooses weights, precision and device: an encoder takes them from its options, a decoder from the stream's SPS."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ NAMES_OF_PRECISIONS = {precision: name for name, precision in PRECISION_NAMES.it
 
 @dataclass(frozen=True)
 class OpenedModel:
-    """Weights ready to code."""
+    """Weights whose networks are loaded on a device."""
 
     weights: ModelWeights
     precision: Precision
@@ -24,21 +24,23 @@ class OpenedModel:
 
 
 def device_for(precision: Precision, name: str) -> str:
-    """The device that `name` (auto, cpu, cuda:N) means; EnvironmentFault where it does not exist."""
+    """The device that `name` (auto, cpu, cuda:N) stands for; EnvironmentFault where this machine lacks it."""
     # Asking PyTorch for a GPU would cost an exact decoder seconds for nothing.
     return choose_exact_device(name) if precision is Precision.EXACT else choose_device(name)
 
 
 def open_model(model: str, precision_name: str | None, device_name: str, threads: int | None) -> OpenedModel:
-    """A model for encoding.
+    """Opens a model for encoding.
 
     Args:
         model: a name that `dcvc models list` shows, or a path to a weights file.
         precision_name: one of PRECISION_NAMES; None = exact where the weights have it, else fp32.
+        device_name: auto, cpu or cuda:N.
+        threads: CPU threads of the arithmetic, None for all cores.
 
     Raises:
-        UsageError: no such precision.
-        EnvironmentFault: the weights or the device are not there.
+        UsageError: there is no such precision.
+        EnvironmentFault: this machine lacks the weights or the device.
     """
     if precision_name is not None and precision_name not in PRECISION_NAMES:
         raise UsageError(f"--precision {precision_name} is not known, expected one of {', '.join(PRECISION_NAMES)}")
@@ -50,7 +52,7 @@ def open_model(model: str, precision_name: str | None, device_name: str, threads
 
 
 def open_weights(weights: ModelWeights, precision: Precision, device: str = "cpu", threads: int | None = None) -> CodecNetworks:
-    """Weights ready to code; EnvironmentFault where they or the machine cannot do this precision."""
+    """Loads the networks of weights; EnvironmentFault where the weights or the machine lack this precision."""
     if precision is Precision.EXACT and not weights.is_exact:
         hint = "prepare them with `dcvc models quantize`, or use --precision fp32"
         raise EnvironmentFault(f"weights {weights.name!r} have no exact form", hint)
@@ -58,10 +60,12 @@ def open_weights(weights: ModelWeights, precision: Precision, device: str = "cpu
 
 
 def weights_of_stream(sps: Sps) -> ModelWeights:
-    """The weights that a stream names; where it names none (a remuxed elementary stream of unknown origin), those of its variant's name.
+    """The weights that a stream names by fingerprint.
+
+    A remuxed elementary stream may name none (all fingerprints 0): then the weights called like its model variant.
 
     Raises:
-        EnvironmentFault: they are not on this machine.
+        EnvironmentFault: this machine lacks these weights.
     """
     model = model_of_stream(sps)
     if not any(sps.fingerprints):
@@ -70,7 +74,7 @@ def weights_of_stream(sps: Sps) -> ModelWeights:
 
 
 class StreamNetworks:
-    """Opens what a stream needs, and keeps the last one only: a stream that changes its model does not fill the memory."""
+    """Opens the networks that a stream names. It keeps those opened last only, so that changes of model do not fill the memory."""
 
     def __init__(self, device_name: str = "auto", threads: int | None = None) -> None:
         self._device_name, self._threads = device_name, threads

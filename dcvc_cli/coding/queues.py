@@ -1,6 +1,6 @@
-"""A bounded queue between two threads that forwards exceptions and stops cleanly from either end.
+"""A bounded queue between two threads. It forwards exceptions, and either end can stop it.
 
-The main thread is always the last of a chain: it writes, and it only ever waits here, where a signal finds it. Every other thread produces.
+The main thread consumes and writes, all other threads produce. The main thread waits in this queue only: a signal can interrupt that wait.
 """
 
 import threading
@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
-STOP_SECONDS = 1.0
-"""How long leaving waits for the producer. One that is stuck in a read or in a long computation is left behind: it ends at its next item,
-and the program does not depend on it (app.py)."""
+PRODUCER_STOP_SECONDS = 1.0
+"""How long `read_ahead` waits at its end for the producer's thread. A producer that is busy in a read or a long computation
+keeps running and ends at its next item. The program may end before that (app.py)."""
 
 
 class QueueStoppedError(Exception):
@@ -20,7 +20,7 @@ class QueueStoppedError(Exception):
 
 
 class BoundedQueue(Generic[T]):
-    """At most `capacity` items between one producer and one consumer, so that memory does not grow with the clip."""
+    """Holds at most `capacity` items between one producer and one consumer, so that memory does not grow with the clip."""
 
     def __init__(self, capacity: int) -> None:
         if capacity < 1:
@@ -32,7 +32,7 @@ class BoundedQueue(Generic[T]):
         self._error: BaseException | None = None
 
     def put(self, item: T) -> None:
-        """Adds an item, waiting while the queue is full; QueueStoppedError once the consumer has gone."""
+        """Adds an item, and waits while the queue is full; QueueStoppedError once the consumer has gone."""
         with self._changed:
             while len(self._items) >= self._capacity and not self._stopped:
                 self._changed.wait()
@@ -42,13 +42,13 @@ class BoundedQueue(Generic[T]):
             self._changed.notify_all()
 
     def finish(self, error: BaseException | None = None) -> None:
-        """The producer's last call: the consumer gets what is left, then the error or the end."""
+        """The producer's last call. The consumer gets the items that are left, then the error, if any, or the end."""
         with self._changed:
             self._finished, self._error = True, error
             self._changed.notify_all()
 
     def stop(self) -> None:
-        """The consumer's last call: drops what is left and releases the producer."""
+        """The consumer's last call. It drops the items that are left and wakes the producer."""
         with self._changed:
             self._stopped = True
             self._items.clear()
@@ -70,9 +70,9 @@ class BoundedQueue(Generic[T]):
 
 @contextmanager
 def read_ahead(source: Iterable[T], capacity: int = 2) -> Iterator[Iterator[T]]:
-    """Runs `source` in a thread of its own, at most `capacity` items ahead. An exception of the source comes out of the iterator, in its place.
+    """Iterates over `source` in a thread of its own, at most `capacity` items ahead of the consumer.
 
-    Leaving early stops the thread at its next item.
+    The iterator raises an exception of the source after the items before it. When the context ends early, the thread ends at its next item.
     """
     queue: BoundedQueue[T] = BoundedQueue(capacity)
 
@@ -93,4 +93,4 @@ def read_ahead(source: Iterable[T], capacity: int = 2) -> Iterator[Iterator[T]]:
         yield iter(queue)
     finally:
         queue.stop()
-        thread.join(STOP_SECONDS)
+        thread.join(PRODUCER_STOP_SECONDS)

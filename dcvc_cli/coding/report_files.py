@@ -1,4 +1,4 @@
-"""CSV and JSON reports of an encode, written frame by frame: memory stays flat over a long clip."""
+"""Writes CSV and JSON reports of an encode frame by frame, so that memory does not grow with the clip."""
 
 import json
 from collections.abc import Mapping
@@ -9,12 +9,12 @@ from dcvc_cli.coding.encode import EncodeSummary
 from dcvc_cli.coding.frame_report import QUALITY_NAMES, FrameReport
 
 SCHEMA_VERSION = 1
-"""Of every JSON document and line that dcvc writes about coding: names are added, never changed or removed, within a version."""
+"""Version of every JSON document about coding. Within a version names may be added, and none is changed or removed."""
 _COLUMNS = ("index", "type", "qp_base", "qp_frame", "size_bytes", "bpp", *QUALITY_NAMES, "seconds")
 
 
 class TextSink(Protocol):
-    """An OutputFile, or standard output's bytes."""
+    """An OutputFile, or the binary side of standard output."""
 
     def write(self, data: bytes, /) -> object: ...
 
@@ -22,7 +22,12 @@ class TextSink(Protocol):
 
 
 def frame_row(report: FrameReport, qp_base: int, num_pixels: int) -> dict[str, Any]:
-    """One frame under the names of the reports; only measures that were taken."""
+    """One frame under the names of the reports, with the measures that were taken.
+
+    Args:
+        qp_base: QP that was asked for; the frame's own may be higher.
+        num_pixels: luma samples of a picture.
+    """
     return {
         "index": report.index,
         "type": report.frame_type,
@@ -36,7 +41,7 @@ def frame_row(report: FrameReport, qp_base: int, num_pixels: int) -> dict[str, A
 
 
 class CsvReport:
-    """A head line, then a line a frame; cells of measures that were not taken stay empty."""
+    """Writes a head line, then a line for each frame. The cell of a measure that was not taken stays empty."""
 
     def __init__(self, sink: TextSink) -> None:
         self.sink = sink
@@ -46,14 +51,14 @@ class CsvReport:
         self.sink.write((",".join(str(row.get(name, "")) for name in _COLUMNS) + "\n").encode())
 
     def finish(self, summary: EncodeSummary) -> None:
-        """Nothing: the sums stand in the JSON report."""
+        """Does nothing: the JSON report has the sums."""
 
 
 class JsonReport:
-    """One document: what was asked for, a line a frame, the sums.
+    """Writes one document: settings, a line for each frame, sums.
 
     Args:
-        head: `settings`, `video` and the like, JSON values by name.
+        head: JSON values that stand before the frames, by name: `settings`, `video`, `model`.
     """
 
     def __init__(self, sink: TextSink, head: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""The decoder of a stream's frames, opened anew where pictures or model are announced anew."""
+"""Opens the decoder of a stream's frames, and a new one where the SPS changes the pictures or the model."""
 
 from dataclasses import dataclass
 
@@ -13,21 +13,22 @@ from dcvc_cli.families.registry import model_of_stream
 
 @dataclass(frozen=True)
 class StreamDecoder:
-    """A decoder, and the SPS that it was opened for."""
+    """A decoder and the SPS that it was opened for."""
 
     sps: Sps
     pictures: PictureDecoder
 
 
 def decoder_for(sps: Sps, before: Sps | None, decoder: StreamDecoder | None, networks: StreamNetworks, index: int) -> StreamDecoder:
-    """The decoder of frame `index` under `sps`: a new one where the pictures or the model are announced anew.
+    """The decoder of frame `index`: the one of the frame before where `sps` lets it go on, else a new one.
 
     Args:
-        before: SPS of the frame before it, None for the first.
-        decoder: that frame's, None where its state is of no use.
+        sps: SPS of frame `index`.
+        before: SPS of the frame before, None for the first frame.
+        decoder: decoder of the frame before, None where its state cannot be used.
 
     Raises:
-        StreamError: pictures of another size or sampling come, or what no model here decodes.
+        StreamError: the pictures change their size or sampling, or no model of this dcvc decodes the stream.
         EnvironmentFault: weights, precision or device are missing.
     """
     if decoder is not None and sps.can_follow(decoder.sps):

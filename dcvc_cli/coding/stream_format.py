@@ -1,4 +1,4 @@
-"""The SPS of a new stream."""
+"""Makes the SPS of a new stream."""
 
 from dcvc_cli.bitstream.sps import Precision, Sps, quantise_skip_threshold
 from dcvc_cli.codec.choices import CodingChoices
@@ -14,7 +14,12 @@ def sps_for(
     precision: Precision,
     choices: CodingChoices,
 ) -> Sps:
-    """The SPS of a new stream. InputError for pictures larger than the model codes, UsageError for choices that it has no form for."""
+    """The SPS of a new stream.
+
+    Raises:
+        InputError: the pictures are larger than the model codes.
+        UsageError: the model cannot code with these choices.
+    """
     size, model = video_format.size, weights.model
     if max(size.width, size.height) > model.max_side:
         raise InputError(f"pictures of {size} are larger than {model.max_side}x{model.max_side}, the largest that is coded")

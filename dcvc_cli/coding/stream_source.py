@@ -1,4 +1,4 @@
-"""Opens a .dcvc stream (or an elementary stream) for reading: a file, a FIFO, or standard input."""
+"""Opens a .dcvc stream or an elementary stream for reading: a file, a FIFO, or standard input."""
 
 import os
 import stat
@@ -16,7 +16,7 @@ STANDARD_INPUT = "-"
 
 @contextmanager
 def naming(name: str) -> Iterator[None]:
-    """StreamErrors raised inside say which stream they are about."""
+    """Puts the stream's name before the message of a StreamError that is raised inside."""
     try:
         yield
     except StreamError as error:
@@ -26,18 +26,18 @@ def naming(name: str) -> Iterator[None]:
 
 
 class StreamSource:
-    """A coded stream as bytes: what `bitstream` reads from. A context manager.
+    """The bytes of a coded stream. A context manager.
 
     Args:
         source: a path, or `-` for standard input.
 
     Attributes:
         name: the path, or "standard input", for messages.
-        is_seekable: whether `seek` works: regular files only.
+        is_seekable: whether `seek` works: for regular files only.
 
     Raises:
         UsageError: standard input is a terminal.
-        InputError: missing, a folder, or not to be read; also from `read`.
+        InputError: the file is missing, a folder, or unreadable. `read` and `seek` raise it too.
     """
 
     def __init__(self, source: str) -> None:
@@ -65,14 +65,14 @@ class StreamSource:
             raise InputError(f"cannot read {source}: {error.strerror or error}") from error
 
     def read(self, size: int, /) -> bytes:
-        """At most `size` bytes: what a pipe has now, empty at the end only."""
+        """At most `size` bytes, fewer where a pipe has fewer now; none at the end only."""
         try:
             return self._stream.read1(size)  # type: ignore[attr-defined]
         except OSError as error:
             raise InputError(f"cannot read {self.name}: {error.strerror or error}") from error
 
     def seek(self, offset: int, whence: int = 0, /) -> int:
-        """As of a file; regular files only."""
+        """Moves as `io.IOBase.seek` does; works for regular files only."""
         try:
             return self._stream.seek(offset, whence)
         except OSError as error:

@@ -1,4 +1,4 @@
-"""Remux and concat between files: what the commands hand on to bitstream, with the weights looked up for what an elementary stream lacks."""
+"""Remuxes and joins streams from file to file. Weights on this machine tell what an elementary stream lacks."""
 
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -18,7 +18,11 @@ from dcvc_cli.weights.store import weights_by_name
 
 
 class PeekedSource:
-    """A byte source whose first bytes have been looked at."""
+    """A byte source whose first bytes have been looked at.
+
+    Attributes:
+        prefix: the first bytes, as many as a signature has, fewer where the source is shorter.
+    """
 
     def __init__(self, source: StreamSource) -> None:
         self._source = source
@@ -31,7 +35,7 @@ class PeekedSource:
         self._unread = self.prefix
 
     def read(self, size: int, /) -> bytes:
-        """As of the source, the looked-at bytes first."""
+        """At most `size` bytes, from the start of the source on."""
         if not self._unread:
             return self._source.read(size)
         part, self._unread = self._unread[:size], self._unread[size:]
@@ -39,15 +43,23 @@ class PeekedSource:
 
     @property
     def is_dcvc(self) -> bool:
-        # A few damaged bytes of a signature do not make an elementary stream of it: those begin with an SPS unit (a byte below 16).
+        # A damaged signature still counts: an elementary stream begins with an SPS unit, whose first byte is below 16.
         return self.prefix[:1] == SIGNATURE[:1] or self.prefix[1:4] == SIGNATURE[1:4]
 
 
 def template_sps(model: str, precision_name: str, frame_rate: Rational, skip_threshold: float | None) -> tuple[Sps, str | None]:
-    """What an elementary stream does not say. Where the weights are not here, the fingerprints stay 0 (unknown) and the second value tells it.
+    """The SPS fields that an elementary stream lacks.
+
+    Args:
+        model: name of the weights that the stream was coded with.
+        precision_name: what it was coded in; not exact.
+        skip_threshold: what it was coded with, None for none.
+
+    Returns:
+        (SPS, note). Where this machine lacks the weights, the fingerprints are 0 (unknown) and the note says so; else the note is None.
 
     Raises:
-        UsageError: a precision or model name that no stream can hold.
+        UsageError: no stream can hold this precision, model name or skip threshold.
     """
     if precision_name not in PRECISION_NAMES or precision_name == "exact":
         expected = ", ".join(name for name in PRECISION_NAMES if name != "exact")
@@ -81,18 +93,18 @@ def template_sps(model: str, precision_name: str, frame_rate: Rational, skip_thr
 
 
 def remux(source: PeekedSource, sink: OutputFile, template: Sps) -> RemuxReport:
-    """A .dcvc stream into an elementary stream, or an elementary stream into a .dcvc stream after `template`."""
+    """Turns a .dcvc stream into an elementary stream, or an elementary stream into a .dcvc stream with the fields of `template`."""
     return dcvc_to_reference(source, sink) if source.is_dcvc else reference_to_dcvc(source, sink, template)
 
 
 def repair_file(name: str, sink: OutputFile) -> ConcatReport:
-    """Makes a whole stream of a damaged one. StreamError where nothing is left of it."""
+    """Makes a whole stream of a damaged one. StreamError where no frame of it can be decoded."""
     with StreamSource(name) as source:
         return repair_stream(source.name, source, sink)
 
 
 def concat_files(names: Sequence[str], sink: OutputFile) -> ConcatReport:
-    """Joins streams in order. StreamError names the stream that is damaged."""
+    """Joins streams in order. StreamError where one is damaged; its message names that stream."""
     with ExitStack() as stack:
         opened = [stack.enter_context(StreamSource(name)) for name in names]
         return concat_streams([(source.name, source) for source in opened], sink)

@@ -1,65 +1,66 @@
 """`dcvc bench`: frames per second of encoding and decoding, by stage."""
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dcvc_cli.commands.options import Device, Overwrite, Threads, parse_size
-from dcvc_cli.errors import UsageError
+from dcvc_cli.commands.options import Device, Overwrite, Threads, parse_size, plot_format
+from dcvc_cli.format.types import MAX_BASE_QP
+from dcvc_cli.weights.store import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from dcvc_cli.format.types import Picture, VideoFormat
-    from dcvc_cli.measuring.bench import Measurement
+    from dcvc_cli.measuring.bench import CandidateMeasurement
 
 JSON_SCHEMA = 1
 DEFAULT_SIZE = "416x240"
 DEFAULT_FRAMES = 17
-PLOT_FORMATS = ("png", "svg")
 PRECISION_TEXT = "exact|fp16|bf16|fp32|fp64"
 
 
 def bench(
-    model: Annotated[list[str] | None, typer.Option("--model", metavar="NAME", help="Model; repeat to compare. Default: lite.")] = None,
+    model: Annotated[list[str] | None, typer.Option("--model", metavar="NAME", help=f"Model; repeat to compare. Default: {DEFAULT_MODEL}.")] = None,
     precision: Annotated[
         str | None, typer.Option("--precision", metavar=PRECISION_TEXT, help="Arithmetic. Default: exact where the weights have it, else fp32.")
     ] = None,
     versus: Annotated[list[str] | None, typer.Option("--vs", metavar="PRECISION", help="Compare with this precision too; repeatable.")] = None,
-    clip: Annotated[str | None, typer.Option("--input", metavar="CLIP", help="Clip to code. Default: a moving texture made here.")] = None,
+    clip: Annotated[
+        str | None, typer.Option("--input", metavar="CLIP", help="Clip to code. Default: a moving texture that the program makes.")
+    ] = None,
     size: Annotated[
         str | None, typer.Option("--size", metavar="WxH", help=f"Size of the built-in clip, or of raw input. Default: {DEFAULT_SIZE}.")
     ] = None,
     frames: Annotated[
         int, typer.Option("--frames", min=1, max=10_000, metavar="N", help="Frames to code, the first of them an I frame.")
     ] = DEFAULT_FRAMES,
-    qp: Annotated[int, typer.Option("--qp", min=0, max=63, metavar="QP", help="0..63, HIGHER is better quality and a bigger file.")] = 32,
+    qp: Annotated[int, typer.Option("--qp", min=0, max=MAX_BASE_QP, metavar="QP", help="0..63, HIGHER is better quality and a bigger file.")] = 32,
     device: Device = None,
     threads: Threads = None,
-    json_output: Annotated[bool, typer.Option("--json", help="Print one JSON document in place of the tables.")] = False,
+    json_output: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of the tables.")] = False,
     plot_file: Annotated[str | None, typer.Option("--plot", metavar="FILE", help="Draw the stages as .png or .svg.")] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Measure frames per second of encoding and decoding, stage by stage.
 
-    Two frames of warm-up are left out. Entropy coding is counted; file access and picture hashes are not: pictures are in memory. Models and
-    precisions are compared in turn, frame by frame, so look at the ratios. A model without weights here runs on random parameters.
+    Two warm-up frames are not counted. Entropy coding is counted; file access and picture hashes are not: the pictures are in memory. All models
+    and precisions code each frame in turn: compare their ratios within one run. A model without weights on this machine runs on random parameters.
     """
-    plot_format = _plot_format(plot_file)
+    drawn_format = plot_format("--plot", plot_file)
 
     from dcvc_cli.codec.choices import CodingChoices
     from dcvc_cli.measuring import bench as engine
 
     name, video_format, pictures = _clip(clip, size, frames)
-    wanted = [(model_name, kind) for model_name in model or ["lite"] for kind in dict.fromkeys([precision, *(versus or [])])]
+    wanted = [(model_name, kind) for model_name in model or [DEFAULT_MODEL] for kind in dict.fromkeys([precision, *(versus or [])])]
     candidates = [engine.open_candidate(model_name, kind, device or "auto", threads) for model_name, kind in wanted]
     measurements = engine.measure(candidates, video_format, pictures, CodingChoices(qp, qp, keyint=-1))
     document = _document(measurements, name, video_format, len(pictures), qp)
-    if plot_file is not None and plot_format is not None:
+    if plot_file is not None and drawn_format is not None:
         from dcvc_cli.measuring.bench_plot import stage_plot
         from dcvc_cli.media.output import OutputFile
 
-        drawn = stage_plot(document, plot_format)
+        drawn = stage_plot(document, drawn_format)
         with OutputFile(plot_file, overwrite=overwrite) as output:
             output.write(drawn)
     if json_output:
@@ -68,17 +69,8 @@ def bench(
         _print_report(document)
 
 
-def _plot_format(plot_file: str | None) -> str | None:
-    if plot_file is None:
-        return None
-    suffix = Path(plot_file).suffix.lower().removeprefix(".")
-    if suffix not in PLOT_FORMATS:
-        raise UsageError(f"--plot {plot_file}: expected a name that ends in .png or .svg")
-    return suffix
-
-
 def _clip(clip: str | None, size: str | None, num_frames: int) -> "tuple[str, VideoFormat, list[Picture]]":
-    """(name, format, pictures) of the given clip, or of the built-in one."""
+    """(name, format, pictures) of the clip that was given, else of the built-in clip."""
     picture_size = parse_size(size, "--size") if size is not None else None
     if clip is None:
         from dcvc_cli.media.synthetic_clip import NAME, synthetic_format, synthetic_pictures
@@ -92,7 +84,7 @@ def _clip(clip: str | None, size: str | None, num_frames: int) -> "tuple[str, Vi
         return reader.name, reader.format, list(reader)
 
 
-def _document(measurements: "list[Measurement]", clip: str, video_format: "VideoFormat", num_frames: int, qp: int) -> dict[str, Any]:
+def _document(measurements: "list[CandidateMeasurement]", clip: str, video_format: "VideoFormat", num_frames: int, qp: int) -> dict[str, Any]:
     import torch
 
     from dcvc_cli.measuring import bench as engine
@@ -130,7 +122,7 @@ def _print_report(document: dict[str, Any]) -> None:
 
     typer.echo(f"{document['clip']}, {document['width']}x{document['height']}, {document['num_frames']} frames, QP {document['qp_base']}")
     typer.echo(f"{document['processor']}, {document['torch_threads']} threads, torch {document['torch']}")
-    typer.echo(f"{document['num_warmup_frames']} frames of warm-up left out; entropy coding counted; file access and hashes not counted")
+    typer.echo(f"{document['num_warmup_frames']} warm-up frames not counted; entropy coding counted; file access and hashes not counted")
     for result in document["results"]:
         kinds = [(direction, kind) for direction in ("encode", "decode") for kind in "IP" if kind in result[direction]]
         stages = list(dict.fromkeys(stage for direction, kind in kinds for stage in result[direction][kind]["stage_ms"]))

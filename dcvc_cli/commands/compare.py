@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dcvc_cli.commands.options import plot_format
 from dcvc_cli.errors import UsageError
 from dcvc_cli.metrics.bdrate import Interpolation
 
@@ -16,32 +17,33 @@ if TYPE_CHECKING:
     from dcvc_cli.evaluating.comparison import CodecComparison
 
 METRICS = ("psnr", "psnr_y", "psnr_u", "psnr_v", "msssim", "msssim_y", "msssim_u", "msssim_v")
-PLOT_FORMATS = ("png", "svg")
 
 
 def compare(
     anchor: Annotated[
-        list[str], typer.Option("--anchor", metavar="NAME=FILE", help="Result file to compare against; the same NAME again adds a file.")
+        list[str], typer.Option("--anchor", metavar="NAME=FILE", help="Result file to compare against; the same NAME again adds a file to it.")
     ],
     test: Annotated[
-        list[str], typer.Option("--test", metavar="NAME=FILE", help="Result file to judge; repeat for more codecs, or with the same NAME.")
+        list[str], typer.Option("--test", metavar="NAME=FILE", help="Result file to judge; another NAME adds a codec, the same NAME a file to it.")
     ],
-    metric: Annotated[str, typer.Option("--metric", metavar="NAME", help=f"Quality: {', '.join(METRICS)}.")] = "psnr",
-    interpolation: Annotated[Interpolation, typer.Option("--interpolation", help="Curve between the points.")] = Interpolation.CUBIC,
+    metric: Annotated[str, typer.Option("--metric", metavar="NAME", help=f"Measure of quality: {', '.join(METRICS)}.")] = "psnr",
+    interpolation: Annotated[Interpolation, typer.Option("--interpolation", help="How curves run between the points.")] = Interpolation.CUBIC,
     json_file: Annotated[str | None, typer.Option("--json", metavar="FILE", help="Write the comparison as JSON; - is standard output.")] = None,
     html_file: Annotated[str | None, typer.Option("--html", metavar="FILE", help="Write one self-contained page: tables, curves, crops.")] = None,
     plot_file: Annotated[str | None, typer.Option("--plot", metavar="FILE", help="Write the class curves as .png or .svg.")] = None,
-    crop: Annotated[list[str] | None, typer.Option("--crop", metavar="CAPTION=FILE", help="PNG shown side by side in the page; repeatable.")] = None,
+    crop: Annotated[
+        list[str] | None, typer.Option("--crop", metavar="CAPTION=FILE", help="PNG that the page shows side by side with the others; repeatable.")
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", "-y", help="Replace existing files.")] = False,
 ) -> None:
     """Compare result files: BD-rate by class and by sequence.
 
-    Negative figures mean that the test codec needs fewer bits than the anchor at equal quality. Sequences are matched by name; those that only one
-    side has are left out and named. The table goes to standard output.
+    A negative figure means that the test codec needs fewer bits than the anchor at equal quality. Sequences are matched by name; notes name the
+    sequences that only one side has, which are left out. The table goes to standard output.
     """
     if metric not in METRICS:
         raise UsageError(f"--metric {metric} is not known, expected one of {', '.join(METRICS)}")
-    plot_format = _plot_format(plot_file)
+    drawn_format = plot_format("--plot", plot_file)
     anchors, tests, crops = _named_files("--anchor", anchor), _named_files("--test", test), _crop_files(crop or [])
     if len(anchors) != 1:
         raise UsageError(f"--anchor was given under {len(anchors)} names, expected one: {', '.join(anchors)}")
@@ -64,12 +66,12 @@ def compare(
     if html_file is not None:
         pictures = [comparison_report.read_crop(caption, path) for caption, path in crops]
         outputs.append((html_file, comparison_report.html_report(anchor_name, compared, metric, interpolation.value, pictures).encode()))
-    if plot_file is not None and plot_format is not None:
+    if plot_file is not None and drawn_format is not None:
         figure = comparison_plots.draw(comparison_plots.class_panels(anchor_name, compared), metric)
-        outputs.append((plot_file, comparison_plots.rendered(figure, plot_format)))
+        outputs.append((plot_file, comparison_plots.rendered(figure, drawn_format)))
     for name, content in outputs:
         if name == "-":
-            sys.stdout.write(content.decode())  # text, which may go to a terminal; OutputFile keeps streams from it
+            sys.stdout.write(content.decode())  # OutputFile refuses a terminal, and text may go to one
             continue
         with OutputFile(name, overwrite=overwrite) as output:
             output.write(content)
@@ -77,7 +79,7 @@ def compare(
 
 
 def _named_files(option: str, values: Sequence[str]) -> dict[str, list[Path]]:
-    """Name -> its files, in the order given."""
+    """The files of each name, in the order given."""
     files: dict[str, list[Path]] = {}
     for value in values:
         name, separator, path = value.partition("=")
@@ -91,15 +93,6 @@ def _named_files(option: str, values: Sequence[str]) -> dict[str, list[Path]]:
 
 def _crop_files(values: Sequence[str]) -> list[tuple[str, Path]]:
     return [(caption, path) for value in values for caption, paths in _named_files("--crop", [value]).items() for path in paths]
-
-
-def _plot_format(plot_file: str | None) -> str | None:
-    if plot_file is None:
-        return None
-    suffix = Path(plot_file).suffix.lower().removeprefix(".")
-    if suffix not in PLOT_FORMATS:
-        raise UsageError(f"--plot {plot_file}: expected a name that ends in .png or .svg")
-    return suffix
 
 
 def _print_comparison(anchor: str, tests: Sequence["CodecComparison"], metric: str, *, to_stdout: bool) -> None:
@@ -129,7 +122,7 @@ def _percent(percent: float | None) -> str:
 
 
 def _remarks(test: "CodecComparison") -> list[str]:
-    """Everything that a reader of the table has to know beside the figures, most general first."""
+    """What a reader of the table has to know besides the figures, most general first."""
     remarks = list(test.notes)
     for compared in test.classes:
         remarks += compared.notes

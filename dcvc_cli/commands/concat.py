@@ -1,4 +1,4 @@
-"""`dcvc concat`: joins .dcvc streams."""
+"""`dcvc concat`: joins .dcvc streams, or repairs one."""
 
 from typing import Annotated
 
@@ -13,16 +13,16 @@ def concat(
     output: Annotated[str, typer.Option("--output", "-o", metavar="OUT.dcvc", help="The joined stream; - is standard output.")],
     repair: Annotated[
         bool,
-        typer.Option("--repair", help="Make a whole stream of one that is damaged or cut short: its intact frames, a new index and end."),
+        typer.Option("--repair", help="Make a whole stream of one damaged or cut stream: its frames that decode, a new index and a new end."),
     ] = False,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
     """Join .dcvc streams into one, without decoding.
 
-    The result has one index and one end, and decodes as one clip where all pictures have one size. What changes from stream to stream is told.
+    The result has one index and one end. It decodes as one clip if all pictures have one size. Warnings name what changes from stream to stream.
 
-    With --repair one stream is made whole: frames after damage are left out up to the next I frame, and what was lost is told.
+    --repair makes one stream whole: it leaves out damaged frames and the frames after them up to the next I frame. Warnings name what was lost.
     """
     check_places(sources, {"-o": output})
     if sources.count("-") > 1:

@@ -1,4 +1,4 @@
-"""`dcvc conformance`: conformance cases, a line each."""
+"""`dcvc conformance`: runs conformance cases and prints a line for each."""
 
 import json
 from itertools import chain
@@ -21,15 +21,15 @@ def conformance(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder with make_params.py and one folder a case.")],
     case: Annotated[list[str] | None, typer.Option("--case", metavar="NAME", help="Run this case only; repeat for more.")] = None,
     precision: Annotated[
-        str, typer.Option("--precision", metavar="fp64|fp32", help="Arithmetic. The cases are made in fp64; in fp32 some must fail.")
+        str, typer.Option("--precision", metavar="fp64|fp32", help="Arithmetic. The cases were made in fp64; some fail in fp32.")
     ] = "fp64",
     threads: Threads = None,
-    json_output: Annotated[bool, typer.Option("--json", help="Print one JSON document in place of the lines.")] = False,
+    json_output: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of the lines.")] = False,
 ) -> None:
     """Run conformance cases: decode every stream and encode every clip, and compare byte for byte.
 
-    A line for each case goes to standard output as it ends. The exit code is 4 if any failed. DIR/make_params.py is a Python program that makes the
-    networks' parameters, and is run: use folders that you trust.
+    A line for each case goes to standard output when the case ends. The exit code is 4 if any case failed. The command runs DIR/make_params.py, a
+    Python program that makes the networks' parameters: use folders that you trust.
     """
     if precision not in PRECISIONS:
         raise UsageError(f"--precision {precision} is not known here, expected one of {', '.join(PRECISIONS)}")
@@ -39,7 +39,7 @@ def conformance(
     from dcvc_cli.conformance.folder import find_cases
     from dcvc_cli.conformance.vectors import run_entropy_vectors
 
-    find_cases(folder, case or ())  # a wrong folder or name is told before anything runs
+    find_cases(folder, case or ())  # refuses a wrong folder or name before anything runs
     results = []
     vectors = () if case else run_entropy_vectors(folder)
     for result in chain(vectors, run_cases(folder, case or (), PRECISION_NAMES[precision], threads)):

@@ -1,4 +1,4 @@
-"""`dcvc decode`: a .dcvc stream to pictures."""
+"""`dcvc decode`: decodes a .dcvc stream into pictures."""
 
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Annotated
@@ -35,18 +35,18 @@ def decode(
     source: Annotated[str, typer.Argument(metavar="IN.dcvc", help="The stream; - is standard input.")],
     output: Annotated[str, typer.Option("--output", "-o", metavar="OUT", help=".y4m, .yuv, a PNG folder or im%05d.png; - is standard output (y4m).")],
     overwrite: Overwrite = False,
-    output_format: Annotated[PictureFormat | None, typer.Option(help="Instead of what the name of OUT says.", show_default=False)] = None,
+    output_format: Annotated[PictureFormat | None, typer.Option(help="Format of OUT, whatever its name says.", show_default=False)] = None,
     seek: Seek = 0,
     frames: Frames = None,
     verify: Annotated[bool, typer.Option("--verify/--no-verify", help="Check the picture hashes in the stream.")] = True,
     keep_partial: Annotated[
-        bool, typer.Option("--keep-partial", help="Keep the frames before the damage of a stream that is cut short or damaged; still exit code 4.")
+        bool, typer.Option("--keep-partial", help="Keep the frames before the damage of a damaged or cut stream. The exit code is 4 all the same.")
     ] = False,
     on_error: Annotated[
         OnError,
         typer.Option(
-            help="What becomes of frames that cannot be decoded: stop there, skip them, or conceal them with the last "
-            "good picture. Exit code 4 in any case."
+            help="What to do with frames that cannot be decoded: stop at the first, skip them, or conceal them with the last "
+            "good picture. The exit code is 4 in any case."
         ),
     ] = OnError.STOP,
     device: Device = None,
@@ -60,9 +60,10 @@ def decode(
 ) -> None:
     """Decode a .dcvc stream into pictures.
 
-    Every picture hash in the stream is checked; a mismatch ends with exit code 4 and names the first bad frame. A damaged or cut stream is decoded up
-    to the damage; its frames are dropped unless --keep-partial is given (a pipe has got them by then), and the exit code is 4.
-    With --on-error skip or conceal it is decoded past the damage and its frames are kept; the exit code is 4 all the same.
+    Every picture hash in the stream is checked. A mismatch ends the command with exit code 4, and the message names the first wrong frame.
+    A damaged or cut stream is decoded up to the damage, with exit code 4. The output file is dropped unless --keep-partial is given; the reader
+    of a pipe has the frames by then. With --on-error skip or conceal the stream is decoded past the damage and the output is kept; the exit
+    code is 4 all the same.
     """
     check_places([source], {"-o": output})
     limits = limits_of(max_pixels, max_frames, max_memory)
@@ -90,7 +91,7 @@ def decode(
             voice.note(f"note: {note}")
         _announce(voice, stream.sps)
         for track in stream.tracks:
-            voice.warn(f"track {track.track} of the stream ({track.kind}) is not put out: only its pictures are")
+            voice.warn(f"track {track.track} of the stream ({track.kind}) is not written: only the pictures are")
         networks = StreamNetworks(device or "auto", threads)
         rate = float(video_format.frame_rate)
         display = stack.enter_context(open_progress(progress, "decode", num_frames=stream.num_frames, frame_rate=rate, quiet=quiet))
@@ -119,7 +120,7 @@ def decode(
 
 
 def _tell_losses(voice: "Voice", losses: "Losses", output: str) -> None:
-    """StreamError where anything was passed over, after one warning for each thing."""
+    """Warns of each fault, then raises StreamError; does nothing for a stream without faults."""
     if not losses.num_faults:
         return
     for sentence in losses.faults:
@@ -141,5 +142,5 @@ def _announce(voice: "Voice", sps: "Sps") -> None:
     if sps.precision is not Precision.EXACT:
         voice.warn(f"this stream is coded in {name}, which holds on one software stack and number of threads only: elsewhere it may fail to decode")
     if sps.time_base is not None:
-        voice.warn("the pictures carry time stamps, which the output has no place for: it has a constant rate")
+        voice.warn("the pictures carry time stamps, and the output has no place for them: it has a constant rate")
     voice.detail(f"{sps.width}x{sps.height} {sps.chroma_format}, model {sps.model_variant}, {name}")

@@ -1,4 +1,4 @@
-"""`dcvc doctor`: what this machine offers and what dcvc makes of it."""
+"""`dcvc doctor`: shows what this machine offers and what dcvc uses of it."""
 
 import json
 from typing import Annotated
@@ -12,11 +12,11 @@ JSON_SCHEMA = 1
 
 
 def doctor(
-    json_output: Annotated[bool, typer.Option("--json", help="Print one JSON document in place of the tables.")] = False,
+    json_output: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of the tables.")] = False,
 ) -> None:
-    """Show machine, packages, devices, kernels and weights: what is used, and why not the faster one.
+    """Show machine, packages, devices, kernels and weights: what dcvc uses, and why it does not use something faster.
 
-    The exit code is 5 if something is missing that coding needs.
+    The exit code is 5 if coding needs something that is missing.
     """
     from dcvc_cli.measuring.diagnosis import Status, diagnose
 

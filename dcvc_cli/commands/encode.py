@@ -1,4 +1,4 @@
-"""`dcvc encode`: pictures to a .dcvc stream."""
+"""`dcvc encode`: encodes pictures into a .dcvc stream."""
 
 import sys
 from contextlib import ExitStack, nullcontext
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from dcvc_cli.coding.encode import EncodeSummary
     from dcvc_cli.coding.frame_report import FrameReport
     from dcvc_cli.coding.opened_models import OpenedModel
-    from dcvc_cli.coding.report_files import CsvReport, JsonReport
+    from dcvc_cli.coding.report_files import CsvReport, JsonReport, TextSink
     from dcvc_cli.media import PictureReader
 
 _QP = "0..63; HIGHER is better quality and a bigger file, the opposite of x264 and x265"
@@ -43,7 +43,7 @@ def _input(metavar: str, text: str) -> Any:
 
 
 def _coding(metavar: str, text: str, default: object = None) -> Any:
-    """An option that a preset or config file may set too: None means not given, and the help names the default."""
+    """An option that a preset or a config file may set too: None means that it was not given, and the help names the default."""
     return typer.Option(metavar=metavar, help=text, show_default=False if default is None else str(default), rich_help_panel="Coding")
 
 
@@ -56,46 +56,51 @@ def encode(
     output: Annotated[str, typer.Option("--output", "-o", metavar="OUT.dcvc", help="The stream; - is standard output.")],
     overwrite: Overwrite = False,
     input_res: Annotated[str | None, _input("WxH", "Picture size of raw input.")] = None,
-    fps: Annotated[str | None, _input("N[/D]", "Frames per second, over what the input says.")] = None,
-    input_depth: Annotated[int, _input("BITS", "Bits a sample of raw input; only 8 exists.")] = 8,
-    input_format: Annotated[str | None, _input("NAME", "y4m, yuv, png or video, instead of looking.")] = None,
+    fps: Annotated[str | None, _input("N[/D]", "Frames per second, whatever the input says.")] = None,
+    input_depth: Annotated[int, _input("BITS", "Bits per sample of raw input; only 8 is supported.")] = 8,
+    input_format: Annotated[str | None, _input("NAME", "Format of the input: y4m, yuv, png or video. Default: by content and name.")] = None,
     seek: Seek = 0,
     frames: Frames = None,
     qp: Annotated[int | None, _coding("0..63", f"Quality, {_QP}.", DEFAULTS.qp)] = None,
     qp_i: Annotated[int | None, _coding("0..63", f"QP of I frames: {_QP}. Default: --qp.")] = None,
     qp_p: Annotated[int | None, _coding("0..63", f"QP of P frames: {_QP}. A single frame may use up to 8 more. Default: --qp.")] = None,
-    keyint: Annotated[int | None, _coding("N", "Frames from I frame to I frame; -1: only the first.", DEFAULTS.keyint)] = None,
+    keyint: Annotated[int | None, _coding("N", "Frames from one I frame to the next; -1: only the first frame is one.", DEFAULTS.keyint)] = None,
     force_keyframes: Annotated[str | None, _coding("N,N,...", "Frames that become I frames; 0 is the first one coded.")] = None,
     reset_interval: Annotated[int | None, _coding("N", "Frames between drops of the reference feature; 0: never.", DEFAULTS.reset_interval)] = None,
     force_zero_thres: Annotated[
-        float | None, _coding("T", "What is predicted to spread no wider than this is not coded; 0: code all.", DEFAULTS.force_zero_thres)
+        float | None, _coding("T", "Skip threshold: latents with a predicted scale up to T are not coded; 0: code all.", DEFAULTS.force_zero_thres)
     ] = None,
-    model: Annotated[str | None, _coding("NAME", "Weights, as `dcvc models list` shows them, or a file.", DEFAULTS.model)] = None,
-    preset: Annotated[str | None, _coding("NAME", "Settings in the box: default, archive, low-latency.")] = None,
-    config: Annotated[str | None, _coding("FILE.yaml", "Settings by the names of these options; the command line wins.")] = None,
+    model: Annotated[str | None, _coding("NAME", "Weights by a name that `dcvc models list` shows, or a file.", DEFAULTS.model)] = None,
+    preset: Annotated[str | None, _coding("NAME", "Settings that come with dcvc: default, archive or low-latency.")] = None,
+    config: Annotated[str | None, _coding("FILE.yaml", "File with settings under the names of these options; the command line wins.")] = None,
     precision: Annotated[
         str | None,
-        _coding("NAME", "exact: alike on every machine; fp16, bf16, fp32, fp64: on one software stack. Default: exact, fp32 where weights lack it."),
+        _coding(
+            "NAME",
+            "exact decodes alike on every machine; fp16, bf16, fp32, fp64 on one software stack. Default: exact if the weights have it, else fp32.",
+        ),
     ] = None,
     entropy_format: Annotated[
         str | None,
         _coding(
             "NAME",
-            "auto: compact up to 1280x720, else partitioned; reference-one or reference-two can be remuxed for the reference's decoder.",
+            "auto: compact up to 1280x720, else partitioned. `dcvc remux` turns reference-one and reference-two into the published codec's stream.",
             DEFAULTS.entropy_format,
         ),
     ] = None,
     hash_name: Annotated[
         str | None,
-        typer.Option("--hash", metavar="crc|md5|none", help="Hashes that the decoder checks.", show_default=DEFAULTS.hash, rich_help_panel="Coding"),
+        typer.Option(
+            "--hash", metavar="crc|md5|none", help="Picture hashes that the decoder checks.", show_default=DEFAULTS.hash, rich_help_panel="Coding"
+        ),
     ] = None,
     device: Device = None,
     threads: Threads = None,
-    recon: Annotated[str | None, _report("FILE", "Write what the decoder will show: .y4m, .yuv, PNG.", "--recon")] = None,
+    recon: Annotated[str | None, _report("FILE", "Write the pictures that the decoder will show: .y4m, .yuv or PNG.", "--recon")] = None,
     psnr: Annotated[bool, _report(None, "Measure PSNR of every frame.", "--psnr")] = False,
     msssim: Annotated[bool, _report(None, "Measure MS-SSIM of every frame.", "--msssim")] = False,
-    csv_file: Annotated[str | None, _report("FILE", "A line a frame; - is standard output.", "--csv")] = None,
-    json_file: Annotated[str | None, _report("FILE", "Settings, frames and sums; - is standard output.", "--json")] = None,
+    csv_file: Annotated[str | None, _report("FILE", "Write a line for each frame; - is standard output.", "--csv")] = None,
+    json_file: Annotated[str | None, _report("FILE", "Write settings, frames and sums; - is standard output.", "--json")] = None,
     max_pixels: MaxPixels = None,
     max_frames: MaxFrames = None,
     max_memory: MaxMemory = None,
@@ -105,7 +110,7 @@ def encode(
     crf: Annotated[str | None, typer.Option(hidden=True)] = None,
     bitrate: Annotated[str | None, typer.Option(hidden=True)] = None,
 ) -> None:
-    """Code pictures into a .dcvc stream.
+    """Encode pictures into a .dcvc stream.
 
     QP runs from 0 to 63 and HIGHER is better quality and a bigger file, the opposite of x264 and x265.
     """
@@ -186,7 +191,7 @@ def encode(
             voice.note(f"note: {note}")
         for file in reports:
             file.finish(summary)
-        # All or none: whatever fails for lack of room fails before the first of them gets its name.
+        # All outputs appear or none: an output that finds no room fails before the first one gets its name.
         for output_file in (sink, writer, *(file.sink for file in reports)):
             if isinstance(output_file, OutputFile | PictureWriter):
                 output_file.complete()
@@ -214,8 +219,8 @@ def _open_reports(
     from dcvc_cli.coding.report_files import CsvReport, JsonReport
     from dcvc_cli.media import OutputFile
 
-    def sink(name: str) -> Any:
-        # Text, which may go to a terminal; OutputFile keeps binary data from one.
+    def sink(name: str) -> "TextSink":
+        # OutputFile refuses a terminal, and text may go to one.
         return stack.enter_context(nullcontext(sys.stdout.buffer) if name == "-" else OutputFile(name, overwrite=overwrite))
 
     reports: list[CsvReport | JsonReport] = []
@@ -227,7 +232,7 @@ def _open_reports(
 
 
 def _report_head(opened: "OpenedModel", settings: EncodeSettings, reader: "PictureReader") -> dict[str, Any]:
-    """What stands above the frames of a JSON report."""
+    """The values that stand before the frames of a JSON report."""
     from dcvc_cli import __version__
     from dcvc_cli.coding.opened_models import NAMES_OF_PRECISIONS
 
@@ -257,6 +262,7 @@ def _coding_line(opened: "OpenedModel", settings: EncodeSettings) -> str:
 
 
 def frame_line(report: "FrameReport") -> str:
+    """One frame in one line, as -v prints it."""
     quality = "".join(f" {name}={value:.4f}" for name, value in report.quality.items())
     return f"frame {report.index} {report.frame_type} qp={report.qp_frame} size={report.size_bytes} seconds={report.seconds:.4f}{quality}"
 

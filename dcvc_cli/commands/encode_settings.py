@@ -7,26 +7,35 @@ from typing import Any
 
 from dcvc_cli.codec.choices import ENTROPY_FORMATS, HASH_KINDS, CodingChoices
 from dcvc_cli.errors import UsageError
+from dcvc_cli.format.types import MAX_BASE_QP
 from dcvc_cli.weights.store import DEFAULT_MODEL, presets_folder
 
 MAX_FILE_BYTES = 1 << 16
-MAX_QP = 63
 _CHOICES = CodingChoices()
 PRESET_KEY = "preset"
 
 
 @dataclass(frozen=True)
 class EncodeSettings:
-    """What a preset or a config file may set, under the names of the options. UsageError names an option with a value that cannot be obeyed.
+    """What a preset or a config file may set, under the names of the options.
 
-    Args:
-        qp: 0..63, HIGHER is better quality and a bigger file; qp_i and qp_p stand over it for I and P frames.
-        keyint: frames from I frame to I frame, -1 = only the first.
-        force_keyframes: frame numbers, 0 is the first one coded.
+    Attributes:
+        qp: 0..63, HIGHER is better quality and a bigger file.
+        qp_i: QP of I frames in place of qp, 0..63.
+        qp_p: base QP of P frames in place of qp, 0..63.
+        keyint: frames from one I frame to the next, -1 = only the first frame is one.
+        force_keyframes: numbers of frames that become I frames; 0 is the first one coded.
         reset_interval: frames between drops of the reference feature, 0..65535, 0 = never.
-        force_zero_thres: elements predicted to spread no wider are not coded; 0 codes all.
+        force_zero_thres: skip threshold: latents with a predicted scale up to it are not coded; 0 codes all.
+        model: a name that `dcvc models list` shows, or a path to a weights file.
         precision: None = exact where the weights have it, else fp32.
-        threads: None = all cores.
+        device: auto, cpu or cuda:N.
+        threads: CPU threads of the arithmetic, None = all cores.
+        hash: crc, md5 or none.
+        entropy_format: one of ENTROPY_FORMATS.
+
+    Raises:
+        UsageError: a value cannot be obeyed; the message names its option.
     """
 
     qp: int = _CHOICES.qp_p
@@ -45,7 +54,7 @@ class EncodeSettings:
 
     def __post_init__(self) -> None:
         for name in ("qp", "qp_i", "qp_p"):
-            self._check_whole(name, 0, MAX_QP)
+            self._check_whole(name, 0, MAX_BASE_QP)
         if self.keyint != -1:
             self._check_whole("keyint", 1, 1 << 31, "or -1 for a first I frame only")
         self._check_whole("reset_interval", 0, 65535)
@@ -77,7 +86,7 @@ class EncodeSettings:
         return self.qp if self.qp_p is None else self.qp_p
 
     def coding_choices(self) -> CodingChoices:
-        """As the pipeline takes them."""
+        """The settings as the encoder takes them."""
         return CodingChoices(
             qp_i=self.qp_base_i,
             qp_p=self.qp_base_p,
@@ -100,7 +109,7 @@ def _check(name: str, value: object, valid: bool, expected: str) -> None:
 
 
 def option_name(field: str) -> str:
-    """`qp_i` -> `--qp-i`."""
+    """The option of a field: `qp_i` -> `--qp-i`."""
     return "--" + field.replace("_", "-")
 
 
@@ -109,15 +118,18 @@ SETTING_NAMES = tuple(field.name.replace("_", "-") for field in fields(EncodeSet
 
 
 def preset_names() -> list[str]:
-    """Presets in the box."""
+    """Names of the presets that come with dcvc."""
     return sorted(path.stem for path in presets_folder().glob("*.yaml"))
 
 
 def read_settings_file(path: Path, *, may_name_preset: bool) -> dict[str, Any]:
-    """Settings of a YAML file by field name; the key `preset`, where allowed, names another layer below.
+    """The settings of a YAML file by field name.
+
+    Args:
+        may_name_preset: allow the key `preset`, which names the layer below this one.
 
     Raises:
-        UsageError: unreadable, no mapping, or a key that is no setting.
+        UsageError: the file is unreadable, is no mapping, or has a key that is no setting.
     """
     import yaml
 
@@ -125,7 +137,7 @@ def read_settings_file(path: Path, *, may_name_preset: bool) -> dict[str, Any]:
         with open(path, "rb") as file:
             content = file.read(MAX_FILE_BYTES + 1)
         if len(content) > MAX_FILE_BYTES:
-            raise UsageError(f"{path} is larger than {MAX_FILE_BYTES} bytes, no settings file is")
+            raise UsageError(f"{path} is larger than {MAX_FILE_BYTES} bytes, the limit of a settings file")
         values = yaml.safe_load(content)
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
@@ -143,11 +155,17 @@ def read_settings_file(path: Path, *, may_name_preset: bool) -> dict[str, Any]:
 
 
 def layered_settings(given: Mapping[str, Any], preset: str | None, config: str | None) -> EncodeSettings:
-    """Defaults, the preset, the config file and the command line, the later over the earlier. `qp` in a layer stands over the `qp-i` and `qp-p`
-    of those below it.
+    """Lays defaults, preset, config file and command line over each other; a later layer wins.
+
+    `qp` in a layer wins over `qp-i` and `qp-p` of earlier layers too.
 
     Args:
         given: values of the command line by field name; None = not given.
+        preset: name of the preset, None = the one that the config file names, if any.
+        config: path of the config file, None for none.
+
+    Raises:
+        UsageError: as EncodeSettings and `read_settings_file`, or there is no such preset.
     """
     config_values = read_settings_file(Path(config), may_name_preset=True) if config is not None else {}
     named = config_values.pop(PRESET_KEY, None)

@@ -1,4 +1,4 @@
-"""`dcvc eval`: test sets coded, decoded and measured at several rates; one result file."""
+"""`dcvc eval`: codes test sets at several rates, decodes them and measures; makes one result file."""
 
 import os
 import shlex
@@ -9,23 +9,25 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dcvc_cli.codec.choices import DEFAULT_RESET_INTERVAL, DEFAULT_SKIP_THRESHOLD
 from dcvc_cli.commands.options import Device, Overwrite, Threads, check_places
 from dcvc_cli.errors import BatchError, UsageError
+from dcvc_cli.format.types import MAX_BASE_QP
+from dcvc_cli.weights.store import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from dcvc_cli.evaluating.evaluation import CoderSettings, EvaluationPoint, PointOutcome, Rate
 
 _SET, _CODING, _OTHERS = "Test set", "Coding", "Conventional codecs"
-MAX_QP = 63
 DEFAULT_NUM_RATES = 4
 CONVENTIONAL_QPS = {"x264": (17, 42), "x265": (17, 42), "svtav1": (20, 60)}
-"""Lowest and highest QP of the codec's own scale; six rates are 17, 22, 27, 32, 37, 42."""
+"""Lowest and highest QP by default, on the codec's own scale. Six rates over 17..42 are 17, 22, 27, 32, 37, 42."""
 DEFAULT_NUM_CONVENTIONAL_RATES = 6
 _QP_LIST = "N,N,..."
 
 
 class CodecName(StrEnum):
-    """As evaluating.conventional.ConventionalCodec, which is not imported before it is needed."""
+    """The same names as evaluating.conventional.ConventionalCodec, which is imported only when it is needed."""
 
     X264 = "x264"
     X265 = "x265"
@@ -33,32 +35,37 @@ class CodecName(StrEnum):
 
 
 def evaluate(
-    config: Annotated[Path, typer.Argument(metavar="CONFIG.json", help="Test configuration in the DCVC form.", show_default=False)],
+    config: Annotated[
+        Path, typer.Argument(metavar="CONFIG.json", help="Test configuration in the form of the DCVC test programs.", show_default=False)
+    ],
     output: Annotated[str, typer.Option("--output", "-o", metavar="RESULT.json", help="The result file.", show_default=False)],
     overwrite: Overwrite = False,
     root: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Where the test set lies, instead of the file's root_path.", rich_help_panel=_SET)
+        Path | None, typer.Option(metavar="DIR", help="Folder of the test set, instead of root_path in the file.", rich_help_panel=_SET)
     ] = None,
     force_frame_num: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="The first N frames of each clip, all of shorter ones.", rich_help_panel=_SET)
+        int | None, typer.Option(min=1, metavar="N", help="Code the first N frames of each clip, all frames of a shorter one.", rich_help_panel=_SET)
     ] = None,
-    force_intra: Annotated[bool, typer.Option("--force-intra", help="I frames only.", rich_help_panel=_SET)] = False,
+    force_intra: Annotated[bool, typer.Option("--force-intra", help="Code I frames only.", rich_help_panel=_SET)] = False,
     force_intra_period: Annotated[
-        int | None, typer.Option(metavar="N", help="Frames from I frame to I frame in every clip; -1: only the first.", rich_help_panel=_SET)
+        int | None,
+        typer.Option(metavar="N", help="Frames from one I frame to the next in every clip; -1: only the first frame is one.", rich_help_panel=_SET),
     ] = None,
     rate_num: Annotated[
         int | None,
-        typer.Option(metavar="2..64", help="Rates, evenly over QP 0..63.", show_default="4: QP 0, 21, 42, 63", rich_help_panel=_SET),
+        typer.Option(metavar="2..64", help="Number of rates, evenly over QP 0..63.", show_default="4: QP 0, 21, 42, 63", rich_help_panel=_SET),
     ] = None,
     qp_i: Annotated[
-        str | None, typer.Option(metavar=_QP_LIST, help="QPs of I frames, 0..63, HIGHER is better quality, one a rate.", rich_help_panel=_SET)
+        str | None, typer.Option(metavar=_QP_LIST, help="QPs of I frames, one for each rate: 0..63, HIGHER is better quality.", rich_help_panel=_SET)
     ] = None,
     qp_p: Annotated[
         str | None, typer.Option(metavar=_QP_LIST, help="Base QPs of P frames, as many as --qp-i. Default: those of --qp-i.", rich_help_panel=_SET)
     ] = None,
     model: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Weights, as `dcvc models list` shows them, or a file.", show_default="lite", rich_help_panel=_CODING),
+        typer.Option(
+            metavar="NAME", help="Weights by a name that `dcvc models list` shows, or a file.", show_default=DEFAULT_MODEL, rich_help_panel=_CODING
+        ),
     ] = None,
     precision: Annotated[
         str | None,
@@ -67,7 +74,12 @@ def evaluate(
     reset_interval: Annotated[
         int | None,
         typer.Option(
-            min=0, max=65535, metavar="N", help="Frames between drops of the reference feature; 0: never.", show_default="32", rich_help_panel=_CODING
+            min=0,
+            max=65535,
+            metavar="N",
+            help="Frames between drops of the reference feature; 0: never.",
+            show_default=str(DEFAULT_RESET_INTERVAL),
+            rich_help_panel=_CODING,
         ),
     ] = None,
     force_zero_thres: Annotated[
@@ -76,41 +88,51 @@ def evaluate(
             min=0,
             max=4294,
             metavar="T",
-            help="What is predicted to spread no wider than this is not coded; 0: code all.",
-            show_default="0.12",
+            help="Skip threshold: latents with a predicted scale up to T are not coded; 0: code all.",
+            show_default=str(DEFAULT_SKIP_THRESHOLD),
             rich_help_panel=_CODING,
         ),
     ] = None,
     device: Device = None,
     threads: Threads = None,
     workers: Annotated[
-        int, typer.Option(min=1, max=256, metavar="N", help="Processes, one model each; the GPUs are dealt out, else the cores are shared.")
+        int,
+        typer.Option(
+            min=1,
+            max=256,
+            metavar="N",
+            help="Number of processes, each with its own copy of the model. They take the GPUs in turn, or share the cores.",
+        ),
     ] = 1,
-    stream_dir: Annotated[Path | None, typer.Option(metavar="DIR", help="Keep streams and a JSON file of each point there.")] = None,
+    stream_dir: Annotated[Path | None, typer.Option(metavar="DIR", help="Keep the stream and a JSON file of each point in this folder.")] = None,
     check_existing: Annotated[
-        bool, typer.Option("--check-existing", help="Take up the finished points in --stream-dir that were made with the same settings.")
+        bool, typer.Option("--check-existing", help="Use the finished points in --stream-dir that were made with the same settings.")
     ] = False,
     msssim: Annotated[bool, typer.Option("--msssim", help="Measure MS-SSIM too; slow.")] = False,
-    verbose: Annotated[int, typer.Option(min=0, max=2, metavar="0|1|2", help="0: errors only; 1: a line a point; 2: a line a frame too.")] = 1,
+    verbose: Annotated[
+        int, typer.Option(min=0, max=2, metavar="0|1|2", help="0: errors only; 1: a line for each point; 2: a line for each frame too.")
+    ] = 1,
     codec: Annotated[
         CodecName | None,
-        typer.Option(help="Measure this one through ffmpeg instead; --qp-i is then its own QP, LOWER is better quality.", rich_help_panel=_OTHERS),
+        typer.Option(help="Measure this codec through ffmpeg instead. --qp-i is then its own QP: LOWER is better quality.", rich_help_panel=_OTHERS),
     ] = None,
     codec_args: Annotated[
-        str | None, typer.Option(metavar='"..."', help='Its options, such as "-preset medium -tune zerolatency".', rich_help_panel=_OTHERS)
+        str | None, typer.Option(metavar='"..."', help='Options of that codec, such as "-preset medium -tune zerolatency".', rich_help_panel=_OTHERS)
     ] = None,
-    b_frames: Annotated[bool, typer.Option("--b-frames", help="Leave B frames to its preset; none otherwise.", rich_help_panel=_OTHERS)] = False,
+    b_frames: Annotated[
+        bool, typer.Option("--b-frames", help="Let the codec's preset choose B frames. Default: no B frames.", rich_help_panel=_OTHERS)
+    ] = False,
 ) -> None:
-    """Code a test set at several rates, decode the streams, and measure: one result file in the DCVC schema, for `dcvc compare`.
+    """Code a test set at several rates, decode the streams, and measure. The result file has the DCVC schema, for `dcvc compare`.
 
-    Every point is a real stream in a file and a real decode of it, with the picture hashes checked. PSNR is of the 8-bit pictures that a decoder
-    puts out, by plane and as (6Y + U + V) / 8, over R, G and B for PNG; published DCVC figures are taken before rounding to 8 bits. Rates count the
-    frames' units and SPS; stream_bytes in the result file is the whole stream. The first 10 frames are left out of speed figures. A clip that fails
-    does not stop the others; the exit code is 6 then.
+    A point is one clip at one rate. It is coded into a stream in a file; that stream is decoded, with its picture hashes checked. PSNR is that of
+    the 8-bit pictures that a decoder puts out: by plane and as (6Y + U + V) / 8, or over R, G and B for PNG. Published DCVC figures are taken
+    before rounding to 8 bits. Rates count the units of frames and SPSs; stream_bytes in the result file is the size of the whole stream. Speed
+    figures leave out the first 10 frames. A clip that fails does not stop the others; the exit code is then 6.
     """
     check_places([str(config)], {"-o": output})
     if check_existing and stream_dir is None:
-        raise UsageError("--check-existing needs --stream-dir, where the finished points are")
+        raise UsageError("--check-existing needs --stream-dir, the folder with the finished points")
     if force_intra and force_intra_period is not None:
         raise UsageError("--force-intra and --force-intra-period exclude each other")
     if force_intra_period is not None and force_intra_period != -1 and force_intra_period < 1:
@@ -138,7 +160,7 @@ def evaluate(
 
 
 def _check_output(output: str, overwrite: bool) -> None:
-    """Tells at once what would otherwise fail at the end of a long run."""
+    """Raises at once what would otherwise fail at the end of a long run."""
     from dcvc_cli.media.endings import JSON, check_ending
     from dcvc_cli.media.output import STANDARD_OUTPUT_NAMES, OutputFile, is_direct
 
@@ -176,7 +198,9 @@ def _run(
         num_failed = sum(outcome.fault is not None for outcome in outcomes.values())
         where = f"{output} holds the others" if results else "there is no result file"
         hint = (
-            "--check-existing takes up what is finished" if stream_dir is not None else "--stream-dir and --check-existing take up what is finished"
+            "--check-existing uses the finished points"
+            if stream_dir is not None
+            else "--stream-dir and --check-existing keep and use finished points"
         )
         raise BatchError(f"{num_failed} of {len(points)} points failed, of {', '.join(failed)}; {where}", hint)
     if verbose:
@@ -191,7 +215,7 @@ def _told(outcome: "PointOutcome") -> str:
     for name, kind in (("avg_frame_encoding_time", "encode"), ("avg_frame_decoding_time", "decode")):
         if figures.get(name):
             parts.append(f"{kind} {1 / figures[name]:.2f} fps")
-    parts.append("taken up from an earlier run" if outcome.was_there else f"{figures['test_time']:.1f} s")
+    parts.append("from an earlier run" if outcome.was_there else f"{figures['test_time']:.1f} s")
     return ", ".join(parts)
 
 
@@ -229,8 +253,8 @@ def _rates(codec: CodecName | None, rate_num: int | None, qp_i: str | None, qp_p
 
 def _qps(option: str, text: str) -> list[int]:
     numbers = [part.strip() for part in text.replace(",", " ").split()]
-    if not numbers or not all(number.isascii() and number.isdigit() and len(number) <= 2 and int(number) <= MAX_QP for number in numbers):
-        raise UsageError(f"{option} {text}: expected QPs 0..{MAX_QP} with commas between them", f"{option} 0,21,42,63")
+    if not numbers or not all(number.isascii() and number.isdigit() and len(number) <= 2 and int(number) <= MAX_BASE_QP for number in numbers):
+        raise UsageError(f"{option} {text}: expected QPs 0..{MAX_BASE_QP} with commas between them", f"{option} 0,21,42,63")
     return [int(number) for number in numbers]
 
 
@@ -249,7 +273,7 @@ def _conventional(codec: CodecName, codec_args: str | None, b_frames: bool, thre
         raise UsageError(f"--codec-args {codec_args}: {fault}") from fault
     chosen = ConventionalCodec(codec)
     require_encoder(chosen)
-    # One thread by default: with more, some settings cut pictures into slices, which costs bits.
+    # One thread by default: with more threads, some settings cut pictures into slices, and slices cost bits.
     return ConventionalSettings(chosen, EncoderSettings(options, b_frames=b_frames, num_threads=threads or 1), msssim)
 
 
@@ -262,15 +286,13 @@ def _dcvc(
     threads: int | None,
     msssim: bool,
 ) -> "CoderSettings":
-    from dcvc_cli.codec.choices import DEFAULT_SKIP_THRESHOLD
     from dcvc_cli.evaluating.coders import DcvcSettings
-    from dcvc_cli.weights.store import DEFAULT_MODEL
 
     threshold = DEFAULT_SKIP_THRESHOLD if force_zero_thres is None else force_zero_thres
     return DcvcSettings.for_model(
         model or DEFAULT_MODEL,
         precision,
-        reset_interval=32 if reset_interval is None else reset_interval,
+        reset_interval=DEFAULT_RESET_INTERVAL if reset_interval is None else reset_interval,
         skip_threshold=threshold or None,
         device=device or "auto",
         threads=threads,

@@ -1,4 +1,4 @@
-"""`dcvc info`: what a .dcvc stream holds."""
+"""`dcvc info`: shows what a .dcvc stream holds."""
 
 import json
 import sys
@@ -14,24 +14,24 @@ if TYPE_CHECKING:
     from dcvc_cli.coding.inspect import StreamFacts
 
 MAX_TEXTS = MAX_SPS = 64
-"""How many of each are shown to people; JSON holds all."""
+"""How many texts and SPSs the tables show; JSON holds all."""
 
 
 def info(
     source: Annotated[str, typer.Argument(metavar="IN.dcvc", help="The stream; - is standard input.")],
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")] = False,
-    validate: Annotated[bool, typer.Option("--validate", help="Check every rule of the format and name offset and rule of each fault.")] = False,
-    frame_table: Annotated[bool, typer.Option("--frame-table/--no-frame-table", help="A line a frame.")] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of the tables.")] = False,
+    validate: Annotated[bool, typer.Option("--validate", help="Check every rule of the format; print offset and rule of each fault.")] = False,
+    frame_table: Annotated[bool, typer.Option("--frame-table/--no-frame-table", help="Print a line for each frame.")] = True,
     max_pixels: MaxPixels = None,
     max_frames: MaxFrames = None,
     max_memory: MaxMemory = None,
 ) -> None:
     """Show what a .dcvc stream holds: its parameters, frames, bitrate, model and checks.
 
-    memory_bytes is about what decoding takes. A stream beyond the limits is shown, and the exit code is 4.
+    memory_bytes estimates the memory that decoding takes. A stream beyond the limits is shown too, with exit code 4.
 
-    The result goes to standard output. Nothing is decoded: `dcvc decode` checks the pictures. A damaged or cut stream is shown as far as it can be
-    read, and the exit code is 4.
+    The result goes to standard output. No picture is decoded: `dcvc decode` checks the pictures. A damaged or cut stream is shown as far as it can
+    be read, with exit code 4.
     """
     limits = limits_of(max_pixels, max_frames, max_memory)
     if validate:
@@ -86,7 +86,7 @@ def _print_facts(facts: "StreamFacts", frame_table: bool) -> None:
     from dcvc_cli.ui.tables import print_table
 
     num_i = sum(row.frame_type == "I" for row in facts.frames)
-    # Where units hold several pictures, the counts of types are those of units.
+    # Where units hold several pictures, the counts of I and P are counts of units.
     units = " units" if facts.num_pictures != len(facts.frames) else ""
     duration, kbps = facts.duration_seconds, facts.bitrate_kbps
     rows: list[tuple[str, Any]] = [
@@ -105,7 +105,7 @@ def _print_facts(facts: "StreamFacts", frame_table: bool) -> None:
     ]
     print_table([facts.name, ""], [(name, str(value)) for name, value in rows], to_stdout=True)
     for text in facts.texts[:MAX_TEXTS]:
-        # Text from a stream may hold anything, terminal control included.
+        # Text from a stream may hold anything, even terminal control sequences.
         print("text: " + "".join(character if character.isprintable() else "?" for character in text))
     for number, sps in enumerate(facts.all_sps[:MAX_SPS]):
         values = sps_values(sps) | {"weights": weights_status(sps)}

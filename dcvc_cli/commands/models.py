@@ -1,4 +1,4 @@
-"""`dcvc models`: the weights on this machine."""
+"""`dcvc models`: lists, shows, adds, prepares, verifies and removes the weights on this machine."""
 
 import json
 import re
@@ -22,7 +22,7 @@ app = typer.Typer(name="models", help="List, show, add and verify the weights on
 
 @app.command("list")
 def list_models(json_output: JsonOption = False) -> None:
-    """List the weights on this machine: those that came with dcvc, then those that were added."""
+    """List the weights on this machine: first those that came with dcvc, then those that were added."""
     from dcvc_cli.weights.file import read_header
     from dcvc_cli.weights.store import DEFAULT_MODEL, weight_files, weights_name
 
@@ -39,8 +39,11 @@ def list_models(json_output: JsonOption = False) -> None:
 
 
 @app.command()
-def show(name: Annotated[str, typer.Argument(metavar="NAME", help="A listed name, or a weights file.")], json_output: JsonOption = False) -> None:
-    """Show one model: its networks, fingerprints, precision and where it comes from. Reads and checks the whole file."""
+def show(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A name that `dcvc models list` shows, or a weights file.")],
+    json_output: JsonOption = False,
+) -> None:
+    """Show the weights of one model: networks, fingerprints, precision and origin. The whole file is read and checked."""
     from dcvc_cli.weights.store import weights_by_name
 
     weights = weights_by_name(name)
@@ -59,16 +62,18 @@ def add(
         list[Path],
         typer.Argument(metavar="CHECKPOINT...", help="Published checkpoints of one model's networks: the image model's, then the video model's."),
     ],
-    name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="What to call it. Default: the model's own name, such as rt.")] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", metavar="NAME", help="Name of the weights. Default: the model's own name, such as rt.")
+    ] = None,
     keep_float: Annotated[
-        bool, typer.Option("--float", help="Keep the float32 parameters instead: for the published codec's own streams (dcvc remux).")
+        bool, typer.Option("--float", help="Keep the float32 parameters instead, for the published codec's own streams (dcvc remux).")
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", "-y", help="Replace weights of this name that were added before.")] = False,
 ) -> None:
-    """Import published checkpoints into the user's folder, prepared for exact arithmetic. This takes a minute or two for `rt`.
+    """Import published checkpoints into the user's folder, and prepare them for exact arithmetic. This takes a minute or two for `rt`.
 
-    One checkpoint becomes the same integers, hence the same fingerprints, on every machine. torch's safe loader reads the files: no code in them can
-    run. Every missing, extra or misshapen key is named.
+    A checkpoint becomes the same integers, with the same fingerprints, on every machine. torch's safe loader reads the files: no code in them
+    runs. If the keys do not fit the model, the message names every key that is missing, not part of it, or of the wrong shape.
     """
     if name is not None and not NAME_PATTERN.fullmatch(name):
         raise UsageError(f"--name {name}: expected letters, digits, '.', '_' and '-', a letter or digit first, at most 64 in all")
@@ -98,19 +103,19 @@ def add(
 
 @app.command()
 def quantize(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A listed name, or a weights file.")],
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="F.safetensors", help="The weights file.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A name that `dcvc models list` shows, or a weights file.")],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="F.safetensors", help="The weights file to write.")],
     clips: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[CLIP]...", help="Videos to calibrate with beside the material in the box, four pictures or more each."),
+        typer.Argument(metavar="[CLIP]...", help="Clips to calibrate with besides dcvc's own material, four pictures or more each."),
     ] = None,
-    wide: Annotated[bool, typer.Option("--wide", help="16-bit weights in every layer: for published checkpoints.")] = False,
+    wide: Annotated[bool, typer.Option("--wide", help="Use 16-bit weights in every layer, for published checkpoints.")] = False,
     overwrite: Annotated[bool, typer.Option("-y", "--overwrite", help="Replace an existing file.")] = False,
 ) -> None:
     """Prepare weights for exact arithmetic: the same model in integers.
 
-    The material in the box, and the clips if any, decide the ranges of the 16-bit numbers. The same weights and clips give
-    the same file on every machine.
+    Calibration material that comes with dcvc, and the clips if any, decide the ranges of the 16-bit numbers. The same weights and clips give the
+    same file on every machine.
     """
     if output.exists() and not overwrite:
         raise UsageError(f"{output} exists", "-y replaces it")
@@ -131,10 +136,10 @@ def quantize(
 
 @app.command()
 def verify(
-    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Names or weights files; none means all.")] = None,
+    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Names or weights files. Default: all.")] = None,
     json_output: JsonOption = False,
 ) -> None:
-    """Read every weights file whole and compare its contents with the fingerprints recorded in it. The exit code is 5 if any is damaged."""
+    """Read whole weights files and compare their contents with the fingerprints that they record. The exit code is 5 if any is damaged."""
     from dcvc_cli.weights.store import weight_files, weights_by_name, weights_name
 
     targets = names or [str(path) for path in weight_files()]
@@ -159,8 +164,8 @@ def verify(
 
 
 @app.command()
-def remove(name: Annotated[str, typer.Argument(metavar="NAME", help="Weights that were added before.")]) -> None:
-    """Delete weights from the user's folder. Those that came with dcvc stay."""
+def remove(name: Annotated[str, typer.Argument(metavar="NAME", help="Name of added weights.")]) -> None:
+    """Delete added weights from the user's folder. The weights that came with dcvc stay."""
     from dcvc_cli.weights.store import SUFFIX, user_folder
 
     if not NAME_PATTERN.fullmatch(name):
@@ -229,7 +234,7 @@ def _details(weights: "ModelWeights") -> dict[str, Any]:
 def _verdict(weights: "ModelWeights") -> dict[str, str]:
     from dcvc_cli.weights.file import read_header
 
-    assert weights.path is not None  # read from a file
+    assert weights.path is not None  # weights_by_name reads files
     header = read_header(weights.path)
     recorded = None not in header.fingerprints
     values = weights.fingerprint_texts

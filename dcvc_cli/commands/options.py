@@ -1,9 +1,10 @@
-"""Options that several commands share, so that they read the same everywhere, and the checks of what they say."""
+"""Options that several commands share, so that their help texts are the same everywhere, and the checks of their values."""
 
 import os
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from fractions import Fraction
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,29 +14,31 @@ from dcvc_cli.format.limits import DEFAULT_MAX_PIXELS, Limits, parse_memory
 from dcvc_cli.format.types import MAX_SIDE, PictureSize, Rational
 from dcvc_cli.ui.progress import ProgressMode
 
+PLOT_FORMATS = ("png", "svg")
+
 
 class PictureFormat(StrEnum):
-    """Formats of written pictures."""
+    """Formats that `dcvc decode` writes pictures in."""
 
     Y4M = "y4m"
     YUV = "yuv"
     PNG = "png"
 
 
-Overwrite = Annotated[bool, typer.Option("--overwrite", "-y", help="Replace existing output; without it, an existing file is kept.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
-Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", "-y", help="Replace existing output; without this option, an existing file is kept.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Print details.")]
 ProgressOption = Annotated[
     ProgressMode,
     typer.Option(
         "--progress",
-        help="auto: a bar where standard error is a terminal. json: one line a second there, and with -q nothing else.",
+        help="auto: a bar if standard error is a terminal. json: one JSON line a second on standard error; -q leaves it.",
     ),
 ]
 Device = Annotated[str | None, typer.Option("--device", metavar="auto|cpu|cuda:N", help="Where the networks run.", show_default="auto")]
 Threads = Annotated[int | None, typer.Option("--threads", min=1, max=1024, metavar="N", help="CPU threads of the arithmetic. Default: all cores.")]
-Seek = Annotated[int, typer.Option("--seek", min=0, metavar="N", help="Leave out the first N frames.")]
-Frames = Annotated[int | None, typer.Option("--frames", min=1, metavar="N", help="At most N frames. Default: all.")]
+Seek = Annotated[int, typer.Option("--seek", min=0, metavar="N", help="Skip the first N frames.")]
+Frames = Annotated[int | None, typer.Option("--frames", min=1, metavar="N", help="Take at most N frames. Default: all.")]
 
 MaxPixels = Annotated[
     int | None,
@@ -43,7 +46,7 @@ MaxPixels = Annotated[
         "--max-pixels",
         min=1,
         metavar="N",
-        help="Refuse larger pictures before anything is allocated; also DCVC_MAX_PIXELS.",
+        help="Refuse pictures of more pixels, before anything is allocated; also DCVC_MAX_PIXELS.",
         show_default=f"{DEFAULT_MAX_PIXELS}, as of 8192x4352",
         rich_help_panel="Limits",
     ),
@@ -54,7 +57,7 @@ MaxFrames = Annotated[
         "--max-frames",
         min=1,
         metavar="N",
-        help="Refuse longer clips and streams; also DCVC_MAX_FRAMES. Default: none.",
+        help="Refuse clips and streams of more frames; also DCVC_MAX_FRAMES. Default: no limit.",
         rich_help_panel="Limits",
     ),
 ]
@@ -63,14 +66,14 @@ MaxMemory = Annotated[
     typer.Option(
         "--max-memory",
         metavar="BYTES",
-        help="Refuse what needs more by the estimate of `dcvc info`: 800M, 2G; also DCVC_MAX_MEMORY. Default: none.",
+        help="Refuse what needs more memory by the estimate of `dcvc info`, such as 800M or 2G; also DCVC_MAX_MEMORY. Default: no limit.",
         rich_help_panel="Limits",
     ),
 ]
 
 
 def limits_of(max_pixels: int | None, max_frames: int | None, max_memory: str | None) -> Limits:
-    """The limits of the environment with those of the command line over them."""
+    """The limits of the command line, and those of the environment where the command line sets none."""
     limits = Limits.from_environment()
     return Limits(
         limits.max_pixels if max_pixels is None else max_pixels,
@@ -79,8 +82,18 @@ def limits_of(max_pixels: int | None, max_frames: int | None, max_memory: str | 
     )
 
 
+def plot_format(option: str, target: str | None) -> str | None:
+    """The format of a plot by the ending of its name: "png" or "svg", None for no name. UsageError for any other ending."""
+    if target is None:
+        return None
+    suffix = Path(target).suffix.lower().removeprefix(".")
+    if suffix not in PLOT_FORMATS:
+        raise UsageError(f"{option} {target}: expected a name that ends in .png or .svg")
+    return suffix
+
+
 def parse_size(text: str, option: str) -> PictureSize:
-    """`WxH`; UsageError for anything else."""
+    """A size from `WxH`; UsageError for anything else."""
     width, separator, height = text.lower().partition("x")
     if not separator or not (width.isascii() and width.isdigit() and height.isascii() and height.isdigit() and len(width) + len(height) <= 10):
         raise UsageError(f"{option} {text}: expected WxH", f"{option} 1920x1080")
@@ -91,10 +104,10 @@ def parse_size(text: str, option: str) -> PictureSize:
 
 
 def parse_frame_rate(text: str) -> Rational:
-    """`25`, `30000/1001` or `23.976`; UsageError for anything else."""
+    """A frame rate from `25`, `30000/1001` or `23.976`; UsageError for anything else."""
     num, _, den = text.partition("/")
     if num.isascii() and num.isdigit() and len(num) <= 10 and den.isascii() and den.isdigit() and len(den) <= 10:
-        # As written: 50/2 is not turned into 25/1.
+        # Kept as written: 50/2 stays 50/2.
         rate = Rational(int(num), int(den))
     else:
         try:
@@ -108,14 +121,14 @@ def parse_frame_rate(text: str) -> Rational:
 
 
 def check_places(inputs: Sequence[str], outputs: Mapping[str, str | None]) -> None:
-    """That no output is an input or another output.
+    """Checks that no output is an input or another output.
 
     Args:
         inputs: names of inputs.
-        outputs: name by the option that gave it, None where it was not given.
+        outputs: name of each output by its option, None where the option was not given.
 
     Raises:
-        UsageError: two of them are one.
+        UsageError: two names are one place.
     """
     given = [(option, name) for option, name in outputs.items() if name is not None]
     for position, (option, name) in enumerate(given):

@@ -1,4 +1,4 @@
-"""`dcvc remux`: between .dcvc and the reference's elementary stream."""
+"""`dcvc remux`: turns .dcvc streams into elementary streams of the published codec, and back."""
 
 from typing import Annotated
 
@@ -10,23 +10,25 @@ from dcvc_cli.errors import UsageError
 
 def remux(
     source: Annotated[
-        str, typer.Argument(metavar="IN", help="A .dcvc stream, or an elementary stream of the reference (.bin); - is standard input.")
+        str, typer.Argument(metavar="IN", help="A .dcvc stream, or an elementary stream of the published codec (.bin); - is standard input.")
     ],
-    output: Annotated[str, typer.Option("--output", "-o", metavar="OUT", help="The other kind; - is standard output.")],
+    output: Annotated[str, typer.Option("--output", "-o", metavar="OUT", help="The stream of the other kind; - is standard output.")],
     overwrite: Overwrite = False,
     force_zero_thres: Annotated[
         float | None, typer.Option(metavar="T", help="Skip threshold that the elementary stream was coded with. Default: none.")
     ] = None,
-    fps: Annotated[str | None, typer.Option(metavar="N[/D]", help="Its frames per second.", show_default="25")] = None,
-    model: Annotated[str | None, typer.Option(metavar="NAME", help="Its model, as `dcvc models list` shows it.", show_default="rt")] = None,
+    fps: Annotated[str | None, typer.Option(metavar="N[/D]", help="Frames per second of the elementary stream.", show_default="25")] = None,
+    model: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Weights of the elementary stream, by a name that `dcvc models list` shows.", show_default="rt")
+    ] = None,
     precision: Annotated[
-        str | None, typer.Option(metavar="NAME", help="What it was coded in: fp16, bf16, fp32 or fp64.", show_default="fp32")
+        str | None, typer.Option(metavar="NAME", help="Arithmetic of the elementary stream: fp16, bf16, fp32 or fp64.", show_default="fp32")
     ] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Turn a .dcvc stream into the reference's elementary stream, or the other way round.
+    """Turn a .dcvc stream into an elementary stream of the published codec, or the other way round.
 
-    The coded payloads are not touched. What an elementary stream lacks comes from the options; what it cannot hold is told.
+    The coded payloads stay as they are. Options say what an elementary stream lacks; notes name what it cannot hold.
     """
     check_places([source], {"-o": output})
     frame_rate = parse_frame_rate(fps or "25")

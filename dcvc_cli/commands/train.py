@@ -10,6 +10,7 @@ import typer
 
 from dcvc_cli.errors import InputError, UsageError
 from dcvc_cli.ui.progress import ProgressMode
+from dcvc_cli.weights.store import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from dcvc_cli.training.config import TrainConfig
@@ -22,33 +23,42 @@ app = typer.Typer(name="train", help="Train the image and the video model; expor
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainOptions:
-    """The options of every kind of training."""
+    """The options that `dcvc train image` and `dcvc train video` share."""
 
-    config: Annotated[Path, typer.Option("--config", metavar="F.yaml", help="Schedule and loss; recipes/*.yaml are the shipped ones.")]
+    config: Annotated[Path, typer.Option("--config", metavar="F.yaml", help="Schedule and loss, such as a file of recipes/.")]
     data: Annotated[
         list[Path],
-        typer.Option("--data", metavar="DIR", help="Folder with videos, pictures and folders of numbered PNG frames, searched through; repeatable."),
+        typer.Option("--data", metavar="DIR", help="Folder that is searched for videos, pictures and folders of numbered PNG frames; repeatable."),
     ]
     output: Annotated[
-        Path, typer.Option("-o", "--output", metavar="DIR", help="Where checkpoint.pt and log.csv live. A checkpoint there is resumed.")
+        Path, typer.Option("-o", "--output", metavar="DIR", help="Folder of checkpoint.pt and log.csv. Training resumes from a checkpoint in it.")
     ]
-    cache: Annotated[Path | None, typer.Option("--cache", metavar="DIR", help="Where decoded material is kept. Default: OUTPUT/cache.")] = None
-    device: Annotated[str, typer.Option("--device", metavar="auto|cpu|cuda:N", help="Where to compute. Several processes take a GPU each.")] = "auto"
+    cache: Annotated[Path | None, typer.Option("--cache", metavar="DIR", help="Folder that keeps decoded material. Default: OUTPUT/cache.")] = None
+    device: Annotated[str, typer.Option("--device", metavar="auto|cpu|cuda:N", help="Where the networks run. Several processes take a GPU each.")] = (
+        "auto"
+    )
     threads: Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads. Default: all cores.")] = None
-    stop_at_step: Annotated[int | None, typer.Option("--stop-at-step", min=1, help="End earlier than the schedule; the run can be resumed.")] = None
+    stop_at_step: Annotated[int | None, typer.Option("--stop-at-step", min=1, help="End at this step of the schedule; the run can be resumed.")] = (
+        None
+    )
     start_from: Annotated[
-        str | None, typer.Option("--start-from", metavar="NAME", help="Weights to start from, such as lite, not from a transform codec.")
+        str | None,
+        typer.Option(
+            "--start-from", metavar="NAME", help="Weights to start from, such as lite. Default: parameters that begin as a transform codec."
+        ),
     ] = None
     validate: Annotated[
         list[str] | None,
-        typer.Option("--validate", metavar="CLIP", help="Code this clip with real bits now and then, figures in validation.csv; repeatable."),
+        typer.Option("--validate", metavar="CLIP", help="Clip that is coded now and then, with figures in validation.csv; repeatable."),
     ] = None
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Log for TensorBoard too, in OUTPUT/tensorboard.")] = False
-    progress: Annotated[ProgressMode, typer.Option("--progress", help="A bar on a terminal, one JSON line a second, or nothing.")] = ProgressMode.AUTO
+    progress: Annotated[
+        ProgressMode, typer.Option("--progress", help="auto: a bar if standard error is a terminal. json: a JSON line for each report.")
+    ] = ProgressMode.AUTO
 
 
 def takes_train_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Gives a command the fields of TrainOptions as options of its own; it gets them together, as its first argument."""
+    """Gives a command the fields of TrainOptions as options. The command gets them as one TrainOptions, its first argument."""
     own = [parameter for parameter in inspect.signature(command).parameters.values() if parameter.name != "options"]
     hints = get_type_hints(TrainOptions, include_extras=True)
     shared = [
@@ -74,9 +84,9 @@ def takes_train_options(command: Callable[..., None]) -> Callable[..., None]:
 @app.command()
 @takes_train_options
 def image(options: TrainOptions) -> None:
-    """Train the image model (I frames). Killed at any moment, the same command goes on from the last checkpoint.
+    """Train the image model (I frames). The same command resumes a run that was stopped, from its last checkpoint.
 
-    On several GPUs or machines: `accelerate launch -m dcvc_cli train image ...`; the batch is shared, the result is that of one process.
+    On several GPUs or machines: `accelerate launch -m dcvc_cli train image ...`. The processes share each batch; the result is that of one process.
     """
     _train("image", options)
 
@@ -88,12 +98,14 @@ def video(
     *,
     image_checkpoint: Annotated[
         Path | None,
-        typer.Option("--image-checkpoint", metavar="checkpoint.pt", help="Checkpoint of the trained image model. Default: that of --start-from."),
+        typer.Option(
+            "--image-checkpoint", metavar="checkpoint.pt", help="Checkpoint of the trained image model. Default: the image model of --start-from."
+        ),
     ] = None,
 ) -> None:
-    """Train the video model (P frames) on top of a trained image model, which stays as it is.
+    """Train the video model (P frames) behind a trained image model, which stays as it is.
 
-    On several GPUs or machines: `accelerate launch -m dcvc_cli train video ...`; the batch is shared, the result is that of one process.
+    On several GPUs or machines: `accelerate launch -m dcvc_cli train video ...`. The processes share each batch; the result is that of one process.
     """
     _train("video", options, image_checkpoint)
 
@@ -102,16 +114,16 @@ def video(
 def export(
     image_checkpoint: Annotated[Path, typer.Argument(metavar="IMAGE.pt", help="Checkpoint of the image model.")],
     video_checkpoint: Annotated[Path, typer.Argument(metavar="VIDEO.pt", help="Checkpoint of the video model.")],
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="F.safetensors", help="The weights file.")],
-    model: Annotated[str, typer.Option("--model", help="Model of both checkpoints.")] = "lite",
-    description: Annotated[str, typer.Option("--description", help="What they were trained on; kept in the file.")] = "",
-    exact: Annotated[bool, typer.Option("--exact", help="Prepare it for exact arithmetic, calibrated with the material in the box.")] = False,
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="F.safetensors", help="The weights file to write.")],
+    model: Annotated[str, typer.Option("--model", help="Model of both checkpoints.")] = DEFAULT_MODEL,
+    description: Annotated[str, typer.Option("--description", help="Text that the file keeps, such as what the model was trained on.")] = "",
+    exact: Annotated[bool, typer.Option("--exact", help="Prepare the weights for exact arithmetic, with dcvc's own calibration material.")] = False,
     calibrate: Annotated[
-        list[str] | None, typer.Option("--calibrate", metavar="CLIP", help="As --exact, calibrated with this clip too; repeatable.")
+        list[str] | None, typer.Option("--calibrate", metavar="CLIP", help="As --exact, and calibrate with this clip too; repeatable.")
     ] = None,
     overwrite: Annotated[bool, typer.Option("-y", "--overwrite", help="Replace an existing file.")] = False,
 ) -> None:
-    """Turn two training checkpoints into a weights file; with --exact one of the exact profile, as it ships.
+    """Turn two training checkpoints into a weights file. With --exact the file holds the integers of the exact profile too.
 
     A name that ends in .gz makes a compressed file.
     """

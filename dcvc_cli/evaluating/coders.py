@@ -1,4 +1,4 @@
-"""What an evaluation measures: dcvc itself, or a conventional codec through ffmpeg, each from the same pictures and with the same metrics."""
+"""The coders of an evaluation: dcvc, and conventional codecs through ffmpeg. All code the same pictures and use the same metrics."""
 
 import tempfile
 from dataclasses import asdict, dataclass, field
@@ -16,7 +16,7 @@ from dcvc_cli.coding.opened_models import OpenedModel, StreamNetworks, open_mode
 from dcvc_cli.coding.stream_source import StreamSource
 from dcvc_cli.errors import InputError, StreamError, UsageError
 from dcvc_cli.evaluating.conventional import STREAM_FORMATS, ConventionalCodec, EncoderSettings, RawClip, code_with_ffmpeg, require_encoder
-from dcvc_cli.evaluating.evaluation import EvaluationPoint, Measurement
+from dcvc_cli.evaluating.evaluation import EvaluationPoint, PointMeasurement
 from dcvc_cli.evaluating.sequence_sources import SequenceSource, SourceType
 from dcvc_cli.format.types import ChromaFormat
 from dcvc_cli.media import OutputFile, PictureReader, open_reader, open_writer
@@ -26,12 +26,17 @@ from dcvc_cli.weights.store import DEFAULT_MODEL, weights_by_name
 
 @dataclass(frozen=True)
 class DcvcSettings:
-    """dcvc with one set of weights. Make it by `for_model`, which settles the precision.
+    """dcvc with one set of weights. `for_model` makes it and chooses the precision.
 
-    Args:
-        fingerprints: of the image and the video network, so that figures of other weights under the same name are not taken for these.
-        device: auto deals the GPUs out to the workers.
+    Attributes:
+        model: a name that `dcvc models list` shows, or a path to a weights file.
+        precision: one of PRECISION_NAMES.
+        fingerprints: of the model's networks. They tell other weights of the same name apart.
+        reset_interval: frames between drops of the reference feature, 0 = never.
+        skip_threshold: latents with a predicted scale up to it are not coded; None codes all.
+        device: auto, cpu or cuda:N. With auto the workers take the GPUs in turn.
         threads: CPU threads of each worker, None = all cores.
+        msssim: measure MS-SSIM too.
     """
 
     model: str
@@ -47,10 +52,15 @@ class DcvcSettings:
 
     @classmethod
     def for_model(cls, model: str = DEFAULT_MODEL, precision: str | None = None, **others: Any) -> "DcvcSettings":
-        """Settings with these weights; `precision` None = exact where the weights have it, else fp32.
+        """Settings with these weights.
+
+        Args:
+            precision: one of PRECISION_NAMES; None = exact where the weights have it, else fp32.
+            others: values of the other fields.
 
         Raises:
-            UsageError: no such precision. EnvironmentFault: no such weights.
+            UsageError: there is no such precision.
+            EnvironmentFault: this machine lacks the weights.
         """
         if precision is not None and precision not in PRECISION_NAMES:
             raise UsageError(f"--precision {precision} is not known, expected one of {', '.join(PRECISION_NAMES)}")
@@ -75,7 +85,12 @@ class DcvcSettings:
 
 @dataclass(frozen=True)
 class ConventionalSettings:
-    """A conventional codec; `encoder.intra_period` is replaced by each clip's own."""
+    """A conventional codec.
+
+    Attributes:
+        encoder: how clips are coded; the intra period of each clip takes the place of `encoder.intra_period`.
+        msssim: measure MS-SSIM too.
+    """
 
     codec: ConventionalCodec
     encoder: EncoderSettings = field(default_factory=EncoderSettings)
@@ -95,24 +110,24 @@ class ConventionalSettings:
 
 
 class DcvcClipCoder:
-    """Codes with a StreamEncoder into a file, and decodes that file with decoders of its own; only the networks' parameters are shared."""
+    """Codes into a file with a StreamEncoder, and decodes that file with a decoder of its own. Both share the networks' parameters only."""
 
     def __init__(self, settings: DcvcSettings, model: OpenedModel) -> None:
         self._settings, self._model = settings, model
         self._networks = _NetworksOfModel(model)
 
-    def measure(self, point: EvaluationPoint, stream: Path) -> Measurement:
-        """Every picture hash in the stream is checked (StreamError): I frames, every 32nd frame, and the last one carry one."""
+    def measure(self, point: EvaluationPoint, stream: Path) -> PointMeasurement:
+        """As ClipCoder.measure. Every picture hash in the stream is checked: I frames, every 32nd frame and the last frame have one."""
         encoded = self._encode(point, stream)
         records = []
         with StreamSource(str(stream)) as source, open_clip(point.sequence) as reader:
             chroma, num_pixels = reader.format.chroma, reader.format.size.num_pixels
             decoded = OpenedStream(source).frames(self._networks, verify=True)
-            # The decoder first: its end comes after the last hash.
+            # The decoder comes first in zip: it checks the last hash before it ends.
             for frame, original, report in zip(decoded, reader, encoded, strict=True):
                 quality = picture_quality(original, frame.picture, chroma, psnr=True, msssim=self._settings.msssim)
                 records.append(_frame_record(frame.report, report.seconds, quality))
-        return Measurement(records, num_pixels)
+        return PointMeasurement(records, num_pixels)
 
     def _encode(self, point: EvaluationPoint, stream: Path) -> list[FrameReport]:
         rate, settings = point.rate, self._settings
@@ -130,7 +145,7 @@ class DcvcClipCoder:
 
 
 class _NetworksOfModel(StreamNetworks):
-    """The networks at hand for streams that name them: each worker holds one model, and weights need not lie where a decoder would look."""
+    """Gives the decoder the encoder's networks: a worker holds one model, and its weights need not lie where a decoder looks."""
 
     def __init__(self, model: OpenedModel) -> None:
         super().__init__()
@@ -144,18 +159,18 @@ class _NetworksOfModel(StreamNetworks):
 
 
 class ConventionalClipCoder:
-    """Unpacks the clip with our reader, so that the same pictures are coded, and hands it to ffmpeg."""
+    """Unpacks a clip with dcvc's own reader, so that ffmpeg codes the same pictures as dcvc."""
 
     def __init__(self, settings: ConventionalSettings) -> None:
         self._settings = settings
 
-    def measure(self, point: EvaluationPoint, stream: Path) -> Measurement:
+    def measure(self, point: EvaluationPoint, stream: Path) -> PointMeasurement:
         settings = self._settings
         with tempfile.TemporaryDirectory(prefix="dcvc-clip-") as folder:
             clip = _unpacked(point.sequence, Path(folder, "source.yuv"))
             encoder = EncoderSettings(**{**asdict(settings.encoder), "intra_period": point.sequence.intra_period})
             records = code_with_ffmpeg(settings.codec, clip, point.rate.qp_i, encoder, stream=stream, msssim=settings.msssim)
-        return Measurement(records, clip.format.size.num_pixels)
+        return PointMeasurement(records, clip.format.size.num_pixels)
 
 
 def _unpacked(sequence: SequenceSource, target: Path) -> RawClip:
@@ -172,7 +187,11 @@ def _unpacked(sequence: SequenceSource, target: Path) -> RawClip:
 
 
 def open_clip(sequence: SequenceSource) -> PictureReader:
-    """The pictures of a clip that are coded. InputError for other sizes or, where that is known, fewer frames than the configuration says."""
+    """Opens a clip of a test set.
+
+    Raises:
+        InputError: the clip is missing, or differs from the configuration: in size, or with fewer frames where their number is known.
+    """
     if not sequence.path.exists():
         raise InputError(f"{sequence.path} is not there", "--root says where the test set lies")
     kind = {SourceType.YUV420: "yuv", SourceType.PNG: "png", SourceType.VIDEO: None}[sequence.source_type]
@@ -191,7 +210,7 @@ def open_clip(sequence: SequenceSource) -> PictureReader:
 
 
 def device_of_worker(name: str, worker: int) -> str:
-    """`auto` deals the GPUs out, or is the CPU where there is none; other names stay."""
+    """The device of a worker: with `auto` the workers take the GPUs in turn, or the CPU where there is none; other names stay."""
     if name != "auto":
         return name
     import torch

@@ -1,4 +1,4 @@
-"""Compare result files: which sequences two codecs share, and the BD-rate by class and by sequence."""
+"""Compares result files: finds the sequences that two codecs share, and their BD-rate by class and by sequence."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,9 +17,11 @@ Curve = list[tuple[float, float]]
 
 @dataclass(frozen=True)
 class Comparison:
-    """One test codec against the anchor on one set of pictures.
+    """One test codec against the anchor, on one sequence or on the average of a class.
 
-    `anchor_curve` and `test_curve` are empty where they could not be drawn; `bd_rate.reason` then says why.
+    Attributes:
+        anchor_curve: empty where the file does not allow a curve; `bd_rate.reason` then says why.
+        test_curve: likewise.
     """
 
     name: str
@@ -30,7 +32,13 @@ class Comparison:
 
 @dataclass(frozen=True)
 class ClassComparison:
-    """A class: the class-average curves (mean rate and mean quality over the shared sequences at each rate point), and every shared sequence."""
+    """One test codec against the anchor, on one class.
+
+    Attributes:
+        average: comparison of the class averages: mean rate and mean quality over the shared sequences at each rate point.
+        sequences: comparison of each shared sequence.
+        notes: what a reader of the figures has to know.
+    """
 
     average: Comparison
     sequences: tuple[Comparison, ...]
@@ -42,7 +50,7 @@ class ClassComparison:
 
     @property
     def mean_percent(self) -> float | None:
-        """Mean of the sequences' BD-rates; None unless every one has a figure."""
+        """Mean of the sequences' BD-rates; None unless each sequence has a BD-rate."""
         percents = [sequence.bd_rate.percent for sequence in self.sequences]
         known = [percent for percent in percents if percent is not None]
         return sum(known) / len(known) if known and len(known) == len(percents) else None
@@ -58,7 +66,7 @@ class CodecComparison:
 
 
 def read_merged(paths: Sequence[Path]) -> Results:
-    """Read several result files of one codec as one. Raises InputError for a faulty file or a sequence that stands in two of them."""
+    """Reads several result files of one codec as one. InputError for a faulty file, or a sequence that two files hold."""
     results = read_results(paths[0])
     for path in paths[1:]:
         results = results.merged(read_results(path))
@@ -69,7 +77,8 @@ def compare_results(name: str, anchor: Results, test: Results, metric: str, inte
     """BD-rate of one test codec against the anchor, over the classes and sequences that both have.
 
     Raises:
-        InputError: nothing in common. EnvironmentFault: the package `bjontegaard` is missing.
+        InputError: they have no sequence in common.
+        EnvironmentFault: the package `bjontegaard` is missing.
     """
     anchor_classes = {class_key(class_name): class_name for class_name in anchor.classes}
     shared, notes = [], []

@@ -1,4 +1,4 @@
-"""Rate-distortion plots of a comparison, drawn by matplotlib (optional extra `eval`) without a display and without global state."""
+"""Draws rate-distortion plots of a comparison with matplotlib (extra `eval`). No display is needed, and no global state changes."""
 
 import io
 from collections.abc import Sequence
@@ -21,14 +21,14 @@ METRIC_LABELS = {"psnr": "PSNR (6Y+U+V)/8 [dB]", "psnr_y": "PSNR Y [dB]", "psnr_
 
 @dataclass(frozen=True)
 class Panel:
-    """One set of axes: a title and the named curves in it, the anchor first."""
+    """One set of axes: a title and named curves, the anchor's first."""
 
     title: str
     series: tuple[tuple[str, Curve], ...]
 
 
 def class_panels(anchor: str, tests: Sequence[CodecComparison]) -> list[Panel]:
-    """One panel a class, with the class-average curves of all codecs."""
+    """A panel for each class, with the class-average curves of all codecs."""
     panels: dict[str, tuple[str, list[tuple[str, Comparison]]]] = {}
     for test in tests:
         for compared in test.classes:
@@ -38,7 +38,7 @@ def class_panels(anchor: str, tests: Sequence[CodecComparison]) -> list[Panel]:
 
 
 def sequence_panels(anchor: str, tests: Sequence[CodecComparison]) -> list[Panel]:
-    """One panel a sequence, with the curves of all codecs."""
+    """A panel for each sequence, with the curves of all codecs."""
     panels: dict[str, list[tuple[str, Comparison]]] = {}
     for test in tests:
         for compared in test.classes:
@@ -50,7 +50,7 @@ def sequence_panels(anchor: str, tests: Sequence[CodecComparison]) -> list[Panel
 def _panel(anchor: str, title: str, entries: Sequence[tuple[str, Comparison]]) -> Panel:
     series: list[tuple[str, Curve]] = []
     for name, comparison in entries:
-        # Test files that hold different sequences are averaged against different parts of the anchor.
+        # Test codecs with different sequences share different parts of the anchor, so its average differs.
         if comparison.anchor_curve and comparison.anchor_curve not in [drawn for _, drawn in series]:
             series.append((anchor if not series else f"{anchor} (same sequences as {name})", comparison.anchor_curve))
         if comparison.test_curve:
@@ -59,9 +59,10 @@ def _panel(anchor: str, title: str, entries: Sequence[tuple[str, Comparison]]) -
 
 
 def draw(panels: Sequence[Panel], metric: str) -> "Figure":
-    """All panels in one figure, up to three a row, at most 60; rate on a logarithmic axis.
+    """Draws panels in one figure, three in a row, on a logarithmic rate axis. Panels beyond MAX_PANELS are left out.
 
-    Raises EnvironmentFault when matplotlib is not installed.
+    Raises:
+        EnvironmentFault: matplotlib is not installed.
     """
     try:
         from matplotlib.figure import Figure

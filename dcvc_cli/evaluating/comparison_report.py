@@ -1,4 +1,4 @@
-"""One self-contained HTML page of a comparison: tables, inline SVG curves, and pictures side by side as embedded PNG."""
+"""Makes one self-contained HTML page of a comparison: tables, inline SVG curves, and embedded PNG crops side by side."""
 
 import base64
 from collections.abc import Sequence
@@ -38,7 +38,7 @@ class Crop:
 
 
 def read_crop(caption: str, path: Path) -> Crop:
-    """Read a PNG file. Raises InputError when it is unreadable, larger than 16 MiB, or not PNG."""
+    """Reads a PNG file. InputError where it is unreadable, larger than 16 MiB, or no PNG file."""
     try:
         size_bytes = path.stat().st_size
         if size_bytes > LARGEST_CROP_BYTES:
@@ -52,7 +52,7 @@ def read_crop(caption: str, path: Path) -> Crop:
 
 
 def html_report(anchor: str, tests: Sequence[CodecComparison], metric: str, interpolation: str, crops: Sequence[Crop] = ()) -> str:
-    """The page as text; it refers to nothing outside itself. Raises EnvironmentFault without matplotlib."""
+    """The page as text; it refers to nothing outside itself. EnvironmentFault where matplotlib is not installed."""
     names = ", ".join(test.name for test in tests)
     title = f"{names} against {anchor}"
     parts = [

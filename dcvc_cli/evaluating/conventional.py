@@ -1,7 +1,7 @@
-"""Conventional codecs (x264, x265, SVT-AV1) through the ffmpeg program, measured as dcvc is: same frames, real streams, real decodes, same metrics.
+"""Measures conventional codecs (x264, x265, SVT-AV1) through the ffmpeg program as dcvc is measured: same frames, real streams, same metrics.
 
-What is counted: every byte of the elementary stream that a decoder needs. The informational SEI messages of x264 and x265 (several hundred bytes of
-encoder settings, a tenth of a small clip) are removed first, and so are container headers; both are to the anchor's advantage.
+Every byte of the elementary stream that a decoder needs is counted. Container headers are not, nor are the SEI messages with encoder settings
+that x264 and x265 write (several hundred bytes, a tenth of a small clip): both are to the advantage of the conventional codec.
 """
 
 import re
@@ -18,14 +18,14 @@ from pathlib import Path
 import numpy as np
 
 from dcvc_cli.errors import EnvironmentFault, InputError, StreamError, UsageError
+from dcvc_cli.evaluating.sequence_sources import FIRST_FRAME_ONLY
 from dcvc_cli.format.types import Picture, PictureSize, Rational, VideoFormat
 from dcvc_cli.metrics.msssim import msssim_yuv
 from dcvc_cli.metrics.psnr import psnr_yuv
 from dcvc_cli.metrics.results import FrameRecord
 
-FIRST_FRAME_ONLY = -1
 LONGEST_GOP = 9999
-"""Key-frame distance given to the encoders for "first frame only"; clips longer than this are refused."""
+"""Distance of key frames that the encoders are given for "first frame only". Longer clips are refused."""
 SOURCE_PIXEL_FORMATS = ("yuv420p", "yuvj420p")
 RAW_OUTPUT = ("-fps_mode", "passthrough", "-pix_fmt", "yuv420p", "-f", "rawvideo")
 
@@ -37,7 +37,12 @@ class ConventionalCodec(StrEnum):
 
 
 class RateControl(StrEnum):
-    """qp: one quantiser for all frames of a type. crf: the encoder's own constant-quality mode. LOWER is better quality, the opposite of dcvc."""
+    """How an encoder chooses quantisers. LOWER is better quality, the opposite of dcvc.
+
+    Attributes:
+        QP: one quantiser for all frames of a type.
+        CRF: the encoder's own constant-quality mode.
+    """
 
     QP = "qp"
     CRF = "crf"
@@ -56,7 +61,7 @@ class RawClip:
     num_frames: int
 
     def pictures(self) -> Iterator[Picture]:
-        """The pictures in display order. Raises InputError when the file ends early."""
+        """Yields the pictures in display order. InputError where the file ends early."""
         with self.path.open("rb") as file:
             for index in range(self.num_frames):
                 data = np.frombuffer(file.read(self.format.frame_bytes), np.uint8)
@@ -71,9 +76,12 @@ class RawClip:
 class EncoderSettings:
     """How a clip is coded.
 
-    options: the user's ffmpeg encoder options ("-preset", "medium", "-tune", "zerolatency"); they win over everything set here.
-    intra_period: distance of key frames, -1 for the first frame only. b_frames: leave the choice of B frames to the preset; otherwise there are none.
-    num_threads: for encoding. x264 with -tune zerolatency cuts pictures into that many slices, which costs bits, hence 1.
+    Attributes:
+        options: the user's ffmpeg encoder options ("-preset", "medium", "-tune", "zerolatency"). They win over the other fields.
+        intra_period: frames from one key frame to the next, -1 = only the first frame is one.
+        b_frames: let the preset choose B frames; False forbids them.
+        num_threads: threads of the encoder. It is 1 by default: x264 with -tune zerolatency cuts pictures into as many
+            slices as it has threads, and slices cost bits.
     """
 
     options: tuple[str, ...] = ()
@@ -86,21 +94,23 @@ class EncoderSettings:
 def code_with_ffmpeg(
     codec: ConventionalCodec, clip: RawClip, qp: float, settings: EncoderSettings, *, stream: Path | None = None, msssim: bool = False
 ) -> list[FrameRecord]:
-    """Encode a clip, decode it again, and measure every frame.
+    """Encodes a clip, decodes it again, and measures every frame.
 
     Args:
-        qp: the codec's own scale (0..51, AV1 0..63), LOWER is better quality.
-        msssim: measure MS-SSIM too, which takes far longer than PSNR; pictures too small for it have none.
-        stream: keeps the elementary stream under this name; an existing file is replaced.
+        qp: on the codec's own scale (0..51, AV1 0..63); LOWER is better quality.
+        stream: place that keeps the elementary stream; an existing file is replaced. None keeps none.
+        msssim: measure MS-SSIM too, which takes far longer than PSNR. Pictures too small for it have none.
 
     Returns:
-        one record a frame in display order, with the PSNR between 8-bit pictures as `metrics.psnr` defines it. Seconds are wall time over the
-        clip divided by its frames, the start of the program included.
+        a record for each frame in display order. PSNR is that of 8-bit pictures, as `metrics.psnr` defines it. Seconds are the wall time
+        of the ffmpeg run, with its start, divided by the number of frames.
 
     Raises:
-        EnvironmentFault: no ffmpeg, or one without this encoder. UsageError: ffmpeg refuses the options. StreamError: frames or bytes do not add up.
+        EnvironmentFault: ffmpeg is missing, or was built without this encoder.
+        UsageError: ffmpeg refuses the options, or the clip is longer than LONGEST_GOP.
+        StreamError: the frames or bytes of the stream do not add up.
 
-    Bit-exact for one build of an encoder and one number of threads only.
+    The stream is bit-exact for one build of an encoder and one number of threads only.
     """
     require_encoder(codec)
     if clip.num_frames > LONGEST_GOP:
@@ -123,7 +133,7 @@ def code_with_ffmpeg(
 
 
 def require_encoder(codec: ConventionalCodec) -> None:
-    """Raises EnvironmentFault when ffmpeg, ffprobe or this encoder in ffmpeg is missing."""
+    """EnvironmentFault where ffmpeg, ffprobe, or this encoder in ffmpeg is missing."""
     for program in ("ffmpeg", "ffprobe"):
         if shutil.which(program) is None:
             raise EnvironmentFault(
@@ -134,13 +144,14 @@ def require_encoder(codec: ConventionalCodec) -> None:
 
 
 def unpack_clip(source: Path, target: Path, num_frames: int | None = None) -> RawClip:
-    """Decode a clip (y4m, mkv, mp4, ...) that ffmpeg reads into a raw file, sample for sample, without any conversion.
+    """Decodes a clip (y4m, mkv, mp4, ...) with ffmpeg into a raw file, without any conversion of samples.
 
     Args:
-        num_frames: at most so many from the start; None for all.
+        num_frames: how many frames to take at most, None for all.
 
     Raises:
-        EnvironmentFault: no ffmpeg. InputError: not readable, or not 8-bit 4:2:0.
+        EnvironmentFault: ffmpeg is missing.
+        InputError: the clip is unreadable, or is not 8-bit 4:2:0.
     """
     if shutil.which("ffprobe") is None:
         raise EnvironmentFault("the program ffprobe was not found", "install ffmpeg, for instance: apt install ffmpeg")
@@ -161,7 +172,7 @@ def unpack_clip(source: Path, target: Path, num_frames: int | None = None) -> Ra
 
 
 def encode_command(codec: ConventionalCodec, clip: RawClip, qp: float, settings: EncoderSettings, target: Path) -> list[str]:
-    """The ffmpeg command line that codes a clip; kept apart so that it can be shown and reported."""
+    """The ffmpeg command line that codes a clip."""
     gop = LONGEST_GOP if settings.intra_period == FIRST_FRAME_ONLY else settings.intra_period
     video = ["-c:v", ENCODER_NAMES[codec], f"-{settings.rate_control}", f"{qp:g}", "-g", str(gop)]
     threads, options = settings.num_threads, list(settings.options)
@@ -180,9 +191,10 @@ def encode_command(codec: ConventionalCodec, clip: RawClip, qp: float, settings:
 
 
 def coded_frames(codec: ConventionalCodec, stream: Path, num_frames: int) -> list[tuple[str, int]]:
-    """(picture type "I", "P" or "B", bytes) of each frame in display order; parameter sets count with the frame that they precede.
+    """(picture type "I", "P" or "B", bytes) of each frame in display order. Parameter sets count with the frame after them.
 
-    Raises StreamError when frames are missing or their bytes do not add up to those of the stream's packets.
+    Raises:
+        StreamError: frames are missing, or their bytes do not add up to those of the stream's packets.
     """
     types_and_sizes = [(fields[1], int(fields[0])) for fields in _probe(["-show_entries", "frame=pkt_size,pict_type", str(stream)])]
     packet_sizes = [int(fields[0]) for fields in _probe(["-show_entries", "packet=size", str(stream)])]
@@ -208,7 +220,7 @@ def _measure(source: Picture, decoded: Picture, is_intra: bool, num_bits: int, s
 
 
 def _with_parameters(options: Sequence[str], name: str, ours: str) -> list[str]:
-    """`ours` before the user's own parameters: of two with one name, encoders take the later one."""
+    """Puts `ours` before the user's own parameters: of two parameters of one name, an encoder takes the later one."""
     merged = list(options)
     if name in merged and merged.index(name) + 1 < len(merged):
         merged[merged.index(name) + 1] = f"{ours}:{merged[merged.index(name) + 1]}"
@@ -231,7 +243,7 @@ def _raw_input(clip: RawClip) -> list[str]:
 
 
 def _run_timed(command: Sequence[str]) -> float:
-    """Wall seconds of a command that must succeed."""
+    """Runs a command and returns its wall seconds. UsageError where it fails."""
     start = time.perf_counter()
     finished = subprocess.run(command, capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL, check=False)
     if finished.returncode:

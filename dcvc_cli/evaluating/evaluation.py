@@ -1,9 +1,9 @@
-"""Runs of test sets: every clip at every rate is coded into a file, decoded from that file, and measured; one result file in the DCVC schema.
+"""Evaluates test sets: codes every clip at every rate into a file, decodes that file and measures. The result file has the DCVC schema.
 
     point (clip, rate) -> stream on disk -> decoded pictures, hashes checked -> frame records -> figures -> point file, result file
 
-Quality is that of the 8-bit pictures which a decoder puts out, for dcvc as for conventional codecs. Published DCVC figures are taken before
-rounding to 8 bits, which is worth a few hundredths of a dB at high rates; metrics.psnr does both.
+Quality is that of the 8-bit pictures that a decoder puts out, for dcvc and for conventional codecs. Published DCVC figures are taken before
+rounding to 8 bits, which is worth a few hundredths of a dB at high rates; metrics.psnr measures both.
 """
 
 import json
@@ -21,17 +21,23 @@ from typing import Any, Protocol
 from dcvc_cli.errors import DcvcError, InputError, UsageError
 from dcvc_cli.evaluating.sequence_sources import SequenceSource
 from dcvc_cli.evaluating.workers import run_jobs
+from dcvc_cli.format.types import MAX_BASE_QP
 from dcvc_cli.metrics.results import FrameRecord, parse_results, rate_label, summarise_frames
 
 POINT_SCHEMA_VERSION = 1
 LARGEST_POINT_FILE_BYTES = 256 << 20
-HIGHEST_QP = 63
 FEWEST_RATES, MOST_RATES = 2, 64
 
 
 @dataclass(frozen=True)
 class Rate:
-    """One rate of a run. qp_p is None for conventional codecs, whose `qp_i` is the one QP of their own scale."""
+    """One rate of a run.
+
+    Attributes:
+        index: number of the rate in the run, 0, 1, ...
+        qp_i: QP of I frames, 0..63; the one QP of a conventional codec, on its own scale.
+        qp_p: base QP of P frames, 0..63; None for conventional codecs.
+    """
 
     index: int
     qp_i: int
@@ -44,7 +50,7 @@ class Rate:
 
 @dataclass(frozen=True)
 class EvaluationPoint:
-    """One clip at one rate: what a worker does in one go."""
+    """One clip at one rate: one job of a worker."""
 
     sequence: SequenceSource
     rate: Rate
@@ -55,16 +61,21 @@ class EvaluationPoint:
 
     @property
     def work(self) -> int:
-        """Samples to code; how long a point takes goes by this."""
+        """Luma samples to code, or frames where the size is unknown: an estimate of how long the point takes."""
         size = self.sequence.size
         return self.sequence.num_frames * (size.num_pixels if size is not None else 1)
 
 
 @dataclass(frozen=True)
 class PointOutcome:
-    """What came of a point: figures under the names of the DCVC schema, or the fault that ended it.
+    """The figures of a point, or the fault that ended it.
 
-    Ours among the figures: `stream_bytes`, the size of the whole file, and `codec`, the settings as a text.
+    Attributes:
+        figures: under the names of the DCVC schema, and two names of dcvc's own: `stream_bytes`, the size of the whole stream, and
+            `codec`, the settings as a text. None where the point failed.
+        fault: why the point failed, else None.
+        frames: a row for each frame; empty where the figures come from an earlier run.
+        was_there: whether the figures come from an earlier run.
     """
 
     figures: dict[str, Any] | None
@@ -74,54 +85,61 @@ class PointOutcome:
 
 
 @dataclass(frozen=True)
-class Measurement:
-    """Every frame of a point, in coding order, and the pixels of one picture."""
+class PointMeasurement:
+    """Measures of one point.
+
+    Attributes:
+        frames: a record for each frame, in coding order.
+        num_pixels: luma samples of a picture.
+    """
 
     frames: Sequence[FrameRecord]
     num_pixels: int
 
 
 class ClipCoder(Protocol):
-    """Codes a clip into a stream, decodes the stream, and measures; one a process."""
+    """Codes clips into streams, decodes them and measures. Each process has its own."""
 
-    def measure(self, point: EvaluationPoint, stream: Path) -> Measurement:
-        """The stream stays under the name given. DcvcError for whatever goes wrong."""
+    def measure(self, point: EvaluationPoint, stream: Path) -> PointMeasurement:
+        """Codes a point into the file `stream`, decodes that file and measures. DcvcError for whatever goes wrong."""
 
 
 class CoderSettings(Protocol):
-    """What is measured: opens the coder in a worker, and says which settings its figures hold for."""
+    """The settings of a coder, which a worker opens the coder from."""
 
     @property
-    def stream_suffix(self) -> str: ...
+    def stream_suffix(self) -> str:
+        """Ending of the names of streams, with its dot."""
 
-    def open(self, worker: int) -> ClipCoder: ...
+    def open(self, worker: int) -> ClipCoder:
+        """Opens the coder in worker number `worker`."""
 
     def record(self) -> dict[str, Any]:
-        """JSON values. Figures made under other values are not taken up again."""
+        """The settings as JSON values. Figures that were made under other values are not used again."""
 
 
-def spread_rates(num_rates: int, lowest: int = 0, highest: int = HIGHEST_QP) -> list[int]:
-    """QPs evenly over lowest..highest, both included: 4 over 0..63 are 0, 21, 42, 63. UsageError outside 2..64 rates."""
+def spread_rates(num_rates: int, lowest: int = 0, highest: int = MAX_BASE_QP) -> list[int]:
+    """QPs evenly over lowest..highest, both included: 4 QPs over 0..63 are 0, 21, 42, 63. UsageError outside 2..64 rates."""
     if not FEWEST_RATES <= num_rates <= min(MOST_RATES, highest - lowest + 1):
         raise UsageError(f"--rate-num {num_rates}: expected {FEWEST_RATES}..{min(MOST_RATES, highest - lowest + 1)}")
     return [round(lowest + index * (highest - lowest) / (num_rates - 1)) for index in range(num_rates)]
 
 
 def limited(sequence: SequenceSource, max_frames: int | None, intra_period: int | None) -> SequenceSource:
-    """The clip with at most `max_frames` frames and another distance of I frames; None leaves either as it is."""
+    """The clip with at most `max_frames` frames and with `intra_period`; None leaves either as the configuration has it."""
     num_frames = sequence.num_frames if max_frames is None else min(max_frames, sequence.num_frames)
     return replace(sequence, num_frames=num_frames, intra_period=sequence.intra_period if intra_period is None else intra_period)
 
 
 class PointFolder:
-    """Streams and point files of a run: FOLDER/CLASS/SEQUENCE_RATE.dcvc and .json. A point file is there only for a finished point."""
+    """Streams and point files of a run: FOLDER/CLASS/SEQUENCE_RATE.dcvc and .json. Only a finished point has a point file."""
 
     def __init__(self, folder: Path, settings: CoderSettings) -> None:
         self.folder, self._suffix, self._record = folder, settings.stream_suffix, settings.record()
 
     @property
     def codec_text(self) -> str:
-        """The settings in one line, for people who look at a result file later."""
+        """The settings in one line, which result files carry."""
         values = {name: ",".join(map(str, value)) if isinstance(value, list) else value for name, value in self._record.items()}
         return " ".join([str(values.pop("codec", "")), *(f"{name}={value}" for name, value in values.items())])
 
@@ -133,7 +151,7 @@ class PointFolder:
         return self.folder / _file_name(sequence.class_name) / f"{_file_name(sequence.name)}_{point.rate.name}{suffix}"
 
     def check_names(self, points: Iterable[EvaluationPoint]) -> None:
-        """InputError where two points would share a file."""
+        """InputError where two points would have the same file."""
         taken: dict[Path, str] = {}
         for point in points:
             other = taken.setdefault(self.stream(point), point.name)
@@ -147,7 +165,7 @@ class PointFolder:
         return {**self._record, "num_frames": sequence.num_frames, "intra_period": sequence.intra_period, **_rate_values(point.rate)}
 
     def read(self, point: EvaluationPoint) -> PointOutcome | None:
-        """The outcome of an earlier run with the same settings; None where there is none, or none that is whole."""
+        """The outcome of an earlier run with the same settings; None where there is no point file, or one that is not whole."""
         place = self._place(point, ".json")
         try:
             if place.stat().st_size > LARGEST_POINT_FILE_BYTES:
@@ -160,11 +178,11 @@ class PointFolder:
         except (OSError, ValueError, KeyError, TypeError, RecursionError, DcvcError):
             return None
         whole = checked.classes["class"]["sequence"][0].num_frames == point.sequence.num_frames
-        # Another run may have called the sequence, or numbered its rates, in another way.
+        # The earlier run may have had another name for the sequence, or another order of rates.
         return PointOutcome({**figures, **_labels(point)}, was_there=True) if whole else None
 
     def start(self, point: EvaluationPoint) -> Path:
-        """Room for the stream; an older point file goes first, so that none speaks of a stream that is not there any more."""
+        """Removes an older point file and makes the folder of the stream; returns the stream's place."""
         stream = self.stream(point)
         try:
             stream.parent.mkdir(parents=True, exist_ok=True)
@@ -174,6 +192,7 @@ class PointFolder:
         return stream
 
     def write(self, point: EvaluationPoint, outcome: PointOutcome) -> None:
+        """Writes the point file."""
         from dcvc_cli.media import OutputFile
 
         frames = ",\n".join(json.dumps(row) for row in outcome.frames)
@@ -191,14 +210,15 @@ def evaluate_points(
     num_workers: int = 1,
     keep_existing: bool = False,
 ) -> Iterator[tuple[EvaluationPoint, PointOutcome]]:
-    """Outcomes as they come: those of an earlier run first, then the longest points.
+    """Yields outcomes as they are ready: those of an earlier run first, then those of new points, longest point first.
 
     Args:
-        stream_folder: streams and point files are kept there; None keeps none.
-        keep_existing: takes up whole point files of an earlier run with the same settings, in `stream_folder`.
+        stream_folder: keeps streams and point files; None keeps none.
+        num_workers: number of processes; 1 codes in this process.
+        keep_existing: use the point files in `stream_folder` that an earlier run made with the same settings.
 
     Raises:
-        DcvcError: what stops every point alike, such as missing weights. A failure of one point is in its outcome.
+        DcvcError: something stops every point, such as missing weights. The outcome of a point tells its own failure.
     """
     with tempfile.TemporaryDirectory(prefix="dcvc-eval-") if stream_folder is None else nullcontext(stream_folder) as place:
         folder = PointFolder(Path(place), settings)
@@ -211,7 +231,7 @@ def evaluate_points(
             else:
                 yield point, existing
         if left:
-            # The longest first: with several workers, none is left alone with a long one at the end.
+            # Longest first: so no worker is left alone with a long point at the end.
             left.sort(key=lambda point: -point.work)
             start = partial(_start_worker, settings, folder, keep_streams=stream_folder is not None)
             yield from run_jobs(left, num_workers, start, lambda point, reason: PointOutcome(None, reason))
@@ -234,16 +254,20 @@ def _run_point(coder: ClipCoder, folder: PointFolder, keep_streams: bool, point:
             stream.unlink()
     except DcvcError as fault:
         return PointOutcome(None, str(fault))
-    except Exception as fault:  # the other points of a long run are not to be lost to a fault of ours
+    except Exception as fault:  # an internal error in one point must not lose the other points of a long run
         place = traceback.extract_tb(fault.__traceback__)[-1]
         return PointOutcome(None, f"internal error: {type(fault).__name__}: {fault} ({Path(place.filename).name}:{place.lineno})")
     return outcome
 
 
-def summarise_point(point: EvaluationPoint, measured: Measurement, seconds: float) -> PointOutcome:
-    """Figures of a point under the names of the schema; rates are of the frames' units and the SPS, as everywhere in it.
+def summarise_point(point: EvaluationPoint, measured: PointMeasurement, seconds: float) -> PointOutcome:
+    """Figures of a point under the names of the DCVC schema. Rates count the units of frames and SPSs.
 
-    Raises InputError for a clip of fewer frames than the configuration says.
+    Args:
+        seconds: wall time of the whole point.
+
+    Raises:
+        InputError: the clip has fewer frames than the configuration says.
     """
     sequence, frames = point.sequence, measured.frames
     if len(frames) != sequence.num_frames:
@@ -253,7 +277,7 @@ def summarise_point(point: EvaluationPoint, measured: Measurement, seconds: floa
 
 
 def collect(points: Sequence[EvaluationPoint], outcomes: dict[EvaluationPoint, PointOutcome]) -> dict[str, dict[str, dict[str, Any]]]:
-    """Class -> sequence -> rate label -> figures, in the order of the points; what failed is left out."""
+    """Class -> sequence -> rate label -> figures, in the order of the points. Points that failed are left out."""
     classes: dict[str, dict[str, dict[str, Any]]] = {}
     for point in points:
         outcome = outcomes.get(point)
@@ -273,11 +297,11 @@ def _rate_values(rate: Rate) -> dict[str, int]:
 
 
 def _frame_row(index: int, record: FrameRecord) -> dict[str, Any]:
-    """One frame of a point file, without what was not measured."""
+    """One frame of a point file, with the measures that were taken."""
     values = {name: value for name, value in asdict(record).items() if value is not None and name != "is_intra"}
     return {"index": index, "type": "I" if record.is_intra else "P", **values}
 
 
 def _file_name(name: str) -> str:
-    """Letters, digits and `._-` of a name that may hold folders."""
+    """A file name from a sequence's name, which may hold folders: runs of characters other than letters, digits and `._-` become "_"."""
     return re.sub(r"[^A-Za-z0-9._-]+", "_", name.strip("/")).lstrip(".") or "_"

@@ -1,9 +1,9 @@
-"""Test configurations in the DCVC form: which clips are coded, how many frames of each, and how often an I frame comes.
+"""Reads test configurations in the form of the DCVC test programs: which clips are coded, how many frames, and how often an I frame comes.
 
     {"root_path": "data", "test_classes": {"HEVC_B": {"test": 1, "base_path": "HEVC_B", "src_type": "yuv420", "sequences": {
         "BQTerrace_1920x1080_60.yuv": {"width": 1920, "height": 1080, "frames": 96, "intra_period": -1}}}}}
 
-A sequence is the file (or the folder of PNG files) root_path/base_path/name. Members that are not named here are ignored: other programs have some.
+A sequence is the file, or the folder of PNG files, root_path/base_path/name. Other members, which other programs use, are ignored.
 """
 
 import json
@@ -18,10 +18,17 @@ from dcvc_cli.format.types import PictureSize
 LARGEST_FILE_BYTES = 4 << 20
 MOST_FRAMES = 1 << 24
 FIRST_FRAME_ONLY = -1
+"""Intra period of a clip whose first frame is its only I frame."""
 
 
 class SourceType(StrEnum):
-    """yuv420: raw 8-bit planar files. png: folders of 8-bit RGB pictures. video (ours, the others are DCVC's): y4m, mkv, mp4."""
+    """Kinds of clips.
+
+    Attributes:
+        YUV420: raw 8-bit planar 4:2:0 files.
+        PNG: folders of 8-bit RGB pictures.
+        VIDEO: y4m, mkv and mp4 files; dcvc's own addition to the form.
+    """
 
     YUV420 = "yuv420"
     PNG = "png"
@@ -32,8 +39,10 @@ class SourceType(StrEnum):
 class SequenceSource:
     """One clip of a test set.
 
-    size: as the configuration says; None where it does not, which raw files do not allow.
-    num_frames: how many are coded, from the first on. intra_period: frames from I frame to I frame, -1 for the first only.
+    Attributes:
+        size: picture size by the configuration; None where it says none, which raw files do not allow.
+        num_frames: how many frames are coded, from the first on.
+        intra_period: frames from one I frame to the next, FIRST_FRAME_ONLY = only the first frame is one.
     """
 
     class_name: str
@@ -46,13 +55,13 @@ class SequenceSource:
 
 
 def read_test_config(path: Path, root: Path | None = None) -> tuple[SequenceSource, ...]:
-    """The clips of all classes that are switched on, in the order of the file.
+    """Reads the clips of all classes that are to be tested, in the order of the file.
 
     Args:
-        root: stands in for the file's root_path, which otherwise starts at the current folder.
+        root: folder in place of the file's root_path. A relative root_path starts at the current folder.
 
     Raises:
-        InputError: unreadable, not JSON, or not such a configuration; the message names the place.
+        InputError: the file is unreadable, not JSON, or no test configuration; the message names the place.
     """
     try:
         if path.stat().st_size > LARGEST_FILE_BYTES:
@@ -64,7 +73,7 @@ def read_test_config(path: Path, root: Path | None = None) -> tuple[SequenceSour
 
 
 def parse_test_config(text: str, origin: str, root: Path | None = None) -> tuple[SequenceSource, ...]:
-    """Parses the text of a configuration; `origin` names it in messages. Raises InputError as `read_test_config` does."""
+    """Parses the text of a configuration. `origin` names it in messages. InputError as in `read_test_config`."""
     try:
         document = json.loads(text, object_pairs_hook=_object_without_repeats)
     except (ValueError, RecursionError) as fault:
@@ -108,7 +117,7 @@ def _sequence(class_name: str, name: str, folder: Path, source_type: SourceType,
 
 
 class _Members:
-    """A JSON object whose members are checked as they are taken out."""
+    """A JSON object that checks its members as they are taken out."""
 
     def __init__(self, value: Any, place: str) -> None:
         if not isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""Jobs dealt out to spawned processes, one at a time each. A process that dies costs its job, not the run."""
+"""Gives jobs to spawned processes, one job at a time to each. A process that dies loses its job, and the run goes on."""
 
 import contextlib
 import multiprocessing
@@ -14,24 +14,26 @@ from typing import Generic, TypeVar
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
-STOP_SECONDS = 5.0
+WORKER_STOP_SECONDS = 5.0
+"""How long a run waits for a process to end before it kills the process."""
 
 Work = Callable[[Job], Result]
 StartWork = Callable[[int], Work[Job, Result]]
-"""Called in each process with its number, 0, 1, ...; gives what is called with every job. Has to be picklable, as jobs and results have."""
+"""Called in each process with the number of the process, 0, 1, ...; returns a function that does a job. StartWork, jobs and results are pickled."""
 
 
 def run_jobs(
     jobs: Sequence[Job], num_workers: int, start: StartWork[Job, Result], on_death: Callable[[Job, str], Result]
 ) -> Iterator[tuple[Job, Result]]:
-    """Results in the order in which they are ready.
+    """Yields jobs with their results, in the order in which the results are ready.
 
     Args:
-        num_workers: 1 works in this process, one after the other.
-        on_death: the result of a job whose process died, from the job and the reason.
+        num_workers: number of processes; 1 does the jobs in this process, one after the other.
+        start: makes the function that does the jobs.
+        on_death: makes the result of a job whose process died, from the job and the reason.
 
     Raises:
-        what `start` raises. What a job raises is taken for the death of its process: jobs turn their failures into results.
+        Exception: what `start` raises. A job must not raise: it turns its failure into a result.
     """
     if num_workers == 1:
         work = start(0)
@@ -46,10 +48,10 @@ def run_jobs(
 
 
 class _Worker(Generic[Job, Result]):
-    """A process, our end of its pipe, and the job it has."""
+    """A process, this end of the pipe to it, and the job that it does."""
 
     def __init__(self, number: int, start: StartWork[Job, Result]) -> None:
-        # Spawned, not forked: a forked copy of a process that runs torch's threads may hang.
+        # Spawned, not forked: a fork of a process with torch's threads may hang.
         context = multiprocessing.get_context("spawn")
         self.number = number
         self.job: Job | None = None
@@ -59,9 +61,9 @@ class _Worker(Generic[Job, Result]):
         theirs.close()
 
     def give(self, job: Job | None) -> None:
-        """None ends the process."""
+        """Sends a job; None ends the process."""
         self.job = job
-        # Where it died, its closed pipe tells so when results are waited for.
+        # `run` sees the closed pipe of a process that died.
         with contextlib.suppress(OSError):
             self.connection.send(job)
 
@@ -93,7 +95,7 @@ class _Workers(Generic[Job, Result]):
 
     @staticmethod
     def _reason(worker: "_Worker[Job, Result]") -> str:
-        worker.process.join(STOP_SECONDS)
+        worker.process.join(WORKER_STOP_SECONDS)
         code = worker.process.exitcode
         reason = f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"
         return f"its process ended with {reason}; a machine that runs out of memory does that"
@@ -105,22 +107,22 @@ class _Workers(Generic[Job, Result]):
         return fresh
 
     def stop(self) -> None:
-        """Ends all processes, those in the middle of a job too."""
+        """Ends all processes, even in the middle of a job."""
         for worker in self._workers:
             if worker.job is None:
                 worker.give(None)
             else:
                 worker.process.terminate()
         for worker in self._workers:
-            worker.process.join(STOP_SECONDS)
+            worker.process.join(WORKER_STOP_SECONDS)
             if worker.process.is_alive():
                 worker.process.kill()
             worker.connection.close()
 
 
 def _serve(connection: Connection, start: StartWork[Job, Result], number: int) -> None:
-    """A worker process. It ends with its parent, by a job of None, or by SIGTERM, which still removes temporary files."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group of processes; the parent decides
+    """Runs in a worker process until the job is None, the parent ends, or SIGTERM comes. SIGTERM lets it remove temporary files."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group of processes, and the parent decides
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
@@ -137,7 +139,7 @@ def _serve(connection: Connection, start: StartWork[Job, Result], number: int) -
 
 
 def _end_with_parent() -> None:
-    """A parent that is killed outright cannot stop its workers, and a job may take many minutes."""
+    """Ends this process when its parent has ended: a killed parent cannot stop its workers, and a job may take many minutes."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         wait([parent.sentinel])

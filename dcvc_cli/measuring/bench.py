@@ -1,7 +1,7 @@
 """Measures encoding and decoding frame by frame and stage by stage. Pictures are in memory: file access and hashes are not counted.
 
-Where several candidates are compared, each frame is coded by all of them in turn before the next frame, so that what else the machine does hits
-them alike: only ratios inside one run are worth comparing on a busy machine.
+Several candidates code each frame in turn before any codes the next frame, so that other work on the machine slows all of them alike. On a busy
+machine only ratios within one run can be compared.
 """
 
 import statistics
@@ -24,9 +24,9 @@ from dcvc_cli.measuring.stage_clock import StageClock
 from dcvc_cli.weights.store import weight_files, weights_name
 
 WARMUP_FRAMES = 2
-"""An I and a P frame, coded and thrown away before anything is counted."""
+"""An I and a P frame that are coded and not counted."""
 SETTLING_SECONDS = 0.03
-"""Pause before anything is timed: PyTorch's threads spin for about 15 ms after their last work, on the processor of whoever comes next."""
+"""Pause before each timed step: PyTorch's threads spin for about 15 ms after their last work and take the processor from the next step."""
 FrameSeconds = dict[str, float]
 """Seconds of one frame by stage."""
 
@@ -35,8 +35,9 @@ FrameSeconds = dict[str, float]
 class Candidate:
     """A model in a precision.
 
-    Args:
-        is_random: there are no weights for it here: the parameters are random, and speed is all that can be measured.
+    Attributes:
+        name: as `--model` was given.
+        is_random: whether the parameters are random, because this machine lacks weights; then only speed can be measured.
     """
 
     name: str
@@ -49,15 +50,20 @@ class Candidate:
 
 
 @dataclass
-class Measurement:
-    """What one candidate took: seconds by stage of every frame, by direction ("encode", "decode") and frame type ("I", "P")."""
+class CandidateMeasurement:
+    """Times and sizes of one candidate.
+
+    Attributes:
+        frames: seconds by stage of every frame, by direction ("encode", "decode") and frame type ("I", "P").
+        size_bytes: bytes of all payloads.
+    """
 
     candidate: Candidate
     frames: dict[tuple[str, str], list[FrameSeconds]] = field(default_factory=dict)
     size_bytes: int = 0
 
     def add(self, coded: "CodedAndMeasured") -> None:
-        """A unit; its pictures share its seconds alike."""
+        """Adds a unit; each of its pictures gets an equal share of its seconds."""
         unit, count = coded.unit, coded.unit.pictures.num_pictures
         self.size_bytes += len(unit.payload)
         for direction, seconds in (("encode", coded.encoding), ("decode", coded.decoding)):
@@ -65,25 +71,28 @@ class Measurement:
             self.frames.setdefault((direction, unit.frame_type.name), []).extend([shared] * count)
 
     def totals(self, direction: str, frame_type: str) -> list[float]:
-        """Seconds of each frame."""
+        """Seconds of each frame, all stages together."""
         return [sum(frame.values()) for frame in self.frames.get((direction, frame_type), [])]
 
     def stage_seconds(self, direction: str, frame_type: str) -> dict[str, float]:
-        """Median seconds of each stage that took any time, in the model's order."""
+        """Median seconds over the frames of each stage that a frame ran, in the model's order of stages."""
         frames = self.frames.get((direction, frame_type), [])
         order = self.candidate.opened.weights.model.stages
         medians = {stage: statistics.median(frame.get(stage, 0.0) for frame in frames) for stage in order if frames}
         return {stage: seconds for stage, seconds in medians.items() if any(stage in frame for frame in frames)}
 
     def frames_per_second(self, direction: str) -> float:
-        """Of the whole clip, I frame included."""
+        """Frames per second over the whole clip, I frames included."""
         seconds = sum(self.totals(direction, "I")) + sum(self.totals(direction, "P"))
         count = sum(len(self.totals(direction, frame_type)) for frame_type in "IP")
         return count / seconds if seconds else 0.0
 
 
 def open_candidate(name: str, precision_name: str | None, device: str, threads: int | None) -> Candidate:
-    """Weights of that name; where there are none for a known model, random parameters, for `exact` as integers.
+    """Opens the weights called `name`, or random parameters if `name` is a model without weights on this machine.
+
+    Args:
+        precision_name: one of PRECISION_NAMES; None = exact where the weights have it, else fp32.
 
     Raises:
         EnvironmentFault, UsageError: as open_model.
@@ -122,7 +131,7 @@ class _Session:
         self._num_pictures = 0
 
     def code(self, picture: Picture | None) -> Iterator[CodedAndMeasured]:
-        """Codes the next picture, None after the last one, and decodes what it completes."""
+        """Codes the next picture, or None after the last picture, and decodes each unit that this completes."""
         self._settle()
         units = self._encoder.flush() if picture is None else self._encoder.push(picture)
         while (unit := next(units, None)) is not None:
@@ -148,8 +157,12 @@ def measure(
     pictures: Sequence[Picture],
     choices: CodingChoices,
     on_frame: Callable[[int], None] = lambda index: None,
-) -> list[Measurement]:
-    """Codes and decodes all pictures with every candidate, frame by frame in turn, after a warm-up that is not counted."""
+) -> list[CandidateMeasurement]:
+    """Codes and decodes all pictures with every candidate, frame by frame in turn, after a warm-up that is not counted.
+
+    Args:
+        on_frame: called with the number of each picture that all candidates have taken.
+    """
     clock = StageClock(_synchroniser(candidates))
     with clock.attached():
         for candidate in candidates:
@@ -157,7 +170,7 @@ def measure(
             for picture in (*_warmup(pictures), None):
                 list(warm.code(picture))
         sessions = [_Session(candidate, video_format, choices, clock) for candidate in candidates]
-        measurements = [Measurement(candidate) for candidate in candidates]
+        measurements = [CandidateMeasurement(candidate) for candidate in candidates]
         for index, picture in enumerate((*pictures, None)):
             for session, measurement in zip(sessions, measurements, strict=True):
                 for coded in session.code(picture):
@@ -180,13 +193,13 @@ def _synchroniser(candidates: Sequence[Candidate]) -> Callable[[], None]:
     return torch.cuda.synchronize
 
 
-def ratio(first: Measurement, other: Measurement, direction: str, frame_type: str) -> float | None:
-    """Median over the frames of (seconds of `first`) / (seconds of `other`): above 1, `other` is the faster one. None without frames."""
+def ratio(first: CandidateMeasurement, other: CandidateMeasurement, direction: str, frame_type: str) -> float | None:
+    """Median over the frames of (seconds of `first`) / (seconds of `other`); above 1, `other` is faster. None without frames."""
     pairs = list(zip(first.totals(direction, frame_type), other.totals(direction, frame_type), strict=True))
     return statistics.median(one / two for one, two in pairs) if pairs else None
 
 
-def as_values(measurement: Measurement, num_pixels: int) -> dict[str, Any]:
+def as_values(measurement: CandidateMeasurement, num_pixels: int) -> dict[str, Any]:
     """A measurement under the names of the JSON document; times in milliseconds."""
     candidate, opened = measurement.candidate, measurement.candidate.opened
     num_frames = sum(len(measurement.totals("encode", frame_type)) for frame_type in "IP")

@@ -1,4 +1,4 @@
-"""Draws the stages of a benchmark as stacked bars, by matplotlib (optional extra `eval`)."""
+"""Draws the stages of a benchmark as stacked bars with matplotlib (extra `eval`)."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from dcvc_cli.stages import COMMON_STAGES
 
 
 def stage_plot(document: dict[str, Any], file_format: str) -> bytes:
-    """One bar a candidate, direction and frame type, made of its stages' median milliseconds.
+    """Draws a bar for each candidate, direction and frame type: the median milliseconds of its stages, stacked.
 
     Args:
         document: as `dcvc bench --json` prints it.

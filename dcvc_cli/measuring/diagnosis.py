@@ -1,4 +1,4 @@
-"""What this machine offers to dcvc: processor, packages, kernels, weights; what will be used, and why not something faster."""
+"""Finds what this machine offers (processor, packages, devices, kernels, weights), what dcvc uses of it, and why not something faster."""
 
 import os
 import platform
@@ -17,12 +17,12 @@ from dcvc_cli.format.native import ISA_VARIABLE, load_native
 OPTIONAL_PACKAGES = (
     ("av", "av", "mp4 and mkv input", "video"),
     ("matplotlib", "matplotlib", "plots", "eval"),
-    ("bjontegaard", "bjontegaard", "a second opinion on BD-rates", "eval"),
+    ("bjontegaard", "bjontegaard", "BD-rates of dcvc compare", "eval"),
     ("pytorch_msssim", "pytorch-msssim", "a second opinion on MS-SSIM", "eval"),
     ("accelerate", "accelerate", "training on several GPUs", "train"),
     ("tensorboard", "tensorboard", "training logs for TensorBoard", "train"),
 )
-"""(module, distribution, what for, extra that installs it)."""
+"""(module, distribution, purpose, extra that installs it)."""
 REQUIRED_PACKAGES = ("numpy", "torch", "safetensors", "pillow", "pyyaml", "typer", "rich")
 INTERESTING_FLAGS = (
     "avx2",
@@ -42,15 +42,19 @@ BEST_ISA = "amx"
 
 
 class Status(Enum):
-    """What a finding means for the user."""
+    """What a finding means for the user.
+
+    Attributes:
+        OK: all is well.
+        SLOW: it works, but something faster is not used; the remark says why.
+        ABSENT: something optional is not there.
+        MISSING: something that coding needs is not there.
+    """
 
     OK = "ok"
     SLOW = "slow"
-    """Works, but something faster is not used; the remark says why."""
     ABSENT = "absent"
-    """Optional and not there."""
     MISSING = "MISSING"
-    """Needed and not there."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,7 @@ class Finding:
 
 
 def diagnose() -> list[Finding]:
-    """Every finding, in the order to show them. Nothing here raises for what is missing: it is reported."""
+    """Every finding, in the order to show them. What is missing is reported, and nothing raises for it."""
     sections: tuple[Callable[[], Iterator[Finding]], ...] = (_machine, _packages, _devices, _kernels, _weights, _choice)
     return [finding for section in sections for finding in section()]
 
@@ -83,7 +87,7 @@ def _machine() -> Iterator[Finding]:
 
 
 def processor() -> tuple[str, frozenset[str]]:
-    """(model name, instruction set flags) as Linux tells them, else what Python knows."""
+    """(model name, instruction set flags) from /proc/cpuinfo; elsewhere the name that Python knows, and no flags."""
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -127,7 +131,7 @@ def _version(distribution: str) -> str | None:
 
 
 def _torch() -> Any:
-    """The module, or None where it does not load: the packages' section tells that."""
+    """The module torch, or None where it does not load."""
     try:
         return import_module("torch")
     except Exception:  # a broken installation may raise anything
@@ -171,7 +175,7 @@ def _kernels() -> Iterator[Finding]:
 
 
 def _cuda_kernels() -> Finding:
-    """What --device cuda would compute exactly with, or what it misses."""
+    """The GPU that --device cuda computes exactly on, or what it lacks."""
     from dcvc_cli.backend.cuda.driver import describe_gpu
 
     try:
@@ -190,10 +194,10 @@ def _exact_kernels() -> Iterator[Finding]:
         yield Finding("kernels", "exact arithmetic", "none", Status.MISSING, f"{ISA_VARIABLE}={wanted}, usable are: {', '.join(usable)}")
         return
     if used != usable[-1]:
-        remark = f"{ISA_VARIABLE}={wanted} keeps the faster {usable[-1]} away"
+        remark = f"{ISA_VARIABLE}={wanted} forbids the faster {usable[-1]}"
         yield Finding("kernels", "exact arithmetic", used, Status.SLOW, remark)
         return
-    remark = "" if used == BEST_ISA else f"the processor has nothing faster of what there are kernels for (best: {BEST_ISA})"
+    remark = "" if used == BEST_ISA else f"the processor lacks {BEST_ISA}, the fastest instruction set with kernels"
     yield Finding("kernels", "exact arithmetic", f"{used} (usable: {', '.join(usable)})", Status.OK, remark)
 
 

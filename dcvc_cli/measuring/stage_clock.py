@@ -1,6 +1,6 @@
-"""Where a picture's time goes: seconds of each stage that families and the layers below them name (stages.timed).
+"""Measures the seconds of each stage that families and the layers below them name (stages.timed).
 
-A stage's time is its own: what one of its functions spends in another stage counts there only.
+The time of a stage is its own: while one of its functions runs another stage, the time counts for that other stage.
 """
 
 import time
@@ -14,7 +14,7 @@ class StageClock:
     """Sums the seconds of each stage between two calls of `take`.
 
     Args:
-        synchronise: waits until the device has done everything asked of it so far; called at every border between stages.
+        synchronise: waits until the device has done all its work; called at every border between stages.
     """
 
     def __init__(self, synchronise: Callable[[], None] = lambda: None) -> None:
@@ -32,7 +32,7 @@ class StageClock:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Counts what happens inside for `name`."""
+        """Counts the time inside for stage `name`."""
         self._switch()
         self._running.append(name)
         try:
@@ -42,15 +42,15 @@ class StageClock:
             self._running.pop()
 
     def reset(self) -> None:
-        """Forgets what was counted, and starts now."""
+        """Drops the seconds counted so far and starts now."""
         self._synchronise()
         self._seconds, self._since = {}, time.perf_counter()
 
     def take(self) -> dict[str, float]:
-        """Seconds by stage since the last `reset`; they add up to all that passed."""
+        """Seconds by stage since the last `reset`; they add up to the time that passed."""
         self._switch()
         return dict(self._seconds)
 
     def attached(self) -> AbstractContextManager[None]:
-        """Counts the stages of this process for as long as the block runs."""
+        """Counts the stages of this process while the context lasts."""
         return listening(self)

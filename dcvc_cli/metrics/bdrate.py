@@ -1,7 +1,7 @@
-"""Bjontegaard-delta rate between two rate-distortion curves, through the library `bjontegaard` (optional extra `eval`).
+"""Bjontegaard-delta rate between two rate-distortion curves, through the library `bjontegaard` (extra `eval`).
 
-The library fits and integrates whatever it is given. What this module adds is the refusal: curves from which no honest figure follows
-(too few points, quality that falls while the rate rises, no common quality range) give None and the reason.
+The library fits and integrates any curves. This module refuses curves that no honest figure follows from: too few points, quality that falls
+while the rate rises, or no common range of quality.
 """
 
 import math
@@ -14,12 +14,17 @@ from itertools import pairwise
 from dcvc_cli.errors import EnvironmentFault
 
 WIDE_OVERLAP = 0.75
-"""Below this share of the quality range in common, a figure carries a note: it stands for a small part of both curves."""
+"""A figure carries a note where the curves have less than this share of their quality range in common."""
 
 
 class Interpolation(StrEnum):
-    """How log-rate over quality is drawn between the measured points. cubic: one third-degree polynomial fitted to all points (as published
-    DCVC figures); akima and pchip: piecewise curves through every point."""
+    """How the curve of log-rate over quality runs between the measured points.
+
+    Attributes:
+        CUBIC: one third-degree polynomial fitted to all points, as for published DCVC figures.
+        AKIMA: a piecewise curve through every point.
+        PCHIP: a piecewise curve through every point, monotone where the points are.
+    """
 
     CUBIC = "cubic"
     AKIMA = "akima"
@@ -33,10 +38,11 @@ FEWEST_POINTS = {Interpolation.CUBIC: 4, Interpolation.AKIMA: 3, Interpolation.P
 class BdRate:
     """Outcome of one comparison.
 
-    percent: average rate difference at equal quality, negative when the test curve needs fewer bits; None where no figure follows from the data.
-    overlap: share of the joint quality range that both curves cover, 0..1.
-    reason: why percent is None, else None.
-    note: a caution that belongs to a figure that was given, else None.
+    Attributes:
+        percent: mean rate difference at equal quality, negative where the test curve needs fewer bits; None where no figure follows.
+        overlap: share of the joint quality range that both curves cover, 0..1.
+        reason: why percent is None, else None.
+        note: a caution about the figure, or None.
     """
 
     percent: float | None
@@ -49,12 +55,12 @@ def bd_rate(anchor: Sequence[tuple[float, float]], test: Sequence[tuple[float, f
     """BD-rate of `test` against `anchor`, in percent.
 
     Args:
-        anchor, test: (rate, quality) points in any order; rate in any one unit (bpp, kbit/s), quality in dB or any other increasing measure.
-            The two may have different numbers of points.
-        interpolation: how the curves are drawn between the points.
+        anchor: (rate, quality) points in any order: rate in any unit (bpp, kbit/s), quality in dB or any other increasing measure.
+        test: points in the same units; the number of points may differ.
+        interpolation: how the curves run between the points.
 
     Returns:
-        a BdRate whose percent is None, with the reason, for curves that do not allow a figure; nothing is extrapolated.
+        a BdRate; its percent is None, with a reason, for curves that do not allow a figure. Nothing is extrapolated.
 
     Raises:
         EnvironmentFault: the package `bjontegaard` is not installed.
@@ -103,7 +109,7 @@ def _library() -> Callable[..., float]:
 
 
 def _ordered(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """By rate; a point that stands twice counts once."""
+    """Sorts points by rate; a point that stands twice counts once."""
     return sorted({(float(rate), float(quality)) for rate, quality in points})
 
 

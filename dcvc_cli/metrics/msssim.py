@@ -1,9 +1,9 @@
 """Multi-scale structural similarity (Wang, Simoncelli, Bovik: "Multi-scale structural similarity for image quality assessment", 2003).
 
 Dynamic range 255, 11x11 Gaussian window of sigma 1.5, "valid" filtering, float64. Planes with a side below 176 use four scales with
-renormalised weights; below 88 the measure is undefined and the functions return None. Equal to pytorch-msssim up to its float32 rounding
-where every scale has even sides; at odd sides that package averages zeros in at the border and this one repeats the last sample,
-as the DCVC test programs do. Differences across machines stay near 1e-12.
+renormalised weights. Below 88 the measure is undefined, and the functions return None. Where every scale has even sides, values equal those of
+pytorch-msssim up to its float32 rounding. At odd sides pytorch-msssim averages zeros in at the border, and this module repeats the last sample,
+as the DCVC test programs do. Values differ by about 1e-12 between machines.
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ WINDOW_SIGMA = 1.5
 C1 = (0.01 * 255.0) ** 2
 C2 = (0.03 * 255.0) ** 2
 _BLOCK_SAMPLES = 1 << 16
-"""Rows are filtered in blocks of about this many samples: they stay in the cache, and memory stays flat for large pictures."""
+"""Rows are filtered in blocks of about this many samples: a block stays in the cache, and large pictures need little memory."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,8 @@ def msssim_plane(original: NDArray[Any], reconstruction: NDArray[Any]) -> float 
         reconstruction: same shape and scale.
 
     Returns:
-        The product over scales of mean(cs)^weight, with mean(ssim)^weight at the last scale; None if a side is below 88. A negative mean
-        (pictures that are opposites) has no real power and counts as 0.
+        the product over scales of mean(cs)^weight, with mean(ssim)^weight at the last scale; None if a side is below 88. A negative mean, as
+        of opposite pictures, has no real power and counts as 0.
 
     Raises:
         ValueError: shapes differ.
@@ -101,7 +101,7 @@ def _ssim_means(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[float, 
     ssim_sum = contrast_sum = 0.0
     for row in range(0, height - halo, num_rows):
         block_x, block_y = x[row : row + num_rows + halo], y[row : row + num_rows + halo]
-        # Two variances only ever appear as their sum, so four filtered maps do instead of five.
+        # The variances appear only as their sum, so four filtered maps suffice.
         mean_x, mean_y = _filter_valid(block_x), _filter_valid(block_y)
         energy = _filter_valid(block_x * block_x + block_y * block_y)
         product = _filter_valid(block_x * block_y)

@@ -1,7 +1,7 @@
-"""Result files in the DCVC schema: class -> sequence -> rate label ("000", "001", ...) -> figures. Reading, writing, and one rate point's figures.
+"""Reads and writes result files in the DCVC schema: class -> sequence -> rate label ("000", "001", ...) -> figures.
 
-Published files differ in small ways and all are read: sequences with or without extensions, labels that are rate numbers or QPs, MS-SSIM left at
-zero where it was not measured, and optional fields (`qp_i`, `qp`, times).
+Published files differ in small ways, and all of them are read: sequences with or without extensions, labels that are rate numbers or QPs, MS-SSIM
+of zero where it was not measured, and optional fields (`qp_i`, `qp`, times).
 """
 
 import json
@@ -17,7 +17,7 @@ from dcvc_cli.errors import InputError
 LARGEST_FILE_BYTES = 256 << 20
 LARGEST_FIGURE = 1e15
 NUM_WARM_UP_FRAMES = 10
-"""Left out of speed figures: the first frames pay for allocation, kernel choice and caches."""
+"""Frames that speed figures leave out: the first frames pay for allocation, choice of kernels and caches."""
 
 VIDEO_EXTENSIONS = frozenset({".yuv", ".y4m", ".mkv", ".mp4", ".mov", ".avi", ".webm", ".264", ".265", ".png", ".dcvc", ".bin", ".json"})
 
@@ -27,11 +27,17 @@ Rates = dict[str, dict[str, Any]]
 
 @dataclass(frozen=True)
 class FrameRecord:
-    """What was measured on one coded frame.
+    """Measures of one coded frame.
 
-    is_intra: True for an I frame. num_bits: all bits of the frame's units, headers included.
-    psnr: dB, combined (6Y + U + V) / 8 or over RGB. psnr_planes: (Y, U, V) in dB, None for RGB. msssim, msssim_planes: 0..1, None where not measured.
-    encode_seconds, decode_seconds: None where not measured.
+    Attributes:
+        is_intra: whether it is an I frame.
+        num_bits: all bits of the frame's units, headers included.
+        psnr: combined PSNR in dB: (6Y + U + V) / 8, or over RGB.
+        psnr_planes: (Y, U, V) in dB, None for RGB.
+        msssim: combined MS-SSIM, 0..1, None where it was not measured.
+        msssim_planes: (Y, U, V), 0..1, None for RGB or where it was not measured.
+        encode_seconds: wall time of encoding, None where it was not measured.
+        decode_seconds: wall time of decoding, None where it was not measured.
     """
 
     is_intra: bool
@@ -46,7 +52,13 @@ class FrameRecord:
 
 @dataclass(frozen=True)
 class RatePoint:
-    """One sequence at one rate. `figures` holds every number of the file under the file's own name."""
+    """One sequence at one rate.
+
+    Attributes:
+        label: rate label in the file.
+        bpp: bits per luma sample over all frames.
+        figures: every number of the file under its name there.
+    """
 
     label: str
     bpp: float
@@ -54,20 +66,25 @@ class RatePoint:
     figures: Mapping[str, float]
 
     def quality(self, metric: str) -> float | None:
-        """Mean over all frames of "psnr", "psnr_y", "msssim", ...; None where the file has none (MS-SSIM 0 means: not measured)."""
+        """Mean over all frames of "psnr", "psnr_y", "msssim", ...; None where it was not measured, which an MS-SSIM of 0 says too."""
         value = self.figures.get(f"ave_all_frame_{metric}")
         return None if value is None or (metric.startswith("msssim") and value == 0) else value
 
 
 @dataclass(frozen=True)
 class Results:
-    """Class -> sequence -> rate points, lowest rate first. `origin` names the file or files in messages."""
+    """The contents of result files.
+
+    Attributes:
+        origin: name of the file or files, for messages.
+        classes: class -> sequence -> rate points, lowest rate first.
+    """
 
     origin: str
     classes: Mapping[str, Mapping[str, tuple[RatePoint, ...]]]
 
     def merged(self, other: "Results") -> "Results":
-        """Both together. Raises InputError when the two have a sequence in common."""
+        """The sequences of both. InputError where both have the same sequence."""
         classes = {name: dict(sequences) for name, sequences in self.classes.items()}
         for name, sequences in other.classes.items():
             twice = classes.setdefault(name, {}).keys() & sequences.keys()
@@ -78,10 +95,10 @@ class Results:
 
 
 def read_results(path: Path) -> Results:
-    """Read and check one result file.
+    """Reads and checks one result file.
 
     Raises:
-        InputError: unreadable, not JSON, not in the schema, or with values that cannot be measurements; the message names the place.
+        InputError: the file is unreadable, not JSON, not in the schema, or has values that nobody can measure; the message names the place.
     """
     try:
         if path.stat().st_size > LARGEST_FILE_BYTES:
@@ -93,7 +110,7 @@ def read_results(path: Path) -> Results:
 
 
 def parse_results(text: str, origin: str) -> Results:
-    """Parse the text of a result file; `origin` names it in messages. Raises InputError as `read_results` does."""
+    """Parses the text of a result file. `origin` names it in messages. InputError as in `read_results`."""
     try:
         document = json.loads(text, object_pairs_hook=_object_without_repeats, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as fault:
@@ -109,9 +126,11 @@ def parse_results(text: str, origin: str) -> Results:
 
 
 def write_results(path: Path, classes: Mapping[str, Mapping[str, Mapping[str, Mapping[str, Any]]]], *, overwrite: bool) -> None:
-    """Write class -> sequence -> label -> figures as JSON; numbers keep six decimals, as in published files. The file is whole or not there.
+    """Writes class -> sequence -> label -> figures as JSON. Numbers keep six decimals, as in published files. The file appears whole or not at all.
 
-    Raises UsageError for an existing file without `overwrite`, InputError when the file cannot be written.
+    Raises:
+        UsageError: the file exists, and `overwrite` is not set.
+        InputError: the file cannot be written.
     """
     from dcvc_cli.media.output import OutputFile  # only writing needs the media package
 
@@ -120,7 +139,7 @@ def write_results(path: Path, classes: Mapping[str, Mapping[str, Mapping[str, Ma
 
 
 def rate_label(rate_index: int) -> str:
-    """Key of a rate point: three digits at least."""
+    """The label of a rate: its number in three digits at least."""
     return f"{rate_index:03d}"
 
 
@@ -128,16 +147,16 @@ def summarise_frames(frames: Sequence[FrameRecord], num_pixels: int, test_second
     """Figures of one sequence at one rate, under the field names of the DCVC schema.
 
     Args:
-        frames: all frames, in coding order; the first 10 are left out of the speed figures.
+        frames: all frames, in coding order; speed figures leave out the first 10.
         num_pixels: width x height of the picture, not padded.
         test_seconds: wall time of the whole run.
 
     Returns:
-        counts, means over I, P and all frames (0 where there are none of a kind, and for MS-SSIM where it was not measured), and times in seconds.
-        Speed fields are absent without a timed frame after the warm-up; plane fields are absent for RGB.
+        counts, means over I, P and all frames, and times in seconds. A mean is 0 where there is no frame of that kind, or where MS-SSIM was not
+        measured. Speed fields need a timed frame after the first 10; plane fields are absent for RGB.
 
     Raises:
-        ValueError: no frames, or only some of them with MS-SSIM or planes.
+        ValueError: there is no frame, or only some frames have MS-SSIM or planes.
     """
     if not frames:
         raise ValueError("a rate point needs at least one frame")
@@ -160,7 +179,7 @@ def summarise_frames(frames: Sequence[FrameRecord], num_pixels: int, test_second
 
 
 def sequence_key(name: str) -> str:
-    """Name by which files agree on a sequence: no folders, no video extension, lower case."""
+    """The form in which names of a sequence are compared: without folders and video extension, in lower case."""
     stem = PurePosixPath(name.replace("\\", "/").rstrip("/")).name.lower()
     suffix = PurePosixPath(stem).suffix
     return stem.removesuffix(suffix) if suffix in VIDEO_EXTENSIONS else stem
@@ -169,9 +188,9 @@ def sequence_key(name: str) -> str:
 def match_names(anchor: Iterable[str], test: Iterable[str]) -> list[tuple[str, str]]:
     """Pairs (anchor name, test name) of the sequences that both have, in the anchor's order.
 
-    Names agree when their `sequence_key`s do, or else when they do after a size and what follows it ("_1920x1080_30") is cut off, provided that
-    this is unambiguous on both sides and that one name only leaves out what the other says: neither two clips called almost alike ("Kimono",
-    "Kimono1") nor two sizes of one clip are ever taken for one.
+    Names agree where their `sequence_key`s are equal. They also agree where the keys are equal without a size and what follows it
+    ("_1920x1080_30"), if that is unambiguous on both sides and one name only leaves out what the other says. So two clips of similar names
+    ("Kimono", "Kimono1") or two sizes of one clip never count as one.
     """
     left_anchor, left_test = list(anchor), list(test)
     order = {name: position for position, name in enumerate(left_anchor)}
@@ -190,15 +209,15 @@ def match_names(anchor: Iterable[str], test: Iterable[str]) -> list[tuple[str, s
 
 
 def class_key(name: str) -> str:
-    """Name by which files agree on a class: HEVC_B, hevc-b and HEVC B are one."""
+    """The form in which names of a class are compared: HEVC_B, hevc-b and HEVC B are one class."""
     return re.sub(r"[\s_-]+", "", name.lower())
 
 
 def average_points(sequences: Sequence[tuple[RatePoint, ...]], metric: str) -> list[tuple[float, float]]:
-    """Class-average curve: at each rate label the mean bpp and the mean quality over the sequences.
+    """The class-average curve: at each rate label the mean bpp and the mean quality over the sequences.
 
     Raises:
-        ValueError: the sequences have different labels, or one has no such quality; the message says which.
+        ValueError: the sequences have different labels, or the metric was not measured.
     """
     curves = [dict(zip((point.label for point in points), curve(points, metric), strict=True)) for points in sequences]
     if any(other.keys() != curves[0].keys() for other in curves):
@@ -207,7 +226,7 @@ def average_points(sequences: Sequence[tuple[RatePoint, ...]], metric: str) -> l
 
 
 def curve(points: Iterable[RatePoint], metric: str) -> list[tuple[float, float]]:
-    """(bpp, quality) of each point, in the order given. Raises ValueError where the metric was not measured."""
+    """(bpp, quality) of each point, in the order given. ValueError where the metric was not measured."""
     measured = [(point.bpp, point.quality(metric)) for point in points]
     if any(quality is None for _, quality in measured):
         raise ValueError(f"{metric} was not measured")

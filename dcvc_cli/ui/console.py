@@ -1,4 +1,4 @@
-"""Where words go: standard error, so that standard output stays free for streams, pictures and results."""
+"""Writes messages to standard error, so that standard output stays free for streams, pictures and results."""
 
 import sys
 from contextlib import suppress
@@ -9,8 +9,8 @@ from rich.console import Console
 from dcvc_cli.ui.text import one_line
 
 
-class _WordsConsole(Console):
-    """A console whose reader may go away: rich would end the program for it, and cut off standard output before."""
+class _MessageConsole(Console):
+    """A console that falls silent when its reader goes away; rich's own would end the program and redirect standard output."""
 
     def on_broken_pipe(self) -> None:
         self.quiet = True
@@ -18,20 +18,20 @@ class _WordsConsole(Console):
 
 @cache
 def stderr_console() -> Console:
-    """The console for everything that is said to a person. NO_COLOR is obeyed, and nothing is coloured unless it is a terminal."""
-    return _WordsConsole(stderr=True, highlight=False)
+    """The console for messages to people. It colours on a terminal only, and obeys NO_COLOR."""
+    return _MessageConsole(stderr=True, highlight=False)
 
 
 def stdout_console() -> Console:
-    """A console on the present standard output, for a command whose result is a text. A pipe gets lines as long as they are, never wrapped or cut."""
+    """A console on standard output as it is now, for a command whose result is a text. Lines to a pipe are neither wrapped nor cut."""
     width = None if sys.stdout.isatty() else 10_000
     return Console(file=sys.stdout, highlight=False, width=width)
 
 
 def say(text: str) -> None:
-    """One message to standard error, taken literally (square brackets are no markup), in one line whatever a file name holds.
+    """Writes one message to standard error, in one line whatever a file name holds. Square brackets are no markup.
 
-    A standard error that is closed or full loses the message, and never the work that it tells of.
+    Where standard error is closed or full, the message is lost and the command goes on.
     """
     if sys.stderr is None:
         return

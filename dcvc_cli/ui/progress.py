@@ -1,4 +1,4 @@
-"""Progress of a run: a bar on a terminal, or one JSON line a second, or nothing. Always on standard error."""
+"""Shows the progress of a run on standard error: a bar on a terminal, one JSON line a second, or nothing."""
 
 import json
 import sys
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 SCHEMA_VERSION = 1
-"""Of the JSON lines: names are added, never changed or removed, within a version."""
+"""Version of the JSON lines. Within a version names may be added, and none is changed or removed."""
 JSON_INTERVAL_SECONDS = 1.0
 
 
 class ProgressMode(StrEnum):
-    """AUTO is a bar where standard error is a terminal, else nothing."""
+    """How progress is shown. AUTO is BAR where standard error is a terminal, else NONE."""
 
     AUTO = "auto"
     NONE = "none"
@@ -26,14 +26,14 @@ class ProgressMode(StrEnum):
 
 
 class ProgressDisplay(Protocol):
-    """Told about each finished frame."""
+    """Shows progress; `advance` is called after each frame."""
 
     def advance(self, size_bytes: int) -> None:
-        """One more frame of so many coded bytes."""
+        """Counts one more frame of `size_bytes` coded bytes."""
 
 
 class _Rate:
-    """Frames and bytes so far, and what follows from them."""
+    """Frames and bytes so far, and the rates that follow from them."""
 
     def __init__(self, num_frames: int | None, frame_rate: float) -> None:
         self.num_frames, self.frame_rate = num_frames, frame_rate
@@ -75,7 +75,7 @@ class _Bar:
         rate = self._rate
         rate.add(size_bytes)
         kbps = "" if rate.bitrate_kbps is None else f"{rate.bitrate_kbps:.1f} kbit/s"
-        # A container's frame count is only good for a guess: never show 97 of 96.
+        # The frame count of a video file is an estimate: never show 97 of 96.
         total = None if rate.num_frames is None else max(rate.num_frames, rate.frame)
         self._progress.update(self._task, completed=rate.frame, total=total, figures=f"{rate.frame} frames  {rate.fps:.2f} fps  {kbps}")
 
@@ -110,13 +110,13 @@ class _JsonLines:
 
 @contextmanager
 def open_progress(mode: ProgressMode, verb: str, *, num_frames: int | None, frame_rate: float, quiet: bool = False) -> Iterator[ProgressDisplay]:
-    """Shows progress while the context lasts; JSON ends with a line of state "done" unless an exception ends it.
+    """Shows progress while the context lasts. The last JSON line has the state "done", unless an exception ends the context.
 
     Args:
         verb: "encode" or "decode".
         num_frames: how many frames are expected, None where that is not known.
-        frame_rate: frames per second of playing time, 0 where it is not known; for the bitrate.
-        quiet: no bar unless the mode asks for one.
+        frame_rate: frames per second of playing time, for the bitrate; 0 where it is not known.
+        quiet: with AUTO, show nothing.
     """
     rate = _Rate(num_frames, frame_rate)
     if mode is ProgressMode.JSON:

@@ -1,4 +1,4 @@
-"""Standard output and error whatever their state: closed, on a full disk, or with a reader that went away."""
+"""Makes standard output and standard error usable in any state: closed, on a full disk, or with a reader that went away."""
 
 import errno
 import io
@@ -8,8 +8,8 @@ from contextlib import suppress
 from typing import Any
 
 
-class _Words(io.FileIO):
-    """Standard error. Words that nobody can take are lost, and never the work that they tell of."""
+class _Messages(io.FileIO):
+    """Standard error. A message that cannot be written is lost, and the command goes on."""
 
     def write(self, data: Any, /) -> int:
         view = memoryview(data).cast("B")
@@ -22,10 +22,10 @@ class _Words(io.FileIO):
 
 
 class _Closed(io.RawIOBase):
-    """A standard output that was closed before the program began: whoever writes a result is told.
+    """A standard output that was closed before the program began. Writing to it raises OSError.
 
     Attributes:
-        is_told: that happened, and what is still buffered may go.
+        is_told: whether the user has been told; then writing drops the data.
     """
 
     is_told = False
@@ -40,10 +40,13 @@ class _Closed(io.RawIOBase):
 
 
 def prepare_standard_streams() -> None:
-    """Makes writing to standard error never fail, and to a closed standard output always; what cannot be encoded is spelled out."""
+    """Replaces both streams: writing to standard error never fails, and writing to a closed standard output always fails.
+
+    Characters that the encoding lacks are written as escapes.
+    """
     encoding = getattr(sys.stderr, "encoding", None) or "utf-8"
-    words = io.BufferedWriter(_Words(2, "w", closefd=False))
-    sys.stderr = io.TextIOWrapper(words, encoding, errors="backslashreplace", line_buffering=True)
+    messages = io.BufferedWriter(_Messages(2, "w", closefd=False))
+    sys.stderr = io.TextIOWrapper(messages, encoding, errors="backslashreplace", line_buffering=True)
     if sys.stdout is None:
         sys.stdout = io.TextIOWrapper(io.BufferedWriter(_Closed()), "utf-8", errors="backslashreplace")
     elif isinstance(sys.stdout, io.TextIOWrapper):
@@ -51,7 +54,7 @@ def prepare_standard_streams() -> None:
 
 
 def drop_standard_output() -> None:
-    """What is still in its buffer has nowhere to go, and must not fail again when the interpreter flushes it."""
+    """Redirects standard output to the null device, so that its buffer does not fail again when the interpreter flushes it."""
     _Closed.is_told = True
     with suppress(OSError, ValueError, AttributeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

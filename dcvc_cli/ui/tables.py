@@ -1,4 +1,4 @@
-"""Plain tables: a head line, rows, figures set flush right."""
+"""Prints plain tables: a head line and rows, with figures set flush right."""
 
 from collections.abc import Sequence
 
@@ -18,12 +18,14 @@ def print_table(
     emphasised: frozenset[int] = frozenset(),
     to_stdout: bool = False,
 ) -> None:
-    """Print a table to standard error, or to standard output where it is the command's result.
+    """Prints a table to standard error, or to standard output where it is the command's result.
 
     Args:
         columns: heads; the first column is set flush left, all others flush right.
-        rows: cells as text, taken literally, each shown in one line; each row as long as `columns`.
+        rows: cells as text, each row as long as `columns`. A cell is shown in one line; square brackets are no markup.
+        title: line above the table, None for none.
         emphasised: indices of rows to set in bold.
+        to_stdout: print to standard output.
     """
     table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
     for index, column in enumerate(columns):

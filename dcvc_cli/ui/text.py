@@ -1,9 +1,9 @@
-"""Text out of files and file names, fit for a terminal."""
+"""Makes text from files and file names fit for a terminal."""
 
 
 def one_line(text: str) -> str:
-    """The text with everything unprintable spelled out: no line ends, no control sequences, no halves of characters.
+    """The text with escapes in place of unprintable characters: line ends, control sequences and bytes that are no UTF-8.
 
-    The result can be encoded in UTF-8, which a file name that is not UTF-8 cannot.
+    The result can be encoded in UTF-8; a file name that is not UTF-8 cannot.
     """
     return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)

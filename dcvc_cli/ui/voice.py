@@ -1,4 +1,4 @@
-"""How much is said: -q leaves errors only, -v adds details. Everything goes to standard error."""
+"""Writes messages to standard error, as many as the user asked for: -q leaves errors only, -v adds details."""
 
 from dataclasses import dataclass
 
@@ -7,22 +7,22 @@ from dcvc_cli.ui.console import say
 
 @dataclass(frozen=True)
 class Voice:
-    """Says things as loudly as the user asked for."""
+    """Writes notes, warnings and details, as `quiet` and `verbose` allow."""
 
     quiet: bool = False
     verbose: bool = False
 
     def note(self, text: str) -> None:
-        """What most users want to know."""
+        """Writes what most users want to know."""
         if not self.quiet:
             say(text)
 
     def warn(self, text: str) -> None:
-        """What may surprise."""
+        """Writes what may surprise."""
         if not self.quiet:
             say(f"warning: {text}")
 
     def detail(self, text: str) -> None:
-        """What only -v shows."""
+        """Writes what only -v shows."""
         if self.verbose and not self.quiet:
             say(text)

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from dcvc_cli.errors import EnvironmentFault, InputError, UsageError
 from dcvc_cli.evaluating.evaluation import (
     EvaluationPoint,
-    Measurement,
     PointFolder,
+    PointMeasurement,
     PointOutcome,
     Rate,
     collect,
@@ -148,7 +148,7 @@ class FakeSettings:
     def open(self, worker: int) -> "FakeSettings":
         return self
 
-    def measure(self, point: EvaluationPoint, stream: Path) -> Measurement:
+    def measure(self, point: EvaluationPoint, stream: Path) -> PointMeasurement:
         name = point.sequence.name
         with self.log.open("a") as log:
             log.write(f"{name} {point.rate.name}\n")
@@ -160,7 +160,7 @@ class FakeSettings:
         if name == "bad_process":
             os._exit(9)
         num_frames = point.sequence.num_frames - (name == "bad_count")
-        return Measurement([FrameRecord(index == 0, 8 * (point.rate.qp_i + 1), 30.0 + index) for index in range(num_frames)], 32)
+        return PointMeasurement([FrameRecord(index == 0, 8 * (point.rate.qp_i + 1), 30.0 + index) for index in range(num_frames)], 32)
 
     def calls(self) -> list[str]:
         return self.log.read_text().splitlines() if self.log.exists() else []
