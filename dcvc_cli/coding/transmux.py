@@ -59,7 +59,7 @@ def template_sps(model: str, precision_name: str, frame_rate: Rational, skip_thr
         (SPS, note). Where this machine lacks the weights, the fingerprints are 0 (unknown) and the note says so; else the note is None.
 
     Raises:
-        UsageError: no stream can hold this precision, model name or skip threshold.
+        UsageError: no stream can hold this precision, model name or skip threshold, or the model has no elementary stream.
     """
     if precision_name not in PRECISION_NAMES or precision_name == "exact":
         expected = ", ".join(name for name in PRECISION_NAMES if name != "exact")
@@ -69,6 +69,8 @@ def template_sps(model: str, precision_name: str, frame_rate: Rational, skip_thr
     try:
         weights = weights_by_name(model)
         fingerprints = weights.fingerprints
+        if not family_of(weights.model).has_elementary_stream:
+            raise UsageError(f"--model {model}: streams of this model have no elementary form that dcvc remux knows")
         family, variant = family_of(weights.model).name, weights.model.name
         if not weights.has_float_decoder:
             note = f"weights {model!r} hold integers, and only the checkpoint's own parameters decode this stream: dcvc models add --float"

@@ -23,9 +23,7 @@ def read_case(folder: Path) -> Case:
         raise InputError(f"{path} is no description of a conformance case: {type(error).__name__}: {error}") from error
 
 
-def run_cases(
-    folder: Path, names: Iterable[str] = (), precision: Precision = Precision.FLOAT64, threads: int | None = None
-) -> Iterator[CheckResult]:
+def run_cases(folder: Path, names: Iterable[str] = (), precision: Precision = Precision.FLOAT64, threads: int | None = None) -> Iterator[CheckResult]:
     """Runs cases one after the other, those of one model and seed together. Each case passes or fails on its own.
 
     Raises:

@@ -160,17 +160,12 @@ class ParameterSource:
             found = self._digests[network.kind]
             if network.digest and found != network.digest:
                 expected = f"the case expects {network.digest[:16]}..."
-                raise InputError(
-                    f"the parameters of {network.kind} for seed {case.seed} have SHA-256 {found[:16]}..., {expected}"
-                )
+                raise InputError(f"the parameters of {network.kind} for seed {case.seed} have SHA-256 {found[:16]}..., {expected}")
         return self._networks
 
     def _make(self, case: Case) -> CodecNetworks:
         model = case.model
-        states = {
-            one.name: self._state(one.kind, case.seed, dict(model.networks[one.name].shapes()))
-            for one in case.generated
-        }
+        states = {one.name: self._state(one.kind, case.seed, dict(model.networks[one.name].shapes())) for one in case.generated}
         tables = {}
         for name, state in states.items():
             published = model.published_z_table(name, state)
@@ -183,9 +178,7 @@ class ParameterSource:
             made = {str(key): np.asarray(value) for key, value in self._generator.state_dict(kind, seed).items()}
         except (Exception, SystemExit) as error:  # as above
             raise InputError(f"{GENERATOR} fails for {kind}, seed {seed}: {type(error).__name__}: {error}") from error
-        if {key: (value.shape, value.dtype) for key, value in made.items()} != {
-            key: (shape, np.float32) for key, shape in shapes.items()
-        }:
+        if {key: (value.shape, value.dtype) for key, value in made.items()} != {key: (shape, np.float32) for key, shape in shapes.items()}:
             raise InputError(f"{GENERATOR} gives other keys, shapes or types for {kind} than the network has")
         return made
 
@@ -208,9 +201,7 @@ def stored_tables(case: Case, networks: CodecNetworks) -> tuple[CodecNetworks, l
     return networks, notes
 
 
-def _with_stored_rows(
-    table: CdfTable, num_channels: int, letter: str, stored: Mapping[str, NDArray[Any]]
-) -> tuple[CdfTable, int]:
+def _with_stored_rows(table: CdfTable, num_channels: int, letter: str, stored: Mapping[str, NDArray[Any]]) -> tuple[CdfTable, int]:
     """(table with the stored rows, number of rows that changed)."""
     cdf, length, offset = table.cdf.copy(), table.cdf_length.copy(), table.offset.copy()
     for name in stored:

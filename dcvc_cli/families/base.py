@@ -19,6 +19,7 @@ from dcvc_cli.bitstream.units import FrameUnit
 from dcvc_cli.codec.choices import CodingChoices
 from dcvc_cli.codec.networks import CodecNetworks
 from dcvc_cli.entropy.tables import CdfTable
+from dcvc_cli.errors import UsageError
 from dcvc_cli.format.entropy_format import EntropyFormat
 from dcvc_cli.format.types import Picture, PictureSize
 from dcvc_cli.graph.network import Network
@@ -160,9 +161,9 @@ class Model(ABC):
             clip: pictures, float32 (3, Hp, Wp) in 0..1, sides multiples of 16.
 
         Raises:
-            NotImplementedError: the family has no exact profile.
+            UsageError: the family has no exact profile.
         """
-        raise NotImplementedError(f"model {self.name} has no exact profile")
+        raise UsageError(f"model {self.name} has no exact profile", "import its checkpoints with --float")
 
 
 class Family(ABC):
@@ -173,11 +174,13 @@ class Family(ABC):
         syntax: version of its payload syntax; a decoder reads every one up to it.
         models: by name.
         precisions: arithmetic that its models run in.
+        has_elementary_stream: whether its payloads may stand in DCVC-RT's elementary stream (`dcvc remux`).
     """
 
     name: ClassVar[str]
     syntax: ClassVar[int] = 1
     precisions: ClassVar[tuple[Precision, ...]] = tuple(Precision)
+    has_elementary_stream: ClassVar[bool] = False
 
     @property
     @abstractmethod

@@ -78,6 +78,7 @@ class LiteFamily(Family):
     """Models `lite` and, for tests, `tiny-lite`."""
 
     name = "lite"
+    has_elementary_stream = True
     syntax = FLOOR_SYNTAX
 
     @cached_property

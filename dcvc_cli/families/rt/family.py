@@ -119,6 +119,7 @@ class RtFamily(Family):
     """Models `rt` and, for tests, `tiny`."""
 
     name = "dcvc-rt"
+    has_elementary_stream = True
 
     @cached_property
     def models(self) -> Mapping[str, Model]:

@@ -14,6 +14,7 @@ from dcvc_cli.bitstream.stream_reader import StreamReader
 from dcvc_cli.bitstream.stream_writer import StreamWriter
 from dcvc_cli.bitstream.units import FrameUnit, IndexUnit, SeiUnit
 from dcvc_cli.bitstream.window import ByteSink, ByteSource
+from dcvc_cli.families.registry import families
 from dcvc_cli.families.rt.elementary_stream import ReferenceFrameUnit, ReferenceReader, ReferenceSps, ReferenceSpsUnit, ReferenceWriter, SpsTable
 from dcvc_cli.format.entropy_format import EntropyFormat
 
@@ -123,6 +124,10 @@ def dcvc_to_reference(source: ByteSource, sink: ByteSink) -> RemuxReport:
 
 def _reference_sps(frame: FrameUnit) -> ReferenceSps:
     sps = frame.sps
+    family = families().get(sps.model_family)
+    if family is not None and not family.has_elementary_stream:
+        message = f"streams of model {sps.model_family}/{sps.model_variant} have no elementary form that dcvc remux knows"
+        raise BitstreamError(Rule.UNSUPPORTED, message, frame.offset)
     if not sps.entropy_format.is_reference:
         message = f"the frame payload is in the {sps.entropy_format.name.lower()} format, which the reference cannot read"
         raise BitstreamError(Rule.UNSUPPORTED, message, frame.offset, "encode again with the reference's entropy format")

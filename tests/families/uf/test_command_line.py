@@ -14,6 +14,7 @@ from PIL import Image
 from dcvc_cli.bitstream.stream_reader import StreamReader
 from dcvc_cli.bitstream.units import FrameUnit
 from tests.support.clips import y4m_clip
+from tests.support.published import SMALL_CASES
 
 Call = Callable[..., int]
 WIDTH, HEIGHT = 34, 18
@@ -113,6 +114,22 @@ def test_other_entropy_formats_are_refused(call_uf: Call, clip: Path, capsys: py
     coding = ("--model", "tiny-uf-ld", "--entropy-format", "compact", "-q")
     assert call_uf("encode", clip, "-o", clip.parent / "a.dcvc", *coding) == 2
     assert "has no entropy format compact" in capsys.readouterr().err
+
+
+def test_the_elementary_stream_of_another_family_is_refused_both_ways(call_uf: Call, clip: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    stream = encode(call_uf, clip, "ld")
+    assert call_uf("remux", stream, "-o", clip.parent / "a.bin") == 4
+    assert "no elementary form" in capsys.readouterr().err
+    elementary = SMALL_CASES / "tiny_18x10" / "stream.bin"
+    assert call_uf("remux", elementary, "-o", clip.parent / "a.dcvc", "--model", "tiny-uf-ld") == 2
+    assert "no elementary form" in capsys.readouterr().err
+    assert not list(clip.parent.glob("a.*"))
+
+
+def test_integers_of_a_model_without_exact_profile_are_refused(call_uf: Call, clip: Path, uf_home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    weights = uf_home / "weights" / "tiny-uf-ld.safetensors"
+    assert call_uf("models", "quantize", weights, "-o", clip.parent / "exact.safetensors") == 2
+    assert "has no exact profile" in capsys.readouterr().err
 
 
 def test_bench_measures_chunks(call_uf: Call, capsys: pytest.CaptureFixture[str]) -> None:
