@@ -296,6 +296,11 @@ class ExactCuda(ExactOperations):
         """The planes of a picture after the output filter with these coefficients (families.lite.filter.filters.Filters)."""
         return self.pictures.filtered(self._picture(frame), luma, chroma, halve_chroma=halve_chroma)
 
+    def filtered_samples(
+        self, frame: CudaValue, luma: NDArray[np.int8], chroma: NDArray[np.int8], shapes: Sequence[tuple[int, ...]]
+    ) -> list[NDArray[np.uint8]]:
+        return self.pictures.filtered_samples(self._picture(frame), luma, chroma, shapes)
+
     def to_float(self, x: CudaValue) -> NDArray[np.float32]:
         """(c, h, w); a picture stays in its cells."""
         data = self.engine.download_tensor(x.tensor).transpose(2, 0, 1)

@@ -228,7 +228,7 @@ class Operations(ABC):
     # ---- pictures where they are: backends on a device, so that no picture has to cross
 
     has_picture_kernels = False
-    """Whether the two operations below exist."""
+    """Whether the three operations below exist."""
 
     def compensate(self, frame: Tensor, motion: Any, long_term: Tensor | None) -> Tensor:
         """What a field of vectors makes of a reference and a long-term reference (docs/motion.md): a picture."""
@@ -236,6 +236,12 @@ class Operations(ABC):
 
     def filtered_planes(self, frame: Tensor, luma: NDArray[np.int8], chroma: NDArray[np.int8], halve_chroma: bool) -> Any:
         """The planes of a picture after the output filter (docs/output-filter.md) with these coefficients."""
+        raise NotImplementedError("this backend's pictures are filtered as samples")
+
+    def filtered_samples(
+        self, frame: Tensor, luma: NDArray[np.int8], chroma: NDArray[np.int8], shapes: Sequence[tuple[int, ...]]
+    ) -> list[NDArray[np.uint8]]:
+        """What is put out in 4:2:0 of the filtered planes: 8-bit samples of luma, Cb and Cr, each of its shape."""
         raise NotImplementedError("this backend's pictures are filtered as samples")
 
     # ---- between two backends: the encoder's analysis may run in float beside exact synthesis

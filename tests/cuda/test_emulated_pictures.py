@@ -6,6 +6,7 @@ import pytest
 from dcvc_cli.backend.exact_cuda import ExactCuda
 from dcvc_cli.backend.exact_network import ExactNetwork, ExactValue
 from dcvc_cli.backend.exact_twin import ExactTwin
+from dcvc_cli.families.lite.filter.filters import bytes_of_plane
 from dcvc_cli.families.lite.filter.parameters import Filters
 from dcvc_cli.families.lite.filter.twin import filter_planes_twin
 from dcvc_cli.families.lite.motion.field import in_lines, in_squares
@@ -91,3 +92,8 @@ def test_the_output_filter_agrees(halved, all_ops):
         result = ops.filtered_planes(found, filters.luma, filters.chroma, halved)
         for k, (a, b) in enumerate(zip(expected, result, strict=True)):
             assert_same(a, b, f"plane {k}, seed {seed}")
+        if halved:
+            sizes = [(plane.shape[0] - 3, plane.shape[1] - 2) for plane in expected]
+            samples = ops.filtered_samples(found, filters.luma, filters.chroma, sizes)
+            for plane, size, a in zip(expected, sizes, samples, strict=True):
+                assert_same(bytes_of_plane(plane, *size), a, f"samples, seed {seed}")

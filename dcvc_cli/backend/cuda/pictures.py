@@ -1,5 +1,6 @@
 """Pictures on the device: samples for output, pixel shuffles, block motion, the output filter."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -78,8 +79,31 @@ class PictureKernels:
         self.engine.launch("compensate_squares", grid, reference=reference.address, out=out.address, **values, **sizes)
         return out
 
-    def filtered(self, picture: DeviceTensor, luma: NDArray[np.int8], chroma: NDArray[np.int8], *, halve_chroma: bool) -> tuple[Plane, Plane, Plane]:
+    def filtered(
+        self, picture: DeviceTensor, luma: NDArray[np.int8], chroma: NDArray[np.int8], *, halve_chroma: bool
+    ) -> tuple[Plane, Plane, Plane]:
         """The planes of a picture, filtered, at padded size; coefficients (24, 12) and (2, 16)."""
+        planes = self._filter(picture, luma, chroma, halve_chroma)
+        first, second, third = (self.engine.download(plane.address, shape, np.int16) for plane, shape in planes)
+        return first, second, third
+
+    def filtered_samples(
+        self, picture: DeviceTensor, luma: NDArray[np.int8], chroma: NDArray[np.int8], shapes: Sequence[tuple[int, ...]]
+    ) -> list[NDArray[np.uint8]]:
+        """The upper left parts of the filtered planes as 8-bit samples, chroma halved; `shapes` of luma, Cb and Cr."""
+        parts = []
+        for (plane, padded), (height, width) in zip(self._filter(picture, luma, chroma, True), shapes, strict=True):
+            out = self.engine.raw(height * width, 1)
+            sizes = {"height": height, "width": width, "pitch": padded[1]}
+            grid = (_blocks(height * width),)
+            self.engine.launch("bytes_of_plane", grid, plane=plane.address, out=out.address, **sizes)
+            parts.append((out, (height, width)))
+        return [self.engine.download(out.address, shape, np.uint8) for out, shape in parts]
+
+    def _filter(
+        self, picture: DeviceTensor, luma: NDArray[np.int8], chroma: NDArray[np.int8], halve_chroma: bool
+    ) -> list[tuple[Any, tuple[int, int]]]:
+        """(memory, shape) of the filtered luma, Cb and Cr."""
         height, width = picture.height * PICTURE_CELL, picture.width * PICTURE_CELL
         side = 2 if halve_chroma else 1
         shapes = [(height, width), *[(height // side, width // side)] * 3]
@@ -87,14 +111,15 @@ class PictureKernels:
         sizes = {"rows": picture.height, "columns": picture.width, "halved": int(halve_chroma)}
         addresses = [plane.address for plane in planes]
         grid = (_blocks(height * width), 4 if halve_chroma else 3)
-        self.engine.launch("picture_planes", grid, cells=picture.address, planes=addresses, **sizes)
         coefficients = [self.engine.upload_array(np.ascontiguousarray(array)) for array in (luma, chroma[0], chroma[1])]
+        self.engine.launch("picture_planes", grid, cells=picture.address, planes=addresses, **sizes)
         sums = self.engine.raw(8 * (height // FILTER_BLOCK) * (width // FILTER_BLOCK), 4)
         blocks = {"plane": addresses[0], "sums": sums.address, "height": height, "width": width}
         self.engine.launch("filter_block_sums", (_blocks(height * width // FILTER_BLOCK**2),), **blocks)
         out = [self.engine.raw(2 * shape[0] * shape[1], 2) for shape in shapes[:3]]
         grid_of = [(_blocks(shape[0] * shape[1]),) for shape in shapes[:3]]
-        self.engine.launch("filter_luma", grid_of[0], coefficients=coefficients[0].address, out=out[0].address, **blocks)
+        first = {"coefficients": coefficients[0].address, "out": out[0].address}
+        self.engine.launch("filter_luma", grid_of[0], **first, **blocks)
         companion = addresses[3] if halve_chroma else addresses[0]
         for which in (1, 2):
             self.engine.launch(
@@ -107,5 +132,4 @@ class PictureKernels:
                 height=shapes[which][0],
                 width=shapes[which][1],
             )
-        first, second, third = (self.engine.download(plane.address, shape, np.int16) for plane, shape in zip(out, shapes[:3], strict=True))
-        return first, second, third
+        return list(zip(out, shapes[:3], strict=True))

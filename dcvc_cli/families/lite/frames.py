@@ -29,7 +29,7 @@ from dcvc_cli.families.lite.video import VideoModel
 from dcvc_cli.families.rt.recipe import FrameSide, code_i_frame, code_p_frame
 from dcvc_cli.format.entropy_format import EntropyFormat
 from dcvc_cli.format.range_coder import DecoderState
-from dcvc_cli.format.types import Picture, VideoFormat
+from dcvc_cli.format.types import ChromaFormat, Picture, VideoFormat
 from dcvc_cli.stages import FILTER, MOTION, timed
 
 
@@ -104,7 +104,15 @@ class FrameCoder:
 
     def picture(self, video_format: VideoFormat, *, truncate_chroma: bool) -> Picture:
         """What is put out of the frame coded last; filtered planes are always rounded."""
+        if self.networks["video"].synthesis.has_picture_kernels and video_format.chroma is not ChromaFormat.RGB:
+            luma, cb, cr = self._filtered_samples(video_format)
+            return Picture((luma, cb, cr))
         return picture_from_planes(self.filtered(), video_format)
+
+    @timed(FILTER)
+    def _filtered_samples(self, video_format: VideoFormat) -> list[NDArray[np.uint8]]:
+        ops, filters = self.networks["video"].synthesis, self.filter_coder.filters
+        return ops.filtered_samples(self.output(), filters.luma, filters.chroma, video_format.plane_shapes)
 
     def _planes(self) -> Planes:
         return self._planes_of(self.output())
