@@ -79,9 +79,7 @@ class PictureKernels:
         self.engine.launch("compensate_squares", grid, reference=reference.address, out=out.address, **values, **sizes)
         return out
 
-    def filtered(
-        self, picture: DeviceTensor, luma: NDArray[np.int8], chroma: NDArray[np.int8], *, halve_chroma: bool
-    ) -> tuple[Plane, Plane, Plane]:
+    def filtered(self, picture: DeviceTensor, luma: NDArray[np.int8], chroma: NDArray[np.int8], *, halve_chroma: bool) -> tuple[Plane, Plane, Plane]:
         """The planes of a picture, filtered, at padded size; coefficients (24, 12) and (2, 16)."""
         planes = self._filter(picture, luma, chroma, halve_chroma)
         first, second, third = (self.engine.download(plane.address, shape, np.int16) for plane, shape in planes)
