@@ -67,12 +67,14 @@ def test_exit_codes_are_documented():
 
 @pytest.mark.parametrize("document", LIVING, ids=lambda path: str(path.relative_to(ROOT)))
 def test_prose_keeps_to_120_columns(document: Path):
-    """Tables, code and pages that a tool makes are as wide as they are."""
+    """Tables, code, quotations and pages that a tool makes are as wide as they are."""
     text = document.read_text(encoding="utf-8")
     if "<!-- Made by tools/" in text:
         return
     prose = re.sub(r"^```.*?^```", "", text, flags=re.S | re.M)
-    long = [line for line in prose.splitlines() if len(line) > 120 and not line.startswith(("    ", "![")) and not line.lstrip().startswith("|")]
+    long = [
+        line for line in prose.splitlines() if len(line) > 120 and not line.startswith(("    ", "![")) and not line.lstrip().startswith(("|", ">"))
+    ]
     assert long == []
 
 
