@@ -125,7 +125,7 @@ def test_decode_says_what_the_output_has_no_place_for(tmp_path: Path, capsys: py
     assert run(["decode", str(tmp_path / "in.dcvc"), "-o", str(tmp_path / "out.yuv"), "--threads", "1"]) == ExitCode.DONE
     told = " ".join(capsys.readouterr().err.split())
     assert "the pictures carry time stamps" in told
-    assert "track 2 of the stream (subtitles) is not put out" in told
+    assert "track 2 of the stream (subtitles) is not written" in told
 
 
 DISPLAY = MasteringDisplay((0, 1, 2, 3, 4, 5), (6, 7), 9, 1)
