@@ -1,7 +1,5 @@
 """Imports published checkpoints: two torch files to one checked weights file of ours. Source: docs/weights.md ("Published checkpoints")."""
 
-import pickle
-import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,14 +16,13 @@ from dcvc_cli.preparing.quantise import IMPORT_POLICY, prepare_from_box
 from dcvc_cli.weights.file import ModelWeights, NetworkWeights, table_arrays
 from dcvc_cli.weights.safetensors_reader import shown
 from dcvc_cli.weights.stored_arrays import MAX_MAGNITUDE, PUBLISHED_TABLE_PREFIX, coding_shapes
+from dcvc_cli.weights.torch_files import TorchFileError, load_torch_file
 
 WRAPPERS = ("state_dict", "net")
 """Entries that a checkpoint may wrap its parameters in, outermost first."""
 KEY_PREFIX = "module."
 MAX_FILE_BYTES = 2 << 30
 """The published checkpoints take 0.3 GB."""
-MAX_PICKLE_BYTES = 4 << 20
-"""Names and shapes, without the values: 0.2 MB in the published ones."""
 MAX_ELEMENTS = 1 << 24
 """Of one parameter; the largest of the published ones has 1.6 million."""
 State = dict[str, NDArray[np.float32]]
@@ -45,21 +42,14 @@ def read_checkpoint(path: Path) -> State:
     Raises:
         CheckpointError: the file is unreadable, is no dictionary of float tensors, or has values that are not finite.
     """
-    import torch
-
     if not path.is_file():
         raise CheckpointError(f"{path} is not a file", "give the published image and video checkpoints, in this order")
+    if path.stat().st_size > MAX_FILE_BYTES:
+        raise CheckpointError(f"{path} has {path.stat().st_size} bytes, expected {MAX_FILE_BYTES} at most")
     try:
-        _refuse_bombs(path)
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except CheckpointError:
-        raise
-    except Exception as error:  # torch raises whatever the damage makes it raise
-        first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
-        if isinstance(error, pickle.UnpicklingError):
-            # torch's own words advise to load without its protection.
-            first_line = "it holds something other than tensors and plain values, or is no checkpoint"
-        raise CheckpointError(f"{path} cannot be read as a checkpoint by torch's safe loader: {first_line}") from error
+        loaded = load_torch_file(path)
+    except TorchFileError as error:
+        raise CheckpointError(f"{path} cannot be read as a checkpoint by torch's safe loader: {error}") from error
     for wrapper in WRAPPERS:
         if isinstance(loaded, Mapping) and isinstance(loaded.get(wrapper), Mapping):
             loaded = loaded[wrapper]
@@ -77,23 +67,8 @@ def read_checkpoint(path: Path) -> State:
         name = key.removeprefix(KEY_PREFIX)
         if name in state:
             raise CheckpointError(f"{path} has {shown(name)} twice, with and without {KEY_PREFIX!r} before it")
-        state[name] = value.detach().to(torch.float32).contiguous().numpy()
+        state[name] = value.detach().float().contiguous().numpy()
     return state
-
-
-def _refuse_bombs(path: Path) -> None:
-    """CheckpointError for a file that would take far more memory than any checkpoint: torch looks at sizes after it has read."""
-    if path.stat().st_size > MAX_FILE_BYTES:
-        raise CheckpointError(f"{path} has {path.stat().st_size} bytes, expected {MAX_FILE_BYTES} at most")
-    if not zipfile.is_zipfile(path):
-        return
-    with zipfile.ZipFile(path) as archive:
-        for part in archive.infolist():
-            # torch stores its files as they are.
-            if part.compress_type != zipfile.ZIP_STORED or part.file_size > path.stat().st_size:
-                raise CheckpointError(f"{path} is compressed inside, which no checkpoint of torch is: {shown(part.filename)}")
-            if part.filename.endswith(".pkl") and part.file_size > MAX_PICKLE_BYTES:
-                raise CheckpointError(f"{path} has {part.file_size} bytes of names, expected {MAX_PICKLE_BYTES} at most")
 
 
 def _tensor_problem(key: Any, value: Any) -> str | None:

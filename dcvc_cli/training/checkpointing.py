@@ -1,26 +1,28 @@
 """Checkpoints on disk: written whole or not at all, whenever the process is killed."""
 
 import os
-import pickle
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from dcvc_cli.errors import InputError
+from dcvc_cli.staged_files import StagedFile
+from dcvc_cli.weights.torch_files import TorchFileError, load_torch_file
 
 CHECKPOINT_NAME = "checkpoint.pt"
 
 
 def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """Writes beside the place and renames: a kill at any moment leaves the old checkpoint or the new one, whole."""
+    """A kill at any moment leaves the old checkpoint or the new one, whole, and nothing beside it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    staged = path.with_suffix(".partial")
-    with staged.open("wb") as file:
-        torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
-    staged.replace(path)
+    staged = StagedFile(path)
+    try:
+        torch.save(state, staged.stream)
+        staged.put(overwrite=True)
+    except BaseException:
+        staged.drop()
+        raise
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)
@@ -31,10 +33,9 @@ def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """The state, its tensors on the CPU. InputError if the file is no checkpoint."""
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
-        reason = (str(error).splitlines() or ["damaged"])[0]
-        raise InputError(f"{path} is not a training checkpoint: {reason}") from error
+        state = load_torch_file(path)
+    except TorchFileError as error:
+        raise InputError(f"{path} is not a training checkpoint: {error}") from error
     missing = {"parameters", "average", "optimiser", "step", "elapsed_seconds"} - set(state if isinstance(state, dict) else ())
     if missing:
         raise InputError(f"{path} is not a training checkpoint: it has no {', '.join(sorted(missing))}")

@@ -1,6 +1,5 @@
 """From training checkpoints to a weights file: int8 convolution weights, z tables, a description of where they come from."""
 
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,17 +13,22 @@ from dcvc_cli.errors import InputError
 from dcvc_cli.families.registry import find_model
 from dcvc_cli.families.rt.initial_parameters import random_parameters
 from dcvc_cli.graph.network import Network
+from dcvc_cli.preparing.checkpoints import state_problems
 from dcvc_cli.training.estimator_fit import fitted_estimator
 from dcvc_cli.training.losses import quantised_weights
 from dcvc_cli.weights.file import ModelWeights, NetworkWeights, compress_parameters, table_arrays
+from dcvc_cli.weights.torch_files import TorchFileError, load_torch_file
 
 
 def checkpoint_state(path: Path) -> dict[str, NDArray[np.float32]]:
     """The averaged parameters of a training checkpoint; InputError if it is none."""
     try:
-        average = torch.load(path, map_location="cpu", weights_only=True)["average"]
-    except (OSError, KeyError, RuntimeError, ValueError, TypeError, EOFError, pickle.UnpicklingError) as error:
+        state = load_torch_file(path)
+    except TorchFileError as error:
         raise InputError(f"{path} is not a training checkpoint: {error}") from error
+    average = state.get("average") if isinstance(state, Mapping) else None
+    if not isinstance(average, Mapping) or not all(isinstance(value, torch.Tensor) for value in average.values()):
+        raise InputError(f"{path} is not a training checkpoint: it has no average of the parameters")
     return {name: value.float().contiguous().numpy() for name, value in average.items()}
 
 
@@ -43,8 +47,18 @@ def network_weights(model: Network, state: Mapping[str, NDArray[Any]]) -> Networ
 
 
 def export_model(model_name: str, states: Mapping[str, Mapping[str, NDArray[Any]]], description: str) -> ModelWeights:
-    """The networks of a model, ready for write_weights."""
+    """The networks of a model, ready for write_weights.
+
+    Raises:
+        InputError: a state has other parameters than its network.
+    """
     model = find_model(model_name)
+    for name, network in model.networks.items():
+        problems = state_problems(network, states[name])
+        if problems:
+            more = f", and {len(problems) - 1} more" if problems[1:] else ""
+            hint = f"the checkpoints are given in this order: {', '.join(model.networks)}"
+            raise InputError(f"the {name} checkpoint is of another network than the {name} model of {model_name}: {problems[0]}{more}", hint)
     networks = {name: network_weights(network, states[name]) for name, network in model.networks.items()}
     return ModelWeights(model, networks, model_name, description)
 

@@ -150,8 +150,12 @@ class Trainer:
         }
 
     def _take(self, state: Mapping[str, Any]) -> None:
-        found = {name: tuple(value.shape) for name, value in state["parameters"].items()}
-        if found != {name: tuple(value.shape) for name, value in self.parameters.items()}:
+        try:
+            found = {name: tuple(value.shape) for name, value in state["parameters"].items()}
+            averages = {name: tuple(value.shape) for name, value in state["average"].items()}
+        except AttributeError as error:
+            raise InputError(f"{self.checkpoint_path} is not a training checkpoint: its parameters are no tensors") from error
+        if averages != found or found != {name: tuple(value.shape) for name, value in self.parameters.items()}:
             raise InputError(f"{self.checkpoint_path} is of another network than the {self.config.network} model of {self.config.model}")
         with torch.no_grad():
             for name, value in self.parameters.items():

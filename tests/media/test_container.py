@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from dcvc_cli.errors import EnvironmentFault, InputError
+from dcvc_cli.format.limits import Limits
 from dcvc_cli.format.types import ColourDescription, PictureSize, Rational
 from dcvc_cli.media import open_reader
 
@@ -93,6 +94,15 @@ def test_damaged_files(tmp_path):
     for name in ("b.mkv", "c.mp4", "d.mkv"):
         with pytest.raises(InputError, match=name):
             open_reader(str(tmp_path / name))
+
+
+def test_pictures_beyond_the_limit_are_refused_before_one_is_decoded(tmp_path, monkeypatch):
+    make_video(tmp_path / "a.mkv", size=(64, 48), num_pictures=2)
+    with open_reader(str(tmp_path / "a.mkv"), limits=Limits(64 * 48)) as reader:
+        assert sum(1 for _ in reader) == 2
+    monkeypatch.setattr("dcvc_cli.media.container.ContainerReader._decode", lambda *_: pytest.fail("a picture was decoded"))
+    with pytest.raises(InputError, match=r"a\.mkv has pictures of 64x48, 3072 pixels; the limit is 3071 .*--max-pixels"):
+        open_reader(str(tmp_path / "a.mkv"), limits=Limits(64 * 48 - 1))
 
 
 def test_missing_pyav_says_what_to_install(tmp_path, monkeypatch):

@@ -21,6 +21,7 @@ from dcvc_cli.training import objective
 from dcvc_cli.training.checkpointing import read_checkpoint, write_checkpoint
 from dcvc_cli.training.config import Stage, TrainConfig, read_train_config
 from dcvc_cli.training.data import build_cache
+from dcvc_cli.training.export import checkpoint_state, export_model
 from dcvc_cli.training.logs import CsvLog, TensorBoardLog, TrainRecord
 from dcvc_cli.training.losses import has_8_bits, quantised_weights
 from dcvc_cli.training.objective import video_loss
@@ -266,13 +267,11 @@ def test_kill_in_the_middle_of_a_save_leaves_a_good_checkpoint(num_bytes: int, t
     command = [sys.executable, "-c", SAVE_AND_DIE, str(killed.checkpoint_path), str(num_bytes)]
     died = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=60)
     assert died.returncode == -signal.SIGKILL, died.stderr
-    staged = killed.checkpoint_path.with_suffix(".partial")
-    assert 0 < staged.stat().st_size < killed.checkpoint_path.stat().st_size
+    assert sorted(path.name for path in killed.folder.iterdir()) == ["checkpoint.pt", "log.csv"]
     resumed = make_trainer(tmp_path / "killed")
     assert resumed.resume()
     assert resumed.step == 2
     resumed.run(report=lambda record: None)
-    assert not staged.exists()
     assert all(torch.equal(value, resumed.parameters[name]) for name, value in whole.parameters.items())
 
 
@@ -288,9 +287,30 @@ def test_what_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
     write_checkpoint(path, {"average": {}})
     with pytest.raises(InputError, match="has no elapsed_seconds"):
         read_checkpoint(path)
+    for key, value in (("parameters", [1]), ("average", {"a": 1}), ("average", {})):
+        path.write_bytes(good)
+        write_checkpoint(path, read_checkpoint(path) | {key: value})
+        with pytest.raises(InputError, match=r"checkpoint\.pt is (not a training checkpoint|of another network)"):
+            trainer.resume()
     make_trainer(tmp_path / "run", "video").save()
     with pytest.raises(InputError, match="of another network"):
         trainer.resume()
+
+
+def test_what_export_is_given_is_checked(tmp_path: Path) -> None:
+    for network in ("image", "video"):
+        make_trainer(tmp_path / network, network).save()
+    image, video = (checkpoint_state(tmp_path / network / "checkpoint.pt") for network in ("image", "video"))
+    with pytest.raises(InputError, match=r"image checkpoint is of another network .* in this order: image, video"):
+        export_model("lite", {"image": video, "video": image}, "")
+    path = tmp_path / "c.pt"
+    for state in ({"step": 1}, {"average": 3}, {"average": {"a": 3}}, [1]):
+        torch.save(state, path)
+        with pytest.raises(InputError, match=r"c\.pt is not a training checkpoint"):
+            checkpoint_state(path)
+    path.write_bytes(b"")
+    with pytest.raises(InputError, match=r"c\.pt is not a training checkpoint"):
+        checkpoint_state(path)
 
 
 def test_a_checkpoint_of_another_version_is_refused(tmp_path: Path) -> None:
