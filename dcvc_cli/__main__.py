@@ -1,6 +1,7 @@
 """The `dcvc` program, also as `python -m dcvc_cli`: takes signals first and loads the rest after that.
 
-Loading takes up to a second. Until `app.py` is there, a signal has nothing to clean up: it ends the program at once and in silence.
+Loading takes up to a second. Until `app.py` is there, a signal has nothing to clean up: it ends the program at once and
+    in silence.
 """
 
 try:
@@ -14,13 +15,14 @@ try:
 
     def _take_signals() -> None:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            # nohup ignores SIGHUP, and that stays so. SIGINT is taken in any case, as by other encoders: a script ignores it for its
-            # background jobs.
+            # nohup ignores SIGHUP, and that stays so. SIGINT is taken in any case, as by other encoders: a script
+            # ignores it for its background jobs.
             if number is not signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, _end_at_once)
 
     def _fill_standard_streams() -> None:
-        """Puts the null device in the place of closed standard streams, or the first output would be taken for one of them."""
+        """Puts the null device in the place of closed standard streams, or the first output would be taken for one of
+        them."""
         while os.open(os.devnull, os.O_RDWR) <= 2:
             pass
 

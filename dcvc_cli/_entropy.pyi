@@ -1,4 +1,5 @@
-"""The entropy coder in C++ (`entropy_cpp/bindings.cpp`). Arrays must have these types and lie in C order; others are a TypeError."""
+"""The entropy coder in C++ (`entropy_cpp/bindings.cpp`). Arrays must have these types and lie in C order; others are a
+TypeError."""
 
 import enum
 from collections.abc import Sequence
@@ -59,7 +60,9 @@ class FrameDecoder:
 class ZigzagTable:
     def __init__(self, cdf: NDArray[np.int32], cdf_length: NDArray[np.int32]) -> None: ...
 
-def encode_zigzag(parts: Sequence[tuple[ZigzagTable, NDArray[np.int8], NDArray[np.uint8]]], num_coders: int) -> bytes: ...
+def encode_zigzag(
+    parts: Sequence[tuple[ZigzagTable, NDArray[np.int8], NDArray[np.uint8]]], num_coders: int
+) -> bytes: ...
 
 class ZigzagDecoder:
     def __init__(self, data: bytes, num_coders: int) -> None: ...

@@ -1,4 +1,5 @@
-"""The integer kernels in C++ (`kernels/cpu/bindings.cpp`). Arrays must have these types and lie in C order; others are a TypeError."""
+"""The integer kernels in C++ (`kernels/cpu/bindings.cpp`). Arrays must have these types and lie in C order; others are
+a TypeError."""
 
 from collections.abc import Sequence
 
@@ -17,10 +18,19 @@ def usable_isas() -> list[str]: ...
 def isa_for(isa: str) -> str | None: ...
 
 class Conv:
-    def __init__(self, weights: NDArray[np.int16], multiplier: NDArray[np.int32], addend: NDArray[np.int64], stride: int, padding: int) -> None: ...
+    def __init__(
+        self,
+        weights: NDArray[np.int16],
+        multiplier: NDArray[np.int32],
+        addend: NDArray[np.int64],
+        stride: int,
+        padding: int,
+    ) -> None: ...
 
 class Depthwise:
-    def __init__(self, weights: NDArray[np.int16], multiplier: NDArray[np.int32], addend: NDArray[np.int64]) -> None: ...
+    def __init__(
+        self, weights: NDArray[np.int16], multiplier: NDArray[np.int32], addend: NDArray[np.int64]
+    ) -> None: ...
 
 class Block:
     def __init__(
@@ -54,9 +64,16 @@ class Engine:
     def pixel_shuffle(self, x: Tensor, factor: int) -> Tensor: ...
     def concat(self, parts: Sequence[Tensor]) -> Tensor: ...
     def step_index(
-        self, scales: Tensor, group_at: Sequence[int], num_groups: int, row_of_scale: NDArray[np.uint8], largest_skipped: int
+        self,
+        scales: Tensor,
+        group_at: Sequence[int],
+        num_groups: int,
+        row_of_scale: NDArray[np.uint8],
+        largest_skipped: int,
     ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]: ...
-    def restore_step(self, symbols: NDArray[np.int8], means: Tensor, group_at: Sequence[int], num_groups: int, exponent: int) -> Tensor: ...
+    def restore_step(
+        self, symbols: NDArray[np.int8], means: Tensor, group_at: Sequence[int], num_groups: int, exponent: int
+    ) -> Tensor: ...
     def export_planes(
         self, cells: Tensor, exponent: int, halve_chroma: bool, truncate_chroma: bool
     ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]: ...

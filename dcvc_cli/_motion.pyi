@@ -1,4 +1,5 @@
-"""Motion in C++ (`kernels/motion/bindings.cpp`). Arrays must have these types and lie in C order; others are a TypeError."""
+"""Motion in C++ (`kernels/motion/bindings.cpp`). Arrays must have these types and lie in C order; others are a
+TypeError."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -1,7 +1,8 @@
 """The command tree, and the one place that turns errors and signals into exit codes and one line on standard error.
 
-Signals become an exception in the main thread, so that every output under way is removed; the exit code is 128 + the signal's number. A reader
-that closes its pipe ends the program quietly with 141, which is what a shell sees of any program that SIGPIPE ends.
+Signals become an exception in the main thread, so that every output under way is removed; the exit code is 128 + the
+signal's number. A reader that closes its pipe ends the program quietly with 141, which is what a shell sees of any
+program that SIGPIPE ends.
 """
 
 import os
@@ -34,20 +35,25 @@ from dcvc_cli.ui.text import one_line
 
 EXIT_CODES = (
     "Exit codes: 0 done; 1 internal error; 2 usage; 3 input unreadable or inconsistent, or output not writable; "
-    "4 stream damaged, hash mismatch or desync; 5 environment (weights, device, fingerprint); 6 batch finished with failures; "
+    "4 stream damaged, hash mismatch or desync; 5 environment (weights, device, fingerprint); 6 batch finished with "
+    "failures; "
     "128 + N ended by signal N (130 Ctrl-C, 143 SIGTERM, 141 the reader of a pipe went away)."
 )
 _DISTRIBUTIONS = {"PIL": "pillow", "yaml": "pyyaml"}
 """What packages are called where they are installed from."""
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-# Typer carries its own copy of Click in newer versions: the base of its errors is found through one that it has always had.
+# Typer carries its own copy of Click in newer versions: the base of its errors is found through one that it has always
+# had.
 _ClickException: type[Exception] = typer.BadParameter.__mro__[2]
 
-app = typer.Typer(name="dcvc", add_completion=False, epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
+app = typer.Typer(
+    name="dcvc", add_completion=False, epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]}
+)
 
 
 class SignalReceived(BaseException):
-    """A signal that ends the program. Not an Exception, so that nothing on the way takes it for a failure of its own."""
+    """A signal that ends the program. Not an Exception, so that nothing on the way takes it for a failure of its
+    own."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -63,7 +69,9 @@ def _show_version(wanted: bool) -> None:
 @app.callback(invoke_without_command=True)
 def dcvc(
     context: typer.Context,
-    version: Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
+    ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors; anywhere on the line.")] = False,
 ) -> None:
     """A neural video codec: DCVC-RT networks, exact arithmetic, self-contained streams.
@@ -102,7 +110,8 @@ class _Signals:
         raise SignalReceived(number)
 
     def _raise_again(self, unraisable: "sys.UnraisableHookArgs") -> None:
-        """Python drops exceptions of finalisers: the signal is sent once more, a moment later, and everything else is told as ever."""
+        """Python drops exceptions of finalisers: the signal is sent once more, a moment later, and everything else is
+        told as ever."""
         if not isinstance(unraisable.exc_value, SignalReceived):
             sys.__unraisablehook__(unraisable)
             return
@@ -116,7 +125,8 @@ _signals = _Signals()
 
 def main() -> NoReturn:
     """The `dcvc` program."""
-    # Arithmetic threads that spin while they wait take the core from the one they wait for: on a busy machine twenty times slower.
+    # Arithmetic threads that spin while they wait take the core from the one they wait for: on a busy machine twenty
+    # times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     prepare_standard_streams()
     try:
@@ -169,7 +179,10 @@ def _tell_error(error: BaseException) -> int:
         return ExitCode.USAGE
     if isinstance(error, ImportError) and not (error.name or "dcvc_cli").startswith("dcvc_cli"):
         package = str(error.name).partition(".")[0]
-        _tell(f"error: {package} cannot be loaded: {error} (pip install {_DISTRIBUTIONS.get(package, package)}; `dcvc doctor` shows what is missing)")
+        _tell(
+            f"error: {package} cannot be loaded: {error} (pip install {_DISTRIBUTIONS.get(package, package)}; `dcvc "
+            "doctor` shows what is missing)"
+        )
         return ExitCode.ENVIRONMENT
     if isinstance(error, OSError):
         # Readers and writers of pictures and streams tell their own; this is mostly a full disk below standard output.

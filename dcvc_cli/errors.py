@@ -1,4 +1,5 @@
-"""Errors that a user can cause or meet, each with its exit code. `app.py` is the one place that turns them into exit codes."""
+"""Errors that a user can cause or meet, each with its exit code. `app.py` is the one place that turns them into exit
+codes."""
 
 from enum import IntEnum
 

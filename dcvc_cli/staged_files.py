@@ -1,8 +1,9 @@
-"""Files and folders under construction: they appear at their place whole, and nothing of them stays when the process is killed.
+"""Files and folders under construction: they appear at their place whole, and nothing of them stays when the process is
+killed.
 
-Where the system has files without a name (O_TMPFILE), the kernel removes an unfinished file with its last descriptor. Elsewhere, and
-for folders, there is a hidden name and a lock, which the kernel drops when the process ends: the next run in the same folder removes
-what nobody holds any more.
+Where the system has files without a name (O_TMPFILE), the kernel removes an unfinished file with its last descriptor.
+Elsewhere, and for folders, there is a hidden name and a lock, which the kernel drops when the process ends: the next
+run in the same folder removes what nobody holds any more.
 """
 
 import contextlib
@@ -135,7 +136,8 @@ class StagedFile:
         return self._finish()
 
     def _link(self, overwrite: bool) -> bool:
-        """Names an unnamed file: its place where that is free, else a hidden name to be renamed. Returns whether it is the hidden one."""
+        """Names an unnamed file: its place where that is free, else a hidden name to be renamed. Returns whether it is
+        the hidden one."""
         try:
             self._link_to(self._place)
         except FileExistsError:
@@ -155,7 +157,8 @@ class StagedFile:
         return True
 
     def _link_to(self, path: Path) -> None:
-        # Only with a folder's descriptor does Python follow the link in /proc; the name is absolute, so which one does not matter.
+        # Only with a folder's descriptor does Python follow the link in /proc; the name is absolute, so which one does
+        # not matter.
         os.link(f"/proc/self/fd/{self.stream.fileno()}", path, src_dir_fd=self.stream.fileno(), follow_symlinks=True)
 
     def _copy_to(self, path: Path) -> None:

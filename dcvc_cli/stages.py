@@ -1,7 +1,7 @@
 """Named parts of coding a picture, and who listens to their times.
 
-A function that `timed` marks belongs to a stage. Nothing is measured until a clock listens (`measuring.stage_clock`), so that coding pays one
-comparison a call.
+A function that `timed` marks belongs to a stage. Nothing is measured until a clock listens (`measuring.stage_clock`),
+so that coding pays one comparison a call.
 """
 
 import functools
@@ -37,7 +37,8 @@ _clock: Clock | None = None
 
 
 def timed(stage: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Marks a function as part of a stage: the time that it takes, less that of other stages inside it, is the stage's."""
+    """Marks a function as part of a stage: the time that it takes, less that of other stages inside it, is the
+    stage's."""
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         @functools.wraps(function)

@@ -33,27 +33,45 @@ def tiny_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def dcvc_environment(tiny_home: Path) -> dict[str, str]:
     """Environment of a dcvc process in the tests. One thread: two on a busy machine wait for each other."""
-    return {**os.environ, "DCVC_HOME": str(tiny_home), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "NO_COLOR": "1", "COLUMNS": "200"}
+    return {
+        **os.environ,
+        "DCVC_HOME": str(tiny_home),
+        "PYTHONPATH": str(ROOT),
+        "OMP_NUM_THREADS": "1",
+        "NO_COLOR": "1",
+        "COLUMNS": "200",
+    }
 
 
 @pytest.fixture(scope="session")
 def dcvc(dcvc_environment: dict[str, str]) -> Run:
-    """Runs `dcvc` in a fresh process: dcvc("info", path) -> CompletedProcess with bytes. `environment` changes variables."""
+    """Runs `dcvc` in a fresh process: dcvc("info", path) -> CompletedProcess with bytes. `environment` changes
+    variables."""
 
-    def run(*arguments: str | Path, environment: dict[str, str] | None = None, **options: object) -> "subprocess.CompletedProcess[bytes]":
+    def run(
+        *arguments: str | Path, environment: dict[str, str] | None = None, **options: object
+    ) -> "subprocess.CompletedProcess[bytes]":
         if "input" not in options and "stdin" not in options:
             options["stdin"] = subprocess.DEVNULL
         if "stdout" not in options:
             options["stdout"] = subprocess.PIPE
         command = [sys.executable, "-m", "dcvc_cli", *map(str, arguments)]
-        return subprocess.run(command, stderr=subprocess.PIPE, env=dcvc_environment | (environment or {}), timeout=120, check=False, **options)  # type: ignore[call-overload, no-any-return]
+        return subprocess.run(
+            command,
+            stderr=subprocess.PIPE,
+            env=dcvc_environment | (environment or {}),
+            timeout=120,
+            check=False,
+            **options,
+        )  # type: ignore[call-overload, no-any-return]
 
     return run
 
 
 @pytest.fixture(autouse=True)
 def restored_torch() -> Iterator[None]:
-    """Commands inside this process turn denormals off and set the number of threads; the next test starts as a new process does."""
+    """Commands inside this process turn denormals off and set the number of threads; the next test starts as a new
+    process does."""
     yield
     torch = sys.modules.get("torch")
     if torch is not None:
@@ -64,7 +82,8 @@ def restored_torch() -> Iterator[None]:
 
 @pytest.fixture
 def training_arithmetic() -> Iterator[None]:
-    """As `dcvc train --threads 1` sets it: flat test pictures make gradients so small that arithmetic with them takes ten times as long."""
+    """As `dcvc train --threads 1` sets it: flat test pictures make gradients so small that arithmetic with them takes
+    ten times as long."""
     import torch
 
     threads = torch.get_num_threads()
@@ -77,7 +96,8 @@ def training_arithmetic() -> Iterator[None]:
 
 @pytest.fixture
 def call(tiny_home: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
-    """Runs `dcvc` inside this process, for speed: call("info", path) -> exit code. Words go to the captured standard error."""
+    """Runs `dcvc` inside this process, for speed: call("info", path) -> exit code. Words go to the captured standard
+    error."""
     from dcvc_cli.app import run
 
     monkeypatch.setenv("DCVC_HOME", str(tiny_home))

@@ -2,7 +2,8 @@
 
     python tools/make_anchors.py [NAME ...] [--clips DIR] [--output DIR]
 
-Every clip, all frames, one I frame and no B frames unless the anchor's name says otherwise. Clips: DCVC_DATA, else ../shared/data, folder eval.
+Every clip, all frames, one I frame and no B frames unless the anchor's name says otherwise. Clips: DCVC_DATA, else
+../shared/data, folder eval.
 """
 
 import argparse
@@ -23,14 +24,28 @@ ANCHORS: dict[str, tuple[ConventionalCodec, EncoderSettings]] = {
     "x264_medium_zerolatency": (ConventionalCodec.X264, EncoderSettings(("-preset", "medium", *ZEROLATENCY))),
     "x264_veryfast_zerolatency": (ConventionalCodec.X264, EncoderSettings(("-preset", "veryfast", *ZEROLATENCY))),
     "x264_medium_intra": (ConventionalCodec.X264, EncoderSettings(("-preset", "medium"), intra_period=1)),
-    "x264_medium_zerolatency_intra": (ConventionalCodec.X264, EncoderSettings(("-preset", "medium", *ZEROLATENCY), intra_period=1)),
-    "x265_medium_zerolatency": (ConventionalCodec.X265, EncoderSettings(("-preset", "medium", *ZEROLATENCY), num_threads=X265_THREADS)),
-    "x265_veryslow_zerolatency": (ConventionalCodec.X265, EncoderSettings(("-preset", "veryslow", *ZEROLATENCY), num_threads=X265_THREADS)),
-    "x265_veryslow_bframes": (ConventionalCodec.X265, EncoderSettings(("-preset", "veryslow"), b_frames=True, num_threads=X265_THREADS)),
+    "x264_medium_zerolatency_intra": (
+        ConventionalCodec.X264,
+        EncoderSettings(("-preset", "medium", *ZEROLATENCY), intra_period=1),
+    ),
+    "x265_medium_zerolatency": (
+        ConventionalCodec.X265,
+        EncoderSettings(("-preset", "medium", *ZEROLATENCY), num_threads=X265_THREADS),
+    ),
+    "x265_veryslow_zerolatency": (
+        ConventionalCodec.X265,
+        EncoderSettings(("-preset", "veryslow", *ZEROLATENCY), num_threads=X265_THREADS),
+    ),
+    "x265_veryslow_bframes": (
+        ConventionalCodec.X265,
+        EncoderSettings(("-preset", "veryslow"), b_frames=True, num_threads=X265_THREADS),
+    ),
 }
 
 
-def measure_clip(codec: ConventionalCodec, clip: RawClip, settings: EncoderSettings, sequence: str) -> dict[str, dict[str, object]]:
+def measure_clip(
+    codec: ConventionalCodec, clip: RawClip, settings: EncoderSettings, sequence: str
+) -> dict[str, dict[str, object]]:
     """All rate points of one clip, labelled by the codec's QP."""
     rates = {}
     for index, qp in enumerate(QPS):
@@ -38,13 +53,22 @@ def measure_clip(codec: ConventionalCodec, clip: RawClip, settings: EncoderSetti
         frames = code_with_ffmpeg(codec, clip, qp, settings)
         figures = summarise_frames(frames, clip.format.size.num_pixels, time.perf_counter() - start)
         rates[f"{qp:03d}"] = {**figures, "ds_name": "eval", "seq": sequence, "rate_idx": index, "qp": qp}
-        print(f"  {sequence} qp {qp}: {figures['ave_all_frame_bpp']:.4f} bpp, {figures['ave_all_frame_psnr']:.3f} dB", flush=True)
+        print(
+            f"  {sequence} qp {qp}: {figures['ave_all_frame_bpp']:.4f} bpp, {figures['ave_all_frame_psnr']:.3f} dB",
+            flush=True,
+        )
     return rates
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", choices=[*ANCHORS, []], metavar="NAME", help=f"one or more of {', '.join(ANCHORS)}; default: all")
+    parser.add_argument(
+        "names",
+        nargs="*",
+        choices=[*ANCHORS, []],
+        metavar="NAME",
+        help=f"one or more of {', '.join(ANCHORS)}; default: all",
+    )
     data = Path(os.environ.get("DCVC_DATA", ROOT.parent / "shared" / "data"))
     parser.add_argument("--clips", type=Path, default=data / "eval")
     parser.add_argument("--output", type=Path, default=ROOT / "docs" / "results" / "anchors")

@@ -2,7 +2,8 @@
 
     python tools/make_cubins.py FOLDER
 
-The build runs it with `-DDCVC_CUBINS=ON`: `pip wheel . --no-build-isolation --config-settings=cmake.define.DCVC_CUBINS=ON`.
+The build runs it with `-DDCVC_CUBINS=ON`: `pip wheel . --no-build-isolation
+--config-settings=cmake.define.DCVC_CUBINS=ON`.
 """
 
 import sys

@@ -1,5 +1,5 @@
-"""Compiles the CUDA kernels for every target and records registers, shared memory and instructions in docs/results/cuda_kernels.json and in
-docs/cuda.md. Needs the packages of `pip install 'dcvc[test]'` and no GPU.
+"""Compiles the CUDA kernels for every target and records registers, shared memory and instructions in
+docs/results/cuda_kernels.json and in docs/cuda.md. Needs the packages of `pip install 'dcvc[test]'` and no GPU.
 
     python tools/make_cuda_page.py
 """
@@ -40,20 +40,30 @@ def disassembler() -> Path:
 
 
 def facts_of(target: str, sources: tuple[str, ...] = SOURCES) -> dict[str, dict[str, Any]]:
-    """What the compiler and the disassembler say of every kernel: registers, stack, spills, instructions by name, warnings."""
+    """What the compiler and the disassembler say of every kernel: registers, stack, spills, instructions by name,
+    warnings."""
     facts: dict[str, dict[str, Any]] = {}
     texts, program, compiler = kernel_sources(), disassembler(), find_nvrtc()
     options = (*OPTIONS, "--ptxas-options=-v")
     with ThreadPoolExecutor(2) as pool:
-        jobs = [pool.submit(compiler.compile, f"{HEADERS_FOLDER}/{source}", texts, target, options) for source in sources]
+        jobs = [
+            pool.submit(compiler.compile, f"{HEADERS_FOLDER}/{source}", texts, target, options) for source in sources
+        ]
     for compiled in (job.result() for job in jobs):
         odd = [line for line in compiled.log.splitlines() if re.search(r"warning|error|C7\d\d\d", line)]
         for kernel, stack, stores, loads, registers in _USAGE.findall(compiled.log):
-            facts[kernel] = {"registers": int(registers), "stack": int(stack), "spills": int(stores) + int(loads), "odd": odd}
+            facts[kernel] = {
+                "registers": int(registers),
+                "stack": int(stack),
+                "spills": int(stores) + int(loads),
+                "odd": odd,
+            }
         with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
             file.write(compiled.cubin)
             file.flush()
-            text = subprocess.run([program, "-c", file.name], capture_output=True, text=True, check=True, timeout=120).stdout
+            text = subprocess.run(
+                [program, "-c", file.name], capture_output=True, text=True, check=True, timeout=120
+            ).stdout
         for part in re.split(r"\n\s*\.section\s+\.text\.", text)[1:]:
             found = re.match(r"\w+", part)
             assert found is not None
@@ -64,7 +74,8 @@ def facts_of(target: str, sources: tuple[str, ...] = SOURCES) -> dict[str, dict[
 def record() -> dict[str, Any]:
     """The document to keep: by kernel shared bytes and threads, and by target registers and number of instructions."""
     kernels: dict[str, Any] = {
-        name: {"threads": kernel.threads, "shared_bytes": kernel.shared_bytes, "targets": {}} for name, kernel in KERNELS.items()
+        name: {"threads": kernel.threads, "shared_bytes": kernel.shared_bytes, "targets": {}}
+        for name, kernel in KERNELS.items()
     }
     for target in TARGETS:
         for name, facts in facts_of(target).items():
@@ -76,7 +87,10 @@ def record() -> dict[str, Any]:
 def table(document: dict[str, Any]) -> str:
     """The record as Markdown."""
     columns = " / ".join(target[3:] for target in TARGETS)
-    lines = [f"NVRTC {document['nvrtc']}; registers and instructions of sm_ {columns}. No kernel has a stack or spills.", ""]
+    lines = [
+        f"NVRTC {document['nvrtc']}; registers and instructions of sm_ {columns}. No kernel has a stack or spills.",
+        "",
+    ]
     lines += ["| kernel | threads | shared bytes | registers | instructions |", "|---|--:|--:|---|---|"]
     for name, kernel in document["kernels"].items():
         of = kernel["targets"]

@@ -1,4 +1,5 @@
-"""Write man/*.1 from the command tree: one page a command, one for the program. Run it after any change of a command or an option.
+"""Write man/*.1 from the command tree: one page a command, one for the program. Run it after any change of a command or
+an option.
 
     python tools/make_man_pages.py [--check]
 
@@ -20,14 +21,31 @@ from dcvc_cli.app import EXIT_CODES, app
 ROOT = Path(__file__).resolve().parents[1]
 MAN_FOLDER = ROOT / "man"
 ENVIRONMENT = (
-    ("DCVC_HOME", "Folder of added weights (in weights/ below it). Default: $XDG_DATA_HOME/dcvc, else ~/.local/share/dcvc."),
+    (
+        "DCVC_HOME",
+        "Folder of added weights (in weights/ below it). Default: $XDG_DATA_HOME/dcvc, else ~/.local/share/dcvc.",
+    ),
     ("DCVC_MAX_PIXELS", "Most pixels of a picture that is coded, decoded or read. Default: 35651584, as of 8192x4352."),
     ("DCVC_MAX_FRAMES", "Most frames of a clip or stream. Default: no limit."),
     ("DCVC_MAX_MEMORY", "Most memory by the estimate of dcvc info: bytes, or 800M, 2G. Default: no limit."),
-    ("DCVC_CPU_ISA", "Best instruction set of compiled code: scalar, sse2, avx2, avx512, amx or neon. Default: the best of the processor."),
-    ("DCVC_CUDA", "Exact arithmetic with --device cuda: native, or reference for a slow one that makes the same pictures. Default: native."),
-    ("DCVC_MOTION", "Motion compensation: native, or reference for a slow one that makes the same pictures. Default: native."),
-    ("DCVC_OUTPUT_FILTER", "The output filter: native, or reference for a slow one that makes the same pictures. Default: native."),
+    (
+        "DCVC_CPU_ISA",
+        "Best instruction set of compiled code: scalar, sse2, avx2, avx512, amx or neon. Default: the "
+        "best of the processor.",
+    ),
+    (
+        "DCVC_CUDA",
+        "Exact arithmetic with --device cuda: native, or reference for a slow one that makes the same "
+        "pictures. Default: native.",
+    ),
+    (
+        "DCVC_MOTION",
+        "Motion compensation: native, or reference for a slow one that makes the same pictures. Default: native.",
+    ),
+    (
+        "DCVC_OUTPUT_FILTER",
+        "The output filter: native, or reference for a slow one that makes the same pictures. Default: native.",
+    ),
     ("DCVC_FLOOR", "The floor: native, or reference for a slow one that makes the same pictures. Default: native."),
     ("NO_COLOR", "If set, nothing is coloured."),
 )
@@ -91,12 +109,17 @@ def page(path: tuple[str, ...], command: Any) -> str:
     arguments, options = parameters_of(command)
     subcommands = getattr(command, "commands", {})
     summary = first_sentence(command)
-    usage = [f"\\fB{escaped(' '.join(path))}\\fR", "[\\fIOPTIONS\\fR]", *(f"\\fI{escaped(a.metavar or a.name.upper())}\\fR" for a in arguments)]
+    usage = [
+        f"\\fB{escaped(' '.join(path))}\\fR",
+        "[\\fIOPTIONS\\fR]",
+        *(f"\\fI{escaped(a.metavar or a.name.upper())}\\fR" for a in arguments),
+    ]
     usage += ["\\fICOMMAND\\fR [\\fIARGS\\fR]"] if subcommands else []
     lines = [
         f'.TH "{title.upper()}" 1 "" "dcvc {__version__}" "User commands"',
         ".SH NAME",
-        f"{escaped(title)} \\- {escaped(summary[:1].lower() + summary[1:] if not summary.startswith('A ') else summary)}",
+        f"{escaped(title)} \\- "
+        f"{escaped(summary[:1].lower() + summary[1:] if not summary.startswith('A ') else summary)}",
         ".SH SYNOPSIS",
         " ".join(usage),
         ".SH DESCRIPTION",
@@ -105,7 +128,11 @@ def page(path: tuple[str, ...], command: Any) -> str:
     if arguments:
         lines.append(".SH ARGUMENTS")
         for argument in arguments:
-            lines += [".TP", f"\\fI{escaped(argument.metavar or argument.name.upper())}\\fR", escaped(argument.help or "")]
+            lines += [
+                ".TP",
+                f"\\fI{escaped(argument.metavar or argument.name.upper())}\\fR",
+                escaped(argument.help or ""),
+            ]
     lines.append(".SH OPTIONS")
     for option in options:
         lines += option_lines(option)
@@ -139,7 +166,10 @@ def command_tree(path: tuple[str, ...], command: Any) -> Iterator[tuple[tuple[st
 
 def pages() -> dict[str, str]:
     """Roff source by file name."""
-    return {f"{'-'.join(path)}.1": page(path, command) for path, command in command_tree(("dcvc",), typer.main.get_command(app))}
+    return {
+        f"{'-'.join(path)}.1": page(path, command)
+        for path, command in command_tree(("dcvc",), typer.main.get_command(app))
+    }
 
 
 def stale() -> list[str]:
@@ -150,7 +180,9 @@ def stale() -> list[str]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=inspect.cleandoc(__doc__ or ""), formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=inspect.cleandoc(__doc__ or ""), formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if a page is stale")
     check = parser.parse_args().check
     names = stale()

@@ -2,8 +2,9 @@
 
     python tools/make_pictures.py DATA/eval
 
-x264 (-preset medium -tune zerolatency, constant QP, first frame intra) is run at every QP, and the largest stream that is not larger than
-dcvc's is shown; its size is printed under it. Needs ffmpeg, numpy and pillow. Pictures are cut out of the frame, not scaled.
+x264 (-preset medium -tune zerolatency, constant QP, first frame intra) is run at every QP, and the largest stream that
+is not larger than dcvc's is shown; its size is printed under it. Needs ffmpeg, numpy and pillow. Pictures are cut out
+of the frame, not scaled.
 """
 
 import argparse
@@ -17,7 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from dcvc_cli.evaluating.conventional import ConventionalCodec, EncoderSettings, coded_frames, encode_command, unpack_clip
+from dcvc_cli.evaluating.conventional import (
+    ConventionalCodec,
+    EncoderSettings,
+    coded_frames,
+    encode_command,
+    unpack_clip,
+)
 from dcvc_cli.format.types import Picture
 from dcvc_cli.media import open_reader
 from dcvc_cli.metrics.psnr import psnr_yuv
@@ -63,7 +70,9 @@ def rgb(picture: Picture, scene: Scene) -> Image.Image:
     u, v = (plane.repeat(2, axis=0).repeat(2, axis=1)[: luma.shape[0], : luma.shape[1]] - 128 for plane in (u, v))
     y = (luma - 16) * (255 / 219)
     channels = (y + 1.596 * v, y - 0.392 * u - 0.813 * v, y + 2.017 * u)
-    full: NDArray[np.uint8] = np.stack([np.clip(np.rint(channel), 0, 255) for channel in channels], axis=-1).astype(np.uint8)
+    full: NDArray[np.uint8] = np.stack([np.clip(np.rint(channel), 0, 255) for channel in channels], axis=-1).astype(
+        np.uint8
+    )
     return Image.fromarray(full[scene.top : scene.top + scene.height, scene.left : scene.left + scene.width])
 
 
@@ -79,7 +88,23 @@ def by_dcvc(scene: Scene, source: Path, folder: Path) -> Shown:
     """Through the command line, as anyone would."""
     stream, decoded = folder / "dcvc.dcvc", folder / "dcvc.y4m"
     command = [sys.executable, "-m", "dcvc_cli"]
-    subprocess.run([*command, "encode", str(source), "-o", str(stream), "--qp", str(scene.qp), "--keyint", "-1", "--hash", "none", "-y"], check=True)
+    subprocess.run(
+        [
+            *command,
+            "encode",
+            str(source),
+            "-o",
+            str(stream),
+            "--qp",
+            str(scene.qp),
+            "--keyint",
+            "-1",
+            "--hash",
+            "none",
+            "-y",
+        ],
+        check=True,
+    )
     subprocess.run([*command, "decode", str(stream), "-o", str(decoded), "-y"], check=True)
     return Shown("dcvc", frame_of(decoded, scene.frame), stream.stat().st_size)
 
@@ -92,7 +117,9 @@ def by_x264(scene: Scene, source: Path, folder: Path, limit_bytes: int) -> Shown
         size_bytes = sum(size for _, size in coded_frames(ConventionalCodec.X264, stream, clip.num_frames))
         if size_bytes <= limit_bytes:
             decoded = folder / "x264.y4m"
-            subprocess.run(["ffmpeg", "-v", "error", "-y", "-i", str(stream), "-fps_mode", "passthrough", str(decoded)], check=True)
+            subprocess.run(
+                ["ffmpeg", "-v", "error", "-y", "-i", str(stream), "-fps_mode", "passthrough", str(decoded)], check=True
+            )
             return Shown(f"x264 medium zerolatency, QP {qp}", frame_of(decoded, scene.frame), size_bytes)
     raise SystemExit(f"{scene.clip}: no x264 stream is as small as {limit_bytes} bytes")
 
@@ -104,7 +131,11 @@ def row(scene: Scene, data: Path) -> Image.Image:
     with tempfile.TemporaryDirectory(prefix="dcvc-") as name:
         ours = by_dcvc(scene, source, Path(name))
         assert ours.size_bytes is not None
-        sides = [Shown(f"{scene.clip}, frame {scene.frame}", original, None), ours, by_x264(scene, source, Path(name), ours.size_bytes)]
+        sides = [
+            Shown(f"{scene.clip}, frame {scene.frame}", original, None),
+            ours,
+            by_x264(scene, source, Path(name), ours.size_bytes),
+        ]
     sheet = Image.new("RGB", (3 * scene.width + 8, scene.height + CAPTION_HEIGHT), "white")
     draw = ImageDraw.Draw(sheet)
     for position, side in enumerate(sides):
@@ -112,7 +143,10 @@ def row(scene: Scene, data: Path) -> Image.Image:
         sheet.paste(rgb(side.picture, scene), (left, 0))
         lines = [side.name]
         if side.size_bytes is not None:
-            lines.append(f"{side.size_bytes} bytes for the clip, {psnr_yuv(original.planes, side.picture.planes).yuv:.2f} dB in this frame")
+            lines.append(
+                f"{side.size_bytes} bytes for the clip, "
+                f"{psnr_yuv(original.planes, side.picture.planes).yuv:.2f} dB in this frame"
+            )
         draw.text((left, scene.height + 2), "\n".join(lines), fill="black")
     return sheet
 

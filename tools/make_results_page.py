@@ -1,7 +1,8 @@
 """Make docs/results.md and docs/figures/rd.svg from result files of dcvc and the anchors in docs/results/anchors.
 
-    dcvc eval docs/results/eval.json --root DATA -o docs/results/dcvc.json --stream-dir STREAMS --check-existing --workers 2 --threads 1
-    dcvc eval docs/results/eval.json --root DATA -o docs/results/dcvc_intra.json --stream-dir STREAMS_INTRA --check-existing --workers 2 \\
+    dcvc eval docs/results/eval.json --root DATA -o docs/results/dcvc.json --stream-dir STREAMS --check-existing
+    --workers 2 --threads 1 dcvc eval docs/results/eval.json --root DATA -o docs/results/dcvc_intra.json --stream-dir
+    STREAMS_INTRA --check-existing --workers 2 \\
         --threads 1 --force-intra
     python tools/make_results_page.py docs/results/dcvc.json --intra docs/results/dcvc_intra.json
 
@@ -54,7 +55,10 @@ class Clips:
 
     def bd_rates(self, metric: str) -> dict[str, dict[str, BdRate]]:
         """Clip -> anchor -> BD-rate of dcvc; without a figure where the curves allow none or the frames differ."""
-        return {name: {anchor: _compared(theirs, points, metric) for anchor, theirs in found.items()} for name, points, found in self}
+        return {
+            name: {anchor: _compared(theirs, points, metric) for anchor, theirs in found.items()}
+            for name, points, found in self
+        }
 
 
 def _compared(anchor: Sequence[RatePoint], test: Sequence[RatePoint], metric: str = METRIC) -> BdRate:
@@ -75,9 +79,13 @@ def table(head: Sequence[str], rows: Rows) -> str:
 
 
 def bd_table(clips: Clips, heads: Sequence[str]) -> str:
-    """BD-rates of dcvc by clip, their means where every clip has one, and under the table why figures are missing or weak."""
+    """BD-rates of dcvc by clip, their means where every clip has one, and under the table why figures are missing or
+    weak."""
     rates, luma = clips.bd_rates(METRIC), clips.bd_rates("psnr_y")
-    rows = [[name, *(_percent(found[anchor].percent if anchor in found else None) for anchor in heads)] for name, found in rates.items()]
+    rows = [
+        [name, *(_percent(found[anchor].percent if anchor in found else None) for anchor in heads)]
+        for name, found in rates.items()
+    ]
     for title, every in (("mean", rates), ("mean of Y alone", luma)):
         means = [_percent(_mean([found.get(anchor) for found in every.values()])) for anchor in heads]
         rows.append([f"**{title}**", *(f"**{mean}**" for mean in means)])
@@ -90,9 +98,12 @@ def bd_table(clips: Clips, heads: Sequence[str]) -> str:
     overlaps = [result.overlap for found in rates.values() for result in found.values() if result.percent is not None]
     if overlaps:
         remarks.append(
-            f"- The figures are over the PSNR that both curves reach, {min(overlaps):.0%} to {max(overlaps):.0%} of what either one reaches."
+            f"- The figures are over the PSNR that both curves reach, {min(overlaps):.0%} to {max(overlaps):.0%} of "
+            "what either one reaches."
         )
-    return "\n\n".join(part for part in (table(["clip", *(f"against {head}" for head in heads)], rows), "\n".join(remarks)) if part)
+    return "\n\n".join(
+        part for part in (table(["clip", *(f"against {head}" for head in heads)], rows), "\n".join(remarks)) if part
+    )
 
 
 def rate_table(clips: Clips) -> str:
@@ -103,7 +114,9 @@ def rate_table(clips: Clips) -> str:
             frames_bytes = point.bpp * figures["frame_pixel_num"] * point.num_frames / 8
             more = f"{100 * (figures['stream_bytes'] / frames_bytes - 1):.2f} %" if "stream_bytes" in figures else ""
             qps = f"{figures.get('qp_i', figures.get('qp', 0)):.0f}"
-            quality = [f"{figures.get(f'ave_all_frame_psnr{suffix}', float('nan')):.2f}" for suffix in ("", "_y", "_u", "_v")]
+            quality = [
+                f"{figures.get(f'ave_all_frame_psnr{suffix}', float('nan')):.2f}" for suffix in ("", "_y", "_u", "_v")
+            ]
             rows.append([name, f"{point.num_frames}", qps, f"{point.bpp:.4f}", *quality, more])
     return table(["clip", "frames", "QP", "bits per pixel", "PSNR", "Y", "U", "V", "file over frames"], rows)
 
@@ -149,30 +162,36 @@ def page(arguments: argparse.Namespace, clips: Clips, intra: Clips | None, figur
     commands.append(f"python tools/make_results_page.py {given}")
     parts = [
         "# Results\n\n<!-- Made by tools/make_results_page.py; changes by hand are lost. -->",
-        "dcvc against x264 and x265 on six clips, all frames, first frame intra (docs/results/anchors/README.md says how the anchors were made:"
-        " `-tune zerolatency`, constant QP, no B frames). Every dcvc figure is of a stream in a file and of a decode of that file, with its picture"
-        " hashes checked. Quality is PSNR of the decoded 8-bit pictures, (6Y + U + V) / 8, averaged over frames, for all codecs; published DCVC"
-        " figures are taken before rounding to 8 bits. Rates count what a decoder needs: frames and SPS for dcvc, everything but informational SEI"
+        "dcvc against x264 and x265 on six clips, all frames, first frame intra (docs/results/anchors/README.md says "
+        "how the anchors were made:"
+        " `-tune zerolatency`, constant QP, no B frames). Every dcvc figure is of a stream in a file and of a decode "
+        "of that file, with its picture"
+        " hashes checked. Quality is PSNR of the decoded 8-bit pictures, (6Y + U + V) / 8, averaged over frames, for "
+        "all codecs; published DCVC"
+        " figures are taken before rounding to 8 bits. Rates count what a decoder needs: frames and SPS for dcvc, "
+        "everything but informational SEI"
         " for x264 and x265. QP of dcvc: 0..63, higher is better quality.",
         "The settings:\n\n" + settings,
-        "The commands (DATA is the folder that holds `eval`; a run that was stopped goes on when it is started again):\n\n```\n"
-        + "\n".join(commands)
-        + "\n```",
-        "## BD-rate\n\nBits at equal PSNR, cubic interpolation: negative means that dcvc needs fewer.\n\n" + bd_table(clips, list(ANCHORS)),
+        "The commands (DATA is the folder that holds `eval`; a run that was stopped goes on when it is started "
+        "again):\n\n```\n" + "\n".join(commands) + "\n```",
+        "## BD-rate\n\nBits at equal PSNR, cubic interpolation: negative means that dcvc needs "
+        "fewer.\n\n" + bd_table(clips, list(ANCHORS)),
         _anchors_compared(clips),
     ]
     if intra is not None:
         parts.append("### All frames intra\n\n" + bd_table(intra, list(INTRA_ANCHORS)))
     parts += [
         f"## Curves\n\n![Rate-distortion curves of the six clips]({figure})",
-        "## Every point\n\nThe last column is what the file has beyond frames and SPS: signature, settings as text, picture hashes, index.\n\n"
-        + rate_table(clips),
+        "## Every point\n\nThe last column is what the file has beyond frames and SPS: signature, settings as text, "
+        "picture hashes, index.\n\n" + rate_table(clips),
     ]
     if intra is not None:
         parts.append("### All frames intra\n\n" + rate_table(intra))
     parts.append(
-        "## Speed\n\nWall time of coding and of decoding alone, without files and metrics, the first 10 frames left out; from the same run, on"
-        " whatever machine that was, with other work on it. `dcvc bench` measures speed properly.\n\n" + speed_table(clips)
+        "## Speed\n\nWall time of coding and of decoding alone, without files and metrics, the first 10 frames left "
+        "out; from the same run, on"
+        " whatever machine that was, with other work on it. `dcvc bench` measures speed "
+        "properly.\n\n" + speed_table(clips)
     )
     return "\n\n".join(parts) + "\n"
 
@@ -181,7 +200,9 @@ def _anchors_compared(clips: Clips) -> str:
     """For scale: the anchors against each other, on the clips of the result file."""
     means = []
     for other in (name for name in ANCHORS if name != REFERENCE):
-        pairs = [_compared(found[REFERENCE], found[other]) for _, _, found in clips if REFERENCE in found and other in found]
+        pairs = [
+            _compared(found[REFERENCE], found[other]) for _, _, found in clips if REFERENCE in found and other in found
+        ]
         means.append(f"{other} {_percent(_mean(pairs))}")
     return f"For scale, the mean of the anchors against {REFERENCE} on these clips: {', '.join(means)}."
 

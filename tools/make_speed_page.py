@@ -3,8 +3,8 @@
     python tools/make_speed_page.py measure [--threads 2]     runs `dcvc bench`, writes docs/results/bench/*.json
     python tools/make_speed_page.py                           makes the page from these files
 
-`measure` wants a clean checkout, since every row names its commit. The page refuses rows of weights that no longer ship:
-measure again. Rows of one run share a machine and a minute; only ratios inside a row compare.
+`measure` wants a clean checkout, since every row names its commit. The page refuses rows of weights that no longer
+ship: measure again. Rows of one run share a machine and a minute; only ratios inside a row compare.
 """
 
 import argparse
@@ -44,7 +44,9 @@ def measure(threads: int) -> None:
     """Runs every benchmark with every instruction set of this processor; a file each."""
     if subprocess.run(["git", "status", "--porcelain"], cwd=ROOT, capture_output=True, text=True, check=True).stdout:
         raise SystemExit("the checkout has changes that are not committed, so no commit names what would be measured")
-    commit = subprocess.run(["git", "rev-parse", "--short=10", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short=10", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.strip()
     FOLDER.mkdir(parents=True, exist_ok=True)
     for isa in ISAS:
         for name, options in RUNS.items():
@@ -86,7 +88,9 @@ def rows_of(folder: Path) -> list[dict[str, Any]]:
         for result in row["bench"]["results"]:
             found = (result["image_fingerprint"], result["video_fingerprint"])
             if result["model"] == DEFAULT_MODEL and found != shipped:
-                raise SystemExit(f"{row['name']}.json was measured with weights {found}, these ship: {shipped}; measure again")
+                raise SystemExit(
+                    f"{row['name']}.json was measured with weights {found}, these ship: {shipped}; measure again"
+                )
     return rows
 
 
@@ -103,7 +107,9 @@ def line(row: dict[str, Any]) -> str:
         times = [result[direction]["P"]["median_ms"] for result in (exact, other)]
         cells += [f"{times[0]:.1f} ms", f"{times[1]:.1f} ms", f"{times[1] / times[0]:.2f}"]
     cells += [f"{exact[direction]['frames_per_second']:.1f}" for direction in ("encode", "decode")]
-    fingerprint = "-" if exact["weights_are_random"] else f"{exact['image_fingerprint'][:6]}, {exact['video_fingerprint'][:6]}"
+    fingerprint = (
+        "-" if exact["weights_are_random"] else f"{exact['image_fingerprint'][:6]}, {exact['video_fingerprint'][:6]}"
+    )
     return "| " + " | ".join([*cells, row["commit"], row["date"], fingerprint]) + " |"
 
 
@@ -127,9 +133,12 @@ def page(rows: list[dict[str, Any]]) -> str:
         "",
         "<!-- Made by tools/make_speed_page.py from docs/results/bench; changes by hand are lost. -->",
         "",
-        "`dcvc bench` codes the frames of a clip in memory with both sides of a comparison in turn, so what else the machine",
-        "does hits both alike. Entropy coding is counted; file access and picture hashes are not. Two frames of warm-up are",
-        "left out. Times are medians. Machines vary by a quarter from run to run: only the ratios inside a row compare.",
+        "`dcvc bench` codes the frames of a clip in memory with both sides of a comparison in turn, so what else the "
+        "machine",
+        "does hits both alike. Entropy coding is counted; file access and picture hashes are not. Two frames of "
+        "warm-up are",
+        "left out. Times are medians. Machines vary by a quarter from run to run: only the ratios inside a row "
+        "compare.",
         "",
         f"Measured on: {'; '.join(machines)}.",
         "",
@@ -138,7 +147,8 @@ def page(rows: list[dict[str, Any]]) -> str:
         "|---|---|---|--:|--:|--:|--:|--:|--:|--:|--:|---|---|---|",
         *map(line, rows),
         "",
-        "The float32 side is the product's own: tensors channels-last, freed memory kept by the process. `rt` runs on random",
+        "The float32 side is the product's own: tensors channels-last, freed memory kept by the process. `rt` runs on "
+        "random",
         "parameters in 16-bit integers, prepared as a published checkpoint is.",
         "",
         "## Where the time goes",
@@ -148,8 +158,10 @@ def page(rows: list[dict[str, Any]]) -> str:
         text += stage_lines(row)
     text += ["## Commands", "", "```", *(row["command"] for row in rows), "```", ""]
     text += [
-        "`DCVC_CPU_ISA=scalar|sse2|avx2|avx512|amx` forces an instruction set (on Arm `scalar|neon`); pictures are the same with",
-        "all of them. `tests/bench/bench_kernels.py` measures single layers against the peak of the processor. What was",
+        "`DCVC_CPU_ISA=scalar|sse2|avx2|avx512|amx` forces an instruction set (on Arm `scalar|neon`); pictures are the "
+        "same with",
+        "all of them. `tests/bench/bench_kernels.py` measures single layers against the peak of the processor. What "
+        "was",
         "measured on earlier weights and other machines: `docs/notebook/2026-11-26-speed.md`.",
         "",
     ]

@@ -1,4 +1,5 @@
-"""Makes dcvc_cli/entropy/wide_gaussian_cdf.npz, the table of docs/entropy-coding.md, "Wide Gaussian table". The stored integers are the norm.
+"""Makes dcvc_cli/entropy/wide_gaussian_cdf.npz, the table of docs/entropy-coding.md, "Wide Gaussian table". The stored
+integers are the norm.
 
 python tools/make_wide_gaussian_table.py OUT.npz
 """
@@ -25,7 +26,8 @@ def main() -> None:
     cdf = np.zeros((NUM_SCALES, 2 * MAX_CENTRE + 3), np.int32)
     length, offset = np.zeros(NUM_SCALES, np.int32), np.zeros(NUM_SCALES, np.int32)
     for row in range(NUM_SCALES):
-        # A row serves the scales up to the next row's, so its middle is the fair one; row 0 also serves everything below.
+        # A row serves the scales up to the next row's, so its middle is the fair one; row 0 also serves everything
+        # below.
         scale = math.exp(math.log(SCALE_MIN) + step * (row + 0.5))
         centre = next((c for c in range(MIN_CENTRE, MAX_CENTRE) if 2 * phi(-c - 0.5, scale) < TAIL), MAX_CENTRE)
         pmf = [phi(k + 0.5, scale) - phi(k - 0.5, scale) for k in range(-centre, centre + 1)]

@@ -2,9 +2,10 @@
 
     python tools/plot_long_run.py DATA/eval/carphone_qcif.y4m [--frames 300] [--qp 0 --qp 21 --qp 42 --qp 63]
 
-The clip is played forwards and backwards in turn until there are enough frames, so that no cut hides a drift. Frames show what a decoder puts out
-of a stream in a file. Prints a table of two comparisons, each of the same source frames a whole pass of the clip apart: frames 8..16, where the
-second look is without the I frame's better quality, and the last frames that have an earlier look, where what differs is drift.
+The clip is played forwards and backwards in turn until there are enough frames, so that no cut hides a drift. Frames
+show what a decoder puts out of a stream in a file. Prints a table of two comparisons, each of the same source frames a
+whole pass of the clip apart: frames 8..16, where the second look is without the I frame's better quality, and the last
+frames that have an earlier look, where what differs is drift.
 """
 
 import argparse
@@ -66,7 +67,10 @@ def main() -> None:
     late = len(source) - WINDOW - pass_frames
     if late < 8:
         arguments.error(f"{len(source)} frames are no pass of {pass_frames} frames and {WINDOW + 8} more")
-    print(f"| QP | reset | bytes | frames 8..{7 + WINDOW} | a pass later | frames {late}..{late + WINDOW - 1} | a pass later | drift |")
+    print(
+        f"| QP | reset | bytes | frames 8..{7 + WINDOW} | a pass later | frames {late}..{late + WINDOW - 1} | a pass "
+        "later | drift |"
+    )
     print("| --: | :-- | --: | --: | --: | --: | --: | --: |")
     for qp in options.qp or [0, 21, 42, 63]:
         for (label, reset_interval), style in zip(RESETS.items(), ("-", ":"), strict=True):
@@ -74,8 +78,16 @@ def main() -> None:
             axes.plot(found, style, label=f"QP {qp}, {label}", linewidth=1)
             starts = (8, 8 + pass_frames, late, late + pass_frames)
             early, settled, before, after = (float(np.mean(found[start : start + WINDOW])) for start in starts)
-            print(f"| {qp} | {label} | {size_bytes} | {early:.2f} | {settled:.2f} | {before:.2f} | {after:.2f} | {after - before:+.2f} |", flush=True)
-    axes.set(xlabel="frame", ylabel="PSNR (6Y + U + V) / 8, dB", title=f"{options.clip.stem}, played forwards and backwards, first frame intra")
+            print(
+                f"| {qp} | {label} | {size_bytes} | {early:.2f} | {settled:.2f} | {before:.2f} | {after:.2f} | "
+                f"{after - before:+.2f} |",
+                flush=True,
+            )
+    axes.set(
+        xlabel="frame",
+        ylabel="PSNR (6Y + U + V) / 8, dB",
+        title=f"{options.clip.stem}, played forwards and backwards, first frame intra",
+    )
     axes.grid(alpha=0.3)
     axes.legend(fontsize=7, ncols=2)
     figure.tight_layout()

@@ -25,12 +25,17 @@ def main() -> None:
     mpl.rcParams["svg.hashsalt"] = "dcvc"
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(len(arguments.logs), len(COLUMNS), figsize=(11, 2.6 * len(arguments.logs)), squeeze=False, layout="constrained")
+    figure, axes = pyplot.subplots(
+        len(arguments.logs), len(COLUMNS), figsize=(11, 2.6 * len(arguments.logs)), squeeze=False, layout="constrained"
+    )
     for row, path in zip(axes, arguments.logs, strict=True):
         lines = list(csv.DictReader(path.open(newline="")))
         groups = [lines[start : start + WINDOW] for start in range(0, len(lines), WINDOW)]
         for axis, (column, label) in zip(row, COLUMNS.items(), strict=True):
-            axis.plot([int(group[-1]["step"]) for group in groups], [sum(float(line[column]) for line in group) / len(group) for group in groups])
+            axis.plot(
+                [int(group[-1]["step"]) for group in groups],
+                [sum(float(line[column]) for line in group) / len(group) for group in groups],
+            )
             axis.set(xlabel="step", ylabel=label, title=path.stem if column == "bpp" else "")
             for before, after in pairwise(lines):
                 if before["stage"] != after["stage"]:

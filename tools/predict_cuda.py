@@ -1,9 +1,10 @@
-"""Predicts what a P frame costs on an H100, from the launches that the backend really makes, and writes the table into docs/cuda.md.
+"""Predicts what a P frame costs on an H100, from the launches that the backend really makes, and writes the table into
+docs/cuda.md.
 
     python tools/predict_cuda.py
 
-Every launch takes the longer of its products and its bytes, plus a start. The constants are assumptions until a GPU was measured
-(tests/gpu/measure.py); the first run is to be held against this table.
+Every launch takes the longer of its products and its bytes, plus a start. The constants are assumptions until a GPU was
+measured (tests/gpu/measure.py); the first run is to be held against this table.
 """
 
 import ctypes
@@ -103,7 +104,9 @@ def predict(name: str) -> dict[str, Any]:
     for _ in range(2):
         frames.step()
     groups = engine.recorded(frames.step)
-    kernels: dict[str, dict[str, float]] = defaultdict(lambda: {"launches": 0, "products": 0.0, "bytes": 0.0, "us": 0.0})
+    kernels: dict[str, dict[str, float]] = defaultdict(
+        lambda: {"launches": 0, "products": 0.0, "bytes": 0.0, "us": 0.0}
+    )
     for launch in (launch for group in groups for launch in group):
         products, size = work_of(launch)
         row = kernels[launch.kernel.name]
@@ -113,7 +116,12 @@ def predict(name: str) -> dict[str, Any]:
         row["us"] += 1e6 * seconds_of(launch)
     rows = {key: {k: round(v, 1) for k, v in row.items()} for key, row in kernels.items()}
     gpu = sum(row["us"] for row in rows.values())
-    return {"kernels": rows, "groups": len(groups), "gpu us": round(gpu, 1), "wall us": round(gpu + 1e6 * ROUND_TRIP_SECONDS * len(groups), 1)}
+    return {
+        "kernels": rows,
+        "groups": len(groups),
+        "gpu us": round(gpu, 1),
+        "wall us": round(gpu + 1e6 * ROUND_TRIP_SECONDS * len(groups), 1),
+    }
 
 
 def table(document: dict[str, Any]) -> str:
@@ -124,13 +132,17 @@ def table(document: dict[str, Any]) -> str:
         total = sum(int(row["launches"]) for row in model["kernels"].values())
         lines += [
             f"`{name}`: {total} launches in {model['groups']} groups, {model['gpu us'] / 1e3:.2f} ms on the GPU, with "
-            f"{1e6 * ROUND_TRIP_SECONDS:.0f} us a group for the host {model['wall us'] / 1e3:.2f} ms ({frames:.0f} a second).",
+            f"{1e6 * ROUND_TRIP_SECONDS:.0f} us a group for the host {model['wall us'] / 1e3:.2f} ms ({frames:.0f} a "
+            "second).",
             "",
             "| kernel | launches | 10^9 int8 products | MB | predicted us |",
             "|---|--:|--:|--:|--:|",
         ]
         for kernel, row in sorted(model["kernels"].items(), key=lambda item: -item[1]["us"]):
-            lines.append(f"| `{kernel}` | {int(row['launches'])} | {row['products'] / 1e9:.1f} | {row['bytes'] / 1e6:.1f} | {row['us']:.1f} |")
+            lines.append(
+                f"| `{kernel}` | {int(row['launches'])} | {row['products'] / 1e9:.1f} | "
+                f"{row['bytes'] / 1e6:.1f} | {row['us']:.1f} |"
+            )
         lines.append("")
     return "\n".join(lines).rstrip()
 

@@ -1,7 +1,7 @@
 """What the exact backends share: exponent checks, coding steps on planes, and the encoder's one float step.
 
-Exact operations never see a float but in `quantise_step`, which only an encoder runs: it chooses symbols with the analysis latents,
-and everything after the choice is computed from the symbols as a decoder does.
+Exact operations never see a float but in `quantise_step`, which only an encoder runs: it chooses symbols with the
+analysis latents, and everything after the choice is computed from the symbols as a decoder does.
 """
 
 from collections.abc import Callable
@@ -39,7 +39,9 @@ class EncoderFactor:
 
     __array_ufunc__ = None  # latents * factor comes here instead of to numpy
 
-    def __init__(self, values: ExactValue, to_float: Callable[[ExactValue], NDArray[np.float32]], *, inverse: bool) -> None:
+    def __init__(
+        self, values: ExactValue, to_float: Callable[[ExactValue], NDArray[np.float32]], *, inverse: bool
+    ) -> None:
         self._values, self._to_float, self._inverse = values, to_float, inverse
 
     def __rmul__(self, latents: NDArray[np.float32]) -> NDArray[np.float32]:

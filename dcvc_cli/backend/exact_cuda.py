@@ -51,7 +51,9 @@ class CudaValue:
     def tensor(self) -> DeviceTensor:
         """The data; launches what makes it."""
         if self._tensor is None:
-            self._tensor = self._layers.run(self.product) if self.product is not None else self._layers.joined(self.parts)
+            self._tensor = (
+                self._layers.run(self.product) if self.product is not None else self._layers.joined(self.parts)
+            )
         return self._tensor
 
     @property
@@ -174,7 +176,10 @@ class ExactCuda(ExactOperations):
 
     def split(self, x: CudaValue, sizes: Sequence[int]) -> Sequence[CudaValue]:
         ends = np.cumsum(sizes)
-        return [self._value(x.tensor.channels_from(int(end) - size, size), x.exponent) for size, end in zip(sizes, ends, strict=True)]
+        return [
+            self._value(x.tensor.channels_from(int(end) - size, size), x.exponent)
+            for size, end in zip(sizes, ends, strict=True)
+        ]
 
     def pixel_shuffle(self, x: CudaValue, factor: int) -> CudaValue:
         if factor == PICTURE_CELL:
@@ -215,7 +220,9 @@ class ExactCuda(ExactOperations):
         return self._value(out, rules.STEP_SIZE_EXPONENT)
 
     def clamp_step_size(self, x: CudaValue) -> CudaValue:
-        return self._value(self.layers.pointwise("at_least", x.tensor, bound=rules.smallest_step_size(x.exponent)), x.exponent)
+        return self._value(
+            self.layers.pointwise("at_least", x.tensor, bound=rules.smallest_step_size(x.exponent)), x.exponent
+        )
 
     def multiply_step_size(self, latents: CudaValue, step_size: CudaValue) -> CudaValue:
         exponent, step = self.network.y_hat_exponent, step_size.tensor
@@ -231,7 +238,9 @@ class ExactCuda(ExactOperations):
 
     # ---- latents and symbols
 
-    def step_index(self, step: "CodingStep", scales: CudaValue, skip_threshold: float | None) -> tuple[PlaneIndex, PlaneFlags]:
+    def step_index(
+        self, step: "CodingStep", scales: CudaValue, skip_threshold: float | None
+    ) -> tuple[PlaneIndex, PlaneFlags]:
         return self.steps.planes(step, scales.tensor, scales.exponent, skip_threshold)
 
     def restore_step(self, step: "CodingStep", symbols: PlaneSymbols, means: CudaValue) -> CudaValue:
@@ -247,14 +256,22 @@ class ExactCuda(ExactOperations):
         zero_below: NDArray[np.float32] | None = None,
     ) -> tuple[Any, PlaneSymbols, PlaneIndex, PlaneFlags]:
         exponents = scales.exponent, means.exponent
-        part, symbols, index, coded = self.steps.quantise(step, y, scales.tensor, means.tensor, exponents, skip_threshold, zero_below)
+        part, symbols, index, coded = self.steps.quantise(
+            step, y, scales.tensor, means.tensor, exponents, skip_threshold, zero_below
+        )
         return self._value(part, means.exponent), symbols, index, coded
 
-    def coded_rows(self, step: "CodingStep", scales: CudaValue, skip_threshold: float | None) -> tuple[NDArray[np.uint8], CodedPlaces]:
+    def coded_rows(
+        self, step: "CodingStep", scales: CudaValue, skip_threshold: float | None
+    ) -> tuple[NDArray[np.uint8], CodedPlaces]:
         return self.steps.coded_rows(step, scales.tensor, scales.exponent, skip_threshold)
 
-    def restore_coded(self, step: "CodingStep", symbols: NDArray[np.int8], places: CodedPlaces, means: CudaValue) -> CudaValue:
-        return self._value(self.steps.restore_coded(step, symbols, places, means.tensor, means.exponent), means.exponent)
+    def restore_coded(
+        self, step: "CodingStep", symbols: NDArray[np.int8], places: CodedPlaces, means: CudaValue
+    ) -> CudaValue:
+        return self._value(
+            self.steps.restore_coded(step, symbols, places, means.tensor, means.exponent), means.exponent
+        )
 
     def z_from_symbols(self, symbols: PlaneSymbols) -> CudaValue:
         return self._value(self.steps.hyper_latents(symbols), rules.Z_EXPONENT)
@@ -267,7 +284,9 @@ class ExactCuda(ExactOperations):
             raise NotImplementedError("only pictures that a network made are exported")
         return frame.tensor
 
-    def export_planes(self, frame: CudaValue, *, halve_chroma: bool, truncate_chroma: bool) -> tuple[NDArray[np.uint8], ...]:
+    def export_planes(
+        self, frame: CudaValue, *, halve_chroma: bool, truncate_chroma: bool
+    ) -> tuple[NDArray[np.uint8], ...]:
         return self.pictures.export(self._picture(frame), halve_chroma=halve_chroma, truncate_chroma=truncate_chroma)
 
     def export_fine(self, frame: CudaValue) -> NDArray[np.int32]:
@@ -292,8 +311,11 @@ class ExactCuda(ExactOperations):
         tensor = self.pictures.compensate(self._picture(frame), motion.vectors, motion.tracks, motion.blends, kept)
         return self._value(tensor, rules.FRAME_EXPONENT, PICTURE_CELL)
 
-    def filtered_planes(self, frame: CudaValue, luma: NDArray[np.int8], chroma: NDArray[np.int8], halve_chroma: bool) -> Any:
-        """The planes of a picture after the output filter with these coefficients (families.lite.filter.filters.Filters)."""
+    def filtered_planes(
+        self, frame: CudaValue, luma: NDArray[np.int8], chroma: NDArray[np.int8], halve_chroma: bool
+    ) -> Any:
+        """The planes of a picture after the output filter with these coefficients
+        (families.lite.filter.filters.Filters)."""
         return self.pictures.filtered(self._picture(frame), luma, chroma, halve_chroma=halve_chroma)
 
     def filtered_samples(

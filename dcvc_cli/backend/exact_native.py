@@ -1,7 +1,7 @@
 """The exact profile on the C++ kernels (`kernels/cpu`): the same bits as `exact_twin`, fast.
 
-Values are (h, w, c). A picture keeps its channels in 8x8 cells (`ExactValue.cell`), because the networks take it apart the way they put
-it together. Source: docs/exact-arithmetic.md.
+Values are (h, w, c). A picture keeps its channels in 8x8 cells (`ExactValue.cell`), because the networks take it apart
+the way they put it together. Source: docs/exact-arithmetic.md.
 """
 
 import os
@@ -34,8 +34,8 @@ def make_engine(num_threads: int = 1, isa: str | None = None) -> "native.Engine"
 
     Args:
         num_threads: 1..256; the result does not depend on it.
-        isa: the best instruction set that may be used: "scalar", "sse2", "avx2", "avx512", "amx" or "neon"; None takes the environment
-            variable DCVC_CPU_ISA, else the best that the machine has.
+        isa: the best instruction set that may be used: "scalar", "sse2", "avx2", "avx512", "amx" or "neon"; None takes
+            the environment variable DCVC_CPU_ISA, else the best that the machine has.
 
     Raises:
         EnvironmentFault: the kernels are missing, or the machine cannot run those asked for.
@@ -43,7 +43,9 @@ def make_engine(num_threads: int = 1, isa: str | None = None) -> "native.Engine"
     wanted = isa if isa is not None else os.environ.get(ISA_VARIABLE, "")
     if native.isa_for(wanted) is None:
         usable = ", ".join(native.usable_isas())
-        raise EnvironmentFault(f"instruction set {wanted!r} is not usable on this machine, usable are: {usable}", f"unset {ISA_VARIABLE}")
+        raise EnvironmentFault(
+            f"instruction set {wanted!r} is not usable on this machine, usable are: {usable}", f"unset {ISA_VARIABLE}"
+        )
     if not 1 <= num_threads <= MAX_THREADS:
         raise EnvironmentFault(f"the number of threads must be 1..{MAX_THREADS}, found {num_threads}")
     return native.Engine(wanted, num_threads, np.array(rules.WSILU_NODES, np.int16))
@@ -71,7 +73,9 @@ class ExactNative(ExactOperations):
 
     def _conv_layer(self, layer: "Conv") -> Any:
         if layer.name not in self._layers:
-            self._layers[layer.name] = self._pack(self.network.conv(layer.name), slice(None), layer.stride, layer.padding)
+            self._layers[layer.name] = self._pack(
+                self.network.conv(layer.name), slice(None), layer.stride, layer.padding
+            )
         return self._layers[layer.name]
 
     def _depthwise_layer(self, layer: "Depthwise") -> Any:
@@ -84,7 +88,11 @@ class ExactNative(ExactOperations):
     def _block(self, block: "DepthConvBlock") -> Any:
         """The packed block, after checking that its layers' exponents fit each other."""
         if block.name not in self._layers:
-            numbers = {key: self.network.conv(layer.name) for key, layer in vars(block).items() if key.endswith(("_in", "_out", "_spatial"))}
+            numbers = {
+                key: self.network.conv(layer.name)
+                for key, layer in vars(block).items()
+                if key.endswith(("_in", "_out", "_spatial"))
+            }
             shared = numbers["dc_in"].in_exponent
             self._check_block(block, numbers, shared)
             wide = self.network.conv(block.ffn_in.name)
@@ -123,7 +131,9 @@ class ExactNative(ExactOperations):
     @staticmethod
     def _require_activation(x: ExactValue) -> None:
         if x.exponent not in rules.WSILU_EXPONENTS:
-            require_exponent("an activation", min(max(x.exponent, rules.WSILU_EXPONENTS.start), rules.WSILU_EXPONENTS.stop - 1), x)
+            require_exponent(
+                "an activation", min(max(x.exponent, rules.WSILU_EXPONENTS.start), rules.WSILU_EXPONENTS.stop - 1), x
+            )
 
     # ---- layers
 
@@ -141,7 +151,9 @@ class ExactNative(ExactOperations):
         packed = self._block(block)
         entry = block.dc_in if block.adaptor is None else block.adaptor
         require_exponent(block.name, self.network.conv(entry.name).in_exponent, x)
-        return ExactValue(self.engine.depth_conv_block(packed, x.data), self.network.conv(block.ffn_out.name).out_exponent)
+        return ExactValue(
+            self.engine.depth_conv_block(packed, x.data), self.network.conv(block.ffn_out.name).out_exponent
+        )
 
     def scale(self, vector: "ScaleVector", x: ExactValue, qp: int) -> ExactValue:
         numbers = self.network.scale(vector.name)
@@ -169,7 +181,10 @@ class ExactNative(ExactOperations):
 
     def split(self, x: ExactValue, sizes: Sequence[int]) -> Sequence[ExactValue]:
         ends = np.cumsum(sizes)
-        return [ExactValue(np.ascontiguousarray(x.data[:, :, end - size : end]), x.exponent) for size, end in zip(sizes, ends, strict=True)]
+        return [
+            ExactValue(np.ascontiguousarray(x.data[:, :, end - size : end]), x.exponent)
+            for size, end in zip(sizes, ends, strict=True)
+        ]
 
     def pixel_shuffle(self, x: ExactValue, factor: int) -> ExactValue:
         if factor == PICTURE_CELL:
@@ -190,7 +205,9 @@ class ExactNative(ExactOperations):
     # ---- values
 
     def half_to_two(self, x: ExactValue) -> ExactValue:
-        return ExactValue(rules.half_to_two(x.data.astype(np.int64), x.exponent).astype(np.int16), rules.STEP_SIZE_EXPONENT)
+        return ExactValue(
+            rules.half_to_two(x.data.astype(np.int64), x.exponent).astype(np.int16), rules.STEP_SIZE_EXPONENT
+        )
 
     def clamp_step_size(self, x: ExactValue) -> ExactValue:
         return ExactValue(np.maximum(x.data, np.int16(rules.smallest_step_size(x.exponent))), x.exponent)
@@ -211,16 +228,22 @@ class ExactNative(ExactOperations):
             self._row_tables[exponent] = rules.row_of_scale(exponent)
         return self._row_tables[exponent]
 
-    def step_index(self, step: "CodingStep", scales: ExactValue, skip_threshold: float | None) -> tuple[PlaneIndex, PlaneFlags]:
+    def step_index(
+        self, step: "CodingStep", scales: ExactValue, skip_threshold: float | None
+    ) -> tuple[PlaneIndex, PlaneFlags]:
         groups = [step.group_at(position) for position in range(4)]
         skipped = rules.largest_skipped(skip_threshold, scales.exponent)
-        rows, coded = self.engine.step_index(scales.data, groups, step.num_groups, self._row_table(scales.exponent), skipped)
+        rows, coded = self.engine.step_index(
+            scales.data, groups, step.num_groups, self._row_table(scales.exponent), skipped
+        )
         return rows, coded
 
     def restore_step(self, step: "CodingStep", symbols: PlaneSymbols, means: ExactValue) -> ExactValue:
         groups = [step.group_at(position) for position in range(4)]
         plane = np.ascontiguousarray(symbols)
-        return ExactValue(self.engine.restore_step(plane, means.data, groups, step.num_groups, means.exponent), means.exponent)
+        return ExactValue(
+            self.engine.restore_step(plane, means.data, groups, step.num_groups, means.exponent), means.exponent
+        )
 
     def z_from_symbols(self, symbols: PlaneSymbols) -> ExactValue:
         values = symbols.transpose(1, 2, 0).astype(np.int16) << np.int16(rules.Z_EXPONENT)
@@ -228,9 +251,13 @@ class ExactNative(ExactOperations):
 
     # ---- pictures
 
-    def export_planes(self, frame: ExactValue, *, halve_chroma: bool, truncate_chroma: bool) -> tuple[NDArray[np.uint8], ...]:
+    def export_planes(
+        self, frame: ExactValue, *, halve_chroma: bool, truncate_chroma: bool
+    ) -> tuple[NDArray[np.uint8], ...]:
         self._require_picture(frame)
-        planes: tuple[NDArray[np.uint8], ...] = self.engine.export_planes(frame.data, frame.exponent, halve_chroma, truncate_chroma)
+        planes: tuple[NDArray[np.uint8], ...] = self.engine.export_planes(
+            frame.data, frame.exponent, halve_chroma, truncate_chroma
+        )
         return planes
 
     def export_fine(self, frame: ExactValue) -> NDArray[np.int32]:

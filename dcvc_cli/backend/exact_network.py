@@ -1,4 +1,5 @@
-"""The integer parameters of one network, checked so that no sum can overflow. Source: docs/exact-arithmetic.md ("Weights").
+"""The integer parameters of one network, checked so that no sum can overflow. Source: docs/exact-arithmetic.md
+("Weights").
 
 Arrays come from weight files, so nothing about them is trusted: every rule is checked before a kernel sees them.
 """
@@ -99,11 +100,14 @@ class ExactNetwork:
                 arrays[f"{name}.factors"], arrays[f"{name}.shifts"] = layer.factors, layer.shifts
             else:
                 weight = layer.weight.astype(np.int8) if layer.is_narrow else layer.weight
-                arrays.update({f"{name}.weight": weight, f"{name}.multiplier": layer.multiplier, f"{name}.addend": layer.addend})
+                arrays.update(
+                    {f"{name}.weight": weight, f"{name}.multiplier": layer.multiplier, f"{name}.addend": layer.addend}
+                )
         return arrays
 
     def float_parameters(self) -> dict[str, NDArray[np.float32]]:
-        """The state dict that this network's integers stand for: for float precisions and for the encoder's analysis."""
+        """The state dict that this network's integers stand for: for float precisions and for the encoder's
+        analysis."""
         state: dict[str, NDArray[np.float32]] = {}
         for name, layer in self.layers.items():
             gain = 2.0 ** (layer.in_exponent - layer.out_exponent)
@@ -162,7 +166,9 @@ class _ArrayReader:
     @staticmethod
     def require(condition: bool, name: str, why: str) -> None:
         if not condition:
-            raise EnvironmentFault(f"integer weights of {name}: {why}", "the weight file is damaged or made for another model")
+            raise EnvironmentFault(
+                f"integer weights of {name}: {why}", "the weight file is damaged or made for another model"
+            )
 
     def array(self, name: str, shape: tuple[int, ...], *kinds: str) -> NDArray[Any]:
         array = self._arrays.get(name)
@@ -175,24 +181,38 @@ class _ArrayReader:
 
     def exponents(self, name: str) -> tuple[int, int]:
         first, second = (int(value) for value in self.array(f"{name}.exponents", (2,), "i1"))
-        self.require(min(first, second) >= 0 and max(first, second) <= MAX_EXPONENT, name, f"exponents {first}, {second} outside 0..{MAX_EXPONENT}")
+        self.require(
+            min(first, second) >= 0 and max(first, second) <= MAX_EXPONENT,
+            name,
+            f"exponents {first}, {second} outside 0..{MAX_EXPONENT}",
+        )
         return first, second
 
     def scale(self, name: str, shape: tuple[int, int]) -> ExactScale:
         factors, shifts = self.array(f"{name}.factors", shape, "i2"), self.array(f"{name}.shifts", shape[:1], "u1")
         self.require(bool((shifts >= 1).all() and (shifts <= 30).all()), name, "a shift is outside 1..30")
-        return ExactScale(np.ascontiguousarray(factors, np.int16), np.ascontiguousarray(shifts, np.uint8), *self.exponents(name))
+        return ExactScale(
+            np.ascontiguousarray(factors, np.int16), np.ascontiguousarray(shifts, np.uint8), *self.exponents(name)
+        )
 
     def conv(self, name: str, shape: tuple[int, ...]) -> ExactConv:
         weight = np.ascontiguousarray(self.array(f"{name}.weight", shape, "i1", "i2"), np.int16)
         multiplier = np.ascontiguousarray(self.array(f"{name}.multiplier", shape[:1], "i4"), np.int32)
         addend = np.ascontiguousarray(self.array(f"{name}.addend", shape[:1], "i8"), np.int64)
         row_sum = np.abs(weight.astype(np.int64)).reshape(shape[0], -1).sum(axis=1)
-        self.require(bool((row_sum <= MAX_ROW_SUM).all()), name, f"a row of weights sums to {row_sum.max()}, at most {MAX_ROW_SUM} is safe")
+        self.require(
+            bool((row_sum <= MAX_ROW_SUM).all()),
+            name,
+            f"a row of weights sums to {row_sum.max()}, at most {MAX_ROW_SUM} is safe",
+        )
         self.require(bool((np.abs(weight.astype(np.int64)) <= 32767).all()), name, "a weight is -32768")
         self.require(bool((multiplier >= 0).all()), name, f"a multiplier is outside 0..{MAX_MULTIPLIER}")
         self.require(bool(((addend >= -MAX_ADDEND) & (addend <= MAX_ADDEND)).all()), name, "an addend is beyond 2^62")
         # |acc| <= row_sum * 2^15, so |acc * M| < 2^31 * 2^31; with the addend the product must stay below 2^63.
         peak = (row_sum << 15) * multiplier.astype(np.int64)
-        self.require(bool((peak <= np.iinfo(np.int64).max - np.abs(addend)).all()), name, "multiplier and addend overflow 64 bits")
+        self.require(
+            bool((peak <= np.iinfo(np.int64).max - np.abs(addend)).all()),
+            name,
+            "multiplier and addend overflow 64 bits",
+        )
         return ExactConv(weight, multiplier, addend, *self.exponents(name))

@@ -38,7 +38,9 @@ def correlate(x: Int64, weight: Int64, stride: int, padding: int) -> Int64:
     out = np.zeros((weight.shape[0], height, width), np.int64)
     for dy in range(kernel):
         for dx in range(kernel):
-            window = padded[:, dy : dy + (height - 1) * stride + 1 : stride, dx : dx + (width - 1) * stride + 1 : stride]
+            window = padded[
+                :, dy : dy + (height - 1) * stride + 1 : stride, dx : dx + (width - 1) * stride + 1 : stride
+            ]
             out += np.tensordot(weight[:, :, dy, dx], window, axes=1)
     return out
 
@@ -52,7 +54,9 @@ class ExactTwin(ExactOperations):
         numbers = self.network.conv(layer.name)
         require_exponent(layer.name, numbers.in_exponent, x)
         total = correlate(x.data.astype(np.int64), numbers.weight.astype(np.int64), layer.stride, layer.padding)
-        return _value(rules.rescale(total, numbers.multiplier[:, None, None], numbers.addend[:, None, None]), numbers.out_exponent)
+        return _value(
+            rules.rescale(total, numbers.multiplier[:, None, None], numbers.addend[:, None, None]), numbers.out_exponent
+        )
 
     def depthwise(self, layer: "Depthwise", x: ExactValue) -> ExactValue:
         numbers = self.network.conv(layer.name)
@@ -60,8 +64,15 @@ class ExactTwin(ExactOperations):
         _, height, width = x.data.shape
         padded = np.pad(x.data.astype(np.int64), ((0, 0), (1, 1), (1, 1)))
         weight = numbers.weight.astype(np.int64)
-        total = sum(weight[:, 0, dy, dx, None, None] * padded[:, dy : dy + height, dx : dx + width] for dy in range(3) for dx in range(3))
-        return _value(rules.rescale(np.asarray(total), numbers.multiplier[:, None, None], numbers.addend[:, None, None]), numbers.out_exponent)
+        total = sum(
+            weight[:, 0, dy, dx, None, None] * padded[:, dy : dy + height, dx : dx + width]
+            for dy in range(3)
+            for dx in range(3)
+        )
+        return _value(
+            rules.rescale(np.asarray(total), numbers.multiplier[:, None, None], numbers.addend[:, None, None]),
+            numbers.out_exponent,
+        )
 
     def scale(self, vector: "ScaleVector", x: ExactValue, qp: int) -> ExactValue:
         numbers = self.network.scale(vector.name)
@@ -71,7 +82,9 @@ class ExactTwin(ExactOperations):
 
     def wsilu(self, x: ExactValue) -> ExactValue:
         if x.exponent not in rules.WSILU_EXPONENTS:
-            require_exponent("an activation", min(max(x.exponent, rules.WSILU_EXPONENTS.start), rules.WSILU_EXPONENTS.stop - 1), x)
+            require_exponent(
+                "an activation", min(max(x.exponent, rules.WSILU_EXPONENTS.start), rules.WSILU_EXPONENTS.stop - 1), x
+            )
         return _value(rules.wsilu(x.data.astype(np.int64), x.exponent), x.exponent)
 
     def chunk_add(self, x: ExactValue) -> ExactValue:
@@ -128,7 +141,9 @@ class ExactTwin(ExactOperations):
 
     # ---- latents and symbols
 
-    def step_index(self, step: "CodingStep", scales: ExactValue, skip_threshold: float | None) -> tuple[PlaneIndex, PlaneFlags]:
+    def step_index(
+        self, step: "CodingStep", scales: ExactValue, skip_threshold: float | None
+    ) -> tuple[PlaneIndex, PlaneFlags]:
         plane = plane_of(step, scales.data)
         rows = rules.row_of_scale(scales.exponent)[plane.view(np.uint16)]
         return rows, plane > rules.largest_skipped(skip_threshold, scales.exponent)
@@ -142,7 +157,9 @@ class ExactTwin(ExactOperations):
 
     # ---- pictures
 
-    def export_planes(self, frame: ExactValue, *, halve_chroma: bool, truncate_chroma: bool) -> tuple[NDArray[np.uint8], ...]:
+    def export_planes(
+        self, frame: ExactValue, *, halve_chroma: bool, truncate_chroma: bool
+    ) -> tuple[NDArray[np.uint8], ...]:
         require_exponent("a picture", rules.FRAME_EXPONENT, frame)
         values = frame.data.astype(np.int64)
         luma, chroma, bits = values[0], values[1:], 0

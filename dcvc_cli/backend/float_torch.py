@@ -1,6 +1,8 @@
-"""The float backend: every operation in PyTorch, in float64, float32, bfloat16 or float16, on any device, differentiable.
+"""The float backend: every operation in PyTorch, in float64, float32, bfloat16 or float16, on any device,
+differentiable.
 
-Not bit-exact across machines: sums of floats depend on their order. float64 is what the conformance vectors are defined in.
+Not bit-exact across machines: sums of floats depend on their order. float64 is what the conformance vectors are defined
+    in.
 """
 
 import ctypes
@@ -27,8 +29,9 @@ LARGEST_KEPT_BYTES = 32 << 20
 
 
 def keep_freed_memory() -> None:
-    """Lets this process use the memory of one tensor again for the next. glibc's default gives every large block back to the system and
-    faults its pages in anew, which took a third of a frame's time with two threads. Nothing happens with another C library."""
+    """Lets this process use the memory of one tensor again for the next. glibc's default gives every large block back
+    to the system and faults its pages in anew, which took a third of a frame's time with two threads. Nothing happens
+    with another C library."""
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError, TypeError):
@@ -43,8 +46,8 @@ def _channels_last(x: torch.Tensor) -> torch.Tensor:
 
 
 def _in_coder_layout(x: torch.Tensor) -> torch.Tensor:
-    """Latents in the one layout that encoder and decoder have them in. What PyTorch computes from equal values differs in the last
-    bits between layouts, and a scale that falls into another bin makes noise of the rest of a stream."""
+    """Latents in the one layout that encoder and decoder have them in. What PyTorch computes from equal values differs
+    in the last bits between layouts, and a scale that falls into another bin makes noise of the rest of a stream."""
     return _channels_last(x)
 
 
@@ -187,7 +190,9 @@ class FloatOperations(Operations):
             return self.restore_step(step, symbols, means), symbols, index, coded
         return _in_coder_layout(residual + masked_means), symbols, index, coded
 
-    def step_index(self, step: "CodingStep", scales: torch.Tensor, skip_threshold: float | None) -> tuple[PlaneIndex, PlaneFlags]:
+    def step_index(
+        self, step: "CodingStep", scales: torch.Tensor, skip_threshold: float | None
+    ) -> tuple[PlaneIndex, PlaneFlags]:
         mask = self.mask(step, scales.shape[1], self.size(scales), scales)
         plane = self._plane(step, scales * mask)
         if plane.dtype not in (torch.float32, torch.float64):
@@ -214,7 +219,9 @@ class FloatOperations(Operations):
     def frame_from_values(self, values: NDArray[np.float32]) -> torch.Tensor:
         return torch.from_numpy(values).to(self.device, self.dtype)[None]
 
-    def export_planes(self, frame: torch.Tensor, *, halve_chroma: bool, truncate_chroma: bool) -> tuple[NDArray[np.uint8], ...]:
+    def export_planes(
+        self, frame: torch.Tensor, *, halve_chroma: bool, truncate_chroma: bool
+    ) -> tuple[NDArray[np.uint8], ...]:
         values = frame if frame.dtype == torch.float64 else frame.float()
         luma, chroma = values[0, :1], values[0, 1:]
         if halve_chroma:
@@ -247,10 +254,12 @@ class FloatOperations(Operations):
 class InferenceOperations(FloatOperations):
     """Float operations for coding: the wide intermediate of a block's feed-forward branch is computed in bands of rows.
 
-    The branch is pointwise, so bands change no value's formula; they keep a large picture's memory near that of its features.
+    The branch is pointwise, so bands change no value's formula; they keep a large picture's memory near that of its
+    features.
 
-    On a CPU, tensors lie channels-last but in float64, which has no fast kernels to gain and whose results the conformance vectors hold:
-    PyTorch's 1x1 convolutions then read them in place, twice as fast. A 1x1 weight does not tell its layout, so inputs must.
+    On a CPU, tensors lie channels-last but in float64, which has no fast kernels to gain and whose results the
+    conformance vectors hold: PyTorch's 1x1 convolutions then read them in place, twice as fast. A 1x1 weight does not
+    tell its layout, so inputs must.
     """
 
     band_elements = 1 << 21
@@ -261,14 +270,21 @@ class InferenceOperations(FloatOperations):
         if self.device.type == "cpu":
             keep_freed_memory()
         if self._is_channels_last:
-            self.parameters = {name: _channels_last(value) if value.dim() == 4 else value for name, value in parameters.items()}
+            self.parameters = {
+                name: _channels_last(value) if value.dim() == 4 else value for name, value in parameters.items()
+            }
 
     def conv(self, layer: "Conv", x: torch.Tensor) -> torch.Tensor:
         if x.dtype == torch.bfloat16 and x.device.type == "cpu" and _is_one_wide(layer, x):
             # With a stride above 1, oneDNN's AMX convolutions in bfloat16 give wrong values here (pytorch/pytorch issue
             # 169688). Outputs one sample wide are small, so float32 costs nothing.
-            weight, bias = self.parameters[layer.name + ".weight"].float(), self.parameters[layer.name + ".bias"].float()
-            return F.conv2d(_channels_last(x.float()), weight, bias, stride=layer.stride, padding=layer.padding).to(x.dtype)
+            weight, bias = (
+                self.parameters[layer.name + ".weight"].float(),
+                self.parameters[layer.name + ".bias"].float(),
+            )
+            return F.conv2d(_channels_last(x.float()), weight, bias, stride=layer.stride, padding=layer.padding).to(
+                x.dtype
+            )
         return super().conv(layer, _channels_last(x) if self._is_channels_last else x)
 
     def wsilu(self, x: torch.Tensor) -> torch.Tensor:
@@ -277,14 +293,18 @@ class InferenceOperations(FloatOperations):
     def depthwise(self, layer: "Depthwise", x: torch.Tensor) -> torch.Tensor:
         if x.dtype != torch.float64 or x.device.type != "cpu":
             return super().depthwise(layer, _channels_last(x) if self._is_channels_last else x)
-        # PyTorch has no depthwise kernel in float64 and runs one small product a channel, which crawls when cores are shared.
+        # PyTorch has no depthwise kernel in float64 and runs one small product a channel, which crawls when cores are
+        # shared.
         weight, bias = self.parameters[layer.name + ".weight"], self.parameters[layer.name + ".bias"]
         height, width = self.size(x)
         padded = F.pad(x, (1, 1, 1, 1))
         out = bias.view(1, -1, 1, 1).repeat(x.shape[0], 1, height, width)  # a copy even for 1x1
         for row in range(3):
             for column in range(3):
-                out.addcmul_(padded[..., row : row + height, column : column + width], weight[:, 0, row, column].view(1, -1, 1, 1))
+                out.addcmul_(
+                    padded[..., row : row + height, column : column + width],
+                    weight[:, 0, row, column].view(1, -1, 1, 1),
+                )
         return out
 
     def _feed_forward(self, block: "DepthConvBlock", t: torch.Tensor) -> torch.Tensor:

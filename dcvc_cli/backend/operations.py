@@ -1,8 +1,9 @@
-"""The operations that the networks are written on. A backend owns the parameters and says how each operation is computed.
+"""The operations that the networks are written on. A backend owns the parameters and says how each operation is
+computed.
 
-Values are opaque to the networks: a torch tensor (1, c, h, w) in the float backend, int16 planes with an exponent in the exact ones.
-A faster backend replaces operations, never the graph. `depth_conv_block` and `merge_steps` have defaults made of the smaller
-operations, to be overridden where fusing pays.
+Values are opaque to the networks: a torch tensor (1, c, h, w) in the float backend, int16 planes with an exponent in
+the exact ones. A faster backend replaces operations, never the graph. `depth_conv_block` and `merge_steps` have
+defaults made of the smaller operations, to be overridden where fusing pays.
 """
 
 from abc import ABC, abstractmethod
@@ -52,7 +53,8 @@ class Operations(ABC):
         """Elementwise sum of two values of one shape."""
 
     def depth_conv_block(self, block: "DepthConvBlock", x: Tensor) -> Tensor:
-        """The whole block; see DepthConvBlock for the formula. A fused form must give the same values in exact arithmetic."""
+        """The whole block; see DepthConvBlock for the formula. A fused form must give the same values in exact
+        arithmetic."""
         if block.adaptor is not None:
             x = self.conv(block.adaptor, x)
         t = self.conv(block.dc_out, self.depthwise(block.dc_spatial, self.wsilu(self.conv(block.dc_in, x))))
@@ -159,14 +161,16 @@ class Operations(ABC):
     ) -> tuple[Tensor, PlaneSymbols, PlaneIndex, PlaneFlags]:
         """Encoder's half of a coding step.
 
-        y: the encoder's latents, already multiplied by the inverse step size; scales, means: C x h x w. zero_below: by table row, the
-        magnitude of a residual below which its symbol is 0 (families.lite.dead_zone).
-        Returns (part of y_hat, symbols, table rows, coded flags), the last three as (C / groups, h, w) arrays; symbols are zero where
+        y: the encoder's latents, already multiplied by the inverse step size; scales, means: C x h x w. zero_below: by
+        table row, the magnitude of a residual below which its symbol is 0 (families.lite.dead_zone). Returns (part of
+        y_hat, symbols, table rows, coded flags), the last three as (C / groups, h, w) arrays; symbols are zero where
         the flag is false.
         """
 
     @abstractmethod
-    def step_index(self, step: "CodingStep", scales: Tensor, skip_threshold: float | None) -> tuple[PlaneIndex, PlaneFlags]:
+    def step_index(
+        self, step: "CodingStep", scales: Tensor, skip_threshold: float | None
+    ) -> tuple[PlaneIndex, PlaneFlags]:
         """Decoder's half, before the symbols are known: table rows and coded flags, each (C / groups, h, w)."""
 
     @abstractmethod
@@ -177,8 +181,11 @@ class Operations(ABC):
         """Whether no value is infinite or not a number; integers always are finite."""
         return True
 
-    def coded_rows(self, step: "CodingStep", scales: Tensor, skip_threshold: float | None) -> tuple[NDArray[np.uint8], Any]:
-        """step_index of the coded elements alone: (their table rows in stream order, what restore_coded wants to know of them)."""
+    def coded_rows(
+        self, step: "CodingStep", scales: Tensor, skip_threshold: float | None
+    ) -> tuple[NDArray[np.uint8], Any]:
+        """step_index of the coded elements alone: (their table rows in stream order, what restore_coded wants to know
+        of them)."""
         index, coded = self.step_index(step, scales, skip_threshold)
         return index[coded], coded
 
@@ -203,20 +210,24 @@ class Operations(ABC):
         """Source picture, float32 (3, Hp, Wp) in 0..1, all planes at full size -> network input. Encoder only."""
 
     @abstractmethod
-    def export_planes(self, frame: Tensor, *, halve_chroma: bool, truncate_chroma: bool) -> tuple[NDArray[np.uint8], ...]:
+    def export_planes(
+        self, frame: Tensor, *, halve_chroma: bool, truncate_chroma: bool
+    ) -> tuple[NDArray[np.uint8], ...]:
         """Network output 3 x Hp x Wp in 0..1 -> three uint8 planes at padded size.
 
-        halve_chroma: planes 1 and 2 become the means of 2x2 blocks (4:2:0). Values are multiplied by 255 and rounded half to even;
-        truncate_chroma drops the fraction of chroma instead, as the reference's file writer does.
+        halve_chroma: planes 1 and 2 become the means of 2x2 blocks (4:2:0). Values are multiplied by 255 and rounded
+        half to even; truncate_chroma drops the fraction of chroma instead, as the reference's file writer does.
         """
 
     @abstractmethod
     def export_fine(self, frame: Tensor) -> NDArray[np.int32]:
-        """Network output 3 x Hp x Wp in 0..1 -> int32 (3, Hp, Wp), value * 65535 rounded: what RGB output is computed from."""
+        """Network output 3 x Hp x Wp in 0..1 -> int32 (3, Hp, Wp), value * 65535 rounded: what RGB output is computed
+        from."""
 
     @abstractmethod
     def samples_from_frame(self, frame: Tensor) -> NDArray[np.int16]:
-        """Picture 3 x Hp x Wp in 0..1 -> int16 (3, Hp / 8, 8, Wp / 8, 8) in 0..8192: what motion compensation works on (families.lite.motion.field).
+        """Picture 3 x Hp x Wp in 0..1 -> int16 (3, Hp / 8, 8, Wp / 8, 8) in 0..8192: what motion compensation works on
+        (families.lite.motion.field).
 
         By 8x8 squares, in whatever layout the backend keeps a picture, so that nothing has to be copied.
         """
@@ -234,7 +245,9 @@ class Operations(ABC):
         """What a field of vectors makes of a reference and a long-term reference (docs/motion.md): a picture."""
         raise NotImplementedError("this backend's pictures are compensated as samples")
 
-    def filtered_planes(self, frame: Tensor, luma: NDArray[np.int8], chroma: NDArray[np.int8], halve_chroma: bool) -> Any:
+    def filtered_planes(
+        self, frame: Tensor, luma: NDArray[np.int8], chroma: NDArray[np.int8], halve_chroma: bool
+    ) -> Any:
         """The planes of a picture after the output filter (docs/output-filter.md) with these coefficients."""
         raise NotImplementedError("this backend's pictures are filtered as samples")
 
@@ -252,4 +265,5 @@ class Operations(ABC):
 
     @abstractmethod
     def from_float(self, x: NDArray[np.float32]) -> Tensor:
-        """Inverse of to_float as far as the arithmetic goes; exact backends need not offer it (encoder's analysis only)."""
+        """Inverse of to_float as far as the arithmetic goes; exact backends need not offer it (encoder's analysis
+        only)."""

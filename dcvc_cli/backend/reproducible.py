@@ -1,8 +1,10 @@
-"""The float backend whose results are the same bits on every machine: for whatever is decided once and stored, such as an exponent.
+"""The float backend whose results are the same bits on every machine: for whatever is decided once and stored, such as
+an exponent.
 
-Numbers are float64. Elementwise operations are those that IEEE 754 rounds correctly, one NumPy call each. Sums of products are exact: both
-factors are rounded to so few bits first that no partial sum needs more than the 53 of a float64, so neither their order nor threads, vector
-width or library can change them. Slower than `float_torch`, and no part of coding.
+Numbers are float64. Elementwise operations are those that IEEE 754 rounds correctly, one NumPy call each. Sums of
+products are exact: both factors are rounded to so few bits first that no partial sum needs more than the 53 of a
+float64, so neither their order nor threads, vector width or library can change them. Slower than `float_torch`, and no
+part of coding.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,7 +34,8 @@ def power_of_two_above(peak: Any) -> Any:
 
 
 def on_grid(values: Float64, bits: int, axis: int | tuple[int, ...] | None = None) -> Float64:
-    """Rounds to multiples of a power of two such that the largest magnitude takes `bits` bits; axis: what shares a grid (None: all)."""
+    """Rounds to multiples of a power of two such that the largest magnitude takes `bits` bits; axis: what shares a grid
+    (None: all)."""
     if not values.size:
         return values
     step = power_of_two_above(np.abs(values).max(axis=axis, keepdims=axis is not None)) * 2.0**-bits
@@ -45,7 +48,8 @@ def product_bits(num_terms: int) -> int:
 
 
 def product(left: Float64, right: Float64) -> Float64:
-    """left @ right, (m, k) by (k, n) or (k,), each factor rounded to product_bits(k) bits of its largest magnitude; the sums are exact."""
+    """left @ right, (m, k) by (k, n) or (k,), each factor rounded to product_bits(k) bits of its largest magnitude; the
+    sums are exact."""
     bits = product_bits(left.shape[-1])
     return np.asarray(on_grid(left, bits) @ on_grid(right, bits))
 
@@ -77,12 +81,18 @@ class ReproducibleOperations(Operations):
     def conv(self, layer: "Conv", x: Float64) -> Float64:
         weight = self._weight(layer.name)
         kernel, stride, padding = layer.kernel, layer.stride, layer.padding
-        padded = np.pad(on_grid(x, product_bits(layer.cin * kernel**2)), ((0, 0), (padding, padding), (padding, padding)))
+        padded = np.pad(
+            on_grid(x, product_bits(layer.cin * kernel**2)), ((0, 0), (padding, padding), (padding, padding))
+        )
         height, width = ((side - kernel) // stride + 1 for side in padded.shape[1:])
         total = np.zeros((layer.cout, height * width))
         for row in range(kernel):
             for column in range(kernel):
-                window = padded[:, row : row + (height - 1) * stride + 1 : stride, column : column + (width - 1) * stride + 1 : stride]
+                window = padded[
+                    :,
+                    row : row + (height - 1) * stride + 1 : stride,
+                    column : column + (width - 1) * stride + 1 : stride,
+                ]
                 total += weight[row, column] @ window.reshape(layer.cin, -1)
         return total.reshape(layer.cout, height, width) + self._bias(layer.name)
 
@@ -178,7 +188,9 @@ class ReproducibleOperations(Operations):
         symbols = np.where(coded, np.rint(residual), 0).clip(-128, 127).astype(np.int8)
         return self.restore_step(step, symbols, means), symbols, index, coded
 
-    def step_index(self, step: "CodingStep", scales: Float64, skip_threshold: float | None) -> tuple[PlaneIndex, PlaneFlags]:
+    def step_index(
+        self, step: "CodingStep", scales: Float64, skip_threshold: float | None
+    ) -> tuple[PlaneIndex, PlaneFlags]:
         plane = plane_of(step, scales)
         rows = np.searchsorted(np.array(rules.SCALE_THRESHOLDS, np.float64), plane * 2.0**20, side="right")
         coded = np.ones(plane.shape, np.bool_) if skip_threshold is None else plane > skip_threshold

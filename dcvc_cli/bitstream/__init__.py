@@ -1,1 +1,2 @@
-"""The .dcvc stream and the reference elementary stream, byte by byte. Standard library only; docs/bitstream.md is the layout."""
+"""The .dcvc stream and the reference elementary stream, byte by byte. Standard library only; docs/bitstream.md is the
+layout."""

@@ -1,4 +1,5 @@
-"""Joins .dcvc streams unit by unit, and makes whole streams of damaged ones; payloads and picture hashes are untouched."""
+"""Joins .dcvc streams unit by unit, and makes whole streams of damaged ones; payloads and picture hashes are
+untouched."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -81,11 +82,16 @@ def _changes(name: str, previous: Sps | None, sps: Sps) -> list[str]:
     if previous is None or previous == sps:
         return []
     values = [(what, show(previous), show(sps), meaning) for what, show, meaning in _COMPARED]
-    return [f"{what} changes from {before} to {after} in {name}{meaning}" for what, before, after, meaning in values if before != after]
+    return [
+        f"{what} changes from {before} to {after} in {name}{meaning}"
+        for what, before, after, meaning in values
+        if before != after
+    ]
 
 
 def repair_stream(name: str, source: ByteSource, sink: ByteSink) -> ConcatReport:
-    """Makes a whole stream of one that is damaged or cut short: every frame that can be decoded, a new index and end unit.
+    """Makes a whole stream of one that is damaged or cut short: every frame that can be decoded, a new index and end
+    unit.
 
     Frames after a loss cannot be decoded up to the next I frame and are left out. Notes say what was lost.
 
@@ -135,14 +141,23 @@ class _Losses:
 
     def notes(self) -> list[str]:
         """One sentence for each loss."""
-        notes = [f"byte {damage.offset}: {damage.message} [{damage.rule.value}]{_left_out(damage)}" for damage in self._damages]
+        notes = [
+            f"byte {damage.offset}: {damage.message} [{damage.rule.value}]{_left_out(damage)}"
+            for damage in self._damages
+        ]
         if self._num_damages > len(self._damages):
             notes.append(f"{self._num_damages - len(self._damages)} more places like these")
         if self._num_missing:
-            frames = "frame that the end unit counts is" if self._num_missing == 1 else "frames that the end unit counts are"
+            frames = (
+                "frame that the end unit counts is" if self._num_missing == 1 else "frames that the end unit counts are"
+            )
             notes.append(f"{self._num_missing} {frames} not there")
         if self._num_undecodable:
-            frames = "frame is left out: what it needs" if self._num_undecodable == 1 else "frames are left out: what they need"
+            frames = (
+                "frame is left out: what it needs"
+                if self._num_undecodable == 1
+                else "frames are left out: what they need"
+            )
             notes.append(f"{self._num_undecodable} {frames} to be decoded is lost")
         return notes
 

@@ -54,7 +54,9 @@ class BitstreamError(StreamError):
         self.rule = rule
         self.reason = message
         self.offset = offset
-        super().__init__(message if offset is None else f"stream damaged at byte {offset}: {message} [{rule.value}]", hint)
+        super().__init__(
+            message if offset is None else f"stream damaged at byte {offset}: {message} [{rule.value}]", hint
+        )
 
     def at(self, offset: int) -> "BitstreamError":
         """The same error with the place where it happened."""

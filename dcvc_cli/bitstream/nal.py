@@ -77,7 +77,9 @@ class UnitHeader:
             raise ValueError(f"SPS id {self.sps_id} or payload size {self.payload_size} is out of range")
         max_qp = MAX_UNIT_QP if self.nal_type.is_frame else 0
         if not 0 <= self.qp <= max_qp or (self.reset and self.nal_type is not NalType.P):
-            raise ValueError(f"QP {self.qp} or reset {self.reset} is not allowed in a unit of type {self.nal_type.name}")
+            raise ValueError(
+                f"QP {self.qp} or reset {self.reset} is not allowed in a unit of type {self.nal_type.name}"
+            )
 
     @property
     def header_size(self) -> int:
@@ -124,8 +126,9 @@ def unit_check(header_and_payload: bytes) -> int:
 
 
 def check_seed(sps_check: int, i_check: int | None) -> int:
-    """Where the check of a frame unit starts: CRC-32 of its SPS unit's bytes (`sps_check`), for a P unit continued over the check of
-    its I unit (`i_check`). So a frame never verifies under another SPS, nor a P frame after another I frame, than its own."""
+    """Where the check of a frame unit starts: CRC-32 of its SPS unit's bytes (`sps_check`), for a P unit continued over
+    the check of its I unit (`i_check`). So a frame never verifies under another SPS, nor a P frame after another I
+    frame, than its own."""
     return sps_check if i_check is None else zlib.crc32(i_check.to_bytes(CHECK_SIZE, "big"), sps_check)
 
 
@@ -150,10 +153,11 @@ _CRC_ROWS = _crc_rows_by_top_byte()
 
 
 def find_frame_number(body_check: int, check: int) -> int | None:
-    """The one number 0..255 for which `frame_check(body_check, number) == check`, or None: no number fits, the unit is damaged.
+    """The one number 0..255 for which `frame_check(body_check, number) == check`, or None: no number fits, the unit is
+    damaged.
 
-    A CRC step is invertible: the top byte of the result tells the table row, so no search is needed. A damaged unit passes
-    with probability 2^-24; a reader that knows which number comes next keeps the full 2^-32.
+    A CRC step is invertible: the top byte of the result tells the table row, so no search is needed. A damaged unit
+    passes with probability 2^-24; a reader that knows which number comes next keeps the full 2^-32.
     """
     number = _CRC_ROWS[(check ^ 0xFFFF_FFFF) >> 24] ^ ((body_check ^ 0xFFFF_FFFF) & 0xFF)
     return number if frame_check(body_check, number) == check else None

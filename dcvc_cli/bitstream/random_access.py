@@ -1,4 +1,5 @@
-"""Finds frames of a .dcvc stream without reading it all: the index from the end of a file, or one made by reading through it."""
+"""Finds frames of a .dcvc stream without reading it all: the index from the end of a file, or one made by reading
+through it."""
 
 from bisect import bisect_right
 from dataclasses import dataclass, replace
@@ -18,7 +19,16 @@ from dcvc_cli.bitstream.nal import (
 from dcvc_cli.bitstream.sps import MAX_SPS_PAYLOAD_SIZE
 from dcvc_cli.bitstream.sps_syntax import read_sps
 from dcvc_cli.bitstream.stream_reader import StreamReader
-from dcvc_cli.bitstream.units import END_UNIT_SIZE, MAX_INDEX_PAYLOAD_SIZE, EndUnit, FrameUnit, IndexEntry, SpsUnit, read_end, read_index_payload
+from dcvc_cli.bitstream.units import (
+    END_UNIT_SIZE,
+    MAX_INDEX_PAYLOAD_SIZE,
+    EndUnit,
+    FrameUnit,
+    IndexEntry,
+    SpsUnit,
+    read_end,
+    read_index_payload,
+)
 from dcvc_cli.bitstream.window import ByteSource
 
 
@@ -31,7 +41,8 @@ class SeekableSource(Protocol):
 
 @dataclass(frozen=True)
 class StreamPart:
-    """One of the streams joined in a source: where its signature stands, its end unit, and where its index lists frames.
+    """One of the streams joined in a source: where its signature stands, its end unit, and where its index lists
+    frames.
 
     Offsets of the entries count from the signature, frame numbers from the first frame of the part.
     """
@@ -58,7 +69,10 @@ class StreamIndex:
         joined: list[IndexEntry] = []
         num_frames = 0
         for part in self.parts:
-            joined += [replace(entry, frame_number=entry.frame_number + num_frames, offset=entry.offset + part.start) for entry in part.entries]
+            joined += [
+                replace(entry, frame_number=entry.frame_number + num_frames, offset=entry.offset + part.start)
+                for entry in part.entries
+            ]
             num_frames += part.end.num_frames
         return tuple(joined)
 
@@ -231,7 +245,9 @@ def _read_last_part(source: SeekableSource, stop: int) -> tuple[EndUnit, tuple[I
     """End unit and index entries of the stream whose last byte is before `stop`."""
     end_offset = stop - END_UNIT_SIZE
     if end_offset < len(SIGNATURE):
-        raise BitstreamError(Rule.END_MISSING, "the source is too short for a signature and an end unit", max(0, end_offset))
+        raise BitstreamError(
+            Rule.END_MISSING, "the source is too short for a signature and an end unit", max(0, end_offset)
+        )
     nal_type, payload = _read_unit_at(source, end_offset, stop)
     if nal_type is not NalType.END:
         raise BitstreamError(Rule.END_MISSING, f"the last unit is of type {nal_type.name}, expected END", end_offset)
@@ -242,25 +258,36 @@ def _read_last_part(source: SeekableSource, stop: int) -> tuple[EndUnit, tuple[I
     if not end.index_distance:
         return end, ()
     if end.index_distance > min(end.stream_distance, MAX_INDEX_PAYLOAD_SIZE + MAX_HEADER_SIZE + CHECK_SIZE):
-        raise BitstreamError(Rule.END_MISMATCH, f"the end unit puts the index {end.index_distance} bytes before it, too far", end_offset)
+        raise BitstreamError(
+            Rule.END_MISMATCH, f"the end unit puts the index {end.index_distance} bytes before it, too far", end_offset
+        )
     nal_type, payload = _read_unit_at(source, end_offset - end.index_distance, end_offset)
     if nal_type is not NalType.INDEX:
-        raise BitstreamError(Rule.END_MISMATCH, f"a unit of type {nal_type.name} stands where the end unit says the index is", end_offset)
+        raise BitstreamError(
+            Rule.END_MISMATCH, f"a unit of type {nal_type.name} stands where the end unit says the index is", end_offset
+        )
     entries = read_index_payload(payload)
     if entries and (entries[-1].offset >= end.stream_distance or entries[-1].frame_number >= end.num_frames):
-        raise BitstreamError(Rule.INDEX_MISMATCH, "the index lists frames beyond the end of its stream", end_offset - end.index_distance)
+        raise BitstreamError(
+            Rule.INDEX_MISMATCH, "the index lists frames beyond the end of its stream", end_offset - end.index_distance
+        )
     return end, entries
 
 
 def _read_unit_at(source: SeekableSource, start: int, stop: int) -> tuple[NalType, bytes]:
-    """(type, payload) of an SPS, SEI, INDEX or END unit that fills start..stop-1; the caller has bounded stop - start."""
+    """(type, payload) of an SPS, SEI, INDEX or END unit that fills start..stop-1; the caller has bounded stop -
+    start."""
     data = _read_exactly(source, start, stop - start)
     try:
         header = read_header(data)
     except BitstreamError as error:
         raise error.at(start) from None
     body = data[:-CHECK_SIZE]
-    if header.unit_size != len(data) or header.nal_type.is_frame or unit_check(body) != int.from_bytes(data[-CHECK_SIZE:], "big"):
+    if (
+        header.unit_size != len(data)
+        or header.nal_type.is_frame
+        or unit_check(body) != int.from_bytes(data[-CHECK_SIZE:], "big")
+    ):
         raise BitstreamError(Rule.CHECK, f"no intact unit of {len(data)} bytes stands where one is expected", start)
     return header.nal_type, body[header.header_size :]
 

@@ -68,7 +68,13 @@ class Resync:
 
     def _plausible_start(self) -> re.Pattern[bytes]:
         """What the next intact unit may start with: frame units only under an SPS that is known."""
-        forms = [re.escape(SIGNATURE), rb"[\x00-\x0f][\x30-\x90]", rb"\x30[\x01-\xff]", rb"\x40[\x0d-\xff]", rb"\x50\x14"]
+        forms = [
+            re.escape(SIGNATURE),
+            rb"[\x00-\x0f][\x30-\x90]",
+            rb"\x30[\x01-\xff]",
+            rb"\x40[\x0d-\xff]",
+            rb"\x50\x14",
+        ]
         for sps_id, known in self._verifier.sps.items():
             forms.append(rb"\x1%x[\x00-\x%02x]" % (sps_id, known.limits.max_qp_i))
             if self._verifier.gop is not None:

@@ -1,4 +1,5 @@
-"""Supplemental units of the .dcvc stream (docs/bitstream.md, "SEI"): picture hash, user data, free text. No decoded sample depends on them."""
+"""Supplemental units of the .dcvc stream (docs/bitstream.md, "SEI"): picture hash, user data, free text. No decoded
+sample depends on them."""
 
 import hashlib
 import zlib
@@ -22,7 +23,8 @@ class PictureHash:
     Args:
         kind: CRC32 or MD5.
         digest: 4 bytes (big endian) or 16 bytes a picture of that unit, as `hash_picture` makes them, in coding order.
-        frame_number: that unit's number since its I unit mod 256, so that a hash never meets another frame after a loss.
+        frame_number: that unit's number since its I unit mod 256, so that a hash never meets another frame after a
+            loss.
     """
 
     kind: HashKind
@@ -63,8 +65,8 @@ SeiMessage = PictureHash | UserData | FreeText | UnknownSei
 
 
 def hash_picture(kind: HashKind, planes: Iterable[bytes | bytearray | memoryview]) -> bytes:
-    """Digest over the output samples as a raw planar file holds them: planes in file order (Y Cb Cr, or R G B), cropped size,
-    row by row, one byte a sample, or two (little endian) above 8 bits. Bit-exact."""
+    """Digest over the output samples as a raw planar file holds them: planes in file order (Y Cb Cr, or R G B), cropped
+    size, row by row, one byte a sample, or two (little endian) above 8 bits. Bit-exact."""
     if kind is HashKind.CRC32:
         check = 0
         for plane in planes:

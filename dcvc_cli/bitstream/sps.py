@@ -169,7 +169,11 @@ class Sps:
         ):
             if value not in codes:
                 raise ValueError(f"{what} {value!r} is not one of {', '.join(map(repr, codes))}")
-        for what, number in (("primaries", self.colour_primaries), ("transfer", self.transfer), ("matrix", self.matrix)):
+        for what, number in (
+            ("primaries", self.colour_primaries),
+            ("transfer", self.transfer),
+            ("matrix", self.matrix),
+        ):
             _check_range(f"colour {what}", number, 0, 255)
         for what, num, den in (
             ("frame rate", self.frame_rate_num, self.frame_rate_den),

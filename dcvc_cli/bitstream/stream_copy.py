@@ -1,4 +1,5 @@
-"""Units of streams copied into one new stream: ids, index, checks and times are made anew, payloads and hashes are untouched."""
+"""Units of streams copied into one new stream: ids, index, checks and times are made anew, payloads and hashes are
+untouched."""
 
 from dataclasses import replace
 from fractions import Fraction
@@ -41,7 +42,8 @@ class StreamCopy:
         return self._writer.num_frames
 
     def copy(self, unit: Unit, name: str) -> None:
-        """Copies one unit; an index, an end unit and damage are left to `finish` and the caller. `name`: of the source."""
+        """Copies one unit; an index, an end unit and damage are left to `finish` and the caller. `name`: of the
+        source."""
         if isinstance(unit, StartUnit):
             self._start, self._last_time = self._now, None
             self._left_out.clear()

@@ -1,4 +1,5 @@
-"""Reads a .dcvc stream unit by unit from anything with read(n), in bounded memory, and finds its way again after damage."""
+"""Reads a .dcvc stream unit by unit from anything with read(n), in bounded memory, and finds its way again after
+damage."""
 
 import zlib
 from collections.abc import Iterator
@@ -36,7 +37,8 @@ from dcvc_cli.bitstream.window import ByteSource, Window
 class StreamReader:
     """Iterates over the units of a .dcvc stream, joined streams included.
 
-    Strict (the default): the first broken rule raises BitstreamError (TruncatedStreamError where the source just stops),
+    Strict (the default): the first broken rule raises BitstreamError (TruncatedStreamError where the source just
+        stops),
     after all units before it. Tolerant: it becomes a Damage record and reading goes on at the next unit whose check is
     right. UnsupportedStreamError and a source that is no .dcvc stream at all raise in both.
 
@@ -114,7 +116,8 @@ class StreamReader:
             yield self._fault(TruncatedStreamError(Rule.END_MISSING, message), self._window.offset)
 
     def _require_likeness(self) -> None:
-        """A source of another kind is named as such, whatever the mode; a few damaged bytes of the signature are left to it."""
+        """A source of another kind is named as such, whatever the mode; a few damaged bytes of the signature are left
+        to it."""
         self._window.ensure(len(SIGNATURE))
         start = self._window.peek(0, len(SIGNATURE))
         num_alike = sum(a == b for a, b in zip(start, SIGNATURE, strict=False))
@@ -275,7 +278,9 @@ class StreamReader:
             return ()
         if is_key:
             self._key_time = pictures.times[0]
-        times = tuple(time if is_key and not place else self._key_time + time for place, time in enumerate(pictures.times))
+        times = tuple(
+            time if is_key and not place else self._key_time + time for place, time in enumerate(pictures.times)
+        )
         # Pictures that are shown in another order than they are coded are compared where they are put in order.
         if not sps.max_reorder:
             for time in times:

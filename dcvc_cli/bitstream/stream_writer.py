@@ -1,10 +1,20 @@
-"""Writes a .dcvc stream unit by unit to anything with write(bytes): never seeks, keeps only the index of I frames (docs/bitstream.md)."""
+"""Writes a .dcvc stream unit by unit to anything with write(bytes): never seeks, keeps only the index of I frames
+(docs/bitstream.md)."""
 
 import zlib
 
 from dcvc_cli.bitstream.faults import BitstreamError, Rule
 from dcvc_cli.bitstream.limits import FrameLimits, LimitsOf, limits_under
-from dcvc_cli.bitstream.nal import CHECK_SIZE, MAX_SPS_IDS, SIGNATURE, NalType, UnitHeader, check_seed, write_frame_unit, write_unit
+from dcvc_cli.bitstream.nal import (
+    CHECK_SIZE,
+    MAX_SPS_IDS,
+    SIGNATURE,
+    NalType,
+    UnitHeader,
+    check_seed,
+    write_frame_unit,
+    write_unit,
+)
 from dcvc_cli.bitstream.picture_header import PictureHeader, write_picture_header
 from dcvc_cli.bitstream.sei import FreeText, PictureHash, SeiMessage, UserData, write_sei
 from dcvc_cli.bitstream.sps import HashKind, Sps
@@ -54,7 +64,8 @@ class StreamWriter:
         return self._write_sps_unit(sps_id)
 
     def use_sps(self, sps: Sps) -> int:
-        """The id (not a number of bytes) under which `sps` stands. A new one is written now, under an id that is free or else the next in turn."""
+        """The id (not a number of bytes) under which `sps` stands. A new one is written now, under an id that is free
+        or else the next in turn."""
         for sps_id, (known, _, _, _) in self._sps.items():
             if known == sps:
                 return sps_id
@@ -81,8 +92,8 @@ class StreamWriter:
             payload: the coded pictures.
             pictures: how many they are, their order and times; None: one picture, for an SPS that asks for no more.
 
-        Raises BitstreamError where no decoder could read the result: an SPS id never written, a P frame without an I frame
-        or under an SPS of other pictures, a payload or QP above the limits, pictures that the SPS does not allow.
+        Raises BitstreamError where no decoder could read the result: an SPS id never written, a P frame without an I
+        frame or under an SPS of other pictures, a payload or QP above the limits, pictures that the SPS does not allow.
         """
         if sps_id not in self._sps:
             raise BitstreamError(Rule.SPS_MISSING, f"the frame names SPS id {sps_id}, which was not written")
@@ -112,7 +123,9 @@ class StreamWriter:
             if self._gop is None:
                 raise BitstreamError(Rule.P_WITHOUT_I, "a P frame is written before any I frame")
             if not sps.can_follow(self._gop[0]):
-                raise BitstreamError(Rule.SPS_CHANGED, "a P frame names an SPS of other pictures or another model than its I frame")
+                raise BitstreamError(
+                    Rule.SPS_CHANGED, "a P frame names an SPS of other pictures or another model than its I frame"
+                )
             if self._index_all_frames:
                 self._add_entry(frame_type, self.size_bytes)
             unit = write_frame_unit(header, payload, check_seed(sps_check, self._gop[1]), self._next_number)
@@ -122,7 +135,8 @@ class StreamWriter:
         return self.size_bytes - before
 
     def write_hash(self, kind: HashKind, digest: bytes) -> int:
-        """The picture hashes of the last frame unit; `digest`: of each of its pictures from `sei.hash_picture`, joined."""
+        """The picture hashes of the last frame unit; `digest`: of each of its pictures from `sei.hash_picture`,
+        joined."""
         if not self.num_frames:
             raise BitstreamError(Rule.HASH_FRAME, "a picture hash is written before any frame")
         return self.write_message(PictureHash(kind, digest, (self._next_number - 1) % 256))
@@ -164,7 +178,11 @@ class StreamWriter:
         if self._entries:
             self._write_unit(write_unit(NalType.INDEX, 0, write_index(self._entries)))
         end_offset = self.size_bytes
-        self._write_unit(write_unit(NalType.END, 0, write_end(self.num_frames, end_offset - index_offset, end_offset, self._stream_check)))
+        self._write_unit(
+            write_unit(
+                NalType.END, 0, write_end(self.num_frames, end_offset - index_offset, end_offset, self._stream_check)
+            )
+        )
         self._finished = True
         return self.size_bytes - before
 

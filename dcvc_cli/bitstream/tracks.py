@@ -1,4 +1,5 @@
-"""Payloads of METADATA and TRACK units (docs/bitstream.md): messages of single pictures, and other tracks as opaque packets.
+"""Payloads of METADATA and TRACK units (docs/bitstream.md): messages of single pictures, and other tracks as opaque
+packets.
 
 No decoded sample depends on them.
 """
@@ -136,7 +137,9 @@ def _read_track(reader: ByteReader) -> TrackHeader | TrackPacket:
     language = reader.take(3)
     text = "" if language == b"\0\0\0" else language.decode("latin-1")
     _check_header(TRACK_KINDS[kind], len(codec), text)
-    return TrackHeader(track, TRACK_KINDS[kind], codec.decode(), text, TimeBase.read(reader), reader.take(reader.remaining))
+    return TrackHeader(
+        track, TRACK_KINDS[kind], codec.decode(), text, TimeBase.read(reader), reader.take(reader.remaining)
+    )
 
 
 def _check_track(track: int) -> None:

@@ -1,4 +1,5 @@
-"""What a reader of a .dcvc stream yields, one frozen value a unit, and the payloads of the index and end units (docs/bitstream.md)."""
+"""What a reader of a .dcvc stream yields, one frozen value a unit, and the payloads of the index and end units
+(docs/bitstream.md)."""
 
 from dataclasses import dataclass
 
@@ -26,7 +27,8 @@ class IndexEntry:
 
     Args:
         frame_type: I or P.
-        frame_number: 0-based number of the frame in its stream (from `read_index` and `scan_units`: in the whole source).
+        frame_number: 0-based number of the frame in its stream (from `read_index` and `scan_units`: in the whole
+            source).
         offset: of the SPS unit repeated just before an I unit, else of the frame unit itself; counted from the stream's
             signature (from `read_index` and `scan_units`: from the start of the source).
     """
@@ -151,7 +153,8 @@ class EndUnit:
 
 @dataclass(frozen=True)
 class Damage:
-    """A rule that the stream breaks at `offset`; `size_bytes` bytes were passed over (0: nothing, the frames are just not there)."""
+    """A rule that the stream breaks at `offset`; `size_bytes` bytes were passed over (0: nothing, the frames are just
+    not there)."""
 
     offset: int
     size_bytes: int
@@ -164,28 +167,39 @@ Unit = StartUnit | SpsUnit | FrameUnit | SeiUnit | MetadataUnit | TrackUnit | La
 
 def write_index(entries: list[IndexEntry]) -> bytes:
     """Index payload, 13 bytes an entry: type (1), frame number (4), offset (8)."""
-    return b"".join(bytes([e.frame_type]) + e.frame_number.to_bytes(4, "big") + e.offset.to_bytes(8, "big") for e in entries)
+    return b"".join(
+        bytes([e.frame_type]) + e.frame_number.to_bytes(4, "big") + e.offset.to_bytes(8, "big") for e in entries
+    )
 
 
 def read_index_payload(payload: bytes) -> tuple[IndexEntry, ...]:
     """Inverse of write_index; BitstreamError (index-content) unless frame numbers and offsets increase strictly."""
     if len(payload) % INDEX_ENTRY_SIZE:
-        raise BitstreamError(Rule.INDEX_CONTENT, f"an index of {len(payload)} bytes is no multiple of {INDEX_ENTRY_SIZE}")
+        raise BitstreamError(
+            Rule.INDEX_CONTENT, f"an index of {len(payload)} bytes is no multiple of {INDEX_ENTRY_SIZE}"
+        )
     reader = ByteReader(payload)
     entries: list[IndexEntry] = []
     while reader.remaining:
         code, frame_number, offset = reader.uint(1), reader.uint(4), reader.uint(8)
         if code not in (NalType.I, NalType.P):
-            raise BitstreamError(Rule.INDEX_CONTENT, f"index entry {len(entries)} has type {code}, expected I (1) or P (2)")
+            raise BitstreamError(
+                Rule.INDEX_CONTENT, f"index entry {len(entries)} has type {code}, expected I (1) or P (2)"
+            )
         if entries and not (frame_number > entries[-1].frame_number and offset > entries[-1].offset):
-            raise BitstreamError(Rule.INDEX_CONTENT, f"index entry {len(entries)} does not come after the one before it")
+            raise BitstreamError(
+                Rule.INDEX_CONTENT, f"index entry {len(entries)} does not come after the one before it"
+            )
         entries.append(IndexEntry(NalType(code), frame_number, offset))
     return tuple(entries)
 
 
 def write_end(num_frames: int, index_distance: int, stream_distance: int, stream_check: int) -> bytes:
     """End payload, 20 bytes: frames (4), index distance (4), stream distance (8), stream check (4)."""
-    return b"".join(value.to_bytes(size, "big") for value, size in ((num_frames, 4), (index_distance, 4), (stream_distance, 8), (stream_check, 4)))
+    return b"".join(
+        value.to_bytes(size, "big")
+        for value, size in ((num_frames, 4), (index_distance, 4), (stream_distance, 8), (stream_check, 4))
+    )
 
 
 def read_end(payload: bytes, offset: int) -> EndUnit:

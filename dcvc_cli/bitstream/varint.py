@@ -1,4 +1,5 @@
-"""The reference's variable-length unsigned integer `uv` (docs/bitstream.md, "Integers") and a byte reader that cannot run past its end."""
+"""The reference's variable-length unsigned integer `uv` (docs/bitstream.md, "Integers") and a byte reader that cannot
+run past its end."""
 
 from dcvc_cli.bitstream.faults import BitstreamError, Rule, TruncatedStreamError
 
@@ -7,7 +8,8 @@ UV_LIMIT = 1 << 30
 
 
 def write_uv(value: int) -> bytes:
-    """Shortest `uv` form of `value`: 1, 2 or 4 bytes, big endian, the length in the top bits. ValueError outside 0..2^30-1."""
+    """Shortest `uv` form of `value`: 1, 2 or 4 bytes, big endian, the length in the top bits. ValueError outside
+    0..2^30-1."""
     if not 0 <= value < UV_LIMIT:
         raise ValueError(f"uv holds 0..{UV_LIMIT - 1}, not {value}")
     if value < 1 << 7:
@@ -36,7 +38,9 @@ class ByteReader:
     def take(self, num_bytes: int) -> bytes:
         """The next `num_bytes` bytes."""
         if num_bytes < 0 or num_bytes > self.remaining:
-            raise TruncatedStreamError(Rule.TRUNCATED, f"a field of {num_bytes} bytes does not fit into the {self.remaining} bytes left")
+            raise TruncatedStreamError(
+                Rule.TRUNCATED, f"a field of {num_bytes} bytes does not fit into the {self.remaining} bytes left"
+            )
         start = self.offset
         self.offset += num_bytes
         return self._data[start : self.offset]
@@ -46,7 +50,8 @@ class ByteReader:
         return int.from_bytes(self.take(num_bytes), "big")
 
     def uv(self, shortest: bool = True) -> int:
-        """Variable-length integer 0..2^30-1; with `shortest`, BitstreamError (length-form) for a longer form than needed."""
+        """Variable-length integer 0..2^30-1; with `shortest`, BitstreamError (length-form) for a longer form than
+        needed."""
         start = self.offset
         first = self.uint(1)
         if first < 0x80:
@@ -58,11 +63,14 @@ class ByteReader:
             self.offset = start
             raise
         if shortest and value < (1 << 14 if extra == 3 else 1 << 7):
-            raise BitstreamError(Rule.LENGTH_FORM, f"integer {value} is written in {extra + 1} bytes, not in its shortest form")
+            raise BitstreamError(
+                Rule.LENGTH_FORM, f"integer {value} is written in {extra + 1} bytes, not in its shortest form"
+            )
         return value
 
 
 def read_uv(data: bytes) -> tuple[int, int]:
-    """(value, bytes used) of the shortest-form `uv` at the start of `data`; TruncatedStreamError or BitstreamError otherwise."""
+    """(value, bytes used) of the shortest-form `uv` at the start of `data`; TruncatedStreamError or BitstreamError
+    otherwise."""
     reader = ByteReader(data)
     return reader.uv(), reader.offset

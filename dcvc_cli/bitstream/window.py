@@ -1,4 +1,5 @@
-"""Byte sources and sinks, and a sliding view of a source: what a reader has looked at but not yet consumed. Works on pipes, never seeks."""
+"""Byte sources and sinks, and a sliding view of a source: what a reader has looked at but not yet consumed. Works on
+pipes, never seeks."""
 
 import re
 import zlib
@@ -30,13 +31,15 @@ def write_all(sink: ByteSink, data: bytes) -> None:
 
 
 class Window:
-    """Bytes of `source` from `offset` on. Memory grows with the bytes that arrived, never with a length that was promised.
+    """Bytes of `source` from `offset` on. Memory grows with the bytes that arrived, never with a length that was
+    promised.
 
     Positions are relative to the first byte not yet consumed; `offset` is that byte's place in the source.
     """
 
     def __init__(self, source: ByteSource, offset: int = 0) -> None:
-        # read1 returns what a pipe has; read(n) of a buffered pipe waits for all n bytes, so there exactly the missing ones are asked for.
+        # read1 returns what a pipe has; read(n) of a buffered pipe waits for all n bytes, so there exactly the missing
+        # ones are asked for.
         self._read1 = getattr(source, "read1", None)
         self._read = source.read
         self._buffer = bytearray()
@@ -47,7 +50,9 @@ class Window:
         """Reads until `num_bytes` bytes are there; False when the source ends before."""
         while len(self._buffer) < num_bytes and not self._ended:
             missing = num_bytes - len(self._buffer)
-            chunk = self._read1(max(READ_SIZE, min(missing, 1 << 20))) if self._read1 else self._read(min(missing, 1 << 20))
+            chunk = (
+                self._read1(max(READ_SIZE, min(missing, 1 << 20))) if self._read1 else self._read(min(missing, 1 << 20))
+            )
             if chunk is None:
                 raise InputError("the source has no bytes now and does not wait for them", "open it in blocking mode")
             self._ended = not chunk

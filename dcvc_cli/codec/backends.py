@@ -48,7 +48,8 @@ def choose_device(name: str) -> str:
 
 
 def choose_exact_device(name: str) -> str:
-    """The same for exact arithmetic, without PyTorch. `auto` is the CPU: no measurement has shown yet where a GPU is faster."""
+    """The same for exact arithmetic, without PyTorch. `auto` is the CPU: no measurement has shown yet where a GPU is
+    faster."""
     if name in ("auto", "cpu"):
         return "cpu"
     if not re.fullmatch(r"cuda(:\d{1,3})?", name):
@@ -78,7 +79,9 @@ class NetworkArrays(Protocol):
         """State dict in float32."""
 
 
-def open_networks(networks: Mapping[str, NetworkArrays], precision: Precision, device: str = "cpu", threads: int | None = None) -> CodecNetworks:
+def open_networks(
+    networks: Mapping[str, NetworkArrays], precision: Precision, device: str = "cpu", threads: int | None = None
+) -> CodecNetworks:
     """Networks ready to code.
 
     Args:
@@ -120,7 +123,9 @@ def _exact_operations(device: str, num_threads: int) -> Callable[[ExactNetwork],
     return lambda network: ExactCuda(network, gpu)
 
 
-def _open_exact(weights: NetworkArrays, make: Callable[[ExactNetwork], Operations], device: str, threads: int | None) -> CodecNetwork:
+def _open_exact(
+    weights: NetworkArrays, make: Callable[[ExactNetwork], Operations], device: str, threads: int | None
+) -> CodecNetwork:
     synthesis = make(ExactNetwork.from_arrays(weights.model, weights.exact))
 
     def analysis_operations() -> Any:
@@ -138,14 +143,18 @@ def _analysis_device(device: str) -> str:
 
 
 def _analysis_precision(weights: NetworkArrays, device: str) -> Precision:
-    """The fastest float for the encoder's half of an exact codec: bfloat16 where the machine multiplies it natively, else float32.
+    """The fastest float for the encoder's half of an exact codec: bfloat16 where the machine multiplies it natively,
+    else float32.
 
-    Only for weights with 8-bit layers, whose own rounding is as coarse as bfloat16's (measured on `lite`, docs/decisions/0012: no bits
-    lost). What the encoder's half finds is coded as symbols, so no decoder depends on this choice.
+    Only for weights with 8-bit layers, whose own rounding is as coarse as bfloat16's (measured on `lite`,
+    docs/decisions/0012: no bits lost). What the encoder's half finds is coded as symbols, so no decoder depends on this
+    choice.
     """
     import torch
 
-    has_narrow_layers = any(name.endswith(".weight") and value.dtype == np.int8 for name, value in weights.exact.items())
+    has_narrow_layers = any(
+        name.endswith(".weight") and value.dtype == np.int8 for name, value in weights.exact.items()
+    )
     if not has_narrow_layers:
         return Precision.FLOAT32
     if device != "cpu":
@@ -168,7 +177,9 @@ class _AtFirstUse:
         return getattr(made, name)
 
 
-def _float_operations(parameters: Mapping[str, NDArray[np.float32]], precision: Precision, device: str, threads: int | None) -> Any:
+def _float_operations(
+    parameters: Mapping[str, NDArray[np.float32]], precision: Precision, device: str, threads: int | None
+) -> Any:
     import torch
 
     from dcvc_cli.backend.float_torch import InferenceOperations

@@ -1,4 +1,5 @@
-"""What an encoder is free to choose, with the defaults of the command line. Light to import: the help texts name these defaults."""
+"""What an encoder is free to choose, with the defaults of the command line. Light to import: the help texts name these
+defaults."""
 
 from dataclasses import dataclass, field
 
@@ -29,8 +30,8 @@ class CodingChoices:
         forced_keys: 0-based numbers of frames, counted from the first coded one, that become I frames.
         reset_interval: frames between drops of the reference feature, 0 = never.
         skip_threshold: elements predicted this narrowly are not coded; None codes all.
-        entropy_format: how symbols become bytes, None = by the picture size; the reference's own, of one or two coders, can be remuxed to its
-            elementary stream.
+        entropy_format: how symbols become bytes, None = by the picture size; the reference's own, of one or two coders,
+            can be remuxed to its elementary stream.
     """
 
     qp_i: int = 32

@@ -5,8 +5,9 @@ from dcvc_cli.format.entropy_format import EntropyFormat
 from dcvc_cli.format.types import PictureSize
 
 MAX_COMPACT_SAMPLES = 1280 * 720
-"""Padded luma samples up to which streams are compact: decoding their symbols takes a small share of the networks' time, and the bytes saved are
-a share worth having. Beyond, partitions decode several times as fast (docs/decisions/0014-compact-payloads.md)."""
+"""Padded luma samples up to which streams are compact: decoding their symbols takes a small share of the networks'
+time, and the bytes saved are a share worth having. Beyond, partitions decode several times as fast
+(docs/decisions/0014-compact-payloads.md)."""
 
 
 def entropy_format_for(size: PictureSize) -> EntropyFormat:

@@ -1,4 +1,5 @@
-"""The two ends of a frame's symbols: one side quantises and codes them, the other reads them. A family's recipe of a frame drives both alike."""
+"""The two ends of a frame's symbols: one side quantises and codes them, the other reads them. A family's recipe of a
+frame drives both alike."""
 
 from collections.abc import Callable
 from typing import Any
@@ -87,7 +88,9 @@ class EncodingSide:
     def step(self, step: CodingStep, scales: Tensor, means: Tensor) -> Tensor:
         """Quantises and codes the elements of one step."""
         ops = self.network.synthesis
-        part, symbols, index, coded = ops.quantise_step(step, self._y, scales, means, self.skip_threshold, self.zero_below)
+        part, symbols, index, coded = ops.quantise_step(
+            step, self._y, scales, means, self.skip_threshold, self.zero_below
+        )
         self.encoder.add_y(symbols[coded], index[coded], self.table)
         return part
 

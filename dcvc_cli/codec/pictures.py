@@ -1,6 +1,7 @@
 """Between pictures and network values: chroma to full size, padding, RGB conversion, cropping.
 
-Source: DCVC-RT; docs/bitstream.md, "Output pictures". What a decoder needs is integer arithmetic on the backend's exported planes.
+Source: DCVC-RT; docs/bitstream.md, "Output pictures". What a decoder needs is integer arithmetic on the backend's
+    exported planes.
 """
 
 import numpy as np
@@ -24,7 +25,9 @@ _CHROMA_FORMATS = {chroma.value for chroma in ChromaFormat}
 def video_format_of(sps: Sps) -> VideoFormat:
     """What the decoder's pictures look like. UnsupportedStreamError for pictures that no model here decodes."""
     if sps.bit_depth != 8 or sps.chroma_format not in _CHROMA_FORMATS:
-        message = f"the stream's pictures are {sps.bit_depth}-bit {sps.chroma_format}, this dcvc decodes 8-bit 4:2:0 and RGB"
+        message = (
+            f"the stream's pictures are {sps.bit_depth}-bit {sps.chroma_format}, this dcvc decodes 8-bit 4:2:0 and RGB"
+        )
         raise UnsupportedStreamError(Rule.UNSUPPORTED, message, hint="decode it with a newer dcvc")
     return VideoFormat(
         size=PictureSize(sps.width, sps.height),
@@ -66,7 +69,9 @@ def values_from_picture(picture: Picture, video_format: VideoFormat) -> NDArray[
     if video_format.chroma is ChromaFormat.RGB:
         full = _ycc_from_rgb(np.stack(picture.planes))
     else:
-        chroma = [plane.repeat(2, axis=0).repeat(2, axis=1)[: size.height, : size.width] for plane in picture.planes[1:]]
+        chroma = [
+            plane.repeat(2, axis=0).repeat(2, axis=1)[: size.height, : size.width] for plane in picture.planes[1:]
+        ]
         full = np.stack([picture.planes[0], *chroma]).astype(np.float32) / np.float32(255)
     height, width = padded_size(size)
     return np.pad(full, ((0, 0), (0, height - size.height), (0, width - size.width)), mode="edge")

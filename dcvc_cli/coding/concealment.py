@@ -1,4 +1,5 @@
-"""Decodes past damage: leaves lost frames out or shows the last good picture in their place, and counts what was lost."""
+"""Decodes past damage: leaves lost frames out or shows the last good picture in their place, and counts what was
+lost."""
 
 import time
 from collections.abc import Iterable, Iterator
@@ -76,7 +77,9 @@ class DamagedDecoder:
         losses: what was passed over so far.
     """
 
-    def __init__(self, networks: StreamNetworks, on_error: OnError, verify: bool, first_index: int, last_index: int | None) -> None:
+    def __init__(
+        self, networks: StreamNetworks, on_error: OnError, verify: bool, first_index: int, last_index: int | None
+    ) -> None:
         self._networks, self._on_error, self._verify = networks, on_error, verify
         self._index, self._last_index = first_index, last_index
         self._decoder: StreamDecoder | None = None
@@ -123,7 +126,8 @@ class DamagedDecoder:
         yield from self._give_out()
 
     def _num_missing(self, end: EndUnit) -> int:
-        """Counts the frames that the end unit names and that did not come: no more than the damaged bytes had room for."""
+        """Counts the frames that the end unit names and that did not come: no more than the damaged bytes had room
+        for."""
         if not self._knows_start:
             return 0
         return min(max(0, end.num_frames - self._num_in_part), self._damaged_bytes // MIN_FRAME_UNIT_SIZE)
@@ -181,7 +185,9 @@ class DamagedDecoder:
             text = f"{message.kind.name} {digest.hex()} expected, {found.hex()} found"
             self.losses.add_fault(f"frame {index} is not the encoder's picture: {text}")
         if not wrong:
-            self.losses.add_fault(f"frame {held[0].report.index}: {len(message.digests)} hashes for {len(held)} pictures")
+            self.losses.add_fault(
+                f"frame {held[0].report.index}: {len(message.digests)} hashes for {len(held)} pictures"
+            )
         self._held = []
         self._index -= len(held)
         self._num_in_part -= len(held)

@@ -1,7 +1,7 @@
 """Decodes a .dcvc stream into pictures: stream reader -> picture decoder -> hash check, one unit in memory at a time.
 
-With STOP the reader is strict: every frame before the first broken rule is given out, and the broken rule ends the decode.
-concealment.py decodes past damage.
+With STOP the reader is strict: every frame before the first broken rule is given out, and the broken rule ends the
+decode. concealment.py decodes past damage.
 """
 
 import time
@@ -31,7 +31,8 @@ from dcvc_cli.format.types import Picture, VideoFormat
 
 
 class HashMismatchError(StreamError):
-    """A decoded picture differs from the encoder's. No frame after the last frame that passed its hash can be trusted."""
+    """A decoded picture differs from the encoder's. No frame after the last frame that passed its hash can be
+    trusted."""
 
 
 class OpenedStream:
@@ -80,7 +81,9 @@ class OpenedStream:
                 break
         else:
             self._refuse_empty(source.name, before)
-        self.tracks = tuple(unit.message for unit in before if isinstance(unit, TrackUnit) and isinstance(unit.message, TrackHeader))
+        self.tracks = tuple(
+            unit.message for unit in before if isinstance(unit, TrackUnit) and isinstance(unit.message, TrackHeader)
+        )
         self._name = source.name
         self.limits.check_stream(source.name, self.sps.width, self.sps.height, decoding_memory(self.sps))
         self.units: Iterator[Unit] = chain(before, units)
@@ -160,7 +163,11 @@ class OpenedStream:
 
 
 def decode_units(
-    units: Iterable[Unit], networks: StreamNetworks, verify: bool = True, first_index: int = 0, last_index: int | None = None
+    units: Iterable[Unit],
+    networks: StreamNetworks,
+    verify: bool = True,
+    first_index: int = 0,
+    last_index: int | None = None,
 ) -> Iterator[DecodedFrame]:
     """Decodes units in order. A frame is given out before its hash has come: the hash follows the frame in the stream.
 
@@ -169,7 +176,8 @@ def decode_units(
         networks: opens the networks that the stream names.
         verify: check picture hashes.
         first_index: number of the first frame.
-        last_index: stop before this frame, after the hash of the frame before it has been checked; None = go to the end.
+        last_index: stop before this frame, after the hash of the frame before it has been checked; None = go to the
+            end.
 
     Raises:
         StreamError, EnvironmentFault: as `OpenedStream.frames`.
@@ -202,7 +210,9 @@ def _decode(decoder: PictureDecoder, unit: FrameUnit, index: int) -> Sequence[Pi
     try:
         return decoder.push(unit)
     except StreamError as error:
-        raise StreamError(f"frame {index} cannot be decoded: {error.message}", error.hint or _desync_hint(unit.sps.precision)) from error
+        raise StreamError(
+            f"frame {index} cannot be decoded: {error.message}", error.hint or _desync_hint(unit.sps.precision)
+        ) from error
 
 
 class HashChecker:
@@ -230,7 +240,9 @@ class HashChecker:
             return
         digests = message.digests
         if len(digests) != len(self._pictures):
-            raise StreamError(f"{len(digests)} picture hashes follow a unit of {len(self._pictures)} pictures at frame {self._index}")
+            raise StreamError(
+                f"{len(digests)} picture hashes follow a unit of {len(self._pictures)} pictures at frame {self._index}"
+            )
         for index, (picture, digest) in enumerate(zip(self._pictures, digests, strict=True), self._index):
             self._check_picture(index, picture, message.kind, digest, self._sps.precision)
 
@@ -240,8 +252,15 @@ class HashChecker:
             self._last_right = index
             self.num_checked += 1
             return
-        right = "no frame before it was checked" if self._last_right is None else f"the last frame known to be right is {self._last_right}"
-        text = f"frame {index} is not the encoder's picture: {kind.name} {digest.hex()} expected, {found.hex()} found; {right}"
+        right = (
+            "no frame before it was checked"
+            if self._last_right is None
+            else f"the last frame known to be right is {self._last_right}"
+        )
+        text = (
+            f"frame {index} is not the encoder's picture: {kind.name} {digest.hex()} expected, {found.hex()} found; "
+            f"{right}"
+        )
         raise HashMismatchError(text, _desync_hint(precision))
 
 

@@ -1,4 +1,5 @@
-"""Encodes pictures into a .dcvc stream: reader -> (thread) -> picture encoder -> stream writer, with a few pictures in memory."""
+"""Encodes pictures into a .dcvc stream: reader -> (thread) -> picture encoder -> stream writer, with a few pictures in
+memory."""
 
 import time
 from collections import deque
@@ -11,7 +12,14 @@ from dcvc_cli.bitstream.sei import hash_picture
 from dcvc_cli.bitstream.sps import HashKind, Sps
 from dcvc_cli.bitstream.stream_writer import StreamWriter
 from dcvc_cli.codec.choices import CodingChoices
-from dcvc_cli.coding.frame_report import FrameCallback, FrameReport, Totals, bitrate_kbps, bits_per_pixel, picture_quality
+from dcvc_cli.coding.frame_report import (
+    FrameCallback,
+    FrameReport,
+    Totals,
+    bitrate_kbps,
+    bits_per_pixel,
+    picture_quality,
+)
 from dcvc_cli.coding.opened_models import NAMES_OF_PRECISIONS, OpenedModel
 from dcvc_cli.coding.queues import read_ahead
 from dcvc_cli.coding.stream_format import sps_for
@@ -65,7 +73,8 @@ def settings_text(model: OpenedModel, choices: CodingChoices, sps: Sps) -> str:
 
 
 class StreamEncoder:
-    """Codes pictures into a sink, one call a picture; `finish` writes the hash of the last frame, the index and the end unit.
+    """Codes pictures into a sink, one call a picture; `finish` writes the hash of the last frame, the index and the end
+    unit.
 
     Args:
         sink: takes the stream. The encoder flushes it after each unit, so that the reader of a pipe need not wait.
@@ -159,7 +168,9 @@ class StreamEncoder:
     def _quality(self, decoded: Picture) -> dict[str, float]:
         if self._recon is not None:
             self._recon.write(decoded)
-        return picture_quality(self._sources.popleft(), decoded, self.video_format.chroma, psnr=self._psnr, msssim=self._msssim)
+        return picture_quality(
+            self._sources.popleft(), decoded, self.video_format.chroma, psnr=self._psnr, msssim=self._msssim
+        )
 
     def _write_hash(self, decoded: Sequence[Picture]) -> None:
         kind = self.sps.hash_kind
@@ -167,7 +178,9 @@ class StreamEncoder:
         self._writer.write_hash(kind, digest)
 
 
-def encode_pictures(encoder: StreamEncoder, pictures: Iterable[Picture], on_frame: FrameCallback | None = None) -> EncodeSummary:
+def encode_pictures(
+    encoder: StreamEncoder, pictures: Iterable[Picture], on_frame: FrameCallback | None = None
+) -> EncodeSummary:
     """Codes all pictures, reading ahead in a thread, and ends the stream.
 
     Args:

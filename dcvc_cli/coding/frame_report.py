@@ -35,7 +35,9 @@ class FrameReport:
 FrameCallback = Callable[[FrameReport], None]
 
 
-def picture_quality(original: Picture, decoded: Picture, chroma: ChromaFormat, *, psnr: bool, msssim: bool) -> dict[str, float]:
+def picture_quality(
+    original: Picture, decoded: Picture, chroma: ChromaFormat, *, psnr: bool, msssim: bool
+) -> dict[str, float]:
     """Measures a decoded picture against the original. A measure that is undefined for so small a picture is left out.
 
     Args:
@@ -59,7 +61,12 @@ def picture_quality(original: Picture, decoded: Picture, chroma: ChromaFormat, *
             found |= {"psnr_y": ratio.y, "psnr_u": ratio.u, "psnr_v": ratio.v, "psnr": ratio.yuv}
         if msssim:
             similarity = msssim_yuv(original.planes, decoded.planes)
-            found |= {"msssim_y": similarity.y, "msssim_u": similarity.u, "msssim_v": similarity.v, "msssim": similarity.yuv}
+            found |= {
+                "msssim_y": similarity.y,
+                "msssim_u": similarity.u,
+                "msssim_v": similarity.v,
+                "msssim": similarity.yuv,
+            }
     return {name: value for name, value in found.items() if value is not None}
 
 

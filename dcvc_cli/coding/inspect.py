@@ -8,7 +8,17 @@ from dcvc_cli.bitstream.sei import FreeText, PictureHash
 from dcvc_cli.bitstream.sps import Sps
 from dcvc_cli.bitstream.stream_reader import StreamReader
 from dcvc_cli.bitstream.tracks import MAX_TRACKS, TrackHeader
-from dcvc_cli.bitstream.units import Damage, EndUnit, FrameUnit, IndexUnit, MetadataUnit, SeiUnit, SpsUnit, StartUnit, TrackUnit
+from dcvc_cli.bitstream.units import (
+    Damage,
+    EndUnit,
+    FrameUnit,
+    IndexUnit,
+    MetadataUnit,
+    SeiUnit,
+    SpsUnit,
+    StartUnit,
+    TrackUnit,
+)
 from dcvc_cli.bitstream.validate import Fault
 from dcvc_cli.bitstream.window import ByteSource
 from dcvc_cli.coding.frame_report import bitrate_kbps, bits_per_pixel
@@ -85,7 +95,9 @@ class StreamFacts:
     @property
     def bitrate_kbps(self) -> float | None:
         sps = self.all_sps[0]
-        return bitrate_kbps(self.size_bytes, self.num_pictures, sps.frame_rate_num / sps.frame_rate_den if sps.frame_rate_den else 0.0)
+        return bitrate_kbps(
+            self.size_bytes, self.num_pictures, sps.frame_rate_num / sps.frame_rate_den if sps.frame_rate_den else 0.0
+        )
 
     @property
     def duration_seconds(self) -> float | None:
@@ -144,7 +156,9 @@ def inspect_stream(name: str, source: ByteSource, limits: Limits | None = None) 
     facts.all_sps = list(numbers)
     if not facts.frames:
         fault = facts.faults[0] if facts.faults else None
-        raise BitstreamError(fault.rule, fault.message, fault.offset) if fault else StreamError(f"{name} holds no frame")
+        raise (
+            BitstreamError(fault.rule, fault.message, fault.offset) if fault else StreamError(f"{name} holds no frame")
+        )
     return facts
 
 
@@ -219,7 +233,8 @@ def frame_values(facts: StreamFacts, row: FrameRow) -> dict[str, Any]:
 
 
 def track_values(track: TrackHeader) -> dict[str, Any]:
-    """The header of another track as JSON values. The codec's name may hold any text: unprintable characters become "?"."""
+    """The header of another track as JSON values. The codec's name may hold any text: unprintable characters become
+    "?"."""
     codec = "".join(character if character.isprintable() else "?" for character in track.codec)
     return {"track": track.track, "kind": track.kind, "codec": codec, "language": track.language}
 

@@ -1,4 +1,5 @@
-"""Estimates how much memory coding takes, from picture size, model and arithmetic. docs/robustness.md tells how it was measured."""
+"""Estimates how much memory coding takes, from picture size, model and arithmetic. docs/robustness.md tells how it was
+measured."""
 
 from dcvc_cli.bitstream.sps import Precision, Sps
 from dcvc_cli.coding.opened_models import OpenedModel

@@ -51,7 +51,9 @@ def open_model(model: str, precision_name: str | None, device_name: str, threads
     return OpenedModel(weights, precision, device, open_weights(weights, precision, device, threads))
 
 
-def open_weights(weights: ModelWeights, precision: Precision, device: str = "cpu", threads: int | None = None) -> CodecNetworks:
+def open_weights(
+    weights: ModelWeights, precision: Precision, device: str = "cpu", threads: int | None = None
+) -> CodecNetworks:
     """Loads the networks of weights; EnvironmentFault where the weights or the machine lack this precision."""
     if precision is Precision.EXACT and not weights.is_exact:
         hint = "prepare them with `dcvc models quantize`, or use --precision fp32"
@@ -74,7 +76,8 @@ def weights_of_stream(sps: Sps) -> ModelWeights:
 
 
 class StreamNetworks:
-    """Opens the networks that a stream names. It keeps those opened last only, so that changes of model do not fill the memory."""
+    """Opens the networks that a stream names. It keeps those opened last only, so that changes of model do not fill the
+    memory."""
 
     def __init__(self, device_name: str = "auto", threads: int | None = None) -> None:
         self._device_name, self._threads = device_name, threads

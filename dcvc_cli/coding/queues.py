@@ -1,6 +1,7 @@
 """A bounded queue between two threads. It forwards exceptions, and either end can stop it.
 
-The main thread consumes and writes, all other threads produce. The main thread waits in this queue only: a signal can interrupt that wait.
+The main thread consumes and writes, all other threads produce. The main thread waits in this queue only: a signal can
+    interrupt that wait.
 """
 
 import threading
@@ -11,8 +12,8 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 PRODUCER_STOP_SECONDS = 1.0
-"""How long `read_ahead` waits at its end for the producer's thread. A producer that is busy in a read or a long computation
-keeps running and ends at its next item. The program may end before that (app.py)."""
+"""How long `read_ahead` waits at its end for the producer's thread. A producer that is busy in a read or a long
+computation keeps running and ends at its next item. The program may end before that (app.py)."""
 
 
 class QueueStoppedError(Exception):
@@ -20,7 +21,8 @@ class QueueStoppedError(Exception):
 
 
 class BoundedQueue(Generic[T]):
-    """Holds at most `capacity` items between one producer and one consumer, so that memory does not grow with the clip."""
+    """Holds at most `capacity` items between one producer and one consumer, so that memory does not grow with the
+    clip."""
 
     def __init__(self, capacity: int) -> None:
         if capacity < 1:
@@ -72,7 +74,8 @@ class BoundedQueue(Generic[T]):
 def read_ahead(source: Iterable[T], capacity: int = 2) -> Iterator[Iterator[T]]:
     """Iterates over `source` in a thread of its own, at most `capacity` items ahead of the consumer.
 
-    The iterator raises an exception of the source after the items before it. When the context ends early, the thread ends at its next item.
+    The iterator raises an exception of the source after the items before it. When the context ends early, the thread
+    ends at its next item.
     """
     queue: BoundedQueue[T] = BoundedQueue(capacity)
 

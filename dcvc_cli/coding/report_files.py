@@ -63,7 +63,10 @@ class JsonReport:
 
     def __init__(self, sink: TextSink, head: Mapping[str, Any]) -> None:
         self.sink, self._separator = sink, "\n"
-        lines = "".join(f"{json.dumps(name)}: {json.dumps(value)},\n" for name, value in {"schema_version": SCHEMA_VERSION, **head}.items())
+        lines = "".join(
+            f"{json.dumps(name)}: {json.dumps(value)},\n"
+            for name, value in {"schema_version": SCHEMA_VERSION, **head}.items()
+        )
         sink.write(("{\n" + lines + '"frames": [').encode())
 
     def add(self, row: Mapping[str, Any]) -> None:
@@ -78,4 +81,6 @@ def summary_values(summary: EncodeSummary) -> dict[str, Any]:
     """The sums of an encode as JSON values."""
     values = asdict(summary)
     quality = values.pop("quality")
-    return {name: round(value, 6) if isinstance(value, float) else value for name, value in {**values, **quality}.items()}
+    return {
+        name: round(value, 6) if isinstance(value, float) else value for name, value in {**values, **quality}.items()
+    }

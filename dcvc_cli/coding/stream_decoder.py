@@ -19,7 +19,9 @@ class StreamDecoder:
     pictures: PictureDecoder
 
 
-def decoder_for(sps: Sps, before: Sps | None, decoder: StreamDecoder | None, networks: StreamNetworks, index: int) -> StreamDecoder:
+def decoder_for(
+    sps: Sps, before: Sps | None, decoder: StreamDecoder | None, networks: StreamNetworks, index: int
+) -> StreamDecoder:
     """The decoder of frame `index`: the one of the frame before where `sps` lets it go on, else a new one.
 
     Args:

@@ -22,7 +22,9 @@ def sps_for(
     """
     size, model = video_format.size, weights.model
     if max(size.width, size.height) > model.max_side:
-        raise InputError(f"pictures of {size} are larger than {model.max_side}x{model.max_side}, the largest that is coded")
+        raise InputError(
+            f"pictures of {size} are larger than {model.max_side}x{model.max_side}, the largest that is coded"
+        )
     family = family_of(model)
     colour, rate, aspect = video_format.colour, video_format.frame_rate, video_format.sample_aspect_ratio
     return Sps(

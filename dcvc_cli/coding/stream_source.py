@@ -53,7 +53,10 @@ class StreamSource:
             if stdin is None:
                 raise InputError("standard input is closed, expected a coded stream on it")
             if stdin.isatty():
-                raise UsageError("standard input is a terminal, expected a coded stream on it", "give a file name, or pipe a stream in")
+                raise UsageError(
+                    "standard input is a terminal, expected a coded stream on it",
+                    "give a file name, or pipe a stream in",
+                )
             return stdin
         if "\0" in source:
             raise InputError(f"cannot read {source!r}: file names hold no NUL")
@@ -91,5 +94,7 @@ class StreamSource:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()

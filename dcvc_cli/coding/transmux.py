@@ -47,7 +47,9 @@ class PeekedSource:
         return self.prefix[:1] == SIGNATURE[:1] or self.prefix[1:4] == SIGNATURE[1:4]
 
 
-def template_sps(model: str, precision_name: str, frame_rate: Rational, skip_threshold: float | None) -> tuple[Sps, str | None]:
+def template_sps(
+    model: str, precision_name: str, frame_rate: Rational, skip_threshold: float | None
+) -> tuple[Sps, str | None]:
     """The SPS fields that an elementary stream lacks.
 
     Args:
@@ -56,14 +58,18 @@ def template_sps(model: str, precision_name: str, frame_rate: Rational, skip_thr
         skip_threshold: what it was coded with, None for none.
 
     Returns:
-        (SPS, note). Where this machine lacks the weights, the fingerprints are 0 (unknown) and the note says so; else the note is None.
+        (SPS, note). Where this machine lacks the weights, the fingerprints are 0 (unknown) and the note says so; else
+        the note is None.
 
     Raises:
-        UsageError: no stream can hold this precision, model name or skip threshold, or the model has no elementary stream.
+        UsageError: no stream can hold this precision, model name or skip threshold, or the model has no elementary
+            stream.
     """
     if precision_name not in PRECISION_NAMES or precision_name == "exact":
         expected = ", ".join(name for name in PRECISION_NAMES if name != "exact")
-        raise UsageError(f"--precision {precision_name}: expected what the elementary stream was coded in, one of {expected}")
+        raise UsageError(
+            f"--precision {precision_name}: expected what the elementary stream was coded in, one of {expected}"
+        )
     fingerprints: tuple[int, ...] = (0, 0)
     family, variant, note = RtFamily.name, model, None
     try:
@@ -73,7 +79,10 @@ def template_sps(model: str, precision_name: str, frame_rate: Rational, skip_thr
             raise UsageError(f"--model {model}: streams of this model have no elementary form that dcvc remux knows")
         family, variant = family_of(weights.model).name, weights.model.name
         if not weights.has_float_decoder:
-            note = f"weights {model!r} hold integers, and only the checkpoint's own parameters decode this stream: dcvc models add --float"
+            note = (
+                f"weights {model!r} hold integers, and only the checkpoint's own parameters decode this stream: dcvc "
+                "models add --float"
+            )
     except EnvironmentFault as error:
         note = f"{error.message}: the stream will name model {model!r} without fingerprints"
     try:
@@ -95,7 +104,8 @@ def template_sps(model: str, precision_name: str, frame_rate: Rational, skip_thr
 
 
 def remux(source: PeekedSource, sink: OutputFile, template: Sps) -> RemuxReport:
-    """Turns a .dcvc stream into an elementary stream, or an elementary stream into a .dcvc stream with the fields of `template`."""
+    """Turns a .dcvc stream into an elementary stream, or an elementary stream into a .dcvc stream with the fields of
+    `template`."""
     return dcvc_to_reference(source, sink) if source.is_dcvc else reference_to_dcvc(source, sink, template)
 
 

@@ -20,31 +20,54 @@ PRECISION_TEXT = "exact|fp16|bf16|fp32|fp64"
 
 
 def bench(
-    model: Annotated[list[str] | None, typer.Option("--model", metavar="NAME", help=f"Model; repeat to compare. Default: {DEFAULT_MODEL}.")] = None,
-    precision: Annotated[
-        str | None, typer.Option("--precision", metavar=PRECISION_TEXT, help="Arithmetic. Default: exact where the weights have it, else fp32.")
+    model: Annotated[
+        list[str] | None,
+        typer.Option("--model", metavar="NAME", help=f"Model; repeat to compare. Default: {DEFAULT_MODEL}."),
     ] = None,
-    versus: Annotated[list[str] | None, typer.Option("--vs", metavar="PRECISION", help="Compare with this precision too; repeatable.")] = None,
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            "--precision",
+            metavar=PRECISION_TEXT,
+            help="Arithmetic. Default: exact where the weights have it, else fp32.",
+        ),
+    ] = None,
+    versus: Annotated[
+        list[str] | None, typer.Option("--vs", metavar="PRECISION", help="Compare with this precision too; repeatable.")
+    ] = None,
     clip: Annotated[
-        str | None, typer.Option("--input", metavar="CLIP", help="Clip to code. Default: a moving texture that the program makes.")
+        str | None,
+        typer.Option("--input", metavar="CLIP", help="Clip to code. Default: a moving texture that the program makes."),
     ] = None,
     size: Annotated[
-        str | None, typer.Option("--size", metavar="WxH", help=f"Size of the built-in clip, or of raw input. Default: {DEFAULT_SIZE}.")
+        str | None,
+        typer.Option(
+            "--size", metavar="WxH", help=f"Size of the built-in clip, or of raw input. Default: {DEFAULT_SIZE}."
+        ),
     ] = None,
     frames: Annotated[
-        int, typer.Option("--frames", min=1, max=10_000, metavar="N", help="Frames to code, the first of them an I frame.")
+        int,
+        typer.Option("--frames", min=1, max=10_000, metavar="N", help="Frames to code, the first of them an I frame."),
     ] = DEFAULT_FRAMES,
-    qp: Annotated[int, typer.Option("--qp", min=0, max=MAX_BASE_QP, metavar="QP", help="0..63, HIGHER is better quality and a bigger file.")] = 32,
+    qp: Annotated[
+        int,
+        typer.Option(
+            "--qp", min=0, max=MAX_BASE_QP, metavar="QP", help="0..63, HIGHER is better quality and a bigger file."
+        ),
+    ] = 32,
     device: Device = None,
     threads: Threads = None,
     json_output: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of the tables.")] = False,
-    plot_file: Annotated[str | None, typer.Option("--plot", metavar="FILE", help="Draw the stages as .png or .svg.")] = None,
+    plot_file: Annotated[
+        str | None, typer.Option("--plot", metavar="FILE", help="Draw the stages as .png or .svg.")
+    ] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Measure frames per second of encoding and decoding, stage by stage.
 
-    Two warm-up frames are not counted. Entropy coding is counted; file access and picture hashes are not: the pictures are in memory. All models
-    and precisions code each frame in turn: compare their ratios within one run. A model without weights on this machine runs on random parameters.
+    Two warm-up frames are not counted. Entropy coding is counted; file access and picture hashes are not: the pictures
+    are in memory. All models and precisions code each frame in turn: compare their ratios within one run. A model
+    without weights on this machine runs on random parameters.
     """
     drawn_format = plot_format("--plot", plot_file)
 
@@ -52,7 +75,11 @@ def bench(
     from dcvc_cli.measuring import bench as engine
 
     name, video_format, pictures = _clip(clip, size, frames)
-    wanted = [(model_name, kind) for model_name in model or [DEFAULT_MODEL] for kind in dict.fromkeys([precision, *(versus or [])])]
+    wanted = [
+        (model_name, kind)
+        for model_name in model or [DEFAULT_MODEL]
+        for kind in dict.fromkeys([precision, *(versus or [])])
+    ]
     candidates = [engine.open_candidate(model_name, kind, device or "auto", threads) for model_name, kind in wanted]
     measurements = engine.measure(candidates, video_format, pictures, CodingChoices(qp, qp, keyint=-1))
     document = _document(measurements, name, video_format, len(pictures), qp)
@@ -84,7 +111,9 @@ def _clip(clip: str | None, size: str | None, num_frames: int) -> "tuple[str, Vi
         return reader.name, reader.format, list(reader)
 
 
-def _document(measurements: "list[CandidateMeasurement]", clip: str, video_format: "VideoFormat", num_frames: int, qp: int) -> dict[str, Any]:
+def _document(
+    measurements: "list[CandidateMeasurement]", clip: str, video_format: "VideoFormat", num_frames: int, qp: int
+) -> dict[str, Any]:
     import torch
 
     from dcvc_cli.measuring import bench as engine
@@ -93,7 +122,13 @@ def _document(measurements: "list[CandidateMeasurement]", clip: str, video_forma
     size = video_format.size
     first = measurements[0]
     ratios = [
-        {"first": first.candidate.label, "other": other.candidate.label, "direction": direction, "frame_type": frame_type, "speed_ratio": value}
+        {
+            "first": first.candidate.label,
+            "other": other.candidate.label,
+            "direction": direction,
+            "frame_type": frame_type,
+            "speed_ratio": value,
+        }
         for other in measurements[1:]
         for direction in ("encode", "decode")
         for frame_type in "IP"
@@ -120,27 +155,46 @@ def _document(measurements: "list[CandidateMeasurement]", clip: str, video_forma
 def _print_report(document: dict[str, Any]) -> None:
     from dcvc_cli.ui.tables import print_table
 
-    typer.echo(f"{document['clip']}, {document['width']}x{document['height']}, {document['num_frames']} frames, QP {document['qp_base']}")
+    typer.echo(
+        f"{document['clip']}, {document['width']}x{document['height']}, {document['num_frames']} frames, QP "
+        f"{document['qp_base']}"
+    )
     typer.echo(f"{document['processor']}, {document['torch_threads']} threads, torch {document['torch']}")
-    typer.echo(f"{document['num_warmup_frames']} warm-up frames not counted; entropy coding counted; file access and hashes not counted")
+    typer.echo(
+        f"{document['num_warmup_frames']} warm-up frames not counted; entropy coding counted; file access and "
+        "hashes not counted"
+    )
     for result in document["results"]:
         kinds = [(direction, kind) for direction in ("encode", "decode") for kind in "IP" if kind in result[direction]]
-        stages = list(dict.fromkeys(stage for direction, kind in kinds for stage in result[direction][kind]["stage_ms"]))
+        stages = list(
+            dict.fromkeys(stage for direction, kind in kinds for stage in result[direction][kind]["stage_ms"])
+        )
         rows = [[stage, *(_milliseconds(result[d][k]["stage_ms"].get(stage)) for d, k in kinds)] for stage in stages]
         rows.append(["whole frame, median", *(_milliseconds(result[d][k]["median_ms"]) for d, k in kinds)])
-        rows.append(["smallest .. largest", *(f"{result[d][k]['min_ms']:.1f} .. {result[d][k]['max_ms']:.1f}" for d, k in kinds)])
-        heads = ["median ms of a frame", *(f"{direction} {kind} ({result[direction][kind]['num_frames']})" for direction, kind in kinds)]
+        rows.append(
+            [
+                "smallest .. largest",
+                *(f"{result[d][k]['min_ms']:.1f} .. {result[d][k]['max_ms']:.1f}" for d, k in kinds),
+            ]
+        )
+        heads = [
+            "median ms of a frame",
+            *(f"{direction} {kind} ({result[direction][kind]['num_frames']})" for direction, kind in kinds),
+        ]
         origin = (
             "RANDOM parameters: speed only"
             if result["weights_are_random"]
             else "fingerprints " + " ".join(value for key, value in result.items() if key.endswith("_fingerprint"))
         )
-        speeds = ", ".join(f"{direction} {result[direction]['frames_per_second']:.2f} frames/s" for direction in ("encode", "decode"))
+        speeds = ", ".join(
+            f"{direction} {result[direction]['frames_per_second']:.2f} frames/s" for direction in ("encode", "decode")
+        )
         typer.echo(f"\n{result['label']} on {result['device']}: {speeds}; {result['bpp']:.4f} bits per pixel; {origin}")
         print_table(heads, rows, emphasised=frozenset({len(rows) - 2}), to_stdout=True)
     for entry in document["ratios"]:
         typer.echo(
-            f"{entry['direction']} {entry['frame_type']}: {entry['other']} runs at {entry['speed_ratio']:.2f} times the speed of {entry['first']}"
+            f"{entry['direction']} {entry['frame_type']}: {entry['other']} runs at {entry['speed_ratio']:.2f} times "
+            f"the speed of {entry['first']}"
         )
 
 

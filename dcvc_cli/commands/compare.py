@@ -21,25 +21,48 @@ METRICS = ("psnr", "psnr_y", "psnr_u", "psnr_v", "msssim", "msssim_y", "msssim_u
 
 def compare(
     anchor: Annotated[
-        list[str], typer.Option("--anchor", metavar="NAME=FILE", help="Result file to compare against; the same NAME again adds a file to it.")
+        list[str],
+        typer.Option(
+            "--anchor",
+            metavar="NAME=FILE",
+            help="Result file to compare against; the same NAME again adds a file to it.",
+        ),
     ],
     test: Annotated[
-        list[str], typer.Option("--test", metavar="NAME=FILE", help="Result file to judge; another NAME adds a codec, the same NAME a file to it.")
+        list[str],
+        typer.Option(
+            "--test",
+            metavar="NAME=FILE",
+            help="Result file to judge; another NAME adds a codec, the same NAME a file to it.",
+        ),
     ],
-    metric: Annotated[str, typer.Option("--metric", metavar="NAME", help=f"Measure of quality: {', '.join(METRICS)}.")] = "psnr",
-    interpolation: Annotated[Interpolation, typer.Option("--interpolation", help="How curves run between the points.")] = Interpolation.CUBIC,
-    json_file: Annotated[str | None, typer.Option("--json", metavar="FILE", help="Write the comparison as JSON; - is standard output.")] = None,
-    html_file: Annotated[str | None, typer.Option("--html", metavar="FILE", help="Write one self-contained page: tables, curves, crops.")] = None,
-    plot_file: Annotated[str | None, typer.Option("--plot", metavar="FILE", help="Write the class curves as .png or .svg.")] = None,
+    metric: Annotated[
+        str, typer.Option("--metric", metavar="NAME", help=f"Measure of quality: {', '.join(METRICS)}.")
+    ] = "psnr",
+    interpolation: Annotated[
+        Interpolation, typer.Option("--interpolation", help="How curves run between the points.")
+    ] = Interpolation.CUBIC,
+    json_file: Annotated[
+        str | None, typer.Option("--json", metavar="FILE", help="Write the comparison as JSON; - is standard output.")
+    ] = None,
+    html_file: Annotated[
+        str | None, typer.Option("--html", metavar="FILE", help="Write one self-contained page: tables, curves, crops.")
+    ] = None,
+    plot_file: Annotated[
+        str | None, typer.Option("--plot", metavar="FILE", help="Write the class curves as .png or .svg.")
+    ] = None,
     crop: Annotated[
-        list[str] | None, typer.Option("--crop", metavar="CAPTION=FILE", help="PNG that the page shows side by side with the others; repeatable.")
+        list[str] | None,
+        typer.Option(
+            "--crop", metavar="CAPTION=FILE", help="PNG that the page shows side by side with the others; repeatable."
+        ),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", "-y", help="Replace existing files.")] = False,
 ) -> None:
     """Compare result files: BD-rate by class and by sequence.
 
-    A negative figure means that the test codec needs fewer bits than the anchor at equal quality. Sequences are matched by name; notes name the
-    sequences that only one side has, which are left out. The table goes to standard output.
+    A negative figure means that the test codec needs fewer bits than the anchor at equal quality. Sequences are matched
+    by name; notes name the sequences that only one side has, which are left out. The table goes to standard output.
     """
     if metric not in METRICS:
         raise UsageError(f"--metric {metric} is not known, expected one of {', '.join(METRICS)}")
@@ -57,7 +80,8 @@ def compare(
     check_ending("--html", html_file, HTML)
     anchor_results = comparison.read_merged(anchors[anchor_name])
     compared = [
-        comparison.compare_results(name, anchor_results, comparison.read_merged(paths), metric, interpolation) for name, paths in tests.items()
+        comparison.compare_results(name, anchor_results, comparison.read_merged(paths), metric, interpolation)
+        for name, paths in tests.items()
     ]
     outputs: list[tuple[str, bytes]] = []
     if json_file is not None:
@@ -65,7 +89,12 @@ def compare(
         outputs.append((json_file, (json.dumps(document, indent=2) + "\n").encode()))
     if html_file is not None:
         pictures = [comparison_report.read_crop(caption, path) for caption, path in crops]
-        outputs.append((html_file, comparison_report.html_report(anchor_name, compared, metric, interpolation.value, pictures).encode()))
+        outputs.append(
+            (
+                html_file,
+                comparison_report.html_report(anchor_name, compared, metric, interpolation.value, pictures).encode(),
+            )
+        )
     if plot_file is not None and drawn_format is not None:
         figure = comparison_plots.draw(comparison_plots.class_panels(anchor_name, compared), metric)
         outputs.append((plot_file, comparison_plots.rendered(figure, drawn_format)))
@@ -92,7 +121,12 @@ def _named_files(option: str, values: Sequence[str]) -> dict[str, list[Path]]:
 
 
 def _crop_files(values: Sequence[str]) -> list[tuple[str, Path]]:
-    return [(caption, path) for value in values for caption, paths in _named_files("--crop", [value]).items() for path in paths]
+    return [
+        (caption, path)
+        for value in values
+        for caption, paths in _named_files("--crop", [value]).items()
+        for path in paths
+    ]
 
 
 def _print_comparison(anchor: str, tests: Sequence["CodecComparison"], metric: str, *, to_stdout: bool) -> None:
@@ -104,9 +138,17 @@ def _print_comparison(anchor: str, tests: Sequence["CodecComparison"], metric: s
     for class_name in dict.fromkeys(compared.name for test in tests for compared in test.classes):
         columns = [next((compared for compared in test.classes if compared.name == class_name), None) for test in tests]
         averages.add(len(rows))
-        rows.append([f"{class_name}, average curve", *(_percent(column.average.bd_rate.percent) if column else "" for column in columns)])
+        rows.append(
+            [
+                f"{class_name}, average curve",
+                *(_percent(column.average.bd_rate.percent) if column else "" for column in columns),
+            ]
+        )
         rows.append(["  mean of sequences", *(_percent(column.mean_percent) if column else "" for column in columns)])
-        percents = [{sequence.name: sequence.bd_rate.percent for sequence in column.sequences} if column else {} for column in columns]
+        percents = [
+            {sequence.name: sequence.bd_rate.percent for sequence in column.sequences} if column else {}
+            for column in columns
+        ]
         rows += [
             [f"  {sequence}", *(_percent(column[sequence]) if sequence in column else "" for column in percents)]
             for sequence in dict.fromkeys(chain(*percents))

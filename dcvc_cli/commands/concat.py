@@ -10,19 +10,26 @@ from dcvc_cli.errors import UsageError
 
 def concat(
     sources: Annotated[list[str], typer.Argument(metavar="IN.dcvc...", help="Streams in order; - is standard input.")],
-    output: Annotated[str, typer.Option("--output", "-o", metavar="OUT.dcvc", help="The joined stream; - is standard output.")],
+    output: Annotated[
+        str, typer.Option("--output", "-o", metavar="OUT.dcvc", help="The joined stream; - is standard output.")
+    ],
     repair: Annotated[
         bool,
-        typer.Option("--repair", help="Make a whole stream of one damaged or cut stream: its frames that decode, a new index and a new end."),
+        typer.Option(
+            "--repair",
+            help="Make a whole stream of one damaged or cut stream: its frames that decode, a new index and a new end.",
+        ),
     ] = False,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
     """Join .dcvc streams into one, without decoding.
 
-    The result has one index and one end. It decodes as one clip if all pictures have one size. Warnings name what changes from stream to stream.
+    The result has one index and one end. It decodes as one clip if all pictures have one size. Warnings name what
+    changes from stream to stream.
 
-    --repair makes one stream whole: it leaves out damaged frames and the frames after them up to the next I frame. Warnings name what was lost.
+    --repair makes one stream whole: it leaves out damaged frames and the frames after them up to the next I frame.
+    Warnings name what was lost.
     """
     check_places(sources, {"-o": output})
     if sources.count("-") > 1:
@@ -41,4 +48,6 @@ def concat(
         report = repair_file(sources[0], sink) if repair else concat_files(sources, sink)
     for note in report.notes:
         voice.warn(note)
-    voice.note(f"{sink.name}: {report.num_frames} frame{'s' if report.num_frames != 1 else ''}, {sink.size_bytes} bytes")
+    voice.note(
+        f"{sink.name}: {report.num_frames} frame{'s' if report.num_frames != 1 else ''}, {sink.size_bytes} bytes"
+    )

@@ -19,17 +19,22 @@ JSON_SCHEMA = 1
 
 def conformance(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder with make_params.py and one folder a case.")],
-    case: Annotated[list[str] | None, typer.Option("--case", metavar="NAME", help="Run this case only; repeat for more.")] = None,
+    case: Annotated[
+        list[str] | None, typer.Option("--case", metavar="NAME", help="Run this case only; repeat for more.")
+    ] = None,
     precision: Annotated[
-        str, typer.Option("--precision", metavar="fp64|fp32", help="Arithmetic. The cases were made in fp64; some fail in fp32.")
+        str,
+        typer.Option(
+            "--precision", metavar="fp64|fp32", help="Arithmetic. The cases were made in fp64; some fail in fp32."
+        ),
     ] = "fp64",
     threads: Threads = None,
     json_output: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of the lines.")] = False,
 ) -> None:
     """Run conformance cases: decode every stream and encode every clip, and compare byte for byte.
 
-    A line for each case goes to standard output when the case ends. The exit code is 4 if any case failed. The command runs DIR/make_params.py, a
-    Python program that makes the networks' parameters: use folders that you trust.
+    A line for each case goes to standard output when the case ends. The exit code is 4 if any case failed. The command
+    runs DIR/make_params.py, a Python program that makes the networks' parameters: use folders that you trust.
     """
     if precision not in PRECISIONS:
         raise UsageError(f"--precision {precision} is not known here, expected one of {', '.join(PRECISIONS)}")
@@ -50,7 +55,9 @@ def conformance(
     if json_output:
         typer.echo(json.dumps(_document(results, precision), indent=2))
     else:
-        typer.echo(f"{len(results) - num_failed} of {len(results)} passed in {sum(result.seconds for result in results):.1f} s")
+        typer.echo(
+            f"{len(results) - num_failed} of {len(results)} passed in {sum(result.seconds for result in results):.1f} s"
+        )
     if num_failed:
         raise StreamError(f"{num_failed} of {len(results)} conformance checks failed")
 

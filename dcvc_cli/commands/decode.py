@@ -33,19 +33,33 @@ if TYPE_CHECKING:
 
 def decode(
     source: Annotated[str, typer.Argument(metavar="IN.dcvc", help="The stream; - is standard input.")],
-    output: Annotated[str, typer.Option("--output", "-o", metavar="OUT", help=".y4m, .yuv, a PNG folder or im%05d.png; - is standard output (y4m).")],
+    output: Annotated[
+        str,
+        typer.Option(
+            "--output", "-o", metavar="OUT", help=".y4m, .yuv, a PNG folder or im%05d.png; - is standard output (y4m)."
+        ),
+    ],
     overwrite: Overwrite = False,
-    output_format: Annotated[PictureFormat | None, typer.Option(help="Format of OUT, whatever its name says.", show_default=False)] = None,
+    output_format: Annotated[
+        PictureFormat | None, typer.Option(help="Format of OUT, whatever its name says.", show_default=False)
+    ] = None,
     seek: Seek = 0,
     frames: Frames = None,
-    verify: Annotated[bool, typer.Option("--verify/--no-verify", help="Check the picture hashes in the stream.")] = True,
+    verify: Annotated[
+        bool, typer.Option("--verify/--no-verify", help="Check the picture hashes in the stream.")
+    ] = True,
     keep_partial: Annotated[
-        bool, typer.Option("--keep-partial", help="Keep the frames before the damage of a damaged or cut stream. The exit code is 4 all the same.")
+        bool,
+        typer.Option(
+            "--keep-partial",
+            help="Keep the frames before the damage of a damaged or cut stream. The exit code is 4 all the same.",
+        ),
     ] = False,
     on_error: Annotated[
         OnError,
         typer.Option(
-            help="What to do with frames that cannot be decoded: stop at the first, skip them, or conceal them with the last "
+            help="What to do with frames that cannot be decoded: stop at the first, skip them, or conceal them with "
+            "the last "
             "good picture. The exit code is 4 in any case."
         ),
     ] = OnError.STOP,
@@ -60,10 +74,10 @@ def decode(
 ) -> None:
     """Decode a .dcvc stream into pictures.
 
-    Every picture hash in the stream is checked. A mismatch ends the command with exit code 4, and the message names the first wrong frame.
-    A damaged or cut stream is decoded up to the damage, with exit code 4. The output file is dropped unless --keep-partial is given; the reader
-    of a pipe has the frames by then. With --on-error skip or conceal the stream is decoded past the damage and the output is kept; the exit
-    code is 4 all the same.
+    Every picture hash in the stream is checked. A mismatch ends the command with exit code 4, and the message names the
+    first wrong frame. A damaged or cut stream is decoded up to the damage, with exit code 4. The output file is dropped
+    unless --keep-partial is given; the reader of a pipe has the frames by then. With --on-error skip or conceal the
+    stream is decoded past the damage and the output is kept; the exit code is 4 all the same.
     """
     check_places([source], {"-o": output})
     limits = limits_of(max_pixels, max_frames, max_memory)
@@ -94,7 +108,9 @@ def decode(
             voice.warn(f"track {track.track} of the stream ({track.kind}) is not written: only the pictures are")
         networks = StreamNetworks(device or "auto", threads)
         rate = float(video_format.frame_rate)
-        display = stack.enter_context(open_progress(progress, "decode", num_frames=stream.num_frames, frame_rate=rate, quiet=quiet))
+        display = stack.enter_context(
+            open_progress(progress, "decode", num_frames=stream.num_frames, frame_rate=rate, quiet=quiet)
+        )
         try:
             with read_ahead(stream.frames(networks, verify)) as decoded:
                 for frame in decoded:
@@ -108,13 +124,17 @@ def decode(
                 raise
             if not keep_partial or not num_frames:
                 hint = "--keep-partial keeps them" if num_frames and output != "-" else None
-                raise StreamError(f"{error.message}; {_counted(num_frames)} before it decoded", error.hint or hint) from error
+                raise StreamError(
+                    f"{error.message}; {_counted(num_frames)} before it decoded", error.hint or hint
+                ) from error
             fault = error
         if not num_frames and stream.losses.num_faults:
             raise StreamError(f"no frame can be decoded: {stream.losses.summary}")
     with naming(opened.name):
         if fault is not None:
-            raise StreamError(f"{fault.message}; {_counted(num_frames)} before it kept in {writer.name}", fault.hint) from fault
+            raise StreamError(
+                f"{fault.message}; {_counted(num_frames)} before it kept in {writer.name}", fault.hint
+            ) from fault
         _tell_losses(voice, stream.losses, writer.name)
     voice.note(f"{writer.name}: {_counted(num_frames)} of {video_format.size}")
 
@@ -140,7 +160,10 @@ def _announce(voice: "Voice", sps: "Sps") -> None:
 
     name = NAMES_OF_PRECISIONS[sps.precision]
     if sps.precision is not Precision.EXACT:
-        voice.warn(f"this stream is coded in {name}, which holds on one software stack and number of threads only: elsewhere it may fail to decode")
+        voice.warn(
+            f"this stream is coded in {name}, which holds on one software stack and number of threads only: "
+            "elsewhere it may fail to decode"
+        )
     if sps.time_base is not None:
         voice.warn("the pictures carry time stamps, and the output has no place for them: it has a constant rate")
     voice.detail(f"{sps.width}x{sps.height} {sps.chroma_format}, model {sps.model_variant}, {name}")

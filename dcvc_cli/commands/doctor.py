@@ -23,7 +23,16 @@ def doctor(
     findings = diagnose()
     missing = [finding for finding in findings if finding.status is Status.MISSING]
     if json_output:
-        entries = [{"section": f.section, "name": f.name, "value": f.value, "status": f.status.value.lower(), "remark": f.remark} for f in findings]
+        entries = [
+            {
+                "section": f.section,
+                "name": f.name,
+                "value": f.value,
+                "status": f.status.value.lower(),
+                "remark": f.remark,
+            }
+            for f in findings
+        ]
         typer.echo(json.dumps({"schema_version": JSON_SCHEMA, "ok": not missing, "findings": entries}, indent=2))
     else:
         section = None
@@ -34,4 +43,7 @@ def doctor(
             remark = f"  [{finding.status.value}] {finding.remark}" if finding.remark else ""
             typer.echo(one_line(f"  {finding.name:<17} {finding.value}{remark}"))
     if missing:
-        raise EnvironmentFault(f"missing: {', '.join(f'{finding.name} ({finding.value})' for finding in missing)}", missing[0].remark or None)
+        raise EnvironmentFault(
+            f"missing: {', '.join(f'{finding.name} ({finding.value})' for finding in missing)}",
+            missing[0].remark or None,
+        )

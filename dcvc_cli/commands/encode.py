@@ -43,8 +43,11 @@ def _input(metavar: str, text: str) -> Any:
 
 
 def _coding(metavar: str, text: str, default: object = None) -> Any:
-    """An option that a preset or a config file may set too: None means that it was not given, and the help names the default."""
-    return typer.Option(metavar=metavar, help=text, show_default=False if default is None else str(default), rich_help_panel="Coding")
+    """An option that a preset or a config file may set too: None means that it was not given, and the help names the
+    default."""
+    return typer.Option(
+        metavar=metavar, help=text, show_default=False if default is None else str(default), rich_help_panel="Coding"
+    )
 
 
 def _report(metavar: str | None, text: str, name: str) -> Any:
@@ -52,55 +55,93 @@ def _report(metavar: str | None, text: str, name: str) -> Any:
 
 
 def encode(
-    source: Annotated[str, typer.Argument(metavar="IN", help=".y4m, .yuv, a PNG folder or im%05d.png, mp4/mkv, or - (y4m or raw).")],
-    output: Annotated[str, typer.Option("--output", "-o", metavar="OUT.dcvc", help="The stream; - is standard output.")],
+    source: Annotated[
+        str, typer.Argument(metavar="IN", help=".y4m, .yuv, a PNG folder or im%05d.png, mp4/mkv, or - (y4m or raw).")
+    ],
+    output: Annotated[
+        str, typer.Option("--output", "-o", metavar="OUT.dcvc", help="The stream; - is standard output.")
+    ],
     overwrite: Overwrite = False,
     input_res: Annotated[str | None, _input("WxH", "Picture size of raw input.")] = None,
     fps: Annotated[str | None, _input("N[/D]", "Frames per second, whatever the input says.")] = None,
     input_depth: Annotated[int, _input("BITS", "Bits per sample of raw input; only 8 is supported.")] = 8,
-    input_format: Annotated[str | None, _input("NAME", "Format of the input: y4m, yuv, png or video. Default: by content and name.")] = None,
+    input_format: Annotated[
+        str | None, _input("NAME", "Format of the input: y4m, yuv, png or video. Default: by content and name.")
+    ] = None,
     seek: Seek = 0,
     frames: Frames = None,
     qp: Annotated[int | None, _coding("0..63", f"Quality, {_QP}.", DEFAULTS.qp)] = None,
     qp_i: Annotated[int | None, _coding("0..63", f"QP of I frames: {_QP}. Default: --qp.")] = None,
-    qp_p: Annotated[int | None, _coding("0..63", f"QP of P frames: {_QP}. A single frame may use up to 8 more. Default: --qp.")] = None,
-    keyint: Annotated[int | None, _coding("N", "Frames from one I frame to the next; -1: only the first frame is one.", DEFAULTS.keyint)] = None,
-    force_keyframes: Annotated[str | None, _coding("N,N,...", "Frames that become I frames; 0 is the first one coded.")] = None,
-    reset_interval: Annotated[int | None, _coding("N", "Frames between drops of the reference feature; 0: never.", DEFAULTS.reset_interval)] = None,
-    force_zero_thres: Annotated[
-        float | None, _coding("T", "Skip threshold: latents with a predicted scale up to T are not coded; 0: code all.", DEFAULTS.force_zero_thres)
+    qp_p: Annotated[
+        int | None, _coding("0..63", f"QP of P frames: {_QP}. A single frame may use up to 8 more. Default: --qp.")
     ] = None,
-    model: Annotated[str | None, _coding("NAME", "Weights by a name that `dcvc models list` shows, or a file.", DEFAULTS.model)] = None,
-    preset: Annotated[str | None, _coding("NAME", "Settings that come with dcvc: default, archive or low-latency.")] = None,
-    config: Annotated[str | None, _coding("FILE.yaml", "File with settings under the names of these options; the command line wins.")] = None,
+    keyint: Annotated[
+        int | None,
+        _coding("N", "Frames from one I frame to the next; -1: only the first frame is one.", DEFAULTS.keyint),
+    ] = None,
+    force_keyframes: Annotated[
+        str | None, _coding("N,N,...", "Frames that become I frames; 0 is the first one coded.")
+    ] = None,
+    reset_interval: Annotated[
+        int | None, _coding("N", "Frames between drops of the reference feature; 0: never.", DEFAULTS.reset_interval)
+    ] = None,
+    force_zero_thres: Annotated[
+        float | None,
+        _coding(
+            "T",
+            "Skip threshold: latents with a predicted scale up to T are not coded; 0: code all.",
+            DEFAULTS.force_zero_thres,
+        ),
+    ] = None,
+    model: Annotated[
+        str | None, _coding("NAME", "Weights by a name that `dcvc models list` shows, or a file.", DEFAULTS.model)
+    ] = None,
+    preset: Annotated[
+        str | None, _coding("NAME", "Settings that come with dcvc: default, archive or low-latency.")
+    ] = None,
+    config: Annotated[
+        str | None, _coding("FILE.yaml", "File with settings under the names of these options; the command line wins.")
+    ] = None,
     precision: Annotated[
         str | None,
         _coding(
             "NAME",
-            "exact decodes alike on every machine; fp16, bf16, fp32, fp64 on one software stack. Default: exact if the weights have it, else fp32.",
+            "exact decodes alike on every machine; fp16, bf16, fp32, fp64 on one software stack. Default: exact if the "
+            "weights have it, else fp32.",
         ),
     ] = None,
     entropy_format: Annotated[
         str | None,
         _coding(
             "NAME",
-            "auto: compact up to 1280x720, else partitioned. `dcvc remux` turns reference-one and reference-two into the published codec's stream.",
+            "auto: compact up to 1280x720, else partitioned. `dcvc remux` turns reference-one and reference-two into "
+            "the published codec's stream.",
             DEFAULTS.entropy_format,
         ),
     ] = None,
     hash_name: Annotated[
         str | None,
         typer.Option(
-            "--hash", metavar="crc|md5|none", help="Picture hashes that the decoder checks.", show_default=DEFAULTS.hash, rich_help_panel="Coding"
+            "--hash",
+            metavar="crc|md5|none",
+            help="Picture hashes that the decoder checks.",
+            show_default=DEFAULTS.hash,
+            rich_help_panel="Coding",
         ),
     ] = None,
     device: Device = None,
     threads: Threads = None,
-    recon: Annotated[str | None, _report("FILE", "Write the pictures that the decoder will show: .y4m, .yuv or PNG.", "--recon")] = None,
+    recon: Annotated[
+        str | None, _report("FILE", "Write the pictures that the decoder will show: .y4m, .yuv or PNG.", "--recon")
+    ] = None,
     psnr: Annotated[bool, _report(None, "Measure PSNR of every frame.", "--psnr")] = False,
     msssim: Annotated[bool, _report(None, "Measure MS-SSIM of every frame.", "--msssim")] = False,
-    csv_file: Annotated[str | None, _report("FILE", "Write a line for each frame; - is standard output.", "--csv")] = None,
-    json_file: Annotated[str | None, _report("FILE", "Write settings, frames and sums; - is standard output.", "--json")] = None,
+    csv_file: Annotated[
+        str | None, _report("FILE", "Write a line for each frame; - is standard output.", "--csv")
+    ] = None,
+    json_file: Annotated[
+        str | None, _report("FILE", "Write settings, frames and sums; - is standard output.", "--json")
+    ] = None,
     max_pixels: MaxPixels = None,
     max_frames: MaxFrames = None,
     max_memory: MaxMemory = None,
@@ -163,7 +204,11 @@ def encode(
             )
         )
         sink = stack.enter_context(OutputFile(output, overwrite=overwrite))
-        writer = None if recon is None else stack.enter_context(open_writer(recon, reader.format, overwrite=overwrite, option="--recon"))
+        writer = (
+            None
+            if recon is None
+            else stack.enter_context(open_writer(recon, reader.format, overwrite=overwrite, option="--recon"))
+        )
         voice.note(f"{reader.name}: {reader.description}")
         num_told = len(reader.notes)
         for note in reader.notes:
@@ -171,8 +216,12 @@ def encode(
         opened = _open_model(settings)
         voice.note(_coding_line(opened, settings))
         picture_size = reader.format.size
-        limits.check_encoding(reader.name, picture_size.width, picture_size.height, encoding_memory(opened, picture_size))
-        encoder = StreamEncoder(opened, reader.format, settings.coding_choices(), sink, recon=writer, psnr=psnr, msssim=msssim)
+        limits.check_encoding(
+            reader.name, picture_size.width, picture_size.height, encoding_memory(opened, picture_size)
+        )
+        encoder = StreamEncoder(
+            opened, reader.format, settings.coding_choices(), sink, recon=writer, psnr=psnr, msssim=msssim
+        )
         reports = _open_reports(stack, csv_file, json_file, overwrite, _report_head(opened, settings, reader))
         num_pixels = picture_size.num_pixels
 
@@ -221,7 +270,9 @@ def _open_reports(
 
     def sink(name: str) -> "TextSink":
         # OutputFile refuses a terminal, and text may go to one.
-        return stack.enter_context(nullcontext(sys.stdout.buffer) if name == "-" else OutputFile(name, overwrite=overwrite))
+        return stack.enter_context(
+            nullcontext(sys.stdout.buffer) if name == "-" else OutputFile(name, overwrite=overwrite)
+        )
 
     reports: list[CsvReport | JsonReport] = []
     if csv_file is not None:
@@ -236,10 +287,19 @@ def _report_head(opened: "OpenedModel", settings: EncodeSettings, reader: "Pictu
     from dcvc_cli import __version__
     from dcvc_cli.coding.opened_models import NAMES_OF_PRECISIONS
 
-    values = asdict(settings) | {"qp_i": settings.qp_base_i, "qp_p": settings.qp_base_p, "precision": NAMES_OF_PRECISIONS[opened.precision]}
+    values = asdict(settings) | {
+        "qp_i": settings.qp_base_i,
+        "qp_p": settings.qp_base_p,
+        "precision": NAMES_OF_PRECISIONS[opened.precision],
+    }
     values["qp_base"] = values.pop("qp")
     size = reader.format.size
-    video = {"width": size.width, "height": size.height, "frame_rate": str(reader.format.frame_rate), "chroma_format": reader.format.chroma.value}
+    video = {
+        "width": size.width,
+        "height": size.height,
+        "frame_rate": str(reader.format.frame_rate),
+        "chroma_format": reader.format.chroma.value,
+    }
     model = {
         "name": opened.weights.name,
         **opened.weights.fingerprint_texts,
@@ -257,21 +317,35 @@ def _row(report: "FrameReport", settings: EncodeSettings, num_pixels: int) -> di
 def _coding_line(opened: "OpenedModel", settings: EncodeSettings) -> str:
     from dcvc_cli.coding.opened_models import NAMES_OF_PRECISIONS
 
-    qp = f"QP {settings.qp_base_i}" if settings.qp_base_i == settings.qp_base_p else f"QP {settings.qp_base_i} (I) {settings.qp_base_p} (P)"
-    return f"model {opened.weights.name}, {NAMES_OF_PRECISIONS[opened.precision]} on {opened.device}, {qp} of 0..63 (higher is better)"
+    qp = (
+        f"QP {settings.qp_base_i}"
+        if settings.qp_base_i == settings.qp_base_p
+        else f"QP {settings.qp_base_i} (I) {settings.qp_base_p} (P)"
+    )
+    return (
+        f"model {opened.weights.name}, {NAMES_OF_PRECISIONS[opened.precision]} on {opened.device}, {qp} of 0..63 "
+        "(higher is better)"
+    )
 
 
 def frame_line(report: "FrameReport") -> str:
     """One frame in one line, as -v prints it."""
     quality = "".join(f" {name}={value:.4f}" for name, value in report.quality.items())
-    return f"frame {report.index} {report.frame_type} qp={report.qp_frame} size={report.size_bytes} seconds={report.seconds:.4f}{quality}"
+    return (
+        f"frame {report.index} {report.frame_type} qp={report.qp_frame} size={report.size_bytes} "
+        f"seconds={report.seconds:.4f}{quality}"
+    )
 
 
 def _summary_line(name: str, summary: "EncodeSummary") -> str:
     frames = f"{summary.num_frames} frame{'s' if summary.num_frames != 1 else ''} ({summary.num_i_frames} I)"
     rate = "" if summary.bitrate_kbps is None else f", {summary.bitrate_kbps:.2f} kbit/s"
     speed = summary.num_frames / max(summary.wall_seconds, 1e-9)
-    quality = "".join(f", {label} {summary.quality[key]:.{digits}f}{unit}" for key, label, digits, unit in _MEANS if key in summary.quality)
+    quality = "".join(
+        f", {label} {summary.quality[key]:.{digits}f}{unit}"
+        for key, label, digits, unit in _MEANS
+        if key in summary.quality
+    )
     return f"{name}: {frames}, {summary.size_bytes} bytes, {summary.bpp:.5f} bpp{rate}, {speed:.2f} fps{quality}"
 
 

@@ -59,13 +59,23 @@ class EncodeSettings:
             self._check_whole("keyint", 1, 1 << 31, "or -1 for a first I frame only")
         self._check_whole("reset_interval", 0, 65535)
         self._check_whole("threads", 1, 1024)
-        _check("force_zero_thres", self.force_zero_thres, _is_number(self.force_zero_thres) and 0 <= self.force_zero_thres <= 4294, "0..4294")
+        _check(
+            "force_zero_thres",
+            self.force_zero_thres,
+            _is_number(self.force_zero_thres) and 0 <= self.force_zero_thres <= 4294,
+            "0..4294",
+        )
         for name, known in (("hash", HASH_KINDS), ("entropy_format", ENTROPY_FORMATS)):
             value = getattr(self, name)
             _check(name, value, isinstance(value, str) and value in known, ", ".join(known))
         for name in ("model", "device", "precision"):
             value = getattr(self, name)
-            _check(name, value, (isinstance(value, str) and value != "") or (name == "precision" and value is None), "a name")
+            _check(
+                name,
+                value,
+                (isinstance(value, str) and value != "") or (name == "precision" and value is None),
+                "a name",
+            )
         numbers = self.force_keyframes
         valid = isinstance(numbers, tuple | list) and all(type(number) is int and number >= 0 for number in numbers)
         _check("force_keyframes", numbers, valid, "frame numbers from 0")
@@ -74,7 +84,9 @@ class EncodeSettings:
     def _check_whole(self, name: str, low: int, high: int, more: str = "") -> None:
         value = getattr(self, name)
         optional = name in ("qp_i", "qp_p", "threads")
-        valid = (value is None and optional) or (isinstance(value, int) and not isinstance(value, bool) and low <= value <= high)
+        valid = (value is None and optional) or (
+            isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+        )
         _check(name, value, valid, f"{low}..{high} {more}".strip())
 
     @property
@@ -170,7 +182,11 @@ def layered_settings(given: Mapping[str, Any], preset: str | None, config: str |
     config_values = read_settings_file(Path(config), may_name_preset=True) if config is not None else {}
     named = config_values.pop(PRESET_KEY, None)
     preset = preset if preset is not None else named
-    layers = [_preset_values(str(preset)) if preset is not None else {}, config_values, {k: v for k, v in given.items() if v is not None}]
+    layers = [
+        _preset_values(str(preset)) if preset is not None else {},
+        config_values,
+        {k: v for k, v in given.items() if v is not None},
+    ]
     values: dict[str, Any] = {}
     for layer in layers:
         if "qp" in layer:
@@ -181,5 +197,8 @@ def layered_settings(given: Mapping[str, Any], preset: str | None, config: str |
 
 def _preset_values(name: str) -> dict[str, Any]:
     if name not in preset_names():
-        raise UsageError(f"there is no preset {name!r}, expected one of {', '.join(preset_names())}", "--config FILE.yaml takes a file of your own")
+        raise UsageError(
+            f"there is no preset {name!r}, expected one of {', '.join(preset_names())}",
+            "--config FILE.yaml takes a file of your own",
+        )
     return read_settings_file(presets_folder() / f"{name}.yaml", may_name_preset=False)

@@ -36,40 +36,82 @@ class CodecName(StrEnum):
 
 def evaluate(
     config: Annotated[
-        Path, typer.Argument(metavar="CONFIG.json", help="Test configuration in the form of the DCVC test programs.", show_default=False)
+        Path,
+        typer.Argument(
+            metavar="CONFIG.json", help="Test configuration in the form of the DCVC test programs.", show_default=False
+        ),
     ],
-    output: Annotated[str, typer.Option("--output", "-o", metavar="RESULT.json", help="The result file.", show_default=False)],
+    output: Annotated[
+        str, typer.Option("--output", "-o", metavar="RESULT.json", help="The result file.", show_default=False)
+    ],
     overwrite: Overwrite = False,
     root: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Folder of the test set, instead of root_path in the file.", rich_help_panel=_SET)
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Folder of the test set, instead of root_path in the file.", rich_help_panel=_SET
+        ),
     ] = None,
     force_frame_num: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Code the first N frames of each clip, all frames of a shorter one.", rich_help_panel=_SET)
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Code the first N frames of each clip, all frames of a shorter one.",
+            rich_help_panel=_SET,
+        ),
     ] = None,
-    force_intra: Annotated[bool, typer.Option("--force-intra", help="Code I frames only.", rich_help_panel=_SET)] = False,
+    force_intra: Annotated[
+        bool, typer.Option("--force-intra", help="Code I frames only.", rich_help_panel=_SET)
+    ] = False,
     force_intra_period: Annotated[
         int | None,
-        typer.Option(metavar="N", help="Frames from one I frame to the next in every clip; -1: only the first frame is one.", rich_help_panel=_SET),
+        typer.Option(
+            metavar="N",
+            help="Frames from one I frame to the next in every clip; -1: only the first frame is one.",
+            rich_help_panel=_SET,
+        ),
     ] = None,
     rate_num: Annotated[
         int | None,
-        typer.Option(metavar="2..64", help="Number of rates, evenly over QP 0..63.", show_default="4: QP 0, 21, 42, 63", rich_help_panel=_SET),
+        typer.Option(
+            metavar="2..64",
+            help="Number of rates, evenly over QP 0..63.",
+            show_default="4: QP 0, 21, 42, 63",
+            rich_help_panel=_SET,
+        ),
     ] = None,
     qp_i: Annotated[
-        str | None, typer.Option(metavar=_QP_LIST, help="QPs of I frames, one for each rate: 0..63, HIGHER is better quality.", rich_help_panel=_SET)
+        str | None,
+        typer.Option(
+            metavar=_QP_LIST,
+            help="QPs of I frames, one for each rate: 0..63, HIGHER is better quality.",
+            rich_help_panel=_SET,
+        ),
     ] = None,
     qp_p: Annotated[
-        str | None, typer.Option(metavar=_QP_LIST, help="Base QPs of P frames, as many as --qp-i. Default: those of --qp-i.", rich_help_panel=_SET)
+        str | None,
+        typer.Option(
+            metavar=_QP_LIST,
+            help="Base QPs of P frames, as many as --qp-i. Default: those of --qp-i.",
+            rich_help_panel=_SET,
+        ),
     ] = None,
     model: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME", help="Weights by a name that `dcvc models list` shows, or a file.", show_default=DEFAULT_MODEL, rich_help_panel=_CODING
+            metavar="NAME",
+            help="Weights by a name that `dcvc models list` shows, or a file.",
+            show_default=DEFAULT_MODEL,
+            rich_help_panel=_CODING,
         ),
     ] = None,
     precision: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="exact, fp16, bf16, fp32, fp64. Default: exact if the weights have it.", rich_help_panel=_CODING),
+        typer.Option(
+            metavar="NAME",
+            help="exact, fp16, bf16, fp32, fp64. Default: exact if the weights have it.",
+            rich_help_panel=_CODING,
+        ),
     ] = None,
     reset_interval: Annotated[
         int | None,
@@ -101,34 +143,59 @@ def evaluate(
             min=1,
             max=256,
             metavar="N",
-            help="Number of processes, each with its own copy of the model. They take the GPUs in turn, or share the cores.",
+            help="Number of processes, each with its own copy of the model. They take the GPUs in turn, or share the "
+            "cores.",
         ),
     ] = 1,
-    stream_dir: Annotated[Path | None, typer.Option(metavar="DIR", help="Keep the stream and a JSON file of each point in this folder.")] = None,
+    stream_dir: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Keep the stream and a JSON file of each point in this folder.")
+    ] = None,
     check_existing: Annotated[
-        bool, typer.Option("--check-existing", help="Use the finished points in --stream-dir that were made with the same settings.")
+        bool,
+        typer.Option(
+            "--check-existing", help="Use the finished points in --stream-dir that were made with the same settings."
+        ),
     ] = False,
     msssim: Annotated[bool, typer.Option("--msssim", help="Measure MS-SSIM too; slow.")] = False,
     verbose: Annotated[
-        int, typer.Option(min=0, max=2, metavar="0|1|2", help="0: errors only; 1: a line for each point; 2: a line for each frame too.")
+        int,
+        typer.Option(
+            min=0,
+            max=2,
+            metavar="0|1|2",
+            help="0: errors only; 1: a line for each point; 2: a line for each frame too.",
+        ),
     ] = 1,
     codec: Annotated[
         CodecName | None,
-        typer.Option(help="Measure this codec through ffmpeg instead. --qp-i is then its own QP: LOWER is better quality.", rich_help_panel=_OTHERS),
+        typer.Option(
+            help="Measure this codec through ffmpeg instead. --qp-i is then its own QP: LOWER is better quality.",
+            rich_help_panel=_OTHERS,
+        ),
     ] = None,
     codec_args: Annotated[
-        str | None, typer.Option(metavar='"..."', help='Options of that codec, such as "-preset medium -tune zerolatency".', rich_help_panel=_OTHERS)
+        str | None,
+        typer.Option(
+            metavar='"..."',
+            help='Options of that codec, such as "-preset medium -tune zerolatency".',
+            rich_help_panel=_OTHERS,
+        ),
     ] = None,
     b_frames: Annotated[
-        bool, typer.Option("--b-frames", help="Let the codec's preset choose B frames. Default: no B frames.", rich_help_panel=_OTHERS)
+        bool,
+        typer.Option(
+            "--b-frames", help="Let the codec's preset choose B frames. Default: no B frames.", rich_help_panel=_OTHERS
+        ),
     ] = False,
 ) -> None:
-    """Code a test set at several rates, decode the streams, and measure. The result file has the DCVC schema, for `dcvc compare`.
+    """Code a test set at several rates, decode the streams, and measure. The result file has the DCVC schema, for `dcvc
+    compare`.
 
-    A point is one clip at one rate. It is coded into a stream in a file; that stream is decoded, with its picture hashes checked. PSNR is that of
-    the 8-bit pictures that a decoder puts out: by plane and as (6Y + U + V) / 8, or over R, G and B for PNG. Published DCVC figures are taken
-    before rounding to 8 bits. Rates count the units of frames and SPSs; stream_bytes in the result file is the size of the whole stream. Speed
-    figures leave out the first 10 frames. A clip that fails does not stop the others; the exit code is then 6.
+    A point is one clip at one rate. It is coded into a stream in a file; that stream is decoded, with its picture
+    hashes checked. PSNR is that of the 8-bit pictures that a decoder puts out: by plane and as (6Y + U + V) / 8, or
+    over R, G and B for PNG. Published DCVC figures are taken before rounding to 8 bits. Rates count the units of frames
+    and SPSs; stream_bytes in the result file is the size of the whole stream. Speed figures leave out the first 10
+    frames. A clip that fails does not stop the others; the exit code is then 6.
     """
     check_places([str(config)], {"-o": output})
     if check_existing and stream_dir is None:
@@ -136,7 +203,9 @@ def evaluate(
     if force_intra and force_intra_period is not None:
         raise UsageError("--force-intra and --force-intra-period exclude each other")
     if force_intra_period is not None and force_intra_period != -1 and force_intra_period < 1:
-        raise UsageError(f"--force-intra-period {force_intra_period}: expected 1 or more, or -1 for the first frame only")
+        raise UsageError(
+            f"--force-intra-period {force_intra_period}: expected 1 or more, or -1 for the first frame only"
+        )
     _check_output(output, overwrite)
     if threads is None and workers > 1:
         threads = max(1, (os.cpu_count() or 1) // workers)
@@ -150,11 +219,23 @@ def evaluate(
     points = [EvaluationPoint(sequence, rate) for sequence in sequences for rate in rates]
     settings: CoderSettings
     if codec is not None:
-        given = {"--model": model, "--precision": precision, "--reset-interval": reset_interval, "--force-zero-thres": force_zero_thres}
+        given = {
+            "--model": model,
+            "--precision": precision,
+            "--reset-interval": reset_interval,
+            "--force-zero-thres": force_zero_thres,
+        }
         _refuse([name for name, value in given.items() if value is not None], f"with --codec {codec}")
         settings = _conventional(codec, codec_args, b_frames, threads, msssim)
     else:
-        _refuse([name for name, value in (("--codec-args", codec_args), ("--b-frames", b_frames or None)) if value is not None], "without --codec")
+        _refuse(
+            [
+                name
+                for name, value in (("--codec-args", codec_args), ("--b-frames", b_frames or None))
+                if value is not None
+            ],
+            "without --codec",
+        )
         settings = _dcvc(model, precision, reset_interval, force_zero_thres, device, threads, msssim)
     _run(points, settings, output, overwrite, stream_dir, workers, check_existing, verbose)
 
@@ -184,7 +265,9 @@ def _run(
     from dcvc_cli.ui.console import say
 
     outcomes: dict[EvaluationPoint, PointOutcome] = {}
-    for point, outcome in evaluate_points(points, settings, stream_dir, num_workers=num_workers, keep_existing=keep_existing):
+    for point, outcome in evaluate_points(
+        points, settings, stream_dir, num_workers=num_workers, keep_existing=keep_existing
+    ):
         outcomes[point] = outcome
         if verbose or outcome.fault:
             say(f"[{len(outcomes):>{len(str(len(points)))}}/{len(points)}] {point.name}: {_told(outcome)}")
@@ -193,7 +276,9 @@ def _run(
     results = collect(points, outcomes)
     if results:
         write_results(Path(output), results, overwrite=overwrite)
-    failed = list(dict.fromkeys(f"{point.sequence.class_name} {point.sequence.name}" for point in points if outcomes[point].fault))
+    failed = list(
+        dict.fromkeys(f"{point.sequence.class_name} {point.sequence.name}" for point in points if outcomes[point].fault)
+    )
     if failed:
         num_failed = sum(outcome.fault is not None for outcome in outcomes.values())
         where = f"{output} holds the others" if results else "there is no result file"
@@ -242,7 +327,9 @@ def _rates(codec: CodecName | None, rate_num: int | None, qp_i: str | None, qp_p
         if rate_num not in (None, len(intra)):
             raise UsageError(f"--rate-num {rate_num} does not fit the {len(intra)} QPs of --qp-i")
     elif codec is not None:
-        intra = inter = spread_rates(rate_num if rate_num is not None else DEFAULT_NUM_CONVENTIONAL_RATES, *CONVENTIONAL_QPS[codec])
+        intra = inter = spread_rates(
+            rate_num if rate_num is not None else DEFAULT_NUM_CONVENTIONAL_RATES, *CONVENTIONAL_QPS[codec]
+        )
     else:
         intra = inter = spread_rates(rate_num if rate_num is not None else DEFAULT_NUM_RATES)
     pairs = list(zip(intra, inter, strict=True))
@@ -253,8 +340,12 @@ def _rates(codec: CodecName | None, rate_num: int | None, qp_i: str | None, qp_p
 
 def _qps(option: str, text: str) -> list[int]:
     numbers = [part.strip() for part in text.replace(",", " ").split()]
-    if not numbers or not all(number.isascii() and number.isdigit() and len(number) <= 2 and int(number) <= MAX_BASE_QP for number in numbers):
-        raise UsageError(f"{option} {text}: expected QPs 0..{MAX_BASE_QP} with commas between them", f"{option} 0,21,42,63")
+    if not numbers or not all(
+        number.isascii() and number.isdigit() and len(number) <= 2 and int(number) <= MAX_BASE_QP for number in numbers
+    ):
+        raise UsageError(
+            f"{option} {text}: expected QPs 0..{MAX_BASE_QP} with commas between them", f"{option} 0,21,42,63"
+        )
     return [int(number) for number in numbers]
 
 
@@ -263,7 +354,9 @@ def _refuse(options: Sequence[str], where: str) -> None:
         raise UsageError(f"{', '.join(options)} cannot be used {where}")
 
 
-def _conventional(codec: CodecName, codec_args: str | None, b_frames: bool, threads: int | None, msssim: bool) -> "CoderSettings":
+def _conventional(
+    codec: CodecName, codec_args: str | None, b_frames: bool, threads: int | None, msssim: bool
+) -> "CoderSettings":
     from dcvc_cli.evaluating.coders import ConventionalSettings
     from dcvc_cli.evaluating.conventional import ConventionalCodec, EncoderSettings, require_encoder
 

@@ -20,8 +20,12 @@ MAX_TEXTS = MAX_SPS = 64
 def info(
     source: Annotated[str, typer.Argument(metavar="IN.dcvc", help="The stream; - is standard input.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of the tables.")] = False,
-    validate: Annotated[bool, typer.Option("--validate", help="Check every rule of the format; print offset and rule of each fault.")] = False,
-    frame_table: Annotated[bool, typer.Option("--frame-table/--no-frame-table", help="Print a line for each frame.")] = True,
+    validate: Annotated[
+        bool, typer.Option("--validate", help="Check every rule of the format; print offset and rule of each fault.")
+    ] = False,
+    frame_table: Annotated[
+        bool, typer.Option("--frame-table/--no-frame-table", help="Print a line for each frame.")
+    ] = True,
     max_pixels: MaxPixels = None,
     max_frames: MaxFrames = None,
     max_memory: MaxMemory = None,
@@ -30,8 +34,8 @@ def info(
 
     memory_bytes estimates the memory that decoding takes. A stream beyond the limits is shown too, with exit code 4.
 
-    The result goes to standard output. No picture is decoded: `dcvc decode` checks the pictures. A damaged or cut stream is shown as far as it can
-    be read, with exit code 4.
+    The result goes to standard output. No picture is decoded: `dcvc decode` checks the pictures. A damaged or cut
+    stream is shown as far as it can be read, with exit code 4.
     """
     limits = limits_of(max_pixels, max_frames, max_memory)
     if validate:
@@ -64,7 +68,17 @@ def _validate(source: str, as_json: bool) -> None:
         faults = validate_stream(stream)
         name = stream.name
     if as_json:
-        print(json.dumps({"schema_version": SCHEMA_VERSION, "name": name, "is_valid": not faults, "faults": fault_values(faults)}, indent=2))
+        print(
+            json.dumps(
+                {
+                    "schema_version": SCHEMA_VERSION,
+                    "name": name,
+                    "is_valid": not faults,
+                    "faults": fault_values(faults),
+                },
+                indent=2,
+            )
+        )
     else:
         for fault in faults:
             print(f"byte {fault.offset}: {fault.rule.value}: {fault.message}")
@@ -78,7 +92,9 @@ def _refuse_faults(name: str, faults: "list[Fault]") -> None:
     if faults:
         first = faults[0]
         more = f", and {len(faults) - 1} more" if len(faults) > 1 else ""
-        raise StreamError(f"{name}: the stream is damaged at byte {first.offset}: {first.message} [{first.rule.value}]{more}")
+        raise StreamError(
+            f"{name}: the stream is damaged at byte {first.offset}: {first.message} [{first.rule.value}]{more}"
+        )
 
 
 def _print_facts(facts: "StreamFacts", frame_table: bool) -> None:
@@ -101,7 +117,12 @@ def _print_facts(facts: "StreamFacts", frame_table: bool) -> None:
         ("index", "yes" if facts.has_index else "no"),
         ("end unit", "yes" if facts.has_end else "no"),
         ("joined streams", facts.num_parts),
-        ("checks", "every unit is intact" if not facts.faults else f"{len(facts.faults)} fault{'s' if len(facts.faults) > 1 else ''}"),
+        (
+            "checks",
+            "every unit is intact"
+            if not facts.faults
+            else f"{len(facts.faults)} fault{'s' if len(facts.faults) > 1 else ''}",
+        ),
     ]
     print_table([facts.name, ""], [(name, str(value)) for name, value in rows], to_stdout=True)
     for text in facts.texts[:MAX_TEXTS]:
@@ -112,7 +133,14 @@ def _print_facts(facts: "StreamFacts", frame_table: bool) -> None:
         print_table([f"SPS {number}", ""], [(name, _shown(value)) for name, value in values.items()], to_stdout=True)
     if frame_table:
         cells = [
-            (str(row.index), row.frame_type, str(row.qp_frame), str(row.size_bytes), str(row.offset), "yes" if row.reset else "")
+            (
+                str(row.index),
+                row.frame_type,
+                str(row.qp_frame),
+                str(row.size_bytes),
+                str(row.offset),
+                "yes" if row.reset else "",
+            )
             for row in facts.frames
         ]
         print_table(["frame", "type", "qp_frame", "size_bytes", "offset", "reset"], cells, to_stdout=True)

@@ -40,10 +40,13 @@ def list_models(json_output: JsonOption = False) -> None:
 
 @app.command()
 def show(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A name that `dcvc models list` shows, or a weights file.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="A name that `dcvc models list` shows, or a weights file.")
+    ],
     json_output: JsonOption = False,
 ) -> None:
-    """Show the weights of one model: networks, fingerprints, precision and origin. The whole file is read and checked."""
+    """Show the weights of one model: networks, fingerprints, precision and origin. The whole file is read and
+    checked."""
     from dcvc_cli.weights.store import weights_by_name
 
     weights = weights_by_name(name)
@@ -53,30 +56,45 @@ def show(
         return
     from dcvc_cli.ui.tables import print_table
 
-    print_table([name, ""], [(key, str(value)) for key, value in values.items() if value not in ("", None)], to_stdout=True)
+    print_table(
+        [name, ""], [(key, str(value)) for key, value in values.items() if value not in ("", None)], to_stdout=True
+    )
 
 
 @app.command()
 def add(
     checkpoints: Annotated[
         list[Path],
-        typer.Argument(metavar="CHECKPOINT...", help="Published checkpoints of one model's networks: the image model's, then the video model's."),
+        typer.Argument(
+            metavar="CHECKPOINT...",
+            help="Published checkpoints of one model's networks: the image model's, then the video model's.",
+        ),
     ],
     name: Annotated[
-        str | None, typer.Option("--name", metavar="NAME", help="Name of the weights. Default: the model's own name, such as rt.")
+        str | None,
+        typer.Option("--name", metavar="NAME", help="Name of the weights. Default: the model's own name, such as rt."),
     ] = None,
     keep_float: Annotated[
-        bool, typer.Option("--float", help="Keep the float32 parameters instead, for the published codec's own streams (dcvc remux).")
+        bool,
+        typer.Option(
+            "--float", help="Keep the float32 parameters instead, for the published codec's own streams (dcvc remux)."
+        ),
     ] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", "-y", help="Replace weights of this name that were added before.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", "-y", help="Replace weights of this name that were added before.")
+    ] = False,
 ) -> None:
-    """Import published checkpoints into the user's folder, and prepare them for exact arithmetic. This takes a minute or two for `rt`.
+    """Import published checkpoints into the user's folder, and prepare them for exact arithmetic. This takes a minute
+    or two for `rt`.
 
-    A checkpoint becomes the same integers, with the same fingerprints, on every machine. torch's safe loader reads the files: no code in them
-    runs. If the keys do not fit the model, the message names every key that is missing, not part of it, or of the wrong shape.
+    A checkpoint becomes the same integers, with the same fingerprints, on every machine. torch's safe loader reads the
+    files: no code in them runs. If the keys do not fit the model, the message names every key that is missing, not part
+    of it, or of the wrong shape.
     """
     if name is not None and not NAME_PATTERN.fullmatch(name):
-        raise UsageError(f"--name {name}: expected letters, digits, '.', '_' and '-', a letter or digit first, at most 64 in all")
+        raise UsageError(
+            f"--name {name}: expected letters, digits, '.', '_' and '-', a letter or digit first, at most 64 in all"
+        )
 
     from dcvc_cli.preparing.calibration_material import VERSION
     from dcvc_cli.preparing.checkpoints import CheckpointError, import_checkpoints
@@ -94,8 +112,12 @@ def add(
     if (presets_folder() / "weights" / path.name).exists():
         raise UsageError(f"weights called {weights.name!r} came with dcvc and would hide these", "give another --name")
     if path.exists() and not overwrite:
-        raise UsageError(f"there are weights called {weights.name!r} already: {path}", "give another --name, or -y to replace them")
-    write_weights(path, weights, {"source": weights.description} | ({} if keep_float else {"calibration": f"material {VERSION}"}))
+        raise UsageError(
+            f"there are weights called {weights.name!r} already: {path}", "give another --name, or -y to replace them"
+        )
+    write_weights(
+        path, weights, {"source": weights.description} | ({} if keep_float else {"calibration": f"material {VERSION}"})
+    )
     typer.echo(f"added {weights.name} ({weights.model.name}, {'float' if keep_float else 'exact'}): {path}")
     for part, network in weights.networks.items():
         typer.echo(f"{part} fingerprint {network.fingerprint:016x}")
@@ -103,19 +125,25 @@ def add(
 
 @app.command()
 def quantize(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A name that `dcvc models list` shows, or a weights file.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="A name that `dcvc models list` shows, or a weights file.")
+    ],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="F.safetensors", help="The weights file to write.")],
     clips: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[CLIP]...", help="Clips to calibrate with besides dcvc's own material, four pictures or more each."),
+        typer.Argument(
+            metavar="[CLIP]...", help="Clips to calibrate with besides dcvc's own material, four pictures or more each."
+        ),
     ] = None,
-    wide: Annotated[bool, typer.Option("--wide", help="Use 16-bit weights in every layer, for published checkpoints.")] = False,
+    wide: Annotated[
+        bool, typer.Option("--wide", help="Use 16-bit weights in every layer, for published checkpoints.")
+    ] = False,
     overwrite: Annotated[bool, typer.Option("-y", "--overwrite", help="Replace an existing file.")] = False,
 ) -> None:
     """Prepare weights for exact arithmetic: the same model in integers.
 
-    Calibration material that comes with dcvc, and the clips if any, decide the ranges of the 16-bit numbers. The same weights and clips give the
-    same file on every machine.
+    Calibration material that comes with dcvc, and the clips if any, decide the ranges of the 16-bit numbers. The same
+    weights and clips give the same file on every machine.
     """
     if output.exists() and not overwrite:
         raise UsageError(f"{output} exists", "-y replaces it")
@@ -136,10 +164,13 @@ def quantize(
 
 @app.command()
 def verify(
-    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Names or weights files. Default: all.")] = None,
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME]...", help="Names or weights files. Default: all.")
+    ] = None,
     json_output: JsonOption = False,
 ) -> None:
-    """Read whole weights files and compare their contents with the fingerprints that they record. The exit code is 5 if any is damaged."""
+    """Read whole weights files and compare their contents with the fingerprints that they record. The exit code is 5 if
+    any is damaged."""
     from dcvc_cli.weights.store import weight_files, weights_by_name, weights_name
 
     targets = names or [str(path) for path in weight_files()]
@@ -160,7 +191,10 @@ def verify(
             typer.echo(one_line(line))
     failed = [entry["name"] for entry in checked if not entry["ok"]]
     if failed:
-        raise EnvironmentFault(f"{len(failed)} of {len(checked)} weights are damaged: {', '.join(failed)}", "add them again, or reinstall dcvc")
+        raise EnvironmentFault(
+            f"{len(failed)} of {len(checked)} weights are damaged: {', '.join(failed)}",
+            "add them again, or reinstall dcvc",
+        )
 
 
 @app.command()
@@ -172,7 +206,9 @@ def remove(name: Annotated[str, typer.Argument(metavar="NAME", help="Name of add
         raise UsageError(f"{name!r} is no name of weights")
     path = user_folder() / f"{name}{SUFFIX}"
     if not path.is_file():
-        raise UsageError(f"there are no added weights called {name!r} in {path.parent}", "`dcvc models list` shows what there is")
+        raise UsageError(
+            f"there are no added weights called {name!r} in {path.parent}", "`dcvc models list` shows what there is"
+        )
     path.unlink()
     typer.echo(f"removed {path}")
 
@@ -182,7 +218,10 @@ def _hex(fingerprint: int | None) -> str | None:
 
 
 def _recorded(header: "WeightsHeader") -> dict[str, str | None]:
-    return {f"{part}_fingerprint": _hex(value) for part, value in zip(header.model.networks, header.fingerprints, strict=True)}
+    return {
+        f"{part}_fingerprint": _hex(value)
+        for part, value in zip(header.model.networks, header.fingerprints, strict=True)
+    }
 
 
 def _entry(header: "WeightsHeader") -> dict[str, Any]:
@@ -209,9 +248,20 @@ def _print_list(found: list[dict[str, Any]], default: str) -> None:
             continue
         mark = " (default)" if entry["name"] == default else ""
         prints = [value or "not recorded" for key, value in entry.items() if key.endswith("_fingerprint")]
-        rows.append([entry["name"] + mark, entry["spec"], f"{entry['size_bytes'] / 1e6:.1f} MB", " ".join(prints), entry["path"]])
+        rows.append(
+            [
+                entry["name"] + mark,
+                entry["spec"],
+                f"{entry['size_bytes'] / 1e6:.1f} MB",
+                " ".join(prints),
+                entry["path"],
+            ]
+        )
     if not rows:
-        say("there are no weights on this machine; `dcvc models add IMAGE.pth.tar VIDEO.pth.tar` imports the published ones")
+        say(
+            "there are no weights on this machine; `dcvc models add IMAGE.pth.tar VIDEO.pth.tar` imports the published "
+            "ones"
+        )
         return
     print_table(["name", "spec", "size", "fingerprints", "file"], rows, to_stdout=True)
 
@@ -221,7 +271,10 @@ def _details(weights: "ModelWeights") -> dict[str, Any]:
 
     assert weights.path is not None  # weights_by_name reads files
     header = read_header(weights.path)
-    counts = {f"{part}_parameters": sum(value.size for value in network.parameters().values()) for part, network in weights.networks.items()}
+    counts = {
+        f"{part}_parameters": sum(value.size for value in network.parameters().values())
+        for part, network in weights.networks.items()
+    }
     return {
         **_entry(header),
         **weights.fingerprint_texts,
@@ -238,4 +291,6 @@ def _verdict(weights: "ModelWeights") -> dict[str, str]:
     header = read_header(weights.path)
     recorded = None not in header.fingerprints
     values = weights.fingerprint_texts
-    return values if recorded else {**values, "remark": "it records no fingerprints, so damage to a value would not show"}
+    return (
+        values if recorded else {**values, "remark": "it records no fingerprints, so damage to a value would not show"}
+    )

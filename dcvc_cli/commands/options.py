@@ -1,4 +1,5 @@
-"""Options that several commands share, so that their help texts are the same everywhere, and the checks of their values."""
+"""Options that several commands share, so that their help texts are the same everywhere, and the checks of their
+values."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -25,20 +26,31 @@ class PictureFormat(StrEnum):
     PNG = "png"
 
 
-Overwrite = Annotated[bool, typer.Option("--overwrite", "-y", help="Replace existing output; without this option, an existing file is kept.")]
+Overwrite = Annotated[
+    bool,
+    typer.Option("--overwrite", "-y", help="Replace existing output; without this option, an existing file is kept."),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Print details.")]
 ProgressOption = Annotated[
     ProgressMode,
     typer.Option(
         "--progress",
-        help="auto: a bar if standard error is a terminal. json: one JSON line a second on standard error; -q leaves it.",
+        help="auto: a bar if standard error is a terminal. json: one JSON line a second on standard error; -q leaves "
+        "it.",
     ),
 ]
-Device = Annotated[str | None, typer.Option("--device", metavar="auto|cpu|cuda:N", help="Where the networks run.", show_default="auto")]
-Threads = Annotated[int | None, typer.Option("--threads", min=1, max=1024, metavar="N", help="CPU threads of the arithmetic. Default: all cores.")]
+Device = Annotated[
+    str | None, typer.Option("--device", metavar="auto|cpu|cuda:N", help="Where the networks run.", show_default="auto")
+]
+Threads = Annotated[
+    int | None,
+    typer.Option("--threads", min=1, max=1024, metavar="N", help="CPU threads of the arithmetic. Default: all cores."),
+]
 Seek = Annotated[int, typer.Option("--seek", min=0, metavar="N", help="Skip the first N frames.")]
-Frames = Annotated[int | None, typer.Option("--frames", min=1, metavar="N", help="Take at most N frames. Default: all.")]
+Frames = Annotated[
+    int | None, typer.Option("--frames", min=1, metavar="N", help="Take at most N frames. Default: all.")
+]
 
 MaxPixels = Annotated[
     int | None,
@@ -66,7 +78,8 @@ MaxMemory = Annotated[
     typer.Option(
         "--max-memory",
         metavar="BYTES",
-        help="Refuse what needs more memory by the estimate of `dcvc info`, such as 800M or 2G; also DCVC_MAX_MEMORY. Default: no limit.",
+        help="Refuse what needs more memory by the estimate of `dcvc info`, such as 800M or 2G; also DCVC_MAX_MEMORY. "
+        "Default: no limit.",
         rich_help_panel="Limits",
     ),
 ]
@@ -83,7 +96,8 @@ def limits_of(max_pixels: int | None, max_frames: int | None, max_memory: str | 
 
 
 def plot_format(option: str, target: str | None) -> str | None:
-    """The format of a plot by the ending of its name: "png" or "svg", None for no name. UsageError for any other ending."""
+    """The format of a plot by the ending of its name: "png" or "svg", None for no name. UsageError for any other
+    ending."""
     if target is None:
         return None
     suffix = Path(target).suffix.lower().removeprefix(".")
@@ -95,7 +109,9 @@ def plot_format(option: str, target: str | None) -> str | None:
 def parse_size(text: str, option: str) -> PictureSize:
     """A size from `WxH`; UsageError for anything else."""
     width, separator, height = text.lower().partition("x")
-    if not separator or not (width.isascii() and width.isdigit() and height.isascii() and height.isdigit() and len(width) + len(height) <= 10):
+    if not separator or not (
+        width.isascii() and width.isdigit() and height.isascii() and height.isdigit() and len(width) + len(height) <= 10
+    ):
         raise UsageError(f"{option} {text}: expected WxH", f"{option} 1920x1080")
     try:
         return PictureSize(int(width), int(height))

@@ -10,19 +10,36 @@ from dcvc_cli.errors import UsageError
 
 def remux(
     source: Annotated[
-        str, typer.Argument(metavar="IN", help="A .dcvc stream, or an elementary stream of the published codec (.bin); - is standard input.")
+        str,
+        typer.Argument(
+            metavar="IN",
+            help="A .dcvc stream, or an elementary stream of the published codec (.bin); - is standard input.",
+        ),
     ],
-    output: Annotated[str, typer.Option("--output", "-o", metavar="OUT", help="The stream of the other kind; - is standard output.")],
+    output: Annotated[
+        str, typer.Option("--output", "-o", metavar="OUT", help="The stream of the other kind; - is standard output.")
+    ],
     overwrite: Overwrite = False,
     force_zero_thres: Annotated[
-        float | None, typer.Option(metavar="T", help="Skip threshold that the elementary stream was coded with. Default: none.")
+        float | None,
+        typer.Option(metavar="T", help="Skip threshold that the elementary stream was coded with. Default: none."),
     ] = None,
-    fps: Annotated[str | None, typer.Option(metavar="N[/D]", help="Frames per second of the elementary stream.", show_default="25")] = None,
+    fps: Annotated[
+        str | None, typer.Option(metavar="N[/D]", help="Frames per second of the elementary stream.", show_default="25")
+    ] = None,
     model: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Weights of the elementary stream, by a name that `dcvc models list` shows.", show_default="rt")
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Weights of the elementary stream, by a name that `dcvc models list` shows.",
+            show_default="rt",
+        ),
     ] = None,
     precision: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Arithmetic of the elementary stream: fp16, bf16, fp32 or fp64.", show_default="fp32")
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Arithmetic of the elementary stream: fp16, bf16, fp32 or fp64.", show_default="fp32"
+        ),
     ] = None,
     quiet: Quiet = False,
 ) -> None:
@@ -45,7 +62,9 @@ def remux(
     with StreamSource(source) as stream:
         peeked = transmux.PeekedSource(stream)
         if peeked.is_dcvc and given:
-            raise UsageError(f"{given[0]} is for elementary streams, and {stream.name} is a .dcvc stream, which says it itself")
+            raise UsageError(
+                f"{given[0]} is for elementary streams, and {stream.name} is a .dcvc stream, which says it itself"
+            )
         check_ending("-o", output, ELEMENTARY_STREAM if peeked.is_dcvc else STREAM)
         template, note = transmux.template_sps(model or "rt", precision or "fp32", frame_rate, force_zero_thres)
         if note and not peeked.is_dcvc:
@@ -54,4 +73,6 @@ def remux(
             report = transmux.remux(peeked, sink, template)
     for phrase in report.lost:
         voice.note(f"lost: {phrase}")
-    voice.note(f"{sink.name}: {report.num_frames} frame{'s' if report.num_frames != 1 else ''}, {sink.size_bytes} bytes")
+    voice.note(
+        f"{sink.name}: {report.num_frames} frame{'s' if report.num_frames != 1 else ''}, {sink.size_bytes} bytes"
+    )

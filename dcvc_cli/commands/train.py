@@ -18,47 +18,80 @@ if TYPE_CHECKING:
     from dcvc_cli.training.processes import TrainingProcesses
     from dcvc_cli.training.trainer import Trainer, Validate
 
-app = typer.Typer(name="train", help="Train the image and the video model; export checkpoints as weights.", no_args_is_help=True)
+app = typer.Typer(
+    name="train", help="Train the image and the video model; export checkpoints as weights.", no_args_is_help=True
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainOptions:
     """The options that `dcvc train image` and `dcvc train video` share."""
 
-    config: Annotated[Path, typer.Option("--config", metavar="F.yaml", help="Schedule and loss, such as a file of recipes/.")]
+    config: Annotated[
+        Path, typer.Option("--config", metavar="F.yaml", help="Schedule and loss, such as a file of recipes/.")
+    ]
     data: Annotated[
         list[Path],
-        typer.Option("--data", metavar="DIR", help="Folder that is searched for videos, pictures and folders of numbered PNG frames; repeatable."),
+        typer.Option(
+            "--data",
+            metavar="DIR",
+            help="Folder that is searched for videos, pictures and folders of numbered PNG frames; repeatable.",
+        ),
     ]
     output: Annotated[
-        Path, typer.Option("-o", "--output", metavar="DIR", help="Folder of checkpoint.pt and log.csv. Training resumes from a checkpoint in it.")
+        Path,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="DIR",
+            help="Folder of checkpoint.pt and log.csv. Training resumes from a checkpoint in it.",
+        ),
     ]
-    cache: Annotated[Path | None, typer.Option("--cache", metavar="DIR", help="Folder that keeps decoded material. Default: OUTPUT/cache.")] = None
-    device: Annotated[str, typer.Option("--device", metavar="auto|cpu|cuda:N", help="Where the networks run. Several processes take a GPU each.")] = (
-        "auto"
-    )
+    cache: Annotated[
+        Path | None,
+        typer.Option("--cache", metavar="DIR", help="Folder that keeps decoded material. Default: OUTPUT/cache."),
+    ] = None
+    device: Annotated[
+        str,
+        typer.Option(
+            "--device", metavar="auto|cpu|cuda:N", help="Where the networks run. Several processes take a GPU each."
+        ),
+    ] = "auto"
     threads: Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads. Default: all cores.")] = None
-    stop_at_step: Annotated[int | None, typer.Option("--stop-at-step", min=1, help="End at this step of the schedule; the run can be resumed.")] = (
-        None
-    )
+    stop_at_step: Annotated[
+        int | None,
+        typer.Option("--stop-at-step", min=1, help="End at this step of the schedule; the run can be resumed."),
+    ] = None
     start_from: Annotated[
         str | None,
         typer.Option(
-            "--start-from", metavar="NAME", help="Weights to start from, such as lite. Default: parameters that begin as a transform codec."
+            "--start-from",
+            metavar="NAME",
+            help="Weights to start from, such as lite. Default: parameters that begin as a transform codec.",
         ),
     ] = None
     validate: Annotated[
         list[str] | None,
-        typer.Option("--validate", metavar="CLIP", help="Clip that is coded now and then, with figures in validation.csv; repeatable."),
+        typer.Option(
+            "--validate",
+            metavar="CLIP",
+            help="Clip that is coded now and then, with figures in validation.csv; repeatable.",
+        ),
     ] = None
-    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Log for TensorBoard too, in OUTPUT/tensorboard.")] = False
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Log for TensorBoard too, in OUTPUT/tensorboard.")
+    ] = False
     progress: Annotated[
-        ProgressMode, typer.Option("--progress", help="auto: a bar if standard error is a terminal. json: a JSON line for each report.")
+        ProgressMode,
+        typer.Option(
+            "--progress", help="auto: a bar if standard error is a terminal. json: a JSON line for each report."
+        ),
     ] = ProgressMode.AUTO
 
 
 def takes_train_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Gives a command the fields of TrainOptions as options. The command gets them as one TrainOptions, its first argument."""
+    """Gives a command the fields of TrainOptions as options. The command gets them as one TrainOptions, its first
+    argument."""
     own = [parameter for parameter in inspect.signature(command).parameters.values() if parameter.name != "options"]
     hints = get_type_hints(TrainOptions, include_extras=True)
     shared = [
@@ -86,7 +119,8 @@ def takes_train_options(command: Callable[..., None]) -> Callable[..., None]:
 def image(options: TrainOptions) -> None:
     """Train the image model (I frames). The same command resumes a run that was stopped, from its last checkpoint.
 
-    On several GPUs or machines: `accelerate launch -m dcvc_cli train image ...`. The processes share each batch; the result is that of one process.
+    On several GPUs or machines: `accelerate launch -m dcvc_cli train image ...`. The processes share each batch; the
+        result is that of one process.
     """
     _train("image", options)
 
@@ -99,13 +133,16 @@ def video(
     image_checkpoint: Annotated[
         Path | None,
         typer.Option(
-            "--image-checkpoint", metavar="checkpoint.pt", help="Checkpoint of the trained image model. Default: the image model of --start-from."
+            "--image-checkpoint",
+            metavar="checkpoint.pt",
+            help="Checkpoint of the trained image model. Default: the image model of --start-from.",
         ),
     ] = None,
 ) -> None:
     """Train the video model (P frames) behind a trained image model, which stays as it is.
 
-    On several GPUs or machines: `accelerate launch -m dcvc_cli train video ...`. The processes share each batch; the result is that of one process.
+    On several GPUs or machines: `accelerate launch -m dcvc_cli train video ...`. The processes share each batch; the
+        result is that of one process.
     """
     _train("video", options, image_checkpoint)
 
@@ -116,14 +153,21 @@ def export(
     video_checkpoint: Annotated[Path, typer.Argument(metavar="VIDEO.pt", help="Checkpoint of the video model.")],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="F.safetensors", help="The weights file to write.")],
     model: Annotated[str, typer.Option("--model", help="Model of both checkpoints.")] = DEFAULT_MODEL,
-    description: Annotated[str, typer.Option("--description", help="Text that the file keeps, such as what the model was trained on.")] = "",
-    exact: Annotated[bool, typer.Option("--exact", help="Prepare the weights for exact arithmetic, with dcvc's own calibration material.")] = False,
+    description: Annotated[
+        str, typer.Option("--description", help="Text that the file keeps, such as what the model was trained on.")
+    ] = "",
+    exact: Annotated[
+        bool,
+        typer.Option("--exact", help="Prepare the weights for exact arithmetic, with dcvc's own calibration material."),
+    ] = False,
     calibrate: Annotated[
-        list[str] | None, typer.Option("--calibrate", metavar="CLIP", help="As --exact, and calibrate with this clip too; repeatable.")
+        list[str] | None,
+        typer.Option("--calibrate", metavar="CLIP", help="As --exact, and calibrate with this clip too; repeatable."),
     ] = None,
     overwrite: Annotated[bool, typer.Option("-y", "--overwrite", help="Replace an existing file.")] = False,
 ) -> None:
-    """Turn two training checkpoints into a weights file. With --exact the file holds the integers of the exact profile too.
+    """Turn two training checkpoints into a weights file. With --exact the file holds the integers of the exact profile
+    too.
 
     A name that ends in .gz makes a compressed file.
     """
@@ -143,7 +187,9 @@ def export(
     if exact or calibrate:
         from dcvc_cli.preparing.quantise import prepare_from_box, read_clips
 
-        weights = prepare_from_box(weights, read_clips(calibrate or ()), {name: as_trained(state) for name, state in states.items()})
+        weights = prepare_from_box(
+            weights, read_clips(calibrate or ()), {name: as_trained(state) for name, state in states.items()}
+        )
     write_weights(output, weights)
     prints = ", ".join(f"{part} {network.fingerprint:016x}" for part, network in weights.networks.items())
     say(f"{output}: {prints}")
@@ -152,8 +198,7 @@ def export(
 def _train(network: str, options: TrainOptions, image_checkpoint: Path | None = None) -> None:
     from dcvc_cli.codec.backends import choose_device
     from dcvc_cli.training.config import read_train_config
-    from dcvc_cli.training.processes import TrainingProcesses, join_processes, num_launched
-    from dcvc_cli.training.trainer import set_up_arithmetic
+    from dcvc_cli.training.processes import TrainingProcesses, join_processes, num_launched, set_up_arithmetic
 
     config = read_train_config(options.config)
     if config.network != network:
@@ -162,7 +207,9 @@ def _train(network: str, options: TrainOptions, image_checkpoint: Path | None = 
         if not folder.is_dir():
             raise InputError(f"{folder} is not a folder", "--data takes folders with videos and pictures")
     set_up_arithmetic(options.threads)
-    processes = join_processes(options.device) if num_launched() > 1 else TrainingProcesses(choose_device(options.device))
+    processes = (
+        join_processes(options.device) if num_launched() > 1 else TrainingProcesses(choose_device(options.device))
+    )
     trainer, validate = _open_trainer(config, options, processes, image_checkpoint)
     _run(trainer, options, validate)
     processes.close()
@@ -191,12 +238,16 @@ def _open_trainer(
             image_state = state_of_weights(weights, config.model, "image")
     if options.validate and processes.is_main:
         clips = read_validation_clips(options.validate, config.validate_frames)
-        validate = ClipValidator(clips, config.model, config.network, image_state=image_state, device=str(processes.device))
+        validate = ClipValidator(
+            clips, config.model, config.network, image_state=image_state, device=str(processes.device)
+        )
     folder = options.cache or options.output / "cache"
     with processes.one_a_machine_first():
         shots = build_cache(options.data, folder)
     processes.check_alike("training data and settings", material_fingerprint(config, shots))
-    trainer = Trainer(config, shots, folder, options.output, processes=processes, image_state=image_state, initial_state=initial_state)
+    trainer = Trainer(
+        config, shots, folder, options.output, processes=processes, image_state=image_state, initial_state=initial_state
+    )
     resumed = trainer.resume()
     if processes.is_main:
         say(f"{len(shots)} sources, {sum(shot.num_frames for shot in shots)} pictures")
@@ -220,6 +271,11 @@ def _run(trainer: "Trainer", options: TrainOptions, validate: "Validate | None")
             last = record
             display(record)
 
-        trainer.run(report=report, validate=validate, tensorboard=options.tensorboard, stop_at_step=options.stop_at_step)
+        trainer.run(
+            report=report, validate=validate, tensorboard=options.tensorboard, stop_at_step=options.stop_at_step
+        )
     if last is not None:
-        say(f"step {last.step}: loss {last.loss:.4f}, {last.bpp:.4f} bpp, luma {last.psnr:.2f} dB; {trainer.checkpoint_path}")
+        say(
+            f"step {last.step}: loss {last.loss:.4f}, {last.bpp:.4f} bpp, luma {last.psnr:.2f} dB; "
+            f"{trainer.checkpoint_path}"
+        )

@@ -1,4 +1,5 @@
-"""Runs conformance cases: the decoder must turn each stream into its pictures, the encoder each clip into its stream, byte for byte."""
+"""Runs conformance cases: the decoder must turn each stream into its pictures, the encoder each clip into its stream,
+byte for byte."""
 
 import json
 import time
@@ -14,7 +15,8 @@ from dcvc_cli.errors import DcvcError, InputError
 
 
 def read_case(folder: Path) -> Case:
-    """Reads and checks case.json; InputError names the file and what is wrong with it. Cases of DCVC-UF name a variant."""
+    """Reads and checks case.json; InputError names the file and what is wrong with it. Cases of DCVC-UF name a
+    variant."""
     path = folder / "case.json"
     try:
         case = json.loads(path.read_text(encoding="utf-8"))
@@ -23,7 +25,9 @@ def read_case(folder: Path) -> Case:
         raise InputError(f"{path} is no description of a conformance case: {type(error).__name__}: {error}") from error
 
 
-def run_cases(folder: Path, names: Iterable[str] = (), precision: Precision = Precision.FLOAT64, threads: int | None = None) -> Iterator[CheckResult]:
+def run_cases(
+    folder: Path, names: Iterable[str] = (), precision: Precision = Precision.FLOAT64, threads: int | None = None
+) -> Iterator[CheckResult]:
     """Runs cases one after the other, those of one model and seed together. Each case passes or fails on its own.
 
     Raises:

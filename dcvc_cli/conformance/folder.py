@@ -1,7 +1,7 @@
 """What runs of conformance cases share: folders of cases, parameters by seed, stored tables, and where two files part.
 
-A folder of cases holds make_params.py, which makes the networks' parameters from a seed, one folder a case, and entropy/ with
-vectors of the entropy coder alone (conformance.vectors, conformance.uf_vectors).
+A folder of cases holds make_params.py, which makes the networks' parameters from a seed, one folder a case, and
+entropy/ with vectors of the entropy coder alone (conformance.vectors, conformance.uf_vectors).
 """
 
 import hashlib
@@ -118,7 +118,8 @@ def find_cases(folder: Path, names: Iterable[str] = ()) -> list[Path]:
 
 
 def load_generator(folder: Path) -> ModuleType:
-    """Runs FOLDER/make_params.py as a module of its own: nothing is cached beside it and nothing else is imported from there."""
+    """Runs FOLDER/make_params.py as a module of its own: nothing is cached beside it and nothing else is imported from
+    there."""
     path = folder / GENERATOR
     module = ModuleType("dcvc_conformance_make_params")
     module.__file__ = str(path)
@@ -141,7 +142,8 @@ def parameter_digest(state: Mapping[str, NDArray[np.float32]]) -> str:
 
 
 class ParameterSource:
-    """Networks by model and seed. Only those asked for last are kept: in float64 they take from half a gigabyte to one and a half."""
+    """Networks by model and seed. Only those asked for last are kept: in float64 they take from half a gigabyte to one
+    and a half."""
 
     def __init__(self, folder: Path, precision: Precision, threads: int | None) -> None:
         self._generator = load_generator(folder)
@@ -160,12 +162,17 @@ class ParameterSource:
             found = self._digests[network.kind]
             if network.digest and found != network.digest:
                 expected = f"the case expects {network.digest[:16]}..."
-                raise InputError(f"the parameters of {network.kind} for seed {case.seed} have SHA-256 {found[:16]}..., {expected}")
+                raise InputError(
+                    f"the parameters of {network.kind} for seed {case.seed} have SHA-256 {found[:16]}..., {expected}"
+                )
         return self._networks
 
     def _make(self, case: Case) -> CodecNetworks:
         model = case.model
-        states = {one.name: self._state(one.kind, case.seed, dict(model.networks[one.name].shapes())) for one in case.generated}
+        states = {
+            one.name: self._state(one.kind, case.seed, dict(model.networks[one.name].shapes()))
+            for one in case.generated
+        }
         tables = {}
         for name, state in states.items():
             published = model.published_z_table(name, state)
@@ -178,7 +185,9 @@ class ParameterSource:
             made = {str(key): np.asarray(value) for key, value in self._generator.state_dict(kind, seed).items()}
         except (Exception, SystemExit) as error:  # as above
             raise InputError(f"{GENERATOR} fails for {kind}, seed {seed}: {type(error).__name__}: {error}") from error
-        if {key: (value.shape, value.dtype) for key, value in made.items()} != {key: (shape, np.float32) for key, shape in shapes.items()}:
+        if {key: (value.shape, value.dtype) for key, value in made.items()} != {
+            key: (shape, np.float32) for key, shape in shapes.items()
+        }:
             raise InputError(f"{GENERATOR} gives other keys, shapes or types for {kind} than the network has")
         return made
 
@@ -201,7 +210,9 @@ def stored_tables(case: Case, networks: CodecNetworks) -> tuple[CodecNetworks, l
     return networks, notes
 
 
-def _with_stored_rows(table: CdfTable, num_channels: int, letter: str, stored: Mapping[str, NDArray[Any]]) -> tuple[CdfTable, int]:
+def _with_stored_rows(
+    table: CdfTable, num_channels: int, letter: str, stored: Mapping[str, NDArray[Any]]
+) -> tuple[CdfTable, int]:
     """(table with the stored rows, number of rows that changed)."""
     cdf, length, offset = table.cdf.copy(), table.cdf_length.copy(), table.offset.copy()
     for name in stored:
@@ -223,7 +234,10 @@ def difference(what: str, found: bytes, expected: bytes, base_offset: int) -> st
     differing = np.frombuffer(found, np.uint8)[:common] != np.frombuffer(expected, np.uint8)[:common]
     place = int(np.argmax(differing)) if differing.any() else common
     count = int(differing.sum()) + abs(len(found) - len(expected))
-    return f"{what} differs from offset {base_offset + place} of the file on ({count} bytes; {len(found)} found, {len(expected)} expected)"
+    return (
+        f"{what} differs from offset {base_offset + place} of the file on ({count} bytes; {len(found)} found, "
+        f"{len(expected)} expected)"
+    )
 
 
 def open_pictures(folder: Path, name: str = "recon.yuv") -> IO[bytes]:

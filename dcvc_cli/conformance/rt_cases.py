@@ -66,15 +66,22 @@ class RtCase:
     def decoding_faults(self, networks: CodecNetworks) -> list[str]:
         """Decodes stream.bin and compares every picture with recon.yuv."""
         video_format = self.video_format
-        decoder = FramePayloadDecoder(MODEL.image, MODEL.video, networks, self.entropy_format, self.skip_threshold, padded_size(self.size))
+        decoder = FramePayloadDecoder(
+            MODEL.image, MODEL.video, networks, self.entropy_format, self.skip_threshold, padded_size(self.size)
+        )
         num_frames = 0
         with (self.folder / "stream.bin").open("rb") as stream, open_pictures(self.folder) as expected:
             for unit in ReferenceReader(stream):
                 if not isinstance(unit, ReferenceFrameUnit):
                     continue
                 if (unit.sps.width, unit.sps.height) != (self.size.width, self.size.height):
-                    return [f"frame {num_frames} is {unit.sps.width}x{unit.sps.height} in the stream, the case is {self.size}"]
-                decoder.entropy_format = EntropyFormat.REFERENCE_TWO if unit.sps.ec_part else EntropyFormat.REFERENCE_ONE
+                    return [
+                        f"frame {num_frames} is {unit.sps.width}x{unit.sps.height} in the stream, the case is "
+                        f"{self.size}"
+                    ]
+                decoder.entropy_format = (
+                    EntropyFormat.REFERENCE_TWO if unit.sps.ec_part else EntropyFormat.REFERENCE_ONE
+                )
                 try:
                     if unit.frame_type is NalType.I:
                         decoder.decode_i(unit.payload, unit.qp)
@@ -85,11 +92,18 @@ class RtCase:
                 picture = decoder.picture(video_format, truncate_chroma=True)
                 wanted = read_pictures(expected, video_format.frame_bytes)
                 if picture.tobytes() != wanted:
-                    return [difference(f"frame {num_frames}", picture.tobytes(), wanted, num_frames * video_format.frame_bytes)]
+                    return [
+                        difference(
+                            f"frame {num_frames}", picture.tobytes(), wanted, num_frames * video_format.frame_bytes
+                        )
+                    ]
                 num_frames += 1
             rest = read_pictures(expected, 1)
         if num_frames != self.num_frames or rest:
-            return [f"the stream has {num_frames} frames, the case {self.num_frames}" + (", recon.yuv has more" if rest else "")]
+            return [
+                f"the stream has {num_frames} frames, the case "
+                f"{self.num_frames}" + (", recon.yuv has more" if rest else "")
+            ]
         return []
 
     def encoding_faults(self, networks: CodecNetworks) -> list[str]:

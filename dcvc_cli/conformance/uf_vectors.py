@@ -35,7 +35,9 @@ def check_scales(vectors: Path) -> Findings:
     with np.load(vectors / "scale_to_index.npz", allow_pickle=False) as arrays:
         stored = dict(arrays)
     scale = stored["scale"]
-    found: dict[str, Any] = {name: is_coded(scale, threshold, limits_scales=False) for name, threshold in THRESHOLDS.items()}
+    found: dict[str, Any] = {
+        name: is_coded(scale, threshold, limits_scales=False) for name, threshold in THRESHOLDS.items()
+    }
     found["index"] = index_from_scale(scale, limits_scales=False)
     faults = []
     for name, values in found.items():
@@ -46,9 +48,12 @@ def check_scales(vectors: Path) -> Findings:
 
 
 def check_z_tables(vectors: Path, generator: ModuleType) -> Findings:
-    """Rows that differ are a note, not a fault: float32 functions differ between machines, and streams bring integer tables."""
+    """Rows that differ are a note, not a fault: float32 functions differ between machines, and streams bring integer
+    tables."""
     parameters = {
-        f"bit_estimator_z.{part}": generator.generate("dmci", f"bit_estimator_z.{part}", (64, NUM_Z_CHANNELS, stages), Z_SEED)
+        f"bit_estimator_z.{part}": generator.generate(
+            "dmci", f"bit_estimator_z.{part}", (64, NUM_Z_CHANNELS, stages), Z_SEED
+        )
         for part, stages in (("h", 4), ("b", 4), ("a", 3))
     }
     rows = {name: value[Z_QP : Z_QP + 1] for name, value in parameters.items()}
@@ -82,7 +87,8 @@ def _sequence_faults(case: dict[str, Any], z_table: ZigzagTable) -> list[str]:
 
 
 class _Part:
-    """One sequence of symbols, laid out so that coding order is its own: y as one row of one channel, z by its channels."""
+    """One sequence of symbols, laid out so that coding order is its own: y as one row of one channel, z by its
+    channels."""
 
     def __init__(self, part: dict[str, Any]) -> None:
         self.is_z = part["kind"] == "z"

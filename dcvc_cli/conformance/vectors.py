@@ -32,7 +32,8 @@ Check = tuple[str, Callable[[], Findings]]
 
 
 def run_entropy_vectors(folder: Path) -> Iterator[CheckResult]:
-    """Every check of FOLDER/entropy, or nothing where there is no such folder. InputError if make_params.py does not run."""
+    """Every check of FOLDER/entropy, or nothing where there is no such folder. InputError if make_params.py does not
+    run."""
     vectors = folder / "entropy"
     if not vectors.is_dir():
         return
@@ -75,7 +76,9 @@ def _rows_apart(one: CdfTable, other: CdfTable) -> NDArray[np.intp]:
     """Indices of the rows in which two tables of one shape differ."""
     if one.cdf.shape != other.cdf.shape:
         raise TableError(f"tables of {one.cdf.shape} and {other.cdf.shape} values cannot be compared")
-    return np.flatnonzero((one.cdf != other.cdf).any(axis=1) | (one.cdf_length != other.cdf_length) | (one.offset != other.offset))
+    return np.flatnonzero(
+        (one.cdf != other.cdf).any(axis=1) | (one.cdf_length != other.cdf_length) | (one.offset != other.offset)
+    )
 
 
 def _check_gaussian(vectors: Path) -> Findings:
@@ -108,15 +111,21 @@ def _check_scales(vectors: Path) -> Findings:
 
 
 def _check_z_tables(vectors: Path, generator: ModuleType) -> Findings:
-    """Rows that differ are a note, not a fault: float32 functions differ between machines, and streams bring integer tables."""
+    """Rows that differ are a note, not a fault: float32 functions differ between machines, and streams bring integer
+    tables."""
     notes, num_rows = [], 0
     for kind, num_qps, channels in Z_TABLES:
         shapes = dict(BitEstimator("bit_estimator_z", num_qps, channels).shapes())
-        table = published_factorised_table({name: generator.generate(name, shape, Z_SEED) for name, shape in shapes.items()})
+        table = published_factorised_table(
+            {name: generator.generate(name, shape, Z_SEED) for name, shape in shapes.items()}
+        )
         rows = _rows_apart(table, _table(vectors / f"z_cdf_{kind}_seed{Z_SEED}.npz"))
         num_rows += table.num_rows
         if rows.size:
-            notes.append(f"{rows.size} of {table.num_rows} z table rows of {kind} differ on this machine; the cases' own tables are used")
+            notes.append(
+                f"{rows.size} of {table.num_rows} z table rows of {kind} differ on this machine; the cases' "
+                "own tables are used"
+            )
     return f"{num_rows} rows", [], notes
 
 

@@ -44,12 +44,16 @@ class FrameEncoder:
     def add_y(self, symbols: NDArray[np.int8], index: NDArray[np.uint8], table: CdfTable) -> None:
         """Adds coded elements: symbols int8 (n,), table rows index uint8 (n,); n may be 0."""
         if symbols.dtype != np.int8 or index.dtype != np.uint8 or symbols.ndim != 1 or symbols.shape != index.shape:
-            raise ValueError(f"y needs int8 symbols and uint8 rows of one length, not {symbols.dtype}{symbols.shape}, {index.dtype}{index.shape}")
+            raise ValueError(
+                f"y needs int8 symbols and uint8 rows of one length, not {symbols.dtype}{symbols.shape}, "
+                f"{index.dtype}{index.shape}"
+            )
         self._parts.append((table.native(), np.ascontiguousarray(symbols), np.ascontiguousarray(index)))
 
     @timed(ENTROPY)
     def add_z(self, symbols: NDArray[np.int8], table: CdfTable, row_base: int) -> None:
-        """Adds a tensor, int8 (channels, height, width), of at most 256 channels; channel c uses table row row_base + c."""
+        """Adds a tensor, int8 (channels, height, width), of at most 256 channels; channel c uses table row row_base +
+        c."""
         if symbols.dtype != np.int8 or symbols.ndim != 3:
             raise ValueError(f"z needs int8 symbols (channels, height, width), not {symbols.dtype}{symbols.shape}")
         rows = _channel_rows(*symbols.shape)
@@ -71,8 +75,8 @@ class FrameEncoder:
 class FrameDecoder:
     """Decodes a frame part by part, in the order and with the sizes, tables and rows of the encoder.
 
-    Damaged bytes raise StreamError from the call that notices, at the latest from `finish`; they never cost more time or memory
-    than intact ones.
+    Damaged bytes raise StreamError from the call that notices, at the latest from `finish`; they never cost more time
+    or memory than intact ones.
 
     Args:
         start: COMPACT only: where what shares the bytes (vectors, filters) left the range coder.
@@ -108,7 +112,8 @@ class FrameDecoder:
 
     @timed(ENTROPY)
     def finish(self) -> None:
-        """Checks that every byte was used and that the coder states are back at their start values; in COMPACT that the bytes are the shortest.
+        """Checks that every byte was used and that the coder states are back at their start values; in COMPACT that the
+        bytes are the shortest.
 
         Raises:
             StreamError: they are not.

@@ -1,8 +1,10 @@
-"""Tables of the factorised density of z: our own, which are the same on every machine, and those of the published codec.
+"""Tables of the factorised density of z: our own, which are the same on every machine, and those of the published
+codec.
 
-Source: docs/entropy-coding.md ("Tables"). A table is made once and stored beside the weights, whose fingerprint covers it. The published codec
-evaluates the density in float32 with PyTorch's functions, whose last bits differ between machines; our own tables are those of float64 with
-functions built from correctly rounded operations alone, so that whoever imports a checkpoint finds the same integers.
+Source: docs/entropy-coding.md ("Tables"). A table is made once and stored beside the weights, whose fingerprint covers
+it. The published codec evaluates the density in float32 with PyTorch's functions, whose last bits differ between
+machines; our own tables are those of float64 with functions built from correctly rounded operations alone, so that
+whoever imports a checkpoint finds the same integers.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,7 +22,8 @@ LARGEST_EXPONENT = 700.0
 
 
 def exponential(x: Any) -> NDArray[np.float64]:
-    """e^x for x in -700..700 and at the nearest end beyond, elementwise, within a few units of the last place: the same bits everywhere."""
+    """e^x for x in -700..700 and at the nearest end beyond, elementwise, within a few units of the last place: the same
+    bits everywhere."""
     x = np.clip(np.asarray(x, np.float64), -LARGEST_EXPONENT, LARGEST_EXPONENT)
     power = np.rint(x / (LN2_HIGH + LN2_LOW))
     rest = x - power * LN2_HIGH - power * LN2_LOW
@@ -66,7 +69,8 @@ class _Density(Protocol):
 
 
 def factorised_table(parameters: Mapping[str, Any], prefix: str = "bit_estimator_z") -> CdfTable:
-    """Tables of the factorised density of z, one row per (qp, channel), row qp * num_channels + channel; the same on every machine.
+    """Tables of the factorised density of z, one row per (qp, channel), row qp * num_channels + channel; the same on
+    every machine.
 
     Args:
         parameters: `prefix`.f1.h, .b, .a, ..., f4.h, f4.b: arrays or tensors (num_qps, num_channels, 1, 1).
@@ -120,9 +124,16 @@ class _ReproducibleDensity:
             return _parameter(parameters, f"{prefix}.{name}").astype(np.float64)
 
         self._layers = [
-            (softplus(parameter(f"f{k}.h")), parameter(f"f{k}.b"), hyperbolic_tangent(parameter(f"f{k}.a")) if k < 4 else None) for k in (1, 2, 3, 4)
+            (
+                softplus(parameter(f"f{k}.h")),
+                parameter(f"f{k}.b"),
+                hyperbolic_tangent(parameter(f"f{k}.a")) if k < 4 else None,
+            )
+            for k in (1, 2, 3, 4)
         ]
-        self.num_rows = _common_rows([part.shape[0] for layer in self._layers for part in layer if part is not None], prefix)
+        self.num_rows = _common_rows(
+            [part.shape[0] for layer in self._layers for part in layer if part is not None], prefix
+        )
 
     def cumulative(self, points: Sequence[float]) -> NDArray[Any]:
         x = np.tile(np.array(points, np.float64), (self.num_rows, 1))
@@ -144,9 +155,12 @@ class _PublishedDensity:
             return torch.from_numpy(_parameter(parameters, f"{prefix}.{name}"))
 
         self._layers = [
-            (softplus(parameter(f"f{k}.h")), parameter(f"f{k}.b"), torch.tanh(parameter(f"f{k}.a")) if k < 4 else None) for k in (1, 2, 3, 4)
+            (softplus(parameter(f"f{k}.h")), parameter(f"f{k}.b"), torch.tanh(parameter(f"f{k}.a")) if k < 4 else None)
+            for k in (1, 2, 3, 4)
         ]
-        self.num_rows = _common_rows([part.shape[0] for layer in self._layers for part in layer if part is not None], prefix)
+        self.num_rows = _common_rows(
+            [part.shape[0] for layer in self._layers for part in layer if part is not None], prefix
+        )
 
     def cumulative(self, points: Sequence[float]) -> NDArray[Any]:
         import torch

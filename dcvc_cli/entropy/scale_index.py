@@ -27,8 +27,8 @@ def clamp_scale(scale: FloatArray) -> FloatArray:
 def index_from_scale(scale: FloatArray, *, limits_scales: bool = True) -> NDArray[np.uint8]:
     """Gaussian table row, 0..127, of every scale; any shape, float32 or float64, arithmetic in that type.
 
-    Not bit-exact between the two types: a scale of 16 and above gives row 126 in float64 and 127 in float32, and scales within a
-    rounding error of a boundary may fall on either side of it. The logarithm is the platform's.
+    Not bit-exact between the two types: a scale of 16 and above gives row 126 in float64 and 127 in float32, and scales
+    within a rounding error of a boundary may fall on either side of it. The logarithm is the platform's.
 
     Args:
         limits_scales: False gives a scale of 16 and above row 127 in both types, as DCVC-UF has it.
@@ -47,8 +47,8 @@ def is_coded(scale: FloatArray, skip_threshold: float | None, *, limits_scales: 
 
     Args:
         scale: any shape, float32 or float64.
-        skip_threshold: elements with a (clamped) scale at or below it are not coded; None codes all. A threshold below 0.11
-            therefore codes all too.
+        skip_threshold: elements with a (clamped) scale at or below it are not coded; None codes all. A threshold below
+            0.11 therefore codes all too.
         limits_scales: False compares the scale as it is, as DCVC-UF does; its threshold may be 0.
     """
     if skip_threshold is None:
@@ -59,8 +59,8 @@ def is_coded(scale: FloatArray, skip_threshold: float | None, *, limits_scales: 
 def scale_thresholds() -> NDArray[np.float64]:
     """The lower end s_i of every row's range, (128,) float64, rising from 0.11 to 16.
 
-    The row of a scale is max(number of thresholds <= scale, 1) - 1: what an integer implementation scales and rounds once.
-    Rounded as exp in float64 rounds, so within one unit in the last place of the mathematical value.
+    The row of a scale is max(number of thresholds <= scale, 1) - 1: what an integer implementation scales and rounds
+    once. Rounded as exp in float64 rounds, so within one unit in the last place of the mathematical value.
     """
     ends = [math.exp(LOG_SCALE_MIN + i * LOG_SCALE_STEP) for i in range(NUM_SCALES)]
     ends[0], ends[-1] = SCALE_MIN, SCALE_MAX

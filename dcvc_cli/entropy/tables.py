@@ -1,7 +1,7 @@
 """Integer probability tables: their checked form, the stored Gaussian table, and how probabilities become integers.
 
-Source: docs/entropy-coding.md ("Tables"). The integers are the norm, not the formulas: floating-point tables differ between
-machines, so tables travel with the weights as integers and the Gaussian table ships with the package.
+Source: docs/entropy-coding.md ("Tables"). The integers are the norm, not the formulas: floating-point tables differ
+between machines, so tables travel with the weights as integers and the Gaussian table ships with the package.
 """
 
 from collections.abc import Mapping
@@ -38,7 +38,8 @@ class CdfTable:
     Attributes:
         cdf: int32 (rows, width), zero padded; row r uses its first cdf_length[r] values, 0 = c[0] < c[1] < ... = 65536.
         cdf_length: int32 (rows,), 3..width. The last entry, of index cdf_length - 2, is the escape.
-        offset: int32 (rows,), the symbol value of entry 0; regular values offset..offset + cdf_length - 3 lie in -128..127.
+        offset: int32 (rows,), the symbol value of entry 0; regular values offset..offset + cdf_length - 3 lie in
+            -128..127.
 
     Raises:
         TableError: a rule above is broken.
@@ -102,7 +103,10 @@ class CdfTable:
         """
         count = self.num_rows - first_row if num_rows is None else num_rows
         if first_row < 0 or not 1 <= count <= MAX_NATIVE_ROWS or first_row + count > self.num_rows:
-            raise TableError(f"rows {first_row}..{first_row + count - 1} of a table of {self.num_rows} rows, at most {MAX_NATIVE_ROWS} at once")
+            raise TableError(
+                f"rows {first_row}..{first_row + count - 1} of a table of {self.num_rows} rows, at most "
+                f"{MAX_NATIVE_ROWS} at once"
+            )
         key = (first_row, count)
         if key not in self._native:
             rows = slice(first_row, first_row + count)
@@ -135,7 +139,8 @@ def gaussian_table() -> CdfTable:
 
 @lru_cache(maxsize=1)
 def wide_gaussian_table() -> CdfTable:
-    """The normative table for y in our own streams: as `gaussian_table`, but rows wide enough that escapes stay rare at every scale."""
+    """The normative table for y in our own streams: as `gaussian_table`, but rows wide enough that escapes stay rare at
+    every scale."""
     return _stored_table("wide_gaussian_cdf.npz")
 
 
@@ -148,7 +153,8 @@ def quantise_pmf(pmf: ArrayLike) -> NDArray[np.int32]:
     """Cumulative 16-bit frequencies of probabilities, every entry at least 1; integer arithmetic, bit-exact everywhere.
 
     Args:
-        pmf: (n,) float32, 2 <= n < 65536, finite, none negative, not all of them negligible; the last is the escape's mass.
+        pmf: (n,) float32, 2 <= n < 65536, finite, none negative, not all of them negligible; the last is the escape's
+            mass.
 
     Returns:
         (n + 1,) int32, from 0 to 65536, strictly rising.

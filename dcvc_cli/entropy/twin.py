@@ -1,4 +1,5 @@
-"""A slow, plain implementation of every entropy-coded byte, for tests: written to docs/entropy-coding.md, with nothing of the C++ coder in it.
+"""A slow, plain implementation of every entropy-coded byte, for tests: written to docs/entropy-coding.md, with nothing
+of the C++ coder in it.
 
 Parts are (symbols, rows, table): a sequence of ints in -128..127, the table row of each, and a CdfTable.
 """
@@ -21,7 +22,8 @@ MAX_ESCAPE_DIGITS = 5
 
 @dataclass(frozen=True)
 class Kind:
-    """One of the two rANS state kinds: states in [lower, lower << unit_bits), read and written in units of unit_bits."""
+    """One of the two rANS state kinds: states in [lower, lower << unit_bits), read and written in units of
+    unit_bits."""
 
     lower: int
     unit_bits: int
@@ -115,7 +117,9 @@ def encode_partitioned(parts: Sequence[Part], interleaved: bool, log2_partitions
     kind, num_lanes = (WORD_KIND, NUM_LANES) if interleaved else (BYTE_KIND, 1)
     count = 1 << log2_partitions
     partitions = [partition_bytes(parts, index, count, kind, num_lanes) for index in range(count)]
-    header = bytes([log2_partitions | interleaved << 3]) + b"".join(varint(len(partition)) for partition in partitions[:-1])
+    header = bytes([log2_partitions | interleaved << 3]) + b"".join(
+        varint(len(partition)) for partition in partitions[:-1]
+    )
     return header + b"".join(partitions)
 
 

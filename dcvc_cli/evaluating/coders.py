@@ -1,4 +1,5 @@
-"""The coders of an evaluation: dcvc, and conventional codecs through ffmpeg. All code the same pictures and use the same metrics."""
+"""The coders of an evaluation: dcvc, and conventional codecs through ffmpeg. All code the same pictures and use the
+same metrics."""
 
 import tempfile
 from dataclasses import asdict, dataclass, field
@@ -15,7 +16,14 @@ from dcvc_cli.coding.frame_report import FrameReport, picture_quality
 from dcvc_cli.coding.opened_models import OpenedModel, StreamNetworks, open_model
 from dcvc_cli.coding.stream_source import StreamSource
 from dcvc_cli.errors import InputError, StreamError, UsageError
-from dcvc_cli.evaluating.conventional import STREAM_FORMATS, ConventionalCodec, EncoderSettings, RawClip, code_with_ffmpeg, require_encoder
+from dcvc_cli.evaluating.conventional import (
+    STREAM_FORMATS,
+    ConventionalCodec,
+    EncoderSettings,
+    RawClip,
+    code_with_ffmpeg,
+    require_encoder,
+)
 from dcvc_cli.evaluating.evaluation import EvaluationPoint, PointMeasurement
 from dcvc_cli.evaluating.sequence_sources import SequenceSource, SourceType
 from dcvc_cli.format.types import ChromaFormat
@@ -69,7 +77,9 @@ class DcvcSettings:
         return cls(model, chosen, weights.fingerprints, **others)
 
     def open(self, worker: int) -> "DcvcClipCoder":
-        return DcvcClipCoder(self, open_model(self.model, self.precision, device_of_worker(self.device, worker), self.threads))
+        return DcvcClipCoder(
+            self, open_model(self.model, self.precision, device_of_worker(self.device, worker), self.threads)
+        )
 
     def record(self) -> dict[str, Any]:
         return {
@@ -110,14 +120,16 @@ class ConventionalSettings:
 
 
 class DcvcClipCoder:
-    """Codes into a file with a StreamEncoder, and decodes that file with a decoder of its own. Both share the networks' parameters only."""
+    """Codes into a file with a StreamEncoder, and decodes that file with a decoder of its own. Both share the networks'
+    parameters only."""
 
     def __init__(self, settings: DcvcSettings, model: OpenedModel) -> None:
         self._settings, self._model = settings, model
         self._networks = _NetworksOfModel(model)
 
     def measure(self, point: EvaluationPoint, stream: Path) -> PointMeasurement:
-        """As ClipCoder.measure. Every picture hash in the stream is checked: I frames, every 32nd frame and the last frame have one."""
+        """As ClipCoder.measure. Every picture hash in the stream is checked: I frames, every 32nd frame and the last
+        frame have one."""
         encoded = self._encode(point, stream)
         records = []
         with StreamSource(str(stream)) as source, open_clip(point.sequence) as reader:
@@ -145,7 +157,8 @@ class DcvcClipCoder:
 
 
 class _NetworksOfModel(StreamNetworks):
-    """Gives the decoder the encoder's networks: a worker holds one model, and its weights need not lie where a decoder looks."""
+    """Gives the decoder the encoder's networks: a worker holds one model, and its weights need not lie where a decoder
+    looks."""
 
     def __init__(self, model: OpenedModel) -> None:
         super().__init__()
@@ -169,7 +182,9 @@ class ConventionalClipCoder:
         with tempfile.TemporaryDirectory(prefix="dcvc-clip-") as folder:
             clip = _unpacked(point.sequence, Path(folder, "source.yuv"))
             encoder = EncoderSettings(**{**asdict(settings.encoder), "intra_period": point.sequence.intra_period})
-            records = code_with_ffmpeg(settings.codec, clip, point.rate.qp_i, encoder, stream=stream, msssim=settings.msssim)
+            records = code_with_ffmpeg(
+                settings.codec, clip, point.rate.qp_i, encoder, stream=stream, msssim=settings.msssim
+            )
         return PointMeasurement(records, clip.format.size.num_pixels)
 
 
@@ -177,7 +192,9 @@ def _unpacked(sequence: SequenceSource, target: Path) -> RawClip:
     with open_clip(sequence) as reader:
         if reader.format.chroma is not ChromaFormat.YUV420:
             hint = "convert the pictures to 4:2:0 first, for dcvc too"
-            raise InputError(f"{sequence.path} holds RGB pictures, conventional codecs are measured on 4:2:0 only", hint)
+            raise InputError(
+                f"{sequence.path} holds RGB pictures, conventional codecs are measured on 4:2:0 only", hint
+            )
         num_frames = 0
         with open_writer(str(target), reader.format, overwrite=False) as writer:
             for picture in reader:
@@ -190,7 +207,8 @@ def open_clip(sequence: SequenceSource) -> PictureReader:
     """Opens a clip of a test set.
 
     Raises:
-        InputError: the clip is missing, or differs from the configuration: in size, or with fewer frames where their number is known.
+        InputError: the clip is missing, or differs from the configuration: in size, or with fewer frames where their
+            number is known.
     """
     if not sequence.path.exists():
         raise InputError(f"{sequence.path} is not there", "--root says where the test set lies")
@@ -201,8 +219,15 @@ def open_clip(sequence: SequenceSource) -> PictureReader:
     fault = None
     if sequence.size not in (None, found):
         fault = f"{sequence.path} is {found}, expected {sequence.size} as the test configuration says"
-    elif sequence.source_type is not SourceType.VIDEO and reader.num_frames is not None and reader.num_frames < sequence.num_frames:
-        fault = f"{sequence.path} has {reader.num_frames} frames, expected {sequence.num_frames} as the test configuration says"
+    elif (
+        sequence.source_type is not SourceType.VIDEO
+        and reader.num_frames is not None
+        and reader.num_frames < sequence.num_frames
+    ):
+        fault = (
+            f"{sequence.path} has {reader.num_frames} frames, expected {sequence.num_frames} as the test configuration "
+            "says"
+        )
     if fault is not None:
         reader.close()
         raise InputError(fault)
@@ -210,7 +235,8 @@ def open_clip(sequence: SequenceSource) -> PictureReader:
 
 
 def device_of_worker(name: str, worker: int) -> str:
-    """The device of a worker: with `auto` the workers take the GPUs in turn, or the CPU where there is none; other names stay."""
+    """The device of a worker: with `auto` the workers take the GPUs in turn, or the CPU where there is none; other
+    names stay."""
     if name != "auto":
         return name
     import torch

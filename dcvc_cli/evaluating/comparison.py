@@ -35,7 +35,8 @@ class ClassComparison:
     """One test codec against the anchor, on one class.
 
     Attributes:
-        average: comparison of the class averages: mean rate and mean quality over the shared sequences at each rate point.
+        average: comparison of the class averages: mean rate and mean quality over the shared sequences at each rate
+            point.
         sequences: comparison of each shared sequence.
         notes: what a reader of the figures has to know.
     """
@@ -66,14 +67,17 @@ class CodecComparison:
 
 
 def read_merged(paths: Sequence[Path]) -> Results:
-    """Reads several result files of one codec as one. InputError for a faulty file, or a sequence that two files hold."""
+    """Reads several result files of one codec as one. InputError for a faulty file, or a sequence that two files
+    hold."""
     results = read_results(paths[0])
     for path in paths[1:]:
         results = results.merged(read_results(path))
     return results
 
 
-def compare_results(name: str, anchor: Results, test: Results, metric: str, interpolation: Interpolation) -> CodecComparison:
+def compare_results(
+    name: str, anchor: Results, test: Results, metric: str, interpolation: Interpolation
+) -> CodecComparison:
     """BD-rate of one test codec against the anchor, over the classes and sequences that both have.
 
     Raises:
@@ -118,8 +122,13 @@ def _compare_class(
         anchor_frames = {point.num_frames for point in anchor[anchor_name]}
         test_frames = {point.num_frames for point in test[test_name]}
         if anchor_frames != test_frames:
-            notes.append(f"{name}: {test_name} has {_listed(anchor_frames)} frames in the anchor and {_listed(test_frames)} in the test")
-    average = _compare_points(name, [anchor[pair[0]] for pair in pairs], [test[pair[1]] for pair in pairs], metric, interpolation)
+            notes.append(
+                f"{name}: {test_name} has {_listed(anchor_frames)} frames in the anchor and "
+                f"{_listed(test_frames)} in the test"
+            )
+    average = _compare_points(
+        name, [anchor[pair[0]] for pair in pairs], [test[pair[1]] for pair in pairs], metric, interpolation
+    )
     return ClassComparison(average, tuple(sequences), tuple(notes))
 
 
@@ -133,13 +142,17 @@ def _compare_points(
     curves: list[Curve] = []
     for side, sequences in (("anchor", anchor), ("test", test)):
         try:
-            curves.append(sorted(average_points(sequences, metric) if len(sequences) > 1 else curve(sequences[0], metric)))
+            curves.append(
+                sorted(average_points(sequences, metric) if len(sequences) > 1 else curve(sequences[0], metric))
+            )
         except ValueError as fault:
             return Comparison(name, BdRate(None, reason=f"{side} curve: {fault}"))
     return Comparison(name, bd_rate(curves[0], curves[1], interpolation), curves[0], curves[1])
 
 
-def as_document(anchor: str, tests: Sequence[CodecComparison], metric: str, interpolation: Interpolation) -> dict[str, Any]:
+def as_document(
+    anchor: str, tests: Sequence[CodecComparison], metric: str, interpolation: Interpolation
+) -> dict[str, Any]:
     """The comparison as a JSON document with stable names."""
     return {
         "schema_version": SCHEMA_VERSION,

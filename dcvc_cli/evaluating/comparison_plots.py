@@ -1,4 +1,5 @@
-"""Draws rate-distortion plots of a comparison with matplotlib (extra `eval`). No display is needed, and no global state changes."""
+"""Draws rate-distortion plots of a comparison with matplotlib (extra `eval`). No display is needed, and no global state
+changes."""
 
 import io
 from collections.abc import Sequence
@@ -16,7 +17,12 @@ COLOURS = ("#444444", "#d1495b", "#00798c", "#b5792a", "#5a4fcf", "#3c8d40", "#a
 MARKERS = "osD^vP*X"
 PANEL_INCHES = (5.2, 3.9)
 MAX_PANELS = 60
-METRIC_LABELS = {"psnr": "PSNR (6Y+U+V)/8 [dB]", "psnr_y": "PSNR Y [dB]", "psnr_u": "PSNR U [dB]", "psnr_v": "PSNR V [dB]"}
+METRIC_LABELS = {
+    "psnr": "PSNR (6Y+U+V)/8 [dB]",
+    "psnr_y": "PSNR Y [dB]",
+    "psnr_u": "PSNR U [dB]",
+    "psnr_v": "PSNR V [dB]",
+}
 
 
 @dataclass(frozen=True)
@@ -32,7 +38,11 @@ def class_panels(anchor: str, tests: Sequence[CodecComparison]) -> list[Panel]:
     panels: dict[str, tuple[str, list[tuple[str, Comparison]]]] = {}
     for test in tests:
         for compared in test.classes:
-            title = f"{compared.name} (average of {len(compared.sequences)})" if len(compared.sequences) > 1 else compared.name
+            title = (
+                f"{compared.name} (average of {len(compared.sequences)})"
+                if len(compared.sequences) > 1
+                else compared.name
+            )
             panels.setdefault(compared.name, (title, []))[1].append((test.name, compared.average))
     return [_panel(anchor, title, entries) for title, entries in panels.values()]
 
@@ -67,7 +77,9 @@ def draw(panels: Sequence[Panel], metric: str) -> "Figure":
     try:
         from matplotlib.figure import Figure
     except ImportError as missing:
-        raise EnvironmentFault("plots need the package matplotlib, which is not installed", "pip install dcvc[eval]") from missing
+        raise EnvironmentFault(
+            "plots need the package matplotlib, which is not installed", "pip install dcvc[eval]"
+        ) from missing
     panels = panels[:MAX_PANELS]
     num_columns = min(3, max(1, len(panels)))
     num_rows = -(-max(1, len(panels)) // num_columns)
@@ -83,7 +95,13 @@ def _draw_panel(axes: "Axes", panel: Panel, names: Sequence[str], metric: str) -
         style = names.index(name)
         rates, qualities = zip(*curve, strict=True)
         axes.plot(
-            rates, qualities, label=name, color=COLOURS[style % len(COLOURS)], marker=MARKERS[style % len(MARKERS)], markersize=4, linewidth=1.4
+            rates,
+            qualities,
+            label=name,
+            color=COLOURS[style % len(COLOURS)],
+            marker=MARKERS[style % len(MARKERS)],
+            markersize=4,
+            linewidth=1.4,
         )
     axes.set_xscale("log")
     axes.set_title(panel.title, fontsize=10)
@@ -100,6 +118,13 @@ def rendered(figure: "Figure", file_format: str) -> bytes:
 
     buffer = io.BytesIO()
     metadata = {"Date": None} if file_format == "svg" else {}
-    with mpl.rc_context({"svg.hashsalt": "dcvc", "svg.fonttype": "none", "font.family": "sans-serif", "font.sans-serif": ["DejaVu Sans"]}):
+    with mpl.rc_context(
+        {
+            "svg.hashsalt": "dcvc",
+            "svg.fonttype": "none",
+            "font.family": "sans-serif",
+            "font.sans-serif": ["DejaVu Sans"],
+        }
+    ):
         figure.savefig(buffer, format=file_format, dpi=130, metadata=metadata)
     return buffer.getvalue()

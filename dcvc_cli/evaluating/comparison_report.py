@@ -1,4 +1,5 @@
-"""Makes one self-contained HTML page of a comparison: tables, inline SVG curves, and embedded PNG crops side by side."""
+"""Makes one self-contained HTML page of a comparison: tables, inline SVG curves, and embedded PNG crops side by
+side."""
 
 import base64
 from collections.abc import Sequence
@@ -51,12 +52,15 @@ def read_crop(caption: str, path: Path) -> Crop:
     return Crop(caption, png)
 
 
-def html_report(anchor: str, tests: Sequence[CodecComparison], metric: str, interpolation: str, crops: Sequence[Crop] = ()) -> str:
+def html_report(
+    anchor: str, tests: Sequence[CodecComparison], metric: str, interpolation: str, crops: Sequence[Crop] = ()
+) -> str:
     """The page as text; it refers to nothing outside itself. EnvironmentFault where matplotlib is not installed."""
     names = ", ".join(test.name for test in tests)
     title = f"{names} against {anchor}"
     parts = [
-        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>',
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta '
+        f'charset="utf-8">\n<title>{escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>',
         f"<h1>{escape(title)}</h1>",
         f"<p>BD-rate in percent, {escape(metric)}, {escape(interpolation)} interpolation of log-rate over quality. "
         "Negative: fewer bits than the anchor at equal quality.</p>",
@@ -75,8 +79,12 @@ def _test_table(test: CodecComparison) -> str:
     rows = []
     for compared in test.classes:
         average = compared.average
-        rows.append(f'<tr class="average"><td>{escape(average.name)} (class average)</td>{_cells(average.bd_rate)}</tr>')
-        rows += [f"<tr><td>{escape(sequence.name)}</td>{_cells(sequence.bd_rate)}</tr>" for sequence in compared.sequences]
+        rows.append(
+            f'<tr class="average"><td>{escape(average.name)} (class average)</td>{_cells(average.bd_rate)}</tr>'
+        )
+        rows += [
+            f"<tr><td>{escape(sequence.name)}</td>{_cells(sequence.bd_rate)}</tr>" for sequence in compared.sequences
+        ]
     notes = [*test.notes, *(note for compared in test.classes for note in compared.notes)]
     listed = "".join(f"<li>{escape(note)}</li>" for note in notes)
     return (
@@ -91,7 +99,10 @@ def _cells(result: BdRate) -> str:
     if result.percent is None:
         return f'<td>–</td><td></td><td class="none">{escape(result.reason or "")}</td>'  # noqa: RUF001
     kind = "better" if result.percent < 0 else "worse"
-    return f'<td class="{kind}">{result.percent:+.2f} %</td><td>{result.overlap:.0%}</td><td class="none">{escape(result.note or "")}</td>'
+    return (
+        f'<td class="{kind}">{result.percent:+.2f} %</td><td>{result.overlap:.0%}</td><td '
+        f'class="none">{escape(result.note or "")}</td>'
+    )
 
 
 def _curves(panels: Sequence[Panel], metric: str) -> str:

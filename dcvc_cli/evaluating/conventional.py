@@ -1,7 +1,9 @@
-"""Measures conventional codecs (x264, x265, SVT-AV1) through the ffmpeg program as dcvc is measured: same frames, real streams, same metrics.
+"""Measures conventional codecs (x264, x265, SVT-AV1) through the ffmpeg program as dcvc is measured: same frames, real
+streams, same metrics.
 
-Every byte of the elementary stream that a decoder needs is counted. Container headers are not, nor are the SEI messages with encoder settings
-that x264 and x265 write (several hundred bytes, a tenth of a small clip): both are to the advantage of the conventional codec.
+Every byte of the elementary stream that a decoder needs is counted. Container headers are not, nor are the SEI messages
+with encoder settings that x264 and x265 write (several hundred bytes, a tenth of a small clip): both are to the
+advantage of the conventional codec.
 """
 
 import re
@@ -48,7 +50,11 @@ class RateControl(StrEnum):
     CRF = "crf"
 
 
-ENCODER_NAMES = {ConventionalCodec.X264: "libx264", ConventionalCodec.X265: "libx265", ConventionalCodec.SVTAV1: "libsvtav1"}
+ENCODER_NAMES = {
+    ConventionalCodec.X264: "libx264",
+    ConventionalCodec.X265: "libx265",
+    ConventionalCodec.SVTAV1: "libsvtav1",
+}
 STREAM_FORMATS = {ConventionalCodec.X264: "h264", ConventionalCodec.X265: "hevc", ConventionalCodec.SVTAV1: "ivf"}
 
 
@@ -66,8 +72,12 @@ class RawClip:
             for index in range(self.num_frames):
                 data = np.frombuffer(file.read(self.format.frame_bytes), np.uint8)
                 if data.size != self.format.frame_bytes:
-                    raise InputError(f"{self.path}: ends in frame {index}, expected {self.num_frames} frames of {self.format.size}")
-                luma, u, v = np.split(data, np.cumsum([height * width for height, width in self.format.plane_shapes])[:-1])
+                    raise InputError(
+                        f"{self.path}: ends in frame {index}, expected {self.num_frames} frames of {self.format.size}"
+                    )
+                luma, u, v = np.split(
+                    data, np.cumsum([height * width for height, width in self.format.plane_shapes])[:-1]
+                )
                 shapes = self.format.plane_shapes
                 yield Picture((luma.reshape(shapes[0]), u.reshape(shapes[1]), v.reshape(shapes[2])))
 
@@ -77,7 +87,8 @@ class EncoderSettings:
     """How a clip is coded.
 
     Attributes:
-        options: the user's ffmpeg encoder options ("-preset", "medium", "-tune", "zerolatency"). They win over the other fields.
+        options: the user's ffmpeg encoder options ("-preset", "medium", "-tune", "zerolatency"). They win over the
+            other fields.
         intra_period: frames from one key frame to the next, -1 = only the first frame is one.
         b_frames: let the preset choose B frames; False forbids them.
         num_threads: threads of the encoder. It is 1 by default: x264 with -tune zerolatency cuts pictures into as many
@@ -92,7 +103,13 @@ class EncoderSettings:
 
 
 def code_with_ffmpeg(
-    codec: ConventionalCodec, clip: RawClip, qp: float, settings: EncoderSettings, *, stream: Path | None = None, msssim: bool = False
+    codec: ConventionalCodec,
+    clip: RawClip,
+    qp: float,
+    settings: EncoderSettings,
+    *,
+    stream: Path | None = None,
+    msssim: bool = False,
 ) -> list[FrameRecord]:
     """Encodes a clip, decodes it again, and measures every frame.
 
@@ -102,8 +119,8 @@ def code_with_ffmpeg(
         msssim: measure MS-SSIM too, which takes far longer than PSNR. Pictures too small for it have none.
 
     Returns:
-        a record for each frame in display order. PSNR is that of 8-bit pictures, as `metrics.psnr` defines it. Seconds are the wall time
-        of the ffmpeg run, with its start, divided by the number of frames.
+        a record for each frame in display order. PSNR is that of 8-bit pictures, as `metrics.psnr` defines it. Seconds
+        are the wall time of the ffmpeg run, with its start, divided by the number of frames.
 
     Raises:
         EnvironmentFault: ffmpeg is missing, or was built without this encoder.
@@ -114,7 +131,10 @@ def code_with_ffmpeg(
     """
     require_encoder(codec)
     if clip.num_frames > LONGEST_GOP:
-        raise UsageError(f"{clip.path.name} has {clip.num_frames} frames, expected at most {LONGEST_GOP}", "limit the number of frames")
+        raise UsageError(
+            f"{clip.path.name} has {clip.num_frames} frames, expected at most {LONGEST_GOP}",
+            "limit the number of frames",
+        )
     with tempfile.TemporaryDirectory(prefix="dcvc-") as folder:
         coded, decoded = Path(folder, "coded"), RawClip(Path(folder, "decoded.yuv"), clip.format, clip.num_frames)
         encode_seconds = _run_timed(encode_command(codec, clip, qp, settings, coded)) / clip.num_frames
@@ -125,7 +145,9 @@ def code_with_ffmpeg(
         sizes = coded_frames(codec, coded, clip.num_frames)
         records = [
             _measure(source, reconstruction, kind == "I", 8 * num_bytes, (encode_seconds, decode_seconds), msssim)
-            for source, reconstruction, (kind, num_bytes) in zip(clip.pictures(), decoded.pictures(), sizes, strict=True)
+            for source, reconstruction, (kind, num_bytes) in zip(
+                clip.pictures(), decoded.pictures(), sizes, strict=True
+            )
         ]
         if stream is not None:
             shutil.move(coded, stream)
@@ -137,10 +159,14 @@ def require_encoder(codec: ConventionalCodec) -> None:
     for program in ("ffmpeg", "ffprobe"):
         if shutil.which(program) is None:
             raise EnvironmentFault(
-                f"the program {program} was not found, and {codec} runs through it", "install ffmpeg, for instance: apt install ffmpeg"
+                f"the program {program} was not found, and {codec} runs through it",
+                "install ffmpeg, for instance: apt install ffmpeg",
             )
     if ENCODER_NAMES[codec] not in _encoders():
-        raise EnvironmentFault(f"this ffmpeg was built without {ENCODER_NAMES[codec]}", "install an ffmpeg that lists it under: ffmpeg -encoders")
+        raise EnvironmentFault(
+            f"this ffmpeg was built without {ENCODER_NAMES[codec]}",
+            "install an ffmpeg that lists it under: ffmpeg -encoders",
+        )
 
 
 def unpack_clip(source: Path, target: Path, num_frames: int | None = None) -> RawClip:
@@ -164,14 +190,31 @@ def unpack_clip(source: Path, target: Path, num_frames: int | None = None) -> Ra
     except (IndexError, ValueError) as fault:
         raise InputError(f"{source}: no video that ffmpeg can read") from fault
     if pixel_format not in SOURCE_PIXEL_FORMATS:
-        raise InputError(f"{source}: pixel format {pixel_format}, expected 8-bit 4:2:0 ({' or '.join(SOURCE_PIXEL_FORMATS)})")
+        raise InputError(
+            f"{source}: pixel format {pixel_format}, expected 8-bit 4:2:0 ({' or '.join(SOURCE_PIXEL_FORMATS)})"
+        )
     limit = [] if num_frames is None else ["-frames:v", str(num_frames)]
-    command = [*_ffmpeg(), "-i", str(source), *limit, "-map", "0:v:0", "-fps_mode", "passthrough", "-pix_fmt", pixel_format, "-f", "rawvideo"]
+    command = [
+        *_ffmpeg(),
+        "-i",
+        str(source),
+        *limit,
+        "-map",
+        "0:v:0",
+        "-fps_mode",
+        "passthrough",
+        "-pix_fmt",
+        pixel_format,
+        "-f",
+        "rawvideo",
+    ]
     _run_timed([*command, str(target)])
     return RawClip(target, video, target.stat().st_size // video.frame_bytes)
 
 
-def encode_command(codec: ConventionalCodec, clip: RawClip, qp: float, settings: EncoderSettings, target: Path) -> list[str]:
+def encode_command(
+    codec: ConventionalCodec, clip: RawClip, qp: float, settings: EncoderSettings, target: Path
+) -> list[str]:
     """The ffmpeg command line that codes a clip."""
     gop = LONGEST_GOP if settings.intra_period == FIRST_FRAME_ONLY else settings.intra_period
     video = ["-c:v", ENCODER_NAMES[codec], f"-{settings.rate_control}", f"{qp:g}", "-g", str(gop)]
@@ -191,25 +234,33 @@ def encode_command(codec: ConventionalCodec, clip: RawClip, qp: float, settings:
 
 
 def coded_frames(codec: ConventionalCodec, stream: Path, num_frames: int) -> list[tuple[str, int]]:
-    """(picture type "I", "P" or "B", bytes) of each frame in display order. Parameter sets count with the frame after them.
+    """(picture type "I", "P" or "B", bytes) of each frame in display order. Parameter sets count with the frame after
+    them.
 
     Raises:
         StreamError: frames are missing, or their bytes do not add up to those of the stream's packets.
     """
-    types_and_sizes = [(fields[1], int(fields[0])) for fields in _probe(["-show_entries", "frame=pkt_size,pict_type", str(stream)])]
+    types_and_sizes = [
+        (fields[1], int(fields[0])) for fields in _probe(["-show_entries", "frame=pkt_size,pict_type", str(stream)])
+    ]
     packet_sizes = [int(fields[0]) for fields in _probe(["-show_entries", "packet=size", str(stream)])]
     if codec is ConventionalCodec.SVTAV1 and len(packet_sizes) == len(types_and_sizes):
         # AV1 decoders do not report sizes, but each packet (temporal unit) shows exactly one frame, in display order.
-        types_and_sizes = [(picture_type, size) for (picture_type, _), size in zip(types_and_sizes, packet_sizes, strict=True)]
+        types_and_sizes = [
+            (picture_type, size) for (picture_type, _), size in zip(types_and_sizes, packet_sizes, strict=True)
+        ]
     if len(types_and_sizes) != num_frames or sum(size for _, size in types_and_sizes) != sum(packet_sizes):
         counted = sum(size for _, size in types_and_sizes)
         raise StreamError(
-            f"{codec} stream: {len(types_and_sizes)} frames of {counted} bytes, expected {num_frames} frames of {sum(packet_sizes)} bytes together"
+            f"{codec} stream: {len(types_and_sizes)} frames of {counted} bytes, expected {num_frames} frames of "
+            f"{sum(packet_sizes)} bytes together"
         )
     return types_and_sizes
 
 
-def _measure(source: Picture, decoded: Picture, is_intra: bool, num_bits: int, seconds: tuple[float, float], msssim: bool) -> FrameRecord:
+def _measure(
+    source: Picture, decoded: Picture, is_intra: bool, num_bits: int, seconds: tuple[float, float], msssim: bool
+) -> FrameRecord:
     psnr = psnr_yuv(source.planes, decoded.planes)
     similarity, planes = None, None
     if msssim:
@@ -230,7 +281,9 @@ def _with_parameters(options: Sequence[str], name: str, ours: str) -> list[str]:
 
 @cache
 def _encoders() -> frozenset[str]:
-    listing = subprocess.run(["ffmpeg", "-hide_banner", "-encoders"], capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+    listing = subprocess.run(
+        ["ffmpeg", "-hide_banner", "-encoders"], capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False
+    )
     return frozenset(re.findall(r"^ V\S{5} (\S+)", listing.stdout, re.MULTILINE))
 
 
@@ -239,13 +292,26 @@ def _ffmpeg() -> list[str]:
 
 
 def _raw_input(clip: RawClip) -> list[str]:
-    return ["-f", "rawvideo", "-pix_fmt", "yuv420p", "-s", str(clip.format.size), "-r", str(clip.format.frame_rate), "-i", str(clip.path)]
+    return [
+        "-f",
+        "rawvideo",
+        "-pix_fmt",
+        "yuv420p",
+        "-s",
+        str(clip.format.size),
+        "-r",
+        str(clip.format.frame_rate),
+        "-i",
+        str(clip.path),
+    ]
 
 
 def _run_timed(command: Sequence[str]) -> float:
     """Runs a command and returns its wall seconds. UsageError where it fails."""
     start = time.perf_counter()
-    finished = subprocess.run(command, capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL, check=False)
+    finished = subprocess.run(
+        command, capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL, check=False
+    )
     if finished.returncode:
         lines = [line for line in finished.stderr.splitlines() if line.strip()] or [f"exit code {finished.returncode}"]
         raise UsageError(f"ffmpeg failed: {lines[-1].strip()}", "the whole command: " + " ".join(command))
@@ -254,7 +320,11 @@ def _run_timed(command: Sequence[str]) -> float:
 
 def _probe(arguments: Sequence[str]) -> list[list[str]]:
     command = ["ffprobe", "-v", "error", "-select_streams", "v:0", "-of", "csv=p=0", *arguments]
-    finished = subprocess.run(command, capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL, check=False)
+    finished = subprocess.run(
+        command, capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL, check=False
+    )
     if finished.returncode:
-        raise InputError(f"ffprobe cannot read {arguments[-1]}: {(finished.stderr.strip().splitlines() or ['no reason given'])[-1]}")
+        raise InputError(
+            f"ffprobe cannot read {arguments[-1]}: {(finished.stderr.strip().splitlines() or ['no reason given'])[-1]}"
+        )
     return [line.rstrip(",").split(",") for line in finished.stdout.splitlines() if line.strip(",")]

@@ -1,9 +1,12 @@
-"""Evaluates test sets: codes every clip at every rate into a file, decodes that file and measures. The result file has the DCVC schema.
+"""Evaluates test sets: codes every clip at every rate into a file, decodes that file and measures. The result file has
+the DCVC schema.
 
-    point (clip, rate) -> stream on disk -> decoded pictures, hashes checked -> frame records -> figures -> point file, result file
+    point (clip, rate) -> stream on disk -> decoded pictures, hashes checked -> frame records -> figures -> point file,
+    result file
 
-Quality is that of the 8-bit pictures that a decoder puts out, for dcvc and for conventional codecs. Published DCVC figures are taken before
-rounding to 8 bits, which is worth a few hundredths of a dB at high rates; metrics.psnr measures both.
+Quality is that of the 8-bit pictures that a decoder puts out, for dcvc and for conventional codecs. Published DCVC
+figures are taken before rounding to 8 bits, which is worth a few hundredths of a dB at high rates; metrics.psnr
+measures both.
 """
 
 import json
@@ -71,8 +74,8 @@ class PointOutcome:
     """The figures of a point, or the fault that ended it.
 
     Attributes:
-        figures: under the names of the DCVC schema, and two names of dcvc's own: `stream_bytes`, the size of the whole stream, and
-            `codec`, the settings as a text. None where the point failed.
+        figures: under the names of the DCVC schema, and two names of dcvc's own: `stream_bytes`, the size of the whole
+            stream, and `codec`, the settings as a text. None where the point failed.
         fault: why the point failed, else None.
         frames: a row for each frame; empty where the figures come from an earlier run.
         was_there: whether the figures come from an earlier run.
@@ -119,20 +122,25 @@ class CoderSettings(Protocol):
 
 
 def spread_rates(num_rates: int, lowest: int = 0, highest: int = MAX_BASE_QP) -> list[int]:
-    """QPs evenly over lowest..highest, both included: 4 QPs over 0..63 are 0, 21, 42, 63. UsageError outside 2..64 rates."""
+    """QPs evenly over lowest..highest, both included: 4 QPs over 0..63 are 0, 21, 42, 63. UsageError outside 2..64
+    rates."""
     if not FEWEST_RATES <= num_rates <= min(MOST_RATES, highest - lowest + 1):
         raise UsageError(f"--rate-num {num_rates}: expected {FEWEST_RATES}..{min(MOST_RATES, highest - lowest + 1)}")
     return [round(lowest + index * (highest - lowest) / (num_rates - 1)) for index in range(num_rates)]
 
 
 def limited(sequence: SequenceSource, max_frames: int | None, intra_period: int | None) -> SequenceSource:
-    """The clip with at most `max_frames` frames and with `intra_period`; None leaves either as the configuration has it."""
+    """The clip with at most `max_frames` frames and with `intra_period`; None leaves either as the configuration has
+    it."""
     num_frames = sequence.num_frames if max_frames is None else min(max_frames, sequence.num_frames)
-    return replace(sequence, num_frames=num_frames, intra_period=sequence.intra_period if intra_period is None else intra_period)
+    return replace(
+        sequence, num_frames=num_frames, intra_period=sequence.intra_period if intra_period is None else intra_period
+    )
 
 
 class PointFolder:
-    """Streams and point files of a run: FOLDER/CLASS/SEQUENCE_RATE.dcvc and .json. Only a finished point has a point file."""
+    """Streams and point files of a run: FOLDER/CLASS/SEQUENCE_RATE.dcvc and .json. Only a finished point has a point
+    file."""
 
     def __init__(self, folder: Path, settings: CoderSettings) -> None:
         self.folder, self._suffix, self._record = folder, settings.stream_suffix, settings.record()
@@ -140,7 +148,10 @@ class PointFolder:
     @property
     def codec_text(self) -> str:
         """The settings in one line, which result files carry."""
-        values = {name: ",".join(map(str, value)) if isinstance(value, list) else value for name, value in self._record.items()}
+        values = {
+            name: ",".join(map(str, value)) if isinstance(value, list) else value
+            for name, value in self._record.items()
+        }
         return " ".join([str(values.pop("codec", "")), *(f"{name}={value}" for name, value in values.items())])
 
     def stream(self, point: EvaluationPoint) -> Path:
@@ -157,15 +168,22 @@ class PointFolder:
             other = taken.setdefault(self.stream(point), point.name)
             if other != point.name:
                 raise InputError(
-                    f"{other} and {point.name} would be kept in one file, {self.stream(point)}", "give them names that differ in letters"
+                    f"{other} and {point.name} would be kept in one file, {self.stream(point)}",
+                    "give them names that differ in letters",
                 )
 
     def settings_of(self, point: EvaluationPoint) -> dict[str, Any]:
         sequence = point.sequence
-        return {**self._record, "num_frames": sequence.num_frames, "intra_period": sequence.intra_period, **_rate_values(point.rate)}
+        return {
+            **self._record,
+            "num_frames": sequence.num_frames,
+            "intra_period": sequence.intra_period,
+            **_rate_values(point.rate),
+        }
 
     def read(self, point: EvaluationPoint) -> PointOutcome | None:
-        """The outcome of an earlier run with the same settings; None where there is no point file, or one that is not whole."""
+        """The outcome of an earlier run with the same settings; None where there is no point file, or one that is not
+        whole."""
         place = self._place(point, ".json")
         try:
             if place.stat().st_size > LARGEST_POINT_FILE_BYTES:
@@ -220,7 +238,11 @@ def evaluate_points(
     Raises:
         DcvcError: something stops every point, such as missing weights. The outcome of a point tells its own failure.
     """
-    with tempfile.TemporaryDirectory(prefix="dcvc-eval-") if stream_folder is None else nullcontext(stream_folder) as place:
+    with (
+        tempfile.TemporaryDirectory(prefix="dcvc-eval-")
+        if stream_folder is None
+        else nullcontext(stream_folder) as place
+    ):
         folder = PointFolder(Path(place), settings)
         folder.check_names(points)
         left = []
@@ -237,7 +259,9 @@ def evaluate_points(
             yield from run_jobs(left, num_workers, start, lambda point, reason: PointOutcome(None, reason))
 
 
-def _start_worker(settings: CoderSettings, folder: PointFolder, worker: int, *, keep_streams: bool) -> Callable[[EvaluationPoint], PointOutcome]:
+def _start_worker(
+    settings: CoderSettings, folder: PointFolder, worker: int, *, keep_streams: bool
+) -> Callable[[EvaluationPoint], PointOutcome]:
     return partial(_run_point, settings.open(worker), folder, keep_streams)
 
 
@@ -247,7 +271,10 @@ def _run_point(coder: ClipCoder, folder: PointFolder, keep_streams: bool, point:
         start = time.perf_counter()
         measured = coder.measure(point, stream)
         outcome = summarise_point(point, measured, time.perf_counter() - start)
-        outcome = replace(outcome, figures={**(outcome.figures or {}), "stream_bytes": stream.stat().st_size, "codec": folder.codec_text})
+        outcome = replace(
+            outcome,
+            figures={**(outcome.figures or {}), "stream_bytes": stream.stat().st_size, "codec": folder.codec_text},
+        )
         if keep_streams:
             folder.write(point, outcome)
         else:
@@ -256,7 +283,9 @@ def _run_point(coder: ClipCoder, folder: PointFolder, keep_streams: bool, point:
         return PointOutcome(None, str(fault))
     except Exception as fault:  # an internal error in one point must not lose the other points of a long run
         place = traceback.extract_tb(fault.__traceback__)[-1]
-        return PointOutcome(None, f"internal error: {type(fault).__name__}: {fault} ({Path(place.filename).name}:{place.lineno})")
+        return PointOutcome(
+            None, f"internal error: {type(fault).__name__}: {fault} ({Path(place.filename).name}:{place.lineno})"
+        )
     return outcome
 
 
@@ -271,12 +300,16 @@ def summarise_point(point: EvaluationPoint, measured: PointMeasurement, seconds:
     """
     sequence, frames = point.sequence, measured.frames
     if len(frames) != sequence.num_frames:
-        raise InputError(f"{sequence.path} has {len(frames)} frames, expected {sequence.num_frames} as the test configuration says")
+        raise InputError(
+            f"{sequence.path} has {len(frames)} frames, expected {sequence.num_frames} as the test configuration says"
+        )
     figures = {**summarise_frames(frames, measured.num_pixels, seconds), **_labels(point)}
     return PointOutcome(figures, frames=tuple(_frame_row(index, record) for index, record in enumerate(frames)))
 
 
-def collect(points: Sequence[EvaluationPoint], outcomes: dict[EvaluationPoint, PointOutcome]) -> dict[str, dict[str, dict[str, Any]]]:
+def collect(
+    points: Sequence[EvaluationPoint], outcomes: dict[EvaluationPoint, PointOutcome]
+) -> dict[str, dict[str, dict[str, Any]]]:
     """Class -> sequence -> rate label -> figures, in the order of the points. Points that failed are left out."""
     classes: dict[str, dict[str, dict[str, Any]]] = {}
     for point in points:
@@ -289,7 +322,12 @@ def collect(points: Sequence[EvaluationPoint], outcomes: dict[EvaluationPoint, P
 
 def _labels(point: EvaluationPoint) -> dict[str, Any]:
     sequence = point.sequence
-    return {"ds_name": sequence.class_name, "seq": sequence.name, "rate_idx": point.rate.index, **_rate_values(point.rate)}
+    return {
+        "ds_name": sequence.class_name,
+        "seq": sequence.name,
+        "rate_idx": point.rate.index,
+        **_rate_values(point.rate),
+    }
 
 
 def _rate_values(rate: Rate) -> dict[str, int]:
@@ -303,5 +341,6 @@ def _frame_row(index: int, record: FrameRecord) -> dict[str, Any]:
 
 
 def _file_name(name: str) -> str:
-    """A file name from a sequence's name, which may hold folders: runs of characters other than letters, digits and `._-` become "_"."""
+    """A file name from a sequence's name, which may hold folders: runs of characters other than letters, digits and
+    `._-` become "_"."""
     return re.sub(r"[^A-Za-z0-9._-]+", "_", name.strip("/")).lstrip(".") or "_"

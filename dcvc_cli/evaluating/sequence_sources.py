@@ -1,9 +1,12 @@
-"""Reads test configurations in the form of the DCVC test programs: which clips are coded, how many frames, and how often an I frame comes.
+"""Reads test configurations in the form of the DCVC test programs: which clips are coded, how many frames, and how
+often an I frame comes.
 
-    {"root_path": "data", "test_classes": {"HEVC_B": {"test": 1, "base_path": "HEVC_B", "src_type": "yuv420", "sequences": {
+    {"root_path": "data", "test_classes": {"HEVC_B": {"test": 1, "base_path": "HEVC_B", "src_type": "yuv420",
+    "sequences": {
         "BQTerrace_1920x1080_60.yuv": {"width": 1920, "height": 1080, "frames": 96, "intra_period": -1}}}}}
 
-A sequence is the file, or the folder of PNG files, root_path/base_path/name. Other members, which other programs use, are ignored.
+A sequence is the file, or the folder of PNG files, root_path/base_path/name. Other members, which other programs use,
+are ignored.
 """
 
 import json
@@ -65,10 +68,14 @@ def read_test_config(path: Path, root: Path | None = None) -> tuple[SequenceSour
     """
     try:
         if path.stat().st_size > LARGEST_FILE_BYTES:
-            raise InputError(f"{path}: {path.stat().st_size} bytes, expected a test configuration of at most {LARGEST_FILE_BYTES}")
+            raise InputError(
+                f"{path}: {path.stat().st_size} bytes, expected a test configuration of at most {LARGEST_FILE_BYTES}"
+            )
         text = path.read_text(encoding="utf-8")
     except (OSError, ValueError) as fault:
-        raise InputError(f"cannot read the test configuration {path}: {getattr(fault, 'strerror', None) or fault}") from fault
+        raise InputError(
+            f"cannot read the test configuration {path}: {getattr(fault, 'strerror', None) or fault}"
+        ) from fault
     return parse_test_config(text, str(path), root)
 
 
@@ -77,7 +84,9 @@ def parse_test_config(text: str, origin: str, root: Path | None = None) -> tuple
     try:
         document = json.loads(text, object_pairs_hook=_object_without_repeats)
     except (ValueError, RecursionError) as fault:
-        raise InputError(f"{origin}: not a test configuration: {fault}", "expected JSON with root_path and test_classes") from fault
+        raise InputError(
+            f"{origin}: not a test configuration: {fault}", "expected JSON with root_path and test_classes"
+        ) from fault
     config = _Members(document, origin)
     folder = root if root is not None else Path(config.text("root_path", default="."))
     sequences: list[SequenceSource] = []
@@ -85,7 +94,9 @@ def parse_test_config(text: str, origin: str, root: Path | None = None) -> tuple
         if members.values.get("test", 1) not in (0, False):
             sequences += _class_sequences(class_name, members, folder)
     if not sequences:
-        raise InputError(f"{origin}: no sequence is to be tested, expected at least one in a class whose `test` is not 0")
+        raise InputError(
+            f"{origin}: no sequence is to be tested, expected at least one in a class whose `test` is not 0"
+        )
     return tuple(sequences)
 
 
@@ -110,7 +121,9 @@ def _sequence(class_name: str, name: str, folder: Path, source_type: SourceType,
         raise InputError(f"{members.place}: frames is {num_frames}, expected 1..{MOST_FRAMES}")
     intra_period = members.whole("intra_period", default=FIRST_FRAME_ONLY)
     if intra_period != FIRST_FRAME_ONLY and not 1 <= intra_period <= MOST_FRAMES:
-        raise InputError(f"{members.place}: intra_period is {intra_period}, expected 1 or more, or -1 for the first frame only")
+        raise InputError(
+            f"{members.place}: intra_period is {intra_period}, expected 1 or more, or -1 for the first frame only"
+        )
     if not name or "\0" in name:
         raise InputError(f"{members.place}: expected the name of a file or folder")
     return SequenceSource(class_name, name, folder / name, source_type, size, num_frames, intra_period)
@@ -151,5 +164,7 @@ def _object_without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) != len(pairs):
         names = [name for name, _ in pairs]
-        raise ValueError(f"the name {next(name for name in names if names.count(name) > 1)!r} stands twice in one object")
+        raise ValueError(
+            f"the name {next(name for name in names if names.count(name) > 1)!r} stands twice in one object"
+        )
     return members

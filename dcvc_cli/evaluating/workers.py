@@ -1,4 +1,5 @@
-"""Gives jobs to spawned processes, one job at a time to each. A process that dies loses its job, and the run goes on."""
+"""Gives jobs to spawned processes, one job at a time to each. A process that dies loses its job, and the run goes
+on."""
 
 import contextlib
 import multiprocessing
@@ -19,7 +20,8 @@ WORKER_STOP_SECONDS = 5.0
 
 Work = Callable[[Job], Result]
 StartWork = Callable[[int], Work[Job, Result]]
-"""Called in each process with the number of the process, 0, 1, ...; returns a function that does a job. StartWork, jobs and results are pickled."""
+"""Called in each process with the number of the process, 0, 1, ...; returns a function that does a job. StartWork, jobs
+and results are pickled."""
 
 
 def run_jobs(
@@ -56,7 +58,9 @@ class _Worker(Generic[Job, Result]):
         self.number = number
         self.job: Job | None = None
         self.connection, theirs = context.Pipe()
-        self.process: SpawnProcess = context.Process(target=_serve, args=(theirs, start, number), name=f"dcvc-worker-{number}", daemon=True)
+        self.process: SpawnProcess = context.Process(
+            target=_serve, args=(theirs, start, number), name=f"dcvc-worker-{number}", daemon=True
+        )
         self.process.start()
         theirs.close()
 
@@ -121,7 +125,8 @@ class _Workers(Generic[Job, Result]):
 
 
 def _serve(connection: Connection, start: StartWork[Job, Result], number: int) -> None:
-    """Runs in a worker process until the job is None, the parent ends, or SIGTERM comes. SIGTERM lets it remove temporary files."""
+    """Runs in a worker process until the job is None, the parent ends, or SIGTERM comes. SIGTERM lets it remove
+    temporary files."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group of processes, and the parent decides
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -139,7 +144,8 @@ def _serve(connection: Connection, start: StartWork[Job, Result], number: int) -
 
 
 def _end_with_parent() -> None:
-    """Ends this process when its parent has ended: a killed parent cannot stop its workers, and a job may take many minutes."""
+    """Ends this process when its parent has ended: a killed parent cannot stop its workers, and a job may take many
+    minutes."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         wait([parent.sentinel])

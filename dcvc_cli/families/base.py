@@ -1,9 +1,10 @@
 """What a codec family is to the rest of dcvc. docs/families.md says how to add one.
 
-A family is a syntax of payloads. It has models: sizes of its networks, each under a name of its own. Everything outside `families/`
-drives a model through the interface here and never asks which family it is of.
+A family is a syntax of payloads. It has models: sizes of its networks, each under a name of its own. Everything outside
+`families/` drives a model through the interface here and never asks which family it is of.
 
-Modules of a family load neither torch nor anything else that is heavy when they are imported; functions that need it import it inside.
+Modules of a family load neither torch nor anything else that is heavy when they are imported; functions that need it
+import it inside.
 """
 
 from abc import ABC, abstractmethod
@@ -60,10 +61,11 @@ class PictureEncoder(ABC):
 
     @abstractmethod
     def push(self, picture: Picture) -> Iterator[CodedUnit]:
-        """Takes the next picture and gives out the units that it completes: none while a chunk is not full, several where a chunk ends early.
+        """Takes the next picture and gives out the units that it completes: none while a chunk is not full, several
+        where a chunk ends early.
 
-        Units come one at a time: `reconstruction` speaks of the one that came last until the next one is asked for. All must be taken
-        before the next picture is pushed.
+        Units come one at a time: `reconstruction` speaks of the one that came last until the next one is asked for. All
+        must be taken before the next picture is pushed.
 
         Raises:
             InputError: the picture is not of the SPS's format.
@@ -79,7 +81,8 @@ class PictureEncoder(ABC):
 
 
 class PictureDecoder(ABC):
-    """Decodes the units of one SPS in order. Two SPSs that differ only in how symbols are coded (Sps.can_follow) may share one decoder."""
+    """Decodes the units of one SPS in order. Two SPSs that differ only in how symbols are coded (Sps.can_follow) may
+    share one decoder."""
 
     @abstractmethod
     def push(self, unit: FrameUnit) -> Sequence[Picture]:
@@ -95,11 +98,13 @@ class Model(ABC):
 
     Attributes:
         name: as streams (`model_variant`), weights files and the command line have it.
-        networks: the graphs by name, in the family's order: that of fingerprints in streams and of checkpoints on the command line.
+        networks: the graphs by name, in the family's order: that of fingerprints in streams and of checkpoints on the
+            command line.
         max_pictures: pictures that a unit holds at most.
         max_side: largest width and height that are coded.
         entropy_formats: what `--entropy-format` may choose.
-        stages: parts of coding a picture in the order in which `dcvc bench` shows them; functions name theirs by `stages.timed`.
+        stages: parts of coding a picture in the order in which `dcvc bench` shows them; functions name theirs by
+            `stages.timed`.
         relative_width: widest layers in units of those of `lite`; estimates of memory grow with it.
         is_for_tests: whether lists for people leave the model out.
     """
@@ -121,7 +126,8 @@ class Model(ABC):
 
     @abstractmethod
     def sps_fields(self, size: PictureSize, choices: CodingChoices) -> Mapping[str, Any]:
-        """The fields of a new stream's SPS that are the family's: entropy_format, qp_offsets, truncate_chroma, max_pictures, family_block, ...
+        """The fields of a new stream's SPS that are the family's: entropy_format, qp_offsets, truncate_chroma,
+        max_pictures, family_block, ...
 
         Raises:
             UsageError: choices that the family has no form for.
@@ -147,14 +153,17 @@ class Model(ABC):
 
     @abstractmethod
     def random_parameters(self, network: str) -> "State":
-        """Parameters for measuring speed: no layer's output is all zero or saturated, some latents are coded and some are not."""
+        """Parameters for measuring speed: no layer's output is all zero or saturated, some latents are coded and some
+        are not."""
 
     def published_z_table(self, network: str, state: "State") -> CdfTable | None:
-        """The table that the published codec would make, for streams in its own byte formats; None where it is no other."""
+        """The table that the published codec would make, for streams in its own byte formats; None where it is no
+        other."""
         return None
 
     def calibrate(self, networks: Mapping[str, Any], clip: Sequence["NDArray[np.float32]"], qp: int) -> None:
-        """Codes a clip on recording operations (preparing.calibration), so that the exact profile's exponents can be chosen.
+        """Codes a clip on recording operations (preparing.calibration), so that the exact profile's exponents can be
+        chosen.
 
         Args:
             networks: RecordingOperations of each network.

@@ -68,7 +68,10 @@ def model_of_stream(sps: Sps) -> Model:
         raise EnvironmentFault(message, "decode it with a newer dcvc")
     model = family.models.get(sps.model_variant)
     if model is None or len(sps.fingerprints) != len(model.networks):
-        message = f"the stream is of model {sps.model_variant!r} of family {sps.model_family!r}, this dcvc has {', '.join(family.models)}"
+        message = (
+            f"the stream is of model {sps.model_variant!r} of family {sps.model_family!r}, this dcvc has "
+            f"{', '.join(family.models)}"
+        )
         raise EnvironmentFault(message, "decode it with a newer dcvc")
     return model
 

@@ -1,10 +1,12 @@
-"""How a frame's symbols lie in its bytes: a value of the stream's header and a mode of the entropy coder, so neither layer owns it."""
+"""How a frame's symbols lie in its bytes: a value of the stream's header and a mode of the entropy coder, so neither
+layer owns it."""
 
 from enum import IntEnum
 
 
 class EntropyFormat(IntEnum):
-    """The byte layout of a frame's symbols (docs/entropy-coding.md); the numbers are those of the sequence parameter set."""
+    """The byte layout of a frame's symbols (docs/entropy-coding.md); the numbers are those of the sequence parameter
+    set."""
 
     FAMILY = 0
     """The model family's own; format version 2 only. Families `lite` and `dcvc-rt` have none."""

@@ -1,7 +1,7 @@
 """How much a clip or a stream may ask for: checked where a size is first known, before anything of that size is made.
 
-Any codec has small streams that are legal and ask for gigabytes. Whoever decodes what others send sets a limit once, in the environment
-or by options; the default admits pictures of 8192x4352.
+Any codec has small streams that are legal and ask for gigabytes. Whoever decodes what others send sets a limit once, in
+the environment or by options; the default admits pictures of 8192x4352.
 """
 
 import os
@@ -20,7 +20,8 @@ class Limits:
 
     Attributes:
         max_pixels: width times height of a picture.
-        max_frames: frames of a clip or stream, skipped ones included; None for any number, since more frames take more bytes to ask for.
+        max_frames: frames of a clip or stream, skipped ones included; None for any number, since more frames take more
+            bytes to ask for.
         max_memory: bytes of the estimate that `dcvc info` shows; None for any.
     """
 
@@ -62,7 +63,10 @@ class Limits:
 
     def _check_memory(self, kind: type[DcvcError], name: str, width: int, height: int, memory_bytes: int) -> None:
         if self.max_memory is not None and memory_bytes > self.max_memory:
-            text = f"{name} has pictures of {width}x{height} and needs about {memory_bytes >> 20} MiB, the limit is {self.max_memory >> 20} MiB"
+            text = (
+                f"{name} has pictures of {width}x{height} and needs about {memory_bytes >> 20} MiB, the limit is "
+                f"{self.max_memory >> 20} MiB"
+            )
             raise kind(text, f"--max-memory or {MEMORY_VARIABLE} raises it")
 
 

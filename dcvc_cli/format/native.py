@@ -49,9 +49,13 @@ def _load(name: str) -> ModuleType:
     try:
         module = importlib.import_module(f"dcvc_cli.{name}")
     except ImportError as error:
-        raise EnvironmentFault(f"the compiled module dcvc_cli.{name} is missing: {error}", "reinstall dcvc with a C++ compiler at hand") from error
+        raise EnvironmentFault(
+            f"the compiled module dcvc_cli.{name} is missing: {error}", "reinstall dcvc with a C++ compiler at hand"
+        ) from error
     wanted = os.environ.get(ISA_VARIABLE, "")
     if hasattr(module, "choose_isa") and not module.choose_isa(wanted):
         usable = ", ".join(module.usable_isas())
-        raise EnvironmentFault(f"instruction set {wanted!r} is not usable on this machine, usable are: {usable}", f"unset {ISA_VARIABLE}")
+        raise EnvironmentFault(
+            f"instruction set {wanted!r} is not usable on this machine, usable are: {usable}", f"unset {ISA_VARIABLE}"
+        )
     return module

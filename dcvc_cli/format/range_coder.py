@@ -1,8 +1,9 @@
-"""The range coder that motion vectors, output filters and compact symbols share: its state between them, and the coder itself in slow Python.
+"""The range coder that motion vectors, output filters and compact symbols share: its state between them, and the coder
+itself in slow Python.
 
-They go into the same bytes, so the state belongs to none of these layers. The slow coder, and the bits with learning probabilities on top of it, are
-what the slow twins are written on, with nothing of the C++ code in it; the same bytes and states everywhere. Source: docs/entropy-coding.md,
-"Range coder", and docs/motion.md, "Bits".
+They go into the same bytes, so the state belongs to none of these layers. The slow coder, and the bits with learning
+probabilities on top of it, are what the slow twins are written on, with nothing of the C++ code in it; the same bytes
+and states everywhere. Source: docs/entropy-coding.md, "Range coder", and docs/motion.md, "Bits".
 """
 
 from collections.abc import Callable, Sequence
@@ -70,13 +71,19 @@ class SlowRangeEncoder:
         self._low += unit * start
         self._range = (self._range if end == 1 << bits else unit * end) - unit * start
         while self._range < MIN_RANGE:
-            self._low, self._range, self._num_bytes = self._low << WORD_BITS, self._range << WORD_BITS, self._num_bytes + WORD_BITS // 8
+            self._low, self._range, self._num_bytes = (
+                self._low << WORD_BITS,
+                self._range << WORD_BITS,
+                self._num_bytes + WORD_BITS // 8,
+            )
 
     @property
     def state(self) -> EncoderState:
         """To go on from elsewhere."""
         window = (1 << WINDOW_BITS) - 1
-        return EncoderState((self._low >> WINDOW_BITS).to_bytes(self._num_bytes, "big"), self._low & window, self._range)
+        return EncoderState(
+            (self._low >> WINDOW_BITS).to_bytes(self._num_bytes, "big"), self._low & window, self._range
+        )
 
     def finish(self) -> bytes:
         """The shortest bytes."""
@@ -84,7 +91,8 @@ class SlowRangeEncoder:
 
 
 class SlowRangeDecoder:
-    """Reads what SlowRangeEncoder writes; any bytes decode to something, `finish` tells whether an encoder makes them."""
+    """Reads what SlowRangeEncoder writes; any bytes decode to something, `finish` tells whether an encoder makes
+    them."""
 
     def __init__(self, data: bytes, state: DecoderState | None = None) -> None:
         self._data = data
@@ -104,7 +112,8 @@ class SlowRangeDecoder:
         value -= unit * start
         size = (size if end == 1 << bits else unit * end) - unit * start
         while size < MIN_RANGE:
-            # Bytes that no encoder makes can lie outside the first range; then the value grows, and is kept modulo 2^64.
+            # Bytes that no encoder makes can lie outside the first range; then the value grows, and is kept modulo
+            # 2^64.
             value = (value << WORD_BITS | self._number_at(position) >> WORD_BITS) % (1 << WINDOW_BITS)
             size, position = size << WORD_BITS, position + WORD_BITS // 8
         self._state = DecoderState(position, value, size)
@@ -147,7 +156,8 @@ class Context:
 
 
 BitCoding: TypeAlias = Callable[[Context | None, int], int]
-"""Writes the bit given and returns it, or ignores it and returns the one read: one walk over what is coded serves both."""
+"""Writes the bit given and returns it, or ignores it and returns the one read: one walk over what is coded serves
+both."""
 
 
 def _share_of_zero(context: Context | None) -> tuple[int, int]:
@@ -185,7 +195,8 @@ class SlowBitReader:
 
 
 def code_nonzero(bit: BitCoding, sign: Context, prefix: Sequence[Context], wanted: int) -> int:
-    """A number other than 0: its sign, the length of its magnitude by a context for each bit, at most len(prefix), and the bits below the first."""
+    """A number other than 0: its sign, the length of its magnitude by a context for each bit, at most len(prefix), and
+    the bits below the first."""
     is_negative = bit(sign, wanted < 0)
     num_bits = 0
     while num_bits < len(prefix) and bit(prefix[num_bits], abs(wanted) >> (num_bits + 1) != 0):

@@ -1,7 +1,8 @@
 """The building blocks of both networks as a graph of named layers, free of any tensor library.
 
-A block owns no parameters: it knows its name in the state dict and the shapes of its parameters, and runs on the operations of a
-backend (`dcvc_cli.backend.operations.Operations`), which owns the numbers. So training, float inference and exact inference
+A block owns no parameters: it knows its name in the state dict and the shapes of its parameters, and runs on the
+operations of a backend (`dcvc_cli.backend.operations.Operations`), which owns the numbers. So training, float inference
+and exact inference
 run one definition. Source: DCVC-RT (CVPR 2025), figure 3 and its supplement.
 
 Shapes are written channels x height x width; N = 1 outside training.
@@ -24,7 +25,9 @@ class Conv:
     Parameters: `NAME.weight` (cout, cin, k, k), `NAME.bias` (cout).
     """
 
-    def __init__(self, name: str, cin: int, cout: int, kernel: int = 1, stride: int = 1, padding: int = 0, *, bias: bool = True) -> None:
+    def __init__(
+        self, name: str, cin: int, cout: int, kernel: int = 1, stride: int = 1, padding: int = 0, *, bias: bool = True
+    ) -> None:
         self.name, self.cin, self.cout = name, cin, cout
         self.kernel, self.stride, self.padding = kernel, stride, padding
         self.bias = bias
@@ -73,7 +76,8 @@ class FlatScaleVector(ScaleVector):
 
 
 class BitEstimator:
-    """Factorised density of the hyper-latent z: eleven (num_qps, c, 1, 1) parameters, used only to make tables and in training."""
+    """Factorised density of the hyper-latent z: eleven (num_qps, c, 1, 1) parameters, used only to make tables and in
+    training."""
 
     def __init__(self, name: str, num_qps: int, channels: int) -> None:
         self.name, self.num_qps, self.channels = name, num_qps, channels
@@ -85,7 +89,8 @@ class BitEstimator:
 
 
 class StackedEstimator(BitEstimator):
-    """The same density with its four stages in the last index of three parameters, (num_qps, c, 4) and (num_qps, c, 3)."""
+    """The same density with its four stages in the last index of three parameters, (num_qps, c, 4) and (num_qps, c,
+    3)."""
 
     def shapes(self) -> Iterator[tuple[str, Shape]]:
         for kind, num_stages in (("h", 4), ("b", 4), ("a", 3)):
@@ -93,14 +98,17 @@ class StackedEstimator(BitEstimator):
 
 
 class DepthConvBlock:
-    """Depth-conv block: a depthwise and a feed-forward residual branch, both pointwise apart from one 3x3 depthwise layer.
+    """Depth-conv block: a depthwise and a feed-forward residual branch, both pointwise apart from one 3x3 depthwise
+    layer.
 
     x   = adaptor(x)                                   when cin != c or force_adaptor
     t   = dc.3(dc.2(wsilu(dc.0(x)))) + x
     out = ffn.2(chunk_add(wsilu(ffn.0(t)))) + t        (+ x with shortcut)
     """
 
-    def __init__(self, name: str, cin: int, channels: int, *, shortcut: bool = False, force_adaptor: bool = False) -> None:
+    def __init__(
+        self, name: str, cin: int, channels: int, *, shortcut: bool = False, force_adaptor: bool = False
+    ) -> None:
         c = channels
         self.name, self.cin, self.channels, self.shortcut = name, cin, c, shortcut
         self.adaptor = Conv(f"{name}.adaptor", cin, c) if cin != c or force_adaptor else None
@@ -127,7 +135,9 @@ class FourfoldBlock:
     Source: DCVC-UF (2026).
     """
 
-    def __init__(self, name: str, cin: int, channels: int, inner: int, *, shortcut: bool = False, force_adaptor: bool = False) -> None:
+    def __init__(
+        self, name: str, cin: int, channels: int, inner: int, *, shortcut: bool = False, force_adaptor: bool = False
+    ) -> None:
         self.name, self.cin, self.channels, self.shortcut = name, cin, channels, shortcut
         self.adaptor = Conv(f"{name}.adaptor", cin, channels) if cin != channels or force_adaptor else None
         self.dc_in = Conv(f"{name}.dc.0", channels, inner)
@@ -202,7 +212,9 @@ class Sequence:
 
 def depth_conv_blocks(name: str, cin: int, channels: int, depth: int, first: int = 0) -> Sequence:
     """`depth` depth-conv blocks named `NAME.first`, `NAME.first+1`, ..., the first one adapting cin -> channels."""
-    return Sequence(*(DepthConvBlock(f"{name}.{first + k}", cin if k == 0 else channels, channels) for k in range(depth)))
+    return Sequence(
+        *(DepthConvBlock(f"{name}.{first + k}", cin if k == 0 else channels, channels) for k in range(depth))
+    )
 
 
 def layer_shapes(owner: Any) -> Iterator[tuple[str, Shape]]:

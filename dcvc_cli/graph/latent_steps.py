@@ -1,7 +1,8 @@
 """Which latents each coding step codes: the 2x2 position classes of the image and the video model.
 
-Position class of (row, column) on the 1/16 grid: 2 * (row mod 2) + column mod 2. In a step every channel group codes the classes
-named here; at each position exactly one group is coded, so a step's symbols fit a plane of C / num_groups channels.
+Position class of (row, column) on the 1/16 grid: 2 * (row mod 2) + column mod 2. In a step every channel group codes
+the classes named here; at each position exactly one group is coded, so a step's symbols fit a plane of C / num_groups
+channels.
 """
 
 from collections.abc import Sequence

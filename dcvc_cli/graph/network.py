@@ -1,4 +1,5 @@
-"""What every network is to those who store, open or prepare it: named parameters with shapes, and the rows of its z table."""
+"""What every network is to those who store, open or prepare it: named parameters with shapes, and the rows of its z
+table."""
 
 from collections.abc import Iterator
 from typing import Protocol
@@ -21,7 +22,8 @@ class Network(Protocol):
 
     @property
     def num_z_channels(self) -> int:
-        """Channels of the hyperprior z; its table has num_qps * num_z_channels rows, 0 for a network without a stored table."""
+        """Channels of the hyperprior z; its table has num_qps * num_z_channels rows, 0 for a network without a stored
+        table."""
 
     def shapes(self) -> Iterator[tuple[str, Shape]]:
         """Names and shapes of the state dict."""

@@ -1,7 +1,8 @@
-"""Measures encoding and decoding frame by frame and stage by stage. Pictures are in memory: file access and hashes are not counted.
+"""Measures encoding and decoding frame by frame and stage by stage. Pictures are in memory: file access and hashes are
+not counted.
 
-Several candidates code each frame in turn before any codes the next frame, so that other work on the machine slows all of them alike. On a busy
-machine only ratios within one run can be compared.
+Several candidates code each frame in turn before any codes the next frame, so that other work on the machine slows all
+of them alike. On a busy machine only ratios within one run can be compared.
 """
 
 import statistics
@@ -26,7 +27,8 @@ from dcvc_cli.weights.store import weight_files, weights_name
 WARMUP_FRAMES = 2
 """An I and a P frame that are coded and not counted."""
 SETTLING_SECONDS = 0.03
-"""Pause before each timed step: PyTorch's threads spin for about 15 ms after their last work and take the processor from the next step."""
+"""Pause before each timed step: PyTorch's threads spin for about 15 ms after their last work and take the processor
+from the next step."""
 FrameSeconds = dict[str, float]
 """Seconds of one frame by stage."""
 
@@ -37,7 +39,8 @@ class Candidate:
 
     Attributes:
         name: as `--model` was given.
-        is_random: whether the parameters are random, because this machine lacks weights; then only speed can be measured.
+        is_random: whether the parameters are random, because this machine lacks weights; then only speed can be
+            measured.
     """
 
     name: str
@@ -105,7 +108,11 @@ def open_candidate(name: str, precision_name: str | None, device: str, threads: 
         precision = PRECISION_NAMES[precision_name or "fp32"]
         place = device_for(precision, device)
         weights = random_weights(name, exact=precision is Precision.EXACT)
-        return Candidate(name, OpenedModel(weights, precision, place, open_weights(weights, precision, place, threads)), is_random=True)
+        return Candidate(
+            name,
+            OpenedModel(weights, precision, place, open_weights(weights, precision, place, threads)),
+            is_random=True,
+        )
     return Candidate(name, open_model(name, precision_name, device, threads), is_random=False)
 
 
@@ -121,7 +128,9 @@ class CodedAndMeasured:
 class _Session:
     """One candidate's encoder and decoder over one clip."""
 
-    def __init__(self, candidate: Candidate, video_format: VideoFormat, choices: CodingChoices, clock: StageClock) -> None:
+    def __init__(
+        self, candidate: Candidate, video_format: VideoFormat, choices: CodingChoices, clock: StageClock
+    ) -> None:
         opened = candidate.opened
         model = opened.weights.model
         self.sps: Sps = sps_for(video_format, opened.weights, opened.precision, choices)
@@ -144,7 +153,19 @@ class _Session:
     def _frame_unit(self, unit: CodedUnit) -> FrameUnit:
         first, self._num_pictures = self._num_pictures, self._num_pictures + unit.pictures.num_pictures
         size = len(unit.payload)
-        return FrameUnit(0, size, unit.frame_type, 0, self.sps, unit.qp, unit.reset, unit.payload, first, first % 256, pictures=unit.pictures)
+        return FrameUnit(
+            0,
+            size,
+            unit.frame_type,
+            0,
+            self.sps,
+            unit.qp,
+            unit.reset,
+            unit.payload,
+            first,
+            first % 256,
+            pictures=unit.pictures,
+        )
 
     def _settle(self) -> None:
         time.sleep(SETTLING_SECONDS)
@@ -194,7 +215,8 @@ def _synchroniser(candidates: Sequence[Candidate]) -> Callable[[], None]:
 
 
 def ratio(first: CandidateMeasurement, other: CandidateMeasurement, direction: str, frame_type: str) -> float | None:
-    """Median over the frames of (seconds of `first`) / (seconds of `other`); above 1, `other` is faster. None without frames."""
+    """Median over the frames of (seconds of `first`) / (seconds of `other`); above 1, `other` is faster. None without
+    frames."""
     pairs = list(zip(first.totals(direction, frame_type), other.totals(direction, frame_type), strict=True))
     return statistics.median(one / two for one, two in pairs) if pairs else None
 
@@ -223,6 +245,9 @@ def as_values(measurement: CandidateMeasurement, num_pixels: int) -> dict[str, A
                     "median_ms": statistics.median(totals),
                     "min_ms": min(totals),
                     "max_ms": max(totals),
-                    "stage_ms": {stage: 1000 * seconds for stage, seconds in measurement.stage_seconds(direction, frame_type).items()},
+                    "stage_ms": {
+                        stage: 1000 * seconds
+                        for stage, seconds in measurement.stage_seconds(direction, frame_type).items()
+                    },
                 }
     return values

@@ -20,7 +20,9 @@ def stage_plot(document: dict[str, Any], file_format: str) -> bytes:
     try:
         from matplotlib.figure import Figure
     except ImportError as missing:
-        raise EnvironmentFault("plots need the package matplotlib, which is not installed", "pip install dcvc[eval]") from missing
+        raise EnvironmentFault(
+            "plots need the package matplotlib, which is not installed", "pip install dcvc[eval]"
+        ) from missing
     bars = [
         (f"{result['label']}\n{direction} {kind}", result[direction][kind]["stage_ms"])
         for result in document["results"]
@@ -33,7 +35,10 @@ def stage_plot(document: dict[str, Any], file_format: str) -> bytes:
     ends = [0.0] * len(bars)
     palette = ("#c9a227", *COLOURS, "#6b4a2b", "#999999")
     named = dict.fromkeys(stage for _, stages in bars for stage in stages)
-    order = [*(stage for stage in COMMON_STAGES if stage in named), *(stage for stage in named if stage not in COMMON_STAGES)]
+    order = [
+        *(stage for stage in COMMON_STAGES if stage in named),
+        *(stage for stage in named if stage not in COMMON_STAGES),
+    ]
     for stage in order:
         colour = palette[(COMMON_STAGES.index(stage) if stage in COMMON_STAGES else order.index(stage)) % len(palette)]
         widths = [stages.get(stage, 0.0) for _, stages in bars]
@@ -43,6 +48,9 @@ def stage_plot(document: dict[str, Any], file_format: str) -> bytes:
     axes.set_yticks(range(len(bars)), [label for label, _ in bars], fontsize=8)
     axes.invert_yaxis()
     axes.set_xlabel("milliseconds a frame, median by stage")
-    axes.set_title(f"{document['width']}x{document['height']}, {document['processor']}, {document['torch_threads']} threads", fontsize=9)
+    axes.set_title(
+        f"{document['width']}x{document['height']}, {document['processor']}, {document['torch_threads']} threads",
+        fontsize=9,
+    )
     axes.legend(fontsize=8)
     return rendered(figure, file_format)

@@ -1,4 +1,5 @@
-"""Finds what this machine offers (processor, packages, devices, kernels, weights), what dcvc uses of it, and why not something faster."""
+"""Finds what this machine offers (processor, packages, devices, kernels, weights), what dcvc uses of it, and why not
+something faster."""
 
 import os
 import platform
@@ -92,7 +93,9 @@ def processor() -> tuple[str, frozenset[str]]:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return platform.processor() or "unknown", frozenset()
-    fields = {key.strip().lower(): value.strip() for key, _, value in (line.partition(":") for line in text.splitlines())}
+    fields = {
+        key.strip().lower(): value.strip() for key, _, value in (line.partition(":") for line in text.splitlines())
+    }
     flags = fields.get("flags") or fields.get("features") or ""
     return fields.get("model name") or platform.processor() or "unknown", frozenset(flags.split())
 
@@ -109,17 +112,29 @@ def _packages() -> Iterator[Finding]:
     yield Finding("software", "python", f"{platform.python_implementation()} {platform.python_version()}")
     for name in REQUIRED_PACKAGES:
         version = _version(name)
-        yield Finding("software", name, version) if version else Finding("software", name, "not installed", Status.MISSING, f"pip install {name}")
+        yield (
+            Finding("software", name, version)
+            if version
+            else Finding("software", name, "not installed", Status.MISSING, f"pip install {name}")
+        )
     for module, name, purpose, extra in OPTIONAL_PACKAGES:
         try:
             import_module(module)
             yield Finding("software", name, _version(name) or "unknown version")
         except Exception as error:  # a broken package may raise anything; it is only reported
-            remark = f"{purpose}: pip install 'dcvc[{extra}]'" if isinstance(error, ModuleNotFoundError) else f"{type(error).__name__}: {error}"
+            remark = (
+                f"{purpose}: pip install 'dcvc[{extra}]'"
+                if isinstance(error, ModuleNotFoundError)
+                else f"{type(error).__name__}: {error}"
+            )
             yield Finding("software", name, "not usable", Status.ABSENT, remark)
     ffmpeg = shutil.which("ffmpeg")
     yield Finding(
-        "software", "ffmpeg", ffmpeg or "not found", Status.OK if ffmpeg else Status.ABSENT, "" if ffmpeg else "conventional codecs to compare with"
+        "software",
+        "ffmpeg",
+        ffmpeg or "not found",
+        Status.OK if ffmpeg else Status.ABSENT,
+        "" if ffmpeg else "conventional codecs to compare with",
     )
 
 
@@ -153,7 +168,9 @@ def _devices() -> Iterator[Finding]:
         return
     driver = Path("/proc/driver/nvidia/version").exists() or shutil.which("nvidia-smi") is not None
     if torch.version.cuda is None:
-        remark = "this torch is built without CUDA" + (", though an NVIDIA driver is here: install a CUDA build of torch" if driver else "")
+        remark = "this torch is built without CUDA" + (
+            ", though an NVIDIA driver is here: install a CUDA build of torch" if driver else ""
+        )
     else:
         remark = "torch finds no usable GPU" if driver else "no NVIDIA driver"
     yield Finding("devices", "cuda", "not available", Status.SLOW if driver else Status.ABSENT, remark)
@@ -191,7 +208,13 @@ def _exact_kernels() -> Iterator[Finding]:
     wanted = os.environ.get(ISA_VARIABLE, "")
     used = _kernels.isa_for(wanted)
     if used is None:
-        yield Finding("kernels", "exact arithmetic", "none", Status.MISSING, f"{ISA_VARIABLE}={wanted}, usable are: {', '.join(usable)}")
+        yield Finding(
+            "kernels",
+            "exact arithmetic",
+            "none",
+            Status.MISSING,
+            f"{ISA_VARIABLE}={wanted}, usable are: {', '.join(usable)}",
+        )
         return
     if used != usable[-1]:
         remark = f"{ISA_VARIABLE}={wanted} forbids the faster {usable[-1]}"
@@ -219,7 +242,9 @@ def _weights() -> Iterator[Finding]:
         prints = ", ".join(f"{part} {network.fingerprint:016x}" for part, network in weights.networks.items())
         yield Finding("weights", name, f"{weights.model.name}, {kind}, {prints}")
     if DEFAULT_MODEL not in seen:
-        yield Finding("weights", DEFAULT_MODEL, "not found", Status.MISSING, "the default weights come with dcvc: reinstall it")
+        yield Finding(
+            "weights", DEFAULT_MODEL, "not found", Status.MISSING, "the default weights come with dcvc: reinstall it"
+        )
     yield Finding("weights", "added weights", str(user_folder()))
 
 
@@ -235,4 +260,6 @@ def _choice() -> Iterator[Finding]:
         return
     remark = "" if weights.is_exact else "these weights have no exact form, so other machines may decode other pictures"
     precision = "exact" if weights.is_exact else "fp32"
-    yield Finding("in use", "encode", f"model {DEFAULT_MODEL}, precision {precision}, device {device}", Status.OK, remark)
+    yield Finding(
+        "in use", "encode", f"model {DEFAULT_MODEL}, precision {precision}, device {device}", Status.OK, remark
+    )

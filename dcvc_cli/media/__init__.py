@@ -1,6 +1,7 @@
 """Readers and writers of pictures: y4m, raw yuv, PNG sequences, and containers through PyAV.
 
-`open_reader` and `open_writer` choose by content and name; `OutputFile` is the atomic output that every command writes through.
+`open_reader` and `open_writer` choose by content and name; `OutputFile` is the atomic output that every command writes
+through.
 """
 
 from dcvc_cli.media.output import OutputFile

@@ -1,4 +1,5 @@
-"""What every reader and every writer of pictures is: a context manager; readers iterate, writers take one picture at a time."""
+"""What every reader and every writer of pictures is: a context manager; readers iterate, writers take one picture at a
+time."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
@@ -18,8 +19,8 @@ class PictureReader(ABC):
 
     Attributes:
         format: what holds for every picture.
-        num_frames: number of pictures that iteration will give; None when unknown (pipes). Of video files it counts what is
-            coded in the file, decodable or not, and is good for showing progress.
+        num_frames: number of pictures that iteration will give; None when unknown (pipes). Of video files it counts
+            what is coded in the file, decodable or not, and is good for showing progress.
         description: one line about the clip for people.
         notes: what was assumed or ignored and should be told, one sentence each. Iteration may add some at the end.
     """
@@ -36,7 +37,8 @@ class PictureReader(ABC):
         self._limits: Limits | None = None
 
     def grant(self, limits: Limits) -> None:
-        """Takes the caller's limits: InputError for pictures that are too large now, and for too many of them while they are read."""
+        """Takes the caller's limits: InputError for pictures that are too large now, and for too many of them while
+        they are read."""
         limits.check_input(self.name, self.format.size.width, self.format.size.height)
         self._limits = limits
 
@@ -74,7 +76,10 @@ class PictureReader(ABC):
     def _nothing_left(self, num_pictures: int) -> InputError:
         if self._skip_frames == 0:
             return InputError(f"{self.name} holds no picture")
-        return InputError(f"{self.name} holds {num_pictures} pictures, expected more than the {self._skip_frames} to skip", "lower --seek")
+        return InputError(
+            f"{self.name} holds {num_pictures} pictures, expected more than the {self._skip_frames} to skip",
+            "lower --seek",
+        )
 
     def _frames_to_give(self, total: int) -> int:
         """num_frames of a clip of known length, after skipping and limiting.
@@ -90,7 +95,9 @@ class PictureReader(ABC):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
 
@@ -142,7 +149,9 @@ class PictureWriter(ABC):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if kind is None:
             self.commit()
         else:

@@ -1,7 +1,6 @@
 """Video files such as mp4 and mkv, decoded through PyAV (FFmpeg's libraries), an optional extra; 8-bit 4:2:0 only."""
 
 import struct
-from array import array
 from collections.abc import Iterator
 from contextlib import closing
 from fractions import Fraction
@@ -24,13 +23,12 @@ from dcvc_cli.media.container_facts import (
     is_artwork,
     other_contents,
 )
-from dcvc_cli.media.timing import Timing, timing_of
+from dcvc_cli.media.packets import Packets
+from dcvc_cli.media.timing import Timing
 
 DEFAULT_FRAME_RATE = Rational(25, 1)
 _PIXEL_FORMATS = ("yuv420p", "yuvj420p")
 _COUNTING_FROM_ANYWHERE = ("mpegts", "mpeg", "mpegvideo")
-_MAX_PACKETS = 1 << 22
-"""Nineteen hours at 60 pictures a second."""
 
 
 class ContainerReader(PictureReader):
@@ -97,7 +95,7 @@ class ContainerReader(PictureReader):
             raise InputError(f"{self.name} holds no video stream")
         return max(films, key=lambda stream: (bool(stream.disposition & dispositions.default), _num_pixels(stream)))
 
-    def _scan_packets(self) -> "_Packets":
+    def _scan_packets(self) -> Packets:
         """Walks over the chosen track once without decoding it.
 
         What headers say of numbers and rates is a hint: findings/ffmpeg-frame-counts.sh,
@@ -106,7 +104,7 @@ class ContainerReader(PictureReader):
         container = self._open()
         with closing(container):
             stream = self._choose_stream(container)
-            packets = _Packets(stream.codec_context.name if stream.codec_context is not None else "")
+            packets = Packets(stream.codec_context.name if stream.codec_context is not None else "")
             try:
                 for packet in container.demux(stream):
                     # The last packet is PyAV's own: it holds nothing and asks the decoder for what it keeps back.
@@ -177,7 +175,7 @@ class ContainerReader(PictureReader):
         if getattr(self._first, "rotation", 0) or (matrix is not None and not _is_identity(bytes(matrix))):
             self._tell(f"{self.name} asks for a rotation or flip on display; it is ignored")
 
-    def _tell_counts(self, stream: Any, packets: "_Packets") -> None:
+    def _tell_counts(self, stream: Any, packets: Packets) -> None:
         """A note where the header's number of pictures is wrong: a file that was cut short, for example."""
         announced, found = stream.frames, packets.num_pictures
         if packets.is_whole and announced and not found <= announced <= found + packets.num_left_out:
@@ -192,21 +190,28 @@ class ContainerReader(PictureReader):
             hint = f"ffmpeg -i {self.name} -pix_fmt yuv420p OUT.y4m converts it"
             raise InputError(f"{self.name} has pixel format {name}, dcvc codes 8-bit 4:2:0 (yuv420p)", hint)
 
-    def _frame_rate(self, stream: Any, packets: "_Packets") -> Rational:
+    def _frame_rate(self, stream: Any, packets: Packets) -> Rational:
         stated = stream.average_rate or stream.base_rate
         # Pictures are not coded in the order of display, so the end of a file that was cut short has holes.
         is_cut = stated and stream.frames > packets.num_pictures + packets.num_left_out
         timing = Timing(stated) if is_cut else packets.timing(stream.time_base, stated)
         rate = _rational(timing.frame_rate)
         if rate is None:
-            self._tell(f"{self.name} does not say its frame rate: {DEFAULT_FRAME_RATE} frames per second assumed, --fps sets it")
+            self._tell(
+                f"{self.name} does not say its frame rate: {DEFAULT_FRAME_RATE} frames per second assumed, "
+                "--fps sets it"
+            )
             return DEFAULT_FRAME_RATE
         if timing.faults:
             faults = joined(timing.faults)
-            self._tell(f"{self.name} {faults}; it is coded at {rate} frames per second throughout, --fps sets another rate")
+            self._tell(
+                f"{self.name} {faults}; it is coded at {rate} frames per second throughout, --fps sets another rate"
+            )
         delay = self._delay(stream)
         if delay * float(rate) > 1:
-            self._tell(f"the pictures of {self.name} begin {delay:.2f} s after the start of the file; the delay is not kept")
+            self._tell(
+                f"the pictures of {self.name} begin {delay:.2f} s after the start of the file; the delay is not kept"
+            )
         return rate
 
     def _delay(self, stream: Any) -> float:
@@ -243,7 +248,9 @@ class ContainerReader(PictureReader):
                         raise
                     continue
                 if frames and not has_begun and num_passed_over:
-                    self._tell(f"{self.name} begins with {num_passed_over} packets that do not decode; they are left out")
+                    self._tell(
+                        f"{self.name} begins with {num_passed_over} packets that do not decode; they are left out"
+                    )
                 has_begun = has_begun or bool(frames)
                 yield from frames
         except (self._av.error.FFmpegError, OSError, ValueError) as error:
@@ -271,7 +278,9 @@ class ContainerReader(PictureReader):
         size = self.format.size
         if frame.format.name not in _PIXEL_FORMATS or (frame.width, frame.height) != (size.width, size.height):
             found = f"{frame.width}x{frame.height} {frame.format.name}"
-            raise InputError(f"{self.name} changes to {found} after it began as {size} yuv420p, expected one format throughout")
+            raise InputError(
+                f"{self.name} changes to {found} after it began as {size} yuv420p, expected one format throughout"
+            )
         if frame.is_corrupt:
             raise self._damaged(frame)
         self._watch(frame)
@@ -286,19 +295,25 @@ class ContainerReader(PictureReader):
         """Packets without pictures; of interlaced films, a packet may hold half a picture."""
         missing = self._packets.num_pictures - self._num_read
         if missing > 0 and self._packets.is_whole and not (self._is_interlaced or self._has_mixed_fields):
-            self._tell(f"{missing} of the {self._packets.num_pictures} pictures in {self.name} do not decode and are left out")
+            self._tell(
+                f"{missing} of the {self._packets.num_pictures} pictures in {self.name} do not decode and are left out"
+            )
 
     def _damaged(self, frame: Any) -> InputError:
         index = self._num_read
         hint = f"--frames {index - self._skip_frames} codes the whole pictures" if index > self._skip_frames else None
-        return InputError(f"{self.name} is damaged: picture {index}, at {frame.time or 0.0:.3f} s, does not decode", hint)
+        return InputError(
+            f"{self.name} is damaged: picture {index}, at {frame.time or 0.0:.3f} s, does not decode", hint
+        )
 
     def _watch(self, frame: Any) -> None:
         """Notes what changes on the way, once each."""
         at = f"at {frame.time or 0.0:.3f} s"
         if bool(frame.interlaced_frame) != self._is_interlaced and not self._has_mixed_fields:
             self._has_mixed_fields = True
-            self._tell(f"{self.name} mixes interlaced and progressive pictures, {at} first; all get the tag of the first")
+            self._tell(
+                f"{self.name} mixes interlaced and progressive pictures, {at} first; all get the tag of the first"
+            )
         colour = (int(frame.color_range), int(frame.colorspace))
         if self._frame_colour is not None and colour != self._frame_colour:
             self._tell(f"{self.name} changes its colour tags {at}; those of the first picture are kept")
@@ -306,52 +321,6 @@ class ContainerReader(PictureReader):
 
     def close(self) -> None:
         self._container.close()
-
-
-class _Packets:
-    """Numbers and times of the pictures of a track, from its packets.
-
-    Attributes:
-        num_pictures: packets that show a picture.
-        num_left_out: packets that an edit list leaves out, or that are empty.
-        is_whole: the walk came to the end of the file.
-    """
-
-    def __init__(self, codec: str) -> None:
-        self._codec = codec
-        self.num_pictures = self.num_left_out = 0
-        self.is_whole = True
-        self._stamps = array("q")
-        self._has_all_stamps = True
-        self._last = (0, 0)
-
-    def add(self, packet: Any) -> bool:
-        """Counts a packet; False where there are more than a film can have, as only a hostile file does."""
-        if packet.is_discard or not packet.size:
-            self.num_left_out += 1
-            return True
-        if self._codec in ("vp8", "libvpx") and not bytes(packet)[0] & 0x10:
-            # A reference that is never shown: VP8's header says so, and no container does.
-            return True
-        self.num_pictures += 1
-        if packet.pts is None:
-            self._has_all_stamps = False
-        else:
-            self._stamps.append(packet.pts)
-            self._last = max(self._last, (packet.pts, packet.duration or 0))
-        self.is_whole = self.num_pictures < _MAX_PACKETS
-        return self.is_whole
-
-    @property
-    def end(self) -> int:
-        """When the last picture ends, in units of the track's time base."""
-        return sum(self._last)
-
-    def timing(self, time_base: Fraction | None, nominal: Fraction | None) -> Timing:
-        """How the pictures are spaced; `nominal` where the packets do not tell."""
-        if not self._has_all_stamps or not self.is_whole or not time_base:
-            return Timing(nominal)
-        return timing_of(self._stamps, time_base, self._last[1], nominal)
 
 
 def _num_pixels(stream: Any) -> int:
@@ -371,7 +340,9 @@ def _import_av(path: str) -> ModuleType:
     try:
         import av
     except ImportError as error:
-        raise EnvironmentFault(f"reading {path} needs PyAV, which is not installed", "pip install 'dcvc[video]'") from error
+        raise EnvironmentFault(
+            f"reading {path} needs PyAV, which is not installed", "pip install 'dcvc[video]'"
+        ) from error
     return av
 
 

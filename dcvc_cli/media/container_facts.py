@@ -16,7 +16,11 @@ _OTHER_CHROMA_LOCATIONS = ("top", "bottomleft", "bottom")
 _CENTRED_BY_DEFAULT = ("theora", "mjpeg", "mpeg1video", "h261", "h263", "flv1")
 _SIDE_DATA_OF_CODING = ("CPB properties", "Skip Samples", "Encryption", "producer reference time", "Film Grain")
 """They say how the file is coded, not how its pictures look; film grain is in the decoded samples."""
-_SIDE_DATA_THAT_IS_CARRIED = ("Mastering Display Metadata", "Mastering display metadata", "Content Light Level Metadata")
+_SIDE_DATA_THAT_IS_CARRIED = (
+    "Mastering Display Metadata",
+    "Mastering display metadata",
+    "Content Light Level Metadata",
+)
 _SIDE_DATA_OF_PICTURES = {
     "DYNAMIC_HDR_PLUS": "HDR10+",
     "DYNAMIC_HDR_VIVID": "HDR Vivid",
@@ -139,11 +143,21 @@ def other_contents(container: Any, chosen: Any, is_picture: Any) -> list[str]:
 
 def dropped_side_data(frame: Any, text: StreamText, metadata: dict[str, str]) -> list[str]:
     """What comes with the pictures and no stream has a field for, as names for people."""
-    names = [_SIDE_DATA_OF_PICTURES[item.type.name] for item in frame.side_data if item.type.name in _SIDE_DATA_OF_PICTURES]
+    names = [
+        _SIDE_DATA_OF_PICTURES[item.type.name] for item in frame.side_data if item.type.name in _SIDE_DATA_OF_PICTURES
+    ]
     # The display matrix has a note of its own.
-    ignored = (*_SIDE_DATA_OF_CODING, *_SIDE_DATA_THAT_IS_CARRIED, "displaymatrix", "Display Matrix", "unknown side data")
+    ignored = (
+        *_SIDE_DATA_OF_CODING,
+        *_SIDE_DATA_THAT_IS_CARRIED,
+        "displaymatrix",
+        "Display Matrix",
+        "unknown side data",
+    )
     told = (name for name in text.side_data if not name.startswith(ignored))
-    names += [next((known for start, known in _SIDE_DATA_IN_TEXT.items() if name.startswith(start)), name) for name in told]
+    names += [
+        next((known for start, known in _SIDE_DATA_IN_TEXT.items() if name.startswith(start)), name) for name in told
+    ]
     if metadata.get("alpha_mode", "0") not in ("", "0"):
         names.append("alpha channel")
     if metadata.get("stereo_mode", "mono") != "mono":
@@ -163,7 +177,8 @@ def hdr_metadata(frame: Any) -> tuple[MasteringDisplay | None, ContentLight | No
 
 
 def _mastering_display(data: bytes) -> MasteringDisplay | None:
-    """AVMasteringDisplayMetadata: x, y of red, green, blue, white, then least, largest luminance, as fractions; flags."""
+    """AVMasteringDisplayMetadata: x, y of red, green, blue, white, then least, largest luminance, as fractions;
+    flags."""
     if len(data) < 88:
         return None
     numbers = struct.unpack("=22i", data[:88])

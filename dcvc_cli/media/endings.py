@@ -28,7 +28,14 @@ _PROMISES = {
     **dict.fromkeys((".yaml", ".yml", ".txt", ".md", ".pdf"), "a document"),
     **dict.fromkeys((".zip", ".gz", ".xz", ".zst", ".7z", ".tar"), "an archive"),
 }
-_ENDINGS = {STREAM: ".dcvc", ELEMENTARY_STREAM: ".bin", CSV: ".csv", JSON: ".json", HTML: ".html", WEIGHTS: ".safetensors"}
+_ENDINGS = {
+    STREAM: ".dcvc",
+    ELEMENTARY_STREAM: ".bin",
+    CSV: ".csv",
+    JSON: ".json",
+    HTML: ".html",
+    WEIGHTS: ".safetensors",
+}
 _ENDINGS |= {Y4M: ".y4m", RAW: ".yuv", PNG: ".png"}
 
 

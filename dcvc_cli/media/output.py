@@ -1,4 +1,5 @@
-"""Outputs that are either finished or not there (`staged_files.py`), and outputs that are written directly: pipes and devices."""
+"""Outputs that are either finished or not there (`staged_files.py`), and outputs that are written directly: pipes and
+devices."""
 
 import contextlib
 import errno
@@ -35,7 +36,8 @@ def check_name(target: str) -> None:
     """Finds at once what would otherwise fail at the end of a long run.
 
     Raises:
-        InputError: a name that no file can have here: too long, below something that is no folder, or not to be looked at.
+        InputError: a name that no file can have here: too long, below something that is no folder, or not to be looked
+            at.
     """
     if "\0" in target:
         raise InputError(f"cannot write {target!r}: file names hold no NUL")
@@ -55,15 +57,16 @@ def is_direct(target: str) -> bool:
         mode = os.stat(target).st_mode
     except (OSError, ValueError):
         return False
-    # /dev/fd/N and /proc/self/fd/N may lead to a regular file, but that file is somebody's open descriptor: never replace it.
+    # /dev/fd/N and /proc/self/fd/N may lead to a regular file, but that file is somebody's open descriptor: never
+    # replace it.
     return (not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)) or target.startswith(("/dev/fd/", "/proc/"))
 
 
 class OutputFile:
     """One output file. As a context manager it commits on a normal end and aborts on any exception.
 
-    A regular file gets its name in `commit`, so that a failed or killed run leaves nothing, and an old file stays whole until the new
-    one is. A symbolic link is followed and kept. Standard output is never closed.
+    A regular file gets its name in `commit`, so that a failed or killed run leaves nothing, and an old file stays whole
+    until the new one is. A symbolic link is followed and kept. Standard output is never closed.
 
     Args:
         target: a path or `-`.
@@ -135,7 +138,8 @@ class OutputFile:
             raise output_fault(self.name, error) from error
 
     def complete(self) -> None:
-        """Does everything of `commit` that a lack of room can stop, so that several outputs can be committed together."""
+        """Does everything of `commit` that a lack of room can stop, so that several outputs can be committed
+        together."""
         self.flush()
         if self._staged is not None:
             try:
@@ -164,7 +168,8 @@ class OutputFile:
         self._open = False
 
     def abort(self) -> None:
-        """Drops what was written to a regular file; what went down a pipe is gone. Never raises; does nothing a second time."""
+        """Drops what was written to a regular file; what went down a pipe is gone. Never raises; does nothing a second
+        time."""
         if not self._open:
             return
         self._open = False
@@ -177,7 +182,9 @@ class OutputFile:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if kind is None:
             self.commit()
         else:
@@ -189,12 +196,15 @@ def _standard_output() -> BinaryIO:
     if stdout is None:
         raise InputError("cannot write standard output: it is closed")
     if stdout.isatty():
-        raise UsageError("standard output is a terminal, and binary data would go to it", "-o FILE, or pipe it into a program")
+        raise UsageError(
+            "standard output is a terminal, and binary data would go to it", "-o FILE, or pipe it into a program"
+        )
     try:
         descriptor = stdout.fileno()
     except (OSError, ValueError):
         # Something else stands in for standard output, such as a test's capture.
         return cast(BinaryIO, stdout.buffer)
     stdout.flush()
-    # A buffer of our own: after a broken pipe, sys.stdout holds nothing that the interpreter would try to flush on its way out.
+    # A buffer of our own: after a broken pipe, sys.stdout holds nothing that the interpreter would try to flush on its
+    # way out.
     return cast(BinaryIO, open(descriptor, "wb", closefd=False))

@@ -23,8 +23,18 @@ DEFAULT_FRAME_RATE = Rational(25, 1)
 _PATTERN_FIELD = re.compile(r"%(0[0-9]{1,2}|[0-9]?)d")
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _MAX_DEFLATE_RATIO = 1032
-"""Deflate cannot expand further than this (zlib's technical notes), so a file much smaller than its picture is not whole."""
-_PILLOW_FAULTS = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, MemoryError, Image.DecompressionBombError)
+"""Deflate cannot expand further than this (zlib's technical notes), so a file much smaller than its picture is not
+whole."""
+_PILLOW_FAULTS = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    struct.error,
+    zlib.error,
+    MemoryError,
+    Image.DecompressionBombError,
+)
 
 
 def is_pattern(name: str) -> bool:
@@ -54,7 +64,9 @@ def list_pattern(pattern: str) -> list[Path]:
     """
     path = Path(pattern)
     if is_pattern(str(path.parent)):
-        raise UsageError(f"file name pattern {pattern} has a number field in its folder, expected it in the file name only")
+        raise UsageError(
+            f"file name pattern {pattern} has a number field in its folder, expected it in the file name only"
+        )
     names = numbered_names(path.name, [entry.name for entry in _entries(path.parent)])
     if not names:
         raise InputError(f"no file matches {pattern}: expected {path.name % 0} or {path.name % 1} first")
@@ -74,14 +86,17 @@ def list_folder(folder: str) -> list[Path]:
     Raises:
         InputError: none, or the folder cannot be read.
     """
-    names = [entry for entry in _entries(Path(folder)) if entry.suffix.lower() == ".png" and not entry.name.startswith(".")]
+    names = [
+        entry for entry in _entries(Path(folder)) if entry.suffix.lower() == ".png" and not entry.name.startswith(".")
+    ]
     if not names:
         raise InputError(f"folder {folder} holds no PNG file")
     return sorted(names, key=lambda path: natural_order(path.name))
 
 
 def faults_of_numbering(names: Sequence[str]) -> str | None:
-    """What looks wrong about the numbers in file names, for people; None where they are evenly spaced or there are none.
+    """What looks wrong about the numbers in file names, for people; None where they are evenly spaced or there are
+    none.
 
     Names count together where they differ in their last number only: im1.png and im2.png.
     """
@@ -104,7 +119,9 @@ def faults_of_numbering(names: Sequence[str]) -> str | None:
 def natural_order(name: str) -> tuple[tuple[tuple[int, int | str], ...], str]:
     """Sort key under which numbers inside names count as numbers."""
     parts = re.findall(r"[0-9]+|[^0-9]+", name)
-    return tuple((0, int(part)) if part.isascii() and part.isdigit() and len(part) < 1000 else (1, part) for part in parts), name
+    return tuple(
+        (0, int(part)) if part.isascii() and part.isdigit() and len(part) < 1000 else (1, part) for part in parts
+    ), name
 
 
 def _entries(folder: Path) -> list[Path]:
@@ -133,20 +150,24 @@ def read_png_size(path: Path) -> PictureSize:
         raise InputError(f"{path} says it is {width}x{height}, expected 1x1..{MAX_SIDE}x{MAX_SIDE}")
     # Pillow would drop the lower bits without a word (findings/pillow-16-bit-and-cicp.sh).
     if depth == 16:
-        raise InputError(f"{path} has 16 bits a sample, dcvc codes 8", "ffmpeg -i IN.png -pix_fmt rgb24 OUT.png converts it")
+        raise InputError(
+            f"{path} has 16 bits a sample, dcvc codes 8", "ffmpeg -i IN.png -pix_fmt rgb24 OUT.png converts it"
+        )
     channels = _CHANNELS.get(colour_type)
     if channels is None or depth not in (1, 2, 4, 8):
         raise InputError(f"{path} is damaged: colour type {colour_type} with {depth} bits a sample does not exist")
     if (width * channels * depth // 8) * height > _MAX_DEFLATE_RATIO * file_bytes:
-        raise InputError(f"{path} is damaged: {file_bytes} bytes cannot hold the {width}x{height} picture that it announces")
+        raise InputError(
+            f"{path} is damaged: {file_bytes} bytes cannot hold the {width}x{height} picture that it announces"
+        )
     return PictureSize(width, height)
 
 
 def read_png(path: Path) -> NDArray[np.uint8]:
     """One PNG as (height, width, 3) uint8 R, G, B samples.
 
-    Grey and palette pictures are expanded, an alpha channel that is opaque everywhere is dropped. Gamma and colour profiles are not
-    applied: the samples are coded as they stand.
+    Grey and palette pictures are expanded, an alpha channel that is opaque everywhere is dropped. Gamma and colour
+    profiles are not applied: the samples are coded as they stand.
 
     Raises:
         InputError: unreadable, damaged, 16 bits a sample, animated, or transparent anywhere.
@@ -191,17 +212,27 @@ def _tags(facts: PngFacts) -> PngFacts:
 class PngReader(PictureReader):
     """Reads 8-bit RGB pictures, one PNG file at a time.
 
-    The headers of all files are looked at on opening, so that a picture of another size or colour is told before anything is coded.
+    The headers of all files are looked at on opening, so that a picture of another size or colour is told before
+    anything is coded.
 
     Args:
         source: folder, pattern or file, for messages.
         paths: the files in order.
 
     Raises:
-        InputError: here and during iteration: a file that is unreadable, transparent, deeper than 8 bits or of another size.
+        InputError: here and during iteration: a file that is unreadable, transparent, deeper than 8 bits or of another
+            size.
     """
 
-    def __init__(self, source: str, paths: list[Path], *, frame_rate: Rational | None, skip_frames: int = 0, max_frames: int | None = None) -> None:
+    def __init__(
+        self,
+        source: str,
+        paths: list[Path],
+        *,
+        frame_rate: Rational | None,
+        skip_frames: int = 0,
+        max_frames: int | None = None,
+    ) -> None:
         super().__init__(source, skip_frames, max_frames)
         self.num_frames = self._frames_to_give(len(paths))
         self._paths = iter(paths)
@@ -222,7 +253,9 @@ class PngReader(PictureReader):
             first = next(iter(dropped.values()))
             self.notes += (f"{first} carries {joined(list(dropped))}, which streams have no field for: not kept",)
         if frame_rate is None:
-            self.notes += (f"PNG files do not say their frame rate: {DEFAULT_FRAME_RATE} frames per second assumed, --fps sets it",)
+            self.notes += (
+                f"PNG files do not say their frame rate: {DEFAULT_FRAME_RATE} frames per second assumed, --fps sets it",
+            )
         self.format = VideoFormat(
             size,
             ChromaFormat.RGB,

@@ -108,7 +108,9 @@ def _mastering_display(data: bytes) -> MasteringDisplay | None:
         return None
     red_x, red_y, green_x, green_y, blue_x, blue_y, *white, largest, smallest = struct.unpack(">8H2I", data)
     try:
-        return MasteringDisplay((green_x, green_y, blue_x, blue_y, red_x, red_y), (white[0], white[1]), largest, smallest)
+        return MasteringDisplay(
+            (green_x, green_y, blue_x, blue_y, red_x, red_y), (white[0], white[1]), largest, smallest
+        )
     except ValueError:
         return None
 

@@ -24,9 +24,10 @@ _COMPRESSION_LEVEL = 3
 class PngWriter(PictureWriter):
     """Writes im00001.png, im00002.png ... into a folder, or the names of a pattern, counted from 1, or one single file.
 
-    Files are written into a hidden folder on the same file system and moved to their names by `commit`. A new folder appears in one
-    rename. In a folder that exists, nothing but files of the pattern is touched; with overwrite, old files of the pattern that the new
-    clip does not replace are removed, so that old pictures are never taken for its continuation.
+    Files are written into a hidden folder on the same file system and moved to their names by `commit`. A new folder
+    appears in one rename. In a folder that exists, nothing but files of the pattern is touched; with overwrite, old
+    files of the pattern that the new clip does not replace are removed, so that old pictures are never taken for its
+    continuation.
 
     Args:
         target: folder, pattern such as `out/im%05d.png`, or a name ending in .png for a single picture.
@@ -75,7 +76,9 @@ class PngWriter(PictureWriter):
             raise output_fault(self.name, error) from error
         if self._is_folder and not self._overwrite:
             return [entry for entry in entries if entry.suffix.lower() == ".png"]
-        return [self._folder / name for name in numbered_names(self._pattern, [entry.name for entry in entries]).values()]
+        return [
+            self._folder / name for name in numbered_names(self._pattern, [entry.name for entry in entries]).values()
+        ]
 
     def _write(self, picture: Picture) -> None:
         if self._is_single and self._num_pictures == 1:

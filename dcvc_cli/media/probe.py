@@ -18,11 +18,32 @@ class InputKind(Enum):
 
 
 INPUT_FORMATS = tuple(kind.value for kind in InputKind)
-_ALIASES = {"raw": InputKind.RAW, "yuv420p": InputKind.RAW, "i420": InputKind.RAW, "mp4": InputKind.CONTAINER, "mkv": InputKind.CONTAINER}
+_ALIASES = {
+    "raw": InputKind.RAW,
+    "yuv420p": InputKind.RAW,
+    "i420": InputKind.RAW,
+    "mp4": InputKind.CONTAINER,
+    "mkv": InputKind.CONTAINER,
+}
 RAW_SUFFIXES = (".yuv", ".i420", ".raw")
 CONTAINER_SUFFIXES = (
     *(".mp4", ".m4v", ".mov", ".3gp", ".mkv", ".webm", ".avi", ".flv", ".ogv", ".ogg", ".wmv", ".asf", ".mxf", ".nut"),
-    *(".ts", ".mts", ".m2ts", ".mpg", ".mpeg", ".vob", ".m2v", ".264", ".h264", ".265", ".h265", ".hevc", ".ivf", ".obu"),
+    *(
+        ".ts",
+        ".mts",
+        ".m2ts",
+        ".mpg",
+        ".mpeg",
+        ".vob",
+        ".m2v",
+        ".264",
+        ".h264",
+        ".265",
+        ".h265",
+        ".hevc",
+        ".ivf",
+        ".obu",
+    ),
     *(".gif", ".mjpeg", ".mjpg", ".jpg", ".jpeg", ".webp", ".avif"),
 )
 _EBML_MAGIC = b"\x1a\x45\xdf\xa3"
@@ -90,7 +111,9 @@ def probe_content(name: str, prefix: bytes, *, has_size: bool) -> InputKind:
     if prefix.startswith(_CONTAINER_MAGICS) or prefix[4:8] in _MP4_BOXES or is_riff:
         return InputKind.CONTAINER
     if suffix == ".y4m":
-        raise InputError(f"{name} is not a y4m file: expected it to begin with {y4m.MAGIC.decode()!r}, found {prefix[:12]!r}")
+        raise InputError(
+            f"{name} is not a y4m file: expected it to begin with {y4m.MAGIC.decode()!r}, found {prefix[:12]!r}"
+        )
     if suffix == ".png":
         raise InputError(f"{name} is not a PNG file: expected a PNG signature, found {prefix[:12]!r}")
     if suffix == ".dcvc":

@@ -1,4 +1,5 @@
-"""Raw planar 8-bit 4:2:0 (yuv420p, I420): no header, so size and frame rate come from options or from the file's name."""
+"""Raw planar 8-bit 4:2:0 (yuv420p, I420): no header, so size and frame rate come from options or from the file's
+name."""
 
 import re
 from dataclasses import dataclass
@@ -66,25 +67,36 @@ class RawReader(PictureReader):
 
     Raises:
         UsageError: no size is known.
-        InputError: the data is no whole number of pictures; told before the first picture for files, at the end for pipes.
+        InputError: the data is no whole number of pictures; told before the first picture for files, at the end for
+            pipes.
     """
 
     def __init__(
-        self, source: ByteSource, *, size: PictureSize | None, frame_rate: Rational | None, skip_frames: int = 0, max_frames: int | None = None
+        self,
+        source: ByteSource,
+        *,
+        size: PictureSize | None,
+        frame_rate: Rational | None,
+        skip_frames: int = 0,
+        max_frames: int | None = None,
     ) -> None:
         super().__init__(source.name, skip_frames, max_frames)
         self._source = source
         named = parse_raw_name(source.name)
         if size is None:
             if named.size is None:
-                raise UsageError(f"{source.name} is raw video and does not say its picture size", "give --input-res WxH")
+                raise UsageError(
+                    f"{source.name} is raw video and does not say its picture size", "give --input-res WxH"
+                )
             size = named.size
             self.notes += (f"picture size {size} taken from the name of {source.name}",)
         if frame_rate is None and named.frame_rate is not None and named.size == size:
             frame_rate = named.frame_rate
             self.notes += (f"{frame_rate} frames per second taken from the name of {source.name}",)
         if frame_rate is None:
-            self.notes += (f"raw video does not say its frame rate: {DEFAULT_FRAME_RATE} frames per second assumed, --fps sets it",)
+            self.notes += (
+                f"raw video does not say its frame rate: {DEFAULT_FRAME_RATE} frames per second assumed, --fps sets it",
+            )
         deep = _DEEP_NAME.search(PurePath(source.name).stem)
         if deep:
             self.notes += (f"the name of {source.name} says {deep[1]} bits, it is read as 8-bit",)
@@ -101,7 +113,8 @@ class RawReader(PictureReader):
     def _no_multiple(self, size_bytes: int) -> InputError:
         size, frame_bytes = self.format.size, self.format.frame_bytes
         return InputError(
-            f"{self.name} is {size_bytes} bytes, no multiple of the {frame_bytes} bytes of a {size} 8-bit 4:2:0 picture",
+            f"{self.name} is {size_bytes} bytes, no multiple of the {frame_bytes} bytes of a {size} 8-bit 4:2:0 "
+            "picture",
             "check --input-res and that the video is 8-bit yuv420p",
         )
 

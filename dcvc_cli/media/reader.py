@@ -46,15 +46,22 @@ def open_reader(
 
     Raises:
         UsageError: options that cannot be obeyed.
-        InputError: missing, unreadable, inconsistent, beyond the limits, or not 8-bit 4:2:0 or RGB; also during iteration.
+        InputError: missing, unreadable, inconsistent, beyond the limits, or not 8-bit 4:2:0 or RGB; also during
+            iteration.
         EnvironmentFault: a video file without PyAV installed.
     """
     if skip_frames < 0 or (max_frames is not None and max_frames < 1):
-        raise UsageError(f"cannot skip {skip_frames} and read {max_frames} pictures, expected --seek of 0 or more and --frames of 1 or more")
+        raise UsageError(
+            f"cannot skip {skip_frames} and read {max_frames} pictures, expected --seek of 0 or more and "
+            "--frames of 1 or more"
+        )
     if frame_rate is not None and not float(frame_rate) > 0:
         raise UsageError(f"frame rate {frame_rate.num}/{frame_rate.den} is not above 0")
     if bit_depth != 8:
-        raise UsageError(f"{bit_depth}-bit input is not supported, dcvc codes 8-bit pictures", "ffmpeg -i IN -pix_fmt yuv420p OUT.y4m converts")
+        raise UsageError(
+            f"{bit_depth}-bit input is not supported, dcvc codes 8-bit pictures",
+            "ffmpeg -i IN -pix_fmt yuv420p OUT.y4m converts",
+        )
     kind = parse_input_format(input_format) if input_format is not None else probe_path(source)
     granted = Limits.from_environment() if limits is None else limits
     wishes = _Wishes(frame_rate, skip_frames, max_frames, granted)
@@ -70,7 +77,9 @@ def open_reader(
     if size is not None and reader.format.size != size:
         found = reader.format.size
         reader.close()
-        raise UsageError(f"{reader.name} is {found}, expected {size} as --input-res says", "only raw video needs --input-res")
+        raise UsageError(
+            f"{reader.name} is {found}, expected {size} as --input-res says", "only raw video needs --input-res"
+        )
     return reader
 
 
@@ -91,7 +100,9 @@ def _open_png(source: str, wishes: _Wishes) -> PictureReader:
         paths = list_pattern(source)
     else:
         paths = [Path(source)]
-    reader = PngReader(source, paths, frame_rate=wishes.frame_rate, skip_frames=wishes.skip_frames, max_frames=wishes.max_frames)
+    reader = PngReader(
+        source, paths, frame_rate=wishes.frame_rate, skip_frames=wishes.skip_frames, max_frames=wishes.max_frames
+    )
     end = None if wishes.max_frames is None else wishes.skip_frames + wishes.max_frames
     names = [path.name for path in paths[wishes.skip_frames : end]]
     fault = faults_of_numbering(names) if os.path.isdir(source) else None
@@ -106,15 +117,26 @@ def _open_bytes(source: str, kind: InputKind | None, size: PictureSize | None, w
     try:
         kind = kind or probe_content(stream.name, stream.prefix, has_size=size is not None)
         if kind is InputKind.Y4M:
-            return Y4mReader(stream, frame_rate=wishes.frame_rate, skip_frames=wishes.skip_frames, max_frames=wishes.max_frames)
+            return Y4mReader(
+                stream, frame_rate=wishes.frame_rate, skip_frames=wishes.skip_frames, max_frames=wishes.max_frames
+            )
         if kind is InputKind.RAW:
-            return RawReader(stream, size=size, frame_rate=wishes.frame_rate, skip_frames=wishes.skip_frames, max_frames=wishes.max_frames)
+            return RawReader(
+                stream,
+                size=size,
+                frame_rate=wishes.frame_rate,
+                skip_frames=wishes.skip_frames,
+                max_frames=wishes.max_frames,
+            )
     except BaseException:
         stream.close()
         raise
     stream.close()
     if stream.size_bytes is None:
-        raise InputError(f"{stream.name} is a pipe of {kind.name} data, expected y4m or raw video", "ffmpeg -i IN -f yuv4mpegpipe - | dcvc encode -")
+        raise InputError(
+            f"{stream.name} is a pipe of {kind.name} data, expected y4m or raw video",
+            "ffmpeg -i IN -f yuv4mpegpipe - | dcvc encode -",
+        )
     if kind is InputKind.PNG:
         return _open_png(source, wishes)
     return ContainerReader(

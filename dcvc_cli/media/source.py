@@ -1,4 +1,5 @@
-"""A byte source: a file, a FIFO or standard input, read forward only, with the first bytes looked at before a reader is chosen."""
+"""A byte source: a file, a FIFO or standard input, read forward only, with the first bytes looked at before a reader is
+chosen."""
 
 import os
 import stat
@@ -24,7 +25,8 @@ class ByteSource:
     Attributes:
         name: the path, or "standard input", for messages.
         size_bytes: size of a regular file at opening time, None for pipes and devices.
-        prefix: the first bytes, at most PROBE_BYTES; fewer only when the source is shorter. Looking does not consume them.
+        prefix: the first bytes, at most PROBE_BYTES; fewer only when the source is shorter. Looking does not consume
+            them.
         position: number of bytes consumed.
 
     Raises:
@@ -51,7 +53,10 @@ class ByteSource:
             if stdin is None:
                 raise InputError("standard input is closed, expected y4m or raw pictures on it")
             if stdin.isatty():
-                raise UsageError("standard input is a terminal, expected y4m or raw pictures on it", "give a file name, or pipe pictures in")
+                raise UsageError(
+                    "standard input is a terminal, expected y4m or raw pictures on it",
+                    "give a file name, or pipe pictures in",
+                )
             return stdin
         try:
             return open(source, "rb", buffering=READ_BUFFER_BYTES)
@@ -59,7 +64,8 @@ class ByteSource:
             raise InputError(f"cannot read {source}: {_reason(error)}") from error
 
     def _regular_file_size(self) -> int | None:
-        # Standard input redirected from a file counts as a pipe: its offset may be anywhere, and it is ours only to read on.
+        # Standard input redirected from a file counts as a pipe: its offset may be anywhere, and it is ours only to
+        # read on.
         if not self._owned:
             return None
         status = os.fstat(self._stream.fileno())
@@ -80,7 +86,8 @@ class ByteSource:
         return b"".join(parts)
 
     def read_into(self, target: NDArray[np.uint8]) -> int:
-        """Fills a 1-D array as far as the source goes. Returns the number of bytes read: the array's size, or less at the end."""
+        """Fills a 1-D array as far as the source goes. Returns the number of bytes read: the array's size, or less at
+        the end."""
         view = target.data
         filled = min(len(self._unread), len(view))
         view[:filled] = self._unread[:filled]
@@ -97,7 +104,8 @@ class ByteSource:
         return filled
 
     def read_line(self, max_bytes: int) -> bytes:
-        """One line with its newline, at most max_bytes long; without the newline when it is longer or the source ends; empty at the end."""
+        """One line with its newline, at most max_bytes long; without the newline when it is longer or the source ends;
+        empty at the end."""
         line = self._unread[:max_bytes]
         end = line.find(b"\n")
         if end >= 0:

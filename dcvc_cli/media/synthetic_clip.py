@@ -27,12 +27,17 @@ def _texture(random: np.random.RandomState, height: int, width: int, spread: int
 def synthetic_pictures(video_format: VideoFormat, num_frames: int) -> Iterator[Picture]:
     """4:2:0 pictures of the format's size. Uses numpy's frozen generator, so the clip never changes."""
     random = np.random.RandomState(20)
-    textures = [_texture(random, height, width, spread) for (height, width), spread in zip(video_format.plane_shapes, (90, 40, 40), strict=True)]
+    textures = [
+        _texture(random, height, width, spread)
+        for (height, width), spread in zip(video_format.plane_shapes, (90, 40, 40), strict=True)
+    ]
     for index in range(num_frames):
         planes = []
         for texture, subsampling, level in zip(textures, (1, 2, 2), (200, 90, 160), strict=True):
             height, width = texture.shape
-            plane = np.roll(texture, (index * PAN_PER_FRAME[1] // subsampling, index * PAN_PER_FRAME[0] // subsampling), (0, 1)).astype(np.uint8)
+            plane = np.roll(
+                texture, (index * PAN_PER_FRAME[1] // subsampling, index * PAN_PER_FRAME[0] // subsampling), (0, 1)
+            ).astype(np.uint8)
             side = max(1, min(height, width) // 3)
             left, top = max(0, width - side - index * 3 // subsampling) % width, height // 3
             plane[top : top + side, left : left + side] = level

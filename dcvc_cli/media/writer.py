@@ -18,7 +18,9 @@ __all__ = ["OUTPUT_FORMATS", "PictureWriter", "open_writer"]
 OUTPUT_FORMATS = ("y4m", "yuv", "png")
 
 
-def open_writer(target: str, video_format: VideoFormat, *, overwrite: bool, output_format: str | None = None, option: str = "-o") -> PictureWriter:
+def open_writer(
+    target: str, video_format: VideoFormat, *, overwrite: bool, output_format: str | None = None, option: str = "-o"
+) -> PictureWriter:
     """Opens a target for pictures of one format.
 
     Args:
@@ -32,7 +34,8 @@ def open_writer(target: str, video_format: VideoFormat, *, overwrite: bool, outp
         A context manager whose output appears complete at its end or not at all (pipes and devices aside).
 
     Raises:
-        UsageError: a name that says nothing, a format that cannot hold these pictures, or an existing output without overwrite.
+        UsageError: a name that says nothing, a format that cannot hold these pictures, or an existing output without
+            overwrite.
         InputError: the output cannot be written.
     """
     if output_format is not None and output_format not in OUTPUT_FORMATS:
@@ -41,7 +44,10 @@ def open_writer(target: str, video_format: VideoFormat, *, overwrite: bool, outp
     check_ending(option, target, {"y4m": Y4M, "yuv": RAW, "png": PNG}[chosen])
     if video_format.chroma is ChromaFormat.RGB and chosen != "png":
         name = "standard output" if target == "-" else target
-        raise UsageError(f"{name} would be {chosen} and this stream is RGB, which only PNG holds", "decode to a folder or to im%05d.png")
+        raise UsageError(
+            f"{name} would be {chosen} and this stream is RGB, which only PNG holds",
+            "decode to a folder or to im%05d.png",
+        )
     if video_format.chroma is ChromaFormat.YUV420 and chosen == "png":
         hint = "decode to OUT.y4m, then ffmpeg -i OUT.y4m im%05d.png converts it"
         raise UsageError(f"{target} would be PNG, which is RGB, and this stream is 4:2:0", hint)

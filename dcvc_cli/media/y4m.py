@@ -94,7 +94,10 @@ def parse_header(line: bytes, name: str) -> Y4mHeader:
 def format_header(video_format: VideoFormat) -> bytes:
     """The stream header of an 8-bit 4:2:0 format, with its newline. parse_header gives the same format again."""
     size, rate, aspect = video_format.size, video_format.frame_rate, video_format.sample_aspect_ratio
-    header = f"{MAGIC.decode()} W{size.width} H{size.height} F{rate.num}:{rate.den} I{video_format.interlacing} A{aspect.num}:{aspect.den}"
+    header = (
+        f"{MAGIC.decode()} W{size.width} H{size.height} F{rate.num}:{rate.den} I{video_format.interlacing} "
+        f"A{aspect.num}:{aspect.den}"
+    )
     header += f" C420{video_format.chroma_location}"
     if video_format.colour.full_range is not None:
         header += f" XCOLORRANGE={'FULL' if video_format.colour.full_range else 'LIMITED'}"
@@ -104,8 +107,8 @@ def format_header(video_format: VideoFormat) -> bytes:
 class Y4mReader(PictureReader):
     """Reads 8-bit 4:2:0 pictures of any size up to 16384x16384.
 
-    A regular file is walked over once at opening, frame header by frame header, so that num_frames is exact and a file that was cut short
-    is refused before anything is coded.
+    A regular file is walked over once at opening, frame header by frame header, so that num_frames is exact and a file
+    that was cut short is refused before anything is coded.
 
     Args:
         source: positioned at the start.
@@ -115,7 +118,9 @@ class Y4mReader(PictureReader):
         InputError: here and during iteration: malformed, cut short, or not 8-bit 4:2:0.
     """
 
-    def __init__(self, source: ByteSource, *, frame_rate: Rational | None, skip_frames: int = 0, max_frames: int | None = None) -> None:
+    def __init__(
+        self, source: ByteSource, *, frame_rate: Rational | None, skip_frames: int = 0, max_frames: int | None = None
+    ) -> None:
         super().__init__(source.name, skip_frames, max_frames)
         self._source = source
         line = source.read_line(MAX_HEADER_BYTES)
@@ -126,12 +131,18 @@ class Y4mReader(PictureReader):
         if frame_rate is not None:
             self.format = replace(self.format, frame_rate=frame_rate)
         elif header.frame_rate is None:
-            self.notes += (f"{source.name} does not say its frame rate: {DEFAULT_FRAME_RATE} frames per second assumed, --fps sets it",)
+            self.notes += (
+                f"{source.name} does not say its frame rate: {DEFAULT_FRAME_RATE} frames per second "
+                "assumed, --fps sets it",
+            )
         if header.dropped:
             tags = ", ".join(header.dropped[:_MAX_TAGS_NAMED])
             self.notes += (f"{source.name} has tags that streams have no field for: {tags}; not kept",)
         if self.format.interlacing in "tb":
-            self.notes += (f"{source.name} is interlaced ({_INTERLACINGS[self.format.interlacing]}): coded as whole pictures, the tag is kept",)
+            self.notes += (
+                f"{source.name} is interlaced ({_INTERLACINGS[self.format.interlacing]}): coded as whole "
+                "pictures, the tag is kept",
+            )
         self._frame_index = 0
         if source.size_bytes is not None:
             self.num_frames = self._frames_to_give(self._count_frames(source.size_bytes))
@@ -152,12 +163,18 @@ class Y4mReader(PictureReader):
     def _check_frame_header(self, line: bytes, index: int, offset: int) -> None:
         is_whole_line = line.endswith(b"\n") and len(line) <= MAX_FRAME_HEADER_BYTES
         if not is_whole_line or not line.startswith((FRAME_MAGIC + b"\n", FRAME_MAGIC + b" ")):
-            raise InputError(f"{self.name} is damaged at picture {index} (byte {offset}): expected a line beginning 'FRAME', found {line[:16]!r}")
+            raise InputError(
+                f"{self.name} is damaged at picture {index} (byte {offset}): expected a line beginning "
+                f"'FRAME', found {line[:16]!r}"
+            )
 
     def _cut_short(self, index: int, num_bytes: int) -> InputError:
         hint = f"--frames {index - self._skip_frames} codes the whole pictures" if index > self._skip_frames else None
         found = max(num_bytes, 0)
-        return InputError(f"{self.name} ends inside picture {index}: expected {self.format.frame_bytes} bytes of it, found {found}", hint)
+        return InputError(
+            f"{self.name} ends inside picture {index}: expected {self.format.frame_bytes} bytes of it, found {found}",
+            hint,
+        )
 
     def _read(self) -> Picture | None:
         offset = self._source.position
@@ -165,7 +182,8 @@ class Y4mReader(PictureReader):
         if not line:
             return None
         self._check_frame_header(line, self._frame_index, offset)
-        # np.empty does not touch its pages: a header that lies about the size costs no more memory than bytes that really come.
+        # np.empty does not touch its pages: a header that lies about the size costs no more memory than bytes that
+        # really come.
         samples = np.empty(self.format.frame_bytes, np.uint8)
         num_bytes = self._source.read_into(samples)
         if num_bytes < len(samples):
@@ -178,7 +196,8 @@ class Y4mReader(PictureReader):
 
 
 class Y4mWriter(PictureWriter):
-    """Writes 8-bit 4:2:0 pictures with the format's frame rate, aspect ratio, interlacing, chroma location and colour range."""
+    """Writes 8-bit 4:2:0 pictures with the format's frame rate, aspect ratio, interlacing, chroma location and colour
+    range."""
 
     def __init__(self, output: OutputFile, video_format: VideoFormat) -> None:
         super().__init__(video_format)
@@ -239,7 +258,9 @@ def _parse_chroma(chroma: str, name: str) -> str:
     location = _CHROMA_LOCATIONS.get(chroma)
     if location is None:
         hint = "ffmpeg -i IN -pix_fmt yuv420p OUT.y4m converts it"
-        raise InputError(f"{name} is {_chroma_in_words(chroma)} (y4m tag C{_shown(chroma)}), dcvc codes 8-bit 4:2:0", hint)
+        raise InputError(
+            f"{name} is {_chroma_in_words(chroma)} (y4m tag C{_shown(chroma)}), dcvc codes 8-bit 4:2:0", hint
+        )
     return location
 
 

@@ -1,7 +1,7 @@
 """Bjontegaard-delta rate between two rate-distortion curves, through the library `bjontegaard` (extra `eval`).
 
-The library fits and integrates any curves. This module refuses curves that no honest figure follows from: too few points, quality that falls
-while the rate rises, or no common range of quality.
+The library fits and integrates any curves. This module refuses curves that no honest figure follows from: too few
+points, quality that falls while the rate rises, or no common range of quality.
 """
 
 import math
@@ -39,7 +39,8 @@ class BdRate:
     """Outcome of one comparison.
 
     Attributes:
-        percent: mean rate difference at equal quality, negative where the test curve needs fewer bits; None where no figure follows.
+        percent: mean rate difference at equal quality, negative where the test curve needs fewer bits; None where no
+            figure follows.
         overlap: share of the joint quality range that both curves cover, 0..1.
         reason: why percent is None, else None.
         note: a caution about the figure, or None.
@@ -51,11 +52,16 @@ class BdRate:
     note: str | None = None
 
 
-def bd_rate(anchor: Sequence[tuple[float, float]], test: Sequence[tuple[float, float]], interpolation: Interpolation = Interpolation.CUBIC) -> BdRate:
+def bd_rate(
+    anchor: Sequence[tuple[float, float]],
+    test: Sequence[tuple[float, float]],
+    interpolation: Interpolation = Interpolation.CUBIC,
+) -> BdRate:
     """BD-rate of `test` against `anchor`, in percent.
 
     Args:
-        anchor: (rate, quality) points in any order: rate in any unit (bpp, kbit/s), quality in dB or any other increasing measure.
+        anchor: (rate, quality) points in any order: rate in any unit (bpp, kbit/s), quality in dB or any other
+            increasing measure.
         test: points in the same units; the number of points may differ.
         interpolation: how the curves run between the points.
 
@@ -104,7 +110,9 @@ def _library() -> Callable[..., float]:
     try:
         from bjontegaard import bd_rate as compute
     except ImportError as missing:
-        raise EnvironmentFault("BD-rate needs the package bjontegaard, which is not installed", "pip install dcvc[eval]") from missing
+        raise EnvironmentFault(
+            "BD-rate needs the package bjontegaard, which is not installed", "pip install dcvc[eval]"
+        ) from missing
     return compute
 
 
@@ -121,7 +129,10 @@ def _fault(points: list[tuple[float, float]], interpolation: Interpolation) -> s
         return f"{interpolation} needs {fewest} different rate points, found {len(points)}"
     for (low_rate, low_quality), (high_rate, high_quality) in pairwise(points):
         if high_rate <= low_rate or high_quality <= low_quality:
-            return f"quality does not rise with the rate ({low_quality:.4g} at {low_rate:.4g}, then {high_quality:.4g} at {high_rate:.4g})"
+            return (
+                f"quality does not rise with the rate ({low_quality:.4g} at {low_rate:.4g}, then {high_quality:.4g} at "
+                f"{high_rate:.4g})"
+            )
     return None
 
 

@@ -1,9 +1,11 @@
-"""Multi-scale structural similarity (Wang, Simoncelli, Bovik: "Multi-scale structural similarity for image quality assessment", 2003).
+"""Multi-scale structural similarity (Wang, Simoncelli, Bovik: "Multi-scale structural similarity for image quality
+assessment", 2003).
 
-Dynamic range 255, 11x11 Gaussian window of sigma 1.5, "valid" filtering, float64. Planes with a side below 176 use four scales with
-renormalised weights. Below 88 the measure is undefined, and the functions return None. Where every scale has even sides, values equal those of
-pytorch-msssim up to its float32 rounding. At odd sides pytorch-msssim averages zeros in at the border, and this module repeats the last sample,
-as the DCVC test programs do. Values differ by about 1e-12 between machines.
+Dynamic range 255, 11x11 Gaussian window of sigma 1.5, "valid" filtering, float64. Planes with a side below 176 use four
+scales with renormalised weights. Below 88 the measure is undefined, and the functions return None. Where every scale
+has even sides, values equal those of pytorch-msssim up to its float32 rounding. At odd sides pytorch-msssim averages
+zeros in at the border, and this module repeats the last sample, as the DCVC test programs do. Values differ by about
+1e-12 between machines.
 """
 
 from collections.abc import Sequence
@@ -24,7 +26,8 @@ WINDOW_SIGMA = 1.5
 C1 = (0.01 * 255.0) ** 2
 C2 = (0.03 * 255.0) ** 2
 _BLOCK_SAMPLES = 1 << 16
-"""Rows are filtered in blocks of about this many samples: a block stays in the cache, and large pictures need little memory."""
+"""Rows are filtered in blocks of about this many samples: a block stays in the cache, and large pictures need little
+memory."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +61,8 @@ def msssim_plane(original: NDArray[Any], reconstruction: NDArray[Any]) -> float 
         reconstruction: same shape and scale.
 
     Returns:
-        the product over scales of mean(cs)^weight, with mean(ssim)^weight at the last scale; None if a side is below 88. A negative mean, as
-        of opposite pictures, has no real power and counts as 0.
+        the product over scales of mean(cs)^weight, with mean(ssim)^weight at the last scale; None if a side is below
+        88. A negative mean, as of opposite pictures, has no real power and counts as 0.
 
     Raises:
         ValueError: shapes differ.

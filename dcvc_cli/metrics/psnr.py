@@ -1,8 +1,8 @@
 """Peak signal-to-noise ratio against 8-bit originals, in float64, with the conventions of the DCVC test programs.
 
-A reconstruction is the 8-bit output, or the unrounded output as in published DCVC results: float samples on the 0..255 scale, which this module
-clamps to 0..255. Results are deterministic on one machine. They differ by about 1e-9 dB between machines, because numpy chooses the order of
-summation.
+A reconstruction is the 8-bit output, or the unrounded output as in published DCVC results: float samples on the 0..255
+scale, which this module clamps to 0..255. Results are deterministic on one machine. They differ by about 1e-9 dB
+between machines, because numpy chooses the order of summation.
 """
 
 from collections.abc import Sequence
@@ -63,7 +63,8 @@ def squared_error_sum(original: NDArray[np.uint8], reconstruction: NDArray[Any])
 
 
 def psnr_from_mse(mse: float) -> float:
-    """10 log10(255^2 / mse) in dB, 99.9 at most, and 99.9 for an mse of 1e-10 or less; -999.9 if mse is NaN or infinite."""
+    """10 log10(255^2 / mse) in dB, 99.9 at most, and 99.9 for an mse of 1e-10 or less; -999.9 if mse is NaN or
+    infinite."""
     if not np.isfinite(mse):
         return PSNR_INVALID_DB
     if mse <= MSE_OF_EQUAL_PICTURES:

@@ -1,7 +1,7 @@
 """Reads and writes result files in the DCVC schema: class -> sequence -> rate label ("000", "001", ...) -> figures.
 
-Published files differ in small ways, and all of them are read: sequences with or without extensions, labels that are rate numbers or QPs, MS-SSIM
-of zero where it was not measured, and optional fields (`qp_i`, `qp`, times).
+Published files differ in small ways, and all of them are read: sequences with or without extensions, labels that are
+rate numbers or QPs, MS-SSIM of zero where it was not measured, and optional fields (`qp_i`, `qp`, times).
 """
 
 import json
@@ -19,7 +19,9 @@ LARGEST_FIGURE = 1e15
 NUM_WARM_UP_FRAMES = 10
 """Frames that speed figures leave out: the first frames pay for allocation, choice of kernels and caches."""
 
-VIDEO_EXTENSIONS = frozenset({".yuv", ".y4m", ".mkv", ".mp4", ".mov", ".avi", ".webm", ".264", ".265", ".png", ".dcvc", ".bin", ".json"})
+VIDEO_EXTENSIONS = frozenset(
+    {".yuv", ".y4m", ".mkv", ".mp4", ".mov", ".avi", ".webm", ".264", ".265", ".png", ".dcvc", ".bin", ".json"}
+)
 
 Rates = dict[str, dict[str, Any]]
 """Rate label -> figures of one sequence."""
@@ -66,7 +68,8 @@ class RatePoint:
     figures: Mapping[str, float]
 
     def quality(self, metric: str) -> float | None:
-        """Mean over all frames of "psnr", "psnr_y", "msssim", ...; None where it was not measured, which an MS-SSIM of 0 says too."""
+        """Mean over all frames of "psnr", "psnr_y", "msssim", ...; None where it was not measured, which an MS-SSIM of
+        0 says too."""
         value = self.figures.get(f"ave_all_frame_{metric}")
         return None if value is None or (metric.startswith("msssim") and value == 0) else value
 
@@ -89,7 +92,10 @@ class Results:
         for name, sequences in other.classes.items():
             twice = classes.setdefault(name, {}).keys() & sequences.keys()
             if twice:
-                raise InputError(f"{other.origin}: sequence {min(twice)} of {name} stands in {self.origin} too, expected each once under one name")
+                raise InputError(
+                    f"{other.origin}: sequence {min(twice)} of {name} stands in {self.origin} too, "
+                    "expected each once under one name"
+                )
             classes[name].update(sequences)
         return Results(f"{self.origin}, {other.origin}", classes)
 
@@ -98,11 +104,14 @@ def read_results(path: Path) -> Results:
     """Reads and checks one result file.
 
     Raises:
-        InputError: the file is unreadable, not JSON, not in the schema, or has values that nobody can measure; the message names the place.
+        InputError: the file is unreadable, not JSON, not in the schema, or has values that nobody can measure; the
+            message names the place.
     """
     try:
         if path.stat().st_size > LARGEST_FILE_BYTES:
-            raise InputError(f"{path}: {path.stat().st_size} bytes, expected a result file of at most {LARGEST_FILE_BYTES}")
+            raise InputError(
+                f"{path}: {path.stat().st_size} bytes, expected a result file of at most {LARGEST_FILE_BYTES}"
+            )
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as fault:
         raise InputError(f"{path}: cannot be read as a result file: {fault}") from fault
@@ -114,7 +123,9 @@ def parse_results(text: str, origin: str) -> Results:
     try:
         document = json.loads(text, object_pairs_hook=_object_without_repeats, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as fault:
-        raise InputError(f"{origin}: not a result file: {fault}", "expected JSON: class, sequence, rate label, figures") from fault
+        raise InputError(
+            f"{origin}: not a result file: {fault}", "expected JSON: class, sequence, rate label, figures"
+        ) from fault
     classes: dict[str, dict[str, tuple[RatePoint, ...]]] = {}
     for class_name, sequences in _members(document, origin):
         classes[class_name] = {}
@@ -125,8 +136,11 @@ def parse_results(text: str, origin: str) -> Results:
     return Results(origin, classes)
 
 
-def write_results(path: Path, classes: Mapping[str, Mapping[str, Mapping[str, Mapping[str, Any]]]], *, overwrite: bool) -> None:
-    """Writes class -> sequence -> label -> figures as JSON. Numbers keep six decimals, as in published files. The file appears whole or not at all.
+def write_results(
+    path: Path, classes: Mapping[str, Mapping[str, Mapping[str, Mapping[str, Any]]]], *, overwrite: bool
+) -> None:
+    """Writes class -> sequence -> label -> figures as JSON. Numbers keep six decimals, as in published files. The file
+    appears whole or not at all.
 
     Raises:
         UsageError: the file exists, and `overwrite` is not set.
@@ -152,8 +166,9 @@ def summarise_frames(frames: Sequence[FrameRecord], num_pixels: int, test_second
         test_seconds: wall time of the whole run.
 
     Returns:
-        counts, means over I, P and all frames, and times in seconds. A mean is 0 where there is no frame of that kind, or where MS-SSIM was not
-        measured. Speed fields need a timed frame after the first 10; plane fields are absent for RGB.
+        counts, means over I, P and all frames, and times in seconds. A mean is 0 where there is no frame of that kind,
+        or where MS-SSIM was not measured. Speed fields need a timed frame after the first 10; plane fields are absent
+        for RGB.
 
     Raises:
         ValueError: there is no frame, or only some frames have MS-SSIM or planes.
@@ -188,9 +203,9 @@ def sequence_key(name: str) -> str:
 def match_names(anchor: Iterable[str], test: Iterable[str]) -> list[tuple[str, str]]:
     """Pairs (anchor name, test name) of the sequences that both have, in the anchor's order.
 
-    Names agree where their `sequence_key`s are equal. They also agree where the keys are equal without a size and what follows it
-    ("_1920x1080_30"), if that is unambiguous on both sides and one name only leaves out what the other says. So two clips of similar names
-    ("Kimono", "Kimono1") or two sizes of one clip never count as one.
+    Names agree where their `sequence_key`s are equal. They also agree where the keys are equal without a size and what
+    follows it ("_1920x1080_30"), if that is unambiguous on both sides and one name only leaves out what the other says.
+    So two clips of similar names ("Kimono", "Kimono1") or two sizes of one clip never count as one.
     """
     left_anchor, left_test = list(anchor), list(test)
     order = {name: position for position, name in enumerate(left_anchor)}
@@ -222,7 +237,10 @@ def average_points(sequences: Sequence[tuple[RatePoint, ...]], metric: str) -> l
     curves = [dict(zip((point.label for point in points), curve(points, metric), strict=True)) for points in sequences]
     if any(other.keys() != curves[0].keys() for other in curves):
         raise ValueError("the sequences have different rate points")
-    return [(_mean([points[label][0] for points in curves]), _mean([points[label][1] for points in curves])) for label in curves[0]]
+    return [
+        (_mean([points[label][0] for points in curves]), _mean([points[label][1] for points in curves]))
+        for label in curves[0]
+    ]
 
 
 def curve(points: Iterable[RatePoint], metric: str) -> list[tuple[float, float]]:
@@ -287,13 +305,19 @@ def _rate_point(label: str, figures: Any, place: str) -> RatePoint:
         raise InputError(f"{place}: ave_all_frame_bpp is {numbers['ave_all_frame_bpp']:g}, expected above 0")
     num_frames = numbers["i_frame_num"] + numbers["p_frame_num"]
     if num_frames < 1 or min(numbers["i_frame_num"], numbers["p_frame_num"]) < 0 or num_frames != int(num_frames):
-        raise InputError(f"{place}: {numbers['i_frame_num']:g} I and {numbers['p_frame_num']:g} P frames, expected at least one frame")
+        raise InputError(
+            f"{place}: {numbers['i_frame_num']:g} I and {numbers['p_frame_num']:g} P frames, expected at "
+            "least one frame"
+        )
     return RatePoint(label, numbers["ave_all_frame_bpp"], int(num_frames), numbers)
 
 
 def _members(value: Any, place: str) -> list[tuple[str, Any]]:
     if not isinstance(value, dict):
-        raise InputError(f"{place}: found {type(value).__name__}, expected a JSON object", "expected JSON: class, sequence, rate label, figures")
+        raise InputError(
+            f"{place}: found {type(value).__name__}, expected a JSON object",
+            "expected JSON: class, sequence, rate label, figures",
+        )
     if not value:
         raise InputError(f"{place}: empty, expected at least one entry")
     return list(value.items())
@@ -303,7 +327,9 @@ def _object_without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) != len(pairs):
         names = [name for name, _ in pairs]
-        raise ValueError(f"the name {next(name for name in names if names.count(name) > 1)!r} stands twice in one object")
+        raise ValueError(
+            f"the name {next(name for name in names if names.count(name) > 1)!r} stands twice in one object"
+        )
     return members
 
 

@@ -1,9 +1,10 @@
 """Calibration: runs the float networks on clips and records what the choice of integers needs.
 
-Recorded are groups of tensors that must share an exponent (sums and concatenations tie them, and so does a layer that is called
-more than once), the largest magnitude in each group and each channel, which channels only linear layers see (those may be scaled),
-and the first and second moments of the inputs of every convolution. Everything runs on ReproducibleOperations, and what is summed over
-calls is summed in their order, so that records are the same bits on every machine.
+Recorded are groups of tensors that must share an exponent (sums and concatenations tie them, and so does a layer that
+is called more than once), the largest magnitude in each group and each channel, which channels only linear layers see
+(those may be scaled), and the first and second moments of the inputs of every convolution. Everything runs on
+ReproducibleOperations, and what is summed over calls is summed in their order, so that records are the same bits on
+every machine.
 """
 
 from collections.abc import Sequence
@@ -37,7 +38,8 @@ class Recorded:
 
 @dataclass
 class Moments:
-    """Sums over sampled positions of a convolution's input patches: count, first moment (K,) and second moment (K, K)."""
+    """Sums over sampled positions of a convolution's input patches: count, first moment (K,) and second moment (K,
+    K)."""
 
     count: int
     first: Float64
@@ -45,13 +47,16 @@ class Moments:
 
 
 def _sampled_patches(layer: "Conv", x: Float64) -> Float64:
-    """What a convolution sees at up to MOMENT_POSITIONS positions, evenly spread in raster order: (positions, cin * k * k)."""
+    """What a convolution sees at up to MOMENT_POSITIONS positions, evenly spread in raster order: (positions, cin * k *
+    k)."""
     kernel, stride, padding = layer.kernel, layer.stride, layer.padding
     padded = np.pad(x, ((0, 0), (padding, padding), (padding, padding)))
     width = (padded.shape[2] - kernel) // stride + 1
     count = ((padded.shape[1] - kernel) // stride + 1) * width
     rows, columns = np.divmod(np.arange(0, count, max(1, count // MOMENT_POSITIONS)), width)
-    taps = [padded[:, rows * stride + row, columns * stride + column] for row in range(kernel) for column in range(kernel)]
+    taps = [
+        padded[:, rows * stride + row, columns * stride + column] for row in range(kernel) for column in range(kernel)
+    ]
     return np.stack(taps, axis=1).reshape(-1, len(rows)).T
 
 
@@ -149,7 +154,9 @@ class RecordingOperations(Operations):
 
     def split(self, x: Recorded, sizes: Sequence[int]) -> Sequence[Recorded]:
         channels = np.split(x.channels, np.cumsum(sizes)[:-1])
-        return [Recorded(part, x.group, ids) for part, ids in zip(self.inner.split(x.tensor, sizes), channels, strict=True)]
+        return [
+            Recorded(part, x.group, ids) for part, ids in zip(self.inner.split(x.tensor, sizes), channels, strict=True)
+        ]
 
     def pixel_shuffle(self, x: Recorded, factor: int) -> Recorded:
         cells = x.channels.reshape(-1, factor * factor)
@@ -184,7 +191,9 @@ class RecordingOperations(Operations):
         return x.tensor
 
     def multiply_step_size(self, latents: Recorded, step_size: Recorded) -> Recorded:
-        return self.record(self.inner.multiply_step_size(latents.tensor, self._fixed(step_size).tensor), self.y_hat_group)
+        return self.record(
+            self.inner.multiply_step_size(latents.tensor, self._fixed(step_size).tensor), self.y_hat_group
+        )
 
     def clamp_unit(self, x: Recorded) -> Recorded:
         return self.frame(self.inner.clamp_unit(self._fixed(x).tensor))
@@ -200,14 +209,18 @@ class RecordingOperations(Operations):
         skip_threshold: float | None,
         zero_below: NDArray[np.float32] | None = None,
     ) -> Any:
-        part, *rest = self.inner.quantise_step(step, y, self._fixed(scales).tensor, means.tensor, skip_threshold, zero_below)
+        part, *rest = self.inner.quantise_step(
+            step, y, self._fixed(scales).tensor, means.tensor, skip_threshold, zero_below
+        )
         return self.record(part, means.group, self._fixed(means).channels), *rest
 
     def step_index(self, step: "CodingStep", scales: Recorded, skip_threshold: float | None) -> Any:
         return self.inner.step_index(step, self._fixed(scales).tensor, skip_threshold)
 
     def restore_step(self, step: "CodingStep", symbols: Any, means: Recorded) -> Recorded:
-        return self.record(self.inner.restore_step(step, symbols, means.tensor), means.group, self._fixed(means).channels)
+        return self.record(
+            self.inner.restore_step(step, symbols, means.tensor), means.group, self._fixed(means).channels
+        )
 
     def round_z(self, z: Float64) -> Any:
         return self.inner.round_z(z)

@@ -1,8 +1,9 @@
 """Calibration material in the box: short clips made on the spot from integers, the same samples on every machine.
 
-Two kinds. Typical clips stand for what is usually coded: overlapping shapes with texture, in parallax, as the dead-leaves model of natural pictures
-has them (Lee, Mumford and Huang, "Occlusion models for natural images", IJCV 2001). Strange clips drive networks to the ends of their ranges: cuts
-between black and white, saturated flats, checkerboards, lines, noise, text, strobes. Weights say which VERSION prepared them.
+Two kinds. Typical clips stand for what is usually coded: overlapping shapes with texture, in parallax, as the
+dead-leaves model of natural pictures has them (Lee, Mumford and Huang, "Occlusion models for natural images", IJCV
+2001). Strange clips drive networks to the ends of their ranges: cuts between black and white, saturated flats,
+checkerboards, lines, noise, text, strobes. Weights say which VERSION prepared them.
 """
 
 from collections.abc import Iterator
@@ -59,16 +60,25 @@ def strange_clips() -> list[Clip]:
         [_flat(WHITE), *[_flat(BLACK)] * 3],
         [_flat(STUDIO_BLACK), _flat(STUDIO_WHITE), _flat(STUDIO_BLACK), _flat(STUDIO_WHITE)],
         [_flat(BLACK), _flat(WHITE), _flat(BLACK), _flat(GREY)],
-        *([_flat(one), _flat(one), _flat(other), _flat(other)] for one, other in zip(colours, colours[1:] + colours[:1], strict=True)),
+        *(
+            [_flat(one), _flat(one), _flat(other), _flat(other)]
+            for one, other in zip(colours, colours[1:] + colours[:1], strict=True)
+        ),
         [_flat(colours[2]), _flat(WHITE), _flat(colours[0]), _flat(BLACK)],
         [_flat(colour) for colour in (*STUDIO_RANGE.values(), GREY)],
         *(
             _moving(_checkerboard(cell, *ends), step)
             for cell, ends, step in ((1, (0, 255), 0), (1, (0, 255), 1), (2, (0, 255), 1), (8, (16, 235), 3))
         ),
-        *(_moving(_lines(period, across), step) for period, across, step in ((2, True, 1), (2, False, 1), (5, True, 2), (16, False, 5))),
+        *(
+            _moving(_lines(period, across), step)
+            for period, across, step in ((2, True, 1), (2, False, 1), (5, True, 2), (16, False, 5))
+        ),
         _moving(_lines(3, True) ^ _lines(7, False), 1),
-        *(_noise(seed, spread, is_static=is_static) for seed, spread, is_static in ((11, 256, False), (12, 256, True), (13, 64, False))),
+        *(
+            _noise(seed, spread, is_static=is_static)
+            for seed, spread, is_static in ((11, 256, False), (12, 256, True), (13, 64, False))
+        ),
         [_colour_noise(20 + k) for k in range(NUM_PICTURES)],
         *([_text(30 + k, 2 * t, is_dark=k > 0) for t in range(NUM_PICTURES)] for k in range(2)),
         _moving(np.tile(np.arange(side) * 255 // (side - 1), (side, 1)), 7),
@@ -191,7 +201,11 @@ class _Shape:
         self.radius = max(2, largest * 256 // (256 + n[0] % 4096))
         self.place = n[1] % TYPICAL_SIDE, n[2] % TYPICAL_SIDE
         self.speed = n[3] % 9 - 4, n[4] % 13 - 6
-        self.colour: Colour = (24 + n[5] % 208, 128 + (n[6] % 97 - 48) * (n[8] % 3) // 2, 128 + (n[7] % 97 - 48) * (n[8] % 3) // 2)
+        self.colour: Colour = (
+            24 + n[5] % 208,
+            128 + (n[6] % 97 - 48) * (n[8] % 3) // 2,
+            128 + (n[7] % 97 - 48) * (n[8] % 3) // 2,
+        )
         self.texture, self.contrast, self.slope = n[9] % 4, n[10] % 64, n[11] % 33 - 16
         self.is_disc, self.tilt = n[8] % 2 == 0, n[9] % 7 - 3
 

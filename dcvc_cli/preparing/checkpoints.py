@@ -1,4 +1,5 @@
-"""Imports published checkpoints: two torch files to one checked weights file of ours. Source: docs/weights.md ("Published checkpoints")."""
+"""Imports published checkpoints: two torch files to one checked weights file of ours. Source: docs/weights.md
+("Published checkpoints")."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -13,7 +14,8 @@ from dcvc_cli.families.base import Model
 from dcvc_cli.families.registry import models
 from dcvc_cli.graph.network import Network
 from dcvc_cli.preparing.quantise import IMPORT_POLICY, prepare_from_box
-from dcvc_cli.weights.file import ModelWeights, NetworkWeights, table_arrays
+from dcvc_cli.weights.compression import table_arrays
+from dcvc_cli.weights.file import ModelWeights, NetworkWeights
 from dcvc_cli.weights.safetensors_reader import shown
 from dcvc_cli.weights.stored_arrays import MAX_MAGNITUDE, PUBLISHED_TABLE_PREFIX, coding_shapes
 from dcvc_cli.weights.torch_files import TorchFileError, load_torch_file
@@ -104,7 +106,9 @@ def state_problems(model: Network, state: Mapping[str, NDArray[Any]]) -> list[st
     problems = [f"{key} is missing" for key in expected if key not in state]
     problems += [f"{shown(key)} is not part of the model" for key in state if key not in expected]
     problems += [
-        f"{key} has shape {state[key].shape}, expected {shape}" for key, shape in expected.items() if key in state and state[key].shape != shape
+        f"{key} has shape {state[key].shape}, expected {shape}"
+        for key, shape in expected.items()
+        if key in state and state[key].shape != shape
     ]
     return problems
 
@@ -133,10 +137,14 @@ def recognise(states: Sequence[Mapping[str, NDArray[Any]]]) -> Model:
     _, _, problems, model, order = min(attempts, key=lambda attempt: attempt[:2])
     if order is not None:
         names = list(model.networks)
-        found = " and ".join(f"the {place} the {name} model" for place, name in zip(_PLACES, (names[k] for k in order), strict=False))
+        found = " and ".join(
+            f"the {place} the {name} model" for place, name in zip(_PLACES, (names[k] for k in order), strict=False)
+        )
         raise CheckpointError(f"the files are in another order: {found}", f"give them as {', '.join(names)}")
     hint = "both files must come from one release of the codec"
-    raise CheckpointError(f"the checkpoints fit no known model; against {model.name!r}, {len(problems)} keys are wrong", hint, problems)
+    raise CheckpointError(
+        f"the checkpoints fit no known model; against {model.name!r}, {len(problems)} keys are wrong", hint, problems
+    )
 
 
 _PLACES = ("first holds", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth")
@@ -146,13 +154,16 @@ def _fitting_order(model: Model, states: Sequence[Mapping[str, NDArray[Any]]]) -
     """Which network each state is of, where every network has its own; else None."""
     order = []
     for state in states:
-        fitting = [number for number, network in enumerate(model.networks.values()) if not state_problems(network, state)]
+        fitting = [
+            number for number, network in enumerate(model.networks.values()) if not state_problems(network, state)
+        ]
         order += fitting[:1]
     return tuple(order) if sorted(order) == list(range(len(states))) else None
 
 
 def import_checkpoints(paths: Sequence[Path], name: str | None, *, exact: bool = True) -> ModelWeights:
-    """Checkpoints as weights, prepared for exact arithmetic with the material in the box; the same bits on every machine.
+    """Checkpoints as weights, prepared for exact arithmetic with the material in the box; the same bits on every
+    machine.
 
     Args:
         exact: False keeps the parameters themselves, in float32, in place of integers.
@@ -173,5 +184,7 @@ def import_checkpoints(paths: Sequence[Path], name: str | None, *, exact: bool =
             tables |= table_arrays(published, PUBLISHED_TABLE_PREFIX)
         graph = model.networks[part]
         networks[part] = NetworkWeights(graph, {key: state[key] for key in coding_shapes(graph)} | tables)
-    weights = ModelWeights(model, networks, name or model.name, "imported from " + " and ".join(path.name for path in paths))
+    weights = ModelWeights(
+        model, networks, name or model.name, "imported from " + " and ".join(path.name for path in paths)
+    )
     return prepare_from_box(weights, policy=IMPORT_POLICY) if exact else weights

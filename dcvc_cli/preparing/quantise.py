@@ -1,9 +1,10 @@
 """Float networks to integer networks: exponents from calibration, integer weights, multipliers and addends.
 
-The same inputs give the same integers on every machine, whatever its processor, its threads and its libraries: all arithmetic is that of
-`backend.reproducible`. Source: docs/exact-arithmetic.md ("Preparation of weights"). Rounding of 8-bit weights after Frantar et al., "GPTQ"
-(ICLR 2023), in the form of Chee et al., "QuIP" (NeurIPS 2023): column by column, the error of one column being carried by the columns not yet
-rounded, weighed by the inputs' covariance.
+The same inputs give the same integers on every machine, whatever its processor, its threads and its libraries: all
+    arithmetic is that of
+`backend.reproducible`. Source: docs/exact-arithmetic.md ("Preparation of weights"). Rounding of 8-bit weights after
+Frantar et al., "GPTQ" (ICLR 2023), in the form of Chee et al., "QuIP" (NeurIPS 2023): column by column, the error of
+one column being carried by the columns not yet rounded, weighed by the inputs' covariance.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +23,8 @@ from dcvc_cli.graph.blocks import Conv, ScaleVector, decoder_layers
 from dcvc_cli.media.reader import open_reader
 from dcvc_cli.preparing.calibration import Moments, RecordingOperations
 from dcvc_cli.preparing.calibration_material import strange_clips, typical_clips
-from dcvc_cli.weights.file import ModelWeights, carries_signal
+from dcvc_cli.weights.compression import carries_signal
+from dcvc_cli.weights.file import ModelWeights
 
 NARROW_LIMIT, WIDE_LIMIT = 127, 32767
 CLIPS = (1.0, 0.95, 0.9, 0.85, 0.8, 0.7)
@@ -52,7 +54,8 @@ class WeightPolicy:
 ALL_NARROW = WeightPolicy(lambda name: False)
 ALL_WIDE = WeightPolicy(lambda name: True)
 SIGNAL_WIDE = WeightPolicy(carries_signal)
-"""8 bits but for the layers that carry the signal, where 8-bit rounding is seen: measured in docs/decisions/0011-exact-weight-widths.md."""
+"""8 bits but for the layers that carry the signal, where 8-bit rounding is seen: measured in
+docs/decisions/0011-exact-weight-widths.md."""
 
 IMPORT_POLICY = SIGNAL_WIDE
 """What imported checkpoints get."""
@@ -71,7 +74,10 @@ def read_clips(sources: Sequence[str], num_pictures: int = CLIP_PICTURES, side: 
             size = reader.format.size
         height, width = (min(side, whole) // PADDING * PADDING for whole in (size.height, size.width))
         if len(values) < num_pictures or not height or not width:
-            raise InputError(f"{source}: expected {num_pictures} pictures of 16x16 or more to calibrate with, found {len(values)} of {size}")
+            raise InputError(
+                f"{source}: expected {num_pictures} pictures of 16x16 or more to calibrate with, found "
+                f"{len(values)} of {size}"
+            )
         top, left = (size.height - height) // 2, (size.width - width) // 2
         clips.append([value[:, top : top + height, left : left + width] for value in values])
     return clips
@@ -88,9 +94,10 @@ def prepare_exact(
     """The same weights with the arrays of the exact profile, calibrated on clips of two or more pictures.
 
     Args:
-        clips: varied content and motion, four or more pictures each; sides of 192 samples and more, since borders are special.
-        states: state dicts of the networks as they were trained (training.export.as_trained); None takes the weights' own
-            parameters, which a weights file may hold in 8 bits.
+        clips: varied content and motion, four or more pictures each; sides of 192 samples and more, since borders are
+            special.
+        states: state dicts of the networks as they were trained (training.export.as_trained); None takes the weights'
+            own parameters, which a weights file may hold in 8 bits.
         strange: clips that ranges must hold too, but whose statistics do not count.
     """
     model = weights.model
@@ -113,9 +120,13 @@ def prepare_exact(
 
 
 def prepare_from_box(
-    weights: ModelWeights, clips: Sequence[Clip] = (), states: Mapping[str, State] | None = None, policy: WeightPolicy = SIGNAL_WIDE
+    weights: ModelWeights,
+    clips: Sequence[Clip] = (),
+    states: Mapping[str, State] | None = None,
+    policy: WeightPolicy = SIGNAL_WIDE,
 ) -> ModelWeights:
-    """prepare_exact with the calibration material in the box beside `clips`, then without what exact coding does not need."""
+    """prepare_exact with the calibration material in the box beside `clips`, then without what exact coding does not
+    need."""
     prepared = prepare_exact(weights, [*typical_clips(), *clips], states, policy, strange=strange_clips())
     return replace(prepared, networks={name: network.for_exact_coding() for name, network in prepared.networks.items()})
 
@@ -142,7 +153,8 @@ def quantise_network(model: Any, state: State, recorded: RecordingOperations, po
 
 
 def _keep_multipliers_small(model: Any, state: State, recorded: RecordingOperations, policy: WeightPolicy) -> None:
-    """Where a multiplier would not fit its 32 bits: leaves quiet channels as they are, then gives the layer's output a smaller exponent.
+    """Where a multiplier would not fit its 32 bits: leaves quiet channels as they are, then gives the layer's output a
+    smaller exponent.
 
     Such an output has finer steps than its input can tell apart, so nothing is lost.
     """
@@ -170,7 +182,8 @@ def _is_wide(layer: Any, policy: WeightPolicy) -> bool:
 
 
 def _between_gains(layer: Any, state: State, gain_in: Float64, gain_out: Float64) -> Float64:
-    """A convolution's weights (cout, cin, k, k) between channels that are scaled up; a depthwise one has the gains of its own channel."""
+    """A convolution's weights (cout, cin, k, k) between channels that are scaled up; a depthwise one has the gains of
+    its own channel."""
     weight = np.asarray(state[f"{layer.name}.weight"], np.float64) * gain_out[:, None, None, None]
     return np.asarray(weight / (gain_in[None, :] if isinstance(layer, Conv) else gain_in[:, None])[:, :, None, None])
 
@@ -181,7 +194,8 @@ def _unit_factor(in_exponent: int, out_exponent: int) -> float:
 
 
 def _gains(recorded: RecordingOperations, name: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Channel gains before and after a layer: quiet channels that only linear layers see use the 16 bits better when scaled up."""
+    """Channel gains before and after a layer: quiet channels that only linear layers see use the 16 bits better when
+    scaled up."""
     sides = zip(recorded.layer_groups[name], recorded.layer_channels[name], strict=True)
     before, after = (recorded.channels.gains(ids, recorded.groups.range(group)) for group, ids in sides)
     return before, after
@@ -201,7 +215,14 @@ def quantise_scale(rows: Float64, in_exponent: int, out_exponent: int) -> ExactS
 
 
 def quantise_conv(
-    name: str, weight: Float64, bias: Float64, moments: Moments | None, in_exponent: int, out_exponent: int, *, wide: bool
+    name: str,
+    weight: Float64,
+    bias: Float64,
+    moments: Moments | None,
+    in_exponent: int,
+    out_exponent: int,
+    *,
+    wide: bool,
 ) -> ExactConv:
     """Integer weights, multipliers and addends of one convolution (cout, cin, k, k) with bias (cout,)."""
     rows = _rows(weight)
@@ -222,7 +243,9 @@ def quantise_conv(
     corrected = bias + product(rows / step[:, None] - integers, mean) * step
     factor = step * _unit_factor(in_exponent, out_exponent)
     if float(factor.max()) > rules.MAX_MULTIPLIER:
-        raise InputError(f"layer {name} amplifies too much for integer arithmetic", "calibrate with clips that drive it harder")
+        raise InputError(
+            f"layer {name} amplifies too much for integer arithmetic", "calibrate with clips that drive it harder"
+        )
     addend = np.rint(corrected * 2.0 ** (out_exponent + rules.SHIFT)).clip(-(2.0**61), 2.0**61)
     return ExactConv(
         integers.reshape(weight.shape).astype(np.int16),

@@ -1,4 +1,5 @@
-"""Parameters for measuring the speed of a model that has no weights here: pictures mean nothing, the arithmetic is that of trained ones."""
+"""Parameters for measuring the speed of a model that has no weights here: pictures mean nothing, the arithmetic is that
+of trained ones."""
 
 from functools import cache
 
@@ -8,7 +9,8 @@ from dcvc_cli.codec.pictures import values_from_picture
 from dcvc_cli.families.registry import find_model
 from dcvc_cli.media.synthetic_clip import synthetic_format, synthetic_pictures
 from dcvc_cli.preparing.quantise import ALL_WIDE, Clip, prepare_exact
-from dcvc_cli.weights.file import ModelWeights, NetworkWeights, table_arrays
+from dcvc_cli.weights.compression import table_arrays
+from dcvc_cli.weights.file import ModelWeights, NetworkWeights
 from dcvc_cli.weights.stored_arrays import coding_shapes
 
 CALIBRATION_SIDE, CALIBRATION_PICTURES = 128, 3
@@ -19,8 +21,8 @@ def random_weights(name: str, *, exact: bool) -> ModelWeights:
     """Weights of the model of that name.
 
     Args:
-        exact: with their integer form, 16-bit weights in every layer, calibrated on a few pictures of the built-in clip: as a published
-            checkpoint is prepared.
+        exact: with their integer form, 16-bit weights in every layer, calibrated on a few pictures of the built-in
+            clip: as a published checkpoint is prepared.
     """
     model = find_model(name)
     networks = {}
@@ -34,4 +36,7 @@ def random_weights(name: str, *, exact: bool) -> ModelWeights:
 
 def _calibration_clip() -> Clip:
     video_format = synthetic_format(CALIBRATION_SIDE, CALIBRATION_SIDE)
-    return [np.asarray(values_from_picture(picture, video_format)) for picture in synthetic_pictures(video_format, CALIBRATION_PICTURES)]
+    return [
+        np.asarray(values_from_picture(picture, video_format))
+        for picture in synthetic_pictures(video_format, CALIBRATION_PICTURES)
+    ]

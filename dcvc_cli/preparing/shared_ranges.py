@@ -1,10 +1,12 @@
-"""What calibration finds out about ranges: which tensors share an exponent, which channels a scaling, and the largest magnitudes in them.
+"""What calibration finds out about ranges: which tensors share an exponent, which channels a scaling, and the largest
+magnitudes in them.
 
-Typical and strange content are told apart. Strange content may drive a whole network four or eight times as far, and ranges for all
-of that take two or three bits from every number, which costs `lite` 88 % more rate at equal quality. But few layers need those bits
-or miss them (docs/decisions/0021-prepared-alike-everywhere.md). Where the picture passes through, strange content may take three
-bits: a cut from black to white comes out at 2.6 dB without them. In the residual branches it may take one. The priors only predict
-symbols, lose most by coarser numbers and nothing but bits by saturating, so it may take none.
+Typical and strange content are told apart. Strange content may drive a whole network four or eight times as far, and
+ranges for all of that take two or three bits from every number, which costs `lite` 88 % more rate at equal quality. But
+few layers need those bits or miss them (docs/decisions/0021-prepared-alike-everywhere.md). Where the picture passes
+through, strange content may take three bits: a cut from black to white comes out at 2.6 dB without them. In the
+residual branches it may take one. The priors only predict symbols, lose most by coarser numbers and nothing but bits by
+saturating, so it may take none.
 """
 
 from dataclasses import dataclass, field
@@ -14,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcvc_cli.backend import exact_rules as rules
-from dcvc_cli.weights.file import PRIOR_PREFIXES
+from dcvc_cli.weights.compression import PRIOR_PREFIXES
 
 HEADROOM = 1.2
 """By how much coding may exceed what calibration has seen."""
@@ -24,7 +26,8 @@ ROOM_FOR_PICTURE, ROOM_FOR_BRANCHES, ROOM_FOR_PRIORS = 3, 1, 0
 
 
 class Channels:
-    """Sets of channels that a scaling must treat alike, because they are summed; `fixed` ones must not be scaled at all.
+    """Sets of channels that a scaling must treat alike, because they are summed; `fixed` ones must not be scaled at
+    all.
 
     Ids are integers; `peak` holds the largest magnitude seen in each set.
     """
@@ -70,7 +73,8 @@ class Channels:
         self.fixed[self.roots(ids)] = True
 
     def gains(self, ids: NDArray[np.int64], group_range: float) -> NDArray[np.float64]:
-        """Powers of two that bring quiet channels near the range of their group; 1 for channels that must not be scaled."""
+        """Powers of two that bring quiet channels near the range of their group; 1 for channels that must not be
+        scaled."""
         roots = self.roots(ids)
         if group_range <= 0:
             return np.ones(len(ids))

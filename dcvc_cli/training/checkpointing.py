@@ -36,7 +36,18 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         state = load_torch_file(path)
     except TorchFileError as error:
         raise InputError(f"{path} is not a training checkpoint: {error}") from error
-    missing = {"parameters", "average", "optimiser", "step", "elapsed_seconds"} - set(state if isinstance(state, dict) else ())
+    missing = {"parameters", "average", "optimiser", "step", "elapsed_seconds"} - set(
+        state if isinstance(state, dict) else ()
+    )
     if missing:
         raise InputError(f"{path} is not a training checkpoint: it has no {', '.join(sorted(missing))}")
     return dict(state)
+
+
+def on_cpu(value: Any) -> Any:
+    """The same nested state with its tensors on the CPU."""
+    if isinstance(value, torch.Tensor):
+        return value.detach().cpu()
+    if isinstance(value, dict):
+        return {key: on_cpu(part) for key, part in value.items()}
+    return [on_cpu(part) for part in value] if isinstance(value, list) else value

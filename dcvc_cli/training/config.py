@@ -15,13 +15,15 @@ from dcvc_cli.training.models import trainable
 class Stage:
     """One part of the schedule.
 
-    num_frames counts P frames that are trained through (ignored for images), num_lead_frames the most P frames that are coded ahead of them
-    without a gradient (a random number of them each step). The first frame is coded up to intra_qp_drop QPs lower than the others (random),
-    so that short sequences meet references as poor as those of long ones. sequence_frames, in place of these two: the P frames of a sequence that
-    consecutive steps train, num_frames each, every step from what the last one decoded (training.sequences); 0: a step has crops of its own.
-    The learning rate falls geometrically from rate_first to rate_last over num_steps. quantise_weights trains with the 8-bit weights that
-    ship; hold_weights starts from the average with those weights on their grid and trains all others, so that these fit what ships.
-    gradient_checkpointing computes every P frame twice to keep only features between frames, for long sequences in little memory.
+    num_frames counts P frames that are trained through (ignored for images), num_lead_frames the most P frames that are
+    coded ahead of them without a gradient (a random number of them each step). The first frame is coded up to
+    intra_qp_drop QPs lower than the others (random), so that short sequences meet references as poor as those of long
+    ones. sequence_frames, in place of these two: the P frames of a sequence that consecutive steps train, num_frames
+    each, every step from what the last one decoded (training.sequences); 0: a step has crops of its own. The learning
+    rate falls geometrically from rate_first to rate_last over num_steps. quantise_weights trains with the 8-bit weights
+    that ship; hold_weights starts from the average with those weights on their grid and trains all others, so that
+    these fit what ships. gradient_checkpointing computes every P frame twice to keep only features between frames, for
+    long sequences in little memory.
     """
 
     num_steps: int
@@ -43,15 +45,18 @@ class TrainConfig:
     """Everything that decides a run's result, apart from the data and the machine's arithmetic.
 
     lambda_first, lambda_last: weight of the distortion at QP 0 and QP 63 (samples in 0..1, bits per pixel).
-    chroma_weight_first, chroma_weight_last: of chroma's squared error at QP 0 and QP 63 (losses.CHROMA_WEIGHTS); less gives luma more of the bits.
-    gradient_limit: norm above which gradients are scaled down. fast_rate_factor: learning-rate factor of QP vectors and bit estimators.
-    cost_exponent: a sample's loss is divided by its own cost, compared with others of its QP, to this power; 0 sums costs as they are, 1 makes
-    ten per cent of an easy clip count as much as ten per cent of a hard one.
-    direct_rate_factor: that of the direct path (small for images: every weight of it sees whole grey levels, and a step of all of them at once
-    moves a latent by several units).
-    rate_factors: learning-rate factors of parameters by the beginning of their names, before those two settings; the longest beginning counts.
-    autocast: bf16, fp16 (with a gradient scaler) or none. validate_every: steps between codings of the validation clips, of which the first
-    validate_frames pictures are taken.
+    chroma_weight_first, chroma_weight_last: of chroma's squared error at QP 0 and QP 63 (losses.CHROMA_WEIGHTS); less
+        gives luma more of the bits.
+    gradient_limit: norm above which gradients are scaled down. fast_rate_factor: learning-rate factor of QP vectors and
+        bit estimators.
+    cost_exponent: a sample's loss is divided by its own cost, compared with others of its QP, to this power; 0 sums
+    costs as they are, 1 makes ten per cent of an easy clip count as much as ten per cent of a hard one.
+    direct_rate_factor: that of the direct path (small for images: every weight of it sees whole grey levels, and a step
+    of all of them at once moves a latent by several units).
+    rate_factors: learning-rate factors of parameters by the beginning of their names, before those two settings; the
+        longest beginning counts.
+    autocast: bf16, fp16 (with a gradient scaler) or none. validate_every: steps between codings of the validation
+    clips, of which the first validate_frames pictures are taken.
     """
 
     network: str
@@ -111,7 +116,9 @@ def _construct(kind: Any, values: object, where: str) -> Any:
     known = {setting.name for setting in fields(kind)}
     unknown = sorted(set(values) - known)
     if unknown:
-        raise UsageError(f"{where}: unknown setting {', '.join(map(str, unknown))}", f"known: {', '.join(sorted(known))}")
+        raise UsageError(
+            f"{where}: unknown setting {', '.join(map(str, unknown))}", f"known: {', '.join(sorted(known))}"
+        )
     for setting in fields(kind):
         if setting.name in values and setting.type in _NUMBER_KINDS:
             _check_value(f"{where}: {setting.name}", values[setting.name], setting.type)
@@ -122,7 +129,15 @@ def _construct(kind: Any, values: object, where: str) -> Any:
 
 
 _NUMBER_KINDS: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false"}
-_FROM_ZERO = {"num_lead_frames", "intra_qp_drop", "sequence_frames", "cost_exponent", "weight_decay", "ema_decay", "seed"}
+_FROM_ZERO = {
+    "num_lead_frames",
+    "intra_qp_drop",
+    "sequence_frames",
+    "cost_exponent",
+    "weight_decay",
+    "ema_decay",
+    "seed",
+}
 
 
 def _check_value(where: str, value: object, kind: Any) -> None:
@@ -131,14 +146,21 @@ def _check_value(where: str, value: object, kind: Any) -> None:
         raise UsageError(f"{where}: expected {_NUMBER_KINDS[kind]}, found {value!r}")
     least_is_zero = where.rpartition(" ")[2] in _FROM_ZERO
     if kind is not bool and not (math.isfinite(value) and (value > 0 or (least_is_zero and value == 0))):
-        raise UsageError(f"{where}: expected a number {'of 0 or more' if least_is_zero else 'above 0'}, found {value!r}")
+        raise UsageError(
+            f"{where}: expected a number {'of 0 or more' if least_is_zero else 'above 0'}, found {value!r}"
+        )
 
 
 def _check_sequences(where: str, stage: Stage) -> None:
     if stage.sequence_frames % stage.num_frames:
-        raise UsageError(f"{where}: sequence_frames {stage.sequence_frames} is no multiple of num_frames {stage.num_frames}")
+        raise UsageError(
+            f"{where}: sequence_frames {stage.sequence_frames} is no multiple of num_frames {stage.num_frames}"
+        )
     if stage.sequence_frames and (stage.num_lead_frames or stage.intra_qp_drop):
-        raise UsageError(f"{where}: sequence_frames goes without num_lead_frames and intra_qp_drop", "a sequence's frames have what went before them")
+        raise UsageError(
+            f"{where}: sequence_frames goes without num_lead_frames and intra_qp_drop",
+            "a sequence's frames have what went before them",
+        )
 
 
 def read_train_config(path: Path) -> TrainConfig:

@@ -1,8 +1,8 @@
 """Training pictures: clips and photos decoded once into a cache of raw planes, random crops out of it.
 
-Decoding costs more than a training step, so every source is decoded to 8-bit planes in a cache folder that is mapped into memory.
-Crops are reproducible: crop k of a step depends on the seed, the step and k only, so a resumed run sees the data that an uninterrupted one
-would, and several processes together see the data of one.
+Decoding costs more than a training step, so every source is decoded to 8-bit planes in a cache folder that is mapped
+into memory. Crops are reproducible: crop k of a step depends on the seed, the step and k only, so a resumed run sees
+the data that an uninterrupted one would, and several processes together see the data of one.
 """
 
 import hashlib
@@ -46,7 +46,8 @@ class CachedShot:
 
 
 def build_cache(roots: Sequence[Path], cache: Path) -> list[CachedShot]:
-    """Decodes every clip and photo below `roots` (training.sources) that the cache lacks; returns all shots, sorted by source name.
+    """Decodes every clip and photo below `roots` (training.sources) that the cache lacks; returns all shots, sorted by
+    source name.
 
     Processes may build one cache at the same time: files appear whole.
 
@@ -102,7 +103,8 @@ SEQUENCE_CROPS = 1
 
 @dataclass(frozen=True)
 class Segment:
-    """What sample `slot` of a batch shows at a step: the frames behind `first_frame` of the slot's sequence number `sequence`."""
+    """What sample `slot` of a batch shows at a step: the frames behind `first_frame` of the slot's sequence number
+    `sequence`."""
 
     slot: int
     sequence: int
@@ -120,23 +122,44 @@ class _Window:
 
 
 class CropSampler:
-    """Random crops with flips, time reversal and 2x reduction; crop k of `step` is a pure function of (seed, step, k)."""
+    """Random crops with flips, time reversal and 2x reduction; crop k of `step` is a pure function of (seed, step,
+    k)."""
 
-    def __init__(self, shots: Sequence[CachedShot], cache: Path, patch: int, num_frames: int, seed: int, reduce_share: float = 0.35) -> None:
+    def __init__(
+        self,
+        shots: Sequence[CachedShot],
+        cache: Path,
+        patch: int,
+        num_frames: int,
+        seed: int,
+        reduce_share: float = 0.35,
+    ) -> None:
         self.shots = [shot for shot in shots if shot.num_frames >= num_frames and min(shot.height, shot.width) >= patch]
         if not self.shots:
-            raise InputError(f"no source has {num_frames} frames of at least {patch}x{patch}", "use smaller patches or shorter sequences")
-        self.cache, self.patch, self.num_frames, self.seed, self.reduce_share = cache, patch, num_frames, seed, reduce_share
+            raise InputError(
+                f"no source has {num_frames} frames of at least {patch}x{patch}",
+                "use smaller patches or shorter sequences",
+            )
+        self.cache, self.patch, self.num_frames, self.seed, self.reduce_share = (
+            cache,
+            patch,
+            num_frames,
+            seed,
+            reduce_share,
+        )
         weights = np.array([(shot.height * shot.width * min(shot.num_frames, 16)) ** 0.5 for shot in self.shots])
         self.cumulative = np.cumsum(weights / weights.sum())
 
     def batch(self, step: int, size: int, first: int = 0) -> NDArray[np.uint8]:
-        """Crops first .. first + size - 1 of a step: (size, num_frames, 3, patch, patch) samples, chroma repeated to full size."""
-        return np.stack([self._crop(np.random.default_rng((self.seed, step, index))) for index in range(first, first + size)])
+        """Crops first .. first + size - 1 of a step: (size, num_frames, 3, patch, patch) samples, chroma repeated to
+        full size."""
+        return np.stack(
+            [self._crop(np.random.default_rng((self.seed, step, index))) for index in range(first, first + size)]
+        )
 
     def sequence_batch(self, segments: Sequence[Segment]) -> NDArray[np.uint8]:
-        """The frames of each segment and the one before them: (size, num_frames, 3, patch, patch). A sequence is one place of a clip, played
-        forwards and backwards for as long as it takes."""
+        """The frames of each segment and the one before them: (size, num_frames, 3, patch, patch). A sequence is one
+        place of a clip, played forwards and backwards for as long as it takes."""
         crops = []
         for segment in segments:
             random = np.random.default_rng((self.seed, SEQUENCE_CROPS, segment.slot, segment.sequence))

@@ -12,10 +12,11 @@ FIT_RATE = 0.03
 
 
 def fitted_estimator(table: CdfTable, num_qps: int, channels: int, fresh: Parameters) -> Parameters:
-    """The eleven parameters (num_qps, channels, 1, 1) of `bit_estimator_z`, fitted to the rows of a z table from the values in `fresh`.
+    """The eleven parameters (num_qps, channels, 1, 1) of `bit_estimator_z`, fitted to the rows of a z table from the
+    values in `fresh`.
 
-    The fit minimises the bits that symbols drawn from the table would cost (float32, not bit-exact across machines). What is left of the
-    difference is learned in training.
+    The fit minimises the bits that symbols drawn from the table would cost (float32, not bit-exact across machines).
+    What is left of the difference is learned in training.
 
     Args:
         table: num_qps * channels rows, row qp * channels + channel.

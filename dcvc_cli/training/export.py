@@ -1,4 +1,5 @@
-"""From training checkpoints to a weights file: int8 convolution weights, z tables, a description of where they come from."""
+"""From training checkpoints to a weights file: int8 convolution weights, z tables, a description of where they come
+from."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +17,8 @@ from dcvc_cli.graph.network import Network
 from dcvc_cli.preparing.checkpoints import state_problems
 from dcvc_cli.training.estimator_fit import fitted_estimator
 from dcvc_cli.training.losses import quantised_weights
-from dcvc_cli.weights.file import ModelWeights, NetworkWeights, compress_parameters, table_arrays
+from dcvc_cli.weights.compression import compress_parameters, table_arrays
+from dcvc_cli.weights.file import ModelWeights, NetworkWeights
 from dcvc_cli.weights.torch_files import TorchFileError, load_torch_file
 
 
@@ -35,10 +37,13 @@ def checkpoint_state(path: Path) -> dict[str, NDArray[np.float32]]:
 def as_trained(state: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float32]]:
     """The state that the last stages of training ran: weights that ship with 8 bits on their grid.
 
-    The exact profile is made from this, not from the weights between the grid's points: those are another function, which nobody trained, and
-    over a hundred P frames of few bits its small differences pile up (docs/training.md).
+    The exact profile is made from this, not from the weights between the grid's points: those are another function,
+    which nobody trained, and over a hundred P frames of few bits its small differences pile up (docs/training.md).
     """
-    return {name: value.numpy() for name, value in quantised_weights({name: torch.from_numpy(value) for name, value in state.items()}).items()}
+    return {
+        name: value.numpy()
+        for name, value in quantised_weights({name: torch.from_numpy(value) for name, value in state.items()}).items()
+    }
 
 
 def network_weights(model: Network, state: Mapping[str, NDArray[Any]]) -> NetworkWeights:
@@ -58,13 +63,18 @@ def export_model(model_name: str, states: Mapping[str, Mapping[str, NDArray[Any]
         if problems:
             more = f", and {len(problems) - 1} more" if problems[1:] else ""
             hint = f"the checkpoints are given in this order: {', '.join(model.networks)}"
-            raise InputError(f"the {name} checkpoint is of another network than the {name} model of {model_name}: {problems[0]}{more}", hint)
+            raise InputError(
+                f"the {name} checkpoint is of another network than the {name} model of {model_name}: "
+                f"{problems[0]}{more}",
+                hint,
+            )
     networks = {name: network_weights(network, states[name]) for name, network in model.networks.items()}
     return ModelWeights(model, networks, model_name, description)
 
 
 def state_of_weights(weights: ModelWeights, model_name: str, network: str) -> dict[str, torch.Tensor]:
-    """Parameters to go on training from: those of a weights file, and a bit estimator fitted to the table that the file has in its place.
+    """Parameters to go on training from: those of a weights file, and a bit estimator fitted to the table that the file
+    has in its place.
 
     Raises:
         InputError: the weights are of another model.

@@ -1,4 +1,5 @@
-"""Logs of a training run: CSV files, and TensorBoard's format on request. Lines of steps that a kill undid are dropped on resuming."""
+"""Logs of a training run: CSV files, and TensorBoard's format on request. Lines of steps that a kill undid are dropped
+on resuming."""
 
 import csv
 from collections.abc import Mapping
@@ -12,7 +13,8 @@ from dcvc_cli.errors import EnvironmentFault
 
 @dataclass(frozen=True)
 class TrainRecord:
-    """One line of log.csv: means over the steps since the last one. `weighted` is lambda D + R without the weights of the loss."""
+    """One line of log.csv: means over the steps since the last one. `weighted` is lambda D + R without the weights of
+    the loss."""
 
     step: int
     stage: int
@@ -28,7 +30,8 @@ class TrainRecord:
 
 @dataclass(frozen=True)
 class ValidationRecord:
-    """One line of validation.csv: a clip coded at one QP, with the bits of its payloads and the PSNR of what was decoded from them.
+    """One line of validation.csv: a clip coded at one QP, with the bits of its payloads and the PSNR of what was
+    decoded from them.
 
     psnr is (6Y + U + V) / 8 of 4:2:0 clips, RGB PSNR of RGB ones, which have no psnr_y.
     """
@@ -81,7 +84,9 @@ class TensorBoardLog:
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError as error:
-            raise EnvironmentFault("--tensorboard needs the package tensorboard", "pip install dcvc[train], or read log.csv") from error
+            raise EnvironmentFault(
+                "--tensorboard needs the package tensorboard", "pip install dcvc[train], or read log.csv"
+            ) from error
         self._writer = SummaryWriter(str(folder), purge_step=first_step + 1)
 
     def add(self, prefix: str, step: int, values: Mapping[str, Any]) -> None:

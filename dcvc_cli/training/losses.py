@@ -1,9 +1,9 @@
 """Rate and distortion of a training batch: lambda per QP, distortion over planes, likelihoods of latents.
 
-Reconstruction uses rounding with a straight-through gradient (Minnen and Singh, "Channel-wise autoregressive entropy models for
-learned image compression", ICIP 2020). Rate: the predicted scales and means learn from the symbols that are really coded, and the latents
-learn from additive uniform noise. Noise for both overstates the rate by half at low QPs, where nearly every symbol is zero, and
-teaches scales that are too wide.
+Reconstruction uses rounding with a straight-through gradient (Minnen and Singh, "Channel-wise autoregressive entropy
+models for learned image compression", ICIP 2020). Rate: the predicted scales and means learn from the symbols that are
+really coded, and the latents learn from additive uniform noise. Noise for both overstates the rate by half at low QPs,
+where nearly every symbol is zero, and teaches scales that are too wide.
 """
 
 import math
@@ -17,18 +17,20 @@ from dcvc_cli.backend.float_torch import FloatOperations
 from dcvc_cli.entropy.scale_index import SCALE_MAX, SCALE_MIN
 from dcvc_cli.graph.latent_steps import CodingStep
 from dcvc_cli.training.share import WHOLE_BATCH, BatchShare
-from dcvc_cli.weights.file import carries_signal
+from dcvc_cli.weights.compression import carries_signal
 
 if TYPE_CHECKING:
     from dcvc_cli.graph.blocks import Conv, DepthConvBlock
 
 LIKELIHOOD_FLOOR = 1e-6
 PLAIN_FRAME_WEIGHT, WEIGHT_OF_8_QPS = 0.52, 1.33 / 0.52
-"""Distortion weight of P frames by their QP offset: 0.52 at 0, 1.33 at 8, geometric between (0.83 at 4). What makes the offsets pay."""
+"""Distortion weight of P frames by their QP offset: 0.52 at 0, 1.33 at 8, geometric between (0.83 at 4). What makes the
+offsets pay."""
 
 
 def lambda_of_qp(qp: torch.Tensor, first: float, last: float) -> torch.Tensor:
-    """Geometric lambda(qp), or another weight, between `first` at QP 0 and `last` at QP 63: bits per pixel per unit of distortion."""
+    """Geometric lambda(qp), or another weight, between `first` at QP 0 and `last` at QP 63: bits per pixel per unit of
+    distortion."""
     return torch.exp(math.log(first) + (math.log(last) - math.log(first)) * qp.float() / 63)
 
 
@@ -38,16 +40,21 @@ def frame_weight(qp_offset: int) -> float:
 
 
 CHROMA_WEIGHTS = (6.0, 4.0)
-"""Of chroma's squared error beside its share in (6 Y + U + V) / 8, at QP 0 and at QP 63. Quality is a mean of decibels, so a plane's error counts
-by its inverse: chroma's is a ninth of luma's at QP 0 and a third at QP 63. Between the two, like lambda."""
+"""Of chroma's squared error beside its share in (6 Y + U + V) / 8, at QP 0 and at QP 63. Quality is a mean of decibels,
+so a plane's error counts by its inverse: chroma's is a ninth of luma's at QP 0 and a third at QP 63. Between the two,
+like lambda."""
 FULL_CHROMA_WEIGHT = 0.25
 """Weight of the full-resolution chroma error beside that of 2x2 means: keeps RGB coding alive in a 4:2:0 codec."""
 
 
-def distortion(x: torch.Tensor, x_hat: torch.Tensor, qp: torch.Tensor, chroma_weights: tuple[float, float] = CHROMA_WEIGHTS) -> torch.Tensor:
-    """(6 Y + w Cb + w Cr) / 8 mean squared error of samples in 0..1, one value per picture of (N, 3, h, w) coded at the base QPs qp (N).
+def distortion(
+    x: torch.Tensor, x_hat: torch.Tensor, qp: torch.Tensor, chroma_weights: tuple[float, float] = CHROMA_WEIGHTS
+) -> torch.Tensor:
+    """(6 Y + w Cb + w Cr) / 8 mean squared error of samples in 0..1, one value per picture of (N, 3, h, w) coded at the
+    base QPs qp (N).
 
-    Chroma errors are those of 2x2 means, as 4:2:0 output has them, plus a share of the full-resolution error. chroma_weights: w at QP 0 and QP 63.
+    Chroma errors are those of 2x2 means, as 4:2:0 output has them, plus a share of the full-resolution error.
+    chroma_weights: w at QP 0 and QP 63.
     """
     luma = (x[:, :1] - x_hat[:, :1]).square().mean(dim=(1, 2, 3))
     difference = x[:, 1:] - x_hat[:, 1:]
@@ -73,7 +80,8 @@ def relative_weight(rate_weight: torch.Tensor) -> torch.Tensor:
 
 
 def relative_loss(cost: torch.Tensor, rate_weight: torch.Tensor, cost_exponent: float = 0.0) -> torch.Tensor:
-    """Mean of the samples' costs lambda * D + R (N), each weighted by its lambda and by its own cost (TrainConfig.cost_exponent)."""
+    """Mean of the samples' costs lambda * D + R (N), each weighted by its lambda and by its own cost
+    (TrainConfig.cost_exponent)."""
     even = relative_weight(rate_weight) * cost
     if not cost_exponent:
         return even.mean()
@@ -140,7 +148,8 @@ def zero_below(scales: torch.Tensor, dead_zones: torch.Tensor) -> torch.Tensor:
 class RoundingLatentCoder:
     """A LatentCoder that only quantises, with a straight-through gradient: for a frame whose rate nobody asks for.
 
-    y: analysis latents (N, c, h, w). dead_zones: of each sample (N), families.lite.dead_zone; None rounds to the nearest.
+    y: analysis latents (N, c, h, w). dead_zones: of each sample (N), families.lite.dead_zone; None rounds to the
+        nearest.
     """
 
     def __init__(self, ops: "TrainingOperations", y: torch.Tensor, dead_zones: torch.Tensor | None = None) -> None:
@@ -167,8 +176,8 @@ class RoundingLatentCoder:
 class EstimatingLatentCoder(RoundingLatentCoder):
     """Estimates bits beside quantising.
 
-    `bits` (N) has the value of the coded symbols' bits; its gradient reaches scales and means through those symbols, and the
-    analysis latents through noise.
+    `bits` (N) has the value of the coded symbols' bits; its gradient reaches scales and means through those symbols,
+    and the analysis latents through noise.
     """
 
     def __init__(self, ops: "TrainingOperations", y: torch.Tensor, dead_zones: torch.Tensor | None = None) -> None:
@@ -202,8 +211,8 @@ def _on_grid(weight: torch.Tensor) -> torch.Tensor:
 class TrainingOperations(FloatOperations):
     """Float operations whose step-size floor has the come-back gradient and whose activation costs no pass of its own.
 
-    wsilu(x) = silu(4 x) / 4: the layer before takes weights times 4 and the linear layer after it weights divided by 4, powers of two
-    that change no rounding. A training step is bound by such passes over feature maps.
+    wsilu(x) = silu(4 x) / 4: the layer before takes weights times 4 and the linear layer after it weights divided by 4,
+    powers of two that change no rounding. A training step is bound by such passes over feature maps.
 
     Args:
         share: which samples of the batch the tensors hold, for the noise.
@@ -214,7 +223,10 @@ class TrainingOperations(FloatOperations):
         self.share = share
 
     def _scaled_conv(self, layer: "Conv", x: torch.Tensor, weight_factor: float, bias_factor: float) -> torch.Tensor:
-        weight, bias = self.parameters[layer.name + ".weight"] * weight_factor, self.parameters[layer.name + ".bias"] * bias_factor
+        weight, bias = (
+            self.parameters[layer.name + ".weight"] * weight_factor,
+            self.parameters[layer.name + ".bias"] * bias_factor,
+        )
         return F.conv2d(x, weight, bias)
 
     def depth_conv_block(self, block: "DepthConvBlock", x: torch.Tensor) -> torch.Tensor:
@@ -222,14 +234,17 @@ class TrainingOperations(FloatOperations):
             x = self.conv(block.adaptor, x)
         spatial = block.dc_spatial
         weight, bias = self.parameters[spatial.name + ".weight"] * 0.25, self.parameters[spatial.name + ".bias"]
-        t = F.conv2d(F.silu(self._scaled_conv(block.dc_in, x, 4.0, 4.0)), weight, bias, padding=1, groups=spatial.channels)
+        t = F.conv2d(
+            F.silu(self._scaled_conv(block.dc_in, x, 4.0, 4.0)), weight, bias, padding=1, groups=spatial.channels
+        )
         t = self.conv(block.dc_out, t) + x
         wide = self.chunk_add(F.silu(self._scaled_conv(block.ffn_in, t, 4.0, 4.0)))
         out = self._scaled_conv(block.ffn_out, wide, 0.25, 1.0) + t
         return out + x if block.shortcut else out
 
     def pixel_unshuffle(self, x: torch.Tensor, factor: int) -> torch.Tensor:
-        """Channels-last: nearly all layers after it are 1x1, whose weights do not tell PyTorch a layout, and the other one copies every map."""
+        """Channels-last: nearly all layers after it are 1x1, whose weights do not tell PyTorch a layout, and the other
+        one copies every map."""
         return super().pixel_unshuffle(x, factor).contiguous(memory_format=torch.channels_last)
 
     def clamp_step_size(self, x: torch.Tensor) -> torch.Tensor:

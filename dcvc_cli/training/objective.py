@@ -1,4 +1,5 @@
-"""What a training step minimises: rate and distortion of a batch through the image model, or through a sequence of P frames."""
+"""What a training step minimises: rate and distortion of a batch through the image model, or through a sequence of P
+frames."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -29,8 +30,8 @@ from dcvc_cli.training.losses import (
 from dcvc_cli.training.share import WHOLE_BATCH, BatchShare
 
 RESET_SHARE = 0.25
-"""How often the reference of the first trained frame behind lead frames is a decoded picture, as after a reset of the feature. Without it the
-frame adaptor sees I frames only, and every reset at low QPs costs quality."""
+"""How often the reference of the first trained frame behind lead frames is a decoded picture, as after a reset of the
+feature. Without it the frame adaptor sees I frames only, and every reset at low QPs costs quality."""
 
 
 Coder = TypeVar("Coder", bound=RoundingLatentCoder)
@@ -47,7 +48,8 @@ class BatchLoss:
 
 
 class EstimatingSide(Generic[Coder]):
-    """Training's end of a frame's symbols: rounded with a straight-through gradient; what they cost is the coder's matter.
+    """Training's end of a frame's symbols: rounded with a straight-through gradient; what they cost is the coder's
+    matter.
 
     Args:
         x: what the networks code (N, 3, h, w).
@@ -62,7 +64,9 @@ class EstimatingSide(Generic[Coder]):
     z: torch.Tensor
     latent_size: tuple[int, int]
 
-    def __init__(self, ops: TrainingOperations, x: torch.Tensor, make_coder: type[Coder], dead_zones: torch.Tensor | None) -> None:
+    def __init__(
+        self, ops: TrainingOperations, x: torch.Tensor, make_coder: type[Coder], dead_zones: torch.Tensor | None
+    ) -> None:
         self._ops, self._x, self._make_coder, self._dead_zones = ops, x, make_coder, dead_zones
 
     def hyper_latents(self, analysis: Analysis, hyper_analysis: Analysis, qp: torch.Tensor) -> torch.Tensor:
@@ -90,7 +94,12 @@ class EstimatingSide(Generic[Coder]):
 
 
 def _code_image(
-    model: ImageModel, ops: TrainingOperations, x: torch.Tensor, qp: torch.Tensor, make_coder: type[Coder], dead_zone: float
+    model: ImageModel,
+    ops: TrainingOperations,
+    x: torch.Tensor,
+    qp: torch.Tensor,
+    make_coder: type[Coder],
+    dead_zone: float,
 ) -> tuple[torch.Tensor, EstimatingSide[Coder]]:
     """-> (x_hat, the side that saw the latents)."""
     side = EstimatingSide(ops, x, make_coder, torch.full(qp.shape, dead_zone, device=x.device) if dead_zone else None)
@@ -99,7 +108,8 @@ def _code_image(
 
 @dataclass(frozen=True)
 class Reference:
-    """What a P frame is predicted from: a picture (N, 3, h, w) in 0..1, with motion compensated, and the feature; either may be missing.
+    """What a P frame is predicted from: a picture (N, 3, h, w) in 0..1, with motion compensated, and the feature;
+    either may be missing.
 
     has_feature (N, 1, 1, 1), if not all samples have their feature: which do. Then there is a picture.
     """
@@ -130,31 +140,44 @@ def _code_feature(
     return recipe.code_p_frame(model, ops, side, _adapted(model, ops, reference), qp), side
 
 
-def _bits_per_pixel(ops: TrainingOperations, side: EstimatingSide[EstimatingLatentCoder], qp: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-    bits = side.coder.bits + factorised_bits(ops.parameters, side.z + ops.share.noise_like(side.z), qp).sum(dim=(1, 2, 3))
+def _bits_per_pixel(
+    ops: TrainingOperations, side: EstimatingSide[EstimatingLatentCoder], qp: torch.Tensor, x: torch.Tensor
+) -> torch.Tensor:
+    bits = side.coder.bits + factorised_bits(ops.parameters, side.z + ops.share.noise_like(side.z), qp).sum(
+        dim=(1, 2, 3)
+    )
     return bits / (x.shape[-1] * x.shape[-2])
 
 
 def code_image(
     model: ImageModel, ops: TrainingOperations, x: torch.Tensor, qp: torch.Tensor, dead_zone: float = 0.0
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Estimated coding of pictures (N, 3, h, w) in 0..1 at rows qp (N) -> (x_hat unclamped, bits per pixel (N)); dead_zone as in
-    families.lite.dead_zone."""
+    """Estimated coding of pictures (N, 3, h, w) in 0..1 at rows qp (N) -> (x_hat unclamped, bits per pixel (N));
+    dead_zone as in families.lite.dead_zone."""
     x_hat, side = _code_image(model, ops, x, qp, EstimatingLatentCoder, dead_zone)
     return x_hat, _bits_per_pixel(ops, side, qp, x)
 
 
-def decoded_image(model: ImageModel, ops: TrainingOperations, x: torch.Tensor, qp: torch.Tensor, dead_zone: float = 0.0) -> torch.Tensor:
-    """What a decoder has after an I frame of pictures (N, 3, h, w) in 0..1 at rows qp (N), unclamped; no rate is estimated."""
+def decoded_image(
+    model: ImageModel, ops: TrainingOperations, x: torch.Tensor, qp: torch.Tensor, dead_zone: float = 0.0
+) -> torch.Tensor:
+    """What a decoder has after an I frame of pictures (N, 3, h, w) in 0..1 at rows qp (N), unclamped; no rate is
+    estimated."""
     return _code_image(model, ops, x, qp, RoundingLatentCoder, dead_zone)[0]
 
 
 def code_p_frame(
-    model: VideoModel, ops: TrainingOperations, x: torch.Tensor, reference: Reference, qp: torch.Tensor, dead_zones: torch.Tensor | None = None
+    model: VideoModel,
+    ops: TrainingOperations,
+    x: torch.Tensor,
+    reference: Reference,
+    qp: torch.Tensor,
+    dead_zones: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Estimated coding of one P frame x (N, 3, h, w) in 0..1 at rows qp (N) -> (x_hat, feature, bits per pixel (N)).
 
-    dead_zones: of each sample (N), as in families.lite.dead_zone. Vectors are not counted in the bits: no gradient could change them.
+    dead_zones: of each sample (N), as in families.lite.dead_zone. Vectors are not counted in the bits: no gradient
+        could change them.
     """
     coded, side = _code_feature(model, ops, x, reference, qp, EstimatingLatentCoder, dead_zones)
     picture = model.picture_of(ops, coded.feature, coded.y_hat, qp, reference.frame)
@@ -205,7 +228,12 @@ def image_loss(
     x_hat, bpp = code_image(model, ops, x, qp, dead_zone)
     weight = lambda_of_qp(qp, *lambdas)
     cost = weight * distortion(x, x_hat, qp, chroma_weights) + bpp
-    return BatchLoss(relative_loss(cost, weight, cost_exponent), cost.mean().item(), bpp.mean().item(), luma_psnr(x, x_hat).mean().item())
+    return BatchLoss(
+        relative_loss(cost, weight, cost_exponent),
+        cost.mean().item(),
+        bpp.mean().item(),
+        luma_psnr(x, x_hat).mean().item(),
+    )
 
 
 def video_loss(
@@ -227,12 +255,12 @@ def video_loss(
 ) -> BatchLoss:
     """clip: (N, 1 + P frames, 3, h, w) in 0..1, the samples of `share`. Frame 0 is coded by the frozen image model.
 
-    Loss and gradients come from the last `num_trained_frames` P frames (default: all); those before them are coded as they are, so
-    that the model meets references with the errors that many frames pile up, at a third of the cost of a trained frame. Frame 0 has a QP
-    up to intra_qp_drop below the others'.
+    Loss and gradients come from the last `num_trained_frames` P frames (default: all); those before them are coded as
+    they are, so that the model meets references with the errors that many frames pile up, at a third of the cost of a
+    trained frame. Frame 0 has a QP up to intra_qp_drop below the others'.
 
-    With gradient checkpointing only the features between trained frames are kept, and each frame is computed a second time on the way
-    back, with the same noise: memory no longer grows with a frame's layers times the number of frames.
+    With gradient checkpointing only the features between trained frames are kept, and each frame is computed a second
+    time on the way back, with the same noise: memory no longer grows with a frame's layers times the number of frames.
     """
     ops = UnclampedOperations(parameters, share)
     base = share.qps(clip.shape[0], image_model.spec.num_qps).to(clip.device)
@@ -240,7 +268,9 @@ def video_loss(
     if intra_qp_drop:
         intra_qp = (base - share.qps(clip.shape[0], intra_qp_drop + 1).to(base.device)).clamp_min(0)
     with torch.no_grad():
-        decoded = decoded_image(image_model, TrainingOperations(image_parameters), clip[:, 0], intra_qp, intra_dead_zone)
+        decoded = decoded_image(
+            image_model, TrainingOperations(image_parameters), clip[:, 0], intra_qp, intra_dead_zone
+        )
     weight = lambda_of_qp(base, *lambdas)
     reference = Reference(decoded.clamp(0, 1))
     prediction = model.batch_prediction([model.new_memory() for _ in base])
@@ -277,7 +307,13 @@ class TrainedFrame:
     feature: torch.Tensor
     bpp: torch.Tensor
 
-    def cost(self, x: torch.Tensor, base_qp: torch.Tensor, weight: torch.Tensor, chroma_weights: tuple[float, float] = CHROMA_WEIGHTS) -> FrameCost:
+    def cost(
+        self,
+        x: torch.Tensor,
+        base_qp: torch.Tensor,
+        weight: torch.Tensor,
+        chroma_weights: tuple[float, float] = CHROMA_WEIGHTS,
+    ) -> FrameCost:
         """Against the source x, with distortion weighted by `weight` (N)."""
         cost = weight * distortion(x, self.x_hat, base_qp, chroma_weights) + self.bpp
         return FrameCost(cost, self.bpp.mean().item(), luma_psnr(x, self.x_hat).mean().item())
@@ -302,4 +338,9 @@ def sequence_cost(frames: Sequence[FrameCost], weight: torch.Tensor, cost_expone
     """The loss of P frames in a row; weight: lambda of each sample (N)."""
     cost = torch.stack([frame.cost for frame in frames]).mean(dim=0)
     loss = relative_loss(cost, weight, cost_exponent)
-    return BatchLoss(loss, cost.mean().item(), sum(frame.bpp for frame in frames) / len(frames), sum(frame.psnr for frame in frames) / len(frames))
+    return BatchLoss(
+        loss,
+        cost.mean().item(),
+        sum(frame.bpp for frame in frames) / len(frames),
+        sum(frame.psnr for frame in frames) / len(frames),
+    )

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 NUM_THREADS = max(2, min(8, (os.cpu_count() or 2) // 2))
-"""Cutting a crop takes a millisecond or two: more threads where a GPU waits for them and many cores are there to cut."""
+"""Cutting a crop takes a millisecond or two: more threads where a GPU waits for them and many cores are there to
+cut."""
 NUM_AHEAD = NUM_THREADS + 2
 
 Batch = NDArray[np.uint8]
@@ -20,7 +21,8 @@ class Prefetcher:
     """The batches of steps `first` .. `end` - 1 in order.
 
     Args:
-        prepare: called with each step in order, so that a stage's sampler is built once; what it returns cuts the batch, on a thread.
+        prepare: called with each step in order, so that a stage's sampler is built once; what it returns cuts the
+            batch, on a thread.
     """
 
     def __init__(self, prepare: Callable[[int], Callable[[], Batch]], first: int, end: int) -> None:
@@ -31,7 +33,9 @@ class Prefetcher:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._pool.shutdown(cancel_futures=True)
 
     def next(self) -> Batch:

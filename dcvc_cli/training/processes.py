@@ -1,7 +1,8 @@
 """The processes of a training run: one, or several that Hugging Face Accelerate has started on GPUs and machines.
 
-Every process takes its share of each batch, gradients are summed over all of them, and each makes the same update. The parameters are
-plain tensors that functions read, so there is no module to wrap: Accelerate finds the peers, the devices and the transport.
+Every process takes its share of each batch, gradients are summed over all of them, and each makes the same update. The
+parameters are plain tensors that functions read, so there is no module to wrap: Accelerate finds the peers, the devices
+and the transport.
 """
 
 import os
@@ -11,8 +12,18 @@ from typing import Any
 
 import torch
 
+from dcvc_cli.backend.float_torch import keep_freed_memory
 from dcvc_cli.errors import EnvironmentFault, InputError, UsageError
 from dcvc_cli.training.share import BatchShare
+
+
+def set_up_arithmetic(num_threads: int | None = None) -> None:
+    """Settings of this process that make training on a CPU faster; None is PyTorch's choice of threads."""
+    if num_threads:
+        torch.set_num_threads(num_threads)
+    # Tiny gradients of untouched weights would make every multiplication with them slow.
+    torch.set_flush_denormal(True)
+    keep_freed_memory()
 
 
 class TrainingProcesses:
@@ -38,7 +49,10 @@ class TrainingProcesses:
             UsageError: there are more processes than samples.
         """
         if batch < self.count:
-            raise UsageError(f"a batch of {batch} cannot be shared by {self.count} processes", "raise the batch to one sample a process")
+            raise UsageError(
+                f"a batch of {batch} cannot be shared by {self.count} processes",
+                "raise the batch to one sample a process",
+            )
         first, end = (batch * number // self.count for number in (self.index, self.index + 1))
         return BatchShare(first, batch - end)
 
@@ -114,7 +128,10 @@ class _AcceleratedProcesses(TrainingProcesses):
 
         for index, other in enumerate(gather_object([value])):
             if other != value:
-                raise InputError(f"process {self.index} has {what} {value}, process {index} has {other}", "all processes need the same inputs")
+                raise InputError(
+                    f"process {self.index} has {what} {value}, process {index} has {other}",
+                    "all processes need the same inputs",
+                )
 
     @contextmanager
     def one_a_machine_first(self) -> Iterator[None]:
@@ -144,8 +161,14 @@ def join_processes(device_name: str) -> TrainingProcesses:
         EnvironmentFault: Accelerate is missing, or does not find the others. UsageError: one GPU named for all of them.
     """
     if device_name not in ("auto", "cpu"):
-        raise UsageError(f"--device {device_name} with {num_launched()} processes", "leave it out: each process takes a GPU of its own")
+        raise UsageError(
+            f"--device {device_name} with {num_launched()} processes",
+            "leave it out: each process takes a GPU of its own",
+        )
     processes = _AcceleratedProcesses(device_name)
     if processes.count != num_launched():
-        raise EnvironmentFault(f"launched as one of {num_launched()} processes, found {processes.count}", "use accelerate launch or torchrun")
+        raise EnvironmentFault(
+            f"launched as one of {num_launched()} processes, found {processes.count}",
+            "use accelerate launch or torchrun",
+        )
     return processes

@@ -1,10 +1,12 @@
 """Training on sequences that are longer than a gradient: each step goes on where the last one stopped.
 
-Every sample of a batch is a slot that plays sequences one after the other. A step trains the next `num_frames` P frames of each, from what the steps
-before have decoded, so that the model meets the references that it makes itself, a hundred frames from the last I frame as well as three, and no
-frame is coded for nothing. Slots stand at different places of their sequences, and at QPs of different parts of the range.
+Every sample of a batch is a slot that plays sequences one after the other. A step trains the next `num_frames` P frames
+of each, from what the steps before have decoded, so that the model meets the references that it makes itself, a hundred
+frames from the last I frame as well as three, and no frame is coded for nothing. Slots stand at different places of
+their sequences, and at QPs of different parts of the range.
 
-What a slot shows is a pure function of (seed, step, slot). What it has decoded is kept between steps and is part of a checkpoint.
+What a slot shows is a pure function of (seed, step, slot). What it has decoded is kept between steps and is part of a
+checkpoint.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,7 +24,14 @@ from dcvc_cli.families.rt.video import VideoModel
 from dcvc_cli.training.config import Stage
 from dcvc_cli.training.data import Segment
 from dcvc_cli.training.losses import CHROMA_WEIGHTS, TrainingOperations, frame_weight, lambda_of_qp
-from dcvc_cli.training.objective import BatchLoss, Reference, UnclampedOperations, code_trained_frame, decoded_image, sequence_cost
+from dcvc_cli.training.objective import (
+    BatchLoss,
+    Reference,
+    UnclampedOperations,
+    code_trained_frame,
+    decoded_image,
+    sequence_cost,
+)
 from dcvc_cli.training.share import BatchShare
 
 SEQUENCE_QPS = 2
@@ -49,7 +58,8 @@ def sequence_qp(seed: int, segment: Segment, batch: int, num_qps: int) -> int:
 
 @dataclass
 class SlotState:
-    """What a slot has decoded: picture (3, h, w) in 0..1, feature, what the prediction of its P frames keeps; and the segment that follows."""
+    """What a slot has decoded: picture (3, h, w) in 0..1, feature, what the prediction of its P frames keeps; and the
+    segment that follows."""
 
     next_segment: Segment
     frame: torch.Tensor
@@ -71,7 +81,12 @@ class SlotState:
         """The inverse of `stored`."""
         feature = stored["feature"]
         memory = model.restored_memory(stored, device)
-        return cls(Segment(*stored["segment"]), stored["frame"].to(device), None if feature is None else feature.to(device), memory)
+        return cls(
+            Segment(*stored["segment"]),
+            stored["frame"].to(device),
+            None if feature is None else feature.to(device),
+            memory,
+        )
 
 
 class Sequences:
@@ -91,14 +106,16 @@ class Sequences:
         return cls({state.next_segment.slot: state for state in states})
 
     def take(self, segment: Segment, shape: torch.Size) -> SlotState | None:
-        """What was decoded before a segment of pictures of that shape; nothing at the start of a sequence or of a run."""
+        """What was decoded before a segment of pictures of that shape; nothing at the start of a sequence or of a
+        run."""
         state = self.states.pop(segment.slot, None)
         return state if state is not None and state.next_segment == segment and state.frame.shape == shape else None
 
 
 @dataclass(frozen=True)
 class SequenceModels:
-    """The networks: the trained one and the frozen image model, each with its parameters; spec has the pattern of QPs and dead zones."""
+    """The networks: the trained one and the frozen image model, each with its parameters; spec has the pattern of QPs
+    and dead zones."""
 
     video: VideoModel
     parameters: Mapping[str, torch.Tensor]
@@ -120,7 +137,8 @@ def sequence_loss(
     cost_exponent: float = 0.0,
     chroma_weights: tuple[float, float] = CHROMA_WEIGHTS,
 ) -> BatchLoss:
-    """clip: (N, 1 + P frames, 3, h, w) in 0..1, frame 0 what stands before the segments; base: QPs (N). The loss is that of all P frames.
+    """clip: (N, 1 + P frames, 3, h, w) in 0..1, frame 0 what stands before the segments; base: QPs (N). The loss is
+    that of all P frames.
 
     A slot without a state codes frame 0 as an I frame. `sequences` has the states behind the last frame afterwards.
     """
@@ -145,9 +163,14 @@ def sequence_loss(
         offsets = [models.spec.qp_offsets[position % 8] for position in positions]
         dead_zones = torch.tensor([models.spec.dead_zones[position % 8] for position in positions], device=base.device)
         qp = base + torch.tensor(offsets, device=base.device)
-        has_feature = [there and position % DEFAULT_RESET_INTERVAL != 1 for there, position in zip(has_feature, positions, strict=True)]
+        has_feature = [
+            there and position % DEFAULT_RESET_INTERVAL != 1
+            for there, position in zip(has_feature, positions, strict=True)
+        ]
         reference = _reference(prediction.predict(frame, x, qp), feature, has_feature)
-        coded = code_trained_frame(model, ops, x, reference, qp, gradient_checkpointing, dead_zones if any(models.spec.dead_zones) else None)
+        coded = code_trained_frame(
+            model, ops, x, reference, qp, gradient_checkpointing, dead_zones if any(models.spec.dead_zones) else None
+        )
         frame, feature, has_feature = coded.x_hat.clamp(0, 1), coded.feature, [True] * len(slots)
         weights = weight * torch.tensor([frame_weight(offset) for offset in offsets], device=base.device)
         frames.append(coded.cost(x, base, weights, chroma_weights))
@@ -170,7 +193,11 @@ def _reference(frame: torch.Tensor, feature: torch.Tensor | None, has_feature: S
 
 @torch.no_grad()
 def _code_first_frames(
-    models: SequenceModels, states: list[SlotState | None], segments: Sequence[Segment], clip: torch.Tensor, base: torch.Tensor
+    models: SequenceModels,
+    states: list[SlotState | None],
+    segments: Sequence[Segment],
+    clip: torch.Tensor,
+    base: torch.Tensor,
 ) -> None:
     """Fills the states that are missing with I frames."""
     fresh = [index for index, state in enumerate(states) if state is None]

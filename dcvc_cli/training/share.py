@@ -9,8 +9,8 @@ import torch
 class BatchShare:
     """This process's samples stand between `num_before` and `num_after` samples of other processes in a batch.
 
-    Random numbers are drawn for the whole batch from torch's generator, which every process seeds alike, and the own samples' part is
-    taken: a step gives the same result on one process and on several.
+    Random numbers are drawn for the whole batch from torch's generator, which every process seeds alike, and the own
+    samples' part is taken: a step gives the same result on one process and on several.
     """
 
     num_before: int = 0

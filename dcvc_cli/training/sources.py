@@ -1,8 +1,9 @@
-"""Training material as it lies on disk: video files, photos, clips as folders of numbered PNG files, the Vimeo-90k septuplets.
+"""Training material as it lies on disk: video files, photos, clips as folders of numbered PNG files, the Vimeo-90k
+septuplets.
 
-A folder whose PNG files are numbered frames (`im1.png`, `frame_0001.png`, `00001.png`) is one clip; any other PNG file is a photo. Where a
-`sep_trainlist.txt` lies beside `sequences/`, as in Vimeo-90k, the clips of that list are taken and nothing else of `sequences/`, since
-the rest is the test set.
+A folder whose PNG files are numbered frames (`im1.png`, `frame_0001.png`, `00001.png`) is one clip; any other PNG file
+is a photo. Where a `sep_trainlist.txt` lies beside `sequences/`, as in Vimeo-90k, the clips of that list are taken and
+nothing else of `sequences/`, since the rest is the test set.
 """
 
 import hashlib
@@ -30,7 +31,8 @@ _SEPTUPLET_NAME = re.compile(r"[0-9]+/[0-9]+")
 
 @dataclass(frozen=True)
 class DecodedSource:
-    """Planar frames of a source: `frames` yields Y, Cb and Cr bytes of one frame each, chroma of full size or 4:2:0 with even sides."""
+    """Planar frames of a source: `frames` yields Y, Cb and Cr bytes of one frame each, chroma of full size or 4:2:0
+    with even sides."""
 
     height: int
     width: int
@@ -48,7 +50,11 @@ class Source:
     @property
     def key(self) -> str:
         """Name in the cache: another file, or the same with another size, is another source."""
-        sizes = f" {self.files[0].stat().st_size}" if self.files == (self.path,) else "".join(f" {f.name} {f.stat().st_size}" for f in self.files)
+        sizes = (
+            f" {self.files[0].stat().st_size}"
+            if self.files == (self.path,)
+            else "".join(f" {f.name} {f.stat().st_size}" for f in self.files)
+        )
         return hashlib.sha256(f"{self.path.resolve()}{sizes}".encode()).hexdigest()[:16]
 
     def decode(self) -> DecodedSource:
@@ -75,10 +81,16 @@ def find_sources(roots: Sequence[Path]) -> list[Source]:
         listed = [path.parent / "sequences" for path in paths if path.name == SEPTUPLET_LIST]
         for folder in listed:
             sources += _septuplets(folder)
-        free = [path for path in paths if path.suffix.lower() != ".txt" and not any(folder in path.parents for folder in listed)]
+        free = [
+            path
+            for path in paths
+            if path.suffix.lower() != ".txt" and not any(folder in path.parents for folder in listed)
+        ]
         sources += _clips_and_photos(free)
     if not sources:
-        raise InputError(f"no training material below {', '.join(map(str, roots))}", "give folders with videos or pictures")
+        raise InputError(
+            f"no training material below {', '.join(map(str, roots))}", "give folders with videos or pictures"
+        )
     return sorted(sources, key=lambda source: source.path)
 
 
@@ -90,7 +102,9 @@ def _clips_and_photos(paths: Sequence[Path]) -> Iterator[Source]:
             yield Source(path, (path,))
         else:
             clips.setdefault((path.parent, name[1]), []).append(path)
-    several = {folder for folder, _ in clips if sum(other == folder for other, _ in clips) > 1} if len(clips) > 1 else set()
+    several = (
+        {folder for folder, _ in clips if sum(other == folder for other, _ in clips) > 1} if len(clips) > 1 else set()
+    )
     for (folder, prefix), files in clips.items():
         if len(files) == 1:
             yield Source(files[0], (files[0],))
@@ -104,7 +118,11 @@ def _in_order(folder: Path, files: Sequence[Path]) -> tuple[Path, ...]:
     for before, after in pairwise(ordered):
         gap = _number(after) - _number(before)
         if gap != 1:
-            what = f"both {before.name} and {after.name}" if gap == 0 else f"no frame between {before.name} and {after.name}"
+            what = (
+                f"both {before.name} and {after.name}"
+                if gap == 0
+                else f"no frame between {before.name} and {after.name}"
+            )
             raise InputError(f"{folder} holds {what}, expected consecutive numbers", PHOTO_HINT)
     return tuple(ordered)
 
@@ -130,7 +148,10 @@ def _septuplets(sequences: Path) -> Iterator[Source]:
         files = tuple(sequences / line / f"im{frame}.png" for frame in range(1, SEPTUPLET_FRAMES + 1))
         for file_path in files:
             if not file_path.is_file():
-                raise InputError(f"{file_path} is missing, line {number} of {path.name} names its clip", "take lines of absent clips out of the list")
+                raise InputError(
+                    f"{file_path} is missing, line {number} of {path.name} names its clip",
+                    "take lines of absent clips out of the list",
+                )
         yield Source(sequences / line, files)
 
 
@@ -145,7 +166,13 @@ def _decode_video(path: Path) -> DecodedSource:
         try:
             with av.open(str(path)) as container:
                 for frame in container.decode(video=0):
-                    yield frame.height, frame.width, _even_planes(np.asarray(frame.to_ndarray(format="yuv420p"), np.uint8), frame.height, frame.width)
+                    yield (
+                        frame.height,
+                        frame.width,
+                        _even_planes(
+                            np.asarray(frame.to_ndarray(format="yuv420p"), np.uint8), frame.height, frame.width
+                        ),
+                    )
         except (av.error.FFmpegError, IndexError) as error:
             raise InputError(f"cannot decode {path}: {error}") from error
 
@@ -159,7 +186,10 @@ def _decode_video(path: Path) -> DecodedSource:
         yield samples
         for index, (other_height, other_width, others) in enumerate(found, 1):
             if (other_height, other_width) != (height, width):
-                raise InputError(f"{path}: picture {index} is {other_width}x{other_height}, expected {width}x{height} as the first is")
+                raise InputError(
+                    f"{path}: picture {index} is {other_width}x{other_height}, expected {width}x{height} "
+                    "as the first is"
+                )
             yield others
 
     return DecodedSource(height // 2 * 2, width // 2 * 2, False, of_one_size())

@@ -1,8 +1,9 @@
 """The training loop: resumable at any moment, one step a pure function of (state, seed, step).
 
-A checkpoint holds parameters, their moving average, the optimiser's state, the step and what long sequences have decoded. The noise of a
-step is drawn from a generator seeded with (seed, step), and so are its crops, so a killed and resumed run continues as an uninterrupted one.
-Several processes share each batch (training.processes); the main one alone writes.
+A checkpoint holds parameters, their moving average, the optimiser's state, the step and what long sequences have
+decoded. The noise of a step is drawn from a generator seeded with (seed, step), and so are its crops, so a killed and
+resumed run continues as an uninterrupted one. Several processes share each batch (training.processes); the main one
+alone writes.
 """
 
 import time
@@ -15,10 +16,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dcvc_cli.backend.float_torch import keep_freed_memory
 from dcvc_cli.errors import InputError, UsageError
 from dcvc_cli.families.rt.initial_parameters import as_parameters, initial_image_parameters, initial_video_parameters
-from dcvc_cli.training.checkpointing import CHECKPOINT_NAME, read_checkpoint, write_checkpoint
+from dcvc_cli.training.checkpointing import CHECKPOINT_NAME, on_cpu, read_checkpoint, write_checkpoint
 from dcvc_cli.training.config import Stage, TrainConfig
 from dcvc_cli.training.data import CachedShot, CropSampler
 from dcvc_cli.training.logs import TrainingLog, TrainRecord, ValidationRecord
@@ -36,18 +36,10 @@ Validate = Callable[[int, Mapping[str, torch.Tensor]], Iterable[ValidationRecord
 """(step, averaged parameters) -> records (training.validation). It must leave torch's generators alone."""
 
 
-def set_up_arithmetic(num_threads: int | None = None) -> None:
-    """Settings of this process that make training on a CPU faster; None is PyTorch's choice of threads."""
-    if num_threads:
-        torch.set_num_threads(num_threads)
-    # Tiny gradients of untouched weights would make every multiplication with them slow.
-    torch.set_flush_denormal(True)
-    keep_freed_memory()
-
-
 @dataclass(frozen=True)
 class StepResult:
-    """What one step gave: the loss of the own samples, their share of the batch, the norm of the whole batch's gradient."""
+    """What one step gave: the loss of the own samples, their share of the batch, the norm of the whole batch's
+    gradient."""
 
     loss: BatchLoss
     share: float
@@ -66,7 +58,8 @@ class Trainer:
         initial_state: parameters to start from instead of the transform codec.
 
     Raises:
-        InputError: the video network without an image model. UsageError: autocast that the device cannot do, rate_factors of no parameter.
+        InputError: the video network without an image model. UsageError: autocast that the device cannot do,
+            rate_factors of no parameter.
     """
 
     def __init__(
@@ -88,9 +81,13 @@ class Trainer:
         model = trainable_model(config.model)
         self.spec, self.image_model, self.video_model = model.spec, model.image, model.video
         if config.network == "video" and image_state is None:
-            raise InputError("training the video model needs a trained image model", "pass --image-checkpoint, or --start-from")
+            raise InputError(
+                "training the video model needs a trained image model", "pass --image-checkpoint, or --start-from"
+            )
         # Rounded as it ships: P frames learn from the I frames that streams have.
-        self.image_state = quantised_weights({name: value.to(self.device) for name, value in (image_state or {}).items()})
+        self.image_state = quantised_weights(
+            {name: value.to(self.device) for name, value in (image_state or {}).items()}
+        )
         if initial_state is None:
             if config.network == "image":
                 initial_state = initial_image_parameters(self.image_model, config.seed)
@@ -112,22 +109,30 @@ class Trainer:
     def _make_optimiser(self) -> torch.optim.Optimizer:
         for beginning in self.config.rate_factors:
             if not any(name.startswith(beginning) for name in self.parameters):
-                raise UsageError(f"rate_factors: no parameter of the {self.config.network} model of {self.config.model} begins with {beginning!r}")
+                raise UsageError(
+                    f"rate_factors: no parameter of the {self.config.network} model of "
+                    f"{self.config.model} begins with {beginning!r}"
+                )
         groups: dict[tuple[float, float], list[torch.Tensor]] = {}
         for name, value in self.parameters.items():
             groups.setdefault(self.config.rate_of(name), []).append(value)
-        rates = [{"params": values, "factor": factor, "weight_decay": decay} for (factor, decay), values in groups.items()]
+        rates = [
+            {"params": values, "factor": factor, "weight_decay": decay} for (factor, decay), values in groups.items()
+        ]
         return torch.optim.AdamW(rates, lr=1e-4, fused=True)
 
     def _make_scaler(self) -> torch.amp.GradScaler:
-        """float16 gradients below 6e-8 vanish, so the loss is scaled up for them; other types need no scale and get none."""
+        """float16 gradients below 6e-8 vanish, so the loss is scaled up for them; other types need no scale and get
+        none."""
         wanted = self.config.autocast == "fp16"
         if wanted and self.device.type == "cpu":
             try:
                 with torch.autocast("cpu", torch.float16):
                     torch.nn.functional.conv2d(torch.ones(1, 8, 4, 4), torch.ones(8, 8, 3, 3), padding=1)
             except RuntimeError as error:
-                raise UsageError(f"autocast: fp16 is not possible on this processor: {error}", "autocast: bf16, or --device cuda:0") from error
+                raise UsageError(
+                    f"autocast: fp16 is not possible on this processor: {error}", "autocast: bf16, or --device cuda:0"
+                ) from error
         return torch.amp.GradScaler(self.device.type, enabled=wanted)
 
     # ---- checkpoints
@@ -141,7 +146,11 @@ class Trainer:
             "parameters": {name: value.detach() for name, value in self.parameters.items()},
             "average": self.average,
             # By name, so that a run may go on with other rates.
-            "optimiser": {name: dict(self.optimiser.state[value]) for name, value in self.parameters.items() if value in self.optimiser.state},
+            "optimiser": {
+                name: dict(self.optimiser.state[value])
+                for name, value in self.parameters.items()
+                if value in self.optimiser.state
+            },
             "scaler": self.scaler.state_dict(),
             "step": self.step,
             "elapsed_seconds": self.elapsed_seconds,
@@ -154,9 +163,14 @@ class Trainer:
             found = {name: tuple(value.shape) for name, value in state["parameters"].items()}
             averages = {name: tuple(value.shape) for name, value in state["average"].items()}
         except AttributeError as error:
-            raise InputError(f"{self.checkpoint_path} is not a training checkpoint: its parameters are no tensors") from error
+            raise InputError(
+                f"{self.checkpoint_path} is not a training checkpoint: its parameters are no tensors"
+            ) from error
         if averages != found or found != {name: tuple(value.shape) for name, value in self.parameters.items()}:
-            raise InputError(f"{self.checkpoint_path} is of another network than the {self.config.network} model of {self.config.model}")
+            raise InputError(
+                f"{self.checkpoint_path} is of another network than the {self.config.network} model of "
+                f"{self.config.model}"
+            )
         with torch.no_grad():
             for name, value in self.parameters.items():
                 value.copy_(state["parameters"][name])
@@ -166,14 +180,22 @@ class Trainer:
         self.step, self.elapsed_seconds = state["step"], state["elapsed_seconds"]
         try:
             for name, remembered in state["optimiser"].items():
-                self.optimiser.state[self.parameters[name]] = {key: value.to(self.device) for key, value in remembered.items()}
-            self._sequences, self._sequences_stage = Sequences.restored(state["sequences"], self.device, self.video_model), state["sequences_stage"]
+                self.optimiser.state[self.parameters[name]] = {
+                    key: value.to(self.device) for key, value in remembered.items()
+                }
+            self._sequences, self._sequences_stage = (
+                Sequences.restored(state["sequences"], self.device, self.video_model),
+                state["sequences_stage"],
+            )
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             reason = f"{self.checkpoint_path} is the checkpoint of another version of dcvc"
-            raise InputError(reason, "dcvc train export makes weights of it, which a new run can --start-from") from error
+            raise InputError(
+                reason, "dcvc train export makes weights of it, which a new run can --start-from"
+            ) from error
 
     def save(self) -> None:
-        """Writes the checkpoint: a kill at any moment leaves the old or the new one, whole. All processes call it, the main one writes."""
+        """Writes the checkpoint: a kill at any moment leaves the old or the new one, whole. All processes call it, the
+        main one writes."""
         state = self._state()
         if self.processes.is_main:
             write_checkpoint(self.checkpoint_path, state)
@@ -205,7 +227,11 @@ class Trainer:
         number, stage, _ = self.config.stage_at(step)
         if number not in self._samplers:
             num_frames = 1 if self.config.network == "image" else 1 + stage.num_lead_frames + stage.num_frames
-            self._samplers = {number: CropSampler(self.shots, self.cache, stage.patch, num_frames, seed=self.config.seed * 1000 + number)}
+            self._samplers = {
+                number: CropSampler(
+                    self.shots, self.cache, stage.patch, num_frames, seed=self.config.seed * 1000 + number
+                )
+            }
         sampler, share = self._samplers[number], self.processes.share(stage.batch)
         if stage.sequence_frames:
             return lambda: sampler.sequence_batch(segments_of(step, stage, share))
@@ -222,9 +248,20 @@ class Trainer:
             if self.config.network == "image":
                 dead_zone = self.spec.intra_dead_zone
                 return image_loss(
-                    self.image_model, parameters, clip, lambdas, share, dead_zone, self.config.cost_exponent, self.config.chroma_weights
+                    self.image_model,
+                    parameters,
+                    clip,
+                    lambdas,
+                    share,
+                    dead_zone,
+                    self.config.cost_exponent,
+                    self.config.chroma_weights,
                 )
-            return self._sequence_loss(parameters, clip, stage) if stage.sequence_frames else self._clip_loss(parameters, clip, stage)
+            return (
+                self._sequence_loss(parameters, clip, stage)
+                if stage.sequence_frames
+                else self._clip_loss(parameters, clip, stage)
+            )
 
     def _clip_loss(self, parameters: Mapping[str, torch.Tensor], clip: torch.Tensor, stage: Stage) -> BatchLoss:
         first = int(np.random.default_rng((self.config.seed, self.step)).integers(0, stage.num_lead_frames + 1))
@@ -251,7 +288,9 @@ class Trainer:
         if number != self._sequences_stage:
             self._sequences, self._sequences_stage = Sequences(), number
         segments = segments_of(self.step, stage, share)
-        qps = [sequence_qp(self.config.seed, segment, stage.batch, self.image_model.spec.num_qps) for segment in segments]
+        qps = [
+            sequence_qp(self.config.seed, segment, stage.batch, self.image_model.spec.num_qps) for segment in segments
+        ]
         return sequence_loss(
             SequenceModels(self.video_model, parameters, self.image_model, self.image_state, self.spec),
             self._sequences,
@@ -307,7 +346,7 @@ class Trainer:
         last = min(self.config.num_steps, stop_at_step or self.config.num_steps)
         is_main, log = self.processes.is_main, None
         if self.processes.count > 1:  # so that differences in what they started from cannot stay
-            state = _on_cpu(self._state())
+            state = on_cpu(self._state())
             self._take(self.processes.from_main(state if is_main else None))
         if is_main:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -345,16 +384,10 @@ class Trainer:
     def _record(self, number: int, rate: float, window: list[StepResult], speed: float) -> TrainRecord:
         """Means over the steps of a window and over the samples of all processes."""
         rows = [(float(step.loss.loss.detach()), step.loss.weighted, step.loss.bpp, step.loss.psnr) for step in window]
-        own = [sum(row[column] * step.share for row, step in zip(rows, window, strict=True)) / len(window) for column in range(4)]
+        own = [
+            sum(row[column] * step.share for row, step in zip(rows, window, strict=True)) / len(window)
+            for column in range(4)
+        ]
         loss, weighted, bpp, psnr = self.processes.sum_values(own)
         norm = sum(step.gradient_norm for step in window) / len(window)
         return TrainRecord(self.step, number, loss, weighted, bpp, psnr, rate, norm, speed, self.elapsed_seconds)
-
-
-def _on_cpu(value: Any) -> Any:
-    """The same nested state with its tensors on the CPU."""
-    if isinstance(value, torch.Tensor):
-        return value.detach().cpu()
-    if isinstance(value, dict):
-        return {key: _on_cpu(part) for key, part in value.items()}
-    return [_on_cpu(part) for part in value] if isinstance(value, list) else value

@@ -1,7 +1,7 @@
 """Validation during training: clips coded to real bits and decoded from them with the weights as they stand.
 
-Float32 arithmetic of the product's own encoder and decoder, so that what is told is what a user would get from an export (less the
-rounding of its weights), and not the training's estimate of it. No random number is drawn.
+Float32 arithmetic of the product's own encoder and decoder, so that what is told is what a user would get from an
+export (less the rounding of its weights), and not the training's estimate of it. No random number is drawn.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,7 +27,8 @@ from dcvc_cli.graph.network import Network
 from dcvc_cli.media.reader import open_reader
 from dcvc_cli.training.logs import ValidationRecord
 from dcvc_cli.training.models import trainable_model
-from dcvc_cli.weights.file import ModelWeights, NetworkWeights, table_arrays
+from dcvc_cli.weights.compression import table_arrays
+from dcvc_cli.weights.file import ModelWeights, NetworkWeights
 from dcvc_cli.weights.stored_arrays import ESTIMATOR_PREFIX
 
 QPS = (0, 21, 42, 63)
@@ -80,7 +81,8 @@ class ClipValidator:
         self._clips, self._network, self._device, self._qps = clips, network, device, qps
         self._model = trainable_model(model)
         self._image_model, self._video_model = self._model.image, self._model.video
-        # The half of the model that is not trained; an image model's clips have no P frames, so that any video network does.
+        # The half of the model that is not trained; an image model's clips have no P frames, so that any video network
+        # does.
         other = initial_video_parameters(self._video_model) if network == "image" else image_state or {}
         self._other = _float_weights(self._video_model if network == "image" else self._image_model, other)
 
@@ -96,7 +98,9 @@ class ClipValidator:
                 yield _coded(clip, choices, weights, networks, step)
 
 
-def _coded(clip: ValidationClip, choices: CodingChoices, weights: ModelWeights, networks: CodecNetworks, step: int) -> ValidationRecord:
+def _coded(
+    clip: ValidationClip, choices: CodingChoices, weights: ModelWeights, networks: CodecNetworks, step: int
+) -> ValidationRecord:
     """Codes a clip and decodes it from its payloads."""
     sps, model = sps_for(clip.video_format, weights, Precision.FLOAT32, choices), weights.model
     encoder, decoder = model.encoder(networks, sps, choices), model.decoder(networks, sps)
@@ -105,7 +109,9 @@ def _coded(clip: ValidationClip, choices: CodingChoices, weights: ModelWeights, 
     for unit in chain(*map(encoder.push, clip.pictures), encoder.flush()):
         size_bytes += len(unit.payload)
         number = len(qualities)
-        frame = FrameUnit(0, len(unit.payload), unit.frame_type, 0, sps, unit.qp, unit.reset, unit.payload, number, number % 256)
+        frame = FrameUnit(
+            0, len(unit.payload), unit.frame_type, 0, sps, unit.qp, unit.reset, unit.payload, number, number % 256
+        )
         qualities += [
             picture_quality(next(sources), decoded, clip.video_format.chroma, psnr=True, msssim=False)
             for decoded in decoder.push(replace(frame, pictures=unit.pictures))
@@ -117,6 +123,8 @@ def _coded(clip: ValidationClip, choices: CodingChoices, weights: ModelWeights, 
 
 def _float_weights(model: Network, state: State) -> NetworkWeights:
     """Parameters as they are, and the table of z that belongs to them."""
-    arrays: dict[str, NDArray[np.float32]] = {name: value.detach().float().cpu().contiguous().numpy() for name, value in state.items()}
+    arrays: dict[str, NDArray[np.float32]] = {
+        name: value.detach().float().cpu().contiguous().numpy() for name, value in state.items()
+    }
     coding = {name: value for name, value in arrays.items() if not name.startswith(ESTIMATOR_PREFIX)}
     return NetworkWeights(model, coding | table_arrays(factorised_table(arrays)))

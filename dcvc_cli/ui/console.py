@@ -10,7 +10,8 @@ from dcvc_cli.ui.text import one_line
 
 
 class _MessageConsole(Console):
-    """A console that falls silent when its reader goes away; rich's own would end the program and redirect standard output."""
+    """A console that falls silent when its reader goes away; rich's own would end the program and redirect standard
+    output."""
 
     def on_broken_pipe(self) -> None:
         self.quiet = True
@@ -23,7 +24,8 @@ def stderr_console() -> Console:
 
 
 def stdout_console() -> Console:
-    """A console on standard output as it is now, for a command whose result is a text. Lines to a pipe are neither wrapped nor cut."""
+    """A console on standard output as it is now, for a command whose result is a text. Lines to a pipe are neither
+    wrapped nor cut."""
     width = None if sys.stdout.isatty() else 10_000
     return Console(file=sys.stdout, highlight=False, width=width)
 

@@ -77,7 +77,9 @@ class _Bar:
         kbps = "" if rate.bitrate_kbps is None else f"{rate.bitrate_kbps:.1f} kbit/s"
         # The frame count of a video file is an estimate: never show 97 of 96.
         total = None if rate.num_frames is None else max(rate.num_frames, rate.frame)
-        self._progress.update(self._task, completed=rate.frame, total=total, figures=f"{rate.frame} frames  {rate.fps:.2f} fps  {kbps}")
+        self._progress.update(
+            self._task, completed=rate.frame, total=total, figures=f"{rate.frame} frames  {rate.fps:.2f} fps  {kbps}"
+        )
 
 
 class _JsonLines:
@@ -109,8 +111,11 @@ class _JsonLines:
 
 
 @contextmanager
-def open_progress(mode: ProgressMode, verb: str, *, num_frames: int | None, frame_rate: float, quiet: bool = False) -> Iterator[ProgressDisplay]:
-    """Shows progress while the context lasts. The last JSON line has the state "done", unless an exception ends the context.
+def open_progress(
+    mode: ProgressMode, verb: str, *, num_frames: int | None, frame_rate: float, quiet: bool = False
+) -> Iterator[ProgressDisplay]:
+    """Shows progress while the context lasts. The last JSON line has the state "done", unless an exception ends the
+    context.
 
     Args:
         verb: "encode" or "decode".
@@ -131,6 +136,12 @@ def open_progress(mode: ProgressMode, verb: str, *, num_frames: int | None, fram
 
     from dcvc_cli.ui.console import stderr_console
 
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[figures]}"), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[figures]}"),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=stderr_console(), transient=True) as progress:
         yield _Bar(progress, rate, verb)

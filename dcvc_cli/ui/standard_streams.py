@@ -1,4 +1,5 @@
-"""Makes standard output and standard error usable in any state: closed, on a full disk, or with a reader that went away."""
+"""Makes standard output and standard error usable in any state: closed, on a full disk, or with a reader that went
+away."""
 
 import errno
 import io
@@ -40,7 +41,8 @@ class _Closed(io.RawIOBase):
 
 
 def prepare_standard_streams() -> None:
-    """Replaces both streams: writing to standard error never fails, and writing to a closed standard output always fails.
+    """Replaces both streams: writing to standard error never fails, and writing to a closed standard output always
+    fails.
 
     Characters that the encoding lacks are written as escapes.
     """
@@ -54,7 +56,8 @@ def prepare_standard_streams() -> None:
 
 
 def drop_standard_output() -> None:
-    """Redirects standard output to the null device, so that its buffer does not fail again when the interpreter flushes it."""
+    """Redirects standard output to the null device, so that its buffer does not fail again when the interpreter flushes
+    it."""
     _Closed.is_told = True
     with suppress(OSError, ValueError, AttributeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

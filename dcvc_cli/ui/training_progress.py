@@ -1,4 +1,5 @@
-"""Shows the progress of a training run: a bar with loss, rate, quality and the time left on a terminal, JSON lines, or nothing."""
+"""Shows the progress of a training run: a bar with loss, rate, quality and the time left on a terminal, JSON lines, or
+nothing."""
 
 import json
 import sys
@@ -44,17 +45,30 @@ def open_training_progress(mode: ProgressMode, num_steps: int) -> Iterator[Show]
         num_steps: steps of the whole schedule.
     """
     if mode is ProgressMode.JSON:
-        yield lambda record: print(json.dumps({"schema_version": SCHEMA_VERSION, "event": "train", **vars(record)}), file=sys.stderr, flush=True)
+        yield lambda record: print(
+            json.dumps({"schema_version": SCHEMA_VERSION, "event": "train", **vars(record)}),
+            file=sys.stderr,
+            flush=True,
+        )
         return
     if mode is ProgressMode.NONE or (mode is ProgressMode.AUTO and not stderr_console().is_terminal):
         yield lambda record: None
         return
-    columns = (TextColumn("train"), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[figures]}"), TimeRemainingColumn())
+    columns = (
+        TextColumn("train"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[figures]}"),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=stderr_console(), transient=True) as bars:
         task = bars.add_task("train", total=num_steps, figures="")
 
         def show(record: TrainFigures) -> None:
-            figures = f"loss {record.loss:.3f}  {record.bpp:.3f} bpp  {record.psnr:.2f} dB  {record.steps_per_second:.2f} steps/s"
+            figures = (
+                f"loss {record.loss:.3f}  {record.bpp:.3f} bpp  {record.psnr:.2f} dB  {record.steps_per_second:.2f} "
+                "steps/s"
+            )
             bars.update(task, completed=record.step, figures=figures)
 
         yield show

@@ -1,10 +1,12 @@
-"""Weights of a model in one file: the networks' parameters, their z tables, and a fingerprint of each that streams name.
+"""Weights of a model in one file: the networks' parameters, their z tables, and a fingerprint of each that streams
+name.
 
-File: safetensors, or the same in gzip where the name ends in .gz (the weights in the box). Keys are the network's name, a dot and the
-state-dict key. A weight stored as int8 or int16 has a companion KEY.step, float32 (cout,), and stands for value * step of its output
+File: safetensors, or the same in gzip where the name ends in .gz (the weights in the box). Keys are the network's name,
+a dot and the state-dict key. A weight stored as int8 or int16 has a companion KEY.step, float32 (cout,), and stands for
+value * step of its output
 channel. `NETWORK.z_table.*` are the integer probability tables of z: they travel with the weights because float
-evaluation differs between machines. Metadata names the model, its training and both fingerprints, so that a search reads headers only,
-and whoever reads the whole file can tell damage.
+evaluation differs between machines. Metadata names the model, its training and both fingerprints, so that a search
+reads headers only, and whoever reads the whole file can tell damage.
 """
 
 import gzip
@@ -26,13 +28,14 @@ from dcvc_cli.families.base import Model
 from dcvc_cli.families.registry import models
 from dcvc_cli.graph.network import Network
 from dcvc_cli.staged_files import write_whole
+from dcvc_cli.weights.compression import WIDE_LIMIT, integers_and_steps, read_table
 from dcvc_cli.weights.safetensors_reader import COMPRESSED_SUFFIX, SafetensorsReader, shown
 from dcvc_cli.weights.stored_arrays import (
-    ESTIMATOR_PREFIX,
     EXACT_PREFIX,
     PUBLISHED_TABLE_PREFIX,
     STEP_SUFFIX,
     TABLE_PREFIX,
+    Arrays,
     coding_shapes,
     entry_problems,
     is_companion,
@@ -40,11 +43,7 @@ from dcvc_cli.weights.stored_arrays import (
     value_problem,
 )
 
-Arrays = dict[str, NDArray[Any]]
 FORMAT_VERSION = "1"
-WIDE_LIMIT = 32767
-PRIOR_PREFIXES = ("hyper_", "y_", "temporal_prior")
-"""How the names of layers begin that only predict symbols."""
 FINGERPRINT_SUFFIX = "_fingerprint"
 """Behind a network's name: the metadata that records its fingerprint."""
 
@@ -65,8 +64,8 @@ class NetworkWeights:
 
     Args:
         model: the graph.
-        arrays: parameters as stored (see the module's text) and the arrays of the z table. Beside `exact`, the decoder's
-            parameters may be left out: its integers stand for them.
+        arrays: parameters as stored (see the module's text) and the arrays of the z table. Beside `exact`, the
+            decoder's parameters may be left out: its integers stand for them.
         exact: arrays of the exact profile, by name; empty if the weights were never prepared for it.
     """
 
@@ -83,11 +82,13 @@ class NetworkWeights:
             shapes |= {key: shape for key, shape in self.model.decoder_shapes() if key not in shapes}
         problems = parameter_problems(self.model, shapes)
         if problems:
-            raise EnvironmentFault(f"these weights do not fit their model: {problems[0]}", f"{len(problems)} keys differ")
+            raise EnvironmentFault(
+                f"these weights do not fit their model: {problems[0]}", f"{len(problems)} keys differ"
+            )
         try:
-            table = _read_table(self.arrays, TABLE_PREFIX)
+            table = read_table(self.arrays, TABLE_PREFIX)
             has_published = any(key.startswith(PUBLISHED_TABLE_PREFIX) for key in self.arrays)
-            published = _read_table(self.arrays, PUBLISHED_TABLE_PREFIX) if has_published else None
+            published = read_table(self.arrays, PUBLISHED_TABLE_PREFIX) if has_published else None
         except TableError as error:
             raise EnvironmentFault(f"these weights have no usable z table: {error}") from error
         expected = self.model.num_qps * self.model.num_z_channels
@@ -97,7 +98,9 @@ class NetworkWeights:
         object.__setattr__(self, "z_table", table)
         object.__setattr__(self, "published_z_table", published)
         covered = {key: value for key, value in self.arrays.items() if not key.startswith(PUBLISHED_TABLE_PREFIX)}
-        object.__setattr__(self, "fingerprint", fingerprint_of(covered | {f"exact.{key}": value for key, value in self.exact.items()}))
+        object.__setattr__(
+            self, "fingerprint", fingerprint_of(covered | {f"exact.{key}": value for key, value in self.exact.items()})
+        )
 
     def parameters(self) -> dict[str, NDArray[np.float32]]:
         """State dict in float32, stored integers multiplied out.
@@ -111,14 +114,15 @@ class NetworkWeights:
         return {key: self._expanded(key) if key in self.arrays else state[key] for key in shapes}
 
     def for_exact_coding(self) -> "NetworkWeights":
-        """Only what the exact profile codes with: integers in place of the decoder's parameters, 16-bit weights for what only an encoder runs."""
+        """Only what the exact profile codes with: integers in place of the decoder's parameters, 16-bit weights for
+        what only an encoder runs."""
         decoder = {key for key, _ in self.model.decoder_shapes()} if self.exact else set()
         kept: Arrays = {}
         for key, value in self.arrays.items():
             if key.removesuffix(STEP_SUFFIX) in decoder or key.startswith(PUBLISHED_TABLE_PREFIX):
                 continue
             is_float_weight = key.endswith(".weight") and value.dtype == np.float32
-            kept |= _stored(key, value, WIDE_LIMIT, np.int16) if is_float_weight else {key: value}
+            kept |= integers_and_steps(key, value, WIDE_LIMIT, np.int16) if is_float_weight else {key: value}
         return replace(self, arrays=kept)
 
     def _expanded(self, key: str) -> NDArray[np.float32]:
@@ -147,7 +151,9 @@ class ModelWeights:
     @property
     def has_float_decoder(self) -> bool:
         """Whether the decoder's parameters are those of training or of a checkpoint, not only integers made of them."""
-        return all(key in network.arrays for network in self.networks.values() for key, _ in network.model.decoder_shapes())
+        return all(
+            key in network.arrays for network in self.networks.values() for key, _ in network.model.decoder_shapes()
+        )
 
     @property
     def is_exact(self) -> bool:
@@ -167,7 +173,8 @@ class ModelWeights:
 
 @dataclass(frozen=True)
 class WeightsHeader:
-    """What a weights file says of itself. Fingerprints are None in a file that records none, and only as true as the file is whole.
+    """What a weights file says of itself. Fingerprints are None in a file that records none, and only as true as the
+    file is whole.
 
     Args:
         notes: how the weights were made, as written.
@@ -185,7 +192,9 @@ class WeightsHeader:
     def may_match(self, fingerprints: Sequence[int]) -> bool:
         """False where the recorded fingerprints rule these out."""
         pairs = zip(self.fingerprints, fingerprints, strict=False)
-        return len(self.fingerprints) == len(fingerprints) and all(recorded in (None, wanted) for recorded, wanted in pairs)
+        return len(self.fingerprints) == len(fingerprints) and all(
+            recorded in (None, wanted) for recorded, wanted in pairs
+        )
 
 
 def read_header(path: Path) -> WeightsHeader:
@@ -212,9 +221,13 @@ def _parse_header(path: Path, reader: SafetensorsReader) -> WeightsHeader:
         raise EnvironmentFault(f"{path} is not a weights file of this version of dcvc")
     model = models()[metadata["spec"]]
     networks = model.networks
-    problems = [f"{shown(key)} is not part of the model" for key in reader.entries if key.partition(".")[0] not in networks]
+    problems = [
+        f"{shown(key)} is not part of the model" for key in reader.entries if key.partition(".")[0] not in networks
+    ]
     for name, network in networks.items():
-        own = {key.removeprefix(f"{name}."): entry for key, entry in reader.entries.items() if key.startswith(f"{name}.")}
+        own = {
+            key.removeprefix(f"{name}."): entry for key, entry in reader.entries.items() if key.startswith(f"{name}.")
+        }
         problems += [f"{name}.{problem}" for problem in entry_problems(network, own)]
     if problems:
         more = f"{len(problems)} arrays differ" if len(problems) > 1 else None
@@ -236,7 +249,9 @@ def _parse_fingerprint(path: Path, key: str, text: str) -> int:
     try:
         return int(text, 16)
     except ValueError:
-        raise EnvironmentFault(f"weights {path} record {shown(text)} as {key}, expected 16 hexadecimal digits") from None
+        raise EnvironmentFault(
+            f"weights {path} record {shown(text)} as {key}, expected 16 hexadecimal digits"
+        ) from None
 
 
 def _parse_notes(path: Path, text: str) -> dict[str, str]:
@@ -273,7 +288,9 @@ def read_weights(path: Path) -> ModelWeights:
         try:
             networks[name] = NetworkWeights(model, own, exact)
         except EnvironmentFault as fault:
-            raise EnvironmentFault(f"weights {path} are not usable: {name} network: {fault.message}", fault.hint) from fault
+            raise EnvironmentFault(
+                f"weights {path} are not usable: {name} network: {fault.message}", fault.hint
+            ) from fault
         found = networks[name].fingerprint
         if recorded not in (None, found):
             text = f"the {name} network has fingerprint {found:016x}, recorded is {recorded:016x}"
@@ -289,7 +306,12 @@ def write_weights(path: Path, weights: ModelWeights, notes: Mapping[str, str] | 
     for name, network in weights.networks.items():
         arrays |= {f"{name}.{key}": np.ascontiguousarray(value) for key, value in network.arrays.items()}
         arrays |= {f"{name}.exact.{key}": np.ascontiguousarray(value) for key, value in network.exact.items()}
-    metadata = {"dcvc": FORMAT_VERSION, "spec": weights.model.name, "name": weights.name, "description": weights.description}
+    metadata = {
+        "dcvc": FORMAT_VERSION,
+        "spec": weights.model.name,
+        "name": weights.name,
+        "description": weights.description,
+    }
     metadata |= weights.fingerprint_texts
     if notes:
         metadata["notes"] = json.dumps(dict(notes), sort_keys=True)
@@ -311,60 +333,3 @@ def _ordered_header(data: bytes) -> bytes:
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % 8)
     return len(text).to_bytes(8, "little") + text + data[8 + size :]
-
-
-def table_arrays(table: CdfTable, prefix: str = TABLE_PREFIX) -> Arrays:
-    """The z table as it is stored: frequencies (every one below 65536, 0 = unused) and the offset of each row."""
-    widths = np.diff(table.cdf, axis=1)
-    used = np.arange(widths.shape[1]) < (table.cdf_length - 1)[:, None]
-    return {f"{prefix}.frequency": np.where(used, widths, 0).astype(np.uint16), f"{prefix}.offset": table.offset.astype(np.int8)}
-
-
-def _read_table(arrays: Mapping[str, NDArray[Any]], prefix: str) -> CdfTable:
-    """Inverse of table_arrays; TableError if the arrays are no table."""
-    names = [f"{prefix}.frequency", f"{prefix}.offset"]
-    if any(name not in arrays for name in names):
-        raise TableError("its arrays are missing")
-    frequency, offset = (arrays[name] for name in names)
-    if frequency.ndim != 2 or frequency.dtype != np.uint16 or offset.dtype != np.int8:
-        raise TableError("its arrays have the wrong shape or type")
-    length = (frequency > 0).sum(axis=1) + 1
-    cdf = np.zeros((frequency.shape[0], frequency.shape[1] + 1), np.int32)
-    cdf[:, 1:] = np.cumsum(frequency, axis=1, dtype=np.int64)
-    cdf[np.arange(cdf.shape[1]) >= length[:, None]] = 0
-    return CdfTable(cdf, length.astype(np.int32), offset.astype(np.int32))
-
-
-def carries_signal(name: str) -> bool:
-    """Whether a layer carries the picture itself: not the residual branches, which correct it, nor the direct path, which adds detail to it, nor the
-    priors, which only predict symbols.
-
-    8-bit weights are seen in these few layers, so they are stored, and run in the exact profile, with 16 bits
-    (docs/decisions/0011-exact-weight-widths.md).
-    """
-    return not ({"dc", "ffn", "direct"} & set(name.split("."))) and not name.startswith(PRIOR_PREFIXES)
-
-
-def _signal_limit(name: str) -> int:
-    """The largest integer of a layer with 16 bits. An encoder's run in bfloat16 and need no more than 12 of them, which compress better."""
-    return 2047 if name.startswith(("enc.", "encoder.")) else WIDE_LIMIT
-
-
-def compress_parameters(parameters: Mapping[str, NDArray[np.float32]]) -> Arrays:
-    """Stores convolution weights as int8 or int16 with one step per output channel and the rest in float32, without the bit estimator."""
-    arrays: Arrays = {}
-    for key, value in parameters.items():
-        if key.startswith(ESTIMATOR_PREFIX):
-            continue
-        if not key.endswith(".weight"):
-            arrays[key] = value.astype(np.float32)
-            continue
-        arrays |= _stored(key, value, *((_signal_limit(key), np.int16) if carries_signal(key) else (127, np.int8)))
-    return arrays
-
-
-def _stored(key: str, value: NDArray[np.float32], limit: int, kind: type) -> Arrays:
-    """A convolution weight as integers up to `limit`, and its steps."""
-    flat = value.reshape(value.shape[0], -1).astype(np.float64)
-    step = np.maximum(np.abs(flat).max(axis=1), 1e-12) / limit
-    return {key: np.rint(flat / step[:, None]).astype(kind).reshape(value.shape), key + STEP_SUFFIX: step.astype(np.float32)}

@@ -1,8 +1,8 @@
 """Reads a safetensors file that nobody vouches for: the header first, then no more than the header promises.
 
-The library's own loader takes a whole file in memory and checks sizes afterwards. A service cannot afford that: a compressed
-file of 3 MB expands to 3 GB. This reader checks the header, lets its caller compare names and shapes, and then reads array by
-array. Format: https://github.com/huggingface/safetensors, "Format".
+The library's own loader takes a whole file in memory and checks sizes afterwards. A service cannot afford that: a
+compressed file of 3 MB expands to 3 GB. This reader checks the header, lets its caller compare names and shapes, and
+then reads array by array. Format: https://github.com/huggingface/safetensors, "Format".
 """
 
 import io
@@ -72,7 +72,9 @@ class SafetensorsReader:
         try:
             self._status = os.fstat(self._file.fileno())
             self.size_bytes = self._status.st_size
-            self._source: BinaryIO | Inflated = Inflated(self._file) if path.name.endswith(COMPRESSED_SUFFIX) else self._file
+            self._source: BinaryIO | Inflated = (
+                Inflated(self._file) if path.name.endswith(COMPRESSED_SUFFIX) else self._file
+            )
             header = self._read_header()
             self.metadata = _checked_metadata(header.pop(METADATA_KEY, {}))
             self.entries = _checked_entries(header)
@@ -99,8 +101,8 @@ class SafetensorsReader:
         return data
 
     def arrays(self) -> Iterator[tuple[str, NDArray[Any]]]:
-        """Key and array in the order of the file, each read when it is asked for. Iterate once and to the end: the last step checks that
-        nothing follows, and that the file did not change meanwhile."""
+        """Key and array in the order of the file, each read when it is asked for. Iterate once and to the end: the last
+        step checks that nothing follows, and that the file did not change meanwhile."""
         for key, entry in self.entries.items():
             array = np.empty(entry.shape, entry.kind)
             if array.nbytes:
@@ -125,7 +127,9 @@ class SafetensorsReader:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
 
@@ -136,7 +140,8 @@ def shown(text: object) -> str:
 
 
 def _open_regular(path: Path) -> BinaryIO:
-    # A FIFO without a writer would wait for ever, and opening a device may do anything: look before the opening, and again after it.
+    # A FIFO without a writer would wait for ever, and opening a device may do anything: look before the opening, and
+    # again after it.
     _require_regular(os.stat(path))
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     file = os.fdopen(descriptor, "rb")
@@ -199,7 +204,8 @@ def _are_sizes(values: Any) -> bool:
 class Inflated(io.RawIOBase):
     """The contents of a gzip file of one member, unpacked only as far as they are asked for.
 
-    Python's own gzip reader keeps no bound on what it takes in: a header with a file name of gigabytes keeps it busy for minutes.
+    Python's own gzip reader keeps no bound on what it takes in: a header with a file name of gigabytes keeps it busy
+    for minutes.
 
     Raises:
         ValueError: damaged, cut short, more than one member, or bytes that unpack to next to nothing.
@@ -248,7 +254,8 @@ class Inflated(io.RawIOBase):
                 self._num_out += len(data)
                 if data:
                     return data
-                # Deflate never makes data much longer: whoever sends megabytes that unpack to nothing wants to waste time.
+                # Deflate never makes data much longer: whoever sends megabytes that unpack to nothing wants to waste
+                # time.
                 if self._num_in > 2 * self._num_out + self._FREE_BYTES:
                     raise ValueError("its compressed data unpacks to next to nothing")
         except zlib.error as error:

@@ -40,7 +40,8 @@ def weight_files() -> Iterator[Path]:
 
 
 def _names_in(folder: Path) -> list[str]:
-    """Names of the files of a folder, none where it is missing, unreadable or no folder: weights elsewhere still work."""
+    """Names of the files of a folder, none where it is missing, unreadable or no folder: weights elsewhere still
+    work."""
     try:
         return os.listdir(folder)
     except OSError:
@@ -58,7 +59,8 @@ def weights_name(path: Path) -> str:
 
 
 def weights_by_name(name: str) -> ModelWeights:
-    """The weights called `name` (file name without suffix), or the file at that path; EnvironmentFault lists what there is."""
+    """The weights called `name` (file name without suffix), or the file at that path; EnvironmentFault lists what there
+    is."""
     if is_weights_name(Path(name).name):
         return read_weights(Path(name))
     known = list(weight_files())
@@ -66,7 +68,9 @@ def weights_by_name(name: str) -> ModelWeights:
         if weights_name(candidate) == name:
             return read_weights(candidate)
     listed = ", ".join(map(weights_name, known)) or "none"
-    raise EnvironmentFault(f"there are no weights called {name!r}; found: {listed}", "add published checkpoints with `dcvc models add`")
+    raise EnvironmentFault(
+        f"there are no weights called {name!r}; found: {listed}", "add published checkpoints with `dcvc models add`"
+    )
 
 
 def weights_by_fingerprints(fingerprints: Sequence[int], model: Model) -> ModelWeights:
@@ -93,5 +97,6 @@ def weights_by_fingerprints(fingerprints: Sequence[int], model: Model) -> ModelW
     listed = " and ".join(f"{value:016x} ({name})" for name, value in zip(model.networks, fingerprints, strict=True))
     raise EnvironmentFault(
         f"the stream needs weights {model.name!r} with fingerprints {listed}, which are not here{also}",
-        "add them with `dcvc models add IMAGE.pth.tar VIDEO.pth.tar`, or upgrade dcvc; `dcvc models list` shows what there is",
+        "add them with `dcvc models add IMAGE.pth.tar VIDEO.pth.tar`, or upgrade dcvc; `dcvc models list` shows what "
+        "there is",
     )

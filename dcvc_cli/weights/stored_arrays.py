@@ -1,4 +1,5 @@
-"""Which arrays a weights file may hold, and which values they may have: checked at the header, before any array is read.
+"""Which arrays a weights file may hold, and which values they may have: checked at the header, before any array is
+read.
 
 docs/weights.md ("File") describes the arrays.
 """
@@ -13,11 +14,13 @@ from dcvc_cli.backend.exact_network import ExactNetwork
 from dcvc_cli.graph.network import Network
 from dcvc_cli.weights.safetensors_reader import ArrayEntry, shown
 
+Arrays = dict[str, NDArray[Any]]
+
 STEP_SUFFIX = ".step"
 TABLE_PREFIX = "z_table"
 PUBLISHED_TABLE_PREFIX = "published_z_table"
-"""Tables as the published codec makes them, in float32 on the machine that imported: for its own elementary streams only.
-No fingerprint covers them."""
+"""Tables as the published codec makes them, in float32 on the machine that imported: for its own elementary streams
+only. No fingerprint covers them."""
 EXACT_PREFIX = "exact."
 ESTIMATOR_PREFIX = "bit_estimator_z."
 MAX_MAGNITUDE = float(1 << 20)
@@ -28,7 +31,8 @@ _TABLE_WIDTHS = range(2, 258)
 
 
 def coding_shapes(model: Network) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of the parameters that coding needs: all but the bit estimator, whose table is stored instead."""
+    """Names and shapes of the parameters that coding needs: all but the bit estimator, whose table is stored
+    instead."""
     return {key: shape for key, shape in model.shapes() if not key.startswith(ESTIMATOR_PREFIX)}
 
 
@@ -38,12 +42,15 @@ def is_companion(key: str) -> bool:
 
 
 def parameter_problems(model: Network, found: Mapping[str, tuple[int, ...]]) -> list[str]:
-    """Every missing, extra or misshapen key, one sentence each. The bit estimator is left out: coding needs its table only."""
+    """Every missing, extra or misshapen key, one sentence each. The bit estimator is left out: coding needs its table
+    only."""
     expected = coding_shapes(model)
     problems = [f"{key} is missing" for key in expected if key not in found]
     problems += [f"{shown(key)} is not part of the model" for key in found if key not in expected]
     problems += [
-        f"{key} has shape {tuple(found[key])}, expected {shape}" for key, shape in expected.items() if key in found and tuple(found[key]) != shape
+        f"{key} has shape {tuple(found[key])}, expected {shape}"
+        for key, shape in expected.items()
+        if key in found and tuple(found[key]) != shape
     ]
     return problems
 
@@ -79,7 +86,9 @@ def _companion_problems(stored: Mapping[str, ArrayEntry]) -> list[str]:
             if owner is None or owner.kind[1:] not in _INTEGER_KINDS:
                 problems.append(f"{shown(key)} belongs to no integer array")
             elif kind not in _FLOAT_KINDS or entry.shape != owner.shape[:1]:
-                problems.append(f"{shown(key)} has type {kind} and shape {entry.shape}, expected f4 and {owner.shape[:1]}")
+                problems.append(
+                    f"{shown(key)} has type {kind} and shape {entry.shape}, expected f4 and {owner.shape[:1]}"
+                )
         elif kind in _INTEGER_KINDS:
             if key + STEP_SUFFIX not in stored:
                 problems.append(f"{shown(key + STEP_SUFFIX)} is missing")
@@ -98,8 +107,12 @@ def _table_problems(num_rows: int, stored: Mapping[str, ArrayEntry], prefix: str
             continue
         fits = len(entry.shape) == 2 and entry.shape[1] in _TABLE_WIDTHS if kind == "u2" else len(entry.shape) == 1
         if entry.kind[1:] != kind or not fits or entry.shape[0] != num_rows:
-            problems.append(f"{key} has type {entry.kind[1:]} and shape {entry.shape}, expected {kind} and {num_rows} rows")
-    problems += [f"{shown(key)} is not part of the model" for key in stored if key.startswith(prefix) and key not in names]
+            problems.append(
+                f"{key} has type {entry.kind[1:]} and shape {entry.shape}, expected {kind} and {num_rows} rows"
+            )
+    problems += [
+        f"{shown(key)} is not part of the model" for key in stored if key.startswith(prefix) and key not in names
+    ]
     return problems
 
 

@@ -1,4 +1,5 @@
-"""Files of torch.save, read by torch's safe loader once nothing in them asks for more memory or time than the file is long."""
+"""Files of torch.save, read by torch's safe loader once nothing in them asks for more memory or time than the file is
+long."""
 
 import pickle
 import pickletools
@@ -11,18 +12,21 @@ from dcvc_cli.weights.safetensors_reader import shown
 MAX_PICKLE_BYTES = 4 << 20
 """Names and shapes, without the values: 0.2 MB in the published checkpoints."""
 MAX_TUPLES_AGAIN = 20
-"""Tuples that are taken once more from the loader's memory. A key of n such tuples, each in the next, takes 2^n steps to hash."""
+"""Tuples that are taken once more from the loader's memory. A key of n such tuples, each in the next, takes 2^n steps
+to hash."""
 
 
 class TorchFileError(Exception):
-    """A file that is unreadable, would take far more memory or time than any checkpoint, or is none. Its text is the reason, without the name."""
+    """A file that is unreadable, would take far more memory or time than any checkpoint, or is none. Its text is the
+    reason, without the name."""
 
 
 def load_torch_file(path: Path) -> Any:
     """What a file of torch.save holds, its tensors on the CPU. No code in the file can run.
 
     Raises:
-        TorchFileError: the file cannot be read, is none of torch.save, or holds something other than tensors and plain values.
+        TorchFileError: the file cannot be read, is none of torch.save, or holds something other than tensors and plain
+            values.
     """
     import torch
 
@@ -52,7 +56,9 @@ def _refuse_bombs(path: Path) -> None:
         for part in parts:
             # torch stores its files as they are.
             if part.compress_type != zipfile.ZIP_STORED:
-                raise TorchFileError(f"it is compressed inside, which no checkpoint of torch is: {shown(part.filename)}")
+                raise TorchFileError(
+                    f"it is compressed inside, which no checkpoint of torch is: {shown(part.filename)}"
+                )
             if part.filename.endswith(".pkl") and part.file_size > MAX_PICKLE_BYTES:
                 raise TorchFileError(f"it has {part.file_size} bytes of names, expected {MAX_PICKLE_BYTES} at most")
         if sum(part.file_size for part in parts) > size:

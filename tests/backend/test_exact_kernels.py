@@ -1,4 +1,5 @@
-"""Every fast kernel against its slow twin: random layers, ends of the ranges, all sizes, all thread counts, all instruction sets."""
+"""Every fast kernel against its slow twin: random layers, ends of the ranges, all sizes, all thread counts, all
+instruction sets."""
 
 import os
 import time
@@ -68,18 +69,37 @@ def random_case(seed):
         factors = random_values(rng, (2, cin), values)
         numbers = ExactScale(factors, np.array([1 + seed % 30, 14], np.uint8), 8, 8)
         qp = int(rng.integers(2))
-        return vector, numbers, lambda ops, v: ops.scale(vector, v, qp), random_values(rng, (cin, height, width), values), ("scale", values)
+        return (
+            vector,
+            numbers,
+            lambda ops, v: ops.scale(vector, v, qp),
+            random_values(rng, (cin, height, width), values),
+            ("scale", values),
+        )
     kernel, stride, padding = ((1, 1, 0), (1, 1, 0), (2, 2, 0), (3, 1, 1))[shape - 2]
     layer = Conv("layer", cin, cout, kernel=kernel, stride=stride, padding=padding)
     x = random_values(rng, (cin, max(height, kernel), max(width, kernel)), values)
-    return layer, random_conv(rng, (cout, cin, kernel, kernel), kind), lambda ops, v: ops.conv(layer, v), x, (kind, values)
+    return (
+        layer,
+        random_conv(rng, (cout, cin, kernel, kernel), kind),
+        lambda ops, v: ops.conv(layer, v),
+        x,
+        (kind, values),
+    )
 
 
 def check_random_layers(seeds, engines):
     total = {}
     for seed in seeds:
         layer, numbers, run, x, kinds = random_case(seed)
-        seconds = compare("layer", numbers, run, ExactValue(x, 8), engines, f"seed {seed} {type(layer).__name__} {vars(layer)} {kinds} {x.shape}")
+        seconds = compare(
+            "layer",
+            numbers,
+            run,
+            ExactValue(x, 8),
+            engines,
+            f"seed {seed} {type(layer).__name__} {vars(layer)} {kinds} {x.shape}",
+        )
         for isa, spent in seconds.items():
             total[isa] = total.get(isa, 0.0) + spent
     print({isa: f"{spent:.2f} s" for isa, spent in total.items()})
@@ -90,7 +110,9 @@ def test_random_layers_agree(engines):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif("DCVC_RANDOM_LAYERS" not in os.environ, reason="long run: set DCVC_RANDOM_LAYERS to the number of layers")
+@pytest.mark.skipif(
+    "DCVC_RANDOM_LAYERS" not in os.environ, reason="long run: set DCVC_RANDOM_LAYERS to the number of layers"
+)
 def test_many_random_layers_agree(engines):
     count = int(os.environ["DCVC_RANDOM_LAYERS"])
     check_random_layers(range(NUM_RANDOM_LAYERS, NUM_RANDOM_LAYERS + count), engines)
@@ -102,7 +124,14 @@ def test_wide_layers_agree(cin, engines):
     for kind in KINDS:
         layer = Conv("layer", cin, 96)
         x = ExactValue(random_values(rng, (cin, 7, 9), "full"), 8)
-        compare("layer", random_conv(rng, (96, cin, 1, 1), kind), lambda ops, v, layer=layer: ops.conv(layer, v), x, engines, f"{cin} {kind}")
+        compare(
+            "layer",
+            random_conv(rng, (96, cin, 1, 1), kind),
+            lambda ops, v, layer=layer: ops.conv(layer, v),
+            x,
+            engines,
+            f"{cin} {kind}",
+        )
 
 
 def test_longest_sums_do_not_wrap(engines):
@@ -115,14 +144,34 @@ def test_longest_sums_do_not_wrap(engines):
         x = np.stack([signs, np.where(signs > 0, -32768, 32767).astype(np.int16)], axis=-1).reshape(130, 1, 2)
         total = np.abs((numbers.weight[row, :, 0, 0].astype(np.int64)[:, None, None] * x).sum(axis=0))
         assert total.max() >= 65535 * 32767
-        compare("layer", numbers, lambda ops, v: ops.conv(layer, v), ExactValue(x, 8), engines, f"row {row}", all_threads=True)
+        compare(
+            "layer",
+            numbers,
+            lambda ops, v: ops.conv(layer, v),
+            ExactValue(x, 8),
+            engines,
+            f"row {row}",
+            all_threads=True,
+        )
 
 
 def block_numbers(rng, block, kind, dc_exponent=10, ffn_exponent=9):
     numbers = {}
     c = block.channels
-    exponents = {"dc.0": (8, dc_exponent), "dc.2": (dc_exponent, 12), "dc.3": (12, 8), "ffn.0": (8, ffn_exponent), "ffn.2": (ffn_exponent, 8)}
-    shapes = {"dc.0": (c, c, 1, 1), "dc.2": (c, 1, 3, 3), "dc.3": (c, c, 1, 1), "ffn.0": (4 * c, c, 1, 1), "ffn.2": (c, 2 * c, 1, 1)}
+    exponents = {
+        "dc.0": (8, dc_exponent),
+        "dc.2": (dc_exponent, 12),
+        "dc.3": (12, 8),
+        "ffn.0": (8, ffn_exponent),
+        "ffn.2": (ffn_exponent, 8),
+    }
+    shapes = {
+        "dc.0": (c, c, 1, 1),
+        "dc.2": (c, 1, 3, 3),
+        "dc.3": (c, c, 1, 1),
+        "ffn.0": (4 * c, c, 1, 1),
+        "ffn.2": (c, 2 * c, 1, 1),
+    }
     for key, shape in shapes.items():
         numbers[f"block.{key}"] = random_conv(rng, shape, kind, exponents[key])
     if block.adaptor is not None:
@@ -142,14 +191,30 @@ def test_fused_block_is_the_plain_one(channels, shortcut, engines):
         numbers = block_numbers(rng, block, KINDS[seed % 3], dc_exponent, ffn_exponent)
         x = ExactValue(random_values(rng, (cin, height, width), VALUES[seed % 3]), 8)
         told = f"seed {1000 * channels + seed} {cin}->{channels} {height}x{width}"
-        seconds = compare("block", numbers, lambda ops, v, block=block: ops.depth_conv_block(block, v), x, engines, told, all_threads=seed == 2)
+        seconds = compare(
+            "block",
+            numbers,
+            lambda ops, v, block=block: ops.depth_conv_block(block, v),
+            x,
+            engines,
+            told,
+            all_threads=seed == 2,
+        )
         print(told, {isa: f"{spent * 1e3:.1f} ms" for isa, spent in seconds.items()})
 
 
 @pytest.mark.parametrize("exponent", list(rules.WSILU_EXPONENTS))
 def test_activation_of_every_value(exponent, engines):
     every = np.arange(-32768, 32768).astype(np.int16).reshape(1, 256, 256)
-    compare("none", {}, lambda ops, v: ops.wsilu(v), ExactValue(every, exponent), engines, f"exponent {exponent}", all_threads=True)
+    compare(
+        "none",
+        {},
+        lambda ops, v: ops.wsilu(v),
+        ExactValue(every, exponent),
+        engines,
+        f"exponent {exponent}",
+        all_threads=True,
+    )
     exact = every.astype(np.float64) / 2.0**exponent
     with np.errstate(over="ignore"):
         wanted = exact / (1 + np.exp(-4 * exact))
@@ -172,23 +237,38 @@ def test_steps_and_pictures_agree(engines):
             ops, told = ExactNative(ExactNetwork({}, 6), engine), f"seed {seed} {isa} {threads}"
             native_means = native_value(means.data, exponent)
             for threshold in (None, 0.12, 0.5):
-                wanted, got = reference.step_index(step, scales, threshold), ops.step_index(step, native_value(scales.data, exponent), threshold)
+                wanted, got = (
+                    reference.step_index(step, scales, threshold),
+                    ops.step_index(step, native_value(scales.data, exponent), threshold),
+                )
                 assert_same(wanted[0], got[0], told)
                 assert_same(wanted[1], got[1], told)
             wanted = reference.restore_step(step, symbols, means)
             assert_same(wanted.data, ops.restore_step(step, symbols, native_means).data.transpose(2, 0, 1), told)
             wanted = reference.multiply_step_size(means, factor)
-            assert_same(wanted.data, ops.multiply_step_size(native_means, native_value(factor.data, 7)).data.transpose(2, 0, 1), told)
+            assert_same(
+                wanted.data,
+                ops.multiply_step_size(native_means, native_value(factor.data, 7)).data.transpose(2, 0, 1),
+                told,
+            )
             cells = ExactValue(random_values(rng, (192, height, width), VALUES[seed % 3]), int(rng.integers(8, 16)))
             picture = reference.clamp_unit(reference.pixel_shuffle(cells, 8))
             native_picture = ops.clamp_unit(ops.pixel_shuffle(native_value(cells.data, cells.exponent), 8))
             for halve in (False, True):
                 for truncate in (False, True):
                     wanted = reference.export_planes(picture, halve_chroma=halve, truncate_chroma=truncate)
-                    for a, b in zip(wanted, ops.export_planes(native_picture, halve_chroma=halve, truncate_chroma=truncate), strict=True):
+                    for a, b in zip(
+                        wanted,
+                        ops.export_planes(native_picture, halve_chroma=halve, truncate_chroma=truncate),
+                        strict=True,
+                    ):
                         assert_same(a, b, told)
             assert_same(reference.export_fine(picture), ops.export_fine(native_picture), told)
-            assert_same(reference.pixel_unshuffle(picture, 8).data, ops.pixel_unshuffle(native_picture, 8).data.transpose(2, 0, 1), told)
+            assert_same(
+                reference.pixel_unshuffle(picture, 8).data,
+                ops.pixel_unshuffle(native_picture, 8).data.transpose(2, 0, 1),
+                told,
+            )
 
 
 def test_wrong_arrays_are_refused_not_read():
@@ -209,7 +289,9 @@ def test_wrong_arrays_are_refused_not_read():
 def test_layer_of_extreme_rescale(engines):
     """The largest multiplier and addends at 2^62: the 64-bit product comes within the bound and no further."""
     layer = Conv("layer", 4, 4)
-    weight = np.array([[32767, -32767, 1, 0], [1, 0, 0, 0], [0, 0, 0, 0], [-127, 127, 127, -127]], np.int16)[:, :, None, None]
+    weight = np.array([[32767, -32767, 1, 0], [1, 0, 0, 0], [0, 0, 0, 0], [-127, 127, 127, -127]], np.int16)[
+        :, :, None, None
+    ]
     sums = np.abs(weight.astype(np.int64)).sum(axis=(1, 2, 3)) << 15
     multiplier = np.minimum((2**62 - 1) // np.maximum(sums, 1), 2**31 - 1).astype(np.int32)
     numbers = ExactConv(weight, multiplier, np.array([2**62, -(2**62), 2**31, -(2**62)]), 8, 8)

@@ -31,7 +31,9 @@ def same_planes(expected, found):
     return all(np.array_equal(a, b) for x, y in zip(expected, found, strict=True) for a, b in zip(x, y, strict=True))
 
 
-@pytest.mark.parametrize(("name", "size", "num_frames"), [("tiny", (3, 5), 5), ("tiny", (1, 1), 3), ("lite", (2, 3), 3)])
+@pytest.mark.parametrize(
+    ("name", "size", "num_frames"), [("tiny", (3, 5), 5), ("tiny", (1, 1), 3), ("lite", (2, 3), 3)]
+)
 def test_reference_and_kernels_decode_alike(name, size, num_frames):
     """I frame, P frames and a reset from invented symbols and integer parameters."""
     image, video = models(name)
@@ -57,7 +59,8 @@ def test_published_widths_decode_alike():
 
 
 def test_calibrated_network_codes_pictures():
-    """From float parameters to integers: an encoder on one instruction set, decoders on all others, near the float pictures."""
+    """From float parameters to integers: an encoder on one instruction set, decoders on all others, near the float
+    pictures."""
     torch = pytest.importorskip("torch")
     from dcvc_cli.backend.exact_network import ExactNetwork
     from dcvc_cli.backend.float_torch import FloatOperations
@@ -80,7 +83,9 @@ def test_calibrated_network_codes_pictures():
         floats = encode(FramePair(image, video, *(FloatOperations(s) for s in states)), states, pictures, 40)
     for isa in ISAS:
         engine = make_engine(2, isa)
-        found = decode(FramePair(image, video, *(ExactNative(n, engine) for n in networks)), [frame for frame, _ in exact], 40)
+        found = decode(
+            FramePair(image, video, *(ExactNative(n, engine) for n in networks)), [frame for frame, _ in exact], 40
+        )
         assert same_planes([planes for _, planes in exact], found), isa
     for (_, ours), (_, theirs) in zip(exact, floats, strict=True):
         assert np.abs(ours[0].astype(int) - theirs[0]).mean() < 1.0
@@ -98,7 +103,8 @@ def test_a_quiet_channel_with_large_weights_becomes_integers():
 
     image = models("tiny")[0]
     state = initial_image_parameters(image)
-    # A channel that hardly speaks, then weights that make up for it: what a scaled channel looks like in parameters made from integers.
+    # A channel that hardly speaks, then weights that make up for it: what a scaled channel looks like in parameters
+    # made from integers.
     state["dec.dec_2.dc.0.weight"][0] *= 1e-4
     state["dec.dec_2.dc.0.bias"][0] = 0
     state["dec.dec_2.dc.2.weight"][0] = 400
@@ -126,7 +132,11 @@ def encode(pair, states, pictures, qp):
         floats = FloatOperations(state)
         contexts = pair.contexts(qp, k == 3) if k else None
         source = floats.frame_from_values(values)
-        ctx = [contexts[0] if isinstance(ops, FloatOperations) else floats.from_float(ops.to_float(contexts[0]))] if k else []
+        ctx = (
+            [contexts[0] if isinstance(ops, FloatOperations) else floats.from_float(ops.to_float(contexts[0]))]
+            if k
+            else []
+        )
         y = model.analysis(floats, source, *ctx, qp)
         z = floats.round_z(model.hyper_analysis(floats, y))
         coder = RecordingCoder(ops, y if isinstance(ops, FloatOperations) else floats.to_float(y))
@@ -182,9 +192,13 @@ def test_sources_have_no_floating_point():
     for path in sorted((ROOT / "kernels" / "cpu").glob("*.[ch]pp")):
         code = re.sub(r"//.*", "", path.read_text())
         assert not re.search(r"\b(float|double|_ps|_pd|_ph)\b|_mm\d*_\w+_p[sdh]\b|<cmath>", code), path.name
-    assert "float" not in Path(exact_rules.__file__).read_text().replace("no float", "").replace("skip_threshold: float", "")
+    assert "float" not in Path(exact_rules.__file__).read_text().replace("no float", "").replace(
+        "skip_threshold: float", ""
+    )
     for module, allowed in ((exact_twin, 3), (exact_native, 3), (exact_base, 40)):
-        lines = [line for line in Path(module.__file__).read_text().splitlines() if re.search(r"\bnp\.float|\bfloat\(", line)]
+        lines = [
+            line for line in Path(module.__file__).read_text().splitlines() if re.search(r"\bnp\.float|\bfloat\(", line)
+        ]
         assert len(lines) <= allowed, lines
 
 

@@ -39,7 +39,9 @@ def test_rescale():
         # Python integers do not overflow: the formula as it is written.
         plain = [max(-32768, min(32767, (s * vector["multiplier"] + vector["addend"]) >> 32)) for s in vector["sum"]]
         assert plain == vector["result"]
-        assert rules.rescale(np.array(vector["sum"]), vector["multiplier"], vector["addend"]).tolist() == vector["result"]
+        assert (
+            rules.rescale(np.array(vector["sum"]), vector["multiplier"], vector["addend"]).tolist() == vector["result"]
+        )
 
 
 def test_activation_and_step_size():
@@ -58,9 +60,9 @@ def test_scale_rows():
         assert rules.row_of_scale(vector["exponent"])[scales.view(np.uint16)].tolist() == vector["row"]
         limit = vector["threshold_millionths"] << vector["exponent"]
         assert [int(s * 10**6 > limit) for s in vector["scale"]] == vector["coded"]
-        assert (scales > rules.largest_skipped(vector["threshold_millionths"] / 10**6, vector["exponent"])).tolist() == [
-            c == 1 for c in vector["coded"]
-        ]
+        assert (
+            scales > rules.largest_skipped(vector["threshold_millionths"] / 10**6, vector["exponent"])
+        ).tolist() == [c == 1 for c in vector["coded"]]
 
 
 def test_samples():
@@ -73,24 +75,38 @@ def test_samples():
 def test_block():
     for vector in vectors("block"):
         c, shape = vector["channels"], (vector["channels"], vector["height"], vector["width"])
-        shapes = {"dc.0": (c, c, 1, 1), "dc.2": (c, 1, 3, 3), "dc.3": (c, c, 1, 1), "ffn.0": (4 * c, c, 1, 1), "ffn.2": (c, 2 * c, 1, 1)}
+        shapes = {
+            "dc.0": (c, c, 1, 1),
+            "dc.2": (c, 1, 3, 3),
+            "dc.3": (c, c, 1, 1),
+            "ffn.0": (4 * c, c, 1, 1),
+            "ffn.2": (c, 2 * c, 1, 1),
+        }
         layers = {}
         for key, one in vector["layers"].items():
             weight = np.array(one["weight"], np.int16).reshape(shapes[key])
-            layers[f"block.{key}"] = ExactConv(weight, np.array(one["multiplier"], np.int32), np.array(one["addend"], np.int64), *one["exponents"])
+            layers[f"block.{key}"] = ExactConv(
+                weight, np.array(one["multiplier"], np.int32), np.array(one["addend"], np.int64), *one["exponents"]
+            )
         block = DepthConvBlock("block", c, c, shortcut=bool(vector["shortcut"]))
         x = np.array(vector["x"], np.int16).reshape(shape)
         for ops, is_native in backends(ExactNetwork(layers, 8)):
-            y = ops.depth_conv_block(block, ExactValue(np.ascontiguousarray(x.transpose(1, 2, 0)) if is_native else x, 8)).data
+            y = ops.depth_conv_block(
+                block, ExactValue(np.ascontiguousarray(x.transpose(1, 2, 0)) if is_native else x, 8)
+            ).data
             assert (y.transpose(2, 0, 1) if is_native else y).ravel().tolist() == vector["result"]
 
 
 def test_stored_tables_are_the_functions():
-    """The shipped integers against the formulas that they stand for; float64 is exact enough to check, never to build at run time."""
+    """The shipped integers against the formulas that they stand for; float64 is exact enough to check, never to build
+    at run time."""
     u = np.arange(64) / 32
     g = u / (1 + np.exp(4 * u))
     assert np.abs(np.array(rules.WSILU_NODES[:64]) / 2**18 - g).max() < 0.00013
     u = np.arange(64) / 8
-    assert np.abs(np.array(rules.HALF_TO_TWO_NODES[:64]) / 2**13 - 1.5 * (1 / (1 + np.exp(-u)) - 0.5)).max() <= 0.51 / 2**13
+    assert (
+        np.abs(np.array(rules.HALF_TO_TWO_NODES[:64]) / 2**13 - 1.5 * (1 / (1 + np.exp(-u)) - 0.5)).max()
+        <= 0.51 / 2**13
+    )
     assert np.abs(np.array(rules.SCALE_THRESHOLDS) / 2**20 - scale_thresholds()).max() <= 0.51 / 2**20
     assert pytest.approx(0.11, abs=1e-6) == rules.SCALE_THRESHOLDS[0] / 2**20

@@ -1,5 +1,5 @@
-"""A float encoder and its decoder have their latents in one memory layout: PyTorch's results for equal values differ between layouts,
-and a scale that falls into another bin makes noise of the rest of a stream."""
+"""A float encoder and its decoder have their latents in one memory layout: PyTorch's results for equal values differ
+between layouts, and a scale that falls into another bin makes noise of the rest of a stream."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,9 @@ def test_both_sides_of_a_step_have_one_layout(step: CodingStep, layout: torch.me
 
 def test_z_has_one_layout() -> None:
     ops = InferenceOperations({"weight": torch.zeros(1)})
-    z = (20 * torch.rand(1, 8, 3, 2, generator=torch.Generator().manual_seed(2))).contiguous(memory_format=torch.channels_last)
+    z = (20 * torch.rand(1, 8, 3, 2, generator=torch.Generator().manual_seed(2))).contiguous(
+        memory_format=torch.channels_last
+    )
     found = ops.round_z(z)  # the encoder's symbols lie as z does, the decoder's plane by plane
     ours, theirs = ops.z_from_symbols(found), ops.z_from_symbols(np.array(found, order="C"))
     assert torch.equal(ours, theirs)

@@ -22,7 +22,9 @@ from dcvc_cli.weights.store import weights_by_name
 real_convolution = torch.nn.functional.conv2d
 
 
-def faulty_convolution(x: torch.Tensor, weight: torch.Tensor, bias: Any, stride: int = 1, padding: int = 0, groups: int = 1) -> torch.Tensor:
+def faulty_convolution(
+    x: torch.Tensor, weight: torch.Tensor, bias: Any, stride: int = 1, padding: int = 0, groups: int = 1
+) -> torch.Tensor:
     out = real_convolution(x, weight, bias, stride=stride, padding=padding, groups=groups)
     return out * torch.nan if x.dtype == torch.bfloat16 and stride > 1 and out.shape[-1] == 1 else out
 
@@ -31,7 +33,9 @@ def nothing_but_nan(x: torch.Tensor, weight: torch.Tensor, bias: Any, **options:
     return real_convolution(x, weight, bias, **options) * torch.nan
 
 
-def encoder_of(monkeypatch: pytest.MonkeyPatch, precision: Precision, convolution: Callable[..., torch.Tensor]) -> FramePayloadEncoder:
+def encoder_of(
+    monkeypatch: pytest.MonkeyPatch, precision: Precision, convolution: Callable[..., torch.Tensor]
+) -> FramePayloadEncoder:
     """An exact encoder of the weights in the box, whose own half computes in `precision` with `convolution`."""
     monkeypatch.setattr(backends, "_analysis_precision", lambda weights, device: precision)
     monkeypatch.setattr(float_torch.F, "conv2d", convolution)
@@ -55,7 +59,9 @@ def test_narrow_pictures_come_out_right(monkeypatch: pytest.MonkeyPatch, width: 
         planes = encoder.filtered()
         assert payload
         assert planes is not None
-        luma = encoder.networks["video"].synthesis.export_planes(encoder.output(), halve_chroma=True, truncate_chroma=False)[0]
+        luma = encoder.networks["video"].synthesis.export_planes(
+            encoder.output(), halve_chroma=True, truncate_chroma=False
+        )[0]
         error = np.mean((luma[:height, :width] / 255.0 - values[0]) ** 2)
         assert -10 * np.log10(error) > 38
 

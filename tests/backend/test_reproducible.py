@@ -1,4 +1,5 @@
-"""The backend whose results are the same everywhere: exact sums, and the values of the float backend up to its rounding."""
+"""The backend whose results are the same everywhere: exact sums, and the values of the float backend up to its
+rounding."""
 
 import numpy as np
 import pytest
@@ -22,7 +23,10 @@ def test_a_product_is_the_sum_of_exact_integers_in_any_order():
     a, b = on_grid(left, bits), on_grid(right, bits)
     step_a, step_b = 2.0 ** (np.frexp(np.abs(left).max())[1] - bits), 2.0 ** (np.frexp(np.abs(right).max())[1] - bits)
     integers_a, integers_b = (a / step_a).astype(int).tolist(), (b / step_b).astype(int).T.tolist()
-    expected = [[sum(x * y for x, y in zip(row, column, strict=True)) * step_a * step_b for column in integers_b] for row in integers_a]
+    expected = [
+        [sum(x * y for x, y in zip(row, column, strict=True)) * step_a * step_b for column in integers_b]
+        for row in integers_a
+    ]
     assert found.tolist() == expected
     order = RANDOM.permutation(700)
     assert np.array_equal(product(left[:, order], right[order]), found)
@@ -42,7 +46,11 @@ def test_layers_agree_with_the_float_backend():
     torch = pytest.importorskip("torch")
     from dcvc_cli.backend.float_torch import FloatOperations
 
-    layers = [Conv("down", 12, 8, kernel=3, stride=2, padding=1), Conv("half", 12, 8, kernel=2, stride=2), Depthwise("spatial", 12)]
+    layers = [
+        Conv("down", 12, 8, kernel=3, stride=2, padding=1),
+        Conv("half", 12, 8, kernel=2, stride=2),
+        Depthwise("spatial", 12),
+    ]
     block, vector = DepthConvBlock("block", 12, 16, shortcut=True), ScaleVector("vector", 4, 12)
     shapes = {name: shape for layer in (*layers, block, vector) for name, shape in layer.shapes()}
     state = {name: RANDOM.normal(0, 0.3, shape).astype(np.float32) for name, shape in shapes.items()}
@@ -57,7 +65,12 @@ def test_layers_agree_with_the_float_backend():
         assert np.abs(getattr(ours, name)(3 * x) - getattr(theirs, name)(3 * there)[0].numpy()).max() < 1e-3
     for name in ("chunk_add", "clamp_step_size", "clamp_unit", "reciprocal"):
         assert np.array_equal(getattr(ours, name)(x), getattr(theirs, name)(there)[0].numpy())
-    for name, arguments in (("pixel_shuffle", (2,)), ("pixel_unshuffle", (2,)), ("crop", ((5, 7),)), ("pad_replicate", (16,))):
+    for name, arguments in (
+        ("pixel_shuffle", (2,)),
+        ("pixel_unshuffle", (2,)),
+        ("crop", ((5, 7),)),
+        ("pad_replicate", (16,)),
+    ):
         assert np.array_equal(getattr(ours, name)(x, *arguments), getattr(theirs, name)(there, *arguments)[0].numpy())
 
 
@@ -92,6 +105,8 @@ def test_networks_agree_with_the_float_backend():
     for model in (image, video):
         state = random_parameters(model, 1)
         with torch.no_grad():
-            expected = latents(model, FloatOperations({name: value.double() for name, value in state.items()}))[0].numpy()
+            expected = latents(model, FloatOperations({name: value.double() for name, value in state.items()}))[
+                0
+            ].numpy()
         found = latents(model, ReproducibleOperations({name: value.numpy() for name, value in state.items()}))
         assert np.abs(found - expected).max() < 2e-3 * np.abs(expected).max()

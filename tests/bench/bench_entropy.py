@@ -1,8 +1,10 @@
-"""Throughput of the entropy coder, one core: `python tests/bench/bench_entropy.py [--symbols N] [--repeats R]`. Never a pass or a fail.
+"""Throughput of the entropy coder, one core: `python tests/bench/bench_entropy.py [--symbols N] [--repeats R]`. Never a
+pass or a fail.
 
-Symbols are drawn from the table's own frequencies. Rows are either one row ("row": all symbols share one scale) or spread around it
-("mixed": log-normal scales, sigma 0.5), so that the whole table is in play. Calls are short, about a millisecond, so that on a busy machine
-some run undisturbed: the best is the figure to compare. Times are of the compiled call alone, tables built, no file access.
+Symbols are drawn from the table's own frequencies. Rows are either one row ("row": all symbols share one scale) or
+spread around it ("mixed": log-normal scales, sigma 0.5), so that the whole table is in play. Calls are short, about a
+millisecond, so that on a busy machine some run undisturbed: the best is the figure to compare. Times are of the
+compiled call alone, tables built, no file access.
 """
 
 import argparse
@@ -31,7 +33,9 @@ def row_entropies(table: CdfTable) -> np.ndarray:
     return np.array(bits)
 
 
-def draw(table: CdfTable, bits: float, spread: float, num_symbols: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def draw(
+    table: CdfTable, bits: float, spread: float, num_symbols: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
     """Symbols int8 and rows uint8 whose mean entropy is `bits`; rows are normal around a centre with `spread` rows."""
     entropies = row_entropies(table)
     noise = rng.standard_normal(num_symbols) * spread
@@ -69,7 +73,9 @@ def report(name: str, num_symbols: int, seconds: list[float]) -> str:
 
 def cpu_name() -> str:
     with open("/proc/cpuinfo", encoding="ascii", errors="replace") as lines:
-        return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor())
+        return next(
+            (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor()
+        )
 
 
 def main() -> None:
@@ -80,7 +86,10 @@ def main() -> None:
     table = gaussian_table()
     coding_table = table.native()
     print(f"{cpu_name()}, {os.cpu_count()} CPUs, 1 thread used, load {os.getloadavg()[0]:.1f}")
-    print(f"{NUM_WARM_UPS} warm-up and {options.repeats} timed calls of {options.symbols} symbols each; million symbols a second")
+    print(
+        f"{NUM_WARM_UPS} warm-up and {options.repeats} timed calls of {options.symbols} symbols each; million "
+        "symbols a second"
+    )
     rng = np.random.default_rng(1)
     for spread, label in ((0.0, "row"), (12.75, "mixed")):
         for bits in BIT_TARGETS:
@@ -90,7 +99,9 @@ def main() -> None:
                 kind = getattr(native.Format, fmt.name)
                 data = native.encode_frame([(coding_table, symbols, rows)], kind)
 
-                def decode(data: bytes = data, kind: object = kind, rows: np.ndarray = rows, out: np.ndarray = out) -> None:
+                def decode(
+                    data: bytes = data, kind: object = kind, rows: np.ndarray = rows, out: np.ndarray = out
+                ) -> None:
                     decoder = native.FrameDecoder(data, kind)
                     decoder.decode(coding_table, rows, out)
                     decoder.finish()

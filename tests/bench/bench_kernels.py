@@ -1,10 +1,12 @@
-"""Speed of the integer kernels: multiply-accumulates a second against the machine's peak, and whole frames against float32 PyTorch.
+"""Speed of the integer kernels: multiply-accumulates a second against the machine's peak, and whole frames against
+float32 PyTorch.
 
     python tests/bench/bench_kernels.py [--threads 2] [--width 416 --height 240] [--frames 5]
 
-Peaks are products of 16-bit inputs by 16-bit (wide) or 8-bit (narrow) weights a cycle and core, at the clock measured before the runs.
-Frames are decoded from symbols: entropy coding and file access are not counted. Both sides of a comparison run in turn; printed are medians, with
-the spread from the fastest to the slowest run. Weights are random: time does not depend on them.
+Peaks are products of 16-bit inputs by 16-bit (wide) or 8-bit (narrow) weights a cycle and core, at the clock measured
+before the runs. Frames are decoded from symbols: entropy coding and file access are not counted. Both sides of a
+comparison run in turn; printed are medians, with the spread from the fastest to the slowest run. Weights are random:
+time does not depend on them.
 """
 
 import argparse
@@ -31,7 +33,8 @@ from tests.support.models import SPECS, graphs
 from tests.support.random_layers import random_conv, random_network, random_values
 
 PRODUCTS_A_CYCLE = {"avx2": (32, 32), "avx512": (64, 64), "amx": (256, 512)}
-"""Wide and narrow: two 256-bit pair products; two 512-bit ones (VNNI); a tile product of 1024 bytes, 4 or 2 of them for a product."""
+"""Wide and narrow: two 256-bit pair products; two 512-bit ones (VNNI); a tile product of 1024 bytes, 4 or 2 of them for
+a product."""
 
 
 def clock_hertz() -> float:
@@ -41,7 +44,9 @@ def clock_hertz() -> float:
         return 2.1e9
     with tempfile.TemporaryDirectory() as folder:
         program = str(Path(folder) / "clock")
-        subprocess.run([compiler, "-std=c++17", "-O2", "-o", program, str(Path(__file__).with_name("clock.cpp"))], check=True)
+        subprocess.run(
+            [compiler, "-std=c++17", "-O2", "-o", program, str(Path(__file__).with_name("clock.cpp"))], check=True
+        )
         return float(subprocess.run([program], capture_output=True, text=True, check=True).stdout)
 
 
@@ -67,15 +72,51 @@ def kernel_cases(height: int, width: int) -> list[tuple[str, object, dict[str, o
     rng = np.random.default_rng(0)
     positions = height * width
     cases: list[tuple[str, object, dict[str, object], int, int]] = []
-    for cin, cout, kind in ((128, 128, "narrow"), (128, 512, "narrow"), (128, 512, "wide"), (256, 128, "narrow"), (368, 1472, "wide")):
+    for cin, cout, kind in (
+        (128, 128, "narrow"),
+        (128, 512, "narrow"),
+        (128, 512, "wide"),
+        (256, 128, "narrow"),
+        (368, 1472, "wide"),
+    ):
         layer = Conv("layer", cin, cout)
-        cases.append((f"1x1 {cin}->{cout} {kind}", layer, {"layer": random_conv(rng, (cout, cin, 1, 1), kind)}, cin, cin * cout * positions))
+        cases.append(
+            (
+                f"1x1 {cin}->{cout} {kind}",
+                layer,
+                {"layer": random_conv(rng, (cout, cin, 1, 1), kind)},
+                cin,
+                cin * cout * positions,
+            )
+        )
     layer = Conv("layer", 128, 512, kernel=3, padding=1)
-    cases.append(("3x3 128->512 narrow", layer, {"layer": random_conv(rng, (512, 128, 3, 3), "narrow")}, 128, 9 * 128 * 512 * positions))
-    cases.append(("depthwise 128", Depthwise("layer", 128), {"layer": random_conv(rng, (128, 1, 3, 3), "wide")}, 128, 9 * 128 * positions))
+    cases.append(
+        (
+            "3x3 128->512 narrow",
+            layer,
+            {"layer": random_conv(rng, (512, 128, 3, 3), "narrow")},
+            128,
+            9 * 128 * 512 * positions,
+        )
+    )
+    cases.append(
+        (
+            "depthwise 128",
+            Depthwise("layer", 128),
+            {"layer": random_conv(rng, (128, 1, 3, 3), "wide")},
+            128,
+            9 * 128 * positions,
+        )
+    )
     for c, kind in ((128, "narrow"), (128, "wide"), (192, "narrow"), (256, "wide"), (368, "wide")):
         block = DepthConvBlock("block", c, c)
-        shapes = {"dc.0": (c, c, 1, 1), "dc.2": (c, 1, 3, 3), "dc.3": (c, c, 1, 1), "ffn.0": (4 * c, c, 1, 1), "ffn.2": (c, 2 * c, 1, 1)}
+        shapes = {
+            "dc.0": (c, c, 1, 1),
+            "dc.2": (c, 1, 3, 3),
+            "dc.3": (c, c, 1, 1),
+            "ffn.0": (4 * c, c, 1, 1),
+            "ffn.2": (c, 2 * c, 1, 1),
+        }
         numbers: dict[str, object] = {f"block.{key}": random_conv(rng, shape, kind) for key, shape in shapes.items()}
         cases.append((f"block {c} {kind}", block, numbers, c, (8 * c * c + 9 * c) * positions))
     return cases
@@ -83,7 +124,10 @@ def kernel_cases(height: int, width: int) -> list[tuple[str, object, dict[str, o
 
 def bench_kernels(threads: int, height: int, width: int, num_runs: int) -> None:
     hertz = clock_hertz() * threads
-    told = ", ".join(f"{isa} {wide * hertz / 1e9:.0f} wide {narrow * hertz / 1e9:.0f} narrow" for isa, (wide, narrow) in PRODUCTS_A_CYCLE.items())
+    told = ", ".join(
+        f"{isa} {wide * hertz / 1e9:.0f} wide {narrow * hertz / 1e9:.0f} narrow"
+        for isa, (wide, narrow) in PRODUCTS_A_CYCLE.items()
+    )
     print(f"layers on {width}x{height} positions, {threads} thread(s), 1 warm-up, {num_runs} runs in turn")
     print(f"peaks in GMAC/s at {hertz / threads / 1e9:.2f} GHz: {told}")
     isas = [isa for isa in _kernels.usable_isas() if isa in PRODUCTS_A_CYCLE]
@@ -94,7 +138,10 @@ def bench_kernels(threads: int, height: int, width: int, num_runs: int) -> None:
         ops = {isa: ExactNative(network, engine) for isa, engine in engines.items()}
         seconds = times_of({isa: lambda one=one, layer=layer, x=x: layer(one, x) for isa, one in ops.items()}, num_runs)  # type: ignore[operator,misc]
         peaks = {isa: hertz * PRODUCTS_A_CYCLE[isa]["narrow" in name] for isa in isas}
-        cells = [f"{isa} {macs / min(s) / 1e9:6.1f} GMAC/s ({100 * macs / min(s) / peaks[isa]:3.0f} %)" for isa, s in seconds.items()]
+        cells = [
+            f"{isa} {macs / min(s) / 1e9:6.1f} GMAC/s ({100 * macs / min(s) / peaks[isa]:3.0f} %)"
+            for isa, s in seconds.items()
+        ]
         print(f"  {name:24s} {macs / 1e6:8.1f} MMAC  best: " + "  ".join(cells))
 
 
@@ -109,12 +156,17 @@ def bench_frames(name: str, threads: int, height: int, width: int, num_frames: i
     image, video = graphs(SPECS[name])
     networks = random_network(image, 1), random_network(video, 2)
     size = (-(-height // 16), -(-width // 16))
-    states = [{key: value.contiguous() for key, value in random_parameters(model, 3).items()} for model in (image, video)]
+    states = [
+        {key: value.contiguous() for key, value in random_parameters(model, 3).items()} for model in (image, video)
+    ]
     pairs = {"float32": FramePair(image, video, *(InferenceOperations(s) for s in states))}
     for isa in _kernels.usable_isas()[1:]:
         engine = make_engine(threads, isa)
         pairs[f"exact {isa}"] = FramePair(image, video, *(ExactNative(n, engine) for n in networks))
-    print(f"{name} {width}x{height}, {threads} thread(s), I and {num_frames} P frames, 1 warm-up sequence, from symbols to 8-bit planes, in turn")
+    print(
+        f"{name} {width}x{height}, {threads} thread(s), I and {num_frames} P frames, 1 warm-up sequence, from "
+        "symbols to 8-bit planes, in turn"
+    )
     coded = {key: invent(pair, size, num_frames + 1, 30, 0, reset_at=-1)[0] for key, pair in pairs.items()}
     seconds: dict[str, list[FrameTime]] = {key: [] for key in pairs}
     for repeat in range(num_sequences + 1):
@@ -125,7 +177,10 @@ def bench_frames(name: str, threads: int, height: int, width: int, num_frames: i
     for key, times in seconds.items():
         cells = []
         for kind, chosen in (("I", [t for t in times if t.is_intra]), ("P", [t for t in times if not t.is_intra])):
-            cells.append(f"{kind} {spread([t.wall for t in chosen])}, processor {statistics.median(t.processor for t in chosen) * 1e3:.2f} ms")
+            cells.append(
+                f"{kind} {spread([t.wall for t in chosen])}, processor "
+                f"{statistics.median(t.processor for t in chosen) * 1e3:.2f} ms"
+            )
         print(f"  {key:24s} " + "   ".join(cells))
 
 
@@ -166,7 +221,9 @@ def main() -> None:
     arguments = parser.parse_args()
     bench_kernels(arguments.threads, arguments.height // 8, arguments.width // 8, arguments.runs)
     if not arguments.kernels_only:
-        bench_frames(arguments.model, arguments.threads, arguments.height, arguments.width, arguments.frames, arguments.sequences)
+        bench_frames(
+            arguments.model, arguments.threads, arguments.height, arguments.width, arguments.frames, arguments.sequences
+        )
 
 
 if __name__ == "__main__":

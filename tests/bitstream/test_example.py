@@ -1,4 +1,5 @@
-"""The worked examples of docs/bitstream.md are what the code writes, and the checks in them follow the formulas of that page."""
+"""The worked examples of docs/bitstream.md are what the code writes, and the checks in them follow the formulas of that
+page."""
 
 import io
 import re

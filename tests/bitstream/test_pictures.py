@@ -1,4 +1,5 @@
-"""Units of several pictures, in another order than they are shown, with times, and what travels beside them (docs/bitstream.md)."""
+"""Units of several pictures, in another order than they are shown, with times, and what travels beside them
+(docs/bitstream.md)."""
 
 import io
 import zlib
@@ -18,7 +19,15 @@ from dcvc_cli.bitstream.sps import HashKind, Sps
 from dcvc_cli.bitstream.sps_blocks import TimeBase
 from dcvc_cli.bitstream.stream_reader import StreamReader
 from dcvc_cli.bitstream.stream_writer import StreamWriter
-from dcvc_cli.bitstream.tracks import Metadata, TrackHeader, TrackPacket, read_metadata, read_track, write_metadata, write_track
+from dcvc_cli.bitstream.tracks import (
+    Metadata,
+    TrackHeader,
+    TrackPacket,
+    read_metadata,
+    read_track,
+    write_metadata,
+    write_track,
+)
 from dcvc_cli.bitstream.units import Damage, EndUnit, FrameUnit, LaterUnit, MetadataUnit, SeiUnit, TrackUnit
 from dcvc_cli.bitstream.validate import validate_stream
 
@@ -92,7 +101,9 @@ def test_picture_headers_that_have_no_form(sps: Sps, is_key: bool, header: Pictu
 
 def test_chunks_are_counted_in_pictures() -> None:
     chunk = (P, PictureHeader(8))
-    data = make_stream(CHUNKS, [(I, PictureHeader(1)), chunk, (P, PictureHeader(3)), (I, PictureHeader(1)), chunk], hashed=True)
+    data = make_stream(
+        CHUNKS, [(I, PictureHeader(1)), chunk, (P, PictureHeader(3)), (I, PictureHeader(1)), chunk], hashed=True
+    )
     assert validate_stream(io.BytesIO(data)) == []
     units = list(StreamReader(io.BytesIO(data)))
     frames = [unit for unit in units if isinstance(unit, FrameUnit)]
@@ -122,7 +133,9 @@ def test_times_count_from_the_start_of_the_stream() -> None:
     assert [frame.times for frame in frames_of(data)] == [(0,), (40,), (47,), (100,), (101,)]
 
 
-@pytest.mark.parametrize("frames", [[(I, (5,)), (P, (0,))], [(I, (0,)), (P, (9,)), (P, (9,))], [(I, (0,)), (P, (9,)), (I, (9,))]])
+@pytest.mark.parametrize(
+    "frames", [[(I, (5,)), (P, (0,))], [(I, (0,)), (P, (9,)), (P, (9,))], [(I, (0,)), (P, (9,)), (I, (9,))]]
+)
 def test_time_that_does_not_go_on_is_a_fault(frames: list[tuple[NalType, tuple[int, ...]]]) -> None:
     data = make_stream(TIMED, [(frame_type, PictureHeader(1, (), times)) for frame_type, times in frames])
     with pytest.raises(BitstreamError) as caught:
@@ -133,7 +146,11 @@ def test_time_that_does_not_go_on_is_a_fault(frames: list[tuple[NalType, tuple[i
 
 
 def test_a_broken_picture_header_costs_its_unit_and_those_that_need_it() -> None:
-    data = bytearray(make_stream(CHUNKS, [(I, PictureHeader(1)), (P, PictureHeader(2)), (P, PictureHeader(2)), (I, PictureHeader(1))]))
+    data = bytearray(
+        make_stream(
+            CHUNKS, [(I, PictureHeader(1)), (P, PictureHeader(2)), (P, PictureHeader(2)), (I, PictureHeader(1))]
+        )
+    )
     units = frames_of(bytes(data))
     writer_of_wrong = StreamWriter(sink := io.BytesIO())
     writer_of_wrong.write_frame(I, writer_of_wrong.use_sps(CHUNKS), 5, False, b"payload 0")
@@ -194,7 +211,10 @@ def test_metadata_and_tracks_travel_and_older_kinds_of_units_are_passed_over() -
     data = sink.getvalue()
     assert validate_stream(io.BytesIO(data)) == []
     units = list(StreamReader(io.BytesIO(data)))
-    assert [unit.message for unit in units if isinstance(unit, TrackUnit)] == [AUDIO, TrackPacket(1, 960, 1024, b"packet")]
+    assert [unit.message for unit in units if isinstance(unit, TrackUnit)] == [
+        AUDIO,
+        TrackPacket(1, 960, 1024, b"packet"),
+    ]
     assert [unit.message for unit in units if isinstance(unit, MetadataUnit)] == [Metadata(0, 0, 7, b"message")]
     assert [unit.nal_type for unit in units if isinstance(unit, LaterUnit)] == [NalType.LATER_9]
     copied = io.BytesIO()
@@ -225,7 +245,12 @@ def test_a_packet_before_its_header_is_named() -> None:
 
 
 @pytest.mark.parametrize(
-    "message", [AUDIO, TrackHeader(255, "subtitles", "", "", TimeBase(1, 1), b""), TrackPacket(1, (1 << 63) - 1, (1 << 30) - 1, b"")]
+    "message",
+    [
+        AUDIO,
+        TrackHeader(255, "subtitles", "", "", TimeBase(1, 1), b""),
+        TrackPacket(1, (1 << 63) - 1, (1 << 30) - 1, b""),
+    ],
 )
 def test_track_round_trip(message: TrackHeader | TrackPacket) -> None:
     payload = write_track(message)
@@ -237,7 +262,9 @@ def test_track_round_trip(message: TrackHeader | TrackPacket) -> None:
         assert caught.value.rule is Rule.TRACK_CONTENT
 
 
-@pytest.mark.parametrize("hexed", ["", "0200", "0100", "01010000000000000000", "0001040000000000000001", "000101006161410000000100000001"])
+@pytest.mark.parametrize(
+    "hexed", ["", "0200", "0100", "01010000000000000000", "0001040000000000000001", "000101006161410000000100000001"]
+)
 def test_track_refusals(hexed: str) -> None:
     with pytest.raises(BitstreamError):
         read_track(bytes.fromhex(hexed))
@@ -253,7 +280,8 @@ def test_metadata_refusals() -> None:
 
 
 def test_times_of_a_joined_stream_go_on() -> None:
-    """Each stream starts where the last picture of the one before ends, whatever their time bases; tracks move along."""
+    """Each stream starts where the last picture of the one before ends, whatever their time bases; tracks move
+    along."""
 
     def part(sps: Sps, times: list[int], packet: int) -> io.BytesIO:
         sink = io.BytesIO()
@@ -275,7 +303,11 @@ def test_times_of_a_joined_stream_go_on() -> None:
     # 100 + 60 ms, then two frames at 25 a second.
     frames = frames_of(sink.getvalue())
     assert [frame.times for frame in frames] == [(0,), (40,), (100,), (), (), (90 + 21600,), (90 + 21600 + 180,)]
-    packets = [unit.message.time for unit in StreamReader(io.BytesIO(sink.getvalue())) if isinstance(unit, TrackUnit) and unit.message != AUDIO]
+    packets = [
+        unit.message.time
+        for unit in StreamReader(io.BytesIO(sink.getvalue()))
+        if isinstance(unit, TrackUnit) and unit.message != AUDIO
+    ]
     assert packets == [0, 480 + 160 * 48, 240 * 48]
     assert "time base changes from 1000/1 to none in 1.dcvc" in report.notes
 

@@ -20,7 +20,17 @@ from dcvc_cli.bitstream.sps import HashKind, Sps
 from dcvc_cli.bitstream.sps_syntax import write_sps
 from dcvc_cli.bitstream.stream_reader import StreamReader
 from dcvc_cli.bitstream.stream_writer import StreamWriter
-from dcvc_cli.bitstream.units import Damage, EndUnit, FrameUnit, IndexUnit, SeiUnit, SpsUnit, StartUnit, write_end, write_index
+from dcvc_cli.bitstream.units import (
+    Damage,
+    EndUnit,
+    FrameUnit,
+    IndexUnit,
+    SeiUnit,
+    SpsUnit,
+    StartUnit,
+    write_end,
+    write_index,
+)
 from dcvc_cli.bitstream.validate import validate_stream
 
 SPS = Sps(64, 48, hash_kind=HashKind.CRC32)
@@ -90,7 +100,12 @@ def test_units_come_back_in_order_and_cover_every_byte() -> None:
 
 def test_sps_is_repeated_before_every_i_unit_once() -> None:
     kinds = [type(unit).__name__ for unit in read(make_stream(sps=replace(SPS, hash_kind=HashKind.NONE)))]
-    assert kinds == ["StartUnit", "SeiUnit"] + (["SpsUnit"] + ["FrameUnit"] * 4) * 2 + ["SpsUnit", "FrameUnit", "IndexUnit", "EndUnit"]
+    assert kinds == ["StartUnit", "SeiUnit"] + (["SpsUnit"] + ["FrameUnit"] * 4) * 2 + [
+        "SpsUnit",
+        "FrameUnit",
+        "IndexUnit",
+        "EndUnit",
+    ]
 
 
 def test_frame_numbers_wrap_at_256() -> None:
@@ -112,7 +127,10 @@ def test_writer_refuses_what_no_reader_could_read() -> None:
     writer.write_sps(1, Sps(80, 48))
     for call, rule in (
         (lambda: writer.write_frame(P, 0, 0, False, b""), Rule.P_WITHOUT_I),
-        (lambda: writer.write_frame(I, 0, 0, False, bytes(general_limits(SPS).max_payload_size + 1)), Rule.LENGTH_LIMIT),
+        (
+            lambda: writer.write_frame(I, 0, 0, False, bytes(general_limits(SPS).max_payload_size + 1)),
+            Rule.LENGTH_LIMIT,
+        ),
     ):
         with pytest.raises(BitstreamError) as caught:
             call()
@@ -144,7 +162,10 @@ def test_pipe_delivers_each_unit_as_soon_as_it_is_whole(buffered: bool) -> None:
     data = make_stream()
     parts = [data[unit.offset : unit.offset + unit.size_bytes] for unit in read(data)]
     read_end, write_end = os.pipe()
-    with os.fdopen(read_end, "rb", buffering=-1 if buffered else 0) as source, os.fdopen(write_end, "wb", buffering=0) as sink:
+    with (
+        os.fdopen(read_end, "rb", buffering=-1 if buffered else 0) as source,
+        os.fdopen(write_end, "wb", buffering=0) as sink,
+    ):
         units = iter(StreamReader(source))
         for part in parts:
             sink.write(part)
@@ -212,7 +233,14 @@ def test_every_access_point_decodes_alone(index_all_frames: bool) -> None:
 
 def test_index_is_refused_where_the_end_is_gone() -> None:
     data = make_stream()
-    for broken in (b"", data[:-1], data[:100], without(data, slice(0, 1)), data + b"x", data[:-30] + b"\0" + data[-29:]):
+    for broken in (
+        b"",
+        data[:-1],
+        data[:100],
+        without(data, slice(0, 1)),
+        data + b"x",
+        data[:-30] + b"\0" + data[-29:],
+    ):
         with pytest.raises(BitstreamError):
             read_index(io.BytesIO(broken))
 
@@ -251,7 +279,12 @@ def test_lost_p_unit_is_noticed_and_the_next_i_frame_recovers() -> None:
     with pytest.raises(BitstreamError, match="1 frames are missing"):
         read(broken)
     units = read(broken, tolerant=True)
-    assert [(frame.frame_index, frame.decodable) for frame in frames_of(units)][4:] == [(4, True), (5, False), (6, False), (7, True)]
+    assert [(frame.frame_index, frame.decodable) for frame in frames_of(units)][4:] == [
+        (4, True),
+        (5, False),
+        (6, False),
+        (7, True),
+    ]
     assert [damage.rule for damage in damages_of(units)] == [Rule.LOST_FRAMES, Rule.END_MISMATCH]
 
 
@@ -327,7 +360,11 @@ def test_hash_of_a_lost_frame_meets_no_other_frame() -> None:
     assert caught.value.rule is Rule.HASH_FRAME
     broken = bytearray(data)
     broken[unit_at(data, FrameUnit, 3).start + 10] ^= 1
-    hashes = [unit.message for unit in read(bytes(broken), tolerant=True) if isinstance(unit, SeiUnit) and isinstance(unit.message, PictureHash)]
+    hashes = [
+        unit.message
+        for unit in read(bytes(broken), tolerant=True)
+        if isinstance(unit, SeiUnit) and isinstance(unit.message, PictureHash)
+    ]
     assert [message.digest for message in hashes] == [payload_of(n, 4) for n in (0, 6)]
 
 
@@ -400,9 +437,19 @@ def test_validator_names_every_rule_and_decoders_forgive_two() -> None:
     for data, rule, offset, is_forgiven in (
         (handmade(sps, frame, frame, num_frames=2), Rule.SPS_NOT_REPEATED, 8 + len(sps) + len(frame), True),
         (handmade(sps, frame, wrong_hash, num_frames=1), Rule.HASH_KIND, 8 + len(sps) + len(frame), True),
-        (handmade(sps, frame, num_frames=1, index=wrong_entries), Rule.INDEX_MISMATCH, 8 + len(sps) + len(frame), False),
+        (
+            handmade(sps, frame, num_frames=1, index=wrong_entries),
+            Rule.INDEX_MISMATCH,
+            8 + len(sps) + len(frame),
+            False,
+        ),
         (handmade(sps, frame, num_frames=1, index=b""), Rule.INDEX_MISMATCH, 8 + len(sps) + len(frame), False),
-        (handmade(sps, frame, num_frames=1, index=entries, index_distance=18), Rule.END_MISMATCH, 8 + len(sps) + len(frame) + 19, False),
+        (
+            handmade(sps, frame, num_frames=1, index=entries, index_distance=18),
+            Rule.END_MISMATCH,
+            8 + len(sps) + len(frame) + 19,
+            False,
+        ),
     ):
         assert [(fault.rule, fault.offset) for fault in validate_stream(io.BytesIO(data))] == [(rule, offset)]
         if is_forgiven:
@@ -423,7 +470,11 @@ def test_validator_names_every_rule_and_decoders_forgive_two() -> None:
 
 
 def test_concat_is_one_stream_with_the_same_payloads_and_hashes() -> None:
-    parts = [make_stream(), make_stream(5, sps=Sps(80, 64, hash_kind=HashKind.CRC32, frame_rate_num=30)), make_stream(3)]
+    parts = [
+        make_stream(),
+        make_stream(5, sps=Sps(80, 64, hash_kind=HashKind.CRC32, frame_rate_num=30)),
+        make_stream(3),
+    ]
     sink = io.BytesIO()
     report = concat_streams([(f"{n}.dcvc", io.BytesIO(part)) for n, part in enumerate(parts)], sink)
     joined = sink.getvalue()

@@ -74,15 +74,22 @@ def sps_values(draw: st.DrawFn) -> Sps:
         max_reorder=draw(st.integers(0, 64)),
         time_base=draw(st.none() | st.builds(TimeBase, ABOVE_0, ABOVE_0)),
         family_block=draw(st.binary(max_size=1024)),
-        mastering_display=draw(st.none() | st.builds(MasteringDisplay, st.tuples(*[XY] * 6), st.tuples(XY, XY), U32, U32)),
+        mastering_display=draw(
+            st.none() | st.builds(MasteringDisplay, st.tuples(*[XY] * 6), st.tuples(XY, XY), U32, U32)
+        ),
         content_light=draw(st.none() | st.builds(ContentLight, U16, U16)),
         vbv=draw(st.none() | st.builds(Vbv, ABOVE_0, st.just((1 << 32) - 1), U32)),
-        other_blocks=tuple(UnknownBlock(kind, draw(st.binary(max_size=40))) for kind in sorted(draw(st.sets(st.integers(4, 127), max_size=3)))),
+        other_blocks=tuple(
+            UnknownBlock(kind, draw(st.binary(max_size=40)))
+            for kind in sorted(draw(st.sets(st.integers(4, 127), max_size=3)))
+        ),
     )
 
 
 MESSAGES = st.one_of(
-    st.builds(PictureHash, st.just(HashKind.CRC32), st.integers(1, 64).map(lambda n: bytes(4 * n)), st.integers(0, 255)),
+    st.builds(
+        PictureHash, st.just(HashKind.CRC32), st.integers(1, 64).map(lambda n: bytes(4 * n)), st.integers(0, 255)
+    ),
     st.builds(PictureHash, st.just(HashKind.MD5), st.integers(1, 64).map(lambda n: bytes(16 * n)), st.integers(0, 255)),
     st.builds(UserData, st.binary(min_size=16, max_size=16), st.binary(max_size=40)),
     st.builds(FreeText, st.text(max_size=40)),
@@ -131,7 +138,11 @@ def test_parsers_of_any_bytes_return_or_refuse(data: bytes) -> None:
         assert data.startswith(written) if parse is read_header else written == data
 
 
-FRAMES = st.lists(st.tuples(st.booleans(), st.integers(0, 63), st.booleans(), st.binary(max_size=300), st.booleans()), min_size=1, max_size=12)
+FRAMES = st.lists(
+    st.tuples(st.booleans(), st.integers(0, 63), st.booleans(), st.binary(max_size=300), st.booleans()),
+    min_size=1,
+    max_size=12,
+)
 
 
 def write(frames: list, sps: Sps) -> tuple[bytes, list]:
@@ -198,14 +209,16 @@ def test_junk_between_units_costs_nothing_else(frames: list, junk: bytes, data: 
     if damage.size_bytes == len(junk):
         assert summary(found) == expected
     else:
-        # Junk that reads as the header of a unit which ends just where a later unit starts is taken for that unit, damaged.
+        # Junk that reads as the header of a unit which ends just where a later unit starts is taken for that unit,
+        # damaged.
         assert damage.offset + damage.size_bytes - len(junk) in {unit.offset for unit in units if unit.offset > cut}
 
 
 @settings(max_examples=100, deadline=None)
 @given(FRAMES, st.data())
 def test_a_burst_of_damage_never_changes_a_frame(frames: list, data: st.DataObject) -> None:
-    """Every frame that a tolerant reader calls decodable is one that was written, in order, with its whole chain back to its I frame."""
+    """Every frame that a tolerant reader calls decodable is one that was written, in order, with its whole chain back
+    to its I frame."""
     stream, expected = write(frames, Sps(64, 48, hash_kind=HashKind.CRC32))
     start = data.draw(st.integers(8, len(stream) - 1))
     burst = data.draw(st.binary(min_size=1, max_size=60))

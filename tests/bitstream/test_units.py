@@ -66,7 +66,9 @@ def test_uv_refusals() -> None:
         with pytest.raises(BitstreamError) as caught:
             read_uv(bytes.fromhex(hexed))
         assert caught.value.rule is Rule.LENGTH_FORM
-        assert ByteReader(bytes.fromhex(hexed)).uv(shortest=False) == int(hexed, 16) & ((1 << (8 * len(hexed) // 2 - 2)) - 1)
+        assert ByteReader(bytes.fromhex(hexed)).uv(shortest=False) == int(hexed, 16) & (
+            (1 << (8 * len(hexed) // 2 - 2)) - 1
+        )
     for hexed in ("", "80", "c00040"):
         with pytest.raises(TruncatedStreamError):
             read_uv(bytes.fromhex(hexed))
@@ -355,7 +357,9 @@ def test_sei_bytes(message: sei.SeiMessage, hexed: str) -> None:
     assert sei.read_sei(bytes.fromhex(hexed)) == message
 
 
-@pytest.mark.parametrize("hexed", ["", "00", "0000070102", "00030701020304", "000107010203", "0001070102030405", "0100", "02ff"])
+@pytest.mark.parametrize(
+    "hexed", ["", "00", "0000070102", "00030701020304", "000107010203", "0001070102030405", "0100", "02ff"]
+)
 def test_sei_refusals(hexed: str) -> None:
     with pytest.raises(BitstreamError) as caught:
         sei.read_sei(bytes.fromhex(hexed))
@@ -363,7 +367,11 @@ def test_sei_refusals(hexed: str) -> None:
 
 
 def test_sei_writer_refusals() -> None:
-    for message in (sei.PictureHash(HashKind.MD5, b"1234", 0), sei.UserData(b"short", b""), sei.FreeText("x" * (1 << 20))):
+    for message in (
+        sei.PictureHash(HashKind.MD5, b"1234", 0),
+        sei.UserData(b"short", b""),
+        sei.FreeText("x" * (1 << 20)),
+    ):
         with pytest.raises(ValueError, match=r"\d"):
             sei.write_sei(message)
 
@@ -387,7 +395,8 @@ def test_package_needs_the_standard_library_only() -> None:
     names = sorted(path.stem for path in (root / "dcvc_cli" / "bitstream").glob("*.py") if path.stem != "__init__")
     imports = "; ".join(f"import dcvc_cli.bitstream.{name}" for name in names)
     code = (
-        f"import sys; sys.path.insert(0, {str(root)!r}); {imports}; print(*[m for m in sys.modules if m.split('.')[0] in ('numpy', 'torch', 'rich')])"
+        f"import sys; sys.path.insert(0, {str(root)!r}); {imports}; print(*[m for m in sys.modules if m.split('.')[0] "
+        "in ('numpy', 'torch', 'rich')])"
     )
     result = subprocess.run([sys.executable, "-S", "-c", code], capture_output=True, text=True, check=False)
     assert (result.returncode, result.stdout.strip()) == (0, ""), result.stderr

@@ -1,4 +1,5 @@
-"""`dcvc bench`: what it counts adds up, it leaves the codec as it was, and its reports say what was measured. No test looks at a speed."""
+"""`dcvc bench`: what it counts adds up, it leaves the codec as it was, and its reports say what was measured. No test
+looks at a speed."""
 
 import json
 from pathlib import Path
@@ -31,23 +32,62 @@ def home(tiny_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_json_report(tmp_path: Path):
     plot = tmp_path / "stages.svg"
-    result = run("--model", "tiny", "--precision", "fp32", "--vs", "fp64", "--frames", 4, "--size", "50x38", "--json", "--plot", plot)
+    result = run(
+        "--model",
+        "tiny",
+        "--precision",
+        "fp32",
+        "--vs",
+        "fp64",
+        "--frames",
+        4,
+        "--size",
+        "50x38",
+        "--json",
+        "--plot",
+        plot,
+    )
     assert result.exit_code == 0, result.exception
     document = json.loads(result.stdout)
-    assert (document["width"], document["height"], document["num_frames"], document["num_warmup_frames"]) == (50, 38, 4, 2)
+    assert (document["width"], document["height"], document["num_frames"], document["num_warmup_frames"]) == (
+        50,
+        38,
+        4,
+        2,
+    )
     assert document["counts_entropy_coding"] is True
     assert document["counts_file_access"] is False
     assert [entry["label"] for entry in document["results"]] == ["tiny fp32", "tiny fp64"]
     for entry in document["results"]:
         assert entry["weights_are_random"] is False
-        assert [entry[direction][kind]["num_frames"] for direction in ("encode", "decode") for kind in "IP"] == [1, 3, 1, 3]
-        assert set(entry["encode"]["P"]["stage_ms"]) >= {"analysis", "hyper-analysis", "temporal context", "priors", "entropy coding", "synthesis"}
-        assert set(entry["decode"]["P"]["stage_ms"]) >= {"priors", "entropy coding", "synthesis", "reconstruction", "colour and export"}
+        assert [entry[direction][kind]["num_frames"] for direction in ("encode", "decode") for kind in "IP"] == [
+            1,
+            3,
+            1,
+            3,
+        ]
+        assert set(entry["encode"]["P"]["stage_ms"]) >= {
+            "analysis",
+            "hyper-analysis",
+            "temporal context",
+            "priors",
+            "entropy coding",
+            "synthesis",
+        }
+        assert set(entry["decode"]["P"]["stage_ms"]) >= {
+            "priors",
+            "entropy coding",
+            "synthesis",
+            "reconstruction",
+            "colour and export",
+        }
         assert "analysis" not in entry["decode"]["P"]["stage_ms"]
         whole = entry["decode"]["I"]
         assert sum(whole["stage_ms"].values()) == pytest.approx(whole["median_ms"])
         assert whole["min_ms"] <= whole["median_ms"] <= whole["max_ms"]
-    assert {(entry["direction"], entry["frame_type"]) for entry in document["ratios"]} == {(d, t) for d in ("encode", "decode") for t in "IP"}
+    assert {(entry["direction"], entry["frame_type"]) for entry in document["ratios"]} == {
+        (d, t) for d in ("encode", "decode") for t in "IP"
+    }
     assert b"temporal context" in plot.read_bytes()
 
 
@@ -83,7 +123,14 @@ def test_random_parameters_in_integers_and_floats_side_by_side(monkeypatch: pyte
 
 
 @pytest.mark.parametrize(
-    "arguments", [("--size", "0x5"), ("--plot", "a.pdf"), ("--model", "none"), ("--precision", "fp8"), ("--model", "tiny", "--vs", "fp8")]
+    "arguments",
+    [
+        ("--size", "0x5"),
+        ("--plot", "a.pdf"),
+        ("--model", "none"),
+        ("--precision", "fp8"),
+        ("--model", "tiny", "--vs", "fp8"),
+    ],
 )
 def test_wrong_options(arguments: tuple[str, ...]):
     assert isinstance(run(*arguments, "--frames", "1").exception, DcvcError)

@@ -30,10 +30,17 @@ def run(*arguments: str | Path) -> Result:
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
-def result_file(path: Path, factor: float = 1.0, sequences: tuple[str, ...] = ("a.yuv", "b.yuv"), **changes: Any) -> Path:
+def result_file(
+    path: Path, factor: float = 1.0, sequences: tuple[str, ...] = ("a.yuv", "b.yuv"), **changes: Any
+) -> Path:
     """Four rate points a sequence, 3 dB apart; a `factor` on every rate is the BD-rate."""
     rates = {
-        f"{index:03d}": {"i_frame_num": 1, "p_frame_num": 7, "ave_all_frame_bpp": factor * 0.1 * 2**index, "ave_all_frame_psnr": 30.0 + 3 * index}
+        f"{index:03d}": {
+            "i_frame_num": 1,
+            "p_frame_num": 7,
+            "ave_all_frame_bpp": factor * 0.1 * 2**index,
+            "ave_all_frame_psnr": 30.0 + 3 * index,
+        }
         for index in range(4)
     }
     for label, figures in changes.items():
@@ -45,7 +52,9 @@ def result_file(path: Path, factor: float = 1.0, sequences: tuple[str, ...] = ("
 @pytest.mark.skipif(not ANCHORS.is_dir(), reason="no published result files (DCVC_ANCHORS)")
 def test_published_bd_rates(tmp_path: Path) -> None:
     tests = [f"--test=DCVC-RT={ANCHORS / f'dcvc_rt_{name}_RTX4090.json'}" for name in ("HEVC", "MCL", "UVG")]
-    done = run(f"--anchor=VTM-17.0={ANCHORS / 'vtm_17.0_yuv420_LB_allf_ip0.json'}", *tests, "--json", tmp_path / "out.json")
+    done = run(
+        f"--anchor=VTM-17.0={ANCHORS / 'vtm_17.0_yuv420_LB_allf_ip0.json'}", *tests, "--json", tmp_path / "out.json"
+    )
     assert done.exit_code == 0, done.output
     (test,) = json.loads((tmp_path / "out.json").read_text())["tests"]
     classes = {compared["name"]: compared for compared in test["classes"]}
@@ -87,12 +96,22 @@ def test_no_figure_is_made_up(tmp_path: Path) -> None:
 
 
 def test_different_frame_counts_are_said(tmp_path: Path) -> None:
-    anchor, test = result_file(tmp_path / "anchor.json"), result_file(tmp_path / "test.json", at_000={"p_frame_num": 95})
-    assert "a.yuv has 8 frames in the anchor and 8 or 96 in the test" in run(f"--anchor=x={anchor}", f"--test=y={test}").stderr
+    anchor, test = (
+        result_file(tmp_path / "anchor.json"),
+        result_file(tmp_path / "test.json", at_000={"p_frame_num": 95}),
+    )
+    assert (
+        "a.yuv has 8 frames in the anchor and 8 or 96 in the test"
+        in run(f"--anchor=x={anchor}", f"--test=y={test}").stderr
+    )
 
 
 def test_report_is_one_self_contained_page(tmp_path: Path) -> None:
-    anchor, test, crop = result_file(tmp_path / "anchor.json"), result_file(tmp_path / "test.json", 0.8), tmp_path / "crop.png"
+    anchor, test, crop = (
+        result_file(tmp_path / "anchor.json"),
+        result_file(tmp_path / "test.json", 0.8),
+        tmp_path / "crop.png",
+    )
     crop.write_bytes(PNG)
     page = tmp_path / "page.html"
     done = run(f"--anchor=x={anchor}", f"--test=a & b={test}", "--html", page, "--crop", f"source={crop}")
@@ -138,7 +157,9 @@ def test_plot(tmp_path: Path, suffix: str, start: bytes) -> None:
         (["--anchor=x={0}", "--test=y={0}", "--html={1}.html", "--crop=c={0}"], InputError, "not a PNG file"),
     ],
 )
-def test_errors_say_what_was_expected(tmp_path: Path, arguments: list[str], kind: type[DcvcError], message: str) -> None:
+def test_errors_say_what_was_expected(
+    tmp_path: Path, arguments: list[str], kind: type[DcvcError], message: str
+) -> None:
     files = result_file(tmp_path / "one.json"), result_file(tmp_path / "two.json", sequences=("other.yuv",))
     done = run(*(argument.format(*files) for argument in arguments))
     assert isinstance(done.exception, kind)
@@ -147,16 +168,26 @@ def test_errors_say_what_was_expected(tmp_path: Path, arguments: list[str], kind
 
 
 def test_importing_the_command_loads_nothing_heavy() -> None:
-    code = "import sys, dcvc_cli.commands.compare; print({'torch', 'matplotlib', 'bjontegaard', 'scipy'} & set(sys.modules) or 'light')"
+    code = (
+        "import sys, dcvc_cli.commands.compare; print({'torch', 'matplotlib', 'bjontegaard', 'scipy'} & "
+        "set(sys.modules) or 'light')"
+    )
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
     assert done.stdout.strip() == "light"
 
 
 def test_no_escape_codes_in_a_pipe(tmp_path: Path) -> None:
     anchor = result_file(tmp_path / "anchor.json")
-    code = "import sys, typer; from dcvc_cli.commands.compare import compare; a = typer.Typer(); a.command()(compare); a()"
+    code = (
+        "import sys, typer; from dcvc_cli.commands.compare import compare; a = typer.Typer(); a.command()(compare); a()"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code, f"--anchor=x={anchor}", f"--test=y={anchor}"],
         capture_output=True,

@@ -1,4 +1,5 @@
-"""A damaged stream ends in an error, a hash mismatch or the right picture: nothing else, whatever byte is wrong, in bounded time and memory."""
+"""A damaged stream ends in an error, a hash mismatch or the right picture: nothing else, whatever byte is wrong, in
+bounded time and memory."""
 
 import io
 import time
@@ -30,7 +31,18 @@ def stream(request: pytest.FixtureRequest, tiny_home: Path, tmp_path_factory: py
     (folder / "clip.y4m").write_bytes(y4m_clip(17, 18, 3))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DCVC_HOME", str(tiny_home))
-        words = ["encode", str(folder / "clip.y4m"), "-o", str(folder / "a.dcvc"), "--model", request.param, "--threads", "1", "--qp", "50"]
+        words = [
+            "encode",
+            str(folder / "clip.y4m"),
+            "-o",
+            str(folder / "a.dcvc"),
+            "--model",
+            request.param,
+            "--threads",
+            "1",
+            "--qp",
+            "50",
+        ]
         assert run(words) == 0
     return (folder / "a.dcvc").read_bytes()
 

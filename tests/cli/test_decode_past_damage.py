@@ -1,4 +1,5 @@
-"""`dcvc decode --on-error` and `dcvc concat --repair`: what comes out of a damaged stream, and what is said of the rest."""
+"""`dcvc decode --on-error` and `dcvc concat --repair`: what comes out of a damaged stream, and what is said of the
+rest."""
 
 import io
 import subprocess
@@ -97,7 +98,9 @@ def test_skip_and_conceal(case: str, expected: list[bytes], tmp_path: Path, caps
     capsys.readouterr()
     assert decode(data, tmp_path, "--on-error", "skip") == (ExitCode.STREAM, [expected[n] for n in skipped])
     told = " ".join(capsys.readouterr().err.split())
-    assert f"in.dcvc: {num_lost} frame{'s' if num_lost != 1 else ''} lost, {len(skipped)} decoded; first fault: " in told
+    assert (
+        f"in.dcvc: {num_lost} frame{'s' if num_lost != 1 else ''} lost, {len(skipped)} decoded; first fault: " in told
+    )
     assert decode(data, tmp_path, "--on-error", "conceal") == (ExitCode.STREAM, [expected[n] for n in concealed])
     num_repeated = len(concealed) - len(skipped)
     repeated = f" ({num_repeated} replaced by the picture before)" if num_repeated else ""
@@ -107,14 +110,21 @@ def test_skip_and_conceal(case: str, expected: list[bytes], tmp_path: Path, caps
 def test_an_intact_stream_decodes_alike_in_every_mode(expected: list[bytes], tmp_path: Path) -> None:
     for mode in ("stop", "skip", "conceal"):
         assert decode(SOURCE, tmp_path, "--on-error", mode) == (ExitCode.DONE, expected)
-        assert decode(SOURCE, tmp_path, "--on-error", mode, "--seek", "2", "--frames", "3") == (ExitCode.DONE, expected[2:5])
+        assert decode(SOURCE, tmp_path, "--on-error", mode, "--seek", "2", "--frames", "3") == (
+            ExitCode.DONE,
+            expected[2:5],
+        )
 
 
 def test_frames_keep_their_numbers_past_damage(expected: list[bytes], tmp_path: Path) -> None:
     """--seek and --frames count lost frames too."""
     data = with_damage(1)
     assert decode(data, tmp_path, "--on-error", "skip", "--seek", "2", "--frames", "2")[1] == [expected[3]]
-    assert decode(data, tmp_path, "--on-error", "conceal", "--seek", "1", "--frames", "3")[1] == [expected[0], expected[0], expected[3]]
+    assert decode(data, tmp_path, "--on-error", "conceal", "--seek", "1", "--frames", "3")[1] == [
+        expected[0],
+        expected[0],
+        expected[3],
+    ]
     assert decode(data, tmp_path, "--on-error", "conceal", "--seek", "4") == (ExitCode.DONE, expected[4:])
 
 
@@ -139,14 +149,23 @@ def test_pipes_on_both_sides(expected: list[bytes]) -> None:
     assert done.returncode == ExitCode.STREAM
     frames = done.stdout.split(b"FRAME\n")[1:]
     assert frames == [expected[n] for n in (0, 0, 0, 3, 4, 5)]
-    assert b"standard input: 2 frames lost (2 replaced by the picture before), 4 decoded" in b" ".join(done.stderr.split())
+    assert b"standard input: 2 frames lost (2 replaced by the picture before), 4 decoded" in b" ".join(
+        done.stderr.split()
+    )
 
 
 def test_repair_makes_a_whole_stream(expected: list[bytes], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for data, kept in ((with_damage(1), [0, 3, 4, 5]), (SOURCE[: FRAMES[5].offset + 20], [0, 1, 2, 3, 4]), (SOURCE, [0, 1, 2, 3, 4, 5])):
+    for data, kept in (
+        (with_damage(1), [0, 3, 4, 5]),
+        (SOURCE[: FRAMES[5].offset + 20], [0, 1, 2, 3, 4]),
+        (SOURCE, [0, 1, 2, 3, 4, 5]),
+    ):
         (tmp_path / "bad.dcvc").write_bytes(data)
         capsys.readouterr()
-        assert run(["concat", "--repair", str(tmp_path / "bad.dcvc"), "-o", str(tmp_path / "good.dcvc"), "-y"]) == ExitCode.DONE
+        assert (
+            run(["concat", "--repair", str(tmp_path / "bad.dcvc"), "-o", str(tmp_path / "good.dcvc"), "-y"])
+            == ExitCode.DONE
+        )
         assert ("warning: byte" in capsys.readouterr().err) is (data != SOURCE)
         repaired = (tmp_path / "good.dcvc").read_bytes()
         assert validate_stream(io.BytesIO(repaired)) == []

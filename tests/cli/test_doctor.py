@@ -49,7 +49,9 @@ def test_a_machine_that_has_everything(box: Path):
     assert document["schema_version"] == 1
     found = findings(result)
     assert found["software", "torch"]["value"]
-    assert all(found["kernels", name]["status"] == "ok" for name in ("entropy coder", "block motion", "exact arithmetic"))
+    assert all(
+        found["kernels", name]["status"] == "ok" for name in ("entropy coder", "block motion", "exact arithmetic")
+    )
     assert found["weights", "lite"]["value"].startswith("tiny, float only, image ")
     assert "precision fp32" in found["in use", "encode"]["value"]
     assert "fingerprint" in run().stdout or "image " in run().stdout

@@ -48,7 +48,9 @@ def test_pictures(call: Call, stream: Path, name: str, capfd: pytest.CaptureFixt
     assert not (stream / "new.dcvc").exists()
 
 
-@pytest.mark.parametrize(("name", "chosen"), [("o.y4m", "yuv"), ("o.yuv", "y4m"), ("o.mp4", "y4m"), ("o.png", "y4m"), ("o.dcvc", "yuv")])
+@pytest.mark.parametrize(
+    ("name", "chosen"), [("o.y4m", "yuv"), ("o.yuv", "y4m"), ("o.mp4", "y4m"), ("o.png", "y4m"), ("o.dcvc", "yuv")]
+)
 def test_an_output_format_does_not_overrule_the_name(call: Call, stream: Path, name: str, chosen: str) -> None:
     assert call("decode", "good.dcvc", "-o", name, "--output-format", chosen) == 2
     assert not (stream / name).exists()

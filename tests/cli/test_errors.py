@@ -1,4 +1,5 @@
-"""Bad input and bad options: each with its exit code, one line that says what was expected and found, and nothing left behind."""
+"""Bad input and bad options: each with its exit code, one line that says what was expected and found, and nothing left
+behind."""
 
 import os
 from collections.abc import Callable
@@ -22,7 +23,18 @@ def stream(tiny_home: Path, tmp_path_factory: pytest.TempPathFactory) -> bytes:
     (folder / "clip.y4m").write_bytes(y4m_clip(24, 20, 5))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DCVC_HOME", str(tiny_home))
-        words = ("encode", folder / "clip.y4m", "-o", folder / "a.dcvc", "--keyint", 3, "--model", "tiny", "--threads", 1)
+        words = (
+            "encode",
+            folder / "clip.y4m",
+            "-o",
+            folder / "a.dcvc",
+            "--keyint",
+            3,
+            "--model",
+            "tiny",
+            "--threads",
+            1,
+        )
         assert run([str(word) for word in words]) == 0
     return (folder / "a.dcvc").read_bytes()
 
@@ -111,7 +123,12 @@ CASES = [
     # bad streams
     *(
         (f"{command} {name}{output}", code, text)
-        for command, output in (("decode", " -o o.y4m"), ("info", ""), ("info --json", ""), ("concat good.dcvc", " -o o.dcvc"))
+        for command, output in (
+            ("decode", " -o o.y4m"),
+            ("info", ""),
+            ("info --json", ""),
+            ("concat good.dcvc", " -o o.dcvc"),
+        )
         for name, code, text in (
             ("missing.dcvc", INPUT, "cannot read missing.dcvc: No such file"),
             ("folder", INPUT, "it is a folder"),
@@ -132,7 +149,9 @@ CASES = [
 
 
 @pytest.mark.parametrize(("line", "code", "text"), CASES, ids=[case[0] for case in CASES])
-def test_exit_code_and_message(place: Path, call: Call, capfd: pytest.CaptureFixture[str], line: str, code: int, text: str) -> None:
+def test_exit_code_and_message(
+    place: Path, call: Call, capfd: pytest.CaptureFixture[str], line: str, code: int, text: str
+) -> None:
     before = {path: path.read_bytes() for path in place.rglob("*") if path.is_file()}
     capfd.readouterr()
     assert call(*line.split()) == code

@@ -34,14 +34,19 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A test set: one clip as raw file and as y4m, another as PNG pictures."""
     root = tmp_path_factory.mktemp("data")
     chroma = (HEIGHT // 2, WIDTH // 2)
-    frames = [frame(index, (HEIGHT, WIDTH), 0) + frame(index, chroma, 1) + frame(index, chroma, 2) for index in range(NUM_FRAMES)]
+    frames = [
+        frame(index, (HEIGHT, WIDTH), 0) + frame(index, chroma, 1) + frame(index, chroma, 2)
+        for index in range(NUM_FRAMES)
+    ]
     (root / "raw").mkdir()
     (root / "raw" / f"a_{WIDTH}x{HEIGHT}_30.yuv").write_bytes(b"".join(frames))
     head = f"YUV4MPEG2 W{WIDTH} H{HEIGHT} F30:1 Ip C420jpeg\n".encode()
     (root / "a.y4m").write_bytes(head + b"".join(b"FRAME\n" + samples for samples in frames))
     (root / "png" / "b").mkdir(parents=True)
     for index in range(NUM_FRAMES):
-        planes = [np.frombuffer(frame(index, (HEIGHT, WIDTH), phase), np.uint8).reshape(HEIGHT, WIDTH) for phase in (0, 1, 2)]
+        planes = [
+            np.frombuffer(frame(index, (HEIGHT, WIDTH), phase), np.uint8).reshape(HEIGHT, WIDTH) for phase in (0, 1, 2)
+        ]
         Image.fromarray(np.stack(planes, axis=2)).save(root / "png" / "b" / f"im{index + 1:05d}.png")
     return root
 
@@ -98,7 +103,10 @@ def test_raw_video_and_png(run: Eval, data: Path, tmp_path: Path) -> None:
     assert list(classes) == ["raw", "video", "png"]
     raw = classes["raw"][f"a_{WIDTH}x{HEIGHT}_30.yuv"]
     assert list(raw) == ["000", "001"]
-    assert [(raw[label]["qp_i"], raw[label]["qp_p"], raw[label]["rate_idx"]) for label in raw] == [(0, 0, 0), (63, 63, 1)]
+    assert [(raw[label]["qp_i"], raw[label]["qp_p"], raw[label]["rate_idx"]) for label in raw] == [
+        (0, 0, 0),
+        (63, 63, 1),
+    ]
     best, video, png = raw["001"], classes["video"]["a.y4m"]["001"], classes["png"]["b"]["001"]
     assert (best["i_frame_num"], best["p_frame_num"], best["frame_pixel_num"]) == (1, NUM_FRAMES - 1, WIDTH * HEIGHT)
     planes = [best[f"ave_all_frame_psnr_{plane}"] for plane in "yuv"]
@@ -123,7 +131,17 @@ def test_figures_are_those_of_the_stream(run: Eval, call: Callable[..., int], da
     from dcvc_cli.bitstream.units import FrameUnit, SpsUnit
     from dcvc_cli.metrics.psnr import psnr_plane
 
-    done = run(write_config(data, tmp_path), "--stream-dir", tmp_path / "streams", "--force-intra-period", "2", "--qp-i", "40", "--qp-p", "30")
+    done = run(
+        write_config(data, tmp_path),
+        "--stream-dir",
+        tmp_path / "streams",
+        "--force-intra-period",
+        "2",
+        "--qp-i",
+        "40",
+        "--qp-p",
+        "30",
+    )
     assert done.exit_code == 0, (done.output, done.exception)
     figures = result(tmp_path)["raw"][f"a_{WIDTH}x{HEIGHT}_30.yuv"]["000"]
     (stream,) = (tmp_path / "streams" / "raw").glob("*_qi40_qp30.dcvc")
@@ -144,7 +162,9 @@ def test_figures_are_those_of_the_stream(run: Eval, call: Callable[..., int], da
     assert figures["ave_all_frame_psnr_y"] == pytest.approx(luma, abs=1e-5)
 
 
-def test_a_stream_that_does_not_decode_to_its_hash_fails(run: Eval, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stream_that_does_not_decode_to_its_hash_fails(
+    run: Eval, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("dcvc_cli.coding.encode.hash_picture", lambda kind, planes: bytes(4))
     done = run(write_config(data, tmp_path), "--stream-dir", tmp_path / "streams")
     assert isinstance(done.exception, BatchError)
@@ -167,7 +187,19 @@ def test_resume_and_two_workers_give_the_same_figures(run: Eval, data: Path, tmp
     assert without_times(result(tmp_path)) == without_times(whole)
     assert lost.exists()
     # Settings that change pictures or bits are not taken for the same run.
-    changed = run(config, "--rate-num", "3", "-y", "--stream-dir", streams, "--check-existing", "--force-zero-thres", "0", "--force-frame-num", "2")
+    changed = run(
+        config,
+        "--rate-num",
+        "3",
+        "-y",
+        "--stream-dir",
+        streams,
+        "--check-existing",
+        "--force-zero-thres",
+        "0",
+        "--force-frame-num",
+        "2",
+    )
     assert changed.exit_code == 0
     assert "from an earlier run" not in changed.stderr
 
@@ -176,7 +208,9 @@ def test_one_bad_clip_does_not_stop_the_others(run: Eval, data: Path, tmp_path: 
     good = {"frames": 2}
     sequences = {"a.y4m": good, "gone.y4m": good, "raw": good, "a.y4m ": good}
     sizes = {"a.y4m": {"frames": 2, "width": 32, "height": 32}}
-    config = write_config(data, tmp_path, video={"sequences": sequences}, other={"src_type": "video", "sequences": sizes})
+    config = write_config(
+        data, tmp_path, video={"sequences": sequences}, other={"src_type": "video", "sequences": sizes}
+    )
     done = run(config)
     assert isinstance(done.exception, BatchError)
     assert done.exception.exit_code == 6
@@ -185,14 +219,27 @@ def test_one_bad_clip_does_not_stop_the_others(run: Eval, data: Path, tmp_path: 
     assert f"is {WIDTH}x{HEIGHT}, expected 32x32" in done.stderr
     assert list(result(tmp_path)) == ["video"]
     assert list(result(tmp_path)["video"]) == ["a.y4m"]
-    nothing = run(write_config(data, tmp_path, video={"sequences": {"a.y4m": {"frames": NUM_FRAMES + 1}}}), "-o", tmp_path / "none.json")
+    nothing = run(
+        write_config(data, tmp_path, video={"sequences": {"a.y4m": {"frames": NUM_FRAMES + 1}}}),
+        "-o",
+        tmp_path / "none.json",
+    )
     assert f"has {NUM_FRAMES} frames, expected {NUM_FRAMES + 1}" in nothing.stderr
     assert "there is no result file" in str(nothing.exception)
     assert not (tmp_path / "none.json").exists()
 
 
 def test_intra_only_limits_and_verbosity(run: Eval, data: Path, tmp_path: Path) -> None:
-    done = run(write_config(data, tmp_path), "--force-intra", "--force-frame-num", "2", "--reset-interval", "0", "--verbose", "2")
+    done = run(
+        write_config(data, tmp_path),
+        "--force-intra",
+        "--force-frame-num",
+        "2",
+        "--reset-interval",
+        "0",
+        "--verbose",
+        "2",
+    )
     assert done.exit_code == 0, (done.output, done.exception)
     figures = result(tmp_path)["raw"][f"a_{WIDTH}x{HEIGHT}_30.yuv"]["000"]
     assert (figures["i_frame_num"], figures["p_frame_num"]) == (2, 0)
@@ -221,7 +268,14 @@ def test_conventional_codec(run: Eval, data: Path, tmp_path: Path) -> None:
         require_encoder(ConventionalCodec.X264)
     except EnvironmentFault as missing:
         pytest.skip(str(missing))
-    arguments = ["--codec", "x264", "--codec-args", "-preset ultrafast -tune zerolatency", "--stream-dir", tmp_path / "streams"]
+    arguments = [
+        "--codec",
+        "x264",
+        "--codec-args",
+        "-preset ultrafast -tune zerolatency",
+        "--stream-dir",
+        tmp_path / "streams",
+    ]
     done = run(write_config(data, tmp_path, raw={}, video={}), *arguments, "--qp-i", "20,40")
     assert done.exit_code == 0, (done.output, done.exception)
     classes = result(tmp_path)
@@ -233,7 +287,16 @@ def test_conventional_codec(run: Eval, data: Path, tmp_path: Path) -> None:
     assert without_times(video)["000"]["ave_all_frame_bpp"] == raw["000"]["ave_all_frame_bpp"]
     (stream,) = (tmp_path / "streams" / "video").glob("*_qp20.h264")
     assert 8 * stream.stat().st_size == round(video["000"]["ave_all_frame_bpp"] * WIDTH * HEIGHT * NUM_FRAMES)
-    again = run(write_config(data, tmp_path, raw={}, video={}), *arguments, "--rate-num", "6", "--check-existing", "-y", "--force-intra-period", "1")
+    again = run(
+        write_config(data, tmp_path, raw={}, video={}),
+        *arguments,
+        "--rate-num",
+        "6",
+        "--check-existing",
+        "-y",
+        "--force-intra-period",
+        "1",
+    )
     assert again.exit_code == 0, (again.output, again.exception)
     (rates,) = result(tmp_path)["raw"].values()
     assert [rates[label]["qp"] for label in rates] == [17, 22, 27, 32, 37, 42]
@@ -264,7 +327,9 @@ def test_conventional_codec(run: Eval, data: Path, tmp_path: Path) -> None:
         (["--codec", "x265", "--codec-args", "'"], "No closing quotation"),
     ],
 )
-def test_options_that_cannot_be_obeyed(run: Eval, data: Path, tmp_path: Path, arguments: list[str], message: str) -> None:
+def test_options_that_cannot_be_obeyed(
+    run: Eval, data: Path, tmp_path: Path, arguments: list[str], message: str
+) -> None:
     done = run(write_config(data, tmp_path), *arguments)
     assert isinstance(done.exception, UsageError), done.output
     assert message in str(done.exception)
@@ -290,7 +355,9 @@ def test_what_stops_a_run_before_it_starts(run: Eval, data: Path, tmp_path: Path
     assert isinstance(fault(config, "-o", tmp_path, "-y"), InputError)
 
 
-def test_weights_are_known_by_their_fingerprints(run: Eval, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_weights_are_known_by_their_fingerprints(
+    run: Eval, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """New weights under an old name are not taken for the old ones when a run is resumed."""
     from dcvc_cli.weights.file import read_weights, write_weights
 
@@ -300,7 +367,10 @@ def test_weights_are_known_by_their_fingerprints(run: Eval, data: Path, tmp_path
     video = weights.networks["video"]
     key = next(name for name, value in video.arrays.items() if value.dtype == np.float32)
     changed = replace(video, arrays={**video.arrays, key: video.arrays[key] + np.float32(1e-3)})
-    write_weights(tmp_path / "home" / "weights" / "tiny.safetensors", replace(weights, networks={**weights.networks, "video": changed}))
+    write_weights(
+        tmp_path / "home" / "weights" / "tiny.safetensors",
+        replace(weights, networks={**weights.networks, "video": changed}),
+    )
     assert "from an earlier run" in run(*arguments).stderr
     monkeypatch.setenv("DCVC_HOME", str(tmp_path / "home"))
     again = run(*arguments)
@@ -322,8 +392,16 @@ def test_gpus_are_dealt_out(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_importing_the_command_loads_nothing_heavy() -> None:
-    code = "import sys, dcvc_cli.commands.evaluate; print({'torch', 'scipy', 'matplotlib', 'av', 'PIL'} & set(sys.modules) or 'light')"
+    code = (
+        "import sys, dcvc_cli.commands.evaluate; print({'torch', 'scipy', 'matplotlib', 'av', 'PIL'} & "
+        "set(sys.modules) or 'light')"
+    )
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
     assert done.stdout.strip() == "light"

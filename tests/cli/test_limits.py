@@ -1,4 +1,5 @@
-"""Small inputs that ask for much: refused at the size, before anything of that size is made, by limits that a service sets once."""
+"""Small inputs that ask for much: refused at the size, before anything of that size is made, by limits that a service
+sets once."""
 
 import json
 import os
@@ -162,9 +163,14 @@ def test_a_bomb_costs_no_memory(place: Path, dcvc_environment: dict[str, str]) -
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
 
     Path("bomb.png").write_bytes(png_of(8192, 4353))
-    for words, code in ((("decode", "bomb.dcvc", "-o", "o.y4m"), STREAM), (("encode", "bomb.png", "-o", "o.dcvc"), INPUT)):
+    for words, code in (
+        (("decode", "bomb.dcvc", "-o", "o.y4m"), STREAM),
+        (("encode", "bomb.png", "-o", "o.dcvc"), INPUT),
+    ):
         command = [sys.executable, "-m", "dcvc_cli", *words]
-        done = subprocess.run(command, env=dcvc_environment, capture_output=True, timeout=60, check=False, preexec_fn=bound)
+        done = subprocess.run(
+            command, env=dcvc_environment, capture_output=True, timeout=60, check=False, preexec_fn=bound
+        )
         assert done.returncode == code, done.stderr
         assert b"--max-pixels" in done.stderr
 

@@ -1,4 +1,5 @@
-"""Streams whose checks are right and whose index or end unit is not: exit code 4 or the right picture, never another one."""
+"""Streams whose checks are right and whose index or end unit is not: exit code 4 or the right picture, never another
+one."""
 
 import io
 import zlib
@@ -44,7 +45,18 @@ def streams(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, bytes]:
         patch.setenv("DCVC_HOME", str(WITNESSES))
         for seed, keyint in ((0, KEYINT), (90, 2)):
             (folder / "in.y4m").write_bytes(clip(seed))
-            options = ["--keyint", str(keyint), "--model", "witness-tiny", "--threads", "1", "-q", "-y", "--qp", str(30 + seed // 9)]
+            options = [
+                "--keyint",
+                str(keyint),
+                "--model",
+                "witness-tiny",
+                "--threads",
+                "1",
+                "-q",
+                "-y",
+                "--qp",
+                str(30 + seed // 9),
+            ]
             assert run(["encode", str(folder / "in.y4m"), "-o", str(folder / "out.dcvc"), *options]) == ExitCode.DONE
             made.append((folder / "out.dcvc").read_bytes())
     return made[0], made[1]
@@ -65,7 +77,9 @@ def remade(
     units = list(StreamReader(io.BytesIO(data)))
     index = next(unit for unit in units if isinstance(unit, IndexUnit))
     start = index.offset
-    checks = b"".join(data[u.offset + u.size_bytes - 4 : u.offset + u.size_bytes] for u in units[1:] if u.offset < start)
+    checks = b"".join(
+        data[u.offset + u.size_bytes - 4 : u.offset + u.size_bytes] for u in units[1:] if u.offset < start
+    )
     body = data[:start]
     index_unit = write_unit(NalType.INDEX, 0, write_index(list(index.entries) if entries is None else entries))
     for _ in range(num_indexes):
@@ -91,7 +105,9 @@ LIES: dict[str, Callable[[bytes, bytes], bytes]] = {
     "offset of a P frame": lambda data, other: remade(data, second(data, offset=p_offset(data))),
     "offset inside a unit": lambda data, other: remade(data, second(data, offset=entries_of(data)[1].offset + 1)),
     "I frame listed as P": lambda data, other: remade(data, second(data, frame_type=NalType.P)),
-    "P frame listed as I": lambda data, other: remade(data, [*entries_of(data), IndexEntry(NalType.I, 4, p_offset(data))]),
+    "P frame listed as I": lambda data, other: remade(
+        data, [*entries_of(data), IndexEntry(NalType.I, 4, p_offset(data))]
+    ),
     "I frame not listed": lambda data, other: remade(data, entries_of(data)[:1]),
     "first I frame not listed": lambda data, other: remade(data, entries_of(data)[1:]),
     "nothing listed": lambda data, other: remade(data, []),
@@ -107,7 +123,9 @@ LIES: dict[str, Callable[[bytes, bytes], bytes]] = {
 }
 
 
-def decoded(path: Path, networks: StreamNetworks, seek: int, max_frames: int | None, on_error: OnError) -> tuple[list[bytes], DcvcError | None]:
+def decoded(
+    path: Path, networks: StreamNetworks, seek: int, max_frames: int | None, on_error: OnError
+) -> tuple[list[bytes], DcvcError | None]:
     """Pictures, and what ended the decode; with on_error, a StreamError of what was passed over."""
     pictures: list[bytes] = []
     try:
@@ -123,7 +141,9 @@ def decoded(path: Path, networks: StreamNetworks, seek: int, max_frames: int | N
 
 
 @pytest.mark.parametrize("lie", LIES)
-def test_a_lie_is_found_or_harmless(lie: str, streams: tuple[bytes, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lie_is_found_or_harmless(
+    lie: str, streams: tuple[bytes, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("DCVC_HOME", str(WITNESSES))
     networks = StreamNetworks(threads=1)
     right, path = tmp_path / "right.dcvc", tmp_path / "lying.dcvc"
@@ -166,7 +186,9 @@ def test_a_lie_ends_with_exit_code_4_and_the_name_of_the_file(
     assert f"{path}: the stream is damaged at byte" in " ".join(capsys.readouterr().err.split())
 
 
-def test_joined_streams_are_counted_part_by_part(streams: tuple[bytes, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_joined_streams_are_counted_part_by_part(
+    streams: tuple[bytes, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A lie in the first part would move every frame of the second."""
     monkeypatch.setenv("DCVC_HOME", str(WITNESSES))
     networks = StreamNetworks(threads=1)
@@ -181,7 +203,9 @@ def test_joined_streams_are_counted_part_by_part(streams: tuple[bytes, bytes], t
     assert decoded(path, networks, 8, 2, OnError.SKIP)[0] == expected[8:10]
 
 
-def test_more_frames_to_skip_than_there_are(streams: tuple[bytes, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_frames_to_skip_than_there_are(
+    streams: tuple[bytes, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("DCVC_HOME", str(WITNESSES))
     path = tmp_path / "a.dcvc"
     path.write_bytes(streams[0])

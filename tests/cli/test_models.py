@@ -1,4 +1,5 @@
-"""`dcvc models`: import of checkpoints in every nesting, refusal of what does not fit, and damage that verify must see."""
+"""`dcvc models`: import of checkpoints in every nesting, refusal of what does not fit, and damage that verify must
+see."""
 
 import json
 import os
@@ -96,11 +97,15 @@ def test_same_checkpoints_give_the_same_bytes(checkpoints: tuple[Path, Path], ho
 @pytest.fixture
 def little_material(monkeypatch: pytest.MonkeyPatch) -> None:
     """One clip of each kind in place of the whole material in the box."""
-    monkeypatch.setattr("dcvc_cli.preparing.quantise.typical_clips", lambda: [[picture[:, :64, :64] for picture in typical_clips()[0]]])
+    monkeypatch.setattr(
+        "dcvc_cli.preparing.quantise.typical_clips", lambda: [[picture[:, :64, :64] for picture in typical_clips()[0]]]
+    )
     monkeypatch.setattr("dcvc_cli.preparing.quantise.strange_clips", lambda: strange_clips()[:1])
 
 
-def test_an_import_is_exact_and_holds_what_coding_needs(checkpoints: tuple[Path, Path], home: Path, states: tuple[dict, dict], little_material: None):
+def test_an_import_is_exact_and_holds_what_coding_needs(
+    checkpoints: tuple[Path, Path], home: Path, states: tuple[dict, dict], little_material: None
+):
     result = run("add", *checkpoints)
     assert result.exit_code == 0, result.exception
     assert "tiny, exact" in result.stdout
@@ -152,7 +157,10 @@ def test_the_published_table_codes_the_published_formats_only(checkpoints: tuple
         assert networks["image"].table_of_z(entropy_format) is expected
 
 
-@pytest.mark.parametrize("wrap", [lambda s: s, lambda s: {"net": s}, lambda s: {"state_dict": {"net": s}}, lambda s: {"state_dict": s, "epoch": 3}])
+@pytest.mark.parametrize(
+    "wrap",
+    [lambda s: s, lambda s: {"net": s}, lambda s: {"state_dict": {"net": s}}, lambda s: {"state_dict": s, "epoch": 3}],
+)
 def test_nesting_and_prefix(wrap, tmp_path: Path, states: tuple[dict, dict]):
     state = {f"module.{key}": value for key, value in states[0].items()}
     torch.save(wrap(state), tmp_path / "image.pth.tar")
@@ -206,7 +214,18 @@ class Payload:
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"junk", b"PK\x03\x04junk", 3, {"a": 1}, {1: torch.zeros(1)}, {"a": torch.zeros(1, dtype=torch.int64)}, {}, Payload()]
+    "content",
+    [
+        b"",
+        b"junk",
+        b"PK\x03\x04junk",
+        3,
+        {"a": 1},
+        {1: torch.zeros(1)},
+        {"a": torch.zeros(1, dtype=torch.int64)},
+        {},
+        Payload(),
+    ],
 )
 def test_files_that_are_no_checkpoints(content, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
@@ -222,7 +241,9 @@ def test_files_that_are_no_checkpoints(content, tmp_path: Path, monkeypatch: pyt
     assert not (tmp_path / "ran").exists()
 
 
-def test_names_that_cannot_be_used(checkpoints: tuple[Path, Path], home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_names_that_cannot_be_used(
+    checkpoints: tuple[Path, Path], home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     for name in ("../up", ".hidden", "", "a b", "a/b"):
         assert isinstance(run("add", *checkpoints, "--name", name).exception, UsageError)
     (tmp_path / "box" / "weights").mkdir(parents=True)
@@ -248,7 +269,9 @@ def test_verify_sees_every_flipped_byte_it_is_given(checkpoints: tuple[Path, Pat
     assert isinstance(run("verify", "tiny").exception, EnvironmentFault)
 
 
-def test_search_by_fingerprint_reads_headers_only(checkpoints: tuple[Path, Path], home: Path, monkeypatch: pytest.MonkeyPatch):
+def test_search_by_fingerprint_reads_headers_only(
+    checkpoints: tuple[Path, Path], home: Path, monkeypatch: pytest.MonkeyPatch
+):
     path = added(checkpoints, home)
     header = read_header(path)
     (home / "weights" / "broken.safetensors").write_bytes(b"not weights")
@@ -277,7 +300,10 @@ def test_checkpoints_of_the_published_sizes(tmp_path: Path, home: Path):
     weights = weights_by_name("rt")
     assert weights.model is find_model("rt")
     estimators = 11 * 128 * (64 + 72)
-    assert sum(v.size for n in weights.networks.values() for v in n.parameters().values()) == 45_651_314 + 20_691_456 - estimators
+    assert (
+        sum(v.size for n in weights.networks.values() for v in n.parameters().values())
+        == 45_651_314 + 20_691_456 - estimators
+    )
 
 
 def test_no_advice_to_load_without_protection(tmp_path: Path, capfd: pytest.CaptureFixture[str]):

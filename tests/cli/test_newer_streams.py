@@ -1,4 +1,5 @@
-"""Intact streams that hold what this dcvc does not decode: one clear sentence; and what `info` and `concat` tell of streams."""
+"""Intact streams that hold what this dcvc does not decode: one clear sentence; and what `info` and `concat` tell of
+streams."""
 
 import io
 import json
@@ -23,7 +24,11 @@ from dcvc_cli.format.entropy_format import EntropyFormat
 from dcvc_cli.format.hdr import ContentLight, MasteringDisplay
 
 WITNESSES = Path(__file__).resolve().parents[1] / "data" / "witnesses"
-FRAMES = [unit for unit in StreamReader(io.BytesIO((WITNESSES / "tiny_partitioned.dcvc").read_bytes())) if isinstance(unit, FrameUnit)]
+FRAMES = [
+    unit
+    for unit in StreamReader(io.BytesIO((WITNESSES / "tiny_partitioned.dcvc").read_bytes()))
+    if isinstance(unit, FrameUnit)
+]
 pytestmark = pytest.mark.native
 
 
@@ -61,7 +66,9 @@ NEWER: dict[str, tuple[Sps, PictureHeader | None, int | None, int, str]] = {
 
 
 @pytest.mark.parametrize("what", NEWER)
-def test_what_is_not_decoded_is_refused_and_still_listed(what: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_not_decoded_is_refused_and_still_listed(
+    what: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     sps, pictures, qp, code, words = NEWER[what]
     path, output = tmp_path / "in.dcvc", tmp_path / "out.yuv"
     path.write_bytes(stream_of(sps, pictures, qp))
@@ -122,7 +129,9 @@ def test_decode_says_what_the_output_has_no_place_for(tmp_path: Path, capsys: py
         writer.write_frame(unit.frame_type, 0, unit.qp, unit.reset, unit.payload, PictureHeader(1, (), times))
     writer.finish()
     (tmp_path / "in.dcvc").write_bytes(sink.getvalue())
-    assert run(["decode", str(tmp_path / "in.dcvc"), "-o", str(tmp_path / "out.yuv"), "--threads", "1"]) == ExitCode.DONE
+    assert (
+        run(["decode", str(tmp_path / "in.dcvc"), "-o", str(tmp_path / "out.yuv"), "--threads", "1"]) == ExitCode.DONE
+    )
     told = " ".join(capsys.readouterr().err.split())
     assert "the pictures carry time stamps" in told
     assert "track 2 of the stream (subtitles) is not written" in told
@@ -183,7 +192,9 @@ def test_every_field_of_a_video_format_comes_back_from_its_sps() -> None:
         content_light=ContentLight(1000, 400),
     )
     plain = VideoFormat(PictureSize(45, 35))
-    same = {field.name for field in fields(VideoFormat) if getattr(plain, field.name) == getattr(video_format, field.name)}
+    same = {
+        field.name for field in fields(VideoFormat) if getattr(plain, field.name) == getattr(video_format, field.name)
+    }
     assert same == {"size", "chroma", "bit_depth"}, "every other field is given a value of its own"
     sps = sps_for(video_format, weights_by_name("witness-tiny"), Precision.EXACT, CodingChoices())
     assert video_format_of(sps) == video_format

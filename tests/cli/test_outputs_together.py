@@ -17,7 +17,9 @@ OUTPUTS = {"-o": "o.dcvc", "--recon": "r.y4m", "--csv": "f.csv", "--json": "f.js
 
 
 @pytest.mark.parametrize("full", OUTPUTS)
-def test_one_that_fails_takes_the_others_with_it(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, full: str) -> None:
+def test_one_that_fails_takes_the_others_with_it(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, full: str
+) -> None:
     monkeypatch.chdir(tmp_path)
     Path("clip.y4m").write_bytes(y4m_clip(24, 20, 2))
     for name in OUTPUTS.values():
@@ -63,7 +65,9 @@ main()
 """
     words = ["encode", "clip.y4m", "-o", "o.dcvc", "--model", "tiny"]
     command = [sys.executable, "-c", program, *words]
-    done = subprocess.run(command, cwd=tmp_path, env=dcvc_environment, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        command, cwd=tmp_path, env=dcvc_environment, capture_output=True, text=True, timeout=60, check=False
+    )
     assert done.returncode == ENVIRONMENT, done.stderr
     assert "pip install torch" in done.stderr.splitlines()[-1]
     assert not (tmp_path / "o.dcvc").exists()
@@ -77,6 +81,8 @@ def test_more_threads_than_the_system_gives(dcvc: Run, dcvc_environment: dict[st
     assert dcvc("decode", "a.dcvc", "-o", "a.y4m", cwd=tmp_path).returncode == 0
     # Stacks of 256 MB: the address space holds a few threads, and room for the rest.
     line = f'ulimit -v 1500000 -s 262144; "{sys.executable}" -m dcvc_cli decode a.dcvc -o o.y4m --threads 16'
-    done = subprocess.run(["bash", "-c", line], cwd=tmp_path, env=dcvc_environment, capture_output=True, timeout=60, check=False)
+    done = subprocess.run(
+        ["bash", "-c", line], cwd=tmp_path, env=dcvc_environment, capture_output=True, timeout=60, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "o.y4m").read_bytes() == (tmp_path / "a.y4m").read_bytes()

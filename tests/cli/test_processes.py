@@ -38,17 +38,23 @@ assert run(["encode", "missing", "-o", "x", "--qp", "70"]) == 2
 heavy = {"torch", "av", "scipy", "matplotlib", "safetensors"} & sys.modules.keys()
 assert not heavy, heavy
 """
-    done = subprocess.run([sys.executable, "-c", program], env=dcvc_environment, capture_output=True, timeout=WAIT_SECONDS, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=dcvc_environment, capture_output=True, timeout=WAIT_SECONDS, check=False
+    )
     assert done.returncode == 0, done.stderr.decode()[-2000:]
     assert b"HIGHER is better" in done.stdout
     assert b"\x1b" not in done.stdout + done.stderr, "NO_COLOR is obeyed"
 
 
 @contextlib.contextmanager
-def waiting_process(environment: dict[str, str], folder: Path, fed: bytes, *arguments: str) -> Iterator["subprocess.Popen[bytes]"]:
+def waiting_process(
+    environment: dict[str, str], folder: Path, fed: bytes, *arguments: str
+) -> Iterator["subprocess.Popen[bytes]"]:
     """dcvc in the middle of its work: it has written something, and waits for the rest of its standard input."""
     command = [sys.executable, "-m", "dcvc_cli", *arguments]
-    process = subprocess.Popen(command, cwd=folder, env=environment, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        command, cwd=folder, env=environment, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
     try:
         assert process.stdin is not None
         process.stdin.write(fed)
@@ -60,27 +66,36 @@ def waiting_process(environment: dict[str, str], folder: Path, fed: bytes, *argu
 
 
 def wait_for_output(folder: Path, process: "subprocess.Popen[bytes]") -> None:
-    """Until the process has written into a file that is not at its place yet: one without a name, or with a hidden one."""
+    """Until the process has written into a file that is not at its place yet: one without a name, or with a hidden
+    one."""
     end = time.monotonic() + WAIT_SECONDS
     while time.monotonic() < end:
         for descriptor in Path(f"/proc/{process.pid}/fd").iterdir():
             with contextlib.suppress(OSError):
                 name = os.readlink(descriptor)
-                if name.startswith(f"{folder}/") and ("(deleted)" in name or ".dcvc-" in name) and descriptor.stat().st_size:
+                if (
+                    name.startswith(f"{folder}/")
+                    and ("(deleted)" in name or ".dcvc-" in name)
+                    and descriptor.stat().st_size
+                ):
                     return
         time.sleep(0.05)
     pytest.fail("nothing was written")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_signal_in_the_middle(dcvc_environment: dict[str, str], tmp_path: Path, stream: bytes, number: signal.Signals) -> None:
+def test_signal_in_the_middle(
+    dcvc_environment: dict[str, str], tmp_path: Path, stream: bytes, number: signal.Signals
+) -> None:
     for name in ("encode", "decode"):
         (tmp_path / name).mkdir()
     clip = y4m_clip(64, 64, 8)
     options = ("-o", "o.dcvc", "--model", "tiny", "--recon", "r.y4m", "--csv", "f.csv")
     with (
         waiting_process(dcvc_environment, tmp_path / "encode", clip, "encode", "-", *options) as encoder,
-        waiting_process(dcvc_environment, tmp_path / "decode", stream[: len(stream) // 2], "decode", "-", "-o", "o.y4m") as decoder,
+        waiting_process(
+            dcvc_environment, tmp_path / "decode", stream[: len(stream) // 2], "decode", "-", "-o", "o.y4m"
+        ) as decoder,
     ):
         for name, process in (("encode", encoder), ("decode", decoder)):
             wait_for_output(tmp_path / name, process)
@@ -98,9 +113,14 @@ def test_closed_pipe_ends_quietly(dcvc_environment: dict[str, str], tmp_path: Pa
     """`dcvc decode a.dcvc -o - | head -c 100`: no word, nothing left, and the exit code that a shell expects."""
     (tmp_path / "a.dcvc").write_bytes(stream)
     (tmp_path / "clip.y4m").write_bytes(y4m_clip(64, 64, 60))
-    for arguments in (("decode", "a.dcvc", "-o", "-", "-q"), ("encode", "clip.y4m", "-o", "-", "-q", "--model", "tiny", "--recon", "r.y4m")):
+    for arguments in (
+        ("decode", "a.dcvc", "-o", "-", "-q"),
+        ("encode", "clip.y4m", "-o", "-", "-q", "--model", "tiny", "--recon", "r.y4m"),
+    ):
         command = [sys.executable, "-m", "dcvc_cli", *arguments]
-        process = subprocess.Popen(command, cwd=tmp_path, env=dcvc_environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        process = subprocess.Popen(
+            command, cwd=tmp_path, env=dcvc_environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
         assert process.stdout is not None
         assert process.stderr is not None
         assert process.stdout.read(10)
@@ -124,11 +144,15 @@ def test_standard_input_is_left_alone(dcvc: Run, tmp_path: Path, stream: bytes) 
 def test_full_disk(dcvc: Run, tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", disk], capture_output=True, check=False).returncode:
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64k", "none", disk], capture_output=True, check=False
+    ).returncode:
         pytest.skip("no small file system can be mounted here")
     try:
         (tmp_path / "clip.y4m").write_bytes(y4m_clip(64, 64, 30))
-        done = dcvc("encode", tmp_path / "clip.y4m", "-o", tmp_path / "o.dcvc", "--model", "tiny", "--recon", disk / "r.y4m")
+        done = dcvc(
+            "encode", tmp_path / "clip.y4m", "-o", tmp_path / "o.dcvc", "--model", "tiny", "--recon", disk / "r.y4m"
+        )
         assert done.returncode == 3
         assert b"No space left on device (make room, or write somewhere else)" in done.stderr
         assert list(disk.iterdir()) == []
@@ -164,10 +188,19 @@ print(json.dumps(next(int(line.split()[1]) for line in lines if line.startswith(
 
 def test_small_stream_in_a_small_address_space(dcvc_environment: dict[str, str], stream: bytes, tmp_path: Path) -> None:
     """Batch systems and sandboxes limit the address space: nothing reserves what it will not use."""
-    program = "import os, resource, sys; resource.setrlimit(resource.RLIMIT_AS, (1_500_000 << 10,) * 2); os.execv(sys.executable, sys.argv[1:])"
+    program = (
+        "import os, resource, sys; resource.setrlimit(resource.RLIMIT_AS, (1_500_000 << 10,) * 2); "
+        "os.execv(sys.executable, sys.argv[1:])"
+    )
     command = [sys.executable, "-m", "dcvc_cli", "decode", "-", "-o", "o.y4m", "--threads", "8"]
     done = subprocess.run(
-        [sys.executable, "-c", program, *command], input=stream, cwd=tmp_path, env=dcvc_environment, capture_output=True, timeout=60, check=False
+        [sys.executable, "-c", program, *command],
+        input=stream,
+        cwd=tmp_path,
+        env=dcvc_environment,
+        capture_output=True,
+        timeout=60,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "o.y4m").stat().st_size > 40 * 64 * 64

@@ -1,4 +1,5 @@
-"""Encode and decode through the command line: what comes back is what the encoder saw, with its size, tags and order."""
+"""Encode and decode through the command line: what comes back is what the encoder saw, with its size, tags and
+order."""
 
 import csv
 import json
@@ -25,13 +26,41 @@ def frames_of(y4m: bytes) -> list[bytes]:
 def test_files_and_reports(dcvc: Run, tmp_path: Path) -> None:
     clip = tmp_path / "clip.y4m"
     clip.write_bytes(y4m_clip(96, 90, 40, tags="F30000:1001 It A10:11 C420mpeg2 XCOLORRANGE=LIMITED"))
-    reports = ("--recon", tmp_path / "recon.y4m", "--csv", tmp_path / "frames.csv", "--json", tmp_path / "run.json", "--psnr", "--msssim")
-    done = dcvc("encode", clip, "-o", tmp_path / "a.dcvc", "--model", "tiny", "--keyint", 38, "--qp-p", 20, "--progress", "json", *reports)
+    reports = (
+        "--recon",
+        tmp_path / "recon.y4m",
+        "--csv",
+        tmp_path / "frames.csv",
+        "--json",
+        tmp_path / "run.json",
+        "--psnr",
+        "--msssim",
+    )
+    done = dcvc(
+        "encode",
+        clip,
+        "-o",
+        tmp_path / "a.dcvc",
+        "--model",
+        "tiny",
+        "--keyint",
+        38,
+        "--qp-p",
+        20,
+        "--progress",
+        "json",
+        *reports,
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout == b""
     assert b"\x1b" not in done.stderr
     last_line = json.loads(next(line for line in done.stderr.splitlines()[::-1] if line.startswith(b"{")))
-    assert (last_line["event"], last_line["state"], last_line["frame"], last_line["num_frames"]) == ("encode", "done", 40, 40)
+    assert (last_line["event"], last_line["state"], last_line["frame"], last_line["num_frames"]) == (
+        "encode",
+        "done",
+        40,
+        40,
+    )
 
     decoded = dcvc("decode", tmp_path / "a.dcvc", "-o", tmp_path / "out.y4m")
     assert decoded.returncode == 0, decoded.stderr
@@ -82,10 +111,22 @@ def test_pipes(dcvc: Run, tmp_path: Path) -> None:
 
 
 def test_exact(dcvc: Run, tmp_path: Path, dcvc_environment: dict[str, str]) -> None:
-    """Weights with an exact form use it unasked; any number of threads decodes the encoder's pictures, and no decoder loads PyTorch."""
+    """Weights with an exact form use it unasked; any number of threads decodes the encoder's pictures, and no decoder
+    loads PyTorch."""
     (tmp_path / "clip.y4m").write_bytes(y4m_clip(49, 35, 5))
     recon = tmp_path / "recon.y4m"
-    done = dcvc("encode", tmp_path / "clip.y4m", "-o", tmp_path / "a.dcvc", "--model", "tiny-exact", "--recon", recon, "--hash", "md5")
+    done = dcvc(
+        "encode",
+        tmp_path / "clip.y4m",
+        "-o",
+        tmp_path / "a.dcvc",
+        "--model",
+        "tiny-exact",
+        "--recon",
+        recon,
+        "--hash",
+        "md5",
+    )
     assert done.returncode == 0, done.stderr
     assert b"tiny-exact, exact on cpu" in done.stderr
     program = """
@@ -106,7 +147,12 @@ assert "torch" not in sys.modules
 @pytest.mark.parametrize("size", [(1, 1), (1, 7), (7, 1), (17, 33), (64, 64)])
 def test_sizes(call: Call, tmp_path: Path, size: tuple[int, int]) -> None:
     (tmp_path / "clip.y4m").write_bytes(y4m_clip(*size, 4))
-    assert call("encode", tmp_path / "clip.y4m", "-o", tmp_path / "a.dcvc", "--recon", tmp_path / "recon.y4m", "--qp", "63") == 0
+    assert (
+        call(
+            "encode", tmp_path / "clip.y4m", "-o", tmp_path / "a.dcvc", "--recon", tmp_path / "recon.y4m", "--qp", "63"
+        )
+        == 0
+    )
     assert call("decode", tmp_path / "a.dcvc", "-o", tmp_path / "out.y4m") == 0
     output = (tmp_path / "out.y4m").read_bytes()
     assert output == (tmp_path / "recon.y4m").read_bytes()
@@ -117,7 +163,9 @@ def test_png(call: Call, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     random = np.random.default_rng(1)
     for number in range(3):
-        Image.fromarray(random.integers(0, 256, (19, 21, 3), dtype=np.uint8)).save(tmp_path / "in" / f"im{number:05d}.png")
+        Image.fromarray(random.integers(0, 256, (19, 21, 3), dtype=np.uint8)).save(
+            tmp_path / "in" / f"im{number:05d}.png"
+        )
     assert call("encode", tmp_path / "in", "-o", tmp_path / "a.dcvc", "--recon", tmp_path / "recon") == 0
     assert call("decode", tmp_path / "a.dcvc", "-o", tmp_path / "out") == 0
     names = [f"im{number:05d}.png" for number in (1, 2, 3)]
@@ -138,17 +186,31 @@ def test_raw_size_from_name(call: Call, tmp_path: Path, capfd: pytest.CaptureFix
 def test_seek(call: Call, tmp_path: Path) -> None:
     """--seek and --frames give the same pictures as a whole decode, from an index, from a scan, and across a join."""
     (tmp_path / "clip.y4m").write_bytes(y4m_clip(32, 32, 12))
-    assert call("encode", tmp_path / "clip.y4m", "-o", tmp_path / "a.dcvc", "--keyint", "5", "--force-keyframes", "3") == 0
+    assert (
+        call("encode", tmp_path / "clip.y4m", "-o", tmp_path / "a.dcvc", "--keyint", "5", "--force-keyframes", "3") == 0
+    )
     assert call("concat", tmp_path / "a.dcvc", tmp_path / "a.dcvc", "-o", tmp_path / "two.dcvc") == 0
     two = (tmp_path / "two.dcvc").read_bytes()
     (tmp_path / "cat.dcvc").write_bytes((tmp_path / "a.dcvc").read_bytes() * 2)
-    (tmp_path / "no_index.dcvc").write_bytes(two[: two.rindex(b"\x40")])  # cut inside the index: found by reading through
+    (tmp_path / "no_index.dcvc").write_bytes(
+        two[: two.rindex(b"\x40")]
+    )  # cut inside the index: found by reading through
     assert call("decode", tmp_path / "two.dcvc", "-o", tmp_path / "all.y4m") == 0
     whole = frames_of((tmp_path / "all.y4m").read_bytes())
     assert len(whole) == 24
     for name in ("two", "cat", "no_index"):
         for seek, count in ((0, 1), (4, 3), (7, 8), (23, 1)):
-            code = call("decode", tmp_path / f"{name}.dcvc", "-o", tmp_path / "part.y4m", "-y", "--seek", seek, "--frames", count)
+            code = call(
+                "decode",
+                tmp_path / f"{name}.dcvc",
+                "-o",
+                tmp_path / "part.y4m",
+                "-y",
+                "--seek",
+                seek,
+                "--frames",
+                count,
+            )
             if name == "no_index" and seek + count == 24:
                 assert code == 4, "after the last frame comes the damage"
                 continue
@@ -188,7 +250,8 @@ def test_remux_of_our_own(call: Call, tmp_path: Path, entropy_format: str, capfd
 
 @pytest.mark.native
 def test_our_own_formats_of_lite(call: Call, tmp_path: Path) -> None:
-    """The weights in the box, motion included: both formats decode to what the encoder saw; small pictures are compact unless told otherwise."""
+    """The weights in the box, motion included: both formats decode to what the encoder saw; small pictures are compact
+    unless told otherwise."""
     (tmp_path / "clip.y4m").write_bytes(y4m_clip(80, 48, 6))
     sizes, pictures = {}, {}
     for name in ("auto", "compact", "partitioned"):

@@ -1,4 +1,5 @@
-"""Standard streams that are closed or full, and signals from the first statement on: a sentence or silence, and no work lost."""
+"""Standard streams that are closed or full, and signals from the first statement on: a sentence or silence, and no work
+lost."""
 
 import os
 import signal
@@ -26,11 +27,15 @@ def place(dcvc_environment: dict[str, str], tmp_path_factory: pytest.TempPathFac
 
 def shell(environment: dict[str, str], folder: Path, line: str) -> "subprocess.CompletedProcess[str]":
     command = ["bash", "-c", f'"{sys.executable}" -m dcvc_cli {line}']
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=WAIT_SECONDS, check=False)
+    return subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=WAIT_SECONDS, check=False
+    )
 
 
 @pytest.mark.parametrize("state", STREAMS)
-@pytest.mark.parametrize("line", ["info a.dcvc", "info a.dcvc --json", "models list", "--version", "--help", "decode a.dcvc -q -o -"])
+@pytest.mark.parametrize(
+    "line", ["info a.dcvc", "info a.dcvc --json", "models list", "--version", "--help", "decode a.dcvc -q -o -"]
+)
 def test_result_that_nobody_takes(dcvc_environment: dict[str, str], place: Path, line: str, state: str) -> None:
     done = shell(dcvc_environment, place, f"{line} {STREAMS[state].format('')}")
     assert done.returncode == 3, done.stderr
@@ -91,8 +96,20 @@ runpy.run_module("dcvc_cli", run_name="__main__", alter_sys=True)
         ("torch", signal.SIGTERM),
     ],
 )
-def test_signal_while_modules_are_loaded(dcvc_environment: dict[str, str], place: Path, tmp_path: Path, module: str, number: signal.Signals) -> None:
-    words = ["encode", str(place / "clip.y4m"), "-o", str(tmp_path / "o.dcvc"), "--model", "tiny", "--precision", "fp32", "-q"]
+def test_signal_while_modules_are_loaded(
+    dcvc_environment: dict[str, str], place: Path, tmp_path: Path, module: str, number: signal.Signals
+) -> None:
+    words = [
+        "encode",
+        str(place / "clip.y4m"),
+        "-o",
+        str(tmp_path / "o.dcvc"),
+        "--model",
+        "tiny",
+        "--precision",
+        "fp32",
+        "-q",
+    ]
     command = [sys.executable, "-c", INTERRUPTED_IMPORT, module, str(int(number)), *words]
     # A parent may have turned the signal off (nohup does), and a child inherits that.
     heeded = partial(signal.signal, number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
@@ -113,7 +130,9 @@ def test_signal_while_modules_are_loaded(dcvc_environment: dict[str, str], place
 def test_signal_before_anything_is_loaded(dcvc_environment: dict[str, str]) -> None:
     """While the first module of all is looked for, SIGINT is still Python's own."""
     command = [sys.executable, "-c", INTERRUPTED_IMPORT, "signal", str(int(signal.SIGINT)), "--version"]
-    done = subprocess.run(command, env=dcvc_environment, capture_output=True, text=True, timeout=WAIT_SECONDS, check=False)
+    done = subprocess.run(
+        command, env=dcvc_environment, capture_output=True, text=True, timeout=WAIT_SECONDS, check=False
+    )
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
 
 
@@ -136,5 +155,7 @@ def run(arguments):
 app.run = run
 app.main()
 """
-    done = subprocess.run([sys.executable, "-c", program], env=dcvc_environment, capture_output=True, text=True, timeout=50, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=dcvc_environment, capture_output=True, text=True, timeout=50, check=False
+    )
     assert (done.returncode, done.stderr) == (143, "")

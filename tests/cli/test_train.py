@@ -27,25 +27,45 @@ def untrained_figures() -> dict[int, tuple[float, float]]:
     from dcvc_cli.training.validation import ClipValidator, read_validation_clips
 
     validate = ClipValidator(read_validation_clips([str(CLIP)], 9), "tiny", "image")
-    return {record.qp: (record.bpp, record.psnr) for record in validate(0, initial_image_parameters(ImageModel(TINY.image), 1))}
+    return {
+        record.qp: (record.bpp, record.psnr)
+        for record in validate(0, initial_image_parameters(ImageModel(TINY.image), 1))
+    }
 
 
 @pytest.mark.slow
-def test_half_a_minute_from_nothing_reaches_the_stated_loss(dcvc: Callable[..., "CompletedProcess[bytes]"], tmp_path: Path) -> None:
-    material = ("--data", str(CLIP.parent), "--cache", str(tmp_path / "cache"), "--validate", str(CLIP), "--device", "cpu", "--threads", "1")
+def test_half_a_minute_from_nothing_reaches_the_stated_loss(
+    dcvc: Callable[..., "CompletedProcess[bytes]"], tmp_path: Path
+) -> None:
+    material = (
+        "--data",
+        str(CLIP.parent),
+        "--cache",
+        str(tmp_path / "cache"),
+        "--validate",
+        str(CLIP),
+        "--device",
+        "cpu",
+        "--threads",
+        "1",
+    )
     image, video = tmp_path / "image", tmp_path / "video"
     runs = (("image", image, ()), ("video", video, ("--image-checkpoint", str(image / "checkpoint.pt"))))
     for network, folder, others in runs:
-        result = dcvc("train", network, "--config", str(PRESETS / f"tiny-{network}.yaml"), "-o", str(folder), *others, *material)
+        result = dcvc(
+            "train", network, "--config", str(PRESETS / f"tiny-{network}.yaml"), "-o", str(folder), *others, *material
+        )
         assert result.returncode == 0, result.stderr.decode()
 
     logs = read_rows(image / "log.csv"), read_rows(video / "log.csv")
     assert [rows[-1]["step"] for rows in logs] == ["400", "300"]
     assert float(logs[0][-1]["loss"]) < IMAGE_LOSS
     assert float(logs[1][-1]["loss"]) < VIDEO_LOSS
-    # Of the real coding: the trained image model is better at QP 21 in both, and P frames cost less than I frames at about the same quality.
+    # Of the real coding: the trained image model is better at QP 21 in both, and P frames cost less than I frames at
+    # about the same quality.
     intra, inter = (
-        {int(row["qp"]): (float(row["bpp"]), float(row["psnr"])) for row in read_rows(folder / "validation.csv")} for folder in (image, video)
+        {int(row["qp"]): (float(row["bpp"]), float(row["psnr"])) for row in read_rows(folder / "validation.csv")}
+        for folder in (image, video)
     )
     start = untrained_figures()
     assert intra[21][0] < start[21][0]
@@ -60,12 +80,21 @@ def test_half_a_minute_from_nothing_reaches_the_stated_loss(dcvc: Callable[..., 
         (("--config", str(PRESETS / "tiny-video.yaml"), "--data", str(CLIP.parent)), 2, "dcvc train video"),
         (("--config", str(PRESETS / "absent.yaml"), "--data", str(CLIP.parent)), 2, "absent.yaml"),
         (("--config", str(PRESETS / "tiny-image.yaml"), "--data", str(CLIP)), 3, "is not a folder"),
-        (("--config", str(PRESETS / "tiny-image.yaml"), "--data", str(CLIP.parent), "--validate", "absent.y4m"), 3, "absent.y4m"),
+        (
+            ("--config", str(PRESETS / "tiny-image.yaml"), "--data", str(CLIP.parent), "--validate", "absent.y4m"),
+            3,
+            "absent.y4m",
+        ),
         (("--config", str(PRESETS / "tiny-image.yaml")), 2, "--data"),
     ],
 )
 def test_what_cannot_be_trained_is_told(
-    options: tuple[str, ...], code: int, told: str, call: Callable[..., int], capsys: pytest.CaptureFixture[str], tmp_path: Path
+    options: tuple[str, ...],
+    code: int,
+    told: str,
+    call: Callable[..., int],
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
 ) -> None:
     assert call("train", "image", *options, "-o", str(tmp_path / "run")) == code
     assert told in capsys.readouterr().err

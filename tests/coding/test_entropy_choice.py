@@ -31,7 +31,10 @@ def test_small_pictures_are_compact(width: int, height: int, entropy_format: Ent
 
 
 def test_every_format_has_a_name_on_the_command_line():
-    assert {name: None if chosen is None else chosen.name.lower().replace("_", "-") for name, chosen in ENTROPY_FORMATS.items()} == {
+    assert {
+        name: None if chosen is None else chosen.name.lower().replace("_", "-")
+        for name, chosen in ENTROPY_FORMATS.items()
+    } == {
         "auto": None,
         **{name: name for name in ENTROPY_FORMATS if name != "auto"},
     }
@@ -43,4 +46,6 @@ def test_every_format_has_a_name_on_the_command_line():
 def test_tables_of_the_formats():
     assert [entropy_format.is_reference for entropy_format in SHARED_FORMATS] == [True, True, False, False]
     for entropy_format in SHARED_FORMATS:
-        assert latent_table(entropy_format) is (gaussian_table() if entropy_format.is_reference else wide_gaussian_table())
+        assert latent_table(entropy_format) is (
+            gaussian_table() if entropy_format.is_reference else wide_gaussian_table()
+        )

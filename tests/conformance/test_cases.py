@@ -1,4 +1,5 @@
-"""Conformance cases: small ones in every run, all of them under DCVC_ALL_CASES=1; damaged copies must fail and say where."""
+"""Conformance cases: small ones in every run, all of them under DCVC_ALL_CASES=1; damaged copies must fail and say
+where."""
 
 import json
 import shutil

@@ -1,4 +1,5 @@
-"""The entropy-only conformance vectors: tables, scale indices and range-coder sequences (their place: DCVC_CONFORMANCE)."""
+"""The entropy-only conformance vectors: tables, scale indices and range-coder sequences (their place:
+DCVC_CONFORMANCE)."""
 
 import hashlib
 import importlib.util
@@ -31,7 +32,9 @@ def sequences() -> list[dict]:
 
 def test_gaussian_table_is_the_normative_one():
     table = gaussian_table()
-    digest = hashlib.sha256(b"".join(np.ascontiguousarray(a, dtype="<i4").tobytes() for a in (table.cdf, table.cdf_length, table.offset)))
+    digest = hashlib.sha256(
+        b"".join(np.ascontiguousarray(a, dtype="<i4").tobytes() for a in (table.cdf, table.cdf_length, table.offset))
+    )
     assert digest.hexdigest() == "adaf237e035ea71d12a9284dd6881ae5e73addc57e7e4a4ac1b8a47a8ddef250"
 
 
@@ -63,7 +66,11 @@ def test_published_factorised_tables_of_seed_1(model: str, num_qps: int):
     names = [f"bit_estimator_z.f{k}.{p}" for k in (1, 2, 3, 4) for p in "hba" if (k, p) != (4, "a")]
     parameters = {name: make_params.generate(name, (num_qps, NUM_Z_CHANNELS, 1, 1), 1) for name in names}
     table, vectors = published_factorised_table(parameters), load_table(f"z_cdf_{model}_seed1.npz")
-    rows = np.flatnonzero((table.cdf != vectors.cdf).any(axis=1) | (table.cdf_length != vectors.cdf_length) | (table.offset != vectors.offset))
+    rows = np.flatnonzero(
+        (table.cdf != vectors.cdf).any(axis=1)
+        | (table.cdf_length != vectors.cdf_length)
+        | (table.offset != vectors.offset)
+    )
     assert rows.size == 0, f"{rows.size} of {table.num_rows} rows differ, first {rows[:5]}"
 
 
@@ -99,7 +106,9 @@ def test_sequence(case: dict):
         if part["kind"] == "y":
             decoded = decoder.decode_y(rows, gaussian)
         else:
-            decoded = decoder.decode_z(NUM_Z_CHANNELS, 1, part["per_channel"], z_table, part["qp"] * NUM_Z_CHANNELS).reshape(-1)
+            decoded = decoder.decode_z(
+                NUM_Z_CHANNELS, 1, part["per_channel"], z_table, part["qp"] * NUM_Z_CHANNELS
+            ).reshape(-1)
         np.testing.assert_array_equal(decoded, symbols)
     decoder.finish()
 

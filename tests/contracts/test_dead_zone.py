@@ -1,4 +1,5 @@
-"""The quantiser's dead zone: the cheaper of two symbols, the same in training and coding, and nothing that a decoder must know."""
+"""The quantiser's dead zone: the cheaper of two symbols, the same in training and coding, and nothing that a decoder
+must know."""
 
 import math
 
@@ -78,7 +79,9 @@ def test_coding_and_training_choose_the_same_symbols() -> None:
     assert torch.equal(part, ops.restore_step(step, symbols, means)), "the decoder's part"
     assert not torch.equal(part, rounded)
     assert np.array_equal(index, ops.step_index(step, scales, None)[0])
-    trained = RoundingLatentCoder(TrainingOperations({"weight": torch.zeros(1)}), y, torch.tensor([0.05])).step(step, scales, means)
+    trained = RoundingLatentCoder(TrainingOperations({"weight": torch.zeros(1)}), y, torch.tensor([0.05])).step(
+        step, scales, means
+    )
     torch.testing.assert_close(trained, part, atol=1e-6, rtol=0)
 
 
@@ -91,7 +94,10 @@ def test_the_plan_says_which_frame_has_which_zone() -> None:
     planner = gop_rule(CodingChoices(qp_i=30, qp_p=30, keyint=-1), LITE).plans_from()
     plans = [planner.next() for _ in range(10)]
     assert LITE.intra_dead_zone > 0
-    assert [plan.dead_zone for plan in plans] == [LITE.intra_dead_zone, *(LITE.dead_zones[position % 8] for position in range(1, 10))]
+    assert [plan.dead_zone for plan in plans] == [
+        LITE.intra_dead_zone,
+        *(LITE.dead_zones[position % 8] for position in range(1, 10)),
+    ]
     assert GopRule(30, 30).plans_from().next().dead_zone == 0.0
     assert not any((*RT.dead_zones, RT.intra_dead_zone))
 

@@ -73,7 +73,9 @@ def test_prose_keeps_to_120_columns(document: Path):
         return
     prose = re.sub(r"^```.*?^```", "", text, flags=re.S | re.M)
     long = [
-        line for line in prose.splitlines() if len(line) > 120 and not line.startswith(("    ", "![")) and not line.lstrip().startswith(("|", ">"))
+        line
+        for line in prose.splitlines()
+        if len(line) > 120 and not line.startswith(("    ", "![")) and not line.lstrip().startswith(("|", ">"))
     ]
     assert long == []
 

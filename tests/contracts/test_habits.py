@@ -1,4 +1,5 @@
-"""What contributors are told is so: targets and folders exist, hooks and workflows are well formed, no file is too large."""
+"""What contributors are told is so: targets and folders exist, hooks and workflows are well formed, no file is too
+large."""
 
 import re
 import subprocess
@@ -26,7 +27,12 @@ def tracked_files() -> list[str]:
 
 
 def test_targets_that_documents_name_exist():
-    named = {name for path in ROOT.glob("*.md") for name in re.findall(r"`?make ([a-z]+)\b`?", path.read_text()) if name in TARGETS}
+    named = {
+        name
+        for path in ROOT.glob("*.md")
+        for name in re.findall(r"`?make ([a-z]+)\b`?", path.read_text())
+        if name in TARGETS
+    }
     assert named >= {"setup", "fast", "test", "lint", "format", "documents", "benchmarks"}
     workflow = (ROOT / ".github" / "workflows" / "ci.yml").read_text()
     assert set(re.findall(r"run: make ([a-z]+)", workflow)) <= TARGETS
@@ -82,7 +88,9 @@ def test_hooks_run_programs_that_are_there():
 
 def test_no_file_is_large_but_weights():
     program = ROOT / "tools" / "refuse_large_files.py"
-    result = subprocess.run([sys.executable, program, *tracked_files()], cwd=ROOT, capture_output=True, text=True, check=False)
+    result = subprocess.run(
+        [sys.executable, program, *tracked_files()], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     assert result.returncode == 0, result.stderr
 
 

@@ -42,9 +42,18 @@ def imports_of(path: Path) -> Iterator[tuple[str, bool]]:
     """(module, whether it is imported when the module is): imports for type checkers only are left out."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     type_only = {
-        id(node) for branch in ast.walk(tree) if isinstance(branch, ast.If) and "TYPE_CHECKING" in ast.dump(branch.test) for node in ast.walk(branch)
+        id(node)
+        for branch in ast.walk(tree)
+        if isinstance(branch, ast.If) and "TYPE_CHECKING" in ast.dump(branch.test)
+        for node in ast.walk(branch)
     }
-    inside = {id(node) for owner in ast.walk(tree) if isinstance(owner, ast.FunctionDef) for node in ast.walk(owner) if node is not owner}
+    inside = {
+        id(node)
+        for owner in ast.walk(tree)
+        if isinstance(owner, ast.FunctionDef)
+        for node in ast.walk(owner)
+        if node is not owner
+    }
     for node in ast.walk(tree):
         if id(node) in type_only:
             continue
@@ -90,8 +99,12 @@ def test_no_two_files_import_each_other():
     """Not even inside a function: what two files share lies in a third."""
     names = {path: ".".join(path.relative_to(ROOT).with_suffix("").parts) for path in SOURCES}
     known = set(names.values())
-    imported = {name: {module for module, _ in imports_of(path) if module in known} - {name} for path, name in names.items()}
-    pairs = {tuple(sorted((name, other))) for name, others in imported.items() for other in others if name in imported[other]}
+    imported = {
+        name: {module for module, _ in imports_of(path) if module in known} - {name} for path, name in names.items()
+    }
+    pairs = {
+        tuple(sorted((name, other))) for name, others in imported.items() for other in others if name in imported[other]
+    }
     assert pairs == set()
 
 
@@ -103,7 +116,9 @@ def test_who_may_import_which_package(path: Path):
         if package == "rich":
             assert layer == "ui", f"only ui imports rich, not {path.relative_to(ROOT)}"
         if layer == "bitstream":
-            assert package in sys.stdlib_module_names or package == "dcvc_cli", f"bitstream is standard library only, not {module}"
+            assert package in sys.stdlib_module_names or package == "dcvc_cli", (
+                f"bitstream is standard library only, not {module}"
+            )
         if path.parent.name in {"motion", "filter"}:
             known = package in sys.stdlib_module_names or package in {"dcvc_cli", "numpy"}
             assert known, f"{path.parent.name} needs arrays and nothing else, not {module}"
@@ -117,14 +132,20 @@ def test_who_may_import_which_package(path: Path):
     [
         "import dcvc_cli",
         "import dcvc_cli.app",
-        "import dcvc_cli.families.lite.motion.field, dcvc_cli.families.lite.motion.twin, dcvc_cli.families.lite.filter.filters",
+        "import dcvc_cli.families.lite.motion.field, dcvc_cli.families.lite.motion.twin, "
+        "dcvc_cli.families.lite.filter.filters",
         "from dcvc_cli.families.registry import models; models()",
         "from dcvc_cli.app import run; run(['--help']); run(['encode', '--help'])",
     ],
 )
 def test_starts_without_heavy_packages(statement: str):
-    code = f"{statement}\nimport sys\nprint('LOADED', [m for m in ('torch', 'matplotlib', 'av', 'safetensors', 'PIL') if m in sys.modules])"
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True, timeout=60)
+    code = (
+        f"{statement}\nimport sys\nprint('LOADED', [m for m in ('torch', 'matplotlib', 'av', 'safetensors', 'PIL') if "
+        "m in sys.modules])"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True, timeout=60
+    )
     assert result.stdout.splitlines()[-1] == "LOADED []"
 
 
@@ -143,6 +164,10 @@ def test_one_network_definition():
     for path in SOURCES:
         if layer_of(path) in {"graph", "families"}:
             continue
-        calls = {node.func.id for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
+        calls = {
+            node.func.id
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+        }
         found = calls & builders - ({"BitEstimator"} if path.name == "vectors.py" else set())
         assert not found, f"{path.relative_to(ROOT)} builds {found}"

@@ -29,18 +29,29 @@ def test_pages_are_not_stale():
 
 
 @pytest.mark.parametrize("path", COMMANDS, ids="-".join)
-def test_help_and_page_name_the_same_options(path: tuple[str, ...], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+def test_help_and_page_name_the_same_options(
+    path: tuple[str, ...], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
     from dcvc_cli.app import run
 
     monkeypatch.setenv("COLUMNS", "300")
     monkeypatch.setenv("TERMINAL_WIDTH", "300")
     assert run([*path[1:], "--help"]) == 0
     help_text = capsys.readouterr().out
-    listed = {name for line in help_text.splitlines() for name in OPTION.findall(line)[:1] if re.match(r"[│ *]*--?[a-z]", line)}
+    listed = {
+        name
+        for line in help_text.splitlines()
+        for name in OPTION.findall(line)[:1]
+        if re.match(r"[│ *]*--?[a-z]", line)
+    }
     page = (ROOT / "man" / f"{'-'.join(path)}.1").read_text().replace("\\-", "-")
     options = page.split(".SH OPTIONS\n")[1].split(".SH ")[0]
     written = set(
-        OPTION.findall("\n".join(line for line in options.splitlines() if line.startswith("\\fB-")).replace("\\fB", " ").replace("\\fR", " "))
+        OPTION.findall(
+            "\n".join(line for line in options.splitlines() if line.startswith("\\fB-"))
+            .replace("\\fB", " ")
+            .replace("\\fR", " ")
+        )
     )
     assert "--help" in listed
     assert {name for name in listed if name.startswith("--")} <= written, "an option is not in the page"

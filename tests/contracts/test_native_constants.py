@@ -65,7 +65,9 @@ def test_stubs_name_what_extensions_have(module):
     """Functions, classes, their methods and constants: no name is missing on either side. Stubs also name types."""
     stub = ast.parse((PACKAGE / f"{module.__name__.split('.')[-1]}.pyi").read_text())
     named = {node.name for node in stub.body if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
-    named |= {node.target.id for node in stub.body if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)}
+    named |= {
+        node.target.id for node in stub.body if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
+    }
     assert named == {name for name in vars(module) if not name.startswith("_")}
     for node in stub.body:
         if isinstance(node, ast.ClassDef) and not any(isinstance(base, ast.Attribute) for base in node.bases):

@@ -27,7 +27,14 @@ def tool() -> ModuleType:
 
 
 def make(tool: ModuleType, monkeypatch: pytest.MonkeyPatch, folder: Path, *arguments: Path | str) -> str:
-    words = ["make_results_page.py", *map(str, arguments), "--output", str(folder / "results.md"), "--figure", str(folder / "figures" / "rd.svg")]
+    words = [
+        "make_results_page.py",
+        *map(str, arguments),
+        "--output",
+        str(folder / "results.md"),
+        "--figure",
+        str(folder / "figures" / "rd.svg"),
+    ]
     monkeypatch.setattr(sys, "argv", words)
     tool.main()
     return (folder / "results.md").read_text()
@@ -46,7 +53,9 @@ def as_dcvc(document: dict[str, Any], factor: float) -> dict[str, Any]:
 
 def test_a_known_difference(tool: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, file in (("first", "x264_medium_zerolatency"), ("intra", "x264_medium_intra")):
-        (tmp_path / f"{name}.json").write_text(json.dumps(as_dcvc(json.loads((ANCHORS / f"{file}.json").read_text()), 0.9)))
+        (tmp_path / f"{name}.json").write_text(
+            json.dumps(as_dcvc(json.loads((ANCHORS / f"{file}.json").read_text()), 0.9))
+        )
     page = make(tool, monkeypatch, tmp_path, tmp_path / "first.json", "--intra", tmp_path / "intra.json")
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines() if line.startswith("|")]
     assert [row[1] for row in rows if row[0] == "foreman_cif.mkv"][:2] == ["-10.0 %", "-10.0 %"]

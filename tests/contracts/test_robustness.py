@@ -1,4 +1,5 @@
-"""The table of docs/robustness.md: each row's command is run on the inputs that it speaks of, and the exit code and the counts are right.
+"""The table of docs/robustness.md: each row's command is run on the inputs that it speaks of, and the exit code and the
+counts are right.
 
 DCVC_ROBUSTNESS_CASES=1000 runs the long counts; without it the small ones.
 """
@@ -115,7 +116,12 @@ def test_the_table_has_rows() -> None:
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.tried)
 def test_row(
-    row: Row, originals: dict[str, bytes], call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    row: Row,
+    originals: dict[str, bytes],
+    call: Call,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
     for name in ("clip.y4m", "a.dcvc"):

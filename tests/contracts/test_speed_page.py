@@ -12,7 +12,9 @@ make_speed_page = SimpleNamespace(**runpy.run_path(str(ROOT / "tools" / "make_sp
 
 
 def test_the_page_is_made_from_the_rows():
-    assert (ROOT / "docs" / "speed.md").read_text() == make_speed_page.page(make_speed_page.rows_of(make_speed_page.FOLDER))
+    assert (ROOT / "docs" / "speed.md").read_text() == make_speed_page.page(
+        make_speed_page.rows_of(make_speed_page.FOLDER)
+    )
 
 
 def test_every_row_says_commit_machine_and_weights():

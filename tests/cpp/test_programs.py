@@ -14,7 +14,18 @@ ROOT = Path(__file__).resolve().parents[2]
 BUILDS = ROOT / "build" / "cpp"
 ARM_COMPILER, ARM_EMULATORS = "aarch64-linux-gnu-g++", ("qemu-aarch64-static", "qemu-aarch64")
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # a first build on a busy machine takes minutes
-PROGRAMS = ("entropy", "kernels", "motion", "motion_parity", "filter", "filter_parity", "floor", "entropy_fuzz", "motion_fuzz", "filter_fuzz")
+PROGRAMS = (
+    "entropy",
+    "kernels",
+    "motion",
+    "motion_parity",
+    "filter",
+    "filter_parity",
+    "floor",
+    "entropy_fuzz",
+    "motion_fuzz",
+    "filter_fuzz",
+)
 
 
 def run(*command: str | Path) -> str:
@@ -53,10 +64,15 @@ def test_threads_do_not_race():
 
 
 @pytest.mark.parametrize(
-    ("program", "rounds"), [("kernels_test", "60"), ("motion_parity_test", "100"), ("filter_parity_test", "100"), ("motion_test", "8")]
+    ("program", "rounds"),
+    [("kernels_test", "60"), ("motion_parity_test", "100"), ("filter_parity_test", "100"), ("motion_test", "8")],
 )
 def test_neon_in_an_emulator(program: str, rounds: str):
     emulator = tool(*ARM_EMULATORS)
-    arm = ["-DCMAKE_SYSTEM_NAME=Linux", "-DCMAKE_SYSTEM_PROCESSOR=aarch64", f"-DCMAKE_CXX_COMPILER={tool(ARM_COMPILER)}"]
+    arm = [
+        "-DCMAKE_SYSTEM_NAME=Linux",
+        "-DCMAKE_SYSTEM_PROCESSOR=aarch64",
+        f"-DCMAKE_CXX_COMPILER={tool(ARM_COMPILER)}",
+    ]
     folder = build("arm", *arm, "-DCMAKE_EXE_LINKER_FLAGS=-static")
     assert "neon" in run(emulator, folder / "kernels" / "tests" / program, rounds)

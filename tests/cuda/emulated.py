@@ -49,7 +49,9 @@ def build_changed(folder: Path, emulator: Path, source: str, header: str, old: s
     return _link(folder, [*made, *others], ())
 
 
-def _compile(folder: Path, jobs: Sequence[tuple[Path, Sequence[str]]], includes: Path, options: Sequence[str]) -> list[Path]:
+def _compile(
+    folder: Path, jobs: Sequence[tuple[Path, Sequence[str]]], includes: Path, options: Sequence[str]
+) -> list[Path]:
     compiler = tool("g++")
     objects = [folder / f"{path.stem}.o" for path, _ in jobs]
     commands = [
@@ -69,7 +71,10 @@ def _compile(folder: Path, jobs: Sequence[tuple[Path, Sequence[str]]], includes:
         for (path, own), made in zip(jobs, objects, strict=True)
     ]
     for first in range(0, len(commands), 2):  # two at a time
-        running = [(command, subprocess.Popen(command, stderr=subprocess.PIPE, text=True)) for command in commands[first : first + 2]]
+        running = [
+            (command, subprocess.Popen(command, stderr=subprocess.PIPE, text=True))
+            for command in commands[first : first + 2]
+        ]
         for command, process in running:
             _, errors = process.communicate(timeout=280)
             assert process.returncode == 0, f"{' '.join(command)}\n{errors[-3000:]}"
@@ -120,7 +125,8 @@ class EmulatedDevice:
         self.count_conflicts = False
 
     def conflicts(self) -> dict[str, int]:
-        """Extra cycles at the banks of shared memory by source line, since the last call; counted while count_conflicts is set."""
+        """Extra cycles at the banks of shared memory by source line, since the last call; counted while count_conflicts
+        is set."""
         lines = self._native.emulator_conflicts().decode().splitlines()
         return {line: int(count) for line, count in (text.split(" ") for text in lines)}
 
@@ -156,8 +162,12 @@ class EmulatedDevice:
         for launch in launches:
             kernel, grid = launch.kernel, (ctypes.c_int * 3)(*launch.grid)
             self._native.emulator_order(self.seed, int(self.late_copies), int(self.count_conflicts))
-            code = self._launch(kernel.name.encode(), launch.arguments, len(launch.arguments), grid, kernel.threads, kernel.shared_bytes)
-            assert code == 0, f"{kernel.name}: {({-1: 'no such kernel', -2: 'other arguments', -3: 'other threads or memory'})[code]}"
+            code = self._launch(
+                kernel.name.encode(), launch.arguments, len(launch.arguments), grid, kernel.threads, kernel.shared_bytes
+            )
+            assert code == 0, (
+                f"{kernel.name}: {({-1: 'no such kernel', -2: 'other arguments', -3: 'other threads or memory'})[code]}"
+            )
             self.num_launches[kernel.name] = self.num_launches.get(kernel.name, 0) + 1
             faults = self._native.emulator_faults().decode()
             if faults:

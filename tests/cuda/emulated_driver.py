@@ -1,4 +1,5 @@
-"""A CUDA driver whose one GPU is the emulator: the driver's calls as `cuda-bindings` has them, with that package's own constants."""
+"""A CUDA driver whose one GPU is the emulator: the driver's calls as `cuda-bindings` has them, with that package's own
+constants."""
 
 import ctypes
 import importlib

@@ -96,7 +96,9 @@ def random_case(seed: int) -> tuple[dict[str, Any], Any, list[NDArray[np.int16]]
         numbers = {"layer": random_conv(rng, (4 * cout, cin, 1, 1), kind)}
         return numbers, lambda ops, x: ops.pixel_shuffle(ops.conv(conv, x), 2), inputs(cin), f"sub-pixel {told}"
     conv, vector = Conv("layer", cin, cout), ScaleVector("vector", 3, cout)
-    scale = ExactScale(random_values(rng, (3, cout), values), rng.integers(1, 31, 3).astype(np.uint8), EXPONENT, EXPONENT)
+    scale = ExactScale(
+        random_values(rng, (3, cout), values), rng.integers(1, 31, 3).astype(np.uint8), EXPONENT, EXPONENT
+    )
     numbers = {"layer": random_conv(rng, (cout, cin, 1, 1), kind), "vector": scale}
     row = int(rng.integers(3))
     if form == 7:

@@ -1,4 +1,5 @@
-"""The kernels as NVRTC compiles them for every target, without a GPU: no spills, the instructions that were meant, the recorded sizes."""
+"""The kernels as NVRTC compiles them for every target, without a GPU: no spills, the instructions that were meant, the
+recorded sizes."""
 
 import importlib.util
 import json
@@ -45,7 +46,9 @@ def min_blocks(name: str) -> int:
     return next((count for prefix, count in MIN_BLOCKS.items() if name.startswith(prefix)), 4)
 
 
-@pytest.mark.parametrize("target", [target for target in TOOL.TARGETS if target != "sm_100" or "DCVC_ALL_TARGETS" in os.environ])
+@pytest.mark.parametrize(
+    "target", [target for target in TOOL.TARGETS if target != "sm_100" or "DCVC_ALL_TARGETS" in os.environ]
+)
 def test_kernels_compile_without_spills(target):
     facts, recorded = facts_of(target), json.loads(TOOL.RECORD.read_text())
     assert set(facts) == set(KERNELS)
@@ -105,7 +108,11 @@ def test_cubins_are_compiled_once_and_kept(tmp_path, monkeypatch):
     """By GPU and by what they are made of; a folder that cannot be written costs nothing but time."""
     calls = []
     monkeypatch.setenv("DCVC_HOME", str(tmp_path))
-    monkeypatch.setattr(compiler, "compile_all", lambda target, _: calls.append(target) or {s: target.encode() for s in compiler.SOURCES})
+    monkeypatch.setattr(
+        compiler,
+        "compile_all",
+        lambda target, _: calls.append(target) or {s: target.encode() for s in compiler.SOURCES},
+    )
     first, again = compiler.cubins_for((8, 6)), compiler.cubins_for((8, 6))
     assert first == again == dict.fromkeys(compiler.SOURCES, b"sm_86")
     assert compiler.cubins_for((8, 9)) != first

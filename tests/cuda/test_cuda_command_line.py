@@ -1,4 +1,5 @@
-"""Streams on the emulated GPU through the real commands: the CPU's bytes and pictures, and what is said where something is missing."""
+"""Streams on the emulated GPU through the real commands: the CPU's bytes and pictures, and what is said where something
+is missing."""
 
 from pathlib import Path
 
@@ -14,7 +15,9 @@ pytestmark = pytest.mark.native
 def write_clip(path: Path, num_frames: int, side: int) -> Path:
     """A textured scene that moves: so that vectors, filters and symbols all have something to do."""
     rng = np.random.default_rng(5)
-    scene = np.clip(rng.normal(120, 40, (6 * side // 4, 6 * side // 4)).repeat(4, 0).repeat(4, 1), 0, 255).astype(np.uint8)
+    scene = np.clip(rng.normal(120, 40, (6 * side // 4, 6 * side // 4)).repeat(4, 0).repeat(4, 1), 0, 255).astype(
+        np.uint8
+    )
     data = bytearray(f"YUV4MPEG2 W{side} H{side} F25:1 Ip A1:1 C420\n".encode())
     for k in range(num_frames):
         luma = scene[2 * k : 2 * k + side, 3 * k : 3 * k + side]

@@ -1,4 +1,5 @@
-"""The launch layer with a driver that is emulated: whole frames through its calls, graphs, and what is said where there is no GPU."""
+"""The launch layer with a driver that is emulated: whole frames through its calls, graphs, and what is said where there
+is no GPU."""
 
 import numpy as np
 import pytest
@@ -29,7 +30,8 @@ def emulated_driver(emulator):
 
 
 def test_frames_through_the_driver(emulated_driver):
-    """P frames repeat: after some of them all launches are in graphs, also at another QP, and nothing is allocated any more."""
+    """P frames repeat: after some of them all launches are in graphs, also at another QP, and nothing is allocated any
+    more."""
     image, video = graphs(SPECS["tiny"])
     networks = random_network(image, 1), random_network(video, 2)
     cpu, num_frames = make_engine(1), 11
@@ -42,7 +44,11 @@ def test_frames_through_the_driver(emulated_driver):
         ops = pair.video_ops if k else pair.image_ops
         coder = ReplayingCoder(ops, frame.steps)
         size = frame.latent_size
-        found = pair.inter(frame.z, size, coder, 30, pair.contexts(30, False)) if k else pair.intra(frame.z, size, coder, 30)
+        found = (
+            pair.inter(frame.z, size, coder, 30, pair.contexts(30, False))
+            if k
+            else pair.intra(frame.z, size, coder, 30)
+        )
         assert all(np.array_equal(x, y) for x, y in zip(expected[k], found, strict=True)), f"frame {k}"
         launches.append(emulated_driver.num_launches)
         allocations.append(emulated_driver.num_allocations)
@@ -51,7 +57,9 @@ def test_frames_through_the_driver(emulated_driver):
     other = coded[-1]
     for which in (native, pair):
         ops = which.video_ops
-        which.planes = which.inter(other.z, other.latent_size, InventingCoder(ops, np.random.default_rng(1)), 63, which.contexts(63, False))
+        which.planes = which.inter(
+            other.z, other.latent_size, InventingCoder(ops, np.random.default_rng(1)), 63, which.contexts(63, False)
+        )
     assert all(np.array_equal(x, y) for x, y in zip(native.planes, pair.planes, strict=True))
     assert emulated_driver.num_launches == launches[-1], "another QP takes other graphs"
 

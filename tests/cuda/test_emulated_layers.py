@@ -42,7 +42,9 @@ def test_random_layers_agree(engines):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif("DCVC_RANDOM_LAYERS" not in os.environ, reason="long run: set DCVC_RANDOM_LAYERS to the number of layers")
+@pytest.mark.skipif(
+    "DCVC_RANDOM_LAYERS" not in os.environ, reason="long run: set DCVC_RANDOM_LAYERS to the number of layers"
+)
 @pytest.mark.timeout(0)
 def test_many_random_layers_agree(engines):
     check_layers(range(NUM_RANDOM_LAYERS, NUM_RANDOM_LAYERS + int(os.environ["DCVC_RANDOM_LAYERS"])), engines)
@@ -67,7 +69,9 @@ def test_longest_sums_do_not_wrap(engines):
         weight = np.full((4, channels), min(limit, 65535 // channels), np.int64)
         weight[:, 0] += np.minimum(65535 - weight.sum(axis=1), limit - weight[:, 0])
         weight = (weight * rng.choice((-1, 1), weight.shape)).astype(np.int16).reshape(4, channels, 1, 1)
-        numbers = ExactConv(weight, np.array([1 << 16, 1 << 30, 3, 1 << 20], np.int32), np.full(4, 1 << 31, np.int64), 8, 8)
+        numbers = ExactConv(
+            weight, np.array([1 << 16, 1 << 30, 3, 1 << 20], np.int32), np.full(4, 1 << 31, np.int64), 8, 8
+        )
         signs = np.where(weight[:, :, 0, 0].T < 0, 32767, -32768).astype(np.int16)
         x = np.concatenate([signs, -1 - signs], axis=1).reshape(channels, 1, 8)
         network, layer = ExactNetwork({"layer": numbers}, 8), Conv("layer", channels, 4)
@@ -159,7 +163,9 @@ def test_coding_steps_agree(engines):
         depth = (3, 4, 40)[seed // 4]
         scales, means = (random_values(rng, (depth * step.num_groups, *size), VALUES[(seed + k) % 3]) for k in range(2))
         reference, ops = ExactTwin(ExactNetwork({}, 6)), ExactCuda(ExactNetwork({}, 6), engine)
-        at_2 = ops.split(on_device(ops, np.concatenate([scales[:2], scales, means]), exponent), (2, len(scales), len(means)))
+        at_2 = ops.split(
+            on_device(ops, np.concatenate([scales[:2], scales, means]), exponent), (2, len(scales), len(means))
+        )
         for threshold in (None, 0.12, 1.5):
             rows, coded = reference.step_index(step, ExactValue(scales, exponent), threshold)
             found_rows, found_coded = ops.step_index(step, at_2[1], threshold)
@@ -170,7 +176,9 @@ def test_coding_steps_agree(engines):
             assert_same(wanted, data_of(ops, ops.restore_step(step, symbols, at_2[2])), f"plane, seed {seed}")
             compact, places = ops.coded_rows(step, at_2[1], threshold)
             assert_same(rows[coded], compact, f"compact rows, seed {seed}")
-            assert_same(wanted, data_of(ops, ops.restore_coded(step, symbols[coded], places, at_2[2])), f"compact, seed {seed}")
+            assert_same(
+                wanted, data_of(ops, ops.restore_coded(step, symbols[coded], places, at_2[2])), f"compact, seed {seed}"
+            )
 
 
 def test_the_encoders_choice_agrees(engines):
@@ -185,7 +193,9 @@ def test_the_encoders_choice_agrees(engines):
         zero_below = None if seed % 2 else rng.uniform(0, 1, 128).astype(np.float32)
         reference, ops = ExactTwin(ExactNetwork({}, 6)), ExactCuda(ExactNetwork({}, 6), engine)
         told = f"seed {seed}"
-        part, *planes = reference.quantise_step(step, y, ExactValue(scales, 6), ExactValue(means, exponent), 0.12, zero_below)
+        part, *planes = reference.quantise_step(
+            step, y, ExactValue(scales, 6), ExactValue(means, exponent), 0.12, zero_below
+        )
         values = on_device(ops, scales, 6), on_device(ops, means, exponent)
         found, *found_planes = ops.quantise_step(step, y, *values, 0.12, zero_below)
         assert_same(part.data, data_of(ops, found), told)
@@ -224,7 +234,9 @@ def test_no_conflicts_at_the_banks(emulator):
         x = random_values(rng, (c, 9, 11), "full")
         data_of(ops, ops.depth_conv_block(block, on_device(ops, x)))
         ops.coded_rows(VIDEO_STEPS[0], on_device(ops, x), 0.12)
-        assert any(name.startswith(f"matrix_{'large' if multiprocessors == 1 else ''}") for name in engine.device.num_launches)
+        assert any(
+            name.startswith(f"matrix_{'large' if multiprocessors == 1 else ''}") for name in engine.device.num_launches
+        )
         found = {line for line, count in engine.device.conflicts().items() if count}
         assert found == tables, kind
 

@@ -42,7 +42,9 @@ def test_output_samples_agree(all_ops):
         for halve in (False, True):
             for truncate in (False, True):
                 options = {"halve_chroma": halve, "truncate_chroma": truncate}
-                planes = zip(REFERENCE.export_planes(wanted, **options), ops.export_planes(found, **options), strict=True)
+                planes = zip(
+                    REFERENCE.export_planes(wanted, **options), ops.export_planes(found, **options), strict=True
+                )
                 for k, (a, b) in enumerate(planes):
                     assert_same(a, b, f"plane {k}, seed {seed}")
         assert_same(REFERENCE.export_fine(wanted), ops.export_fine(found), "fine samples")

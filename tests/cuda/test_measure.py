@@ -12,8 +12,17 @@ pytestmark = pytest.mark.native
 
 
 def run(emulator, folder, environment, *options):
-    command = [sys.executable, str(ROOT / "tests" / "gpu" / "measure.py"), "--emulator", str(emulator), "--output", str(folder)]
-    return subprocess.run([*command, *options], env=environment, capture_output=True, text=True, timeout=250, check=False)
+    command = [
+        sys.executable,
+        str(ROOT / "tests" / "gpu" / "measure.py"),
+        "--emulator",
+        str(emulator),
+        "--output",
+        str(folder),
+    ]
+    return subprocess.run(
+        [*command, *options], env=environment, capture_output=True, text=True, timeout=250, check=False
+    )
 
 
 def test_all_parts_run_and_are_kept(emulator, dcvc_environment, tmp_path):

@@ -208,7 +208,9 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("source", "header", "old", "new", "check", "fault"), [pytest.param(*c[2:], id=c[0]) for c in CASES if c[1]])
+@pytest.mark.parametrize(
+    ("source", "header", "old", "new", "check", "fault"), [pytest.param(*c[2:], id=c[0]) for c in CASES if c[1]]
+)
 def test_a_planted_bug_is_found(source, header, old, new, check, fault, emulator, tmp_path):
     with pytest.raises(KernelError if fault else AssertionError) as found:
         check(engines_of_all_orders(build_changed(tmp_path, emulator, source, header, old, new)))
@@ -217,6 +219,8 @@ def test_a_planted_bug_is_found(source, header, old, new, check, fault, emulator
 
 @pytest.mark.slow
 @pytest.mark.skipif("DCVC_ALL_PLANTED_BUGS" not in os.environ, reason="set DCVC_ALL_PLANTED_BUGS")
-@pytest.mark.parametrize(("source", "header", "old", "new", "check", "fault"), [pytest.param(*c[2:], id=c[0]) for c in CASES if not c[1]])
+@pytest.mark.parametrize(
+    ("source", "header", "old", "new", "check", "fault"), [pytest.param(*c[2:], id=c[0]) for c in CASES if not c[1]]
+)
 def test_the_other_planted_bugs_are_found(source, header, old, new, check, fault, emulator, tmp_path):
     test_a_planted_bug_is_found(source, header, old, new, check, fault, emulator, tmp_path)

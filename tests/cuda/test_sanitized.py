@@ -35,8 +35,15 @@ print("all bits equal")
 @pytest.mark.slow
 def test_kernels_under_sanitizers(tmp_path):
     library = build(tmp_path, *SANITIZERS)
-    runtime = subprocess.run([tool("g++"), "-print-file-name=libasan.so"], capture_output=True, text=True, check=True).stdout.strip()
-    environment = os.environ | {"LD_PRELOAD": runtime, "PYTHONPATH": str(ROOT), "ASAN_OPTIONS": "detect_leaks=0", "OMP_NUM_THREADS": "1"}
+    runtime = subprocess.run(
+        [tool("g++"), "-print-file-name=libasan.so"], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    environment = os.environ | {
+        "LD_PRELOAD": runtime,
+        "PYTHONPATH": str(ROOT),
+        "ASAN_OPTIONS": "detect_leaks=0",
+        "OMP_NUM_THREADS": "1",
+    }
     command = [sys.executable, "-c", CHECKS, str(library), os.environ.get("DCVC_RANDOM_LAYERS", "40")]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=280, check=False)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]

@@ -26,7 +26,11 @@ def parameters() -> dict[str, np.ndarray]:
         (factorised.log_one_plus, math.log1p, np.linspace(0, 1, 1001)),
         (factorised.softplus, lambda x: max(x, 0) + math.log1p(math.exp(-abs(x))), np.linspace(-30, 30, 1001)),
         (factorised.sigmoid, lambda x: 1 / (1 + math.exp(-x)), np.linspace(-30, 30, 1001)),
-        (factorised.hyperbolic_tangent, math.tanh, np.concatenate([np.linspace(0.01, 20, 1001), -np.linspace(0.01, 20, 1001)])),
+        (
+            factorised.hyperbolic_tangent,
+            math.tanh,
+            np.concatenate([np.linspace(0.01, 20, 1001), -np.linspace(0.01, 20, 1001)]),
+        ),
     ],
 )
 def test_elementary_functions_are_accurate(function, norm, points):
@@ -39,13 +43,22 @@ def test_elementary_functions_at_the_ends():
     far = np.array([-1e300, -1e4, 0.0, 1e4, 1e300])
     assert factorised.sigmoid(far).tolist() == [pytest.approx(0, abs=1e-300), pytest.approx(0, abs=1e-300), 0.5, 1, 1]
     assert factorised.hyperbolic_tangent(far).tolist() == [-1, -1, 0, 1, 1]
-    assert factorised.softplus(far)[1:].tolist() == [pytest.approx(0, abs=1e-300), pytest.approx(math.log(2)), 1e4, 1e300]
+    assert factorised.softplus(far)[1:].tolist() == [
+        pytest.approx(0, abs=1e-300),
+        pytest.approx(math.log(2)),
+        1e4,
+        1e300,
+    ]
 
 
 def test_a_table_is_these_integers_on_every_machine():
     table = factorised_table(parameters())
     assert table.num_rows == ROWS
-    digest = hashlib.sha256(table.cdf.astype("<i4").tobytes() + table.cdf_length.astype("<i4").tobytes() + table.offset.astype("<i4").tobytes())
+    digest = hashlib.sha256(
+        table.cdf.astype("<i4").tobytes()
+        + table.cdf_length.astype("<i4").tobytes()
+        + table.offset.astype("<i4").tobytes()
+    )
     assert digest.hexdigest()[:16] == "e2293f4cb01bc113"
 
 

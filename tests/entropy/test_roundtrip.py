@@ -22,7 +22,9 @@ def tables(draw: st.DrawFn) -> CdfTable:
     cdf = np.zeros((num_rows, 30), dtype=np.int32)
     offsets = []
     for row, length in enumerate(lengths):
-        masses = draw(st.lists(st.sampled_from([0.0, 1e-6, 0.01, 0.3, 1.0, 100.0]), min_size=length - 1, max_size=length - 1))
+        masses = draw(
+            st.lists(st.sampled_from([0.0, 1e-6, 0.01, 0.3, 1.0, 100.0]), min_size=length - 1, max_size=length - 1)
+        )
         cdf[row, :length] = quantise_pmf(np.array(masses, dtype=np.float32) / max(sum(masses), 1.0) + np.float32(1e-5))
         offsets.append(draw(st.integers(-128, 127 - (length - 3))))
     return CdfTable(cdf, np.array(lengths), np.array(offsets))
@@ -68,8 +70,12 @@ def test_round_trip_and_twin(fmt: EntropyFormat, frame: tuple):
 @given(frame=frames(), interleaved=st.booleans(), log2_partitions=st.integers(0, 6))
 def test_every_layout_of_partitions(frame: tuple, interleaved: bool, log2_partitions: int):
     table, parts = frame
-    data = native.encode_partitioned([(table.native(), symbols, rows) for symbols, rows in parts], interleaved, log2_partitions)
-    assert data == twin.encode_partitioned([(symbols, rows, table) for symbols, rows in parts], interleaved, log2_partitions)
+    data = native.encode_partitioned(
+        [(table.native(), symbols, rows) for symbols, rows in parts], interleaved, log2_partitions
+    )
+    assert data == twin.encode_partitioned(
+        [(symbols, rows, table) for symbols, rows in parts], interleaved, log2_partitions
+    )
     decode_both(data, EntropyFormat.PARTITIONED, table, parts)
 
 

@@ -67,7 +67,9 @@ def test_arrays_round_trip():
         CdfTable.from_arrays(table.to_arrays("z"), "y")
 
 
-@pytest.mark.parametrize("pmf", [[0.5], [0.5, float("nan")], [0.5, -0.1], [0.0, 0.0], [[0.5, 0.5]], [float("inf"), 1.0]])
+@pytest.mark.parametrize(
+    "pmf", [[0.5], [0.5, float("nan")], [0.5, -0.1], [0.0, 0.0], [[0.5, 0.5]], [float("inf"), 1.0]]
+)
 def test_quantise_pmf_refuses(pmf: list):
     with pytest.raises(TableError):
         quantise_pmf(np.array(pmf, dtype=np.float32))
@@ -102,7 +104,10 @@ def test_skip_threshold():
 
 
 def test_entropy_imports_without_torch():
-    code = "import sys, dcvc_cli.entropy.coder, dcvc_cli.entropy.tables as t; t.gaussian_table(); sys.exit('torch' in sys.modules)"
+    code = (
+        "import sys, dcvc_cli.entropy.coder, dcvc_cli.entropy.tables as t; t.gaussian_table(); sys.exit('torch' in "
+        "sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

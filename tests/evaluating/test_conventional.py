@@ -31,7 +31,9 @@ def clip(tmp_path: Path) -> RawClip:
     wave = (128 + 60 * np.sin(column / 9) * np.cos(row / 7)).astype(np.uint8)
     path = tmp_path / "clip.yuv"
     chroma = np.full((48, 64), 128, np.uint8)
-    path.write_bytes(b"".join(wave[:, 3 * index : 3 * index + 128].tobytes() + chroma.tobytes() * 2 for index in range(8)))
+    path.write_bytes(
+        b"".join(wave[:, 3 * index : 3 * index + 128].tobytes() + chroma.tobytes() * 2 for index in range(8))
+    )
     return RawClip(path, video, 8)
 
 
@@ -44,7 +46,9 @@ def skip_without(codec: ConventionalCodec) -> None:
 
 @pytest.mark.ffmpeg
 @pytest.mark.parametrize("codec", list(ConventionalCodec))
-def test_every_frame_is_measured_and_every_byte_counted(codec: ConventionalCodec, clip: RawClip, tmp_path: Path) -> None:
+def test_every_frame_is_measured_and_every_byte_counted(
+    codec: ConventionalCodec, clip: RawClip, tmp_path: Path
+) -> None:
     skip_without(codec)
     stream = tmp_path / "stream"
     options = FAST if codec is not ConventionalCodec.SVTAV1 else ("-preset", "12")
@@ -92,7 +96,11 @@ def test_unpacked_clip_is_the_source_sample_for_sample(clip: RawClip, tmp_path: 
     frames = [b"FRAME\n" + picture.tobytes() for picture in clip.pictures()]
     source.write_bytes(b"YUV4MPEG2 W128 H96 F30000:1001 Ip C420jpeg\n" + b"".join(frames))
     whole = unpack_clip(source, tmp_path / "whole.yuv")
-    assert (whole.num_frames, whole.format.size, whole.format.frame_rate) == (8, clip.format.size, Rational(30000, 1001))
+    assert (whole.num_frames, whole.format.size, whole.format.frame_rate) == (
+        8,
+        clip.format.size,
+        Rational(30000, 1001),
+    )
     assert whole.path.read_bytes() == clip.path.read_bytes()
     part = unpack_clip(source, tmp_path / "part.yuv", num_frames=3)
     assert part.num_frames == 3

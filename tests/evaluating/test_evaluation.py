@@ -35,7 +35,10 @@ def config(**members: Any) -> dict[str, Any]:
     """One class `A` of one raw clip; members of the sequence are changed, or left out where None."""
     sequence = {"width": 64, "height": 48, "frames": 4, "intra_period": -1} | members
     sequence = {name: value for name, value in sequence.items() if value is not None}
-    return {"root_path": "data", "test_classes": {"A": {"test": 1, "base_path": "a", "src_type": "yuv420", "sequences": {"x.yuv": sequence}}}}
+    return {
+        "root_path": "data",
+        "test_classes": {"A": {"test": 1, "base_path": "a", "src_type": "yuv420", "sequences": {"x.yuv": sequence}}},
+    }
 
 
 def clip(name: str = "x.yuv", num_frames: int = 3, **others: Any) -> SequenceSource:
@@ -45,7 +48,11 @@ def clip(name: str = "x.yuv", num_frames: int = 3, **others: Any) -> SequenceSou
 def test_configuration_of_the_dcvc_form() -> None:
     document = config(comment="ignored")
     document["test_classes"]["B"] = {"test": 0, "base_path": "b", "src_type": "png", "sequences": {}}
-    document["test_classes"]["C"] = {"base_path": "/c", "src_type": "png", "sequences": {"clip": {"frames": 1, "intra_period": 8}}}
+    document["test_classes"]["C"] = {
+        "base_path": "/c",
+        "src_type": "png",
+        "sequences": {"clip": {"frames": 1, "intra_period": 8}},
+    }
     first, second = parse_test_config(json.dumps(document), "config.json")
     assert first == SequenceSource("A", "x.yuv", Path("data/a/x.yuv"), SourceType.YUV420, PictureSize(64, 48), 4, -1)
     assert second == SequenceSource("C", "clip", Path("/c/clip"), SourceType.PNG, None, 1, 8)
@@ -57,7 +64,9 @@ def test_shipped_configuration_is_that_of_the_anchors() -> None:
     results = Path(__file__).parents[2] / "docs" / "results"
     sequences = {sequence.name: sequence.num_frames for sequence in read_test_config(results / "eval.json")}
     anchors = json.loads((results / "anchors" / "x264_medium_zerolatency.json").read_text())["eval"]
-    assert sequences == {name: points["017"]["i_frame_num"] + points["017"]["p_frame_num"] for name, points in anchors.items()}
+    assert sequences == {
+        name: points["017"]["i_frame_num"] + points["017"]["p_frame_num"] for name, points in anchors.items()
+    }
 
 
 @pytest.mark.parametrize(
@@ -77,7 +86,10 @@ def test_shipped_configuration_is_that_of_the_anchors() -> None:
         (json.dumps(config(height="48")), 'height is "48"'),
         (json.dumps(config(height=1 << 40)), "outside 1x1"),
         (json.dumps(config(intra_period=0)), "intra_period is 0"),
-        (json.dumps(config()).replace("yuv420", "yuv444"), "src_type 'yuv444' is not known, expected yuv420, png, video"),
+        (
+            json.dumps(config()).replace("yuv420", "yuv444"),
+            "src_type 'yuv444' is not known, expected yuv420, png, video",
+        ),
         (json.dumps(config()).replace("x.yuv", "x\\u0000"), "expected the name of a file"),
     ],
 )
@@ -160,21 +172,27 @@ class FakeSettings:
         if name == "bad_process":
             os._exit(9)
         num_frames = point.sequence.num_frames - (name == "bad_count")
-        return PointMeasurement([FrameRecord(index == 0, 8 * (point.rate.qp_i + 1), 30.0 + index) for index in range(num_frames)], 32)
+        return PointMeasurement(
+            [FrameRecord(index == 0, 8 * (point.rate.qp_i + 1), 30.0 + index) for index in range(num_frames)], 32
+        )
 
     def calls(self) -> list[str]:
         return self.log.read_text().splitlines() if self.log.exists() else []
 
 
 def points(*names: str, qps: tuple[int, ...] = (0, 63), **others: Any) -> list[EvaluationPoint]:
-    return [EvaluationPoint(clip(name, **others), Rate(index, qp, qp)) for name in names for index, qp in enumerate(qps)]
+    return [
+        EvaluationPoint(clip(name, **others), Rate(index, qp, qp)) for name in names for index, qp in enumerate(qps)
+    ]
 
 
 @pytest.mark.parametrize("num_workers", [1, 2])
 def test_a_failure_costs_its_clip_only(tmp_path: Path, num_workers: int) -> None:
     names = ["good", "bad_input", "bad_code", "bad_count", *(["bad_process"] if num_workers > 1 else []), "last"]
     every = points(*names, qps=(5,))
-    outcomes = dict(evaluate_points(every, FakeSettings(tmp_path / "log"), tmp_path / "streams", num_workers=num_workers))
+    outcomes = dict(
+        evaluate_points(every, FakeSettings(tmp_path / "log"), tmp_path / "streams", num_workers=num_workers)
+    )
     faults = {point.sequence.name: outcome.fault for point, outcome in outcomes.items() if outcome.fault}
     assert faults.pop("bad_input") == "no pictures (find some)"
     assert "internal error: ZeroDivisionError: of ours (test_evaluation.py:" in str(faults.pop("bad_code"))
@@ -228,7 +246,9 @@ def test_finished_points_are_taken_up_and_no_others(tmp_path: Path) -> None:
     assert outcome.figures["rate_idx"] == 0
 
 
-def test_a_failed_point_leaves_no_point_file_and_no_stream_folder_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_point_leaves_no_point_file_and_no_stream_folder_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     settings_of_run, every = FakeSettings(tmp_path / "log"), points("x", qps=(1,))
     (outcome,) = dict(evaluate_points(every, settings_of_run, tmp_path / "streams")).values()
     assert outcome.fault is None
@@ -275,7 +295,14 @@ def _start_failing(worker: int) -> Callable[[int], int]:
 
 def test_jobs_are_dealt_to_processes_that_may_die() -> None:
     jobs = [1, -1, 2, -2, 3, 4]
-    assert sorted(run_jobs(jobs, 2, _start_square, lambda job, reason: 0)) == [(-2, 0), (-1, 0), (1, 1), (2, 4), (3, 9), (4, 16)]
+    assert sorted(run_jobs(jobs, 2, _start_square, lambda job, reason: 0)) == [
+        (-2, 0),
+        (-1, 0),
+        (1, 1),
+        (2, 4),
+        (3, 9),
+        (4, 16),
+    ]
     assert list(run_jobs([3], 5, _start_square, lambda job, reason: 0)) == [(3, 9)]
 
 

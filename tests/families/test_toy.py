@@ -1,4 +1,5 @@
-"""A family is a folder and a line: the toy family is registered, coded, decoded, listed and benched, and no other code knows it."""
+"""A family is a folder and a line: the toy family is registered, coded, decoded, listed and benched, and no other code
+knows it."""
 
 import json
 from collections.abc import Iterator
@@ -28,7 +29,10 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.fixture
 def added(tmp_path: Path) -> None:
     """Its checkpoint, written as published ones are, and imported."""
-    state = {key: torch.from_numpy(value) for key, value in registry.find_model("toy-small").random_parameters("only").items()}
+    state = {
+        key: torch.from_numpy(value)
+        for key, value in registry.find_model("toy-small").random_parameters("only").items()
+    }
     torch.save({"state_dict": state}, tmp_path / "toy.pth.tar")
     assert run(["models", "add", str(tmp_path / "toy.pth.tar"), "--float", "--name", "toy"]) == ExitCode.DONE
 
@@ -63,7 +67,10 @@ def test_chunks_are_coded_and_decoded(num_pictures: int, tmp_path: Path) -> None
     assert run(["decode", str(stream), "-o", str(out), "--threads", "1", "-q"]) == ExitCode.DONE
     assert out.read_bytes() == (tmp_path / "recon.y4m").read_bytes()
     assert out.stat().st_size == clip.stat().st_size
-    assert run(["decode", str(stream), "-o", str(tmp_path / "last.y4m"), "--seek", str(num_pictures - 1), "-q"]) == ExitCode.DONE
+    assert (
+        run(["decode", str(stream), "-o", str(tmp_path / "last.y4m"), "--seek", str(num_pictures - 1), "-q"])
+        == ExitCode.DONE
+    )
     assert (tmp_path / "last.y4m").read_bytes()[-900:] == out.read_bytes()[-900:]
 
 
@@ -79,11 +86,31 @@ def test_a_damaged_chunk_is_told(tmp_path: Path) -> None:
 
 
 def test_it_is_benched_without_weights(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["bench", "--model", "toy-small", "--frames", "7", "--size", "34x18", "--qp", "5", "--threads", "1", "--json"]) == ExitCode.DONE
+    assert (
+        run(
+            [
+                "bench",
+                "--model",
+                "toy-small",
+                "--frames",
+                "7",
+                "--size",
+                "34x18",
+                "--qp",
+                "5",
+                "--threads",
+                "1",
+                "--json",
+            ]
+        )
+        == ExitCode.DONE
+    )
     (result,) = json.loads(capsys.readouterr().out)["results"]
     assert result["weights_are_random"] is True
     assert result["encode"]["I"]["num_frames"] == 7
-    assert {"analysis", "entropy coding", "synthesis"} <= result["encode"]["I"]["stage_ms"].keys() | result["decode"]["I"]["stage_ms"].keys()
+    assert {"analysis", "entropy coding", "synthesis"} <= result["encode"]["I"]["stage_ms"].keys() | result["decode"][
+        "I"
+    ]["stage_ms"].keys()
 
 
 def test_a_stream_of_a_family_that_is_not_here(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,5 @@
-"""Damaged, cut, random and hostile bytes: an error or a record of damage, in bounded time and memory, never a wrong frame."""
+"""Damaged, cut, random and hostile bytes: an error or a record of damage, in bounded time and memory, never a wrong
+frame."""
 
 import contextlib
 import io
@@ -31,7 +32,9 @@ def make_stream() -> bytes:
     writer.write_text("qp=32")
     for number in range(7):
         frame_type = NalType.P if number % 4 else NalType.I
-        writer.write_frame(frame_type, writer.use_sps(SPS), 32, number % 4 == 1, source.randbytes(source.choice([5, 40, 130])))
+        writer.write_frame(
+            frame_type, writer.use_sps(SPS), 32, number % 4 == 1, source.randbytes(source.choice([5, 40, 130]))
+        )
         if number % 2:
             writer.write_hash(HashKind.CRC32, source.randbytes(4))
     writer.finish()
@@ -44,7 +47,8 @@ PAYLOADS = [unit.payload for unit in FRAMES]
 
 
 def check_tolerant(data: bytes) -> list:
-    """Reads `data` in tolerant mode: it ends, keeps inside the data, and every decodable frame follows the one it needs."""
+    """Reads `data` in tolerant mode: it ends, keeps inside the data, and every decodable frame follows the one it
+    needs."""
     units = list(StreamReader(io.BytesIO(data), tolerant=True))
     position = 0
     for unit in units:
@@ -135,7 +139,9 @@ def test_every_flip_of_a_reference_stream_returns_or_refuses() -> None:
     sink = io.BytesIO()
     writer = ReferenceWriter(sink)
     for number in range(4):
-        writer.write_frame(NalType.P if number else NalType.I, ReferenceSps(48, 64, False, number == 1), 5, PAYLOADS[number])
+        writer.write_frame(
+            NalType.P if number else NalType.I, ReferenceSps(48, 64, False, number == 1), 5, PAYLOADS[number]
+        )
     stream = sink.getvalue()
     for position in range(len(stream)):
         for flip in (1, 0x40, 0x80, 0xFF):
@@ -166,7 +172,8 @@ FALSE_STARTS = [
 
 @pytest.mark.parametrize("pattern", FALSE_STARTS)
 def test_false_starts_cost_linear_work(pattern: bytes) -> None:
-    """Each false start names a length that must be looked at: without a bound the work would grow with the square of the size."""
+    """Each false start names a length that must be looked at: without a bound the work would grow with the square of
+    the size."""
     size = 1 << 17
     head = SIGNATURE + write_unit(NalType.SPS, 0, write_sps(SPS))
     data = head + (pattern * (size // len(pattern) + 1))[:size] + STREAM[len(SIGNATURE) :]
@@ -214,7 +221,11 @@ def test_an_endless_source_of_one_unit_is_bounded_by_the_limit() -> None:
             self.num_bytes += len(data)
             return data
 
-    head = SIGNATURE + write_unit(NalType.SPS, 0, write_sps(SPS)) + write_header(UnitHeader(NalType.I, 0, general_limits(SPS).max_payload_size, 1))
+    head = (
+        SIGNATURE
+        + write_unit(NalType.SPS, 0, write_sps(SPS))
+        + write_header(UnitHeader(NalType.I, 0, general_limits(SPS).max_payload_size, 1))
+    )
     source = Endless(head)
     with pytest.raises(BitstreamError):
         list(StreamReader(source))

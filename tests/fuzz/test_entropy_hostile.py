@@ -1,4 +1,5 @@
-"""Damaged, truncated and random bytes end with StreamError, never with wrong memory, wrong symbols that pass, or a long wait."""
+"""Damaged, truncated and random bytes end with StreamError, never with wrong memory, wrong symbols that pass, or a long
+wait."""
 
 import numpy as np
 import pytest
@@ -15,7 +16,8 @@ native = pytest.importorskip("dcvc_cli._entropy")
 pytestmark = pytest.mark.native
 FORMATS = list(SHARED_FORMATS)
 MARKED_FORMATS = [fmt for fmt in SHARED_FORMATS if fmt is not EntropyFormat.COMPACT]
-"""Those whose states tell where the bytes end. Every string of a compact payload that ends in no zero stands for symbols of its own."""
+"""Those whose states tell where the bytes end. Every string of a compact payload that ends in no zero stands for
+symbols of its own."""
 
 
 def make_frame(num_symbols: int, seed: int = 1) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -23,7 +25,9 @@ def make_frame(num_symbols: int, seed: int = 1) -> list[tuple[np.ndarray, np.nda
     parts = []
     for n in (num_symbols, num_symbols // 2):
         rows = rng.integers(0, 128, n).astype(np.uint8)
-        parts.append((np.clip(np.rint(rng.standard_normal(n) * rng.choice([0.3, 2, 30], n)), -128, 127).astype(np.int8), rows))
+        parts.append(
+            (np.clip(np.rint(rng.standard_normal(n) * rng.choice([0.3, 2, 30], n)), -128, 127).astype(np.int8), rows)
+        )
     return parts
 
 
@@ -102,7 +106,9 @@ def test_single_byte_flips_never_pass_as_the_original(fmt: EntropyFormat):
             damaged = bytearray(data)
             damaged[position] ^= flip
             outcome = native_outcome(bytes(damaged), fmt, parts)
-            assert outcome is None or any(out != symbols.tolist() for out, (symbols, _) in zip(outcome, parts, strict=True))
+            assert outcome is None or any(
+                out != symbols.tolist() for out, (symbols, _) in zip(outcome, parts, strict=True)
+            )
 
 
 @pytest.mark.parametrize("fmt", FORMATS)
@@ -114,18 +120,27 @@ def test_random_bytes_end_as_in_the_twin(fmt: EntropyFormat, data: bytes, seed: 
 
 
 @settings(max_examples=150, deadline=None)
-@given(header=st.integers(0, 20), sizes=st.binary(max_size=70), body=st.binary(max_size=200), num_symbols=st.integers(0, 60))
+@given(
+    header=st.integers(0, 20),
+    sizes=st.binary(max_size=70),
+    body=st.binary(max_size=200),
+    num_symbols=st.integers(0, 60),
+)
 def test_random_partition_headers_end_as_in_the_twin(header: int, sizes: bytes, body: bytes, num_symbols: int):
     parts = make_frame(num_symbols)
     data = bytes([header]) + bytes(size & 31 for size in sizes) + body
-    assert native_outcome(data, EntropyFormat.PARTITIONED, parts) == twin_outcome(data, EntropyFormat.PARTITIONED, parts)
+    assert native_outcome(data, EntropyFormat.PARTITIONED, parts) == twin_outcome(
+        data, EntropyFormat.PARTITIONED, parts
+    )
 
 
 @pytest.mark.parametrize("fmt", FORMATS)
 def test_an_error_stays(fmt: EntropyFormat):
     rows = np.zeros(50, dtype=np.uint8)
     # The compact string stands for an escape with more digits than there are.
-    decoder = FrameDecoder({EntropyFormat.PARTITIONED: b"\x08\xff", EntropyFormat.COMPACT: b"\xff" * 12}.get(fmt, b"\xff\xff"), fmt)
+    decoder = FrameDecoder(
+        {EntropyFormat.PARTITIONED: b"\x08\xff", EntropyFormat.COMPACT: b"\xff" * 12}.get(fmt, b"\xff\xff"), fmt
+    )
     for _ in range(2):
         with pytest.raises(StreamError):
             decoder.decode_y(rows, gaussian_table())

@@ -1,4 +1,5 @@
-"""Streams of an attacker through everything that reads streams: an error of dcvc's own or pictures, never anything else.
+"""Streams of an attacker through everything that reads streams: an error of dcvc's own or pictures, never anything
+else.
 
 Each kind runs a few streams here, and DCVC_HOSTILE_STREAMS of them where that is set, with what came of them on the
 last line: `DCVC_HOSTILE_STREAMS=5000 pytest -s tests/fuzz/test_hostile_streams.py`.
@@ -54,7 +55,8 @@ class RawUnit:
 
 @pytest.fixture(scope="module")
 def streams(tmp_path_factory: pytest.TempPathFactory) -> list[list[RawUnit]]:
-    """Units of small streams: two models, two entropy formats, both format versions; those of version 1 are witnesses."""
+    """Units of small streams: two models, two entropy formats, both format versions; those of version 1 are
+    witnesses."""
     folder = tmp_path_factory.mktemp("streams")
     frames = b"".join(b"FRAME\n" + bytes((7 * n + 31 * t) % 256 for n in range(270)) for t in range(4))
     (folder / "in.y4m").write_bytes(b"YUV4MPEG2 W18 H10 F25:1 C420jpeg\n" + frames)
@@ -63,8 +65,21 @@ def streams(tmp_path_factory: pytest.TempPathFactory) -> list[list[RawUnit]]:
         patch.setenv("DCVC_HOME", str(WITNESSES))
         for model in WITNESS_OF:
             for entropy_format in ("partitioned", "compact"):
-                options = ["--model", model, "--entropy-format", entropy_format, "--keyint", "3", "--threads", "1", "-q", "-y"]
-                assert run(["encode", str(folder / "in.y4m"), "-o", str(folder / "out.dcvc"), *options]) == ExitCode.DONE
+                options = [
+                    "--model",
+                    model,
+                    "--entropy-format",
+                    entropy_format,
+                    "--keyint",
+                    "3",
+                    "--threads",
+                    "1",
+                    "-q",
+                    "-y",
+                ]
+                assert (
+                    run(["encode", str(folder / "in.y4m"), "-o", str(folder / "out.dcvc"), *options]) == ExitCode.DONE
+                )
                 witness = WITNESSES / f"{WITNESS_OF[model]}_{entropy_format}.dcvc"
                 made += [split((folder / "out.dcvc").read_bytes()), split(witness.read_bytes())]
     return made
@@ -142,14 +157,18 @@ def noise(units: list[RawUnit], source: random.Random) -> bytes:
 def with_other_sps(units: list[RawUnit], source: random.Random) -> bytes:
     """One SPS, changed alike wherever it is repeated: fields of an attacker."""
     payload = changed(next(unit.payload for unit in units if unit.type == NalType.SPS), source)
-    return assemble([replace(unit, payload=payload) if unit.type == NalType.SPS else unit for unit in units], source.random() < 0.5)
+    return assemble(
+        [replace(unit, payload=payload) if unit.type == NalType.SPS else unit for unit in units], source.random() < 0.5
+    )
 
 
 def with_other_payloads(units: list[RawUnit], source: random.Random) -> bytes:
     made = []
     for unit in units:
         if unit.type in (NalType.I, NalType.P) and source.random() < 0.5:
-            payload = changed(unit.payload, source) if source.random() < 0.7 else source.randbytes(source.randrange(400))
+            payload = (
+                changed(unit.payload, source) if source.random() < 0.7 else source.randbytes(source.randrange(400))
+            )
             flags = source.randrange(256) if source.random() < 0.3 else unit.flags
             unit = replace(unit, payload=payload, flags=flags)
         made.append(unit)
@@ -176,17 +195,26 @@ def with_other_messages(units: list[RawUnit], source: random.Random) -> bytes:
     for unit in units:
         made.append(unit)
         if source.random() < 0.6:
-            kind = source.choice([NalType.SEI, NalType.METADATA, NalType.TRACK, NalType.INDEX, NalType.END, *range(8, 13)])
+            kind = source.choice(
+                [NalType.SEI, NalType.METADATA, NalType.TRACK, NalType.INDEX, NalType.END, *range(8, 13)]
+            )
             payload = source.randbytes(source.choice([0, 1, 3, 7, 13, 20, 26, 100]))
             start = bytes([source.choice([0, 1, 2]), source.choice([0, 1])])
             made.append(RawUnit(kind << 4, 0, (start + payload)[: 20 if kind == NalType.END else None]))
-    return assemble([replace(unit, payload=unit.payload[:20].ljust(20, b"\0")) if unit.type == NalType.END else unit for unit in made])
+    return assemble(
+        [
+            replace(unit, payload=unit.payload[:20].ljust(20, b"\0")) if unit.type == NalType.END else unit
+            for unit in made
+        ]
+    )
 
 
 def lying(units: list[RawUnit], source: random.Random) -> bytes:
     """An index or end unit that says something else."""
     kind = source.choice([NalType.INDEX, NalType.END])
-    return assemble([replace(unit, payload=changed_in_place(unit.payload, source)) if unit.type == kind else unit for unit in units])
+    return assemble(
+        [replace(unit, payload=changed_in_place(unit.payload, source)) if unit.type == kind else unit for unit in units]
+    )
 
 
 def changed_in_place(data: bytes, source: random.Random) -> bytes:
@@ -223,7 +251,8 @@ KINDS: dict[str, Callable[[list[RawUnit], random.Random], bytes]] = {
 
 
 def decode(path: Path, networks: StreamNetworks, source: random.Random) -> tuple[str, int, list[bytes]]:
-    """(what came of one decode: "pictures", "losses told", or the name of dcvc's error; first frame wanted; pictures)."""
+    """(what came of one decode: "pictures", "losses told", or the name of dcvc's error; first frame wanted;
+    pictures)."""
     on_error, seek = source.choice(list(OnError)), source.choice([0, 0, 0, 1, 3])
     pictures: list[bytes] = []
     try:
@@ -239,7 +268,9 @@ def decode(path: Path, networks: StreamNetworks, source: random.Random) -> tuple
 
 @pytest.mark.timeout(6000)
 @pytest.mark.parametrize("kind", KINDS)
-def test_hostile_streams(kind: str, streams: list[list[RawUnit]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hostile_streams(
+    kind: str, streams: list[list[RawUnit]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("DCVC_HOME", str(WITNESSES))
     networks = StreamNetworks("cpu", threads=1)
     source = random.Random(f"{kind} 1")
@@ -269,7 +300,9 @@ def test_hostile_streams(kind: str, streams: list[list[RawUnit]], tmp_path: Path
 
 
 @pytest.mark.timeout(6000)
-def test_a_lie_shows_no_other_picture(streams: list[list[RawUnit]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lie_shows_no_other_picture(
+    streams: list[list[RawUnit]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Whatever index and end unit say: frame n that comes out is frame n of the stream."""
     monkeypatch.setenv("DCVC_HOME", str(WITNESSES))
     networks = StreamNetworks("cpu", threads=1)

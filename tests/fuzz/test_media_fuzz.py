@@ -40,7 +40,9 @@ def check_message(error: DcvcError) -> None:
 
 def damaged(data: bytes) -> st.SearchStrategy[bytes]:
     positions = st.integers(0, len(data) - 1)
-    flipped = st.builds(lambda at, value: data[:at] + bytes([data[at] ^ value]) + data[at + 1 :], positions, st.integers(1, 255))
+    flipped = st.builds(
+        lambda at, value: data[:at] + bytes([data[at] ^ value]) + data[at + 1 :], positions, st.integers(1, 255)
+    )
     cut = positions.map(lambda at: data[:at])
     removed = st.builds(lambda at, count: data[:at] + data[at + count :], positions, st.integers(1, 20))
     added = st.builds(lambda at, extra: data[:at] + extra + data[at:], positions, st.binary(min_size=1, max_size=20))

@@ -1,4 +1,5 @@
-"""Motion from damaged, truncated and random bytes: StreamError or legal vectors, the same as the slow twin's, never a crash or a wait."""
+"""Motion from damaged, truncated and random bytes: StreamError or legal vectors, the same as the slow twin's, never a
+crash or a wait."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -203,7 +204,9 @@ def coder_with_long_term() -> Any:
         lambda: native.compensate(SQUARES, SQUARES.repeat(2, 0), FIELD, FIELD, BLENDS, 8192),
         lambda: native.compensate(SQUARES, SQUARES.repeat(2, 1), FIELD, FIELD, BLENDS, 8192),
         lambda: native.compensate(SQUARES, SQUARES.transpose(0, 1, 4, 3, 2), FIELD, FIELD, BLENDS, 8192),
-        lambda: native.compensate(np.zeros((1, 3, 8, 2, 8), np.int16), SQUARES, np.zeros((3, 2, 2), np.int16), FIELD, BLENDS, 8192),
+        lambda: native.compensate(
+            np.zeros((1, 3, 8, 2, 8), np.int16), SQUARES, np.zeros((3, 2, 2), np.int16), FIELD, BLENDS, 8192
+        ),
     ],
 )
 def test_wrong_arguments_are_refused(call: Callable[[], object]):
@@ -245,7 +248,9 @@ def coded(networks: CodecNetworks, entropy_format: EntropyFormat) -> list[bytes]
 
 
 def moved(steps: int) -> np.ndarray:
-    scene = np.random.default_rng(0).random((3, SIZE[0] // 8, SIZE[1] // 8)).repeat(8, 1).repeat(8, 2).astype(np.float32)
+    scene = (
+        np.random.default_rng(0).random((3, SIZE[0] // 8, SIZE[1] // 8)).repeat(8, 1).repeat(8, 2).astype(np.float32)
+    )
     return np.roll(scene, 3 * steps, 2)
 
 
@@ -254,7 +259,9 @@ def payloads(networks: CodecNetworks) -> dict[EntropyFormat, list[bytes]]:
     return {entropy_format: coded(networks, entropy_format) for entropy_format in OUR_FORMATS}
 
 
-def fresh_decoder(networks: CodecNetworks, payloads: list[bytes], entropy_format: EntropyFormat, number: int = 0) -> FramePayloadDecoder:
+def fresh_decoder(
+    networks: CodecNetworks, payloads: list[bytes], entropy_format: EntropyFormat, number: int = 0
+) -> FramePayloadDecoder:
     """Has decoded the I frame and so many P frames."""
     decoder = FramePayloadDecoder(IMAGE, VIDEO, networks, entropy_format, None, SIZE)
     decoder.decode_i(payloads[0], 40)
@@ -264,7 +271,9 @@ def fresh_decoder(networks: CodecNetworks, payloads: list[bytes], entropy_format
 
 
 @pytest.mark.parametrize("entropy_format", OUR_FORMATS)
-def test_frames_with_motion_decode(networks: CodecNetworks, payloads: dict[EntropyFormat, list[bytes]], entropy_format: EntropyFormat):
+def test_frames_with_motion_decode(
+    networks: CodecNetworks, payloads: dict[EntropyFormat, list[bytes]], entropy_format: EntropyFormat
+):
     decoder = fresh_decoder(networks, payloads[entropy_format], entropy_format)
     for k in P_FRAMES:
         decoder.decode_p(payloads[entropy_format][k], 40, reset=k == 2)
@@ -272,7 +281,8 @@ def test_frames_with_motion_decode(networks: CodecNetworks, payloads: dict[Entro
 
 
 def test_the_decoder_has_the_pictures_of_the_encoder(networks: CodecNetworks):
-    """Over changes of the long-term reference, with an I frame in between; some of a picture is new, some is as it was before the last picture."""
+    """Over changes of the long-term reference, with an I frame in between; some of a picture is new, some is as it was
+    before the last picture."""
     encoder = FramePayloadEncoder(IMAGE, VIDEO, networks, EntropyFormat.COMPACT, None)
     decoder = FramePayloadDecoder(IMAGE, VIDEO, networks, EntropyFormat.COMPACT, None, SIZE)
     search, found, rng = encoder.field_coder.search, [], np.random.default_rng(2)
@@ -298,7 +308,10 @@ def test_the_formats_hold_the_same_pictures(networks: CodecNetworks, payloads: d
             decoder.decode_p(payloads[entropy_format][k], 40, reset=k == 2)
         outputs.append(decoder.output())
     assert bool((outputs[0] == outputs[1]).all())
-    saved = [len(long) - len(short) for long, short in zip(*(payloads[entropy_format] for entropy_format in OUR_FORMATS), strict=True)]
+    saved = [
+        len(long) - len(short)
+        for long, short in zip(*(payloads[entropy_format] for entropy_format in OUR_FORMATS), strict=True)
+    ]
     assert saved[0] >= 3
     assert min(saved[1:]) >= 4
 
@@ -308,7 +321,14 @@ def test_motion_that_does_not_fit_into_its_payload(networks: CodecNetworks, payl
     reader = ByteReader(frames[1])
     assert reader.uv() > 0, "this picture should have vectors"
     rest = frames[1][reader.offset :]
-    damaged = [b"", b"\x80", b"\xff\xff\xff\xff" + rest, write_uv(len(rest) + 1) + rest, write_uv(len(rest)) + rest, b"\x80\x01" + rest]
+    damaged = [
+        b"",
+        b"\x80",
+        b"\xff\xff\xff\xff" + rest,
+        write_uv(len(rest) + 1) + rest,
+        write_uv(len(rest)) + rest,
+        b"\x80\x01" + rest,
+    ]
     for data in damaged:
         with pytest.raises(StreamError):
             fresh_decoder(networks, frames, EntropyFormat.PARTITIONED).decode_p(data, 40, reset=False)
@@ -332,7 +352,9 @@ def test_damaged_compact_frames(networks: CodecNetworks, payloads: dict[EntropyF
     damaged = [original[:size] for size in range(0, len(original), 1 + len(original) // 8)]
     damaged += [original + extra for extra in (b"\0", b"\1", b"\xff" * 20)] + [b"\xff" * 8, b"\xff" * 300]
     for position in rng.integers(0, len(original), 8):
-        damaged.append(original[:position] + bytes([original[position] ^ int(rng.integers(1, 256))]) + original[position + 1 :])
+        damaged.append(
+            original[:position] + bytes([original[position] ^ int(rng.integers(1, 256))]) + original[position + 1 :]
+        )
     num_refused = 0
     for data in damaged:
         decoder = fresh_decoder(networks, frames, EntropyFormat.COMPACT, number)

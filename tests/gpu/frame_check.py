@@ -54,7 +54,9 @@ class Frames:
         return ops.export_planes(self.frame, halve_chroma=True, truncate_chroma=False)
 
 
-def exact_frame_us(bench: Any, image: Any, video: Any, networks: Any, size: tuple[int, int]) -> tuple[float, float, int]:
+def exact_frame_us(
+    bench: Any, image: Any, video: Any, networks: Any, size: tuple[int, int]
+) -> tuple[float, float, int]:
     """(microseconds of a P frame's launches on the GPU's clock, of a P frame on the host's, number of launches)."""
     image_ops, video_ops = (ExactCuda(network, bench.engine) for network in networks)
     decoder = Frames(image, video, image_ops, video_ops, size)
@@ -71,7 +73,8 @@ def exact_frame_us(bench: Any, image: Any, video: Any, networks: Any, size: tupl
 
 
 def torch_frame_us(image: Any, video: Any, size: tuple[int, int]) -> float:
-    """Microseconds of the same P frame by PyTorch in float16 on the GPU, as the product runs it; NaN where it has no CUDA."""
+    """Microseconds of the same P frame by PyTorch in float16 on the GPU, as the product runs it; NaN where it has no
+    CUDA."""
     import torch
 
     from dcvc_cli.backend.float_torch import InferenceOperations
@@ -81,7 +84,9 @@ def torch_frame_us(image: Any, video: Any, size: tuple[int, int]) -> float:
         return float("nan")
     with torch.inference_mode():
         operations = [
-            InferenceOperations({key: v.detach().to("cuda", torch.float16) for key, v in random_parameters(model, 1).items()})
+            InferenceOperations(
+                {key: v.detach().to("cuda", torch.float16) for key, v in random_parameters(model, 1).items()}
+            )
             for model in (image, video)
         ]
         decoder = Frames(image, video, *operations, size)

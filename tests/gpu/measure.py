@@ -1,14 +1,16 @@
-"""Everything that a first hour on a GPU should find out, in one command under nine minutes. Parts that are done are kept, so that a run that
-was cut off goes on:
+"""Everything that a first hour on a GPU should find out, in one command under nine minutes. Parts that are done are
+kept, so that a run that was cut off goes on:
 
     python tests/gpu/measure.py --output measured
     python tests/gpu/measure.py --output measured --only kernels,frames
 
-In this order: facts of the machine; every primitive against NumPy; random and extreme tensors against the exact twin, outputs poisoned; a
-stream coded on the CPU decoded to its hashes, and the reverse; ceilings of the machine; every kernel at its 1080p shapes; whole frames of
-`lite` and `rt` beside PyTorch in float16. Results go to measure.json; the table is printed last. Exit code 1: something was wrong.
+In this order: facts of the machine; every primitive against NumPy; random and extreme tensors against the exact twin,
+outputs poisoned; a stream coded on the CPU decoded to its hashes, and the reverse; ceilings of the machine; every
+kernel at its 1080p shapes; whole frames of `lite` and `rt` beside PyTorch in float16. Results go to measure.json; the
+table is printed last. Exit code 1: something was wrong.
 
-`--emulator LIBRARY` runs the same parts without a GPU on tiny shapes, so that tests can hold this program to run at all.
+`--emulator LIBRARY` runs the same parts without a GPU on tiny shapes, so that tests can hold this program to run at
+all.
 """
 
 import argparse

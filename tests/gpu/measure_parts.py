@@ -66,7 +66,9 @@ def facts(bench: Bench) -> dict[str, Any]:
     """The machine and the software."""
     import torch
 
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
+    commit = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
+    ).stdout.strip()
     row = {"gpu": bench.device.name, "multiprocessors": bench.device.num_multiprocessors, "commit": commit[:12]}
     row |= {"python": platform.python_version(), "torch": torch.__version__, "cuda of torch": torch.version.cuda}
     return {"rows": [row]}
@@ -96,8 +98,13 @@ def parity(bench: Bench) -> dict[str, Any]:
     ]
     if bench.is_real:
         ops = [ExactCuda(ExactNetwork({}, 6), bench.engine)] * 4
-        checks += [(f"activation {e}", lambda e=e: test_emulated_layers.test_activation_of_every_value(e, engines)) for e in range(5, 14)]
-        checks += [(f"width {c}", lambda c=c: test_emulated_layers.test_wide_layers_agree(c, engines)) for c in (192, 368, 514)]
+        checks += [
+            (f"activation {e}", lambda e=e: test_emulated_layers.test_activation_of_every_value(e, engines))
+            for e in range(5, 14)
+        ]
+        checks += [
+            (f"width {c}", lambda c=c: test_emulated_layers.test_wide_layers_agree(c, engines)) for c in (192, 368, 514)
+        ]
         checks += [
             ("values", lambda: test_emulated_layers.test_values_agree(engines)),
             ("segments", lambda: test_emulated_layers.test_many_segments_keep_the_stream_order(engines)),
@@ -144,7 +151,8 @@ def stream(bench: Bench) -> dict[str, Any]:
 
 
 def ceilings(bench: Bench) -> dict[str, Any]:
-    """What this machine can do at most, by other people's code where PyTorch has CUDA, and by the largest products here."""
+    """What this machine can do at most, by other people's code where PyTorch has CUDA, and by the largest products
+    here."""
     rows = []
     positions, channels = bench.pick((1 << 17, 4096), (64, 64))
     layer = Conv("layer", channels, bench.pick(1024, 64))
@@ -201,7 +209,9 @@ def torch_seconds(run: Callable[[], Any], rounds: int = 10) -> float:
 
 
 def random_tensor(bench: Bench, height: int, width: int, channels: int) -> Any:
-    return bench.engine.upload_tensor(np.random.default_rng(1).integers(-3000, 3000, (height, width, channels)).astype(np.int16))
+    return bench.engine.upload_tensor(
+        np.random.default_rng(1).integers(-3000, 3000, (height, width, channels)).astype(np.int16)
+    )
 
 
 def value(ops: ExactCuda, tensor: Any) -> Any:
@@ -223,7 +233,14 @@ def kernels(bench: Bench) -> dict[str, Any]:
         launches, kept = bench.launches_of(lambda ops=ops, layer=layer, x=x: layer(ops, value(ops, x)).tensor)
         median, spread = bench.median_us(launches)
         macs = sum(int(np.prod(shape)) for shape in shapes.values()) * kept.positions
-        rows.append({"kernel": name, "us": round(median, 2), "spread": round(spread, 2), "int8 TOP/s": round(4 * macs / median / 1e6, 1)})
+        rows.append(
+            {
+                "kernel": name,
+                "us": round(median, 2),
+                "spread": round(spread, 2),
+                "int8 TOP/s": round(4 * macs / median / 1e6, 1),
+            }
+        )
     return {"rows": rows}
 
 
@@ -231,22 +248,45 @@ def kernel_cases(bench: Bench) -> Iterable[tuple[str, tuple[int, int], Any, dict
     """(name, grid, layer, shapes of its weights): those of rt and lite on the grids of 1080p."""
     eighth, sixteenth = bench.pick(((136, 240), (68, 120)), ((4, 4), (2, 2)))
     for grid, cin, cout in bench.pick(
-        ((eighth, 256, 256), (eighth, 256, 1024), (eighth, 512, 256), (eighth, 128, 512), (sixteenth, 384, 1536), (sixteenth, 384, 384)),
+        (
+            (eighth, 256, 256),
+            (eighth, 256, 1024),
+            (eighth, 512, 256),
+            (eighth, 128, 512),
+            (sixteenth, 384, 1536),
+            (sixteenth, 384, 384),
+        ),
         ((eighth, 24, 24),),
     ):
         yield f"1x1 {cin}->{cout} on {grid[1]}x{grid[0]}", grid, Conv("layer", cin, cout), {"layer": (cout, cin, 1, 1)}
     for grid, c in bench.pick(((eighth, 256), (eighth, 128), (sixteenth, 384)), ((eighth, 24),)):
         yield f"depthwise {c} on {grid[1]}x{grid[0]}", grid, Depthwise("layer", c), {"layer": (c, 1, 3, 3)}
     for grid, c in bench.pick(
-        ((eighth, 128), (eighth, 256), (eighth, 320), (eighth, 368), (sixteenth, 192), (sixteenth, 384), (sixteenth, 512)), ((eighth, 24),)
+        (
+            (eighth, 128),
+            (eighth, 256),
+            (eighth, 320),
+            (eighth, 368),
+            (sixteenth, 192),
+            (sixteenth, 384),
+            (sixteenth, 512),
+        ),
+        ((eighth, 24),),
     ):
-        shapes = {"dc.0": (c, c, 1, 1), "dc.2": (c, 1, 3, 3), "dc.3": (c, c, 1, 1), "ffn.0": (4 * c, c, 1, 1), "ffn.2": (c, 2 * c, 1, 1)}
+        shapes = {
+            "dc.0": (c, c, 1, 1),
+            "dc.2": (c, 1, 3, 3),
+            "dc.3": (c, c, 1, 1),
+            "ffn.0": (4 * c, c, 1, 1),
+            "ffn.2": (c, 2 * c, 1, 1),
+        }
         named = {f"block.{key}": shape for key, shape in shapes.items()}
         yield f"block {c} on {grid[1]}x{grid[0]}", grid, DepthConvBlock("block", c, c), named
 
 
 def frames(bench: Bench) -> dict[str, Any]:
-    """Whole P frames decoded, without the entropy coder: every launch of a frame on the GPU's clock, beside PyTorch in float16."""
+    """Whole P frames decoded, without the entropy coder: every launch of a frame on the GPU's clock, beside PyTorch in
+    float16."""
     from tests.gpu.frame_check import exact_frame_us, torch_frame_us
 
     rows = []
@@ -255,7 +295,12 @@ def frames(bench: Bench) -> dict[str, Any]:
         image, video = graphs(SPECS[name])
         networks = random_network(image, 1), random_network(video, 2)
         gpu_us, wall_us, num_launches = exact_frame_us(bench, image, video, networks, size)
-        row = {"model": name, "exact GPU us": round(gpu_us, 1), "exact wall us": round(wall_us, 1), "launches": num_launches}
+        row = {
+            "model": name,
+            "exact GPU us": round(gpu_us, 1),
+            "exact wall us": round(wall_us, 1),
+            "launches": num_launches,
+        }
         rows.append(row | ({"fp16 wall us": round(torch_frame_us(image, video, size), 1)} if bench.is_real else {}))
     return {"rows": rows}
 

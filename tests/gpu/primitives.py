@@ -1,4 +1,5 @@
-"""What every primitive of `kernels/cuda/device.hpp` must give, in NumPy and apart from the emulator: after the PTX manual."""
+"""What every primitive of `kernels/cuda/device.hpp` must give, in NumPy and apart from the emulator: after the PTX
+manual."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -20,7 +20,13 @@ DATA = Path(os.environ.get("DCVC_DATA", Path(__file__).parents[3] / "shared" / "
 
 
 def make_video(
-    path: Path, *, pixel_format: str = "yuv420p", size: tuple[int, int] = (34, 18), num_pictures: int = 5, codec: str = "ffv1", title: str = ""
+    path: Path,
+    *,
+    pixel_format: str = "yuv420p",
+    size: tuple[int, int] = (34, 18),
+    num_pictures: int = 5,
+    codec: str = "ffv1",
+    title: str = "",
 ) -> list[bytes]:
     rng = np.random.default_rng(5)
     width, height = size
@@ -50,7 +56,10 @@ def test_lossless_file_gives_its_samples(tmp_path):
         assert float(reader.format.frame_rate) == pytest.approx(30000 / 1001, rel=1e-3)
         read = list(reader)
     assert [picture.tobytes() for picture in read] == pictures
-    assert all(plane.flags.c_contiguous and plane.shape == shape for plane, shape in zip(read[0].planes, reader.format.plane_shapes, strict=True))
+    assert all(
+        plane.flags.c_contiguous and plane.shape == shape
+        for plane, shape in zip(read[0].planes, reader.format.plane_shapes, strict=True)
+    )
     with open_reader(str(tmp_path / "a.mkv"), skip_frames=1, max_frames=2, frame_rate=Rational(5, 1)) as reader:
         assert reader.format.frame_rate == Rational(5, 1)
         assert [picture.tobytes() for picture in reader] == pictures[1:3]
@@ -81,7 +90,10 @@ def test_title_in_another_character_set_is_no_obstacle(tmp_path):
 
 def test_skip_past_the_end(tmp_path):
     make_video(tmp_path / "a.mkv", num_pictures=3)
-    with pytest.raises(InputError, match="holds 3 pictures"), open_reader(str(tmp_path / "a.mkv"), skip_frames=3) as reader:
+    with (
+        pytest.raises(InputError, match="holds 3 pictures"),
+        open_reader(str(tmp_path / "a.mkv"), skip_frames=3) as reader,
+    ):
         list(reader)
 
 
@@ -100,8 +112,12 @@ def test_pictures_beyond_the_limit_are_refused_before_one_is_decoded(tmp_path, m
     make_video(tmp_path / "a.mkv", size=(64, 48), num_pictures=2)
     with open_reader(str(tmp_path / "a.mkv"), limits=Limits(64 * 48)) as reader:
         assert sum(1 for _ in reader) == 2
-    monkeypatch.setattr("dcvc_cli.media.container.ContainerReader._decode", lambda *_: pytest.fail("a picture was decoded"))
-    with pytest.raises(InputError, match=r"a\.mkv has pictures of 64x48, 3072 pixels; the limit is 3071 .*--max-pixels"):
+    monkeypatch.setattr(
+        "dcvc_cli.media.container.ContainerReader._decode", lambda *_: pytest.fail("a picture was decoded")
+    )
+    with pytest.raises(
+        InputError, match=r"a\.mkv has pictures of 64x48, 3072 pixels; the limit is 3071 .*--max-pixels"
+    ):
         open_reader(str(tmp_path / "a.mkv"), limits=Limits(64 * 48 - 1))
 
 
@@ -136,20 +152,51 @@ class TestWithFfmpeg:
     def test_same_samples_as_ffmpeg(self, clip):
         if not (DATA / clip).exists():
             pytest.skip("needs the evaluation clips")
-        command = ["ffmpeg", "-v", "error", "-i", str(DATA / clip), "-frames:v", "20", "-fps_mode", "passthrough", "-f", "rawvideo", "-"]
+        command = [
+            "ffmpeg",
+            "-v",
+            "error",
+            "-i",
+            str(DATA / clip),
+            "-frames:v",
+            "20",
+            "-fps_mode",
+            "passthrough",
+            "-f",
+            "rawvideo",
+            "-",
+        ]
         raw = subprocess.run(command, check=True, capture_output=True).stdout
         with open_reader(str(DATA / clip), max_frames=20) as reader:
             assert b"".join(picture.tobytes() for picture in reader) == raw
 
     @pytest.mark.parametrize(("name", "size", "coding"), [("a.mp4", "36:26", "libx264"), ("a.mkv", "35:27", "ffv1")])
     def test_tags_and_sizes(self, tmp_path, name, size, coding):
-        if coding not in subprocess.run(["ffmpeg", "-v", "error", "-encoders"], check=True, capture_output=True, text=True).stdout:
+        if (
+            coding
+            not in subprocess.run(
+                ["ffmpeg", "-v", "error", "-encoders"], check=True, capture_output=True, text=True
+            ).stdout
+        ):
             pytest.skip(f"this ffmpeg has no {coding}")
         out = str(tmp_path / name)
         tags = ["-color_primaries", "bt709", "-color_trc", "bt709", "-colorspace", "bt709", "-color_range", "tv"]
-        source = ["-f", "lavfi", "-i", "testsrc=size=40x30:rate=24", "-frames:v", "3", "-vf", f"crop={size},setsar=4/3", "-pix_fmt", "yuv420p"]
+        source = [
+            "-f",
+            "lavfi",
+            "-i",
+            "testsrc=size=40x30:rate=24",
+            "-frames:v",
+            "3",
+            "-vf",
+            f"crop={size},setsar=4/3",
+            "-pix_fmt",
+            "yuv420p",
+        ]
         subprocess.run(["ffmpeg", "-v", "error", *source, "-c:v", coding, *tags, out], check=True)
-        raw = subprocess.run(["ffmpeg", "-v", "error", "-i", out, "-f", "rawvideo", "-"], check=True, capture_output=True).stdout
+        raw = subprocess.run(
+            ["ffmpeg", "-v", "error", "-i", out, "-f", "rawvideo", "-"], check=True, capture_output=True
+        ).stdout
         with open_reader(out) as reader:
             assert str(reader.format.size) == size.replace(":", "x")
             assert reader.format.colour == ColourDescription(1, 1, 1, False)

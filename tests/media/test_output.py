@@ -1,4 +1,5 @@
-"""Outputs appear whole or not at all; what was there stays unless told otherwise; pipes and devices are written directly."""
+"""Outputs appear whole or not at all; what was there stays unless told otherwise; pipes and devices are written
+directly."""
 
 import contextlib
 import io
@@ -115,7 +116,8 @@ def test_full_device_is_an_input_error():
 
 @pytest.mark.parametrize("num_bytes", [100, 1 << 20])
 def test_full_disk_leaves_nothing(tmp_path, num_bytes):
-    # A file size limit stands in for a full disk: the write fails in the same place, the small one only when it is flushed.
+    # A file size limit stands in for a full disk: the write fails in the same place, the small one only when it is
+    # flushed.
     script = (
         "import resource, signal, sys\n"
         "from dcvc_cli.media import OutputFile\n"
@@ -166,7 +168,10 @@ def test_standard_output_is_not_closed(monkeypatch):
 
 
 def test_standard_output_into_a_file_and_descriptor_paths(tmp_path):
-    script = "import sys; from dcvc_cli.media import OutputFile\nwith OutputFile(sys.argv[1], overwrite=False) as output: output.write(b'abc')"
+    script = (
+        "import sys; from dcvc_cli.media import OutputFile\nwith OutputFile(sys.argv[1], overwrite=False) as output: "
+        "output.write(b'abc')"
+    )
     for target in ("-", "/dev/stdout", "/dev/fd/1"):
         with open(tmp_path / "a", "wb") as stream:
             subprocess.run([sys.executable, "-c", script, target], stdout=stream, check=True)
@@ -197,7 +202,9 @@ def test_interrupt_leaves_nothing(tmp_path):
         "with OutputFile(sys.argv[1], overwrite=False) as output:\n"
         "    output.write(b'abc'); output.flush(); print('ready', flush=True); time.sleep(60)\n"
     )
-    with subprocess.Popen([sys.executable, "-c", script, str(tmp_path / "a")], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+    with subprocess.Popen(
+        [sys.executable, "-c", script, str(tmp_path / "a")], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as process:
         assert process.stdout is not None
         process.stdout.readline()
         assert "a" not in names(tmp_path)
@@ -208,7 +215,9 @@ def test_interrupt_leaves_nothing(tmp_path):
 def test_terminal_is_refused():
     leader, follower = os.openpty()
     script = "from dcvc_cli.media import OutputFile; OutputFile('-', overwrite=False)"
-    result = subprocess.run([sys.executable, "-c", script], stdout=follower, stderr=subprocess.PIPE, text=True, check=False)
+    result = subprocess.run(
+        [sys.executable, "-c", script], stdout=follower, stderr=subprocess.PIPE, text=True, check=False
+    )
     with contextlib.suppress(OSError):
         os.close(follower)
         os.close(leader)

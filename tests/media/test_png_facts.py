@@ -90,7 +90,11 @@ def test_pictures_of_different_colour_are_refused(tmp_path: Path) -> None:
 
 def test_written_files_say_what_was_read(tmp_path: Path) -> None:
     plain = write_png(tmp_path / "a.png").read_bytes()
-    for colour, aspect in ((PQ, Rational(4, 3)), (SRGB, Rational(0, 0)), (ColourDescription(full_range=True), Rational(0, 0))):
+    for colour, aspect in (
+        (PQ, Rational(4, 3)),
+        (SRGB, Rational(0, 0)),
+        (ColourDescription(full_range=True), Rational(0, 0)),
+    ):
         video_format = VideoFormat(PictureSize(9, 7), ChromaFormat.RGB, sample_aspect_ratio=aspect, colour=colour)
         (tmp_path / "b.png").write_bytes(with_format_chunks(plain, video_format))
         facts = read_png_facts(tmp_path / "b.png")
@@ -113,9 +117,13 @@ def test_hdr_metadata_goes_through_a_stream(call: Call, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     mastering = struct.pack(">8H2I", 34000, 16000, 13250, 34500, 7500, 3000, 15635, 16450, 10_000_000, 1)
     light = struct.pack(">II", 1000 * 10000, 400 * 10000)
-    path = write_png(tmp_path / "in" / "im1.png", (b"cICP", bytes([9, 16, 0, 1])), (b"mDCV", mastering), (b"cLLI", light))
+    path = write_png(
+        tmp_path / "in" / "im1.png", (b"cICP", bytes([9, 16, 0, 1])), (b"mDCV", mastering), (b"cLLI", light)
+    )
     facts = read_png_facts(path)
-    assert facts.mastering_display == MasteringDisplay((13250, 34500, 7500, 3000, 34000, 16000), (15635, 16450), 10_000_000, 1)
+    assert facts.mastering_display == MasteringDisplay(
+        (13250, 34500, 7500, 3000, 34000, 16000), (15635, 16450), 10_000_000, 1
+    )
     assert facts.content_light == ContentLight(1000, 400)
     assert call("encode", tmp_path / "in", "-o", tmp_path / "a.dcvc", "-q") == 0
     assert call("decode", tmp_path / "a.dcvc", "-o", tmp_path / "out", "-q") == 0

@@ -114,7 +114,9 @@ def test_ten_bits_and_odd_options_are_refused(tmp_path):
         open_reader(str(path), input_format="nv12")
 
 
-@pytest.mark.parametrize("name", ["missing.y4m", "missing.yuv", "missing.mp4", "missing.png", "missing", "no\0name.y4m"])
+@pytest.mark.parametrize(
+    "name", ["missing.y4m", "missing.yuv", "missing.mp4", "missing.png", "missing", "no\0name.y4m"]
+)
 def test_missing_files(tmp_path, name):
     with pytest.raises(InputError, match="cannot read"):
         open_reader(str(tmp_path / name))
@@ -144,7 +146,8 @@ def test_kinds(name, prefix, kind):
 
 
 @pytest.mark.parametrize(
-    ("name", "words"), [("x.y4m", "not a y4m file"), ("x.png", "not a PNG file"), ("x.dcvc", "dcvc decode"), ("x.bin", "no known kind")]
+    ("name", "words"),
+    [("x.y4m", "not a y4m file"), ("x.png", "not a PNG file"), ("x.dcvc", "dcvc decode"), ("x.bin", "no known kind")],
 )
 def test_unknown_kinds(name, words):
     with pytest.raises(InputError, match=words):

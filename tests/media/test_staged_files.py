@@ -1,4 +1,5 @@
-"""Unfinished files leave nothing: without a name where the system has that, else removed by the next run once their maker is gone."""
+"""Unfinished files leave nothing: without a name where the system has that, else removed by the next run once their
+maker is gone."""
 
 import fcntl
 import os
@@ -55,7 +56,9 @@ def names(tmp_path: Path) -> Names:
 
 @pytest.mark.parametrize("overwrite", [False, True])
 @pytest.mark.parametrize("old", [None, b"old contents, longer"])
-def test_place_is_taken_whole_or_not_at_all(tmp_path: Path, names: Names, kind: str, old: bytes | None, overwrite: bool) -> None:
+def test_place_is_taken_whole_or_not_at_all(
+    tmp_path: Path, names: Names, kind: str, old: bytes | None, overwrite: bool
+) -> None:
     place = tmp_path / "a"
     if old is not None:
         place.write_bytes(old)
@@ -102,7 +105,9 @@ def test_unnamed_where_the_system_has_that(tmp_path: Path, names: Names) -> None
 @pytest.mark.parametrize("what", ["unnamed", "named", "folder"])
 def test_next_run_removes_what_a_killed_one_left(tmp_path: Path, names: Names, what: str) -> None:
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, "-c", KILLED, what, str(tmp_path / "a")], env=environment, timeout=60, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, what, str(tmp_path / "a")], env=environment, timeout=60, check=False
+    )
     assert done.returncode == -signal.SIGKILL
     assert len(names()) == (0 if what == "unnamed" else 1)
     write_whole(tmp_path / "b", b"other")
@@ -135,7 +140,9 @@ def test_only_our_own_leftovers_are_removed(tmp_path: Path, names: Names) -> Non
     remove_abandoned(tmp_path / "nowhere")
 
 
-def test_file_removed_before_its_lock_is_made_again(tmp_path: Path, names: Names, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_file_removed_before_its_lock_is_made_again(
+    tmp_path: Path, names: Names, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Between making a hidden file and locking it, another run may take it for abandoned."""
     monkeypatch.setattr(StagedFile, "_open_unnamed", lambda self: None)
     real, robbed = fcntl.flock, []

@@ -157,18 +157,27 @@ class TestChromaPosition:
             assert "does not say where its chroma samples lie: left assumed, as is usual for ffv1" in reader.notes[-1]
 
     def test_a_position_without_a_field_is_told(self) -> None:
-        text = "  Stream #0:0[0x1]: Video: h264 (High), 1 reference frame (avc1 / 0x31), yuv420p(progressive, bottomleft), 9x9\n"
+        text = (
+            "  Stream #0:0[0x1]: Video: h264 (High), 1 reference frame (avc1 / 0x31), yuv420p(progressive, "
+            "bottomleft), 9x9\n"
+        )
         location, note = chroma_location_of("a.mp4", parse_stream_text(text, 0), "h264")
         assert (location, "bottomleft, which streams have no field for" in str(note)) == ("", True)
 
     def test_other_text_gives_no_facts(self) -> None:
-        for text in ("", "  Stream #0:1: Video: h264, yuv420p(left)\n", "    title: Stream #0:0: Video: h264, yuv420p(left)\n"):
+        for text in (
+            "",
+            "  Stream #0:1: Video: h264, yuv420p(left)\n",
+            "    title: Stream #0:0: Video: h264, yuv420p(left)\n",
+        ):
             assert parse_stream_text(text, 0).chroma_location is None
 
     def test_side_data_is_named(self) -> None:
         text = (
-            "  Stream #0:0: Video: hevc (Main), 1 reference frame, yuv420p(tv, left), 9x9\n    Metadata:\n      title : x\n"
-            "    Side data:\n      DOVI configuration record: version: 1.0\n      Mastering Display Metadata, has_primaries:1\n"
+            "  Stream #0:0: Video: hevc (Main), 1 reference frame, yuv420p(tv, left), 9x9\n    Metadata:\n      title "
+            ": x\n"
+            "    Side data:\n      DOVI configuration record: version: 1.0\n      Mastering Display Metadata, "
+            "has_primaries:1\n"
             "  Stream #0:1: Audio: aac\n    Side data:\n      other: 1\n"
         )
         assert parse_stream_text(text, 0).side_data == ("DOVI configuration record", "Mastering Display Metadata")
@@ -200,7 +209,9 @@ class TestTime:
     def test_rounded_time_stamps_are_even(self) -> None:
         nominal = Fraction(24000, 1001)
         stamps = [round(1000 * index / nominal) for index in range(2000)]
-        assert timing_of(stamps, Fraction(1, 1000), 42, nominal) == timing_of(stamps[::-1], Fraction(1, 1000), 42, nominal)
+        assert timing_of(stamps, Fraction(1, 1000), 42, nominal) == timing_of(
+            stamps[::-1], Fraction(1, 1000), 42, nominal
+        )
         assert timing_of(stamps, Fraction(1, 1000), 42, nominal).frame_rate == nominal
         assert not timing_of(stamps, Fraction(1, 1000), 42, nominal).faults
 
@@ -283,7 +294,11 @@ class TestWhatStreamsHaveNoFieldFor:
             assert reader.format.mastering_display == MasteringDisplay(primaries, (15635, 16450), 10_000_000, 1)
             assert reader.format.content_light == ContentLight(1000, 400)
             assert reader.notes == ()
-            assert (reader.format.colour.primaries, reader.format.colour.transfer, reader.format.colour.matrix) == (9, 16, 9)
+            assert (reader.format.colour.primaries, reader.format.colour.transfer, reader.format.colour.matrix) == (
+                9,
+                16,
+                9,
+            )
 
     def test_alpha(self, tmp_path: Path) -> None:
         if "libvpx" not in av.codecs_available:
@@ -302,7 +317,9 @@ class TestWhatStreamsHaveNoFieldFor:
         path.write_bytes(data)
         assert "asks for a rotation or flip on display; it is ignored" in notes_of(path)[1]
 
-    @pytest.mark.parametrize(("codec", "pixel_format"), [("gif", "rgb8"), ("mjpeg", "yuvj422p"), ("ffv1", "yuv420p10le"), ("ffv1", "bgra")])
+    @pytest.mark.parametrize(
+        ("codec", "pixel_format"), [("gif", "rgb8"), ("mjpeg", "yuvj422p"), ("ffv1", "yuv420p10le"), ("ffv1", "bgra")]
+    )
     def test_other_samples_are_refused_with_the_way_out(self, tmp_path: Path, codec: str, pixel_format: str) -> None:
         path = tmp_path / ("a.gif" if codec == "gif" else "a.mkv")
         write_video(path, codec=codec, pixel_format=pixel_format, stamps=[0, 40])
@@ -310,9 +327,18 @@ class TestWhatStreamsHaveNoFieldFor:
             open_reader(str(path))
 
 
-@pytest.mark.parametrize("suffix", ["mp4", "mkv", "mov", "webm", "avi", "ts", "mpg", "ogv", "flv", "3gp", "mjpeg", "ivf", "m2v"])
+@pytest.mark.parametrize(
+    "suffix", ["mp4", "mkv", "mov", "webm", "avi", "ts", "mpg", "ogv", "flv", "3gp", "mjpeg", "ivf", "m2v"]
+)
 def test_every_kind_of_file_is_known_without_its_name(tmp_path: Path, suffix: str) -> None:
-    codec = {"webm": "libvpx", "ts": "mpeg2video", "mpg": "mpeg2video", "m2v": "mpeg2video", "ogv": "libtheora", "flv": "flv"}.get(suffix, "mpeg4")
+    codec = {
+        "webm": "libvpx",
+        "ts": "mpeg2video",
+        "mpg": "mpeg2video",
+        "m2v": "mpeg2video",
+        "ogv": "libtheora",
+        "flv": "flv",
+    }.get(suffix, "mpeg4")
     codec = {"mjpeg": "mjpeg", "ivf": "libvpx"}.get(suffix, codec)
     if codec not in av.codecs_available:
         pytest.skip(f"this PyAV has no {codec}")

@@ -18,7 +18,10 @@ from dcvc_cli.media.y4m import format_header, parse_header
 from tests.support.clips import y4m_clip
 
 DATA = Path(os.environ.get("DCVC_DATA", Path(__file__).parents[3] / "shared" / "data")) / "eval"
-needs_ffmpeg = [pytest.mark.ffmpeg, pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs the ffmpeg program")]
+needs_ffmpeg = [
+    pytest.mark.ffmpeg,
+    pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs the ffmpeg program"),
+]
 
 
 def random_pictures(video_format: VideoFormat, num_pictures: int, seed: int = 1) -> list[Picture]:
@@ -40,9 +43,13 @@ def write_clip(path: Path, video_format: VideoFormat, num_pictures: int) -> list
 @pytest.mark.parametrize("size", [(1, 1), (2, 2), (7, 5), (17, 1), (352, 288)])
 def test_what_is_written_is_read(tmp_path, size):
     video_format = VideoFormat(
-        PictureSize(*size), frame_rate=Rational(30000, 1001), sample_aspect_ratio=Rational(12, 11), colour=ColourDescription(full_range=True),
-        interlacing="t", chroma_location="mpeg2",
-    )  # fmt: skip
+        PictureSize(*size),
+        frame_rate=Rational(30000, 1001),
+        sample_aspect_ratio=Rational(12, 11),
+        colour=ColourDescription(full_range=True),
+        interlacing="t",
+        chroma_location="mpeg2",
+    )
     pictures = write_clip(tmp_path / "a.y4m", video_format, 3)
     with open_reader(str(tmp_path / "a.y4m")) as reader:
         assert reader.format == video_format
@@ -170,7 +177,9 @@ def test_fifo_gives_the_same_pictures(tmp_path):
 
 def test_pipe_that_ends_early_is_told_at_its_end(tmp_path, monkeypatch):
     header = format_header(VideoFormat(PictureSize(4, 4)))
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(header + b"FRAME\n" + bytes(24) + b"FRAME\n" + bytes(23))))
+    monkeypatch.setattr(
+        sys, "stdin", io.TextIOWrapper(io.BytesIO(header + b"FRAME\n" + bytes(24) + b"FRAME\n" + bytes(23)))
+    )
     reader = iter(open_reader("-"))
     assert next(reader).tobytes() == bytes(24)
     with pytest.raises(InputError, match="standard input ends inside picture 1: expected 24 bytes of it, found 23"):
@@ -178,7 +187,10 @@ def test_pipe_that_ends_early_is_told_at_its_end(tmp_path, monkeypatch):
 
 
 def test_wrong_plane_shape_is_the_callers_mistake(tmp_path):
-    with open_writer(str(tmp_path / "a.y4m"), VideoFormat(PictureSize(4, 4)), overwrite=False) as writer, pytest.raises(ValueError, match="promised"):
+    with (
+        open_writer(str(tmp_path / "a.y4m"), VideoFormat(PictureSize(4, 4)), overwrite=False) as writer,
+        pytest.raises(ValueError, match="promised"),
+    ):
         writer.write(random_pictures(VideoFormat(PictureSize(4, 6)), 1)[0])
 
 
@@ -193,7 +205,10 @@ def test_size_option_has_to_agree(tmp_path):
 def test_real_clip_copies_to_equal_pictures(tmp_path, clip):
     if not (DATA / clip).exists():
         pytest.skip("needs the evaluation clips")
-    with open_reader(str(DATA / clip)) as reader, open_writer(str(tmp_path / "b.y4m"), reader.format, overwrite=False) as writer:
+    with (
+        open_reader(str(DATA / clip)) as reader,
+        open_writer(str(tmp_path / "b.y4m"), reader.format, overwrite=False) as writer,
+    ):
         for picture in reader:
             writer.write(picture)
     original, copy = (DATA / clip).read_bytes(), (tmp_path / "b.y4m").read_bytes()
@@ -205,7 +220,18 @@ class TestWithFfmpeg:
 
     @pytest.mark.parametrize("size", ["176x144", "35x27"])
     def test_reads_what_ffmpeg_writes(self, tmp_path, size):
-        source = ["-f", "lavfi", "-i", f"testsrc=size={size}:rate=30000/1001", "-frames:v", "3", "-pix_fmt", "yuv420p", "-color_range", "pc"]
+        source = [
+            "-f",
+            "lavfi",
+            "-i",
+            f"testsrc=size={size}:rate=30000/1001",
+            "-frames:v",
+            "3",
+            "-pix_fmt",
+            "yuv420p",
+            "-color_range",
+            "pc",
+        ]
         subprocess.run(["ffmpeg", "-v", "error", *source, str(tmp_path / "a.y4m")], check=True)
         subprocess.run(["ffmpeg", "-v", "error", "-i", str(tmp_path / "a.y4m"), str(tmp_path / "a.yuv")], check=True)
         with open_reader(str(tmp_path / "a.y4m")) as reader:
@@ -215,9 +241,15 @@ class TestWithFfmpeg:
             assert b"".join(picture.tobytes() for picture in reader) == (tmp_path / "a.yuv").read_bytes()
 
     def test_ffmpeg_reads_what_we_write(self, tmp_path):
-        video_format = VideoFormat(PictureSize(35, 27), frame_rate=Rational(24, 1), sample_aspect_ratio=Rational(4, 3), chroma_location="jpeg")
+        video_format = VideoFormat(
+            PictureSize(35, 27), frame_rate=Rational(24, 1), sample_aspect_ratio=Rational(4, 3), chroma_location="jpeg"
+        )
         pictures = write_clip(tmp_path / "a.y4m", video_format, 3)
-        raw = subprocess.run(["ffmpeg", "-v", "error", "-i", str(tmp_path / "a.y4m"), "-f", "rawvideo", "-"], check=True, capture_output=True).stdout
+        raw = subprocess.run(
+            ["ffmpeg", "-v", "error", "-i", str(tmp_path / "a.y4m"), "-f", "rawvideo", "-"],
+            check=True,
+            capture_output=True,
+        ).stdout
         assert raw == b"".join(picture.tobytes() for picture in pictures)
         entries = "stream=r_frame_rate,sample_aspect_ratio"
         asked = ["ffprobe", "-v", "error", "-show_entries", entries, "-of", "csv=p=0", str(tmp_path / "a.y4m")]
@@ -250,7 +282,9 @@ def test_tags_without_a_field_are_told(tmp_path):
     clip = y4m_clip(4, 4, 1, tags="F25:1 C420jpeg XYSCSS=420JPEG XCOLORRANGE=FULL XMASTER=9 Z1")
     (tmp_path / "a.y4m").write_bytes(clip)
     with open_reader(str(tmp_path / "a.y4m")) as reader:
-        assert reader.notes == (f"{tmp_path / 'a.y4m'} has tags that streams have no field for: XMASTER=9, Z1; not kept",)
+        assert reader.notes == (
+            f"{tmp_path / 'a.y4m'} has tags that streams have no field for: XMASTER=9, Z1; not kept",
+        )
         assert reader.format.colour.full_range is True
 
 
@@ -260,6 +294,8 @@ def test_colour_tags_that_y4m_cannot_hold_are_told(tmp_path):
         (ColourDescription(2, 2, 6, None), "colour tags (matrix 6): not in"),
         (ColourDescription(full_range=True), ""),
     ):
-        with open_writer(str(tmp_path / "a.y4m"), VideoFormat(PictureSize(4, 4), colour=colour), overwrite=True) as writer:
+        with open_writer(
+            str(tmp_path / "a.y4m"), VideoFormat(PictureSize(4, 4), colour=colour), overwrite=True
+        ) as writer:
             assert note in "".join(writer.notes)
             assert bool(writer.notes) == bool(note)

@@ -25,9 +25,15 @@ formats = st.builds(
     chroma_location=st.sampled_from(["", "jpeg", "mpeg2", "paldv"]),
 )
 tag_values = st.one_of(
-    st.integers(-5, 20000).map(str), st.sampled_from(["420", "420p10", "1:1", "0:0", "30:0", ":", "p", "m", ""]), st.text(max_size=8)
+    st.integers(-5, 20000).map(str),
+    st.sampled_from(["420", "420p10", "1:1", "0:0", "30:0", ":", "p", "m", ""]),
+    st.text(max_size=8),
 )
-tags = st.builds(lambda key, value: (key + value).encode("utf-8"), st.sampled_from([*"WHFICAX", "XCOLORRANGE=", "XYSCSS=", ""]), tag_values)
+tags = st.builds(
+    lambda key, value: (key + value).encode("utf-8"),
+    st.sampled_from([*"WHFICAX", "XCOLORRANGE=", "XYSCSS=", ""]),
+    tag_values,
+)
 
 
 @settings(max_examples=200, deadline=None)
@@ -50,15 +56,24 @@ def test_any_tags_give_a_format_or_an_input_error(lines):
     else:
         message = ""
     assert message.isprintable()
-    assert header is None or parse_header(format_header(header.video_format), "a.y4m").video_format == header.video_format
+    assert (
+        header is None or parse_header(format_header(header.video_format), "a.y4m").video_format == header.video_format
+    )
 
 
 @settings(max_examples=50, deadline=None)
-@given(st.integers(1, 40), st.integers(1, 40), st.lists(st.sampled_from([b"", b" Ixyz", b" XA=1 XB"]), min_size=1, max_size=4), st.data())
+@given(
+    st.integers(1, 40),
+    st.integers(1, 40),
+    st.lists(st.sampled_from([b"", b" Ixyz", b" XA=1 XB"]), min_size=1, max_size=4),
+    st.data(),
+)
 def test_pictures_pass_through_pipes_in_any_pieces(width, height, frame_tags, data):
     video_format = VideoFormat(PictureSize(width, height))
     pictures = [np.random.default_rng(index).bytes(video_format.frame_bytes) for index in range(len(frame_tags))]
-    stream = format_header(video_format) + b"".join(b"FRAME" + tag + b"\n" + picture for tag, picture in zip(frame_tags, pictures, strict=True))
+    stream = format_header(video_format) + b"".join(
+        b"FRAME" + tag + b"\n" + picture for tag, picture in zip(frame_tags, pictures, strict=True)
+    )
     piece = data.draw(st.integers(1, len(stream)))
 
     class Pieces(io.RawIOBase):

@@ -1,4 +1,5 @@
-"""PSNR and MS-SSIM against definitions written out, values of the conformance cases, and pytorch-msssim where it agrees."""
+"""PSNR and MS-SSIM against definitions written out, values of the conformance cases, and pytorch-msssim where it
+agrees."""
 
 import json
 import math
@@ -25,7 +26,16 @@ def test_psnr_by_hand():
 
 
 @pytest.mark.parametrize(
-    ("mse", "expected"), [(0.0, 99.9), (1e-10, 99.9), (1.1e-10, 99.9), (1e-5, 98.1308), (255.0**2, 0.0), (math.nan, -999.9), (math.inf, -999.9)]
+    ("mse", "expected"),
+    [
+        (0.0, 99.9),
+        (1e-10, 99.9),
+        (1.1e-10, 99.9),
+        (1e-5, 98.1308),
+        (255.0**2, 0.0),
+        (math.nan, -999.9),
+        (math.inf, -999.9),
+    ],
 )
 def test_psnr_limits(mse, expected):
     assert psnr.psnr_from_mse(mse) == pytest.approx(expected, abs=1e-4)
@@ -66,19 +76,26 @@ def test_psnr_refuses_what_cannot_be_compared():
 
 
 def test_psnr_of_the_conformance_pictures():
-    # The published values are of unrounded pictures, the files hold rounded luma and truncated chroma: close, not equal.
+    # The published values are of unrounded pictures, the files hold rounded luma and truncated chroma: close, not
+    # equal.
     folder = CONFORMANCE / "two_small_96x80"
     case = json.loads((folder / "case.json").read_text())
     size = 96 * 80 * 3 // 2
     for frame in case["frame_info"]:
-        original, output = (np.fromfile(folder / name, np.uint8, size, offset=frame["index"] * size) for name in ("input.yuv", "recon.yuv"))
+        original, output = (
+            np.fromfile(folder / name, np.uint8, size, offset=frame["index"] * size)
+            for name in ("input.yuv", "recon.yuv")
+        )
         luma = psnr.psnr_plane(original[: 96 * 80].reshape(80, 96), output[: 96 * 80].reshape(80, 96))
         assert luma == pytest.approx(frame["psnr_y"], abs=0.002)
-        assert psnr.weighted_yuv(frame["psnr_y"], frame["psnr_u"], frame["psnr_v"]) == pytest.approx(frame["psnr_yuv"], abs=1e-9)
+        assert psnr.weighted_yuv(frame["psnr_y"], frame["psnr_u"], frame["psnr_v"]) == pytest.approx(
+            frame["psnr_yuv"], abs=1e-9
+        )
 
 
 def msssim_written_out(x: np.ndarray, y: np.ndarray, weights: tuple[float, ...]) -> float:
-    """The definition with nothing saved: a two-dimensional window, five filtered maps, reflection before the 2x2 mean."""
+    """The definition with nothing saved: a two-dimensional window, five filtered maps, reflection before the 2x2
+    mean."""
     distance = np.arange(11) - 5.0
     taps = np.exp(-(distance**2) / 4.5)
     window = np.outer(taps, taps) / taps.sum() ** 2

@@ -50,7 +50,9 @@ def test_published_files_are_read(path: Path) -> None:
 
 @needs_anchors
 def test_summary_has_the_published_field_names() -> None:
-    rates = json.loads((ANCHORS / "dcvc_rt_UVG_RTX4090.json").read_text())["UVG"]["Beauty_1920x1080_120fps_420_8bit_YUV.yuv"]
+    rates = json.loads((ANCHORS / "dcvc_rt_UVG_RTX4090.json").read_text())["UVG"][
+        "Beauty_1920x1080_120fps_420_8bit_YUV.yuv"
+    ]
     frames = [frame(1000, 30.0, intra=index == 0, encode_seconds=0.1, decode_seconds=0.2) for index in range(12)]
     ours = summarise_frames(frames, 1920 * 1080, 1.0)
     assert rates["000"].keys() - ours.keys() == {"ds_name", "seq", "rate_idx", "qp_i", "qp_p"}
@@ -82,7 +84,9 @@ def test_summary_without_p_frames_planes_or_enough_timed_frames() -> None:
     assert not [name for name in ours if name.endswith("_y") or name.startswith("avg_")]
 
 
-@pytest.mark.parametrize("frames", [[], [frame(1, 30.0), FrameRecord(False, 1, 30.0)], [frame(1, 30.0, msssim=0.9), frame(1, 30.0)]])
+@pytest.mark.parametrize(
+    "frames", [[], [frame(1, 30.0), FrameRecord(False, 1, 30.0)], [frame(1, 30.0, msssim=0.9), frame(1, 30.0)]]
+)
 def test_summary_refuses_gaps(frames: list[FrameRecord]) -> None:
     with pytest.raises(ValueError, match="frame"):
         summarise_frames(frames, 100, 1.0)
@@ -90,7 +94,10 @@ def test_summary_refuses_gaps(frames: list[FrameRecord]) -> None:
 
 def test_written_file_is_read_back(tmp_path: Path) -> None:
     path = tmp_path / "results.json"
-    rates = {rate_label(index): summarise_frames([frame(10_000 >> index, 40.0 - index, intra=True)], 100, 1 / 3) for index in range(4)}
+    rates = {
+        rate_label(index): summarise_frames([frame(10_000 >> index, 40.0 - index, intra=True)], 100, 1 / 3)
+        for index in range(4)
+    }
     write_results(path, {"eval": {"clip.y4m": rates}}, overwrite=False)
     points = read_results(path).classes["eval"]["clip.y4m"]
     assert [point.label for point in points] == ["003", "002", "001", "000"]
@@ -138,7 +145,9 @@ def test_unreadable_files(tmp_path: Path) -> None:
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["A", "000", *figures()]), inner, max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["A", "000", *figures()]), inner, max_size=5)
+    ),
     max_leaves=20,
 )
 
@@ -153,7 +162,10 @@ def test_no_json_gets_past_as_anything_but_results_or_an_input_error(value: Any,
         except InputError:
             continue
         assert all(
-            point.bpp > 0 and point.num_frames > 0 for sequences in results.classes.values() for points in sequences.values() for point in points
+            point.bpp > 0 and point.num_frames > 0
+            for sequences in results.classes.values()
+            for points in sequences.values()
+            for point in points
         )
 
 
@@ -163,7 +175,11 @@ def test_no_json_gets_past_as_anything_but_results_or_an_input_error(value: Any,
         (["a.yuv", "b.yuv"], ["b.yuv", "a.yuv"], [("a.yuv", "a.yuv"), ("b.yuv", "b.yuv")]),
         (["Foreman.y4m"], ["foreman"], [("Foreman.y4m", "foreman")]),
         (["clips/foreman_cif.mkv"], ["foreman_cif"], [("clips/foreman_cif.mkv", "foreman_cif")]),
-        (["Beauty_1920x1080_120fps_420_8bit_YUV.yuv"], ["Beauty"], [("Beauty_1920x1080_120fps_420_8bit_YUV.yuv", "Beauty")]),
+        (
+            ["Beauty_1920x1080_120fps_420_8bit_YUV.yuv"],
+            ["Beauty"],
+            [("Beauty_1920x1080_120fps_420_8bit_YUV.yuv", "Beauty")],
+        ),
         (["BQMall_832x480_60.yuv"], ["BQMall_832x480"], [("BQMall_832x480_60.yuv", "BQMall_832x480")]),
         (["Kimono1_1920x1080_24.yuv"], ["Kimono_1920x1080_24.yuv"], []),
         (["Race_832x480_30.yuv", "Race_416x240_30.yuv"], ["Race"], []),
@@ -187,7 +203,12 @@ def results_of(sequences: dict[str, dict[str, Any]]) -> Any:
 
 
 def test_class_average_is_by_label() -> None:
-    sequences = results_of({"s": {"000": figures(0.1, 30.0), "001": figures(0.5, 36.0)}, "t": {"000": figures(0.3, 34.0), "001": figures(0.4, 35.0)}})
+    sequences = results_of(
+        {
+            "s": {"000": figures(0.1, 30.0), "001": figures(0.5, 36.0)},
+            "t": {"000": figures(0.3, 34.0), "001": figures(0.4, 35.0)},
+        }
+    )
     assert average_points(list(sequences.values()), "psnr") == [(pytest.approx(0.2), 32.0), (pytest.approx(0.45), 35.5)]
 
 

@@ -1,4 +1,5 @@
-"""Preparation for exact arithmetic: the same integers everywhere, sound ones, and ranges that strange content does not leave."""
+"""Preparation for exact arithmetic: the same integers everywhere, sound ones, and ranges that strange content does not
+leave."""
 
 import os
 import subprocess
@@ -19,10 +20,17 @@ from dcvc_cli.families.rt.image import ImageModel
 from dcvc_cli.families.rt.sizes import TINY
 from dcvc_cli.families.rt.video import VideoModel
 from dcvc_cli.preparing import quantise
-from dcvc_cli.preparing.calibration_material import NUM_PICTURES, STRANGE_SIDE, TYPICAL_SIDE, strange_clips, typical_clips
+from dcvc_cli.preparing.calibration_material import (
+    NUM_PICTURES,
+    STRANGE_SIDE,
+    TYPICAL_SIDE,
+    strange_clips,
+    typical_clips,
+)
 from dcvc_cli.preparing.quantise import ALL_WIDE, SIGNAL_WIDE, prepare_exact
 from dcvc_cli.preparing.shared_ranges import Groups, room_for_strange
-from dcvc_cli.weights.file import ModelWeights, NetworkWeights, coding_shapes, table_arrays
+from dcvc_cli.weights.compression import table_arrays
+from dcvc_cli.weights.file import ModelWeights, NetworkWeights, coding_shapes
 from tests.support.integer_parameters import integer_parameters
 
 pytest.importorskip("dcvc_cli._motion")
@@ -63,15 +71,33 @@ def test_the_same_integers_on_every_machine():
 @pytest.mark.parametrize(
     "environment",
     [
-        {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "OPENBLAS_CORETYPE": "NEHALEM", "NPY_DISABLE_CPU_FEATURES": "X86_V4 X86_V3"},
-        {"OMP_NUM_THREADS": "8", "OPENBLAS_NUM_THREADS": "8", "MKL_NUM_THREADS": "8", "MKL_CBWR": "COMPATIBLE", "DCVC_CPU_ISA": "scalar"},
+        {
+            "OMP_NUM_THREADS": "1",
+            "OPENBLAS_NUM_THREADS": "1",
+            "OPENBLAS_CORETYPE": "NEHALEM",
+            "NPY_DISABLE_CPU_FEATURES": "X86_V4 X86_V3",
+        },
+        {
+            "OMP_NUM_THREADS": "8",
+            "OPENBLAS_NUM_THREADS": "8",
+            "MKL_NUM_THREADS": "8",
+            "MKL_CBWR": "COMPATIBLE",
+            "DCVC_CPU_ISA": "scalar",
+        },
     ],
 )
 def test_the_same_integers_with_other_threads_and_instruction_sets(environment: dict):
     code = "from tests.preparing.test_quantise import fingerprints, prepared; print(fingerprints(prepared()))"
     path = str(Path(__file__).parents[2])
     command = [sys.executable, "-W", "ignore", "-c", code]
-    found = subprocess.run(command, env={**os.environ, **environment, "PYTHONPATH": path}, capture_output=True, text=True, timeout=120, check=False)
+    found = subprocess.run(
+        command,
+        env={**os.environ, **environment, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
     assert found.stdout.strip() == FINGERPRINTS, found.stderr
 
 
@@ -139,14 +165,17 @@ class Latents:
 
 
 def saturated(weights: ModelWeights, clip, qp: int) -> Counter:
-    """Codes a clip's first picture as I frame and its second as P frame, without motion: values that saturate in each layer."""
+    """Codes a clip's first picture as I frame and its second as P frame, without motion: values that saturate in each
+    layer."""
     image, video = weights.model.networks.values()
     exact = [SaturationCounter(ExactNetwork.from_arrays(part.model, part.exact)) for part in weights.networks.values()]
     floats = [ReproducibleOperations(part.parameters()) for part in weights.networks.values()]
     y = image.analysis(floats[0], floats[0].frame_from_values(clip[0]), qp)
     symbols = floats[0].round_z(image.hyper_analysis(floats[0], y))
     parameters = image.prior_parameters(exact[0], exact[0].z_from_symbols(symbols), floats[0].size(y))
-    frame = image.synthesis(exact[0], image.code_latents(exact[0], parameters, Latents(exact[0], y.astype(np.float32))), qp)
+    frame = image.synthesis(
+        exact[0], image.code_latents(exact[0], parameters, Latents(exact[0], y.astype(np.float32))), qp
+    )
     ctx, ctx_t = video.contexts(exact[1], video.adapt_frame(exact[1], frame), qp)
     y = video.analysis(floats[1], floats[1].frame_from_values(clip[1]), exact[1].to_float(ctx).astype(np.float64), qp)
     symbols = floats[1].round_z(video.hyper_analysis(floats[1], y))
@@ -202,8 +231,14 @@ def test_strange_content_may_take_a_few_bits_only():
 
 def test_wide_weights_stay_within_the_row_sum():
     for part in prepared(ALL_WIDE).networks.values():
-        layers = [layer for layer in ExactNetwork.from_arrays(part.model, part.exact).layers.values() if hasattr(layer, "weight")]
-        sums = np.concatenate([np.abs(layer.weight.astype(np.int64)).reshape(layer.weight.shape[0], -1).sum(axis=1) for layer in layers])
+        layers = [
+            layer
+            for layer in ExactNetwork.from_arrays(part.model, part.exact).layers.values()
+            if hasattr(layer, "weight")
+        ]
+        sums = np.concatenate(
+            [np.abs(layer.weight.astype(np.int64)).reshape(layer.weight.shape[0], -1).sum(axis=1) for layer in layers]
+        )
         assert sums.max() <= 65535
         assert sums.max() > 30000
 

@@ -25,7 +25,10 @@ class WatchingReference(ExactTwin):
 def test_no_layer_is_dead_or_saturated():
     weights = random_weights("tiny", exact=True)
     image, video = weights.model.networks.values()
-    ops = [WatchingReference(ExactNetwork.from_arrays(network.model, network.exact)) for network in weights.networks.values()]
+    ops = [
+        WatchingReference(ExactNetwork.from_arrays(network.model, network.exact))
+        for network in weights.networks.values()
+    ]
     _, planes = invent(FramePair(image, video, *ops), (4, 5), 6, 32, 0)
     for one in ops:
         shares = {name: max(values) for name, values in one.dead.items()}

@@ -1,4 +1,5 @@
-"""Codes frames through the networks with a given latent coder, for the tests of exact arithmetic: no bytes, only symbols."""
+"""Codes frames through the networks with a given latent coder, for the tests of exact arithmetic: no bytes, only
+symbols."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -122,8 +123,17 @@ def invent(pair: FramePair, size: tuple[int, int], num_frames: int, qp: int, see
     coded, planes = [], []
     for k in range(num_frames):
         model, ops = (pair.video, pair.video_ops) if k else (pair.image, pair.image_ops)
-        z = rng.normal(0, 3, (model.spec.hyper, -(-size[0] // 4), -(-size[1] // 4))).round().clip(-128, 127).astype(np.int8)
+        z = (
+            rng.normal(0, 3, (model.spec.hyper, -(-size[0] // 4), -(-size[1] // 4)))
+            .round()
+            .clip(-128, 127)
+            .astype(np.int8)
+        )
         coder = InventingCoder(ops, rng)
-        planes.append(pair.intra(z, size, coder, qp) if k == 0 else pair.inter(z, size, coder, qp, pair.contexts(qp, k == reset_at)))
+        planes.append(
+            pair.intra(z, size, coder, qp)
+            if k == 0
+            else pair.inter(z, size, coder, qp, pair.contexts(qp, k == reset_at))
+        )
         coded.append(CodedFrame(z, coder.steps, size))
     return coded, planes

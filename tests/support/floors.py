@@ -11,7 +11,11 @@ def random_floor(rng: np.random.Generator, rows: int, columns: int, is_halved: b
     floor.step_index = int(rng.choice([rng.integers(64), 63, 0]))
     bases = rng.integers(0, 4, (rows, columns)) if rng.integers(2) else np.full((rows, columns), rng.integers(1, 4))
     floor.bases[:] = np.where((bases == COMPENSATED) & (not is_p), FLAT, bases)
-    flat = rng.integers(0, 256, floor.flat.shape) if rng.integers(2) else np.broadcast_to(rng.choice([0, 255, 90], 3), floor.flat.shape)
+    flat = (
+        rng.integers(0, 256, floor.flat.shape)
+        if rng.integers(2)
+        else np.broadcast_to(rng.choice([0, 255, 90], 3), floor.flat.shape)
+    )
     floor.flat[:] = np.where((floor.bases == FLAT)[..., None], flat, 0)
     levels = np.rint(rng.laplace(0, 2.0 ** rng.integers(-3, 13), floor.levels.shape)).clip(-16383, 16383)
     levels *= rng.random(floor.levels.shape[:3])[..., None] < rng.choice([0.1, 0.5, 1.0])

@@ -11,7 +11,8 @@ MAX_VECTOR = 1023
 
 
 def random_field(rng: np.random.Generator, rows: int, columns: int) -> np.ndarray:
-    """Vectors of one reach; areas of one vector, single ones, 16x16 squares of one vector, and the longest ones here and there."""
+    """Vectors of one reach; areas of one vector, single ones, 16x16 squares of one vector, and the longest ones here
+    and there."""
     reach = int(rng.choice(REACHES))
     field = rng.integers(-reach, reach + 1, (rows, columns, 2)).astype(np.int16)
     kind = rng.integers(4)
@@ -57,7 +58,8 @@ def followed(field: np.ndarray, kept: np.ndarray) -> np.ndarray:
 
 
 class Following:
-    """Knows of a sequence of P frames what a coder of vectors knows about tracks: docs/motion.md, "The long-term reference", as plainly as can be.
+    """Knows of a sequence of P frames what a coder of vectors knows about tracks: docs/motion.md, "The long-term
+    reference", as plainly as can be.
 
     Attributes:
         number: of the next P frame since the I frame.
@@ -78,7 +80,11 @@ class Following:
         """The motion of the next frame as a decoder has it; the frame after it follows."""
         field, tracks, blends = motion.vectors, None, None
         if self.number > 1:
-            blends = np.zeros((field.shape[0] // 2, field.shape[1] // 2), np.uint8) if motion.blends is None else motion.blends
+            blends = (
+                np.zeros((field.shape[0] // 2, field.shape[1] // 2), np.uint8)
+                if motion.blends is None
+                else motion.blends
+            )
             tracks = self.followed(field)
             if motion.tracks is not None:
                 tracks = np.where(by_squares(blends)[..., None] > 0, by_squares(motion.tracks[::2, ::2]), tracks)

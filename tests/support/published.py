@@ -1,4 +1,5 @@
-"""Where the published codec's conformance cases lie: small ones in the tree, all of them in a folder that the environment names."""
+"""Where the published codec's conformance cases lie: small ones in the tree, all of them in a folder that the
+environment names."""
 
 import os
 

@@ -1,4 +1,5 @@
-"""Random integer layers and networks for the parity tests: valid by the bounds of the exact profile, often at their ends."""
+"""Random integer layers and networks for the parity tests: valid by the bounds of the exact profile, often at their
+ends."""
 
 from typing import Any
 
@@ -29,7 +30,9 @@ def random_weight(rng: np.random.Generator, shape: tuple[int, ...], kind: str) -
     return (weight * rng.choice((-1, 1), weight.shape)).astype(np.int16).reshape(shape)
 
 
-def random_conv(rng: np.random.Generator, shape: tuple[int, ...], kind: str, exponents: tuple[int, int] = (EXPONENT, EXPONENT)) -> ExactConv:
+def random_conv(
+    rng: np.random.Generator, shape: tuple[int, ...], kind: str, exponents: tuple[int, int] = (EXPONENT, EXPONENT)
+) -> ExactConv:
     """A layer whose outputs fill the 16 bits, saturating now and then."""
     weight = random_weight(rng, shape, kind)
     row_sum = np.abs(weight.astype(np.int64)).reshape(shape[0], -1).sum(axis=1)
@@ -51,11 +54,14 @@ def random_values(rng: np.random.Generator, shape: tuple[int, ...], kind: str) -
 
 
 def random_network(model: Any, seed: int, kind: str = "narrow") -> ExactNetwork:
-    """Integer parameters for a whole decoder, checked as if read from a file; activations neither die out nor all saturate."""
+    """Integer parameters for a whole decoder, checked as if read from a file; activations neither die out nor all
+    saturate."""
     rng = np.random.default_rng(seed)
     layers: dict[str, ExactLayer] = {}
     # With motion the sums that make the picture are in its exponent.
-    to_picture = {"recon_generation_net.head", "decoder.direct.conv.0"} if getattr(model, "predicts_pictures", False) else set()
+    to_picture = (
+        {"recon_generation_net.head", "decoder.direct.conv.0"} if getattr(model, "predicts_pictures", False) else set()
+    )
     for layer in decoder_layers(model):
         after = FRAME_EXPONENT if layer.name in to_picture else EXPONENT
         before = FRAME_EXPONENT if layer.name == "feature_adaptor_i.adaptor" else EXPONENT
@@ -63,7 +69,9 @@ def random_network(model: Any, seed: int, kind: str = "narrow") -> ExactNetwork:
             factors = rng.integers(8000, 24000, (layer.num_qps, layer.channels)).astype(np.int16)
             layers[layer.name] = ExactScale(factors, np.full(layer.num_qps, 14, np.uint8), EXPONENT, EXPONENT)
             continue
-        shape = (layer.cout, layer.cin, layer.kernel, layer.kernel) if hasattr(layer, "cin") else (layer.channels, 1, 3, 3)
+        shape = (
+            (layer.cout, layer.cin, layer.kernel, layer.kernel) if hasattr(layer, "cin") else (layer.channels, 1, 3, 3)
+        )
         conv = random_conv(rng, shape, kind, (before, after))
         damped = (conv.multiplier >> (7 if layer.name.endswith((".dc.3", ".ffn.2")) else 5)).astype(np.int32)
         layers[layer.name] = ExactConv(conv.weight, damped, (conv.addend >> 5) + 2**31, before, after)
@@ -81,4 +89,6 @@ def first_mismatch(expected: NDArray[Any], found: NDArray[Any]) -> str:
         return f"{expected.dtype}{expected.shape} against {found.dtype}{found.shape}"
     places = np.argwhere(expected != found)
     place = tuple(int(i) for i in places[0])
-    return f"{len(places)} of {expected.size} differ, first at {place}: expected {expected[place]}, found {found[place]}"
+    return (
+        f"{len(places)} of {expected.size} differ, first at {place}: expected {expected[place]}, found {found[place]}"
+    )

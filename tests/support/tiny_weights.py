@@ -13,15 +13,20 @@ def write_tiny_weights(folder: Path, seed: int) -> Path:
     from dcvc_cli.training.export import export_model
     from dcvc_cli.weights.file import write_weights
 
-    image = {key: value.detach().numpy() for key, value in initial_image_parameters(ImageModel(TINY.image), seed).items()}
-    video = {key: value.detach().numpy() for key, value in initial_video_parameters(VideoModel(TINY.video), seed).items()}
+    image = {
+        key: value.detach().numpy() for key, value in initial_image_parameters(ImageModel(TINY.image), seed).items()
+    }
+    video = {
+        key: value.detach().numpy() for key, value in initial_video_parameters(VideoModel(TINY.video), seed).items()
+    }
     path = folder / "weights" / "tiny.safetensors"
     write_weights(path, export_model("tiny", {"image": image, "video": video}, "untrained, for tests"))
     return path
 
 
 def write_tiny_exact_weights(folder: Path) -> Path:
-    """The same with their integer form beside it, calibrated on little: good for nothing but to be the same everywhere."""
+    """The same with their integer form beside it, calibrated on little: good for nothing but to be the same
+    everywhere."""
     import numpy as np
 
     from dcvc_cli.preparing.quantise import prepare_exact

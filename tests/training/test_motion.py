@@ -1,4 +1,5 @@
-"""The training objective of a model with motion: both adaptors learn, recomputation changes nothing, compensation is the codec's."""
+"""The training objective of a model with motion: both adaptors learn, recomputation changes nothing, compensation is
+the codec's."""
 
 import numpy as np
 import pytest
@@ -38,7 +39,12 @@ def loss_with_gradients(clip: torch.Tensor, **options: int | bool) -> tuple[Batc
 def test_both_adaptors_learn() -> None:
     result, parameters = loss_with_gradients(moving_clip(3, 1))
     assert np.isfinite(result.loss.item())
-    for name in ("feature_adaptor_i.adaptor.weight", "feature_adaptor_p.weight", "encoder.conv1.weight", "recon_generation_net.head.weight"):
+    for name in (
+        "feature_adaptor_i.adaptor.weight",
+        "feature_adaptor_p.weight",
+        "encoder.conv1.weight",
+        "recon_generation_net.head.weight",
+    ):
         assert torch.count_nonzero(parameters[name].grad) > 0, name
 
 
@@ -75,14 +81,21 @@ def test_samples_are_searched_on_threads_with_one_result(monkeypatch: pytest.Mon
     for num_threads in (1, 3):
         monkeypatch.setattr(torch, "get_num_threads", lambda n=num_threads: n)
         coders = [FieldCoder() for _ in range(5)]
-        results.append((compensated(clip[:, 0], None, clip[:, 1], qp, coders)[0], [coder.state().learned.tobytes() for coder in coders]))
+        results.append(
+            (
+                compensated(clip[:, 0], None, clip[:, 1], qp, coders)[0],
+                [coder.state().learned.tobytes() for coder in coders],
+            )
+        )
     assert torch.equal(results[0][0], results[1][0])
     assert results[0][1] == results[1][1]
 
 
 def test_long_terms_are_the_codecs() -> None:
     """Two samples, one a frame ahead; the pictures are noisy, so that long-term references are of use."""
-    clip = (moving_clip(13, 5) + 0.05 * torch.randn(1, 13, 3, 64, 64, generator=torch.Generator().manual_seed(3))).clamp(0, 1)
+    clip = (
+        moving_clip(13, 5) + 0.05 * torch.randn(1, 13, 3, 64, 64, generator=torch.Generator().manual_seed(3))
+    ).clamp(0, 1)
     samples, qp = torch.round(clip[0] * 8192).to(torch.int16).numpy(), torch.tensor([50, 50])
     coders, theirs = [FieldCoder(), FieldCoder()], FieldCoder()
     ahead, long_terms = compensated(clip[:, 0], None, clip[:, 1], qp[:1], coders[1:])[1], []
@@ -107,11 +120,14 @@ def long_term_of(number: int) -> int:
 
 @pytest.mark.parametrize("wants", [(True, True), (True, False), (False, True)])
 def test_gradients_go_where_samples_come_from(wants: tuple[bool, bool]) -> None:
-    """One block is covered in the reference and taken from the long-term reference; what one picture gives, the other does not."""
+    """One block is covered in the reference and taken from the long-term reference; what one picture gives, the other
+    does not."""
     x = moving_clip(1, 9)[:, 0]
     covered = x.clone()
     covered[:, :, 32:48, 16:32] = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(1))
-    frame, long_term = (picture.clone().requires_grad_(wanted) for picture, wanted in zip((covered, x), wants, strict=True))
+    frame, long_term = (
+        picture.clone().requires_grad_(wanted) for picture, wanted in zip((covered, x), wants, strict=True)
+    )
     coder = FieldCoder()
     coder.encode(still(8, 8))
     current, reference, before = (torch.round(picture[0] * 8192).to(torch.int16).numpy() for picture in (x, covered, x))

@@ -1,4 +1,5 @@
-"""The training objective against the product's own operations: folded activations, frames coded without a rate, lead frames."""
+"""The training objective against the product's own operations: folded activations, frames coded without a rate, lead
+frames."""
 
 import pytest
 import torch
@@ -28,7 +29,10 @@ def test_folded_activation_gives_the_block_of_the_definition(cin: int, shortcut:
     block = DepthConvBlock("block", cin, 8, shortcut=shortcut)
     parameters = block_parameters(block, 3)
     x = torch.randn(2, cin, 6, 5, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
-    torch.testing.assert_close(TrainingOperations(parameters).depth_conv_block(block, x), FloatOperations(parameters).depth_conv_block(block, x))
+    torch.testing.assert_close(
+        TrainingOperations(parameters).depth_conv_block(block, x),
+        FloatOperations(parameters).depth_conv_block(block, x),
+    )
 
 
 def test_decoded_image_is_what_coding_with_a_rate_gives() -> None:
@@ -38,7 +42,9 @@ def test_decoded_image_is_what_coding_with_a_rate_gives() -> None:
     torch.testing.assert_close(decoded_image(model, ops, x, qp), code_image(model, ops, x, qp)[0])
 
 
-def video_case(num_p_frames: int) -> tuple[VideoModel, dict[str, torch.nn.Parameter], ImageModel, dict[str, torch.Tensor], torch.Tensor]:
+def video_case(
+    num_p_frames: int,
+) -> tuple[VideoModel, dict[str, torch.nn.Parameter], ImageModel, dict[str, torch.Tensor], torch.Tensor]:
     image_model, video_model = ImageModel(TINY.image), VideoModel(TINY.video)
     parameters = as_parameters(initial_video_parameters(video_model, seed=1))
     clip = torch.rand(1, 1 + num_p_frames, 3, 64, 64, generator=torch.Generator().manual_seed(6))
@@ -56,7 +62,10 @@ def test_all_frames_trained_is_the_default() -> None:
 
 @pytest.mark.parametrize(
     ("reset_share", "learning", "idle"),
-    [(0.0, "feature_adaptor_p.weight", "feature_adaptor_i.adaptor.weight"), (1.0, "feature_adaptor_i.adaptor.weight", "feature_adaptor_p.weight")],
+    [
+        (0.0, "feature_adaptor_p.weight", "feature_adaptor_i.adaptor.weight"),
+        (1.0, "feature_adaptor_i.adaptor.weight", "feature_adaptor_p.weight"),
+    ],
 )
 def test_lead_frames_change_the_reference_and_carry_no_gradient(
     monkeypatch: pytest.MonkeyPatch, reset_share: float, learning: str, idle: str

@@ -1,4 +1,5 @@
-"""Several processes: shares of a batch add up to the batch, and two processes train as one does, killed and resumed as well."""
+"""Several processes: shares of a batch add up to the batch, and two processes train as one does, killed and resumed as
+well."""
 
 import os
 import socket
@@ -86,7 +87,9 @@ def test_gradients_of_shares_add_up(network: str) -> None:
     shared = gradients([BatchShare(0, 2), BatchShare(1, 0)], [slice(0, 1), slice(1, 3)])
     assert whole.keys() == shared.keys()
     for name, value in whole.items():
-        torch.testing.assert_close(shared[name], value, rtol=2e-3, atol=1e-5 * max(1.0, float(value.abs().max())), msg=name)
+        torch.testing.assert_close(
+            shared[name], value, rtol=2e-3, atol=1e-5 * max(1.0, float(value.abs().max())), msg=name
+        )
 
 
 def test_one_gpu_cannot_be_named_for_several(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,17 +103,36 @@ def test_one_gpu_cannot_be_named_for_several(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def launch(folder: Path, *options: str) -> None:
-    """`dcvc train image` as two processes on this machine, in the environment that accelerate launch and torchrun make."""
+    """`dcvc train image` as two processes on this machine, in the environment that accelerate launch and torchrun
+    make."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])
-    command = [sys.executable, "-m", "dcvc_cli", "train", "image", "--config", str(folder / "c.yaml"), "--data", str(ROOT / "tests" / "data")]
+    command = [
+        sys.executable,
+        "-m",
+        "dcvc_cli",
+        "train",
+        "image",
+        "--config",
+        str(folder / "c.yaml"),
+        "--data",
+        str(ROOT / "tests" / "data"),
+    ]
     command += ["-o", str(folder / "two"), "--device", "cpu", *options]
-    base = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    base = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "OMP_NUM_THREADS": "1",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": port,
+    }
     processes = []
     for rank in ("0", "1"):
         environment = {**base, "RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
-        processes.append(subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
+        processes.append(
+            subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        )
     try:
         for process in processes:
             _, errors = process.communicate(timeout=150)
@@ -128,7 +150,8 @@ def last_loss(path: Path) -> list[float]:
 @pytest.mark.slow
 @pytest.mark.skipif(find_spec("accelerate") is None, reason="needs the package accelerate (pip install dcvc[train])")
 def test_two_processes_train_as_one_does(tmp_path: Path) -> None:
-    """Loss, rate, PSNR and parameters after five steps of 1 + 2 samples, the two having been stopped and resumed after three."""
+    """Loss, rate, PSNR and parameters after five steps of 1 + 2 samples, the two having been stopped and resumed after
+    three."""
     (tmp_path / "c.yaml").write_text(CONFIG)
     cache = tmp_path / "cache"
     config = TrainConfig("image", "tiny", (Stage(5, 3, 32, 1e-3, 1e-3),), 50.0, 12000.0, autocast="none")
@@ -147,5 +170,6 @@ def test_two_processes_train_as_one_does(tmp_path: Path) -> None:
     start = initial_image_parameters(ImageModel(TINY.image), config.seed)
     for name, value in one.parameters.items():
         moved = float((value.detach() - start[name]).abs().max())
-        # AdamW's first steps have the size of the rate whatever the gradient, so where a gradient is all rounding, the step is too.
+        # AdamW's first steps have the size of the rate whatever the gradient, so where a gradient is all rounding, the
+        # step is too.
         assert float((state["parameters"][name] - value.detach()).abs().mean()) <= 0.02 * moved + 1e-7, name

@@ -1,4 +1,5 @@
-"""Parts of a training run: gradient checkpointing, float16, logs, settings, and a checkpoint that a kill in the middle of a save leaves whole."""
+"""Parts of a training run: gradient checkpointing, float16, logs, settings, and a checkpoint that a kill in the middle
+of a save leaves whole."""
 
 import csv
 import signal
@@ -50,14 +51,20 @@ def test_checkpointed_gradients_are_the_same(autocast: bool, monkeypatch: pytest
     image_state = initial_image_parameters(image)
     clip = torch.rand(2, 5, 3, 32, 32, generator=torch.Generator().manual_seed(1))
     frames = []
-    monkeypatch.setattr(objective, "checkpoint", lambda *values, **named: frames.append(1) or torch_checkpoint.checkpoint(*values, **named))
+    monkeypatch.setattr(
+        objective,
+        "checkpoint",
+        lambda *values, **named: frames.append(1) or torch_checkpoint.checkpoint(*values, **named),
+    )
 
     def gradients(gradient_checkpointing: bool) -> tuple[float, torch.Tensor, dict[str, torch.Tensor | None]]:
         parameters = as_parameters(initial_video_parameters(video))
         torch.manual_seed(4)
         with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
             lambdas = (30.0, 7200.0)
-            result = video_loss(video, parameters, image, image_state, clip, lambdas, 3, gradient_checkpointing=gradient_checkpointing)
+            result = video_loss(
+                video, parameters, image, image_state, clip, lambdas, 3, gradient_checkpointing=gradient_checkpointing
+            )
         result.loss.backward()
         return result.loss.item(), torch.rand(4), {name: value.grad for name, value in parameters.items()}
 
@@ -75,9 +82,13 @@ def test_trainer_obeys_the_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     for wanted in (False, True):
         calls = []
         monkeypatch.setattr(
-            objective, "checkpoint", lambda *values, seen=calls, **named: seen.append(1) or torch_checkpoint.checkpoint(*values, **named)
+            objective,
+            "checkpoint",
+            lambda *values, seen=calls, **named: seen.append(1) or torch_checkpoint.checkpoint(*values, **named),
         )
-        trainer = make_trainer(tmp_path / str(wanted), "video", num_steps=2, num_frames=2, gradient_checkpointing=wanted)
+        trainer = make_trainer(
+            tmp_path / str(wanted), "video", num_steps=2, num_frames=2, gradient_checkpointing=wanted
+        )
         trainer.run(report=lambda record: None)
         assert len(calls) == (4 if wanted else 0)
         states.append(trainer.parameters)
@@ -150,7 +161,11 @@ def test_fp16_on_a_gpu(tmp_path: Path) -> None:
 
     reference = make_trainer(tmp_path / "cpu")
     trainer = Trainer(
-        replace(reference.config, autocast="fp16"), reference.shots, reference.cache, tmp_path / "gpu", processes=TrainingProcesses("cuda:0")
+        replace(reference.config, autocast="fp16"),
+        reference.shots,
+        reference.cache,
+        tmp_path / "gpu",
+        processes=TrainingProcesses("cuda:0"),
     )
     records: list[TrainRecord] = []
     trainer.run(report=records.append)
@@ -317,7 +332,10 @@ def test_a_checkpoint_of_another_version_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "run" / "checkpoint.pt"
     trainer = make_trainer(tmp_path / "run")
     trainer.save()
-    for key, value in (("optimiser", {"state": {}, "param_groups": []}), ("sequences", [{"segment": (0, 0, 0), "frame": torch.zeros(1)}])):
+    for key, value in (
+        ("optimiser", {"state": {}, "param_groups": []}),
+        ("sequences", [{"segment": (0, 0, 0), "frame": torch.zeros(1)}]),
+    ):
         write_checkpoint(path, read_checkpoint(path) | {key: value})
         with pytest.raises(InputError, match="of another version of dcvc"):
             trainer.resume()
@@ -329,7 +347,10 @@ def test_held_weights_are_those_of_the_average_on_the_grid(tmp_path: Path) -> No
     config = TrainConfig(
         "image",
         "tiny",
-        (Stage(3, 2, 32, 1e-3, 1e-3, quantise_weights=True), Stage(3, 2, 32, 1e-3, 1e-3, quantise_weights=True, hold_weights=True)),
+        (
+            Stage(3, 2, 32, 1e-3, 1e-3, quantise_weights=True),
+            Stage(3, 2, 32, 1e-3, 1e-3, quantise_weights=True, hold_weights=True),
+        ),
         50.0,
         12000.0,
         autocast="none",

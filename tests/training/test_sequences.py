@@ -1,4 +1,5 @@
-"""Training on long sequences: where slots stand, what they show, what they hand on, and that a kill between two steps leaves no trace."""
+"""Training on long sequences: where slots stand, what they show, what they hand on, and that a kill between two steps
+leaves no trace."""
 
 from dataclasses import replace
 from itertools import pairwise
@@ -12,7 +13,12 @@ from dcvc_cli.errors import UsageError
 from dcvc_cli.families.lite.motion.field import FieldCoder
 from dcvc_cli.families.rt.family import RtModel
 from dcvc_cli.families.rt.image import ImageModel
-from dcvc_cli.families.rt.initial_parameters import as_parameters, initial_image_parameters, initial_video_parameters, random_parameters
+from dcvc_cli.families.rt.initial_parameters import (
+    as_parameters,
+    initial_image_parameters,
+    initial_video_parameters,
+    random_parameters,
+)
 from dcvc_cli.families.rt.sizes import TINY
 from dcvc_cli.families.rt.video import VideoModel
 from dcvc_cli.training import sequences as module
@@ -68,7 +74,8 @@ def test_every_batch_has_qps_of_the_whole_range() -> None:
 
 
 def test_segments_of_a_sequence_meet(tmp_path: Path) -> None:
-    """The frame before a segment is the last one of the segment before it, and clips are played forwards and backwards."""
+    """The frame before a segment is the last one of the segment before it, and clips are played forwards and
+    backwards."""
     sampler = CropSampler([write_clip(tmp_path)], tmp_path, 32, 3, seed=9)
     parts = sampler.sequence_batch([Segment(2, 1, first) for first in range(0, 24, 2)])
     assert parts.shape == (12, 3, 3, 32, 32)
@@ -83,7 +90,9 @@ def test_segments_of_a_sequence_meet(tmp_path: Path) -> None:
 # ---- what a step hands on
 
 
-def coded(spec: object, num_frames: int, parts: int, **options: bool) -> tuple[Sequences, list[BatchLoss], dict[str, torch.nn.Parameter]]:
+def coded(
+    spec: object, num_frames: int, parts: int, **options: bool
+) -> tuple[Sequences, list[BatchLoss], dict[str, torch.nn.Parameter]]:
     """`parts` segments of `num_frames` frames of two slots; the loss of the last one has gradients."""
     image, video = graphs(spec)
     parameters = as_parameters(initial_video_parameters(video, seed=1))
@@ -95,7 +104,9 @@ def coded(spec: object, num_frames: int, parts: int, **options: bool) -> tuple[S
         segments = [Segment(slot, 0, first) for slot in range(2)]
         torch.manual_seed(part)
         frames = clip[:, first : first + num_frames + 1]
-        losses.append(sequence_loss(models, kept, segments, frames, torch.tensor([10, 50]), LAMBDAS, WHOLE_BATCH, **options))
+        losses.append(
+            sequence_loss(models, kept, segments, frames, torch.tensor([10, 50]), LAMBDAS, WHOLE_BATCH, **options)
+        )
     losses[-1].loss.backward()
     return kept, losses, parameters
 
@@ -114,7 +125,10 @@ def test_segments_decode_what_one_long_segment_does(spec: object) -> None:
 
 
 def test_gradient_checkpointing_changes_nothing() -> None:
-    (_, plain, ours), (_, again, theirs) = coded(WITH_MOTION, 3, 2), coded(WITH_MOTION, 3, 2, gradient_checkpointing=True)
+    (_, plain, ours), (_, again, theirs) = (
+        coded(WITH_MOTION, 3, 2),
+        coded(WITH_MOTION, 3, 2, gradient_checkpointing=True),
+    )
     assert plain[-1].loss.item() == again[-1].loss.item()
     for name, value in ours.items():
         assert value.grad is None or torch.equal(value.grad, theirs[name].grad), name
@@ -129,7 +143,9 @@ def test_samples_without_their_feature_are_coded_from_the_picture() -> None:
         feature = torch.rand(2, spec.video.feature, 4, 4, generator=torch.Generator().manual_seed(9))
         qp = torch.tensor([20, 20])
         with torch.no_grad():
-            mixed = code_p_frame(model, ops, x, Reference(frame, feature, torch.tensor([True, False])[:, None, None, None]), qp)[0]
+            mixed = code_p_frame(
+                model, ops, x, Reference(frame, feature, torch.tensor([True, False])[:, None, None, None]), qp
+            )[0]
             alone = (
                 code_p_frame(model, ops, x, Reference(frame if model.predicts_pictures else None, feature), qp)[0],
                 code_p_frame(model, ops, x, Reference(frame), qp)[0],
@@ -157,7 +173,9 @@ def test_a_state_that_is_not_finite_is_not_kept() -> None:
     parameters = initial_video_parameters(video)
     parameters["recon_generation_net.head.bias"] = parameters["recon_generation_net.head.bias"] * float("nan")
     models, kept = SequenceModels(video, parameters, image, initial_image_parameters(image), TINY), Sequences()
-    sequence_loss(models, kept, [Segment(0, 0, 0)], torch.rand(1, 3, 3, 32, 32), torch.tensor([30]), LAMBDAS, WHOLE_BATCH)
+    sequence_loss(
+        models, kept, [Segment(0, 0, 0)], torch.rand(1, 3, 3, 32, 32), torch.tensor([30]), LAMBDAS, WHOLE_BATCH
+    )
     assert not kept.states
 
 
@@ -206,12 +224,16 @@ def test_a_coder_that_was_stored_follows_tracks_as_before(number: int) -> None:
 
 
 def make_trainer(folder: Path, shot: CachedShot) -> Trainer:
-    config = TrainConfig("video", "tiny", (STAGE, replace(STAGE, num_steps=3, batch=2)), *LAMBDAS, autocast="none", cost_exponent=0.5)
+    config = TrainConfig(
+        "video", "tiny", (STAGE, replace(STAGE, num_steps=3, batch=2)), *LAMBDAS, autocast="none", cost_exponent=0.5
+    )
     return Trainer(config, [shot], folder.parent, folder, image_state=initial_image_parameters(ImageModel(TINY.image)))
 
 
 @pytest.mark.parametrize("spec", [TINY, WITH_MOTION])
-def test_a_resumed_run_equals_an_uninterrupted_one(spec: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_resumed_run_equals_an_uninterrupted_one(
+    spec: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("dcvc_cli.training.trainer.trainable_model", lambda name: RtModel(spec, *graphs(spec)))
     shot = write_clip(tmp_path)
     whole = make_trainer(tmp_path / "whole", shot)
@@ -219,11 +241,24 @@ def test_a_resumed_run_equals_an_uninterrupted_one(spec: object, tmp_path: Path,
     make_trainer(tmp_path / "parts", shot).run(report=lambda record: None, stop_at_step=6)
     size = (tmp_path / "parts" / "checkpoint.pt").stat().st_size
     stored = read_checkpoint(tmp_path / "parts" / "checkpoint.pt")["sequences"]
-    assert sorted(state["segment"] for state in stored) == [(slot, *_place(segment_of(6, slot, STAGE))) for slot in range(4)]
-    state_bytes = sum(state[part].nbytes for state in stored for part in ("frame", "feature", "long_term") if state.get(part) is not None)
-    without = {name: value for name, value in read_checkpoint(tmp_path / "parts" / "checkpoint.pt").items() if name != "sequences"}
+    assert sorted(state["segment"] for state in stored) == [
+        (slot, *_place(segment_of(6, slot, STAGE))) for slot in range(4)
+    ]
+    state_bytes = sum(
+        state[part].nbytes
+        for state in stored
+        for part in ("frame", "feature", "long_term")
+        if state.get(part) is not None
+    )
+    without = {
+        name: value
+        for name, value in read_checkpoint(tmp_path / "parts" / "checkpoint.pt").items()
+        if name != "sequences"
+    }
     write_checkpoint(tmp_path / "without.pt", without)
-    assert size - (tmp_path / "without.pt").stat().st_size < 1.5 * state_bytes + 20_000, "parts of a batch are stored with the whole of it"
+    assert size - (tmp_path / "without.pt").stat().st_size < 1.5 * state_bytes + 20_000, (
+        "parts of a batch are stored with the whole of it"
+    )
     for stop in (7, 13, None):
         resumed = make_trainer(tmp_path / "parts", shot)
         assert resumed.resume()

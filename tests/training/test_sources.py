@@ -1,4 +1,5 @@
-"""Training material on disk: photos, PNG clips, septuplets, videos; what is wrong with them is told with the file's name."""
+"""Training material on disk: photos, PNG clips, septuplets, videos; what is wrong with them is told with the file's
+name."""
 
 import json
 from pathlib import Path
@@ -134,7 +135,9 @@ def test_crop_depends_on_its_number_and_not_on_its_neighbours(tmp_path: Path) ->
         random = np.random.default_rng(number)
         path = tmp_path / f"photo{number}.png"
         Image.fromarray(random.integers(0, 256, (80, 80, 3), dtype=np.uint8)).save(path)
-    sampler = CropSampler(build_cache([tmp_path], tmp_path / "cache"), tmp_path / "cache", patch=32, num_frames=1, seed=2)
+    sampler = CropSampler(
+        build_cache([tmp_path], tmp_path / "cache"), tmp_path / "cache", patch=32, num_frames=1, seed=2
+    )
     whole = sampler.batch(11, 5)
     assert np.array_equal(np.concatenate([sampler.batch(11, 2), sampler.batch(11, 3, first=2)]), whole)
     assert len({crop.tobytes() for crop in whole}) == 5

@@ -1,4 +1,5 @@
-"""Training: the transform start, the loss, the data's reproducibility, and that a killed run goes on as if it had not been."""
+"""Training: the transform start, the loss, the data's reproducibility, and that a killed run goes on as if it had not
+been."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,12 @@ from PIL import Image
 from dcvc_cli.errors import InputError, UsageError
 from dcvc_cli.families.lite.sizes import LITE
 from dcvc_cli.families.rt.image import ImageModel
-from dcvc_cli.families.rt.initial_parameters import as_parameters, dct_basis, initial_image_parameters, initial_video_parameters
+from dcvc_cli.families.rt.initial_parameters import (
+    as_parameters,
+    dct_basis,
+    initial_image_parameters,
+    initial_video_parameters,
+)
 from dcvc_cli.families.rt.sizes import TINY
 from dcvc_cli.families.rt.video import VideoModel
 from dcvc_cli.training.config import Stage, TrainConfig, read_train_config
@@ -32,7 +38,11 @@ def smooth_picture(seed: int, size: int = 64) -> torch.Tensor:
     random = np.random.default_rng(seed)
     y, x = np.mgrid[0:size, 0:size] / size
     planes = [
-        0.5 + sum(0.12 * np.sin(2 * np.pi * (random.uniform(0, 4) * x + random.uniform(0, 4) * y + random.random())) for _ in range(3))
+        0.5
+        + sum(
+            0.12 * np.sin(2 * np.pi * (random.uniform(0, 4) * x + random.uniform(0, 4) * y + random.random()))
+            for _ in range(3)
+        )
         for _ in range(3)
     ]
     return torch.from_numpy(np.stack(planes)[None]).float().clamp(0, 1)
@@ -130,7 +140,9 @@ def tiny_config(network: str) -> TrainConfig:
 
 
 @pytest.mark.parametrize("network", ["image", "video"])
-def test_resumed_run_equals_an_uninterrupted_one(network: str, material: tuple[list[CachedShot], Path], tmp_path: Path) -> None:
+def test_resumed_run_equals_an_uninterrupted_one(
+    network: str, material: tuple[list[CachedShot], Path], tmp_path: Path
+) -> None:
     shots, cache = material
     image_state = initial_image_parameters(ImageModel(TINY.image)) if network == "video" else None
 
@@ -147,7 +159,11 @@ def test_resumed_run_equals_an_uninterrupted_one(network: str, material: tuple[l
     assert resumed.step == 4
     resumed.run(report=lambda record: None)
     assert resumed.step == whole.step == 6
-    assert [line.split(",")[0] for line in (tmp_path / "parts" / "log.csv").read_text().splitlines()] == ["step", "4", "6"]
+    assert [line.split(",")[0] for line in (tmp_path / "parts" / "log.csv").read_text().splitlines()] == [
+        "step",
+        "4",
+        "6",
+    ]
     for name, value in whole.parameters.items():
         assert torch.equal(value, resumed.parameters[name]), name
         assert torch.equal(whole.average[name], resumed.average[name]), name
@@ -158,14 +174,19 @@ def test_a_short_run_lowers_the_loss(material: tuple[list[CachedShot], Path], tm
     stages = (Stage(100, 4, 32, 3e-3, 3e-3),)
     config = TrainConfig("image", "tiny", stages, 50.0, 12000.0, autocast="none")
     losses = []
-    Trainer(config, shots[:4], cache, tmp_path, initial_state=None).run(report=lambda record: losses.append(record.loss))
+    Trainer(config, shots[:4], cache, tmp_path, initial_state=None).run(
+        report=lambda record: losses.append(record.loss)
+    )
     assert len(losses) == 2
     assert losses[1] < 0.9 * losses[0]
 
 
 def test_training_goes_on_from_shipped_weights(material: tuple[list[CachedShot], Path], tmp_path: Path) -> None:
     """What a weights file holds is the state that training starts with; only the bit estimator is new."""
-    initial = {"image": initial_image_parameters(ImageModel(TINY.image)), "video": initial_video_parameters(VideoModel(TINY.video))}
+    initial = {
+        "image": initial_image_parameters(ImageModel(TINY.image)),
+        "video": initial_video_parameters(VideoModel(TINY.video)),
+    }
     states = {part: {name: value.numpy() for name, value in state.items()} for part, state in initial.items()}
     weights = export_model("tiny", states, "")
     shots, cache = material
@@ -200,12 +221,14 @@ def test_unknown_setting_is_named(tmp_path: Path) -> None:
 
 
 SETTINGS = (
-    "network: image\nmodel: tiny\nlambda_first: 1\nlambda_last: 2\nstages:\n  - {num_steps: 1, batch: 1, patch: 32, rate_first: 1, rate_last: 1}\n"
+    "network: image\nmodel: tiny\nlambda_first: 1\nlambda_last: 2\nstages:\n  - {num_steps: 1, batch: 1, patch: 32, "
+    "rate_first: 1, rate_last: 1}\n"
 )
 
 
 @pytest.mark.parametrize(
-    ("setting", "told"), [("3", "expected a mapping"), ("{dec.: fast}", "rate_factors: dec."), ("{dec.: -1.0}", "rate_factors: dec.")]
+    ("setting", "told"),
+    [("3", "expected a mapping"), ("{dec.: fast}", "rate_factors: dec."), ("{dec.: -1.0}", "rate_factors: dec.")],
 )
 def test_wrong_rate_factors_are_named(tmp_path: Path, setting: str, told: str) -> None:
     path = tmp_path / "c.yaml"
@@ -218,14 +241,22 @@ def test_the_longest_beginning_decides_a_rate(tmp_path: Path) -> None:
     path = tmp_path / "c.yaml"
     path.write_text(SETTINGS + "fast_rate_factor: 3.0\nrate_factors: {dec.: 0.5, dec.dec_2: 0.25, q_scale_dec: 0.1}\n")
     config = read_train_config(path)
-    names = ("dec.dec_1.0.up.conv.0.weight", "dec.dec_2.adaptor.weight", "q_scale_dec", "q_scale_enc", "enc.enc_1.adaptor.weight")
+    names = (
+        "dec.dec_1.0.up.conv.0.weight",
+        "dec.dec_2.adaptor.weight",
+        "q_scale_dec",
+        "q_scale_enc",
+        "enc.enc_1.adaptor.weight",
+    )
     assert [config.rate_of(name)[0] for name in names] == [0.5, 0.25, 0.1, 3.0, 1.0]
     assert [config.rate_of(name)[1] > 0 for name in names] == [True, True, False, False, True]
 
 
 def test_rates_reach_the_parameters(tmp_path: Path) -> None:
     """One step of Adam moves a parameter by the rate at most; those with a tenth of it by a tenth."""
-    config = TrainConfig("image", "tiny", (Stage(4, 2, 32, 1e-3, 1e-3),), 125.0, 30000.0, rate_factors={"enc.": 0.1, "q_scale_dec": 0.01})
+    config = TrainConfig(
+        "image", "tiny", (Stage(4, 2, 32, 1e-3, 1e-3),), 125.0, 30000.0, rate_factors={"enc.": 0.1, "q_scale_dec": 0.01}
+    )
     shots = build_cache([Path(__file__).parents[1] / "data"], tmp_path)
     trainer = Trainer(config, shots, tmp_path, tmp_path / "run")
     before = {name: value.detach().clone() for name, value in trainer.parameters.items()}
@@ -244,7 +275,9 @@ def test_a_run_goes_on_with_other_rates(tmp_path: Path) -> None:
     first.run(report=lambda record: None, stop_at_step=2)
     second = Trainer(replace(config, rate_factors={"dec.": 0.5, "enc.enc_2": 0.1}), shots, tmp_path, tmp_path / "run")
     assert second.resume()
-    assert [len(group["params"]) for group in first.optimiser.param_groups] != [len(group["params"]) for group in second.optimiser.param_groups]
+    assert [len(group["params"]) for group in first.optimiser.param_groups] != [
+        len(group["params"]) for group in second.optimiser.param_groups
+    ]
     for name, value in first.parameters.items():
         ours, theirs = first.optimiser.state[value], second.optimiser.state[second.parameters[name]]
         assert set(ours) == set(theirs) == {"step", "exp_avg", "exp_avg_sq"}
@@ -254,7 +287,9 @@ def test_a_run_goes_on_with_other_rates(tmp_path: Path) -> None:
 
 
 def test_a_rate_factor_of_nothing_is_named(tmp_path: Path) -> None:
-    config = TrainConfig("image", "tiny", (Stage(4, 2, 32, 1e-3, 1e-3),), 125.0, 30000.0, rate_factors={"decoder.": 0.1})
+    config = TrainConfig(
+        "image", "tiny", (Stage(4, 2, 32, 1e-3, 1e-3),), 125.0, 30000.0, rate_factors={"decoder.": 0.1}
+    )
     with pytest.raises(UsageError, match=r"begins with 'decoder\.'"):
         Trainer(config, build_cache([Path(__file__).parents[1] / "data"], tmp_path), tmp_path, tmp_path / "run")
 

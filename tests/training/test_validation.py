@@ -35,14 +35,20 @@ def clips(tmp_path: Path, num_frames: int = 3) -> list[str]:
 
 @pytest.mark.parametrize("network", ["image", "video"])
 def test_run_is_the_same_with_and_without(network: str, tmp_path: Path) -> None:
-    config = TrainConfig(network, "tiny", (Stage(5, 2, 32, 1e-3, 1e-3, num_frames=2),), 50.0, 12000.0, autocast="none", validate_every=2)
+    config = TrainConfig(
+        network, "tiny", (Stage(5, 2, 32, 1e-3, 1e-3, num_frames=2),), 50.0, 12000.0, autocast="none", validate_every=2
+    )
     image_state = initial_image_parameters(ImageModel(TINY.image)) if network == "video" else None
     shots = build_cache([DATA], tmp_path / "cache")
     trainers = []
     for validated in (False, True):
         trainer = Trainer(config, shots, tmp_path / "cache", tmp_path / str(validated), image_state=image_state)
         validate = (
-            ClipValidator(read_validation_clips(clips(tmp_path), 9), "tiny", network, image_state=image_state, qps=(0, 63)) if validated else None
+            ClipValidator(
+                read_validation_clips(clips(tmp_path), 9), "tiny", network, image_state=image_state, qps=(0, 63)
+            )
+            if validated
+            else None
         )
         trainer.run(report=lambda record: None, validate=validate)
         trainers.append(trainer)
@@ -67,7 +73,9 @@ def test_bits_are_those_of_payloads_that_decode_to_the_picture(tmp_path: Path, m
     for name, seen in sizes.items():
         original = getattr(FramePayloadDecoder, name)
 
-        def count(self: object, payload: bytes, *others: object, original: object = original, seen: list[int] = seen) -> None:
+        def count(
+            self: object, payload: bytes, *others: object, original: object = original, seen: list[int] = seen
+        ) -> None:
             seen.append(len(payload))
             original(self, payload, *others)  # type: ignore[operator]
 

@@ -1,4 +1,5 @@
-"""Weights files that nobody vouches for: each fault is told with the key, before memory is spent, and harms nothing beside it."""
+"""Weights files that nobody vouches for: each fault is told with the key, before memory is spent, and harms nothing
+beside it."""
 
 import gzip
 import json
@@ -209,7 +210,10 @@ def test_values_that_no_network_has(sound: bytes, tmp_path: Path, value: float) 
 
 def test_float64_that_overflows_float32(sound: bytes, tmp_path: Path) -> None:
     header, data = split(sound)
-    header = {key: header[key] for key in ["__metadata__", *sorted(header.keys() - {"__metadata__"}, key=lambda k: header[k]["data_offsets"])]}
+    header = {
+        key: header[key]
+        for key in ["__metadata__", *sorted(header.keys() - {"__metadata__"}, key=lambda k: header[k]["data_offsets"])]
+    }
     key = "image.q_scale_enc"
     start, end = header[key]["data_offsets"]
     grown = np.frombuffer(data[start:end], "<f4").astype("<f8")

@@ -1,6 +1,7 @@
 """Machine code of the kernels: shipped cubins, or NVRTC at first use and a cache in the user's folder.
 
-NVRTC is found where PyPI's wheels put it (torch's CUDA builds bring one), or as a library of the system. It needs no GPU and no driver.
+NVRTC is found where PyPI's wheels put it (torch's CUDA builds bring one), or as a library of the system. It needs no
+GPU and no driver.
 """
 
 import ctypes
@@ -46,7 +47,9 @@ class Nvrtc:
         self._call("nvrtcVersion", ctypes.byref(major), ctypes.byref(minor))
         return major.value, minor.value
 
-    def compile(self, name: str, headers: Mapping[str, str], target: str, options: Sequence[str] = OPTIONS) -> CompiledSource:
+    def compile(
+        self, name: str, headers: Mapping[str, str], target: str, options: Sequence[str] = OPTIONS
+    ) -> CompiledSource:
         """Compiles one of the texts for a target such as "sm_90"; the others are its headers.
 
         Raises:
@@ -103,7 +106,9 @@ def find_nvrtc(max_major: int = 99) -> Nvrtc:
         if compiler.version[0] <= max_major:
             return compiler
     wanted = "" if max_major == 99 else f" of version {max_major} or earlier, as the driver is"
-    raise EnvironmentFault(f"the CUDA compiler NVRTC{wanted} is missing", "pip install 'dcvc[cuda]', or use --device cpu")
+    raise EnvironmentFault(
+        f"the CUDA compiler NVRTC{wanted} is missing", "pip install 'dcvc[cuda]', or use --device cpu"
+    )
 
 
 def _in_wheels() -> list[Path]:

@@ -1,7 +1,7 @@
 """A GPU through the CUDA driver: memory, copies, launches, graphs. The only file that calls the driver.
 
-No GPU has run this yet: tests hold it to a driver that only records its calls. Calls and constants are those of `cuda-bindings`, which
-PyTorch's CUDA builds from 2.10 on bring along.
+No GPU has run this yet: tests hold it to a driver that only records its calls. Calls and constants are those of
+`cuda-bindings`, which PyTorch's CUDA builds from 2.10 on bring along.
 """
 
 import ctypes
@@ -95,7 +95,9 @@ def find_gpu(calls: Calls, index: int) -> Gpu:
     handle = do(cu.cuDeviceGet(index))
     kinds = cu.CUdevice_attribute
     wanted = ("COMPUTE_CAPABILITY_MAJOR", "COMPUTE_CAPABILITY_MINOR", "MULTIPROCESSOR_COUNT")
-    major, minor, multiprocessors = (int(do(cu.cuDeviceGetAttribute(getattr(kinds, f"CU_DEVICE_ATTRIBUTE_{name}"), handle))) for name in wanted)
+    major, minor, multiprocessors = (
+        int(do(cu.cuDeviceGetAttribute(getattr(kinds, f"CU_DEVICE_ATTRIBUTE_{name}"), handle))) for name in wanted
+    )
     if (major, minor) < SMALLEST_CAPABILITY:
         raise EnvironmentFault(f"GPU {index} has compute capability {major}.{minor}, 8.0 is needed", "use --device cpu")
     name = do(cu.cuDeviceGetName(256, handle)).split(b"\0")[0].decode()
@@ -116,8 +118,8 @@ def describe_gpu(index: int = 0, driver: Any | None = None) -> str:
 class CudaDevice:
     """One GPU with its own stream.
 
-    Launches of a group that was seen before run as a CUDA graph. Groups are told apart by all bytes of their launches, and a group's graph
-    is made the second time that it comes, since the first frames of a stream do not repeat.
+    Launches of a group that was seen before run as a CUDA graph. Groups are told apart by all bytes of their launches,
+    and a group's graph is made the second time that it comes, since the first frames of a stream do not repeat.
 
     Args:
         index: of the GPU, as the driver counts.
@@ -168,7 +170,9 @@ class CudaDevice:
         self._enter()
         code, address = self._cu.cuMemAlloc(max(size_bytes, 1))
         if int(code) != 0:
-            raise EnvironmentFault(f"the GPU has no {size_bytes} bytes of memory left ({self._name(code)})", "use --device cpu")
+            raise EnvironmentFault(
+                f"the GPU has no {size_bytes} bytes of memory left ({self._name(code)})", "use --device cpu"
+            )
         return int(address)
 
     def free(self, address: int) -> None:
@@ -228,7 +232,11 @@ class CudaDevice:
         pointers = (ctypes.c_void_p * 1)(ctypes.addressof(arguments))
         function = cu.CUfunction(int(self._functions[kernel.name]))
         block = kernel.threads, 1, 1
-        self._do(cu.cuLaunchKernel(function, *launch.grid, *block, kernel.shared_bytes, self._stream, ctypes.addressof(pointers), 0))
+        self._do(
+            cu.cuLaunchKernel(
+                function, *launch.grid, *block, kernel.shared_bytes, self._stream, ctypes.addressof(pointers), 0
+            )
+        )
 
     def _graph_of(self, launches: Sequence[Launch]) -> Any:
         """The launches one after the other, recorded from a stream: nothing runs."""
@@ -244,7 +252,8 @@ class CudaDevice:
         return made
 
     def seconds_of(self, launches: Sequence[Launch], repeats: int, rounds: int = 5) -> list[float]:
-        """Seconds of a group on the GPU's clock: of every round the mean over `repeats` runs of its graph, after one to warm up."""
+        """Seconds of a group on the GPU's clock: of every round the mean over `repeats` runs of its graph, after one to
+        warm up."""
         self._enter()
         cu, do = self._cu, self._do
         graph = self._graph_of(launches)

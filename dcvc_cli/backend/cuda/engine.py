@@ -95,7 +95,9 @@ class DeviceTensor:
 
     def channels_from(self, first: int, channels: int) -> "DeviceTensor":
         """Consecutive channels, of the same memory."""
-        return replace(self, address=self.address + 2 * first, channels=channels, first_channel=self.first_channel + first)
+        return replace(
+            self, address=self.address + 2 * first, channels=channels, first_channel=self.first_channel + first
+        )
 
     def with_channels(self, channels: int) -> "DeviceTensor":
         """The same place with another number of channels."""
@@ -140,7 +142,8 @@ class CudaEngine:
         return _Allocation(self.memory, size_bytes, cell_bytes)
 
     def tensor(self, height: int, width: int, channels: int) -> DeviceTensor:
-        """A new tensor, its pitch the channels rounded up to 8. ValueError for 2^31 elements and more: kernels count them in 32 bits."""
+        """A new tensor, its pitch the channels rounded up to 8. ValueError for 2^31 elements and more: kernels count
+        them in 32 bits."""
         pitch = round_up(channels, 8)
         if height * width * pitch >= 1 << 31:
             raise ValueError(f"a tensor of {height} x {width} x {pitch} has too many elements for the CUDA kernels")

@@ -66,7 +66,16 @@ class Product(NamedTuple):
         inputs = tuple([(x.height, x.width, x.channels, x.pitch) for x in self.inputs])
         pitches = tuple([residual.pitch for residual in self.residuals])
         scale = None if self.scale is None else self.scale[0]
-        return self.layer.name, inputs, self.activation, self.chunked, pitches, scale, self.is_sub_pixel, self.picture_shift
+        return (
+            self.layer.name,
+            inputs,
+            self.activation,
+            self.chunked,
+            pitches,
+            scale,
+            self.is_sub_pixel,
+            self.picture_shift,
+        )
 
 
 @dataclass
@@ -179,7 +188,9 @@ class Layers:
 
     def _prepared_depthwise(self, layer: "Depthwise", x: DeviceTensor) -> Prepared:
         parts = zip("tma", pack_taps(self.network.conv(layer.name)), strict=True)
-        taps, multiplier, addend = [self.constant(f"{layer.name}.{name}", lambda part=part: part) for name, part in parts]
+        taps, multiplier, addend = [
+            self.constant(f"{layer.name}.{name}", lambda part=part: part) for name, part in parts
+        ]
         channels = round_up(x.channels, 8)
         sizes = {"height": x.height, "width": x.width, "channels": channels, "pitch": x.pitch, "out_pitch": channels}
         grid = -(-x.width // 8) * -(-x.height // 8), -(-channels // 64)

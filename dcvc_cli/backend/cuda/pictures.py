@@ -32,13 +32,17 @@ class PictureKernels:
         out = self.engine.tensor(x.height // factor, x.width // factor, x.channels * factor**2)
         return self._move("pixel_unshuffle", x, out, out.height, out.width, x.channels, factor)
 
-    def _move(self, name: str, x: DeviceTensor, out: DeviceTensor, height: int, width: int, channels: int, factor: int) -> DeviceTensor:
+    def _move(
+        self, name: str, x: DeviceTensor, out: DeviceTensor, height: int, width: int, channels: int, factor: int
+    ) -> DeviceTensor:
         grid = (_blocks(out.positions * out.pitch),)
         sizes = {"height": height, "width": width, "channels": channels, "factor": factor}
         self.engine.launch(name, grid, x=x.address, out=out.address, pitch=x.pitch, out_pitch=out.pitch, **sizes)
         return out
 
-    def export(self, picture: DeviceTensor, *, halve_chroma: bool, truncate_chroma: bool) -> tuple[NDArray[np.uint8], ...]:
+    def export(
+        self, picture: DeviceTensor, *, halve_chroma: bool, truncate_chroma: bool
+    ) -> tuple[NDArray[np.uint8], ...]:
         """Three uint8 planes at padded size."""
         height, width = picture.height * PICTURE_CELL, picture.width * PICTURE_CELL
         side = 2 if halve_chroma else 1
@@ -54,7 +58,9 @@ class PictureKernels:
             halved=int(halve_chroma),
             truncated=int(truncate_chroma),
         )
-        return tuple(self.engine.download(plane.address, shape, np.uint8) for plane, shape in zip(planes, shapes, strict=True))
+        return tuple(
+            self.engine.download(plane.address, shape, np.uint8) for plane, shape in zip(planes, shapes, strict=True)
+        )
 
     def compensate(
         self,
@@ -70,7 +76,10 @@ class PictureKernels:
         if long_term is not None and tracks is not None and blends is not None:
             fields |= {"tracks": np.ascontiguousarray(tracks), "blends": np.ascontiguousarray(blends)}
         # A vector is read as one word.
-        owners = {name: self.engine.upload_array(array.view(np.uint32) if array.dtype == np.int16 else array) for name, array in fields.items()}
+        owners = {
+            name: self.engine.upload_array(array.view(np.uint32) if array.dtype == np.int16 else array)
+            for name, array in fields.items()
+        }
         values = {name: owner.address for name, owner in owners.items()}
         if len(owners) > 1 and long_term is not None:
             values["long_term"] = long_term.address
@@ -79,7 +88,9 @@ class PictureKernels:
         self.engine.launch("compensate_squares", grid, reference=reference.address, out=out.address, **values, **sizes)
         return out
 
-    def filtered(self, picture: DeviceTensor, luma: NDArray[np.int8], chroma: NDArray[np.int8], *, halve_chroma: bool) -> tuple[Plane, Plane, Plane]:
+    def filtered(
+        self, picture: DeviceTensor, luma: NDArray[np.int8], chroma: NDArray[np.int8], *, halve_chroma: bool
+    ) -> tuple[Plane, Plane, Plane]:
         """The planes of a picture, filtered, at padded size; coefficients (24, 12) and (2, 16)."""
         planes = self._filter(picture, luma, chroma, halve_chroma)
         first, second, third = (self.engine.download(plane.address, shape, np.int16) for plane, shape in planes)

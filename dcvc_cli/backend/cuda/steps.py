@@ -58,7 +58,9 @@ class StepKernels:
     def _thresholds(self, exponent: int) -> int:
         return self.engine.constant(("thresholds", exponent), lambda: thresholds(exponent))
 
-    def planes(self, step: "CodingStep", scales: DeviceTensor, exponent: int, skip_threshold: float | None) -> tuple[PlaneIndex, PlaneFlags]:
+    def planes(
+        self, step: "CodingStep", scales: DeviceTensor, exponent: int, skip_threshold: float | None
+    ) -> tuple[PlaneIndex, PlaneFlags]:
         """Rows and flags of all elements, (C / groups, h, w)."""
         rows, flags, shape = self._launch_planes(step, scales, exponent, skip_threshold)
         index = self.engine.download(rows.address, shape, np.uint8)
@@ -93,7 +95,8 @@ class StepKernels:
         skip_threshold: float | None,
         zero_below: NDArray[np.float32] | None,
     ) -> tuple[DeviceTensor, PlaneSymbols, PlaneIndex, PlaneFlags]:
-        """The encoder's half of a step, y (C, h, w); exponents of scales and means. Returns as Operations.quantise_step."""
+        """The encoder's half of a step, y (C, h, w); exponents of scales and means. Returns as
+        Operations.quantise_step."""
         latents = self.engine.upload_array(np.ascontiguousarray(y.transpose(1, 2, 0), np.float32))
         table = None if zero_below is None else self.engine.upload_array(np.ascontiguousarray(zero_below, np.float32))
         rows, flags, shape = self._launch_planes(step, scales, exponents[0], skip_threshold)
@@ -135,7 +138,9 @@ class StepKernels:
         number = int(self.engine.download(offsets.address + 4 * count, (1,), np.int32)[0])
         return self.engine.download(rows.address, (number,), np.uint8), CodedPlaces(scales, skipped, offsets)
 
-    def restore_coded(self, step: "CodingStep", symbols: NDArray[np.int8], places: CodedPlaces, means: DeviceTensor, exponent: int) -> DeviceTensor:
+    def restore_coded(
+        self, step: "CodingStep", symbols: NDArray[np.int8], places: CodedPlaces, means: DeviceTensor, exponent: int
+    ) -> DeviceTensor:
         """The step's part of y_hat from the symbols of the coded elements."""
         data = self.engine.upload_array(symbols if symbols.size else np.zeros(1, np.int8))
         values = {
@@ -145,7 +150,9 @@ class StepKernels:
         }
         return self._restore(step, means, exponent, symbols=data.address, offsets=places.offsets.address, **values)
 
-    def restore_plane(self, step: "CodingStep", symbols: PlaneSymbols, means: DeviceTensor, exponent: int) -> DeviceTensor:
+    def restore_plane(
+        self, step: "CodingStep", symbols: PlaneSymbols, means: DeviceTensor, exponent: int
+    ) -> DeviceTensor:
         """The same from a plane of symbols."""
         data = self.engine.upload_array(np.ascontiguousarray(symbols))  # named, to be kept until the launch
         return self._restore(step, means, exponent, symbols=data.address)

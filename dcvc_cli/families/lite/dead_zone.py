@@ -1,8 +1,10 @@
-"""The dead zone of the encoder's quantiser: a symbol that the tables call unlikely costs more bits than the error it spares is worth.
+"""The dead zone of the encoder's quantiser: a symbol that the tables call unlikely costs more bits than the error it
+spares is worth.
 
-Rounding to the nearest symbol leaves a symbol 0 from 0.5 on. Of two symbols with scale s, 1 costs E(s) more bits than 0, and 0 leaves an error
-that is larger by 2 |r| - 1 squared step sizes; so with a bit worth z of them, 0 is the better choice below |r| = 0.5 + z * E(s) / 2. A decoder knows
-nothing of it. The networks were trained with the dead zones that their spec names (training.losses.zero_below).
+Rounding to the nearest symbol leaves a symbol 0 from 0.5 on. Of two symbols with scale s, 1 costs E(s) more bits than
+0, and 0 leaves an error that is larger by 2 |r| - 1 squared step sizes; so with a bit worth z of them, 0 is the better
+choice below |r| = 0.5 + z * E(s) / 2. A decoder knows nothing of it. The networks were trained with the dead zones that
+their spec names (training.losses.zero_below).
 """
 
 import functools
@@ -19,14 +21,17 @@ LEAST_PROBABILITY = 1e-6
 
 @functools.cache
 def zero_below(dead_zone: float) -> NDArray[np.float32] | None:
-    """Residuals whose magnitude is below this are coded as 0, by row of the Gaussian table: (128,). None without a dead zone.
+    """Residuals whose magnitude is below this are coded as 0, by row of the Gaussian table: (128,). None without a dead
+    zone.
 
     Args:
         dead_zone: what a bit is worth in squared step sizes, 0..0.1.
     """
     if not dead_zone:
         return None
-    table = np.array([0.5 + 0.5 * dead_zone * _extra_bits(float(scale)) for scale in scale_thresholds()], dtype=np.float32)
+    table = np.array(
+        [0.5 + 0.5 * dead_zone * _extra_bits(float(scale)) for scale in scale_thresholds()], dtype=np.float32
+    )
     table.flags.writeable = False  # kept, and handed out to every frame
     return table
 

@@ -1,4 +1,5 @@
-"""The family `lite`: the networks of `dcvc-rt` in small, on what block motion leaves, with an output filter. The default."""
+"""The family `lite`: the networks of `dcvc-rt` in small, on what block motion leaves, with an output filter. The
+default."""
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -46,7 +47,9 @@ class LiteModel(RtModel):
         """One unit a picture."""
         halve_chroma = has_halved_chroma(video_format_of(sps))
         targets = choices.qp_i, choices.qp_p
-        frames = FramePayloadEncoder(self.image, self.video, networks, sps.entropy_format, sps.skip_threshold, halve_chroma, targets)
+        frames = FramePayloadEncoder(
+            self.image, self.video, networks, sps.entropy_format, sps.skip_threshold, halve_chroma, targets
+        )
         return LiteEncoder(frames, sps, gop_rule(choices, self.spec).plans_from())
 
     def decoder(self, networks: CodecNetworks, sps: Sps) -> PictureDecoder:
@@ -55,16 +58,25 @@ class LiteModel(RtModel):
         video_format = video_format_of(sps)
         padded, halve_chroma = padded_size(video_format.size), has_halved_chroma(video_format)
         has_floor = sps.syntax >= FLOOR_SYNTAX
-        frames = FramePayloadDecoder(self.image, self.video, networks, sps.entropy_format, sps.skip_threshold, padded, halve_chroma, has_floor)
+        frames = FramePayloadDecoder(
+            self.image, self.video, networks, sps.entropy_format, sps.skip_threshold, padded, halve_chroma, has_floor
+        )
         return FrameByFrameDecoder(frames, sps, MAX_QP_I, MAX_QP_P)
 
-    def calibrate_p_frames(self, ops: Any, frame: Any, pictures: Sequence["NDArray[np.float32]"], qps: Sequence[int]) -> None:
+    def calibrate_p_frames(
+        self, ops: Any, frame: Any, pictures: Sequence["NDArray[np.float32]"], qps: Sequence[int]
+    ) -> None:
         """Codes P frames after a recorded reference frame, each with the motion that the codec's search finds."""
         feature, coder, long_term = None, FieldCoder(), None
         for values, qp in zip(pictures, qps, strict=True):
             samples = ops.samples_from_frame(frame)
             keeps_reference = coder.keeps_reference
-            motion = coder.search(luma_of_values(values), in_lines(samples[:1]), qp, None if long_term is None else in_lines(long_term[:1]))
+            motion = coder.search(
+                luma_of_values(values),
+                in_lines(samples[:1]),
+                qp,
+                None if long_term is None else in_lines(long_term[:1]),
+            )
             coder.encode(motion)
             predicted = ops.frame_from_samples(compensate_squares(samples, motion, long_term))
             side = CalibrationSide(ops, values - ops.to_float(predicted))

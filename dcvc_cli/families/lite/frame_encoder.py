@@ -1,4 +1,5 @@
-"""The frame encoder of `lite`: chooses symbols, filters and floor of a frame (docs/floor.md, "The encoder's choice")."""
+"""The frame encoder of `lite`: chooses symbols, filters and floor of a frame (docs/floor.md, "The encoder's
+choice")."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -132,7 +133,9 @@ class FramePayloadEncoder(FrameCoder):
         self.is_new_scene = False
         return self._payload(best, None, source, None, price)
 
-    def encode_p(self, values: NDArray[np.float32], qp: int, reset: bool, zero_below: NDArray[np.float32] | None = None) -> bytes:
+    def encode_p(
+        self, values: NDArray[np.float32], qp: int, reset: bool, zero_below: NDArray[np.float32] | None = None
+    ) -> bytes:
         """Codes a P frame at row `qp` (0..71), quantised with a dead zone (families.lite.dead_zone).
 
         Returns:
@@ -164,7 +167,9 @@ class FramePayloadEncoder(FrameCoder):
         if long_term is not None and ops.has_picture_kernels:
             long_term = ops.samples_from_frame(long_term)
         before = None if long_term is None else in_lines(long_term[:1])
-        motion = self.field_coder.search(luma_of_values(values), in_lines(samples[:1]), qp, before, self.networks.threads)
+        motion = self.field_coder.search(
+            luma_of_values(values), in_lines(samples[:1]), qp, before, self.networks.threads
+        )
         compensated = compensate_squares(samples, motion, long_term)
         left = values - in_lines(compensated) * SAMPLE_UNIT
         return ops.frame_from_samples(compensated), left, self.field_coder.encode_open(motion)
@@ -194,7 +199,14 @@ class FramePayloadEncoder(FrameCoder):
         untold = attempt(silent, NOTHING_ABOVE)
         return untold if untold.cost < told.cost else told
 
-    def _payload(self, attempt: Attempt, vectors: EncoderState | None, source: FrameSource, compensated: Planes | None, price: float) -> bytes:
+    def _payload(
+        self,
+        attempt: Attempt,
+        vectors: EncoderState | None,
+        source: FrameSource,
+        compensated: Planes | None,
+        price: float,
+    ) -> bytes:
         """What is kept and sent of an attempt; filters stand behind the vectors, and the floor stands behind them."""
         self.reference, choice, encoder = attempt.reference, attempt.choice, attempt.side.encoder
         self._apply_floor(choice.floor, compensated)

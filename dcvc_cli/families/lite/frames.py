@@ -40,8 +40,8 @@ class Reference:
     Attributes:
         last_qp: the row that made the feature.
         predicted: the compensated frame and what latents added to it directly; the feature's picture adds to that.
-        long_term: the last kept picture before this one (docs/motion.md): its samples as Operations.samples_from_frame has them, or where the
-            backend has kernels for pictures the frame itself.
+        long_term: the last kept picture before this one (docs/motion.md): its samples as Operations.samples_from_frame
+            has them, or where the backend has kernels for pictures the frame itself.
     """
 
     frame: Tensor | None = None
@@ -188,7 +188,8 @@ class FramePayloadDecoder(FrameCoder):
         self._apply_floor(self._floor, None)
 
     def decode_p(self, payload: bytes, qp: int, reset: bool) -> None:
-        """Decodes a P frame; StreamError if there is no reference or the payload does not hold exactly its vectors, filters and symbols."""
+        """Decodes a P frame; StreamError if there is no reference or the payload does not hold exactly its vectors,
+        filters and symbols."""
         if self.reference.frame is None and self.reference.feature is None:
             raise StreamError("a P frame comes before any I frame", "the start of the stream is missing")
         keeps_reference = self.field_coder.keeps_reference
@@ -239,4 +240,6 @@ class FramePayloadDecoder(FrameCoder):
 
     def _side(self, name: str, model: ImageModel | VideoModel, rest: SymbolBytes) -> DecodingSide:
         decoder = FrameDecoder(rest.data, self.entropy_format, rest.state)
-        return DecodingSide(self.networks[name], decoder, model.num_z_channels, self.padded, self.entropy_format, self.skip_threshold)
+        return DecodingSide(
+            self.networks[name], decoder, model.num_z_channels, self.padded, self.entropy_format, self.skip_threshold
+        )

@@ -1,4 +1,5 @@
-"""The image model of `lite`: that of `rt` with direct latents beside the networks (docs/decisions/0015-direct-latents.md).
+"""The image model of `lite`: that of `rt` with direct latents beside the networks
+(docs/decisions/0015-direct-latents.md).
 
 x -> enc.direct is added to y, y_hat -> dec.direct to x_hat
 """

@@ -17,5 +17,7 @@ def picture_from_planes(planes: Planes, video_format: VideoFormat) -> Picture:
         samples = np.stack([plane[: size.height, : size.width] for plane in planes]).astype(np.int32)
         rgb = rgb_from_fine((samples * FINE_SCALE + (1 << (SAMPLE_BITS - 1))) >> SAMPLE_BITS)
         return Picture((np.ascontiguousarray(rgb[0]), np.ascontiguousarray(rgb[1]), np.ascontiguousarray(rgb[2])))
-    luma, cb, cr = (bytes_of_plane(plane, *shape) for plane, shape in zip(planes, video_format.plane_shapes, strict=True))
+    luma, cb, cr = (
+        bytes_of_plane(plane, *shape) for plane, shape in zip(planes, video_format.plane_shapes, strict=True)
+    )
     return Picture((luma, cb, cr))

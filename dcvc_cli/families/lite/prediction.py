@@ -55,7 +55,9 @@ class MotionPrediction(BatchPrediction):
         if self._long_term is None:
             known = [memory.long_term for memory in self._memories]
             if any(one is not None for one in known):
-                self._long_term = torch.stack([own if one is None else one for own, one in zip(frame, known, strict=True)])
+                self._long_term = torch.stack(
+                    [own if one is None else one for own, one in zip(frame, known, strict=True)]
+                )
         coders = [memory.coder for memory in self._memories]
         predicted, self._long_term = compensated(frame, self._long_term, x, qp, coders)
         return predicted
@@ -64,31 +66,40 @@ class MotionPrediction(BatchPrediction):
         """Those of the P frames that follow."""
         if self._long_term is None:
             return list(self._memories)
-        return [MotionMemory(memory.coder, one) for memory, one in zip(self._memories, self._long_term.detach(), strict=True)]
+        return [
+            MotionMemory(memory.coder, one)
+            for memory, one in zip(self._memories, self._long_term.detach(), strict=True)
+        ]
 
 
 def compensated(
     frame: torch.Tensor, long_term: torch.Tensor | None, x: torch.Tensor, qp: torch.Tensor, coders: Sequence[FieldCoder]
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Predicts x (N, 3, h, w) in 0..1 from references and long-term references of that shape with motion found at rows qp (N) -> (that, the
-    long-term references of the frame that comes next). Those of samples whose coders have none do not matter.
+    """Predicts x (N, 3, h, w) in 0..1 from references and long-term references of that shape with motion found at rows
+    qp (N) -> (that, the long-term references of the frame that comes next). Those of samples whose coders have none do
+    not matter.
 
-    The value is the codec's. The gradient that reaches the references of both kinds is that of bilinear sampling at the vectors, so that a frame
-    learns what its errors cost the frames after it. Every sample's coder goes on with its vectors.
+    The value is the codec's. The gradient that reaches the references of both kinds is that of bilinear sampling at the
+    vectors, so that a frame learns what its errors cost the frames after it. Every sample's coder goes on with its
+    vectors.
     """
     scale = float(1 << SAMPLE_BITS)
     long_term = frame if long_term is None else long_term
     frames, long_terms = _samples(frame), _samples(long_term)
     lumas = luma_samples(_samples(x[:, 0]))
     kept = torch.tensor([coder.keeps_reference for coder in coders], device=frame.device)[:, None, None, None]
-    with ThreadPoolExecutor(torch.get_num_threads()) as pool:  # the search would keep a GPU waiting; every sample's coder is its own
+    with ThreadPoolExecutor(
+        torch.get_num_threads()
+    ) as pool:  # the search would keep a GPU waiting; every sample's coder is its own
         moved = list(pool.map(_moved, frames, long_terms, lumas, qp.tolist(), coders))
     predicted, motions = [samples for samples, _ in moved], [motion for _, motion in moved]
     exact = torch.from_numpy(np.stack(predicted)).to(frame.device).float() / scale
     following = torch.where(kept, frame, long_term)
     if not ((frame.requires_grad or long_term.requires_grad) and torch.is_grad_enabled()):
         return exact, following
-    smooth = _sampled_at(frame.float(), torch.from_numpy(np.stack([motion.vectors for motion in motions])).to(frame.device))
+    smooth = _sampled_at(
+        frame.float(), torch.from_numpy(np.stack([motion.vectors for motion in motions])).to(frame.device)
+    )
     share = torch.from_numpy(np.stack([motion.square_blends() for motion in motions])).to(frame.device).float() / 2
     if bool(share.any()):
         share = share.repeat_interleave(BLOCK, 1).repeat_interleave(BLOCK, 2)[:, None]
@@ -114,7 +125,8 @@ def _samples(values: torch.Tensor) -> NDArray[np.int16]:
 
 
 def _sampled_at(frame: torch.Tensor, fields: torch.Tensor) -> torch.Tensor:
-    """frame (N, 3, h, w) read bilinearly where the vectors (N, h / 8, w / 8, 2), in quarter samples, point to; edges repeated."""
+    """frame (N, 3, h, w) read bilinearly where the vectors (N, h / 8, w / 8, 2), in quarter samples, point to; edges
+    repeated."""
     height, width = frame.shape[-2:]
     vectors = fields.float().div(4).repeat_interleave(BLOCK, 1).repeat_interleave(BLOCK, 2)
     x = (torch.arange(width, device=frame.device) + vectors[..., 0]) * (2 / (width - 1)) - 1

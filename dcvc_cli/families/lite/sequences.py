@@ -14,7 +14,8 @@ from dcvc_cli.families.rt.gop import FramePlan, GopPlanner
 from dcvc_cli.families.rt.sequences import FrameByFrameEncoder
 
 SCENE_FRAMES = 8
-"""Frames that the first one of a scene serves: where an I frame is weighed against a P frame, a bit costs so much less."""
+"""Frames that the first one of a scene serves: where an I frame is weighed against a P frame, a bit costs so much
+less."""
 DISTRUSTED_SHARE = 1 / 2
 """Of a frame's blocks: where so many have nothing of the networks' picture, the feature behind it is dropped."""
 

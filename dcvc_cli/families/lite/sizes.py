@@ -13,8 +13,8 @@ class LiteImageSpec(ImageSpec):
     """Sizes of the image model.
 
     Attributes:
-        direct: so many latents start as a transform of the picture on the direct path (docs/decisions/0015-direct-latents.md), the others
-            through the networks; 0 = there is no such path.
+        direct: so many latents start as a transform of the picture on the direct path
+            (docs/decisions/0015-direct-latents.md), the others through the networks; 0 = there is no such path.
     """
 
     direct: int = 0  # type: ignore[misc]
@@ -79,7 +79,16 @@ TINY_LITE = replace(
     LITE,
     name="tiny-lite",
     image=LiteImageSpec(
-        internal=24, latent=32, hyper=8, hyper_out=12, prior=16, encoder_depth=1, decoder_depth=1, fusion_depth=1, spatial_depth=1, direct=16
+        internal=24,
+        latent=32,
+        hyper=8,
+        hyper_out=12,
+        prior=16,
+        encoder_depth=1,
+        decoder_depth=1,
+        fusion_depth=1,
+        spatial_depth=1,
+        direct=16,
     ),
     video=LiteVideoSpec(
         feature=24,

@@ -1,4 +1,5 @@
-"""The video model of `lite`: that of `rt` on what block motion leaves (docs/motion.md), with direct latents beside the networks.
+"""The video model of `lite`: that of `rt` on what block motion leaves (docs/motion.md), with direct latents beside the
+networks.
 
 compensated frame + reference feature -> adaptor -> ...
 x, here what compensation leaves -> encoder.direct is added to y
@@ -26,11 +27,16 @@ class VideoModel(rt.VideoModel):
 
     def __init__(self, spec: LiteVideoSpec) -> None:
         super().__init__(spec)
-        self.encoder_direct = Conv("encoder.direct", SOURCE_CHANNELS, spec.latent, kernel=2, stride=2) if spec.direct else None
-        self.decoder_direct = SubPixelConv("decoder.direct", spec.latent, SOURCE_CHANNELS, kernel=1) if spec.direct else None
+        self.encoder_direct = (
+            Conv("encoder.direct", SOURCE_CHANNELS, spec.latent, kernel=2, stride=2) if spec.direct else None
+        )
+        self.decoder_direct = (
+            SubPixelConv("decoder.direct", spec.latent, SOURCE_CHANNELS, kernel=1) if spec.direct else None
+        )
 
     def adapt(self, ops: "Operations", frame: Tensor, feature: Tensor) -> Tensor:
-        """The compensated frame as the networks take it -> feature x Hp/8 x Wp/8, the reference feature added where there is one."""
+        """The compensated frame as the networks take it -> feature x Hp/8 x Wp/8, the reference feature added where
+        there is one."""
         adapted = self.adapt_frame(ops, frame)
         return adapted if feature is None else ops.add(adapted, self.adapt_feature(ops, feature))
 
@@ -39,7 +45,8 @@ class VideoModel(rt.VideoModel):
         return y if self.encoder_direct is None else ops.add(y, self.encoder_direct(ops, cells))
 
     def add_direct(self, ops: "Operations", predicted: Tensor, y_hat: Tensor) -> Tensor:
-        """The compensated frame `predicted`, 3 x Hp x Wp, plus what the latents add to it on the direct path; not clamped."""
+        """The compensated frame `predicted`, 3 x Hp x Wp, plus what the latents add to it on the direct path; not
+        clamped."""
         if self.decoder_direct is None:
             return predicted
         return ops.add(ops.pixel_shuffle(self.decoder_direct(ops, y_hat), 8), predicted)
@@ -72,5 +79,6 @@ class VideoModel(rt.VideoModel):
 
     @timed(RECONSTRUCTION)
     def reconstruct_on(self, ops: "Operations", feature: Tensor, qp: Any, predicted: Tensor) -> Tensor:
-        """feature -> x_hat: 3 x Hp x Wp, clamped to [0, 1]; the networks' part is added to `predicted`, the compensated frame after add_direct."""
+        """feature -> x_hat: 3 x Hp x Wp, clamped to [0, 1]; the networks' part is added to `predicted`, the compensated
+        frame after add_direct."""
         return ops.clamp_unit(ops.add(self._picture_of_feature(ops, feature, qp), predicted))

@@ -1,6 +1,7 @@
 """Reader and writer of the reference's elementary stream (docs/bitstream.md, "The reference elementary stream").
 
-A plain row of units without signature, checks or end mark. Bit-exact: what the writer makes is what the reference's own encoder writes.
+A plain row of units without signature, checks or end mark. Bit-exact: what the writer makes is what the reference's own
+    encoder writes.
 """
 
 import io
@@ -43,7 +44,8 @@ class ReferenceSpsUnit:
 
 @dataclass(frozen=True)
 class ReferenceFrameUnit:
-    """An I or P unit; `header` are the bytes before its payload as they stand in the stream, `sps` what its id stands for here."""
+    """An I or P unit; `header` are the bytes before its payload as they stand in the stream, `sps` what its id stands
+    for here."""
 
     offset: int
     header: bytes
@@ -94,20 +96,25 @@ class SpsTable:
                 return sps_id, False
         sps_id = max(self._sps, default=-1) + 1
         if sps_id >= MAX_SPS_IDS:
-            raise BitstreamError(Rule.SPS_MISSING, f"an elementary stream has room for {MAX_SPS_IDS} SPSs, one more is needed")
+            raise BitstreamError(
+                Rule.SPS_MISSING, f"an elementary stream has room for {MAX_SPS_IDS} SPSs, one more is needed"
+            )
         return sps_id, True
 
     def prefix(self, frame_type: NalType, sps: ReferenceSps, qp: int, payload_size: int) -> bytes:
-        """What the reference encoder writes before a payload: an SPS unit if `sps` is new, and the frame header. Changes nothing here."""
+        """What the reference encoder writes before a payload: an SPS unit if `sps` is new, and the frame header.
+        Changes nothing here."""
         sps_id, is_new = self.choose(sps)
         sps_unit = write_reference_sps(sps_id, sps) if is_new else b""
         return sps_unit + write_reference_frame_header(frame_type, sps_id, qp, payload_size)
 
 
 class ReferenceReader:
-    """Iterates over the units of an elementary stream; BitstreamError names offset and rule, TruncatedStreamError where it just stops.
+    """Iterates over the units of an elementary stream; BitstreamError names offset and rule, TruncatedStreamError where
+    it just stops.
 
-    Integers longer than needed are accepted, as the reference does. Memory: one payload, at most the limit of the picture size.
+    Integers longer than needed are accepted, as the reference does. Memory: one payload, at most the limit of the
+        picture size.
 
     Args:
         source: anything with read(n).
@@ -128,7 +135,9 @@ class ReferenceReader:
 
     def _byte(self, position: int) -> int:
         if not self._window.ensure(position + 1):
-            raise TruncatedStreamError(Rule.TRUNCATED, f"the elementary stream ends inside a unit, after {position} of its bytes")
+            raise TruncatedStreamError(
+                Rule.TRUNCATED, f"the elementary stream ends inside a unit, after {position} of its bytes"
+            )
         return self._window.peek(position, position + 1)[0]
 
     def _uv(self, position: int) -> tuple[int, int]:
@@ -147,7 +156,10 @@ class ReferenceReader:
         if nal_type == NalType.SPS:
             return self._read_sps(sps_id)
         if nal_type not in (NalType.I, NalType.P):
-            raise BitstreamError(Rule.UNIT_TYPE, f"unit type {nal_type} is not one of 0, 1, 2: this is no elementary stream, or it is damaged")
+            raise BitstreamError(
+                Rule.UNIT_TYPE,
+                f"unit type {nal_type} is not one of 0, 1, 2: this is no elementary stream, or it is damaged",
+            )
         return self._read_frame(NalType(nal_type), sps_id)
 
     def _read_sps(self, sps_id: int) -> ReferenceSpsUnit:
@@ -155,7 +167,9 @@ class ReferenceReader:
         width, position = self._uv(position)
         flags = self._byte(position)
         if not (1 <= height <= MAX_SIDE and 1 <= width <= MAX_SIDE):
-            raise BitstreamError(Rule.SPS_CONTENT, f"picture size {width}x{height} is outside 1x1..{MAX_SIDE}x{MAX_SIDE}")
+            raise BitstreamError(
+                Rule.SPS_CONTENT, f"picture size {width}x{height} is outside 1x1..{MAX_SIDE}x{MAX_SIDE}"
+            )
         sps = ReferenceSps(height, width, bool(flags & 4), bool(flags & 1))
         offset, raw = self._window.offset, self._window.peek(0, position + 1)
         self._window.consume(len(raw))
@@ -169,7 +183,9 @@ class ReferenceReader:
             raise BitstreamError(Rule.QP_RANGE, f"QP {qp} of a unit of type {frame_type.name} is above {max_qp}")
         sps = self._table.get(sps_id)
         if sps is None:
-            raise BitstreamError(Rule.SPS_MISSING, f"a unit of type {frame_type.name} names SPS id {sps_id}, which was not seen")
+            raise BitstreamError(
+                Rule.SPS_MISSING, f"a unit of type {frame_type.name} names SPS id {sps_id}, which was not seen"
+            )
         size, position = self._uv(2)
         limit = general_limits(Sps(sps.width, sps.height, format_version=1)).max_payload_size
         if size > limit:
@@ -191,7 +207,8 @@ class ReferenceWriter:
         self._table = SpsTable()
 
     def write_frame(self, frame_type: NalType, sps: ReferenceSps, qp: int, payload: bytes) -> int:
-        """A frame, with its SPS before it if that was never sent. Returns the bytes written: what the reference counts for the frame."""
+        """A frame, with its SPS before it if that was never sent. Returns the bytes written: what the reference counts
+        for the frame."""
         prefix = self._table.prefix(frame_type, sps, qp, len(payload))
         sps_id, _ = self._table.choose(sps)
         self._table.put(sps_id, sps)

@@ -60,7 +60,8 @@ class RtModel(Model):
         entropy_format = choices.entropy_format or entropy_format_for(size)
         return {
             "entropy_format": entropy_format,
-            # A stream in the published codec's byte formats is made to be remuxed for its decoder, whose file writer truncates.
+            # A stream in the published codec's byte formats is made to be remuxed for its decoder, whose file writer
+            # truncates.
             "truncate_chroma": entropy_format.is_reference,
             "reset_interval": choices.reset_interval,
             "qp_offsets": self.spec.qp_offsets,
@@ -79,10 +80,18 @@ class RtModel(Model):
         return FrameByFrameDecoder(frames, sps, MAX_QP_I, MAX_QP_P)
 
     def check_sps(self, sps: Sps) -> None:
-        """StreamError for pictures too large, UnsupportedStreamError for what units of these families cannot hold yet."""
+        """StreamError for pictures too large, UnsupportedStreamError for what units of these families cannot hold
+        yet."""
         if max(sps.width, sps.height) > self.max_side:
-            raise StreamError(f"the stream's pictures are {sps.width}x{sps.height}, larger than {self.max_side}x{self.max_side}")
-        if sps.max_pictures > self.max_pictures or sps.max_reorder or sps.family_block or sps.entropy_format is EntropyFormat.FAMILY:
+            raise StreamError(
+                f"the stream's pictures are {sps.width}x{sps.height}, larger than {self.max_side}x{self.max_side}"
+            )
+        if (
+            sps.max_pictures > self.max_pictures
+            or sps.max_reorder
+            or sps.family_block
+            or sps.entropy_format is EntropyFormat.FAMILY
+        ):
             message = f"the stream's units hold what model family {sps.model_family!r} of this dcvc does not know"
             raise UnsupportedStreamError(Rule.UNSUPPORTED, message, hint="decode it with a newer dcvc")
 
@@ -100,7 +109,9 @@ class RtModel(Model):
         qps = [min(qp + 8 * (k % 2), MAX_QP_P) for k in range(len(clip) - 1)]
         self.calibrate_p_frames(networks["video"], networks["video"].frame(frame.tensor), clip[1:], qps)
 
-    def calibrate_p_frames(self, ops: Any, frame: Any, pictures: Sequence["NDArray[np.float32]"], qps: Sequence[int]) -> None:
+    def calibrate_p_frames(
+        self, ops: Any, frame: Any, pictures: Sequence["NDArray[np.float32]"], qps: Sequence[int]
+    ) -> None:
         """Codes P frames after a recorded reference frame."""
         feature = None
         for values, qp in zip(pictures, qps, strict=True):

@@ -1,10 +1,11 @@
-"""The frame encoder and decoder of `rt`: network values in, entropy-coded payloads out, and the mirror. One reference is kept.
+"""The frame encoder and decoder of `rt`: network values in, entropy-coded payloads out, and the mirror. One reference
+is kept.
 
     encoder: values -> analysis -> symbols -> payload, and the decoder's half for the next reference
     decoder: payload -> symbols -> synthesis -> network output
 
-Both keep {frame or None, feature or None}: after an I frame the frame, after a P frame the feature. Where the precision is exact the encoder's
-reference equals the decoder's bit for bit.
+Both keep {frame or None, feature or None}: after an I frame the frame, after a P frame the feature. Where the precision
+is exact the encoder's reference equals the decoder's bit for bit.
 """
 
 from dataclasses import dataclass
@@ -42,7 +43,12 @@ class _FrameCoder:
     """What encoder and decoder share: networks and reference."""
 
     def __init__(
-        self, image: ImageModel, video: VideoModel, networks: CodecNetworks, entropy_format: EntropyFormat, skip_threshold: float | None
+        self,
+        image: ImageModel,
+        video: VideoModel,
+        networks: CodecNetworks,
+        entropy_format: EntropyFormat,
+        skip_threshold: float | None,
     ) -> None:
         self.image, self.video, self.networks = image, video, networks
         self.entropy_format, self.skip_threshold = entropy_format, skip_threshold
@@ -52,12 +58,16 @@ class _FrameCoder:
         """The network output of the frame coded last: 3 x Hp x Wp in 0..1."""
         reference = self.reference
         if reference.frame is None:
-            reference.frame = self.video.reconstruction(self.networks["video"].synthesis, reference.feature, reference.last_qp)
+            reference.frame = self.video.reconstruction(
+                self.networks["video"].synthesis, reference.feature, reference.last_qp
+            )
         return reference.frame
 
     def picture(self, video_format: VideoFormat, *, truncate_chroma: bool) -> Picture:
         """What is put out of the frame coded last."""
-        return picture_from_frame(self.networks["video"].synthesis, self.output(), video_format, truncate_chroma=truncate_chroma)
+        return picture_from_frame(
+            self.networks["video"].synthesis, self.output(), video_format, truncate_chroma=truncate_chroma
+        )
 
     def _code_i(self, side: FrameSide, qp: int) -> None:
         self.reference = Reference(code_i_frame(self.image, self.networks["image"].synthesis, side, qp), None, qp)
@@ -84,7 +94,9 @@ class FramePayloadEncoder(_FrameCoder):
         self._code_i(side, qp)
         return side.encoder.finish()
 
-    def encode_p(self, values: NDArray[np.float32], qp: int, reset: bool, zero_below: NDArray[np.float32] | None = None) -> bytes:
+    def encode_p(
+        self, values: NDArray[np.float32], qp: int, reset: bool, zero_below: NDArray[np.float32] | None = None
+    ) -> bytes:
         """Codes a P frame at row `qp` (0..71) from the reference; returns its payload.
 
         Raises:
@@ -126,4 +138,6 @@ class FramePayloadDecoder(_FrameCoder):
 
     def _side(self, name: str, model: ImageModel | VideoModel, payload: bytes) -> DecodingSide:
         decoder = FrameDecoder(payload, self.entropy_format)
-        return DecodingSide(self.networks[name], decoder, model.num_z_channels, self.padded, self.entropy_format, self.skip_threshold)
+        return DecodingSide(
+            self.networks[name], decoder, model.num_z_channels, self.padded, self.entropy_format, self.skip_threshold
+        )

@@ -9,7 +9,8 @@ from dcvc_cli.families.rt.sizes import NO_DEAD_ZONES, REFERENCE_QP_OFFSETS, Mode
 
 @dataclass(frozen=True)
 class FramePlan:
-    """How one frame is to be coded; qp is the final table row (0..63 for I, 0..71 for P), dead_zone the quantiser's (families.lite.dead_zone)."""
+    """How one frame is to be coded; qp is the final table row (0..63 for I, 0..71 for P), dead_zone the quantiser's
+    (families.lite.dead_zone)."""
 
     frame_type: NalType
     qp: int
@@ -24,12 +25,13 @@ class GopRule:
     Args:
         qp_i, qp_p: 0..63, higher is better quality.
         keyint: distance of I frames; -1 = only the first frame.
-        reset_interval: frames between drops of the reference feature, 0 = never. 1 also means never, as in the reference.
+        reset_interval: frames between drops of the reference feature, 0 = never. 1 also means never, as in the
+            reference.
         qp_offsets: added to the QP of a P frame by frame index mod 8: the quality hierarchy.
         dead_zones: of P frames, by frame index mod 8 as well. intra_dead_zone: of I frames.
         late_qps: by how much finer P frames are coded when the I frame has worn off, `late_qp`.
-        restart_at_key: count QP classes and resets from the last I frame, so that pieces of a stream do not depend on what
-            came before (ours); False counts from the start of the sequence (the reference's test program).
+        restart_at_key: count QP classes and resets from the last I frame, so that pieces of a stream do not depend on
+            what came before (ours); False counts from the start of the sequence (the reference's test program).
         forced_keys: frame indices that become I frames.
     """
 
@@ -51,7 +53,9 @@ class GopRule:
 def gop_rule(choices: CodingChoices, spec: ModelSpec) -> GopRule:
     """The frame plan of a stream of a model."""
     pattern = spec.qp_offsets, spec.dead_zones, spec.intra_dead_zone, spec.late_qps
-    return GopRule(choices.qp_i, choices.qp_p, choices.keyint, choices.reset_interval, *pattern, forced_keys=choices.forced_keys)
+    return GopRule(
+        choices.qp_i, choices.qp_p, choices.keyint, choices.reset_interval, *pattern, forced_keys=choices.forced_keys
+    )
 
 
 LATE = 192
@@ -59,7 +63,8 @@ LATE = 192
 
 
 def late_qp(qp: int, position: int, late_qps: int) -> int:
-    """QPs added to the `position`th P frame after an I frame, so that quality holds: up to late_qps at QP 0, none at QP 63, between in proportion."""
+    """QPs added to the `position`th P frame after an I frame, so that quality holds: up to late_qps at QP 0, none at QP
+    63, between in proportion."""
     return round(late_qps * (63 - qp) * min(position, LATE) / (63 * LATE))
 
 

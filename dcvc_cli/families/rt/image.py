@@ -49,24 +49,37 @@ class ImageModel:
             Conv(f"enc.enc_2.{spec.encoder_depth}", width, latent, kernel=3, stride=2, padding=1),
         )
         self.hyper_enc = Sequence(
-            DepthConvBlock("hyper_enc.0", latent, hyper), DownBlock("hyper_enc.1", hyper, hyper), DownBlock("hyper_enc.2", hyper, hyper)
+            DepthConvBlock("hyper_enc.0", latent, hyper),
+            DownBlock("hyper_enc.1", hyper, hyper),
+            DownBlock("hyper_enc.2", hyper, hyper),
         )
         self.hyper_dec = Sequence(
-            UpBlock("hyper_dec.0", hyper, hyper), UpBlock("hyper_dec.1", hyper, hyper), DepthConvBlock("hyper_dec.2", hyper, self.hyper_out)
+            UpBlock("hyper_dec.0", hyper, hyper),
+            UpBlock("hyper_dec.1", hyper, hyper),
+            DepthConvBlock("hyper_dec.2", hyper, self.hyper_out),
         )
         self.y_prior_fusion = Sequence(
             depth_conv_blocks("y_prior_fusion", self.hyper_out, prior, spec.fusion_depth),
             Conv(f"y_prior_fusion.{spec.fusion_depth}", prior, 2 * latent + 2),
         )
         self.y_spatial_prior_reduction = Conv("y_spatial_prior_reduction", 2 * latent + 2, latent)
-        self.y_spatial_prior_adaptor_1 = DepthConvBlock("y_spatial_prior_adaptor_1", 2 * latent, prior, force_adaptor=True)
-        self.y_spatial_prior_adaptor_2 = DepthConvBlock("y_spatial_prior_adaptor_2", 2 * latent, prior, force_adaptor=True)
-        self.y_spatial_prior_adaptor_3 = DepthConvBlock("y_spatial_prior_adaptor_3", 2 * latent, prior, force_adaptor=True)
+        self.y_spatial_prior_adaptor_1 = DepthConvBlock(
+            "y_spatial_prior_adaptor_1", 2 * latent, prior, force_adaptor=True
+        )
+        self.y_spatial_prior_adaptor_2 = DepthConvBlock(
+            "y_spatial_prior_adaptor_2", 2 * latent, prior, force_adaptor=True
+        )
+        self.y_spatial_prior_adaptor_3 = DepthConvBlock(
+            "y_spatial_prior_adaptor_3", 2 * latent, prior, force_adaptor=True
+        )
         self.y_spatial_prior = Sequence(
             depth_conv_blocks("y_spatial_prior", prior, prior, spec.spatial_depth),
             Conv(f"y_spatial_prior.{spec.spatial_depth}", prior, 2 * latent),
         )
-        self.dec_1 = Sequence(UpBlock("dec.dec_1.0", latent, width), depth_conv_blocks("dec.dec_1", width, width, spec.decoder_depth, first=1))
+        self.dec_1 = Sequence(
+            UpBlock("dec.dec_1.0", latent, width),
+            depth_conv_blocks("dec.dec_1", width, width, spec.decoder_depth, first=1),
+        )
         self.dec_2 = DepthConvBlock("dec.dec_2", width, SOURCE_CHANNELS)
 
     @property
@@ -102,7 +115,8 @@ class ImageModel:
 
     @timed(PRIORS)
     def prior_parameters(self, ops: "Operations", z_hat: Tensor, latent_size: tuple[int, int]) -> Tensor:
-        """z_hat -> q_enc, q_dec, scales, means: (2 + 2 latent) x h x w. Cropped after the fusion, unlike the video model."""
+        """z_hat -> q_enc, q_dec, scales, means: (2 + 2 latent) x h x w. Cropped after the fusion, unlike the video
+        model."""
         return ops.crop(self.y_prior_fusion(ops, self.hyper_dec(ops, z_hat)), latent_size)
 
     @timed(PRIORS)

@@ -1,14 +1,16 @@
 """Initial parameters: a working transform codec instead of noise.
 
-Random initialisation needs days before QP 0 and QP 63 differ; a network that starts as an 8x8 DCT with a Haar merge on top codes pictures
-at step 0 and learns from there. Everything is expressed in the layers as they are:
+Random initialisation needs days before QP 0 and QP 63 differ; a network that starts as an 8x8 DCT with a Haar merge on
+top codes pictures at step 0 and learns from there. Everything is expressed in the layers as they are:
 
 - the last convolution of both residual branches of every block is zero, so every block starts as the identity;
-- image model: DCT in the first adaptor, Haar merge of 2x2 cells in the stride-2 layer to y, their inverses in the decoder;
+- image model: DCT in the first adaptor, Haar merge of 2x2 cells in the stride-2 layer to y, their inverses in the
+  decoder;
 - video model: the same transforms around the difference to the context, so it starts as a frame-difference codec;
-- direct latents start as a transform of the picture that no network is part of: the frequencies that the other latents leave;
-- the QP enters the image model through its scale vectors, and the video model through a constant feature channel that `q_feature`
-  turns into the step size of every latent.
+- direct latents start as a transform of the picture that no network is part of: the frequencies that the other latents
+  leave;
+- the QP enters the image model through its scale vectors, and the video model through a constant feature channel that
+  `q_feature` turns into the step size of every latent.
 """
 
 import itertools
@@ -28,7 +30,8 @@ Parameters = dict[str, torch.Tensor]
 FEATURE_GAIN = 8.0
 """Features = gain * orthonormal DCT coefficients of samples in 0..1."""
 COARSEST_STEP, FINEST_STEP = 0.5, 1.0 / 32.0
-"""Quantiser steps at QP 0 and QP 63 in units of orthonormal coefficients; the loss weights are matched to them (losses.py)."""
+"""Quantiser steps at QP 0 and QP 63 in units of orthonormal coefficients; the loss weights are matched to them
+(losses.py)."""
 MEAN_LATENT_GAIN = 0.4
 DIRECT_CHROMA_PENALTY = 3.0
 """How much lower a chroma frequency must be than one of luma to get a direct latent."""
@@ -37,7 +40,8 @@ SPARE_CHANNELS = 16
 
 
 def dct_basis(order: int = 8) -> torch.Tensor:
-    """Orthonormal DCT-II: (order*order, order*order), rows sorted by frequency (zigzag by u^2 + v^2), columns in raster order."""
+    """Orthonormal DCT-II: (order*order, order*order), rows sorted by frequency (zigzag by u^2 + v^2), columns in raster
+    order."""
     n = torch.arange(order, dtype=torch.float64)
     rows = torch.cos(math.pi * (2 * n[None, :] + 1) * n[:, None] / (2 * order)) * math.sqrt(2 / order)
     rows[0] /= math.sqrt(2)
@@ -90,7 +94,8 @@ def latent_plan(width: int, latent: int) -> list[tuple[int, int]]:
 
 
 def network_positions(latent: int, direct: int, num_groups: int) -> list[int]:
-    """Which of `latent` latents go through the networks, the first of every channel group of a coding step; the others start direct."""
+    """Which of `latent` latents go through the networks, the first of every channel group of a coding step; the others
+    start direct."""
     group, own = latent // num_groups, (latent - direct) // num_groups
     return [first * group + k for first in range(num_groups) for k in range(own)]
 
@@ -104,12 +109,16 @@ def direct_positions(latent: int, direct: int, num_groups: int) -> list[int]:
 
 
 def direct_plan(width: int, num_network: int, direct: int, chroma_penalty: float) -> list[tuple[int, int, int, int]]:
-    """(plane, u, v, Haar band) of each direct latent: what the `num_network` latents of latent_plan leave, low frequencies first.
+    """(plane, u, v, Haar band) of each direct latent: what the `num_network` latents of latent_plan leave, low
+    frequencies first.
 
     Luma has 8x8 frequencies u, v of a cell; chroma, which comes from 4:2:0, has 4x4.
     """
     rows, order = _plane_rows(width), frequency_order()
-    taken = {(rows[channel][0], *divmod(order[rows[channel][1]], 8), band) for channel, band in latent_plan(width, num_network)}
+    taken = {
+        (rows[channel][0], *divmod(order[rows[channel][1]], 8), band)
+        for channel, band in latent_plan(width, num_network)
+    }
     candidates = []
     for plane, side in ((0, 8), (1, 4), (2, 4)):
         for u, v, band in itertools.product(range(side), range(side), range(4)):
@@ -129,12 +138,16 @@ def direct_matrix(plan: list[tuple[int, int, int, int]]) -> torch.Tensor:
         if plane == 0:
             cell = fine[fine_row[u, v]]
         else:
-            cell = coarse[coarse_row[u, v]].reshape(4, 4).repeat_interleave(2, 0).repeat_interleave(2, 1).reshape(64) / 2
+            cell = (
+                coarse[coarse_row[u, v]].reshape(4, 4).repeat_interleave(2, 0).repeat_interleave(2, 1).reshape(64) / 2
+            )
         matrix[k, 64 * plane : 64 * plane + 64] = cell[:, None, None] * HAAR[band].reshape(2, 2)
     return matrix
 
 
-def _set_direct_path(p: Parameters, encoder: str, decoder: str, spec: ImageSpec | VideoSpec, num_groups: int, width: int, gain: float) -> None:
+def _set_direct_path(
+    p: Parameters, encoder: str, decoder: str, spec: ImageSpec | VideoSpec, num_groups: int, width: int, gain: float
+) -> None:
     """Direct latents as a transform of the picture times `gain`, and back; the path of all others starts at zero."""
     matrix = direct_matrix(direct_plan(width, spec.latent - spec.direct, spec.direct, DIRECT_CHROMA_PENALTY)).float()
     rows = direct_positions(spec.latent, spec.direct, num_groups)
@@ -158,11 +171,16 @@ def _mean_latents(width: int, latent: int, direct: int, num_groups: int) -> list
     """Latents that hold the mean of a 16x16 cell of a plane: the only ones that leave -128..127 at fine steps."""
     rows, positions = _plane_rows(width), network_positions(latent, direct, num_groups)
     plan = latent_plan(width, latent - direct)
-    return [position for position, (channel, band) in zip(positions, plan, strict=True) if rows[channel][1] == 0 and band == 0]
+    return [
+        position
+        for position, (channel, band) in zip(positions, plan, strict=True)
+        if rows[channel][1] == 0 and band == 0
+    ]
 
 
 def random_parameters(model: Network, seed: int) -> Parameters:
-    """Xavier-uniform weights, zero biases, scale vectors of one, and identity blocks (last layer of each branch zero)."""
+    """Xavier-uniform weights, zero biases, scale vectors of one, and identity blocks (last layer of each branch
+    zero)."""
     generator = torch.Generator().manual_seed(seed)
     parameters: Parameters = {}
     for name, shape in model.shapes():
@@ -214,7 +232,9 @@ def initial_image_parameters(model: ImageModel, seed: int = 0) -> Parameters:
     p[to_y] = torch.zeros_like(p[to_y])
     p[to_y][:, :, 1:, 1:] = merge
     # Half, because the up block's shortcut doubles what an identity block passes.
-    p["dec.dec_1.0.up.conv.0.weight"] = 0.5 * split.permute(1, 2, 3, 0).reshape(4 * spec.internal, spec.latent, 1, 1).contiguous()
+    p["dec.dec_1.0.up.conv.0.weight"] = (
+        0.5 * split.permute(1, 2, 3, 0).reshape(4 * spec.internal, spec.latent, 1, 1).contiguous()
+    )
     p["dec.dec_2.adaptor.weight"] = (matrix.T / FEATURE_GAIN)[:, :, None, None].float()
     p["dec.dec_2.adaptor.bias"] += 0.5
     if spec.direct:
@@ -232,7 +252,8 @@ def initial_image_parameters(model: ImageModel, seed: int = 0) -> Parameters:
 
 
 def initial_video_parameters(model: VideoModel, seed: int = 0) -> Parameters:
-    """State dict of a video model that works as a frame-difference codec at every QP; with motion the difference is its input."""
+    """State dict of a video model that works as a frame-difference codec at every QP; with motion the difference is its
+    input."""
     spec = model.spec
     width, latent = spec.feature, spec.latent
     p = random_parameters(model, seed)
@@ -254,7 +275,9 @@ def initial_video_parameters(model: VideoModel, seed: int = 0) -> Parameters:
     p["encoder.down.weight"] = torch.zeros_like(p["encoder.down.weight"])
     p["encoder.down.weight"][:, :, 1:, 1:] = merge * (1 / (FEATURE_GAIN * FINEST_STEP * finest))
     up = torch.zeros_like(p["decoder.up.conv.0.weight"])
-    up[:, :, spec.up_kernel // 2, spec.up_kernel // 2] = merge.permute(1, 2, 3, 0).reshape(4 * width, latent) * (FEATURE_GAIN * FINEST_STEP * finest)
+    up[:, :, spec.up_kernel // 2, spec.up_kernel // 2] = merge.permute(1, 2, 3, 0).reshape(4 * width, latent) * (
+        FEATURE_GAIN * FINEST_STEP * finest
+    )
     p["decoder.up.conv.0.weight"] = up
     if spec.direct:
         _set_direct_path(p, "encoder.direct", "decoder.direct", spec, num_groups, width, 1 / (FINEST_STEP * finest))

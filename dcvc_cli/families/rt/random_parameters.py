@@ -1,8 +1,9 @@
 """Random parameters for measuring speed: the same arithmetic as with trained ones, but pictures mean nothing.
 
-Weights are Xavier-uniform. The last layers of residual branches and of predictions are damped, so that features keep their size from frame
-to frame; latents have scales from well above to below the skip threshold, so that some are coded and some are not, as with trained weights;
-pictures are noise around grey. So no layer's output is all zero or saturated, in float or in integers.
+Weights are Xavier-uniform. The last layers of residual branches and of predictions are damped, so that features keep
+their size from frame to frame; latents have scales from well above to below the skip threshold, so that some are coded
+and some are not, as with trained weights; pictures are noise around grey. So no layer's output is all zero or
+saturated, in float or in integers.
 """
 
 import math
@@ -28,7 +29,8 @@ PREDICTION_GAIN, PICTURE_GAIN, DIRECT_GAIN = 0.05, 0.2, 0.02
 
 @dataclass(frozen=True)
 class _LastLayers:
-    """The layers that predict the first coding step (scales from output `first_scale` on) and the others (scales first), and the last one."""
+    """The layers that predict the first coding step (scales from output `first_scale` on) and the others (scales
+    first), and the last one."""
 
     fusion: str
     first_scale: int
@@ -40,9 +42,17 @@ def random_parameters_of(model: "RtModel", network: str) -> "State":
     """Parameters of the image or the video network."""
     spec = model.spec
     if network == "image":
-        layers = _LastLayers(f"y_prior_fusion.{spec.image.fusion_depth}", 2, f"y_spatial_prior.{spec.image.spatial_depth}", "dec.dec_2.adaptor")
+        layers = _LastLayers(
+            f"y_prior_fusion.{spec.image.fusion_depth}",
+            2,
+            f"y_spatial_prior.{spec.image.spatial_depth}",
+            "dec.dec_2.adaptor",
+        )
         return {key: value.numpy() for key, value in _damped(model.image, 0, layers).items()}
-    fusion, spatial = f"y_prior_fusion.conv.{spec.video.fusion_depth}", f"y_spatial_prior.conv.{spec.video.spatial_depth}"
+    fusion, spatial = (
+        f"y_prior_fusion.conv.{spec.video.fusion_depth}",
+        f"y_spatial_prior.conv.{spec.video.spatial_depth}",
+    )
     layers = _LastLayers(fusion, spec.video.latent, spatial, "recon_generation_net.head")
     return {key: value.numpy() for key, value in _damped(model.video, 1, layers).items()}
 

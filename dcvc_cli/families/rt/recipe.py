@@ -1,6 +1,8 @@
-"""How a frame is coded, once for all who do it: encoder, decoder, training and calibration run these functions with another side each.
+"""How a frame is coded, once for all who do it: encoder, decoder, training and calibration run these functions with
+another side each.
 
-A side stands at one end of a frame's symbols. An encoder's makes them from the picture, a decoder's reads them, training's estimates what they cost.
+A side stands at one end of a frame's symbols. An encoder's makes them from the picture, a decoder's reads them,
+training's estimates what they cost.
 """
 
 from collections.abc import Callable
@@ -23,8 +25,8 @@ class FrameSide(LatentCoder, Protocol):
         """(height, width) of y."""
 
     def hyper_latents(self, analysis: Analysis, hyper_analysis: Analysis, qp: Tensor) -> Tensor:
-        """z at row `qp` as the networks go on from it. An encoder's runs `analysis`, picture -> y, and `hyper_analysis`, y -> z; a decoder's
-        reads z and runs neither."""
+        """z at row `qp` as the networks go on from it. An encoder's runs `analysis`, picture -> y, and
+        `hyper_analysis`, y -> z; a decoder's reads z and runs neither."""
 
     def for_analysis(self, context: Tensor) -> Tensor:
         """A value of the decoder's half as the analysis takes it."""
@@ -53,7 +55,9 @@ class CodedFeature:
 def code_p_frame(model: VideoModel, ops: Operations, side: FrameSide, adapted: Tensor, qp: Tensor) -> CodedFeature:
     """One P frame from what the networks make of its reference (VideoModel.adapt)."""
     ctx, ctx_t = model.contexts(ops, adapted, qp)
-    z_hat = side.hyper_latents(lambda own, x: model.analysis(own, x, side.for_analysis(ctx), qp), model.hyper_analysis, qp)
+    z_hat = side.hyper_latents(
+        lambda own, x: model.analysis(own, x, side.for_analysis(ctx), qp), model.hyper_analysis, qp
+    )
     parameters = model.prior_parameters(ops, z_hat, ctx_t, side.latent_size)
     y_hat = model.code_latents(ops, parameters, side)
     side.finish()

@@ -1,7 +1,8 @@
 """Reference elementary stream <-> .dcvc without touching the coded payloads (docs/bitstream.md, "Remux").
 
-A stream made by the reference's own rule comes back byte for byte. Where a stream deviates from the rule (other SPS ids, SPSs sent
-again, integers longer than needed), the deviating bytes travel in a user-data SEI, so it comes back byte for byte too.
+A stream made by the reference's own rule comes back byte for byte. Where a stream deviates from the rule (other SPS
+ids, SPSs sent again, integers longer than needed), the deviating bytes travel in a user-data SEI, so it comes back byte
+for byte too.
 """
 
 from dataclasses import dataclass, replace
@@ -15,11 +16,19 @@ from dcvc_cli.bitstream.stream_writer import StreamWriter
 from dcvc_cli.bitstream.units import FrameUnit, IndexUnit, SeiUnit
 from dcvc_cli.bitstream.window import ByteSink, ByteSource
 from dcvc_cli.families.registry import families
-from dcvc_cli.families.rt.elementary_stream import ReferenceFrameUnit, ReferenceReader, ReferenceSps, ReferenceSpsUnit, ReferenceWriter, SpsTable
+from dcvc_cli.families.rt.elementary_stream import (
+    ReferenceFrameUnit,
+    ReferenceReader,
+    ReferenceSps,
+    ReferenceSpsUnit,
+    ReferenceWriter,
+    SpsTable,
+)
 from dcvc_cli.format.entropy_format import EntropyFormat
 
 KEPT_BYTES_UUID = bytes.fromhex("6d1f0b7c52e94a3f9d38a4c7e015b286")
-"""User data of this UUID: the bytes that stand before the payload of the next frame in the elementary stream (or at its end)."""
+"""User data of this UUID: the bytes that stand before the payload of the next frame in the elementary stream (or at its
+end)."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +48,8 @@ def reference_to_dcvc(source: ByteSource, sink: ByteSink, template: Sps) -> Remu
     """Turns an elementary stream into a .dcvc stream.
 
     Args:
-        template: what the elementary stream does not say: skip threshold, frame rate, model and fingerprints, precision, colour.
-            Its width, height and entropy format are replaced by the stream's.
+        template: what the elementary stream does not say: skip threshold, frame rate, model and fingerprints,
+            precision, colour. Its width, height and entropy format are replaced by the stream's.
 
     Raises BitstreamError for a damaged or truncated elementary stream, or one that no decoder can follow.
     """
@@ -64,7 +73,9 @@ def reference_to_dcvc(source: ByteSource, sink: ByteSink, template: Sps) -> Remu
     return RemuxReport(writer.num_frames, ())
 
 
-def _write_dcvc_frame(writer: StreamWriter, table: SpsTable, pending: list[ReferenceSpsUnit], frame: ReferenceFrameUnit, template: Sps) -> None:
+def _write_dcvc_frame(
+    writer: StreamWriter, table: SpsTable, pending: list[ReferenceSpsUnit], frame: ReferenceFrameUnit, template: Sps
+) -> None:
     """One frame with its SPS; `table` follows what the elementary stream has sent."""
     reset = frame.frame_type is NalType.P and frame.sps.use_ada_i
     found = b"".join(unit.raw for unit in pending) + frame.header
@@ -88,7 +99,8 @@ def _write_dcvc_frame(writer: StreamWriter, table: SpsTable, pending: list[Refer
 def dcvc_to_reference(source: ByteSource, sink: ByteSink) -> RemuxReport:
     """Turns a .dcvc stream into an elementary stream; `lost` lists what that has no place for.
 
-    Raises BitstreamError for a damaged stream and for payloads that the reference cannot read (partitioned and compact entropy coding).
+    Raises BitstreamError for a damaged stream and for payloads that the reference cannot read (partitioned and compact
+    entropy coding).
     """
     writer = ReferenceWriter(sink)
     kept: bytes | None = None
@@ -126,11 +138,17 @@ def _reference_sps(frame: FrameUnit) -> ReferenceSps:
     sps = frame.sps
     family = families().get(sps.model_family)
     if family is not None and not family.has_elementary_stream:
-        message = f"streams of model {sps.model_family}/{sps.model_variant} have no elementary form that dcvc remux knows"
+        message = (
+            f"streams of model {sps.model_family}/{sps.model_variant} have no elementary form that dcvc remux knows"
+        )
         raise BitstreamError(Rule.UNSUPPORTED, message, frame.offset)
     if not sps.entropy_format.is_reference:
-        message = f"the frame payload is in the {sps.entropy_format.name.lower()} format, which the reference cannot read"
-        raise BitstreamError(Rule.UNSUPPORTED, message, frame.offset, "encode again with the reference's entropy format")
+        message = (
+            f"the frame payload is in the {sps.entropy_format.name.lower()} format, which the reference cannot read"
+        )
+        raise BitstreamError(
+            Rule.UNSUPPORTED, message, frame.offset, "encode again with the reference's entropy format"
+        )
     return ReferenceSps(sps.height, sps.width, sps.entropy_format is EntropyFormat.REFERENCE_TWO, frame.reset)
 
 
@@ -140,10 +158,12 @@ def _phrases(sps: Sps) -> list[str]:
     fingerprints = " and ".join(f"{value:016x}" for value in sps.fingerprints) or "none"
     colour_range = {True: "full", False: "limited", None: "unknown"}[sps.full_range]
     return [
-        f"the skip threshold, {'unset' if sps.skip_threshold is None else sps.skip_threshold}, which a decoder must be told",
+        f"the skip threshold, {'unset' if sps.skip_threshold is None else sps.skip_threshold}, which a decoder must be "
+        "told",
         f"the model, {sps.model_family}/{sps.model_variant}, fingerprints {fingerprints}",
         f"the precision, {sps.precision.name.lower()}",
-        f"the frame rate, {sps.frame_rate_num}/{sps.frame_rate_den}, and the sample aspect ratio, {sps.sar_num}/{sps.sar_den}",
+        f"the frame rate, {sps.frame_rate_num}/{sps.frame_rate_den}, and the sample aspect ratio, "
+        f"{sps.sar_num}/{sps.sar_den}",
         f"the format, {sps.bit_depth}-bit {sps.chroma_format}, colour {colour}, range {colour_range}",
         f"the reset interval, {sps.reset_interval}, and the QP offsets, {' '.join(map(str, sps.qp_offsets))}",
     ]

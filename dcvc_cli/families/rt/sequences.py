@@ -1,4 +1,5 @@
-"""Picture encoder and decoder of families whose units hold one picture: frames planned and coded one after the other."""
+"""Picture encoder and decoder of families whose units hold one picture: frames planned and coded one after the
+other."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
@@ -23,9 +24,13 @@ DeadZone = Callable[[float], NDArray[np.float32] | None]
 class FrameEncoder(Protocol):
     """Codes network inputs one after the other."""
 
-    def encode_i(self, values: NDArray[np.float32], qp: int, zero_below: NDArray[np.float32] | None = None) -> bytes: ...
+    def encode_i(
+        self, values: NDArray[np.float32], qp: int, zero_below: NDArray[np.float32] | None = None
+    ) -> bytes: ...
 
-    def encode_p(self, values: NDArray[np.float32], qp: int, reset: bool, zero_below: NDArray[np.float32] | None = None) -> bytes: ...
+    def encode_p(
+        self, values: NDArray[np.float32], qp: int, reset: bool, zero_below: NDArray[np.float32] | None = None
+    ) -> bytes: ...
 
     def picture(self, video_format: VideoFormat, *, truncate_chroma: bool) -> Picture: ...
 

@@ -39,8 +39,8 @@ class ImageSpec:
 class VideoSpec:
     """Sizes of the video model (DMC). `feature` is the width of the recurrent feature on the 1/8 grid.
 
-    `hyper_out` is the width in which the hyper decoder hands on what z says, 0 that of the latents. `up_kernel` is that of the layer from
-    the latents back to the 1/8 grid.
+    `hyper_out` is the width in which the hyper decoder hands on what z says, 0 that of the latents. `up_kernel` is that
+    of the layer from the latents back to the 1/8 grid.
     """
 
     feature: int = 256
@@ -65,7 +65,8 @@ class ModelSpec:
     """A family member: the two networks that code a sequence.
 
     qp_offsets: added to the QP of P frame i by i mod 8, the quality hierarchy that serves the model best.
-    dead_zones: of the encoder's quantiser in P frame i, by i mod 8 (families.lite.dead_zone); the networks were trained with them.
+    dead_zones: of the encoder's quantiser in P frame i, by i mod 8 (families.lite.dead_zone); the networks were trained
+        with them.
     intra_dead_zone: that of I frames; an encoder's matter, like the others.
     late_qps: by how much finer P frames are coded when the I frame has worn off (families.rt.gop).
     """
@@ -82,7 +83,9 @@ class ModelSpec:
 RT = ModelSpec("rt", ImageSpec(), VideoSpec())
 TINY = ModelSpec(
     "tiny",
-    ImageSpec(internal=24, latent=16, hyper=8, prior=16, encoder_depth=1, decoder_depth=1, fusion_depth=1, spatial_depth=1),
+    ImageSpec(
+        internal=24, latent=16, hyper=8, prior=16, encoder_depth=1, decoder_depth=1, fusion_depth=1, spatial_depth=1
+    ),
     VideoSpec(
         feature=24,
         latent=16,

@@ -112,7 +112,8 @@ class VideoModel:
         return self.feature_adaptor_p(ops, feature)
 
     def adapt(self, ops: "Operations", frame: Tensor, feature: Tensor) -> Tensor:
-        """The reference as the networks take it -> feature x Hp/8 x Wp/8: the feature where there is one, else the frame."""
+        """The reference as the networks take it -> feature x Hp/8 x Wp/8: the feature where there is one, else the
+        frame."""
         return self.adapt_frame(ops, frame) if feature is None else self.adapt_feature(ops, feature)
 
     @timed(CONTEXT)
@@ -137,13 +138,15 @@ class VideoModel:
 
     @timed(PRIORS)
     def prior_parameters(self, ops: "Operations", z_hat: Tensor, ctx_t: Tensor, latent_size: tuple[int, int]) -> Tensor:
-        """z_hat and ctx_t -> step size, scales, means: 3 latent x h x w. Cropped before the fusion, unlike the image model."""
+        """z_hat and ctx_t -> step size, scales, means: 3 latent x h x w. Cropped before the fusion, unlike the image
+        model."""
         hyper = ops.crop(self.hyper_decoder(ops, z_hat), latent_size)
         return self.y_prior_fusion(ops, ops.concat(hyper, self.temporal_prior_encoder(ops, ctx_t)))
 
     @timed(PRIORS)
     def code_latents(self, ops: "Operations", parameters: Tensor, coder: LatentCoder) -> Tensor:
-        """Runs the two coding steps through `coder` -> y_hat: latent x h x w. The spatial prior sees the step size unclamped."""
+        """Runs the two coding steps through `coder` -> y_hat: latent x h x w. The spatial prior sees the step size
+        unclamped."""
         latent = self.spec.latent
         step_size, scales, means = ops.split(parameters, (latent, latent, latent))
         step_size = ops.clamp_step_size(step_size)

@@ -1,7 +1,7 @@
 """DCVC-UF's blocks as graphs of named layers. Source: DCVC-UF (2026).
 
-They differ from DCVC-RT's in three ways: the feed-forward branch adds each four neighbouring channels, blocks may be half
-as wide inside, and the layers that change the grid are 1x1 convolutions beside a pixel (un)shuffle.
+They differ from DCVC-RT's in three ways: the feed-forward branch adds each four neighbouring channels, blocks may be
+half as wide inside, and the layers that change the grid are 1x1 convolutions beside a pixel (un)shuffle.
 """
 
 from collections.abc import Iterator
@@ -11,7 +11,9 @@ from dcvc_cli.families.uf.sizes import Block
 from dcvc_cli.graph.blocks import Conv, FourfoldBlock, Sequence, Shape, layer_shapes
 
 
-def uf_block(name: str, cin: int, channels: int, form: Block, *, shortcut: bool = False, force_adaptor: bool = False) -> FourfoldBlock:
+def uf_block(
+    name: str, cin: int, channels: int, form: Block, *, shortcut: bool = False, force_adaptor: bool = False
+) -> FourfoldBlock:
     """A block of full or half inner width."""
     inner = channels // form.value
     return FourfoldBlock(name, cin, channels, inner, shortcut=shortcut, force_adaptor=force_adaptor)
@@ -60,4 +62,6 @@ class Up:
 
 def uf_blocks(name: str, cin: int, channels: int, depth: int, form: Block, first: int = 0) -> Sequence:
     """`depth` blocks named `NAME.first`, `NAME.first+1`, ..; the first one adapts cin -> channels."""
-    return Sequence(*(uf_block(f"{name}.{first + k}", cin if k == 0 else channels, channels, form) for k in range(depth)))
+    return Sequence(
+        *(uf_block(f"{name}.{first + k}", cin if k == 0 else channels, channels, form) for k in range(depth))
+    )

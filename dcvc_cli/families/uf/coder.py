@@ -48,7 +48,9 @@ class UnitEncoder:
         self._parts.append((table.native(row_base, symbols.shape[0]), in_coding_order(symbols).reshape(-1), rows))
 
     @timed(ENTROPY)
-    def add_y(self, symbols: NDArray[np.int8], index: NDArray[np.uint8], coded: NDArray[np.bool_], table: ZigzagTable) -> None:
+    def add_y(
+        self, symbols: NDArray[np.int8], index: NDArray[np.uint8], coded: NDArray[np.bool_], table: ZigzagTable
+    ) -> None:
         """Adds a sequence: symbols int8, table rows uint8, flags, each (channels, height, width)."""
         flags = in_coding_order(coded)
         coded_symbols = in_coding_order(symbols)[flags]
@@ -74,7 +76,9 @@ class UnitDecoder:
         self._decoder = native.ZigzagDecoder(data, num_coders)
 
     @timed(ENTROPY)
-    def decode_z(self, num_channels: int, height: int, width: int, table: ZigzagTable, row_base: int) -> NDArray[np.int8]:
+    def decode_z(
+        self, num_channels: int, height: int, width: int, table: ZigzagTable, row_base: int
+    ) -> NDArray[np.int8]:
         """z, int8 (num_channels, height, width); StreamError where a symbol is outside -64..63."""
         rows = _z_rows(num_channels, height, width)
         symbols = self._decode(table.native(row_base, num_channels), rows).reshape(height, width, num_channels)
@@ -91,7 +95,8 @@ class UnitDecoder:
         return np.ascontiguousarray(symbols.transpose(2, 0, 1))
 
     def finish(self) -> None:
-        """Checks that every byte was used and that the coder states are back at their start values; else StreamError."""
+        """Checks that every byte was used and that the coder states are back at their start values; else
+        StreamError."""
         self._check(self._decoder.finish())
 
     def _decode(self, table: Any, rows: NDArray[np.uint8]) -> NDArray[np.int8]:

@@ -1,7 +1,7 @@
 """DCVC-UF's published elementary stream: a plain row of units without signature, checks or end mark.
 
-Bit-exact: the writer makes what the published encoder writes. The stream does not say which video model made it, how many
-pictures of a last chunk count, or the skip threshold; whoever reads it has to know.
+Bit-exact: the writer makes what the published encoder writes. The stream does not say which video model made it, how
+many pictures of a last chunk count, or the skip threshold; whoever reads it has to know.
 Source: docs/bitstream.md, "The elementary stream of DCVC-UF".
 """
 
@@ -68,7 +68,8 @@ def write_header(frame_type: NalType, sps_id: int, qp: int, num_coders: int, res
 
 
 class ElementaryReader:
-    """Iterates over the I and P units; BitstreamError names offset and rule, TruncatedStreamError where the stream stops.
+    """Iterates over the I and P units; BitstreamError names offset and rule, TruncatedStreamError where the stream
+    stops.
 
     Memory: one payload, at most the limit of the picture size.
     """
@@ -88,7 +89,9 @@ class ElementaryReader:
 
     def _byte(self, position: int) -> int:
         if not self._window.ensure(position + 1):
-            raise TruncatedStreamError(Rule.TRUNCATED, f"the elementary stream ends inside a unit, after {position} bytes")
+            raise TruncatedStreamError(
+                Rule.TRUNCATED, f"the elementary stream ends inside a unit, after {position} bytes"
+            )
         return self._window.peek(position, position + 1)[0]
 
     def _uv(self, position: int) -> tuple[int, int]:
@@ -115,7 +118,9 @@ class ElementaryReader:
         height, position = self._uv(1)
         width, position = self._uv(position)
         if not (1 <= height <= MAX_SIDE and 1 <= width <= MAX_SIDE):
-            raise BitstreamError(Rule.SPS_CONTENT, f"picture size {width}x{height} is outside 1x1..{MAX_SIDE}x{MAX_SIDE}")
+            raise BitstreamError(
+                Rule.SPS_CONTENT, f"picture size {width}x{height} is outside 1x1..{MAX_SIDE}x{MAX_SIDE}"
+            )
         self._sps[sps_id] = ElementarySps(height, width)
         self._window.consume(position)
 
@@ -128,10 +133,14 @@ class ElementaryReader:
             raise BitstreamError(Rule.UNIT_TYPE, f"a unit has {num_coders} coders, expected 1..{MAX_CODERS}")
         sps = self._sps.get(sps_id)
         if sps is None:
-            raise BitstreamError(Rule.SPS_MISSING, f"a unit of type {frame_type.name} names SPS id {sps_id}, which was not seen")
+            raise BitstreamError(
+                Rule.SPS_MISSING, f"a unit of type {frame_type.name} names SPS id {sps_id}, which was not seen"
+            )
         size, position = self._uv(3)
         if size > sps.max_payload_size:
-            raise BitstreamError(Rule.LENGTH_LIMIT, f"a payload of {size} bytes is above the limit of {sps.max_payload_size}")
+            raise BitstreamError(
+                Rule.LENGTH_LIMIT, f"a payload of {size} bytes is above the limit of {sps.max_payload_size}"
+            )
         if not self._window.ensure(position + size):
             found = self._window.num_available - position
             raise TruncatedStreamError(Rule.TRUNCATED, f"a payload has {size} bytes, {found} are there")
@@ -149,7 +158,9 @@ class ElementaryWriter:
         self._sink = sink
         self._ids: dict[ElementarySps, int] = {}
 
-    def write(self, frame_type: NalType, sps: ElementarySps, qp: int, num_coders: int, reset: bool, payload: bytes) -> int:
+    def write(
+        self, frame_type: NalType, sps: ElementarySps, qp: int, num_coders: int, reset: bool, payload: bytes
+    ) -> int:
         """A unit, with its SPS before it if that was never sent. Returns the bytes written."""
         data = b""
         if sps not in self._ids:

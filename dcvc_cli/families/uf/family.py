@@ -1,4 +1,5 @@
-"""The family `dcvc-uf`: the published codec DCVC-UF (2026). LD codes picture by picture, HT-S and HT-L chunks of eight."""
+"""The family `dcvc-uf`: the published codec DCVC-UF (2026). LD codes picture by picture, HT-S and HT-L chunks of
+eight."""
 
 from collections.abc import Mapping
 from functools import cached_property
@@ -48,7 +49,9 @@ class UfModel(Model):
 
     entropy_formats = FORMATS
 
-    def __init__(self, name: str, image: ImageSizes, video: VideoSizes, *, relative_width: float, is_for_tests: bool = False) -> None:
+    def __init__(
+        self, name: str, image: ImageSizes, video: VideoSizes, *, relative_width: float, is_for_tests: bool = False
+    ) -> None:
         self.name, self.is_for_tests, self.relative_width = name, is_for_tests, relative_width
         self.image, self.video = UfImageModel(image), UfVideoModel(video)
         self.networks = {"image": self.image, "video": self.video}

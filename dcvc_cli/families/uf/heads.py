@@ -38,7 +38,9 @@ class ChunkHeads:
 
     def __init__(self, sizes: VideoSizes) -> None:
         pairs = range(sizes.pictures // 2) if sizes.pair_heads else range(0)
-        self.shared = Sequence(*(uf_block(f"recon_head.conv1.{j}.0", sizes.feature, sizes.feature, Block.FULL) for j in pairs))
+        self.shared = Sequence(
+            *(uf_block(f"recon_head.conv1.{j}.0", sizes.feature, sizes.feature, Block.FULL) for j in pairs)
+        )
         stem = "recon_head.conv2" if sizes.pair_heads else "recon_head.conv"
         self.own = Sequence(
             *(

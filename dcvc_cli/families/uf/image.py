@@ -54,7 +54,10 @@ class UfImageModel:
         )
         self.y_spatial_prior_reduction = Conv("y_spatial_prior_reduction", 2 * latent, latent)
         self.y_spatial_prior_adaptors = Sequence(
-            *(uf_block(f"y_spatial_prior_adaptor_{step}", 2 * latent, prior, FULL, force_adaptor=True) for step in range(1, len(FOUR_STEPS)))
+            *(
+                uf_block(f"y_spatial_prior_adaptor_{step}", 2 * latent, prior, FULL, force_adaptor=True)
+                for step in range(1, len(FOUR_STEPS))
+            )
         )
         self.y_spatial_prior = Sequence(
             uf_blocks("y_spatial_prior.conv", prior, prior, sizes.spatial_depth, FULL),

@@ -30,7 +30,8 @@ def _group_map(step: CodingStep, size: tuple[int, int]) -> NDArray[np.intp]:
 
 
 def _scatter(step: CodingStep, plane: NDArray[Any], whole: NDArray[Any]) -> None:
-    """Puts a step's plane, (channels / groups, h, w), into the places of `whole` (channels, h, w) that the step codes."""
+    """Puts a step's plane, (channels / groups, h, w), into the places of `whole` (channels, h, w) that the step
+    codes."""
     groups = whole.reshape(step.num_groups, -1, *whole.shape[1:])
     where = _group_map(step, (whole.shape[1], whole.shape[2]))
     for group in range(step.num_groups):

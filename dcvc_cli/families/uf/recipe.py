@@ -1,4 +1,5 @@
-"""How a unit is coded, once for all who do it: encoder, decoder, training and calibration run these functions with another side each.
+"""How a unit is coded, once for all who do it: encoder, decoder, training and calibration run these functions with
+another side each.
 
 A side stands at one end of a unit's symbols. An encoder's makes them from pictures, a decoder's reads them, training's
 estimates what they cost.
@@ -26,8 +27,8 @@ class UnitSide(UnitLatentCoder, Protocol):
     def hyper_latents(self, analysis: Analysis, hyper_analysis: Analysis, scaled: Analysis, qp: Any) -> Tensor:
         """z at row `qp` as the networks go on from it.
 
-        An encoder's side runs `analysis`, samples in 0..1 -> y, then `hyper_analysis`, y -> z, then `scaled`, y -> y in the
-        domain of the symbols. A decoder's reads z and runs none of them.
+        An encoder's side runs `analysis`, samples in 0..1 -> y, then `hyper_analysis`, y -> z, then `scaled`, y -> y in
+        the domain of the symbols. A decoder's reads z and runs none of them.
         """
 
     def for_analysis(self, context: Tensor) -> Tensor:
@@ -39,7 +40,8 @@ class UnitSide(UnitLatentCoder, Protocol):
 
 @dataclass(frozen=True)
 class Memory:
-    """What a unit leaves to the next one: `pending`, 192 x Hp/8 x Wp/8, or memory and feature, feature x Hp/8 x Wp/8."""
+    """What a unit leaves to the next one: `pending`, 192 x Hp/8 x Wp/8, or memory and feature, feature x Hp/8 x
+    Wp/8."""
 
     pending: Tensor | None = None
     memory: Tensor | None = None
@@ -75,7 +77,7 @@ class Contexts:
 
 def next_contexts(model: UfVideoModel, ops: Operations, kept: Memory) -> Contexts:
     """The contexts of the unit after the one that left `kept`."""
-    if kept.pending is not None:  # noqa: SIM108
+    if kept.pending is not None:
         memory = model.memory_from_pending(ops, kept.pending)
     else:
         memory = model.next_memory(ops, kept.memory, kept.feature)
@@ -97,7 +99,9 @@ def code_p_unit(model: UfVideoModel, ops: Operations, side: UnitSide, contexts: 
     return model.synthesis(ops, y_hat, contexts.ctx, qp)
 
 
-def memory_after_unit(model: UfVideoModel, ops: Operations, contexts: Contexts, feature: Tensor, *, reset: bool) -> Memory:
+def memory_after_unit(
+    model: UfVideoModel, ops: Operations, contexts: Contexts, feature: Tensor, *, reset: bool
+) -> Memory:
     """What a P unit leaves: after a reset nothing but its last picture, not limited."""
     if reset:
         return Memory(pending=model.reconstruction(ops, feature, model.sizes.pictures - 1))

@@ -86,7 +86,9 @@ class DecodingSide(DecodingLatents):
         padded: (Hp, Wp) of its pictures.
     """
 
-    def __init__(self, network: UnitNetwork, decoder: UnitDecoder, padded: tuple[int, int], skip_threshold: float) -> None:
+    def __init__(
+        self, network: UnitNetwork, decoder: UnitDecoder, padded: tuple[int, int], skip_threshold: float
+    ) -> None:
         super().__init__(network.synthesis, decoder, skip_threshold)
         self.network = network
         self.latent_size, self.hyper_size = latent_sizes(padded)

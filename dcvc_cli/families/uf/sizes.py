@@ -49,8 +49,8 @@ class VideoSizes:
         steps: coding steps, 2 or 4. refines_scales: the spatial prior gives scales as well as means, so that every step
             is a sequence of symbols of its own; else all steps are one sequence.
         scales_memory_first: q_feature scales the memory before the temporal prior, not what comes out of it.
-        up_kernel: of the layer from the latents back to the 1/8 grid. up_bias: that layer and those of the hyper decoder
-            have a bias.
+        up_kernel: of the layer from the latents back to the 1/8 grid. up_bias: that layer and those of the hyper
+            decoder have a bias.
         shortcut: blocks of the hyper networks and the temporal prior have an outer shortcut.
         has_last_conv: a 1x1 layer stands behind the decoder's blocks.
         head: width of the heads of a chunk. pair_heads: pictures 2j and 2j + 1 share the first block of their heads.
@@ -155,7 +155,9 @@ HT_L = VideoSizes(
     head_depth=5,
 )
 
-TINY_IMAGE = ImageSizes(inner=24, latent=16, hyper=8, prior=16, encoder_depth=1, decoder_depth=1, fusion_depth=1, spatial_depth=1)
+TINY_IMAGE = ImageSizes(
+    inner=24, latent=16, hyper=8, prior=16, encoder_depth=1, decoder_depth=1, fusion_depth=1, spatial_depth=1
+)
 """For tests only, as all of these: no weights ship for them."""
 
 

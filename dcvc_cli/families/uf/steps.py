@@ -1,4 +1,5 @@
-"""Which latents each coding step of DCVC-UF codes. The position classes are DCVC-RT's; scales are compared as they are."""
+"""Which latents each coding step of DCVC-UF codes. The position classes are DCVC-RT's; scales are compared as they
+are."""
 
 from collections.abc import Sequence
 from dataclasses import replace

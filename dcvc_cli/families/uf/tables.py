@@ -1,6 +1,8 @@
-"""DCVC-UF's probability tables: rows in zigzag order 0, 1, -1, 2, -2, .., then the escape. Source: docs/entropy-coding.md.
+"""DCVC-UF's probability tables: rows in zigzag order 0, 1, -1, 2, -2, .., then the escape. Source:
+docs/entropy-coding.md.
 
-The integers are the norm, not the formulas: the Gaussian table ships with the package, the z tables travel with the weights.
+The integers are the norm, not the formulas: the Gaussian table ships with the package, the z tables travel with the
+    weights.
 """
 
 from collections.abc import Mapping, Sequence
@@ -103,7 +105,8 @@ def z_table(parameters: Mapping[str, Any], prefix: str = PREFIX) -> ZigzagTable:
 
 
 def published_z_table(parameters: Mapping[str, Any], prefix: str = PREFIX) -> ZigzagTable:
-    """The tables as the published codec makes them: in float32 by PyTorch's functions, so NOT the same on every machine."""
+    """The tables as the published codec makes them: in float32 by PyTorch's functions, so NOT the same on every
+    machine."""
     return _tables(_PublishedDensity(parameters, prefix))
 
 
@@ -158,7 +161,9 @@ class _ReproducibleDensity:
     def __init__(self, parameters: Mapping[str, Any], prefix: str) -> None:
         h, b, a = (array.astype(np.float64) for array in _stages(parameters, prefix))
         slopes, gates = softplus(h), hyperbolic_tangent(a)
-        self._layers = [(slopes[:, k : k + 1], b[:, k : k + 1], gates[:, k : k + 1] if k < 3 else None) for k in range(4)]
+        self._layers = [
+            (slopes[:, k : k + 1], b[:, k : k + 1], gates[:, k : k + 1] if k < 3 else None) for k in range(4)
+        ]
         self.num_rows = h.shape[0]
 
     def cumulative(self, points: Sequence[float]) -> NDArray[Any]:

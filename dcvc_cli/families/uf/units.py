@@ -61,10 +61,15 @@ class UnitCoder:
         if entropy_format is self._format:
             return
         if entropy_format not in FORMATS:
-            message = f"the stream's symbols are in the {entropy_format.name.lower()} format, which its family does not have"
+            message = (
+                f"the stream's symbols are in the {entropy_format.name.lower()} format, which its family does not have"
+            )
             raise UnsupportedStreamError(Rule.UNSUPPORTED, message, hint="decode it with a newer dcvc")
         models: dict[str, Network] = {"image": self.image, "video": self.video}
-        self.networks = {name: UnitNetwork(self._opened[name], model.num_z_channels, entropy_format) for name, model in models.items()}
+        self.networks = {
+            name: UnitNetwork(self._opened[name], model.num_z_channels, entropy_format)
+            for name, model in models.items()
+        }
         self._format = entropy_format
 
     def output(self, index: int) -> Tensor:
@@ -99,7 +104,9 @@ class UnitPayloadEncoder(UnitCoder):
         self._code_i(side, qp)
         return side.encoder.finish(num_coders)
 
-    def encode_p(self, values: list[NDArray[np.float32]], qp: int, reset: bool, num_coders: int | None = None) -> tuple[bytes, int]:
+    def encode_p(
+        self, values: list[NDArray[np.float32]], qp: int, reset: bool, num_coders: int | None = None
+    ) -> tuple[bytes, int]:
         """Codes the next pictures, as many as a unit has, at QP 0..63; raises as encode_i does."""
         side = EncodingSide(self.networks["video"], np.concatenate(values), self.skip_threshold)
         self._code_p(side, qp, reset=reset)

@@ -79,9 +79,14 @@ class UfVideoModel:
             return
         self.y_spatial_prior_reduction = Conv("y_spatial_prior_reduction", 3 * latent, latent)
         self.y_spatial_prior_adaptors = Sequence(
-            *(uf_block(f"y_spatial_prior_adaptor_{step}", 2 * latent, prior, form, force_adaptor=True) for step in range(1, num_steps))
+            *(
+                uf_block(f"y_spatial_prior_adaptor_{step}", 2 * latent, prior, form, force_adaptor=True)
+                for step in range(1, num_steps)
+            )
         )
-        self.y_spatial_prior = Sequence(uf_blocks("y_spatial_prior.conv", prior, prior, 3, form), Conv("y_spatial_prior.conv.3", prior, num_out))
+        self.y_spatial_prior = Sequence(
+            uf_blocks("y_spatial_prior.conv", prior, prior, 3, form), Conv("y_spatial_prior.conv.3", prior, num_out)
+        )
 
     @property
     def num_qps(self) -> int:
@@ -103,7 +108,8 @@ class UfVideoModel:
 
     @timed(CONTEXT)
     def memory_from_pending(self, ops: Operations, cells: Tensor) -> Tensor:
-        """The 192 channels of a picture on the 1/8 grid -> memory: feature x Hp/8 x Wp/8 (after an I frame or a reset)."""
+        """The 192 channels of a picture on the 1/8 grid -> memory: feature x Hp/8 x Wp/8 (after an I frame or a
+        reset)."""
         return self.feature_adaptor_i(ops, cells)
 
     @timed(CONTEXT)
@@ -137,7 +143,9 @@ class UfVideoModel:
         return self.hyper_encoder(ops, ops.pad_replicate(y, 4))
 
     @timed(PRIORS)
-    def prior_parameters(self, ops: Operations, z_hat: Tensor, temporal: Tensor, latent_size: tuple[int, int]) -> Tensor:
+    def prior_parameters(
+        self, ops: Operations, z_hat: Tensor, temporal: Tensor, latent_size: tuple[int, int]
+    ) -> Tensor:
         """z_hat and the temporal prior -> step size, scales, means: 3 latent x h x w. Cropped before the fusion."""
         hyper = ops.crop(self.hyper_decoder(ops, z_hat), latent_size)
         return self.y_prior_fusion(ops, ops.concat(hyper, temporal))
@@ -176,7 +184,8 @@ class UfVideoModel:
 
     @timed(RECONSTRUCTION)
     def reconstruction(self, ops: Operations, feature: Tensor, index: int) -> Tensor:
-        """Picture `index` of the unit on the 1/8 grid, 192 x Hp/8 x Wp/8, not limited: what a reset leaves as pending."""
+        """Picture `index` of the unit on the 1/8 grid, 192 x Hp/8 x Wp/8, not limited: what a reset leaves as
+        pending."""
         return self.recon_head.cells(ops, feature, index)
 
     @timed(RECONSTRUCTION)

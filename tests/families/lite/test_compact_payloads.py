@@ -1,4 +1,5 @@
-"""Vectors and symbols in one string: what is written comes back, as the slow twins write and read it, and no other bytes stand for it."""
+"""Vectors and symbols in one string: what is written comes back, as the slow twins write and read it, and no other
+bytes stand for it."""
 
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -18,7 +19,14 @@ from dcvc_cli.families.lite.motion.field import FieldCoder
 from dcvc_cli.families.lite.motion.motion import Motion
 from dcvc_cli.families.lite.motion.twin import TwinFieldCoder
 from dcvc_cli.format.entropy_format import EntropyFormat
-from dcvc_cli.format.range_coder import FIRST_RANGE, DecoderState, EncoderState, SlowRangeDecoder, SlowRangeEncoder, shortest_in
+from dcvc_cli.format.range_coder import (
+    FIRST_RANGE,
+    DecoderState,
+    EncoderState,
+    SlowRangeDecoder,
+    SlowRangeEncoder,
+    shortest_in,
+)
 from tests.support.motions import Following, differences
 
 native = pytest.importorskip("dcvc_cli._entropy")
@@ -45,7 +53,9 @@ def random_parts(rng: np.random.Generator) -> Parts:
     for _ in range(int(rng.integers(0, 4))):
         n = int(rng.integers(0, 120))
         rows = rng.integers(0, int(rng.choice([2, 128])), n).astype(np.uint8)
-        parts.append((np.clip(np.rint(rng.standard_normal(n) * rng.choice([0.2, 2, 40])), -128, 127).astype(np.int8), rows))
+        parts.append(
+            (np.clip(np.rint(rng.standard_normal(n) * rng.choice([0.2, 2, 40])), -128, 127).astype(np.int8), rows)
+        )
     return parts
 
 
@@ -68,7 +78,9 @@ def decode(coder: FieldCoder, data: bytes, shape: tuple[int, int], parts: Parts)
     return as_lists(motion), read_parts(decoder.decode_y, decoder.finish, parts)
 
 
-def decode_slowly(coder: TwinFieldCoder, data: bytes, shape: tuple[int, int], parts: Parts) -> tuple[Lists, list[list[int]]]:
+def decode_slowly(
+    coder: TwinFieldCoder, data: bytes, shape: tuple[int, int], parts: Parts
+) -> tuple[Lists, list[list[int]]]:
     motion, state = coder.decode_open(data, *shape)
     decoder = twin.Decoder(data, COMPACT, state)
     return as_lists(motion), read_parts(decoder.decode, decoder.finish, parts)
@@ -93,7 +105,10 @@ def test_frames_come_back(seed: int):
         motion, parts = following.random(rng, *size), random_parts(rng)
         data = encode(encoder, motion, parts)
         state = slow_encoder.encode_open(motion)
-        assert data.hex() == twin.encode_compact([(symbols, rows, wide_gaussian_table()) for symbols, rows in parts], state).hex()
+        assert (
+            data.hex()
+            == twin.encode_compact([(symbols, rows, wide_gaussian_table()) for symbols, rows in parts], state).hex()
+        )
         expected = (as_lists(motion), [symbols.tolist() for symbols, _ in parts])
         assert decode(decoder, data, size, parts) == expected
         assert decode_slowly(slow_decoder, data, size, parts) == expected
@@ -104,7 +119,13 @@ def test_frames_come_back(seed: int):
 def test_states_are_those_of_the_twin(seed: int):
     rng = np.random.default_rng(seed)
     following, size = Following(), random_size(rng)
-    fast, slow, closed, fast_decoder, slow_decoder = FieldCoder(), TwinFieldCoder(), FieldCoder(), FieldCoder(), TwinFieldCoder()
+    fast, slow, closed, fast_decoder, slow_decoder = (
+        FieldCoder(),
+        TwinFieldCoder(),
+        FieldCoder(),
+        FieldCoder(),
+        TwinFieldCoder(),
+    )
     for _ in range(3):
         motion = following.random(rng, *size)
         state = fast.encode_open(motion)
@@ -122,7 +143,8 @@ def test_states_are_those_of_the_twin(seed: int):
 @example(data=b"\xff" * 30, seed=2)
 @example(data=b"\xff" * 7 + b"\xfe", seed=3)
 def test_bytes_that_decode_are_those_of_their_shares(data: bytes, seed: int):
-    """Any bytes end alike in both implementations; those that decode are what an encoder makes of the shares that were found."""
+    """Any bytes end alike in both implementations; those that decode are what an encoder makes of the shares that were
+    found."""
     parts = random_parts(np.random.default_rng(seed))
     fast, slow = FrameDecoder(data, COMPACT), twin.Decoder(data, COMPACT)
     encoder, take = SlowRangeEncoder(), slow.compact.coder.take
@@ -158,7 +180,11 @@ def test_damage_never_passes_as_the_original(seed: int, share: float, flip: int)
 
 
 @settings(max_examples=300, deadline=None)
-@given(steps=st.lists(st.tuples(st.sampled_from([1, 2, 15, 16]), st.integers(0, 65535), st.integers(1, 65536)), max_size=60))
+@given(
+    steps=st.lists(
+        st.tuples(st.sampled_from([1, 2, 15, 16]), st.integers(0, 65535), st.integers(1, 65536)), max_size=60
+    )
+)
 def test_the_shortest_bytes(steps: list[tuple[int, int, int]]):
     """Every decision comes back; one byte less, however it ends, is another run of decisions."""
     encoder = SlowRangeEncoder()
@@ -186,7 +212,10 @@ def test_the_shortest_bytes(steps: list[tuple[int, int, int]]):
 
 
 def test_shortest_numbers():
-    assert [shortest_in(low, size) for low, size in ((0, 1), (1, 1), (5, 3), (5, 4), (2**64 - 2, 4), (2**63 + 1, FIRST_RANGE))] == [
+    assert [
+        shortest_in(low, size)
+        for low, size in ((0, 1), (1, 1), (5, 3), (5, 4), (2**64 - 2, 4), (2**63 + 1, FIRST_RANGE))
+    ] == [
         0,
         1,
         6,
@@ -201,7 +230,10 @@ def test_known_bytes():
     field = np.zeros((4, 6, 2), np.int16)
     field[1:3, 2:5] = (14, -3)
     rows = np.arange(0, 120, 3, dtype=np.uint8)
-    parts = [((rows % 5).astype(np.int8) - 2, rows), (np.array([-128, 127, 0], np.int8), np.array([0, 60, 127], np.uint8))]
+    parts = [
+        ((rows % 5).astype(np.int8) - 2, rows),
+        (np.array([-128, 127, 0], np.int8), np.array([0, 60, 127], np.uint8)),
+    ]
     assert encode(FieldCoder(), Motion(field), parts).hex() == GOLDEN
     expected = (as_lists(Motion(field)), [symbols.tolist() for symbols, _ in parts])
     for coder, read in ((FieldCoder(), decode), (TwinFieldCoder(), decode_slowly)):

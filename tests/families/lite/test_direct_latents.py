@@ -1,4 +1,5 @@
-"""Direct latents: an orthonormal start, a path that alone brings pictures over, and what a weights file tells training about z."""
+"""Direct latents: an orthonormal start, a path that alone brings pictures over, and what a weights file tells training
+about z."""
 
 from dataclasses import replace
 
@@ -21,13 +22,16 @@ from dcvc_cli.graph.latent_steps import IMAGE_STEPS, VIDEO_STEPS
 from dcvc_cli.training.estimator_fit import fitted_estimator
 from dcvc_cli.training.export import as_trained
 from dcvc_cli.training.losses import BIT_ESTIMATOR_KEYS, TrainingOperations, factorised_bits
-from dcvc_cli.weights.file import carries_signal
+from dcvc_cli.weights.compression import carries_signal
 from tests.support.models import WITH_MOTION, graphs, video_model
 
 
 @pytest.mark.parametrize(
     ("spec", "width", "num_groups"),
-    [(LITE.image, LITE.image.internal, IMAGE_STEPS[0].num_groups), (LITE.video, LITE.video.feature, VIDEO_STEPS[0].num_groups)],
+    [
+        (LITE.image, LITE.image.internal, IMAGE_STEPS[0].num_groups),
+        (LITE.video, LITE.video.feature, VIDEO_STEPS[0].num_groups),
+    ],
 )
 def test_direct_latents_are_an_orthonormal_rest(spec, width, num_groups) -> None:
     own = spec.latent - spec.direct
@@ -36,14 +40,18 @@ def test_direct_latents_are_an_orthonormal_rest(spec, width, num_groups) -> None
     rows = direct_matrix(plan).flatten(1)
     assert torch.allclose(rows @ rows.T, torch.eye(spec.direct, dtype=torch.float64), atol=1e-12)
     assert len(latent_plan(width, own)) == own
-    ours, theirs = network_positions(spec.latent, spec.direct, num_groups), direct_positions(spec.latent, spec.direct, num_groups)
+    ours, theirs = (
+        network_positions(spec.latent, spec.direct, num_groups),
+        direct_positions(spec.latent, spec.direct, num_groups),
+    )
     assert sorted([*ours, *theirs]) == list(range(spec.latent))
     group = spec.latent // num_groups
     assert np.bincount([k // group for k in theirs]).tolist() == [spec.direct // num_groups] * num_groups
 
 
 def test_the_direct_path_brings_back_what_it_took() -> None:
-    """Detail made of direct latents' own frequencies passes analysis and add_direct unchanged, whatever the networks do."""
+    """Detail made of direct latents' own frequencies passes analysis and add_direct unchanged, whatever the networks
+    do."""
     model = video_model(LITE.video)
     ops = TrainingOperations(initial_video_parameters(model))
     plan = direct_plan(LITE.video.feature, LITE.video.latent - LITE.video.direct, LITE.video.direct, 3.0)
@@ -80,17 +88,23 @@ def test_exported_weights_are_those_that_were_trained() -> None:
 
 
 def test_a_fitted_estimator_says_what_the_table_says() -> None:
-    """Symbols drawn from the table cost hardly more bits than its entropy, and far fewer than with a fresh estimator."""
+    """Symbols drawn from the table cost hardly more bits than its entropy, and far fewer than with a fresh
+    estimator."""
     num_qps, channels = 3, 4
     generator = torch.Generator().manual_seed(5)
     names = [f"bit_estimator_z.{key}" for key in BIT_ESTIMATOR_KEYS]
     fresh = {name: torch.randn(num_qps, channels, 1, 1, generator=generator) * 0.01 for name in names}
-    narrow = {name: value + (1.2 if name.endswith(".h") else 0.3 * torch.rand(value.shape, generator=generator)) for name, value in fresh.items()}
+    narrow = {
+        name: value + (1.2 if name.endswith(".h") else 0.3 * torch.rand(value.shape, generator=generator))
+        for name, value in fresh.items()
+    }
     table = factorised_table(narrow)
     fitted = fitted_estimator(table, num_qps, channels, fresh)
     shares = np.diff(table.cdf, axis=1).clip(0) / 65536.0
     shares *= np.arange(shares.shape[1]) < (table.cdf_length - 2)[:, None]
-    symbols = torch.from_numpy(np.arange(shares.shape[1]) + table.offset[:, None]).float().reshape(num_qps, channels, -1, 1)
+    symbols = (
+        torch.from_numpy(np.arange(shares.shape[1]) + table.offset[:, None]).float().reshape(num_qps, channels, -1, 1)
+    )
 
     def cost(parameters) -> float:
         bits = factorised_bits(parameters, symbols, torch.arange(num_qps)).reshape(shares.shape).numpy()

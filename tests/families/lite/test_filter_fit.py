@@ -18,7 +18,9 @@ def noisy_planes(seed: int, halved: bool = True) -> Planes:
 
     def plane(height: int, width: int) -> NDArray[np.int16]:
         y, x = np.mgrid[:height, :width]
-        return np.clip(4096 + 2000 * np.sin(x / 9 + y / 14) + rng.normal(0, 100, (height, width)), 0, 8192).astype(np.int16)
+        return np.clip(4096 + 2000 * np.sin(x / 9 + y / 14) + rng.normal(0, 100, (height, width)), 0, 8192).astype(
+            np.int16
+        )
 
     return plane(64, 96), *(plane(32, 48) if halved else plane(64, 96) for _ in range(2))  # type: ignore[return-value]
 

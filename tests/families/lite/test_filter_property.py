@@ -1,4 +1,5 @@
-"""Any sequence of filters comes back, any bytes end as in the slow twin, and filtering keeps what holds for every picture and all filters."""
+"""Any sequence of filters comes back, any bytes end as in the slow twin, and filtering keeps what holds for every
+picture and all filters."""
 
 import numpy as np
 import pytest
@@ -40,7 +41,9 @@ def sequences(draw: st.DrawFn) -> list[Filters | None]:
             rng = np.random.default_rng(seed)
             rows = [rng.integers(-reach, reach + 1, size).tolist() for size in SIZES]
         elif kind == "few":
-            for k, change in draw(st.lists(st.tuples(st.integers(0, 25), st.sampled_from(["before", "one", "flat"])), max_size=8)):
+            for k, change in draw(
+                st.lists(st.tuples(st.integers(0, 25), st.sampled_from(["before", "one", "flat"])), max_size=8)
+            ):
                 row = list(rows[k - 1] if change == "before" and k not in (0, 24) else rows[k])
                 row[draw(st.integers(0, SIZES[k] - 1))] = draw(COEFFICIENTS)
                 rows = [*rows[:k], [row[0]] * SIZES[k] if change == "flat" else row, *rows[k + 1 :]]
@@ -60,7 +63,9 @@ def shares(draw: st.DrawFn) -> list[tuple[int, int, int]]:
     return decisions
 
 
-def after(coder: SlowRangeEncoder | SlowRangeDecoder, decisions: list[tuple[int, int, int]]) -> EncoderState | DecoderState:
+def after(
+    coder: SlowRangeEncoder | SlowRangeDecoder, decisions: list[tuple[int, int, int]]
+) -> EncoderState | DecoderState:
     for decision in decisions:
         coder.take(*decision)
     return coder.state
@@ -138,7 +143,10 @@ HOSTILE_BYTES = st.one_of(
 
 @settings(max_examples=300, deadline=None)
 @given(
-    data=st.lists(HOSTILE_BYTES, min_size=1, max_size=3), before=st.lists(st.integers(1, 16), max_size=5), is_open=st.booleans(), is_p=st.booleans()
+    data=st.lists(HOSTILE_BYTES, min_size=1, max_size=3),
+    before=st.lists(st.integers(1, 16), max_size=5),
+    is_open=st.booleans(),
+    is_p=st.booleans(),
 )
 def test_any_bytes_end_as_in_the_twin(data: list[bytes], before: list[int], is_open: bool, is_p: bool):
     """Several frames, each behind whatever its bytes hold before; until one is refused."""
@@ -158,7 +166,12 @@ def test_any_bytes_end_as_in_the_twin(data: list[bytes], before: list[int], is_o
 
 
 @settings(max_examples=150, deadline=None)
-@given(sequence=sequences(), where=st.integers(0, 10**6), change=st.sampled_from(["cut", "flip", "append"]), value=st.integers(1, 255))
+@given(
+    sequence=sequences(),
+    where=st.integers(0, 10**6),
+    change=st.sampled_from(["cut", "flip", "append"]),
+    value=st.integers(1, 255),
+)
 def test_damaged_bytes_end_as_in_the_twin(sequence: list[Filters | None], where: int, change: str, value: int):
     """Also by coders that have learned something."""
     encoder, coders = FilterCoder(), (FilterCoder(), TwinFilterCoder())
@@ -183,14 +196,26 @@ def test_damaged_bytes_end_as_in_the_twin(sequence: list[Filters | None], where:
 
 
 @settings(max_examples=60, deadline=None)
-@given(data=st.data(), rows=st.integers(1, 4), columns=st.integers(1, 4), halve_chroma=st.booleans(), seed=st.integers(0, 2**32 - 1))
+@given(
+    data=st.data(),
+    rows=st.integers(1, 4),
+    columns=st.integers(1, 4),
+    halve_chroma=st.booleans(),
+    seed=st.integers(0, 2**32 - 1),
+)
 def test_filtering_as_in_the_twin(data: st.DataObject, rows: int, columns: int, halve_chroma: bool, seed: int):
     """And samples stay in range; Cb and Cr are filtered alike; the filter of one does not change another."""
     rng = np.random.default_rng(seed)
-    luma_size, levels = (8 * rows, 8 * columns), np.array(data.draw(st.lists(st.integers(0, 8192), min_size=1, max_size=4)), np.int16)
+    luma_size, levels = (
+        (8 * rows, 8 * columns),
+        np.array(data.draw(st.lists(st.integers(0, 8192), min_size=1, max_size=4)), np.int16),
+    )
     size = (4 * rows, 4 * columns) if halve_chroma else luma_size
     luma, chroma = rng.choice(levels, luma_size), rng.choice(levels, size)
-    of_luma, of_chroma = data.draw(st.lists(COEFFICIENTS, min_size=12, max_size=12)), data.draw(st.lists(COEFFICIENTS, min_size=16, max_size=16))
+    of_luma, of_chroma = (
+        data.draw(st.lists(COEFFICIENTS, min_size=12, max_size=12)),
+        data.draw(st.lists(COEFFICIENTS, min_size=16, max_size=16)),
+    )
     filters = filters_of([of_luma] * 24 + [of_chroma] * 2)
     expected = filter_planes_twin((luma, chroma, chroma), filters)
     found = filter_planes((luma, chroma, chroma), filters)

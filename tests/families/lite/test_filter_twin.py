@@ -1,4 +1,5 @@
-"""The output filter and its coder against their slow twin: any picture and any filters, bytes of sequences, and numbers worked out by hand."""
+"""The output filter and its coder against their slow twin: any picture and any filters, bytes of sequences, and numbers
+worked out by hand."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,11 +9,24 @@ import pytest
 
 from dcvc_cli.errors import EnvironmentFault, StreamError
 from dcvc_cli.families.lite.filter import twin as reference
-from dcvc_cli.families.lite.filter.filters import TWIN_VARIABLE, FilterCoder, bytes_of_plane, filter_planes, planes_of_squares
+from dcvc_cli.families.lite.filter.filters import (
+    TWIN_VARIABLE,
+    FilterCoder,
+    bytes_of_plane,
+    filter_planes,
+    planes_of_squares,
+)
 from dcvc_cli.families.lite.filter.parameters import Filters, Planes
 from dcvc_cli.families.lite.filter.twin import TwinFilterCoder, block_classes, filter_planes_twin, halved
 from dcvc_cli.families.lite.motion.field import FieldCoder
-from dcvc_cli.format.range_coder import Context, DecoderState, EncoderState, SlowBitWriter, SlowRangeDecoder, SlowRangeEncoder
+from dcvc_cli.format.range_coder import (
+    Context,
+    DecoderState,
+    EncoderState,
+    SlowBitWriter,
+    SlowRangeDecoder,
+    SlowRangeEncoder,
+)
 from tests.support.motions import Following
 from tests.support.random_layers import first_mismatch
 
@@ -26,13 +40,16 @@ IMPLEMENTATIONS = pytest.mark.parametrize("implementation", ["native", "referenc
 
 
 def random_plane(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
-    """Samples 0..8192: noise, waves, lines that fade, the ends of the range only, all the same, or single samples on a grey level."""
+    """Samples 0..8192: noise, waves, lines that fade, the ends of the range only, all the same, or single samples on a
+    grey level."""
     kind, row, column = rng.choice([0, 1, 2, 2, 2, 3, 4, 5]), *np.indices((height, width))
     contrast = 8192 * 2.0 ** -rng.integers(0, 9)
     if kind == 0:
         plane = rng.integers(0, 8193, (height, width))
     elif kind == 1:
-        plane = 4096 + contrast / 2 * np.sin(rng.uniform(0, 1) * row + rng.uniform(0, 1) * column) * np.cos(rng.uniform(0, 0.2) * column)
+        plane = 4096 + contrast / 2 * np.sin(rng.uniform(0, 1) * row + rng.uniform(0, 1) * column) * np.cos(
+            rng.uniform(0, 0.2) * column
+        )
     elif kind == 2:
         along, across = (row, column) if rng.integers(2) else (column, row)
         lines = rng.uniform(-contrast, contrast, max(height, width))[across] * along / max(height, width)
@@ -105,7 +122,8 @@ def test_every_term_alone(term: int):
 
 
 def around_a_block(vertical: int, horizontal: int) -> np.ndarray:
-    """Luma whose block (2, 2) has these V and H: a sample of 64 inside adds 256 to both, those just outside its 3x3 blocks their values to one."""
+    """Luma whose block (2, 2) has these V and H: a sample of 64 inside adds 256 to both, those just outside its 3x3
+    blocks their values to one."""
     luma = np.zeros((20, 20), np.int16)
     luma[9, 9] = 64
     for place, rest in (((slice(4, 16), [3, 16]), horizontal - 256), (([3, 16], slice(4, 16)), vertical - 256)):
@@ -133,7 +151,14 @@ def test_classes_at_their_limits(monkeypatch: pytest.MonkeyPatch, implementation
         for activity, total in ((below, threshold - 1), (below + 1, threshold)):
             for direction, vertical in enumerate((256, total // 2, total - 256)):
                 cases[vertical, total - vertical] = (activity, direction)
-    cases |= {(1000, 1999): (1, 1), (1000, 2000): (1, 1), (1000, 2001): (1, 0), (1999, 1000): (1, 1), (2000, 1000): (1, 1), (2001, 1000): (1, 2)}
+    cases |= {
+        (1000, 1999): (1, 1),
+        (1000, 2000): (1, 1),
+        (1000, 2001): (1, 0),
+        (1999, 1000): (1, 1),
+        (2000, 1000): (1, 1),
+        (2001, 1000): (1, 2),
+    }
     for (vertical, horizontal), (activity, direction) in cases.items():
         luma = around_a_block(vertical, horizontal)
         assert class_by_filter(luma) == block_classes(luma)[2, 2] == 3 * activity + direction, (vertical, horizontal)
@@ -158,7 +183,8 @@ OFFSETS = [(0, 1), (1, 0), (1, 1), (1, -1), (0, 2), (2, 0)]
 @IMPLEMENTATIONS
 @pytest.mark.parametrize("k", range(6))
 def test_an_impulse_by_hand(monkeypatch: pytest.MonkeyPatch, implementation: str, k: int):
-    """1640 among 1000: V = H = 4 * 640 around it, so A = 5120, activity 1, direction 1, class 4. A quarter of the steps to both sides are added."""
+    """1640 among 1000: V = H = 4 * 640 around it, so A = 5120, activity 1, direction 1, class 4. A quarter of the steps
+    to both sides are added."""
     monkeypatch.setenv(TWIN_VARIABLE, implementation)
     plane, place, (down, right) = np.full((32, 32), 1000, np.int16), (13, 18), OFFSETS[k]
     plane[place] = 1640
@@ -167,35 +193,52 @@ def test_an_impulse_by_hand(monkeypatch: pytest.MonkeyPatch, implementation: str
         expected = flat.copy()
         expected[place] = own
         expected[place[0] + down, place[1] + right] = expected[place[0] - down, place[1] - right] = beside
-        assert_same_planes((expected, flat, flat), filter_planes((plane, flat, flat), only("luma", 4, term, 16)), f"luma, term {term}")
+        assert_same_planes(
+            (expected, flat, flat), filter_planes((plane, flat, flat), only("luma", 4, term, 16)), f"luma, term {term}"
+        )
         for part in range(2):
             chroma, filtered = [flat, flat], [flat, flat]
             chroma[part], filtered[part] = plane, expected
             found = filter_planes((flat, *chroma), only("chroma", part, term, 16))
             assert_same_planes((flat, *filtered), found, f"chroma {part}, term {term}")
-    assert_same_planes((plane, flat, flat), filter_planes((plane, flat, flat), only("luma", CLASS_OF_FLAT, k, 16)), "a filter of another class")
+    assert_same_planes(
+        (plane, flat, flat),
+        filter_planes((plane, flat, flat), only("luma", CLASS_OF_FLAT, k, 16)),
+        "a filter of another class",
+    )
 
 
 @IMPLEMENTATIONS
 @pytest.mark.parametrize("halve_chroma", [True, False])
 def test_a_companion_by_hand(monkeypatch: pytest.MonkeyPatch, implementation: str, halve_chroma: bool):
-    """One sample of luma 641 above the others: the companion is 641 above at luma's size, and 160 at half of it, rounded from 160.25."""
+    """One sample of luma 641 above the others: the companion is 641 above at luma's size, and 160 at half of it,
+    rounded from 160.25."""
     monkeypatch.setenv(TWIN_VARIABLE, implementation)
     luma = np.full((32, 32), 1000, np.int16)
     luma[13, 18] = 1641
     size, place, changes = ((16, 16), (6, 9), (-80, 40)) if halve_chroma else ((32, 32), (13, 18), (-320, 160))
     flat = np.full(size, 3000, np.int16)
-    for term, (own, beside), (down, right) in ((12, changes, (0, 1)), (13, changes, (1, 0)), (14, (-64, 32), (0, 1)), (15, (-64, 32), (1, 0))):
+    for term, (own, beside), (down, right) in (
+        (12, changes, (0, 1)),
+        (13, changes, (1, 0)),
+        (14, (-64, 32), (0, 1)),
+        (15, (-64, 32), (1, 0)),
+    ):
         expected = flat.copy()
         expected[place] += own
         expected[[place[0] + down, place[0] - down], [place[1] + right, place[1] - right]] += beside
-        assert_same_planes((luma, expected, flat), filter_planes((luma, flat, flat), only("chroma", 0, term, 16)), f"Cb, term {term}")
-        assert_same_planes((luma, flat, expected), filter_planes((luma, flat, flat), only("chroma", 1, term, 16)), f"Cr, term {term}")
+        assert_same_planes(
+            (luma, expected, flat), filter_planes((luma, flat, flat), only("chroma", 0, term, 16)), f"Cb, term {term}"
+        )
+        assert_same_planes(
+            (luma, flat, expected), filter_planes((luma, flat, flat), only("chroma", 1, term, 16)), f"Cr, term {term}"
+        )
 
 
 @IMPLEMENTATIONS
 def test_rounding_and_limits_by_hand(monkeypatch: pytest.MonkeyPatch, implementation: str):
-    """What a step adds to the darker side and to the brighter one, k 64ths rounded, half up; and sums beyond 0 and 8192."""
+    """What a step adds to the darker side and to the brighter one, k 64ths rounded, half up; and sums beyond 0 and
+    8192."""
     monkeypatch.setenv(TWIN_VARIABLE, implementation)
     for step, added, of_opposite in ((31, 0, 0), (32, 1, 0), (33, 1, -1), (95, 1, -1), (96, 2, -1), (97, 2, -2)):
         plane = np.array([[100] * 4 + [100 + step] * 4] * 8, np.int16)
@@ -208,7 +251,8 @@ def test_rounding_and_limits_by_hand(monkeypatch: pytest.MonkeyPatch, implementa
             assert chroma.tolist() == expected.tolist(), step
     edge = np.where(np.arange(8) < 4, 8192, 0).astype(np.int16)[None].repeat(8, 0)
     _, sharper, softer = filter_planes(
-        (edge, edge, edge), Filters(np.zeros((24, 12), np.int8), np.array([[-127] + [0] * 15, [127] + [0] * 15], np.int8))
+        (edge, edge, edge),
+        Filters(np.zeros((24, 12), np.int8), np.array([[-127] + [0] * 15, [127] + [0] * 15], np.int8)),
     )
     assert sharper.tolist() == edge.tolist()
     assert softer[0].tolist() == [8192, 8192, 8192, 0, 8192, 0, 0, 0]
@@ -256,18 +300,26 @@ def test_the_variable_forces_the_twin(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_the_document_tells_the_numbers():
-    rows = {"changed[0..1]": reference.START_CHANGED, "other[0..1]": reference.START_OTHER, "copied": (32768,), "exact": (32768,)}
+    rows = {
+        "changed[0..1]": reference.START_CHANGED,
+        "other[0..1]": reference.START_OTHER,
+        "copied": (32768,),
+        "exact": (32768,),
+    }
     rows |= {"zero[0..2]": (32768,) * 3, "sign, prefix": (32768,)}
     for name, starts in rows.items():
         assert f"| {name} | {' '.join(map(str, starts))} |" in DOCUMENT, name
     assert f"\n    {' '.join(map(str, reference.THRESHOLDS))}\n" in DOCUMENT
     assert reference.THRESHOLDS == THRESHOLDS
     assert [*reference.OFFSETS] == OFFSETS
-    assert " ".join(DOCUMENT[DOCUMENT.index("    offset ") :].splitlines()[0].split()) == "offset " + " ".join(map(str, OFFSETS))
+    assert " ".join(DOCUMENT[DOCUMENT.index("    offset ") :].splitlines()[0].split()) == "offset " + " ".join(
+        map(str, OFFSETS)
+    )
 
 
 def changed(rng: np.random.Generator, before: Filters) -> Filters:
-    """What may follow: the same, all new, sparse changes, filters like the one before them, or exactly so, the largest jumps."""
+    """What may follow: the same, all new, sparse changes, filters like the one before them, or exactly so, the largest
+    jumps."""
     rows = [*before.luma.astype(int), *before.chroma.astype(int)]
     kind, share = rng.integers(7), rng.choice([0.03, 0.2, 1.0])
     for k in range(26 if kind else 0):
@@ -322,7 +374,8 @@ def random_start(rng: np.random.Generator) -> Start:
 
 
 class Coders:
-    """Native and slow, all of one sequence: those that end the bytes and those that leave them open, of the encoder and of the decoder."""
+    """Native and slow, all of one sequence: those that end the bytes and those that leave them open, of the encoder and
+    of the decoder."""
 
     def __init__(self) -> None:
         self.ending, self.open, self.decoding, self.reading = ((FilterCoder(), TwinFilterCoder()) for _ in range(4))
@@ -392,7 +445,8 @@ def test_filters_behind_vectors():
 
 @pytest.mark.parametrize("seed", range(8))
 def test_filters_coded_in_a_longer_way(seed: int):
-    """Whatever bits are chosen, also where nothing changes: decoders agree on what they say, and on what is beyond the largest coefficient."""
+    """Whatever bits are chosen, also where nothing changes: decoders agree on what they say, and on what is beyond the
+    largest coefficient."""
     rng = np.random.default_rng(seed)
     writing, decoders = TwinFilterCoder(), (FilterCoder(), TwinFilterCoder())
     num_longer = 0
@@ -414,7 +468,9 @@ def test_filters_coded_in_a_longer_way(seed: int):
             continue
         data = writer.coder.finish()
         for decoder in decoders:
-            assert decoder.decode(data).same_as(writing.filters), f"seed {seed} frame {frame} by {type(decoder).__name__}"
+            assert decoder.decode(data).same_as(writing.filters), (
+                f"seed {seed} frame {frame} by {type(decoder).__name__}"
+            )
         num_longer += len(data) > 0 and not before.same_as(writing.filters)
     assert num_longer > 3
 
@@ -454,7 +510,11 @@ def golden_filters() -> list[Filters]:
     """Few filters, then filters like those before them, then the largest jump, then none."""
     first, second, third = (Filters.zero() for _ in range(3))
     for filters in (first, second):
-        filters.luma[4], filters.luma[7], filters.chroma[0] = np.arange(-6, 6), np.arange(12) * 3 % 7 - 3, np.arange(16) % 5 - 2
+        filters.luma[4], filters.luma[7], filters.chroma[0] = (
+            np.arange(-6, 6),
+            np.arange(12) * 3 % 7 - 3,
+            np.arange(16) % 5 - 2,
+        )
     second.luma[5], second.luma[6], second.chroma[1] = second.luma[4], second.luma[4] + 1, second.chroma[0]
     third.luma[:], third.chroma[:] = 127, -127
     return [first, second, third, third, Filters.zero()]

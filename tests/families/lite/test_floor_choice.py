@@ -30,7 +30,10 @@ def samples(source: Source) -> Planes:
 def near(source: Source, spread: float, seed: int = 0) -> Planes:
     """Its samples, each wrong by so many grey levels on average."""
     rng = np.random.default_rng(seed)
-    luma, cb, cr = ((plane + rng.normal(0, spread * 32.125, plane.shape)).clip(0, 8192).astype(np.int16) for plane in samples(source))
+    luma, cb, cr = (
+        (plane + rng.normal(0, spread * 32.125, plane.shape)).clip(0, 8192).astype(np.int16)
+        for plane in samples(source)
+    )
     return luma, cb, cr
 
 
@@ -41,7 +44,10 @@ def noise(seed: int = 1) -> Source:
 
 def quality(source: Source, planes: Planes) -> float:
     """The least PSNR of the planes, as they are put out."""
-    errors = [((plane.astype(float) - bytes_of_plane(found, *plane.shape)) ** 2).mean() for plane, found in zip(source, planes, strict=True)]
+    errors = [
+        ((plane.astype(float) - bytes_of_plane(found, *plane.shape)) ** 2).mean()
+        for plane, found in zip(source, planes, strict=True)
+    ]
     return float(10 * np.log10(255**2 / max(*errors, 1e-9)))
 
 

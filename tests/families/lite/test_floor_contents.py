@@ -36,7 +36,9 @@ class Coded:
     quality: np.ndarray
 
 
-def coded(model: OpenedModel, pictures: list[Picture], qp: int, chroma: ChromaFormat = ChromaFormat.YUV420, **choices) -> Coded:
+def coded(
+    model: OpenedModel, pictures: list[Picture], qp: int, chroma: ChromaFormat = ChromaFormat.YUV420, **choices
+) -> Coded:
     """Codes pictures, and checks that a decoder has the encoder's."""
     settings = CodingChoices(qp_i=qp, qp_p=qp, keyint=-1, **choices)
     height, width = pictures[0].planes[0].shape
@@ -47,7 +49,9 @@ def coded(model: OpenedModel, pictures: list[Picture], qp: int, chroma: ChromaFo
     for index, picture in enumerate(pictures):
         (unit,) = encoder.push(picture)
         (ours,) = encoder.reconstruction()
-        frame = FrameUnit(0, len(unit.payload), unit.frame_type, 0, sps, unit.qp, unit.reset, unit.payload, index, index % 256)
+        frame = FrameUnit(
+            0, len(unit.payload), unit.frame_type, 0, sps, unit.qp, unit.reset, unit.payload, index, index % 256
+        )
         (theirs,) = decoder.push(frame)
         for one, other in zip(ours.planes, theirs.planes, strict=True):
             np.testing.assert_array_equal(one, other)
@@ -77,7 +81,9 @@ def flat(luma: int, cb: int = 128, cr: int = 128) -> Picture:
 def noise(seed: int, spread: float = 80) -> Picture:
     rng = np.random.default_rng(seed)
     half = (HEIGHT // 2, WIDTH // 2)
-    return picture(rng.normal(128, spread, (HEIGHT, WIDTH)), rng.normal(128, spread / 3, half), rng.normal(128, spread / 3, half))
+    return picture(
+        rng.normal(128, spread, (HEIGHT, WIDTH)), rng.normal(128, spread / 3, half), rng.normal(128, spread / 3, half)
+    )
 
 
 def text() -> Picture:

@@ -69,7 +69,9 @@ def test_floors_come_back_from_bytes_that_hold_more(seeds: list[int], is_halved:
 def outcome(coder: FloorCoder | TwinFloorCoder, data: bytes, is_halved: bool, is_open: bool) -> tuple | None:
     """The floor, checked to be legal, and the state behind it; None if the bytes are refused."""
     try:
-        floor, state = coder.decode_open(data, *SIZE, is_halved) if is_open else (coder.decode(data, *SIZE, is_halved), None)
+        floor, state = (
+            coder.decode_open(data, *SIZE, is_halved) if is_open else (coder.decode(data, *SIZE, is_halved), None)
+        )
     except StreamError:
         return None
     parts = floor.parts() if isinstance(floor, FrameFloor) else floor

@@ -104,7 +104,9 @@ def test_exact_bytes(implementation: str):
         if isinstance(coder, TwinFloorCoder):
             told.append(coder.encode(floor).hex())
         else:
-            told.append(coder.encode(FrameFloor.unused(2, 3, True) if floor is None else FrameFloor.from_parts(floor)).hex())
+            told.append(
+                coder.encode(FrameFloor.unused(2, 3, True) if floor is None else FrameFloor.from_parts(floor)).hex()
+            )
     assert told == EXACT_BYTES
 
 
@@ -148,7 +150,9 @@ def test_squares_get_halved_chroma_in_all_four_places():
     squares = rng.integers(0, 8193, (3, 4, 8, 2, 8)).astype(np.int16)
     floor = FloorParts.empty(2, 1, True)
     floor.bases[1, 0] = PICTURE
-    changed = put_back(FrameFloor.from_parts(floor), planes, squares.transpose(0, 2, 1, 3, 4).copy().transpose(0, 2, 1, 3, 4))
+    changed = put_back(
+        FrameFloor.from_parts(floor), planes, squares.transpose(0, 2, 1, 3, 4).copy().transpose(0, 2, 1, 3, 4)
+    )
     lines, before = changed.reshape(3, 32, 16), squares.reshape(3, 32, 16)
     np.testing.assert_array_equal(lines[:, :16], before[:, :16])
     np.testing.assert_array_equal(lines[0, 16:], planes[0][16:])

@@ -50,7 +50,13 @@ def test_motions_come_back(sequence: list[tuple[Motion, bool]]):
 @given(seed=st.integers(0, 2**32 - 1), rows=SIDES, columns=SIDES, num_pictures=st.integers(10, 28))
 def test_long_sequences_come_back(seed: int, rows: int, columns: int, num_pictures: int):
     """What a decoder finds may be coded again, to the same bytes: it holds all that counts."""
-    rng, following, encoder, again, decoder = np.random.default_rng(seed), Following(), FieldCoder(), FieldCoder(), FieldCoder()
+    rng, following, encoder, again, decoder = (
+        np.random.default_rng(seed),
+        Following(),
+        FieldCoder(),
+        FieldCoder(),
+        FieldCoder(),
+    )
     for picture in range(num_pictures):
         motion = following.random(rng, rows, columns)
         data = encoder.encode(motion)
@@ -62,10 +68,15 @@ def test_long_sequences_come_back(seed: int, rows: int, columns: int, num_pictur
 @settings(max_examples=60, deadline=None)
 @given(motion=motions(), value=st.integers(0, 8192), of_long_term=st.integers(0, 8192))
 def test_flat_pictures_stay_flat(motion: Motion, value: int, of_long_term: int):
-    frame, long_term = (np.full((1, 8 * motion.vectors.shape[0], 8 * motion.vectors.shape[1]), level, np.int16) for level in (value, of_long_term))
+    frame, long_term = (
+        np.full((1, 8 * motion.vectors.shape[0], 8 * motion.vectors.shape[1]), level, np.int16)
+        for level in (value, of_long_term)
+    )
     np.testing.assert_array_equal(compensate(frame, Motion(motion.vectors)), frame)
     levels = np.array([value, (value + of_long_term + 1) >> 1, of_long_term], np.int16)
-    np.testing.assert_array_equal(compensate(frame, motion, long_term)[0], levels[motion.blends].repeat(16, 0).repeat(16, 1))
+    np.testing.assert_array_equal(
+        compensate(frame, motion, long_term)[0], levels[motion.blends].repeat(16, 0).repeat(16, 1)
+    )
 
 
 @settings(max_examples=60, deadline=None)

@@ -1,9 +1,17 @@
-"""What the motion search finds: known motion exactly, nothing where nothing moves, legal vectors always, and less for a higher price."""
+"""What the motion search finds: known motion exactly, nothing where nothing moves, legal vectors always, and less for a
+higher price."""
 
 import numpy as np
 import pytest
 
-from dcvc_cli.families.lite.motion.field import FIRST_SEARCH_LAMBDA, FieldCoder, compensate, luma_of_values, luma_samples, search_lambda
+from dcvc_cli.families.lite.motion.field import (
+    FIRST_SEARCH_LAMBDA,
+    FieldCoder,
+    compensate,
+    luma_of_values,
+    luma_samples,
+    search_lambda,
+)
 from dcvc_cli.families.lite.motion.motion import Motion
 from tests.support.motions import Following, differences, still
 
@@ -34,7 +42,9 @@ def test_a_moved_picture(vector: tuple[int, int], qp: int):
     found = motion.vectors
     is_wrong = (found != field).any(axis=2)
     if qp == 12 and np.abs(vector).max() < 4:
-        is_wrong[:2, :2] = False  # the first vector is the dearest: at a high price a fraction of a sample may not be worth it
+        is_wrong[:2, :2] = (
+            False  # the first vector is the dearest: at a high price a fraction of a sample may not be worth it
+        )
     wrong = np.argwhere(is_wrong)
     assert len(wrong) == 0, f"{len(wrong)} vectors are wrong, the first at {wrong[0]}: {found[tuple(wrong[0])]}"
     assert len(coder.encode(motion)) < 8
@@ -79,7 +89,10 @@ def test_random_pictures_give_legal_vectors():
             complete = following.complete(found)
             assert differences(complete, found) == [], told
             assert differences(complete, decoder.decode(encoder.encode(found), height // 8, width // 8)) == [], told
-            long_term, reference = reference, np.ascontiguousarray(rng.permutation(reference, axis=int(rng.integers(1, 3))))
+            long_term, reference = (
+                reference,
+                np.ascontiguousarray(rng.permutation(reference, axis=int(rng.integers(1, 3)))),
+            )
 
 
 def test_a_higher_price_gives_fewer_bytes():
@@ -107,7 +120,9 @@ def test_threads_change_nothing(size):
     for threads in (1, 2, 3, 7):
         coder, motions = FieldCoder(), []
         for k in range(1, 4):
-            motions.append(coder.search(luma_samples(pictures[k][0]), pictures[k - 1], 30, pictures[0] if k > 1 else None, threads))
+            motions.append(
+                coder.search(luma_samples(pictures[k][0]), pictures[k - 1], 30, pictures[0] if k > 1 else None, threads)
+            )
             coder.encode(motions[-1])
         found[threads] = motions
     assert size[0] == 16 or found[1][2].blends.any()
@@ -145,19 +160,24 @@ def coder_after(motion: Motion) -> FieldCoder:
 
 
 def test_the_mean_of_two_noisy_pictures():
-    """Noise that is different in both is less in their mean. Between samples it is less too, so vectors are fractions."""
+    """Noise that is different in both is less in their mean. Between samples it is less too, so vectors are
+    fractions."""
     scene = smooth_picture(64, 96, 11)
     reference, long_term = with_noise(scene, 1), with_noise(scene, 2)
     found = coder_after(still(8, 12)).search(luma_samples(scene[0]), reference, 50, long_term)
     assert (found.blends == 1).all()
     assert abs(found.vectors).max() <= 3
     assert abs(found.tracks).max() <= 3
-    errors = [abs(compensate(reference, motion, long_term)[0].astype(int) - scene[0]).mean() for motion in (found, Motion(found.vectors))]
+    errors = [
+        abs(compensate(reference, motion, long_term)[0].astype(int) - scene[0]).mean()
+        for motion in (found, Motion(found.vectors))
+    ]
     assert errors[0] < 0.8 * errors[1], errors
 
 
 def test_the_mean_follows_motion():
-    """The scene moves on by (3, -1) samples a picture; what was found for the picture before leads to the long-term reference."""
+    """The scene moves on by (3, -1) samples a picture; what was found for the picture before leads to the long-term
+    reference."""
     wide = smooth_picture(128, 160, 12)
     first, second, third = (wide[:, 20 - k : 84 - k, 20 + 3 * k : 116 + 3 * k] for k in range(3))
     pan = Motion(one_vector(8, 12, (12, -4)))
@@ -180,14 +200,17 @@ def test_what_is_uncovered_comes_from_the_long_term():
 
 
 def test_a_better_long_term_is_worth_its_bits():
-    """The poorer the reference, the more blocks leave it; and what is found predicts better than the reference alone."""
+    """The poorer the reference, the more blocks leave it; and what is found predicts better than the reference
+    alone."""
     scene, shares = smooth_picture(96, 128, 14), []
     current = luma_samples(scene[0])
     for strength in (0, 1, 8):
         poor = (scene + strength * (with_noise(scene, 3) - scene) / 4).clip(0, 8192).astype(np.int16)
         found = coder_after(still(12, 16)).search(current, poor, 40, scene)
         shares.append(float(found.blends.astype(bool).mean()))
-        with_long_term, without = (abs(compensate(poor, motion, scene)[0] - scene[0]).sum() for motion in (found, Motion(found.vectors)))
+        with_long_term, without = (
+            abs(compensate(poor, motion, scene)[0] - scene[0]).sum() for motion in (found, Motion(found.vectors))
+        )
         assert with_long_term < without or strength == 0
     assert shares[0] == 0
     assert shares == sorted(shares)
@@ -195,7 +218,8 @@ def test_a_better_long_term_is_worth_its_bits():
 
 
 def test_a_search_without_the_long_term():
-    """Where it has none, or is given none, a frame is predicted from the reference alone; what it does not have it does not take."""
+    """Where it has none, or is given none, a frame is predicted from the reference alone; what it does not have it does
+    not take."""
     picture, coder = smooth_picture(32, 32, 15), FieldCoder()
     with pytest.raises(ValueError, match="long-term"):
         coder.search(luma_samples(picture[0]), picture, 40, picture)

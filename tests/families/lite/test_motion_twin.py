@@ -1,4 +1,5 @@
-"""Motion compensation and vector coding against their slow twin: any vectors, all small sizes, several pictures, and bytes that stay."""
+"""Motion compensation and vector coding against their slow twin: any vectors, all small sizes, several pictures, and
+bytes that stay."""
 
 import time
 from pathlib import Path
@@ -8,7 +9,14 @@ import pytest
 
 from dcvc_cli.errors import EnvironmentFault
 from dcvc_cli.families.lite.motion import twin as reference
-from dcvc_cli.families.lite.motion.field import TWIN_VARIABLE, FieldCoder, compensate, compensate_squares, in_lines, in_squares
+from dcvc_cli.families.lite.motion.field import (
+    TWIN_VARIABLE,
+    FieldCoder,
+    compensate,
+    compensate_squares,
+    in_lines,
+    in_squares,
+)
 from dcvc_cli.families.lite.motion.motion import Motion
 from dcvc_cli.families.lite.motion.twin import TwinFieldCoder, compensate_twin
 from dcvc_cli.format.range_coder import Context
@@ -42,7 +50,10 @@ def test_compensation():
     for seed in range(150):
         rng = np.random.default_rng(seed)
         rows, columns = (int(side) for side in rng.integers(1, 9, 2))
-        frame, motion = random_frame(rng, 8 * rows, 8 * columns, int(rng.integers(1, 4))), Motion(random_field(rng, rows, columns))
+        frame, motion = (
+            random_frame(rng, 8 * rows, 8 * columns, int(rng.integers(1, 4))),
+            Motion(random_field(rng, rows, columns)),
+        )
         start = time.perf_counter()
         expected = compensate_twin(frame, motion)
         middle = time.perf_counter()
@@ -59,12 +70,17 @@ def test_compensation_with_a_long_term_reference():
         rows, columns, planes = 2 * int(rng.integers(1, 6)), 2 * int(rng.integers(1, 6)), int(rng.integers(1, 4))
         frame, long_term = (random_frame(rng, 8 * rows, 8 * columns, planes) for _ in range(2))
         motion = random_motion(rng, rows, columns)
-        assert_same(compensate_twin(frame, motion, long_term=long_term), compensate(frame, motion, long_term), f"seed {seed} size {frame.shape}")
+        assert_same(
+            compensate_twin(frame, motion, long_term=long_term),
+            compensate(frame, motion, long_term),
+            f"seed {seed} size {frame.shape}",
+        )
 
 
 @pytest.mark.parametrize("implementation", ["native", "reference"])
 def test_blends(monkeypatch: pytest.MonkeyPatch, implementation: str):
-    """Each block from the reference alone, from the long-term reference alone, or their mean, rounded up, of what is limited already."""
+    """Each block from the reference alone, from the long-term reference alone, or their mean, rounded up, of what is
+    limited already."""
     monkeypatch.setenv(TWIN_VARIABLE, implementation)
     rng = np.random.default_rng(6)
     frame, long_term, motion = random_frame(rng, 48, 80), random_frame(rng, 48, 80), random_motion(rng, 6, 10)
@@ -86,7 +102,9 @@ def test_compensation_of_a_long_picture():
         frame, long_term, size = random_frame(rng, *shape), random_frame(rng, *shape), (shape[0] // 8, shape[1] // 8, 2)
         vectors, tracks = (rng.integers(-1023, 1024, size).astype(np.int16) for _ in range(2))
         motion = Motion(vectors, tracks, rng.integers(0, 3, (size[0] // 2, size[1] // 2), np.uint8))
-        assert_same(compensate_twin(frame, motion, long_term=long_term), compensate(frame, motion, long_term), f"size {shape}")
+        assert_same(
+            compensate_twin(frame, motion, long_term=long_term), compensate(frame, motion, long_term), f"size {shape}"
+        )
 
 
 @pytest.mark.parametrize("fraction", [(x, y) for x in range(4) for y in range(4)])
@@ -106,17 +124,27 @@ LAYOUTS = {
 
 @pytest.mark.parametrize("implementation", ["native", "reference"])
 def test_compensation_keeps_any_layout(monkeypatch: pytest.MonkeyPatch, implementation: str):
-    """By squares, as the C++ kernels keep a picture, by lines, upside down: the same samples, and what comes out lies as what went in."""
+    """By squares, as the C++ kernels keep a picture, by lines, upside down: the same samples, and what comes out lies
+    as what went in."""
     monkeypatch.setenv(TWIN_VARIABLE, implementation)
     rng = np.random.default_rng(7)
     frame, long_term, motion = random_frame(rng, 32, 48), random_frame(rng, 32, 48), random_motion(rng, 4, 6)
-    expected, alone = compensate_twin(frame, motion, long_term=long_term), compensate_twin(frame, Motion(motion.vectors))
+    expected, alone = (
+        compensate_twin(frame, motion, long_term=long_term),
+        compensate_twin(frame, Motion(motion.vectors)),
+    )
     for name, arranged in LAYOUTS.items():
         layout = arranged(in_squares(frame))
         predicted = compensate_squares(layout, motion, arranged(in_squares(long_term)))
         assert_same(expected, in_lines(predicted), name)
-        assert_same(expected, in_lines(compensate_squares(layout, motion, in_squares(long_term))), f"{name} and a long-term reference by lines")
-        assert_same(alone, in_lines(compensate_squares(layout, Motion(motion.vectors))), f"{name} without a long-term reference")
+        assert_same(
+            expected,
+            in_lines(compensate_squares(layout, motion, in_squares(long_term))),
+            f"{name} and a long-term reference by lines",
+        )
+        assert_same(
+            alone, in_lines(compensate_squares(layout, Motion(motion.vectors))), f"{name} without a long-term reference"
+        )
         if implementation == "native" and name != "from the end":
             assert predicted.strides == layout.strides
 
@@ -151,7 +179,12 @@ def test_the_variable_forces_the_twin(monkeypatch: pytest.MonkeyPatch):
 def test_contexts_start_alike():
     coder = TwinFieldCoder()
     # The native code has a third activity for vectors into the long-term reference too, which nothing has.
-    predicted = [*coder._predicted[1], *coder._predicted[2], *coder._predicted[reference.TRACK], [Context() for _ in range(5)]]
+    predicted = [
+        *coder._predicted[1],
+        *coder._predicted[2],
+        *coder._predicted[reference.TRACK],
+        [Context() for _ in range(5)],
+    ]
     contexts = [context for row in (*coder._split, *predicted, *coder._candidate.values()) for context in row]
     for differences_of in (coder._differences, coder._track_differences):
         for axis in range(2):
@@ -163,11 +196,17 @@ def test_contexts_start_alike():
 def test_the_document_tells_the_start_values():
     text = (Path(__file__).resolve().parents[3] / "docs" / "motion.md").read_text(encoding="utf-8")
     rows = {f"split[{k}][0..1]": starts for k, starts in enumerate(reference.START_SPLIT)}
-    rows |= {"zero, both axes, [0..1]": (reference.START_ZERO,) * 2, "track_zero, both axes, [0..1]": (reference.START_TRACK_ZERO,) * 2}
+    rows |= {
+        "zero, both axes, [0..1]": (reference.START_ZERO,) * 2,
+        "track_zero, both axes, [0..1]": (reference.START_TRACK_ZERO,) * 2,
+    }
     rows |= {"any_blend": (32768,), "blended[0..2]": reference.START_BLENDED, "only[0..2]": reference.START_ONLY}
     assert reference.TRACK == 3
     for side in (1, 2, 3):
-        rows |= {f"predicted[{side}][{activity}][0..4]": starts for activity, starts in enumerate(reference.START_PREDICTED[side])}
+        rows |= {
+            f"predicted[{side}][{activity}][0..4]": starts
+            for activity, starts in enumerate(reference.START_PREDICTED[side])
+        }
         rows[f"candidate[{side}][0..3]"] = reference.START_CANDIDATE[side]
     for name, starts in rows.items():
         assert f"| {name} | {' '.join(map(str, starts))} |" in text, name
@@ -188,13 +227,16 @@ class FourCoders:
         fast, slow = (coder.encode(wanted) for coder in self.encoders)
         assert fast.hex() == slow.hex(), told
         for coder in self.decoders:
-            assert_same_motion(expected, coder.decode(slow, *expected.vectors.shape[:2]), f"{told} by {type(coder).__name__}")
+            assert_same_motion(
+                expected, coder.decode(slow, *expected.vectors.shape[:2]), f"{told} by {type(coder).__name__}"
+            )
         return slow
 
 
 @pytest.mark.parametrize("seed", range(20))
 def test_bytes_of_sequences(seed: int):
-    """Long enough for long-term references to change; sizes change and I frames come in between. A frame's tracks tell which frame it followed."""
+    """Long enough for long-term references to change; sizes change and I frames come in between. A frame's tracks tell
+    which frame it followed."""
     rng = np.random.default_rng(seed)
     coders, following, numbers = FourCoders(), Following(), []
     rows, columns = (2 * int(side) for side in rng.integers(1, 6, 2))
@@ -207,13 +249,17 @@ def test_bytes_of_sequences(seed: int):
             following = Following()
         numbers.append(following.number)
         assert [coder.has_long_term for coder in (coders.encoders[0], coders.decoders[0])] == [following.number > 1] * 2
-        motion, told = following.random(rng, rows, columns), f"seed {seed} picture {picture} number {numbers[-1]} size {rows} x {columns}"
+        motion, told = (
+            following.random(rng, rows, columns),
+            f"seed {seed} picture {picture} number {numbers[-1]} size {rows} x {columns}",
+        )
         coders.code(motion, motion, told)
     assert seed % 2 or numbers == list(range(1, 23))
 
 
 def test_the_encoder_derives_what_no_bits_stand_for():
-    """Of the tracks only those of blended blocks count, of these the upper left square's; without blends nothing is blended."""
+    """Of the tracks only those of blended blocks count, of these the upper left square's; without blends nothing is
+    blended."""
     rng = np.random.default_rng(11)
     coders, following = FourCoders(), Following()
     for picture in range(12):
@@ -261,7 +307,8 @@ def test_searching_at_another_size_leaves_the_coder_as_it_is():
 
 
 def golden_motions() -> list[Motion]:
-    """A pan to the left, an area that moves against it, one very long vector; then the area is faster, and some is from the long-term reference."""
+    """A pan to the left, an area that moves against it, one very long vector; then the area is faster, and some is from
+    the long-term reference."""
     following, motions = Following(), []
     for picture in range(4):
         field = np.zeros((4, 6, 2), np.int16)
@@ -274,7 +321,12 @@ def golden_motions() -> list[Motion]:
     return motions
 
 
-GOLDEN = ["ff0fefc5f7c845f73f7e1e707358b440", "e1aca8e087408fb3c0a0", "d923bd01819ab5108820b9bc", "d1f4a2e43ff368b988d0"]
+GOLDEN = [
+    "ff0fefc5f7c845f73f7e1e707358b440",
+    "e1aca8e087408fb3c0a0",
+    "d923bd01819ab5108820b9bc",
+    "d1f4a2e43ff368b988d0",
+]
 
 
 def test_known_bytes():

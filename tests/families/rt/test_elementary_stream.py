@@ -49,7 +49,9 @@ def to_reference(stream: bytes) -> bytes:
 
 @pytest.fixture(params=CASES, ids=lambda path: path.name)
 def case(request: pytest.FixtureRequest) -> tuple[dict, bytes]:
-    return json.loads((request.param / "case.json").read_text(encoding="utf-8")), (request.param / "stream.bin").read_bytes()
+    return json.loads((request.param / "case.json").read_text(encoding="utf-8")), (
+        request.param / "stream.bin"
+    ).read_bytes()
 
 
 def test_cases_were_found() -> None:
@@ -64,7 +66,12 @@ def test_units_of_the_published_cases(case: tuple[dict, bytes]) -> None:
             entry = {"type": "SPS", "height": unit.sps.height, "width": unit.sps.width, "size": len(unit.raw)}
             entry |= {"ec_part": int(unit.sps.ec_part), "use_ada_i": int(unit.sps.use_ada_i)}
         else:
-            entry = {"type": unit.frame_type.name, "qp": unit.qp, "size": len(unit.header) + len(unit.payload), "payload_size": len(unit.payload)}
+            entry = {
+                "type": unit.frame_type.name,
+                "qp": unit.qp,
+                "size": len(unit.header) + len(unit.payload),
+                "payload_size": len(unit.payload),
+            }
             entry |= {"payload_sha256": hashlib.sha256(unit.payload).hexdigest(), "use_ada_i": int(unit.sps.use_ada_i)}
         found.append(entry | {"offset": unit.offset, "sps_id": unit.sps_id})
     assert found == settings["units"]
@@ -83,7 +90,11 @@ def test_reference_writer_makes_the_published_bytes(case: tuple[dict, bytes]) ->
 def test_published_cases_round_trip_through_dcvc(case: tuple[dict, bytes]) -> None:
     settings, stream = case
     threshold = settings["force_zero_thres"]
-    template = replace(TEMPLATE, skip_threshold_millionths=quantise_skip_threshold(threshold), reset_interval=settings["reset_interval"])
+    template = replace(
+        TEMPLATE,
+        skip_threshold_millionths=quantise_skip_threshold(threshold),
+        reset_interval=settings["reset_interval"],
+    )
     ours = to_dcvc(stream, template)
     assert validate_stream(io.BytesIO(ours)) == []
     assert to_reference(ours) == stream
@@ -102,21 +113,39 @@ def test_published_cases_round_trip_through_dcvc(case: tuple[dict, bytes]) -> No
 def deviating_streams() -> dict[str, bytes]:
     """Elementary streams that a decoder follows but the reference's encoder does not write."""
     reset = replace(SIZE, use_ada_i=True)
-    frame_i, frame_p = write_reference_frame_header(I, 0, 9, 4) + b"abcd", write_reference_frame_header(P, 0, 9, 4) + b"efgh"
+    frame_i, frame_p = (
+        write_reference_frame_header(I, 0, 9, 4) + b"abcd",
+        write_reference_frame_header(P, 0, 9, 4) + b"efgh",
+    )
     plain = write_reference_sps(0, SIZE)
     streams = {
-        "other id": write_reference_sps(7, SIZE) + write_reference_frame_header(I, 7, 1, 1) + b"x" + write_reference_frame_header(P, 7, 2, 0),
+        "other id": write_reference_sps(7, SIZE)
+        + write_reference_frame_header(I, 7, 1, 1)
+        + b"x"
+        + write_reference_frame_header(P, 7, 2, 0),
         "sent again": plain + frame_i + plain + frame_p + frame_p,
-        "sent early": plain + write_reference_sps(1, reset) + frame_i + frame_p + write_reference_frame_header(P, 1, 3, 1) + b"y" + frame_p,
+        "sent early": plain
+        + write_reference_sps(1, reset)
+        + frame_i
+        + frame_p
+        + write_reference_frame_header(P, 1, 3, 1)
+        + b"y"
+        + frame_p,
         "replaced": plain + frame_i + write_reference_sps(0, reset) + frame_p + plain + frame_p,
         "reset on I": write_reference_sps(0, reset) + frame_i + frame_p,
         "long integers": b"\x00\x80\x30\xc0\x00\x00\x50\x00" + b"\x10\x09\x80\x04abcd" + frame_p,
         "unused bits": plain[:-1] + b"\xfa" + frame_i + frame_p,
         "tail": plain + frame_i + plain + write_reference_sps(3, reset),
-        "coders change": plain + frame_i + write_reference_sps(1, replace(SIZE, ec_part=True)) + write_reference_frame_header(P, 1, 3, 1) + b"y",
+        "coders change": plain
+        + frame_i
+        + write_reference_sps(1, replace(SIZE, ec_part=True))
+        + write_reference_frame_header(P, 1, 3, 1)
+        + b"y",
     }
     streams["all ids"] = b"".join(
-        write_reference_sps(number % 16, ReferenceSps(8 + number, 8, False, False)) + write_reference_frame_header(I, number % 16, 1, 1) + b"z"
+        write_reference_sps(number % 16, ReferenceSps(8 + number, 8, False, False))
+        + write_reference_frame_header(I, number % 16, 1, 1)
+        + b"z"
         for number in range(40)
     )
     return streams
@@ -137,7 +166,13 @@ def test_kept_bytes_that_do_not_fit_are_not_used() -> None:
     from dcvc_cli.families.rt.remux import KEPT_BYTES_UUID
 
     good = write_reference_sps(0, SIZE) + write_reference_frame_header(I, 0, 9, 4) + b"abcd"
-    for kept in (b"", b"junk", good, write_reference_sps(0, SIZE) + write_reference_frame_header(I, 0, 10, 4), write_reference_sps(0, SIZE)):
+    for kept in (
+        b"",
+        b"junk",
+        good,
+        write_reference_sps(0, SIZE) + write_reference_frame_header(I, 0, 10, 4),
+        write_reference_sps(0, SIZE),
+    ):
         sink = io.BytesIO()
         writer = StreamWriter(sink)
         writer.write_user_data(KEPT_BYTES_UUID, kept)
@@ -160,7 +195,17 @@ def test_what_is_lost_is_named() -> None:
     writer.finish()
     report = dcvc_to_reference(io.BytesIO(sink.getvalue()), io.BytesIO())
     lost = "; ".join(report.lost)
-    for words in ("threshold, 0.12", "lite/lite", "exact", "24/1", "1 picture hashes", "1 texts", "1 indexes", "checks", "yuv420"):
+    for words in (
+        "threshold, 0.12",
+        "lite/lite",
+        "exact",
+        "24/1",
+        "1 picture hashes",
+        "1 texts",
+        "1 indexes",
+        "checks",
+        "yuv420",
+    ):
         assert words in lost
     assert report.num_frames == 1
     assert reference_to_dcvc(io.BytesIO(to_reference(sink.getvalue())), io.BytesIO(), TEMPLATE).lost == ()
@@ -190,7 +235,10 @@ def test_our_own_payloads_are_refused(entropy_format: EntropyFormat) -> None:
         (write_reference_sps(0, SIZE) + b"\x10\x00\xff\xff\xff\xff", Rule.LENGTH_LIMIT),
         (write_reference_sps(0, SIZE) + b"\x20\x00\x01x", Rule.P_WITHOUT_I),
         (
-            write_reference_sps(0, SIZE) + b"\x10\x00\x01x" + write_reference_sps(0, ReferenceSps(64, 80, False, False)) + b"\x20\x00\x00",
+            write_reference_sps(0, SIZE)
+            + b"\x10\x00\x01x"
+            + write_reference_sps(0, ReferenceSps(64, 80, False, False))
+            + b"\x20\x00\x00",
             Rule.SPS_CHANGED,
         ),
     ],
@@ -205,7 +253,10 @@ def test_damaged_elementary_streams(stream: bytes, rule: Rule) -> None:
 def test_truncated_elementary_stream_yields_its_whole_units() -> None:
     stream = b"".join(deviating_streams()["sent early"] for _ in range(2))
     whole = list(ReferenceReader(io.BytesIO(stream)))
-    ends = [unit.offset + len(unit.raw if isinstance(unit, ReferenceSpsUnit) else unit.header + unit.payload) for unit in whole]
+    ends = [
+        unit.offset + len(unit.raw if isinstance(unit, ReferenceSpsUnit) else unit.header + unit.payload)
+        for unit in whole
+    ]
     for size in range(len(stream)):
         seen = []
         try:

@@ -37,7 +37,8 @@ def test_resets_follow_the_interval() -> None:
 
 
 def test_late_frames_are_coded_finer() -> None:
-    """Never coarser than before, by late_qps at QP 0 in the end, not at all at QP 63; the distance counts from the last I frame."""
+    """Never coarser than before, by late_qps at QP 0 in the end, not at all at QP 63; the distance counts from the last
+    I frame."""
     for qp, gain in ((0, 6), (21, 4), (42, 2), (63, 0)):
         found = [late_qp(qp, position, 6) for position in range(400)]
         assert found == sorted(found)

@@ -86,7 +86,9 @@ class ToyEncoder(PictureEncoder):
             yield self._unit(pictures)
 
     def _unit(self, pictures: Sequence[Picture]) -> CodedUnit:
-        values = [self.network.analysis(self.ops, values_from_picture(picture, self.video_format)) for picture in pictures]
+        values = [
+            self.network.analysis(self.ops, values_from_picture(picture, self.video_format)) for picture in pictures
+        ]
         self.latents = np.rint(np.stack(values) / step_size(self.qp)).clip(-32768, 32767).astype(np.int16)
         return CodedUnit(NalType.I, self.qp, False, self.payload(), PictureHeader(len(pictures)))
 

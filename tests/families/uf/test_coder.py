@@ -1,4 +1,5 @@
-"""DCVC-UF's payload bytes: the published sequences to the byte, every damage an error or other symbols, never a crash."""
+"""DCVC-UF's payload bytes: the published sequences to the byte, every damage an error or other symbols, never a
+crash."""
 
 import json
 from itertools import pairwise
@@ -82,7 +83,9 @@ def test_a_unit_comes_back():
     decoder.finish()
 
 
-@pytest.mark.parametrize(("num_symbols", "expected"), [(0, 1), (32767, 1), (65535, 1), (65536, 2), (262143, 7), (262144, 8), (10**7, 8)])
+@pytest.mark.parametrize(
+    ("num_symbols", "expected"), [(0, 1), (32767, 1), (65535, 1), (65536, 2), (262143, 7), (262144, 8), (10**7, 8)]
+)
 def test_coders_follow_from_the_number_of_symbols(num_symbols: int, expected: int):
     assert coders_for(num_symbols) == expected
 

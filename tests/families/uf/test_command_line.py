@@ -116,7 +116,9 @@ def test_other_entropy_formats_are_refused(call_uf: Call, clip: Path, capsys: py
     assert "has no entropy format compact" in capsys.readouterr().err
 
 
-def test_the_elementary_stream_of_another_family_is_refused_both_ways(call_uf: Call, clip: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_elementary_stream_of_another_family_is_refused_both_ways(
+    call_uf: Call, clip: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     stream = encode(call_uf, clip, "ld")
     assert call_uf("remux", stream, "-o", clip.parent / "a.bin") == 4
     assert "no elementary form" in capsys.readouterr().err
@@ -126,7 +128,9 @@ def test_the_elementary_stream_of_another_family_is_refused_both_ways(call_uf: C
     assert not list(clip.parent.glob("a.*"))
 
 
-def test_integers_of_a_model_without_exact_profile_are_refused(call_uf: Call, clip: Path, uf_home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_integers_of_a_model_without_exact_profile_are_refused(
+    call_uf: Call, clip: Path, uf_home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     weights = uf_home / "weights" / "tiny-uf-ld.safetensors"
     assert call_uf("models", "quantize", weights, "-o", clip.parent / "exact.safetensors") == 2
     assert "has no exact profile" in capsys.readouterr().err
@@ -138,11 +142,15 @@ def test_bench_measures_chunks(call_uf: Call, capsys: pytest.CaptureFixture[str]
     chunks, single = json.loads(capsys.readouterr().out)["results"]
     assert (chunks["decode"]["P"]["num_frames"], single["decode"]["P"]["num_frames"]) == (16, 16)
     assert {"analysis", "temporal context", "priors", "entropy coding"} <= set(chunks["encode"]["P"]["stage_ms"])
-    assert "reconstruction" not in chunks["encode"]["P"]["stage_ms"], "an encoder makes no pictures that nobody asks for"
+    assert "reconstruction" not in chunks["encode"]["P"]["stage_ms"], (
+        "an encoder makes no pictures that nobody asks for"
+    )
     assert "reconstruction" in chunks["decode"]["P"]["stage_ms"]
 
 
-def test_a_decoder_in_a_pipe_gives_out_a_chunk_before_the_next_one_is_there(call_uf: Call, clip: Path, uf_home: Path) -> None:
+def test_a_decoder_in_a_pipe_gives_out_a_chunk_before_the_next_one_is_there(
+    call_uf: Call, clip: Path, uf_home: Path
+) -> None:
     stream = encode(call_uf, clip, "hts", "--keyint", -1)
     units, data = units_of(stream), stream.read_bytes()
     end_of_chunk = units[2].offset

@@ -47,7 +47,9 @@ class Session:
 
     def frame_unit(self, unit: CodedUnit, **changes: object) -> FrameUnit:
         size = len(unit.payload)
-        found = FrameUnit(0, size, unit.frame_type, 0, self.sps, unit.qp, unit.reset, unit.payload, 0, 0, pictures=unit.pictures)
+        found = FrameUnit(
+            0, size, unit.frame_type, 0, self.sps, unit.qp, unit.reset, unit.payload, 0, 0, pictures=unit.pictures
+        )
         return replace(found, **changes)  # type: ignore[arg-type]
 
     def code(self, count: int) -> Iterator[CodedUnit]:

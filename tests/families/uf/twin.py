@@ -1,4 +1,5 @@
-"""A slow, plain encoder of DCVC-UF's payloads, written to docs/entropy-coding.md, "Zigzag", with nothing of the C++ coder in it."""
+"""A slow, plain encoder of DCVC-UF's payloads, written to docs/entropy-coding.md, "Zigzag", with nothing of the C++
+coder in it."""
 
 import numpy as np
 

@@ -1,7 +1,9 @@
-"""The output filter: what a decoder puts out is the reconstructed picture filtered, by filters in the payload. Source: docs/output-filter.md.
+"""The output filter: what a decoder puts out is the reconstructed picture filtered, by filters in the payload. Source:
+docs/output-filter.md.
 
-Planes are (luma, Cb, Cr), int16 0..8192, sides multiples of 4; chroma is as large as luma, or half as large in both directions.
-Filtering and the coding of filters are integer arithmetic, bit-exact everywhere; what the fit finds is coded, so no decoder depends on it.
+Planes are (luma, Cb, Cr), int16 0..8192, sides multiples of 4; chroma is as large as luma, or half as large in both
+directions. Filtering and the coding of filters are integer arithmetic, bit-exact everywhere; what the fit finds is
+coded, so no decoder depends on it.
 """
 
 import os
@@ -29,14 +31,15 @@ TWIN_VARIABLE = "DCVC_OUTPUT_FILTER"
 """The environment variable that, set to "reference", has pictures filtered by the slow twin."""
 
 HALVED_CHROMA_WEIGHT, FULL_CHROMA_WEIGHT = 5.0, 1.0
-"""What a squared grey level of chroma counts in the fit beside one of luma: of 4:2:0, where quality is (6 Y + U + V) / 8 in decibels and chroma
-errs less, and of RGB."""
+"""What a squared grey level of chroma counts in the fit beside one of luma: of 4:2:0, where quality is (6 Y + U + V) /
+8 in decibels and chroma errs less, and of RGB."""
 
 T = TypeVar("T")
 
 
 def planes_of_squares(squares: NDArray[np.int16], halve_chroma: bool) -> Planes:
-    """The planes of samples (3, h / 8, 8, w / 8, 8) of any layout, as Operations.samples_from_frame has them; halved are means of 2x2 samples."""
+    """The planes of samples (3, h / 8, 8, w / 8, 8) of any layout, as Operations.samples_from_frame has them; halved
+    are means of 2x2 samples."""
     return native.planes_of_squares(squares, halve_chroma)
 
 
@@ -51,12 +54,15 @@ def filter_planes(planes: Planes, filters: Filters) -> Planes:
     if implementation == "reference":
         return filter_planes_twin(planes, filters)
     if implementation != "native":
-        raise EnvironmentFault(f"{TWIN_VARIABLE} must be native or reference, found {implementation!r}", f"unset {TWIN_VARIABLE}")
+        raise EnvironmentFault(
+            f"{TWIN_VARIABLE} must be native or reference, found {implementation!r}", f"unset {TWIN_VARIABLE}"
+        )
     return native.filter_planes(planes, filters.luma, filters.chroma)
 
 
 def bytes_of_plane(plane: Plane, height: int, width: int) -> NDArray[np.uint8]:
-    """The upper left height x width samples of a plane as they are put out, uint8 in 0..255; ValueError if it has fewer. Bit-exact everywhere."""
+    """The upper left height x width samples of a plane as they are put out, uint8 in 0..255; ValueError if it has
+    fewer. Bit-exact everywhere."""
     return native.bytes_of_plane(plane, height, width)
 
 
@@ -115,8 +121,11 @@ class FilterFit:
         """At every I frame."""
         self._native.reset()
 
-    def fit(self, planes: Planes, source: tuple[NDArray[np.uint8], ...], coder: FilterCoder, bit_price: float) -> Filters:
-        """Filters that bring a picture closer to its source, at the prices of a coder. Changes nothing in it: code what is to be in force.
+    def fit(
+        self, planes: Planes, source: tuple[NDArray[np.uint8], ...], coder: FilterCoder, bit_price: float
+    ) -> Filters:
+        """Filters that bring a picture closer to its source, at the prices of a coder. Changes nothing in it: code what
+        is to be in force.
 
         Args:
             planes: the reconstructed picture before the filter.

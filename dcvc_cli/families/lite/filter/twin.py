@@ -1,4 +1,5 @@
-"""The slow twin of the output filter and its coder: written to docs/output-filter.md, with nothing of the C++ code in it. Bit-exact."""
+"""The slow twin of the output filter and its coder: written to docs/output-filter.md, with nothing of the C++ code in
+it. Bit-exact."""
 
 from collections.abc import Sequence
 
@@ -6,7 +7,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcvc_cli.errors import StreamError
-from dcvc_cli.families.lite.filter.parameters import MAX_COEFFICIENT, NUM_CHROMA_TERMS, NUM_CLASSES, NUM_LUMA_TERMS, Filters, Plane, Planes
+from dcvc_cli.families.lite.filter.parameters import (
+    MAX_COEFFICIENT,
+    NUM_CHROMA_TERMS,
+    NUM_CLASSES,
+    NUM_LUMA_TERMS,
+    Filters,
+    Plane,
+    Planes,
+)
 from dcvc_cli.format.range_coder import (
     BitCoding,
     Context,
@@ -39,7 +48,9 @@ def filter_planes_twin(planes: Planes, filters: Filters) -> Planes:
     filtered_luma = _filtered(luma, _terms(luma, OFFSETS), np.moveaxis(coefficients, -1, 0))
     of_companion = _terms(luma if chroma[0].shape == luma.shape else halved(luma), COMPANION_OFFSETS)
     cb, cr = (
-        _filtered(plane, [*_terms(plane, OFFSETS), *of_companion], [np.array(coefficient) for coefficient in chroma_filter])
+        _filtered(
+            plane, [*_terms(plane, OFFSETS), *of_companion], [np.array(coefficient) for coefficient in chroma_filter]
+        )
         for plane, chroma_filter in zip(chroma, filters.chroma, strict=True)
     )
     return filtered_luma, cb, cr
@@ -90,7 +101,9 @@ def _terms(plane: Plane, offsets: Sequence[tuple[int, int]]) -> list[NDArray[np.
     return [both.sum(axis=0) for both in (*steps, *(both.clip(-MAX_LIMITED_STEP, MAX_LIMITED_STEP) for both in steps))]
 
 
-def _filtered(plane: Plane, terms: Sequence[NDArray[np.int64]], coefficients: Sequence[NDArray[np.int8]] | NDArray[np.int8]) -> Plane:
+def _filtered(
+    plane: Plane, terms: Sequence[NDArray[np.int64]], coefficients: Sequence[NDArray[np.int8]] | NDArray[np.int8]
+) -> Plane:
     """Coefficients are those of each term, of all samples or one for all of them."""
     total = np.zeros(plane.shape, np.int64)
     for term, coefficient in zip(terms, coefficients, strict=True):
@@ -165,7 +178,9 @@ class TwinFilterCoder:
         for stands, wanted_one in zip(self._in_force, wanted, strict=True):
             is_other = bit(self._other[is_other], wanted_one != stands)
             is_first = len(filters) in (0, NUM_CLASSES)
-            filters.append(self._code_filter(bit, stands, None if is_first else filters[-1], wanted_one) if is_other else stands)
+            filters.append(
+                self._code_filter(bit, stands, None if is_first else filters[-1], wanted_one) if is_other else stands
+            )
         self._in_force = filters
 
     def _code_filter(self, bit: BitCoding, stands: list[int], before: list[int] | None, wanted: list[int]) -> list[int]:
@@ -175,7 +190,10 @@ class TwinFilterCoder:
             if bit(self._exact, wanted == before):
                 return before
             begins = before
-        coefficients = [begin + self._code_difference(bit, kind, one - begin) for begin, one, kind in zip(begins, wanted, KINDS, strict=False)]
+        coefficients = [
+            begin + self._code_difference(bit, kind, one - begin)
+            for begin, one, kind in zip(begins, wanted, KINDS, strict=False)
+        ]
         if max(map(abs, coefficients)) > MAX_COEFFICIENT:
             raise StreamError(DAMAGED)
         return coefficients

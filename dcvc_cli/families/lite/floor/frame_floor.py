@@ -39,7 +39,9 @@ def native_module() -> Any:
     try:
         return importlib.import_module("dcvc_cli._floor")
     except ImportError as error:
-        raise EnvironmentFault("the compiled module dcvc_cli._floor is missing", "reinstall dcvc with a C++ compiler at hand") from error
+        raise EnvironmentFault(
+            "the compiled module dcvc_cli._floor is missing", "reinstall dcvc with a C++ compiler at hand"
+        ) from error
 
 
 def step_size(step_index: int) -> int:
@@ -109,13 +111,16 @@ def apply_floor(floor: FrameFloor, planes: Planes, compensated: Planes | None) -
         parts = floor.parts()
         return planes if parts is None else reconstruct_twin(parts, planes, compensated)
     if implementation != "native":
-        raise EnvironmentFault(f"{TWIN_VARIABLE} must be native or reference, found {implementation!r}", f"unset {TWIN_VARIABLE}")
+        raise EnvironmentFault(
+            f"{TWIN_VARIABLE} must be native or reference, found {implementation!r}", f"unset {TWIN_VARIABLE}"
+        )
     changed: Planes = native_module().reconstruct(floor.native, planes, compensated)
     return changed
 
 
 def put_back(floor: FrameFloor, planes: Planes, squares: NDArray[np.int16]) -> NDArray[np.int16]:
-    """Samples (3, h / 8, 8, w / 8, 8) of any layout with the touched blocks of the planes; halved chroma is repeated."""
+    """Samples (3, h / 8, 8, w / 8, 8) of any layout with the touched blocks of the planes; halved chroma is
+    repeated."""
     changed = np.copy(squares, order="K")
     native_module().put_back(floor.native, planes, changed)
     return changed
@@ -154,7 +159,9 @@ class FloorCoder:
         floor, state = _intact(self.native.decode_open(data, rows, columns, is_halved, _tuple(start)))
         return FrameFloor(floor), DecoderState(*state)
 
-    def decode(self, data: bytes, rows: int, columns: int, is_halved: bool, start: DecoderState | None = None) -> FrameFloor:
+    def decode(
+        self, data: bytes, rows: int, columns: int, is_halved: bool, start: DecoderState | None = None
+    ) -> FrameFloor:
         """The floor of a frame, with which the bytes end.
 
         Raises:
@@ -207,7 +214,9 @@ class FloorChooser:
             ValueError: sizes differ, or the price is out of range.
         """
         scale = GREY_LEVEL**2
-        choice = self._native.choose(coder.native, planes, compensated, source, step_for(price), round(price * scale / 16), CHROMA_WEIGHT)
+        choice = self._native.choose(
+            coder.native, planes, compensated, source, step_for(price), round(price * scale / 16), CHROMA_WEIGHT
+        )
         num_blocks = planes[0].size // 256
         return FloorChoice(
             FrameFloor(choice.floor),

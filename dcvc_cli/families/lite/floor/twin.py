@@ -81,7 +81,11 @@ def part_places(row: int, column: int, is_halved: bool) -> list[tuple[int, int, 
     for plane in range(3):
         parts_per_side = 1 if plane and is_halved else BLOCK // PART
         side = parts_per_side * PART
-        places += [(plane, row * side + PART * i, column * side + PART * j) for i in range(parts_per_side) for j in range(parts_per_side)]
+        places += [
+            (plane, row * side + PART * i, column * side + PART * j)
+            for i in range(parts_per_side)
+            for j in range(parts_per_side)
+        ]
     return places
 
 
@@ -153,7 +157,9 @@ class TwinFloorCoder:
         floor, coder = self._read(data, rows, columns, is_halved, start)
         return floor, coder.state
 
-    def decode(self, data: bytes, rows: int, columns: int, is_halved: bool, start: DecoderState | None = None) -> FloorParts | None:
+    def decode(
+        self, data: bytes, rows: int, columns: int, is_halved: bool, start: DecoderState | None = None
+    ) -> FloorParts | None:
         floor, coder = self._read(data, rows, columns, is_halved, start)
         try:
             coder.finish()
@@ -166,7 +172,9 @@ class TwinFloorCoder:
         self._code(writer.bit, floor, floor is not None)
         return writer.coder
 
-    def _read(self, data: bytes, rows: int, columns: int, is_halved: bool, start: DecoderState | None) -> tuple[FloorParts | None, SlowRangeDecoder]:
+    def _read(
+        self, data: bytes, rows: int, columns: int, is_halved: bool, start: DecoderState | None
+    ) -> tuple[FloorParts | None, SlowRangeDecoder]:
         reader = SlowBitReader(data, start)
         floor = FloorParts.empty(rows, columns, is_halved)
         return floor if self._code(reader.bit, floor, False) else None, reader.coder
@@ -203,7 +211,9 @@ class TwinFloorCoder:
                 base = FLAT if bit(self._flat[is_p][beside.count(FLAT)], wanted == FLAT) else PICTURE
         floor.bases[row, column] = base
 
-    def _code_flat(self, bit: BitCoding, floor: FloorParts, row: int, column: int, last: tuple[int, ...]) -> tuple[int, ...]:
+    def _code_flat(
+        self, bit: BitCoding, floor: FloorParts, row: int, column: int, last: tuple[int, ...]
+    ) -> tuple[int, ...]:
         predicted = last
         for at in ((row - 1, column), (row, column - 1)):
             if min(at) >= 0 and floor.bases[at] == FLAT:
@@ -238,7 +248,9 @@ class TwinFloorCoder:
         for part, (plane, top, left) in enumerate(part_places(row, column, floor.is_halved)):
             num_coded = sum(floor.has_levels(plane, at) for at in ((top, left - PART), (top - PART, left)))
             if bit(self._coded[plane][num_coded], bool(wanted[part].any())):
-                floor.levels[row, column, part] = self._code_levels(bit, wanted[part].reshape(PART, PART).tolist(), int(plane > 0))
+                floor.levels[row, column, part] = self._code_levels(
+                    bit, wanted[part].reshape(PART, PART).tolist(), int(plane > 0)
+                )
 
     def _code_levels(self, bit: BitCoding, wanted: list[list[int]], i: int) -> list[int]:
         wanted_last = max((k for k, (row, column) in enumerate(PLACES) if wanted[row][column]), default=0)
@@ -252,7 +264,9 @@ class TwinFloorCoder:
             beside = ((row, column + 1), (row, column + 2), (row + 1, column), (row + 2, column), (row + 1, column + 1))
             activity = sum(limit < sum(abs(levels[r][c]) for r, c in beside) for limit in ACTIVITY_LIMITS)
             place = (0, 1, 1, 2, 2, 2)[row + column] if row + column < 6 else 3
-            levels[row][column] = self._code_level(bit, self._longer[i][place][activity], wanted[row][column], i, int(k == last))
+            levels[row][column] = self._code_level(
+                bit, self._longer[i][place][activity], wanted[row][column], i, int(k == last)
+            )
         return [level for line in levels[:PART] for level in line[:PART]]
 
     def _code_level(self, bit: BitCoding, longer: list[Context], wanted: int, i: int, num_bits: int) -> int:

@@ -1,8 +1,10 @@
-"""Block motion: the encoder's search, vectors to bytes and back, compensation of a reference picture. Source: docs/motion.md.
+"""Block motion: the encoder's search, vectors to bytes and back, compensation of a reference picture. Source:
+docs/motion.md.
 
-A field of vectors is int16 (rows, columns, 2): x and y in quarter samples of every 8x8 square. Beside the reference picture most P frames have a
-long-term reference, an earlier picture of good quality, and blocks are predicted from either or from the mean of both. Compensation and vector
-coding are integer arithmetic, bit-exact everywhere; what the search finds is coded, so no decoder depends on it.
+A field of vectors is int16 (rows, columns, 2): x and y in quarter samples of every 8x8 square. Beside the reference
+picture most P frames have a long-term reference, an earlier picture of good quality, and blocks are predicted from
+either or from the mean of both. Compensation and vector coding are integer arithmetic, bit-exact everywhere; what the
+search finds is coded, so no decoder depends on it.
 """
 
 import os
@@ -23,26 +25,28 @@ else:
     native = NativeModule("_motion")
 
 FIRST_SEARCH_LAMBDA, LAST_SEARCH_LAMBDA = 48.0, 3.9
-"""What a bit costs at QP 0 and QP 63 in sums of absolute differences of 8-bit samples: the square root of what it costs in squared
-differences, which the networks' training decides."""
+"""What a bit costs at QP 0 and QP 63 in sums of absolute differences of 8-bit samples: the square root of what it costs
+in squared differences, which the networks' training decides."""
 
 TWIN_VARIABLE = "DCVC_MOTION"
 """The environment variable that, set to "reference", has pictures compensated by the slow twin."""
 
 KEPT_INTERVAL = 8
-"""Of the frames since an I frame, itself number 0, those with number 0, 8, 16, .. are kept to be long-term references."""
+"""Of the frames since an I frame, itself number 0, those with number 0, 8, 16, .. are kept to be long-term
+references."""
 
 T = TypeVar("T")
 
 
 def is_kept(number: int) -> bool:
-    """Whether the P frame with this number since its I frame, 0 the I frame itself, serves as a long-term reference later on."""
+    """Whether the P frame with this number since its I frame, 0 the I frame itself, serves as a long-term reference
+    later on."""
     return number % KEPT_INTERVAL == 0
 
 
 class CoderState(NamedTuple):
-    """What a FieldCoder has learned, opaque, the last frame's vectors and its tracks as the next frame follows them, both (0, 0, 2) without
-    one, and the number of P frames since the last reset."""
+    """What a FieldCoder has learned, opaque, the last frame's vectors and its tracks as the next frame follows them,
+    both (0, 0, 2) without one, and the number of P frames since the last reset."""
 
     learned: NDArray[np.uint8]
     vectors: Field
@@ -81,14 +85,19 @@ def in_lines(squares: NDArray[np.int16]) -> NDArray[np.int16]:
     return squares.reshape(planes, rows * BLOCK, columns * BLOCK)
 
 
-def compensate(frame: NDArray[np.int16], motion: Motion, long_term: NDArray[np.int16] | None = None) -> NDArray[np.int16]:
-    """Predicts (planes, h, w) in 0..8192 from a reference, and where the motion has blends a long-term one, of that shape. Bit-exact everywhere."""
+def compensate(
+    frame: NDArray[np.int16], motion: Motion, long_term: NDArray[np.int16] | None = None
+) -> NDArray[np.int16]:
+    """Predicts (planes, h, w) in 0..8192 from a reference, and where the motion has blends a long-term one, of that
+    shape. Bit-exact everywhere."""
     return in_lines(compensate_squares(in_squares(frame), motion, None if long_term is None else in_squares(long_term)))
 
 
-def compensate_squares(squares: NDArray[np.int16], motion: Motion, long_term: NDArray[np.int16] | None = None) -> NDArray[np.int16]:
-    """Predicts (planes, h / 8, 8, w / 8, 8) in 0..8192 from a reference and a long-term one of that shape, of whatever layout; the prediction has the
-    reference's.
+def compensate_squares(
+    squares: NDArray[np.int16], motion: Motion, long_term: NDArray[np.int16] | None = None
+) -> NDArray[np.int16]:
+    """Predicts (planes, h / 8, 8, w / 8, 8) in 0..8192 from a reference and a long-term one of that shape, of whatever
+    layout; the prediction has the reference's.
 
     Raises:
         EnvironmentFault: DCVC_MOTION is neither "native", the default, nor "reference".
@@ -98,13 +107,16 @@ def compensate_squares(squares: NDArray[np.int16], motion: Motion, long_term: ND
         lines = None if long_term is None else in_lines(long_term)
         return in_squares(compensate_twin(in_lines(squares), motion, 1 << SAMPLE_BITS, lines))
     if implementation != "native":
-        raise EnvironmentFault(f"{TWIN_VARIABLE} must be native or reference, found {implementation!r}", f"unset {TWIN_VARIABLE}")
+        raise EnvironmentFault(
+            f"{TWIN_VARIABLE} must be native or reference, found {implementation!r}", f"unset {TWIN_VARIABLE}"
+        )
     parts = motion.vectors, motion.tracks, motion.blends
     return native.compensate(squares, long_term, *parts, 1 << SAMPLE_BITS)
 
 
 class FieldCoder:
-    """Finds and codes the motion of consecutive P frames; the last frame's, and what it learned about vectors, stay until `reset`."""
+    """Finds and codes the motion of consecutive P frames; the last frame's, and what it learned about vectors, stay
+    until `reset`."""
 
     def __init__(self) -> None:
         self._native = native.VectorCoder()
@@ -125,7 +137,8 @@ class FieldCoder:
 
     @property
     def keeps_reference(self) -> bool:
-        """Whether the picture that the next vectors are predicted from is the long-term reference of the frames after that."""
+        """Whether the picture that the next vectors are predicted from is the long-term reference of the frames after
+        that."""
         return is_kept(self.number)
 
     def state(self) -> CoderState:
@@ -137,14 +150,19 @@ class FieldCoder:
         self._native.restore(*state)
 
     def search(
-        self, luma: NDArray[np.uint8], frame: NDArray[np.int16], qp: int, long_term: NDArray[np.int16] | None = None, threads: int = 1
+        self,
+        luma: NDArray[np.uint8],
+        frame: NDArray[np.int16],
+        qp: int,
+        long_term: NDArray[np.int16] | None = None,
+        threads: int = 1,
     ) -> Motion:
         """Motion that predicts a picture, at prices of this coder. Changes nothing: `encode` what is to be kept.
 
         Args:
             luma: the picture's 8-bit luma (h, w), sides multiples of 16.
-            frame, long_term: the pictures to predict from (planes, h, w) in 0..8192; only the first plane, luma, is looked at. Without the second
-                one there are no blends; ValueError for one where the frame has none.
+            frame, long_term: the pictures to predict from (planes, h, w) in 0..8192; only the first plane, luma, is
+                looked at. Without the second one there are no blends; ValueError for one where the frame has none.
             qp: row 0..71, what a bit is worth.
             threads: 1..256; what is found does not depend on it.
         """
@@ -152,7 +170,8 @@ class FieldCoder:
         return Motion(*self._native.search(luma, luma_samples(frame[0]), before, search_lambda(qp), threads))
 
     def encode(self, motion: Motion) -> bytes:
-        """The frame's motion as bytes, the same on every machine; empty for some without motion. Of the tracks, those of blended blocks count."""
+        """The frame's motion as bytes, the same on every machine; empty for some without motion. Of the tracks, those
+        of blended blocks count."""
         return self._native.encode(motion.vectors, motion.tracks, motion.blends)
 
     def encode_open(self, motion: Motion) -> EncoderState:

@@ -21,8 +21,8 @@ class Motion:
     Attributes:
         vectors: (rows, columns, 2), into the reference picture.
         tracks: the same into the long-term reference, of every square; None where the frame has no long-term reference.
-        blends: uint8 (rows / 2, columns / 2), what 16x16 blocks are predicted from: 0 the reference, 1 the mean of both, 2 the long-term
-            reference; None likewise.
+        blends: uint8 (rows / 2, columns / 2), what 16x16 blocks are predicted from: 0 the reference, 1 the mean of
+            both, 2 the long-term reference; None likewise.
     """
 
     vectors: Field

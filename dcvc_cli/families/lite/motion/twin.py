@@ -1,4 +1,5 @@
-"""The slow twin of motion compensation and vector coding: written to docs/motion.md, with nothing of the C++ code in it. Bit-exact.
+"""The slow twin of motion compensation and vector coding: written to docs/motion.md, with nothing of the C++ code in
+it. Bit-exact.
 
 A vector is (x, y) in quarter samples; places are (row, column) of 8x8 squares.
 """
@@ -30,7 +31,14 @@ BLOCK = 8
 MAX_VECTOR = 1023
 """The largest magnitude of a vector's component."""
 
-FILTERS = np.array([[0, 0, 0, 64, 0, 0, 0, 0], [-1, 4, -10, 58, 17, -5, 1, 0], [-1, 4, -11, 40, 40, -11, 4, -1], [0, 1, -5, 17, 58, -10, 4, -1]])
+FILTERS = np.array(
+    [
+        [0, 0, 0, 64, 0, 0, 0, 0],
+        [-1, 4, -10, 58, 17, -5, 1, 0],
+        [-1, 4, -11, 40, 40, -11, 4, -1],
+        [0, 1, -5, 17, 58, -10, 4, -1],
+    ]
+)
 """Taps by the fraction in quarters; the fourth tap stands on the sample at the whole part of a position."""
 
 
@@ -45,8 +53,11 @@ VERTICAL_WEIGHT = _mirrored([[2, 2, 2, 2], [1, 1, 2, 2], [1, 1, 1, 1], [1, 1, 1,
 """In eighths, by the place of a sample in its square; the third prediction has what is left."""
 
 
-def compensate_twin(frame: NDArray[np.int16], motion: Motion, max_value: int = 8192, long_term: NDArray[np.int16] | None = None) -> NDArray[np.int16]:
-    """Predicts (planes, h, w) in 0..max_value from a reference and, where the motion has blends, a long-term reference of that shape."""
+def compensate_twin(
+    frame: NDArray[np.int16], motion: Motion, max_value: int = 8192, long_term: NDArray[np.int16] | None = None
+) -> NDArray[np.int16]:
+    """Predicts (planes, h, w) in 0..max_value from a reference and, where the motion has blends, a long-term reference
+    of that shape."""
     predicted = _overlapped(frame, motion.vectors, max_value)
     if motion.blends is None:
         return predicted
@@ -64,7 +75,8 @@ def _overlapped(frame: NDArray[np.int16], field: Field, max_value: int) -> NDArr
     height, width = frame.shape[1:]
     y, x = np.indices((height, width))
     row, column = y // BLOCK, x // BLOCK
-    # Every sample blends three predictions: by its own square's vector and by those of the nearest squares above or below, left or right.
+    # Every sample blends three predictions: by its own square's vector and by those of the nearest squares above or
+    # below, left or right.
     beside_row = np.clip(np.where(y % BLOCK < BLOCK // 2, row - 1, row + 1), 0, height // BLOCK - 1)
     beside_column = np.clip(np.where(x % BLOCK < BLOCK // 2, column - 1, column + 1), 0, width // BLOCK - 1)
     own, vertical = OWN_WEIGHT[y % BLOCK, x % BLOCK], VERTICAL_WEIGHT[y % BLOCK, x % BLOCK]
@@ -78,7 +90,8 @@ def _overlapped(frame: NDArray[np.int16], field: Field, max_value: int) -> NDArr
 
 
 def _moved(plane: NDArray[np.int64], vectors: Field) -> NDArray[np.int64]:
-    """The plane (h, w), read at the place that each sample's vector (h, w, 2) points to: filtered along x, rounded, along y, rounded."""
+    """The plane (h, w), read at the place that each sample's vector (h, w, 2) points to: filtered along x, rounded,
+    along y, rounded."""
     y, x = np.indices(plane.shape)
     to_x, to_y = vectors[..., 0].astype(np.int64), vectors[..., 1].astype(np.int64)
     filters_x, filters_y = FILTERS[to_x & 3], FILTERS[to_y & 3]
@@ -103,7 +116,11 @@ START_PREDICTED = {
     2: ((65118, 60706, 57132, 57535, 61601), (44104, 43898, 36513, 32390, 32128), (33869, 33161, 29730, 27279, 25844)),
     TRACK: ((58659, 35556, 29440, 32768, 32768), (32768, 32938, 28491, 22069, 14150)),
 }
-START_CANDIDATE = {1: (30064, 16870, 12483, 15544), 2: (38152, 18323, 16059, 21036), TRACK: (28551, 27874, 27975, 29976)}
+START_CANDIDATE = {
+    1: (30064, 16870, 12483, 15544),
+    2: (38152, 18323, 16059, 21036),
+    TRACK: (28551, 27874, 27975, 29976),
+}
 START_BLENDED, START_ONLY = (62158, 42355, 12533), (58368, 25526, 10000)
 START_ZERO, START_TRACK_ZERO = 20825, 17800
 """Where the contexts start: probabilities of a 0 bit in 1/65536; 1 and 2 are a part's side in squares."""
@@ -131,7 +148,9 @@ class TwinFieldCoder:
 
     def reset(self) -> None:
         self._split = [[Context(start) for start in starts] for starts in START_SPLIT]
-        self._predicted = {side: [[Context(start) for start in starts] for starts in table] for side, table in START_PREDICTED.items()}
+        self._predicted = {
+            side: [[Context(start) for start in starts] for starts in table] for side, table in START_PREDICTED.items()
+        }
         self._candidate = {side: [Context(start) for start in starts] for side, starts in START_CANDIDATE.items()}
         self._any_blend = Context()
         self._blended = [Context(start) for start in START_BLENDED]
@@ -179,7 +198,9 @@ class TwinFieldCoder:
         else:
             long_term = _LongTerm(_followed(vectors, self._kept, rows, columns))
             self._code_long_term(bit, long_term, wanted)
-            blends = np.array([long_term.blends[block] for block in _blocks(rows, columns)], np.uint8).reshape(rows // 2, columns // 2)
+            blends = np.array([long_term.blends[block] for block in _blocks(rows, columns)], np.uint8).reshape(
+                rows // 2, columns // 2
+            )
             motion = Motion(_field_of(vectors, rows, columns), _field_of(long_term.tracks, rows, columns), blends)
             kept = vectors if self._number & 7 == 1 else long_term.tracks
         self._before, self._kept = vectors, kept
@@ -217,10 +238,14 @@ class TwinFieldCoder:
             if bit(self._blended[sum(other != 0 for other in beside)], wanted_blend != 0):
                 blend = 1 + bit(self._only[beside.count(2)], wanted_blend == 2)
                 wanted_track = _vector_at(wanted.tracks, (row, column)) if wanted.tracks is not None else (0, 0)
-                track = self._code_vector(bit, TRACK, long_term.likely((row, column)), long_term.activity((row, column)), wanted_track)
+                track = self._code_vector(
+                    bit, TRACK, long_term.likely((row, column)), long_term.activity((row, column)), wanted_track
+                )
             long_term.keep((row, column), blend, track)
 
-    def _code_vector(self, bit: BitCoding, side: int, likely: tuple[Vector, list[Vector]], activity: int, wanted: Vector) -> Vector:
+    def _code_vector(
+        self, bit: BitCoding, side: int, likely: tuple[Vector, list[Vector]], activity: int, wanted: Vector
+    ) -> Vector:
         """One vector, `likely` the one predicted for it and the candidates."""
         predicted, candidates = likely
         if not bit(self._predicted[side][activity][len(candidates)], wanted != predicted):
@@ -254,7 +279,10 @@ class _Picture:
 
     def candidates(self, place: Place, side: int) -> list[Vector]:
         beyond = (min(place[0] + side, self.rows - 1), min(place[1] + side, self.columns - 1))
-        return _candidates(self.predicted(place, side), [*self._neighbours(place, side), self.before.get(place), self.before.get(beyond)])
+        return _candidates(
+            self.predicted(place, side),
+            [*self._neighbours(place, side), self.before.get(place), self.before.get(beyond)],
+        )
 
     def activity(self, place: Place) -> int:
         row, column = place
@@ -267,7 +295,8 @@ class _Picture:
                 self.vectors[row, column], self.distances[row, column] = vector, distance
 
     def _neighbours(self, place: Place, side: int) -> tuple[Vector | None, Vector | None, Vector | None]:
-        """Left, above, and above to the right, or to the left where that one is outside the picture or not coded yet."""
+        """Left, above, and above to the right, or to the left where that one is outside the picture or not coded
+        yet."""
         row, column = place
         right = self.vectors.get((row - 1, column + side))
         corner = right if right is not None else self.vectors.get((row - 1, column - 1))
@@ -286,7 +315,9 @@ class _LongTerm:
         """The vector predicted for a block, and the candidates."""
         row, column = block
         predicted, *others = (self.followed[square] for square in _squares_of(block))
-        return predicted, _candidates(predicted, [*others, self.tracks.get((row, column - 1)), self.tracks.get((row - 1, column))])
+        return predicted, _candidates(
+            predicted, [*others, self.tracks.get((row, column - 1)), self.tracks.get((row - 1, column))]
+        )
 
     def activity(self, block: Place) -> int:
         return int(len({self.followed[square] for square in _squares_of(block)}) > 1)
@@ -298,12 +329,16 @@ class _LongTerm:
 
 
 def _followed(vectors: dict[Place, Vector], kept: dict[Place, Vector], rows: int, columns: int) -> dict[Place, Vector]:
-    """Where every square comes from in the long-term reference if the square that its vector points to went on with its kept track."""
+    """Where every square comes from in the long-term reference if the square that its vector points to went on with its
+    kept track."""
     followed = {}
     for (row, column), (x, y) in vectors.items():
         source = (_limited(row + ((y + 16) >> 5), 0, rows - 1), _limited(column + ((x + 16) >> 5), 0, columns - 1))
         further = kept.get(source, (0, 0))
-        followed[row, column] = (_limited(x + further[0], -MAX_VECTOR, MAX_VECTOR), _limited(y + further[1], -MAX_VECTOR, MAX_VECTOR))
+        followed[row, column] = (
+            _limited(x + further[0], -MAX_VECTOR, MAX_VECTOR),
+            _limited(y + further[1], -MAX_VECTOR, MAX_VECTOR),
+        )
     return followed
 
 
