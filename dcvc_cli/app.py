@@ -90,6 +90,19 @@ app.add_typer(models.app)
 app.add_typer(train.app)
 
 
+PASSING_NO_EXCEPTIONS = "torch"
+"""The package whose compiled parts call Python while they load, and abort the process on an exception."""
+
+
+def is_loading(package: str, frame: FrameType | None) -> bool:
+    """Whether a module of a package is being loaded in this frame or in one that called it."""
+    while frame is not None:
+        if frame.f_code.co_name == "<module>" and str(frame.f_globals.get("__name__")).split(".")[0] == package:
+            return True
+        frame = frame.f_back
+    return False
+
+
 class _Signals:
     """What arrived. Work after an ending signal is never taken for an error or a success of its own."""
 
@@ -102,7 +115,10 @@ class _Signals:
                 signal.signal(number, self._raise)
         sys.unraisablehook = self._raise_again
 
-    def _raise(self, number: int, frame: FrameType | None) -> NoReturn:
+    def _raise(self, number: int, frame: FrameType | None) -> None:
+        if is_loading(PASSING_NO_EXCEPTIONS, frame):
+            self._send_again(number)
+            return
         self.received = number
         # A second signal does not wait for the clean-up of the first.
         for other in _SIGNALS:
@@ -117,6 +133,11 @@ class _Signals:
             return
         number = unraisable.exc_value.number
         signal.signal(number, self._raise)
+        self._send_again(number)
+
+    @staticmethod
+    def _send_again(number: int) -> None:
+        """A moment later."""
         threading.Timer(0.05, os.kill, (os.getpid(), number)).start()
 
 

@@ -136,6 +136,41 @@ def test_signal_before_anything_is_loaded(dcvc_environment: dict[str, str]) -> N
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
 
 
+def test_signal_while_torch_loads_waits_for_its_end(dcvc_environment: dict[str, str], tmp_path: Path) -> None:
+    """Compiled parts of torch abort the process, with a page of traceback, on an exception while they load."""
+    (tmp_path / "torch").mkdir()
+    (tmp_path / "torch" / "__init__.py").write_text("from torch import compiled")
+    (tmp_path / "torch" / "compiled.py").write_text("""
+import os, signal, time
+try:
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(0.2)
+except BaseException:
+    os.abort()
+""")
+    program = """
+import time
+from dcvc_cli import app
+
+def run(arguments):
+    import torch
+    print("loaded", flush=True)
+    time.sleep(60)
+
+app.run = run
+app.main()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=dcvc_environment | {"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=WAIT_SECONDS,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (143, "loaded\n", "")
+
+
 def test_signal_that_a_finaliser_swallows(dcvc_environment: dict[str, str]) -> None:
     """Python prints and drops exceptions of finalisers; the signal ends the program all the same."""
     program = """
