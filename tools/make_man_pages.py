@@ -35,18 +35,18 @@ ENVIRONMENT = (
     ),
     (
         "DCVC_CUDA",
-        "Exact arithmetic with --device cuda: native, or reference for a slow one that makes the same "
+        "Exact arithmetic with --device cuda: native, or twin for a slow one that makes the same "
         "pictures. Default: native.",
     ),
     (
         "DCVC_MOTION",
-        "Motion compensation: native, or reference for a slow one that makes the same pictures. Default: native.",
+        "Motion compensation: native, or twin for a slow one that makes the same pictures. Default: native.",
     ),
     (
         "DCVC_OUTPUT_FILTER",
-        "The output filter: native, or reference for a slow one that makes the same pictures. Default: native.",
+        "The output filter: native, or twin for a slow one that makes the same pictures. Default: native.",
     ),
-    ("DCVC_FLOOR", "The floor: native, or reference for a slow one that makes the same pictures. Default: native."),
+    ("DCVC_FLOOR", "The floor: native, or twin for a slow one that makes the same pictures. Default: native."),
     ("NO_COLOR", "If set, nothing is coloured."),
 )
 

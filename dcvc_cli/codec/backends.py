@@ -19,7 +19,7 @@ from dcvc_cli.errors import EnvironmentFault
 from dcvc_cli.graph.network import Network
 
 CUDA_TWIN_VARIABLE = "DCVC_CUDA"
-"""The environment variable that, set to "reference", has the slow twin compute what --device cuda would."""
+"""The environment variable that, set to "twin", has the slow twin compute what --device cuda would."""
 PRECISION_NAMES = {
     "exact": Precision.EXACT,
     "fp16": Precision.FLOAT16,
@@ -111,10 +111,10 @@ def _exact_operations(device: str, num_threads: int) -> Callable[[ExactNetwork],
         engine = make_engine(num_threads)
         return lambda network: ExactNative(network, engine)
     implementation = os.environ.get(CUDA_TWIN_VARIABLE) or "native"
-    if implementation == "reference":
+    if implementation == "twin":
         return ExactTwin
     if implementation != "native":
-        message = f"{CUDA_TWIN_VARIABLE} must be native or reference, found {implementation!r}"
+        message = f"{CUDA_TWIN_VARIABLE} must be native or twin, found {implementation!r}"
         raise EnvironmentFault(message, f"unset {CUDA_TWIN_VARIABLE}")
     from dcvc_cli.backend.cuda import driver
     from dcvc_cli.backend.exact_cuda import ExactCuda

@@ -62,7 +62,7 @@ def test_the_slow_twin_in_its_place(call, tmp_path, monkeypatch):
     clip = write_clip(tmp_path / "clip.y4m", 2, 16)
     assert call("encode", clip, "-o", tmp_path / "s.dcvc", "--model", "tiny-exact") == 0
     assert call("decode", tmp_path / "s.dcvc", "-o", tmp_path / "cpu.y4m") == 0
-    monkeypatch.setenv("DCVC_CUDA", "reference")
+    monkeypatch.setenv("DCVC_CUDA", "twin")
     assert call("decode", tmp_path / "s.dcvc", "-o", tmp_path / "twin.y4m", "--device", "cuda") == 0
     assert (tmp_path / "cpu.y4m").read_bytes() == (tmp_path / "twin.y4m").read_bytes()
     monkeypatch.setenv("DCVC_CUDA", "abacus")

@@ -214,7 +214,7 @@ def test_wrong_arguments_are_refused(call: Callable[[], object]):
         call()
 
 
-@pytest.mark.parametrize("implementation", ["native", "reference"])
+@pytest.mark.parametrize("implementation", ["native", "twin"])
 def test_blends_without_a_long_term_reference_are_refused(monkeypatch: pytest.MonkeyPatch, implementation: str):
     monkeypatch.setenv(TWIN_VARIABLE, implementation)
     with pytest.raises(ValueError, match="long-term"):

@@ -36,7 +36,7 @@ DOCUMENT = (Path(__file__).resolve().parents[3] / "docs" / "output-filter.md").r
 HALVED_SIZES = [(16, 16), (8, 8), (8, 40), (32, 16), (48, 80), (144, 176)]
 FULL_SIZES = [(16, 16), (4, 4), (4, 20), (12, 8), (144, 176)]
 CLASS_OF_FLAT = 1
-IMPLEMENTATIONS = pytest.mark.parametrize("implementation", ["native", "reference"])
+IMPLEMENTATIONS = pytest.mark.parametrize("implementation", ["native", "twin"])
 
 
 def random_plane(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
@@ -292,7 +292,7 @@ def test_the_variable_forces_the_twin(monkeypatch: pytest.MonkeyPatch):
     planes, filters = random_planes(rng, 16, 16, True), random_filters(rng)
     expected = filter_planes(planes, filters)
     monkeypatch.setattr("dcvc_cli.families.lite.filter.filters.native", None)
-    monkeypatch.setenv(TWIN_VARIABLE, "reference")
+    monkeypatch.setenv(TWIN_VARIABLE, "twin")
     assert_same_planes(expected, filter_planes(planes, filters), "twin")
     monkeypatch.setenv(TWIN_VARIABLE, "slow")
     with pytest.raises(EnvironmentFault, match="'slow'"):

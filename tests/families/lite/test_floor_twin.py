@@ -22,7 +22,7 @@ from tests.support.floors import random_floor, random_planes
 pytest.importorskip("dcvc_cli._floor")
 pytestmark = pytest.mark.native
 DOCUMENT = (Path(__file__).resolve().parents[3] / "docs" / "floor.md").read_text(encoding="utf-8")
-IMPLEMENTATIONS = pytest.mark.parametrize("implementation", ["native", "reference"])
+IMPLEMENTATIONS = pytest.mark.parametrize("implementation", ["native", "twin"])
 
 
 def assert_same_planes(expected: Planes, found: Planes, told: str) -> None:

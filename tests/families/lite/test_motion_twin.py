@@ -46,7 +46,7 @@ def assert_same_motion(expected: Motion, found: Motion, told: str) -> None:
 
 
 def test_compensation():
-    seconds = {"reference": 0.0, "native": 0.0}
+    seconds = {"twin": 0.0, "native": 0.0}
     for seed in range(150):
         rng = np.random.default_rng(seed)
         rows, columns = (int(side) for side in rng.integers(1, 9, 2))
@@ -58,7 +58,7 @@ def test_compensation():
         expected = compensate_twin(frame, motion)
         middle = time.perf_counter()
         found = compensate(frame, motion)
-        seconds["reference"] += middle - start
+        seconds["twin"] += middle - start
         seconds["native"] += time.perf_counter() - middle
         assert_same(expected, found, f"seed {seed} size {frame.shape}")
     print({name: f"{value:.3f} s" for name, value in seconds.items()})
@@ -77,7 +77,7 @@ def test_compensation_with_a_long_term_reference():
         )
 
 
-@pytest.mark.parametrize("implementation", ["native", "reference"])
+@pytest.mark.parametrize("implementation", ["native", "twin"])
 def test_blends(monkeypatch: pytest.MonkeyPatch, implementation: str):
     """Each block from the reference alone, from the long-term reference alone, or their mean, rounded up, of what is
     limited already."""
@@ -122,7 +122,7 @@ LAYOUTS = {
 }
 
 
-@pytest.mark.parametrize("implementation", ["native", "reference"])
+@pytest.mark.parametrize("implementation", ["native", "twin"])
 def test_compensation_keeps_any_layout(monkeypatch: pytest.MonkeyPatch, implementation: str):
     """By squares, as the C++ kernels keep a picture, by lines, upside down: the same samples, and what comes out lies
     as what went in."""
@@ -169,7 +169,7 @@ def test_the_variable_forces_the_twin(monkeypatch: pytest.MonkeyPatch):
     frame, long_term, motion = random_frame(rng, 32, 32), random_frame(rng, 32, 32), random_motion(rng, 4, 4)
     expected = compensate(frame, motion, long_term)
     monkeypatch.setattr("dcvc_cli.families.lite.motion.field.native", None)
-    monkeypatch.setenv(TWIN_VARIABLE, "reference")
+    monkeypatch.setenv(TWIN_VARIABLE, "twin")
     assert_same(expected, compensate(frame, motion, long_term), "twin")
     monkeypatch.setenv(TWIN_VARIABLE, "slow")
     with pytest.raises(EnvironmentFault, match="'slow'"):

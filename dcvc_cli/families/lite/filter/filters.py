@@ -28,7 +28,7 @@ else:
     native = NativeModule("_filter")
 
 TWIN_VARIABLE = "DCVC_OUTPUT_FILTER"
-"""The environment variable that, set to "reference", has pictures filtered by the slow twin."""
+"""The environment variable that, set to "twin", has pictures filtered by the slow twin."""
 
 HALVED_CHROMA_WEIGHT, FULL_CHROMA_WEIGHT = 5.0, 1.0
 """What a squared grey level of chroma counts in the fit beside one of luma: of 4:2:0, where quality is (6 Y + U + V) /
@@ -48,14 +48,14 @@ def filter_planes(planes: Planes, filters: Filters) -> Planes:
 
     Raises:
         ValueError: planes of sizes that are not those of the module's docstring.
-        EnvironmentFault: DCVC_OUTPUT_FILTER is neither "native", the default, nor "reference".
+        EnvironmentFault: DCVC_OUTPUT_FILTER is neither "native", the default, nor "twin".
     """
     implementation = os.environ.get(TWIN_VARIABLE) or "native"
-    if implementation == "reference":
+    if implementation == "twin":
         return filter_planes_twin(planes, filters)
     if implementation != "native":
         raise EnvironmentFault(
-            f"{TWIN_VARIABLE} must be native or reference, found {implementation!r}", f"unset {TWIN_VARIABLE}"
+            f"{TWIN_VARIABLE} must be native or twin, found {implementation!r}", f"unset {TWIN_VARIABLE}"
         )
     return native.filter_planes(planes, filters.luma, filters.chroma)
 

@@ -19,7 +19,7 @@ from dcvc_cli.families.lite.motion.field import search_lambda
 from dcvc_cli.format.range_coder import DecoderState, EncoderState
 
 TWIN_VARIABLE = "DCVC_FLOOR"
-"""The environment variable that, set to "reference", has floors applied by the slow twin."""
+"""The environment variable that, set to "twin", has floors applied by the slow twin."""
 
 STEP_OF_LAST_QPS = {57: 28, 58: 26, 59: 24, 60: 22, 61: 20, 62: 18, 63: 16}
 """Step numbers of the QPs at which quality rises faster than the networks' own: white noise passes 45 dB at QP 62."""
@@ -102,17 +102,17 @@ def apply_floor(floor: FrameFloor, planes: Planes, compensated: Planes | None) -
 
     Raises:
         ValueError: sizes differ.
-        EnvironmentFault: DCVC_FLOOR is neither "native", the default, nor "reference".
+        EnvironmentFault: DCVC_FLOOR is neither "native", the default, nor "twin".
     """
     implementation = os.environ.get(TWIN_VARIABLE) or "native"
-    if implementation == "reference":
+    if implementation == "twin":
         from dcvc_cli.families.lite.floor.twin import reconstruct_twin
 
         parts = floor.parts()
         return planes if parts is None else reconstruct_twin(parts, planes, compensated)
     if implementation != "native":
         raise EnvironmentFault(
-            f"{TWIN_VARIABLE} must be native or reference, found {implementation!r}", f"unset {TWIN_VARIABLE}"
+            f"{TWIN_VARIABLE} must be native or twin, found {implementation!r}", f"unset {TWIN_VARIABLE}"
         )
     changed: Planes = native_module().reconstruct(floor.native, planes, compensated)
     return changed

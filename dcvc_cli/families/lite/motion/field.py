@@ -29,7 +29,7 @@ FIRST_SEARCH_LAMBDA, LAST_SEARCH_LAMBDA = 48.0, 3.9
 in squared differences, which the networks' training decides."""
 
 TWIN_VARIABLE = "DCVC_MOTION"
-"""The environment variable that, set to "reference", has pictures compensated by the slow twin."""
+"""The environment variable that, set to "twin", has pictures compensated by the slow twin."""
 
 KEPT_INTERVAL = 8
 """Of the frames since an I frame, itself number 0, those with number 0, 8, 16, .. are kept to be long-term
@@ -100,15 +100,15 @@ def compensate_squares(
     layout; the prediction has the reference's.
 
     Raises:
-        EnvironmentFault: DCVC_MOTION is neither "native", the default, nor "reference".
+        EnvironmentFault: DCVC_MOTION is neither "native", the default, nor "twin".
     """
     implementation = os.environ.get(TWIN_VARIABLE) or "native"
-    if implementation == "reference":
+    if implementation == "twin":
         lines = None if long_term is None else in_lines(long_term)
         return in_squares(compensate_twin(in_lines(squares), motion, 1 << SAMPLE_BITS, lines))
     if implementation != "native":
         raise EnvironmentFault(
-            f"{TWIN_VARIABLE} must be native or reference, found {implementation!r}", f"unset {TWIN_VARIABLE}"
+            f"{TWIN_VARIABLE} must be native or twin, found {implementation!r}", f"unset {TWIN_VARIABLE}"
         )
     parts = motion.vectors, motion.tracks, motion.blends
     return native.compensate(squares, long_term, *parts, 1 << SAMPLE_BITS)
