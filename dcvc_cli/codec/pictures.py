@@ -19,7 +19,8 @@ PADDING = 16
 KR, KG, KB = 0.2126, 0.7152, 0.0722
 FINE_SCALE = 65535
 MATRIX_BITS = 16
-_CHROMA_FORMATS = {chroma.value for chroma in ChromaFormat}
+_CHROMA_FORMATS = {ChromaFormat.YUV420.value, ChromaFormat.RGB.value}
+"""What is coded; YUV444 is only what files hold."""
 
 
 def video_format_of(sps: Sps) -> VideoFormat:
@@ -40,6 +41,7 @@ def video_format_of(sps: Sps) -> VideoFormat:
         chroma_location=sps.chroma_location,
         mastering_display=sps.mastering_display,
         content_light=sps.content_light,
+        time_base=None if sps.time_base is None else Rational(sps.time_base.num, sps.time_base.den),
     )
 
 

@@ -3,7 +3,7 @@ lost."""
 
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from dcvc_cli.bitstream.nal import NalType
 from dcvc_cli.bitstream.sei import PictureHash, hash_picture
@@ -12,7 +12,7 @@ from dcvc_cli.bitstream.units import MIN_FRAME_UNIT_SIZE, Damage, EndUnit, Frame
 from dcvc_cli.coding.frame_report import FrameReport
 from dcvc_cli.coding.on_error import OnError
 from dcvc_cli.coding.opened_models import StreamNetworks
-from dcvc_cli.coding.stream_decoder import StreamDecoder, decoder_for
+from dcvc_cli.coding.stream_decoder import StreamDecoder, decoder_for, with_times
 from dcvc_cli.errors import StreamError
 from dcvc_cli.format.types import Picture
 
@@ -152,7 +152,7 @@ class DamagedDecoder:
         self._decoder = decoder_for(unit.sps, self._sps, self._decoder, self._networks, self._index)
         self._sps = unit.sps
         try:
-            pictures = self._decoder.pictures.push(unit)
+            pictures = with_times(self._decoder.pictures.push(unit), unit)
         except StreamError as error:
             self.losses.add_fault(f"frame {self._index} cannot be decoded: {error.message}")
             self._break()
@@ -202,6 +202,7 @@ class DamagedDecoder:
             self.losses.num_lost += 1
             if self._on_error is OnError.CONCEAL and self._last_good is not None:
                 self.losses.num_repeated += 1
-                yield DecodedFrame(self._last_good, FrameReport(self._index, LOST, 0, 0, 0.0))
+                # Its own time is not known.
+                yield DecodedFrame(replace(self._last_good, time=None), FrameReport(self._index, LOST, 0, 0, 0.0))
             self._index += 1
             self._num_in_part += 1

@@ -21,7 +21,7 @@ from dcvc_cli.coding.frame_report import FrameReport
 from dcvc_cli.coding.memory import decoding_memory
 from dcvc_cli.coding.on_error import OnError
 from dcvc_cli.coding.opened_models import NAMES_OF_PRECISIONS, StreamNetworks
-from dcvc_cli.coding.stream_decoder import StreamDecoder, decoder_for
+from dcvc_cli.coding.stream_decoder import StreamDecoder, decoder_for, with_times
 from dcvc_cli.coding.stream_source import StreamSource
 from dcvc_cli.errors import InputError, StreamError
 from dcvc_cli.families.base import PictureDecoder
@@ -192,7 +192,7 @@ def decode_units(
             start = time.perf_counter()
             before = decoder.sps if decoder is not None else None
             decoder = decoder_for(unit.sps, before, decoder, networks, index)
-            pictures = _decode(decoder.pictures, unit, index)
+            pictures = with_times(_decode(decoder.pictures, unit, index), unit)
             hashes.expect(index, pictures, unit.sps)
             spent = unit.size_bytes + sps_bytes, time.perf_counter() - start
             for picture in pictures:

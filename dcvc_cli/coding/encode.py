@@ -4,13 +4,15 @@ memory."""
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dcvc_cli import __version__
 from dcvc_cli.bitstream.nal import NalType
+from dcvc_cli.bitstream.picture_header import PictureHeader
 from dcvc_cli.bitstream.sei import hash_picture
 from dcvc_cli.bitstream.sps import HashKind, Sps
 from dcvc_cli.bitstream.stream_writer import StreamWriter
+from dcvc_cli.bitstream.varint import UV_LIMIT
 from dcvc_cli.codec.choices import CodingChoices
 from dcvc_cli.coding.frame_report import (
     FrameCallback,
@@ -23,6 +25,7 @@ from dcvc_cli.coding.frame_report import (
 from dcvc_cli.coding.opened_models import NAMES_OF_PRECISIONS, OpenedModel
 from dcvc_cli.coding.queues import read_ahead
 from dcvc_cli.coding.stream_format import sps_for
+from dcvc_cli.errors import InputError
 from dcvc_cli.families.base import CodedUnit
 from dcvc_cli.families.registry import limits_of
 from dcvc_cli.format.types import Picture, VideoFormat
@@ -102,6 +105,10 @@ class StreamEncoder:
         self._writer.write_text(settings_text(model, choices, self.sps))
         self._sources: deque[Picture] = deque()
         """Pictures whose unit has not come yet."""
+        self._times: deque[int] = deque()
+        """Their times, where the stream carries times."""
+        self._key_time = 0
+        """Time of the last I unit's first picture."""
         self._since_hash: int | None = None
         """Pictures since the last one whose hash was written; None before the first unit."""
 
@@ -117,8 +124,13 @@ class StreamEncoder:
             a report of each picture in these units: none or several where a unit holds several pictures.
 
         Raises:
-            InputError: the sink cannot be written to.
+            InputError: the sink cannot be written to, or a picture's time is missing or further from its I frame than a
+                stream can tell.
         """
+        if self.sps.time_base is not None:
+            if picture.time is None:
+                raise InputError("a picture without a time follows a format with a time base")
+            self._times.append(picture.time)
         self._sources.append(picture)
         return self._write(self._encoder.push(picture))
 
@@ -148,7 +160,7 @@ class StreamEncoder:
         seconds = time.perf_counter() - start
         before = self._writer.size_bytes
         sps_id = self._writer.use_sps(self.sps)
-        self._writer.write_frame(unit.frame_type, sps_id, unit.qp, unit.reset, unit.payload, unit.pictures)
+        self._writer.write_frame(unit.frame_type, sps_id, unit.qp, unit.reset, unit.payload, self._timed(unit))
         size_bytes = self._writer.size_bytes - before
         if hashed:
             self._write_hash(decoded)
@@ -164,6 +176,21 @@ class StreamEncoder:
                 self._sources.popleft()
             reports.append(FrameReport(index + position, letter, unit.qp, *spent, quality))
         return reports
+
+    def _timed(self, unit: CodedUnit) -> PictureHeader:
+        """The header of a unit's pictures with their times."""
+        if self.sps.time_base is None:
+            return unit.pictures
+        times = [self._times.popleft() for _ in range(unit.pictures.num_pictures)]
+        first: tuple[int, ...] = ()
+        if unit.frame_type is NalType.I:
+            self._key_time = times.pop(0)
+            first = (self._key_time,)
+        later = [time - self._key_time for time in times]
+        if max(later, default=0) >= UV_LIMIT:
+            count = f"frame {self._writer.num_frames} comes {max(later)} ticks after its I frame"
+            raise InputError(f"{count}, a stream counts to {UV_LIMIT - 1}", "--keyint 250 sets more I frames")
+        return replace(unit.pictures, times=(*first, *later))
 
     def _quality(self, decoded: Picture) -> dict[str, float]:
         if self._recon is not None:

@@ -50,7 +50,7 @@ class CsvReport:
     def add(self, row: Mapping[str, Any]) -> None:
         self.sink.write((",".join(str(row.get(name, "")) for name in _COLUMNS) + "\n").encode())
 
-    def finish(self, summary: EncodeSummary) -> None:
+    def finish(self, sums: Mapping[str, Any]) -> None:
         """Does nothing: the JSON report has the sums."""
 
 
@@ -73,8 +73,9 @@ class JsonReport:
         self.sink.write((self._separator + json.dumps(row)).encode())
         self._separator = ",\n"
 
-    def finish(self, summary: EncodeSummary) -> None:
-        self.sink.write(f'\n],\n"summary": {json.dumps(summary_values(summary))}\n}}\n'.encode())
+    def finish(self, sums: Mapping[str, Any]) -> None:
+        """Writes the sums, JSON values by name, and ends the document."""
+        self.sink.write(f'\n],\n"summary": {json.dumps(sums)}\n}}\n'.encode())
 
 
 def summary_values(summary: EncodeSummary) -> dict[str, Any]:

@@ -1,14 +1,17 @@
 """Opens the decoder of a stream's frames, and a new one where the SPS changes the pictures or the model."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from dcvc_cli.bitstream.faults import Rule, UnsupportedStreamError
 from dcvc_cli.bitstream.sps import Sps
+from dcvc_cli.bitstream.units import FrameUnit
 from dcvc_cli.codec.pictures import video_format_of
 from dcvc_cli.coding.opened_models import StreamNetworks
 from dcvc_cli.errors import StreamError
 from dcvc_cli.families.base import PictureDecoder
 from dcvc_cli.families.registry import model_of_stream
+from dcvc_cli.format.types import Picture
 
 
 @dataclass(frozen=True)
@@ -17,6 +20,13 @@ class StreamDecoder:
 
     sps: Sps
     pictures: PictureDecoder
+
+
+def with_times(pictures: Sequence[Picture], unit: FrameUnit) -> Sequence[Picture]:
+    """Decoded pictures of a unit with the times that it gives them, if any."""
+    if not unit.times:
+        return pictures
+    return [replace(picture, time=time) for picture, time in zip(pictures, unit.times, strict=True)]
 
 
 def decoder_for(

@@ -1,6 +1,7 @@
 """Makes the SPS of a new stream."""
 
 from dcvc_cli.bitstream.sps import Precision, Sps, quantise_skip_threshold
+from dcvc_cli.bitstream.sps_blocks import TimeBase
 from dcvc_cli.codec.choices import CodingChoices
 from dcvc_cli.errors import InputError
 from dcvc_cli.families.registry import family_of
@@ -27,6 +28,7 @@ def sps_for(
         )
     family = family_of(model)
     colour, rate, aspect = video_format.colour, video_format.frame_rate, video_format.sample_aspect_ratio
+    ticks = video_format.time_base
     return Sps(
         width=size.width,
         height=size.height,
@@ -48,6 +50,7 @@ def sps_for(
         frame_rate_den=rate.den if rate.num else 0,
         sar_num=aspect.num if aspect.den else 0,
         sar_den=aspect.den if aspect.num else 0,
+        time_base=None if ticks is None else TimeBase(ticks.num, ticks.den),
         skip_threshold_millionths=quantise_skip_threshold(choices.skip_threshold),
         hash_kind=choices.hash_kind,
         max_pictures=model.max_pictures,

@@ -181,6 +181,7 @@ def encode(
 
     from dcvc_cli.coding.encode import StreamEncoder, encode_pictures
     from dcvc_cli.coding.memory import encoding_memory
+    from dcvc_cli.coding.report_files import summary_values
     from dcvc_cli.media import OutputFile, PictureWriter, open_reader, open_writer
     from dcvc_cli.media.endings import CSV, JSON, STREAM, check_ending
     from dcvc_cli.ui.progress import open_progress
@@ -239,7 +240,7 @@ def encode(
         for note in reader.notes[num_told:]:
             voice.note(f"note: {note}")
         for file in reports:
-            file.finish(summary)
+            file.finish(summary_values(summary))
         # All outputs appear or none: an output that finds no room fails before the first one gets its name.
         for output_file in (sink, writer, *(file.sink for file in reports)):
             if isinstance(output_file, OutputFile | PictureWriter):

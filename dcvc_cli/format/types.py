@@ -54,9 +54,16 @@ class Rational:
 
 
 class ChromaFormat(Enum):
-    """How pictures are sampled outside the codec; the networks always see three full-size planes."""
+    """How pictures are sampled outside the codec; the networks always see three full-size planes.
+
+    Attributes:
+        YUV420: chroma planes of half the width and half the height.
+        YUV444: chroma planes as large as luma; what RGB streams become in y4m and raw files.
+        RGB: R G B at full size.
+    """
 
     YUV420 = "yuv420"
+    YUV444 = "yuv444"
     RGB = "rgb"
 
 
@@ -85,12 +92,14 @@ class VideoFormat:
     """y4m's chroma tag after 420 ("jpeg", "mpeg2", "paldv" or ""), carried through."""
     mastering_display: MasteringDisplay | None = None
     content_light: ContentLight | None = None
+    time_base: Rational | None = None
+    """Ticks a second of the pictures' times; None: every picture lasts as long as the frame rate says."""
 
     @property
     def plane_shapes(self) -> tuple[tuple[int, int], ...]:
         """(height, width) of each of the three planes."""
         luma = (self.size.height, self.size.width)
-        if self.chroma is ChromaFormat.RGB:
+        if self.chroma is not ChromaFormat.YUV420:
             return luma, luma, luma
         width, height = self.size.chroma
         return luma, (height, width), (height, width)
@@ -102,9 +111,16 @@ class VideoFormat:
 
 @dataclass(frozen=True)
 class Picture:
-    """One picture: three uint8 planes, Y Cb Cr in 4:2:0 or R G B, each (height, width) and C-contiguous."""
+    """One picture.
+
+    Attributes:
+        planes: three uint8 planes, Y Cb Cr or R G B, each (height, width) and C-contiguous.
+        time: when it is shown, in ticks of the format's time base since the start of the clip; None without a time
+            base.
+    """
 
     planes: tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]
+    time: int | None = None
 
     def tobytes(self) -> bytes:
         """The planes one after the other, as in a raw planar file."""

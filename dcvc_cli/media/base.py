@@ -171,7 +171,7 @@ def split_planes(samples: NDArray[np.uint8], video_format: VideoFormat) -> Pictu
 
 def describe(kind: str, video_format: VideoFormat, num_frames: int | None) -> str:
     """One line such as "y4m, 352x288, 30 fps, 8-bit 4:2:0, 96 frames"."""
-    chroma = "RGB" if video_format.chroma is ChromaFormat.RGB else "4:2:0"
+    chroma = {ChromaFormat.RGB: "RGB", ChromaFormat.YUV444: "4:4:4"}.get(video_format.chroma, "4:2:0")
     rate = f"{float(video_format.frame_rate):.6g} fps"
     parts = [kind, str(video_format.size), rate, f"{video_format.bit_depth}-bit {chroma}"]
     if num_frames is not None:

@@ -24,7 +24,7 @@ from dcvc_cli.media.container_facts import (
     other_contents,
 )
 from dcvc_cli.media.packets import Packets
-from dcvc_cli.media.timing import Timing
+from dcvc_cli.media.timing import StampClock, Timing
 
 DEFAULT_FRAME_RATE = Rational(25, 1)
 _PIXEL_FORMATS = ("yuv420p", "yuvj420p")
@@ -37,9 +37,9 @@ class ContainerReader(PictureReader):
     Display rotation is not applied.
 
     Artwork is no video. Of several video tracks, the default one counts, then the largest, then the first. Colour code
-    points, range, HDR10 metadata, chroma position, frame rate and sample aspect ratio are carried. Timestamps are not:
-    pictures that are not evenly spaced get the one frame rate that keeps the clip's duration. `notes` tell what else is
-    not carried.
+    points, range, HDR10 metadata, chroma position, frame rate and sample aspect ratio are carried. Pictures that are
+    not evenly spaced, or that begin late, carry their times, unless `frame_rate` is given. `notes` tell what is not
+    carried.
 
     Args:
         path: a file. Only this file is opened, whatever it refers to.
@@ -66,6 +66,7 @@ class ContainerReader(PictureReader):
         self._num_read = 0
         self._has_mixed_fields = False
         self._frame_colour: tuple[int, int] | None = None
+        self._clock: StampClock | None = None
         self._packets = self._scan_packets()
         self._container = self._open()
         try:
@@ -139,15 +140,17 @@ class ContainerReader(PictureReader):
             raise InputError(f"{self.name} is {width}x{height}, expected 1x1..{MAX_SIDE}x{MAX_SIDE}")
         mastering_display, content_light = hdr_metadata(self._first)
         location, doubt = chroma_location_of(self.name, text, stream.codec_context.codec.canonical_name)
+        rate = frame_rate or self._frame_rate(stream, packets)
         self.format = VideoFormat(
             PictureSize(width, height),
-            frame_rate=frame_rate or self._frame_rate(stream, packets),
+            frame_rate=rate,
             sample_aspect_ratio=_rational(stream.sample_aspect_ratio) or Rational(0, 0),
             colour=_colour(stream.codec_context, self._first),
             interlacing=self._interlacing(stream.codec_context),
             chroma_location=location,
             mastering_display=mastering_display,
             content_light=content_light,
+            time_base=None if self._clock is None else self._clock.time_base,
         )
         self._tell(doubt)
         self._tell_contents(stream, text)
@@ -202,27 +205,27 @@ class ContainerReader(PictureReader):
                 "--fps sets it"
             )
             return DEFAULT_FRAME_RATE
-        if timing.faults:
-            faults = joined(timing.faults)
-            self._tell(
-                f"{self.name} {faults}; it is coded at {rate} frames per second throughout, --fps sets another rate"
-            )
-        delay = self._delay(stream)
+        start = self._file_start(stream)
+        delay = float(((stream.start_time or 0) - start) * (stream.time_base or 0))
+        if not is_cut and (not timing.is_even or delay * float(rate) > 1):
+            self._clock = packets.clock(stream.time_base, start)
+        faults = list(timing.faults)
         if delay * float(rate) > 1:
+            faults.append(f"begins its pictures {delay:.2f} s after its start")
+        if faults and self._clock is not None:
+            self._tell(f"{self.name} {joined(faults)}; every picture carries its time, --fps sets one rate instead")
+        elif faults:
             self._tell(
-                f"the pictures of {self.name} begin {delay:.2f} s after the start of the file; the delay is not kept"
+                f"{self.name} {joined(faults)}; it is coded at {rate} frames per second throughout, --fps sets another "
+                "rate"
             )
         return rate
 
-    def _delay(self, stream: Any) -> float:
-        """Seconds from the file's start to the first picture.
-
-        Broadcast formats count from anywhere, so there the first track is the start.
-        """
-        start = float((stream.start_time or 0) * (stream.time_base or 0))
-        if self._container.format.name in _COUNTING_FROM_ANYWHERE:
-            return start - (self._container.start_time or 0) / self._av.time_base
-        return start
+    def _file_start(self, stream: Any) -> int:
+        """Stamp of the file's start. Broadcast formats count from anywhere, so there the first track is the start."""
+        if self._container.format.name in _COUNTING_FROM_ANYWHERE and stream.time_base:
+            return round(Fraction(self._container.start_time or 0, self._av.time_base) / stream.time_base)
+        return 0
 
     def _interlacing(self, context: Any) -> str:
         assert self._first is not None
@@ -284,12 +287,15 @@ class ContainerReader(PictureReader):
         if frame.is_corrupt:
             raise self._damaged(frame)
         self._watch(frame)
+        if self._clock is not None and self._skip_frames == self._num_read > 0 and frame.pts is not None:
+            self._clock.begin_at(frame.pts)
         self._num_read += 1
         planes = []
         for plane, (height, width) in zip(frame.planes, self.format.plane_shapes, strict=True):
             rows = np.frombuffer(plane, np.uint8)[: height * plane.line_size].reshape(height, plane.line_size)
             planes.append(rows[:, :width].copy())
-        return Picture((planes[0], planes[1], planes[2]))
+        time = None if self._clock is None else self._clock.time(frame.pts)
+        return Picture((planes[0], planes[1], planes[2]), time)
 
     def _tell_missing(self) -> None:
         """Packets without pictures; of interlaced films, a packet may hold half a picture."""

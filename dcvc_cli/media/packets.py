@@ -4,7 +4,7 @@ from array import array
 from fractions import Fraction
 from typing import Any
 
-from dcvc_cli.media.timing import Timing, timing_of
+from dcvc_cli.media.timing import StampClock, Timing, timing_of
 
 _MAX_PACKETS = 1 << 22
 """Nineteen hours at 60 pictures a second."""
@@ -48,6 +48,13 @@ class Packets:
     def end(self) -> int:
         """When the last picture ends, in units of the track's time base."""
         return sum(self._last)
+
+    def clock(self, time_base: Fraction | None, origin: int) -> StampClock | None:
+        """A clock for all pictures from the stamp `origin` on; None where not every picture has a stamp."""
+        if not self._has_all_stamps or not self.is_whole or not time_base or not self._stamps:
+            return None
+        origin = min(origin, min(self._stamps))
+        return StampClock(time_base, origin, max(self._stamps) - origin)
 
     def timing(self, time_base: Fraction | None, nominal: Fraction | None) -> Timing:
         """How the pictures are spaced; `nominal` where the packets do not tell."""

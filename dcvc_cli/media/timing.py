@@ -6,9 +6,13 @@ from fractions import Fraction
 
 import numpy as np
 
+from dcvc_cli.format.types import Rational
+
 KEPT_DEVIATION = Fraction(1, 4)
 """Pictures may stand this part of a picture's duration away from an even spacing, and still count as evenly spaced."""
 _MAX_PART = 1 << 20
+_MAX_SPAN = (1 << 30) - 1
+"""Ticks from an I frame to a later frame of its GOP that a stream can hold; a clip may be one GOP."""
 
 
 @dataclass(frozen=True)
@@ -18,10 +22,44 @@ class Timing:
     Attributes:
         frame_rate: pictures a second that keep the clip's duration; None where the time stamps do not tell.
         faults: what one frame rate cannot keep, each a phrase that follows the file's name.
+        is_even: whether all pictures last as long, so that one frame rate tells every time.
     """
 
     frame_rate: Fraction | None
     faults: tuple[str, ...] = ()
+    is_even: bool = True
+
+
+class StampClock:
+    """Turns time stamps of a file into the times of a stream: ticks since its start that increase from picture to
+    picture.
+
+    Args:
+        time_base: seconds of a unit of the file's stamps.
+        origin: the stamp that is time 0.
+        span: units that the clip lasts at most. Ticks are coarser than the file's units where a stream could not count
+            so many.
+
+    Attributes:
+        time_base: ticks a second.
+    """
+
+    def __init__(self, time_base: Fraction, origin: int, span: int) -> None:
+        self._origin, self._step = origin, max(1, -(-span // _MAX_SPAN))
+        rate = _limited(1 / (time_base * self._step))
+        self.time_base = Rational(rate.numerator, rate.denominator)
+        self._last = -1
+
+    def begin_at(self, stamp: int) -> None:
+        """Makes a stamp time 0: that of the first picture after skipped ones."""
+        self._origin = stamp
+
+    def time(self, stamp: int | None) -> int:
+        """The time of the next picture. A picture without a stamp, or with that of another, comes a tick after the last
+        one."""
+        ticks = -1 if stamp is None else (stamp - self._origin) // self._step
+        self._last = max(ticks, self._last + 1)
+        return self._last
 
 
 def timing_of(stamps: Sequence[int], time_base: Fraction, last_duration: int, nominal: Fraction | None) -> Timing:
@@ -63,7 +101,7 @@ def timing_of(stamps: Sequence[int], time_base: Fraction, last_duration: int, no
     shortest, longest = (float(gap) * float(time_base) for gap in (gaps[gaps > 0].min(), gaps.max()))
     faults.insert(0, f"has a variable frame rate: its pictures are {shortest:.3f} to {longest:.3f} s apart")
     duration = (span + (last_duration or step)) * time_base
-    return Timing(_limited(len(stamps) / duration), tuple(faults))
+    return Timing(_limited(len(stamps) / duration), tuple(faults), is_even=False)
 
 
 def _limited(rate: Fraction) -> Fraction:

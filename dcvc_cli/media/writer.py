@@ -6,6 +6,8 @@ from pathlib import PurePath
 from dcvc_cli.errors import UsageError
 from dcvc_cli.format.types import ChromaFormat, VideoFormat
 from dcvc_cli.media.base import PictureWriter
+from dcvc_cli.media.colour import matrix_of, rgb_format, rgb_picture, yuv444_format, yuv444_picture
+from dcvc_cli.media.converted import ConvertedWriter, NullWriter
 from dcvc_cli.media.endings import PNG, RAW, Y4M, check_ending
 from dcvc_cli.media.output import OutputFile, is_direct
 from dcvc_cli.media.png_writer import PngWriter
@@ -13,9 +15,11 @@ from dcvc_cli.media.probe import RAW_SUFFIXES
 from dcvc_cli.media.raw import RawWriter
 from dcvc_cli.media.y4m import Y4mWriter
 
-__all__ = ["OUTPUT_FORMATS", "PictureWriter", "open_writer"]
+__all__ = ["NULL", "OUTPUT_FORMATS", "PictureWriter", "open_writer"]
 
 OUTPUT_FORMATS = ("y4m", "yuv", "png")
+NULL = "null"
+"""The target that drops all pictures."""
 
 
 def open_writer(
@@ -24,8 +28,10 @@ def open_writer(
     """Opens a target for pictures of one format.
 
     Args:
-        target: NAME.y4m, NAME.yuv, a folder or `im%05d.png` for PNG, NAME.png for a single picture, or `-` (y4m).
-        video_format: what every picture will be. RGB goes to PNG, 4:2:0 to y4m and yuv; nothing is converted.
+        target: NAME.y4m, NAME.yuv, a folder or `im%05d.png` for PNG, NAME.png for a single picture, `-` (y4m), or
+            `null`.
+        video_format: what every picture will be. 4:2:0 becomes RGB in PNG files, RGB becomes 4:4:4 in y4m and yuv; the
+            writer's notes tell what that assumes or loses.
         overwrite: replace what is there.
         output_format: y4m, yuv or png where the name does not say it.
         option: the option that gave the target, for messages.
@@ -40,25 +46,33 @@ def open_writer(
     """
     if output_format is not None and output_format not in OUTPUT_FORMATS:
         raise UsageError(f"output format {output_format} is not known, expected one of {', '.join(OUTPUT_FORMATS)}")
+    if target == NULL and output_format is None:
+        return NullWriter(video_format)
     chosen = output_format or _format_of_name(target, option)
     check_ending(option, target, {"y4m": Y4M, "yuv": RAW, "png": PNG}[chosen])
-    if video_format.chroma is ChromaFormat.RGB and chosen != "png":
-        name = "standard output" if target == "-" else target
-        raise UsageError(
-            f"{name} would be {chosen} and this stream is RGB, which only PNG holds",
-            "decode to a folder or to im%05d.png",
-        )
-    if video_format.chroma is ChromaFormat.YUV420 and chosen == "png":
-        hint = "decode to OUT.y4m, then ffmpeg -i OUT.y4m im%05d.png converts it"
-        raise UsageError(f"{target} would be PNG, which is RGB, and this stream is 4:2:0", hint)
     if chosen == "png":
-        return PngWriter(target, video_format, overwrite=overwrite)
+        return _png_writer(target, video_format, overwrite)
+    file_format = yuv444_format(video_format) if video_format.chroma is ChromaFormat.RGB else video_format
     output = OutputFile(target, overwrite=overwrite)
     try:
-        return Y4mWriter(output, video_format) if chosen == "y4m" else RawWriter(output, video_format)
+        writer = Y4mWriter(output, file_format) if chosen == "y4m" else RawWriter(output, file_format)
     except BaseException:
         output.abort()
         raise
+    if file_format is video_format:
+        return writer
+    kind = "4:4:4 of BT.709 in full range, rounded"
+    note = f"{writer.name} holds the RGB pictures as {kind}; PNG files hold them as they are"
+    return ConvertedWriter(writer, video_format, yuv444_picture, (note,))
+
+
+def _png_writer(target: str, video_format: VideoFormat, overwrite: bool) -> PictureWriter:
+    if video_format.chroma is ChromaFormat.RGB:
+        return PngWriter(target, video_format, overwrite=overwrite)
+    matrix = matrix_of(video_format)
+    writer = PngWriter(target, rgb_format(video_format), overwrite=overwrite)
+    notes = () if matrix.note is None else (matrix.note,)
+    return ConvertedWriter(writer, video_format, lambda picture: rgb_picture(picture, video_format, matrix), notes)
 
 
 def _format_of_name(target: str, option: str) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from dcvc_cli.errors import InputError
-from dcvc_cli.format.types import MAX_SIDE, ColourDescription, Picture, PictureSize, Rational, VideoFormat
+from dcvc_cli.format.types import MAX_SIDE, ChromaFormat, ColourDescription, Picture, PictureSize, Rational, VideoFormat
 from dcvc_cli.media.base import PictureReader, PictureWriter, describe, split_planes
 from dcvc_cli.media.output import OutputFile
 from dcvc_cli.media.source import ByteSource
@@ -92,13 +92,13 @@ def parse_header(line: bytes, name: str) -> Y4mHeader:
 
 
 def format_header(video_format: VideoFormat) -> bytes:
-    """The stream header of an 8-bit 4:2:0 format, with its newline. parse_header gives the same format again."""
+    """The stream header of an 8-bit format, with its newline. parse_header gives the same 4:2:0 format again."""
     size, rate, aspect = video_format.size, video_format.frame_rate, video_format.sample_aspect_ratio
     header = (
         f"{MAGIC.decode()} W{size.width} H{size.height} F{rate.num}:{rate.den} I{video_format.interlacing} "
         f"A{aspect.num}:{aspect.den}"
     )
-    header += f" C420{video_format.chroma_location}"
+    header += " C444" if video_format.chroma is ChromaFormat.YUV444 else f" C420{video_format.chroma_location}"
     if video_format.colour.full_range is not None:
         header += f" XCOLORRANGE={'FULL' if video_format.colour.full_range else 'LIMITED'}"
     return header.encode("ascii") + b"\n"

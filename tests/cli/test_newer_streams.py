@@ -190,6 +190,7 @@ def test_every_field_of_a_video_format_comes_back_from_its_sps() -> None:
         chroma_location="mpeg2",
         mastering_display=DISPLAY,
         content_light=ContentLight(1000, 400),
+        time_base=Rational(90000, 1),
     )
     plain = VideoFormat(PictureSize(45, 35))
     same = {

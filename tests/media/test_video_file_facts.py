@@ -14,7 +14,7 @@ from dcvc_cli.format.hdr import ContentLight, MasteringDisplay
 from dcvc_cli.format.types import PictureSize, Rational
 from dcvc_cli.media import open_reader
 from dcvc_cli.media.container_facts import chroma_location_of, parse_stream_text
-from dcvc_cli.media.timing import timing_of
+from dcvc_cli.media.timing import StampClock, timing_of
 
 av = pytest.importorskip("av")
 
@@ -185,14 +185,27 @@ class TestChromaPosition:
 
 class TestTime:
     @pytest.mark.parametrize("suffix", ["mkv", "mp4", "webm"])
-    def test_a_variable_rate_keeps_its_duration_and_is_told(self, tmp_path: Path, suffix: str) -> None:
+    def test_a_variable_rate_keeps_its_times_and_is_told(self, tmp_path: Path, suffix: str) -> None:
         stamps = [0, 33, 66, 100, 133, 300, 500, 700, 900]
         write_video(tmp_path / f"a.{suffix}", codec="libvpx" if suffix == "webm" else "mpeg4", stamps=stamps)
         with open_reader(str(tmp_path / f"a.{suffix}")) as reader:
             duration = len(stamps) / float(reader.format.frame_rate)
             assert 0.9 < duration < 1.1
             assert any("variable frame rate: its pictures are 0.033 to 0.200 s apart" in note for note in reader.notes)
-            assert len(list(reader)) == len(stamps)
+            times = [picture.time for picture in reader]
+            ticks = float(reader.format.time_base)
+            assert [round(1000 * time / ticks) for time in times] == stamps
+
+    def test_skipped_pictures_take_their_time_with_them(self, tmp_path: Path) -> None:
+        write_video(tmp_path / "a.mkv", stamps=[0, 40, 400, 440, 900])
+        with open_reader(str(tmp_path / "a.mkv"), skip_frames=2) as reader:
+            assert reader.format.time_base == Rational(1000, 1)
+            assert [picture.time for picture in reader] == [0, 40, 500]
+
+    def test_ticks_are_coarser_where_a_stream_could_not_count_so_many(self) -> None:
+        clock = StampClock(Fraction(1, 10**9), 100, 5 * 2**30)
+        assert float(clock.time_base) == pytest.approx(10**9 / 6, rel=1e-6)
+        assert [clock.time(stamp) for stamp in (100, 105, 106, 107, None, 118)] == [0, 1, 2, 3, 4, 5]
 
     def test_a_rate_of_the_user_counts(self, tmp_path: Path) -> None:
         write_video(tmp_path / "a.mkv", stamps=[0, 40, 400])
@@ -203,8 +216,10 @@ class TestTime:
         write_video(tmp_path / "a.mkv", stamps=range(500, 900, 40))
         count, notes = notes_of(tmp_path / "a.mkv")
         assert count == 10
-        assert "begin 0.50 s after the start of the file; the delay is not kept" in notes
+        assert "begins its pictures 0.50 s after its start; every picture carries its time" in notes
         assert "variable" not in notes
+        with open_reader(str(tmp_path / "a.mkv")) as reader:
+            assert [picture.time for picture in reader][:2] == [500, 540]
 
     def test_rounded_time_stamps_are_even(self) -> None:
         nominal = Fraction(24000, 1001)

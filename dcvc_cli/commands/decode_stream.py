@@ -1,0 +1,244 @@
+"""Decodes one stream as the command line asks: pictures to a writer, hashes and reports beside them."""
+
+import hashlib
+import sys
+import time
+from contextlib import ExitStack, nullcontext
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from dcvc_cli.coding.on_error import OnError
+from dcvc_cli.errors import StreamError
+from dcvc_cli.format.limits import Limits
+from dcvc_cli.ui.progress import ProgressMode
+
+if TYPE_CHECKING:
+    from dcvc_cli.bitstream.sps import Sps
+    from dcvc_cli.coding.concealment import DecodedFrame, Losses
+    from dcvc_cli.coding.decode import OpenedStream
+    from dcvc_cli.coding.report_files import TextSink
+    from dcvc_cli.format.types import VideoFormat
+    from dcvc_cli.ui.voice import Voice
+
+
+@dataclass(frozen=True)
+class DecodeChoices:
+    """What the options of `dcvc decode` say, the same for every stream of a batch."""
+
+    overwrite: bool = False
+    output_format: str | None = None
+    seek: int = 0
+    frames: int | None = None
+    verify: bool = True
+    keep_partial: bool = False
+    on_error: OnError = OnError.STOP
+    device: str = "auto"
+    threads: int | None = None
+    limits: Limits = field(default_factory=Limits.from_environment)
+    progress: ProgressMode = ProgressMode.AUTO
+    quiet: bool = False
+    verbose: bool = False
+
+
+@dataclass(frozen=True)
+class Reports:
+    """What is told of the pictures besides them.
+
+    Attributes:
+        md5: whether to print the MD5 of all samples.
+        frame_times: a file for the seconds of each frame, or None.
+        json_file: a file for settings, frames and sums, or None.
+    """
+
+    md5: bool = False
+    frame_times: str | None = None
+    json_file: str | None = None
+
+
+class _Sinks:
+    """Takes every decoded frame for the reports."""
+
+    def __init__(self, stack: ExitStack, wanted: Reports, overwrite: bool, head: dict[str, Any], pixels: int) -> None:
+        from dcvc_cli.coding.report_files import JsonReport
+
+        self.md5 = hashlib.md5(usedforsecurity=False) if wanted.md5 or wanted.json_file else None
+        self._num_pixels = pixels
+        self.files: list[TextSink] = []
+        self._times: TextSink | None = None
+        self._json: JsonReport | None = None
+        if wanted.frame_times is not None:
+            self._times = self._open(stack, wanted.frame_times, overwrite)
+            self._times.write(b"index,seconds\n")
+        if wanted.json_file is not None:
+            self._json = JsonReport(self._open(stack, wanted.json_file, overwrite), head)
+
+    def _open(self, stack: ExitStack, name: str, overwrite: bool) -> "TextSink":
+        from dcvc_cli.media import OutputFile
+
+        # OutputFile refuses a terminal, and text may go to one.
+        direct = nullcontext(sys.stdout.buffer)
+        sink: TextSink = stack.enter_context(direct if name == "-" else OutputFile(name, overwrite=overwrite))
+        self.files.append(sink)
+        return sink
+
+    def add(self, frame: "DecodedFrame") -> None:
+        if self.md5 is not None:
+            for plane in frame.picture.planes:
+                self.md5.update(plane.data)
+        report = frame.report
+        if self._times is not None:
+            self._times.write(f"{report.index},{report.seconds:.6f}\n".encode())
+        if self._json is not None:
+            row = {
+                "index": report.index,
+                "type": report.frame_type,
+                "qp_frame": report.qp_frame,
+                "size_bytes": report.size_bytes,
+                "bpp": round(8 * report.size_bytes / self._num_pixels, 6),
+                "seconds": round(report.seconds, 6),
+            }
+            if frame.picture.time is not None:
+                row["time"] = frame.picture.time
+            self._json.add(row)
+
+    def finish(self, sums: dict[str, Any]) -> None:
+        if self._json is not None:
+            self._json.finish(sums | {"md5": self.md5.hexdigest() if self.md5 is not None else None})
+
+
+def decode_stream(source: str, output: str, choices: DecodeChoices, wanted: Reports) -> str:
+    """Decodes a stream into `output`; returns one line about what was written.
+
+    Raises:
+        DcvcError: as `dcvc decode` documents its exit codes.
+    """
+    from dcvc_cli.coding.decode import HashMismatchError, OpenedStream
+    from dcvc_cli.coding.opened_models import StreamNetworks
+    from dcvc_cli.coding.queues import read_ahead
+    from dcvc_cli.coding.stream_source import StreamSource, naming
+    from dcvc_cli.commands.encode import frame_line
+    from dcvc_cli.media import PictureWriter, open_writer
+    from dcvc_cli.media.output import OutputFile
+    from dcvc_cli.ui.progress import open_progress
+    from dcvc_cli.ui.voice import Voice
+
+    voice = Voice(choices.quiet, choices.verbose)
+    fault: StreamError | None = None
+    num_frames = size_bytes = 0
+    start = time.perf_counter()
+    with ExitStack() as stack:
+        opened = stack.enter_context(StreamSource(source))
+        stack.enter_context(naming(opened.name))
+        stream = OpenedStream(opened, choices.seek, choices.frames, choices.limits, choices.on_error)
+        video_format = stream.video_format
+        writer: PictureWriter = stack.enter_context(
+            open_writer(output, video_format, overwrite=choices.overwrite, output_format=choices.output_format)
+        )
+        head = _head(opened.name, stream, video_format)
+        sinks = _Sinks(stack, wanted, choices.overwrite, head, video_format.size.num_pixels)
+        for note in writer.notes:
+            voice.note(f"note: {note}")
+        _announce(voice, stream.sps)
+        for track in stream.tracks:
+            voice.warn(f"track {track.track} of the stream ({track.kind}) is not written: only the pictures are")
+        networks = StreamNetworks(choices.device, choices.threads)
+        rate = float(video_format.frame_rate)
+        display = stack.enter_context(
+            open_progress(
+                choices.progress, "decode", num_frames=stream.num_frames, frame_rate=rate, quiet=choices.quiet
+            )
+        )
+        try:
+            with read_ahead(stream.frames(networks, choices.verify)) as decoded:
+                for frame in decoded:
+                    writer.write(frame.picture)
+                    writer.flush()
+                    sinks.add(frame)
+                    num_frames += 1
+                    size_bytes += frame.report.size_bytes
+                    display.advance(frame.report.size_bytes)
+                    voice.detail(frame_line(frame.report))
+        except StreamError as error:
+            if isinstance(error, HashMismatchError):
+                raise
+            if not choices.keep_partial or not num_frames:
+                hint = "--keep-partial keeps them" if num_frames and output != "-" else None
+                raise StreamError(
+                    f"{error.message}; {_counted(num_frames)} before it decoded", error.hint or hint
+                ) from error
+            fault = error
+        if not num_frames and stream.losses.num_faults:
+            raise StreamError(f"no frame can be decoded: {stream.losses.summary}")
+        sinks.finish(_sums(num_frames, size_bytes, time.perf_counter() - start, stream.losses, fault))
+        # All outputs appear or none.
+        writer.complete()
+        for file in sinks.files:
+            if isinstance(file, OutputFile):
+                file.complete()
+            else:
+                file.flush()
+    if wanted.md5 and sinks.md5 is not None:
+        print(f"MD5={sinks.md5.hexdigest()}", flush=True)
+    with naming(opened.name):
+        if fault is not None:
+            raise StreamError(
+                f"{fault.message}; {_counted(num_frames)} before it kept in {writer.name}", fault.hint
+            ) from fault
+        _tell_losses(voice, stream.losses, writer.name)
+    return f"{writer.name}: {_counted(num_frames)} of {video_format.size}"
+
+
+def _head(name: str, stream: "OpenedStream", video_format: "VideoFormat") -> dict[str, Any]:
+    """The values that stand before the frames of a JSON report."""
+    from dcvc_cli import __version__
+    from dcvc_cli.coding.inspect import sps_values
+
+    video = {
+        "width": video_format.size.width,
+        "height": video_format.size.height,
+        "frame_rate": str(video_format.frame_rate),
+        "chroma_format": video_format.chroma.value,
+    }
+    return {"dcvc_version": __version__, "name": name, "video": video, "sps": sps_values(stream.sps)}
+
+
+def _sums(
+    num_frames: int, size_bytes: int, seconds: float, losses: "Losses", fault: StreamError | None
+) -> dict[str, Any]:
+    return {
+        "num_frames": num_frames,
+        "size_bytes": size_bytes,
+        "wall_seconds": round(seconds, 6),
+        "num_lost": losses.num_lost,
+        "faults": [*losses.faults, *([] if fault is None else [fault.message])],
+    }
+
+
+def _tell_losses(voice: "Voice", losses: "Losses", output: str) -> None:
+    """Warns of each fault, then raises StreamError; does nothing for a stream without faults."""
+    if not losses.num_faults:
+        return
+    for sentence in losses.faults:
+        voice.warn(sentence)
+    if losses.num_faults > len(losses.faults):
+        voice.warn(f"{losses.num_faults - len(losses.faults)} more faults like these")
+    raise StreamError(f"{losses.summary}; {output} is written")
+
+
+def _counted(num_frames: int) -> str:
+    return f"{num_frames} frame{'s' if num_frames != 1 else ''}"
+
+
+def _announce(voice: "Voice", sps: "Sps") -> None:
+    from dcvc_cli.bitstream.sps import Precision
+    from dcvc_cli.coding.opened_models import NAMES_OF_PRECISIONS
+
+    name = NAMES_OF_PRECISIONS[sps.precision]
+    if sps.precision is not Precision.EXACT:
+        voice.warn(
+            f"this stream is coded in {name}, which holds on one software stack and number of threads only: "
+            "elsewhere it may fail to decode"
+        )
+    if sps.time_base is not None:
+        voice.warn("the pictures carry time stamps, and the output has no place for them: it has a constant rate")
+    voice.detail(f"{sps.width}x{sps.height} {sps.chroma_format}, model {sps.model_variant}, {name}")

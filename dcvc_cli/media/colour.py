@@ -1,0 +1,206 @@
+"""Colour of pictures that leave as another kind than they are coded in: 4:2:0 as RGB, RGB as 4:4:4.
+
+Source: ITU-T H.273, tables 2 to 4 and equations 38 to 43. Arithmetic in float32, rounded to the nearest sample.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dcvc_cli.errors import UsageError
+from dcvc_cli.format.types import ChromaFormat, ColourDescription, Picture, VideoFormat
+
+UNSPECIFIED = 2
+BT709, BT601 = 1, 6
+_LUMA_WEIGHTS = {
+    BT709: (0.2126, 0.0722),
+    4: (0.30, 0.11),
+    5: (0.299, 0.114),
+    BT601: (0.299, 0.114),
+    7: (0.212, 0.087),
+    9: (0.2627, 0.0593),
+}
+"""Kr and Kb by matrix code point."""
+_YCGCO = 8
+_HD_HEIGHT = 720
+"""Pictures of this height and above are BT.709 where nobody says, lower ones BT.601; what players assume."""
+_LEFT, _TOP_LEFT = ("", "mpeg2"), ("paldv",)
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """How luma and colour differences become R G B.
+
+    Attributes:
+        code: H.273 code point of the matrix.
+        full_range: whether samples use their whole range.
+        note: what was assumed, one sentence; None where the stream says everything.
+    """
+
+    code: int
+    full_range: bool
+    note: str | None = None
+
+
+def matrix_of(video_format: VideoFormat) -> Matrix:
+    """The matrix and range of a stream's 4:2:0 pictures, with the defaults for what it leaves open.
+
+    Raises:
+        UsageError: the matrix is none that RGB can be made with.
+    """
+    code, full_range = video_format.colour.matrix, video_format.colour.full_range
+    assumed = []
+    if code == UNSPECIFIED:
+        code = BT709 if video_format.size.height >= _HD_HEIGHT else BT601
+        assumed.append(f"the matrix of {'BT.709' if code == BT709 else 'BT.601'}")
+    if full_range is None:
+        full_range = False
+        assumed.append("limited range")
+    if code not in _LUMA_WEIGHTS and code != _YCGCO:
+        raise UsageError(
+            f"the stream's pictures have matrix {code} of ITU-T H.273, which dcvc makes no RGB with",
+            "decode to y4m and convert that",
+        )
+    note = f"the stream leaves its colour open: {' and '.join(assumed)} assumed for RGB" if assumed else None
+    return Matrix(code, full_range, note)
+
+
+def rgb_format(video_format: VideoFormat) -> VideoFormat:
+    """The format of a 4:2:0 stream's pictures as RGB: primaries and transfer stay."""
+    colour = replace(video_format.colour, matrix=0, full_range=True)
+    return replace(video_format, chroma=ChromaFormat.RGB, colour=colour, chroma_location="")
+
+
+def yuv444_format(video_format: VideoFormat) -> VideoFormat:
+    """The format of an RGB stream's pictures as 4:4:4: BT.709 in full range, which its networks code too."""
+    colour = ColourDescription(video_format.colour.primaries, video_format.colour.transfer, BT709, True)
+    return replace(video_format, chroma=ChromaFormat.YUV444, colour=colour)
+
+
+def rgb_picture(picture: Picture, video_format: VideoFormat, matrix: Matrix) -> Picture:
+    """A 4:2:0 picture as 8-bit R G B.
+
+    Chroma between its samples is interpolated linearly, from where the format says that the samples lie.
+
+    Args:
+        picture: 8-bit planes of `video_format`.
+        matrix: what `matrix_of` says.
+    """
+    luma = picture.planes[0].astype(np.float32)
+    cb, cr = (_full_size(plane, video_format) for plane in picture.planes[1:])
+    if matrix.full_range:
+        y, pb, pr = luma / 255, (cb - 128) / 255, (cr - 128) / 255
+    else:
+        y, pb, pr = (luma - 16) / 219, (cb - 128) / 224, (cr - 128) / 224
+    if matrix.code == _YCGCO:
+        red, green, blue = y - pb + pr, y + pb, y - pb - pr
+    else:
+        kr, kb = _LUMA_WEIGHTS[matrix.code]
+        red, blue = y + 2 * (1 - kr) * pr, y + 2 * (1 - kb) * pb
+        green = (y - kr * red - kb * blue) / (1 - kr - kb)
+    return Picture((_samples(red * 255), _samples(green * 255), _samples(blue * 255)), picture.time)
+
+
+def yuv444_picture(picture: Picture) -> Picture:
+    """An R G B picture as 8-bit 4:4:4 of BT.709 in full range. Rounding loses up to two steps of a sample."""
+    red, green, blue = (plane.astype(np.float32) for plane in picture.planes)
+    kr, kb = _LUMA_WEIGHTS[BT709]
+    luma = kr * red + (1 - kr - kb) * green + kb * blue
+    cb, cr = (blue - luma) / (2 * (1 - kb)) + 128, (red - luma) / (2 * (1 - kr)) + 128
+    return Picture((_samples(luma), _samples(cb), _samples(cr)), picture.time)
+
+
+def _samples(values: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
+    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+
+
+def _full_size(plane: NDArray[np.uint8], video_format: VideoFormat) -> NDArray[np.float32]:
+    """A chroma plane at the size of luma, float32 in the plane's own units."""
+    location, size = video_format.chroma_location, video_format.size
+    values = _stretched(plane.astype(np.float32), 0, location in _TOP_LEFT)[: size.height]
+    return _stretched(values, 1, location in _LEFT + _TOP_LEFT)[:, : size.width]
+
+
+def _stretched(values: NDArray[np.float32], axis: int, is_cosited: bool) -> NDArray[np.float32]:
+    """Twice as many samples along an axis.
+
+    Args:
+        is_cosited: every other sample lies on one of `values`, else a quarter of a step beside it.
+    """
+    values = np.moveaxis(values, axis, 0)
+    after = np.concatenate([values[1:], values[-1:]])
+    doubled = np.empty((2 * len(values), *values.shape[1:]), np.float32)
+    if is_cosited:
+        doubled[0::2], doubled[1::2] = values, (values + after) / 2
+    else:
+        before = np.concatenate([values[:1], values[:-1]])
+        doubled[0::2], doubled[1::2] = (before + 3 * values) / 4, (3 * values + after) / 4
+    return np.moveaxis(doubled, 0, axis)
+
+
+def ffmpeg_flags(colour: ColourDescription) -> tuple[str, ...]:
+    """Options that give ffmpeg's output the same tags, such as `-colorspace bt709`; none for what is unspecified."""
+    named = (
+        ("-color_primaries", PRIMARIES, colour.primaries),
+        ("-color_trc", TRANSFERS, colour.transfer),
+        ("-colorspace", MATRICES, colour.matrix),
+    )
+    flags = [part for flag, names, code in named if code != UNSPECIFIED for part in (flag, names.get(code, str(code)))]
+    if colour.full_range is not None:
+        flags += ["-color_range", RANGES[colour.full_range]]
+    return tuple(flags)
+
+
+PRIMARIES = {
+    1: "bt709",
+    2: "unknown",
+    4: "bt470m",
+    5: "bt470bg",
+    6: "smpte170m",
+    7: "smpte240m",
+    8: "film",
+    9: "bt2020",
+    10: "smpte428",
+    11: "smpte431",
+    12: "smpte432",
+    22: "jedec-p22",
+}
+"""ffmpeg's names of the code points of H.273 that have one; x265's are the same but for a few."""
+TRANSFERS = {
+    1: "bt709",
+    2: "unknown",
+    4: "gamma22",
+    5: "gamma28",
+    6: "smpte170m",
+    7: "smpte240m",
+    8: "linear",
+    9: "log100",
+    10: "log316",
+    11: "iec61966-2-4",
+    12: "bt1361e",
+    13: "iec61966-2-1",
+    14: "bt2020-10",
+    15: "bt2020-12",
+    16: "smpte2084",
+    17: "smpte428",
+    18: "arib-std-b67",
+}
+MATRICES = {
+    0: "rgb",
+    1: "bt709",
+    2: "unknown",
+    4: "fcc",
+    5: "bt470bg",
+    6: "smpte170m",
+    7: "smpte240m",
+    8: "ycgco",
+    9: "bt2020nc",
+    10: "bt2020c",
+    11: "smpte2085",
+    12: "chroma-derived-nc",
+    13: "chroma-derived-c",
+    14: "ictcp",
+}
+RANGES = {False: "tv", True: "pc"}

@@ -1,0 +1,58 @@
+"""Writers that take pictures as they are decoded and hand them on as another kind, or drop them."""
+
+from collections.abc import Callable
+
+from dcvc_cli.format.types import Picture, VideoFormat
+from dcvc_cli.media.base import PictureWriter
+
+
+class ConvertedWriter(PictureWriter):
+    """Converts each picture and gives it to another writer.
+
+    Args:
+        inner: takes the converted pictures; committed and aborted with this one.
+        video_format: format of the pictures that come.
+        convert: makes a picture of the inner writer's format.
+        notes: what the conversion assumed or loses, one sentence each.
+    """
+
+    def __init__(
+        self,
+        inner: PictureWriter,
+        video_format: VideoFormat,
+        convert: Callable[[Picture], Picture],
+        notes: tuple[str, ...] = (),
+    ) -> None:
+        super().__init__(video_format)
+        self._inner, self._convert = inner, convert
+        self.name, self.notes = inner.name, notes + inner.notes
+
+    def _write(self, picture: Picture) -> None:
+        self._inner.write(self._convert(picture))
+
+    def flush(self) -> None:
+        self._inner.flush()
+
+    def complete(self) -> None:
+        self._inner.complete()
+
+    def commit(self) -> None:
+        self._inner.commit()
+
+    def abort(self) -> None:
+        self._inner.abort()
+
+
+class NullWriter(PictureWriter):
+    """Checks the shapes of pictures and drops them: for decoding that only checks, counts or measures."""
+
+    name = "null"
+
+    def _write(self, picture: Picture) -> None:
+        pass
+
+    def commit(self) -> None:
+        pass
+
+    def abort(self) -> None:
+        pass

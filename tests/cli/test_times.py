@@ -1,0 +1,72 @@
+"""Times of pictures that are not evenly spaced: from a video file through a stream to what decode gives out."""
+
+import io
+import json
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from dcvc_cli.bitstream.stream_reader import StreamReader
+from dcvc_cli.bitstream.units import FrameUnit
+from dcvc_cli.codec.choices import CodingChoices
+from dcvc_cli.coding.encode import StreamEncoder
+from dcvc_cli.coding.opened_models import open_model
+from dcvc_cli.errors import InputError
+from dcvc_cli.format.types import Picture, PictureSize, Rational, VideoFormat
+
+Call = Callable[..., int]
+STAMPS = [0, 33, 66, 100, 300, 500, 517, 900]
+
+
+def write_film(path: Path, stamps: list[int]) -> None:
+    """An mkv of small pictures at these milliseconds."""
+    with av.open(str(path), "w") as file:
+        stream = file.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 32, 16, "yuv420p"
+        stream.codec_context.time_base = stream.time_base = Fraction(1, 1000)
+        for number, stamp in enumerate(stamps):
+            frame = av.VideoFrame.from_ndarray(np.full((24, 32), 20 * number, np.uint8), "yuv420p")
+            frame.pts, frame.time_base = stamp, Fraction(1, 1000)
+            file.mux(stream.encode(frame))
+        file.mux(stream.encode(None))
+
+
+@pytest.mark.parametrize("more", [[], ["--keyint", "3"]])
+def test_times_come_through(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: list[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_film(tmp_path / "f.mkv", STAMPS)
+    assert call("encode", "f.mkv", "-o", "f.dcvc", "-q", *more) == 0
+    with open("f.dcvc", "rb") as file:
+        units = [unit for unit in StreamReader(file) if isinstance(unit, FrameUnit)]
+    assert [unit.times for unit in units] == [(stamp,) for stamp in STAMPS]
+    assert float(units[0].sps.time_base.num / units[0].sps.time_base.den) == 1000
+    assert call("decode", "f.dcvc", "--json", "d.json", "--seek", "2", "-q") == 0
+    assert [row["time"] for row in json.loads(Path("d.json").read_text())["frames"]] == STAMPS[2:]
+
+
+def test_even_pictures_carry_no_times(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_film(tmp_path / "f.mkv", [0, 40, 80, 120])
+    assert call("encode", "f.mkv", "-o", "f.dcvc", "-q") == 0
+    assert call("decode", "f.dcvc", "--json", "d.json", "-q") == 0
+    report = json.loads(Path("d.json").read_text())
+    assert report["sps"]["time_base"] is None
+    assert "time" not in report["frames"][0]
+
+
+def test_times_that_a_stream_cannot_tell(tiny_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DCVC_HOME", str(tiny_home))
+    video_format = VideoFormat(PictureSize(16, 16), time_base=Rational(1, 1))
+    planes = [np.zeros(shape, np.uint8) for shape in video_format.plane_shapes]
+    picture = Picture((planes[0], planes[1], planes[2]))
+    encoder = StreamEncoder(open_model("tiny", None, "cpu", 1), video_format, CodingChoices(), io.BytesIO())
+    with pytest.raises(InputError, match="without a time"):
+        encoder.encode(picture)
+    encoder = StreamEncoder(open_model("tiny", None, "cpu", 1), video_format, CodingChoices(), io.BytesIO())
+    encoder.encode(Picture(picture.planes, 5))
+    with pytest.raises(InputError, match=r"ticks after its I frame.*--keyint"):
+        encoder.encode(Picture(picture.planes, 5 + 2**30))
