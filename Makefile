@@ -27,8 +27,9 @@ format: ## formats Python and C++
 	$(PYTHON) -m ruff format .
 	clang-format -i $$(git ls-files '*.cpp' '*.hpp' '*.cu' '*.cuh')
 
-documents: ## makes the man pages anew and tests every document
+documents: ## makes man pages and the pictures of the architecture anew and tests every document
 	$(PYTHON) tools/make_man_pages.py
+	$(PYTHON) tools/make_architecture_picture.py
 	$(PYTHON) -m pytest tests/contracts
 
 benchmarks: ## times the kernels and the entropy coder on this machine; nothing passes or fails

@@ -1,9 +1,9 @@
 """Make docs/results.md and docs/figures/rd.svg from result files of dcvc and the anchors in docs/results/anchors.
 
-    dcvc eval docs/results/eval.json --root DATA -o docs/results/dcvc.json --stream-dir STREAMS --check-existing
-    --workers 2 --threads 1 dcvc eval docs/results/eval.json --root DATA -o docs/results/dcvc_intra.json --stream-dir
-    STREAMS_INTRA --check-existing --workers 2 \\
-        --threads 1 --force-intra
+    dcvc eval docs/results/eval.json --root DATA -o docs/results/dcvc.json \\
+        --stream-dir STREAMS --check-existing --workers 2 --threads 1
+    dcvc eval docs/results/eval.json --root DATA -o docs/results/dcvc_intra.json \\
+        --stream-dir STREAMS_INTRA --check-existing --workers 2 --threads 1 --force-intra
     python tools/make_results_page.py docs/results/dcvc.json --intra docs/results/dcvc_intra.json
 
 DATA is the folder that holds `eval` with the six clips. A run that was stopped goes on when it is started again.

@@ -69,7 +69,7 @@ LITE = LiteSpec(
         up_kernel=1,
         direct=256,
     ),
-    # With motion one good frame in eight carries the others; measured in docs/training.md.
+    # With motion one good frame in eight carries the others.
     qp_offsets=(8, 0, 1, 0, 3, 0, 1, 0),
     dead_zones=(0.015, 0.04, 0.04, 0.045, 0.05, 0.055, 0.06, 0.08),
     intra_dead_zone=0.015,
