@@ -144,7 +144,8 @@ class DamagedDecoder:
         is_key = unit.frame_type is NalType.I
         if is_key:
             self._broken = False
-        yield from self._lose(unit.num_missing)
+        # Units before another P unit are full: one ends early before an I unit and at the end only.
+        yield from self._lose(unit.num_missing * unit.sps.max_pictures)
         if not unit.decodable or self._broken:
             yield from self._lose(unit.pictures.num_pictures)
             return

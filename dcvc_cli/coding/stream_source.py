@@ -9,17 +9,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self, cast
 
-from dcvc_cli.errors import InputError, StreamError, UsageError
+from dcvc_cli.errors import EnvironmentFault, InputError, StreamError, UsageError
 
 STANDARD_INPUT = "-"
 
 
 @contextmanager
 def naming(name: str) -> Iterator[None]:
-    """Puts the stream's name before the message of a StreamError that is raised inside."""
+    """Puts the stream's name before the message of what is raised inside: a StreamError, or the EnvironmentFault of
+    what the stream needs."""
     try:
         yield
-    except StreamError as error:
+    except (StreamError, EnvironmentFault) as error:
         if not error.message.startswith((f"{name}: ", f"{name} ")):
             error.message = f"{name}: {error.message}"
         raise

@@ -51,7 +51,7 @@ def remux(
     frame_rate = parse_frame_rate(fps or "25")
 
     from dcvc_cli.coding import transmux
-    from dcvc_cli.coding.stream_source import StreamSource
+    from dcvc_cli.coding.stream_source import StreamSource, naming
     from dcvc_cli.media import OutputFile
     from dcvc_cli.media.endings import ELEMENTARY_STREAM, STREAM, check_ending
     from dcvc_cli.ui.voice import Voice
@@ -69,7 +69,7 @@ def remux(
         template, note = transmux.template_sps(model or "rt", precision or "fp32", frame_rate, force_zero_thres)
         if note and not peeked.is_dcvc:
             voice.warn(note)
-        with OutputFile(output, overwrite=overwrite) as sink:
+        with OutputFile(output, overwrite=overwrite) as sink, naming(stream.name):
             report = transmux.remux(peeked, sink, template)
     for phrase in report.lost:
         voice.note(f"lost: {phrase}")

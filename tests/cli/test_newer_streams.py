@@ -199,3 +199,15 @@ def test_every_field_of_a_video_format_comes_back_from_its_sps() -> None:
     assert same == {"size", "chroma", "bit_depth"}, "every other field is given a value of its own"
     sps = sps_for(video_format, weights_by_name("witness-tiny"), Precision.EXACT, CodingChoices())
     assert video_format_of(sps) == video_format
+
+
+@pytest.mark.parametrize("words", [["decode", "--on-error", "stop"], ["decode", "--on-error", "skip"]])
+def test_missing_weights_are_told_with_the_stream(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DCVC_HOME", str(tmp_path))
+    stream = WITNESSES / "tiny_partitioned.dcvc"
+    assert run([*words, str(stream), "-o", str(tmp_path / "out.yuv"), "--threads", "1"]) == ExitCode.ENVIRONMENT
+    told = capsys.readouterr().err
+    assert told.startswith(f"dcvc: error: {stream}: the stream needs weights 'tiny' with fingerprints ")
+    assert list(tmp_path.iterdir()) == []

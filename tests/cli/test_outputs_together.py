@@ -86,3 +86,20 @@ def test_more_threads_than_the_system_gives(dcvc: Run, dcvc_environment: dict[st
     )
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "o.y4m").read_bytes() == (tmp_path / "a.y4m").read_bytes()
+
+
+@pytest.mark.parametrize("overwrites", [False, True])
+def test_two_runs_with_one_output(dcvc_environment: dict[str, str], tmp_path: Path, overwrites: bool) -> None:
+    """What stands there at the end is whole and one run's; without -y the later run keeps the earlier one's."""
+    (tmp_path / "clip.y4m").write_bytes(y4m_clip(24, 20, 2))
+    words = ["encode", "clip.y4m", "-o", "o.dcvc", "--model", "tiny", "-q", *(["-y"] if overwrites else [])]
+    command = [sys.executable, "-m", "dcvc_cli", *words]
+    options = {"cwd": tmp_path, "env": dcvc_environment, "stderr": subprocess.PIPE, "text": True}
+    runs = [subprocess.Popen([*command, "--qp", qp], **options) for qp in ("10", "50")]  # type: ignore[call-overload]
+    told = [run.communicate(timeout=60)[1] for run in runs]
+    kept = "dcvc: error: o.dcvc exists and is kept (-y overwrites it)\n"
+    assert sorted(run.returncode for run in runs) == ([0, 0] if overwrites else [0, 2])
+    assert sorted(told) == (["", ""] if overwrites else ["", kept])
+    assert sorted(os.listdir(tmp_path)) == ["clip.y4m", "o.dcvc"]
+    info = [sys.executable, "-m", "dcvc_cli", "info", "o.dcvc", "--validate"]
+    assert subprocess.run(info, cwd=tmp_path, env=dcvc_environment, capture_output=True, check=False).returncode == 0

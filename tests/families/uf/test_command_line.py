@@ -167,3 +167,26 @@ def test_a_decoder_in_a_pipe_gives_out_a_chunk_before_the_next_one_is_there(
         rest = process.stdout.read()
     assert process.returncode == 0
     assert first + rest == b"".join(pictures_of(clip.parent / "recon.y4m"))
+
+
+@pytest.mark.parametrize("lost", ["damaged", "missing"])
+def test_a_lost_chunk_is_passed_over(call_uf: Call, clip: Path, tmp_path: Path, lost: str) -> None:
+    """Its pictures keep their numbers, and so do those up to the next I frame."""
+    stream, output = encode(call_uf, clip, "hts", "--keyint", 12), tmp_path / "out.y4m"
+    data = bytearray(stream.read_bytes())
+    whole = (tmp_path / "recon.y4m").read_bytes().split(b"FRAME\n")[1:]
+    chunk = units_of(stream)[4]
+    assert chunk.pictures.num_pictures == 8
+    at = data.index(chunk.payload)
+    if lost == "damaged":
+        data[at + 5] ^= 0xFF
+    else:
+        end = at + len(chunk.payload) + 4
+        del data[chunk.offset : end]
+    stream.write_bytes(data)
+    for choice, shown in (
+        ("skip", [*range(13), *range(24, 30)]),
+        ("conceal", [*range(13), *[12] * 11, *range(24, 30)]),
+    ):
+        assert call_uf("decode", stream, "-o", output, "--threads", 1, "-q", "-y", "--on-error", choice) == 4
+        assert pictures_of(output) == [whole[index] for index in shown], choice
