@@ -81,7 +81,7 @@ def work_of(launch: Launch) -> tuple[float, float]:
         return 0.0, 2.0 * a.height * a.width * (a.channels + a.out_channels + (a.channels if a.y else 0))
     if launch.kernel.arguments == "StepArguments":
         return 0.0, 2.0 * a.height * a.width * a.depth * (1 + (3 + a.groups if name == "coding_restore" else 0))
-    if launch.kernel.arguments in ("ExportArguments", "PlanesArguments", "MotionArguments"):
+    if launch.kernel.arguments in ("ExportArguments", "PlanesArguments", "MotionArguments", "FloorArguments"):
         return 0.0, 4.0 * a.rows * a.columns * 192
     if launch.kernel.arguments in ("FilterArguments", "BytesArguments"):
         return 0.0, 4.0 * a.height * a.width

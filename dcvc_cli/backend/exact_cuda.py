@@ -311,6 +311,19 @@ class ExactCuda(ExactOperations):
         tensor = self.pictures.compensate(self._picture(frame), motion.vectors, motion.tracks, motion.blends, kept)
         return self._value(tensor, rules.FRAME_EXPONENT, PICTURE_CELL)
 
+    def floored(
+        self,
+        frame: CudaValue,
+        compensated: CudaValue | None,
+        words: NDArray[np.uint32],
+        levels: NDArray[np.int16],
+        step: int,
+        halve_chroma: bool,
+    ) -> CudaValue:
+        base = None if compensated is None else self._picture(compensated)
+        tensor = self.pictures.floored(self._picture(frame), base, words, levels, step, halve_chroma=halve_chroma)
+        return self._value(tensor, rules.FRAME_EXPONENT, PICTURE_CELL)
+
     def filtered_planes(
         self, frame: CudaValue, luma: NDArray[np.int8], chroma: NDArray[np.int8], halve_chroma: bool
     ) -> Any:

@@ -239,11 +239,32 @@ class Operations(ABC):
     # ---- pictures where they are: backends on a device, so that no picture has to cross
 
     has_picture_kernels = False
-    """Whether the three operations below exist."""
+    """Whether the operations of this section exist."""
 
     def compensate(self, frame: Tensor, motion: Any, long_term: Tensor | None) -> Tensor:
         """What a field of vectors makes of a reference and a long-term reference (docs/motion.md): a picture."""
         raise NotImplementedError("this backend's pictures are compensated as samples")
+
+    def floored(
+        self,
+        frame: Tensor,
+        compensated: Tensor | None,
+        words: NDArray[np.uint32],
+        levels: NDArray[np.int16],
+        step: int,
+        halve_chroma: bool,
+    ) -> Tensor:
+        """A picture with the blocks of a floor (docs/floor.md).
+
+        Args:
+            compensated: the compensated picture, of P frames.
+            words: (h / 16, w / 16, 3), by block: the base in the low byte (0 untouched, 1 picture, 2 compensated, 3
+                flat) and the flat levels of the planes in the bytes above; bit p where part p has levels; the number of
+                coded parts of the blocks before.
+            levels: (coded parts, 64).
+            step: the size of a step in 1/8192; 0 where levels are differences of 8-bit samples.
+        """
+        raise NotImplementedError("this backend's pictures are changed as samples")
 
     def filtered_planes(
         self, frame: Tensor, luma: NDArray[np.int8], chroma: NDArray[np.int8], halve_chroma: bool

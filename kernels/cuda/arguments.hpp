@@ -1,5 +1,5 @@
-// The arguments of the kernels, one structure each. dcvc_cli/backend/cuda_arguments.py reads this file and makes the
-// same structures, so fields stand one a line, a pointer or an int32_t, or an array of int32_t.
+// The arguments of the kernels, one structure each. dcvc_cli/backend/cuda/arguments.py reads this file and makes the
+// same structures, so fields stand one a line: a pointer, an int32_t, or an array of either.
 //
 // A tensor is int16 (height, width, channels), channels last; its pitch is the distance between positions, in channels.
 #pragma once
@@ -170,6 +170,19 @@ struct MotionArguments {
   int16_t* out;
   int32_t rows;
   int32_t columns;
+};
+
+struct FloorArguments {
+  const int16_t* cells;
+  const int16_t* compensated;  // or null
+  const uint32_t* blocks;  // (rows / 2, columns / 2, 3): base and flat levels by byte, coded parts by bit, the first
+                           // of them among the levels
+  const int16_t* levels;   // (coded parts, 64)
+  const int32_t* step;     // 0: levels are differences of 8-bit samples; in device memory
+  int16_t* out;
+  int32_t rows;  // of cells
+  int32_t columns;
+  int32_t halved;
 };
 
 struct FilterArguments {

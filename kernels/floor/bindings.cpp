@@ -184,6 +184,23 @@ py::tuple parts_of(const fl::FrameFloor& floor) {
   return py::make_tuple(bases_of(floor), flat, levels);
 }
 
+// What a floor holds in the form of the GPU's kernel: by block three words, then the levels of all coded parts.
+py::tuple words_of(const fl::FrameFloor& floor) {
+  Array<uint32_t> words({floor.rows, floor.columns, 3});
+  Array<int16_t> levels(
+      {static_cast<py::ssize_t>(floor.levels.size() / fl::kPartSamples), py::ssize_t{fl::kPartSamples}});
+  uint32_t* to = words.mutable_data();
+  for (const fl::Block& block : floor.blocks) {
+    uint32_t base = block.is_touched ? 1 + static_cast<uint32_t>(block.base) : 0;
+    for (size_t plane = 0; plane < 3; ++plane) base |= static_cast<uint32_t>(block.flat[plane]) << (8 * (plane + 1));
+    *to++ = base;
+    *to++ = block.is_touched ? block.coded : 0;
+    *to++ = block.first_level / fl::kPartSamples;
+  }
+  std::copy_n(floor.levels.data(), floor.levels.size(), levels.mutable_data());
+  return py::make_tuple(words, levels);
+}
+
 fl::FrameFloor floor_of_parts(int step_index, const Array<uint8_t>& bases, const Array<uint8_t>& flat,
                               const Array<int16_t>& levels) {
   require(step_index >= 0 && step_index < fl::kNumSteps, "the step is 0..63");
@@ -281,7 +298,8 @@ PYBIND11_MODULE(_floor, module) {
       .def_readonly("is_used", &fl::FrameFloor::is_used)
       .def_readonly("step_index", &fl::FrameFloor::step_index)
       .def_property_readonly("bases", &bases_of)
-      .def("parts", &parts_of);
+      .def("parts", &parts_of)
+      .def("words", &words_of);
   module.def("unused_floor", &empty_floor, py::arg("rows"), py::arg("columns"), py::arg("is_halved"));
   module.def("floor_of_parts", &floor_of_parts, py::arg("step_index"), py::arg("bases").noconvert(),
              py::arg("flat").noconvert(), py::arg("levels").noconvert());

@@ -1,4 +1,4 @@
-"""Pictures on the emulated GPU against the slow twins: output samples, block motion, the output filter."""
+"""Pictures on the emulated GPU against the slow twins: output samples, block motion, the floor, the output filter."""
 
 import numpy as np
 import pytest
@@ -6,9 +6,12 @@ import pytest
 from dcvc_cli.backend.exact_cuda import ExactCuda
 from dcvc_cli.backend.exact_network import ExactNetwork, ExactValue
 from dcvc_cli.backend.exact_twin import ExactTwin
-from dcvc_cli.families.lite.filter.filters import bytes_of_plane
+from dcvc_cli.families.lite.filter.filters import bytes_of_plane, planes_of_squares
 from dcvc_cli.families.lite.filter.parameters import Filters
 from dcvc_cli.families.lite.filter.twin import filter_planes_twin
+from dcvc_cli.families.lite.floor.frame_floor import FrameFloor, put_back
+from dcvc_cli.families.lite.floor.parts import COMPENSATED, EXACT_STEP, FLAT, FloorParts
+from dcvc_cli.families.lite.floor.twin import reconstruct_twin
 from dcvc_cli.families.lite.motion.field import in_lines, in_squares
 from dcvc_cli.families.lite.motion.motion import Motion
 from dcvc_cli.families.lite.motion.twin import compensate_twin
@@ -74,6 +77,36 @@ def test_compensation_agrees(size, largest, all_ops):
         expected = compensate_twin(lines[0], motion, UNIT, lines[1] if seed % 2 else None)
         result = ops.compensate(found, motion, kept_found if seed % 2 else None)
         assert_same(in_squares(expected), ops.samples_from_frame(result), f"{size} {largest} seed {seed}")
+
+
+def random_floor(rng, rows, columns, is_halved, step_index):
+    """Blocks of every base, parts with levels and without, levels small and at both ends."""
+    parts = FloorParts.empty(rows, columns, is_halved)
+    parts.step_index = step_index
+    parts.bases[...] = rng.integers(0, FLAT + 1, (rows, columns))
+    flat = parts.bases == FLAT
+    parts.flat[flat] = rng.integers(0, 256, (int(flat.sum()), 3))
+    levels = rng.integers(-3, 4, parts.levels.shape) * rng.choice([1, 1, 40, 5461], parts.levels.shape)
+    parts.levels[...] = np.where(rng.random(parts.levels.shape[:3])[..., None] < 0.6, levels, 0)
+    parts.levels[parts.bases == 0] = 0
+    return parts
+
+
+@pytest.mark.parametrize("halved", [True, False])
+def test_the_floor_agrees(halved, all_ops):
+    for seed, step_index in enumerate((0, 17, 62, EXACT_STEP)):
+        ops, rng = all_ops[seed], np.random.default_rng(seed)
+        size = ((2, 2), (4, 2), (2, 6), (4, 4))[seed]
+        pairs = pictures(rng, ops, size, VALUES[seed % 3]), pictures(rng, ops, size)
+        parts = random_floor(rng, size[0] // 2, size[1] // 2, halved, step_index)
+        if seed == 0:  # as in an I frame
+            parts.bases[parts.bases == COMPENSATED] = FLAT
+        squares = [REFERENCE.samples_from_frame(wanted) for wanted, _ in pairs]
+        planes, compensated = (planes_of_squares(samples, halved) for samples in squares)
+        floor = FrameFloor.from_parts(parts)
+        expected = put_back(floor, reconstruct_twin(parts, planes, compensated), squares[0])
+        found = ops.floored(pairs[0][1], pairs[1][1] if seed else None, *floor.words(), halved)
+        assert_same(expected, ops.samples_from_frame(found), f"floor, seed {seed}")
 
 
 @pytest.mark.parametrize("halved", [True, False])

@@ -21,6 +21,11 @@ def motion(engines):
     test_emulated_pictures.test_compensation_agrees((2, 2), 60, all_ops)
 
 
+def floor(engines):
+    all_ops = [ExactCuda(ExactNetwork({}, 6), engine) for engine in engines]
+    test_emulated_pictures.test_the_floor_agrees(True, all_ops)
+
+
 def output_filter(engines):
     all_ops = [ExactCuda(ExactNetwork({}, 6), engine) for engine in engines]
     test_emulated_pictures.test_the_output_filter_agrees(True, all_ops)
@@ -194,6 +199,26 @@ CASES = [
         "top + i / kWindow",
         motion,
         "bounds",
+    ),
+    (
+        "no barrier between the floor's two directions",
+        True,
+        "picture.cu",
+        "floor.hpp",
+        "  gpu::store_shared<int32_t>(kLinesBegin + 4 * thread, sum >> 7);\n  gpu::sync_block();",
+        "  gpu::store_shared<int32_t>(kLinesBegin + 4 * thread, sum >> 7);",
+        floor,
+        "race",
+    ),
+    (
+        "levels counted from the block's last part",
+        False,
+        "picture.cu",
+        "floor.hpp",
+        "coded & ((1u << part) - 1)",
+        "coded >> part",
+        floor,
+        None,
     ),
     (
         "limit forgotten",

@@ -110,6 +110,8 @@ def parity(bench: Bench) -> dict[str, Any]:
             ("segments", lambda: test_emulated_layers.test_many_segments_keep_the_stream_order(engines)),
             ("samples", lambda: test_emulated_pictures.test_output_samples_agree(ops)),
             ("motion", lambda: test_emulated_pictures.test_compensation_agrees((4, 4), 60, ops)),
+            ("floor", lambda: test_emulated_pictures.test_the_floor_agrees(True, ops)),
+            ("floor, full chroma", lambda: test_emulated_pictures.test_the_floor_agrees(False, ops)),
             ("filter", lambda: test_emulated_pictures.test_the_output_filter_agrees(True, ops)),
             ("filter, full chroma", lambda: test_emulated_pictures.test_the_output_filter_agrees(False, ops)),
         ]

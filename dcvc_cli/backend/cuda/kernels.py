@@ -64,6 +64,7 @@ KERNELS = {
         Kernel("picture_planes", "picture.cu", "PlanesArguments", 256),
         Kernel("bytes_of_plane", "picture.cu", "BytesArguments", 256),
         Kernel("compensate_squares", "picture.cu", "MotionArguments", 64, 692),
+        Kernel("apply_floor", "picture.cu", "FloorArguments", 64, 512),
         Kernel("filter_block_sums", "picture.cu", "FilterArguments", 256),
         Kernel("filter_luma", "picture.cu", "FilterArguments", 256),
         Kernel("filter_chroma", "picture.cu", "FilterArguments", 256),

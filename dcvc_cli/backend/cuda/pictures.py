@@ -1,4 +1,4 @@
-"""Pictures on the device: samples for output, pixel shuffles, block motion, the output filter."""
+"""Pictures on the device: samples for output, pixel shuffles, block motion, the floor, the output filter."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -86,6 +86,45 @@ class PictureKernels:
         grid = reference.width, reference.height, 3
         sizes = {"rows": reference.height, "columns": reference.width}
         self.engine.launch("compensate_squares", grid, reference=reference.address, out=out.address, **values, **sizes)
+        return out
+
+    def floored(
+        self,
+        picture: DeviceTensor,
+        compensated: DeviceTensor | None,
+        words: NDArray[np.uint32],
+        levels: NDArray[np.int16],
+        step: int,
+        *,
+        halve_chroma: bool,
+    ) -> DeviceTensor:
+        """A picture with the blocks of a floor.
+
+        Args:
+            words: (h / 16, w / 16, 3), as FrameFloor.words gives them.
+            levels: (coded parts, 64).
+            step: the size of a step; 0 where levels are differences of 8-bit samples.
+        """
+        out = self.engine.tensor(picture.height, picture.width, picture.channels)
+        parts = 6 if halve_chroma else 12
+        # Room for every level that a floor can have: the address does not depend on how many there are.
+        room = self.engine.raw(2 * words.shape[0] * words.shape[1] * parts * PICTURE_CELL**2, 2)
+        if levels.size:
+            self.engine.upload(room.address, levels)
+        blocks = self.engine.upload_array(words)
+        self.engine.launch(
+            "apply_floor",
+            (picture.width // 2, picture.height // 2, parts),
+            cells=picture.address,
+            compensated=0 if compensated is None else compensated.address,
+            blocks=blocks.address,
+            levels=room.address,
+            step=self.engine.slot(step),
+            out=out.address,
+            rows=picture.height,
+            columns=picture.width,
+            halved=int(halve_chroma),
+        )
         return out
 
     def filtered(

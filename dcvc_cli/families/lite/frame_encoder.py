@@ -157,22 +157,27 @@ class FramePayloadEncoder(FrameCoder):
 
         best = self._best(attempt, left, np.zeros_like(left), zero_below)
         self.is_new_scene = is_new_scene(source.planes[0], luma_samples(compensated[0]))
-        return self._payload(best, vectors, source, compensated, price)
+        return self._payload(best, vectors, source, predicted, price)
 
     @timed(MOTION)
     def find_motion(self, values: NDArray[np.float32], qp: int) -> tuple[Tensor, NDArray[np.float32], EncoderState]:
         """(the compensated frame, what it leaves of a network input, the coder behind the vectors)."""
-        ops = self.networks["video"].synthesis
-        samples, long_term = self._samples(), self.reference.long_term
-        if long_term is not None and ops.has_picture_kernels:
-            long_term = ops.samples_from_frame(long_term)
-        before = None if long_term is None else in_lines(long_term[:1])
+        ops, long_term = self.networks["video"].synthesis, self.reference.long_term
+        samples, kept = self._samples(), long_term
+        if kept is not None and ops.has_picture_kernels:
+            kept = ops.samples_from_frame(kept)
+        before = None if kept is None else in_lines(kept[:1])
         motion = self.field_coder.search(
             luma_of_values(values), in_lines(samples[:1]), qp, before, self.networks.threads
         )
-        compensated = compensate_squares(samples, motion, long_term)
+        if ops.has_picture_kernels:
+            predicted = ops.compensate(self.output(), motion, long_term)
+            compensated = ops.samples_from_frame(predicted)
+        else:
+            compensated = compensate_squares(samples, motion, kept)
+            predicted = ops.frame_from_samples(compensated)
         left = values - in_lines(compensated) * SAMPLE_UNIT
-        return ops.frame_from_samples(compensated), left, self.field_coder.encode_open(motion)
+        return predicted, left, self.field_coder.encode_open(motion)
 
     def _source(self, values: NDArray[np.float32]) -> FrameSource:
         step = 2 if self.halve_chroma else 1
@@ -204,12 +209,12 @@ class FramePayloadEncoder(FrameCoder):
         attempt: Attempt,
         vectors: EncoderState | None,
         source: FrameSource,
-        compensated: Planes | None,
+        predicted: Tensor | None,
         price: float,
     ) -> bytes:
         """What is kept and sent of an attempt; filters stand behind the vectors, and the floor stands behind them."""
         self.reference, choice, encoder = attempt.reference, attempt.choice, attempt.side.encoder
-        self._apply_floor(choice.floor, compensated)
+        self._apply_floor(choice.floor, predicted)
         self.floor_chooser.remember(source.planes)
         self.error, self.replaced_share = choice.error, choice.replaced_share
         state = self.filter_coder.encode_open(self.fit_filters(source, price), vectors)

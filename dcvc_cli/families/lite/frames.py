@@ -19,7 +19,7 @@ from dcvc_cli.entropy.coder import FrameDecoder
 from dcvc_cli.errors import StreamError
 from dcvc_cli.families.lite.filter.filters import FilterCoder, filter_planes, planes_of_squares
 from dcvc_cli.families.lite.filter.parameters import Planes
-from dcvc_cli.families.lite.floor.frame_floor import FloorCoder, FrameFloor, apply_floor, put_back
+from dcvc_cli.families.lite.floor.frame_floor import FloorCoder, FrameFloor, apply_floor, put_back, wants_twin
 from dcvc_cli.families.lite.floor.parts import BLOCK
 from dcvc_cli.families.lite.image import ImageModel
 from dcvc_cli.families.lite.motion.field import FieldCoder, compensate_squares
@@ -123,16 +123,21 @@ class FrameCoder:
     def _samples(self) -> NDArray[np.int16]:
         return self.networks["video"].synthesis.samples_from_frame(self.output())
 
-    def _apply_floor(self, floor: FrameFloor, compensated: Planes | None) -> None:
+    def _apply_floor(self, floor: FrameFloor, predicted: Tensor | None) -> None:
         """Changes the frame coded last, which the next one is predicted from.
 
         Args:
-            compensated: planes of the compensated frame, of P frames.
+            predicted: the compensated frame, of P frames.
         """
-        if floor.is_used:
-            planes = apply_floor(floor, self._planes(), compensated)
-            ops = self.networks["video"].synthesis
-            self.reference.frame = ops.frame_from_samples(put_back(floor, planes, self._samples()))
+        if not floor.is_used:
+            return
+        ops, frame = self.networks["video"].synthesis, self.output()
+        if ops.has_picture_kernels and not wants_twin():
+            self.reference.frame = ops.floored(frame, predicted, *floor.words(), self.halve_chroma)
+            return
+        compensated = None if predicted is None else self._planes_of(predicted)
+        planes = apply_floor(floor, self._planes_of(frame), compensated)
+        self.reference.frame = ops.frame_from_samples(put_back(floor, planes, self._samples()))
 
     def _code_i(self, side: FrameSide, qp: int) -> None:
         self.reference = Reference(code_i_frame(self.image, self.networks["image"].synthesis, side, qp), None, qp)
@@ -195,7 +200,7 @@ class FramePayloadDecoder(FrameCoder):
         keeps_reference = self.field_coder.keeps_reference
         predicted, rest = self.follow_motion(payload)
         self._code_p(self._side("video", self.video, rest), qp, reset, predicted, keeps_reference)
-        self._apply_floor(self._floor, self._planes_of(predicted) if self._floor.is_used else None)
+        self._apply_floor(self._floor, predicted)
 
     @timed(MOTION)
     def follow_motion(self, payload: bytes) -> tuple[Tensor, SymbolBytes]:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcvc_cli.errors import EnvironmentFault, StreamError
-from dcvc_cli.families.lite.floor.parts import SAMPLE_BITS, FloorParts, Planes
+from dcvc_cli.families.lite.floor.parts import EXACT_STEP, SAMPLE_BITS, FloorParts, Planes
 from dcvc_cli.families.lite.motion.field import search_lambda
 from dcvc_cli.format.range_coder import DecoderState, EncoderState
 
@@ -89,9 +89,29 @@ class FrameFloor:
         """Whether it may touch blocks."""
         return bool(self.native.is_used)
 
+    def words(self) -> tuple[NDArray[np.uint32], NDArray[np.int16], int]:
+        """(words of the blocks, levels, size of a step), as Operations.floored takes them."""
+        words, levels = self.native.words()
+        step_index = int(self.native.step_index)
+        return words, levels, 0 if step_index == EXACT_STEP else step_size(step_index)
+
     def parts(self) -> FloorParts | None:
         """What it says, as arrays; None if it is not used."""
         return FloorParts(self.native.step_index, *self.native.parts()) if self.is_used else None
+
+
+def wants_twin() -> bool:
+    """Whether the slow twin is to apply floors.
+
+    Raises:
+        EnvironmentFault: DCVC_FLOOR is neither "native", the default, nor "twin".
+    """
+    implementation = os.environ.get(TWIN_VARIABLE) or "native"
+    if implementation not in ("native", "twin"):
+        raise EnvironmentFault(
+            f"{TWIN_VARIABLE} must be native or twin, found {implementation!r}", f"unset {TWIN_VARIABLE}"
+        )
+    return implementation == "twin"
 
 
 def apply_floor(floor: FrameFloor, planes: Planes, compensated: Planes | None) -> Planes:
@@ -102,18 +122,13 @@ def apply_floor(floor: FrameFloor, planes: Planes, compensated: Planes | None) -
 
     Raises:
         ValueError: sizes differ.
-        EnvironmentFault: DCVC_FLOOR is neither "native", the default, nor "twin".
+        EnvironmentFault: as wants_twin.
     """
-    implementation = os.environ.get(TWIN_VARIABLE) or "native"
-    if implementation == "twin":
+    if wants_twin():
         from dcvc_cli.families.lite.floor.twin import reconstruct_twin
 
         parts = floor.parts()
         return planes if parts is None else reconstruct_twin(parts, planes, compensated)
-    if implementation != "native":
-        raise EnvironmentFault(
-            f"{TWIN_VARIABLE} must be native or twin, found {implementation!r}", f"unset {TWIN_VARIABLE}"
-        )
     changed: Planes = native_module().reconstruct(floor.native, planes, compensated)
     return changed
 
