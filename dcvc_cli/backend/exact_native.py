@@ -20,7 +20,7 @@ from dcvc_cli.format.native import ISA_VARIABLE, NativeModule
 
 if TYPE_CHECKING:
     from dcvc_cli import _kernels as native
-    from dcvc_cli.graph.blocks import Conv, DepthConvBlock, Depthwise, ScaleVector
+    from dcvc_cli.graph.blocks import Conv, DepthConvBlock, Depthwise, FourfoldBlock, ScaleVector
     from dcvc_cli.graph.latent_steps import CodingStep
 else:
     native = NativeModule("_kernels")
@@ -88,30 +88,38 @@ class ExactNative(ExactOperations):
     def _block(self, block: "DepthConvBlock") -> Any:
         """The packed block, after checking that its layers' exponents fit each other."""
         if block.name not in self._layers:
-            numbers = {
-                key: self.network.conv(layer.name)
-                for key, layer in vars(block).items()
-                if key.endswith(("_in", "_out", "_spatial"))
-            }
-            shared = numbers["dc_in"].in_exponent
-            self._check_block(block, numbers, shared)
             wide = self.network.conv(block.ffn_in.name)
             half = wide.weight.shape[0] // 2
-            self._layers[block.name] = native.Block(
-                None if block.adaptor is None else self._conv_layer(block.adaptor),
-                self._conv_layer(block.dc_in),
-                self._depthwise_layer(block.dc_spatial),
-                self._conv_layer(block.dc_out),
-                self._pack(wide, slice(None, half), 1, 0),
-                self._pack(wide, slice(half, None), 1, 0),
-                self._conv_layer(block.ffn_out),
-                numbers["dc_in"].out_exponent,
-                numbers["ffn_in"].out_exponent,
-                block.shortcut,
-            )
+            halves = self._pack(wide, slice(None, half), 1, 0), self._pack(wide, slice(half, None), 1, 0)
+            self._layers[block.name] = self._packed_block(block, *halves)
         return self._layers[block.name]
 
-    def _check_block(self, block: "DepthConvBlock", numbers: dict[str, ExactConv], shared: int) -> None:
+    def _fourfold_block(self, block: "FourfoldBlock") -> Any:
+        if block.name not in self._layers:
+            self._layers[block.name] = self._packed_block(block, self._conv_layer(block.ffn_in), None)
+        return self._layers[block.name]
+
+    def _packed_block(self, block: "DepthConvBlock | FourfoldBlock", ffn_first: Any, ffn_second: Any) -> Any:
+        numbers = {
+            key: self.network.conv(layer.name)
+            for key, layer in vars(block).items()
+            if key.endswith(("_in", "_out", "_spatial"))
+        }
+        self._check_block(block, numbers, numbers["dc_in"].in_exponent)
+        return native.Block(
+            None if block.adaptor is None else self._conv_layer(block.adaptor),
+            self._conv_layer(block.dc_in),
+            self._depthwise_layer(block.dc_spatial),
+            self._conv_layer(block.dc_out),
+            ffn_first,
+            ffn_second,
+            self._conv_layer(block.ffn_out),
+            numbers["dc_in"].out_exponent,
+            numbers["ffn_in"].out_exponent,
+            block.shortcut,
+        )
+
+    def _check_block(self, block: "DepthConvBlock | FourfoldBlock", numbers: dict[str, ExactConv], shared: int) -> None:
         empty = np.empty(0, np.int16)
         pairs = [
             ("ffn.0", numbers["ffn_in"].in_exponent, shared),
@@ -147,8 +155,23 @@ class ExactNative(ExactOperations):
         require_exponent(layer.name, numbers.in_exponent, x)
         return ExactValue(self.engine.depthwise(self._depthwise_layer(layer), x.data), numbers.out_exponent)
 
+    def conv_of_cells(self, layer: "Conv", x: ExactValue, factor: int) -> ExactValue:
+        """A convolution with kernel and stride `factor`: the same products without a rearranged copy of x."""
+        numbers = self.network.conv(layer.name)
+        require_exponent(layer.name, numbers.in_exponent, x)
+        if layer.name not in self._layers:
+            cells = numbers.weight.reshape(layer.cout, -1, factor, factor)
+            weight = np.ascontiguousarray(cells.transpose(0, 2, 3, 1))
+            self._layers[layer.name] = native.Conv(weight, numbers.multiplier, numbers.addend, factor, 0)
+        return ExactValue(self.engine.conv(self._layers[layer.name], x.data), numbers.out_exponent)
+
     def depth_conv_block(self, block: "DepthConvBlock", x: ExactValue) -> ExactValue:
-        packed = self._block(block)
+        return self._run_block(self._block(block), block, x)
+
+    def fourfold_block(self, block: "FourfoldBlock", x: ExactValue) -> ExactValue:
+        return self._run_block(self._fourfold_block(block), block, x)
+
+    def _run_block(self, packed: Any, block: "DepthConvBlock | FourfoldBlock", x: ExactValue) -> ExactValue:
         entry = block.dc_in if block.adaptor is None else block.adaptor
         require_exponent(block.name, self.network.conv(entry.name).in_exponent, x)
         return ExactValue(
@@ -168,6 +191,9 @@ class ExactNative(ExactOperations):
         half = x.data.shape[2] // 2
         first, second = self.split(x, (half, half))
         return self.add(first, second)
+
+    def add_fours(self, x: ExactValue) -> ExactValue:
+        return ExactValue(self.engine.add_fours(x.data), x.exponent)
 
     def add(self, x: ExactValue, y: ExactValue) -> ExactValue:
         require_exponent("a sum", x.exponent, y)
@@ -218,8 +244,18 @@ class ExactNative(ExactOperations):
         return ExactValue(self.engine.multiply(latents.data, step_size.data, shift), exponent)
 
     def clamp_unit(self, x: ExactValue) -> ExactValue:
+        return self._picture(x, 0, 1 << rules.FRAME_EXPONENT)
+
+    def clamp_centred(self, x: ExactValue) -> ExactValue:
+        return self._picture(x, -rules.HALF_SAMPLE, rules.HALF_SAMPLE)
+
+    def from_centre(self, x: ExactValue) -> ExactValue:
+        require_exponent("a picture", rules.FRAME_EXPONENT, x)
+        return ExactValue(x.data + np.int16(rules.HALF_SAMPLE), x.exponent, x.cell)
+
+    def _picture(self, x: ExactValue, lowest: int, highest: int) -> ExactValue:
         shift = x.exponent - rules.FRAME_EXPONENT
-        return ExactValue(self.engine.clamp(x.data, shift, 1 << rules.FRAME_EXPONENT), rules.FRAME_EXPONENT, x.cell)
+        return ExactValue(self.engine.clamp(x.data, shift, lowest, highest), rules.FRAME_EXPONENT, x.cell)
 
     # ---- latents and symbols
 

@@ -24,6 +24,8 @@ Z_EXPONENT = 8
 """Of the hyper-latent: its symbols times 256 fill the 16 bits."""
 FRAME_EXPONENT = 13
 """Of pictures: samples in 0..1 are 0..8192."""
+HALF_SAMPLE = 1 << (FRAME_EXPONENT - 1)
+"""Of pictures around 0: samples in -0.5..0.5 are -4096..4096."""
 STEP_SIZE_EXPONENT = 13
 """Of the image model's step sizes: 0.5..2 is 4096..16384."""
 MILLIONTHS = 1_000_000

@@ -91,6 +91,11 @@ class ExactTwin(ExactOperations):
         half = x.data.shape[0] // 2
         return self.add(ExactValue(x.data[:half], x.exponent), ExactValue(x.data[half:], x.exponent))
 
+    def add_fours(self, x: ExactValue) -> ExactValue:
+        channels, height, width = x.data.shape
+        fours = x.data.astype(np.int64).reshape(channels // 4, 4, height, width)
+        return _value(rules.saturate16(fours.sum(axis=1)), x.exponent)
+
     def add(self, x: ExactValue, y: ExactValue) -> ExactValue:
         require_exponent("a sum", x.exponent, y)
         return _value(rules.saturate16(x.data.astype(np.int64) + y.data), x.exponent)
@@ -138,6 +143,14 @@ class ExactTwin(ExactOperations):
     def clamp_unit(self, x: ExactValue) -> ExactValue:
         shifted = rules.shift_round(x.data.astype(np.int64), x.exponent - rules.FRAME_EXPONENT)
         return _value(np.clip(shifted, 0, 1 << rules.FRAME_EXPONENT), rules.FRAME_EXPONENT)
+
+    def clamp_centred(self, x: ExactValue) -> ExactValue:
+        shifted = rules.shift_round(x.data.astype(np.int64), x.exponent - rules.FRAME_EXPONENT)
+        return _value(np.clip(shifted, -rules.HALF_SAMPLE, rules.HALF_SAMPLE), rules.FRAME_EXPONENT)
+
+    def from_centre(self, x: ExactValue) -> ExactValue:
+        require_exponent("a picture", rules.FRAME_EXPONENT, x)
+        return _value(x.data.astype(np.int64) + rules.HALF_SAMPLE, rules.FRAME_EXPONENT)
 
     # ---- latents and symbols
 

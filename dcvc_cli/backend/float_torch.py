@@ -278,10 +278,8 @@ class InferenceOperations(FloatOperations):
         if x.dtype == torch.bfloat16 and x.device.type == "cpu" and _is_one_wide(layer, x):
             # With a stride above 1, oneDNN's AMX convolutions in bfloat16 give wrong values here (pytorch/pytorch issue
             # 169688). Outputs one sample wide are small, so float32 costs nothing.
-            weight, bias = (
-                self.parameters[layer.name + ".weight"].float(),
-                self.parameters[layer.name + ".bias"].float(),
-            )
+            weight, bias = self.parameters[layer.name + ".weight"].float(), self.parameters.get(layer.name + ".bias")
+            bias = None if bias is None else bias.float()
             return F.conv2d(_channels_last(x.float()), weight, bias, stride=layer.stride, padding=layer.padding).to(
                 x.dtype
             )

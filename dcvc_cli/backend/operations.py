@@ -30,7 +30,12 @@ class Operations(ABC):
 
     @abstractmethod
     def conv(self, layer: "Conv", x: Tensor) -> Tensor:
-        """Convolution with bias: cin x h x w -> cout x h' x w'."""
+        """Convolution, with a bias if the layer has one: cin x h x w -> cout x h' x w'."""
+
+    def conv_of_cells(self, layer: "Conv", x: Tensor, factor: int) -> Tensor:
+        """A 1x1 convolution of the pixel-unshuffled x, cin = c * factor * factor: c x h x w -> cout x h/factor x
+        w/factor."""
+        return self.conv(layer, self.pixel_unshuffle(x, factor))
 
     @abstractmethod
     def depthwise(self, layer: "Depthwise", x: Tensor) -> Tensor:

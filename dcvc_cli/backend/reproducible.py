@@ -75,8 +75,10 @@ class ReproducibleOperations(Operations):
             self._weights[name] = np.ascontiguousarray(gridded.transpose(2, 3, 0, 1))
         return self._weights[name]
 
-    def _bias(self, name: str) -> Float64:
-        return np.asarray(self._parameters[f"{name}.bias"], np.float64)[:, None, None]
+    def _bias(self, name: str) -> Any:
+        """(cout, 1, 1), or 0 for a layer without a bias."""
+        bias = self._parameters.get(f"{name}.bias")
+        return 0.0 if bias is None else np.asarray(bias, np.float64)[:, None, None]
 
     def conv(self, layer: "Conv", x: Float64) -> Float64:
         weight = self._weight(layer.name)
@@ -107,7 +109,7 @@ class ReproducibleOperations(Operations):
         return total + self._bias(layer.name)
 
     def scale(self, vector: "ScaleVector", x: Float64, qp: int) -> Float64:
-        return x * np.asarray(self._parameters[vector.name][qp], np.float64)
+        return x * np.asarray(self._parameters[vector.name][qp], np.float64).reshape(-1, 1, 1)
 
     def wsilu(self, x: Float64) -> Float64:
         """As the exact profile: max(x, 0) - g(|x|), g by linear pieces."""
@@ -119,6 +121,9 @@ class ReproducibleOperations(Operations):
     def chunk_add(self, x: Float64) -> Float64:
         half = x.shape[0] // 2
         return x[:half] + x[half:]
+
+    def add_fours(self, x: Float64) -> Float64:
+        return ((x[::4] + x[1::4]) + x[2::4]) + x[3::4]
 
     def add(self, x: Float64, y: Float64) -> Float64:
         return x + y
@@ -169,6 +174,15 @@ class ReproducibleOperations(Operations):
 
     def clamp_unit(self, x: Float64) -> Float64:
         return np.clip(x, 0, 1)
+
+    def centre(self, x: Float64) -> Float64:
+        return x - 0.5
+
+    def from_centre(self, x: Float64) -> Float64:
+        return x + 0.5
+
+    def clamp_centred(self, x: Float64) -> Float64:
+        return np.clip(x, -0.5, 0.5)
 
     # ---- latents and symbols
 

@@ -87,7 +87,7 @@ class RecordingOperations(Operations):
         return Recorded(tensor, group, channels)
 
     def frame(self, tensor: Float64) -> Recorded:
-        """A picture in 0..1."""
+        """A picture in 0..1 or, where networks take it so, in -0.5..0.5."""
         return self.record(tensor, self.groups.new(rules.FRAME_EXPONENT))
 
     def _layer(self, name: str, x: Recorded, tensor: Float64) -> Recorded:
@@ -139,6 +139,12 @@ class RecordingOperations(Operations):
         first, second = np.split(x.channels, 2)
         self.channels.tie(first, second)
         return self.record(self.inner.chunk_add(x.tensor), x.group, first)
+
+    def add_fours(self, x: Recorded) -> Recorded:
+        first, *others = (x.channels[place::4] for place in range(4))
+        for other in others:
+            self.channels.tie(first, other)
+        return self.record(self.inner.add_fours(x.tensor), x.group, first)
 
     def add(self, x: Recorded, y: Recorded) -> Recorded:
         self.channels.tie(x.channels, y.channels)
@@ -197,6 +203,12 @@ class RecordingOperations(Operations):
 
     def clamp_unit(self, x: Recorded) -> Recorded:
         return self.frame(self.inner.clamp_unit(self._fixed(x).tensor))
+
+    def clamp_centred(self, x: Recorded) -> Recorded:
+        return self.frame(self.inner.clamp_centred(self._fixed(x).tensor))
+
+    def from_centre(self, x: Recorded) -> Recorded:
+        return self.frame(self.inner.from_centre(x.tensor))
 
     # ---- latents, symbols and pictures
 

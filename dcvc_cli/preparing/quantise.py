@@ -139,11 +139,11 @@ def quantise_network(model: Any, state: State, recorded: RecordingOperations, po
         before, after = (recorded.groups.exponent(group) for group in recorded.layer_groups[layer.name])
         gain_in, gain_out = _gains(recorded, layer.name)
         if isinstance(layer, ScaleVector):
-            rows = np.asarray(state[layer.name], np.float64)[:, :, 0, 0]
+            rows = np.asarray(state[layer.name], np.float64).reshape(layer.num_qps, layer.channels)
             layers[layer.name] = quantise_scale(rows * gain_out / gain_in, before, after)
             continue
         weight, wide = _between_gains(layer, state, gain_in, gain_out), _is_wide(layer, policy)
-        bias = np.asarray(state[f"{layer.name}.bias"], np.float64) * gain_out
+        bias = np.asarray(state.get(f"{layer.name}.bias", np.zeros(len(gain_out))), np.float64) * gain_out
         moments = None
         if isinstance(layer, Conv) and layer.name in recorded.moments:
             moments = _scaled_moments(recorded.moments[layer.name], gain_in.repeat(layer.kernel**2))

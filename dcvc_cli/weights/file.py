@@ -111,7 +111,10 @@ class NetworkWeights:
         shapes = coding_shapes(self.model)
         missing = [key for key in shapes if key not in self.arrays]
         state = ExactNetwork.from_arrays(self.model, self.exact).float_parameters() if missing else {}
-        return {key: self._expanded(key) if key in self.arrays else state[key] for key in shapes}
+        return {
+            key: self._expanded(key) if key in self.arrays else state[key].reshape(shape)
+            for key, shape in shapes.items()
+        }
 
     def for_exact_coding(self) -> "NetworkWeights":
         """Only what the exact profile codes with: integers in place of the decoder's parameters, 16-bit weights for

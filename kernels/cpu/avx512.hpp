@@ -57,6 +57,28 @@ struct Activation32 {
 
 inline __mmask32 lanes(int count) { return count >= 32 ? 0xFFFFFFFFu : (1u << count) - 1; }
 
+// The sums of each four neighbouring lanes: 8 values, saturated.
+inline __m128i add_fours(__m512i y) {
+  const __m512i twos = _mm512_madd_epi16(y, _mm512_set1_epi16(1));
+  const __m512i sums =
+      _mm512_add_epi64(_mm512_srai_epi64(twos, 32), _mm512_srai_epi64(_mm512_slli_epi64(twos, 32), 32));
+  return _mm512_cvtsepi64_epi16(sums);
+}
+
+inline void finish_fours(const int32_t* sums, int num_pixels, const Epilogue& e) {
+  const Activation32 activate(*e.activation, e.exponent);
+  for (int n = 0; n < e.num_outputs; n += kLaneBlock) {
+    const Rescale16 low(e.multiplier + n, e.addend + n), high(e.multiplier + n + 16, e.addend + n + 16);
+    const int left = (e.num_outputs - n) / 4;
+    const __mmask8 mask = static_cast<__mmask8>(left >= 8 ? 0xFF : (1 << left) - 1);
+    for (int pixel = 0; pixel < num_pixels; ++pixel) {
+      const int32_t* sum = sums + pixel * kBlockOutputs + n;
+      const __m512i y = _mm512_packs_epi32(low(_mm512_loadu_si512(sum)), high(_mm512_loadu_si512(sum + 16)));
+      _mm_mask_storeu_epi16(e.out + pixel * e.out_stride + n / 4, mask, add_fours(activate(y)));
+    }
+  }
+}
+
 template <bool kActivate, bool kFirst, bool kSecond>
 void finish_as(const int32_t* sums, int num_pixels, const Epilogue& e) {
   static const ActivationTable kNone{};
@@ -76,7 +98,9 @@ void finish_as(const int32_t* sums, int num_pixels, const Epilogue& e) {
 }
 
 inline void finish(const int32_t* sums, int num_pixels, const Epilogue& e) {
-  if (e.activation) {
+  if (e.add_fours) {
+    finish_fours(sums, num_pixels, e);
+  } else if (e.activation) {
     e.first ? finish_as<true, true, false>(sums, num_pixels, e) : finish_as<true, false, false>(sums, num_pixels, e);
   } else if (e.second) {
     finish_as<false, true, true>(sums, num_pixels, e);

@@ -5,10 +5,10 @@
 #include <stdexcept>
 #include <string>
 
-#include "kernels/base/arrays.hpp"
 #include "kernels/base/pooled_array.hpp"
 #include "kernels/cpu/engine.hpp"
 #include "kernels/cpu/isa.hpp"
+#include "kernels/cpu/layer_bindings.hpp"
 
 namespace py = pybind11;
 namespace k = dcvc::kernels;
@@ -20,11 +20,6 @@ using dcvc::require;
 using Tensor = Array<int16_t>;
 
 constexpr int kMostThreads = 256;
-constexpr int kMostRowSum = 65535;                     // largest sum of magnitudes in a row of weights
-constexpr int kLeastExponent = 5, kMostExponent = 13;  // bounds for the exponent of an activation's input
-constexpr int kMostChannels = 1 << 16;
-
-bool is_activation_exponent(int exponent) { return exponent >= kLeastExponent && exponent <= kMostExponent; }
 
 k::Size size_of(const Tensor& x) {
   require(x.ndim() == 3 && x.size() > 0, "a tensor must be int16 (height, width, channels) and not empty");
@@ -47,95 +42,6 @@ std::optional<std::string> isa_for(const std::string& isa) {
 
 Tensor make_tensor(k::Engine& engine, k::Size size, int channels) {
   return dcvc::pooled_array<int16_t>({size.height, size.width, channels}, engine.shared_buffers());
-}
-
-void require_weights(const Array<int16_t>& weights, ssize_t row) {
-  const int16_t* w = weights.data();
-  for (ssize_t first = 0; first < weights.size(); first += row) {
-    int64_t sum = 0;
-    for (ssize_t i = first; i < first + row; ++i) {
-      require(w[i] != -32768, "a weight is -32768");
-      sum += w[i] < 0 ? -w[i] : w[i];
-    }
-    require(sum <= kMostRowSum, "a row of weights sums to more than 65535");
-  }
-}
-
-void require_rescale(const Array<int32_t>& multiplier, const Array<int64_t>& addend, ssize_t num_outputs) {
-  require(
-      multiplier.ndim() == 1 && addend.ndim() == 1 && multiplier.size() == num_outputs && addend.size() == num_outputs,
-      "multiplier and addend must be (num_outputs,)");
-  for (ssize_t i = 0; i < num_outputs; ++i) {
-    const int64_t most = int64_t{1} << 62;
-    require(multiplier.data()[i] >= 0 && addend.data()[i] >= -most && addend.data()[i] <= most,
-            "multiplier or addend out of range");
-  }
-}
-
-std::shared_ptr<k::ConvLayer> make_conv(const Array<int16_t>& weights, const Array<int32_t>& multiplier,
-                                        const Array<int64_t>& addend, int stride, int padding) {
-  require(weights.ndim() == 4 && weights.size() > 0 && weights.shape(1) == weights.shape(2),
-          "weights must be (num_outputs, k, k, channels)");
-  require(stride >= 1 && stride <= 16 && padding >= 0 && padding <= 16 && weights.shape(1) <= 16,
-          "stride, padding or kernel out of range");
-  require(weights.shape(0) <= kMostChannels && weights.shape(3) <= kMostChannels, "too many channels");
-  const ssize_t num_inputs = weights.size() / weights.shape(0);
-  require_weights(weights, num_inputs);
-  require_rescale(multiplier, addend, weights.shape(0));
-  return std::shared_ptr<k::ConvLayer>(
-      new k::ConvLayer{k::Matrix(weights.data(), multiplier.data(), addend.data(), static_cast<int>(weights.shape(0)),
-                                 static_cast<int>(num_inputs)),
-                       static_cast<int>(weights.shape(3)), static_cast<int>(weights.shape(1)), stride, padding});
-}
-
-std::shared_ptr<k::DepthwiseLayer> make_depthwise(const Array<int16_t>& weights, const Array<int32_t>& multiplier,
-                                                  const Array<int64_t>& addend) {
-  require(weights.ndim() == 2 && weights.shape(1) == 9 && weights.shape(0) > 0 && weights.shape(0) <= kMostChannels,
-          "weights must be (channels, 9)");
-  require_weights(weights, 9);
-  require_rescale(multiplier, addend, weights.shape(0));
-  return std::make_shared<k::DepthwiseLayer>(weights.data(), multiplier.data(), addend.data(),
-                                             static_cast<int>(weights.shape(0)));
-}
-
-using ConvPtr = std::shared_ptr<k::ConvLayer>;
-using DepthwisePtr = std::shared_ptr<k::DepthwiseLayer>;
-
-// A block and the layers it refers to.
-struct Block {
-  ConvPtr adaptor, dc_in, dc_out, ffn_first, ffn_second, ffn_out;
-  DepthwisePtr dc_spatial;
-  k::BlockLayers layers;
-};
-
-void require_pointwise(const ConvPtr& layer, int inputs, int outputs, const char* name) {
-  require(layer && layer->kernel == 1 && layer->stride == 1 && layer->padding == 0,
-          std::string(name) + " must be a 1x1 convolution");
-  require(layer->channels == inputs && layer->matrix.num_outputs() == outputs,
-          std::string(name) + " has the wrong number of channels");
-}
-
-std::shared_ptr<Block> make_block(const ConvPtr& adaptor, const ConvPtr& dc_in, const DepthwisePtr& dc_spatial,
-                                  const ConvPtr& dc_out, const ConvPtr& ffn_first, const ConvPtr& ffn_second,
-                                  const ConvPtr& ffn_out, int dc_exponent, int ffn_exponent, bool shortcut) {
-  require(dc_spatial != nullptr && ffn_first != nullptr, "a block needs all its layers");
-  const int c = dc_spatial->channels(), wide = ffn_first->matrix.num_outputs();
-  require(c % 2 == 0 && wide % 2 == 0, "a block needs an even number of channels");
-  if (adaptor) {
-    require_pointwise(adaptor, adaptor->channels, c, "adaptor");
-    require(adaptor->channels % 2 == 0, "a block needs an even number of input channels");
-  }
-  require_pointwise(dc_in, c, c, "dc_in");
-  require_pointwise(dc_out, c, c, "dc_out");
-  require_pointwise(ffn_first, c, wide, "ffn_first");
-  require_pointwise(ffn_second, c, wide, "ffn_second");
-  require_pointwise(ffn_out, wide, c, "ffn_out");
-  require(is_activation_exponent(dc_exponent) && is_activation_exponent(ffn_exponent),
-          "activation exponents must be 5..13");
-  auto block = std::make_shared<Block>(Block{adaptor, dc_in, dc_out, ffn_first, ffn_second, ffn_out, dc_spatial, {}});
-  block->layers = {adaptor.get(),    dc_in.get(),   dc_spatial.get(), dc_out.get(), ffn_first.get(),
-                   ffn_second.get(), ffn_out.get(), dc_exponent,      ffn_exponent, shortcut};
-  return block;
 }
 
 std::unique_ptr<k::Engine> make_engine(const std::string& isa, int num_threads, const Array<int16_t>& nodes) {
@@ -180,10 +86,11 @@ Tensor depthwise(k::Engine& engine, const k::DepthwiseLayer& layer, const Tensor
   return out;
 }
 
-Tensor depth_conv_block(k::Engine& engine, const Block& block, const Tensor& x) {
+Tensor depth_conv_block(k::Engine& engine, const k::BoundBlock& block, const Tensor& x) {
   const k::Size size = size_of(x);
-  require_channels(x, block.adaptor ? block.adaptor->channels : block.dc_spatial->channels(), "the block");
-  Tensor out = make_tensor(engine, size, block.dc_spatial->channels());
+  const int channels = block.layers.channels();
+  require_channels(x, block.adaptor ? block.adaptor->channels : channels, "the block");
+  Tensor out = make_tensor(engine, size, channels);
   const int16_t* in = x.data();
   int16_t* to = out.mutable_data();
   const py::gil_scoped_release release;
@@ -193,7 +100,7 @@ Tensor depth_conv_block(k::Engine& engine, const Block& block, const Tensor& x) 
 
 Tensor activate(k::Engine& engine, const Tensor& x, int exponent) {
   const k::Size size = size_of(x);
-  require(is_activation_exponent(exponent), "the activation's exponent must be 5..13");
+  require(k::is_activation_exponent(exponent), "the activation's exponent must be 5..13");
   Tensor out = make_tensor(engine, size, channels_of(x));
   const int16_t* in = x.data();
   int16_t* to = out.mutable_data();
@@ -243,15 +150,28 @@ Tensor multiply(k::Engine& engine, const Tensor& x, const Tensor& y, int shift) 
   return out;
 }
 
-Tensor clamp(k::Engine& engine, const Tensor& x, int shift, int peak) {
+Tensor add_fours(k::Engine& engine, const Tensor& x) {
   const k::Size size = size_of(x);
-  require(shift >= -15 && shift <= 15 && peak >= 0 && peak <= 32767, "shift or peak out of range");
+  require(channels_of(x) % 4 == 0, "the channels do not divide by 4");
+  Tensor out = make_tensor(engine, size, channels_of(x) / 4);
+  const int16_t* in = x.data();
+  int16_t* to = out.mutable_data();
+  const size_t num_sums = static_cast<size_t>(out.size());
+  const py::gil_scoped_release release;
+  engine.add_fours(in, num_sums, to);
+  return out;
+}
+
+Tensor clamp(k::Engine& engine, const Tensor& x, int shift, int lowest, int highest) {
+  const k::Size size = size_of(x);
+  require(shift >= -15 && shift <= 15 && lowest >= -32768 && lowest <= highest && highest <= 32767,
+          "shift or limits out of range");
   Tensor out = make_tensor(engine, size, channels_of(x));
   const int16_t* in = x.data();
   int16_t* to = out.mutable_data();
   const size_t count = static_cast<size_t>(x.size());
   const py::gil_scoped_release release;
-  engine.clamp(in, count, shift, peak, to);
+  engine.clamp(in, count, shift, lowest, highest, to);
   return out;
 }
 
@@ -282,7 +202,8 @@ Tensor concat(k::Engine& engine, const std::vector<Tensor>& parts) {
     channels.push_back(channels_of(part));
     total += channels.back();
   }
-  require(total <= kMostChannels && total * size.num_pixels() < (int64_t{1} << 31), "the concatenation is too large");
+  require(total <= k::kMostChannels && total * size.num_pixels() < (int64_t{1} << 31),
+          "the concatenation is too large");
   Tensor out = make_tensor(engine, size, static_cast<int>(total));
   int16_t* to = out.mutable_data();
   const py::gil_scoped_release release;
@@ -358,21 +279,21 @@ py::tuple export_planes(k::Engine& engine, const Tensor& cells, int exponent, bo
 PYBIND11_MODULE(_kernels, m) {
   m.doc() = "Integer kernels of the exact profile; use dcvc_cli.backend.exact_native";
   m.attr("MAX_THREADS") = kMostThreads;
-  m.attr("MAX_ROW_SUM") = kMostRowSum;
-  m.attr("MIN_ACTIVATION_EXPONENT") = kLeastExponent;
-  m.attr("MAX_ACTIVATION_EXPONENT") = kMostExponent;
+  m.attr("MAX_ROW_SUM") = k::kMostRowSum;
+  m.attr("MIN_ACTIVATION_EXPONENT") = k::kLeastExponent;
+  m.attr("MAX_ACTIVATION_EXPONENT") = k::kMostExponent;
   m.def("usable_isas", &k::usable_isas);
   m.def("isa_for", &isa_for, py::arg("isa"));
-  py::class_<k::ConvLayer, ConvPtr>(m, "Conv").def(py::init(&make_conv), py::arg("weights").noconvert(),
-                                                   py::arg("multiplier").noconvert(), py::arg("addend").noconvert(),
-                                                   py::arg("stride"), py::arg("padding"));
-  py::class_<k::DepthwiseLayer, DepthwisePtr>(m, "Depthwise")
-      .def(py::init(&make_depthwise), py::arg("weights").noconvert(), py::arg("multiplier").noconvert(),
+  py::class_<k::ConvLayer, k::ConvPtr>(m, "Conv").def(py::init(&k::make_conv), py::arg("weights").noconvert(),
+                                                      py::arg("multiplier").noconvert(), py::arg("addend").noconvert(),
+                                                      py::arg("stride"), py::arg("padding"));
+  py::class_<k::DepthwiseLayer, k::DepthwisePtr>(m, "Depthwise")
+      .def(py::init(&k::make_depthwise), py::arg("weights").noconvert(), py::arg("multiplier").noconvert(),
            py::arg("addend").noconvert());
-  py::class_<Block, std::shared_ptr<Block>>(m, "Block")
-      .def(py::init(&make_block), py::arg("adaptor").none(true), py::arg("dc_in"), py::arg("dc_spatial"),
-           py::arg("dc_out"), py::arg("ffn_first"), py::arg("ffn_second"), py::arg("ffn_out"), py::arg("dc_exponent"),
-           py::arg("ffn_exponent"), py::arg("shortcut"));
+  py::class_<k::BoundBlock, std::shared_ptr<k::BoundBlock>>(m, "Block")
+      .def(py::init(&k::make_block), py::arg("adaptor").none(true), py::arg("dc_in"), py::arg("dc_spatial"),
+           py::arg("dc_out"), py::arg("ffn_first"), py::arg("ffn_second").none(true), py::arg("ffn_out"),
+           py::arg("dc_exponent"), py::arg("ffn_exponent"), py::arg("shortcut"));
   py::class_<k::Engine>(m, "Engine")
       .def(py::init(&make_engine), py::arg("isa"), py::arg("num_threads"), py::arg("nodes").noconvert())
       .def_property_readonly("isa", [](const k::Engine& engine) { return std::string(engine.kernels().name); })
@@ -384,7 +305,8 @@ PYBIND11_MODULE(_kernels, m) {
       .def("add", &add, py::arg("x").noconvert(), py::arg("y").noconvert())
       .def("scale", &scale, py::arg("x").noconvert(), py::arg("factors").noconvert(), py::arg("shift"))
       .def("multiply", &multiply, py::arg("x").noconvert(), py::arg("y").noconvert(), py::arg("shift"))
-      .def("clamp", &clamp, py::arg("x").noconvert(), py::arg("shift"), py::arg("peak"))
+      .def("add_fours", &add_fours, py::arg("x").noconvert())
+      .def("clamp", &clamp, py::arg("x").noconvert(), py::arg("shift"), py::arg("lowest"), py::arg("highest"))
       .def("pixel_shuffle", &pixel_shuffle, py::arg("x").noconvert(), py::arg("factor"))
       .def("concat", &concat, py::arg("parts"))
       .def("step_index", &step_index, py::arg("scales").noconvert(), py::arg("group_at"), py::arg("num_groups"),

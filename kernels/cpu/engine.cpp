@@ -67,7 +67,7 @@ void Engine::multiply_matrix(Scratch& scratch, const Rows& rows, int num_pixels,
     epilogue.num_outputs = std::min(kBlockOutputs, matrix.num_outputs() - block * kBlockOutputs);
     kernels_.accumulate(rows, num_pixels, view, block, scratch.sums.data());
     kernels_.finish(scratch.sums.data(), num_pixels, epilogue);
-    epilogue.out += kBlockOutputs;
+    epilogue.out += epilogue.add_fours ? kBlockOutputs / 4 : kBlockOutputs;
     if (epilogue.first) epilogue.first += kBlockOutputs;
     if (epilogue.second) epilogue.second += kBlockOutputs;
   }
@@ -127,19 +127,20 @@ void Engine::depthwise(const DepthwiseLayer& layer, const int16_t* x, Size size,
 }
 
 // Runs in two passes: the depthwise layer needs the activations of neighbouring pixels, and all layers after it work on
-// one pixel alone. The second pass keeps the wide intermediate values in the thread's scratch memory.
+// one pixel alone. The second pass keeps the intermediate values of the feed-forward branch in the thread's scratch
+// memory.
 void Engine::depth_conv_block(const BlockLayers& block, const int16_t* x, Size size, int16_t* out) {
   const std::lock_guard turn(turn_);
-  const int channels = block.dc_spatial->channels(), wide = block.ffn_first->matrix.num_outputs();
-  const size_t num_values = static_cast<size_t>(size.num_pixels()) * static_cast<size_t>(channels);
-  activated_.reserve(num_values);
-  if (block.adaptor) adapted_.reserve(num_values);
-  reserve_scratch(std::max({channels, wide, block.adaptor ? block.adaptor->channels : 0}),
+  const int channels = block.channels(), inner = block.inner(), added = block.added();
+  const size_t num_pixels = static_cast<size_t>(size.num_pixels());
+  activated_.reserve(num_pixels * static_cast<size_t>(inner));
+  if (block.adaptor) adapted_.reserve(num_pixels * static_cast<size_t>(channels));
+  reserve_scratch(std::max({channels, inner, added, block.adaptor ? block.adaptor->channels : 0}),
                   block.adaptor ? block.adaptor->channels : channels);
   for (auto& scratch : scratch_) {
-    scratch->spatial.reserve(static_cast<size_t>(kChunkPixels * (channels + 1)));
+    scratch->spatial.reserve(static_cast<size_t>(kChunkPixels * (inner + 1)));
     scratch->residual.reserve(static_cast<size_t>(kChunkPixels * (channels + 1)));
-    scratch->wide.reserve(static_cast<size_t>(kChunkPixels * (wide + 1)));
+    scratch->added.reserve(static_cast<size_t>(kChunkPixels * (added + 1)));
   }
   const Chunks chunks = chunks_of(size.num_pixels());
   const auto range_of = [&](int chunk) {
@@ -157,12 +158,12 @@ void Engine::depth_conv_block(const BlockLayers& block, const int16_t* x, Size s
 
 // Adaptor, first pointwise layer and activation.
 void Engine::block_entry(const BlockLayers& block, const int16_t* x, PixelRange range, Scratch& scratch) {
-  const int channels = block.dc_spatial->channels();
+  const int channels = block.channels(), inner = block.inner();
   const ptrdiff_t offset = static_cast<ptrdiff_t>(range.first) * channels;
   const int16_t* values = x + offset;
   Epilogue epilogue{};
-  epilogue.out_stride = channels;
   if (block.adaptor) {
+    epilogue.out_stride = channels;
     const int inputs = block.adaptor->channels;
     epilogue.out = adapted_.data() + offset;
     const Rows rows = rows_of(scratch, x + static_cast<ptrdiff_t>(range.first) * inputs, inputs, range.count, inputs);
@@ -171,7 +172,8 @@ void Engine::block_entry(const BlockLayers& block, const int16_t* x, PixelRange 
   }
   epilogue.activation = &activation_;
   epilogue.exponent = block.dc_exponent;
-  epilogue.out = activated_.data() + offset;
+  epilogue.out = activated_.data() + static_cast<ptrdiff_t>(range.first) * inner;
+  epilogue.out_stride = inner;
   multiply_matrix(scratch, rows_of(scratch, values, channels, range.count, channels), range.count, block.dc_in->matrix,
                   epilogue);
 }
@@ -180,29 +182,32 @@ void Engine::block_entry(const BlockLayers& block, const int16_t* x, PixelRange 
 // adaptor.
 void Engine::block_rest(const BlockLayers& block, const int16_t* x, Size size, PixelRange range, Scratch& scratch,
                         int16_t* out) {
-  const int channels = block.dc_spatial->channels(), wide = block.ffn_first->matrix.num_outputs(), count = range.count;
+  const int channels = block.channels(), inner = block.inner(), added = block.added(), count = range.count;
   const ptrdiff_t offset = static_cast<ptrdiff_t>(range.first) * channels;
   kernels_.depthwise(activated_.data(), size.height, size.width, block.dc_spatial->view(), range,
-                     scratch.spatial.data(), channels);
+                     scratch.spatial.data(), inner);
 
   Epilogue to_residual{};
   to_residual.first = x + offset;
   to_residual.first_stride = channels;
   to_residual.out = scratch.residual.data();
   to_residual.out_stride = channels;
-  multiply_matrix(scratch, rows_of(scratch, scratch.spatial.data(), channels, count, channels), count,
-                  block.dc_out->matrix, to_residual);
+  multiply_matrix(scratch, rows_of(scratch, scratch.spatial.data(), inner, count, inner), count, block.dc_out->matrix,
+                  to_residual);
 
-  Epilogue to_wide{};
-  to_wide.activation = &activation_;
-  to_wide.exponent = block.ffn_exponent;
-  to_wide.out = scratch.wide.data();
-  to_wide.out_stride = wide;
+  Epilogue to_added{};
+  to_added.activation = &activation_;
+  to_added.exponent = block.ffn_exponent;
+  to_added.add_fours = !block.ffn_second;
+  to_added.out = scratch.added.data();
+  to_added.out_stride = added;
   const Rows residual_rows = rows_of(scratch, scratch.residual.data(), channels, count, channels);
-  multiply_matrix(scratch, residual_rows, count, block.ffn_first->matrix, to_wide);
-  to_wide.first = scratch.wide.data();
-  to_wide.first_stride = wide;
-  multiply_matrix(scratch, residual_rows, count, block.ffn_second->matrix, to_wide);
+  multiply_matrix(scratch, residual_rows, count, block.ffn_first->matrix, to_added);
+  if (block.ffn_second) {
+    to_added.first = scratch.added.data();
+    to_added.first_stride = added;
+    multiply_matrix(scratch, residual_rows, count, block.ffn_second->matrix, to_added);
+  }
 
   Epilogue to_out{};
   to_out.first = scratch.residual.data();
@@ -213,7 +218,7 @@ void Engine::block_rest(const BlockLayers& block, const int16_t* x, Size size, P
   }
   to_out.out = out + offset;
   to_out.out_stride = channels;
-  multiply_matrix(scratch, rows_of(scratch, scratch.wide.data(), wide, count, wide), count, block.ffn_out->matrix,
+  multiply_matrix(scratch, rows_of(scratch, scratch.added.data(), added, count, added), count, block.ffn_out->matrix,
                   to_out);
 }
 

@@ -23,7 +23,7 @@ struct Size {
 
 // Memory of one thread. It grows to the largest layer and is kept.
 struct Scratch {
-  AlignedArray<int16_t> gathered, spatial, residual, wide;
+  AlignedArray<int16_t> gathered, spatial, residual, added;
   AlignedArray<int8_t> high;
   AlignedArray<uint8_t> low;
   AlignedArray<int32_t> sums;
@@ -60,8 +60,10 @@ class Engine final : private Forkable {
   // sat16((x * y + half) >> shift), shift >= 0, or << -shift; y has one or all channels.
   void multiply(const int16_t* x, const int16_t* y, size_t num_pixels, int channels, int y_channels, int shift,
                 int16_t* out);
-  // x * 2^-shift rounded and limited to 0..peak.
-  void clamp(const int16_t* x, size_t count, int shift, int peak, int16_t* out);
+  // The sums of each four neighbouring channels: (h, w, 4 * c) -> (h, w, c).
+  void add_fours(const int16_t* x, size_t num_sums, int16_t* out);
+  // x * 2^-shift rounded and limited to lowest..highest.
+  void clamp(const int16_t* x, size_t count, int shift, int lowest, int highest, int16_t* out);
   // (h, w, c * f * f) -> (h * f, w * f, c).
   void pixel_shuffle(const int16_t* x, Size size, int channels, int factor, int16_t* out);
   // Interleaves parts of one size: parts[k] has channels[k].

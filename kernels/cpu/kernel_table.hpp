@@ -44,7 +44,7 @@ struct Rows {
 };
 
 // The steps from a block of sums to outputs: y = sat16((sum * multiplier + addend) >> 32), then the activation, then
-// saturating additions.
+// saturating additions, or the sums of each four neighbouring outputs.
 struct Epilogue {
   const int32_t* multiplier;          // [64] in position order
   const int64_t* addend;              // [4][16]: of each 16 positions first the 8 even, then the 8 odd ones
@@ -57,6 +57,7 @@ struct Epilogue {
   int16_t* out;
   ptrdiff_t out_stride;
   int num_outputs;  // 1..64
+  bool add_fours;   // with an activation, without summands, num_outputs a multiple of 4: out has num_outputs / 4 values
 };
 
 // A 3x3 depthwise layer. Each block of 32 channels has [dx 0..2][rows (0, 1) or (2, none)][positions 0..31][2 taps].

@@ -52,17 +52,22 @@ struct ConvLayer {
   int channels, kernel, stride, padding;
 };
 
-// The layers of a depth-conv block (`DepthConvBlock` in dcvc_cli/graph/blocks.py), with the wide layer in two halves.
+// The layers of a depth-conv block (`DepthConvBlock` and `FourfoldBlock` in dcvc_cli/graph/blocks.py). The wide layer
+// stands in two halves where these are added, and is whole where each four neighbouring channels are.
 struct BlockLayers {
   const ConvLayer* adaptor;  // null: none
   const ConvLayer* dc_in;
   const DepthwiseLayer* dc_spatial;
   const ConvLayer* dc_out;
   const ConvLayer* ffn_first;
-  const ConvLayer* ffn_second;
+  const ConvLayer* ffn_second;  // null: each four neighbouring channels of ffn_first are added
   const ConvLayer* ffn_out;
   int dc_exponent, ffn_exponent;
   bool shortcut;
+
+  int channels() const { return dc_out->matrix.num_outputs(); }
+  int inner() const { return dc_spatial->channels(); }
+  int added() const { return ffn_out->matrix.num_inputs(); }
 };
 
 }  // namespace dcvc::kernels

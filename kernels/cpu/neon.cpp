@@ -180,6 +180,22 @@ inline void store_some(int16_t* out, int valid, int16x8_t values) {
   __builtin_memcpy(out, copy, static_cast<size_t>(valid) * sizeof(int16_t));
 }
 
+void finish_fours(const int32_t* sums, int num_pixels, const Epilogue& e) {
+  const Activation8 activate_lanes(*e.activation, e.exponent);
+  for (int n = 0; n < e.num_outputs; n += kVector) {
+    const int group = n / kLaneBlock * kLaneBlock, position = group + n % kLaneBlock / 2;
+    const size_t count = e.num_outputs - n < kVector ? 1 : 2;
+    const Rescale8 rescale_lanes(e.multiplier + group, e.addend + group, n % kLaneBlock);
+    for (int pixel = 0; pixel < num_pixels; ++pixel) {
+      const int32_t* sum = sums + pixel * kBlockOutputs + position;
+      const int32x4_t twos = vpaddlq_s16(activate_lanes(rescale_lanes(vld1q_s32(sum), vld1q_s32(sum + 16))));
+      int16_t fours[4];
+      vst1_s16(fours, vqmovn_s32(vpaddq_s32(twos, twos)));
+      __builtin_memcpy(e.out + pixel * e.out_stride + n / 4, fours, count * sizeof(int16_t));
+    }
+  }
+}
+
 template <bool kActivate>
 void finish_as(const int32_t* sums, int num_pixels, const Epilogue& e) {
   static const ActivationTable kNone{};
@@ -199,6 +215,7 @@ void finish_as(const int32_t* sums, int num_pixels, const Epilogue& e) {
 }
 
 void finish(const int32_t* sums, int num_pixels, const Epilogue& e) {
+  if (e.add_fours) return finish_fours(sums, num_pixels, e);
   e.activation ? finish_as<true>(sums, num_pixels, e) : finish_as<false>(sums, num_pixels, e);
 }
 

@@ -19,6 +19,8 @@ void accumulate(const Rows& rows, int num_pixels, const MatrixView& matrix, int 
 
 void finish(const int32_t* sums, int num_pixels, const Epilogue& e) {
   for (int pixel = 0; pixel < num_pixels; ++pixel) {
+    int16_t values[kBlockOutputs];
+    int16_t* to = e.add_fours ? values : e.out + pixel * e.out_stride;
     for (int position = 0; position < kBlockOutputs; ++position) {
       const int n = position / kLaneBlock * kLaneBlock + output_of_position(position % kLaneBlock);
       if (n >= e.num_outputs) continue;
@@ -27,8 +29,9 @@ void finish(const int32_t* sums, int num_pixels, const Epilogue& e) {
       if (e.activation) y = wsilu(y, *e.activation, e.exponent);
       if (e.first) y = saturating_sum(y, e.first[pixel * e.first_stride + n]);
       if (e.second) y = saturating_sum(y, e.second[pixel * e.second_stride + n]);
-      e.out[pixel * e.out_stride + n] = y;
+      to[n] = y;
     }
+    if (e.add_fours) add_fours_all(values, e.num_outputs, e.out + pixel * e.out_stride);
   }
 }
 

@@ -56,10 +56,17 @@ void Engine::multiply(const int16_t* x, const int16_t* y, size_t num_pixels, int
   });
 }
 
-void Engine::clamp(const int16_t* x, size_t count, int shift, int peak, int16_t* out) {
+void Engine::add_fours(const int16_t* x, size_t num_sums, int16_t* out) {
+  for_ranges(num_sums, kGrain, [&](size_t first, size_t size) {
+    for (size_t i = first; i < first + size; ++i)
+      out[i] = saturate(int64_t{x[4 * i]} + x[4 * i + 1] + x[4 * i + 2] + x[4 * i + 3]);
+  });
+}
+
+void Engine::clamp(const int16_t* x, size_t count, int shift, int lowest, int highest, int16_t* out) {
   for_ranges(count, kGrain, [&](size_t first, size_t size) {
     for (size_t i = first; i < first + size; ++i)
-      out[i] = static_cast<int16_t>(std::clamp<int64_t>(shift_round(x[i], shift), 0, peak));
+      out[i] = static_cast<int16_t>(std::clamp<int64_t>(shift_round(x[i], shift), lowest, highest));
   });
 }
 

@@ -100,20 +100,30 @@ void check_seed(unsigned seed, const std::vector<std::unique_ptr<k::Engine>>& en
   const k::BlockLayers block{adaptor.get(),       dc_in.get(),         depthwise.get(), dc_out.get(),
                              first.get(),         second.get(),        ffn_out.get(),   5 + random.below(9),
                              5 + random.below(9), random.below(2) != 0};
+  const int inner = 2 * (1 + random.below(40));
+  const auto inner_spatial = depthwise_layer(random, inner);
+  const auto into_inner = conv_layer(random, channels, inner, 1, 1, 0, narrow),
+             out_of_inner = conv_layer(random, inner, channels, 1, 1, 0, narrow);
+  const auto fours = conv_layer(random, channels, 4 * inner, 1, 1, 0, narrow);
+  const k::BlockLayers fourfold{adaptor.get(),      into_inner.get(), inner_spatial.get(), out_of_inner.get(),
+                                fours.get(),        nullptr,          out_of_inner.get(),  block.dc_exponent,
+                                block.ffn_exponent, block.shortcut};
   const size_t pixels = static_cast<size_t>(size.num_pixels());
   const Values x = random.values(static_cast<size_t>(padded.num_pixels()) * static_cast<size_t>(inputs));
   const Values y = random.values(pixels * static_cast<size_t>(channels));
   const k::Size conv_size = k::Engine::conv_size(*conv, padded);
-  Values conv_out, spatial_out, block_out, active_out;
+  Values conv_out, spatial_out, block_out, active_out, fourfold_out, fours_out;
   for (const auto& engine : engines) {
     Values a(static_cast<size_t>(conv_size.num_pixels()) * static_cast<size_t>(outputs)), b(y.size()), c(y.size()),
-        d(y.size());
+        d(y.size()), e(y.size()), f(y.size() / 4);
     engine->conv(*conv, x.data(), padded, a.data());
     engine->depthwise(*depthwise, y.data(), size, b.data());
     engine->depth_conv_block(block, x.data(), size, c.data());
     engine->activate(y.data(), y.size(), block.dc_exponent, d.data());
+    engine->depth_conv_block(fourfold, x.data(), size, e.data());
+    engine->add_fours(y.data(), f.size(), f.data());
     if (conv_out.empty()) {
-      conv_out = a, spatial_out = b, block_out = c, active_out = d;
+      conv_out = a, spatial_out = b, block_out = c, active_out = d, fourfold_out = e, fours_out = f;
       continue;
     }
     const char* isa = engine->kernels().name;
@@ -121,6 +131,8 @@ void check_seed(unsigned seed, const std::vector<std::unique_ptr<k::Engine>>& en
     expect_same(spatial_out, b, "depthwise", isa, engine->num_threads(), seed);
     expect_same(block_out, c, "block", isa, engine->num_threads(), seed);
     expect_same(active_out, d, "activation", isa, engine->num_threads(), seed);
+    expect_same(fourfold_out, e, "fourfold block", isa, engine->num_threads(), seed);
+    expect_same(fours_out, f, "sums of four", isa, engine->num_threads(), seed);
   }
 }
 

@@ -10,7 +10,7 @@ import pytest
 from dcvc_cli.backend import exact_rules as rules
 from dcvc_cli.backend.exact_network import ExactConv, ExactNetwork, ExactScale, ExactValue
 from dcvc_cli.backend.exact_twin import ExactTwin
-from dcvc_cli.graph.blocks import Conv, DepthConvBlock, Depthwise, ScaleVector
+from dcvc_cli.graph.blocks import Conv, DepthConvBlock, Depthwise, FourfoldBlock, ScaleVector
 from dcvc_cli.graph.latent_steps import IMAGE_STEPS, VIDEO_STEPS
 from tests.support.random_layers import first_mismatch, native_value, random_conv, random_values
 
@@ -157,7 +157,6 @@ def test_longest_sums_do_not_wrap(engines):
 
 def block_numbers(rng, block, kind, dc_exponent=10, ffn_exponent=9):
     numbers = {}
-    c = block.channels
     exponents = {
         "dc.0": (8, dc_exponent),
         "dc.2": (dc_exponent, 12),
@@ -165,17 +164,10 @@ def block_numbers(rng, block, kind, dc_exponent=10, ffn_exponent=9):
         "ffn.0": (8, ffn_exponent),
         "ffn.2": (ffn_exponent, 8),
     }
-    shapes = {
-        "dc.0": (c, c, 1, 1),
-        "dc.2": (c, 1, 3, 3),
-        "dc.3": (c, c, 1, 1),
-        "ffn.0": (4 * c, c, 1, 1),
-        "ffn.2": (c, 2 * c, 1, 1),
-    }
-    for key, shape in shapes.items():
-        numbers[f"block.{key}"] = random_conv(rng, shape, kind, exponents[key])
-    if block.adaptor is not None:
-        numbers["block.adaptor"] = random_conv(rng, (c, block.cin, 1, 1), kind, (8, 8))
+    for name, shape in block.shapes():
+        key = name.removeprefix("block.").removesuffix(".weight")
+        if name.endswith(".weight"):
+            numbers[f"block.{key}"] = random_conv(rng, shape, kind, exponents.get(key, (8, 8)))
     return numbers
 
 
@@ -201,6 +193,38 @@ def test_fused_block_is_the_plain_one(channels, shortcut, engines):
             all_threads=seed == 2,
         )
         print(told, {isa: f"{spent * 1e3:.1f} ms" for isa, spent in seconds.items()})
+
+
+@pytest.mark.parametrize("channels", [8, 16, 24, 40, 128, 192, 256, 512])
+@pytest.mark.parametrize("divisor", [1, 2])
+def test_fused_fourfold_block_is_the_plain_one(channels, divisor, engines):
+    sizes = ((1, 1), (3, 5), (8, 13), (11, 10)) if channels <= 64 else ((1, 1), (2, 9))
+    for seed, (height, width) in enumerate(sizes):
+        rng = np.random.default_rng(2000 * channels + 10 * divisor + seed)
+        cin = channels if seed % 2 else int(rng.choice((16, 24, 192)))
+        block = FourfoldBlock("block", cin, channels, channels // divisor, shortcut=divisor == 1 and cin == channels)
+        dc_exponent, ffn_exponent = (int(e) for e in rng.integers(5, 14, 2))
+        numbers = block_numbers(rng, block, KINDS[seed % 3], dc_exponent, ffn_exponent)
+        x = ExactValue(random_values(rng, (cin, height, width), VALUES[seed % 3]), 8)
+        told = f"seed {seed} {cin}->{channels} / {divisor} {height}x{width}"
+        compare("block", numbers, lambda ops, v, block=block: block(ops, v), x, engines, told, all_threads=seed == 1)
+
+
+@pytest.mark.parametrize("channels", [4, 12, 64, 100])
+def test_sums_of_four_channels_agree(channels, engines):
+    for seed, kind in enumerate(VALUES):
+        x = ExactValue(random_values(np.random.default_rng(seed), (channels, 5, 7), kind), 8)
+        compare("none", {}, lambda ops, v: ops.add_fours(v), x, engines, f"{channels} {kind}", all_threads=True)
+
+
+def test_a_convolution_of_cells_is_one_of_the_unshuffled_value(engines):
+    rng = np.random.default_rng(5)
+    for factor, cin, cout, (height, width) in ((2, 6, 10, (4, 6)), (2, 128, 96, (2, 10)), (4, 3, 5, (8, 4))):
+        layer = Conv("layer", cin * factor**2, cout)
+        numbers = random_conv(rng, (cout, cin * factor**2, 1, 1), "narrow")
+        x = ExactValue(random_values(rng, (cin, height, width), "full"), 8)
+        told = f"{factor} {cin}->{cout}"
+        compare("layer", numbers, lambda ops, v, n=layer, f=factor: ops.conv_of_cells(n, v, f), x, engines, told)
 
 
 @pytest.mark.parametrize("exponent", list(rules.WSILU_EXPONENTS))
@@ -254,6 +278,13 @@ def test_steps_and_pictures_agree(engines):
             cells = ExactValue(random_values(rng, (192, height, width), VALUES[seed % 3]), int(rng.integers(8, 16)))
             picture = reference.clamp_unit(reference.pixel_shuffle(cells, 8))
             native_picture = ops.clamp_unit(ops.pixel_shuffle(native_value(cells.data, cells.exponent), 8))
+            centred = reference.clamp_centred(reference.pixel_shuffle(cells, 8))
+            native_centred = ops.clamp_centred(ops.pixel_shuffle(native_value(cells.data, cells.exponent), 8))
+            assert_same(
+                reference.export_fine(reference.from_centre(centred)),
+                ops.export_fine(ops.from_centre(native_centred)),
+                told,
+            )
             for halve in (False, True):
                 for truncate in (False, True):
                     wanted = reference.export_planes(picture, halve_chroma=halve, truncate_chroma=truncate)

@@ -10,7 +10,7 @@ from dcvc_cli.backend import exact_rules as rules
 from dcvc_cli.backend.exact_network import ExactConv, ExactNetwork, ExactValue
 from dcvc_cli.backend.exact_twin import ExactTwin
 from dcvc_cli.entropy.scale_index import scale_thresholds
-from dcvc_cli.graph.blocks import DepthConvBlock
+from dcvc_cli.graph.blocks import DepthConvBlock, FourfoldBlock
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "exact-arithmetic.md"
 VECTORS = json.loads(DOCUMENT.read_text().split("```json\n")[1].split("```")[0])
@@ -72,29 +72,52 @@ def test_samples():
         assert rules.samples_from_sum(np.array(vector["sums"]), 2, truncate=False).tolist() == vector["result"]
 
 
-def test_block():
-    for vector in vectors("block"):
-        c, shape = vector["channels"], (vector["channels"], vector["height"], vector["width"])
-        shapes = {
-            "dc.0": (c, c, 1, 1),
-            "dc.2": (c, 1, 3, 3),
-            "dc.3": (c, c, 1, 1),
-            "ffn.0": (4 * c, c, 1, 1),
-            "ffn.2": (c, 2 * c, 1, 1),
-        }
+def as_value(x, exponent, *, is_native):
+    """(c, h, w) integers as a backend's value."""
+    data = np.array(x, np.int16)
+    return ExactValue(np.ascontiguousarray(data.transpose(1, 2, 0)) if is_native else data, exponent)
+
+
+def flat(value, *, is_native):
+    return (value.data.transpose(2, 0, 1) if is_native else value.data).ravel().tolist()
+
+
+def test_pictures_around_zero():
+    for vector in vectors("clamp_centred"):
+        # Whole cells of 8x8, so that the kernels see a picture.
+        x = np.resize(np.array(vector["x"], np.int16), (192, 1, 1))
+        for ops, is_native in backends(ExactNetwork({}, 8)):
+            picture = ops.clamp_centred(as_value(x, vector["exponent"], is_native=is_native))
+            assert flat(picture, is_native=is_native)[:12] == vector["result"]
+            assert flat(ops.from_centre(picture), is_native=is_native)[:12] == [v + 4096 for v in vector["result"]]
+
+
+def test_sums_of_four():
+    for vector in vectors("add_fours"):
+        x = np.array(vector["x"], np.int16).reshape(-1, 1, 1)
+        for ops, is_native in backends(ExactNetwork({}, 8)):
+            assert flat(ops.add_fours(as_value(x, 8, is_native=is_native)), is_native=is_native) == vector["result"]
+
+
+@pytest.mark.parametrize("rule", ["block", "fourfold_block"])
+def test_block(rule):
+    for vector in vectors(rule):
+        c = vector["channels"]
+        block = (
+            DepthConvBlock("block", c, c, shortcut=bool(vector["shortcut"]))
+            if rule == "block"
+            else FourfoldBlock("block", c, c, vector["inner"])
+        )
+        shapes = dict(block.shapes())
         layers = {}
         for key, one in vector["layers"].items():
-            weight = np.array(one["weight"], np.int16).reshape(shapes[key])
+            weight = np.array(one["weight"], np.int16).reshape(shapes[f"block.{key}.weight"])
             layers[f"block.{key}"] = ExactConv(
                 weight, np.array(one["multiplier"], np.int32), np.array(one["addend"], np.int64), *one["exponents"]
             )
-        block = DepthConvBlock("block", c, c, shortcut=bool(vector["shortcut"]))
-        x = np.array(vector["x"], np.int16).reshape(shape)
+        x = np.array(vector["x"], np.int16).reshape(c, vector["height"], vector["width"])
         for ops, is_native in backends(ExactNetwork(layers, 8)):
-            y = ops.depth_conv_block(
-                block, ExactValue(np.ascontiguousarray(x.transpose(1, 2, 0)) if is_native else x, 8)
-            ).data
-            assert (y.transpose(2, 0, 1) if is_native else y).ravel().tolist() == vector["result"]
+            assert flat(block(ops, as_value(x, 8, is_native=is_native)), is_native=is_native) == vector["result"]
 
 
 def test_stored_tables_are_the_functions():

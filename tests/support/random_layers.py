@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from dcvc_cli.backend.exact_network import ExactConv, ExactLayer, ExactNetwork, ExactScale, ExactValue
 from dcvc_cli.backend.exact_rules import FRAME_EXPONENT, MAX_ROW_SUM
+from dcvc_cli.families.uf.sizes import CELL_CHANNELS
 from dcvc_cli.graph.blocks import ScaleVector, decoder_layers
 
 EXPONENT = 8
@@ -63,8 +64,11 @@ def random_network(model: Any, seed: int, kind: str = "narrow") -> ExactNetwork:
         {"recon_generation_net.head", "decoder.direct.conv.0"} if getattr(model, "predicts_pictures", False) else set()
     )
     for layer in decoder_layers(model):
-        after = FRAME_EXPONENT if layer.name in to_picture else EXPONENT
-        before = FRAME_EXPONENT if layer.name == "feature_adaptor_i.adaptor" else EXPONENT
+        # After a reset of DCVC-UF the next unit starts from what a head makes.
+        is_head = layer.name.startswith("recon_head.") and getattr(layer, "cout", 0) == CELL_CHANNELS
+        after = FRAME_EXPONENT if layer.name in to_picture or is_head else EXPONENT
+        takes_picture = ("feature_adaptor_i.adaptor", "feature_adaptor_i.conv.0.adaptor")
+        before = FRAME_EXPONENT if layer.name in takes_picture else EXPONENT
         if isinstance(layer, ScaleVector):
             factors = rng.integers(8000, 24000, (layer.num_qps, layer.channels)).astype(np.int16)
             layers[layer.name] = ExactScale(factors, np.full(layer.num_qps, 14, np.uint8), EXPONENT, EXPONENT)

@@ -30,7 +30,7 @@ class Down:
         return layer_shapes(self)
 
     def __call__(self, ops: Operations, x: Tensor) -> Tensor:
-        return self.conv(ops, self.down(ops, ops.pixel_unshuffle(x, 2)))
+        return self.conv(ops, ops.conv_of_cells(self.down, x, 2))
 
 
 class SubPixel:

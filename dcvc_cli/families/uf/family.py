@@ -1,19 +1,20 @@
 """The family `dcvc-uf`: the published codec DCVC-UF (2026). LD codes picture by picture, HT-S and HT-L chunks of
 eight."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from dcvc_cli.bitstream.faults import Rule, UnsupportedStreamError
 from dcvc_cli.bitstream.limits import FrameLimits, general_limits
-from dcvc_cli.bitstream.sps import Precision, Sps
+from dcvc_cli.bitstream.sps import Sps
 from dcvc_cli.codec.choices import CodingChoices
 from dcvc_cli.codec.networks import CodecNetworks
 from dcvc_cli.codec.pictures import padded_size, video_format_of
 from dcvc_cli.entropy.tables import CdfTable
 from dcvc_cli.errors import StreamError, UsageError
 from dcvc_cli.families.base import Family, Model, PictureDecoder, PictureEncoder
+from dcvc_cli.families.uf.calibration import calibrate
 from dcvc_cli.families.uf.elementary_stream import MAX_QP
 from dcvc_cli.families.uf.image import UfImageModel
 from dcvc_cli.families.uf.sequences import UnitDecoder, UnitEncoder, UnitRule
@@ -36,6 +37,9 @@ from dcvc_cli.format.entropy_format import EntropyFormat
 from dcvc_cli.format.types import PictureSize
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from dcvc_cli.families.base import State
 
 
@@ -103,6 +107,10 @@ class UfModel(Model):
         """As PyTorch makes it in float32 on this machine."""
         return published_z_table(state).as_stored()
 
+    def calibrate(self, networks: Mapping[str, Any], clip: Sequence["NDArray[np.float32]"], qp: int) -> None:
+        """An I frame and P units; a chunk takes the clip's pictures back and forth."""
+        calibrate(self.image, self.video, networks, clip, qp)
+
     def random_parameters(self, network: str) -> "State":
         """Xavier-uniform, damped where it matters."""
         from dcvc_cli.families.uf.random_parameters import random_parameters_of
@@ -114,7 +122,6 @@ class UfFamily(Family):
     """Models `uf-ld`, `uf-hts`, `uf-htl` and, for tests, small ones of each kind."""
 
     name = "dcvc-uf"
-    precisions = tuple(precision for precision in Precision if precision is not Precision.EXACT)
 
     @cached_property
     def models(self) -> Mapping[str, Model]:

@@ -128,14 +128,6 @@ def test_the_elementary_stream_of_another_family_is_refused_both_ways(
     assert not list(clip.parent.glob("a.*"))
 
 
-def test_integers_of_a_model_without_exact_profile_are_refused(
-    call_uf: Call, clip: Path, uf_home: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    weights = uf_home / "weights" / "tiny-uf-ld.safetensors"
-    assert call_uf("models", "quantize", weights, "-o", clip.parent / "exact.safetensors") == 2
-    assert "has no exact profile" in capsys.readouterr().err
-
-
 def test_bench_measures_chunks(call_uf: Call, capsys: pytest.CaptureFixture[str]) -> None:
     options = ("--size", "48x32", "--frames", 17, "--threads", 1, "--json")
     assert call_uf("bench", "--model", "tiny-uf-hts", "--model", "tiny-uf-ld", *options) == 0

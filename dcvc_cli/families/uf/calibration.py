@@ -1,0 +1,75 @@
+"""Codes units to be measured: what the exact profile's exponents are chosen by. Symbols are made and thrown away."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import cycle, islice
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dcvc_cli.backend.operations import Tensor
+from dcvc_cli.codec.calibration import CalibrationSide
+from dcvc_cli.families.uf.coder import MAX_Z, MIN_Z
+from dcvc_cli.families.uf.image import UfImageModel
+from dcvc_cli.families.uf.recipe import (
+    Analysis,
+    code_i_frame,
+    code_p_unit,
+    memory_after_picture,
+    memory_after_unit,
+    next_contexts,
+)
+from dcvc_cli.families.uf.video import UfVideoModel
+from dcvc_cli.graph.latent_steps import CodingStep
+
+Values = NDArray[np.float32]
+
+NUM_UNITS = 3
+"""P units of a clip: the first one follows the I frame, the others follow one another."""
+
+
+class UnitCalibrationSide(CalibrationSide):
+    """One unit's symbols."""
+
+    def hyper_latents(  # type: ignore[override]
+        self, analysis: Analysis, hyper_analysis: Analysis, scaled: Analysis, qp: int
+    ) -> Tensor:
+        """Analyses the pictures, unrecorded: only an encoder does."""
+        inner = self.ops.inner
+        y = analysis(inner, inner.frame_from_values(self.values))
+        symbols = np.clip(inner.round_z(hyper_analysis(inner, y)), MIN_Z, MAX_Z)
+        self._y = scaled(inner, y)
+        return self.ops.z_from_symbols(symbols)
+
+    def share_scales(self, steps: Sequence[CodingStep], scales: Tensor) -> None:
+        """Every step is told its scales again."""
+
+
+def back_and_forth(clip: Sequence[Values]) -> Iterator[Values]:
+    """The pictures after the first one, on and on: to the end of the clip, back to its start, to its end again."""
+    last = len(clip) - 1
+    return cycle(clip[index] for index in (*range(1, last + 1), *range(last - 1, -1, -1)))
+
+
+def calibrate(
+    image: UfImageModel, video: UfVideoModel, networks: Mapping[str, Any], clip: Sequence[Values], qp: int
+) -> None:
+    """Codes an I frame, then P units, and last the start of a unit after a reset.
+
+    Args:
+        networks: RecordingOperations of the image and of the video network.
+        clip: two or more pictures, float32 (3, Hp, Wp) in 0..1, sides multiples of 16.
+        qp: 0..63.
+    """
+    ops, num_pictures = networks["video"], video.sizes.pictures
+    picture = code_i_frame(image, networks["image"], UnitCalibrationSide(networks["image"], clip[0]), qp)
+    kept = memory_after_picture(ops, ops.frame(picture.tensor))
+    pictures = back_and_forth(clip)
+    for number in range(NUM_UNITS):
+        contexts = next_contexts(video, ops, kept)
+        values = np.concatenate(list(islice(pictures, num_pictures)))
+        feature = code_p_unit(video, ops, UnitCalibrationSide(ops, values), contexts, qp)
+        for index in range(num_pictures):
+            video.picture(ops, feature, index)
+        kept = memory_after_unit(video, ops, contexts, feature, reset=number == NUM_UNITS - 1)
+    next_contexts(video, ops, kept)
