@@ -239,8 +239,9 @@ def track_values(track: TrackHeader) -> dict[str, Any]:
     return {"track": track.track, "kind": track.kind, "codec": codec, "language": track.language}
 
 
-def stream_values(facts: StreamFacts) -> dict[str, Any]:
-    """The whole document of `dcvc info --json`."""
+def stream_values(facts: StreamFacts, *, frames: bool = True) -> dict[str, Any]:
+    """The whole document of `dcvc info --json`; without `frames`, nothing of single frames."""
+    rows = [frame_values(facts, row) for row in facts.frames] if frames else []
     duration, kbps = facts.duration_seconds, facts.bitrate_kbps
     return {
         "schema_version": SCHEMA_VERSION,
@@ -261,5 +262,5 @@ def stream_values(facts: StreamFacts) -> dict[str, Any]:
         "has_end": facts.has_end,
         "is_intact": not facts.faults,
         "faults": fault_values(facts.faults),
-        "frames": [frame_values(facts, row) for row in facts.frames],
+        **({"frames": rows} if frames else {}),
     }

@@ -13,11 +13,11 @@ from dcvc_cli.format.limits import Limits
 from dcvc_cli.ui.progress import ProgressMode
 
 if TYPE_CHECKING:
+    from dcvc_cli.api.decoder import Decoder
+    from dcvc_cli.api.frame import Frame
     from dcvc_cli.bitstream.sps import Sps
-    from dcvc_cli.coding.concealment import DecodedFrame, Losses
-    from dcvc_cli.coding.decode import OpenedStream
+    from dcvc_cli.coding.concealment import Losses
     from dcvc_cli.coding.report_files import TextSink
-    from dcvc_cli.format.types import VideoFormat
     from dcvc_cli.ui.voice import Voice
 
 
@@ -81,21 +81,20 @@ class _Sinks:
         self.files.append(sink)
         return sink
 
-    def add(self, frame: "DecodedFrame") -> None:
+    def add(self, frame: "Frame") -> None:
         if self.md5 is not None:
             for plane in frame.picture.planes:
                 self.md5.update(plane.data)
-        report = frame.report
         if self._times is not None:
-            self._times.write(f"{report.index},{report.seconds:.6f}\n".encode())
+            self._times.write(f"{frame.index},{frame.decode_seconds:.6f}\n".encode())
         if self._json is not None:
             row = {
-                "index": report.index,
-                "type": report.frame_type,
-                "qp_frame": report.qp_frame,
-                "size_bytes": report.size_bytes,
-                "bpp": round(8 * report.size_bytes / self._num_pixels, 6),
-                "seconds": round(report.seconds, 6),
+                "index": frame.index,
+                "type": frame.frame_type,
+                "qp_frame": frame.qp,
+                "size_bytes": frame.size_bytes,
+                "bpp": round(8 * frame.size_bytes / self._num_pixels, 6),
+                "seconds": round(frame.decode_seconds, 6),
             }
             if frame.picture.time is not None:
                 row["time"] = frame.picture.time
@@ -112,11 +111,10 @@ def decode_stream(source: str, output: str, choices: DecodeChoices, wanted: Repo
     Raises:
         DcvcError: as `dcvc decode` documents its exit codes.
     """
-    from dcvc_cli.coding.decode import HashMismatchError, OpenedStream
-    from dcvc_cli.coding.opened_models import StreamNetworks
+    from dcvc_cli.api.decoder import Decoder
+    from dcvc_cli.coding.decode import HashMismatchError
     from dcvc_cli.coding.queues import read_ahead
-    from dcvc_cli.coding.stream_source import StreamSource, naming
-    from dcvc_cli.commands.encode import frame_line
+    from dcvc_cli.coding.stream_source import naming
     from dcvc_cli.media import PictureWriter, open_writer
     from dcvc_cli.media.output import OutputFile
     from dcvc_cli.ui.progress import open_progress
@@ -127,37 +125,46 @@ def decode_stream(source: str, output: str, choices: DecodeChoices, wanted: Repo
     num_frames = size_bytes = 0
     start = time.perf_counter()
     with ExitStack() as stack:
-        opened = stack.enter_context(StreamSource(source))
-        stack.enter_context(naming(opened.name))
-        stream = OpenedStream(opened, choices.seek, choices.frames, choices.limits, choices.on_error)
-        video_format = stream.video_format
+        decoder = stack.enter_context(
+            Decoder(
+                source,
+                seek=choices.seek,
+                frames=choices.frames,
+                verify=choices.verify,
+                on_error=choices.on_error,
+                device=choices.device,
+                threads=choices.threads,
+                limits=choices.limits,
+            )
+        )
+        stack.enter_context(naming(decoder.name))
+        video_format = decoder.format
         writer: PictureWriter = stack.enter_context(
             open_writer(output, video_format, overwrite=choices.overwrite, output_format=choices.output_format)
         )
-        head = _head(opened.name, stream, video_format)
+        head = _head(decoder)
         sinks = _Sinks(stack, wanted, choices.overwrite, head, video_format.size.num_pixels)
         for note in writer.notes:
             voice.note(f"note: {note}")
-        _announce(voice, stream.sps)
-        for track in stream.tracks:
+        _announce(voice, decoder.sps)
+        for track in decoder.tracks:
             voice.warn(f"track {track.track} of the stream ({track.kind}) is not written: only the pictures are")
-        networks = StreamNetworks(choices.device, choices.threads)
         rate = float(video_format.frame_rate)
         display = stack.enter_context(
             open_progress(
-                choices.progress, "decode", num_frames=stream.num_frames, frame_rate=rate, quiet=choices.quiet
+                choices.progress, "decode", num_frames=decoder.num_frames, frame_rate=rate, quiet=choices.quiet
             )
         )
         try:
-            with read_ahead(stream.frames(networks, choices.verify)) as decoded:
+            with read_ahead(decoder) as decoded:
                 for frame in decoded:
                     writer.write(frame.picture)
                     writer.flush()
                     sinks.add(frame)
                     num_frames += 1
-                    size_bytes += frame.report.size_bytes
-                    display.advance(frame.report.size_bytes)
-                    voice.detail(frame_line(frame.report))
+                    size_bytes += frame.size_bytes
+                    display.advance(frame.size_bytes)
+                    voice.detail(_frame_line(frame))
         except StreamError as error:
             if isinstance(error, HashMismatchError):
                 raise
@@ -167,9 +174,9 @@ def decode_stream(source: str, output: str, choices: DecodeChoices, wanted: Repo
                     f"{error.message}; {_counted(num_frames)} before it decoded", error.hint or hint
                 ) from error
             fault = error
-        if not num_frames and stream.losses.num_faults:
-            raise StreamError(f"no frame can be decoded: {stream.losses.summary}")
-        sinks.finish(_sums(num_frames, size_bytes, time.perf_counter() - start, stream.losses, fault))
+        if not num_frames and decoder.losses.num_faults:
+            raise StreamError(f"no frame can be decoded: {decoder.losses.summary}")
+        sinks.finish(_sums(num_frames, size_bytes, time.perf_counter() - start, decoder.losses, fault))
         # All outputs appear or none.
         writer.complete()
         for file in sinks.files:
@@ -179,27 +186,36 @@ def decode_stream(source: str, output: str, choices: DecodeChoices, wanted: Repo
                 file.flush()
     if wanted.md5 and sinks.md5 is not None:
         print(f"MD5={sinks.md5.hexdigest()}", flush=True)
-    with naming(opened.name):
+    with naming(decoder.name):
         if fault is not None:
             raise StreamError(
                 f"{fault.message}; {_counted(num_frames)} before it kept in {writer.name}", fault.hint
             ) from fault
-        _tell_losses(voice, stream.losses, writer.name)
+        _tell_losses(voice, decoder.losses, writer.name)
     return f"{writer.name}: {_counted(num_frames)} of {video_format.size}"
 
 
-def _head(name: str, stream: "OpenedStream", video_format: "VideoFormat") -> dict[str, Any]:
+def _frame_line(frame: "Frame") -> str:
+    """One frame in one line, as -v prints it."""
+    return (
+        f"frame {frame.index} {frame.frame_type} qp={frame.qp} size={frame.size_bytes} "
+        f"seconds={frame.decode_seconds:.4f}"
+    )
+
+
+def _head(decoder: "Decoder") -> dict[str, Any]:
     """The values that stand before the frames of a JSON report."""
     from dcvc_cli import __version__
     from dcvc_cli.coding.inspect import sps_values
 
+    video_format = decoder.format
     video = {
         "width": video_format.size.width,
         "height": video_format.size.height,
         "frame_rate": str(video_format.frame_rate),
         "chroma_format": video_format.chroma.value,
     }
-    return {"dcvc_version": __version__, "name": name, "video": video, "sps": sps_values(stream.sps)}
+    return {"dcvc_version": __version__, "name": decoder.name, "video": video, "sps": sps_values(decoder.sps)}
 
 
 def _sums(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dcvc_cli.commands.encode_settings import DEFAULTS, EncodeSettings, layered_settings
+from dcvc_cli.coding.encode_settings import DEFAULTS, EncodeSettings, layered_settings
 from dcvc_cli.commands.options import (
     Device,
     Frames,

@@ -24,7 +24,7 @@ def info(
         bool, typer.Option("--validate", help="Check every rule of the format; print offset and rule of each fault.")
     ] = False,
     frame_table: Annotated[
-        bool, typer.Option("--frame-table/--no-frame-table", help="Print a line for each frame.")
+        bool, typer.Option("--frame-table/--no-frame-table", help="Print a line for each frame, or list it in JSON.")
     ] = True,
     max_pixels: MaxPixels = None,
     max_frames: MaxFrames = None,
@@ -49,7 +49,7 @@ def info(
     with StreamSource(source) as stream, naming(stream.name):
         facts = inspect_stream(stream.name, stream, limits)
     if as_json:
-        print(json.dumps(stream_values(facts), indent=2))
+        print(json.dumps(stream_values(facts, frames=frame_table), indent=2))
     else:
         _print_facts(facts, frame_table)
     sys.stdout.flush()

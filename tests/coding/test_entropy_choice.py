@@ -5,7 +5,7 @@ import pytest
 from dcvc_cli.codec.choices import ENTROPY_FORMATS
 from dcvc_cli.codec.entropy_choice import MAX_COMPACT_SAMPLES, entropy_format_for
 from dcvc_cli.codec.latents import latent_table
-from dcvc_cli.commands.encode_settings import EncodeSettings
+from dcvc_cli.coding.encode_settings import EncodeSettings
 from dcvc_cli.entropy.tables import gaussian_table, wide_gaussian_table
 from dcvc_cli.format.entropy_format import SHARED_FORMATS, EntropyFormat
 from dcvc_cli.format.types import PictureSize

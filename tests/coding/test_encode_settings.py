@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from dcvc_cli.commands.encode_settings import DEFAULTS, layered_settings, preset_names
+from dcvc_cli.coding.encode_settings import DEFAULTS, layered_settings, preset_names
 from dcvc_cli.errors import UsageError
 
 

@@ -1,0 +1,152 @@
+"""`import dcvc`: the page that shows it runs, arrays come through, and what goes wrong is told as by the command."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import dcvc
+
+ROOT = Path(__file__).resolve().parents[2]
+SIZE = dcvc.PictureSize(18, 10)
+YUV = dcvc.VideoFormat(SIZE, frame_rate=dcvc.Rational(30, 1))
+SETTINGS = {"model": "tiny", "threads": 1}
+
+
+@pytest.fixture(autouse=True)
+def home(tiny_home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("DCVC_HOME", str(tiny_home))
+    monkeypatch.chdir(tmp_path)
+
+
+def planes(step: int = 0) -> list[np.ndarray]:
+    return [np.full(shape, 40 + 30 * step, np.uint8) for shape in YUV.plane_shapes]
+
+
+def write_stream(name: str = "s.dcvc", count: int = 3) -> None:
+    with dcvc.Encoder(name, YUV, **SETTINGS) as encoder:
+        encoder.encode_all(planes(step) for step in range(count))
+
+
+def test_importing_loads_neither_torch_nor_av():
+    code = "import dcvc, sys; print([m for m in ('torch', 'av', 'matplotlib', 'safetensors') if m in sys.modules])"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert result.stdout == "[]\n"
+
+
+@pytest.mark.slow
+@pytest.mark.native
+def test_the_code_of_the_page_runs(tmp_path: Path):
+    shutil.copy(ROOT / "tests" / "data" / "carphone_qcif.y4m", tmp_path)
+    page = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
+    program = "\n".join(re.findall(r"```python\n(.*?)```", page, re.S))
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "DCVC_HOME": str(tmp_path / "home"), "OMP_NUM_THREADS": "1"}
+    result = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+    lines = result.stdout.splitlines()
+    assert re.fullmatch(r"0 I \d+ \d\d\.\d\d dB", lines[0])
+    assert lines[5].startswith("176x144 ")
+    assert "not a .dcvc stream" in lines[-1] or "carphone_qcif.y4m" in lines[-1]
+    assert len(list((tmp_path / "pictures").glob("*.png"))) == 4
+
+
+def test_planes_come_through_and_the_command_agrees(call):
+    write_stream()
+    with dcvc.Decoder("s.dcvc", threads=1) as decoder:
+        assert (decoder.format, decoder.num_frames) == (YUV, 3)
+        frames = list(decoder)
+    assert [(frame.index, frame.frame_type) for frame in frames] == [(0, "I"), (1, "P"), (2, "P")]
+    assert [round(30 * frame.seconds) for frame in frames] == [0, 1, 2]
+    assert [plane.shape for plane in frames[0].planes] == list(YUV.plane_shapes)
+    assert call("decode", "s.dcvc", "-o", "s.yuv", "-q") == 0
+    assert Path("s.yuv").read_bytes() == b"".join(frame.tobytes() for frame in frames)
+
+
+def test_frames_can_be_encoded_again():
+    write_stream()
+    with dcvc.Decoder("s.dcvc") as decoder, dcvc.Encoder("again.dcvc", decoder.format, **SETTINGS) as encoder:
+        encoder.encode_all(decoder)
+    assert encoder.close() is encoder.summary
+    assert encoder.summary.num_frames == 3
+    assert encoder.summary.size_bytes == Path("again.dcvc").stat().st_size
+
+
+def test_times_come_through():
+    video_format = dcvc.VideoFormat(SIZE, time_base=dcvc.Rational(1000, 1))
+    with dcvc.Encoder("t.dcvc", video_format, **SETTINGS) as encoder:
+        for step, time in enumerate((0, 40, 500)):
+            encoder.encode(planes(step), time=time)
+    with dcvc.Decoder("t.dcvc") as decoder:
+        assert [frame.seconds for frame in decoder] == [0.0, 0.04, 0.5]
+
+
+def test_an_exception_leaves_nothing():
+    def stops() -> None:
+        with dcvc.Encoder("s.dcvc", YUV, **SETTINGS) as encoder:
+            encoder.encode(planes())
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        stops()
+    with pytest.raises(dcvc.InputError, match="no picture was coded"), dcvc.Encoder("s.dcvc", YUV, **SETTINGS):
+        pass
+    assert os.listdir() == []
+
+
+@pytest.mark.parametrize(
+    ("picture", "words"),
+    [
+        (planes()[:2], "2 planes, expected 3"),
+        ([plane[1:] for plane in planes()], r"uint8 \(9, 18\), the format has uint8 \(10, 18\)"),
+        ([plane.astype(np.float32) for plane in planes()], "float32"),
+        (np.zeros((10, 18, 3), np.uint8), "give three planes"),
+    ],
+)
+def test_pictures_that_do_not_fit(picture: object, words: str):
+    encoder = dcvc.Encoder("s.dcvc", YUV, **SETTINGS)
+    with pytest.raises(dcvc.InputError, match=words):
+        encoder.encode(picture)
+    encoder.abort()
+    assert os.listdir() == []
+
+
+def test_what_cannot_be_obeyed():
+    write_stream()
+    with pytest.raises(dcvc.UsageError, match="exists and is kept"):
+        dcvc.Encoder("s.dcvc", YUV, **SETTINGS)
+    with pytest.raises(dcvc.UsageError, match="--qp 64"):
+        dcvc.Encoder("n.dcvc", YUV, qp=64)
+    with pytest.raises(dcvc.UsageError, match="crf"):
+        dcvc.Encoder("n.dcvc", YUV, crf=20)
+    with pytest.raises(dcvc.UsageError, match="name of y4m"):
+        dcvc.Encoder("n.y4m", YUV)
+    with pytest.raises(dcvc.UsageError, match="on_error"):
+        dcvc.Decoder("s.dcvc", on_error="ignore")
+    with pytest.raises(dcvc.UsageError, match="seek -1"):
+        dcvc.Decoder("s.dcvc", seek=-1)
+    with pytest.raises(dcvc.InputError, match=r"nowhere\.dcvc"):
+        dcvc.Decoder("nowhere.dcvc")
+
+
+def test_damage_is_told_with_the_name(tmp_path: Path):
+    write_stream()
+    Path("cut.dcvc").write_bytes(Path("s.dcvc").read_bytes()[:-40])
+    with dcvc.Decoder("cut.dcvc") as decoder, pytest.raises(dcvc.StreamError, match=r"^cut\.dcvc"):
+        list(decoder)
+    with dcvc.Decoder("cut.dcvc", on_error="skip") as decoder:
+        list(decoder)
+        assert decoder.losses.num_faults > 0
+
+
+def test_facts():
+    write_stream()
+    facts = dcvc.info("s.dcvc")
+    assert (facts["num_frames"], len(facts["frames"]), facts["is_intact"]) == (3, 3, True)
+    assert "frames" not in dcvc.info("s.dcvc", frames=False)
