@@ -1,5 +1,5 @@
-"""Makes dcvc_cli/entropy/wide_gaussian_cdf.npz, the table of docs/entropy-coding.md, "Wide Gaussian table". The stored
-integers are the norm.
+"""Makes dcvc_cli/entropy/wide_gaussian_cdf.npz, the wide Gaussian table of docs/entropy-coding.md,
+"Tables". The stored integers are the norm.
 
 python tools/make_wide_gaussian_table.py OUT.npz
 """

@@ -1,7 +1,7 @@
 """Which arrays a weights file may hold, and which values they may have: checked at the header, before any array is
 read.
 
-docs/weights.md ("File") describes the arrays.
+docs/weights.md ("The file") describes the arrays.
 """
 
 from collections.abc import Mapping

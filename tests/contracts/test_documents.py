@@ -15,6 +15,8 @@ from dcvc_cli.errors import ExitCode
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "tests").rglob("*.md")])
 TOP_FOLDERS = ("dcvc_cli", "docs", "tests", "entropy_cpp", "kernels", "presets", "recipes", "tools", "man")
+SOURCE_SUFFIXES = {".py", ".cpp", ".hpp", ".cu", ".cuh", ".md"}
+CHAPTER = re.compile(r'docs/([\w-]+\.md)`?(?:,| \() ?(?:\n *(?:// )?)?(?:chapter )?"([A-Z][^"]+)"')
 PATH = re.compile(rf"`((?:{'|'.join(TOP_FOLDERS)})/[\w./-]*[\w/]|[A-Z]+\.md|pyproject\.toml)`")
 
 
@@ -42,6 +44,23 @@ def test_docstrings_name_documents_that_exist():
         if not (ROOT / name).exists()
     }
     assert missing == set()
+
+
+def test_chapters_that_files_name_exist():
+    """A document and a chapter of it in quotes, in comments, docstrings and documents."""
+    files = [path for folder in TOP_FOLDERS for path in (ROOT / folder).rglob("*") if path.suffix in SOURCE_SUFFIXES]
+    found, missing = 0, []
+    for path in (*files, *ROOT.glob("*.md")):
+        if path.parent.name == "notebook":
+            continue
+        for name, title in CHAPTER.findall(path.read_text(encoding="utf-8")):
+            found += 1
+            heading = re.sub(r"\s+(?:// )?", " ", title).rstrip(".,")
+            page = ROOT / "docs" / name
+            if not page.exists() or f"\n## {heading}\n" not in re.sub(r"\n###? ", "\n## ", page.read_text()):
+                missing.append((str(path.relative_to(ROOT)), name, heading))
+    assert found > 20
+    assert missing == []
 
 
 def test_every_layer_is_in_the_architecture():

@@ -1,4 +1,4 @@
-"""Reader and writer of the reference's elementary stream (docs/bitstream.md, "The reference elementary stream").
+"""Reader and writer of the reference's elementary stream (docs/bitstream.md, "The elementary stream of DCVC-RT").
 
 A plain row of units without signature, checks or end mark. Bit-exact: what the writer makes is what the reference's own
     encoder writes.
