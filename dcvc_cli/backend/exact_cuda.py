@@ -77,6 +77,7 @@ class ExactCuda(ExactOperations):
     """
 
     has_picture_kernels = True
+    computes_beside_host = True
 
     def __init__(self, network: ExactNetwork, engine: CudaEngine) -> None:
         super().__init__(network)
@@ -97,6 +98,10 @@ class ExactCuda(ExactOperations):
         if len(x.parts) == 2 and x._tensor is None and layer.kernel == 1:
             return tuple(self._aligned(part) for part in x.parts)
         return (self._aligned(x.tensor),)
+
+    def start(self, x: CudaValue) -> None:
+        _ = x.tensor
+        self.engine.flush()
 
     # ---- layers
 

@@ -24,7 +24,16 @@ PlaneFlags = NDArray[np.bool_]
 
 
 class Operations(ABC):
-    """One network's parameters on one device in one arithmetic."""
+    """One network's parameters on one device in one arithmetic.
+
+    Attributes:
+        computes_beside_host: whether a device computes while the host does something else.
+    """
+
+    computes_beside_host = False
+
+    def start(self, x: Tensor) -> None:  # noqa: B027  most backends compute at once
+        """Has the device begin with x, where a backend collects work until somebody needs a value. Nobody waits."""
 
     # ---- layers
 

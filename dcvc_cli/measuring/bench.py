@@ -211,7 +211,8 @@ def _synchroniser(candidates: Sequence[Candidate]) -> Callable[[], None]:
         return lambda: None
     import torch
 
-    return torch.cuda.synchronize
+    # Without CUDA in PyTorch only the exact backend uses the GPU, and its host waits for every value anyway.
+    return torch.cuda.synchronize if torch.cuda.is_available() else lambda: None
 
 
 def ratio(first: CandidateMeasurement, other: CandidateMeasurement, direction: str, frame_type: str) -> float | None:

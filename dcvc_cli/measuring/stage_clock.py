@@ -3,6 +3,7 @@
 The time of a stage is its own: while one of its functions runs another stage, the time counts for that other stage.
 """
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -11,7 +12,8 @@ from dcvc_cli.stages import OTHER, listening
 
 
 class StageClock:
-    """Sums the seconds of each stage between two calls of `take`.
+    """Sums the seconds of each stage between two calls of `take`, in the thread that made the clock: what another
+    thread does beside it takes none of its time.
 
     Args:
         synchronise: waits until the device has done all its work; called at every border between stages.
@@ -22,6 +24,7 @@ class StageClock:
         self._seconds: dict[str, float] = {}
         self._running: list[str] = [OTHER]
         self._since = time.perf_counter()
+        self._thread = threading.get_ident()
 
     def _switch(self) -> None:
         self._synchronise()
@@ -33,6 +36,9 @@ class StageClock:
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """Counts the time inside for stage `name`."""
+        if threading.get_ident() != self._thread:
+            yield
+            return
         self._switch()
         self._running.append(name)
         try:

@@ -3,6 +3,7 @@ choice")."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -118,6 +119,12 @@ class FramePayloadEncoder(FrameCoder):
         Raises:
             EnvironmentFault: the networks give latents that are not finite.
         """
+        return self.code_i(values, qp, zero_below)()
+
+    def code_i(
+        self, values: NDArray[np.float32], qp: int, zero_below: NDArray[np.float32] | None = None
+    ) -> Callable[[], bytes]:
+        """The same up to the symbols; returns what makes the payload of them, in any thread."""
         source, price = self._source(values), bit_price(qp, self.target_qp_i)
         self.filter_coder.reset()
         self.filter_fit.reset()
@@ -144,6 +151,12 @@ class FramePayloadEncoder(FrameCoder):
         Raises:
             EnvironmentFault: the networks give latents that are not finite.
         """
+        return self.code_p(values, qp, reset, zero_below)()
+
+    def code_p(
+        self, values: NDArray[np.float32], qp: int, reset: bool, zero_below: NDArray[np.float32] | None = None
+    ) -> Callable[[], bytes]:
+        """The same up to the symbols; returns what makes the payload of them, in any thread."""
         source, price = self._source(values), bit_price(qp, self.target_qp_p)
         keeps_reference = self.field_coder.keeps_reference
         predicted, left, vectors = self.find_motion(values, qp)
@@ -211,7 +224,7 @@ class FramePayloadEncoder(FrameCoder):
         source: FrameSource,
         predicted: Tensor | None,
         price: float,
-    ) -> bytes:
+    ) -> Callable[[], bytes]:
         """What is kept and sent of an attempt; filters stand behind the vectors, and the floor stands behind them."""
         self.reference, choice, encoder = attempt.reference, attempt.choice, attempt.side.encoder
         self._apply_floor(choice.floor, predicted)
@@ -219,9 +232,9 @@ class FramePayloadEncoder(FrameCoder):
         self.error, self.replaced_share = choice.error, choice.replaced_share
         state = self.filter_coder.encode_open(self.fit_filters(source, price), vectors)
         if self.entropy_format is EntropyFormat.COMPACT:
-            return encoder.finish(self.floor_coder.encode_open(choice.floor, state))
+            return partial(encoder.finish, self.floor_coder.encode_open(choice.floor, state))
         data = self.floor_coder.encode(choice.floor, state)
-        return write_uv(len(data)) + data + encoder.finish()
+        return lambda: write_uv(len(data)) + data + encoder.finish()
 
     @timed(FILTER)
     def fit_filters(self, source: FrameSource, price: float) -> Filters:

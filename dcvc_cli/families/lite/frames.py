@@ -18,7 +18,7 @@ from dcvc_cli.codec.networks import CodecNetworks
 from dcvc_cli.entropy.coder import FrameDecoder
 from dcvc_cli.errors import StreamError
 from dcvc_cli.families.lite.filter.filters import FilterCoder, filter_planes, planes_of_squares
-from dcvc_cli.families.lite.filter.parameters import Planes
+from dcvc_cli.families.lite.filter.parameters import Filters, Planes
 from dcvc_cli.families.lite.floor.frame_floor import FloorCoder, FrameFloor, apply_floor, put_back, wants_twin
 from dcvc_cli.families.lite.floor.parts import BLOCK
 from dcvc_cli.families.lite.image import ImageModel
@@ -85,34 +85,50 @@ class FrameCoder:
         self.reference = Reference()
         self.field_coder, self.filter_coder, self.floor_coder = FieldCoder(), FilterCoder(), FloorCoder()
 
-    def output(self) -> Tensor:
-        """The network output of the frame coded last, before any filter: 3 x Hp x Wp in 0..1."""
-        reference = self.reference
+    @property
+    def computes_beside_host(self) -> bool:
+        """Whether a device computes the networks while the host does something else."""
+        return self.networks["video"].synthesis.computes_beside_host
+
+    def shown(self) -> tuple[Reference, Filters]:
+        """What `picture` needs of the frame coded last, after others were coded."""
+        return self.reference, self.filter_coder.filters
+
+    def output(self, of: Reference | None = None) -> Tensor:
+        """The network output of the frame coded last, or of another reference, before any filter: 3 x Hp x Wp in
+        0..1."""
+        reference = self.reference if of is None else of
         if reference.frame is None:
             ops = self.networks["video"].synthesis
             reference.frame = self.video.reconstruct_on(ops, reference.feature, reference.last_qp, reference.predicted)
         return reference.frame
 
     @timed(FILTER)
-    def filtered(self) -> Planes:
-        """The planes of the frame coded last as they are put out."""
-        ops, filters = self.networks["video"].synthesis, self.filter_coder.filters
+    def filtered(self, shown: tuple[Reference, Filters] | None = None) -> Planes:
+        """The planes of the frame coded last, or of that which `shown` belongs to, as they are put out."""
+        ops, (reference, filters) = self.networks["video"].synthesis, shown or self.shown()
         if ops.has_picture_kernels:
-            planes: Planes = ops.filtered_planes(self.output(), filters.luma, filters.chroma, self.halve_chroma)
+            frame = self.output(reference)
+            planes: Planes = ops.filtered_planes(frame, filters.luma, filters.chroma, self.halve_chroma)
             return planes
-        return filter_planes(self._planes(), filters)
+        return filter_planes(self._planes_of(self.output(reference)), filters)
 
-    def picture(self, video_format: VideoFormat, *, truncate_chroma: bool) -> Picture:
-        """What is put out of the frame coded last; filtered planes are always rounded."""
+    def picture(
+        self, video_format: VideoFormat, *, truncate_chroma: bool, shown: tuple[Reference, Filters] | None = None
+    ) -> Picture:
+        """What is put out of the frame coded last, or of that which `shown` belongs to; filtered planes are always
+        rounded."""
         if self.networks["video"].synthesis.has_picture_kernels and video_format.chroma is not ChromaFormat.RGB:
-            luma, cb, cr = self._filtered_samples(video_format)
+            luma, cb, cr = self._filtered_samples(video_format, *(shown or self.shown()))
             return Picture((luma, cb, cr))
-        return picture_from_planes(self.filtered(), video_format)
+        return picture_from_planes(self.filtered(shown), video_format)
 
     @timed(FILTER)
-    def _filtered_samples(self, video_format: VideoFormat) -> list[NDArray[np.uint8]]:
-        ops, filters = self.networks["video"].synthesis, self.filter_coder.filters
-        return ops.filtered_samples(self.output(), filters.luma, filters.chroma, video_format.plane_shapes)
+    def _filtered_samples(
+        self, video_format: VideoFormat, reference: Reference, filters: Filters
+    ) -> list[NDArray[np.uint8]]:
+        ops, frame = self.networks["video"].synthesis, self.output(reference)
+        return ops.filtered_samples(frame, filters.luma, filters.chroma, video_format.plane_shapes)
 
     def _planes(self) -> Planes:
         return self._planes_of(self.output())

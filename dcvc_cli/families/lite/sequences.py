@@ -11,7 +11,7 @@ from dcvc_cli.families.lite.dead_zone import zero_below
 from dcvc_cli.families.lite.floor.frame_floor import bit_price
 from dcvc_cli.families.lite.frame_encoder import FramePayloadEncoder
 from dcvc_cli.families.rt.gop import FramePlan, GopPlanner
-from dcvc_cli.families.rt.sequences import FrameByFrameEncoder
+from dcvc_cli.families.rt.sequences import FrameByFrameEncoder, MakePayload
 
 SCENE_FRAMES = 8
 """Frames that the first one of a scene serves: where an I frame is weighed against a P frame, a bit costs so much
@@ -27,22 +27,24 @@ class LiteEncoder(FrameByFrameEncoder):
         super().__init__(frames, sps, planner, zero_below)
         self._lite = frames
 
-    def _code(self, values: NDArray[np.float32], plan: FramePlan) -> tuple[FramePlan, bytes]:
+    def _code(self, values: NDArray[np.float32], plan: FramePlan) -> tuple[FramePlan, MakePayload]:
         if plan.frame_type is NalType.I:
             return super()._code(values, plan)
         lite = self._lite
-        plan, payload = super()._code(values, replace(plan, reset=plan.reset or lite.replaced_share > DISTRUSTED_SHARE))
+        plan, make = super()._code(values, replace(plan, reset=plan.reset or lite.replaced_share > DISTRUSTED_SHARE))
         if not lite.is_new_scene:
-            return plan, payload
+            return plan, make
+        payload = make()
         state, marks, cost = lite.state(), (lite.error, lite.replaced_share), self._cost(payload)
         lite.forget()
-        key, key_payload = super()._code(values, self._planner.key_plan())
+        key, make_key = super()._code(values, self._planner.key_plan())
+        key_payload = make_key()
         if self._cost(key_payload) < cost:
             self._planner.restart()
-            return key, key_payload
+            return key, lambda: key_payload
         lite.restore(state)
         lite.error, lite.replaced_share = marks
-        return plan, payload
+        return plan, lambda: payload
 
     def _cost(self, payload: bytes) -> float:
         """Of the frame coded last: squared error and price of the bits, in squared grey levels."""

@@ -8,6 +8,7 @@ Both keep {frame or None, feature or None}: after an I frame the frame, after a 
 is exact the encoder's reference equals the decoder's bit for bit.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,19 +55,28 @@ class _FrameCoder:
         self.entropy_format, self.skip_threshold = entropy_format, skip_threshold
         self.reference = Reference()
 
-    def output(self) -> Tensor:
-        """The network output of the frame coded last: 3 x Hp x Wp in 0..1."""
-        reference = self.reference
+    @property
+    def computes_beside_host(self) -> bool:
+        """Whether a device computes the networks while the host does something else."""
+        return self.networks["video"].synthesis.computes_beside_host
+
+    def shown(self) -> Reference:
+        """What `picture` needs of the frame coded last, after others were coded."""
+        return self.reference
+
+    def output(self, shown: Reference | None = None) -> Tensor:
+        """The network output of the frame coded last, or of that which `shown` belongs to: 3 x Hp x Wp in 0..1."""
+        reference = self.reference if shown is None else shown
         if reference.frame is None:
             reference.frame = self.video.reconstruction(
                 self.networks["video"].synthesis, reference.feature, reference.last_qp
             )
         return reference.frame
 
-    def picture(self, video_format: VideoFormat, *, truncate_chroma: bool) -> Picture:
-        """What is put out of the frame coded last."""
+    def picture(self, video_format: VideoFormat, *, truncate_chroma: bool, shown: Reference | None = None) -> Picture:
+        """What is put out of the frame coded last, or of that which `shown` belongs to."""
         return picture_from_frame(
-            self.networks["video"].synthesis, self.output(), video_format, truncate_chroma=truncate_chroma
+            self.networks["video"].synthesis, self.output(shown), video_format, truncate_chroma=truncate_chroma
         )
 
     def _code_i(self, side: FrameSide, qp: int) -> None:
@@ -90,9 +100,16 @@ class FramePayloadEncoder(_FrameCoder):
         Raises:
             EnvironmentFault: the networks give latents that are not finite.
         """
+        return self.code_i(values, qp, zero_below)()
+
+    def code_i(
+        self, values: NDArray[np.float32], qp: int, zero_below: NDArray[np.float32] | None = None
+    ) -> Callable[[], bytes]:
+        """The same up to the symbols; returns what makes the payload of them, in any thread."""
         side = EncodingSide(self.networks["image"], values, self.entropy_format, self.skip_threshold, zero_below)
         self._code_i(side, qp)
-        return side.encoder.finish()
+        self.networks["image"].synthesis.start(self.reference.frame)
+        return side.encoder.finish
 
     def encode_p(
         self, values: NDArray[np.float32], qp: int, reset: bool, zero_below: NDArray[np.float32] | None = None
@@ -102,9 +119,16 @@ class FramePayloadEncoder(_FrameCoder):
         Raises:
             EnvironmentFault: the networks give latents that are not finite.
         """
+        return self.code_p(values, qp, reset, zero_below)()
+
+    def code_p(
+        self, values: NDArray[np.float32], qp: int, reset: bool, zero_below: NDArray[np.float32] | None = None
+    ) -> Callable[[], bytes]:
+        """The same up to the symbols; returns what makes the payload of them, in any thread."""
         side = EncodingSide(self.networks["video"], values, self.entropy_format, self.skip_threshold, zero_below)
         self._code_p(side, qp, reset)
-        return side.encoder.finish()
+        self.networks["video"].synthesis.start(self.reference.feature)
+        return side.encoder.finish
 
 
 class FramePayloadDecoder(_FrameCoder):

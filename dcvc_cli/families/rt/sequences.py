@@ -2,7 +2,9 @@
 other."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,18 +23,29 @@ DeadZone = Callable[[float], NDArray[np.float32] | None]
 """Dead zone -> magnitudes below which symbols are 0, by table row; None for none."""
 
 
+MakePayload = Callable[[], bytes]
+"""Codes the symbols of a frame, in any thread."""
+
+
 class FrameEncoder(Protocol):
-    """Codes network inputs one after the other."""
+    """Codes network inputs one after the other, up to their symbols."""
 
-    def encode_i(
+    @property
+    def computes_beside_host(self) -> bool:
+        """Whether a device computes the networks while the host does something else."""
+
+    def code_i(
         self, values: NDArray[np.float32], qp: int, zero_below: NDArray[np.float32] | None = None
-    ) -> bytes: ...
+    ) -> MakePayload: ...
 
-    def encode_p(
+    def code_p(
         self, values: NDArray[np.float32], qp: int, reset: bool, zero_below: NDArray[np.float32] | None = None
-    ) -> bytes: ...
+    ) -> MakePayload: ...
 
-    def picture(self, video_format: VideoFormat, *, truncate_chroma: bool) -> Picture: ...
+    def shown(self) -> Any:
+        """What `picture` needs of the frame coded last, after others were coded."""
+
+    def picture(self, video_format: VideoFormat, *, truncate_chroma: bool, shown: Any = None) -> Picture: ...
 
 
 class FrameDecoder(Protocol):
@@ -48,8 +61,28 @@ class FrameDecoder(Protocol):
     def picture(self, video_format: VideoFormat, *, truncate_chroma: bool) -> Picture: ...
 
 
+@dataclass(frozen=True)
+class _CodedFrame:
+    """A frame whose symbols are chosen.
+
+    Attributes:
+        payload: of the frame; where a device computes, another thread still makes it.
+        shown: of the frame encoder, for its picture.
+    """
+
+    plan: FramePlan
+    payload: "Future[bytes]"
+    shown: Any
+
+    def unit(self) -> CodedUnit:
+        return CodedUnit(self.plan.frame_type, self.plan.qp, self.plan.reset, self.payload.result())
+
+
 class FrameByFrameEncoder(PictureEncoder):
     """One unit a picture.
+
+    Where a device computes the networks, a thread codes the symbols of a frame while the device is at the next one; a
+    unit then comes with the picture after its own.
 
     Args:
         planner: frame types and QPs.
@@ -59,24 +92,49 @@ class FrameByFrameEncoder(PictureEncoder):
     def __init__(self, frames: FrameEncoder, sps: Sps, planner: GopPlanner, zero_below: DeadZone) -> None:
         self._frames, self._sps, self._planner, self._zero_below = frames, sps, planner, zero_below
         self._video_format = video_format_of(sps)
+        self._thread = ThreadPoolExecutor(1, "dcvc-entropy") if frames.computes_beside_host else None
+        self._waiting: _CodedFrame | None = None
+        self._last: _CodedFrame | None = None
 
     def push(self, picture: Picture) -> Iterator[CodedUnit]:
         """Codes a picture."""
         check_picture(picture, self._video_format)
         values = values_from_picture(picture, self._video_format)
-        plan, payload = self._code(values, self._planner.next())
-        yield CodedUnit(plan.frame_type, plan.qp, plan.reset, payload)
+        plan, make = self._code(values, self._planner.next())
+        coded: _CodedFrame | None = _CodedFrame(plan, self._begin(make), self._frames.shown())
+        if self._thread is not None:
+            coded, self._waiting = self._waiting, coded
+        yield from self._units(coded)
 
-    def _code(self, values: NDArray[np.float32], plan: FramePlan) -> tuple[FramePlan, bytes]:
-        """(the plan that was followed, the payload)."""
+    def flush(self) -> Iterator[CodedUnit]:
+        """The unit of the last picture, where it still waits."""
+        coded, self._waiting = self._waiting, None
+        yield from self._units(coded)
+
+    def _units(self, coded: _CodedFrame | None) -> Iterator[CodedUnit]:
+        if coded is not None:
+            self._last = coded
+            yield coded.unit()
+
+    def _begin(self, make: MakePayload) -> "Future[bytes]":
+        if self._thread is not None:
+            return self._thread.submit(make)
+        made: Future[bytes] = Future()
+        made.set_result(make())
+        return made
+
+    def _code(self, values: NDArray[np.float32], plan: FramePlan) -> tuple[FramePlan, MakePayload]:
+        """(the plan that was followed, what makes the payload)."""
         zero_below = self._zero_below(plan.dead_zone)
         if plan.frame_type is NalType.I:
-            return plan, self._frames.encode_i(values, plan.qp, zero_below)
-        return plan, self._frames.encode_p(values, plan.qp, plan.reset, zero_below)
+            return plan, self._frames.code_i(values, plan.qp, zero_below)
+        return plan, self._frames.code_p(values, plan.qp, plan.reset, zero_below)
 
     def reconstruction(self) -> Sequence[Picture]:
         """The picture of the unit that came last."""
-        return (self._frames.picture(self._video_format, truncate_chroma=self._sps.truncate_chroma),)
+        assert self._last is not None, "no unit came yet"
+        truncate_chroma = self._sps.truncate_chroma
+        return (self._frames.picture(self._video_format, truncate_chroma=truncate_chroma, shown=self._last.shown),)
 
 
 class FrameByFrameDecoder(PictureDecoder):

@@ -1,0 +1,87 @@
+"""What runs beside the GPU, as an order of events: symbols of a frame are coded while the GPU computes the next one."""
+
+import threading
+
+import numpy as np
+import pytest
+
+from dcvc_cli.backend.cuda import driver
+from dcvc_cli.bitstream.sps import Precision
+from dcvc_cli.codec.backends import open_networks
+from dcvc_cli.codec.choices import CodingChoices
+from dcvc_cli.coding.stream_format import sps_for
+from dcvc_cli.entropy.coder import FrameEncoder
+from dcvc_cli.media.synthetic_clip import synthetic_format, synthetic_pictures
+from dcvc_cli.weights.store import weights_by_name
+from tests.cuda.layer_checks import engine_on
+
+pytestmark = pytest.mark.native
+SIZE, NUM_FRAMES, PATIENCE_SECONDS = (16, 16), 4, 60
+CHOICES = CodingChoices(qp_i=40, qp_p=40, keyint=-1)
+
+
+@pytest.fixture
+def engine(emulator, monkeypatch):
+    """What `--device cuda` opens."""
+    made = engine_on(emulator)
+    monkeypatch.setattr(driver, "open_engine", lambda name: made)
+    return made
+
+
+@pytest.fixture
+def clip(tiny_home, monkeypatch):
+    monkeypatch.setenv("DCVC_HOME", str(tiny_home))
+    weights, video_format = weights_by_name("tiny-exact"), synthetic_format(*SIZE)
+    return weights, video_format, list(synthetic_pictures(video_format, NUM_FRAMES))
+
+
+def test_symbols_are_coded_while_the_gpu_computes_the_next_frame(engine, clip, monkeypatch):
+    """The coder of every frame but the last waits until the device was given work of the next frame. So this ends only
+    if the next frame does not wait for the coder."""
+    weights, video_format, pictures = clip
+    events, changed = [], threading.Condition()
+
+    def tell(event):
+        with changed:
+            events.append(event)
+            changed.notify_all()
+
+    run, finish = engine.device.run, FrameEncoder.finish
+
+    def running(launches):
+        tell(("gpu", pushed[-1]))
+        run(launches)
+
+    def coding(self, start=None):
+        assert threading.current_thread() is not threading.main_thread()
+        frame = len([event for event in events if event[0] == "coding"])
+        tell(("coding", frame))
+        with changed:
+            assert frame == NUM_FRAMES - 1 or changed.wait_for(
+                lambda: ("gpu", frame + 1) in events, PATIENCE_SECONDS
+            ), f"frame {frame + 1} waited until frame {frame} was coded"
+        tell(("coded", frame))
+        return finish(self, start)
+
+    monkeypatch.setattr(engine.device, "run", running)
+    monkeypatch.setattr(FrameEncoder, "finish", coding)
+    networks = open_networks(weights.networks, Precision.EXACT, "cuda")
+    encoder = weights.model.encoder(networks, sps_for(video_format, weights, Precision.EXACT, CHOICES), CHOICES)
+    units, shown, pushed = [], [], []
+    for k, picture in enumerate((*pictures, None)):
+        pushed.append(k)
+        for unit in encoder.flush() if picture is None else encoder.push(picture):
+            units.append((len(pushed) - 1, unit))
+            shown.append(encoder.reconstruction()[0])
+    assert [came for came, _ in units] == [1, 2, 3, 4], "a unit comes with the picture after its own"
+    for frame in range(NUM_FRAMES - 1):
+        assert events.index(("coding", frame)) < events.index(("gpu", frame + 1)) < events.index(("coded", frame))
+
+    monkeypatch.undo()
+    networks = open_networks(weights.networks, Precision.EXACT, "cpu")
+    encoder = weights.model.encoder(networks, sps_for(video_format, weights, Precision.EXACT, CHOICES), CHOICES)
+    for (_, unit), decoded, picture in zip(units, shown, pictures, strict=True):
+        (expected,) = encoder.push(picture)
+        assert expected == unit
+        (wanted,) = encoder.reconstruction()
+        assert all(np.array_equal(a, b) for a, b in zip(wanted.planes, decoded.planes, strict=True))
