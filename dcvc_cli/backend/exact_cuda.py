@@ -99,8 +99,9 @@ class ExactCuda(ExactOperations):
             return tuple(self._aligned(part) for part in x.parts)
         return (self._aligned(x.tensor),)
 
-    def start(self, x: CudaValue) -> None:
-        _ = x.tensor
+    def start(self, *values: CudaValue) -> None:
+        for value in values:
+            _ = value.tensor
         self.engine.flush()
 
     # ---- layers

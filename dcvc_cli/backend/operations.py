@@ -32,8 +32,8 @@ class Operations(ABC):
 
     computes_beside_host = False
 
-    def start(self, x: Tensor) -> None:  # noqa: B027  most backends compute at once
-        """Has the device begin with x, where a backend collects work until somebody needs a value. Nobody waits."""
+    def start(self, *values: Tensor) -> None:  # noqa: B027  most backends compute at once
+        """Has the device begin with values, where a backend collects work until somebody needs one. Nobody waits."""
 
     # ---- layers
 

@@ -7,10 +7,11 @@ import pytest
 
 from dcvc_cli.backend.cuda import driver
 from dcvc_cli.bitstream.sps import Precision
+from dcvc_cli.bitstream.units import FrameUnit
 from dcvc_cli.codec.backends import open_networks
 from dcvc_cli.codec.choices import CodingChoices
 from dcvc_cli.coding.stream_format import sps_for
-from dcvc_cli.entropy.coder import FrameEncoder
+from dcvc_cli.entropy.coder import FrameDecoder, FrameEncoder
 from dcvc_cli.media.synthetic_clip import synthetic_format, synthetic_pictures
 from dcvc_cli.weights.store import weights_by_name
 from tests.cuda.layer_checks import engine_on
@@ -85,3 +86,32 @@ def test_symbols_are_coded_while_the_gpu_computes_the_next_frame(engine, clip, m
         assert expected == unit
         (wanted,) = encoder.reconstruction()
         assert all(np.array_equal(a, b) for a, b in zip(wanted.planes, decoded.planes, strict=True))
+
+
+def test_hyper_latents_are_read_while_the_gpu_computes_the_contexts(engine, clip, monkeypatch):
+    """A P frame's z is read after the device was given what does not depend on it, and before what does."""
+    weights, video_format, pictures = clip
+    sps = sps_for(video_format, weights, Precision.EXACT, CHOICES)
+    cpu, gpu = (open_networks(weights.networks, Precision.EXACT, device) for device in ("cpu", "cuda"))
+    encoder = weights.model.encoder(cpu, sps, CHOICES)
+    units = [unit for picture in pictures for unit in encoder.push(picture)]
+    events, run, decode_z, decode_y = [], engine.device.run, FrameDecoder.decode_z, FrameDecoder.decode_y
+
+    def running(launches):
+        events.append("scales" if any(launch.kernel.name == "coding_rows" for launch in launches) else "other")
+        run(launches)
+
+    monkeypatch.setattr(engine.device, "run", running)
+    monkeypatch.setattr(FrameDecoder, "decode_z", lambda *parts: events.append("z") or decode_z(*parts))
+    monkeypatch.setattr(FrameDecoder, "decode_y", lambda *parts: events.append("y") or decode_y(*parts))
+    decoder = weights.model.decoder(gpu, sps)
+    for k, unit in enumerate(units):
+        events.clear()
+        frame = FrameUnit(0, len(unit.payload), unit.frame_type, 0, sps, unit.qp, unit.reset, unit.payload, k, k % 256)
+        decoder.push(frame)
+        before = events[: events.index("z")]
+        assert set(before) == ({"other"} if k else set()), "what the device was given before z was read"
+        assert k < 3 or before == ["other"], "once all weights are there, one group of launches"
+        assert engine.pending == []
+        steps = [event for event in events if event in ("scales", "y")]
+        assert steps == ["scales", "y"] * (len(steps) // 2), "symbols of a step need its scales"

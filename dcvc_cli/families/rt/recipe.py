@@ -55,6 +55,7 @@ class CodedFeature:
 def code_p_frame(model: VideoModel, ops: Operations, side: FrameSide, adapted: Tensor, qp: Tensor) -> CodedFeature:
     """One P frame from what the networks make of its reference (VideoModel.adapt)."""
     ctx, ctx_t = model.contexts(ops, adapted, qp)
+    ops.start(ctx, ctx_t)  # a decoder's host reads z beside them
     z_hat = side.hyper_latents(
         lambda own, x: model.analysis(own, x, side.for_analysis(ctx), qp), model.hyper_analysis, qp
     )
