@@ -42,6 +42,7 @@ class PaperDevice:
     """A device that computes nothing: memory is numbers, and the host reads zeros."""
 
     num_multiprocessors = MULTIPROCESSORS
+    shares_with_torch = False
 
     def __init__(self) -> None:
         self._next = 1 << 30

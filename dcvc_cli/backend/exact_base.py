@@ -5,7 +5,7 @@ analysis latents, and everything after the choice is computed from the symbols a
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,19 +34,18 @@ class EncoderFactor:
 
     Args:
         values: step sizes or factors.
+        to_float: gives them as latents are given: an array, or a tensor of PyTorch.
         inverse: multiply with 1 / values instead.
     """
 
     __array_ufunc__ = None  # latents * factor comes here instead of to numpy
 
-    def __init__(
-        self, values: ExactValue, to_float: Callable[[ExactValue], NDArray[np.float32]], *, inverse: bool
-    ) -> None:
+    def __init__(self, values: Any, to_float: Callable[[Any], Any], *, inverse: bool) -> None:
         self._values, self._to_float, self._inverse = values, to_float, inverse
 
-    def __rmul__(self, latents: NDArray[np.float32]) -> NDArray[np.float32]:
+    def __rmul__(self, latents: Any) -> Any:
         factor = self._to_float(self._values)
-        return latents * (np.float32(1) / factor if self._inverse else factor)
+        return latents * (1 / factor if self._inverse else factor)
 
 
 class ExactOperations(Operations):
@@ -75,10 +74,13 @@ class ExactOperations(Operations):
 
     def reciprocal(self, x: ExactValue) -> EncoderFactor:
         """1 / x for the encoder's analysis latents only."""
-        return EncoderFactor(x, self.to_float, inverse=True)
+        return EncoderFactor(x, self._float_of, inverse=True)
 
     def encoder_factor(self, x: ExactValue) -> EncoderFactor:
-        return EncoderFactor(x, self.to_float, inverse=False)
+        return EncoderFactor(x, self._float_of, inverse=False)
+
+    def _float_of(self, x: Any) -> Any:
+        return self.to_tensor(x) if self.shares_with_torch else self.to_float(x)
 
     def round_z(self, z: NDArray[np.float32]) -> PlaneSymbols:
         return np.rint(z).clip(-128, 127).astype(np.int8)

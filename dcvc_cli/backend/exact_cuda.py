@@ -255,7 +255,7 @@ class ExactCuda(ExactOperations):
     def quantise_step(
         self,
         step: "CodingStep",
-        y: NDArray[np.float32],
+        y: Any,
         scales: Any,
         means: Any,
         skip_threshold: float | None,
@@ -346,3 +346,10 @@ class ExactCuda(ExactOperations):
         """(c, h, w); a picture stays in its cells."""
         data = self.engine.download_tensor(x.tensor).transpose(2, 0, 1)
         return np.ascontiguousarray(data).astype(np.float32) / np.float32(1 << x.exponent)
+
+    @property
+    def shares_with_torch(self) -> bool:
+        return self.engine.device.shares_with_torch
+
+    def to_tensor(self, x: CudaValue) -> Any:
+        return self.engine.read_tensor(x.tensor).permute(2, 0, 1).float().div_(1 << x.exponent)

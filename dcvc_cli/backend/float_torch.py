@@ -247,8 +247,11 @@ class FloatOperations(Operations):
     def to_float(self, x: torch.Tensor) -> NDArray[np.float32]:
         return x[0].float().cpu().numpy()
 
-    def from_float(self, x: NDArray[np.float32]) -> torch.Tensor:
-        return torch.from_numpy(x).to(self.device, self.dtype)[None]
+    def to_tensor(self, x: torch.Tensor) -> torch.Tensor:
+        return x[0].float()
+
+    def from_float(self, x: NDArray[np.float32] | torch.Tensor) -> torch.Tensor:
+        return torch.as_tensor(x).to(self.device, self.dtype)[None]
 
 
 class InferenceOperations(FloatOperations):

@@ -299,6 +299,16 @@ class Operations(ABC):
         """(c, h, w) float32 of a value."""
 
     @abstractmethod
-    def from_float(self, x: NDArray[np.float32]) -> Tensor:
-        """Inverse of to_float as far as the arithmetic goes; exact backends need not offer it (encoder's analysis
-        only)."""
+    def from_float(self, x: Any) -> Tensor:
+        """Inverse of to_float and of to_tensor as far as the arithmetic goes; exact backends need not offer it
+        (encoder's analysis only)."""
+
+    @property
+    def shares_with_torch(self) -> bool:
+        """Whether values and latents cross to PyTorch on this device, not through the host: `to_tensor` exists, and
+        `quantise_step` and factors take such tensors."""
+        return False
+
+    def to_tensor(self, x: Tensor) -> Any:
+        """to_float as a tensor of PyTorch on the device."""
+        raise NotImplementedError("this backend's values cross as arrays")

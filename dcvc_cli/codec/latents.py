@@ -73,13 +73,18 @@ class EncodingSide:
             raise EnvironmentFault("the encoder's networks give latents that are not finite", hint)
         symbols = own.round_z(z)
         self.encoder.add_z(symbols, network.table_of_z(self.entropy_format), qp * symbols.shape[0])
-        self._y = y if own is network.synthesis else own.to_float(y)
+        if own is network.synthesis:
+            self._y = y
+        else:
+            self._y = own.to_tensor(y) if network.synthesis.shares_with_torch else own.to_float(y)
         return network.synthesis.z_from_symbols(symbols)
 
     def for_analysis(self, context: Tensor) -> Tensor:
         """The context in the analysis' arithmetic."""
         own, synthesis = self.network.analysis, self.network.synthesis
-        return context if own is synthesis else own.from_float(synthesis.to_float(context))
+        if own is synthesis:
+            return context
+        return own.from_float((synthesis.to_tensor if synthesis.shares_with_torch else synthesis.to_float)(context))
 
     def begin(self, step_size_inverse: Any) -> None:
         """Scales the latents."""

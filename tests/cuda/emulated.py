@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from dcvc_cli.backend.cuda.arguments import SOURCES
@@ -99,7 +100,12 @@ class EmulatedDevice:
         seed: 0 runs threads in order, others at random.
         late_copies: asynchronous copies land when they are waited for.
         num_multiprocessors: what tiles are chosen for; many take the small ones.
+
+    Attributes:
+        shares_with_torch: as if PyTorch on the CPU were PyTorch on this device.
     """
+
+    shares_with_torch = False
 
     def __init__(self, library: Path, seed: int = 0, late_copies: bool = True, num_multiprocessors: int = 132) -> None:
         self.num_multiprocessors = num_multiprocessors
@@ -157,6 +163,16 @@ class EmulatedDevice:
 
     def download(self, array: NDArray[Any], address: int) -> None:
         ctypes.memmove(array.ctypes.data, address, array.nbytes)
+
+    def read_tensor(self, address: int, count: int) -> Any:
+        import torch
+
+        array = np.empty(count, np.int16)
+        self.download(array, address)
+        return torch.from_numpy(array)
+
+    def write_tensor(self, address: int, tensor: Any) -> None:
+        self.upload(address, tensor.numpy())
 
     def run(self, launches: Sequence[Launch]) -> None:
         for launch in launches:

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from dcvc_cli.backend.cuda import driver
+from dcvc_cli.backend.exact_cuda import ExactCuda
+from dcvc_cli.backend.float_torch import FloatOperations
 from tests.cuda.layer_checks import engine_on
 
 pytestmark = pytest.mark.native
@@ -46,6 +48,19 @@ def test_a_stream_on_gpu_and_cpu(call, gpu, tmp_path):
         assert call("decode", tmp_path / "cpu.dcvc", "-o", tmp_path / f"{device}.y4m", "--device", device) == 0
     assert (tmp_path / "cpu.y4m").read_bytes() == (tmp_path / "cuda.y4m").read_bytes()
     assert gpu == ["cuda:0", "cuda"]
+
+
+def test_the_analysis_beside_the_gpu(call, emulator, tmp_path, monkeypatch):
+    """Where PyTorch works on the device too, contexts and latents cross as its tensors: the same stream."""
+    clip = write_clip(tmp_path / "clip.y4m", 3, 32)
+    assert call("encode", clip, "-o", tmp_path / "cpu.dcvc", "--model", "tiny-exact", "--device", "cpu") == 0
+    engine = engine_on(emulator)
+    engine.device.shares_with_torch = True
+    monkeypatch.setattr(driver, "open_engine", lambda name: engine)
+    monkeypatch.setattr(ExactCuda, "to_float", None)
+    monkeypatch.setattr(FloatOperations, "to_float", None)
+    assert call("encode", clip, "-o", tmp_path / "gpu.dcvc", "--model", "tiny-exact", "--device", "cuda") == 0
+    assert (tmp_path / "cpu.dcvc").read_bytes() == (tmp_path / "gpu.dcvc").read_bytes()
 
 
 @pytest.mark.slow

@@ -1,6 +1,8 @@
 """The launch layer with a driver that is emulated: whole frames through its calls, graphs, and what is said where there
 is no GPU."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -74,6 +76,42 @@ def test_large_uploads_go_in_pieces(emulated_driver, monkeypatch):
     found = np.empty(5000, np.uint8)
     device.download(found, address)
     assert np.array_equal(found, array)
+
+
+class TorchStream:
+    """A stream of PyTorch that tells who waits for whom."""
+
+    def __init__(self, name, events):
+        self.name, self._events = name, events
+
+    def wait_stream(self, other):
+        self._events.append(f"{self.name} waits for {other.name}")
+
+
+def test_what_pytorch_does_on_the_gpu_stands_in_order(emulated_driver, monkeypatch):
+    """PyTorch with CUDA in name only: its tensors are views of the emulator's memory, its streams tell who waits."""
+    torch, events = pytest.importorskip("torch"), []
+    monkeypatch.setattr(torch.cuda, "ExternalStream", lambda handle, device: TorchStream("own", events))
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: TorchStream("torch", events))
+    real = torch.as_tensor
+
+    def as_tensor(place, device):
+        fields = dict(place.__cuda_array_interface__)
+        events.append(f"view on {device}")
+        return torch.from_numpy(np.asarray(SimpleNamespace(__array_interface__=fields)))
+
+    monkeypatch.setattr(torch, "as_tensor", as_tensor)
+    device = CudaDevice(driver=emulated_driver, cubins=CUBINS)
+    address, values = device.allocate(400, 4), np.arange(100, dtype=np.float32)
+    device.write_tensor(address, torch.from_numpy(values).reshape(10, 10))
+    assert events == ["torch waits for own", "view on cuda:0", "own waits for torch"]
+    found = device.read_tensor(address, 200)
+    assert np.array_equal(found.numpy(), values.view(np.int16))
+    device._view(address, 100, "<f4").zero_()
+    assert np.array_equal(found.numpy(), values.view(np.int16)), "what was read is a copy"
+    assert events[3:6] == ["torch waits for own", "view on cuda:0", "own waits for torch"]
+    monkeypatch.setattr(torch, "as_tensor", real)
+    assert not device.shares_with_torch, "PyTorch here has no CUDA"
 
 
 def test_an_old_gpu_or_none_is_told(emulated_driver):

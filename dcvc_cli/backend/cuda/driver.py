@@ -6,9 +6,12 @@ No GPU has run this yet: tests hold it to a driver that only records its calls. 
 
 import ctypes
 import importlib
+import sys
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -132,7 +135,7 @@ class CudaDevice:
 
     def __init__(self, index: int = 0, driver: Any | None = None, cubins: dict[str, bytes] | None = None) -> None:
         calls = Calls(driver)
-        self._cu, self._do, self._name = calls.cu, calls.do, calls.name
+        self._cu, self._do, self._name, self._index = calls.cu, calls.do, calls.name, index
         gpu = find_gpu(calls, index)
         self.name, self.num_multiprocessors = gpu.name, gpu.num_multiprocessors
         cu, do = self._cu, self._do
@@ -204,6 +207,41 @@ class CudaDevice:
             self._do(self._cu.cuMemcpyDtoHAsync(self._landing, address + first, size, self._stream))
             self.wait()
             ctypes.memmove(array.ctypes.data + first, self._landing, size)
+
+    # ---- PyTorch on the same GPU, where it has CUDA
+
+    @property
+    def shares_with_torch(self) -> bool:
+        torch = sys.modules.get("torch")  # who has tensors has loaded it
+        return torch is not None and bool(torch.cuda.is_available())
+
+    def read_tensor(self, address: int, count: int) -> Any:
+        with self._torch_in_order():
+            return self._view(address, count, "<i2").clone()
+
+    def write_tensor(self, address: int, tensor: Any) -> None:
+        with self._torch_in_order():
+            self._view(address, tensor.numel(), "<f4").copy_(tensor.reshape(-1))
+
+    @contextmanager
+    def _torch_in_order(self) -> Iterator[None]:
+        """Has what PyTorch does inside wait for the work so far, and the work after wait for it; the host waits for
+        neither."""
+        import torch
+
+        own = torch.cuda.ExternalStream(int(self._stream), device=f"cuda:{self._index}")
+        others = torch.cuda.current_stream(f"cuda:{self._index}")
+        others.wait_stream(own)
+        yield
+        own.wait_stream(others)
+
+    def _view(self, address: int, count: int, kind: str) -> Any:
+        """Device memory as a tensor of PyTorch, of numbers in NumPy's name `kind`."""
+        import torch
+
+        fields = {"shape": (count,), "typestr": kind, "data": (address, False), "version": 3}
+        place = SimpleNamespace(__cuda_array_interface__=fields)
+        return torch.as_tensor(place, device=f"cuda:{self._index}")
 
     # ---- work
 

@@ -48,6 +48,16 @@ class Device(Protocol):
 
     num_multiprocessors: int
 
+    @property
+    def shares_with_torch(self) -> bool:
+        """Whether PyTorch works on this device too; else the two operations on its tensors are never asked for."""
+
+    def read_tensor(self, address: int, count: int) -> Any:
+        """A new tensor of PyTorch with count int16, after all work before."""
+
+    def write_tensor(self, address: int, tensor: Any) -> None:
+        """Copies a contiguous tensor of PyTorch, before all work after."""
+
     def allocate(self, size_bytes: int, cell_bytes: int) -> int:
         """Address of new memory for elements of cell_bytes."""
 
@@ -239,6 +249,22 @@ class CudaEngine:
         if array.size:
             self.device.download(array, address)
         return array
+
+    def read_tensor(self, tensor: DeviceTensor) -> Any:
+        """A tensor as one of PyTorch, int16 (h, w, c), on the device."""
+        self.flush()
+        count = (tensor.positions - 1) * tensor.pitch + tensor.channels
+        flat = self.device.read_tensor(tensor.address, count)
+        return flat.as_strided(
+            (tensor.height, tensor.width, tensor.channels), (tensor.width * tensor.pitch, tensor.pitch, 1)
+        )
+
+    def write_tensor(self, tensor: Any) -> Any:
+        """New memory that holds a tensor of PyTorch."""
+        self.flush()
+        owner = _Allocation(self.memory, tensor.numel() * tensor.element_size(), tensor.element_size())
+        self.device.write_tensor(owner.address, tensor.contiguous())
+        return owner
 
     def upload_tensor(self, values: NDArray[np.int16]) -> DeviceTensor:
         """(h, w, c) -> a tensor."""

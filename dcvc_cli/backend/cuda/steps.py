@@ -88,16 +88,26 @@ class StepKernels:
     def quantise(
         self,
         step: "CodingStep",
-        y: NDArray[np.float32],
+        y: Any,
         scales: DeviceTensor,
         means: DeviceTensor,
         exponents: tuple[int, int],
         skip_threshold: float | None,
         zero_below: NDArray[np.float32] | None,
     ) -> tuple[DeviceTensor, PlaneSymbols, PlaneIndex, PlaneFlags]:
-        """The encoder's half of a step, y (C, h, w); exponents of scales and means. Returns as
-        Operations.quantise_step."""
-        latents = self.engine.upload_array(np.ascontiguousarray(y.transpose(1, 2, 0), np.float32))
+        """The encoder's half of a step.
+
+        Args:
+            y: float32 (C, h, w), an array or a tensor of PyTorch on the device.
+            exponents: of scales and means.
+
+        Returns:
+            as Operations.quantise_step.
+        """
+        if isinstance(y, np.ndarray):
+            latents = self.engine.upload_array(np.ascontiguousarray(y.transpose(1, 2, 0), np.float32))
+        else:
+            latents = self.engine.write_tensor(y.permute(1, 2, 0))
         table = None if zero_below is None else self.engine.upload_array(np.ascontiguousarray(zero_below, np.float32))
         rows, flags, shape = self._launch_planes(step, scales, exponents[0], skip_threshold)
         symbols = self.engine.raw(int(np.prod(shape)), 1)
