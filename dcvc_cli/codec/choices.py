@@ -10,6 +10,8 @@ DEFAULT_SKIP_THRESHOLD = 0.12
 """Elements predicted more narrowly are not coded: in coding, calibration and conformance alike."""
 DEFAULT_RESET_INTERVAL = 32
 """P frames between drops of the reference feature, in coding and in training."""
+DEFAULT_MIN_KEYINT = 8
+"""One period of the models' patterns of good frames."""
 HASH_KINDS = {"crc": HashKind.CRC32, "md5": HashKind.MD5, "none": HashKind.NONE}
 ENTROPY_FORMATS: dict[str, EntropyFormat | None] = {
     "auto": None,
@@ -28,6 +30,8 @@ class CodingChoices:
         qp_i, qp_p: 0..63, HIGHER is better quality and a bigger file.
         keyint: frames from I frame to I frame, -1 = only the first.
         forced_keys: 0-based numbers of frames, counted from the first coded one, that become I frames.
+        scene_cuts: the first frame of a scene becomes an I frame.
+        min_keyint: frames from an I frame to one that a scene cut makes, at least.
         reset_interval: frames between drops of the reference feature, 0 = never.
         skip_threshold: elements predicted this narrowly are not coded; None codes all.
         entropy_format: how symbols become bytes, None = by the picture size; the reference's own, of one or two coders,
@@ -38,7 +42,29 @@ class CodingChoices:
     qp_p: int = 32
     keyint: int = 256
     forced_keys: frozenset[int] = field(default_factory=frozenset)
+    scene_cuts: bool = True
+    min_keyint: int = DEFAULT_MIN_KEYINT
     reset_interval: int = DEFAULT_RESET_INTERVAL
     skip_threshold: float | None = DEFAULT_SKIP_THRESHOLD
     hash_kind: HashKind = HashKind.CRC32
     entropy_format: EntropyFormat | None = None
+
+
+@dataclass(frozen=True)
+class PictureOrder:
+    """What is asked of one picture, beside the choices of its stream.
+
+    Attributes:
+        is_key: the picture becomes an I frame, whatever the choices say.
+        qp_i: QP 0..63 if the picture is an I frame; None = that of the choices.
+        qp_p: base QP 0..63 if it is a P frame; the family adds its pattern; None = that of the choices. A unit of
+            several pictures takes the order of its first one.
+    """
+
+    is_key: bool = False
+    qp_i: int | None = None
+    qp_p: int | None = None
+
+
+NO_ORDER = PictureOrder()
+"""Everything as the choices say."""

@@ -25,6 +25,8 @@ from dcvc_cli.coding.frame_report import (
 from dcvc_cli.coding.opened_models import NAMES_OF_PRECISIONS, OpenedModel
 from dcvc_cli.coding.queues import read_ahead
 from dcvc_cli.coding.stream_format import sps_for
+from dcvc_cli.control.frame_control import FrameControl, Lookahead
+from dcvc_cli.control.scene_cuts import SeenPicture
 from dcvc_cli.errors import InputError
 from dcvc_cli.families.base import CodedUnit
 from dcvc_cli.families.registry import limits_of
@@ -67,6 +69,8 @@ def settings_text(model: OpenedModel, choices: CodingChoices, sps: Sps) -> str:
         "qp-i": choices.qp_i,
         "qp-p": choices.qp_p,
         "keyint": choices.keyint,
+        "scenecut": int(choices.scene_cuts),
+        "min-keyint": choices.min_keyint,
         "reset-interval": choices.reset_interval,
         "force-zero-thres": skip,
         "hash": choices.hash_kind.name.lower(),
@@ -84,6 +88,9 @@ class StreamEncoder:
         recon: takes the decoder's pictures, or None.
         psnr: measure the PSNR of each frame.
         msssim: measure the MS-SSIM of each frame.
+
+    Attributes:
+        lookahead: finds out about pictures before they are coded; may run in a thread of its own.
     """
 
     def __init__(
@@ -101,6 +108,8 @@ class StreamEncoder:
         self.video_format = video_format
         self._sink, self._recon, self._psnr, self._msssim = sink, recon, psnr, msssim
         self._encoder = model.weights.model.encoder(model.networks, self.sps, choices)
+        self._control = FrameControl(choices)
+        self.lookahead = Lookahead(video_format, needed=choices.scene_cuts)
         self._writer = StreamWriter(sink, limits_of=limits_of)
         self._writer.write_text(settings_text(model, choices, self.sps))
         self._sources: deque[Picture] = deque()
@@ -118,7 +127,18 @@ class StreamEncoder:
         return self._writer.size_bytes
 
     def encode(self, picture: Picture) -> list[FrameReport]:
-        """Codes a picture and writes the units that it completes.
+        """Takes a picture, and codes those that need not wait: a few wait where a scene may begin.
+
+        Returns:
+            a report of each picture whose unit is complete.
+
+        Raises:
+            InputError: as `code`.
+        """
+        return [report for seen in self.lookahead.push(picture) for report in self.code(seen)]
+
+    def code(self, seen: SeenPicture) -> list[FrameReport]:
+        """Codes a picture that `lookahead` gave out, and writes the units that it completes.
 
         Returns:
             a report of each picture in these units: none or several where a unit holds several pictures.
@@ -128,15 +148,16 @@ class StreamEncoder:
                 stream can tell.
         """
         if self.sps.time_base is not None:
-            if picture.time is None:
+            if seen.picture.time is None:
                 raise InputError("a picture without a time follows a format with a time base")
-            self._times.append(picture.time)
-        self._sources.append(picture)
-        return self._write(self._encoder.push(picture))
+            self._times.append(seen.picture.time)
+        self._sources.append(seen.picture)
+        return self._write(self._encoder.push(seen.picture, self._control.order(seen)))
 
     def finish(self) -> list[FrameReport]:
         """Ends the stream; returns the reports of the pictures that still waited for their unit."""
-        reports = self._write(self._encoder.flush())
+        reports = [report for seen in self.lookahead.flush() for report in self.code(seen)]
+        reports += self._write(self._encoder.flush())
         if self._since_hash and self.sps.hash_kind is not HashKind.NONE:
             self._write_hash(self._encoder.reconstruction())
         self._writer.finish()
@@ -222,9 +243,9 @@ def encode_pictures(
             if on_frame is not None:
                 on_frame(report)
 
-    with read_ahead(pictures) as ahead:
-        for picture in ahead:
-            tell(encoder.encode(picture))
+    with read_ahead(encoder.lookahead.over(pictures)) as ahead:
+        for seen in ahead:
+            tell(encoder.code(seen))
     tell(encoder.finish())
     video_format = encoder.video_format
     return EncodeSummary(

@@ -25,6 +25,8 @@ class EncodeSettings:
         qp_p: base QP of P frames in place of qp, 0..63.
         keyint: frames from one I frame to the next, -1 = only the first frame is one.
         force_keyframes: numbers of frames that become I frames; 0 is the first one coded.
+        scenecut: whether the first frame of a scene becomes an I frame.
+        min_keyint: frames from an I frame to one that a scene cut makes, at least 1.
         reset_interval: frames between drops of the reference feature, 0..65535, 0 = never.
         force_zero_thres: skip threshold: latents with a predicted scale up to it are not coded; 0 codes all.
         model: a name that `dcvc models list` shows, or a path to a weights file.
@@ -43,6 +45,8 @@ class EncodeSettings:
     qp_p: int | None = None
     keyint: int = _CHOICES.keyint
     force_keyframes: tuple[int, ...] = ()
+    scenecut: bool = _CHOICES.scene_cuts
+    min_keyint: int = _CHOICES.min_keyint
     reset_interval: int = _CHOICES.reset_interval
     force_zero_thres: float = _CHOICES.skip_threshold or 0
     model: str = DEFAULT_MODEL
@@ -57,6 +61,8 @@ class EncodeSettings:
             self._check_whole(name, 0, MAX_BASE_QP)
         if self.keyint != -1:
             self._check_whole("keyint", 1, 1 << 31, "or -1 for a first I frame only")
+        _check("scenecut", self.scenecut, isinstance(self.scenecut, bool), "true or false")
+        self._check_whole("min_keyint", 1, 1 << 31)
         self._check_whole("reset_interval", 0, 65535)
         self._check_whole("threads", 1, 1024)
         _check(
@@ -104,6 +110,8 @@ class EncodeSettings:
             qp_p=self.qp_base_p,
             keyint=self.keyint,
             forced_keys=frozenset(self.force_keyframes),
+            scene_cuts=self.scenecut,
+            min_keyint=self.min_keyint,
             reset_interval=self.reset_interval,
             skip_threshold=self.force_zero_thres or None,
             hash_kind=HASH_KINDS[self.hash],

@@ -82,6 +82,19 @@ def encode(
     force_keyframes: Annotated[
         str | None, _coding("N,N,...", "Frames that become I frames; 0 is the first one coded.")
     ] = None,
+    scenecut: Annotated[
+        bool | None,
+        typer.Option(
+            "--scenecut/--no-scenecut",
+            help="Make the first frame of a scene an I frame. Flashes and fades make none.",
+            show_default="scenecut",
+            rich_help_panel="Coding",
+        ),
+    ] = None,
+    min_keyint: Annotated[
+        int | None,
+        _coding("N", "Frames from an I frame to one that a scene cut makes, at least.", DEFAULTS.min_keyint),
+    ] = None,
     reset_interval: Annotated[
         int | None, _coding("N", "Frames between drops of the reference feature; 0: never.", DEFAULTS.reset_interval)
     ] = None,
@@ -164,6 +177,8 @@ def encode(
         "qp_p": qp_p,
         "keyint": keyint,
         "force_keyframes": None if force_keyframes is None else _frame_numbers(force_keyframes),
+        "scenecut": scenecut,
+        "min_keyint": min_keyint,
         "reset_interval": reset_interval,
         "force_zero_thres": force_zero_thres,
         "model": model,

@@ -17,7 +17,7 @@ from dcvc_cli.bitstream.nal import NalType
 from dcvc_cli.bitstream.picture_header import ONE_PICTURE, PictureHeader
 from dcvc_cli.bitstream.sps import Precision, Sps
 from dcvc_cli.bitstream.units import FrameUnit
-from dcvc_cli.codec.choices import CodingChoices
+from dcvc_cli.codec.choices import NO_ORDER, CodingChoices, PictureOrder
 from dcvc_cli.codec.networks import CodecNetworks
 from dcvc_cli.entropy.tables import CdfTable
 from dcvc_cli.errors import UsageError
@@ -60,9 +60,13 @@ class PictureEncoder(ABC):
     """Codes the pictures of one format in display order, under one SPS."""
 
     @abstractmethod
-    def push(self, picture: Picture) -> Iterator[CodedUnit]:
+    def push(self, picture: Picture, order: PictureOrder = NO_ORDER) -> Iterator[CodedUnit]:
         """Takes the next picture and gives out the units that it completes: none while a chunk is not full, several
         where a chunk ends early.
+
+        Args:
+            picture: of the SPS's format.
+            order: what is asked of this picture beside the choices.
 
         Units come one at a time: `reconstruction` speaks of the one that came last until the next one is asked for. All
         must be taken before the next picture is pushed.

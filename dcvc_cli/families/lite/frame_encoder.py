@@ -4,7 +4,6 @@ choice")."""
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,17 +12,15 @@ from dcvc_cli.backend.operations import Tensor
 from dcvc_cli.bitstream.varint import write_uv
 from dcvc_cli.codec.latents import EncodingSide
 from dcvc_cli.codec.networks import CodecNetworks
-from dcvc_cli.families.lite.filter.filters import FilterCoder, FilterFit
+from dcvc_cli.families.lite.filter.filters import FilterFit
 from dcvc_cli.families.lite.filter.parameters import Filters, Planes
-from dcvc_cli.families.lite.floor.frame_floor import FloorChoice, FloorChooser, FloorCoder, bit_price
+from dcvc_cli.families.lite.floor.frame_floor import FloorChoice, FloorChooser, bit_price
 from dcvc_cli.families.lite.frames import FrameCoder, Reference
 from dcvc_cli.families.lite.image import ImageModel
 from dcvc_cli.families.lite.motion.field import (
-    FieldCoder,
     compensate_squares,
     in_lines,
     luma_of_values,
-    luma_samples,
 )
 from dcvc_cli.families.lite.motion.motion import SAMPLE_UNIT
 from dcvc_cli.families.lite.video import VideoModel
@@ -78,9 +75,7 @@ class FramePayloadEncoder(FrameCoder):
         target_qps: the QPs 0..63 that were asked for, of I and of P frames: what the floor promises.
 
     Attributes:
-        error: of the frame coded last, before the filter, in squared grey levels.
-        replaced_share: of its blocks, those of which nothing is the networks' picture.
-        is_new_scene: whether its compensated frame shows another scene.
+        replaced_share: of the blocks of the frame coded last, those of which nothing is the networks' picture.
     """
 
     def __init__(
@@ -96,19 +91,7 @@ class FramePayloadEncoder(FrameCoder):
         super().__init__(image, video, networks, entropy_format, skip_threshold, halve_chroma)
         self.target_qp_i, self.target_qp_p = target_qps
         self.filter_fit, self.floor_chooser = FilterFit(), FloorChooser()
-        self.error, self.replaced_share, self.is_new_scene = 0.0, 0.0, False
-
-    def state(self) -> tuple[Any, ...]:
-        """All that an I frame forgets."""
-        return self.reference, self.field_coder, self.filter_coder, self.floor_coder, self.filter_fit
-
-    def restore(self, state: tuple[Any, ...]) -> None:
-        """Goes on from a state."""
-        self.reference, self.field_coder, self.filter_coder, self.floor_coder, self.filter_fit = state
-
-    def forget(self) -> None:
-        """Begins as at the start of a sequence; a state taken before stays as it is."""
-        self.restore((Reference(), FieldCoder(), FilterCoder(), FloorCoder(), FilterFit()))
+        self.replaced_share = 0.0
 
     def encode_i(self, values: NDArray[np.float32], qp: int, zero_below: NDArray[np.float32] | None = None) -> bytes:
         """Codes an I frame at row `qp` (0..63), quantised with a dead zone (families.lite.dead_zone).
@@ -137,7 +120,6 @@ class FramePayloadEncoder(FrameCoder):
             return self._judged(side, source, None, price)
 
         best = self._best(attempt, values, flat, zero_below)
-        self.is_new_scene = False
         return self._payload(best, None, source, None, price)
 
     def encode_p(
@@ -169,7 +151,6 @@ class FramePayloadEncoder(FrameCoder):
             return self._judged(side, source, compensated, price)
 
         best = self._best(attempt, left, np.zeros_like(left), zero_below)
-        self.is_new_scene = is_new_scene(source.planes[0], luma_samples(compensated[0]))
         return self._payload(best, vectors, source, predicted, price)
 
     @timed(MOTION)
@@ -229,7 +210,7 @@ class FramePayloadEncoder(FrameCoder):
         self.reference, choice, encoder = attempt.reference, attempt.choice, attempt.side.encoder
         self._apply_floor(choice.floor, predicted)
         self.floor_chooser.remember(source.planes)
-        self.error, self.replaced_share = choice.error, choice.replaced_share
+        self.replaced_share = choice.replaced_share
         state = self.filter_coder.encode_open(self.fit_filters(source, price), vectors)
         if self.entropy_format is EntropyFormat.COMPACT:
             return partial(encoder.finish, self.floor_coder.encode_open(choice.floor, state))
@@ -240,21 +221,3 @@ class FramePayloadEncoder(FrameCoder):
     def fit_filters(self, source: FrameSource, price: float) -> Filters:
         """The output filters that suit the frame coded last, where a bit is worth so many squared grey levels."""
         return self.filter_fit.fit(self._planes(), source.planes, self.filter_coder, price)
-
-
-SCENE_LINES = 4
-"""Every so many lines are looked at."""
-SCENE_ERROR = 25
-"""Squared grey levels of a difference that is none."""
-
-
-def is_new_scene(luma: NDArray[np.uint8], compensated: NDArray[np.uint8]) -> bool:
-    """Whether a compensated picture (h, w) is so far from a picture that an I frame may cost less.
-
-    The means of 16 samples each leave the picture's detail; the compensated picture leaves more than half of that.
-    """
-    lines, predicted = (plane[::SCENE_LINES].astype(np.int64) for plane in (luma, compensated))
-    parts = lines.reshape(lines.shape[0], -1, 16)
-    error = ((lines - predicted) ** 2).sum()
-    detail = (parts**2).sum() - (parts.sum(-1) ** 2).sum() // 16
-    return bool(error > detail // 2 + SCENE_ERROR * lines.size)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from dcvc_cli.bitstream.nal import NalType
-from dcvc_cli.codec.choices import DEFAULT_RESET_INTERVAL, CodingChoices
+from dcvc_cli.codec.choices import DEFAULT_RESET_INTERVAL, NO_ORDER, CodingChoices, PictureOrder
 from dcvc_cli.families.rt.sizes import NO_DEAD_ZONES, REFERENCE_QP_OFFSETS, ModelSpec
 
 
@@ -74,24 +74,18 @@ class GopPlanner:
     def __init__(self, rule: GopRule, first: int = 0) -> None:
         self.rule, self.index, self.last_key = rule, first, first
 
-    def next(self) -> FramePlan:
+    def next(self, order: PictureOrder = NO_ORDER) -> FramePlan:
         """The plan of the next frame in coding order, which is display order."""
         rule, index = self.rule, self.index
         self.index += 1
         since_key = index - self.last_key
         periodic = rule.keyint > 0 and (since_key >= rule.keyint if rule.restart_at_key else index % rule.keyint == 0)
-        if index == self.last_key or periodic or index in rule.forced_keys:
+        if index == self.last_key or periodic or index in rule.forced_keys or order.is_key:
             self.last_key = index
-            return self.key_plan()
+            qp_i = rule.qp_i if order.qp_i is None else order.qp_i
+            return FramePlan(NalType.I, qp_i, reset=False, dead_zone=rule.intra_dead_zone)
         position = since_key if rule.restart_at_key else index
         reset = rule.reset_interval > 0 and position % rule.reset_interval == 1
-        qp = rule.qp_p + rule.qp_offsets[position % 8] + late_qp(rule.qp_p, position, rule.late_qps)
+        base = rule.qp_p if order.qp_p is None else order.qp_p
+        qp = base + rule.qp_offsets[position % 8] + late_qp(base, position, rule.late_qps)
         return FramePlan(NalType.P, qp, reset, rule.dead_zones[position % 8])
-
-    def key_plan(self) -> FramePlan:
-        """That of an I frame at any place."""
-        return FramePlan(NalType.I, self.rule.qp_i, reset=False, dead_zone=self.rule.intra_dead_zone)
-
-    def restart(self) -> None:
-        """The frame planned last became an I frame; the rule goes on from it."""
-        self.last_key = self.index - 1

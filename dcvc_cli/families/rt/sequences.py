@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from dcvc_cli.bitstream.nal import NalType
 from dcvc_cli.bitstream.sps import Sps
 from dcvc_cli.bitstream.units import FrameUnit
+from dcvc_cli.codec.choices import NO_ORDER, PictureOrder
 from dcvc_cli.codec.pictures import check_picture, values_from_picture, video_format_of
 from dcvc_cli.errors import StreamError
 from dcvc_cli.families.base import CodedUnit, PictureDecoder, PictureEncoder
@@ -96,11 +97,11 @@ class FrameByFrameEncoder(PictureEncoder):
         self._waiting: _CodedFrame | None = None
         self._last: _CodedFrame | None = None
 
-    def push(self, picture: Picture) -> Iterator[CodedUnit]:
+    def push(self, picture: Picture, order: PictureOrder = NO_ORDER) -> Iterator[CodedUnit]:
         """Codes a picture."""
         check_picture(picture, self._video_format)
         values = values_from_picture(picture, self._video_format)
-        plan, make = self._code(values, self._planner.next())
+        plan, make = self._code(values, self._planner.next(order), order)
         coded: _CodedFrame | None = _CodedFrame(plan, self._begin(make), self._frames.shown())
         if self._thread is not None:
             coded, self._waiting = self._waiting, coded
@@ -123,7 +124,7 @@ class FrameByFrameEncoder(PictureEncoder):
         made.set_result(make())
         return made
 
-    def _code(self, values: NDArray[np.float32], plan: FramePlan) -> tuple[FramePlan, MakePayload]:
+    def _code(self, values: NDArray[np.float32], plan: FramePlan, order: PictureOrder) -> tuple[FramePlan, MakePayload]:
         """(the plan that was followed, what makes the payload)."""
         zero_below = self._zero_below(plan.dead_zone)
         if plan.frame_type is NalType.I:

@@ -11,7 +11,7 @@ from dcvc_cli.bitstream.nal import NalType
 from dcvc_cli.bitstream.picture_header import PictureHeader
 from dcvc_cli.bitstream.sps import Sps
 from dcvc_cli.bitstream.units import FrameUnit
-from dcvc_cli.codec.choices import CodingChoices
+from dcvc_cli.codec.choices import NO_ORDER, CodingChoices, PictureOrder
 from dcvc_cli.codec.pictures import check_picture, picture_from_frame, values_from_picture, video_format_of
 from dcvc_cli.errors import StreamError
 from dcvc_cli.families.base import CodedUnit, PictureDecoder, PictureEncoder
@@ -66,17 +66,21 @@ class UnitEncoder(PictureEncoder):
         self._since_key: int | None = None
         """Number of the next unit's first picture, counted from the last I frame; None before the first one."""
         self._num_coded = 0
+        self._unit_qp = rule.qp_p
+        """QP of the unit that waits."""
 
-    def push(self, picture: Picture) -> Iterator[CodedUnit]:
+    def push(self, picture: Picture, order: PictureOrder = NO_ORDER) -> Iterator[CodedUnit]:
         """Gives out the unit that the picture fills; before an I frame, the unit that it cuts short."""
         check_picture(picture, self._video_format)
         since_key = None if self._since_key is None else self._since_key + len(self._waiting)
-        if self._rule.is_key(self._index, since_key):
+        if self._rule.is_key(self._index, since_key) or order.is_key:
             yield from self.flush()
             self._index += 1
             self._since_key = 1
-            yield self._i_frame(picture)
+            yield self._i_frame(picture, self._rule.qp_i if order.qp_i is None else order.qp_i)
             return
+        if not self._waiting:
+            self._unit_qp = self._rule.qp_p if order.qp_p is None else order.qp_p
         self._waiting.append(picture)
         self._index += 1
         if len(self._waiting) == self._unit_pictures:
@@ -91,11 +95,11 @@ class UnitEncoder(PictureEncoder):
         """The pictures of the unit that came last, without those that only fill it."""
         return pictures_of(self._coder, self._sps, self._num_coded)
 
-    def _i_frame(self, picture: Picture) -> CodedUnit:
+    def _i_frame(self, picture: Picture, qp: int) -> CodedUnit:
         values = values_from_picture(picture, self._video_format)
-        payload, num_coders = self._coder.encode_i(values, self._rule.qp_i)
+        payload, num_coders = self._coder.encode_i(values, qp)
         self._num_coded = 1
-        return CodedUnit(NalType.I, self._rule.qp_i, reset=False, payload=bytes([num_coders]) + payload)
+        return CodedUnit(NalType.I, qp, reset=False, payload=bytes([num_coders]) + payload)
 
     def _p_unit(self) -> CodedUnit:
         count, since_key = len(self._waiting), self._since_key or 1
@@ -103,10 +107,10 @@ class UnitEncoder(PictureEncoder):
         self._waiting.clear()
         reset = self._rule.resets(since_key, self._unit_pictures)
         filled = values + values[-1:] * (self._unit_pictures - count)
-        payload, num_coders = self._coder.encode_p(filled, self._rule.qp_p, reset)
+        payload, num_coders = self._coder.encode_p(filled, self._unit_qp, reset)
         self._since_key, self._num_coded = since_key + count, count
         pictures = PictureHeader(count)
-        return CodedUnit(NalType.P, self._rule.qp_p, reset, bytes([num_coders]) + payload, pictures)
+        return CodedUnit(NalType.P, self._unit_qp, reset, bytes([num_coders]) + payload, pictures)
 
 
 class UnitDecoder(PictureDecoder):

@@ -138,13 +138,6 @@ def test_what_stands_still_does_not_wear_out(model: OpenedModel, qp: int):
     assert max(clip.sizes[-4:]) < 24
 
 
-def test_a_new_scene_becomes_an_i_frame_where_that_is_cheaper(model: OpenedModel):
-    """The rule of QPs and resets goes on from there."""
-    waves = picture(128 + 90 * np.sin(ROW / 5) * np.cos(COLUMN / 7))
-    other = picture(128 + 90 * np.cos((ROW + COLUMN) / 9) * np.sin(COLUMN / 4), np.full((HEIGHT // 2, WIDTH // 2), 90))
-    assert coded(model, [waves] * 2 + [other] * 2, 32).types == "IPIP"
-
-
 def test_rgb_and_the_partitioned_format(model: OpenedModel):
     rng = np.random.default_rng(0)
     pictures = [Picture(tuple(rng.integers(0, 256, (32, 48)).astype(np.uint8) for _ in range(3))) for _ in range(2)]  # type: ignore[arg-type]

@@ -3,6 +3,7 @@
 import pytest
 
 from dcvc_cli.bitstream.nal import NalType
+from dcvc_cli.codec.choices import NO_ORDER, PictureOrder
 from dcvc_cli.families.lite.sizes import LITE
 from dcvc_cli.families.rt.gop import LATE, FramePlan, GopRule, late_qp
 from dcvc_cli.families.rt.sizes import NUM_VIDEO_QPS, REFERENCE_QP_OFFSETS, RT
@@ -29,6 +30,14 @@ def test_offsets_go_by_the_distance_from_the_i_frame() -> None:
     found = plans(rule, 20)
     assert [plan.frame_type for plan in found] == ([NalType.I] + [NalType.P] * 9) * 2
     assert [plan.qp for plan in found] == [30, 20, 21, 20, 23, 20, 21, 20, 28, 20] * 2
+
+
+def test_an_ordered_i_frame_starts_the_rule_again_and_ordered_qps_replace_the_base() -> None:
+    planner = GopRule(30, 20, keyint=4, reset_interval=0, qp_offsets=LITE.qp_offsets).plans_from()
+    orders = [NO_ORDER, NO_ORDER, PictureOrder(is_key=True, qp_i=40), PictureOrder(qp_p=50), *[NO_ORDER] * 3]
+    found = [planner.next(order) for order in orders]
+    assert [plan.frame_type.name for plan in found] == list("IPIPPPI")
+    assert [plan.qp for plan in found] == [30, 20, 40, 50, 21, 20, 30]
 
 
 def test_resets_follow_the_interval() -> None:

@@ -14,7 +14,7 @@ from dcvc_cli.bitstream.nal import NalType
 from dcvc_cli.bitstream.picture_header import PictureHeader
 from dcvc_cli.bitstream.sps import Precision, Sps
 from dcvc_cli.bitstream.units import FrameUnit
-from dcvc_cli.codec.choices import CodingChoices
+from dcvc_cli.codec.choices import NO_ORDER, CodingChoices, PictureOrder
 from dcvc_cli.codec.networks import CodecNetworks
 from dcvc_cli.codec.pictures import check_picture, padded_size, picture_from_frame, values_from_picture, video_format_of
 from dcvc_cli.entropy.tables import CdfTable
@@ -73,9 +73,11 @@ class ToyEncoder(PictureEncoder):
         self.latents: NDArray[np.int16] = np.empty(0, np.int16)
         self.qp = min(choices.qp_i, NUM_QPS - 1)
 
-    def push(self, picture: Picture) -> Iterator[CodedUnit]:
-        """Gives out a unit with every third picture."""
+    def push(self, picture: Picture, order: PictureOrder = NO_ORDER) -> Iterator[CodedUnit]:
+        """Gives out a unit with every third picture. All are I frames, so only the QP of an order counts."""
         check_picture(picture, self.video_format)
+        if order.qp_i is not None and not self.waiting:
+            self.qp = min(order.qp_i, NUM_QPS - 1)
         self.waiting.append(picture)
         return self.flush() if len(self.waiting) == CHUNK else iter(())
 

@@ -10,7 +10,7 @@ from dcvc_cli.bitstream.nal import NalType
 from dcvc_cli.bitstream.picture_header import PictureHeader
 from dcvc_cli.bitstream.sps import Precision
 from dcvc_cli.bitstream.units import FrameUnit
-from dcvc_cli.codec.choices import CodingChoices
+from dcvc_cli.codec.choices import NO_ORDER, CodingChoices, PictureOrder
 from dcvc_cli.codec.pictures import video_format_of
 from dcvc_cli.coding.opened_models import open_weights
 from dcvc_cli.coding.stream_format import sps_for
@@ -66,6 +66,15 @@ def test_the_pictures_of_a_unit_are_those_that_its_header_counts(weights: ModelW
         assert [one.tobytes() for one in pictures] == [one.tobytes() for one in session.encoder.reconstruction()]
         counts.append((unit.frame_type, len(pictures)))
     assert counts == [(NalType.I, 1), (NalType.P, 8), (NalType.P, 3)]
+
+
+def test_orders_end_a_unit_and_set_its_qp(weights: ModelWeights) -> None:
+    session = Session(weights)
+    orders = [NO_ORDER, PictureOrder(qp_p=9), PictureOrder(qp_p=50), PictureOrder(is_key=True, qp_i=40), NO_ORDER]
+    units = [unit for index, order in enumerate(orders) for unit in session.encoder.push(picture(index), order)]
+    units += session.encoder.flush()
+    found = [(unit.frame_type.name, unit.qp, unit.pictures.num_pictures) for unit in units]
+    assert found == [("I", 32, 1), ("P", 9, 2), ("I", 40, 1), ("P", 32, 1)]
 
 
 @pytest.mark.parametrize("num_coders", [0, 9, 255])
