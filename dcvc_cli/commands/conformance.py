@@ -11,7 +11,7 @@ from dcvc_cli.commands.options import Threads
 from dcvc_cli.errors import StreamError, UsageError
 
 if TYPE_CHECKING:
-    from dcvc_cli.conformance.folder import CheckResult
+    from dcvc_cli.conformance.cases import CheckResult
 
 PRECISIONS = ("fp64", "fp32")
 JSON_SCHEMA = 1
@@ -40,13 +40,11 @@ def conformance(
         raise UsageError(f"--precision {precision} is not known here, expected one of {', '.join(PRECISIONS)}")
 
     from dcvc_cli.codec.backends import PRECISION_NAMES
-    from dcvc_cli.conformance.cases import run_cases
-    from dcvc_cli.conformance.folder import find_cases
-    from dcvc_cli.conformance.vectors import run_entropy_vectors
+    from dcvc_cli.conformance.cases import find_cases, run_cases, run_vectors
 
     find_cases(folder, case or ())  # refuses a wrong folder or name before anything runs
     results = []
-    vectors = () if case else run_entropy_vectors(folder)
+    vectors = () if case else run_vectors(folder)
     for result in chain(vectors, run_cases(folder, case or (), PRECISION_NAMES[precision], threads)):
         results.append(result)
         if not json_output:

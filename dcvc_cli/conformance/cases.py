@@ -1,64 +1,139 @@
-"""Runs conformance cases: the decoder must turn each stream into its pictures, the encoder each clip into its stream,
-byte for byte."""
+"""Runs conformance cases: finds their folders, asks the family that claims them, and gathers what it found."""
 
 import json
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from dcvc_cli.bitstream.sps import Precision
-from dcvc_cli.conformance.folder import Case, CheckResult, ParameterSource, find_cases, stored_tables
-from dcvc_cli.conformance.rt_cases import rt_case
-from dcvc_cli.conformance.uf_cases import uf_case
 from dcvc_cli.entropy.tables import TableError
-from dcvc_cli.errors import DcvcError, InputError
+from dcvc_cli.errors import DcvcError, InputError, UsageError
+from dcvc_cli.families.case_files import GENERATOR, load_generator
+from dcvc_cli.families.conformance_form import Case, CaseRun, ConformanceForm
+from dcvc_cli.families.registry import families
+
+DESCRIPTION = "case.json"
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """What a case or a check found: it passed if there are no faults. Notes are remarks that change nothing."""
+
+    name: str
+    summary: str
+    seconds: float
+    faults: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    figures: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def ok(self) -> bool:
+        return not self.faults
+
+
+def find_cases(folder: Path, names: Iterable[str] = ()) -> list[Path]:
+    """The folders of the cases called `names`, else of all cases, in name order.
+
+    Raises:
+        InputError: the folder does not exist or has no cases.
+        UsageError: a name is not among them.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder} is not a folder", "give the folder that holds make_params.py and one folder a case")
+    found = {path.parent.name: path.parent for path in sorted(folder.glob(f"*/{DESCRIPTION}"))}
+    if not found or not (folder / GENERATOR).is_file():
+        what = "no case.json in any folder below" if not found else f"no {GENERATOR} in"
+        raise InputError(f"there is {what} {folder}", "give the folder that holds make_params.py and one folder a case")
+    wanted = list(names) or list(found)
+    unknown = [name for name in wanted if name not in found]
+    if unknown:
+        raise UsageError(f"there is no case {unknown[0]!r}; found: {', '.join(found)}")
+    return [found[name] for name in dict.fromkeys(wanted)]
 
 
 def read_case(folder: Path) -> Case:
-    """Reads and checks case.json; InputError names the file and what is wrong with it. Cases of DCVC-UF name a
-    variant."""
-    path = folder / "case.json"
+    """Reads and checks case.json; InputError names the file and what is wrong with it."""
+    path = folder / DESCRIPTION
     try:
-        case = json.loads(path.read_text(encoding="utf-8"))
-        return uf_case(folder, case) if "variant" in case else rt_case(folder, case)
+        description = json.loads(path.read_text(encoding="utf-8"))
+        return form_of(description).read_case(folder, description)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path} is no description of a conformance case: {type(error).__name__}: {error}") from error
+
+
+def form_of(description: Mapping[str, Any]) -> ConformanceForm:
+    """The form that claims a case.json; ValueError where none does."""
+    for family in families().values():
+        form = family.conformance_form()
+        if form is not None and form.claims(description):
+            return form
+    raise ValueError("it is of no codec family that is known here")
 
 
 def run_cases(
     folder: Path, names: Iterable[str] = (), precision: Precision = Precision.FLOAT64, threads: int | None = None
 ) -> Iterator[CheckResult]:
-    """Runs cases one after the other, those of one model and seed together. Each case passes or fails on its own.
+    """Runs cases one after the other, those with the same parameters together. Each case passes or fails on its own.
 
     Raises:
         InputError, UsageError: the folder or the names are wrong; nothing was run then.
     """
     folders = find_cases(folder, names)
-    source = ParameterSource(folder, precision, threads)
+    run = CaseRun(load_generator(folder), precision, threads)
     described: list[Case] = []
     for path in folders:
         try:
             described.append(read_case(path))
         except InputError as error:
             yield CheckResult(path.name, "", 0.0, (str(error),))
-    for case in sorted(described, key=lambda case: (case.model.name, case.seed)):
-        yield run_case(case, source)
+    for case in sorted(described, key=lambda case: tuple(map(str, case.parameters))):
+        yield run_case(case, run)
 
 
-def run_case(case: Case, source: ParameterSource) -> CheckResult:
-    """Decodes and encodes one case."""
-    summary = f"{case.size}, {case.num_frames} frames"
+def run_case(case: Case, run: CaseRun) -> CheckResult:
+    """Runs one case step by step."""
     began = time.perf_counter()
     faults: list[str] = []
     notes: list[str] = []
     figures: dict[str, float] = {}
     try:
-        networks, notes = stored_tables(case, source.networks(case))
-        figures["prepare_seconds"] = time.perf_counter() - began
-        for step, check in (("decode", case.decoding_faults), ("encode", case.encoding_faults)):
+        run.begin((type(case), *case.parameters))
+        for step in case.steps(run):
             step_began = time.perf_counter()
-            faults += [f"{step}: {fault}" for fault in check(networks)]
-            figures[f"{step}_seconds"] = time.perf_counter() - step_began
+            found = step.run()
+            faults += [f"{step.name}: {fault}" for fault in found.faults]
+            notes += found.notes
+            figures[f"{step.name}_seconds"] = time.perf_counter() - step_began
     except (DcvcError, TableError, OSError) as error:
         faults.append(str(error))
-    return CheckResult(case.name, summary, time.perf_counter() - began, tuple(faults), tuple(notes), figures)
+    return CheckResult(case.name, case.summary, time.perf_counter() - began, tuple(faults), tuple(notes), figures)
+
+
+def run_vectors(folder: Path) -> Iterator[CheckResult]:
+    """Every check of what stands beside the cases, as the family of the first readable case has them.
+
+    Raises:
+        InputError: make_params.py does not run.
+    """
+    form = _form_of_folder(folder)
+    if form is None:
+        return
+    for check in form.vector_checks(folder, load_generator(folder)):
+        began = time.perf_counter()
+        try:
+            found = check.run()
+            summary, faults, notes = found.summary, found.faults, found.notes
+        except (DcvcError, TableError, OSError, ValueError, KeyError, TypeError, EOFError) as error:
+            summary, faults, notes = "", (f"{type(error).__name__}: {error}",), ()
+        yield CheckResult(check.name, summary, time.perf_counter() - began, faults, notes)
+
+
+def _form_of_folder(folder: Path) -> ConformanceForm | None:
+    for path in find_cases(folder):
+        try:
+            return form_of(json.loads((path / DESCRIPTION).read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError, AttributeError):
+            continue
+    return None

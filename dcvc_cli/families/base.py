@@ -21,6 +21,7 @@ from dcvc_cli.codec.choices import NO_ORDER, CodingChoices, PictureOrder
 from dcvc_cli.codec.networks import CodecNetworks
 from dcvc_cli.entropy.tables import CdfTable
 from dcvc_cli.errors import UsageError
+from dcvc_cli.families.conformance_form import ConformanceForm
 from dcvc_cli.format.entropy_format import EntropyFormat
 from dcvc_cli.format.types import Picture, PictureSize
 from dcvc_cli.graph.network import Network
@@ -199,3 +200,7 @@ class Family(ABC):
     @abstractmethod
     def models(self) -> Mapping[str, Model]:
         """The models by name."""
+
+    def conformance_form(self) -> ConformanceForm | None:
+        """How cases of the published codec are read and run (`dcvc conformance`); None where there are none."""
+        return None

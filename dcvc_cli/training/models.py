@@ -2,7 +2,7 @@
 
 from dcvc_cli.errors import UsageError
 from dcvc_cli.families.registry import models
-from dcvc_cli.families.rt.family import RtModel
+from dcvc_cli.families.rt.model import RtModel
 
 
 def trainable() -> dict[str, RtModel]:

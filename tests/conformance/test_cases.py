@@ -12,10 +12,11 @@ from typer.testing import CliRunner
 
 from dcvc_cli.bitstream.sps import Precision
 from dcvc_cli.commands.conformance import conformance
-from dcvc_cli.conformance.cases import read_case, run_case, run_cases
-from dcvc_cli.conformance.folder import ParameterSource, find_cases
-from dcvc_cli.conformance.vectors import run_entropy_vectors
+from dcvc_cli.conformance.cases import find_cases, read_case, run_case, run_cases, run_vectors
 from dcvc_cli.errors import InputError, StreamError, UsageError
+from dcvc_cli.families.case_files import load_generator
+from dcvc_cli.families.conformance_form import CaseRun
+from dcvc_cli.families.registry import families
 from tests.support.published import CONFORMANCE, FAMILY_CASES, RUNS_ALL_CASES
 
 SMALL_CASES = ("allskip_80x48", "i_64x64", "tiny_18x10", "two_small_50x38", "two_small_96x80")
@@ -25,13 +26,13 @@ pytestmark = pytest.mark.native
 
 
 @pytest.fixture(scope="module")
-def source() -> ParameterSource:
-    return ParameterSource(CONFORMANCE, Precision.FLOAT64, threads=1)
+def source() -> CaseRun:
+    return CaseRun(load_generator(CONFORMANCE), Precision.FLOAT64, threads=1)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SMALL_CASES)
-def test_small_case(name: str, source: ParameterSource):
+def test_small_case(name: str, source: CaseRun):
     result = run_case(read_case(CONFORMANCE / name), source)
     assert result.faults == ()
 
@@ -56,7 +57,7 @@ def test_small_cases_of_uf():
 
 @pytest.mark.parametrize(("folder", "count"), [(CONFORMANCE, 5), (UF_CASES, 4)], ids=["dcvc-rt", "dcvc-uf"])
 def test_entropy_vectors(folder: Path, count: int):
-    results = list(run_entropy_vectors(folder))
+    results = list(run_vectors(folder))
     assert len(results) == count
     assert {result.name: result.faults for result in results if not result.ok} == {}
 
@@ -71,7 +72,7 @@ def copy_case(name: str, folder: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_damage_is_found_and_placed(tmp_path: Path, source: ParameterSource):
+def test_damage_is_found_and_placed(tmp_path: Path, source: CaseRun):
     folder = copy_case("tiny_18x10", tmp_path)
     recon = bytearray((folder / "recon.yuv").read_bytes())
     recon[400] ^= 1
@@ -86,7 +87,7 @@ def test_damage_is_found_and_placed(tmp_path: Path, source: ParameterSource):
 
 
 @pytest.mark.slow
-def test_other_parameters_and_files_that_end_early(tmp_path: Path, source: ParameterSource):
+def test_other_parameters_and_files_that_end_early(tmp_path: Path, source: CaseRun):
     case = read_case(CONFORMANCE / "tiny_18x10")
     wrong = run_case(replace(case, digests=("0" * 64, case.digests[1])), source)
     assert "the case expects 0000000000000000" in wrong.faults[0]
@@ -97,6 +98,14 @@ def test_other_parameters_and_files_that_end_early(tmp_path: Path, source: Param
     assert "symbols.npz" in run_case(read_case(folder), source).faults[0]
     shutil.copy(CONFORMANCE / "tiny_18x10" / "symbols.npz", folder)
     assert "a payload has 100 bytes, 99 are there" in run_case(read_case(folder), source).faults[0]
+
+
+def test_no_case_has_two_families():
+    """Each case.json at hand is claimed by one family."""
+    forms = [form for family in families().values() if (form := family.conformance_form()) is not None]
+    for path in [*CONFORMANCE.glob("*/case.json"), *FAMILY_CASES.glob("*/*/case.json")]:
+        description = json.loads(path.read_text(encoding="utf-8"))
+        assert sum(form.claims(description) for form in forms) == 1, path
 
 
 def test_wrong_folders_and_names(tmp_path: Path):

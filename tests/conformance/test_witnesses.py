@@ -14,8 +14,10 @@ from dcvc_cli.codec.networks import CodecNetworks
 from dcvc_cli.coding.decode import OpenedStream
 from dcvc_cli.coding.stream_source import StreamSource
 from dcvc_cli.conformance.cases import read_case
-from dcvc_cli.conformance.folder import ParameterSource, stored_tables
 from dcvc_cli.errors import ExitCode
+from dcvc_cli.families.case_files import load_generator
+from dcvc_cli.families.conformance_form import CaseRun
+from dcvc_cli.families.rt.conformance import RtCase
 from tests.support.published import CONFORMANCE
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -69,7 +71,8 @@ def test_streams_of_default_weights(name: str, tmp_path: Path):
 @pytest.fixture(scope="module")
 def rt_networks() -> CodecNetworks:
     case = read_case(CONFORMANCE / "tiny_18x10")
-    return stored_tables(case, ParameterSource(CONFORMANCE, Precision.FLOAT64, threads=1).networks(case))[0]
+    assert isinstance(case, RtCase)
+    return case.networks(CaseRun(load_generator(CONFORMANCE), Precision.FLOAT64, threads=1))[0]
 
 
 class _OneModel:

@@ -6,8 +6,8 @@ from dcvc_cli.families.lite.image import ImageModel as LiteImageModel
 from dcvc_cli.families.lite.sizes import LiteImageSpec, LiteSpec, LiteVideoSpec
 from dcvc_cli.families.lite.video import VideoModel as LiteVideoModel
 from dcvc_cli.families.registry import models
-from dcvc_cli.families.rt.family import RtModel
 from dcvc_cli.families.rt.image import ImageModel
+from dcvc_cli.families.rt.model import RtModel
 from dcvc_cli.families.rt.sizes import TINY, ImageSpec, ModelSpec, VideoSpec
 from dcvc_cli.families.rt.video import VideoModel
 

@@ -11,7 +11,6 @@ import torch
 
 from dcvc_cli.errors import UsageError
 from dcvc_cli.families.lite.motion.field import FieldCoder
-from dcvc_cli.families.rt.family import RtModel
 from dcvc_cli.families.rt.image import ImageModel
 from dcvc_cli.families.rt.initial_parameters import (
     as_parameters,
@@ -19,6 +18,7 @@ from dcvc_cli.families.rt.initial_parameters import (
     initial_video_parameters,
     random_parameters,
 )
+from dcvc_cli.families.rt.model import RtModel
 from dcvc_cli.families.rt.sizes import TINY
 from dcvc_cli.families.rt.video import VideoModel
 from dcvc_cli.training import sequences as module

@@ -19,8 +19,8 @@ from dcvc_cli.families.lite.motion.field import FieldCoder, compensate_squares, 
 from dcvc_cli.families.lite.sequences import LiteEncoder
 from dcvc_cli.families.lite.sizes import LITE, TINY_LITE, LiteSpec
 from dcvc_cli.families.lite.video import VideoModel
-from dcvc_cli.families.rt.family import RtModel
 from dcvc_cli.families.rt.gop import gop_rule
+from dcvc_cli.families.rt.model import RtModel
 from dcvc_cli.families.rt.recipe import code_p_frame
 from dcvc_cli.families.rt.sequences import FrameByFrameDecoder
 

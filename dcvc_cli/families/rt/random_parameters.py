@@ -18,7 +18,7 @@ from dcvc_cli.families.rt.video import VideoModel
 
 if TYPE_CHECKING:
     from dcvc_cli.families.base import State
-    from dcvc_cli.families.rt.family import RtModel
+    from dcvc_cli.families.rt.model import RtModel
 
 BRANCH_GAIN = 0.1
 """Share of a Xavier-uniform weight's magnitude in the last layer of every residual branch."""

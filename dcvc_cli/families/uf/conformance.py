@@ -1,20 +1,30 @@
 """Conformance cases of DCVC-UF: its image model alone, LD, HT-S and HT-L, in the published sizes."""
 
 import io
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from dcvc_cli.bitstream.nal import NalType
 from dcvc_cli.codec.networks import CodecNetworks
 from dcvc_cli.codec.pictures import padded_size, picture_from_frame, values_from_picture
-from dcvc_cli.conformance.folder import GeneratedNetwork, difference, open_pictures, picture_of, read_pictures
 from dcvc_cli.errors import InputError, StreamError
-from dcvc_cli.families.base import Model
-from dcvc_cli.families.registry import find_model
+from dcvc_cli.families.case_files import (
+    GeneratedNetwork,
+    difference,
+    open_generated,
+    open_pictures,
+    picture_of,
+    read_pictures,
+    stored_tables,
+)
+from dcvc_cli.families.conformance_form import Case, CaseRun, Check, ConformanceForm, Findings
 from dcvc_cli.families.uf.coder import MAX_CODERS
 from dcvc_cli.families.uf.elementary_stream import MAX_QP, ElementaryReader, ElementarySps, ElementaryWriter
-from dcvc_cli.families.uf.family import UfModel
+from dcvc_cli.families.uf.entropy_vectors import entropy_checks
+from dcvc_cli.families.uf.model import UfModel
 from dcvc_cli.families.uf.units import UnitPayloadDecoder, UnitPayloadEncoder
 from dcvc_cli.format.entropy_format import EntropyFormat
 from dcvc_cli.format.types import PictureSize, VideoFormat
@@ -41,15 +51,17 @@ class UnitSettings:
 
 
 @dataclass(frozen=True)
-class UfCase:
+class UfCase(Case):
     """Settings of a case, from its case.json.
 
     Attributes:
+        model: the model that codes it.
         skip_threshold: 0 codes all elements with a scale above 0.
         digests: SHA-256 of the parameters of the image and the video network; the latter is empty in image cases.
     """
 
     folder: Path
+    model: UfModel
     variant: str
     size: PictureSize
     num_frames: int
@@ -59,26 +71,38 @@ class UfCase:
     units: tuple[UnitSettings, ...]
 
     @property
-    def name(self) -> str:
-        """The folder's."""
-        return self.folder.name
+    def summary(self) -> str:
+        """Picture size and number of frames."""
+        return f"{self.size}, {self.num_frames} frames"
 
     @property
-    def model(self) -> Model:
-        """The model that codes it."""
-        return find_model(VARIANTS[self.variant][0])
+    def parameters(self) -> tuple[Any, ...]:
+        """Those of the model by seed."""
+        return self.model.name, self.seed
 
-    @property
-    def generated(self) -> tuple[GeneratedNetwork, ...]:
-        """The image and the video network."""
+    def networks(self, run: CaseRun) -> tuple[CodecNetworks, tuple[str, ...]]:
+        """(networks with the case's tables of z, notes)."""
         image, video = self.digests
-        kind = VARIANTS[self.variant][1]
-        return GeneratedNetwork("dmci", "i", "image", image), GeneratedNetwork(kind, "p", "video", video)
+        generated = (
+            GeneratedNetwork("dmci", "i", "image", image),
+            GeneratedNetwork(VARIANTS[self.variant][1], "p", "video", video),
+        )
+        return stored_tables(self.folder, self.model, generated, open_generated(run, self.model, self.seed, generated))
 
-    @property
-    def _uf(self) -> UfModel:
-        assert isinstance(self.model, UfModel)
-        return self.model
+    def steps(self, run: CaseRun) -> Sequence[Check]:
+        """Parameters made, stream decoded, clip encoded."""
+        opened: list[CodecNetworks] = []
+
+        def prepare() -> Findings:
+            networks, notes = self.networks(run)
+            opened.append(networks)
+            return Findings(notes=notes)
+
+        return (
+            Check("prepare", prepare),
+            Check("decode", lambda: Findings(tuple(self.decoding_faults(opened[0])))),
+            Check("encode", lambda: Findings(tuple(self.encoding_faults(opened[0])))),
+        )
 
     @property
     def video_format(self) -> VideoFormat:
@@ -87,7 +111,7 @@ class UfCase:
 
     def decoding_faults(self, networks: CodecNetworks) -> list[str]:
         """Decodes stream.bin and compares every picture with recon.yuv."""
-        model, video_format, ops = self._uf, self.video_format, networks["video"].synthesis
+        model, video_format, ops = self.model, self.video_format, networks["video"].synthesis
         padded = padded_size(self.size)
         tables = EntropyFormat.REFERENCE_ONE
         decoder = UnitPayloadDecoder(model.image, model.video, networks, tables, self.skip_threshold, padded)
@@ -122,7 +146,7 @@ class UfCase:
 
     def encoding_faults(self, networks: CodecNetworks) -> list[str]:
         """Encodes input.yuv and compares every unit with stream.bin."""
-        model = self._uf
+        model = self.model
         tables = EntropyFormat.REFERENCE_ONE
         encoder = UnitPayloadEncoder(model.image, model.video, networks, tables, self.skip_threshold)
         sink = io.BytesIO()
@@ -152,33 +176,50 @@ class UfCase:
         return values_from_picture(picture_of(samples, self.video_format), self.video_format)
 
 
-def uf_case(folder: Path, case: dict[str, Any]) -> UfCase:
-    """The case that a case.json describes.
+class UfConformance(ConformanceForm):
+    """Cases of the published DCVC-UF.
 
-    Raises:
-        ValueError, KeyError, TypeError: it describes none.
-        InputError: settings that there are not, or frames that its units leave out or name twice.
+    Args:
+        models: of the family, by name.
     """
-    variant = str(case["variant"])
-    kind = VARIANTS[variant][1]
-    size, num_frames, seed = (
-        PictureSize(int(case["width"]), int(case["height"])),
-        int(case["frames"]),
-        int(case["seed"]),
-    )
-    params = case["params"]
-    digests = str(params["dmci_sha256"]), "" if variant == "image" else str(params[f"{kind}_sha256"])
-    units = tuple(_unit(unit) for unit in case["units"] if unit["type"] != "SPS")
-    made = UfCase(folder, variant, size, num_frames, float(case["skip_threshold"]), seed, digests, units)
-    limit, next_frame = made._uf.video.sizes.pictures, 0
-    for unit in units:
-        most = 1 if unit.frame_type is NalType.I else limit
-        if unit.first_frame != next_frame or not 1 <= unit.num_frames <= most or not 0 <= unit.qp <= MAX_QP:
-            raise InputError(f"{folder / 'case.json'} has a unit that cannot be: {unit}")
-        next_frame += unit.num_frames
-    if not units or next_frame != num_frames:
-        raise InputError(f"{folder / 'case.json'} has {num_frames} frames, its units {next_frame}")
-    return made
+
+    def __init__(self, models: Mapping[str, UfModel]) -> None:
+        self._models = models
+
+    def claims(self, description: Mapping[str, Any]) -> bool:
+        """Cases that name a variant of the video network."""
+        return description.get("variant") in VARIANTS
+
+    def read_case(self, folder: Path, description: Mapping[str, Any]) -> UfCase:
+        """Settings; InputError for those that there are not, or frames that units leave out or name twice."""
+        variant = str(description["variant"])
+        name, kind = VARIANTS[variant]
+        model = self._models[name]
+        size, num_frames, seed = (
+            PictureSize(int(description["width"]), int(description["height"])),
+            int(description["frames"]),
+            int(description["seed"]),
+        )
+        params = description["params"]
+        digests = str(params["dmci_sha256"]), "" if variant == "image" else str(params[f"{kind}_sha256"])
+        units = tuple(_unit(unit) for unit in description["units"] if unit["type"] != "SPS")
+        made = UfCase(
+            folder, model, variant, size, num_frames, float(description["skip_threshold"]), seed, digests, units
+        )
+        limit, next_frame = model.video.sizes.pictures, 0
+        for unit in units:
+            most = 1 if unit.frame_type is NalType.I else limit
+            if unit.first_frame != next_frame or not 1 <= unit.num_frames <= most or not 0 <= unit.qp <= MAX_QP:
+                raise InputError(f"{folder / 'case.json'} has a unit that cannot be: {unit}")
+            next_frame += unit.num_frames
+        if not units or next_frame != num_frames:
+            raise InputError(f"{folder / 'case.json'} has {num_frames} frames, its units {next_frame}")
+        return made
+
+    def vector_checks(self, folder: Path, generator: ModuleType) -> Sequence[Check]:
+        """Those of the entropy coder."""
+        vectors = folder / "entropy"
+        return entropy_checks(vectors, generator) if vectors.is_dir() else ()
 
 
 def _unit(unit: dict[str, Any]) -> UnitSettings:

@@ -1,4 +1,4 @@
-"""Runs the vectors of DCVC-UF's entropy coder: tables, the scale rule, and payloads to the byte."""
+"""Checks the vectors of DCVC-UF's entropy coder: tables, the scale rule, and payloads to the byte."""
 
 import json
 from pathlib import Path
@@ -8,14 +8,23 @@ from typing import Any
 import numpy as np
 
 from dcvc_cli.entropy.scale_index import index_from_scale, is_coded
+from dcvc_cli.families.conformance_form import Check, Findings
 from dcvc_cli.families.uf.coder import UnitDecoder, UnitEncoder
 from dcvc_cli.families.uf.tables import ZigzagTable, gaussian_table, published_z_table
 
-Findings = tuple[str, list[str], list[str]]
-"""(summary, faults, notes) of a check."""
 Z_TABLE, Z_SEED, Z_QP = "z_cdf_dmci_seed1_qp17.npz", 1, 17
 NUM_Z_CHANNELS = 128
 THRESHOLDS = {"coded_T0": 0.0, "coded_T015": 0.15}
+
+
+def entropy_checks(vectors: Path, generator: ModuleType) -> tuple[Check, ...]:
+    """Every check of a folder of vectors."""
+    return (
+        Check("entropy/gaussian_cdf", lambda: check_gaussian(vectors)),
+        Check("entropy/scale_to_index", lambda: check_scales(vectors)),
+        Check("entropy/z_cdf", lambda: check_z_tables(vectors, generator)),
+        Check("entropy/sequences", lambda: check_sequences(vectors)),
+    )
 
 
 def _table(path: Path) -> ZigzagTable:
@@ -27,7 +36,8 @@ def check_gaussian(vectors: Path) -> Findings:
     """The stored rows are those of the package."""
     table, expected = gaussian_table(), _table(vectors / "gaussian_cdf.npz")
     differs = (table.cdf != expected.cdf).any(axis=1) | (table.cdf_length != expected.cdf_length)
-    return f"{table.num_rows} rows", [f"{differs.sum()} rows differ"] if differs.any() else [], []
+    faults = (f"{differs.sum()} rows differ",) if differs.any() else ()
+    return Findings(faults, summary=f"{table.num_rows} rows")
 
 
 def check_scales(vectors: Path) -> Findings:
@@ -44,7 +54,7 @@ def check_scales(vectors: Path) -> Findings:
         wrong = np.flatnonzero(values != stored[name])
         if wrong.size:
             faults.append(f"{name} differs for {wrong.size} scales, first {scale[wrong[0]]!r}")
-    return f"{scale.size} scales", faults, []
+    return Findings(tuple(faults), summary=f"{scale.size} scales")
 
 
 def check_z_tables(vectors: Path, generator: ModuleType) -> Findings:
@@ -60,14 +70,15 @@ def check_z_tables(vectors: Path, generator: ModuleType) -> Findings:
     table, expected = published_z_table(rows), _table(vectors / Z_TABLE)
     differs = (table.cdf != expected.cdf).any(axis=1) | (table.cdf_length != expected.cdf_length)
     words = f"{differs.sum()} of {table.num_rows} z table rows differ on this machine; the cases' own tables are used"
-    return f"{table.num_rows} rows", [], [words] if differs.any() else []
+    return Findings(notes=(words,) if differs.any() else (), summary=f"{table.num_rows} rows")
 
 
 def check_sequences(vectors: Path) -> Findings:
     """Payloads of one to eight coders."""
     cases = json.loads((vectors / "sequences.json").read_text(encoding="utf-8"))
     table = _table(vectors / Z_TABLE)
-    return f"{len(cases)} sequences", [fault for case in cases for fault in _sequence_faults(case, table)], []
+    faults = tuple(fault for case in cases for fault in _sequence_faults(case, table))
+    return Findings(faults, summary=f"{len(cases)} sequences")
 
 
 def _sequence_faults(case: dict[str, Any], z_table: ZigzagTable) -> list[str]:

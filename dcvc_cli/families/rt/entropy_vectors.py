@@ -1,9 +1,7 @@
-"""Runs the entropy coder's own conformance vectors: tables, the scale rule, and range-coder sequences to the byte."""
+"""Checks DCVC-RT's vectors of the entropy coder: tables, the scale rule, and range-coder sequences to the byte."""
 
 import hashlib
 import json
-import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -11,13 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dcvc_cli.conformance import uf_vectors
-from dcvc_cli.conformance.folder import CheckResult, load_generator
 from dcvc_cli.entropy.coder import FrameDecoder, FrameEncoder
 from dcvc_cli.entropy.factorised import published_factorised_table
 from dcvc_cli.entropy.scale_index import index_from_scale, is_coded
 from dcvc_cli.entropy.tables import CdfTable, TableError, gaussian_table, quantise_pmf
-from dcvc_cli.errors import DcvcError
+from dcvc_cli.families.conformance_form import Check, Findings
 from dcvc_cli.families.rt.sizes import RT
 from dcvc_cli.format.entropy_format import EntropyFormat
 from dcvc_cli.graph.blocks import BitEstimator
@@ -26,45 +22,17 @@ Z_SEED = 1
 Z_TABLES = (("dmci", RT.image.num_qps, RT.image.hyper), ("dmc", RT.video.num_qps, RT.video.hyper))
 SKIP_THRESHOLD = 0.12
 """The threshold that the stored coded flags were made with."""
-Findings = tuple[str, list[str], list[str]]
-"""(summary, faults, notes) of a check."""
-Check = tuple[str, Callable[[], Findings]]
 
 
-def run_entropy_vectors(folder: Path) -> Iterator[CheckResult]:
-    """Every check of FOLDER/entropy, or nothing where there is no such folder. InputError if make_params.py does not
-    run."""
-    vectors = folder / "entropy"
-    if not vectors.is_dir():
-        return
-    generator = load_generator(folder)
-    is_zigzag = (vectors / uf_vectors.Z_TABLE).exists()
-    for name, check in _zigzag_checks(vectors, generator) if is_zigzag else _checks(vectors, generator):
-        began = time.perf_counter()
-        try:
-            summary, faults, notes = check()
-        except (DcvcError, TableError, OSError, ValueError, KeyError, TypeError, EOFError) as error:
-            summary, faults, notes = "", [f"{type(error).__name__}: {error}"], []
-        yield CheckResult(name, summary, time.perf_counter() - began, tuple(faults), tuple(notes))
-
-
-def _zigzag_checks(vectors: Path, generator: ModuleType) -> list[Check]:
-    return [
-        ("entropy/gaussian_cdf", lambda: uf_vectors.check_gaussian(vectors)),
-        ("entropy/scale_to_index", lambda: uf_vectors.check_scales(vectors)),
-        ("entropy/z_cdf", lambda: uf_vectors.check_z_tables(vectors, generator)),
-        ("entropy/sequences", lambda: uf_vectors.check_sequences(vectors)),
-    ]
-
-
-def _checks(vectors: Path, generator: ModuleType) -> list[Check]:
-    return [
-        ("entropy/gaussian_cdf", lambda: _check_gaussian(vectors)),
-        ("entropy/pmf_to_cdf", lambda: _check_pmf(vectors)),
-        ("entropy/scale_to_index", lambda: _check_scales(vectors)),
-        ("entropy/z_cdf", lambda: _check_z_tables(vectors, generator)),
-        ("entropy/sequences", lambda: _check_sequences(vectors)),
-    ]
+def entropy_checks(vectors: Path, generator: ModuleType) -> tuple[Check, ...]:
+    """Every check of a folder of vectors."""
+    return (
+        Check("entropy/gaussian_cdf", lambda: _check_gaussian(vectors)),
+        Check("entropy/pmf_to_cdf", lambda: _check_pmf(vectors)),
+        Check("entropy/scale_to_index", lambda: _check_scales(vectors)),
+        Check("entropy/z_cdf", lambda: _check_z_tables(vectors, generator)),
+        Check("entropy/sequences", lambda: _check_sequences(vectors)),
+    )
 
 
 def _table(path: Path) -> CdfTable:
@@ -84,7 +52,8 @@ def _rows_apart(one: CdfTable, other: CdfTable) -> NDArray[np.intp]:
 def _check_gaussian(vectors: Path) -> Findings:
     table = gaussian_table()
     rows = _rows_apart(table, _table(vectors / "gaussian_cdf.npz"))
-    return f"{table.num_rows} rows", [f"{rows.size} rows differ, first {rows[0]}"] if rows.size else [], []
+    faults = (f"{rows.size} rows differ, first {rows[0]}",) if rows.size else ()
+    return Findings(faults, summary=f"{table.num_rows} rows")
 
 
 def _check_pmf(vectors: Path) -> Findings:
@@ -94,7 +63,7 @@ def _check_pmf(vectors: Path) -> Findings:
         pmf = np.array(case["pmf_float32_bits"], dtype=np.uint32).view(np.float32)
         if quantise_pmf(pmf).tolist() != case["cdf"]:
             faults.append(f"vector {number} gives another table")
-    return f"{len(cases)} probability vectors", faults[:1], []
+    return Findings(tuple(faults[:1]), summary=f"{len(cases)} probability vectors")
 
 
 def _check_scales(vectors: Path) -> Findings:
@@ -107,7 +76,7 @@ def _check_scales(vectors: Path) -> Findings:
             wrong = np.flatnonzero(found != stored[f"{what}_{kind}"])
             if wrong.size:
                 faults.append(f"{what} differs for {wrong.size} scales in {kind}, first {scale[wrong[0]]!r}")
-    return f"{stored['scale'].size} scales", faults, []
+    return Findings(tuple(faults), summary=f"{stored['scale'].size} scales")
 
 
 def _check_z_tables(vectors: Path, generator: ModuleType) -> Findings:
@@ -126,7 +95,7 @@ def _check_z_tables(vectors: Path, generator: ModuleType) -> Findings:
                 f"{rows.size} of {table.num_rows} z table rows of {kind} differ on this machine; the cases' "
                 "own tables are used"
             )
-    return f"{num_rows} rows", [], notes
+    return Findings(notes=tuple(notes), summary=f"{num_rows} rows")
 
 
 def _check_sequences(vectors: Path) -> Findings:
@@ -134,7 +103,7 @@ def _check_sequences(vectors: Path) -> Findings:
     tables = gaussian_table(), _table(vectors / f"z_cdf_dmci_seed{Z_SEED}.npz")
     with np.load(vectors / "sequences.npz", allow_pickle=False) as arrays:
         faults = [fault for case in cases for fault in _sequence_faults(case, arrays, *tables)]
-    return f"{len(cases)} sequences", faults, []
+    return Findings(tuple(faults), summary=f"{len(cases)} sequences")
 
 
 def _sequence_faults(case: dict[str, Any], arrays: Any, gaussian: CdfTable, z_table: CdfTable) -> list[str]:

@@ -1,21 +1,32 @@
 """Conformance cases of DCVC-RT. The published sizes of the networks are meant throughout."""
 
 import io
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from dcvc_cli.bitstream.nal import NalType
 from dcvc_cli.codec.networks import CodecNetworks
 from dcvc_cli.codec.pictures import padded_size, values_from_picture
-from dcvc_cli.conformance.folder import GeneratedNetwork, difference, open_pictures, picture_of, read_pictures
 from dcvc_cli.errors import InputError, StreamError
-from dcvc_cli.families.base import Model
+from dcvc_cli.families.case_files import (
+    GeneratedNetwork,
+    difference,
+    open_generated,
+    open_pictures,
+    picture_of,
+    read_pictures,
+    stored_tables,
+)
+from dcvc_cli.families.conformance_form import Case, CaseRun, Check, ConformanceForm, Findings
 from dcvc_cli.families.rt.elementary_stream import ReferenceFrameUnit, ReferenceReader, ReferenceSps, ReferenceWriter
-from dcvc_cli.families.rt.family import RtModel
+from dcvc_cli.families.rt.entropy_vectors import entropy_checks
 from dcvc_cli.families.rt.frames import FramePayloadDecoder, FramePayloadEncoder
 from dcvc_cli.families.rt.gop import GopRule
 from dcvc_cli.families.rt.image import ImageModel
+from dcvc_cli.families.rt.model import RtModel
 from dcvc_cli.families.rt.sizes import RT
 from dcvc_cli.families.rt.video import VideoModel
 from dcvc_cli.format.entropy_format import EntropyFormat
@@ -25,7 +36,7 @@ MODEL = RtModel(RT, ImageModel(RT.image), VideoModel(RT.video))
 
 
 @dataclass(frozen=True)
-class RtCase:
+class RtCase(Case):
     """Settings of a case, from its case.json.
 
     Args:
@@ -43,20 +54,38 @@ class RtCase:
     digests: tuple[str, str]
 
     @property
-    def name(self) -> str:
-        """The folder's."""
-        return self.folder.name
+    def summary(self) -> str:
+        """Picture size and number of frames."""
+        return f"{self.size}, {self.num_frames} frames"
 
     @property
-    def model(self) -> Model:
-        """`rt`."""
-        return MODEL
+    def parameters(self) -> tuple[Any, ...]:
+        """Those of `rt` by seed."""
+        return MODEL.name, self.seed
 
-    @property
-    def generated(self) -> tuple[GeneratedNetwork, ...]:
-        """The image and the video network."""
+    def networks(self, run: CaseRun) -> tuple[CodecNetworks, tuple[str, ...]]:
+        """(networks with the case's tables of z, notes)."""
         image, video = self.digests
-        return GeneratedNetwork("dmci", "i", "image", image), GeneratedNetwork("dmc", "p", "video", video)
+        generated = (
+            GeneratedNetwork("dmci", "i", "image", image),
+            GeneratedNetwork("dmc", "p", "video", video),
+        )
+        return stored_tables(self.folder, MODEL, generated, open_generated(run, MODEL, self.seed, generated))
+
+    def steps(self, run: CaseRun) -> Sequence[Check]:
+        """Parameters made, stream decoded, clip encoded."""
+        opened: list[CodecNetworks] = []
+
+        def prepare() -> Findings:
+            networks, notes = self.networks(run)
+            opened.append(networks)
+            return Findings(notes=notes)
+
+        return (
+            Check("prepare", prepare),
+            Check("decode", lambda: Findings(tuple(self.decoding_faults(opened[0])))),
+            Check("encode", lambda: Findings(tuple(self.encoding_faults(opened[0])))),
+        )
 
     @property
     def video_format(self) -> VideoFormat:
@@ -135,26 +164,35 @@ class RtCase:
         return []
 
 
-def rt_case(folder: Path, case: dict[str, Any]) -> RtCase:
-    """The case that a case.json describes.
+class RtConformance(ConformanceForm):
+    """Cases of the published DCVC-RT."""
 
-    Raises:
-        ValueError, KeyError, TypeError: it describes none.
-        InputError: settings that there are not.
-    """
-    threshold = case["force_zero_thres"]
-    size, num_frames, seed = (
-        PictureSize(int(case["width"]), int(case["height"])),
-        int(case["frames"]),
-        int(case["seed"]),
-    )
-    qps = int(case["qp_i"]), int(case["qp_p"])
-    digests = str(case["params"]["dmci_sha256"]), str(case["params"]["dmc_sha256"])
-    rule = GopRule(*qps, int(case["intra_period"]), int(case["reset_interval"]), restart_at_key=False)
-    two_coders = bool(case["two_coders"]) or bool(case.get("two_coders_forced", False))
-    skip_threshold = None if threshold is None else float(threshold)
-    if num_frames < 1 or not all(0 <= qp < NUM_QPS for qp in qps):
-        found = f"{num_frames} frames at QP {qps[0]} and {qps[1]}"
-        raise InputError(f"{folder / 'case.json'} asks for {found}, expected at least 1 frame and QPs 0..{NUM_QPS - 1}")
-    entropy_format = EntropyFormat.REFERENCE_TWO if two_coders else EntropyFormat.REFERENCE_ONE
-    return RtCase(folder, size, num_frames, rule, skip_threshold, entropy_format, seed, digests)
+    def claims(self, description: Mapping[str, Any]) -> bool:
+        """Cases whose parameters are an image and a video network called dmci and dmc, without a variant."""
+        return "variant" not in description and {"dmci_sha256", "dmc_sha256"} <= set(description.get("params", ()))
+
+    def read_case(self, folder: Path, description: Mapping[str, Any]) -> RtCase:
+        """Settings; InputError for those that there are not."""
+        threshold = description["force_zero_thres"]
+        size, num_frames, seed = (
+            PictureSize(int(description["width"]), int(description["height"])),
+            int(description["frames"]),
+            int(description["seed"]),
+        )
+        qps = int(description["qp_i"]), int(description["qp_p"])
+        digests = str(description["params"]["dmci_sha256"]), str(description["params"]["dmc_sha256"])
+        rule = GopRule(*qps, int(description["intra_period"]), int(description["reset_interval"]), restart_at_key=False)
+        two_coders = bool(description["two_coders"]) or bool(description.get("two_coders_forced", False))
+        skip_threshold = None if threshold is None else float(threshold)
+        if num_frames < 1 or not all(0 <= qp < NUM_QPS for qp in qps):
+            found = f"{num_frames} frames at QP {qps[0]} and {qps[1]}"
+            raise InputError(
+                f"{folder / 'case.json'} asks for {found}, expected at least 1 frame and QPs 0..{NUM_QPS - 1}"
+            )
+        entropy_format = EntropyFormat.REFERENCE_TWO if two_coders else EntropyFormat.REFERENCE_ONE
+        return RtCase(folder, size, num_frames, rule, skip_threshold, entropy_format, seed, digests)
+
+    def vector_checks(self, folder: Path, generator: ModuleType) -> Sequence[Check]:
+        """Those of the entropy coder."""
+        vectors = folder / "entropy"
+        return entropy_checks(vectors, generator) if vectors.is_dir() else ()

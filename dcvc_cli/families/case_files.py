@@ -1,0 +1,192 @@
+"""What families' conformance cases share: parameters by seed, stored tables, pictures, and where two files part."""
+
+import hashlib
+import lzma
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import ModuleType
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dcvc_cli.codec.backends import networks_from_state
+from dcvc_cli.codec.networks import CodecNetworks
+from dcvc_cli.entropy.tables import CdfTable
+from dcvc_cli.errors import InputError
+from dcvc_cli.families.base import Model
+from dcvc_cli.families.conformance_form import CaseRun
+from dcvc_cli.format.types import Picture, VideoFormat
+
+GENERATOR = "make_params.py"
+
+
+@dataclass(frozen=True)
+class GeneratedNetwork:
+    """A network of a case's model.
+
+    Attributes:
+        kind: its name in make_params.py.
+        letter: in the names of stored z tables.
+        name: of the network in the model.
+        digest: SHA-256 of its parameters; empty where the case does not use it.
+    """
+
+    kind: str
+    letter: str
+    name: str
+    digest: str
+
+
+def load_generator(folder: Path) -> ModuleType:
+    """Runs FOLDER/make_params.py as a module of its own: nothing is cached beside it and nothing else is imported from
+    there."""
+    path = folder / GENERATOR
+    module = ModuleType("dcvc_conformance_make_params")
+    module.__file__ = str(path)
+    try:
+        exec(compile(path.read_bytes(), str(path), "exec"), module.__dict__)
+    except (Exception, SystemExit) as error:  # the script is the user's: whatever it raises is a fault of the input
+        raise InputError(f"{path} cannot be run: {type(error).__name__}: {error}") from error
+    if not callable(getattr(module, "state_dict", None)):
+        raise InputError(f"{path} has no function state_dict(model, seed)")
+    return module
+
+
+def parameter_digest(state: Mapping[str, NDArray[np.float32]]) -> str:
+    """SHA-256 over key, shape and little-endian float32 bytes of every tensor in key order."""
+    digest = hashlib.sha256()
+    for key in sorted(state):
+        digest.update(f"{key} {','.join(map(str, state[key].shape))}\n".encode())
+        digest.update(np.ascontiguousarray(state[key], dtype="<f4").data)
+    return digest.hexdigest()
+
+
+def open_generated(run: CaseRun, model: Model, seed: int, generated: Sequence[GeneratedNetwork]) -> CodecNetworks:
+    """A model's networks with parameters of a seed and tables made here, kept for the next case.
+
+    Raises:
+        InputError: the parameters are not those of the case.
+    """
+    if not run.kept:
+        states = {
+            one.name: generated_state(run.generator, dict(model.networks[one.name].shapes()), one.kind, seed)
+            for one in generated
+        }
+        tables = {}
+        for name, state in states.items():
+            published = model.published_z_table(name, state)
+            tables[name] = model.z_table(name, state) if published is None else published
+        run.kept["digests"] = {one.kind: parameter_digest(states[one.name]) for one in generated}
+        run.kept["networks"] = networks_from_state(states, tables, run.precision, run.threads)
+    for network in generated:
+        check_digest(network.kind, seed, run.kept["digests"][network.kind], network.digest)
+    networks: CodecNetworks = run.kept["networks"]
+    return networks
+
+
+def check_digest(kind: str, seed: int, found: str, expected: str) -> None:
+    """InputError where the parameters of a network are not those of a case; an empty `expected` fits any."""
+    if expected and found != expected:
+        message = f"the parameters of {kind} for seed {seed} have SHA-256 {found[:16]}..., "
+        raise InputError(f"{message}the case expects {expected[:16]}...")
+
+
+def generated_state(
+    generator: ModuleType, shapes: Mapping[str, tuple[int, ...]], *arguments: Any
+) -> dict[str, NDArray[np.float32]]:
+    """The parameters that make_params.py gives for `arguments`, such as (network, seed) or (network, seed, rate).
+
+    Raises:
+        InputError: it fails, or gives other keys, shapes or types than `shapes`.
+    """
+    asked = ", ".join(map(str, arguments))
+    try:
+        made = {str(key): np.asarray(value) for key, value in generator.state_dict(*arguments).items()}
+    except (Exception, SystemExit) as error:  # as above
+        raise InputError(f"{GENERATOR} fails for {asked}: {type(error).__name__}: {error}") from error
+    if {key: (value.shape, value.dtype) for key, value in made.items()} != {
+        key: (shape, np.float32) for key, shape in shapes.items()
+    }:
+        raise InputError(f"{GENERATOR} gives other keys, shapes or types for {asked} than the network has")
+    return made
+
+
+def stored_tables(
+    folder: Path, model: Model, generated: Sequence[GeneratedNetwork], networks: CodecNetworks
+) -> tuple[CodecNetworks, tuple[str, ...]]:
+    """Compares the z tables made here with those of the case and puts the case's in their place where they differ.
+
+    Returns:
+        (networks, notes).
+    """
+    notes = []
+    try:
+        with np.load(folder / "symbols.npz", allow_pickle=False) as arrays:
+            stored = {name: arrays[name] for name in arrays.files if name.startswith(("zcdf_", "zcdflen_", "zoff_"))}
+        for letter, name in ((one.letter, one.name) for one in generated):
+            network = networks[name]
+            channels = model.networks[name].num_z_channels
+            table, num_rows = _with_stored_rows(network.z_table, channels, letter, stored)
+            if num_rows:
+                notes.append(f"{num_rows} z table rows of the {name} network differ here; the case's are used")
+                networks = replace(networks, by_name={**networks.by_name, name: replace(network, z_table=table)})
+    except (OSError, ValueError, KeyError, EOFError) as error:
+        raise InputError(f"{folder / 'symbols.npz'} has no usable z tables: {error}") from error
+    return networks, tuple(notes)
+
+
+def _with_stored_rows(
+    table: CdfTable, num_channels: int, letter: str, stored: Mapping[str, NDArray[Any]]
+) -> tuple[CdfTable, int]:
+    """(table with the stored rows, number of rows that changed)."""
+    cdf, length, offset = table.cdf.copy(), table.cdf_length.copy(), table.offset.copy()
+    for name in stored:
+        if not name.startswith(f"zcdf_{letter}_qp"):
+            continue
+        suffix = name.removeprefix("zcdf_")
+        first = int(suffix.split("qp")[1]) * num_channels
+        rows = slice(first, first + num_channels)
+        cdf[rows] = 0
+        cdf[rows, : stored[name].shape[1]] = stored[name]
+        length[rows], offset[rows] = stored[f"zcdflen_{suffix}"], stored.get(f"zoff_{suffix}", 0)
+    changed = (cdf != table.cdf).any(axis=1) | (length != table.cdf_length) | (offset != table.offset)
+    return (CdfTable(cdf, length, offset), int(changed.sum())) if changed.any() else (table, 0)
+
+
+def difference(what: str, found: bytes, expected: bytes, base_offset: int) -> str:
+    """Where two byte strings part, and by how much."""
+    common = min(len(found), len(expected))
+    differing = np.frombuffer(found, np.uint8)[:common] != np.frombuffer(expected, np.uint8)[:common]
+    place = int(np.argmax(differing)) if differing.any() else common
+    count = int(differing.sum()) + abs(len(found) - len(expected))
+    return (
+        f"{what} differs from offset {base_offset + place} of the file on ({count} bytes; {len(found)} found, "
+        f"{len(expected)} expected)"
+    )
+
+
+def open_pictures(folder: Path, name: str = "recon.yuv") -> IO[bytes]:
+    """The raw pictures of a case, compressed or not."""
+    plain = folder / name
+    packed = folder / f"{name}.xz"
+    return lzma.open(packed, "rb") if packed.exists() and not plain.exists() else plain.open("rb")
+
+
+def read_pictures(file: IO[bytes], size: int) -> bytes:
+    """Up to `size` bytes."""
+    try:
+        return file.read(size)
+    except (lzma.LZMAError, EOFError) as error:
+        raise InputError(f"compressed pictures are damaged: {error}") from error
+
+
+def picture_of(samples: bytes, video_format: VideoFormat) -> Picture:
+    """A raw 4:2:0 picture."""
+    planes, position = [], 0
+    flat = np.frombuffer(samples, np.uint8)
+    for height, width in video_format.plane_shapes:
+        planes.append(flat[position : position + height * width].reshape(height, width))
+        position += height * width
+    return Picture((planes[0], planes[1], planes[2]))

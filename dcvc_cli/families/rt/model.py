@@ -1,0 +1,125 @@
+"""Models of DCVC-RT: an image network and a video network, one picture a unit."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from dcvc_cli.bitstream.faults import Rule, UnsupportedStreamError
+from dcvc_cli.bitstream.limits import MAX_QP_I, MAX_QP_P, FrameLimits, general_limits
+from dcvc_cli.bitstream.sps import Sps
+from dcvc_cli.codec.calibration import CalibrationSide
+from dcvc_cli.codec.choices import CodingChoices
+from dcvc_cli.codec.entropy_choice import entropy_format_for
+from dcvc_cli.codec.networks import CodecNetworks
+from dcvc_cli.codec.pictures import padded_size, video_format_of
+from dcvc_cli.entropy.factorised import factorised_table, published_factorised_table
+from dcvc_cli.entropy.tables import CdfTable
+from dcvc_cli.errors import StreamError
+from dcvc_cli.families.base import Model, PictureDecoder, PictureEncoder
+from dcvc_cli.families.rt.frames import FramePayloadDecoder, FramePayloadEncoder
+from dcvc_cli.families.rt.gop import gop_rule
+from dcvc_cli.families.rt.image import ImageModel
+from dcvc_cli.families.rt.recipe import code_i_frame, code_p_frame
+from dcvc_cli.families.rt.sequences import FrameByFrameDecoder, FrameByFrameEncoder
+from dcvc_cli.families.rt.sizes import ModelSpec
+from dcvc_cli.families.rt.video import VideoModel
+from dcvc_cli.format.entropy_format import SHARED_FORMATS, EntropyFormat
+from dcvc_cli.format.types import PictureSize
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from dcvc_cli.families.base import State
+
+
+class RtModel(Model):
+    """A size of an image network and a video network, one picture a unit.
+
+    Attributes:
+        spec: sizes, and the pattern of QPs that serves them.
+        image: graph of the image network.
+        video: graph of the video network.
+    """
+
+    entropy_formats = SHARED_FORMATS
+
+    def __init__(self, spec: ModelSpec, image: ImageModel, video: VideoModel, *, is_for_tests: bool = False) -> None:
+        self.name, self.spec, self.is_for_tests = spec.name, spec, is_for_tests
+        if is_for_tests:
+            self.relative_width = 0.5
+        self.image, self.video = image, video
+        self.networks = {"image": image, "video": video}
+
+    def limits(self, sps: Sps) -> FrameLimits:
+        """QPs of I and P frames, and what so many latents can take."""
+        return FrameLimits(MAX_QP_I, MAX_QP_P, general_limits(sps).max_payload_size)
+
+    def sps_fields(self, size: PictureSize, choices: CodingChoices) -> Mapping[str, Any]:
+        """Byte format by the picture size, pattern of QPs, interval of resets."""
+        entropy_format = choices.entropy_format or entropy_format_for(size)
+        return {
+            "entropy_format": entropy_format,
+            # A stream in the published codec's byte formats is made to be remuxed for its decoder, whose file writer
+            # truncates.
+            "truncate_chroma": entropy_format.is_reference,
+            "reset_interval": choices.reset_interval,
+            "qp_offsets": self.spec.qp_offsets,
+        }
+
+    def encoder(self, networks: CodecNetworks, sps: Sps, choices: CodingChoices) -> PictureEncoder:
+        """One unit a picture."""
+        frames = FramePayloadEncoder(self.image, self.video, networks, sps.entropy_format, sps.skip_threshold)
+        return FrameByFrameEncoder(frames, sps, gop_rule(choices, self.spec).plans_from(), lambda dead_zone: None)
+
+    def decoder(self, networks: CodecNetworks, sps: Sps) -> PictureDecoder:
+        """One picture a unit."""
+        self.check_sps(sps)
+        padded = padded_size(video_format_of(sps).size)
+        frames = FramePayloadDecoder(self.image, self.video, networks, sps.entropy_format, sps.skip_threshold, padded)
+        return FrameByFrameDecoder(frames, sps, MAX_QP_I, MAX_QP_P)
+
+    def check_sps(self, sps: Sps) -> None:
+        """StreamError for pictures too large, UnsupportedStreamError for what units of these families cannot hold
+        yet."""
+        if max(sps.width, sps.height) > self.max_side:
+            raise StreamError(
+                f"the stream's pictures are {sps.width}x{sps.height}, larger than {self.max_side}x{self.max_side}"
+            )
+        if (
+            sps.max_pictures > self.max_pictures
+            or sps.max_reorder
+            or sps.family_block
+            or sps.entropy_format is EntropyFormat.FAMILY
+        ):
+            message = f"the stream's units hold what model family {sps.model_family!r} of this dcvc does not know"
+            raise UnsupportedStreamError(Rule.UNSUPPORTED, message, hint="decode it with a newer dcvc")
+
+    def z_table(self, network: str, state: "State") -> CdfTable:
+        """The factorised density's."""
+        return factorised_table(state)
+
+    def published_z_table(self, network: str, state: "State") -> CdfTable:
+        """As PyTorch makes it in float32 on this machine."""
+        return published_factorised_table(state)
+
+    def calibrate(self, networks: Mapping[str, Any], clip: Sequence["NDArray[np.float32]"], qp: int) -> None:
+        """An I frame, then P frames."""
+        frame = code_i_frame(self.image, networks["image"], CalibrationSide(networks["image"], clip[0]), qp)
+        qps = [min(qp + 8 * (k % 2), MAX_QP_P) for k in range(len(clip) - 1)]
+        self.calibrate_p_frames(networks["video"], networks["video"].frame(frame.tensor), clip[1:], qps)
+
+    def calibrate_p_frames(
+        self, ops: Any, frame: Any, pictures: Sequence["NDArray[np.float32]"], qps: Sequence[int]
+    ) -> None:
+        """Codes P frames after a recorded reference frame."""
+        feature = None
+        for values, qp in zip(pictures, qps, strict=True):
+            adapted = self.video.adapt(ops, frame, feature)
+            feature = code_p_frame(self.video, ops, CalibrationSide(ops, values), adapted, qp).feature
+            frame = self.video.reconstruction(ops, feature, qp)
+
+    def random_parameters(self, network: str) -> "State":
+        """Xavier-uniform, damped where it matters."""
+        from dcvc_cli.families.rt.random_parameters import random_parameters_of
+
+        return random_parameters_of(self, network)
