@@ -5,10 +5,12 @@ from typing import Annotated
 import typer
 
 from dcvc_cli.coding.on_error import OnError
+from dcvc_cli.commands.decode_batch import decode_batch
 from dcvc_cli.commands.decode_stream import DecodeChoices, Reports, decode_stream
 from dcvc_cli.commands.options import (
     Device,
     Frames,
+    Jobs,
     MaxFrames,
     MaxMemory,
     MaxPixels,
@@ -17,6 +19,7 @@ from dcvc_cli.commands.options import (
     ProgressOption,
     Quiet,
     Seek,
+    SkipExisting,
     Threads,
     Verbose,
     check_places,
@@ -27,19 +30,21 @@ from dcvc_cli.ui.progress import ProgressMode
 
 
 def decode(
-    source: Annotated[str, typer.Argument(metavar="IN.dcvc", help="The stream; - is standard input.")],
+    sources: Annotated[list[str], typer.Argument(metavar="IN.dcvc...", help="The stream; - is standard input.")],
     output: Annotated[
         str | None,
         typer.Option(
             "--output",
             "-o",
-            metavar="OUT",
+            metavar="OUT|DIR/",
             help=".y4m, .yuv, a PNG folder or im%05d.png; - is standard output (y4m); null drops the pictures. "
-            "Needed unless a report is asked for.",
+            "Needed unless a report is asked for. For several streams, a folder, or null.",
             show_default=False,
         ),
     ] = None,
     overwrite: Overwrite = False,
+    jobs: Jobs = 1,
+    skip_existing: SkipExisting = False,
     output_format: Annotated[
         PictureFormat | None, typer.Option(help="Format of OUT, whatever its name says.", show_default=False)
     ] = None,
@@ -111,7 +116,7 @@ def decode(
         if not (md5 or frame_times or json_file):
             raise UsageError("the output is missing", "-o OUT.y4m, or -o null, or a report such as --md5")
         output = "null"
-    check_places([source], {"-o": output, "--frame-times": frame_times, "--json": json_file})
+    check_places(sources, {"-o": output, "--frame-times": frame_times, "--json": json_file})
     if md5 and "-" in (output, frame_times, json_file):
         raise UsageError("--md5 prints to standard output, and so would another output", "give that one a file name")
 
@@ -135,4 +140,10 @@ def decode(
         quiet,
         verbose,
     )
-    Voice(quiet, verbose).note(decode_stream(source, output, choices, Reports(md5, frame_times, json_file)))
+    reports = Reports(md5, frame_times, json_file)
+    if len(sources) > 1:
+        if reports != Reports():
+            raise UsageError("--md5, --frame-times and --json are for one stream", "decode streams one by one for them")
+        decode_batch(sources, output, choices, jobs, skip_existing)
+        return
+    Voice(quiet, verbose).note(decode_stream(sources[0], output, choices, reports))

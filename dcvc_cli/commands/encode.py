@@ -1,16 +1,16 @@
 """`dcvc encode`: encodes pictures into a .dcvc stream."""
 
-import sys
-from contextlib import ExitStack, nullcontext
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from dcvc_cli.coding.encode_settings import DEFAULTS, EncodeSettings, layered_settings
+from dcvc_cli.coding.encode_settings import DEFAULTS, layered_settings
+from dcvc_cli.commands.batch import names_folder
+from dcvc_cli.commands.encode_stream import EncodeChoices, EncodeReports, encode_batch, encode_stream
 from dcvc_cli.commands.options import (
     Device,
     Frames,
+    Jobs,
     MaxFrames,
     MaxMemory,
     MaxPixels,
@@ -18,6 +18,7 @@ from dcvc_cli.commands.options import (
     ProgressOption,
     Quiet,
     Seek,
+    SkipExisting,
     Threads,
     Verbose,
     check_places,
@@ -27,13 +28,6 @@ from dcvc_cli.commands.options import (
 )
 from dcvc_cli.errors import UsageError
 from dcvc_cli.ui.progress import ProgressMode
-
-if TYPE_CHECKING:
-    from dcvc_cli.coding.encode import EncodeSummary
-    from dcvc_cli.coding.frame_report import FrameReport
-    from dcvc_cli.coding.opened_models import OpenedModel
-    from dcvc_cli.coding.report_files import CsvReport, JsonReport, TextSink
-    from dcvc_cli.media import PictureReader
 
 _QP = "0..63; HIGHER is better quality and a bigger file, the opposite of x264 and x265"
 
@@ -55,13 +49,22 @@ def _report(metavar: str | None, text: str, name: str) -> Any:
 
 
 def encode(
-    source: Annotated[
-        str, typer.Argument(metavar="IN", help=".y4m, .yuv, a PNG folder or im%05d.png, mp4/mkv, or - (y4m or raw).")
+    sources: Annotated[
+        list[str],
+        typer.Argument(metavar="IN...", help=".y4m, .yuv, a PNG folder or im%05d.png, mp4/mkv, or - (y4m or raw)."),
     ],
     output: Annotated[
-        str, typer.Option("--output", "-o", metavar="OUT.dcvc", help="The stream; - is standard output.")
+        str,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="OUT.dcvc|DIR/",
+            help="The stream; - is standard output. A folder takes a stream for each input.",
+        ),
     ],
     overwrite: Overwrite = False,
+    jobs: Jobs = 1,
+    skip_existing: SkipExisting = False,
     input_res: Annotated[str | None, _input("WxH", "Picture size of raw input.")] = None,
     fps: Annotated[str | None, _input("N[/D]", "Frames per second, whatever the input says.")] = None,
     input_depth: Annotated[int, _input("BITS", "Bits per sample of raw input; only 8 is supported.")] = 8,
@@ -167,6 +170,9 @@ def encode(
     """Encode pictures into a .dcvc stream.
 
     QP runs from 0 to 63 and HIGHER is better quality and a bigger file, the opposite of x264 and x265.
+
+    Several inputs go to a folder, each under its own name. What fails is told at the end, with exit code 6, and the
+    others are done.
     """
     for name, value in (("--crf", crf), ("--bitrate", bitrate)):
         if value is not None:
@@ -189,80 +195,33 @@ def encode(
         "threads": threads,
     }
     settings = layered_settings(given, preset, config)
-    check_places([source], {"-o": output, "--recon": recon, "--csv": csv_file, "--json": json_file})
-    size = None if input_res is None else parse_size(input_res, "--input-res")
-    frame_rate = None if fps is None else parse_frame_rate(fps)
-    limits = limits_of(max_pixels, max_frames, max_memory)
+    choices = EncodeChoices(
+        settings,
+        overwrite=overwrite,
+        size=None if input_res is None else parse_size(input_res, "--input-res"),
+        frame_rate=None if fps is None else parse_frame_rate(fps),
+        input_depth=input_depth,
+        input_format=input_format,
+        seek=seek,
+        frames=frames,
+        limits=limits_of(max_pixels, max_frames, max_memory),
+        psnr=psnr,
+        msssim=msssim,
+        progress=progress,
+        quiet=quiet,
+        verbose=verbose,
+    )
+    reports = EncodeReports(recon, csv_file, json_file)
+    if len(sources) > 1 or names_folder(output):
+        if reports != EncodeReports():
+            raise UsageError("--recon, --csv and --json are for one input", "encode inputs one by one for them")
+        encode_batch(sources, output, choices, jobs, skip_existing)
+        return
+    check_places(sources, {"-o": output, "--recon": recon, "--csv": csv_file, "--json": json_file})
 
-    from dcvc_cli.coding.encode import StreamEncoder, encode_pictures
-    from dcvc_cli.coding.memory import encoding_memory
-    from dcvc_cli.coding.report_files import summary_values
-    from dcvc_cli.media import OutputFile, PictureWriter, open_reader, open_writer
-    from dcvc_cli.media.endings import CSV, JSON, STREAM, check_ending
-    from dcvc_cli.ui.progress import open_progress
     from dcvc_cli.ui.voice import Voice
 
-    check_ending("-o", output, STREAM)
-    check_ending("--csv", csv_file, CSV)
-    check_ending("--json", json_file, JSON)
-    voice = Voice(quiet, verbose)
-    with ExitStack() as stack:
-        reader = stack.enter_context(
-            open_reader(
-                source,
-                size=size,
-                frame_rate=frame_rate,
-                bit_depth=input_depth,
-                input_format=input_format,
-                skip_frames=seek,
-                max_frames=frames,
-                limits=limits,
-            )
-        )
-        sink = stack.enter_context(OutputFile(output, overwrite=overwrite))
-        writer = (
-            None
-            if recon is None
-            else stack.enter_context(open_writer(recon, reader.format, overwrite=overwrite, option="--recon"))
-        )
-        voice.note(f"{reader.name}: {reader.description}")
-        num_told = len(reader.notes)
-        for note in reader.notes:
-            voice.note(f"note: {note}")
-        opened = _open_model(settings)
-        voice.note(_coding_line(opened, settings))
-        picture_size = reader.format.size
-        limits.check_encoding(
-            reader.name, picture_size.width, picture_size.height, encoding_memory(opened, picture_size)
-        )
-        encoder = StreamEncoder(
-            opened, reader.format, settings.coding_choices(), sink, recon=writer, psnr=psnr, msssim=msssim
-        )
-        reports = _open_reports(stack, csv_file, json_file, overwrite, _report_head(opened, settings, reader))
-        num_pixels = picture_size.num_pixels
-
-        def on_frame(report: "FrameReport") -> None:
-            display.advance(report.size_bytes)
-            if reports or verbose:
-                row = _row(report, settings, num_pixels)
-                for file in reports:
-                    file.add(row)
-                voice.detail(frame_line(report))
-
-        rate = float(reader.format.frame_rate)
-        with open_progress(progress, "encode", num_frames=reader.num_frames, frame_rate=rate, quiet=quiet) as display:
-            summary = encode_pictures(encoder, reader, on_frame)
-        for note in reader.notes[num_told:]:
-            voice.note(f"note: {note}")
-        for file in reports:
-            file.finish(summary_values(summary))
-        # All outputs appear or none: an output that finds no room fails before the first one gets its name.
-        for output_file in (sink, writer, *(file.sink for file in reports)):
-            if isinstance(output_file, OutputFile | PictureWriter):
-                output_file.complete()
-            elif output_file is not None:
-                output_file.flush()
-    voice.note(_summary_line(sink.name, summary))
+    Voice(quiet, verbose).note(encode_stream(sources[0], output, choices, reports))
 
 
 def _frame_numbers(text: str) -> list[int]:
@@ -270,105 +229,3 @@ def _frame_numbers(text: str) -> list[int]:
     if not parts or not all(part.isascii() and part.isdigit() and len(part) <= 10 for part in parts):
         raise UsageError(f"--force-keyframes {text}: expected frame numbers", "--force-keyframes 0,48,96")
     return [int(part) for part in parts]
-
-
-def _open_model(settings: EncodeSettings) -> "OpenedModel":
-    from dcvc_cli.coding.opened_models import open_model
-
-    return open_model(settings.model, settings.precision, settings.device, settings.threads)
-
-
-def _open_reports(
-    stack: ExitStack, csv_file: str | None, json_file: str | None, overwrite: bool, head: dict[str, Any]
-) -> "list[CsvReport | JsonReport]":
-    from dcvc_cli.coding.report_files import CsvReport, JsonReport
-    from dcvc_cli.media import OutputFile
-
-    def sink(name: str) -> "TextSink":
-        # OutputFile refuses a terminal, and text may go to one.
-        return stack.enter_context(
-            nullcontext(sys.stdout.buffer) if name == "-" else OutputFile(name, overwrite=overwrite)
-        )
-
-    reports: list[CsvReport | JsonReport] = []
-    if csv_file is not None:
-        reports.append(CsvReport(sink(csv_file)))
-    if json_file is not None:
-        reports.append(JsonReport(sink(json_file), head))
-    return reports
-
-
-def _report_head(opened: "OpenedModel", settings: EncodeSettings, reader: "PictureReader") -> dict[str, Any]:
-    """The values that stand before the frames of a JSON report."""
-    from dcvc_cli import __version__
-    from dcvc_cli.coding.opened_models import NAMES_OF_PRECISIONS
-
-    values = asdict(settings) | {
-        "qp_i": settings.qp_base_i,
-        "qp_p": settings.qp_base_p,
-        "precision": NAMES_OF_PRECISIONS[opened.precision],
-    }
-    values["qp_base"] = values.pop("qp")
-    size = reader.format.size
-    video = {
-        "width": size.width,
-        "height": size.height,
-        "frame_rate": str(reader.format.frame_rate),
-        "chroma_format": reader.format.chroma.value,
-    }
-    model = {
-        "name": opened.weights.name,
-        **opened.weights.fingerprint_texts,
-        "device": opened.device,
-    }
-    return {"dcvc_version": __version__, "settings": values, "video": video, "model": model}
-
-
-def _row(report: "FrameReport", settings: EncodeSettings, num_pixels: int) -> dict[str, Any]:
-    from dcvc_cli.coding.report_files import frame_row
-
-    return frame_row(report, settings.qp_base_i if report.frame_type == "I" else settings.qp_base_p, num_pixels)
-
-
-def _coding_line(opened: "OpenedModel", settings: EncodeSettings) -> str:
-    from dcvc_cli.coding.opened_models import NAMES_OF_PRECISIONS
-
-    qp = (
-        f"QP {settings.qp_base_i}"
-        if settings.qp_base_i == settings.qp_base_p
-        else f"QP {settings.qp_base_i} (I) {settings.qp_base_p} (P)"
-    )
-    return (
-        f"model {opened.weights.name}, {NAMES_OF_PRECISIONS[opened.precision]} on {opened.device}, {qp} of 0..63 "
-        "(higher is better)"
-    )
-
-
-def frame_line(report: "FrameReport") -> str:
-    """One frame in one line, as -v prints it."""
-    quality = "".join(f" {name}={value:.4f}" for name, value in report.quality.items())
-    return (
-        f"frame {report.index} {report.frame_type} qp={report.qp_frame} size={report.size_bytes} "
-        f"seconds={report.seconds:.4f}{quality}"
-    )
-
-
-def _summary_line(name: str, summary: "EncodeSummary") -> str:
-    frames = f"{summary.num_frames} frame{'s' if summary.num_frames != 1 else ''} ({summary.num_i_frames} I)"
-    rate = "" if summary.bitrate_kbps is None else f", {summary.bitrate_kbps:.2f} kbit/s"
-    speed = summary.num_frames / max(summary.wall_seconds, 1e-9)
-    quality = "".join(
-        f", {label} {summary.quality[key]:.{digits}f}{unit}"
-        for key, label, digits, unit in _MEANS
-        if key in summary.quality
-    )
-    return f"{name}: {frames}, {summary.size_bytes} bytes, {summary.bpp:.5f} bpp{rate}, {speed:.2f} fps{quality}"
-
-
-_MEANS = (
-    ("psnr_y", "PSNR Y", 3, " dB"),
-    ("psnr_u", "U", 3, " dB"),
-    ("psnr_v", "V", 3, " dB"),
-    ("psnr", "combined", 3, " dB"),
-    ("msssim", "MS-SSIM", 5, ""),
-)

@@ -2,12 +2,15 @@
 
 import json
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from dcvc_cli.commands.options import MaxFrames, MaxMemory, MaxPixels, limits_of
-from dcvc_cli.errors import StreamError
+from dcvc_cli.errors import BatchError, DcvcError, StreamError
+from dcvc_cli.format.limits import Limits
+from dcvc_cli.ui.console import say
 
 if TYPE_CHECKING:
     from dcvc_cli.bitstream.validate import Fault
@@ -18,7 +21,7 @@ MAX_TEXTS = MAX_SPS = 64
 
 
 def info(
-    source: Annotated[str, typer.Argument(metavar="IN.dcvc", help="The stream; - is standard input.")],
+    sources: Annotated[list[str], typer.Argument(metavar="IN.dcvc...", help="The stream; - is standard input.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of the tables.")] = False,
     validate: Annotated[
         bool, typer.Option("--validate", help="Check every rule of the format; print offset and rule of each fault.")
@@ -35,13 +38,27 @@ def info(
     memory_bytes estimates the memory that decoding takes. A stream beyond the limits is shown too, with exit code 4.
 
     The result goes to standard output. No picture is decoded: `dcvc decode` checks the pictures. A damaged or cut
-    stream is shown as far as it can be read, with exit code 4.
+    stream is shown as far as it can be read, with exit code 4. Of several streams each is shown, and the exit code is 6
+    if one has faults.
     """
     limits = limits_of(max_pixels, max_frames, max_memory)
-    if validate:
-        _validate(source, as_json)
+    show = partial(_validate, as_json) if validate else partial(_show, as_json, frame_table, limits)
+    if len(sources) == 1:
+        show(sources[0])
         return
+    num_failed = 0
+    for source in sources:
+        try:
+            # In JSON, one document a stream, one after the other.
+            show(source)
+        except DcvcError as error:
+            num_failed += 1
+            say(f"error: {error} [exit code {error.exit_code}]")
+    if num_failed:
+        raise BatchError(f"{num_failed} of {len(sources)} streams have faults")
 
+
+def _show(as_json: bool, frame_table: bool, limits: Limits, source: str) -> None:
     from dcvc_cli.coding.inspect import inspect_stream, stream_values
     from dcvc_cli.coding.memory import decoding_memory
     from dcvc_cli.coding.stream_source import StreamSource, naming
@@ -58,7 +75,7 @@ def info(
         limits.check_stream(facts.name, sps.width, sps.height, decoding_memory(sps))
 
 
-def _validate(source: str, as_json: bool) -> None:
+def _validate(as_json: bool, source: str) -> None:
     from dcvc_cli.bitstream.validate import validate_stream
     from dcvc_cli.coding.inspect import fault_values
     from dcvc_cli.coding.report_files import SCHEMA_VERSION

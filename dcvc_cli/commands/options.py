@@ -47,6 +47,17 @@ Threads = Annotated[
     int | None,
     typer.Option("--threads", min=1, max=1024, metavar="N", help="CPU threads of the arithmetic. Default: all cores."),
 ]
+Jobs = Annotated[
+    int,
+    typer.Option("--jobs", min=1, max=64, metavar="N", help="With several inputs: how many to work on at once."),
+]
+SkipExisting = Annotated[
+    bool,
+    typer.Option(
+        "--skip-existing",
+        help="With several inputs: leave out those whose output is there, whole and checked; replace other outputs.",
+    ),
+]
 Seek = Annotated[int, typer.Option("--seek", min=0, metavar="N", help="Skip the first N frames.")]
 Frames = Annotated[
     int | None, typer.Option("--frames", min=1, metavar="N", help="Take at most N frames. Default: all.")

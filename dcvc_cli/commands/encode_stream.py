@@ -1,0 +1,281 @@
+"""Encodes one input as the command line asks, or many inputs into a folder."""
+
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, nullcontext
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from dcvc_cli.coding.encode_settings import EncodeSettings
+from dcvc_cli.format.limits import Limits
+from dcvc_cli.format.types import PictureSize, Rational
+from dcvc_cli.ui.progress import ProgressMode
+
+if TYPE_CHECKING:
+    from dcvc_cli.coding.encode import EncodeSummary
+    from dcvc_cli.coding.frame_report import FrameReport
+    from dcvc_cli.coding.opened_models import OpenedModel
+    from dcvc_cli.coding.report_files import CsvReport, JsonReport, TextSink
+    from dcvc_cli.commands.batch import Job
+    from dcvc_cli.media import PictureReader
+
+
+@dataclass(frozen=True)
+class EncodeChoices:
+    """What the options of `dcvc encode` say, the same for every input of a batch."""
+
+    settings: EncodeSettings
+    overwrite: bool = False
+    size: PictureSize | None = None
+    frame_rate: Rational | None = None
+    input_depth: int = 8
+    input_format: str | None = None
+    seek: int = 0
+    frames: int | None = None
+    limits: Limits = field(default_factory=Limits.from_environment)
+    psnr: bool = False
+    msssim: bool = False
+    progress: ProgressMode = ProgressMode.AUTO
+    quiet: bool = False
+    verbose: bool = False
+
+
+@dataclass(frozen=True)
+class EncodeReports:
+    """Files besides the stream, None for none: decoded pictures, a line a frame, settings and frames and sums."""
+
+    recon: str | None = None
+    csv_file: str | None = None
+    json_file: str | None = None
+
+
+def encode_batch(sources: Sequence[str], folder: str, choices: EncodeChoices, jobs: int, skip_existing: bool) -> None:
+    """Encodes every input into a stream of its name in `folder`.
+
+    Raises:
+        UsageError: two inputs would have one output.
+        BatchError: some inputs failed.
+    """
+    from dcvc_cli.commands.batch import output_jobs, run_batch, threads_of_each
+
+    settings = replace(choices.settings, threads=threads_of_each(choices.settings.threads, jobs))
+    each = replace(choices, settings=settings, progress=choices.progress if jobs == 1 else ProgressMode.NONE)
+    skip = partial(is_whole_stream, choices.limits) if skip_existing else None
+    run_batch(
+        output_jobs(sources, folder, ".dcvc"), jobs, partial(_start_encoding, each), skip=skip, quiet=choices.quiet
+    )
+
+
+def _start_encoding(choices: EncodeChoices, skips_others: bool, worker: int) -> "Callable[[Job], str]":
+    """A function that encodes one input, with the model loaded once."""
+    opened: list[OpenedModel] = []
+
+    def encode(job: "Job") -> str:
+        if not opened:
+            opened.append(_open_model(choices.settings))
+        # An output that is there and not whole is what --skip-existing replaces.
+        each = replace(choices, overwrite=choices.overwrite or skips_others)
+        return encode_stream(job.source, job.output, each, EncodeReports(), opened[0])
+
+    return encode
+
+
+def is_whole_stream(limits: Limits, source: str, output: str) -> bool:
+    """Whether `output` is a stream without a fault, to its end unit."""
+    from dcvc_cli.coding.inspect import inspect_stream
+    from dcvc_cli.coding.stream_source import StreamSource
+    from dcvc_cli.errors import DcvcError
+
+    try:
+        with StreamSource(output) as stream:
+            facts = inspect_stream(output, stream, limits)
+    except DcvcError:
+        return False
+    return facts.has_end and not facts.faults
+
+
+def encode_stream(
+    source: str, output: str, choices: EncodeChoices, wanted: EncodeReports, opened: "OpenedModel | None" = None
+) -> str:
+    """Encodes an input into `output`; returns one line about what was written.
+
+    Args:
+        opened: the model of the settings where it is loaded already.
+    """
+    from dcvc_cli.coding.encode import StreamEncoder, encode_pictures
+    from dcvc_cli.coding.memory import encoding_memory
+    from dcvc_cli.coding.report_files import summary_values
+    from dcvc_cli.media import OutputFile, PictureWriter, open_reader, open_writer
+    from dcvc_cli.media.endings import CSV, JSON, STREAM, check_ending
+    from dcvc_cli.ui.progress import open_progress
+    from dcvc_cli.ui.voice import Voice
+
+    check_ending("-o", output, STREAM)
+    check_ending("--csv", wanted.csv_file, CSV)
+    check_ending("--json", wanted.json_file, JSON)
+    settings, limits, overwrite = choices.settings, choices.limits, choices.overwrite
+    voice = Voice(choices.quiet, choices.verbose)
+    with ExitStack() as stack:
+        reader = stack.enter_context(
+            open_reader(
+                source,
+                size=choices.size,
+                frame_rate=choices.frame_rate,
+                bit_depth=choices.input_depth,
+                input_format=choices.input_format,
+                skip_frames=choices.seek,
+                max_frames=choices.frames,
+                limits=limits,
+            )
+        )
+        sink = stack.enter_context(OutputFile(output, overwrite=overwrite))
+        writer = (
+            None
+            if wanted.recon is None
+            else stack.enter_context(open_writer(wanted.recon, reader.format, overwrite=overwrite, option="--recon"))
+        )
+        voice.note(f"{reader.name}: {reader.description}")
+        num_told = len(reader.notes)
+        for note in reader.notes:
+            voice.note(f"note: {note}")
+        opened = opened or _open_model(settings)
+        voice.note(_coding_line(opened, settings))
+        picture_size = reader.format.size
+        limits.check_encoding(
+            reader.name, picture_size.width, picture_size.height, encoding_memory(opened, picture_size)
+        )
+        coding = settings.coding_choices()
+        encoder = StreamEncoder(
+            opened, reader.format, coding, sink, recon=writer, psnr=choices.psnr, msssim=choices.msssim
+        )
+        head = _report_head(opened, settings, reader)
+        reports = _open_reports(stack, wanted.csv_file, wanted.json_file, overwrite, head)
+        num_pixels = picture_size.num_pixels
+
+        def on_frame(report: "FrameReport") -> None:
+            display.advance(report.size_bytes)
+            if reports or choices.verbose:
+                row = _row(report, settings, num_pixels)
+                for file in reports:
+                    file.add(row)
+                voice.detail(frame_line(report))
+
+        rate = float(reader.format.frame_rate)
+        with open_progress(
+            choices.progress, "encode", num_frames=reader.num_frames, frame_rate=rate, quiet=choices.quiet
+        ) as display:
+            summary = encode_pictures(encoder, reader, on_frame)
+        for note in reader.notes[num_told:]:
+            voice.note(f"note: {note}")
+        for file in reports:
+            file.finish(summary_values(summary))
+        # All outputs appear or none: an output that finds no room fails before the first one gets its name.
+        for output_file in (sink, writer, *(file.sink for file in reports)):
+            if isinstance(output_file, OutputFile | PictureWriter):
+                output_file.complete()
+            elif output_file is not None:
+                output_file.flush()
+    return _summary_line(sink.name, summary)
+
+
+def _open_model(settings: EncodeSettings) -> "OpenedModel":
+    from dcvc_cli.coding.opened_models import open_model
+
+    return open_model(settings.model, settings.precision, settings.device, settings.threads)
+
+
+def _open_reports(
+    stack: ExitStack, csv_file: str | None, json_file: str | None, overwrite: bool, head: dict[str, Any]
+) -> "list[CsvReport | JsonReport]":
+    from dcvc_cli.coding.report_files import CsvReport, JsonReport
+    from dcvc_cli.media import OutputFile
+
+    def sink(name: str) -> "TextSink":
+        # OutputFile refuses a terminal, and text may go to one.
+        return stack.enter_context(
+            nullcontext(sys.stdout.buffer) if name == "-" else OutputFile(name, overwrite=overwrite)
+        )
+
+    reports: list[CsvReport | JsonReport] = []
+    if csv_file is not None:
+        reports.append(CsvReport(sink(csv_file)))
+    if json_file is not None:
+        reports.append(JsonReport(sink(json_file), head))
+    return reports
+
+
+def _report_head(opened: "OpenedModel", settings: EncodeSettings, reader: "PictureReader") -> dict[str, Any]:
+    """The values that stand before the frames of a JSON report."""
+    from dcvc_cli import __version__
+    from dcvc_cli.coding.opened_models import NAMES_OF_PRECISIONS
+
+    values = asdict(settings) | {
+        "qp_i": settings.qp_base_i,
+        "qp_p": settings.qp_base_p,
+        "precision": NAMES_OF_PRECISIONS[opened.precision],
+    }
+    values["qp_base"] = values.pop("qp")
+    size = reader.format.size
+    video = {
+        "width": size.width,
+        "height": size.height,
+        "frame_rate": str(reader.format.frame_rate),
+        "chroma_format": reader.format.chroma.value,
+    }
+    model = {
+        "name": opened.weights.name,
+        **opened.weights.fingerprint_texts,
+        "device": opened.device,
+    }
+    return {"dcvc_version": __version__, "settings": values, "video": video, "model": model}
+
+
+def _row(report: "FrameReport", settings: EncodeSettings, num_pixels: int) -> dict[str, Any]:
+    from dcvc_cli.coding.report_files import frame_row
+
+    return frame_row(report, settings.qp_base_i if report.frame_type == "I" else settings.qp_base_p, num_pixels)
+
+
+def _coding_line(opened: "OpenedModel", settings: EncodeSettings) -> str:
+    from dcvc_cli.coding.opened_models import NAMES_OF_PRECISIONS
+
+    qp = (
+        f"QP {settings.qp_base_i}"
+        if settings.qp_base_i == settings.qp_base_p
+        else f"QP {settings.qp_base_i} (I) {settings.qp_base_p} (P)"
+    )
+    return (
+        f"model {opened.weights.name}, {NAMES_OF_PRECISIONS[opened.precision]} on {opened.device}, {qp} of 0..63 "
+        "(higher is better)"
+    )
+
+
+def frame_line(report: "FrameReport") -> str:
+    """One frame in one line, as -v prints it."""
+    quality = "".join(f" {name}={value:.4f}" for name, value in report.quality.items())
+    return (
+        f"frame {report.index} {report.frame_type} qp={report.qp_frame} size={report.size_bytes} "
+        f"seconds={report.seconds:.4f}{quality}"
+    )
+
+
+def _summary_line(name: str, summary: "EncodeSummary") -> str:
+    frames = f"{summary.num_frames} frame{'s' if summary.num_frames != 1 else ''} ({summary.num_i_frames} I)"
+    rate = "" if summary.bitrate_kbps is None else f", {summary.bitrate_kbps:.2f} kbit/s"
+    speed = summary.num_frames / max(summary.wall_seconds, 1e-9)
+    quality = "".join(
+        f", {label} {summary.quality[key]:.{digits}f}{unit}"
+        for key, label, digits, unit in _MEANS
+        if key in summary.quality
+    )
+    return f"{name}: {frames}, {summary.size_bytes} bytes, {summary.bpp:.5f} bpp{rate}, {speed:.2f} fps{quality}"
+
+
+_MEANS = (
+    ("psnr_y", "PSNR Y", 3, " dB"),
+    ("psnr_u", "U", 3, " dB"),
+    ("psnr_v", "V", 3, " dB"),
+    ("psnr", "combined", 3, " dB"),
+    ("msssim", "MS-SSIM", 5, ""),
+)
