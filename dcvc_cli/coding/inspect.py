@@ -26,7 +26,9 @@ from dcvc_cli.coding.memory import decoding_memory
 from dcvc_cli.coding.opened_models import NAMES_OF_PRECISIONS, weights_of_stream
 from dcvc_cli.coding.report_files import SCHEMA_VERSION
 from dcvc_cli.errors import EnvironmentFault, StreamError
+from dcvc_cli.format.colour_names import MATRICES, PRIMARIES, TRANSFERS, ffmpeg_flags
 from dcvc_cli.format.limits import Limits
+from dcvc_cli.format.types import ColourDescription
 
 
 @dataclass(frozen=True)
@@ -187,6 +189,10 @@ def sps_values(sps: Sps) -> dict[str, Any]:
         "transfer": sps.transfer,
         "matrix": sps.matrix,
         "full_range": sps.full_range,
+        "colour_names": colour_names(sps),
+        "ffmpeg_flags": " ".join(
+            ffmpeg_flags(ColourDescription(sps.colour_primaries, sps.transfer, sps.matrix, sps.full_range))
+        ),
         "model_family": sps.model_family,
         "model_variant": sps.model_variant,
         "syntax": sps.syntax,
@@ -208,6 +214,17 @@ def sps_values(sps: Sps) -> dict[str, Any]:
         "content_light": None if sps.content_light is None else asdict(sps.content_light),
         "vbv": None if sps.vbv is None else asdict(sps.vbv),
         "other_blocks": [block.kind for block in sps.other_blocks],
+    }
+
+
+def colour_names(sps: Sps) -> dict[str, str | None]:
+    """What ffmpeg calls the colour of a stream; None where it has no name for a code point."""
+    ranges = {None: "unknown", False: "limited", True: "full"}
+    return {
+        "primaries": PRIMARIES.get(sps.colour_primaries),
+        "transfer": TRANSFERS.get(sps.transfer),
+        "matrix": MATRICES.get(sps.matrix),
+        "range": ranges[sps.full_range],
     }
 
 

@@ -6,7 +6,7 @@ import typer
 
 from dcvc_cli.coding.encode_settings import DEFAULTS, layered_settings
 from dcvc_cli.commands.batch import names_folder
-from dcvc_cli.commands.encode_stream import EncodeChoices, EncodeReports, encode_batch, encode_stream
+from dcvc_cli.commands.encode_stream import ColourTags, EncodeChoices, EncodeReports, encode_batch, encode_stream
 from dcvc_cli.commands.options import (
     Device,
     Frames,
@@ -70,6 +70,19 @@ def encode(
     input_depth: Annotated[int, _input("BITS", "Bits per sample of raw input; only 8 is supported.")] = 8,
     input_format: Annotated[
         str | None, _input("NAME", "Format of the input: y4m, yuv, png or video. Default: by content and name.")
+    ] = None,
+    colorprim: Annotated[
+        str | None, _input("NAME", "Colour primaries, whatever the input says: bt709, bt2020, ... or a number.")
+    ] = None,
+    transfer: Annotated[
+        str | None, _input("NAME", "Transfer characteristics: bt709, smpte2084, ... or a number.")
+    ] = None,
+    colormatrix: Annotated[
+        str | None, _input("NAME", "Matrix of luma and chroma: bt709, smpte170m, bt2020nc, ... or a number.")
+    ] = None,
+    colour_range: Annotated[
+        str | None,
+        typer.Option("--range", metavar="full|limited", help="Range of the samples.", rich_help_panel="Input"),
     ] = None,
     seek: Seek = 0,
     frames: Frames = None,
@@ -207,6 +220,7 @@ def encode(
         limits=limits_of(max_pixels, max_frames, max_memory),
         psnr=psnr,
         msssim=msssim,
+        colour=ColourTags.parse(colorprim, transfer, colormatrix, colour_range),
         progress=progress,
         quiet=quiet,
         verbose=verbose,

@@ -8,8 +8,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dcvc_cli.coding.encode_settings import EncodeSettings
+from dcvc_cli.format.colour_names import MATRICES, PRIMARIES, TRANSFERS, UNSPECIFIED, code_point, colour_range
 from dcvc_cli.format.limits import Limits
-from dcvc_cli.format.types import PictureSize, Rational
+from dcvc_cli.format.types import ColourDescription, PictureSize, Rational
 from dcvc_cli.ui.progress import ProgressMode
 
 if TYPE_CHECKING:
@@ -19,6 +20,37 @@ if TYPE_CHECKING:
     from dcvc_cli.coding.report_files import CsvReport, JsonReport, TextSink
     from dcvc_cli.commands.batch import Job
     from dcvc_cli.media import PictureReader
+
+
+@dataclass(frozen=True)
+class ColourTags:
+    """Colour tags of the command line; None where it says nothing."""
+
+    primaries: int | None = None
+    transfer: int | None = None
+    matrix: int | None = None
+    full_range: bool | None = None
+
+    @classmethod
+    def parse(cls, primaries: str | None, transfer: str | None, matrix: str | None, full: str | None) -> "ColourTags":
+        """The tags of the options; UsageError for names of none."""
+        return cls(
+            None if primaries is None else code_point("--colorprim", PRIMARIES, primaries),
+            None if transfer is None else code_point("--transfer", TRANSFERS, transfer),
+            None if matrix is None else code_point("--colormatrix", MATRICES, matrix),
+            None if full is None else colour_range("--range", full),
+        )
+
+    def over(self, colour: ColourDescription) -> tuple[ColourDescription, list[str]]:
+        """(the colour of an input with these tags over it, what the input says otherwise, as phrases)."""
+        given = {name: value for name, value in vars(self).items() if value is not None}
+        said = {name: getattr(colour, name) for name in given}
+        differing = [
+            f"{name.replace('_', ' ')} {said[name]}, the command line {value}"
+            for name, value in given.items()
+            if said[name] not in (None, UNSPECIFIED, value) or (name == "full_range" and said[name] == (not value))
+        ]
+        return replace(colour, **given), differing
 
 
 @dataclass(frozen=True)
@@ -36,6 +68,7 @@ class EncodeChoices:
     limits: Limits = field(default_factory=Limits.from_environment)
     psnr: bool = False
     msssim: bool = False
+    colour: ColourTags = ColourTags()
     progress: ProgressMode = ProgressMode.AUTO
     quiet: bool = False
     verbose: bool = False
@@ -129,6 +162,10 @@ def encode_stream(
                 limits=limits,
             )
         )
+        colour, differing = choices.colour.over(reader.format.colour)
+        reader.format = replace(reader.format, colour=colour)
+        for phrase in differing:
+            voice.warn(f"{reader.name} says {phrase}: the command line counts")
         sink = stack.enter_context(OutputFile(output, overwrite=overwrite))
         writer = (
             None

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcvc_cli.errors import UsageError
+from dcvc_cli.format.colour_names import UNSPECIFIED
 from dcvc_cli.format.types import ChromaFormat, ColourDescription, Picture, VideoFormat
 
-UNSPECIFIED = 2
 BT709, BT601 = 1, 6
 _LUMA_WEIGHTS = {
     BT709: (0.2126, 0.0722),
@@ -138,69 +138,3 @@ def _stretched(values: NDArray[np.float32], axis: int, is_cosited: bool) -> NDAr
         before = np.concatenate([values[:1], values[:-1]])
         doubled[0::2], doubled[1::2] = (before + 3 * values) / 4, (3 * values + after) / 4
     return np.moveaxis(doubled, 0, axis)
-
-
-def ffmpeg_flags(colour: ColourDescription) -> tuple[str, ...]:
-    """Options that give ffmpeg's output the same tags, such as `-colorspace bt709`; none for what is unspecified."""
-    named = (
-        ("-color_primaries", PRIMARIES, colour.primaries),
-        ("-color_trc", TRANSFERS, colour.transfer),
-        ("-colorspace", MATRICES, colour.matrix),
-    )
-    flags = [part for flag, names, code in named if code != UNSPECIFIED for part in (flag, names.get(code, str(code)))]
-    if colour.full_range is not None:
-        flags += ["-color_range", RANGES[colour.full_range]]
-    return tuple(flags)
-
-
-PRIMARIES = {
-    1: "bt709",
-    2: "unknown",
-    4: "bt470m",
-    5: "bt470bg",
-    6: "smpte170m",
-    7: "smpte240m",
-    8: "film",
-    9: "bt2020",
-    10: "smpte428",
-    11: "smpte431",
-    12: "smpte432",
-    22: "jedec-p22",
-}
-"""ffmpeg's names of the code points of H.273 that have one; x265's are the same but for a few."""
-TRANSFERS = {
-    1: "bt709",
-    2: "unknown",
-    4: "gamma22",
-    5: "gamma28",
-    6: "smpte170m",
-    7: "smpte240m",
-    8: "linear",
-    9: "log100",
-    10: "log316",
-    11: "iec61966-2-4",
-    12: "bt1361e",
-    13: "iec61966-2-1",
-    14: "bt2020-10",
-    15: "bt2020-12",
-    16: "smpte2084",
-    17: "smpte428",
-    18: "arib-std-b67",
-}
-MATRICES = {
-    0: "rgb",
-    1: "bt709",
-    2: "unknown",
-    4: "fcc",
-    5: "bt470bg",
-    6: "smpte170m",
-    7: "smpte240m",
-    8: "ycgco",
-    9: "bt2020nc",
-    10: "bt2020c",
-    11: "smpte2085",
-    12: "chroma-derived-nc",
-    13: "chroma-derived-c",
-    14: "ictcp",
-}
-RANGES = {False: "tv", True: "pc"}

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from dcvc_cli.errors import UsageError
+from dcvc_cli.format.colour_names import ffmpeg_flags
 from dcvc_cli.format.types import ChromaFormat, ColourDescription, Picture, PictureSize, VideoFormat
 from dcvc_cli.media.colour import (
-    ffmpeg_flags,
     matrix_of,
     rgb_format,
     rgb_picture,
