@@ -7,7 +7,7 @@ from typing import Self
 
 from dcvc_cli.api.frame import Frame
 from dcvc_cli.bitstream.sps import Sps
-from dcvc_cli.bitstream.tracks import TrackHeader
+from dcvc_cli.bitstream.tracks import TrackHeader, TrackPacket
 from dcvc_cli.coding.concealment import Losses
 from dcvc_cli.coding.decode import OpenedStream
 from dcvc_cli.coding.on_error import OnError
@@ -31,6 +31,7 @@ class Decoder:
         device: auto, cpu or cuda:N.
         threads: CPU threads of the arithmetic, None for all cores.
         limits: what the stream may ask for, None for what the environment says.
+        keep_tracks: collect what comes of other tracks for `take_track_messages`.
 
     Attributes:
         name: the source for messages.
@@ -57,6 +58,7 @@ class Decoder:
         device: str = "auto",
         threads: int | None = None,
         limits: Limits | None = None,
+        keep_tracks: bool = False,
     ) -> None:
         if seek < 0 or (frames is not None and frames < 1):
             raise UsageError(f"seek {seek} and frames {frames}: expected 0 or more and 1 or more")
@@ -68,7 +70,7 @@ class Decoder:
         self.name = self._source.name
         try:
             with naming(self.name):
-                self._stream = OpenedStream(self._source, seek, frames, limits, OnError(on_error))
+                self._stream = OpenedStream(self._source, seek, frames, limits, OnError(on_error), keep_tracks)
                 self.format: VideoFormat = self._stream.video_format
         except BaseException:
             self._source.close()
@@ -91,6 +93,12 @@ class Decoder:
     def losses(self) -> Losses:
         """What was passed over so far; always empty with on_error "stop"."""
         return self._stream.losses
+
+    def take_track_messages(self) -> Iterator[TrackHeader | TrackPacket]:
+        """Headers and packets of other tracks that came since the last call, with `keep_tracks`."""
+        messages = self._stream.track_messages
+        while messages:
+            yield messages.popleft()
 
     def _decoded(self) -> Iterator[Frame]:
         with naming(self.name):

@@ -5,6 +5,7 @@ decode. concealment.py decodes past damage.
 """
 
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 
@@ -13,7 +14,7 @@ from dcvc_cli.bitstream.random_access import find_access_point, read_index, scan
 from dcvc_cli.bitstream.sei import PictureHash, hash_picture
 from dcvc_cli.bitstream.sps import HashKind, Precision, Sps
 from dcvc_cli.bitstream.stream_reader import StreamReader
-from dcvc_cli.bitstream.tracks import TrackHeader
+from dcvc_cli.bitstream.tracks import TrackHeader, TrackPacket
 from dcvc_cli.bitstream.units import Damage, FrameUnit, SeiUnit, SpsUnit, TrackUnit, Unit
 from dcvc_cli.codec.pictures import video_format_of
 from dcvc_cli.coding.concealment import DamagedDecoder, DecodedFrame, Losses
@@ -45,10 +46,12 @@ class OpenedStream:
         max_frames: how many frames to decode at most after the skipped ones, None for all.
         limits: what the caller grants; None takes the limits of the environment.
         on_error: what happens to frames that cannot be decoded; with STOP the first broken rule ends the decode.
+        keep_tracks: collect headers and packets of other tracks in `track_messages` as they come.
 
     Attributes:
         sps: SPS of the first frame.
         tracks: headers of the other tracks that stand before the first frame.
+        track_messages: with `keep_tracks`, what came of other tracks so far; whoever reads it takes it out.
         num_frames: how many frames the end unit promises, for a progress bar; None where that is not known.
         losses: what decoding passed over; grows while `frames` runs, empty with STOP.
 
@@ -64,6 +67,7 @@ class OpenedStream:
         max_frames: int | None = None,
         limits: Limits | None = None,
         on_error: OnError = OnError.STOP,
+        keep_tracks: bool = False,
     ) -> None:
         self.limits = Limits.from_environment() if limits is None else limits
         self.seek, self.max_frames, self._on_error = seek, max_frames, on_error
@@ -81,12 +85,14 @@ class OpenedStream:
                 break
         else:
             self._refuse_empty(source.name, before)
-        self.tracks = tuple(
-            unit.message for unit in before if isinstance(unit, TrackUnit) and isinstance(unit.message, TrackHeader)
-        )
+        messages = [] if offset is None else self._messages_at_start
+        messages += [unit.message for unit in before if isinstance(unit, TrackUnit)]
+        self.tracks = tuple(dict.fromkeys(message for message in messages if isinstance(message, TrackHeader)))
+        self.track_messages: deque[TrackHeader | TrackPacket] = deque(messages if keep_tracks else ())
+        self._keep_tracks = keep_tracks
         self._name = source.name
         self.limits.check_stream(source.name, self.sps.width, self.sps.height, decoding_memory(self.sps))
-        self.units: Iterator[Unit] = chain(before, units)
+        self.units: Iterator[Unit] = chain(before, self._watched(units))
 
     @staticmethod
     def _refuse_empty(name: str, units: list[Unit]) -> None:
@@ -94,6 +100,12 @@ class OpenedStream:
         if damage is not None:
             raise BitstreamError(damage.rule, damage.message, damage.offset)
         raise StreamError(f"{name} holds no frame")
+
+    def _watched(self, units: Iterator[Unit]) -> Iterator[Unit]:
+        for unit in units:
+            if self._keep_tracks and isinstance(unit, TrackUnit):
+                self.track_messages.append(unit.message)
+            yield unit
 
     @property
     def video_format(self) -> VideoFormat:
@@ -124,6 +136,7 @@ class OpenedStream:
             if not self.seek:
                 return None
             raise self._nothing_left(source.name, num_frames, self.seek)
+        self._messages_at_start = _track_messages_at_start(source)
         self.first_index = point.frame_number
         source.seek(point.offset)
         return point.offset
@@ -160,6 +173,17 @@ class OpenedStream:
                 yield frame
         if index < self.seek and not self.losses.num_faults:
             raise self._nothing_left(self._name, index + 1, self.seek)
+
+
+def _track_messages_at_start(source: StreamSource) -> list[TrackHeader | TrackPacket]:
+    """What stands of other tracks before the first frame: a reader that starts further on needs it too."""
+    messages: list[TrackHeader | TrackPacket] = []
+    for unit in StreamReader(source, tolerant=True, limits_of=limits_of):
+        if isinstance(unit, FrameUnit):
+            break
+        if isinstance(unit, TrackUnit):
+            messages.append(unit.message)
+    return messages
 
 
 def decode_units(

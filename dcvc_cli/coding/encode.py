@@ -5,6 +5,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 
 from dcvc_cli import __version__
 from dcvc_cli.bitstream.nal import NalType
@@ -25,6 +26,7 @@ from dcvc_cli.coding.frame_report import (
 from dcvc_cli.coding.opened_models import NAMES_OF_PRECISIONS, OpenedModel
 from dcvc_cli.coding.queues import read_ahead
 from dcvc_cli.coding.stream_format import sps_for
+from dcvc_cli.coding.track_feed import TrackFeed
 from dcvc_cli.control.frame_control import FrameControl, Lookahead
 from dcvc_cli.control.scene_cuts import SeenPicture
 from dcvc_cli.errors import InputError
@@ -88,6 +90,7 @@ class StreamEncoder:
         recon: takes the decoder's pictures, or None.
         psnr: measure the PSNR of each frame.
         msssim: measure the MS-SSIM of each frame.
+        tracks: other tracks to carry, or None.
 
     Attributes:
         lookahead: finds out about pictures before they are coded; may run in a thread of its own.
@@ -103,6 +106,7 @@ class StreamEncoder:
         recon: PictureWriter | None = None,
         psnr: bool = False,
         msssim: bool = False,
+        tracks: TrackFeed | None = None,
     ) -> None:
         self.sps = sps_for(video_format, model.weights, model.precision, choices)
         self.video_format = video_format
@@ -112,12 +116,16 @@ class StreamEncoder:
         self.lookahead = Lookahead(video_format, needed=choices.scene_cuts)
         self._writer = StreamWriter(sink, limits_of=limits_of)
         self._writer.write_text(settings_text(model, choices, self.sps))
+        self._tracks = tracks
+        if tracks is not None:
+            tracks.write_headers(self._writer, self.sps)
         self._sources: deque[Picture] = deque()
         """Pictures whose unit has not come yet."""
         self._times: deque[int] = deque()
         """Their times, where the stream carries times."""
         self._key_time = 0
         """Time of the last I unit's first picture."""
+        self._last_time = 0
         self._since_hash: int | None = None
         """Pictures since the last one whose hash was written; None before the first unit."""
 
@@ -160,6 +168,8 @@ class StreamEncoder:
         reports += self._write(self._encoder.flush())
         if self._since_hash and self.sps.hash_kind is not HashKind.NONE:
             self._write_hash(self._encoder.reconstruction())
+        if self._tracks is not None and not self._tracks.is_limited:
+            self._tracks.write_until(self._writer, None)
         self._writer.finish()
         return reports
 
@@ -179,9 +189,12 @@ class StreamEncoder:
         wanted = hashed or self._recon is not None or self._psnr or self._msssim
         decoded = self._encoder.reconstruction() if wanted else ()
         seconds = time.perf_counter() - start
+        pictures = self._timed(unit)
+        if self._tracks is not None:
+            self._tracks.write_until(self._writer, self._seconds(index))
         before = self._writer.size_bytes
         sps_id = self._writer.use_sps(self.sps)
-        self._writer.write_frame(unit.frame_type, sps_id, unit.qp, unit.reset, unit.payload, self._timed(unit))
+        self._writer.write_frame(unit.frame_type, sps_id, unit.qp, unit.reset, unit.payload, pictures)
         size_bytes = self._writer.size_bytes - before
         if hashed:
             self._write_hash(decoded)
@@ -198,6 +211,13 @@ class StreamEncoder:
             reports.append(FrameReport(index + position, letter, unit.qp, *spent, quality))
         return reports
 
+    def _seconds(self, index: int) -> Fraction:
+        """When the last picture of the unit that starts with picture `index` is shown; of even pictures, the first."""
+        ticks, rate = self.sps.time_base, self.video_format.frame_rate
+        if ticks is not None:
+            return Fraction(self._last_time * ticks.den, ticks.num)
+        return Fraction(index * rate.den, rate.num) if rate.num else Fraction(0)
+
     def _timed(self, unit: CodedUnit) -> PictureHeader:
         """The header of a unit's pictures with their times."""
         if self.sps.time_base is None:
@@ -207,6 +227,7 @@ class StreamEncoder:
         if unit.frame_type is NalType.I:
             self._key_time = times.pop(0)
             first = (self._key_time,)
+        self._last_time = times[-1] if times else self._key_time
         later = [time - self._key_time for time in times]
         if max(later, default=0) >= UV_LIMIT:
             count = f"frame {self._writer.num_frames} comes {max(later)} ticks after its I frame"

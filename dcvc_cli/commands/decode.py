@@ -37,8 +37,8 @@ def decode(
             "--output",
             "-o",
             metavar="OUT|DIR/",
-            help=".y4m, .yuv, a PNG folder or im%05d.png; - is standard output (y4m); null drops the pictures. "
-            "Needed unless a report is asked for. For several streams, a folder, or null.",
+            help=".y4m, .yuv, a PNG folder or im%05d.png, .mkv, .mp4; - is standard output (y4m); null drops the "
+            "pictures. Needed unless a report is asked for. For several streams, a folder, or null.",
             show_default=False,
         ),
     ] = None,
@@ -47,6 +47,20 @@ def decode(
     skip_existing: SkipExisting = False,
     output_format: Annotated[
         PictureFormat | None, typer.Option(help="Format of OUT, whatever its name says.", show_default=False)
+    ] = None,
+    codec: Annotated[
+        str,
+        typer.Option(
+            metavar="'NAME [KEY=VALUE...]'",
+            help="What pictures are coded with in .mkv, .mp4 and other video files, such as 'libx264 crf=18'.",
+        ),
+    ] = "ffv1",
+    mux: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Take audio, subtitles, chapters and attachments from this video file, not from the stream.",
+        ),
     ] = None,
     seek: Seek = 0,
     frames: Frames = None,
@@ -109,6 +123,9 @@ def decode(
     unless --keep-partial is given; the reader of a pipe has the frames by then. With --on-error skip or conceal the
     stream is decoded past the damage and the output is kept; the exit code is 4 all the same.
 
+    A video file (.mkv, .mp4, ...) holds the pictures with their times and colour tags, and the other tracks that the
+    stream carries.
+
     PNG files hold 4:2:0 pictures as RGB, by the stream's own matrix and range; where the stream says neither, BT.709
     from 720 lines on, else BT.601, in limited range. y4m and yuv hold RGB pictures as 4:4:4.
     """
@@ -139,6 +156,8 @@ def decode(
         progress,
         quiet,
         verbose,
+        codec,
+        mux,
     )
     reports = Reports(md5, frame_times, json_file)
     if len(sources) > 1:

@@ -4,11 +4,12 @@ import hashlib
 import sys
 import time
 from contextlib import ExitStack, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from dcvc_cli.coding.on_error import OnError
-from dcvc_cli.errors import StreamError
+from dcvc_cli.errors import StreamError, UsageError
 from dcvc_cli.format.limits import Limits
 from dcvc_cli.ui.progress import ProgressMode
 
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from dcvc_cli.bitstream.sps import Sps
     from dcvc_cli.coding.concealment import Losses
     from dcvc_cli.coding.report_files import TextSink
+    from dcvc_cli.coding.track_copy import StreamTracks, TrackSource
+    from dcvc_cli.format.types import Picture
+    from dcvc_cli.media import PictureWriter
+    from dcvc_cli.media.video_writer import VideoFileWriter
     from dcvc_cli.ui.voice import Voice
 
 
@@ -38,6 +43,8 @@ class DecodeChoices:
     progress: ProgressMode = ProgressMode.AUTO
     quiet: bool = False
     verbose: bool = False
+    codec: str = "ffv1"
+    mux: str | None = None
 
 
 @dataclass(frozen=True)
@@ -115,8 +122,10 @@ def decode_stream(source: str, output: str, choices: DecodeChoices, wanted: Repo
     from dcvc_cli.coding.decode import HashMismatchError
     from dcvc_cli.coding.queues import read_ahead
     from dcvc_cli.coding.stream_source import naming
+    from dcvc_cli.coding.track_feed import MATROSKA_TRACK
     from dcvc_cli.media import PictureWriter, open_writer
     from dcvc_cli.media.output import OutputFile
+    from dcvc_cli.media.video_writer import container_of
     from dcvc_cli.ui.progress import open_progress
     from dcvc_cli.ui.voice import Voice
 
@@ -135,20 +144,31 @@ def decode_stream(source: str, output: str, choices: DecodeChoices, wanted: Repo
                 device=choices.device,
                 threads=choices.threads,
                 limits=choices.limits,
+                keep_tracks=container_of(output) is not None,
             )
         )
         stack.enter_context(naming(decoder.name))
         video_format = decoder.format
         writer: PictureWriter = stack.enter_context(
-            open_writer(output, video_format, overwrite=choices.overwrite, output_format=choices.output_format)
+            open_writer(
+                output,
+                video_format,
+                overwrite=choices.overwrite,
+                output_format=choices.output_format,
+                codec=choices.codec,
+            )
         )
+        tracks = _track_source(stack, writer, decoder, choices)
         head = _head(decoder)
         sinks = _Sinks(stack, wanted, choices.overwrite, head, video_format.size.num_pixels)
         for note in writer.notes:
             voice.note(f"note: {note}")
-        _announce(voice, decoder.sps)
-        for track in decoder.tracks:
-            voice.warn(f"track {track.track} of the stream ({track.kind}) is not written: only the pictures are")
+        _announce(voice, decoder.sps, has_times=tracks is not None)
+        if tracks is None:
+            for track in decoder.tracks:
+                if track.track != MATROSKA_TRACK:
+                    kind = f"track {track.track} of the stream ({track.kind})"
+                    voice.warn(f"{kind} is not written: only the pictures are; -o OUT.mkv holds both")
         rate = float(video_format.frame_rate)
         display = stack.enter_context(
             open_progress(
@@ -158,7 +178,7 @@ def decode_stream(source: str, output: str, choices: DecodeChoices, wanted: Repo
         try:
             with read_ahead(decoder) as decoded:
                 for frame in decoded:
-                    writer.write(frame.picture)
+                    writer.write(frame.picture if tracks is None else tracks.timed(frame))
                     writer.flush()
                     sinks.add(frame)
                     num_frames += 1
@@ -174,6 +194,8 @@ def decode_stream(source: str, output: str, choices: DecodeChoices, wanted: Repo
                     f"{error.message}; {_counted(num_frames)} before it decoded", error.hint or hint
                 ) from error
             fault = error
+        if tracks is not None and choices.frames is None and fault is None:
+            tracks.finish()
         if not num_frames and decoder.losses.num_faults:
             raise StreamError(f"no frame can be decoded: {decoder.losses.summary}")
         sinks.finish(_sums(num_frames, size_bytes, time.perf_counter() - start, decoder.losses, fault))
@@ -195,12 +217,70 @@ def decode_stream(source: str, output: str, choices: DecodeChoices, wanted: Repo
     return f"{writer.name}: {_counted(num_frames)} of {video_format.size}"
 
 
+class _Timeline:
+    """Pictures and other tracks of an output with times, both counted from its first picture after skipped ones."""
+
+    def __init__(
+        self, writer: "VideoFileWriter", source: "TrackSource", stream: "StreamTracks | None", seek: int
+    ) -> None:
+        self._writer, self._source, self._stream, self._seek = writer, source, stream, seek
+        self._start_ticks: int | None = None
+        source.announce(writer)
+
+    def timed(self, frame: "Frame") -> "Picture":
+        """The picture with its time in the output; writes what other tracks have before it."""
+        picture, ticks, rate = frame.picture, frame.format.time_base, frame.format.frame_rate
+        if ticks is None:
+            num_before = frame.index - self._seek
+            seconds = Fraction(num_before * rate.den, rate.num) if rate.num else Fraction(num_before, 25)
+            if self._stream is not None and rate.num:
+                self._stream.start = Fraction(self._seek * rate.den, rate.num)
+        else:
+            if self._start_ticks is None:
+                self._start_ticks = (picture.time or 0) if self._seek else 0
+                if self._stream is not None:
+                    self._stream.start = Fraction(self._start_ticks * ticks.den, ticks.num)
+            time = None if picture.time is None else picture.time - self._start_ticks
+            picture = replace(picture, time=time)
+            seconds = Fraction((time or 0) * ticks.den, ticks.num)
+        self._source.write_until(self._writer, seconds)
+        return picture
+
+    def finish(self) -> None:
+        """Writes what is left of other tracks."""
+        self._source.write_until(self._writer, None)
+
+
 def _frame_line(frame: "Frame") -> str:
     """One frame in one line, as -v prints it."""
     return (
         f"frame {frame.index} {frame.frame_type} qp={frame.qp} size={frame.size_bytes} "
         f"seconds={frame.decode_seconds:.4f}"
     )
+
+
+def _track_source(
+    stack: ExitStack, writer: "PictureWriter", decoder: "Decoder", choices: DecodeChoices
+) -> _Timeline | None:
+    """What gives times and other tracks to a video file; None for other outputs."""
+    from dcvc_cli.coding.track_copy import FileTracks, StreamTracks
+    from dcvc_cli.media.converted import ConvertedWriter
+    from dcvc_cli.media.tracks import TrackReader
+    from dcvc_cli.media.video_writer import VideoFileWriter
+
+    inner = writer.inner if isinstance(writer, ConvertedWriter) else writer
+    if not isinstance(inner, VideoFileWriter):
+        if choices.mux is not None:
+            raise UsageError("--mux is for video files", "-o OUT.mkv")
+        return None
+    is_whole = not choices.seek and choices.frames is None
+    if choices.mux is None:
+        tracks = StreamTracks(decoder, is_whole)
+        return _Timeline(inner, tracks, tracks, choices.seek)
+    reader = stack.enter_context(TrackReader(choices.mux))
+    rate = decoder.format.frame_rate
+    start = Fraction(choices.seek * rate.den, rate.num) if rate.num else Fraction(0)
+    return _Timeline(inner, FileTracks(reader, start, is_whole), None, choices.seek)
 
 
 def _head(decoder: "Decoder") -> dict[str, Any]:
@@ -245,7 +325,7 @@ def _counted(num_frames: int) -> str:
     return f"{num_frames} frame{'s' if num_frames != 1 else ''}"
 
 
-def _announce(voice: "Voice", sps: "Sps") -> None:
+def _announce(voice: "Voice", sps: "Sps", *, has_times: bool) -> None:
     from dcvc_cli.bitstream.sps import Precision
     from dcvc_cli.coding.opened_models import NAMES_OF_PRECISIONS
 
@@ -255,6 +335,6 @@ def _announce(voice: "Voice", sps: "Sps") -> None:
             f"this stream is coded in {name}, which holds on one software stack and number of threads only: "
             "elsewhere it may fail to decode"
         )
-    if sps.time_base is not None:
-        voice.warn("the pictures carry time stamps, and the output has no place for them: it has a constant rate")
+    if sps.time_base is not None and not has_times:
+        voice.note("note: the pictures carry times, and the output has no place for them: it has a constant rate")
     voice.detail(f"{sps.width}x{sps.height} {sps.chroma_format}, model {sps.model_variant}, {name}")

@@ -84,6 +84,14 @@ def encode(
         str | None,
         typer.Option("--range", metavar="full|limited", help="Range of the samples.", rich_help_panel="Input"),
     ] = None,
+    tracks: Annotated[
+        bool,
+        typer.Option(
+            "--tracks/--no-tracks",
+            help="Carry audio, subtitles, chapters, attachments and tags of a video file in the stream.",
+            rich_help_panel="Input",
+        ),
+    ] = True,
     seek: Seek = 0,
     frames: Frames = None,
     qp: Annotated[int | None, _coding("0..63", f"Quality, {_QP}.", DEFAULTS.qp)] = None,
@@ -221,6 +229,7 @@ def encode(
         psnr=psnr,
         msssim=msssim,
         colour=ColourTags.parse(colorprim, transfer, colormatrix, colour_range),
+        keep_tracks=tracks,
         progress=progress,
         quiet=quiet,
         verbose=verbose,

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from dcvc_cli.coding.frame_report import FrameReport
     from dcvc_cli.coding.opened_models import OpenedModel
     from dcvc_cli.coding.report_files import CsvReport, JsonReport, TextSink
+    from dcvc_cli.coding.track_feed import TrackFeed
     from dcvc_cli.commands.batch import Job
     from dcvc_cli.media import PictureReader
 
@@ -69,6 +70,7 @@ class EncodeChoices:
     psnr: bool = False
     msssim: bool = False
     colour: ColourTags = ColourTags()
+    keep_tracks: bool = True
     progress: ProgressMode = ProgressMode.AUTO
     quiet: bool = False
     verbose: bool = False
@@ -160,6 +162,7 @@ def encode_stream(
                 skip_frames=choices.seek,
                 max_frames=choices.frames,
                 limits=limits,
+                keep_tracks=choices.keep_tracks,
             )
         )
         colour, differing = choices.colour.over(reader.format.colour)
@@ -183,8 +186,9 @@ def encode_stream(
             reader.name, picture_size.width, picture_size.height, encoding_memory(opened, picture_size)
         )
         coding = settings.coding_choices()
+        feed = _track_feed(reader, choices)
         encoder = StreamEncoder(
-            opened, reader.format, coding, sink, recon=writer, psnr=choices.psnr, msssim=choices.msssim
+            opened, reader.format, coding, sink, recon=writer, psnr=choices.psnr, msssim=choices.msssim, tracks=feed
         )
         head = _report_head(opened, settings, reader)
         reports = _open_reports(stack, wanted.csv_file, wanted.json_file, overwrite, head)
@@ -205,6 +209,8 @@ def encode_stream(
             summary = encode_pictures(encoder, reader, on_frame)
         for note in reader.notes[num_told:]:
             voice.note(f"note: {note}")
+        if feed is not None and feed.num_left_out:
+            voice.warn(f"{feed.num_left_out} packets of other tracks are too large for a stream: left out")
         for file in reports:
             file.finish(summary_values(summary))
         # All outputs appear or none: an output that finds no room fails before the first one gets its name.
@@ -214,6 +220,16 @@ def encode_stream(
             elif output_file is not None:
                 output_file.flush()
     return _summary_line(sink.name, summary)
+
+
+def _track_feed(reader: "PictureReader", choices: EncodeChoices) -> "TrackFeed | None":
+    """What carries the other tracks of a video file; None where there are none."""
+    from dcvc_cli.coding.track_feed import TrackFeed
+    from dcvc_cli.media.container import ContainerReader
+
+    if not isinstance(reader, ContainerReader) or reader.tracks is None or not reader.tracks.header:
+        return None
+    return TrackFeed(reader, reader.tracks, is_limited=choices.frames is not None)
 
 
 def _open_model(settings: EncodeSettings) -> "OpenedModel":

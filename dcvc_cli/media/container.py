@@ -1,17 +1,18 @@
 """Video files such as mp4 and mkv, decoded through PyAV (FFmpeg's libraries), an optional extra; 8-bit 4:2:0 only."""
 
+import math
 import struct
 from collections.abc import Iterator
 from contextlib import closing
 from fractions import Fraction
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from dcvc_cli.errors import EnvironmentFault, InputError
+from dcvc_cli.errors import InputError
 from dcvc_cli.format.limits import DEFAULT_MAX_PIXELS, Limits
 from dcvc_cli.format.types import MAX_SIDE, ColourDescription, Picture, PictureSize, Rational, VideoFormat
+from dcvc_cli.media.av_files import fault_text, import_av, open_av
 from dcvc_cli.media.base import PictureReader, describe, joined
 from dcvc_cli.media.container_facts import (
     StreamText,
@@ -25,6 +26,7 @@ from dcvc_cli.media.container_facts import (
 )
 from dcvc_cli.media.packets import Packets
 from dcvc_cli.media.timing import StampClock, Timing
+from dcvc_cli.media.tracks import TrackReader
 
 DEFAULT_FRAME_RATE = Rational(25, 1)
 _PIXEL_FORMATS = ("yuv420p", "yuvj420p")
@@ -45,6 +47,11 @@ class ContainerReader(PictureReader):
         path: a file. Only this file is opened, whatever it refers to.
         frame_rate: used instead of the file's.
         max_pixels: larger pictures are refused before one is decoded.
+        keep_tracks: read the other tracks too.
+
+    Attributes:
+        tracks: the other tracks, or None.
+        time_zero: seconds of the file that are time 0 of its pictures; known when the first one is read.
 
     Raises:
         EnvironmentFault: PyAV is not installed.
@@ -59,30 +66,30 @@ class ContainerReader(PictureReader):
         skip_frames: int = 0,
         max_frames: int | None = None,
         max_pixels: int = DEFAULT_MAX_PIXELS,
+        keep_tracks: bool = False,
     ) -> None:
         super().__init__(path, skip_frames, max_frames)
         self._max_pixels = max_pixels
-        self._av = _import_av(path)
+        self._av = import_av(path)
         self._num_read = 0
         self._has_mixed_fields = False
         self._frame_colour: tuple[int, int] | None = None
         self._clock: StampClock | None = None
         self._packets = self._scan_packets()
         self._container = self._open()
+        self.tracks: TrackReader | None = None
+        self.time_zero: Fraction | None = None
         try:
+            if keep_tracks:
+                self.tracks = TrackReader(path)
+                self.notes += self.tracks.notes
             self._open_stream(frame_rate)
         except BaseException:
             self.close()
             raise
 
     def _open(self) -> Any:
-        try:
-            # "file:" keeps names such as "concat:a|b" from meaning a protocol.
-            # The whitelist does the same for what the file refers to.
-            options = {"protocol_whitelist": "file"}
-            return self._av.open(f"file:{self.name}", options=options, metadata_errors="replace")
-        except (self._av.error.FFmpegError, OSError, ValueError) as error:
-            raise InputError(f"cannot read {self.name} as a video file: {_reason(error)}") from error
+        return open_av(self._av, self.name)
 
     def _choose_stream(self, container: Any) -> Any:
         videos = [stream for stream in container.streams if stream.type == "video"]
@@ -168,7 +175,9 @@ class ContainerReader(PictureReader):
         """Notes about everything in the file that a stream has no place for."""
         assert self._first is not None
         dispositions = self._av.stream.Disposition
-        others = other_contents(self._container, stream, lambda other: is_artwork(other, dispositions))
+        others = other_contents(
+            self._container, stream, lambda other: is_artwork(other, dispositions), is_kept=self.tracks is not None
+        )
         if others:
             self._tell(f"{self.name} also holds {joined(others)}: only video track {stream.index} is coded")
         side_data = dropped_side_data(self._first, text, dict(stream.metadata))
@@ -206,8 +215,11 @@ class ContainerReader(PictureReader):
             )
             return DEFAULT_FRAME_RATE
         start = self._file_start(stream)
+        if self.tracks is not None and stream.time_base:
+            start = min(start, math.floor(self.tracks.earliest / stream.time_base))
         delay = float(((stream.start_time or 0) - start) * (stream.time_base or 0))
-        if not is_cut and (not timing.is_even or delay * float(rate) > 1):
+        is_late = delay * float(rate) > 1 or (self.tracks is not None and delay > 0)
+        if not is_cut and (not timing.is_even or is_late):
             self._clock = packets.clock(stream.time_base, start)
         faults = list(timing.faults)
         if delay * float(rate) > 1:
@@ -245,7 +257,7 @@ class ContainerReader(PictureReader):
                 try:
                     frames = packet.decode()
                 except self._av.error.InvalidDataError as error:
-                    fault = fault or InputError(f"{self.name} cannot be decoded: {_reason(error)}")
+                    fault = fault or InputError(f"{self.name} cannot be decoded: {fault_text(error)}")
                     num_passed_over += 1
                     if has_begun:
                         raise
@@ -257,7 +269,7 @@ class ContainerReader(PictureReader):
                 has_begun = has_begun or bool(frames)
                 yield from frames
         except (self._av.error.FFmpegError, OSError, ValueError) as error:
-            raise InputError(f"{self.name} cannot be decoded: {_reason(error)}") from error
+            raise InputError(f"{self.name} cannot be decoded: {fault_text(error)}") from error
         if not has_begun and fault is not None:
             raise fault
 
@@ -287,8 +299,8 @@ class ContainerReader(PictureReader):
         if frame.is_corrupt:
             raise self._damaged(frame)
         self._watch(frame)
-        if self._clock is not None and self._skip_frames == self._num_read > 0 and frame.pts is not None:
-            self._clock.begin_at(frame.pts)
+        if self.time_zero is None and frame.pts is not None and frame.time_base:
+            self._begin(frame)
         self._num_read += 1
         planes = []
         for plane, (height, width) in zip(frame.planes, self.format.plane_shapes, strict=True):
@@ -296,6 +308,15 @@ class ContainerReader(PictureReader):
             planes.append(rows[:, :width].copy())
         time = None if self._clock is None else self._clock.time(frame.pts)
         return Picture((planes[0], planes[1], planes[2]), time)
+
+    def _begin(self, frame: Any) -> None:
+        """Learns what is time 0: the file's start, or the first picture after skipped ones and of even pictures."""
+        if self._clock is None:
+            self.time_zero = frame.pts * frame.time_base
+            return
+        if self._skip_frames:
+            self._clock.begin_at(frame.pts)
+        self.time_zero = self._clock.origin * frame.time_base
 
     def _tell_missing(self) -> None:
         """Packets without pictures; of interlaced films, a packet may hold half a picture."""
@@ -327,6 +348,8 @@ class ContainerReader(PictureReader):
 
     def close(self) -> None:
         self._container.close()
+        if self.tracks is not None:
+            self.tracks.close()
 
 
 def _num_pixels(stream: Any) -> int:
@@ -340,16 +363,6 @@ def _is_identity(matrix: bytes) -> bool:
         return True
     a, b, _, c, d = struct.unpack("=5i", matrix[:20])
     return b == 0 and c == 0 and a > 0 and d > 0
-
-
-def _import_av(path: str) -> ModuleType:
-    try:
-        import av
-    except ImportError as error:
-        raise EnvironmentFault(
-            f"reading {path} needs PyAV, which is not installed", "pip install 'dcvc[video]'"
-        ) from error
-    return av
 
 
 def _rational(value: Fraction | None) -> Rational | None:
@@ -366,7 +379,3 @@ def _colour(context: Any, frame: Any) -> ColourDescription:
     points = (context.color_primaries, context.color_trc, frame.colorspace)
     primaries, transfer, matrix = (int(point) if 1 <= int(point) <= 255 else 2 for point in points)
     return ColourDescription(primaries, transfer, matrix, full_range)
-
-
-def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error)

@@ -115,12 +115,13 @@ def chroma_location_of(name: str, text: StreamText, codec: str) -> tuple[str, st
     return "", f"{name} has chroma samples at {text.chroma_location}, which streams have no field for: coded as unknown"
 
 
-def other_contents(container: Any, chosen: Any, is_picture: Any) -> list[str]:
+def other_contents(container: Any, chosen: Any, is_picture: Any, *, is_kept: bool = False) -> list[str]:
     """Everything in a file but the chosen track, as phrases such as "2 audio tracks".
 
     Args:
         chosen: the video track that is coded.
         is_picture: tells of a video track whether it is artwork.
+        is_kept: leave out what a TrackReader carries.
     """
     counts: Counter[str] = Counter()
     for stream in container.streams:
@@ -129,8 +130,12 @@ def other_contents(container: Any, chosen: Any, is_picture: Any) -> list[str]:
             counts["artwork" if kind == "video" and is_picture(stream) else kind] += 1
     phrases = []
     for kind, count in sorted(counts.items()):
+        if is_kept and kind not in ("video", "data"):
+            continue
         noun = {"artwork": "artwork picture", "attachment": "attachment"}.get(kind, f"{kind} track")
         phrases.append(f"{count} {noun}" + ("s" if count != 1 else ""))
+    if is_kept:
+        return phrases
     num_chapters = len(container.chapters()) if hasattr(container, "chapters") else 0
     if num_chapters:
         phrases.append(f"{num_chapters} chapter" + ("s" if num_chapters != 1 else ""))

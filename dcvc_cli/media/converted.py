@@ -24,23 +24,23 @@ class ConvertedWriter(PictureWriter):
         notes: tuple[str, ...] = (),
     ) -> None:
         super().__init__(video_format)
-        self._inner, self._convert = inner, convert
+        self.inner, self._convert = inner, convert
         self.name, self.notes = inner.name, notes + inner.notes
 
     def _write(self, picture: Picture) -> None:
-        self._inner.write(self._convert(picture))
+        self.inner.write(self._convert(picture))
 
     def flush(self) -> None:
-        self._inner.flush()
+        self.inner.flush()
 
     def complete(self) -> None:
-        self._inner.complete()
+        self.inner.complete()
 
     def commit(self) -> None:
-        self._inner.commit()
+        self.inner.commit()
 
     def abort(self) -> None:
-        self._inner.abort()
+        self.inner.abort()
 
 
 class NullWriter(PictureWriter):

@@ -117,6 +117,11 @@ class OutputFile:
             raise output_fault(self.name, error) from error
         return self._staged.stream
 
+    @property
+    def seekable_stream(self) -> BinaryIO | None:
+        """The file itself, for writers that go back in it; None for pipes and devices."""
+        return None if self._staged is None else self._staged.stream
+
     def write(self, data: bytes | bytearray | memoryview | NDArray[Any]) -> None:
         """Appends bytes (any contiguous buffer)."""
         view = data.data if isinstance(data, np.ndarray) else memoryview(data)

@@ -28,6 +28,7 @@ def open_reader(
     skip_frames: int = 0,
     max_frames: int | None = None,
     limits: Limits | None = None,
+    keep_tracks: bool = False,
 ) -> PictureReader:
     """Opens a file, a folder of PNG files, a numbered pattern, or standard input.
 
@@ -40,6 +41,7 @@ def open_reader(
         skip_frames: pictures to leave out at the start.
         max_frames: at most so many pictures after those, None for all.
         limits: what the caller grants, None for what the environment says.
+        keep_tracks: of a video file, read the other tracks too.
 
     Returns:
         A context manager to iterate once. Each picture owns its memory.
@@ -64,7 +66,7 @@ def open_reader(
         )
     kind = parse_input_format(input_format) if input_format is not None else probe_path(source)
     granted = Limits.from_environment() if limits is None else limits
-    wishes = _Wishes(frame_rate, skip_frames, max_frames, granted)
+    wishes = _Wishes(frame_rate, skip_frames, max_frames, granted, keep_tracks)
     if kind is InputKind.PNG and source != "-":
         reader: PictureReader = _open_png(source, wishes)
     else:
@@ -91,6 +93,7 @@ class _Wishes:
     skip_frames: int
     max_frames: int | None
     limits: Limits
+    keep_tracks: bool
 
 
 def _open_png(source: str, wishes: _Wishes) -> PictureReader:
@@ -145,4 +148,5 @@ def _open_bytes(source: str, kind: InputKind | None, size: PictureSize | None, w
         skip_frames=wishes.skip_frames,
         max_frames=wishes.max_frames,
         max_pixels=wishes.limits.max_pixels,
+        keep_tracks=wishes.keep_tracks,
     )

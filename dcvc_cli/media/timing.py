@@ -42,22 +42,23 @@ class StampClock:
 
     Attributes:
         time_base: ticks a second.
+        origin: the stamp that is time 0.
     """
 
     def __init__(self, time_base: Fraction, origin: int, span: int) -> None:
-        self._origin, self._step = origin, max(1, -(-span // _MAX_SPAN))
+        self.origin, self._step = origin, max(1, -(-span // _MAX_SPAN))
         rate = _limited(1 / (time_base * self._step))
         self.time_base = Rational(rate.numerator, rate.denominator)
         self._last = -1
 
     def begin_at(self, stamp: int) -> None:
         """Makes a stamp time 0: that of the first picture after skipped ones."""
-        self._origin = stamp
+        self.origin = stamp
 
     def time(self, stamp: int | None) -> int:
         """The time of the next picture. A picture without a stamp, or with that of another, comes a tick after the last
         one."""
-        ticks = -1 if stamp is None else (stamp - self._origin) // self._step
+        ticks = -1 if stamp is None else (stamp - self.origin) // self._step
         self._last = max(ticks, self._last + 1)
         return self._last
 

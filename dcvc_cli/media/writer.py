@@ -13,6 +13,7 @@ from dcvc_cli.media.output import OutputFile, is_direct
 from dcvc_cli.media.png_writer import PngWriter
 from dcvc_cli.media.probe import RAW_SUFFIXES
 from dcvc_cli.media.raw import RawWriter
+from dcvc_cli.media.video_writer import VideoFileWriter, container_of, takes_rgb
 from dcvc_cli.media.y4m import Y4mWriter
 
 __all__ = ["NULL", "OUTPUT_FORMATS", "PictureWriter", "open_writer"]
@@ -23,7 +24,13 @@ NULL = "null"
 
 
 def open_writer(
-    target: str, video_format: VideoFormat, *, overwrite: bool, output_format: str | None = None, option: str = "-o"
+    target: str,
+    video_format: VideoFormat,
+    *,
+    overwrite: bool,
+    output_format: str | None = None,
+    option: str = "-o",
+    codec: str | None = None,
 ) -> PictureWriter:
     """Opens a target for pictures of one format.
 
@@ -35,6 +42,7 @@ def open_writer(
         overwrite: replace what is there.
         output_format: y4m, yuv or png where the name does not say it.
         option: the option that gave the target, for messages.
+        codec: what pictures are coded with in NAME.mkv, NAME.mp4 and other video files; None refuses such names.
 
     Returns:
         A context manager whose output appears complete at its end or not at all (pipes and devices aside).
@@ -43,11 +51,15 @@ def open_writer(
         UsageError: a name that says nothing, a format that cannot hold these pictures, or an existing output without
             overwrite.
         InputError: the output cannot be written.
+        EnvironmentFault: a video file without PyAV installed.
     """
     if output_format is not None and output_format not in OUTPUT_FORMATS:
         raise UsageError(f"output format {output_format} is not known, expected one of {', '.join(OUTPUT_FORMATS)}")
     if target == NULL and output_format is None:
         return NullWriter(video_format)
+    container = container_of(target)
+    if codec is not None and container is not None and output_format is None:
+        return video_writer(OutputFile(target, overwrite=overwrite), video_format, container, codec)
     chosen = output_format or _format_of_name(target, option)
     check_ending(option, target, {"y4m": Y4M, "yuv": RAW, "png": PNG}[chosen])
     if chosen == "png":
@@ -63,6 +75,19 @@ def open_writer(
         return writer
     kind = "4:4:4 of BT.709 in full range, rounded"
     note = f"{writer.name} holds the RGB pictures as {kind}; PNG files hold them as they are"
+    return ConvertedWriter(writer, video_format, yuv444_picture, (note,))
+
+
+def video_writer(output: OutputFile, video_format: VideoFormat, container: str, codec: str) -> PictureWriter:
+    """A VideoFileWriter, behind a conversion where its codec takes no R G B; drops `output` where it cannot be."""
+    try:
+        if video_format.chroma is not ChromaFormat.RGB or takes_rgb(codec):
+            return VideoFileWriter(output, video_format, container, codec)
+        writer = VideoFileWriter(output, yuv444_format(video_format), container, codec)
+    except BaseException:
+        output.abort()
+        raise
+    note = f"{writer.name} holds the RGB pictures as 4:4:4 of BT.709 in full range, rounded"
     return ConvertedWriter(writer, video_format, yuv444_picture, (note,))
 
 

@@ -215,7 +215,7 @@ def test_targets_that_cannot_be(tmp_path):
 def test_names_that_say_no_format_of_pictures(tmp_path):
     yuv = VideoFormat(PictureSize(4, 4))
     with pytest.raises(UsageError, match="ffmpeg -i -"):
-        open_writer(str(tmp_path / "a.mp4"), yuv, overwrite=False)
+        open_writer(str(tmp_path / "a.gif"), yuv, overwrite=False)
     with pytest.raises(UsageError, match="does not say its format"):
         open_writer(str(tmp_path / "a.xyz"), yuv, overwrite=False)
     assert names(tmp_path) == []

@@ -1,0 +1,39 @@
+"""What readers and writers of video files share: PyAV loaded, a file opened, an error of FFmpeg in words."""
+
+from types import ModuleType
+from typing import Any
+
+from dcvc_cli.errors import EnvironmentFault, InputError
+from dcvc_cli.media.container_facts import is_artwork
+
+
+def import_av(path: str, verb: str = "reading") -> ModuleType:
+    """PyAV; EnvironmentFault where it is not installed."""
+    try:
+        import av
+    except ImportError as error:
+        raise EnvironmentFault(
+            f"{verb} {path} needs PyAV, which is not installed", "pip install 'dcvc[video]'"
+        ) from error
+    return av
+
+
+def open_av(av: ModuleType, path: str) -> Any:
+    """A video file open for reading; InputError for a file that FFmpeg does not read. Only this file is opened."""
+    try:
+        # "file:" keeps names such as "concat:a|b" from meaning a protocol.
+        # The whitelist does the same for what the file refers to.
+        options = {"protocol_whitelist": "file"}
+        return av.open(f"file:{path}", options=options, metadata_errors="replace")
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        raise InputError(f"cannot read {path} as a video file: {fault_text(error)}") from error
+
+
+def is_film(av: ModuleType, stream: Any) -> bool:
+    """Whether a video track is no artwork."""
+    return not is_artwork(stream, av.stream.Disposition)
+
+
+def fault_text(error: Exception) -> str:
+    """What went wrong, in FFmpeg's words."""
+    return getattr(error, "strerror", None) or str(error)
