@@ -6,7 +6,8 @@ Not bit-exact across machines: sums of floats depend on their order. float64 is 
 """
 
 import ctypes
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +16,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from dcvc_cli.backend.operations import Operations, PlaneFlags, PlaneIndex, PlaneSymbols
+from dcvc_cli.backend.torch_graphs import Recorder, RepeatedSections
 from dcvc_cli.entropy.scale_index import index_from_scale, is_coded
 
 if TYPE_CHECKING:
@@ -260,6 +262,11 @@ class InferenceOperations(FloatOperations):
     The branch is pointwise, so bands change no value's formula; they keep a large picture's memory near that of its
     features.
 
+    Args:
+        parameters: as FloatOperations.
+        recorder: records sections of the network, which then run from the recordings; None runs them one operation
+            after the other.
+
     On a CPU, tensors lie channels-last but in float64, which has no fast kernels to gain and whose results the
     conformance vectors hold: PyTorch's 1x1 convolutions then read them in place, twice as fast. A 1x1 weight does not
     tell its layout, so inputs must.
@@ -267,8 +274,9 @@ class InferenceOperations(FloatOperations):
 
     band_elements = 1 << 21
 
-    def __init__(self, parameters: Mapping[str, torch.Tensor]) -> None:
+    def __init__(self, parameters: Mapping[str, torch.Tensor], recorder: Recorder | None = None) -> None:
         super().__init__(parameters)
+        self._sections = None if recorder is None else RepeatedSections(recorder)
         self._is_channels_last = self.device.type == "cpu" and self.dtype != torch.float64
         if self.device.type == "cpu":
             keep_freed_memory()
@@ -276,6 +284,12 @@ class InferenceOperations(FloatOperations):
             self.parameters = {
                 name: _channels_last(value) if value.dim() == 4 else value for name, value in parameters.items()
             }
+
+    def repeat(self, method: Callable[..., Any], network: Any, *arguments: Any) -> Any:
+        if self._sections is None:
+            return super().repeat(method, network, *arguments)
+        run = functools.partial(method, network, self)
+        return self._sections.run((method, network), run, arguments)
 
     def conv(self, layer: "Conv", x: torch.Tensor) -> torch.Tensor:
         if x.dtype == torch.bfloat16 and x.device.type == "cpu" and _is_one_wide(layer, x):

@@ -7,7 +7,7 @@ defaults made of the smaller operations, to be overridden where fusing pays.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,6 +34,11 @@ class Operations(ABC):
 
     def start(self, *values: Tensor) -> None:  # noqa: B027  most backends compute at once
         """Has the device begin with values, where a backend collects work until somebody needs one. Nobody waits."""
+
+    def repeat(self, method: Callable[..., Any], network: Any, *arguments: Any) -> Any:
+        """method(network, self, *arguments), for methods that graph.sections marks: a backend may record what it does
+        and play that back."""
+        return method(network, self, *arguments)
 
     # ---- layers
 

@@ -110,17 +110,22 @@ def _exact_operations(device: str, num_threads: int) -> Callable[[ExactNetwork],
     if not device.startswith("cuda"):
         engine = make_engine(num_threads)
         return lambda network: ExactNative(network, engine)
-    implementation = os.environ.get(CUDA_TWIN_VARIABLE) or "native"
-    if implementation == "twin":
+    if _wants_cuda_twin():
         return ExactTwin
-    if implementation != "native":
-        message = f"{CUDA_TWIN_VARIABLE} must be native or twin, found {implementation!r}"
-        raise EnvironmentFault(message, f"unset {CUDA_TWIN_VARIABLE}")
     from dcvc_cli.backend.cuda import driver
     from dcvc_cli.backend.exact_cuda import ExactCuda
 
     gpu = driver.open_engine(device)
     return lambda network: ExactCuda(network, gpu)
+
+
+def _wants_cuda_twin() -> bool:
+    """EnvironmentFault where DCVC_CUDA is neither "native", the default, nor "twin"."""
+    implementation = os.environ.get(CUDA_TWIN_VARIABLE) or "native"
+    if implementation not in ("native", "twin"):
+        message = f"{CUDA_TWIN_VARIABLE} must be native or twin, found {implementation!r}"
+        raise EnvironmentFault(message, f"unset {CUDA_TWIN_VARIABLE}")
+    return implementation == "twin"
 
 
 def _open_exact(
@@ -192,7 +197,13 @@ def _float_operations(
         Precision.FLOAT32: torch.float32,
         Precision.FLOAT64: torch.float64,
     }[precision]
-    return InferenceOperations({name: torch.from_numpy(value).to(device, dtype) for name, value in parameters.items()})
+    recorder = None
+    if device.startswith("cuda") and not _wants_cuda_twin():
+        from dcvc_cli.backend.torch_graphs import CudaRecorder
+
+        recorder = CudaRecorder()
+    own = {name: torch.from_numpy(value).to(device, dtype) for name, value in parameters.items()}
+    return InferenceOperations(own, recorder)
 
 
 def networks_from_state(

@@ -72,31 +72,36 @@ def exact_frame_us(
     return bench.median_us(launches)[0], 1e6 * statistics.median(seconds), len(launches)
 
 
-def torch_frame_us(image: Any, video: Any, size: tuple[int, int]) -> float:
-    """Microseconds of the same P frame by PyTorch in float16 on the GPU, as the product runs it; NaN where it has no
-    CUDA."""
+def torch_frame_us(bench: Any, image: Any, video: Any, size: tuple[int, int], is_recorded: bool) -> float:
+    """Microseconds of the same P frame by PyTorch in float16 on the GPU; NaN where it has no CUDA. Under the emulator
+    in float32 on the CPU, so that this code runs.
+
+    Args:
+        is_recorded: sections of the networks as CUDA graphs, as the product runs them; else launched one by one.
+    """
     import torch
 
     from dcvc_cli.backend.float_torch import InferenceOperations
+    from dcvc_cli.backend.torch_graphs import CudaRecorder
     from dcvc_cli.families.rt.initial_parameters import random_parameters
 
-    if not torch.cuda.is_available():
+    if bench.is_real and not torch.cuda.is_available():
         return float("nan")
+    device, dtype = bench.pick(("cuda", torch.float16), ("cpu", torch.float32))
+    wait = torch.cuda.synchronize if bench.is_real else lambda: None
     with torch.inference_mode():
-        operations = [
-            InferenceOperations(
-                {key: v.detach().to("cuda", torch.float16) for key, v in random_parameters(model, 1).items()}
-            )
-            for model in (image, video)
-        ]
+        operations = []
+        for model in (image, video):
+            own = {key: v.detach().to(device, dtype) for key, v in random_parameters(model, 1).items()}
+            operations.append(InferenceOperations(own, CudaRecorder() if is_recorded and bench.is_real else None))
         decoder = Frames(image, video, *operations, size)
-        for _ in range(5):
+        for _ in range(bench.pick(5, 1)):
             decoder.step()
         seconds = []
-        for _ in range(20):
-            torch.cuda.synchronize()
+        for _ in range(bench.pick(20, 1)):
+            wait()
             begin = time.perf_counter()
             decoder.step()
-            torch.cuda.synchronize()
+            wait()
             seconds.append(time.perf_counter() - begin)
     return 1e6 * statistics.median(seconds)

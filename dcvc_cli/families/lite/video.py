@@ -14,6 +14,7 @@ from dcvc_cli.families.rt import video as rt
 from dcvc_cli.families.rt.prediction import BatchMemory, BatchPrediction
 from dcvc_cli.families.rt.sizes import SOURCE_CHANNELS
 from dcvc_cli.graph.blocks import Conv, SubPixelConv, Tensor
+from dcvc_cli.graph.sections import repeatable
 from dcvc_cli.stages import RECONSTRUCTION, timed
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ class VideoModel(rt.VideoModel):
         return MotionPrediction(memories)
 
     @timed(RECONSTRUCTION)
+    @repeatable
     def reconstruct_on(self, ops: "Operations", feature: Tensor, qp: Any, predicted: Tensor) -> Tensor:
         """feature -> x_hat: 3 x Hp x Wp, clamped to [0, 1]; the networks' part is added to `predicted`, the compensated
         frame after add_direct."""

@@ -24,6 +24,7 @@ from dcvc_cli.graph.blocks import (
     layer_shapes,
 )
 from dcvc_cli.graph.latent_steps import IMAGE_STEPS, LatentCoder
+from dcvc_cli.graph.sections import repeatable
 from dcvc_cli.stages import ANALYSIS, HYPER, PRIORS, SYNTHESIS, timed
 
 if TYPE_CHECKING:
@@ -101,6 +102,7 @@ class ImageModel:
         return decoder_shapes(self)
 
     @timed(ANALYSIS)
+    @repeatable
     def analysis(self, ops: "Operations", x: Tensor, qp: Any) -> Tensor:
         """x: 3 x Hp x Wp in 0..1, sides multiples of 16 -> y: latent x Hp/16 x Wp/16. Encoder only."""
         return self._latents_of_cells(ops, ops.pixel_unshuffle(x, 8), qp)
@@ -109,11 +111,13 @@ class ImageModel:
         return self.enc_2(ops, self.q_scale_enc(ops, self.enc_1(ops, cells), qp))
 
     @timed(HYPER)
+    @repeatable
     def hyper_analysis(self, ops: "Operations", y: Tensor) -> Tensor:
         """y -> z before rounding, hyper x ceil(h/4) x ceil(w/4) for y of h x w. Encoder only."""
         return self.hyper_enc(ops, ops.pad_replicate(y, 4))
 
     @timed(PRIORS)
+    @repeatable
     def prior_parameters(self, ops: "Operations", z_hat: Tensor, latent_size: tuple[int, int]) -> Tensor:
         """z_hat -> q_enc, q_dec, scales, means: (2 + 2 latent) x h x w. Cropped after the fusion, unlike the video
         model."""
@@ -126,14 +130,20 @@ class ImageModel:
         common = self.y_spatial_prior_reduction(ops, parameters)
         coder.begin(ops.encoder_factor(ops.half_to_two(q_enc)))
         so_far = coder.step(IMAGE_STEPS[0], scales, means)
-        adaptors = (self.y_spatial_prior_adaptor_1, self.y_spatial_prior_adaptor_2, self.y_spatial_prior_adaptor_3)
-        for step, adaptor in zip(IMAGE_STEPS[1:], adaptors, strict=True):
-            prior = self.y_spatial_prior(ops, adaptor(ops, ops.concat(so_far, common)))
+        for number, step in enumerate(IMAGE_STEPS[1:]):
+            prior = self._spatial_prior(ops, so_far, common, number)
             scales, means = ops.split(prior, (self.spec.latent, self.spec.latent))
             so_far = ops.merge_steps(so_far, coder.step(step, scales, means))
         return ops.multiply_step_size(so_far, ops.half_to_two(q_dec))
 
+    @repeatable
+    def _spatial_prior(self, ops: "Operations", so_far: Tensor, common: Tensor, number: int) -> Tensor:
+        """The prior of step `number` + 1."""
+        adaptors = (self.y_spatial_prior_adaptor_1, self.y_spatial_prior_adaptor_2, self.y_spatial_prior_adaptor_3)
+        return self.y_spatial_prior(ops, adaptors[number](ops, ops.concat(so_far, common)))
+
     @timed(SYNTHESIS)
+    @repeatable
     def synthesis(self, ops: "Operations", y_hat: Tensor, qp: Any) -> Tensor:
         """y_hat -> x_hat: 3 x Hp x Wp, clamped to [0, 1]."""
         return ops.clamp_unit(ops.pixel_shuffle(self._cells_of_latents(ops, y_hat, qp), 8))

@@ -27,6 +27,7 @@ from dcvc_cli.graph.blocks import (
     layer_shapes,
 )
 from dcvc_cli.graph.latent_steps import VIDEO_STEPS, LatentCoder
+from dcvc_cli.graph.sections import repeatable
 from dcvc_cli.stages import ANALYSIS, CONTEXT, HYPER, PRIORS, RECONSTRUCTION, SYNTHESIS, timed
 
 if TYPE_CHECKING:
@@ -102,11 +103,13 @@ class VideoModel:
         return decoder_shapes(self)
 
     @timed(CONTEXT)
+    @repeatable
     def adapt_frame(self, ops: "Operations", frame: Tensor) -> Tensor:
         """Reference frame, 3 x Hp x Wp in 0..1 -> feature x Hp/8 x Wp/8 (after an I frame and after a reset)."""
         return self.feature_adaptor_i(ops, ops.pixel_unshuffle(frame, 8))
 
     @timed(CONTEXT)
+    @repeatable
     def adapt_feature(self, ops: "Operations", feature: Tensor) -> Tensor:
         """Reference feature of the previous P frame -> feature x Hp/8 x Wp/8."""
         return self.feature_adaptor_p(ops, feature)
@@ -117,12 +120,14 @@ class VideoModel:
         return self.adapt_frame(ops, frame) if feature is None else self.adapt_feature(ops, feature)
 
     @timed(CONTEXT)
+    @repeatable
     def contexts(self, ops: "Operations", adapted: Tensor, qp: Any) -> tuple[Tensor, Tensor]:
         """-> (ctx, ctx_t), both feature x Hp/8 x Wp/8; only ctx_t, the temporal prior's input, depends on the QP."""
         shared = self.extractor_1(ops, adapted)
         return self.extractor_2(ops, shared), self.q_feature(ops, shared, qp)
 
     @timed(ANALYSIS)
+    @repeatable
     def analysis(self, ops: "Operations", x: Tensor, ctx: Tensor, qp: Any) -> Tensor:
         """x: 3 x Hp x Wp in 0..1 and ctx -> y: latent x Hp/16 x Wp/16. Encoder only."""
         return self._latents_of_cells(ops, ops.pixel_unshuffle(x, 8), ctx, qp)
@@ -132,11 +137,13 @@ class VideoModel:
         return self.encoder_down(ops, self.q_encoder(ops, merged, qp))
 
     @timed(HYPER)
+    @repeatable
     def hyper_analysis(self, ops: "Operations", y: Tensor) -> Tensor:
         """y -> z before rounding, hyper x ceil(h/4) x ceil(w/4) for y of h x w. Encoder only."""
         return self.hyper_encoder(ops, ops.pad_replicate(y, 4))
 
     @timed(PRIORS)
+    @repeatable
     def prior_parameters(self, ops: "Operations", z_hat: Tensor, ctx_t: Tensor, latent_size: tuple[int, int]) -> Tensor:
         """z_hat and ctx_t -> step size, scales, means: 3 latent x h x w. Cropped before the fusion, unlike the image
         model."""
@@ -152,17 +159,23 @@ class VideoModel:
         step_size = ops.clamp_step_size(step_size)
         coder.begin(ops.reciprocal(step_size))
         so_far = coder.step(VIDEO_STEPS[0], scales, means)
-        scales, means = ops.split(self.y_spatial_prior(ops, ops.concat(so_far, parameters)), (latent, latent))
+        scales, means = ops.split(self._spatial_prior(ops, so_far, parameters), (latent, latent))
         so_far = ops.merge_steps(so_far, coder.step(VIDEO_STEPS[1], scales, means))
         return ops.multiply_step_size(so_far, step_size)
 
+    @repeatable
+    def _spatial_prior(self, ops: "Operations", so_far: Tensor, parameters: Tensor) -> Tensor:
+        return self.y_spatial_prior(ops, ops.concat(so_far, parameters))
+
     @timed(SYNTHESIS)
+    @repeatable
     def synthesis(self, ops: "Operations", y_hat: Tensor, ctx: Tensor, qp: Any) -> Tensor:
         """y_hat and ctx -> feature x Hp/8 x Wp/8, the next reference feature."""
         up = self.decoder_up(ops, y_hat)
         return self.q_decoder(ops, self.decoder_conv2(ops, self.decoder_conv1(ops, ops.concat(up, ctx))), qp)
 
     @timed(RECONSTRUCTION)
+    @repeatable
     def reconstruction(self, ops: "Operations", feature: Tensor, qp: Any) -> Tensor:
         """feature -> x_hat: 3 x Hp x Wp, clamped to [0, 1]."""
         return ops.clamp_unit(self._picture_of_feature(ops, feature, qp))

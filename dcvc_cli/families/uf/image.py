@@ -14,6 +14,7 @@ from dcvc_cli.families.uf.sizes import CELL_CHANNELS, NUM_QPS, Block, ImageSizes
 from dcvc_cli.families.uf.steps import FOUR_STEPS
 from dcvc_cli.graph.blocks import Conv, FlatScaleVector, Sequence, Shape, StackedEstimator, decoder_shapes, layer_shapes
 from dcvc_cli.graph.latent_steps import LatentCoder
+from dcvc_cli.graph.sections import repeatable
 from dcvc_cli.stages import ANALYSIS, HYPER, PRIORS, SYNTHESIS, timed
 
 FULL = Block.FULL
@@ -88,22 +89,26 @@ class UfImageModel:
         return decoder_shapes(self)
 
     @timed(ANALYSIS)
+    @repeatable
     def analysis(self, ops: Operations, x: Tensor, qp: Any) -> Tensor:
         """x: 3 x Hp x Wp in -0.5..0.5, sides multiples of 16 -> y: latent x Hp/16 x Wp/16. Encoder only."""
         cells = ops.pixel_unshuffle(x, 8)
         return self.enc_2(ops, self.q_scale_enc(ops, self.enc_1(ops, cells), qp))
 
     @timed(HYPER)
+    @repeatable
     def hyper_analysis(self, ops: Operations, y: Tensor) -> Tensor:
         """y, before any scaling -> z before rounding: hyper x ceil(h/4) x ceil(w/4) for y of h x w. Encoder only."""
         return self.hyper_enc(ops, ops.pad_replicate(y, 4))
 
     @timed(PRIORS)
+    @repeatable
     def prior_parameters(self, ops: Operations, z_hat: Tensor, latent_size: tuple[int, int]) -> Tensor:
         """z_hat -> scales, means: 2 latent x h x w. Cropped after the fusion."""
         return ops.crop(self.y_prior_fusion(ops, self.hyper_dec(ops, z_hat)), latent_size)
 
     @timed(ANALYSIS)
+    @repeatable
     def scaled_latents(self, ops: Operations, y: Tensor, qp: Any) -> Tensor:
         """y in the domain of the symbols. Encoder only."""
         return self.q_scale_y_enc(ops, y, qp)
@@ -122,6 +127,7 @@ class UfImageModel:
         return self.q_scale_y_dec(ops, so_far, qp)
 
     @timed(SYNTHESIS)
+    @repeatable
     def synthesis(self, ops: Operations, y_hat: Tensor, qp: Any) -> Tensor:
         """y_hat -> x_hat: 3 x Hp x Wp, limited to -0.5..0.5."""
         cells = self.dec_2(ops, self.q_scale_dec(ops, self.dec_1(ops, y_hat), qp))

@@ -18,6 +18,7 @@ from dcvc_cli.families.uf.latents import UnitLatentCoder
 from dcvc_cli.families.uf.sizes import CELL_CHANNELS, NUM_QPS, Block, VideoSizes
 from dcvc_cli.families.uf.steps import FOUR_STEPS, TWO_STEPS
 from dcvc_cli.graph.blocks import Conv, FlatScaleVector, Sequence, Shape, StackedEstimator, decoder_shapes, layer_shapes
+from dcvc_cli.graph.sections import repeatable
 from dcvc_cli.stages import ANALYSIS, CONTEXT, HYPER, PRIORS, RECONSTRUCTION, SYNTHESIS, timed
 
 
@@ -107,22 +108,26 @@ class UfVideoModel:
         return decoder_shapes(self)
 
     @timed(CONTEXT)
+    @repeatable
     def memory_from_pending(self, ops: Operations, cells: Tensor) -> Tensor:
         """The 192 channels of a picture on the 1/8 grid -> memory: feature x Hp/8 x Wp/8 (after an I frame or a
         reset)."""
         return self.feature_adaptor_i(ops, cells)
 
     @timed(CONTEXT)
+    @repeatable
     def next_memory(self, ops: Operations, memory: Tensor, feature: Tensor) -> Tensor:
         """Memory and feature of the unit before -> memory, all feature x Hp/8 x Wp/8."""
         return self.feature_adaptor_m(ops, ops.concat(memory, feature))
 
     @timed(CONTEXT)
+    @repeatable
     def context(self, ops: Operations, memory: Tensor) -> Tensor:
         """Memory -> ctx, feature x Hp/8 x Wp/8."""
         return self.feature_extractor(ops, memory)
 
     @timed(PRIORS)
+    @repeatable
     def temporal_prior(self, ops: Operations, memory: Tensor, qp: Any) -> Tensor:
         """Memory -> feature x Hp/16 x Wp/16."""
         if self.sizes.scales_memory_first:
@@ -130,6 +135,7 @@ class UfVideoModel:
         return self.q_feature(ops, self.temporal_prior_encoder(ops, memory), qp)
 
     @timed(ANALYSIS)
+    @repeatable
     def analysis(self, ops: Operations, x: Tensor, ctx: Tensor, qp: Any) -> Tensor:
         """x: 3 planes a picture, Hp x Wp, in -0.5..0.5, and ctx -> y: latent x Hp/16 x Wp/16. Encoder only."""
         merged = self.encoder_conv1(ops, ops.concat(ops.pixel_unshuffle(x, 8), ctx))
@@ -138,11 +144,13 @@ class UfVideoModel:
         return self.encoder_down(ops, self.q_encoder(ops, merged, qp))
 
     @timed(HYPER)
+    @repeatable
     def hyper_analysis(self, ops: Operations, y: Tensor) -> Tensor:
         """y -> z before rounding, hyper x ceil(h/4) x ceil(w/4) for y of h x w. Encoder only."""
         return self.hyper_encoder(ops, ops.pad_replicate(y, 4))
 
     @timed(PRIORS)
+    @repeatable
     def prior_parameters(
         self, ops: Operations, z_hat: Tensor, temporal: Tensor, latent_size: tuple[int, int]
     ) -> Tensor:
@@ -175,6 +183,7 @@ class UfVideoModel:
         return ops.multiply_step_size(so_far, step_size)
 
     @timed(SYNTHESIS)
+    @repeatable
     def synthesis(self, ops: Operations, y_hat: Tensor, ctx: Tensor, qp: Any) -> Tensor:
         """y_hat and ctx -> feature x Hp/8 x Wp/8, which the pictures and the next memory are made of."""
         feature = self.decoder_conv1(ops, ops.concat(self.decoder_up(ops, y_hat), ctx))
@@ -183,12 +192,14 @@ class UfVideoModel:
         return self.q_decoder(ops, feature, qp)
 
     @timed(RECONSTRUCTION)
+    @repeatable
     def reconstruction(self, ops: Operations, feature: Tensor, index: int) -> Tensor:
         """Picture `index` of the unit on the 1/8 grid, 192 x Hp/8 x Wp/8, not limited: what a reset leaves as
         pending."""
         return self.recon_head.cells(ops, feature, index)
 
     @timed(RECONSTRUCTION)
+    @repeatable
     def picture(self, ops: Operations, feature: Tensor, index: int) -> Tensor:
         """Picture `index` of the unit: 3 x Hp x Wp, limited to -0.5..0.5."""
         return ops.clamp_centred(ops.pixel_shuffle(self.reconstruction(ops, feature, index), 8))

@@ -1,0 +1,101 @@
+"""Sections of networks that PyTorch repeats on a GPU as CUDA graphs: one launch instead of hundreds from Python.
+
+A section is recorded before its first result is taken. So every result of a stream comes from a recording, and nothing
+depends on how often a section ran before. No GPU has run this yet: tests hold it with a recorder for the CPU.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+
+MAX_SECTIONS = 64
+"""Recordings kept; the one used longest ago goes."""
+Outputs = torch.Tensor | tuple[torch.Tensor, ...]
+
+
+class Recorder(Protocol):
+    """Records what PyTorch does."""
+
+    def record(self, run: Callable[[], Outputs]) -> tuple[Callable[[], None], Outputs]:
+        """(what does it all again, the outputs that it then fills anew)."""
+
+
+class CudaRecorder:
+    """Records CUDA graphs that share their memory: outputs are valid until another recording is replayed."""
+
+    def __init__(self) -> None:
+        self._pool = torch.cuda.graph_pool_handle()
+
+    def record(self, run: Callable[[], Outputs]) -> tuple[Callable[[], None], Outputs]:
+        beside = torch.cuda.Stream()
+        beside.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(beside):
+            run()  # libraries choose their algorithms and take their memory before the recording
+        torch.cuda.current_stream().wait_stream(beside)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
+            outputs = run()
+        return graph.replay, outputs
+
+
+@dataclass(frozen=True)
+class _Section:
+    inputs: Sequence[torch.Tensor]
+    replay: Callable[[], None]
+    outputs: Outputs
+
+
+class RepeatedSections:
+    """Runs functions of tensors by recordings, one for every shape and layout of the tensors and every other
+    argument."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+        self._sections: OrderedDict[Any, _Section] = OrderedDict()
+        self._is_recording = False
+
+    def run(self, key: Any, function: Callable[..., Outputs], arguments: Sequence[Any]) -> Outputs:
+        """What `function(*arguments)` gives.
+
+        Args:
+            key: tells functions apart; the same key means the same function.
+            arguments: tensors, and hashable values that the function's operations may depend on.
+        """
+        if self._is_recording:  # a section inside another one
+            return function(*arguments)
+        kind = key, tuple(map(_kind_of, arguments))
+        section = self._sections.get(kind)
+        if section is None:
+            section = self._sections[kind] = self._recorded(function, arguments)
+            if len(self._sections) > MAX_SECTIONS:
+                self._sections.popitem(last=False)
+        self._sections.move_to_end(kind)
+        for kept, given in zip(section.inputs, filter(torch.is_tensor, arguments), strict=True):
+            kept.copy_(given)
+        section.replay()
+        outputs = section.outputs
+        return outputs.clone() if isinstance(outputs, torch.Tensor) else tuple(output.clone() for output in outputs)
+
+    def _recorded(self, function: Callable[..., Outputs], arguments: Sequence[Any]) -> _Section:
+        own = [
+            torch.empty_strided(x.shape, x.stride(), dtype=x.dtype, device=x.device).copy_(x)
+            if isinstance(x, torch.Tensor)
+            else x
+            for x in arguments
+        ]
+        self._is_recording = True
+        try:
+            replay, outputs = self._recorder.record(lambda: function(*own))
+        finally:
+            self._is_recording = False
+        return _Section([x for x in own if isinstance(x, torch.Tensor)], replay, outputs)
+
+
+def _kind_of(argument: Any) -> Any:
+    """What a recording depends on."""
+    if isinstance(argument, torch.Tensor):
+        return tuple(argument.shape), argument.stride(), argument.dtype, argument.device
+    return argument
