@@ -11,6 +11,9 @@ import pytest
 from tests.support.processes import ROOT, Run
 from tests.support.tiny_weights import write_tiny_exact_weights
 
+# Before torch is imported: on pictures as small as the tests', threads wait for each other longer than they work.
+os.environ["OMP_NUM_THREADS"] = "1"
+
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
@@ -70,14 +73,13 @@ def dcvc(dcvc_environment: dict[str, str]) -> Run:
 
 @pytest.fixture(autouse=True)
 def restored_torch() -> Iterator[None]:
-    """Commands inside this process turn denormals off and set the number of threads; the next test starts as a new
-    process does."""
+    """Commands inside this process turn denormals off and set the number of threads; the next test starts as the first
+    one did."""
     yield
     torch = sys.modules.get("torch")
     if torch is not None:
         torch.set_flush_denormal(False)
-        if torch.get_num_threads() == 1:
-            torch.set_num_threads(os.cpu_count() or 1)
+        torch.set_num_threads(1)
 
 
 @pytest.fixture

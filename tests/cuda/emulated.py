@@ -20,7 +20,7 @@ PARTS = ("machine.cpp", "shadow.cpp", "library.cpp")
 WARNINGS = ("-Wall", "-Wextra", "-Werror")
 # Fortified longjmp refuses to change stacks. Several libraries in one process must not share their statics.
 COMMON = ("-std=c++17", "-fPIC", "-U_FORTIFY_SOURCE", "-D_FORTIFY_SOURCE=0", "-ffp-contract=off", "-fno-gnu-unique")
-SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer", "-g")
+SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer", "-g1")
 
 
 class KernelError(AssertionError):
