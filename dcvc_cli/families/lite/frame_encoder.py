@@ -21,6 +21,7 @@ from dcvc_cli.families.lite.motion.field import (
     compensate_squares,
     in_lines,
     luma_of_values,
+    search_lambda,
 )
 from dcvc_cli.families.lite.motion.motion import SAMPLE_UNIT
 from dcvc_cli.families.lite.video import VideoModel
@@ -59,11 +60,17 @@ class Attempt:
     @property
     def cost(self) -> float:
         """Squared error and price of floor and symbols."""
-        return self.choice.cost + self.price * 8 * len(self.side.encoder.finish())
+        return self.choice.error + self.price * (self.choice.num_bits + 8 * len(self.side.encoder.finish()))
 
 
 SILENT_SHARE = 7 / 8
 """Of the blocks: where so many have nothing of the networks' picture, symbols that say nothing are tried too."""
+UNKNOWN_ERROR = 1 / 2
+"""Of what a bit is worth to the search for vectors, squared: where the networks' picture has a larger squared error a
+sample, the networks do not know such content, and symbols that say nothing are tried too."""
+UNKNOWN_PRICE = 1 / 4
+"""Of the price of a bit: what it is worth to the floor of such content. It has no help from networks, and would leave
+more error than with them at the price itself: quality would fall with rising QP where networks give way."""
 NOTHING_ABOVE = np.full(128, np.inf, np.float32)
 """By table row, for a quantiser that makes every symbol 0."""
 
@@ -114,12 +121,12 @@ class FramePayloadEncoder(FrameCoder):
         self.floor_coder.reset()
         flat = np.broadcast_to(values.mean((1, 2), keepdims=True), values.shape).copy()
 
-        def attempt(picture: NDArray[np.float32], below: NDArray[np.float32] | None) -> Attempt:
+        def attempt(picture: NDArray[np.float32], below: NDArray[np.float32] | None, share: float) -> Attempt:
             side = EncodingSide(self.networks["image"], picture, self.entropy_format, self.skip_threshold, below)
             self._code_i(side, qp)
-            return self._judged(side, source, None, price)
+            return self._judged(side, source, None, price, share)
 
-        best = self._best(attempt, values, flat, zero_below)
+        best = self._best(attempt, values, flat, zero_below, search_lambda(qp) ** 2)
         return self._payload(best, None, source, None, price)
 
     def encode_p(
@@ -144,13 +151,13 @@ class FramePayloadEncoder(FrameCoder):
         predicted, left, vectors = self.find_motion(values, qp)
         before, compensated = self.reference, self._planes_of(predicted)
 
-        def attempt(difference: NDArray[np.float32], below: NDArray[np.float32] | None) -> Attempt:
+        def attempt(difference: NDArray[np.float32], below: NDArray[np.float32] | None, share: float) -> Attempt:
             self.reference = before
             side = EncodingSide(self.networks["video"], difference, self.entropy_format, self.skip_threshold, below)
             self._code_p(side, qp, reset, predicted, keeps_reference)
-            return self._judged(side, source, compensated, price)
+            return self._judged(side, source, compensated, price, share)
 
-        best = self._best(attempt, left, np.zeros_like(left), zero_below)
+        best = self._best(attempt, left, np.zeros_like(left), zero_below, search_lambda(qp) ** 2)
         return self._payload(best, vectors, source, predicted, price)
 
     @timed(MOTION)
@@ -179,23 +186,32 @@ class FramePayloadEncoder(FrameCoder):
         return FrameSource(values, tuple(np.rint(plane * np.float32(255)).astype(np.uint8) for plane in planes))
 
     @timed(FILTER)
-    def _judged(self, side: EncodingSide, source: FrameSource, compensated: Planes | None, price: float) -> Attempt:
-        """The frame coded last with the floor that suits it."""
-        choice = self.floor_chooser.choose(self._planes(), compensated, source.planes, self.floor_coder, price)
+    def _judged(
+        self, side: EncodingSide, source: FrameSource, compensated: Planes | None, price: float, share: float
+    ) -> Attempt:
+        """The frame coded last with the floor that suits it, to which a bit is worth a share of its price."""
+        choice = self.floor_chooser.choose(self._planes(), compensated, source.planes, self.floor_coder, share * price)
         return Attempt(side, self.reference, choice, price)
 
     @staticmethod
     def _best(
-        attempt: Callable[[NDArray[np.float32], NDArray[np.float32] | None], Attempt],
+        attempt: Callable[[NDArray[np.float32], NDArray[np.float32] | None, float], Attempt],
         values: NDArray[np.float32],
         silent: NDArray[np.float32],
         zero_below: NDArray[np.float32] | None,
+        networks_price: float,
     ) -> Attempt:
-        """Networks that are told the picture, or that are told nothing where the floor does nearly everything."""
-        told = attempt(values, zero_below)
-        if told.choice.replaced_share < SILENT_SHARE:
+        """Networks that are told the picture, or that are told nothing where the floor does nearly everything.
+
+        Args:
+            attempt: codes network inputs with the dead zones and the share of the price that `_judged` takes.
+            networks_price: what a bit is worth to the search for vectors, in squared grey levels.
+        """
+        told = attempt(values, zero_below, 1)
+        is_unknown = told.choice.cost_without > UNKNOWN_ERROR * networks_price * values[0].size
+        if told.choice.replaced_share < SILENT_SHARE and not is_unknown:
             return told
-        untold = attempt(silent, NOTHING_ABOVE)
+        untold = attempt(silent, NOTHING_ABOVE, UNKNOWN_PRICE if is_unknown else 1)
         return untold if untold.cost < told.cost else told
 
     def _payload(

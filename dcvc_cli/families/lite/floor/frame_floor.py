@@ -21,8 +21,9 @@ from dcvc_cli.format.range_coder import DecoderState, EncoderState
 TWIN_VARIABLE = "DCVC_FLOOR"
 """The environment variable that, set to "twin", has floors applied by the slow twin."""
 
-STEP_OF_LAST_QPS = {57: 28, 58: 26, 59: 24, 60: 22, 61: 20, 62: 18, 63: 16}
-"""Step numbers of the QPs at which quality rises faster than the networks' own: white noise passes 45 dB at QP 62."""
+STEP_OF_LAST_QPS = {qp: 79 - qp for qp in range(46, 64)}
+"""Step numbers of the QPs at which quality rises faster than the networks' own, by a dB a QP: from here on the floor
+needs fewer bits than the networks for the same gain."""
 PRICE_OF_STEP = 0.115
 """What a bit is worth to a uniform quantiser at high rates, in squared steps: (2 ln 2) / 12."""
 CHROMA_WEIGHT = 2
@@ -191,14 +192,16 @@ class FloorChoice:
 
     Attributes:
         error: squared error of the frame, chroma weighted, in squared grey levels.
-        cost: that and the price of the floor's bits.
+        cost_without: what the frame would cost without a floor; hardly more than its squared error.
+        num_bits: of the floor, estimated.
         replaced_share: of the blocks, those of which nothing is the networks' picture.
         touched_share: of the blocks.
     """
 
     floor: FrameFloor
     error: float
-    cost: float
+    cost_without: float
+    num_bits: float
     replaced_share: float
     touched_share: float
 
@@ -236,7 +239,8 @@ class FloorChooser:
         return FloorChoice(
             FrameFloor(choice.floor),
             choice.error / scale,
-            choice.cost / (16 * scale),
+            choice.cost_without / (16 * scale),
+            choice.bits / 256,
             choice.num_replaced / num_blocks,
             choice.num_touched / num_blocks,
         )
