@@ -1,7 +1,6 @@
 """Contents that the networks never saw, coded with the default weights: what docs/floor.md promises of them."""
 
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import pytest
