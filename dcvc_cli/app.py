@@ -5,6 +5,7 @@ signal's number. A reader that closes its pipe ends the program quietly with 141
 program that SIGPIPE ends.
 """
 
+import difflib
 import os
 import signal
 import sys
@@ -13,7 +14,7 @@ import traceback
 from collections.abc import Sequence
 from contextlib import suppress
 from types import FrameType
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -28,8 +29,10 @@ from dcvc_cli.commands.doctor import doctor
 from dcvc_cli.commands.encode import encode
 from dcvc_cli.commands.evaluate import evaluate
 from dcvc_cli.commands.info import info
+from dcvc_cli.commands.play import play
 from dcvc_cli.commands.remux import remux
 from dcvc_cli.errors import DcvcError, ExitCode
+from dcvc_cli.ui.log_file import log, open_log
 from dcvc_cli.ui.standard_streams import drop_standard_output, prepare_standard_streams
 from dcvc_cli.ui.text import one_line
 
@@ -39,6 +42,8 @@ EXIT_CODES = (
     "failures; "
     "128 + N ended by signal N (130 Ctrl-C, 143 SIGTERM, 141 the reader of a pipe went away)."
 )
+COMPLETION_VARIABLE = "_DCVC_COMPLETE"
+"""Set by the shell functions that `dcvc --install-completion` installs."""
 _DISTRIBUTIONS = {"PIL": "pillow", "yaml": "pyyaml"}
 """What packages are called where they are installed from."""
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -46,9 +51,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # had.
 _ClickException: type[Exception] = typer.BadParameter.__mro__[2]
 
-app = typer.Typer(
-    name="dcvc", add_completion=False, epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]}
-)
+app = typer.Typer(name="dcvc", epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
 
 
 class SignalReceived(BaseException):
@@ -73,17 +76,25 @@ def dcvc(
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
     ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors; anywhere on the line.")] = False,
+    log_file: Annotated[
+        str | None,
+        typer.Option(
+            "--log-file", metavar="FILE", help="Append every message to this file too, with the time; before COMMAND."
+        ),
+    ] = None,
 ) -> None:
     """A neural video codec: DCVC-RT networks, exact arithmetic, self-contained streams.
 
     QP runs from 0 to 63, and HIGHER is better quality and a bigger file, the opposite of x264 and x265.
     """
+    if log_file is not None:
+        open_log(log_file)
     if context.invoked_subcommand is None:
         print(context.get_help(), file=sys.stderr)
         raise typer.Exit(ExitCode.USAGE)
 
 
-for command in (encode, decode, info, remux, concat, bench, doctor, conformance, compare):
+for command in (encode, decode, play, info, remux, concat, bench, doctor, conformance, compare):
     app.command()(command)
 app.command("eval")(evaluate)
 app.add_typer(models.app)
@@ -165,6 +176,8 @@ def run(arguments: Sequence[str]) -> int:
     arguments = [argument for position, argument in enumerate(arguments) if argument != "--debug" or position > end]
     try:
         command = typer.main.get_command(app)
+        if COMPLETION_VARIABLE in os.environ:
+            return _complete(command)
         # Not `app()`: that would tell errors itself and end with codes of its own.
         with command.make_context("dcvc", list(arguments)) as context:
             command.invoke(context)
@@ -187,6 +200,15 @@ def run(arguments: Sequence[str]) -> int:
     return ExitCode.DONE
 
 
+def _complete(command: Any) -> int:
+    """Answers a shell that completes a command line."""
+    try:
+        command.main(prog_name="dcvc")
+    except SystemExit as leaving:
+        return int(leaving.code or 0)
+    return ExitCode.DONE
+
+
 def _tell_error(error: BaseException) -> int:
     if isinstance(error, DcvcError):
         _tell(f"error: {error}")
@@ -196,6 +218,7 @@ def _tell_error(error: BaseException) -> int:
     if isinstance(error, _ClickException):
         context = getattr(error, "ctx", None)
         path = context.command_path if context is not None else "dcvc"
+        _keep_near_guesses(error)
         _tell(f"error: {error.format_message()} ({path} --help)")  # type: ignore[attr-defined]
         return ExitCode.USAGE
     if isinstance(error, ImportError) and not (error.name or "dcvc_cli").startswith("dcvc_cli"):
@@ -217,8 +240,16 @@ def _tell_error(error: BaseException) -> int:
     return ExitCode.INTERNAL
 
 
+def _keep_near_guesses(error: BaseException) -> None:
+    """Leaves of the options that Click takes for the one that was meant those that are spelt much like it."""
+    guesses, name = getattr(error, "possibilities", None), getattr(error, "option_name", None)
+    if guesses and name:
+        error.possibilities = difflib.get_close_matches(name, guesses, cutoff=0.75)  # type: ignore[attr-defined]
+
+
 def _tell(text: str) -> None:
     # Plain print: this has to work whatever state the program is in. One line, whatever a file name holds.
+    log(f"dcvc: {text}")
     if sys.stderr is not None:  # closed: the exit code tells it
         with suppress(OSError):
             print(f"dcvc: {one_line(text)}", file=sys.stderr, flush=True)

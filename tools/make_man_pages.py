@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import typer
+from man_examples import EXAMPLES
 
 from dcvc_cli import __version__
 from dcvc_cli.app import EXIT_CODES, app
@@ -141,6 +142,7 @@ def page(path: tuple[str, ...], command: Any) -> str:
         lines.append(".SH COMMANDS")
         for name, child in sorted(subcommands.items()):
             lines += [".TP", f"\\fB{escaped(title)}\\-{escaped(name)}\\fR(1)", escaped(first_sentence(child) + ".")]
+    lines += [".SH EXAMPLES", *example_lines(title)]
     lines.append(".SH EXIT STATUS")
     body = EXIT_CODES.removeprefix("Exit codes: ").rstrip(".")
     for entry in " ".join(body.split()).split("; "):
@@ -154,6 +156,13 @@ def page(path: tuple[str, ...], command: Any) -> str:
     if len(path) > 1:
         lines += [".SH SEE ALSO", f"\\fB{escaped('-'.join(path[:-1]))}\\fR(1)"]
     return "\n".join(lines) + "\n"
+
+
+def example_lines(title: str) -> list[str]:
+    """Roff lines of a page's examples: what each does, and the line itself."""
+    return [
+        line for words, command in EXAMPLES[title] for line in (".TP", escaped(words), f"\\fB{escaped(command)}\\fR")
+    ]
 
 
 def command_tree(path: tuple[str, ...], command: Any) -> Iterator[tuple[tuple[str, ...], Any]]:

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcvc_cli.api.frame import Frame
-from dcvc_cli.coding.encode import EncodeSummary, StreamEncoder
+from dcvc_cli.coding.encode import EncodeSummary, StreamEncoder, summary_of
 from dcvc_cli.coding.encode_settings import layered_settings
-from dcvc_cli.coding.frame_report import FrameReport, Totals, bitrate_kbps, bits_per_pixel
+from dcvc_cli.coding.frame_report import FrameReport, Totals
 from dcvc_cli.coding.opened_models import open_model
 from dcvc_cli.errors import InputError, UsageError
 from dcvc_cli.format.types import ChromaFormat, Picture, VideoFormat
@@ -135,17 +135,7 @@ class Encoder:
         except BaseException:
             self._sink.abort()
             raise
-        totals, size_bytes = self._totals, self._encoder.size_bytes
-        self.summary = EncodeSummary(
-            totals.num_frames,
-            totals.num_i_frames,
-            size_bytes,
-            bits_per_pixel(size_bytes, totals.num_frames, self.format.size.num_pixels),
-            bitrate_kbps(size_bytes, totals.num_frames, float(self.format.frame_rate)),
-            totals.seconds,
-            time.perf_counter() - self._start,
-            totals.mean_quality(),
-        )
+        self.summary = summary_of(self._encoder, self._totals, time.perf_counter() - self._start)
         return self.summary
 
     def abort(self) -> None:

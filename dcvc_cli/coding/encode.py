@@ -50,6 +50,9 @@ class EncodeSummary:
         encode_seconds: wall time of coding alone, without files and metrics.
         wall_seconds: wall time of everything.
         quality: means over the frames, under the names of QUALITY_NAMES.
+        i_bytes: sizes of all I frames, with the SPS before each.
+        p_bytes: sizes of all P frames.
+        qp_min: lowest QP of a frame; `qp_mean` and `qp_max` likewise.
     """
 
     num_frames: int
@@ -60,6 +63,31 @@ class EncodeSummary:
     encode_seconds: float
     wall_seconds: float
     quality: dict[str, float]
+    i_bytes: int
+    p_bytes: int
+    qp_min: int | None
+    qp_mean: float | None
+    qp_max: int | None
+
+
+def summary_of(encoder: "StreamEncoder", totals: Totals, wall_seconds: float) -> EncodeSummary:
+    """The sums of a finished encode."""
+    video_format = encoder.video_format
+    return EncodeSummary(
+        totals.num_frames,
+        totals.num_i_frames,
+        encoder.size_bytes,
+        bits_per_pixel(encoder.size_bytes, totals.num_frames, video_format.size.num_pixels),
+        bitrate_kbps(encoder.size_bytes, totals.num_frames, float(video_format.frame_rate)),
+        totals.seconds,
+        wall_seconds,
+        totals.mean_quality(),
+        totals.i_bytes,
+        totals.size_bytes - totals.i_bytes,
+        totals.qp_min,
+        totals.qp_mean,
+        totals.qp_max,
+    )
 
 
 def settings_text(model: OpenedModel, choices: CodingChoices, sps: Sps) -> str:
@@ -268,14 +296,4 @@ def encode_pictures(
         for seen in ahead:
             tell(encoder.code(seen))
     tell(encoder.finish())
-    video_format = encoder.video_format
-    return EncodeSummary(
-        totals.num_frames,
-        totals.num_i_frames,
-        encoder.size_bytes,
-        bits_per_pixel(encoder.size_bytes, totals.num_frames, video_format.size.num_pixels),
-        bitrate_kbps(encoder.size_bytes, totals.num_frames, float(video_format.frame_rate)),
-        totals.seconds,
-        time.perf_counter() - start,
-        totals.mean_quality(),
-    )
+    return summary_of(encoder, totals, time.perf_counter() - start)

@@ -78,6 +78,10 @@ class Totals:
     num_i_frames: int = 0
     size_bytes: int = 0
     seconds: float = 0.0
+    i_bytes: int = 0
+    qp_min: int | None = None
+    qp_max: int | None = None
+    _qp_sum: int = 0
     _quality: dict[str, tuple[float, int]] = field(default_factory=dict)
 
     def add(self, report: FrameReport) -> None:
@@ -85,9 +89,19 @@ class Totals:
         self.num_i_frames += report.frame_type == "I"
         self.size_bytes += report.size_bytes
         self.seconds += report.seconds
+        self.i_bytes += report.size_bytes if report.frame_type == "I" else 0
+        qp = report.qp_frame
+        self.qp_min = qp if self.qp_min is None else min(self.qp_min, qp)
+        self.qp_max = qp if self.qp_max is None else max(self.qp_max, qp)
+        self._qp_sum += qp
         for name, value in report.quality.items():
             total, count = self._quality.get(name, (0.0, 0))
             self._quality[name] = (total + value, count + 1)
+
+    @property
+    def qp_mean(self) -> float | None:
+        """Mean QP of the frames; None without frames."""
+        return self._qp_sum / self.num_frames if self.num_frames else None
 
     def mean_quality(self) -> dict[str, float]:
         """Means over frames, by name."""

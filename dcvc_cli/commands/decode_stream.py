@@ -144,7 +144,7 @@ def decode_stream(source: str, output: str, choices: DecodeChoices, wanted: Repo
                 device=choices.device,
                 threads=choices.threads,
                 limits=choices.limits,
-                keep_tracks=container_of(output) is not None,
+                keep_tracks=container_of(f".{choices.output_format}" if choices.output_format else output) is not None,
             )
         )
         stack.enter_context(naming(decoder.name))

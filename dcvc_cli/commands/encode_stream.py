@@ -322,7 +322,17 @@ def _summary_line(name: str, summary: "EncodeSummary") -> str:
         for key, label, digits, unit in _MEANS
         if key in summary.quality
     )
-    return f"{name}: {frames}, {summary.size_bytes} bytes, {summary.bpp:.5f} bpp{rate}, {speed:.2f} fps{quality}"
+    num_p_frames = summary.num_frames - summary.num_i_frames
+    kinds = (("I", summary.num_i_frames, summary.i_bytes), ("P", num_p_frames, summary.p_bytes))
+    sizes = " ".join(f"{kind} {count} x {round(size / count)}" for kind, count, size in kinds if count)
+    # Least, mean and largest QP of a frame, and mean sizes, as x264 and x265 end.
+    qps = (
+        ""
+        if summary.qp_mean is None
+        else f", QP {summary.qp_min}/{summary.qp_mean:.1f}/{summary.qp_max}, {sizes} bytes"
+    )
+    sums = f"{summary.size_bytes} bytes, {summary.bpp:.5f} bpp{rate}, {speed:.2f} fps"
+    return f"{name}: {frames}, {sums}{quality}{qps}"
 
 
 _MEANS = (

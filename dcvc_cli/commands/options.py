@@ -24,6 +24,9 @@ class PictureFormat(StrEnum):
     Y4M = "y4m"
     YUV = "yuv"
     PNG = "png"
+    MKV = "mkv"
+    MP4 = "mp4"
+    NUT = "nut"
 
 
 Overwrite = Annotated[
@@ -36,8 +39,8 @@ ProgressOption = Annotated[
     ProgressMode,
     typer.Option(
         "--progress",
-        help="auto: a bar if standard error is a terminal. json: one JSON line a second on standard error; -q leaves "
-        "it.",
+        help="auto: a bar if standard error is a terminal, else a line a minute. json: one JSON line a second on "
+        "standard error; -q leaves it.",
     ),
 ]
 Device = Annotated[

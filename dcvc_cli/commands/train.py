@@ -28,7 +28,10 @@ class TrainOptions:
     """The options that `dcvc train image` and `dcvc train video` share."""
 
     config: Annotated[
-        Path, typer.Option("--config", metavar="F.yaml", help="Schedule and loss, such as a file of recipes/.")
+        Path,
+        typer.Option(
+            "--config", metavar="NAME|F.yaml", help="Schedule and loss: a preset such as lite-image, or a file."
+        ),
     ]
     data: Annotated[
         list[Path],

@@ -40,6 +40,7 @@ INTERESTING_FLAGS = (
     "sve",
 )
 BEST_ISA = "amx"
+CPU_FREQUENCY = Path("/sys/devices/system/cpu/cpu0/cpufreq")
 
 
 class Status(Enum):
@@ -82,9 +83,34 @@ def _machine() -> Iterator[Finding]:
     yield Finding("machine", "processor", f"{model}, {usable} of {os.cpu_count()} threads usable")
     shown = " ".join(flag for flag in INTERESTING_FLAGS if flag in flags)
     yield Finding("machine", "instruction sets", shown or "unknown")
+    yield _governor(CPU_FREQUENCY)
     memory = _memory_bytes()
     if memory:
         yield Finding("machine", "memory", f"{memory / 2**30:.1f} GiB")
+
+
+def _governor(folder: Path) -> Finding:
+    """What sets the processor's clock, and what a slow choice costs."""
+
+    def read(name: str) -> str:
+        try:
+            return (folder / name).read_text(encoding="ascii", errors="replace").strip()
+        except OSError:
+            return ""
+
+    name, driver = read("scaling_governor"), read("scaling_driver")
+    if not name:
+        return Finding("machine", "clock governor", "not told by this system", remark="")
+    low, high = (int(text) if text.isdigit() else 0 for text in (read("scaling_min_freq"), read("cpuinfo_max_freq")))
+    # Drivers of Intel and AMD raise the clock under "powersave" too.
+    is_slow = name == "powersave" and not driver.startswith(("intel_pstate", "amd-pstate"))
+    if not is_slow:
+        return Finding("machine", "clock governor", f"{name} ({driver or 'unknown driver'})")
+    cost = (
+        f"runs at {low // 1000} of {high // 1000} MHz: {high / low:.1f} times slower" if low and high else "runs slowly"
+    )
+    hint = "cpupower frequency-set -g performance"
+    return Finding("machine", "clock governor", name, Status.SLOW, f"the processor {cost}; {hint}")
 
 
 def processor() -> tuple[str, frozenset[str]]:

@@ -234,7 +234,8 @@ class VideoFileWriter(PictureWriter):
 
 def container_of(target: str) -> str | None:
     """FFmpeg's name of the container that a file name promises, None for no video file."""
-    return FORMATS.get(PurePath(target).suffix.lower())
+    path = PurePath(target)
+    return FORMATS.get((path.suffix or path.name).lower())
 
 
 class _Pipe:

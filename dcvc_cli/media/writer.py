@@ -18,7 +18,7 @@ from dcvc_cli.media.y4m import Y4mWriter
 
 __all__ = ["NULL", "OUTPUT_FORMATS", "PictureWriter", "open_writer"]
 
-OUTPUT_FORMATS = ("y4m", "yuv", "png")
+OUTPUT_FORMATS = ("y4m", "yuv", "png", "mkv", "mp4", "nut")
 NULL = "null"
 """The target that drops all pictures."""
 
@@ -40,7 +40,7 @@ def open_writer(
         video_format: what every picture will be. 4:2:0 becomes RGB in PNG files, RGB becomes 4:4:4 in y4m and yuv; the
             writer's notes tell what that assumes or loses.
         overwrite: replace what is there.
-        output_format: y4m, yuv or png where the name does not say it.
+        output_format: one of OUTPUT_FORMATS where the name does not say it.
         option: the option that gave the target, for messages.
         codec: what pictures are coded with in NAME.mkv, NAME.mp4 and other video files; None refuses such names.
 
@@ -57,8 +57,10 @@ def open_writer(
         raise UsageError(f"output format {output_format} is not known, expected one of {', '.join(OUTPUT_FORMATS)}")
     if target == NULL and output_format is None:
         return NullWriter(video_format)
-    container = container_of(target)
-    if codec is not None and container is not None and output_format is None:
+    container = container_of(target) if output_format is None else container_of(f".{output_format}")
+    if output_format is not None and container is not None and container_of(target) not in (None, container):
+        raise UsageError(f"{option} {target} is the name of another kind of video file than {output_format}")
+    if codec is not None and container is not None:
         return video_writer(OutputFile(target, overwrite=overwrite), video_format, container, codec)
     chosen = output_format or _format_of_name(target, option)
     check_ending(option, target, {"y4m": Y4M, "yuv": RAW, "png": PNG}[chosen])

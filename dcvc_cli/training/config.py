@@ -163,12 +163,31 @@ def _check_sequences(where: str, stage: Stage) -> None:
         )
 
 
+def recipes_folder() -> Path:
+    """The folder with training presets: inside the installed package, or beside it in a source tree."""
+    package = Path(__file__).resolve().parents[1]
+    return package / "recipes" if (package / "recipes").is_dir() else package.parent / "recipes"
+
+
+def recipe_names() -> list[str]:
+    """Names of the training presets that come with dcvc."""
+    return sorted(path.stem for path in recipes_folder().glob("*.yaml"))
+
+
 def read_train_config(path: Path) -> TrainConfig:
-    """Reads and checks a training preset; UsageError names the file and the setting."""
+    """Reads and checks a training preset; UsageError names the file and the setting.
+
+    Args:
+        path: a file, or the name of one that comes with dcvc, such as `lite-image`.
+    """
+    shipped = recipes_folder() / f"{path}.yaml"
+    if not path.exists() and len(path.parts) == 1 and shipped.exists():
+        path = shipped
     try:
         values = yaml.safe_load(path.read_text())
     except (OSError, yaml.YAMLError) as error:
-        raise UsageError(f"cannot read training configuration {path}: {error}") from error
+        hint = f"a file, or one of {', '.join(recipe_names())}"
+        raise UsageError(f"cannot read training configuration {path}: {error}", hint) from error
     if not isinstance(values, dict) or not isinstance(values.get("stages"), list) or not values["stages"]:
         raise UsageError(f"{path}: expected a mapping with a list of stages")
     stages = tuple(_construct(Stage, stage, f"{path}: stage {number}") for number, stage in enumerate(values["stages"]))

@@ -6,6 +6,7 @@ from functools import cache
 
 from rich.console import Console
 
+from dcvc_cli.ui.log_file import log
 from dcvc_cli.ui.text import one_line
 
 
@@ -35,6 +36,7 @@ def say(text: str) -> None:
 
     Where standard error is closed or full, the message is lost and the command goes on.
     """
+    log(text)
     if sys.stderr is None:
         return
     with suppress(OSError, ValueError):

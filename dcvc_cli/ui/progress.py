@@ -8,16 +8,20 @@ from contextlib import contextmanager
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
+from dcvc_cli.ui.console import say
+
 if TYPE_CHECKING:
     from rich.progress import Progress
 
 SCHEMA_VERSION = 1
 """Version of the JSON lines. Within a version names may be added, and none is changed or removed."""
 JSON_INTERVAL_SECONDS = 1.0
+LINE_INTERVAL_SECONDS = 60.0
+"""From line to line where there is no terminal: long runs show a sign of life in a log."""
 
 
 class ProgressMode(StrEnum):
-    """How progress is shown. AUTO is BAR where standard error is a terminal, else NONE."""
+    """How progress is shown. AUTO is BAR where standard error is a terminal, else a line a minute."""
 
     AUTO = "auto"
     NONE = "none"
@@ -82,6 +86,25 @@ class _Bar:
         )
 
 
+class _Lines:
+    """A line for people now and then."""
+
+    def __init__(self, rate: _Rate, verb: str) -> None:
+        self._rate, self._verb = rate, verb
+        self._next = LINE_INTERVAL_SECONDS
+
+    def advance(self, size_bytes: int) -> None:
+        rate = self._rate
+        rate.add(size_bytes)
+        if rate.seconds < self._next:
+            return
+        self._next = rate.seconds + LINE_INTERVAL_SECONDS
+        total = f" of {rate.num_frames}" if rate.num_frames else ""
+        kbps = "" if rate.bitrate_kbps is None else f", {rate.bitrate_kbps:.1f} kbit/s"
+        left = "" if rate.eta_seconds is None else f", {max(0.0, rate.eta_seconds):.0f} s left"
+        say(f"{self._verb}: {rate.frame}{total} frames, {rate.fps:.2f} fps{kbps}{left}")
+
+
 class _JsonLines:
     def __init__(self, rate: _Rate, verb: str) -> None:
         self._rate, self._verb = rate, verb
@@ -129,8 +152,11 @@ def open_progress(
         yield lines
         lines.write("done")
         return
-    if mode is ProgressMode.NONE or (mode is ProgressMode.AUTO and (quiet or not sys.stderr.isatty())):
+    if mode is ProgressMode.NONE or (mode is ProgressMode.AUTO and quiet):
         yield _Silent()
+        return
+    if mode is ProgressMode.AUTO and not sys.stderr.isatty():
+        yield _Lines(rate, verb)
         return
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 

@@ -2,8 +2,10 @@
 
 import importlib.util
 import re
+import shlex
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -14,6 +16,7 @@ OPTION = re.compile(r"(?<![\w-])--?[a-z][a-z-]*")
 
 
 def load_generator() -> ModuleType:
+    sys.path.insert(0, str(ROOT / "tools"))
     spec = importlib.util.spec_from_file_location("make_man_pages", ROOT / "tools" / "make_man_pages.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -63,6 +66,23 @@ def test_pages_are_sound_roff():
     pages = sorted(str(path) for path in (ROOT / "man").glob("*.1"))
     result = subprocess.run(["groff", "-man", "-ww", "-z", *pages], capture_output=True, text=True, check=False)
     assert (result.returncode, result.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids="-".join)
+def test_examples_are_command_lines_of_their_command(path: tuple[str, ...]):
+    """Every page has examples, and each names its command and options that the command has."""
+    examples = GENERATOR.EXAMPLES["-".join(path)]
+    assert examples
+    for words, line in examples:
+        assert words.endswith(".")
+        parts = re.split(r"\s(?:\||&&)\s", line)
+        calls = [shlex.split(part) for part in parts if part.startswith("dcvc ")]
+        assert any(tuple(call[: len(path)]) == path for call in calls), line
+        for call in calls:
+            name = max((known for known in COMMANDS if tuple(call[: len(known)]) == known), key=len)
+            options = {option for p in COMMANDS[name].params for option in (*p.opts, *p.secondary_opts)}
+            given = {word for word in call if re.fullmatch(r"--?[a-z][a-z-]*", word)}
+            assert given <= options, line
 
 
 def test_every_exit_code_is_in_every_page():

@@ -1,0 +1,88 @@
+"""`dcvc play`: shows a stream in mpv or ffplay, whichever is there."""
+
+import os
+import shutil
+import subprocess
+from contextlib import suppress
+from typing import Annotated
+
+import typer
+
+from dcvc_cli.commands.options import Device, Frames, MaxFrames, MaxMemory, MaxPixels, Seek, Threads, limits_of
+from dcvc_cli.errors import EnvironmentFault, InputError
+
+PLAYERS = {
+    "mpv": ("--force-seekable=no", "--keep-open=no", "--title={name}", "-"),
+    "ffplay": ("-loglevel", "warning", "-autoexit", "-window_title", "{name}", "-i", "-"),
+}
+"""Programs in the order in which they are looked for, and what they are told."""
+
+
+def play(
+    source: Annotated[str, typer.Argument(metavar="IN.dcvc", help="The stream; - is standard input.")],
+    seek: Seek = 0,
+    frames: Frames = None,
+    player: Annotated[
+        str | None,
+        typer.Option(metavar="PROGRAM", help="mpv or ffplay, by name or path.", show_default="mpv or ffplay"),
+    ] = None,
+    device: Device = None,
+    threads: Threads = None,
+    max_pixels: MaxPixels = None,
+    max_frames: MaxFrames = None,
+    max_memory: MaxMemory = None,
+) -> None:
+    """Play a .dcvc stream, with the sound and subtitles that it carries, in mpv or ffplay.
+
+    Pictures go to the player as they are decoded: a machine that decodes too slowly shows them late. Closing the player
+    ends the command.
+    """
+    limits = limits_of(max_pixels, max_frames, max_memory)
+    program, arguments = _player(player)
+
+    from dcvc_cli.commands.decode_stream import DecodeChoices, Reports, decode_stream
+    from dcvc_cli.ui.progress import ProgressMode
+
+    command = [program, *(argument.format(name=os.path.basename(source)) for argument in arguments)]
+    reading, writing = os.pipe()
+    try:
+        process = subprocess.Popen(command, stdin=reading)
+    except OSError as error:
+        os.close(writing)
+        raise EnvironmentFault(f"cannot start {program}: {error.strerror or error}") from error
+    finally:
+        os.close(reading)
+    choices = DecodeChoices(
+        output_format="nut",
+        codec="rawvideo",
+        seek=seek,
+        frames=frames,
+        device=device or "auto",
+        threads=threads,
+        limits=limits,
+        progress=ProgressMode.NONE,
+        quiet=True,
+    )
+    try:
+        # Whoever closes the player has seen enough.
+        with suppress(BrokenPipeError):
+            decode_stream(source, f"/dev/fd/{writing}", choices, Reports())
+    except BaseException:
+        os.close(writing)
+        process.terminate()
+        process.wait()
+        raise
+    os.close(writing)
+    code = process.wait()
+    if code:
+        raise InputError(f"{program} ended with exit code {code}")
+
+
+def _player(wanted: str | None) -> tuple[str, tuple[str, ...]]:
+    """(path of the player, its arguments); EnvironmentFault where there is none."""
+    for name in (wanted,) if wanted is not None else tuple(PLAYERS):
+        path = shutil.which(name)
+        if path is not None:
+            return path, PLAYERS.get(os.path.basename(name), ("-",))
+    missing = "neither mpv nor ffplay is" if wanted is None else f"{wanted} is not"
+    raise EnvironmentFault(f"{missing} on this machine", "dcvc decode IN.dcvc -o OUT.mkv writes a file for any player")
