@@ -22,14 +22,13 @@ struct Rescale16 {
   __m512i operator()(__m512i sums) const {
     const __m512i even = _mm512_add_epi64(_mm512_mul_epi32(sums, even_multiplier), even_addend);
     const __m512i odd = _mm512_add_epi64(_mm512_mul_epi32(_mm512_srli_epi64(sums, 32), odd_multiplier), odd_addend);
-    return _mm512_mask_blend_epi32(0xAAAA, _mm512_srli_epi64(even, 32), odd);
+    // The high halves of the even results, merged into the low halves of the odd ones.
+    return _mm512_mask_shuffle_epi32(odd, 0x5555, even, _MM_PERM_DDBB);
   }
 };
 
 struct Activation32 {
-  __m512i nodes0, nodes1, rises0, rises1, limit, piece_mask;
-  __m128i piece_shift, within_shift, final_shift;
-  __m512i final_half;
+  __m512i nodes0, nodes1, rises0, rises1, limit, piece_mask, piece_shift, within_shift, final_factor;
 
   Activation32(const ActivationTable& table, int exponent)
       : nodes0(_mm512_load_si512(table.nodes)),
@@ -38,19 +37,19 @@ struct Activation32 {
         rises1(_mm512_load_si512(table.rises + 32)),
         limit(_mm512_set1_epi16(static_cast<int16_t>((2 << exponent) - 1))),
         piece_mask(_mm512_set1_epi16(static_cast<int16_t>((1 << (exponent - 5)) - 1))),
-        piece_shift(_mm_cvtsi32_si128(exponent - 5)),
-        within_shift(_mm_cvtsi32_si128(20 - exponent)),
-        final_shift(_mm_cvtsi32_si128(18 - exponent)),
-        final_half(_mm512_set1_epi16(static_cast<int16_t>(1 << (17 - exponent)))) {}
+        piece_shift(_mm512_set1_epi16(static_cast<int16_t>(exponent - 5))),
+        within_shift(_mm512_set1_epi16(static_cast<int16_t>(20 - exponent))),
+        final_factor(_mm512_set1_epi16(static_cast<int16_t>(1 << (exponent - 3)))) {}
 
   __m512i operator()(__m512i x) const {
     const __m512i magnitude = _mm512_min_epu16(_mm512_abs_epi16(x), limit);
-    const __m512i piece = _mm512_srl_epi16(magnitude, piece_shift);
-    const __m512i within = _mm512_sll_epi16(_mm512_and_si512(magnitude, piece_mask), within_shift);
+    const __m512i piece = _mm512_srlv_epi16(magnitude, piece_shift);
+    const __m512i within = _mm512_sllv_epi16(_mm512_and_si512(magnitude, piece_mask), within_shift);
     const __m512i node = _mm512_permutex2var_epi16(nodes0, piece, nodes1);
     const __m512i rise = _mm512_permutex2var_epi16(rises0, piece, rises1);
     const __m512i g = _mm512_add_epi16(node, _mm512_mulhrs_epi16(rise, within));
-    const __m512i rounded = _mm512_sra_epi16(_mm512_add_epi16(g, final_half), final_shift);
+    // A rounding multiplication by 2^(exponent - 3) / 2^15 is the rounding shift by 18 - exponent.
+    const __m512i rounded = _mm512_mulhrs_epi16(g, final_factor);
     return _mm512_sub_epi16(_mm512_max_epi16(x, _mm512_setzero_si512()), rounded);
   }
 };
