@@ -117,7 +117,8 @@ void accumulate(const Rows& rows, int num_pixels, const MatrixView& matrix, int 
 }  // namespace
 
 const KernelTable& amx_kernels() {
-  static const KernelTable table{"amx", split_rows, accumulate, finish, depthwise, activate, add_all, scale_all};
+  static const KernelTable table{"amx",   split_rows, multiply_in_two<accumulate, finish>, depthwise, activate,
+                                 add_all, scale_all};
   return table;
 }
 

@@ -226,7 +226,8 @@ void depthwise(const int16_t* x, int height, int width, const DepthwiseView& lay
 }  // namespace
 
 const KernelTable& avx2_kernels() {
-  static const KernelTable table{"avx2", nullptr, accumulate, finish, depthwise, activate, add_all, scale_all};
+  static const KernelTable table{"avx2",  nullptr,  multiply_in_two<accumulate, finish>, depthwise, activate,
+                                 add_all, scale_all};
   return table;
 }
 

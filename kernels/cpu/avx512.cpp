@@ -85,50 +85,62 @@ inline void prefetch_tile(const int16_t* x, ptrdiff_t stride, int num_pairs) {
   }
 }
 
-// Adds the products of one range of inputs to the sums of all pixels. is_first_use: the inputs may be far away yet.
-void accumulate_pairs(const int16_t* x, ptrdiff_t stride, int num_pixels, const int16_t* weights, int num_pairs,
-                      bool more, bool is_first_use, int32_t* sums) {
-  int pixel = 0;
-  for (; pixel + 6 <= num_pixels; pixel += 6) {
-    if (is_first_use && pixel + 12 <= num_pixels) prefetch_tile(x + (pixel + 6) * stride, stride, num_pairs);
-    accumulate_tile<6>(x + pixel * stride, stride, weights, num_pairs, more, sums + pixel * kBlockOutputs);
+template <int kPixels>
+void multiply_tile(const int16_t* x, ptrdiff_t stride, const int16_t* weights, int num_pairs, bool more, bool last,
+                   const Epilogue& epilogue, int32_t* sums) {
+  accumulate_tile<kPixels>(x, stride, weights, num_pairs, more, sums);
+  if (last) finish(sums, kPixels, epilogue);
+}
+
+// Adds the products of one range of inputs to the sums of all pixels. last: each tile's sums are finished at once, so
+// that the processor works on the next tile's products beside them. is_first_use: the inputs may be far away yet.
+void multiply_pairs(const int16_t* x, ptrdiff_t stride, int num_pixels, const int16_t* weights, int num_pairs,
+                    bool more, bool last, bool is_first_use, Epilogue epilogue, int32_t* sums) {
+  for (; num_pixels >= 6; num_pixels -= 6, x += 6 * stride, sums += 6 * kBlockOutputs) {
+    if (is_first_use && num_pixels >= 12) prefetch_tile(x + 6 * stride, stride, num_pairs);
+    multiply_tile<6>(x, stride, weights, num_pairs, more, last, epilogue, sums);
+    epilogue.out += 6 * epilogue.out_stride;
+    if (epilogue.first) epilogue.first += 6 * epilogue.first_stride;
+    if (epilogue.second) epilogue.second += 6 * epilogue.second_stride;
   }
-  x += pixel * stride;
-  sums += pixel * kBlockOutputs;
-  switch (num_pixels - pixel) {
+  switch (num_pixels) {
     case 5:
-      accumulate_tile<5>(x, stride, weights, num_pairs, more, sums);
+      multiply_tile<5>(x, stride, weights, num_pairs, more, last, epilogue, sums);
       break;
     case 4:
-      accumulate_tile<4>(x, stride, weights, num_pairs, more, sums);
+      multiply_tile<4>(x, stride, weights, num_pairs, more, last, epilogue, sums);
       break;
     case 3:
-      accumulate_tile<3>(x, stride, weights, num_pairs, more, sums);
+      multiply_tile<3>(x, stride, weights, num_pairs, more, last, epilogue, sums);
       break;
     case 2:
-      accumulate_tile<2>(x, stride, weights, num_pairs, more, sums);
+      multiply_tile<2>(x, stride, weights, num_pairs, more, last, epilogue, sums);
       break;
     case 1:
-      accumulate_tile<1>(x, stride, weights, num_pairs, more, sums);
+      multiply_tile<1>(x, stride, weights, num_pairs, more, last, epilogue, sums);
       break;
     default:
       break;
   }
 }
 
-void accumulate(const Rows& rows, int num_pixels, const MatrixView& matrix, int block, int32_t* sums) {
+void multiply(const Rows& rows, int num_pixels, const MatrixView& matrix, int block, const Epilogue& epilogue,
+              int32_t* sums) {
   const int16_t* weights = matrix.pairs + static_cast<ptrdiff_t>(block) * matrix.num_pairs * 2 * kBlockOutputs;
-  for (int first = 0; first < matrix.num_pairs; first += kPairsAtOnce) {
-    const int count = matrix.num_pairs - first < kPairsAtOnce ? matrix.num_pairs - first : kPairsAtOnce;
-    accumulate_pairs(rows.values + 2 * first, rows.stride, num_pixels,
-                     weights + static_cast<ptrdiff_t>(first) * 2 * kBlockOutputs, count, first > 0, block == 0, sums);
+  for (int first = 0; first < matrix.num_pairs; first += kPairsAtOnce, weights += 2 * kBlockOutputs * kPairsAtOnce) {
+    const bool last = first + kPairsAtOnce >= matrix.num_pairs;
+    const int count = last ? matrix.num_pairs - first : kPairsAtOnce;
+    multiply_pairs(rows.values + 2 * first, rows.stride, num_pixels, weights, count, first > 0,
+                   last && !epilogue.activation, block == 0, epilogue, sums);
   }
+  // With an activation this is faster for all pixels at once: measured on Zen 5.
+  if (epilogue.activation) finish(sums, num_pixels, epilogue);
 }
 
 }  // namespace
 
 const KernelTable& avx512_kernels() {
-  static const KernelTable table{"avx512", nullptr, accumulate, finish, depthwise, activate, add_all, scale_all};
+  static const KernelTable table{"avx512", nullptr, multiply, depthwise, activate, add_all, scale_all};
   return table;
 }
 

@@ -33,6 +33,15 @@ inline size_t addend_place(int position) {
   return static_cast<size_t>(position / 16 * 16 + position % 2 * 8 + position % 16 / 2);
 }
 
+// KernelTable::multiply in two passes. kAccumulate: computes sums[pixel][64] of an output block, in position order.
+template <void (*kAccumulate)(const Rows&, int, const MatrixView&, int, int32_t*),
+          void (*kFinish)(const int32_t*, int, const Epilogue&)>
+void multiply_in_two(const Rows& rows, int num_pixels, const MatrixView& matrix, int block, const Epilogue& epilogue,
+                     int32_t* sums) {
+  kAccumulate(rows, num_pixels, matrix, block, sums);
+  kFinish(sums, num_pixels, epilogue);
+}
+
 inline void add_all(const int16_t* x, const int16_t* y, size_t count, int16_t* out) {
   for (size_t i = 0; i < count; ++i) out[i] = saturating_sum(x[i], y[i]);
 }

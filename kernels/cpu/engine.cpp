@@ -65,8 +65,7 @@ void Engine::multiply_matrix(Scratch& scratch, const Rows& rows, int num_pixels,
     epilogue.multiplier = matrix.multiplier(block);
     epilogue.addend = matrix.addend(block);
     epilogue.num_outputs = std::min(kBlockOutputs, matrix.num_outputs() - block * kBlockOutputs);
-    kernels_.accumulate(rows, num_pixels, view, block, scratch.sums.data());
-    kernels_.finish(scratch.sums.data(), num_pixels, epilogue);
+    kernels_.multiply(rows, num_pixels, view, block, epilogue, scratch.sums.data());
     epilogue.out += epilogue.add_fours ? kBlockOutputs / 4 : kBlockOutputs;
     if (epilogue.first) epilogue.first += kBlockOutputs;
     if (epilogue.second) epilogue.second += kBlockOutputs;

@@ -75,12 +75,11 @@ struct PixelRange {
 
 struct KernelTable {
   const char* name;
-  // Splits rows into bytes. Null if `accumulate` reads values.
+  // Splits rows into bytes. Null if `multiply` reads values.
   void (*split_rows)(const int16_t* x, ptrdiff_t stride, int num_pixels, int num_inputs, int8_t* high, uint8_t* low);
-  // Computes sums[pixel][64] of one output block, in position order. sums must have room for kChunkPixels pixels; the
-  // rows from num_pixels on have no meaning afterwards.
-  void (*accumulate)(const Rows& rows, int num_pixels, const MatrixView& matrix, int block, int32_t* sums);
-  void (*finish)(const int32_t* sums, int num_pixels, const Epilogue& epilogue);
+  // The outputs of one block. sums: room for [kChunkPixels][64] sums in position order, without meaning afterwards.
+  void (*multiply)(const Rows& rows, int num_pixels, const MatrixView& matrix, int block, const Epilogue& epilogue,
+                   int32_t* sums);
   void (*depthwise)(const int16_t* x, int height, int width, const DepthwiseView& layer, PixelRange range, int16_t* out,
                     ptrdiff_t out_stride);
   // Applies WSiLU to each element.

@@ -262,7 +262,8 @@ void depthwise(const int16_t* x, int height, int width, const DepthwiseView& lay
 }  // namespace
 
 const KernelTable& neon_kernels() {
-  static const KernelTable table{"neon", nullptr, accumulate, finish, depthwise, activate, add_all, scale_all};
+  static const KernelTable table{"neon",  nullptr,  multiply_in_two<accumulate, finish>, depthwise, activate,
+                                 add_all, scale_all};
   return table;
 }
 

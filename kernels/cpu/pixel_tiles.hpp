@@ -11,8 +11,8 @@ namespace {
 // pixels.
 using AccumulateTile = void (*)(const int16_t*, ptrdiff_t, const int16_t*, int, bool, int32_t*);
 
-// KernelTable::accumulate by tiles of kPixels pixels and of one pixel. It takes kPairsAtOnce pairs of inputs at once,
-// so that their weights stay in the cache.
+// The sums of an output block by tiles of kPixels pixels and of one pixel. It takes kPairsAtOnce pairs of inputs at
+// once, so that their weights stay in the cache.
 template <int kPixels, int kPairsAtOnce, AccumulateTile kTile, AccumulateTile kSingle>
 void accumulate_by_tiles(const Rows& rows, int num_pixels, const MatrixView& matrix, int block, int32_t* sums) {
   const int16_t* weights = matrix.pairs + static_cast<ptrdiff_t>(block) * matrix.num_pairs * 2 * kBlockOutputs;

@@ -64,7 +64,8 @@ void depthwise(const int16_t* x, int height, int width, const DepthwiseView& lay
 }  // namespace
 
 const KernelTable& scalar_kernels() {
-  static const KernelTable table{"scalar", nullptr, accumulate, finish, depthwise, activate_all, add_all, scale_all};
+  static const KernelTable table{"scalar", nullptr,  multiply_in_two<accumulate, finish>, depthwise, activate_all,
+                                 add_all,  scale_all};
   return table;
 }
 
