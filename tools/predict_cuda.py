@@ -71,7 +71,7 @@ def work_of(launch: Launch) -> tuple[float, float]:
     name = launch.kernel.name
     if name.startswith("matrix_"):
         depth = a.steps * 64
-        columns = a.out_columns * (2 if name.endswith("chunked") else 1)
+        columns = a.out_columns * {"chunked": 2, "fours": 4}.get(name.split("_")[2], 1)
         planes = 2 if "wide" in name else 1
         reads = a.in_height * a.in_width * (a.channels + (a.channels2 if a.x2 else 0))
         writes = a.positions * a.out_columns * (1 + bool(a.first) + bool(a.second))

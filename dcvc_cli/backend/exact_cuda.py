@@ -5,7 +5,7 @@ launch nothing by themselves: an engine collects their launches and starts them 
 docs/exact-arithmetic.md, docs/cuda.md.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -21,9 +21,10 @@ from dcvc_cli.backend.cuda.steps import CodedPlaces, StepKernels
 from dcvc_cli.backend.exact_base import ExactOperations, require_exponent
 from dcvc_cli.backend.exact_network import ExactNetwork, ExactValue
 from dcvc_cli.backend.operations import PlaneFlags, PlaneIndex, PlaneSymbols
+from dcvc_cli.graph.blocks import Conv
 
 if TYPE_CHECKING:
-    from dcvc_cli.graph.blocks import Conv, DepthConvBlock, Depthwise, ScaleVector
+    from dcvc_cli.graph.blocks import DepthConvBlock, Depthwise, FourfoldBlock, ScaleVector
     from dcvc_cli.graph.latent_steps import CodingStep
 
 
@@ -125,15 +126,37 @@ class ExactCuda(ExactOperations):
     def chunked(self, x: CudaValue) -> CudaValue:
         """Chunk-add of an active product."""
         assert x.product is not None
-        return self._later(x.product._replace(chunked=True), x.exponent)
+        return self._later(x.product._replace(fold=2), x.exponent)
+
+    def folded_fours(self, x: CudaValue) -> CudaValue:
+        """Sums of each four neighbouring channels of an active product."""
+        assert x.product is not None
+        return self._later(x.product._replace(fold=4), x.exponent)
+
+    def conv_of_cells(self, layer: "Conv", x: CudaValue, factor: int) -> CudaValue:
+        """A convolution with kernel and stride `factor`: the same products without a rearranged copy of x."""
+        if x.cell != 1:
+            return super().conv_of_cells(layer, x, factor)
+        numbers = self.network.conv(layer.name)
+        _fits(layer.name, numbers.in_exponent, x)
+        strided = Conv(layer.name, layer.cin // factor**2, layer.cout, kernel=factor, stride=factor)
+        return self._later(Product(strided, (self._aligned(x.tensor),)), numbers.out_exponent)
 
     def depth_conv_block(self, block: "DepthConvBlock", x: CudaValue) -> CudaValue:
+        return self._block(block, x, self.chunked)
+
+    def fourfold_block(self, block: "FourfoldBlock", x: CudaValue) -> CudaValue:
+        return self._block(block, x, self.folded_fours)
+
+    def _block(
+        self, block: "DepthConvBlock | FourfoldBlock", x: CudaValue, fold: Callable[[CudaValue], CudaValue]
+    ) -> CudaValue:
         if block.adaptor is not None:
             x = self.conv(block.adaptor, x)
         x = self._value(self._aligned(x.tensor), x.exponent)
         spatial = self.depthwise(block.dc_spatial, self.active(self.conv(block.dc_in, x)))
         t = self.add(self.conv(block.dc_out, spatial), x)
-        hidden = self.chunked(self.active(self.conv(block.ffn_in, t)))
+        hidden = fold(self.active(self.conv(block.ffn_in, t)))
         out = self.add(self.conv(block.ffn_out, hidden), t)
         return self.add(out, x) if block.shortcut else out
 
@@ -141,7 +164,7 @@ class ExactCuda(ExactOperations):
         numbers = self.network.scale(vector.name)
         _fits(vector.name, numbers.in_exponent, x)
         waiting = x.waiting
-        if waiting is not None and waiting.scale is None and not waiting.is_sub_pixel and waiting.picture_shift is None:
+        if waiting is not None and waiting.scale is None and not waiting.is_sub_pixel and waiting.picture is None:
             return self._later(waiting._replace(scale=(vector.name, qp)), numbers.out_exponent)
         factors, shifts = self.layers.scale_rows(vector.name)
         row, pitch = self.engine.slot(qp), round_up(vector.channels, 8)
@@ -162,6 +185,13 @@ class ExactCuda(ExactOperations):
         half = x.tensor.channels // 2
         first, second = self.split(x, (half, half))
         return self.add(first, second)
+
+    def add_fours(self, x: CudaValue) -> CudaValue:
+        tensor = x.tensor
+        out = self.engine.tensor(tensor.height, tensor.width, tensor.channels // 4)
+        # The channels behind the sums are 0, since those behind x count as 0.
+        self.layers.pointwise("add_fours", tensor, replace(out, channels=out.pitch))
+        return self._value(out, x.exponent)
 
     def add(self, x: CudaValue, y: CudaValue) -> CudaValue:
         _fits("a sum", x.exponent, y)
@@ -237,10 +267,22 @@ class ExactCuda(ExactOperations):
         return self._value(self.layers.pointwise("multiply", latents.tensor, None, exponent=shift, **second), exponent)
 
     def clamp_unit(self, x: CudaValue) -> CudaValue:
-        shift = x.exponent - rules.FRAME_EXPONENT
-        if x.waiting is not None and x.waiting.picture_shift is None and not x.waiting.is_sub_pixel:
-            return self._later(x.waiting._replace(picture_shift=shift), rules.FRAME_EXPONENT, x.cell)
-        return self._value(self.layers.pointwise("to_picture", x.tensor, exponent=shift), rules.FRAME_EXPONENT, x.cell)
+        return self._limited(x, 0)
+
+    def clamp_centred(self, x: CudaValue) -> CudaValue:
+        return self._limited(x, -rules.HALF_SAMPLE)
+
+    def from_centre(self, x: CudaValue) -> CudaValue:
+        _fits("a picture", rules.FRAME_EXPONENT, x)
+        return self._value(self.layers.pointwise("offset", x.tensor, bound=rules.HALF_SAMPLE), x.exponent, x.cell)
+
+    def _limited(self, x: CudaValue, lowest: int) -> CudaValue:
+        """A picture of values from `lowest` on."""
+        shift, exponent = x.exponent - rules.FRAME_EXPONENT, rules.FRAME_EXPONENT
+        if x.waiting is not None and x.waiting.picture is None and not x.waiting.is_sub_pixel:
+            return self._later(x.waiting._replace(picture=(shift, lowest)), exponent, x.cell)
+        tensor = self.layers.pointwise("to_picture", x.tensor, exponent=shift, bound=lowest)
+        return self._value(tensor, exponent, x.cell)
 
     # ---- latents and symbols
 

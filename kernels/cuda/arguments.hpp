@@ -40,8 +40,9 @@ struct MatrixArguments {
   int32_t second_pitch;
   int32_t exponent;       // of the activation
   int32_t sub_pixel;      // columns of each of the four output positions of a pixel shuffle by 2, or 0
-  int32_t is_picture;     // 1: limited to a picture's 0..8192
+  int32_t is_picture;     // 1: limited to a picture's range of 8192
   int32_t picture_shift;  // from the layer's exponent to a picture's
+  int32_t picture_lowest;
 };
 
 struct DepthwiseArguments {
@@ -77,7 +78,7 @@ struct PointwiseArguments {
   int32_t factors_pitch;
   int32_t out_pitch;
   int32_t exponent;  // of x, or the shift of `multiply` and `picture`
-  int32_t bound;     // of `at_least`
+  int32_t bound;     // of `at_least`, the lowest value of `to_picture`, what `offset` adds
 };
 
 // out (height * factor, width * factor, channels) from x (height, width, channels * factor^2), or the reverse.

@@ -35,9 +35,9 @@ GPU_FN int32_t wsilu(int32_t x, int table_offset, int exponent) {
   return maximum(x, 0) - shift_round(g, 18 - exponent);
 }
 
-// Picture value of a network's output; shift = exponent - 13, -13..2.
-GPU_FN int32_t picture_value(int32_t v, int shift) {
-  return limit(shift > 0 ? shift_round(v, shift) : v * (1 << -shift), 0, kUnit);
+// Picture value of a network's output; shift = exponent - 13, -13..2; lowest = 0, or -4096 of pictures around 0.
+GPU_FN int32_t picture_value(int32_t v, int shift, int32_t lowest) {
+  return limit(shift > 0 ? shift_round(v, shift) : v * (1 << -shift), lowest, lowest + kUnit);
 }
 
 }  // namespace dcvc::cuda

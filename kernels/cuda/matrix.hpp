@@ -138,8 +138,8 @@ GPU_FN Vec16 finished(const MatrixArguments& p, Vec16 v, int column) {
   }
   if (p.is_picture) {
     GPU_UNROLL for (int i = 0; i < 4; ++i) {
-      v.w[i] = gpu::pack_saturate16(picture_value(low_half(v.w[i]), p.picture_shift),
-                                    picture_value(high_half(v.w[i]), p.picture_shift));
+      v.w[i] = gpu::pack_saturate16(picture_value(low_half(v.w[i]), p.picture_shift, p.picture_lowest),
+                                    picture_value(high_half(v.w[i]), p.picture_shift, p.picture_lowest));
     }
   }
   return v;
@@ -172,8 +172,11 @@ GPU_FN void store_rows(const MatrixArguments& p) {
   }
 }
 
-// kChunkAdd: of every 32 columns, 0..15 and 16..31 are the two halves of the same 16 outputs.
-template <class Tile, bool kActivate, bool kChunkAdd>
+// Which columns are added after the activation. kHalves: of every 32 columns, 0..15 and 16..31 are the two halves of
+// the same 16 outputs. kFours: of every 32 columns, the four tiles of 8 are the four neighbours of the same 8 outputs.
+enum class Fold { kNone, kHalves, kFours };
+
+template <class Tile, bool kActivate, Fold kFold>
 GPU_FN void matrix(const MatrixArguments& p) {
   const int thread = gpu::thread_index(), lane = thread & 31, warp = thread >> 5;
   const int warp_row = warp % Tile::kWarpRows, warp_column = warp / Tile::kWarpRows;
@@ -203,10 +206,11 @@ GPU_FN void matrix(const MatrixArguments& p) {
   gpu::copy_wait<0>();
   gpu::sync_block();  // the stages become the output's
 
-  constexpr int kOutTiles = kChunkAdd ? Tile::kTilesN / 2 : Tile::kTilesN,
-                kOutColumns = 8 * kOutTiles * Tile::kWarpColumns;
+  constexpr int kGroupTiles = kFold == Fold::kNone ? 4 : kFold == Fold::kHalves ? 2 : 1;  // stored, of every four
+  constexpr int kOutTiles = Tile::kTilesN / 4 * kGroupTiles, kOutColumns = 8 * kOutTiles * Tile::kWarpColumns;
   GPU_UNROLL for (int m = 0; m < 2; ++m) GPU_UNROLL for (int group = 0; group < Tile::kTilesN / 4; ++group) {
     uint32_t packed[4][2];
+    int32_t fours[2][2] = {};
     GPU_UNROLL for (int tile = 0; tile < 4; ++tile) {
       const int n = 4 * group + tile;
       const int column = gpu::block_x() * Tile::kColumns + (warp_column * Tile::kTilesN + n) * 8 + 2 * (lane & 3);
@@ -219,12 +223,16 @@ GPU_FN void matrix(const MatrixArguments& p) {
           y1 = wsilu(y1, Tile::kTableOffset, p.exponent);
         }
         packed[tile][h] = gpu::pack_saturate16(y0, y1);
+        fours[h][0] += y0;
+        fours[h][1] += y1;
       }
     }
-    GPU_UNROLL for (int tile = 0; tile < (kChunkAdd ? 2 : 4); ++tile) GPU_UNROLL for (int h = 0; h < 2; ++h) {
-      const uint32_t v = kChunkAdd ? gpu::add_saturate16x2(packed[tile][h], packed[tile + 2][h]) : packed[tile][h];
+    GPU_UNROLL for (int tile = 0; tile < kGroupTiles; ++tile) GPU_UNROLL for (int h = 0; h < 2; ++h) {
+      const uint32_t v = kFold == Fold::kFours    ? gpu::pack_saturate16(fours[h][0], fours[h][1])
+                         : kFold == Fold::kHalves ? gpu::add_saturate16x2(packed[tile][h], packed[(tile + 2) % 4][h])
+                                                  : packed[tile][h];
       const int row = warp_row * 32 + m * 16 + h * 8 + (lane >> 2);
-      const int chunk = warp_column * kOutTiles + group * (kChunkAdd ? 2 : 4) + tile;
+      const int chunk = warp_column * kOutTiles + group * kGroupTiles + tile;
       gpu::store_shared<uint32_t>(output_place<2 * kOutColumns>(row, chunk) + 4 * (lane & 3), v);
     }
   }

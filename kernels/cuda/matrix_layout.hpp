@@ -43,7 +43,9 @@ GPU_FN int activation_place(int row, int chunk) { return row * 128 + ((chunk ^ (
 template <int kRowBytes>
 GPU_FN int output_place(int row, int chunk) {
   constexpr int kChunks = kRowBytes / 16, kMask = kChunks < 8 ? kChunks - 1 : 7,
-                kRowsTogether = kRowBytes < 128 ? 1 : 0;
+                kRowsTogether = kRowBytes < 64    ? 2
+                                : kRowBytes < 128 ? 1
+                                                  : 0;
   return row * kRowBytes + ((chunk ^ ((row >> kRowsTogether) & kMask)) << 4);
 }
 

@@ -11,12 +11,14 @@ GPU_KERNEL(depthwise_3x3, kSpatialThreads, 4, kSpatialBytes, DepthwiseArguments,
 
 POINTWISE(copy, kCopy)
 POINTWISE(add, kAdd)
+POINTWISE(add_fours, kAddFours)
 POINTWISE(multiply, kMultiply)
 POINTWISE(scale, kScale)
 POINTWISE(activate, kActivate)
 POINTWISE(at_least, kAtLeast)
 POINTWISE(half_to_two_by_table, kHalfToTwo)
 POINTWISE(to_picture, kPicture)
+POINTWISE(offset, kOffset)
 
 GPU_KERNEL(pixel_shuffle, kPointwiseThreads, 4, 0, ShuffleArguments, shuffle<false>)
 GPU_KERNEL(pixel_unshuffle, kPointwiseThreads, 4, 0, ShuffleArguments, shuffle<true>)

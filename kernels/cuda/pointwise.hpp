@@ -64,7 +64,7 @@ GPU_FN int32_t shifted_product(int32_t a, int32_t b, int shift) {
   return static_cast<int32_t>(v > 32767 ? 32767 : v < -32768 ? -32768 : v);
 }
 
-enum class Pointwise { kCopy, kAdd, kMultiply, kScale, kActivate, kAtLeast, kHalfToTwo, kPicture };
+enum class Pointwise { kCopy, kAdd, kAddFours, kMultiply, kScale, kActivate, kAtLeast, kHalfToTwo, kPicture, kOffset };
 
 template <Pointwise kOperation>
 GPU_FN void pointwise(const PointwiseArguments& p) {
@@ -79,6 +79,16 @@ GPU_FN void pointwise(const PointwiseArguments& p) {
   if (piece >= p.height * p.width * chunks) return;
   const int position = piece / chunks, channel = piece % chunks * 8;
   const int from = position / p.width * p.x_width + position % p.width;
+  if (kOperation == Pointwise::kAddFours) {
+    Eight sums;
+    GPU_UNROLL for (int i = 0; i < 4; ++i) {
+      const Eight part = load_eight(p.x, from, p.pitch, 4 * channel + 8 * i, p.channels);
+      sums.v[2 * i] = saturate16(part.v[0] + part.v[1] + part.v[2] + part.v[3]);
+      sums.v[2 * i + 1] = saturate16(part.v[4] + part.v[5] + part.v[6] + part.v[7]);
+    }
+    store_eight(p.out, position, p.out_pitch, channel, p.out_channels, sums);
+    return;
+  }
   Eight x = load_eight(p.x, from, p.pitch, channel, p.channels);
   if (kOperation == Pointwise::kAdd || (kOperation == Pointwise::kMultiply && p.y_channels > 1)) {
     const Eight y = load_eight(p.y, position, p.y_pitch, channel, p.channels);
@@ -102,7 +112,9 @@ GPU_FN void pointwise(const PointwiseArguments& p) {
       x.v[i] = channel + i < p.channels ? half_to_two(x.v[i], p.table, p.exponent) : 0;
     }
   } else if (kOperation == Pointwise::kPicture) {
-    GPU_UNROLL for (int i = 0; i < 8; ++i) x.v[i] = picture_value(x.v[i], p.exponent);
+    GPU_UNROLL for (int i = 0; i < 8; ++i) x.v[i] = picture_value(x.v[i], p.exponent, p.bound);
+  } else if (kOperation == Pointwise::kOffset) {
+    GPU_UNROLL for (int i = 0; i < 8; ++i) x.v[i] = channel + i < p.channels ? saturate16(x.v[i] + p.bound) : 0;
   }
   store_eight(p.out, position, p.out_pitch, channel, p.out_channels, x);
 }

@@ -54,7 +54,7 @@ def random_case(seed: int) -> tuple[dict[str, Any], Any, list[NDArray[np.int16]]
     cin, cout = (int(c) for c in rng.choice(CHANNELS, 2))
     kind, values = KINDS[rng.integers(3)], VALUES[rng.integers(3)]
     told = f"seed {seed} {cin}->{cout} {kind} {values}"
-    form = int(rng.integers(10))
+    form = int(rng.integers(13))
 
     def inputs(*channels: int, least: int = 1) -> list[NDArray[np.int16]]:
         size = random_size(rng, least)
@@ -95,6 +95,20 @@ def random_case(seed: int) -> tuple[dict[str, Any], Any, list[NDArray[np.int16]]
         conv = Conv("layer", cin, 4 * cout)
         numbers = {"layer": random_conv(rng, (4 * cout, cin, 1, 1), kind)}
         return numbers, lambda ops, x: ops.pixel_shuffle(ops.conv(conv, x), 2), inputs(cin), f"sub-pixel {told}"
+    if form == 10:
+        conv = Conv("layer", cin, 4 * cout)
+        numbers = {"layer": random_conv(rng, (4 * cout, cin, 1, 1), kind, exponents)}
+        return numbers, lambda ops, x: fours(ops, conv, x), inputs(cin), f"fours {told}"
+    if form == 11:
+        conv, factor = Conv("layer", 4 * cin, cout), 2
+        height, width = random_size(rng, 1)
+        x = random_values(rng, (cin, factor * height, factor * width), values)
+        numbers = {"layer": random_conv(rng, (cout, 4 * cin, 1, 1), kind)}
+        return numbers, lambda ops, x: ops.conv_of_cells(conv, x, factor), [x], f"of cells {told}"
+    if form == 12:
+        conv = Conv("layer", cin, cout)
+        numbers = {"layer": random_conv(rng, (cout, cin, 1, 1), kind)}
+        return numbers, lambda ops, x: ops.from_centre(ops.clamp_centred(ops.conv(conv, x))), inputs(cin), told
     conv, vector = Conv("layer", cin, cout), ScaleVector("vector", 3, cout)
     scale = ExactScale(
         random_values(rng, (3, cout), values), rng.integers(1, 31, 3).astype(np.uint8), EXPONENT, EXPONENT
@@ -123,6 +137,12 @@ def chunked(ops: Any, conv: Conv, x: Any) -> Any:
     """Convolution, WSiLU and chunk-add."""
     y = active(ops, ops.conv(conv, x))
     return ops.chunked(y) if isinstance(ops, ExactCuda) else ops.chunk_add(y)
+
+
+def fours(ops: Any, conv: Conv, x: Any) -> Any:
+    """Convolution, WSiLU and sums of each four neighbouring channels."""
+    y = active(ops, ops.conv(conv, x))
+    return ops.folded_fours(y) if isinstance(ops, ExactCuda) else ops.add_fours(y)
 
 
 def check_layers(seeds: Iterable[int], engines: list[CudaEngine]) -> None:

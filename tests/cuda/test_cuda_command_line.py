@@ -1,6 +1,7 @@
 """Streams on the emulated GPU through the real commands: the CPU's bytes and pictures, and what is said where something
 is missing."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,8 @@ import pytest
 from dcvc_cli.backend.cuda import driver
 from dcvc_cli.backend.exact_cuda import ExactCuda
 from dcvc_cli.backend.float_torch import FloatOperations
+from dcvc_cli.preparing.random_weights import random_weights
+from dcvc_cli.weights.file import write_weights
 from tests.cuda.layer_checks import engine_on
 
 pytestmark = pytest.mark.native
@@ -63,13 +66,24 @@ def test_the_analysis_beside_the_gpu(call, emulator, tmp_path, monkeypatch):
     assert (tmp_path / "cpu.dcvc").read_bytes() == (tmp_path / "gpu.dcvc").read_bytes()
 
 
-@pytest.mark.slow
-def test_a_stream_with_motion_and_filters(call, gpu, tmp_path):
-    """The shipped model: vectors, a long-term reference, output filters."""
-    clip = write_clip(tmp_path / "clip.y4m", 4, 32)
-    assert call("encode", clip, "-o", tmp_path / "s.dcvc", "--model", "lite", "--device", "cpu") == 0
+WITNESSES = Path(__file__).resolve().parents[1] / "data" / "witnesses" / "weights"
+
+
+@pytest.mark.parametrize("model", ["witness-tiny-lite", "tiny-uf-hts"])
+def test_streams_of_the_other_families(model, call, gpu, tmp_path, monkeypatch):
+    """Motion, filters and floor of `lite`; units of several pictures of DCVC-UF."""
+    home = tmp_path / "home"
+    if model.startswith("witness"):
+        shutil.copytree(WITNESSES, home / "weights")
+    else:
+        write_weights(home / "weights" / f"{model}.safetensors", random_weights(model, exact=True))
+    monkeypatch.setenv("DCVC_HOME", str(home))
+    clip = write_clip(tmp_path / "clip.y4m", 5, 16 if "uf" in model else 32)
     for device in ("cpu", "cuda"):
-        assert call("decode", tmp_path / "s.dcvc", "-o", tmp_path / f"{device}.y4m", "--device", device) == 0
+        assert call("encode", clip, "-o", tmp_path / f"{device}.dcvc", "--model", model, "--device", device) == 0
+    assert (tmp_path / "cpu.dcvc").read_bytes() == (tmp_path / "cuda.dcvc").read_bytes()
+    for device in ("cpu", "cuda"):
+        assert call("decode", tmp_path / "cpu.dcvc", "-o", tmp_path / f"{device}.y4m", "--device", device) == 0
     assert (tmp_path / "cpu.y4m").read_bytes() == (tmp_path / "cuda.y4m").read_bytes()
 
 

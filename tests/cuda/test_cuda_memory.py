@@ -10,6 +10,7 @@ from dcvc_cli.backend.cuda.arguments import argument_structures, kernel_sources,
 from dcvc_cli.backend.cuda.kernels import KERNELS, LARGE, SMALL, choose_tile
 from dcvc_cli.backend.cuda.packing import (
     chunked_columns,
+    fours_columns,
     fragment_places,
     pack_matrix,
     plain_columns,
@@ -93,7 +94,8 @@ def test_a_fragment_is_what_two_permutes_join():
 @settings(deadline=None)
 @given(st.integers(1, 200))
 def test_columns_have_every_output_once(count):
-    for columns in (plain_columns(count), chunked_columns(2 * count), sub_pixel_columns(4 * count)):
+    folded = chunked_columns(2 * count), fours_columns(4 * count)
+    for columns in (plain_columns(count), *folded, sub_pixel_columns(4 * count)):
         outputs = columns[columns >= 0]
         assert sorted(outputs) == list(range(len(outputs)))
 
@@ -103,6 +105,13 @@ def test_chunked_columns_stand_16_apart():
     for column, output in enumerate(columns):
         if output >= 0 and column % 32 < 16:
             assert columns[column + 16] == output + 35
+
+
+def test_columns_of_fours_stand_8_apart():
+    columns = fours_columns(4 * 11)
+    for column, output in enumerate(columns):
+        if output >= 0 and column % 32 < 8:
+            assert [columns[column + 8 * k] for k in range(4)] == [output + k for k in range(4)]
 
 
 def test_16_bit_weights_are_two_planes():

@@ -145,6 +145,8 @@ def test_values_agree(engines):
             "shuffle": lambda o, a, b, s: o.pixel_shuffle(a, 2),
             "there and back": lambda o, a, b, s: o.pixel_unshuffle(o.pixel_shuffle(a, 2), 2),
             "chunk-add": lambda o, a, b, s: o.chunk_add(a),
+            "sums of fours": lambda o, a, b, s: o.add_fours(o.concat(a, a, b, a)),
+            "around zero": lambda o, a, b, s: o.from_centre(o.clamp_centred(a)),
         }
         for name, run in runs.items():
             expected = run(reference, *(ExactValue(v, exponent) for v in (x, y, one)))

@@ -40,11 +40,14 @@ def _matrices() -> list[Kernel]:
     return [
         Kernel(f"matrix_{tile}_{form}", "matrix.cu", "MatrixArguments", *shape)
         for tile, shape in shapes.items()
-        for form in ("plain", "active", "chunked")
+        for form in ("plain", "active", "chunked", "fours")
     ]
 
 
-_POINTWISE = ("copy", "add", "multiply", "scale", "activate", "at_least", "half_to_two_by_table", "to_picture")
+_POINTWISE = (
+    *("copy", "add", "add_fours", "multiply", "scale", "activate", "at_least", "half_to_two_by_table"),
+    *("to_picture", "offset"),
+)
 KERNELS = {
     kernel.name: kernel
     for kernel in [

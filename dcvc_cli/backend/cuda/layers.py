@@ -6,7 +6,7 @@ launch. A product that is read after something was added to it is computed again
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -16,6 +16,7 @@ from dcvc_cli.backend.cuda.engine import CudaEngine, DeviceTensor, Prepared
 from dcvc_cli.backend.cuda.kernels import TILE_COLUMNS, TILE_ROWS, WIDE, choose_tile
 from dcvc_cli.backend.cuda.packing import (
     chunked_columns,
+    fours_columns,
     pack_matrix,
     pack_taps,
     pieces_table,
@@ -35,21 +36,21 @@ class Product(NamedTuple):
     Attributes:
         inputs: one tensor, or two whose channels are one range.
         activation: the exponent of a WSiLU after the rescale.
-        chunked: the halves of the channels are added.
+        fold: 2 where the halves of the channels are added, 4 where each four neighbours are; 1 for neither.
         residuals: at most two, added one after the other.
         scale: name of a scale vector and row.
         is_sub_pixel: pixel shuffle by 2.
-        picture_shift: from the exponent to a picture's, with its limits.
+        picture: (shift from the exponent to a picture's, the picture's lowest value), limited to its range.
     """
 
     layer: "Conv"
     inputs: tuple[DeviceTensor, ...]
     activation: int | None = None
-    chunked: bool = False
+    fold: int = 1
     residuals: tuple[DeviceTensor, ...] = ()
     scale: tuple[str, int] | None = None
     is_sub_pixel: bool = False
-    picture_shift: int | None = None
+    picture: tuple[int, int] | None = None
 
     def size(self) -> tuple[int, int]:
         """(height, width) of the output."""
@@ -59,7 +60,7 @@ class Product(NamedTuple):
 
     def channels(self) -> int:
         """Of the output."""
-        return self.layer.cout // (2 if self.chunked else 4 if self.is_sub_pixel else 1)
+        return self.layer.cout // (4 if self.is_sub_pixel else self.fold)
 
     def shape(self) -> tuple[Any, ...]:
         """All of it but the addresses: what its launch is prepared for."""
@@ -70,11 +71,12 @@ class Product(NamedTuple):
             self.layer.name,
             inputs,
             self.activation,
-            self.chunked,
+            self.fold,
             pitches,
             scale,
             self.is_sub_pixel,
-            self.picture_shift,
+            self.picture,
+            self.layer.kernel,
         )
 
 
@@ -120,6 +122,9 @@ class Layers:
         """(the launch without its addresses, height, width and channels of the output)."""
         layer, x = product.layer, product.inputs[0]
         numbers = self.network.conv(layer.name)
+        if layer.kernel != numbers.weight.shape[2]:  # a 1x1 layer of cells: the cells' channels are the kernel's places
+            shape = layer.cout, layer.cin, layer.kernel, layer.kernel
+            numbers = replace(numbers, weight=numbers.weight.reshape(shape))
         columns, form = self._columns(product)
         first = x.channels if len(product.inputs) == 2 else None
         matrix = f"{layer.name}:{form}:{first}"
@@ -157,9 +162,10 @@ class Layers:
             values["factors"], values["shifts"] = self.scale_rows(product.scale[0])
         if product.is_sub_pixel:
             values["sub_pixel"] = pitch
-        if product.picture_shift is not None:
-            values |= {"is_picture": 1, "picture_shift": product.picture_shift}
-        form_name = "chunked" if product.chunked else "plain" if product.activation is None else "active"
+        if product.picture is not None:
+            shift, lowest = product.picture
+            values |= {"is_picture": 1, "picture_shift": shift, "picture_lowest": lowest}
+        form_name = {1: "plain" if product.activation is None else "active", 2: "chunked", 4: "fours"}[product.fold]
         grid = -(-len(columns) // TILE_COLUMNS[tile]), -(-positions // TILE_ROWS[tile])
         prepared = self.engine.prepare(f"matrix_{tile}_{form_name}", grid, **values)
         return prepared, (height, width, product.channels())
@@ -167,8 +173,8 @@ class Layers:
     @staticmethod
     def _columns(product: Product) -> tuple[Any, str]:
         outputs = product.layer.cout
-        if product.chunked:
-            return chunked_columns(outputs), "chunked"
+        if product.fold > 1:
+            return (chunked_columns(outputs), "chunked") if product.fold == 2 else (fours_columns(outputs), "fours")
         return (sub_pixel_columns(outputs), "sub_pixel") if product.is_sub_pixel else (plain_columns(outputs), "plain")
 
     def _pack(self, numbers: ExactConv, columns: Any, first_channels: int | None) -> dict[str, Any]:
@@ -235,5 +241,5 @@ class Layers:
 
 def with_residual(product: Product, residual: DeviceTensor) -> Product | None:
     """The product plus a tensor, or None where its epilogue has no room for that."""
-    has_room = product.scale is None and product.picture_shift is None and len(product.residuals) < 2
+    has_room = product.scale is None and product.picture is None and len(product.residuals) < 2
     return product._replace(residuals=(*product.residuals, residual)) if has_room and residual.is_aligned else None

@@ -46,6 +46,14 @@ def chunked_columns(num_outputs: int) -> NDArray[np.intp]:
     return np.where(output < half, column % 32 // 16 * half + output, -1)
 
 
+def fours_columns(num_outputs: int) -> NDArray[np.intp]:
+    """Of sums of each four neighbours: in every 32 columns the first neighbours of 8 sums, then their second, third
+    and fourth ones."""
+    column = np.arange(round_up(num_outputs // 4, 8) * 4)
+    sums = column // 32 * 8 + column % 8
+    return np.where(sums < num_outputs // 4, 4 * sums + column % 32 // 8, -1)
+
+
 def sub_pixel_columns(num_outputs: int) -> NDArray[np.intp]:
     """Of a pixel shuffle by 2: the channels of the upper left position, each 8 aligned, then those of the other
     three."""

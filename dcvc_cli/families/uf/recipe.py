@@ -86,6 +86,7 @@ def next_contexts(model: UfVideoModel, ops: Operations, kept: Memory) -> Context
 
 def code_p_unit(model: UfVideoModel, ops: Operations, side: UnitSide, contexts: Contexts, qp: Any) -> Tensor:
     """The next picture or pictures -> the feature that they are made of."""
+    ops.start(contexts.ctx)  # a decoder's host reads z beside it
     z_hat = side.hyper_latents(
         lambda own, x: model.analysis(own, own.centre(x), side.for_analysis(contexts.ctx), qp),
         model.hyper_analysis,
