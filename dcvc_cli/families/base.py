@@ -110,7 +110,7 @@ class Model(ABC):
         entropy_formats: what `--entropy-format` may choose.
         stages: parts of coding a picture in the order in which `dcvc bench` shows them; functions name theirs by
             `stages.timed`.
-        relative_width: widest layers in units of those of `lite`; estimates of memory grow with it.
+        relative_width: memory a pixel in units of what `lite` takes, for estimates.
         is_for_tests: whether lists for people leave the model out.
     """
 

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from dcvc_cli.bitstream.sps import Precision, Sps
+from dcvc_cli.coding.memory import decoding_memory
 from dcvc_cli.errors import InputError, StreamError, UsageError
 from dcvc_cli.format.limits import DEFAULT_MAX_PIXELS, Limits, parse_memory
 from dcvc_cli.format.types import PictureSize
@@ -124,6 +126,17 @@ def test_info_tells_the_memory_of_decoding(place: Path, call: Call, capfd: pytes
     assert call("info", "a.dcvc", "--json") == 0
     small = json.loads(capfd.readouterr().out)["sps"][0]["memory_bytes"]
     assert 100 << 20 < small < 1 << 30 < large
+
+
+@pytest.mark.parametrize(
+    ("precision", "width", "height", "measured"),
+    [(Precision.EXACT, 640, 352, 664), (Precision.EXACT, 1920, 1088, 903), (Precision.FLOAT32, 640, 352, 765)],
+)
+def test_the_estimate_for_rt_is_a_little_above_what_was_measured(
+    precision: Precision, width: int, height: int, measured: int
+) -> None:
+    sps = Sps(width, height, precision, model_family="dcvc-rt", model_variant="rt")
+    assert measured <= decoding_memory(sps) / (1 << 20) < 1.2 * measured
 
 
 @pytest.mark.parametrize("size", [(8192, 8192), (16384, 16384), (16384, 2177)])
