@@ -162,7 +162,9 @@ def page(rows: list[dict[str, Any]]) -> str:
         "same with",
         "all of them. `tests/bench/bench_kernels.py` measures single layers against the peak of the processor. What "
         "was",
-        "measured on earlier weights and other machines: `docs/notebook/2026-11-26-speed.md`.",
+        "measured on earlier weights and other machines: `docs/notebook/2026-11-26-speed.md`. The speed of commit "
+        "b6ebd34",
+        "beside that of this build: `docs/notebook/2026-11-28-speed-after-the-move.md`.",
         "",
     ]
     return "\n".join(text)
