@@ -36,11 +36,11 @@ class Arrow(NamedTuple):
 
 
 ENCODE = (
-    Arrow("media.reader", "commands.encode", "pictures", "open_reader"),
+    Arrow("media.reader", "commands.encode_stream", "pictures", "open_reader"),
     Arrow("weights.store", "coding.opened_models", "weights", "weights_by_name"),
     Arrow("coding.opened_models", "codec.backends", "weights, device", "open_networks"),
-    Arrow("coding.opened_models", "commands.encode", "model, networks", "open_model"),
-    Arrow("commands.encode", "coding.encode", "pictures, model", "StreamEncoder"),
+    Arrow("coding.opened_models", "commands.encode_stream", "model, networks", "open_model"),
+    Arrow("commands.encode_stream", "coding.encode", "pictures, model", "StreamEncoder"),
     Arrow("coding.encode", "families.base", "picture", "CodedUnit"),
     Arrow("families.base", "families.rt.sequences", "picture", "PictureEncoder"),
     Arrow("families.rt.sequences", "codec.pictures", "planes to float32 values", "values_from_picture"),
@@ -72,8 +72,9 @@ ENCODE = (
     Arrow("coding.encode", "media.output", "bytes", "OutputFile"),
 )
 DECODE = (
-    Arrow("coding.stream_source", "commands.decode", "bytes", "StreamSource"),
-    Arrow("commands.decode", "coding.decode", "bytes, networks", "OpenedStream"),
+    Arrow("coding.stream_source", "api.decoder", "bytes", "StreamSource"),
+    Arrow("commands.decode_stream", "api.decoder", "name of the stream", "Decoder"),
+    Arrow("api.decoder", "coding.decode", "bytes, networks", "OpenedStream"),
     Arrow("coding.decode", "bitstream.stream_reader", "bytes to checked units", "StreamReader"),
     Arrow("coding.decode", "coding.concealment", "units, damage", "DamagedDecoder"),
     Arrow("coding.decode", "coding.stream_decoder", "SPS, networks", "decoder_for"),
@@ -96,7 +97,7 @@ DECODE = (
     Arrow("families.lite.frames", "families.lite.filter.filters", "reference to output planes", "filter_planes"),
     Arrow("families.lite.filter.filters", "families.lite.pictures", "planes to samples", "bytes_of_plane"),
     Arrow("coding.decode", "bitstream.sei", "pictures to hashes", "hash_picture"),
-    Arrow("commands.decode", "media.writer", "pictures", "open_writer"),
+    Arrow("commands.decode_stream", "media.writer", "pictures", "open_writer"),
     Arrow("media.writer", "media.output", "bytes", "OutputFile"),
 )
 

@@ -25,9 +25,9 @@ def test_the_code_shows_every_arrow(arrow: tuple[str, str, str, str]):
 @pytest.mark.parametrize(
     ("arrow", "fault"),
     [
-        (("media.reeder", "commands.encode", "", "open_reader"), "there is no media.reeder"),
+        (("media.reeder", "commands.encode_stream", "", "open_reader"), "there is no media.reeder"),
         (("media.reader", "coding.encode", "", "open_reader"), "neither of media.reader and coding.encode imports"),
-        (("media.reader", "commands.encode", "", "open_writer"), "imports open_writer from the other"),
+        (("media.reader", "commands.encode_stream", "", "open_writer"), "imports open_writer from the other"),
         (("entropy.coder", "kernels/motion", "", "_entropy"), "kernels/motion builds no _entropy"),
         (("entropy.coder", "kernels/motion", "", "_motion"), "entropy.coder loads no _motion"),
     ],
@@ -43,7 +43,7 @@ def test_the_pictures_are_what_the_tool_draws():
 @pytest.mark.parametrize("arrows", [tool.ENCODE, tool.DECODE], ids=["encode", "decode"])
 def test_a_picture_is_one_piece(arrows: list[tuple[str, str, str, str]]):
     """Every box is reached from the command."""
-    reached = {"commands.encode" if arrows is tool.ENCODE else "commands.decode"}
+    reached = {"commands.encode_stream" if arrows is tool.ENCODE else "commands.decode_stream"}
     while (
         more := {end for one in arrows for end in (one.giver, one.taker) if reached & {one.giver, one.taker}} - reached
     ):
