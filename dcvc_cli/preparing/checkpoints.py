@@ -142,6 +142,10 @@ def recognise(states: Sequence[Mapping[str, NDArray[Any]]]) -> Model:
         )
         raise CheckpointError(f"the files are in another order: {found}", f"give them as {', '.join(names)}")
     hint = "both files must come from one release of the codec"
+    owners = [_owner(state) for state in states]
+    if all(owners):
+        found = ", ".join(f"the {place} the {owner}" for place, owner in zip(_PLACES, owners, strict=False))
+        raise CheckpointError(f"the files are of different models: {found}", hint)
     raise CheckpointError(
         f"the checkpoints fit no known model; against {model.name!r}, {len(problems)} keys are wrong", hint, problems
     )
@@ -159,6 +163,15 @@ def _fitting_order(model: Model, states: Sequence[Mapping[str, NDArray[Any]]]) -
         ]
         order += fitting[:1]
     return tuple(order) if sorted(order) == list(range(len(states))) else None
+
+
+def _owner(state: Mapping[str, NDArray[Any]]) -> str | None:
+    """The network that a state is of, whatever model it belongs to, as a message has it; None: of none."""
+    for model in models().values():
+        for name, network in model.networks.items():
+            if not state_problems(network, state):
+                return f"{name} model of {model.name!r}"
+    return None
 
 
 def import_checkpoints(paths: Sequence[Path], name: str | None, *, exact: bool = True) -> ModelWeights:
