@@ -1,6 +1,7 @@
 """`dcvc compare`: BD-rate tables, plots and a report from result files."""
 
 import json
+import shlex
 import sys
 from collections.abc import Sequence
 from itertools import chain
@@ -79,9 +80,10 @@ def compare(
     check_ending("--json", json_file, JSON)
     check_ending("--html", html_file, HTML)
     anchor_results = comparison.read_merged(anchors[anchor_name])
+    test_results = {name: comparison.read_merged(paths) for name, paths in tests.items()}
     compared = [
-        comparison.compare_results(name, anchor_results, comparison.read_merged(paths), metric, interpolation)
-        for name, paths in tests.items()
+        comparison.compare_results(name, anchor_results, results, metric, interpolation)
+        for name, results in test_results.items()
     ]
     outputs: list[tuple[str, bytes]] = []
     if json_file is not None:
@@ -92,7 +94,15 @@ def compare(
         outputs.append(
             (
                 html_file,
-                comparison_report.html_report(anchor_name, compared, metric, interpolation.value, pictures).encode(),
+                comparison_report.html_report(
+                    anchor_name,
+                    compared,
+                    metric,
+                    interpolation.value,
+                    pictures,
+                    measured={anchor_name: anchor_results, **test_results},
+                    command=shlex.join(["dcvc", *sys.argv[1:]]),
+                ).encode(),
             )
         )
     if plot_file is not None and drawn_format is not None:

@@ -16,6 +16,7 @@ from dcvc_cli.errors import InputError
 
 LARGEST_FILE_BYTES = 256 << 20
 LARGEST_FIGURE = 1e15
+LARGEST_SETTINGS = 1000
 NUM_WARM_UP_FRAMES = 10
 """Frames that speed figures leave out: the first frames pay for allocation, choice of kernels and caches."""
 
@@ -60,12 +61,14 @@ class RatePoint:
         label: rate label in the file.
         bpp: bits per luma sample over all frames.
         figures: every number of the file under its name there.
+        settings: what the file says of codec and settings; "" for nothing.
     """
 
     label: str
     bpp: float
     num_frames: int
     figures: Mapping[str, float]
+    settings: str = ""
 
     def quality(self, metric: str) -> float | None:
         """Mean over all frames of "psnr", "psnr_y", "msssim", ...; None where it was not measured, which an MS-SSIM of
@@ -309,7 +312,9 @@ def _rate_point(label: str, figures: Any, place: str) -> RatePoint:
             f"{place}: {numbers['i_frame_num']:g} I and {numbers['p_frame_num']:g} P frames, expected at "
             "least one frame"
         )
-    return RatePoint(label, numbers["ave_all_frame_bpp"], int(num_frames), numbers)
+    settings = figures.get("codec")
+    text = settings[:LARGEST_SETTINGS] if isinstance(settings, str) else ""
+    return RatePoint(label, numbers["ave_all_frame_bpp"], int(num_frames), numbers, text)
 
 
 def _members(value: Any, place: str) -> list[tuple[str, Any]]:

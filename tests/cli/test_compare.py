@@ -123,6 +123,8 @@ def test_report_is_one_self_contained_page(tmp_path: Path) -> None:
     assert base64.b64encode(PNG).decode() in text
     assert text.count("<svg") == text.count("</svg>") == 3
     assert "A<b>" not in text
+    assert "prefers-color-scheme: dark" in text
+    assert "How it was made" in text
     for reference in ('src="http', 'href="http', "<link", "<script", "@import", "url(http"):
         assert reference not in text
 
