@@ -14,7 +14,7 @@ from dcvc_cli.errors import ExitCode
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "tests").rglob("*.md")])
-TOP_FOLDERS = ("dcvc_cli", "docs", "tests", "entropy_cpp", "kernels", "presets", "recipes", "tools", "man")
+TOP_FOLDERS = ("dcvc_cli", "docs", "tests", "entropy_cpp", "kernels", "presets", "recipes", "tools", "man", "examples")
 SOURCE_SUFFIXES = {".py", ".cpp", ".hpp", ".cu", ".cuh", ".md"}
 CHAPTER = re.compile(r'docs/([\w-]+\.md)`?(?:,| \() ?(?:\n *(?:// )?)?(?:chapter )?"([A-Z][^"]+)"')
 PATH = re.compile(rf"`((?:{'|'.join(TOP_FOLDERS)})/[\w./-]*[\w/]|[A-Z]+\.md|pyproject\.toml)`")
