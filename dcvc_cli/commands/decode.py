@@ -25,6 +25,7 @@ from dcvc_cli.commands.options import (
     check_places,
     limits_of,
 )
+from dcvc_cli.commands.positions import position_of
 from dcvc_cli.errors import UsageError
 from dcvc_cli.ui.progress import ProgressMode
 
@@ -62,7 +63,7 @@ def decode(
             help="Take audio, subtitles, chapters and attachments from this video file, not from the stream.",
         ),
     ] = None,
-    seek: Seek = 0,
+    seek: Seek = "0",
     frames: Frames = None,
     verify: Annotated[
         bool, typer.Option("--verify/--no-verify", help="Check the picture hashes in the stream.")
@@ -145,8 +146,8 @@ def decode(
     choices = DecodeChoices(
         overwrite,
         None if output_format is None else output_format.value,
-        seek,
-        frames,
+        position_of(seek, "--seek", 0),
+        None if frames is None else position_of(frames, "--frames", 1),
         verify,
         keep_partial,
         on_error,

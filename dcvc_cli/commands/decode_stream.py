@@ -9,6 +9,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from dcvc_cli.coding.on_error import OnError
+from dcvc_cli.commands.positions import Position, stream_span
 from dcvc_cli.errors import StreamError, UsageError
 from dcvc_cli.format.limits import Limits
 from dcvc_cli.ui.progress import ProgressMode
@@ -32,8 +33,8 @@ class DecodeChoices:
 
     overwrite: bool = False
     output_format: str | None = None
-    seek: int = 0
-    frames: int | None = None
+    seek: Position = 0
+    frames: Position | None = None
     verify: bool = True
     keep_partial: bool = False
     on_error: OnError = OnError.STOP
@@ -130,6 +131,7 @@ def decode_stream(source: str, output: str, choices: DecodeChoices, wanted: Repo
     from dcvc_cli.ui.voice import Voice
 
     voice = Voice(choices.quiet, choices.verbose)
+    seek, frames = stream_span(source, choices.seek, choices.frames)
     fault: StreamError | None = None
     num_frames = size_bytes = 0
     start = time.perf_counter()
@@ -137,8 +139,8 @@ def decode_stream(source: str, output: str, choices: DecodeChoices, wanted: Repo
         decoder = stack.enter_context(
             Decoder(
                 source,
-                seek=choices.seek,
-                frames=choices.frames,
+                seek=seek,
+                frames=frames,
                 verify=choices.verify,
                 on_error=choices.on_error,
                 device=choices.device,
@@ -158,7 +160,7 @@ def decode_stream(source: str, output: str, choices: DecodeChoices, wanted: Repo
                 codec=choices.codec,
             )
         )
-        tracks = _track_source(stack, writer, decoder, choices)
+        tracks = _track_source(stack, writer, decoder, choices.mux, (seek, frames))
         head = _head(decoder)
         sinks = _Sinks(stack, wanted, choices.overwrite, head, video_format.size.num_pixels)
         for note in writer.notes:
@@ -194,7 +196,7 @@ def decode_stream(source: str, output: str, choices: DecodeChoices, wanted: Repo
                     f"{error.message}; {_counted(num_frames)} before it decoded", error.hint or hint
                 ) from error
             fault = error
-        if tracks is not None and choices.frames is None and fault is None:
+        if tracks is not None and frames is None and fault is None:
             tracks.finish()
         if not num_frames and decoder.losses.num_faults:
             raise StreamError(f"no frame can be decoded: {decoder.losses.summary}")
@@ -260,7 +262,7 @@ def _frame_line(frame: "Frame") -> str:
 
 
 def _track_source(
-    stack: ExitStack, writer: "PictureWriter", decoder: "Decoder", choices: DecodeChoices
+    stack: ExitStack, writer: "PictureWriter", decoder: "Decoder", mux: str | None, span: tuple[int, int | None]
 ) -> _Timeline | None:
     """What gives times and other tracks to a video file; None for other outputs."""
     from dcvc_cli.coding.track_copy import FileTracks, StreamTracks
@@ -270,17 +272,17 @@ def _track_source(
 
     inner = writer.inner if isinstance(writer, ConvertedWriter) else writer
     if not isinstance(inner, VideoFileWriter):
-        if choices.mux is not None:
+        if mux is not None:
             raise UsageError("--mux is for video files", "-o OUT.mkv")
         return None
-    is_whole = not choices.seek and choices.frames is None
-    if choices.mux is None:
+    seek, is_whole = span[0], span == (0, None)
+    if mux is None:
         tracks = StreamTracks(decoder, is_whole)
-        return _Timeline(inner, tracks, tracks, choices.seek)
-    reader = stack.enter_context(TrackReader(choices.mux))
+        return _Timeline(inner, tracks, tracks, seek)
+    reader = stack.enter_context(TrackReader(mux))
     rate = decoder.format.frame_rate
-    start = Fraction(choices.seek * rate.den, rate.num) if rate.num else Fraction(0)
-    return _Timeline(inner, FileTracks(reader, start, is_whole), None, choices.seek)
+    start = Fraction(seek * rate.den, rate.num) if rate.num else Fraction(0)
+    return _Timeline(inner, FileTracks(reader, start, is_whole), None, seek)
 
 
 def _head(decoder: "Decoder") -> dict[str, Any]:

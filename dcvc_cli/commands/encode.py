@@ -26,6 +26,7 @@ from dcvc_cli.commands.options import (
     parse_frame_rate,
     parse_size,
 )
+from dcvc_cli.commands.positions import position_of
 from dcvc_cli.errors import UsageError
 from dcvc_cli.ui.progress import ProgressMode
 
@@ -92,7 +93,7 @@ def encode(
             rich_help_panel="Input",
         ),
     ] = True,
-    seek: Seek = 0,
+    seek: Seek = "0",
     frames: Frames = None,
     qp: Annotated[int | None, _coding("0..63", f"Quality, {_QP}.", DEFAULTS.qp)] = None,
     qp_i: Annotated[int | None, _coding("0..63", f"QP of I frames: {_QP}. Default: --qp.")] = None,
@@ -223,8 +224,8 @@ def encode(
         frame_rate=None if fps is None else parse_frame_rate(fps),
         input_depth=input_depth,
         input_format=input_format,
-        seek=seek,
-        frames=frames,
+        seek=position_of(seek, "--seek", 0),
+        frames=None if frames is None else position_of(frames, "--frames", 1),
         limits=limits_of(max_pixels, max_frames, max_memory),
         psnr=psnr,
         msssim=msssim,

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dcvc_cli.coding.encode_settings import EncodeSettings
+from dcvc_cli.commands.positions import Position, input_span
 from dcvc_cli.format.colour_names import MATRICES, PRIMARIES, TRANSFERS, UNSPECIFIED, code_point, colour_range
 from dcvc_cli.format.limits import Limits
 from dcvc_cli.format.types import ColourDescription, PictureSize, Rational
@@ -64,8 +65,8 @@ class EncodeChoices:
     frame_rate: Rational | None = None
     input_depth: int = 8
     input_format: str | None = None
-    seek: int = 0
-    frames: int | None = None
+    seek: Position = 0
+    frames: Position | None = None
     limits: Limits = field(default_factory=Limits.from_environment)
     psnr: bool = False
     msssim: bool = False
@@ -151,6 +152,7 @@ def encode_stream(
     check_ending("--json", wanted.json_file, JSON)
     settings, limits, overwrite = choices.settings, choices.limits, choices.overwrite
     voice = Voice(choices.quiet, choices.verbose)
+    seek, frames = input_span(source, choices)
     with ExitStack() as stack:
         reader = stack.enter_context(
             open_reader(
@@ -159,8 +161,8 @@ def encode_stream(
                 frame_rate=choices.frame_rate,
                 bit_depth=choices.input_depth,
                 input_format=choices.input_format,
-                skip_frames=choices.seek,
-                max_frames=choices.frames,
+                skip_frames=seek,
+                max_frames=frames,
                 limits=limits,
                 keep_tracks=choices.keep_tracks,
             )
@@ -186,7 +188,7 @@ def encode_stream(
             reader.name, picture_size.width, picture_size.height, encoding_memory(opened, picture_size)
         )
         coding = settings.coding_choices()
-        feed = _track_feed(reader, choices)
+        feed = _track_feed(reader, is_limited=frames is not None)
         encoder = StreamEncoder(
             opened, reader.format, coding, sink, recon=writer, psnr=choices.psnr, msssim=choices.msssim, tracks=feed
         )
@@ -222,14 +224,14 @@ def encode_stream(
     return _summary_line(sink.name, summary)
 
 
-def _track_feed(reader: "PictureReader", choices: EncodeChoices) -> "TrackFeed | None":
+def _track_feed(reader: "PictureReader", *, is_limited: bool) -> "TrackFeed | None":
     """What carries the other tracks of a video file; None where there are none."""
     from dcvc_cli.coding.track_feed import TrackFeed
     from dcvc_cli.media.container import ContainerReader
 
     if not isinstance(reader, ContainerReader) or reader.tracks is None or not reader.tracks.header:
         return None
-    return TrackFeed(reader, reader.tracks, is_limited=choices.frames is not None)
+    return TrackFeed(reader, reader.tracks, is_limited=is_limited)
 
 
 def _open_model(settings: EncodeSettings) -> "OpenedModel":

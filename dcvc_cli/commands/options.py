@@ -61,9 +61,15 @@ SkipExisting = Annotated[
         help="With several inputs: leave out those whose output is there, whole and checked; replace other outputs.",
     ),
 ]
-Seek = Annotated[int, typer.Option("--seek", min=0, metavar="N", help="Skip the first N frames.")]
+Seek = Annotated[
+    str,
+    typer.Option(
+        "--seek", metavar="N|TIME", help="Skip the first N frames, or all before a time such as 1:23.5 or 83s."
+    ),
+]
 Frames = Annotated[
-    int | None, typer.Option("--frames", min=1, metavar="N", help="Take at most N frames. Default: all.")
+    str | None,
+    typer.Option("--frames", metavar="N|TIME", help="Take at most N frames, or those of a time. Default: all."),
 ]
 
 MaxPixels = Annotated[

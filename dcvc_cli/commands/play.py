@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from dcvc_cli.commands.options import Device, Frames, MaxFrames, MaxMemory, MaxPixels, Seek, Threads, limits_of
+from dcvc_cli.commands.positions import position_of
 from dcvc_cli.errors import EnvironmentFault, InputError
 
 PLAYERS = {
@@ -20,7 +21,7 @@ PLAYERS = {
 
 def play(
     source: Annotated[str, typer.Argument(metavar="IN.dcvc", help="The stream; - is standard input.")],
-    seek: Seek = 0,
+    seek: Seek = "0",
     frames: Frames = None,
     player: Annotated[
         str | None,
@@ -55,8 +56,8 @@ def play(
     choices = DecodeChoices(
         output_format="nut",
         codec="rawvideo",
-        seek=seek,
-        frames=frames,
+        seek=position_of(seek, "--seek", 0),
+        frames=None if frames is None else position_of(frames, "--frames", 1),
         device=device or "auto",
         threads=threads,
         limits=limits,

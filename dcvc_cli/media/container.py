@@ -75,6 +75,7 @@ class ContainerReader(PictureReader):
         self._has_mixed_fields = False
         self._frame_colour: tuple[int, int] | None = None
         self._clock: StampClock | None = None
+        self._stamp_seconds = Fraction(1)
         self._packets = self._scan_packets()
         self._container = self._open()
         self.tracks: TrackReader | None = None
@@ -221,6 +222,7 @@ class ContainerReader(PictureReader):
         is_late = delay * float(rate) > 1 or (self.tracks is not None and delay > 0)
         if not is_cut and (not timing.is_even or is_late):
             self._clock = packets.clock(stream.time_base, start)
+            self._stamp_seconds = stream.time_base
         faults = list(timing.faults)
         if delay * float(rate) > 1:
             faults.append(f"begins its pictures {delay:.2f} s after its start")
@@ -345,6 +347,12 @@ class ContainerReader(PictureReader):
         if self._frame_colour is not None and colour != self._frame_colour:
             self._tell(f"{self.name} changes its colour tags {at}; those of the first picture are kept")
         self._frame_colour = colour
+
+    def picture_times(self) -> list[Fraction] | None:
+        """Seconds of every picture of the file where they are not evenly spaced, else None."""
+        if self._clock is None:
+            return None
+        return self._packets.times(self._stamp_seconds, self._clock.origin)
 
     def close(self) -> None:
         self._container.close()

@@ -49,6 +49,10 @@ class Packets:
         """When the last picture ends, in units of the track's time base."""
         return sum(self._last)
 
+    def times(self, time_base: Fraction, origin: int) -> list[Fraction]:
+        """Seconds of all pictures from the stamp `origin` on, in the order in which they are shown."""
+        return [(stamp - origin) * time_base for stamp in sorted(self._stamps)]
+
     def clock(self, time_base: Fraction | None, origin: int) -> StampClock | None:
         """A clock for all pictures from the stamp `origin` on; None where not every picture has a stamp."""
         if not self._has_all_stamps or not self.is_whole or not time_base or not self._stamps:
