@@ -44,7 +44,7 @@ EXIT_CODES = (
 )
 COMPLETION_VARIABLE = "_DCVC_COMPLETE"
 """Set by the shell functions that `dcvc --install-completion` installs."""
-_DISTRIBUTIONS = {"PIL": "pillow", "yaml": "pyyaml"}
+_DISTRIBUTIONS = {"PIL": "pillow", "yaml": "pyyaml", "torch": "'dcvc[torch]'"}
 """What packages are called where they are installed from."""
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # Typer carries its own copy of Click in newer versions: the base of its errors is found through one that it has always

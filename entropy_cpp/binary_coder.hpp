@@ -30,10 +30,12 @@ class Context {
   uint16_t fast_ = 32768, slow_ = 32768;
 };
 
-// The cost of a decision in bits. Only encoders ask for it.
+// The cost of a decision in bits. Only encoders ask for it. Libraries differ in the last bits of a logarithm; encoders
+// must not, so it is rounded to far fewer.
 inline double price(const Context& context, bool bit) {
+  constexpr double one = 1 << 20;
   const double zero = static_cast<double>(context.probability()) / (1 << kProbabilityBits);
-  return -std::log2(bit ? 1.0 - zero : zero);
+  return std::round(-std::log2(bit ? 1.0 - zero : zero) * one) / one;
 }
 
 class BinaryEncoder {

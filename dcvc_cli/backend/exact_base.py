@@ -1,7 +1,8 @@
 """What the exact backends share: exponent checks, coding steps on planes, and the encoder's one float step.
 
-Exact operations never see a float but in `quantise_step`, which only an encoder runs: it chooses symbols with the
-analysis latents, and everything after the choice is computed from the symbols as a decoder does.
+Exact operations never see a float but where an encoder hands in its picture and in `quantise_step`, which chooses
+symbols with the analysis latents: single operations that IEEE 754 rounds correctly, so that every machine chooses
+alike. Everything after the choice is computed from the symbols as a decoder does.
 """
 
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
+from dcvc_cli.backend import exact_rules as rules
 from dcvc_cli.backend.exact_network import ExactNetwork, ExactValue
 from dcvc_cli.backend.operations import Operations, PlaneFlags, PlaneIndex, PlaneSymbols
 from dcvc_cli.backend.planes import plane_of
@@ -17,6 +19,10 @@ from dcvc_cli.errors import EnvironmentFault
 
 if TYPE_CHECKING:
     from dcvc_cli.graph.latent_steps import CodingStep
+
+
+CELL = 8
+"""Side of the squares that pictures are kept in."""
 
 
 def require_exponent(name: str, expected: int, *values: ExactValue) -> None:
@@ -53,6 +59,7 @@ class ExactOperations(Operations):
 
     def __init__(self, network: ExactNetwork) -> None:
         self.network = network
+        self._context_exponent = getattr(network, "context_exponent", 0)
 
     def quantise_step(
         self,
@@ -82,14 +89,24 @@ class ExactOperations(Operations):
     def _float_of(self, x: Any) -> Any:
         return self.to_tensor(x) if self.shares_with_torch else self.to_float(x)
 
-    def round_z(self, z: NDArray[np.float32]) -> PlaneSymbols:
-        return np.rint(z).clip(-128, 127).astype(np.int8)
+    def round_z(self, z: ExactValue) -> PlaneSymbols:
+        return np.rint(self.to_float(z)).clip(-128, 127).astype(np.int8)
 
-    def pad_replicate(self, x: ExactValue, multiple: int) -> NoReturn:
-        raise NotImplementedError("padding belongs to the analysis, which runs in float")
-
-    def frame_from_values(self, values: NDArray[np.float32]) -> NoReturn:
-        raise NotImplementedError("source pictures enter the analysis, which runs in float")
+    def frame_from_values(self, values: NDArray[np.float32]) -> ExactValue:
+        planes, height, width = values.shape
+        samples = np.rint(values * np.float32(1 << rules.FRAME_EXPONENT)).astype(np.int16)
+        return self.frame_from_samples(samples.reshape(planes, height // CELL, CELL, width // CELL, CELL))
 
     def from_float(self, x: NDArray[np.float32]) -> NoReturn:
-        raise NotImplementedError("no float enters exact arithmetic")
+        raise NotImplementedError("no float enters exact arithmetic but pictures")
+
+    def context_from(self, synthesis: Operations, context: Any) -> ExactValue:
+        if type(synthesis) is type(self):
+            data = rules.shift_round(context.data.astype(np.int32), context.exponent - self._context_exponent)
+            return ExactValue(np.clip(data, -32768, 32767).astype(np.int16), self._context_exponent)
+        values = np.floor(synthesis.to_float(context) * np.float32(1 << self._context_exponent) + np.float32(0.5))
+        return self._from_planes(np.clip(values, -32768, 32767).astype(np.int16), self._context_exponent)
+
+    def _from_planes(self, planes: NDArray[np.int16], exponent: int) -> ExactValue:
+        """A value from (c, h, w)."""
+        raise NotImplementedError("this backend takes no contexts of others")

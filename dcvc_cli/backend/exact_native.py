@@ -225,6 +225,14 @@ class ExactNative(ExactOperations):
     def crop(self, x: ExactValue, size: tuple[int, int]) -> ExactValue:
         return ExactValue(np.ascontiguousarray(x.data[: size[0], : size[1]]), x.exponent)
 
+    def _from_planes(self, planes: NDArray[np.int16], exponent: int) -> ExactValue:
+        return ExactValue(np.ascontiguousarray(planes.transpose(1, 2, 0)), exponent)
+
+    def pad_replicate(self, x: ExactValue, multiple: int) -> ExactValue:
+        height, width, _ = x.data.shape
+        margins = ((0, -height % multiple), (0, -width % multiple), (0, 0))
+        return ExactValue(np.pad(x.data, margins, mode="edge"), x.exponent)
+
     def size(self, x: ExactValue) -> tuple[int, int]:
         return x.data.shape[0] * x.cell, x.data.shape[1] * x.cell
 

@@ -145,16 +145,33 @@ class ExactNetwork:
             EnvironmentFault: an array is missing, has the wrong type or shape, or breaks a bound.
         """
         reader = _ArrayReader(arrays)
-        layers: dict[str, ExactLayer] = {}
-        for key, shape in model.decoder_shapes():
-            name = key.removesuffix(".weight")
-            if key.endswith(".weight"):
-                layers[name] = reader.conv(name, shape)
-            elif not key.endswith(".bias"):
-                layers[name] = reader.scale(name, (shape[0], shape[1]))
+        layers = _layers(reader, model.decoder_shapes())
         exponent = int(reader.array(f"{Y_HAT}.exponent", (1,), "i1")[0])
         reader.require(0 <= exponent <= MAX_EXPONENT, Y_HAT, f"exponent {exponent} is outside 0..{MAX_EXPONENT}")
         return cls(layers, exponent)
+
+
+def checked_layers(
+    shapes: Iterable[tuple[str, tuple[int, ...]]], arrays: Mapping[str, NDArray[Any]]
+) -> dict[str, ExactLayer]:
+    """The layers of some parameters, whose names and shapes are those of a state dict; arrays of other names are
+    ignored.
+
+    Raises:
+        EnvironmentFault: an array is missing, has the wrong type or shape, or breaks a bound.
+    """
+    return _layers(_ArrayReader(arrays), shapes)
+
+
+def _layers(reader: "_ArrayReader", shapes: Iterable[tuple[str, tuple[int, ...]]]) -> dict[str, ExactLayer]:
+    layers: dict[str, ExactLayer] = {}
+    for key, shape in shapes:
+        name = key.removesuffix(".weight")
+        if key.endswith(".weight"):
+            layers[name] = reader.conv(name, shape)
+        elif not key.endswith(".bias"):
+            layers[name] = reader.scale(name, (shape[0], shape[1]))
+    return layers
 
 
 class _ArrayReader:

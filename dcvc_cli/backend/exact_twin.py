@@ -123,6 +123,14 @@ class ExactTwin(ExactOperations):
     def crop(self, x: ExactValue, size: tuple[int, int]) -> ExactValue:
         return ExactValue(x.data[:, : size[0], : size[1]], x.exponent)
 
+    def _from_planes(self, planes: NDArray[np.int16], exponent: int) -> ExactValue:
+        return ExactValue(planes, exponent)
+
+    def pad_replicate(self, x: ExactValue, multiple: int) -> ExactValue:
+        _, height, width = x.data.shape
+        margins = ((0, 0), (0, -height % multiple), (0, -width % multiple))
+        return ExactValue(np.pad(x.data, margins, mode="edge"), x.exponent)
+
     def size(self, x: ExactValue) -> tuple[int, int]:
         return x.data.shape[1], x.data.shape[2]
 

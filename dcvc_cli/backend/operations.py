@@ -297,7 +297,7 @@ class Operations(ABC):
         """What is put out in 4:2:0 of the filtered planes: 8-bit samples of luma, Cb and Cr, each of its shape."""
         raise NotImplementedError("this backend's pictures are filtered as samples")
 
-    # ---- between two backends: the encoder's analysis may run in float beside exact synthesis
+    # ---- between two backends: the encoder's analysis has numbers of its own beside exact synthesis
 
     @abstractmethod
     def to_float(self, x: Tensor) -> NDArray[np.float32]:
@@ -305,8 +305,7 @@ class Operations(ABC):
 
     @abstractmethod
     def from_float(self, x: Any) -> Tensor:
-        """Inverse of to_float and of to_tensor as far as the arithmetic goes; exact backends need not offer it
-        (encoder's analysis only)."""
+        """Inverse of to_float and of to_tensor as far as the arithmetic goes (encoder's analysis only)."""
 
     @property
     def shares_with_torch(self) -> bool:
@@ -317,3 +316,7 @@ class Operations(ABC):
     def to_tensor(self, x: Tensor) -> Any:
         """to_float as a tensor of PyTorch on the device."""
         raise NotImplementedError("this backend's values cross as arrays")
+
+    def context_from(self, synthesis: "Operations", context: Tensor) -> Tensor:
+        """A context that the decoder's half has made, as this analysis takes it."""
+        return self.from_float((synthesis.to_tensor if synthesis.shares_with_torch else synthesis.to_float)(context))

@@ -8,6 +8,7 @@ from typing import Any, Protocol, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from dcvc_cli.backend.exact_analysis import AnalysisNetwork
 from dcvc_cli.backend.exact_native import MAX_THREADS, ExactNative, make_engine
 from dcvc_cli.backend.exact_network import ExactNetwork
 from dcvc_cli.backend.exact_twin import ExactTwin
@@ -69,6 +70,10 @@ class NetworkArrays(Protocol):
         """Arrays of the exact profile, empty without one."""
 
     @property
+    def analysis(self) -> AnalysisNetwork | None:
+        """The integer form of what only an encoder runs; None where it runs in float."""
+
+    @property
     def z_table(self) -> CdfTable: ...
 
     @property
@@ -91,13 +96,17 @@ def open_networks(
     Raises:
         EnvironmentFault: the weights or the machine cannot do this precision.
     """
-    num_threads = min(threads or os.cpu_count() or 1, MAX_THREADS)
+    num_threads = _num_threads(threads)
     if precision is Precision.EXACT:
         make = _exact_operations(device, num_threads)
         opened = {name: _open_exact(network, make, device, threads) for name, network in networks.items()}
     else:
         opened = {name: _open_network(network, precision, device, threads) for name, network in networks.items()}
     return CodecNetworks(opened, num_threads)
+
+
+def _num_threads(threads: int | None) -> int:
+    return min(threads or os.cpu_count() or 1, MAX_THREADS)
 
 
 def _open_network(weights: NetworkArrays, precision: Precision, device: str, threads: int | None) -> CodecNetwork:
@@ -132,6 +141,12 @@ def _open_exact(
     weights: NetworkArrays, make: Callable[[ExactNetwork], Operations], device: str, threads: int | None
 ) -> CodecNetwork:
     synthesis = make(ExactNetwork.from_arrays(weights.model, weights.exact))
+    if weights.analysis is not None and not (device != "cpu" and synthesis.shares_with_torch):
+        # Beside a GPU the float analysis is faster; without PyTorch on it, integers on the CPU are.
+        make_analysis = (
+            make if device == "cpu" else lambda network: ExactNative(network, make_engine(_num_threads(threads)))
+        )
+        return CodecNetwork(synthesis, make_analysis(weights.analysis), weights.z_table)
 
     def analysis_operations() -> Any:
         place = _analysis_device(device)

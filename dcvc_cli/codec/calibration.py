@@ -27,14 +27,16 @@ class CalibrationSide:
         self._y: Any = None
 
     def hyper_latents(self, analysis: Analysis, hyper_analysis: Analysis, qp: int) -> Tensor:
-        """Analyses the picture, unrecorded: only an encoder does."""
-        inner = self.ops.inner
-        self._y = analysis(inner, inner.frame_from_values(self.values))
-        return self.ops.z_from_symbols(self.ops.round_z(hyper_analysis(inner, self._y)))
+        """Analyses the picture: only an encoder does, so the ranges of its half are recorded apart."""
+        own = self.ops.analysis
+        y = analysis(own, own.frame_from_values(self.values))
+        z = hyper_analysis(own, y)
+        self._y = y.tensor
+        return self.ops.z_from_symbols(self.ops.round_z(z.tensor))
 
     def for_analysis(self, context: Tensor) -> Tensor:
         """The context at its true scale."""
-        return self.ops.at_true_scale(context)
+        return self.ops.analysis.context(self.ops.at_true_scale(context))
 
     def begin(self, step_size_inverse: Any) -> None:
         """Scales the latents."""

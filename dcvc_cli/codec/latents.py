@@ -82,9 +82,7 @@ class EncodingSide:
     def for_analysis(self, context: Tensor) -> Tensor:
         """The context in the analysis' arithmetic."""
         own, synthesis = self.network.analysis, self.network.synthesis
-        if own is synthesis:
-            return context
-        return own.from_float((synthesis.to_tensor if synthesis.shares_with_torch else synthesis.to_float)(context))
+        return context if own is synthesis else own.context_from(synthesis, context)
 
     def begin(self, step_size_inverse: Any) -> None:
         """Scales the latents."""

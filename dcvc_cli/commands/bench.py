@@ -114,11 +114,10 @@ def _clip(clip: str | None, size: str | None, num_frames: int) -> "tuple[str, Vi
 def _document(
     measurements: "list[CandidateMeasurement]", clip: str, video_format: "VideoFormat", num_frames: int, qp: int
 ) -> dict[str, Any]:
-    import torch
-
     from dcvc_cli.measuring import bench as engine
-    from dcvc_cli.measuring.diagnosis import processor
+    from dcvc_cli.measuring.diagnosis import loaded_torch, processor
 
+    torch = loaded_torch()
     size = video_format.size
     first = measurements[0]
     ratios = [
@@ -137,8 +136,8 @@ def _document(
     return {
         "schema_version": JSON_SCHEMA,
         "processor": processor()[0],
-        "torch_threads": torch.get_num_threads(),
-        "torch": torch.__version__,
+        "torch_threads": None if torch is None else torch.get_num_threads(),
+        "torch": None if torch is None else torch.__version__,
         "clip": clip,
         "width": size.width,
         "height": size.height,
@@ -159,7 +158,8 @@ def _print_report(document: dict[str, Any]) -> None:
         f"{document['clip']}, {document['width']}x{document['height']}, {document['num_frames']} frames, QP "
         f"{document['qp_base']}"
     )
-    typer.echo(f"{document['processor']}, {document['torch_threads']} threads, torch {document['torch']}")
+    float_part = f", torch {document['torch']} on {document['torch_threads']} threads" if document["torch"] else ""
+    typer.echo(f"{document['processor']}{float_part}")
     typer.echo(
         f"{document['num_warmup_frames']} warm-up frames not counted; entropy coding counted; file access and "
         "hashes not counted"

@@ -239,8 +239,10 @@ def device_of_worker(name: str, worker: int) -> str:
     names stay."""
     if name != "auto":
         return name
-    import torch
-
+    try:
+        import torch
+    except ImportError:
+        return "cpu"
     num_gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
     return f"cuda:{worker % num_gpus}" if num_gpus else "cpu"
 

@@ -241,6 +241,13 @@ def decoder_layers(model: Any) -> Iterator[Conv | Depthwise | ScaleVector]:
             yield layer
 
 
+def encoder_layers(model: Any) -> Iterator[Conv | Depthwise | ScaleVector]:
+    """The layers that only an encoder runs, in order of making."""
+    for layer in layers_of(model):
+        if not isinstance(layer, BitEstimator) and layer.name.startswith(model.encoder_only):
+            yield layer
+
+
 def decoder_shapes(model: Any) -> Iterator[tuple[str, Shape]]:
     """Names and shapes of the parameters that a decoder uses."""
     for layer in decoder_layers(model):

@@ -49,7 +49,7 @@ def stage_plot(document: dict[str, Any], file_format: str) -> bytes:
     axes.invert_yaxis()
     axes.set_xlabel("milliseconds a frame, median by stage")
     axes.set_title(
-        f"{document['width']}x{document['height']}, {document['processor']}, {document['torch_threads']} threads",
+        f"{document['width']}x{document['height']}, {document['processor']}",
         fontsize=9,
     )
     axes.legend(fontsize=8)

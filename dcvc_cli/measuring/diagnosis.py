@@ -16,6 +16,7 @@ from dcvc_cli.errors import DcvcError
 from dcvc_cli.format.native import ISA_VARIABLE, load_native
 
 OPTIONAL_PACKAGES = (
+    ("torch", "torch", "float precisions, published checkpoints and training", "torch"),
     ("av", "av", "mp4 and mkv input", "video"),
     ("matplotlib", "matplotlib", "plots", "eval"),
     ("bjontegaard", "bjontegaard", "BD-rates of dcvc compare", "eval"),
@@ -24,7 +25,7 @@ OPTIONAL_PACKAGES = (
     ("tensorboard", "tensorboard", "training logs for TensorBoard", "train"),
 )
 """(module, distribution, purpose, extra that installs it)."""
-REQUIRED_PACKAGES = ("numpy", "torch", "safetensors", "pillow", "pyyaml", "typer", "rich")
+REQUIRED_PACKAGES = ("numpy", "safetensors", "pillow", "pyyaml", "typer", "rich")
 INTERESTING_FLAGS = (
     "avx2",
     "fma",
@@ -171,7 +172,7 @@ def _version(distribution: str) -> str | None:
         return None
 
 
-def _torch() -> Any:
+def loaded_torch() -> Any:
     """The module torch, or None where it does not load."""
     try:
         return import_module("torch")
@@ -180,9 +181,9 @@ def _torch() -> Any:
 
 
 def _devices() -> Iterator[Finding]:
-    torch = _torch()
+    torch = loaded_torch()
     if torch is None:
-        yield Finding("devices", "torch", "cannot be loaded", Status.MISSING, "pip install torch")
+        yield Finding("devices", "cpu", "exact streams only: torch is not there or cannot be loaded")
         return
     capability = torch.backends.cpu.get_cpu_capability()
     yield Finding("devices", "cpu", f"torch uses {capability} kernels on {torch.get_num_threads()} threads")

@@ -61,14 +61,16 @@ def _sampled_patches(layer: "Conv", x: Float64) -> Float64:
 
 
 class RecordingOperations(Operations):
-    """Float operations on Recorded values. Encoder-only parts run on `inner` directly.
+    """Float operations on Recorded values.
 
     Attributes:
         sees_typical: whether what runs now is typical content, whose moments count, or such as only ranges must hold.
+        analysis: records what only an encoder runs.
     """
 
     def __init__(self, inner: ReproducibleOperations) -> None:
         self.inner, self.groups, self.channels = inner, Groups(), Channels()
+        self.analysis = AnalysisRecorder(self)
         self.sees_typical = True
         self.layer_groups: dict[str, tuple[int, int]] = {}
         self.layer_channels: dict[str, tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
@@ -260,3 +262,28 @@ class RecordingOperations(Operations):
 
     def from_float(self, x: NDArray[np.float32]) -> Recorded:
         return self.record(self.inner.from_float(x), self.groups.new())
+
+
+class AnalysisRecorder(RecordingOperations):
+    """Records what only an encoder runs: ranges, whose exponents are its own.
+
+    Args:
+        owner: records the decoder's half; says whether content is typical.
+    """
+
+    def __init__(self, owner: RecordingOperations) -> None:
+        self.inner, self.groups, self.channels = owner.inner, Groups(), Channels()
+        self._owner = owner
+        self.layer_groups, self.layer_channels, self.moments = {}, {}, {}
+        self.context_group = self.groups.new(room=ROOM_FOR_PICTURE)
+
+    @property
+    def sees_typical(self) -> bool:  # type: ignore[override]
+        return self._owner.sees_typical
+
+    def context(self, tensor: Float64) -> Recorded:
+        """A context that the decoder's half has made."""
+        return self.record(tensor, self.context_group)
+
+    def _moments(self, layer: "Conv", x: Float64) -> None:
+        """Stored weights are taken as they are, so nothing needs moments."""

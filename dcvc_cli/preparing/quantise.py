@@ -15,16 +15,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcvc_cli.backend import exact_rules as rules
-from dcvc_cli.backend.exact_network import ExactConv, ExactLayer, ExactNetwork, ExactScale
+from dcvc_cli.backend.exact_analysis import largest_factor, quantise_scale
+from dcvc_cli.backend.exact_network import ExactConv, ExactLayer, ExactNetwork
 from dcvc_cli.backend.reproducible import Float64, ReproducibleOperations, on_grid, product
 from dcvc_cli.codec.pictures import PADDING, values_from_picture
 from dcvc_cli.errors import InputError
-from dcvc_cli.graph.blocks import Conv, ScaleVector, decoder_layers
+from dcvc_cli.families.base import Model
+from dcvc_cli.graph.blocks import Conv, ScaleVector, decoder_layers, encoder_layers
 from dcvc_cli.media.reader import open_reader
 from dcvc_cli.preparing.calibration import Moments, RecordingOperations
 from dcvc_cli.preparing.calibration_material import strange_clips, typical_clips
 from dcvc_cli.weights.compression import carries_signal
 from dcvc_cli.weights.file import ModelWeights
+from dcvc_cli.weights.stored_arrays import ANALYSIS_EXPONENTS
 
 NARROW_LIMIT, WIDE_LIMIT = 127, 32767
 CLIPS = (1.0, 0.95, 0.9, 0.85, 0.8, 0.7)
@@ -100,23 +103,9 @@ def prepare_exact(
             own parameters, which a weights file may hold in 8 bits.
         strange: clips that ranges must hold too, but whose statistics do not count.
     """
-    model = weights.model
     states = states or {name: network.parameters() for name, network in weights.networks.items()}
-    recorders = {name: RecordingOperations(ReproducibleOperations(state)) for name, state in states.items()}
-    for number, clip in enumerate(clips):
-        # Half of the QPs for each clip of several: other content at another QP tells more than the same content again.
-        for qp in QPS[number % 2 :: 2] if len(clips) > 1 else QPS:
-            model.calibrate(recorders, clip, qp)
-    for recorder in recorders.values():
-        recorder.sees_typical = False
-    for clip in strange:
-        for qp in STRANGE_QPS:
-            model.calibrate(recorders, clip, qp)
-    networks = {}
-    for name, network in weights.networks.items():
-        exact = quantise_network(network.model, states[name], recorders[name], policy)
-        networks[name] = replace(network, exact=exact.to_arrays())
-    return replace(weights, networks=networks)
+    recorders = _recorded(weights.model, clips, strange, states)
+    return _with_analysis(_with_exact(weights, recorders, states, policy), recorders)
 
 
 def prepare_from_box(
@@ -127,8 +116,54 @@ def prepare_from_box(
 ) -> ModelWeights:
     """prepare_exact with the calibration material in the box beside `clips`, then without what exact coding does not
     need."""
-    prepared = prepare_exact(weights, [*typical_clips(), *clips], states, policy, strange=strange_clips())
-    return replace(prepared, networks={name: network.for_exact_coding() for name, network in prepared.networks.items()})
+    states = states or {name: network.parameters() for name, network in weights.networks.items()}
+    recorders = _recorded(weights.model, [*typical_clips(), *clips], strange_clips(), states)
+    prepared = _with_exact(weights, recorders, states, policy)
+    coding = {name: network.for_exact_coding() for name, network in prepared.networks.items()}
+    return _with_analysis(replace(prepared, networks=coding), recorders)
+
+
+def _recorded(
+    model: Model, clips: Sequence[Clip], strange: Sequence[Clip], states: Mapping[str, State]
+) -> dict[str, RecordingOperations]:
+    """What the networks do on the clips, by network."""
+    recorders = {name: RecordingOperations(ReproducibleOperations(state)) for name, state in states.items()}
+    for number, clip in enumerate(clips):
+        # Half of the QPs for each clip of several: other content at another QP tells more than the same content again.
+        for qp in QPS[number % 2 :: 2] if len(clips) > 1 else QPS:
+            model.calibrate(recorders, clip, qp)
+    for recorder in recorders.values():
+        recorder.sees_typical = False
+    for clip in strange:
+        for qp in STRANGE_QPS:
+            model.calibrate(recorders, clip, qp)
+    return recorders
+
+
+def _with_exact(
+    weights: ModelWeights,
+    recorders: Mapping[str, RecordingOperations],
+    states: Mapping[str, State],
+    policy: WeightPolicy,
+) -> ModelWeights:
+    networks = {}
+    for name, network in weights.networks.items():
+        exact = quantise_network(network.model, states[name], recorders[name], policy)
+        networks[name] = replace(network, exact=exact.to_arrays())
+    return replace(weights, networks=networks)
+
+
+def _with_analysis(weights: ModelWeights, recorders: Mapping[str, RecordingOperations]) -> ModelWeights:
+    """The same with the exponents of what only an encoder runs, where its weights are stored as integers."""
+    networks = {}
+    for name, network in weights.networks.items():
+        stored = [network.arrays.get(f"{layer.name}.weight") for layer in encoder_layers(network.model)]
+        is_integer = all(weight is None or weight.dtype in (np.int8, np.int16) for weight in stored)
+        if is_integer and name in recorders:
+            exponents = analysis_exponents(network.model, network.arrays, recorders[name])
+            network = replace(network, arrays=network.arrays | {ANALYSIS_EXPONENTS: exponents})
+        networks[name] = network
+    return replace(weights, networks=networks)
 
 
 def quantise_network(model: Any, state: State, recorded: RecordingOperations, policy: WeightPolicy) -> ExactNetwork:
@@ -150,6 +185,27 @@ def quantise_network(model: Any, state: State, recorded: RecordingOperations, po
         layers[layer.name] = quantise_conv(layer.name, weight, bias, moments, before, after, wide=wide)
     y_hat_exponent = recorded.groups.exponent(recorded.y_hat_group)
     return ExactNetwork.from_arrays(model, ExactNetwork(layers, y_hat_exponent).to_arrays())
+
+
+def analysis_exponents(model: Any, arrays: State, recorded: RecordingOperations) -> NDArray[np.int8]:
+    """The exponents of what only an encoder runs, as backend.exact_analysis takes them.
+
+    Args:
+        arrays: the weights as a weights file stores them.
+        recorded: has seen the encoder's half too.
+    """
+    seen, layers = recorded.analysis, list(encoder_layers(model))
+    again = True
+    while again:
+        again = False
+        for layer in layers:
+            before, after = (seen.groups.exponent(group) for group in seen.layer_groups[layer.name])
+            if isinstance(layer, ScaleVector):
+                continue
+            if largest_factor(layer, arrays) * _unit_factor(before, after) > rules.MAX_MULTIPLIER:
+                again |= seen.groups.lower(seen.layer_groups[layer.name][1])
+    pairs = [seen.groups.exponent(group) for layer in layers for group in seen.layer_groups[layer.name]]
+    return np.array([*pairs, seen.groups.exponent(seen.context_group)], np.int8)
 
 
 def _keep_multipliers_small(model: Any, state: State, recorded: RecordingOperations, policy: WeightPolicy) -> None:
@@ -203,15 +259,6 @@ def _gains(recorded: RecordingOperations, name: str) -> tuple[NDArray[np.float64
 
 def _scaled_moments(moments: Moments, gain: Float64) -> Moments:
     return Moments(moments.count, moments.first * gain, moments.second * np.outer(gain, gain))
-
-
-def quantise_scale(rows: Float64, in_exponent: int, out_exponent: int) -> ExactScale:
-    """Factors (num_qps, c) as 16-bit integers, each row with the largest shift that its largest factor allows."""
-    factors = rows * 2.0 ** (out_exponent - in_exponent)
-    peak = np.maximum(np.abs(factors).max(axis=1), 2.0**-16)
-    shifts = np.clip(np.frexp(32767 / peak)[1] - 1, 1, 30).astype(np.uint8)
-    integers = np.clip(np.rint(factors * 2.0 ** shifts[:, None].astype(np.float64)), -32768, 32767).astype(np.int16)
-    return ExactScale(integers, shifts, in_exponent, out_exponent)
 
 
 def quantise_conv(

@@ -15,12 +15,14 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dcvc_cli.backend.exact_analysis import AnalysisNetwork, analysis_network
 from dcvc_cli.backend.exact_network import ExactNetwork
 from dcvc_cli.entropy.tables import CdfTable, TableError
 from dcvc_cli.errors import EnvironmentFault
@@ -31,6 +33,7 @@ from dcvc_cli.staged_files import write_whole
 from dcvc_cli.weights.compression import WIDE_LIMIT, integers_and_steps, read_table
 from dcvc_cli.weights.safetensors_reader import COMPRESSED_SUFFIX, SafetensorsReader, shown
 from dcvc_cli.weights.stored_arrays import (
+    ANALYSIS_EXPONENTS,
     EXACT_PREFIX,
     PUBLISHED_TABLE_PREFIX,
     STEP_SUFFIX,
@@ -44,6 +47,8 @@ from dcvc_cli.weights.stored_arrays import (
 )
 
 FORMAT_VERSION = "1"
+UNCOVERED = (PUBLISHED_TABLE_PREFIX, ANALYSIS_EXPONENTS)
+"""How the keys begin of what no fingerprint covers."""
 FINGERPRINT_SUFFIX = "_fingerprint"
 """Behind a network's name: the metadata that records its fingerprint."""
 
@@ -97,7 +102,7 @@ class NetworkWeights:
                 raise EnvironmentFault(f"the z table has {one.num_rows} rows, expected {expected}")
         object.__setattr__(self, "z_table", table)
         object.__setattr__(self, "published_z_table", published)
-        covered = {key: value for key, value in self.arrays.items() if not key.startswith(PUBLISHED_TABLE_PREFIX)}
+        covered = {key: value for key, value in self.arrays.items() if not key.startswith(UNCOVERED)}
         object.__setattr__(
             self, "fingerprint", fingerprint_of(covered | {f"exact.{key}": value for key, value in self.exact.items()})
         )
@@ -127,6 +132,16 @@ class NetworkWeights:
             is_float_weight = key.endswith(".weight") and value.dtype == np.float32
             kept |= integers_and_steps(key, value, WIDE_LIMIT, np.int16) if is_float_weight else {key: value}
         return replace(self, arrays=kept)
+
+    @cached_property
+    def analysis(self) -> AnalysisNetwork | None:
+        """The integer form of what only an encoder runs; None for weights that were not prepared with it.
+
+        Raises:
+            EnvironmentFault: exponents that do not fit the weights.
+        """
+        exponents = self.arrays.get(ANALYSIS_EXPONENTS)
+        return None if exponents is None else analysis_network(self.model, self.arrays, exponents)
 
     def _expanded(self, key: str) -> NDArray[np.float32]:
         array = self.arrays[key]

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dcvc_cli.backend.exact_analysis import num_exponents
 from dcvc_cli.backend.exact_network import ExactNetwork
 from dcvc_cli.graph.network import Network
 from dcvc_cli.weights.safetensors_reader import ArrayEntry, shown
@@ -21,6 +22,9 @@ TABLE_PREFIX = "z_table"
 PUBLISHED_TABLE_PREFIX = "published_z_table"
 """Tables as the published codec makes them, in float32 on the machine that imported: for its own elementary streams
 only. No fingerprint covers them."""
+ANALYSIS_EXPONENTS = "analysis.exponents"
+"""What makes integers of the encoder's stored weights (backend.exact_analysis). Only an encoder needs it, so no
+fingerprint covers it."""
 EXACT_PREFIX = "exact."
 ESTIMATOR_PREFIX = "bit_estimator_z."
 MAX_MAGNITUDE = float(1 << 20)
@@ -38,7 +42,9 @@ def coding_shapes(model: Network) -> dict[str, tuple[int, ...]]:
 
 def is_companion(key: str) -> bool:
     """Whether an array belongs to a parameter or to the z table, and is none itself."""
-    return key.endswith(STEP_SUFFIX) or key.startswith((TABLE_PREFIX, PUBLISHED_TABLE_PREFIX))
+    return (
+        key.endswith(STEP_SUFFIX) or key.startswith((TABLE_PREFIX, PUBLISHED_TABLE_PREFIX)) or key == ANALYSIS_EXPONENTS
+    )
 
 
 def parameter_problems(model: Network, found: Mapping[str, tuple[int, ...]]) -> list[str]:
@@ -72,13 +78,21 @@ def entry_problems(model: Network, entries: Mapping[str, ArrayEntry]) -> list[st
     problems += _table_problems(num_rows, stored, TABLE_PREFIX)
     if any(key.startswith(PUBLISHED_TABLE_PREFIX) for key in stored):
         problems += _table_problems(num_rows, stored, PUBLISHED_TABLE_PREFIX)
-    return problems + (_exact_problems(model, exact) if exact else [])
+    return problems + _analysis_problems(model, stored) + (_exact_problems(model, exact) if exact else [])
+
+
+def _analysis_problems(model: Network, stored: Mapping[str, ArrayEntry]) -> list[str]:
+    entry = stored.get(ANALYSIS_EXPONENTS)
+    if entry is None:
+        return []
+    found, expected = (entry.kind[1:], entry.shape), ("i1", (num_exponents(model),))
+    return [] if found == expected else [f"{ANALYSIS_EXPONENTS} has {found}, expected {expected}"]
 
 
 def _companion_problems(stored: Mapping[str, ArrayEntry]) -> list[str]:
     problems = []
     for key, entry in stored.items():
-        if key.startswith((TABLE_PREFIX, PUBLISHED_TABLE_PREFIX)):
+        if key.startswith((TABLE_PREFIX, PUBLISHED_TABLE_PREFIX)) or key == ANALYSIS_EXPONENTS:
             continue
         kind = entry.kind[1:]
         if key.endswith(STEP_SUFFIX):

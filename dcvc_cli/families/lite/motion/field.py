@@ -25,6 +25,7 @@ else:
     native = NativeModule("_motion")
 
 FIRST_SEARCH_LAMBDA, LAST_SEARCH_LAMBDA = 48.0, 3.9
+PRICE_STEPS = 1 << 20
 """What a bit costs at QP 0 and QP 63 in sums of absolute differences of 8-bit samples: the square root of what it costs
 in squared differences, which the networks' training decides."""
 
@@ -55,8 +56,9 @@ class CoderState(NamedTuple):
 
 
 def search_lambda(qp: int) -> float:
-    """The price of a bit at a QP row (0..71, higher is better quality)."""
-    return float(FIRST_SEARCH_LAMBDA * (LAST_SEARCH_LAMBDA / FIRST_SEARCH_LAMBDA) ** (qp / 63))
+    """The price of a bit at a QP row (0..71, higher is better quality), in steps that no library changes."""
+    price = FIRST_SEARCH_LAMBDA * (LAST_SEARCH_LAMBDA / FIRST_SEARCH_LAMBDA) ** (qp / 63)
+    return float(round(price * PRICE_STEPS) / PRICE_STEPS)
 
 
 def luma_samples(luma: NDArray[np.int16]) -> NDArray[np.uint8]:
