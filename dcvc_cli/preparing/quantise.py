@@ -157,9 +157,10 @@ def _with_analysis(weights: ModelWeights, recorders: Mapping[str, RecordingOpera
     """The same with the exponents of what only an encoder runs, where its weights are stored as integers."""
     networks = {}
     for name, network in weights.networks.items():
-        stored = [network.arrays.get(f"{layer.name}.weight") for layer in encoder_layers(network.model)]
+        names = [layer.name for layer in encoder_layers(network.model)]
+        stored = [network.arrays.get(f"{layer}.weight") for layer in names]
         is_integer = all(weight is None or weight.dtype in (np.int8, np.int16) for weight in stored)
-        if is_integer and name in recorders:
+        if is_integer and all(layer in recorders[name].analysis.layer_groups for layer in names):
             exponents = analysis_exponents(network.model, network.arrays, recorders[name])
             network = replace(network, arrays=network.arrays | {ANALYSIS_EXPONENTS: exponents})
         networks[name] = network
