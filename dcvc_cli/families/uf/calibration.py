@@ -41,6 +41,10 @@ class UnitCalibrationSide(CalibrationSide):
         self._y = scaled(inner, y)
         return self.ops.z_from_symbols(symbols)
 
+    def for_analysis(self, context: Tensor) -> Tensor:
+        """The context at its true scale: the encoder's half of this family runs in float."""
+        return self.ops.at_true_scale(context)
+
     def share_scales(self, steps: Sequence[CodingStep], scales: Tensor) -> None:
         """Every step is told its scales again."""
 
