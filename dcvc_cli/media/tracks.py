@@ -142,7 +142,7 @@ class TrackReader:
             num_extras = self._add_extras(header)
             if not numbered and not num_extras:
                 return b""
-            # FFmpeg opens no Matroska file without a packet.
+            # FFmpeg opens no Matroska file without a packet (findings/ffmpeg-matroska-without-packets.sh).
             last = header.add_mux_stream(_PLAIN_TEXT, time_base=_SHORT_TICK)
             packet = self._av.Packet(b" ")
             packet.pts, packet.dts, packet.duration, packet.time_base, packet.stream = 0, 0, 1, _SHORT_TICK, last

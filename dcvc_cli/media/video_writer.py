@@ -28,7 +28,10 @@ DEFAULT_CODEC = "ffv1"
 _LOCATIONS = {"mpeg2": "left", "jpeg": "center", "paldv": "topleft"}
 _RGB_CODECS = {"ffv1": "bgr0", "libx264rgb": "rgb24", "rawvideo": "rgb24", "png": "rgb24"}
 """Pixel formats of codecs that take R G B as it is."""
+_STREAMED = ("matroska", "webm", "nut")
+"""Containers that a pipe takes."""
 _WITHOUT_ASPECT = ("ffv1", "rawvideo", "huffyuv", "ffvhuff")
+"""PyAV sets the aspect ratio on the codec only, and these have no field for it (findings/pyav-aspect-of-ffv1.sh)."""
 
 
 def codec_options(text: str) -> tuple[str, dict[str, str]]:
@@ -58,13 +61,15 @@ class VideoFileWriter(PictureWriter):
 
     Raises:
         EnvironmentFault: PyAV is not installed.
-        UsageError: there is no such codec, or the container has no place for it.
+        UsageError: there is no such codec, the container has no place for it, or a pipe takes no such container.
         InputError: the output cannot be written.
     """
 
     def __init__(self, output: OutputFile, video_format: VideoFormat, container: str, codec: str) -> None:
         super().__init__(video_format)
         self.name = output.name
+        if output.seekable_stream is None and container not in _STREAMED:
+            raise UsageError(f"{container} is written back and forth, and {self.name} is a pipe", "--output-format mkv")
         self._output, self._av = output, import_av(output.name, "writing")
         self._codec, options = codec_options(codec)
         ticks, rate = video_format.time_base, video_format.frame_rate

@@ -226,6 +226,16 @@ def test_what_cannot_be(call: Call, film: Path, capfd, arguments: list[str], wor
     assert not (film / arguments[1]).exists()
 
 
+def test_a_film_through_a_pipe(dcvc, film: Path) -> None:
+    result = dcvc("decode", "film.dcvc", "-o", "-", "--output-format", "mkv", cwd=film)
+    assert result.returncode == 0, result.stderr
+    (film / "piped.mkv").write_bytes(result.stdout)
+    assert_same(contents(film / "piped.mkv"), contents(film / "film.mkv"))
+    result = dcvc("decode", "film.dcvc", "-o", "-", "--output-format", "mp4", cwd=film)
+    assert (result.returncode, result.stdout) == (2, b"")
+    assert b"standard output is a pipe" in result.stderr
+
+
 def test_a_stream_whose_matroska_header_is_hostile(call: Call, film: Path, capfd) -> None:
     from dcvc_cli.bitstream.stream_reader import StreamReader
     from dcvc_cli.bitstream.stream_writer import StreamWriter
