@@ -163,7 +163,7 @@ def decode_stream(source: str, output: str, choices: DecodeChoices, wanted: Repo
         tracks = _track_source(stack, writer, decoder, choices.mux, (seek, frames))
         head = _head(decoder)
         sinks = _Sinks(stack, wanted, choices.overwrite, head, video_format.size.num_pixels)
-        for note in writer.notes:
+        for note in writer.notes if tracks is None else tracks.notes(writer):
             voice.note(f"note: {note}")
         _announce(voice, decoder.sps, has_times=tracks is not None)
         if tracks is None:
@@ -247,6 +247,12 @@ class _Timeline:
             seconds = Fraction((time or 0) * ticks.den, ticks.num)
         self._source.write_until(self._writer, seconds)
         return picture
+
+    def notes(self, writer: "PictureWriter") -> list[str]:
+        """What the output has no place for, and tracks that cannot be written, one sentence each."""
+        missing = [] if self._stream is None else self._stream.missing
+        lost = [f"track {number} of the stream comes without its parameters: not written" for number in missing]
+        return [*dict.fromkeys((*writer.notes, *self._writer.notes)), *lost]
 
     def finish(self) -> None:
         """Writes what is left of other tracks."""

@@ -133,8 +133,13 @@ def test_decode_says_what_the_output_has_no_place_for(tmp_path: Path, capsys: py
         run(["decode", str(tmp_path / "in.dcvc"), "-o", str(tmp_path / "out.yuv"), "--threads", "1"]) == ExitCode.DONE
     )
     told = " ".join(capsys.readouterr().err.split())
-    assert "the pictures carry time stamps" in told
+    assert "the pictures carry times, and the output has no place for them" in told
     assert "track 2 of the stream (subtitles) is not written" in told
+    assert (
+        run(["decode", str(tmp_path / "in.dcvc"), "-o", str(tmp_path / "out.mkv"), "--threads", "1"]) == ExitCode.DONE
+    )
+    told = " ".join(capsys.readouterr().err.split())
+    assert "track 2 of the stream comes without its parameters: not written" in told
 
 
 DISPLAY = MasteringDisplay((0, 1, 2, 3, 4, 5), (6, 7), 9, 1)
