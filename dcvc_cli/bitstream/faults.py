@@ -37,6 +37,7 @@ class Rule(StrEnum):
     METADATA_CONTENT = "metadata-content"
     TRACK_CONTENT = "track-content"
     TRACK_MISSING = "track-missing"
+    VBV_UNDERFLOW = "vbv-underflow"
     UNSUPPORTED = "unsupported"
 
 

@@ -8,6 +8,7 @@ from dcvc_cli.bitstream.sei import PictureHash
 from dcvc_cli.bitstream.stream_reader import StreamReader
 from dcvc_cli.bitstream.tracks import TrackHeader
 from dcvc_cli.bitstream.units import Damage, FrameUnit, SeiUnit, SpsUnit, StartUnit, TrackUnit, Unit
+from dcvc_cli.bitstream.vbv_check import VbvCheck
 from dcvc_cli.bitstream.window import ByteSource
 
 
@@ -45,6 +46,7 @@ class _Validator:
         self._previous: Unit | None = None
         self._last_frame: FrameUnit | None = None
         self._tracks: set[int] = set()
+        self._vbv = VbvCheck()
 
     def look_at(self, unit: Unit) -> None:
         if isinstance(unit, Damage):
@@ -52,6 +54,7 @@ class _Validator:
         elif isinstance(unit, StartUnit):
             self._last_frame = None
             self._tracks.clear()
+            self._vbv.start(unit.offset)
         elif isinstance(unit, FrameUnit):
             self._look_at_frame(unit)
         elif isinstance(unit, SeiUnit) and isinstance(unit.message, PictureHash) and self._last_frame:
@@ -60,6 +63,7 @@ class _Validator:
                 message = f"a picture hash is of kind {unit.message.kind.name}, the SPS announces {announced.name}"
                 self.faults.append(Fault(unit.offset, Rule.HASH_KIND, message))
         elif isinstance(unit, TrackUnit):
+            self._vbv.pass_over(unit.size_bytes)
             track = unit.message.track
             if isinstance(unit.message, TrackHeader):
                 self._tracks.add(track)
@@ -74,3 +78,6 @@ class _Validator:
             message = f"an I unit does not stand directly after SPS {unit.sps_id}, which it names"
             self.faults.append(Fault(unit.offset, Rule.SPS_NOT_REPEATED, message))
         self._last_frame = unit
+        underflow = self._vbv.look_at(unit)
+        if underflow is not None:
+            self.faults.append(Fault(unit.offset, Rule.VBV_UNDERFLOW, underflow))

@@ -4,6 +4,7 @@ defaults."""
 from dataclasses import dataclass, field
 
 from dcvc_cli.bitstream.sps import HashKind
+from dcvc_cli.bitstream.sps_blocks import Vbv
 from dcvc_cli.format.entropy_format import EntropyFormat
 
 DEFAULT_SKIP_THRESHOLD = 0.12
@@ -36,6 +37,7 @@ class CodingChoices:
         skip_threshold: elements predicted this narrowly are not coded; None codes all.
         entropy_format: how symbols become bytes, None = by the picture size; the reference's own, of one or two coders,
             can be remuxed to its elementary stream.
+        vbv: the buffer that the stream names, or None.
     """
 
     qp_i: int = 32
@@ -48,6 +50,7 @@ class CodingChoices:
     skip_threshold: float | None = DEFAULT_SKIP_THRESHOLD
     hash_kind: HashKind = HashKind.CRC32
     entropy_format: EntropyFormat | None = None
+    vbv: Vbv | None = None
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ from dcvc_cli.coding.queues import read_ahead
 from dcvc_cli.coding.stream_format import sps_for
 from dcvc_cli.coding.track_feed import TrackFeed
 from dcvc_cli.control.frame_control import FrameControl, Lookahead
+from dcvc_cli.control.rate import RateControl
 from dcvc_cli.control.scene_cuts import SeenPicture
 from dcvc_cli.errors import InputError
 from dcvc_cli.families.base import CodedUnit
@@ -119,8 +120,10 @@ class StreamEncoder:
         psnr: measure the PSNR of each frame.
         msssim: measure the MS-SSIM of each frame.
         tracks: other tracks to carry, or None.
+        rate: gives the QPs of the frames; None leaves those of the choices.
 
     Attributes:
+        control: orders of the frames, and with a rate their history.
         lookahead: finds out about pictures before they are coded; may run in a thread of its own.
     """
 
@@ -135,13 +138,14 @@ class StreamEncoder:
         psnr: bool = False,
         msssim: bool = False,
         tracks: TrackFeed | None = None,
+        rate: RateControl | None = None,
     ) -> None:
         self.sps = sps_for(video_format, model.weights, model.precision, choices)
         self.video_format = video_format
         self._sink, self._recon, self._psnr, self._msssim = sink, recon, psnr, msssim
         self._encoder = model.weights.model.encoder(model.networks, self.sps, choices)
-        self._control = FrameControl(choices)
-        self.lookahead = Lookahead(video_format, needed=choices.scene_cuts)
+        self.control = FrameControl(choices, rate)
+        self.lookahead = Lookahead(video_format, needed=choices.scene_cuts or rate is not None)
         self._writer = StreamWriter(sink, limits_of=limits_of)
         self._writer.write_text(settings_text(model, choices, self.sps))
         self._tracks = tracks
@@ -154,6 +158,8 @@ class StreamEncoder:
         self._key_time = 0
         """Time of the last I unit's first picture."""
         self._last_time = 0
+        self._end_of_frame = 0
+        """Bytes of the stream up to the end of the last frame unit, and those of other tracks since."""
         self._since_hash: int | None = None
         """Pictures since the last one whose hash was written; None before the first unit."""
 
@@ -188,7 +194,7 @@ class StreamEncoder:
                 raise InputError("a picture without a time follows a format with a time base")
             self._times.append(seen.picture.time)
         self._sources.append(seen.picture)
-        return self._write(self._encoder.push(seen.picture, self._control.order(seen)))
+        return self._write(self._encoder.push(seen.picture, self.control.order(seen)))
 
     def finish(self) -> list[FrameReport]:
         """Ends the stream; returns the reports of the pictures that still waited for their unit."""
@@ -198,6 +204,7 @@ class StreamEncoder:
             self._write_hash(self._encoder.reconstruction())
         if self._tracks is not None and not self._tracks.is_limited:
             self._tracks.write_until(self._writer, None)
+        self.control.finish()
         self._writer.finish()
         return reports
 
@@ -219,11 +226,15 @@ class StreamEncoder:
         seconds = time.perf_counter() - start
         pictures = self._timed(unit)
         if self._tracks is not None:
+            before = self._writer.size_bytes
             self._tracks.write_until(self._writer, self._seconds(index))
+            self._end_of_frame += self._writer.size_bytes - before
         before = self._writer.size_bytes
         sps_id = self._writer.use_sps(self.sps)
         self._writer.write_frame(unit.frame_type, sps_id, unit.qp, unit.reset, unit.payload, pictures)
         size_bytes = self._writer.size_bytes - before
+        self.control.coded(8 * (self._writer.size_bytes - self._end_of_frame), num_pictures)
+        self._end_of_frame = self._writer.size_bytes
         if hashed:
             self._write_hash(decoded)
         self._since_hash = 0 if hashed else (self._since_hash or 0) + num_pictures

@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from dcvc_cli.bitstream.sps_blocks import Vbv
 from dcvc_cli.codec.choices import ENTROPY_FORMATS, HASH_KINDS, CodingChoices
 from dcvc_cli.errors import UsageError
 from dcvc_cli.format.types import MAX_BASE_QP
@@ -27,6 +28,10 @@ class EncodeSettings:
         force_keyframes: numbers of frames that become I frames; 0 is the first one coded.
         scenecut: whether the first frame of a scene becomes an I frame.
         min_keyint: frames from an I frame to one that a scene cut makes, at least 1.
+        bitrate: kbit/s that the stream is to take, in place of qp; None = none.
+        passes: 1, or 2 for a first pass that finds out what frames take.
+        maxrate: kbit/s at which a receiver's buffer fills, at least bitrate; None = no buffer.
+        bufsize: kbit that this buffer holds; None = those of a second.
         reset_interval: frames between drops of the reference feature, 0..65535, 0 = never.
         force_zero_thres: skip threshold: latents with a predicted scale up to it are not coded; 0 codes all.
         model: a name that `dcvc models list` shows, or a path to a weights file.
@@ -47,6 +52,10 @@ class EncodeSettings:
     force_keyframes: tuple[int, ...] = ()
     scenecut: bool = _CHOICES.scene_cuts
     min_keyint: int = _CHOICES.min_keyint
+    bitrate: float | None = None
+    passes: int = 1
+    maxrate: float | None = None
+    bufsize: float | None = None
     reset_interval: int = _CHOICES.reset_interval
     force_zero_thres: float = _CHOICES.skip_threshold or 0
     model: str = DEFAULT_MODEL
@@ -63,6 +72,7 @@ class EncodeSettings:
             self._check_whole("keyint", 1, 1 << 31, "or -1 for a first I frame only")
         _check("scenecut", self.scenecut, isinstance(self.scenecut, bool), "true or false")
         self._check_whole("min_keyint", 1, 1 << 31)
+        self._check_rates()
         self._check_whole("reset_interval", 0, 65535)
         self._check_whole("threads", 1, 1024)
         _check(
@@ -95,6 +105,25 @@ class EncodeSettings:
         )
         _check(name, value, valid, f"{low}..{high} {more}".strip())
 
+    def _check_rates(self) -> None:
+        self._check_whole("passes", 1, 2)
+        for name in ("bitrate", "maxrate", "bufsize"):
+            value = getattr(self, name)
+            _check(name, value, value is None or (_is_number(value) and 0.001 <= value <= 4_000_000), "0.001..4000000")
+        for name, needed in (("passes", "bitrate"), ("maxrate", "bitrate"), ("bufsize", "maxrate")):
+            if getattr(self, name) not in (None, 1) and getattr(self, needed) is None:
+                raise UsageError(f"{option_name(name)} needs {option_name(needed)}")
+        if self.maxrate is not None and self.bitrate is not None and self.maxrate < self.bitrate:
+            raise UsageError(f"--maxrate {self.maxrate:g} is below --bitrate {self.bitrate:g}, expected it or more")
+
+    @property
+    def vbv(self) -> Vbv | None:
+        """The buffer that the settings ask for; nine tenths full at the start."""
+        if self.maxrate is None:
+            return None
+        size = round(1000 * (self.maxrate if self.bufsize is None else self.bufsize))
+        return Vbv(round(1000 * self.maxrate), size, size * 9 // 10)
+
     @property
     def qp_base_i(self) -> int:
         return self.qp if self.qp_i is None else self.qp_i
@@ -116,6 +145,7 @@ class EncodeSettings:
             skip_threshold=self.force_zero_thres or None,
             hash_kind=HASH_KINDS[self.hash],
             entropy_format=ENTROPY_FORMATS[self.entropy_format],
+            vbv=self.vbv,
         )
 
 

@@ -53,6 +53,7 @@ def sps_for(
         time_base=None if ticks is None else TimeBase(ticks.num, ticks.den),
         skip_threshold_millionths=quantise_skip_threshold(choices.skip_threshold),
         hash_kind=choices.hash_kind,
+        vbv=choices.vbv,
         max_pictures=model.max_pictures,
         **model.sps_fields(size, choices),
     )

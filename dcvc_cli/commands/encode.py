@@ -120,6 +120,16 @@ def encode(
         int | None,
         _coding("N", "Frames from an I frame to one that a scene cut makes, at least.", DEFAULTS.min_keyint),
     ] = None,
+    bitrate: Annotated[float | None, _coding("KBPS", "Choose QPs so that the stream takes so many kbit/s.")] = None,
+    passes: Annotated[
+        int | None,
+        _coding("1|2", "2: code twice, the first time to find out what frames take. Closer to --bitrate.", 1),
+    ] = None,
+    maxrate: Annotated[
+        float | None,
+        _coding("KBPS", "Fill rate of the receiver's buffer (VBV), which the stream names and QPs steer by."),
+    ] = None,
+    bufsize: Annotated[float | None, _coding("KBIT", "Size of that buffer. Default: a second of --maxrate.")] = None,
     reset_interval: Annotated[
         int | None, _coding("N", "Frames between drops of the reference feature; 0: never.", DEFAULTS.reset_interval)
     ] = None,
@@ -187,7 +197,6 @@ def encode(
     quiet: Quiet = False,
     verbose: Verbose = False,
     crf: Annotated[str | None, typer.Option(hidden=True)] = None,
-    bitrate: Annotated[str | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Encode pictures into a .dcvc stream.
 
@@ -196,9 +205,10 @@ def encode(
     Several inputs go to a folder, each under its own name. What fails is told at the end, with exit code 6, and the
     others are done.
     """
-    for name, value in (("--crf", crf), ("--bitrate", bitrate)):
-        if value is not None:
-            raise UsageError(f"{name} does not exist yet", "--qp 0..63 sets the quality; higher is better")
+    if crf is not None:
+        raise UsageError("--crf does not exist yet", "--qp 0..63 sets the quality; higher is better")
+    if bitrate is not None and (qp, qp_i, qp_p) != (None, None, None):
+        raise UsageError("--bitrate chooses the QPs, so --qp, --qp-i and --qp-p do not go with it", "leave one out")
     given = {
         "qp": qp,
         "qp_i": qp_i,
@@ -207,6 +217,10 @@ def encode(
         "force_keyframes": None if force_keyframes is None else _frame_numbers(force_keyframes),
         "scenecut": scenecut,
         "min_keyint": min_keyint,
+        "bitrate": bitrate,
+        "passes": passes,
+        "maxrate": maxrate,
+        "bufsize": bufsize,
         "reset_interval": reset_interval,
         "force_zero_thres": force_zero_thres,
         "model": model,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from dcvc_cli.coding.encode_settings import EncodeSettings
 from dcvc_cli.commands.positions import Position, input_span
+from dcvc_cli.errors import UsageError
 from dcvc_cli.format.colour_names import MATRICES, PRIMARIES, TRANSFERS, UNSPECIFIED, code_point, colour_range
 from dcvc_cli.format.limits import Limits
 from dcvc_cli.format.types import ColourDescription, PictureSize, Rational
@@ -141,6 +142,7 @@ def encode_stream(
     """
     from dcvc_cli.coding.encode import StreamEncoder, encode_pictures
     from dcvc_cli.coding.memory import encoding_memory
+    from dcvc_cli.coding.passes import first_pass, one_pass, rate_target, second_pass
     from dcvc_cli.coding.report_files import summary_values
     from dcvc_cli.media import OutputFile, PictureWriter, open_reader, open_writer
     from dcvc_cli.media.endings import CSV, JSON, STREAM, check_ending
@@ -151,22 +153,23 @@ def encode_stream(
     check_ending("--csv", wanted.csv_file, CSV)
     check_ending("--json", wanted.json_file, JSON)
     settings, limits, overwrite = choices.settings, choices.limits, choices.overwrite
+    if settings.passes == 2 and source == "-":
+        raise UsageError("--passes 2 reads its input twice, standard input can be read once", "--passes 1")
     voice = Voice(choices.quiet, choices.verbose)
     seek, frames = input_span(source, choices)
+    open_source = partial(
+        open_reader,
+        source,
+        size=choices.size,
+        frame_rate=choices.frame_rate,
+        bit_depth=choices.input_depth,
+        input_format=choices.input_format,
+        skip_frames=seek,
+        max_frames=frames,
+        limits=limits,
+    )
     with ExitStack() as stack:
-        reader = stack.enter_context(
-            open_reader(
-                source,
-                size=choices.size,
-                frame_rate=choices.frame_rate,
-                bit_depth=choices.input_depth,
-                input_format=choices.input_format,
-                skip_frames=seek,
-                max_frames=frames,
-                limits=limits,
-                keep_tracks=choices.keep_tracks,
-            )
-        )
+        reader = stack.enter_context(open_source(keep_tracks=choices.keep_tracks))
         colour, differing = choices.colour.over(reader.format.colour)
         reader.format = replace(reader.format, colour=colour)
         for phrase in differing:
@@ -189,8 +192,22 @@ def encode_stream(
         )
         coding = settings.coding_choices()
         feed = _track_feed(reader, is_limited=frames is not None)
+        target = rate_target(settings, reader.name, reader.format, reader.num_frames)
+        control = None if target is None else one_pass(target)
+        if target is not None and settings.passes == 2:
+            voice.note(f"{reader.name}: the first pass finds out what frames take")
+            with open_source(keep_tracks=False) as again:
+                control = second_pass(target, first_pass(opened, reader.format, coding, target, again))
         encoder = StreamEncoder(
-            opened, reader.format, coding, sink, recon=writer, psnr=choices.psnr, msssim=choices.msssim, tracks=feed
+            opened,
+            reader.format,
+            coding,
+            sink,
+            recon=writer,
+            psnr=choices.psnr,
+            msssim=choices.msssim,
+            tracks=feed,
+            rate=control,
         )
         head = _report_head(opened, settings, reader)
         reports = _open_reports(stack, wanted.csv_file, wanted.json_file, overwrite, head)
@@ -300,6 +317,8 @@ def _coding_line(opened: "OpenedModel", settings: EncodeSettings) -> str:
         if settings.qp_base_i == settings.qp_base_p
         else f"QP {settings.qp_base_i} (I) {settings.qp_base_p} (P)"
     )
+    if settings.bitrate is not None:
+        qp = f"{settings.bitrate:g} kbit/s in {settings.passes} pass{'es' if settings.passes > 1 else ''}, QP"
     return (
         f"model {opened.weights.name}, {NAMES_OF_PRECISIONS[opened.precision]} on {opened.device}, {qp} of 0..63 "
         "(higher is better)"

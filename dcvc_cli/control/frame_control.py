@@ -1,9 +1,12 @@
 """Orders for the picture encoder: which pictures become I frames, and which QPs hold."""
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 
 from dcvc_cli.codec.choices import CodingChoices, PictureOrder
+from dcvc_cli.control.rate import MAX_QP, RateControl
 from dcvc_cli.control.scene_cuts import SceneCuts, SeenPicture
+from dcvc_cli.control.two_pass import CodedFrame
 from dcvc_cli.format.types import Picture, VideoFormat
 
 
@@ -37,10 +40,19 @@ class FrameControl:
 
     Args:
         choices: those of the stream.
+        rate: gives the QPs; None leaves them to the choices.
+
+    Attributes:
+        history: what came of the pictures, where there is a rate.
     """
 
-    def __init__(self, choices: CodingChoices) -> None:
-        self._choices = choices
+    def __init__(self, choices: CodingChoices, rate: RateControl | None = None) -> None:
+        self._choices, self._rate = choices, rate
+        self.history: list[CodedFrame] = []
+        self._ordered: deque[tuple[bool, int]] = deque()
+        """(is an I frame, QP) of the pictures whose bits are not in the history."""
+        self._told: deque[tuple[int, int]] = deque()
+        """(bits, pictures) of units that the rate does not know yet."""
         self._index = 0
         self._since_key: int | None = None
         """Pictures since the last I frame, itself included; None before the first one."""
@@ -52,4 +64,32 @@ class FrameControl:
         is_due = since_key is None or 0 < choices.keyint <= since_key or self._index in choices.forced_keys
         self._since_key = 1 if is_cut or is_due else (since_key or 0) + 1
         self._index += 1
-        return PictureOrder(is_key=is_cut)
+        if self._rate is None:
+            return PictureOrder(is_key=is_cut)
+        self._tell(self._index - 2)
+        qp = self._rate.qp(seen, is_key=is_cut or is_due)
+        self._ordered.append((is_cut or is_due, qp))
+        key_qp = min(max(qp + choices.qp_i - choices.qp_p, 0), MAX_QP)
+        return PictureOrder(is_cut, key_qp, qp)
+
+    def coded(self, num_bits: int, num_pictures: int) -> None:
+        """Takes note of a unit."""
+        if self._rate is not None:
+            self._told.append((num_bits, num_pictures))
+
+    def finish(self) -> None:
+        """The history is complete."""
+        self._tell(self._index)
+
+    def _tell(self, num_pictures: int) -> None:
+        """Tells the rate of units up to so many pictures. A device may run a picture ahead of its units; the rate is
+        told on every device as if it did."""
+        while self._told and len(self.history) + self._told[0][1] <= num_pictures:
+            num_bits, count = self._told.popleft()
+            assert self._rate is not None
+            self._rate.coded(num_bits, count)
+            qp = self._ordered[0][1]
+            for index in range(count):
+                is_key, _ = self._ordered.popleft()
+                share = num_bits * (index + 1) // count - num_bits * index // count
+                self.history.append(CodedFrame(is_key, qp, share))

@@ -1,0 +1,202 @@
+"""Rate control in one pass: a base QP for each group of eight frames, so that a stream meets its bitrate.
+
+Everything is integer arithmetic on what was coded up to two pictures before, so a stream depends neither on the number
+of threads nor on how far the device runs ahead.
+"""
+
+from collections import deque
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Protocol
+
+from dcvc_cli.bitstream.sps_blocks import Vbv
+from dcvc_cli.control.growth import growth
+from dcvc_cli.control.scene_cuts import SeenPicture
+from dcvc_cli.control.vbv import P_MARGIN, VbvModel
+
+GROUP = 8
+"""Pictures that share a base QP: one period of the models' patterns of good frames."""
+MAX_QP = 63
+WINDOW_SECONDS = 2
+"""Time over which a debt of bits is paid."""
+MAX_STEP, MAX_STEP_AT_CUT = 3, 12
+"""QPs from group to group; more at an I frame that begins a scene."""
+UNKNOWN_FRAMES = 3
+"""P frames after an I frame of whose scene nothing is known yet: each may take as much as the I frame."""
+MEMORY = 16
+"""Frames after which an estimate has half forgotten, about."""
+NOISE = 128
+"""Added to what is left of a thumbnail: half a grey level, that which thumbnails do not show."""
+_PRIOR_QP, _PRIOR_P, _PRIOR_I = 32, (45, 900), (1100, 3840)
+"""Millibits a luma sample at this QP and the activity where they were measured, before anything is coded."""
+
+
+@dataclass(frozen=True)
+class RateTarget:
+    """What a stream is to take.
+
+    Args:
+        bits_per_second: above 0.
+        frame_rate: pictures a second, above 0.
+        num_frames: of the clip, where it is known: its end is then met more closely.
+        num_pixels: luma samples of a picture.
+        keyint: of the choices.
+        vbv: the buffer that must not run empty, or None.
+    """
+
+    bits_per_second: int
+    frame_rate: Fraction
+    num_frames: int | None
+    num_pixels: int
+    keyint: int
+    vbv: Vbv | None = None
+
+    def bits_of(self, num_frames: int) -> int:
+        """That many frames' share."""
+        return self.bits_per_second * num_frames * self.frame_rate.denominator // self.frame_rate.numerator
+
+
+class RateControl(Protocol):
+    """Gives the base QP of each picture and learns from what was coded."""
+
+    def qp(self, seen: SeenPicture, *, is_key: bool) -> int:
+        """That of the next picture."""
+
+    def coded(self, num_bits: int, num_pictures: int) -> None:
+        """Takes the bits of the oldest pictures that are not yet told of."""
+
+
+@dataclass
+class Estimate:
+    """Bits a unit of activity at QP 0, of one frame type.
+
+    Attributes:
+        bits: sum of the bits seen, decaying.
+        work: sum of activity times growth.
+    """
+
+    bits: int
+    work: int
+
+    def add(self, bits: int, work: int) -> None:
+        """One more frame."""
+        self.bits += bits - self.bits // MEMORY
+        self.work += work - self.work // MEMORY
+
+    def of(self, work: int) -> int:
+        """Bits that so much work takes."""
+        return self.bits * work // max(1, self.work)
+
+
+@dataclass(frozen=True)
+class _Ordered:
+    """A picture whose bits are not known yet."""
+
+    activity: int
+    qp: int
+    is_key: bool
+    predicted: int
+
+
+class OnePassRate:
+    """Meets a bitrate without knowing what comes."""
+
+    def __init__(self, target: RateTarget) -> None:
+        self.target = target
+        self._estimates = {
+            is_key: Estimate(millibits * target.num_pixels // 1000, activity * growth(_PRIOR_QP, is_key=is_key))
+            for is_key, (millibits, activity) in ((False, _PRIOR_P), (True, _PRIOR_I))
+        }
+        self._vbv = None if target.vbv is None else VbvModel(target.vbv, target.frame_rate)
+        self._ordered: deque[_Ordered] = deque()
+        self._activities: deque[int] = deque(maxlen=GROUP)
+        self._detail = _PRIOR_I[1]
+        self._spent = 0
+        self._num_ordered = 0
+        self._since_key = 0
+        self._qp: int | None = None
+
+    def qp(self, seen: SeenPicture, *, is_key: bool) -> int:
+        """That of the next picture; new ones come with groups and I frames, lower ones where the buffer runs low."""
+        self._since_key = 0 if is_key else self._since_key + 1
+        activity = (seen.detail if is_key else seen.difference) + NOISE
+        if is_key:
+            self._detail = activity
+        else:
+            self._activities.append(activity)
+        if self._since_key % GROUP == 0:
+            self._qp = self._limited(self._wanted(is_key), seen.begins_scene)
+        qp = self._qp or 0
+        if self._vbv is not None:
+            while qp > 0 and not self._fits(qp, activity, is_key):
+                qp -= 1
+        self._num_ordered += 1
+        predicted = self._predicted(qp, activity, is_key)
+        self._ordered.append(_Ordered(activity, qp, is_key, predicted))
+        return qp
+
+    def coded(self, num_bits: int, num_pictures: int) -> None:
+        """A unit's bits are spread over its pictures, all at the QP of the first one."""
+        first = self._ordered[0]
+        for index in range(num_pictures):
+            ordered = self._ordered.popleft()
+            share = num_bits * (index + 1) // num_pictures - num_bits * index // num_pictures
+            self._estimates[ordered.is_key].add(share, ordered.activity * growth(first.qp, is_key=ordered.is_key))
+        self._spent += num_bits
+        if self._vbv is not None:
+            self._vbv.take(num_bits, num_pictures)
+
+    def _predicted(self, qp: int, activity: int, is_key: bool) -> int:
+        return self._estimates[is_key].of(activity * growth(qp, is_key=is_key))
+
+    def _spent_by_now(self) -> int:
+        return self._spent + sum(ordered.predicted for ordered in self._ordered)
+
+    def _wanted(self, is_key: bool) -> int:
+        """The QP at which the bits of the window that begins now come closest to what is left for it."""
+        target, done = self.target, self._num_ordered
+        window = max(GROUP, WINDOW_SECONDS * target.frame_rate.numerator // target.frame_rate.denominator)
+        if target.num_frames is not None:
+            window = max(1, min(window, target.num_frames - done))
+        budget = max(0, target.bits_of(done + window) - self._spent_by_now())
+        return nearest_qp(budget, lambda qp: self._of_window(qp, window, is_key))
+
+    def _of_window(self, qp: int, window: int, is_key: bool) -> int:
+        """Predicted bits of so many pictures from now on, with the I frames that come with keyint."""
+        keyint = self.target.keyint
+        num_keys = int(is_key)
+        if keyint > 0:
+            num_keys += (self._since_key + window - 1) // keyint - self._since_key // keyint
+        activities = self._activities or (_PRIOR_P[1],)
+        activity = sum(activities) // len(activities)
+        others = max(0, window - num_keys)
+        return num_keys * self._predicted(qp, self._detail, True) + others * self._predicted(qp, activity, False)
+
+    def _limited(self, qp: int, begins_scene: bool) -> int:
+        if self._qp is None:
+            return qp
+        step = MAX_STEP_AT_CUT if begins_scene else MAX_STEP
+        return min(max(qp, self._qp - step), self._qp + step)
+
+    def _fits(self, qp: int, activity: int, is_key: bool) -> bool:
+        """Whether the buffer carries the next picture with room to spare, those on their way included."""
+        assert self._vbv is not None
+        bits = self._predicted(qp, activity, is_key)
+        if not is_key and self._since_key <= UNKNOWN_FRAMES:
+            bits = max(bits, self._predicted(qp, self._detail, True) // P_MARGIN)
+        waiting = sum(ordered.predicted for ordered in self._ordered)
+        return self._vbv.carries(bits, waiting, len(self._ordered), is_key=is_key)
+
+
+def nearest_qp(budget: int, bits_at: "BitsAt") -> int:
+    """The QP 0..63 whose bits come closest to a budget; bits grow with the QP."""
+    below = [qp for qp in range(MAX_QP + 1) if bits_at(qp) <= budget]
+    low = below[-1] if below else 0
+    high = min(low + 1, MAX_QP)
+    return low if budget - bits_at(low) <= bits_at(high) - budget else high
+
+
+class BitsAt(Protocol):
+    """Bits by QP."""
+
+    def __call__(self, qp: int, /) -> int: ...

@@ -1,0 +1,122 @@
+"""Rate control in two passes: the second knows what each frame took in the first.
+
+One base QP for the whole clip gives the best quality for its bits. It moves only as far as the bits that come differ
+from those predicted.
+"""
+
+from dataclasses import dataclass
+
+from dcvc_cli.control.growth import growth
+from dcvc_cli.control.rate import GROUP, RateTarget, nearest_qp
+from dcvc_cli.control.scene_cuts import SeenPicture
+from dcvc_cli.control.vbv import VbvModel
+
+MAX_STEP = 1
+"""QPs from group to group, but for the start."""
+TRUST = 8
+"""1/TRUST of the clip's bits must be seen before a ratio of seen to predicted bits counts half."""
+MAX_VBV_STEP = 10
+"""QPs by which the buffer may lower a frame at most: later frames are lowered too."""
+LOOKAHEAD_SECONDS = 2
+"""The buffer is followed so far ahead."""
+VBV_PERCENT = 115
+"""Frames may take so much of what is predicted."""
+_SCALE = 40
+"""Bits behind the point of what a frame takes at QP 0."""
+
+
+@dataclass(frozen=True)
+class CodedFrame:
+    """What a pass knows of a frame.
+
+    Attributes:
+        qp: base QP of its unit.
+        num_bits: its share of the unit, everything since the frame unit before included.
+    """
+
+    is_key: bool
+    qp: int
+    num_bits: int
+
+
+class TwoPassRate:
+    """Meets a bitrate by what another pass found.
+
+    Args:
+        frames: of the other pass, all frames of the clip.
+    """
+
+    def __init__(self, target: RateTarget, frames: list[CodedFrame]) -> None:
+        self.target, self._frames = target, frames
+        self._base = [(frame.num_bits << _SCALE) // growth(frame.qp, is_key=frame.is_key) for frame in frames]
+        self._rest: list[tuple[int, int]] = [(0, 0)]
+        for frame, base in zip(reversed(frames), reversed(self._base), strict=True):
+            keys, others = self._rest[-1]
+            self._rest.append((keys + base, others) if frame.is_key else (keys, others + base))
+        self._rest.reverse()
+        self._total = target.bits_of(len(frames))
+        self._vbv = None if target.vbv is None else VbvModel(target.vbv, target.frame_rate)
+        self._index = self._num_told = self._since_key = 0
+        self._spent = self._expected = 0
+        self._qps: list[int] = []
+        self._qp: int | None = None
+
+    def qp(self, seen: SeenPicture, *, is_key: bool) -> int:
+        """That of the next picture; new ones come with groups and I frames, lower ones where the buffer runs low."""
+        self._since_key = 0 if is_key else self._since_key + 1
+        if self._since_key % GROUP == 0:
+            wanted = self._wanted()
+            if self._qp is not None:
+                wanted = min(max(wanted, self._qp - MAX_STEP), self._qp + MAX_STEP)
+            self._qp = wanted
+        qp = self._qp or 0
+        lowest = max(0, qp - MAX_VBV_STEP)
+        while self._vbv is not None and qp > lowest and not self._carried(qp):
+            qp -= 1
+        self._qps.append(qp)
+        self._index += 1
+        return qp
+
+    def coded(self, num_bits: int, num_pictures: int) -> None:
+        """The bits of the oldest pictures that are not yet told of."""
+        first = self._num_told
+        for index in range(first, first + num_pictures):
+            self._expected += self._predicted(index, self._qps[first])
+        self._num_told += num_pictures
+        self._spent += num_bits
+        if self._vbv is not None:
+            self._vbv.take(num_bits, num_pictures)
+
+    def _predicted(self, index: int, qp: int) -> int:
+        if index >= len(self._frames):
+            return 0
+        return (self._base[index] * growth(qp, is_key=self._frames[index].is_key)) >> _SCALE
+
+    def _on_their_way(self) -> int:
+        return sum(self._predicted(index, self._qps[index]) for index in range(self._num_told, self._index))
+
+    def _corrected(self, bits: int) -> int:
+        """A prediction by what came of those before."""
+        trust = self._total // TRUST + 1
+        return bits * (self._spent + trust) // (self._expected + trust)
+
+    def _wanted(self) -> int:
+        keys, others = self._rest[min(self._index, len(self._frames))]
+        left = self._total - self._spent - self._corrected(self._on_their_way())
+
+        def rest_at(qp: int) -> int:
+            bits = keys * growth(qp, is_key=True) + others * growth(qp, is_key=False)
+            return self._corrected(bits >> _SCALE)
+
+        return nearest_qp(max(0, left), rest_at)
+
+    def _carried(self, qp: int) -> bool:
+        """Whether the buffer carries the next seconds at a QP, frames on their way included."""
+        assert self._vbv is not None
+        rate = self.target.frame_rate
+        end = min(len(self._frames), self._index + LOOKAHEAD_SECONDS * rate.numerator // rate.denominator + 1)
+        sizes = [
+            self._corrected(self._predicted(index, self._qps[index] if index < self._index else qp))
+            for index in range(self._num_told, end)
+        ]
+        return self._vbv.carries_all([size * VBV_PERCENT // 100 for size in sizes])
