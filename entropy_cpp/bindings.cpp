@@ -7,6 +7,7 @@
 
 #include "entropy_cpp/compact.hpp"
 #include "entropy_cpp/frame_coder.hpp"
+#include "entropy_cpp/wide_coder.hpp"
 #include "entropy_cpp/zigzag_coder.hpp"
 #include "kernels/base/arrays.hpp"
 #include "kernels/base/coder_states.hpp"
@@ -165,6 +166,66 @@ ec::Status decode_zigzag(ec::ZigzagDecoder& decoder, const ec::ZigzagTable& tabl
   return decoder.decode(table, row_data, num_symbols, symbol_data);
 }
 
+using WideTablePtr = std::shared_ptr<ec::WideTable>;
+using WideTuple = std::tuple<WideTablePtr, Array<int16_t>, Array<uint8_t>>;
+
+WideTablePtr make_wide_table(const Array<int32_t>& cdf, const Array<int32_t>& lengths, const Array<int32_t>& offsets) {
+  if (cdf.ndim() != 2 || lengths.ndim() != 1 || offsets.ndim() != 1 || lengths.size() != cdf.shape(0) ||
+      offsets.size() != cdf.shape(0)) {
+    throw std::invalid_argument("cdf must be (rows, width), cdf_length and offset (rows,)");
+  }
+  return std::make_shared<ec::WideTable>(cdf.data(), static_cast<size_t>(cdf.shape(0)),
+                                         static_cast<size_t>(cdf.shape(1)), lengths.data(), offsets.data());
+}
+
+void require_wide_coders(size_t num_coders) {
+  if (num_coders < 1 || num_coders > ec::kMaxWideCoders) throw std::invalid_argument("a frame has 1 to 16 coders");
+}
+
+std::vector<py::bytes> encode_wide(const std::vector<WideTuple>& tuples, ec::WideKind kind, size_t num_coders) {
+  require_wide_coders(num_coders);
+  std::vector<ec::WidePart> parts;
+  parts.reserve(tuples.size());
+  for (const auto& [table, symbols, rows] : tuples) {
+    if (!table || symbols.ndim() != 1 || symbols.size() != rows.size()) {
+      throw std::invalid_argument("a part needs a table, and symbols and rows of one length");
+    }
+    require_rows(*table, rows);
+    parts.push_back({table.get(), symbols.data(), rows.data(), static_cast<size_t>(symbols.size())});
+  }
+  std::vector<std::vector<uint8_t>> strings;
+  {
+    py::gil_scoped_release release;
+    strings = ec::encode_wide(parts, kind, num_coders);
+  }
+  std::vector<py::bytes> made;
+  for (const auto& one : strings) made.push_back(as_bytes(one));
+  return made;
+}
+
+std::unique_ptr<ec::WideDecoder> make_wide_decoder(const std::vector<py::bytes>& strings, ec::WideKind kind) {
+  require_wide_coders(strings.size());
+  std::vector<std::vector<uint8_t>> copies;
+  for (const py::bytes& one : strings) {
+    const std::string_view view = one;
+    copies.emplace_back(view.begin(), view.end());
+  }
+  return std::make_unique<ec::WideDecoder>(std::move(copies), kind);
+}
+
+ec::Status decode_wide(ec::WideDecoder& decoder, const ec::WideTable& table, const Array<uint8_t>& rows,
+                       Array<int16_t>& symbols) {
+  require_rows(table, rows);
+  if (symbols.ndim() != 1 || symbols.size() != rows.size()) {
+    throw std::invalid_argument("symbols and rows must have one length");
+  }
+  const uint8_t* row_data = rows.data();
+  int16_t* symbol_data = symbols.mutable_data();
+  const size_t num_symbols = static_cast<size_t>(rows.size());
+  py::gil_scoped_release release;
+  return decoder.decode(table, row_data, num_symbols, symbol_data);
+}
+
 }  // namespace
 
 PYBIND11_MODULE(_entropy, m) {
@@ -212,4 +273,16 @@ PYBIND11_MODULE(_entropy, m) {
       .def(py::init(&make_zigzag_decoder), py::arg("data"), py::arg("num_coders"))
       .def("decode", &decode_zigzag, py::arg("table"), py::arg("rows").noconvert(), py::arg("symbols").noconvert())
       .def("finish", &ec::ZigzagDecoder::finish);
+  py::enum_<ec::WideKind>(m, "WideKind")
+      .value("LONG_WORDS", ec::WideKind::kLongWords)
+      .value("BYTES", ec::WideKind::kBytes);
+  m.attr("MAX_WIDE_CODERS") = ec::kMaxWideCoders;
+  py::class_<ec::WideTable, WideTablePtr>(m, "WideTable")
+      .def(py::init(&make_wide_table), py::arg("cdf").noconvert(), py::arg("cdf_length").noconvert(),
+           py::arg("offset").noconvert());
+  m.def("encode_wide", &encode_wide, py::arg("parts"), py::arg("kind"), py::arg("num_coders"));
+  py::class_<ec::WideDecoder>(m, "WideDecoder")
+      .def(py::init(&make_wide_decoder), py::arg("strings"), py::arg("kind"))
+      .def("decode", &decode_wide, py::arg("table"), py::arg("rows").noconvert(), py::arg("symbols").noconvert())
+      .def("finish", &ec::WideDecoder::finish);
 }

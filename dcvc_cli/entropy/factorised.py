@@ -60,7 +60,7 @@ def hyperbolic_tangent(x: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.copysign((1 - small) / (1 + small), x)
 
 
-class _Density(Protocol):
+class Density(Protocol):
     """The cumulative distribution of every row at given points: (num_rows, len(points))."""
 
     num_rows: int
@@ -78,7 +78,7 @@ def factorised_table(parameters: Mapping[str, Any], prefix: str = "bit_estimator
     Raises:
         TableError: a parameter is missing or misshapen, or the density is none.
     """
-    return _tables(_ReproducibleDensity(parameters, prefix))
+    return _tables(ReproducibleDensity(parameters, prefix))
 
 
 def published_factorised_table(parameters: Mapping[str, Any], prefix: str = "bit_estimator_z") -> CdfTable:
@@ -86,10 +86,10 @@ def published_factorised_table(parameters: Mapping[str, Any], prefix: str = "bit
 
     In float32 with PyTorch's vectorised functions, so NOT the same on every machine.
     """
-    return _tables(_PublishedDensity(parameters, prefix))
+    return _tables(PublishedDensity(parameters, prefix))
 
 
-def _tables(density: _Density) -> CdfTable:
+def _tables(density: Density) -> CdfTable:
     lower, upper = np.full(density.num_rows, 8), np.full(density.num_rows, 8)
     at_integers = density.cumulative([float(x) for x in range(-8, 9)])
     one = at_integers.dtype.type(1)
@@ -116,7 +116,7 @@ def _parameter(parameters: Mapping[str, Any], key: str) -> NDArray[np.float32]:
     return np.ascontiguousarray(array.reshape(-1, 1))
 
 
-class _ReproducibleDensity:
+class ReproducibleDensity:
     """float64, by the functions of this file."""
 
     def __init__(self, parameters: Mapping[str, Any], prefix: str) -> None:
@@ -144,7 +144,7 @@ class _ReproducibleDensity:
         return sigmoid(x)
 
 
-class _PublishedDensity:
+class PublishedDensity:
     """float32, by PyTorch."""
 
     def __init__(self, parameters: Mapping[str, Any], prefix: str) -> None:

@@ -49,6 +49,7 @@ class CdfTable:
     cdf_length: NDArray[np.int32]
     offset: NDArray[np.int32]
     _native: "dict[tuple[int, int], native.CodingTable]" = field(default_factory=dict, init=False, repr=False)
+    _native_wide: "list[native.WideTable]" = field(default_factory=list, init=False, repr=False)
 
     def __post_init__(self) -> None:
         for name in ("cdf", "cdf_length", "offset"):
@@ -94,6 +95,14 @@ class CdfTable:
     def num_rows(self) -> int:
         return int(self.cdf.shape[0])
 
+    def native_wide(self) -> "native.WideTable":
+        """The same rows, at most 256, for the coder of 16-bit symbols (entropy.wide)."""
+        if self.num_rows > MAX_NATIVE_ROWS:
+            raise TableError(f"a table of {self.num_rows} rows, at most {MAX_NATIVE_ROWS} at once")
+        if not self._native_wide:
+            self._native_wide.append(native.WideTable(self.cdf, self.cdf_length, self.offset))
+        return self._native_wide[0]
+
     def native(self, first_row: int = 0, num_rows: int | None = None) -> "native.CodingTable":
         """The coder's form of rows first_row..first_row + num_rows - 1 (default: all), built once and kept.
 
@@ -112,6 +121,11 @@ class CdfTable:
             rows = slice(first_row, first_row + count)
             self._native[key] = native.CodingTable(self.cdf[rows], self.cdf_length[rows], self.offset[rows])
         return self._native[key]
+
+    def rows(self, first: int, count: int) -> "CdfTable":
+        """Rows first..first + count - 1 as a table of their own."""
+        part = slice(first, first + count)
+        return CdfTable(self.cdf[part], self.cdf_length[part], self.offset[part])
 
     def to_arrays(self, prefix: str) -> dict[str, NDArray[np.int32]]:
         """The three arrays under `prefix`.cdf, .cdf_length, .offset, to be stored beside weights."""

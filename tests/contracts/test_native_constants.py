@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from dcvc_cli.backend import exact_native, exact_rules
-from dcvc_cli.entropy import tables
+from dcvc_cli.entropy import tables, wide
 from dcvc_cli.entropy import twin as entropy_twin
 from dcvc_cli.families.lite.filter import parameters
 from dcvc_cli.families.lite.filter import twin as filter_twin
@@ -51,6 +51,7 @@ def test_entropy():
     assert _entropy.MIN_INTERLEAVED_SYMBOLS == entropy_twin.MIN_INTERLEAVED_SYMBOLS
     assert _entropy.MAX_LOG2_PARTITIONS == entropy_twin.MAX_LOG2_PARTITIONS
     assert _entropy.MAX_ESCAPE_DIGITS == entropy_twin.MAX_ESCAPE_DIGITS
+    assert _entropy.MAX_WIDE_CODERS == wide.MAX_CODERS
     assert (_entropy.WORD_BITS, _entropy.MIN_RANGE) == (range_coder.WORD_BITS, range_coder.MIN_RANGE)
 
 
