@@ -4,11 +4,11 @@ TypeError."""
 import numpy as np
 from numpy.typing import NDArray
 
-BLOCK: int
+SQUARE: int
 SUBPEL: int
 MAX_VECTOR: int
 MAX_CANDIDATES: int
-MAX_PREFIX: int
+MAX_VECTOR_PREFIX: int
 MAX_SAMPLE: int
 KEPT_INTERVAL: int
 

@@ -10,14 +10,14 @@
 
 namespace dcvc {
 
-constexpr int kProbabilityBits = 15;
+constexpr int kContextBits = 15;
 
 // The probability of a zero. It is the mean of a fast and a slow estimate, both in 1/65536.
 class Context {
  public:
   uint32_t probability() const {
-    const uint32_t p = (static_cast<uint32_t>(fast_) + slow_) >> (17 - kProbabilityBits);
-    return std::clamp(p, 32u, (1u << kProbabilityBits) - 32);
+    const uint32_t p = (static_cast<uint32_t>(fast_) + slow_) >> (17 - kContextBits);
+    return std::clamp(p, 32u, (1u << kContextBits) - 32);
   }
   void start(uint16_t zero) { fast_ = slow_ = zero; }  // in 1/65536
   uint16_t slow() const { return slow_; }
@@ -34,7 +34,7 @@ class Context {
 // must not, so it is rounded to far fewer.
 inline double price(const Context& context, bool bit) {
   constexpr double one = 1 << 20;
-  const double zero = static_cast<double>(context.probability()) / (1 << kProbabilityBits);
+  const double zero = static_cast<double>(context.probability()) / (1 << kContextBits);
   return std::round(-std::log2(bit ? 1.0 - zero : zero) * one) / one;
 }
 
@@ -43,7 +43,7 @@ class BinaryEncoder {
   explicit BinaryEncoder(RangeEncoder& coder) : coder_(coder) {}
 
   bool code(Context& context, bool bit) {
-    split(context.probability(), kProbabilityBits, bit);
+    split(context.probability(), kContextBits, bit);
     context.learn(bit);
     return bit;
   }
@@ -64,7 +64,7 @@ class BinaryDecoder {
 
   // The unnamed argument gives BinaryEncoder and BinaryDecoder one interface, so that one walk drives both.
   bool code(Context& context, bool) {
-    const bool bit = split(context.probability(), kProbabilityBits);
+    const bool bit = split(context.probability(), kContextBits);
     context.learn(bit);
     return bit;
   }

@@ -3,12 +3,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from dcvc_cli.bitstream.nal import MAX_UNIT_QP
 from dcvc_cli.bitstream.picture_header import MAX_PICTURE_HEADER_SIZE
 from dcvc_cli.bitstream.sps import Sps
 from dcvc_cli.bitstream.varint import UV_LIMIT
 
-MAX_QP = 127
-"""Seven bits of the unit header."""
 MAX_QP_I, MAX_QP_P = 63, 71
 """Of streams of format version 1 and of the published codec's elementary streams."""
 
@@ -28,8 +27,8 @@ class FrameLimits:
     max_payload_size: int
 
     def __post_init__(self) -> None:
-        if not (0 <= self.max_qp_i <= MAX_QP and 0 <= self.max_qp_p <= MAX_QP):
-            raise ValueError(f"largest QPs {self.max_qp_i} and {self.max_qp_p} are outside 0..{MAX_QP}")
+        if not (0 <= self.max_qp_i <= MAX_UNIT_QP and 0 <= self.max_qp_p <= MAX_UNIT_QP):
+            raise ValueError(f"largest QPs {self.max_qp_i} and {self.max_qp_p} are outside 0..{MAX_UNIT_QP}")
         if not 0 < self.max_payload_size < UV_LIMIT:
             raise ValueError(f"a largest payload of {self.max_payload_size} bytes is outside 1..{UV_LIMIT - 1}")
 
@@ -60,7 +59,7 @@ def general_limits(sps: Sps) -> FrameLimits:
     size = 4096 + 4 * (num_y + num_z) * sps.max_pictures
     if sps.format_version == 1:
         return FrameLimits(MAX_QP_I, MAX_QP_P, min(size, UV_LIMIT - 1))
-    return FrameLimits(MAX_QP, MAX_QP, min(size + MAX_PICTURE_HEADER_SIZE, UV_LIMIT - 1))
+    return FrameLimits(MAX_UNIT_QP, MAX_UNIT_QP, min(size + MAX_PICTURE_HEADER_SIZE, UV_LIMIT - 1))
 
 
 def limits_under(sps: Sps, limits_of: LimitsOf | None) -> FrameLimits:

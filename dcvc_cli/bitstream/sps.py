@@ -8,6 +8,7 @@ from enum import IntEnum
 
 from dcvc_cli.bitstream.sps_blocks import TimeBase, UnknownBlock, Vbv
 from dcvc_cli.errors import UsageError
+from dcvc_cli.format.constants import MAX_SIDE
 from dcvc_cli.format.entropy_format import EntropyFormat
 from dcvc_cli.format.hdr import ContentLight, MasteringDisplay
 
@@ -16,7 +17,6 @@ FORMAT_VERSION = 2
 FORMAT_VERSIONS = (1, 2)
 MAX_ARITHMETIC_LEVEL = 1
 """Highest level of docs/exact-arithmetic.md's rules that this version knows."""
-MAX_SIDE = 16384
 MAX_NAME_SIZE = 31
 MAX_SPS_PAYLOAD_SIZE = 4096
 MAX_NETWORKS = 8

@@ -8,7 +8,7 @@ from typing import Any
 from dcvc_cli.bitstream.sps_blocks import Vbv
 from dcvc_cli.codec.choices import ENTROPY_FORMATS, HASH_KINDS, CodingChoices
 from dcvc_cli.errors import UsageError
-from dcvc_cli.format.types import MAX_BASE_QP
+from dcvc_cli.format.constants import MAX_BASE_QP
 from dcvc_cli.weights.store import DEFAULT_MODEL, presets_folder
 
 MAX_FILE_BYTES = 1 << 16

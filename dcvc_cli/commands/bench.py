@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dcvc_cli.commands.options import Device, Overwrite, Threads, parse_size, plot_format
-from dcvc_cli.format.types import MAX_BASE_QP
+from dcvc_cli.format.constants import MAX_BASE_QP
 from dcvc_cli.weights.store import DEFAULT_MODEL
 
 if TYPE_CHECKING:

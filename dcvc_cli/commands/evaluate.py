@@ -12,7 +12,7 @@ import typer
 from dcvc_cli.codec.choices import DEFAULT_RESET_INTERVAL, DEFAULT_SKIP_THRESHOLD
 from dcvc_cli.commands.options import Device, Overwrite, Threads, check_places
 from dcvc_cli.errors import BatchError, UsageError
-from dcvc_cli.format.types import MAX_BASE_QP
+from dcvc_cli.format.constants import MAX_BASE_QP
 from dcvc_cli.weights.store import DEFAULT_MODEL
 
 if TYPE_CHECKING:

@@ -11,8 +11,9 @@ from typing import Annotated
 import typer
 
 from dcvc_cli.errors import UsageError
+from dcvc_cli.format.constants import MAX_SIDE
 from dcvc_cli.format.limits import DEFAULT_MAX_PIXELS, Limits, parse_memory
-from dcvc_cli.format.types import MAX_SIDE, PictureSize, Rational
+from dcvc_cli.format.types import PictureSize, Rational
 from dcvc_cli.ui.progress import ProgressMode
 
 PLOT_FORMATS = ("png", "svg")

@@ -24,7 +24,7 @@ from typing import Any, Protocol
 from dcvc_cli.errors import DcvcError, InputError, UsageError
 from dcvc_cli.evaluating.sequence_sources import SequenceSource
 from dcvc_cli.evaluating.workers import run_jobs
-from dcvc_cli.format.types import MAX_BASE_QP
+from dcvc_cli.format.constants import MAX_BASE_QP
 from dcvc_cli.metrics.results import FrameRecord, parse_results, rate_label, summarise_frames
 
 POINT_SCHEMA_VERSION = 1

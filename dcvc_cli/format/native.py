@@ -11,10 +11,26 @@ ISA_VARIABLE = "DCVC_CPU_ISA"
 """The environment variable that names the best instruction set that compiled code may use."""
 
 
-class NativeModule:
-    """Stands for an extension: attributes are those of the module, which the first of them loads.
+def wants_twin(variable: str) -> bool:
+    """Whether an environment variable asks for the slow twin of compiled code.
 
-    Modules that use one declare it twice, so that mypy checks calls against the stub and nothing is loaded at import:
+    Args:
+        variable: name of the variable; its values are "native", the default, and "twin".
+
+    Raises:
+        EnvironmentFault: the variable has another value.
+    """
+    implementation = os.environ.get(variable) or "native"
+    if implementation not in ("native", "twin"):
+        raise EnvironmentFault(f"{variable} must be native or twin, found {implementation!r}", f"unset {variable}")
+    return implementation == "twin"
+
+
+class NativeModule:
+    """Stands for an extension: it has the attributes of the module. The first use of an attribute loads the module.
+
+    A module that uses an extension declares it twice. So mypy checks calls against the stub, and the import of the
+    module loads nothing:
 
         if TYPE_CHECKING:
             from dcvc_cli import _motion as native
@@ -30,10 +46,11 @@ class NativeModule:
         return getattr(self.load(), name)
 
     def load(self) -> ModuleType:
-        """The module, held to the instruction set of DCVC_CPU_ISA where it has several.
+        """The extension module. It keeps to the instruction set that DCVC_CPU_ISA names, if it has several.
 
         Raises:
-            EnvironmentFault: it was not built for this Python, or the machine cannot run that instruction set.
+            EnvironmentFault: the extension was not built for this Python, or the machine cannot run that instruction
+                set.
         """
         if self._module is None:
             self._module = _load(self._name)
@@ -41,7 +58,7 @@ class NativeModule:
 
 
 def load_native(name: str) -> ModuleType:
-    """As NativeModule.load, for who wants to know whether the extension is there."""
+    """The extension module, as NativeModule.load gives it. For callers that ask whether the extension is there."""
     return NativeModule(name).load()
 
 

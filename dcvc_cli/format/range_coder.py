@@ -48,6 +48,16 @@ class DecoderState:
     range: int
 
 
+def encoder_start(state: EncoderState | None) -> tuple[bytes, int, int] | None:
+    """An encoder's state in the form that the extensions take: (data, low, range)."""
+    return None if state is None else (state.data, state.low, state.range)
+
+
+def decoder_start(state: DecoderState | None) -> tuple[int, int, int] | None:
+    """A decoder's state in the form that the extensions take: (position, value, range)."""
+    return None if state is None else (state.position, state.value, state.range)
+
+
 def shortest_in(low: int, size: int) -> int:
     """The number in low..low + size - 1 that ends in the most 0 bits, of those that end in at most 64."""
     for num_zeros in range(WINDOW_BITS, -1, -1):

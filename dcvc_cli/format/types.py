@@ -6,13 +6,11 @@ from enum import Enum
 import numpy as np
 from numpy.typing import NDArray
 
+from dcvc_cli.format.constants import MAX_SIDE
 from dcvc_cli.format.hdr import ContentLight, MasteringDisplay
 
-NUM_QPS = 64
-"""QP 0..63. HIGHER is better quality and a bigger file, the opposite of x264 and x265."""
-MAX_BASE_QP = NUM_QPS - 1
-"""Largest QP that a user asks for; P frames may be coded with up to 8 more."""
-MAX_SIDE = 16384
+UNSPECIFIED = 2
+"""H.273's code point for a colour property that nobody states."""
 
 
 @dataclass(frozen=True, order=True)
@@ -69,22 +67,26 @@ class ChromaFormat(Enum):
 
 @dataclass(frozen=True)
 class ColourDescription:
-    """ITU-T H.273 code points (2 = unspecified) and the range flag; carried through, never acted on."""
+    """ITU-T H.273 code points and the range flag. dcvc carries them through and never acts on them."""
 
-    primaries: int = 2
-    transfer: int = 2
-    matrix: int = 2
+    primaries: int = UNSPECIFIED
+    transfer: int = UNSPECIFIED
+    matrix: int = UNSPECIFIED
     full_range: bool | None = None
+
+
+DEFAULT_FRAME_RATE = Rational(25, 1)
+"""Assumed of a clip that does not state its frame rate."""
 
 
 @dataclass(frozen=True)
 class VideoFormat:
-    """What a reader promises about every picture of a clip and what a writer must be told."""
+    """What a reader states about every picture of a clip, and what a writer needs to know."""
 
     size: PictureSize
     chroma: ChromaFormat = ChromaFormat.YUV420
     bit_depth: int = 8
-    frame_rate: Rational = Rational(25, 1)
+    frame_rate: Rational = DEFAULT_FRAME_RATE
     sample_aspect_ratio: Rational = Rational(0, 0)
     colour: ColourDescription = field(default_factory=ColourDescription)
     interlacing: str = "p"

@@ -13,6 +13,9 @@ from dcvc_cli.errors import InputError
 from dcvc_cli.format.limits import Limits
 from dcvc_cli.format.types import ChromaFormat, Picture, VideoFormat
 
+MAX_TAGS_NAMED = 4
+"""A note about tags that are not kept names so many of them."""
+
 
 class PictureReader(ABC):
     """Pictures of one clip, read one at a time, so that memory does not grow with the clip. Iterate once.

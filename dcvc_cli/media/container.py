@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from dcvc_cli.errors import InputError
+from dcvc_cli.format.constants import MAX_SIDE
 from dcvc_cli.format.limits import DEFAULT_MAX_PIXELS, Limits
-from dcvc_cli.format.types import MAX_SIDE, ColourDescription, Picture, PictureSize, Rational, VideoFormat
+from dcvc_cli.format.types import DEFAULT_FRAME_RATE, ColourDescription, Picture, PictureSize, Rational, VideoFormat
 from dcvc_cli.media.av_files import fault_text, import_av, open_av
 from dcvc_cli.media.base import PictureReader, describe, joined
 from dcvc_cli.media.container_facts import (
@@ -28,7 +29,6 @@ from dcvc_cli.media.packets import Packets
 from dcvc_cli.media.timing import StampClock, Timing
 from dcvc_cli.media.tracks import TrackReader
 
-DEFAULT_FRAME_RATE = Rational(25, 1)
 _PIXEL_FORMATS = ("yuv420p", "yuvj420p")
 _COUNTING_FROM_ANYWHERE = ("mpegts", "mpeg", "mpegvideo")
 

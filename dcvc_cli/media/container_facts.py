@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import Any
 
 from dcvc_cli.format.hdr import ContentLight, MasteringDisplay
+from dcvc_cli.media.base import MAX_TAGS_NAMED
 
 CHROMA_LOCATIONS = {"left": "mpeg2", "center": "jpeg", "topleft": "paldv"}
 """y4m's names by FFmpeg's; other positions have no field in a stream."""
@@ -51,7 +52,6 @@ _TECHNICAL_TAGS = re.compile(
     r"|alpha_mode|stereo_mode|isft|comment_source",
     re.IGNORECASE,
 )
-_MAX_TAGS_NAMED = 4
 
 
 @dataclass(frozen=True)
@@ -141,8 +141,8 @@ def other_contents(container: Any, chosen: Any, is_picture: Any, *, is_kept: boo
         phrases.append(f"{num_chapters} chapter" + ("s" if num_chapters != 1 else ""))
     tags = [key.lower() for key in {**container.metadata, **chosen.metadata} if not _TECHNICAL_TAGS.fullmatch(key)]
     if tags:
-        shown = ", ".join(ascii(tag[:20])[1:-1] for tag in tags[:_MAX_TAGS_NAMED])
-        phrases.append(f"tags ({shown}{', ...' if len(tags) > _MAX_TAGS_NAMED else ''})")
+        shown = ", ".join(ascii(tag[:20])[1:-1] for tag in tags[:MAX_TAGS_NAMED])
+        phrases.append(f"tags ({shown}{', ...' if len(tags) > MAX_TAGS_NAMED else ''})")
     return phrases
 
 

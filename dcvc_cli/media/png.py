@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dcvc_cli.errors import InputError, UsageError
-from dcvc_cli.format.types import MAX_SIDE, ChromaFormat, Picture, PictureSize, Rational, VideoFormat
+from dcvc_cli.format.constants import MAX_SIDE
+from dcvc_cli.format.types import DEFAULT_FRAME_RATE, ChromaFormat, Picture, PictureSize, Rational, VideoFormat
 from dcvc_cli.media.base import PictureReader, describe, joined
 from dcvc_cli.media.png_chunks import PngFacts, read_png_facts
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
-DEFAULT_FRAME_RATE = Rational(25, 1)
 _PATTERN_FIELD = re.compile(r"%(0[0-9]{1,2}|[0-9]?)d")
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _MAX_DEFLATE_RATIO = 1032

@@ -12,13 +12,12 @@ from PIL import Image
 
 from dcvc_cli.errors import InputError
 from dcvc_cli.format.hdr import ContentLight, MasteringDisplay
-from dcvc_cli.format.types import ColourDescription, Rational, VideoFormat
+from dcvc_cli.format.types import UNSPECIFIED, ColourDescription, Rational, VideoFormat
 
 SIGNATURE_SIZE = 8
 IHDR_END = SIGNATURE_SIZE + 25
 SRGB = ColourDescription(primaries=1, transfer=13, matrix=0, full_range=True)
 _UNKNOWN_COLOUR = ColourDescription(full_range=True)
-_UNSPECIFIED = 2
 _MAX_CHUNKS = 4096
 _MAX_CHUNK_BYTES = 1 << 16
 _ORIENTATION = 0x112
@@ -143,7 +142,7 @@ def with_format_chunks(encoded: bytes, video_format: VideoFormat) -> bytes:
     """A PNG file with the colour and the sample aspect ratio of a stream, each in its chunk behind IHDR."""
     colour, aspect = video_format.colour, video_format.sample_aspect_ratio
     added = b""
-    if _UNSPECIFIED not in (colour.primaries, colour.transfer):
+    if UNSPECIFIED not in (colour.primaries, colour.transfer):
         added += _chunk(b"cICP", bytes([colour.primaries, colour.transfer, 0, colour.full_range is not False]))
     if aspect.num and aspect.den and aspect.num != aspect.den and max(aspect.num, aspect.den) < 1 << 31:
         added += _chunk(b"pHYs", struct.pack(">IIB", aspect.den, aspect.num, 0))

@@ -9,12 +9,12 @@ from pathlib import PurePath
 import numpy as np
 
 from dcvc_cli.errors import InputError, UsageError
-from dcvc_cli.format.types import MAX_SIDE, Picture, PictureSize, Rational, VideoFormat
+from dcvc_cli.format.constants import MAX_SIDE
+from dcvc_cli.format.types import DEFAULT_FRAME_RATE, Picture, PictureSize, Rational, VideoFormat
 from dcvc_cli.media.base import PictureReader, PictureWriter, describe, split_planes
 from dcvc_cli.media.output import OutputFile
 from dcvc_cli.media.source import ByteSource
 
-DEFAULT_FRAME_RATE = Rational(25, 1)
 _SIZE_IN_NAME = re.compile(
     r"(?<![0-9])(?P<width>[0-9]{1,5})x(?P<height>[0-9]{1,5})(?![0-9])"
     r"(?:[_-](?P<rate>[0-9]{1,3}(?:\.[0-9]{1,3})?)(?:fps|hz|p)?(?=[_.\- ]|$))?",

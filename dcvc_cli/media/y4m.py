@@ -5,8 +5,18 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from dcvc_cli.errors import InputError
-from dcvc_cli.format.types import MAX_SIDE, ChromaFormat, ColourDescription, Picture, PictureSize, Rational, VideoFormat
-from dcvc_cli.media.base import PictureReader, PictureWriter, describe, split_planes
+from dcvc_cli.format.constants import MAX_SIDE
+from dcvc_cli.format.types import (
+    DEFAULT_FRAME_RATE,
+    UNSPECIFIED,
+    ChromaFormat,
+    ColourDescription,
+    Picture,
+    PictureSize,
+    Rational,
+    VideoFormat,
+)
+from dcvc_cli.media.base import MAX_TAGS_NAMED, PictureReader, PictureWriter, describe, split_planes
 from dcvc_cli.media.output import OutputFile
 from dcvc_cli.media.source import ByteSource
 
@@ -15,11 +25,7 @@ FRAME_MAGIC = b"FRAME"
 MAX_HEADER_BYTES = 4096
 """ffmpeg writes under 200 bytes and accepts 96 of tags; X tags of other tools are longer."""
 MAX_FRAME_HEADER_BYTES = 256
-DEFAULT_FRAME_RATE = Rational(25, 1)
 _CHROMA_LOCATIONS = {"420": "", "420jpeg": "jpeg", "420mpeg2": "mpeg2", "420paldv": "paldv"}
-_MAX_TAGS_NAMED = 4
-_UNSPECIFIED = 2
-"""H.273's code point for what nobody says."""
 _COLOUR_RANGES = {"FULL": True, "LIMITED": False}
 _INTERLACINGS = {"p": "progressive", "t": "top field first", "b": "bottom field first", "?": "unknown"}
 
@@ -136,7 +142,7 @@ class Y4mReader(PictureReader):
                 "assumed, --fps sets it",
             )
         if header.dropped:
-            tags = ", ".join(header.dropped[:_MAX_TAGS_NAMED])
+            tags = ", ".join(header.dropped[:MAX_TAGS_NAMED])
             self.notes += (f"{source.name} has tags that streams have no field for: {tags}; not kept",)
         if self.format.interlacing in "tb":
             self.notes += (
@@ -205,7 +211,7 @@ class Y4mWriter(PictureWriter):
         self._output = output
         colour = video_format.colour
         points = {"primaries": colour.primaries, "transfer": colour.transfer, "matrix": colour.matrix}
-        tags = [f"{name} {point}" for name, point in points.items() if point != _UNSPECIFIED]
+        tags = [f"{name} {point}" for name, point in points.items() if point != UNSPECIFIED]
         if video_format.mastering_display or video_format.content_light:
             tags.append("HDR10 metadata")
         if tags:

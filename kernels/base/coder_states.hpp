@@ -2,6 +2,7 @@
 // state is checked here.
 #pragma once
 
+#include <optional>
 #include <string_view>
 #include <tuple>
 
@@ -26,6 +27,11 @@ inline RangeEncoder encoder_from(const EncoderState& state) {
   return {{bytes.begin(), bytes.end()}, low, range};
 }
 
+// Without a state, an encoder that starts.
+inline RangeEncoder encoder_from(const std::optional<EncoderState>& state) {
+  return state ? encoder_from(*state) : RangeEncoder();
+}
+
 inline void require_state(const DecoderState& state) {
   require_range(std::get<2>(state));
   const uint64_t position = std::get<0>(state);
@@ -38,6 +44,13 @@ inline RangeDecoder decoder_from(const pybind11::bytes& data, const DecoderState
   const auto& [position, value, range] = state;
   const std::string_view bytes = data;
   return {reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size(), position, value, range};
+}
+
+// Without a state, a decoder that starts.
+inline RangeDecoder decoder_from(const pybind11::bytes& data, const std::optional<DecoderState>& state) {
+  if (state) return decoder_from(data, *state);
+  const std::string_view bytes = data;
+  return {reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()};
 }
 
 inline EncoderState state_of(const RangeEncoder& coder) {

@@ -38,7 +38,7 @@ void add_activity(const int16_t* here, ptrdiff_t stride, size_t num_blocks, Acti
   const __m256i one = _mm256_set1_epi16(1);
   size_t block = 0;
   for (; block + 4 <= num_blocks; block += 4) {
-    const int16_t* at = here + block * kBlock;
+    const int16_t* at = here + block * kClassBlock;
     const __m256i samples = load_16(at);
     const __m256i v = _mm256_madd_epi16(second_difference(samples, at - stride, at + stride), one);
     const __m256i h = _mm256_madd_epi16(second_difference(samples, at - 1, at + 1), one);
@@ -47,7 +47,7 @@ void add_activity(const int16_t* here, ptrdiff_t stride, size_t num_blocks, Acti
     _mm256_storeu_si256(memory, _mm256_add_epi32(_mm256_loadu_si256(memory), sums));
   }
   if (block < num_blocks) {
-    kSse2Kernels.add_activity(here + block * kBlock, stride, num_blocks - block, blocks + block);
+    kSse2Kernels.add_activity(here + block * kClassBlock, stride, num_blocks - block, blocks + block);
   }
 }
 
@@ -55,8 +55,8 @@ void add_activity(const int16_t* here, ptrdiff_t stride, size_t num_blocks, Acti
 template <int num_terms>
 void filter_pairs(const int16_t* samples, const int16_t* terms, size_t width, size_t num_samples,
                   const Coefficients* filters, const uint8_t* of_block, int16_t* out) {
-  for (size_t x = 0; x < num_samples; x += 2 * kBlock) {
-    const Coefficients &left = filters[of_block[x / kBlock]], &right = filters[of_block[x / kBlock + 1]];
+  for (size_t x = 0; x < num_samples; x += 2 * kClassBlock) {
+    const Coefficients &left = filters[of_block[x / kClassBlock]], &right = filters[of_block[x / kClassBlock + 1]];
     __m256i sum = _mm256_set1_epi32(1 << (kCoefficientBits - 1));
     for (int k = 0; k < num_terms; k += 2) {
       const int16_t* first = terms + static_cast<size_t>(k) * width + x;
@@ -79,14 +79,14 @@ void filter_pairs(const int16_t* samples, const int16_t* terms, size_t width, si
 
 void filter_row(const int16_t* samples, const int16_t* terms, size_t width, int num_terms, const Coefficients* filters,
                 const uint8_t* of_block, int16_t* out) {
-  const size_t paired = width / (2 * kBlock) * (2 * kBlock);
+  const size_t paired = width / (2 * kClassBlock) * (2 * kClassBlock);
   if (num_terms == kLumaTerms) {
     filter_pairs<kLumaTerms>(samples, terms, width, paired, filters, of_block, out);
   } else {
     filter_pairs<kChromaTerms>(samples, terms, width, paired, filters, of_block, out);
   }
   for (size_t x = paired; x < width; ++x) {  // a last block, alone
-    const Coefficients& filter = filters[of_block[x / kBlock]];
+    const Coefficients& filter = filters[of_block[x / kClassBlock]];
     int32_t sum = 1 << (kCoefficientBits - 1);
     for (int k = 0; k < num_terms; ++k)
       sum += filter.pairs[k / 2][0][k % 2] * terms[static_cast<size_t>(k) * width + x];

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <optional>
-#include <string_view>
 
 #include "kernels/base/arrays.hpp"
 #include "kernels/base/coder_states.hpp"
@@ -19,6 +18,8 @@ namespace {
 
 using dcvc::Array;
 using dcvc::as_bytes;
+using dcvc::decoder_from;
+using dcvc::encoder_from;
 using dcvc::require;
 using Squares = py::array_t<int16_t, 0>;  // of any layout
 using Planes = std::array<Array<int16_t>, 3>;
@@ -33,8 +34,8 @@ Array<int16_t> empty_plane(int height, int width) { return Array<int16_t>({heigh
 
 void require_planes(const Planes& planes) {
   for (const auto& plane : planes) {
-    require(plane.ndim() == 2 && side(plane, 0) > 0 && side(plane, 1) > 0 && side(plane, 0) % fi::kBlock == 0 &&
-                side(plane, 1) % fi::kBlock == 0,
+    require(plane.ndim() == 2 && side(plane, 0) > 0 && side(plane, 1) > 0 && side(plane, 0) % fi::kClassBlock == 0 &&
+                side(plane, 1) % fi::kClassBlock == 0,
             "planes must be (height, width), multiples of 4");
   }
   require(side(planes[1], 0) == side(planes[2], 0) && side(planes[1], 1) == side(planes[2], 1),
@@ -134,19 +135,10 @@ Array<uint8_t> bytes_of_plane(const Array<int16_t>& plane, int height, int width
   for (int y = 0; y < height; ++y) {
     const int16_t* from = plane.data() + static_cast<size_t>(y) * static_cast<size_t>(side(plane, 1));
     uint8_t* to = out.mutable_data() + static_cast<size_t>(y) * static_cast<size_t>(width);
-    for (int x = 0; x < width; ++x) to[x] = static_cast<uint8_t>((from[x] * 255 + fi::kMaxSample / 2) >> 13);
+    for (int x = 0; x < width; ++x)
+      to[x] = static_cast<uint8_t>((from[x] * 255 + dcvc::kMaxSample / 2) >> dcvc::kSampleBits);
   }
   return out;
-}
-
-dcvc::RangeEncoder encoder_from(const EncoderStart& start) {
-  return start ? dcvc::encoder_from(*start) : dcvc::RangeEncoder();
-}
-
-dcvc::RangeDecoder decoder_from(const py::bytes& data, const DecoderStart& start) {
-  if (start) return dcvc::decoder_from(data, *start);
-  const std::string_view bytes = data;
-  return {reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()};
 }
 
 // (bytes so far, low, range) of the range coder behind the filters.
@@ -204,10 +196,10 @@ PYBIND11_MODULE(_filter, module) {
   module.attr("NUM_LUMA_TERMS") = fi::kLumaTerms;
   module.attr("NUM_CHROMA_TERMS") = fi::kChromaTerms;
   module.attr("MAX_COEFFICIENT") = fi::kMaxCoefficient;
-  module.attr("MAX_SAMPLE") = fi::kMaxSample;
+  module.attr("MAX_SAMPLE") = dcvc::kMaxSample;
   module.attr("MAX_LIMITED_STEP") = fi::kClip;
-  module.attr("MAX_PREFIX") = fi::kMaxPrefix;
-  module.attr("BLOCK") = fi::kBlock;
+  module.attr("MAX_COEFFICIENT_PREFIX") = fi::kMaxCoefficientPrefix;
+  module.attr("CLASS_BLOCK") = fi::kClassBlock;
   module.attr("REACH") = fi::kReach;
   dcvc::bind_isa<fi::KernelTable, fi::dispatch>(module);
   module.def("planes_of_squares", &planes_of_squares, py::arg("squares").noconvert(), py::arg("halve_chroma"));

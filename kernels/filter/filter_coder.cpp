@@ -58,7 +58,7 @@ class Walk {
     const bool negative = coder_.code(contexts_.sign[of_kind], value < 0);
     const unsigned wanted = static_cast<unsigned>(std::abs(value));
     int length = 0;
-    while (length < kMaxPrefix &&
+    while (length < kMaxCoefficientPrefix &&
            coder_.code(contexts_.prefix[of_kind][static_cast<size_t>(length)], (wanted >> (length + 1)) != 0))
       ++length;
     unsigned magnitude = 1;
@@ -102,8 +102,8 @@ FilterPrices::FilterPrices(const FilterCoder& coder) {
   }
   for (size_t kind = 0; kind < kKinds; ++kind) {
     double prefix = price(contexts.zero[kind], true);
-    for (int length = 0; length <= kMaxPrefix; ++length) {
-      const bool last = length == kMaxPrefix;
+    for (int length = 0; length <= kMaxCoefficientPrefix; ++length) {
+      const bool last = length == kMaxCoefficientPrefix;
       for (int value = 1 << length; value < std::min(2 << length, 2 * kMaxCoefficient + 1); ++value) {
         for (const bool negative : {false, true}) {
           difference_[kind][static_cast<size_t>((negative ? -value : value) + 2 * kMaxCoefficient)] =

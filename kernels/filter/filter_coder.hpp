@@ -9,7 +9,7 @@
 
 namespace dcvc::filter {
 
-constexpr int kMaxPrefix = 7;
+constexpr int kMaxCoefficientPrefix = 7;
 constexpr int kKinds = 3;  // of terms: differences, limited ones, those of the companion
 
 inline int kind_of(int term) { return term < kOffsets ? 0 : term < kLumaTerms ? 1 : 2; }
@@ -21,7 +21,7 @@ struct FilterContexts {
   std::array<Context, 2> other;    // by: whether the filter before changed
   Context copied, exact;
   std::array<Context, kKinds> zero, sign;
-  std::array<std::array<Context, kMaxPrefix>, kKinds> prefix;
+  std::array<std::array<Context, kMaxCoefficientPrefix>, kKinds> prefix;
 };
 
 // Codes the filters of frames in order. The filters in force and the contexts stay from frame to frame.

@@ -65,11 +65,11 @@ void TermRows::make(const Plane& plane, const Plane* companion, int y) {
 }
 
 std::vector<uint8_t> block_classes(const Plane& luma) {
-  const int rows = luma.height() / kBlock, columns = luma.width() / kBlock;
+  const int rows = luma.height() / kClassBlock, columns = luma.width() / kClassBlock;
   std::vector<Activity> blocks(static_cast<size_t>(rows) * columns);
   const auto add_activity = kernels().add_activity;
   for (int y = 0; y < luma.height(); ++y) {
-    Activity* row = blocks.data() + static_cast<size_t>(y / kBlock) * columns;
+    Activity* row = blocks.data() + static_cast<size_t>(y / kClassBlock) * columns;
     add_activity(luma.at(y, 0), luma.stride(), static_cast<size_t>(columns), row);
   }
   std::vector<uint8_t> classes(blocks.size());
@@ -88,7 +88,7 @@ void filter_luma(const Plane& luma, const Filters& filters, int16_t* out) {
   const std::vector<Coefficients> coefficients(filters.begin(), filters.begin() + kClasses);
   TermRows terms(luma.width(), false);
   for (int y = 0; y < luma.height(); ++y) {
-    const uint8_t* of_row = classes.data() + static_cast<size_t>(y / kBlock) * (width / kBlock);
+    const uint8_t* of_row = classes.data() + static_cast<size_t>(y / kClassBlock) * (width / kClassBlock);
     terms.make(luma, nullptr, y);
     kernels().filter_row(luma.at(y, 0), terms.term(0), width, kLumaTerms, coefficients.data(), of_row,
                          out + static_cast<size_t>(y) * width);
@@ -98,7 +98,7 @@ void filter_luma(const Plane& luma, const Filters& filters, int16_t* out) {
 void filter_chroma(const Plane& chroma, const Plane& companion, const Filter& filter, int16_t* out) {
   const size_t width = static_cast<size_t>(chroma.width());
   const Coefficients coefficients(filter);
-  const std::vector<uint8_t> all_the_first(width / kBlock);
+  const std::vector<uint8_t> all_the_first(width / kClassBlock);
   TermRows terms(chroma.width(), true);
   for (int y = 0; y < chroma.height(); ++y) {
     terms.make(chroma, &companion, y);

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "kernels/base/padded_plane.hpp"
+#include "kernels/base/samples.hpp"
 
 namespace dcvc::filter {
 
@@ -16,10 +17,9 @@ constexpr int kClasses = kActivities * kDirections;  // of 4x4 blocks of luma, a
 constexpr int kOffsets = 6;
 constexpr int kLumaTerms = 2 * kOffsets, kChromaTerms = kLumaTerms + 4;
 constexpr int kFilters = kClasses + 2;  // and one of Cb, one of Cr
-constexpr int kBlock = 4;
-constexpr int kCoefficientBits = 6;  // coefficients count 1/64
+constexpr int kClassBlock = 4;          // side of the blocks of luma that have a class each
+constexpr int kCoefficientBits = 6;     // coefficients count 1/64
 constexpr int kMaxCoefficient = 127;
-constexpr int kMaxSample = 8192;
 constexpr int kReach = 2;  // of the offsets
 
 using Filter = std::array<int8_t, kChromaTerms>;  // of luma the first kLumaTerms, the others 0

@@ -11,9 +11,9 @@ namespace {
 
 constexpr double kDecay = 0.8;     // a frame's weight in the fit of the next frame
 constexpr double kLifetime = 4.0;  // a coefficient is assumed to serve so many frames
-constexpr int kRounds = 6;
+constexpr int kFitRounds = 6;
 constexpr int kScaleBits = 2;  // terms are scaled down so that products of 16 of them sum to 32 bits
-constexpr double kUnit = 255.0 * (1 << kScaleBits) / kMaxSample;  // of scaled terms, in grey levels
+constexpr double kTermUnit = 255.0 * (1 << kScaleBits) / kMaxSample;  // of scaled terms, in grey levels
 // The fit needs no more samples of luma than these; of a larger plane it measures only some rows.
 constexpr int kManySamples = 1 << 18;
 
@@ -27,7 +27,7 @@ class Products {
 
   void add_to(Moments& moments, double weight) const {
     constexpr double per_coefficient = 1.0 / (1 << kCoefficientBits);
-    const double scale = weight * kUnit * kUnit * per_coefficient;
+    const double scale = weight * kTermUnit * kTermUnit * per_coefficient;
     for (size_t i = 0; i <= terms_; ++i) {
       for (size_t j = 0; j < std::min(i + 1, terms_); ++j) {
         const double sum = scale * static_cast<double>(sums_[i][j]);
@@ -97,16 +97,18 @@ void measure_luma(const FitPlane& plane, std::array<Moments, kFilters>& moments)
   const Plane padded(plane.samples, plane.height, plane.width, kReach);
   const std::vector<uint8_t> classes = block_classes(padded);
   std::vector<Products> products(kClasses, Products(kLumaTerms));
-  Gathered rows(plane, padded, nullptr, kBlock);
+  Gathered rows(plane, padded, nullptr, kClassBlock);
   int16_t chunk[kLumaTerms + 1][kChunk];
   const int stride = stride_of(plane);
-  for (int y = 0; y < plane.height; y += kBlock * stride) {
+  for (int y = 0; y < plane.height; y += kClassBlock * stride) {
     rows.make(y);
-    for (int x = 0; x < plane.width; x += kBlock) {
+    for (int x = 0; x < plane.width; x += kClassBlock) {
       for (int k = 0; k <= kLumaTerms; ++k) {
-        for (int line = 0; line < kBlock; ++line) std::copy_n(rows.at(k, line, x), kBlock, chunk[k] + line * kBlock);
+        for (int line = 0; line < kClassBlock; ++line)
+          std::copy_n(rows.at(k, line, x), kClassBlock, chunk[k] + line * kClassBlock);
       }
-      products[classes[static_cast<size_t>(y / kBlock) * (plane.width / kBlock) + x / kBlock]].add(chunk);
+      products[classes[static_cast<size_t>(y / kClassBlock) * (plane.width / kClassBlock) + x / kClassBlock]].add(
+          chunk);
     }
   }
   for (size_t i = 0; i < kClasses; ++i) products[i].add_to(moments[i], stride);
@@ -230,7 +232,7 @@ class Choice {
       slope[i] = moments.b[i];
       for (size_t j = 0; j < count; ++j) slope[i] -= moments.a[i][j] * filter[j];
     }
-    for (int round = 0; round < kRounds; ++round) {
+    for (int round = 0; round < kFitRounds; ++round) {
       bool has_moved = false;
       for (size_t k = 0; k < count; ++k) {
         const int step = best_step(moments.a[k][k], slope[k], filter[k], base[k], kind_of(static_cast<int>(k)));

@@ -32,7 +32,7 @@ void add_activity(const int16_t* here, ptrdiff_t stride, size_t num_blocks, Acti
   static_assert(sizeof(Activity) == 8);
   size_t block = 0;
   for (; block + 2 <= num_blocks; block += 2) {
-    const int16_t* at = here + block * kBlock;
+    const int16_t* at = here + block * kClassBlock;
     const int16x8_t samples = vld1q_s16(at);
     const int32x4_t v = vpaddlq_s16(second_difference(samples, at - stride, at + stride));
     const int32x4_t h = vpaddlq_s16(second_difference(samples, at - 1, at + 1));
@@ -43,14 +43,14 @@ void add_activity(const int16_t* here, ptrdiff_t stride, size_t num_blocks, Acti
     vst1q_s32(memory, vaddq_s32(vld1q_s32(memory), sums));
   }
   if (block < num_blocks) {
-    kScalarKernels.add_activity(here + block * kBlock, stride, num_blocks - block, blocks + block);
+    kScalarKernels.add_activity(here + block * kClassBlock, stride, num_blocks - block, blocks + block);
   }
 }
 
 void filter_row(const int16_t* samples, const int16_t* terms, size_t width, int num_terms, const Coefficients* filters,
                 const uint8_t* of_block, int16_t* out) {
-  for (size_t x = 0; x < width; x += kBlock) {
-    const Coefficients& filter = filters[of_block[x / kBlock]];
+  for (size_t x = 0; x < width; x += kClassBlock) {
+    const Coefficients& filter = filters[of_block[x / kClassBlock]];
     int32x4_t sum = vdupq_n_s32(0);
     for (int k = 0; k < num_terms; ++k) {
       sum = vmlal_n_s16(sum, vld1_s16(terms + static_cast<size_t>(k) * width + x), filter.pairs[k / 2][0][k % 2]);

@@ -19,17 +19,17 @@ void pair_terms(const int16_t* here, ptrdiff_t offset, size_t width, int16_t* pl
 }
 
 void add_activity(const int16_t* here, ptrdiff_t stride, size_t num_blocks, Activity* blocks) {
-  for (size_t x = 0; x < num_blocks * kBlock; ++x) {
+  for (size_t x = 0; x < num_blocks * kClassBlock; ++x) {
     const int16_t* at = here + x;
-    blocks[x / kBlock].vertical += std::abs(2 * at[0] - at[-stride] - at[stride]);
-    blocks[x / kBlock].horizontal += std::abs(2 * at[0] - at[-1] - at[1]);
+    blocks[x / kClassBlock].vertical += std::abs(2 * at[0] - at[-stride] - at[stride]);
+    blocks[x / kClassBlock].horizontal += std::abs(2 * at[0] - at[-1] - at[1]);
   }
 }
 
 void filter_row(const int16_t* samples, const int16_t* terms, size_t width, int num_terms, const Coefficients* filters,
                 const uint8_t* of_block, int16_t* out) {
   for (size_t x = 0; x < width; ++x) {
-    const Coefficients& filter = filters[of_block[x / kBlock]];
+    const Coefficients& filter = filters[of_block[x / kClassBlock]];
     int32_t sum = 1 << (kCoefficientBits - 1);
     for (int k = 0; k < num_terms; ++k)
       sum += filter.pairs[k / 2][0][k % 2] * terms[static_cast<size_t>(k) * width + x];

@@ -38,7 +38,7 @@ void add_activity(const int16_t* here, ptrdiff_t stride, size_t num_blocks, Acti
   const __m128i one = _mm_set1_epi16(1);
   size_t block = 0;
   for (; block + 2 <= num_blocks; block += 2) {
-    const int16_t* at = here + block * kBlock;
+    const int16_t* at = here + block * kClassBlock;
     const __m128i samples = load_8(at);
     const __m128i v = _mm_madd_epi16(second_difference(samples, at - stride, at + stride), one);  // v00 v01 v10 v11
     const __m128i h = _mm_madd_epi16(second_difference(samples, at - 1, at + 1), one);
@@ -48,15 +48,15 @@ void add_activity(const int16_t* here, ptrdiff_t stride, size_t num_blocks, Acti
     _mm_storeu_si128(memory, _mm_add_epi32(_mm_loadu_si128(memory), sums));
   }
   if (block < num_blocks) {
-    kScalarKernels.add_activity(here + block * kBlock, stride, num_blocks - block, blocks + block);
+    kScalarKernels.add_activity(here + block * kClassBlock, stride, num_blocks - block, blocks + block);
   }
 }
 
 void filter_row(const int16_t* samples, const int16_t* terms, size_t width, int num_terms, const Coefficients* filters,
                 const uint8_t* of_block, int16_t* out) {
   const __m128i zero = _mm_setzero_si128();
-  for (size_t x = 0; x < width; x += kBlock) {
-    const Coefficients& filter = filters[of_block[x / kBlock]];
+  for (size_t x = 0; x < width; x += kClassBlock) {
+    const Coefficients& filter = filters[of_block[x / kClassBlock]];
     __m128i sum = _mm_set1_epi32(1 << (kCoefficientBits - 1));
     for (int k = 0; k < num_terms; k += 2) {
       const int16_t* first = terms + static_cast<size_t>(k) * width + x;

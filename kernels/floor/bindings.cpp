@@ -1,39 +1,33 @@
-// Python face of the floor: converts types, checks array sizes and releases the GIL. No logic.
-#include <pybind11/numpy.h>
-#include <pybind11/pybind11.h>
-#include <pybind11/stl.h>
-
+// The Python bindings of the floor: they convert types, check array sizes and release the GIL. They hold no logic.
 #include <algorithm>
 #include <array>
 #include <cstdlib>
 #include <optional>
-#include <stdexcept>
-#include <string_view>
-#include <tuple>
 
+#include "kernels/base/arrays.hpp"
+#include "kernels/base/coder_states.hpp"
 #include "kernels/floor/choose.hpp"
 #include "kernels/floor/floor_coder.hpp"
 #include "kernels/floor/reconstruct.hpp"
+#include "kernels/floor/transform.hpp"
 
 namespace py = pybind11;
 namespace fl = dcvc::floor;
 
 namespace {
 
-template <class T>
-using Array =
-    py::array_t<T, py::array::c_style>;   // arguments are declared noconvert: a wrong type is an error, not a copy
+using dcvc::Array;
+using dcvc::as_bytes;
+using dcvc::decoder_from;
+using dcvc::encoder_from;
+using dcvc::require;
 using Squares = py::array_t<int16_t, 0>;  // of any layout
 using Planes = std::array<Array<int16_t>, 3>;
 using Source = std::array<Array<uint8_t>, 3>;
-using EncoderStart = std::optional<std::tuple<py::bytes, uint64_t, uint64_t>>;
-using DecoderStart = std::optional<std::tuple<uint64_t, uint64_t, uint64_t>>;
+using EncoderStart = std::optional<dcvc::EncoderState>;
+using DecoderStart = std::optional<dcvc::DecoderState>;
 
 constexpr int kMaxSide = 1 << 14;
-
-void require(bool condition, const char* what) {
-  if (!condition) throw std::invalid_argument(what);
-}
 
 template <class T>
 int side(const Array<T>& plane, int axis) {
@@ -122,29 +116,11 @@ void put_back(const fl::FrameFloor& floor, const Planes& planes, Squares& square
   }
 }
 
-py::bytes as_bytes(const std::vector<uint8_t>& bytes) {
-  return py::bytes(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-}
-
-dcvc::RangeEncoder encoder_from(const EncoderStart& start) {
-  if (!start) return {};
-  const std::string_view bytes = std::get<0>(*start);
-  require(std::get<2>(*start) >= dcvc::kMinRange, "the range of a coder is at least 2^32");
-  return {{bytes.begin(), bytes.end()}, std::get<1>(*start), std::get<2>(*start)};
-}
-
-dcvc::RangeDecoder decoder_from(const py::bytes& data, const DecoderStart& start) {
-  const std::string_view view = data;
-  const auto* bytes = reinterpret_cast<const uint8_t*>(view.data());
-  if (!start) return {bytes, view.size()};
-  require(std::get<2>(*start) >= dcvc::kMinRange && std::get<0>(*start) >= dcvc::kWindowBytes, "no coder stands there");
-  return {bytes, view.size(), std::get<0>(*start), std::get<1>(*start), std::get<2>(*start)};
-}
-
-py::tuple encode_open(fl::FloorCoder& coder, fl::FrameFloor& floor, const EncoderStart& start) {
+// (bytes so far, low, range) of the range coder behind the floor.
+dcvc::EncoderState encode_open(fl::FloorCoder& coder, fl::FrameFloor& floor, const EncoderStart& start) {
   dcvc::RangeEncoder range_coder = encoder_from(start);
   coder.encode(range_coder, floor);
-  return py::make_tuple(as_bytes(range_coder.bytes()), range_coder.low(), range_coder.range());
+  return dcvc::state_of(range_coder);
 }
 
 py::bytes encode(fl::FloorCoder& coder, fl::FrameFloor& floor, const EncoderStart& start) {
@@ -235,19 +211,24 @@ fl::FrameFloor floor_of_parts(int step_index, const Array<uint8_t>& bases, const
   return floor;
 }
 
+int step_size(int step_index) {
+  require(step_index >= 0 && step_index < fl::kExactStep, "a step of the transform is 0..62");
+  return fl::step_size(step_index);
+}
+
 fl::FrameFloor empty_floor(int rows, int columns, bool is_halved) {
   require(rows > 0 && columns > 0 && rows <= kMaxSide / fl::kBlock && columns <= kMaxSide / fl::kBlock,
           "no picture has so many blocks");
   return {rows, columns, is_halved};
 }
 
+// (floor, (position, value, range) of the range coder behind it); None if the bytes hold none.
 py::object decode_open(fl::FloorCoder& coder, const py::bytes& data, int rows, int columns, bool is_halved,
                        const DecoderStart& start) {
   fl::FrameFloor floor = empty_floor(rows, columns, is_halved);
   dcvc::RangeDecoder range_coder = decoder_from(data, start);
   if (!coder.decode(range_coder, floor)) return py::none();
-  return py::make_tuple(std::move(floor),
-                        py::make_tuple(range_coder.position(), range_coder.value(), range_coder.range()));
+  return py::make_tuple(std::move(floor), dcvc::state_of(range_coder));
 }
 
 py::object decode(fl::FloorCoder& coder, const py::bytes& data, int rows, int columns, bool is_halved,
@@ -294,6 +275,12 @@ void remember(fl::FloorChooser& chooser, const Source& source) {
 
 PYBIND11_MODULE(_floor, module) {
   module.doc() = "The floor: coding, reconstruction, the encoder's choice.";
+  module.attr("BLOCK") = fl::kBlock;
+  module.attr("PART") = fl::kPart;
+  module.attr("MAX_SAMPLE") = dcvc::kMaxSample;
+  module.attr("MAX_LEVEL_BITS") = fl::kMaxLevelBits;
+  module.attr("EXACT_STEP") = fl::kExactStep;
+  module.def("step_size", &step_size, py::arg("step_index"));
   py::class_<fl::FrameFloor>(module, "FrameFloor")
       .def_readonly("is_used", &fl::FrameFloor::is_used)
       .def_readonly("step_index", &fl::FrameFloor::step_index)

@@ -18,7 +18,7 @@ constexpr std::array<uint8_t, kPartSamples> zigzag() {
 }
 
 constexpr size_t kLongerStarts = 5;
-constexpr uint16_t kLonger[kActivities][kLongerStarts] = {
+constexpr uint16_t kLonger[kLevelActivities][kLongerStarts] = {
     {54000, 63500, 40000, 32768, 32768}, {47000, 63000, 42000, 32768, 32768}, {41500, 62000, 42000, 32768, 32768},
     {39500, 60000, 42000, 32768, 32768}, {32768, 46000, 42000, 36000, 32768}, {20000, 32768, 42000, 36000, 32768},
     {13000, 20000, 34000, 40000, 32768}, {8000, 10000, 20000, 34000, 40000},  {5000, 6000, 10000, 22000, 36000},
@@ -55,7 +55,7 @@ FloorContexts::FloorContexts() {
       start(coded[2], {63000, 43000, 30000});
   for (auto& by_place : longer) {
     for (auto& by_activity : by_place) {
-      for (size_t activity = 0; activity < kActivities; ++activity) {
+      for (size_t activity = 0; activity < kLevelActivities; ++activity) {
         for (size_t bits = 0; bits < kLongerStarts; ++bits) by_activity[activity][bits].start(kLonger[activity][bits]);
       }
     }

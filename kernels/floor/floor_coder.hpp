@@ -9,7 +9,7 @@
 namespace dcvc::floor {
 
 constexpr int kPositionClasses = 4;
-constexpr int kActivities = 10;
+constexpr int kLevelActivities = 10;
 constexpr int kMaxFlatPrefix = 7;
 
 struct FloorContexts {
@@ -25,7 +25,7 @@ struct FloorContexts {
   std::array<std::array<Context, 3>, 3> coded;  // by plane, and how many of the parts to the left and above are
   std::array<std::array<Context, kPartSamples>, 2> last;  // by: luma, chroma; nodes of a tree, 0 is not used
   // By: luma, chroma; place of the coefficient; magnitudes beside it; bits of the magnitude so far.
-  std::array<std::array<std::array<std::array<Context, kMaxLevelBits>, kActivities>, kPositionClasses>, 2> longer;
+  std::array<std::array<std::array<std::array<Context, kMaxLevelBits>, kLevelActivities>, kPositionClasses>, 2> longer;
   std::array<std::array<Context, kMaxLevelBits>, 2> second_bit;  // of a magnitude with so many bits
 };
 

@@ -19,9 +19,9 @@ inline int position_class(int row, int column) {
 
 // Class of the sum of five magnitudes: 0, 1, 2, 3..4, 5..7, 8..12, 13..20, 21..40, 41..80, more.
 inline int activity_class(int sum) {
-  constexpr int kLimits[kActivities - 1] = {0, 1, 2, 4, 7, 12, 20, 40, 80};
+  constexpr int kLimits[kLevelActivities - 1] = {0, 1, 2, 4, 7, 12, 20, 40, 80};
   int activity = 0;
-  while (activity < kActivities - 1 && sum > kLimits[activity]) ++activity;
+  while (activity < kLevelActivities - 1 && sum > kLimits[activity]) ++activity;
   return activity;
 }
 

@@ -6,13 +6,14 @@
 #include <cstdint>
 #include <vector>
 
+#include "kernels/base/samples.hpp"
+
 namespace dcvc::floor {
 
 constexpr int kBlock = 16;  // side of a block in samples of luma
 constexpr int kPart = 8;    // side of a transform, of any plane
 constexpr int kPartSamples = kPart * kPart;
 constexpr int kMaxParts = 12;  // of a block with chroma at full size
-constexpr int kMaxSample = 8192;
 constexpr int kNumSteps = 64;
 constexpr int kExactStep = 63;     // not a step of the transform: levels are differences of 8-bit samples
 constexpr int kMaxLevelBits = 14;  // of a level's magnitude

@@ -24,7 +24,7 @@ class Pricer {  // adds up prices, learns nothing
   static constexpr bool kIsDecoder = false;
   bool code(Context& context, bool bit) {
     const uint32_t zero = context.probability();
-    bits += kPrices.price[(bit ? (1u << kProbabilityBits) - zero : zero) >> 6];
+    bits += kPrices.price[(bit ? (1u << kContextBits) - zero : zero) >> 6];
     return bit;
   }
   bool code_even(bool bit) {

@@ -258,7 +258,7 @@ void interpolate(const int16_t* window, ptrdiff_t stride, int fraction_x, int fr
   int16_t lines[16 * 8];  // the last one is a copy, so that lines come in pairs
   const int begin = fraction_y ? first : first + 3, end = fraction_y ? last + 7 : last + 3;
   if (fraction_x) {
-    const Filter filter(kFilters[fraction_x]);
+    const Filter filter(kSubpelFilters[fraction_x]);
     for (int y = begin; y < end; y += 2) {
       const int16_t* line = window + y * stride;
       store_256(lines + 8 * y, filter.along(line, y + 1 < end ? line + stride : line));
@@ -272,7 +272,7 @@ void interpolate(const int16_t* window, ptrdiff_t stride, int fraction_x, int fr
     std::memcpy(out + 8 * first, lines + 8 * (first + 3), static_cast<size_t>(last - first) * 8 * sizeof(int16_t));
     return;
   }
-  const Filter filter(kFilters[fraction_y]);
+  const Filter filter(kSubpelFilters[fraction_y]);
   for (int y = first; y < last; y += 2) store_256(out + 8 * y, filter.down(lines + 8 * y));
 }
 

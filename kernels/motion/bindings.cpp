@@ -87,8 +87,8 @@ void require_layout(const Frame& frame) {
 }
 
 void require_frame(const Frame& frame, const Array<int16_t>& field) {
-  require(frame.ndim() == 5 && frame.shape(1) == field.shape(0) && frame.shape(2) == mo::kBlock &&
-              frame.shape(3) == field.shape(1) && frame.shape(4) == mo::kBlock,
+  require(frame.ndim() == 5 && frame.shape(1) == field.shape(0) && frame.shape(2) == mo::kSquare &&
+              frame.shape(3) == field.shape(1) && frame.shape(4) == mo::kSquare,
           "the field must have a vector for every square of the frame (planes, height / 8, 8, width / 8, 8)");
   require_layout(frame);
 }
@@ -97,7 +97,7 @@ Frame compensate(const Frame& frame, const std::optional<Frame>& long_term, cons
                  const Tracks& tracks, const Blends& blends, int max_value) {
   const mo::Motion motion = as_motion(field, tracks, blends);
   require_frame(frame, field);
-  require(max_value > 0 && max_value <= mo::kMaxSample, "max_value must be 1 to 8192");
+  require(max_value > 0 && max_value <= dcvc::kMaxSample, "max_value must be 1 to 8192");
   if (blends) {
     require(long_term.has_value(), "blends need a long-term reference");
     require_frame(*long_term, field);
@@ -231,11 +231,11 @@ void restore(mo::VectorCoder& coder, const Array<uint8_t>& learned, const Array<
 PYBIND11_MODULE(_motion, module) {
   module.doc() = "Motion search, compensation and vector coding.";
   dcvc::bind_isa<mo::KernelTable, mo::dispatch>(module);
-  module.attr("BLOCK") = mo::kBlock;
+  module.attr("SQUARE") = mo::kSquare;
   module.attr("SUBPEL") = mo::kSubpel;
   module.attr("MAX_CANDIDATES") = mo::kMaxCandidates;
-  module.attr("MAX_PREFIX") = mo::kMaxPrefix;
-  module.attr("MAX_SAMPLE") = mo::kMaxSample;
+  module.attr("MAX_VECTOR_PREFIX") = mo::kMaxVectorPrefix;
+  module.attr("MAX_SAMPLE") = dcvc::kMaxSample;
   module.attr("KEPT_INTERVAL") = mo::kKeptInterval;
   module.attr("MAX_VECTOR") = mo::kMaxVector;
   module.def("compensate", &compensate, py::arg("frame").noconvert(), py::arg("long_term").noconvert(),

@@ -10,17 +10,17 @@
 namespace dcvc::motion {
 namespace {
 
-constexpr int kBefore = kTaps / 2 - 1;       // samples that a filter needs ahead of the first one
-constexpr int kWindow = kBlock + kTaps - 1;  // samples that a filtered square needs
+constexpr int kBefore = kTaps / 2 - 1;        // samples that a filter needs ahead of the first one
+constexpr int kWindow = kSquare + kTaps - 1;  // samples that a filtered square needs
 constexpr int kMargin = 32;  // replicated samples around the reference; squares beyond it are gathered one by one
 
 // The reference plane line by line, so that most squares read straight from memory.
 PaddedPlane<int16_t> padded_plane(const Squares<const int16_t>& plane, int rows, int columns) {
-  PaddedPlane<int16_t> out(rows * kBlock, columns * kBlock, kMargin);
+  PaddedPlane<int16_t> out(rows * kSquare, columns * kSquare, kMargin);
   for (int row = 0; row < rows; ++row) {
     for (int column = 0; column < columns; ++column) {
-      for (int y = 0; y < kBlock; ++y) {
-        std::memcpy(out.at(row * kBlock + y, column * kBlock), plane.at(row, y, column), kBlock * sizeof(int16_t));
+      for (int y = 0; y < kSquare; ++y) {
+        std::memcpy(out.at(row * kSquare + y, column * kSquare), plane.at(row, y, column), kSquare * sizeof(int16_t));
       }
     }
   }
@@ -40,7 +40,7 @@ class Predictor {
     const Vector below = field_.at(std::min(row + 1, field_.rows - 1), column);
     const Vector left = field_.at(row, std::max(column - 1, 0));
     const Vector right = field_.at(row, std::min(column + 1, field_.columns - 1));
-    read(row, column, own, 0, kBlock, out);
+    read(row, column, own, 0, kSquare, out);
     if (own == above && own == below && own == left && own == right) return;
     SampleSquare by_left, by_right, by_above, by_below;
     // Where a neighbour's vector has been read already, what it gave.
@@ -51,16 +51,16 @@ class Predictor {
       read(row, column, vector, first, last, target);
       return target;
     };
-    const SampleSquare &lefts = by(left, 0, kBlock, by_left), &rights = by(right, 0, kBlock, by_right);
-    const SampleSquare& aboves = by(above, 0, kBlock / 2, by_above);
-    const SampleSquare& belows = by(below, kBlock / 2, kBlock, by_below);
+    const SampleSquare &lefts = by(left, 0, kSquare, by_left), &rights = by(right, 0, kSquare, by_right);
+    const SampleSquare& aboves = by(above, 0, kSquare / 2, by_above);
+    const SampleSquare& belows = by(below, kSquare / 2, kSquare, by_below);
     kernels_.overlap_samples(out, aboves, belows, lefts, rights);
   }
 
  private:
   // Rows first..last - 1 of the square as its vector, or a neighbour's, finds them.
   void read(int row, int column, Vector vector, int first, int last, SampleSquare& out) const {
-    const int top = row * kBlock + (vector.y >> 2) - kBefore, left = column * kBlock + (vector.x >> 2) - kBefore;
+    const int top = row * kSquare + (vector.y >> 2) - kBefore, left = column * kSquare + (vector.x >> 2) - kBefore;
     const int fraction_x = vector.x & (kSubpel - 1), fraction_y = vector.y & (kSubpel - 1);
     if (plane_.holds(top, left, kWindow)) {
       kernels_.interpolate(plane_.at(top, left), plane_.stride(), fraction_x, fraction_y, first, last, out);

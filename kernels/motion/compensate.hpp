@@ -7,13 +7,13 @@
 #include <cstring>
 #include <vector>
 
+#include "kernels/base/samples.hpp"
+
 namespace dcvc::motion {
 
-constexpr int kBlock = 8;         // side of the squares that have a vector each
+constexpr int kSquare = 8;        // side of the squares that have a vector each
 constexpr int kSubpel = 4;        // vectors count quarters of a sample
 constexpr int kMaxVector = 1023;  // largest magnitude of a component, in quarter samples
-
-constexpr int kMaxSample = 8192;  // 1.0, and what the filters' 16 bits hold
 
 struct Vector {
   int16_t x, y;

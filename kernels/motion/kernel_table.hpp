@@ -14,10 +14,10 @@ constexpr int kTaps = 8;        // length of the interpolation filters
 constexpr int kFilterBits = 6;  // their taps sum to 64
 
 // The 8-tap quarter-sample filters of H.265 (clause 8.5.3.3.3), rows: fraction 0, 1/4, 1/2, 3/4.
-constexpr int16_t kFilters[4][kTaps] = {{0, 0, 0, 64, 0, 0, 0, 0},
-                                        {-1, 4, -10, 58, 17, -5, 1, 0},
-                                        {-1, 4, -11, 40, 40, -11, 4, -1},
-                                        {0, 1, -5, 17, 58, -10, 4, -1}};
+constexpr int16_t kSubpelFilters[4][kTaps] = {{0, 0, 0, 64, 0, 0, 0, 0},
+                                              {-1, 4, -10, 58, 17, -5, 1, 0},
+                                              {-1, 4, -11, 40, 40, -11, 4, -1},
+                                              {0, 1, -5, 17, 58, -10, 4, -1}};
 
 // An 8x8 square of 8-bit samples: those that `first` points to or, where there is a `second`, the rounded means of
 // both.
@@ -53,8 +53,8 @@ struct KernelTable {
   // below, left and right predict of it.
   void (*overlap_bytes)(const ByteSquare (&squares)[5], ptrdiff_t stride, uint8_t* out);
 
-  // Rows first..last - 1 of a square, interpolated: along rows by kFilters[fraction_x], rounded, then down. The window
-  // begins 3 rows and 3 columns before the square, and 15 x 15 samples are readable. Samples are 0..8192.
+  // Rows first..last - 1 of a square, interpolated: along rows by kSubpelFilters[fraction_x], rounded, then down. The
+  // window begins 3 rows and 3 columns before the square, and 15 x 15 samples are readable. Samples are 0..8192.
   void (*interpolate)(const int16_t* window, ptrdiff_t stride, int fraction_x, int fraction_y, int first, int last,
                       SampleSquare& out);
 

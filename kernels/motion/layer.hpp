@@ -8,7 +8,7 @@
 
 namespace dcvc::motion {
 
-constexpr int kSamples = kBlock * kBlock;
+constexpr int kSamples = kSquare * kSquare;
 
 // field: the vectors of rows x columns squares. They may change after construction.
 class Layer {
@@ -44,8 +44,8 @@ class Layer {
  private:
   // The square that a vector points to.
   ByteSquare square_at(int row, int column, Vector vector) const {
-    const Vector within = plane_.limited(vector, row, column, kBlock);
-    return plane_.samples(row * kBlock * kSubpel + within.y, column * kBlock * kSubpel + within.x);
+    const Vector within = plane_.limited(vector, row, column, kSquare);
+    return plane_.samples(row * kSquare * kSubpel + within.y, column * kSquare * kSubpel + within.x);
   }
 
   size_t index(int row, int column) const { return (static_cast<size_t>(row) * field_.columns + column) * kSamples; }

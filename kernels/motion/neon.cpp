@@ -145,13 +145,13 @@ void interpolate(const int16_t* window, ptrdiff_t stride, int fraction_x, int fr
     if (fraction_x) {
       int16x8_t moved[kTaps];
       for (int tap = 0; tap < kTaps; ++tap) moved[tap] = vld1q_s16(line + tap);
-      lines[y] = filtered(moved, kFilters[fraction_x]);
+      lines[y] = filtered(moved, kSubpelFilters[fraction_x]);
     } else {
       lines[y] = vld1q_s16(line + 3);
     }
   }
   for (int y = first; y < last; ++y) {
-    vst1q_s16(out + 8 * y, fraction_y ? filtered(lines + y, kFilters[fraction_y]) : lines[y + 3]);
+    vst1q_s16(out + 8 * y, fraction_y ? filtered(lines + y, kSubpelFilters[fraction_y]) : lines[y + 3]);
   }
 }
 

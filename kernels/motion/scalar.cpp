@@ -61,7 +61,7 @@ void average(const uint8_t* a, ptrdiff_t stride_a, const uint8_t* b, ptrdiff_t s
 void half_samples(const uint8_t* source, ptrdiff_t step, uint8_t* target, int count) {
   for (int i = 0; i < count; ++i) {
     int sum = 32;
-    for (int tap = 0; tap < kTaps; ++tap) sum += kFilters[2][tap] * source[i + (tap - 3) * step];
+    for (int tap = 0; tap < kTaps; ++tap) sum += kSubpelFilters[2][tap] * source[i + (tap - 3) * step];
     target[i] = static_cast<uint8_t>(std::clamp(sum >> kFilterBits, 0, 255));
   }
 }
@@ -104,10 +104,10 @@ void interpolate(const int16_t* window, ptrdiff_t stride, int fraction_x, int fr
   for (int y = begin; y < end; ++y) {
     const int16_t* line = window + y * stride;
     for (int x = 0; x < 8; ++x)
-      lines[y * 8 + x] = fraction_x ? filtered(line + x, 1, kFilters[fraction_x]) : line[x + 3];
+      lines[y * 8 + x] = fraction_x ? filtered(line + x, 1, kSubpelFilters[fraction_x]) : line[x + 3];
   }
   for (int i = first * 8; i < last * 8; ++i) {
-    out[i] = fraction_y ? filtered(lines + i, 8, kFilters[fraction_y]) : lines[i + 3 * 8];
+    out[i] = fraction_y ? filtered(lines + i, 8, kSubpelFilters[fraction_y]) : lines[i + 3 * 8];
   }
 }
 

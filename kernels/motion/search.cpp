@@ -43,8 +43,8 @@ class Searcher {
            double lambda, const VectorCoder& coder)
       : kernels_(kernels()),
         lambda_(lambda),
-        rows_(padded_current.height() / kBlock),
-        columns_(padded_current.width() / kBlock),
+        rows_(padded_current.height() / kSquare),
+        columns_(padded_current.width() / kSquare),
         prices_(coder.contexts()),
         state_(rows_, columns_, coder.previous(rows_, columns_)),
         current_(padded_current),
@@ -76,15 +76,15 @@ class Searcher {
   double whole_cost(int row, int column, int side, Vector vector, const Situation& around, double limit) const {
     const double price = lambda_ * prices_.vector(around, part_of(side), vector);
     if (price >= limit) return price;
-    const int y = row * kBlock, x = column * kBlock;
+    const int y = row * kSquare, x = column * kSquare;
     const Plane& whole = reference_.whole();
-    const auto sad = side == kBlock ? kernels_.sad_8 : kernels_.sad_16;
+    const auto sad = side == kSquare ? kernels_.sad_8 : kernels_.sad_16;
     return sad(current_.at(y, x), current_.stride(), whole.at(y + (vector.y >> 2), x + (vector.x >> 2)),
                whole.stride()) +
            price;
   }
 
-  static Part part_of(int side) { return side == kBlock ? kQuarter : kBlockPart; }
+  static Part part_of(int side) { return side == kSquare ? kQuarter : kBlockPart; }
 
   // Hadamard cost at a vector in quarter samples.
   double fine_cost(int row, int column, int side, Vector vector, const Situation& around, double limit) const {
@@ -93,10 +93,11 @@ class Searcher {
     uint8_t room[16 * 16];
     int stride, cost = 0;
     const uint8_t* source =
-        reference_.square(row * kBlock * 4 + vector.y, column * kBlock * 4 + vector.x, side, room, stride);
-    const auto hadamard = side == kBlock ? kernels_.hadamard_8x8 : kernels_.hadamard_16x8;
-    for (int y = 0; y < side && cost + price < limit; y += kBlock) {
-      cost += hadamard(current_.at(row * kBlock + y, column * kBlock), current_.stride(), source + y * stride, stride);
+        reference_.square(row * kSquare * 4 + vector.y, column * kSquare * 4 + vector.x, side, room, stride);
+    const auto hadamard = side == kSquare ? kernels_.hadamard_8x8 : kernels_.hadamard_16x8;
+    for (int y = 0; y < side && cost + price < limit; y += kSquare) {
+      cost +=
+          hadamard(current_.at(row * kSquare + y, column * kSquare), current_.stride(), source + y * stride, stride);
     }
     return cost + price;
   }
@@ -146,7 +147,7 @@ class Searcher {
   }
 
   Vector coarse(int row, int column) const {
-    const int y = row * kBlock / kCoarse - 2, x = column * kBlock / kCoarse - 2;
+    const int y = row * kSquare / kCoarse - 2, x = column * kSquare / kCoarse - 2;
     int best = 1 << 30;
     Vector found{0, 0};
     for (int dy = -kCoarseRange; dy <= kCoarseRange; ++dy) {
@@ -199,16 +200,16 @@ Motion search(const uint8_t* current, const uint8_t* reference, const uint8_t* l
               double lambda, const VectorCoder& coder, int num_threads) {
   const Plane padded_current(current, height, width, kSearchMargin);
   const SampledPlane sampled(reference, height, width);
-  Motion motion{height / kBlock,
-                width / kBlock,
+  Motion motion{height / kSquare,
+                width / kSquare,
                 Searcher(current, reference, padded_current, sampled, lambda, coder).run(num_threads),
                 {},
                 {}};
-  settle(padded_current, sampled, nullptr, lambda, coder, num_threads, 0, long_term ? 0 : kRounds - 1, motion);
+  settle(padded_current, sampled, nullptr, lambda, coder, num_threads, 0, long_term ? 0 : kSettleRounds - 1, motion);
   if (!long_term) return motion;
   const SampledPlane sampled_before(long_term, height, width);
   search_tracks(padded_current, sampled, sampled_before, lambda, coder, num_threads, motion);
-  settle(padded_current, sampled, &sampled_before, lambda, coder, num_threads, 1, kRounds - 1, motion);
+  settle(padded_current, sampled, &sampled_before, lambda, coder, num_threads, 1, kSettleRounds - 1, motion);
   return motion;
 }
 

@@ -5,7 +5,7 @@
 namespace dcvc::motion {
 namespace {
 
-constexpr int kReach = 64;  // of a vector beyond the picture's edge, in samples
+constexpr int kVectorReach = 64;  // of a vector beyond the picture's edge, in samples
 
 // The plane halfway to the next sample along x (step 1) or y (step = stride); a border of 4 samples keeps the source's
 // values.
@@ -37,8 +37,9 @@ const uint8_t* SampledPlane::square(int y4, int x4, int side, uint8_t* room, int
 }
 
 Vector SampledPlane::limited(Vector vector, int row, int column, int side) const {
-  const int x_low = -(column * kBlock) - kReach, x_high = whole_.width() - column * kBlock - side + kReach;
-  const int y_low = -(row * kBlock) - kReach, y_high = whole_.height() - row * kBlock - side + kReach;
+  const int x_low = -(column * kSquare) - kVectorReach,
+            x_high = whole_.width() - column * kSquare - side + kVectorReach;
+  const int y_low = -(row * kSquare) - kVectorReach, y_high = whole_.height() - row * kSquare - side + kVectorReach;
   const auto within = [](int v, int low, int high) {
     return static_cast<int16_t>(
         std::clamp(v, std::max(low * kSubpel, -kMaxVector), std::min(high * kSubpel, kMaxVector)));

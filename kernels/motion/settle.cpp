@@ -217,11 +217,11 @@ class Settler {
       second_.predict(row, column, second_room);
       second = second_room;
     }
-    const uint8_t* source = current_.at(row * kBlock, column * kBlock);
+    const uint8_t* source = current_.at(row * kSquare, column * kSquare);
     if (blend != kMean)
-      return kernels_.hadamard_8x8(source, current_.stride(), blend == kReference ? first : second, kBlock);
-    kernels_.copy_square({first, second}, kBlock, first_room);
-    return kernels_.hadamard_8x8(source, current_.stride(), first_room, kBlock);
+      return kernels_.hadamard_8x8(source, current_.stride(), blend == kReference ? first : second, kSquare);
+    kernels_.copy_square({first, second}, kSquare, first_room);
+    return kernels_.hadamard_8x8(source, current_.stride(), first_room, kSquare);
   }
 
   void keep_square(int row, int column) {
@@ -285,7 +285,7 @@ class Settler {
 
   bool try_whole(int row, int column, Vector vector) {
     const Quarters quarters{vector, vector, vector, vector};
-    return first_.reaches(row, column, 2 * kBlock, vector) && try_quarters(row, column, quarters, -1, kAroundBlock);
+    return first_.reaches(row, column, 2 * kSquare, vector) && try_quarters(row, column, quarters, -1, kAroundBlock);
   }
 
   bool settle_quarter(int row, int column, int k) {
@@ -298,12 +298,12 @@ class Settler {
     for (const Vector vector : quarters_at(row, column)) tries.add(vector);
     add(tries, y, x + 1);
     add(tries, y + 1, x);
-    if (differ && round_ < kRounds - 1) {
+    if (differ && round_ < kSettleRounds - 1) {
       for (const auto& [dy, dx] : kSteps) tries.add(moved(own, dx, dy));
     }
     bool changed = false;
     for (const Vector vector : tries) {
-      if (!first_.reaches(y, x, kBlock, vector)) continue;
+      if (!first_.reaches(y, x, kSquare, vector)) continue;
       Quarters quarters = quarters_at(row, column);
       quarters[k] = vector;
       changed |= try_quarters(row, column, quarters, k, kAroundSquare);
@@ -330,7 +330,7 @@ class Settler {
     const Vector own = tracks_.at(row, column);
     bool changed = try_track(row, column, kReference, {0, 0});
     for (const Blend blend : {kMean, kLongTerm}) changed |= try_track(row, column, blend, own);
-    if (!is_blended || round_ == kRounds - 1) return changed;
+    if (!is_blended || round_ == kSettleRounds - 1) return changed;
     Tries tries(own);
     tries.add(tracks_.situation(row, column));
     for (const auto& [y, x] : {Place{0, 2}, {2, 0}}) {
@@ -345,7 +345,7 @@ class Settler {
     const Blend before = tracks_.blend(row, column);
     const Vector track_before = tracks_.at(row, column);
     if (blend == before && (blend == kReference || track == track_before)) return false;
-    if (!second_.reaches(row, column, 2 * kBlock, track)) return false;
+    if (!second_.reaches(row, column, 2 * kSquare, track)) return false;
     set_track(row, column, blend, track);
     if (is_better(row, column, kAroundBlock, kSecond, blend_bits_change(row, column))) {
       keep_block(row, column);

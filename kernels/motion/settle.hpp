@@ -6,14 +6,14 @@
 
 namespace dcvc::motion {
 
-constexpr int kRounds = 3;  // the first tries most, the last least
+constexpr int kSettleRounds = 3;  // the first tries most, the last least
 
 // Refines the motion of every block, now that the vectors on all sides are known. A block takes other vectors, another
 // blend or another track where this lowers the sum of two costs: that of the overlapping predictions in and around the
 // block, and that of the bits of the block and the blocks after it.
 //
 // long_term: nullptr for a motion without tracks. lambda, coder, num_threads: as for search. first..last: rounds to
-// make, of 0..kRounds - 1.
+// make, of 0..kSettleRounds - 1.
 void settle(const Plane& current, const SampledPlane& reference, const SampledPlane* long_term, double lambda,
             const VectorCoder& coder, int num_threads, int first, int last, Motion& motion);
 

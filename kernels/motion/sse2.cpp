@@ -195,7 +195,7 @@ class Filter {
 void interpolate(const int16_t* window, ptrdiff_t stride, int fraction_x, int fraction_y, int first, int last,
                  SampleSquare& out) {
   __m128i lines[15];
-  const Filter along(kFilters[fraction_x]), down(kFilters[fraction_y]);
+  const Filter along(kSubpelFilters[fraction_x]), down(kSubpelFilters[fraction_y]);
   const int begin = fraction_y ? first : first + 3, end = fraction_y ? last + 7 : last + 3;
   for (int y = begin; y < end; ++y) {
     const int16_t* line = window + y * stride;

@@ -18,8 +18,8 @@ class TrackSearcher {
                 const VectorCoder& coder, const std::vector<Vector>& vectors)
       : kernels_(kernels()),
         lambda_(lambda),
-        rows_(current.height() / kBlock),
-        columns_(current.width() / kBlock),
+        rows_(current.height() / kSquare),
+        columns_(current.width() / kSquare),
         prices_(coder.contexts()),
         state_(rows_, columns_, vectors, coder.kept(rows_, columns_)),
         vectors_{vectors.data(), rows_, columns_},
@@ -42,7 +42,7 @@ class TrackSearcher {
   }
 
  private:
-  static constexpr int kSide = 2 * kBlock;
+  static constexpr int kSide = 2 * kSquare;
 
   const KernelTable& kernels_;
   double lambda_;
@@ -55,8 +55,8 @@ class TrackSearcher {
 
   double hadamard(int row, int column, const uint8_t* predicted, int stride, double limit) const {
     double cost = 0;
-    for (int y = 0; y < kSide && cost < limit; y += kBlock) {
-      cost += kernels_.hadamard_16x8(current_.at(row * kBlock + y, column * kBlock), current_.stride(),
+    for (int y = 0; y < kSide && cost < limit; y += kSquare) {
+      cost += kernels_.hadamard_16x8(current_.at(row * kSquare + y, column * kSquare), current_.stride(),
                                      predicted + y * stride, stride);
     }
     return cost;
@@ -66,13 +66,13 @@ class TrackSearcher {
   void predict(int row, int column, uint8_t* out) const {
     for (int k = 0; k < 4; ++k) {
       const int y = row + k / 2, x = column + k % 2;
-      const Vector vector = reference_.limited(vectors_.at(y, x), y, x, kBlock);
+      const Vector vector = reference_.limited(vectors_.at(y, x), y, x, kSquare);
       uint8_t room[16 * 16];
       int stride;
       const uint8_t* square =
-          reference_.square(y * kBlock * 4 + vector.y, x * kBlock * 4 + vector.x, kBlock, room, stride);
-      for (int line = 0; line < kBlock; ++line)
-        std::memcpy(out + (k / 2 * kBlock + line) * kSide + k % 2 * kBlock, square + line * stride, kBlock);
+          reference_.square(y * kSquare * 4 + vector.y, x * kSquare * 4 + vector.x, kSquare, room, stride);
+      for (int line = 0; line < kSquare; ++line)
+        std::memcpy(out + (k / 2 * kSquare + line) * kSide + k % 2 * kSquare, square + line * stride, kSquare);
     }
   }
 
@@ -111,7 +111,7 @@ class TrackSearcher {
       uint8_t room[kSide * kSide], mean[kSide * kSide];
       int stride;
       const uint8_t* square =
-          long_term_.square(row * kBlock * 4 + vector.y, column * kBlock * 4 + vector.x, kSide, room, stride);
+          long_term_.square(row * kSquare * 4 + vector.y, column * kSquare * 4 + vector.x, kSide, room, stride);
       if (predicted) {
         kernels_.average(square, stride, predicted, kSide, kSide, mean);
         square = mean;

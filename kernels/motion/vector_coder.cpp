@@ -94,7 +94,7 @@ class Walk {
     const bool negative = coder_.code(contexts.sign, value < 0);
     const unsigned wanted = static_cast<unsigned>(std::abs(value));
     int length = 0;
-    while (length < kMaxPrefix && coder_.code(contexts.prefix[length], (wanted >> (length + 1)) != 0)) ++length;
+    while (length < kMaxVectorPrefix && coder_.code(contexts.prefix[length], (wanted >> (length + 1)) != 0)) ++length;
     unsigned magnitude = 1;
     for (int bit = length - 1; bit >= 0; --bit)
       magnitude = magnitude << 1 | (coder_.code_even(wanted >> bit & 1) ? 1u : 0u);
@@ -234,8 +234,8 @@ void VectorPrices::price_axis(int is_track, int axis, const AxisContexts& contex
     for (int k = 0; k < 2; ++k) zero_[is_track][axis][k][bit] = price(contexts.is_zero[k], bit);
   }
   double prefix = 1.0;  // the sign
-  for (int length = 0; length <= kMaxPrefix; ++length) {
-    const bool last = length == kMaxPrefix;
+  for (int length = 0; length <= kMaxVectorPrefix; ++length) {
+    const bool last = length == kMaxVectorPrefix;
     magnitude_[is_track][axis][length] = prefix + length + (last ? 0.0 : price(contexts.prefix[length], false));
     if (!last) prefix += price(contexts.prefix[length], true);
   }

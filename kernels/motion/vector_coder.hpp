@@ -13,14 +13,14 @@
 
 namespace dcvc::motion {
 
-constexpr int kMaxPrefix = 11;
+constexpr int kMaxVectorPrefix = 11;
 // The I frame, number 0 after a reset, and pictures 8, 16, .. serve as long-term references.
 constexpr int kKeptInterval = 8;
 
 struct AxisContexts {
   std::array<Context, 2> is_zero;  // by: the neighbours' vectors were far from predicted
   Context sign;
-  std::array<Context, kMaxPrefix> prefix;
+  std::array<Context, kMaxVectorPrefix> prefix;
 };
 
 struct Contexts {
@@ -113,7 +113,7 @@ class VectorPrices {
 
   double split_[3][2][2], predicted_[3][3][kMaxCandidates + 1][2], candidate_[3][kMaxCandidates][2];
   double any_blend_[2], blended_[3][2], long_term_only_[3][2];
-  double zero_[2][2][2][2], magnitude_[2][2][kMaxPrefix + 1];  // by: whether into the long-term reference, axis
+  double zero_[2][2][2][2], magnitude_[2][2][kMaxVectorPrefix + 1];  // by: whether into the long-term reference, axis
 };
 
 }  // namespace dcvc::motion

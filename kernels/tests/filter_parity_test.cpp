@@ -20,7 +20,7 @@ struct Rows {
   explicit Rows(Random& random)
       : width(4 * static_cast<size_t>(random.between(1, 40))),
         stride(static_cast<ptrdiff_t>(width) + 4),
-        samples(random.values<int16_t>(5 * static_cast<size_t>(stride), 0, fi::kMaxSample)) {}
+        samples(random.values<int16_t>(5 * static_cast<size_t>(stride), 0, dcvc::kMaxSample)) {}
   const int16_t* middle() const { return samples.data() + 2 * stride + 2; }
 };
 
@@ -39,7 +39,7 @@ Call pair_terms(Random& random) {
 Call add_activity(Random& random) {
   const Rows rows(random);
   return [rows](const fi::KernelTable& table) {
-    const size_t num_blocks = rows.width / fi::kBlock;
+    const size_t num_blocks = rows.width / fi::kClassBlock;
     std::vector<fi::Activity> blocks(num_blocks + 1, fi::Activity{3, 4});
     for (int i = 0; i < num_calls; ++i) table.add_activity(rows.middle(), rows.stride, num_blocks, blocks.data());
     Numbers out;
@@ -62,7 +62,7 @@ Call filter_row(Random& random) {
     std::copy(values.begin(), values.end(), filter.begin());
     filters.emplace_back(filter);
   }
-  const auto of_block = random.values<uint8_t>(rows.width / fi::kBlock, 0, 4);
+  const auto of_block = random.values<uint8_t>(rows.width / fi::kClassBlock, 0, 4);
   return [=](const fi::KernelTable& table) {
     Samples out(rows.width + 1, 7);
     for (int i = 0; i < num_calls; ++i)

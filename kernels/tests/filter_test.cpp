@@ -25,11 +25,11 @@ struct Random {
   Samples plane(int size) {
     const int kind = below(3);
     Samples out(static_cast<size_t>(size));
-    int last = below(fi::kMaxSample + 1);
+    int last = below(dcvc::kMaxSample + 1);
     for (auto& sample : out) {
-      if (kind == 0) last = below(2) * fi::kMaxSample;
-      if (kind == 1) last = below(fi::kMaxSample + 1);
-      if (kind == 2) last = std::min(std::max(last + below(129) - 64, 0), fi::kMaxSample);
+      if (kind == 0) last = below(2) * dcvc::kMaxSample;
+      if (kind == 1) last = below(dcvc::kMaxSample + 1);
+      if (kind == 2) last = std::min(std::max(last + below(129) - 64, 0), dcvc::kMaxSample);
       sample = static_cast<int16_t>(last);
     }
     return out;
@@ -68,7 +68,7 @@ void expect(bool condition, const char* what) {
 double distance(const Samples& plane, const Bytes& source) {
   double sum = 0;
   for (size_t i = 0; i < plane.size(); ++i) {
-    const double difference = plane[i] * 255.0 / fi::kMaxSample - source[i];
+    const double difference = plane[i] * 255.0 / dcvc::kMaxSample - source[i];
     sum += difference * difference;
   }
   return sum;
@@ -91,7 +91,7 @@ void check_filtering(Random& random) {
   fi::filter_chroma(padded_chroma, companion, filters[fi::kClasses], chroma_out.data());
   for (const Samples* plane : {&out, &chroma_out}) {
     for (const int16_t sample : *plane) {
-      expect(sample >= 0 && sample <= fi::kMaxSample, "a sample is out of range");
+      expect(sample >= 0 && sample <= dcvc::kMaxSample, "a sample is out of range");
       checksum = checksum * 0x9E3779B97F4A7C15u + static_cast<uint16_t>(sample);
     }
   }

@@ -68,7 +68,7 @@ struct Picture {
       samples[i].resize(static_cast<size_t>(height) * static_cast<size_t>(width));
       source[i].resize(samples[i].size());
       for (auto& sample : samples[i])
-        sample = static_cast<int16_t>(kind ? random.below(fl::kMaxSample + 1) : fl::kMaxSample * random.below(2));
+        sample = static_cast<int16_t>(kind ? random.below(dcvc::kMaxSample + 1) : dcvc::kMaxSample * random.below(2));
       const int level = random.below(256);
       for (auto& sample : source[i]) sample = static_cast<uint8_t>(kind == 2 ? level : random.below(256));
       planes[i] = {samples[i].data(), height, width};
@@ -83,7 +83,7 @@ struct Picture {
 
 void expect_legal(const Picture& picture) {
   for (const auto& plane : picture.samples) {
-    for (const int16_t sample : plane) expect(sample >= 0 && sample <= fl::kMaxSample, "a sample is out of range");
+    for (const int16_t sample : plane) expect(sample >= 0 && sample <= dcvc::kMaxSample, "a sample is out of range");
   }
 }
 

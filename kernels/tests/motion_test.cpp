@@ -113,7 +113,7 @@ Samples random_samples(Random& random, int height, int width) {
 // Planes by lines or by squares, with exactly the memory they need, so that a sample read or written beside them is
 // seen.
 Samples compensated(const Samples& reference, const Samples* long_term, const mo::Motion& motion, bool by_squares) {
-  const ptrdiff_t side = mo::kBlock, columns = motion.columns;
+  const ptrdiff_t side = mo::kSquare, columns = motion.columns;
   const ptrdiff_t steps[] = {side * side * columns, by_squares ? side : side * columns,
                              by_squares ? side * side : side};
   Samples predicted(reference.size());
@@ -127,7 +127,7 @@ Samples compensated(const Samples& reference, const Samples* long_term, const mo
 
 // Samples stay in range with any vectors; with one vector of whole samples the plane is moved.
 void test_compensation(Random& random, int rows, int columns) {
-  const int height = rows * mo::kBlock, width = columns * mo::kBlock;
+  const int height = rows * mo::kSquare, width = columns * mo::kSquare;
   const Samples reference = random_samples(random, height, width);
   mo::Motion motion{rows, columns, random.vectors(rows, columns), {}, {}};
   const Samples predicted = compensated(reference, nullptr, motion, random.below(2) == 0);
@@ -147,7 +147,7 @@ void test_compensation(Random& random, int rows, int columns) {
 
 // A sample is what the reference or the long-term reference predicts alone, or the mean of both.
 void test_blends(Random& random, int rows, int columns) {
-  const int height = rows * mo::kBlock, width = columns * mo::kBlock;
+  const int height = rows * mo::kSquare, width = columns * mo::kSquare;
   const Samples reference = random_samples(random, height, width), long_term = random_samples(random, height, width);
   const mo::Motion motion = random.motion(rows, columns);
   const Samples near = compensated(reference, nullptr, {rows, columns, motion.vectors, {}, {}}, false);
@@ -156,7 +156,7 @@ void test_blends(Random& random, int rows, int columns) {
   for (int y = 0; y < height; ++y) {
     for (int x = 0; x < width; ++x) {
       const size_t i = static_cast<size_t>(y) * width + x;
-      const uint8_t blend = motion.blend(y / mo::kBlock, x / mo::kBlock);
+      const uint8_t blend = motion.blend(y / mo::kSquare, x / mo::kSquare);
       const int expected = blend == mo::kReference ? near[i]
                            : blend == mo::kMean    ? (near[i] + far[i] + 1) >> 1
                                                    : far[i];
@@ -176,7 +176,7 @@ Bytes disturbed(Random& random, const Bytes& from, int kind) {
 }
 
 mo::Motion found(Random& random, const mo::VectorCoder& coder, int rows, int columns) {
-  const int height = rows * mo::kBlock, width = columns * mo::kBlock, kind = random.below(3);
+  const int height = rows * mo::kSquare, width = columns * mo::kSquare, kind = random.below(3);
   Bytes reference(static_cast<size_t>(height) * width);
   for (auto& sample : reference) sample = static_cast<uint8_t>(kind == 0 ? random.below(2) * 255 : random.below(256));
   const Bytes current = disturbed(random, reference, kind), long_term = disturbed(random, current, kind);
@@ -196,8 +196,8 @@ mo::Motion found(Random& random, const mo::VectorCoder& coder, int rows, int col
 
 // A picture that moves as a whole: from one block with the right vector it reaches all others, whatever they had.
 void test_settling(Random& random) {
-  const int rows = 8, columns = 24, height = rows * mo::kBlock, width = columns * mo::kBlock, dx = random.below(13) - 6,
-            dy = random.below(13) - 6;
+  const int rows = 8, columns = 24, height = rows * mo::kSquare, width = columns * mo::kSquare,
+            dx = random.below(13) - 6, dy = random.below(13) - 6;
   Bytes reference(static_cast<size_t>(height) * width), current(reference.size());
   for (auto& sample : reference) sample = static_cast<uint8_t>(random.below(256));
   for (int y = 0; y < height; ++y) {
@@ -213,14 +213,14 @@ void test_settling(Random& random) {
   for (const size_t k : {0, 1, columns, columns + 1}) motion.vectors[k] = right;
   mo::settle(mo::Plane(current.data(), height, width, mo::kSearchMargin),
              mo::SampledPlane(reference.data(), height, width), nullptr, 10.0, mo::VectorCoder(), 1 + random.below(3),
-             0, mo::kRounds - 1, motion);
+             0, mo::kSettleRounds - 1, motion);
   check(std::all_of(motion.vectors.begin(), motion.vectors.end(), [&](mo::Vector vector) { return vector == right; }),
         "the right vector does not spread");
 }
 
 // Wide enough for several threads: they find what one does.
 void test_threads(Random& random) {
-  const int rows = 8, columns = 26, height = rows * mo::kBlock, width = columns * mo::kBlock;
+  const int rows = 8, columns = 26, height = rows * mo::kSquare, width = columns * mo::kSquare;
   Bytes reference(static_cast<size_t>(height) * width);
   for (auto& sample : reference) sample = static_cast<uint8_t>(random.below(256));
   const Bytes current = disturbed(random, reference, 0), long_term = disturbed(random, current, 0);

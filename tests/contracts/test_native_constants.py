@@ -8,26 +8,30 @@ import pytest
 from dcvc_cli.backend import exact_native, exact_rules
 from dcvc_cli.entropy import tables, wide
 from dcvc_cli.entropy import twin as entropy_twin
+from dcvc_cli.families.lite import samples
 from dcvc_cli.families.lite.filter import parameters
 from dcvc_cli.families.lite.filter import twin as filter_twin
+from dcvc_cli.families.lite.floor import frame_floor, parts
+from dcvc_cli.families.lite.floor import twin as floor_twin
 from dcvc_cli.families.lite.motion import field, motion
 from dcvc_cli.families.lite.motion import twin as motion_twin
 from dcvc_cli.format import range_coder
 
 _entropy = pytest.importorskip("dcvc_cli._entropy")
 _filter = pytest.importorskip("dcvc_cli._filter")
+_floor = pytest.importorskip("dcvc_cli._floor")
 _kernels = pytest.importorskip("dcvc_cli._kernels")
 _motion = pytest.importorskip("dcvc_cli._motion")
 PACKAGE = Path(exact_native.__file__).parents[1]
 
 
 def test_motion():
-    assert motion.BLOCK == motion_twin.BLOCK == _motion.BLOCK
+    assert motion.SQUARE == _motion.SQUARE
     assert len(motion_twin.FILTERS) == _motion.SUBPEL
     assert _motion.MAX_VECTOR == motion_twin.MAX_VECTOR
     assert _motion.MAX_CANDIDATES == motion_twin.MAX_CANDIDATES
-    assert _motion.MAX_PREFIX == motion_twin.MAX_PREFIX
-    assert 1 << motion.SAMPLE_BITS == _motion.MAX_SAMPLE
+    assert _motion.MAX_VECTOR_PREFIX == motion_twin.MAX_VECTOR_PREFIX
+    assert _motion.MAX_SAMPLE == samples.MAX_SAMPLE
     assert _motion.KEPT_INTERVAL == field.KEPT_INTERVAL
 
 
@@ -38,10 +42,18 @@ def test_filter():
         _filter.NUM_CHROMA_TERMS,
     )
     assert _filter.MAX_COEFFICIENT == parameters.MAX_COEFFICIENT
-    assert _filter.MAX_SAMPLE == filter_twin.MAX_SAMPLE == 1 << parameters.SAMPLE_BITS
+    assert _filter.MAX_SAMPLE == samples.MAX_SAMPLE
     assert _filter.MAX_LIMITED_STEP == filter_twin.MAX_LIMITED_STEP
-    assert _filter.MAX_PREFIX == filter_twin.MAX_PREFIX
-    assert (_filter.BLOCK, _filter.REACH) == (filter_twin.BLOCK, filter_twin.REACH)
+    assert _filter.MAX_COEFFICIENT_PREFIX == filter_twin.MAX_COEFFICIENT_PREFIX
+    assert (_filter.CLASS_BLOCK, _filter.REACH) == (filter_twin.CLASS_BLOCK, filter_twin.REACH)
+
+
+def test_floor():
+    assert (_floor.BLOCK, _floor.PART, _floor.EXACT_STEP) == (parts.BLOCK, parts.PART, parts.EXACT_STEP)
+    assert _floor.MAX_SAMPLE == samples.MAX_SAMPLE
+    assert _floor.MAX_LEVEL_BITS == floor_twin.MAX_LEVEL_BITS
+    for step_index in range(parts.EXACT_STEP):
+        assert _floor.step_size(step_index) == frame_floor.step_size(step_index), step_index
 
 
 def test_entropy():
@@ -61,7 +73,7 @@ def test_kernels():
     assert range(_kernels.MIN_ACTIVATION_EXPONENT, _kernels.MAX_ACTIVATION_EXPONENT + 1) == exact_rules.WSILU_EXPONENTS
 
 
-@pytest.mark.parametrize("module", [_entropy, _filter, _kernels, _motion], ids=lambda module: module.__name__)
+@pytest.mark.parametrize("module", [_entropy, _filter, _floor, _kernels, _motion], ids=lambda module: module.__name__)
 def test_stubs_name_what_extensions_have(module):
     """Functions, classes, their methods and constants: no name is missing on either side. Stubs also name types."""
     stub = ast.parse((PACKAGE / f"{module.__name__.split('.')[-1]}.pyi").read_text())

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dcvc_cli.errors import InputError
-from dcvc_cli.format.types import MAX_SIDE, ColourDescription, PictureSize, Rational, VideoFormat
+from dcvc_cli.format.constants import MAX_SIDE
+from dcvc_cli.format.types import ColourDescription, PictureSize, Rational, VideoFormat
 from dcvc_cli.media import open_reader
 from dcvc_cli.media.y4m import MAX_HEADER_BYTES, format_header, parse_header
 

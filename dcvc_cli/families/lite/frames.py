@@ -19,7 +19,7 @@ from dcvc_cli.entropy.coder import FrameDecoder
 from dcvc_cli.errors import StreamError
 from dcvc_cli.families.lite.filter.filters import FilterCoder, filter_planes, planes_of_squares
 from dcvc_cli.families.lite.filter.parameters import Filters, Planes
-from dcvc_cli.families.lite.floor.frame_floor import FloorCoder, FrameFloor, apply_floor, put_back, wants_twin
+from dcvc_cli.families.lite.floor.frame_floor import FloorCoder, FrameFloor, apply_floor, put_back, wants_floor_twin
 from dcvc_cli.families.lite.floor.parts import BLOCK
 from dcvc_cli.families.lite.image import ImageModel
 from dcvc_cli.families.lite.motion.field import FieldCoder, compensate_squares
@@ -148,7 +148,7 @@ class FrameCoder:
         if not floor.is_used:
             return
         ops, frame = self.networks["video"].synthesis, self.output()
-        if ops.has_picture_kernels and not wants_twin():
+        if ops.has_picture_kernels and not wants_floor_twin():
             self.reference.frame = ops.floored(frame, predicted, *floor.words(), self.halve_chroma)
             return
         compensated = None if predicted is None else self._planes_of(predicted)

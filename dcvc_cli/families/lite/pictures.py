@@ -4,7 +4,8 @@ import numpy as np
 
 from dcvc_cli.codec.pictures import FINE_SCALE, rgb_from_fine
 from dcvc_cli.families.lite.filter.filters import bytes_of_plane
-from dcvc_cli.families.lite.filter.parameters import SAMPLE_BITS, Planes
+from dcvc_cli.families.lite.filter.parameters import Planes
+from dcvc_cli.families.lite.samples import SAMPLE_BITS
 from dcvc_cli.format.types import ChromaFormat, Picture, VideoFormat
 from dcvc_cli.stages import COLOUR, timed
 

@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from dcvc_cli.families.lite.motion.field import CoderState, FieldCoder, compensate, luma_samples
-from dcvc_cli.families.lite.motion.motion import BLOCK, SAMPLE_BITS, Motion
+from dcvc_cli.families.lite.motion.motion import SQUARE, Motion
+from dcvc_cli.families.lite.samples import MAX_SAMPLE
 from dcvc_cli.families.rt.prediction import BatchPrediction
 
 
@@ -83,7 +84,7 @@ def compensated(
     vectors, so that a frame learns what its errors cost the frames after it. Every sample's coder goes on with its
     vectors.
     """
-    scale = float(1 << SAMPLE_BITS)
+    scale = float(MAX_SAMPLE)
     long_term = frame if long_term is None else long_term
     frames, long_terms = _samples(frame), _samples(long_term)
     lumas = luma_samples(_samples(x[:, 0]))
@@ -102,7 +103,7 @@ def compensated(
     )
     share = torch.from_numpy(np.stack([motion.square_blends() for motion in motions])).to(frame.device).float() / 2
     if bool(share.any()):
-        share = share.repeat_interleave(BLOCK, 1).repeat_interleave(BLOCK, 2)[:, None]
+        share = share.repeat_interleave(SQUARE, 1).repeat_interleave(SQUARE, 2)[:, None]
         smooth = (1 - share) * smooth
         if long_term.requires_grad:
             tracks = np.stack([motion.vectors if motion.tracks is None else motion.tracks for motion in motions])
@@ -121,14 +122,14 @@ def _moved(
 
 def _samples(values: torch.Tensor) -> NDArray[np.int16]:
     """Samples in 0..1 as integers 0..8192."""
-    return torch.round(values.detach().float() * (1 << SAMPLE_BITS)).to(torch.int16).cpu().contiguous().numpy()
+    return torch.round(values.detach().float() * MAX_SAMPLE).to(torch.int16).cpu().contiguous().numpy()
 
 
 def _sampled_at(frame: torch.Tensor, fields: torch.Tensor) -> torch.Tensor:
     """frame (N, 3, h, w) read bilinearly where the vectors (N, h / 8, w / 8, 2), in quarter samples, point to; edges
     repeated."""
     height, width = frame.shape[-2:]
-    vectors = fields.float().div(4).repeat_interleave(BLOCK, 1).repeat_interleave(BLOCK, 2)
+    vectors = fields.float().div(4).repeat_interleave(SQUARE, 1).repeat_interleave(SQUARE, 2)
     x = (torch.arange(width, device=frame.device) + vectors[..., 0]) * (2 / (width - 1)) - 1
     y = (torch.arange(height, device=frame.device)[:, None] + vectors[..., 1]) * (2 / (height - 1)) - 1
     return F.grid_sample(frame, torch.stack([x, y], dim=-1), mode="bilinear", padding_mode="border", align_corners=True)

@@ -29,8 +29,9 @@ from dcvc_cli.families.rt.image import ImageModel
 from dcvc_cli.families.rt.model import RtModel
 from dcvc_cli.families.rt.sizes import RT
 from dcvc_cli.families.rt.video import VideoModel
+from dcvc_cli.format.constants import NUM_QPS
 from dcvc_cli.format.entropy_format import EntropyFormat
-from dcvc_cli.format.types import NUM_QPS, PictureSize, VideoFormat
+from dcvc_cli.format.types import PictureSize, VideoFormat
 
 MODEL = RtModel(RT, ImageModel(RT.image), VideoModel(RT.video))
 

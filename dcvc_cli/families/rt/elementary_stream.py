@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 from dcvc_cli.bitstream.faults import BitstreamError, Rule, TruncatedStreamError
 from dcvc_cli.bitstream.limits import MAX_QP_I, MAX_QP_P, general_limits
 from dcvc_cli.bitstream.nal import MAX_SPS_IDS, NalType
-from dcvc_cli.bitstream.sps import MAX_SIDE, Sps
+from dcvc_cli.bitstream.sps import Sps
 from dcvc_cli.bitstream.varint import write_uv
 from dcvc_cli.bitstream.window import ByteSink, ByteSource, Window, write_all
+from dcvc_cli.format.constants import MAX_SIDE
 
 
 @dataclass(frozen=True)

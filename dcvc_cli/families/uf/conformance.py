@@ -22,10 +22,11 @@ from dcvc_cli.families.case_files import (
 )
 from dcvc_cli.families.conformance_form import Case, CaseRun, Check, ConformanceForm, Findings
 from dcvc_cli.families.uf.coder import MAX_CODERS
-from dcvc_cli.families.uf.elementary_stream import MAX_QP, ElementaryReader, ElementarySps, ElementaryWriter
+from dcvc_cli.families.uf.elementary_stream import ElementaryReader, ElementarySps, ElementaryWriter
 from dcvc_cli.families.uf.entropy_vectors import entropy_checks
 from dcvc_cli.families.uf.model import UfModel
 from dcvc_cli.families.uf.units import UnitPayloadDecoder, UnitPayloadEncoder
+from dcvc_cli.format.constants import MAX_BASE_QP
 from dcvc_cli.format.entropy_format import EntropyFormat
 from dcvc_cli.format.types import PictureSize, VideoFormat
 
@@ -209,7 +210,7 @@ class UfConformance(ConformanceForm):
         limit, next_frame = model.video.sizes.pictures, 0
         for unit in units:
             most = 1 if unit.frame_type is NalType.I else limit
-            if unit.first_frame != next_frame or not 1 <= unit.num_frames <= most or not 0 <= unit.qp <= MAX_QP:
+            if unit.first_frame != next_frame or not 1 <= unit.num_frames <= most or not 0 <= unit.qp <= MAX_BASE_QP:
                 raise InputError(f"{folder / 'case.json'} has a unit that cannot be: {unit}")
             next_frame += unit.num_frames
         if not units or next_frame != num_frames:

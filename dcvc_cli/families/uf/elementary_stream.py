@@ -10,12 +10,11 @@ from dataclasses import dataclass
 
 from dcvc_cli.bitstream.faults import BitstreamError, Rule, TruncatedStreamError
 from dcvc_cli.bitstream.nal import MAX_SPS_IDS, NalType
-from dcvc_cli.bitstream.sps import MAX_SIDE
 from dcvc_cli.bitstream.varint import write_uv
 from dcvc_cli.bitstream.window import ByteSink, ByteSource, Window, write_all
 from dcvc_cli.families.uf.coder import MAX_CODERS
+from dcvc_cli.format.constants import MAX_BASE_QP, MAX_SIDE
 
-MAX_QP = 63
 MAX_LATENTS = 256
 MAX_HYPER_LATENTS = 128
 
@@ -126,8 +125,8 @@ class ElementaryReader:
 
     def _read_frame(self, frame_type: NalType, sps_id: int) -> ElementaryUnit:
         qp, flags = self._byte(1), self._byte(2)
-        if qp > MAX_QP:
-            raise BitstreamError(Rule.QP_RANGE, f"QP {qp} of a unit of type {frame_type.name} is above {MAX_QP}")
+        if qp > MAX_BASE_QP:
+            raise BitstreamError(Rule.QP_RANGE, f"QP {qp} of a unit of type {frame_type.name} is above {MAX_BASE_QP}")
         num_coders, reset = flags >> 1, bool(flags & 1)
         if not 1 <= num_coders <= MAX_CODERS:
             raise BitstreamError(Rule.UNIT_TYPE, f"a unit has {num_coders} coders, expected 1..{MAX_CODERS}")

@@ -10,8 +10,9 @@ from typing import Any
 
 from dcvc_cli.backend.operations import Operations, Tensor
 from dcvc_cli.families.uf.blocks import Down, Up, uf_block, uf_blocks
-from dcvc_cli.families.uf.sizes import CELL_CHANNELS, NUM_QPS, Block, ImageSizes
+from dcvc_cli.families.uf.sizes import CELL_CHANNELS, Block, ImageSizes
 from dcvc_cli.families.uf.steps import FOUR_STEPS
+from dcvc_cli.format.constants import NUM_QPS
 from dcvc_cli.graph.blocks import Conv, FlatScaleVector, Sequence, Shape, StackedEstimator, decoder_shapes, layer_shapes
 from dcvc_cli.graph.latent_steps import LatentCoder
 from dcvc_cli.graph.sections import repeatable

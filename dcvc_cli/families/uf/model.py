@@ -13,13 +13,13 @@ from dcvc_cli.entropy.tables import CdfTable
 from dcvc_cli.errors import StreamError, UsageError
 from dcvc_cli.families.base import Model, PictureDecoder, PictureEncoder
 from dcvc_cli.families.uf.calibration import calibrate
-from dcvc_cli.families.uf.elementary_stream import MAX_QP
 from dcvc_cli.families.uf.image import UfImageModel
 from dcvc_cli.families.uf.sequences import UnitDecoder, UnitEncoder, UnitRule
 from dcvc_cli.families.uf.sizes import ImageSizes, VideoSizes
 from dcvc_cli.families.uf.tables import published_z_table, z_table
 from dcvc_cli.families.uf.units import FORMATS, UnitPayloadDecoder, UnitPayloadEncoder
 from dcvc_cli.families.uf.video import UfVideoModel
+from dcvc_cli.format.constants import MAX_BASE_QP
 from dcvc_cli.format.entropy_format import EntropyFormat
 from dcvc_cli.format.types import PictureSize
 
@@ -50,7 +50,7 @@ class UfModel(Model):
 
     def limits(self, sps: Sps) -> FrameLimits:
         """64 QPs for every unit, and what so many latents can take."""
-        return FrameLimits(MAX_QP, MAX_QP, general_limits(sps).max_payload_size)
+        return FrameLimits(MAX_BASE_QP, MAX_BASE_QP, general_limits(sps).max_payload_size)
 
     def sps_fields(self, size: PictureSize, choices: CodingChoices) -> Mapping[str, Any]:
         """The family's own byte format, with our tables of z or those of the published codec.

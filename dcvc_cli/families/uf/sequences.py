@@ -15,8 +15,8 @@ from dcvc_cli.codec.choices import NO_ORDER, CodingChoices, PictureOrder
 from dcvc_cli.codec.pictures import check_picture, picture_from_frame, values_from_picture, video_format_of
 from dcvc_cli.errors import StreamError
 from dcvc_cli.families.base import CodedUnit, PictureDecoder, PictureEncoder
-from dcvc_cli.families.uf.elementary_stream import MAX_QP
 from dcvc_cli.families.uf.units import UnitCoder, UnitPayloadDecoder, UnitPayloadEncoder
+from dcvc_cli.format.constants import MAX_BASE_QP
 from dcvc_cli.format.types import Picture
 
 
@@ -122,8 +122,8 @@ class UnitDecoder(PictureDecoder):
     def push(self, unit: FrameUnit) -> Sequence[Picture]:
         """The pictures of a unit."""
         coder, sps = self._coder, unit.sps
-        if unit.qp > MAX_QP:
-            raise StreamError(f"a unit of type {unit.frame_type.name} has QP {unit.qp}, expected 0..{MAX_QP}")
+        if unit.qp > MAX_BASE_QP:
+            raise StreamError(f"a unit of type {unit.frame_type.name} has QP {unit.qp}, expected 0..{MAX_BASE_QP}")
         if not unit.payload:
             raise StreamError("a unit has no payload")
         coder.use_format(sps.entropy_format)

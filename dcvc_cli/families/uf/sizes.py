@@ -3,7 +3,6 @@
 from dataclasses import dataclass, replace
 from enum import Enum
 
-NUM_QPS = 64
 CELL_CHANNELS = 192
 """3 planes in 8x8 cells."""
 

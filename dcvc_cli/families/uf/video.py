@@ -15,8 +15,9 @@ from dcvc_cli.backend.operations import Operations, Tensor
 from dcvc_cli.families.uf.blocks import Down, SubPixel, Up, uf_block, uf_blocks
 from dcvc_cli.families.uf.heads import make_heads
 from dcvc_cli.families.uf.latents import UnitLatentCoder
-from dcvc_cli.families.uf.sizes import CELL_CHANNELS, NUM_QPS, Block, VideoSizes
+from dcvc_cli.families.uf.sizes import CELL_CHANNELS, Block, VideoSizes
 from dcvc_cli.families.uf.steps import FOUR_STEPS, TWO_STEPS
+from dcvc_cli.format.constants import NUM_QPS
 from dcvc_cli.graph.blocks import Conv, FlatScaleVector, Sequence, Shape, StackedEstimator, decoder_shapes, layer_shapes
 from dcvc_cli.graph.sections import repeatable
 from dcvc_cli.stages import ANALYSIS, CONTEXT, HYPER, PRIORS, RECONSTRUCTION, SYNTHESIS, timed

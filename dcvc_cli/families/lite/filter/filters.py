@@ -6,21 +6,20 @@ directions. Filtering and the coding of filters are integer arithmetic, bit-exac
 coded, so no decoder depends on it.
 """
 
-import os
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dcvc_cli.errors import EnvironmentFault, StreamError
+from dcvc_cli.errors import StreamError
 from dcvc_cli.families.lite.filter.parameters import (
     Filters,
     Plane,
     Planes,
 )
 from dcvc_cli.families.lite.filter.twin import filter_planes_twin
-from dcvc_cli.format.native import NativeModule
-from dcvc_cli.format.range_coder import DecoderState, EncoderState
+from dcvc_cli.format.native import NativeModule, wants_twin
+from dcvc_cli.format.range_coder import DecoderState, EncoderState, decoder_start, encoder_start
 
 if TYPE_CHECKING:
     from dcvc_cli import _filter as native
@@ -50,13 +49,8 @@ def filter_planes(planes: Planes, filters: Filters) -> Planes:
         ValueError: planes of sizes that are not those of the module's docstring.
         EnvironmentFault: DCVC_OUTPUT_FILTER is neither "native", the default, nor "twin".
     """
-    implementation = os.environ.get(TWIN_VARIABLE) or "native"
-    if implementation == "twin":
+    if wants_twin(TWIN_VARIABLE):
         return filter_planes_twin(planes, filters)
-    if implementation != "native":
-        raise EnvironmentFault(
-            f"{TWIN_VARIABLE} must be native or twin, found {implementation!r}", f"unset {TWIN_VARIABLE}"
-        )
     return native.filter_planes(planes, filters.luma, filters.chroma)
 
 
@@ -87,11 +81,11 @@ class FilterCoder:
         Args:
             start: where the vectors that share the bytes left the range coder.
         """
-        return EncoderState(*self.native.encode_open(filters.luma, filters.chroma, _encoder(start)))
+        return EncoderState(*self.native.encode_open(filters.luma, filters.chroma, encoder_start(start)))
 
     def encode(self, filters: Filters, start: EncoderState | None = None) -> bytes:
         """As `encode_open`, and ends the bytes."""
-        return self.native.encode(filters.luma, filters.chroma, _encoder(start))
+        return self.native.encode(filters.luma, filters.chroma, encoder_start(start))
 
     def decode_open(self, data: bytes, start: DecoderState | None = None) -> tuple[Filters, DecoderState]:
         """A frame's filters, and where symbols go on in the same bytes.
@@ -99,7 +93,7 @@ class FilterCoder:
         Raises:
             StreamError: the bytes hold no filters.
         """
-        filters, state = _intact(self.native.decode_open(data, _decoder(start)))
+        filters, state = _intact(self.native.decode_open(data, decoder_start(start)))
         return Filters(*filters), DecoderState(*state)
 
     def decode(self, data: bytes, start: DecoderState | None = None) -> Filters:
@@ -108,7 +102,7 @@ class FilterCoder:
         Raises:
             StreamError: the bytes hold no filters, or something else besides.
         """
-        return Filters(*_intact(self.native.decode(data, _decoder(start))))
+        return Filters(*_intact(self.native.decode(data, decoder_start(start))))
 
 
 class FilterFit:
@@ -137,14 +131,6 @@ class FilterFit:
         """
         weight = FULL_CHROMA_WEIGHT if planes[1].shape == planes[0].shape else HALVED_CHROMA_WEIGHT
         return Filters(*self._native.fit(planes, source, coder.native, bit_price, weight))
-
-
-def _encoder(state: EncoderState | None) -> "native.EncoderState | None":
-    return None if state is None else (state.data, state.low, state.range)
-
-
-def _decoder(state: DecoderState | None) -> "native.DecoderState | None":
-    return None if state is None else (state.position, state.value, state.range)
 
 
 def _intact(decoded: T | None) -> T:

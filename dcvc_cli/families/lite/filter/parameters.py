@@ -11,8 +11,6 @@ NUM_CLASSES, NUM_LUMA_TERMS = 24, 12
 NUM_CHROMA_TERMS = 16
 """Coefficients of the filter of Cb and of that of Cr."""
 MAX_COEFFICIENT = 127
-SAMPLE_BITS = 13
-"""Samples are 0..8192."""
 Plane: TypeAlias = NDArray[np.int16]
 Planes: TypeAlias = tuple[Plane, Plane, Plane]
 

@@ -16,6 +16,7 @@ from dcvc_cli.families.lite.filter.parameters import (
     Plane,
     Planes,
 )
+from dcvc_cli.families.lite.samples import MAX_SAMPLE
 from dcvc_cli.format.range_coder import (
     BitCoding,
     Context,
@@ -28,8 +29,7 @@ from dcvc_cli.format.range_coder import (
     code_nonzero,
 )
 
-MAX_SAMPLE = 8192
-BLOCK = 4
+CLASS_BLOCK = 4
 """Side of the squares of luma that have a class each."""
 THRESHOLDS = (2697, 6967, 13740, 24430, 41400, 68000, 110560)
 """Of the activity of a block."""
@@ -44,7 +44,7 @@ MAX_LIMITED_STEP = 128
 def filter_planes_twin(planes: Planes, filters: Filters) -> Planes:
     """Filters (luma, Cb, Cr), samples 0..8192, chroma as large as luma or half as large in both directions."""
     luma, *chroma = planes
-    coefficients = filters.luma[block_classes(luma).repeat(BLOCK, axis=0).repeat(BLOCK, axis=1)]
+    coefficients = filters.luma[block_classes(luma).repeat(CLASS_BLOCK, axis=0).repeat(CLASS_BLOCK, axis=1)]
     filtered_luma = _filtered(luma, _terms(luma, OFFSETS), np.moveaxis(coefficients, -1, 0))
     of_companion = _terms(luma if chroma[0].shape == luma.shape else halved(luma), COMPANION_OFFSETS)
     cb, cr = (
@@ -74,8 +74,8 @@ def halved(plane: Plane) -> Plane:
 
 def _around(values: NDArray[np.int64]) -> NDArray[np.int64]:
     """Sums over 4x4 blocks, then over the 3x3 blocks around each."""
-    height, width = values.shape
-    blocks: NDArray[np.int64] = values.reshape(height // BLOCK, BLOCK, width // BLOCK, BLOCK).sum(axis=(1, 3))
+    rows, columns = values.shape[0] // CLASS_BLOCK, values.shape[1] // CLASS_BLOCK
+    blocks: NDArray[np.int64] = values.reshape(rows, CLASS_BLOCK, columns, CLASS_BLOCK).sum(axis=(1, 3))
     total = np.zeros_like(blocks)
     for row in (-1, 0, 1):
         for column in (-1, 0, 1):
@@ -115,7 +115,7 @@ START_CHANGED, START_OTHER = (8192, 57344), (49152, 16384)
 """Where contexts start that do not start at a half: probabilities of a 0 bit in 1/65536."""
 KINDS = (0,) * 6 + (1,) * 6 + (2,) * 4
 """Of the terms: coefficients of a kind share their contexts."""
-MAX_PREFIX = 7
+MAX_COEFFICIENT_PREFIX = 7
 DAMAGED = "the output filters of a frame are damaged"
 
 
@@ -131,7 +131,7 @@ class TwinFilterCoder:
         self._changed, self._other = ([Context(start) for start in starts] for starts in (START_CHANGED, START_OTHER))
         self._copied, self._exact = Context(), Context()
         self._zero, self._sign = ([Context() for _ in range(3)] for _ in range(2))
-        self._prefix = [[Context() for _ in range(MAX_PREFIX)] for _ in range(3)]
+        self._prefix = [[Context() for _ in range(MAX_COEFFICIENT_PREFIX)] for _ in range(3)]
 
     @property
     def filters(self) -> Filters:

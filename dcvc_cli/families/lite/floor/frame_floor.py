@@ -5,18 +5,23 @@ as large in both directions. Coding and reconstruction are integer arithmetic, b
 chooses is coded, so no decoder depends on it.
 """
 
-import importlib
-import os
-from dataclasses import astuple, dataclass
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dcvc_cli.errors import EnvironmentFault, StreamError
-from dcvc_cli.families.lite.floor.parts import EXACT_STEP, SAMPLE_BITS, FloorParts, Planes
+from dcvc_cli.errors import StreamError
+from dcvc_cli.families.lite.floor.parts import EXACT_STEP, FloorParts, Planes
 from dcvc_cli.families.lite.motion.field import search_lambda
-from dcvc_cli.format.range_coder import DecoderState, EncoderState
+from dcvc_cli.families.lite.samples import MAX_SAMPLE
+from dcvc_cli.format.native import NativeModule, wants_twin
+from dcvc_cli.format.range_coder import DecoderState, EncoderState, decoder_start, encoder_start
+
+if TYPE_CHECKING:
+    from dcvc_cli import _floor as native
+else:
+    native = NativeModule("_floor")
 
 TWIN_VARIABLE = "DCVC_FLOOR"
 """The environment variable that, set to "twin", has floors applied by the slow twin."""
@@ -28,21 +33,9 @@ PRICE_OF_STEP = 0.115
 """What a bit is worth to a uniform quantiser at high rates, in squared steps: (2 ln 2) / 12."""
 CHROMA_WEIGHT = 2
 """What a squared error of chroma counts beside one of luma."""
-GREY_LEVEL = (1 << SAMPLE_BITS) / 255
+GREY_LEVEL = MAX_SAMPLE / 255
 
-
-def native_module() -> Any:
-    """The compiled floor.
-
-    Raises:
-        EnvironmentFault: it was not built for this Python.
-    """
-    try:
-        return importlib.import_module("dcvc_cli._floor")
-    except ImportError as error:
-        raise EnvironmentFault(
-            "the compiled module dcvc_cli._floor is missing", "reinstall dcvc with a C++ compiler at hand"
-        ) from error
+T = TypeVar("T")
 
 
 def step_size(step_index: int) -> int:
@@ -73,27 +66,27 @@ def step_for(price: float) -> int:
 class FrameFloor:
     """The floor of one frame, which may be that no block is touched."""
 
-    native: Any
+    native: "native.FrameFloor"
 
     @staticmethod
     def from_parts(parts: FloorParts) -> "FrameFloor":
         """ValueError if the arrays hold none."""
-        return FrameFloor(native_module().floor_of_parts(parts.step_index, parts.bases, parts.flat, parts.levels))
+        return FrameFloor(native.floor_of_parts(parts.step_index, parts.bases, parts.flat, parts.levels))
 
     @staticmethod
     def unused(rows: int, columns: int, is_halved: bool) -> "FrameFloor":
         """The floor of a frame of so many blocks that touches none; ValueError if no picture has so many."""
-        return FrameFloor(native_module().unused_floor(rows, columns, is_halved))
+        return FrameFloor(native.unused_floor(rows, columns, is_halved))
 
     @property
     def is_used(self) -> bool:
         """Whether it may touch blocks."""
-        return bool(self.native.is_used)
+        return self.native.is_used
 
     def words(self) -> tuple[NDArray[np.uint32], NDArray[np.int16], int]:
         """(words of the blocks, levels, size of a step), as Operations.floored takes them."""
         words, levels = self.native.words()
-        step_index = int(self.native.step_index)
+        step_index = self.native.step_index
         return words, levels, 0 if step_index == EXACT_STEP else step_size(step_index)
 
     def parts(self) -> FloorParts | None:
@@ -101,18 +94,13 @@ class FrameFloor:
         return FloorParts(self.native.step_index, *self.native.parts()) if self.is_used else None
 
 
-def wants_twin() -> bool:
+def wants_floor_twin() -> bool:
     """Whether the slow twin is to apply floors.
 
     Raises:
         EnvironmentFault: DCVC_FLOOR is neither "native", the default, nor "twin".
     """
-    implementation = os.environ.get(TWIN_VARIABLE) or "native"
-    if implementation not in ("native", "twin"):
-        raise EnvironmentFault(
-            f"{TWIN_VARIABLE} must be native or twin, found {implementation!r}", f"unset {TWIN_VARIABLE}"
-        )
-    return implementation == "twin"
+    return wants_twin(TWIN_VARIABLE)
 
 
 def apply_floor(floor: FrameFloor, planes: Planes, compensated: Planes | None) -> Planes:
@@ -123,22 +111,21 @@ def apply_floor(floor: FrameFloor, planes: Planes, compensated: Planes | None) -
 
     Raises:
         ValueError: sizes differ.
-        EnvironmentFault: as wants_twin.
+        EnvironmentFault: as wants_floor_twin.
     """
-    if wants_twin():
+    if wants_floor_twin():
         from dcvc_cli.families.lite.floor.twin import reconstruct_twin
 
         parts = floor.parts()
         return planes if parts is None else reconstruct_twin(parts, planes, compensated)
-    changed: Planes = native_module().reconstruct(floor.native, planes, compensated)
-    return changed
+    return native.reconstruct(floor.native, planes, compensated)
 
 
 def put_back(floor: FrameFloor, planes: Planes, squares: NDArray[np.int16]) -> NDArray[np.int16]:
     """Samples (3, h / 8, 8, w / 8, 8) of any layout with the touched blocks of the planes; halved chroma is
     repeated."""
     changed = np.copy(squares, order="K")
-    native_module().put_back(floor.native, planes, changed)
+    native.put_back(floor.native, planes, changed)
     return changed
 
 
@@ -146,7 +133,7 @@ class FloorCoder:
     """Codes the floors of consecutive frames; what it learned stays until `reset`."""
 
     def __init__(self) -> None:
-        self.native = native_module().FloorCoder()
+        self.native = native.FloorCoder()
 
     def reset(self) -> None:
         """At every I frame: nothing learned."""
@@ -158,11 +145,11 @@ class FloorCoder:
         Args:
             start: where the filters that share the bytes left the range coder.
         """
-        return EncoderState(*self.native.encode_open(floor.native, _tuple(start)))
+        return EncoderState(*self.native.encode_open(floor.native, encoder_start(start)))
 
     def encode(self, floor: FrameFloor, start: EncoderState | None = None) -> bytes:
         """As `encode_open`, and ends the bytes."""
-        return bytes(self.native.encode(floor.native, _tuple(start)))
+        return self.native.encode(floor.native, encoder_start(start))
 
     def decode_open(
         self, data: bytes, rows: int, columns: int, is_halved: bool, start: DecoderState | None = None
@@ -172,7 +159,7 @@ class FloorCoder:
         Raises:
             StreamError: the bytes hold no floor.
         """
-        floor, state = _intact(self.native.decode_open(data, rows, columns, is_halved, _tuple(start)))
+        floor, state = _intact(self.native.decode_open(data, rows, columns, is_halved, decoder_start(start)))
         return FrameFloor(floor), DecoderState(*state)
 
     def decode(
@@ -183,7 +170,7 @@ class FloorCoder:
         Raises:
             StreamError: the bytes hold no floor, or something else besides.
         """
-        return FrameFloor(_intact(self.native.decode(data, rows, columns, is_halved, _tuple(start))))
+        return FrameFloor(_intact(self.native.decode(data, rows, columns, is_halved, decoder_start(start))))
 
 
 @dataclass(frozen=True, eq=False)
@@ -210,7 +197,7 @@ class FloorChooser:
     """Chooses the floors of consecutive frames for an encoder; knows what stands still by the source remembered."""
 
     def __init__(self) -> None:
-        self._native = native_module().FloorChooser()
+        self._native = native.FloorChooser()
 
     def choose(
         self,
@@ -250,11 +237,7 @@ class FloorChooser:
         self._native.remember(source)
 
 
-def _tuple(state: EncoderState | DecoderState | None) -> tuple[Any, ...] | None:
-    return None if state is None else astuple(state)
-
-
-def _intact(decoded: Any) -> Any:
+def _intact(decoded: T | None) -> T:
     if decoded is None:
         raise StreamError("the floor of a frame is damaged")
     return decoded

@@ -14,8 +14,6 @@ UNTOUCHED, PICTURE, COMPENSATED, FLAT = range(4)
 """Bases of a block."""
 EXACT_STEP = 63
 """The step number whose levels are differences of 8-bit samples."""
-SAMPLE_BITS = 13
-"""Samples are 0..8192."""
 
 
 @dataclass(eq=False)

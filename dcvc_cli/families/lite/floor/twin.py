@@ -17,6 +17,7 @@ from dcvc_cli.families.lite.floor.parts import (
     FloorParts,
     Planes,
 )
+from dcvc_cli.families.lite.samples import MAX_SAMPLE
 from dcvc_cli.format.range_coder import (
     BitCoding,
     Context,
@@ -28,8 +29,7 @@ from dcvc_cli.format.range_coder import (
     SlowRangeEncoder,
 )
 
-MAX_SAMPLE = 8192
-MAX_COEFFICIENT = (1 << 17) - 1
+MAX_TRANSFORM_COEFFICIENT = (1 << 17) - 1
 MAX_LEVEL_BITS = 14
 STEP_BITS = 6
 STEPS = (16, 18, 20, 23, 25, 29)
@@ -98,7 +98,8 @@ def _corrected(base: Samples, levels: Samples, step_index: int) -> Samples:
     if step_index == EXACT_STEP:
         exact: Samples = sample_of_level((((255 * base + 4096) >> 13) + levels).clip(0, 255))  # type: ignore[assignment]
         return exact
-    coefficients = (levels * (STEPS[step_index % 6] << (step_index // 6))).clip(-MAX_COEFFICIENT, MAX_COEFFICIENT)
+    scaled = levels * (STEPS[step_index % 6] << (step_index // 6))
+    coefficients = scaled.clip(-MAX_TRANSFORM_COEFFICIENT, MAX_TRANSFORM_COEFFICIENT)
     lines = (TRANSFORM.T @ coefficients + 64) >> 7
     return (base + ((lines @ TRANSFORM + 128) >> 8)).clip(0, MAX_SAMPLE)
 

@@ -7,16 +7,16 @@ either or from the mean of both. Compensation and vector coding are integer arit
 search finds is coded, so no decoder depends on it.
 """
 
-import os
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dcvc_cli.errors import EnvironmentFault, StreamError
-from dcvc_cli.families.lite.motion.motion import BLOCK, SAMPLE_BITS, Field, Motion
+from dcvc_cli.errors import StreamError
+from dcvc_cli.families.lite.motion.motion import SQUARE, Field, Motion
 from dcvc_cli.families.lite.motion.twin import compensate_twin
-from dcvc_cli.format.native import NativeModule
+from dcvc_cli.families.lite.samples import MAX_SAMPLE, SAMPLE_BITS
+from dcvc_cli.format.native import NativeModule, wants_twin
 from dcvc_cli.format.range_coder import DecoderState, EncoderState
 
 if TYPE_CHECKING:
@@ -78,13 +78,13 @@ def luma_of_values(values: NDArray[np.float32]) -> NDArray[np.uint8]:
 def in_squares(frame: NDArray[np.int16]) -> NDArray[np.int16]:
     """A view of (planes, h, w) as (planes, h / 8, 8, w / 8, 8): by 8x8 squares."""
     planes, height, width = frame.shape
-    return frame.reshape(planes, height // BLOCK, BLOCK, width // BLOCK, BLOCK)
+    return frame.reshape(planes, height // SQUARE, SQUARE, width // SQUARE, SQUARE)
 
 
 def in_lines(squares: NDArray[np.int16]) -> NDArray[np.int16]:
     """The inverse of in_squares; copies what does not lie line by line."""
     planes, rows, _, columns, _ = squares.shape
-    return squares.reshape(planes, rows * BLOCK, columns * BLOCK)
+    return squares.reshape(planes, rows * SQUARE, columns * SQUARE)
 
 
 def compensate(
@@ -104,16 +104,11 @@ def compensate_squares(
     Raises:
         EnvironmentFault: DCVC_MOTION is neither "native", the default, nor "twin".
     """
-    implementation = os.environ.get(TWIN_VARIABLE) or "native"
-    if implementation == "twin":
+    if wants_twin(TWIN_VARIABLE):
         lines = None if long_term is None else in_lines(long_term)
-        return in_squares(compensate_twin(in_lines(squares), motion, 1 << SAMPLE_BITS, lines))
-    if implementation != "native":
-        raise EnvironmentFault(
-            f"{TWIN_VARIABLE} must be native or twin, found {implementation!r}", f"unset {TWIN_VARIABLE}"
-        )
+        return in_squares(compensate_twin(in_lines(squares), motion, MAX_SAMPLE, lines))
     parts = motion.vectors, motion.tracks, motion.blends
-    return native.compensate(squares, long_term, *parts, 1 << SAMPLE_BITS)
+    return native.compensate(squares, long_term, *parts, MAX_SAMPLE)
 
 
 class FieldCoder:

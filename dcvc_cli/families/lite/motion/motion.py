@@ -6,11 +6,12 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-BLOCK = 8
+from dcvc_cli.families.lite.samples import SAMPLE_BITS
+
+SQUARE = 8
 """Side of the squares that have a vector each."""
-SAMPLE_BITS = 13
-"""Pictures are compensated as integers: samples in 0..1 are 0..8192."""
 SAMPLE_UNIT = np.float32(2.0**-SAMPLE_BITS)
+"""What 1 is of the integers that pictures are compensated as."""
 Field: TypeAlias = NDArray[np.int16]
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcvc_cli.errors import StreamError
-from dcvc_cli.families.lite.motion.motion import Field, Motion
+from dcvc_cli.families.lite.motion.motion import SQUARE, Field, Motion
 from dcvc_cli.format.range_coder import (
     BitCoding,
     Context,
@@ -27,7 +27,6 @@ from dcvc_cli.format.range_coder import (
 Vector: TypeAlias = tuple[int, int]
 Place: TypeAlias = tuple[int, int]
 
-BLOCK = 8
 MAX_VECTOR = 1023
 """The largest magnitude of a vector's component."""
 
@@ -66,7 +65,7 @@ def compensate_twin(
     tracked = _overlapped(long_term, motion.tracks, max_value)
     mean = ((predicted.astype(np.int64) + tracked + 1) >> 1).astype(np.int16)
     y, x = np.indices(frame.shape[1:])
-    blends = motion.blends[y // (2 * BLOCK), x // (2 * BLOCK)]
+    blends = motion.blends[y // (2 * SQUARE), x // (2 * SQUARE)]
     return np.stack([np.choose(blends, planes) for planes in zip(predicted, mean, tracked, strict=True)])
 
 
@@ -74,12 +73,12 @@ def _overlapped(frame: NDArray[np.int16], field: Field, max_value: int) -> NDArr
     """What vectors (h / 8, w / 8, 2) make of a picture (planes, h, w), limited."""
     height, width = frame.shape[1:]
     y, x = np.indices((height, width))
-    row, column = y // BLOCK, x // BLOCK
+    row, column = y // SQUARE, x // SQUARE
     # Every sample blends three predictions: by its own square's vector and by those of the nearest squares above or
     # below, left or right.
-    beside_row = np.clip(np.where(y % BLOCK < BLOCK // 2, row - 1, row + 1), 0, height // BLOCK - 1)
-    beside_column = np.clip(np.where(x % BLOCK < BLOCK // 2, column - 1, column + 1), 0, width // BLOCK - 1)
-    own, vertical = OWN_WEIGHT[y % BLOCK, x % BLOCK], VERTICAL_WEIGHT[y % BLOCK, x % BLOCK]
+    beside_row = np.clip(np.where(y % SQUARE < SQUARE // 2, row - 1, row + 1), 0, height // SQUARE - 1)
+    beside_column = np.clip(np.where(x % SQUARE < SQUARE // 2, column - 1, column + 1), 0, width // SQUARE - 1)
+    own, vertical = OWN_WEIGHT[y % SQUARE, x % SQUARE], VERTICAL_WEIGHT[y % SQUARE, x % SQUARE]
     planes = []
     for plane in frame.astype(np.int64):
         blended = own * _moved(plane, field[row, column])
@@ -106,7 +105,7 @@ def _moved(plane: NDArray[np.int64], vectors: Field) -> NDArray[np.int64]:
     return (total + 32) >> 6
 
 
-MAX_PREFIX = 11
+MAX_VECTOR_PREFIX = 11
 MAX_CANDIDATES = 4
 TRACK = 3
 """Stands where a part's side does for a vector into the long-term reference."""
@@ -132,7 +131,7 @@ class _Differences:
     def __init__(self, start_zero: int) -> None:
         self.zero = [[Context(start_zero), Context(start_zero)] for _ in "xy"]
         self.sign = [Context() for _ in "xy"]
-        self.prefix = [[Context() for _ in range(MAX_PREFIX)] for _ in "xy"]
+        self.prefix = [[Context() for _ in range(MAX_VECTOR_PREFIX)] for _ in "xy"]
 
     def code(self, bit: BitCoding, axis: int, wanted: int, activity: int, may_be_zero: bool) -> int:
         if may_be_zero and not bit(self.zero[axis][activity == 2], wanted != 0):
