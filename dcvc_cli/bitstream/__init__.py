@@ -1,2 +1,1 @@
-"""The .dcvc stream and the reference elementary stream, byte by byte. Standard library only; docs/bitstream.md is the
-layout."""
+"""The .dcvc stream, byte by byte. Standard library only; docs/bitstream.md is the layout."""

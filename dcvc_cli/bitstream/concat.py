@@ -1,5 +1,4 @@
-"""Joins .dcvc streams unit by unit, and makes whole streams of damaged ones; payloads and picture hashes are
-untouched."""
+"""Joins .dcvc streams unit by unit, and repairs damaged ones. Payloads and picture hashes do not change."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from dcvc_cli.bitstream.units import Damage, EndUnit, FrameUnit, StartUnit
 from dcvc_cli.bitstream.window import ByteSink, ByteSource
 
 MAX_TOLD_DAMAGES = 20
-"""A stream with more holes than these is told by their number."""
+"""A report names so many damaged places; it counts the rest."""
 
 
 @dataclass(frozen=True)
@@ -21,8 +20,8 @@ class ConcatReport:
 
     Args:
         num_frames: frames of the result.
-        notes: one sentence for each thing that changes between the streams and that a viewer, a player or a decoder may
-            stumble over, and for each thing that was left out.
+        notes: one sentence for each change between the streams that a viewer would see or a decoder must know, and one
+            for each thing that was left out.
     """
 
     num_frames: int
@@ -51,16 +50,17 @@ _COMPARED: tuple[tuple[str, Callable[[Sps], object], str], ...] = (
     ("model", _model, "; decoding needs the weights of both"),
     ("precision", lambda sps: sps.precision.name.lower(), ""),
 )
-"""What a viewer would see or a decoder needs: its name, how it is told, and what a change means."""
+"""What a viewer would see or a decoder needs: (its name, its value as text, what a change means)."""
 
 
 def concat_streams(sources: Sequence[tuple[str, ByteSource]], sink: ByteSink) -> ConcatReport:
     """Joins streams, in order, into one.
 
     Args:
-        sources: (name for messages, source) of each stream; joined streams are taken apart first.
+        sources: (name for messages, source) of each stream. A source may itself be a join of streams.
 
-    Raises BitstreamError, its message led by the name, for a stream that is damaged or cut short.
+    Raises:
+        BitstreamError: a stream is damaged or cut short. The message begins with the name of the stream.
     """
     copy = StreamCopy(sink)
     notes: list[str] = []
@@ -90,12 +90,13 @@ def _changes(name: str, previous: Sps | None, sps: Sps) -> list[str]:
 
 
 def repair_stream(name: str, source: ByteSource, sink: ByteSink) -> ConcatReport:
-    """Makes a whole stream of one that is damaged or cut short: every frame that can be decoded, a new index and end
-    unit.
+    """Repairs a stream that is damaged or cut short: the result holds every frame that can be decoded, a new index and
+    a new end unit.
 
-    Frames after a loss cannot be decoded up to the next I frame and are left out. Notes say what was lost.
+    The frames from a loss to the next I frame cannot be decoded; the result lacks them. Notes say what was lost.
 
-    Raises BitstreamError, its message led by the name, where no frame is left or the source is no .dcvc stream.
+    Raises:
+        BitstreamError: no frame is left, or the source is no .dcvc stream. The message begins with the name.
     """
     copy = StreamCopy(sink)
     losses = _Losses()
@@ -125,7 +126,7 @@ class _Losses:
         self._num_missing = 0
 
     def look_at(self, unit: object) -> None:
-        """The next unit as a tolerant reader gives it."""
+        """Counts what a unit says was lost; `unit`: the next one of a tolerant reader."""
         if isinstance(unit, Damage):
             self._num_damages += 1
             if len(self._damages) < MAX_TOLD_DAMAGES:

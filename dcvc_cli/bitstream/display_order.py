@@ -1,4 +1,4 @@
-"""From coding order to display order: holds pictures back until all that are shown before them are there."""
+"""Puts pictures from coding order into display order: a picture waits for all pictures that are shown before it."""
 
 from typing import Generic, TypeVar
 
@@ -8,10 +8,10 @@ T = TypeVar("T")
 
 
 class DisplayOrder(Generic[T]):
-    """Pictures of one GOP after the other, in display order. Holds at most max_reorder + 1 pictures.
+    """Orders the pictures of one GOP after the other. Holds at most max_reorder + 1 pictures.
 
     Args:
-        max_reorder: of the SPS; 0 lets every picture through at once.
+        max_reorder: the SPS field; 0 lets every picture through at once.
     """
 
     def __init__(self, max_reorder: int) -> None:
@@ -21,19 +21,20 @@ class DisplayOrder(Generic[T]):
         self._next_coded = 0
 
     def restart(self) -> list[T]:
-        """At an I unit: the pictures that are left, in display order; numbers count from 0 again."""
+        """At an I unit: returns the pictures that are left, in display order. Numbers count from 0 again."""
         rest = [self._held[number] for number in sorted(self._held)]
         self._held.clear()
         self._next_shown = self._next_coded = 0
         return rest
 
     def push(self, shift: int, picture: T) -> list[T]:
-        """The next picture in coding order; returns those that can be shown now.
+        """Takes the next picture in coding order. Returns the pictures that can be shown now, in display order.
 
         Args:
             shift: display number less coding number.
 
-        Raises BitstreamError (display-order) where a number was given out before or one never came.
+        Raises:
+            BitstreamError: a display number comes twice, or one never came (display-order).
         """
         number = self._next_coded + shift
         self._next_coded += 1

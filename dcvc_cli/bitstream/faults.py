@@ -6,7 +6,7 @@ from dcvc_cli.errors import StreamError
 
 
 class Rule(StrEnum):
-    """One rule of the stream; the value is the stable name that `dcvc info --validate --json` prints."""
+    """One rule of the stream. Its value is the stable name that `dcvc info --validate --json` prints."""
 
     SIGNATURE = "signature"
     UNIT_TYPE = "unit-type"
@@ -65,12 +65,12 @@ class BitstreamError(StreamError):
 
 
 class TruncatedStreamError(BitstreamError):
-    """A stream that stops before its end unit; everything before the stop is intact."""
+    """A stream that stops before its end unit. Everything before the stop is intact."""
 
 
 class UnsupportedStreamError(BitstreamError):
-    """An intact stream that needs a newer dcvc; never treated as damage."""
+    """An intact stream that needs a newer dcvc. No reader treats it as damage."""
 
     def at(self, offset: int) -> "UnsupportedStreamError":
-        """An unsupported stream is not damaged, so its message stays free of offsets."""
+        """The error itself: an unsupported stream is not damaged, so its message names no offset."""
         return self

@@ -1,4 +1,4 @@
-"""Compares an index with the units that are there, as both the reader and the validator do."""
+"""Compares an index with the units of its stream. The reader and the validator both do it."""
 
 from array import array
 from collections.abc import Sequence
@@ -8,23 +8,23 @@ from dcvc_cli.bitstream.units import MAX_INDEX_ENTRIES, IndexEntry
 
 
 class UnitPlaces:
-    """Where the frame units of one stream stand. Takes 16 bytes a unit.
+    """Where the frame units of one stream stand. It takes 16 bytes a unit.
 
-    Offsets count from the stream's signature, to the SPS unit repeated before an I unit, or to the P unit itself.
+    Offsets count from the stream's signature. They lead to the SPS unit before an I unit, or to the P unit itself.
     """
 
     def __init__(self) -> None:
         self._offsets = array("Q")
-        """Twice the offset, and 1 for an I unit."""
+        """Twice the offset of each unit, plus 1 for an I unit."""
         self._numbers = array("Q")
 
     def add(self, frame_type: NalType, frame_number: int, offset: int) -> None:
-        """The next frame unit; frame_number: pictures before it."""
+        """Adds the next frame unit; frame_number: pictures before it."""
         self._offsets.append(2 * offset + (frame_type is NalType.I))
         self._numbers.append(frame_number)
 
     def problem(self, entries: Sequence[IndexEntry]) -> str | None:
-        """What is wrong with an index, None for one that lists every I unit where it is, and P units where they are."""
+        """What is wrong with an index. None if it lists every I unit, and all that it lists is where it says."""
         unit = num_listed = 0
         for entry in entries:
             while unit < len(self._numbers) and self._numbers[unit] < entry.frame_number:

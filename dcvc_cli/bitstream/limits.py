@@ -1,4 +1,4 @@
-"""Limits of frame units: what the format allows whatever the model, and where a model family may set narrower ones."""
+"""Limits of frame units: those of the format, and the narrower ones that a model family may set."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from dcvc_cli.bitstream.sps import Sps
 from dcvc_cli.bitstream.varint import UV_LIMIT
 
 MAX_QP_I, MAX_QP_P = 63, 71
-"""Of streams of format version 1 and of the published codec's elementary streams."""
+"""Largest QPs of streams of format version 1 and of the published codec's elementary streams."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class FrameLimits:
     Args:
         max_qp_i: largest QP of an I unit, 0..127.
         max_qp_p: largest QP of a P unit, 0..127.
-        max_payload_size: bytes of a unit's payload, checked before any memory is spent on it.
+        max_payload_size: bytes of a unit's payload. Readers check it before they spend memory on the payload.
     """
 
     max_qp_i: int
@@ -33,7 +33,7 @@ class FrameLimits:
             raise ValueError(f"a largest payload of {self.max_payload_size} bytes is outside 1..{UV_LIMIT - 1}")
 
     def within(self, other: "FrameLimits") -> "FrameLimits":
-        """The narrower of both in everything."""
+        """Limits as narrow as the narrower of both in every field."""
         return FrameLimits(
             min(self.max_qp_i, other.max_qp_i),
             min(self.max_qp_p, other.max_qp_p),
@@ -42,7 +42,8 @@ class FrameLimits:
 
 
 LimitsOf = Callable[[Sps], FrameLimits | None]
-"""What a model family allows under an SPS; None for a family that is not known here, whose units can still be listed.
+"""What a model family allows under an SPS. None for a family that this dcvc does not know: it
+can still list the units.
 
 It may raise UnsupportedStreamError, for a syntax of the family that is newer than this dcvc.
 """
@@ -51,8 +52,9 @@ It may raise UnsupportedStreamError, for a syntax of the family that is newer th
 def general_limits(sps: Sps) -> FrameLimits:
     """Limits of the format.
 
-    The payload: 4 bytes for each latent symbol of 384 latents and 128 of the hyperprior, of every picture of the unit
-    (the costliest symbol takes 28 bits, the rest is room for vectors and filters), and 4096.
+    A payload holds at most 4096 bytes, and 4 bytes for each symbol of every picture: 384 latent channels on the 1/16
+    grid and 128 of the hyperprior on the 1/64 grid. The costliest symbol takes 28 bits; the rest is room for vectors
+    and filters.
     """
     num_y = 384 * (-(-sps.width // 16)) * (-(-sps.height // 16))
     num_z = 128 * (-(-sps.width // 64)) * (-(-sps.height // 64))
@@ -63,7 +65,7 @@ def general_limits(sps: Sps) -> FrameLimits:
 
 
 def limits_under(sps: Sps, limits_of: LimitsOf | None) -> FrameLimits:
-    """The general limits, narrowed by what the family says."""
+    """The limits of the format and of the family, whichever is narrower."""
     limits = general_limits(sps)
     own = limits_of(sps) if limits_of is not None else None
     return limits if own is None else limits.within(own)

@@ -13,18 +13,18 @@ from dcvc_cli.bitstream.faults import BitstreamError, Rule
 from dcvc_cli.bitstream.varint import UV_LIMIT, ByteReader, write_uv
 
 SIGNATURE = b"\xdcDCV\r\n\x1a\n"
-"""High bit, no UTF-8, CR LF, ^Z and LF: no text-mode or 7-bit transfer leaves it as it is. 0xD is never a NAL type."""
+"""High bit, no UTF-8, CR LF, ^Z and LF: every text-mode or 7-bit transfer changes it. 0xD is never a NAL type."""
 CHECK_SIZE = 4
 MIN_UNIT_SIZE = 6
-"""Type, one length byte, check: a reader may always ask for this many bytes without waiting for the next unit."""
+"""Type, one length byte, check. No unit is shorter, so a reader that waits for so many bytes never waits too long."""
 MAX_HEADER_SIZE = 6
 MAX_SPS_IDS = 16
 MAX_UNIT_QP = 127
-"""Seven bits; what a model has tables for is less (limits.py)."""
+"""The unit header has seven bits for the QP. A model family allows fewer QPs (limits.py)."""
 
 
 class NalType(IntEnum):
-    """High nibble of a unit's first byte; 0, 1 and 2 mean what they mean in the reference elementary stream."""
+    """High nibble of a unit's first byte. 0, 1 and 2 mean what they mean in the published codec's elementary stream."""
 
     SPS = 0
     I = 1  # noqa: E741
@@ -51,7 +51,7 @@ class NalType(IntEnum):
 
     @property
     def is_later(self) -> bool:
-        """Whether the type is kept for later versions: such a unit is checked and passed over."""
+        """Whether the type is reserved for later versions. Readers check such a unit and pass over it."""
         return self > NalType.TRACK
 
 
@@ -63,7 +63,7 @@ class UnitHeader:
         sps_id: 0..15 for SPS, I and P units, 0 for all others.
         payload_size: bytes, 0..2^30-1.
         qp: final table index of an I or P unit, 0..127, else 0.
-        reset: P units: drop the reference feature before decoding (the reference's use_ada_i).
+        reset: P units: the decoder drops the reference feature first (use_ada_i of the published codec).
     """
 
     nal_type: NalType
@@ -100,9 +100,12 @@ def write_header(header: UnitHeader) -> bytes:
 
 
 def read_header(data: bytes) -> UnitHeader:
-    """The header at the start of `data`; bytes after it are ignored. BitstreamError names the rule that it breaks.
+    """The header at the start of `data`; the bytes after it do not matter.
 
-    The range of the QP depends on the SPS: who knows it checks it.
+    The range of the QP depends on the SPS, so the caller checks the QP.
+
+    Raises:
+        BitstreamError: the header breaks a rule, which the error names.
     """
     reader = ByteReader(data)
     first = reader.uint(1)
@@ -121,14 +124,19 @@ def read_header(data: bytes) -> UnitHeader:
 
 
 def unit_check(header_and_payload: bytes) -> int:
-    """Check of all units but I and P: CRC-32 (zlib) of all their bytes before it."""
+    """Check of every unit but I and P units: CRC-32 (zlib) of all bytes of the unit before the check."""
     return zlib.crc32(header_and_payload)
 
 
 def check_seed(sps_check: int, i_check: int | None) -> int:
-    """Where the check of a frame unit starts: CRC-32 of its SPS unit's bytes (`sps_check`), for a P unit continued over
-    the check of its I unit (`i_check`). So a frame never verifies under another SPS, nor a P frame after another I
-    frame, than its own."""
+    """The CRC-32 that the check of a frame unit continues from.
+
+    So a frame verifies under its own SPS only, and a P frame after its own I frame only.
+
+    Args:
+        sps_check: CRC-32 of the bytes of the frame's SPS unit.
+        i_check: check of the I unit that a P unit follows; None for an I unit.
+    """
     return sps_check if i_check is None else zlib.crc32(i_check.to_bytes(CHECK_SIZE, "big"), sps_check)
 
 
@@ -137,7 +145,8 @@ def frame_check(body_check: int, frame_number: int) -> int:
 
     Args:
         body_check: CRC-32 of the unit's bytes before its check, continued from `check_seed`.
-        frame_number: one more byte, which is not sent: frames since the I frame mod 256, 0 for the I frame itself.
+        frame_number: frames since the I frame mod 256, 0 for the I frame itself. The check covers it as one more byte,
+            which is not sent.
     """
     return zlib.crc32(bytes([frame_number]), body_check)
 
@@ -153,11 +162,11 @@ _CRC_ROWS = _crc_rows_by_top_byte()
 
 
 def find_frame_number(body_check: int, check: int) -> int | None:
-    """The one number 0..255 for which `frame_check(body_check, number) == check`, or None: no number fits, the unit is
+    """The one number 0..255 for which `frame_check(body_check, number) == check`. None if no number fits: the unit is
     damaged.
 
     A CRC step is invertible: the top byte of the result tells the table row, so no search is needed. A damaged unit
-    passes with probability 2^-24; a reader that knows which number comes next keeps the full 2^-32.
+    passes with probability 2^-24. It passes with 2^-32 if the reader knows which number comes next.
     """
     number = _CRC_ROWS[(check ^ 0xFFFF_FFFF) >> 24] ^ ((body_check ^ 0xFFFF_FFFF) & 0xFF)
     return number if frame_check(body_check, number) == check else None

@@ -1,6 +1,6 @@
 """What a frame unit says of its pictures before the coded payload (docs/bitstream.md, "Picture header").
 
-A stream whose pictures lie one a unit, in display order and at a constant rate has no picture headers.
+A stream has no picture headers if every unit holds one picture, in display order and at a constant rate.
 """
 
 from dataclasses import dataclass
@@ -35,7 +35,11 @@ ONE_PICTURE = PictureHeader()
 
 
 def write_picture_header(sps: Sps, is_key: bool, header: PictureHeader) -> bytes:
-    """The bytes before the coded payload, none where the SPS leaves nothing to say. ValueError for what has no form."""
+    """The bytes before the coded payload; none if the SPS asks for no field.
+
+    Raises:
+        ValueError: the layout cannot hold the header.
+    """
     problem = _problem(sps, is_key, header)
     if problem is not None:
         raise ValueError(problem)
@@ -49,7 +53,8 @@ def write_picture_header(sps: Sps, is_key: bool, header: PictureHeader) -> bytes
 def read_picture_header(sps: Sps, is_key: bool, payload: bytes) -> tuple[PictureHeader, int]:
     """(header, its size in bytes) at the start of a frame unit's payload.
 
-    Raises BitstreamError (picture-header) for one that does not follow its layout.
+    Raises:
+        BitstreamError: the header does not follow its layout (picture-header).
     """
     reader = ByteReader(payload)
     try:
@@ -73,7 +78,7 @@ def read_picture_header(sps: Sps, is_key: bool, payload: bytes) -> tuple[Picture
 
 
 def _problem(sps: Sps, is_key: bool, header: PictureHeader) -> str | None:
-    """What is wrong with a header, None for a right one."""
+    """What is wrong with a header; None if nothing is."""
     if not 1 <= header.num_pictures <= sps.max_pictures:
         return f"{header.num_pictures} pictures, expected 1..{sps.max_pictures}"
     if len(header.display_shifts) != (header.num_pictures if sps.max_reorder else 0):

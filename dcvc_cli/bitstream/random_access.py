@@ -1,5 +1,4 @@
-"""Finds frames of a .dcvc stream without reading it all: the index from the end of a file, or one made by reading
-through it."""
+"""Finds frames of a .dcvc stream: by the index at the end of a file, or by one pass over all units."""
 
 from bisect import bisect_right
 from dataclasses import dataclass, replace
@@ -41,10 +40,12 @@ class SeekableSource(Protocol):
 
 @dataclass(frozen=True)
 class StreamPart:
-    """One of the streams joined in a source: where its signature stands, its end unit, and where its index lists
-    frames.
+    """One of the streams that are joined in a source.
 
-    Offsets of the entries count from the signature, frame numbers from the first frame of the part.
+    Attributes:
+        start: where its signature stands in the source.
+        end: its end unit.
+        entries: its index. Offsets count from the signature, frame numbers from the first frame of the part.
     """
 
     start: int
@@ -54,12 +55,12 @@ class StreamPart:
 
 @dataclass(frozen=True)
 class StreamIndex:
-    """What the index and end units of a source say, which nobody has compared with the units yet (see AccessPoint).
+    """What the index and end units of a source say. `find_access_point` compares it with the units.
 
     Attributes:
         parts: the streams joined in the source.
-        entries: those of all parts in frame order, with offsets from the start of the source.
-        num_frames: that of all parts.
+        entries: index entries of all parts in frame order. Offsets count from the start of the source.
+        num_frames: frames of all parts.
     """
 
     parts: tuple[StreamPart, ...]
@@ -95,12 +96,13 @@ class AccessPoint:
 
 
 def find_access_point(source: SeekableSource, index: StreamIndex, frame_number: int) -> AccessPoint | None:
-    """The last I unit at or before `frame_number` that the index lists; None where the source has no such frame.
+    """The last I unit at or before `frame_number` that the index lists. None if the source has no such frame.
 
-    What the index and end units say is compared with the units: frames are counted by their headers, in all parts up to
-    the wanted one, and in that before and after the I unit.
+    The function compares the index and end units with the frame units: it counts frames by their headers, in all parts
+    before the wanted one, and before and after the I unit in the wanted part.
 
-    Raises BitstreamError (index-mismatch, end-mismatch) where they do not fit.
+    Raises:
+        BitstreamError: the counts differ from what the index or an end unit says (index-mismatch, end-mismatch).
     """
     num_before = 0
     for part in index.parts:
@@ -146,7 +148,7 @@ def _compare_entry(source: SeekableSource, part: StreamPart, entry: IndexEntry) 
     if before is None and after is None:
         message = f"the index lists {where}; damage before and after it leaves nothing to count"
         raise BitstreamError(Rule.INDEX_MISMATCH, message, _index_offset(part))
-    # Where one side is damaged the other has to do; decoding will tell of what lies behind the I frame.
+    # If one side is damaged, the other side suffices: decoding finds faults behind the I frame.
     if after is not None and entry.frame_number + after != part.end.num_frames:
         found = f"{entry.frame_number + after} are there"
         message = f"the end unit counts {part.end.num_frames} frames, {found}"
@@ -174,10 +176,11 @@ def _header_at(source: SeekableSource, offset: int, stop: int) -> UnitHeader | N
 
 
 def count_pictures(source: SeekableSource, start: int, stop: int) -> int | None:
-    """Pictures of the frame units in start..stop-1, counted by headers alone; None where these do not lead to `stop`.
+    """Pictures of the frame units in start..stop-1, counted by headers alone; None if they do not lead to `stop`.
 
-    Payloads are not read but those of SPS units and the first byte of units that may hold several pictures. Headers are
-    taken apart here, not by read_header: a film has some 200 000 of them, and each decoded unit is checked anyway.
+    The function reads headers, payloads of SPS units, and the first byte of units that may hold several pictures. It
+    parses headers without read_header, which would be slow: a film has some 200 000 of them. The decoder verifies each
+    unit that it decodes.
     """
     count = 0
     max_pictures: dict[int, int] = {}
@@ -216,7 +219,7 @@ _UV_MASKS = {1: 0x7F, 2: 0x3FFF, 4: 0x3FFF_FFFF}
 
 
 def _max_pictures_at(source: SeekableSource, offset: int, size: int) -> int | None:
-    """Pictures a unit of the SPS payload at `offset`; None where it is none."""
+    """max_pictures of the SPS whose payload stands at `offset`; None if no SPS payload stands there."""
     if size > MAX_SPS_PAYLOAD_SIZE:
         return None
     try:
@@ -226,9 +229,10 @@ def _max_pictures_at(source: SeekableSource, offset: int, size: int) -> int | No
 
 
 def read_index(source: SeekableSource) -> StreamIndex:
-    """The index units of all streams joined in `source`, found through their end units, from the last to the first.
+    """The indexes of all streams that are joined in `source`. End units lead to them, from the last to the first.
 
-    BitstreamError where an end unit, index or signature is not intact; `scan_units` then still works.
+    Raises:
+        BitstreamError: an end unit, index or signature is not intact. `scan_units` still works then.
     """
     parts: list[StreamPart] = []
     position = source.seek(0, 2)
@@ -275,8 +279,7 @@ def _read_last_part(source: SeekableSource, stop: int) -> tuple[EndUnit, tuple[I
 
 
 def _read_unit_at(source: SeekableSource, start: int, stop: int) -> tuple[NalType, bytes]:
-    """(type, payload) of an SPS, SEI, INDEX or END unit that fills start..stop-1; the caller has bounded stop -
-    start."""
+    """(type, payload) of the unit that fills start..stop-1, no frame unit. The caller has bounded stop - start."""
     data = _read_exactly(source, start, stop - start)
     try:
         header = read_header(data)
@@ -305,18 +308,18 @@ def _read_exactly(source: SeekableSource, offset: int, num_bytes: int) -> bytes:
 
 @dataclass(frozen=True)
 class ScannedStream:
-    """What reading through a source found.
+    """What a pass over all units of a source found.
 
     Args:
-        entries: its frame units, with frame numbers and offsets in the whole source.
-        num_frames: its pictures.
+        entries: the frame units. Frame numbers and offsets count from the start of the source.
+        num_frames: pictures of the source.
     """
 
     entries: tuple[IndexEntry, ...]
     num_frames: int
 
     def access_point(self, frame_number: int) -> AccessPoint | None:
-        """The last I unit at or before `frame_number`; None where there is none, or no such frame."""
+        """The last I unit at or before `frame_number`. None if there is none, or no such frame."""
         points = [entry for entry in self.entries if entry.frame_type is NalType.I]
         position = bisect_right([entry.frame_number for entry in points], frame_number)
         if not 0 <= frame_number < self.num_frames or not position:
@@ -325,9 +328,12 @@ class ScannedStream:
 
 
 def scan_units(source: ByteSource, tolerant: bool = False) -> ScannedStream:
-    """Every frame unit, found by reading `source` from its start; needs no index unit and no seeking.
+    """Finds every frame unit by reading `source` from its start. It needs no index unit and does not seek.
 
-    An I frame without its SPS directly before it is no access point and is left out. Tolerant: damage is passed over.
+    An I frame is an access point only if its SPS stands directly before it; others are left out.
+
+    Args:
+        tolerant: pass over damage, as StreamReader does.
     """
     entries: list[IndexEntry] = []
     num_frames = 0

@@ -8,26 +8,26 @@ from dcvc_cli.bitstream.unit_verifier import UnitVerifier
 from dcvc_cli.bitstream.window import READ_SIZE, Window
 
 _SCAN_WORK_PER_BYTE = 64
-"""A search for the next unit may check this many bytes for each byte of the source: false starts that name huge lengths
-cannot cost quadratic time."""
+"""A search may check so many bytes for each byte of the source. Without the limit, false starts that state huge lengths
+would take quadratic time."""
 _SCAN_WORK_FREE = 64 << 20
 
 
 class Resync:
-    """Consumes what is damaged, up to the next intact unit or the end of the source."""
+    """Consumes damaged bytes, up to the next intact unit or the end of the source."""
 
     def __init__(self, window: Window, verifier: UnitVerifier) -> None:
         self._window, self._verifier = window, verifier
         self.scan_work = 0
 
     def skip_damaged_unit(self) -> tuple[bool, bool]:
-        """Passes over the unit that was verified last, and is damaged, if an intact one follows where it ends.
+        """Passes over the damaged unit that was verified last, if an intact unit follows where it ends.
 
-        That is the common case, a damaged payload: its bytes are not searched, so that nothing inside can be taken for
-        a unit.
+        This is the common case, a damaged payload. The payload is not searched, so nothing inside is taken for a unit.
 
-        Returns (whether it was passed over, whether it was an I unit whose P units verify by the check that stands in
-        it, though they are no use).
+        Returns:
+            (whether the unit was passed over, whether it was an I unit whose P units verify by the check in it). Such P
+            units cannot be decoded.
         """
         verifier = self._verifier
         end, damaged_gop = verifier.expected_end, verifier.damaged_gop
@@ -67,7 +67,7 @@ class Resync:
                     position = 0
 
     def _plausible_start(self) -> re.Pattern[bytes]:
-        """What the next intact unit may start with: frame units only under an SPS that is known."""
+        """What the next intact unit may start with. Frame units need an SPS that is known."""
         forms = [
             re.escape(SIGNATURE),
             rb"[\x00-\x0f][\x30-\x90]",
@@ -83,7 +83,7 @@ class Resync:
         return re.compile(b"|".join(forms))
 
     def _is_intact(self, position: int) -> bool:
-        """Whether an intact unit starts at `position`; False too where finding out would exceed the work allowed."""
+        """Whether an intact unit starts at `position`. False also if the check would exceed the work allowed."""
         allowed = _SCAN_WORK_FREE + 4 * self._verifier.largest_limit
         if self.scan_work > allowed + _SCAN_WORK_PER_BYTE * (self._window.offset + position):
             return False

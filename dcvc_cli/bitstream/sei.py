@@ -23,8 +23,8 @@ class PictureHash:
     Args:
         kind: CRC32 or MD5.
         digest: 4 bytes (big endian) or 16 bytes a picture of that unit, as `hash_picture` makes them, in coding order.
-        frame_number: that unit's number since its I unit mod 256, so that a hash never meets another frame after a
-            loss.
+        frame_number: that unit's number since its I unit mod 256, so a hash is never compared with another frame
+            after a loss.
     """
 
     kind: HashKind
@@ -40,7 +40,7 @@ class PictureHash:
 
 @dataclass(frozen=True)
 class UserData:
-    """Bytes of somebody's own format, named by a 16-byte UUID."""
+    """Bytes in a format of the user's own, which a 16-byte UUID names."""
 
     uuid: bytes
     data: bytes
@@ -55,7 +55,7 @@ class FreeText:
 
 @dataclass(frozen=True)
 class UnknownSei:
-    """A kind of a later version, to be skipped."""
+    """A message of a later version. Readers pass over it."""
 
     kind: int
     data: bytes
@@ -65,8 +65,13 @@ SeiMessage = PictureHash | UserData | FreeText | UnknownSei
 
 
 def hash_picture(kind: HashKind, planes: Iterable[bytes | bytearray | memoryview]) -> bytes:
-    """Digest over the output samples as a raw planar file holds them: planes in file order (Y Cb Cr, or R G B), cropped
-    size, row by row, one byte a sample, or two (little endian) above 8 bits. Bit-exact."""
+    """Digest of the output samples as a raw planar file holds them. Bit-exact.
+
+    Args:
+        kind: CRC32 or MD5; ValueError for others.
+        planes: in file order (Y Cb Cr, or R G B), each of the cropped size, row by row, one byte a sample, or two
+            (little endian) above 8 bits.
+    """
     if kind is HashKind.CRC32:
         check = 0
         for plane in planes:
