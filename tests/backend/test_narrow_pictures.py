@@ -17,6 +17,7 @@ from dcvc_cli.errors import EnvironmentFault
 from dcvc_cli.families.lite.frame_encoder import FramePayloadEncoder
 from dcvc_cli.families.registry import find_model
 from dcvc_cli.format.entropy_format import EntropyFormat
+from dcvc_cli.weights.file import NetworkWeights
 from dcvc_cli.weights.store import weights_by_name
 
 real_convolution = torch.nn.functional.conv2d
@@ -38,6 +39,8 @@ def encoder_of(
 ) -> FramePayloadEncoder:
     """An exact encoder of the weights in the box, whose own half computes in `precision` with `convolution`."""
     monkeypatch.setattr(backends, "_analysis_precision", lambda weights, device: precision)
+    # As weights are that carry no exponents of the encoder's half.
+    monkeypatch.setattr(NetworkWeights, "analysis", None)
     monkeypatch.setattr(float_torch.F, "conv2d", convolution)
     model = find_model("lite")
     networks = backends.open_networks(weights_by_name("lite").networks, Precision.EXACT, threads=1)

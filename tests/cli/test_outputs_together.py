@@ -51,7 +51,7 @@ def test_disk_that_is_full_at_the_end(call: Call, tmp_path: Path, monkeypatch: p
     assert not {path.name for path in tmp_path.iterdir()} & set(names)
 
 
-def test_encode_without_torch(dcvc_environment: dict[str, str], tmp_path: Path) -> None:
+def test_a_float_analysis_without_torch(dcvc_environment: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "clip.y4m").write_bytes(y4m_clip(24, 20, 2))
     program = """
 import sys
@@ -69,7 +69,7 @@ main()
         command, cwd=tmp_path, env=dcvc_environment, capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == ENVIRONMENT, done.stderr
-    assert "pip install torch" in done.stderr.splitlines()[-1]
+    assert "pip install 'dcvc[torch]'" in done.stderr.splitlines()[-1]
     assert not (tmp_path / "o.dcvc").exists()
 
 
