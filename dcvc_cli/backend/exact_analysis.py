@@ -27,7 +27,7 @@ class AnalysisNetwork(ExactNetwork):
     """The layers that only an encoder runs.
 
     Attributes:
-        context_exponent: of the context that the decoder's half hands over.
+        context_exponent: of the context that the decoder's half hands over, and of pictures around zero.
     """
 
     def __init__(self, layers: Mapping[str, ExactLayer], context_exponent: int) -> None:

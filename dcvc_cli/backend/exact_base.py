@@ -97,6 +97,13 @@ class ExactOperations(Operations):
         samples = np.rint(values * np.float32(1 << rules.FRAME_EXPONENT)).astype(np.int16)
         return self.frame_from_samples(samples.reshape(planes, height // CELL, CELL, width // CELL, CELL))
 
+    def centre(self, x: ExactValue) -> ExactValue:
+        """At the exponent of contexts, which networks see beside the picture."""
+        require_exponent("a picture", rules.FRAME_EXPONENT, x)
+        bits = rules.FRAME_EXPONENT - self._context_exponent
+        data = rules.shift_round(x.data.astype(np.int64) - rules.HALF_SAMPLE, bits)
+        return ExactValue(data.astype(np.int16), self._context_exponent, x.cell)
+
     def from_float(self, x: NDArray[np.float32]) -> NoReturn:
         raise NotImplementedError("no float enters exact arithmetic but pictures")
 

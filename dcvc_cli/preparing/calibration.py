@@ -203,6 +203,9 @@ class RecordingOperations(Operations):
             self.inner.multiply_step_size(latents.tensor, self._fixed(step_size).tensor), self.y_hat_group
         )
 
+    def centre(self, x: Recorded) -> Recorded:
+        return self.frame(self.inner.centre(x.tensor))
+
     def clamp_unit(self, x: Recorded) -> Recorded:
         return self.frame(self.inner.clamp_unit(self._fixed(x).tensor))
 
@@ -284,6 +287,10 @@ class AnalysisRecorder(RecordingOperations):
     def context(self, tensor: Float64) -> Recorded:
         """A context that the decoder's half has made."""
         return self.record(tensor, self.context_group)
+
+    def centre(self, x: Recorded) -> Recorded:
+        """Networks that take a picture around zero see it beside a context, so they share an exponent."""
+        return self.record(self.inner.centre(x.tensor), self.context_group)
 
     def _moments(self, layer: "Conv", x: Float64) -> None:
         """Stored weights are taken as they are, so nothing needs moments."""

@@ -34,16 +34,12 @@ class UnitCalibrationSide(CalibrationSide):
     def hyper_latents(  # type: ignore[override]
         self, analysis: Analysis, hyper_analysis: Analysis, scaled: Analysis, qp: int
     ) -> Tensor:
-        """Analyses the pictures, unrecorded: only an encoder does."""
-        inner = self.ops.inner
-        y = analysis(inner, inner.frame_from_values(self.values))
-        symbols = np.clip(inner.round_z(hyper_analysis(inner, y)), MIN_Z, MAX_Z)
-        self._y = scaled(inner, y)
-        return self.ops.z_from_symbols(symbols)
-
-    def for_analysis(self, context: Tensor) -> Tensor:
-        """The context at its true scale: the encoder's half of this family runs in float."""
-        return self.ops.at_true_scale(context)
+        """Analyses the pictures; the ranges of what only an encoder runs are recorded apart."""
+        own = self.ops.analysis
+        y = analysis(own, own.frame_from_values(self.values))
+        z = hyper_analysis(own, y)
+        self._y = scaled(own, y).tensor
+        return self.ops.z_from_symbols(np.clip(self.ops.round_z(z.tensor), MIN_Z, MAX_Z))
 
     def share_scales(self, steps: Sequence[CodingStep], scales: Tensor) -> None:
         """Every step is told its scales again."""

@@ -67,13 +67,16 @@ class EncodingSide(EncodingLatents):
         symbols = np.clip(own.round_z(z), MIN_Z, MAX_Z)
         self.encoder.add_z(symbols, network.z_table, qp * symbols.shape[0])
         y = scaled(own, y)
-        self.y = y if network.is_one_arithmetic else own.to_float(y)
+        if network.is_one_arithmetic:
+            self.y = y
+        else:
+            self.y = own.to_tensor(y) if self.ops.shares_with_torch else own.to_float(y)
         return self.ops.z_from_symbols(symbols)
 
     def for_analysis(self, context: Tensor) -> Tensor:
         """The context in the analysis' arithmetic."""
         network = self.network
-        return context if network.is_one_arithmetic else network.analysis.from_float(self.ops.to_float(context))
+        return context if network.is_one_arithmetic else network.analysis.context_from(self.ops, context)
 
     def finish(self) -> None:
         """The bytes are made when the number of coders is known."""

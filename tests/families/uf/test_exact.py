@@ -2,8 +2,9 @@
 stream is one sequence of samples."""
 
 import hashlib
+import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from dcvc_cli.backend.exact_network import ExactNetwork
 from dcvc_cli.backend.exact_twin import ExactTwin
 from dcvc_cli.backend.operations import Operations
+from dcvc_cli.backend.reproducible import ReproducibleOperations
 from dcvc_cli.families.registry import find_model
 from dcvc_cli.families.uf.recipe import (
     code_i_frame,
@@ -23,7 +25,7 @@ from dcvc_cli.families.uf.recipe import (
 )
 from dcvc_cli.preparing.quantise import prepare_exact
 from dcvc_cli.preparing.random_weights import random_weights
-from dcvc_cli.weights.file import write_weights
+from dcvc_cli.weights.file import read_weights, write_weights
 from tests.families.uf.conftest import UF_MODELS
 from tests.support.clips import y4m_clip
 from tests.support.random_layers import random_network
@@ -102,7 +104,9 @@ def exact_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     scene = np.random.default_rng(0).random((3, 2, 3)).repeat(16, 1).repeat(16, 2).astype(np.float32)
     clip = [np.roll(scene, 5 * step, 2) for step in range(3)]
     for name in UF_MODELS:
-        exact = prepare_exact(random_weights(name, exact=False), [clip, clip])
+        weights = random_weights(name, exact=False)
+        integers = {part: network.for_exact_coding() for part, network in weights.networks.items()}
+        exact = prepare_exact(replace(weights, networks=integers), [clip, clip])
         write_weights(home / "weights" / f"{name}.safetensors", exact)
     return home
 
@@ -121,3 +125,41 @@ def test_one_stream_is_one_sequence_of_samples(
         output = tmp_path / f"{isa}.y4m"
         assert call_uf("decode", stream, "-o", output, "--threads", 1 + number % 3, "-q") == 0
         assert hashlib.md5(output.read_bytes()).digest() == hashlib.md5(recon.read_bytes()).digest(), isa
+
+
+@pytest.mark.parametrize("kind", ["ld", "hts", "htl"])
+def test_encode_writes_the_same_bytes_without_torch(
+    kind: str, exact_home: Path, call_uf: Callable[..., int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DCVC_HOME", str(exact_home))
+    monkeypatch.setitem(sys.modules, "torch", None)
+    clip, streams = tmp_path / "clip.y4m", []
+    clip.write_bytes(y4m_clip(34, 18, 12))
+    for number, isa in enumerate(ISAS):
+        monkeypatch.setenv("DCVC_CPU_ISA", isa)
+        stream = tmp_path / f"{isa}.dcvc"
+        coding = ("--model", f"tiny-uf-{kind}", "--threads", 1 + number % 3, "-q")
+        assert call_uf("encode", clip, "-o", stream, *coding) == 0
+        streams.append(stream.read_bytes())
+    assert streams == streams[:1] * len(ISAS)
+
+
+@pytest.mark.parametrize("part", ["image", "video"])
+def test_the_encoders_half_in_integers_is_near_the_numbers_that_it_stands_for(part: str, exact_home: Path) -> None:
+    network = read_weights(exact_home / "weights" / "tiny-uf-hts.safetensors").networks[part]
+    model: Any = network.model
+    integers = network.analysis
+    assert integers is not None
+    rng = np.random.default_rng(3)
+    samples = rng.random((24 if part == "video" else 3, 2, 3)).repeat(16, 1).repeat(16, 2).astype(np.float32)
+    context = None
+    if part == "video":
+        room = np.ldexp(1, 12 - integers.context_exponent)  # an eighth of what 16 bits hold there
+        context = rng.uniform(-room, room, (model.sizes.feature, 4, 6)).astype(np.float32).astype(np.float64)
+    numbers = ReproducibleOperations(network.parameters())
+    contexts = [] if context is None else [context]
+    wanted = model.analysis(numbers, numbers.centre(numbers.frame_from_values(samples)), *contexts, 30)
+    for exact in (ExactTwin(integers), ExactNative(integers, make_engine(1))):
+        contexts = [] if context is None else [exact.context_from(numbers, context)]
+        found = exact.to_float(model.analysis(exact, exact.centre(exact.frame_from_values(samples)), *contexts, 30))
+        assert np.abs(found - wanted).max() < 0.05 * np.abs(wanted).max()
