@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
+from dcvc_cli.backend.float_layers import FloatLayers
 from dcvc_cli.backend.operations import Operations, PlaneFlags, PlaneIndex, PlaneSymbols
 from dcvc_cli.backend.torch_graphs import Recorder, RepeatedSections
 from dcvc_cli.entropy.scale_index import index_from_scale, is_coded
@@ -58,7 +59,7 @@ def _is_one_wide(layer: "Conv", x: torch.Tensor) -> bool:
     return (x.shape[-1] + 2 * layer.padding - layer.kernel) // layer.stride == 0
 
 
-class FloatOperations(Operations):
+class FloatOperations(FloatLayers, Operations):
     """Operations on (N, c, h, w) torch tensors.
 
     Args:

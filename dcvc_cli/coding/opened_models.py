@@ -6,7 +6,7 @@ from dcvc_cli.bitstream.sps import Precision, Sps
 from dcvc_cli.codec.backends import PRECISION_NAMES, choose_device, choose_exact_device, open_networks
 from dcvc_cli.codec.networks import CodecNetworks
 from dcvc_cli.errors import EnvironmentFault, UsageError
-from dcvc_cli.families.registry import model_of_stream
+from dcvc_cli.families.registry import family_of, model_of_stream
 from dcvc_cli.weights.file import ModelWeights
 from dcvc_cli.weights.store import weights_by_fingerprints, weights_by_name
 
@@ -54,7 +54,12 @@ def open_model(model: str, precision_name: str | None, device_name: str, threads
 def open_weights(
     weights: ModelWeights, precision: Precision, device: str = "cpu", threads: int | None = None
 ) -> CodecNetworks:
-    """Loads the networks of weights; EnvironmentFault where the weights or the machine lack this precision."""
+    """Loads the networks of weights; EnvironmentFault where the family, the weights or the machine lack this
+    precision."""
+    known = family_of(weights.model).precisions
+    if precision not in known:
+        names = ", ".join(name for name, one in PRECISION_NAMES.items() if one in known)
+        raise EnvironmentFault(f"model {weights.model.name!r} is not coded in {precision.name.lower()}", f"use {names}")
     if precision is Precision.EXACT and not weights.is_exact:
         hint = "prepare them with `dcvc models quantize`, or use --precision fp32"
         raise EnvironmentFault(f"weights {weights.name!r} have no exact form", hint)

@@ -115,10 +115,9 @@ def add(
         raise UsageError(
             f"there are weights called {weights.name!r} already: {path}", "give another --name, or -y to replace them"
         )
-    write_weights(
-        path, weights, {"source": weights.description} | ({} if keep_float else {"calibration": f"material {VERSION}"})
-    )
-    typer.echo(f"added {weights.name} ({weights.model.name}, {'float' if keep_float else 'exact'}): {path}")
+    calibration = {"calibration": f"material {VERSION}"} if weights.is_exact else {}
+    write_weights(path, weights, {"source": weights.description} | calibration)
+    typer.echo(f"added {weights.name} ({weights.model.name}, {'exact' if weights.is_exact else 'float'}): {path}")
     for part, network in weights.networks.items():
         typer.echo(f"{part} fingerprint {network.fingerprint:016x}")
 

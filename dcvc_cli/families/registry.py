@@ -13,6 +13,7 @@ from dcvc_cli.families.base import Family, Model
 FAMILIES: dict[str, str] = {
     "dcvc-rt": "dcvc_cli.families.rt.family:RtFamily",
     "dcvc-uf": "dcvc_cli.families.uf.family:UfFamily",
+    "evc": "dcvc_cli.families.evc.family:EvcFamily",
     "lite": "dcvc_cli.families.lite.family:LiteFamily",
 }
 """Module and class of each family under the name that streams have."""

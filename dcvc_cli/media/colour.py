@@ -112,6 +112,42 @@ def yuv444_picture(picture: Picture) -> Picture:
     return Picture((_samples(luma), _samples(cb), _samples(cr)), picture.time)
 
 
+def yuv420_planes(
+    rgb: NDArray[np.float64], video_format: VideoFormat, matrix: Matrix
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
+    """R G B in 0..1, (3, height, width), as 8-bit planes of a 4:2:0 format: the inverse of `rgb_picture`.
+
+    Chroma samples are means of the samples around the place that the format names.
+    """
+    red, green, blue = rgb
+    if matrix.code == _YCGCO:
+        luma = (red + 2 * green + blue) / 4
+        pb, pr = green - luma, (red - blue) / 2
+    else:
+        kr, kb = _LUMA_WEIGHTS[matrix.code]
+        luma = kr * red + (1 - kr - kb) * green + kb * blue
+        pb, pr = (blue - luma) / (2 * (1 - kb)), (red - luma) / (2 * (1 - kr))
+    location = video_format.chroma_location
+    halves = [_shrunk(_shrunk(plane, 0, location in _TOP_LEFT), 1, location in _LEFT + _TOP_LEFT) for plane in (pb, pr)]
+    if matrix.full_range:
+        return _samples(luma * 255), _samples(halves[0] * 255 + 128), _samples(halves[1] * 255 + 128)
+    return _samples(luma * 219 + 16), _samples(halves[0] * 224 + 128), _samples(halves[1] * 224 + 128)
+
+
+def _shrunk(values: NDArray[np.float64], axis: int, is_cosited: bool) -> NDArray[np.float64]:
+    """Half as many samples along an axis, the last one repeated where their number is odd: each the mean of two, or of
+    one and its neighbours where it lies on that one."""
+    values = np.moveaxis(values, axis, 0)
+    if len(values) % 2:
+        values = np.concatenate([values, values[-1:]])
+    if is_cosited:
+        before = np.concatenate([values[:1], values[1:-1:2]])
+        shrunk = (before + 2 * values[0::2] + values[1::2]) / 4
+    else:
+        shrunk = (values[0::2] + values[1::2]) / 2
+    return np.moveaxis(shrunk, 0, axis)
+
+
 def _samples(values: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
     return np.clip(np.rint(values), 0, 255).astype(np.uint8)
 

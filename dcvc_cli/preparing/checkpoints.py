@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dcvc_cli.bitstream.sps import Precision
 from dcvc_cli.entropy.tables import TableError
 from dcvc_cli.errors import EnvironmentFault
 from dcvc_cli.families.base import Model
-from dcvc_cli.families.registry import models
+from dcvc_cli.families.registry import family_of, models
 from dcvc_cli.graph.network import Network
 from dcvc_cli.preparing.quantise import IMPORT_POLICY, prepare_from_box
 from dcvc_cli.weights.compression import table_arrays
@@ -179,7 +180,8 @@ def import_checkpoints(paths: Sequence[Path], name: str | None, *, exact: bool =
     machine.
 
     Args:
-        exact: False keeps the parameters themselves, in float32, in place of integers.
+        exact: False keeps the parameters themselves, in float32, in place of integers. A family without exact
+            arithmetic keeps them always.
 
     Raises:
         CheckpointError: the files do not fit; its `problems` say why.
@@ -200,4 +202,5 @@ def import_checkpoints(paths: Sequence[Path], name: str | None, *, exact: bool =
     weights = ModelWeights(
         model, networks, name or model.name, "imported from " + " and ".join(path.name for path in paths)
     )
-    return prepare_from_box(weights, policy=IMPORT_POLICY) if exact else weights
+    has_exact = Precision.EXACT in family_of(model).precisions
+    return prepare_from_box(weights, policy=IMPORT_POLICY) if exact and has_exact else weights

@@ -1,0 +1,46 @@
+"""Layers that only networks in floating point have: activations, pooling, resampling and warping in PyTorch."""
+
+import torch
+import torch.nn.functional as F
+
+
+class FloatLayers:
+    """Operations on (N, c, h, w) torch tensors that need no parameters."""
+
+    def leaky_relu(self, x: torch.Tensor, slope: float) -> torch.Tensor:
+        """x where it is not negative, slope * x below."""
+        return F.leaky_relu(x, slope)
+
+    def relu(self, x: torch.Tensor) -> torch.Tensor:
+        """max(x, 0)."""
+        return F.relu(x)
+
+    def max_pool(self, x: torch.Tensor) -> torch.Tensor:
+        """The largest of each aligned 2x2 square: c x h x w -> c x h/2 x w/2."""
+        return F.max_pool2d(x, 2)
+
+    def plane_means(self, x: torch.Tensor) -> torch.Tensor:
+        """The mean of each channel: (N, c, h, w) -> (N, c)."""
+        return x.mean(dim=(2, 3))
+
+    def halved(self, x: torch.Tensor) -> torch.Tensor:
+        """The mean of each aligned 2x2 square: c x h x w -> c x h/2 x w/2."""
+        return F.avg_pool2d(x, 2)
+
+    def doubled(self, x: torch.Tensor) -> torch.Tensor:
+        """Bilinear, half-sample centres, edges repeated: c x h x w -> c x 2h x 2w."""
+        return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+
+    def warp(self, x: torch.Tensor, flow: torch.Tensor) -> torch.Tensor:
+        """x at positions that a flow moves, bilinear, the border repeated.
+
+        Args:
+            flow: (N, 2, h, w), right and down, in samples of x.
+        """
+        height, width = x.shape[-2:]
+        columns = torch.linspace(-1.0, 1.0, width, dtype=x.dtype, device=x.device).view(1, 1, width)
+        rows = torch.linspace(-1.0, 1.0, height, dtype=x.dtype, device=x.device).view(1, height, 1)
+        across = columns + flow[:, 0] / ((width - 1) / 2)
+        down = rows + flow[:, 1] / ((height - 1) / 2)
+        grid = torch.stack((across, down), dim=-1)
+        return F.grid_sample(x, grid, mode="bilinear", padding_mode="border", align_corners=True)

@@ -1,0 +1,104 @@
+"""The family `evc`: the published image codec EVC (ICLR 2023), every picture an I frame, on R G B."""
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from dcvc_cli.bitstream.limits import FrameLimits, general_limits
+from dcvc_cli.bitstream.sps import Precision, Sps
+from dcvc_cli.codec.choices import CodingChoices
+from dcvc_cli.codec.networks import CodecNetworks
+from dcvc_cli.codec.pictures import video_format_of
+from dcvc_cli.entropy.tables import CdfTable
+from dcvc_cli.families.base import Family, Model, PictureDecoder, PictureEncoder
+from dcvc_cli.families.conformance_form import ConformanceForm
+from dcvc_cli.families.evc.frames import EvcFrameDecoder, EvcFrameEncoder
+from dcvc_cli.families.evc.network import LARGE, MEDIUM, SMALL, TINY, EvcNetwork, EvcSizes, Widths
+from dcvc_cli.families.wide_latents.quality import MAX_QP
+from dcvc_cli.families.wide_latents.rgb import padded_size
+from dcvc_cli.families.wide_latents.sequences import RgbDecoder, RgbEncoder, check_rgb_sps, rgb_sps_fields
+from dcvc_cli.families.wide_latents.tables import z_table
+from dcvc_cli.format.types import PictureSize
+from dcvc_cli.stages import ANALYSIS, COLOUR, ENTROPY, HYPER, OTHER, PRIORS, SYNTHESIS
+
+if TYPE_CHECKING:
+    from dcvc_cli.families.base import State
+
+NUM_SCALABLE = 4
+"""Encoders of a scalable model."""
+
+
+class EvcModel(Model):
+    """An encoder and a decoder of one size each, or four encoders of a scalable model.
+
+    Attributes:
+        graph: of the one network.
+    """
+
+    stages = (ANALYSIS, HYPER, PRIORS, ENTROPY, SYNTHESIS, COLOUR, OTHER)
+    relative_width = 4.0
+
+    def __init__(self, name: str, sizes: EvcSizes, *, is_for_tests: bool = False) -> None:
+        self.name, self.is_for_tests = name, is_for_tests
+        self.graph = EvcNetwork(sizes)
+        self.networks = {"image": self.graph}
+
+    def limits(self, sps: Sps) -> FrameLimits:
+        """64 QPs."""
+        return FrameLimits(MAX_QP, 0, general_limits(sps).max_payload_size)
+
+    def sps_fields(self, size: PictureSize, choices: CodingChoices) -> Mapping[str, Any]:
+        """The family's own byte format."""
+        return rgb_sps_fields(self, choices)
+
+    def encoder(self, networks: CodecNetworks, sps: Sps, choices: CodingChoices) -> PictureEncoder:
+        """Every picture is an I frame."""
+        return RgbEncoder(EvcFrameEncoder(self.graph, networks["image"]), sps, choices, keyint=1)
+
+    def decoder(self, networks: CodecNetworks, sps: Sps) -> PictureDecoder:
+        """One picture a unit."""
+        check_rgb_sps(self, sps)
+        padded = padded_size(video_format_of(sps).size)
+        return RgbDecoder(EvcFrameDecoder(self.graph, networks["image"], padded), sps)
+
+    def z_table(self, network: str, state: "State") -> CdfTable:
+        """The factorised density's."""
+        return z_table(state, "bit_estimator_z")
+
+    def random_parameters(self, network: str) -> "State":
+        """Of such gains that layers keep their size."""
+        from dcvc_cli.families.evc.random_parameters import random_parameters_of
+
+        return random_parameters_of(self.graph)
+
+
+class EvcFamily(Family):
+    """Models by the published names: `evc` is LL, the others say their encoder's and their decoder's size."""
+
+    name = "evc"
+    precisions = (Precision.FLOAT32, Precision.FLOAT64)
+
+    @cached_property
+    def models(self) -> Mapping[str, EvcModel]:
+        """The published sizes, and one for tests."""
+        published: dict[str, tuple[Widths, Widths, int]] = {
+            "evc": (LARGE, LARGE, 1),
+            "evc-lm": (LARGE, MEDIUM, 1),
+            "evc-ls": (LARGE, SMALL, 1),
+            "evc-ml": (MEDIUM, LARGE, 1),
+            "evc-sl": (SMALL, LARGE, 1),
+            "evc-mm": (MEDIUM, MEDIUM, 1),
+            "evc-ss": (SMALL, SMALL, 1),
+            "evc-scale-sl": (SMALL, LARGE, NUM_SCALABLE),
+            "evc-scale-ss": (SMALL, SMALL, NUM_SCALABLE),
+        }
+        made = [EvcModel(name, EvcSizes(*sizes)) for name, sizes in published.items()]
+        made.append(EvcModel("tiny-evc", EvcSizes(TINY, TINY, latents=8), is_for_tests=True))
+        made.append(EvcModel("tiny-evc-scale", EvcSizes(TINY, TINY, NUM_SCALABLE, latents=8), is_for_tests=True))
+        return {model.name: model for model in made}
+
+    def conformance_form(self) -> ConformanceForm:
+        """Files and pictures of the published codec, byte for byte."""
+        from dcvc_cli.families.evc.conformance import EvcConformance
+
+        return EvcConformance(self.models)

@@ -1,0 +1,135 @@
+"""Codes pictures of EVC. A payload in a .dcvc stream is the rate's scale in hundredths and the published payload: two
+coders, each with half of every part."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dcvc_cli.backend.operations import Tensor
+from dcvc_cli.codec.networks import CodecNetwork
+from dcvc_cli.errors import StreamError
+from dcvc_cli.families.evc.choice import cost_of
+from dcvc_cli.families.evc.network import NUM_ANCHORS, EvcNetwork
+from dcvc_cli.families.wide_latents.payload import join_strings, split_payload
+from dcvc_cli.families.wide_latents.quality import HUNDRED, MAX_QP, read_indices, scale_index, write_indices
+from dcvc_cli.families.wide_latents.sides import WideDecodingSide, WideEncodingSide, WideSide, dual_prior
+from dcvc_cli.families.wide_latents.tables import gaussian_scales
+
+if TYPE_CHECKING:
+    from dcvc_cli.backend.float_torch import FloatOperations
+
+NUM_CODERS = 2
+
+
+def code_latents(
+    graph: EvcNetwork, network: CodecNetwork, side: WideSide, y: Tensor | None, hyper_size: tuple[int, int]
+) -> Tensor:
+    """The recipe of a picture, for both ends: z, then y in two steps. Returns y_hat.
+
+    Args:
+        y: the encoder's latents, already divided by the rate's steps; None at the decoder.
+        hyper_size: (height, width) of z.
+    """
+    ops: FloatOperations = network.synthesis  # type: ignore[assignment]
+    z = None if y is None else graph.hyper_analysis(ops, y)
+    z_hat = side.hyper(ops, z, (graph.num_z_channels, *hyper_size), network.z_table)
+    return dual_prior(side, ops, y, graph.prediction(ops, z_hat), graph.spatial_prior, gaussian_scales())
+
+
+class EvcFrameEncoder:
+    """Codes pictures, each by itself.
+
+    Args:
+        num_encoders: of a scalable model: how many run; None chooses by their cost.
+
+    Attributes:
+        frame: what a decoder has of the picture that came last, limited to 0..1.
+        side: the symbols of the picture that came last.
+        candidate: the number of encoders of the picture that came last, less 1.
+    """
+
+    def __init__(self, graph: EvcNetwork, network: CodecNetwork, num_encoders: int | None = None) -> None:
+        self.graph, self.network, self.num_encoders = graph, network, num_encoders
+        self.frame: Tensor = None
+        self.side = WideEncodingSide()
+        self.candidate = 0
+        self._coded: tuple[Tensor, Tensor] | None = None
+
+    def encode_i(self, values: NDArray[np.float32], qp: int) -> bytes:
+        """The payload of a picture, (3, Hp, Wp), at QP 0..63."""
+        index = scale_index(self._ops.parameters["q_scale"], qp)
+        return write_indices(index) + self.encode(values, index, round(qp * (NUM_ANCHORS - 1) / MAX_QP))
+
+    def encode_p(self, values: NDArray[np.float32], qp: int) -> bytes:
+        """There are no P frames."""
+        raise NotImplementedError
+
+    @property
+    def _ops(self) -> "FloatOperations":
+        return self.network.synthesis  # type: ignore[return-value]
+
+    def encode(self, values: NDArray[np.float32], index: int, rate: int) -> bytes:
+        """The published payload at a scale in hundredths.
+
+        Args:
+            rate: 0..3, by which a scalable model weighs its candidates.
+        """
+        graph, ops = self.graph, self._ops
+        picture = ops.frame_from_values(values)
+        steps = graph.steps(ops, index / HUNDRED)
+        hyper_size = values.shape[1] // 64, values.shape[2] // 64
+        found = graph.candidates(ops, picture, self.num_encoders or graph.sizes.num_encoders)
+        wanted = [len(found) - 1] if self.num_encoders or len(found) == 1 else range(len(found))
+        best = None
+        for number in wanted:
+            side = WideEncodingSide()
+            y = side.analysed(ops, lambda y=found[number]: y / steps)
+            y_hat = code_latents(graph, self.network, side, y, hyper_size)
+            if len(wanted) == 1:
+                best = 0.0, number, side, graph.synthesis(ops, y_hat * steps)
+                break
+            frame = graph.synthesis(ops, y_hat * steps)
+            cost = cost_of(picture, frame, side, rate)
+            if best is None or cost < best[0]:
+                best = cost, number, side, frame
+        assert best is not None
+        _, self.candidate, self.side, frame = best
+        self.frame = ops.clamp_unit(frame)
+        return join_strings(self.side.encoder.finish(NUM_CODERS))
+
+
+class EvcFrameDecoder:
+    """Decodes pictures.
+
+    Args:
+        padded: (Hp, Wp).
+
+    Attributes:
+        frame: the picture that came last, limited to 0..1.
+    """
+
+    def __init__(self, graph: EvcNetwork, network: CodecNetwork, padded: tuple[int, int]) -> None:
+        self.graph, self.network = graph, network
+        self.hyper_size = padded[0] // 64, padded[1] // 64
+        self.frame: Tensor = None
+
+    def decode_i(self, payload: bytes) -> None:
+        """Decodes a payload of a .dcvc stream."""
+        (index,), rest = read_indices(payload, 1)
+        self.decode(rest, index)
+
+    def decode_p(self, payload: bytes) -> None:
+        """There are no P frames."""
+        raise StreamError("a stream of EVC has a P frame")
+
+    def decode(self, payload: bytes, index: int) -> None:
+        """Decodes a published payload at a scale in hundredths."""
+        strings = split_payload(payload)
+        if len(strings) != NUM_CODERS:
+            raise StreamError(f"a payload has {len(strings)} coders, expected {NUM_CODERS}")
+        ops: FloatOperations = self.network.synthesis  # type: ignore[assignment]
+        side = WideDecodingSide(strings)
+        y_hat = code_latents(self.graph, self.network, side, None, self.hyper_size)
+        side.decoder.finish()
+        self.frame = ops.clamp_unit(self.graph.synthesis(ops, y_hat * self.graph.steps(ops, index / HUNDRED)))

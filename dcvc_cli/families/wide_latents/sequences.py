@@ -1,0 +1,112 @@
+"""Picture encoder and decoder of codecs on R G B whose units hold one picture."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dcvc_cli.backend.operations import Tensor
+from dcvc_cli.bitstream.faults import Rule, UnsupportedStreamError
+from dcvc_cli.bitstream.nal import NalType
+from dcvc_cli.bitstream.sps import Sps
+from dcvc_cli.bitstream.units import FrameUnit
+from dcvc_cli.codec.choices import NO_ORDER, CodingChoices, PictureOrder
+from dcvc_cli.codec.pictures import check_picture, video_format_of
+from dcvc_cli.errors import StreamError, UsageError
+from dcvc_cli.families.base import CodedUnit, Model, PictureDecoder, PictureEncoder
+from dcvc_cli.families.rt.gop import GopRule
+from dcvc_cli.families.wide_latents.rgb import check_colour, picture_from_rgb, rgb_values
+from dcvc_cli.format.entropy_format import EntropyFormat
+from dcvc_cli.format.types import Picture
+
+NO_OFFSETS = (0,) * 8
+
+
+class RgbFrameEncoder(Protocol):
+    """Codes padded pictures one after the other.
+
+    Attributes:
+        frame: what a decoder has of the picture that came last, (1, 3, Hp, Wp).
+    """
+
+    frame: Tensor
+
+    def encode_i(self, values: NDArray[np.float32], qp: int) -> bytes: ...
+
+    def encode_p(self, values: NDArray[np.float32], qp: int) -> bytes: ...
+
+
+class RgbFrameDecoder(Protocol):
+    """Decodes payloads one after the other.
+
+    Attributes:
+        frame: the picture that came last, (1, 3, Hp, Wp).
+    """
+
+    frame: Tensor
+
+    def decode_i(self, payload: bytes) -> None: ...
+
+    def decode_p(self, payload: bytes) -> None: ...
+
+
+class RgbEncoder(PictureEncoder):
+    """One unit a picture.
+
+    Args:
+        keyint: pictures from I frame to I frame; None = as the choices say.
+    """
+
+    def __init__(self, frames: RgbFrameEncoder, sps: Sps, choices: CodingChoices, keyint: int | None = None) -> None:
+        self._frames, self._video_format = frames, video_format_of(sps)
+        check_colour(self._video_format)
+        distance = choices.keyint if keyint is None else keyint
+        qps = choices.qp_i, choices.qp_p
+        self._planner = GopRule(
+            *qps, distance, reset_interval=0, qp_offsets=NO_OFFSETS, forced_keys=choices.forced_keys
+        ).plans_from()
+
+    def push(self, picture: Picture, order: PictureOrder = NO_ORDER) -> Iterator[CodedUnit]:
+        """The picture's unit."""
+        check_picture(picture, self._video_format)
+        plan = self._planner.next(order)
+        code = self._frames.encode_i if plan.frame_type is NalType.I else self._frames.encode_p
+        payload = code(rgb_values(picture, self._video_format), plan.qp)
+        yield CodedUnit(plan.frame_type, plan.qp, reset=False, payload=payload)
+
+    def reconstruction(self) -> Sequence[Picture]:
+        """The picture of the unit that came last."""
+        return (picture_from_rgb(self._frames.frame, self._video_format),)
+
+
+class RgbDecoder(PictureDecoder):
+    """One picture a unit."""
+
+    def __init__(self, frames: RgbFrameDecoder, sps: Sps) -> None:
+        self._frames, self._video_format = frames, video_format_of(sps)
+        check_colour(self._video_format)
+
+    def push(self, unit: FrameUnit) -> Sequence[Picture]:
+        """The unit's picture."""
+        decode = self._frames.decode_i if unit.frame_type is NalType.I else self._frames.decode_p
+        decode(unit.payload)
+        return (picture_from_rgb(self._frames.frame, self._video_format),)
+
+
+def rgb_sps_fields(model: Model, choices: CodingChoices) -> dict[str, Any]:
+    """The fields of the SPS; UsageError where another entropy format than the family's own was asked for."""
+    if choices.entropy_format not in (None, EntropyFormat.FAMILY):
+        name = choices.entropy_format.name.lower().replace("_", "-")
+        raise UsageError(f"model {model.name} has no entropy format {name}", "use auto")
+    return {"entropy_format": EntropyFormat.FAMILY, "reset_interval": 0, "qp_offsets": ()}
+
+
+def check_rgb_sps(model: Model, sps: Sps) -> None:
+    """StreamError for pictures too large, UnsupportedStreamError for what units of these models cannot hold."""
+    if max(sps.width, sps.height) > model.max_side:
+        limit = f"{model.max_side}x{model.max_side}"
+        raise StreamError(f"the stream's pictures are {sps.width}x{sps.height}, larger than {limit}")
+    if sps.max_pictures > 1 or sps.max_reorder or sps.family_block or sps.entropy_format is not EntropyFormat.FAMILY:
+        message = f"the stream's units hold what model family {sps.model_family!r} of this dcvc does not know"
+        raise UnsupportedStreamError(Rule.UNSUPPORTED, message, hint="decode it with a newer dcvc")

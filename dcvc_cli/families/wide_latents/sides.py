@@ -1,0 +1,160 @@
+"""The two ends of a frame's 16-bit symbols: one side makes them from pictures, the other reads them from a payload. A
+family's recipe of a frame drives both alike.
+
+Both ends compute the same values from the same operations, so that a scale falls into the same row at both.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dcvc_cli.backend.operations import Tensor
+from dcvc_cli.entropy.tables import CdfTable
+from dcvc_cli.entropy.wide import MAX_SYMBOL, WideDecoder, WideEncoder, WideKind
+from dcvc_cli.errors import EnvironmentFault
+from dcvc_cli.families.wide_latents.tables import ScaleTable
+from dcvc_cli.graph.latent_steps import VIDEO_STEPS, CodingStep
+
+if TYPE_CHECKING:
+    from dcvc_cli.backend.float_torch import FloatOperations
+
+SMALLEST_STEP = 0.5
+"""Of quantiser steps, predicted and stored."""
+
+
+class WideSide(Protocol):
+    """What a recipe asks of either end."""
+
+    def analysed(self, ops: "FloatOperations", analysis: Callable[[], Tensor]) -> Tensor | None:
+        """The latents that `analysis` gives, at the encoder; None at the decoder, which has nothing to analyse."""
+
+    def hyper(self, ops: "FloatOperations", z: Tensor | None, shape: tuple[int, int, int], table: CdfTable) -> Tensor:
+        """z, rounded: of the encoder's `z`, or read in its shape (channels, height, width)."""
+
+    def step(
+        self, ops: "FloatOperations", step: CodingStep, y: Tensor | None, scales: Tensor, means: Tensor, by: ScaleTable
+    ) -> Tensor:
+        """The step's part of y_hat, zero elsewhere; `y` is the encoder's, already divided by its steps."""
+
+
+class WideEncodingSide:
+    """Makes the symbols of a frame.
+
+    Attributes:
+        encoder: has the symbols.
+        scale_planes: the predicted scales of every step's symbols, (C / 2, h, w).
+    """
+
+    def __init__(self, kind: WideKind = WideKind.LONG_WORDS) -> None:
+        self.encoder = WideEncoder(kind)
+        self.scale_planes: list[NDArray[Any]] = []
+
+    def analysed(self, ops: "FloatOperations", analysis: Callable[[], Tensor]) -> Tensor:
+        """The latents; EnvironmentFault where they are not finite."""
+        y = analysis()
+        if not ops.is_finite(y):
+            hint = "check the weights, or encode with --precision fp32"
+            raise EnvironmentFault("the encoder's networks give latents that are not finite", hint)
+        return y
+
+    def hyper(self, ops: "FloatOperations", z: Tensor, shape: tuple[int, int, int], table: CdfTable) -> Tensor:
+        """Rounds z and adds its symbols."""
+        symbols = _symbols_of(z)
+        self.encoder.add(symbols, _channel_rows(symbols.shape), table)
+        return _values(ops, symbols)
+
+    def step(
+        self, ops: "FloatOperations", step: CodingStep, y: Tensor, scales: Tensor, means: Tensor, by: ScaleTable
+    ) -> Tensor:
+        """Quantises and adds the elements of a step."""
+        mask = ops.mask(step, scales.shape[1], ops.size(scales), scales)
+        symbols = _symbols_of(_plane(step, (y - means * mask) * mask))
+        plane = _scale_plane(ops, step, scales)
+        self.scale_planes.append(plane)
+        self.encoder.add(symbols, by.rows(plane), by.table)
+        return ops.restore_step(step, symbols, means)
+
+
+class WideDecodingSide:
+    """Reads the symbols of a frame.
+
+    Attributes:
+        decoder: has the bytes.
+    """
+
+    def __init__(self, strings: Sequence[bytes], kind: WideKind = WideKind.LONG_WORDS) -> None:
+        self.decoder = WideDecoder(strings, kind)
+
+    def analysed(self, ops: "FloatOperations", analysis: Callable[[], Tensor]) -> None:
+        """Nothing: the payload has what the encoder found."""
+
+    def hyper(
+        self, ops: "FloatOperations", z: Tensor | None, shape: tuple[int, int, int], table: CdfTable
+    ) -> Tensor:
+        """Reads z."""
+        return _values(ops, self.decoder.decode(_channel_rows(shape), table))
+
+    def step(
+        self, ops: "FloatOperations", step: CodingStep, y: Tensor | None, scales: Tensor, means: Tensor, by: ScaleTable
+    ) -> Tensor:
+        """Reads the elements of a step once their scales are known."""
+        return ops.restore_step(step, self.decoder.decode(by.rows(_scale_plane(ops, step, scales)), by.table), means)
+
+
+def dual_prior(
+    side: WideSide,
+    ops: "FloatOperations",
+    y: Tensor | None,
+    prediction: Tensor,
+    spatial_prior: Callable[[Any, Tensor], Tensor],
+    by: ScaleTable,
+) -> Tensor:
+    """y_hat by two steps on a checkerboard: half the elements by the hyperprior, the others by what is known then.
+
+    Args:
+        y: the encoder's latents, C x h x w; None at a decoder.
+        prediction: 3 C x h x w: quantiser steps, scales and means.
+        spatial_prior: 4 C -> 2 C channels: scales and means of the first half, then of the second.
+    """
+    channels = prediction.shape[1] // 3
+    steps, scales, means = ops.split(prediction, [channels] * 3)
+    steps = steps.clamp_min(SMALLEST_STEP)
+    scaled = None if y is None else y / steps
+    first = side.step(ops, VIDEO_STEPS[0], scaled, scales, means, by)
+    half = channels // 2
+    refined = spatial_prior(ops, ops.concat(first, means, scales, steps))
+    scales_0, means_0, scales_1, means_1 = ops.split(refined, [half] * 4)
+    scales, means = ops.concat(scales_0, scales_1), ops.concat(means_0, means_1)
+    return (first + side.step(ops, VIDEO_STEPS[1], scaled, scales, means, by)) * steps
+
+
+def _symbols_of(values: Tensor) -> NDArray[np.int16]:
+    """Values (1, c, h, w), rounded half to even and limited to what is coded."""
+    import torch
+
+    return np.asarray(torch.round(values).clamp(-MAX_SYMBOL, MAX_SYMBOL).to(torch.int16)[0].cpu().numpy())
+
+
+def _values(ops: "FloatOperations", symbols: NDArray[np.int16]) -> Tensor:
+    import torch
+
+    return torch.from_numpy(np.ascontiguousarray(symbols)).to(ops.device, ops.dtype)[None]
+
+
+def _channel_rows(shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """The table row of every element of z: its channel."""
+    return np.broadcast_to(np.arange(shape[0], dtype=np.uint8)[:, None, None], shape)
+
+
+def _plane(step: CodingStep, masked: Tensor) -> Tensor:
+    """The channel groups of a masked tensor in one plane: at each position only one is not zero."""
+    first, second = masked.chunk(step.num_groups, dim=1)
+    return first + second
+
+
+def _scale_plane(ops: "FloatOperations", step: CodingStep, scales: Tensor) -> NDArray[Any]:
+    """The scale of every element of a step's plane, (C / 2, h, w)."""
+    plane = _plane(step, scales * ops.mask(step, scales.shape[1], ops.size(scales), scales))
+    return np.ascontiguousarray(plane[0].cpu().numpy())
