@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from dcvc_cli.format.colour_conversion import matrix_of, rgb_picture
 from dcvc_cli.format.types import ChromaFormat, Picture, VideoFormat
-from dcvc_cli.media.colour import matrix_of, rgb_picture
 
 
 @dataclass(frozen=True)

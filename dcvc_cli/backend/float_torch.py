@@ -204,7 +204,9 @@ class FloatOperations(FloatLayers, Operations):
         limits = step.limits_scales
         return index_from_scale(values, limits_scales=limits), is_coded(values, skip_threshold, limits_scales=limits)
 
-    def restore_step(self, step: "CodingStep", symbols: PlaneSymbols, means: torch.Tensor) -> torch.Tensor:
+    def restore_step(
+        self, step: "CodingStep", symbols: PlaneSymbols | NDArray[np.int16], means: torch.Tensor
+    ) -> torch.Tensor:
         values = torch.from_numpy(symbols).to(means.device, means.dtype).repeat(step.num_groups, 1, 1)[None]
         return _in_coder_layout((values + means) * self.mask(step, means.shape[1], self.size(means), means))
 

@@ -201,6 +201,11 @@ class Family(ABC):
     def models(self) -> Mapping[str, Model]:
         """The models by name."""
 
+    @property
+    def has_exact_arithmetic(self) -> bool:
+        """Whether its models can be prepared for exact arithmetic; else they are imported as float."""
+        return Precision.EXACT in self.precisions
+
     def conformance_form(self) -> ConformanceForm | None:
         """How cases of the published codec are read and run (`dcvc conformance`); None where there are none."""
         return None

@@ -4,9 +4,9 @@ import os
 from pathlib import PurePath
 
 from dcvc_cli.errors import UsageError
+from dcvc_cli.format.colour_conversion import matrix_of, rgb_format, rgb_picture, yuv444_format, yuv444_picture
 from dcvc_cli.format.types import ChromaFormat, VideoFormat
 from dcvc_cli.media.base import PictureWriter
-from dcvc_cli.media.colour import matrix_of, rgb_format, rgb_picture, yuv444_format, yuv444_picture
 from dcvc_cli.media.converted import ConvertedWriter, NullWriter
 from dcvc_cli.media.endings import PNG, RAW, Y4M, check_ending
 from dcvc_cli.media.output import OutputFile, is_direct

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dcvc_cli.bitstream.sps import Precision
 from dcvc_cli.entropy.tables import TableError
 from dcvc_cli.errors import EnvironmentFault
 from dcvc_cli.families.base import Model
@@ -142,7 +141,7 @@ def recognise(states: Sequence[Mapping[str, NDArray[Any]]]) -> Model:
             f"the {place} the {name} model" for place, name in zip(_PLACES, (names[k] for k in order), strict=False)
         )
         raise CheckpointError(f"the files are in another order: {found}", f"give them as {', '.join(names)}")
-    hint = "both files must come from one release of the codec"
+    hint = "both files must come from one release of the codec" if len(states) > 1 else None
     owners = [_owner(state) for state in states]
     if all(owners):
         found = ", ".join(f"the {place} the {owner}" for place, owner in zip(_PLACES, owners, strict=False))
@@ -202,5 +201,6 @@ def import_checkpoints(paths: Sequence[Path], name: str | None, *, exact: bool =
     weights = ModelWeights(
         model, networks, name or model.name, "imported from " + " and ".join(path.name for path in paths)
     )
-    has_exact = Precision.EXACT in family_of(model).precisions
-    return prepare_from_box(weights, policy=IMPORT_POLICY) if exact and has_exact else weights
+    if exact and family_of(model).has_exact_arithmetic:
+        return prepare_from_box(weights, policy=IMPORT_POLICY)
+    return weights

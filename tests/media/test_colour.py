@@ -8,15 +8,17 @@ import numpy as np
 import pytest
 
 from dcvc_cli.errors import UsageError
-from dcvc_cli.format.colour_names import ffmpeg_flags
-from dcvc_cli.format.types import ChromaFormat, ColourDescription, Picture, PictureSize, VideoFormat
-from dcvc_cli.media.colour import (
+from dcvc_cli.format.colour_conversion import (
+    Matrix,
     matrix_of,
     rgb_format,
     rgb_picture,
+    yuv420_planes,
     yuv444_format,
     yuv444_picture,
 )
+from dcvc_cli.format.colour_names import ffmpeg_flags
+from dcvc_cli.format.types import ChromaFormat, ColourDescription, Picture, PictureSize, VideoFormat
 from tests.support.programs import tool
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
@@ -131,3 +133,17 @@ def test_ffmpeg_shows_the_same_colours(tmp_path: Path):
     differences = np.abs(np.stack(found.planes).astype(int) - np.stack([red, green, blue]))
     assert differences.mean() < 1
     assert differences.max() <= 6
+
+
+@pytest.mark.parametrize("location", ["", "jpeg", "mpeg2", "paldv"])
+@pytest.mark.parametrize(("code", "full_range"), [(1, True), (6, False), (8, False), (9, False)])
+def test_planes_of_grey_and_of_one_colour_come_back(location: str, code: int, full_range: bool):
+    """R G B without detail loses nothing on the way to 4:2:0 and back, within the rounding of samples."""
+    video_format = replace(VideoFormat(PictureSize(5, 7)), chroma_location=location)
+    matrix = Matrix(code, full_range)
+    for colour in ((0.5, 0.5, 0.5), (0.7, 0.3, 0.45)):
+        rgb = np.broadcast_to(np.array(colour)[:, None, None], (3, 7, 5))
+        planes = yuv420_planes(rgb, video_format, matrix)
+        assert [plane.shape for plane in planes] == list(video_format.plane_shapes)
+        back = np.stack(rgb_picture(Picture(planes), video_format, matrix).planes).astype(float)
+        assert np.abs(back - 255 * rgb).max() <= 3

@@ -54,7 +54,6 @@ class EvcFrameEncoder:
         self.frame: Tensor = None
         self.side = WideEncodingSide()
         self.candidate = 0
-        self._coded: tuple[Tensor, Tensor] | None = None
 
     def encode_i(self, values: NDArray[np.float32], qp: int) -> bytes:
         """The payload of a picture, (3, Hp, Wp), at QP 0..63."""
@@ -80,23 +79,21 @@ class EvcFrameEncoder:
         steps = graph.steps(ops, index / HUNDRED)
         hyper_size = values.shape[1] // 64, values.shape[2] // 64
         found = graph.candidates(ops, picture, self.num_encoders or graph.sizes.num_encoders)
-        wanted = [len(found) - 1] if self.num_encoders or len(found) == 1 else range(len(found))
-        best = None
-        for number in wanted:
-            side = WideEncodingSide()
-            y = side.analysed(ops, lambda y=found[number]: y / steps)
-            y_hat = code_latents(graph, self.network, side, y, hyper_size)
-            if len(wanted) == 1:
-                best = 0.0, number, side, graph.synthesis(ops, y_hat * steps)
-                break
-            frame = graph.synthesis(ops, y_hat * steps)
-            cost = cost_of(picture, frame, side, rate)
-            if best is None or cost < best[0]:
-                best = cost, number, side, frame
-        assert best is not None
-        _, self.candidate, self.side, frame = best
+        first = len(found) - 1 if self.num_encoders else 0
+        coded = [self._coded(y, steps, hyper_size) for y in found[first:]]
+        costs = [cost_of(picture, frame, side, rate) for side, frame in coded] if len(coded) > 1 else [0.0]
+        best = costs.index(min(costs))
+        self.candidate = first + best
+        self.side, frame = coded[best]
         self.frame = ops.clamp_unit(frame)
         return join_strings(self.side.encoder.finish(NUM_CODERS))
+
+    def _coded(self, y: Tensor, steps: Tensor, hyper_size: tuple[int, int]) -> tuple[WideEncodingSide, Tensor]:
+        """(the symbols of latents, the picture that they give, not limited to 0..1)."""
+        side = WideEncodingSide()
+        scaled = side.analysed(self._ops, lambda: y / steps)
+        y_hat = code_latents(self.graph, self.network, side, scaled, hyper_size)
+        return side, self.graph.synthesis(self._ops, y_hat * steps)
 
 
 class EvcFrameDecoder:

@@ -62,7 +62,7 @@ class EvcEncoder:
 class EvcNetwork:
     """All layers of a model; the picture's steps are methods, in the order of coding."""
 
-    encoder_only = ("enc.", "encs.", "hyper_enc.", "q_scale")
+    encoder_only: tuple[str, ...] = ("enc.", "encs.", "hyper_enc.", "q_scale")
     num_qps = 1
 
     def __init__(self, sizes: EvcSizes) -> None:

@@ -15,9 +15,9 @@ from dcvc_cli.entropy.tables import CdfTable
 from dcvc_cli.errors import InputError
 from dcvc_cli.families.base import Model
 from dcvc_cli.families.case_files import check_digest, difference, generated_state, parameter_digest
-from dcvc_cli.families.conformance_form import CaseRun
+from dcvc_cli.families.conformance_form import CaseRun, Findings
 from dcvc_cli.families.wide_latents.rgb import picture_from_rgb, rgb_values
-from dcvc_cli.families.wide_latents.tables import published_z_table
+from dcvc_cli.families.wide_latents.tables import gaussian_scales, laplace_scales, published_z_table
 from dcvc_cli.format.types import ChromaFormat, Picture, PictureSize, VideoFormat
 
 Estimators = Mapping[str, Sequence[str]]
@@ -111,3 +111,17 @@ def symbol_fault(folder: Path, names: Mapping[str, NDArray[Any]]) -> str | None:
 def bytes_fault(what: str, found: bytes, expected: bytes, offset: int = 0) -> tuple[str, ...]:
     """A fault where two byte strings differ."""
     return () if found == expected else (difference(what, found, expected, offset),)
+
+
+def table_findings(path: Path, names: Sequence[str]) -> Findings:
+    """The stored tables of y are those of the package."""
+    own = {"gaussian": gaussian_scales, "laplace": laplace_scales}
+    faults = []
+    with np.load(path, allow_pickle=False) as arrays:
+        for name in names:
+            table = own[name]().table
+            parts = {"cdf": table.cdf, "cdf_length": table.cdf_length, "offset": table.offset}
+            faults += [
+                f"{name}_{key} differs" for key, ours in parts.items() if (arrays[f"{name}_{key}"] != ours).any()
+            ]
+    return Findings(tuple(faults), summary=f"{len(names)} tables of 256 rows")

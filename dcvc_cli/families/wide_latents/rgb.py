@@ -1,7 +1,7 @@
 """Pictures of codecs that work on R G B in 0..1, padded with black to multiples of 64.
 
-Pictures in 4:2:0 become R G B by the stream's own matrix and range (media.colour), rounded to 8 bits, as the published
-tests make their PNG files; what is decoded goes the way back.
+Pictures in 4:2:0 become R G B by the stream's own matrix and range (format.colour_conversion), rounded to 8 bits, as
+the published tests make their PNG files; what is decoded goes the way back.
 """
 
 import numpy as np
@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from dcvc_cli.backend.operations import Tensor
 from dcvc_cli.errors import InputError, UsageError
+from dcvc_cli.format.colour_conversion import matrix_of, rgb_picture, yuv420_planes
 from dcvc_cli.format.types import ChromaFormat, Picture, PictureSize, VideoFormat
-from dcvc_cli.media.colour import matrix_of, rgb_picture, yuv420_planes
 from dcvc_cli.stages import COLOUR, timed
 
 PADDING = 64

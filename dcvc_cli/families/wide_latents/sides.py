@@ -90,9 +90,7 @@ class WideDecodingSide:
     def analysed(self, ops: "FloatOperations", analysis: Callable[[], Tensor]) -> None:
         """Nothing: the payload has what the encoder found."""
 
-    def hyper(
-        self, ops: "FloatOperations", z: Tensor | None, shape: tuple[int, int, int], table: CdfTable
-    ) -> Tensor:
+    def hyper(self, ops: "FloatOperations", z: Tensor | None, shape: tuple[int, int, int], table: CdfTable) -> Tensor:
         """Reads z."""
         return _values(ops, self.decoder.decode(_channel_rows(shape), table))
 
