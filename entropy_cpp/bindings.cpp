@@ -239,8 +239,8 @@ PYBIND11_MODULE(_entropy, m) {
   m.attr("MIN_RANGE") = dcvc::kMinRange;
   m.attr("MIN_INTERLEAVED_SYMBOLS") = ec::kMinInterleavedSymbols;
   py::enum_<ec::Format>(m, "Format")
-      .value("REFERENCE_ONE", ec::Format::kReferenceOne)
-      .value("REFERENCE_TWO", ec::Format::kReferenceTwo)
+      .value("PUBLISHED_ONE", ec::Format::kPublishedOne)
+      .value("PUBLISHED_TWO", ec::Format::kPublishedTwo)
       .value("PARTITIONED", ec::Format::kPartitioned)
       .value("COMPACT", ec::Format::kCompact);
   py::enum_<ec::Status>(m, "Status")

@@ -178,7 +178,7 @@ FrameDecoder::FrameDecoder(const uint8_t* data, size_t size, Format format) : fo
   }
   buffers_.reserve(2);
   byte_chains_.emplace_back(keep(data, size), size);
-  if (format == Format::kReferenceTwo) byte_chains_.emplace_back(keep(data, size, true), size);
+  if (format == Format::kPublishedTwo) byte_chains_.emplace_back(keep(data, size, true), size);
 }
 
 FrameDecoder::FrameDecoder(const uint8_t* data, size_t size, uint64_t position, uint64_t value, uint64_t range)
@@ -268,7 +268,7 @@ Status FrameDecoder::finish() {
   if (format_ == Format::kCompact && status_ == Status::kOk && !range_decoder_.is_whole()) {
     status_ = range_decoder_.has_bytes_left() ? Status::kUnusedBytes : Status::kNotShortest;
   }
-  const bool two = format_ == Format::kReferenceTwo;
+  const bool two = format_ == Format::kPublishedTwo;
   for (const auto& chain : byte_chains_) {
     if (status_ == Status::kOk) status_ = chain.finish(!two);
   }

@@ -163,9 +163,9 @@ std::vector<uint8_t> encode_frame(const std::vector<Part>& parts, Format format)
   for (const Part& part : parts) num_symbols += part.num_symbols;
   if (num_symbols == 0) return {};
   switch (format) {
-    case Format::kReferenceOne:
+    case Format::kPublishedOne:
       return encode_chain<ByteRans, 1>(parts, 0, 1);
-    case Format::kReferenceTwo:
+    case Format::kPublishedTwo:
       return encode_two(parts);
     case Format::kCompact:
       return encode_compact(parts, RangeEncoder());

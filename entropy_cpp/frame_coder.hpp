@@ -13,7 +13,7 @@
 
 namespace dcvc::entropy {
 
-enum class Format { kReferenceOne, kReferenceTwo, kPartitioned, kCompact };
+enum class Format { kPublishedOne, kPublishedTwo, kPartitioned, kCompact };
 
 enum class Status {
   kOk,

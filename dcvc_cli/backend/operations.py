@@ -235,7 +235,7 @@ class Operations(ABC):
         """Network output 3 x Hp x Wp in 0..1 -> three uint8 planes at padded size.
 
         halve_chroma: planes 1 and 2 become the means of 2x2 blocks (4:2:0). Values are multiplied by 255 and rounded
-        half to even; truncate_chroma drops the fraction of chroma instead, as the reference's file writer does.
+        half to even; truncate_chroma drops the fraction of chroma instead, as the published codec's file writer does.
         """
 
     @abstractmethod

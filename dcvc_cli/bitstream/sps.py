@@ -123,7 +123,7 @@ class Sps:
     sar_num: int = 0
     sar_den: int = 0
     skip_threshold_millionths: int = 0
-    entropy_format: EntropyFormat = EntropyFormat.REFERENCE_ONE
+    entropy_format: EntropyFormat = EntropyFormat.PUBLISHED_ONE
     truncate_chroma: bool = False
     reset_interval: int = 32
     qp_offsets: tuple[int, ...] = (0, 8, 0, 4, 0, 4, 0, 4)

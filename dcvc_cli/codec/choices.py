@@ -18,8 +18,8 @@ ENTROPY_FORMATS: dict[str, EntropyFormat | None] = {
     "auto": None,
     "compact": EntropyFormat.COMPACT,
     "partitioned": EntropyFormat.PARTITIONED,
-    "reference-one": EntropyFormat.REFERENCE_ONE,
-    "reference-two": EntropyFormat.REFERENCE_TWO,
+    "published-one": EntropyFormat.PUBLISHED_ONE,
+    "published-two": EntropyFormat.PUBLISHED_TWO,
 }
 
 
@@ -35,8 +35,8 @@ class CodingChoices:
         min_keyint: frames from an I frame to one that a scene cut makes, at least.
         reset_interval: frames between drops of the reference feature, 0 = never.
         skip_threshold: elements predicted this narrowly are not coded; None codes all.
-        entropy_format: how symbols become bytes, None = by the picture size; the reference's own, of one or two coders,
-            can be remuxed to its elementary stream.
+        entropy_format: how symbols become bytes, None = by the picture size. The published codec's two formats can be
+            remuxed to its elementary stream.
         vbv: the buffer that the stream names, or None.
     """
 

@@ -26,7 +26,7 @@ def latent_sizes(padded: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, i
 
 def latent_table(entropy_format: EntropyFormat) -> CdfTable:
     """The table of y: that of the published codec in its byte formats, the wide one in our own."""
-    return gaussian_table() if entropy_format.is_reference else wide_gaussian_table()
+    return gaussian_table() if entropy_format.is_published else wide_gaussian_table()
 
 
 class EncodingSide:

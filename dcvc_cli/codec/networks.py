@@ -26,7 +26,7 @@ class CodecNetwork:
 
     def table_of_z(self, entropy_format: EntropyFormat) -> CdfTable:
         """The table that z is coded with in this format."""
-        published = self.published_z_table if entropy_format.is_reference else None
+        published = self.published_z_table if entropy_format.is_published else None
         return self.z_table if published is None else published
 
 

@@ -11,7 +11,7 @@ from dcvc_cli.coding.stream_source import StreamSource
 from dcvc_cli.errors import EnvironmentFault, UsageError
 from dcvc_cli.families.registry import family_of
 from dcvc_cli.families.rt.family import RtFamily
-from dcvc_cli.families.rt.remux import RemuxReport, dcvc_to_reference, reference_to_dcvc
+from dcvc_cli.families.rt.remux import RemuxReport, dcvc_to_elementary, elementary_to_dcvc
 from dcvc_cli.format.types import Rational
 from dcvc_cli.media import OutputFile
 from dcvc_cli.weights.store import weights_by_name
@@ -106,7 +106,7 @@ def template_sps(
 def remux(source: PeekedSource, sink: OutputFile, template: Sps) -> RemuxReport:
     """Turns a .dcvc stream into an elementary stream, or an elementary stream into a .dcvc stream with the fields of
     `template`."""
-    return dcvc_to_reference(source, sink) if source.is_dcvc else reference_to_dcvc(source, sink, template)
+    return dcvc_to_elementary(source, sink) if source.is_dcvc else elementary_to_dcvc(source, sink, template)
 
 
 def repair_file(name: str, sink: OutputFile) -> ConcatReport:

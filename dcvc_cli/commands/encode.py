@@ -162,7 +162,7 @@ def encode(
         str | None,
         _coding(
             "NAME",
-            "auto: compact up to 1280x720, else partitioned. `dcvc remux` turns reference-one and reference-two into "
+            "auto: compact up to 1280x720, else partitioned. `dcvc remux` turns published-one and published-two into "
             "the published codec's stream.",
             DEFAULTS.entropy_format,
         ),

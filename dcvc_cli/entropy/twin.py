@@ -140,9 +140,9 @@ def encode(parts: Sequence[Part], fmt: EntropyFormat) -> bytes:
         return b""
     if fmt is EntropyFormat.COMPACT:
         return encode_compact(parts)
-    if fmt is EntropyFormat.REFERENCE_ONE:
+    if fmt is EntropyFormat.PUBLISHED_ONE:
         return partition_bytes(parts, 0, 1, BYTE_KIND, 1)
-    if fmt is EntropyFormat.REFERENCE_TWO:
+    if fmt is EntropyFormat.PUBLISHED_TWO:
         first, second = (partition_bytes(parts, index, 2, BYTE_KIND, 1) for index in range(2))
         return first + second[: len(second) - shared_tail(first, second)][::-1]
     log2_partitions = 0
@@ -239,7 +239,7 @@ class Decoder:
         if fmt is EntropyFormat.PARTITIONED:
             self.chains = self._read_partitions(data)
         else:
-            strings = [data] if fmt is EntropyFormat.REFERENCE_ONE else [data, data[::-1]]
+            strings = [data] if fmt is EntropyFormat.PUBLISHED_ONE else [data, data[::-1]]
             self.chains = [_Chain(string, BYTE_KIND, 1) for string in strings]
 
     @staticmethod
@@ -286,7 +286,7 @@ class Decoder:
             self.compact.coder.finish()
         for chain in self.chains:
             chain.finish()
-        if self.fmt is EntropyFormat.REFERENCE_TWO:
+        if self.fmt is EntropyFormat.PUBLISHED_TWO:
             first, second = (chain.data[: chain.position] for chain in self.chains)
             if first + second[: len(second) - shared_tail(first, second)][::-1] != self.data:
                 raise StreamError("the two coders do not meet as they should")

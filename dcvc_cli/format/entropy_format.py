@@ -10,9 +10,9 @@ class EntropyFormat(IntEnum):
 
     FAMILY = 0
     """The model family's own; format version 2 only. Families `lite` and `dcvc-rt` have none."""
-    REFERENCE_ONE = 1
+    PUBLISHED_ONE = 1
     """The published codec's, one coder (ec_part 0)."""
-    REFERENCE_TWO = 2
+    PUBLISHED_TWO = 2
     """The published codec's, two coders over a shared tail (ec_part 1)."""
     PARTITIONED = 3
     """Ours: a header byte, then one to 64 partitions, interleaved where there are many symbols."""
@@ -20,9 +20,9 @@ class EntropyFormat(IntEnum):
     """Ours: vectors and symbols in one range-coded string with no byte besides, for small pictures."""
 
     @property
-    def is_reference(self) -> bool:
+    def is_published(self) -> bool:
         """Whether the published codec reads it."""
-        return self in (EntropyFormat.REFERENCE_ONE, EntropyFormat.REFERENCE_TWO)
+        return self in (EntropyFormat.PUBLISHED_ONE, EntropyFormat.PUBLISHED_TWO)
 
 
 SHARED_FORMATS = tuple(one for one in EntropyFormat if one is not EntropyFormat.FAMILY)

@@ -11,7 +11,7 @@ from torch.utils.checkpoint import checkpoint
 from dcvc_cli.families.rt import recipe
 from dcvc_cli.families.rt.image import ImageModel
 from dcvc_cli.families.rt.recipe import Analysis, CodedFeature, code_i_frame
-from dcvc_cli.families.rt.sizes import NO_DEAD_ZONES, REFERENCE_QP_OFFSETS
+from dcvc_cli.families.rt.sizes import NO_DEAD_ZONES, PUBLISHED_QP_OFFSETS
 from dcvc_cli.families.rt.video import VideoModel
 from dcvc_cli.graph.latent_steps import CodingStep
 from dcvc_cli.training.losses import (
@@ -247,7 +247,7 @@ def video_loss(
     share: BatchShare = WHOLE_BATCH,
     gradient_checkpointing: bool = False,
     intra_qp_drop: int = 0,
-    qp_offsets: Sequence[int] = REFERENCE_QP_OFFSETS,
+    qp_offsets: Sequence[int] = PUBLISHED_QP_OFFSETS,
     dead_zones: Sequence[float] = NO_DEAD_ZONES,
     intra_dead_zone: float = 0.0,
     cost_exponent: float = 0.0,

@@ -131,7 +131,7 @@ void round_trip(unsigned seed) {
     parts.push_back({&table, frame.symbols[p].data(), frame.rows[p].data(), frame.rows[p].size()});
     total += frame.rows[p].size();
   }
-  for (const Format format : {Format::kReferenceOne, Format::kReferenceTwo, Format::kPartitioned, Format::kCompact}) {
+  for (const Format format : {Format::kPublishedOne, Format::kPublishedTwo, Format::kPartitioned, Format::kCompact}) {
     const auto bytes = encode_frame(parts, format);
     const Outcome outcome = decode(bytes, format, table, frame);
     expect(outcome.status == Status::kOk && outcome.equal, "round trip", seed);

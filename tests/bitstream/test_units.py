@@ -319,7 +319,7 @@ def test_limits_of_a_family_narrow_those_of_the_format() -> None:
 
 
 def test_what_may_change_under_a_p_frame() -> None:
-    assert replace(SPS, entropy_format=EntropyFormat.REFERENCE_TWO, skip_threshold_millionths=5).can_follow(SPS)
+    assert replace(SPS, entropy_format=EntropyFormat.PUBLISHED_TWO, skip_threshold_millionths=5).can_follow(SPS)
     assert replace(SPS, vbv=Vbv(1, 1, 0), content_light=ContentLight(1, 1)).can_follow(SPS)
     for changes in (
         {"width": 8},

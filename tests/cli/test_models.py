@@ -153,7 +153,7 @@ def test_the_published_table_is_no_part_of_a_fingerprint(checkpoints: tuple[Path
 def test_the_published_table_codes_the_published_formats_only(checkpoints: tuple[Path, Path], home: Path):
     networks = open_networks(read_weights(added(checkpoints, home)).networks, Precision.FLOAT32)
     for entropy_format in EntropyFormat:
-        expected = networks["image"].published_z_table if entropy_format.is_reference else networks["image"].z_table
+        expected = networks["image"].published_z_table if entropy_format.is_published else networks["image"].z_table
         assert networks["image"].table_of_z(entropy_format) is expected
 
 

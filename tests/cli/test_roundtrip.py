@@ -232,7 +232,7 @@ def test_presets(call: Call, tmp_path: Path, names: tuple[str]) -> None:
     assert [frame["type"] for frame in document["frames"]] == ["I", "I"]
 
 
-@pytest.mark.parametrize("entropy_format", ["reference-one", "reference-two"])
+@pytest.mark.parametrize("entropy_format", ["published-one", "published-two"])
 def test_remux_of_our_own(call: Call, tmp_path: Path, entropy_format: str, capfd: pytest.CaptureFixture[str]) -> None:
     """Through the elementary stream and back, given what it loses, the pictures are the same."""
     (tmp_path / "clip.y4m").write_bytes(y4m_clip(40, 24, 6))

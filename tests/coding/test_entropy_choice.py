@@ -44,8 +44,8 @@ def test_every_format_has_a_name_on_the_command_line():
 
 
 def test_tables_of_the_formats():
-    assert [entropy_format.is_reference for entropy_format in SHARED_FORMATS] == [True, True, False, False]
+    assert [entropy_format.is_published for entropy_format in SHARED_FORMATS] == [True, True, False, False]
     for entropy_format in SHARED_FORMATS:
         assert latent_table(entropy_format) is (
-            gaussian_table() if entropy_format.is_reference else wide_gaussian_table()
+            gaussian_table() if entropy_format.is_published else wide_gaussian_table()
         )

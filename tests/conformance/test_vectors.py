@@ -79,7 +79,7 @@ def test_published_factorised_tables_of_seed_1(model: str, num_qps: int):
 def test_sequence(case: dict):
     pytest.importorskip("dcvc_cli._entropy")
     gaussian, z_table = gaussian_table(), load_table("z_cdf_dmci_seed1.npz")
-    fmt = EntropyFormat.REFERENCE_TWO if case["two_coders"] else EntropyFormat.REFERENCE_ONE
+    fmt = EntropyFormat.PUBLISHED_TWO if case["two_coders"] else EntropyFormat.PUBLISHED_ONE
     encoder = FrameEncoder(fmt)
     parts, twin_parts = [], []
     with np.load(VECTORS / "sequences.npz") as arrays:
@@ -121,7 +121,7 @@ def test_payloads_of_whole_frames(path: Path):
     case = json.loads((path.parent / "case.json").read_text())
     stream = (path.parent / "stream.bin").read_bytes()
     units = [unit for unit in case["units"] if unit["type"] != "SPS"]
-    fmt = EntropyFormat.REFERENCE_TWO if case["two_coders"] else EntropyFormat.REFERENCE_ONE
+    fmt = EntropyFormat.PUBLISHED_TWO if case["two_coders"] else EntropyFormat.PUBLISHED_ONE
     with np.load(path) as arrays:
         for frame, unit in enumerate(units[:2]):
             name = f"{unit['type'].lower()}_qp{int(arrays[f'f{frame}_qp'])}"

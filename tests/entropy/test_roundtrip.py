@@ -96,7 +96,7 @@ def test_layout_follows_the_symbol_count(num_symbols: int, header: int):
     decoder.finish()
     if num_symbols < 70000:
         assert data == twin.encode([(symbols, rows, table)], EntropyFormat.PARTITIONED)
-    reference = FrameEncoder(EntropyFormat.REFERENCE_ONE)
+    reference = FrameEncoder(EntropyFormat.PUBLISHED_ONE)
     reference.add_y(symbols, rows, table)
     # One byte for small frames; a fraction of the payload for large ones.
     assert len(data) <= len(reference.finish()) + (1 if header == 0 else num_symbols // 2500)

@@ -19,8 +19,8 @@ from dcvc_cli.bitstream.stream_reader import StreamReader
 from dcvc_cli.bitstream.stream_writer import StreamWriter
 from dcvc_cli.bitstream.units import Damage, FrameUnit
 from dcvc_cli.bitstream.validate import validate_stream
-from dcvc_cli.families.rt.elementary_stream import ReferenceReader, ReferenceSps, ReferenceWriter
-from dcvc_cli.families.rt.remux import dcvc_to_reference, reference_to_dcvc
+from dcvc_cli.families.rt.elementary_stream import ElementaryReader, ElementarySps, ElementaryWriter
+from dcvc_cli.families.rt.remux import dcvc_to_elementary, elementary_to_dcvc
 
 SPS = Sps(64, 48, hash_kind=HashKind.CRC32)
 
@@ -126,8 +126,8 @@ def test_random_bytes() -> None:
                 lambda d: list(StreamReader(io.BytesIO(d), tolerant=True)),
                 lambda d: read_index(io.BytesIO(d)),
                 lambda d: scan_units(io.BytesIO(d)),
-                lambda d: dcvc_to_reference(io.BytesIO(d), io.BytesIO()),
-                lambda d: reference_to_dcvc(io.BytesIO(d), io.BytesIO(), SPS),
+                lambda d: dcvc_to_elementary(io.BytesIO(d), io.BytesIO()),
+                lambda d: elementary_to_dcvc(io.BytesIO(d), io.BytesIO(), SPS),
                 lambda d: concat_streams([("x", io.BytesIO(d))], io.BytesIO()),
             ):
                 with contextlib.suppress(BitstreamError):
@@ -135,12 +135,12 @@ def test_random_bytes() -> None:
             validate_stream(io.BytesIO(data))
 
 
-def test_every_flip_of_a_reference_stream_returns_or_refuses() -> None:
+def test_every_flip_of_an_elementary_stream_returns_or_refuses() -> None:
     sink = io.BytesIO()
-    writer = ReferenceWriter(sink)
+    writer = ElementaryWriter(sink)
     for number in range(4):
         writer.write_frame(
-            NalType.P if number else NalType.I, ReferenceSps(48, 64, False, number == 1), 5, PAYLOADS[number]
+            NalType.P if number else NalType.I, ElementarySps(48, 64, False, number == 1), 5, PAYLOADS[number]
         )
     stream = sink.getvalue()
     for position in range(len(stream)):
@@ -149,13 +149,13 @@ def test_every_flip_of_a_reference_stream_returns_or_refuses() -> None:
             broken[position] ^= flip
             out = io.BytesIO()
             try:
-                units = list(ReferenceReader(io.BytesIO(bytes(broken))))
-                reference_to_dcvc(io.BytesIO(bytes(broken)), out, SPS)
+                units = list(ElementaryReader(io.BytesIO(bytes(broken))))
+                elementary_to_dcvc(io.BytesIO(bytes(broken)), out, SPS)
             except BitstreamError:
                 continue
             assert units
             back = io.BytesIO()
-            dcvc_to_reference(io.BytesIO(out.getvalue()), back)
+            dcvc_to_elementary(io.BytesIO(out.getvalue()), back)
             assert back.getvalue() == bytes(broken)
 
 

@@ -157,7 +157,7 @@ def test_a_huge_claim_of_symbols_costs_no_more_than_its_output():
 
 def test_wrong_arguments_are_refused():
     table = gaussian_table()
-    encoder, decoder = FrameEncoder(EntropyFormat.REFERENCE_ONE), FrameDecoder(b"\0\0\0\1", EntropyFormat.REFERENCE_ONE)
+    encoder, decoder = FrameEncoder(EntropyFormat.PUBLISHED_ONE), FrameDecoder(b"\0\0\0\1", EntropyFormat.PUBLISHED_ONE)
     symbols, rows = np.zeros(4, dtype=np.int8), np.zeros(4, dtype=np.uint8)
     with pytest.raises(ValueError, match="int8"):
         encoder.add_y(symbols.astype(np.int16), rows, table)

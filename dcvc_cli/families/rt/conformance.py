@@ -21,7 +21,12 @@ from dcvc_cli.families.case_files import (
     stored_tables,
 )
 from dcvc_cli.families.conformance_form import Case, CaseRun, Check, ConformanceForm, Findings
-from dcvc_cli.families.rt.elementary_stream import ReferenceFrameUnit, ReferenceReader, ReferenceSps, ReferenceWriter
+from dcvc_cli.families.rt.elementary_stream import (
+    ElementaryFrameUnit,
+    ElementaryReader,
+    ElementarySps,
+    ElementaryWriter,
+)
 from dcvc_cli.families.rt.entropy_vectors import entropy_checks
 from dcvc_cli.families.rt.frames import FramePayloadDecoder, FramePayloadEncoder
 from dcvc_cli.families.rt.gop import GopRule
@@ -101,8 +106,8 @@ class RtCase(Case):
         )
         num_frames = 0
         with (self.folder / "stream.bin").open("rb") as stream, open_pictures(self.folder) as expected:
-            for unit in ReferenceReader(stream):
-                if not isinstance(unit, ReferenceFrameUnit):
+            for unit in ElementaryReader(stream):
+                if not isinstance(unit, ElementaryFrameUnit):
                     continue
                 if (unit.sps.width, unit.sps.height) != (self.size.width, self.size.height):
                     return [
@@ -110,7 +115,7 @@ class RtCase(Case):
                         f"{self.size}"
                     ]
                 decoder.entropy_format = (
-                    EntropyFormat.REFERENCE_TWO if unit.sps.ec_part else EntropyFormat.REFERENCE_ONE
+                    EntropyFormat.PUBLISHED_TWO if unit.sps.ec_part else EntropyFormat.PUBLISHED_ONE
                 )
                 try:
                     if unit.frame_type is NalType.I:
@@ -142,7 +147,7 @@ class RtCase(Case):
         encoder = FramePayloadEncoder(MODEL.image, MODEL.video, networks, self.entropy_format, self.skip_threshold)
         planner = self.rule.plans_from()
         sink = io.BytesIO()
-        writer = ReferenceWriter(sink)
+        writer = ElementaryWriter(sink)
         expected = memoryview((self.folder / "stream.bin").read_bytes())
         with (self.folder / "input.yuv").open("rb") as clip:
             for index in range(self.num_frames):
@@ -153,8 +158,8 @@ class RtCase(Case):
                 plan = planner.next()
                 is_i = plan.frame_type is NalType.I
                 payload = encoder.encode_i(values, plan.qp) if is_i else encoder.encode_p(values, plan.qp, plan.reset)
-                two_coders = self.entropy_format is EntropyFormat.REFERENCE_TWO
-                sps = ReferenceSps(self.size.height, self.size.width, two_coders, plan.reset and not is_i)
+                two_coders = self.entropy_format is EntropyFormat.PUBLISHED_TWO
+                sps = ElementarySps(self.size.height, self.size.width, two_coders, plan.reset and not is_i)
                 began = sink.tell()
                 writer.write_frame(plan.frame_type, sps, plan.qp, payload)
                 made, wanted = sink.getvalue()[began:], bytes(expected[began : sink.tell()])
@@ -190,7 +195,7 @@ class RtConformance(ConformanceForm):
             raise InputError(
                 f"{folder / 'case.json'} asks for {found}, expected at least 1 frame and QPs 0..{NUM_QPS - 1}"
             )
-        entropy_format = EntropyFormat.REFERENCE_TWO if two_coders else EntropyFormat.REFERENCE_ONE
+        entropy_format = EntropyFormat.PUBLISHED_TWO if two_coders else EntropyFormat.PUBLISHED_ONE
         return RtCase(folder, size, num_frames, rule, skip_threshold, entropy_format, seed, digests)
 
     def vector_checks(self, folder: Path, generator: ModuleType) -> Sequence[Check]:

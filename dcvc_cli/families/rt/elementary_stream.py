@@ -1,7 +1,7 @@
-"""Reader and writer of the reference's elementary stream (docs/bitstream.md, "The elementary stream of DCVC-RT").
+"""Reader and writer of the published codec's elementary stream (docs/bitstream.md, "The elementary stream of DCVC-RT").
 
-A plain row of units without signature, checks or end mark. Bit-exact: what the writer makes is what the reference's own
-    encoder writes.
+The stream is a row of units without signature, checks or end mark. The writer makes the same bytes as the published
+encoder.
 """
 
 import io
@@ -18,13 +18,13 @@ from dcvc_cli.format.constants import MAX_SIDE
 
 
 @dataclass(frozen=True)
-class ReferenceSps:
-    """The reference's sequence parameter set.
+class ElementarySps:
+    """The published codec's sequence parameter set.
 
-    Args:
+    Attributes:
         height, width: luma samples, 1..16384.
-        ec_part: False: one range coder, True: two.
-        use_ada_i: P frames: drop the reference feature first.
+        ec_part: False: one coder of symbols; True: two.
+        use_ada_i: P frames only: the decoder drops the reference feature first.
     """
 
     height: int
@@ -34,63 +34,83 @@ class ReferenceSps:
 
 
 @dataclass(frozen=True)
-class ReferenceSpsUnit:
-    """An SPS unit; `raw` are its bytes as they stand in the stream."""
+class ElementarySpsUnit:
+    """An SPS unit.
+
+    Attributes:
+        offset: of its first byte in the stream.
+        raw: its bytes as they stand in the stream.
+        sps_id: 0..15.
+        sps: what it says.
+    """
 
     offset: int
     raw: bytes
     sps_id: int
-    sps: ReferenceSps
+    sps: ElementarySps
 
 
 @dataclass(frozen=True)
-class ReferenceFrameUnit:
-    """An I or P unit; `header` are the bytes before its payload as they stand in the stream, `sps` what its id stands
-    for here."""
+class ElementaryFrameUnit:
+    """An I or P unit.
+
+    Attributes:
+        offset: of its first byte in the stream.
+        header: the bytes before its payload, as they stand in the stream.
+        frame_type: I or P.
+        sps_id: 0..15.
+        sps: the SPS that this id names here.
+        qp: 0..63, in P frames 0..71.
+        payload: its entropy-coded symbols.
+    """
 
     offset: int
     header: bytes
     frame_type: NalType
     sps_id: int
-    sps: ReferenceSps
+    sps: ElementarySps
     qp: int
     payload: bytes
 
 
-ReferenceUnit = ReferenceSpsUnit | ReferenceFrameUnit
+ElementaryUnit = ElementarySpsUnit | ElementaryFrameUnit
 
 
-def write_reference_sps(sps_id: int, sps: ReferenceSps) -> bytes:
-    """A whole SPS unit: height comes first."""
+def write_elementary_sps(sps_id: int, sps: ElementarySps) -> bytes:
+    """Returns a whole SPS unit. Height comes before width."""
     flags = sps.ec_part << 2 | sps.use_ada_i
     return bytes([NalType.SPS << 4 | sps_id]) + write_uv(sps.height) + write_uv(sps.width) + bytes([flags])
 
 
-def write_reference_frame_header(frame_type: NalType, sps_id: int, qp: int, payload_size: int) -> bytes:
-    """The bytes before the payload of an I or P unit."""
+def write_elementary_frame_header(frame_type: NalType, sps_id: int, qp: int, payload_size: int) -> bytes:
+    """Returns the bytes before the payload of an I or P unit."""
     return bytes([frame_type << 4 | sps_id, qp]) + write_uv(payload_size)
 
 
 class SpsTable:
-    """The SPSs sent so far in a file, and the reference encoder's rule for the next one."""
+    """The SPSs of a stream so far, and the published encoder's rule for the next one."""
 
-    def __init__(self, sps: dict[int, ReferenceSps] | None = None) -> None:
+    def __init__(self, sps: dict[int, ElementarySps] | None = None) -> None:
         self._sps = dict(sps or {})
 
     def copy(self) -> "SpsTable":
         return SpsTable(self._sps)
 
-    def get(self, sps_id: int) -> ReferenceSps | None:
+    def get(self, sps_id: int) -> ElementarySps | None:
         return self._sps.get(sps_id)
 
-    def put(self, sps_id: int, sps: ReferenceSps) -> None:
-        """An SPS of a known id replaces the old one."""
+    def put(self, sps_id: int, sps: ElementarySps) -> None:
+        """Takes an SPS in; one of a known id replaces the old one."""
         self._sps[sps_id] = sps
 
-    def choose(self, sps: ReferenceSps) -> tuple[int, bool]:
-        """(id of `sps`, whether it is new): an identical one sent before, else the highest id so far + 1.
+    def choose(self, sps: ElementarySps) -> tuple[int, bool]:
+        """Chooses the id of an SPS. Changes nothing here.
 
-        BitstreamError (sps-missing) when all 16 ids are taken. Changes nothing here.
+        Returns:
+            (id, whether the SPS is new). The id is that of the same SPS sent before, else the highest id so far + 1.
+
+        Raises:
+            BitstreamError: all 16 ids are taken (rule sps-missing).
         """
         for sps_id, known in self._sps.items():
             if known == sps:
@@ -102,31 +122,39 @@ class SpsTable:
             )
         return sps_id, True
 
-    def prefix(self, frame_type: NalType, sps: ReferenceSps, qp: int, payload_size: int) -> bytes:
-        """What the reference encoder writes before a payload: an SPS unit if `sps` is new, and the frame header.
-        Changes nothing here."""
+    def prefix(self, frame_type: NalType, sps: ElementarySps, qp: int, payload_size: int) -> bytes:
+        """Returns what the published encoder writes before a payload: its header, and an SPS unit if `sps` is new.
+
+        Changes nothing here.
+
+        Raises:
+            BitstreamError: all 16 ids are taken (rule sps-missing).
+        """
         sps_id, is_new = self.choose(sps)
-        sps_unit = write_reference_sps(sps_id, sps) if is_new else b""
-        return sps_unit + write_reference_frame_header(frame_type, sps_id, qp, payload_size)
+        sps_unit = write_elementary_sps(sps_id, sps) if is_new else b""
+        return sps_unit + write_elementary_frame_header(frame_type, sps_id, qp, payload_size)
 
 
-class ReferenceReader:
-    """Iterates over the units of an elementary stream; BitstreamError names offset and rule, TruncatedStreamError where
-    it just stops.
+class ElementaryReader:
+    """Iterates over the units of an elementary stream.
 
-    Integers longer than needed are accepted, as the reference does. Memory: one payload, at most the limit of the
-        picture size.
+    The reader accepts integers longer than needed, as the published decoder does. It holds one payload in memory, at
+    most as large as the limit of the picture size.
 
     Args:
         source: anything with read(n).
-        table: SPSs known before the first unit; it is updated. None: none.
+        table: the SPSs known before the first unit, None for none. The reader adds to it.
+
+    Raises:
+        TruncatedStreamError: the stream ends inside a unit.
+        BitstreamError: the stream is damaged; offset and rule say where and how.
     """
 
     def __init__(self, source: ByteSource, table: SpsTable | None = None) -> None:
         self._window = Window(source)
         self._table = table or SpsTable()
 
-    def __iter__(self) -> Iterator[ReferenceUnit]:
+    def __iter__(self) -> Iterator[ElementaryUnit]:
         while self._window.ensure(1):
             try:
                 unit = self._read_unit()
@@ -142,7 +170,7 @@ class ReferenceReader:
         return self._window.peek(position, position + 1)[0]
 
     def _uv(self, position: int) -> tuple[int, int]:
-        """(value, position after it)."""
+        """Returns (value, position behind it)."""
         value = self._byte(position)
         extra = 0 if value < 0x80 else 3 if value & 0x40 else 1
         if extra:
@@ -151,7 +179,7 @@ class ReferenceReader:
             value = value << 8 | self._byte(place)
         return value, position + 1 + extra
 
-    def _read_unit(self) -> ReferenceUnit:
+    def _read_unit(self) -> ElementaryUnit:
         first = self._byte(0)
         nal_type, sps_id = first >> 4, first & 15
         if nal_type == NalType.SPS:
@@ -163,7 +191,7 @@ class ReferenceReader:
             )
         return self._read_frame(NalType(nal_type), sps_id)
 
-    def _read_sps(self, sps_id: int) -> ReferenceSpsUnit:
+    def _read_sps(self, sps_id: int) -> ElementarySpsUnit:
         height, position = self._uv(1)
         width, position = self._uv(position)
         flags = self._byte(position)
@@ -171,13 +199,13 @@ class ReferenceReader:
             raise BitstreamError(
                 Rule.SPS_CONTENT, f"picture size {width}x{height} is outside 1x1..{MAX_SIDE}x{MAX_SIDE}"
             )
-        sps = ReferenceSps(height, width, bool(flags & 4), bool(flags & 1))
+        sps = ElementarySps(height, width, bool(flags & 4), bool(flags & 1))
         offset, raw = self._window.offset, self._window.peek(0, position + 1)
         self._window.consume(len(raw))
         self._table.put(sps_id, sps)
-        return ReferenceSpsUnit(offset, raw, sps_id, sps)
+        return ElementarySpsUnit(offset, raw, sps_id, sps)
 
-    def _read_frame(self, frame_type: NalType, sps_id: int) -> ReferenceFrameUnit:
+    def _read_frame(self, frame_type: NalType, sps_id: int) -> ElementaryFrameUnit:
         qp = self._byte(1)
         max_qp = MAX_QP_I if frame_type is NalType.I else MAX_QP_P
         if qp > max_qp:
@@ -197,35 +225,47 @@ class ReferenceReader:
         offset, header = self._window.offset, self._window.peek(0, position)
         payload = self._window.peek(position, position + size)
         self._window.consume(position + size)
-        return ReferenceFrameUnit(offset, header, frame_type, sps_id, sps, qp, payload)
+        return ElementaryFrameUnit(offset, header, frame_type, sps_id, sps, qp, payload)
 
 
-class ReferenceWriter:
-    """Writes an elementary stream with the reference encoder's SPS rule."""
+class ElementaryWriter:
+    """Writes an elementary stream by the published encoder's rule for SPSs."""
 
     def __init__(self, sink: ByteSink) -> None:
         self._sink = sink
         self._table = SpsTable()
 
-    def write_frame(self, frame_type: NalType, sps: ReferenceSps, qp: int, payload: bytes) -> int:
-        """A frame, with its SPS before it if that was never sent. Returns the bytes written: what the reference counts
-        for the frame."""
+    def write_frame(self, frame_type: NalType, sps: ElementarySps, qp: int, payload: bytes) -> int:
+        """Writes a frame, and before it its SPS if that is new.
+
+        Returns:
+            The number of bytes written, which the published encoder counts as the frame's.
+
+        Raises:
+            BitstreamError: all 16 ids of SPSs are taken (rule sps-missing).
+        """
         prefix = self._table.prefix(frame_type, sps, qp, len(payload))
         sps_id, _ = self._table.choose(sps)
         self._table.put(sps_id, sps)
         return self._write(prefix + payload)
 
-    def write_kept_frame(self, prefix: bytes, frame_type: NalType, sps: ReferenceSps, qp: int, payload: bytes) -> bool:
-        """A frame whose SPS units and header are `prefix`, the bytes of a stream that does not follow the rule.
+    def write_kept_frame(self, prefix: bytes, frame_type: NalType, sps: ElementarySps, qp: int, payload: bytes) -> bool:
+        """Writes a frame behind bytes kept from a stream that does not follow the rule.
 
-        False, and nothing is written, unless they are whole units that say exactly what the other arguments say.
+        Args:
+            prefix: the kept bytes: SPS units, and the frame's header.
+            frame_type, sps, qp, payload: the frame.
+
+        Returns:
+            False where the kept bytes are not whole units that say what the other arguments say; nothing is written
+            then.
         """
         table = self._table.copy()
         try:
-            units = list(ReferenceReader(io.BytesIO(prefix + payload), table))
+            units = list(ElementaryReader(io.BytesIO(prefix + payload), table))
         except BitstreamError:
             return False
-        frames = [unit for unit in units if isinstance(unit, ReferenceFrameUnit)]
+        frames = [unit for unit in units if isinstance(unit, ElementaryFrameUnit)]
         if len(frames) != 1 or frames[0] is not units[-1]:
             return False
         frame = frames[0]
@@ -237,12 +277,12 @@ class ReferenceWriter:
         return True
 
     def write_kept_tail(self, tail: bytes) -> bool:
-        """SPS units that no frame follows; False, and nothing is written, for other bytes."""
+        """Writes SPS units that no frame follows. Returns False for other bytes, and writes nothing then."""
         try:
-            units = list(ReferenceReader(io.BytesIO(tail), self._table.copy()))
+            units = list(ElementaryReader(io.BytesIO(tail), self._table.copy()))
         except BitstreamError:
             return False
-        if not all(isinstance(unit, ReferenceSpsUnit) for unit in units):
+        if not all(isinstance(unit, ElementarySpsUnit) for unit in units):
             return False
         self._write(tail)
         return True

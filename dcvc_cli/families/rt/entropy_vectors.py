@@ -108,7 +108,7 @@ def _check_sequences(vectors: Path) -> Findings:
 
 def _sequence_faults(case: dict[str, Any], arrays: Any, gaussian: CdfTable, z_table: CdfTable) -> list[str]:
     channels = RT.image.hyper
-    entropy_format = EntropyFormat.REFERENCE_TWO if case["two_coders"] else EntropyFormat.REFERENCE_ONE
+    entropy_format = EntropyFormat.PUBLISHED_TWO if case["two_coders"] else EntropyFormat.PUBLISHED_ONE
     encoder = FrameEncoder(entropy_format)
     parts = [(part, arrays[part["key"]]) for part in case["parts"]]
     for part, symbols in parts:
@@ -117,9 +117,9 @@ def _sequence_faults(case: dict[str, Any], arrays: Any, gaussian: CdfTable, z_ta
         else:
             encoder.add_z(symbols.reshape(channels, 1, part["per_channel"]), z_table, part["qp"] * channels)
     data = encoder.finish()
-    # Where the reference fails no bytes are defined; then ours only have to come back.
+    # Where the published coder fails, no bytes are defined. Then ours only have to come back.
     if case["reference_error"] is None and hashlib.sha256(data).hexdigest() != case["sha256"]:
-        return [f"{case['name']}: other bytes than the reference ({len(data)} bytes, expected {case['bytes']})"]
+        return [f"{case['name']}: other bytes than the published coder ({len(data)} bytes, expected {case['bytes']})"]
     decoder = FrameDecoder(data, entropy_format)
     for number, (part, symbols) in enumerate(parts):
         if part["kind"] == "y":

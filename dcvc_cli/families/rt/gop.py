@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from dcvc_cli.bitstream.nal import NalType
 from dcvc_cli.codec.choices import DEFAULT_RESET_INTERVAL, NO_ORDER, CodingChoices, PictureOrder
-from dcvc_cli.families.rt.sizes import NO_DEAD_ZONES, REFERENCE_QP_OFFSETS, ModelSpec
+from dcvc_cli.families.rt.sizes import NO_DEAD_ZONES, PUBLISHED_QP_OFFSETS, ModelSpec
 
 
 @dataclass(frozen=True)
@@ -26,12 +26,12 @@ class GopRule:
         qp_i, qp_p: 0..63, higher is better quality.
         keyint: distance of I frames; -1 = only the first frame.
         reset_interval: frames between drops of the reference feature, 0 = never. 1 also means never, as in the
-            reference.
+            published codec.
         qp_offsets: added to the QP of a P frame by frame index mod 8: the quality hierarchy.
         dead_zones: of P frames, by frame index mod 8 as well. intra_dead_zone: of I frames.
         late_qps: by how much finer P frames are coded when the I frame has worn off, `late_qp`.
         restart_at_key: count QP classes and resets from the last I frame, so that pieces of a stream do not depend on
-            what came before (ours); False counts from the start of the sequence (the reference's test program).
+            what came before (ours); False counts from the start of the sequence (the published test program).
         forced_keys: frame indices that become I frames.
     """
 
@@ -39,7 +39,7 @@ class GopRule:
     qp_p: int
     keyint: int = -1
     reset_interval: int = DEFAULT_RESET_INTERVAL
-    qp_offsets: tuple[int, ...] = REFERENCE_QP_OFFSETS
+    qp_offsets: tuple[int, ...] = PUBLISHED_QP_OFFSETS
     dead_zones: tuple[float, ...] = NO_DEAD_ZONES
     intra_dead_zone: float = 0.0
     late_qps: int = 0

@@ -62,7 +62,7 @@ class RtModel(Model):
             "entropy_format": entropy_format,
             # A stream in the published codec's byte formats is made to be remuxed for its decoder, whose file writer
             # truncates.
-            "truncate_chroma": entropy_format.is_reference,
+            "truncate_chroma": entropy_format.is_published,
             "reset_interval": choices.reset_interval,
             "qp_offsets": self.spec.qp_offsets,
         }

@@ -1,8 +1,8 @@
-"""Reference elementary stream <-> .dcvc without touching the coded payloads (docs/bitstream.md, "Remux").
+"""Turns the published codec's elementary stream into .dcvc and back; payloads stay as they are (docs/bitstream.md,
+"Remux").
 
-A stream made by the reference's own rule comes back byte for byte. Where a stream deviates from the rule (other SPS
-ids, SPSs sent again, integers longer than needed), the deviating bytes travel in a user-data SEI, so it comes back byte
-for byte too.
+Every elementary stream comes back byte for byte. Some deviate from the published encoder's rule for SPSs: other ids,
+SPSs sent again, integers longer than needed. Their bytes travel in a user-data SEI.
 """
 
 from dataclasses import dataclass, replace
@@ -17,47 +17,48 @@ from dcvc_cli.bitstream.units import FrameUnit, IndexUnit, SeiUnit
 from dcvc_cli.bitstream.window import ByteSink, ByteSource
 from dcvc_cli.families.registry import families
 from dcvc_cli.families.rt.elementary_stream import (
-    ReferenceFrameUnit,
-    ReferenceReader,
-    ReferenceSps,
-    ReferenceSpsUnit,
-    ReferenceWriter,
+    ElementaryFrameUnit,
+    ElementaryReader,
+    ElementarySps,
+    ElementarySpsUnit,
+    ElementaryWriter,
     SpsTable,
 )
 from dcvc_cli.format.entropy_format import EntropyFormat
 
 KEPT_BYTES_UUID = bytes.fromhex("6d1f0b7c52e94a3f9d38a4c7e015b286")
-"""User data of this UUID: the bytes that stand before the payload of the next frame in the elementary stream (or at its
-end)."""
+"""User data with this UUID hold the bytes before the next frame's payload in the elementary stream, or those at its
+end."""
 
 
 @dataclass(frozen=True)
 class RemuxReport:
     """What a remux did.
 
-    Args:
-        num_frames: frames carried over.
-        lost: what the output cannot hold, one phrase each; empty when nothing is lost.
+    Attributes:
+        num_frames: frames in the output.
+        lost: what the output cannot hold, a phrase each.
     """
 
     num_frames: int
     lost: tuple[str, ...]
 
 
-def reference_to_dcvc(source: ByteSource, sink: ByteSink, template: Sps) -> RemuxReport:
+def elementary_to_dcvc(source: ByteSource, sink: ByteSink, template: Sps) -> RemuxReport:
     """Turns an elementary stream into a .dcvc stream.
 
     Args:
         template: what the elementary stream does not say: skip threshold, frame rate, model and fingerprints,
-            precision, colour. Its width, height and entropy format are replaced by the stream's.
+            precision, colour. Width, height and entropy format come from the stream.
 
-    Raises BitstreamError for a damaged or truncated elementary stream, or one that no decoder can follow.
+    Raises:
+        BitstreamError: the elementary stream is damaged or truncated, or no decoder can follow it.
     """
     writer = StreamWriter(sink)
     table = SpsTable()
-    pending: list[ReferenceSpsUnit] = []
-    for unit in ReferenceReader(source):
-        if isinstance(unit, ReferenceSpsUnit):
+    pending: list[ElementarySpsUnit] = []
+    for unit in ElementaryReader(source):
+        if isinstance(unit, ElementarySpsUnit):
             pending.append(unit)
             continue
         try:
@@ -74,15 +75,15 @@ def reference_to_dcvc(source: ByteSource, sink: ByteSink, template: Sps) -> Remu
 
 
 def _write_dcvc_frame(
-    writer: StreamWriter, table: SpsTable, pending: list[ReferenceSpsUnit], frame: ReferenceFrameUnit, template: Sps
+    writer: StreamWriter, table: SpsTable, pending: list[ElementarySpsUnit], frame: ElementaryFrameUnit, template: Sps
 ) -> None:
-    """One frame with its SPS; `table` follows what the elementary stream has sent."""
+    """Writes one frame with its SPS. `table` takes in the SPSs of the elementary stream."""
     reset = frame.frame_type is NalType.P and frame.sps.use_ada_i
     found = b"".join(unit.raw for unit in pending) + frame.header
     try:
         by_rule = table.prefix(frame.frame_type, replace(frame.sps, use_ada_i=reset), frame.qp, len(frame.payload))
     except BitstreamError:
-        by_rule = b""  # All 16 ids are taken, so the stream replaced one, which the rule never does.
+        by_rule = b""  # All 16 ids are taken. So the stream replaced one, which the rule never does.
     if found != by_rule:
         writer.write_user_data(KEPT_BYTES_UUID, found)
     for unit in pending:
@@ -91,18 +92,19 @@ def _write_dcvc_frame(
         template,
         width=frame.sps.width,
         height=frame.sps.height,
-        entropy_format=EntropyFormat.REFERENCE_TWO if frame.sps.ec_part else EntropyFormat.REFERENCE_ONE,
+        entropy_format=EntropyFormat.PUBLISHED_TWO if frame.sps.ec_part else EntropyFormat.PUBLISHED_ONE,
     )
     writer.write_frame(frame.frame_type, writer.use_sps(sps), frame.qp, reset, frame.payload)
 
 
-def dcvc_to_reference(source: ByteSource, sink: ByteSink) -> RemuxReport:
-    """Turns a .dcvc stream into an elementary stream; `lost` lists what that has no place for.
+def dcvc_to_elementary(source: ByteSource, sink: ByteSink) -> RemuxReport:
+    """Turns a .dcvc stream into an elementary stream. The report's `lost` lists what that has no place for.
 
-    Raises BitstreamError for a damaged stream and for payloads that the reference cannot read (partitioned and compact
-    entropy coding).
+    Raises:
+        BitstreamError: the stream is damaged, or the published codec cannot read its payloads (entropy formats
+            partitioned and compact).
     """
-    writer = ReferenceWriter(sink)
+    writer = ElementaryWriter(sink)
     kept: bytes | None = None
     num_frames = num_unfit = 0
     counts = {"picture hashes": 0, "texts": 0, "user data messages": 0, "indexes": 0}
@@ -110,7 +112,7 @@ def dcvc_to_reference(source: ByteSource, sink: ByteSink) -> RemuxReport:
     for unit in StreamReader(source):
         if isinstance(unit, FrameUnit):
             all_sps[unit.sps] = None
-            sps = _reference_sps(unit)
+            sps = _elementary_sps(unit)
             if kept is None or not writer.write_kept_frame(kept, unit.frame_type, sps, unit.qp, unit.payload):
                 num_unfit += kept is not None
                 writer.write_frame(unit.frame_type, sps, unit.qp, unit.payload)
@@ -134,7 +136,7 @@ def dcvc_to_reference(source: ByteSource, sink: ByteSink) -> RemuxReport:
     return RemuxReport(num_frames, tuple(dict.fromkeys(lost)))
 
 
-def _reference_sps(frame: FrameUnit) -> ReferenceSps:
+def _elementary_sps(frame: FrameUnit) -> ElementarySps:
     sps = frame.sps
     family = families().get(sps.model_family)
     if family is not None and not family.has_elementary_stream:
@@ -142,18 +144,19 @@ def _reference_sps(frame: FrameUnit) -> ReferenceSps:
             f"streams of model {sps.model_family}/{sps.model_variant} have no elementary form that dcvc remux knows"
         )
         raise BitstreamError(Rule.UNSUPPORTED, message, frame.offset)
-    if not sps.entropy_format.is_reference:
+    if not sps.entropy_format.is_published:
         message = (
-            f"the frame payload is in the {sps.entropy_format.name.lower()} format, which the reference cannot read"
+            f"the frame payload is in the {sps.entropy_format.name.lower()} format, which the published codec cannot "
+            "read"
         )
         raise BitstreamError(
-            Rule.UNSUPPORTED, message, frame.offset, "encode again with the reference's entropy format"
+            Rule.UNSUPPORTED, message, frame.offset, "encode again with --entropy-format published-one"
         )
-    return ReferenceSps(sps.height, sps.width, sps.entropy_format is EntropyFormat.REFERENCE_TWO, frame.reset)
+    return ElementarySps(sps.height, sps.width, sps.entropy_format is EntropyFormat.PUBLISHED_TWO, frame.reset)
 
 
 def _phrases(sps: Sps) -> list[str]:
-    """What the SPS says and an elementary stream does not."""
+    """Lists what the SPS says and an elementary stream does not."""
     colour = f"{sps.colour_primaries}/{sps.transfer}/{sps.matrix}"
     fingerprints = " and ".join(f"{value:016x}" for value in sps.fingerprints) or "none"
     colour_range = {True: "full", False: "limited", None: "unknown"}[sps.full_range]

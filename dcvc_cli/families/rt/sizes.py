@@ -9,7 +9,7 @@ from typing import ClassVar
 SOURCE_CHANNELS = 192
 """3 planes in 8x8 cells."""
 NUM_IMAGE_QPS = 64
-REFERENCE_QP_OFFSETS = (0, 8, 0, 4, 0, 4, 0, 4)
+PUBLISHED_QP_OFFSETS = (0, 8, 0, 4, 0, 4, 0, 4)
 NO_DEAD_ZONES = (0.0,) * 8
 NUM_VIDEO_QPS = 72
 """64 QPs and 8 more rows for the largest QP offset of a P frame."""
@@ -74,7 +74,7 @@ class ModelSpec:
     name: str
     image: ImageSpec
     video: VideoSpec
-    qp_offsets: tuple[int, ...] = REFERENCE_QP_OFFSETS
+    qp_offsets: tuple[int, ...] = PUBLISHED_QP_OFFSETS
     dead_zones: tuple[float, ...] = NO_DEAD_ZONES
     intra_dead_zone: float = 0.0
     late_qps: int = 0

@@ -114,7 +114,7 @@ class UfCase(Case):
         """Decodes stream.bin and compares every picture with recon.yuv."""
         model, video_format, ops = self.model, self.video_format, networks["video"].synthesis
         padded = padded_size(self.size)
-        tables = EntropyFormat.REFERENCE_ONE
+        tables = EntropyFormat.PUBLISHED_ONE
         decoder = UnitPayloadDecoder(model.image, model.video, networks, tables, self.skip_threshold, padded)
         num_frames = num_units = 0
         with (self.folder / "stream.bin").open("rb") as stream, open_pictures(self.folder) as expected:
@@ -148,7 +148,7 @@ class UfCase(Case):
     def encoding_faults(self, networks: CodecNetworks) -> list[str]:
         """Encodes input.yuv and compares every unit with stream.bin."""
         model = self.model
-        tables = EntropyFormat.REFERENCE_ONE
+        tables = EntropyFormat.PUBLISHED_ONE
         encoder = UnitPayloadEncoder(model.image, model.video, networks, tables, self.skip_threshold)
         sink = io.BytesIO()
         writer, sps = ElementaryWriter(sink), ElementarySps(self.size.height, self.size.width)

@@ -61,11 +61,11 @@ class UfModel(Model):
         entropy_format = choices.entropy_format or EntropyFormat.FAMILY
         if entropy_format not in FORMATS:
             name = entropy_format.name.lower().replace("_", "-")
-            hint = "use auto, or reference-one for a stream that can be remuxed"
+            hint = "use auto, or published-one for a stream that can be remuxed"
             raise UsageError(f"model {self.name} has no entropy format {name}", hint)
         return {
             "entropy_format": entropy_format,
-            "truncate_chroma": entropy_format.is_reference,
+            "truncate_chroma": entropy_format.is_published,
             "reset_interval": choices.reset_interval,
             "qp_offsets": (),
         }

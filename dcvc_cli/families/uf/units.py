@@ -27,7 +27,7 @@ from dcvc_cli.families.uf.video import UfVideoModel
 from dcvc_cli.format.entropy_format import EntropyFormat
 from dcvc_cli.graph.network import Network
 
-FORMATS = (EntropyFormat.FAMILY, EntropyFormat.REFERENCE_ONE)
+FORMATS = (EntropyFormat.FAMILY, EntropyFormat.PUBLISHED_ONE)
 """Our tables of z, the same on every machine; and those of the published codec, for streams in its own form."""
 
 

@@ -20,7 +20,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::vector<uint8_t> bytes(data + 2, data + size);  // of their own, so that a byte read beside them is seen
   std::vector<int8_t> symbols(num_symbols);
   for (const auto format :
-       {ec::Format::kReferenceOne, ec::Format::kReferenceTwo, ec::Format::kPartitioned, ec::Format::kCompact}) {
+       {ec::Format::kPublishedOne, ec::Format::kPublishedTwo, ec::Format::kPartitioned, ec::Format::kCompact}) {
     ec::FrameDecoder decoder(bytes.data(), bytes.size(), format);
     if (decoder.decode(table, rows.data(), num_symbols, symbols.data()) == ec::Status::kOk) decoder.finish();
   }

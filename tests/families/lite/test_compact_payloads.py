@@ -268,7 +268,7 @@ def test_a_carry_runs_through_bytes_of_another_layer():
     "call",
     [
         lambda: FrameEncoder(EntropyFormat.PARTITIONED).finish(EncoderState()),
-        lambda: FrameDecoder(b"", EntropyFormat.REFERENCE_ONE, DecoderState(8, 0, FIRST_RANGE)),
+        lambda: FrameDecoder(b"", EntropyFormat.PUBLISHED_ONE, DecoderState(8, 0, FIRST_RANGE)),
         lambda: FrameEncoder(COMPACT).finish(EncoderState(range=(1 << 32) - 1)),
         lambda: FrameDecoder(b"", COMPACT, DecoderState(8, 0, 0)),
         lambda: FrameDecoder(b"", COMPACT, DecoderState(7, 0, FIRST_RANGE)),

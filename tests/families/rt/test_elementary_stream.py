@@ -1,4 +1,4 @@
-"""The reference elementary stream: the published cases unit by unit, and remux in both directions, byte for byte."""
+"""The published elementary stream: the published cases unit by unit, and remux in both directions, byte for byte."""
 
 import hashlib
 import io
@@ -17,33 +17,33 @@ from dcvc_cli.bitstream.stream_writer import StreamWriter
 from dcvc_cli.bitstream.units import FrameUnit, SeiUnit
 from dcvc_cli.bitstream.validate import validate_stream
 from dcvc_cli.families.rt.elementary_stream import (
-    ReferenceFrameUnit,
-    ReferenceReader,
-    ReferenceSps,
-    ReferenceSpsUnit,
-    ReferenceWriter,
-    write_reference_frame_header,
-    write_reference_sps,
+    ElementaryFrameUnit,
+    ElementaryReader,
+    ElementarySps,
+    ElementarySpsUnit,
+    ElementaryWriter,
+    write_elementary_frame_header,
+    write_elementary_sps,
 )
-from dcvc_cli.families.rt.remux import dcvc_to_reference, reference_to_dcvc
+from dcvc_cli.families.rt.remux import dcvc_to_elementary, elementary_to_dcvc
 from dcvc_cli.format.entropy_format import EntropyFormat
 from tests.support.published import CONFORMANCE
 
 CASES = sorted(path.parent for path in CONFORMANCE.glob("*/stream.bin"))
 TEMPLATE = Sps(1, 1, precision=Precision.FLOAT64, model_variant="rt", frame_rate_num=30)
 I, P = NalType.I, NalType.P  # noqa: E741
-SIZE = ReferenceSps(48, 80, False, False)
+SIZE = ElementarySps(48, 80, False, False)
 
 
 def to_dcvc(stream: bytes, template: Sps = TEMPLATE) -> bytes:
     sink = io.BytesIO()
-    reference_to_dcvc(io.BytesIO(stream), sink, template)
+    elementary_to_dcvc(io.BytesIO(stream), sink, template)
     return sink.getvalue()
 
 
-def to_reference(stream: bytes) -> bytes:
+def to_elementary(stream: bytes) -> bytes:
     sink = io.BytesIO()
-    dcvc_to_reference(io.BytesIO(stream), sink)
+    dcvc_to_elementary(io.BytesIO(stream), sink)
     return sink.getvalue()
 
 
@@ -61,8 +61,8 @@ def test_cases_were_found() -> None:
 def test_units_of_the_published_cases(case: tuple[dict, bytes]) -> None:
     settings, stream = case
     found = []
-    for unit in ReferenceReader(io.BytesIO(stream)):
-        if isinstance(unit, ReferenceSpsUnit):
+    for unit in ElementaryReader(io.BytesIO(stream)):
+        if isinstance(unit, ElementarySpsUnit):
             entry = {"type": "SPS", "height": unit.sps.height, "width": unit.sps.width, "size": len(unit.raw)}
             entry |= {"ec_part": int(unit.sps.ec_part), "use_ada_i": int(unit.sps.use_ada_i)}
         else:
@@ -77,11 +77,11 @@ def test_units_of_the_published_cases(case: tuple[dict, bytes]) -> None:
     assert found == settings["units"]
 
 
-def test_reference_writer_makes_the_published_bytes(case: tuple[dict, bytes]) -> None:
+def test_elementary_writer_makes_the_published_bytes(case: tuple[dict, bytes]) -> None:
     settings, stream = case
     sink = io.BytesIO()
-    writer = ReferenceWriter(sink)
-    frames = [unit for unit in ReferenceReader(io.BytesIO(stream)) if isinstance(unit, ReferenceFrameUnit)]
+    writer = ElementaryWriter(sink)
+    frames = [unit for unit in ElementaryReader(io.BytesIO(stream)) if isinstance(unit, ElementaryFrameUnit)]
     sizes = [writer.write_frame(frame.frame_type, frame.sps, frame.qp, frame.payload) for frame in frames]
     assert sink.getvalue() == stream
     assert sizes == [info["bytes"] for info in settings["frame_info"]]
@@ -97,54 +97,54 @@ def test_published_cases_round_trip_through_dcvc(case: tuple[dict, bytes]) -> No
     )
     ours = to_dcvc(stream, template)
     assert validate_stream(io.BytesIO(ours)) == []
-    assert to_reference(ours) == stream
-    assert to_dcvc(to_reference(ours), template) == ours
+    assert to_elementary(ours) == stream
+    assert to_dcvc(to_elementary(ours), template) == ours
     frames = [unit for unit in StreamReader(io.BytesIO(ours)) if isinstance(unit, FrameUnit)]
     for frame, info in zip(frames, settings["frame_info"], strict=True):
         assert (frame.frame_type.name, frame.qp, int(frame.reset)) == (info["type"], info["qp"], info["use_ada_i"])
         assert hashlib.sha256(frame.payload).hexdigest() == info["payload_sha256"]
         assert (frame.sps.width, frame.sps.height) == (settings["width"], settings["height"])
         assert frame.sps.skip_threshold == threshold
-        assert (frame.sps.entropy_format is EntropyFormat.REFERENCE_TWO) == settings["two_coders"]
+        assert (frame.sps.entropy_format is EntropyFormat.PUBLISHED_TWO) == settings["two_coders"]
     assert not any(isinstance(unit, SeiUnit) for unit in StreamReader(io.BytesIO(ours)))
     assert read_index(io.BytesIO(ours)).num_frames == settings["frames"]
 
 
 def deviating_streams() -> dict[str, bytes]:
-    """Elementary streams that a decoder follows but the reference's encoder does not write."""
+    """Elementary streams that a decoder follows but the published encoder does not write."""
     reset = replace(SIZE, use_ada_i=True)
     frame_i, frame_p = (
-        write_reference_frame_header(I, 0, 9, 4) + b"abcd",
-        write_reference_frame_header(P, 0, 9, 4) + b"efgh",
+        write_elementary_frame_header(I, 0, 9, 4) + b"abcd",
+        write_elementary_frame_header(P, 0, 9, 4) + b"efgh",
     )
-    plain = write_reference_sps(0, SIZE)
+    plain = write_elementary_sps(0, SIZE)
     streams = {
-        "other id": write_reference_sps(7, SIZE)
-        + write_reference_frame_header(I, 7, 1, 1)
+        "other id": write_elementary_sps(7, SIZE)
+        + write_elementary_frame_header(I, 7, 1, 1)
         + b"x"
-        + write_reference_frame_header(P, 7, 2, 0),
+        + write_elementary_frame_header(P, 7, 2, 0),
         "sent again": plain + frame_i + plain + frame_p + frame_p,
         "sent early": plain
-        + write_reference_sps(1, reset)
+        + write_elementary_sps(1, reset)
         + frame_i
         + frame_p
-        + write_reference_frame_header(P, 1, 3, 1)
+        + write_elementary_frame_header(P, 1, 3, 1)
         + b"y"
         + frame_p,
-        "replaced": plain + frame_i + write_reference_sps(0, reset) + frame_p + plain + frame_p,
-        "reset on I": write_reference_sps(0, reset) + frame_i + frame_p,
+        "replaced": plain + frame_i + write_elementary_sps(0, reset) + frame_p + plain + frame_p,
+        "reset on I": write_elementary_sps(0, reset) + frame_i + frame_p,
         "long integers": b"\x00\x80\x30\xc0\x00\x00\x50\x00" + b"\x10\x09\x80\x04abcd" + frame_p,
         "unused bits": plain[:-1] + b"\xfa" + frame_i + frame_p,
-        "tail": plain + frame_i + plain + write_reference_sps(3, reset),
+        "tail": plain + frame_i + plain + write_elementary_sps(3, reset),
         "coders change": plain
         + frame_i
-        + write_reference_sps(1, replace(SIZE, ec_part=True))
-        + write_reference_frame_header(P, 1, 3, 1)
+        + write_elementary_sps(1, replace(SIZE, ec_part=True))
+        + write_elementary_frame_header(P, 1, 3, 1)
         + b"y",
     }
     streams["all ids"] = b"".join(
-        write_reference_sps(number % 16, ReferenceSps(8 + number, 8, False, False))
-        + write_reference_frame_header(I, number % 16, 1, 1)
+        write_elementary_sps(number % 16, ElementarySps(8 + number, 8, False, False))
+        + write_elementary_frame_header(I, number % 16, 1, 1)
         + b"z"
         for number in range(40)
     )
@@ -155,7 +155,7 @@ def deviating_streams() -> dict[str, bytes]:
 def test_deviating_streams_round_trip_too(name: str) -> None:
     stream = deviating_streams()[name]
     ours = to_dcvc(stream)
-    assert to_reference(ours) == stream
+    assert to_elementary(ours) == stream
     assert validate_stream(io.BytesIO(ours)) == []
     kept = [u for u in StreamReader(io.BytesIO(ours)) if isinstance(u, SeiUnit) and isinstance(u.message, UserData)]
     assert bool(kept) == (name != "coders change")
@@ -165,13 +165,13 @@ def test_kept_bytes_that_do_not_fit_are_not_used() -> None:
     """User data is outside input: it must not put other units into the elementary stream."""
     from dcvc_cli.families.rt.remux import KEPT_BYTES_UUID
 
-    good = write_reference_sps(0, SIZE) + write_reference_frame_header(I, 0, 9, 4) + b"abcd"
+    good = write_elementary_sps(0, SIZE) + write_elementary_frame_header(I, 0, 9, 4) + b"abcd"
     for kept in (
         b"",
         b"junk",
         good,
-        write_reference_sps(0, SIZE) + write_reference_frame_header(I, 0, 10, 4),
-        write_reference_sps(0, SIZE),
+        write_elementary_sps(0, SIZE) + write_elementary_frame_header(I, 0, 10, 4),
+        write_elementary_sps(0, SIZE),
     ):
         sink = io.BytesIO()
         writer = StreamWriter(sink)
@@ -180,7 +180,7 @@ def test_kept_bytes_that_do_not_fit_are_not_used() -> None:
         writer.write_user_data(KEPT_BYTES_UUID, b"junk")
         writer.finish()
         out = io.BytesIO()
-        report = dcvc_to_reference(io.BytesIO(sink.getvalue()), out)
+        report = dcvc_to_elementary(io.BytesIO(sink.getvalue()), out)
         assert out.getvalue() == good
         assert any(phrase.startswith("2 kept headers") for phrase in report.lost)
 
@@ -193,7 +193,7 @@ def test_what_is_lost_is_named() -> None:
     writer.write_hash(HashKind.CRC32, b"1234")
     writer.write_text("made by hand")
     writer.finish()
-    report = dcvc_to_reference(io.BytesIO(sink.getvalue()), io.BytesIO())
+    report = dcvc_to_elementary(io.BytesIO(sink.getvalue()), io.BytesIO())
     lost = "; ".join(report.lost)
     for words in (
         "threshold, 0.12",
@@ -208,7 +208,7 @@ def test_what_is_lost_is_named() -> None:
     ):
         assert words in lost
     assert report.num_frames == 1
-    assert reference_to_dcvc(io.BytesIO(to_reference(sink.getvalue())), io.BytesIO(), TEMPLATE).lost == ()
+    assert elementary_to_dcvc(io.BytesIO(to_elementary(sink.getvalue())), io.BytesIO(), TEMPLATE).lost == ()
 
 
 @pytest.mark.parametrize("entropy_format", [EntropyFormat.PARTITIONED, EntropyFormat.COMPACT])
@@ -218,26 +218,26 @@ def test_our_own_payloads_are_refused(entropy_format: EntropyFormat) -> None:
     writer.write_frame(I, writer.use_sps(Sps(80, 48, entropy_format=entropy_format)), 9, False, b"abcd")
     writer.finish()
     with pytest.raises(BitstreamError, match=entropy_format.name.lower()):
-        to_reference(sink.getvalue())
+        to_elementary(sink.getvalue())
 
 
 @pytest.mark.parametrize(
     ("stream", "rule"),
     [
         (b"", Rule.TRUNCATED),
-        (write_reference_sps(0, SIZE), Rule.TRUNCATED),
+        (write_elementary_sps(0, SIZE), Rule.TRUNCATED),
         (b"\x30", Rule.UNIT_TYPE),
         (b"\x10\x09\x00", Rule.SPS_MISSING),
         (b"\x00\x00\x05\x00", Rule.SPS_CONTENT),
         (b"\x00\xff\xff\xff\xff\x05\x00", Rule.SPS_CONTENT),
-        (write_reference_sps(0, SIZE) + b"\x10\x40\x00", Rule.QP_RANGE),
-        (write_reference_sps(0, SIZE) + b"\x20\x48\x00", Rule.QP_RANGE),
-        (write_reference_sps(0, SIZE) + b"\x10\x00\xff\xff\xff\xff", Rule.LENGTH_LIMIT),
-        (write_reference_sps(0, SIZE) + b"\x20\x00\x01x", Rule.P_WITHOUT_I),
+        (write_elementary_sps(0, SIZE) + b"\x10\x40\x00", Rule.QP_RANGE),
+        (write_elementary_sps(0, SIZE) + b"\x20\x48\x00", Rule.QP_RANGE),
+        (write_elementary_sps(0, SIZE) + b"\x10\x00\xff\xff\xff\xff", Rule.LENGTH_LIMIT),
+        (write_elementary_sps(0, SIZE) + b"\x20\x00\x01x", Rule.P_WITHOUT_I),
         (
-            write_reference_sps(0, SIZE)
+            write_elementary_sps(0, SIZE)
             + b"\x10\x00\x01x"
-            + write_reference_sps(0, ReferenceSps(64, 80, False, False))
+            + write_elementary_sps(0, ElementarySps(64, 80, False, False))
             + b"\x20\x00\x00",
             Rule.SPS_CHANGED,
         ),
@@ -252,19 +252,19 @@ def test_damaged_elementary_streams(stream: bytes, rule: Rule) -> None:
 
 def test_truncated_elementary_stream_yields_its_whole_units() -> None:
     stream = b"".join(deviating_streams()["sent early"] for _ in range(2))
-    whole = list(ReferenceReader(io.BytesIO(stream)))
+    whole = list(ElementaryReader(io.BytesIO(stream)))
     ends = [
-        unit.offset + len(unit.raw if isinstance(unit, ReferenceSpsUnit) else unit.header + unit.payload)
+        unit.offset + len(unit.raw if isinstance(unit, ElementarySpsUnit) else unit.header + unit.payload)
         for unit in whole
     ]
     for size in range(len(stream)):
         seen = []
         try:
-            seen.extend(ReferenceReader(io.BytesIO(stream[:size])))
+            seen.extend(ElementaryReader(io.BytesIO(stream[:size])))
             complete = True
         except TruncatedStreamError:
             complete = False
         assert complete == (size in {0, *ends})
         count = sum(end <= size for end in ends)
-        reader = iter(ReferenceReader(io.BytesIO(stream[:size])))
+        reader = iter(ElementaryReader(io.BytesIO(stream[:size])))
         assert [next(reader) for _ in range(count)] == whole[:count]

@@ -6,7 +6,7 @@ from dcvc_cli.bitstream.nal import NalType
 from dcvc_cli.codec.choices import NO_ORDER, PictureOrder
 from dcvc_cli.families.lite.sizes import LITE
 from dcvc_cli.families.rt.gop import LATE, FramePlan, GopRule, late_qp
-from dcvc_cli.families.rt.sizes import NUM_VIDEO_QPS, REFERENCE_QP_OFFSETS, RT
+from dcvc_cli.families.rt.sizes import NUM_VIDEO_QPS, PUBLISHED_QP_OFFSETS, RT
 from tests.support.models import SPECS
 
 
@@ -16,7 +16,7 @@ def plans(rule: GopRule, count: int) -> list[FramePlan]:
 
 
 def test_published_networks_keep_their_offsets() -> None:
-    assert RT.qp_offsets == REFERENCE_QP_OFFSETS == (0, 8, 0, 4, 0, 4, 0, 4)
+    assert RT.qp_offsets == PUBLISHED_QP_OFFSETS == (0, 8, 0, 4, 0, 4, 0, 4)
 
 
 @pytest.mark.parametrize("spec", SPECS.values(), ids=lambda spec: spec.name)

@@ -106,7 +106,7 @@ def test_the_format_of_the_tables_may_change_between_units(weights: ModelWeights
     session = Session(weights)
     i_frame, chunk = session.code(9)
     session.decoder.push(session.frame_unit(i_frame))
-    other = replace(session.sps, entropy_format=EntropyFormat.REFERENCE_ONE)
+    other = replace(session.sps, entropy_format=EntropyFormat.PUBLISHED_ONE)
     assert other.can_follow(session.sps)
     pictures = session.decoder.push(session.frame_unit(chunk, sps=other))
     expected = session.encoder.reconstruction()
