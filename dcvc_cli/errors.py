@@ -3,6 +3,8 @@ codes."""
 
 from enum import IntEnum
 
+_SHOWN_CHARACTERS = 100
+
 
 class ExitCode(IntEnum):
     """Process exit codes of every dcvc command; signals end with 128 + their number."""
@@ -63,3 +65,9 @@ class BatchError(DcvcError):
     """A batch that ran to its end with failures in it."""
 
     exit_code = ExitCode.BATCH
+
+
+def shown(text: object) -> str:
+    """A name out of a file, fit for one line of a message."""
+    name = text if isinstance(text, str) else type(text).__name__
+    return ascii(name[:_SHOWN_CHARACTERS])[1:-1] + ("..." if len(name) > _SHOWN_CHARACTERS else "")

@@ -21,6 +21,7 @@ from dcvc_cli.codec.choices import NO_ORDER, CodingChoices, PictureOrder
 from dcvc_cli.codec.networks import CodecNetworks
 from dcvc_cli.entropy.tables import CdfTable
 from dcvc_cli.errors import UsageError
+from dcvc_cli.families.checkpoint_match import CheckpointMatch, match_in_order
 from dcvc_cli.families.conformance_form import ConformanceForm
 from dcvc_cli.format.entropy_format import EntropyFormat
 from dcvc_cli.format.types import Picture, PictureSize
@@ -160,6 +161,17 @@ class Model(ABC):
     def random_parameters(self, network: str) -> "State":
         """Parameters for measuring speed: no layer's output is all zero or saturated, some latents are coded and some
         are not."""
+
+    def match_checkpoints(self, states: "Sequence[State]") -> CheckpointMatch | None:
+        """What the model makes of published checkpoints, one state a file, in the order of the command line.
+
+        The default wants one file a network, in the order of `networks` and under their own names. A family whose
+        published checkpoints have other names, other parts or other files overrides it.
+
+        Returns:
+            A match, with problems where keys or shapes differ; None for another number of files.
+        """
+        return match_in_order(self.networks, states)
 
     def published_z_table(self, network: str, state: "State") -> CdfTable | None:
         """The table that the published codec would make, for streams in its own byte formats; None where it is no

@@ -9,14 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcvc_cli.entropy.tables import TableError
-from dcvc_cli.errors import EnvironmentFault
+from dcvc_cli.errors import EnvironmentFault, shown
 from dcvc_cli.families.base import Model
+from dcvc_cli.families.checkpoint_match import CheckpointMatch, state_problems
 from dcvc_cli.families.registry import family_of, models
-from dcvc_cli.graph.network import Network
 from dcvc_cli.preparing.quantise import IMPORT_POLICY, prepare_from_box
 from dcvc_cli.weights.compression import table_arrays
 from dcvc_cli.weights.file import ModelWeights, NetworkWeights
-from dcvc_cli.weights.safetensors_reader import shown
 from dcvc_cli.weights.stored_arrays import MAX_MAGNITUDE, PUBLISHED_TABLE_PREFIX, coding_shapes
 from dcvc_cli.weights.torch_files import TorchFileError, load_torch_file
 
@@ -41,11 +40,13 @@ class CheckpointError(EnvironmentFault):
 def read_checkpoint(path: Path) -> State:
     """Parameters of a torch checkpoint as float32, through torch's safe loader: no code in the file can run.
 
+    Integers (some codecs store their tables beside the parameters) become float32 too; models know which they take.
+
     Raises:
-        CheckpointError: the file is unreadable, is no dictionary of float tensors, or has values that are not finite.
+        CheckpointError: the file is unreadable, is no dictionary of tensors, or has values that are not finite.
     """
     if not path.is_file():
-        raise CheckpointError(f"{path} is not a file", "give the published image and video checkpoints, in this order")
+        raise CheckpointError(f"{path} is not a file", "give the published checkpoints of one model")
     if path.stat().st_size > MAX_FILE_BYTES:
         raise CheckpointError(f"{path} has {path.stat().st_size} bytes, expected {MAX_FILE_BYTES} at most")
     try:
@@ -78,8 +79,9 @@ def _tensor_problem(key: Any, value: Any) -> str | None:
 
     if not isinstance(key, str) or not isinstance(value, torch.Tensor):
         return f"{shown(key)} holds {type(value).__name__}, expected a tensor under a name"
-    if not value.is_floating_point() or value.layout is not torch.strided or value.device.type != "cpu":
-        return f"{shown(key)} is of type {value.dtype}, expected floating point"
+    is_real = not (value.is_complex() or value.is_quantized or value.dtype is torch.bool)
+    if not is_real or value.layout is not torch.strided or value.device.type != "cpu":
+        return f"{shown(key)} is of type {value.dtype}, expected real numbers"
     if value.numel() > MAX_ELEMENTS:
         return f"{shown(key)} has shape {tuple(value.shape)}, larger than any parameter"
     return None
@@ -100,69 +102,37 @@ def _first_of(problems: list[str]) -> str:
     return problems[0] if len(problems) == 1 else f"{problems[0]}, and {len(problems) - 1} more"
 
 
-def state_problems(model: Network, state: Mapping[str, NDArray[Any]]) -> list[str]:
-    """Every missing, extra or misshapen key, one sentence each; strict, the bit estimator included."""
-    expected = dict(model.shapes())
-    problems = [f"{key} is missing" for key in expected if key not in state]
-    problems += [f"{shown(key)} is not part of the model" for key in state if key not in expected]
-    problems += [
-        f"{key} has shape {state[key].shape}, expected {shape}"
-        for key, shape in expected.items()
-        if key in state and state[key].shape != shape
-    ]
-    return problems
-
-
-def recognise(states: Sequence[Mapping[str, NDArray[Any]]]) -> Model:
-    """The model whose keys and shapes the states have, in the order of its networks.
+def recognise(states: Sequence[Mapping[str, NDArray[Any]]]) -> tuple[Model, CheckpointMatch]:
+    """The model that takes the checkpoints as its own.
 
     Raises:
         CheckpointError: there is none; the problems are those against the closest one.
     """
     attempts = []
     for model in models().values():
-        if len(model.networks) != len(states):
+        match = model.match_checkpoints(states)
+        if match is None:
             continue
-        problems = [
-            f"{name}: {problem}"
-            for (name, network), state in zip(model.networks.items(), states, strict=True)
-            for problem in state_problems(network, state)
-        ]
-        if not problems:
-            return model
-        order = _fitting_order(model, states)
-        attempts.append((order is None, len(problems), problems, model, order))
+        if not match.problems:
+            return model, match
+        attempts.append((not match.order, len(match.problems), match, model))
     if not attempts:
         raise CheckpointError(f"no known model has {len(states)} checkpoints")
-    _, _, problems, model, order = min(attempts, key=lambda attempt: attempt[:2])
-    if order is not None:
-        names = list(model.networks)
-        found = " and ".join(
-            f"the {place} the {name} model" for place, name in zip(_PLACES, (names[k] for k in order), strict=False)
-        )
-        raise CheckpointError(f"the files are in another order: {found}", f"give them as {', '.join(names)}")
-    hint = "both files must come from one release of the codec" if len(states) > 1 else None
+    _, _, match, model = min(attempts, key=lambda attempt: attempt[:2])
+    if match.order:
+        found = " and ".join(f"the {place} the {name} model" for place, name in zip(_PLACES, match.order, strict=False))
+        wanted = f"give them as {', '.join(model.networks)}"
+        raise CheckpointError(f"the files are in another order: {found}", wanted)
+    hint = "all files must come from one release of the codec" if len(states) > 1 else None
     owners = [_owner(state) for state in states]
     if all(owners):
         found = ", ".join(f"the {place} the {owner}" for place, owner in zip(_PLACES, owners, strict=False))
         raise CheckpointError(f"the files are of different models: {found}", hint)
-    raise CheckpointError(
-        f"the checkpoints fit no known model; against {model.name!r}, {len(problems)} keys are wrong", hint, problems
-    )
+    message = f"the checkpoints fit no known model; against {model.name!r}, {len(match.problems)} keys are wrong"
+    raise CheckpointError(message, hint, match.problems)
 
 
 _PLACES = ("first holds", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth")
-
-
-def _fitting_order(model: Model, states: Sequence[Mapping[str, NDArray[Any]]]) -> tuple[int, ...] | None:
-    """Which network each state is of, where every network has its own; else None."""
-    order = []
-    for state in states:
-        fitting = [
-            number for number, network in enumerate(model.networks.values()) if not state_problems(network, state)
-        ]
-        order += fitting[:1]
-    return tuple(order) if sorted(order) == list(range(len(states))) else None
 
 
 def _owner(state: Mapping[str, NDArray[Any]]) -> str | None:
@@ -186,17 +156,19 @@ def import_checkpoints(paths: Sequence[Path], name: str | None, *, exact: bool =
         CheckpointError: the files do not fit; its `problems` say why.
     """
     states = [read_checkpoint(path) for path in paths]
-    model = recognise(states)
+    model, match = recognise(states)
     networks = {}
-    for part, state, path in zip(model.networks, states, paths, strict=True):
+    for part, graph in model.networks.items():
+        state = match.states[part]
         try:
             tables = table_arrays(model.z_table(part, state))
             published = model.published_z_table(part, state)
         except TableError as error:
-            raise CheckpointError(f"{path}: its bit estimator gives no probability table: {error}") from error
+            raise CheckpointError(
+                f"the bit estimator of the {part} model gives no probability table: {error}"
+            ) from error
         if published is not None:
             tables |= table_arrays(published, PUBLISHED_TABLE_PREFIX)
-        graph = model.networks[part]
         networks[part] = NetworkWeights(graph, {key: state[key] for key in coding_shapes(graph)} | tables)
     weights = ModelWeights(
         model, networks, name or model.name, "imported from " + " and ".join(path.name for path in paths)

@@ -25,13 +25,13 @@ from numpy.typing import NDArray
 from dcvc_cli.backend.exact_analysis import AnalysisNetwork, analysis_network
 from dcvc_cli.backend.exact_network import ExactNetwork
 from dcvc_cli.entropy.tables import CdfTable, TableError
-from dcvc_cli.errors import EnvironmentFault
+from dcvc_cli.errors import EnvironmentFault, shown
 from dcvc_cli.families.base import Model
 from dcvc_cli.families.registry import models
 from dcvc_cli.graph.network import Network
 from dcvc_cli.staged_files import write_whole
 from dcvc_cli.weights.compression import WIDE_LIMIT, integers_and_steps, read_table
-from dcvc_cli.weights.safetensors_reader import COMPRESSED_SUFFIX, SafetensorsReader, shown
+from dcvc_cli.weights.safetensors_reader import COMPRESSED_SUFFIX, SafetensorsReader
 from dcvc_cli.weights.stored_arrays import (
     ANALYSIS_EXPONENTS,
     EXACT_PREFIX,

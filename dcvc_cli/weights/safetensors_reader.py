@@ -20,6 +20,8 @@ from typing import Any, BinaryIO, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from dcvc_cli.errors import shown
+
 COMPRESSED_SUFFIX = ".gz"
 MAX_HEADER_SIZE = 1 << 20
 """Bytes of the JSON header: five times what the largest model needs."""
@@ -30,7 +32,6 @@ KINDS = {
 """numpy's name of each type that a weights file may use."""
 METADATA_KEY = "__metadata__"
 _MAX_DIMENSIONS = 8
-_SHOWN_CHARACTERS = 100
 _GZIP = 31
 """zlib's name for a gzip wrapper with the largest window."""
 
@@ -131,12 +132,6 @@ class SafetensorsReader:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def shown(text: object) -> str:
-    """A name out of a file, fit for one line of a message."""
-    name = text if isinstance(text, str) else type(text).__name__
-    return ascii(name[:_SHOWN_CHARACTERS])[1:-1] + ("..." if len(name) > _SHOWN_CHARACTERS else "")
 
 
 def _open_regular(path: Path) -> BinaryIO:

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from dcvc_cli.backend.exact_analysis import num_exponents
 from dcvc_cli.backend.exact_network import ExactNetwork
+from dcvc_cli.errors import shown
 from dcvc_cli.graph.network import Network
-from dcvc_cli.weights.safetensors_reader import ArrayEntry, shown
+from dcvc_cli.weights.safetensors_reader import ArrayEntry
 
 Arrays = dict[str, NDArray[Any]]
 

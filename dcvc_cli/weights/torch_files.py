@@ -7,7 +7,7 @@ import zipfile
 from pathlib import Path
 from typing import IO, Any
 
-from dcvc_cli.weights.safetensors_reader import shown
+from dcvc_cli.errors import shown
 
 MAX_PICKLE_BYTES = 4 << 20
 """Names and shapes, without the values: 0.2 MB in the published checkpoints."""
