@@ -12,6 +12,8 @@ from dcvc_cli.families.base import Family, Model
 
 FAMILIES: dict[str, str] = {
     "dcvc-rt": "dcvc_cli.families.rt.family:RtFamily",
+    "dcvc-dc": "dcvc_cli.families.dc.family:DcFamily",
+    "dcvc-fm": "dcvc_cli.families.fm.family:FmFamily",
     "dcvc-uf": "dcvc_cli.families.uf.family:UfFamily",
     "evc": "dcvc_cli.families.evc.family:EvcFamily",
     "lite": "dcvc_cli.families.lite.family:LiteFamily",

@@ -1,0 +1,1 @@
+"""The family `dcvc-dc`: the published codec DCVC-DC (CVPR 2023)."""

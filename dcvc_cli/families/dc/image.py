@@ -1,0 +1,112 @@
+"""The image network of DCVC-DC. Source: DCVC-DC (CVPR 2023)."""
+
+from collections.abc import Callable
+from typing import Any
+
+from dcvc_cli.backend.operations import Operations, Tensor
+from dcvc_cli.families.dc.factors import factor, quality_factors
+from dcvc_cli.families.diverse_contexts.blocks import (
+    Activation,
+    DepthBlock,
+    Form,
+    ResidualDown,
+    ResidualUp,
+    UNet,
+    conv3,
+)
+from dcvc_cli.families.diverse_contexts.recipe import ImageNetwork, ImageParameters
+from dcvc_cli.families.diverse_contexts.sizes import ImageSizes
+from dcvc_cli.graph.blocks import BitEstimator, Conv, Sequence
+from dcvc_cli.stages import ANALYSIS, HYPER, PRIORS, SYNTHESIS, timed
+
+
+class DcImageNetwork(ImageNetwork):
+    """The graph; parameters live in the backend."""
+
+    encoder_only: tuple[str, ...] = ("enc.", "hyper_enc.", "q_basic_enc", "q_scale_enc")
+
+    def __init__(self, sizes: ImageSizes) -> None:
+        self.sizes, self.num_z = sizes, sizes.latent
+        latent, width, inner, last = sizes.latent, sizes.width, sizes.inner, sizes.last
+        form = Form.GATED
+        self.q = Sequence(quality_factors("", "enc", width), quality_factors("", "dec", width))
+        self.bit_estimator_z = BitEstimator("bit_estimator_z", 1, latent)
+        self.enc_1 = Sequence(ResidualDown("enc.enc_1.0", 3, width), DepthBlock("enc.enc_1.1", form, width))
+        self.enc_2 = Sequence(
+            ResidualDown("enc.enc_2.0", width, inner),
+            DepthBlock("enc.enc_2.1", form, inner),
+            ResidualDown("enc.enc_2.2", inner, latent),
+            DepthBlock("enc.enc_2.3", form, latent),
+            conv3("enc.enc_2.4", latent, latent, stride=2),
+        )
+        self.hyper_enc = Sequence(
+            DepthBlock("hyper_enc.0", form, latent),
+            conv3("hyper_enc.1", latent, latent, stride=2),
+            Activation(),
+            conv3("hyper_enc.3", latent, latent, stride=2),
+        )
+        self.hyper_dec = Sequence(
+            ResidualUp("hyper_dec.0", latent, latent),
+            ResidualUp("hyper_dec.1", latent, latent),
+            DepthBlock("hyper_dec.2", form, latent),
+        )
+        self.fusion = Sequence(
+            DepthBlock("y_prior_fusion.0", form, latent, 2 * latent),
+            DepthBlock("y_prior_fusion.1", form, 2 * latent, 3 * latent),
+        )
+        self.adaptors = Sequence(
+            *(Conv(f"y_spatial_prior_adaptor_{step}", 4 * latent, 3 * latent) for step in (1, 2, 3))
+        )
+        self.spatial = Sequence(
+            DepthBlock("y_spatial_prior.0", form, 3 * latent),
+            DepthBlock("y_spatial_prior.1", form, 3 * latent, 2 * latent),
+            DepthBlock("y_spatial_prior.2", form, 2 * latent),
+        )
+        self.dec_1 = Sequence(
+            DepthBlock("dec.dec_1.0", form, latent),
+            ResidualUp("dec.dec_1.1", latent, latent),
+            DepthBlock("dec.dec_1.2", form, latent),
+            ResidualUp("dec.dec_1.3", latent, inner),
+            DepthBlock("dec.dec_1.4", form, inner),
+            ResidualUp("dec.dec_1.5", inner, width),
+        )
+        self.dec_2 = Sequence(DepthBlock("dec.dec_2.0", form, width), ResidualUp("dec.dec_2.1", width, last))
+        self.refine = Sequence(UNet("refine.0", form, last, last, sizes.unet), conv3("refine.1", last, 3))
+
+    @property
+    def num_qps(self) -> int:
+        """The table of z is one for all qualities."""
+        return 1
+
+    @timed(ANALYSIS)
+    def analysis(self, ops: Operations, picture: Tensor, quality: int) -> Tensor:
+        """Picture -> y. Encoder only."""
+        return self.enc_2(ops, self.enc_1(ops, picture) * factor(ops, "", "enc", quality))
+
+    @timed(HYPER)
+    def hyper_analysis(self, ops: Operations, y: Tensor) -> Tensor:
+        """y -> z before rounding. Encoder only."""
+        return self.hyper_enc(ops, ops.pad_replicate(y, 4))
+
+    @timed(PRIORS)
+    def parameters(self, ops: Operations, z_hat: Tensor, latent_size: tuple[int, int]) -> ImageParameters:
+        """A step size, a scale and a mean for each latent."""
+        latent = self.sizes.latent
+        found = ops.crop(self.fusion(ops, self.hyper_dec(ops, z_hat)), latent_size)
+        step_size, scales, means = ops.split(found, (latent, latent, latent))
+        step_size = ops.clamp_step_size(step_size)
+        return ImageParameters(ops.reciprocal(step_size), step_size, scales, means, found)
+
+    def predictor(self, ops: Operations, common: Tensor) -> Callable[[int, Tensor], Tensor]:
+        """(step 1..3, what is coded so far) -> scales and means."""
+
+        def predict(step: int, so_far: Tensor) -> Any:
+            return self.spatial(ops, self.adaptors.blocks[step - 1](ops, ops.concat(so_far, common)))
+
+        return predict
+
+    @timed(SYNTHESIS)
+    def synthesis(self, ops: Operations, y_hat: Tensor, quality: int) -> Tensor:
+        """y_hat -> picture."""
+        inner = self.dec_1(ops, y_hat) * factor(ops, "", "dec", quality)
+        return ops.clamp_unit(self.refine(ops, self.dec_2(ops, inner)))

@@ -1,0 +1,189 @@
+"""Latents coded in four steps, and what encoder and decoder do with them. Source: DCVC-DC (CVPR 2023).
+
+In each step a channel group codes one position of every 2x2 square; what is coded so far tells the next step's scales
+and means.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dcvc_cli.backend.operations import Operations, Tensor
+from dcvc_cli.entropy.tables import CdfTable
+from dcvc_cli.entropy.wide import MAX_SYMBOL, WideDecoder, WideEncoder
+from dcvc_cli.errors import EnvironmentFault, StreamError
+from dcvc_cli.families.wide_latents.tables import ScaleTable
+from dcvc_cli.graph.latent_steps import IMAGE_STEPS, CodingStep
+from dcvc_cli.stages import PRIORS, timed
+
+STEPS = IMAGE_STEPS
+
+
+class FrameSide(ABC):
+    """One frame as an encoder or a decoder sees it: hyper-latents and planes of symbols, in the order of the recipe.
+
+    Args:
+        ops: operations of the network, on a float backend.
+        scales: the tables of y.
+    """
+
+    def __init__(self, ops: Any, scales: ScaleTable) -> None:
+        self.ops, self.scales = ops, scales
+
+    @abstractmethod
+    def analysed(self, make: Callable[[Tensor], Tensor]) -> Tensor | None:
+        """What `make` makes of the picture (3 x Hp x Wp); None on a decoder's side, which has no picture."""
+
+    @abstractmethod
+    def hyper(self, make: Callable[[], Tensor], table: CdfTable, size: tuple[int, int]) -> Tensor:
+        """z_hat, channels x size, whose unrounded values `make` makes; one row of the table a channel."""
+
+    @abstractmethod
+    def step(self, step: CodingStep, y: Tensor | None, scales: Tensor, means: Tensor) -> Tensor:
+        """One coding step -> its part of y_hat, C x h x w, 0 where other steps code.
+
+        Args:
+            y: the encoder's latents, divided by their step size.
+        """
+
+    def _mask(self, step: CodingStep, like: Tensor) -> Tensor:
+        return self.ops.mask(step, like.shape[1], self.ops.size(like), like)
+
+    def _rows(self, step: CodingStep, scales: Tensor) -> NDArray[np.uint8]:
+        """Table rows of the plane of a step, (C / 4, h, w)."""
+        return self.scales.rows(_plane(scales * self._mask(step, scales)).cpu().numpy())
+
+    def _restored(self, step: CodingStep, symbols: NDArray[np.int16], means: Tensor) -> Tensor:
+        """Both sides make the part from the symbols, by the same operations: equal to the last bit."""
+        import torch
+
+        values = torch.from_numpy(symbols.astype(np.int32)).to(means.device, means.dtype)
+        return (values.repeat(step.num_groups, 1, 1)[None] + means) * self._mask(step, means)
+
+    def _hyper_from(self, symbols: NDArray[np.int16]) -> Tensor:
+        import torch
+
+        return torch.from_numpy(symbols.astype(np.int32)).to(self.ops.device, self.ops.dtype)[None]
+
+
+class EncodingSide(FrameSide):
+    """Collects the symbols of a frame: all hyper-latents, then all planes.
+
+    Args:
+        values: the picture, float32 (3, Hp, Wp).
+
+    Attributes:
+        hypers: symbols of the hyper-latents, int16 (channels, h, w).
+        planes: symbols of the steps and their table rows, (C / 4, h, w).
+    """
+
+    def __init__(self, ops: Any, scales: ScaleTable, values: NDArray[np.float32]) -> None:
+        super().__init__(ops, scales)
+        self._picture = ops.frame_from_values(values)
+        self._hyper_tables: list[CdfTable] = []
+        self.hypers: list[NDArray[np.int16]] = []
+        self.planes: list[tuple[NDArray[np.int16], NDArray[np.uint8]]] = []
+
+    def analysed(self, make: Callable[[Tensor], Tensor]) -> Tensor:
+        return make(self._picture)
+
+    def hyper(self, make: Callable[[], Tensor], table: CdfTable, size: tuple[int, int]) -> Tensor:
+        self.hypers.append(self._symbols(make()[0]))
+        self._hyper_tables.append(table)
+        return self._hyper_from(self.hypers[-1])
+
+    def step(self, step: CodingStep, y: Tensor | None, scales: Tensor, means: Tensor) -> Tensor:
+        assert y is not None, "an encoder has latents"
+        mask = self._mask(step, means)
+        symbols = self._symbols(_plane((y - means * mask) * mask))
+        self.planes.append((symbols, self._rows(step, scales)))
+        return self._restored(step, symbols, means)
+
+    def _symbols(self, values: Tensor) -> NDArray[np.int16]:
+        """Rounded half to even.
+
+        Raises:
+            EnvironmentFault: the networks give values that are not finite.
+        """
+        if not self.ops.is_finite(values):
+            raise EnvironmentFault("the networks give latents that are not finite", "check the weights")
+        rounded = values.round().clamp(-MAX_SYMBOL, MAX_SYMBOL).cpu().numpy().astype(np.int16)
+        return np.ascontiguousarray(rounded)
+
+    def add_to(self, encoder: WideEncoder) -> None:
+        """Adds the frame's symbols in coding order."""
+        for symbols, table in zip(self.hypers, self._hyper_tables, strict=True):
+            encoder.add(symbols, channel_rows(symbols.shape), table)
+        for symbols, rows in self.planes:
+            encoder.add(symbols, rows, self.scales.table)
+
+
+class DecodingSide(FrameSide):
+    """Reads the symbols of a frame from a decoder that stands before them.
+
+    Args:
+        hypers: table and shape (channels, h, w) of each hyper-latent. They stand first in the payload, but the recipe
+            asks for the second one late.
+
+    Raises:
+        StreamError: the payload does not hold these symbols.
+    """
+
+    def __init__(
+        self,
+        ops: Any,
+        scales: ScaleTable,
+        decoder: WideDecoder,
+        hypers: list[tuple[CdfTable, tuple[int, int, int]]],
+    ) -> None:
+        super().__init__(ops, scales)
+        self._decoder = decoder
+        self._hypers = [self._decoder.decode(channel_rows(shape), table) for table, shape in hypers]
+
+    def analysed(self, make: Callable[[Tensor], Tensor]) -> None:
+        return None
+
+    def hyper(self, make: Callable[[], Tensor], table: CdfTable, size: tuple[int, int]) -> Tensor:
+        return self._hyper_from(self._hypers.pop(0))
+
+    def step(self, step: CodingStep, y: Tensor | None, scales: Tensor, means: Tensor) -> Tensor:
+        if not (self.ops.is_finite(scales) and self.ops.is_finite(means)):
+            raise StreamError("a frame's symbols give values that are not finite", "the stream is damaged")
+        return self._restored(step, self._decoder.decode(self._rows(step, scales), self.scales.table), means)
+
+
+def channel_rows(shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """The table row of every element of a tensor (channels, h, w): its channel."""
+    return np.broadcast_to(np.arange(shape[0], dtype=np.uint8)[:, None, None], shape)
+
+
+def _plane(masked: Tensor) -> Tensor:
+    """The sum of the four channel groups, of which one is not 0 at each position: C x h x w -> (C / 4, h, w)."""
+    first, second, third, fourth = masked[0].chunk(len(STEPS))
+    return (first + second) + (third + fourth)
+
+
+@timed(PRIORS)
+def code_four_steps(
+    ops: Operations,
+    side: FrameSide,
+    y: Tensor | None,
+    scales: Tensor,
+    means: Tensor,
+    predict: Callable[[int, Tensor], Tensor],
+) -> Tensor:
+    """Codes latents through `side` -> C x h x w, still divided by their step size.
+
+    Args:
+        y: the encoder's latents, divided by their step size.
+        scales, means: of the first step, C x h x w.
+        predict: (step 1..3, what is coded so far) -> scales and means of the step, 2 C x h x w.
+    """
+    so_far = side.step(STEPS[0], y, scales, means)
+    for number, step in enumerate(STEPS[1:], 1):
+        scales, means = predict(number, so_far).chunk(2, dim=1)
+        so_far = so_far + side.step(step, y, scales, means)
+    return so_far

@@ -1,0 +1,136 @@
+"""Motion: pyramids of vectors, warping, and offset diversity. Source: DCVC-DC (CVPR 2023), DCVC-FM (CVPR 2024).
+
+A field of vectors is 2 x h x w, horizontal then vertical, in samples of its own grid; it leads from the current picture
+back to the reference.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from dcvc_cli.backend.operations import Operations, Tensor
+from dcvc_cli.families.diverse_contexts.blocks import STEEP_SLOPE, Activation, GroupedConv, conv3
+from dcvc_cli.families.diverse_contexts.sizes import COMPONENTS
+from dcvc_cli.graph import blocks
+from dcvc_cli.graph.blocks import Conv, Shape, layer_shapes
+
+OFFSETS = 2
+"""Of each group."""
+LARGEST_OFFSET = 40.0
+
+
+def doubled(x: Tensor) -> Tensor:
+    """Bilinear, half-sample centres: c x h x w -> c x 2h x 2w. Values stay."""
+    from torch.nn import functional
+
+    return functional.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+
+
+def halved(x: Tensor) -> Tensor:
+    """The mean of each aligned 2x2 block: c x h x w -> c x h/2 x w/2."""
+    from torch.nn import functional
+
+    return functional.avg_pool2d(x, 2)
+
+
+def warp(x: Tensor, field: Tensor) -> Tensor:
+    """x at the places that the vectors lead to, bilinear; places outside take the border's sample.
+
+    Args:
+        x: (n, c, h, w), h and w above 1.
+        field: (n, 2, h, w).
+    """
+    import torch
+    from torch.nn import functional
+
+    height, width = x.shape[-2:]
+    columns = torch.arange(width, dtype=field.dtype, device=field.device)
+    rows = torch.arange(height, dtype=field.dtype, device=field.device)[:, None]
+    # grid_sample counts from -1 to 1 between the centres of the outer samples.
+    across = (field[:, 0] + columns) * (2 / (width - 1)) - 1
+    down = (field[:, 1] + rows) * (2 / (height - 1)) - 1
+    grid = torch.stack((across, down), dim=-1)
+    return functional.grid_sample(x, grid, mode="bilinear", padding_mode="border", align_corners=True)
+
+
+class _Level:
+    """Five convolutions, ReLU between them: 8 x h x w -> 2 x h x w."""
+
+    def __init__(self, name: str, kernel: int, inner: Sequence[int]) -> None:
+        widths = (2 * 3 + COMPONENTS, *inner, COMPONENTS)
+        self.convs = blocks.Sequence(
+            *(
+                Conv(f"{name}.conv{k + 1}", widths[k], widths[k + 1], kernel=kernel, padding=kernel // 2)
+                for k in range(5)
+            )
+        )
+
+    def shapes(self) -> Iterator[tuple[str, Shape]]:
+        return layer_shapes(self)
+
+    def __call__(self, ops: Operations, x: Tensor) -> Tensor:
+        *inner, last = self.convs.blocks
+        for conv in inner:
+            x = conv(ops, x).relu()
+        return last(ops, x)
+
+
+class OpticFlow:
+    """Vectors on four scales, coarse to fine: each level adds to the doubled vectors of the level below.
+
+    Args:
+        levels: name and kernel size of each level, coarse to fine.
+        inner: channels between the five layers of a level.
+    """
+
+    def __init__(self, levels: Sequence[tuple[str, int]], inner: Sequence[int]) -> None:
+        self.levels = blocks.Sequence(*(_Level(f"optic_flow.{name}", kernel, inner) for name, kernel in levels))
+
+    def shapes(self) -> Iterator[tuple[str, Shape]]:
+        return layer_shapes(self)
+
+    def __call__(self, ops: Operations, current: Tensor, reference: Tensor) -> Tensor:
+        """Two pictures 3 x h x w -> field 2 x h x w."""
+        pyramid = [(current, reference)]
+        for _ in self.levels.blocks[1:]:
+            pyramid.append((halved(pyramid[-1][0]), halved(pyramid[-1][1])))
+        field = None
+        for level, (picture, other) in zip(self.levels.blocks, reversed(pyramid), strict=True):
+            if field is None:
+                field = level(ops, ops.concat(picture, other, picture[:, :2] * 0))
+            else:
+                above = 2 * doubled(field)
+                field = above + level(ops, ops.concat(picture, warp(other, above), above))
+        return field
+
+
+class OffsetDiversity:
+    """The reference feature warped by fields near the motion, two for each group of channels. Each field is the motion
+    and an offset, and each warped group has a mask.
+
+    The 1x1 convolution behind joins neighbouring groups of one offset, not the two offsets of one group.
+    """
+
+    def __init__(self, channels: int, groups: int, inner: int) -> None:
+        self.groups = groups
+        self.conv_offset = blocks.Sequence(
+            conv3("align.conv_offset.0", channels + 3 + COMPONENTS, inner, stride=2),
+            Activation(STEEP_SLOPE),
+            conv3("align.conv_offset.2", inner, inner),
+            Activation(STEEP_SLOPE),
+            conv3("align.conv_offset.4", inner, (COMPONENTS + 1) * groups * OFFSETS),
+        )
+        self.fusion = GroupedConv("align.fusion", OFFSETS * channels, channels, groups)
+
+    def shapes(self) -> Iterator[tuple[str, Shape]]:
+        return layer_shapes(self)
+
+    def __call__(self, ops: Any, feature: Tensor, warped: Tensor, field: Tensor) -> Tensor:
+        """Feature c x h x w, warped feature and picture c + 3 x h x w, field 2 x h x w -> c x h x w."""
+        channels, height, width = feature.shape[-3:]
+        num = self.groups * OFFSETS
+        found = doubled(self.conv_offset(ops, ops.concat(warped, field)))[0]
+        fields = (LARGEST_OFFSET * found[: COMPONENTS * num].tanh()).reshape(num, COMPONENTS, height, width) + field
+        masks = found[COMPONENTS * num :].sigmoid()[:, None]
+        parts = feature.reshape(self.groups, channels // self.groups, height, width).repeat(OFFSETS, 1, 1, 1)
+        sampled = warp(parts, fields) * masks
+        return self.fusion(ops, sampled.reshape(1, OFFSETS * channels, height, width))

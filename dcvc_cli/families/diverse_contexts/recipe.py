@@ -1,0 +1,176 @@
+"""How a frame is coded: one walk for encoder and decoder, which differ in their side. Source: DCVC-DC (CVPR 2023)."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from dcvc_cli.backend.operations import Operations, Tensor
+from dcvc_cli.entropy.tables import CdfTable
+from dcvc_cli.families.diverse_contexts.latents import FrameSide, code_four_steps
+from dcvc_cli.families.diverse_contexts.video import Prior, VideoNetwork
+from dcvc_cli.graph.blocks import Shape, decoder_shapes, layer_shapes
+
+LATENT_GRID, HYPER_GRID = 16, 64
+"""Samples of the picture to one of the latents and one of the hyper-latents, each way."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What the next P frame predicts from. After an I frame there is a picture alone.
+
+    Attributes:
+        frame: 3 x Hp x Wp in 0..1.
+        feature: 48 x Hp x Wp.
+        motion_feature: 64 x Hp/4 x Wp/4.
+        y, mv_y: latents, multiplied by their step size.
+    """
+
+    frame: Tensor
+    feature: Tensor | None = None
+    motion_feature: Tensor | None = None
+    y: Tensor | None = None
+    mv_y: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class ImageParameters:
+    """What predicts the latents of an I frame, C x h x w each but for `common`.
+
+    Attributes:
+        inverse: of the step size.
+        common: what the later steps' prior looks at beside the latents.
+    """
+
+    inverse: Tensor
+    step_size: Tensor
+    scales: Tensor
+    means: Tensor
+    common: Tensor
+
+
+class ImageNetwork(ABC):
+    """The graph of an image network.
+
+    Attributes:
+        num_z: channels of z.
+    """
+
+    encoder_only: tuple[str, ...] = ("enc.", "hyper_enc.")
+    num_z: int
+
+    @property
+    @abstractmethod
+    def num_qps(self) -> int:
+        """Qualities that the table of z has rows for."""
+
+    @property
+    def num_z_channels(self) -> int:
+        """Channels of z."""
+        return self.num_z
+
+    def shapes(self) -> Iterator[tuple[str, Shape]]:
+        """Names and shapes of the state dict."""
+        return layer_shapes(self)
+
+    def decoder_shapes(self) -> Iterator[tuple[str, Shape]]:
+        """The part of `shapes` that a decoder uses."""
+        return decoder_shapes(self)
+
+    @abstractmethod
+    def analysis(self, ops: Operations, picture: Tensor, quality: int) -> Tensor:
+        """Picture 3 x Hp x Wp in 0..1 -> y: C x Hp/16 x Wp/16. Encoder only."""
+
+    @abstractmethod
+    def hyper_analysis(self, ops: Operations, y: Tensor) -> Tensor:
+        """y -> z before rounding: num_z x ceil(h/4) x ceil(w/4) for y of h x w. Encoder only."""
+
+    @abstractmethod
+    def parameters(self, ops: Operations, z_hat: Tensor, latent_size: tuple[int, int]) -> ImageParameters:
+        """What z_hat tells of the latents."""
+
+    @abstractmethod
+    def predictor(self, ops: Operations, common: Tensor) -> Callable[[int, Tensor], Tensor]:
+        """(step 1..3, what is coded so far) -> scales and means: 2 C x h x w."""
+
+    @abstractmethod
+    def synthesis(self, ops: Operations, y_hat: Tensor, quality: int) -> Tensor:
+        """y_hat -> picture 3 x Hp x Wp, limited to 0..1."""
+
+
+def hyper_size(padded: tuple[int, int]) -> tuple[int, int]:
+    """(height, width) of the hyper-latents of a picture of (Hp, Wp)."""
+    return -(-padded[0] // HYPER_GRID), -(-padded[1] // HYPER_GRID)
+
+
+def latent_size(padded: tuple[int, int]) -> tuple[int, int]:
+    """(height, width) of the latents of a picture of (Hp, Wp)."""
+    return padded[0] // LATENT_GRID, padded[1] // LATENT_GRID
+
+
+def code_i_frame(
+    network: ImageNetwork, side: FrameSide, z_rows: CdfTable, padded: tuple[int, int], quality: int
+) -> Reference:
+    """Codes an I frame.
+
+    Args:
+        z_rows: of this quality.
+    """
+    ops: Any = side.ops
+    y = side.analysed(lambda picture: network.analysis(ops, picture, quality))
+    z_hat = side.hyper(lambda: network.hyper_analysis(ops, y), z_rows, hyper_size(padded))
+    found = network.parameters(ops, z_hat, latent_size(padded))
+    scaled = None if y is None else y * found.inverse
+    coded = code_four_steps(ops, side, scaled, found.scales, found.means, network.predictor(ops, found.common))
+    return Reference(network.synthesis(ops, coded * found.step_size, quality))
+
+
+def code_p_frame(
+    network: VideoNetwork,
+    side: FrameSide,
+    z_tables: tuple[CdfTable, CdfTable],
+    reference: Reference,
+    quality: int,
+    adaptor: int,
+) -> Reference:
+    """Codes a P frame.
+
+    Args:
+        z_tables: of the motion's z and of z.
+        adaptor: 0..2, which of the feature adaptors; nothing where there is no feature.
+    """
+    ops: Any = side.ops
+    padded = ops.size(reference.frame)
+    size, z_size = latent_size(padded), hyper_size(padded)
+    mv_y = side.analysed(
+        lambda picture: network.motion_analysis(ops, picture, reference.frame, reference.motion_feature, quality)
+    )
+    mv_z_hat = side.hyper(lambda: network.motion_hyper_analysis(ops, mv_y), z_tables[0], z_size)
+    known = ops.crop(network.mv_hyper_decoder(ops, mv_z_hat), size)
+    mv_y_hat = _code(network.motion_prior, side, mv_y, known, reference.mv_y)
+    field, motion_feature = network.motion_synthesis(ops, mv_y_hat, quality)
+    contexts = network.contexts(ops, reference.frame, reference.feature, adaptor, field)
+
+    y = side.analysed(lambda picture: network.analysis(ops, picture, contexts, quality))
+    z_hat = side.hyper(lambda: network.hyper_analysis(ops, y), z_tables[1], z_size)
+    known = ops.concat(
+        network.temporal_prior_encoder(ops, contexts.quarter), ops.crop(network.hyper_decoder(ops, z_hat), size)
+    )
+    y_hat = _code(network.prior, side, y, known, reference.y)
+    feature = network.synthesis(ops, y_hat, contexts, quality)
+    return Reference(network.picture(ops, feature), feature, motion_feature, y_hat, mv_y_hat)
+
+
+def _code(prior: Prior, side: FrameSide, y: Tensor | None, known: Tensor, reference: Tensor | None) -> Tensor:
+    """Latents through `side` -> C x h x w, multiplied by their step size."""
+    ops = side.ops
+    parameters = prior.parameters(ops, known, reference)
+    step_size, scales, means = parameters.chunk(3, dim=1)
+    step_size = ops.clamp_step_size(step_size)
+    scaled = None if y is None else y * ops.reciprocal(step_size)
+    return code_four_steps(ops, side, scaled, scales, means, prior.predictor(ops, parameters)) * step_size
+
+
+def split_z_tables(table: CdfTable, network: VideoNetwork) -> tuple[CdfTable, CdfTable]:
+    """The stored table of a video network -> (that of the motion's z, that of z)."""
+    return table.rows(network.num_z, network.sizes.motion), table.rows(0, network.num_z)

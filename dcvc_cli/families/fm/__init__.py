@@ -1,0 +1,1 @@
+"""The family `dcvc-fm`: the published codec DCVC-FM (CVPR 2024)."""
