@@ -9,11 +9,11 @@ from pathlib import Path
 
 from dcvc_cli import __version__
 from dcvc_cli.errors import InputError
-from dcvc_cli.evaluating.comparison import CodecComparison
-from dcvc_cli.evaluating.comparison_plots import Panel, class_panels, sequence_panels
+from dcvc_cli.evaluating.comparison import CodecComparison, Curve
+from dcvc_cli.evaluating.comparison_plots import MAX_PANELS, Panel, class_panels, sequence_panels
 from dcvc_cli.evaluating.report_curves import curves_svg, plain
 from dcvc_cli.metrics.bdrate import BdRate
-from dcvc_cli.metrics.results import RatePoint, Results
+from dcvc_cli.metrics.results import RatePoint, Results, class_key, sequence_key
 
 SERIES_COLOURS = ("#8a8a8a", "#e0606f", "#1f9bb4", "#c98a37", "#8079e8", "#4fa653", "#c05fae", "#3d8fe0")
 """The anchor's first; readable on light and on dark."""
@@ -106,6 +106,7 @@ def html_report(
         _crops(crops),
         "<h2>Sequences</h2>",
         _curves(sequence_panels(anchor, tests), metric),
+        _frames(measured or {}),
         _codecs(measured or {}),
         _points(measured or {}),
         f"<h2>How it was made</h2>\n<p>dcvc {__version__}</p>"
@@ -155,6 +156,25 @@ def _cells(result: BdRate) -> str:
 def _curves(panels: Sequence[Panel], metric: str) -> str:
     names = list(dict.fromkeys(name for panel in panels for name, _ in panel.series))
     return '<div class="curves">\n' + "\n".join(curves_svg(panel, metric, names) for panel in panels) + "\n</div>"
+
+
+def _frames(measured: Mapping[str, Results]) -> str:
+    """The PSNR of each frame at the middle rate of each codec, a panel a sequence; "" where no file has it."""
+    series: dict[str, list[tuple[str, Curve]]] = {}
+    for name, results in measured.items():
+        for class_name, sequences in results.classes.items():
+            for sequence, points in sequences.items():
+                point = points[len(points) // 2]
+                curve = [(float(number), psnr) for number, psnr in enumerate(point.frame_psnr)]
+                if curve:
+                    title = f"{class_key(class_name)}: {sequence_key(sequence)}"
+                    series.setdefault(title, []).append((f"{name}, {plain(round(point.bpp, 4))} bpp", curve))
+    if not series:
+        return ""
+    names = list(dict.fromkeys(name for curves in series.values() for name, _ in curves))
+    panels = [Panel(title, tuple(curves)) for title, curves in list(series.items())[:MAX_PANELS]]
+    drawn = "\n".join(curves_svg(panel, "psnr", names, over_frames=True) for panel in panels)
+    return f'<h2>Frames</h2>\n<p>At the middle rate of each codec.</p>\n<div class="curves">\n{drawn}\n</div>'
 
 
 def _crops(crops: Sequence[Crop]) -> str:

@@ -13,11 +13,13 @@ _LETTER = 7.0
 """Width of a digit of the axes, in units of the picture, to keep labels apart."""
 
 
-def curves_svg(panel: Panel, metric: str, names: Sequence[str]) -> str:
-    """One panel: a logarithmic rate axis with plain numbers, a circle a point whose title tells its values.
+def curves_svg(panel: Panel, metric: str, names: Sequence[str], *, over_frames: bool = False) -> str:
+    """One panel: an axis with plain numbers, a circle a point whose title tells its values.
 
     Args:
         names: all codecs of the page, so that each has one colour everywhere.
+        over_frames: points are (frame number, quality) on a linear axis, else (bits per pixel, quality) on a
+            logarithmic one.
     """
     points = [point for _, curve in panel.series for point in curve]
     parts = [
@@ -25,12 +27,12 @@ def curves_svg(panel: Panel, metric: str, names: Sequence[str]) -> str:
         f'<text class="title" x="{LEFT}" y="18">{escape(panel.title)}</text>',
     ]
     if points:
-        axes = _Axes(points)
+        axes = _FrameAxes(points) if over_frames else _Axes(points)
         parts += axes.lines()
         parts += [_series(axes, name, curve, names.index(name) % 8, metric) for name, curve in panel.series]
         middle = (TOP + HEIGHT - BOTTOM) / 2
         parts += [
-            f'<text x="{(LEFT + WIDTH - RIGHT) / 2:.1f}" y="{HEIGHT - 24}" text-anchor="middle">bits per pixel</text>',
+            f'<text x="{(LEFT + WIDTH - RIGHT) / 2:.1f}" y="{HEIGHT - 24}" text-anchor="middle">{axes.caption}</text>',
             f'<text x="14" y="{middle:.1f}" text-anchor="middle" transform="rotate(-90 14 {middle:.1f})">'
             f"{escape(METRIC_LABELS.get(metric, metric))}</text>",
         ]
@@ -41,11 +43,21 @@ def curves_svg(panel: Panel, metric: str, names: Sequence[str]) -> str:
 class _Axes:
     """Places of rates and qualities in a panel."""
 
+    caption, radius = "bits per pixel", 4
+
     def __init__(self, points: Sequence[tuple[float, float]]) -> None:
         rates, qualities = [rate for rate, _ in points], [quality for _, quality in points]
-        self.low, self.high = math.log10(min(rates)) - 0.04, math.log10(max(rates)) + 0.04
+        self.low, self.high = self.extent(rates)
         room = 0.05 * (max(qualities) - min(qualities)) or 0.5
         self.bottom, self.top = min(qualities) - room, max(qualities) + room
+
+    def extent(self, rates: Sequence[float]) -> tuple[float, float]:
+        """Ends of the axis below."""
+        return math.log10(min(rates)) - 0.04, math.log10(max(rates)) + 0.04
+
+    def told(self, rate: float) -> str:
+        """A place of the axis below in words."""
+        return f"{plain(round(rate, 5))} bpp"
 
     def x(self, rate: float) -> float:
         return LEFT + (math.log10(rate) - self.low) / (self.high - self.low) * (WIDTH - LEFT - RIGHT)
@@ -67,14 +79,7 @@ class _Axes:
 
     def quality_ticks(self) -> list[float]:
         """Round numbers, at most _MAX_TICKS."""
-        span = self.top - self.bottom
-        step = next(
-            size * 10.0**power
-            for power in range(math.floor(math.log10(span / _MAX_TICKS)), 9)
-            for size in (1, 2, 5)
-            if span / (size * 10.0**power) <= _MAX_TICKS
-        )
-        return [step * number for number in range(math.ceil(self.bottom / step), math.floor(self.top / step) + 1)]
+        return round_numbers(self.bottom, self.top)
 
     def lines(self) -> list[str]:
         """Grid and numbers."""
@@ -91,6 +96,36 @@ class _Axes:
         return found
 
 
+class _FrameAxes(_Axes):
+    """Places of frame numbers and qualities in a panel."""
+
+    caption, radius = "frame", 2
+
+    def extent(self, rates: Sequence[float]) -> tuple[float, float]:
+        return min(rates) - 0.5, max(rates) + 0.5
+
+    def told(self, rate: float) -> str:
+        return f"frame {plain(rate)}"
+
+    def x(self, rate: float) -> float:
+        return LEFT + (rate - self.low) / (self.high - self.low) * (WIDTH - LEFT - RIGHT)
+
+    def rate_ticks(self) -> list[float]:
+        return [tick for tick in round_numbers(self.low, self.high) if tick == round(tick)]
+
+
+def round_numbers(first: float, last: float) -> list[float]:
+    """Multiples of 1, 2 or 5 times a power of ten between two numbers, at most _MAX_TICKS + 1."""
+    span = last - first
+    step = next(
+        size * 10.0**power
+        for power in range(math.floor(math.log10(span / _MAX_TICKS)), 9)
+        for size in (1, 2, 5)
+        if span / (size * 10.0**power) <= _MAX_TICKS
+    )
+    return [step * number for number in range(math.ceil(first / step), math.floor(last / step) + 1)]
+
+
 def plain(number: float) -> str:
     """A number without an exponent: 0.02, 34.5, 1200."""
     text = f"{number:.6f}".rstrip("0").rstrip(".")
@@ -101,8 +136,8 @@ def _series(axes: _Axes, name: str, curve: Sequence[tuple[float, float]], colour
     path = "L".join(f"{axes.x(rate):.1f} {axes.y(quality):.1f}" for rate, quality in curve)
     unit = " dB" if metric.startswith("psnr") else ""
     circles = "".join(
-        f'<circle cx="{axes.x(rate):.1f}" cy="{axes.y(quality):.1f}" r="4">'
-        f"<title>{escape(name)}: {plain(round(rate, 5))} bpp, {quality:.4g}{unit}</title></circle>"
+        f'<circle cx="{axes.x(rate):.1f}" cy="{axes.y(quality):.1f}" r="{axes.radius}">'
+        f"<title>{escape(name)}: {axes.told(rate)}, {quality:.4g}{unit}</title></circle>"
         for rate, quality in curve
     )
     return f'<g class="s{colour}"><path d="M{path}"/>{circles}</g>'

@@ -61,6 +61,7 @@ class RatePoint:
         label: rate label in the file.
         bpp: bits per luma sample over all frames.
         figures: every number of the file under its name there.
+        frame_psnr: combined PSNR of each frame in dB, in coding order; empty where the file has none.
         settings: what the file says of codec and settings; "" for nothing.
     """
 
@@ -69,6 +70,7 @@ class RatePoint:
     num_frames: int
     figures: Mapping[str, float]
     settings: str = ""
+    frame_psnr: tuple[float, ...] = ()
 
     def quality(self, metric: str) -> float | None:
         """Mean over all frames of "psnr", "psnr_y", "msssim", ...; None where it was not measured, which an MS-SSIM of
@@ -188,6 +190,9 @@ def summarise_frames(frames: Sequence[FrameRecord], num_pixels: int, test_second
     figures["test_time"] = test_seconds
     figures |= _means("p_frame", inter, num_pixels, planes)
     figures |= _means("all_frame", frames, num_pixels, planes)
+    figures["frame_type"] = ["I" if frame.is_intra else "P" for frame in frames]
+    figures["frame_bpp"] = [frame.num_bits / num_pixels for frame in frames]
+    figures["frame_psnr"] = [frame.psnr for frame in frames]
     timed = frames[NUM_WARM_UP_FRAMES:]
     for field, kind in (("encode_seconds", "encoding"), ("decode_seconds", "decoding")):
         seconds = [value for frame in timed if (value := getattr(frame, field)) is not None]
@@ -314,7 +319,21 @@ def _rate_point(label: str, figures: Any, place: str) -> RatePoint:
         )
     settings = figures.get("codec")
     text = settings[:LARGEST_SETTINGS] if isinstance(settings, str) else ""
-    return RatePoint(label, numbers["ave_all_frame_bpp"], int(num_frames), numbers, text)
+    by_frame = _frame_psnr(figures.get("frame_psnr"), int(num_frames), place)
+    return RatePoint(label, numbers["ave_all_frame_bpp"], int(num_frames), numbers, text, by_frame)
+
+
+def _frame_psnr(values: Any, num_frames: int, place: str) -> tuple[float, ...]:
+    """The PSNR of each frame; nothing where the file has no list of numbers under this name."""
+    if not isinstance(values, list) or not values:
+        return ()
+    if len(values) != num_frames:
+        raise InputError(f"{place}: frame_psnr has {len(values)} values, expected one for each of {num_frames} frames")
+    if any(isinstance(value, bool) or not isinstance(value, int | float) for value in values):
+        raise InputError(f"{place}: frame_psnr holds something else than numbers")
+    if not all(abs(value) <= LARGEST_FIGURE for value in values):
+        raise InputError(f"{place}: frame_psnr is beyond {LARGEST_FIGURE:g}, expected a measured figure")
+    return tuple(float(value) for value in values)
 
 
 def _members(value: Any, place: str) -> list[tuple[str, Any]]:
@@ -345,4 +364,6 @@ def _refuse_constant(name: str) -> None:
 def _rounded(value: Any) -> Any:
     if isinstance(value, float):
         return round(value, 6)
+    if isinstance(value, list):
+        return [_rounded(member) for member in value]
     return {key: _rounded(member) for key, member in value.items()} if isinstance(value, Mapping) else value

@@ -1,8 +1,10 @@
 """The page of a comparison: plain numbers, labels apart, values under the pointer, settings and points told."""
 
 import re
+import subprocess
 import xml.etree.ElementTree as ET
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +12,7 @@ from dcvc_cli.evaluating.comparison_plots import Panel
 from dcvc_cli.evaluating.comparison_report import html_report
 from dcvc_cli.evaluating.report_curves import WIDTH, curves_svg, plain
 from dcvc_cli.metrics.results import RatePoint, Results
+from tests.support.programs import tool
 
 
 def panel(*rates: float) -> Panel:
@@ -61,3 +64,48 @@ def test_settings_speeds_and_points_stand_on_the_page():
     assert "<th>VMAF</th>" in page
     assert "<th>XPSNR</th>" not in page
     assert "<code>dcvc compare --html r.html</code>" in page
+
+
+def page_with_frames() -> str:
+    point = RatePoint("000", 0.125, 4, {"ave_all_frame_psnr": 33.25}, frame_psnr=(36.0, 32.5, 33.0, 31.5))
+    measured = {name: Results("r.json", {"A": {"clip.y4m": (point,)}}) for name in ("x265", "dcvc")}
+    return html_report("x265", [], "psnr", "akima", measured=measured)
+
+
+def test_frames_have_curves_of_their_own():
+    page = page_with_frames()
+    tree = ET.fromstring(page[page.index("<svg") : page.index("</svg>") + 6])
+    titles = [node.find("title").text for node in tree.iter("circle") if node.find("title") is not None]
+    assert titles[:2] == ["x265, 0.125 bpp: frame 0, 36 dB", "x265, 0.125 bpp: frame 1, 32.5 dB"]
+    places = [float(node.get("cx")) for node in tree.iter("circle") if node.find("title") is not None][:4]
+    assert places[1] - places[0] == pytest.approx(places[3] - places[2], abs=0.2)
+
+
+HOVER = """<script>
+addEventListener("load", () => {
+  const wanted = [...document.querySelectorAll(".curves circle")].find((circle) => circle.querySelector("title"));
+  const box = wanted.getBoundingClientRect();
+  window.scrollTo(0, box.top);
+  const now = wanted.getBoundingClientRect();
+  const found = document.elementFromPoint(now.left + now.width / 2, now.top + now.height / 2);
+  const told = document.createElement("p");
+  told.id = "told";
+  told.textContent = found === wanted ? found.querySelector("title").textContent : "something else: " + found.tagName;
+  document.body.append(told);
+});
+</script>"""
+
+
+def test_a_browser_shows_the_value_under_the_pointer(tmp_path: Path):
+    """Headless Chromium lays the page out; what lies under the pointer at a point's place tells that point's values."""
+    browser = tool("chromium", "chromium-browser", "google-chrome")
+    page = tmp_path / "page.html"
+    page.write_text(page_with_frames().replace("</body>", HOVER + "</body>"))
+    command = [browser, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"]
+    done = subprocess.run(
+        [*command, "--virtual-time-budget=2000", "--dump-dom", page.as_uri()],
+        capture_output=True,
+        text=True,
+        timeout=90,
+    )
+    assert '<p id="told">x265, 0.125 bpp: frame 0, 36 dB</p>' in done.stdout, done.stdout[-2000:] + done.stderr[-500:]

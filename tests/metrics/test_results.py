@@ -56,7 +56,21 @@ def test_summary_has_the_published_field_names() -> None:
     frames = [frame(1000, 30.0, intra=index == 0, encode_seconds=0.1, decode_seconds=0.2) for index in range(12)]
     ours = summarise_frames(frames, 1920 * 1080, 1.0)
     assert rates["000"].keys() - ours.keys() == {"ds_name", "seq", "rate_idx", "qp_i", "qp_p"}
-    assert ours.keys() <= rates["000"].keys()
+    assert ours.keys() - {"frame_type", "frame_bpp", "frame_psnr"} <= rates["000"].keys()
+
+
+def test_what_each_frame_gave_is_told() -> None:
+    ours = summarise_frames([frame(1000, 30.0, intra=True), frame(500, 31.5)], 100, 1.0)
+    assert (ours["frame_type"], ours["frame_bpp"], ours["frame_psnr"]) == (["I", "P"], [10, 5], [30, 31.5])
+    text = json.dumps({"A": {"clip": {"000": ours}}})
+    assert parse_results(text, "r.json").classes["A"]["clip"][0].frame_psnr == (30, 31.5)
+
+
+@pytest.mark.parametrize("values", [[30.0], [30.0, "x"] + [30] * 6, [30, True] + [30] * 6, [1e30] + [30] * 7])
+def test_a_psnr_of_frames_that_nobody_can_measure_is_refused(values: list[Any]) -> None:
+    text = json.dumps({"A": {"clip": {"000": figures(frame_psnr=values)}}})
+    with pytest.raises(InputError, match="frame_psnr"):
+        parse_results(text, "r.json")
 
 
 def test_summary_averages() -> None:
