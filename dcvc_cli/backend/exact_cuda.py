@@ -20,7 +20,7 @@ from dcvc_cli.backend.cuda.pictures import PICTURE_CELL, PictureKernels
 from dcvc_cli.backend.cuda.steps import CodedPlaces, StepKernels
 from dcvc_cli.backend.exact_base import ExactOperations, require_exponent
 from dcvc_cli.backend.exact_network import ExactNetwork, ExactValue
-from dcvc_cli.backend.operations import PlaneFlags, PlaneIndex, PlaneSymbols
+from dcvc_cli.backend.operations import Operations, PlaneFlags, PlaneIndex, PlaneSymbols
 from dcvc_cli.graph.blocks import Conv
 
 if TYPE_CHECKING:
@@ -245,7 +245,12 @@ class ExactCuda(ExactOperations):
         )
 
     def pad_replicate(self, x: CudaValue, multiple: int) -> CudaValue:
-        raise NotImplementedError("the encoder's half does not run in integers on a GPU")
+        tensor = x.tensor
+        height, width = (round_up(side, multiple) for side in (tensor.height, tensor.width))
+        if (height, width) == (tensor.height, tensor.width):
+            return x
+        out = self.engine.tensor(height, width, tensor.channels)
+        return self._value(self.layers.pointwise("replicate", tensor, out), x.exponent)
 
     def size(self, x: CudaValue) -> tuple[int, int]:
         height, width = x.waiting.size() if x.waiting is not None else (x.tensor.height, x.tensor.width)
@@ -274,6 +279,17 @@ class ExactCuda(ExactOperations):
 
     def clamp_centred(self, x: CudaValue) -> CudaValue:
         return self._limited(x, -rules.HALF_SAMPLE)
+
+    def centre(self, x: Any) -> Any:
+        _fits("a picture", rules.FRAME_EXPONENT, x)
+        shift = rules.FRAME_EXPONENT - self._context_exponent
+        tensor = self.layers.pointwise("rescale", x.tensor, exponent=shift, bound=-rules.HALF_SAMPLE)
+        return self._value(tensor, self._context_exponent, x.cell)
+
+    def context_from(self, synthesis: Operations, context: Any) -> Any:
+        """Both on one engine: the context stays on the device."""
+        shift = context.exponent - self._context_exponent
+        return self._value(self.layers.pointwise("rescale", context.tensor, exponent=shift), self._context_exponent)
 
     def from_centre(self, x: CudaValue) -> CudaValue:
         _fits("a picture", rules.FRAME_EXPONENT, x)

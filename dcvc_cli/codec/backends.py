@@ -141,12 +141,8 @@ def _open_exact(
     weights: NetworkArrays, make: Callable[[ExactNetwork], Operations], device: str, threads: int | None
 ) -> CodecNetwork:
     synthesis = make(ExactNetwork.from_arrays(weights.model, weights.exact))
-    if weights.analysis is not None and not (device != "cpu" and synthesis.shares_with_torch):
-        # Beside a GPU the float analysis is faster; without PyTorch on it, integers on the CPU are.
-        make_analysis = (
-            make if device == "cpu" else lambda network: ExactNative(network, make_engine(_num_threads(threads)))
-        )
-        return CodecNetwork(synthesis, make_analysis(weights.analysis), weights.z_table)
+    if weights.analysis is not None:
+        return CodecNetwork(synthesis, make(weights.analysis), weights.z_table)
 
     def analysis_operations() -> Any:
         place = _analysis_device(device)

@@ -71,14 +71,15 @@ struct PointwiseArguments {
   int32_t width;
   int32_t channels;
   int32_t out_channels;  // channels written; those behind `channels` become 0
-  int32_t x_width;       // positions in a row of x, at least width
+  int32_t x_height;
+  int32_t x_width;  // positions in a row of x; at least width, but of `replicate`
   int32_t pitch;
   int32_t y_pitch;
   int32_t y_channels;
   int32_t factors_pitch;
   int32_t out_pitch;
-  int32_t exponent;  // of x, or the shift of `multiply` and `picture`
-  int32_t bound;     // of `at_least`, the lowest value of `to_picture`, what `offset` adds
+  int32_t exponent;  // of x, or the shift of `multiply`, `to_picture` and `rescale`
+  int32_t bound;     // of `at_least`, the lowest value of `to_picture`, what `offset` and `rescale` add first
 };
 
 // out (height * factor, width * factor, channels) from x (height, width, channels * factor^2), or the reverse.

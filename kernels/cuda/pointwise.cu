@@ -10,6 +10,7 @@ GPU_KERNEL(depthwise_3x3, kSpatialThreads, 4, kSpatialBytes, DepthwiseArguments,
   GPU_KERNEL(name, kPointwiseThreads, 4, 256, PointwiseArguments, pointwise<Pointwise::operation>)
 
 POINTWISE(copy, kCopy)
+POINTWISE(replicate, kReplicate)
 POINTWISE(add, kAdd)
 POINTWISE(add_fours, kAddFours)
 POINTWISE(multiply, kMultiply)
@@ -19,6 +20,7 @@ POINTWISE(at_least, kAtLeast)
 POINTWISE(half_to_two_by_table, kHalfToTwo)
 POINTWISE(to_picture, kPicture)
 POINTWISE(offset, kOffset)
+POINTWISE(rescale, kRescale)
 
 GPU_KERNEL(pixel_shuffle, kPointwiseThreads, 4, 0, ShuffleArguments, shuffle<false>)
 GPU_KERNEL(pixel_unshuffle, kPointwiseThreads, 4, 0, ShuffleArguments, shuffle<true>)

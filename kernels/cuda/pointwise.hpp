@@ -64,7 +64,20 @@ GPU_FN int32_t shifted_product(int32_t a, int32_t b, int shift) {
   return static_cast<int32_t>(v > 32767 ? 32767 : v < -32768 ? -32768 : v);
 }
 
-enum class Pointwise { kCopy, kAdd, kAddFours, kMultiply, kScale, kActivate, kAtLeast, kHalfToTwo, kPicture, kOffset };
+enum class Pointwise {
+  kCopy,
+  kReplicate,
+  kAdd,
+  kAddFours,
+  kMultiply,
+  kScale,
+  kActivate,
+  kAtLeast,
+  kHalfToTwo,
+  kPicture,
+  kOffset,
+  kRescale
+};
 
 template <Pointwise kOperation>
 GPU_FN void pointwise(const PointwiseArguments& p) {
@@ -78,7 +91,12 @@ GPU_FN void pointwise(const PointwiseArguments& p) {
   const int piece = gpu::block_x() * kPointwiseThreads + gpu::thread_index();
   if (piece >= p.height * p.width * chunks) return;
   const int position = piece / chunks, channel = piece % chunks * 8;
-  const int from = position / p.width * p.x_width + position % p.width;
+  int row = position / p.width, column = position % p.width;
+  if (kOperation == Pointwise::kReplicate) {  // what lies outside x is its nearest position
+    row = minimum(row, p.x_height - 1);
+    column = minimum(column, p.x_width - 1);
+  }
+  const int from = row * p.x_width + column;
   if (kOperation == Pointwise::kAddFours) {
     Eight sums;
     GPU_UNROLL for (int i = 0; i < 4; ++i) {
@@ -115,6 +133,10 @@ GPU_FN void pointwise(const PointwiseArguments& p) {
     GPU_UNROLL for (int i = 0; i < 8; ++i) x.v[i] = picture_value(x.v[i], p.exponent, p.bound);
   } else if (kOperation == Pointwise::kOffset) {
     GPU_UNROLL for (int i = 0; i < 8; ++i) x.v[i] = channel + i < p.channels ? saturate16(x.v[i] + p.bound) : 0;
+  } else if (kOperation == Pointwise::kRescale) {
+    GPU_UNROLL for (int i = 0; i < 8; ++i) {
+      x.v[i] = channel + i < p.channels ? shifted_product(x.v[i] + p.bound, 1, p.exponent) : 0;
+    }
   }
   store_eight(p.out, position, p.out_pitch, channel, p.out_channels, x);
 }

@@ -10,6 +10,7 @@ import pytest
 from dcvc_cli.backend.cuda import driver
 from dcvc_cli.backend.exact_cuda import ExactCuda
 from dcvc_cli.backend.float_torch import FloatOperations
+from dcvc_cli.codec import backends
 from dcvc_cli.preparing.random_weights import random_weights
 from dcvc_cli.weights.file import NetworkWeights, write_weights
 from tests.cuda.layer_checks import engine_on
@@ -40,8 +41,9 @@ def gpu(emulator, monkeypatch):
     return opened
 
 
-def test_a_stream_on_gpu_and_cpu(call, gpu, tmp_path):
-    """Both ways: the payload bytes of the tiny model are the same, and so are the pictures."""
+def test_a_stream_on_gpu_and_cpu(call, gpu, tmp_path, monkeypatch):
+    """Both ways: the bytes of the tiny model are the same, and so are the pictures; no half runs in float."""
+    monkeypatch.setattr(backends, "_float_operations", None)
     clip = write_clip(tmp_path / "clip.y4m", 4, 32)
     for device in ("cpu", "cuda:0"):
         stream = tmp_path / f"{device[:3]}.dcvc"
@@ -64,6 +66,18 @@ def test_the_analysis_beside_the_gpu(call, emulator, tmp_path, monkeypatch):
     monkeypatch.setattr(driver, "open_engine", lambda name: engine)
     monkeypatch.setattr(ExactCuda, "to_float", None)
     monkeypatch.setattr(FloatOperations, "to_float", None)
+    assert call("encode", clip, "-o", tmp_path / "gpu.dcvc", "--model", "tiny-exact", "--device", "cuda") == 0
+    assert (tmp_path / "cpu.dcvc").read_bytes() == (tmp_path / "gpu.dcvc").read_bytes()
+
+
+def test_integer_latents_beside_the_gpu(call, emulator, tmp_path, monkeypatch):
+    """Where PyTorch works on the device too, latents in integers cross to it and back without the host."""
+    clip = write_clip(tmp_path / "clip.y4m", 3, 32)
+    assert call("encode", clip, "-o", tmp_path / "cpu.dcvc", "--model", "tiny-exact", "--device", "cpu") == 0
+    engine = engine_on(emulator)
+    engine.device.shares_with_torch = True
+    monkeypatch.setattr(driver, "open_engine", lambda name: engine)
+    monkeypatch.setattr(backends, "_float_operations", None)
     assert call("encode", clip, "-o", tmp_path / "gpu.dcvc", "--model", "tiny-exact", "--device", "cuda") == 0
     assert (tmp_path / "cpu.dcvc").read_bytes() == (tmp_path / "gpu.dcvc").read_bytes()
 
@@ -95,6 +109,8 @@ def test_the_slow_twin_in_its_place(call, tmp_path, monkeypatch):
     assert call("decode", tmp_path / "s.dcvc", "-o", tmp_path / "cpu.y4m") == 0
     monkeypatch.setenv("DCVC_CUDA", "twin")
     assert call("decode", tmp_path / "s.dcvc", "-o", tmp_path / "twin.y4m", "--device", "cuda") == 0
+    assert call("encode", clip, "-o", tmp_path / "t.dcvc", "--model", "tiny-exact", "--device", "cuda") == 0
+    assert (tmp_path / "s.dcvc").read_bytes() == (tmp_path / "t.dcvc").read_bytes()
     assert (tmp_path / "cpu.y4m").read_bytes() == (tmp_path / "twin.y4m").read_bytes()
     monkeypatch.setenv("DCVC_CUDA", "abacus")
     assert call("decode", tmp_path / "s.dcvc", "-o", tmp_path / "x.y4m", "--device", "cuda") == 5

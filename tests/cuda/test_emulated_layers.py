@@ -8,7 +8,9 @@ import pytest
 
 from dcvc_cli.backend import exact_rules as rules
 from dcvc_cli.backend.cuda.kernels import KERNELS
+from dcvc_cli.backend.exact_analysis import AnalysisNetwork
 from dcvc_cli.backend.exact_cuda import ExactCuda
+from dcvc_cli.backend.exact_native import ExactNative
 from dcvc_cli.backend.exact_network import ExactConv, ExactNetwork, ExactValue
 from dcvc_cli.backend.exact_twin import ExactTwin
 from dcvc_cli.graph.blocks import Conv, DepthConvBlock
@@ -146,6 +148,8 @@ def test_values_agree(engines):
             "there and back": lambda o, a, b, s: o.pixel_unshuffle(o.pixel_shuffle(a, 2), 2),
             "chunk-add": lambda o, a, b, s: o.chunk_add(a),
             "sums of fours": lambda o, a, b, s: o.add_fours(o.concat(a, a, b, a)),
+            "padded": lambda o, a, b, s: o.pad_replicate(a, 4),
+            "padded by one part": lambda o, a, b, s, p=parts: o.pad_replicate(o.split(a, p)[0], 5),
             "around zero": lambda o, a, b, s: o.from_centre(o.clamp_centred(a)),
         }
         for name, run in runs.items():
@@ -154,6 +158,26 @@ def test_values_agree(engines):
             assert found.exponent == expected.exponent
             assert ops.size(found) == reference.size(expected)
             assert_same(expected.data, data_of(ops, found), f"{name}, seed {seed}")
+
+
+@pytest.mark.parametrize("own", [0, 6, 15])
+def test_contexts_and_pictures_of_the_encoders_half_agree(own, engines):
+    """Another exponent, rounded or saturated; a picture around zero has the exponent of contexts."""
+    network = AnalysisNetwork({}, own)
+    reference = ExactTwin(network)
+    for seed, engine in enumerate(engines):
+        ops = ExactCuda(network, engine)
+        rng = np.random.default_rng(seed)
+        for exponent in (0, 7, 15):
+            x = random_values(rng, (11, 3, 5), VALUES[seed % 3])
+            wanted = reference.context_from(reference, ExactValue(x, exponent))
+            found = ops.context_from(ops, on_device(ops, x, exponent))
+            assert (found.exponent, ops.size(found)) == (own, (3, 5))
+            assert_same(wanted.data, data_of(ops, found), f"context, seed {seed}, exponent {exponent}")
+        values = rng.random((3, 16, 24)).astype(np.float32)
+        wanted, found = (o.centre(o.frame_from_values(values)) for o in (ExactNative(network), ops))
+        assert found.exponent == wanted.exponent
+        assert_same(wanted.data.transpose(2, 0, 1), data_of(ops, found), f"picture, seed {seed}")
 
 
 def test_coding_steps_agree(engines):

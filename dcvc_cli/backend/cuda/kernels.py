@@ -45,8 +45,8 @@ def _matrices() -> list[Kernel]:
 
 
 _POINTWISE = (
-    *("copy", "add", "add_fours", "multiply", "scale", "activate", "at_least", "half_to_two_by_table"),
-    *("to_picture", "offset"),
+    *("copy", "replicate", "add", "add_fours", "multiply", "scale", "activate", "at_least", "half_to_two_by_table"),
+    *("to_picture", "offset", "rescale"),
 )
 KERNELS = {
     kernel.name: kernel

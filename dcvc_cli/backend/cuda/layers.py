@@ -219,6 +219,7 @@ class Layers:
             width=out.width,
             channels=x.channels,
             out_channels=out_channels,
+            x_height=x.height,
             x_width=x.width,
             pitch=x.pitch,
             out_pitch=out.pitch,
