@@ -165,7 +165,7 @@ def decode_stream(source: str, output: str, choices: DecodeChoices, wanted: Repo
         sinks = _Sinks(stack, wanted, choices.overwrite, head, video_format.size.num_pixels)
         for note in writer.notes if tracks is None else tracks.notes(writer):
             voice.note(f"note: {note}")
-        _announce(voice, decoder.sps, has_times=tracks is not None)
+        _announce(voice, decoder.sps, choices.device, has_times=tracks is not None)
         if tracks is None:
             for track in decoder.tracks:
                 if track.track != MATROSKA_TRACK:
@@ -333,9 +333,9 @@ def _counted(num_frames: int) -> str:
     return f"{num_frames} frame{'s' if num_frames != 1 else ''}"
 
 
-def _announce(voice: "Voice", sps: "Sps", *, has_times: bool) -> None:
+def _announce(voice: "Voice", sps: "Sps", device_name: str, *, has_times: bool) -> None:
     from dcvc_cli.bitstream.sps import Precision
-    from dcvc_cli.coding.opened_models import NAMES_OF_PRECISIONS
+    from dcvc_cli.coding.opened_models import NAMES_OF_PRECISIONS, device_for
 
     name = NAMES_OF_PRECISIONS[sps.precision]
     if sps.precision is not Precision.EXACT:
@@ -345,4 +345,5 @@ def _announce(voice: "Voice", sps: "Sps", *, has_times: bool) -> None:
         )
     if sps.time_base is not None and not has_times:
         voice.note("note: the pictures carry times, and the output has no place for them: it has a constant rate")
-    voice.detail(f"{sps.width}x{sps.height} {sps.chroma_format}, model {sps.model_variant}, {name}")
+    device = device_for(sps.precision, device_name)
+    voice.detail(f"{sps.width}x{sps.height} {sps.chroma_format}, model {sps.model_variant}, {name} on {device}")

@@ -277,11 +277,13 @@ def _weights() -> Iterator[Finding]:
 
 def _choice() -> Iterator[Finding]:
     """What `dcvc encode` without options would use."""
-    from dcvc_cli.codec.backends import choose_device
+    from dcvc_cli.bitstream.sps import Precision
+    from dcvc_cli.coding.opened_models import device_for
     from dcvc_cli.weights.store import DEFAULT_MODEL, weights_by_name
 
     try:
-        weights, device = weights_by_name(DEFAULT_MODEL), choose_device("auto")
+        weights = weights_by_name(DEFAULT_MODEL)
+        device = device_for(Precision.EXACT if weights.is_exact else Precision.FLOAT32, "auto")
     except (DcvcError, ImportError) as error:
         yield Finding("in use", "encode", "cannot run", Status.MISSING, str(error))
         return

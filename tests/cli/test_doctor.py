@@ -15,7 +15,7 @@ from dcvc_cli.families.rt.initial_parameters import random_parameters
 from dcvc_cli.families.rt.sizes import TINY
 from dcvc_cli.families.rt.video import VideoModel
 from dcvc_cli.training.export import export_model
-from dcvc_cli.weights.file import write_weights
+from dcvc_cli.weights.file import ModelWeights, write_weights
 
 
 @pytest.fixture
@@ -64,6 +64,15 @@ def test_what_a_gpu_would_need_is_told(box: Path, monkeypatch: pytest.MonkeyPatc
     found = findings(result)["kernels", "exact on a GPU"]
     assert (found["value"], found["status"]) == ("not available", "absent")
     assert found["remark"] == "the package cuda-bindings is missing (pip install 'dcvc[cuda]')"
+
+
+@pytest.mark.native
+@pytest.mark.parametrize(("is_exact", "expected"), [(True, "exact, device cpu"), (False, "fp32, device cuda:0")])
+def test_the_device_in_use_is_that_of_the_precision(is_exact, expected, box: Path, monkeypatch: pytest.MonkeyPatch):
+    """With a GPU, exact coding takes another device by itself than float coding does."""
+    monkeypatch.setattr("dcvc_cli.coding.opened_models.choose_device", lambda name: "cuda:0")
+    monkeypatch.setattr(ModelWeights, "is_exact", is_exact)
+    assert findings(run("--json"))["in use", "encode"]["value"].endswith(f"precision {expected}")
 
 
 @pytest.mark.native
