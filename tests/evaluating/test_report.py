@@ -67,8 +67,11 @@ def test_settings_speeds_and_points_stand_on_the_page():
 
 
 def page_with_frames() -> str:
-    point = RatePoint("000", 0.125, 4, {"ave_all_frame_psnr": 33.25}, frame_psnr=(36.0, 32.5, 33.0, 31.5))
-    measured = {name: Results("r.json", {"A": {"clip.y4m": (point,)}}) for name in ("x265", "dcvc")}
+    measured = {}
+    for name, more in (("x265", 0.0), ("dcvc", 4.0)):
+        psnr = tuple(value + more for value in (36.0, 32.5, 33.0, 31.5))
+        point = RatePoint("000", 0.125, 4, {"ave_all_frame_psnr": 33.25 + more}, frame_psnr=psnr)
+        measured[name] = Results("r.json", {"A": {"clip.y4m": (point,)}})
     return html_report("x265", [], "psnr", "akima", measured=measured)
 
 
