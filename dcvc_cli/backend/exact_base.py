@@ -21,10 +21,6 @@ if TYPE_CHECKING:
     from dcvc_cli.graph.latent_steps import CodingStep
 
 
-CELL = 8
-"""Side of the squares that pictures are kept in."""
-
-
 def require_exponent(name: str, expected: int, *values: ExactValue) -> None:
     """Refuses values of another exponent: parameters whose layers do not fit together."""
     for value in values:
@@ -95,7 +91,15 @@ class ExactOperations(Operations):
     def frame_from_values(self, values: NDArray[np.float32]) -> ExactValue:
         planes, height, width = values.shape
         samples = np.rint(values * np.float32(1 << rules.FRAME_EXPONENT)).astype(np.int16)
-        return self.frame_from_samples(samples.reshape(planes, height // CELL, CELL, width // CELL, CELL))
+        return self.frame_from_samples(
+            samples.reshape(
+                planes,
+                height // rules.PICTURE_CELL,
+                rules.PICTURE_CELL,
+                width // rules.PICTURE_CELL,
+                rules.PICTURE_CELL,
+            )
+        )
 
     def centre(self, x: ExactValue) -> ExactValue:
         """At the exponent of contexts, which networks see beside the picture."""

@@ -16,7 +16,7 @@ from dcvc_cli.backend import exact_rules as rules
 from dcvc_cli.backend.cuda.engine import CudaEngine, DeviceTensor
 from dcvc_cli.backend.cuda.layers import Layers, Product, with_residual
 from dcvc_cli.backend.cuda.packing import pieces_table, round_up
-from dcvc_cli.backend.cuda.pictures import PICTURE_CELL, PictureKernels
+from dcvc_cli.backend.cuda.pictures import PictureKernels
 from dcvc_cli.backend.cuda.steps import CodedPlaces, StepKernels
 from dcvc_cli.backend.exact_base import ExactOperations, require_exponent
 from dcvc_cli.backend.exact_network import ExactNetwork, ExactValue
@@ -218,10 +218,10 @@ class ExactCuda(ExactOperations):
         ]
 
     def pixel_shuffle(self, x: CudaValue, factor: int) -> CudaValue:
-        if factor == PICTURE_CELL:
+        if factor == rules.PICTURE_CELL:
             if x.waiting is not None:
-                return self._later(x.waiting, x.exponent, PICTURE_CELL)
-            return self._value(x.tensor, x.exponent, PICTURE_CELL)
+                return self._later(x.waiting, x.exponent, rules.PICTURE_CELL)
+            return self._value(x.tensor, x.exponent, rules.PICTURE_CELL)
         waiting = x.waiting
         if factor == 2 and waiting is not None and waiting == Product(waiting.layer, waiting.inputs):
             return self._later(waiting._replace(is_sub_pixel=True), x.exponent)
@@ -347,7 +347,7 @@ class ExactCuda(ExactOperations):
 
     def _picture(self, frame: CudaValue) -> DeviceTensor:
         _fits("a picture", rules.FRAME_EXPONENT, frame)
-        if frame.cell != PICTURE_CELL:
+        if frame.cell != rules.PICTURE_CELL:
             raise NotImplementedError("only pictures that a network made are exported")
         return frame.tensor
 
@@ -360,23 +360,23 @@ class ExactCuda(ExactOperations):
         samples = self.samples_from_frame(frame)
         values = rules.shift_round(samples.astype(np.int64) * 65535, rules.FRAME_EXPONENT).astype(np.int32)
         planes, rows, _, columns, _ = values.shape
-        return np.ascontiguousarray(values).reshape(planes, rows * PICTURE_CELL, columns * PICTURE_CELL)
+        return np.ascontiguousarray(values).reshape(planes, rows * rules.PICTURE_CELL, columns * rules.PICTURE_CELL)
 
     def samples_from_frame(self, frame: CudaValue) -> NDArray[np.int16]:
         data = self.engine.download_tensor(self._picture(frame))
         height, width, _ = data.shape
-        return data.reshape(height, width, 3, PICTURE_CELL, PICTURE_CELL).transpose(2, 0, 3, 1, 4)
+        return data.reshape(height, width, 3, rules.PICTURE_CELL, rules.PICTURE_CELL).transpose(2, 0, 3, 1, 4)
 
     def frame_from_samples(self, samples: NDArray[np.int16]) -> CudaValue:
         cells = samples.transpose(1, 3, 0, 2, 4)
         tensor = self.engine.upload_tensor(np.ascontiguousarray(cells).reshape(*cells.shape[:2], -1))
-        return self._value(tensor, rules.FRAME_EXPONENT, PICTURE_CELL)
+        return self._value(tensor, rules.FRAME_EXPONENT, rules.PICTURE_CELL)
 
     def compensate(self, frame: CudaValue, motion: Any, long_term: CudaValue | None) -> CudaValue:
         """What block motion (families.lite.motion.field.Motion) makes of a reference and a long-term reference."""
         kept = None if long_term is None else self._picture(long_term)
         tensor = self.pictures.compensate(self._picture(frame), motion.vectors, motion.tracks, motion.blends, kept)
-        return self._value(tensor, rules.FRAME_EXPONENT, PICTURE_CELL)
+        return self._value(tensor, rules.FRAME_EXPONENT, rules.PICTURE_CELL)
 
     def floored(
         self,
@@ -389,7 +389,7 @@ class ExactCuda(ExactOperations):
     ) -> CudaValue:
         base = None if compensated is None else self._picture(compensated)
         tensor = self.pictures.floored(self._picture(frame), base, words, levels, step, halve_chroma=halve_chroma)
-        return self._value(tensor, rules.FRAME_EXPONENT, PICTURE_CELL)
+        return self._value(tensor, rules.FRAME_EXPONENT, rules.PICTURE_CELL)
 
     def filtered_planes(
         self, frame: CudaValue, luma: NDArray[np.int8], chroma: NDArray[np.int8], halve_chroma: bool

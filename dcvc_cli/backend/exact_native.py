@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 else:
     native = NativeModule("_kernels")
 
-PICTURE_CELL = 8
 MAX_THREADS = 256
 
 
@@ -213,8 +212,8 @@ class ExactNative(ExactOperations):
         ]
 
     def pixel_shuffle(self, x: ExactValue, factor: int) -> ExactValue:
-        if factor == PICTURE_CELL:
-            return ExactValue(x.data, x.exponent, PICTURE_CELL)
+        if factor == rules.PICTURE_CELL:
+            return ExactValue(x.data, x.exponent, rules.PICTURE_CELL)
         return ExactValue(self.engine.pixel_shuffle(x.data, factor), x.exponent)
 
     def pixel_unshuffle(self, x: ExactValue, factor: int) -> ExactValue:
@@ -308,22 +307,24 @@ class ExactNative(ExactOperations):
         self._require_picture(frame)
         values = rules.shift_round(frame.data.astype(np.int64) * 65535, rules.FRAME_EXPONENT).astype(np.int32)
         height, width, _ = values.shape
-        cells = values.reshape(height, width, 3, PICTURE_CELL, PICTURE_CELL).transpose(2, 0, 3, 1, 4)
-        return np.ascontiguousarray(cells.reshape(3, height * PICTURE_CELL, width * PICTURE_CELL))
+        cells = values.reshape(height, width, 3, rules.PICTURE_CELL, rules.PICTURE_CELL).transpose(2, 0, 3, 1, 4)
+        return np.ascontiguousarray(cells.reshape(3, height * rules.PICTURE_CELL, width * rules.PICTURE_CELL))
 
     def samples_from_frame(self, frame: ExactValue) -> NDArray[np.int16]:
         self._require_picture(frame)
         height, width, _ = frame.data.shape
-        return frame.data.reshape(height, width, 3, PICTURE_CELL, PICTURE_CELL).transpose(2, 0, 3, 1, 4)
+        return frame.data.reshape(height, width, 3, rules.PICTURE_CELL, rules.PICTURE_CELL).transpose(2, 0, 3, 1, 4)
 
     def frame_from_samples(self, samples: NDArray[np.int16]) -> ExactValue:
         cells = samples.transpose(1, 3, 0, 2, 4)
-        return ExactValue(np.ascontiguousarray(cells).reshape(*cells.shape[:2], -1), rules.FRAME_EXPONENT, PICTURE_CELL)
+        return ExactValue(
+            np.ascontiguousarray(cells).reshape(*cells.shape[:2], -1), rules.FRAME_EXPONENT, rules.PICTURE_CELL
+        )
 
     @staticmethod
     def _require_picture(frame: ExactValue) -> None:
         require_exponent("a picture", rules.FRAME_EXPONENT, frame)
-        if frame.cell != PICTURE_CELL:
+        if frame.cell != rules.PICTURE_CELL:
             raise NotImplementedError("only pictures that a network made are exported")
 
     def to_float(self, x: ExactValue) -> NDArray[np.float32]:

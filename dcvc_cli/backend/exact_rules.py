@@ -26,6 +26,8 @@ FRAME_EXPONENT = 13
 """Of pictures: samples in 0..1 are 0..8192."""
 HALF_SAMPLE = 1 << (FRAME_EXPONENT - 1)
 """Of pictures around 0: samples in -0.5..0.5 are -4096..4096."""
+PICTURE_CELL = 8
+"""Side of the squares that engines keep pictures in, in samples."""
 STEP_SIZE_EXPONENT = 13
 """Of the image model's step sizes: 0.5..2 is 4096..16384."""
 MILLIONTHS = 1_000_000

@@ -11,7 +11,7 @@ from dcvc_cli.errors import UsageError
 from dcvc_cli.format.constants import MAX_BASE_QP
 from dcvc_cli.weights.store import DEFAULT_MODEL, presets_folder
 
-MAX_FILE_BYTES = 1 << 16
+MAX_SETTINGS_BYTES = 1 << 16
 _CHOICES = CodingChoices()
 PRESET_KEY = "preset"
 
@@ -185,9 +185,9 @@ def read_settings_file(path: Path, *, may_name_preset: bool) -> dict[str, Any]:
 
     try:
         with open(path, "rb") as file:
-            content = file.read(MAX_FILE_BYTES + 1)
-        if len(content) > MAX_FILE_BYTES:
-            raise UsageError(f"{path} is larger than {MAX_FILE_BYTES} bytes, the limit of a settings file")
+            content = file.read(MAX_SETTINGS_BYTES + 1)
+        if len(content) > MAX_SETTINGS_BYTES:
+            raise UsageError(f"{path} is larger than {MAX_SETTINGS_BYTES} bytes, the limit of a settings file")
         values = yaml.safe_load(content)
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror or error}") from error

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from dcvc_cli.format.types import ChromaFormat, Picture, VideoFormat
 
 Thumbnail = NDArray[np.int16]
-"""Luma (h, w) in grey levels 0..255; both sides are multiples of BLOCK."""
+"""Luma (h, w) in grey levels 0..255; both sides are multiples of THUMBNAIL_BLOCK."""
 
-BLOCK = 8
+THUMBNAIL_BLOCK = 8
 SHORT_SIDE = 72
 """Samples of a thumbnail's shorter side, about."""
 SEARCH_RANGE = 8
@@ -31,7 +31,7 @@ def thumbnail(picture: Picture, video_format: VideoFormat) -> Thumbnail:
     lines = plane[: rows * factor, : columns * factor].reshape(rows, factor, columns * factor)
     sums = lines.sum(axis=1, dtype=np.uint32).reshape(rows, columns, factor).sum(axis=2, dtype=np.uint32)
     small = (sums // (factor * factor)).astype(np.int16)
-    return np.pad(small, ((0, -rows % BLOCK), (0, -columns % BLOCK)), mode="edge")
+    return np.pad(small, ((0, -rows % THUMBNAIL_BLOCK), (0, -columns % THUMBNAIL_BLOCK)), mode="edge")
 
 
 def detail(picture: Thumbnail) -> int:
@@ -68,11 +68,13 @@ _SHIFTS = sorted(
 def _sums(samples: NDArray[np.int16]) -> NDArray[np.int32]:
     """Those of each block. Eight samples fit 16 bits."""
     height, width = samples.shape
-    lines = samples.reshape(height // BLOCK, BLOCK, width).sum(axis=1, dtype=np.int16)
-    sums: NDArray[np.int32] = lines.reshape(height // BLOCK, width // BLOCK, BLOCK).sum(axis=2, dtype=np.int32)
+    lines = samples.reshape(height // THUMBNAIL_BLOCK, THUMBNAIL_BLOCK, width).sum(axis=1, dtype=np.int16)
+    sums: NDArray[np.int32] = lines.reshape(height // THUMBNAIL_BLOCK, width // THUMBNAIL_BLOCK, THUMBNAIL_BLOCK).sum(
+        axis=2, dtype=np.int32
+    )
     return sums
 
 
 def _spread(values: NDArray[np.int32]) -> NDArray[np.int16]:
     """A value of each block at all its places."""
-    return values.astype(np.int16).repeat(BLOCK, axis=1).repeat(BLOCK, axis=0)
+    return values.astype(np.int16).repeat(THUMBNAIL_BLOCK, axis=1).repeat(THUMBNAIL_BLOCK, axis=0)

@@ -17,8 +17,9 @@ from typing import Any
 
 from dcvc_cli.errors import InputError
 from dcvc_cli.format.types import PictureSize
+from dcvc_cli.metrics.results import object_without_repeats
 
-LARGEST_FILE_BYTES = 4 << 20
+MAX_CONFIG_BYTES = 4 << 20
 MOST_FRAMES = 1 << 24
 FIRST_FRAME_ONLY = -1
 """Intra period of a clip whose first frame is its only I frame."""
@@ -67,9 +68,9 @@ def read_test_config(path: Path, root: Path | None = None) -> tuple[SequenceSour
         InputError: the file is unreadable, not JSON, or no test configuration; the message names the place.
     """
     try:
-        if path.stat().st_size > LARGEST_FILE_BYTES:
+        if path.stat().st_size > MAX_CONFIG_BYTES:
             raise InputError(
-                f"{path}: {path.stat().st_size} bytes, expected a test configuration of at most {LARGEST_FILE_BYTES}"
+                f"{path}: {path.stat().st_size} bytes, expected a test configuration of at most {MAX_CONFIG_BYTES}"
             )
         text = path.read_text(encoding="utf-8")
     except (OSError, ValueError) as fault:
@@ -82,7 +83,7 @@ def read_test_config(path: Path, root: Path | None = None) -> tuple[SequenceSour
 def parse_test_config(text: str, origin: str, root: Path | None = None) -> tuple[SequenceSource, ...]:
     """Parses the text of a configuration. `origin` names it in messages. InputError as in `read_test_config`."""
     try:
-        document = json.loads(text, object_pairs_hook=_object_without_repeats)
+        document = json.loads(text, object_pairs_hook=object_without_repeats)
     except (ValueError, RecursionError) as fault:
         raise InputError(
             f"{origin}: not a test configuration: {fault}", "expected JSON with root_path and test_classes"
@@ -158,13 +159,3 @@ class _Members:
     def members(self, name: str) -> dict[str, "_Members"]:
         inner = _Members(self._member(name, None), f"{self.place}: {name}")
         return {key: _Members(value, f"{self.place}: {key}") for key, value in inner.values.items()}
-
-
-def _object_without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(
-            f"the name {next(name for name in names if names.count(name) > 1)!r} stands twice in one object"
-        )
-    return members

@@ -14,7 +14,7 @@ from typing import Any
 
 from dcvc_cli.errors import InputError
 
-LARGEST_FILE_BYTES = 256 << 20
+MAX_RESULT_BYTES = 256 << 20
 LARGEST_FIGURE = 1e15
 LARGEST_SETTINGS = 1000
 NUM_WARM_UP_FRAMES = 10
@@ -113,9 +113,9 @@ def read_results(path: Path) -> Results:
             message names the place.
     """
     try:
-        if path.stat().st_size > LARGEST_FILE_BYTES:
+        if path.stat().st_size > MAX_RESULT_BYTES:
             raise InputError(
-                f"{path}: {path.stat().st_size} bytes, expected a result file of at most {LARGEST_FILE_BYTES}"
+                f"{path}: {path.stat().st_size} bytes, expected a result file of at most {MAX_RESULT_BYTES}"
             )
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as fault:
@@ -126,7 +126,7 @@ def read_results(path: Path) -> Results:
 def parse_results(text: str, origin: str) -> Results:
     """Parses the text of a result file. `origin` names it in messages. InputError as in `read_results`."""
     try:
-        document = json.loads(text, object_pairs_hook=_object_without_repeats, parse_constant=_refuse_constant)
+        document = json.loads(text, object_pairs_hook=object_without_repeats, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as fault:
         raise InputError(
             f"{origin}: not a result file: {fault}", "expected JSON: class, sequence, rate label, figures"
@@ -347,7 +347,12 @@ def _members(value: Any, place: str) -> list[tuple[str, Any]]:
     return list(value.items())
 
 
-def _object_without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def object_without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An `object_pairs_hook` of `json.loads` that refuses a name standing twice in one object.
+
+    Raises:
+        ValueError: with the name.
+    """
     members = dict(pairs)
     if len(members) != len(pairs):
         names = [name for name, _ in pairs]

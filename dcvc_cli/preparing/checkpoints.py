@@ -22,7 +22,7 @@ from dcvc_cli.weights.torch_files import TorchFileError, load_torch_file
 WRAPPERS = ("state_dict", "net")
 """Entries that a checkpoint may wrap its parameters in, outermost first."""
 KEY_PREFIX = "module."
-MAX_FILE_BYTES = 2 << 30
+MAX_CHECKPOINT_BYTES = 2 << 30
 """The published checkpoints take 0.3 GB."""
 MAX_ELEMENTS = 1 << 24
 """Of one parameter; the largest of the published ones has 1.6 million."""
@@ -47,8 +47,8 @@ def read_checkpoint(path: Path) -> State:
     """
     if not path.is_file():
         raise CheckpointError(f"{path} is not a file", "give the published checkpoints of one model")
-    if path.stat().st_size > MAX_FILE_BYTES:
-        raise CheckpointError(f"{path} has {path.stat().st_size} bytes, expected {MAX_FILE_BYTES} at most")
+    if path.stat().st_size > MAX_CHECKPOINT_BYTES:
+        raise CheckpointError(f"{path} has {path.stat().st_size} bytes, expected {MAX_CHECKPOINT_BYTES} at most")
     try:
         loaded = load_torch_file(path)
     except TorchFileError as error:

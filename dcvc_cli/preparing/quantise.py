@@ -33,7 +33,7 @@ NARROW_LIMIT, WIDE_LIMIT = 127, 32767
 CLIPS = (1.0, 0.95, 0.9, 0.85, 0.8, 0.7)
 """Shares of a row's largest weight tried as the largest representable 8-bit weight."""
 DAMPING = 0.01
-BLOCK = 32
+COLUMNS_AT_ONCE = 32
 """Columns that the error feedback and its matrix take one by one, before the rest follows in one product."""
 WEIGHT_BITS = 30
 """To which a row of weights is rounded before anything else, so that the sum of its magnitudes is exact."""
@@ -339,8 +339,8 @@ def _round_by_column(rows: Float64, step: Float64, covariance: Float64) -> Float
     feedback = _unit_upper_factor(covariance + (DAMPING * _mean(covariance.diagonal()) + 1e-12) * np.eye(rows.shape[1]))
     exact = (rows / step[:, None]).T
     left, integers, errors = exact.copy(), np.empty_like(exact), np.empty_like(exact)
-    for first in range(0, len(exact), BLOCK):
-        end = min(first + BLOCK, len(exact))
+    for first in range(0, len(exact), COLUMNS_AT_ONCE):
+        end = min(first + COLUMNS_AT_ONCE, len(exact))
         for column in range(first, end):
             integers[column] = np.rint(left[column]).clip(-NARROW_LIMIT, NARROW_LIMIT)
             # The whole error of this column, what it was given by earlier ones included.
@@ -354,8 +354,8 @@ def _round_by_column(rows: Float64, step: Float64, covariance: Float64) -> Float
 def _unit_upper_factor(matrix: Float64) -> Float64:
     """U, upper triangular with a diagonal of 1, of a positive definite matrix = U D U^T; column by column in blocks."""
     rest, factor, pivots = matrix.copy(), np.eye(len(matrix)), np.empty(len(matrix))
-    for end in range(len(matrix), 0, -BLOCK):
-        first = max(0, end - BLOCK)
+    for end in range(len(matrix), 0, -COLUMNS_AT_ONCE):
+        first = max(0, end - COLUMNS_AT_ONCE)
         for column in range(end - 1, first - 1, -1):
             pivots[column] = rest[column, column]
             shares = rest[:column, column] / pivots[column]

@@ -43,7 +43,7 @@ CHROMA_WEIGHTS = (6.0, 4.0)
 """Of chroma's squared error beside its share in (6 Y + U + V) / 8, at QP 0 and at QP 63. Quality is a mean of decibels,
 so a plane's error counts by its inverse: chroma's is a ninth of luma's at QP 0 and a third at QP 63. Between the two,
 like lambda."""
-FULL_CHROMA_WEIGHT = 0.25
+FULL_RESOLUTION_CHROMA_WEIGHT = 0.25
 """Weight of the full-resolution chroma error beside that of 2x2 means: keeps RGB coding alive in a 4:2:0 codec."""
 
 
@@ -59,7 +59,7 @@ def distortion(
     luma = (x[:, :1] - x_hat[:, :1]).square().mean(dim=(1, 2, 3))
     difference = x[:, 1:] - x_hat[:, 1:]
     chroma = F.avg_pool2d(difference, 2).square().mean(dim=(1, 2, 3))
-    chroma = chroma + FULL_CHROMA_WEIGHT * difference.square().mean(dim=(1, 2, 3))
+    chroma = chroma + FULL_RESOLUTION_CHROMA_WEIGHT * difference.square().mean(dim=(1, 2, 3))
     return (6 * luma + 2 * lambda_of_qp(qp, *chroma_weights) * chroma) / 8
 
 

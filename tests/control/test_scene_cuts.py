@@ -7,7 +7,7 @@ import pytest
 from dcvc_cli.codec.choices import CodingChoices
 from dcvc_cli.control.frame_control import FrameControl, Lookahead
 from dcvc_cli.control.scene_cuts import LOOKAHEAD, SceneCuts, SeenPicture
-from dcvc_cli.control.thumbnails import BLOCK, SHORT_SIDE, detail, difference, thumbnail
+from dcvc_cli.control.thumbnails import SHORT_SIDE, THUMBNAIL_BLOCK, detail, difference, thumbnail
 from dcvc_cli.format.types import ChromaFormat, Picture, PictureSize, VideoFormat
 
 HEIGHT, WIDTH = 72, 96
@@ -107,7 +107,7 @@ def test_thumbnails_of_any_size(size: tuple[int, int]):
     for chroma, level in ((ChromaFormat.RGB, 200), (ChromaFormat.YUV420, 10)):
         small = thumbnail(Picture(planes), VideoFormat(PictureSize(width, height), chroma))
         assert (small == level).all()
-        assert not any(side % BLOCK for side in small.shape)
+        assert not any(side % THUMBNAIL_BLOCK for side in small.shape)
         assert min(small.shape) < 2 * SHORT_SIDE
         assert detail(small) == 0
         assert difference(small, 0 * small) == 0

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dcvc_cli.backend.exact_network import ExactConv
 
-BLOCK = 64
+WEIGHT_BLOCK = 64
 """Columns and channels of a block of weights, 4096 bytes."""
 
 
@@ -22,7 +22,7 @@ def round_up(value: int, multiple: int) -> int:
 
 def fragment_places() -> NDArray[np.intp]:
     """(64, 64): where in a block the byte of (column, channel) lies."""
-    column, channel = np.meshgrid(np.arange(BLOCK), np.arange(BLOCK), indexing="ij")
+    column, channel = np.meshgrid(np.arange(WEIGHT_BLOCK), np.arange(WEIGHT_BLOCK), indexing="ij")
     half, inside = channel // 32, channel % 32
     register, pair = inside // 16, inside % 8 // 2
     byte = inside % 16 // 8 * 2 + inside % 2
@@ -92,21 +92,23 @@ def pack_matrix(numbers: ExactConv, columns: NDArray[np.intp], first_channels: i
     num_outputs, num_inputs, kernel, _ = numbers.weight.shape
     taps = numbers.weight.transpose(0, 2, 3, 1).reshape(num_outputs, kernel * kernel, num_inputs)
     parts = np.split(taps, [num_inputs if first_channels is None else first_channels], axis=2)
-    padded = [np.pad(part, ((0, 0), (0, 0), (0, round_up(part.shape[2], BLOCK) - part.shape[2]))) for part in parts]
+    padded = [
+        np.pad(part, ((0, 0), (0, 0), (0, round_up(part.shape[2], WEIGHT_BLOCK) - part.shape[2]))) for part in parts
+    ]
     depth = np.concatenate(padded, axis=2).reshape(num_outputs, -1)
     # An even number of blocks, so that a tile of 128 columns finds whole ones.
-    places = np.full(round_up(len(columns), 2 * BLOCK), -1)
+    places = np.full(round_up(len(columns), 2 * WEIGHT_BLOCK), -1)
     places[: len(columns)] = columns
     used = places >= 0
     matrix = np.where(used[:, None], depth[places], 0).astype(np.int16)
-    steps = depth.shape[1] // BLOCK
-    blocks = matrix.reshape(-1, BLOCK, steps, BLOCK).transpose(0, 2, 1, 3)
+    steps = depth.shape[1] // WEIGHT_BLOCK
+    blocks = matrix.reshape(-1, WEIGHT_BLOCK, steps, WEIGHT_BLOCK).transpose(0, 2, 1, 3)
     planes = (
         [blocks.astype(np.int8).view(np.uint8)]
         if numbers.is_narrow
         else [(blocks >> 8).astype(np.int8).view(np.uint8), (blocks & 255).astype(np.uint8)]
     )
-    packed = np.empty((*blocks.shape[:2], len(planes), BLOCK * BLOCK), np.uint8)
+    packed = np.empty((*blocks.shape[:2], len(planes), WEIGHT_BLOCK * WEIGHT_BLOCK), np.uint8)
     for plane, values in enumerate(planes):
         packed[:, :, plane, _PLACES.reshape(-1)] = values.reshape(*blocks.shape[:2], -1)
     multiplier = np.where(used, numbers.multiplier[places], 0).astype(np.int32)

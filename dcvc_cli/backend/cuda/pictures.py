@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dcvc_cli.backend import exact_rules as rules
 from dcvc_cli.backend.cuda.engine import CudaEngine, DeviceTensor
 
-PICTURE_CELL, FILTER_BLOCK = 8, 4
+FILTER_BLOCK = 4
 Plane = NDArray[np.int16]
 
 
@@ -44,7 +45,7 @@ class PictureKernels:
         self, picture: DeviceTensor, *, halve_chroma: bool, truncate_chroma: bool
     ) -> tuple[NDArray[np.uint8], ...]:
         """Three uint8 planes at padded size."""
-        height, width = picture.height * PICTURE_CELL, picture.width * PICTURE_CELL
+        height, width = picture.height * rules.PICTURE_CELL, picture.width * rules.PICTURE_CELL
         side = 2 if halve_chroma else 1
         shapes = [(height, width), (height // side, width // side), (height // side, width // side)]
         planes = [self.engine.raw(shape[0] * shape[1], 1) for shape in shapes]
@@ -108,7 +109,7 @@ class PictureKernels:
         out = self.engine.tensor(picture.height, picture.width, picture.channels)
         parts = 6 if halve_chroma else 12
         # Room for every level that a floor can have: the address does not depend on how many there are.
-        room = self.engine.raw(2 * words.shape[0] * words.shape[1] * parts * PICTURE_CELL**2, 2)
+        room = self.engine.raw(2 * words.shape[0] * words.shape[1] * parts * rules.PICTURE_CELL**2, 2)
         if levels.size:
             self.engine.upload(room.address, levels)
         blocks = self.engine.upload_array(words)
@@ -152,7 +153,7 @@ class PictureKernels:
         self, picture: DeviceTensor, luma: NDArray[np.int8], chroma: NDArray[np.int8], halve_chroma: bool
     ) -> list[tuple[Any, tuple[int, int]]]:
         """(memory, shape) of the filtered luma, Cb and Cr."""
-        height, width = picture.height * PICTURE_CELL, picture.width * PICTURE_CELL
+        height, width = picture.height * rules.PICTURE_CELL, picture.width * rules.PICTURE_CELL
         side = 2 if halve_chroma else 1
         shapes = [(height, width), *[(height // side, width // side)] * 3]
         planes = [self.engine.raw(2 * shape[0] * shape[1], 2) for shape in shapes]

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from dcvc_cli.errors import StreamError
 from dcvc_cli.families.lite.filter.parameters import (
+    DAMAGED,
     Filters,
     Plane,
     Planes,
@@ -135,5 +136,5 @@ class FilterFit:
 
 def _intact(decoded: T | None) -> T:
     if decoded is None:
-        raise StreamError("the output filters of a frame are damaged")
+        raise StreamError(DAMAGED)
     return decoded

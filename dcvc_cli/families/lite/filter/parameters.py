@@ -11,6 +11,8 @@ NUM_CLASSES, NUM_LUMA_TERMS = 24, 12
 NUM_CHROMA_TERMS = 16
 """Coefficients of the filter of Cb and of that of Cr."""
 MAX_COEFFICIENT = 127
+DAMAGED = "the output filters of a frame are damaged"
+"""What a StreamError says of a payload whose filters cannot be."""
 Plane: TypeAlias = NDArray[np.int16]
 Planes: TypeAlias = tuple[Plane, Plane, Plane]
 

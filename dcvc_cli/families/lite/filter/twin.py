@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from dcvc_cli.errors import StreamError
 from dcvc_cli.families.lite.filter.parameters import (
+    DAMAGED,
     MAX_COEFFICIENT,
     NUM_CHROMA_TERMS,
     NUM_CLASSES,
@@ -116,7 +117,6 @@ START_CHANGED, START_OTHER = (8192, 57344), (49152, 16384)
 KINDS = (0,) * 6 + (1,) * 6 + (2,) * 4
 """Of the terms: coefficients of a kind share their contexts."""
 MAX_COEFFICIENT_PREFIX = 7
-DAMAGED = "the output filters of a frame are damaged"
 
 
 class TwinFilterCoder:

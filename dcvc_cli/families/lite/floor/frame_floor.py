@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcvc_cli.errors import StreamError
-from dcvc_cli.families.lite.floor.parts import EXACT_STEP, FloorParts, Planes
+from dcvc_cli.families.lite.floor.parts import DAMAGED, EXACT_STEP, FloorParts, Planes
 from dcvc_cli.families.lite.motion.field import search_lambda
 from dcvc_cli.families.lite.samples import MAX_SAMPLE
 from dcvc_cli.format.native import NativeModule, wants_twin
@@ -239,5 +239,5 @@ class FloorChooser:
 
 def _intact(decoded: T | None) -> T:
     if decoded is None:
-        raise StreamError("the floor of a frame is damaged")
+        raise StreamError(DAMAGED)
     return decoded

@@ -14,6 +14,8 @@ UNTOUCHED, PICTURE, COMPENSATED, FLAT = range(4)
 """Bases of a block."""
 EXACT_STEP = 63
 """The step number whose levels are differences of 8-bit samples."""
+DAMAGED = "the floor of a frame is damaged"
+"""What a StreamError says of a payload whose floor cannot be."""
 
 
 @dataclass(eq=False)

@@ -9,6 +9,7 @@ from dcvc_cli.errors import StreamError
 from dcvc_cli.families.lite.floor.parts import (
     BLOCK,
     COMPENSATED,
+    DAMAGED,
     EXACT_STEP,
     FLAT,
     PART,
@@ -52,7 +53,6 @@ PLACES = sorted(
 )
 """Of coefficients, from the lowest frequency."""
 ACTIVITY_LIMITS = (0, 1, 2, 4, 7, 12, 20, 40, 80)
-DAMAGED = "the floor of a frame is damaged"
 
 Samples: TypeAlias = NDArray[np.int64]
 
