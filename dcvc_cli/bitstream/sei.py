@@ -1,5 +1,7 @@
-"""Supplemental units of the .dcvc stream (docs/bitstream.md, "SEI"): picture hash, user data, free text. No decoded
-sample depends on them."""
+"""Supplemental units of the .dcvc stream: picture hash, user data, free text. No decoded sample depends on them.
+
+Source: docs/bitstream.md, "SEI".
+"""
 
 import hashlib
 import zlib
@@ -20,11 +22,11 @@ _DIGEST_SIZES = {HashKind.CRC32: 4, HashKind.MD5: 16}
 class PictureHash:
     """Hashes of the output samples of the last frame unit before this SEI.
 
-    Args:
+    Attributes:
         kind: CRC32 or MD5.
-        digest: 4 bytes (big endian) or 16 bytes a picture of that unit, as `hash_picture` makes them, in coding order.
-        frame_number: that unit's number since its I unit mod 256, so a hash is never compared with another frame
-            after a loss.
+        digest: for each picture of that unit, in coding order, what `hash_picture` returns: 4 bytes or 16.
+        frame_number: number of that unit since its I unit, mod 256. After a loss it keeps a decoder from comparing the
+            hash with another frame.
     """
 
     kind: HashKind
@@ -33,14 +35,14 @@ class PictureHash:
 
     @property
     def digests(self) -> tuple[bytes, ...]:
-        """One digest a picture."""
+        """The digest of each picture, in coding order."""
         size = _DIGEST_SIZES[self.kind]
         return tuple(self.digest[start : start + size] for start in range(0, len(self.digest), size))
 
 
 @dataclass(frozen=True)
 class UserData:
-    """Bytes in a format of the user's own, which a 16-byte UUID names."""
+    """Bytes in a user's own format. A 16-byte UUID names the format."""
 
     uuid: bytes
     data: bytes
@@ -65,12 +67,15 @@ SeiMessage = PictureHash | UserData | FreeText | UnknownSei
 
 
 def hash_picture(kind: HashKind, planes: Iterable[bytes | bytearray | memoryview]) -> bytes:
-    """Digest of the output samples as a raw planar file holds them. Bit-exact.
+    """Returns the digest of the output samples as a raw planar file holds them. Bit-exact.
 
     Args:
-        kind: CRC32 or MD5; ValueError for others.
-        planes: in file order (Y Cb Cr, or R G B), each of the cropped size, row by row, one byte a sample, or two
-            (little endian) above 8 bits.
+        kind: CRC32 (4 bytes, big endian) or MD5 (16 bytes).
+        planes: in file order (Y Cb Cr, or R G B), each of the cropped size, row by row. A sample takes one byte, above
+            8 bits two (little endian).
+
+    Raises:
+        ValueError: the kind is another one.
     """
     if kind is HashKind.CRC32:
         check = 0
@@ -86,7 +91,11 @@ def hash_picture(kind: HashKind, planes: Iterable[bytes | bytearray | memoryview
 
 
 def write_sei(message: SeiMessage) -> bytes:
-    """SEI payload. ValueError for a message that the layout cannot hold."""
+    """Returns the SEI payload of a message.
+
+    Raises:
+        ValueError: the layout cannot hold the message.
+    """
     if isinstance(message, PictureHash):
         _check_digests(message.kind, len(message.digest))
         payload = bytes([_PICTURE_HASH, message.kind, message.frame_number]) + message.digest
@@ -110,7 +119,11 @@ def _check_digests(kind: HashKind, size_bytes: int) -> None:
 
 
 def read_sei(payload: bytes) -> SeiMessage:
-    """Inverse of write_sei; BitstreamError (sei-content) for a message that breaks its layout."""
+    """Inverse of write_sei.
+
+    Raises:
+        BitstreamError: the message breaks its layout (rule sei-content).
+    """
     try:
         return _read_message(ByteReader(payload))
     except (BitstreamError, ValueError) as error:

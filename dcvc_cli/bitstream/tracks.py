@@ -23,12 +23,12 @@ _HEADER, _PACKET = 0, 1
 
 @dataclass(frozen=True)
 class Metadata:
-    """A message that belongs to one picture of the last frame unit before it.
+    """A message of one picture of the last frame unit before it.
 
-    Args:
-        frame_number: that unit's number since its I unit mod 256, as in a picture hash.
+    Attributes:
+        frame_number: number of that unit since its I unit, mod 256, as in a picture hash.
         picture: 0-based place of the picture in its unit, in coding order.
-        kind: 0..255; ITU_T_T35, others are carried through.
+        kind: 0..255. ITU_T_T35 is known; dcvc carries others through.
         data: the message.
     """
 
@@ -40,9 +40,9 @@ class Metadata:
 
 @dataclass(frozen=True)
 class TrackHeader:
-    """Announces a track; it stands before the track's first packet and may be repeated as it is.
+    """Announces a track. It stands before the track's first packet and may be repeated as it is.
 
-    Args:
+    Attributes:
         track: number of the track, 1..255.
         kind: one of TRACK_KINDS.
         codec: name of what the packets hold, at most 255 bytes of UTF-8, such as `aac`.
@@ -61,9 +61,9 @@ class TrackHeader:
 
 @dataclass(frozen=True)
 class TrackPacket:
-    """One packet of a track, as it was in the container that it comes from.
+    """One packet of a track, with the bytes that it had in its container.
 
-    Args:
+    Attributes:
         track: number of the track, 1..255.
         time: presentation time since the start of the stream in ticks of the track, 0..2^63-1.
         duration: in ticks, 0..2^30-1; 0 = not known.
@@ -77,7 +77,11 @@ class TrackPacket:
 
 
 def write_metadata(message: Metadata) -> bytes:
-    """METADATA payload. ValueError for a message that the layout cannot hold."""
+    """Returns the METADATA payload of a message.
+
+    Raises:
+        ValueError: the layout cannot hold the message.
+    """
     if not 0 <= message.picture < MAX_PICTURES:
         raise ValueError(f"picture {message.picture} of a unit is outside 0..{MAX_PICTURES - 1}")
     payload = bytes([message.frame_number, message.picture, message.kind]) + message.data
@@ -85,7 +89,11 @@ def write_metadata(message: Metadata) -> bytes:
 
 
 def read_metadata(payload: bytes) -> Metadata:
-    """Inverse of write_metadata; BitstreamError (metadata-content) otherwise."""
+    """Inverse of write_metadata.
+
+    Raises:
+        BitstreamError: the payload breaks its layout (rule metadata-content).
+    """
     reader = ByteReader(payload)
     try:
         frame_number, picture, kind = reader.uint(1), reader.uint(1), reader.uint(1)
@@ -97,7 +105,11 @@ def read_metadata(payload: bytes) -> Metadata:
 
 
 def write_track(message: TrackHeader | TrackPacket) -> bytes:
-    """TRACK payload. ValueError for what the layout cannot hold."""
+    """Returns the TRACK payload of a header or packet.
+
+    Raises:
+        ValueError: the layout cannot hold it.
+    """
     _check_track(message.track)
     if isinstance(message, TrackPacket):
         if not 0 <= message.time <= MAX_TIME or not 0 <= message.duration < UV_LIMIT:
@@ -112,7 +124,11 @@ def write_track(message: TrackHeader | TrackPacket) -> bytes:
 
 
 def read_track(payload: bytes) -> TrackHeader | TrackPacket:
-    """Inverse of write_track; BitstreamError (track-content) otherwise."""
+    """Inverse of write_track.
+
+    Raises:
+        BitstreamError: the payload breaks its layout (rule track-content).
+    """
     try:
         return _read_track(ByteReader(payload))
     except (BitstreamError, ValueError) as error:

@@ -1,4 +1,5 @@
-"""Is the unit at a place of a stream whole and intact? Limits are checked before a unit's bytes are waited for."""
+"""Tells whether the unit at a place of a stream is whole and intact. Limits come first: no reader waits for the bytes
+of a unit above them."""
 
 from dataclasses import dataclass
 
@@ -28,12 +29,18 @@ _PAYLOAD_LIMITS = {
     NalType.END: END_PAYLOAD_SIZE,
     NalType.METADATA: MAX_METADATA_PAYLOAD_SIZE,
 }
-"""Other types but I and P: MAX_TRACK_PAYLOAD_SIZE."""
+"""The limit of the other types is MAX_TRACK_PAYLOAD_SIZE; that of I and P units depends on their SPS."""
 
 
 @dataclass(frozen=True)
 class KnownSps:
-    """An SPS as it was last received: its values, the check of its unit, the limits of its frames."""
+    """An SPS as it was last received.
+
+    Attributes:
+        sps: its values.
+        check: that of its unit.
+        limits: those of its frames.
+    """
 
     sps: Sps
     check: int
@@ -42,7 +49,14 @@ class KnownSps:
 
 @dataclass(frozen=True)
 class Verified:
-    """A unit whose check is right; `header` is None for a signature."""
+    """A unit whose check is right.
+
+    Attributes:
+        header: None for a signature.
+        unit_size: in bytes.
+        number: of a frame unit, units since the last I unit, mod 256; else 0.
+        check: that of the unit.
+    """
 
     header: UnitHeader | None
     unit_size: int
@@ -51,7 +65,7 @@ class Verified:
 
 
 class UnitVerifier:
-    """Verifies units against what came before them in the same stream.
+    """Verifies units against those before them in the same stream.
 
     Args:
         window: the bytes.
@@ -62,9 +76,11 @@ class UnitVerifier:
         sps: the SPSs received since the signature, by id.
         gop: SPS and check of the last I unit, None before the first.
         ended: whether the last unit was an END unit.
-        has_version_2: whether an SPS of format version 2 came since the signature, so that its unit types may come.
-        expected_end: where the unit that was looked at last would end; None where its header said nothing.
-        damaged_gop: SPS and check of the I unit that was looked at last, where its bytes are damaged.
+        has_version_2: whether an SPS of format version 2 came since the signature. From then on, its unit types may
+            come.
+        expected_end: where the unit that `verify` saw last would end; None where its header did not tell.
+        damaged_gop: SPS and check of the I unit that `verify` saw last, if its bytes are damaged.
+        largest_limit: in bytes, the largest limit of payloads among all SPSs so far.
     """
 
     def __init__(self, window: Window, signed: bool, limits_of: LimitsOf | None) -> None:
@@ -75,23 +91,25 @@ class UnitVerifier:
         self.start_segment()
 
     def start_segment(self) -> None:
-        """At a signature: nothing that came before counts."""
+        """Forgets everything before a signature."""
         self.sps: dict[int, KnownSps] = {}
         self.gop: tuple[Sps, int] | None = None
         self.ended = False
         self.has_version_2 = False
 
     def add_sps(self, sps_id: int, sps: Sps, check: int) -> None:
-        """From now on `sps_id` stands for `sps`."""
+        """Lets `sps_id` stand for `sps` from now on."""
         known = KnownSps(sps, check, limits_under(sps, self._limits_of))
         self.sps[sps_id] = known
         self.largest_limit = max(self.largest_limit, known.limits.max_payload_size)
         self.has_version_2 |= sps.format_version > 1
 
     def verify(self, position: int) -> Verified:
-        """The unit at `position` of the window if it is whole and its check is right.
+        """Verifies the unit at `position` of the window.
 
-        Raises BitstreamError, which names the rule that the unit breaks.
+        Raises:
+            TruncatedStreamError: the source ends inside the unit.
+            BitstreamError: the unit breaks a rule, which the error names.
         """
         window = self._window
         self.expected_end = self.damaged_gop = None
@@ -125,7 +143,7 @@ class UnitVerifier:
 
     @staticmethod
     def _intact_number(header: UnitHeader, body_check: int, check: int) -> int | None:
-        """The number that a frame unit's check tells, 0 for other intact units, None for a damaged unit."""
+        """Returns the number that a frame unit's check tells, 0 for another intact unit, None for a damaged one."""
         if not header.nal_type.is_frame:
             return 0 if body_check == check else None
         number = find_frame_number(body_check, check)
@@ -145,7 +163,7 @@ class UnitVerifier:
         raise BitstreamError(Rule.SIGNATURE, message)
 
     def _limit(self, header: UnitHeader) -> tuple[int, int]:
-        """(payload limit, seed of the check) of a unit, known before its payload is read."""
+        """Returns (payload limit in bytes, seed of the check) of a unit. Both follow from its header."""
         name = header.nal_type.name
         if not header.nal_type.is_frame:
             if header.nal_type.needs_version_2 and not self.has_version_2:

@@ -1,5 +1,5 @@
-"""What a reader of a .dcvc stream yields, one frozen value a unit, and the payloads of the index and end units
-(docs/bitstream.md)."""
+"""What a reader of a .dcvc stream yields, a frozen value for each unit, and the payloads of the index and end units.
+Source: docs/bitstream.md."""
 
 from dataclasses import dataclass
 
@@ -15,22 +15,21 @@ INDEX_ENTRY_SIZE = 13
 MAX_INDEX_ENTRIES = 4_000_000
 MAX_INDEX_PAYLOAD_SIZE = INDEX_ENTRY_SIZE * MAX_INDEX_ENTRIES
 MIN_FRAME_UNIT_SIZE = 7
-"""Type, QP, length, check: no frame takes fewer bytes."""
+"""Type, QP, length and check. No frame takes fewer bytes."""
 END_PAYLOAD_SIZE = 20
 END_UNIT_SIZE = END_PAYLOAD_SIZE + 6
-"""Fixed, so that the end unit is found from the end of a file."""
+"""It is fixed, so that a reader finds the end unit from the end of a file."""
 
 
 @dataclass(frozen=True)
 class IndexEntry:
-    """Where one frame is found.
+    """Where one frame stands. In a stream, numbers and offsets count from the signature. In what `read_index` and
+    `scan_units` return, they count from the start of the source.
 
-    Args:
+    Attributes:
         frame_type: I or P.
-        frame_number: 0-based number of the frame in its stream (from `read_index` and `scan_units`: in the whole
-            source).
-        offset: of the SPS unit repeated just before an I unit, else of the frame unit itself; counted from the stream's
-            signature (from `read_index` and `scan_units`: from the start of the source).
+        frame_number: 0-based number of the frame.
+        offset: of a P frame's unit, or of the SPS unit just before an I frame's.
     """
 
     frame_type: NalType
@@ -40,7 +39,7 @@ class IndexEntry:
 
 @dataclass(frozen=True)
 class StartUnit:
-    """The file signature; in joined files one at the start of each part."""
+    """The file signature. A joined file has one at the start of each part."""
 
     offset: int
     size_bytes: int
@@ -48,7 +47,7 @@ class StartUnit:
 
 @dataclass(frozen=True)
 class SpsUnit:
-    """An SPS; it replaces the one of the same id for the frames that follow."""
+    """An SPS. For the frames that follow, it replaces the one of the same id."""
 
     offset: int
     size_bytes: int
@@ -60,13 +59,13 @@ class SpsUnit:
 class FrameUnit:
     """One coded frame.
 
-    Args:
+    Attributes:
+        reset: the decoder drops the reference feature first.
         payload: the coded pictures, without the picture header before them.
-        frame_index: 0-based number of this unit's first picture among those that the reader yielded.
-        number: units since the last I unit mod 256; 0 for an I unit.
-        decodable: False from a loss until the next I frame: the reference that this P frame needs is not there.
-        reset: drop the reference feature before decoding.
-        num_missing: units that are missing right before a P unit, as its number tells, mod 256.
+        frame_index: 0-based number of the unit's first picture among those that the reader yielded.
+        number: units since the last I unit, mod 256; 0 for an I unit.
+        decodable: False from a loss until the next I frame, because the frame's reference is missing.
+        num_missing: units missing right before a P unit, mod 256. The unit's number tells them.
         pictures: how many pictures the unit holds, and their order.
         times: presentation time of each picture in ticks since the start of the stream; empty without a time base.
     """
@@ -89,7 +88,7 @@ class FrameUnit:
 
 @dataclass(frozen=True)
 class SeiUnit:
-    """A supplemental message; a PictureHash speaks of the last frame before it."""
+    """A supplemental message. A PictureHash is that of the last frame before it."""
 
     offset: int
     size_bytes: int
@@ -107,7 +106,7 @@ class MetadataUnit:
 
 @dataclass(frozen=True)
 class TrackUnit:
-    """Header or packet of another track."""
+    """A header or a packet of a track beside the pictures."""
 
     offset: int
     size_bytes: int
@@ -116,7 +115,7 @@ class TrackUnit:
 
 @dataclass(frozen=True)
 class LaterUnit:
-    """A unit of a type that later versions may define; nothing that this version decodes depends on it."""
+    """A unit of a type that a later version may define. Nothing that this version decodes depends on it."""
 
     offset: int
     size_bytes: int
@@ -125,7 +124,7 @@ class LaterUnit:
 
 @dataclass(frozen=True)
 class IndexUnit:
-    """The index as it stands in the stream, offsets counted from the signature."""
+    """The index as it stands in the stream: offsets count from the signature."""
 
     offset: int
     size_bytes: int
@@ -134,9 +133,9 @@ class IndexUnit:
 
 @dataclass(frozen=True)
 class EndUnit:
-    """End of a stream.
+    """The end of a stream.
 
-    Args:
+    Attributes:
         num_frames: pictures since the signature.
         index_distance: bytes from the start of the index unit to the start of this unit, 0 = no index.
         stream_distance: bytes from the signature to the start of this unit.
@@ -153,8 +152,14 @@ class EndUnit:
 
 @dataclass(frozen=True)
 class Damage:
-    """A rule that the stream breaks at `offset`; `size_bytes` bytes were passed over (0: nothing, the frames are just
-    not there)."""
+    """A rule that the stream breaks.
+
+    Attributes:
+        offset: where the stream breaks it.
+        size_bytes: bytes that the reader passed over; 0 where frames are missing and no bytes are damaged.
+        rule: its stable name.
+        message: what was expected and what was found, in one line.
+    """
 
     offset: int
     size_bytes: int
@@ -166,14 +171,18 @@ Unit = StartUnit | SpsUnit | FrameUnit | SeiUnit | MetadataUnit | TrackUnit | La
 
 
 def write_index(entries: list[IndexEntry]) -> bytes:
-    """Index payload, 13 bytes an entry: type (1), frame number (4), offset (8)."""
+    """Returns the index payload. An entry has 13 bytes: type (1), frame number (4), offset (8)."""
     return b"".join(
         bytes([e.frame_type]) + e.frame_number.to_bytes(4, "big") + e.offset.to_bytes(8, "big") for e in entries
     )
 
 
 def read_index_payload(payload: bytes) -> tuple[IndexEntry, ...]:
-    """Inverse of write_index; BitstreamError (index-content) unless frame numbers and offsets increase strictly."""
+    """Inverse of write_index.
+
+    Raises:
+        BitstreamError: the payload breaks its layout, or frame numbers or offsets do not increase (rule index-content).
+    """
     if len(payload) % INDEX_ENTRY_SIZE:
         raise BitstreamError(
             Rule.INDEX_CONTENT, f"an index of {len(payload)} bytes is no multiple of {INDEX_ENTRY_SIZE}"
@@ -195,7 +204,7 @@ def read_index_payload(payload: bytes) -> tuple[IndexEntry, ...]:
 
 
 def write_end(num_frames: int, index_distance: int, stream_distance: int, stream_check: int) -> bytes:
-    """End payload, 20 bytes: frames (4), index distance (4), stream distance (8), stream check (4)."""
+    """Returns the end payload, 20 bytes: frames (4), index distance (4), stream distance (8), stream check (4)."""
     return b"".join(
         value.to_bytes(size, "big")
         for value, size in ((num_frames, 4), (index_distance, 4), (stream_distance, 8), (stream_check, 4))
@@ -203,7 +212,11 @@ def write_end(num_frames: int, index_distance: int, stream_distance: int, stream
 
 
 def read_end(payload: bytes, offset: int) -> EndUnit:
-    """The end unit that starts at `offset`; BitstreamError (end-content) for a payload of another size."""
+    """Returns the end unit that starts at `offset`.
+
+    Raises:
+        BitstreamError: the payload has another size (rule end-content).
+    """
     if len(payload) != END_PAYLOAD_SIZE:
         raise BitstreamError(Rule.END_CONTENT, f"an end unit holds {len(payload)} bytes, expected {END_PAYLOAD_SIZE}")
     reader = ByteReader(payload)

@@ -16,10 +16,10 @@ from dcvc_cli.bitstream.window import ByteSource
 class Fault:
     """A rule that a stream breaks.
 
-    Args:
-        offset: byte offset of the unit that breaks it.
-        rule: stable name of the rule.
-        message: what was expected and what was found, one line.
+    Attributes:
+        offset: byte offset of the unit that breaks the rule.
+        rule: its stable name.
+        message: what was expected and what was found, in one line.
     """
 
     offset: int
@@ -28,7 +28,7 @@ class Fault:
 
 
 def validate_stream(source: ByteSource) -> list[Fault]:
-    """All faults of a stream in file order, empty for a valid one. Never raises for what the stream holds."""
+    """Returns all faults of a stream in file order. A valid stream has none. No content of a stream raises an error."""
     validator = _Validator()
     try:
         for unit in StreamReader(source, tolerant=True):
@@ -39,7 +39,10 @@ def validate_stream(source: ByteSource) -> list[Fault]:
 
 
 class _Validator:
-    """The rules that span units and that a decoder does not need: repeated SPS, kind of hashes, headers of tracks."""
+    """Holds a stream to the rules that span units and that no decoder needs.
+
+    They are: the SPS before each I unit, the kind of hashes, the headers of tracks, the buffer (VBV).
+    """
 
     def __init__(self) -> None:
         self.faults: list[Fault] = []

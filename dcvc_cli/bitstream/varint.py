@@ -1,5 +1,5 @@
-"""The reference's variable-length unsigned integer `uv` (docs/bitstream.md, "Integers") and a byte reader that cannot
-run past its end."""
+"""The variable-length unsigned integer `uv` of the published codec (docs/bitstream.md, "Integers"), and a byte reader
+that cannot run past its end."""
 
 from dcvc_cli.bitstream.faults import BitstreamError, Rule, TruncatedStreamError
 
@@ -8,8 +8,11 @@ UV_LIMIT = 1 << 30
 
 
 def write_uv(value: int) -> bytes:
-    """Shortest `uv` form of `value`: 1, 2 or 4 bytes, big endian, the length in the top bits. ValueError outside
-    0..2^30-1."""
+    """Returns the shortest `uv` form of `value`: 1, 2 or 4 bytes, big endian, the length in the top bits.
+
+    Raises:
+        ValueError: the value is outside 0..2^30-1.
+    """
     if not 0 <= value < UV_LIMIT:
         raise ValueError(f"uv holds 0..{UV_LIMIT - 1}, not {value}")
     if value < 1 << 7:
@@ -20,7 +23,9 @@ def write_uv(value: int) -> bytes:
 
 
 class ByteReader:
-    """Reads big-endian fields from `data`; a field that does not fit raises TruncatedStreamError and consumes nothing.
+    """Reads big-endian fields from `data`.
+
+    A field that does not fit raises TruncatedStreamError. The reader then stays where it was.
 
     Args:
         data: the bytes of one header or payload; offsets count from its start.
@@ -36,7 +41,7 @@ class ByteReader:
         return len(self._data) - self.offset
 
     def take(self, num_bytes: int) -> bytes:
-        """The next `num_bytes` bytes."""
+        """Returns the next `num_bytes` bytes."""
         if num_bytes < 0 or num_bytes > self.remaining:
             raise TruncatedStreamError(
                 Rule.TRUNCATED, f"a field of {num_bytes} bytes does not fit into the {self.remaining} bytes left"
@@ -46,12 +51,15 @@ class ByteReader:
         return self._data[start : self.offset]
 
     def uint(self, num_bytes: int) -> int:
-        """Unsigned big-endian integer of `num_bytes` bytes."""
+        """Reads an unsigned big-endian integer of `num_bytes` bytes."""
         return int.from_bytes(self.take(num_bytes), "big")
 
     def uv(self, shortest: bool = True) -> int:
-        """Variable-length integer 0..2^30-1; with `shortest`, BitstreamError (length-form) for a longer form than
-        needed."""
+        """Reads a variable-length integer, 0..2^30-1.
+
+        Raises:
+            BitstreamError: `shortest` is set, and the integer takes more bytes than it needs (rule length-form).
+        """
         start = self.offset
         first = self.uint(1)
         if first < 0x80:
@@ -70,7 +78,14 @@ class ByteReader:
 
 
 def read_uv(data: bytes) -> tuple[int, int]:
-    """(value, bytes used) of the shortest-form `uv` at the start of `data`; TruncatedStreamError or BitstreamError
-    otherwise."""
+    """Reads the `uv` at the start of `data`.
+
+    Returns:
+        (value, bytes used).
+
+    Raises:
+        TruncatedStreamError: the data end inside the integer.
+        BitstreamError: the integer is not in its shortest form (rule length-form).
+    """
     reader = ByteReader(data)
     return reader.uv(), reader.offset

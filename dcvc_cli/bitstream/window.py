@@ -1,5 +1,4 @@
-"""Byte sources and sinks, and a sliding view of a source: what a reader has looked at but not yet consumed. Works on
-pipes, never seeks."""
+"""Byte sources and sinks, and a sliding window on a source. Everything here works on pipes and never seeks."""
 
 import re
 import zlib
@@ -11,7 +10,7 @@ READ_SIZE = 1 << 16
 
 
 class ByteSource(Protocol):
-    """Anything with read(n) -> bytes, shorter only at a pipe's whim, empty at the end."""
+    """Anything with read(n) -> bytes. A pipe may return fewer than n bytes; no bytes mean the end."""
 
     def read(self, size: int, /) -> bytes: ...
 
@@ -23,7 +22,7 @@ class ByteSink(Protocol):
 
 
 def write_all(sink: ByteSink, data: bytes) -> None:
-    """Writes all of `data`: an unbuffered pipe may take a part only; other sinks return None or everything."""
+    """Writes all of `data`. An unbuffered pipe may take only a part at a time and returns its size."""
     view = memoryview(data)
     while view:
         taken = sink.write(view)
@@ -31,15 +30,22 @@ def write_all(sink: ByteSink, data: bytes) -> None:
 
 
 class Window:
-    """Bytes of `source` from `offset` on. Memory grows with the bytes that arrived, never with a length that was
-    promised.
+    """The bytes of a source that a reader has seen but not yet consumed.
 
-    Positions are relative to the first byte not yet consumed; `offset` is that byte's place in the source.
+    Memory grows with the bytes that arrive, never with a length that a stream promises. Positions count from the first
+    byte not yet consumed.
+
+    Args:
+        source: where the bytes come from.
+        offset: place of the first byte in the source.
+
+    Attributes:
+        offset: place in the source of the first byte not yet consumed.
     """
 
     def __init__(self, source: ByteSource, offset: int = 0) -> None:
-        # read1 returns what a pipe has; read(n) of a buffered pipe waits for all n bytes, so there exactly the missing
-        # ones are asked for.
+        # read1 returns what a pipe has. A buffered pipe's read(n) waits for all n bytes: it is asked for no more than
+        # the missing ones.
         self._read1 = getattr(source, "read1", None)
         self._read = source.read
         self._buffer = bytearray()
@@ -47,7 +53,11 @@ class Window:
         self.offset = offset
 
     def ensure(self, num_bytes: int) -> bool:
-        """Reads until `num_bytes` bytes are there; False when the source ends before."""
+        """Reads until `num_bytes` bytes are there. Returns False where the source ends before.
+
+        Raises:
+            InputError: the source is in non-blocking mode and has no bytes now.
+        """
         while len(self._buffer) < num_bytes and not self._ended:
             missing = num_bytes - len(self._buffer)
             chunk = (
@@ -61,15 +71,15 @@ class Window:
 
     @property
     def num_available(self) -> int:
-        """Bytes that can be looked at without reading."""
+        """The number of bytes that are there without another read."""
         return len(self._buffer)
 
     def peek(self, start: int, stop: int) -> bytes:
-        """A copy of the available bytes in start..stop-1."""
+        """Returns a copy of the available bytes in start..stop-1."""
         return bytes(self._buffer[start:stop])
 
     def crc32(self, start: int, stop: int, seed: int = 0) -> int:
-        """zlib.crc32 of the available bytes in start..stop-1, without a copy."""
+        """Returns zlib.crc32 of the available bytes in start..stop-1, without a copy."""
         with memoryview(self._buffer) as view, view[start:stop] as part:
             return zlib.crc32(part, seed)
 
@@ -79,6 +89,6 @@ class Window:
         self.offset += num_bytes
 
     def search(self, pattern: re.Pattern[bytes], start: int) -> int | None:
-        """Position of the first match among the available bytes from `start` on."""
+        """Returns the position of the first match among the available bytes from `start` on, None without one."""
         match = pattern.search(self._buffer, start)
         return match.start() if match else None
