@@ -2,16 +2,21 @@
 
 from collections.abc import Sequence
 from contextlib import ExitStack
+from itertools import chain
 
 from dcvc_cli.bitstream.concat import ConcatReport, concat_streams, repair_stream
+from dcvc_cli.bitstream.faults import BitstreamError, Rule
 from dcvc_cli.bitstream.nal import SIGNATURE
 from dcvc_cli.bitstream.sps import Sps, quantise_skip_threshold
+from dcvc_cli.bitstream.stream_reader import StreamReader
+from dcvc_cli.bitstream.units import FrameUnit, Unit
 from dcvc_cli.codec.backends import PRECISION_NAMES
 from dcvc_cli.coding.stream_source import StreamSource
 from dcvc_cli.errors import EnvironmentFault, UsageError
-from dcvc_cli.families.registry import family_of
+from dcvc_cli.families.elementary_form import ElementaryForm, RemuxReport
+from dcvc_cli.families.registry import families, family_of, models
 from dcvc_cli.families.rt.family import RtFamily
-from dcvc_cli.families.rt.remux import RemuxReport, dcvc_to_elementary, elementary_to_dcvc
+from dcvc_cli.families.rt.remux import RtElementaryForm
 from dcvc_cli.format.types import Rational
 from dcvc_cli.media import OutputFile
 from dcvc_cli.weights.store import weights_by_name
@@ -70,14 +75,11 @@ def template_sps(
         raise UsageError(
             f"--precision {precision_name}: expected what the elementary stream was coded in, one of {expected}"
         )
-    fingerprints: tuple[int, ...] = (0, 0)
-    family, variant, note = RtFamily.name, model, None
+    known, note = models().get(model), None
+    fingerprints: tuple[int, ...] = (0,) * (2 if known is None else len(known.networks))
     try:
         weights = weights_by_name(model)
-        fingerprints = weights.fingerprints
-        if not family_of(weights.model).has_elementary_stream:
-            raise UsageError(f"--model {model}: streams of this model have no elementary form that dcvc remux knows")
-        family, variant = family_of(weights.model).name, weights.model.name
+        fingerprints, known = weights.fingerprints, weights.model
         if not weights.has_float_decoder:
             note = (
                 f"weights {model!r} hold integers, and only the checkpoint's own parameters decode this stream: dcvc "
@@ -85,6 +87,9 @@ def template_sps(
             )
     except EnvironmentFault as error:
         note = f"{error.message}: the stream will name model {model!r} without fingerprints"
+    family, variant = (RtFamily.name, model) if known is None else (family_of(known).name, known.name)
+    if known is not None and family_of(known).elementary_form() is None:
+        raise UsageError(f"--model {model}: streams of this model have no elementary form that dcvc remux knows")
     try:
         sps = Sps(
             16,
@@ -106,7 +111,26 @@ def template_sps(
 def remux(source: PeekedSource, sink: OutputFile, template: Sps) -> RemuxReport:
     """Turns a .dcvc stream into an elementary stream, or an elementary stream into a .dcvc stream with the fields of
     `template`."""
-    return dcvc_to_elementary(source, sink) if source.is_dcvc else elementary_to_dcvc(source, sink, template)
+    if not source.is_dcvc:
+        return _elementary_form(template).to_dcvc(source, sink, template)
+    units = iter(StreamReader(source))
+    before: list[Unit] = []
+    for unit in units:
+        before.append(unit)
+        if isinstance(unit, FrameUnit):
+            return _elementary_form(unit.sps, unit.offset).from_dcvc(chain(before, units), sink)
+    return RtElementaryForm().from_dcvc(before, sink)
+
+
+def _elementary_form(sps: Sps, offset: int | None = None) -> ElementaryForm:
+    """That of the SPS's family; BitstreamError where it has none."""
+    family = families().get(sps.model_family)
+    form = RtElementaryForm() if family is None else family.elementary_form()
+    if form is None:
+        name = f"{sps.model_family}/{sps.model_variant}"
+        message = f"streams of model {name} have no elementary form that dcvc remux knows"
+        raise BitstreamError(Rule.UNSUPPORTED, message, offset)
+    return form
 
 
 def repair_file(name: str, sink: OutputFile) -> ConcatReport:

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from dcvc_cli.families.elementary_form import ElementaryForm
+
     State = Mapping[str, NDArray[np.float32]]
     """Parameters of one network by name."""
 
@@ -200,13 +202,11 @@ class Family(ABC):
         syntax: version of its payload syntax; a decoder reads every one up to it.
         models: by name.
         precisions: arithmetic that its models run in.
-        has_elementary_stream: whether its payloads may stand in DCVC-RT's elementary stream (`dcvc remux`).
     """
 
     name: ClassVar[str]
     syntax: ClassVar[int] = 1
     precisions: ClassVar[tuple[Precision, ...]] = tuple(Precision)
-    has_elementary_stream: ClassVar[bool] = False
 
     @property
     @abstractmethod
@@ -217,6 +217,10 @@ class Family(ABC):
     def has_exact_arithmetic(self) -> bool:
         """Whether its models can be prepared for exact arithmetic; else they are imported as float."""
         return Precision.EXACT in self.precisions
+
+    def elementary_form(self) -> "ElementaryForm | None":
+        """The published codec's elementary stream (`dcvc remux`); None where there is none."""
+        return None
 
     def conformance_form(self) -> ConformanceForm | None:
         """How cases of the published codec are read and run (`dcvc conformance`); None where there are none."""

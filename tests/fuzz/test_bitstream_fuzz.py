@@ -126,7 +126,7 @@ def test_random_bytes() -> None:
                 lambda d: list(StreamReader(io.BytesIO(d), tolerant=True)),
                 lambda d: read_index(io.BytesIO(d)),
                 lambda d: scan_units(io.BytesIO(d)),
-                lambda d: dcvc_to_elementary(io.BytesIO(d), io.BytesIO()),
+                lambda d: dcvc_to_elementary(StreamReader(io.BytesIO(d)), io.BytesIO()),
                 lambda d: elementary_to_dcvc(io.BytesIO(d), io.BytesIO(), SPS),
                 lambda d: concat_streams([("x", io.BytesIO(d))], io.BytesIO()),
             ):
@@ -155,7 +155,7 @@ def test_every_flip_of_an_elementary_stream_returns_or_refuses() -> None:
                 continue
             assert units
             back = io.BytesIO()
-            dcvc_to_elementary(io.BytesIO(out.getvalue()), back)
+            dcvc_to_elementary(StreamReader(io.BytesIO(out.getvalue())), back)
             assert back.getvalue() == bytes(broken)
 
 

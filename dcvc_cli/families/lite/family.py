@@ -12,6 +12,7 @@ from dcvc_cli.codec.choices import CodingChoices
 from dcvc_cli.codec.networks import CodecNetworks
 from dcvc_cli.codec.pictures import has_halved_chroma, padded_size, video_format_of
 from dcvc_cli.families.base import Family, Model, PictureDecoder, PictureEncoder
+from dcvc_cli.families.elementary_form import ElementaryForm
 from dcvc_cli.families.lite.frame_encoder import FramePayloadEncoder
 from dcvc_cli.families.lite.frames import FramePayloadDecoder
 from dcvc_cli.families.lite.image import ImageModel
@@ -90,10 +91,15 @@ class LiteFamily(Family):
     """Models `lite` and, for tests, `tiny-lite`."""
 
     name = "lite"
-    has_elementary_stream = True
     syntax = FLOOR_SYNTAX
 
     @cached_property
     def models(self) -> Mapping[str, Model]:
         """The default and the one for tests."""
         return {"lite": LiteModel(LITE), "tiny-lite": LiteModel(TINY_LITE, is_for_tests=True)}
+
+    def elementary_form(self) -> ElementaryForm:
+        """That of DCVC-RT, whose payload syntax is shared without motion, filter and floor."""
+        from dcvc_cli.families.rt.remux import RtElementaryForm
+
+        return RtElementaryForm()

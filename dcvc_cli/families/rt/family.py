@@ -5,6 +5,7 @@ from functools import cached_property
 
 from dcvc_cli.families.base import Family, Model
 from dcvc_cli.families.conformance_form import ConformanceForm
+from dcvc_cli.families.elementary_form import ElementaryForm
 from dcvc_cli.families.rt.image import ImageModel
 from dcvc_cli.families.rt.model import RtModel
 from dcvc_cli.families.rt.sizes import RT, TINY
@@ -15,7 +16,6 @@ class RtFamily(Family):
     """Models `rt` and, for tests, `tiny`."""
 
     name = "dcvc-rt"
-    has_elementary_stream = True
 
     @cached_property
     def models(self) -> Mapping[str, Model]:
@@ -30,3 +30,9 @@ class RtFamily(Family):
         from dcvc_cli.families.rt.conformance import RtConformance
 
         return RtConformance()
+
+    def elementary_form(self) -> ElementaryForm:
+        """The published codec's own."""
+        from dcvc_cli.families.rt.remux import RtElementaryForm
+
+        return RtElementaryForm()

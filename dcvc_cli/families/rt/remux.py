@@ -5,17 +5,17 @@ Every elementary stream comes back byte for byte. Some deviate from the publishe
 SPSs sent again, integers longer than needed. Their bytes travel in a user-data SEI.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import replace
 
 from dcvc_cli.bitstream.faults import BitstreamError, Rule
 from dcvc_cli.bitstream.nal import NalType
-from dcvc_cli.bitstream.sei import FreeText, PictureHash, UserData
+from dcvc_cli.bitstream.sei import UserData
 from dcvc_cli.bitstream.sps import Sps
-from dcvc_cli.bitstream.stream_reader import StreamReader
 from dcvc_cli.bitstream.stream_writer import StreamWriter
-from dcvc_cli.bitstream.units import FrameUnit, IndexUnit, SeiUnit
+from dcvc_cli.bitstream.units import FrameUnit, SeiUnit, Unit
 from dcvc_cli.bitstream.window import ByteSink, ByteSource
-from dcvc_cli.families.registry import families
+from dcvc_cli.families.elementary_form import ElementaryForm, LostUnits, RemuxReport, check_format, phrases_of
 from dcvc_cli.families.rt.elementary_stream import (
     ElementaryFrameUnit,
     ElementaryReader,
@@ -31,17 +31,16 @@ KEPT_BYTES_UUID = bytes.fromhex("6d1f0b7c52e94a3f9d38a4c7e015b286")
 end."""
 
 
-@dataclass(frozen=True)
-class RemuxReport:
-    """What a remux did.
+class RtElementaryForm(ElementaryForm):
+    """The elementary stream of DCVC-RT, byte for byte."""
 
-    Attributes:
-        num_frames: frames in the output.
-        lost: what the output cannot hold, a phrase each.
-    """
+    def to_dcvc(self, source: ByteSource, sink: ByteSink, template: Sps) -> RemuxReport:
+        """Frame by frame."""
+        return elementary_to_dcvc(source, sink, template)
 
-    num_frames: int
-    lost: tuple[str, ...]
+    def from_dcvc(self, units: Iterable[Unit], sink: ByteSink) -> RemuxReport:
+        """Frame by frame; payloads in partitioned and compact entropy coding are refused."""
+        return dcvc_to_elementary(units, sink)
 
 
 def elementary_to_dcvc(source: ByteSource, sink: ByteSink, template: Sps) -> RemuxReport:
@@ -97,40 +96,33 @@ def _write_dcvc_frame(
     writer.write_frame(frame.frame_type, writer.use_sps(sps), frame.qp, reset, frame.payload)
 
 
-def dcvc_to_elementary(source: ByteSource, sink: ByteSink) -> RemuxReport:
-    """Turns a .dcvc stream into an elementary stream. The report's `lost` lists what that has no place for.
+def dcvc_to_elementary(units: Iterable[Unit], sink: ByteSink) -> RemuxReport:
+    """Turns the units of a .dcvc stream into an elementary stream; `lost` lists what that has no place for.
 
-    Raises:
-        BitstreamError: the stream is damaged, or the published codec cannot read its payloads (entropy formats
-            partitioned and compact).
+    Raises BitstreamError for a damaged stream and for payloads that the published codec cannot read (partitioned and
+    compact entropy coding).
     """
     writer = ElementaryWriter(sink)
     kept: bytes | None = None
     num_frames = num_unfit = 0
-    counts = {"picture hashes": 0, "texts": 0, "user data messages": 0, "indexes": 0}
-    all_sps: dict[Sps, None] = {}
-    for unit in StreamReader(source):
+    others, all_sps = LostUnits(), dict[Sps, None]()
+    for unit in units:
         if isinstance(unit, FrameUnit):
             all_sps[unit.sps] = None
+            check_format(unit)
             sps = _elementary_sps(unit)
             if kept is None or not writer.write_kept_frame(kept, unit.frame_type, sps, unit.qp, unit.payload):
                 num_unfit += kept is not None
                 writer.write_frame(unit.frame_type, sps, unit.qp, unit.payload)
             kept = None
             num_frames += 1
-        elif isinstance(unit, IndexUnit):
-            counts["indexes"] += 1
-        elif isinstance(unit, SeiUnit):
-            if isinstance(unit.message, UserData) and unit.message.uuid == KEPT_BYTES_UUID:
-                kept = unit.message.data
-                continue
-            is_text, is_hash = isinstance(unit.message, FreeText), isinstance(unit.message, PictureHash)
-            counts["texts" if is_text else "picture hashes" if is_hash else "user data messages"] += 1
+        elif isinstance(unit, SeiUnit) and isinstance(unit.message, UserData) and unit.message.uuid == KEPT_BYTES_UUID:
+            kept = unit.message.data
+        else:
+            others.see(unit)
     if kept is not None and not writer.write_kept_tail(kept):
         num_unfit += 1
-    lost = [phrase for sps in all_sps for phrase in _phrases(sps)]
-    lost += [f"{count} {what}" for what, count in counts.items() if count]
-    lost.append("the checks of all units and the end unit")
+    lost = [phrase for sps in all_sps for phrase in phrases_of(sps)] + others.phrases()
     if num_unfit:
         lost.append(f"{num_unfit} kept headers of an older elementary stream that do not fit these frames")
     return RemuxReport(num_frames, tuple(dict.fromkeys(lost)))
@@ -138,35 +130,4 @@ def dcvc_to_elementary(source: ByteSource, sink: ByteSink) -> RemuxReport:
 
 def _elementary_sps(frame: FrameUnit) -> ElementarySps:
     sps = frame.sps
-    family = families().get(sps.model_family)
-    if family is not None and not family.has_elementary_stream:
-        message = (
-            f"streams of model {sps.model_family}/{sps.model_variant} have no elementary form that dcvc remux knows"
-        )
-        raise BitstreamError(Rule.UNSUPPORTED, message, frame.offset)
-    if not sps.entropy_format.is_published:
-        message = (
-            f"the frame payload is in the {sps.entropy_format.name.lower()} format, which the published codec cannot "
-            "read"
-        )
-        raise BitstreamError(
-            Rule.UNSUPPORTED, message, frame.offset, "encode again with --entropy-format published-one"
-        )
     return ElementarySps(sps.height, sps.width, sps.entropy_format is EntropyFormat.PUBLISHED_TWO, frame.reset)
-
-
-def _phrases(sps: Sps) -> list[str]:
-    """Lists what the SPS says and an elementary stream does not."""
-    colour = f"{sps.colour_primaries}/{sps.transfer}/{sps.matrix}"
-    fingerprints = " and ".join(f"{value:016x}" for value in sps.fingerprints) or "none"
-    colour_range = {True: "full", False: "limited", None: "unknown"}[sps.full_range]
-    return [
-        f"the skip threshold, {'unset' if sps.skip_threshold is None else sps.skip_threshold}, which a decoder must be "
-        "told",
-        f"the model, {sps.model_family}/{sps.model_variant}, fingerprints {fingerprints}",
-        f"the precision, {sps.precision.name.lower()}",
-        f"the frame rate, {sps.frame_rate_num}/{sps.frame_rate_den}, and the sample aspect ratio, "
-        f"{sps.sar_num}/{sps.sar_den}",
-        f"the format, {sps.bit_depth}-bit {sps.chroma_format}, colour {colour}, range {colour_range}",
-        f"the reset interval, {sps.reset_interval}, and the QP offsets, {' '.join(map(str, sps.qp_offsets))}",
-    ]

@@ -6,6 +6,7 @@ from functools import cached_property
 
 from dcvc_cli.families.base import Family
 from dcvc_cli.families.conformance_form import ConformanceForm
+from dcvc_cli.families.elementary_form import ElementaryForm
 from dcvc_cli.families.uf.model import UfModel
 from dcvc_cli.families.uf.sizes import HT_L, HT_S, IMAGE, LD, TINY_HT_L, TINY_HT_S, TINY_IMAGE, TINY_LD
 
@@ -33,3 +34,9 @@ class UfFamily(Family):
         from dcvc_cli.families.uf.conformance import UfConformance
 
         return UfConformance(self.models)
+
+    def elementary_form(self) -> ElementaryForm:
+        """The published codec's own."""
+        from dcvc_cli.families.uf.remux import UfElementaryForm
+
+        return UfElementaryForm(self.models)

@@ -43,7 +43,7 @@ def to_dcvc(stream: bytes, template: Sps = TEMPLATE) -> bytes:
 
 def to_elementary(stream: bytes) -> bytes:
     sink = io.BytesIO()
-    dcvc_to_elementary(io.BytesIO(stream), sink)
+    dcvc_to_elementary(StreamReader(io.BytesIO(stream)), sink)
     return sink.getvalue()
 
 
@@ -180,7 +180,7 @@ def test_kept_bytes_that_do_not_fit_are_not_used() -> None:
         writer.write_user_data(KEPT_BYTES_UUID, b"junk")
         writer.finish()
         out = io.BytesIO()
-        report = dcvc_to_elementary(io.BytesIO(sink.getvalue()), out)
+        report = dcvc_to_elementary(StreamReader(io.BytesIO(sink.getvalue())), out)
         assert out.getvalue() == good
         assert any(phrase.startswith("2 kept headers") for phrase in report.lost)
 
@@ -193,7 +193,7 @@ def test_what_is_lost_is_named() -> None:
     writer.write_hash(HashKind.CRC32, b"1234")
     writer.write_text("made by hand")
     writer.finish()
-    report = dcvc_to_elementary(io.BytesIO(sink.getvalue()), io.BytesIO())
+    report = dcvc_to_elementary(StreamReader(io.BytesIO(sink.getvalue())), io.BytesIO())
     lost = "; ".join(report.lost)
     for words in (
         "threshold, 0.12",

@@ -13,8 +13,10 @@ from PIL import Image
 
 from dcvc_cli.bitstream.stream_reader import StreamReader
 from dcvc_cli.bitstream.units import FrameUnit
+from dcvc_cli.codec.choices import DEFAULT_SKIP_THRESHOLD
+from dcvc_cli.families.uf.elementary_stream import ElementaryReader
 from tests.support.clips import y4m_clip
-from tests.support.published import SMALL_CASES
+from tests.support.published import FAMILY_CASES
 
 Call = Callable[..., int]
 WIDTH, HEIGHT = 34, 18
@@ -116,16 +118,51 @@ def test_other_entropy_formats_are_refused(call_uf: Call, clip: Path, capsys: py
     assert "has no entropy format compact" in capsys.readouterr().err
 
 
-def test_the_elementary_stream_of_another_family_is_refused_both_ways(
+def test_payloads_that_the_published_codec_cannot_read_are_not_remuxed(
     call_uf: Call, clip: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stream = encode(call_uf, clip, "ld")
     assert call_uf("remux", stream, "-o", clip.parent / "a.bin") == 4
-    assert "no elementary form" in capsys.readouterr().err
-    elementary = SMALL_CASES / "tiny_18x10" / "stream.bin"
-    assert call_uf("remux", elementary, "-o", clip.parent / "a.dcvc", "--model", "tiny-uf-ld") == 2
-    assert "no elementary form" in capsys.readouterr().err
+    told = " ".join(capsys.readouterr().err.split())
+    assert "in the family format, which the published codec cannot read" in told
+    assert "--entropy-format published-one" in told
     assert not list(clip.parent.glob("a.*"))
+
+
+@pytest.mark.parametrize("case", ["image_tiny_18x10", "ld_tiny_18x10"])
+def test_a_published_stream_comes_back_byte_for_byte(call_uf: Call, tmp_path: Path, case: str) -> None:
+    elementary, stream, back = (
+        FAMILY_CASES / "dcvc-uf" / case / "stream.bin",
+        tmp_path / "a.dcvc",
+        tmp_path / "back.bin",
+    )
+    assert call_uf("remux", elementary, "-o", stream, "--model", "uf-ld", "-q") == 0
+    assert call_uf("remux", stream, "-o", back, "-q") == 0
+    assert back.read_bytes() == elementary.read_bytes()
+    with elementary.open("rb") as source:
+        published = list(ElementaryReader(source))
+    assert [unit.payload for unit in units_of(stream)] == [
+        bytes([unit.num_coders]) + unit.payload for unit in published
+    ]
+
+
+@pytest.mark.parametrize("kind", ["ld", "hts", "htl"])
+def test_an_elementary_stream_decodes_as_the_stream_that_it_came_from(
+    call_uf: Call, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str
+) -> None:
+    coding = ("--precision", "fp32", "--entropy-format", "published-one", "--reset-interval", 16)
+    stream = encode(call_uf, clip, kind, *coding)
+    assert call_uf("remux", stream, "-o", tmp_path / "a.bin") == 0
+    cut = "that 1 chunks hold fewer pictures than they code" in " ".join(capsys.readouterr().err.split())
+    assert cut is (kind != "ld"), "30 pictures are an I frame, three chunks and five more"
+    known = ("--model", f"tiny-uf-{kind}", "--force-zero-thres", DEFAULT_SKIP_THRESHOLD, "-q")
+    assert call_uf("remux", tmp_path / "a.bin", "-o", tmp_path / "b.dcvc", *known) == 0
+    assert [unit.reset for unit in units_of(tmp_path / "b.dcvc")] == [unit.reset for unit in units_of(stream)]
+    assert call_uf("decode", tmp_path / "b.dcvc", "-o", tmp_path / "b.y4m", "--threads", 1, "-q") == 0
+    found, wanted = pictures_of(tmp_path / "b.y4m"), pictures_of(tmp_path / "recon.y4m")
+    assert len(wanted) == 30
+    assert found[:30] == wanted
+    assert len(found) == (30 if kind == "ld" else 33), "all eight pictures of the last chunk are there"
 
 
 def test_bench_measures_chunks(call_uf: Call, capsys: pytest.CaptureFixture[str]) -> None:
