@@ -25,6 +25,7 @@ Float64: TypeAlias = NDArray[np.float64]
 
 MANTISSA_BITS = 53
 WSILU_NODES = np.array(rules.WSILU_NODES, np.float64) * 2.0**-18
+WSILU_RISES = np.diff(WSILU_NODES)
 HALF_TO_TWO_NODES = np.array(rules.HALF_TO_TWO_NODES, np.float64) * 2.0**-13
 
 
@@ -39,7 +40,10 @@ def on_grid(values: Float64, bits: int, axis: int | tuple[int, ...] | None = Non
     if not values.size:
         return values
     step = power_of_two_above(np.abs(values).max(axis=axis, keepdims=axis is not None)) * 2.0**-bits
-    return np.asarray(np.rint(values / step) * step)
+    scaled = values / step
+    np.rint(scaled, out=scaled)
+    scaled *= step
+    return scaled
 
 
 def product_bits(num_terms: int) -> int:
@@ -54,6 +58,15 @@ def product(left: Float64, right: Float64) -> Float64:
     return np.asarray(on_grid(left, bits) @ on_grid(right, bits))
 
 
+def _zero_padded(x: Float64, margin: int) -> Float64:
+    if not margin:
+        return x
+    channels, height, width = x.shape
+    padded = np.zeros((channels, height + 2 * margin, width + 2 * margin))
+    padded[:, margin:-margin, margin:-margin] = x
+    return padded
+
+
 class ReproducibleOperations(Operations):
     """Operations on float64 arrays (c, h, w).
 
@@ -64,6 +77,10 @@ class ReproducibleOperations(Operations):
     def __init__(self, parameters: Mapping[str, NDArray[Any]]) -> None:
         self._parameters = parameters
         self._weights: dict[str, Float64] = {}
+
+    def forget_weights(self) -> None:
+        """Frees the weights that layers have made for themselves; they make them again where they run again."""
+        self._weights.clear()
 
     # ---- layers
 
@@ -83,10 +100,11 @@ class ReproducibleOperations(Operations):
     def conv(self, layer: "Conv", x: Float64) -> Float64:
         weight = self._weight(layer.name)
         kernel, stride, padding = layer.kernel, layer.stride, layer.padding
-        padded = np.pad(
-            on_grid(x, product_bits(layer.cin * kernel**2)), ((0, 0), (padding, padding), (padding, padding))
-        )
+        padded = _zero_padded(on_grid(x, product_bits(layer.cin * kernel**2)), padding)
         height, width = ((side - kernel) // stride + 1 for side in padded.shape[1:])
+        if kernel == stride == 1:
+            total = weight[0, 0] @ padded.reshape(layer.cin, -1)
+            return total.reshape(layer.cout, height, width) + self._bias(layer.name)
         total = np.zeros((layer.cout, height * width))
         for row in range(kernel):
             for column in range(kernel):
@@ -101,22 +119,28 @@ class ReproducibleOperations(Operations):
     def depthwise(self, layer: "Depthwise", x: Float64) -> Float64:
         weight = self._weight(layer.name)
         _, height, width = x.shape
-        padded = np.pad(on_grid(x, product_bits(9)), ((0, 0), (1, 1), (1, 1)))
-        total = np.zeros_like(x)
+        padded = _zero_padded(on_grid(x, product_bits(9)), 1)
+        total, part = np.zeros_like(x), np.empty_like(x)
         for row in range(3):
             for column in range(3):
-                total += weight[row, column][:, :, None] * padded[:, row : row + height, column : column + width]
-        return total + self._bias(layer.name)
+                window = padded[:, row : row + height, column : column + width]
+                total += np.multiply(weight[row, column][:, :, None], window, out=part)
+        total += self._bias(layer.name)
+        return total
 
     def scale(self, vector: "ScaleVector", x: Float64, qp: int) -> Float64:
         return x * np.asarray(self._parameters[vector.name][qp], np.float64).reshape(-1, 1, 1)
 
     def wsilu(self, x: Float64) -> Float64:
         """As the exact profile: max(x, 0) - g(|x|), g by linear pieces."""
-        position = np.minimum(np.abs(x), 2.0 - 2.0**-40) * 32
-        piece = position.astype(np.int64)
-        first = WSILU_NODES[piece]
-        return np.maximum(x, 0) - (first + (WSILU_NODES[piece + 1] - first) * (position - piece))
+        position = np.abs(x)
+        np.minimum(position, 2.0 - 2.0**-40, out=position)
+        position *= 32
+        piece = position.astype(np.intp)
+        position -= piece
+        position *= WSILU_RISES.take(piece)
+        position += WSILU_NODES.take(piece)
+        return np.maximum(x, 0) - position
 
     def chunk_add(self, x: Float64) -> Float64:
         half = x.shape[0] // 2

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from dcvc_cli.backend import exact_rules as rules
 from dcvc_cli.backend.exact_analysis import largest_factor, quantise_scale
 from dcvc_cli.backend.exact_network import ExactConv, ExactLayer, ExactNetwork
-from dcvc_cli.backend.reproducible import Float64, ReproducibleOperations, on_grid, product
+from dcvc_cli.backend.reproducible import Float64, ReproducibleOperations, on_grid, product, product_bits
 from dcvc_cli.codec.pictures import PADDING, values_from_picture
 from dcvc_cli.errors import InputError
 from dcvc_cli.families.base import Model
@@ -134,9 +134,12 @@ def _recorded(
             model.calibrate(recorders, clip, qp)
     for recorder in recorders.values():
         recorder.sees_typical = False
-    for clip in strange:
-        for qp in STRANGE_QPS:
+    for number, clip in enumerate(strange):
+        # A chunk takes as many pictures of a clip as other models do in two passes.
+        for qp in STRANGE_QPS[number % 2 :: 2] if model.max_pictures > 1 else STRANGE_QPS:
             model.calibrate(recorders, clip, qp)
+    for recorder in recorders.values():
+        recorder.inner.forget_weights()
     return recorders
 
 
@@ -319,6 +322,7 @@ def _smallest_step(rows: Float64, limit: int) -> Float64:
 def _best_step(rows: Float64, finest: Float64, covariance: Float64) -> Float64:
     """The step of every row, among clipped ones, with the least output error under plain rounding."""
     best_step, best_error = finest, np.full(len(finest), np.inf)
+    covariance = on_grid(covariance, product_bits(len(covariance)))
     for clip in CLIPS:
         step = finest * clip
         error = rows / step[:, None] - np.rint(rows / step[:, None]).clip(-NARROW_LIMIT, NARROW_LIMIT)
@@ -329,10 +333,10 @@ def _best_step(rows: Float64, finest: Float64, covariance: Float64) -> Float64:
 
 
 def _quadratic_forms(rows: Float64, matrix: Float64) -> Float64:
-    """row @ matrix @ row of every row."""
+    """row @ matrix @ row of every row; matrix: on the grid of product."""
     bits = 20
-    terms = on_grid(product(rows, matrix), bits, axis=1) * on_grid(rows, bits, axis=1)
-    return np.asarray(terms.sum(axis=1))
+    weighed = on_grid(rows, product_bits(len(matrix))) @ matrix
+    return np.asarray((on_grid(weighed, bits, axis=1) * on_grid(rows, bits, axis=1)).sum(axis=1))
 
 
 def _round_by_column(rows: Float64, step: Float64, covariance: Float64) -> Float64:

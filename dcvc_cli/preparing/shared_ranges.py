@@ -49,13 +49,19 @@ class Channels:
 
     def roots(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
         found = self.parent[ids]
-        while not np.array_equal(found, self.parent[found]):
-            found = self.parent[found]
+        above = self.parent[found]
+        if (above == found).all():
+            return found
+        while not (above == found).all():
+            found, above = above, self.parent[above]
+        self.parent[ids] = found  # so that the next search is short
         return found
 
     def tie(self, a: NDArray[np.int64], b: NDArray[np.int64]) -> None:
         """Element i of `a` and of `b` become one set."""
         roots_a, roots_b = self.roots(a), self.roots(b)
+        if (roots_a == roots_b).all():
+            return
         for first, second in zip(a[roots_a != roots_b], b[roots_a != roots_b], strict=True):
             x, y = self._root(int(first)), self._root(int(second))
             if x != y:

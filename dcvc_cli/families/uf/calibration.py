@@ -24,8 +24,8 @@ from dcvc_cli.graph.latent_steps import CodingStep
 
 Values = NDArray[np.float32]
 
-NUM_UNITS = 3
-"""P units of a clip: the first one follows the I frame, the others follow one another."""
+NUM_UNITS, NUM_CHUNKS = 3, 2
+"""P units of a clip, of one picture and of several: the first follows the I frame, the others follow one another."""
 
 
 class UnitCalibrationSide(CalibrationSide):
@@ -65,11 +65,12 @@ def calibrate(
     picture = code_i_frame(image, networks["image"], UnitCalibrationSide(networks["image"], clip[0]), qp)
     kept = memory_after_picture(ops, ops.frame(picture.tensor))
     pictures = back_and_forth(clip)
-    for number in range(NUM_UNITS):
+    num_units = NUM_UNITS if num_pictures == 1 else NUM_CHUNKS
+    for number in range(num_units):
         contexts = next_contexts(video, ops, kept)
         values = np.concatenate(list(islice(pictures, num_pictures)))
         feature = code_p_unit(video, ops, UnitCalibrationSide(ops, values), contexts, qp)
         for index in range(num_pictures):
             video.picture(ops, feature, index)
-        kept = memory_after_unit(video, ops, contexts, feature, reset=number == NUM_UNITS - 1)
+        kept = memory_after_unit(video, ops, contexts, feature, reset=number == num_units - 1)
     next_contexts(video, ops, kept)
