@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dcvc_cli.families.evc.blocks import SMALL_SLOPE, DownBlock, MainBlock, PriorBlock, PriorUpBlock, UpBlock
+from dcvc_cli.families.evc.blocks import MainBlock, PriorBlock, PriorUpBlock
+from dcvc_cli.families.wide_latents.blocks import SMALL_SLOPE, DownBlock, UpBlock
 from dcvc_cli.families.wide_latents.sides import SMALLEST_STEP
 from dcvc_cli.graph.blocks import BitEstimator, Conv, ScaleVector, Sequence, Shape, Tensor, decoder_shapes, layer_shapes
 from dcvc_cli.stages import ANALYSIS, HYPER, PRIORS, SYNTHESIS, timed

@@ -1,0 +1,92 @@
+"""The family `dcvc-hem`: the published codec DCVC-HEM (ACM MM 2022), on R G B."""
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from dcvc_cli.bitstream.limits import FrameLimits, general_limits
+from dcvc_cli.bitstream.sps import Precision, Sps
+from dcvc_cli.codec.choices import CodingChoices
+from dcvc_cli.codec.networks import CodecNetworks
+from dcvc_cli.codec.pictures import video_format_of
+from dcvc_cli.entropy.tables import CdfTable
+from dcvc_cli.families.base import Family, Model, PictureDecoder, PictureEncoder
+from dcvc_cli.families.conformance_form import ConformanceForm
+from dcvc_cli.families.hem.frames import HemFrameDecoder, HemFrameEncoder
+from dcvc_cli.families.hem.image import HemImageNetwork, HemImageSizes
+from dcvc_cli.families.hem.video import ESTIMATORS_OF, HemVideoNetwork, HemVideoSizes
+from dcvc_cli.families.wide_latents.quality import MAX_QP
+from dcvc_cli.families.wide_latents.rgb import padded_size
+from dcvc_cli.families.wide_latents.sequences import RgbDecoder, RgbEncoder, check_rgb_sps, rgb_sps_fields
+from dcvc_cli.families.wide_latents.tables import z_table
+from dcvc_cli.format.types import PictureSize
+
+if TYPE_CHECKING:
+    from dcvc_cli.families.base import State
+
+
+class HemModel(Model):
+    """An image and a video network.
+
+    Attributes:
+        image, video: their graphs.
+    """
+
+    relative_width = 6.0
+
+    def __init__(self, name: str, image: HemImageSizes, video: HemVideoSizes, *, is_for_tests: bool = False) -> None:
+        self.name, self.is_for_tests = name, is_for_tests
+        self.image, self.video = HemImageNetwork(image), HemVideoNetwork(video)
+        self.networks = {"image": self.image, "video": self.video}
+
+    def limits(self, sps: Sps) -> FrameLimits:
+        """64 QPs for every unit."""
+        return FrameLimits(MAX_QP, MAX_QP, general_limits(sps).max_payload_size)
+
+    def sps_fields(self, size: PictureSize, choices: CodingChoices) -> Mapping[str, Any]:
+        """The family's own byte format."""
+        return rgb_sps_fields(self, choices)
+
+    def encoder(self, networks: CodecNetworks, sps: Sps, choices: CodingChoices) -> PictureEncoder:
+        """One unit a picture."""
+        return RgbEncoder(HemFrameEncoder(self.image, self.video, networks), sps, choices)
+
+    def decoder(self, networks: CodecNetworks, sps: Sps) -> PictureDecoder:
+        """One picture a unit."""
+        check_rgb_sps(self, sps)
+        padded = padded_size(video_format_of(sps).size)
+        return RgbDecoder(HemFrameDecoder(self.image, self.video, networks, padded), sps)
+
+    def z_table(self, network: str, state: "State") -> CdfTable:
+        """The factorised densities', of motion behind that of y."""
+        return z_table(state, *ESTIMATORS_OF[network])
+
+    def random_parameters(self, network: str) -> "State":
+        """Of such gains that layers keep their size."""
+        from dcvc_cli.families.hem.random_parameters import image_parameters, video_parameters
+
+        return image_parameters(self.image) if network == "image" else video_parameters(self.video)
+
+
+class HemFamily(Family):
+    """The model `dcvc-hem`, and a small one for tests."""
+
+    name = "dcvc-hem"
+    precisions = (Precision.FLOAT32, Precision.FLOAT64)
+
+    @cached_property
+    def models(self) -> Mapping[str, HemModel]:
+        """By name."""
+        small = (16, 16, 16)
+        tiny = HemImageSizes(8, 16, small), HemVideoSizes(16, 8, 8, 8, small)
+        made = [
+            HemModel("dcvc-hem", HemImageSizes(), HemVideoSizes()),
+            HemModel("tiny-dcvc-hem", *tiny, is_for_tests=True),
+        ]
+        return {model.name: model for model in made}
+
+    def conformance_form(self) -> ConformanceForm:
+        """Frames' files and pictures of the published codec, byte for byte."""
+        from dcvc_cli.families.hem.conformance import HemConformance
+
+        return HemConformance(self.models["dcvc-hem"])

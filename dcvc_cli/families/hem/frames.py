@@ -1,0 +1,185 @@
+"""Codes frames of DCVC-HEM. A payload in a .dcvc stream is the rate's scales in hundredths, one of an I frame, motion's
+and the picture's of a P frame, and the published payload: the string of one coder."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dcvc_cli.backend.operations import Tensor
+from dcvc_cli.codec.networks import CodecNetworks
+from dcvc_cli.errors import StreamError
+from dcvc_cli.families.hem.image import HemImageNetwork
+from dcvc_cli.families.hem.video import HemVideoNetwork
+from dcvc_cli.families.wide_latents.quality import HUNDRED, read_indices, scale_index, write_indices
+from dcvc_cli.families.wide_latents.sides import WideDecodingSide, WideEncodingSide, WideSide, dual_prior
+from dcvc_cli.families.wide_latents.tables import gaussian_scales, laplace_scales
+
+if TYPE_CHECKING:
+    from dcvc_cli.backend.float_torch import FloatOperations
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What a P frame is predicted from.
+
+    Attributes:
+        frame: the picture, (1, 3, Hp, Wp) in 0..1.
+        feature: of a P frame; None after an I frame, as are the others.
+        latents: y of the frame, multiplied by its steps.
+        motion: the latents of motion, multiplied by their steps.
+    """
+
+    frame: Tensor
+    feature: Tensor | None = None
+    latents: Tensor | None = None
+    motion: Tensor | None = None
+
+
+class HemFrames:
+    """The recipes of an I and a P frame, for both ends.
+
+    Attributes:
+        reference: after the frame that came last; None at the start.
+    """
+
+    def __init__(self, image: HemImageNetwork, video: HemVideoNetwork, networks: CodecNetworks) -> None:
+        self.image, self.video, self.networks = image, video, networks
+        rows = video.sizes.features
+        self._z_table = networks["video"].z_table.rows(0, rows)
+        self._motion_z_table = networks["video"].z_table.rows(rows, rows)
+        self.reference: Reference | None = None
+
+    @property
+    def frame(self) -> Tensor:
+        """The picture that came last, (1, 3, Hp, Wp)."""
+        assert self.reference is not None, "no frame came yet"
+        return self.reference.frame
+
+    @property
+    def image_ops(self) -> "FloatOperations":
+        return self.networks["image"].synthesis  # type: ignore[return-value]
+
+    @property
+    def video_ops(self) -> "FloatOperations":
+        return self.networks["video"].synthesis  # type: ignore[return-value]
+
+    def code_i(self, side: WideSide, picture: Tensor | None, padded: tuple[int, int], index: int) -> None:
+        """An I frame.
+
+        Args:
+            picture: (1, 3, Hp, Wp) of an encoder.
+            index: the rate's scale in hundredths.
+        """
+        graph, ops = self.image, self.image_ops
+        steps = graph.steps(ops, index / HUNDRED)
+        y = side.analysed(ops, lambda: graph.analysis(ops, picture) / steps)
+        z = None if y is None else graph.hyper_analysis(ops, y)
+        hyper_shape = (graph.num_z_channels, padded[0] // 64, padded[1] // 64)
+        z_hat = side.hyper(ops, z, hyper_shape, self.networks["image"].z_table)
+        y_hat = dual_prior(side, ops, y, graph.prediction(ops, z_hat), graph.spatial_prior, gaussian_scales())
+        self.reference = Reference(graph.synthesis(ops, y_hat * steps))
+
+    def code_p(self, side: WideSide, picture: Tensor | None, padded: tuple[int, int], indices: tuple[int, int]) -> None:
+        """A P frame.
+
+        Args:
+            picture: (1, 3, Hp, Wp) of an encoder.
+            indices: the rate's scales of motion and of y in hundredths.
+
+        Raises:
+            StreamError: there is no reference.
+        """
+        reference = self.reference
+        if reference is None:
+            raise StreamError("a P frame comes before the first I frame")
+        graph, ops = self.video, self.video_ops
+        hyper_shape = (graph.sizes.features, padded[0] // 64, padded[1] // 64)
+        motion_steps, steps = graph.motion_steps(ops, indices[0] / HUNDRED), graph.steps(ops, indices[1] / HUNDRED)
+
+        y = side.analysed(ops, lambda: graph.motion_analysis(ops, picture, reference.frame) / motion_steps)
+        z = None if y is None else graph.motion_hyper_analysis(ops, y)
+        z_hat = side.hyper(ops, z, hyper_shape, self._motion_z_table)
+        prediction = graph.motion_prediction(ops, z_hat, reference.motion)
+        motion = dual_prior(side, ops, y, prediction, graph.motion_spatial_prior, laplace_scales()) * motion_steps
+        contexts = graph.contexts_of(ops, reference.frame, reference.feature, graph.flow(ops, motion))
+
+        y = side.analysed(ops, lambda: graph.analysis(ops, picture, contexts) / steps)
+        z = None if y is None else graph.hyper_analysis(ops, y)
+        z_hat = side.hyper(ops, z, hyper_shape, self._z_table)
+        prediction = graph.prediction(ops, z_hat, contexts, reference.latents)
+        latents = dual_prior(side, ops, y, prediction, graph.spatial_prior, laplace_scales()) * steps
+        feature = graph.synthesis(ops, latents, contexts)
+        self.reference = Reference(graph.reconstruction(ops, feature), feature, latents, motion)
+
+
+class HemFrameEncoder(HemFrames):
+    """Codes pictures (3, Hp, Wp) one after the other.
+
+    Attributes:
+        side: the symbols of the frame that came last.
+    """
+
+    side: WideEncodingSide
+
+    def encode_i(self, values: NDArray[np.float32], qp: int) -> bytes:
+        """The payload of an I frame at QP 0..63."""
+        index = scale_index(self.image_ops.parameters["q_scale"], qp)
+        return write_indices(index) + self.published_i(values, index)
+
+    def encode_p(self, values: NDArray[np.float32], qp: int) -> bytes:
+        """The payload of a P frame at QP 0..63."""
+        parameters = self.video_ops.parameters
+        motion, latents = (scale_index(parameters[name], qp) for name in ("mv_y_q_scale", "y_q_scale"))
+        return write_indices(motion, latents) + self.published_p(values, (motion, latents))
+
+    def published_i(self, values: NDArray[np.float32], index: int) -> bytes:
+        """The published payload of an I frame at a scale in hundredths."""
+        self.side = WideEncodingSide()
+        picture = self.image_ops.frame_from_values(values)
+        self.code_i(self.side, picture, (values.shape[1], values.shape[2]), index)
+        return self.side.encoder.finish()[0]
+
+    def published_p(self, values: NDArray[np.float32], indices: tuple[int, int]) -> bytes:
+        """The published payload of a P frame at scales of motion and of y in hundredths."""
+        self.side = WideEncodingSide()
+        picture = self.video_ops.frame_from_values(values)
+        self.code_p(self.side, picture, (values.shape[1], values.shape[2]), indices)
+        return self.side.encoder.finish()[0]
+
+
+class HemFrameDecoder(HemFrames):
+    """Decodes payloads one after the other.
+
+    Args:
+        padded: (Hp, Wp).
+    """
+
+    def __init__(
+        self, image: HemImageNetwork, video: HemVideoNetwork, networks: CodecNetworks, padded: tuple[int, int]
+    ) -> None:
+        super().__init__(image, video, networks)
+        self.padded = padded
+
+    def decode_i(self, payload: bytes) -> None:
+        """Decodes an I frame of a .dcvc stream."""
+        (index,), rest = read_indices(payload, 1)
+        self.published_i(rest, index)
+
+    def decode_p(self, payload: bytes) -> None:
+        """Decodes a P frame of a .dcvc stream."""
+        (motion, latents), rest = read_indices(payload, 2)
+        self.published_p(rest, (motion, latents))
+
+    def published_i(self, payload: bytes, index: int) -> None:
+        """Decodes the published payload of an I frame."""
+        side = WideDecodingSide([payload])
+        self.code_i(side, None, self.padded, index)
+        side.decoder.finish()
+
+    def published_p(self, payload: bytes, indices: tuple[int, int]) -> None:
+        """Decodes the published payload of a P frame."""
+        side = WideDecodingSide([payload])
+        self.code_p(side, None, self.padded, indices)
+        side.decoder.finish()
