@@ -125,6 +125,8 @@ def recognise(states: Sequence[Mapping[str, NDArray[Any]]]) -> tuple[Model, Chec
         raise CheckpointError(f"the files are in another order: {found}", wanted)
     hint = "all files must come from one release of the codec" if len(states) > 1 else None
     owners = [_owner(state) for state in states]
+    if len(states) == 1 and owners[0]:
+        raise CheckpointError(f"the file holds the {owners[0]}", "give the checkpoints of all its networks")
     if all(owners):
         found = ", ".join(f"the {place} the {owner}" for place, owner in zip(_PLACES, owners, strict=False))
         raise CheckpointError(f"the files are of different models: {found}", hint)

@@ -4,6 +4,7 @@ Shapes are channels x height x width.
 """
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from dcvc_cli.families.wide_latents.blocks import (
@@ -182,6 +183,6 @@ def hyper_synthesis_layers(name: str, channels: int, latents: int) -> Sequence:
 def chain(name: str, *widths: int) -> Sequence:
     """3x3 convolutions from width to width, with an activation between two: what priors are made of."""
     layers: list[object] = []
-    for number, (cin, cout) in enumerate(zip(widths, widths[1:], strict=False)):
+    for number, (cin, cout) in enumerate(pairwise(widths)):
         layers += [*([Leaky(LARGE_SLOPE)] if number else []), conv3(f"{name}.{2 * number}", cin, cout)]
     return Sequence(*layers)

@@ -2,6 +2,7 @@
 it: samples in 0..1 as they are. Only an encoder runs it."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from dcvc_cli.graph.blocks import Conv, Sequence, Shape, Tensor, layer_shapes
@@ -18,11 +19,10 @@ class LevelNetwork:
     """Picture, warped reference and flow -> what the flow lacks: 8 x h x w -> 2 x h x w."""
 
     def __init__(self, name: str) -> None:
-        pairs = zip(WIDTHS, WIDTHS[1:], strict=False)
         self.layers = Sequence(
             *(
                 Conv(f"{name}.conv{k}", cin, cout, kernel=KERNEL, padding=KERNEL // 2)
-                for k, (cin, cout) in enumerate(pairs, 1)
+                for k, (cin, cout) in enumerate(pairwise(WIDTHS), 1)
             )
         )
 
@@ -37,8 +37,8 @@ class LevelNetwork:
 
 
 class MotionNetwork:
-    """Two pictures 3 x h x w, sides multiples of 16 -> the flow from the first to places in the second, 2 x h x w, right
-    and down, in samples."""
+    """Two pictures 3 x h x w, sides multiples of 16 -> the flow from the first to places in the second, 2 x h x w,
+    right and down, in samples."""
 
     def __init__(self, name: str) -> None:
         self.levels = Sequence(*(LevelNetwork(f"{name}.moduleBasic.{k}") for k in range(NUM_LEVELS)))

@@ -24,13 +24,11 @@ NO_OFFSETS = (0,) * 8
 
 
 class RgbFrameEncoder(Protocol):
-    """Codes padded pictures one after the other.
+    """Codes padded pictures one after the other."""
 
-    Attributes:
-        frame: what a decoder has of the picture that came last, (1, 3, Hp, Wp).
-    """
-
-    frame: Tensor
+    @property
+    def frame(self) -> Tensor:
+        """What a decoder has of the picture that came last, (1, 3, Hp, Wp)."""
 
     def encode_i(self, values: NDArray[np.float32], qp: int) -> bytes: ...
 
@@ -38,13 +36,11 @@ class RgbFrameEncoder(Protocol):
 
 
 class RgbFrameDecoder(Protocol):
-    """Decodes payloads one after the other.
+    """Decodes payloads one after the other."""
 
-    Attributes:
-        frame: the picture that came last, (1, 3, Hp, Wp).
-    """
-
-    frame: Tensor
+    @property
+    def frame(self) -> Tensor:
+        """The picture that came last, (1, 3, Hp, Wp)."""
 
     def decode_i(self, payload: bytes) -> None: ...
 
