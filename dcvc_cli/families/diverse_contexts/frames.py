@@ -51,13 +51,18 @@ class FrameCoder:
 
     def code_i(self, side: FrameSide, padded: tuple[int, int], quality: int) -> None:
         """Codes an I frame through `side`."""
-        self.reference = code_i_frame(self.image, side, self.image_rows(quality), padded, quality)
+        self._keep(side, code_i_frame(self.image, side, self.image_rows(quality), padded, quality))
 
     def code_p(self, side: FrameSide, frame: "PFrame") -> None:
         """Codes a P frame through `side`."""
         assert self.reference is not None, "callers see to a reference"
         reference = replace(self.reference, feature=None) if frame.refreshes else self.reference
-        self.reference = code_p_frame(self.video, side, self.z_tables, reference, frame.quality, frame.adaptor)
+        self._keep(side, code_p_frame(self.video, side, self.z_tables, reference, frame.quality, frame.adaptor))
+
+    def _keep(self, side: FrameSide, reference: Reference) -> None:
+        if not side.ops.is_finite(reference.frame):
+            raise side.fault("a picture has values that are not finite")
+        self.reference = reference
 
 
 @dataclass(frozen=True)

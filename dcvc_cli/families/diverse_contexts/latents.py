@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from dcvc_cli.backend.operations import Operations, Tensor
 from dcvc_cli.entropy.tables import CdfTable
 from dcvc_cli.entropy.wide import MAX_SYMBOL, WideDecoder, WideEncoder
-from dcvc_cli.errors import EnvironmentFault, StreamError
+from dcvc_cli.errors import DcvcError, EnvironmentFault, StreamError
 from dcvc_cli.families.wide_latents.tables import ScaleTable
 from dcvc_cli.graph.latent_steps import IMAGE_STEPS, CodingStep
 from dcvc_cli.stages import PRIORS, timed
@@ -48,6 +48,10 @@ class FrameSide(ABC):
         Args:
             y: the encoder's latents, divided by their step size.
         """
+
+    @abstractmethod
+    def fault(self, message: str) -> DcvcError:
+        """What is raised where the networks give no usable numbers: the weights' fault, or the stream's."""
 
     def _mask(self, step: CodingStep, like: Tensor) -> Tensor:
         return self.ops.mask(step, like.shape[1], self.ops.size(like), like)
@@ -103,15 +107,14 @@ class EncodingSide(FrameSide):
         return self._restored(step, symbols, means)
 
     def _symbols(self, values: Tensor) -> NDArray[np.int16]:
-        """Rounded half to even.
-
-        Raises:
-            EnvironmentFault: the networks give values that are not finite.
-        """
+        """Rounded half to even."""
         if not self.ops.is_finite(values):
-            raise EnvironmentFault("the networks give latents that are not finite", "check the weights")
+            raise self.fault("latents are not finite")
         rounded = values.round().clamp(-MAX_SYMBOL, MAX_SYMBOL).cpu().numpy().astype(np.int16)
         return np.ascontiguousarray(rounded)
+
+    def fault(self, message: str) -> EnvironmentFault:
+        return EnvironmentFault(f"the networks give no picture: {message}", "check the weights")
 
     def add_to(self, encoder: WideEncoder) -> None:
         """Adds the frame's symbols in coding order."""
@@ -143,6 +146,9 @@ class DecodingSide(FrameSide):
         self._decoder = decoder
         self._hypers = [self._decoder.decode(channel_rows(shape), table) for table, shape in hypers]
 
+    def fault(self, message: str) -> StreamError:
+        return StreamError(f"a frame's symbols give no picture: {message}", "the stream is damaged")
+
     def analysed(self, make: Callable[[Tensor], Tensor]) -> None:
         return None
 
@@ -151,7 +157,7 @@ class DecodingSide(FrameSide):
 
     def step(self, step: CodingStep, y: Tensor | None, scales: Tensor, means: Tensor) -> Tensor:
         if not (self.ops.is_finite(scales) and self.ops.is_finite(means)):
-            raise StreamError("a frame's symbols give values that are not finite", "the stream is damaged")
+            raise self.fault("scales or means are not finite")
         return self._restored(step, self._decoder.decode(self._rows(step, scales), self.scales.table), means)
 
 

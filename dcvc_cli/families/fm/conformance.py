@@ -139,6 +139,8 @@ def _units(
     """One a frame, by the rules of the published test."""
     period, reset = int(description["intra_period"]), int(description["reset_interval"])
     pattern = PATTERNS[int(description["gop"])]
+    if not period:
+        raise ValueError("an intra period of 0")
     units = []
     for index in range(num_frames):
         if index % period == 0:

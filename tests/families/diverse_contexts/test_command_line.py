@@ -13,7 +13,7 @@ from dcvc_cli.bitstream.sps import Precision
 from dcvc_cli.bitstream.stream_reader import StreamReader
 from dcvc_cli.bitstream.units import FrameUnit
 from dcvc_cli.codec.backends import networks_from_state
-from dcvc_cli.errors import ExitCode, StreamError
+from dcvc_cli.errors import EnvironmentFault, ExitCode, StreamError
 from dcvc_cli.families.diverse_contexts.frames import FramePayloadDecoder, FramePayloadEncoder, PFrame
 from dcvc_cli.families.diverse_contexts.model import DiverseModel
 from dcvc_cli.families.diverse_contexts.motion import warp
@@ -183,3 +183,11 @@ def test_bad_checkpoints_are_told(
     message = capsys.readouterr().err
     assert "the first holds the image model of 'tiny-dcvc-fm'" in message
     assert "the second the video model of 'tiny-dcvc-dc'" in message
+
+
+def test_networks_that_blow_up_are_told():
+    encoder, _ = coders("tiny-dcvc-fm")
+    parameters = encoder.networks["image"].synthesis.parameters
+    parameters["refine.1.bias"].fill_(float("nan"))
+    with pytest.raises(EnvironmentFault, match="a picture has values that are not finite"):
+        encoder.encode_i(np.zeros((3, 48, 32), np.float32), 0)
