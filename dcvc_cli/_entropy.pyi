@@ -3,7 +3,7 @@ TypeError."""
 
 import enum
 from collections.abc import Sequence
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,3 +85,57 @@ class WideDecoder:
     def __init__(self, strings: Sequence[bytes], kind: WideKind) -> None: ...
     def decode(self, table: WideTable, rows: NDArray[np.uint8], symbols: NDArray[np.int16]) -> Status: ...
     def finish(self) -> Status: ...
+
+MAX_WORD_SYMBOL: int
+
+class WordTable:
+    def __init__(self, cdf: NDArray[np.int32], cdf_length: NDArray[np.int32], offset: NDArray[np.int32]) -> None: ...
+
+def encode_words(parts: Sequence[tuple[WordTable, NDArray[np.int32], NDArray[np.uint8]]]) -> bytes: ...
+
+class WordDecoder:
+    def __init__(self, data: bytes) -> None: ...
+    def decode(self, table: WordTable, rows: NDArray[np.uint8], symbols: NDArray[np.int32]) -> Status: ...
+    def finish(self) -> Status: ...
+
+class ContextModel32:
+    def __init__(
+        self,
+        context: NDArray[Any],
+        context_bias: NDArray[Any],
+        first: NDArray[Any],
+        second: NDArray[Any],
+        second_bias: NDArray[Any],
+        third: NDArray[Any],
+        third_bias: NDArray[Any],
+        thresholds: NDArray[Any],
+        means_first: bool,
+        smallest_scale: float,
+    ) -> None: ...
+    def encode(
+        self, base: NDArray[Any], values: NDArray[Any], height: int, width: int
+    ) -> tuple[NDArray[np.int32], NDArray[np.uint8], NDArray[Any]] | None: ...
+    def decode(
+        self, base: NDArray[Any], height: int, width: int, decoder: WordDecoder, table: WordTable
+    ) -> tuple[Status, NDArray[np.int32], NDArray[np.uint8], NDArray[Any]]: ...
+
+class ContextModel64:
+    def __init__(
+        self,
+        context: NDArray[Any],
+        context_bias: NDArray[Any],
+        first: NDArray[Any],
+        second: NDArray[Any],
+        second_bias: NDArray[Any],
+        third: NDArray[Any],
+        third_bias: NDArray[Any],
+        thresholds: NDArray[Any],
+        means_first: bool,
+        smallest_scale: float,
+    ) -> None: ...
+    def encode(
+        self, base: NDArray[Any], values: NDArray[Any], height: int, width: int
+    ) -> tuple[NDArray[np.int32], NDArray[np.uint8], NDArray[Any]] | None: ...
+    def decode(
+        self, base: NDArray[Any], height: int, width: int, decoder: WordDecoder, table: WordTable
+    ) -> tuple[Status, NDArray[np.int32], NDArray[np.uint8], NDArray[Any]]: ...

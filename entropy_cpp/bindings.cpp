@@ -8,6 +8,7 @@
 #include "entropy_cpp/compact.hpp"
 #include "entropy_cpp/frame_coder.hpp"
 #include "entropy_cpp/wide_coder.hpp"
+#include "entropy_cpp/word_bindings.hpp"
 #include "entropy_cpp/zigzag_coder.hpp"
 #include "kernels/base/arrays.hpp"
 #include "kernels/base/coder_states.hpp"
@@ -285,4 +286,5 @@ PYBIND11_MODULE(_entropy, m) {
       .def(py::init(&make_wide_decoder), py::arg("strings"), py::arg("kind"))
       .def("decode", &decode_wide, py::arg("table"), py::arg("rows").noconvert(), py::arg("symbols").noconvert())
       .def("finish", &ec::WideDecoder::finish);
+  ec::bind_word_coder(m);
 }

@@ -43,8 +43,14 @@ def match_in_order(networks: Mapping[str, Network], states: Sequence["State"]) -
 
 
 def state_problems(network: Network, state: Mapping[str, "NDArray[Any]"]) -> list[str]:
-    """Every missing, extra or misshapen key, one sentence each; strict, the bit estimator included."""
+    """Every missing, extra or misshapen key, one sentence each; strict, the bit estimator included.
+
+    A network may have a pattern `without_parameters`: keys of constants, masks and tables that its published
+    checkpoints hold and that are made anew. They are no problem.
+    """
     expected = dict(network.shapes())
+    extras = getattr(network, "without_parameters", None)
+    state = {key: value for key, value in state.items() if extras is None or not extras.fullmatch(key)}
     problems = [f"{key} is missing" for key in expected if key not in state]
     problems += [f"{shown(key)} is not part of the model" for key in state if key not in expected]
     problems += [

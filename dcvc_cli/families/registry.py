@@ -15,6 +15,7 @@ FAMILIES: dict[str, str] = {
     "dcvc-rt": "dcvc_cli.families.rt.family:RtFamily",
     "dcvc-dc": "dcvc_cli.families.dc.family:DcFamily",
     "dcvc-fm": "dcvc_cli.families.fm.family:FmFamily",
+    "dcvc-tcm": "dcvc_cli.families.tcm.family:TcmFamily",
     "dcvc-uf": "dcvc_cli.families.uf.family:UfFamily",
     "evc": "dcvc_cli.families.evc.family:EvcFamily",
     "lite": "dcvc_cli.families.lite.family:LiteFamily",

@@ -1,0 +1,204 @@
+"""Layers of the float codecs as a graph that owns no numbers: they run on FloatOperations alone.
+
+Values are torch tensors (1, c, h, w). Source: DCVC (2021), DCVC-TCM (2022).
+"""
+
+import math
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from dcvc_cli.graph.blocks import Conv, Shape, layer_shapes
+
+Ops = Any
+Tensor = Any
+PEDESTAL = 2.0**-36
+"""GDN's parameters are stored as square roots of their values plus this."""
+SMALLEST_BETA, SMALLEST_GAMMA = math.sqrt(1e-6 + PEDESTAL), 2.0**-18
+"""Stored values below count as these."""
+STORED_SMALLEST_BETA = float(np.float32(SMALLEST_BETA))
+"""The same constant in the networks that store it, as float32."""
+
+
+def conv(name: str, cin: int, cout: int, kernel: int = 3, stride: int = 1) -> Conv:
+    """A convolution whose padding keeps the size, but for the stride."""
+    return Conv(name, cin, cout, kernel, stride, (kernel - 1) // 2)
+
+
+class FloatNetwork:
+    """A network of these layers.
+
+    Attributes:
+        encoder_only: prefixes of the layers that a decoder never runs.
+        num_z_channels: rows of the stored tables of z.
+        without_parameters: what a checkpoint holds beside parameters: masks, constants and tables that are made anew.
+        predictors: the layers that give means and scales, and whether the means come first.
+    """
+
+    encoder_only: tuple[str, ...] = ()
+    num_qps = 1
+    num_z_channels: int
+    without_parameters: re.Pattern[str] = re.compile(r"(?!)")
+    predictors: tuple[tuple[str, bool], ...] = ()
+
+    def shapes(self) -> Iterator[tuple[str, Shape]]:
+        """Names and shapes of the state dict."""
+        return layer_shapes(self)
+
+    def decoder_shapes(self) -> Iterator[tuple[str, Shape]]:
+        """The part that a decoder uses."""
+        return ((key, shape) for key, shape in self.shapes() if not key.startswith(self.encoder_only or ("\0",)))
+
+
+class Activation:
+    """Leaky ReLU with this slope below zero; a slope of 0 makes it ReLU."""
+
+    def __init__(self, slope: float = 0.01) -> None:
+        self.slope = slope
+
+    def shapes(self) -> Iterator[tuple[str, Shape]]:
+        return iter(())
+
+    def __call__(self, ops: Ops, x: Tensor) -> Tensor:
+        return leaky(x, self.slope)
+
+
+def leaky(x: Tensor, slope: float) -> Tensor:
+    """x where it is positive, else slope * x."""
+    from torch.nn.functional import leaky_relu, relu
+
+    return leaky_relu(x, slope) if slope else relu(x)
+
+
+class Deconv:
+    """Transposed convolution cin x h x w -> cout x h * stride x w * stride.
+
+    Parameters: `NAME.weight` (cin, cout, k, k), `NAME.bias` (cout).
+    """
+
+    def __init__(self, name: str, cin: int, cout: int, kernel: int = 3, stride: int = 2) -> None:
+        self.name, self.cin, self.cout, self.kernel, self.stride = name, cin, cout, kernel, stride
+
+    def shapes(self) -> Iterator[tuple[str, Shape]]:
+        yield f"{self.name}.weight", (self.cin, self.cout, self.kernel, self.kernel)
+        yield f"{self.name}.bias", (self.cout,)
+
+    def __call__(self, ops: Ops, x: Tensor) -> Tensor:
+        from torch.nn.functional import conv_transpose2d
+
+        weight, bias = ops.parameters[f"{self.name}.weight"], ops.parameters[f"{self.name}.bias"]
+        return conv_transpose2d(x, weight, bias, self.stride, (self.kernel - 1) // 2, self.stride - 1)
+
+
+class Subpel:
+    """k x k convolution cin -> 4 cout, then pixel-shuffle by 2: cin x h x w -> cout x 2h x 2w. Parameters:
+    `NAME.0`."""
+
+    def __init__(self, name: str, cin: int, cout: int) -> None:
+        self.conv = conv(f"{name}.0", cin, 4 * cout)
+
+    def shapes(self) -> Iterator[tuple[str, Shape]]:
+        return self.conv.shapes()
+
+    def __call__(self, ops: Ops, x: Tensor) -> Tensor:
+        return ops.pixel_shuffle(self.conv(ops, x), 2)
+
+
+class Gdn:
+    """Generalised divisive normalisation: x / sqrt(beta + gamma x^2), or its inverse, which multiplies.
+
+    Parameters: `NAME.beta` (c), `NAME.gamma` (c, c), re-parametrised.
+
+    Args:
+        is_stored: whether the network stores the bounds in float32 and multiplies by the reciprocal, as the I-frame
+            models do.
+    """
+
+    def __init__(self, name: str, channels: int, *, inverse: bool = False, is_stored: bool = False) -> None:
+        self.name, self.channels, self.inverse, self.is_stored = name, channels, inverse, is_stored
+
+    def shapes(self) -> Iterator[tuple[str, Shape]]:
+        yield f"{self.name}.beta", (self.channels,)
+        yield f"{self.name}.gamma", (self.channels, self.channels)
+
+    def __call__(self, ops: Ops, x: Tensor) -> Tensor:
+        from torch.nn.functional import conv2d
+
+        smallest = STORED_SMALLEST_BETA if self.is_stored else SMALLEST_BETA
+        beta = ops.parameters[f"{self.name}.beta"].clamp_min(smallest) ** 2 - PEDESTAL
+        gamma = ops.parameters[f"{self.name}.gamma"].clamp_min(SMALLEST_GAMMA) ** 2 - PEDESTAL
+        norm = conv2d(x * x, gamma[:, :, None, None], beta)
+        if self.inverse:
+            return x * norm.sqrt()
+        return x * norm.rsqrt() if self.is_stored else x / norm.sqrt()
+
+
+class Residual:
+    """x + two 3x3 convolutions, channels -> middle -> channels, with an activation between them.
+
+    Args:
+        before: an activation before the first one, too.
+        after: an activation behind the second one, too.
+        keys: names of the convolutions below NAME.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        channels: int,
+        middle: int | None = None,
+        slope: float = 0.01,
+        *,
+        before: bool = False,
+        after: bool = False,
+        keys: tuple[str, str] = ("conv1", "conv2"),
+    ) -> None:
+        self.slope, self.before, self.after = slope, before, after
+        self.first = conv(f"{name}.{keys[0]}", channels, middle or channels)
+        self.second = conv(f"{name}.{keys[1]}", middle or channels, channels)
+
+    def shapes(self) -> Iterator[tuple[str, Shape]]:
+        return layer_shapes(self)
+
+    def __call__(self, ops: Ops, x: Tensor) -> Tensor:
+        inner = self.first(ops, leaky(x, self.slope) if self.before else x)
+        inner = self.second(ops, leaky(inner, self.slope))
+        return x + (leaky(inner, self.slope) if self.after else inner)
+
+
+class Density:
+    """Factorised density of z of a video model: eleven (1, c, 1, 1) parameters, used for tables and estimates."""
+
+    def __init__(self, name: str, channels: int) -> None:
+        self.name, self.channels = name, channels
+
+    def shapes(self) -> Iterator[tuple[str, Shape]]:
+        for stage in ("f1", "f2", "f3", "f4"):
+            for kind in ("h", "b") if stage == "f4" else ("h", "b", "a"):
+                yield f"{self.name}.{stage}.{kind}", (1, self.channels, 1, 1)
+
+
+BOTTLENECK = "entropy_bottleneck"
+BOTTLENECK_WIDTHS = (1, 3, 3, 3, 3, 1)
+
+
+class Bottleneck:
+    """Factorised density of z of an I-frame model, with the quantiles low, median and high of each channel."""
+
+    def __init__(self, channels: int) -> None:
+        self.channels = channels
+
+    def shapes(self) -> Iterator[tuple[str, Shape]]:
+        widths = BOTTLENECK_WIDTHS
+        yield f"{BOTTLENECK}.quantiles", (self.channels, 1, 3)
+        for k in range(5):
+            yield f"{BOTTLENECK}._matrices.{k}", (self.channels, widths[k + 1], widths[k])
+            yield f"{BOTTLENECK}._biases.{k}", (self.channels, widths[k + 1], 1)
+            if k < 4:
+                yield f"{BOTTLENECK}._factors.{k}", (self.channels, widths[k + 1], 1)
+
+    def medians(self, ops: Ops) -> Tensor:
+        """(c, 1, 1): what z is rounded around."""
+        return ops.parameters[f"{BOTTLENECK}.quantiles"][:, 0, 1].reshape(-1, 1, 1)

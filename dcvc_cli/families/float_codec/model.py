@@ -1,0 +1,94 @@
+"""Models of the float codecs: an I-frame network and a video network, one quality each."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from dcvc_cli.bitstream.faults import Rule, UnsupportedStreamError
+from dcvc_cli.bitstream.limits import FrameLimits, general_limits
+from dcvc_cli.bitstream.sps import Sps
+from dcvc_cli.codec.choices import CodingChoices
+from dcvc_cli.codec.networks import CodecNetworks
+from dcvc_cli.entropy.tables import CdfTable
+from dcvc_cli.errors import StreamError, UsageError
+from dcvc_cli.families.base import Model, PictureDecoder, PictureEncoder
+from dcvc_cli.families.float_codec.layers import FloatNetwork
+from dcvc_cli.families.float_codec.sequences import FrameDecoder, FrameEncoder, FrameRecipe
+from dcvc_cli.families.float_codec.tables import bottleneck_table
+from dcvc_cli.families.wide_latents.tables import z_table
+from dcvc_cli.format.entropy_format import EntropyFormat
+from dcvc_cli.format.types import PictureSize
+from dcvc_cli.stages import COMMON_STAGES
+
+if TYPE_CHECKING:
+    from dcvc_cli.families.base import State
+
+
+class FloatModel(Model):
+    """An I-frame network and a video network.
+
+    Args:
+        recipe: how their frames are coded.
+        densities: names of the densities in the video network, in the order of their rows in its stored table.
+    """
+
+    entropy_formats = (EntropyFormat.FAMILY,)
+    stages = COMMON_STAGES
+
+    def __init__(
+        self,
+        name: str,
+        image: FloatNetwork,
+        video: FloatNetwork,
+        recipe: FrameRecipe,
+        densities: tuple[str, ...],
+        *,
+        relative_width: float = 6.0,
+        is_for_tests: bool = False,
+    ) -> None:
+        self.name, self.recipe, self.densities = name, recipe, densities
+        self.networks: Mapping[str, FloatNetwork] = {"image": image, "video": video}
+        self.relative_width, self.is_for_tests = relative_width, is_for_tests
+
+    def limits(self, sps: Sps) -> FrameLimits:
+        """QP 0, and what so many latents can take."""
+        return FrameLimits(0, 0, general_limits(sps).max_payload_size)
+
+    def sps_fields(self, size: PictureSize, choices: CodingChoices) -> Mapping[str, Any]:
+        """The family's own byte form.
+
+        Raises:
+            UsageError: another format was asked for.
+        """
+        if choices.entropy_format not in (None, EntropyFormat.FAMILY):
+            name = choices.entropy_format.name.lower().replace("_", "-")
+            raise UsageError(f"model {self.name} has no entropy format {name}", "use auto")
+        return {
+            "entropy_format": EntropyFormat.FAMILY,
+            "truncate_chroma": False,
+            "reset_interval": 0,
+            "qp_offsets": (),
+        }
+
+    def encoder(self, networks: CodecNetworks, sps: Sps, choices: CodingChoices) -> PictureEncoder:
+        """A unit a picture."""
+        return FrameEncoder(self.recipe, networks, sps, choices)
+
+    def decoder(self, networks: CodecNetworks, sps: Sps) -> PictureDecoder:
+        """A picture a unit."""
+        if max(sps.width, sps.height) > self.max_side:
+            limit = f"{self.max_side}x{self.max_side}"
+            raise StreamError(f"the stream's pictures are {sps.width}x{sps.height}, larger than {limit}")
+        if sps.max_pictures > 1 or sps.max_reorder or sps.family_block or sps.entropy_format != EntropyFormat.FAMILY:
+            message = f"the stream's units hold what model family {sps.model_family!r} of this dcvc does not know"
+            raise UnsupportedStreamError(Rule.UNSUPPORTED, message, hint="decode it with a newer dcvc")
+        return FrameDecoder(self.recipe, networks, sps)
+
+    def z_table(self, network: str, state: "State") -> CdfTable:
+        """A row a channel: the bottleneck's of the I-frame network, or the video network's densities in order."""
+        return bottleneck_table(state) if network == "image" else z_table(state, *self.densities)
+
+    def random_parameters(self, network: str) -> "State":
+        """Normal weights, damped where it keeps latents at a size."""
+        from dcvc_cli.families.float_codec.random_parameters import random_parameters
+
+        return random_parameters(self.networks[network])

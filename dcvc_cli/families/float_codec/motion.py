@@ -1,0 +1,76 @@
+"""Motion of the float codecs: the estimate SPyNet of four levels, and the warp. Source: DCVC (2021)."""
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+from dcvc_cli.families.float_codec.layers import Ops, Tensor, conv, leaky
+from dcvc_cli.graph.blocks import Shape, layer_shapes
+from dcvc_cli.stages import MOTION, timed
+
+LEVELS = 4
+WIDTHS = (8, 32, 64, 32, 16, 2)
+
+
+class _LevelNetwork:
+    """Corrects the flow of one level: 8 x h x w -> 2 x h x w."""
+
+    def __init__(self, name: str) -> None:
+        for k, (cin, cout) in enumerate(pairwise(WIDTHS), 1):
+            setattr(self, f"conv{k}", conv(f"{name}.conv{k}", cin, cout, 7))
+
+    def shapes(self) -> Iterator[tuple[str, Shape]]:
+        return layer_shapes(self)
+
+    def __call__(self, ops: Ops, x: Tensor) -> Tensor:
+        for k in range(1, len(WIDTHS)):
+            x = getattr(self, f"conv{k}")(ops, x if k == 1 else leaky(x, 0))
+        return x
+
+
+class MotionEstimation:
+    """SPyNet on RGB in 0..1, coarsest level first.
+
+    Args:
+        name: prefix of the levels, such as `opticFlow.moduleBasic`.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.level0, self.level1, self.level2, self.level3 = (_LevelNetwork(f"{name}.{k}") for k in range(LEVELS))
+
+    def shapes(self) -> Iterator[tuple[str, Shape]]:
+        return layer_shapes(self)
+
+    @timed(MOTION)
+    def __call__(self, ops: Ops, current: Tensor, reference: Tensor) -> Tensor:
+        """3 x h x w twice, sides multiples of 16 -> flow 2 x h x w in samples, horizontal first."""
+        import torch
+        from torch.nn.functional import avg_pool2d, interpolate
+
+        currents, references = [current], [reference]
+        for _ in range(LEVELS - 1):
+            currents.append(avg_pool2d(currents[-1], 2))
+            references.append(avg_pool2d(references[-1], 2))
+        height, width = current.shape[-2:]
+        flow = torch.zeros(1, 2, height // 16, width // 16, dtype=current.dtype, device=current.device)
+        for k, level in enumerate((self.level0, self.level1, self.level2, self.level3)):
+            now, then = currents[LEVELS - 1 - k], references[LEVELS - 1 - k]
+            up = interpolate(flow, scale_factor=2, mode="bilinear", align_corners=False) * 2.0
+            flow = up + level(ops, torch.cat((now, warp(then, up), up), 1))
+        return flow
+
+
+@timed(MOTION)
+def warp(values: Tensor, flow: Tensor) -> Tensor:
+    """values (1, c, h, w) taken from where flow (1, 2, h, w) points, in samples; borders are repeated.
+
+    Positions go by way of -1..1, as in the published codecs: in float32 the detour moves them by up to 1e-4 sample.
+    """
+    import torch
+    from torch.nn.functional import grid_sample
+
+    height, width = values.shape[-2:]
+    kind = {"dtype": flow.dtype, "device": flow.device}
+    across = torch.linspace(-1.0, 1.0, width, **kind).view(1, 1, width).expand(1, height, width)
+    down = torch.linspace(-1.0, 1.0, height, **kind).view(1, height, 1).expand(1, height, width)
+    grid = torch.stack((across + flow[:, 0] / ((width - 1) / 2), down + flow[:, 1] / ((height - 1) / 2)), -1)
+    return grid_sample(values, grid, mode="bilinear", padding_mode="border", align_corners=True)

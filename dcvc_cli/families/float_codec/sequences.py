@@ -1,0 +1,135 @@
+"""Picture encoder and decoder of the float codecs: an I frame, then P frames, each predicted from the one before.
+
+A stream has the one quality that its weights were trained for, so units have QP 0.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from dcvc_cli.bitstream.nal import NalType
+from dcvc_cli.bitstream.sps import Sps
+from dcvc_cli.bitstream.units import FrameUnit
+from dcvc_cli.codec.choices import NO_ORDER, CodingChoices, PictureOrder
+from dcvc_cli.codec.networks import CodecNetworks
+from dcvc_cli.codec.pictures import check_picture, video_format_of
+from dcvc_cli.errors import StreamError
+from dcvc_cli.families.base import CodedUnit, PictureDecoder, PictureEncoder
+from dcvc_cli.families.float_codec.layers import Ops, Tensor
+from dcvc_cli.families.float_codec.sides import DecodingSide, EncodingSide, Layout, Side
+from dcvc_cli.families.wide_latents.rgb import PADDING, check_colour, padded_size, picture_from_rgb, rgb_values
+from dcvc_cli.format.types import Picture
+
+
+class FrameRecipe(ABC):
+    """How a codec's frames are coded, the same for both ends.
+
+    Attributes:
+        i_layout, p_layout: where the latents of a frame stand.
+    """
+
+    i_layout: Layout
+    p_layout: Layout
+
+    @abstractmethod
+    def i_frame(self, networks: CodecNetworks, side: Side, values: Tensor | None, z_size: tuple[int, int]) -> Any:
+        """Codes an I frame; what the next frame is predicted from, its picture first."""
+
+    @abstractmethod
+    def p_frame(
+        self, networks: CodecNetworks, side: Side, values: Tensor | None, z_size: tuple[int, int], kept: Any
+    ) -> Any:
+        """Codes a P frame after a frame that left `kept`; what it leaves itself."""
+
+
+class FrameCoder:
+    """What encoder and decoder share: the networks, and what the frame before left.
+
+    Attributes:
+        kept: the picture, 1 x 3 x Hp x Wp, and what else the codec hands on; None before the first frame.
+    """
+
+    def __init__(self, recipe: FrameRecipe, networks: CodecNetworks, padded: tuple[int, int]) -> None:
+        self.recipe, self.networks = recipe, networks
+        self.z_size = padded[0] // PADDING, padded[1] // PADDING
+        self.kept: Any = None
+
+    def ops(self, frame_type: NalType) -> Ops:
+        """The operations of the network that codes frames of this type."""
+        return self.networks["image" if frame_type is NalType.I else "video"].synthesis
+
+    def layout(self, frame_type: NalType) -> Layout:
+        """Where the latents of such a frame stand."""
+        return self.recipe.i_layout if frame_type is NalType.I else self.recipe.p_layout
+
+    def code(self, frame_type: NalType, side: Side, values: Tensor | None) -> None:
+        """Codes one frame, and keeps what it leaves."""
+        import torch
+
+        with torch.inference_mode():
+            if frame_type is NalType.I:
+                self.kept = self.recipe.i_frame(self.networks, side, values, self.z_size)
+            elif self.kept is None:
+                raise StreamError("a P frame comes before any I frame", "the start of the stream is missing")
+            else:
+                self.kept = self.recipe.p_frame(self.networks, side, values, self.z_size, self.kept)
+
+    def encode(self, frame_type: NalType, values: Any) -> EncodingSide:
+        """Codes samples, float32 (3, Hp, Wp) in 0..1."""
+        ops = self.ops(frame_type)
+        side = EncodingSide(ops, self.layout(frame_type))
+        self.code(frame_type, side, ops.frame_from_values(values))
+        return side
+
+    def decode(self, frame_type: NalType, payload: bytes | list[bytes]) -> DecodingSide:
+        """Decodes a payload, or its strings."""
+        side = DecodingSide(self.ops(frame_type), self.layout(frame_type), payload)
+        self.code(frame_type, side, None)
+        side.finish()
+        return side
+
+    def picture(self, sps: Sps) -> Picture:
+        """The picture of the frame that was coded last."""
+        return picture_from_rgb(self.kept[0], video_format_of(sps))
+
+
+class FrameEncoder(PictureEncoder):
+    """A unit a picture."""
+
+    def __init__(self, recipe: FrameRecipe, networks: CodecNetworks, sps: Sps, choices: CodingChoices) -> None:
+        self._video_format, self._sps, self._choices = video_format_of(sps), sps, choices
+        check_colour(self._video_format)
+        self._coder = FrameCoder(recipe, networks, padded_size(self._video_format.size))
+        self._index = self._since_key = 0
+
+    def push(self, picture: Picture, order: PictureOrder = NO_ORDER) -> Iterator[CodedUnit]:
+        """The unit of the picture. QPs of an order have no meaning here."""
+        check_picture(picture, self._video_format)
+        keyint, forced = self._choices.keyint, self._choices.forced_keys
+        is_key = self._coder.kept is None or order.is_key or self._index in forced or 0 < keyint <= self._since_key
+        frame_type = NalType.I if is_key else NalType.P
+        values = rgb_values(picture, self._video_format)
+        payload = self._coder.encode(frame_type, values).payload()
+        self._index, self._since_key = self._index + 1, 1 if is_key else self._since_key + 1
+        yield CodedUnit(frame_type, 0, False, payload)
+
+    def reconstruction(self) -> Sequence[Picture]:
+        """The picture that came last."""
+        return [self._coder.picture(self._sps)]
+
+
+class FrameDecoder(PictureDecoder):
+    """A picture a unit."""
+
+    def __init__(self, recipe: FrameRecipe, networks: CodecNetworks, sps: Sps) -> None:
+        video_format = video_format_of(sps)
+        check_colour(video_format)
+        self._coder = FrameCoder(recipe, networks, padded_size(video_format.size))
+
+    def push(self, unit: FrameUnit) -> Sequence[Picture]:
+        """The picture of a unit."""
+        if unit.qp != 0 or unit.pictures.num_pictures != 1:
+            found = f"QP {unit.qp} and {unit.pictures.num_pictures} pictures"
+            raise StreamError(f"a unit of type {unit.frame_type.name} has {found}, expected QP 0 and 1 picture")
+        self._coder.decode(unit.frame_type, unit.payload)
+        return [self._coder.picture(unit.sps)]

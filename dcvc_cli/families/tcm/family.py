@@ -1,0 +1,42 @@
+"""The family `dcvc-tcm`: the published codec DCVC-TCM (IEEE TMM, 2022)."""
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import ClassVar
+
+from dcvc_cli.bitstream.sps import Precision
+from dcvc_cli.families.base import Family
+from dcvc_cli.families.conformance_form import ConformanceForm
+from dcvc_cli.families.float_codec.anchor import AnchorNetwork
+from dcvc_cli.families.float_codec.model import FloatModel
+from dcvc_cli.families.tcm.video import DENSITIES, GAUSSIAN_ROWS, TcmRecipe, TcmSizes, TcmVideoNetwork
+
+TINY = TcmSizes(motion=12, latent=12, hyper=8, feature=8, decoded=4)
+
+
+def _model(name: str, n: int, sizes: TcmSizes, *, relative_width: float, is_for_tests: bool = False) -> FloatModel:
+    image, video = AnchorNetwork(n, has_context=False, rule=GAUSSIAN_ROWS), TcmVideoNetwork(sizes)
+    recipe = TcmRecipe(image, video)
+    return FloatModel(name, image, video, recipe, DENSITIES, relative_width=relative_width, is_for_tests=is_for_tests)
+
+
+class TcmFamily(Family):
+    """Models `dcvc-tcm` and, for tests, a small one."""
+
+    name = "dcvc-tcm"
+    precisions: ClassVar[tuple[Precision, ...]] = (Precision.FLOAT32, Precision.FLOAT64)
+
+    @cached_property
+    def models(self) -> Mapping[str, FloatModel]:
+        """The published size and one for tests."""
+        made = [
+            _model("dcvc-tcm", 192, TcmSizes(), relative_width=8.0),
+            _model("tiny-tcm", 12, TINY, relative_width=0.5, is_for_tests=True),
+        ]
+        return {model.name: model for model in made}
+
+    def conformance_form(self) -> ConformanceForm:
+        """Files, symbols, estimated bits and pictures of the published codec."""
+        from dcvc_cli.families.tcm.conformance import TcmConformance
+
+        return TcmConformance(self.models["dcvc-tcm"])
