@@ -56,8 +56,14 @@ class ChunkHeads:
         return layer_shapes(self)
 
     def cells(self, ops: Operations, feature: Tensor, index: int) -> Tensor:
-        if self.shared.blocks:
-            feature = self.shared.blocks[index // 2](ops, feature)
+        return self.own_cells(ops, self.pair(ops, feature, index // 2) if self.shared.blocks else feature, index)
+
+    def pair(self, ops: Operations, feature: Tensor, number: int) -> Tensor:
+        """What the heads of pictures 2 number and 2 number + 1 see; only where they share a block."""
+        return self.shared.blocks[number](ops, feature)
+
+    def own_cells(self, ops: Operations, feature: Tensor, index: int) -> Tensor:
+        """Picture `index` from what its head sees."""
         return self.own.blocks[index](ops, feature)
 
 

@@ -50,6 +50,8 @@ class UnitCoder:
         self.kept = Memory()
         self._picture: Tensor | None = None
         self._feature: Tensor | None = None
+        self._pair: tuple[int, Tensor] | None = None
+        """Number of the pair whose pictures are asked for, and what they have in common."""
 
     def use_format(self, entropy_format: EntropyFormat) -> None:
         """Codes z with the tables of this format from now on.
@@ -77,17 +79,23 @@ class UnitCoder:
         if self._picture is not None:
             return self.networks["image"].synthesis.from_centre(self._picture)
         ops = self.networks["video"].synthesis
-        return ops.from_centre(self.video.picture(ops, self._feature, index))
+        if not self.video.sizes.pair_heads:
+            return ops.from_centre(self.video.picture(ops, self._feature, index))
+        number = index // 2
+        if self._pair is None or self._pair[0] != number:
+            self._pair = number, self.video.pair(ops, self._feature, number)
+        return ops.from_centre(self.video.picture_of_pair(ops, self._pair[1], index))
 
     def _code_i(self, side: UnitSide, qp: int) -> None:
         ops = self.networks["image"].synthesis
-        self._picture, self._feature = code_i_frame(self.image, ops, side, qp), None
+        self._picture, self._feature, self._pair = code_i_frame(self.image, ops, side, qp), None, None
         self.kept = memory_after_picture(ops, self._picture)
 
     def _code_p(self, side: UnitSide, qp: int, *, reset: bool) -> None:
         ops = self.networks["video"].synthesis
         contexts = next_contexts(self.video, ops, self.kept)
-        self._picture, self._feature = None, code_p_unit(self.video, ops, side, contexts, qp)
+        self._picture, self._pair = None, None
+        self._feature = code_p_unit(self.video, ops, side, contexts, qp)
         self.kept = memory_after_unit(self.video, ops, contexts, self._feature, reset=reset)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from dcvc_cli.backend.operations import Operations, Tensor
 from dcvc_cli.families.uf.blocks import Down, SubPixel, Up, uf_block, uf_blocks
-from dcvc_cli.families.uf.heads import make_heads
+from dcvc_cli.families.uf.heads import ChunkHeads, make_heads
 from dcvc_cli.families.uf.latents import UnitLatentCoder
 from dcvc_cli.families.uf.sizes import CELL_CHANNELS, Block, VideoSizes
 from dcvc_cli.families.uf.steps import FOUR_STEPS, TWO_STEPS
@@ -204,3 +204,17 @@ class UfVideoModel:
     def picture(self, ops: Operations, feature: Tensor, index: int) -> Tensor:
         """Picture `index` of the unit: 3 x Hp x Wp, limited to -0.5..0.5."""
         return ops.clamp_centred(ops.pixel_shuffle(self.reconstruction(ops, feature, index), 8))
+
+    @timed(RECONSTRUCTION)
+    @repeatable
+    def pair(self, ops: Operations, feature: Tensor, number: int) -> Tensor:
+        """HT-S: what pictures 2 number and 2 number + 1 have in common, feature x Hp/8 x Wp/8."""
+        assert isinstance(self.recon_head, ChunkHeads)
+        return self.recon_head.pair(ops, feature, number)
+
+    @timed(RECONSTRUCTION)
+    @repeatable
+    def picture_of_pair(self, ops: Operations, pair: Tensor, index: int) -> Tensor:
+        """`picture` from what `pair` made of the feature."""
+        assert isinstance(self.recon_head, ChunkHeads)
+        return ops.clamp_centred(ops.pixel_shuffle(self.recon_head.own_cells(ops, pair, index), 8))

@@ -15,6 +15,7 @@ from dcvc_cli.bitstream.stream_reader import StreamReader
 from dcvc_cli.bitstream.units import FrameUnit
 from dcvc_cli.codec.choices import DEFAULT_SKIP_THRESHOLD
 from dcvc_cli.families.uf.elementary_stream import ElementaryReader
+from dcvc_cli.families.uf.video import UfVideoModel
 from tests.support.clips import y4m_clip
 from tests.support.published import FAMILY_CASES
 
@@ -76,6 +77,20 @@ def test_units_before_a_first_one_of_an_interval_leave_no_memory(call_uf: Call, 
     assert [index for index, (_, _, reset) in enumerate(layout_of(single)) if reset] == [8, 16, 24]
     for stream in (chunks, single):
         assert call_uf("decode", stream, "-o", clip.parent / "out.y4m", "--threads", 1, "-q", "-y") == 0
+
+
+def test_a_block_that_two_pictures_share_runs_once(call_uf: Call, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = encode(call_uf, clip, "hts")
+    numbers: list[int] = []
+    pair = UfVideoModel.pair
+
+    def noted(self: UfVideoModel, ops: object, feature: object, number: int) -> object:
+        numbers.append(number)
+        return pair(self, ops, feature, number)
+
+    monkeypatch.setattr(UfVideoModel, "pair", noted)
+    assert call_uf("decode", stream, "-o", "null", "--threads", 1, "-q") == 0
+    assert numbers == [0, 1, 2, 3] * 3 + [0, 1, 2], "three chunks, and five pictures of a fourth"
 
 
 @pytest.mark.parametrize("seek", [3, 12, 15, 29])
