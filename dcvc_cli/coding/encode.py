@@ -121,6 +121,7 @@ class StreamEncoder:
         msssim: measure the MS-SSIM of each frame.
         tracks: other tracks to carry, or None.
         rate: gives the QPs of the frames; None leaves those of the choices.
+        label: what the settings text ends with, such as the name of a plan; "" for nothing.
 
     Attributes:
         control: orders of the frames, and with a rate their history.
@@ -139,6 +140,7 @@ class StreamEncoder:
         msssim: bool = False,
         tracks: TrackFeed | None = None,
         rate: RateControl | None = None,
+        label: str = "",
     ) -> None:
         self.sps = sps_for(video_format, model.weights, model.precision, choices)
         self.video_format = video_format
@@ -147,7 +149,7 @@ class StreamEncoder:
         self.control = FrameControl(choices, rate)
         self.lookahead = Lookahead(video_format, needed=choices.scene_cuts or rate is not None)
         self._writer = StreamWriter(sink, limits_of=limits_of)
-        self._writer.write_text(settings_text(model, choices, self.sps))
+        self._writer.write_text(f"{settings_text(model, choices, self.sps)} {label}".rstrip())
         self._tracks = tracks
         if tracks is not None:
             tracks.write_headers(self._writer, self.sps)

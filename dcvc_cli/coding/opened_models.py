@@ -42,13 +42,19 @@ def open_model(model: str, precision_name: str | None, device_name: str, threads
         UsageError: there is no such precision.
         EnvironmentFault: this machine lacks the weights or the device.
     """
-    if precision_name is not None and precision_name not in PRECISION_NAMES:
-        raise UsageError(f"--precision {precision_name} is not known, expected one of {', '.join(PRECISION_NAMES)}")
     weights = weights_by_name(model)
-    default = Precision.EXACT if weights.is_exact else Precision.FLOAT32
-    precision = default if precision_name is None else PRECISION_NAMES[precision_name]
+    precision = precision_for(weights, precision_name)
     device = device_for(precision, device_name)
     return OpenedModel(weights, precision, device, open_weights(weights, precision, device, threads))
+
+
+def precision_for(weights: ModelWeights, name: str | None) -> Precision:
+    """The precision of a name; None = exact where the weights have it, else fp32. UsageError for names of none."""
+    if name is None:
+        return Precision.EXACT if weights.is_exact else Precision.FLOAT32
+    if name not in PRECISION_NAMES:
+        raise UsageError(f"--precision {name} is not known, expected one of {', '.join(PRECISION_NAMES)}")
+    return PRECISION_NAMES[name]
 
 
 def open_weights(

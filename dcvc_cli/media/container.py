@@ -40,14 +40,14 @@ class ContainerReader(PictureReader):
 
     Artwork is no video. Of several video tracks, the default one counts, then the largest, then the first. Colour code
     points, range, HDR10 metadata, chroma position, frame rate and sample aspect ratio are carried. Pictures that are
-    not evenly spaced, or that begin late, carry their times, unless `frame_rate` is given. `notes` tell what is not
-    carried.
+    not evenly spaced, or begin late, carry their times, unless `frame_rate` is given. `notes` tell what is not carried.
 
     Args:
         path: a file. Only this file is opened, whatever it refers to.
         frame_rate: used instead of the file's.
         max_pixels: larger pictures are refused before one is decoded.
         keep_tracks: read the other tracks too.
+        zero_frame: skipped picture that is time 0; 0: the file's start; None: the first one after skipped ones.
 
     Attributes:
         tracks: the other tracks, or None.
@@ -67,8 +67,10 @@ class ContainerReader(PictureReader):
         max_frames: int | None = None,
         max_pixels: int = DEFAULT_MAX_PIXELS,
         keep_tracks: bool = False,
+        zero_frame: int | None = None,
     ) -> None:
         super().__init__(path, skip_frames, max_frames)
+        self._zero_frame = skip_frames if zero_frame is None else zero_frame
         self._max_pixels = max_pixels
         self._av = import_av(path)
         self._num_read = 0
@@ -282,8 +284,10 @@ class ContainerReader(PictureReader):
     # Pictures to skip may be damaged.
     def _skip(self, num_frames: int) -> int:
         for self._num_read in range(num_frames):
-            if self._next_frame() is None:
+            frame = self._next_frame()
+            if frame is None:
                 return self._num_read
+            self._pass_over(frame)
         self._num_read = num_frames
         return num_frames
 
@@ -311,12 +315,19 @@ class ContainerReader(PictureReader):
         time = None if self._clock is None else self._clock.time(frame.pts)
         return Picture((planes[0], planes[1], planes[2]), time)
 
+    def _pass_over(self, frame: Any) -> None:
+        """A skipped picture after time 0 takes its time: later ones may depend on it."""
+        if self._clock is not None and self._num_read >= self._zero_frame:
+            if self.time_zero is None and frame.pts is not None:
+                self._begin(frame)
+            self._clock.time(frame.pts)
+
     def _begin(self, frame: Any) -> None:
         """Learns what is time 0: the file's start, or the first picture after skipped ones and of even pictures."""
         if self._clock is None:
             self.time_zero = frame.pts * frame.time_base
             return
-        if self._skip_frames:
+        if self._zero_frame:
             self._clock.begin_at(frame.pts)
         self.time_zero = self._clock.origin * frame.time_base
 

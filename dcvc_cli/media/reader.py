@@ -29,6 +29,7 @@ def open_reader(
     max_frames: int | None = None,
     limits: Limits | None = None,
     keep_tracks: bool = False,
+    zero_frame: int | None = None,
 ) -> PictureReader:
     """Opens a file, a folder of PNG files, a numbered pattern, or standard input.
 
@@ -42,6 +43,8 @@ def open_reader(
         max_frames: at most so many pictures after those, None for all.
         limits: what the caller grants, None for what the environment says.
         keep_tracks: of a video file, read the other tracks too.
+        zero_frame: of a video file whose pictures carry times: the skipped picture that is time 0, 0 for the file's
+            start; None for the first one after skipped ones.
 
     Returns:
         A context manager to iterate once. Each picture owns its memory.
@@ -66,7 +69,7 @@ def open_reader(
         )
     kind = parse_input_format(input_format) if input_format is not None else probe_path(source)
     granted = Limits.from_environment() if limits is None else limits
-    wishes = _Wishes(frame_rate, skip_frames, max_frames, granted, keep_tracks)
+    wishes = _Wishes(frame_rate, skip_frames, max_frames, granted, keep_tracks, zero_frame)
     if kind is InputKind.PNG and source != "-":
         reader: PictureReader = _open_png(source, wishes)
     else:
@@ -94,6 +97,7 @@ class _Wishes:
     max_frames: int | None
     limits: Limits
     keep_tracks: bool
+    zero_frame: int | None
 
 
 def _open_png(source: str, wishes: _Wishes) -> PictureReader:
@@ -149,4 +153,5 @@ def _open_bytes(source: str, kind: InputKind | None, size: PictureSize | None, w
         max_frames=wishes.max_frames,
         max_pixels=wishes.limits.max_pixels,
         keep_tracks=wishes.keep_tracks,
+        zero_frame=wishes.zero_frame,
     )
