@@ -29,6 +29,7 @@ from dcvc_cli.commands.doctor import doctor
 from dcvc_cli.commands.encode import encode
 from dcvc_cli.commands.evaluate import evaluate
 from dcvc_cli.commands.info import info
+from dcvc_cli.commands.plan import plan
 from dcvc_cli.commands.play import play
 from dcvc_cli.commands.remux import remux
 from dcvc_cli.errors import DcvcError, ExitCode
@@ -94,7 +95,7 @@ def dcvc(
         raise typer.Exit(ExitCode.USAGE)
 
 
-for command in (encode, decode, play, info, remux, concat, bench, doctor, conformance, compare):
+for command in (encode, decode, play, info, remux, plan, concat, bench, doctor, conformance, compare):
     app.command()(command)
 app.command("eval")(evaluate)
 app.add_typer(models.app)

@@ -108,7 +108,8 @@ def call(tiny_home: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]
     def call(*arguments: str | Path) -> int:
         words = [str(argument) for argument in arguments]
         if words[0] == "encode":
-            words += ["--threads", "1"] + ([] if "--model" in words else ["--model", "tiny"])
+            names_model = {"--model", "--plan", "--chunk"} & set(words)
+            words += ["--threads", "1"] + ([] if names_model else ["--model", "tiny"])
         elif words[0] == "decode":
             words += ["--threads", "1"]
         return run(words)

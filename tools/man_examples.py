@@ -10,6 +10,10 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     ),
     "dcvc-encode": (
         (
+            "Code one chunk of a plan, on any machine.",
+            "dcvc encode film.mkv --chunk plan.json:7 -o parts/7.dcvc --skip-existing",
+        ),
+        (
             "Finer than the default, with a report of every frame.",
             "dcvc encode clip.y4m -o clip.dcvc --qp 40 --psnr --csv frames.csv",
         ),
@@ -41,7 +45,9 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("Every rule of the format.", "dcvc info clip.dcvc --validate"),
     ),
     "dcvc-remux": (("To the published codec's stream.", "dcvc remux clip.dcvc -o clip.bin"),),
+    "dcvc-plan": (("Split a film at its scenes, for many machines.", "dcvc plan film.mkv -o plan.json --qp 40"),),
     "dcvc-concat": (
+        ("Join the chunks of a plan.", "dcvc concat --plan plan.json parts -o film.dcvc"),
         ("Join streams without decoding them.", "dcvc concat one.dcvc two.dcvc -o both.dcvc"),
         ("Make a whole stream of a damaged one.", "dcvc concat --repair cut.dcvc -o whole.dcvc"),
     ),

@@ -1,5 +1,6 @@
 """Codes chunks of a plan."""
 
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
@@ -94,6 +95,8 @@ def encode_chunk(
 
 def check_source(plan: Plan, source: str) -> None:
     """Refuses an input that is not the plan's, as far as its size and ends tell, as InputError."""
+    if plan.source_digest is not None and not os.path.exists(source):
+        raise InputError(f"cannot read {source}: there is no such file")
     if source_facts(source) != (plan.source_bytes, plan.source_digest):
         raise InputError(
             f"{source} is not the file that the plan was made from: its size or contents differ",

@@ -54,7 +54,7 @@ def join_parts(plan: Plan, folder: str, sink: OutputFile, limits: Limits, source
         listed = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
         raise InputError(f"{len(missing)} of {len(names)} parts are missing: {listed}", "code these chunks")
     with ExitStack() as stack:
-        feed = _open_tracks(plan, source or plan.source, limits, stack) if plan.options.keep_tracks else None
+        feed = _open_tracks(plan, source or plan.source, limits, stack) if plan.carries_tracks else None
         writer = StreamWriter(sink, limits_of=limits_of)
         join = _Join(plan, writer, feed)
         for chunk, name in zip(plan.chunks, names, strict=True):
@@ -188,8 +188,8 @@ def _open_tracks(plan: Plan, source: str, limits: Limits, stack: ExitStack) -> T
     try:
         check_source(plan, source)
     except InputError as error:
-        raise InputError(f"the joined stream carries tracks of {source}: {error.message}", "--input FILE") from error
-    reader = stack.enter_context(open_input(source, plan.options, limits, keep_tracks=True))
+        raise InputError(f"{error.message}, and the joined stream carries its tracks", "--input FILE") from error
+    reader = stack.enter_context(open_input(source, plan.options, limits))
     assert isinstance(reader, ContainerReader)
     assert reader.tracks is not None
     # Reading the first picture tells what is time 0 of the tracks.

@@ -35,7 +35,7 @@ class InputOptions:
         full_range: range of the samples, whatever the input says.
         seek: pictures that are left out at the start.
         frames: pictures after those, None for all.
-        keep_tracks: whether the joined stream carries the other tracks of a video file.
+        keep_tracks: whether the other tracks of a video file are read; they decide what is time 0.
     """
 
     size: PictureSize | None = None
@@ -84,6 +84,7 @@ class Plan:
         source_bytes: size of that file; None for a folder or a pattern.
         source_digest: of the first and the last MiB of that file; None likewise.
         options: how the input is read.
+        carries_tracks: whether the joined stream has other tracks, which are read when the parts are joined.
         settings: how every chunk is coded; device and threads are those of the machine that codes it.
         allow_float: whether arithmetic that differs from machine to machine may code it.
         fingerprints: names of networks and their fingerprints, as texts.
@@ -96,6 +97,7 @@ class Plan:
     source_bytes: int | None
     source_digest: str | None
     options: InputOptions
+    carries_tracks: bool
     settings: EncodeSettings
     allow_float: bool
     fingerprints: Mapping[str, str]
@@ -150,6 +152,7 @@ class Plan:
                 "size_bytes": self.source_bytes,
                 "digest": self.source_digest,
                 "options": asdict(self.options),
+                "carries_tracks": self.carries_tracks,
             },
             "settings": settings,
             "allow_float": self.allow_float,
@@ -215,6 +218,7 @@ def _plan_of(values: dict[str, Any]) -> Plan:
         _checked(source["size_bytes"], int, type(None)),
         _checked(source["digest"], str, type(None)),
         _options_of(source["options"]),
+        _checked(source["carries_tracks"], bool),
         EncodeSettings(**values["settings"]),
         _checked(values["allow_float"], bool),
         {str(name): _checked(text, str) for name, text in model.items() if name not in ("family", "name", "syntax")},

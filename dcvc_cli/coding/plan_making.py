@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from dcvc_cli.bitstream.sps import Precision
 from dcvc_cli.bitstream.sps_syntax import write_sps
@@ -65,8 +65,8 @@ def make_plan(
     if not allow_float:
         check_same_everywhere(weights, precision)
     size, digest = source_facts(source)
-    with open_input(source, options, limits, keep_tracks=options.keep_tracks) as reader:
-        options = replace(options, keep_tracks=has_tracks(reader))
+    with open_input(source, options, limits) as reader:
+        carries_tracks = has_tracks(reader)
         sps = write_sps(sps_for(reader.format, weights, precision, settings.coding_choices()))
         lookahead = Lookahead(reader.format, needed=True)
         digests: list[bytes] = []
@@ -83,7 +83,7 @@ def make_plan(
     )
     fingerprints = weights.fingerprint_texts
     place = source if digest is None else os.path.abspath(source)
-    return Plan(place, size, digest, options, settings, allow_float, fingerprints, sps, chunks)
+    return Plan(place, size, digest, options, carries_tracks, settings, allow_float, fingerprints, sps, chunks)
 
 
 def check_settings(settings: EncodeSettings) -> None:
@@ -125,9 +125,7 @@ def spans(num_frames: int, cuts: Sequence[int], chunk_frames: ChunkFrames) -> It
         start, begins = end, reason
 
 
-def open_input(
-    source: str, options: InputOptions, limits: Limits, chunk: Chunk | None = None, *, keep_tracks: bool = False
-) -> PictureReader:
+def open_input(source: str, options: InputOptions, limits: Limits, chunk: Chunk | None = None) -> PictureReader:
     """Opens an input, or one chunk of it, with times as the whole clip has them.
 
     Raises:
@@ -143,7 +141,7 @@ def open_input(
         skip_frames=options.seek + (0 if chunk is None else chunk.start),
         max_frames=options.frames if chunk is None else chunk.num_frames,
         limits=limits,
-        keep_tracks=keep_tracks,
+        keep_tracks=options.keep_tracks,
         zero_frame=options.seek,
     )
     reader.format = options.tagged(reader.format)

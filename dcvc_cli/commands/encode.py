@@ -56,6 +56,12 @@ from dcvc_cli.commands.options import (
     parse_frame_rate,
     parse_size,
 )
+from dcvc_cli.commands.plan_stream import (
+    encode_by_plan_file,
+    encode_chunk_file,
+    parse_chunk,
+    refuse_beside_plan,
+)
 from dcvc_cli.commands.positions import position_of
 from dcvc_cli.errors import UsageError
 from dcvc_cli.ui.progress import ProgressMode
@@ -80,6 +86,11 @@ def encode(
         ),
     ],
     overwrite: Overwrite = False,
+    plan: Annotated[
+        str | None,
+        typer.Option(metavar="PLAN.json", help="Code chunk after chunk of a plan of `dcvc plan`, as a farm does."),
+    ] = None,
+    chunk: Annotated[str | None, typer.Option(metavar="PLAN.json:N", help="Code chunk N of a plan only.")] = None,
     jobs: Jobs = 1,
     skip_existing: SkipExisting = False,
     input_res: InputRes = None,
@@ -162,6 +173,16 @@ def encode(
         quiet=quiet,
         verbose=verbose,
     )
+    if plan is not None or chunk is not None:
+        if (plan is not None and chunk is not None) or len(sources) > 1 or names_folder(output):
+            raise UsageError("--plan and --chunk take one of them, one input and one output")
+        refuse_beside_plan("--plan" if chunk is None else "--chunk", given)
+        check_places([*sources, plan or parse_chunk(chunk or "")[0]], {"-o": output})
+        if chunk is not None:
+            encode_chunk_file(sources[0], output, parse_chunk(chunk), choices, skip_existing)
+        elif plan is not None:
+            encode_by_plan_file(sources[0], output, plan, choices)
+        return
     reports = EncodeReports(recon, csv_file, json_file)
     if len(sources) > 1 or names_folder(output):
         if reports != EncodeReports():

@@ -59,7 +59,25 @@ SkipExisting = Annotated[
     bool,
     typer.Option(
         "--skip-existing",
-        help="With several inputs: leave out those whose output is there, whole and checked; replace other outputs.",
+        help="With several inputs or --chunk: leave out those whose output is there, whole and checked; replace other "
+        "outputs.",
+    ),
+]
+ChunkLength = Annotated[
+    str | None,
+    typer.Option(
+        "--chunk-frames",
+        metavar="LEAST:MOST",
+        help="Frames of a chunk. Scenes longer than MOST are split, shorter ones than LEAST joined.",
+        show_default="96:480",
+    ),
+]
+AllowFloat = Annotated[
+    bool,
+    typer.Option(
+        "--allow-float",
+        help="Let chunks be coded in arithmetic whose bytes differ from machine to machine.",
+        rich_help_panel="Coding",
     ),
 ]
 Seek = Annotated[

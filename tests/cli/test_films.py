@@ -271,3 +271,10 @@ def test_ffprobe_finds_it_whole(call: Call, film: Path) -> None:
     theirs, ours = ([(s["codec_type"], s.get("nb_read_frames")) for s in each["streams"]] for each in found)
     assert ours == theirs
     assert [c["tags"] for c in found[1]["chapters"]] == [c["tags"] for c in found[0]["chapters"]]
+
+
+def test_a_film_gives_the_same_stream_each_time(call: Call, tmp_path: Path) -> None:
+    write_film(tmp_path / "film.mkv")
+    for name in ("a", "b"):
+        assert call("encode", tmp_path / "film.mkv", "-o", tmp_path / f"{name}.dcvc") == 0
+    assert (tmp_path / "a.dcvc").read_bytes() == (tmp_path / "b.dcvc").read_bytes()

@@ -1,0 +1,241 @@
+"""Makes plans, codes their chunks and joins them, as the command line asks."""
+
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+from dcvc_cli.coding.encode_settings import EncodeSettings, option_name
+from dcvc_cli.commands.encode_stream import EncodeChoices
+from dcvc_cli.commands.positions import input_span
+from dcvc_cli.errors import StreamError, UsageError
+
+if TYPE_CHECKING:
+    from dcvc_cli.coding.chunk_plan import InputOptions, Plan
+    from dcvc_cli.coding.frame_report import FrameReport
+    from dcvc_cli.coding.plan_making import ChunkFrames
+
+_CHUNK_FRAMES = re.compile(r"(\d{1,7}):(\d{1,7})", re.ASCII)
+_CHUNK = re.compile(r"(.+):(\d{1,7})", re.ASCII | re.DOTALL)
+_INPUT_OPTIONS = {
+    "input_res": "--input-res",
+    "fps": "--fps",
+    "input_format": "--input-format",
+    "colorprim": "--colorprim",
+    "transfer": "--transfer",
+    "colormatrix": "--colormatrix",
+    "colour_range": "--range",
+    "frames": "--frames",
+    "hash_name": "--hash",
+    "preset": "--preset",
+    "config": "--config",
+    "recon": "--recon",
+    "csv_file": "--csv",
+    "json_file": "--json",
+}
+"""Options of `dcvc encode` beside its settings that have no place beside a plan, by parameter."""
+
+
+def parse_chunk_frames(text: str | None) -> "ChunkFrames":
+    """Lengths from LEAST:MOST; UsageError for anything else. None gives the defaults."""
+    from dcvc_cli.coding.plan_making import ChunkFrames
+
+    if text is None:
+        return ChunkFrames()
+    match = _CHUNK_FRAMES.fullmatch(text)
+    if match is None:
+        raise UsageError(f"--chunk-frames {text}: expected LEAST:MOST", "--chunk-frames 96:480")
+    return ChunkFrames(int(match[1]), int(match[2]))
+
+
+def parse_chunk(text: str) -> tuple[str, int]:
+    """(plan, number) from PLAN.json:N; UsageError for anything else."""
+    match = _CHUNK.fullmatch(text)
+    if match is None:
+        raise UsageError(f"--chunk {text}: expected a plan and a number", "--chunk plan.json:7")
+    return match[1], int(match[2])
+
+
+def input_options(source: str, choices: EncodeChoices) -> "InputOptions":
+    """How a plan's input is read, with times turned into numbers of pictures."""
+    from dcvc_cli.coding.chunk_plan import InputOptions
+
+    seek, frames = input_span(source, choices)
+    return InputOptions(
+        choices.size,
+        choices.frame_rate,
+        choices.input_format,
+        choices.colour.primaries,
+        choices.colour.transfer,
+        choices.colour.matrix,
+        choices.colour.full_range,
+        seek,
+        frames,
+        choices.keep_tracks,
+    )
+
+
+def read_and_plan(
+    source: str,
+    output: str,
+    choices: EncodeChoices,
+    options: "InputOptions",
+    lengths: "ChunkFrames",
+    allow_float: bool,
+) -> None:
+    """Writes the plan of an input."""
+    from dcvc_cli.coding.plan_making import make_plan, open_input
+    from dcvc_cli.media import OutputFile
+    from dcvc_cli.ui.progress import open_progress
+    from dcvc_cli.ui.voice import Voice
+
+    voice = Voice(choices.quiet)
+    with OutputFile(output, overwrite=choices.overwrite) as sink:
+        with open_input(source, options, choices.limits) as reader:
+            voice.note(f"{reader.name}: {reader.description}")
+            num_frames, rate = reader.num_frames, float(reader.format.frame_rate)
+        with open_progress(
+            choices.progress, "plan", num_frames=num_frames, frame_rate=rate, quiet=choices.quiet
+        ) as display:
+            plan = make_plan(
+                source,
+                options,
+                choices.settings,
+                lengths,
+                limits=choices.limits,
+                allow_float=allow_float,
+                on_frame=lambda: display.advance(0),
+            )
+        sink.write(plan.to_json())
+    lengths_found = [chunk.num_frames for chunk in plan.chunks]
+    num_scenes = sum(chunk.begins == "scene" for chunk in plan.chunks)
+    voice.note(
+        f"{sink.name}: {plan.num_frames} frames in {len(plan.chunks)} chunks of {min(lengths_found)} to "
+        f"{max(lengths_found)}, {num_scenes} of them at a cut"
+    )
+
+
+def refuse_beside_plan(option: str, given: Mapping[str, Any]) -> None:
+    """UsageError for an option whose value the plan holds, or that is for whole clips.
+
+    Args:
+        option: --plan or --chunk, for the message.
+        given: parameters of `dcvc encode`.
+    """
+    settings = {
+        setting.name: option_name(setting.name)
+        for setting in fields(EncodeSettings)
+        if setting.name not in ("device", "threads")
+    }
+    named = [name for key, name in (settings | _INPUT_OPTIONS).items() if given.get(key) is not None]
+    switches = (("psnr", True), ("msssim", True), ("tracks", False))
+    named += [f"--{'no-' * (not value)}{key}" for key, value in switches if given[key] is value]
+    named += ["--seek"] if given["seek"] != "0" else []
+    if named:
+        raise UsageError(f"{option} takes settings and pictures from the plan, so {named[0]} does not go with it")
+
+
+def encode_chunk_file(source: str, output: str, place: tuple[str, int], choices: EncodeChoices, skip: bool) -> None:
+    """Codes one chunk of a plan.
+
+    Args:
+        place: (plan, number of the chunk).
+        skip: keep an output that is there, whole and fitting, and replace another one.
+    """
+    from dcvc_cli.coding.chunk_encode import encode_chunk, open_plan_model
+    from dcvc_cli.coding.chunk_join import check_part
+    from dcvc_cli.coding.chunk_plan import read_plan
+    from dcvc_cli.media import OutputFile
+    from dcvc_cli.media.endings import STREAM, check_ending
+    from dcvc_cli.ui.voice import Voice
+
+    check_ending("-o", output, STREAM)
+    voice = Voice(choices.quiet, choices.verbose)
+    plan = read_plan(place[0])
+    chunk = plan.chunk(place[1])
+    if skip and os.path.isfile(output):
+        try:
+            check_part(plan, chunk.number, output)
+        except StreamError as error:
+            voice.note(f"{error}: coded again")
+        else:
+            voice.note(f"{output} is there and whole")
+            return
+    opened = open_plan_model(plan, _given_device(choices), choices.settings.threads)
+    with (
+        OutputFile(output, overwrite=choices.overwrite or skip) as sink,
+        _progress(plan, chunk.num_frames, choices) as on_frame,
+    ):
+        summary = encode_chunk(plan, chunk.number, source, opened, sink, choices.limits, on_frame)
+    last = chunk.start + chunk.num_frames - 1
+    voice.note(
+        f"{sink.name}: chunk {chunk.number} of {len(plan.chunks)}, frames {chunk.start} to {last}, {sink.size_bytes} "
+        f"bytes, {summary.num_frames / max(summary.wall_seconds, 1e-9):.2f} fps"
+    )
+
+
+def encode_by_plan_file(source: str, output: str, plan_file: str, choices: EncodeChoices) -> None:
+    """Codes and joins all chunks of a plan."""
+    from dcvc_cli.coding.chunk_encode import open_plan_model
+    from dcvc_cli.coding.chunk_join import encode_by_plan
+    from dcvc_cli.coding.chunk_plan import read_plan
+    from dcvc_cli.media import OutputFile
+    from dcvc_cli.media.endings import STREAM, check_ending
+
+    check_ending("-o", output, STREAM)
+    plan = read_plan(plan_file)
+    opened = open_plan_model(plan, _given_device(choices), choices.settings.threads)
+    with (
+        OutputFile(output, overwrite=choices.overwrite) as sink,
+        _progress(plan, plan.num_frames, choices) as on_frame,
+    ):
+        num_left_out = encode_by_plan(plan, source, opened, sink, choices.limits, on_frame)
+    _tell_joined(plan, sink.name, sink.size_bytes, num_left_out, choices.quiet)
+
+
+def join_by_plan(plan_file: str, folder: str, output: str, source: str | None, overwrite: bool, quiet: bool) -> None:
+    """Joins the parts of a plan."""
+    from dcvc_cli.coding.chunk_join import join_parts
+    from dcvc_cli.coding.chunk_plan import read_plan
+    from dcvc_cli.format.limits import Limits
+    from dcvc_cli.media import OutputFile
+
+    plan = read_plan(plan_file)
+    with OutputFile(output, overwrite=overwrite) as sink:
+        num_left_out = join_parts(plan, folder, sink, Limits.from_environment(), source)
+    _tell_joined(plan, sink.name, sink.size_bytes, num_left_out, quiet)
+
+
+def _tell_joined(plan: "Plan", name: str, size_bytes: int, num_left_out: int, quiet: bool) -> None:
+    from dcvc_cli.ui.voice import Voice
+
+    voice = Voice(quiet)
+    if num_left_out:
+        voice.warn(f"{num_left_out} packets of other tracks are too large for a stream: left out")
+    voice.note(f"{name}: {len(plan.chunks)} chunks, {plan.num_frames} frames, {size_bytes} bytes")
+
+
+def _given_device(choices: EncodeChoices) -> str | None:
+    """The device of the command line; None where it names none."""
+    return None if choices.settings.device == "auto" else choices.settings.device
+
+
+@contextmanager
+def _progress(plan: "Plan", num_frames: int, choices: EncodeChoices) -> "Iterator[Callable[[FrameReport], None]]":
+    from dcvc_cli.commands.encode_stream import frame_line
+    from dcvc_cli.ui.progress import open_progress
+    from dcvc_cli.ui.voice import Voice
+
+    voice = Voice(choices.quiet, choices.verbose)
+    num, den = plan.stream_format.frame_rate
+    with open_progress(
+        choices.progress, "encode", num_frames=num_frames, frame_rate=num / den if den else 0.0, quiet=choices.quiet
+    ) as display:
+
+        def on_frame(report: "FrameReport") -> None:
+            display.advance(report.size_bytes)
+            voice.detail(frame_line(report))
+
+        yield on_frame
