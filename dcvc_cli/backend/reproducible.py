@@ -76,7 +76,8 @@ class ReproducibleOperations(Operations):
 
     def __init__(self, parameters: Mapping[str, NDArray[Any]]) -> None:
         self._parameters = parameters
-        self._weights: dict[str, Float64] = {}
+        self._weights: dict[str, NDArray[Any]] = {}
+        """In float32 where that holds every bit, which is nearly everywhere."""
 
     def forget_weights(self) -> None:
         """Frees the weights that layers have made for themselves; they make them again where they run again."""
@@ -89,8 +90,10 @@ class ReproducibleOperations(Operations):
         if name not in self._weights:
             weight = np.asarray(self._parameters[f"{name}.weight"], np.float64)
             gridded = on_grid(weight, product_bits(int(np.prod(weight.shape[1:]))), axis=(1, 2, 3))
-            self._weights[name] = np.ascontiguousarray(gridded.transpose(2, 3, 0, 1))
-        return self._weights[name]
+            gridded = gridded.transpose(2, 3, 0, 1)
+            short = gridded.astype(np.float32)
+            self._weights[name] = np.ascontiguousarray(short if (short == gridded).all() else gridded)
+        return self._weights[name].astype(np.float64, copy=False)
 
     def _bias(self, name: str) -> Any:
         """(cout, 1, 1), or 0 for a layer without a bias."""

@@ -128,15 +128,17 @@ def _recorded(
 ) -> dict[str, RecordingOperations]:
     """What the networks do on the clips, by network."""
     recorders = {name: RecordingOperations(ReproducibleOperations(state)) for name, state in states.items()}
+    # A chunk takes as many pictures of a clip as other models do in two passes.
+    has_chunks = model.max_pictures > 1
+    every = 4 if has_chunks else 2
     for number, clip in enumerate(clips):
-        # Half of the QPs for each clip of several: other content at another QP tells more than the same content again.
-        for qp in QPS[number % 2 :: 2] if len(clips) > 1 else QPS:
+        # Some of the QPs for each clip of several: other content at another QP tells more than the same content again.
+        for qp in QPS[number % every :: every] if len(clips) > 1 else QPS:
             model.calibrate(recorders, clip, qp)
     for recorder in recorders.values():
         recorder.sees_typical = False
     for number, clip in enumerate(strange):
-        # A chunk takes as many pictures of a clip as other models do in two passes.
-        for qp in STRANGE_QPS[number % 2 :: 2] if model.max_pictures > 1 else STRANGE_QPS:
+        for qp in STRANGE_QPS[number % 2 :: 2] if has_chunks else STRANGE_QPS:
             model.calibrate(recorders, clip, qp)
     for recorder in recorders.values():
         recorder.inner.forget_weights()
