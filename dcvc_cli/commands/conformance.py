@@ -18,7 +18,12 @@ JSON_SCHEMA = 1
 
 
 def conformance(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder with make_params.py and one folder a case.")],
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DIR", help="Folder with make_params.py and one folder a case, or folder of such folders."
+        ),
+    ],
     case: Annotated[
         list[str] | None, typer.Option("--case", metavar="NAME", help="Run this case only; repeat for more.")
     ] = None,
@@ -40,12 +45,16 @@ def conformance(
         raise UsageError(f"--precision {precision} is not known here, expected one of {', '.join(PRECISIONS)}")
 
     from dcvc_cli.codec.backends import PRECISION_NAMES
-    from dcvc_cli.conformance.cases import find_cases, run_cases, run_vectors
+    from dcvc_cli.conformance.cases import family_folders, run_cases, run_vectors
 
-    find_cases(folder, case or ())  # refuses a wrong folder or name before anything runs
+    # Refuses a wrong folder or name before anything runs.
+    folders = family_folders(folder, case or ())
     results = []
-    vectors = () if case else run_vectors(folder)
-    for result in chain(vectors, run_cases(folder, case or (), PRECISION_NAMES[precision], threads)):
+    runs = (
+        chain(() if case else run_vectors(one), run_cases(one, names, PRECISION_NAMES[precision], threads))
+        for one, names in folders
+    )
+    for result in chain.from_iterable(runs):
         results.append(result)
         if not json_output:
             typer.echo("\n".join(_lines(result)))

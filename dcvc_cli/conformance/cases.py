@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,32 @@ class CheckResult:
     @property
     def ok(self) -> bool:
         return not self.faults
+
+
+def family_folders(folder: Path, names: Sequence[str] = ()) -> list[tuple[Path, list[str]]]:
+    """The folders of cases that a folder stands for: itself, or, where it has no make_params.py, the folders in it that
+    have one.
+
+    Args:
+        names: of the cases that are wanted; none: all.
+
+    Returns:
+        Each folder with those of the names that it has.
+
+    Raises:
+        InputError, UsageError: as find_cases.
+    """
+    families = sorted(path.parent for path in folder.glob(f"*/{GENERATOR}"))
+    if (folder / GENERATOR).is_file() or not families:
+        find_cases(folder, names)
+        return [(folder, list(names))]
+    there = {family: [path.name for path in find_cases(family)] for family in families}
+    known = [name for found in there.values() for name in found]
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise UsageError(f"there is no case {unknown[0]!r}; found: {', '.join(known)}")
+    chosen = [(family, [name for name in names if name in found]) for family, found in there.items()]
+    return [(family, wanted) for family, wanted in chosen if wanted or not names]
 
 
 def find_cases(folder: Path, names: Iterable[str] = ()) -> list[Path]:

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from dcvc_cli.bitstream.sps import Precision
 from dcvc_cli.commands.conformance import conformance
-from dcvc_cli.conformance.cases import find_cases, read_case, run_case, run_cases, run_vectors
+from dcvc_cli.conformance.cases import family_folders, find_cases, read_case, run_case, run_cases, run_vectors
 from dcvc_cli.errors import InputError, StreamError, UsageError
 from dcvc_cli.families.case_files import load_generator
 from dcvc_cli.families.conformance_form import CaseRun
@@ -138,3 +138,20 @@ def test_command_reports_a_case_it_cannot_read(tmp_path: Path):
     assert document["num_failed"] == 1
     assert document["checks"][0]["faults"]
     assert isinstance(CliRunner().invoke(app, [str(tmp_path), "--precision", "exact"]).exception, UsageError)
+
+
+def test_a_folder_of_families_stands_for_the_folders_in_it(tmp_path: Path):
+    for family, cases in (("one", "ab"), ("two", "bc")):
+        for case in cases:
+            (tmp_path / family / case).mkdir(parents=True)
+            (tmp_path / family / case / "case.json").write_text("{}")
+        (tmp_path / family / "make_params.py").write_text("")
+    (tmp_path / "notes").mkdir()
+    one, two = tmp_path / "one", tmp_path / "two"
+    assert family_folders(tmp_path) == [(one, []), (two, [])]
+    assert family_folders(one, ["b"]) == [(one, ["b"])]
+    assert family_folders(tmp_path, ["b"]) == [(one, ["b"]), (two, ["b"])]
+    assert family_folders(tmp_path, ["c", "b"]) == [(one, ["b"]), (two, ["c", "b"])]
+    assert family_folders(tmp_path, ["a"]) == [(one, ["a"])]
+    with pytest.raises(UsageError, match="no case 'd'; found: a, b, b, c"):
+        family_folders(tmp_path, ["a", "d"])

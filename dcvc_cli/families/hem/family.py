@@ -32,7 +32,7 @@ class HemModel(Model):
         image, video: their graphs.
     """
 
-    relative_width = 6.0
+    relative_width = 16.0
 
     def __init__(self, name: str, image: HemImageSizes, video: HemVideoSizes, *, is_for_tests: bool = False) -> None:
         self.name, self.is_for_tests = name, is_for_tests
