@@ -11,6 +11,7 @@ from dcvc_cli.errors import EnvironmentFault
 from dcvc_cli.families.base import Family, Model
 
 FAMILIES: dict[str, str] = {
+    "dcvc": "dcvc_cli.families.dcvc.family:DcvcFamily",
     "dcvc-hem": "dcvc_cli.families.hem.family:HemFamily",
     "dcvc-rt": "dcvc_cli.families.rt.family:RtFamily",
     "dcvc-dc": "dcvc_cli.families.dc.family:DcFamily",

@@ -34,14 +34,14 @@ class FloatNetwork:
         encoder_only: prefixes of the layers that a decoder never runs.
         num_z_channels: rows of the stored tables of z.
         without_parameters: what a checkpoint holds beside parameters: masks, constants and tables that are made anew.
-        predictors: the layers that give means and scales, and whether the means come first.
+        predictors: the layers that give means and scales, and whether the means come first; None: scales alone.
     """
 
     encoder_only: tuple[str, ...] = ()
     num_qps = 1
     num_z_channels: int
     without_parameters: re.Pattern[str] = re.compile(r"(?!)")
-    predictors: tuple[tuple[str, bool], ...] = ()
+    predictors: tuple[tuple[str, bool | None], ...] = ()
 
     def shapes(self) -> Iterator[tuple[str, Shape]]:
         """Names and shapes of the state dict."""

@@ -1,4 +1,4 @@
-"""DCVC-TCM: published frames byte for byte, pictures through the command line, damage, checkpoints."""
+"""DCVC and DCVC-TCM: published frames byte for byte, pictures through the command line, damage, checkpoints."""
 
 import json
 import subprocess
@@ -20,20 +20,24 @@ from tests.support.clips import y4m_clip
 from tests.support.published import FAMILY_CASES
 
 pytestmark = pytest.mark.native
-CASES = FAMILY_CASES / "dcvc-tcm"
+CASES = {"dcvc-tcm": "ipp_64x64_r1", "dcvc": "ipp_64x64_r1"}
+"""The case of each family."""
+MODELS = {"tiny-tcm": "dcvc-tcm", "tiny-dcvc": "dcvc", "tiny-dcvc-hyper": "dcvc"}
+"""The family of each small model."""
 Call = Callable[..., int]
 
 
 @pytest.fixture(scope="module")
-def tcm_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    home = tmp_path_factory.mktemp("tcm-home")
-    write_weights(home / "weights" / "tiny-tcm.safetensors", random_weights("tiny-tcm", exact=False))
+def float_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    home = tmp_path_factory.mktemp("float-home")
+    for name in MODELS:
+        write_weights(home / "weights" / f"{name}.safetensors", random_weights(name, exact=False))
     return home
 
 
 @pytest.fixture
-def call(tcm_home: Path, monkeypatch: pytest.MonkeyPatch) -> Call:
-    monkeypatch.setenv("DCVC_HOME", str(tcm_home))
+def call(float_home: Path, monkeypatch: pytest.MonkeyPatch) -> Call:
+    monkeypatch.setenv("DCVC_HOME", str(float_home))
     monkeypatch.setenv("NO_COLOR", "1")
     return lambda *arguments: run([str(argument) for argument in arguments])
 
@@ -45,26 +49,28 @@ def clip(tmp_path: Path) -> Path:
     return path
 
 
-def test_published_frames_and_tables():
-    results = [*run_vectors(CASES), *run_cases(CASES, threads=1)]
-    names = ["entropy/tables", "entropy/scale_to_row", "entropy/sequences", "ipp_64x64_r1"]
+@pytest.mark.parametrize("family", CASES)
+def test_published_frames_and_tables(family: str):
+    results = [*run_vectors(FAMILY_CASES / family), *run_cases(FAMILY_CASES / family, threads=1)]
+    names = ["entropy/tables", "entropy/scale_to_row", "entropy/sequences", CASES[family]]
     assert [result.name for result in results] == names
     assert {result.name: result.faults for result in results if not result.ok} == {}
 
 
+@pytest.mark.parametrize("model", MODELS)
 def test_a_fresh_process_decodes_the_encoders_pictures(
-    call: Call, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], tcm_home: Path
+    call: Call, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], float_home: Path, model: str
 ):
     stream, recon, output = (tmp_path / name for name in ("a.dcvc", "recon.y4m", "out.y4m"))
-    options = ("--model", "tiny-tcm", "--keyint", 3, "--hash", "md5", "--threads", 1, "-q")
+    options = ("--model", model, "--keyint", 3, "--hash", "md5", "--threads", 1, "-q")
     assert call("encode", clip, "-o", stream, "--recon", recon, *options) == 0
     command = [sys.executable, "-m", "dcvc_cli", "decode", str(stream), "-o", str(output), "--threads", "1"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, env={"DCVC_HOME": str(tcm_home)})
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env={"DCVC_HOME": str(float_home)})
     assert "holds on one software stack" in done.stderr
     assert output.read_bytes() == recon.read_bytes()
     assert call("info", "--json", stream) == 0
     facts = json.loads(capsys.readouterr().out)
-    assert (facts["sps"][0]["model_family"], facts["num_frames"], facts["is_intact"]) == ("dcvc-tcm", 5, True)
+    assert (facts["sps"][0]["model_family"], facts["num_frames"], facts["is_intact"]) == (MODELS[model], 5, True)
 
 
 def test_seeking_starts_at_an_i_frame(call: Call, clip: Path, tmp_path: Path):
@@ -75,9 +81,10 @@ def test_seeking_starts_at_an_i_frame(call: Call, clip: Path, tmp_path: Path):
     assert output.read_bytes().split(b"FRAME\n")[1:] == recon.read_bytes().split(b"FRAME\n")[5:]
 
 
-def test_a_damaged_unit_is_an_error(call: Call, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+@pytest.mark.parametrize("model", MODELS)
+def test_a_damaged_unit_is_an_error(call: Call, clip: Path, tmp_path: Path, model: str):
     stream = tmp_path / "a.dcvc"
-    assert call("encode", clip, "-o", stream, "--model", "tiny-tcm", "--threads", 1, "-q") == 0
+    assert call("encode", clip, "-o", stream, "--model", model, "--threads", 1, "-q") == 0
     data = bytearray(stream.read_bytes())
     data[len(data) * 2 // 3] ^= 0xFF
     stream.write_bytes(data)

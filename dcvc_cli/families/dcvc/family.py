@@ -1,0 +1,55 @@
+"""The family `dcvc`: the published codec DCVC (NeurIPS 2021), with each of its I-frame models."""
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import ClassVar
+
+from dcvc_cli.bitstream.sps import Precision
+from dcvc_cli.families.base import Family
+from dcvc_cli.families.conformance_form import ConformanceForm
+from dcvc_cli.families.dcvc.video import DENSITIES, DcvcRecipe, DcvcSizes, DcvcVideoNetwork
+from dcvc_cli.families.float_codec.anchor import AnchorNetwork
+from dcvc_cli.families.float_codec.hyperprior import HyperpriorNetwork
+from dcvc_cli.families.float_codec.model import FloatModel
+
+TINY = DcvcSizes(motion=12, latent=12, feature=8, motion_prior=12)
+
+
+def _model(
+    name: str,
+    image: AnchorNetwork | HyperpriorNetwork,
+    sizes: DcvcSizes = DcvcSizes(),  # noqa: B008  frozen
+    *,
+    relative_width: float = 8.0,
+    is_for_tests: bool = False,
+) -> FloatModel:
+    video = DcvcVideoNetwork(sizes)
+    recipe = DcvcRecipe(image, video)
+    return FloatModel(name, image, video, recipe, DENSITIES, relative_width=relative_width, is_for_tests=is_for_tests)
+
+
+class DcvcFamily(Family):
+    """Models by their I-frame model: `dcvc` with the anchor of 192 channels, as three of the four published rates have
+    it; `-128` with that of 128; `-hyper` and `-hyper-320` with the hyperprior models of the MS-SSIM rates."""
+
+    name = "dcvc"
+    precisions: ClassVar[tuple[Precision, ...]] = (Precision.FLOAT32, Precision.FLOAT64)
+
+    @cached_property
+    def models(self) -> Mapping[str, FloatModel]:
+        """The published sizes and those for tests."""
+        made = [
+            _model("dcvc", AnchorNetwork(192, has_context=True)),
+            _model("dcvc-128", AnchorNetwork(128, has_context=True)),
+            _model("dcvc-hyper", HyperpriorNetwork(128, 192)),
+            _model("dcvc-hyper-320", HyperpriorNetwork(192, 320)),
+            _model("tiny-dcvc", AnchorNetwork(12, has_context=True), TINY, relative_width=0.5, is_for_tests=True),
+            _model("tiny-dcvc-hyper", HyperpriorNetwork(8, 12), TINY, relative_width=0.5, is_for_tests=True),
+        ]
+        return {model.name: model for model in made}
+
+    def conformance_form(self) -> ConformanceForm:
+        """Files, symbols, estimated bits and pictures of the published codec."""
+        from dcvc_cli.families.dcvc.conformance import DcvcConformance
+
+        return DcvcConformance(self.models)

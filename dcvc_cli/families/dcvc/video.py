@@ -1,0 +1,230 @@
+"""The video network of DCVC and the recipe of its frames. Source: DCVC (NeurIPS 2021)."""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from dcvc_cli.codec.networks import CodecNetworks
+from dcvc_cli.entropy.tables import CdfTable
+from dcvc_cli.families.float_codec.anchor import AnchorNetwork
+from dcvc_cli.families.float_codec.coder import WordTable
+from dcvc_cli.families.float_codec.context import ContextNetwork
+from dcvc_cli.families.float_codec.hyperprior import HyperpriorNetwork
+from dcvc_cli.families.float_codec.layers import (
+    Activation,
+    Deconv,
+    Density,
+    FloatNetwork,
+    Gdn,
+    Ops,
+    Residual,
+    Subpel,
+    Tensor,
+    conv,
+)
+from dcvc_cli.families.float_codec.motion import MotionEstimation, warp
+from dcvc_cli.families.float_codec.sequences import FrameRecipe
+from dcvc_cli.families.float_codec.sides import Side
+from dcvc_cli.families.float_codec.tables import SMALLEST_SCALE, stored_table
+from dcvc_cli.graph.blocks import Sequence
+from dcvc_cli.stages import ANALYSIS, CONTEXT, HYPER, PRIORS, SYNTHESIS, timed
+
+Z_MV, Z = "bitEstimator_z_mv", "bitEstimator_z"
+DENSITIES = (Z_MV, Z)
+"""Order of their rows in the stored table."""
+LAPLACE = "laplace_64"
+
+
+@dataclass(frozen=True)
+class DcvcSizes:
+    """Channels: of the motion latent, the frame latent, both z and the features, and inside the motion prior."""
+
+    motion: int = 128
+    latent: int = 96
+    feature: int = 64
+    motion_prior: int = 96
+
+
+class DcvcVideoNetwork(FloatNetwork):
+    """Codes a P frame from the picture before."""
+
+    encoder_only = ("opticFlow.", "mvEncoder.", "mvpriorEncoder.", "contextualEncoder.", "priorEncoder.")
+    without_parameters = re.compile(r"auto_regressive(_mv)?\.mask")
+    predictors = (("entropy_parameters_mv.4", True), ("entropy_parameters.4", True))
+
+    def __init__(self, sizes: DcvcSizes) -> None:
+        v, m, n = sizes.motion, sizes.latent, sizes.feature
+        self.sizes, self.num_z_channels = sizes, 2 * n
+        self.optic_flow = MotionEstimation("opticFlow.moduleBasic")
+        self.mv_encoder = _downs("mvEncoder", 2, v, v, 3)
+        self.mv_hyper_encoder = _hyper_encoder("mvpriorEncoder", v, n)
+        self.mv_hyper_decoder = _hyper_decoder("mvpriorDecoder", n, n, sizes.motion_prior, 2 * v)
+        self.mv_context = _context_model("auto_regressive_mv", "entropy_parameters_mv", v)
+        ups: list[Any] = []
+        for k in range(3):
+            name = "mvDecoder_part1"
+            ups += [Deconv(f"{name}.{2 * k}", v, v), Gdn(f"{name}.{2 * k + 1}", v, inverse=True)]
+        self.mv_decoder = Sequence(*ups, Deconv("mvDecoder_part1.6", v, 2))
+        refinement: list[Any] = [conv("mvDecoder_part2.0", 5, n)]
+        for k in range(1, 6):
+            refinement += [Activation(0.1), conv(f"mvDecoder_part2.{2 * k}", n, n)]
+        self.refinement = Sequence(*refinement, Activation(0.1), conv("mvDecoder_part2.12", n, 2))
+        self.extract = Sequence(conv("feature_extract.0", 3, n), _before("feature_extract.1", n))
+        self.refine = Sequence(_before("context_refine.0", n), conv("context_refine.1", n, n))
+        self.temporal = _downs("temporalPriorEncoder", n, n, m, 5)
+        name = "contextualEncoder"
+        self.encoder = Sequence(
+            conv(f"{name}.0", n + 3, n, 5, 2),
+            Gdn(f"{name}.1", n),
+            _after(f"{name}.2", n),
+            conv(f"{name}.3", n, n, 5, 2),
+            Gdn(f"{name}.4", n),
+            _after(f"{name}.5", n),
+            conv(f"{name}.6", n, n, 5, 2),
+            Gdn(f"{name}.7", n),
+            conv(f"{name}.8", n, m, 5, 2),
+        )
+        self.hyper_encoder = _hyper_encoder("priorEncoder", m, n)
+        self.hyper_decoder = _hyper_decoder("priorDecoder", n, m, m, m)
+        self.context_model = _context_model("auto_regressive", "entropy_parameters", m)
+        name = "contextualDecoder_part1"
+        self.decoder = Sequence(
+            Subpel(f"{name}.0", m, n),
+            Gdn(f"{name}.1", n, inverse=True),
+            Subpel(f"{name}.2", n, n),
+            Gdn(f"{name}.3", n, inverse=True),
+            _after(f"{name}.4", n),
+            Subpel(f"{name}.5", n, n),
+            Gdn(f"{name}.6", n, inverse=True),
+            _after(f"{name}.7", n),
+            Subpel(f"{name}.8", n, n),
+        )
+        name = "contextualDecoder_part2"
+        self.reconstruction = Sequence(
+            conv(f"{name}.0", 2 * n, n), _before(f"{name}.1", n), _before(f"{name}.2", n), conv(f"{name}.3", n, 3)
+        )
+        self.density_z, self.density_z_mv = Density(Z, n), Density(Z_MV, n)
+
+    @timed(ANALYSIS)
+    def motion_analysis(self, ops: Ops, flow: Tensor) -> Tensor:
+        """Flow -> mv_y: v x Hp/16 x Wp/16."""
+        return self.mv_encoder(ops, flow)
+
+    @timed(HYPER)
+    def motion_hyper_analysis(self, ops: Ops, mv_y: Tensor) -> Tensor:
+        """mv_y -> mv_z: n x Hp/64 x Wp/64."""
+        return self.mv_hyper_encoder(ops, mv_y)
+
+    @timed(PRIORS)
+    def motion_prior(self, ops: Ops, mv_z_hat: Tensor) -> Tensor:
+        """mv_z -> prior of mv_y: 2v x Hp/16 x Wp/16."""
+        return self.mv_hyper_decoder(ops, mv_z_hat)
+
+    @timed(CONTEXT)
+    def context(self, ops: Ops, mv_y_hat: Tensor, picture: Tensor) -> Tensor:
+        """The context, n x Hp x Wp: features of the picture before, from where the refined flow points."""
+        flow = self.mv_decoder(ops, mv_y_hat)
+        flow = flow + self.refinement(ops, ops.concat(flow, picture))
+        return self.refine(ops, warp(self.extract(ops, picture), flow))
+
+    @timed(ANALYSIS)
+    def analysis(self, ops: Ops, values: Tensor, context: Tensor) -> Tensor:
+        """Picture -> y: m x Hp/16 x Wp/16."""
+        return self.encoder(ops, ops.concat(values, context))
+
+    @timed(HYPER)
+    def hyper_analysis(self, ops: Ops, y: Tensor) -> Tensor:
+        """y -> z: n x Hp/64 x Wp/64."""
+        return self.hyper_encoder(ops, y)
+
+    @timed(PRIORS)
+    def prior(self, ops: Ops, z_hat: Tensor, context: Tensor) -> Tensor:
+        """z and context -> prior of y: 2m x Hp/16 x Wp/16."""
+        return ops.concat(self.temporal(ops, context), self.hyper_decoder(ops, z_hat))
+
+    @timed(SYNTHESIS)
+    def synthesis(self, ops: Ops, y_hat: Tensor, context: Tensor) -> Tensor:
+        """y and context -> picture in 0..1."""
+        return self.reconstruction(ops, ops.concat(self.decoder(ops, y_hat), context)).clamp(0, 1)
+
+
+class DcvcRecipe(FrameRecipe):
+    """How frames of DCVC are coded: a string a latent, in the order of the published files."""
+
+    i_layout = {"y": 0, "z": 1}  # noqa: RUF012
+    p_layout = {"mv_y": 0, "mv_z": 1, "y": 2, "z": 3}  # noqa: RUF012
+
+    def __init__(self, image: AnchorNetwork | HyperpriorNetwork, video: DcvcVideoNetwork) -> None:
+        self.image, self.video = image, video
+
+    def i_frame(self, networks: CodecNetworks, side: Side, values: Tensor | None, z_size: tuple[int, int]) -> Any:
+        """(picture,)."""
+        table = WordTable.of_rows(networks["image"].z_table, 0, self.image.n)
+        return (self.image.code(side.ops, side, values, table, z_size),)
+
+    def p_frame(
+        self, networks: CodecNetworks, side: Side, values: Tensor | None, z_size: tuple[int, int], kept: Any
+    ) -> Any:
+        """(picture,)."""
+        video, ops, (picture,) = self.video, side.ops, kept
+        table_mv, table = self.z_tables(networks["video"].z_table)
+        laplace = stored_table(LAPLACE)[0]
+        mv_y = side.analysis(lambda: video.motion_analysis(ops, video.optic_flow(ops, values, picture)))
+        mv_z = side.analysis(lambda: video.motion_hyper_analysis(ops, mv_y))
+        mv_z_hat = side.hyper("mv_z", table_mv, mv_z, z_size)
+        prior = video.motion_prior(ops, mv_z_hat)
+        mv_y_hat = side.coded_by_context("mv_y", laplace, video.mv_context, prior, mv_y)
+        context = video.context(ops, mv_y_hat, picture)
+        y = side.analysis(lambda: video.analysis(ops, values, context))
+        z = side.analysis(lambda: video.hyper_analysis(ops, y))
+        z_hat = side.hyper("z", table, z, z_size)
+        prior = video.prior(ops, z_hat, context)
+        y_hat = side.coded_by_context("y", laplace, video.context_model, prior, y)
+        return (video.synthesis(ops, y_hat, context),)
+
+    def z_tables(self, stored: CdfTable) -> tuple[WordTable, WordTable]:
+        """Tables of mv_z and of z."""
+        count = self.video.sizes.feature
+        return WordTable.of_rows(stored, 0, count), WordTable.of_rows(stored, count, count)
+
+
+def _before(name: str, n: int) -> Residual:
+    """x + conv2(relu(conv1(relu(x))))."""
+    return Residual(name, n, slope=0, before=True)
+
+
+def _after(name: str, n: int) -> Residual:
+    """x + lrelu(conv.2(lrelu(conv.0(x))))."""
+    return Residual(name, n, slope=0.1, after=True, keys=("conv.0", "conv.2"))
+
+
+def _downs(name: str, cin: int, inner: int, cout: int, kernel: int) -> Sequence:
+    """Four convolutions with stride 2, GDN between them."""
+    layers: list[Any] = []
+    for k in range(3):
+        layers += [conv(f"{name}.{2 * k}", inner if k else cin, inner, kernel, 2), Gdn(f"{name}.{2 * k + 1}", inner)]
+    return Sequence(*layers, conv(f"{name}.6", inner, cout, kernel, 2))
+
+
+def _hyper_encoder(name: str, cin: int, n: int) -> Sequence:
+    return Sequence(
+        conv(f"{name}.0", cin, n),
+        Activation(),
+        conv(f"{name}.2", n, n, 5, 2),
+        Activation(),
+        conv(f"{name}.4", n, n, 5, 2),
+    )
+
+
+def _hyper_decoder(name: str, n: int, first: int, second: int, cout: int) -> Sequence:
+    return Sequence(
+        Deconv(f"{name}.0", n, first, 5),
+        Activation(),
+        Deconv(f"{name}.2", first, second, 5),
+        Activation(),
+        Deconv(f"{name}.4", second, cout, 3, 1),
+    )
+
+
+def _context_model(context: str, parameters: str, channels: int) -> ContextNetwork:
+    return ContextNetwork(context, parameters, channels, means_first=True, table=LAPLACE, smallest=SMALLEST_SCALE)
