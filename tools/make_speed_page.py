@@ -166,6 +166,8 @@ def page(rows: list[dict[str, Any]]) -> str:
         "b6ebd34",
         "beside that of this build: `docs/notebook/2026-11-28-speed-after-the-move.md`.",
         "",
+        "Registers, shared memory and predicted times of the CUDA kernels: `docs/cuda.md`. No GPU has run them yet.",
+        "",
     ]
     return "\n".join(text)
 

@@ -23,8 +23,7 @@ sys.path.insert(0, str(ROOT))
 
 from dcvc_cli.backend.cuda.engine import CudaEngine, Launch  # noqa: E402
 from dcvc_cli.backend.exact_cuda import ExactCuda  # noqa: E402
-from tests.gpu.frame_check import Frames  # noqa: E402
-from tests.support.models import SPECS, graphs  # noqa: E402
+from tests.gpu.frame_check import frames_of, graphs_of  # noqa: E402
 from tests.support.random_layers import random_network  # noqa: E402
 
 PAGE, RECORD = ROOT / "docs" / "cuda.md", ROOT / "docs" / "results" / "cuda_prediction.json"
@@ -98,10 +97,10 @@ def seconds_of(launch: Launch) -> float:
 
 def predict(name: str) -> dict[str, Any]:
     """The P frame of a model at 1080p with 8-bit weights, without the entropy coder."""
-    image, video = graphs(SPECS[name])
+    image, video = graphs_of(name)
     engine = CudaEngine(PaperDevice())
     operations = [ExactCuda(random_network(model, 1), engine) for model in (image, video)]
-    frames = Frames(image, video, operations[0], operations[1], SIZE)
+    frames = frames_of(image, video, operations[0], operations[1], SIZE)
     for _ in range(2):
         frames.step()
     groups = engine.recorded(frames.step)
@@ -156,7 +155,7 @@ def page_with(text: str, document: dict[str, Any]) -> str:
 
 def main() -> None:
     np.seterr(all="ignore")
-    document = {name: predict(name) for name in ("lite", "rt")}
+    document = {name: predict(name) for name in ("lite", "rt", "uf-ld")}
     RECORD.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     PAGE.write_text(page_with(PAGE.read_text(encoding="utf-8"), document), encoding="utf-8")
 

@@ -103,7 +103,7 @@ GPU_FN void multiply_stage(Sums<Tile>& sums, int base, int warp_row, int warp_co
     }
     GPU_UNROLL for (int pair = 0; pair < Tile::kTilesN / 2; ++pair) {
       const int all = warp_column * (Tile::kTilesN / 2) + pair, block = all / 4 * kBlockBytes * Tile::kPlanes;
-      const int place = base + Tile::kBytesA + block + ((half * 4 + all % 4) * 32 + lane) * 16;
+      const int place = base + Tile::kBytesA + block + fragments_place(half, all % 4, lane);
       const Vec16 b = gpu::load_shared<Vec16>(place);
       if constexpr (Tile::kWide) {
         const Vec16 c = gpu::load_shared<Vec16>(place + kBlockBytes);

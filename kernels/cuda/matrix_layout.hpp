@@ -10,10 +10,10 @@
 #pragma once
 
 #include "kernels/cuda/device.hpp"
+#include "kernels/cuda/packing.hpp"
 
 namespace dcvc::cuda {
 
-constexpr int kBlockColumns = 64, kStepChannels = 64, kBlockBytes = kBlockColumns * kStepChannels;
 constexpr int kStages = 3;  // of the copies from global to shared memory
 constexpr int kTableBytes = 256;
 
@@ -34,6 +34,12 @@ struct MatrixTile {
 using SmallTile = MatrixTile<2, 2, 4, false>;  // 64 positions x 64 columns: small grids
 using LargeTile = MatrixTile<4, 2, 8, false>;  // 128 x 128
 using WideTile = MatrixTile<2, 2, 4, true>;    // 64 x 64, 16-bit weights
+
+template <class Tile>
+constexpr bool has_size(TileSize size) {
+  return Tile::kRows == size.rows && Tile::kColumns == size.columns;
+}
+static_assert(has_size<SmallTile>(kSmallSize) && has_size<LargeTile>(kLargeSize) && has_size<WideTile>(kWideSize));
 
 // Byte offset of 16-byte chunk `chunk` (8 channels) of row `row` in a stage's activations: no two of 8 rows share a
 // bank.

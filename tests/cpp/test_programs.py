@@ -22,6 +22,7 @@ PROGRAMS = (
     "filter",
     "filter_parity",
     "floor",
+    "cuda_plan",
     "entropy_fuzz",
     "motion_fuzz",
     "filter_fuzz",

@@ -16,7 +16,7 @@ from tests.support.programs import tool
 
 ROOT = Path(__file__).resolve().parents[2]
 EMULATOR = ROOT / "tests" / "cuda" / "emulator"
-PARTS = ("machine.cpp", "shadow.cpp", "library.cpp")
+PARTS = ("machine.cpp", "shadow.cpp", "library.cpp", "plan.cpp")
 WARNINGS = ("-Wall", "-Wextra", "-Werror")
 # Fortified longjmp refuses to change stacks. Several libraries in one process must not share their statics.
 COMMON = ("-std=c++17", "-fPIC", "-U_FORTIFY_SOURCE", "-D_FORTIFY_SOURCE=0", "-ffp-contract=off", "-fno-gnu-unique")

@@ -32,7 +32,7 @@ def test_all_parts_run_and_are_kept(emulator, dcvc_environment, tmp_path):
     document = json.loads((tmp_path / "measure.json").read_text())
     assert list(document["parts"]) == ["facts", "primitives", "parity", "stream", "ceilings", "kernels", "frames"]
     assert all(part["ok"] and part["rows"] for part in document["parts"].values())
-    assert {row["model"] for row in document["parts"]["frames"]["rows"]} == {"tiny"}
+    assert {row["model"] for row in document["parts"]["frames"]["rows"]} == {"tiny", "tiny-uf-ld"}
 
     document["parts"]["primitives"] = {"ok": False, "error": "as if cut off", "seconds": 0}
     (tmp_path / "measure.json").write_text(json.dumps(document))

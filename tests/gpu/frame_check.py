@@ -8,6 +8,16 @@ import numpy as np
 
 from dcvc_cli.backend.exact_cuda import ExactCuda
 from dcvc_cli.families.lite.motion.motion import Motion
+from dcvc_cli.families.registry import find_model
+from dcvc_cli.families.uf.recipe import (
+    code_i_frame,
+    code_p_unit,
+    memory_after_picture,
+    memory_after_unit,
+    next_contexts,
+)
+from dcvc_cli.families.uf.video import UfVideoModel
+from tests.support.models import SPECS, graphs
 
 SKIP_THRESHOLD = 0.12
 
@@ -54,12 +64,76 @@ class Frames:
         return ops.export_planes(self.frame, halve_chroma=True, truncate_chroma=False)
 
 
+class ZeroUnits:
+    """The side of a decoder of DCVC-UF whose symbols are zeros."""
+
+    def __init__(self, ops: Any, num_z_channels: int, size: tuple[int, int]) -> None:
+        self.ops, self.latent_size = ops, size
+        self.z = np.zeros((num_z_channels, -(-size[0] // 4), -(-size[1] // 4)), np.int8)
+        self._shares_scales = False
+
+    def hyper_latents(self, analysis: Any, hyper_analysis: Any, scaled: Any, qp: int) -> Any:
+        return self.ops.z_from_symbols(self.z)
+
+    def for_analysis(self, context: Any) -> Any:
+        """A decoder analyses nothing."""
+
+    def begin(self, step_size_inverse: Any) -> None:
+        """A decoder has nothing to scale."""
+
+    def share_scales(self, steps: Any, scales: Any) -> None:
+        self._shares_scales = True
+        for step in steps:
+            self._shape = self.ops.step_index(step, scales, SKIP_THRESHOLD)[0].shape
+
+    def step(self, step: Any, scales: Any, means: Any) -> Any:
+        if not self._shares_scales:
+            self._shape = self.ops.step_index(step, scales, SKIP_THRESHOLD)[0].shape
+        return self.ops.restore_step(step, np.zeros(self._shape, np.int8), means)
+
+    def finish(self) -> None:
+        """No bytes are read."""
+
+
+class UnitFrames:
+    """As Frames, for DCVC-UF: a step is a unit, and exports its last picture."""
+
+    def __init__(self, image: Any, video: Any, image_ops: Any, video_ops: Any, size: tuple[int, int]) -> None:
+        self.video, self.ops = video, video_ops
+        picture = code_i_frame(image, image_ops, ZeroUnits(image_ops, image.num_z_channels, size), 30)
+        self.kept = memory_after_picture(image_ops, picture)
+        self.side = ZeroUnits(video_ops, video.num_z_channels, size)
+
+    def step(self) -> Any:
+        """A P unit; the output planes of its last picture."""
+        ops, video = self.ops, self.video
+        contexts = next_contexts(video, ops, self.kept)
+        feature = code_p_unit(video, ops, self.side, contexts, 30)
+        self.kept = memory_after_unit(video, ops, contexts, feature, reset=False)
+        picture = ops.from_centre(video.picture(ops, feature, video.sizes.pictures - 1))
+        return ops.export_planes(picture, halve_chroma=True, truncate_chroma=False)
+
+
+def graphs_of(name: str) -> tuple[Any, Any]:
+    """The image and the video network of a model of any family."""
+    if name in SPECS:
+        return graphs(SPECS[name])
+    image, video = find_model(name).networks.values()
+    return image, video
+
+
+def frames_of(image: Any, video: Any, image_ops: Any, video_ops: Any, size: tuple[int, int]) -> Frames | UnitFrames:
+    """A decoder of the model's family."""
+    kind = UnitFrames if isinstance(video, UfVideoModel) else Frames
+    return kind(image, video, image_ops, video_ops, size)
+
+
 def exact_frame_us(
     bench: Any, image: Any, video: Any, networks: Any, size: tuple[int, int]
 ) -> tuple[float, float, int]:
     """(microseconds of a P frame's launches on the GPU's clock, of a P frame on the host's, number of launches)."""
     image_ops, video_ops = (ExactCuda(network, bench.engine) for network in networks)
-    decoder = Frames(image, video, image_ops, video_ops, size)
+    decoder = frames_of(image, video, image_ops, video_ops, size)
     for _ in range(bench.pick(24, 2)):  # until all groups are graphs
         decoder.step()
     seconds = []
@@ -94,7 +168,7 @@ def torch_frame_us(bench: Any, image: Any, video: Any, size: tuple[int, int], is
         for model in (image, video):
             own = {key: v.detach().to(device, dtype) for key, v in random_parameters(model, 1).items()}
             operations.append(InferenceOperations(own, CudaRecorder() if is_recorded and bench.is_real else None))
-        decoder = Frames(image, video, *operations, size)
+        decoder = frames_of(image, video, *operations, size)
         for _ in range(bench.pick(5, 1)):
             decoder.step()
         seconds = []

@@ -6,8 +6,8 @@ kept, so that a run that was cut off goes on:
 
 In this order: facts of the machine; every primitive against NumPy; random and extreme tensors against the exact twin,
 outputs poisoned; a stream coded on the CPU decoded to its hashes, and the reverse; ceilings of the machine; every
-kernel at its 1080p shapes; whole frames of `lite` and `rt` beside PyTorch in float16. Results go to measure.json; the
-table is printed last. Exit code 1: something was wrong.
+kernel at its 1080p shapes; whole frames of `lite`, `rt` and `uf-ld` beside PyTorch in float16. Results go to
+measure.json; the table is printed last. Exit code 1: something was wrong.
 
 `--emulator LIBRARY` runs the same parts without a GPU on tiny shapes, so that tests can hold this program to run at
 all.

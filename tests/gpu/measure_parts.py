@@ -18,7 +18,6 @@ from dcvc_cli.backend.exact_cuda import ExactCuda
 from dcvc_cli.backend.exact_network import ExactNetwork
 from dcvc_cli.graph.blocks import Conv, DepthConvBlock, Depthwise
 from tests.gpu import primitives
-from tests.support.models import SPECS, graphs
 from tests.support.random_layers import random_conv, random_network
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -297,12 +296,12 @@ def kernel_cases(bench: Bench) -> Iterable[tuple[str, tuple[int, int], Any, dict
 def frames(bench: Bench) -> dict[str, Any]:
     """Whole P frames decoded, without the entropy coder: every launch of a frame on the GPU's clock, beside PyTorch in
     float16."""
-    from tests.gpu.frame_check import exact_frame_us, torch_frame_us
+    from tests.gpu.frame_check import exact_frame_us, graphs_of, torch_frame_us
 
     rows = []
-    for name in bench.pick(("lite", "rt"), ("tiny",)):
+    for name in bench.pick(("lite", "rt", "uf-ld"), ("tiny", "tiny-uf-ld")):
         size = bench.pick((68, 120), (2, 2))
-        image, video = graphs(SPECS[name])
+        image, video = graphs_of(name)
         networks = random_network(image, 1), random_network(video, 2)
         gpu_us, wall_us, num_launches = exact_frame_us(bench, image, video, networks, size)
         row = {

@@ -1,7 +1,7 @@
 """Weights as the CUDA kernels read them: blocks of 64 columns and 64 channels in the order of the tensor cores'
 fragments.
 
-Source: kernels/cuda/matrix_layout.hpp.
+Source: kernels/cuda/packing.hpp, whose places, columns and tiles tests hold to these.
 """
 
 from dataclasses import dataclass
