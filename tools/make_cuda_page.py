@@ -5,6 +5,7 @@ docs/results/cuda_kernels.json and in docs/cuda.md. Needs the packages of `pip i
 """
 
 import json
+import os
 import re
 import subprocess
 import tempfile
@@ -39,35 +40,44 @@ def disassembler() -> Path:
     raise FileNotFoundError("nvdisasm: pip install nvidia-cuda-nvdisasm")
 
 
-def facts_of(target: str, sources: tuple[str, ...] = SOURCES) -> dict[str, dict[str, Any]]:
-    """What the compiler and the disassembler say of every kernel: registers, stack, spills, instructions by name,
-    warnings."""
-    facts: dict[str, dict[str, Any]] = {}
+def facts_of(targets: tuple[str, ...] = TARGETS) -> dict[str, dict[str, dict[str, Any]]]:
+    """By target and kernel, what the compiler and the disassembler say: registers, stack, spills, instructions by name,
+    warnings. All targets together, so that every core has work until the end."""
     texts, program, compiler = kernel_sources(), disassembler(), find_nvrtc()
-    options = (*OPTIONS, "--ptxas-options=-v")
-    with ThreadPoolExecutor(2) as pool:
-        jobs = [
-            pool.submit(compiler.compile, f"{HEADERS_FOLDER}/{source}", texts, target, options) for source in sources
-        ]
-    for compiled in (job.result() for job in jobs):
-        odd = [line for line in compiled.log.splitlines() if re.search(r"warning|error|C7\d\d\d", line)]
-        for kernel, stack, stores, loads, registers in _USAGE.findall(compiled.log):
-            facts[kernel] = {
-                "registers": int(registers),
-                "stack": int(stack),
-                "spills": int(stores) + int(loads),
-                "odd": odd,
-            }
-        with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
-            file.write(compiled.cubin)
-            file.flush()
-            text = subprocess.run(
-                [program, "-c", file.name], capture_output=True, text=True, check=True, timeout=120
-            ).stdout
-        for part in re.split(r"\n\s*\.section\s+\.text\.", text)[1:]:
-            found = re.match(r"\w+", part)
-            assert found is not None
-            facts[found[0]]["instructions"] = dict(Counter(_INSTRUCTION.findall(part)))
+
+    def compiled(source: str, target: str) -> dict[str, dict[str, Any]]:
+        options = (*OPTIONS, "--ptxas-options=-v")
+        return _facts(compiler.compile(f"{HEADERS_FOLDER}/{source}", texts, target, options), program)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        jobs = [(target, pool.submit(compiled, source, target)) for source in SOURCES for target in targets]
+    facts: dict[str, dict[str, dict[str, Any]]] = {target: {} for target in targets}
+    for target, job in jobs:
+        facts[target] |= job.result()
+    return facts
+
+
+def _facts(compiled: Any, program: Path) -> dict[str, dict[str, Any]]:
+    """Those of one source."""
+    facts: dict[str, dict[str, Any]] = {}
+    odd = [line for line in compiled.log.splitlines() if re.search(r"warning|error|C7\d\d\d", line)]
+    for kernel, stack, stores, loads, registers in _USAGE.findall(compiled.log):
+        facts[kernel] = {
+            "registers": int(registers),
+            "stack": int(stack),
+            "spills": int(stores) + int(loads),
+            "odd": odd,
+        }
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        file.write(compiled.cubin)
+        file.flush()
+        text = subprocess.run(
+            [program, "-c", file.name], capture_output=True, text=True, check=True, timeout=120
+        ).stdout
+    for part in re.split(r"\n\s*\.section\s+\.text\.", text)[1:]:
+        found = re.match(r"\w+", part)
+        assert found is not None
+        facts[found[0]]["instructions"] = dict(Counter(_INSTRUCTION.findall(part)))
     return facts
 
 
@@ -77,8 +87,8 @@ def record() -> dict[str, Any]:
         name: {"threads": kernel.threads, "shared_bytes": kernel.shared_bytes, "targets": {}}
         for name, kernel in KERNELS.items()
     }
-    for target in TARGETS:
-        for name, facts in facts_of(target).items():
+    for target, found in facts_of().items():
+        for name, facts in found.items():
             count = sum(facts["instructions"].values())
             kernels[name]["targets"][target] = {"registers": facts["registers"], "instructions": count}
     return {"nvrtc": ".".join(map(str, find_nvrtc().version)), "options": list(OPTIONS), "kernels": kernels}

@@ -18,6 +18,7 @@ from dcvc_cli.backend.cuda.layers import Layers, Product, with_residual
 from dcvc_cli.backend.cuda.packing import pieces_table, round_up
 from dcvc_cli.backend.cuda.pictures import PictureKernels
 from dcvc_cli.backend.cuda.steps import CodedPlaces, StepKernels
+from dcvc_cli.backend.cuda.value import CudaValue
 from dcvc_cli.backend.exact_base import ExactOperations, require_exponent
 from dcvc_cli.backend.exact_network import ExactNetwork, ExactValue
 from dcvc_cli.backend.operations import Operations, PlaneFlags, PlaneIndex, PlaneSymbols
@@ -26,41 +27,6 @@ from dcvc_cli.graph.blocks import Conv
 if TYPE_CHECKING:
     from dcvc_cli.graph.blocks import DepthConvBlock, Depthwise, FourfoldBlock, ScaleVector
     from dcvc_cli.graph.latent_steps import CodingStep
-
-
-class CudaValue:
-    """A value on the device: a tensor, a product that was not launched yet, or parts that were not joined yet.
-
-    Args:
-        cell: 1, or 8 where the data is still to be pixel-shuffled by 8.
-    """
-
-    def __init__(
-        self,
-        layers: Layers,
-        exponent: int,
-        tensor: DeviceTensor | None = None,
-        *,
-        product: Product | None = None,
-        parts: Sequence[DeviceTensor] = (),
-        cell: int = 1,
-    ) -> None:
-        self.exponent, self.cell, self.product, self.parts = exponent, cell, product, tuple(parts)
-        self._layers, self._tensor = layers, tensor
-
-    @property
-    def tensor(self) -> DeviceTensor:
-        """The data; launches what makes it."""
-        if self._tensor is None:
-            self._tensor = (
-                self._layers.run(self.product) if self.product is not None else self._layers.joined(self.parts)
-            )
-        return self._tensor
-
-    @property
-    def waiting(self) -> Product | None:
-        """The product, as long as it was not launched."""
-        return self.product if self._tensor is None else None
 
 
 def _fits(name: str, expected: int, *values: CudaValue) -> None:

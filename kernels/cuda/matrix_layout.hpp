@@ -36,7 +36,7 @@ using LargeTile = MatrixTile<4, 2, 8, false>;  // 128 x 128
 using WideTile = MatrixTile<2, 2, 4, true>;    // 64 x 64, 16-bit weights
 
 template <class Tile>
-constexpr bool has_size(TileSize size) {
+DCVC_HOST_DEVICE bool has_size(TileSize size) {
   return Tile::kRows == size.rows && Tile::kColumns == size.columns;
 }
 static_assert(has_size<SmallTile>(kSmallSize) && has_size<LargeTile>(kLargeSize) && has_size<WideTile>(kWideSize));

@@ -1,5 +1,5 @@
-// Where a weight lies when it is packed, which output a column has, and which tile a product takes. Host and device; the
-// twins in Python are dcvc_cli/backend/cuda/packing.py and kernels.py.
+// Where a weight lies when it is packed, which output a column has, and which tile a product takes. Host and device.
+// The twins in Python are dcvc_cli/backend/cuda/packing.py and kernels.py.
 #pragma once
 
 #if defined(__CUDACC__)
@@ -58,14 +58,14 @@ struct TileSize {
   int rows, columns;
 };
 constexpr TileSize kSmallSize{64, 64}, kLargeSize{128, 128}, kWideSize{64, 64};
-constexpr int kSmallTilePercent = 70;  // of the large tile's products: it reads each operand twice as often; an estimate
+constexpr int kSmallTilePercent = 70;  // of the large tile's products: it reads operands twice as often; an estimate
 
 // Blocks of a tile that a product has.
 DCVC_HOST_DEVICE long long num_blocks(TileSize tile, int positions, int columns) {
   return ((positions + tile.rows - 1LL) / tile.rows) * ((columns + tile.columns - 1LL) / tile.columns);
 }
 
-// Whether an 8-bit product is done first in large tiles: the most blocks that one multiprocessor computes, by their size.
+// Whether large tiles do an 8-bit product first: by the most blocks that one multiprocessor computes, and their size.
 DCVC_HOST_DEVICE bool takes_large_tile(int positions, int columns, int multiprocessors) {
   const long long large = (num_blocks(kLargeSize, positions, columns) + multiprocessors - 1) / multiprocessors;
   const long long small = (num_blocks(kSmallSize, positions, columns) + multiprocessors - 1) / multiprocessors;

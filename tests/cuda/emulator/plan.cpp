@@ -15,8 +15,8 @@ int plan_takes_large_tile(int positions, int columns, int multiprocessors) {
   return takes_large_tile(positions, columns, multiprocessors);
 }
 
-// Addresses of requests: bytes of a part, or -1 - k to give back that of request k (its address is 0 then). Pieces stand
-// one behind the other from 1 MiB on, `between` bytes apart.
+// Addresses of requests: bytes of a part, or -1 - k to give back that of request k (its address is 0 then). Pieces
+// stand one behind the other from 1 MiB on, `between` bytes apart.
 void plan_addresses(const int64_t* requests, int count, int64_t between, int64_t* addresses) {
   Arena arena;
   int64_t next = 1 << 20;
