@@ -21,7 +21,7 @@ def conformance(
     folder: Annotated[
         Path,
         typer.Argument(
-            metavar="DIR", help="Folder with make_params.py and one folder a case, or folder of such folders."
+            metavar="DIR", help="Folder with make_params.py and one folder a case, or a folder of such folders."
         ),
     ],
     case: Annotated[

@@ -1,5 +1,6 @@
 """EVC: the published case byte for byte, pictures through the command line, rates, candidates, damage, checkpoints."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -173,3 +174,22 @@ def test_bad_checkpoints_are_told(
     torch.save(state | {"module.dec.7.0.bias": torch.zeros(13)}, tmp_path / "b.pth")
     assert call("models", "add", tmp_path / "b.pth") == ExitCode.ENVIRONMENT
     assert "dec.7.0.bias has shape (13,), expected (12,)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("model", "tensors", "values"),
+    [
+        ("evc", 229, 17_381_776),
+        ("evc-lm", 229, 16_337_296),
+        ("evc-ls", 229, 15_147_792),
+        ("evc-ml", 229, 16_271_376),
+        ("evc-sl", 229, 15_012_240),
+        ("evc-mm", 229, 15_226_896),
+        ("evc-ss", 229, 12_778_256),
+        ("evc-scale-sl", 379, 17_466_960),
+        ("evc-scale-ss", 379, 15_232_976),
+    ],
+)
+def test_published_sizes(model: str, tensors: int, values: int):
+    shapes = dict(find_model(model).networks["image"].shapes())
+    assert (len(shapes), sum(math.prod(shape) for shape in shapes.values())) == (tensors, values)

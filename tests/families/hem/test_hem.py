@@ -1,6 +1,7 @@
 """DCVC-HEM: the published strings and tables, clips through the command line, references, damage, checkpoints. The
 published cases take the real sizes: the one in the tree runs with the slow tests."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -146,3 +147,9 @@ def test_checkpoints_of_both_networks(call: Call, tmp_path: Path, capsys: pytest
     torch.save(broken, paths[1])
     assert call("models", "add", *paths) == ExitCode.ENVIRONMENT
     assert "video: bit_estimator_z_mv.f1.h is missing" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("network", "tensors", "values"), [("image", 175, 31_168_967), ("video", 406, 17_523_323)])
+def test_published_sizes(network: str, tensors: int, values: int):
+    shapes = dict(find_model("dcvc-hem").networks[network].shapes())
+    assert (len(shapes), sum(math.prod(shape) for shape in shapes.values())) == (tensors, values)
