@@ -19,7 +19,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from dcvc_cli import __version__
-from dcvc_cli.commands import models, train
+from dcvc_cli.commands import farm, models, train
 from dcvc_cli.commands.bench import bench
 from dcvc_cli.commands.compare import compare
 from dcvc_cli.commands.concat import concat
@@ -45,7 +45,7 @@ EXIT_CODES = (
 )
 COMPLETION_VARIABLE = "_DCVC_COMPLETE"
 """Set by the shell functions that `dcvc --install-completion` installs."""
-_DISTRIBUTIONS = {"PIL": "pillow", "yaml": "pyyaml", "torch": "'dcvc[torch]'"}
+_DISTRIBUTIONS = {"PIL": "pillow", "yaml": "pyyaml", "torch": "'dcvc[torch]'", "ray": "'dcvc[farm]'"}
 """What packages are called where they are installed from."""
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # Typer carries its own copy of Click in newer versions: the base of its errors is found through one that it has always
@@ -98,6 +98,7 @@ def dcvc(
 for command in (encode, decode, play, info, remux, plan, concat, bench, doctor, conformance, compare):
     app.command()(command)
 app.command("eval")(evaluate)
+app.add_typer(farm.app)
 app.add_typer(models.app)
 app.add_typer(train.app)
 

@@ -45,6 +45,14 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("Every rule of the format.", "dcvc info clip.dcvc --validate"),
     ),
     "dcvc-remux": (("To the published codec's stream.", "dcvc remux clip.dcvc -o clip.bin"),),
+    "dcvc-farm": (("Code two films on this machine's cores.", "dcvc farm encode a.mkv b.mkv -o streams"),),
+    "dcvc-farm-encode": (
+        (
+            "Code films on a cluster, with four CPUs a chunk.",
+            "dcvc farm encode a.mkv b.mkv -o streams --address ray://head:10001 --threads 4",
+        ),
+        ("Go on after the driver or a machine died.", "dcvc farm encode a.mkv b.mkv -o streams --resume"),
+    ),
     "dcvc-plan": (("Split a film at its scenes, for many machines.", "dcvc plan film.mkv -o plan.json --qp 40"),),
     "dcvc-concat": (
         ("Join the chunks of a plan.", "dcvc concat --plan plan.json parts -o film.dcvc"),
