@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,31 @@ def test_a_job_of_a_slurm_array(place: Path, dcvc_environment: dict[str, str]) -
 def test_gnu_parallel_or_xargs(place: Path, dcvc_environment: dict[str, str]) -> None:
     run(place, dcvc_environment, "parallel.sh", "clips", "out")
     assert streams(place) == ["a.dcvc", "b.dcvc"]
+
+
+@pytest.fixture
+def whole(place: Path, call: Callable[..., int]) -> bytes:
+    """The stream of clips/a.y4m by plan.json beside it, on one machine."""
+    assert call("plan", place / "clips" / "a.y4m", "-o", place / "plan.json", "-q") == 0
+    words = ("encode", place / "clips" / "a.y4m", "--plan", place / "plan.json", "-o", place / "whole.dcvc", "-q")
+    assert call(*words) == 0
+    return (place / "whole.dcvc").read_bytes()
+
+
+def test_chunks_as_jobs_of_a_slurm_array(
+    place: Path, dcvc_environment: dict[str, str], whole: bytes, call: Callable[..., int]
+) -> None:
+    words = ("slurm_chunks.sh", "clips/a.y4m", "plan.json", "out")
+    run(place, dcvc_environment, *words, SLURM_ARRAY_TASK_ID="0", SLURM_CPUS_PER_TASK="1")
+    assert streams(place) == ["0.dcvc"]
+    assert call("concat", "--plan", place / "plan.json", place / "out", "-o", place / "joined.dcvc") == 0
+    assert (place / "joined.dcvc").read_bytes() == whole
+
+
+def test_chunks_with_gnu_parallel_or_xargs(place: Path, dcvc_environment: dict[str, str], whole: bytes) -> None:
+    run(place, dcvc_environment, "parallel_chunks.sh", "clips/a.y4m", "a.dcvc")
+    assert (place / "a.dcvc").read_bytes() == whole
+    assert not (place / "a.dcvc.parts").exists()
 
 
 def test_a_watched_folder(place: Path, dcvc_environment: dict[str, str]) -> None:

@@ -2,13 +2,21 @@
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from dcvc_cli.coding.chunk_plan import InputOptions
+from dcvc_cli.coding.encode_settings import EncodeSettings
+from dcvc_cli.coding.plan_making import ChunkFrames
+from dcvc_cli.farm.run import InputState
+from dcvc_cli.farm.work import FarmJob
+from dcvc_cli.format.limits import Limits
 from tests.cli.test_films import write_film
+from tests.contracts.test_man_pages import COMMANDS
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "farm.md").read_text(encoding="utf-8")
@@ -36,3 +44,19 @@ def test_the_contract_of_the_page_runs(tmp_path: Path, dcvc_environment: dict[st
         check=False,
     )
     assert result.returncode == 0, result.stderr
+
+
+def test_the_page_names_what_a_report_holds():
+    job = FarmJob("a", "b", "c", InputOptions(), EncodeSettings(), ChunkFrames(), False, 1, Limits(), False)
+    names = set(InputState(job).report()) - {"input", "output"}
+    assert {name for name in names if f"`{name}`" not in PAGE} == set()
+    assert f"holds their lengths: a\nscene that is longer than {ChunkFrames().most} frames" in PAGE
+    assert f"`--chunk-frames {ChunkFrames().least}:{ChunkFrames().most}`" in PAGE
+
+
+def test_commands_of_the_page_have_their_options():
+    for line in re.findall(r"^dcvc .*$", PAGE, re.M):
+        words = shlex.split(line)
+        path = max((known for known in COMMANDS if tuple(words[: len(known)]) == known), key=len)
+        options = {option for parameter in COMMANDS[path].params for option in parameter.opts}
+        assert {word for word in words if word.startswith("-")} <= options, line
