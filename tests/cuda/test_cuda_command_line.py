@@ -44,7 +44,7 @@ def gpu(emulator, monkeypatch):
 def test_a_stream_on_gpu_and_cpu(call, gpu, tmp_path, monkeypatch):
     """Both ways: the bytes of the tiny model are the same, and so are the pictures; no half runs in float."""
     monkeypatch.setattr(backends, "_float_operations", None)
-    clip = write_clip(tmp_path / "clip.y4m", 4, 32)
+    clip = write_clip(tmp_path / "clip.y4m", 3, 32)
     for device in ("cpu", "cuda:0"):
         stream = tmp_path / f"{device[:3]}.dcvc"
         assert call("encode", clip, "-o", stream, "--model", "tiny-exact", "--device", device) == 0
@@ -59,7 +59,7 @@ def test_the_analysis_beside_the_gpu(call, emulator, tmp_path, monkeypatch):
     """Where PyTorch works on the device too, contexts and latents cross as its tensors: the same stream."""
     # As weights are that carry no exponents of the encoder's half.
     monkeypatch.setattr(NetworkWeights, "analysis", None)
-    clip = write_clip(tmp_path / "clip.y4m", 3, 32)
+    clip = write_clip(tmp_path / "clip.y4m", 2, 32)
     assert call("encode", clip, "-o", tmp_path / "cpu.dcvc", "--model", "tiny-exact", "--device", "cpu") == 0
     engine = engine_on(emulator)
     engine.device.shares_with_torch = True
@@ -72,7 +72,7 @@ def test_the_analysis_beside_the_gpu(call, emulator, tmp_path, monkeypatch):
 
 def test_integer_latents_beside_the_gpu(call, emulator, tmp_path, monkeypatch):
     """Where PyTorch works on the device too, latents in integers cross to it and back without the host."""
-    clip = write_clip(tmp_path / "clip.y4m", 3, 32)
+    clip = write_clip(tmp_path / "clip.y4m", 2, 32)
     assert call("encode", clip, "-o", tmp_path / "cpu.dcvc", "--model", "tiny-exact", "--device", "cpu") == 0
     engine = engine_on(emulator)
     engine.device.shares_with_torch = True
@@ -94,7 +94,7 @@ def test_streams_of_the_other_families(model, call, gpu, tmp_path, monkeypatch):
     else:
         write_weights(home / "weights" / f"{model}.safetensors", random_weights(model, exact=True))
     monkeypatch.setenv("DCVC_HOME", str(home))
-    clip = write_clip(tmp_path / "clip.y4m", 5, 16 if "uf" in model else 32)
+    clip = write_clip(tmp_path / "clip.y4m", *((3, 16) if "uf" in model else (5, 32)))
     for device in ("cpu", "cuda"):
         assert call("encode", clip, "-o", tmp_path / f"{device}.dcvc", "--model", model, "--device", device) == 0
     assert (tmp_path / "cpu.dcvc").read_bytes() == (tmp_path / "cuda.dcvc").read_bytes()
