@@ -234,3 +234,19 @@ def test_a_lost_chunk_is_passed_over(call_uf: Call, clip: Path, tmp_path: Path, 
     ):
         assert call_uf("decode", stream, "-o", output, "--threads", 1, "-q", "-y", "--on-error", choice) == 4
         assert pictures_of(output) == [whole[index] for index in shown], choice
+
+
+@pytest.mark.parametrize("kind", ["ld", "hts"])
+def test_eval_measures_two_rates(call_uf: Call, tmp_path: Path, kind: str) -> None:
+    (tmp_path / "clip.yuv").write_bytes(np.random.default_rng(1).bytes(12 * FRAME_BYTES))
+    sequence = {"width": WIDTH, "height": HEIGHT, "frames": 12, "intra_period": -1}
+    tests = {"T": {"test": 1, "base_path": "", "src_type": "yuv420", "sequences": {"clip.yuv": sequence}}}
+    (tmp_path / "test.json").write_text(json.dumps({"root_path": str(tmp_path), "test_classes": tests}))
+    rates = ("--rate-num", 2, "--qp-i", "10,40", "--qp-p", "10,40", "--threads", 1)
+    model = ("--model", f"tiny-uf-{kind}")
+    assert call_uf("eval", tmp_path / "test.json", "-o", tmp_path / "result.json", *model, *rates) == 0
+    points = json.loads((tmp_path / "result.json").read_text())["T"]["clip.yuv"]
+    assert len(points) == 2
+    for point in points.values():
+        assert (point["i_frame_num"], point["p_frame_num"]) == (1, 11)
+        assert point["ave_all_frame_bpp"] > 0
