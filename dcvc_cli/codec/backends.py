@@ -1,4 +1,5 @@
-"""Opens weights on a backend in a precision: the one place that chooses between arithmetic implementations."""
+"""Opens weights on a backend in a precision. This is the one place that chooses between implementations of the
+arithmetic."""
 
 import os
 import re
@@ -31,7 +32,11 @@ PRECISION_NAMES = {
 
 
 def choose_device(name: str) -> str:
-    """`auto`, `cpu` or `cuda:N` -> a device that exists; EnvironmentFault otherwise."""
+    """Turns `auto`, `cpu` or `cuda:N` into a device.
+
+    Raises:
+        EnvironmentFault: this machine has no such device.
+    """
     if name == "cpu":
         return name
     import torch
@@ -63,15 +68,15 @@ class NetworkArrays(Protocol):
 
     @property
     def model(self) -> Network:
-        """The graph that the numbers belong to."""
+        """The graph that the numbers are of."""
 
     @property
     def exact(self) -> Mapping[str, NDArray[Any]]:
-        """Arrays of the exact profile, empty without one."""
+        """Arrays of the exact profile. Weights without it have none."""
 
     @property
     def analysis(self) -> AnalysisNetwork | None:
-        """The integer form of what only an encoder runs; None where it runs in float."""
+        """The integer form of the layers that only an encoder runs; None where they run in float."""
 
     @property
     def z_table(self) -> CdfTable: ...
@@ -81,13 +86,13 @@ class NetworkArrays(Protocol):
         """Of the published codec's own entropy formats, where it is another."""
 
     def parameters(self) -> Mapping[str, NDArray[np.float32]]:
-        """State dict in float32."""
+        """Returns the state dict in float32."""
 
 
 def open_networks(
     networks: Mapping[str, NetworkArrays], precision: Precision, device: str = "cpu", threads: int | None = None
 ) -> CodecNetworks:
-    """Networks ready to code.
+    """Makes networks ready to code.
 
     Args:
         networks: by name, in the family's order.
@@ -115,7 +120,7 @@ def _open_network(weights: NetworkArrays, precision: Precision, device: str, thr
 
 
 def _exact_operations(device: str, num_threads: int) -> Callable[[ExactNetwork], Operations]:
-    """What makes the exact operations of a network; those of one call share threads, or a GPU."""
+    """Returns a function that makes the exact operations of a network. Those of one call share threads, or a GPU."""
     if not device.startswith("cuda"):
         engine = make_engine(num_threads)
         return lambda network: ExactNative(network, engine)
@@ -152,7 +157,7 @@ def _open_exact(
 
 
 def _analysis_device(device: str) -> str:
-    """Where the encoder's half runs: beside the exact half, or on the CPU where PyTorch has no CUDA."""
+    """Returns where the encoder's half runs: beside the exact half, or on the CPU where PyTorch has no CUDA."""
     import torch
 
     return device if torch.cuda.is_available() else "cpu"
@@ -180,7 +185,7 @@ def _analysis_precision(weights: NetworkArrays, device: str) -> Precision:
 
 
 class _AtFirstUse:
-    """Stands for operations that only an encoder needs, so that an exact decoder never loads PyTorch."""
+    """Operations that only an encoder needs, made at their first use. So an exact decoder never loads PyTorch."""
 
     def __init__(self, make: Callable[[], Any]) -> None:
         self._make = make

@@ -1,4 +1,4 @@
-"""The encoder's side of a frame that is coded to be measured: symbols are made and thrown away."""
+"""The side of a frame in calibration: it makes symbols and drops them."""
 
 from collections.abc import Callable
 from typing import Any
@@ -27,7 +27,7 @@ class CalibrationSide:
         self._y: Any = None
 
     def hyper_latents(self, analysis: Analysis, hyper_analysis: Analysis, qp: int) -> Tensor:
-        """Analyses the picture: only an encoder does, so the ranges of its half are recorded apart."""
+        """Analyses the picture. The ranges of the encoder's half are recorded apart."""
         own = self.ops.analysis
         y = analysis(own, own.frame_from_values(self.values))
         z = hyper_analysis(own, y)
@@ -35,7 +35,7 @@ class CalibrationSide:
         return self.ops.z_from_symbols(self.ops.round_z(z.tensor))
 
     def for_analysis(self, context: Tensor) -> Tensor:
-        """The context at its true scale."""
+        """Returns the context at its true scale."""
         return self.ops.analysis.context(self.ops.at_true_scale(context))
 
     def begin(self, step_size_inverse: Any) -> None:
@@ -47,4 +47,4 @@ class CalibrationSide:
         return self.ops.quantise_step(step, self._y, scales, means, DEFAULT_SKIP_THRESHOLD)[0]
 
     def finish(self) -> None:
-        """Nothing was kept."""
+        """Does nothing: no symbol was kept."""

@@ -1,5 +1,7 @@
-"""What an encoder is free to choose, with the defaults of the command line. Light to import: the help texts name these
-defaults."""
+"""What an encoder is free to choose, with the defaults of the command line.
+
+The help texts name these defaults, so this module loads nothing heavy.
+"""
 
 from dataclasses import dataclass, field
 
@@ -8,7 +10,7 @@ from dcvc_cli.bitstream.sps_blocks import Vbv
 from dcvc_cli.format.entropy_format import EntropyFormat
 
 DEFAULT_SKIP_THRESHOLD = 0.12
-"""Elements predicted more narrowly are not coded: in coding, calibration and conformance alike."""
+"""Latents whose predicted scale is not above it are not coded, in coding, calibration and conformance alike."""
 DEFAULT_RESET_INTERVAL = 32
 """P frames between drops of the reference feature, in coding and in training."""
 DEFAULT_MIN_KEYINT = 8
@@ -27,14 +29,14 @@ ENTROPY_FORMATS: dict[str, EntropyFormat | None] = {
 class CodingChoices:
     """Frame types, qualities and hashes of a stream.
 
-    Args:
+    Attributes:
         qp_i, qp_p: 0..63, HIGHER is better quality and a bigger file.
-        keyint: frames from I frame to I frame, -1 = only the first.
-        forced_keys: 0-based numbers of frames, counted from the first coded one, that become I frames.
+        keyint: frames from one I frame to the next; -1 = only the first frame.
+        forced_keys: numbers of frames that become I frames; 0 is the first one coded.
         scene_cuts: the first frame of a scene becomes an I frame.
         min_keyint: frames from an I frame to one that a scene cut makes, at least.
         reset_interval: frames between drops of the reference feature, 0 = never.
-        skip_threshold: elements predicted this narrowly are not coded; None codes all.
+        skip_threshold: latents whose predicted scale is not above it are not coded; None codes all.
         entropy_format: how symbols become bytes, None = by the picture size. The published codec's two formats can be
             remuxed to its elementary stream.
         vbv: the buffer that the stream names, or None.

@@ -1,5 +1,5 @@
 """The two ends of a frame's symbols: one side quantises and codes them, the other reads them. A family's recipe of a
-frame drives both alike."""
+frame calls both in the same way."""
 
 from collections.abc import Callable
 from typing import Any
@@ -19,13 +19,13 @@ Analysis = Callable[[Operations, Tensor], Tensor]
 
 
 def latent_sizes(padded: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int]]:
-    """((h, w) of y, (h, w) of z) for a padded picture (Hp, Wp)."""
+    """Returns ((h, w) of y, (h, w) of z) of a padded picture (Hp, Wp)."""
     height, width = padded[0] // 16, padded[1] // 16
     return (height, width), (-(-height // 4), -(-width // 4))
 
 
 def latent_table(entropy_format: EntropyFormat) -> CdfTable:
-    """The table of y: that of the published codec in its byte formats, the wide one in our own."""
+    """Returns the table of y: the published codec's in its entropy formats, the wide one in our own."""
     return gaussian_table() if entropy_format.is_published else wide_gaussian_table()
 
 
@@ -36,7 +36,7 @@ class EncodingSide:
         network: the one that codes the frame.
         values: network input, float32 (3, Hp, Wp).
         entropy_format: one of SHARED_FORMATS.
-        skip_threshold: elements whose predicted scale is not above it are predicted, not coded; None codes all.
+        skip_threshold: latents whose predicted scale is not above it are not coded; None codes all.
         zero_below: by table row, the magnitude of a residual below which its symbol is 0; None rounds to the nearest.
 
     Attributes:
@@ -80,7 +80,7 @@ class EncodingSide:
         return network.synthesis.z_from_symbols(symbols)
 
     def for_analysis(self, context: Tensor) -> Tensor:
-        """The context in the analysis' arithmetic."""
+        """Returns the context in the arithmetic of the analysis."""
         own, synthesis = self.network.analysis, self.network.synthesis
         return context if own is synthesis else own.context_from(synthesis, context)
 
@@ -98,7 +98,7 @@ class EncodingSide:
         return part
 
     def finish(self) -> None:
-        """The bytes are made later, when all that shares them is known."""
+        """Does nothing: the bytes are made once everything in them is known."""
 
 
 class DecodingSide:
@@ -127,17 +127,17 @@ class DecodingSide:
         self.latent_size, self.hyper_size = latent_sizes(padded)
 
     def hyper_latents(self, analysis: Analysis, hyper_analysis: Analysis, qp: int) -> Tensor:
-        """Reads z; a decoder has nothing to analyse."""
+        """Reads z. A decoder has nothing to analyse."""
         table = self.network.table_of_z(self.entropy_format)
         symbols = self.decoder.decode_z(self.num_z_channels, *self.hyper_size, table, qp * self.num_z_channels)
         return self.network.synthesis.z_from_symbols(symbols)
 
     def for_analysis(self, context: Tensor) -> Tensor:
-        """Never asked for."""
+        """A decoder has no analysis: nothing calls this."""
         return context
 
     def begin(self, step_size_inverse: Any) -> None:
-        """A decoder has nothing to scale."""
+        """Does nothing: a decoder has no latents to scale yet."""
 
     def step(self, step: CodingStep, scales: Tensor, means: Tensor) -> Tensor:
         """Reads the elements of one step once its scales are known."""
@@ -146,5 +146,9 @@ class DecodingSide:
         return ops.restore_coded(step, self.decoder.decode_y(rows, self.table), coded, means)
 
     def finish(self) -> None:
-        """StreamError unless every byte was used."""
+        """Ends the symbols.
+
+        Raises:
+            StreamError: bytes are left.
+        """
         self.decoder.finish()

@@ -1,4 +1,4 @@
-"""What a frame encoder or decoder works with: the backends and the probability table of each network of a model."""
+"""The backends and the probability table of each network of a model, for frame encoders and decoders."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,10 +13,10 @@ class CodecNetwork:
     """One network ready to run.
 
     Attributes:
-        synthesis: backend of everything that a decoder computes; the encoder runs it too.
-        analysis: backend of what only the encoder computes; the same object where the precision is one.
+        synthesis: backend of what a decoder computes. The encoder runs it too.
+        analysis: backend of what only the encoder computes. Where both have one precision, it is the same object.
         z_table: rows qp * hyper channels + channel.
-        published_z_table: the same for the published codec's own entropy format; None where it is no other.
+        published_z_table: the table for the published codec's entropy formats, where they have another; else None.
     """
 
     synthesis: Operations
@@ -25,7 +25,7 @@ class CodecNetwork:
     published_z_table: CdfTable | None = None
 
     def table_of_z(self, entropy_format: EntropyFormat) -> CdfTable:
-        """The table that z is coded with in this format."""
+        """Returns the table of z in this entropy format."""
         published = self.published_z_table if entropy_format.is_published else None
         return self.z_table if published is None else published
 

@@ -1,7 +1,7 @@
-"""Between pictures and network values: chroma to full size, padding, RGB conversion, cropping.
+"""Turns pictures into network values and back: chroma to full size, padding, RGB conversion, cropping.
 
-Source: DCVC-RT; docs/bitstream.md, "Output pictures". What a decoder needs is integer arithmetic on the backend's
-    exported planes.
+A decoder's part is integer arithmetic on the planes that a backend exports. Source: DCVC-RT; docs/bitstream.md, "Output
+pictures".
 """
 
 import numpy as np
@@ -15,16 +15,20 @@ from dcvc_cli.format.types import ChromaFormat, ColourDescription, Picture, Pict
 from dcvc_cli.stages import COLOUR, timed
 
 PADDING = 16
-"""Both sides are padded to multiples of this; latents live on the 1/16 grid."""
+"""Width and height are padded to multiples of it, because latents lie on the 1/16 grid."""
 KR, KG, KB = 0.2126, 0.7152, 0.0722
 FINE_SCALE = 65535
 MATRIX_BITS = 16
 _CHROMA_FORMATS = {ChromaFormat.YUV420.value, ChromaFormat.RGB.value}
-"""What is coded; YUV444 is only what files hold."""
+"""The formats that are coded. YUV444 is a format of files only."""
 
 
 def video_format_of(sps: Sps) -> VideoFormat:
-    """What the decoder's pictures look like. UnsupportedStreamError for pictures that no model here decodes."""
+    """Returns the format of the decoder's pictures.
+
+    Raises:
+        UnsupportedStreamError: no model here decodes such pictures.
+    """
     if sps.bit_depth != 8 or sps.chroma_format not in _CHROMA_FORMATS:
         message = (
             f"the stream's pictures are {sps.bit_depth}-bit {sps.chroma_format}, this dcvc decodes 8-bit 4:2:0 and RGB"
@@ -50,14 +54,18 @@ def has_halved_chroma(video_format: VideoFormat) -> bool:
 
 
 def check_picture(picture: Picture, video_format: VideoFormat) -> None:
-    """InputError if a picture's planes are not of the announced size."""
+    """Checks the sizes of a picture's planes.
+
+    Raises:
+        InputError: a plane is not of the announced size.
+    """
     shapes = [plane.shape for plane in picture.planes]
     if tuple(shapes) != video_format.plane_shapes:
         raise InputError(f"a picture has planes {shapes}, expected {list(video_format.plane_shapes)}")
 
 
 def padded_size(size: PictureSize) -> tuple[int, int]:
-    """(height, width) after padding."""
+    """Returns (height, width) after padding."""
     return -(-size.height // PADDING) * PADDING, -(-size.width // PADDING) * PADDING
 
 

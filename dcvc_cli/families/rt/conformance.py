@@ -1,4 +1,4 @@
-"""Conformance cases of DCVC-RT. The published sizes of the networks are meant throughout."""
+"""Conformance cases of DCVC-RT. All of them have networks of the published sizes."""
 
 import io
 from collections.abc import Mapping, Sequence

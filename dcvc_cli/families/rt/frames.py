@@ -1,11 +1,10 @@
-"""The frame encoder and decoder of `rt`: network values in, entropy-coded payloads out, and the mirror. One reference
-is kept.
+"""The frame encoder and decoder of `rt`.
 
-    encoder: values -> analysis -> symbols -> payload, and the decoder's half for the next reference
+    encoder: network values -> analysis -> symbols -> payload, and the decoder's half for the next reference
     decoder: payload -> symbols -> synthesis -> network output
 
-Both keep {frame or None, feature or None}: after an I frame the frame, after a P frame the feature. Where the precision
-is exact the encoder's reference equals the decoder's bit for bit.
+Both keep one reference: the frame after an I frame, the feature after a P frame. In exact precision, encoder and
+decoder have the same reference bit for bit.
 """
 
 from collections.abc import Callable
@@ -29,10 +28,12 @@ from dcvc_cli.format.types import Picture, VideoFormat
 
 @dataclass
 class Reference:
-    """What the next P frame predicts from.
+    """What the next P frame is predicted from.
 
     Attributes:
-        last_qp: the row that made the feature.
+        frame: 3 x Hp x Wp in 0..1; None until a picture is made of the feature.
+        feature: feature x Hp/8 x Wp/8; None after an I frame and after a reset.
+        last_qp: row 0..71 of the frame that left the feature.
     """
 
     frame: Tensor | None = None
@@ -41,7 +42,7 @@ class Reference:
 
 
 class _FrameCoder:
-    """What encoder and decoder share: networks and reference."""
+    """The networks and the reference, which encoder and decoder have alike."""
 
     def __init__(
         self,
@@ -61,11 +62,11 @@ class _FrameCoder:
         return self.networks["video"].synthesis.computes_beside_host
 
     def shown(self) -> Reference:
-        """What `picture` needs of the frame coded last, after others were coded."""
+        """Returns what `picture` needs of the frame coded last once others are coded."""
         return self.reference
 
     def output(self, shown: Reference | None = None) -> Tensor:
-        """The network output of the frame coded last, or of that which `shown` belongs to: 3 x Hp x Wp in 0..1."""
+        """Returns the network output of the frame coded last, or of the frame of `shown`: 3 x Hp x Wp in 0..1."""
         reference = self.reference if shown is None else shown
         if reference.frame is None:
             reference.frame = self.video.reconstruction(
@@ -74,7 +75,7 @@ class _FrameCoder:
         return reference.frame
 
     def picture(self, video_format: VideoFormat, *, truncate_chroma: bool, shown: Reference | None = None) -> Picture:
-        """What is put out of the frame coded last, or of that which `shown` belongs to."""
+        """Returns the output picture of the frame coded last, or of the frame of `shown`."""
         return picture_from_frame(
             self.networks["video"].synthesis, self.output(shown), video_format, truncate_chroma=truncate_chroma
         )
@@ -92,10 +93,10 @@ class _FrameCoder:
 
 
 class FramePayloadEncoder(_FrameCoder):
-    """Codes network inputs (float32 values as from pictures.values_from_picture) one after the other."""
+    """Codes frames one after the other. `values` are what codec.pictures.values_from_picture returns."""
 
     def encode_i(self, values: NDArray[np.float32], qp: int, zero_below: NDArray[np.float32] | None = None) -> bytes:
-        """Codes an I frame at row `qp` (0..63); returns its payload.
+        """Codes an I frame at row `qp` (0..63) and returns its payload.
 
         Raises:
             EnvironmentFault: the networks give latents that are not finite.
@@ -105,7 +106,7 @@ class FramePayloadEncoder(_FrameCoder):
     def code_i(
         self, values: NDArray[np.float32], qp: int, zero_below: NDArray[np.float32] | None = None
     ) -> Callable[[], bytes]:
-        """The same up to the symbols; returns what makes the payload of them, in any thread."""
+        """Codes the frame up to its symbols. Returns a function that makes the payload of them, in any thread."""
         side = EncodingSide(self.networks["image"], values, self.entropy_format, self.skip_threshold, zero_below)
         self._code_i(side, qp)
         self.networks["image"].synthesis.start(self.reference.frame)
@@ -114,7 +115,7 @@ class FramePayloadEncoder(_FrameCoder):
     def encode_p(
         self, values: NDArray[np.float32], qp: int, reset: bool, zero_below: NDArray[np.float32] | None = None
     ) -> bytes:
-        """Codes a P frame at row `qp` (0..71) from the reference; returns its payload.
+        """Codes a P frame at row `qp` (0..71) from the reference and returns its payload.
 
         Raises:
             EnvironmentFault: the networks give latents that are not finite.
@@ -124,7 +125,7 @@ class FramePayloadEncoder(_FrameCoder):
     def code_p(
         self, values: NDArray[np.float32], qp: int, reset: bool, zero_below: NDArray[np.float32] | None = None
     ) -> Callable[[], bytes]:
-        """The same up to the symbols; returns what makes the payload of them, in any thread."""
+        """Codes the frame up to its symbols. Returns a function that makes the payload of them, in any thread."""
         side = EncodingSide(self.networks["video"], values, self.entropy_format, self.skip_threshold, zero_below)
         self._code_p(side, qp, reset)
         self.networks["video"].synthesis.start(self.reference.feature)
@@ -151,11 +152,19 @@ class FramePayloadDecoder(_FrameCoder):
         self.padded = padded
 
     def decode_i(self, payload: bytes, qp: int) -> None:
-        """Decodes an I frame; StreamError if the payload does not hold exactly its symbols."""
+        """Decodes an I frame.
+
+        Raises:
+            StreamError: the payload does not hold exactly the frame's symbols.
+        """
         self._code_i(self._side("image", self.image, payload), qp)
 
     def decode_p(self, payload: bytes, qp: int, reset: bool) -> None:
-        """Decodes a P frame; StreamError if there is no reference or the payload does not hold exactly its symbols."""
+        """Decodes a P frame.
+
+        Raises:
+            StreamError: there is no reference, or the payload does not hold exactly the frame's symbols.
+        """
         if self.reference.frame is None and self.reference.feature is None:
             raise StreamError("a P frame comes before any I frame", "the start of the stream is missing")
         self._code_p(self._side("video", self.video, payload), qp, reset)

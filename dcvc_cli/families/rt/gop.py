@@ -1,4 +1,4 @@
-"""Which frames are I frames, which QP each frame gets, when the reference feature is dropped."""
+"""Decides which frames are I frames, which QP each frame gets, and when the reference feature is dropped."""
 
 from dataclasses import dataclass, field
 
@@ -9,8 +9,14 @@ from dcvc_cli.families.rt.sizes import NO_DEAD_ZONES, PUBLISHED_QP_OFFSETS, Mode
 
 @dataclass(frozen=True)
 class FramePlan:
-    """How one frame is to be coded; qp is the final table row (0..63 for I, 0..71 for P), dead_zone the quantiser's
-    (families.lite.dead_zone)."""
+    """How one frame is to be coded.
+
+    Attributes:
+        frame_type: I or P.
+        qp: table row, 0..63 for I and 0..71 for P.
+        reset: the reference feature is dropped first.
+        dead_zone: that of the quantiser (families.lite.dead_zone).
+    """
 
     frame_type: NalType
     qp: int
@@ -24,14 +30,16 @@ class GopRule:
 
     Args:
         qp_i, qp_p: 0..63, higher is better quality.
-        keyint: distance of I frames; -1 = only the first frame.
+        keyint: frames from one I frame to the next; -1 = only the first frame.
         reset_interval: frames between drops of the reference feature, 0 = never. 1 also means never, as in the
             published codec.
-        qp_offsets: added to the QP of a P frame by frame index mod 8: the quality hierarchy.
-        dead_zones: of P frames, by frame index mod 8 as well. intra_dead_zone: of I frames.
-        late_qps: by how much finer P frames are coded when the I frame has worn off, `late_qp`.
-        restart_at_key: count QP classes and resets from the last I frame, so that pieces of a stream do not depend on
-            what came before (ours); False counts from the start of the sequence (the published test program).
+        qp_offsets: the pattern of good frames: added to the QP of a P frame, by frame index mod 8.
+        dead_zones: of P frames, by frame index mod 8.
+        intra_dead_zone: of I frames.
+        late_qps: largest return value of `late_qp`.
+        restart_at_key: True counts the patterns and the resets from the last I frame, so that no piece of a stream
+            depends on the frames before it. False counts from the start of the sequence, as the published test program
+            does.
         forced_keys: frame indices that become I frames.
     """
 
@@ -51,7 +59,7 @@ class GopRule:
 
 
 def gop_rule(choices: CodingChoices, spec: ModelSpec) -> GopRule:
-    """The frame plan of a stream of a model."""
+    """Returns the rule of a stream of a model."""
     pattern = spec.qp_offsets, spec.dead_zones, spec.intra_dead_zone, spec.late_qps
     return GopRule(
         choices.qp_i, choices.qp_p, choices.keyint, choices.reset_interval, *pattern, forced_keys=choices.forced_keys
@@ -59,12 +67,14 @@ def gop_rule(choices: CodingChoices, spec: ModelSpec) -> GopRule:
 
 
 LATE = 192
-"""P frames after which nothing is left of what the I frame had given them."""
+"""P frames after which the I frame's quality no longer helps."""
 
 
 def late_qp(qp: int, position: int, late_qps: int) -> int:
-    """QPs added to the `position`th P frame after an I frame, so that quality holds: up to late_qps at QP 0, none at QP
-    63, between in proportion."""
+    """Returns the QPs added to the `position`th P frame after an I frame, so that quality holds.
+
+    They rise with the position until LATE. Then they are late_qps at QP 0, none at QP 63, and in proportion between.
+    """
     return round(late_qps * (63 - qp) * min(position, LATE) / (63 * LATE))
 
 
@@ -75,7 +85,7 @@ class GopPlanner:
         self.rule, self.index, self.last_key = rule, first, first
 
     def next(self, order: PictureOrder = NO_ORDER) -> FramePlan:
-        """The plan of the next frame in coding order, which is display order."""
+        """Plans the next frame. Coding order is display order."""
         rule, index = self.rule, self.index
         self.index += 1
         since_key = index - self.last_key

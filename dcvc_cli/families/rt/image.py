@@ -85,20 +85,20 @@ class ImageModel:
 
     @property
     def num_qps(self) -> int:
-        """QPs that vectors and tables have rows for."""
+        """The number of QPs. Vectors and tables have a row for each."""
         return self.spec.num_qps
 
     @property
     def num_z_channels(self) -> int:
-        """Channels of z."""
+        """The number of channels of z."""
         return self.spec.hyper
 
     def shapes(self) -> Iterator[tuple[str, Shape]]:
-        """Names and shapes of the state dict."""
+        """Returns names and shapes of the state dict."""
         return layer_shapes(self)
 
     def decoder_shapes(self) -> Iterator[tuple[str, Shape]]:
-        """The part of `shapes` that a decoder uses."""
+        """Returns the part of `shapes` that a decoder uses."""
         return decoder_shapes(self)
 
     @timed(ANALYSIS)
@@ -119,8 +119,8 @@ class ImageModel:
     @timed(PRIORS)
     @repeatable
     def prior_parameters(self, ops: "Operations", z_hat: Tensor, latent_size: tuple[int, int]) -> Tensor:
-        """z_hat -> q_enc, q_dec, scales, means: (2 + 2 latent) x h x w. Cropped after the fusion, unlike the video
-        model."""
+        """z_hat -> q_enc, q_dec, scales, means: (2 + 2 latent) x h x w. The image model crops after the fusion, the
+        video model before it."""
         return ops.crop(self.y_prior_fusion(ops, self.hyper_dec(ops, z_hat)), latent_size)
 
     @timed(PRIORS)
@@ -138,7 +138,7 @@ class ImageModel:
 
     @repeatable
     def _spatial_prior(self, ops: "Operations", so_far: Tensor, common: Tensor, number: int) -> Tensor:
-        """The prior of step `number` + 1."""
+        """Returns the prior of step `number` + 1."""
         adaptors = (self.y_spatial_prior_adaptor_1, self.y_spatial_prior_adaptor_2, self.y_spatial_prior_adaptor_3)
         return self.y_spatial_prior(ops, adaptors[number](ops, ops.concat(so_far, common)))
 

@@ -52,11 +52,12 @@ class RtModel(Model):
         self.networks = {"image": image, "video": video}
 
     def limits(self, sps: Sps) -> FrameLimits:
-        """QPs of I and P frames, and what so many latents can take."""
+        """Returns the largest QP of I and of P frames, and the largest payload of so many latents."""
         return FrameLimits(MAX_QP_I, MAX_QP_P, general_limits(sps).max_payload_size)
 
     def sps_fields(self, size: PictureSize, choices: CodingChoices) -> Mapping[str, Any]:
-        """Byte format by the picture size, pattern of QPs, interval of resets."""
+        """Chooses the entropy format by the picture size. The pattern of QPs is the model's, the interval of resets the
+        user's."""
         entropy_format = choices.entropy_format or entropy_format_for(size)
         return {
             "entropy_format": entropy_format,
@@ -68,20 +69,24 @@ class RtModel(Model):
         }
 
     def encoder(self, networks: CodecNetworks, sps: Sps, choices: CodingChoices) -> PictureEncoder:
-        """One unit a picture."""
+        """Returns an encoder of one picture a unit."""
         frames = FramePayloadEncoder(self.image, self.video, networks, sps.entropy_format, sps.skip_threshold)
         return FrameByFrameEncoder(frames, sps, gop_rule(choices, self.spec).plans_from(), lambda dead_zone: None)
 
     def decoder(self, networks: CodecNetworks, sps: Sps) -> PictureDecoder:
-        """One picture a unit."""
+        """Returns a decoder of one picture a unit."""
         self.check_sps(sps)
         padded = padded_size(video_format_of(sps).size)
         frames = FramePayloadDecoder(self.image, self.video, networks, sps.entropy_format, sps.skip_threshold, padded)
         return FrameByFrameDecoder(frames, sps, MAX_QP_I, MAX_QP_P)
 
     def check_sps(self, sps: Sps) -> None:
-        """StreamError for pictures too large, UnsupportedStreamError for what units of these families cannot hold
-        yet."""
+        """Refuses streams that no decoder of these families takes.
+
+        Raises:
+            StreamError: the pictures are too large.
+            UnsupportedStreamError: the units hold what these families do not have yet.
+        """
         if max(sps.width, sps.height) > self.max_side:
             raise StreamError(
                 f"the stream's pictures are {sps.width}x{sps.height}, larger than {self.max_side}x{self.max_side}"
@@ -96,15 +101,15 @@ class RtModel(Model):
             raise UnsupportedStreamError(Rule.UNSUPPORTED, message, hint="decode it with a newer dcvc")
 
     def z_table(self, network: str, state: "State") -> CdfTable:
-        """The factorised density's."""
+        """Makes the table of the factorised density."""
         return factorised_table(state)
 
     def published_z_table(self, network: str, state: "State") -> CdfTable:
-        """As PyTorch makes it in float32 on this machine."""
+        """Makes the table as the published codec does: PyTorch computes it in float32 on this machine."""
         return published_factorised_table(state)
 
     def calibrate(self, networks: Mapping[str, Any], clip: Sequence["NDArray[np.float32]"], qp: int) -> None:
-        """An I frame, then P frames."""
+        """Codes an I frame, then P frames."""
         frame = code_i_frame(self.image, networks["image"], CalibrationSide(networks["image"], clip[0]), qp)
         qps = [min(qp + 8 * (k % 2), MAX_QP_P) for k in range(len(clip) - 1)]
         self.calibrate_p_frames(networks["video"], networks["video"].frame(frame.tensor), clip[1:], qps)
@@ -120,7 +125,7 @@ class RtModel(Model):
             frame = self.video.reconstruction(ops, feature, qp)
 
     def random_parameters(self, network: str) -> "State":
-        """Xavier-uniform, damped where it matters."""
+        """Returns Xavier-uniform parameters. Layers whose values would grow have smaller ones."""
         from dcvc_cli.families.rt.random_parameters import random_parameters_of
 
         return random_parameters_of(self, network)

@@ -1,8 +1,7 @@
-"""How a frame is coded, once for all who do it: encoder, decoder, training and calibration run these functions with
-another side each.
+"""The recipe of a frame. Encoder, decoder, training and calibration run it, each with a side of its own.
 
-A side stands at one end of a frame's symbols. An encoder's makes them from the picture, a decoder's reads them,
-training's estimates what they cost.
+A side is one end of a frame's symbols. An encoder's side makes them from the picture, a decoder's reads them,
+training's estimates their bits.
 """
 
 from collections.abc import Callable
@@ -25,18 +24,25 @@ class FrameSide(LatentCoder, Protocol):
         """(height, width) of y."""
 
     def hyper_latents(self, analysis: Analysis, hyper_analysis: Analysis, qp: Tensor) -> Tensor:
-        """z at row `qp` as the networks go on from it. An encoder's runs `analysis`, picture -> y, and
-        `hyper_analysis`, y -> z; a decoder's reads z and runs neither."""
+        """Returns z_hat at row `qp`.
+
+        An encoder's side runs `analysis`, picture -> y, and `hyper_analysis`, y -> z. A decoder's side runs neither and
+        reads z.
+        """
 
     def for_analysis(self, context: Tensor) -> Tensor:
-        """A value of the decoder's half as the analysis takes it."""
+        """Returns a value of the decoder's half in the arithmetic of the analysis."""
 
     def finish(self) -> None:
-        """After the last symbol. StreamError where a decoder's bytes are not used up."""
+        """Ends the symbols.
+
+        Raises:
+            StreamError: a decoder has bytes left.
+        """
 
 
 def code_i_frame(model: ImageModel, ops: Operations, side: FrameSide, qp: Tensor) -> Tensor:
-    """One I frame -> what a decoder has: 3 x Hp x Wp in 0..1."""
+    """Codes an I frame and returns the decoder's picture: 3 x Hp x Wp in 0..1."""
     z_hat = side.hyper_latents(lambda own, x: model.analysis(own, x, qp), model.hyper_analysis, qp)
     parameters = model.prior_parameters(ops, z_hat, side.latent_size)
     y_hat = model.code_latents(ops, parameters, side)
@@ -46,14 +52,19 @@ def code_i_frame(model: ImageModel, ops: Operations, side: FrameSide, qp: Tensor
 
 @dataclass(frozen=True)
 class CodedFeature:
-    """A P frame without its picture: the feature that follows it, feature x Hp/8 x Wp/8, and its latents."""
+    """A P frame before its picture is made.
+
+    Attributes:
+        feature: the next reference feature, feature x Hp/8 x Wp/8.
+        y_hat: its latents.
+    """
 
     feature: Tensor
     y_hat: Tensor
 
 
 def code_p_frame(model: VideoModel, ops: Operations, side: FrameSide, adapted: Tensor, qp: Tensor) -> CodedFeature:
-    """One P frame from what the networks make of its reference (VideoModel.adapt)."""
+    """Codes a P frame. `adapted` is its reference after VideoModel.adapt."""
     ctx, ctx_t = model.contexts(ops, adapted, qp)
     ops.start(ctx, ctx_t)  # a decoder's host reads z beside them
     z_hat = side.hyper_latents(

@@ -1,5 +1,4 @@
-"""Picture encoder and decoder of families whose units hold one picture: frames planned and coded one after the
-other."""
+"""Picture encoder and decoder of families with one picture a unit."""
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -21,15 +20,15 @@ from dcvc_cli.format.entropy_format import EntropyFormat
 from dcvc_cli.format.types import Picture, VideoFormat
 
 DeadZone = Callable[[float], NDArray[np.float32] | None]
-"""Dead zone -> magnitudes below which symbols are 0, by table row; None for none."""
+"""Dead zone -> by table row, the magnitude below which a symbol is 0; None without a dead zone."""
 
 
 MakePayload = Callable[[], bytes]
-"""Codes the symbols of a frame, in any thread."""
+"""Codes a frame's symbols and returns its payload. Any thread may call it."""
 
 
 class FrameEncoder(Protocol):
-    """Codes network inputs one after the other, up to their symbols."""
+    """Codes frames one after the other, up to their symbols."""
 
     @property
     def computes_beside_host(self) -> bool:
@@ -44,13 +43,13 @@ class FrameEncoder(Protocol):
     ) -> MakePayload: ...
 
     def shown(self) -> Any:
-        """What `picture` needs of the frame coded last, after others were coded."""
+        """Returns what `picture` needs of the frame coded last once others are coded."""
 
     def picture(self, video_format: VideoFormat, *, truncate_chroma: bool, shown: Any = None) -> Picture: ...
 
 
 class FrameDecoder(Protocol):
-    """Decodes payloads one after the other, each in the byte format that its SPS says."""
+    """Decodes payloads one after the other, each in the entropy format that its SPS names."""
 
     entropy_format: EntropyFormat
     skip_threshold: float | None
@@ -67,8 +66,8 @@ class _CodedFrame:
     """A frame whose symbols are chosen.
 
     Attributes:
-        payload: of the frame; where a device computes, another thread still makes it.
-        shown: of the frame encoder, for its picture.
+        payload: the frame's bytes. Where a device computes the networks, another thread still makes them.
+        shown: what the frame encoder needs for the frame's picture.
     """
 
     plan: FramePlan
@@ -80,14 +79,14 @@ class _CodedFrame:
 
 
 class FrameByFrameEncoder(PictureEncoder):
-    """One unit a picture.
+    """Makes one unit of each picture.
 
-    Where a device computes the networks, a thread codes the symbols of a frame while the device is at the next one; a
-    unit then comes with the picture after its own.
+    Where a device computes the networks, a thread codes the symbols of a frame while the device computes the next one.
+    A unit then comes out one picture late.
 
     Args:
         planner: frame types and QPs.
-        zero_below: what a plan's dead zone means.
+        zero_below: turns a plan's dead zone into magnitudes.
     """
 
     def __init__(self, frames: FrameEncoder, sps: Sps, planner: GopPlanner, zero_below: DeadZone) -> None:
@@ -108,7 +107,7 @@ class FrameByFrameEncoder(PictureEncoder):
         yield from self._units(coded)
 
     def flush(self) -> Iterator[CodedUnit]:
-        """The unit of the last picture, where it still waits."""
+        """Gives out the unit of the last picture, where it still waits."""
         coded, self._waiting = self._waiting, None
         yield from self._units(coded)
 
@@ -125,21 +124,21 @@ class FrameByFrameEncoder(PictureEncoder):
         return made
 
     def _code(self, values: NDArray[np.float32], plan: FramePlan, order: PictureOrder) -> tuple[FramePlan, MakePayload]:
-        """(the plan that was followed, what makes the payload)."""
+        """Returns (the plan, a function that makes the payload)."""
         zero_below = self._zero_below(plan.dead_zone)
         if plan.frame_type is NalType.I:
             return plan, self._frames.code_i(values, plan.qp, zero_below)
         return plan, self._frames.code_p(values, plan.qp, plan.reset, zero_below)
 
     def reconstruction(self) -> Sequence[Picture]:
-        """The picture of the unit that came last."""
+        """Returns the picture of the unit that came out last."""
         assert self._last is not None, "no unit came yet"
         truncate_chroma = self._sps.truncate_chroma
         return (self._frames.picture(self._video_format, truncate_chroma=truncate_chroma, shown=self._last.shown),)
 
 
 class FrameByFrameDecoder(PictureDecoder):
-    """One picture a unit."""
+    """Decodes one picture from each unit."""
 
     def __init__(self, frames: FrameDecoder, sps: Sps, max_qp_i: int, max_qp_p: int) -> None:
         self._frames, self._video_format = frames, video_format_of(sps)

@@ -19,7 +19,8 @@ NUM_VIDEO_QPS = 72
 class ImageSpec:
     """Sizes of the image model (DMCI). Widths are channels, depths are numbers of depth-conv blocks.
 
-    `hyper_out` is the width in which the hyper decoder hands on what z says, 0 that of the latents.
+    Attributes:
+        hyper_out: width of the hyper decoder's output; 0 = as many channels as the latents have.
     """
 
     internal: int = 368
@@ -37,10 +38,12 @@ class ImageSpec:
 
 @dataclass(frozen=True)
 class VideoSpec:
-    """Sizes of the video model (DMC). `feature` is the width of the recurrent feature on the 1/8 grid.
+    """Sizes of the video model (DMC). Widths are channels, depths are numbers of depth-conv blocks.
 
-    `hyper_out` is the width in which the hyper decoder hands on what z says, 0 that of the latents. `up_kernel` is that
-    of the layer from the latents back to the 1/8 grid.
+    Attributes:
+        feature: width of the recurrent feature on the 1/8 grid.
+        hyper_out: width of the hyper decoder's output; 0 = as many channels as the latents have.
+        up_kernel: kernel size of the layer from the latents back to the 1/8 grid.
     """
 
     feature: int = 256
@@ -62,13 +65,16 @@ class VideoSpec:
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """A family member: the two networks that code a sequence.
+    """A model: the two networks that code a sequence, and what its encoder does best.
 
-    qp_offsets: added to the QP of P frame i by i mod 8, the quality hierarchy that serves the model best.
-    dead_zones: of the encoder's quantiser in P frame i, by i mod 8 (families.lite.dead_zone); the networks were trained
-        with them.
-    intra_dead_zone: that of I frames; an encoder's matter, like the others.
-    late_qps: by how much finer P frames are coded when the I frame has worn off (families.rt.gop).
+    Attributes:
+        name: of the model.
+        image, video: sizes of its networks.
+        qp_offsets: the pattern of good frames: added to the QP of P frame i, by i mod 8.
+        dead_zones: of the encoder's quantiser in P frame i, by i mod 8 (families.lite.dead_zone). Training had them
+            too.
+        intra_dead_zone: of the encoder's quantiser in I frames.
+        late_qps: by how much finer late P frames are coded (families.rt.gop.late_qp).
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""The video model DMC: codes a P frame given one reference picture. Source: DCVC-RT (CVPR 2025) and docs/bitstream.md.
+"""The video model DMC: codes a P frame from one reference. Source: DCVC-RT (CVPR 2025) and docs/bitstream.md.
 
 reference frame or feature -> adaptor -> feature_extractor -> ctx, ctx_t
 x, ctx -> encoder -> y -> hyper_encoder -> z                          encoder only
@@ -86,26 +86,27 @@ class VideoModel:
 
     @property
     def num_qps(self) -> int:
-        """QPs that vectors and tables have rows for."""
+        """The number of QPs. Vectors and tables have a row for each."""
         return self.spec.num_qps
 
     @property
     def num_z_channels(self) -> int:
-        """Channels of z."""
+        """The number of channels of z."""
         return self.spec.hyper
 
     def shapes(self) -> Iterator[tuple[str, Shape]]:
-        """Names and shapes of the state dict."""
+        """Returns names and shapes of the state dict."""
         return layer_shapes(self)
 
     def decoder_shapes(self) -> Iterator[tuple[str, Shape]]:
-        """The part of `shapes` that a decoder uses."""
+        """Returns the part of `shapes` that a decoder uses."""
         return decoder_shapes(self)
 
     @timed(CONTEXT)
     @repeatable
     def adapt_frame(self, ops: "Operations", frame: Tensor) -> Tensor:
-        """Reference frame, 3 x Hp x Wp in 0..1 -> feature x Hp/8 x Wp/8 (after an I frame and after a reset)."""
+        """Reference frame, 3 x Hp x Wp in 0..1 -> feature x Hp/8 x Wp/8. P frames need it after an I frame and after a
+        reset."""
         return self.feature_adaptor_i(ops, ops.pixel_unshuffle(frame, 8))
 
     @timed(CONTEXT)
@@ -115,14 +116,14 @@ class VideoModel:
         return self.feature_adaptor_p(ops, feature)
 
     def adapt(self, ops: "Operations", frame: Tensor, feature: Tensor) -> Tensor:
-        """The reference as the networks take it -> feature x Hp/8 x Wp/8: the feature where there is one, else the
-        frame."""
+        """Reference -> feature x Hp/8 x Wp/8. The reference is the feature where there is one, else the frame."""
         return self.adapt_frame(ops, frame) if feature is None else self.adapt_feature(ops, feature)
 
     @timed(CONTEXT)
     @repeatable
     def contexts(self, ops: "Operations", adapted: Tensor, qp: Any) -> tuple[Tensor, Tensor]:
-        """-> (ctx, ctx_t), both feature x Hp/8 x Wp/8; only ctx_t, the temporal prior's input, depends on the QP."""
+        """Adapted reference -> (ctx, ctx_t), both feature x Hp/8 x Wp/8. Only ctx_t depends on the QP; it is the
+        temporal prior's input."""
         shared = self.extractor_1(ops, adapted)
         return self.extractor_2(ops, shared), self.q_feature(ops, shared, qp)
 
@@ -145,8 +146,8 @@ class VideoModel:
     @timed(PRIORS)
     @repeatable
     def prior_parameters(self, ops: "Operations", z_hat: Tensor, ctx_t: Tensor, latent_size: tuple[int, int]) -> Tensor:
-        """z_hat and ctx_t -> step size, scales, means: 3 latent x h x w. Cropped before the fusion, unlike the image
-        model."""
+        """z_hat and ctx_t -> step size, scales, means: 3 latent x h x w. The video model crops before the fusion, the
+        image model after it."""
         hyper = ops.crop(self.hyper_decoder(ops, z_hat), latent_size)
         return self.y_prior_fusion(ops, ops.concat(hyper, self.temporal_prior_encoder(ops, ctx_t)))
 
@@ -181,23 +182,23 @@ class VideoModel:
         return ops.clamp_unit(self._picture_of_feature(ops, feature, qp))
 
     def what_is_left(self, x: Tensor, predicted: Tensor) -> Tensor:
-        """What the networks code of a picture x that is predicted from `predicted`."""
+        """Returns what the networks code of a picture x that is predicted from `predicted`."""
         return x
 
     def picture_of(self, ops: "Operations", feature: Tensor, y_hat: Tensor, qp: Any, predicted: Tensor) -> Tensor:
-        """The picture of a coded P frame: 3 x Hp x Wp, clamped to [0, 1]."""
+        """Returns the picture of a coded P frame: 3 x Hp x Wp, clamped to [0, 1]."""
         return self.reconstruction(ops, feature, qp)
 
     def new_memory(self) -> BatchMemory | None:
-        """What training keeps of a sample between its P frames, at an I frame; None where it is nothing."""
+        """Returns, at an I frame, what training keeps of a sample between its P frames; None where that is nothing."""
         return None
 
     def restored_memory(self, stored: Mapping[str, Any], device: Any) -> BatchMemory | None:
-        """The inverse of BatchMemory.stored."""
+        """Inverse of BatchMemory.stored."""
         return None
 
     def batch_prediction(self, memories: list[Any]) -> BatchPrediction:
-        """What predicts the P frames of a batch in training, one memory a sample."""
+        """Returns what predicts the P frames of a batch in training. Each sample has a memory."""
         return BatchPrediction()
 
     def _picture_of_feature(self, ops: "Operations", feature: Tensor, qp: Any) -> Tensor:
