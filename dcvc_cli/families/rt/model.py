@@ -61,8 +61,8 @@ class RtModel(Model):
         entropy_format = choices.entropy_format or entropy_format_for(size)
         return {
             "entropy_format": entropy_format,
-            # A stream in the published codec's byte formats is made to be remuxed for its decoder, whose file writer
-            # truncates.
+            # A stream in the published codec's entropy formats may be remuxed for its decoder. That decoder's file
+            # writer truncates.
             "truncate_chroma": entropy_format.is_published,
             "reset_interval": choices.reset_interval,
             "qp_offsets": self.spec.qp_offsets,
