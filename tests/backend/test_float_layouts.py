@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from dcvc_cli.backend.float_torch import InferenceOperations
+from dcvc_cli.graph.blocks import Conv
 from dcvc_cli.graph.latent_steps import IMAGE_STEPS, VIDEO_STEPS, CodingStep
 
 
@@ -30,3 +31,21 @@ def test_z_has_one_layout() -> None:
     ours, theirs = ops.z_from_symbols(found), ops.z_from_symbols(np.array(found, order="C"))
     assert torch.equal(ours, theirs)
     assert ours.stride() == theirs.stride()
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_one_thread_computes_1x1_layers_as_several_do(bias: bool):
+    random = torch.Generator().manual_seed(0)
+    layer = Conv("layer", 12, 20, stride=2, bias=bias)
+    parameters = {name: torch.randn(shape, generator=random) for name, shape in layer.shapes()}
+    x = torch.randn(1, 12, 9, 14, generator=random)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        single = InferenceOperations(parameters).conv(layer, x)
+        torch.set_num_threads(2)
+        several = InferenceOperations(parameters).conv(layer, x)
+    finally:
+        torch.set_num_threads(before)
+    assert single.shape == (1, 20, 5, 7)
+    assert torch.allclose(single, several, atol=1e-5)
