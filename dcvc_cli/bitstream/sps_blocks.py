@@ -1,7 +1,7 @@
 """Blocks at the end of an SPS (docs/bitstream.md, "Blocks of the SPS"): what only some streams say.
 
-A block is a kind, a length and a payload. Kinds from 128 on change how a stream is read: who does not know one refuses
-the stream. Other unknown kinds are kept and carried through.
+A block is a kind, a length and a payload. Kinds from 128 on change how a stream is read: a reader that does not know
+one refuses the stream. A reader carries other unknown kinds through.
 """
 
 from dataclasses import dataclass
@@ -23,9 +23,9 @@ def _check(what: str, value: int, low: int, high: int) -> None:
 
 @dataclass(frozen=True)
 class Vbv:
-    """The buffer model that the encoder kept to (video buffering verifier); decoders need not look at it.
+    """The buffer model that the encoder kept to (video buffering verifier). No decoder needs it.
 
-    Args:
+    Attributes:
         max_rate: bits a second at which the buffer fills, 1..2^32-1.
         buffer_size: bits, 1..2^32-1.
         initial_fullness: bits in the buffer when the first unit is taken out, 0..buffer_size.
@@ -41,7 +41,7 @@ class Vbv:
         _check("VBV initial fullness", self.initial_fullness, 0, self.buffer_size)
 
     def write(self) -> bytes:
-        """12 bytes."""
+        """Returns 12 bytes."""
         return b"".join(value.to_bytes(4, "big") for value in (self.max_rate, self.buffer_size, self.initial_fullness))
 
     @staticmethod
@@ -52,7 +52,7 @@ class Vbv:
 
 @dataclass(frozen=True)
 class TimeBase:
-    """Unit of the time stamps: num / den ticks a second, both 1..2^32-1."""
+    """The unit of time stamps: num / den ticks a second, both 1..2^32-1."""
 
     num: int
     den: int
@@ -62,7 +62,7 @@ class TimeBase:
         _check("time base", self.den, 1, _U32)
 
     def write(self) -> bytes:
-        """8 bytes."""
+        """Returns 8 bytes."""
         return self.num.to_bytes(4, "big") + self.den.to_bytes(4, "big")
 
     @staticmethod
@@ -84,12 +84,12 @@ class UnknownBlock:
 
 
 def write_blocks(blocks: dict[int, bytes]) -> bytes:
-    """Blocks in the order of their kinds: kind (u8), length (uv), payload."""
+    """Returns the blocks in the order of their kinds: kind (u8), length (uv), payload."""
     return b"".join(bytes([kind]) + write_uv(len(blocks[kind])) + blocks[kind] for kind in sorted(blocks))
 
 
 def read_blocks(reader: ByteReader) -> dict[int, bytes]:
-    """The blocks up to the end of the payload.
+    """Reads the blocks up to the end of the payload.
 
     Raises:
         UnsupportedStreamError: a block that this version would have to know.

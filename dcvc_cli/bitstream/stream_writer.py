@@ -25,7 +25,7 @@ from dcvc_cli.bitstream.window import ByteSink, write_all
 
 
 class StreamWriter:
-    """One .dcvc stream, from the signature to the end unit. Same calls, same bytes.
+    """Writes one .dcvc stream, from the signature to the end unit. The same calls make the same bytes.
 
     Every method that writes returns the number of bytes that it added, signature and repeated SPS included.
 
@@ -54,9 +54,9 @@ class StreamWriter:
         self.size_bytes = 0
 
     def write_sps(self, sps_id: int, sps: Sps) -> int:
-        """An SPS unit; `sps_id` 0..15 stands for it until it is written again.
+        """Writes an SPS unit. `sps_id`, 0..15, stands for the SPS until another is written under it.
 
-        Write it just before the first I frame; later I frames repeat it by themselves.
+        Call it just before the first I frame. The writer repeats the SPS before later I frames.
         """
         unit = write_unit(NalType.SPS, sps_id, write_sps(sps))
         limits = limits_under(sps, self._limits_of)
@@ -84,11 +84,11 @@ class StreamWriter:
         payload: bytes,
         pictures: PictureHeader | None = None,
     ) -> int:
-        """A frame unit, an I frame with its SPS before it.
+        """Writes a frame unit. An I frame has its SPS before it.
 
         Args:
             qp: final table index, within the family's limits.
-            reset: P frames: the decoder drops the reference feature first (use_ada_i).
+            reset: P frames only: the decoder drops the reference feature first (use_ada_i).
             payload: the coded pictures.
             pictures: how many they are, their order and times; None: one picture, for an SPS that asks for no more.
 
@@ -142,19 +142,19 @@ class StreamWriter:
         return self.write_message(PictureHash(kind, digest, (self._next_number - 1) % 256))
 
     def write_text(self, text: str) -> int:
-        """Free text for people, such as the encoder's settings."""
+        """Writes free text for people, such as the encoder's settings."""
         return self.write_message(FreeText(text))
 
     def write_user_data(self, uuid: bytes, data: bytes) -> int:
-        """Bytes of a format of its own, named by a 16-byte UUID."""
+        """Writes bytes in a user's own format, which a 16-byte UUID names."""
         return self.write_message(UserData(uuid, data))
 
     def write_message(self, message: SeiMessage) -> int:
-        """Any SEI message as it is."""
+        """Writes any SEI message as it is."""
         return self._write_unit(write_unit(NalType.SEI, 0, write_sei(message)))
 
     def write_metadata(self, picture: int, kind: int, data: bytes) -> int:
-        """A message of one picture of the last frame unit, counted from 0 in coding order."""
+        """Writes a message of one picture of the last frame unit, counted from 0 in coding order."""
         if not self.num_frames:
             raise BitstreamError(Rule.HASH_FRAME, "metadata is written before any frame")
         message = Metadata((self._next_number - 1) % 256, picture, kind, data)
@@ -171,7 +171,7 @@ class StreamWriter:
         return self._write_unit(write_unit(nal_type, 0, payload))
 
     def finish(self) -> int:
-        """The index (where there is a frame) and the end unit. The sink stays open."""
+        """Writes the index, if there is a frame, and the end unit. The sink stays open."""
         before = self.size_bytes
         self._write_signature()
         index_offset = self.size_bytes
