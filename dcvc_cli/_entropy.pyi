@@ -101,8 +101,9 @@ class WordDecoder:
 class ContextModel32:
     def __init__(
         self,
-        context: NDArray[Any],
-        context_bias: NDArray[Any],
+        above: NDArray[Any],
+        above_bias: NDArray[Any],
+        left: NDArray[Any],
         first: NDArray[Any],
         second: NDArray[Any],
         second_bias: NDArray[Any],
@@ -122,8 +123,9 @@ class ContextModel32:
 class ContextModel64:
     def __init__(
         self,
-        context: NDArray[Any],
-        context_bias: NDArray[Any],
+        above: NDArray[Any],
+        above_bias: NDArray[Any],
+        left: NDArray[Any],
         first: NDArray[Any],
         second: NDArray[Any],
         second_bias: NDArray[Any],

@@ -79,10 +79,21 @@ void Dense<T>::run(const T* start, const T* input, T* out) const {
 }
 
 template <class T>
-ContextModel<T>::ContextModel(const ContextSizes& sizes, Dense<T> context, Dense<T> first, Dense<T> second,
+void Dense<T>::run_many(const T* inputs, size_t count, T* out) const {
+  for (size_t b = 0; b < room(); b += kBlock) {
+    for (size_t k = 0; k < count; ++k) {
+      run_dense(weight_.data() + b * num_inputs_, bias_.data() + b, inputs + k * num_inputs_, num_inputs_, 1,
+                out + k * room() + b);
+    }
+  }
+}
+
+template <class T>
+ContextModel<T>::ContextModel(const ContextSizes& sizes, Dense<T> above, Dense<T> left, Dense<T> first, Dense<T> second,
                               Dense<T> third, std::vector<T> thresholds)
     : sizes_(sizes),
-      context_(std::move(context)),
+      above_(std::move(above)),
+      left_(std::move(left)),
       first_(std::move(first)),
       second_(std::move(second)),
       third_(std::move(third)),
@@ -100,19 +111,18 @@ class ContextModel<T>::Run {
         channels_(model.sizes_.channels),
         stride_((width + 4) * channels_),
         restored_((height + 2) * stride_),
-        window_(kContextTaps * channels_),
-        context_(model.context_.room()),
+        windows_(width * kTapsAbove * channels_),
+        above_(width * model.above_.room()),
+        context_(model.left_.room()),
         first_(model.first_.room()),
         second_(model.second_.room()),
         predicted_(model.third_.room()) {}
 
   // Predicts the symbols of a position from those before it in raster order.
   void predict(size_t i, size_t j) {
-    const T* const above = restored_.data() + i * stride_ + j * channels_;
-    std::copy(above, above + 5 * channels_, window_.data());
-    std::copy(above + stride_, above + stride_ + 5 * channels_, window_.data() + 5 * channels_);
-    std::copy(above + 2 * stride_, above + 2 * stride_ + 2 * channels_, window_.data() + 10 * channels_);
-    model_.context_.run(nullptr, window_.data(), context_.data());
+    if (j == 0) read_above(i);
+    const T* const left = restored_.data() + (i + 2) * stride_ + j * channels_;
+    model_.left_.run(above_.data() + j * model_.above_.room(), left, context_.data());
     model_.first_.run(base_ + (i * width_ + j) * model_.sizes_.hidden[0], context_.data(), first_.data());
     leaky_relu(first_);
     model_.second_.run(nullptr, first_.data(), second_.data());
@@ -139,12 +149,24 @@ class ContextModel<T>::Run {
   }
 
  private:
+  // What the rows above give to the convolution at every position of a row: known before the row begins.
+  void read_above(size_t i) {
+    const size_t half = kTapsAbove / 2 * channels_;
+    for (size_t j = 0; j < width_; ++j) {
+      const T* const above = restored_.data() + i * stride_ + j * channels_;
+      T* const window = windows_.data() + j * 2 * half;
+      std::copy(above, above + half, window);
+      std::copy(above + stride_, above + stride_ + half, window + half);
+    }
+    model_.above_.run_many(windows_.data(), width_, above_.data());
+  }
+
   const ContextModel& model_;
   const T* base_;
   size_t width_;
   size_t channels_;
   size_t stride_;
-  std::vector<T> restored_, window_, context_, first_, second_, predicted_;
+  std::vector<T> restored_, windows_, above_, context_, first_, second_, predicted_;
 };
 
 template <class T>

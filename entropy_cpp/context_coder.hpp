@@ -12,7 +12,9 @@
 
 namespace dcvc::entropy {
 
-constexpr size_t kContextTaps = 12;  // two rows of five above, two positions to the left
+constexpr size_t kTapsAbove = 10;  // two rows of five
+constexpr size_t kTapsLeft = 2;
+constexpr size_t kContextTaps = kTapsAbove + kTapsLeft;
 
 // A matrix times a vector, plus a bias. Inputs count up in every sum.
 template <class T>
@@ -26,6 +28,9 @@ class Dense {
   size_t num_inputs() const { return num_inputs_; }
   // start: num_outputs values in place of the bias; nullptr for the bias.
   void run(const T* start, const T* input, T* out) const;
+  // The same for many inputs, one after the other, so that the weights come from memory once.
+  // out: count x room().
+  void run_many(const T* inputs, size_t count, T* out) const;
 
  private:
   size_t num_outputs_;
@@ -45,10 +50,10 @@ struct ContextSizes {
 template <class T>
 class ContextModel {
  public:
-  // context: 2c x 12c, taps in raster order, then channels; first: the part of the first 1x1 layer that reads the
+  // above: 2c x 10c, taps in raster order, then channels; left: the same, 2c x 2c, without a bias; first: the part of the first 1x1 layer that reads the
   // context, hidden[0] x 2c; second, third: the other layers. thresholds: rising; a scale's row is the number of
   // thresholds below it.
-  ContextModel(const ContextSizes& sizes, Dense<T> context, Dense<T> first, Dense<T> second, Dense<T> third,
+  ContextModel(const ContextSizes& sizes, Dense<T> above, Dense<T> left, Dense<T> first, Dense<T> second, Dense<T> third,
                std::vector<T> thresholds);
 
   const ContextSizes& sizes() const { return sizes_; }
@@ -66,7 +71,7 @@ class ContextModel {
   class Run;
 
   ContextSizes sizes_;
-  Dense<T> context_, first_, second_, third_;
+  Dense<T> above_, left_, first_, second_, third_;
   std::vector<T> thresholds_;
 };
 

@@ -81,13 +81,13 @@ Dense<T> make_dense(const Array<T>& weight, const Array<T>* bias, py::ssize_t nu
 }
 
 template <class T>
-std::unique_ptr<ContextModel<T>> make_model(const Array<T>& context, const Array<T>& context_bias,
-                                            const Array<T>& first, const Array<T>& second, const Array<T>& second_bias,
+std::unique_ptr<ContextModel<T>> make_model(const Array<T>& above, const Array<T>& above_bias,
+                                            const Array<T>& left, const Array<T>& first, const Array<T>& second, const Array<T>& second_bias,
                                             const Array<T>& third, const Array<T>& third_bias,
                                             const Array<T>& thresholds, bool means_first, double smallest_scale) {
-  require(context.ndim() == 2 && first.ndim() == 2 && second.ndim() == 2 && thresholds.ndim() == 1,
+  require(above.ndim() == 2 && first.ndim() == 2 && second.ndim() == 2 && thresholds.ndim() == 1,
           "weights must be matrices and thresholds a vector");
-  const py::ssize_t doubled = context.shape(0);
+  const py::ssize_t doubled = above.shape(0);
   require(doubled > 0 && doubled % 2 == 0, "a context model predicts two values a channel");
   require(thresholds.size() < kMaxRows, "a table has 256 rows at most");
   const py::ssize_t hidden[2] = {first.shape(0), second.shape(0)};
@@ -95,9 +95,10 @@ std::unique_ptr<ContextModel<T>> make_model(const Array<T>& context, const Array
                            {static_cast<size_t>(hidden[0]), static_cast<size_t>(hidden[1])},
                            means_first,
                            smallest_scale};
-  const py::ssize_t num_taps = static_cast<py::ssize_t>(kContextTaps);
+  const auto inputs = [&](size_t taps) { return static_cast<py::ssize_t>(taps) * doubled / 2; };
   return std::make_unique<ContextModel<T>>(
-      sizes, make_dense(context, &context_bias, doubled, num_taps * doubled / 2),
+      sizes, make_dense(above, &above_bias, doubled, inputs(kTapsAbove)),
+      make_dense<T>(left, nullptr, doubled, inputs(kTapsLeft)),
       make_dense<T>(first, nullptr, hidden[0], doubled), make_dense(second, &second_bias, hidden[1], hidden[0]),
       make_dense(third, &third_bias, doubled, hidden[1]),
       std::vector<T>(thresholds.data(), thresholds.data() + thresholds.size()));
@@ -163,7 +164,7 @@ py::tuple decode_context(const ContextModel<T>& model, const Array<T>& base, siz
 template <class T>
 void bind_context_model(py::module_& m, const char* name) {
   py::class_<ContextModel<T>>(m, name)
-      .def(py::init(&make_model<T>), py::arg("context").noconvert(), py::arg("context_bias").noconvert(),
+      .def(py::init(&make_model<T>), py::arg("above").noconvert(), py::arg("above_bias").noconvert(), py::arg("left").noconvert(),
            py::arg("first").noconvert(), py::arg("second").noconvert(), py::arg("second_bias").noconvert(),
            py::arg("third").noconvert(), py::arg("third_bias").noconvert(), py::arg("thresholds").noconvert(),
            py::arg("means_first"), py::arg("smallest_scale"))

@@ -85,10 +85,12 @@ class ContextNetwork:
         own = {name: _as_array(ops.parameters[name]) for name, _ in self.shapes()}
         kernel = own[f"{self.context}.weight"]
         first, second, third = (layer.name for layer in self.layers)
-        taps = np.stack([kernel[:, :, row, column] for row, column in TAPS], axis=1)
+        taps = np.stack([kernel[:, :, row, column] for row, column in TAPS], axis=1).reshape(2 * self.channels, -1)
+        num_above = 10 * self.channels
         return {
-            "context": taps.reshape(2 * self.channels, -1),
-            "context_bias": own[f"{self.context}.bias"],
+            "above": np.ascontiguousarray(taps[:, :num_above]),
+            "above_bias": own[f"{self.context}.bias"],
+            "left": np.ascontiguousarray(taps[:, num_above:]),
             "first": np.ascontiguousarray(own[f"{first}.weight"][:, 2 * self.channels :, 0, 0]),
             "second": np.ascontiguousarray(own[f"{second}.weight"][:, :, 0, 0]),
             "second_bias": own[f"{second}.bias"],
@@ -101,7 +103,7 @@ class ContextNetwork:
         kept: dict[str, Any] = ops.__dict__.setdefault("context_models", {})
         if self.context not in kept:
             weights = self.weights(ops)
-            make = native.ContextModel64 if weights["context"].dtype == np.float64 else native.ContextModel32
+            make = native.ContextModel64 if weights["above"].dtype == np.float64 else native.ContextModel32
             kept[self.context] = make(**weights, means_first=self.means_first, smallest_scale=self.smallest)
         return kept[self.context]
 

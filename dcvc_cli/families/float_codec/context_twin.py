@@ -32,10 +32,11 @@ def encode_context(
     margin = np.zeros((height + 2, width + 4, channels), values.dtype)
     symbols, rows = np.zeros(values.shape, np.int32), np.zeros(values.shape, np.uint8)
     restored = np.zeros_like(values)
+    kernel = np.concatenate([weights["above"], weights["left"]], axis=1)
     for position in range(height * width):
         i, j = divmod(position, width)
         window = np.concatenate([margin[i + row, j + column] for row, column in TAPS])
-        context = _summed(weights["context"], weights["context_bias"], window)
+        context = _summed(kernel, weights["above_bias"], window)
         hidden = _leaky(_summed(weights["first"], base[position], context))
         hidden = _leaky(_summed(weights["second"], weights["second_bias"], hidden))
         halves = np.split(_summed(weights["third"], weights["third_bias"], hidden), 2)
