@@ -1,6 +1,8 @@
 """DCVC-FM and DCVC-DC: cases of the published codecs byte for byte, their elementary streams and qualities."""
 
 import math
+from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -17,7 +19,7 @@ from dcvc_cli.families.fm.elementary_stream import (
     read_stream,
     write_number,
 )
-from dcvc_cli.families.registry import find_model
+from dcvc_cli.families.registry import families, find_model
 from tests.support.published import FAMILY_CASES
 
 
@@ -42,6 +44,14 @@ def test_networks_have_the_published_sizes(model: str, network: str, num_tensors
     shapes = dict(find_model(model).networks[network].shapes())
     assert len(shapes) == num_tensors
     assert sum(math.prod(shape) for shape in shapes.values()) == num_values
+
+
+@pytest.mark.parametrize(("family", "file"), [("dcvc-fm", "entropy.json"), ("dcvc-dc", "coder.json")])
+def test_a_folder_is_checked_by_what_it_holds(family: str, file: str, tmp_path: Path):
+    form = families()[family].conformance_form()
+    assert list(form.vector_checks(FAMILY_CASES / family, ModuleType("none"))) == []
+    (tmp_path / file).write_text('{"sequences": []}')
+    assert len(form.vector_checks(tmp_path, ModuleType("none"))) == 1
 
 
 def test_tiny_networks_have_the_published_names():
