@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import warnings
 from typing import Any
 
 from dcvc_cli.errors import EnvironmentFault, ExitCode
@@ -40,7 +41,8 @@ class RayEngine:
                 wanted = (num_workers or max(1, (os.cpu_count() or 1) // num_threads)) * num_threads
                 ray.init(num_cpus=wanted, include_dashboard=False, **quiet)
             else:
-                ray.init(address, **quiet)
+                with warnings.catch_warnings(action="ignore"):  # what fails is told below, in one line
+                    ray.init(address, **quiet)
         except (ConnectionError, RuntimeError, TimeoutError, ValueError) as error:
             first_line = (str(error).splitlines() or [""])[0]
             place = "no cluster starts here" if address is None else f"the cluster at {address} does not answer"
