@@ -55,7 +55,7 @@ def test_commands_of_the_guide_run(tmp_path: Path):
         "10 inputs: 9 done, 1 failed",
         "3 inputs: 0 done, 3 skipped",
         "176x144 4 frames",
-        "No such option: --pass (dcvc encode --help)",
+        "No such option: --tune (dcvc encode --help)",
         "BD-rate against x265 (psnr)",
     ):
         assert line in result.stdout, line
