@@ -2,7 +2,7 @@
 
 import dataclasses
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
@@ -125,7 +125,7 @@ def image(options: TrainOptions) -> None:
     On several GPUs or machines: `accelerate launch -m dcvc_cli train image ...`. The processes share each batch; the
         result is that of one process.
     """
-    _train("image", options)
+    _train("image", options, {})
 
 
 @app.command()
@@ -147,7 +147,7 @@ def video(
     On several GPUs or machines: `accelerate launch -m dcvc_cli train video ...`. The processes share each batch; the
         result is that of one process.
     """
-    _train("video", options, image_checkpoint)
+    _train("video", options, {} if image_checkpoint is None else {"image": image_checkpoint})
 
 
 @app.command()
@@ -198,7 +198,7 @@ def export(
     say(f"{output}: {prints}")
 
 
-def _train(network: str, options: TrainOptions, image_checkpoint: Path | None = None) -> None:
+def _train(network: str, options: TrainOptions, checkpoints: Mapping[str, Path]) -> None:
     from dcvc_cli.codec.backends import choose_device
     from dcvc_cli.training.config import read_train_config
     from dcvc_cli.training.processes import TrainingProcesses, join_processes, num_launched, set_up_arithmetic
@@ -213,43 +213,44 @@ def _train(network: str, options: TrainOptions, image_checkpoint: Path | None = 
     processes = (
         join_processes(options.device) if num_launched() > 1 else TrainingProcesses(choose_device(options.device))
     )
-    trainer, validate = _open_trainer(config, options, processes, image_checkpoint)
+    trainer, validate = _open_trainer(config, options, processes, checkpoints)
     _run(trainer, options, validate)
     processes.close()
 
 
 def _open_trainer(
-    config: "TrainConfig", options: TrainOptions, processes: "TrainingProcesses", image_checkpoint: Path | None
+    config: "TrainConfig", options: TrainOptions, processes: "TrainingProcesses", checkpoints: Mapping[str, Path]
 ) -> "tuple[Trainer, Validate | None]":
     import torch
 
     from dcvc_cli.training.data import build_cache, material_fingerprint
     from dcvc_cli.training.export import checkpoint_state, state_of_weights
+    from dcvc_cli.training.models import trainable_model
     from dcvc_cli.training.trainer import Trainer
     from dcvc_cli.training.validation import ClipValidator, read_validation_clips
     from dcvc_cli.ui.console import say
     from dcvc_cli.weights.store import weights_by_name
 
-    image_state = initial_state = validate = None
-    if image_checkpoint is not None:
-        state = processes.from_main(checkpoint_state(image_checkpoint) if processes.is_main else None)
-        image_state = {name: torch.from_numpy(value) for name, value in state.items()}
+    initial_state = validate = None
+    frozen = {}
+    for name, path in checkpoints.items():
+        state = processes.from_main(checkpoint_state(path) if processes.is_main else None)
+        frozen[name] = {key: torch.from_numpy(value) for key, value in state.items()}
     if options.start_from is not None:
         weights = weights_by_name(options.start_from)
         initial_state = state_of_weights(weights, config.model, config.network)
-        if config.network == "video" and image_state is None:
-            image_state = state_of_weights(weights, config.model, "image")
+        for name in trainable_model(config.model).trainee(config.network).frozen:
+            if name not in frozen:
+                frozen[name] = state_of_weights(weights, config.model, name)
     if options.validate and processes.is_main:
         clips = read_validation_clips(options.validate, config.validate_frames)
-        validate = ClipValidator(
-            clips, config.model, config.network, image_state=image_state, device=str(processes.device)
-        )
+        validate = ClipValidator(clips, config.model, config.network, frozen=frozen, device=str(processes.device))
     folder = options.cache or options.output / "cache"
     with processes.one_a_machine_first():
         shots = build_cache(options.data, folder)
     processes.check_alike("training data and settings", material_fingerprint(config, shots))
     trainer = Trainer(
-        config, shots, folder, options.output, processes=processes, image_state=image_state, initial_state=initial_state
+        config, shots, folder, options.output, processes=processes, frozen=frozen, initial_state=initial_state
     )
     resumed = trainer.resume()
     if processes.is_main:

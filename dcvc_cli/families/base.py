@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from dcvc_cli.families.elementary_form import ElementaryForm
+    from dcvc_cli.learning.trainee import Trainee
 
     State = Mapping[str, NDArray[np.float32]]
     """Parameters of one network by name."""
@@ -192,6 +193,17 @@ class Model(ABC):
             UsageError: the family has no exact profile.
         """
         raise UsageError(f"model {self.name} has no exact profile", "import its checkpoints with --float")
+
+    # ---- training
+
+    @property
+    def trainees(self) -> tuple[str, ...]:
+        """Names of the networks that `dcvc train` can train, in the order of training; none by default."""
+        return ()
+
+    def trainee(self, network: str) -> "Trainee":
+        """A network of `trainees` at the start of its training."""
+        raise NotImplementedError(f"model {self.name} lists no network to train")
 
 
 class Family(ABC):

@@ -8,36 +8,9 @@ from typing import Any
 import yaml
 
 from dcvc_cli.errors import UsageError
+from dcvc_cli.learning.stage import Stage
+from dcvc_cli.learning.trainee import Objective
 from dcvc_cli.training.models import trainable
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One part of the schedule.
-
-    num_frames counts P frames that are trained through (ignored for images), num_lead_frames the most P frames that are
-    coded ahead of them without a gradient (a random number of them each step). The first frame is coded up to
-    intra_qp_drop QPs lower than the others (random), so that short sequences meet references as poor as those of long
-    ones. sequence_frames, in place of these two: the P frames of a sequence that consecutive steps train, num_frames
-    each, every step from what the last one decoded (training.sequences); 0: a step has crops of its own. The learning
-    rate falls geometrically from rate_first to rate_last over num_steps. quantise_weights trains with the 8-bit weights
-    that ship; hold_weights starts from the average with those weights on their grid and trains all others, so that
-    these fit what ships. gradient_checkpointing computes every P frame twice to keep only features between frames, for
-    long sequences in little memory.
-    """
-
-    num_steps: int
-    batch: int
-    patch: int
-    rate_first: float
-    rate_last: float
-    num_frames: int = 1
-    num_lead_frames: int = 0
-    intra_qp_drop: int = 0
-    sequence_frames: int = 0
-    quantise_weights: bool = False
-    hold_weights: bool = False
-    gradient_checkpointing: bool = False
 
 
 @dataclass(frozen=True)
@@ -79,9 +52,10 @@ class TrainConfig:
     validate_frames: int = 9
 
     @property
-    def chroma_weights(self) -> tuple[float, float]:
-        """Chroma's weights at QP 0 and at QP 63."""
-        return self.chroma_weight_first, self.chroma_weight_last
+    def objective(self) -> Objective:
+        """What every step minimises."""
+        chroma_weights = self.chroma_weight_first, self.chroma_weight_last
+        return Objective((self.lambda_first, self.lambda_last), self.cost_exponent, chroma_weights)
 
     @property
     def num_steps(self) -> int:
@@ -198,10 +172,11 @@ def read_train_config(path: Path) -> TrainConfig:
         raise UsageError(f"{path}: rate_factors: expected a mapping of names to numbers, found {config.rate_factors!r}")
     for name, factor in config.rate_factors.items():
         _check_value(f"{path}: rate_factors: {name}", factor, float)
-    if config.network not in ("image", "video"):
-        raise UsageError(f"{path}: network is image or video, not {config.network!r}")
     if config.autocast not in ("bf16", "fp16", "none"):
         raise UsageError(f"{path}: autocast is bf16, fp16 or none, not {config.autocast!r}")
     if config.model not in trainable():
         raise UsageError(f"{path}: there is no model {config.model!r}", f"known: {', '.join(trainable())}")
+    networks = trainable()[config.model].trainees
+    if config.network not in networks:
+        raise UsageError(f"{path}: network is {' or '.join(networks)}, not {config.network!r}")
     return config

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcvc_cli.errors import InputError
+from dcvc_cli.learning.segments import Segment
 from dcvc_cli.training.config import TrainConfig
 from dcvc_cli.training.sources import Source, find_sources
 
@@ -99,16 +100,6 @@ def _whole_file(path: Path) -> Iterator[Path]:
 
 SEQUENCE_CROPS = 1
 """Keeps the random numbers of sequences apart from those of crops."""
-
-
-@dataclass(frozen=True)
-class Segment:
-    """What sample `slot` of a batch shows at a step: the frames behind `first_frame` of the slot's sequence number
-    `sequence`."""
-
-    slot: int
-    sequence: int
-    first_frame: int
 
 
 @dataclass(frozen=True)

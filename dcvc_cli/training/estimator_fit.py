@@ -4,8 +4,8 @@ import numpy as np
 import torch
 
 from dcvc_cli.entropy.tables import CdfTable
-from dcvc_cli.families.rt.initial_parameters import Parameters
-from dcvc_cli.training.losses import BIT_ESTIMATOR_KEYS, factorised_bits
+from dcvc_cli.learning.losses import BIT_ESTIMATOR_KEYS, factorised_bits
+from dcvc_cli.learning.parameters import Parameters
 
 NUM_FIT_STEPS = 400
 FIT_RATE = 0.03

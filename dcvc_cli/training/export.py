@@ -13,10 +13,10 @@ from dcvc_cli.entropy.factorised import factorised_table
 from dcvc_cli.errors import InputError
 from dcvc_cli.families.checkpoint_match import state_problems
 from dcvc_cli.families.registry import find_model
-from dcvc_cli.families.rt.initial_parameters import random_parameters
 from dcvc_cli.graph.network import Network
+from dcvc_cli.learning.parameters import random_parameters
 from dcvc_cli.training.estimator_fit import fitted_estimator
-from dcvc_cli.training.losses import quantised_weights
+from dcvc_cli.training.shipped_weights import quantised_weights
 from dcvc_cli.weights.compression import compress_parameters, table_arrays
 from dcvc_cli.weights.file import ModelWeights, NetworkWeights
 from dcvc_cli.weights.torch_files import TorchFileError, load_torch_file

@@ -14,7 +14,7 @@ import torch
 
 from dcvc_cli.backend.float_torch import keep_freed_memory
 from dcvc_cli.errors import EnvironmentFault, InputError, UsageError
-from dcvc_cli.training.share import BatchShare
+from dcvc_cli.learning.share import BatchShare
 
 
 def set_up_arithmetic(num_threads: int | None = None) -> None:

@@ -17,17 +17,18 @@ import torch
 from numpy.typing import NDArray
 
 from dcvc_cli.errors import InputError, UsageError
-from dcvc_cli.families.rt.initial_parameters import as_parameters, initial_image_parameters, initial_video_parameters
+from dcvc_cli.learning.parameters import as_parameters
+from dcvc_cli.learning.segments import segments_of
+from dcvc_cli.learning.stage import Stage
+from dcvc_cli.learning.trainee import BatchLoss, State, TrainingStep
 from dcvc_cli.training.checkpointing import CHECKPOINT_NAME, on_cpu, read_checkpoint, write_checkpoint
-from dcvc_cli.training.config import Stage, TrainConfig
+from dcvc_cli.training.config import TrainConfig
 from dcvc_cli.training.data import CachedShot, CropSampler
 from dcvc_cli.training.logs import TrainingLog, TrainRecord, ValidationRecord
-from dcvc_cli.training.losses import has_8_bits, quantised_weights
 from dcvc_cli.training.models import trainable_model
-from dcvc_cli.training.objective import BatchLoss, image_loss, video_loss
 from dcvc_cli.training.prefetch import Batch, Prefetcher
 from dcvc_cli.training.processes import TrainingProcesses
-from dcvc_cli.training.sequences import SequenceModels, Sequences, segments_of, sequence_loss, sequence_qp
+from dcvc_cli.training.shipped_weights import has_8_bits, quantised_weights
 
 LOG_EVERY = 50
 AUTOCAST_TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -54,11 +55,11 @@ class Trainer:
         shots, cache: decoded training material (training.data.build_cache).
         folder: where checkpoint.pt and log.csv live.
         processes: those of this run; None is this process alone on the CPU.
-        image_state: state dict of the frozen image model; needed for the video network only.
+        frozen: state dicts of the networks that the trained one needs (Trainee.frozen), by name.
         initial_state: parameters to start from instead of the transform codec.
 
     Raises:
-        InputError: the video network without an image model. UsageError: autocast that the device cannot do,
+        InputError: a frozen network is missing. UsageError: autocast that the device cannot do,
             rate_factors of no parameter.
     """
 
@@ -70,7 +71,7 @@ class Trainer:
         folder: Path,
         *,
         processes: TrainingProcesses | None = None,
-        image_state: dict[str, torch.Tensor] | None = None,
+        frozen: Mapping[str, State] | None = None,
         initial_state: dict[str, torch.Tensor] | None = None,
     ) -> None:
         self.config, self.shots, self.cache, self.folder = config, shots, cache, folder
@@ -78,21 +79,18 @@ class Trainer:
         self.device = self.processes.device
         for stage in config.stages:
             self.processes.share(stage.batch)
-        model = trainable_model(config.model)
-        self.spec, self.image_model, self.video_model = model.spec, model.image, model.video
-        if config.network == "video" and image_state is None:
-            raise InputError(
-                "training the video model needs a trained image model", "pass --image-checkpoint, or --start-from"
-            )
-        # Rounded as it ships: P frames learn from the I frames that streams have.
-        self.image_state = quantised_weights(
-            {name: value.to(self.device) for name, value in (image_state or {}).items()}
-        )
+        self.trainee = trainable_model(config.model).trainee(config.network)
+        for name in self.trainee.frozen:
+            if (frozen or {}).get(name) is None:
+                message = f"training the {config.network} model needs a trained {name} model"
+                raise InputError(message, f"pass --{name}-checkpoint, or --start-from")
+        # Rounded as they ship: a network learns behind those that streams are coded with.
+        self.frozen = {
+            name: quantised_weights({key: value.to(self.device) for key, value in (frozen or {})[name].items()})
+            for name in self.trainee.frozen
+        }
         if initial_state is None:
-            if config.network == "image":
-                initial_state = initial_image_parameters(self.image_model, config.seed)
-            else:
-                initial_state = initial_video_parameters(self.video_model, config.seed)
+            initial_state = self.trainee.initial_parameters(config.seed)
         self.parameters = as_parameters({name: self._laid_out(value) for name, value in initial_state.items()})
         self.average = {name: value.detach().clone() for name, value in self.parameters.items()}
         self.optimiser = self._make_optimiser()
@@ -100,7 +98,7 @@ class Trainer:
         self.step = 0
         self.elapsed_seconds = 0.0
         self._samplers: dict[int, CropSampler] = {}
-        self._sequences, self._sequences_stage = Sequences(), -1
+        self._kept_stage = -1
 
     def _laid_out(self, value: torch.Tensor) -> torch.Tensor:
         value = value.to(self.device)
@@ -154,8 +152,8 @@ class Trainer:
             "scaler": self.scaler.state_dict(),
             "step": self.step,
             "elapsed_seconds": self.elapsed_seconds,
-            "sequences": self.processes.gather(self._sequences.stored()),
-            "sequences_stage": self._sequences_stage,
+            "sequences": self.processes.gather(self.trainee.stored()),
+            "sequences_stage": self._kept_stage,
         }
 
     def _take(self, state: Mapping[str, Any]) -> None:
@@ -183,10 +181,8 @@ class Trainer:
                 self.optimiser.state[self.parameters[name]] = {
                     key: value.to(self.device) for key, value in remembered.items()
                 }
-            self._sequences, self._sequences_stage = (
-                Sequences.restored(state["sequences"], self.device, self.video_model),
-                state["sequences_stage"],
-            )
+            self.trainee.restore(state["sequences"], self.device)
+            self._kept_stage = state["sequences_stage"]
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             reason = f"{self.checkpoint_path} is the checkpoint of another version of dcvc"
             raise InputError(
@@ -226,7 +222,7 @@ class Trainer:
     def _batch_at(self, step: int) -> Callable[[], Batch]:
         number, stage, _ = self.config.stage_at(step)
         if number not in self._samplers:
-            num_frames = 1 if self.config.network == "image" else 1 + stage.num_lead_frames + stage.num_frames
+            num_frames = self.trainee.num_frames(stage)
             self._samplers = {
                 number: CropSampler(
                     self.shots, self.cache, stage.patch, num_frames, seed=self.config.seed * 1000 + number
@@ -239,70 +235,17 @@ class Trainer:
 
     def _loss(self, batch: NDArray[np.uint8], stage: Stage) -> BatchLoss:
         clip = torch.from_numpy(batch).to(self.device).float() / 255
-        lambdas, share = (self.config.lambda_first, self.config.lambda_last), self.processes.share(stage.batch)
+        number = self.config.stage_at(self.step)[0]
+        if number != self._kept_stage:
+            self.trainee.forget()
+            self._kept_stage = number
         dtype = AUTOCAST_TYPES.get(self.config.autocast)
         with torch.autocast(self.device.type, dtype, enabled=dtype is not None):
             parameters: Mapping[str, torch.Tensor] = self.parameters
             if stage.quantise_weights:
                 parameters = quantised_weights(parameters)
-            if self.config.network == "image":
-                dead_zone = self.spec.intra_dead_zone
-                return image_loss(
-                    self.image_model,
-                    parameters,
-                    clip,
-                    lambdas,
-                    share,
-                    dead_zone,
-                    self.config.cost_exponent,
-                    self.config.chroma_weights,
-                )
-            return (
-                self._sequence_loss(parameters, clip, stage)
-                if stage.sequence_frames
-                else self._clip_loss(parameters, clip, stage)
-            )
-
-    def _clip_loss(self, parameters: Mapping[str, torch.Tensor], clip: torch.Tensor, stage: Stage) -> BatchLoss:
-        first = int(np.random.default_rng((self.config.seed, self.step)).integers(0, stage.num_lead_frames + 1))
-        return video_loss(
-            self.video_model,
-            parameters,
-            self.image_model,
-            self.image_state,
-            clip[:, first:],
-            (self.config.lambda_first, self.config.lambda_last),
-            stage.num_frames,
-            self.processes.share(stage.batch),
-            stage.gradient_checkpointing,
-            stage.intra_qp_drop,
-            self.spec.qp_offsets,
-            self.spec.dead_zones,
-            self.spec.intra_dead_zone,
-            self.config.cost_exponent,
-            self.config.chroma_weights,
-        )
-
-    def _sequence_loss(self, parameters: Mapping[str, torch.Tensor], clip: torch.Tensor, stage: Stage) -> BatchLoss:
-        number, share = self.config.stage_at(self.step)[0], self.processes.share(stage.batch)
-        if number != self._sequences_stage:
-            self._sequences, self._sequences_stage = Sequences(), number
-        segments = segments_of(self.step, stage, share)
-        qps = [
-            sequence_qp(self.config.seed, segment, stage.batch, self.image_model.spec.num_qps) for segment in segments
-        ]
-        return sequence_loss(
-            SequenceModels(self.video_model, parameters, self.image_model, self.image_state, self.spec),
-            self._sequences,
-            segments,
-            clip,
-            torch.tensor(qps, device=self.device),
-            (self.config.lambda_first, self.config.lambda_last),
-            share,
-            gradient_checkpointing=stage.gradient_checkpointing,
-            cost_exponent=self.config.cost_exponent,
-            chroma_weights=self.config.chroma_weights,
-        )
+            at = TrainingStep(self.config.seed, self.step, stage, self.processes.share(stage.batch))
+            return self.trainee.loss(parameters, self.frozen, clip, self.config.objective, at)
 
     def train_step(self, batch: NDArray[np.uint8], learning_rate: float) -> StepResult:
         """One update from the own samples of a batch; a gradient that is not finite skips it."""

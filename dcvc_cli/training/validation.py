@@ -19,11 +19,9 @@ from dcvc_cli.codec.choices import CodingChoices
 from dcvc_cli.codec.networks import CodecNetworks
 from dcvc_cli.coding.frame_report import bits_per_pixel, picture_quality
 from dcvc_cli.coding.stream_format import sps_for
-from dcvc_cli.entropy.factorised import factorised_table
 from dcvc_cli.errors import InputError
-from dcvc_cli.families.rt.initial_parameters import initial_video_parameters
+from dcvc_cli.families.base import Model
 from dcvc_cli.format.types import Picture, VideoFormat
-from dcvc_cli.graph.network import Network
 from dcvc_cli.media.reader import open_reader
 from dcvc_cli.training.logs import ValidationRecord
 from dcvc_cli.training.models import trainable_model
@@ -64,8 +62,8 @@ class ClipValidator:
 
     Args:
         model: name of the model that is trained.
-        network: image: every picture is coded as an I frame; video: an I frame by `image_state`, then P frames.
-        image_state: state dict of the frozen image model, for video.
+        network: name of the network that is trained.
+        frozen: state dicts of the networks that it is trained behind, by name. The others of the model are untrained.
     """
 
     def __init__(
@@ -74,27 +72,28 @@ class ClipValidator:
         model: str,
         network: str,
         *,
-        image_state: State | None = None,
+        frozen: Mapping[str, State | None] | None = None,
         device: str = "cpu",
         qps: Sequence[int] = QPS,
     ) -> None:
         self._clips, self._network, self._device, self._qps = clips, network, device, qps
         self._model = trainable_model(model)
-        self._image_model, self._video_model = self._model.image, self._model.video
-        # The half of the model that is not trained; an image model's clips have no P frames, so that any video network
-        # does.
-        other = initial_video_parameters(self._video_model) if network == "image" else image_state or {}
-        self._other = _float_weights(self._video_model if network == "image" else self._image_model, other)
+        self._keyint = self._model.trainee(network).keyint
+        states = {
+            name: (frozen or {}).get(name) or self._model.trainee(name).initial_parameters(0)
+            for name in self._model.networks
+            if name != network
+        }
+        self._others = {name: _float_weights(self._model, name, state) for name, state in states.items()}
 
     def __call__(self, step: int, state: State) -> Iterator[ValidationRecord]:
         """Records of every clip at every QP, coded with the parameters `state`."""
-        trained = _float_weights(self._image_model if self._network == "image" else self._video_model, state)
-        halves = (trained, self._other) if self._network == "image" else (self._other, trained)
-        weights = ModelWeights(self._model, dict(zip(self._model.networks, halves, strict=True)), name="training")
+        parts = self._others | {self._network: _float_weights(self._model, self._network, state)}
+        weights = ModelWeights(self._model, {name: parts[name] for name in self._model.networks}, name="training")
         networks = open_networks(weights.networks, Precision.FLOAT32, self._device)
         for clip in self._clips:
             for qp in self._qps:
-                choices = CodingChoices(qp_i=qp, qp_p=qp, keyint=1 if self._network == "image" else -1)
+                choices = CodingChoices(qp_i=qp, qp_p=qp, keyint=self._keyint)
                 yield _coded(clip, choices, weights, networks, step)
 
 
@@ -121,10 +120,10 @@ def _coded(
     return ValidationRecord(step, clip.name, choices.qp_i, len(clip.pictures), bpp, mean["psnr"], mean.get("psnr_y"))
 
 
-def _float_weights(model: Network, state: State) -> NetworkWeights:
+def _float_weights(model: Model, network: str, state: State) -> NetworkWeights:
     """Parameters as they are, and the table of z that belongs to them."""
     arrays: dict[str, NDArray[np.float32]] = {
         name: value.detach().float().cpu().contiguous().numpy() for name, value in state.items()
     }
     coding = {name: value for name, value in arrays.items() if not name.startswith(ESTIMATOR_PREFIX)}
-    return NetworkWeights(model, coding | table_arrays(factorised_table(arrays)))
+    return NetworkWeights(model.networks[network], coding | table_arrays(model.z_table(network, arrays)))

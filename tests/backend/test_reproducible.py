@@ -91,7 +91,7 @@ def test_a_coding_step_agrees_with_the_float_backend():
 def test_networks_agree_with_the_float_backend():
     torch = pytest.importorskip("torch")
     from dcvc_cli.backend.float_torch import FloatOperations
-    from dcvc_cli.families.rt.initial_parameters import random_parameters
+    from dcvc_cli.learning.parameters import random_parameters
 
     image, video = ImageModel(TINY.image), VideoModel(TINY.video)
     x = RANDOM.uniform(0, 1, (3, 32, 48)).astype(np.float32)

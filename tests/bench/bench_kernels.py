@@ -149,7 +149,7 @@ def bench_frames(name: str, threads: int, height: int, width: int, num_frames: i
     import torch
 
     from dcvc_cli.backend.float_torch import InferenceOperations
-    from dcvc_cli.families.rt.initial_parameters import random_parameters
+    from dcvc_cli.learning.parameters import random_parameters
 
     torch.set_grad_enabled(False)
     torch.set_num_threads(threads)

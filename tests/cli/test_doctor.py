@@ -11,9 +11,9 @@ from typer.testing import CliRunner, Result
 from dcvc_cli.commands.doctor import doctor
 from dcvc_cli.errors import EnvironmentFault
 from dcvc_cli.families.rt.image import ImageModel
-from dcvc_cli.families.rt.initial_parameters import random_parameters
 from dcvc_cli.families.rt.sizes import TINY
 from dcvc_cli.families.rt.video import VideoModel
+from dcvc_cli.learning.parameters import random_parameters
 from dcvc_cli.training.export import export_model
 from dcvc_cli.weights.file import ModelWeights, write_weights
 

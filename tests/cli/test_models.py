@@ -19,11 +19,11 @@ from dcvc_cli.commands.models import app
 from dcvc_cli.errors import EnvironmentFault, UsageError
 from dcvc_cli.families.registry import find_model
 from dcvc_cli.families.rt.image import ImageModel
-from dcvc_cli.families.rt.initial_parameters import random_parameters
 from dcvc_cli.families.rt.sizes import TINY
 from dcvc_cli.families.rt.video import VideoModel
 from dcvc_cli.format.entropy_format import EntropyFormat
 from dcvc_cli.format.types import Rational
+from dcvc_cli.learning.parameters import random_parameters
 from dcvc_cli.preparing.calibration_material import strange_clips, typical_clips
 from dcvc_cli.preparing.checkpoints import CheckpointError, read_checkpoint
 from dcvc_cli.weights.file import read_header, read_weights

@@ -2,6 +2,7 @@
 must know."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,13 +19,14 @@ from dcvc_cli.families.rt.frames import FramePayloadDecoder, FramePayloadEncoder
 from dcvc_cli.families.rt.gop import GopRule, gop_rule
 from dcvc_cli.families.rt.image import ImageModel
 from dcvc_cli.families.rt.initial_parameters import initial_image_parameters, initial_video_parameters
+from dcvc_cli.families.rt.objective import Conditions, VideoNetworks, code_image, decoded_image, video_loss
 from dcvc_cli.families.rt.sizes import RT, TINY
 from dcvc_cli.families.rt.video import VideoModel
 from dcvc_cli.format.entropy_format import EntropyFormat
 from dcvc_cli.graph.latent_steps import VIDEO_STEPS
-from dcvc_cli.training.losses import RoundingLatentCoder, TrainingOperations, gaussian_bits
-from dcvc_cli.training.losses import zero_below as zero_below_in_training
-from dcvc_cli.training.objective import code_image, decoded_image, video_loss
+from dcvc_cli.learning.losses import RoundingLatentCoder, TrainingOperations, gaussian_bits
+from dcvc_cli.learning.losses import zero_below as zero_below_in_training
+from dcvc_cli.learning.trainee import Objective
 
 
 def test_no_dead_zone_is_rounding() -> None:
@@ -142,6 +144,11 @@ def test_training_on_crops_quantises_with_the_zones() -> None:
 
     def rate(dead_zones: tuple[float, ...]) -> float:
         torch.manual_seed(1)
-        return video_loss(video, *states, clip, (30.0, 7200.0), dead_zones=dead_zones).bpp
+        return video_loss(
+            VideoNetworks(video, *states, replace(TINY, dead_zones=dead_zones)),
+            clip,
+            Objective((30.0, 7200.0)),
+            Conditions(),
+        ).bpp
 
     assert rate((0.1,) * 8) < rate((0.0,) * 8)

@@ -157,7 +157,7 @@ def torch_frame_us(bench: Any, image: Any, video: Any, size: tuple[int, int], is
 
     from dcvc_cli.backend.float_torch import InferenceOperations
     from dcvc_cli.backend.torch_graphs import CudaRecorder
-    from dcvc_cli.families.rt.initial_parameters import random_parameters
+    from dcvc_cli.learning.parameters import random_parameters
 
     if bench.is_real and not torch.cuda.is_available():
         return float("nan")

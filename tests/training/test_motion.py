@@ -8,10 +8,12 @@ import torch
 from dcvc_cli.families.lite.motion.field import FieldCoder, compensate, luma_samples
 from dcvc_cli.families.lite.prediction import compensated
 from dcvc_cli.families.rt.image import ImageModel
-from dcvc_cli.families.rt.initial_parameters import as_parameters, initial_image_parameters, initial_video_parameters
+from dcvc_cli.families.rt.initial_parameters import initial_image_parameters, initial_video_parameters
+from dcvc_cli.families.rt.objective import Conditions, Reference, VideoNetworks, code_p_frame, video_loss
 from dcvc_cli.families.rt.sizes import TINY
-from dcvc_cli.training.losses import TrainingOperations, distortion
-from dcvc_cli.training.objective import BatchLoss, Reference, code_p_frame, video_loss
+from dcvc_cli.learning.losses import TrainingOperations, distortion
+from dcvc_cli.learning.parameters import as_parameters
+from dcvc_cli.learning.trainee import BatchLoss, Objective
 from tests.support.models import WITH_MOTION, video_model
 from tests.support.motions import still
 
@@ -31,7 +33,12 @@ def loss_with_gradients(clip: torch.Tensor, **options: int | bool) -> tuple[Batc
     image, video = ImageModel(TINY.image), video_model(WITH_MOTION.video)
     parameters = as_parameters(initial_video_parameters(video, seed=1))
     torch.manual_seed(7)
-    result = video_loss(video, parameters, image, initial_image_parameters(image, seed=2), clip, LAMBDAS, **options)  # type: ignore[arg-type]
+    result = video_loss(
+        VideoNetworks(video, parameters, image, initial_image_parameters(image, seed=2), TINY),
+        clip,
+        Objective(LAMBDAS),
+        Conditions(**options),
+    )  # type: ignore[arg-type]
     result.loss.backward()
     return result, parameters
 

@@ -5,14 +5,16 @@ import pytest
 import torch
 
 from dcvc_cli.backend.float_torch import FloatOperations
+from dcvc_cli.families.rt import objective
 from dcvc_cli.families.rt.image import ImageModel
-from dcvc_cli.families.rt.initial_parameters import as_parameters, initial_image_parameters, initial_video_parameters
+from dcvc_cli.families.rt.initial_parameters import initial_image_parameters, initial_video_parameters
+from dcvc_cli.families.rt.objective import Conditions, VideoNetworks, code_image, decoded_image, video_loss
 from dcvc_cli.families.rt.sizes import TINY
 from dcvc_cli.families.rt.video import VideoModel
 from dcvc_cli.graph.blocks import DepthConvBlock
-from dcvc_cli.training import objective
-from dcvc_cli.training.losses import TrainingOperations, distortion
-from dcvc_cli.training.objective import code_image, decoded_image, video_loss
+from dcvc_cli.learning.losses import TrainingOperations, distortion
+from dcvc_cli.learning.parameters import as_parameters
+from dcvc_cli.learning.trainee import Objective
 
 pytestmark = pytest.mark.usefixtures("training_arithmetic")
 
@@ -56,7 +58,11 @@ def test_all_frames_trained_is_the_default() -> None:
     losses = []
     for num_trained in (None, 2):
         torch.manual_seed(7)
-        losses.append(video_loss(*models, clip, LAMBDAS, num_trained).loss.item())
+        losses.append(
+            video_loss(
+                VideoNetworks(*models, TINY), clip, Objective(LAMBDAS), Conditions(num_trained_frames=num_trained)
+            ).loss.item()
+        )
     assert losses[0] == losses[1]
 
 
@@ -75,7 +81,8 @@ def test_lead_frames_change_the_reference_and_carry_no_gradient(
 
     def loss_of(pixels: torch.Tensor) -> torch.Tensor:
         torch.manual_seed(7)
-        return video_loss(video_model, parameters, image_model, image_parameters, pixels, LAMBDAS, 1).loss
+        networks = VideoNetworks(video_model, parameters, image_model, image_parameters, TINY)
+        return video_loss(networks, pixels, Objective(LAMBDAS), Conditions(num_trained_frames=1)).loss
 
     pixels = clip.clone().requires_grad_()
     loss = loss_of(pixels)

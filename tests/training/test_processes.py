@@ -14,15 +14,18 @@ import torch
 
 from dcvc_cli.errors import EnvironmentFault, UsageError
 from dcvc_cli.families.rt.image import ImageModel
-from dcvc_cli.families.rt.initial_parameters import as_parameters, initial_image_parameters, initial_video_parameters
+from dcvc_cli.families.rt.initial_parameters import initial_image_parameters, initial_video_parameters
+from dcvc_cli.families.rt.objective import Conditions, VideoNetworks, image_loss, video_loss
 from dcvc_cli.families.rt.sizes import TINY
 from dcvc_cli.families.rt.video import VideoModel
+from dcvc_cli.learning.parameters import as_parameters
+from dcvc_cli.learning.share import BatchShare
+from dcvc_cli.learning.stage import Stage
+from dcvc_cli.learning.trainee import Objective
 from dcvc_cli.training.checkpointing import read_checkpoint
-from dcvc_cli.training.config import Stage, TrainConfig
+from dcvc_cli.training.config import TrainConfig
 from dcvc_cli.training.data import build_cache
-from dcvc_cli.training.objective import image_loss, video_loss
 from dcvc_cli.training.processes import TrainingProcesses, join_processes, num_launched
-from dcvc_cli.training.share import BatchShare
 from dcvc_cli.training.trainer import Trainer
 
 pytestmark = pytest.mark.usefixtures("training_arithmetic")
@@ -77,9 +80,14 @@ def test_gradients_of_shares_add_up(network: str) -> None:
         for share, samples in zip(parts, own, strict=True):
             torch.manual_seed(9)
             if network == "image":
-                result = image_loss(image, parameters, clip[samples, :1], (50.0, 12000.0), share)
+                result = image_loss(image, parameters, clip[samples, :1], Objective((50.0, 12000.0)), Conditions(share))
             else:
-                result = video_loss(video, parameters, image, image_state, clip[samples], (30.0, 7200.0), 2, share)
+                result = video_loss(
+                    VideoNetworks(video, parameters, image, image_state, TINY),
+                    clip[samples],
+                    Objective((30.0, 7200.0)),
+                    Conditions(share, 2),
+                )
             (result.loss * (len(range(3)[samples]) / 3)).backward()
         return {name: value.grad for name, value in parameters.items() if value.grad is not None}
 

@@ -14,18 +14,21 @@ import torch
 from torch.utils import checkpoint as torch_checkpoint
 
 from dcvc_cli.errors import EnvironmentFault, InputError, UsageError
+from dcvc_cli.families.rt import objective
 from dcvc_cli.families.rt.image import ImageModel
-from dcvc_cli.families.rt.initial_parameters import as_parameters, initial_image_parameters, initial_video_parameters
+from dcvc_cli.families.rt.initial_parameters import initial_image_parameters, initial_video_parameters
+from dcvc_cli.families.rt.objective import Conditions, VideoNetworks, video_loss
 from dcvc_cli.families.rt.sizes import TINY
 from dcvc_cli.families.rt.video import VideoModel
-from dcvc_cli.training import objective
+from dcvc_cli.learning.parameters import as_parameters
+from dcvc_cli.learning.stage import Stage
+from dcvc_cli.learning.trainee import Objective
 from dcvc_cli.training.checkpointing import read_checkpoint, write_checkpoint
-from dcvc_cli.training.config import Stage, TrainConfig, read_train_config
+from dcvc_cli.training.config import TrainConfig, read_train_config
 from dcvc_cli.training.data import build_cache
 from dcvc_cli.training.export import checkpoint_state, export_model
 from dcvc_cli.training.logs import CsvLog, TensorBoardLog, TrainRecord
-from dcvc_cli.training.losses import has_8_bits, quantised_weights
-from dcvc_cli.training.objective import video_loss
+from dcvc_cli.training.shipped_weights import has_8_bits, quantised_weights
 from dcvc_cli.training.trainer import Trainer
 
 pytestmark = pytest.mark.usefixtures("training_arithmetic")
@@ -38,7 +41,7 @@ def make_trainer(folder: Path, network: str = "image", autocast: str = "none", *
     values: dict[str, object] = {"num_steps": 4, "batch": 2, "patch": 32, "rate_first": 1e-3, "rate_last": 1e-3} | stage
     config = TrainConfig(network, "tiny", (Stage(**values),), 50.0, 12000.0, autocast=autocast)  # type: ignore[arg-type]
     image_state = initial_image_parameters(ImageModel(TINY.image)) if network == "video" else None
-    return Trainer(config, build_cache([ROOT / "tests" / "data"], cache), cache, folder, image_state=image_state)
+    return Trainer(config, build_cache([ROOT / "tests" / "data"], cache), cache, folder, frozen={"image": image_state})
 
 
 # ---- gradient checkpointing
@@ -63,7 +66,10 @@ def test_checkpointed_gradients_are_the_same(autocast: bool, monkeypatch: pytest
         with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
             lambdas = (30.0, 7200.0)
             result = video_loss(
-                video, parameters, image, image_state, clip, lambdas, 3, gradient_checkpointing=gradient_checkpointing
+                VideoNetworks(video, parameters, image, image_state, TINY),
+                clip,
+                Objective(lambdas),
+                Conditions(num_trained_frames=3, gradient_checkpointing=gradient_checkpointing),
             )
         result.loss.backward()
         return result.loss.item(), torch.rand(4), {name: value.grad for name, value in parameters.items()}

@@ -11,24 +11,23 @@ import torch
 
 from dcvc_cli.errors import UsageError
 from dcvc_cli.families.lite.motion.field import FieldCoder
+from dcvc_cli.families.rt import training_sequences as module
 from dcvc_cli.families.rt.image import ImageModel
-from dcvc_cli.families.rt.initial_parameters import (
-    as_parameters,
-    initial_image_parameters,
-    initial_video_parameters,
-    random_parameters,
-)
+from dcvc_cli.families.rt.initial_parameters import initial_image_parameters, initial_video_parameters
 from dcvc_cli.families.rt.model import RtModel
+from dcvc_cli.families.rt.objective import Conditions, Reference, VideoNetworks, code_p_frame
 from dcvc_cli.families.rt.sizes import TINY
+from dcvc_cli.families.rt.training_sequences import BatchPlace, Sequences, sequence_loss
 from dcvc_cli.families.rt.video import VideoModel
-from dcvc_cli.training import sequences as module
+from dcvc_cli.learning.losses import TrainingOperations, relative_loss, relative_weight
+from dcvc_cli.learning.parameters import as_parameters, random_parameters
+from dcvc_cli.learning.segments import Segment, segment_of, segments_of, sequence_qp
+from dcvc_cli.learning.share import BatchShare
+from dcvc_cli.learning.stage import Stage
+from dcvc_cli.learning.trainee import BatchLoss, Objective
 from dcvc_cli.training.checkpointing import read_checkpoint, write_checkpoint
-from dcvc_cli.training.config import Stage, TrainConfig, read_train_config
-from dcvc_cli.training.data import CachedShot, CropSampler, Segment
-from dcvc_cli.training.losses import TrainingOperations, relative_loss, relative_weight
-from dcvc_cli.training.objective import BatchLoss, Reference, code_p_frame
-from dcvc_cli.training.sequences import SequenceModels, Sequences, segment_of, segments_of, sequence_loss, sequence_qp
-from dcvc_cli.training.share import WHOLE_BATCH, BatchShare
+from dcvc_cli.training.config import TrainConfig, read_train_config
+from dcvc_cli.training.data import CachedShot, CropSampler
 from dcvc_cli.training.trainer import Trainer
 from tests.support.models import WITH_MOTION, graphs, video_model
 from tests.support.motions import Following, differences
@@ -96,7 +95,7 @@ def coded(
     """`parts` segments of `num_frames` frames of two slots; the loss of the last one has gradients."""
     image, video = graphs(spec)
     parameters = as_parameters(initial_video_parameters(video, seed=1))
-    models = SequenceModels(video, parameters, image, initial_image_parameters(image, seed=2), spec)
+    models = VideoNetworks(video, parameters, image, initial_image_parameters(image, seed=2), spec)
     clip = torch.rand(2, 1 + num_frames * parts, 3, 32, 32, generator=torch.Generator().manual_seed(5))
     kept, losses = Sequences(), []
     for part in range(parts):
@@ -105,7 +104,13 @@ def coded(
         torch.manual_seed(part)
         frames = clip[:, first : first + num_frames + 1]
         losses.append(
-            sequence_loss(models, kept, segments, frames, torch.tensor([10, 50]), LAMBDAS, WHOLE_BATCH, **options)
+            sequence_loss(
+                models,
+                BatchPlace(kept, segments, torch.tensor([10, 50])),
+                frames,
+                Objective(LAMBDAS),
+                Conditions(**options),
+            )
         )
     losses[-1].loss.backward()
     return kept, losses, parameters
@@ -172,9 +177,13 @@ def test_a_state_that_is_not_finite_is_not_kept() -> None:
     image, video = ImageModel(TINY.image), VideoModel(TINY.video)
     parameters = initial_video_parameters(video)
     parameters["recon_generation_net.head.bias"] = parameters["recon_generation_net.head.bias"] * float("nan")
-    models, kept = SequenceModels(video, parameters, image, initial_image_parameters(image), TINY), Sequences()
+    models, kept = VideoNetworks(video, parameters, image, initial_image_parameters(image), TINY), Sequences()
     sequence_loss(
-        models, kept, [Segment(0, 0, 0)], torch.rand(1, 3, 3, 32, 32), torch.tensor([30]), LAMBDAS, WHOLE_BATCH
+        models,
+        BatchPlace(kept, [Segment(0, 0, 0)], torch.tensor([30])),
+        torch.rand(1, 3, 3, 32, 32),
+        Objective(LAMBDAS),
+        Conditions(),
     )
     assert not kept.states
 
@@ -227,7 +236,9 @@ def make_trainer(folder: Path, shot: CachedShot) -> Trainer:
     config = TrainConfig(
         "video", "tiny", (STAGE, replace(STAGE, num_steps=3, batch=2)), *LAMBDAS, autocast="none", cost_exponent=0.5
     )
-    return Trainer(config, [shot], folder.parent, folder, image_state=initial_image_parameters(ImageModel(TINY.image)))
+    return Trainer(
+        config, [shot], folder.parent, folder, frozen={"image": initial_image_parameters(ImageModel(TINY.image))}
+    )
 
 
 @pytest.mark.parametrize("spec", [TINY, WITH_MOTION])

@@ -12,19 +12,17 @@ from PIL import Image
 from dcvc_cli.errors import InputError, UsageError
 from dcvc_cli.families.lite.sizes import LITE
 from dcvc_cli.families.rt.image import ImageModel
-from dcvc_cli.families.rt.initial_parameters import (
-    as_parameters,
-    dct_basis,
-    initial_image_parameters,
-    initial_video_parameters,
-)
+from dcvc_cli.families.rt.initial_parameters import dct_basis, initial_image_parameters, initial_video_parameters
+from dcvc_cli.families.rt.objective import Reference, code_image, code_p_frame
 from dcvc_cli.families.rt.sizes import TINY
 from dcvc_cli.families.rt.video import VideoModel
-from dcvc_cli.training.config import Stage, TrainConfig, read_train_config
+from dcvc_cli.learning.losses import TrainingOperations, distortion, gaussian_bits, lower_bound
+from dcvc_cli.learning.parameters import as_parameters
+from dcvc_cli.learning.stage import Stage
+from dcvc_cli.training.config import TrainConfig, read_train_config
 from dcvc_cli.training.data import CachedShot, CropSampler, build_cache
 from dcvc_cli.training.export import export_model, state_of_weights
-from dcvc_cli.training.losses import TrainingOperations, distortion, gaussian_bits, lower_bound, quantised_weights
-from dcvc_cli.training.objective import Reference, code_image, code_p_frame
+from dcvc_cli.training.shipped_weights import quantised_weights
 from dcvc_cli.training.trainer import Trainer
 from tests.support.models import image_model, video_model
 
@@ -147,7 +145,7 @@ def test_resumed_run_equals_an_uninterrupted_one(
     image_state = initial_image_parameters(ImageModel(TINY.image)) if network == "video" else None
 
     def trainer(folder: str) -> Trainer:
-        return Trainer(tiny_config(network), shots, cache, tmp_path / folder, image_state=image_state)
+        return Trainer(tiny_config(network), shots, cache, tmp_path / folder, frozen={"image": image_state})
 
     whole = trainer("whole")
     whole.run(report=lambda record: None)

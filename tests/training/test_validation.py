@@ -14,7 +14,8 @@ from dcvc_cli.families.rt.image import ImageModel
 from dcvc_cli.families.rt.initial_parameters import initial_image_parameters, initial_video_parameters
 from dcvc_cli.families.rt.sizes import TINY
 from dcvc_cli.families.rt.video import VideoModel
-from dcvc_cli.training.config import Stage, TrainConfig
+from dcvc_cli.learning.stage import Stage
+from dcvc_cli.training.config import TrainConfig
 from dcvc_cli.training.data import build_cache
 from dcvc_cli.training.logs import ValidationRecord
 from dcvc_cli.training.trainer import Trainer
@@ -42,10 +43,10 @@ def test_run_is_the_same_with_and_without(network: str, tmp_path: Path) -> None:
     shots = build_cache([DATA], tmp_path / "cache")
     trainers = []
     for validated in (False, True):
-        trainer = Trainer(config, shots, tmp_path / "cache", tmp_path / str(validated), image_state=image_state)
+        trainer = Trainer(config, shots, tmp_path / "cache", tmp_path / str(validated), frozen={"image": image_state})
         validate = (
             ClipValidator(
-                read_validation_clips(clips(tmp_path), 9), "tiny", network, image_state=image_state, qps=(0, 63)
+                read_validation_clips(clips(tmp_path), 9), "tiny", network, frozen={"image": image_state}, qps=(0, 63)
             )
             if validated
             else None
@@ -84,7 +85,7 @@ def test_bits_are_those_of_payloads_that_decode_to_the_picture(tmp_path: Path, m
     assert len(found[0].pictures) == 8
     assert len(read_validation_clips([str(CLIP)], 5)[0].pictures) == 5
     image_state = initial_image_parameters(ImageModel(TINY.image))
-    validate = ClipValidator(found, "tiny", "video", image_state=image_state, qps=(42,))
+    validate = ClipValidator(found, "tiny", "video", frozen={"image": image_state}, qps=(42,))
     (record,) = validate(7, initial_video_parameters(VideoModel(TINY.video)))
     assert [len(seen) for seen in sizes.values()] == [1, 7]
     assert (record.step, record.clip, record.qp, record.num_frames) == (7, "carphone_qcif.y4m", 42, 8)

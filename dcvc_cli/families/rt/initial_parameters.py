@@ -15,7 +15,6 @@ top codes pictures at step 0 and learns from there. Everything is expressed in t
 
 import itertools
 import math
-from collections.abc import Mapping
 
 import torch
 
@@ -23,9 +22,7 @@ from dcvc_cli.families.rt.image import ImageModel
 from dcvc_cli.families.rt.sizes import SOURCE_CHANNELS, ImageSpec, VideoSpec
 from dcvc_cli.families.rt.video import VideoModel
 from dcvc_cli.graph.latent_steps import IMAGE_STEPS, VIDEO_STEPS
-from dcvc_cli.graph.network import Network
-
-Parameters = dict[str, torch.Tensor]
+from dcvc_cli.learning.parameters import Parameters, random_parameters
 
 FEATURE_GAIN = 8.0
 """Features = gain * orthonormal DCT coefficients of samples in 0..1."""
@@ -178,26 +175,6 @@ def _mean_latents(width: int, latent: int, direct: int, num_groups: int) -> list
     ]
 
 
-def random_parameters(model: Network, seed: int) -> Parameters:
-    """Xavier-uniform weights, zero biases, scale vectors of one, and identity blocks (last layer of each branch
-    zero)."""
-    generator = torch.Generator().manual_seed(seed)
-    parameters: Parameters = {}
-    for name, shape in model.shapes():
-        if name.startswith("bit_estimator_z"):
-            value = torch.randn(shape, generator=generator) * 0.01
-        elif name.startswith("q_"):
-            value = torch.ones(shape)
-        elif name.endswith((".bias", ".dc.3.weight", ".ffn.2.weight")):
-            value = torch.zeros(shape)
-        else:
-            fan_in, fan_out = math.prod(shape[1:]), shape[0] * math.prod(shape[2:])
-            bound = math.sqrt(6 / (fan_in + fan_out))
-            value = (torch.rand(shape, generator=generator) * 2 - 1) * bound
-        parameters[name] = value
-    return parameters
-
-
 def _ramp(num_qps: int, first: float, last: float) -> torch.Tensor:
     """Geometric ramp over the QPs, (num_qps, 1, 1, 1)."""
     return torch.exp(torch.linspace(math.log(first), math.log(last), num_qps))[:, None, None, None]
@@ -318,8 +295,3 @@ def _initial_video_prior(p: Parameters, model: VideoModel, constant: int) -> Non
     p[f"{fusion}.bias"][spec.latent : 2 * spec.latent] = 0.5
     _damp(p, spatial, 0.05)
     p[f"{spatial}.bias"][: spec.latent] = 0.5
-
-
-def as_parameters(state: Mapping[str, torch.Tensor]) -> dict[str, torch.nn.Parameter]:
-    """Trainable copies in float32."""
-    return {name: torch.nn.Parameter(value.detach().clone().float()) for name, value in state.items()}

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from dcvc_cli.families.base import State
+    from dcvc_cli.learning.trainee import Trainee
 
 
 class RtModel(Model):
@@ -123,6 +124,19 @@ class RtModel(Model):
             adapted = self.video.adapt(ops, frame, feature)
             feature = code_p_frame(self.video, ops, CalibrationSide(ops, values), adapted, qp).feature
             frame = self.video.reconstruction(ops, feature, qp)
+
+    @property
+    def trainees(self) -> tuple[str, ...]:
+        """Both networks."""
+        return tuple(self.networks)
+
+    def trainee(self, network: str) -> "Trainee":
+        """One of the two."""
+        from dcvc_cli.families.rt.training import ImageTrainee, VideoTrainee
+
+        if network == "image":
+            return ImageTrainee(self.spec, self.image)
+        return VideoTrainee(self.spec, self.image, self.video)
 
     def random_parameters(self, network: str) -> "State":
         """Returns Xavier-uniform parameters. Layers whose values would grow have smaller ones."""

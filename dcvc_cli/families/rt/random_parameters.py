@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from dcvc_cli.families.rt.image import ImageModel
-from dcvc_cli.families.rt.initial_parameters import Parameters, random_parameters
 from dcvc_cli.families.rt.video import VideoModel
+from dcvc_cli.learning.parameters import Parameters, random_parameters
 
 if TYPE_CHECKING:
     from dcvc_cli.families.base import State

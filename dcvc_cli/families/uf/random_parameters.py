@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from dcvc_cli.families.rt.initial_parameters import random_parameters
 from dcvc_cli.families.rt.random_parameters import (
     BRANCH_GAIN,
     LARGEST_SCALE,
@@ -18,6 +17,7 @@ from dcvc_cli.families.rt.random_parameters import (
 )
 from dcvc_cli.families.uf.image import UfImageModel
 from dcvc_cli.families.uf.video import UfVideoModel
+from dcvc_cli.learning.parameters import random_parameters
 
 if TYPE_CHECKING:
     from dcvc_cli.families.base import State

@@ -16,12 +16,12 @@ from dcvc_cli.families.rt.initial_parameters import (
     initial_video_parameters,
     latent_plan,
     network_positions,
-    random_parameters,
 )
 from dcvc_cli.graph.latent_steps import IMAGE_STEPS, VIDEO_STEPS
+from dcvc_cli.learning.losses import BIT_ESTIMATOR_KEYS, TrainingOperations, factorised_bits
+from dcvc_cli.learning.parameters import random_parameters
 from dcvc_cli.training.estimator_fit import fitted_estimator
 from dcvc_cli.training.export import as_trained
-from dcvc_cli.training.losses import BIT_ESTIMATOR_KEYS, TrainingOperations, factorised_bits
 from dcvc_cli.weights.compression import carries_signal
 from tests.support.models import WITH_MOTION, graphs, video_model
 

@@ -13,47 +13,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 
 from dcvc_cli.codec.choices import DEFAULT_RESET_INTERVAL
-from dcvc_cli.families.rt.image import ImageModel
-from dcvc_cli.families.rt.prediction import BatchMemory
-from dcvc_cli.families.rt.sizes import ModelSpec
-from dcvc_cli.families.rt.video import VideoModel
-from dcvc_cli.training.config import Stage
-from dcvc_cli.training.data import Segment
-from dcvc_cli.training.losses import CHROMA_WEIGHTS, TrainingOperations, frame_weight, lambda_of_qp
-from dcvc_cli.training.objective import (
-    BatchLoss,
+from dcvc_cli.families.rt.objective import (
+    Conditions,
     Reference,
     UnclampedOperations,
+    VideoNetworks,
     code_trained_frame,
     decoded_image,
     sequence_cost,
 )
-from dcvc_cli.training.share import BatchShare
-
-SEQUENCE_QPS = 2
-"""Keeps the random numbers of QPs apart from those of crops."""
-
-
-def segment_of(step: int, slot: int, stage: Stage) -> Segment:
-    """Where sample `slot` of a stage's batch stands at `step`."""
-    num_segments = stage.sequence_frames // stage.num_frames
-    sequence, position = divmod(step + slot * num_segments // stage.batch, num_segments)
-    return Segment(slot, sequence, position * stage.num_frames)
-
-
-def segments_of(step: int, stage: Stage, share: BatchShare) -> list[Segment]:
-    """Those of the samples of `share`."""
-    return [segment_of(step, slot, stage) for slot in range(share.num_before, stage.batch - share.num_after)]
-
-
-def sequence_qp(seed: int, segment: Segment, batch: int, num_qps: int) -> int:
-    """The QP of a sequence; slots have the range between them, so that every batch has low and high ones."""
-    drawn = np.random.default_rng((seed, SEQUENCE_QPS, segment.slot, segment.sequence)).random()
-    return int((segment.slot + drawn) * num_qps / batch)
+from dcvc_cli.families.rt.prediction import BatchMemory
+from dcvc_cli.families.rt.video import VideoModel
+from dcvc_cli.learning.losses import TrainingOperations, frame_weight, lambda_of_qp
+from dcvc_cli.learning.segments import Segment
+from dcvc_cli.learning.trainee import BatchLoss, Objective
 
 
 @dataclass
@@ -113,37 +89,35 @@ class Sequences:
 
 
 @dataclass(frozen=True)
-class SequenceModels:
-    """The networks: the trained one and the frozen image model, each with its parameters; spec has the pattern of QPs
-    and dead zones."""
+class BatchPlace:
+    """What the samples of a batch go on from.
 
-    video: VideoModel
-    parameters: Mapping[str, torch.Tensor]
-    image: ImageModel
-    image_parameters: Mapping[str, torch.Tensor]
-    spec: ModelSpec
+    Attributes:
+        sequences: what the slots have decoded.
+        segments: one a sample.
+        base: QPs (N).
+    """
+
+    sequences: Sequences
+    segments: Sequence[Segment]
+    base: torch.Tensor
 
 
 def sequence_loss(
-    models: SequenceModels,
-    sequences: Sequences,
-    segments: Sequence[Segment],
+    models: VideoNetworks,
+    at: BatchPlace,
     clip: torch.Tensor,
-    base: torch.Tensor,
-    lambdas: tuple[float, float],
-    share: BatchShare,
-    *,
-    gradient_checkpointing: bool = False,
-    cost_exponent: float = 0.0,
-    chroma_weights: tuple[float, float] = CHROMA_WEIGHTS,
+    objective: Objective,
+    conditions: Conditions,
 ) -> BatchLoss:
-    """clip: (N, 1 + P frames, 3, h, w) in 0..1, frame 0 what stands before the segments; base: QPs (N). The loss is
-    that of all P frames.
+    """clip: (N, 1 + P frames, 3, h, w) in 0..1, frame 0 what stands before the segments. The loss is that of all P
+    frames.
 
-    A slot without a state codes frame 0 as an I frame. `sequences` has the states behind the last frame afterwards.
+    A slot without a state codes frame 0 as an I frame. `at.sequences` has the states behind the last frame afterwards.
     """
-    model, ops = models.video, UnclampedOperations(models.parameters, share)
-    weight = lambda_of_qp(base, *lambdas)
+    model, ops = models.video, UnclampedOperations(models.parameters, conditions.share)
+    sequences, segments, base = at.sequences, at.segments, at.base
+    weight = lambda_of_qp(base, *objective.lambdas)
     states = [sequences.take(segment, clip.shape[2:]) for segment in segments]
     _code_first_frames(models, states, segments, clip, base)
     slots = [state for state in states if state is not None]
@@ -169,18 +143,24 @@ def sequence_loss(
         ]
         reference = _reference(prediction.predict(frame, x, qp), feature, has_feature)
         coded = code_trained_frame(
-            model, ops, x, reference, qp, gradient_checkpointing, dead_zones if any(models.spec.dead_zones) else None
+            model,
+            ops,
+            x,
+            reference,
+            qp,
+            conditions.gradient_checkpointing,
+            dead_zones if any(models.spec.dead_zones) else None,
         )
         frame, feature, has_feature = coded.x_hat.clamp(0, 1), coded.feature, [True] * len(slots)
         weights = weight * torch.tensor([frame_weight(offset) for offset in offsets], device=base.device)
-        frames.append(coded.cost(x, base, weights, chroma_weights))
+        frames.append(coded.cost(x, base, weights, objective.chroma_weights))
     sequences.states = {}
     memories = prediction.memories() or [None] * len(slots)
     for segment, picture, own, memory in zip(segments, frame.detach(), coded.feature.detach(), memories, strict=True):
         if bool(torch.isfinite(picture).all()):
             following = Segment(segment.slot, segment.sequence, segment.first_frame + len(frames))
             sequences.states[segment.slot] = SlotState(following, picture, own, memory)
-    return sequence_cost(frames, weight, cost_exponent)
+    return sequence_cost(frames, weight, objective.cost_exponent)
 
 
 def _reference(frame: torch.Tensor, feature: torch.Tensor | None, has_feature: Sequence[bool]) -> Reference:
@@ -193,7 +173,7 @@ def _reference(frame: torch.Tensor, feature: torch.Tensor | None, has_feature: S
 
 @torch.no_grad()
 def _code_first_frames(
-    models: SequenceModels,
+    models: VideoNetworks,
     states: list[SlotState | None],
     segments: Sequence[Segment],
     clip: torch.Tensor,

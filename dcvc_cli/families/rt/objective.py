@@ -1,7 +1,7 @@
 """What a training step minimises: rate and distortion of a batch through the image model, or through a sequence of P
 frames."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
@@ -11,10 +11,10 @@ from torch.utils.checkpoint import checkpoint
 from dcvc_cli.families.rt import recipe
 from dcvc_cli.families.rt.image import ImageModel
 from dcvc_cli.families.rt.recipe import Analysis, CodedFeature, code_i_frame
-from dcvc_cli.families.rt.sizes import NO_DEAD_ZONES, PUBLISHED_QP_OFFSETS
+from dcvc_cli.families.rt.sizes import ModelSpec
 from dcvc_cli.families.rt.video import VideoModel
 from dcvc_cli.graph.latent_steps import CodingStep
-from dcvc_cli.training.losses import (
+from dcvc_cli.learning.losses import (
     CHROMA_WEIGHTS,
     EstimatingLatentCoder,
     RoundingLatentCoder,
@@ -27,7 +27,8 @@ from dcvc_cli.training.losses import (
     relative_loss,
     round_straight_through,
 )
-from dcvc_cli.training.share import WHOLE_BATCH, BatchShare
+from dcvc_cli.learning.share import WHOLE_BATCH, BatchShare
+from dcvc_cli.learning.trainee import BatchLoss, Objective, State
 
 RESET_SHARE = 0.25
 """How often the reference of the first trained frame behind lead frames is a decoded picture, as after a reset of the
@@ -38,13 +39,37 @@ Coder = TypeVar("Coder", bound=RoundingLatentCoder)
 
 
 @dataclass(frozen=True)
-class BatchLoss:
-    """Loss to differentiate, and means over the batch for the log."""
+class Conditions:
+    """How the frames of a batch are coded.
 
-    loss: torch.Tensor
-    weighted: float
-    bpp: float
-    psnr: float
+    Attributes:
+        share: the samples of the batch that the clip holds.
+        num_trained_frames: P frames at the end that give loss and gradients; None: all.
+        gradient_checkpointing: whether trained frames are computed twice, to keep features only.
+        intra_qp_drop: the most that frame 0's QP lies below the others' (random).
+    """
+
+    share: BatchShare = WHOLE_BATCH
+    num_trained_frames: int | None = None
+    gradient_checkpointing: bool = False
+    intra_qp_drop: int = 0
+
+
+@dataclass(frozen=True)
+class VideoNetworks:
+    """The video network that learns and the frozen image network.
+
+    Attributes:
+        video, parameters: what learns.
+        image, image_parameters: what codes I frames.
+        spec: the pattern of QPs and dead zones.
+    """
+
+    video: VideoModel
+    parameters: State
+    image: ImageModel
+    image_parameters: State
+    spec: ModelSpec
 
 
 class EstimatingSide(Generic[Coder]):
@@ -213,81 +238,66 @@ class UnclampedOperations(TrainingOperations):
 
 def image_loss(
     model: ImageModel,
-    parameters: Mapping[str, torch.Tensor],
+    parameters: State,
     clip: torch.Tensor,
-    lambdas: tuple[float, float],
-    share: BatchShare = WHOLE_BATCH,
+    objective: Objective,
+    conditions: Conditions,
     dead_zone: float = 0.0,
-    cost_exponent: float = 0.0,
-    chroma_weights: tuple[float, float] = CHROMA_WEIGHTS,
 ) -> BatchLoss:
-    """clip: (N, 1, 3, h, w) in 0..1, the samples of `share`; every sample draws its own QP from torch's generator."""
+    """clip: (N, 1, 3, h, w) in 0..1, the own samples; every sample draws its own QP from torch's generator."""
+    share = conditions.share
     ops = UnclampedOperations(parameters, share)
     x = clip[:, 0]
     qp = share.qps(x.shape[0], model.spec.num_qps).to(x.device)
     x_hat, bpp = code_image(model, ops, x, qp, dead_zone)
-    weight = lambda_of_qp(qp, *lambdas)
-    cost = weight * distortion(x, x_hat, qp, chroma_weights) + bpp
+    weight = lambda_of_qp(qp, *objective.lambdas)
+    cost = weight * distortion(x, x_hat, qp, objective.chroma_weights) + bpp
     return BatchLoss(
-        relative_loss(cost, weight, cost_exponent),
+        relative_loss(cost, weight, objective.cost_exponent),
         cost.mean().item(),
         bpp.mean().item(),
         luma_psnr(x, x_hat).mean().item(),
     )
 
 
-def video_loss(
-    model: VideoModel,
-    parameters: Mapping[str, torch.Tensor],
-    image_model: ImageModel,
-    image_parameters: Mapping[str, torch.Tensor],
-    clip: torch.Tensor,
-    lambdas: tuple[float, float],
-    num_trained_frames: int | None = None,
-    share: BatchShare = WHOLE_BATCH,
-    gradient_checkpointing: bool = False,
-    intra_qp_drop: int = 0,
-    qp_offsets: Sequence[int] = PUBLISHED_QP_OFFSETS,
-    dead_zones: Sequence[float] = NO_DEAD_ZONES,
-    intra_dead_zone: float = 0.0,
-    cost_exponent: float = 0.0,
-    chroma_weights: tuple[float, float] = CHROMA_WEIGHTS,
-) -> BatchLoss:
-    """clip: (N, 1 + P frames, 3, h, w) in 0..1, the samples of `share`. Frame 0 is coded by the frozen image model.
+def video_loss(networks: VideoNetworks, clip: torch.Tensor, objective: Objective, conditions: Conditions) -> BatchLoss:
+    """clip: (N, 1 + P frames, 3, h, w) in 0..1, the own samples. Frame 0 is coded by the frozen image model.
 
-    Loss and gradients come from the last `num_trained_frames` P frames (default: all); those before them are coded as
-    they are, so that the model meets references with the errors that many frames pile up, at a third of the cost of a
-    trained frame. Frame 0 has a QP up to intra_qp_drop below the others'.
+    Frames before the trained ones are coded as they are, so that the model meets references with the errors that many
+    frames pile up, at a third of the cost of a trained frame.
 
     With gradient checkpointing only the features between trained frames are kept, and each frame is computed a second
     time on the way back, with the same noise: memory no longer grows with a frame's layers times the number of frames.
     """
-    ops = UnclampedOperations(parameters, share)
-    base = share.qps(clip.shape[0], image_model.spec.num_qps).to(clip.device)
+    model, spec, share = networks.video, networks.spec, conditions.share
+    ops = UnclampedOperations(networks.parameters, share)
+    base = share.qps(clip.shape[0], networks.image.spec.num_qps).to(clip.device)
     intra_qp = base
-    if intra_qp_drop:
-        intra_qp = (base - share.qps(clip.shape[0], intra_qp_drop + 1).to(base.device)).clamp_min(0)
+    if conditions.intra_qp_drop:
+        drop = share.qps(clip.shape[0], conditions.intra_qp_drop + 1).to(base.device)
+        intra_qp = (base - drop).clamp_min(0)
     with torch.no_grad():
-        decoded = decoded_image(
-            image_model, TrainingOperations(image_parameters), clip[:, 0], intra_qp, intra_dead_zone
-        )
-    weight = lambda_of_qp(base, *lambdas)
+        image_ops = TrainingOperations(networks.image_parameters)
+        decoded = decoded_image(networks.image, image_ops, clip[:, 0], intra_qp, spec.intra_dead_zone)
+    weight = lambda_of_qp(base, *objective.lambdas)
     reference = Reference(decoded.clamp(0, 1))
     prediction = model.batch_prediction([model.new_memory() for _ in base])
     frames = []
-    first_trained = 1 if num_trained_frames is None else clip.shape[1] - num_trained_frames
+    num_trained = conditions.num_trained_frames
+    first_trained = 1 if num_trained is None else clip.shape[1] - num_trained
     for index in range(1, clip.shape[1]):
-        offset, x = qp_offsets[index % len(qp_offsets)], clip[:, index]
+        offset, x = spec.qp_offsets[index % len(spec.qp_offsets)], clip[:, index]
         qp = base + offset
-        dead_zone = torch.full_like(weight, dead_zones[index % len(dead_zones)]) if any(dead_zones) else None
+        zone = spec.dead_zones[index % len(spec.dead_zones)]
+        dead_zone = torch.full_like(weight, zone) if any(spec.dead_zones) else None
         reference = replace(reference, frame=prediction.predict(reference.frame, x, qp))
         if index < first_trained:
             reference = _next_reference(model, ops, x, reference, qp, index + 1 == first_trained, dead_zone)
             continue
-        coded = code_trained_frame(model, ops, x, reference, qp, gradient_checkpointing, dead_zone)
+        coded = code_trained_frame(model, ops, x, reference, qp, conditions.gradient_checkpointing, dead_zone)
         reference = Reference(coded.x_hat.clamp(0, 1) if model.predicts_pictures else None, coded.feature)
-        frames.append(coded.cost(x, base, weight * frame_weight(offset), chroma_weights))
-    return sequence_cost(frames, weight, cost_exponent)
+        frames.append(coded.cost(x, base, weight * frame_weight(offset), objective.chroma_weights))
+    return sequence_cost(frames, weight, objective.cost_exponent)
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,7 @@ import torch.nn.functional as F
 from dcvc_cli.backend.float_torch import FloatOperations
 from dcvc_cli.entropy.scale_index import SCALE_MAX, SCALE_MIN
 from dcvc_cli.graph.latent_steps import CodingStep
-from dcvc_cli.training.share import WHOLE_BATCH, BatchShare
-from dcvc_cli.weights.compression import carries_signal
+from dcvc_cli.learning.share import WHOLE_BATCH, BatchShare
 
 if TYPE_CHECKING:
     from dcvc_cli.graph.blocks import Conv, DepthConvBlock
@@ -189,23 +188,6 @@ class EstimatingLatentCoder(RoundingLatentCoder):
         coded = gaussian_bits(symbols - (means - means.detach()), scales)
         noisy = gaussian_bits(residual + self.ops.share.noise_like(residual), scales.detach())
         self.bits = self.bits + ((coded + noisy - noisy.detach()) * mask).sum(dim=(1, 2, 3))
-
-
-def quantised_weights(parameters: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Weights that ship with 8 bits rounded to their grid, with a straight-through gradient; the rest as it is."""
-    return {name: _on_grid(value) if has_8_bits(name) else value for name, value in parameters.items()}
-
-
-def has_8_bits(name: str) -> bool:
-    """Whether a parameter ships with 8 bits."""
-    return name.endswith(".weight") and not carries_signal(name)
-
-
-def _on_grid(weight: torch.Tensor) -> torch.Tensor:
-    with torch.no_grad():
-        step = weight.abs().amax(dim=(1, 2, 3), keepdim=True).clamp_min(1e-12) / 127
-        error = torch.round(weight / step) * step - weight
-    return weight + error
 
 
 class TrainingOperations(FloatOperations):

@@ -1,0 +1,24 @@
+"""Weights as they ship: the grid of 8 bits, with a gradient."""
+
+from collections.abc import Mapping
+
+import torch
+
+from dcvc_cli.weights.compression import carries_signal
+
+
+def quantised_weights(parameters: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Weights that ship with 8 bits rounded to their grid, with a straight-through gradient; the rest as it is."""
+    return {name: _on_grid(value) if has_8_bits(name) else value for name, value in parameters.items()}
+
+
+def has_8_bits(name: str) -> bool:
+    """Whether a parameter ships with 8 bits."""
+    return name.endswith(".weight") and not carries_signal(name)
+
+
+def _on_grid(weight: torch.Tensor) -> torch.Tensor:
+    with torch.no_grad():
+        step = weight.abs().amax(dim=(1, 2, 3), keepdim=True).clamp_min(1e-12) / 127
+        error = torch.round(weight / step) * step - weight
+    return weight + error
