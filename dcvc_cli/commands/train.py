@@ -13,9 +13,7 @@ from dcvc_cli.ui.progress import ProgressMode
 from dcvc_cli.weights.store import DEFAULT_MODEL
 
 if TYPE_CHECKING:
-    from dcvc_cli.training.config import TrainConfig
     from dcvc_cli.training.logs import TrainRecord
-    from dcvc_cli.training.processes import TrainingProcesses
     from dcvc_cli.training.trainer import Trainer, Validate
 
 app = typer.Typer(
@@ -202,6 +200,7 @@ def _train(network: str, options: TrainOptions, checkpoints: Mapping[str, Path])
     from dcvc_cli.codec.backends import choose_device
     from dcvc_cli.training.config import read_train_config
     from dcvc_cli.training.processes import TrainingProcesses, join_processes, num_launched, set_up_arithmetic
+    from dcvc_cli.training.run import RunSettings, open_trainer
 
     config = read_train_config(options.config)
     if config.network != network:
@@ -213,53 +212,25 @@ def _train(network: str, options: TrainOptions, checkpoints: Mapping[str, Path])
     processes = (
         join_processes(options.device) if num_launched() > 1 else TrainingProcesses(choose_device(options.device))
     )
-    trainer, validate = _open_trainer(config, options, processes, checkpoints)
+    settings = RunSettings(
+        options.data, options.output, options.cache, options.start_from, checkpoints, options.validate or ()
+    )
+    trainer, validate = open_trainer(config, settings, processes)
+    _resume(trainer)
     _run(trainer, options, validate)
     processes.close()
 
 
-def _open_trainer(
-    config: "TrainConfig", options: TrainOptions, processes: "TrainingProcesses", checkpoints: Mapping[str, Path]
-) -> "tuple[Trainer, Validate | None]":
-    import torch
-
-    from dcvc_cli.training.data import build_cache, material_fingerprint
-    from dcvc_cli.training.export import checkpoint_state, state_of_weights
-    from dcvc_cli.training.models import trainable_model
-    from dcvc_cli.training.trainer import Trainer
-    from dcvc_cli.training.validation import ClipValidator, read_validation_clips
+def _resume(trainer: "Trainer") -> None:
     from dcvc_cli.ui.console import say
-    from dcvc_cli.weights.store import weights_by_name
 
-    initial_state = validate = None
-    frozen = {}
-    for name, path in checkpoints.items():
-        state = processes.from_main(checkpoint_state(path) if processes.is_main else None)
-        frozen[name] = {key: torch.from_numpy(value) for key, value in state.items()}
-    if options.start_from is not None:
-        weights = weights_by_name(options.start_from)
-        initial_state = state_of_weights(weights, config.model, config.network)
-        for name in trainable_model(config.model).trainee(config.network).frozen:
-            if name not in frozen:
-                frozen[name] = state_of_weights(weights, config.model, name)
-    if options.validate and processes.is_main:
-        clips = read_validation_clips(options.validate, config.validate_frames)
-        validate = ClipValidator(clips, config.model, config.network, frozen=frozen, device=str(processes.device))
-    folder = options.cache or options.output / "cache"
-    with processes.one_a_machine_first():
-        shots = build_cache(options.data, folder)
-    processes.check_alike("training data and settings", material_fingerprint(config, shots))
-    trainer = Trainer(
-        config, shots, folder, options.output, processes=processes, frozen=frozen, initial_state=initial_state
-    )
     resumed = trainer.resume()
-    if processes.is_main:
-        say(f"{len(shots)} sources, {sum(shot.num_frames for shot in shots)} pictures")
-        if processes.count > 1:
-            say(f"{processes.count} processes share each batch")
+    if trainer.processes.is_main:
+        say(f"{len(trainer.shots)} sources, {sum(shot.num_frames for shot in trainer.shots)} pictures")
+        if trainer.processes.count > 1:
+            say(f"{trainer.processes.count} processes share each batch")
         if resumed:
-            say(f"resumed at step {trainer.step} of {config.num_steps}")
-    return trainer, validate
+            say(f"resumed at step {trainer.step} of {trainer.config.num_steps}")
 
 
 def _run(trainer: "Trainer", options: TrainOptions, validate: "Validate | None") -> None:

@@ -95,9 +95,11 @@ class Trainee(ABC):
         """What is kept between steps, sample by sample, for a checkpoint; on the CPU."""
         return []
 
-    def restore(self, stored: Sequence[Mapping[str, Any]], device: torch.device) -> None:  # noqa: B027
+    def restore(self, stored: Sequence[Mapping[str, Any]], device: torch.device) -> None:
         """The inverse of `stored`, of whatever processes.
 
         Raises:
             AttributeError, KeyError, TypeError, ValueError: another version of dcvc stored it.
         """
+        if stored:
+            raise ValueError("nothing is kept between steps of this network")

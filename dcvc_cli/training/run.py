@@ -1,0 +1,70 @@
+"""A run of training put together: frozen networks, validation, material, trainer."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from dcvc_cli.learning.parameters import Parameters
+from dcvc_cli.training.config import TrainConfig
+from dcvc_cli.training.data import build_cache, material_fingerprint
+from dcvc_cli.training.export import checkpoint_state, state_of_weights
+from dcvc_cli.training.models import trainable_model
+from dcvc_cli.training.processes import TrainingProcesses
+from dcvc_cli.training.trainer import Trainer, Validate
+from dcvc_cli.training.validation import ClipValidator, read_validation_clips
+from dcvc_cli.weights.store import weights_by_name
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """What a run reads and writes.
+
+    Attributes:
+        data: folders with material.
+        output: folder of checkpoint and logs.
+        cache: folder that keeps decoded material; None: a folder in `output`.
+        start_from: name of weights to start from; None: an untrained network.
+        checkpoints: training checkpoints of frozen networks, by the network's name.
+        validation: clips that are coded now and then.
+    """
+
+    data: Sequence[Path]
+    output: Path
+    cache: Path | None = None
+    start_from: str | None = None
+    checkpoints: Mapping[str, Path] = field(default_factory=dict)
+    validation: Sequence[str] = ()
+
+
+def open_trainer(
+    config: TrainConfig, settings: RunSettings, processes: TrainingProcesses
+) -> tuple[Trainer, Validate | None]:
+    """A trainer at the start of its schedule, and what validates it on the main process.
+
+    Raises:
+        InputError: material, a checkpoint or weights do not fit. UsageError: settings that the device cannot do.
+    """
+    initial_state = validate = None
+    frozen: dict[str, Parameters] = {}
+    for name, path in settings.checkpoints.items():
+        state = processes.from_main(checkpoint_state(path) if processes.is_main else None)
+        frozen[name] = {key: torch.from_numpy(value) for key, value in state.items()}
+    if settings.start_from is not None:
+        weights = weights_by_name(settings.start_from)
+        initial_state = state_of_weights(weights, config.model, config.network)
+        for name in trainable_model(config.model).trainee(config.network).frozen:
+            if name not in frozen:
+                frozen[name] = state_of_weights(weights, config.model, name)
+    if settings.validation and processes.is_main:
+        clips = read_validation_clips(settings.validation, config.validate_frames)
+        validate = ClipValidator(clips, config.model, config.network, frozen=frozen, device=str(processes.device))
+    folder = settings.cache or settings.output / "cache"
+    with processes.one_a_machine_first():
+        shots = build_cache(list(settings.data), folder)
+    processes.check_alike("training data and settings", material_fingerprint(config, shots))
+    trainer = Trainer(
+        config, shots, folder, settings.output, processes=processes, frozen=frozen, initial_state=initial_state
+    )
+    return trainer, validate
