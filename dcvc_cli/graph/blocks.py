@@ -1,22 +1,40 @@
 """The building blocks of both networks as a graph of named layers, free of any tensor library.
 
 A block owns no parameters: it knows its name in the state dict and the shapes of its parameters, and runs on the
-operations of a backend (`dcvc_cli.backend.operations.Operations`), which owns the numbers. So training, float inference
-and exact inference
+operations of a backend (`BlockOperations`), which owns the numbers. So training, float inference and exact inference
 run one definition. Source: DCVC-RT (CVPR 2025), figure 3 and its supplement.
 
 Shapes are written channels x height x width; N = 1 outside training.
 """
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from dcvc_cli.backend.operations import Operations
+from typing import Any, Protocol
 
 Tensor = Any
 """What a backend computes on; opaque here."""
 Shape = tuple[int, ...]
+
+
+class BlockOperations(Protocol):
+    """What blocks ask of a backend; `dcvc_cli.backend.operations.Operations` says what each computes."""
+
+    def conv(self, layer: "Conv", x: Tensor, /) -> Tensor:
+        """Convolution."""
+
+    def depthwise(self, layer: "Depthwise", x: Tensor, /) -> Tensor:
+        """Depthwise convolution."""
+
+    def scale(self, vector: "ScaleVector", x: Tensor, qp: Any, /) -> Tensor:
+        """A row of the vector times x."""
+
+    def depth_conv_block(self, block: "DepthConvBlock", x: Tensor, /) -> Tensor:
+        """The whole block."""
+
+    def fourfold_block(self, block: "FourfoldBlock", x: Tensor, /) -> Tensor:
+        """The whole block."""
+
+    def pixel_shuffle(self, x: Tensor, factor: int, /) -> Tensor:
+        """Channels to samples."""
 
 
 class Conv:
@@ -37,7 +55,7 @@ class Conv:
         if self.bias:
             yield f"{self.name}.bias", (self.cout,)
 
-    def __call__(self, ops: "Operations", x: Tensor) -> Tensor:
+    def __call__(self, ops: BlockOperations, x: Tensor) -> Tensor:
         return ops.conv(self, x)
 
 
@@ -51,7 +69,7 @@ class Depthwise:
         yield f"{self.name}.weight", (self.channels, 1, 3, 3)
         yield f"{self.name}.bias", (self.channels,)
 
-    def __call__(self, ops: "Operations", x: Tensor) -> Tensor:
+    def __call__(self, ops: BlockOperations, x: Tensor) -> Tensor:
         return ops.depthwise(self, x)
 
 
@@ -64,7 +82,7 @@ class ScaleVector:
     def shapes(self) -> Iterator[tuple[str, Shape]]:
         yield self.name, (self.num_qps, self.channels, 1, 1)
 
-    def __call__(self, ops: "Operations", x: Tensor, qp: Any) -> Tensor:
+    def __call__(self, ops: BlockOperations, x: Tensor, qp: Any) -> Tensor:
         return ops.scale(self, x, qp)
 
 
@@ -121,7 +139,7 @@ class DepthConvBlock:
     def shapes(self) -> Iterator[tuple[str, Shape]]:
         return layer_shapes(self)
 
-    def __call__(self, ops: "Operations", x: Tensor) -> Tensor:
+    def __call__(self, ops: BlockOperations, x: Tensor) -> Tensor:
         return ops.depth_conv_block(self, x)
 
 
@@ -149,7 +167,7 @@ class FourfoldBlock:
     def shapes(self) -> Iterator[tuple[str, Shape]]:
         return layer_shapes(self)
 
-    def __call__(self, ops: "Operations", x: Tensor) -> Tensor:
+    def __call__(self, ops: BlockOperations, x: Tensor) -> Tensor:
         return ops.fourfold_block(self, x)
 
 
@@ -163,7 +181,7 @@ class DownBlock:
     def shapes(self) -> Iterator[tuple[str, Shape]]:
         return layer_shapes(self)
 
-    def __call__(self, ops: "Operations", x: Tensor) -> Tensor:
+    def __call__(self, ops: BlockOperations, x: Tensor) -> Tensor:
         return self.conv(ops, self.down(ops, x))
 
 
@@ -176,7 +194,7 @@ class SubPixelConv:
     def shapes(self) -> Iterator[tuple[str, Shape]]:
         return layer_shapes(self)
 
-    def __call__(self, ops: "Operations", x: Tensor) -> Tensor:
+    def __call__(self, ops: BlockOperations, x: Tensor) -> Tensor:
         return ops.pixel_shuffle(self.conv(ops, x), 2)
 
 
@@ -190,7 +208,7 @@ class UpBlock:
     def shapes(self) -> Iterator[tuple[str, Shape]]:
         return layer_shapes(self)
 
-    def __call__(self, ops: "Operations", x: Tensor) -> Tensor:
+    def __call__(self, ops: BlockOperations, x: Tensor) -> Tensor:
         return self.conv(ops, self.up(ops, x))
 
 
@@ -204,7 +222,7 @@ class Sequence:
         for block in self.blocks:
             yield from block.shapes()
 
-    def __call__(self, ops: "Operations", x: Tensor) -> Tensor:
+    def __call__(self, ops: BlockOperations, x: Tensor) -> Tensor:
         for block in self.blocks:
             x = block(ops, x)
         return x
