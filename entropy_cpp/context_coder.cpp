@@ -189,8 +189,8 @@ bool ContextModel<T>::encode(const T* base, const T* values, size_t height, size
 }
 
 template <class T>
-Status ContextModel<T>::decode(const T* base, size_t height, size_t width, WordDecoder& decoder,
-                               const WordTable& table, T* restored, int32_t* symbols, uint8_t* rows) const {
+Status ContextModel<T>::decode(const T* base, size_t height, size_t width, WordDecoder& decoder, const WordTable& table,
+                               T* restored, int32_t* symbols, uint8_t* rows) const {
   Run run(*this, base, height, width);
   const size_t channels = sizes_.channels;
   for (size_t position = 0; position < height * width; ++position) {

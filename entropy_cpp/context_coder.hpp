@@ -42,19 +42,19 @@ class Dense {
 // The sizes and the rules of a context model.
 struct ContextSizes {
   size_t channels;
-  size_t hidden[2];      // outputs of the first two 1x1 layers
-  bool means_first;      // of the last layer's outputs; else the scales
-  double smallest_scale; // smaller ones count as this one
+  size_t hidden[2];       // outputs of the first two 1x1 layers
+  bool means_first;       // of the last layer's outputs; else the scales
+  double smallest_scale;  // smaller ones count as this one
 };
 
 template <class T>
 class ContextModel {
  public:
-  // above: 2c x 10c, taps in raster order, then channels; left: the same, 2c x 2c, without a bias; first: the part of the first 1x1 layer that reads the
-  // context, hidden[0] x 2c; second, third: the other layers. thresholds: rising; a scale's row is the number of
-  // thresholds below it.
-  ContextModel(const ContextSizes& sizes, Dense<T> above, Dense<T> left, Dense<T> first, Dense<T> second, Dense<T> third,
-               std::vector<T> thresholds);
+  // above: 2c x 10c, taps in raster order, then channels; left: the same, 2c x 2c, without a bias; first: the part of
+  // the first 1x1 layer that reads the context, hidden[0] x 2c; second, third: the other layers. thresholds: rising;
+  // a scale's row is the number of thresholds below it.
+  ContextModel(const ContextSizes& sizes, Dense<T> above, Dense<T> left, Dense<T> first, Dense<T> second,
+               Dense<T> third, std::vector<T> thresholds);
 
   const ContextSizes& sizes() const { return sizes_; }
   size_t num_rows() const { return thresholds_.size() + 1; }

@@ -81,8 +81,8 @@ Dense<T> make_dense(const Array<T>& weight, const Array<T>* bias, py::ssize_t nu
 }
 
 template <class T>
-std::unique_ptr<ContextModel<T>> make_model(const Array<T>& above, const Array<T>& above_bias,
-                                            const Array<T>& left, const Array<T>& first, const Array<T>& second, const Array<T>& second_bias,
+std::unique_ptr<ContextModel<T>> make_model(const Array<T>& above, const Array<T>& above_bias, const Array<T>& left,
+                                            const Array<T>& first, const Array<T>& second, const Array<T>& second_bias,
                                             const Array<T>& third, const Array<T>& third_bias,
                                             const Array<T>& thresholds, bool means_first, double smallest_scale) {
   require(above.ndim() == 2 && first.ndim() == 2 && second.ndim() == 2 && thresholds.ndim() == 1,
@@ -98,9 +98,8 @@ std::unique_ptr<ContextModel<T>> make_model(const Array<T>& above, const Array<T
   const auto inputs = [&](size_t taps) { return static_cast<py::ssize_t>(taps) * doubled / 2; };
   return std::make_unique<ContextModel<T>>(
       sizes, make_dense(above, &above_bias, doubled, inputs(kTapsAbove)),
-      make_dense<T>(left, nullptr, doubled, inputs(kTapsLeft)),
-      make_dense<T>(first, nullptr, hidden[0], doubled), make_dense(second, &second_bias, hidden[1], hidden[0]),
-      make_dense(third, &third_bias, doubled, hidden[1]),
+      make_dense<T>(left, nullptr, doubled, inputs(kTapsLeft)), make_dense<T>(first, nullptr, hidden[0], doubled),
+      make_dense(second, &second_bias, hidden[1], hidden[0]), make_dense(third, &third_bias, doubled, hidden[1]),
       std::vector<T>(thresholds.data(), thresholds.data() + thresholds.size()));
 }
 
@@ -164,10 +163,10 @@ py::tuple decode_context(const ContextModel<T>& model, const Array<T>& base, siz
 template <class T>
 void bind_context_model(py::module_& m, const char* name) {
   py::class_<ContextModel<T>>(m, name)
-      .def(py::init(&make_model<T>), py::arg("above").noconvert(), py::arg("above_bias").noconvert(), py::arg("left").noconvert(),
-           py::arg("first").noconvert(), py::arg("second").noconvert(), py::arg("second_bias").noconvert(),
-           py::arg("third").noconvert(), py::arg("third_bias").noconvert(), py::arg("thresholds").noconvert(),
-           py::arg("means_first"), py::arg("smallest_scale"))
+      .def(py::init(&make_model<T>), py::arg("above").noconvert(), py::arg("above_bias").noconvert(),
+           py::arg("left").noconvert(), py::arg("first").noconvert(), py::arg("second").noconvert(),
+           py::arg("second_bias").noconvert(), py::arg("third").noconvert(), py::arg("third_bias").noconvert(),
+           py::arg("thresholds").noconvert(), py::arg("means_first"), py::arg("smallest_scale"))
       .def("encode", &encode_context<T>, py::arg("base").noconvert(), py::arg("values").noconvert(), py::arg("height"),
            py::arg("width"))
       .def("decode", &decode_context<T>, py::arg("base").noconvert(), py::arg("height"), py::arg("width"),

@@ -78,9 +78,8 @@ WordTable::WordTable(const int32_t* cdf, size_t num_rows, size_t width, const in
 }
 
 bool check_symbols(const int32_t* symbols, size_t num_symbols) {
-  return std::all_of(symbols, symbols + num_symbols, [](int32_t symbol) {
-    return symbol >= -kMaxWordSymbol && symbol <= kMaxWordSymbol;
-  });
+  return std::all_of(symbols, symbols + num_symbols,
+                     [](int32_t symbol) { return symbol >= -kMaxWordSymbol && symbol <= kMaxWordSymbol; });
 }
 
 std::vector<uint8_t> encode_words(const std::vector<WordPart>& parts) {

@@ -55,7 +55,7 @@ ENCODE = (
     Arrow("families.rt.recipe", "families.rt.video", "P frame", "VideoModel"),
     Arrow("families.rt.image", "graph.blocks", "tensors", "DepthConvBlock"),
     Arrow("families.rt.video", "graph.blocks", "tensors", "DepthConvBlock"),
-    Arrow("graph.blocks", "backend.operations", "layers, tensors", "Operations"),
+    Arrow("graph.blocks", "backend.operations", "layers, tensors", "DepthConvBlock"),
     Arrow("families.rt.recipe", "graph.latent_steps", "scales, means", "LatentCoder"),
     Arrow("graph.latent_steps", "codec.latents", "coding steps", "CodingStep"),
     Arrow("codec.backends", "backend.exact_native", "arithmetic", "ExactNative"),

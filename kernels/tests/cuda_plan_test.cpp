@@ -70,9 +70,8 @@ void test_tiles(std::mt19937& random) {
     const long long area = cu::num_blocks(tile, positions, columns) * tile.rows * tile.columns;
     expect(area >= 1LL * positions * columns, "blocks do not cover the product");
   }
-  expect(cu::takes_large_tile(positions, columns, 1) ==
-             (cu::num_blocks(cu::kLargeSize, positions, columns) * 4 * 70 <=
-              cu::num_blocks(cu::kSmallSize, positions, columns) * 100),
+  expect(cu::takes_large_tile(positions, columns, 1) == (cu::num_blocks(cu::kLargeSize, positions, columns) * 4 * 70 <=
+                                                         cu::num_blocks(cu::kSmallSize, positions, columns) * 100),
          "one multiprocessor does all blocks one after the other");
 }
 
