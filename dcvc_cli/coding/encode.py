@@ -30,7 +30,7 @@ from dcvc_cli.coding.track_feed import TrackFeed
 from dcvc_cli.control.frame_control import FrameControl, Lookahead
 from dcvc_cli.control.rate import RateControl
 from dcvc_cli.control.scene_cuts import SeenPicture
-from dcvc_cli.errors import InputError
+from dcvc_cli.errors import InputError, UsageError
 from dcvc_cli.families.base import CodedUnit
 from dcvc_cli.families.registry import limits_of
 from dcvc_cli.format.types import Picture, VideoFormat
@@ -142,6 +142,9 @@ class StreamEncoder:
         rate: RateControl | None = None,
         label: str = "",
     ) -> None:
+        if rate is not None and not model.weights.model.has_qps:
+            message = f"weights {model.weights.name!r} have one rate, which no --bitrate changes"
+            raise UsageError(message, "choose the weights of another rate")
         self.sps = sps_for(video_format, model.weights, model.precision, choices)
         self.video_format = video_format
         self._sink, self._recon, self._psnr, self._msssim = sink, recon, psnr, msssim

@@ -115,6 +115,7 @@ class Model(ABC):
         stages: parts of coding a picture in the order in which `dcvc bench` shows them; functions name theirs by
             `stages.timed`.
         relative_width: memory a pixel in units of what `lite` takes, for estimates.
+        has_qps: whether the QP changes the rate; else each file of weights has the one that it was trained for.
         is_for_tests: whether lists for people leave the model out.
     """
 
@@ -125,6 +126,7 @@ class Model(ABC):
     entropy_formats: tuple[EntropyFormat, ...] = ()
     stages: tuple[str, ...] = COMMON_STAGES
     relative_width: float = 3.0
+    has_qps: bool = True
     is_for_tests: bool = False
 
     # ---- coding

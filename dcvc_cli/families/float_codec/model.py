@@ -33,6 +33,7 @@ class FloatModel(Model):
 
     entropy_formats = (EntropyFormat.FAMILY,)
     stages = COMMON_STAGES
+    has_qps = False
 
     def __init__(
         self,

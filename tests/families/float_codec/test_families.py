@@ -158,3 +158,14 @@ def test_an_older_entropy_format_is_refused(call: Call, clip: Path, tmp_path: Pa
     options = ("--model", "tiny-tcm", "--entropy-format", "compact", "-q")
     assert call("encode", clip, "-o", tmp_path / "a.dcvc", *options) == ExitCode.USAGE
     assert "has no entropy format compact" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_bitrate_is_refused(
+    call: Call, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], model: str
+) -> None:
+    """One file of weights is one rate."""
+    options = ("--model", model, "--bitrate", 100, "-q")
+    assert call("encode", clip, "-o", tmp_path / "a.dcvc", *options) == ExitCode.USAGE
+    assert "have one rate, which no --bitrate changes" in capsys.readouterr().err
+    assert not (tmp_path / "a.dcvc").exists()
