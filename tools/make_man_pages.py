@@ -108,7 +108,7 @@ def page(path: tuple[str, ...], command: Any) -> str:
     """The roff source of one page; `path` is the program and the names of commands down to this one."""
     title = "-".join(path)
     arguments, options = parameters_of(command)
-    subcommands = getattr(command, "commands", {})
+    subcommands = subcommands_of(command)
     summary = first_sentence(command)
     usage = [
         f"\\fB{escaped(' '.join(path))}\\fR",
@@ -165,10 +165,18 @@ def example_lines(title: str) -> list[str]:
     ]
 
 
+def subcommands_of(command: Any) -> dict[str, Any]:
+    """The commands of a group by name; none of a plain command."""
+    if not hasattr(command, "list_commands"):
+        return {}
+    context = typer.Context(command)
+    return {name: command.get_command(context, name) for name in command.list_commands(context)}
+
+
 def command_tree(path: tuple[str, ...], command: Any) -> Iterator[tuple[tuple[str, ...], Any]]:
     """Every command below and with this one."""
     yield path, command
-    for name, child in getattr(command, "commands", {}).items():
+    for name, child in subcommands_of(command).items():
         if not child.hidden:
             yield from command_tree((*path, name), child)
 

@@ -1,29 +1,58 @@
-"""`dcvc train`: trains the image and the video model, and turns checkpoints into a weights file."""
+"""`dcvc train`: trains the networks that families list as trainable, and turns checkpoints into a weights file."""
 
 import dataclasses
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dcvc_cli.commands.option_list import takes_options
 from dcvc_cli.errors import InputError, UsageError
 from dcvc_cli.ui.progress import ProgressMode
 from dcvc_cli.weights.store import DEFAULT_MODEL
 
 if TYPE_CHECKING:
+    from dcvc_cli.families.base import Model
     from dcvc_cli.training.logs import TrainRecord
     from dcvc_cli.training.trainer import Trainer, Validate
 
+
+class TrainGroup(typer.core.TyperGroup):
+    """`export`, and a command for each network that some model lists as trainable.
+
+    The families are asked when a command is looked for, so that no other start of the program waits for them.
+    """
+
+    def list_commands(self, context: Any) -> list[str]:
+        """In the order of training, `export` last."""
+        from dcvc_cli.training.models import trainee_names
+
+        return [*trainee_names(), *super().list_commands(context)]
+
+    def get_command(self, context: Any, name: str) -> Any:
+        """A command by name; None where there is none."""
+        from dcvc_cli.training.models import trainee_names
+
+        if name not in trainee_names():
+            return super().get_command(context, name)
+        one = typer.Typer(add_completion=False)
+        one.command(name)(_train_command(name))
+        return typer.main.get_command(one)
+
+
 app = typer.Typer(
-    name="train", help="Train the image and the video model; export checkpoints as weights.", no_args_is_help=True
+    name="train",
+    cls=TrainGroup,
+    help="Train the networks of a model one after the other; export checkpoints as weights.",
+    no_args_is_help=True,
 )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainOptions:
-    """The options that `dcvc train image` and `dcvc train video` share."""
+    """The options of every command that trains a network."""
 
     config: Annotated[
         Path,
@@ -48,6 +77,10 @@ class TrainOptions:
             help="Folder of checkpoint.pt and log.csv. Training resumes from a checkpoint in it.",
         ),
     ]
+    model: Annotated[
+        str | None,
+        typer.Option("--model", metavar="NAME", help="Model to train. Default: the one that --config names."),
+    ] = None
     cache: Annotated[
         Path | None,
         typer.Option("--cache", metavar="DIR", help="Folder that keeps decoded material. Default: OUTPUT/cache."),
@@ -90,70 +123,53 @@ class TrainOptions:
     ] = ProgressMode.AUTO
 
 
-def takes_train_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Gives a command the fields of TrainOptions as options. The command gets them as one TrainOptions, its first
-    argument."""
-    own = [parameter for parameter in inspect.signature(command).parameters.values() if parameter.name != "options"]
-    hints = get_type_hints(TrainOptions, include_extras=True)
-    shared = [
-        inspect.Parameter(
-            field.name,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=inspect.Parameter.empty if field.default is dataclasses.MISSING else field.default,
-            annotation=hints[field.name],
-        )
-        for field in dataclasses.fields(TrainOptions)
-    ]
-
-    def call(**values: Any) -> None:
-        command(TrainOptions(**{name: values.pop(name) for name in hints}), **values)
-
-    merged = [*shared, *own]
-    call.__name__, call.__doc__ = command.__name__, command.__doc__
-    call.__annotations__ = {parameter.name: parameter.annotation for parameter in merged}
-    call.__signature__ = inspect.Signature(merged)  # type: ignore[attr-defined]
-    return call
+def _checkpoint_option(network: str) -> inspect.Parameter:
+    """`--NETWORK-checkpoint`, for a network that another one may be trained behind."""
+    text = f"Checkpoint of the trained {network} network. Default: the {network} network of --start-from."
+    option = typer.Option(f"--{network}-checkpoint", metavar="checkpoint.pt", help=text)
+    return inspect.Parameter(
+        f"{network}_checkpoint",
+        inspect.Parameter.KEYWORD_ONLY,
+        default=None,
+        annotation=Annotated[Path | None, option],
+    )
 
 
-@app.command()
-@takes_train_options
-def image(options: TrainOptions) -> None:
-    """Train the image model (I frames). The same command resumes a run that was stopped, from its last checkpoint.
+def _train_command(network: str) -> Callable[..., None]:
+    """The command that trains a network, with an option for each one that some model trains before it."""
+    from dcvc_cli.training.models import models_with, trained_before
 
-    On several GPUs or machines: `accelerate launch -m dcvc_cli train image ...`. The processes share each batch; the
-        result is that of one process.
-    """
-    _train("image", options, {})
+    before = {f"{name}_checkpoint": name for name in trained_before(network)}
 
+    def train(options: TrainOptions, **paths: Path | None) -> None:
+        _train(network, options, {before[name]: path for name, path in paths.items() if path is not None})
 
-@app.command()
-@takes_train_options
-def video(
-    options: TrainOptions,
-    *,
-    image_checkpoint: Annotated[
-        Path | None,
-        typer.Option(
-            "--image-checkpoint",
-            metavar="checkpoint.pt",
-            help="Checkpoint of the trained image model. Default: the image model of --start-from.",
-        ),
-    ] = None,
-) -> None:
-    """Train the video model (P frames) behind a trained image model, which stays as it is.
-
-    On several GPUs or machines: `accelerate launch -m dcvc_cli train video ...`. The processes share each batch; the
-        result is that of one process.
-    """
-    _train("video", options, {} if image_checkpoint is None else {"image": image_checkpoint})
+    options_parameter = inspect.signature(train).parameters["options"]
+    train.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [options_parameter, *map(_checkpoint_option, before.values())]
+    )
+    paragraphs = (
+        f"Train the {network} network of a model. Models that have one: {', '.join(models_with(network))}.",
+        "The same command resumes a run that was stopped, from its last checkpoint. Networks that are trained already "
+        "stay as they are.",
+        f"On several GPUs or machines: `accelerate launch -m dcvc_cli train {network} ...`. The processes share each "
+        "batch; the result is that of one process.",
+    )
+    train.__doc__ = "\n\n".join(paragraphs)
+    return takes_options(TrainOptions)(train)
 
 
 @app.command()
 def export(
-    image_checkpoint: Annotated[Path, typer.Argument(metavar="IMAGE.pt", help="Checkpoint of the image model.")],
-    video_checkpoint: Annotated[Path, typer.Argument(metavar="VIDEO.pt", help="Checkpoint of the video model.")],
+    checkpoints: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="CHECKPOINT...",
+            help="One checkpoint.pt a network, in the model's order: that of the image network first.",
+        ),
+    ],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="F.safetensors", help="The weights file to write.")],
-    model: Annotated[str, typer.Option("--model", help="Model of both checkpoints.")] = DEFAULT_MODEL,
+    model: Annotated[str, typer.Option("--model", help="Model of the checkpoints.")] = DEFAULT_MODEL,
     description: Annotated[
         str, typer.Option("--description", help="Text that the file keeps, such as what the model was trained on.")
     ] = "",
@@ -167,23 +183,21 @@ def export(
     ] = None,
     overwrite: Annotated[bool, typer.Option("-y", "--overwrite", help="Replace an existing file.")] = False,
 ) -> None:
-    """Turn two training checkpoints into a weights file. With --exact the file holds the integers of the exact profile
-    too.
+    """Turn training checkpoints into a weights file.
 
-    A name that ends in .gz makes a compressed file.
+    With --exact the file holds the integers of the exact profile too. A name that ends in .gz makes a compressed file.
     """
-    from dcvc_cli.families.registry import models
     from dcvc_cli.media.endings import WEIGHTS, check_ending
     from dcvc_cli.training.export import as_trained, checkpoint_state, export_model
+    from dcvc_cli.training.models import trainable_model
     from dcvc_cli.ui.console import say
     from dcvc_cli.weights.file import write_weights
 
-    if model not in models():
-        raise UsageError(f"there is no model {model!r}", f"known: {', '.join(models())}")
+    names = _networks_of(checkpoints, trainable_model(model))
     check_ending("-o", str(output).removesuffix(".gz"), WEIGHTS)
     if output.exists() and not overwrite:
         raise UsageError(f"{output} exists", "-y replaces it")
-    states = {"image": checkpoint_state(image_checkpoint), "video": checkpoint_state(video_checkpoint)}
+    states = {name: checkpoint_state(path) for name, path in zip(names, checkpoints, strict=True)}
     weights = export_model(model, states, description)
     if exact or calibrate:
         from dcvc_cli.preparing.quantise import prepare_from_box, read_clips
@@ -196,15 +210,26 @@ def export(
     say(f"{output}: {prints}")
 
 
+def _networks_of(checkpoints: Sequence[Path], model: "Model") -> list[str]:
+    """The networks that checkpoints are of, by their order on the command line."""
+    names = list(model.networks)
+    if len(checkpoints) != len(names):
+        raise UsageError(
+            f"expected {len(names)} checkpoints of model {model.name}, found {len(checkpoints)}",
+            f"in this order: {', '.join(names)}",
+        )
+    return names
+
+
 def _train(network: str, options: TrainOptions, checkpoints: Mapping[str, Path]) -> None:
     from dcvc_cli.codec.backends import choose_device
     from dcvc_cli.training.config import read_train_config
     from dcvc_cli.training.processes import TrainingProcesses, join_processes, num_launched, set_up_arithmetic
     from dcvc_cli.training.run import RunSettings, open_trainer
 
-    config = read_train_config(options.config)
+    config = read_train_config(options.config, options.model)
     if config.network != network:
-        raise UsageError(f"{options.config} trains the {config.network} model", f"dcvc train {config.network}")
+        raise UsageError(f"{options.config} trains the {config.network} network", f"dcvc train {config.network}")
     for folder in options.data:
         if not folder.is_dir():
             raise InputError(f"{folder} is not a folder", "--data takes folders with videos and pictures")

@@ -7,15 +7,24 @@ from dataclasses import dataclass
 class Stage:
     """One part of the schedule.
 
-    num_frames counts P frames that are trained through (ignored for images), num_lead_frames the most P frames that are
-    coded ahead of them without a gradient (a random number of them each step). The first frame is coded up to
-    intra_qp_drop QPs lower than the others (random), so that short sequences meet references as poor as those of long
-    ones. sequence_frames, in place of these two: the P frames of a sequence that consecutive steps train, num_frames
-    each, every step from what the last one decoded (learning.segments); 0: a step has crops of its own. The learning
-    rate falls geometrically from rate_first to rate_last over num_steps. quantise_weights trains with the 8-bit weights
-    that ship; hold_weights starts from the average with those weights on their grid and trains all others, so that
-    these fit what ships. gradient_checkpointing computes every P frame twice to keep only features between frames, for
-    long sequences in little memory.
+    Attributes:
+        num_steps: how long it is.
+        batch: samples of a step, of all processes together.
+        patch: side of a crop in samples.
+        rate_first: learning rate of the first step. It falls geometrically to that of the last step.
+        rate_last: learning rate of the last step.
+        num_frames: P frames that a gradient goes through; without meaning for images.
+        num_lead_frames: most P frames that are coded ahead of them without a gradient. Each step draws their number.
+        intra_qp_drop: the first frame is coded up to so many QPs lower than the others, at random. Short sequences so
+            meet references as poor as those of long ones.
+        sequence_frames: P frames of a sequence that consecutive steps train, `num_frames` each, every step from what
+            the last one decoded (learning.segments); in place of `num_lead_frames` and `intra_qp_drop`. 0: each step
+            has crops of its own.
+        quantise_weights: trains with the 8-bit weights that ship.
+        hold_weights: starts from the average with its 8-bit weights on their grid, and trains all other parameters, so
+            that these fit what ships.
+        gradient_checkpointing: computes every P frame twice and keeps only features between frames, for long sequences
+            in little memory.
     """
 
     num_steps: int

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import Any
 
 import torch
@@ -56,6 +57,20 @@ class BatchLoss:
     psnr: float
 
 
+class ParameterGroup(Enum):
+    """Parameters that learn alike. A schedule has a learning-rate factor for each group (`TrainConfig.rate_of`).
+
+    Attributes:
+        USUAL: the rate of the stage, with weight decay.
+        FAST: few numbers with much effect, such as quantiser steps and bit estimators; `fast_rate_factor`, no decay.
+        DIRECT: layers that carry samples straight to latents or back; `direct_rate_factor`, no decay.
+    """
+
+    USUAL = auto()
+    FAST = auto()
+    DIRECT = auto()
+
+
 class Trainee(ABC):
     """One network of a model in training.
 
@@ -87,6 +102,10 @@ class Trainee(ABC):
             clip: the own samples (N, frames, 3, h, w) in 0..1.
             at: every random number follows from it and from torch's generator, which is seeded for the step.
         """
+
+    def group(self, parameter: str) -> ParameterGroup:
+        """The group that a parameter belongs to; by default all are alike."""
+        return ParameterGroup.USUAL
 
     def forget(self) -> None:  # noqa: B027  most networks keep nothing
         """Drops what is kept between steps, at the start of a stage."""

@@ -9,7 +9,7 @@ import yaml
 
 from dcvc_cli.errors import UsageError
 from dcvc_cli.learning.stage import Stage
-from dcvc_cli.learning.trainee import Objective
+from dcvc_cli.learning.trainee import Objective, ParameterGroup
 from dcvc_cli.training.models import trainable
 
 
@@ -17,19 +17,29 @@ from dcvc_cli.training.models import trainable
 class TrainConfig:
     """Everything that decides a run's result, apart from the data and the machine's arithmetic.
 
-    lambda_first, lambda_last: weight of the distortion at QP 0 and QP 63 (samples in 0..1, bits per pixel).
-    chroma_weight_first, chroma_weight_last: of chroma's squared error at QP 0 and QP 63 (losses.CHROMA_WEIGHTS); less
-        gives luma more of the bits.
-    gradient_limit: norm above which gradients are scaled down. fast_rate_factor: learning-rate factor of QP vectors and
-        bit estimators.
-    cost_exponent: a sample's loss is divided by its own cost, compared with others of its QP, to this power; 0 sums
-    costs as they are, 1 makes ten per cent of an easy clip count as much as ten per cent of a hard one.
-    direct_rate_factor: that of the direct path (small for images: every weight of it sees whole grey levels, and a step
-    of all of them at once moves a latent by several units).
-    rate_factors: learning-rate factors of parameters by the beginning of their names, before those two settings; the
-        longest beginning counts.
-    autocast: bf16, fp16 (with a gradient scaler) or none. validate_every: steps between codings of the validation
-    clips, of which the first validate_frames pictures are taken.
+    Attributes:
+        network: what is trained, one of the model's `trainees`.
+        model: name of the model.
+        stages: the schedule.
+        lambda_first: weight of the distortion at QP 0 (samples in 0..1, bits per pixel).
+        lambda_last: weight of the distortion at QP 63.
+        chroma_weight_first: weight of chroma's squared error at QP 0 (losses.CHROMA_WEIGHTS). A smaller weight gives
+            luma more of the bits.
+        chroma_weight_last: weight of chroma's squared error at QP 63.
+        gradient_limit: norm above which gradients are scaled down.
+        fast_rate_factor: learning-rate factor of `ParameterGroup.FAST`.
+        direct_rate_factor: learning-rate factor of `ParameterGroup.DIRECT`. It is small for images: every weight of the
+            direct path sees whole grey levels, and a step of all of them at once moves a latent by several units.
+        rate_factors: learning-rate factors by the beginning of parameters' names. They come before the two above, and
+            the longest beginning counts.
+        cost_exponent: a sample's loss is divided by its own cost, compared with others of its QP, to this power. 0 sums
+            costs as they are. 1 makes ten per cent of an easy clip count as much as ten per cent of a hard one.
+        ema_decay: share that the average of the parameters keeps of itself in a step.
+        weight_decay: of AdamW, for `ParameterGroup.USUAL`.
+        autocast: bf16, fp16 (with a gradient scaler) or none.
+        seed: of all random numbers.
+        validate_every: steps between codings of the validation clips.
+        validate_frames: pictures of a validation clip that are coded, its first ones.
     """
 
     network: str
@@ -65,14 +75,17 @@ class TrainConfig:
         """The global step at which a stage begins."""
         return sum(stage.num_steps for stage in self.stages[:number])
 
-    def rate_of(self, name: str) -> tuple[float, float]:
-        """(learning-rate factor, weight decay) of a parameter."""
-        is_fast, is_direct = name.startswith(("q_", "bit_estimator_z")), "direct" in name.split(".")
-        factor = self.fast_rate_factor if is_fast else self.direct_rate_factor if is_direct else 1.0
+    def rate_of(self, name: str, group: ParameterGroup) -> tuple[float, float]:
+        """(learning-rate factor, weight decay) of a parameter; its trainee says the group."""
+        factor = {
+            ParameterGroup.USUAL: 1.0,
+            ParameterGroup.FAST: self.fast_rate_factor,
+            ParameterGroup.DIRECT: self.direct_rate_factor,
+        }[group]
         beginnings = [beginning for beginning in self.rate_factors if name.startswith(beginning)]
         if beginnings:
             factor = self.rate_factors[max(beginnings, key=len)]
-        return factor, 0.0 if is_fast or is_direct else self.weight_decay
+        return factor, self.weight_decay if group is ParameterGroup.USUAL else 0.0
 
     def stage_at(self, step: int) -> tuple[int, Stage, float]:
         """(number of the stage, the stage, learning rate) of global step `step`."""
@@ -148,11 +161,12 @@ def recipe_names() -> list[str]:
     return sorted(path.stem for path in recipes_folder().glob("*.yaml"))
 
 
-def read_train_config(path: Path) -> TrainConfig:
+def read_train_config(path: Path, model: str | None = None) -> TrainConfig:
     """Reads and checks a training preset; UsageError names the file and the setting.
 
     Args:
         path: a file, or the name of one that comes with dcvc, such as `lite-image`.
+        model: the model to train in place of the file's.
     """
     shipped = recipes_folder() / f"{path}.yaml"
     if not path.exists() and len(path.parts) == 1 and shipped.exists():
@@ -167,7 +181,10 @@ def read_train_config(path: Path) -> TrainConfig:
     stages = tuple(_construct(Stage, stage, f"{path}: stage {number}") for number, stage in enumerate(values["stages"]))
     for number, stage in enumerate(stages):
         _check_sequences(f"{path}: stage {number}", stage)
-    config: TrainConfig = _construct(TrainConfig, values | {"stages": stages}, str(path))
+    values |= {"stages": stages} | ({} if model is None else {"model": model})
+    if "model" not in values:
+        raise UsageError(f"{path} names no model", f"--model chooses one: {', '.join(trainable())}")
+    config: TrainConfig = _construct(TrainConfig, values, str(path))
     if not isinstance(config.rate_factors, dict):
         raise UsageError(f"{path}: rate_factors: expected a mapping of names to numbers, found {config.rate_factors!r}")
     for name, factor in config.rate_factors.items():

@@ -9,11 +9,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dcvc_cli.entropy.factorised import factorised_table
 from dcvc_cli.errors import InputError
+from dcvc_cli.families.base import Model
 from dcvc_cli.families.checkpoint_match import state_problems
 from dcvc_cli.families.registry import find_model
-from dcvc_cli.graph.network import Network
 from dcvc_cli.learning.parameters import random_parameters
 from dcvc_cli.training.estimator_fit import fitted_estimator
 from dcvc_cli.training.shipped_weights import quantised_weights
@@ -46,9 +45,10 @@ def as_trained(state: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float3
     }
 
 
-def network_weights(model: Network, state: Mapping[str, NDArray[Any]]) -> NetworkWeights:
+def network_weights(model: Model, network: str, state: Mapping[str, NDArray[Any]]) -> NetworkWeights:
     """Compressed weights of one network and its z table."""
-    return NetworkWeights(model, compress_parameters(state) | table_arrays(factorised_table(state)))
+    table = model.z_table(network, state)
+    return NetworkWeights(model.networks[network], compress_parameters(state) | table_arrays(table))
 
 
 def export_model(model_name: str, states: Mapping[str, Mapping[str, NDArray[Any]]], description: str) -> ModelWeights:
@@ -68,7 +68,7 @@ def export_model(model_name: str, states: Mapping[str, Mapping[str, NDArray[Any]
                 f"{problems[0]}{more}",
                 hint,
             )
-    networks = {name: network_weights(network, states[name]) for name, network in model.networks.items()}
+    networks = {name: network_weights(model, name, states[name]) for name in model.networks}
     return ModelWeights(model, networks, model_name, description)
 
 

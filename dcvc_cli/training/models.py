@@ -10,6 +10,22 @@ def trainable() -> dict[str, Model]:
     return {name: model for name, model in models().items() if model.trainees}
 
 
+def trainee_names() -> list[str]:
+    """Names of all networks that some model lists as trainable, each once, in the order of training."""
+    return list(dict.fromkeys(name for model in trainable().values() for name in model.trainees))
+
+
+def trained_before(name: str) -> list[str]:
+    """Networks that some model trains before the network `name`, which may be trained behind them."""
+    lists = [model.trainees for model in trainable().values() if name in model.trainees]
+    return list(dict.fromkeys(before for trainees in lists for before in trainees[: trainees.index(name)]))
+
+
+def models_with(name: str) -> list[str]:
+    """Models that list a network as trainable, without those for tests."""
+    return [model.name for model in trainable().values() if name in model.trainees and not model.is_for_tests]
+
+
 def trainable_model(name: str) -> Model:
     """A model by name; UsageError lists what there is."""
     known = trainable()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from dcvc_cli.errors import UsageError
 from dcvc_cli.learning.parameters import Parameters
 from dcvc_cli.training.config import TrainConfig
 from dcvc_cli.training.data import build_cache, material_fingerprint
@@ -44,17 +45,22 @@ def open_trainer(
     """A trainer at the start of its schedule, and what validates it on the main process.
 
     Raises:
-        InputError: material, a checkpoint or weights do not fit. UsageError: settings that the device cannot do.
+        InputError: material, a checkpoint or weights do not fit.
+        UsageError: settings that the device cannot do, or a checkpoint of a network that is not needed.
     """
     initial_state = validate = None
     frozen: dict[str, Parameters] = {}
+    needed = trainable_model(config.model).trainee(config.network).frozen
+    for name in settings.checkpoints:
+        if name not in needed:
+            raise UsageError(f"--{name}-checkpoint: the {config.network} model of {config.model} is trained without it")
     for name, path in settings.checkpoints.items():
         state = processes.from_main(checkpoint_state(path) if processes.is_main else None)
         frozen[name] = {key: torch.from_numpy(value) for key, value in state.items()}
     if settings.start_from is not None:
         weights = weights_by_name(settings.start_from)
         initial_state = state_of_weights(weights, config.model, config.network)
-        for name in trainable_model(config.model).trainee(config.network).frozen:
+        for name in needed:
             if name not in frozen:
                 frozen[name] = state_of_weights(weights, config.model, name)
     if settings.validation and processes.is_main:

@@ -113,7 +113,7 @@ class Trainer:
                 )
         groups: dict[tuple[float, float], list[torch.Tensor]] = {}
         for name, value in self.parameters.items():
-            groups.setdefault(self.config.rate_of(name), []).append(value)
+            groups.setdefault(self.config.rate_of(name, self.trainee.group(name)), []).append(value)
         rates = [
             {"params": values, "factor": factor, "weight_decay": decay} for (factor, decay), values in groups.items()
         ]

@@ -7,6 +7,9 @@ from subprocess import CompletedProcess
 
 import pytest
 
+from dcvc_cli.families import registry
+from tests.families.toy.family import ToyFamily, ToyModel
+
 ROOT = Path(__file__).parents[2]
 PRESETS = ROOT / "recipes"
 CLIP = ROOT / "tests" / "data" / "carphone_qcif.y4m"
@@ -98,3 +101,60 @@ def test_what_cannot_be_trained_is_told(
 ) -> None:
     assert call("train", "image", *options, "-o", str(tmp_path / "run")) == code
     assert told in capsys.readouterr().err
+
+
+class TrainableToy(ToyModel):
+    """Lists two networks to train, the second of them behind the first."""
+
+    trainees = ("ground", "roof")
+
+
+class TrainableToyFamily(ToyFamily):
+    """One model."""
+
+    @property
+    def models(self) -> dict[str, ToyModel]:
+        """By name."""
+        return {"toy-small": TrainableToy()}
+
+
+def test_what_a_family_lists_becomes_a_command(call: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("train", "roof", "--help") == 2
+    capsys.readouterr()
+    with registry.guest(TrainableToyFamily()):
+        assert call("train", "--help") == 0
+        listed = capsys.readouterr().out
+        assert call("train", "ground", "--help") == 0
+        ground = capsys.readouterr().out
+        assert call("train", "roof", "--help") == 0
+        roof = capsys.readouterr().out
+    assert [name for name in ("image", "video", "ground", "roof", "export") if f" {name} " in listed] == [
+        "image",
+        "video",
+        "ground",
+        "roof",
+        "export",
+    ]
+    assert "Models that have one: toy-small" in ground
+    assert "-checkpoint" not in ground.replace("checkpoint.pt", "")
+    assert "--ground-checkpoint" in roof
+
+
+def test_a_checkpoint_that_nothing_is_trained_behind_is_told(tmp_path: Path) -> None:
+    """The command line offers it where one model needs it; another model may do without."""
+    from dcvc_cli.errors import UsageError
+    from dcvc_cli.training.config import read_train_config
+    from dcvc_cli.training.processes import TrainingProcesses
+    from dcvc_cli.training.run import RunSettings, open_trainer
+
+    config = read_train_config(PRESETS / "tiny-image.yaml")
+    settings = RunSettings([CLIP.parent], tmp_path, checkpoints={"video": tmp_path / "absent.pt"})
+    with pytest.raises(UsageError, match="--video-checkpoint"):
+        open_trainer(config, settings, TrainingProcesses())
+
+
+def test_weights_are_exported_from_a_checkpoint_of_each_network(
+    call: Callable[..., int], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert call("train", "export", "one.pt", "-o", str(tmp_path / "w.safetensors")) == 2
+    assert "expected 2 checkpoints of model lite, found 1 (in this order: image, video)" in capsys.readouterr().err

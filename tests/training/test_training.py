@@ -22,6 +22,7 @@ from dcvc_cli.learning.stage import Stage
 from dcvc_cli.training.config import TrainConfig, read_train_config
 from dcvc_cli.training.data import CachedShot, CropSampler, build_cache
 from dcvc_cli.training.export import export_model, state_of_weights
+from dcvc_cli.training.models import trainable_model
 from dcvc_cli.training.shipped_weights import quantised_weights
 from dcvc_cli.training.trainer import Trainer
 from tests.support.models import image_model, video_model
@@ -246,8 +247,20 @@ def test_the_longest_beginning_decides_a_rate(tmp_path: Path) -> None:
         "q_scale_enc",
         "enc.enc_1.adaptor.weight",
     )
-    assert [config.rate_of(name)[0] for name in names] == [0.5, 0.25, 0.1, 3.0, 1.0]
-    assert [config.rate_of(name)[1] > 0 for name in names] == [True, True, False, False, True]
+    group = trainable_model("tiny").trainee("image").group
+    rates = [config.rate_of(name, group(name)) for name in names]
+    assert [factor for factor, _ in rates] == [0.5, 0.25, 0.1, 3.0, 1.0]
+    assert [decay > 0 for _, decay in rates] == [True, True, False, False, True]
+
+
+def test_a_run_may_name_another_model_than_its_recipe(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text(SETTINGS)
+    assert read_train_config(path, "tiny-lite").model == "tiny-lite"
+    path.write_text(SETTINGS.replace("model: tiny\n", ""))
+    assert read_train_config(path, "tiny").model == "tiny"
+    with pytest.raises(UsageError, match="--model"):
+        read_train_config(path)
 
 
 def test_rates_reach_the_parameters(tmp_path: Path) -> None:

@@ -14,10 +14,20 @@ from dcvc_cli.families.rt.training_sequences import BatchPlace, Sequences, seque
 from dcvc_cli.families.rt.video import VideoModel
 from dcvc_cli.learning.segments import segments_of, sequence_qp
 from dcvc_cli.learning.stage import Stage
-from dcvc_cli.learning.trainee import BatchLoss, Objective, State, Trainee, TrainingStep
+from dcvc_cli.learning.trainee import BatchLoss, Objective, ParameterGroup, State, Trainee, TrainingStep
 
 
-class ImageTrainee(Trainee):
+class RtTrainee(Trainee):
+    """What both networks have in common."""
+
+    def group(self, parameter: str) -> ParameterGroup:
+        """Vectors a QP and bit estimators are fast; layers of the direct path are named so."""
+        if parameter.startswith(("q_", "bit_estimator_z")):
+            return ParameterGroup.FAST
+        return ParameterGroup.DIRECT if "direct" in parameter.split(".") else ParameterGroup.USUAL
+
+
+class ImageTrainee(RtTrainee):
     """The image network: single pictures."""
 
     keyint = 1
@@ -40,7 +50,7 @@ class ImageTrainee(Trainee):
         return image_loss(self._image, parameters, clip, objective, Conditions(at.share), self._spec.intra_dead_zone)
 
 
-class VideoTrainee(Trainee):
+class VideoTrainee(RtTrainee):
     """The video network: P frames behind I frames of the frozen image network."""
 
     frozen = ("image",)
