@@ -12,6 +12,7 @@ from dcvc_cli.bitstream.units import MIN_FRAME_UNIT_SIZE, Damage, EndUnit, Frame
 from dcvc_cli.coding.frame_report import FrameReport
 from dcvc_cli.coding.on_error import OnError
 from dcvc_cli.coding.opened_models import StreamNetworks
+from dcvc_cli.coding.output_times import StreamClock
 from dcvc_cli.coding.stream_decoder import StreamDecoder, decoder_for, with_times
 from dcvc_cli.errors import StreamError
 from dcvc_cli.format.types import Picture
@@ -85,6 +86,7 @@ class DamagedDecoder:
         self._decoder: StreamDecoder | None = None
         self._held: list[DecodedFrame] = []
         self._last_good: Picture | None = None
+        self._clock = StreamClock()
         self._broken = False
         self._sps: Sps | None = None
         self._num_in_part = self._damaged_bytes = 0
@@ -118,6 +120,7 @@ class DamagedDecoder:
                 self._damaged_bytes += unit.size_bytes
             elif isinstance(unit, StartUnit):
                 self._num_in_part = self._damaged_bytes = 0
+                self._clock.begin_part()
             elif isinstance(unit, EndUnit):
                 yield from self._give_out()
                 yield from self._lose(self._num_missing(unit))
@@ -153,7 +156,7 @@ class DamagedDecoder:
         self._decoder = decoder_for(unit.sps, self._sps, self._decoder, self._networks, self._index)
         self._sps = unit.sps
         try:
-            pictures = with_times(self._decoder.pictures.push(unit), unit)
+            pictures = with_times(self._decoder.pictures.push(unit), unit, self._clock)
         except StreamError as error:
             self.losses.add_fault(f"frame {self._index} cannot be decoded: {error.message}")
             self._break()

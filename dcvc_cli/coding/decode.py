@@ -15,13 +15,14 @@ from dcvc_cli.bitstream.sei import PictureHash, hash_picture
 from dcvc_cli.bitstream.sps import HashKind, Precision, Sps
 from dcvc_cli.bitstream.stream_reader import StreamReader
 from dcvc_cli.bitstream.tracks import TrackHeader, TrackPacket
-from dcvc_cli.bitstream.units import Damage, FrameUnit, SeiUnit, SpsUnit, TrackUnit, Unit
+from dcvc_cli.bitstream.units import Damage, FrameUnit, SeiUnit, SpsUnit, StartUnit, TrackUnit, Unit
 from dcvc_cli.codec.pictures import video_format_of
 from dcvc_cli.coding.concealment import DamagedDecoder, DecodedFrame, Losses
 from dcvc_cli.coding.frame_report import FrameReport
 from dcvc_cli.coding.memory import decoding_memory
 from dcvc_cli.coding.on_error import OnError
 from dcvc_cli.coding.opened_models import NAMES_OF_PRECISIONS, StreamNetworks
+from dcvc_cli.coding.output_times import StreamClock
 from dcvc_cli.coding.stream_decoder import StreamDecoder, decoder_for, with_times
 from dcvc_cli.coding.stream_source import StreamSource
 from dcvc_cli.errors import InputError, StreamError
@@ -207,7 +208,7 @@ def decode_units(
         StreamError, EnvironmentFault: as `OpenedStream.frames`.
     """
     decoder: StreamDecoder | None = None
-    hashes = HashChecker()
+    hashes, clock = HashChecker(), StreamClock()
     index, sps_bytes = first_index, 0
     for unit in units:
         if isinstance(unit, FrameUnit):
@@ -216,7 +217,7 @@ def decode_units(
             start = time.perf_counter()
             before = decoder.sps if decoder is not None else None
             decoder = decoder_for(unit.sps, before, decoder, networks, index)
-            pictures = with_times(_decode(decoder.pictures, unit, index), unit)
+            pictures = with_times(_decode(decoder.pictures, unit, index), unit, clock)
             hashes.expect(index, pictures, unit.sps)
             spent = unit.size_bytes + sps_bytes, time.perf_counter() - start
             for picture in pictures:
@@ -227,6 +228,8 @@ def decode_units(
                 index, spent = index + 1, (0, 0.0)
         elif verify and isinstance(unit, SeiUnit) and isinstance(unit.message, PictureHash):
             hashes.check(unit.message)
+        elif isinstance(unit, StartUnit):
+            clock.begin_part()
         sps_bytes = unit.size_bytes if isinstance(unit, SpsUnit) else 0
 
 

@@ -42,6 +42,7 @@ class FrameRow:
         offset: first byte of the unit, without that SPS.
         sps_number: position of its SPS in `StreamFacts.all_sps`.
         reset: whether the frame drops the reference feature.
+        times: of its pictures, in ticks of the SPS's time base since the start of the stream; empty without one.
     """
 
     index: int
@@ -52,6 +53,7 @@ class FrameRow:
     sps_number: int
     reset: bool
     num_pictures: int = 1
+    times: tuple[int, ...] = ()
 
 
 @dataclass
@@ -137,6 +139,7 @@ def inspect_stream(name: str, source: ByteSource, limits: Limits | None = None) 
                     number,
                     unit.reset,
                     unit.pictures.num_pictures,
+                    unit.times,
                 )
             )
         elif isinstance(unit, SeiUnit):
@@ -246,6 +249,7 @@ def frame_values(facts: StreamFacts, row: FrameRow) -> dict[str, Any]:
         "sps": row.sps_number,
         "reset": row.reset,
         "num_pictures": row.num_pictures,
+        **({"times": list(row.times)} if row.times else {}),
     }
 
 

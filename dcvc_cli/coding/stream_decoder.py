@@ -8,6 +8,7 @@ from dcvc_cli.bitstream.sps import Sps
 from dcvc_cli.bitstream.units import FrameUnit
 from dcvc_cli.codec.pictures import video_format_of
 from dcvc_cli.coding.opened_models import StreamNetworks
+from dcvc_cli.coding.output_times import StreamClock
 from dcvc_cli.errors import StreamError
 from dcvc_cli.families.base import PictureDecoder
 from dcvc_cli.families.registry import model_of_stream
@@ -22,11 +23,9 @@ class StreamDecoder:
     pictures: PictureDecoder
 
 
-def with_times(pictures: Sequence[Picture], unit: FrameUnit) -> Sequence[Picture]:
-    """Decoded pictures of a unit with the times that it gives them, if any."""
-    if not unit.times:
-        return pictures
-    return [replace(picture, time=time) for picture, time in zip(pictures, unit.times, strict=True)]
+def with_times(pictures: Sequence[Picture], unit: FrameUnit, clock: StreamClock) -> Sequence[Picture]:
+    """Decoded pictures of a unit with the times that the source gives them, if any."""
+    return [replace(picture, time=time) for picture, time in zip(pictures, clock.times(unit), strict=True)]
 
 
 def decoder_for(

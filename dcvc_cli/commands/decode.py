@@ -99,6 +99,14 @@ def decode(
             rich_help_panel="Reports",
         ),
     ] = None,
+    timestamps: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write when each picture is shown, as mkvmerge reads it (--timestamps 0:FILE); - is standard output.",
+            rich_help_panel="Reports",
+        ),
+    ] = None,
     json_file: Annotated[
         str | None,
         typer.Option(
@@ -125,23 +133,26 @@ def decode(
     stream is decoded past the damage and the output is kept; the exit code is 4 all the same.
 
     A video file (.mkv, .mp4, ...) holds the pictures with their times and colour tags, and the other tracks that the
-    stream carries.
+    stream carries. y4m and yuv have no place for times of pictures that are not evenly spaced: --timestamps keeps them.
 
     PNG files hold 4:2:0 pictures as RGB, by the stream's own matrix and range; where the stream says neither, BT.709
     from 720 lines on, else BT.601, in limited range. y4m and yuv hold RGB pictures as 4:4:4.
     """
     if output is None:
-        if not (md5 or frame_times or json_file):
+        if not (md5 or frame_times or timestamps or json_file):
             raise UsageError("the output is missing", "-o OUT.y4m, or -o null, or a report such as --md5")
         output = "null"
-    check_places(sources, {"-o": output, "--frame-times": frame_times, "--json": json_file})
-    if md5 and "-" in (output, frame_times, json_file):
+    reports = Reports(md5, frame_times, json_file, timestamps)
+    files = {"--frame-times": frame_times, "--timestamps": timestamps, "--json": json_file}
+    check_places(sources, {"-o": output, **files})
+    if md5 and "-" in (output, *files.values()):
         raise UsageError("--md5 prints to standard output, and so would another output", "give that one a file name")
 
-    from dcvc_cli.media.endings import CSV, JSON, check_ending
+    from dcvc_cli.media.endings import CSV, JSON, TEXT, check_ending
     from dcvc_cli.ui.voice import Voice
 
     check_ending("--frame-times", frame_times, CSV)
+    check_ending("--timestamps", timestamps, TEXT)
     check_ending("--json", json_file, JSON)
     choices = DecodeChoices(
         overwrite,
@@ -160,10 +171,11 @@ def decode(
         codec,
         mux,
     )
-    reports = Reports(md5, frame_times, json_file)
     if len(sources) > 1:
         if reports != Reports():
-            raise UsageError("--md5, --frame-times and --json are for one stream", "decode streams one by one for them")
+            raise UsageError(
+                "--md5, --frame-times, --timestamps and --json are for one stream", "decode streams one by one for them"
+            )
         decode_batch(sources, output, choices, jobs, skip_existing)
         return
     Voice(quiet, verbose).note(decode_stream(sources[0], output, choices, reports))

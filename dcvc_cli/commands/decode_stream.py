@@ -4,7 +4,7 @@ import hashlib
 import sys
 import time
 from contextlib import ExitStack, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from dcvc_cli.api.frame import Frame
     from dcvc_cli.bitstream.sps import Sps
     from dcvc_cli.coding.concealment import Losses
+    from dcvc_cli.coding.output_times import OutputTimes
     from dcvc_cli.coding.report_files import TextSink
     from dcvc_cli.coding.track_copy import StreamTracks, TrackSource
-    from dcvc_cli.format.types import Picture
     from dcvc_cli.media import PictureWriter
     from dcvc_cli.media.video_writer import VideoFileWriter
     from dcvc_cli.ui.voice import Voice
@@ -56,17 +56,20 @@ class Reports:
         md5: whether to print the MD5 of all samples.
         frame_times: a file for the seconds of each frame, or None.
         json_file: a file for settings, frames and sums, or None.
+        timestamps: a file for the times of the pictures, or None.
     """
 
     md5: bool = False
     frame_times: str | None = None
     json_file: str | None = None
+    timestamps: str | None = None
 
 
 class _Sinks:
     """Takes every decoded frame for the reports."""
 
     def __init__(self, stack: ExitStack, wanted: Reports, overwrite: bool, head: dict[str, Any], pixels: int) -> None:
+        from dcvc_cli.coding.output_times import TimestampFile
         from dcvc_cli.coding.report_files import JsonReport
 
         self.md5 = hashlib.md5(usedforsecurity=False) if wanted.md5 or wanted.json_file else None
@@ -74,11 +77,14 @@ class _Sinks:
         self.files: list[TextSink] = []
         self._times: TextSink | None = None
         self._json: JsonReport | None = None
+        self._timestamps: TimestampFile | None = None
         if wanted.frame_times is not None:
             self._times = self._open(stack, wanted.frame_times, overwrite)
             self._times.write(b"index,seconds\n")
         if wanted.json_file is not None:
             self._json = JsonReport(self._open(stack, wanted.json_file, overwrite), head)
+        if wanted.timestamps is not None:
+            self._timestamps = TimestampFile(self._open(stack, wanted.timestamps, overwrite))
 
     def _open(self, stack: ExitStack, name: str, overwrite: bool) -> "TextSink":
         from dcvc_cli.media import OutputFile
@@ -89,7 +95,9 @@ class _Sinks:
         self.files.append(sink)
         return sink
 
-    def add(self, frame: "Frame") -> None:
+    def add(self, frame: "Frame", seconds: Fraction) -> None:
+        if self._timestamps is not None:
+            self._timestamps.add(seconds)
         if self.md5 is not None:
             for plane in frame.picture.planes:
                 self.md5.update(plane.data)
@@ -121,6 +129,7 @@ def decode_stream(source: str, output: str, choices: DecodeChoices, wanted: Repo
     """
     from dcvc_cli.api.decoder import Decoder
     from dcvc_cli.coding.decode import HashMismatchError
+    from dcvc_cli.coding.output_times import OutputTimes
     from dcvc_cli.coding.queues import read_ahead
     from dcvc_cli.coding.stream_source import naming
     from dcvc_cli.coding.track_feed import MATROSKA_TRACK
@@ -160,12 +169,13 @@ def decode_stream(source: str, output: str, choices: DecodeChoices, wanted: Repo
                 codec=choices.codec,
             )
         )
-        tracks = _track_source(stack, writer, decoder, choices.mux, (seek, frames))
+        times = OutputTimes(video_format, seek)
+        tracks = _track_source(stack, writer, decoder, choices.mux, times, is_whole=(seek, frames) == (0, None))
         head = _head(decoder)
         sinks = _Sinks(stack, wanted, choices.overwrite, head, video_format.size.num_pixels)
         for note in writer.notes if tracks is None else tracks.notes(writer):
             voice.note(f"note: {note}")
-        _announce(voice, decoder.sps, choices.device, has_times=tracks is not None)
+        _announce(voice, decoder.sps, choices.device, keeps_times=tracks is not None or wanted.timestamps is not None)
         if tracks is None:
             for track in decoder.tracks:
                 if track.track != MATROSKA_TRACK:
@@ -180,9 +190,12 @@ def decode_stream(source: str, output: str, choices: DecodeChoices, wanted: Repo
         try:
             with read_ahead(decoder) as decoded:
                 for frame in decoded:
-                    writer.write(frame.picture if tracks is None else tracks.timed(frame))
+                    picture, seconds = times.of(frame.picture, frame.index)
+                    if tracks is not None:
+                        tracks.write_until(seconds)
+                    writer.write(picture)
                     writer.flush()
-                    sinks.add(frame)
+                    sinks.add(frame, seconds)
                     num_frames += 1
                     size_bytes += frame.size_bytes
                     display.advance(frame.size_bytes)
@@ -220,33 +233,19 @@ def decode_stream(source: str, output: str, choices: DecodeChoices, wanted: Repo
 
 
 class _Timeline:
-    """Pictures and other tracks of an output with times, both counted from its first picture after skipped ones."""
+    """The other tracks of an output with times, which count as those of its pictures do."""
 
     def __init__(
-        self, writer: "VideoFileWriter", source: "TrackSource", stream: "StreamTracks | None", seek: int
+        self, writer: "VideoFileWriter", source: "TrackSource", stream: "StreamTracks | None", times: "OutputTimes"
     ) -> None:
-        self._writer, self._source, self._stream, self._seek = writer, source, stream, seek
-        self._start_ticks: int | None = None
+        self._writer, self._source, self._stream, self._times = writer, source, stream, times
         source.announce(writer)
 
-    def timed(self, frame: "Frame") -> "Picture":
-        """The picture with its time in the output; writes what other tracks have before it."""
-        picture, ticks, rate = frame.picture, frame.format.time_base, frame.format.frame_rate
-        if ticks is None:
-            num_before = frame.index - self._seek
-            seconds = Fraction(num_before * rate.den, rate.num) if rate.num else Fraction(num_before, 25)
-            if self._stream is not None and rate.num:
-                self._stream.start = Fraction(self._seek * rate.den, rate.num)
-        else:
-            if self._start_ticks is None:
-                self._start_ticks = (picture.time or 0) if self._seek else 0
-                if self._stream is not None:
-                    self._stream.start = Fraction(self._start_ticks * ticks.den, ticks.num)
-            time = None if picture.time is None else picture.time - self._start_ticks
-            picture = replace(picture, time=time)
-            seconds = Fraction((time or 0) * ticks.den, ticks.num)
+    def write_until(self, seconds: Fraction) -> None:
+        """Writes what other tracks have before a picture."""
+        if self._stream is not None:
+            self._stream.start = self._times.start
         self._source.write_until(self._writer, seconds)
-        return picture
 
     def notes(self, writer: "PictureWriter") -> list[str]:
         """What the output has no place for, and tracks that cannot be written, one sentence each."""
@@ -268,9 +267,15 @@ def _frame_line(frame: "Frame") -> str:
 
 
 def _track_source(
-    stack: ExitStack, writer: "PictureWriter", decoder: "Decoder", mux: str | None, span: tuple[int, int | None]
+    stack: ExitStack,
+    writer: "PictureWriter",
+    decoder: "Decoder",
+    mux: str | None,
+    times: "OutputTimes",
+    *,
+    is_whole: bool,
 ) -> _Timeline | None:
-    """What gives times and other tracks to a video file; None for other outputs."""
+    """What gives other tracks to a video file; None for other outputs."""
     from dcvc_cli.coding.track_copy import FileTracks, StreamTracks
     from dcvc_cli.media.converted import ConvertedWriter
     from dcvc_cli.media.tracks import TrackReader
@@ -281,14 +286,11 @@ def _track_source(
         if mux is not None:
             raise UsageError("--mux is for video files", "-o OUT.mkv")
         return None
-    seek, is_whole = span[0], span == (0, None)
     if mux is None:
         tracks = StreamTracks(decoder, is_whole)
-        return _Timeline(inner, tracks, tracks, seek)
+        return _Timeline(inner, tracks, tracks, times)
     reader = stack.enter_context(TrackReader(mux))
-    rate = decoder.format.frame_rate
-    start = Fraction(seek * rate.den, rate.num) if rate.num else Fraction(0)
-    return _Timeline(inner, FileTracks(reader, start, is_whole), None, seek)
+    return _Timeline(inner, FileTracks(reader, times.start, is_whole), None, times)
 
 
 def _head(decoder: "Decoder") -> dict[str, Any]:
@@ -333,7 +335,7 @@ def _counted(num_frames: int) -> str:
     return f"{num_frames} frame{'s' if num_frames != 1 else ''}"
 
 
-def _announce(voice: "Voice", sps: "Sps", device_name: str, *, has_times: bool) -> None:
+def _announce(voice: "Voice", sps: "Sps", device_name: str, *, keeps_times: bool) -> None:
     from dcvc_cli.bitstream.sps import Precision
     from dcvc_cli.coding.opened_models import NAMES_OF_PRECISIONS, device_for
 
@@ -343,7 +345,10 @@ def _announce(voice: "Voice", sps: "Sps", device_name: str, *, has_times: bool) 
             f"this stream is coded in {name}, which holds on one software stack and number of threads only: "
             "elsewhere it may fail to decode"
         )
-    if sps.time_base is not None and not has_times:
-        voice.note("note: the pictures carry times, and the output has no place for them: it has a constant rate")
+    if sps.time_base is not None and not keeps_times:
+        voice.note(
+            "note: the pictures carry times, and the output has no place for them: it has a constant rate; "
+            "--timestamps FILE keeps them, and so does -o OUT.mkv"
+        )
     device = device_for(sps.precision, device_name)
     voice.detail(f"{sps.width}x{sps.height} {sps.chroma_format}, model {sps.model_variant}, {name} on {device}")

@@ -13,6 +13,7 @@ from dcvc_cli.format.limits import Limits
 from dcvc_cli.ui.console import say
 
 if TYPE_CHECKING:
+    from dcvc_cli.bitstream.sps import Sps
     from dcvc_cli.bitstream.validate import Fault
     from dcvc_cli.coding.inspect import StreamFacts
 
@@ -149,6 +150,7 @@ def _print_facts(facts: "StreamFacts", frame_table: bool) -> None:
         values = sps_values(sps) | {"weights": weights_status(sps)}
         print_table([f"SPS {number}", ""], [(name, _shown(value)) for name, value in values.items()], to_stdout=True)
     if frame_table:
+        has_times = any(row.times for row in facts.frames)
         cells = [
             (
                 str(row.index),
@@ -157,14 +159,22 @@ def _print_facts(facts: "StreamFacts", frame_table: bool) -> None:
                 str(row.size_bytes),
                 str(row.offset),
                 "yes" if row.reset else "",
+                *([_times_shown(row.times, facts.all_sps[row.sps_number])] if has_times else []),
             )
             for row in facts.frames
         ]
-        print_table(["frame", "type", "qp_frame", "size_bytes", "offset", "reset"], cells, to_stdout=True)
+        columns = ["frame", "type", "qp_frame", "size_bytes", "offset", "reset", *(["seconds"] if has_times else [])]
+        print_table(columns, cells, to_stdout=True)
 
 
 def _track_shown(values: dict[str, Any]) -> str:
     return " ".join(str(values[key]) for key in ("kind", "codec", "language") if values[key])
+
+
+def _times_shown(times: tuple[int, ...], sps: "Sps") -> str:
+    """The times of a unit's pictures in seconds."""
+    base = sps.time_base
+    return "" if base is None else " ".join(f"{time * base.den / base.num:.6f}" for time in times)
 
 
 def _shown(value: Any) -> str:

@@ -1,6 +1,7 @@
 """Writers that take pictures as they are decoded and hand them on as another kind, or drop them."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from dcvc_cli.format.types import Picture, VideoFormat
 from dcvc_cli.media.base import PictureWriter
@@ -28,7 +29,7 @@ class ConvertedWriter(PictureWriter):
         self.name, self.notes = inner.name, notes + inner.notes
 
     def _write(self, picture: Picture) -> None:
-        self.inner.write(self._convert(picture))
+        self.inner.write(replace(self._convert(picture), time=picture.time))
 
     def flush(self) -> None:
         self.inner.flush()

@@ -9,7 +9,7 @@ from dcvc_cli.media.probe import CONTAINER_SUFFIXES, RAW_SUFFIXES
 STREAM = "a .dcvc stream"
 ELEMENTARY_STREAM = "an elementary stream"
 Y4M, RAW, PNG = "y4m pictures", "raw yuv pictures", "PNG pictures"
-CSV, JSON, HTML, WEIGHTS = "CSV", "JSON", "an HTML page", "a weights file"
+CSV, JSON, HTML, WEIGHTS, TEXT = "CSV", "JSON", "an HTML page", "a weights file", "text"
 _VIDEO = "a video file of another codec"
 
 _PROMISES = {
@@ -20,12 +20,13 @@ _PROMISES = {
     ".png": PNG,
     ".csv": CSV,
     ".json": JSON,
+    ".txt": TEXT,
     **dict.fromkeys((".html", ".htm"), HTML),
     ".safetensors": WEIGHTS,
     **dict.fromkeys(CONTAINER_SUFFIXES, _VIDEO),
     **dict.fromkeys((".bmp", ".tif", ".tiff", ".ppm", ".svg", ".exr", ".jxl", ".heic"), "a picture of another format"),
     **dict.fromkeys((".wav", ".mp3", ".m4a", ".aac", ".flac", ".opus"), "sound"),
-    **dict.fromkeys((".yaml", ".yml", ".txt", ".md", ".pdf"), "a document"),
+    **dict.fromkeys((".yaml", ".yml", ".md", ".pdf"), "a document"),
     **dict.fromkeys((".zip", ".gz", ".xz", ".zst", ".7z", ".tar"), "an archive"),
 }
 _ENDINGS = {
@@ -33,6 +34,7 @@ _ENDINGS = {
     ELEMENTARY_STREAM: ".bin",
     CSV: ".csv",
     JSON: ".json",
+    TEXT: ".txt",
     HTML: ".html",
     WEIGHTS: ".safetensors",
 }
