@@ -1,13 +1,16 @@
-"""Options of how pictures are read and coded, which `encode`, `plan` and `farm encode` share."""
+"""Lists of options that `encode`, `plan` and `farm encode` share: how pictures are read and coded."""
 
-from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import Annotated, Any
 
 import typer
 
 from dcvc_cli.coding.encode_settings import DEFAULTS, EncodeSettings, layered_settings
+from dcvc_cli.commands.encode_stream import ColourTags
+from dcvc_cli.commands.options import Device, Frames, Seek, Threads, parse_frame_rate, parse_size
+from dcvc_cli.commands.positions import Position, position_of
 from dcvc_cli.errors import UsageError
+from dcvc_cli.format.types import PictureSize, Rational
 
 _QP = "0..63; HIGHER is better quality and a bigger file, the opposite of x264 and x265"
 
@@ -24,127 +27,202 @@ def _coding(metavar: str, text: str, default: object = None) -> Any:
     )
 
 
-InputRes = Annotated[str | None, _input("WxH", "Picture size of raw input.")]
-Fps = Annotated[str | None, _input("N[/D]", "Frames per second, whatever the input says.")]
-InputDepth = Annotated[int, _input("BITS", "Bits per sample of raw input; only 8 is supported.")]
-InputFormat = Annotated[
-    str | None, _input("NAME", "Format of the input: y4m, yuv, png or video. Default: by content and name.")
-]
-Colorprim = Annotated[
-    str | None, _input("NAME", "Colour primaries, whatever the input says: bt709, bt2020, ... or a number.")
-]
-Transfer = Annotated[str | None, _input("NAME", "Transfer characteristics: bt709, smpte2084, ... or a number.")]
-Colormatrix = Annotated[
-    str | None, _input("NAME", "Matrix of luma and chroma: bt709, smpte170m, bt2020nc, ... or a number.")
-]
-ColourRange = Annotated[
-    str | None,
-    typer.Option("--range", metavar="full|limited", help="Range of the samples.", rich_help_panel="Input"),
-]
-Tracks = Annotated[
-    bool,
-    typer.Option(
-        "--tracks/--no-tracks",
-        help="Carry audio, subtitles, chapters, attachments and tags of a video file in the stream.",
-        rich_help_panel="Input",
-    ),
-]
-Qp = Annotated[int | None, _coding("0..63", f"Quality, {_QP}.", DEFAULTS.qp)]
-QpI = Annotated[int | None, _coding("0..63", f"QP of I frames: {_QP}. Default: --qp.")]
-QpP = Annotated[
-    int | None, _coding("0..63", f"QP of P frames: {_QP}. A single frame may use up to 8 more. Default: --qp.")
-]
-Keyint = Annotated[
-    int | None,
-    _coding("N", "Frames from one I frame to the next; -1: only the first frame is one.", DEFAULTS.keyint),
-]
-ForceKeyframes = Annotated[str | None, _coding("N,N,...", "Frames that become I frames; 0 is the first one coded.")]
-Scenecut = Annotated[
-    bool | None,
-    typer.Option(
-        "--scenecut/--no-scenecut",
-        help="Make the first frame of a scene an I frame. Flashes and fades make none.",
-        show_default="scenecut",
-        rich_help_panel="Coding",
-    ),
-]
-MinKeyint = Annotated[
-    int | None,
-    _coding("N", "Frames from an I frame to one that a scene cut makes, at least.", DEFAULTS.min_keyint),
-]
-Bitrate = Annotated[float | None, _coding("KBPS", "Choose QPs so that the stream takes so many kbit/s.")]
-Passes = Annotated[
-    int | None,
-    _coding("1|2", "2: code twice, the first time to find out what frames take. Closer to --bitrate.", 1),
-]
-Maxrate = Annotated[
-    float | None,
-    _coding("KBPS", "Fill rate of the receiver's buffer (VBV), which the stream names and QPs steer by."),
-]
-Bufsize = Annotated[float | None, _coding("KBIT", "Size of that buffer. Default: a second of --maxrate.")]
-ResetInterval = Annotated[
-    int | None, _coding("N", "Frames between drops of the reference feature; 0: never.", DEFAULTS.reset_interval)
-]
-ForceZeroThres = Annotated[
-    float | None,
-    _coding(
-        "T",
-        "Skip threshold: latents with a predicted scale up to T are not coded; 0: code all.",
-        DEFAULTS.force_zero_thres,
-    ),
-]
-Model = Annotated[
-    str | None, _coding("NAME", "Weights by a name that `dcvc models list` shows, or a file.", DEFAULTS.model)
-]
-Preset = Annotated[str | None, _coding("NAME", "Settings that come with dcvc: default, archive or low-latency.")]
-Config = Annotated[
-    str | None, _coding("FILE.yaml", "File with settings under the names of these options; the command line wins.")
-]
-Precision = Annotated[
-    str | None,
-    _coding(
-        "NAME",
-        "exact decodes alike on every machine; fp16, bf16, fp32, fp64 on one software stack. Default: exact if the "
-        "weights have it, else fp32.",
-    ),
-]
-EntropyFormat = Annotated[
-    str | None,
-    _coding(
-        "NAME",
-        "auto: compact up to 1280x720, else partitioned. `dcvc remux` turns published-one and published-two into "
-        "the published codec's stream.",
-        DEFAULTS.entropy_format,
-    ),
-]
-HashName = Annotated[
-    str | None,
-    typer.Option(
-        "--hash",
-        metavar="crc|md5|none",
-        help="Picture hashes that the decoder checks.",
-        show_default=DEFAULTS.hash,
-        rich_help_panel="Coding",
-    ),
-]
+@dataclass(frozen=True, kw_only=True)
+class SourceOptions:
+    """What the input does not say of itself, or says wrongly."""
+
+    input_res: Annotated[str | None, _input("WxH", "Picture size of raw input.")] = None
+    fps: Annotated[str | None, _input("N[/D]", "Frames per second, whatever the input says.")] = None
+    input_format: Annotated[
+        str | None, _input("NAME", "Format of the input: y4m, yuv, png or video. Default: by content and name.")
+    ] = None
+    tracks: Annotated[
+        bool,
+        typer.Option(
+            "--tracks/--no-tracks",
+            help="Carry audio, subtitles, chapters, attachments and tags of a video file in the stream.",
+            rich_help_panel="Input",
+        ),
+    ] = True
+
+    @property
+    def size(self) -> PictureSize | None:
+        """The size of raw input; UsageError for no size."""
+        return None if self.input_res is None else parse_size(self.input_res, "--input-res")
+
+    @property
+    def frame_rate(self) -> Rational | None:
+        """The frame rate over that of the input; UsageError for no rate."""
+        return None if self.fps is None else parse_frame_rate(self.fps)
 
 
-def settings_of(given: Mapping[str, Any], preset: str | None, config: str | None) -> EncodeSettings:
-    """The settings of a command line.
+@dataclass(frozen=True, kw_only=True)
+class ClipOptions(SourceOptions):
+    """Options of a single clip: also its colour tags, and the part of it that is coded."""
 
-    Args:
-        given: parameters of the command by name, None where an option was not given; names of no setting are left out.
+    colorprim: Annotated[
+        str | None, _input("NAME", "Colour primaries, whatever the input says: bt709, bt2020, ... or a number.")
+    ] = None
+    transfer: Annotated[str | None, _input("NAME", "Transfer characteristics: bt709, smpte2084, ... or a number.")] = (
+        None
+    )
+    colormatrix: Annotated[
+        str | None, _input("NAME", "Matrix of luma and chroma: bt709, smpte170m, bt2020nc, ... or a number.")
+    ] = None
+    colour_range: Annotated[
+        str | None,
+        typer.Option("--range", metavar="full|limited", help="Range of the samples.", rich_help_panel="Input"),
+    ] = None
+    seek: Seek = "0"
+    frames: Frames = None
 
-    Raises:
-        UsageError: as `layered_settings`, or --bitrate beside a QP.
-    """
-    if given.get("bitrate") is not None and any(given.get(name) is not None for name in ("qp", "qp_i", "qp_p")):
-        raise UsageError("--bitrate chooses the QPs, so --qp, --qp-i and --qp-p do not go with it", "leave one out")
-    values = {setting.name: given.get(setting.name) for setting in fields(EncodeSettings)}
-    values["hash"] = given["hash_name"]
-    if values["force_keyframes"] is not None:
-        values["force_keyframes"] = _frame_numbers(values["force_keyframes"])
-    return layered_settings(values, preset, config)
+    @property
+    def colour(self) -> ColourTags:
+        """The colour tags over those of the input; UsageError for unknown names."""
+        return ColourTags.parse(self.colorprim, self.transfer, self.colormatrix, self.colour_range)
+
+    @property
+    def first(self) -> Position:
+        """Where the part begins; UsageError for no position."""
+        return position_of(self.seek, "--seek", 0)
+
+    @property
+    def length(self) -> Position | None:
+        """How long the part is; None: to the end. UsageError for no length."""
+        return None if self.frames is None else position_of(self.frames, "--frames", 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CodingOptions:
+    """Settings under the names of `EncodeSettings`, and where more of them stand. None: not given."""
+
+    qp: Annotated[int | None, _coding("0..63", f"Quality, {_QP}.", DEFAULTS.qp)] = None
+    qp_i: Annotated[int | None, _coding("0..63", f"QP of I frames: {_QP}. Default: --qp.")] = None
+    qp_p: Annotated[
+        int | None, _coding("0..63", f"QP of P frames: {_QP}. A single frame may use up to 8 more. Default: --qp.")
+    ] = None
+    keyint: Annotated[
+        int | None,
+        _coding("N", "Frames from one I frame to the next; -1: only the first frame is one.", DEFAULTS.keyint),
+    ] = None
+    force_keyframes: Annotated[
+        str | None, _coding("N,N,...", "Frames that become I frames; 0 is the first one coded.")
+    ] = None
+    scenecut: Annotated[
+        bool | None,
+        typer.Option(
+            "--scenecut/--no-scenecut",
+            help="Make the first frame of a scene an I frame. Flashes and fades make none.",
+            show_default="scenecut",
+            rich_help_panel="Coding",
+        ),
+    ] = None
+    min_keyint: Annotated[
+        int | None,
+        _coding("N", "Frames from an I frame to one that a scene cut makes, at least.", DEFAULTS.min_keyint),
+    ] = None
+    bitrate: Annotated[float | None, _coding("KBPS", "Choose QPs so that the stream takes so many kbit/s.")] = None
+    passes: Annotated[
+        int | None,
+        _coding("1|2", "2: code twice, the first time to find out what frames take. Closer to --bitrate.", 1),
+    ] = None
+    reset_interval: Annotated[
+        int | None, _coding("N", "Frames between drops of the reference feature; 0: never.", DEFAULTS.reset_interval)
+    ] = None
+    force_zero_thres: Annotated[
+        float | None,
+        _coding(
+            "T",
+            "Skip threshold: latents with a predicted scale up to T are not coded; 0: code all.",
+            DEFAULTS.force_zero_thres,
+        ),
+    ] = None
+    model: Annotated[
+        str | None, _coding("NAME", "Weights by a name that `dcvc models list` shows, or a file.", DEFAULTS.model)
+    ] = None
+    preset: Annotated[str | None, _coding("NAME", "Settings that come with dcvc: default, archive or low-latency.")] = (
+        None
+    )
+    config: Annotated[
+        str | None, _coding("FILE.yaml", "File with settings under the names of these options; the command line wins.")
+    ] = None
+    precision: Annotated[
+        str | None,
+        _coding(
+            "NAME",
+            "exact decodes alike on every machine; fp16, bf16, fp32, fp64 on one software stack. Default: exact if the "
+            "weights have it, else fp32.",
+        ),
+    ] = None
+    entropy_format: Annotated[
+        str | None,
+        _coding(
+            "NAME",
+            "auto: compact up to 1280x720, else partitioned. `dcvc remux` turns published-one and published-two into "
+            "the published codec's stream.",
+            DEFAULTS.entropy_format,
+        ),
+    ] = None
+    hash_name: Annotated[
+        str | None,
+        typer.Option(
+            "--hash",
+            metavar="crc|md5|none",
+            help="Picture hashes that the decoder checks.",
+            show_default=DEFAULTS.hash,
+            rich_help_panel="Coding",
+        ),
+    ] = None
+
+    def settings(self) -> EncodeSettings:
+        """The settings of the command line over those of a config file and a preset.
+
+        Raises:
+            UsageError: as `layered_settings`, or --bitrate beside a QP.
+        """
+        if self.bitrate is not None and (self.qp, self.qp_i, self.qp_p) != (None, None, None):
+            raise UsageError("--bitrate chooses the QPs, so --qp, --qp-i and --qp-p do not go with it", "leave one out")
+        given = vars(self) | {"hash": self.hash_name}
+        values = {setting.name: given.get(setting.name) for setting in fields(EncodeSettings)}
+        if values["force_keyframes"] is not None:
+            values["force_keyframes"] = _frame_numbers(values["force_keyframes"])
+        return layered_settings(values, self.preset, self.config)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LocalCodingOptions(CodingOptions):
+    """Options of a command that codes the whole clip itself: also the receiver's buffer, device and threads."""
+
+    maxrate: Annotated[
+        float | None,
+        _coding("KBPS", "Fill rate of the receiver's buffer (VBV), which the stream names and QPs steer by."),
+    ] = None
+    bufsize: Annotated[float | None, _coding("KBIT", "Size of that buffer. Default: a second of --maxrate.")] = None
+    device: Device = None
+    threads: Threads = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChunkOptions:
+    """How a clip is split into chunks for many machines."""
+
+    chunk_frames: Annotated[
+        str | None,
+        typer.Option(
+            "--chunk-frames",
+            metavar="LEAST:MOST",
+            help="Frames of a chunk. Scenes longer than MOST are split, shorter ones than LEAST joined.",
+            show_default="96:480",
+        ),
+    ] = None
+    allow_float: Annotated[
+        bool,
+        typer.Option(
+            "--allow-float",
+            help="Let chunks be coded in arithmetic whose bytes differ from machine to machine.",
+            rich_help_panel="Coding",
+        ),
+    ] = False
 
 
 def _frame_numbers(text: str) -> list[int]:

@@ -7,13 +7,12 @@ import typer
 from dcvc_cli.coding.on_error import OnError
 from dcvc_cli.commands.decode_batch import decode_batch
 from dcvc_cli.commands.decode_stream import DecodeChoices, Reports, decode_stream
+from dcvc_cli.commands.option_list import takes_options
 from dcvc_cli.commands.options import (
     Device,
     Frames,
     Jobs,
-    MaxFrames,
-    MaxMemory,
-    MaxPixels,
+    LimitOptions,
     Overwrite,
     PictureFormat,
     ProgressOption,
@@ -23,14 +22,15 @@ from dcvc_cli.commands.options import (
     Threads,
     Verbose,
     check_places,
-    limits_of,
 )
 from dcvc_cli.commands.positions import position_of
 from dcvc_cli.errors import UsageError
 from dcvc_cli.ui.progress import ProgressMode
 
 
+@takes_options
 def decode(
+    *,
     sources: Annotated[list[str], typer.Argument(metavar="IN.dcvc...", help="The stream; - is standard input.")],
     output: Annotated[
         str | None,
@@ -118,9 +118,7 @@ def decode(
     ] = None,
     device: Device = None,
     threads: Threads = None,
-    max_pixels: MaxPixels = None,
-    max_frames: MaxFrames = None,
-    max_memory: MaxMemory = None,
+    limit: LimitOptions,
     progress: ProgressOption = ProgressMode.AUTO,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -164,7 +162,7 @@ def decode(
         on_error,
         device or "auto",
         threads,
-        limits_of(max_pixels, max_frames, max_memory),
+        limit.limits(),
         progress,
         quiet,
         verbose,

@@ -10,43 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dcvc_cli.commands.batch import output_jobs
-from dcvc_cli.commands.coding_options import (
-    Bitrate,
-    Config,
-    EntropyFormat,
-    ForceKeyframes,
-    ForceZeroThres,
-    Fps,
-    HashName,
-    InputFormat,
-    InputRes,
-    Keyint,
-    MinKeyint,
-    Model,
-    Passes,
-    Precision,
-    Preset,
-    Qp,
-    QpI,
-    QpP,
-    ResetInterval,
-    Scenecut,
-    Tracks,
-    settings_of,
-)
-from dcvc_cli.commands.options import (
-    AllowFloat,
-    ChunkLength,
-    MaxFrames,
-    MaxMemory,
-    MaxPixels,
-    Overwrite,
-    ProgressOption,
-    Quiet,
-    limits_of,
-    parse_frame_rate,
-    parse_size,
-)
+from dcvc_cli.commands.coding_options import ChunkOptions, CodingOptions, SourceOptions
+from dcvc_cli.commands.option_list import takes_options
+from dcvc_cli.commands.options import LimitOptions, Overwrite, ProgressOption, Quiet
 from dcvc_cli.commands.plan_stream import parse_chunk_frames
 from dcvc_cli.errors import BatchError, DcvcError, UsageError
 from dcvc_cli.ui.progress import ProgressMode
@@ -65,7 +31,9 @@ def farm() -> None:
 
 
 @app.command("encode")
+@takes_options
 def farm_encode(
+    *,
     sources: Annotated[list[str], typer.Argument(metavar="IN...", help="Files that driver and workers see alike.")],
     output: Annotated[
         str, typer.Option("--output", "-o", metavar="DIR", help="Takes a stream for each input, and farm.json.")
@@ -85,32 +53,10 @@ def farm_encode(
         bool, typer.Option("--resume", help="Go on with a run that ended early; whole streams and parts are kept.")
     ] = False,
     overwrite: Overwrite = False,
-    chunk_frames: ChunkLength = None,
-    input_res: InputRes = None,
-    fps: Fps = None,
-    input_format: InputFormat = None,
-    tracks: Tracks = True,
-    qp: Qp = None,
-    qp_i: QpI = None,
-    qp_p: QpP = None,
-    keyint: Keyint = None,
-    force_keyframes: ForceKeyframes = None,
-    scenecut: Scenecut = None,
-    min_keyint: MinKeyint = None,
-    bitrate: Bitrate = None,
-    passes: Passes = None,
-    reset_interval: ResetInterval = None,
-    force_zero_thres: ForceZeroThres = None,
-    model: Model = None,
-    preset: Preset = None,
-    config: Config = None,
-    precision: Precision = None,
-    allow_float: AllowFloat = False,
-    entropy_format: EntropyFormat = None,
-    hash_name: HashName = None,
-    max_pixels: MaxPixels = None,
-    max_frames: MaxFrames = None,
-    max_memory: MaxMemory = None,
+    chunks: ChunkOptions,
+    origin: SourceOptions,
+    coding: CodingOptions,
+    limit: LimitOptions,
     progress: ProgressOption = ProgressMode.AUTO,
     quiet: Quiet = False,
 ) -> None:
@@ -120,7 +66,7 @@ def farm_encode(
     one machine and with the same bytes. A chunk whose worker dies is coded again. A step that fails three times fails
     its input and no other; the exit code is 6 then, and farm.json tells why.
     """
-    settings = settings_of({**locals(), "threads": None}, preset, config)
+    settings = coding.settings()
 
     from dcvc_cli.coding.chunk_plan import InputOptions
     from dcvc_cli.coding.opened_models import precision_for
@@ -136,16 +82,16 @@ def farm_encode(
 
     check_settings(settings)
     weights = weights_by_name(settings.model)
-    if not allow_float:
+    if not chunks.allow_float:
         check_same_everywhere(weights, precision_for(weights, settings.precision))
-    limits = limits_of(max_pixels, max_frames, max_memory)
+    limits = limit.limits()
     options = InputOptions(
-        size=None if input_res is None else parse_size(input_res, "--input-res"),
-        frame_rate=None if fps is None else parse_frame_rate(fps),
-        input_format=input_format,
-        keep_tracks=tracks,
+        size=origin.size,
+        frame_rate=origin.frame_rate,
+        input_format=origin.input_format,
+        keep_tracks=origin.tracks,
     )
-    lengths = parse_chunk_frames(chunk_frames)
+    lengths = parse_chunk_frames(chunks.chunk_frames)
     folder = os.path.abspath(output) + "/"
     jobs = []
     for job in output_jobs(sources, folder, ".dcvc"):
@@ -155,7 +101,16 @@ def farm_encode(
         source = os.path.abspath(job.source)
         jobs.append(
             FarmJob(
-                source, job.output, state, options, settings, lengths, allow_float, threads, limits, overwrite or resume
+                source,
+                job.output,
+                state,
+                options,
+                settings,
+                lengths,
+                chunks.allow_float,
+                threads,
+                limits,
+                overwrite or resume,
             )
         )
     voice = Voice(quiet)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dcvc_cli.commands.options import MaxFrames, MaxMemory, MaxPixels, limits_of
+from dcvc_cli.commands.option_list import takes_options
+from dcvc_cli.commands.options import LimitOptions
 from dcvc_cli.errors import BatchError, DcvcError, StreamError
 from dcvc_cli.format.limits import Limits
 from dcvc_cli.ui.console import say
@@ -21,7 +22,9 @@ MAX_TEXTS = MAX_SPS = 64
 """How many texts and SPSs the tables show; JSON holds all."""
 
 
+@takes_options
 def info(
+    *,
     sources: Annotated[list[str], typer.Argument(metavar="IN.dcvc...", help="The stream; - is standard input.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of the tables.")] = False,
     validate: Annotated[
@@ -30,9 +33,7 @@ def info(
     frame_table: Annotated[
         bool, typer.Option("--frame-table/--no-frame-table", help="Print a line for each frame, or list it in JSON.")
     ] = True,
-    max_pixels: MaxPixels = None,
-    max_frames: MaxFrames = None,
-    max_memory: MaxMemory = None,
+    limit: LimitOptions,
 ) -> None:
     """Show what a .dcvc stream holds: its parameters, frames, bitrate, model and checks.
 
@@ -42,7 +43,7 @@ def info(
     stream is shown as far as it can be read, with exit code 4. Of several streams each is shown, and the exit code is 6
     if one has faults.
     """
-    limits = limits_of(max_pixels, max_frames, max_memory)
+    limits = limit.limits()
     show = partial(_validate, as_json) if validate else partial(_show, as_json, frame_table, limits)
     if len(sources) == 1:
         show(sources[0])

@@ -3,6 +3,7 @@ values."""
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
 from pathlib import Path
@@ -63,23 +64,6 @@ SkipExisting = Annotated[
         "outputs.",
     ),
 ]
-ChunkLength = Annotated[
-    str | None,
-    typer.Option(
-        "--chunk-frames",
-        metavar="LEAST:MOST",
-        help="Frames of a chunk. Scenes longer than MOST are split, shorter ones than LEAST joined.",
-        show_default="96:480",
-    ),
-]
-AllowFloat = Annotated[
-    bool,
-    typer.Option(
-        "--allow-float",
-        help="Let chunks be coded in arithmetic whose bytes differ from machine to machine.",
-        rich_help_panel="Coding",
-    ),
-]
 Seek = Annotated[
     str,
     typer.Option(
@@ -91,47 +75,51 @@ Frames = Annotated[
     typer.Option("--frames", metavar="N|TIME", help="Take at most N frames, or those of a time. Default: all."),
 ]
 
-MaxPixels = Annotated[
-    int | None,
-    typer.Option(
-        "--max-pixels",
-        min=1,
-        metavar="N",
-        help="Refuse pictures of more pixels, before anything is allocated; also DCVC_MAX_PIXELS.",
-        show_default=f"{DEFAULT_MAX_PIXELS}, as of 8192x4352",
-        rich_help_panel="Limits",
-    ),
-]
-MaxFrames = Annotated[
-    int | None,
-    typer.Option(
-        "--max-frames",
-        min=1,
-        metavar="N",
-        help="Refuse clips and streams of more frames; also DCVC_MAX_FRAMES. Default: no limit.",
-        rich_help_panel="Limits",
-    ),
-]
-MaxMemory = Annotated[
-    str | None,
-    typer.Option(
-        "--max-memory",
-        metavar="BYTES",
-        help="Refuse what needs more memory by the estimate of `dcvc info`, such as 800M or 2G; also DCVC_MAX_MEMORY. "
-        "Default: no limit.",
-        rich_help_panel="Limits",
-    ),
-]
 
+@dataclass(frozen=True, kw_only=True)
+class LimitOptions:
+    """Limits of what is read, which the environment may set too."""
 
-def limits_of(max_pixels: int | None, max_frames: int | None, max_memory: str | None) -> Limits:
-    """The limits of the command line, and those of the environment where the command line sets none."""
-    limits = Limits.from_environment()
-    return Limits(
-        limits.max_pixels if max_pixels is None else max_pixels,
-        limits.max_frames if max_frames is None else max_frames,
-        limits.max_memory if max_memory is None else parse_memory(max_memory, "--max-memory"),
-    )
+    max_pixels: Annotated[
+        int | None,
+        typer.Option(
+            "--max-pixels",
+            min=1,
+            metavar="N",
+            help="Refuse pictures of more pixels, before anything is allocated; also DCVC_MAX_PIXELS.",
+            show_default=f"{DEFAULT_MAX_PIXELS}, as of 8192x4352",
+            rich_help_panel="Limits",
+        ),
+    ] = None
+    max_frames: Annotated[
+        int | None,
+        typer.Option(
+            "--max-frames",
+            min=1,
+            metavar="N",
+            help="Refuse clips and streams of more frames; also DCVC_MAX_FRAMES. Default: no limit.",
+            rich_help_panel="Limits",
+        ),
+    ] = None
+    max_memory: Annotated[
+        str | None,
+        typer.Option(
+            "--max-memory",
+            metavar="BYTES",
+            help="Refuse what needs more memory by the estimate of `dcvc info`, such as 800M or 2G; also "
+            "DCVC_MAX_MEMORY. Default: no limit.",
+            rich_help_panel="Limits",
+        ),
+    ] = None
+
+    def limits(self) -> Limits:
+        """The limits of the command line, and those of the environment where the command line sets none."""
+        limits = Limits.from_environment()
+        return Limits(
+            limits.max_pixels if self.max_pixels is None else self.max_pixels,
+            limits.max_frames if self.max_frames is None else self.max_frames,
+            limits.max_memory if self.max_memory is None else parse_memory(self.max_memory, "--max-memory"),
+        )
 
 
 def plot_format(option: str, target: str | None) -> str | None:

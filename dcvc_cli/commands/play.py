@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from dcvc_cli.commands.options import Device, Frames, MaxFrames, MaxMemory, MaxPixels, Seek, Threads, limits_of
+from dcvc_cli.commands.option_list import takes_options
+from dcvc_cli.commands.options import Device, Frames, LimitOptions, Seek, Threads
 from dcvc_cli.commands.positions import position_of
 from dcvc_cli.errors import EnvironmentFault, InputError
 
@@ -19,7 +20,9 @@ PLAYERS = {
 """Programs in the order in which they are looked for, and what they are told."""
 
 
+@takes_options
 def play(
+    *,
     source: Annotated[str, typer.Argument(metavar="IN.dcvc", help="The stream; - is standard input.")],
     seek: Seek = "0",
     frames: Frames = None,
@@ -29,16 +32,14 @@ def play(
     ] = None,
     device: Device = None,
     threads: Threads = None,
-    max_pixels: MaxPixels = None,
-    max_frames: MaxFrames = None,
-    max_memory: MaxMemory = None,
+    limit: LimitOptions,
 ) -> None:
     """Play a .dcvc stream, with the sound and subtitles that it carries, in mpv or ffplay.
 
     Pictures go to the player as they are decoded: a machine that decodes too slowly shows them late. Closing the player
     ends the command.
     """
-    limits = limits_of(max_pixels, max_frames, max_memory)
+    limits = limit.limits()
     program, arguments = _player(player)
 
     from dcvc_cli.commands.decode_stream import DecodeChoices, Reports, decode_stream

@@ -144,10 +144,11 @@ def _train_command(network: str) -> Callable[..., None]:
     def train(options: TrainOptions, **paths: Path | None) -> None:
         _train(network, options, {before[name]: path for name, path in paths.items() if path is not None})
 
-    options_parameter = inspect.signature(train).parameters["options"]
+    checkpoints = [_checkpoint_option(name) for name in before.values()]
     train.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-        [options_parameter, *map(_checkpoint_option, before.values())]
+        [inspect.signature(train).parameters["options"], *checkpoints]
     )
+    train.__annotations__ |= {parameter.name: parameter.annotation for parameter in checkpoints}
     paragraphs = (
         f"Train the {network} network of a model. Models that have one: {', '.join(models_with(network))}.",
         "The same command resumes a run that was stopped, from its last checkpoint. Networks that are trained already "
@@ -156,7 +157,7 @@ def _train_command(network: str) -> Callable[..., None]:
         "batch; the result is that of one process.",
     )
     train.__doc__ = "\n\n".join(paragraphs)
-    return takes_options(TrainOptions)(train)
+    return takes_options(train)
 
 
 @app.command()
