@@ -44,7 +44,11 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("The bitrate for a script.", "dcvc info clip.dcvc --json --no-frame-table | jq .bitrate_kbps"),
         ("Every rule of the format.", "dcvc info clip.dcvc --validate"),
     ),
-    "dcvc-remux": (("To the published codec's stream.", "dcvc remux clip.dcvc -o clip.bin"),),
+    "dcvc-remux": (
+        ("To the published codec's stream.", "dcvc remux clip.dcvc -o clip.bin"),
+        ("Into a Matroska file.", "dcvc remux clip.dcvc -o clip.mkv"),
+        ("Out of it again, byte for byte.", "dcvc remux clip.mkv -o same.dcvc"),
+    ),
     "dcvc-farm": (("Code two films on this machine's cores.", "dcvc farm encode a.mkv b.mkv -o streams"),),
     "dcvc-farm-encode": (
         (

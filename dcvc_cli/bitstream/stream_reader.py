@@ -127,7 +127,7 @@ class StreamReader:
             message = "the file signature was changed, as text-mode transfers do"
             raise BitstreamError(Rule.SIGNATURE, message, hint="copy the file in binary mode")
         message = f"this is no .dcvc stream: it starts with {start[:4].hex(' ')}, expected {SIGNATURE[:4].hex(' ')}"
-        hint = "an elementary stream of the published codec goes through `dcvc remux`"
+        hint = "an elementary stream of the published codec, or a stream in an .mkv file, goes through `dcvc remux`"
         raise BitstreamError(Rule.SIGNATURE, message, hint=hint)
 
     def _fault(self, error: BitstreamError, offset: int, size_bytes: int = 0) -> Damage:

@@ -11,6 +11,7 @@ from dcvc_cli.bitstream.sps import Sps, quantise_skip_threshold
 from dcvc_cli.bitstream.stream_reader import StreamReader
 from dcvc_cli.bitstream.units import FrameUnit, Unit
 from dcvc_cli.codec.backends import PRECISION_NAMES
+from dcvc_cli.coding.matroska import EBML_SIGNATURE, from_matroska
 from dcvc_cli.coding.stream_source import StreamSource
 from dcvc_cli.errors import EnvironmentFault, UsageError
 from dcvc_cli.families.elementary_form import ElementaryForm, RemuxReport
@@ -26,11 +27,13 @@ class PeekedSource:
     """A byte source whose first bytes have been looked at.
 
     Attributes:
+        name: of the source, for messages.
         prefix: the first bytes, as many as a signature has, fewer where the source is shorter.
     """
 
     def __init__(self, source: StreamSource) -> None:
         self._source = source
+        self.name = source.name
         self.prefix = b""
         while len(self.prefix) < len(SIGNATURE):
             part = source.read(len(SIGNATURE) - len(self.prefix))
@@ -50,6 +53,10 @@ class PeekedSource:
     def is_dcvc(self) -> bool:
         # A damaged signature still counts: an elementary stream begins with an SPS unit, whose first byte is below 16.
         return self.prefix[:1] == SIGNATURE[:1] or self.prefix[1:4] == SIGNATURE[1:4]
+
+    @property
+    def is_matroska(self) -> bool:
+        return self.prefix.startswith(EBML_SIGNATURE)
 
 
 def template_sps(
@@ -109,8 +116,13 @@ def template_sps(
 
 
 def remux(source: PeekedSource, sink: OutputFile, template: Sps) -> RemuxReport:
-    """Turns a .dcvc stream into an elementary stream, or an elementary stream into a .dcvc stream with the fields of
-    `template`."""
+    """Turns a .dcvc stream into an elementary stream, or another kind of stream into a .dcvc stream.
+
+    Args:
+        template: the fields that an elementary stream lacks.
+    """
+    if source.is_matroska:
+        return from_matroska(source.name, source, sink)
     if not source.is_dcvc:
         return _elementary_form(template).to_dcvc(source, sink, template)
     units = iter(StreamReader(source))

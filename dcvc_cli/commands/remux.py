@@ -1,5 +1,6 @@
-"""`dcvc remux`: turns .dcvc streams into elementary streams of the published codec, and back."""
+"""`dcvc remux`: turns .dcvc streams into elementary streams of the published codec or Matroska files, and back."""
 
+from pathlib import PurePath
 from typing import Annotated
 
 import typer
@@ -13,11 +14,18 @@ def remux(
         str,
         typer.Argument(
             metavar="IN",
-            help="A .dcvc stream, or an elementary stream of the published codec (.bin); - is standard input.",
+            help="A .dcvc stream, an elementary stream of the published codec (.bin), or a Matroska file (.mkv) that "
+            "holds a .dcvc stream; - is standard input.",
         ),
     ],
     output: Annotated[
-        str, typer.Option("--output", "-o", metavar="OUT", help="The stream of the other kind; - is standard output.")
+        str,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="OUT",
+            help="The stream of the other kind: .bin or .mkv of a .dcvc stream, else .dcvc. - is standard output.",
+        ),
     ],
     overwrite: Overwrite = False,
     force_zero_thres: Annotated[
@@ -43,14 +51,16 @@ def remux(
     ] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Turn a .dcvc stream into an elementary stream of the published codec, or the other way round.
+    """Turn a .dcvc stream into an elementary stream of the published codec or a Matroska file, or the other way round.
 
-    The coded payloads stay as they are. Options say what an elementary stream lacks; notes name what it cannot hold.
+    The coded payloads stay as they are. Options say what an elementary stream lacks; notes name what it cannot hold. A
+    Matroska file holds the .dcvc stream whole, as a track with the codec id V_DCVC, and gives it back byte for byte.
     """
     check_places([source], {"-o": output})
     frame_rate = parse_frame_rate(fps or "25")
 
     from dcvc_cli.coding import transmux
+    from dcvc_cli.coding.matroska import to_matroska
     from dcvc_cli.coding.stream_source import StreamSource, naming
     from dcvc_cli.media import OutputFile
     from dcvc_cli.media.endings import ELEMENTARY_STREAM, STREAM, check_ending
@@ -65,12 +75,16 @@ def remux(
             raise UsageError(
                 f"{given[0]} is for elementary streams, and {stream.name} is a .dcvc stream, which says it itself"
             )
-        check_ending("-o", output, ELEMENTARY_STREAM if peeked.is_dcvc else STREAM)
+        if peeked.is_matroska and given:
+            raise UsageError(f"{given[0]} is for elementary streams, and {stream.name} is a Matroska file")
+        into_matroska = peeked.is_dcvc and PurePath(output).suffix.lower() == ".mkv"
+        if not into_matroska:
+            check_ending("-o", output, ELEMENTARY_STREAM if peeked.is_dcvc else STREAM)
         template, note = transmux.template_sps(model or "rt", precision or "fp32", frame_rate, force_zero_thres)
-        if note and not peeked.is_dcvc:
+        if note and not peeked.is_dcvc and not peeked.is_matroska:
             voice.warn(note)
         with OutputFile(output, overwrite=overwrite) as sink, naming(stream.name):
-            report = transmux.remux(peeked, sink, template)
+            report = to_matroska(peeked, sink) if into_matroska else transmux.remux(peeked, sink, template)
     for phrase in report.lost:
         voice.note(f"lost: {phrase}")
     voice.note(
