@@ -1,10 +1,9 @@
-"""What a codec family is to the rest of dcvc. docs/families.md says how to add one.
+"""The interface between a codec family and the rest of dcvc. docs/families.md says how to add a family.
 
-A family is a syntax of payloads. It has models: sizes of its networks, each under a name of its own. Everything outside
-`families/` drives a model through the interface here and never asks which family it is of.
+A family is a syntax of payloads. It has models: sizes of its networks, each under a name of its own. Code outside
+`families/` drives a model through this interface and never asks for the model's family.
 
-Modules of a family load neither torch nor anything else that is heavy when they are imported; functions that need it
-import it inside.
+A family's modules load nothing heavy, such as torch, when they are imported. The functions that need torch import it.
 """
 
 from abc import ABC, abstractmethod
@@ -47,11 +46,11 @@ class CodedUnit:
     """One frame unit of a stream, as a picture encoder makes it.
 
     Attributes:
-        frame_type: I for a unit that needs nothing before it, else P.
-        qp: the row of the tables that a decoder takes, as it stands in the unit's header.
-        reset: of a P unit; what it means is the family's matter.
+        frame_type: I for a unit that needs no unit before it, else P.
+        qp: the row of the tables that a decoder takes; the unit's header has it.
+        reset: the reset flag of a P unit. Each family says what it means.
         payload: the coded pictures.
-        pictures: how many they are, and their order. Times are the caller's.
+        pictures: number and order of the pictures. The caller adds their times.
     """
 
     frame_type: NalType
@@ -66,39 +65,41 @@ class PictureEncoder(ABC):
 
     @abstractmethod
     def push(self, picture: Picture, order: PictureOrder = NO_ORDER) -> Iterator[CodedUnit]:
-        """Takes the next picture and gives out the units that it completes: none while a chunk is not full, several
-        where a chunk ends early.
+        """Takes the next picture and yields the units that it completes: no unit while a chunk is not full, several
+        units where a chunk ends early.
+
+        The caller takes all units before it pushes the next picture. Until it asks for the next unit, `reconstruction`
+        belongs to the last one.
 
         Args:
-            picture: of the SPS's format.
-            order: what is asked of this picture beside the choices.
-
-        Units come one at a time: `reconstruction` speaks of the one that came last until the next one is asked for. All
-        must be taken before the next picture is pushed.
+            picture: a picture of the SPS's format.
+            order: what the caller asks of this picture beside the choices.
 
         Raises:
             InputError: the picture is not of the SPS's format.
         """
 
     def flush(self) -> Iterator[CodedUnit]:
-        """The units of pictures that still wait, at the end of the sequence; as `push` gives them out."""
+        """Yields the units of the pictures that still wait, at the end of the sequence. Rules as for `push`."""
         return iter(())
 
     @abstractmethod
     def reconstruction(self) -> Sequence[Picture]:
-        """What a decoder gives out for the unit that came last; computed on demand, so ask only where it is needed."""
+        """The pictures that a decoder gives out for the last unit. Each call computes them anew."""
 
 
 class PictureDecoder(ABC):
-    """Decodes the units of one SPS in order. Two SPSs that differ only in how symbols are coded (Sps.can_follow) may
-    share one decoder."""
+    """Decodes the units of one SPS in order. SPSs that can follow each other (Sps.can_follow) share one decoder."""
 
     @abstractmethod
     def push(self, unit: FrameUnit) -> Sequence[Picture]:
-        """The pictures of one unit, in coding order, as many as its header says.
+        """Decodes one unit.
+
+        Returns:
+            Its pictures in coding order, as many as its header says.
 
         Raises:
-            StreamError: the payload is damaged, or the references that the unit needs are not there.
+            StreamError: the payload is damaged, or a reference that the unit needs is missing.
         """
 
 
@@ -106,16 +107,14 @@ class Model(ABC):
     """One size of a family's networks.
 
     Attributes:
-        name: as streams (`model_variant`), weights files and the command line have it.
-        networks: the graphs by name, in the family's order: that of fingerprints in streams and of checkpoints on the
-            command line.
-        max_pictures: pictures that a unit holds at most.
-        max_side: largest width and height that are coded.
-        entropy_formats: what `--entropy-format` may choose.
-        stages: parts of coding a picture in the order in which `dcvc bench` shows them; functions name theirs by
-            `stages.timed`.
-        relative_width: memory a pixel in units of what `lite` takes, for estimates.
-        has_qps: whether the QP changes the rate; else each file of weights has the one that it was trained for.
+        name: the model's name in streams (`model_variant`), in weights files and on the command line.
+        networks: the graphs by name. Fingerprints in streams and checkpoints on the command line have the same order.
+        max_pictures: largest number of pictures in a unit.
+        max_side: largest width and height of a picture.
+        entropy_formats: the choices of `--entropy-format`.
+        stages: parts of coding a picture, in the order of `dcvc bench`. `stages.timed` marks the functions of a stage.
+        relative_width: memory that a pixel takes, for estimates; 1 is what `lite` takes.
+        has_qps: whether the QP changes the rate. Without QPs, each weights file has the rate that it was trained for.
         is_for_tests: whether lists for people leave the model out.
     """
 
@@ -133,63 +132,72 @@ class Model(ABC):
 
     @abstractmethod
     def limits(self, sps: Sps) -> FrameLimits:
-        """Largest QPs and payload of a unit under an SPS."""
+        """Returns the largest QPs and the largest payload of a unit under an SPS."""
 
     @abstractmethod
     def sps_fields(self, size: PictureSize, choices: CodingChoices) -> Mapping[str, Any]:
-        """The fields of a new stream's SPS that are the family's: entropy_format, qp_offsets, truncate_chroma,
+        """Returns the fields of a new SPS that the family decides: entropy_format, qp_offsets, truncate_chroma,
         max_pictures, family_block, ...
 
         Raises:
-            UsageError: choices that the family has no form for.
+            UsageError: the family cannot code with these choices.
         """
 
     @abstractmethod
     def encoder(self, networks: CodecNetworks, sps: Sps, choices: CodingChoices) -> PictureEncoder:
-        """An encoder at the start of a sequence."""
+        """Makes an encoder, which stands at the start of a sequence."""
 
     @abstractmethod
     def decoder(self, networks: CodecNetworks, sps: Sps) -> PictureDecoder:
-        """A decoder at the start of a sequence.
+        """Makes a decoder, which stands at the start of a sequence.
 
         Raises:
-            StreamError: the SPS asks for what the family does not have (UnsupportedStreamError: not yet).
+            StreamError: the SPS asks for something that the family does not have.
+            UnsupportedStreamError: the SPS asks for something that this version of dcvc does not have yet.
         """
 
     # ---- weights
 
     @abstractmethod
     def z_table(self, network: str, state: "State") -> CdfTable:
-        """The table of z that belongs to the parameters of a network; TableError where they give none."""
+        """Makes the table of z from a network's parameters.
+
+        Raises:
+            TableError: the parameters give no table.
+        """
 
     @abstractmethod
     def random_parameters(self, network: str) -> "State":
-        """Parameters for measuring speed: no layer's output is all zero or saturated, some latents are coded and some
-        are not."""
+        """Makes parameters for measurements of speed. No layer's output is all zero or saturated; some latents are
+        coded and some are not."""
 
     def match_checkpoints(self, states: "Sequence[State]") -> CheckpointMatch | None:
-        """What the model makes of published checkpoints, one state a file, in the order of the command line.
+        """Compares published checkpoints with the model.
 
-        The default wants one file a network, in the order of `networks` and under their own names. A family whose
-        published checkpoints have other names, other parts or other files overrides it.
+        The default expects one file a network, in the order of `networks`, with the networks' own names. A family
+        overrides it where its published checkpoints have other names, parts or files.
+
+        Args:
+            states: one state a file, in the order of the command line.
 
         Returns:
-            A match, with problems where keys or shapes differ; None for another number of files.
+            A match, which lists a problem for each key or shape that differs; None for another number of files.
         """
         return match_in_order(self.networks, states)
 
     def published_z_table(self, network: str, state: "State") -> CdfTable | None:
-        """The table that the published codec would make, for streams in its own byte formats; None where it is no
-        other."""
+        """Returns the table of z that the published codec makes, for its own entropy formats; None where `z_table` is
+        the same."""
         return None
 
     def calibrate(self, networks: Mapping[str, Any], clip: Sequence["NDArray[np.float32]"], qp: int) -> None:
-        """Codes a clip on recording operations (preparing.calibration), so that the exact profile's exponents can be
-        chosen.
+        """Codes a clip on operations that record ranges (preparing.calibration). The exact profile's exponents are
+        chosen from these ranges.
 
         Args:
             networks: RecordingOperations of each network.
-            clip: pictures, float32 (3, Hp, Wp) in 0..1, sides multiples of 16.
+            clip: pictures, float32 (3, Hp, Wp) in 0..1; both sides are multiples of 16.
+            qp: the QP to code at.
 
         Raises:
             UsageError: the family has no exact profile.
@@ -200,11 +208,12 @@ class Model(ABC):
 
     @property
     def trainees(self) -> tuple[str, ...]:
-        """Names of the networks that `dcvc train` can train, in the order of training; none by default."""
+        """Returns the names of the networks that `dcvc train` can train, in the order of training. The default is no
+        network."""
         return ()
 
     def trainee(self, network: str) -> "Trainee":
-        """A network of `trainees` at the start of its training."""
+        """Makes a network of `trainees`, which stands at the start of its training."""
         raise NotImplementedError(f"model {self.name} lists no network to train")
 
 
@@ -212,10 +221,10 @@ class Family(ABC):
     """A codec family.
 
     Attributes:
-        name: as streams (`model_family`) have it.
-        syntax: version of its payload syntax; a decoder reads every one up to it.
-        models: by name.
-        precisions: arithmetic that its models run in.
+        name: the family's name in streams (`model_family`).
+        syntax: version of its payload syntax. Decoders read this version and all before it.
+        models: its models by name.
+        precisions: precisions that its models run in.
     """
 
     name: ClassVar[str]
@@ -229,13 +238,13 @@ class Family(ABC):
 
     @property
     def has_exact_arithmetic(self) -> bool:
-        """Whether its models can be prepared for exact arithmetic; else they are imported as float."""
+        """Whether its models can be prepared for exact arithmetic. Other models are imported as float."""
         return Precision.EXACT in self.precisions
 
     def elementary_form(self) -> "ElementaryForm | None":
-        """The published codec's elementary stream (`dcvc remux`); None where there is none."""
+        """Returns the form of the published codec's elementary stream (`dcvc remux`); None where it has none."""
         return None
 
     def conformance_form(self) -> ConformanceForm | None:
-        """How cases of the published codec are read and run (`dcvc conformance`); None where there are none."""
+        """Returns the reader of the published codec's cases (`dcvc conformance`); None where there are no cases."""
         return None

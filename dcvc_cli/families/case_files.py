@@ -1,4 +1,5 @@
-"""What families' conformance cases share: parameters by seed, stored tables, pictures, and where two files part."""
+"""Files of conformance cases, for all families: parameters by seed, stored tables, pictures, the first difference of
+two files."""
 
 import hashlib
 import lzma
@@ -27,10 +28,10 @@ class GeneratedNetwork:
     """A network of a case's model.
 
     Attributes:
-        kind: its name in make_params.py.
-        letter: in the names of stored z tables.
-        name: of the network in the model.
-        digest: SHA-256 of its parameters; empty where the case does not use it.
+        kind: the network's name in make_params.py.
+        letter: the network's letter in the names of stored z tables.
+        name: the network's name in the model.
+        digest: SHA-256 of its parameters; empty where the case does not use the network.
     """
 
     kind: str
@@ -40,8 +41,12 @@ class GeneratedNetwork:
 
 
 def load_generator(folder: Path) -> ModuleType:
-    """Runs FOLDER/make_params.py as a module of its own: nothing is cached beside it and nothing else is imported from
-    there."""
+    """Runs FOLDER/make_params.py as a module of its own. It writes no cache beside the file and imports nothing else
+    from the folder.
+
+    Raises:
+        InputError: the file cannot be run, or has no function state_dict.
+    """
     path = folder / GENERATOR
     module = ModuleType("dcvc_conformance_make_params")
     module.__file__ = str(path)
@@ -55,7 +60,7 @@ def load_generator(folder: Path) -> ModuleType:
 
 
 def parameter_digest(state: Mapping[str, NDArray[np.float32]]) -> str:
-    """SHA-256 over key, shape and little-endian float32 bytes of every tensor in key order."""
+    """Returns the SHA-256 over key, shape and little-endian float32 bytes of every tensor, in the order of keys."""
     digest = hashlib.sha256()
     for key in sorted(state):
         digest.update(f"{key} {','.join(map(str, state[key].shape))}\n".encode())
@@ -64,7 +69,8 @@ def parameter_digest(state: Mapping[str, NDArray[np.float32]]) -> str:
 
 
 def open_generated(run: CaseRun, model: Model, seed: int, generated: Sequence[GeneratedNetwork]) -> CodecNetworks:
-    """A model's networks with parameters of a seed and tables made here, kept for the next case.
+    """Opens a model's networks with the parameters of a seed and with tables made here. The run keeps them for the next
+    case.
 
     Raises:
         InputError: the parameters are not those of the case.
@@ -87,7 +93,11 @@ def open_generated(run: CaseRun, model: Model, seed: int, generated: Sequence[Ge
 
 
 def check_digest(kind: str, seed: int, found: str, expected: str) -> None:
-    """InputError where the parameters of a network are not those of a case; an empty `expected` fits any."""
+    """Compares the digest of a network's parameters with the case's. An empty `expected` fits any.
+
+    Raises:
+        InputError: the digests differ.
+    """
     if expected and found != expected:
         message = f"the parameters of {kind} for seed {seed} have SHA-256 {found[:16]}..., "
         raise InputError(f"{message}the case expects {expected[:16]}...")
@@ -96,10 +106,13 @@ def check_digest(kind: str, seed: int, found: str, expected: str) -> None:
 def generated_state(
     generator: ModuleType, shapes: Mapping[str, tuple[int, ...]], *arguments: Any
 ) -> dict[str, NDArray[np.float32]]:
-    """The parameters that make_params.py gives for `arguments`, such as (network, seed) or (network, seed, rate).
+    """Runs make_params.py for `arguments`, such as (network, seed) or (network, seed, rate).
+
+    Returns:
+        The parameters by key.
 
     Raises:
-        InputError: it fails, or gives other keys, shapes or types than `shapes`.
+        InputError: the script fails, or its keys, shapes or types are not those of `shapes`.
     """
     asked = ", ".join(map(str, arguments))
     try:
@@ -116,10 +129,13 @@ def generated_state(
 def stored_tables(
     folder: Path, model: Model, generated: Sequence[GeneratedNetwork], networks: CodecNetworks
 ) -> tuple[CodecNetworks, tuple[str, ...]]:
-    """Compares the z tables made here with those of the case and puts the case's in their place where they differ.
+    """Compares the z tables made here with the case's. Where two differ, the networks get the case's table.
 
     Returns:
-        (networks, notes).
+        (networks, one note for each table that differs).
+
+    Raises:
+        InputError: the case has no usable z tables.
     """
     notes = []
     try:
@@ -140,7 +156,7 @@ def stored_tables(
 def _with_stored_rows(
     table: CdfTable, num_channels: int, letter: str, stored: Mapping[str, NDArray[Any]]
 ) -> tuple[CdfTable, int]:
-    """(table with the stored rows, number of rows that changed)."""
+    """Returns (the table with the stored rows, number of rows that changed)."""
     cdf, length, offset = table.cdf.copy(), table.cdf_length.copy(), table.offset.copy()
     for name in stored:
         if not name.startswith(f"zcdf_{letter}_qp"):
@@ -156,7 +172,7 @@ def _with_stored_rows(
 
 
 def difference(what: str, found: bytes, expected: bytes, base_offset: int) -> str:
-    """Where two byte strings part, and by how much."""
+    """Says in words where two byte strings differ first."""
     common = min(len(found), len(expected))
     differing = np.frombuffer(found, np.uint8)[:common] != np.frombuffer(expected, np.uint8)[:common]
     place = int(np.argmax(differing)) if differing.any() else common
@@ -168,14 +184,18 @@ def difference(what: str, found: bytes, expected: bytes, base_offset: int) -> st
 
 
 def open_pictures(folder: Path, name: str = "recon.yuv") -> IO[bytes]:
-    """The raw pictures of a case, compressed or not."""
+    """Opens the raw pictures of a case, compressed or not."""
     plain = folder / name
     packed = folder / f"{name}.xz"
     return lzma.open(packed, "rb") if packed.exists() and not plain.exists() else plain.open("rb")
 
 
 def read_pictures(file: IO[bytes], size: int) -> bytes:
-    """Up to `size` bytes."""
+    """Reads up to `size` bytes.
+
+    Raises:
+        InputError: compressed pictures are damaged.
+    """
     try:
         return file.read(size)
     except (lzma.LZMAError, EOFError) as error:
@@ -183,7 +203,7 @@ def read_pictures(file: IO[bytes], size: int) -> bytes:
 
 
 def picture_of(samples: bytes, video_format: VideoFormat) -> Picture:
-    """A raw 4:2:0 picture."""
+    """Makes a picture of raw 4:2:0 samples."""
     planes, position = [], 0
     flat = np.frombuffer(samples, np.uint8)
     for height, width in video_format.plane_shapes:

@@ -1,4 +1,4 @@
-"""How published checkpoints are held against a model: names and shapes of every parameter."""
+"""Compares published checkpoints with a model: names and shapes of all parameters."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,13 +17,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CheckpointMatch:
-    """What a model makes of published checkpoints.
+    """The result of comparing published checkpoints with a model.
 
     Attributes:
-        states: parameters of each network under the network's own names; what they hold counts only without problems.
-        problems: every key that is missing, extra or misshapen, one sentence each; none: the checkpoints are the
-            model's.
-        order: which network each file is of, where the files are right and only their order is wrong; else empty.
+        states: parameters of each network under the network's own names. They are usable only if there is no problem.
+        problems: one sentence for each key that is missing, extra or misshapen.
+        order: the network of each file, if the files are right and only their order is wrong; else empty.
     """
 
     states: Mapping[str, "State"] = field(default_factory=dict)
@@ -32,7 +31,8 @@ class CheckpointMatch:
 
 
 def match_in_order(networks: Mapping[str, Network], states: Sequence["State"]) -> CheckpointMatch | None:
-    """Checkpoints that hold one network each, in the model's order and under its names; None for another number."""
+    """Matches checkpoints that hold one network each, in the model's order and with its names; None for another number
+    of checkpoints."""
     if len(networks) != len(states):
         return None
     named = dict(zip(networks, states, strict=True))
@@ -43,10 +43,10 @@ def match_in_order(networks: Mapping[str, Network], states: Sequence["State"]) -
 
 
 def state_problems(network: Network, state: Mapping[str, "NDArray[Any]"]) -> list[str]:
-    """Every missing, extra or misshapen key, one sentence each; strict, the bit estimator included.
+    """Lists every missing, extra or misshapen key, one sentence each. The keys of the bit estimator count as well.
 
-    A network may have a pattern `without_parameters`: keys of constants, masks and tables that its published
-    checkpoints hold and that are made anew. They are no problem.
+    A network may have a pattern `without_parameters`. Keys that it matches are no problem: published checkpoints hold
+    constants, masks and tables that dcvc makes itself.
     """
     expected = dict(network.shapes())
     extras = getattr(network, "without_parameters", None)
@@ -62,7 +62,7 @@ def state_problems(network: Network, state: Mapping[str, "NDArray[Any]"]) -> lis
 
 
 def _fitting_order(networks: Mapping[str, Network], states: Sequence["State"]) -> tuple[str, ...]:
-    """The network of each state, where every network has its own; else nothing."""
+    """Returns the network of each state, if every network has exactly one state; else nothing."""
     order = [
         next((name for name, network in networks.items() if not state_problems(network, state)), "") for state in states
     ]

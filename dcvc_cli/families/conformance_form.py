@@ -1,8 +1,8 @@
-"""What a family's conformance form is to `dcvc conformance`. docs/families.md says how to write one.
+"""The interface between a family's conformance cases and `dcvc conformance`. docs/families.md says how to write a form.
 
-A folder of cases holds make_params.py, which makes the networks' parameters from a seed, and one folder a case with its
-case.json. Everything else in it is the family's own: which settings a case has, which vectors of the entropy coder
-stand beside the cases, and what is compared: streams, symbols, estimated bits, pictures.
+A folder of cases holds make_params.py, which makes the networks' parameters from a seed. Each case is a folder in it
+with a case.json. The family decides the rest: the settings of a case, the vectors of the entropy coder beside the
+cases, and what is compared (streams, symbols, estimated bits, pictures).
 """
 
 from abc import ABC, abstractmethod
@@ -17,12 +17,12 @@ from dcvc_cli.bitstream.sps import Precision
 
 @dataclass(frozen=True)
 class Findings:
-    """What a step or a check found.
+    """The result of a check.
 
     Attributes:
-        faults: what differs, one sentence each; without any the check has passed.
-        notes: remarks that change nothing.
-        summary: what was looked at, in a few words; reports show it for checks beside the cases.
+        faults: one sentence for each difference. Without faults the check has passed.
+        notes: remarks that do not change the result.
+        summary: what was compared, in a few words. Reports show it for checks beside the cases.
     """
 
     faults: tuple[str, ...] = ()
@@ -32,7 +32,7 @@ class Findings:
 
 @dataclass(frozen=True)
 class Check:
-    """Something that is looked at: a part of a case ("decode"), or vectors beside the cases ("entropy/sequences")."""
+    """One comparison: a part of a case ("decode"), or vectors beside the cases ("entropy/sequences")."""
 
     name: str
     run: Callable[[], Findings]
@@ -40,14 +40,14 @@ class Check:
 
 @dataclass
 class CaseRun:
-    """What the cases of one run share.
+    """Settings and state that the cases of one run share.
 
     Attributes:
-        generator: make_params.py of the folder, loaded.
-        precision: arithmetic of the networks.
-        threads: of the backend; None: its own choice.
-        kept: what a case leaves for the next one with the same parameters, such as opened networks; emptied as soon as
-            a case with others begins.
+        generator: the folder's make_params.py, loaded.
+        precision: precision of the networks.
+        threads: number of threads of the backend; None leaves the number to the backend.
+        kept: what a case keeps for the next case with the same parameters, such as opened networks. A case with other
+            parameters empties it.
     """
 
     generator: ModuleType
@@ -67,9 +67,9 @@ class Case(ABC):
     """A conformance case, as its case.json describes it.
 
     Attributes:
-        folder: where its files are; the folder's name is the case's.
-        summary: what it holds, such as "64x48, 17 frames".
-        parameters: what its parameters are made from, such as (model, seed). Cases that share them run one after
+        folder: the folder of its files. Its name is the case's name.
+        summary: the content in a few words, such as "64x48, 17 frames".
+        parameters: what its parameters are made from, such as (model, seed). Cases with the same ones run one after
             another.
     """
 
@@ -77,23 +77,23 @@ class Case(ABC):
 
     @property
     def name(self) -> str:
-        """The folder's."""
+        """The name of the folder."""
         return self.folder.name
 
     @property
     @abstractmethod
     def summary(self) -> str:
-        """What the case holds, in a few words."""
+        """The content of the case, in a few words."""
 
     @property
     @abstractmethod
     def parameters(self) -> tuple[Any, ...]:
-        """What its parameters are made from."""
+        """What the parameters are made from, such as (model, seed)."""
 
     @abstractmethod
     def steps(self, run: CaseRun) -> Sequence[Check]:
-        """The parts of the case in order. Each is timed by itself; one that raises DcvcError, TableError or OSError
-        ends the case as failed."""
+        """Returns the parts of the case in order. Each part is timed by itself. A part that raises DcvcError,
+        TableError or OSError ends the case as failed."""
 
 
 class ConformanceForm(ABC):
@@ -101,18 +101,18 @@ class ConformanceForm(ABC):
 
     @abstractmethod
     def claims(self, description: Mapping[str, Any]) -> bool:
-        """Whether a case.json is one of this family's. Forms of two families must not claim the same one: ask for keys
-        and names that no other has."""
+        """Whether a case.json is one of this family's. No two families may claim the same one, so a form looks for keys
+        and names that no other family has."""
 
     @abstractmethod
     def read_case(self, folder: Path, description: Mapping[str, Any]) -> Case:
-        """The case that a case.json describes.
+        """Makes the case that a case.json describes.
 
         Raises:
-            ValueError, KeyError, TypeError: it describes none.
-            InputError: settings that there are not.
+            ValueError, KeyError, TypeError: the file describes no case.
+            InputError: the case has settings that do not exist.
         """
 
     def vector_checks(self, folder: Path, generator: ModuleType) -> Sequence[Check]:
-        """Checks of what stands beside the cases; none where there is nothing."""
+        """Returns the checks of vectors beside the cases."""
         return ()

@@ -1,4 +1,4 @@
-"""What `dcvc remux` asks of a family: its published codec's elementary stream, to .dcvc and back."""
+"""The interface between a family and `dcvc remux`: the published codec's elementary stream, to .dcvc and back."""
 
 from abc import ABC, abstractmethod
 from collections import Counter
@@ -14,11 +14,11 @@ from dcvc_cli.bitstream.window import ByteSink, ByteSource
 
 @dataclass(frozen=True)
 class RemuxReport:
-    """What a remux did.
+    """The result of a remux.
 
     Attributes:
-        num_frames: pictures carried over.
-        lost: what the output cannot hold, one phrase each; empty when nothing is lost.
+        num_frames: number of pictures carried over.
+        lost: one phrase for each thing that the output cannot hold.
     """
 
     num_frames: int
@@ -26,38 +26,39 @@ class RemuxReport:
 
 
 class ElementaryForm(ABC):
-    """The elementary stream of one family. Payloads stay as they are in both directions."""
+    """The elementary stream of one family. Neither direction changes payloads."""
 
     @abstractmethod
     def to_dcvc(self, source: ByteSource, sink: ByteSink, template: Sps) -> RemuxReport:
         """Turns an elementary stream into a .dcvc stream.
 
         Args:
-            template: what the elementary stream does not say: skip threshold, frame rate, model and fingerprints,
-                precision, colour. Its width, height and entropy format are replaced by the stream's.
+            source: the elementary stream.
+            sink: receives the .dcvc stream.
+            template: the facts that an elementary stream lacks: skip threshold, frame rate, model and fingerprints,
+                precision, colour. The elementary stream's width, height and entropy format replace the template's.
 
         Raises:
-            BitstreamError: a damaged or truncated elementary stream, or one that no decoder can follow.
+            BitstreamError: the elementary stream is damaged or truncated, or no decoder can follow it.
         """
 
     @abstractmethod
     def from_dcvc(self, units: Iterable[Unit], sink: ByteSink) -> RemuxReport:
-        """Turns the units of a .dcvc stream of this family into an elementary stream; `lost` lists what that has no
-        place for.
+        """Turns the units of a .dcvc stream of this family into an elementary stream.
 
         Raises:
-            BitstreamError: a damaged stream, or payloads that the published decoder cannot read.
+            BitstreamError: the stream is damaged, or the published decoder cannot read its payloads.
         """
 
 
 class LostUnits:
-    """Counts what a .dcvc stream holds beside its frames."""
+    """Counts the units of a .dcvc stream that an elementary stream loses."""
 
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
 
     def see(self, unit: Unit) -> None:
-        """Takes note of a unit that is no frame."""
+        """Counts a unit that is no frame."""
         if isinstance(unit, IndexUnit):
             self._counts["indexes"] += 1
         elif isinstance(unit, SeiUnit):
@@ -65,14 +66,14 @@ class LostUnits:
             self._counts["texts" if is_text else "picture hashes" if is_hash else "user data messages"] += 1
 
     def phrases(self) -> list[str]:
-        """One for each kind of unit, and one for what every stream has."""
+        """Returns one phrase for each kind of lost unit, and one for the parts that every stream has."""
         kinds = ("picture hashes", "texts", "user data messages", "indexes")
         found = [f"{self._counts[kind]} {kind}" for kind in kinds if self._counts[kind]]
         return [*found, "the checks of all units and the end unit"]
 
 
 def phrases_of(sps: Sps) -> list[str]:
-    """What an SPS says and an elementary stream does not."""
+    """Lists the facts of an SPS that an elementary stream lacks."""
     colour = f"{sps.colour_primaries}/{sps.transfer}/{sps.matrix}"
     fingerprints = " and ".join(f"{value:016x}" for value in sps.fingerprints) or "none"
     colour_range = {True: "full", False: "limited", None: "unknown"}[sps.full_range]
@@ -90,7 +91,11 @@ def phrases_of(sps: Sps) -> list[str]:
 
 
 def check_format(frame: FrameUnit) -> None:
-    """BitstreamError unless the frame's symbols are in a byte format of the published codec."""
+    """Checks that the published codec can read a frame's symbols.
+
+    Raises:
+        BitstreamError: the symbols are in an entropy format of dcvc's own.
+    """
     entropy_format = frame.sps.entropy_format
     if not entropy_format.is_published:
         name = entropy_format.name.lower()

@@ -1,4 +1,4 @@
-"""The codec families that dcvc knows, one line a family, and where their models are found by name."""
+"""The list of codec families, one line a family. Families and models are found here by name."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -33,13 +33,13 @@ def _load(place: str) -> Family:
 
 
 def families() -> Mapping[str, Family]:
-    """All families by name."""
+    """Returns all families by name."""
     return {name: _load(place) for name, place in FAMILIES.items()} | _guests
 
 
 @contextmanager
 def guest(family: Family) -> Iterator[None]:
-    """Makes a family of someone else's known while the block runs."""
+    """Registers a family from outside dcvc while the block runs."""
     _guests[family.name] = family
     try:
         yield
@@ -48,12 +48,16 @@ def guest(family: Family) -> Iterator[None]:
 
 
 def models() -> Mapping[str, Model]:
-    """The models of all families by name."""
+    """Returns the models of all families by name."""
     return {name: model for family in families().values() for name, model in family.models.items()}
 
 
 def find_model(name: str) -> Model:
-    """A model by name; EnvironmentFault lists what there is."""
+    """Finds a model by name.
+
+    Raises:
+        EnvironmentFault: no model has this name. The hint lists the names.
+    """
     known = models()
     if name not in known:
         raise EnvironmentFault(f"there is no model {name!r}", f"known: {', '.join(known)}")
@@ -61,10 +65,10 @@ def find_model(name: str) -> Model:
 
 
 def model_of_stream(sps: Sps) -> Model:
-    """The model that an SPS names.
+    """Finds the model that an SPS names.
 
     Raises:
-        EnvironmentFault: the family, the model or the version of its syntax is not known here.
+        EnvironmentFault: this dcvc does not know the family, the model or the version of its syntax.
     """
     known = families()
     family = known.get(sps.model_family)
@@ -83,12 +87,12 @@ def model_of_stream(sps: Sps) -> Model:
 
 
 def limits_of(sps: Sps) -> FrameLimits | None:
-    """What units under an SPS may hold; None for a model that is not known here."""
+    """Returns the limits of units under an SPS; None for a model that this dcvc does not know."""
     family = families().get(sps.model_family)
     model = family.models.get(sps.model_variant) if family is not None else None
     return None if model is None else model.limits(sps)
 
 
 def family_of(model: Model) -> Family:
-    """The family that a model belongs to."""
+    """Returns the family of a model."""
     return next(family for family in families().values() if family.models.get(model.name) is model)

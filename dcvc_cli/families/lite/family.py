@@ -1,5 +1,4 @@
-"""The family `lite`: the networks of `dcvc-rt` in small, on what block motion leaves, with an output filter. The
-default."""
+"""The family `lite`, the default: smaller networks of `dcvc-rt`, with block motion, a floor and an output filter."""
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -35,7 +34,8 @@ FLOOR_SYNTAX = 2
 
 
 class LiteModel(RtModel):
-    """A size of the two networks; planned and stored as those of `dcvc-rt`, coded with motion and filter."""
+    """A size of the two networks. The order of frames and the weights files are those of `dcvc-rt`; motion, floor and
+    output filter are `lite`'s own."""
 
     image: ImageModel
     video: VideoModel
@@ -45,7 +45,7 @@ class LiteModel(RtModel):
         super().__init__(spec, ImageModel(spec.image), VideoModel(spec.video), is_for_tests=is_for_tests)
 
     def encoder(self, networks: CodecNetworks, sps: Sps, choices: CodingChoices) -> PictureEncoder:
-        """One unit a picture."""
+        """Makes an encoder that gives one unit a picture."""
         halve_chroma = has_halved_chroma(video_format_of(sps))
         targets = choices.qp_i, choices.qp_p
         frames = FramePayloadEncoder(
@@ -54,7 +54,7 @@ class LiteModel(RtModel):
         return LiteEncoder(frames, sps, gop_rule(choices, self.spec).plans_from())
 
     def decoder(self, networks: CodecNetworks, sps: Sps) -> PictureDecoder:
-        """One picture a unit."""
+        """Makes a decoder that gives one picture a unit."""
         self.check_sps(sps)
         video_format = video_format_of(sps)
         padded, halve_chroma = padded_size(video_format.size), has_halved_chroma(video_format)
@@ -67,7 +67,7 @@ class LiteModel(RtModel):
     def calibrate_p_frames(
         self, ops: Any, frame: Any, pictures: Sequence["NDArray[np.float32]"], qps: Sequence[int]
     ) -> None:
-        """Codes P frames after a recorded reference frame, each with the motion that the codec's search finds."""
+        """Codes P frames after a recorded reference frame. The codec's search finds the motion of each."""
         feature, coder, long_term = None, FieldCoder(), None
         for values, qp in zip(pictures, qps, strict=True):
             samples = ops.samples_from_frame(frame)
@@ -95,11 +95,11 @@ class LiteFamily(Family):
 
     @cached_property
     def models(self) -> Mapping[str, Model]:
-        """The default and the one for tests."""
+        """The default model and the model for tests."""
         return {"lite": LiteModel(LITE), "tiny-lite": LiteModel(TINY_LITE, is_for_tests=True)}
 
     def elementary_form(self) -> ElementaryForm:
-        """That of DCVC-RT, whose payload syntax is shared without motion, filter and floor."""
+        """Returns the form of DCVC-RT: without motion, filter and floor, the payload syntax is the same."""
         from dcvc_cli.families.rt.remux import RtElementaryForm
 
         return RtElementaryForm()

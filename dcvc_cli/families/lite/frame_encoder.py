@@ -1,5 +1,4 @@
-"""The frame encoder of `lite`: chooses symbols, filters and floor of a frame (docs/floor.md, "The encoder's
-choice")."""
+"""The frame encoder of `lite` chooses symbols, filters and floor of a frame (docs/floor.md, "The encoder's choice")."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -32,11 +31,11 @@ from dcvc_cli.stages import FILTER, MOTION, timed
 
 @dataclass(frozen=True)
 class FrameSource:
-    """What a frame is to look like.
+    """The picture to code.
 
     Attributes:
         values: network input, float32 (3, Hp, Wp) in 0..1.
-        planes: uint8, of the sizes that floor and filter work on.
+        planes: 8-bit planes, uint8, of the sizes that floor and filter work on.
     """
 
     values: NDArray[np.float32]
@@ -48,8 +47,10 @@ class Attempt:
     """A frame coded in one way.
 
     Attributes:
-        reference: what the next frame would predict from, without the floor.
-        price: of a bit, in squared grey levels.
+        side: holds the symbols.
+        reference: the reference that the frame leaves, before the floor.
+        choice: the floor that suits the frame.
+        price: price of a bit in squared grey levels.
     """
 
     side: EncodingSide
@@ -59,37 +60,40 @@ class Attempt:
 
     @property
     def cost(self) -> float:
-        """Squared error and price of floor and symbols."""
+        """Squared error plus the price of floor and symbols, in squared grey levels."""
         return self.choice.error + self.price * (self.choice.num_bits + 8 * len(self.side.encoder.finish()))
 
 
 def mean_of_planes(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(3, 1, 1): summed as integers, whose order changes nothing."""
+    """Returns the mean of each plane, (3, 1, 1). The sum is one of integers, so its order changes nothing."""
     samples = np.rint(values / SAMPLE_UNIT).astype(np.int64)
     return (samples.mean((1, 2), dtype=np.float64, keepdims=True) * SAMPLE_UNIT).astype(np.float32)
 
 
 ERROR_SIDE = 32
+"""Side of the squares whose mean error an I frame corrects."""
 SILENT_SHARE = 7 / 8
-"""Of the blocks: where so many have nothing of the networks' picture, symbols that say nothing are tried too."""
+"""If so large a share of blocks keeps nothing of the networks' picture, the encoder also tries symbols that are all
+0."""
 UNKNOWN_ERROR = 1 / 2
-"""Of what a bit is worth to the search for vectors, squared: where the networks' picture has a larger squared error a
-sample, the networks do not know such content, and symbols that say nothing are tried too."""
+"""A share of the squared price that the search for vectors has for a bit. If the networks' picture has a larger squared
+error a sample, the networks do not know such content, and the encoder also tries symbols that are all 0."""
 UNKNOWN_PRICE = 1 / 4
-"""Of the price of a bit: what it is worth to the floor of such content. It has no help from networks, and would leave
-more error than with them at the price itself: quality would fall with rising QP where networks give way."""
+"""A share of the price of a bit: the price for the floor of such content. At the full price the floor, without help
+from the networks, would leave more error than with them. Quality would fall with rising QP where the encoder drops the
+networks' symbols."""
 NOTHING_ABOVE = np.full(128, np.inf, np.float32)
-"""By table row, for a quantiser that makes every symbol 0."""
+"""A dead zone by table row with which every symbol becomes 0."""
 
 
 class FramePayloadEncoder(FrameCoder):
-    """Codes network inputs (float32 values as from pictures.values_from_picture) one after the other.
+    """Codes network inputs (float32 values as from codec.pictures.values_from_picture) one after the other.
 
     Args:
-        target_qps: the QPs 0..63 that were asked for, of I and of P frames: what the floor promises.
+        target_qps: the QPs 0..63 that the user chose for I and for P frames. The floor holds their quality.
 
     Attributes:
-        replaced_share: of the blocks of the frame coded last, those of which nothing is the networks' picture.
+        replaced_share: share of blocks of the last coded frame that keep nothing of the networks' picture.
     """
 
     def __init__(
@@ -134,7 +138,8 @@ class FramePayloadEncoder(FrameCoder):
             return self._judged(side, source, None, price, share)
 
         first = attempt(values, zero_below, 1)
-        # The networks miss the mean of a region by up to half a grey level. Told so beforehand, they mostly hit it.
+        # The networks miss the mean of a region by up to half a grey level. If their input has that error subtracted,
+        # they mostly hit the mean.
         told = values - self._local_error(first, values)
         best = self._best(attempt, told, flat, zero_below, search_lambda(qp) ** 2)
         return self._payload(first if first.cost < best.cost else best, None, source, None, price)
@@ -172,7 +177,12 @@ class FramePayloadEncoder(FrameCoder):
 
     @timed(MOTION)
     def find_motion(self, values: NDArray[np.float32], qp: int) -> tuple[Tensor, NDArray[np.float32], EncoderState]:
-        """(the compensated frame, what it leaves of a network input, the coder behind the vectors)."""
+        """Finds and codes the motion of a P frame.
+
+        Returns:
+            (the compensated frame, the difference between the network input and it, the state of the range coder
+            behind the vectors).
+        """
         ops, long_term = self.networks["video"].synthesis, self.reference.long_term
         samples, kept = self._samples(), long_term
         if kept is not None and ops.has_picture_kernels:
@@ -199,19 +209,19 @@ class FramePayloadEncoder(FrameCoder):
     def _judged(
         self, side: EncodingSide, source: FrameSource, compensated: Planes | None, price: float, share: float
     ) -> Attempt:
-        """The frame coded last with the floor that suits it, to which a bit is worth a share of its price."""
+        """Chooses a floor for the last coded frame. The floor pays a share of a bit's price for a bit."""
         choice = self.floor_chooser.choose(self._planes(), compensated, source.planes, self.floor_coder, share * price)
         return Attempt(side, self.reference, choice, price)
 
     def _local_error(self, attempt: Attempt, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        """How much too bright the networks' picture is, (3, Hp, Wp): the mean of each square of ERROR_SIDE samples."""
+        """Returns how much too bright the networks' picture is, (3, Hp, Wp), as means of squares of side ERROR_SIDE."""
         samples = in_lines(self.networks["image"].synthesis.samples_from_frame(attempt.reference.frame))
         error = samples.astype(np.int64) - np.rint(values / SAMPLE_UNIT).astype(np.int64)
         _, height, width = error.shape
         margins = ((0, 0), (0, -height % ERROR_SIDE), (0, -width % ERROR_SIDE))
         rows, columns = (-(-side // ERROR_SIDE) for side in (height, width))
         squares = np.pad(error, margins, mode="edge").reshape(3, rows, ERROR_SIDE, columns, ERROR_SIDE)
-        # Summed as integers, whose order changes nothing.
+        # The order of a sum of integers changes nothing.
         means = (squares.sum((2, 4)) / ERROR_SIDE**2 * SAMPLE_UNIT).astype(np.float32)
         return means.repeat(ERROR_SIDE, 1).repeat(ERROR_SIDE, 2)[:, :height, :width]
 
@@ -223,11 +233,14 @@ class FramePayloadEncoder(FrameCoder):
         zero_below: NDArray[np.float32] | None,
         networks_price: float,
     ) -> Attempt:
-        """Networks that are told the picture, or that are told nothing where the floor does nearly everything.
+        """Codes the frame with the networks' symbols. If the floor replaces nearly everything, or the networks do not
+        know the content, it also tries symbols that are all 0. Returns the cheaper attempt.
 
         Args:
-            attempt: codes network inputs with the dead zones and the share of the price that `_judged` takes.
-            networks_price: what a bit is worth to the search for vectors, in squared grey levels.
+            attempt: codes a network input with dead zones by table row and a share of the price for `_judged`.
+            values: the network input.
+            silent: the network input for symbols that are all 0.
+            networks_price: price of a bit for the search for vectors, in squared grey levels.
         """
         told = attempt(values, zero_below, 1)
         is_unknown = told.choice.cost_without > UNKNOWN_ERROR * networks_price * values[0].size
@@ -244,7 +257,8 @@ class FramePayloadEncoder(FrameCoder):
         predicted: Tensor | None,
         price: float,
     ) -> Callable[[], bytes]:
-        """What is kept and sent of an attempt; filters stand behind the vectors, and the floor stands behind them."""
+        """Keeps an attempt as the coded frame. Returns a function that makes the payload: vectors, filters, floor,
+        symbols."""
         self.reference, choice, encoder = attempt.reference, attempt.choice, attempt.side.encoder
         self._apply_floor(choice.floor, predicted)
         self.floor_chooser.remember(source.planes)
@@ -257,5 +271,9 @@ class FramePayloadEncoder(FrameCoder):
 
     @timed(FILTER)
     def fit_filters(self, source: FrameSource, price: float) -> Filters:
-        """The output filters that suit the frame coded last, where a bit is worth so many squared grey levels."""
+        """Chooses the output filters of the last coded frame.
+
+        Args:
+            price: price of a bit in squared grey levels.
+        """
         return self.filter_fit.fit(self._planes(), source.planes, self.filter_coder, price)

@@ -1,8 +1,9 @@
-"""The frame encoder and decoder of `lite`: those of `rt` on what block motion leaves, a floor and an output filter.
+"""What the frame encoder and decoder of `lite` share, and the decoder: the frame coding of `rt` with block motion, a
+floor and an output filter.
 
 A payload has vectors, filters, floor and symbols, in this order (docs/motion.md, docs/output-filter.md, docs/floor.md).
-The floor changes the networks' picture, which then is the reference; pictures are put out filtered. Both ends keep the
-reference's frame and feature and the long-term reference.
+The floor changes the networks' picture, which then becomes the reference. The output filter changes only the pictures
+that are put out. Encoder and decoder keep the reference's frame and feature and the long-term reference.
 """
 
 from dataclasses import dataclass
@@ -35,13 +36,16 @@ from dcvc_cli.stages import FILTER, MOTION, timed
 
 @dataclass
 class Reference:
-    """What the next P frame predicts from.
+    """What the next P frame is predicted from.
 
     Attributes:
-        last_qp: the row that made the feature.
-        predicted: the compensated frame and what latents added to it directly; the feature's picture adds to that.
-        long_term: the last kept picture before this one (docs/motion.md): its samples as Operations.samples_from_frame
-            has them, or where the backend has kernels for pictures the frame itself.
+        frame: 3 x Hp x Wp in 0..1; None until a picture is made of the feature.
+        feature: feature x Hp/8 x Wp/8; None after an I frame and after a reset.
+        last_qp: row 0..71 of the frame that left the feature.
+        predicted: the compensated frame plus the direct path's output. The networks' output from the feature is added
+            to it to make `frame`.
+        long_term: the last kept picture before this one (docs/motion.md): samples as from
+            Operations.samples_from_frame, or the frame itself if the backend has kernels for pictures.
     """
 
     frame: Tensor | None = None
@@ -53,11 +57,11 @@ class Reference:
 
 @dataclass(frozen=True)
 class SymbolBytes:
-    """What vectors, filters and floor leave of a payload for the symbols.
+    """The bytes of a payload's symbols.
 
     Attributes:
-        data: the bytes; in the compact format still all of them.
-        state: in the compact format, where what stands before the symbols left the range coder.
+        data: the bytes of the symbols; in the compact format all bytes of the payload.
+        state: the state of the range coder before the symbols in the compact format; else None.
     """
 
     data: bytes
@@ -68,7 +72,7 @@ class FrameCoder:
     """What encoder and decoder share: networks, references, filters in force.
 
     Args:
-        halve_chroma: whether floor and output filter work on chroma at half the size, as 4:2:0 pictures have it.
+        halve_chroma: whether floor and output filter work on chroma of half the size, as in 4:2:0 pictures.
     """
 
     def __init__(
@@ -87,16 +91,16 @@ class FrameCoder:
 
     @property
     def computes_beside_host(self) -> bool:
-        """Whether a device computes the networks while the host does something else."""
+        """Whether a device computes the networks while the host works on other things."""
         return self.networks["video"].synthesis.computes_beside_host
 
     def shown(self) -> tuple[Reference, Filters]:
-        """What `picture` needs of the frame coded last, after others were coded."""
+        """Returns what `picture` needs to show the last coded frame later, after other frames were coded."""
         return self.reference, self.filter_coder.filters
 
     def output(self, of: Reference | None = None) -> Tensor:
-        """The network output of the frame coded last, or of another reference, before any filter: 3 x Hp x Wp in
-        0..1."""
+        """Returns the picture of the last coded frame, or of another reference, before the output filter: 3 x Hp x Wp
+        in 0..1."""
         reference = self.reference if of is None else of
         if reference.frame is None:
             ops = self.networks["video"].synthesis
@@ -105,7 +109,7 @@ class FrameCoder:
 
     @timed(FILTER)
     def filtered(self, shown: tuple[Reference, Filters] | None = None) -> Planes:
-        """The planes of the frame coded last, or of that which `shown` belongs to, as they are put out."""
+        """Returns the filtered planes of the last coded frame, or of the frame that `shown` is of."""
         ops, (reference, filters) = self.networks["video"].synthesis, shown or self.shown()
         if ops.has_picture_kernels:
             frame = self.output(reference)
@@ -116,8 +120,8 @@ class FrameCoder:
     def picture(
         self, video_format: VideoFormat, *, truncate_chroma: bool, shown: tuple[Reference, Filters] | None = None
     ) -> Picture:
-        """What is put out of the frame coded last, or of that which `shown` belongs to; filtered planes are always
-        rounded."""
+        """Returns the output picture of the last coded frame, or of the frame that `shown` is of. `truncate_chroma`
+        changes nothing: filtered planes are always rounded."""
         if self.networks["video"].synthesis.has_picture_kernels and video_format.chroma is not ChromaFormat.RGB:
             luma, cb, cr = self._filtered_samples(video_format, *(shown or self.shown()))
             return Picture((luma, cb, cr))
@@ -140,10 +144,10 @@ class FrameCoder:
         return self.networks["video"].synthesis.samples_from_frame(self.output())
 
     def _apply_floor(self, floor: FrameFloor, predicted: Tensor | None) -> None:
-        """Changes the frame coded last, which the next one is predicted from.
+        """Applies a floor to the last coded frame, which is the reference of the next one.
 
         Args:
-            predicted: the compensated frame, of P frames.
+            predicted: the compensated frame; None in I frames.
         """
         if not floor.is_used:
             return
@@ -160,11 +164,11 @@ class FrameCoder:
         self.field_coder.reset()
 
     def _code_p(self, side: FrameSide, qp: int, reset: bool, predicted: Tensor, keeps_reference: bool) -> None:
-        """Codes what compensation leaves.
+        """Codes the difference between a picture and the compensated frame.
 
         Args:
             predicted: the compensated frame.
-            keeps_reference: whether the reference is the long-term reference from now on.
+            keeps_reference: whether the reference becomes the long-term reference.
         """
         ops, before = self.networks["video"].synthesis, self.reference
         adapted = self.video.adapt(ops, predicted, None if reset else before.feature)
@@ -181,7 +185,7 @@ class FramePayloadDecoder(FrameCoder):
 
     Args:
         padded: (Hp, Wp), both multiples of 16.
-        has_floor: whether payloads have floors: from syntax 2 on.
+        has_floor: whether payloads have floors, as they do from syntax 2 on.
     """
 
     def __init__(
@@ -201,7 +205,11 @@ class FramePayloadDecoder(FrameCoder):
         self._floor = self._no_floor = FrameFloor.unused(height // BLOCK, width // BLOCK, halve_chroma)
 
     def decode_i(self, payload: bytes, qp: int) -> None:
-        """Decodes an I frame; StreamError if the payload does not hold exactly its filters and symbols."""
+        """Decodes an I frame.
+
+        Raises:
+            StreamError: the payload does not hold exactly its filters, floor and symbols.
+        """
         self.filter_coder.reset()
         self.floor_coder.reset()
         rest = self._read_filters(payload)
@@ -209,8 +217,12 @@ class FramePayloadDecoder(FrameCoder):
         self._apply_floor(self._floor, None)
 
     def decode_p(self, payload: bytes, qp: int, reset: bool) -> None:
-        """Decodes a P frame; StreamError if there is no reference or the payload does not hold exactly its vectors,
-        filters and symbols."""
+        """Decodes a P frame.
+
+        Raises:
+            StreamError: there is no reference, or the payload does not hold exactly its vectors, filters, floor and
+                symbols.
+        """
         if self.reference.frame is None and self.reference.feature is None:
             raise StreamError("a P frame comes before any I frame", "the start of the stream is missing")
         keeps_reference = self.field_coder.keeps_reference
@@ -220,7 +232,11 @@ class FramePayloadDecoder(FrameCoder):
 
     @timed(MOTION)
     def follow_motion(self, payload: bytes) -> tuple[Tensor, SymbolBytes]:
-        """(the compensated frame, what vectors and filters leave for the symbols)."""
+        """Reads vectors, filters and floor, and compensates.
+
+        Returns:
+            (the compensated frame, the bytes of the symbols).
+        """
         motion, rest = self._read_vectors_and_filters(payload)
         ops = self.networks["video"].synthesis
         if ops.has_picture_kernels:
@@ -238,14 +254,15 @@ class FramePayloadDecoder(FrameCoder):
         return self._filters_of(data, symbols, None)
 
     def _parts(self, payload: bytes) -> tuple[bytes, bytes | None]:
-        """(bytes that hold vectors and filters, those of the symbols; None where both share them)."""
+        """Splits a payload into (bytes of vectors, filters and floor; bytes of symbols). The second is None in the
+        compact format, where both share the bytes."""
         if self.entropy_format is EntropyFormat.COMPACT:
             return payload, None
         reader = ByteReader(payload)
         return reader.take(reader.uv()), payload[reader.offset :]
 
     def _filters_of(self, data: bytes, symbols: bytes | None, state: DecoderState | None) -> SymbolBytes:
-        """Filters and floor are those of this coder then."""
+        """Reads filters and floor, which are in force from now on."""
         self._floor, size = self._no_floor, (self.padded[0] // BLOCK, self.padded[1] // BLOCK, self.halve_chroma)
         if symbols is None:
             _, state = self.filter_coder.decode_open(data, state)

@@ -1,7 +1,7 @@
-"""The image model of `lite`: that of `rt` with direct latents beside the networks
+"""The image model of `lite`: the image model of `rt` with direct latents beside the networks
 (docs/decisions/0015-direct-latents.md).
 
-x -> enc.direct is added to y, y_hat -> dec.direct to x_hat
+x -> enc.direct, added to y; y_hat -> dec.direct, added to x_hat
 """
 
 from typing import TYPE_CHECKING, Any

@@ -1,4 +1,4 @@
-"""From filtered planes to pictures (docs/output-filter.md, "Output")."""
+"""Makes pictures of filtered planes (docs/output-filter.md, "Output")."""
 
 import numpy as np
 
@@ -12,7 +12,8 @@ from dcvc_cli.stages import COLOUR, timed
 
 @timed(COLOUR)
 def picture_from_planes(planes: Planes, video_format: VideoFormat) -> Picture:
-    """Filtered planes in 0..8192, of the padded size -> 8-bit picture of the coded size. Bit-exact everywhere."""
+    """Turns filtered planes in 0..8192, of the padded size, into an 8-bit picture of the coded size. Bit-exact
+    everywhere."""
     size = video_format.size
     if video_format.chroma is ChromaFormat.RGB:
         samples = np.stack([plane[: size.height, : size.width] for plane in planes]).astype(np.int32)

@@ -1,4 +1,4 @@
-"""Motion compensation of training batches, with the codec's own search, prices and filters."""
+"""Motion compensation of training batches with the codec's own search, prices and interpolation filters."""
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,10 +18,10 @@ from dcvc_cli.families.rt.prediction import BatchPrediction
 
 @dataclass
 class MotionMemory:
-    """Of one sample.
+    """The memory of one sample of a batch.
 
     Attributes:
-        coder: goes on with its vectors.
+        coder: has learned from the vectors of the sample's P frames so far.
         long_term: the long-term reference (3, h, w) in 0..1; None before the first P frame.
     """
 
@@ -29,14 +29,14 @@ class MotionMemory:
     long_term: torch.Tensor | None = None
 
     def stored(self) -> dict[str, Any]:
-        """For a checkpoint; on the CPU."""
+        """Returns the memory for a checkpoint, on the CPU."""
         learned = [torch.from_numpy(np.asarray(part)) for part in self.coder.state()]
-        # A part of the batch's tensor would be stored with the whole of it.
+        # torch.save stores the whole batch with a view of it, so the view is cloned.
         return {"coder": learned, "long_term": None if self.long_term is None else self.long_term.cpu().clone()}
 
     @classmethod
     def restored(cls, stored: Mapping[str, Any], device: torch.device) -> "MotionMemory":
-        """The inverse of `stored`."""
+        """Inverts `stored`."""
         coder = FieldCoder()
         learned, vectors, tracks, number = (part.numpy() for part in stored["coder"])
         coder.restore(CoderState(learned, vectors, tracks, int(number)))
@@ -45,14 +45,14 @@ class MotionMemory:
 
 
 class MotionPrediction(BatchPrediction):
-    """Predicts the P frames of a batch by motion, one memory a sample."""
+    """Predicts the P frames of a batch by motion. Each sample has a memory."""
 
     def __init__(self, memories: Sequence[MotionMemory]) -> None:
         self._memories = memories
         self._long_term: torch.Tensor | None = None
 
     def predict(self, frame: torch.Tensor, x: torch.Tensor, qp: torch.Tensor) -> torch.Tensor:
-        """The compensated frames; the value is the codec's, gradients reach the pictures before them."""
+        """Returns the compensated frames. Their values are the codec's; gradients reach the pictures before them."""
         if self._long_term is None:
             known = [memory.long_term for memory in self._memories]
             if any(one is not None for one in known):
@@ -64,7 +64,7 @@ class MotionPrediction(BatchPrediction):
         return predicted
 
     def memories(self) -> list[MotionMemory]:
-        """Those of the P frames that follow."""
+        """Returns the memories for the P frames that follow."""
         if self._long_term is None:
             return list(self._memories)
         return [
@@ -76,22 +76,29 @@ class MotionPrediction(BatchPrediction):
 def compensated(
     frame: torch.Tensor, long_term: torch.Tensor | None, x: torch.Tensor, qp: torch.Tensor, coders: Sequence[FieldCoder]
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Predicts x (N, 3, h, w) in 0..1 from references and long-term references of that shape with motion found at rows
-    qp (N) -> (that, the long-term references of the frame that comes next). Those of samples whose coders have none do
-    not matter.
+    """Predicts a batch by motion compensation.
 
-    The value is the codec's. The gradient that reaches the references of both kinds is that of bilinear sampling at the
-    vectors, so that a frame learns what its errors cost the frames after it. Every sample's coder goes on with its
-    vectors.
+    The values are the codec's. The gradients are those of bilinear sampling at the vectors. They reach references of
+    both kinds, so that a frame learns what its errors cost the frames after it. Each coder codes its sample's vectors
+    and learns from them.
+
+    Args:
+        frame: references (N, 3, h, w) in 0..1.
+        long_term: long-term references of that shape. Coders without one do not look at theirs.
+        x: the pictures to predict, of that shape.
+        qp: QP rows (N), 0..71, which set the price of a bit.
+        coders: one for each sample.
+
+    Returns:
+        (the compensated frames, the long-term references of the next frame), both of that shape.
     """
     scale = float(MAX_SAMPLE)
     long_term = frame if long_term is None else long_term
     frames, long_terms = _samples(frame), _samples(long_term)
     lumas = luma_samples(_samples(x[:, 0]))
     kept = torch.tensor([coder.keeps_reference for coder in coders], device=frame.device)[:, None, None, None]
-    with ThreadPoolExecutor(
-        torch.get_num_threads()
-    ) as pool:  # the search would keep a GPU waiting; every sample's coder is its own
+    # Without threads, a GPU would wait for the search. No two samples share a coder.
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
         moved = list(pool.map(_moved, frames, long_terms, lumas, qp.tolist(), coders))
     predicted, motions = [samples for samples, _ in moved], [motion for _, motion in moved]
     exact = torch.from_numpy(np.stack(predicted)).to(frame.device).float() / scale
@@ -114,20 +121,23 @@ def compensated(
 def _moved(
     samples: NDArray[np.int16], before: NDArray[np.int16], luma: NDArray[np.uint8], row: int, coder: FieldCoder
 ) -> tuple[NDArray[np.int16], Motion]:
-    """One sample's prediction, and the motion that makes it."""
+    """Returns (one sample's compensated frame, its motion)."""
     motion = coder.search(luma, samples, row, before if coder.has_long_term else None)
     coder.encode(motion)
     return compensate(samples, motion, before), motion
 
 
 def _samples(values: torch.Tensor) -> NDArray[np.int16]:
-    """Samples in 0..1 as integers 0..8192."""
+    """Turns samples in 0..1 into integers 0..8192."""
     return torch.round(values.detach().float() * MAX_SAMPLE).to(torch.int16).cpu().contiguous().numpy()
 
 
 def _sampled_at(frame: torch.Tensor, fields: torch.Tensor) -> torch.Tensor:
-    """frame (N, 3, h, w) read bilinearly where the vectors (N, h / 8, w / 8, 2), in quarter samples, point to; edges
-    repeated."""
+    """Reads frames (N, 3, h, w) bilinearly at the places that the vectors point to. Edges are repeated.
+
+    Args:
+        fields: vectors (N, h / 8, w / 8, 2) in quarter samples.
+    """
     height, width = frame.shape[-2:]
     vectors = fields.float().div(4).repeat_interleave(SQUARE, 1).repeat_interleave(SQUARE, 2)
     x = (torch.arange(width, device=frame.device) + vectors[..., 0]) * (2 / (width - 1)) - 1

@@ -1,6 +1,6 @@
-"""The fixed-point samples that motion, the output filter and the floor of lite compute with."""
+"""The fixed-point samples of motion, output filter and floor in `lite`."""
 
 SAMPLE_BITS = 13
-"""Bits behind the point."""
+"""Bits behind the binary point."""
 MAX_SAMPLE = 1 << SAMPLE_BITS
-"""What 1.0 is: samples in 0..1 are 0..8192."""
+"""The integer for 1.0: samples in 0..1 become 0..8192."""

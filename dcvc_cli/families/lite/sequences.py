@@ -1,4 +1,5 @@
-"""The picture encoder of `lite`: the floor keeps what was asked for, and a feature that nothing came of is dropped."""
+"""The picture encoder of `lite`. It gives the frame encoder the QPs that the user chose. It drops the reference feature
+after a frame that kept little of the networks' picture."""
 
 from dataclasses import replace
 
@@ -14,11 +15,11 @@ from dcvc_cli.families.rt.gop import FramePlan, GopPlanner
 from dcvc_cli.families.rt.sequences import FrameByFrameEncoder, MakePayload
 
 DISTRUSTED_SHARE = 1 / 2
-"""Of a frame's blocks: where so many have nothing of the networks' picture, the feature behind it is dropped."""
+"""If a larger share of a frame's blocks keeps nothing of the networks' picture, the next P frame drops the feature."""
 
 
 class LiteEncoder(FrameByFrameEncoder):
-    """One unit a picture."""
+    """Codes each picture into one unit."""
 
     def __init__(self, frames: FramePayloadEncoder, sps: Sps, planner: GopPlanner) -> None:
         super().__init__(frames, sps, planner, zero_below)

@@ -1,6 +1,6 @@
-"""Widths and depths of `lite`, the default: those of `rt` shrunk, with direct latents.
+"""Widths and depths of `lite`, the default: smaller than those of `rt`, with direct latents.
 
-An I frame takes at most 50 kMAC per pixel to decode, a P frame 30.
+Decoding takes at most 50 kMAC per pixel in an I frame and 30 in a P frame.
 """
 
 from dataclasses import dataclass, replace
@@ -13,8 +13,8 @@ class LiteImageSpec(ImageSpec):
     """Sizes of the image model.
 
     Attributes:
-        direct: so many latents start as a transform of the picture on the direct path
-            (docs/decisions/0015-direct-latents.md), the others through the networks; 0 = there is no such path.
+        direct: number of latents that start as a transform of the picture, on the direct path
+            (docs/decisions/0015-direct-latents.md). The networks make the others. 0: there is no direct path.
     """
 
     direct: int = 0  # type: ignore[misc]
@@ -25,7 +25,8 @@ class LiteVideoSpec(VideoSpec):
     """Sizes of the video model.
 
     Attributes:
-        direct: as in LiteImageSpec, from what compensation leaves and back to what is added to the compensated frame.
+        direct: as in LiteImageSpec, but the transform takes the difference between picture and compensated frame, and
+            its inverse is added to the compensated frame.
     """
 
     direct: int = 0  # type: ignore[misc]
@@ -33,7 +34,7 @@ class LiteVideoSpec(VideoSpec):
 
 @dataclass(frozen=True)
 class LiteSpec(ModelSpec):
-    """Sizes of the two networks and the pattern of QPs that serves them."""
+    """Sizes of the two networks, and the pattern of QPs that suits them."""
 
     image: LiteImageSpec
     video: LiteVideoSpec
@@ -69,7 +70,7 @@ LITE = LiteSpec(
         up_kernel=1,
         direct=256,
     ),
-    # With motion one good frame in eight carries the others.
+    # With motion, one good frame in eight serves as reference of the others.
     qp_offsets=(8, 0, 1, 0, 3, 0, 1, 0),
     dead_zones=(0.015, 0.04, 0.04, 0.045, 0.05, 0.055, 0.06, 0.08),
     intra_dead_zone=0.015,
@@ -107,4 +108,4 @@ TINY_LITE = replace(
         direct=16,
     ),
 )
-"""For tests only: everything that `lite` has, in the widths of `tiny`."""
+"""For tests only: all parts of `lite` in the widths of `tiny`."""

@@ -1,9 +1,9 @@
-"""The video model of `lite`: that of `rt` on what block motion leaves (docs/motion.md), with direct latents beside the
-networks.
+"""The video model of `lite`: the video model of `rt` with direct latents beside the networks. It codes the difference
+between the picture and the compensated frame (docs/motion.md).
 
 compensated frame + reference feature -> adaptor -> ...
-x, here what compensation leaves -> encoder.direct is added to y
-y_hat -> decoder.direct is added to the compensated frame, and so is what the networks make of the feature
+x, here the difference -> encoder.direct, added to y
+y_hat -> decoder.direct, added to the compensated frame; the networks' output from the feature is added as well
 """
 
 from collections.abc import Mapping
@@ -36,8 +36,8 @@ class VideoModel(rt.VideoModel):
         )
 
     def adapt(self, ops: "Operations", frame: Tensor, feature: Tensor) -> Tensor:
-        """The compensated frame as the networks take it -> feature x Hp/8 x Wp/8, the reference feature added where
-        there is one."""
+        """Turns the compensated frame into the networks' input, feature x Hp/8 x Wp/8. If there is a reference feature,
+        it is added."""
         adapted = self.adapt_frame(ops, frame)
         return adapted if feature is None else ops.add(adapted, self.adapt_feature(ops, feature))
 
@@ -46,34 +46,34 @@ class VideoModel(rt.VideoModel):
         return y if self.encoder_direct is None else ops.add(y, self.encoder_direct(ops, cells))
 
     def add_direct(self, ops: "Operations", predicted: Tensor, y_hat: Tensor) -> Tensor:
-        """The compensated frame `predicted`, 3 x Hp x Wp, plus what the latents add to it on the direct path; not
-        clamped."""
+        """Adds the direct path's output to the compensated frame `predicted`, 3 x Hp x Wp, without clamping."""
         if self.decoder_direct is None:
             return predicted
         return ops.add(ops.pixel_shuffle(self.decoder_direct(ops, y_hat), 8), predicted)
 
     def what_is_left(self, x: Tensor, predicted: Tensor) -> Tensor:
-        """What compensation leaves."""
+        """Returns the difference between the picture and the compensated frame."""
         return x - predicted
 
     def picture_of(self, ops: "Operations", feature: Tensor, y_hat: Tensor, qp: Any, predicted: Tensor) -> Tensor:
-        """The picture of a coded P frame: what latents and networks add to the compensated frame."""
+        """Makes the picture of a coded P frame: the compensated frame plus the outputs of direct path and networks."""
         return self.reconstruct_on(ops, feature, qp, self.add_direct(ops, predicted, y_hat))
 
     def new_memory(self) -> BatchMemory:
-        """A coder of vectors that knows nothing, no long-term reference."""
+        """Makes the memory before the first P frame: a coder of vectors that has learned nothing, and no long-term
+        reference."""
         from dcvc_cli.families.lite.prediction import MotionMemory
 
         return MotionMemory()
 
     def restored_memory(self, stored: Mapping[str, Any], device: Any) -> BatchMemory:
-        """The inverse of MotionMemory.stored."""
+        """Inverts MotionMemory.stored."""
         from dcvc_cli.families.lite.prediction import MotionMemory
 
         return MotionMemory.restored(stored, device)
 
     def batch_prediction(self, memories: list[Any]) -> BatchPrediction:
-        """Motion compensation with the codec's own search."""
+        """Makes a prediction by motion compensation with the codec's own search."""
         from dcvc_cli.families.lite.prediction import MotionPrediction
 
         return MotionPrediction(memories)
@@ -81,6 +81,9 @@ class VideoModel(rt.VideoModel):
     @timed(RECONSTRUCTION)
     @repeatable
     def reconstruct_on(self, ops: "Operations", feature: Tensor, qp: Any, predicted: Tensor) -> Tensor:
-        """feature -> x_hat: 3 x Hp x Wp, clamped to [0, 1]; the networks' part is added to `predicted`, the compensated
-        frame after add_direct."""
+        """Makes x_hat, 3 x Hp x Wp, clamped to [0, 1]: the networks' output from the feature, added to `predicted`.
+
+        Args:
+            predicted: the compensated frame after add_direct.
+        """
         return ops.clamp_unit(ops.add(self._picture_of_feature(ops, feature, qp), predicted))

@@ -1,2 +1,1 @@
-"""The output filter: pictures filtered before they are put out, filters as bytes, their fit. Knows arrays and bytes, no
-networks."""
+"""The output filter: filtering, filters as bytes, the fit. This folder knows arrays and bytes, no networks."""

@@ -1,9 +1,9 @@
-"""The output filter: what a decoder puts out is the reconstructed picture filtered, by filters in the payload. Source:
-docs/output-filter.md.
+"""The output filter: a decoder filters the reconstructed picture before it puts it out. The payload holds the filters.
+Source: docs/output-filter.md.
 
-Planes are (luma, Cb, Cr), int16 0..8192, sides multiples of 4; chroma is as large as luma, or half as large in both
-directions. Filtering and the coding of filters are integer arithmetic, bit-exact everywhere; what the fit finds is
-coded, so no decoder depends on it.
+Planes are (luma, Cb, Cr), int16 0..8192. Their sides are multiples of 4. Chroma is as large as luma, or half as large
+in both directions. Filtering and the coding of filters are integer arithmetic, bit-exact everywhere. The payload holds
+the filters that the fit finds, so no decoder depends on the fit.
 """
 
 from typing import TYPE_CHECKING, TypeVar
@@ -28,18 +28,18 @@ else:
     native = NativeModule("_filter")
 
 TWIN_VARIABLE = "DCVC_OUTPUT_FILTER"
-"""The environment variable that, set to "twin", has pictures filtered by the slow twin."""
+"""If this environment variable is "twin", the slow twin filters pictures."""
 
 HALVED_CHROMA_WEIGHT, FULL_CHROMA_WEIGHT = 5.0, 1.0
-"""What a squared grey level of chroma counts in the fit beside one of luma: of 4:2:0, where quality is (6 Y + U + V) /
-8 in decibels and chroma errs less, and of RGB."""
+"""Weight of a squared grey level of chroma in the fit, for 4:2:0 and for RGB; luma has 1. The first is large because
+the quality of 4:2:0 is (6 Y + U + V) / 8 in decibels and chroma has smaller errors."""
 
 T = TypeVar("T")
 
 
 def planes_of_squares(squares: NDArray[np.int16], halve_chroma: bool) -> Planes:
-    """The planes of samples (3, h / 8, 8, w / 8, 8) of any layout, as Operations.samples_from_frame has them; halved
-    are means of 2x2 samples."""
+    """Makes planes of samples (3, h / 8, 8, w / 8, 8) of any layout, as from Operations.samples_from_frame. Halved
+    chroma has the means of 2x2 samples."""
     return native.planes_of_squares(squares, halve_chroma)
 
 
@@ -47,7 +47,7 @@ def filter_planes(planes: Planes, filters: Filters) -> Planes:
     """Filters a picture. Bit-exact everywhere.
 
     Raises:
-        ValueError: planes of sizes that are not those of the module's docstring.
+        ValueError: the planes' sizes are not those of the module's docstring.
         EnvironmentFault: DCVC_OUTPUT_FILTER is neither "native", the default, nor "twin".
     """
     if wants_twin(TWIN_VARIABLE):
@@ -56,24 +56,27 @@ def filter_planes(planes: Planes, filters: Filters) -> Planes:
 
 
 def bytes_of_plane(plane: Plane, height: int, width: int) -> NDArray[np.uint8]:
-    """The upper left height x width samples of a plane as they are put out, uint8 in 0..255; ValueError if it has
-    fewer. Bit-exact everywhere."""
+    """Returns the upper left height x width samples of a plane as 8-bit samples. Bit-exact everywhere.
+
+    Raises:
+        ValueError: the plane is smaller.
+    """
     return native.bytes_of_plane(plane, height, width)
 
 
 class FilterCoder:
-    """Codes the filters of consecutive frames; those in force, and what it learned, stay until `reset`."""
+    """Codes the filters of consecutive frames. It keeps the filters in force and what it has learned until `reset`."""
 
     def __init__(self) -> None:
         self.native = native.FilterCoder()
 
     def reset(self) -> None:
-        """At every I frame: no filters, nothing learned."""
+        """Drops the filters and forgets what was learned. Every I frame begins with it."""
         self.native.reset()
 
     @property
     def filters(self) -> Filters:
-        """Those in force."""
+        """The filters in force."""
         return Filters(*self.native.filters)
 
     def encode_open(self, filters: Filters, start: EncoderState | None = None) -> EncoderState:
@@ -85,11 +88,14 @@ class FilterCoder:
         return EncoderState(*self.native.encode_open(filters.luma, filters.chroma, encoder_start(start)))
 
     def encode(self, filters: Filters, start: EncoderState | None = None) -> bytes:
-        """As `encode_open`, and ends the bytes."""
+        """Codes a frame's filters, with which the bytes end. Arguments as for `encode_open`."""
         return self.native.encode(filters.luma, filters.chroma, encoder_start(start))
 
     def decode_open(self, data: bytes, start: DecoderState | None = None) -> tuple[Filters, DecoderState]:
-        """A frame's filters, and where symbols go on in the same bytes.
+        """Reads a frame's filters.
+
+        Returns:
+            (the filters, the state of the range coder behind them, from which the rest of the payload goes on).
 
         Raises:
             StreamError: the bytes hold no filters.
@@ -98,10 +104,10 @@ class FilterCoder:
         return Filters(*filters), DecoderState(*state)
 
     def decode(self, data: bytes, start: DecoderState | None = None) -> Filters:
-        """A frame's filters, with which the bytes end.
+        """Reads a frame's filters, with which the bytes end.
 
         Raises:
-            StreamError: the bytes hold no filters, or something else besides.
+            StreamError: the bytes hold no filters, or something else as well.
         """
         return Filters(*_intact(self.native.decode(data, decoder_start(start))))
 
@@ -113,19 +119,20 @@ class FilterFit:
         self._native = native.FilterFit()
 
     def reset(self) -> None:
-        """At every I frame."""
+        """Forgets the frames before. Every I frame begins with it."""
         self._native.reset()
 
     def fit(
         self, planes: Planes, source: tuple[NDArray[np.uint8], ...], coder: FilterCoder, bit_price: float
     ) -> Filters:
-        """Filters that bring a picture closer to its source, at the prices of a coder. Changes nothing in it: code what
-        is to be in force.
+        """Chooses filters that bring a picture closer to its source. It does not change the coder: filters are in force
+        once they are coded.
 
         Args:
             planes: the reconstructed picture before the filter.
-            source: its three planes, uint8 of the same sizes.
-            bit_price: what a bit is worth in squared grey levels of luma, 0 and more.
+            source: the three planes of the source, uint8 of the same sizes.
+            coder: the coder that will code the filters; its state gives their bits.
+            bit_price: price of a bit in squared grey levels of luma, not negative.
 
         Raises:
             ValueError: sizes differ, or the price is negative.

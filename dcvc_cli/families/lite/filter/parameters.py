@@ -1,4 +1,4 @@
-"""What the filters of a frame are, as values. Source: docs/output-filter.md."""
+"""The filters of a frame as arrays. Source: docs/output-filter.md."""
 
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -7,23 +7,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 NUM_CLASSES, NUM_LUMA_TERMS = 24, 12
-"""Classes of 4x4 blocks of luma, a filter each, and coefficients of a filter."""
+"""Number of classes of 4x4 blocks of luma, and of coefficients of a filter. Each class has a filter."""
 NUM_CHROMA_TERMS = 16
-"""Coefficients of the filter of Cb and of that of Cr."""
+"""Number of coefficients of a filter of Cb or Cr."""
 MAX_COEFFICIENT = 127
 DAMAGED = "the output filters of a frame are damaged"
-"""What a StreamError says of a payload whose filters cannot be."""
+"""Message of the StreamError for a payload with impossible filters."""
 Plane: TypeAlias = NDArray[np.int16]
 Planes: TypeAlias = tuple[Plane, Plane, Plane]
 
 
 @dataclass(frozen=True, eq=False)
 class Filters:
-    """The filters of a frame; coefficients are -127..127, in 1/64.
+    """The filters of a frame. Coefficients are -127..127, in 1/64.
 
     Attributes:
-        luma: int8 (24, 12), by class.
-        chroma: int8 (2, 16), of Cb and Cr.
+        luma: int8 (24, 12), a filter for each class.
+        chroma: int8 (2, 16), the filters of Cb and Cr.
     """
 
     luma: NDArray[np.int8]
@@ -31,7 +31,7 @@ class Filters:
 
     @staticmethod
     def zero() -> "Filters":
-        """Filters that change nothing."""
+        """Makes filters that change nothing."""
         return Filters(np.zeros((NUM_CLASSES, NUM_LUMA_TERMS), np.int8), np.zeros((2, NUM_CHROMA_TERMS), np.int8))
 
     def same_as(self, other: "Filters") -> bool:

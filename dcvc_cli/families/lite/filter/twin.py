@@ -1,5 +1,5 @@
-"""The slow twin of the output filter and its coder: written to docs/output-filter.md, with nothing of the C++ code in
-it. Bit-exact."""
+"""The slow twin of the output filter and its coder, bit-exact. It follows docs/output-filter.md and shares nothing with
+the C++ code."""
 
 from collections.abc import Sequence
 
@@ -31,19 +31,20 @@ from dcvc_cli.format.range_coder import (
 )
 
 CLASS_BLOCK = 4
-"""Side of the squares of luma that have a class each."""
+"""Side of the squares of luma; each has a class."""
 THRESHOLDS = (2697, 6967, 13740, 24430, 41400, 68000, 110560)
-"""Of the activity of a block."""
+"""Limits between the classes by activity."""
 DOWN, RIGHT = (1, 0), (0, 1)
 OFFSETS = (RIGHT, DOWN, (1, 1), (1, -1), (0, 2), (2, 0))
-"""(rows, columns); each stands for its opposite too."""
+"""(rows, columns). Each also stands for the opposite offset."""
 COMPANION_OFFSETS = OFFSETS[:2]
 REACH = 2
 MAX_LIMITED_STEP = 128
 
 
 def filter_planes_twin(planes: Planes, filters: Filters) -> Planes:
-    """Filters (luma, Cb, Cr), samples 0..8192, chroma as large as luma or half as large in both directions."""
+    """Filters planes (luma, Cb, Cr), samples 0..8192. Chroma is as large as luma or half as large in both
+    directions."""
     luma, *chroma = planes
     coefficients = filters.luma[block_classes(luma).repeat(CLASS_BLOCK, axis=0).repeat(CLASS_BLOCK, axis=1)]
     filtered_luma = _filtered(luma, _terms(luma, OFFSETS), np.moveaxis(coefficients, -1, 0))
@@ -58,7 +59,7 @@ def filter_planes_twin(planes: Planes, filters: Filters) -> Planes:
 
 
 def block_classes(luma: Plane) -> NDArray[np.uint8]:
-    """The class 0..23 of every 4x4 block of luma (h, w), as (h / 4, w / 4)."""
+    """Returns the class 0..23 of every 4x4 block of luma (h, w), as (h / 4, w / 4)."""
     plane = luma.astype(np.int64)
     vertical, horizontal = (_around(abs(_steps(plane, offset).sum(axis=0))) for offset in (DOWN, RIGHT))
     activity = np.searchsorted(THRESHOLDS, vertical + horizontal, side="right")
@@ -67,14 +68,14 @@ def block_classes(luma: Plane) -> NDArray[np.uint8]:
 
 
 def halved(plane: Plane) -> Plane:
-    """Half as large in both directions: rounded means of 2x2 samples."""
+    """Halves a plane in both directions, to rounded means of 2x2 samples."""
     height, width = plane.shape
     sums: NDArray[np.int64] = plane.astype(np.int64).reshape(height // 2, 2, width // 2, 2).sum(axis=(1, 3))
     return ((sums + 2) >> 2).astype(np.int16)
 
 
 def _around(values: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Sums over 4x4 blocks, then over the 3x3 blocks around each."""
+    """Sums values over each 4x4 block, then over the 3x3 blocks around each block."""
     rows, columns = values.shape[0] // CLASS_BLOCK, values.shape[1] // CLASS_BLOCK
     blocks: NDArray[np.int64] = values.reshape(rows, CLASS_BLOCK, columns, CLASS_BLOCK).sum(axis=(1, 3))
     total = np.zeros_like(blocks)
@@ -85,19 +86,19 @@ def _around(values: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _moved(values: NDArray[np.int64], offset: tuple[int, int]) -> NDArray[np.int64]:
-    """The value at an offset from every place; outside, those of the nearest edge."""
+    """Returns the value at an offset from every place. Places outside have the value of the nearest edge."""
     height, width = values.shape
     row, column = REACH + offset[0], REACH + offset[1]
     return np.pad(values, REACH, mode="edge")[row : row + height, column : column + width]
 
 
 def _steps(plane: NDArray[np.int64], offset: tuple[int, int]) -> NDArray[np.int64]:
-    """From every sample to the one at the offset, and to the opposite one, (2, h, w)."""
+    """Returns the steps from every sample to the sample at the offset and to the opposite one, (2, h, w)."""
     return np.stack([_moved(plane, offset) - plane, _moved(plane, (-offset[0], -offset[1])) - plane])
 
 
 def _terms(plane: Plane, offsets: Sequence[tuple[int, int]]) -> list[NDArray[np.int64]]:
-    """What coefficients multiply: both steps of each offset, then the same of limited steps."""
+    """Returns what the coefficients multiply: both steps of each offset, then both limited steps of each."""
     steps = [_steps(plane.astype(np.int64), offset) for offset in offsets]
     return [both.sum(axis=0) for both in (*steps, *(both.clip(-MAX_LIMITED_STEP, MAX_LIMITED_STEP) for both in steps))]
 
@@ -105,7 +106,11 @@ def _terms(plane: Plane, offsets: Sequence[tuple[int, int]]) -> list[NDArray[np.
 def _filtered(
     plane: Plane, terms: Sequence[NDArray[np.int64]], coefficients: Sequence[NDArray[np.int8]] | NDArray[np.int8]
 ) -> Plane:
-    """Coefficients are those of each term, of all samples or one for all of them."""
+    """Filters a plane.
+
+    Args:
+        coefficients: for each term one coefficient, or one for every sample.
+    """
     total = np.zeros(plane.shape, np.int64)
     for term, coefficient in zip(terms, coefficients, strict=True):
         total += term * coefficient
@@ -113,14 +118,14 @@ def _filtered(
 
 
 START_CHANGED, START_OTHER = (8192, 57344), (49152, 16384)
-"""Where contexts start that do not start at a half: probabilities of a 0 bit in 1/65536."""
+"""Start values of contexts that do not start at 1/2: probabilities of a 0 bit in 1/65536."""
 KINDS = (0,) * 6 + (1,) * 6 + (2,) * 4
-"""Of the terms: coefficients of a kind share their contexts."""
+"""The kind of each term. Coefficients of one kind share their contexts."""
 MAX_COEFFICIENT_PREFIX = 7
 
 
 class TwinFilterCoder:
-    """Codes the filters of consecutive frames as families.lite.filter.filters.FilterCoder does, to the same bytes."""
+    """Codes the filters of consecutive frames to the same bytes as families.lite.filter.filters.FilterCoder."""
 
     def __init__(self) -> None:
         self.reset()
@@ -135,7 +140,7 @@ class TwinFilterCoder:
 
     @property
     def filters(self) -> Filters:
-        """Those in force."""
+        """The filters in force."""
         return Filters(np.array(self._in_force[:NUM_CLASSES], np.int8), np.array(self._in_force[NUM_CLASSES:], np.int8))
 
     def encode_open(self, filters: Filters, start: EncoderState | None = None) -> EncoderState:
@@ -145,7 +150,11 @@ class TwinFilterCoder:
         return self._write(filters, start).finish()
 
     def decode_open(self, data: bytes, start: DecoderState | None = None) -> tuple[Filters, DecoderState]:
-        """The filters; StreamError if the bytes hold none, and then the coder must be reset."""
+        """Reads a frame's filters.
+
+        Raises:
+            StreamError: the bytes hold no filters. The coder has to be reset then.
+        """
         coder = self._read(data, start)
         return self.filters, coder.state
 
@@ -168,7 +177,7 @@ class TwinFilterCoder:
         return reader.coder
 
     def _code(self, bit: BitCoding, wanted: list[list[int]]) -> None:
-        """Codes what is wanted, which is nothing that matters when reading, and puts what was coded in force."""
+        """Writes or reads a frame's filters and puts them in force. A reader does not look at `wanted`."""
         changed = bit(self._changed[self._is_p_frame], wanted != self._in_force)
         self._is_p_frame = True
         if not changed:
@@ -184,7 +193,12 @@ class TwinFilterCoder:
         self._in_force = filters
 
     def _code_filter(self, bit: BitCoding, stands: list[int], before: list[int] | None, wanted: list[int]) -> list[int]:
-        """One that changes, `before` the one before it if it may begin as that."""
+        """Codes a filter that changes.
+
+        Args:
+            stands: the filter in force.
+            before: the filter before it, if this one may start from that; else None.
+        """
         begins = stands
         if before is not None and bit(self._copied, _distance(wanted, before) < _distance(wanted, stands)):
             if bit(self._exact, wanted == before):

@@ -1,1 +1,1 @@
-"""The floor: blocks of the networks' picture replaced or corrected. Knows arrays and bytes, no networks."""
+"""The floor replaces or corrects blocks of the networks' picture. This folder knows arrays and bytes, no networks."""

@@ -1,8 +1,8 @@
-"""The floor: blocks of the networks' picture replaced or corrected, as docs/floor.md says.
+"""The floor replaces or corrects blocks of the networks' picture. Source: docs/floor.md.
 
-Planes are (luma, Cb, Cr), int16 0..8192, luma with sides that are multiples of 16; chroma is as large as luma, or half
-as large in both directions. Coding and reconstruction are integer arithmetic, bit-exact everywhere; what an encoder
-chooses is coded, so no decoder depends on it.
+Planes are (luma, Cb, Cr), int16 0..8192. The sides of luma are multiples of 16. Chroma is as large as luma, or half as
+large in both directions. Coding and reconstruction are integer arithmetic, bit-exact everywhere. The payload holds the
+encoder's choice, so no decoder depends on how the encoder chooses.
 """
 
 from dataclasses import dataclass
@@ -24,31 +24,31 @@ else:
     native = NativeModule("_floor")
 
 TWIN_VARIABLE = "DCVC_FLOOR"
-"""The environment variable that, set to "twin", has floors applied by the slow twin."""
+"""If this environment variable is "twin", the slow twin applies floors."""
 
 STEP_OF_LAST_QPS = {qp: 79 - qp for qp in range(46, 64)}
-"""Step numbers of the QPs at which quality rises faster than the networks' own, by a dB a QP: from here on the floor
-needs fewer bits than the networks for the same gain."""
+"""Step numbers of the highest QPs. From the first of them on, quality rises by 1 dB a QP, faster than the networks' own
+quality: the floor needs fewer bits than the networks for the same gain."""
 PRICE_OF_STEP = 0.115
-"""What a bit is worth to a uniform quantiser at high rates, in squared steps: (2 ln 2) / 12."""
+"""The price of a bit for a uniform quantiser at high rates, in squared steps: (2 ln 2) / 12."""
 CHROMA_WEIGHT = 2
-"""What a squared error of chroma counts beside one of luma."""
+"""Weight of a squared error of chroma; luma has 1."""
 GREY_LEVEL = MAX_SAMPLE / 255
 
 T = TypeVar("T")
 
 
 def step_size(step_index: int) -> int:
-    """The step of a step number 0..62, in 1/8192."""
+    """Returns the step of a step number 0..62, in 1/8192."""
     return (16, 18, 20, 23, 25, 29)[step_index % 6] << step_index // 6
 
 
 def bit_price(row: int, target_qp: int) -> float:
-    """What a bit is worth to a floor, in squared grey levels.
+    """Returns the price of a bit for a floor, in squared grey levels.
 
     Args:
-        row: of the frame, 0..71.
-        target_qp: what was asked for, 0..63.
+        row: QP row of the frame, 0..71.
+        target_qp: the QP that the user chose, 0..63.
     """
     price = search_lambda(row) ** 2
     if target_qp in STEP_OF_LAST_QPS:
@@ -57,45 +57,61 @@ def bit_price(row: int, target_qp: int) -> float:
 
 
 def step_for(price: float) -> int:
-    """The step number at which a uniform quantiser pays this price for a bit, in squared grey levels."""
+    """Returns the step number at which a uniform quantiser pays this price for a bit.
+
+    Args:
+        price: the price of a bit in squared grey levels.
+    """
     wanted = (price / PRICE_OF_STEP) ** 0.5 * GREY_LEVEL
     return min(range(63), key=lambda step_index: abs(np.log(step_size(step_index) / wanted)))
 
 
 @dataclass(frozen=True, eq=False)
 class FrameFloor:
-    """The floor of one frame, which may be that no block is touched."""
+    """The floor of one frame. It may touch no block."""
 
     native: "native.FrameFloor"
 
     @staticmethod
     def from_parts(parts: FloorParts) -> "FrameFloor":
-        """ValueError if the arrays hold none."""
+        """Makes a floor of arrays.
+
+        Raises:
+            ValueError: the arrays hold no floor.
+        """
         return FrameFloor(native.floor_of_parts(parts.step_index, parts.bases, parts.flat, parts.levels))
 
     @staticmethod
     def unused(rows: int, columns: int, is_halved: bool) -> "FrameFloor":
-        """The floor of a frame of so many blocks that touches none; ValueError if no picture has so many."""
+        """Makes a floor that touches no block.
+
+        Args:
+            rows, columns: blocks of the frame.
+            is_halved: whether chroma is half as large as luma in both directions.
+
+        Raises:
+            ValueError: no picture has so many blocks.
+        """
         return FrameFloor(native.unused_floor(rows, columns, is_halved))
 
     @property
     def is_used(self) -> bool:
-        """Whether it may touch blocks."""
+        """Whether the floor may touch blocks."""
         return self.native.is_used
 
     def words(self) -> tuple[NDArray[np.uint32], NDArray[np.int16], int]:
-        """(words of the blocks, levels, size of a step), as Operations.floored takes them."""
+        """Returns (words of the blocks, levels, size of a step) for Operations.floored."""
         words, levels = self.native.words()
         step_index = self.native.step_index
         return words, levels, 0 if step_index == EXACT_STEP else step_size(step_index)
 
     def parts(self) -> FloorParts | None:
-        """What it says, as arrays; None if it is not used."""
+        """Returns the floor's content as arrays; None if the floor is not used."""
         return FloorParts(self.native.step_index, *self.native.parts()) if self.is_used else None
 
 
 def wants_floor_twin() -> bool:
-    """Whether the slow twin is to apply floors.
+    """Whether the slow twin has to apply floors.
 
     Raises:
         EnvironmentFault: DCVC_FLOOR is neither "native", the default, nor "twin".
@@ -104,14 +120,18 @@ def wants_floor_twin() -> bool:
 
 
 def apply_floor(floor: FrameFloor, planes: Planes, compensated: Planes | None) -> Planes:
-    """The planes with the samples of touched blocks. Bit-exact everywhere.
+    """Replaces or corrects the touched blocks of a picture. Bit-exact everywhere.
 
     Args:
-        compensated: in P frames.
+        planes: the networks' picture.
+        compensated: the planes of the compensated frame, of the same sizes; None in I frames.
+
+    Returns:
+        The planes with the touched blocks' new samples.
 
     Raises:
         ValueError: sizes differ.
-        EnvironmentFault: as wants_floor_twin.
+        EnvironmentFault: DCVC_FLOOR is neither "native", the default, nor "twin".
     """
     if wants_floor_twin():
         from dcvc_cli.families.lite.floor.twin import reconstruct_twin
@@ -122,21 +142,24 @@ def apply_floor(floor: FrameFloor, planes: Planes, compensated: Planes | None) -
 
 
 def put_back(floor: FrameFloor, planes: Planes, squares: NDArray[np.int16]) -> NDArray[np.int16]:
-    """Samples (3, h / 8, 8, w / 8, 8) of any layout with the touched blocks of the planes; halved chroma is
-    repeated."""
+    """Puts the touched blocks of planes into samples (3, h / 8, 8, w / 8, 8) of any layout. It repeats halved chroma.
+
+    Returns:
+        The changed samples, in the layout of `squares`.
+    """
     changed = np.copy(squares, order="K")
     native.put_back(floor.native, planes, changed)
     return changed
 
 
 class FloorCoder:
-    """Codes the floors of consecutive frames; what it learned stays until `reset`."""
+    """Codes the floors of consecutive frames. It keeps what it has learned until `reset`."""
 
     def __init__(self) -> None:
         self.native = native.FloorCoder()
 
     def reset(self) -> None:
-        """At every I frame: nothing learned."""
+        """Forgets what was learned. Every I frame begins with it."""
         self.native.reset()
 
     def encode_open(self, floor: FrameFloor, start: EncoderState | None = None) -> EncoderState:
@@ -148,13 +171,16 @@ class FloorCoder:
         return EncoderState(*self.native.encode_open(floor.native, encoder_start(start)))
 
     def encode(self, floor: FrameFloor, start: EncoderState | None = None) -> bytes:
-        """As `encode_open`, and ends the bytes."""
+        """Codes a frame's floor, with which the bytes end. Arguments as for `encode_open`."""
         return self.native.encode(floor.native, encoder_start(start))
 
     def decode_open(
         self, data: bytes, rows: int, columns: int, is_halved: bool, start: DecoderState | None = None
     ) -> tuple[FrameFloor, DecoderState]:
-        """The floor of a frame of rows x columns blocks, and where symbols go on in the same bytes.
+        """Reads the floor of a frame of rows x columns blocks.
+
+        Returns:
+            (the floor, the state of the range coder behind it, from which symbols go on).
 
         Raises:
             StreamError: the bytes hold no floor.
@@ -165,10 +191,10 @@ class FloorCoder:
     def decode(
         self, data: bytes, rows: int, columns: int, is_halved: bool, start: DecoderState | None = None
     ) -> FrameFloor:
-        """The floor of a frame, with which the bytes end.
+        """Reads the floor of a frame, with which the bytes end.
 
         Raises:
-            StreamError: the bytes hold no floor, or something else besides.
+            StreamError: the bytes hold no floor, or something else as well.
         """
         return FrameFloor(_intact(self.native.decode(data, rows, columns, is_halved, decoder_start(start))))
 
@@ -178,11 +204,11 @@ class FloorChoice:
     """A chosen floor.
 
     Attributes:
-        error: squared error of the frame, chroma weighted, in squared grey levels.
-        cost_without: what the frame would cost without a floor; hardly more than its squared error.
-        num_bits: of the floor, estimated.
-        replaced_share: of the blocks, those of which nothing is the networks' picture.
-        touched_share: of the blocks.
+        error: squared error of the frame with the floor, chroma weighted, in squared grey levels.
+        cost_without: cost of the frame without a floor, in squared grey levels: hardly more than its squared error.
+        num_bits: estimated bits of the floor.
+        replaced_share: share of blocks that keep nothing of the networks' picture.
+        touched_share: share of blocks that the floor touches.
     """
 
     floor: FrameFloor
@@ -194,7 +220,8 @@ class FloorChoice:
 
 
 class FloorChooser:
-    """Chooses the floors of consecutive frames for an encoder; knows what stands still by the source remembered."""
+    """Chooses the floors of consecutive frames for an encoder. It compares each source with the remembered one to find
+    what stands still."""
 
     def __init__(self) -> None:
         self._native = native.FloorChooser()
@@ -207,13 +234,14 @@ class FloorChooser:
         coder: FloorCoder,
         price: float,
     ) -> FloorChoice:
-        """The floor that brings a picture closer to its source, at the prices of a coder. Changes nothing.
+        """Chooses the floor that brings a picture closer to its source. It changes neither chooser nor coder.
 
         Args:
             planes: the networks' picture.
-            compensated: in P frames.
-            source: its three planes, uint8 of the same sizes.
-            price: what a bit is worth in squared grey levels, as bit_price says.
+            compensated: the planes of the compensated frame; None in I frames.
+            source: the three planes of the source, uint8 of the same sizes.
+            coder: the coder that will code the floor; its state gives the bits of a choice.
+            price: the price of a bit in squared grey levels, as from bit_price.
 
         Raises:
             ValueError: sizes differ, or the price is out of range.
@@ -233,7 +261,11 @@ class FloorChooser:
         )
 
     def remember(self, source: tuple[NDArray[np.uint8], ...]) -> None:
-        """The source of the frame that was coded last, in three planes; ValueError for sizes that no picture has."""
+        """Remembers the three planes of the source of the last coded frame.
+
+        Raises:
+            ValueError: no picture has these sizes.
+        """
         self._native.remember(source)
 
 

@@ -1,4 +1,4 @@
-"""What the floor of a frame says, as arrays. Source: docs/floor.md."""
+"""The content of a frame's floor as arrays. Source: docs/floor.md."""
 
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -9,25 +9,25 @@ from numpy.typing import NDArray
 Planes: TypeAlias = tuple[NDArray[np.int16], NDArray[np.int16], NDArray[np.int16]]
 
 BLOCK, PART = 16, 8
-"""Sides of the blocks, and of the squares of a plane that have a transform each."""
+"""Side of a block, and side of a part. A part is a square of one plane with a transform of its own."""
 UNTOUCHED, PICTURE, COMPENSATED, FLAT = range(4)
-"""Bases of a block."""
+"""Bases of a block: what its samples are before the floor's levels correct them."""
 EXACT_STEP = 63
-"""The step number whose levels are differences of 8-bit samples."""
+"""At this step number, levels are differences of 8-bit samples."""
 DAMAGED = "the floor of a frame is damaged"
-"""What a StreamError says of a payload whose floor cannot be."""
+"""Message of the StreamError for a payload with an impossible floor."""
 
 
 @dataclass(eq=False)
 class FloorParts:
-    """The floor of a frame that has one.
+    """The floor of a frame whose payload has one.
 
     Attributes:
-        step_index: 0..63.
+        step_index: step number 0..63.
         bases: uint8 (rows, columns) of blocks, UNTOUCHED..FLAT.
         flat: uint8 (rows, columns, 3), the 8-bit levels of flat blocks; 0 elsewhere.
-        levels: int16 (rows, columns, parts, 64), -16383..16383; 6 parts where chroma is halved, else 12. A part
-            without levels is all 0, as are those of untouched blocks.
+        levels: int16 (rows, columns, parts, 64), -16383..16383. A block has 6 parts if chroma is halved, else 12.
+            Parts without levels and parts of untouched blocks are all 0.
     """
 
     step_index: int
@@ -37,7 +37,7 @@ class FloorParts:
 
     @staticmethod
     def empty(rows: int, columns: int, is_halved: bool) -> "FloorParts":
-        """One that touches nothing."""
+        """Makes a floor that touches no block."""
         levels = np.zeros((rows, columns, 6 if is_halved else 12, PART * PART), np.int16)
         return FloorParts(0, np.zeros((rows, columns), np.uint8), np.zeros((rows, columns, 3), np.uint8), levels)
 
@@ -47,7 +47,11 @@ class FloorParts:
         return self.levels.shape[2] == 6
 
     def has_levels(self, plane: int, at: tuple[int, int]) -> bool:
-        """Whether the part of a plane that begins at (row, column) has levels; False outside the picture."""
+        """Whether a part of a plane has levels; False outside the picture.
+
+        Args:
+            at: (row, column) of the part's first sample.
+        """
         if min(at) < 0:
             return False
         side = 1 if plane and self.is_halved else BLOCK // PART

@@ -1,4 +1,5 @@
-"""The slow twin of the floor and its coder: written to docs/floor.md, with nothing of the C++ code in it. Bit-exact."""
+"""The slow twin of the floor and its coder, bit-exact. It follows docs/floor.md and shares nothing with the C++
+code."""
 
 from typing import TypeAlias
 
@@ -51,14 +52,14 @@ PLACES = sorted(
     ((row, column) for row in range(PART) for column in range(PART)),
     key=lambda at: (sum(at), at[1] if sum(at) % 2 == 0 else at[0]),
 )
-"""Of coefficients, from the lowest frequency."""
+"""(row, column) of the coefficients of a part in coding order, from the lowest frequency."""
 ACTIVITY_LIMITS = (0, 1, 2, 4, 7, 12, 20, 40, 80)
 
 Samples: TypeAlias = NDArray[np.int64]
 
 
 def reconstruct_twin(floor: FloorParts, picture: Planes, compensated: Planes | None) -> Planes:
-    """The planes with the samples of touched blocks; docs/floor.md, "Samples of a touched block"."""
+    """Replaces or corrects the touched blocks of a picture; docs/floor.md, "Samples of a touched block"."""
     planes = [plane.astype(np.int64) for plane in picture]
     for row, column in zip(*np.nonzero(floor.bases), strict=True):
         for part, (plane, top, left) in enumerate(part_places(int(row), int(column), floor.is_halved)):
@@ -76,7 +77,7 @@ def reconstruct_twin(floor: FloorParts, picture: Planes, compensated: Planes | N
 
 
 def part_places(row: int, column: int, is_halved: bool) -> list[tuple[int, int, int]]:
-    """(plane, row, column of the first sample) of every part of a block."""
+    """Returns (plane, row, column of the first sample) of every part of a block."""
     places = []
     for plane in range(3):
         parts_per_side = 1 if plane and is_halved else BLOCK // PART
@@ -90,7 +91,7 @@ def part_places(row: int, column: int, is_halved: bool) -> list[tuple[int, int, 
 
 
 def sample_of_level(level: Samples | np.int64) -> Samples | np.int64:
-    """0..255 -> 0..8192."""
+    """Turns 8-bit samples 0..255 into samples 0..8192."""
     return (MAX_SAMPLE * level + 127) // 255
 
 
@@ -154,7 +155,11 @@ class TwinFloorCoder:
     def decode_open(
         self, data: bytes, rows: int, columns: int, is_halved: bool, start: DecoderState | None = None
     ) -> tuple[FloorParts | None, DecoderState]:
-        """The floor; StreamError if the bytes hold none, and then the coder must be reset."""
+        """Reads a floor.
+
+        Raises:
+            StreamError: the bytes hold no floor. The coder has to be reset then.
+        """
         floor, coder = self._read(data, rows, columns, is_halved, start)
         return floor, coder.state
 
@@ -181,7 +186,7 @@ class TwinFloorCoder:
         return floor if self._code(reader.bit, floor, False) else None, reader.coder
 
     def _code(self, bit: BitCoding, floor: FloorParts | None, is_used: bool) -> bool:
-        """Codes what stands in the floor, or reads it into an empty one; returns whether there is one."""
+        """Writes a floor, or reads one into an empty floor. Returns whether the frame has a floor."""
         is_p, self._is_p = self._is_p, 1
         if not bit(self._used[is_p], is_used):
             return False

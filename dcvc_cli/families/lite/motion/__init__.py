@@ -1,1 +1,1 @@
-"""Block motion of P frames: search, vectors as bytes, compensation. Knows arrays and bytes, no networks."""
+"""Block motion of P frames: search, vectors as bytes, compensation. This folder knows arrays and bytes, no networks."""

@@ -1,10 +1,10 @@
-"""Block motion: the encoder's search, vectors to bytes and back, compensation of a reference picture. Source:
+"""Block motion: the encoder's search, the coding of vectors, and the compensation of a reference picture. Source:
 docs/motion.md.
 
-A field of vectors is int16 (rows, columns, 2): x and y in quarter samples of every 8x8 square. Beside the reference
-picture most P frames have a long-term reference, an earlier picture of good quality, and blocks are predicted from
-either or from the mean of both. Compensation and vector coding are integer arithmetic, bit-exact everywhere; what the
-search finds is coded, so no decoder depends on it.
+A field of vectors is int16 (rows, columns, 2): x and y of every 8x8 square, in quarter samples. Most P frames have a
+long-term reference beside the reference: an earlier picture of good quality. A block is predicted from one of the two
+or from the mean of both. Compensation and vector coding are integer arithmetic, bit-exact everywhere. The payload holds
+the motion that the search finds, so no decoder depends on the search.
 """
 
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
@@ -26,28 +26,36 @@ else:
 
 FIRST_SEARCH_LAMBDA, LAST_SEARCH_LAMBDA = 48.0, 3.9
 PRICE_STEPS = 1 << 20
-"""What a bit costs at QP 0 and QP 63 in sums of absolute differences of 8-bit samples: the square root of what it costs
-in squared differences, which the networks' training decides."""
+"""The price of a bit at QP 0 and at QP 63, in sums of absolute differences of 8-bit samples. Its square is the price in
+squared differences, which the networks' training decides."""
 
 TWIN_VARIABLE = "DCVC_MOTION"
-"""The environment variable that, set to "twin", has pictures compensated by the slow twin."""
+"""If this environment variable is "twin", the slow twin compensates pictures."""
 
 KEPT_INTERVAL = 8
-"""Of the frames since an I frame, itself number 0, those with number 0, 8, 16, .. are kept to be long-term
-references."""
+"""Every so many frames, one is kept as long-term reference, from the I frame on."""
 
 T = TypeVar("T")
 
 
 def is_kept(number: int) -> bool:
-    """Whether the P frame with this number since its I frame, 0 the I frame itself, serves as a long-term reference
-    later on."""
+    """Whether a frame is kept as long-term reference.
+
+    Args:
+        number: frames since the I frame; 0 is the I frame itself.
+    """
     return number % KEPT_INTERVAL == 0
 
 
 class CoderState(NamedTuple):
-    """What a FieldCoder has learned, opaque, the last frame's vectors and its tracks as the next frame follows them,
-    both (0, 0, 2) without one, and the number of P frames since the last reset."""
+    """The state of a FieldCoder.
+
+    Attributes:
+        learned: what the contexts have learned, in an opaque form.
+        vectors: vectors of the last P frame; (0, 0, 2) before the first one.
+        tracks: tracks of the last P frame, which the next one follows; (0, 0, 2) before the first one.
+        number: P frames since the last reset.
+    """
 
     learned: NDArray[np.uint8]
     vectors: Field
@@ -56,13 +64,18 @@ class CoderState(NamedTuple):
 
 
 def search_lambda(qp: int) -> float:
-    """The price of a bit at a QP row (0..71, higher is better quality), in steps that no library changes."""
+    """Returns the price of a bit, in sums of absolute differences. It is rounded to steps, so that all libraries give
+    the same price.
+
+    Args:
+        qp: QP row 0..71; higher is better quality.
+    """
     price = FIRST_SEARCH_LAMBDA * (LAST_SEARCH_LAMBDA / FIRST_SEARCH_LAMBDA) ** (qp / 63)
     return float(round(price * PRICE_STEPS) / PRICE_STEPS)
 
 
 def luma_samples(luma: NDArray[np.int16]) -> NDArray[np.uint8]:
-    """Luma in 0..8192 -> 8-bit samples for the search."""
+    """Turns luma in 0..8192 into 8-bit samples for the search."""
     wide = luma.astype(np.int32)
     wide *= 255
     wide += 1 << (SAMPLE_BITS - 1)
@@ -71,18 +84,18 @@ def luma_samples(luma: NDArray[np.int16]) -> NDArray[np.uint8]:
 
 
 def luma_of_values(values: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """8-bit luma (h, w) of a network input, float32 (3, h, w) in 0..1."""
+    """Returns the 8-bit luma (h, w) of a network input, float32 (3, h, w) in 0..1."""
     return np.rint(values[0] * np.float32(255)).astype(np.uint8)
 
 
 def in_squares(frame: NDArray[np.int16]) -> NDArray[np.int16]:
-    """A view of (planes, h, w) as (planes, h / 8, 8, w / 8, 8): by 8x8 squares."""
+    """Views (planes, h, w) by 8x8 squares, as (planes, h / 8, 8, w / 8, 8)."""
     planes, height, width = frame.shape
     return frame.reshape(planes, height // SQUARE, SQUARE, width // SQUARE, SQUARE)
 
 
 def in_lines(squares: NDArray[np.int16]) -> NDArray[np.int16]:
-    """The inverse of in_squares; copies what does not lie line by line."""
+    """Inverts in_squares. It copies samples that do not lie line by line."""
     planes, rows, _, columns, _ = squares.shape
     return squares.reshape(planes, rows * SQUARE, columns * SQUARE)
 
@@ -90,16 +103,30 @@ def in_lines(squares: NDArray[np.int16]) -> NDArray[np.int16]:
 def compensate(
     frame: NDArray[np.int16], motion: Motion, long_term: NDArray[np.int16] | None = None
 ) -> NDArray[np.int16]:
-    """Predicts (planes, h, w) in 0..8192 from a reference, and where the motion has blends a long-term one, of that
-    shape. Bit-exact everywhere."""
+    """Predicts a picture. Bit-exact everywhere.
+
+    Args:
+        frame: the reference, (planes, h, w) in 0..8192.
+        motion: vectors, and blends and tracks if there is a long-term reference.
+        long_term: the long-term reference, of the same shape. Motion with blends needs it.
+
+    Returns:
+        The compensated frame, of the same shape.
+
+    Raises:
+        ValueError: sizes differ, or the motion has blends and there is no long-term reference.
+        EnvironmentFault: DCVC_MOTION is neither "native", the default, nor "twin".
+    """
     return in_lines(compensate_squares(in_squares(frame), motion, None if long_term is None else in_squares(long_term)))
 
 
 def compensate_squares(
     squares: NDArray[np.int16], motion: Motion, long_term: NDArray[np.int16] | None = None
 ) -> NDArray[np.int16]:
-    """Predicts (planes, h / 8, 8, w / 8, 8) in 0..8192 from a reference and a long-term one of that shape, of whatever
-    layout; the prediction has the reference's.
+    """Predicts a picture as `compensate` does, from samples (planes, h / 8, 8, w / 8, 8) of any layout.
+
+    Returns:
+        The compensated frame, of the same shape, in the layout of the reference.
 
     Raises:
         EnvironmentFault: DCVC_MOTION is neither "native", the default, nor "twin".
@@ -112,14 +139,14 @@ def compensate_squares(
 
 
 class FieldCoder:
-    """Finds and codes the motion of consecutive P frames; the last frame's, and what it learned about vectors, stay
+    """Finds and codes the motion of consecutive P frames. It keeps the last frame's motion and what it has learned
     until `reset`."""
 
     def __init__(self) -> None:
         self._native = native.VectorCoder()
 
     def reset(self) -> None:
-        """Forgets what was learned: at every I frame."""
+        """Forgets what was learned. Every I frame begins with it."""
         self._native.reset()
 
     @property
@@ -134,16 +161,20 @@ class FieldCoder:
 
     @property
     def keeps_reference(self) -> bool:
-        """Whether the picture that the next vectors are predicted from is the long-term reference of the frames after
-        that."""
+        """Whether the reference of the next P frame is kept: it becomes the long-term reference of the frames after
+        that one."""
         return is_kept(self.number)
 
     def state(self) -> CoderState:
-        """For checkpoints of training: another version may not know it."""
+        """Returns the state for a checkpoint of training. Other versions of dcvc may not be able to restore it."""
         return CoderState(*self._native.state())
 
     def restore(self, state: CoderState) -> None:
-        """Goes on from a state; ValueError if it is none of this version."""
+        """Goes on from a state.
+
+        Raises:
+            ValueError: the state is none of this version.
+        """
         self._native.restore(*state)
 
     def search(
@@ -154,40 +185,47 @@ class FieldCoder:
         long_term: NDArray[np.int16] | None = None,
         threads: int = 1,
     ) -> Motion:
-        """Motion that predicts a picture, at prices of this coder. Changes nothing: `encode` what is to be kept.
+        """Finds motion that predicts a picture. The coder's state gives the bits of a vector. The search does not
+        change the coder; `encode` does.
 
         Args:
-            luma: the picture's 8-bit luma (h, w), sides multiples of 16.
-            frame, long_term: the pictures to predict from (planes, h, w) in 0..8192; only the first plane, luma, is
-                looked at. Without the second one there are no blends; ValueError for one where the frame has none.
-            qp: row 0..71, what a bit is worth.
-            threads: 1..256; what is found does not depend on it.
+            luma: the picture's 8-bit luma (h, w); both sides are multiples of 16.
+            frame: the reference, (planes, h, w) in 0..8192. The search looks at its first plane, luma.
+            qp: QP row 0..71, which sets the price of a bit.
+            long_term: the long-term reference, likewise. Without one, motion has no blends.
+            threads: 1..256. The result does not depend on it.
+
+        Raises:
+            ValueError: there is a long-term reference, but the frame has none (has_long_term).
         """
         before = None if long_term is None else luma_samples(long_term[0])
         return Motion(*self._native.search(luma, luma_samples(frame[0]), before, search_lambda(qp), threads))
 
     def encode(self, motion: Motion) -> bytes:
-        """The frame's motion as bytes, the same on every machine; empty for some without motion. Of the tracks, those
-        of blended blocks count."""
+        """Codes a frame's motion. The bytes are the same on every machine; without motion there may be none. Only the
+        tracks of blended blocks are coded."""
         return self._native.encode(motion.vectors, motion.tracks, motion.blends)
 
     def encode_open(self, motion: Motion) -> EncoderState:
-        """As `encode`, but symbols may follow in the same bytes; the state is the same on every machine."""
+        """Codes a frame's motion. Symbols may follow in the same bytes. The state is the same on every machine."""
         return EncoderState(*self._native.encode_open(motion.vectors, motion.tracks, motion.blends))
 
     def decode(self, data: bytes, rows: int, columns: int) -> Motion:
-        """The motion of rows x columns squares; both even.
+        """Reads the motion of rows x columns squares, with which the bytes end. Both numbers are even.
 
         Raises:
-            StreamError: the bytes hold no such field, or something else besides.
+            StreamError: the bytes hold no such motion, or something else as well.
         """
         return Motion(*_intact(self._native.decode(data, rows, columns)))
 
     def decode_open(self, data: bytes, rows: int, columns: int) -> tuple[Motion, DecoderState]:
-        """As `decode`, but what follows in the same bytes is left to who goes on from the state.
+        """Reads the motion of rows x columns squares. Both numbers are even.
+
+        Returns:
+            (the motion, the state of the range coder behind it, from which the rest of the payload goes on).
 
         Raises:
-            StreamError: the bytes hold no such field.
+            StreamError: the bytes hold no such motion.
         """
         motion, state = _intact(self._native.decode_open(data, rows, columns))
         return Motion(*motion), DecoderState(*state)

@@ -1,7 +1,7 @@
-"""The slow twin of motion compensation and vector coding: written to docs/motion.md, with nothing of the C++ code in
-it. Bit-exact.
+"""The slow twin of motion compensation and vector coding, bit-exact. It follows docs/motion.md and shares nothing with
+the C++ code.
 
-A vector is (x, y) in quarter samples; places are (row, column) of 8x8 squares.
+A vector is (x, y) in quarter samples. A place is (row, column) of an 8x8 square.
 """
 
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ Vector: TypeAlias = tuple[int, int]
 Place: TypeAlias = tuple[int, int]
 
 MAX_VECTOR = 1023
-"""The largest magnitude of a vector's component."""
+"""Largest magnitude of a vector's component."""
 
 FILTERS = np.array(
     [
@@ -38,11 +38,11 @@ FILTERS = np.array(
         [0, 1, -5, 17, 58, -10, 4, -1],
     ]
 )
-"""Taps by the fraction in quarters; the fourth tap stands on the sample at the whole part of a position."""
+"""Taps by the fraction of a position, in quarters. The fourth tap stands on the sample at the position's whole part."""
 
 
 def _mirrored(quarter: list[list[int]]) -> NDArray[np.int64]:
-    """A table of 8x8 from its upper left quarter."""
+    """Makes an 8x8 table of its upper left quarter."""
     upper = np.hstack([np.array(quarter), np.array(quarter)[:, ::-1]])
     return np.vstack([upper, upper[::-1]])
 
@@ -55,8 +55,20 @@ VERTICAL_WEIGHT = _mirrored([[2, 2, 2, 2], [1, 1, 2, 2], [1, 1, 1, 1], [1, 1, 1,
 def compensate_twin(
     frame: NDArray[np.int16], motion: Motion, max_value: int = 8192, long_term: NDArray[np.int16] | None = None
 ) -> NDArray[np.int16]:
-    """Predicts (planes, h, w) in 0..max_value from a reference and, where the motion has blends, a long-term reference
-    of that shape."""
+    """Predicts a picture.
+
+    Args:
+        frame: the reference, (planes, h, w) in 0..max_value.
+        motion: vectors, and blends and tracks if there is a long-term reference.
+        max_value: the value of 1.0.
+        long_term: the long-term reference, of the same shape. Motion with blends needs it.
+
+    Returns:
+        The compensated frame, of the same shape.
+
+    Raises:
+        ValueError: the motion has blends, and there are no tracks or no long-term reference.
+    """
     predicted = _overlapped(frame, motion.vectors, max_value)
     if motion.blends is None:
         return predicted
@@ -70,12 +82,12 @@ def compensate_twin(
 
 
 def _overlapped(frame: NDArray[np.int16], field: Field, max_value: int) -> NDArray[np.int16]:
-    """What vectors (h / 8, w / 8, 2) make of a picture (planes, h, w), limited."""
+    """Compensates a picture (planes, h, w) by vectors (h / 8, w / 8, 2), limited to 0..max_value."""
     height, width = frame.shape[1:]
     y, x = np.indices((height, width))
     row, column = y // SQUARE, x // SQUARE
-    # Every sample blends three predictions: by its own square's vector and by those of the nearest squares above or
-    # below, left or right.
+    # Every sample blends three predictions: by the vector of its own square, of the nearest square above or below, and
+    # of the nearest square to the left or right.
     beside_row = np.clip(np.where(y % SQUARE < SQUARE // 2, row - 1, row + 1), 0, height // SQUARE - 1)
     beside_column = np.clip(np.where(x % SQUARE < SQUARE // 2, column - 1, column + 1), 0, width // SQUARE - 1)
     own, vertical = OWN_WEIGHT[y % SQUARE, x % SQUARE], VERTICAL_WEIGHT[y % SQUARE, x % SQUARE]
@@ -89,8 +101,8 @@ def _overlapped(frame: NDArray[np.int16], field: Field, max_value: int) -> NDArr
 
 
 def _moved(plane: NDArray[np.int64], vectors: Field) -> NDArray[np.int64]:
-    """The plane (h, w), read at the place that each sample's vector (h, w, 2) points to: filtered along x, rounded,
-    along y, rounded."""
+    """Reads a plane (h, w) at the places that each sample's vector (h, w, 2) points to. It filters along x, rounds,
+    filters along y and rounds."""
     y, x = np.indices(plane.shape)
     to_x, to_y = vectors[..., 0].astype(np.int64), vectors[..., 1].astype(np.int64)
     filters_x, filters_y = FILTERS[to_x & 3], FILTERS[to_y & 3]
@@ -108,7 +120,7 @@ def _moved(plane: NDArray[np.int64], vectors: Field) -> NDArray[np.int64]:
 MAX_VECTOR_PREFIX = 11
 MAX_CANDIDATES = 4
 TRACK = 3
-"""Stands where a part's side does for a vector into the long-term reference."""
+"""Takes the place of a part's side for tracks, which are vectors into the long-term reference."""
 START_SPLIT = ((65313, 63511), (43028, 40862), (28667, 25744))
 START_PREDICTED = {
     1: ((36004, 36044, 33285, 33013, 33929), (25876, 27009, 24092, 21612, 20928), (22683, 23825, 21430, 18565, 16664)),
@@ -122,11 +134,11 @@ START_CANDIDATE = {
 }
 START_BLENDED, START_ONLY = (62158, 42355, 12533), (58368, 25526, 10000)
 START_ZERO, START_TRACK_ZERO = 20825, 17800
-"""Where the contexts start: probabilities of a 0 bit in 1/65536; 1 and 2 are a part's side in squares."""
+"""Start values of the contexts: probabilities of a 0 bit in 1/65536. The keys 1 and 2 are a part's side in squares."""
 
 
 class _Differences:
-    """Codes what a vector differs from the predicted one, axis 0 (x) or 1 (y)."""
+    """Codes the difference between a vector and the predicted one, along axis 0 (x) or 1 (y)."""
 
     def __init__(self, start_zero: int) -> None:
         self.zero = [[Context(start_zero), Context(start_zero)] for _ in "xy"]
@@ -140,7 +152,7 @@ class _Differences:
 
 
 class TwinFieldCoder:
-    """Codes the motion of consecutive pictures as families.lite.motion.field.FieldCoder does, to the same bytes."""
+    """Codes the motion of consecutive P frames to the same bytes as families.lite.motion.field.FieldCoder."""
 
     def __init__(self) -> None:
         self.reset()
@@ -167,7 +179,11 @@ class TwinFieldCoder:
         return self._write(motion).state
 
     def decode(self, data: bytes, rows: int, columns: int) -> Motion:
-        """The motion; StreamError if the bytes hold none, and then the coder must be reset."""
+        """Reads a frame's motion.
+
+        Raises:
+            StreamError: the bytes hold no motion. The coder has to be reset then.
+        """
         motion, coder = self._read(data, rows, columns)
         coder.finish()
         return motion
@@ -186,7 +202,7 @@ class TwinFieldCoder:
         return self._code(reader.bit, Motion(np.zeros((rows, columns, 2), np.int16))), reader.coder
 
     def _code(self, bit: BitCoding, wanted: Motion) -> Motion:
-        """Codes what is wanted, which is nothing that matters when reading; returns the motion with all its tracks."""
+        """Writes or reads a frame's motion. A reader does not look at `wanted`. Returns the motion with all tracks."""
         rows, columns, _ = wanted.vectors.shape
         if (rows, columns) != self._size:
             self._before, self._kept, self._size = {}, {}, (rows, columns)
@@ -245,7 +261,11 @@ class TwinFieldCoder:
     def _code_vector(
         self, bit: BitCoding, side: int, likely: tuple[Vector, list[Vector]], activity: int, wanted: Vector
     ) -> Vector:
-        """One vector, `likely` the one predicted for it and the candidates."""
+        """Codes one vector.
+
+        Args:
+            likely: (the predicted vector, the candidates).
+        """
         predicted, candidates = likely
         if not bit(self._predicted[side][activity][len(candidates)], wanted != predicted):
             return predicted
@@ -262,7 +282,7 @@ class TwinFieldCoder:
 
 
 class _Picture:
-    """The vectors of a picture so far: only squares that are coded already are in the dictionaries."""
+    """The vectors of a picture so far. The dictionaries have only squares that are coded already."""
 
     def __init__(self, rows: int, columns: int, before: dict[Place, Vector]) -> None:
         self.rows, self.columns, self.before = rows, columns, before
@@ -294,8 +314,8 @@ class _Picture:
                 self.vectors[row, column], self.distances[row, column] = vector, distance
 
     def _neighbours(self, place: Place, side: int) -> tuple[Vector | None, Vector | None, Vector | None]:
-        """Left, above, and above to the right, or to the left where that one is outside the picture or not coded
-        yet."""
+        """Returns the vectors to the left, above, and above to the right. The last one is above to the left if the
+        square above to the right is outside the picture or not coded yet."""
         row, column = place
         right = self.vectors.get((row - 1, column + side))
         corner = right if right is not None else self.vectors.get((row - 1, column - 1))
@@ -303,7 +323,7 @@ class _Picture:
 
 
 class _LongTerm:
-    """The blends and tracks of a picture so far, by upper left squares of blocks and by squares."""
+    """The blends and tracks of a picture so far: blends by the upper left square of a block, tracks by square."""
 
     def __init__(self, followed: dict[Place, Vector]) -> None:
         self.followed = followed
@@ -311,7 +331,7 @@ class _LongTerm:
         self.blends: dict[Place, int] = {}
 
     def likely(self, block: Place) -> tuple[Vector, list[Vector]]:
-        """The vector predicted for a block, and the candidates."""
+        """Returns (the predicted vector of a block, its candidates)."""
         row, column = block
         predicted, *others = (self.followed[square] for square in _squares_of(block))
         return predicted, _candidates(
@@ -328,8 +348,8 @@ class _LongTerm:
 
 
 def _followed(vectors: dict[Place, Vector], kept: dict[Place, Vector], rows: int, columns: int) -> dict[Place, Vector]:
-    """Where every square comes from in the long-term reference if the square that its vector points to went on with its
-    kept track."""
+    """Follows the tracks of the frame before: each square takes the track of the square that its vector points to, and
+    adds its vector."""
     followed = {}
     for (row, column), (x, y) in vectors.items():
         source = (_limited(row + ((y + 16) >> 5), 0, rows - 1), _limited(column + ((x + 16) >> 5), 0, columns - 1))
@@ -354,7 +374,7 @@ def _candidates(predicted: Vector, likely: Sequence[Vector | None]) -> list[Vect
 
 
 def _blocks(rows: int, columns: int) -> list[Place]:
-    """The upper left squares of blocks, in raster order."""
+    """Returns the upper left square of every block, in raster order."""
     return [(row, column) for row in range(0, rows, 2) for column in range(0, columns, 2)]
 
 
