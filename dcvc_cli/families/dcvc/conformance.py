@@ -15,7 +15,7 @@ MODELS = {
     "cheng2020-anchor-192": "dcvc",
     "bmshj2018-hyperprior": "dcvc-hyper",
 }
-"""The model by the name of its I-frame network in make_params.py."""
+"""Names of models by the name of their I-frame network in make_params.py."""
 
 
 class DcvcConformance(FloatConformance):
@@ -32,5 +32,5 @@ class DcvcConformance(FloatConformance):
         self.vector_rules = VectorRules(tables, rules)
 
     def model_of(self, image_kind: str) -> FloatModel | None:
-        """The model with that I-frame network."""
+        """Returns the model with that I-frame network; None if there is none."""
         return self._models.get(MODELS.get(image_kind, ""))

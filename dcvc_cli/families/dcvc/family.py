@@ -29,15 +29,18 @@ def _model(
 
 
 class DcvcFamily(Family):
-    """Models by their I-frame model: `dcvc` with the anchor of 192 channels, as three of the four published rates have
-    it; `-128` with that of 128; `-hyper` and `-hyper-320` with the hyperprior models of the MS-SSIM rates."""
+    """The models of DCVC. They differ in their I-frame model.
+
+    `dcvc` has the anchor model with 192 channels, as three of the four published rates; `dcvc-128` has the anchor model
+    with 128 channels. `dcvc-hyper` and `dcvc-hyper-320` have the hyperprior models of the MS-SSIM rates.
+    """
 
     name = "dcvc"
     precisions: ClassVar[tuple[Precision, ...]] = (Precision.FLOAT32, Precision.FLOAT64)
 
     @cached_property
     def models(self) -> Mapping[str, FloatModel]:
-        """The published sizes and those for tests."""
+        """The published sizes and the sizes for tests."""
         made = [
             _model("dcvc", AnchorNetwork(192, has_context=True)),
             _model("dcvc-128", AnchorNetwork(128, has_context=True)),
@@ -49,7 +52,7 @@ class DcvcFamily(Family):
         return {model.name: model for model in made}
 
     def conformance_form(self) -> ConformanceForm:
-        """Files, symbols, estimated bits and pictures of the published codec."""
+        """Returns the reader of cases, which compares files, symbols, estimated bits and pictures."""
         from dcvc_cli.families.dcvc.conformance import DcvcConformance
 
         return DcvcConformance(self.models)

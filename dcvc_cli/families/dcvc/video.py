@@ -31,7 +31,7 @@ from dcvc_cli.stages import ANALYSIS, CONTEXT, HYPER, PRIORS, SYNTHESIS, timed
 
 Z_MV, Z = "bitEstimator_z_mv", "bitEstimator_z"
 DENSITIES = (Z_MV, Z)
-"""Order of their rows in the stored table."""
+"""The densities of z, in the order of their rows in the stored table."""
 LAPLACE = "laplace_64"
 
 
@@ -46,7 +46,7 @@ class DcvcSizes:
 
 
 class DcvcVideoNetwork(FloatNetwork):
-    """Codes a P frame from the picture before."""
+    """Codes a P frame. Its reference is the picture before."""
 
     encoder_only = ("opticFlow.", "mvEncoder.", "mvpriorEncoder.", "contextualEncoder.", "priorEncoder.")
     without_parameters = re.compile(r"auto_regressive(_mv)?\.mask")
@@ -122,7 +122,7 @@ class DcvcVideoNetwork(FloatNetwork):
 
     @timed(CONTEXT)
     def context(self, ops: Ops, mv_y_hat: Tensor, picture: Tensor) -> Tensor:
-        """The context, n x Hp x Wp: features of the picture before, from where the refined flow points."""
+        """Makes the context, n x Hp x Wp: features of the picture before, warped by the refined flow."""
         flow = self.mv_decoder(ops, mv_y_hat)
         flow = flow + self.refinement(ops, ops.concat(flow, picture))
         return self.refine(ops, warp(self.extract(ops, picture), flow))
@@ -149,7 +149,7 @@ class DcvcVideoNetwork(FloatNetwork):
 
 
 class DcvcRecipe(FrameRecipe):
-    """How frames of DCVC are coded: a string a latent, in the order of the published files."""
+    """The recipe of DCVC's frames. Each latent has a string, in the order of the published files."""
 
     i_layout = {"y": 0, "z": 1}  # noqa: RUF012
     p_layout = {"mv_y": 0, "mv_z": 1, "y": 2, "z": 3}  # noqa: RUF012
@@ -158,14 +158,14 @@ class DcvcRecipe(FrameRecipe):
         self.image, self.video = image, video
 
     def i_frame(self, networks: CodecNetworks, side: Side, values: Tensor | None, z_size: tuple[int, int]) -> Any:
-        """(picture,)."""
+        """Codes an I frame. Returns (picture,)."""
         table = WordTable.of_rows(networks["image"].z_table, 0, self.image.n)
         return (self.image.code(side.ops, side, values, table, z_size),)
 
     def p_frame(
         self, networks: CodecNetworks, side: Side, values: Tensor | None, z_size: tuple[int, int], kept: Any
     ) -> Any:
-        """(picture,)."""
+        """Codes a P frame. Returns (picture,)."""
         video, ops, (picture,) = self.video, side.ops, kept
         table_mv, table = self.z_tables(networks["video"].z_table)
         laplace = stored_table(LAPLACE)[0]
@@ -183,7 +183,7 @@ class DcvcRecipe(FrameRecipe):
         return (video.synthesis(ops, y_hat, context),)
 
     def z_tables(self, stored: CdfTable) -> tuple[WordTable, WordTable]:
-        """Tables of mv_z and of z."""
+        """Splits the stored table into the tables of mv_z and of z."""
         count = self.video.sizes.feature
         return WordTable.of_rows(stored, 0, count), WordTable.of_rows(stored, count, count)
 

@@ -1,5 +1,5 @@
-"""What codecs share that run in float on PyTorch and code their latents word by word: DCVC and DCVC-TCM.
+"""The parts that DCVC and DCVC-TCM share. Both codecs run in float on PyTorch and code their latents word by word.
 
-Layers, motion, tables, the byte form, I-frame models, and pictures in RGB. Source of the byte form:
+Parts: layers, motion, tables, the byte form, I-frame models, pictures in RGB. Source of the byte form:
 docs/entropy-coding.md, "Words".
 """

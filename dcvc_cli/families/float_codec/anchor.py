@@ -1,4 +1,4 @@
-"""The I-frame model `cheng2020-anchor` of CompressAI, and the same without its context model, as DCVC-TCM has it.
+"""The I-frame model `cheng2020-anchor` of CompressAI. DCVC-TCM has it without its context model.
 
 Source: Cheng et al. (CVPR 2020); DCVC (2021).
 """
@@ -30,7 +30,7 @@ CONSTANTS = re.compile(
     r"gaussian_conditional\..*|.*_reparam\.(pedestal|lower_bound\.bound)|context_prediction\.mask"
     r"|entropy_bottleneck\.(_offset|_quantized_cdf|_cdf_length|target|likelihood_lower_bound\.bound)"
 )
-"""What a checkpoint of an I-frame model holds beside parameters."""
+"""Keys of a checkpoint of an I-frame model that are no parameters."""
 
 
 class _Down:
@@ -65,12 +65,13 @@ class _Up:
 
 
 class AnchorNetwork(FloatNetwork):
-    """Pictures of n-channel latents on the 1/16 grid.
+    """The I-frame network with n-channel latents on the 1/16 grid.
 
     Args:
         n: channels of y and of z.
-        has_context: the published anchor; else all of y's parameters come from z.
-        rule: scales -> table rows, of the model without context.
+        has_context: whether there is a context model, as in the published anchor. Without one, all parameters of y come
+            from z.
+        rule: turns scales into table rows, in the network without a context model.
     """
 
     encoder_only = ("g_a.", "h_a.")
@@ -122,7 +123,14 @@ class AnchorNetwork(FloatNetwork):
         self.predictors = (("entropy_parameters.4" if has_context else "h_s.8", False),)
 
     def code(self, ops: Ops, side: Side, values: Tensor | None, z_table: WordTable, z_size: tuple[int, int]) -> Tensor:
-        """A picture, 3 x Hp x Wp in 0..1, as the decoder has it; `values` is the source, None in a decoder."""
+        """Codes a picture.
+
+        Args:
+            values: the source, 3 x Hp x Wp in 0..1; None in a decoder.
+
+        Returns:
+            The decoder's picture, 3 x Hp x Wp in 0..1.
+        """
         y = side.analysis(lambda: self.analysis(ops, values))
         z = side.analysis(lambda: self.hyper_analysis(ops, y))
         z_hat = side.hyper("z", z_table, z, z_size, self.bottleneck.medians(ops))

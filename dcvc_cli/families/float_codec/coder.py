@@ -1,4 +1,5 @@
-"""Strings of 32-bit words: tables with wide rows, and the coder's wrappers. Source: docs/entropy-coding.md, "Words"."""
+"""Strings of 32-bit words: tables with wide rows, encoder and decoder of a string. Source: docs/entropy-coding.md,
+"Words"."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,16 +14,16 @@ from dcvc_cli.errors import EnvironmentFault, StreamError
 from dcvc_cli.stages import ENTROPY, timed
 
 MAX_SYMBOL = (1 << 26) - 1
-"""Magnitude of a symbol that an encoder makes; larger ones come from broken networks only."""
+"""Largest magnitude of a symbol. Only broken networks give larger ones."""
 
 
 @dataclass(frozen=True, eq=False)
 class WordTable:
-    """Up to 256 rows of cumulative frequencies, up to 16384 values each.
+    """A table of up to 256 rows of cumulative frequencies. A row has up to 16384 values.
 
     Attributes:
         cdf: int32 (rows, width), zero padded.
-        cdf_length: int32 (rows,), values of a row that count; the last entry is the escape.
+        cdf_length: int32 (rows,), number of values of a row. The last entry is the escape.
         offset: int32 (rows,), the symbol of entry 0.
     """
 
@@ -32,13 +33,17 @@ class WordTable:
 
     @classmethod
     def of_rows(cls, table: CdfTable, first: int, count: int) -> "WordTable":
-        """Rows of a stored table."""
+        """Makes a table of `count` rows of a stored table, from row `first` on."""
         rows = slice(first, first + count)
         return cls(table.cdf[rows], table.cdf_length[rows], table.offset[rows])
 
     @cached_property
     def native(self) -> Any:
-        """The coder's form; ValueError where the rows break its rules."""
+        """The table in the form of the C++ coder.
+
+        Raises:
+            ValueError: a row breaks the rules of the coder.
+        """
         arrays = (np.ascontiguousarray(array, np.int32) for array in (self.cdf, self.cdf_length, self.offset))
         return native.WordTable(*arrays)
 
@@ -50,10 +55,13 @@ class StringEncoder:
     parts: list[tuple[Any, NDArray[np.int32], NDArray[np.uint8]]] = field(default_factory=list)
 
     def add(self, table: WordTable, symbols: NDArray[np.int32], rows: NDArray[np.uint8]) -> None:
-        """Symbols and their table rows, in coding order, any shape.
+        """Adds symbols.
+
+        Args:
+            symbols, rows: symbols in coding order and their table rows, of one shape.
 
         Raises:
-            EnvironmentFault: symbols that only broken networks give.
+            EnvironmentFault: a symbol is so large that only broken networks give it.
         """
         if symbols.size and int(np.abs(symbols.astype(np.int64)).max()) > MAX_SYMBOL:
             raise EnvironmentFault("the networks give latents that are too large to be coded", "use other weights")
@@ -62,19 +70,19 @@ class StringEncoder:
 
     @timed(ENTROPY)
     def finish(self) -> bytes:
-        """The string."""
+        """Returns the string."""
         return bytes(native.encode_words(self.parts))
 
 
 class StringDecoder:
-    """Decodes one string part by part; damaged bytes raise StreamError, at the latest from `finish`."""
+    """Decodes one string part by part. Damaged bytes raise StreamError, at the latest in `finish`."""
 
     def __init__(self, data: bytes) -> None:
         self.native = native.WordDecoder(data)
 
     @timed(ENTROPY)
     def decode(self, table: WordTable, rows: NDArray[np.uint8]) -> NDArray[np.int32]:
-        """The symbols of these table rows, in their shape."""
+        """Reads one symbol for each table row. The symbols have the shape of `rows`."""
         flat = np.ascontiguousarray(rows, np.uint8).reshape(-1)
         symbols = np.empty(flat.size, np.int32)
         self.check(self.native.decode(table.native, flat, symbols))
@@ -86,13 +94,14 @@ class StringDecoder:
 
     @staticmethod
     def check(status: Any) -> None:
-        """StreamError for anything but success."""
+        """Raises StreamError unless the coder's status is success."""
         if status != native.Status.OK:
             raise StreamError(f"the entropy-coded data of a unit is damaged: {native.describe(status)}")
 
 
 def joined(strings: Sequence[bytes]) -> bytes:
-    """A unit's strings as one payload: the lengths of all but the last one, seven bits a byte, then the strings."""
+    """Joins a unit's strings to one payload: the lengths of all strings but the last, seven bits a byte, then the
+    strings."""
     head = bytearray()
     for string in strings[:-1]:
         length = len(string)
@@ -104,7 +113,11 @@ def joined(strings: Sequence[bytes]) -> bytes:
 
 
 def parted(payload: bytes, count: int) -> list[bytes]:
-    """The inverse of `joined`; StreamError where the lengths do not fit."""
+    """Inverts `joined`.
+
+    Raises:
+        StreamError: the lengths do not fit the payload.
+    """
     lengths, place = [], 0
     for _ in range(count - 1):
         length = shift = 0

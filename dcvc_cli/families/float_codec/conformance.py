@@ -1,5 +1,5 @@
-"""Conformance cases of the float codecs: a file a frame, in float64: strings, symbols, table rows, pictures and
-estimated bits."""
+"""Conformance cases of the float codecs. Each frame has a file. Strings, symbols, table rows, pictures and estimated
+bits are compared in float64."""
 
 import hashlib
 import struct
@@ -30,16 +30,16 @@ from dcvc_cli.families.float_codec.sides import Side
 
 MAX_SIDE, MAX_FRAMES = 4096, 4096
 BITS_TOLERANCE = 1e-9
-"""Of estimated bits, relative: sums of floats in another order."""
+"""Largest relative difference of estimated bits. They are sums of floats, and the order of a sum may differ."""
 
 
 @dataclass(frozen=True)
 class FrameFacts:
-    """What a case says of one frame.
+    """The facts of one frame in a case.
 
     Attributes:
-        estimated_bits: by name of the latent.
-        estimated_picture: SHA-256 of the 8-bit picture of the estimate; empty where it is the stream's.
+        estimated_bits: estimated bits by name of the latent.
+        estimated_picture: SHA-256 of the 8-bit picture of the estimate; empty if it is the stream's picture.
     """
 
     frame_type: NalType
@@ -53,25 +53,29 @@ class FrameFacts:
 
 @dataclass(frozen=True)
 class FileForm:
-    """How a codec's frame files begin.
+    """The header of a codec's frame files.
 
     Attributes:
-        p_has_size: whether P files hold the picture's size.
-        lengths_of_p: strings whose lengths a P file's header holds.
+        p_has_size: whether files of P frames hold the picture's size.
+        lengths_of_p: number of lengths of strings in the header of a P frame's file.
     """
 
     p_has_size: bool
     lengths_of_p: int
 
     def pack(self, frame_type: NalType, size: tuple[int, int], strings: Sequence[bytes]) -> bytes:
-        """A file: big-endian header, strings. size: (height, width)."""
+        """Makes a file: a big-endian header, then the strings. size: (height, width)."""
         fields = [len(string) for string in strings]
         if frame_type is NalType.I or self.p_has_size:
             fields = [*size, *fields]
         return struct.pack(f">{len(fields)}I", *fields) + b"".join(strings)
 
     def unpack(self, frame_type: NalType, size: tuple[int, int], file: bytes) -> list[bytes]:
-        """The strings; StreamError where header and bytes do not fit."""
+        """Reads the strings of a file.
+
+        Raises:
+            StreamError: the header does not fit the picture's size or the file's bytes.
+        """
         is_intra = frame_type is NalType.I
         count = 2 if is_intra else self.lengths_of_p
         has_size = is_intra or self.p_has_size
@@ -91,13 +95,13 @@ class FileForm:
 
 @dataclass(frozen=True)
 class FloatCase(Case):
-    """Settings of a case, from its case.json.
+    """A case, with the settings of its case.json.
 
     Attributes:
         kinds: names of the networks in make_params.py: image, video.
         digests: SHA-256 of the parameters of image and video.
         z_names: names of the stored z tables of image and video, in the order of their rows.
-        densities: prefix of the density by name of z, of the video network.
+        densities: prefix of the video network's density, by name of z.
     """
 
     folder: Path
@@ -120,7 +124,7 @@ class FloatCase(Case):
 
     @property
     def parameters(self) -> tuple[Any, ...]:
-        """Those of the networks by seed and rate."""
+        """Everything that the networks' parameters depend on, such as seed and rate."""
         return self.model.name, self.seed, self.rate
 
     @property
@@ -129,7 +133,7 @@ class FloatCase(Case):
         return -(-self.height // 64) * 64, -(-self.width // 64) * 64
 
     def steps(self, run: CaseRun) -> Sequence[Check]:
-        """Parameters made, files decoded, clip encoded, bits estimated."""
+        """Returns the steps: make the parameters, decode the files, encode the clip, estimate the bits."""
         opened: list[CodecNetworks] = []
 
         def prepare() -> Findings:
@@ -290,7 +294,7 @@ def _symbol_faults(number: int, side: Side, stored: Mapping[str, NDArray[Any]]) 
 
 
 class FloatConformance(ConformanceForm):
-    """Reads cases of a float codec; the codec's own form says which networks they are of."""
+    """Reads cases of a float codec. Each codec's form derives from it and says which networks the cases are of."""
 
     files: FileForm
     video_kind: str
@@ -299,14 +303,18 @@ class FloatConformance(ConformanceForm):
 
     @abstractmethod
     def model_of(self, image_kind: str) -> FloatModel | None:
-        """The model whose I-frame network has this name in make_params.py."""
+        """Returns the model whose I-frame network has this name in make_params.py; None if there is none."""
 
     def claims(self, description: Mapping[str, Any]) -> bool:
-        """Cases whose parameters are those of the codec's video network."""
+        """Claims the cases of the codec's video network."""
         return isinstance(description.get("parameters"), dict) and self.video_kind in description["parameters"]
 
     def read_case(self, folder: Path, description: Mapping[str, Any]) -> FloatCase:
-        """Settings; InputError for those that there are not."""
+        """Reads a case.
+
+        Raises:
+            InputError: the case has settings that do not exist.
+        """
         image_kind = str(description["i_model"])
         model = self.model_of(image_kind)
         width, height = int(description["width"]), int(description["height"])
@@ -332,7 +340,7 @@ class FloatConformance(ConformanceForm):
         )
 
     def vector_checks(self, folder: Path, generator: ModuleType) -> Sequence[Check]:
-        """Those of the entropy coder."""
+        """Returns the checks of the entropy coder's vectors."""
         vectors = folder / "entropy"
         return entropy_checks(vectors, self.vector_rules) if vectors.is_dir() else ()
 

@@ -1,7 +1,8 @@
-"""The context model: a latent's parameters depend on its own values above and to the left, position by position.
+"""The context model. The parameters of a latent at a position depend on the latent's values above and to the left.
 
-A masked 5x5 convolution C over what is coded, then three 1x1 layers over the prior and C. The C++ coder runs it; the
-prior's part of the first 1x1 layer is computed for all positions at once. Source: DCVC (2021).
+A masked 5x5 convolution runs over the coded positions; three 1x1 layers run over its output and the prior. The C++
+coder computes them position by position. Only the prior's part of the first 1x1 layer is computed for all positions at
+once. Source: DCVC (2021).
 """
 
 from collections.abc import Iterator
@@ -21,16 +22,17 @@ from dcvc_cli.stages import ENTROPY, timed
 TAPS = [(row, column) for row in range(3) for column in range(5) if (row, column) < (2, 2)]
 """The twelve taps of the kernel that read coded positions, in raster order."""
 Passed = tuple[NDArray[np.int32], NDArray[np.uint8], NDArray[Any]]
-"""Symbols, table rows and values, (h * w, c) each."""
+"""(symbols, table rows, values), each (h * w, c)."""
 
 
 class ContextNetwork:
-    """Layers of a context model; 2c channels of prior.
+    """The layers of a context model. The prior has 2c channels.
 
     Args:
         context, parameters: names of the masked convolution and of the three 1x1 layers.
-        means_first: order of the last layer's halves.
-        table: name of the stored table whose scales decide on rows.
+        channels: c, the channels of the latent.
+        means_first: whether the means are the first half of the last layer's output, else the scales.
+        table: name of the stored table. Its scales decide on table rows.
         smallest: smaller scales count as this one.
     """
 
@@ -56,7 +58,14 @@ class ContextNetwork:
 
     @timed(ENTROPY)
     def encode(self, ops: Ops, prior: Tensor, y: Tensor) -> Passed:
-        """y (1, c, h, w) -> what is coded and what it stands for."""
+        """Quantises y (1, c, h, w) position by position.
+
+        Returns:
+            (symbols, table rows, restored values).
+
+        Raises:
+            EnvironmentFault: y is not finite.
+        """
         height, width = prior.shape[-2:]
         values = _by_position(y)
         passed: Passed | None = self._native(ops).encode(self._base(ops, prior), values, height, width)
@@ -66,7 +75,14 @@ class ContextNetwork:
 
     @timed(ENTROPY)
     def decode(self, ops: Ops, prior: Tensor, string: StringDecoder, table: WordTable) -> Passed:
-        """StreamError for damaged bytes."""
+        """Reads y position by position.
+
+        Returns:
+            (symbols, table rows, restored values).
+
+        Raises:
+            StreamError: the bytes are damaged.
+        """
         height, width = prior.shape[-2:]
         base = self._base(ops, prior)
         status, *passed = self._native(ops).decode(base, height, width, string.native, table.native)
@@ -74,14 +90,14 @@ class ContextNetwork:
         return passed[0], passed[1], passed[2]
 
     def as_tensor(self, ops: Ops, restored: NDArray[Any], size: tuple[int, int]) -> Tensor:
-        """Values (h * w, c) -> (1, c, h, w)."""
+        """Turns values (h * w, c) into a tensor (1, c, h, w)."""
         import torch
 
         planes = np.ascontiguousarray(restored.reshape(*size, -1).transpose(2, 0, 1))
         return torch.from_numpy(planes).to(ops.device, ops.dtype)[None]
 
     def weights(self, ops: Ops) -> dict[str, NDArray[Any]]:
-        """What the position-wise coder is made of, in float64 or float32."""
+        """Returns the weights for the coder, in float64 or float32."""
         own = {name: _as_array(ops.parameters[name]) for name, _ in self.shapes()}
         kernel = own[f"{self.context}.weight"]
         first, second, third = (layer.name for layer in self.layers)
@@ -108,7 +124,7 @@ class ContextNetwork:
         return kept[self.context]
 
     def _base(self, ops: Ops, prior: Tensor) -> NDArray[Any]:
-        """What the first 1x1 layer makes of the prior: (h * w, outputs)."""
+        """Computes the prior's part of the first 1x1 layer, (h * w, outputs)."""
         from torch.nn.functional import conv2d
 
         name = self.layers[0].name
@@ -118,7 +134,7 @@ class ContextNetwork:
     # ---- all positions at once: estimates only
 
     def predicted(self, ops: Ops, prior: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """(means, scales) where every position sees `values` of those before it."""
+        """Returns (means, scales) of all positions at once, each predicted from `values` at the positions before."""
         import torch
         from torch.nn.functional import conv2d
 
@@ -140,6 +156,6 @@ def _as_array(tensor: Tensor) -> NDArray[Any]:
 
 
 def _by_position(values: Tensor) -> NDArray[Any]:
-    """(1, c, h, w) -> (h * w, c), as the coder takes it."""
+    """Turns (1, c, h, w) into (h * w, c) for the coder."""
     array = _as_array(values[0].float() if values.element_size() < 4 else values[0])
     return np.ascontiguousarray(array.reshape(array.shape[0], -1).T)

@@ -1,5 +1,5 @@
-"""The context model in slow, plain Python, for tests: one position after the other, every sum in the order of the C++
-coder."""
+"""The slow twin of the context model, for tests. It computes one position after the other, and every sum in the order
+of the C++ coder."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from dcvc_cli.families.float_codec.context import TAPS, Passed
 
 Weights = dict[str, NDArray[Any]]
-"""What ContextNetwork.weights gives."""
+"""The weights as from ContextNetwork.weights."""
 
 
 def encode_context(
@@ -21,11 +21,17 @@ def encode_context(
     means_first: bool,
     smallest: float,
 ) -> Passed:
-    """values (h * w, c) -> symbols, rows and restored values, each (h * w, c).
+    """Quantises a latent position by position.
 
     Args:
-        base: (h * w, outputs of the first layer), what the prior adds to it.
+        base: the prior's part of the first 1x1 layer, (h * w, outputs).
+        values: the latent, (h * w, c).
+        size: (h, w).
+        means_first: whether the means are the first half of the last layer's output, else the scales.
         smallest: smaller scales count as this one.
+
+    Returns:
+        (symbols, table rows, restored values), each (h * w, c).
     """
     height, width = size
     kind, channels = values.dtype.type, values.shape[1]

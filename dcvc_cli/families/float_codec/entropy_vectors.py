@@ -1,4 +1,4 @@
-"""Checks the vectors of the word-wise coder: fixed tables, rows of scales, and strings to the byte."""
+"""Checks of the word-wise coder's vectors: fixed tables, table rows of scales, and strings byte by byte."""
 
 import json
 from collections.abc import Mapping
@@ -16,14 +16,14 @@ from dcvc_cli.families.float_codec.tables import RowRule
 
 @dataclass(frozen=True)
 class VectorRules:
-    """The fixed tables of a codec and its rules from scales to rows, by name of the distribution."""
+    """The fixed tables of a codec, and its rules that turn scales into table rows, by name of the distribution."""
 
     tables: Mapping[str, WordTable]
     rules: Mapping[str, RowRule]
 
 
 def entropy_checks(vectors: Path, own: VectorRules) -> tuple[Check, ...]:
-    """Every check of a folder of vectors."""
+    """Returns the checks of a folder of vectors."""
     return (
         Check("entropy/tables", lambda: check_tables(vectors, own)),
         Check("entropy/scale_to_row", lambda: check_scales(vectors, own)),
@@ -32,7 +32,7 @@ def entropy_checks(vectors: Path, own: VectorRules) -> tuple[Check, ...]:
 
 
 def check_tables(vectors: Path, own: VectorRules) -> Findings:
-    """The stored rows are those of the package."""
+    """Compares the stored rows with the package's."""
     faults, num_rows = [], 0
     for name, table in own.tables.items():
         with np.load(vectors / f"{name}_cdf.npz", allow_pickle=False) as arrays:
@@ -44,7 +44,7 @@ def check_tables(vectors: Path, own: VectorRules) -> Findings:
 
 
 def _trimmed(array: Any) -> Any:
-    """Without the columns of padding that no row uses."""
+    """Drops the columns of padding that no row uses."""
     if array.ndim < 2:
         return array
     used = np.flatnonzero((array != 0).any(axis=0))
@@ -52,7 +52,8 @@ def _trimmed(array: Any) -> Any:
 
 
 def check_scales(vectors: Path, own: VectorRules) -> Findings:
-    """Rows in float64. In float32 the logarithm is the machine's, so differences there are notes."""
+    """Compares table rows of scales in float64. In float32, the logarithm differs between machines, so differences
+    become notes."""
     import torch
 
     with np.load(vectors / "scale_to_row.npz", allow_pickle=False) as arrays:
@@ -70,7 +71,7 @@ def check_scales(vectors: Path, own: VectorRules) -> Findings:
 
 
 def check_sequences(vectors: Path, own: VectorRules) -> Findings:
-    """Strings of the published coder, both ways."""
+    """Compares strings with the published coder's, encoded and decoded."""
     cases = json.loads((vectors / "sequences.json").read_text(encoding="utf-8"))
     faults = []
     for case in cases:

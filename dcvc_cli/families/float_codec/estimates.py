@@ -1,4 +1,4 @@
-"""What symbols cost by the published estimates, in bits: no table, no escape, no word. For conformance alone.
+"""The bits of symbols by the published estimates, without tables, escapes and words. Only conformance needs them.
 
 Source: DCVC (2021), DCVC-TCM (2022).
 """
@@ -21,13 +21,13 @@ SMALLEST_PROBABILITY, ADDED_PROBABILITY, MOST_BITS = float(np.float32(1e-9)), 1e
 
 
 class EstimatingSide(EncodingSide):
-    """An encoder's side that counts estimated bits by name of the latent and makes no payload.
+    """An encoder's side that estimates bits by name of the latent and makes no payload.
 
-    A latent of a context model is rounded without its means here and predicted from all positions at once, so its
-    pictures are others than a stream's.
+    A latent with a context model is rounded without its means and predicted for all positions at once. Its pictures
+    therefore differ from a stream's.
 
     Args:
-        densities: prefix of the density by name of z, in a video network; none in an I-frame network.
+        densities: prefix of the density by name of z, in a video network; None in an I-frame network.
     """
 
     def __init__(self, ops: Ops, layout: Layout, densities: Mapping[str, str] | None) -> None:

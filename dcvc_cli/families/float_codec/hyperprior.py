@@ -1,4 +1,5 @@
-"""The I-frame model `bmshj2018-hyperprior` of CompressAI: latents of mean 0, scales from z, no context model.
+"""The I-frame model `bmshj2018-hyperprior` of CompressAI. Latents have mean 0 and scales from z; there is no context
+model.
 
 Source: Balle et al. (ICLR 2018); DCVC (2021).
 """
@@ -24,10 +25,11 @@ GAUSSIAN_ROWS = rows_by_table(GAUSSIAN, SMALLEST_GAUSSIAN)
 
 
 class HyperpriorNetwork(FloatNetwork):
-    """Pictures of m-channel latents on the 1/16 grid.
+    """The I-frame network with m-channel latents on the 1/16 grid.
 
     Args:
-        n: channels of z and inside; m: of y.
+        n: channels of z and of the inner layers.
+        m: channels of y.
     """
 
     encoder_only = ("g_a.", "h_a.")
@@ -52,7 +54,14 @@ class HyperpriorNetwork(FloatNetwork):
         self.bottleneck = Bottleneck(n)
 
     def code(self, ops: Ops, side: Side, values: Tensor | None, z_table: WordTable, z_size: tuple[int, int]) -> Tensor:
-        """A picture, 3 x Hp x Wp in 0..1, as the decoder has it; `values` is the source, None in a decoder."""
+        """Codes a picture.
+
+        Args:
+            values: the source, 3 x Hp x Wp in 0..1; None in a decoder.
+
+        Returns:
+            The decoder's picture, 3 x Hp x Wp in 0..1.
+        """
         y = side.analysis(lambda: self.analysis(ops, values))
         z = side.analysis(lambda: self.hyper_analysis(ops, y))
         z_hat = side.hyper("z", z_table, z, z_size, self.bottleneck.medians(ops))

@@ -1,4 +1,4 @@
-"""Layers of the float codecs as a graph that owns no numbers: they run on FloatOperations alone.
+"""Layers of the float codecs, as a graph without numbers. They run on FloatOperations only.
 
 Values are torch tensors (1, c, h, w). Source: DCVC (2021), DCVC-TCM (2022).
 """
@@ -15,15 +15,15 @@ from dcvc_cli.graph.blocks import Conv, Shape, layer_shapes
 Ops = Any
 Tensor = Any
 PEDESTAL = 2.0**-36
-"""GDN's parameters are stored as square roots of their values plus this."""
+"""Checkpoints store square roots of GDN's parameters. This is added to a parameter before its root is taken."""
 SMALLEST_BETA, SMALLEST_GAMMA = math.sqrt(1e-6 + PEDESTAL), 2.0**-18
-"""Stored values below count as these."""
+"""Smaller stored values count as these."""
 STORED_SMALLEST_BETA = float(np.float32(SMALLEST_BETA))
-"""The same constant in the networks that store it, as float32."""
+"""SMALLEST_BETA in the networks that store it, which is in float32."""
 
 
 def conv(name: str, cin: int, cout: int, kernel: int = 3, stride: int = 1) -> Conv:
-    """A convolution whose padding keeps the size, but for the stride."""
+    """Makes a convolution. Its padding keeps the size; only the stride makes it smaller."""
     return Conv(name, cin, cout, kernel, stride, (kernel - 1) // 2)
 
 
@@ -32,9 +32,11 @@ class FloatNetwork:
 
     Attributes:
         encoder_only: prefixes of the layers that a decoder never runs.
-        num_z_channels: rows of the stored tables of z.
-        without_parameters: what a checkpoint holds beside parameters: masks, constants and tables that are made anew.
-        predictors: the layers that give means and scales, and whether the means come first; None: scales alone.
+        num_z_channels: number of rows in the stored tables of z.
+        without_parameters: matches keys of a checkpoint that are no parameters. dcvc makes these masks, constants and
+            tables itself.
+        predictors: the layers that give means and scales, with True if the means come first, False if the scales do,
+            None if there are only scales.
     """
 
     encoder_only: tuple[str, ...] = ()
@@ -44,16 +46,16 @@ class FloatNetwork:
     predictors: tuple[tuple[str, bool | None], ...] = ()
 
     def shapes(self) -> Iterator[tuple[str, Shape]]:
-        """Names and shapes of the state dict."""
+        """Yields names and shapes of the state dict."""
         return layer_shapes(self)
 
     def decoder_shapes(self) -> Iterator[tuple[str, Shape]]:
-        """The part that a decoder uses."""
+        """Yields names and shapes of the parameters that a decoder uses."""
         return ((key, shape) for key, shape in self.shapes() if not key.startswith(self.encoder_only or ("\0",)))
 
 
 class Activation:
-    """Leaky ReLU with this slope below zero; a slope of 0 makes it ReLU."""
+    """Leaky ReLU. `slope` is the slope below zero; with 0 it is ReLU."""
 
     def __init__(self, slope: float = 0.01) -> None:
         self.slope = slope
@@ -66,7 +68,7 @@ class Activation:
 
 
 def leaky(x: Tensor, slope: float) -> Tensor:
-    """x where it is positive, else slope * x."""
+    """Returns x where it is positive, else slope * x."""
     from torch.nn.functional import leaky_relu, relu
 
     return leaky_relu(x, slope) if slope else relu(x)
@@ -93,8 +95,10 @@ class Deconv:
 
 
 class Subpel:
-    """k x k convolution cin -> 4 cout, then pixel-shuffle by 2: cin x h x w -> cout x 2h x 2w. Parameters:
-    `NAME.0`."""
+    """k x k convolution cin -> 4 cout, then pixel shuffle by 2: cin x h x w -> cout x 2h x 2w.
+
+    Parameters: `NAME.0`.
+    """
 
     def __init__(self, name: str, cin: int, cout: int) -> None:
         self.conv = conv(f"{name}.0", cin, 4 * cout)
@@ -112,8 +116,8 @@ class Gdn:
     Parameters: `NAME.beta` (c), `NAME.gamma` (c, c), re-parametrised.
 
     Args:
-        is_stored: whether the network stores the bounds in float32 and multiplies by the reciprocal, as the I-frame
-            models do.
+        is_stored: whether the network stores the bounds in float32 and multiplies by the reciprocal, as I-frame models
+            do.
     """
 
     def __init__(self, name: str, channels: int, *, inverse: bool = False, is_stored: bool = False) -> None:
@@ -139,8 +143,8 @@ class Residual:
     """x + two 3x3 convolutions, channels -> middle -> channels, with an activation between them.
 
     Args:
-        before: an activation before the first one, too.
-        after: an activation behind the second one, too.
+        before: adds an activation before the first convolution.
+        after: adds an activation behind the second convolution.
         keys: names of the convolutions below NAME.
     """
 
@@ -169,7 +173,7 @@ class Residual:
 
 
 class Density:
-    """Factorised density of z of a video model: eleven (1, c, 1, 1) parameters, used for tables and estimates."""
+    """Factorised density of z in a video model: eleven parameters (1, c, 1, 1), for tables and estimates."""
 
     def __init__(self, name: str, channels: int) -> None:
         self.name, self.channels = name, channels
@@ -185,7 +189,7 @@ BOTTLENECK_WIDTHS = (1, 3, 3, 3, 3, 1)
 
 
 class Bottleneck:
-    """Factorised density of z of an I-frame model, with the quantiles low, median and high of each channel."""
+    """Factorised density of z in an I-frame model. Each channel has a low quantile, a median and a high quantile."""
 
     def __init__(self, channels: int) -> None:
         self.channels = channels
@@ -200,5 +204,5 @@ class Bottleneck:
                 yield f"{BOTTLENECK}._factors.{k}", (self.channels, widths[k + 1], 1)
 
     def medians(self, ops: Ops) -> Tensor:
-        """(c, 1, 1): what z is rounded around."""
+        """Returns the medians, (c, 1, 1). z is rounded around them."""
         return ops.parameters[f"{BOTTLENECK}.quantiles"][:, 0, 1].reshape(-1, 1, 1)

@@ -1,4 +1,4 @@
-"""Models of the float codecs: an I-frame network and a video network, one quality each."""
+"""Models of the float codecs. A model has an I-frame network and a video network; its weights have one quality."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -27,8 +27,8 @@ class FloatModel(Model):
     """An I-frame network and a video network.
 
     Args:
-        recipe: how their frames are coded.
-        densities: names of the densities in the video network, in the order of their rows in its stored table.
+        recipe: the recipe of the codec's frames.
+        densities: names of the video network's densities, in the order of their rows in its stored table.
     """
 
     entropy_formats = (EntropyFormat.FAMILY,)
@@ -51,14 +51,14 @@ class FloatModel(Model):
         self.relative_width, self.is_for_tests = relative_width, is_for_tests
 
     def limits(self, sps: Sps) -> FrameLimits:
-        """QP 0, and what so many latents can take."""
+        """Returns QP 0 and the largest payload of so many latents."""
         return FrameLimits(0, 0, general_limits(sps).max_payload_size)
 
     def sps_fields(self, size: PictureSize, choices: CodingChoices) -> Mapping[str, Any]:
-        """The family's own byte form.
+        """Returns the fields for the family's own byte form.
 
         Raises:
-            UsageError: another format was asked for.
+            UsageError: the choices name another entropy format.
         """
         if choices.entropy_format not in (None, EntropyFormat.FAMILY):
             name = choices.entropy_format.name.lower().replace("_", "-")
@@ -71,11 +71,11 @@ class FloatModel(Model):
         }
 
     def encoder(self, networks: CodecNetworks, sps: Sps, choices: CodingChoices) -> PictureEncoder:
-        """A unit a picture."""
+        """Makes an encoder that gives one unit a picture."""
         return FrameEncoder(self.recipe, networks, sps, choices)
 
     def decoder(self, networks: CodecNetworks, sps: Sps) -> PictureDecoder:
-        """A picture a unit."""
+        """Makes a decoder that gives one picture a unit."""
         if max(sps.width, sps.height) > self.max_side:
             limit = f"{self.max_side}x{self.max_side}"
             raise StreamError(f"the stream's pictures are {sps.width}x{sps.height}, larger than {limit}")
@@ -85,11 +85,12 @@ class FloatModel(Model):
         return FrameDecoder(self.recipe, networks, sps)
 
     def z_table(self, network: str, state: "State") -> CdfTable:
-        """A row a channel: the bottleneck's of the I-frame network, or the video network's densities in order."""
+        """Makes the table of z, one row a channel: of the I-frame network's bottleneck, or of the video network's
+        densities in order."""
         return bottleneck_table(state) if network == "image" else z_table(state, *self.densities)
 
     def random_parameters(self, network: str) -> "State":
-        """Normal weights, damped where it keeps latents at a size."""
+        """Makes normally distributed weights, with damped layers that keep the latents' size."""
         from dcvc_cli.families.float_codec.random_parameters import random_parameters
 
         return random_parameters(self.networks[network])

@@ -1,4 +1,4 @@
-"""Motion of the float codecs: the estimate SPyNet of four levels, and the warp. Source: DCVC (2021)."""
+"""Motion of the float codecs: the estimate by a SPyNet of four levels, and the warp. Source: DCVC (2021)."""
 
 from collections.abc import Iterator
 from itertools import pairwise
@@ -28,7 +28,7 @@ class _LevelNetwork:
 
 
 class MotionEstimation:
-    """SPyNet on RGB in 0..1, coarsest level first.
+    """SPyNet on RGB in 0..1. It begins with the coarsest level.
 
     Args:
         name: prefix of the levels, such as `opticFlow.moduleBasic`.
@@ -42,7 +42,14 @@ class MotionEstimation:
 
     @timed(MOTION)
     def __call__(self, ops: Ops, current: Tensor, reference: Tensor) -> Tensor:
-        """3 x h x w twice, sides multiples of 16 -> flow 2 x h x w in samples, horizontal first."""
+        """Estimates the flow from the current picture into the reference.
+
+        Args:
+            current, reference: pictures 3 x h x w; both sides are multiples of 16.
+
+        Returns:
+            The flow 2 x h x w in samples, horizontal first.
+        """
         import torch
         from torch.nn.functional import avg_pool2d, interpolate
 
@@ -61,9 +68,9 @@ class MotionEstimation:
 
 @timed(MOTION)
 def warp(values: Tensor, flow: Tensor) -> Tensor:
-    """values (1, c, h, w) taken from where flow (1, 2, h, w) points, in samples; borders are repeated.
+    """Takes values (1, c, h, w) at the places that the flow (1, 2, h, w), in samples, points to. Borders are repeated.
 
-    Positions go by way of -1..1, as in the published codecs: in float32 the detour moves them by up to 1e-4 sample.
+    As in the published codecs, positions are scaled to -1..1 and back. In float32 this moves them by up to 1e-4 sample.
     """
     import torch
     from torch.nn.functional import grid_sample

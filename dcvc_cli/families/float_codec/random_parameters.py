@@ -1,4 +1,5 @@
-"""Random parameters for measuring speed and for tests: latents have scales from well above to below a step."""
+"""Random parameters for measurements of speed and for tests. Some latents have scales well above a step, some below
+it."""
 
 import re
 import zlib
@@ -13,14 +14,14 @@ if TYPE_CHECKING:
 
 LARGEST_SCALE, SMALLEST_SCALE = 4.0, 0.05
 Z_SPREAD = 2.0
-"""Standard deviation that the densities of z have, roughly."""
+"""Approximate standard deviation of the densities of z."""
 PREDICTION_GAIN, MOTION_GAIN, PICTURE_GAIN = 0.05, 0.1, 0.2
 _PICTURE = re.compile(r"(.*recon_conv|g_s\.7\.0|g_s\.6|contextualDecoder_part2\.3)\.(weight|bias)$")
 _MOTION = re.compile(r".*(conv5|mv_decoder\.8|mvDecoder_part1\.6|mvDecoder_part2\.12)\.weight$")
 
 
 def random_parameters(network: FloatNetwork) -> "State":
-    """Parameters of a network, the same ones every time."""
+    """Makes parameters of a network. Each call gives the same ones."""
     layers = dict(network.predictors)
     state = {}
     for key, shape in network.shapes():
@@ -47,7 +48,7 @@ def random_parameters(network: FloatNetwork) -> "State":
 
 
 def _predicted_bias(count: int, *, means_first: bool | None) -> np.ndarray:
-    """Even scales in the logarithm, means of 0; None: scales alone."""
+    """Makes a bias that gives means of 0 and scales with evenly spaced logarithms. None: there are only scales."""
     half = count if means_first is None else count // 2
     scales, means = np.geomspace(LARGEST_SCALE, SMALLEST_SCALE, half), np.zeros(count - half)
     return np.concatenate([means, scales] if means_first else [scales, means])

@@ -1,6 +1,6 @@
-"""Picture encoder and decoder of the float codecs: an I frame, then P frames, each predicted from the one before.
+"""Picture encoder and decoder of the float codecs. An I frame begins; each P frame is predicted from the frame before.
 
-A stream has the one quality that its weights were trained for, so units have QP 0.
+A stream has the quality that its weights were trained for, so units have QP 0.
 """
 
 from abc import ABC, abstractmethod
@@ -22,10 +22,10 @@ from dcvc_cli.format.types import Picture
 
 
 class FrameRecipe(ABC):
-    """How a codec's frames are coded, the same for both ends.
+    """The recipe of a codec's frames. Encoder and decoder run the same one.
 
     Attributes:
-        i_layout, p_layout: where the latents of a frame stand.
+        i_layout, p_layout: the string of each latent, in I and in P frames.
     """
 
     i_layout: Layout
@@ -33,20 +33,21 @@ class FrameRecipe(ABC):
 
     @abstractmethod
     def i_frame(self, networks: CodecNetworks, side: Side, values: Tensor | None, z_size: tuple[int, int]) -> Any:
-        """Codes an I frame; what the next frame is predicted from, its picture first."""
+        """Codes an I frame. Returns what the next frame is predicted from, the picture first."""
 
     @abstractmethod
     def p_frame(
         self, networks: CodecNetworks, side: Side, values: Tensor | None, z_size: tuple[int, int], kept: Any
     ) -> Any:
-        """Codes a P frame after a frame that left `kept`; what it leaves itself."""
+        """Codes a P frame. `kept` is what the frame before returned. Returns the same for the next frame."""
 
 
 class FrameCoder:
-    """What encoder and decoder share: the networks, and what the frame before left.
+    """What encoder and decoder share: the networks, and what the next frame is predicted from.
 
     Attributes:
-        kept: the picture, 1 x 3 x Hp x Wp, and what else the codec hands on; None before the first frame.
+        kept: the last frame's picture, 1 x 3 x Hp x Wp, then what else the next frame needs; None before the first
+            frame.
     """
 
     def __init__(self, recipe: FrameRecipe, networks: CodecNetworks, padded: tuple[int, int]) -> None:
@@ -55,15 +56,19 @@ class FrameCoder:
         self.kept: Any = None
 
     def ops(self, frame_type: NalType) -> Ops:
-        """The operations of the network that codes frames of this type."""
+        """Returns the operations of the network that codes frames of this type."""
         return self.networks["image" if frame_type is NalType.I else "video"].synthesis
 
     def layout(self, frame_type: NalType) -> Layout:
-        """Where the latents of such a frame stand."""
+        """Returns the string of each latent in frames of this type."""
         return self.recipe.i_layout if frame_type is NalType.I else self.recipe.p_layout
 
     def code(self, frame_type: NalType, side: Side, values: Tensor | None) -> None:
-        """Codes one frame, and keeps what it leaves."""
+        """Codes one frame and keeps what the next one is predicted from.
+
+        Raises:
+            StreamError: a P frame comes before any I frame.
+        """
         import torch
 
         with torch.inference_mode():
@@ -75,26 +80,26 @@ class FrameCoder:
                 self.kept = self.recipe.p_frame(self.networks, side, values, self.z_size, self.kept)
 
     def encode(self, frame_type: NalType, values: Any) -> EncodingSide:
-        """Codes samples, float32 (3, Hp, Wp) in 0..1."""
+        """Encodes samples, float32 (3, Hp, Wp) in 0..1."""
         ops = self.ops(frame_type)
         side = EncodingSide(ops, self.layout(frame_type))
         self.code(frame_type, side, ops.frame_from_values(values))
         return side
 
     def decode(self, frame_type: NalType, payload: bytes | list[bytes]) -> DecodingSide:
-        """Decodes a payload, or its strings."""
+        """Decodes a payload, or a list of its strings."""
         side = DecodingSide(self.ops(frame_type), self.layout(frame_type), payload)
         self.code(frame_type, side, None)
         side.finish()
         return side
 
     def picture(self, sps: Sps) -> Picture:
-        """The picture of the frame that was coded last."""
+        """Returns the picture of the last coded frame."""
         return picture_from_rgb(self.kept[0], video_format_of(sps))
 
 
 class FrameEncoder(PictureEncoder):
-    """A unit a picture."""
+    """Codes each picture into one unit."""
 
     def __init__(self, recipe: FrameRecipe, networks: CodecNetworks, sps: Sps, choices: CodingChoices) -> None:
         self._video_format, self._sps, self._choices = video_format_of(sps), sps, choices
@@ -103,7 +108,7 @@ class FrameEncoder(PictureEncoder):
         self._index = self._since_key = 0
 
     def push(self, picture: Picture, order: PictureOrder = NO_ORDER) -> Iterator[CodedUnit]:
-        """The unit of the picture. QPs of an order have no meaning here."""
+        """Yields the unit of the picture. QPs of an order have no effect."""
         check_picture(picture, self._video_format)
         keyint, forced = self._choices.keyint, self._choices.forced_keys
         is_key = self._coder.kept is None or order.is_key or self._index in forced or 0 < keyint <= self._since_key
@@ -114,12 +119,12 @@ class FrameEncoder(PictureEncoder):
         yield CodedUnit(frame_type, 0, False, payload)
 
     def reconstruction(self) -> Sequence[Picture]:
-        """The picture that came last."""
+        """The last coded picture."""
         return [self._coder.picture(self._sps)]
 
 
 class FrameDecoder(PictureDecoder):
-    """A picture a unit."""
+    """Decodes one picture from each unit."""
 
     def __init__(self, recipe: FrameRecipe, networks: CodecNetworks, sps: Sps) -> None:
         video_format = video_format_of(sps)
@@ -127,7 +132,7 @@ class FrameDecoder(PictureDecoder):
         self._coder = FrameCoder(recipe, networks, padded_size(video_format.size))
 
     def push(self, unit: FrameUnit) -> Sequence[Picture]:
-        """The picture of a unit."""
+        """Decodes the picture of a unit."""
         if unit.qp != 0 or unit.pictures.num_pictures != 1:
             found = f"QP {unit.qp} and {unit.pictures.num_pictures} pictures"
             raise StreamError(f"a unit of type {unit.frame_type.name} has {found}, expected QP 0 and 1 picture")

@@ -1,7 +1,7 @@
-"""The two ends of a frame's symbols: an encoder's makes them, a decoder's reads them. Recipes of frames run with
-either.
+"""The two sides of a frame's symbols: the encoder's side makes them, the decoder's side reads them. A recipe of a frame
+runs with either.
 
-A layout says which string of the payload each latent stands in; latents of one string follow in coding order.
+A layout names the string of each latent in the payload. Latents of one string follow each other in coding order.
 """
 
 from abc import ABC, abstractmethod
@@ -22,11 +22,11 @@ Layout = Mapping[str, int]
 
 
 class Side(ABC):
-    """One end of the symbols of one frame.
+    """One side of the symbols of one frame.
 
     Attributes:
         symbols: int32 (c, h, w) by name of the latent.
-        rows: table rows, uint8 (c, h, w), by name of the latent; none of z.
+        rows: table rows, uint8 (c, h, w), by name of the latent, without z.
     """
 
     def __init__(self, ops: Ops, layout: Layout) -> None:
@@ -36,26 +36,33 @@ class Side(ABC):
 
     @abstractmethod
     def analysis(self, compute: Callable[[], Tensor]) -> Tensor | None:
-        """What only an encoder computes; None in a decoder."""
+        """Computes something that only an encoder needs; returns None in a decoder."""
 
     @abstractmethod
     def coded(self, name: str, table: WordTable, rows: NDArray[np.uint8], values: Tensor | None) -> NDArray[np.int32]:
-        """Symbols (c, h, w) of these table rows: `values` rounded, or what the string says."""
+        """Codes the symbols (c, h, w) of these table rows. An encoder rounds `values`, a decoder reads the string."""
 
     @abstractmethod
     def coded_by_context(
         self, name: str, table: WordTable, network: ContextNetwork, prior: Tensor, y: Tensor | None
     ) -> Tensor:
-        """A latent whose parameters depend on its own values before; prior (1, 2c, h, w) -> its values."""
+        """Codes a latent with a context model. Returns its values (1, c, h, w).
+
+        Args:
+            prior: (1, 2c, h, w).
+            y: the latent in an encoder; None in a decoder.
+        """
 
     def hyper(
         self, name: str, table: WordTable, z: Tensor | None, size: tuple[int, int], medians: Tensor | None = None
     ) -> Tensor:
-        """z, rounded around the medians of its channels or around 0; (1, c, h, w).
+        """Codes z, which is rounded around the medians of its channels. Returns its values (1, c, h, w).
 
         Args:
-            table: a row a channel.
+            table: one row a channel.
+            z: in an encoder; None in a decoder.
             size: (h, w) of z.
+            medians: (c, 1, 1); None: z is rounded around 0.
         """
         channels = table.cdf_length.size
         rows = np.broadcast_to(np.arange(channels, dtype=np.uint8)[:, None, None], (channels, *size))
@@ -72,7 +79,12 @@ class Side(ABC):
         means: Tensor | None,
         y: Tensor | None,
     ) -> Tensor:
-        """y of predicted scales and means (None: 0), (1, c, h, w) each; in channel, row, column order."""
+        """Codes y in channel, row, column order. Returns its values (1, c, h, w).
+
+        Args:
+            scales, means: predicted, (1, c, h, w) each; means of None are 0.
+            y: in an encoder; None in a decoder.
+        """
         rows = self.rows[name] = rule(scales[0])
         values = y if y is None or means is None else y - means
         symbols = self.symbols[name] = self.coded(name, table, rows, values)
@@ -80,19 +92,23 @@ class Side(ABC):
         return restored if means is None else restored + means
 
     def tensor(self, symbols: NDArray[np.int32]) -> Tensor:
-        """(c, h, w) symbols as a value of the networks."""
+        """Turns symbols (c, h, w) into a tensor of the networks."""
         import torch
 
         return torch.from_numpy(symbols).to(self.ops.device, self.ops.dtype)[None]
 
     def picked(self, predicted: Tensor) -> tuple[Tensor, Tensor]:
-        """The two halves of the channels."""
+        """Splits the channels into two halves."""
         first, second = predicted.chunk(2, dim=1)
         return first, second
 
 
 def rounded(values: Tensor) -> NDArray[np.int32]:
-    """(1, c, h, w) -> int32 (c, h, w), half to even; EnvironmentFault where they are no numbers of a latent."""
+    """Rounds values (1, c, h, w), half to even, to int32 (c, h, w).
+
+    Raises:
+        EnvironmentFault: a value is not finite.
+    """
     whole = values[0].round()
     if not bool((whole.abs() < 2**30).all()):
         raise EnvironmentFault("the networks give latents that are not finite", "use other weights or --precision fp32")
@@ -124,11 +140,11 @@ class EncodingSide(Side):
         return network.as_tensor(self.ops, restored, size)
 
     def strings(self) -> list[bytes]:
-        """The payload's strings in order."""
+        """Returns the payload's strings in order."""
         return [string.finish() for string in self._strings]
 
     def payload(self) -> bytes:
-        """A unit's payload."""
+        """Returns the unit's payload."""
         return joined(self.strings())
 
 
@@ -159,11 +175,15 @@ class DecodingSide(Side):
         return network.as_tensor(self.ops, restored, size)
 
     def finish(self) -> None:
-        """StreamError where a string is not used up."""
+        """Ends the symbols.
+
+        Raises:
+            StreamError: bytes of a string are left.
+        """
         for string in self._strings:
             string.finish()
 
 
 def in_planes(values: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
-    """(h * w, c) -> (c, h, w)."""
+    """Turns (h * w, c) into (c, h, w)."""
     return np.ascontiguousarray(values.reshape(*size, -1).transpose(2, 0, 1))

@@ -1,5 +1,5 @@
-"""Probability tables of the float codecs. The integers are the norm, not the formulas: the fixed ones ship with the
-package, those of z travel with the weights."""
+"""Probability tables of the float codecs. The integers are normative, not the formulas. Fixed tables ship with the
+package; tables of z are in the weights."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +21,7 @@ SMALLEST_GAUSSIAN = float(np.float32(0.11))
 
 @lru_cache
 def stored_table(name: str) -> tuple[WordTable, NDArray[np.float32]]:
-    """(a fixed table, the scales of its rows): `laplace_64` or `gaussian_64`."""
+    """Loads a fixed table, `laplace_64` or `gaussian_64`. Returns (table, scales of its rows)."""
     path = files("dcvc_cli.families.float_codec") / f"{name}.npz"
     with path.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
         table = WordTable(arrays["cdf"], arrays["cdf_length"], arrays["offset"])
@@ -29,11 +29,12 @@ def stored_table(name: str) -> tuple[WordTable, NDArray[np.float32]]:
 
 
 RowRule = Callable[[Tensor], NDArray[np.uint8]]
-"""Scales -> table rows, one each. Any value gives a row that there is."""
+"""Turns each scale into a table row. Any value gives a row that exists."""
 
 
 def rows_by_table(name: str, smallest: float) -> RowRule:
-    """The row of the next larger scale of a table; scales below `smallest` count as that."""
+    """Makes a rule that takes the row with the next larger scale of a table. Scales below `smallest` count as
+    `smallest`."""
 
     def rows(scales: Tensor) -> NDArray[np.uint8]:
         values = np.nan_to_num(scales.cpu().numpy())
@@ -45,7 +46,8 @@ def rows_by_table(name: str, smallest: float) -> RowRule:
 
 
 def rows_by_logarithm(first: float, last: float, num_rows: int, added: int) -> RowRule:
-    """By the place of a scale's logarithm between those of `first` and `last`, plus `added`, cut to a whole number."""
+    """Makes a rule by the logarithm: rows have evenly spaced logarithms of scales from `first` to `last`. `added` is
+    added to the place of a scale's logarithm; the sum is cut to a whole number."""
     start, step = math.log(first), (math.log(last) - math.log(first)) / (num_rows - 1)
 
     def rows(scales: Tensor) -> NDArray[np.uint8]:
@@ -64,7 +66,7 @@ def _rows_of(pmfs: Sequence[NDArray[Any]], tails: Sequence[Any], offsets: Sequen
 
 
 class BottleneckDensity:
-    """The density of an I-frame model's z in float64, the same on every machine."""
+    """The density of z in an I-frame model, computed in float64, the same on every machine."""
 
     def __init__(self, state: Mapping[str, Any]) -> None:
         def parameter(name: str) -> NDArray[np.float64]:
@@ -85,17 +87,17 @@ class BottleneckDensity:
         ]
 
     def logits(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(c, n) points -> (c, n) logits of the cumulative distribution."""
+        """Returns the logits (c, n) of the cumulative distribution at points (c, n)."""
         values = points[:, None]
         for matrix, bias, factor in self._layers:
-            # One product after the other: a matrix product's order of sums is the machine's.
+            # One product after the other: the order of sums in a matrix product differs between machines.
             values = sum(matrix[:, :, k, None] * values[:, k, None] for k in range(matrix.shape[2])) + bias
             if factor is not None:
                 values = values + factor * hyperbolic_tangent(values)
         return np.asarray(values[:, 0])
 
     def probabilities(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(c, n) values -> (c, n) probabilities of the bins around them."""
+        """Returns the probabilities (c, n) of the bins around values (c, n)."""
         low, high = self.logits(points - 0.5), self.logits(points + 0.5)
         sign = -np.sign(low + high)
         return np.abs(sigmoid(sign * high) - sigmoid(sign * low))
@@ -105,10 +107,11 @@ MAX_BOTTLENECK_REACH = 127
 
 
 def bottleneck_table(state: Mapping[str, Any]) -> CdfTable:
-    """A row a channel of an I-frame model's density of z; the same on every machine.
+    """Makes the table of z of an I-frame model, one row a channel, the same on every machine.
 
     Raises:
-        TableError: a parameter is missing, the quantiles are none or too far apart, or the density is none.
+        TableError: a parameter is missing, quantiles are not finite or too far apart, or the parameters give no
+            density.
     """
     density = BottleneckDensity(state)
     low, median, high = density.quantiles.T

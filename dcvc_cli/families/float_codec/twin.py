@@ -1,5 +1,5 @@
-"""The word-wise coder in slow, plain Python, for tests: written to docs/entropy-coding.md, with nothing of the C++
-coder in it."""
+"""The slow twin of the word-wise coder, for tests. It follows docs/entropy-coding.md and shares nothing with the C++
+coder."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,7 @@ def _row(table: WordTable, row: int) -> list[int]:
 
 
 def encode_words(symbols: Sequence[int], rows: Sequence[int], table: WordTable) -> bytes:
-    """The string of these symbols."""
+    """Codes symbols into a string."""
     steps: list[tuple[int, int, int]] = []  # (start, freq, bits) in decoding order
     for symbol, row in zip(symbols, rows, strict=True):
         cdf, value = _row(table, row), symbol - int(table.offset[row])
@@ -40,7 +40,11 @@ def encode_words(symbols: Sequence[int], rows: Sequence[int], table: WordTable) 
 
 
 def decode_words(string: bytes, rows: Sequence[int], table: WordTable) -> list[int]:
-    """The symbols of a string; StreamError where it does not hold exactly them."""
+    """Decodes the symbols of a string.
+
+    Raises:
+        StreamError: the string does not hold exactly one symbol for each row.
+    """
     if len(string) < 8 or len(string) % 4:
         raise StreamError("a string has no whole words")
     words = [int.from_bytes(string[at : at + 4], "little") for at in range(0, len(string), 4)]

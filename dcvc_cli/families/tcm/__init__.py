@@ -1,1 +1,1 @@
-"""DCVC-TCM: contexts of three sizes, mined from the decoded feature of the frame before. Source: DCVC-TCM (2022)."""
+"""DCVC-TCM: contexts of three sizes, made of the decoded feature of the frame before. Source: DCVC-TCM (2022)."""

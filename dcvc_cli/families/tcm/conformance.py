@@ -20,5 +20,5 @@ class TcmConformance(FloatConformance):
         self.vector_rules = VectorRules(tables, {"laplace": LAPLACE_ROWS, "gaussian": GAUSSIAN_ROWS})
 
     def model_of(self, image_kind: str) -> FloatModel | None:
-        """The published one."""
+        """Returns the published model; None for another I-frame network."""
         return self._model if image_kind == "intra" else None

@@ -7,7 +7,7 @@ from dcvc_cli.graph.blocks import Shape, layer_shapes
 
 
 class _Part:
-    """Layers that own no numbers."""
+    """Layers of a part of the network; they own no numbers."""
 
     def shapes(self) -> Iterator[tuple[str, Shape]]:
         return layer_shapes(self)
@@ -24,7 +24,7 @@ def _around(name: str, channels: int) -> Residual:
 
 
 class FeatureExtractor(_Part):
-    """A feature c x h x w -> features of c channels in sizes 1, 1/2, 1/4, each made of the one before."""
+    """Makes features of c channels in sizes 1, 1/2 and 1/4 of a feature c x h x w. Each is made of the one before."""
 
     def __init__(self, name: str, c: int) -> None:
         self.conv1, self.res_block1 = conv(f"{name}.conv1", c, c), _before(f"{name}.res_block1", c)
@@ -38,7 +38,7 @@ class FeatureExtractor(_Part):
 
 
 class ContextFusion(_Part):
-    """Warped features of three sizes -> contexts of three sizes; each sees the smaller ones."""
+    """Fuses warped features of three sizes to contexts of three sizes. Each context depends on the smaller features."""
 
     def __init__(self, name: str, c: int) -> None:
         self.conv3_up, self.res_block3_up = Subpel(f"{name}.conv3_up", c, c), _before(f"{name}.res_block3_up", c)
@@ -114,7 +114,7 @@ class ContextualDecoder(_Part):
 
 
 class Reconstruction(_Part):
-    """Decoder's output and the full-size context -> (feature, picture, not limited)."""
+    """Makes (feature, picture) of the decoder's output and the full-size context. The picture is not clamped."""
 
     def __init__(self, name: str, c: int, d: int) -> None:
         self.first = conv(f"{name}.feature_conv.0", c + d, c)

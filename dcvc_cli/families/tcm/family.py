@@ -36,7 +36,7 @@ class TcmFamily(Family):
         return {model.name: model for model in made}
 
     def conformance_form(self) -> ConformanceForm:
-        """Files, symbols, estimated bits and pictures of the published codec."""
+        """Returns the reader of cases, which compares files, symbols, estimated bits and pictures."""
         from dcvc_cli.families.tcm.conformance import TcmConformance
 
         return TcmConformance(self.models["dcvc-tcm"])

@@ -36,7 +36,7 @@ from dcvc_cli.stages import ANALYSIS, CONTEXT, HYPER, PRIORS, RECONSTRUCTION, SY
 
 Z_MV, Z = "bit_estimator_z_mv", "bit_estimator_z"
 DENSITIES = (Z_MV, Z)
-"""Order of their rows in the stored table."""
+"""The densities of z, in the order of their rows in the stored table."""
 LAPLACE_ROWS = rows_by_logarithm(0.01, 64.0, 256, 0)
 GAUSSIAN_ROWS = rows_by_logarithm(0.11, 256.0, 64, 1)
 """The I-frame model takes the next larger scale, the video model the next smaller one."""
