@@ -16,7 +16,8 @@ from dcvc_cli.weights.store import DEFAULT_MODEL
 if TYPE_CHECKING:
     from dcvc_cli.families.base import Model
     from dcvc_cli.training.logs import TrainRecord
-    from dcvc_cli.training.trainer import Trainer, Validate
+    from dcvc_cli.training.run import Validation
+    from dcvc_cli.training.trainer import Trainer
 
 
 class TrainGroup(typer.core.TyperGroup):
@@ -241,9 +242,9 @@ def _train(network: str, options: TrainOptions, checkpoints: Mapping[str, Path])
     settings = RunSettings(
         options.data, options.output, options.cache, options.start_from, checkpoints, options.validate or ()
     )
-    trainer, validate = open_trainer(config, settings, processes)
+    trainer, validation = open_trainer(config, settings, processes)
     _resume(trainer)
-    _run(trainer, options, validate)
+    _run(trainer, options, validation)
     processes.close()
 
 
@@ -259,7 +260,7 @@ def _resume(trainer: "Trainer") -> None:
             say(f"resumed at step {trainer.step} of {trainer.config.num_steps}")
 
 
-def _run(trainer: "Trainer", options: TrainOptions, validate: "Validate | None") -> None:
+def _run(trainer: "Trainer", options: TrainOptions, validation: "Validation") -> None:
     from dcvc_cli.ui.console import say
     from dcvc_cli.ui.training_progress import open_training_progress
 
@@ -273,10 +274,15 @@ def _run(trainer: "Trainer", options: TrainOptions, validate: "Validate | None")
             display(record)
 
         trainer.run(
-            report=report, validate=validate, tensorboard=options.tensorboard, stop_at_step=options.stop_at_step
+            report=report,
+            validate=validation.code,
+            watched=validation.watched,
+            tensorboard=options.tensorboard,
+            stop_at_step=options.stop_at_step,
         )
     if last is not None:
         say(
-            f"step {last.step}: loss {last.loss:.4f}, {last.bpp:.4f} bpp, luma {last.psnr:.2f} dB; "
+            f"step {last.step}: loss {last.loss:.4f}, {last.bpp:.4f} bpp, "
+            f"{'' if trainer.trainee.is_rgb else 'luma '}{last.psnr:.2f} dB; "
             f"{trainer.checkpoint_path}"
         )

@@ -1,6 +1,7 @@
 """One part of a training schedule."""
 
 from dataclasses import dataclass
+from typing import Any, Literal
 
 
 @dataclass(frozen=True)
@@ -8,7 +9,7 @@ class Stage:
     """One part of the schedule.
 
     Attributes:
-        num_steps: how long it is.
+        num_steps: how long it is; 0 where `epochs` says it.
         batch: samples of a step, of all processes together.
         patch: side of a crop in samples.
         rate_first: learning rate of the first step. It falls geometrically to that of the last step.
@@ -25,6 +26,15 @@ class Stage:
             that these fit what ships.
         gradient_checkpointing: computes every P frame twice and keeps only features between frames, for long sequences
             in little memory.
+        epochs: how long it is in passes over the material. A run makes steps of them, and validates after each.
+        train: parts of the network that learn (Trainee.parts), or beginnings of parameters' names; none: everything.
+        freeze: parts that stay as they are, to the bit: without gradient, and their averages as they were.
+        optimiser: whether the optimiser goes on with the state of the stage before, or begins anew.
+        plateau_patience: validations without a lower loss after which the learning rate falls; 0: it never does.
+        plateau_factor: what it is then multiplied with.
+        plateau_min_rate: what it never falls below.
+        own: the settings that the trained network's family adds (Trainee.stage_settings). In a file they stand beside
+            the others.
     """
 
     num_steps: int
@@ -39,3 +49,16 @@ class Stage:
     quantise_weights: bool = False
     hold_weights: bool = False
     gradient_checkpointing: bool = False
+    epochs: int = 0
+    train: tuple[str, ...] = ()
+    freeze: tuple[str, ...] = ()
+    optimiser: Literal["keep", "fresh"] = "keep"
+    plateau_patience: int = 0
+    plateau_factor: float = 0.5
+    plateau_min_rate: float = 1e-6
+    own: Any = None
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether validation decides on its learning rate."""
+        return self.plateau_patience > 0

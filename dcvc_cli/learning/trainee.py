@@ -1,9 +1,10 @@
 """What training knows of a network: where it starts, what it needs beside it, and the loss of a batch."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import Enum, auto
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -23,11 +24,13 @@ class Objective:
         lambdas: weight of the distortion at the lowest and at the highest QP (samples in 0..1, bits per pixel).
         cost_exponent: power of a sample's own cost that its loss is divided by.
         chroma_weights: of chroma's squared error at the lowest and at the highest QP.
+        own: the settings that the network's family adds (Trainee.settings).
     """
 
     lambdas: tuple[float, float]
     cost_exponent: float = 0.0
     chroma_weights: tuple[float, float] = CHROMA_WEIGHTS
+    own: Any = None
 
 
 @dataclass(frozen=True)
@@ -39,22 +42,29 @@ class TrainingStep:
         step: global number of the step.
         stage: the part of the schedule that the step belongs to.
         share: the samples of the batch that this process has.
+        rounds: whether latents are rounded, as a stream has them: validation does, and nothing learns.
     """
 
     seed: int
     step: int
     stage: Stage
     share: BatchShare
+    rounds: bool = False
 
 
 @dataclass(frozen=True)
 class BatchLoss:
-    """Loss to differentiate, and means over the batch for the log."""
+    """Loss to differentiate, and means over the batch for the log.
+
+    Attributes:
+        parts: what else the family logs, by name; always the same names.
+    """
 
     loss: torch.Tensor
     weighted: float
     bpp: float
     psnr: float
+    parts: Mapping[str, float] = field(default_factory=dict)
 
 
 class ParameterGroup(Enum):
@@ -77,10 +87,23 @@ class Trainee(ABC):
     Attributes:
         frozen: names of the networks that it is trained behind; their parameters stay as they are.
         keyint: interval of I frames with which validation codes; -1: the first frame alone is one.
+        parts: beginnings of parameters' names by the name of a part. Stages train and freeze parts, or parameters by
+            the beginnings of their own names.
+        settings: dataclass of the settings that the family adds to a run; None: it adds none.
+        stage_settings: dataclass of those that it adds to a stage.
+        weighs_by_qp: whether lambda_first and lambda_last weight the distortion; else settings of the family do.
+        is_rgb: whether crops are R G B; else they are Y Cb Cr.
+        ships_rounded: whether weights ship with 8 bits; else as they are.
     """
 
     frozen: tuple[str, ...] = ()
     keyint: int = -1
+    parts: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+    settings: type | None = None
+    stage_settings: type | None = None
+    weighs_by_qp: bool = True
+    is_rgb: bool = False
+    ships_rounded: bool = True
 
     @abstractmethod
     def initial_parameters(self, seed: int) -> dict[str, torch.Tensor]:
@@ -102,6 +125,25 @@ class Trainee(ABC):
             clip: the own samples (N, frames, 3, h, w) in 0..1.
             at: every random number follows from it and from torch's generator, which is seeded for the step.
         """
+
+    def updates(
+        self, parameters: State, frozen: Mapping[str, State], clip: torch.Tensor, objective: Objective, at: TrainingStep
+    ) -> Iterator[BatchLoss]:
+        """The losses of a batch, each for an update of its own; the parameters have changed when the next one is asked
+        for. One by default."""
+        yield self.loss(parameters, frozen, clip, objective, at)
+
+    def problem(self, stages: Sequence[Stage], own: Any) -> str | None:
+        """What a schedule asks for that the network cannot do, in one sentence; None where it can do all."""
+        return None
+
+    def learns(self, parameter: str, stage: Stage) -> bool:
+        """Whether a stage trains a parameter, by the parts that it names."""
+        trained = not stage.train or parameter.startswith(self._beginnings(stage.train))
+        return trained and not (stage.freeze and parameter.startswith(self._beginnings(stage.freeze)))
+
+    def _beginnings(self, names: Sequence[str]) -> tuple[str, ...]:
+        return tuple(beginning for name in names for beginning in self.parts.get(name, (name,)))
 
     def group(self, parameter: str) -> ParameterGroup:
         """The group that a parameter belongs to; by default all are alike."""

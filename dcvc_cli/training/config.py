@@ -1,16 +1,17 @@
 """Training configuration: a YAML file under recipes/ read into frozen values."""
 
-import math
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 
 from dcvc_cli.errors import UsageError
 from dcvc_cli.learning.stage import Stage
-from dcvc_cli.learning.trainee import Objective, ParameterGroup
+from dcvc_cli.learning.trainee import Objective, ParameterGroup, Trainee
 from dcvc_cli.training.models import trainable
+from dcvc_cli.training.settings import check_names, check_number, construct, setting_names
 
 
 @dataclass(frozen=True)
@@ -40,13 +41,18 @@ class TrainConfig:
         seed: of all random numbers.
         validate_every: steps between codings of the validation clips.
         validate_frames: pictures of a validation clip that are coded, its first ones.
+        optimiser: adamw, or adam, whose weight decay is part of the gradient.
+        keep_best: validation also decides between the parameters and their average: the one with the lowest loss of a
+            stage is kept, and the next stage starts from it.
+        own: the settings that the trained network's family adds (Trainee.settings). In a file they stand beside the
+            others.
     """
 
     network: str
     model: str
     stages: tuple[Stage, ...]
-    lambda_first: float
-    lambda_last: float
+    lambda_first: float = 0.0
+    lambda_last: float = 0.0
     chroma_weight_first: float = 6.0
     chroma_weight_last: float = 4.0
     gradient_limit: float = 1.0
@@ -56,20 +62,44 @@ class TrainConfig:
     cost_exponent: float = 0.0
     ema_decay: float = 0.999
     weight_decay: float = 1e-4
-    autocast: str = "bf16"
+    autocast: Literal["bf16", "fp16", "none"] = "bf16"
     seed: int = 1
     validate_every: int = 1000
     validate_frames: int = 9
+    optimiser: Literal["adamw", "adam"] = "adamw"
+    keep_best: bool = False
+    own: Any = None
 
     @property
     def objective(self) -> Objective:
         """What every step minimises."""
         chroma_weights = self.chroma_weight_first, self.chroma_weight_last
-        return Objective((self.lambda_first, self.lambda_last), self.cost_exponent, chroma_weights)
+        return Objective((self.lambda_first, self.lambda_last), self.cost_exponent, chroma_weights, self.own)
+
+    @property
+    def watches_validation(self) -> bool:
+        """Whether validation decides anything: rates, or what is kept."""
+        return self.keep_best or any(stage.plateau_patience for stage in self.stages)
 
     @property
     def num_steps(self) -> int:
         return sum(stage.num_steps for stage in self.stages)
+
+    def in_steps(self, num_sources: Callable[[Stage], int]) -> "TrainConfig":
+        """The same with epochs as steps; `num_sources` says how many sources a stage has crops of."""
+        stages = [
+            replace(stage, num_steps=stage.epochs * -(-num_sources(stage) // stage.batch)) if stage.epochs else stage
+            for stage in self.stages
+        ]
+        return replace(self, stages=tuple(stages))
+
+    def validates_after(self, step: int) -> bool:
+        """Whether the validation clips are coded once so many steps are done: at the end of a run and of each epoch,
+        or every `validate_every` steps."""
+        number, stage, _ = self.stage_at(step - 1)
+        if not stage.epochs:
+            return step % self.validate_every == 0 or step == self.num_steps
+        return (step - self.first_step_of(number)) % (stage.num_steps // stage.epochs) == 0
 
     def first_step_of(self, number: int) -> int:
         """The global step at which a stage begins."""
@@ -95,47 +125,6 @@ class TrainConfig:
                 return number, stage, stage.rate_first * (stage.rate_last / stage.rate_first) ** share
             step -= stage.num_steps
         return len(self.stages) - 1, self.stages[-1], self.stages[-1].rate_last
-
-
-def _construct(kind: Any, values: object, where: str) -> Any:
-    if not isinstance(values, dict):
-        raise UsageError(f"{where}: expected a mapping, found {type(values).__name__}")
-    known = {setting.name for setting in fields(kind)}
-    unknown = sorted(set(values) - known)
-    if unknown:
-        raise UsageError(
-            f"{where}: unknown setting {', '.join(map(str, unknown))}", f"known: {', '.join(sorted(known))}"
-        )
-    for setting in fields(kind):
-        if setting.name in values and setting.type in _NUMBER_KINDS:
-            _check_value(f"{where}: {setting.name}", values[setting.name], setting.type)
-    try:
-        return kind(**values)
-    except TypeError as error:
-        raise UsageError(f"{where}: {error}") from error
-
-
-_NUMBER_KINDS: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false"}
-_FROM_ZERO = {
-    "num_lead_frames",
-    "intra_qp_drop",
-    "sequence_frames",
-    "cost_exponent",
-    "weight_decay",
-    "ema_decay",
-    "seed",
-}
-
-
-def _check_value(where: str, value: object, kind: Any) -> None:
-    allowed = (int, float) if kind is float else kind
-    if not isinstance(value, allowed) or isinstance(value, bool) is not (kind is bool):
-        raise UsageError(f"{where}: expected {_NUMBER_KINDS[kind]}, found {value!r}")
-    least_is_zero = where.rpartition(" ")[2] in _FROM_ZERO
-    if kind is not bool and not (math.isfinite(value) and (value > 0 or (least_is_zero and value == 0))):
-        raise UsageError(
-            f"{where}: expected a number {'of 0 or more' if least_is_zero else 'above 0'}, found {value!r}"
-        )
 
 
 def _check_sequences(where: str, stage: Stage) -> None:
@@ -178,22 +167,63 @@ def read_train_config(path: Path, model: str | None = None) -> TrainConfig:
         raise UsageError(f"cannot read training configuration {path}: {error}", hint) from error
     if not isinstance(values, dict) or not isinstance(values.get("stages"), list) or not values["stages"]:
         raise UsageError(f"{path}: expected a mapping with a list of stages")
-    stages = tuple(_construct(Stage, stage, f"{path}: stage {number}") for number, stage in enumerate(values["stages"]))
-    for number, stage in enumerate(stages):
-        _check_sequences(f"{path}: stage {number}", stage)
-    values |= {"stages": stages} | ({} if model is None else {"model": model})
+    values |= {} if model is None else {"model": model}
     if "model" not in values:
         raise UsageError(f"{path} names no model", f"--model chooses one: {', '.join(trainable())}")
-    config: TrainConfig = _construct(TrainConfig, values, str(path))
+    trainee, parameters = _trainee_of(values, str(path))
+    defaults = values.pop("defaults", {})
+    stages = tuple(
+        _read_stage(defaults, stage, trainee, parameters, f"{path}: stage {number}")
+        for number, stage in enumerate(values["stages"])
+    )
+    config: TrainConfig = _split(TrainConfig, trainee.settings, values | {"stages": stages}, str(path))
     if not isinstance(config.rate_factors, dict):
         raise UsageError(f"{path}: rate_factors: expected a mapping of names to numbers, found {config.rate_factors!r}")
     for name, factor in config.rate_factors.items():
-        _check_value(f"{path}: rate_factors: {name}", factor, float)
-    if config.autocast not in ("bf16", "fp16", "none"):
-        raise UsageError(f"{path}: autocast is bf16, fp16 or none, not {config.autocast!r}")
-    if config.model not in trainable():
-        raise UsageError(f"{path}: there is no model {config.model!r}", f"known: {', '.join(trainable())}")
-    networks = trainable()[config.model].trainees
-    if config.network not in networks:
-        raise UsageError(f"{path}: network is {' or '.join(networks)}, not {config.network!r}")
+        check_number(f"{path}: rate_factors: {name}", factor, float)
+    if trainee.weighs_by_qp and not (config.lambda_first and config.lambda_last):
+        raise UsageError(f"{path} needs lambda_first and lambda_last, the weights of the distortion")
+    if config.watches_validation and any(stage.sequence_frames for stage in config.stages):
+        raise UsageError(f"{path}: keep_best and plateau_patience go without sequence_frames")
+    if problem := trainee.problem(config.stages, config.own):
+        raise UsageError(f"{path}: {problem}")
     return config
+
+
+def _trainee_of(values: Mapping[str, Any], where: str) -> tuple[Trainee, list[str]]:
+    """The network that a file's values name, and its parameters' names; UsageError where there is none."""
+    model, network = values["model"], values.get("network")
+    if model not in trainable():
+        raise UsageError(f"{where}: there is no model {model!r}", f"known: {', '.join(trainable())}")
+    networks = trainable()[model].trainees
+    if network not in networks:
+        raise UsageError(f"{where}: network is {' or '.join(networks)}, not {network!r}")
+    return trainable()[model].trainee(network), [name for name, _ in trainable()[model].networks[network].shapes()]
+
+
+def _split(kind: Any, own_kind: Any, values: object, where: str) -> Any:
+    """A dataclass whose field `own` holds the settings of the family, which stand among the others in a file."""
+    if not isinstance(values, Mapping):
+        raise UsageError(f"{where}: expected a mapping, found {type(values).__name__}")
+    general, own = setting_names(kind) - {"own"}, setting_names(own_kind)
+    check_names(values, general | own, where)
+    made = None
+    if own_kind is not None:
+        made = construct(own_kind, {name: value for name, value in values.items() if name in own}, where)
+    taken = {name: value for name, value in values.items() if name not in own}
+    return replace(construct(kind, taken, where), own=made)
+
+
+def _read_stage(defaults: object, values: object, trainee: Trainee, parameters: Collection[str], where: str) -> Stage:
+    if isinstance(defaults, Mapping) and isinstance(values, Mapping):
+        values = {"num_steps": 0, **defaults, **values}
+    stage: Stage = _split(Stage, trainee.stage_settings, values, where)
+    if bool(stage.num_steps) == bool(stage.epochs):
+        raise UsageError(f"{where}: num_steps or epochs says how long it is")
+    _check_sequences(where, stage)
+    for setting, names in (("train", stage.train), ("freeze", stage.freeze)):
+        for name in names:
+            if name not in trainee.parts and not any(parameter.startswith(name) for parameter in parameters):
+                hint = f"parts: {', '.join(trainee.parts)}" if trainee.parts else "or how names of parameters begin"
+                raise UsageError(f"{where}: {setting}: the network has no part {name!r}", hint)
+    return stage

@@ -4,7 +4,7 @@ on resuming."""
 import csv
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from dcvc_cli.errors import EnvironmentFault
 @dataclass(frozen=True)
 class TrainRecord:
     """One line of log.csv: means over the steps since the last one. `weighted` is lambda D + R without the weights of
-    the loss."""
+    the loss; `parts` is what the trained network's family logs beside."""
 
     step: int
     stage: int
@@ -26,6 +26,12 @@ class TrainRecord:
     gradient_norm: float
     steps_per_second: float
     elapsed_seconds: float
+    parts: Mapping[str, float] = field(default_factory=dict)
+
+    def values(self) -> dict[str, Any]:
+        """By column."""
+        values = dict(vars(self))
+        return values | dict(values.pop("parts"))
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,10 @@ class ValidationRecord:
     psnr: float
     psnr_y: float | None = None
 
+    def values(self) -> dict[str, Any]:
+        """By column."""
+        return dict(vars(self))
+
 
 class CsvLog:
     """Records of one dataclass, appended line by line."""
@@ -52,7 +62,7 @@ class CsvLog:
         self.path = path
 
     def add(self, record: TrainRecord | ValidationRecord) -> None:
-        values = vars(record)
+        values = record.values()
         fresh = not self.path.exists()
         with self.path.open("a", newline="") as file:
             writer = csv.writer(file)
@@ -110,12 +120,12 @@ class TrainingLog:
     def add(self, record: TrainRecord) -> None:
         self._train.add(record)
         if self._board:
-            self._board.add("train", record.step, vars(record))
+            self._board.add("train", record.step, record.values())
 
     def add_validation(self, record: ValidationRecord) -> None:
         self._validation.add(record)
         if self._board:
-            self._board.add(f"validation/{record.clip}/qp{record.qp}", record.step, vars(record))
+            self._board.add(f"validation/{record.clip}/qp{record.qp}", record.step, record.values())
 
     def close(self) -> None:
         if self._board:

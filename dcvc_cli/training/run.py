@@ -14,7 +14,7 @@ from dcvc_cli.training.export import checkpoint_state, state_of_weights
 from dcvc_cli.training.models import trainable_model
 from dcvc_cli.training.processes import TrainingProcesses
 from dcvc_cli.training.trainer import Trainer, Validate
-from dcvc_cli.training.validation import ClipValidator, read_validation_clips
+from dcvc_cli.training.validation import ClipValidator, read_validation_clips, training_samples
 from dcvc_cli.weights.store import weights_by_name
 
 
@@ -39,16 +39,31 @@ class RunSettings:
     validation: Sequence[str] = ()
 
 
+@dataclass(frozen=True)
+class Validation:
+    """What validates a run.
+
+    Attributes:
+        code: codes the clips; None where there are none.
+        watched: the clips as Trainer.run takes them, where their losses decide.
+    """
+
+    code: Validate | None = None
+    watched: Sequence[torch.Tensor] = ()
+
+
 def open_trainer(
     config: TrainConfig, settings: RunSettings, processes: TrainingProcesses
-) -> tuple[Trainer, Validate | None]:
+) -> tuple[Trainer, Validation]:
     """A trainer at the start of its schedule, and what validates it on the main process.
 
     Raises:
         InputError: material, a checkpoint or weights do not fit.
         UsageError: settings that the device cannot do, or a checkpoint of a network that is not needed.
     """
-    initial_state = validate = None
+    if config.watches_validation and not settings.validation:
+        raise UsageError("keep_best and plateau_patience ask validation clips", "--validate names some")
+    initial_state, validation = None, Validation()
     frozen: dict[str, Parameters] = {}
     needed = trainable_model(config.model).trainee(config.network).frozen
     for name in settings.checkpoints:
@@ -65,7 +80,10 @@ def open_trainer(
                 frozen[name] = state_of_weights(weights, config.model, name)
     if settings.validation and processes.is_main:
         clips = read_validation_clips(settings.validation, config.validate_frames)
-        validate = ClipValidator(clips, config.model, config.network, frozen=frozen, device=str(processes.device))
+        device, is_rgb = str(processes.device), trainable_model(config.model).trainee(config.network).is_rgb
+        code = ClipValidator(clips, config.model, config.network, frozen=frozen, device=device)
+        watched = [training_samples(clip, is_rgb=is_rgb) for clip in clips] if config.watches_validation else []
+        validation = Validation(code, watched)
     folder = settings.cache or settings.output / "cache"
     with processes.one_a_machine_first():
         shots = build_cache(list(settings.data), folder)
@@ -73,4 +91,4 @@ def open_trainer(
     trainer = Trainer(
         config, shots, folder, settings.output, processes=processes, frozen=frozen, initial_state=initial_state
     )
-    return trainer, validate
+    return trainer, validation

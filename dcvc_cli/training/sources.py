@@ -223,9 +223,13 @@ def _decode_png_clip(source: Source) -> DecodedSource:
     return DecodedSource(size.height, size.width, True, (_ycc_bytes(*picture.planes) for picture in reader))
 
 
-def _ycc_bytes(*rgb: NDArray[np.uint8]) -> bytes:
+def ycc_planes(*rgb: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
     """BT.709 full-range Y, Cb, Cr planes (docs/bitstream.md, RGB pictures)."""
     red, green, blue = (plane.astype(np.float32) / 255 for plane in rgb)
     luma = 0.2126 * red + 0.7152 * green + 0.0722 * blue
     planes = (luma, (blue - luma) / 1.8556 + 0.5, (red - luma) / 1.5748 + 0.5)
-    return b"".join(np.clip(np.rint(plane * 255), 0, 255).astype(np.uint8).tobytes() for plane in planes)
+    return [np.clip(np.rint(plane * 255), 0, 255).astype(np.uint8) for plane in planes]
+
+
+def _ycc_bytes(*rgb: NDArray[np.uint8]) -> bytes:
+    return b"".join(plane.tobytes() for plane in ycc_planes(*rgb))

@@ -7,8 +7,8 @@ alone writes.
 """
 
 import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from dcvc_cli.learning.parameters import as_parameters
 from dcvc_cli.learning.segments import segments_of
 from dcvc_cli.learning.stage import Stage
 from dcvc_cli.learning.trainee import BatchLoss, State, TrainingStep
+from dcvc_cli.training.autocast import AUTOCAST_TYPES, gradient_scaler
 from dcvc_cli.training.checkpointing import CHECKPOINT_NAME, on_cpu, read_checkpoint, write_checkpoint
 from dcvc_cli.training.config import TrainConfig
 from dcvc_cli.training.data import CachedShot, CropSampler
@@ -29,9 +30,9 @@ from dcvc_cli.training.models import trainable_model
 from dcvc_cli.training.prefetch import Batch, Prefetcher
 from dcvc_cli.training.processes import TrainingProcesses
 from dcvc_cli.training.shipped_weights import has_8_bits, quantised_weights
+from dcvc_cli.training.watch import StageWatch, read_best, write_best
 
 LOG_EVERY = 50
-AUTOCAST_TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 Validate = Callable[[int, Mapping[str, torch.Tensor]], Iterable[ValidationRecord]]
 """(step, averaged parameters) -> records (training.validation). It must leave torch's generators alone."""
@@ -39,10 +40,10 @@ Validate = Callable[[int, Mapping[str, torch.Tensor]], Iterable[ValidationRecord
 
 @dataclass(frozen=True)
 class StepResult:
-    """What one step gave: the loss of the own samples, their share of the batch, the norm of the whole batch's
-    gradient."""
+    """What one step gave: the losses of its updates on the own samples, their share of the batch, the mean norm of the
+    whole batch's gradients."""
 
-    loss: BatchLoss
+    losses: Sequence[BatchLoss]
     share: float
     gradient_norm: float
 
@@ -80,25 +81,27 @@ class Trainer:
         for stage in config.stages:
             self.processes.share(stage.batch)
         self.trainee = trainable_model(config.model).trainee(config.network)
+        self.config = config = config.in_steps(lambda stage: len(self._sampler(stage, 0).shots))
         for name in self.trainee.frozen:
             if (frozen or {}).get(name) is None:
                 message = f"training the {config.network} model needs a trained {name} model"
                 raise InputError(message, f"pass --{name}-checkpoint, or --start-from")
-        # Rounded as they ship: a network learns behind those that streams are coded with.
-        self.frozen = {
-            name: quantised_weights({key: value.to(self.device) for key, value in (frozen or {})[name].items()})
-            for name in self.trainee.frozen
-        }
+        self.frozen: dict[str, State] = {}
+        for name in self.trainee.frozen:
+            state = {key: value.to(self.device) for key, value in (frozen or {})[name].items()}
+            # As they ship: a network learns behind those that streams are coded with.
+            self.frozen[name] = quantised_weights(state) if self.trainee.ships_rounded else state
         if initial_state is None:
             initial_state = self.trainee.initial_parameters(config.seed)
         self.parameters = as_parameters({name: self._laid_out(value) for name, value in initial_state.items()})
         self.average = {name: value.detach().clone() for name, value in self.parameters.items()}
         self.optimiser = self._make_optimiser()
-        self.scaler = self._make_scaler()
+        self.scaler = gradient_scaler(config.autocast, self.device)
         self.step = 0
         self.elapsed_seconds = 0.0
         self._samplers: dict[int, CropSampler] = {}
         self._kept_stage = -1
+        self.watch = StageWatch()
 
     def _laid_out(self, value: torch.Tensor) -> torch.Tensor:
         value = value.to(self.device)
@@ -117,21 +120,8 @@ class Trainer:
         rates = [
             {"params": values, "factor": factor, "weight_decay": decay} for (factor, decay), values in groups.items()
         ]
-        return torch.optim.AdamW(rates, lr=1e-4, fused=True)
-
-    def _make_scaler(self) -> torch.amp.GradScaler:
-        """float16 gradients below 6e-8 vanish, so the loss is scaled up for them; other types need no scale and get
-        none."""
-        wanted = self.config.autocast == "fp16"
-        if wanted and self.device.type == "cpu":
-            try:
-                with torch.autocast("cpu", torch.float16):
-                    torch.nn.functional.conv2d(torch.ones(1, 8, 4, 4), torch.ones(8, 8, 3, 3), padding=1)
-            except RuntimeError as error:
-                raise UsageError(
-                    f"autocast: fp16 is not possible on this processor: {error}", "autocast: bf16, or --device cuda:0"
-                ) from error
-        return torch.amp.GradScaler(self.device.type, enabled=wanted)
+        kind = torch.optim.Adam if self.config.optimiser == "adam" else torch.optim.AdamW
+        return kind(rates, lr=1e-4, fused=True)
 
     # ---- checkpoints
 
@@ -154,6 +144,7 @@ class Trainer:
             "elapsed_seconds": self.elapsed_seconds,
             "sequences": self.processes.gather(self.trainee.stored()),
             "sequences_stage": self._kept_stage,
+            "watch": self.watch.stored(),
         }
 
     def _take(self, state: Mapping[str, Any]) -> None:
@@ -183,6 +174,7 @@ class Trainer:
                 }
             self.trainee.restore(state["sequences"], self.device)
             self._kept_stage = state["sequences_stage"]
+            self.watch = StageWatch(**state.get("watch", {}))
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             reason = f"{self.checkpoint_path} is the checkpoint of another version of dcvc"
             raise InputError(
@@ -208,53 +200,78 @@ class Trainer:
     # ---- steps
 
     def _enter_stage(self) -> None:
-        """Sets which parameters learn; a stage that holds weights begins with the average."""
+        """Sets which parameters learn, and at the first step of a stage where they begin."""
         number, stage, _ = self.config.stage_at(self.step)
-        if stage.hold_weights and self.step == self.config.first_step_of(number):
-            with torch.no_grad():
-                held = quantised_weights(self.average)
-                for name, value in self.parameters.items():
-                    value.copy_(held[name])
-                    self.average[name].copy_(held[name])
+        if self.step == self.config.first_step_of(number):
+            self._begin_stage(number, stage)
         for name, value in self.parameters.items():
-            value.requires_grad_(not (stage.hold_weights and has_8_bits(name)))
+            learns = self.trainee.learns(name, stage) and not (stage.hold_weights and has_8_bits(name))
+            value.requires_grad_(learns)
+
+    def _begin_stage(self, number: int, stage: Stage) -> None:
+        self.watch = StageWatch()
+        if number and stage.optimiser == "fresh":
+            self.optimiser.state.clear()
+        start: Mapping[str, torch.Tensor] = {}
+        if number and self.config.keep_best:
+            start = self.processes.from_main(read_best(self.folder, number - 1) if self.processes.is_main else None)
+        if stage.hold_weights:
+            start = quantised_weights(start or self.average)
+        with torch.no_grad():
+            for name, value in start.items():
+                self.parameters[name].copy_(value)
+                self.average[name].copy_(value)
+
+    def _sampler(self, stage: Stage, number: int) -> CropSampler:
+        num_frames, seed = self.trainee.num_frames(stage), self.config.seed * 1000 + number
+        return CropSampler(self.shots, self.cache, stage.patch, num_frames, seed=seed)
 
     def _batch_at(self, step: int) -> Callable[[], Batch]:
         number, stage, _ = self.config.stage_at(step)
         if number not in self._samplers:
-            num_frames = self.trainee.num_frames(stage)
-            self._samplers = {
-                number: CropSampler(
-                    self.shots, self.cache, stage.patch, num_frames, seed=self.config.seed * 1000 + number
-                )
-            }
+            self._samplers = {number: self._sampler(stage, number)}
         sampler, share = self._samplers[number], self.processes.share(stage.batch)
         if stage.sequence_frames:
             return lambda: sampler.sequence_batch(segments_of(step, stage, share))
         return lambda: sampler.batch(step, stage.batch - share.num_before - share.num_after, share.num_before)
 
-    def _loss(self, batch: NDArray[np.uint8], stage: Stage) -> BatchLoss:
+    def _losses(self, batch: NDArray[np.uint8], stage: Stage) -> Iterator[BatchLoss]:
+        """The losses of a batch, each before its update."""
         clip = torch.from_numpy(batch).to(self.device).float() / 255
         number = self.config.stage_at(self.step)[0]
         if number != self._kept_stage:
             self.trainee.forget()
             self._kept_stage = number
+        parameters: Mapping[str, torch.Tensor] = self.parameters
+        if stage.quantise_weights:
+            parameters = quantised_weights(parameters)
+        at = TrainingStep(self.config.seed, self.step, stage, self.processes.share(stage.batch))
+        updates = self.trainee.updates(parameters, self.frozen, clip, self.config.objective, at)
         dtype = AUTOCAST_TYPES.get(self.config.autocast)
-        with torch.autocast(self.device.type, dtype, enabled=dtype is not None):
-            parameters: Mapping[str, torch.Tensor] = self.parameters
-            if stage.quantise_weights:
-                parameters = quantised_weights(parameters)
-            at = TrainingStep(self.config.seed, self.step, stage, self.processes.share(stage.batch))
-            return self.trainee.loss(parameters, self.frozen, clip, self.config.objective, at)
+        while True:
+            with torch.autocast(self.device.type, dtype, enabled=dtype is not None):
+                loss = next(updates, None)
+            if loss is None:
+                return
+            yield loss
 
     def train_step(self, batch: NDArray[np.uint8], learning_rate: float) -> StepResult:
-        """One update from the own samples of a batch; a gradient that is not finite skips it."""
+        """The updates from the own samples of a batch; a gradient that is not finite skips its update."""
         torch.manual_seed((self.config.seed << 32) + self.step)
         stage = self.config.stage_at(self.step)[1]
         share = batch.shape[0] / stage.batch
-        result = self._loss(batch, stage)
-        self.scaler.scale(result.loss * share).backward()
-        values = list(self.parameters.values())
+        results = [
+            (replace(loss, loss=loss.loss.detach()), self._update(loss.loss * share, learning_rate))
+            for loss in self._losses(batch, stage)
+        ]
+        self.step += 1
+        losses, norms = zip(*results, strict=True)
+        return StepResult(losses, share, sum(norms) / len(norms))
+
+    def _update(self, loss: torch.Tensor, learning_rate: float) -> float:
+        """One update of the parameters that learn; the norm of the gradient."""
+        self.scaler.scale(loss).backward()
+        values = [value for value in self.parameters.values() if value.requires_grad]
         self.processes.sum_gradients(values)
         self.scaler.unscale_(self.optimiser)
         norm = float(torch.nn.utils.clip_grad_norm_(values, self.config.gradient_limit, foreach=True))
@@ -263,18 +280,39 @@ class Trainer:
                 group["lr"] = learning_rate * group["factor"]
             self.optimiser.step()
             decay = min(self.config.ema_decay, (1 + self.step) / (10 + self.step))
+            averages = [self.average[name] for name, value in self.parameters.items() if value.requires_grad]
             with torch.no_grad():
-                torch._foreach_lerp_(list(self.average.values()), [value.detach() for value in values], 1 - decay)
+                torch._foreach_lerp_(averages, [value.detach() for value in values], 1 - decay)
         self.scaler.update()
         self.optimiser.zero_grad(set_to_none=True)
-        self.step += 1
-        return StepResult(result, share, norm)
+        return norm
+
+    def _see_validation(self, watched: Sequence[torch.Tensor]) -> None:
+        """Lets the losses of the validation clips decide, of the parameters and of their average."""
+        number, stage, _ = self.config.stage_at(self.step - 1)
+        at = TrainingStep(self.config.seed, self.step, stage, self.processes.share(stage.batch), rounds=True)
+        losses: list[float] = []
+        if self.processes.is_main:
+            with torch.no_grad(), torch.random.fork_rng(devices=[]):
+                for state in (self.average, self.parameters):
+                    torch.manual_seed(self.config.seed)
+                    parts = [
+                        self.trainee.loss(state, self.frozen, clip.to(self.device), self.config.objective, at).weighted
+                        for clip in watched
+                    ]
+                    losses.append(sum(parts) / len(parts))
+        losses = self.processes.from_main(losses)
+        lowest = min(losses)
+        if self.watch.see(lowest, stage) and self.config.keep_best and self.processes.is_main:
+            best = (self.average, self.parameters)[losses.index(lowest)]
+            write_best(self.folder, number, on_cpu(dict(best)), self.step, lowest)
 
     def run(
         self,
         *,
         report: Callable[[TrainRecord], None],
         validate: Validate | None = None,
+        watched: Sequence[torch.Tensor] = (),
         tensorboard: bool = False,
         save_seconds: float = 180.0,
         stop_at_step: int | None = None,
@@ -283,7 +321,9 @@ class Trainer:
 
         Args:
             report: told of each log line, on the main process.
-            validate: called on the main process every `validate_every` steps and at the end, not counted in the speed.
+            validate: called on the main process where `TrainConfig.validates_after` says so, not counted in the speed.
+            watched: validation clips (1, frames, 3, h, w) in 0..1 whose losses decide, where the schedule lets
+                validation decide; on the main process.
             tensorboard: whether to log for TensorBoard as well.
         """
         last = min(self.config.num_steps, stop_at_step or self.config.num_steps)
@@ -300,10 +340,11 @@ class Trainer:
         stage_number = -1
         with Prefetcher(self._batch_at, self.step, last) as batches:
             while self.step < last:
-                number, _, rate = self.config.stage_at(self.step)
+                number, stage, rate = self.config.stage_at(self.step)
                 if number != stage_number:
                     self._enter_stage()
                     stage_number = number
+                rate = self.watch.rate(rate, stage)
                 window.append(self.train_step(batches.next(), rate))
                 self.elapsed_seconds = before_seconds + time.monotonic() - started
                 if self.step % LOG_EVERY == 0 or self.step == last:
@@ -312,10 +353,13 @@ class Trainer:
                         log.add(record)
                         report(record)
                     window, window_started = [], time.monotonic()
-                if log and validate and (self.step % self.config.validate_every == 0 or self.step == last):
+                if self.config.validates_after(self.step) or self.step == last:
                     validation_started = time.monotonic()
-                    for line in validate(self.step, self.average):
-                        log.add_validation(line)
+                    if log and validate:
+                        for line in validate(self.step, self.average):
+                            log.add_validation(line)
+                    if self.config.watches_validation and self.config.validates_after(self.step):
+                        self._see_validation(watched)
                     window_started += time.monotonic() - validation_started
                 if self.processes.any_of(is_main and time.monotonic() - saved_at > save_seconds):
                     self.save()
@@ -325,12 +369,29 @@ class Trainer:
             log.close()
 
     def _record(self, number: int, rate: float, window: list[StepResult], speed: float) -> TrainRecord:
-        """Means over the steps of a window and over the samples of all processes."""
-        rows = [(float(step.loss.loss.detach()), step.loss.weighted, step.loss.bpp, step.loss.psnr) for step in window]
-        own = [
-            sum(row[column] * step.share for row, step in zip(rows, window, strict=True)) / len(window)
-            for column in range(4)
+        """Means over the updates of a window and over the samples of all processes."""
+        updates = [(loss, step.share) for step in window for loss in step.losses]
+        names = list(updates[0][0].parts)
+        rows = [
+            (float(loss.loss), loss.weighted, loss.bpp, loss.psnr, *(loss.parts[name] for name in names))
+            for loss, _ in updates
         ]
-        loss, weighted, bpp, psnr = self.processes.sum_values(own)
+        own = [
+            sum(row[column] * share for row, (_, share) in zip(rows, updates, strict=True)) / len(updates)
+            for column in range(len(rows[0]))
+        ]
+        loss, weighted, bpp, psnr, *parts = self.processes.sum_values(own)
         norm = sum(step.gradient_norm for step in window) / len(window)
-        return TrainRecord(self.step, number, loss, weighted, bpp, psnr, rate, norm, speed, self.elapsed_seconds)
+        return TrainRecord(
+            self.step,
+            number,
+            loss,
+            weighted,
+            bpp,
+            psnr,
+            rate,
+            norm,
+            speed,
+            self.elapsed_seconds,
+            dict(zip(names, parts, strict=True)),
+        )

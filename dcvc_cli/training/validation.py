@@ -21,10 +21,12 @@ from dcvc_cli.coding.frame_report import bits_per_pixel, picture_quality
 from dcvc_cli.coding.stream_format import sps_for
 from dcvc_cli.errors import InputError
 from dcvc_cli.families.base import Model
-from dcvc_cli.format.types import Picture, VideoFormat
+from dcvc_cli.format.colour_conversion import matrix_of, rgb_picture
+from dcvc_cli.format.types import ChromaFormat, Picture, VideoFormat
 from dcvc_cli.media.reader import open_reader
 from dcvc_cli.training.logs import ValidationRecord
 from dcvc_cli.training.models import trainable_model
+from dcvc_cli.training.sources import ycc_planes
 from dcvc_cli.weights.compression import table_arrays
 from dcvc_cli.weights.file import ModelWeights, NetworkWeights
 from dcvc_cli.weights.stored_arrays import ESTIMATOR_PREFIX
@@ -57,6 +59,39 @@ def read_validation_clips(sources: Sequence[str], num_frames: int) -> list[Valid
     return clips
 
 
+WATCHED_GRID = 64
+"""Sides of watched clips are cut to multiples of this: every network takes those."""
+
+
+def training_samples(clip: ValidationClip, *, is_rgb: bool) -> torch.Tensor:
+    """A clip as a network in training takes it: (1, frames, 3, h, w) in 0..1, its top left of sides that are multiples
+    of 64.
+
+    Raises:
+        InputError: a side is shorter.
+    """
+    size = clip.video_format.size
+    height, width = (side // WATCHED_GRID * WATCHED_GRID for side in (size.height, size.width))
+    if not (height and width):
+        raise InputError(f"{clip.name} is {size.width}x{size.height}, too small to decide by: 64x64 is the least")
+    frames = [_samples(picture, clip.video_format, is_rgb=is_rgb)[:, :height, :width] for picture in clip.pictures]
+    return torch.from_numpy(np.stack(frames)[None]).float() / 255
+
+
+def _samples(picture: Picture, video_format: VideoFormat, *, is_rgb: bool) -> NDArray[np.uint8]:
+    """(3, h, w), chroma repeated to full size."""
+    has_rgb = video_format.chroma is ChromaFormat.RGB
+    if is_rgb:
+        return np.stack(
+            picture.planes if has_rgb else rgb_picture(picture, video_format, matrix_of(video_format)).planes
+        )
+    if has_rgb:
+        return np.stack(ycc_planes(*picture.planes))
+    luma, *chroma = picture.planes
+    height, width = luma.shape
+    return np.stack([luma, *(plane.repeat(2, axis=0).repeat(2, axis=1)[:height, :width] for plane in chroma)])
+
+
 class ClipValidator:
     """Codes clips at a few QPs.
 
@@ -76,8 +111,9 @@ class ClipValidator:
         device: str = "cpu",
         qps: Sequence[int] = QPS,
     ) -> None:
-        self._clips, self._network, self._device, self._qps = clips, network, device, qps
+        self._clips, self._network, self._device = clips, network, device
         self._model = trainable_model(model)
+        self._qps = qps if self._model.has_qps else qps[:1]
         self._keyint = self._model.trainee(network).keyint
         states = {
             name: (frozen or {}).get(name) or self._model.trainee(name).initial_parameters(0)

@@ -229,13 +229,22 @@ def test_tensorboard_that_is_not_there(tmp_path: Path, monkeypatch: pytest.Monke
     [
         ("model: tiny", "model: huge", "no model 'huge'"),
         ("network: image", "network: sound", "network is image or video"),
-        ("lambda_last: 2", "lambda_last: 2\nautocast: fp8", "autocast is bf16, fp16 or none"),
+        ("lambda_last: 2", "lambda_last: 2\nautocast: fp8", "autocast is bf16, fp16 or none, not 'fp8'"),
         ("lambda_last: 2", "lambda_last: 2\nvalidate_every: 0", "validate_every: expected a number above 0"),
         ("rate_first: 1.0e-3", "rate_first: 1e-3", "stage 0: rate_first: expected a number, found '1e-3'"),
         ("batch: 2", "batch: 2.5", "batch: expected a whole number"),
         ("batch: 2", "batch: true", "batch: expected a whole number"),
         ("patch: 32", "patch: -32", "patch: expected a number above 0"),
         ("patch: 32", "patch: 32, gradient_checkpointing: 1", "gradient_checkpointing: expected true or false"),
+        ("patch: 32", "patch: 32, epochs: 2", "stage 0: num_steps or epochs says how long it is"),
+        ("num_steps: 1, ", "", "stage 0: num_steps or epochs says how long it is"),
+        ("patch: 32", "patch: 32, freeze: [motion]", "freeze: the network has no part 'motion'"),
+        ("patch: 32", "patch: 32, train: enc.", "train: expected a list"),
+        ("patch: 32", "patch: 32, train: [1]", "train: expected a list of words"),
+        ("patch: 32", "patch: 32, optimiser: new", "optimiser is keep or fresh"),
+        ("patch: 32", "patch: 32, loss: all", "stage 0: unknown setting loss"),
+        ("lambda_last: 2", "lambda_last: 2\noptimiser: sgd", "optimiser is adamw or adam"),
+        ("lambda_last: 2\n", "", "needs lambda_first and lambda_last"),
     ],
 )
 def test_settings_that_cannot_be_obeyed(old: str, new: str, named: str, tmp_path: Path) -> None:
