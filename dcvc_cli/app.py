@@ -84,7 +84,10 @@ def dcvc(
         ),
     ] = None,
 ) -> None:
-    """A neural video codec: DCVC-RT networks, exact arithmetic, self-contained streams.
+    """A neural video codec: a small model of its own, and DCVC-RT, DCVC-UF and others in their published sizes.
+
+    The small model comes with dcvc; `dcvc models add` imports published checkpoints of the others. Streams describe
+    themselves. Streams in exact arithmetic, the default, decode to the same pictures on every machine.
 
     QP runs from 0 to 63, and HIGHER is better quality and a bigger file, the opposite of x264 and x265.
     """
