@@ -3,7 +3,8 @@
 The help texts name these defaults, so this module loads nothing heavy.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 
 from dcvc_cli.bitstream.sps import HashKind
 from dcvc_cli.bitstream.sps_blocks import Vbv
@@ -64,11 +65,19 @@ class PictureOrder:
         qp_i: QP 0..63 if the picture is an I frame; None = that of the choices.
         qp_p: base QP 0..63 if it is a P frame; the family adds its pattern; None = that of the choices. A unit of
             several pictures takes the order of its first one.
+        room: tells how many bytes the payload of the picture's unit may have, when the unit is coded; None = any
+            number. A larger one is coded again at a lower QP. Units with room come out at once, not a picture late.
     """
 
     is_key: bool = False
     qp_i: int | None = None
     qp_p: int | None = None
+    room: Callable[[], int] | None = None
+
+    def lowered(self, by: int) -> "PictureOrder":
+        """The same order at QPs lower by so many, 0 at least."""
+        qp_i = None if self.qp_i is None else max(0, self.qp_i - by)
+        return replace(self, qp_i=qp_i, qp_p=None if self.qp_p is None else max(0, self.qp_p - by))
 
 
 NO_ORDER = PictureOrder()

@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from dcvc_cli import __version__
-from dcvc_cli.bitstream.nal import NalType
-from dcvc_cli.bitstream.picture_header import PictureHeader
+from dcvc_cli.bitstream.nal import CHECK_SIZE, MAX_HEADER_SIZE, NalType
+from dcvc_cli.bitstream.picture_header import MAX_PICTURE_HEADER_SIZE, PictureHeader
 from dcvc_cli.bitstream.sei import hash_picture
 from dcvc_cli.bitstream.sps import HashKind, Sps
+from dcvc_cli.bitstream.sps_syntax import write_sps
 from dcvc_cli.bitstream.stream_writer import StreamWriter
 from dcvc_cli.bitstream.varint import UV_LIMIT
 from dcvc_cli.codec.choices import CodingChoices
@@ -30,6 +31,7 @@ from dcvc_cli.coding.track_feed import TrackFeed
 from dcvc_cli.control.frame_control import FrameControl, Lookahead
 from dcvc_cli.control.rate import RateControl
 from dcvc_cli.control.scene_cuts import SeenPicture
+from dcvc_cli.control.vbv import VbvBuffer
 from dcvc_cli.errors import InputError, UsageError
 from dcvc_cli.families.base import CodedUnit
 from dcvc_cli.families.registry import limits_of
@@ -54,6 +56,7 @@ class EncodeSummary:
         i_bytes: sizes of all I frames, with the SPS before each.
         p_bytes: sizes of all P frames.
         qp_min: lowest QP of a frame; `qp_mean` and `qp_max` likewise.
+        vbv_underflows: frame units that take more than the receiver's buffer holds, even at QP 0.
     """
 
     num_frames: int
@@ -69,6 +72,7 @@ class EncodeSummary:
     qp_min: int | None
     qp_mean: float | None
     qp_max: int | None
+    vbv_underflows: int
 
 
 def summary_of(encoder: "StreamEncoder", totals: Totals, wall_seconds: float) -> EncodeSummary:
@@ -88,6 +92,7 @@ def summary_of(encoder: "StreamEncoder", totals: Totals, wall_seconds: float) ->
         totals.qp_min,
         totals.qp_mean,
         totals.qp_max,
+        encoder.num_underflows,
     )
 
 
@@ -108,6 +113,13 @@ def settings_text(model: OpenedModel, choices: CodingChoices, sps: Sps) -> str:
         "entropy-format": sps.entropy_format.name.lower().replace("_", "-"),
     }
     return f"dcvc {__version__}: " + " ".join(f"{name}={value}" for name, value in pairs.items())
+
+
+def most_beside_payload(sps: Sps) -> int:
+    """Bytes that a frame unit takes beside its payload, at most: header and check, picture header, SPS before it."""
+    is_plain = sps.max_pictures == 1 and not sps.max_reorder and sps.time_base is None
+    headers = (0 if is_plain else MAX_PICTURE_HEADER_SIZE) + 2 * (MAX_HEADER_SIZE + CHECK_SIZE)
+    return len(write_sps(sps)) + headers
 
 
 class StreamEncoder:
@@ -149,13 +161,19 @@ class StreamEncoder:
         self.video_format = video_format
         self._sink, self._recon, self._psnr, self._msssim = sink, recon, psnr, msssim
         self._encoder = model.weights.model.encoder(model.networks, self.sps, choices)
+        self._most_beside = most_beside_payload(self.sps)
         self.control = FrameControl(choices, rate)
         self.lookahead = Lookahead(video_format, needed=choices.scene_cuts or rate is not None)
         self._writer = StreamWriter(sink, limits_of=limits_of)
         self._writer.write_text(f"{settings_text(model, choices, self.sps)} {label}".rstrip())
         self._tracks = tracks
+        self._end_of_frame = 0
+        """Bytes of the stream up to the end of the last frame unit, and those of other tracks since."""
         if tracks is not None:
+            before = self._writer.size_bytes
             tracks.write_headers(self._writer, self.sps)
+            self._end_of_frame += self._writer.size_bytes - before
+        self._buffer = None if choices.vbv is None else VbvBuffer(choices.vbv)
         self._sources: deque[Picture] = deque()
         """Pictures whose unit has not come yet."""
         self._times: deque[int] = deque()
@@ -163,10 +181,13 @@ class StreamEncoder:
         self._key_time = 0
         """Time of the last I unit's first picture."""
         self._last_time = 0
-        self._end_of_frame = 0
-        """Bytes of the stream up to the end of the last frame unit, and those of other tracks since."""
         self._since_hash: int | None = None
         """Pictures since the last one whose hash was written; None before the first unit."""
+
+    @property
+    def num_underflows(self) -> int:
+        """Frame units that take more than the receiver's buffer holds."""
+        return 0 if self._buffer is None else self._buffer.num_underflows
 
     @property
     def size_bytes(self) -> int:
@@ -199,7 +220,10 @@ class StreamEncoder:
                 raise InputError("a picture without a time follows a format with a time base")
             self._times.append(seen.picture.time)
         self._sources.append(seen.picture)
-        return self._write(self._encoder.push(seen.picture, self.control.order(seen)))
+        order = self.control.order(seen)
+        if self._buffer is not None:
+            order = replace(order, room=self._room)
+        return self._write(self._encoder.push(seen.picture, order))
 
     def finish(self) -> list[FrameReport]:
         """Ends the stream; returns the reports of the pictures that still waited for their unit."""
@@ -229,6 +253,7 @@ class StreamEncoder:
         wanted = hashed or self._recon is not None or self._psnr or self._msssim
         decoded = self._encoder.reconstruction() if wanted else ()
         seconds = time.perf_counter() - start
+        shown = self._shown_next()
         pictures = self._timed(unit)
         if self._tracks is not None:
             before = self._writer.size_bytes
@@ -238,7 +263,11 @@ class StreamEncoder:
         sps_id = self._writer.use_sps(self.sps)
         self._writer.write_frame(unit.frame_type, sps_id, unit.qp, unit.reset, unit.payload, pictures)
         size_bytes = self._writer.size_bytes - before
-        self.control.coded(8 * (self._writer.size_bytes - self._end_of_frame), num_pictures)
+        num_bits = 8 * (self._writer.size_bytes - self._end_of_frame)
+        self.control.coded(num_bits, num_pictures, unit.lowered)
+        if self._buffer is not None:
+            self._buffer.room(shown)
+            self._buffer.take(num_bits)
         self._end_of_frame = self._writer.size_bytes
         if hashed:
             self._write_hash(decoded)
@@ -254,6 +283,19 @@ class StreamEncoder:
                 self._sources.popleft()
             reports.append(FrameReport(index + position, letter, unit.qp, *spent, quality))
         return reports
+
+    def _shown_next(self) -> Fraction:
+        """Seconds at which the first picture is shown whose unit is not written."""
+        ticks, rate = self.sps.time_base, self.video_format.frame_rate
+        if ticks is not None:
+            return Fraction(self._times[0] * ticks.den, ticks.num)
+        return Fraction(self._writer.num_frames * rate.den, rate.num) if rate.num else Fraction(0)
+
+    def _room(self) -> int:
+        """Bytes that the payload of the next unit may have, so that it does not empty the receiver's buffer."""
+        assert self._buffer is not None
+        used = self._writer.size_bytes - self._end_of_frame
+        return self._buffer.room(self._shown_next()) // 8 - used - self._most_beside
 
     def _seconds(self, index: int) -> Fraction:
         """When the last picture of the unit that starts with picture `index` is shown; of even pictures, the first."""

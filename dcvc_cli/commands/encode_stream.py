@@ -230,6 +230,12 @@ def encode_stream(
             voice.note(f"note: {note}")
         if feed is not None and feed.num_left_out:
             voice.warn(f"{feed.num_left_out} packets of other tracks are too large for a stream: left out")
+        if summary.vbv_underflows:
+            units = f"{summary.vbv_underflows} frame unit{'s' if summary.vbv_underflows > 1 else ''}"
+            voice.warn(
+                f"{units} at QP 0 still take more than the buffer of --maxrate and --bufsize holds then: the stream "
+                "does not keep it"
+            )
         for file in reports:
             file.finish(summary_values(summary))
         # All outputs appear or none: an output that finds no room fails before the first one gets its name.

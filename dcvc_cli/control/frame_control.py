@@ -51,8 +51,8 @@ class FrameControl:
         self.history: list[CodedFrame] = []
         self._ordered: deque[tuple[bool, int]] = deque()
         """(is an I frame, QP) of the pictures whose bits are not in the history."""
-        self._told: deque[tuple[int, int]] = deque()
-        """(bits, pictures) of units that the rate does not know yet."""
+        self._told: deque[tuple[int, int, int]] = deque()
+        """(bits, pictures, QPs below the order) of units that the rate does not know yet."""
         self._index = 0
         self._since_key: int | None = None
         """Pictures since the last I frame, itself included; None before the first one."""
@@ -66,29 +66,29 @@ class FrameControl:
         self._index += 1
         if self._rate is None:
             return PictureOrder(is_key=is_cut)
-        self._tell(self._index - 2)
+        self._tell(self._index - (2 if choices.vbv is None else 1))
         qp = self._rate.qp(seen, is_key=is_cut or is_due)
         self._ordered.append((is_cut or is_due, qp))
         key_qp = min(max(qp + choices.qp_i - choices.qp_p, 0), MAX_QP)
         return PictureOrder(is_cut, key_qp, qp)
 
-    def coded(self, num_bits: int, num_pictures: int) -> None:
-        """Takes note of a unit."""
+    def coded(self, num_bits: int, num_pictures: int, lowered: int = 0) -> None:
+        """Takes note of a unit, whose QP is so far below its order."""
         if self._rate is not None:
-            self._told.append((num_bits, num_pictures))
+            self._told.append((num_bits, num_pictures, lowered))
 
     def finish(self) -> None:
         """The history is complete."""
         self._tell(self._index)
 
     def _tell(self, num_pictures: int) -> None:
-        """Tells the rate of units up to so many pictures. A device may run a picture ahead of its units; the rate is
-        told on every device as if it did."""
+        """Tells the rate of units up to so many pictures. A device may run a picture ahead of its units, where there is
+        no buffer; the rate is told on every device as if it did."""
         while self._told and len(self.history) + self._told[0][1] <= num_pictures:
-            num_bits, count = self._told.popleft()
+            num_bits, count, lowered = self._told.popleft()
             assert self._rate is not None
-            self._rate.coded(num_bits, count)
-            qp = self._ordered[0][1]
+            self._rate.coded(num_bits, count, lowered)
+            qp = max(0, self._ordered[0][1] - lowered)
             for index in range(count):
                 is_key, _ = self._ordered.popleft()
                 share = num_bits * (index + 1) // count - num_bits * index // count

@@ -62,8 +62,8 @@ class RateControl(Protocol):
     def qp(self, seen: SeenPicture, *, is_key: bool) -> int:
         """That of the next picture."""
 
-    def coded(self, num_bits: int, num_pictures: int) -> None:
-        """Takes the bits of the oldest pictures that are not yet told of."""
+    def coded(self, num_bits: int, num_pictures: int, lowered: int = 0) -> None:
+        """Takes the bits of the oldest pictures that are not yet told of, coded at a QP lower by so many."""
 
 
 @dataclass
@@ -135,13 +135,13 @@ class OnePassRate:
         self._ordered.append(_Ordered(activity, qp, is_key, predicted))
         return qp
 
-    def coded(self, num_bits: int, num_pictures: int) -> None:
+    def coded(self, num_bits: int, num_pictures: int, lowered: int = 0) -> None:
         """A unit's bits are spread over its pictures, all at the QP of the first one."""
-        first = self._ordered[0]
+        qp = max(0, self._ordered[0].qp - lowered)
         for index in range(num_pictures):
             ordered = self._ordered.popleft()
             share = num_bits * (index + 1) // num_pictures - num_bits * index // num_pictures
-            self._estimates[ordered.is_key].add(share, ordered.activity * growth(first.qp, is_key=ordered.is_key))
+            self._estimates[ordered.is_key].add(share, ordered.activity * growth(qp, is_key=ordered.is_key))
         self._spent += num_bits
         if self._vbv is not None:
             self._vbv.take(num_bits, num_pictures)

@@ -77,11 +77,12 @@ class TwoPassRate:
         self._index += 1
         return qp
 
-    def coded(self, num_bits: int, num_pictures: int) -> None:
-        """The bits of the oldest pictures that are not yet told of."""
+    def coded(self, num_bits: int, num_pictures: int, lowered: int = 0) -> None:
+        """The bits of the oldest pictures that are not yet told of, coded at a QP lower by so many."""
         first = self._num_told
+        qp = max(0, self._qps[first] - lowered)
         for index in range(first, first + num_pictures):
-            self._expected += self._predicted(index, self._qps[first])
+            self._expected += self._predicted(index, qp)
         self._num_told += num_pictures
         self._spent += num_bits
         if self._vbv is not None:

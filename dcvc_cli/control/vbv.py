@@ -1,5 +1,5 @@
-"""The encoder's picture of the buffer of a receiver (docs/bitstream.md, "VBV"). `dcvc info --validate` has a checker of
-its own (bitstream/vbv_check.py)."""
+"""The encoder's picture of the buffer of a receiver (docs/bitstream.md, "VBV"): a model that rates steer by, and the
+buffer itself, which no unit may empty. `dcvc info --validate` has a checker of its own (bitstream/vbv_check.py)."""
 
 from fractions import Fraction
 
@@ -9,6 +9,33 @@ P_MARGIN, I_MARGIN = 4, 2
 """A frame may take so many times what is predicted for it: good P frames take most."""
 RESERVE = 8
 """1/RESERVE of the buffer is kept for what predictions miss."""
+
+
+class VbvBuffer:
+    """The buffer while the units of one stream are taken out of it.
+
+    Attributes:
+        num_underflows: units that took more than it held.
+    """
+
+    def __init__(self, vbv: Vbv) -> None:
+        self._vbv = vbv
+        self._fullness = Fraction(vbv.initial_fullness)
+        self._shown: Fraction | None = None
+        self.num_underflows = 0
+
+    def room(self, shown: Fraction) -> int:
+        """Bits that a unit may take whose first picture is shown at so many seconds."""
+        if self._shown is not None:
+            filled = self._fullness + self._vbv.max_rate * max(Fraction(0), shown - self._shown)
+            self._fullness = min(Fraction(self._vbv.buffer_size), filled)
+        self._shown = shown
+        return int(self._fullness)
+
+    def take(self, num_bits: int) -> None:
+        """Takes out the unit that `room` was asked for last."""
+        self.num_underflows += num_bits > self._fullness
+        self._fullness = max(Fraction(0), self._fullness - num_bits)
 
 
 class VbvModel:

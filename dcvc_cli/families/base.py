@@ -51,6 +51,7 @@ class CodedUnit:
         reset: the reset flag of a P unit. Each family says what it means.
         payload: the coded pictures.
         pictures: number and order of the pictures. The caller adds their times.
+        lowered: QPs below the order, so that the unit fits its room.
     """
 
     frame_type: NalType
@@ -58,6 +59,7 @@ class CodedUnit:
     reset: bool
     payload: bytes
     pictures: PictureHeader = ONE_PICTURE
+    lowered: int = 0
 
 
 class PictureEncoder(ABC):

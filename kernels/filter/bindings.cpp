@@ -208,6 +208,7 @@ PYBIND11_MODULE(_filter, module) {
   module.def("bytes_of_plane", &bytes_of_plane, py::arg("plane").noconvert(), py::arg("height"), py::arg("width"));
   py::class_<fi::FilterCoder>(module, "FilterCoder")
       .def(py::init<>())
+      .def("__copy__", [](const fi::FilterCoder& coder) { return coder; })
       .def("reset", &fi::FilterCoder::reset)
       .def_property_readonly("filters", [](const fi::FilterCoder& coder) { return as_tuple(coder.filters()); })
       .def("encode_open", &encode_open, py::arg("luma").noconvert(), py::arg("chroma").noconvert(),
@@ -217,6 +218,7 @@ PYBIND11_MODULE(_filter, module) {
       .def("decode", &decode, py::arg("data"), py::arg("start") = py::none());
   py::class_<fi::FilterFit>(module, "FilterFit")
       .def(py::init<>())
+      .def("__copy__", [](const fi::FilterFit& fit) { return fit; })
       .def("reset", &fi::FilterFit::reset)
       .def("fit", &fit, py::arg("planes").noconvert(), py::arg("source").noconvert(), py::arg("coder"),
            py::arg("lambda_"), py::arg("chroma_weight"));

@@ -303,6 +303,7 @@ PYBIND11_MODULE(_floor, module) {
   module.def("put_back", &put_back, py::arg("floor"), py::arg("planes").noconvert(), py::arg("squares").noconvert());
   py::class_<fl::FloorCoder>(module, "FloorCoder")
       .def(py::init<>())
+      .def("__copy__", [](const fl::FloorCoder& coder) { return coder; })
       .def("reset", &fl::FloorCoder::reset)
       .def("encode_open", &encode_open, py::arg("floor"), py::arg("start") = py::none())
       .def("encode", &encode, py::arg("floor"), py::arg("start") = py::none())
@@ -312,6 +313,7 @@ PYBIND11_MODULE(_floor, module) {
            py::arg("start") = py::none());
   py::class_<fl::FloorChooser>(module, "FloorChooser")
       .def(py::init<>())
+      .def("__copy__", [](const fl::FloorChooser& chooser) { return chooser; })
       .def("remember", &remember, py::arg("source").noconvert())
       .def("choose", &choose, py::arg("coder"), py::arg("planes").noconvert(), py::arg("compensated").noconvert(),
            py::arg("source").noconvert(), py::arg("step_index"), py::arg("bit_price"), py::arg("chroma_weight"));

@@ -243,6 +243,7 @@ PYBIND11_MODULE(_motion, module) {
              py::arg("max_value"));
   py::class_<mo::VectorCoder>(module, "VectorCoder")
       .def(py::init<>())
+      .def("__copy__", [](const mo::VectorCoder& coder) { return coder; })
       .def("reset", &mo::VectorCoder::reset)
       .def("probabilities", &probabilities)
       .def("state", &state)

@@ -15,6 +15,7 @@ from dcvc_cli.bitstream.sps import Sps
 from dcvc_cli.bitstream.units import FrameUnit
 from dcvc_cli.codec.choices import NO_ORDER, PictureOrder
 from dcvc_cli.codec.pictures import check_picture, video_format_of
+from dcvc_cli.codec.room import code_within
 from dcvc_cli.errors import StreamError
 from dcvc_cli.families.base import CodedUnit, PictureDecoder, PictureEncoder
 from dcvc_cli.families.diverse_contexts.frames import FramePayloadDecoder, FramePayloadEncoder, PFrame
@@ -58,13 +59,18 @@ class UnitEncoder(PictureEncoder):
         check_picture(picture, self._video_format)
         values = self._samples(picture, self._video_format)
         index, plan = self._planner.index, self._planner.next(order)
-        if plan.frame_type is NalType.I:
-            payload = self._frames.encode_i(values, plan.qp)
-        else:
-            adaptor = self._adaptors[(index - self._planner.last_key) % len(self._adaptors)]
-            frame = PFrame(plan.qp, adaptor, plan.reset)
-            payload = bytes([REFRESH if plan.reset else adaptor]) + self._frames.encode_p([(values, frame)])
-        yield CodedUnit(plan.frame_type, plan.qp, plan.reset, payload)
+        adaptor = self._adaptors[(index - self._planner.last_key) % len(self._adaptors)]
+        before = self._frames.reference
+
+        def code(qp: int) -> bytes:
+            self._frames.reference = before
+            if plan.frame_type is NalType.I:
+                return self._frames.encode_i(values, qp)
+            frame = PFrame(qp, adaptor, plan.reset)
+            return bytes([REFRESH if plan.reset else adaptor]) + self._frames.encode_p([(values, frame)])
+
+        qp, payload = code_within(order.room, plan.qp, code)
+        yield CodedUnit(plan.frame_type, qp, plan.reset, payload, lowered=plan.qp - qp)
 
     def reconstruction(self) -> Sequence[Picture]:
         """The picture of the unit that came last."""

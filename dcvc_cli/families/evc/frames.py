@@ -47,6 +47,7 @@ class EvcFrameEncoder:
         frame: what a decoder has of the picture that came last, limited to 0..1.
         side: the symbols of the picture that came last.
         candidate: the number of encoders of the picture that came last, less 1.
+        reference: none, as there are no P frames.
     """
 
     def __init__(self, graph: EvcNetwork, network: CodecNetwork, num_encoders: int | None = None) -> None:
@@ -54,6 +55,7 @@ class EvcFrameEncoder:
         self.frame: Tensor = None
         self.side = WideEncodingSide()
         self.candidate = 0
+        self.reference = None
 
     def encode_i(self, values: NDArray[np.float32], qp: int) -> bytes:
         """The payload of a picture, (3, Hp, Wp), at QP 0..63."""

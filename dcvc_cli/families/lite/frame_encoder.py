@@ -1,7 +1,8 @@
 """The frame encoder of `lite` chooses symbols, filters and floor of a frame (docs/floor.md, "The encoder's choice")."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -11,12 +12,13 @@ from dcvc_cli.backend.operations import Tensor
 from dcvc_cli.bitstream.varint import write_uv
 from dcvc_cli.codec.latents import EncodingSide
 from dcvc_cli.codec.networks import CodecNetworks
-from dcvc_cli.families.lite.filter.filters import FilterFit
+from dcvc_cli.families.lite.filter.filters import FilterCoder, FilterFit
 from dcvc_cli.families.lite.filter.parameters import Filters, Planes
-from dcvc_cli.families.lite.floor.frame_floor import FloorChoice, FloorChooser, bit_price
+from dcvc_cli.families.lite.floor.frame_floor import FloorChoice, FloorChooser, FloorCoder, bit_price
 from dcvc_cli.families.lite.frames import FrameCoder, Reference
 from dcvc_cli.families.lite.image import ImageModel
 from dcvc_cli.families.lite.motion.field import (
+    FieldCoder,
     compensate_squares,
     in_lines,
     luma_of_values,
@@ -62,6 +64,19 @@ class Attempt:
     def cost(self) -> float:
         """Squared error plus the price of floor and symbols, in squared grey levels."""
         return self.choice.error + self.price * (self.choice.num_bits + 8 * len(self.side.encoder.finish()))
+
+
+@dataclass(frozen=True)
+class SavedState:
+    """What the next frame depends on, beside the networks."""
+
+    reference: Reference
+    replaced_share: float
+    field_coder: FieldCoder
+    filter_coder: FilterCoder
+    floor_coder: FloorCoder
+    filter_fit: FilterFit
+    floor_chooser: FloorChooser
 
 
 def mean_of_planes(values: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -110,6 +125,19 @@ class FramePayloadEncoder(FrameCoder):
         self.target_qp_i, self.target_qp_p = target_qps
         self.filter_fit, self.floor_chooser = FilterFit(), FloorChooser()
         self.replaced_share = 0.0
+
+    def saved(self) -> SavedState:
+        """A copy of what the next frame depends on."""
+        coders = copy(self.field_coder), copy(self.filter_coder), copy(self.floor_coder)
+        choosers = copy(self.filter_fit), copy(self.floor_chooser)
+        return SavedState(replace(self.reference), self.replaced_share, *coders, *choosers)
+
+    def restore(self, saved: SavedState) -> None:
+        """Goes back to where `saved` was called; the saved state stays as it is."""
+        self.reference, self.replaced_share = replace(saved.reference), saved.replaced_share
+        self.field_coder, self.filter_coder = copy(saved.field_coder), copy(saved.filter_coder)
+        self.floor_coder = copy(saved.floor_coder)
+        self.filter_fit, self.floor_chooser = copy(saved.filter_fit), copy(saved.floor_chooser)
 
     def encode_i(self, values: NDArray[np.float32], qp: int, zero_below: NDArray[np.float32] | None = None) -> bytes:
         """Codes an I frame at row `qp` (0..63), quantised with a dead zone (families.lite.dead_zone).

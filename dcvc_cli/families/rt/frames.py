@@ -8,7 +8,7 @@ decoder have the same reference bit for bit.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,6 +64,14 @@ class _FrameCoder:
     def shown(self) -> Reference:
         """Returns what `picture` needs of the frame coded last once others are coded."""
         return self.reference
+
+    def saved(self) -> Reference:
+        """Returns a copy of what the next frame depends on."""
+        return replace(self.reference)
+
+    def restore(self, saved: Reference) -> None:
+        """Goes back to where `saved` was called."""
+        self.reference = replace(saved)
 
     def output(self, shown: Reference | None = None) -> Tensor:
         """Returns the network output of the frame coded last, or of the frame of `shown`: 3 x Hp x Wp in 0..1."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,6 +13,7 @@ from dcvc_cli.bitstream.sps import Sps
 from dcvc_cli.bitstream.units import FrameUnit
 from dcvc_cli.codec.choices import NO_ORDER, PictureOrder
 from dcvc_cli.codec.pictures import check_picture, values_from_picture, video_format_of
+from dcvc_cli.codec.room import code_within
 from dcvc_cli.errors import StreamError
 from dcvc_cli.families.base import CodedUnit, PictureDecoder, PictureEncoder
 from dcvc_cli.families.rt.gop import FramePlan, GopPlanner
@@ -45,6 +46,12 @@ class FrameEncoder(Protocol):
     def shown(self) -> Any:
         """Returns what `picture` needs of the frame coded last once others are coded."""
 
+    def saved(self) -> Any:
+        """Returns a copy of what the next frame depends on."""
+
+    def restore(self, saved: Any) -> None:
+        """Goes back to where `saved` was called; `saved` may be used again."""
+
     def picture(self, video_format: VideoFormat, *, truncate_chroma: bool, shown: Any = None) -> Picture: ...
 
 
@@ -73,9 +80,11 @@ class _CodedFrame:
     plan: FramePlan
     payload: "Future[bytes]"
     shown: Any
+    lowered: int = 0
 
     def unit(self) -> CodedUnit:
-        return CodedUnit(self.plan.frame_type, self.plan.qp, self.plan.reset, self.payload.result())
+        plan = self.plan
+        return CodedUnit(plan.frame_type, plan.qp, plan.reset, self.payload.result(), lowered=self.lowered)
 
 
 class FrameByFrameEncoder(PictureEncoder):
@@ -99,8 +108,12 @@ class FrameByFrameEncoder(PictureEncoder):
     def push(self, picture: Picture, order: PictureOrder = NO_ORDER) -> Iterator[CodedUnit]:
         """Codes a picture."""
         check_picture(picture, self._video_format)
-        values = values_from_picture(picture, self._video_format)
-        plan, make = self._code(values, self._planner.next(order), order)
+        values, plan = values_from_picture(picture, self._video_format), self._planner.next(order)
+        if order.room is not None:
+            yield from self.flush()
+            yield from self._units(self._code_within(values, plan, order))
+            return
+        plan, make = self._code(values, plan, order)
         coded: _CodedFrame | None = _CodedFrame(plan, self._begin(make), self._frames.shown())
         if self._thread is not None:
             coded, self._waiting = self._waiting, coded
@@ -117,11 +130,22 @@ class FrameByFrameEncoder(PictureEncoder):
             yield coded.unit()
 
     def _begin(self, make: MakePayload) -> "Future[bytes]":
-        if self._thread is not None:
-            return self._thread.submit(make)
-        made: Future[bytes] = Future()
-        made.set_result(make())
-        return made
+        return _made(make()) if self._thread is None else self._thread.submit(make)
+
+    def _code_within(self, values: NDArray[np.float32], wanted: FramePlan, order: PictureOrder) -> _CodedFrame:
+        """Codes a frame, again at lower QPs where it has no room."""
+        saved = self._frames.saved()
+        coded = wanted
+
+        def code(qp: int) -> bytes:
+            nonlocal coded
+            if qp != wanted.qp:
+                self._frames.restore(saved)
+            coded, make = self._code(values, replace(wanted, qp=qp), order.lowered(wanted.qp - qp))
+            return make()
+
+        qp, payload = code_within(order.room, wanted.qp, code)
+        return _CodedFrame(coded, _made(payload), self._frames.shown(), wanted.qp - qp)
 
     def _code(self, values: NDArray[np.float32], plan: FramePlan, order: PictureOrder) -> tuple[FramePlan, MakePayload]:
         """Returns (the plan, a function that makes the payload)."""
@@ -135,6 +159,13 @@ class FrameByFrameEncoder(PictureEncoder):
         assert self._last is not None, "no unit came yet"
         truncate_chroma = self._sps.truncate_chroma
         return (self._frames.picture(self._video_format, truncate_chroma=truncate_chroma, shown=self._last.shown),)
+
+
+def _made(payload: bytes) -> "Future[bytes]":
+    """A payload as if a thread had made it."""
+    made: Future[bytes] = Future()
+    made.set_result(payload)
+    return made
 
 
 class FrameByFrameDecoder(PictureDecoder):

@@ -4,7 +4,7 @@ The payload of a unit in a .dcvc stream is the number of its coders, one byte, a
 Memory: the pictures of a unit in 8 bits until it is full, then their samples in float32.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from dcvc_cli.bitstream.nal import NalType
@@ -13,6 +13,7 @@ from dcvc_cli.bitstream.sps import Sps
 from dcvc_cli.bitstream.units import FrameUnit
 from dcvc_cli.codec.choices import NO_ORDER, CodingChoices, PictureOrder
 from dcvc_cli.codec.pictures import check_picture, picture_from_frame, values_from_picture, video_format_of
+from dcvc_cli.codec.room import code_within
 from dcvc_cli.errors import StreamError
 from dcvc_cli.families.base import CodedUnit, PictureDecoder, PictureEncoder
 from dcvc_cli.families.uf.units import UnitCoder, UnitPayloadDecoder, UnitPayloadEncoder
@@ -68,6 +69,8 @@ class UnitEncoder(PictureEncoder):
         self._num_coded = 0
         self._unit_qp = rule.qp_p
         """QP of the unit that waits."""
+        self._room: Callable[[], int] | None = None
+        """What its payload may take."""
 
     def push(self, picture: Picture, order: PictureOrder = NO_ORDER) -> Iterator[CodedUnit]:
         """Gives out the unit that the picture fills; before an I frame, the unit that it cuts short."""
@@ -77,10 +80,10 @@ class UnitEncoder(PictureEncoder):
             yield from self.flush()
             self._index += 1
             self._since_key = 1
-            yield self._i_frame(picture, self._rule.qp_i if order.qp_i is None else order.qp_i)
+            yield self._i_frame(picture, self._rule.qp_i if order.qp_i is None else order.qp_i, order.room)
             return
         if not self._waiting:
-            self._unit_qp = self._rule.qp_p if order.qp_p is None else order.qp_p
+            self._unit_qp, self._room = self._rule.qp_p if order.qp_p is None else order.qp_p, order.room
         self._waiting.append(picture)
         self._index += 1
         if len(self._waiting) == self._unit_pictures:
@@ -95,11 +98,16 @@ class UnitEncoder(PictureEncoder):
         """The pictures of the unit that came last, without those that only fill it."""
         return pictures_of(self._coder, self._sps, self._num_coded)
 
-    def _i_frame(self, picture: Picture, qp: int) -> CodedUnit:
+    def _i_frame(self, picture: Picture, wanted: int, room: Callable[[], int] | None) -> CodedUnit:
         values = values_from_picture(picture, self._video_format)
-        payload, num_coders = self._coder.encode_i(values, qp)
+
+        def code(qp: int) -> bytes:
+            payload, num_coders = self._coder.encode_i(values, qp)
+            return bytes([num_coders]) + payload
+
+        qp, payload = code_within(room, wanted, code)
         self._num_coded = 1
-        return CodedUnit(NalType.I, qp, reset=False, payload=bytes([num_coders]) + payload)
+        return CodedUnit(NalType.I, qp, reset=False, payload=payload, lowered=wanted - qp)
 
     def _p_unit(self) -> CodedUnit:
         count, since_key = len(self._waiting), self._since_key or 1
@@ -107,10 +115,16 @@ class UnitEncoder(PictureEncoder):
         self._waiting.clear()
         reset = self._rule.resets(since_key, self._unit_pictures)
         filled = values + values[-1:] * (self._unit_pictures - count)
-        payload, num_coders = self._coder.encode_p(filled, self._unit_qp, reset)
+        before = self._coder.kept
+
+        def code(qp: int) -> bytes:
+            self._coder.kept = before
+            payload, num_coders = self._coder.encode_p(filled, qp, reset)
+            return bytes([num_coders]) + payload
+
+        qp, payload = code_within(self._room, self._unit_qp, code)
         self._since_key, self._num_coded = since_key + count, count
-        pictures = PictureHeader(count)
-        return CodedUnit(NalType.P, self._unit_qp, reset, bytes([num_coders]) + payload, pictures)
+        return CodedUnit(NalType.P, qp, reset, payload, PictureHeader(count), self._unit_qp - qp)
 
 
 class UnitDecoder(PictureDecoder):

@@ -13,6 +13,7 @@ from dcvc_cli.bitstream.sps import Sps
 from dcvc_cli.bitstream.units import FrameUnit
 from dcvc_cli.codec.choices import NO_ORDER, CodingChoices, PictureOrder
 from dcvc_cli.codec.pictures import check_picture, video_format_of
+from dcvc_cli.codec.room import code_within
 from dcvc_cli.errors import StreamError, UsageError
 from dcvc_cli.families.base import CodedUnit, Model, PictureDecoder, PictureEncoder
 from dcvc_cli.families.rt.gop import GopRule
@@ -24,7 +25,13 @@ NO_OFFSETS = (0,) * 8
 
 
 class RgbFrameEncoder(Protocol):
-    """Codes padded pictures one after the other."""
+    """Codes padded pictures one after the other.
+
+    Attributes:
+        reference: what the next P frame is predicted from.
+    """
+
+    reference: Any
 
     @property
     def frame(self) -> Tensor:
@@ -67,9 +74,15 @@ class RgbEncoder(PictureEncoder):
         """The picture's unit."""
         check_picture(picture, self._video_format)
         plan = self._planner.next(order)
-        code = self._frames.encode_i if plan.frame_type is NalType.I else self._frames.encode_p
-        payload = code(rgb_values(picture, self._video_format), plan.qp)
-        yield CodedUnit(plan.frame_type, plan.qp, reset=False, payload=payload)
+        encode = self._frames.encode_i if plan.frame_type is NalType.I else self._frames.encode_p
+        values, before = rgb_values(picture, self._video_format), self._frames.reference
+
+        def code(qp: int) -> bytes:
+            self._frames.reference = before
+            return encode(values, qp)
+
+        qp, payload = code_within(order.room, plan.qp, code)
+        yield CodedUnit(plan.frame_type, qp, reset=False, payload=payload, lowered=plan.qp - qp)
 
     def reconstruction(self) -> Sequence[Picture]:
         """The picture of the unit that came last."""

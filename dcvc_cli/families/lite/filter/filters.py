@@ -6,6 +6,7 @@ in both directions. Filtering and the coding of filters are integer arithmetic, 
 the filters that the fit finds, so no decoder depends on the fit.
 """
 
+from copy import copy
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -70,6 +71,12 @@ class FilterCoder:
     def __init__(self) -> None:
         self.native = native.FilterCoder()
 
+    def __copy__(self) -> "FilterCoder":
+        """A coder that goes on from here by itself."""
+        other = FilterCoder()
+        other.native = copy(self.native)
+        return other
+
     def reset(self) -> None:
         """Drops the filters and forgets what was learned. Every I frame begins with it."""
         self.native.reset()
@@ -117,6 +124,12 @@ class FilterFit:
 
     def __init__(self) -> None:
         self._native = native.FilterFit()
+
+    def __copy__(self) -> "FilterFit":
+        """A coder that goes on from here by itself."""
+        other = FilterFit()
+        other._native = copy(self._native)
+        return other
 
     def reset(self) -> None:
         """Forgets the frames before. Every I frame begins with it."""

@@ -5,6 +5,7 @@ large in both directions. Coding and reconstruction are integer arithmetic, bit-
 encoder's choice, so no decoder depends on how the encoder chooses.
 """
 
+from copy import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
@@ -158,6 +159,12 @@ class FloorCoder:
     def __init__(self) -> None:
         self.native = native.FloorCoder()
 
+    def __copy__(self) -> "FloorCoder":
+        """A coder that goes on from here by itself."""
+        other = FloorCoder()
+        other.native = copy(self.native)
+        return other
+
     def reset(self) -> None:
         """Forgets what was learned. Every I frame begins with it."""
         self.native.reset()
@@ -225,6 +232,12 @@ class FloorChooser:
 
     def __init__(self) -> None:
         self._native = native.FloorChooser()
+
+    def __copy__(self) -> "FloorChooser":
+        """A coder that goes on from here by itself."""
+        other = FloorChooser()
+        other._native = copy(self._native)
+        return other
 
     def choose(
         self,

@@ -7,6 +7,7 @@ or from the mean of both. Compensation and vector coding are integer arithmetic,
 the motion that the search finds, so no decoder depends on the search.
 """
 
+from copy import copy
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
@@ -144,6 +145,12 @@ class FieldCoder:
 
     def __init__(self) -> None:
         self._native = native.VectorCoder()
+
+    def __copy__(self) -> "FieldCoder":
+        """A coder that goes on from here by itself."""
+        other = FieldCoder()
+        other._native = copy(self._native)
+        return other
 
     def reset(self) -> None:
         """Forgets what was learned. Every I frame begins with it."""
