@@ -40,7 +40,7 @@ DRAWN_RUN = re.compile(
 
 @dataclass(frozen=True)
 class DcCase(DiverseCase):
-    """Settings of a case, from its case.json.
+    """A case, with the settings of its case.json.
 
     Attributes:
         phases: numbers of the frames modulo the pattern of feature adaptors.
@@ -127,7 +127,11 @@ class DcConformance(ConformanceForm):
         return description.get("model") == "dcvc-dc"
 
     def read_case(self, folder: Path, description: Mapping[str, Any]) -> DcCase:
-        """Settings; InputError for those that there are not."""
+        """Reads a case.
+
+        Raises:
+            InputError: the case has settings that do not exist.
+        """
         size = PictureSize(int(description["width"]), int(description["height"]))
         num_frames, gop = int(description["frames"]), int(description["gop"])
         is_anchor, index = bool(description["anchor"]), int(description["q_index"])
@@ -158,7 +162,7 @@ class DcConformance(ConformanceForm):
         )
 
     def vector_checks(self, folder: Path, generator: ModuleType) -> Sequence[Check]:
-        """Tables and payloads of the coder alone, where the folder has them."""
+        """Returns the checks of tables and payloads of the coder alone, if the folder has them."""
         checks = {
             "tables.npz": Check("tables", lambda: check_scale_tables(folder / "tables.npz")),
             "coder.json": Check("coder", lambda: _coder_findings(folder)),

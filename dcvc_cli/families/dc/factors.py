@@ -37,6 +37,6 @@ def scalar(anchors: Any, quality: int) -> float:
 
 
 def factor(ops: Any, prefix: str, side: str, quality: int) -> Any:
-    """What features are multiplied with: 1 x channels x 1 x 1."""
+    """Returns the factors of features, 1 x channels x 1 x 1."""
     anchors = ops.parameters[f"{prefix}q_scale_{side}"].float().cpu().numpy()
     return ops.parameters[f"{prefix}q_basic_{side}"] * scalar(anchors, quality)

@@ -50,7 +50,7 @@ class DcModel(DiverseModel):
         return _rgb_picture(frame, video_format)
 
     def random_parameters(self, network: str) -> "State":
-        """Latents of many spreads."""
+        """Makes parameters that give latents of many spreads."""
         from dcvc_cli.families.dc.random_parameters import image_parameters, video_parameters
 
         return image_parameters(self.graphs[0]) if network == "image" else video_parameters(self.graphs[1])
@@ -87,7 +87,7 @@ class DcFamily(Family):
         }
 
     def conformance_form(self) -> ConformanceForm:
-        """Streams and pictures of the published decoder, byte for byte in float64."""
+        """Returns the reader of cases, which compares streams and pictures byte for byte in float64."""
         from dcvc_cli.families.dc.conformance import DcConformance
 
         return DcConformance(self.models["dcvc-dc"])

@@ -21,7 +21,7 @@ from dcvc_cli.stages import ANALYSIS, HYPER, PRIORS, SYNTHESIS, timed
 
 
 class DcImageNetwork(ImageNetwork):
-    """The graph; parameters live in the backend."""
+    """The graph of the network. The backend holds the parameters."""
 
     encoder_only: tuple[str, ...] = ("enc.", "hyper_enc.", "q_basic_enc", "q_scale_enc")
 
@@ -75,7 +75,7 @@ class DcImageNetwork(ImageNetwork):
 
     @property
     def num_qps(self) -> int:
-        """The table of z is one for all qualities."""
+        """1: all qualities have the same table of z."""
         return 1
 
     @timed(ANALYSIS)
@@ -98,7 +98,7 @@ class DcImageNetwork(ImageNetwork):
         return ImageParameters(ops.reciprocal(step_size), step_size, scales, means, found)
 
     def predictor(self, ops: Operations, common: Tensor) -> Callable[[int, Tensor], Tensor]:
-        """(step 1..3, what is coded so far) -> scales and means."""
+        """Returns a function (step 1..3, latents coded so far) -> scales and means."""
 
         def predict(step: int, so_far: Tensor) -> Any:
             return self.spatial(ops, self.adaptors.blocks[step - 1](ops, ops.concat(so_far, common)))

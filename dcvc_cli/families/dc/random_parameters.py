@@ -16,7 +16,7 @@ LARGEST, SMALLEST, STEP_SIZE = 4.0, 0.05, 1.0
 
 
 def image_parameters(network: DcImageNetwork) -> "State":
-    """Of the image network."""
+    """Makes the parameters of the image network."""
     latent = network.sizes.latent
     scales = (latent, LARGEST, SMALLEST)
     biases = {
@@ -27,7 +27,7 @@ def image_parameters(network: DcImageNetwork) -> "State":
 
 
 def video_parameters(network: DcVideoNetwork) -> "State":
-    """Of the video network."""
+    """Makes the parameters of the video network."""
     return random_video_parameters(network, _factors(network))
 
 

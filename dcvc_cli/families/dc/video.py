@@ -13,7 +13,7 @@ FACTORS = {"mv_y_enc": ("mv_y_", "enc"), "mv_y_dec": ("mv_y_", "dec"), "y_enc": 
 
 
 class DcVideoNetwork(VideoNetwork):
-    """The graph; parameters live in the backend."""
+    """The graph of the network. The backend holds the parameters."""
 
     encoder_only: tuple[str, ...] = (
         *VideoNetwork.encoder_only,

@@ -79,7 +79,7 @@ class DiverseCase(Case):
 
     @property
     def parameters(self) -> tuple[Any, ...]:
-        """By seed."""
+        """The seed."""
         return (self.seed,)
 
     @property
@@ -108,7 +108,7 @@ class DiverseCase(Case):
     # ---- steps
 
     def steps(self, run: CaseRun) -> Sequence[Check]:
-        """Parameters made, stream decoded, clip encoded."""
+        """Returns the steps: make the parameters, decode the stream, encode the clip."""
         opened: list[CodecNetworks] = []
 
         def prepare() -> Findings:
@@ -123,7 +123,7 @@ class DiverseCase(Case):
         )
 
     def networks(self, run: CaseRun) -> tuple[CodecNetworks, tuple[str, ...]]:
-        """(networks with the case's tables of z, notes)."""
+        """Returns (networks with the case's tables of z, notes)."""
         if not run.kept:
             states = {
                 name: generated_state(run.generator, dict(network.shapes()), self.kinds[name], self.seed)
@@ -226,7 +226,7 @@ def _with_stored_rows(
 
 
 def check_scale_tables(path: Path) -> Findings:
-    """The stored tables of y are those of the package."""
+    """Compares the stored tables of y with the package's."""
     faults = []
     with np.load(path, allow_pickle=False) as arrays:
         for name, scales in (("gaussian", gaussian_scales()), ("laplace", laplace_scales())):

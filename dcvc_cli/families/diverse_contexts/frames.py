@@ -42,7 +42,7 @@ class FrameCoder:
         self._image_rows: dict[int, CdfTable] = {}
 
     def image_rows(self, quality: int) -> CdfTable:
-        """The rows of z for I frames of this quality."""
+        """Returns the rows of z for I frames of this quality."""
         number = quality if self.image.num_qps > 1 else 0
         if number not in self._image_rows:
             num_z = self.image.num_z
@@ -88,7 +88,7 @@ class FramePayloadEncoder(FrameCoder):
     """
 
     def encode_i(self, values: NDArray[np.float32], quality: int, num_coders: int = 1) -> bytes:
-        """The payload of an I frame, coded by 1 to 16 coders."""
+        """Codes an I frame with 1 to 16 coders. Returns the payload."""
         side = EncodingSide(self.networks["image"].synthesis, gaussian_scales(), values)
         self.code_i(side, (values.shape[1], values.shape[2]), quality)
         encoder = WideEncoder(self.kind)
@@ -96,7 +96,7 @@ class FramePayloadEncoder(FrameCoder):
         return join_strings(encoder.finish(num_coders))
 
     def encode_p(self, frames: Sequence[tuple[NDArray[np.float32], PFrame]], num_coders: int = 1) -> bytes:
-        """The payload of one P frame, or of several that share their coders."""
+        """Codes one P frame, or several that share their coders. Returns the payload."""
         encoder = WideEncoder(self.kind)
         for values, frame in frames:
             side = EncodingSide(self.networks["video"].synthesis, laplace_scales(), values)
@@ -136,7 +136,7 @@ class FramePayloadDecoder(FrameCoder):
         decoder.finish()
 
     def decode_p(self, payload: bytes, frames: Sequence[PFrame]) -> Iterator[Tensor]:
-        """The pictures of one P frame, or of several that share their coders, one after the other."""
+        """Decodes one P frame, or several that share their coders. Yields their pictures one after the other."""
         if self.reference is None:
             raise StreamError("a P frame comes before any I frame", "the start of the stream is missing")
         decoder, size = WideDecoder(split_payload(payload), self.kind), hyper_size(self.padded)

@@ -69,14 +69,14 @@ class DiverseModel(Model):
         return picture_from_frame(ops, frame, video_format, truncate_chroma=False)
 
     def limits(self, sps: Sps) -> FrameLimits:
-        """64 QPs for every unit, and what so many latents can take."""
+        """Returns 64 QPs for every unit, and the largest payload of so many latents."""
         return FrameLimits(MAX_QP, MAX_QP, general_limits(sps).max_payload_size)
 
     def sps_fields(self, size: PictureSize, choices: CodingChoices) -> Mapping[str, Any]:
-        """The family's own byte format.
+        """Returns the fields for the family's own byte format.
 
         Raises:
-            UsageError: another format was asked for.
+            UsageError: the choices name another entropy format.
         """
         if choices.entropy_format not in (None, EntropyFormat.FAMILY):
             name = choices.entropy_format.name.lower().replace("_", "-")
@@ -88,7 +88,7 @@ class DiverseModel(Model):
         }
 
     def encoder(self, networks: CodecNetworks, sps: Sps, choices: CodingChoices) -> PictureEncoder:
-        """A unit a picture."""
+        """Makes an encoder that gives one unit a picture."""
         rule = GopRule(
             choices.qp_i,
             choices.qp_p,
@@ -101,7 +101,7 @@ class DiverseModel(Model):
         return UnitEncoder(frames, sps, rule.plans_from(), self.adaptors, self.values, self.picture)
 
     def decoder(self, networks: CodecNetworks, sps: Sps) -> PictureDecoder:
-        """A picture a unit."""
+        """Makes a decoder that gives one picture a unit."""
         if max(sps.width, sps.height) > self.max_side:
             limit = f"{self.max_side}x{self.max_side}"
             raise StreamError(f"the stream's pictures are {sps.width}x{sps.height}, larger than {limit}")
@@ -119,4 +119,4 @@ class DiverseModel(Model):
 
     @abstractmethod
     def random_parameters(self, network: str) -> "State":
-        """Latents of many spreads."""
+        """Makes parameters that give latents of many spreads."""

@@ -62,7 +62,7 @@ class ImageNetwork(ABC):
     @property
     @abstractmethod
     def num_qps(self) -> int:
-        """Qualities that the table of z has rows for."""
+        """Number of qualities: the table of z has rows for each."""
 
     @property
     def num_z_channels(self) -> int:
@@ -70,11 +70,11 @@ class ImageNetwork(ABC):
         return self.num_z
 
     def shapes(self) -> Iterator[tuple[str, Shape]]:
-        """Names and shapes of the state dict."""
+        """Yields names and shapes of the state dict."""
         return layer_shapes(self)
 
     def decoder_shapes(self) -> Iterator[tuple[str, Shape]]:
-        """The part of `shapes` that a decoder uses."""
+        """Yields the part of `shapes` that a decoder uses."""
         return decoder_shapes(self)
 
     @abstractmethod
@@ -91,7 +91,7 @@ class ImageNetwork(ABC):
 
     @abstractmethod
     def predictor(self, ops: Operations, common: Tensor) -> Callable[[int, Tensor], Tensor]:
-        """(step 1..3, what is coded so far) -> scales and means: 2 C x h x w."""
+        """Returns a function (step 1..3, latents coded so far) -> scales and means: 2 C x h x w."""
 
     @abstractmethod
     def synthesis(self, ops: Operations, y_hat: Tensor, quality: int) -> Tensor:

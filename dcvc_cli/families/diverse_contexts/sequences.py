@@ -73,7 +73,7 @@ class UnitEncoder(PictureEncoder):
         yield CodedUnit(plan.frame_type, qp, plan.reset, payload, lowered=plan.qp - qp)
 
     def reconstruction(self) -> Sequence[Picture]:
-        """The picture of the unit that came last."""
+        """The picture of the last unit."""
         assert self._frames.reference is not None, "no unit came yet"
         return (self._picture(self._frames.reference.frame, self._video_format),)
 
@@ -85,7 +85,7 @@ class UnitDecoder(PictureDecoder):
         self._frames, self._picture = frames, picture
 
     def push(self, unit: FrameUnit) -> Sequence[Picture]:
-        """The picture of a unit."""
+        """Decodes the picture of a unit."""
         if unit.qp > MAX_QP:
             raise StreamError(f"a unit of type {unit.frame_type.name} has QP {unit.qp}, expected 0..{MAX_QP}")
         if unit.frame_type is NalType.I:

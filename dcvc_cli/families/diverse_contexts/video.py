@@ -75,7 +75,7 @@ class Prior:
         return self.fusion(ops, self.adaptor_1(ops, ops.concat(known, reference)))
 
     def predictor(self, ops: Operations, parameters: Tensor) -> Callable[[int, Tensor], Tensor]:
-        """(step 1..3, what is coded so far) -> scales and means: 2 C x h x w."""
+        """Returns a function (step 1..3, latents coded so far) -> scales and means: 2 C x h x w."""
 
         def predict(step: int, so_far: Tensor) -> Tensor:
             return self.spatial(ops, self.adaptors.blocks[step - 1](ops, ops.concat(so_far, parameters)))
@@ -93,7 +93,7 @@ class Contexts:
 
 
 class VideoNetwork(ABC):
-    """The graph; parameters live in the backend.
+    """The graph of the network. The backend holds the parameters.
 
     Args:
         motion_form: of the depth-conv blocks of the motion's encoder and decoder.
@@ -224,7 +224,7 @@ class VideoNetwork(ABC):
 
     @property
     def num_qps(self) -> int:
-        """The table of z is one for all qualities."""
+        """1: all qualities have the same table of z."""
         return 1
 
     @property
@@ -233,11 +233,11 @@ class VideoNetwork(ABC):
         return self.num_z + self.sizes.motion
 
     def shapes(self) -> Iterator[tuple[str, Shape]]:
-        """Names and shapes of the state dict."""
+        """Yields names and shapes of the state dict."""
         return layer_shapes(self)
 
     def decoder_shapes(self) -> Iterator[tuple[str, Shape]]:
-        """The part of `shapes` that a decoder uses."""
+        """Yields the part of `shapes` that a decoder uses."""
         return decoder_shapes(self)
 
     # ---- parts of a frame

@@ -48,7 +48,7 @@ def model_name(published: str) -> str:
 
 @dataclass(frozen=True)
 class EvcCase(Case):
-    """Settings of a case.
+    """A case, with the settings of its case.json.
 
     Attributes:
         index: the rate's scale in hundredths.
@@ -73,11 +73,11 @@ class EvcCase(Case):
 
     @property
     def parameters(self) -> tuple[Any, ...]:
-        """By model and seed."""
+        """Model and seed."""
         return self.published, self.seed
 
     def steps(self, run: CaseRun) -> Sequence[Check]:
-        """Parameters made, file decoded, picture encoded."""
+        """Returns the steps: make the parameters, decode the file, encode the picture."""
         opened: list[CodecNetworks] = []
 
         def prepare() -> Findings:
@@ -134,7 +134,11 @@ class EvcConformance(ConformanceForm):
         return str(description.get("model", "")).startswith(("EVC_", "Scale_EVC_"))
 
     def read_case(self, folder: Path, description: Mapping[str, Any]) -> EvcCase:
-        """Settings; InputError for those that there are not."""
+        """Reads a case.
+
+        Raises:
+            InputError: the case has settings that do not exist.
+        """
         published = str(description["model"])
         model = self._models.get(model_name(published))
         size = PictureSize(int(description["width"]), int(description["height"]))
@@ -150,7 +154,7 @@ class EvcConformance(ConformanceForm):
         return EvcCase(folder, model, published, size, index, seed, digest, rate, wanted)
 
     def vector_checks(self, folder: Path, generator: ModuleType) -> Sequence[Check]:
-        """Tables and payloads of the coder alone."""
+        """Returns the checks of tables and payloads of the coder alone."""
         checks = [Check("tables", lambda: table_findings(folder / "tables.npz", ("gaussian",)))]
         if (folder / "entropy.json").exists():
             checks.append(Check("entropy", lambda: sequence_findings(folder)))

@@ -49,7 +49,7 @@ class EvcModel(Model):
         return FrameLimits(MAX_QP, 0, general_limits(sps).max_payload_size)
 
     def sps_fields(self, size: PictureSize, choices: CodingChoices) -> Mapping[str, Any]:
-        """The family's own byte format."""
+        """Returns the fields for the family's own byte format."""
         return rgb_sps_fields(self, choices)
 
     def encoder(self, networks: CodecNetworks, sps: Sps, choices: CodingChoices) -> PictureEncoder:
@@ -63,11 +63,11 @@ class EvcModel(Model):
         return RgbDecoder(EvcFrameDecoder(self.graph, networks["image"], padded), sps)
 
     def z_table(self, network: str, state: "State") -> CdfTable:
-        """The factorised density's."""
+        """Makes the table of z of the factorised density."""
         return z_table(state, "bit_estimator_z")
 
     def random_parameters(self, network: str) -> "State":
-        """Of such gains that layers keep their size."""
+        """Makes parameters whose layers keep the size of values."""
         from dcvc_cli.families.evc.random_parameters import random_parameters_of
 
         return random_parameters_of(self.graph)
@@ -99,7 +99,7 @@ class EvcFamily(Family):
         return {model.name: model for model in made}
 
     def conformance_form(self) -> ConformanceForm:
-        """Files and pictures of the published codec, byte for byte."""
+        """Returns the reader of cases, which compares files and pictures byte for byte."""
         from dcvc_cli.families.evc.conformance import EvcConformance
 
         return EvcConformance(self.models)

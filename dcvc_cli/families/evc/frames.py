@@ -44,10 +44,10 @@ class EvcFrameEncoder:
         num_encoders: of a scalable model: how many run; None chooses by their cost.
 
     Attributes:
-        frame: what a decoder has of the picture that came last, limited to 0..1.
-        side: the symbols of the picture that came last.
-        candidate: the number of encoders of the picture that came last, less 1.
-        reference: none, as there are no P frames.
+        frame: the decoder's picture of the last frame, limited to 0..1.
+        side: the symbols of the last picture.
+        candidate: the number of encoders of the last picture, less 1.
+        reference: None, as there are no P frames.
     """
 
     def __init__(self, graph: EvcNetwork, network: CodecNetwork, num_encoders: int | None = None) -> None:
@@ -58,12 +58,12 @@ class EvcFrameEncoder:
         self.reference = None
 
     def encode_i(self, values: NDArray[np.float32], qp: int) -> bytes:
-        """The payload of a picture, (3, Hp, Wp), at QP 0..63."""
+        """Codes a picture, (3, Hp, Wp), at QP 0..63. Returns the payload."""
         index = scale_index(self._ops.parameters["q_scale"], qp)
         return write_indices(index) + self.encode(values, index, round(qp * (NUM_ANCHORS - 1) / MAX_QP))
 
     def encode_p(self, values: NDArray[np.float32], qp: int) -> bytes:
-        """There are no P frames."""
+        """EVC has no P frames: nothing calls this."""
         raise NotImplementedError
 
     @property
@@ -105,7 +105,7 @@ class EvcFrameDecoder:
         padded: (Hp, Wp).
 
     Attributes:
-        frame: the picture that came last, limited to 0..1.
+        frame: the last picture, limited to 0..1.
     """
 
     def __init__(self, graph: EvcNetwork, network: CodecNetwork, padded: tuple[int, int]) -> None:
@@ -119,7 +119,7 @@ class EvcFrameDecoder:
         self.decode(rest, index)
 
     def decode_p(self, payload: bytes) -> None:
-        """There are no P frames."""
+        """EVC has no P frames: nothing calls this."""
         raise StreamError("a stream of EVC has a P frame")
 
     def decode(self, payload: bytes, index: int) -> None:

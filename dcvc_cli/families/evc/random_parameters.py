@@ -22,7 +22,7 @@ GAINS = {
 
 
 def random_parameters_of(network: EvcNetwork) -> "State":
-    """Latents spread over some symbols, pictures are noise around grey."""
+    """Makes parameters: latents spread over some symbols, and pictures are noise around grey."""
     n = network.sizes.latents
     spatial = (n // 2, WIDEST, NARROWEST), (n // 2, 0.0, 0.0)
 

@@ -38,7 +38,7 @@ FORMATS = {"yuv420p": ChromaFormat.YUV420, "rgb24_planar": ChromaFormat.RGB}
 
 @dataclass(frozen=True)
 class FmCase(DiverseCase):
-    """Settings of a case, from its case.json."""
+    """A case, with the settings of its case.json."""
 
     folder: Path
     model: DiverseModel
@@ -109,7 +109,11 @@ class FmConformance(ConformanceForm):
         return has_networks and {"q_i", "q_p"} <= set(description)
 
     def read_case(self, folder: Path, description: Mapping[str, Any]) -> FmCase:
-        """Settings; InputError for those that there are not."""
+        """Reads a case.
+
+        Raises:
+            InputError: the case has settings that do not exist.
+        """
         size = PictureSize(int(description["width"]), int(description["height"]))
         num_frames, qualities = int(description["frames"]), (int(description["q_i"]), int(description["q_p"]))
         parts = tuple(int(description.get(f"parts_{kind}", 1)) for kind in "ip")
@@ -126,7 +130,7 @@ class FmConformance(ConformanceForm):
         return FmCase(folder, self._model, video_format, num_frames, int(description["seed"]), KINDS, digests, units)
 
     def vector_checks(self, folder: Path, generator: ModuleType) -> Sequence[Check]:
-        """Tables and payloads of the coder alone, where the folder has them."""
+        """Returns the checks of tables and payloads of the coder alone, if the folder has them."""
         checks = {
             "tables.npz": Check("tables", lambda: check_scale_tables(folder / "tables.npz")),
             "entropy.json": Check("entropy", lambda: _coder_findings(folder)),

@@ -29,7 +29,7 @@ class FmModel(DiverseModel):
         super().__init__(name, *self.graphs, is_for_tests=is_for_tests)
 
     def random_parameters(self, network: str) -> "State":
-        """Latents of many spreads."""
+        """Makes parameters that give latents of many spreads."""
         from dcvc_cli.families.fm.random_parameters import image_parameters, video_parameters
 
         return image_parameters(self.graphs[0]) if network == "image" else video_parameters(self.graphs[1])
@@ -50,7 +50,7 @@ class FmFamily(Family):
         }
 
     def conformance_form(self) -> ConformanceForm:
-        """Streams and pictures of the published decoder, byte for byte in float64."""
+        """Returns the reader of cases, which compares streams and pictures byte for byte in float64."""
         from dcvc_cli.families.fm.conformance import FmConformance
 
         return FmConformance(self.models["dcvc-fm"])

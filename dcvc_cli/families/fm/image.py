@@ -22,7 +22,7 @@ NUM_QUALITIES = 64
 
 
 class FmImageNetwork(ImageNetwork):
-    """The graph; parameters live in the backend."""
+    """The graph of the network. The backend holds the parameters."""
 
     encoder_only: tuple[str, ...] = ("enc.", "hyper_enc.", "q_scale_enc")
 
@@ -75,7 +75,7 @@ class FmImageNetwork(ImageNetwork):
 
     @property
     def num_qps(self) -> int:
-        """Qualities that vectors and the table of z have rows for."""
+        """Number of qualities: vectors and the table of z have rows for each."""
         return NUM_QUALITIES
 
     @timed(ANALYSIS)
@@ -98,7 +98,7 @@ class FmImageNetwork(ImageNetwork):
         return ImageParameters(ops.half_to_two(inverse), ops.half_to_two(step_size), scales, means, common)
 
     def predictor(self, ops: Operations, common: Tensor) -> Callable[[int, Tensor], Tensor]:
-        """(step 1..3, what is coded so far) -> scales and means."""
+        """Returns a function (step 1..3, latents coded so far) -> scales and means."""
 
         def predict(step: int, so_far: Tensor) -> Any:
             return self.spatial(ops, self.adaptors.blocks[step - 1](ops, ops.concat(so_far, common)))

@@ -15,7 +15,7 @@ LARGEST, SMALLEST = 4.0, 0.05
 
 
 def image_parameters(network: FmImageNetwork) -> "State":
-    """Of the image network."""
+    """Makes the parameters of the image network."""
     latent = network.sizes.latent
     scales = (latent, LARGEST, SMALLEST)
     biases = {
@@ -26,5 +26,5 @@ def image_parameters(network: FmImageNetwork) -> "State":
 
 
 def video_parameters(network: FmVideoNetwork) -> "State":
-    """Of the video network."""
+    """Makes the parameters of the video network."""
     return random_video_parameters(network, FACTORS.values())

@@ -14,7 +14,7 @@ LAST_QUALITY = 63
 
 
 class FmVideoNetwork(VideoNetwork):
-    """The graph; parameters live in the backend."""
+    """The graph of the network. The backend holds the parameters."""
 
     encoder_only: tuple[str, ...] = (*VideoNetwork.encoder_only, "mv_y_q_enc", "y_q_enc")
 

@@ -58,7 +58,7 @@ class FrameFile:
 
 @dataclass(frozen=True)
 class HemCase(Case):
-    """Settings of a case.
+    """A case, with the settings of its case.json.
 
     Attributes:
         scales: of the image, of motion and of y, in hundredths.
@@ -80,11 +80,11 @@ class HemCase(Case):
 
     @property
     def parameters(self) -> tuple[Any, ...]:
-        """By seed."""
+        """The seed."""
         return ("dcvc-hem", self.seed)
 
     def steps(self, run: CaseRun) -> Sequence[Check]:
-        """Parameters made, frames decoded, frames encoded."""
+        """Returns the steps: make the parameters, decode the frames, encode the frames."""
         opened: list[CodecNetworks] = []
 
         def prepare() -> Findings:
@@ -187,7 +187,11 @@ class HemConformance(ConformanceForm):
         return description.get("model") == "dcvc-hem"
 
     def read_case(self, folder: Path, description: Mapping[str, Any]) -> HemCase:
-        """Settings; InputError for those that there are not."""
+        """Reads a case.
+
+        Raises:
+            InputError: the case has settings that do not exist.
+        """
         size = PictureSize(int(description["width"]), int(description["height"]))
         limit = self._model.max_side
         if not (1 <= size.width <= limit and 1 <= size.height <= limit):
@@ -203,7 +207,7 @@ class HemConformance(ConformanceForm):
         return HemCase(folder, self._model, size, int(description["seed"]), chosen, digests, frames)
 
     def vector_checks(self, folder: Path, generator: ModuleType) -> Sequence[Check]:
-        """Tables and strings of the coder alone."""
+        """Returns the checks of tables and strings of the coder alone."""
         checks = [Check("tables", lambda: table_findings(folder / "tables.npz", ("gaussian", "laplace")))]
         if (folder / "coder.json").exists():
             checks.append(Check("coder", lambda: coder_findings(folder)))

@@ -40,11 +40,11 @@ class HemModel(Model):
         self.networks = {"image": self.image, "video": self.video}
 
     def limits(self, sps: Sps) -> FrameLimits:
-        """64 QPs for every unit."""
+        """Returns 64 QPs for every unit, and the largest payload of so many latents."""
         return FrameLimits(MAX_QP, MAX_QP, general_limits(sps).max_payload_size)
 
     def sps_fields(self, size: PictureSize, choices: CodingChoices) -> Mapping[str, Any]:
-        """The family's own byte format."""
+        """Returns the fields for the family's own byte format."""
         return rgb_sps_fields(self, choices)
 
     def encoder(self, networks: CodecNetworks, sps: Sps, choices: CodingChoices) -> PictureEncoder:
@@ -62,7 +62,7 @@ class HemModel(Model):
         return z_table(state, *ESTIMATORS_OF[network])
 
     def random_parameters(self, network: str) -> "State":
-        """Of such gains that layers keep their size."""
+        """Makes parameters whose layers keep the size of values."""
         from dcvc_cli.families.hem.random_parameters import image_parameters, video_parameters
 
         return image_parameters(self.image) if network == "image" else video_parameters(self.video)
@@ -86,7 +86,7 @@ class HemFamily(Family):
         return {model.name: model for model in made}
 
     def conformance_form(self) -> ConformanceForm:
-        """Frames' files and pictures of the published codec, byte for byte."""
+        """Returns the reader of cases, which compares the frames' files and pictures byte for byte."""
         from dcvc_cli.families.hem.conformance import HemConformance
 
         return HemConformance(self.models["dcvc-hem"])

@@ -53,7 +53,7 @@ class HemFrames:
 
     @property
     def frame(self) -> Tensor:
-        """The picture that came last, (1, 3, Hp, Wp)."""
+        """The last picture, (1, 3, Hp, Wp)."""
         assert self.reference is not None, "no frame came yet"
         return self.reference.frame
 
@@ -118,31 +118,31 @@ class HemFrameEncoder(HemFrames):
     """Codes pictures (3, Hp, Wp) one after the other.
 
     Attributes:
-        side: the symbols of the frame that came last.
+        side: the symbols of the last frame.
     """
 
     side: WideEncodingSide
 
     def encode_i(self, values: NDArray[np.float32], qp: int) -> bytes:
-        """The payload of an I frame at QP 0..63."""
+        """Codes an I frame at QP 0..63. Returns the payload."""
         index = scale_index(self.image_ops.parameters["q_scale"], qp)
         return write_indices(index) + self.published_i(values, index)
 
     def encode_p(self, values: NDArray[np.float32], qp: int) -> bytes:
-        """The payload of a P frame at QP 0..63."""
+        """Codes a P frame at QP 0..63. Returns the payload."""
         parameters = self.video_ops.parameters
         motion, latents = (scale_index(parameters[name], qp) for name in ("mv_y_q_scale", "y_q_scale"))
         return write_indices(motion, latents) + self.published_p(values, (motion, latents))
 
     def published_i(self, values: NDArray[np.float32], index: int) -> bytes:
-        """The published payload of an I frame at a scale in hundredths."""
+        """Codes an I frame at a scale in hundredths. Returns the published payload."""
         self.side = WideEncodingSide()
         picture = self.image_ops.frame_from_values(values)
         self.code_i(self.side, picture, (values.shape[1], values.shape[2]), index)
         return self.side.encoder.finish()[0]
 
     def published_p(self, values: NDArray[np.float32], indices: tuple[int, int]) -> bytes:
-        """The published payload of a P frame at scales of motion and of y in hundredths."""
+        """Codes a P frame at scales of motion and of y, in hundredths. Returns the published payload."""
         self.side = WideEncodingSide()
         picture = self.video_ops.frame_from_values(values)
         self.code_p(self.side, picture, (values.shape[1], values.shape[2]), indices)

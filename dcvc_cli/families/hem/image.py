@@ -63,15 +63,15 @@ class HemImageNetwork:
         self.spatial = chain("y_spatial_prior", 4 * n, 3 * n, 3 * n, 2 * n)
 
     def shapes(self) -> Iterator[tuple[str, Shape]]:
-        """Names and shapes of the state dict."""
+        """Yields names and shapes of the state dict."""
         return layer_shapes(self)
 
     def decoder_shapes(self) -> Iterator[tuple[str, Shape]]:
-        """The part that a decoder uses."""
+        """Yields names and shapes of the parameters that a decoder uses."""
         return ((key, shape) for key, shape in self.shapes() if not key.startswith((*self.encoder_only, ESTIMATOR)))
 
     def steps(self, ops: "FloatOperations", scale: float) -> Tensor:
-        """The quantiser step of every channel of y at a rate's scale."""
+        """Returns the quantiser step of every channel of y at a rate's scale."""
         return ops.parameters["q_basic"].clamp_min(SMALLEST_STEP) * scale
 
     @timed(ANALYSIS)
@@ -91,7 +91,7 @@ class HemImageNetwork:
 
     @timed(PRIORS)
     def spatial_prior(self, ops: "FloatOperations", known: Tensor) -> Tensor:
-        """What is known after the first step -> scales and means of the second."""
+        """Elements known after the first step -> scales and means of the second."""
         return self.spatial(ops, known)
 
     @timed(SYNTHESIS)

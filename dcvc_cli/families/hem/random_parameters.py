@@ -25,7 +25,7 @@ GAINS = {
 
 
 def image_parameters(network: HemImageNetwork) -> "State":
-    """Latents spread over some symbols, pictures are noise around grey."""
+    """Makes parameters: latents spread over some symbols, and pictures are noise around grey."""
     biases = _prior_biases("", network.sizes.latents) | {"refine.1.bias": _grey}
     return random_state(network, GAINS, biases, _scales("q_basic", "q_scale"))
 

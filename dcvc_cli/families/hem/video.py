@@ -156,20 +156,20 @@ class HemVideoNetwork:
         self.last = conv3(f"{name}.recon_conv", n, 3)
 
     def shapes(self) -> Iterator[tuple[str, Shape]]:
-        """Names and shapes of the state dict."""
+        """Yields names and shapes of the state dict."""
         return layer_shapes(self)
 
     def decoder_shapes(self) -> Iterator[tuple[str, Shape]]:
-        """The part that a decoder uses."""
+        """Yields names and shapes of the parameters that a decoder uses."""
         left_out = (*self.encoder_only, "bit_estimator_")
         return ((key, shape) for key, shape in self.shapes() if not key.startswith(left_out))
 
     def motion_steps(self, ops: "FloatOperations", scale: float) -> Tensor:
-        """The quantiser step of every channel of motion at a rate's scale."""
+        """Returns the quantiser step of every channel of motion at a rate's scale."""
         return ops.parameters["mv_y_q_basic"].clamp_min(SMALLEST_STEP) * scale
 
     def steps(self, ops: "FloatOperations", scale: float) -> Tensor:
-        """The quantiser step of every channel of y at a rate's scale."""
+        """Returns the quantiser step of every channel of y at a rate's scale."""
         return ops.parameters["y_q_basic"].clamp_min(SMALLEST_STEP) * scale
 
     @timed(MOTION)
@@ -190,7 +190,7 @@ class HemVideoNetwork:
 
     @timed(PRIORS)
     def motion_spatial_prior(self, ops: "FloatOperations", known: Tensor) -> Tensor:
-        """What is known after the first step -> scales and means of the second."""
+        """Elements known after the first step -> scales and means of the second."""
         return self.mv_spatial(ops, known)
 
     @timed(CONTEXT)
@@ -226,7 +226,7 @@ class HemVideoNetwork:
 
     @timed(PRIORS)
     def spatial_prior(self, ops: "FloatOperations", known: Tensor) -> Tensor:
-        """What is known after the first step -> scales and means of the second."""
+        """Elements known after the first step -> scales and means of the second."""
         return self.spatial(ops, known)
 
     @timed(SYNTHESIS)

@@ -1,7 +1,7 @@
 """DCVC-UF's blocks as graphs of named layers. Source: DCVC-UF (2026).
 
-They differ from DCVC-RT's in three ways: the feed-forward branch adds each four neighbouring channels, blocks may be
-half as wide inside, and the layers that change the grid are 1x1 convolutions beside a pixel (un)shuffle.
+DCVC-UF's blocks differ from DCVC-RT's in three ways. The feed-forward branch adds each four neighbouring channels.
+Blocks may be half as wide inside. The layers that change the grid are 1x1 convolutions beside a pixel (un)shuffle.
 """
 
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from dcvc_cli.graph.blocks import Conv, FourfoldBlock, Sequence, Shape, layer_sh
 def uf_block(
     name: str, cin: int, channels: int, form: Block, *, shortcut: bool = False, force_adaptor: bool = False
 ) -> FourfoldBlock:
-    """A block of full or half inner width."""
+    """Makes a block of full or half inner width."""
     inner = channels // form.value
     return FourfoldBlock(name, cin, channels, inner, shortcut=shortcut, force_adaptor=force_adaptor)
 
@@ -61,7 +61,7 @@ class Up:
 
 
 def uf_blocks(name: str, cin: int, channels: int, depth: int, form: Block, first: int = 0) -> Sequence:
-    """`depth` blocks named `NAME.first`, `NAME.first+1`, ..; the first one adapts cin -> channels."""
+    """Makes `depth` blocks named `NAME.first`, `NAME.first+1`, ..; the first one adapts cin -> channels."""
     return Sequence(
         *(uf_block(f"{name}.{first + k}", cin if k == 0 else channels, channels, form) for k in range(depth))
     )

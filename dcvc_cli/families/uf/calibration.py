@@ -1,4 +1,5 @@
-"""Codes units to be measured: what the exact profile's exponents are chosen by. Symbols are made and thrown away."""
+"""Calibration of DCVC-UF: codes units to measure the ranges that decide the exact profile's exponents. It makes symbols
+and drops them."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import cycle, islice
@@ -25,16 +26,17 @@ from dcvc_cli.graph.latent_steps import CodingStep
 Values = NDArray[np.float32]
 
 NUM_UNITS, NUM_CHUNKS = 3, 2
-"""P units of a clip, of one picture and of several: the first follows the I frame, the others follow one another."""
+"""Number of P units of a clip, with one picture a unit and with several. The first follows the I frame, each other one
+follows the unit before."""
 
 
 class UnitCalibrationSide(CalibrationSide):
-    """One unit's symbols."""
+    """The side of a unit in calibration."""
 
     def hyper_latents(  # type: ignore[override]
         self, analysis: Analysis, hyper_analysis: Analysis, scaled: Analysis, qp: int
     ) -> Tensor:
-        """Analyses the pictures; the ranges of what only an encoder runs are recorded apart."""
+        """Analyses the pictures. The ranges of the encoder's half are recorded apart."""
         own = self.ops.analysis
         y = analysis(own, own.frame_from_values(self.values))
         z = hyper_analysis(own, y)
@@ -42,11 +44,12 @@ class UnitCalibrationSide(CalibrationSide):
         return self.ops.z_from_symbols(np.clip(self.ops.round_z(z.tensor), MIN_Z, MAX_Z))
 
     def share_scales(self, steps: Sequence[CodingStep], scales: Tensor) -> None:
-        """Every step is told its scales again."""
+        """Does nothing: each step gets its scales once more."""
 
 
 def back_and_forth(clip: Sequence[Values]) -> Iterator[Values]:
-    """The pictures after the first one, on and on: to the end of the clip, back to its start, to its end again."""
+    """Yields the pictures after the first one without end: to the end of the clip, back to its start, to its end
+    again."""
     last = len(clip) - 1
     return cycle(clip[index] for index in (*range(1, last + 1), *range(last - 1, -1, -1)))
 
@@ -54,11 +57,11 @@ def back_and_forth(clip: Sequence[Values]) -> Iterator[Values]:
 def calibrate(
     image: UfImageModel, video: UfVideoModel, networks: Mapping[str, Any], clip: Sequence[Values], qp: int
 ) -> None:
-    """Codes an I frame, then P units, and last the start of a unit after a reset.
+    """Codes an I frame, then P units, and at last the start of a unit after a reset.
 
     Args:
         networks: RecordingOperations of the image and of the video network.
-        clip: two or more pictures, float32 (3, Hp, Wp) in 0..1, sides multiples of 16.
+        clip: two or more pictures, float32 (3, Hp, Wp) in 0..1; both sides are multiples of 16.
         qp: 0..63.
     """
     ops, num_pictures = networks["video"], video.sizes.pictures

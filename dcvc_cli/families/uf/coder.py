@@ -1,7 +1,7 @@
-"""A unit's symbols to bytes and back, as DCVC-UF lays them out. Source: docs/entropy-coding.md, "Zigzag".
+"""Turns a unit's symbols into DCVC-UF's bytes and back. Source: docs/entropy-coding.md, "Zigzag".
 
-Symbols go in row, column, channel order. One to eight coders share a payload; its header is the unit's, so a decoder is
-told their number.
+Symbols go in row, column, channel order. One to eight coders share a payload. The unit's header holds their number, so
+the caller gives it to a decoder.
 """
 
 from typing import Any
@@ -20,17 +20,17 @@ MIN_Z, MAX_Z = -64, 63
 
 
 def coders_for(num_symbols: int) -> int:
-    """The coders that an encoder takes for so many coded y symbols of a unit, z not counted: 1..8."""
+    """Returns the number of coders, 1..8, for so many coded y symbols of a unit. z does not count."""
     return min(max(num_symbols // SYMBOLS_A_CODER, 1), MAX_CODERS)
 
 
 def _z_rows(num_channels: int, height: int, width: int) -> NDArray[np.uint8]:
-    """The table row of every element of z in row, column, channel order."""
+    """Returns the table row of every element of z in row, column, channel order."""
     return np.tile(np.arange(num_channels, dtype=np.uint8), height * width)
 
 
 def in_coding_order(planes: NDArray[Any]) -> NDArray[Any]:
-    """(channels, height, width) -> the same elements in row, column, channel order, (height, width, channels)."""
+    """Turns elements (channels, height, width) into row, column, channel order, (height, width, channels)."""
     return np.ascontiguousarray(planes.transpose(1, 2, 0))
 
 
@@ -59,7 +59,11 @@ class UnitEncoder:
 
     @timed(ENTROPY)
     def finish(self, num_coders: int | None = None) -> tuple[bytes, int]:
-        """(the payload, its coders); a number of coders of None is chosen by the number of symbols."""
+        """Codes the symbols. Returns (payload, number of coders).
+
+        Args:
+            num_coders: None chooses by the number of symbols.
+        """
         count = coders_for(self.num_coded) if num_coders is None else num_coders
         return bytes(native.encode_zigzag(self._parts, count)), count
 
@@ -67,7 +71,7 @@ class UnitEncoder:
 class UnitDecoder:
     """Decodes a unit part by part, in the encoder's order.
 
-    Damaged bytes raise StreamError from the call that notices, at the latest from `finish`.
+    Damaged bytes raise StreamError in the call that notices them, at the latest in `finish`.
     """
 
     def __init__(self, data: bytes, num_coders: int) -> None:
@@ -79,7 +83,11 @@ class UnitDecoder:
     def decode_z(
         self, num_channels: int, height: int, width: int, table: ZigzagTable, row_base: int
     ) -> NDArray[np.int8]:
-        """z, int8 (num_channels, height, width); StreamError where a symbol is outside -64..63."""
+        """Reads z, int8 (num_channels, height, width).
+
+        Raises:
+            StreamError: a symbol is outside -64..63.
+        """
         rows = _z_rows(num_channels, height, width)
         symbols = self._decode(table.native(row_base, num_channels), rows).reshape(height, width, num_channels)
         if symbols.min(initial=0) < MIN_Z or symbols.max(initial=0) > MAX_Z:
@@ -88,15 +96,22 @@ class UnitDecoder:
 
     @timed(ENTROPY)
     def decode_y(self, index: NDArray[np.uint8], coded: NDArray[np.bool_], table: ZigzagTable) -> NDArray[np.int8]:
-        """A sequence of table rows and flags, (channels, height, width) each -> symbols, 0 where not coded."""
+        """Reads a sequence. Returns its symbols, with 0 for elements that are not coded.
+
+        Args:
+            index, coded: table rows and flags, (channels, height, width) each.
+        """
         flags = in_coding_order(coded)
         symbols = np.zeros(flags.shape, np.int8)
         symbols[flags] = self._decode(table.native(), in_coding_order(index)[flags])
         return np.ascontiguousarray(symbols.transpose(2, 0, 1))
 
     def finish(self) -> None:
-        """Checks that every byte was used and that the coder states are back at their start values; else
-        StreamError."""
+        """Ends the payload.
+
+        Raises:
+            StreamError: bytes are left, or a coder's state is not back at its start value.
+        """
         self._check(self._decoder.finish())
 
     def _decode(self, table: Any, rows: NDArray[np.uint8]) -> NDArray[np.int8]:

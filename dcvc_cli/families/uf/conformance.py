@@ -31,16 +31,17 @@ from dcvc_cli.format.entropy_format import EntropyFormat
 from dcvc_cli.format.types import PictureSize, VideoFormat
 
 VARIANTS = {"image": ("uf-ld", "ld"), "ld": ("uf-ld", "ld"), "hts": ("uf-hts", "hts"), "htl": ("uf-htl", "htl")}
-"""Model, and name of its video network in make_params.py. Cases of the image model have no P unit, so any will do."""
+"""Model, and name of its video network in make_params.py. Cases of the image model have no P unit, so any model with
+that image network serves."""
 
 
 @dataclass(frozen=True)
 class UnitSettings:
-    """What an encoder is told of one unit.
+    """The settings of one unit.
 
     Attributes:
-        first_frame, num_frames: the pictures that count.
-        num_coders: None where it follows from the number of symbols.
+        first_frame, num_frames: the pictures of the unit, without repeated ones.
+        num_coders: None chooses by the number of symbols.
     """
 
     frame_type: NalType
@@ -53,12 +54,12 @@ class UnitSettings:
 
 @dataclass(frozen=True)
 class UfCase(Case):
-    """Settings of a case, from its case.json.
+    """A case, with the settings of its case.json.
 
     Attributes:
         model: the model that codes it.
         skip_threshold: 0 codes all elements with a scale above 0.
-        digests: SHA-256 of the parameters of the image and the video network; the latter is empty in image cases.
+        digests: SHA-256 of the parameters of the image and the video network. The second is empty in image cases.
     """
 
     folder: Path
@@ -78,11 +79,11 @@ class UfCase(Case):
 
     @property
     def parameters(self) -> tuple[Any, ...]:
-        """Those of the model by seed."""
+        """Everything that the networks' parameters depend on: model and seed."""
         return self.model.name, self.seed
 
     def networks(self, run: CaseRun) -> tuple[CodecNetworks, tuple[str, ...]]:
-        """(networks with the case's tables of z, notes)."""
+        """Returns (networks with the case's tables of z, notes)."""
         image, video = self.digests
         generated = (
             GeneratedNetwork("dmci", "i", "image", image),
@@ -91,7 +92,7 @@ class UfCase(Case):
         return stored_tables(self.folder, self.model, generated, open_generated(run, self.model, self.seed, generated))
 
     def steps(self, run: CaseRun) -> Sequence[Check]:
-        """Parameters made, stream decoded, clip encoded."""
+        """Returns the steps: make the parameters, decode the stream, encode the clip."""
         opened: list[CodecNetworks] = []
 
         def prepare() -> Findings:
@@ -107,7 +108,7 @@ class UfCase(Case):
 
     @property
     def video_format(self) -> VideoFormat:
-        """4:2:0."""
+        """The format of the case's pictures: 4:2:0."""
         return VideoFormat(self.size)
 
     def decoding_faults(self, networks: CodecNetworks) -> list[str]:
@@ -181,7 +182,7 @@ class UfConformance(ConformanceForm):
     """Cases of the published DCVC-UF.
 
     Args:
-        models: of the family, by name.
+        models: the family's models by name.
     """
 
     def __init__(self, models: Mapping[str, UfModel]) -> None:
@@ -192,7 +193,11 @@ class UfConformance(ConformanceForm):
         return description.get("variant") in VARIANTS
 
     def read_case(self, folder: Path, description: Mapping[str, Any]) -> UfCase:
-        """Settings; InputError for those that there are not, or frames that units leave out or name twice."""
+        """Reads a case.
+
+        Raises:
+            InputError: the case has settings that do not exist, or its units leave out a frame or name one twice.
+        """
         variant = str(description["variant"])
         name, kind = VARIANTS[variant]
         model = self._models[name]
@@ -218,7 +223,7 @@ class UfConformance(ConformanceForm):
         return made
 
     def vector_checks(self, folder: Path, generator: ModuleType) -> Sequence[Check]:
-        """Those of the entropy coder."""
+        """Returns the checks of the entropy coder's vectors."""
         vectors = folder / "entropy"
         return entropy_checks(vectors, generator) if vectors.is_dir() else ()
 

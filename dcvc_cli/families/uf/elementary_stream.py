@@ -1,7 +1,7 @@
 """DCVC-UF's published elementary stream: a plain row of units without signature, checks or end mark.
 
-Bit-exact: the writer makes what the published encoder writes. The stream does not say which video model made it, how
-many pictures of a last chunk count, or the skip threshold; whoever reads it has to know.
+The writer writes the published encoder's bytes. The stream does not name its video model, the number of pictures of the
+last chunk to show, or the skip threshold. A reader has to know them.
 Source: docs/bitstream.md, "The elementary stream of DCVC-UF".
 """
 
@@ -28,7 +28,7 @@ class ElementarySps:
 
     @property
     def max_payload_size(self) -> int:
-        """Bytes that no payload of this picture size exceeds: 4 a symbol, and the states and starts of the coders."""
+        """Largest payload of this picture size in bytes: 4 a symbol, and the states and starts of the coders."""
         num_y = MAX_LATENTS * (-(-self.width // 16)) * (-(-self.height // 16))
         num_z = MAX_HYPER_LATENTS * (-(-self.width // 64)) * (-(-self.height // 64))
         return 4096 + 4 * (num_y + num_z)
@@ -39,8 +39,9 @@ class ElementaryUnit:
     """An I or P unit.
 
     Attributes:
-        offset: of its first byte in the stream.
-        sps_id: 0..15, and sps: what that id stands for here.
+        offset: offset of its first byte in the stream.
+        sps_id: 0..15.
+        sps: the SPS under that id.
         qp: 0..63.
         num_coders: 1..8.
         reset: the coder drops memory and feature after this unit; False in I units.
@@ -57,20 +58,21 @@ class ElementaryUnit:
 
 
 def write_sps(sps_id: int, sps: ElementarySps) -> bytes:
-    """A whole SPS unit: height comes first."""
+    """Makes a whole SPS unit. Height comes first."""
     return bytes([NalType.SPS << 4 | sps_id]) + write_uv(sps.height) + write_uv(sps.width)
 
 
 def write_header(frame_type: NalType, sps_id: int, qp: int, num_coders: int, reset: bool, payload_size: int) -> bytes:
-    """The bytes before the payload of an I or P unit."""
+    """Makes the bytes before the payload of an I or P unit."""
     return bytes([frame_type << 4 | sps_id, qp, num_coders << 1 | reset]) + write_uv(payload_size)
 
 
 class ElementaryReader:
-    """Iterates over the I and P units; BitstreamError names offset and rule, TruncatedStreamError where the stream
-    stops.
+    """Iterates over the I and P units. It holds one payload at a time, at most the limit of the picture size.
 
-    Memory: one payload, at most the limit of the picture size.
+    Raises:
+        BitstreamError: the stream is damaged. The error names offset and rule.
+        TruncatedStreamError: the stream ends inside a unit.
     """
 
     def __init__(self, source: ByteSource) -> None:
@@ -94,7 +96,7 @@ class ElementaryReader:
         return self._window.peek(position, position + 1)[0]
 
     def _uv(self, position: int) -> tuple[int, int]:
-        """(value, position after it)."""
+        """Returns (value, position after it)."""
         value = self._byte(position)
         extra = 0 if value < 0x80 else 3 if value & 0x40 else 1
         if extra:
@@ -151,7 +153,8 @@ class ElementaryReader:
 
 
 class ElementaryWriter:
-    """Writes an elementary stream with the published encoder's rule: an SPS before the first unit that needs it."""
+    """Writes an elementary stream by the published encoder's rule: an SPS stands before the first unit that needs
+    it."""
 
     def __init__(self, sink: ByteSink) -> None:
         self._sink = sink
@@ -160,7 +163,7 @@ class ElementaryWriter:
     def write(
         self, frame_type: NalType, sps: ElementarySps, qp: int, num_coders: int, reset: bool, payload: bytes
     ) -> int:
-        """A unit, with its SPS before it if that was never sent. Returns the bytes written."""
+        """Writes a unit, and its SPS before it if that was not written yet. Returns the number of bytes."""
         data = b""
         if sps not in self._ids:
             if len(self._ids) >= MAX_SPS_IDS:

@@ -1,4 +1,4 @@
-"""Checks the vectors of DCVC-UF's entropy coder: tables, the scale rule, and payloads to the byte."""
+"""Checks of the vectors of DCVC-UF's entropy coder: tables, the scale rule, and payloads byte by byte."""
 
 import json
 from pathlib import Path
@@ -18,7 +18,7 @@ THRESHOLDS = {"coded_T0": 0.0, "coded_T015": 0.15}
 
 
 def entropy_checks(vectors: Path, generator: ModuleType) -> tuple[Check, ...]:
-    """Every check of a folder of vectors."""
+    """Returns the checks of a folder of vectors."""
     return (
         Check("entropy/gaussian_cdf", lambda: check_gaussian(vectors)),
         Check("entropy/scale_to_index", lambda: check_scales(vectors)),
@@ -33,7 +33,7 @@ def _table(path: Path) -> ZigzagTable:
 
 
 def check_gaussian(vectors: Path) -> Findings:
-    """The stored rows are those of the package."""
+    """Compares the stored rows with the package's."""
     table, expected = gaussian_table(), _table(vectors / "gaussian_cdf.npz")
     differs = (table.cdf != expected.cdf).any(axis=1) | (table.cdf_length != expected.cdf_length)
     faults = (f"{differs.sum()} rows differ",) if differs.any() else ()
@@ -41,7 +41,7 @@ def check_gaussian(vectors: Path) -> Findings:
 
 
 def check_scales(vectors: Path) -> Findings:
-    """Rows and flags of scales."""
+    """Compares rows and flags of scales."""
     with np.load(vectors / "scale_to_index.npz", allow_pickle=False) as arrays:
         stored = dict(arrays)
     scale = stored["scale"]
@@ -58,8 +58,8 @@ def check_scales(vectors: Path) -> Findings:
 
 
 def check_z_tables(vectors: Path, generator: ModuleType) -> Findings:
-    """Rows that differ are a note, not a fault: float32 functions differ between machines, and streams bring integer
-    tables."""
+    """Compares tables of z. Rows that differ are a note, not a fault: float32 functions differ between machines, and
+    weights hold integer tables."""
     parameters = {
         f"bit_estimator_z.{part}": generator.generate(
             "dmci", f"bit_estimator_z.{part}", (64, NUM_Z_CHANNELS, stages), Z_SEED
@@ -74,7 +74,7 @@ def check_z_tables(vectors: Path, generator: ModuleType) -> Findings:
 
 
 def check_sequences(vectors: Path) -> Findings:
-    """Payloads of one to eight coders."""
+    """Compares payloads of one to eight coders."""
     cases = json.loads((vectors / "sequences.json").read_text(encoding="utf-8"))
     table = _table(vectors / Z_TABLE)
     faults = tuple(fault for case in cases for fault in _sequence_faults(case, table))
@@ -98,8 +98,7 @@ def _sequence_faults(case: dict[str, Any], z_table: ZigzagTable) -> list[str]:
 
 
 class _Part:
-    """One sequence of symbols, laid out so that coding order is its own: y as one row of one channel, z by its
-    channels."""
+    """One sequence of symbols in coding order: y as one row of one channel, z by its channels."""
 
     def __init__(self, part: dict[str, Any]) -> None:
         self.is_z = part["kind"] == "z"
@@ -115,7 +114,7 @@ class _Part:
             encoder.add_y(self.symbols, self.index, np.ones(self.index.shape, np.bool_), gaussian_table())
 
     def decode(self, decoder: UnitDecoder, z_table: ZigzagTable) -> Any:
-        """The symbols that the decoder finds."""
+        """Returns the symbols that the decoder reads."""
         if self.index is None:
             return decoder.decode_z(*self.symbols.shape, z_table, 0)
         return decoder.decode_y(self.index, np.ones(self.index.shape, np.bool_), gaussian_table())

@@ -1,5 +1,5 @@
-"""The family `dcvc-uf`: the published codec DCVC-UF (2026). LD codes picture by picture, HT-S and HT-L chunks of
-eight."""
+"""The family `dcvc-uf`: the published codec DCVC-UF (2026). LD codes picture by picture, HT-S and HT-L code chunks of
+eight pictures."""
 
 from collections.abc import Mapping
 from functools import cached_property
@@ -18,7 +18,7 @@ class UfFamily(Family):
 
     @cached_property
     def models(self) -> Mapping[str, UfModel]:
-        """The published sizes and those for tests."""
+        """The published sizes and the sizes for tests."""
         made = [
             UfModel("uf-ld", IMAGE, LD, relative_width=3.0),
             UfModel("uf-hts", IMAGE, HT_S, relative_width=6.0),
@@ -30,13 +30,13 @@ class UfFamily(Family):
         return {model.name: model for model in made}
 
     def conformance_form(self) -> ConformanceForm:
-        """Streams and pictures of the published decoder, byte for byte."""
+        """Returns the reader of cases, which compares streams and pictures byte for byte."""
         from dcvc_cli.families.uf.conformance import UfConformance
 
         return UfConformance(self.models)
 
     def elementary_form(self) -> ElementaryForm:
-        """The published codec's own."""
+        """Returns the form of the published codec's elementary stream."""
         from dcvc_cli.families.uf.remux import UfElementaryForm
 
         return UfElementaryForm(self.models)

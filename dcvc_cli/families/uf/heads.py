@@ -1,4 +1,4 @@
-"""The heads that make pictures of a feature. Those of a chunk see the common feature and nothing of each other."""
+"""The heads that make pictures of a feature. The heads of a chunk see the common feature, but not each other."""
 
 from collections.abc import Iterator
 from typing import Protocol
@@ -13,7 +13,7 @@ class Heads(Protocol):
     """Makes the pictures of a unit."""
 
     def shapes(self) -> Iterator[tuple[str, Shape]]:
-        """Names and shapes of the parameters."""
+        """Yields names and shapes of the parameters."""
 
     def cells(self, ops: Operations, feature: Tensor, index: int) -> Tensor:
         """Feature -> picture `index` of the unit, 192 x Hp/8 x Wp/8."""
@@ -34,7 +34,7 @@ class OneHead:
 
 
 class ChunkHeads:
-    """The heads of HT-L, and those of HT-S, whose pictures 2j and 2j + 1 share a block."""
+    """The heads of HT-L and HT-S. In HT-S, pictures 2j and 2j + 1 share a block."""
 
     def __init__(self, sizes: VideoSizes) -> None:
         pairs = range(sizes.pictures // 2) if sizes.pair_heads else range(0)
@@ -59,14 +59,14 @@ class ChunkHeads:
         return self.own_cells(ops, self.pair(ops, feature, index // 2) if self.shared.blocks else feature, index)
 
     def pair(self, ops: Operations, feature: Tensor, number: int) -> Tensor:
-        """What the heads of pictures 2 number and 2 number + 1 see; only where they share a block."""
+        """Runs the block that the heads of pictures 2 number and 2 number + 1 share. Only HT-S has such blocks."""
         return self.shared.blocks[number](ops, feature)
 
     def own_cells(self, ops: Operations, feature: Tensor, index: int) -> Tensor:
-        """Picture `index` from what its head sees."""
+        """Makes picture `index` of its head's input."""
         return self.own.blocks[index](ops, feature)
 
 
 def make_heads(sizes: VideoSizes) -> Heads:
-    """The heads that the sizes ask for."""
+    """Makes the heads for these sizes."""
     return ChunkHeads(sizes) if sizes.pictures > 1 else OneHead(sizes)

@@ -22,7 +22,7 @@ FULL = Block.FULL
 
 
 class UfImageModel:
-    """Graph of the image model; parameters live in the backend."""
+    """Graph of the image model; the backend holds the parameters."""
 
     encoder_only: tuple[str, ...] = ("enc.", "hyper_enc.", "q_scale_enc", "q_scale_y_enc")
     """Prefixes of the layers that a decoder never runs."""
@@ -73,7 +73,7 @@ class UfImageModel:
 
     @property
     def num_qps(self) -> int:
-        """QPs that vectors and tables have rows for."""
+        """Number of QPs: vectors and tables have a row for each."""
         return NUM_QPS
 
     @property
@@ -82,11 +82,11 @@ class UfImageModel:
         return self.sizes.hyper
 
     def shapes(self) -> Iterator[tuple[str, Shape]]:
-        """Names and shapes of the state dict."""
+        """Yields names and shapes of the state dict."""
         return layer_shapes(self)
 
     def decoder_shapes(self) -> Iterator[tuple[str, Shape]]:
-        """The part of `shapes` that a decoder uses."""
+        """Yields the part of `shapes` that a decoder uses."""
         return decoder_shapes(self)
 
     @timed(ANALYSIS)
@@ -111,7 +111,7 @@ class UfImageModel:
     @timed(ANALYSIS)
     @repeatable
     def scaled_latents(self, ops: Operations, y: Tensor, qp: Any) -> Tensor:
-        """y in the domain of the symbols. Encoder only."""
+        """Returns y in the domain of the symbols. Encoder only."""
         return self.q_scale_y_enc(ops, y, qp)
 
     @timed(PRIORS)

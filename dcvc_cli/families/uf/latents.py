@@ -1,7 +1,8 @@
-"""DCVC-UF's two latent coders: one quantises and collects symbols, one reads them. The networks drive both alike.
+"""DCVC-UF's two latent coders: one quantises and collects symbols, one reads them. The networks call both in the same
+way.
 
-Where all steps share their scales, the rows and flags of every position are known at once, and the symbols of all steps
-are one sequence of all channels. Else each step is a sequence of its own.
+If all steps share their scales, rows and flags of all positions are known at once, and the symbols of all steps are one
+sequence. Else each step is a sequence of its own.
 """
 
 from collections.abc import Sequence
@@ -17,20 +18,20 @@ from dcvc_cli.graph.latent_steps import CodingStep, LatentCoder
 
 
 class UnitLatentCoder(LatentCoder, Protocol):
-    """A latent coder that may be told ahead which scales all steps share."""
+    """A latent coder that also takes the scales that all steps share."""
 
     def share_scales(self, steps: Sequence[CodingStep], scales: Tensor) -> None:
-        """Before step 0: the scales of all steps, C x h x w, so that all symbols are one sequence."""
+        """Takes the scales of all steps, C x h x w, before step 0. All symbols are one sequence then."""
 
 
 def _group_map(step: CodingStep, size: tuple[int, int]) -> NDArray[np.intp]:
-    """(height, width): the channel group that `step` codes at each position."""
+    """Returns the channel group that `step` codes at each position, (height, width)."""
     cell = np.array([[step.group_at(2 * row + column) for column in (0, 1)] for row in (0, 1)])
     return np.tile(cell, (-(-size[0] // 2), -(-size[1] // 2)))[: size[0], : size[1]]
 
 
 def _scatter(step: CodingStep, plane: NDArray[Any], whole: NDArray[Any]) -> None:
-    """Puts a step's plane, (channels / groups, h, w), into the places of `whole` (channels, h, w) that the step
+    """Puts a step's plane (channels / groups, h, w) into `whole` (channels, h, w), at the places that the step
     codes."""
     groups = whole.reshape(step.num_groups, -1, *whole.shape[1:])
     where = _group_map(step, (whole.shape[1], whole.shape[2]))
@@ -39,7 +40,7 @@ def _scatter(step: CodingStep, plane: NDArray[Any], whole: NDArray[Any]) -> None
 
 
 def _gather(step: CodingStep, whole: NDArray[Any]) -> NDArray[Any]:
-    """The plane of a step: the inverse of _scatter."""
+    """Takes the plane of a step out of `whole`. Inverts _scatter."""
     groups = whole.reshape(step.num_groups, -1, *whole.shape[1:])
     where = _group_map(step, (whole.shape[1], whole.shape[2]))
     plane = np.empty(groups.shape[1:], whole.dtype)
@@ -52,8 +53,8 @@ class EncodingLatents:
     """Quantises the analysis latents against the predicted means and hands the symbols to the entropy encoder.
 
     Args:
-        y: analysis latents, in the form that `ops.quantise_step` takes.
-        skip_threshold: elements whose predicted scale is not above it are predicted, not coded; 0 or more.
+        y: latents of the analysis, in the form for `ops.quantise_step`.
+        skip_threshold: latents whose predicted scale is not above it are not coded; 0 or more.
     """
 
     def __init__(self, ops: Operations, encoder: UnitEncoder, y: Any, skip_threshold: float) -> None:
@@ -88,14 +89,15 @@ class EncodingLatents:
 
 
 class DecodingLatents:
-    """Reads the symbols of each step once the step's scales are known, or those of all steps where they share them."""
+    """Reads the symbols of each step once its scales are known. If all steps share their scales, it reads the symbols
+    of all steps at once."""
 
     def __init__(self, ops: Operations, decoder: UnitDecoder, skip_threshold: float) -> None:
         self.ops, self.decoder, self.skip_threshold = ops, decoder, skip_threshold
         self._symbols: NDArray[np.int8] | None = None
 
     def begin(self, step_size_inverse: Any) -> None:
-        """A decoder has nothing to scale."""
+        """Does nothing: a decoder has no latents to scale yet."""
 
     def share_scales(self, steps: Sequence[CodingStep], scales: Tensor) -> None:
         planes = [self.ops.step_index(step, scales, self.skip_threshold) for step in steps]

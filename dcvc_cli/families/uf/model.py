@@ -1,4 +1,5 @@
-"""Models of DCVC-UF: an image network and a video network, which codes one picture a unit or a chunk of them."""
+"""Models of DCVC-UF: an image network and a video network. The video network codes one picture a unit, or a chunk of
+pictures."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -49,14 +50,14 @@ class UfModel(Model):
         self.max_pictures = video.pictures
 
     def limits(self, sps: Sps) -> FrameLimits:
-        """64 QPs for every unit, and what so many latents can take."""
+        """Returns 64 QPs for every unit, and the largest payload of so many latents."""
         return FrameLimits(MAX_BASE_QP, MAX_BASE_QP, general_limits(sps).max_payload_size)
 
     def sps_fields(self, size: PictureSize, choices: CodingChoices) -> Mapping[str, Any]:
-        """The family's own byte format, with our tables of z or those of the published codec.
+        """Returns the fields for the family's own byte format, with our tables of z or the published codec's.
 
         Raises:
-            UsageError: another format was asked for.
+            UsageError: the choices name another entropy format.
         """
         entropy_format = choices.entropy_format or EntropyFormat.FAMILY
         if entropy_format not in FORMATS:
@@ -71,12 +72,12 @@ class UfModel(Model):
         }
 
     def encoder(self, networks: CodecNetworks, sps: Sps, choices: CodingChoices) -> PictureEncoder:
-        """A unit a picture or a chunk."""
+        """Makes an encoder that gives one unit a picture or a chunk."""
         coder = UnitPayloadEncoder(self.image, self.video, networks, sps.entropy_format, sps.skip_threshold or 0.0)
         return UnitEncoder(coder, sps, UnitRule.of(choices))
 
     def decoder(self, networks: CodecNetworks, sps: Sps) -> PictureDecoder:
-        """The pictures of a unit at once."""
+        """Makes a decoder that gives the pictures of a unit at once."""
         if max(sps.width, sps.height) > self.max_side:
             limit = f"{self.max_side}x{self.max_side}"
             raise StreamError(f"the stream's pictures are {sps.width}x{sps.height}, larger than {limit}")
@@ -87,19 +88,19 @@ class UfModel(Model):
         return UnitDecoder(UnitPayloadDecoder(self.image, self.video, networks, sps.entropy_format, threshold, padded))
 
     def z_table(self, network: str, state: "State") -> CdfTable:
-        """The factorised density's, its rows in zigzag order."""
+        """Makes the table of the factorised density, with rows in zigzag order."""
         return z_table(state).as_stored()
 
     def published_z_table(self, network: str, state: "State") -> CdfTable:
-        """As PyTorch makes it in float32 on this machine."""
+        """Makes the table in float32 by PyTorch, with the results of this machine."""
         return published_z_table(state).as_stored()
 
     def calibrate(self, networks: Mapping[str, Any], clip: Sequence["NDArray[np.float32]"], qp: int) -> None:
-        """An I frame and P units; a chunk takes the clip's pictures back and forth."""
+        """Codes an I frame and P units. A chunk takes the clip's pictures back and forth."""
         calibrate(self.image, self.video, networks, clip, qp)
 
     def random_parameters(self, network: str) -> "State":
-        """Xavier-uniform, damped where it matters."""
+        """Makes Xavier-uniform parameters, with damped layers that keep the size of values."""
         from dcvc_cli.families.uf.random_parameters import random_parameters_of
 
         return random_parameters_of(self.image if network == "image" else self.video)

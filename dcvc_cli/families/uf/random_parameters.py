@@ -1,6 +1,6 @@
-"""Random parameters for measuring speed: the same arithmetic as with trained ones, but pictures mean nothing.
+"""Random parameters for measurements of speed. The arithmetic is that of trained ones; pictures mean nothing.
 
-As with `families.rt.random_parameters`: Xavier-uniform weights, damped where it keeps features and latents at a size.
+Weights are Xavier-uniform, as in `families.rt.random_parameters`. Damped layers keep the size of features and latents.
 """
 
 import math
@@ -26,7 +26,7 @@ STEP_SIZE = 1.0
 
 
 def random_parameters_of(model: UfImageModel | UfVideoModel) -> "State":
-    """Parameters of a network: latents have scales from well above to below the skip threshold."""
+    """Makes parameters of a network. Latents have scales from well above to below the skip threshold."""
     parameters = random_parameters(model, seed := 0 if isinstance(model, UfImageModel) else 1)
     generator = torch.Generator().manual_seed(seed + 2)
     for key, value in parameters.items():
@@ -53,6 +53,6 @@ def random_parameters_of(model: UfImageModel | UfVideoModel) -> "State":
 
 
 def _last(parameters: dict[str, torch.Tensor], stem: str) -> str:
-    """The convolution behind the blocks of a part."""
+    """Returns the name of the convolution behind the blocks of a part."""
     numbers = [int(key.split(".")[2]) for key in parameters if key.startswith(f"{stem}.")]
     return f"{stem}.{max(numbers)}"

@@ -1,8 +1,7 @@
-"""How a unit is coded, once for all who do it: encoder, decoder, training and calibration run these functions with
-another side each.
+"""The recipe of a unit. Encoder, decoder and calibration run these functions, each with a side of its own.
 
-A side stands at one end of a unit's symbols. An encoder's makes them from pictures, a decoder's reads them, training's
-estimates what they cost.
+A side is one side of a unit's symbols. An encoder's side makes them of pictures, a decoder's side reads them, and the
+side in calibration makes and drops them.
 """
 
 from collections.abc import Callable
@@ -18,29 +17,33 @@ Analysis = Callable[[Operations, Tensor], Tensor]
 
 
 class UnitSide(UnitLatentCoder, Protocol):
-    """One end of the symbols of one unit."""
+    """One side of the symbols of one unit."""
 
     @property
     def latent_size(self) -> tuple[int, int]:
         """(height, width) of y."""
 
     def hyper_latents(self, analysis: Analysis, hyper_analysis: Analysis, scaled: Analysis, qp: Any) -> Tensor:
-        """z at row `qp` as the networks go on from it.
+        """Codes z at row `qp` and returns it for the networks.
 
         An encoder's side runs `analysis`, samples in 0..1 -> y, then `hyper_analysis`, y -> z, then `scaled`, y -> y in
-        the domain of the symbols. A decoder's reads z and runs none of them.
+        the domain of the symbols. A decoder's side reads z and runs none of them.
         """
 
     def for_analysis(self, context: Tensor) -> Tensor:
-        """A value of the decoder's half as the analysis takes it."""
+        """Turns a value of the decoder's half into the arithmetic of the analysis."""
 
     def finish(self) -> None:
-        """After the last symbol. StreamError where a decoder's bytes are not used up."""
+        """Ends the symbols.
+
+        Raises:
+            StreamError: bytes of a decoder are left.
+        """
 
 
 @dataclass(frozen=True)
 class Memory:
-    """What a unit leaves to the next one: `pending`, 192 x Hp/8 x Wp/8, or memory and feature, feature x Hp/8 x
+    """What the next unit is predicted from: `pending`, 192 x Hp/8 x Wp/8, or memory and feature, both feature x Hp/8 x
     Wp/8."""
 
     pending: Tensor | None = None
@@ -49,7 +52,7 @@ class Memory:
 
 
 def code_i_frame(model: UfImageModel, ops: Operations, side: UnitSide, qp: Any) -> Tensor:
-    """An I frame -> its picture as a decoder has it, 3 x Hp x Wp in -0.5..0.5."""
+    """Codes an I frame. Returns the decoder's picture, 3 x Hp x Wp in -0.5..0.5."""
     z_hat = side.hyper_latents(
         lambda own, x: model.analysis(own, own.centre(x), qp),
         model.hyper_analysis,
@@ -63,20 +66,20 @@ def code_i_frame(model: UfImageModel, ops: Operations, side: UnitSide, qp: Any) 
 
 
 def memory_after_picture(ops: Operations, picture: Tensor) -> Memory:
-    """What an I frame leaves."""
+    """Returns the memory after an I frame."""
     return Memory(pending=ops.pixel_unshuffle(picture, 8))
 
 
 @dataclass(frozen=True)
 class Contexts:
-    """What the next unit is predicted from: memory and ctx, feature x Hp/8 x Wp/8."""
+    """The contexts of a unit: memory and ctx, both feature x Hp/8 x Wp/8."""
 
     memory: Tensor
     ctx: Tensor
 
 
 def next_contexts(model: UfVideoModel, ops: Operations, kept: Memory) -> Contexts:
-    """The contexts of the unit after the one that left `kept`."""
+    """Computes the contexts of the next unit. `kept` is the memory after the last one."""
     if kept.pending is not None:
         memory = model.memory_from_pending(ops, kept.pending)
     else:
@@ -85,8 +88,8 @@ def next_contexts(model: UfVideoModel, ops: Operations, kept: Memory) -> Context
 
 
 def code_p_unit(model: UfVideoModel, ops: Operations, side: UnitSide, contexts: Contexts, qp: Any) -> Tensor:
-    """The next picture or pictures -> the feature that they are made of."""
-    ops.start(contexts.ctx)  # a decoder's host reads z beside it
+    """Codes the pictures of a P unit. Returns the feature that the heads make pictures of."""
+    ops.start(contexts.ctx)  # a device computes while a decoder's host reads z
     z_hat = side.hyper_latents(
         lambda own, x: model.analysis(own, own.centre(x), side.for_analysis(contexts.ctx), qp),
         model.hyper_analysis,
@@ -103,7 +106,7 @@ def code_p_unit(model: UfVideoModel, ops: Operations, side: UnitSide, contexts: 
 def memory_after_unit(
     model: UfVideoModel, ops: Operations, contexts: Contexts, feature: Tensor, *, reset: bool
 ) -> Memory:
-    """What a P unit leaves: after a reset nothing but its last picture, not limited."""
+    """Returns the memory after a P unit. After a reset, it is the unit's last picture alone, not clamped."""
     if reset:
         return Memory(pending=model.reconstruction(ops, feature, model.sizes.pictures - 1))
     return Memory(memory=contexts.memory, feature=feature)

@@ -1,7 +1,7 @@
 """DCVC-UF's elementary stream <-> .dcvc without touching the coded payloads (docs/bitstream.md, "Remux").
 
-A stream made by the published encoder's rule comes back byte for byte. How many pictures of a chunk count stands in a
-.dcvc stream only: on the way there all eight do.
+A stream made by the published encoder's rule comes back byte for byte. Only a .dcvc stream has the number of pictures
+of a chunk to show. A .dcvc stream made of an elementary stream shows all eight.
 """
 
 from collections.abc import Iterable, Mapping
@@ -25,14 +25,15 @@ class UfElementaryForm(ElementaryForm):
     """The elementary stream of DCVC-UF.
 
     Args:
-        models: of the family, by name: an elementary stream does not say which one it is of.
+        models: the family's models by name. An elementary stream does not name its model.
     """
 
     def __init__(self, models: Mapping[str, Model]) -> None:
         self._models = models
 
     def to_dcvc(self, source: ByteSource, sink: ByteSink, template: Sps) -> RemuxReport:
-        """Unit by unit; each unit holds as many pictures as the template's model codes at once."""
+        """Turns an elementary stream into a .dcvc stream. Each unit holds as many pictures as the template's model
+        codes at once."""
         unit_pictures = self._models[template.model_variant].max_pictures
         fields = replace(
             template,
@@ -54,7 +55,7 @@ class UfElementaryForm(ElementaryForm):
         return RemuxReport(writer.num_frames, ())
 
     def from_dcvc(self, units: Iterable[Unit], sink: ByteSink) -> RemuxReport:
-        """Unit by unit; payloads whose z has tables of our own are refused."""
+        """Turns a .dcvc stream into an elementary stream. It refuses payloads whose z has tables of our own."""
         writer, others, all_sps = ElementaryWriter(sink), LostUnits(), dict[Sps, None]()
         num_frames = num_cut = 0
         for unit in units:

@@ -1,7 +1,7 @@
-"""Picture encoder and decoder of DCVC-UF: pictures gathered into units, planned and coded one after the other.
+"""Picture encoder and decoder of DCVC-UF. The encoder gathers pictures into units and codes unit after unit.
 
-The payload of a unit in a .dcvc stream is the number of its coders, one byte, and the published codec's payload.
-Memory: the pictures of a unit in 8 bits until it is full, then their samples in float32.
+The payload of a unit in a .dcvc stream is the number of its coders, one byte, and the published codec's payload. The
+encoder holds the pictures of a unit in 8 bits until the unit is full, then their samples in float32.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -23,11 +23,11 @@ from dcvc_cli.format.types import Picture
 
 @dataclass(frozen=True)
 class UnitRule:
-    """Which pictures are I frames, and which units are followed by a reset.
+    """Decides which pictures are I frames, and which units a reset follows.
 
     Args:
         qp_i, qp_p: 0..63, higher is better quality.
-        keyint: pictures from I frame to I frame; -1 = only the first.
+        keyint: pictures from one I frame to the next; -1 = only the first picture.
         reset_interval: pictures between resets, 0 = never.
         forced_keys: numbers of pictures that become I frames.
     """
@@ -40,17 +40,24 @@ class UnitRule:
 
     @classmethod
     def of(cls, choices: CodingChoices) -> "UnitRule":
-        """The rule of a stream that is coded with these choices."""
+        """Makes the rule of a stream with these choices."""
         return cls(choices.qp_i, choices.qp_p, choices.keyint, choices.reset_interval, choices.forced_keys)
 
     def is_key(self, index: int, since_key: int | None) -> bool:
-        """Whether picture `index` is an I frame, `since_key` pictures after the last one; None: there was none."""
+        """Whether picture `index` is an I frame.
+
+        Args:
+            since_key: pictures since the last I frame; None if there was none.
+        """
         return since_key is None or (self.keyint > 0 and since_key >= self.keyint) or index in self.forced_keys
 
     def resets(self, first: int, unit_pictures: int) -> bool:
-        """Whether the P unit whose first picture is number `first` after its I frame leaves no memory.
+        """Whether a reset follows a P unit. The next unit then begins, as the first P unit does, at a number that is 1
+        beyond a multiple of the interval.
 
-        The unit after it begins at a number of 1 beyond a multiple of the interval, as the first P unit does.
+        Args:
+            first: number of the unit's first picture after its I frame.
+            unit_pictures: pictures in the unit.
         """
         return self.reset_interval > 0 and (first + unit_pictures) % self.reset_interval == 1
 
@@ -73,7 +80,7 @@ class UnitEncoder(PictureEncoder):
         """What its payload may take."""
 
     def push(self, picture: Picture, order: PictureOrder = NO_ORDER) -> Iterator[CodedUnit]:
-        """Gives out the unit that the picture fills; before an I frame, the unit that it cuts short."""
+        """Yields the unit that the picture fills. An I frame first yields the unit that it cuts short."""
         check_picture(picture, self._video_format)
         since_key = None if self._since_key is None else self._since_key + len(self._waiting)
         if self._rule.is_key(self._index, since_key) or order.is_key:
@@ -90,12 +97,12 @@ class UnitEncoder(PictureEncoder):
             yield self._p_unit()
 
     def flush(self) -> Iterator[CodedUnit]:
-        """The unit of the pictures that wait, if any."""
+        """Yields the unit of the pictures that wait, if there are any."""
         if self._waiting:
             yield self._p_unit()
 
     def reconstruction(self) -> Sequence[Picture]:
-        """The pictures of the unit that came last, without those that only fill it."""
+        """The pictures of the last unit, without repeated ones."""
         return pictures_of(self._coder, self._sps, self._num_coded)
 
     def _i_frame(self, picture: Picture, wanted: int, room: Callable[[], int] | None) -> CodedUnit:
@@ -128,13 +135,13 @@ class UnitEncoder(PictureEncoder):
 
 
 class UnitDecoder(PictureDecoder):
-    """Decodes units; pictures that only fill one are not made."""
+    """Decodes units. It does not make the repeated pictures of a unit."""
 
     def __init__(self, coder: UnitPayloadDecoder) -> None:
         self._coder = coder
 
     def push(self, unit: FrameUnit) -> Sequence[Picture]:
-        """The pictures of a unit."""
+        """Decodes the pictures of a unit."""
         coder, sps = self._coder, unit.sps
         if unit.qp > MAX_BASE_QP:
             raise StreamError(f"a unit of type {unit.frame_type.name} has QP {unit.qp}, expected 0..{MAX_BASE_QP}")
@@ -153,7 +160,7 @@ class UnitDecoder(PictureDecoder):
 
 
 def pictures_of(coder: UnitCoder, sps: Sps, count: int) -> Sequence[Picture]:
-    """The first `count` pictures of the unit that was coded last."""
+    """Returns the first `count` pictures of the last coded unit."""
     ops, video_format = coder.networks["video"].synthesis, video_format_of(sps)
     frames = (coder.output(index) for index in range(count))
     return [picture_from_frame(ops, frame, video_format, truncate_chroma=sps.truncate_chroma) for frame in frames]

@@ -1,4 +1,5 @@
-"""The two ends of a unit's symbols: one side makes them from pictures, the other reads them from a payload."""
+"""The two sides of a unit's symbols: the encoder's side makes them of pictures, the decoder's side reads them from a
+payload."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +36,7 @@ class UnitNetwork:
 
     @property
     def is_one_arithmetic(self) -> bool:
-        """Whether the encoder's half computes as the decoder's does."""
+        """Whether the encoder's half has the arithmetic of the decoder's half."""
         return self.analysis is self.synthesis
 
 
@@ -44,7 +45,7 @@ class EncodingSide(EncodingLatents):
 
     Args:
         values: samples of its pictures, float32 (3 a picture, Hp, Wp) in 0..1.
-        skip_threshold: elements whose predicted scale is not above it are predicted, not coded; 0 or more.
+        skip_threshold: latents whose predicted scale is not above it are not coded; 0 or more.
     """
 
     def __init__(self, network: UnitNetwork, values: NDArray[np.float32], skip_threshold: float) -> None:
@@ -74,12 +75,12 @@ class EncodingSide(EncodingLatents):
         return self.ops.z_from_symbols(symbols)
 
     def for_analysis(self, context: Tensor) -> Tensor:
-        """The context in the analysis' arithmetic."""
+        """Returns the context in the arithmetic of the analysis."""
         network = self.network
         return context if network.is_one_arithmetic else network.analysis.context_from(self.ops, context)
 
     def finish(self) -> None:
-        """The bytes are made when the number of coders is known."""
+        """Does nothing: the bytes are made when the number of coders is known."""
 
 
 class DecodingSide(DecodingLatents):
@@ -97,15 +98,19 @@ class DecodingSide(DecodingLatents):
         self.latent_size, self.hyper_size = latent_sizes(padded)
 
     def hyper_latents(self, analysis: Analysis, hyper_analysis: Analysis, scaled: Analysis, qp: int) -> Tensor:
-        """Reads z; a decoder has nothing to analyse."""
+        """Reads z. A decoder has nothing to analyse."""
         channels = self.network.num_z_channels
         symbols = self.decoder.decode_z(channels, *self.hyper_size, self.network.z_table, qp * channels)
         return self.ops.z_from_symbols(symbols)
 
     def for_analysis(self, context: Tensor) -> Tensor:
-        """Only an encoder analyses."""
+        """A decoder has no analysis: nothing calls this."""
         raise NotImplementedError
 
     def finish(self) -> None:
-        """StreamError where the payload is not used up."""
+        """Ends the symbols.
+
+        Raises:
+            StreamError: bytes of the payload are left.
+        """
         self.decoder.finish()

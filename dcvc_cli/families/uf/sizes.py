@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 CELL_CHANNELS = 192
-"""3 planes in 8x8 cells."""
+"""Channels of a picture in 8x8 cells: 3 planes of 64 samples."""
 
 
 class Block(Enum):
@@ -16,13 +16,14 @@ class Block(Enum):
 
 @dataclass(frozen=True)
 class ImageSizes:
-    """The image model. Widths are channels, depths are numbers of blocks.
+    """Sizes of the image model. Widths are channels, depths are numbers of blocks.
 
     Attributes:
         inner: width of analysis and synthesis on the 1/8 grid.
-        latent, hyper: channels of y and of z.
+        latent: channels of y.
+        hyper: channels of z.
         prior: width of the prior networks.
-        encoder_depth, decoder_depth, fusion_depth, spatial_depth: blocks behind the first one of each part.
+        encoder_depth, decoder_depth, fusion_depth, spatial_depth: blocks behind the first block of each part.
     """
 
     inner: int = 384
@@ -37,22 +38,27 @@ class ImageSizes:
 
 @dataclass(frozen=True)
 class VideoSizes:
-    """A video model: LD, HT-S or HT-L.
+    """Sizes of a video model: LD, HT-S or HT-L.
 
     Attributes:
         pictures: pictures in a unit.
         block: form of the blocks on the 1/8 grid.
-        feature: width of memory, contexts and features. latent, hyper, hyper_inner: channels of y, of z, and inside the
-            hyper networks. prior: width of the spatial prior.
+        feature: width of memory, contexts and features.
+        latent: channels of y.
+        hyper: channels of z.
+        hyper_inner: channels inside the hyper networks.
+        prior: width of the spatial prior.
         adaptor_i_depth, adaptor_m_depth, extractor_depth, encoder_depth, decoder_depth: numbers of blocks.
-        steps: coding steps, 2 or 4. refines_scales: the spatial prior gives scales as well as means, so that every step
-            is a sequence of symbols of its own; else all steps are one sequence.
-        scales_memory_first: q_feature scales the memory before the temporal prior, not what comes out of it.
-        up_kernel: of the layer from the latents back to the 1/8 grid. up_bias: that layer and those of the hyper
-            decoder have a bias.
-        shortcut: blocks of the hyper networks and the temporal prior have an outer shortcut.
-        has_last_conv: a 1x1 layer stands behind the decoder's blocks.
-        head: width of the heads of a chunk. pair_heads: pictures 2j and 2j + 1 share the first block of their heads.
+        steps: number of coding steps, 2 or 4.
+        refines_scales: whether the spatial prior gives scales as well as means. Each step is a sequence of symbols
+            then; else all steps are one sequence.
+        scales_memory_first: whether q_feature scales the memory before the temporal prior, or the prior's output.
+        up_kernel: kernel size of the layer from the latents to the 1/8 grid.
+        up_bias: whether that layer and the layers of the hyper decoder have a bias.
+        shortcut: whether blocks of the hyper networks and the temporal prior have an outer shortcut.
+        has_last_conv: whether a 1x1 layer stands behind the decoder's blocks.
+        head: width of the heads of a chunk.
+        pair_heads: whether pictures 2j and 2j + 1 share the first block of their heads.
         head_depth: blocks of a head at its own width.
     """
 
@@ -157,11 +163,11 @@ HT_L = VideoSizes(
 TINY_IMAGE = ImageSizes(
     inner=24, latent=16, hyper=8, prior=16, encoder_depth=1, decoder_depth=1, fusion_depth=1, spatial_depth=1
 )
-"""For tests only, as all of these: no weights ship for them."""
+"""The tiny sizes are for tests only; no weights ship for them."""
 
 
 def _tiny(sizes: VideoSizes) -> VideoSizes:
-    """The same model in small."""
+    """Returns smaller sizes of the same model."""
     return replace(
         sizes,
         feature=24,

@@ -1,5 +1,5 @@
-"""Which latents each coding step of DCVC-UF codes. The position classes are DCVC-RT's; scales are compared as they
-are."""
+"""The latents of each coding step of DCVC-UF. The classes of positions are DCVC-RT's; scales are compared without a
+limit."""
 
 from collections.abc import Sequence
 from dataclasses import replace

@@ -1,8 +1,8 @@
 """DCVC-UF's probability tables: rows in zigzag order 0, 1, -1, 2, -2, .., then the escape. Source:
 docs/entropy-coding.md.
 
-The integers are the norm, not the formulas: the Gaussian table ships with the package, the z tables travel with the
-    weights.
+The integers are normative, not the formulas. The Gaussian table ships with the package; the z tables are in the
+weights.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,9 +19,9 @@ from dcvc_cli.entropy.tables import MAX_NATIVE_ROWS, CdfTable, TableError, nativ
 
 PREFIX = "bit_estimator_z"
 MAX_REACH = 8
-"""Magnitude of the largest symbol that a row names; beyond it symbols are escapes."""
+"""Largest magnitude of a symbol that a row names. Larger symbols are escapes."""
 TAIL = 0.001
-"""A row reaches as far as it takes to leave less than this on either side."""
+"""A row is so long that each tail has less probability than this."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +42,7 @@ class ZigzagTable:
 
     def __post_init__(self) -> None:
         length = np.asarray(self.cdf_length)
-        # The rules that it shares with the other tables are checked by them; symbols of offset 0 fit any length here.
+        # CdfTable checks the rules that all tables share. With offset 0, symbols fit any length of this table.
         checked = CdfTable(self.cdf, length, np.zeros(length.shape, np.int32))
         if (checked.cdf_length % 2 == 0).any():
             raise TableError("a zigzag row has as many positive as negative symbols, so its length is odd")
@@ -54,11 +54,11 @@ class ZigzagTable:
         return int(self.cdf.shape[0])
 
     def as_stored(self) -> CdfTable:
-        """The same rows as weights files store them: symbols are places in a row."""
+        """Returns the same rows in the form of weights files: symbols are places in a row."""
         return CdfTable(self.cdf, self.cdf_length, np.zeros(self.cdf_length.shape, np.int32))
 
     def native(self, first_row: int = 0, num_rows: int | None = None) -> Any:
-        """The coder's form of rows first_row..first_row + num_rows - 1 (default: all), built once and kept.
+        """Returns rows first_row..first_row + num_rows - 1 (default: all) in the C++ coder's form, made once and kept.
 
         Raises:
             TableError: the rows do not exist or are more than 256.
@@ -76,7 +76,7 @@ class ZigzagTable:
 
 @lru_cache(maxsize=1)
 def gaussian_table() -> ZigzagTable:
-    """The normative table of zero-mean Gaussians for y, 128 rows."""
+    """Loads the normative table of zero-mean Gaussians for y, 128 rows."""
     with (
         (files("dcvc_cli.families.uf") / "gaussian_cdf.npz").open("rb") as stream,
         np.load(stream, allow_pickle=False) as arrays,
@@ -93,20 +93,20 @@ class _Density(Protocol):
 
 
 def z_table(parameters: Mapping[str, Any], prefix: str = PREFIX) -> ZigzagTable:
-    """Tables of the density of z, row qp * num_channels + channel; the same on every machine.
+    """Makes the tables of z of its density, with row qp * num_channels + channel, the same on every machine.
 
     Args:
         parameters: `prefix`.h and .b (num_qps, channels, 4), `prefix`.a (num_qps, channels, 3): arrays or tensors.
 
     Raises:
-        TableError: a parameter is missing or misshapen, or the density is none.
+        TableError: a parameter is missing or misshapen, or the parameters give no density.
     """
     return _tables(_ReproducibleDensity(parameters, prefix))
 
 
 def published_z_table(parameters: Mapping[str, Any], prefix: str = PREFIX) -> ZigzagTable:
-    """The tables as the published codec makes them: in float32 by PyTorch's functions, so NOT the same on every
-    machine."""
+    """Makes the tables of z as the published codec does, in float32 by PyTorch's functions. They are NOT the same on
+    every machine."""
     return _tables(_PublishedDensity(parameters, prefix))
 
 
@@ -129,7 +129,7 @@ def _tables(density: _Density) -> ZigzagTable:
 
 
 def _zigzag(pmf: NDArray[Any]) -> NDArray[Any]:
-    """Probabilities of -c..c in the order 0, 1, -1, .., c, -c."""
+    """Puts probabilities of -c..c into the order 0, 1, -1, .., c, -c."""
     c = len(pmf) // 2
     places = [c] + [place for s in range(1, c + 1) for place in (c + s, c - s)]
     return pmf[places]

@@ -1,7 +1,7 @@
-"""Units of DCVC-UF: samples in, payloads out, and the mirror.
+"""Encoder and decoder of DCVC-UF's units: samples to payloads and back.
 
-A unit is an I frame, or the next picture (LD), or the next eight (HT-S, HT-L). Between units a coder keeps what
-`recipe.Memory` names.
+A unit is an I frame, or the next picture (LD), or the next eight pictures (HT-S, HT-L). Between units, a coder keeps a
+`recipe.Memory`.
 """
 
 import numpy as np
@@ -28,11 +28,12 @@ from dcvc_cli.format.entropy_format import EntropyFormat
 from dcvc_cli.graph.network import Network
 
 FORMATS = (EntropyFormat.FAMILY, EntropyFormat.PUBLISHED_ONE)
-"""Our tables of z, the same on every machine; and those of the published codec, for streams in its own form."""
+"""FAMILY has our tables of z, the same on every machine. PUBLISHED_ONE has the published codec's, for its own
+streams."""
 
 
 class UnitCoder:
-    """What encoder and decoder share: networks, memory, and the unit that was coded last."""
+    """What encoder and decoder share: networks, memory, and the last coded unit."""
 
     def __init__(
         self,
@@ -54,7 +55,7 @@ class UnitCoder:
         """Number of the pair whose pictures are asked for, and what they have in common."""
 
     def use_format(self, entropy_format: EntropyFormat) -> None:
-        """Codes z with the tables of this format from now on.
+        """Sets the entropy format, which decides the tables of z.
 
         Raises:
             UnsupportedStreamError: the family has no such format.
@@ -75,7 +76,7 @@ class UnitCoder:
         self._format = entropy_format
 
     def output(self, index: int) -> Tensor:
-        """Picture `index` of the unit coded last, 3 x Hp x Wp in 0..1; made on demand."""
+        """Makes picture `index` of the last coded unit, 3 x Hp x Wp in 0..1."""
         if self._picture is not None:
             return self.networks["image"].synthesis.from_centre(self._picture)
         ops = self.networks["video"].synthesis
@@ -100,10 +101,10 @@ class UnitCoder:
 
 
 class UnitPayloadEncoder(UnitCoder):
-    """Codes samples, float32 (3, Hp, Wp) in 0..1 a picture, unit by unit."""
+    """Codes samples unit by unit. A picture is float32 (3, Hp, Wp) in 0..1."""
 
     def encode_i(self, values: NDArray[np.float32], qp: int, num_coders: int | None = None) -> tuple[bytes, int]:
-        """Codes an I frame at QP 0..63 -> (payload, number of coders).
+        """Codes an I frame at QP 0..63. Returns (payload, number of coders).
 
         Raises:
             EnvironmentFault: the networks give latents that are not finite.
@@ -115,7 +116,11 @@ class UnitPayloadEncoder(UnitCoder):
     def encode_p(
         self, values: list[NDArray[np.float32]], qp: int, reset: bool, num_coders: int | None = None
     ) -> tuple[bytes, int]:
-        """Codes the next pictures, as many as a unit has, at QP 0..63; raises as encode_i does."""
+        """Codes the pictures of a P unit at QP 0..63. Returns (payload, number of coders).
+
+        Raises:
+            EnvironmentFault: the networks give latents that are not finite.
+        """
         side = EncodingSide(self.networks["video"], np.concatenate(values), self.skip_threshold)
         self._code_p(side, qp, reset=reset)
         return side.encoder.finish(num_coders)
@@ -141,11 +146,19 @@ class UnitPayloadDecoder(UnitCoder):
         self.padded = padded
 
     def decode_i(self, payload: bytes, qp: int, num_coders: int) -> None:
-        """Decodes an I frame; StreamError if the payload does not hold exactly its symbols."""
+        """Decodes an I frame.
+
+        Raises:
+            StreamError: the payload does not hold exactly its symbols.
+        """
         self._code_i(self._side("image", payload, num_coders), qp)
 
     def decode_p(self, payload: bytes, qp: int, reset: bool, num_coders: int) -> None:
-        """Decodes a P unit; StreamError as above, or if there is nothing to predict from."""
+        """Decodes a P unit.
+
+        Raises:
+            StreamError: there is no unit before it, or the payload does not hold exactly its symbols.
+        """
         if self.kept.pending is None and self.kept.memory is None:
             raise StreamError("a P unit comes before any I frame", "the start of the stream is missing")
         self._code_p(self._side("video", payload, num_coders), qp, reset=reset)

@@ -1,11 +1,11 @@
-"""The video models of DCVC-UF: LD codes one picture a unit, HT-S and HT-L a chunk of eight. Source: DCVC-UF (2026).
+"""The video models of DCVC-UF: LD codes one picture a unit, HT-S and HT-L code eight. Source: DCVC-UF (2026).
 
 pending picture, or memory and feature -> adaptor -> memory -> feature_extractor -> ctx; memory -> temporal prior
 x, ctx -> encoder -> y -> hyper_encoder -> z                                             encoder only
 z_hat, temporal prior -> prior fusion -> step size, scales, means; spatial prior before each other step
 y_hat, ctx -> decoder -> feature -> recon_head -> pictures
 
-Samples lie in -0.5..0.5; a chunk is a picture of 3 planes for each of its pictures.
+Samples are in -0.5..0.5. The input of a chunk has 3 planes for each of its pictures.
 """
 
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ from dcvc_cli.stages import ANALYSIS, CONTEXT, HYPER, PRIORS, RECONSTRUCTION, SY
 
 
 class UfVideoModel:
-    """Graph of a video model; parameters live in the backend."""
+    """Graph of a video model; the backend holds the parameters."""
 
     encoder_only: tuple[str, ...] = ("encoder.", "hyper_encoder.", "q_encoder")
     """Prefixes of the layers that a decoder never runs."""
@@ -92,7 +92,7 @@ class UfVideoModel:
 
     @property
     def num_qps(self) -> int:
-        """QPs that vectors and tables have rows for."""
+        """Number of QPs: vectors and tables have a row for each."""
         return NUM_QPS
 
     @property
@@ -101,11 +101,11 @@ class UfVideoModel:
         return self.sizes.hyper
 
     def shapes(self) -> Iterator[tuple[str, Shape]]:
-        """Names and shapes of the state dict."""
+        """Yields names and shapes of the state dict."""
         return layer_shapes(self)
 
     def decoder_shapes(self) -> Iterator[tuple[str, Shape]]:
-        """The part of `shapes` that a decoder uses."""
+        """Yields the part of `shapes` that a decoder uses."""
         return decoder_shapes(self)
 
     @timed(CONTEXT)
@@ -186,7 +186,7 @@ class UfVideoModel:
     @timed(SYNTHESIS)
     @repeatable
     def synthesis(self, ops: Operations, y_hat: Tensor, ctx: Tensor, qp: Any) -> Tensor:
-        """y_hat and ctx -> feature x Hp/8 x Wp/8, which the pictures and the next memory are made of."""
+        """y_hat and ctx -> feature x Hp/8 x Wp/8, of which the pictures and the next memory are made."""
         feature = self.decoder_conv1(ops, ops.concat(self.decoder_up(ops, y_hat), ctx))
         if self.decoder_conv2 is not None:
             feature = self.decoder_conv2(ops, feature)
@@ -195,26 +195,26 @@ class UfVideoModel:
     @timed(RECONSTRUCTION)
     @repeatable
     def reconstruction(self, ops: Operations, feature: Tensor, index: int) -> Tensor:
-        """Picture `index` of the unit on the 1/8 grid, 192 x Hp/8 x Wp/8, not limited: what a reset leaves as
-        pending."""
+        """Makes picture `index` of the unit on the 1/8 grid, 192 x Hp/8 x Wp/8, not clamped. After a reset it is
+        `Memory.pending`."""
         return self.recon_head.cells(ops, feature, index)
 
     @timed(RECONSTRUCTION)
     @repeatable
     def picture(self, ops: Operations, feature: Tensor, index: int) -> Tensor:
-        """Picture `index` of the unit: 3 x Hp x Wp, limited to -0.5..0.5."""
+        """Makes picture `index` of the unit: 3 x Hp x Wp, clamped to -0.5..0.5."""
         return ops.clamp_centred(ops.pixel_shuffle(self.reconstruction(ops, feature, index), 8))
 
     @timed(RECONSTRUCTION)
     @repeatable
     def pair(self, ops: Operations, feature: Tensor, number: int) -> Tensor:
-        """HT-S: what pictures 2 number and 2 number + 1 have in common, feature x Hp/8 x Wp/8."""
+        """Computes what pictures 2 number and 2 number + 1 have in common, feature x Hp/8 x Wp/8. HT-S only."""
         assert isinstance(self.recon_head, ChunkHeads)
         return self.recon_head.pair(ops, feature, number)
 
     @timed(RECONSTRUCTION)
     @repeatable
     def picture_of_pair(self, ops: Operations, pair: Tensor, index: int) -> Tensor:
-        """`picture` from what `pair` made of the feature."""
+        """Makes the same picture as `picture`, of the output of `pair`."""
         assert isinstance(self.recon_head, ChunkHeads)
         return ops.clamp_centred(ops.pixel_shuffle(self.recon_head.own_cells(ops, pair, index), 8))

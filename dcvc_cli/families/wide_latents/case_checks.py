@@ -114,7 +114,7 @@ def bytes_fault(what: str, found: bytes, expected: bytes, offset: int = 0) -> tu
 
 
 def table_findings(path: Path, names: Sequence[str]) -> Findings:
-    """The stored tables of y are those of the package."""
+    """Compares the stored tables of y with the package's."""
     own = {"gaussian": gaussian_scales, "laplace": laplace_scales}
     faults = []
     with np.load(path, allow_pickle=False) as arrays:

@@ -18,7 +18,7 @@ MAX_SAMPLE = 255
 
 
 def padded_size(size: PictureSize) -> tuple[int, int]:
-    """(height, width) after padding."""
+    """Returns (height, width) after padding."""
     return -(-size.height // PADDING) * PADDING, -(-size.width // PADDING) * PADDING
 
 

@@ -35,7 +35,7 @@ class RgbFrameEncoder(Protocol):
 
     @property
     def frame(self) -> Tensor:
-        """What a decoder has of the picture that came last, (1, 3, Hp, Wp)."""
+        """The decoder's picture of the last frame, (1, 3, Hp, Wp)."""
 
     def encode_i(self, values: NDArray[np.float32], qp: int) -> bytes: ...
 
@@ -47,7 +47,7 @@ class RgbFrameDecoder(Protocol):
 
     @property
     def frame(self) -> Tensor:
-        """The picture that came last, (1, 3, Hp, Wp)."""
+        """The last picture, (1, 3, Hp, Wp)."""
 
     def decode_i(self, payload: bytes) -> None: ...
 
@@ -85,7 +85,7 @@ class RgbEncoder(PictureEncoder):
         yield CodedUnit(plan.frame_type, qp, reset=False, payload=payload, lowered=plan.qp - qp)
 
     def reconstruction(self) -> Sequence[Picture]:
-        """The picture of the unit that came last."""
+        """The picture of the last unit."""
         return (picture_from_rgb(self._frames.frame, self._video_format),)
 
 
@@ -97,7 +97,7 @@ class RgbDecoder(PictureDecoder):
         check_colour(self._video_format)
 
     def push(self, unit: FrameUnit) -> Sequence[Picture]:
-        """The unit's picture."""
+        """Decodes the unit's picture."""
         decode = self._frames.decode_i if unit.frame_type is NalType.I else self._frames.decode_p
         decode(unit.payload)
         return (picture_from_rgb(self._frames.frame, self._video_format),)

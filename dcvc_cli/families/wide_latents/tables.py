@@ -1,7 +1,7 @@
 """Probability tables whose rows reach 50, and the row that a scale takes. Source: docs/entropy-coding.md, "Wide
 symbols".
 
-The integers are the norm, not the formulas: the tables of y ship with the package, those of z travel with the weights.
+The integers are normative, not the formulas. The tables of y ship with the package; the tables of z are in the weights.
 """
 
 import math
@@ -18,9 +18,9 @@ from dcvc_cli.entropy.factorised import Density, PublishedDensity, ReproducibleD
 from dcvc_cli.entropy.tables import CdfTable, quantise_pmf
 
 REACH = 50
-"""Magnitude of the largest symbol that a row names; beyond it symbols are escapes."""
+"""Largest magnitude of a symbol that a row names. Larger symbols are escapes."""
 TAIL = 0.0001
-"""A row reaches as far as it takes to leave less than this on either side."""
+"""A row is so long that each tail has less probability than this."""
 NUM_ROWS = 256
 LARGEST_SCALE = 64.0
 SMALLEST_LOGARITHM_OF = 1e-5
@@ -76,7 +76,7 @@ def z_table(parameters: Mapping[str, Any], *prefixes: str) -> CdfTable:
         parameters: `prefix`.f1.h, .b, .a, ..., f4.h, f4.b: arrays or tensors (1, channels, 1, 1).
 
     Raises:
-        TableError: a parameter is missing or misshapen, or the density is none.
+        TableError: a parameter is missing or misshapen, or the parameters give no density.
     """
     return _joined([_rows_of(ReproducibleDensity(parameters, prefix)) for prefix in prefixes])
 
