@@ -35,7 +35,7 @@ DRAWN_RUN = re.compile(
     r"\((gaussian|laplace)\): numpy RandomState\((\d+)\): "
     r"symbols randint\((-?\d+), (\d+), (\d+)\), then rows randint\((\d+), (\d+), (\d+)\)"
 )
-"""How coder.json describes symbols that it does not list."""
+"""The sentence of coder.json that describes symbols instead of listing them."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,8 @@ class DcCase(DiverseCase):
     """A case, with the settings of its case.json.
 
     Attributes:
-        phases: numbers of the frames modulo the pattern of feature adaptors.
-        sizes: bytes of the frames' files in stream.bin.
+        phases: the frames' numbers modulo the length of the pattern of feature adaptors.
+        sizes: sizes of the frames' files in stream.bin, in bytes.
     """
 
     folder: Path
@@ -59,7 +59,7 @@ class DcCase(DiverseCase):
     sizes: tuple[int, ...]
 
     def stored_rows(self, arrays: Mapping[str, NDArray[Any]]) -> Mapping[str, Sequence[StoredRows]]:
-        """Those of the image network, those of z, those of the motion's z."""
+        """Returns the rows of the image network's z, of the video network's z and of the motion's z."""
 
         def rows(name: str, first: int) -> StoredRows:
             return first, arrays[f"{name}_z_cdf"], arrays[f"{name}_z_cdf_length"], arrays[f"{name}_z_offset"]
@@ -68,7 +68,7 @@ class DcCase(DiverseCase):
         return {"image": [rows("image", 0)], "video": video}
 
     def payloads(self, stream: bytes) -> Iterator[tuple[CaseUnit, bytes]]:
-        """Files by the case's sizes, since the format has no frame types."""
+        """Splits the stream into files by the case's sizes, since the format has no frame types."""
         position = 0
         for unit, size in zip(self.units, self.sizes, strict=True):
             data = stream[position : position + size]
@@ -95,7 +95,7 @@ class DcCase(DiverseCase):
         return CaseUnit((), _quality_of(data[8])), payload
 
     def stream_of(self, payloads: Sequence[bytes]) -> bytes:
-        """Files one after the other."""
+        """Joins the files."""
         size, made = self.video_format.size, bytearray()
         for unit, phase, payload in zip(self.units, self.phases, payloads, strict=True):
             quality = bytes([_quality_byte(unit.quality)])
@@ -177,7 +177,11 @@ def _coder_findings(folder: Path) -> Findings:
 
 
 def _runs(described: Any) -> list[tuple[str, NDArray[Any], NDArray[Any]]]:
-    """Symbols and rows as they are listed, or drawn as a sentence says; InputError for another sentence."""
+    """Returns symbols and rows from a list, or draws them as a sentence describes.
+
+    Raises:
+        InputError: dcvc does not know the sentence.
+    """
     if not isinstance(described, str):
         return [(run["table"], np.array(run["symbols"]), np.array(run["rows"])) for run in described]
     found = DRAWN_RUN.search(described)

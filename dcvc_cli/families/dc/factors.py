@@ -1,5 +1,5 @@
-"""How a quality of DCVC-DC multiplies features: a scalar of the quality times a vector of channels. Source: DCVC-DC
-(CVPR 2023)."""
+"""The factors by which a quality of DCVC-DC multiplies features: a scalar of the quality times a vector of channels.
+Source: DCVC-DC (CVPR 2023)."""
 
 import math
 from typing import Any
@@ -15,14 +15,14 @@ themselves."""
 
 
 def quality_factors(prefix: str, side: str, channels: int) -> Sequence:
-    """The parameters `PREFIXq_basic_SIDE` and `PREFIXq_scale_SIDE`."""
+    """Makes the parameters `PREFIXq_basic_SIDE` and `PREFIXq_scale_SIDE`."""
     return Sequence(
         Factors(f"{prefix}q_basic_{side}", 1, channels, 1, 1), Factors(f"{prefix}q_scale_{side}", NUM_ANCHORS, 1, 1, 1)
     )
 
 
 def scalar(anchors: Any, quality: int) -> float:
-    """The scalar of a quality 0..67.
+    """Returns the scalar of a quality 0..67.
 
     Args:
         anchors: the four values above 0 of a `q_scale` parameter.

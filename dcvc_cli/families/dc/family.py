@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 
 class DcModel(DiverseModel):
-    """A size. R G B pictures are coded as R G B, which the first releases of the checkpoints are trained
-    for; 4:2:0 pictures as luma and chroma, which those called yuv420 are for."""
+    """A size of the networks. It codes R G B pictures as R G B and 4:2:0 pictures as luma and chroma. Checkpoints
+    called yuv420 were trained for luma and chroma, the others for R G B."""
 
     kind = WideKind.LONG_WORDS
     adaptors = (0, 1, 0, 2)
@@ -38,13 +38,13 @@ class DcModel(DiverseModel):
         super().__init__(name, *self.graphs, is_for_tests=is_for_tests)
 
     def values(self, picture: Picture, video_format: VideoFormat) -> "NDArray[np.float32]":
-        """Samples -> network input, float32 (3, Hp, Wp) in 0..1: the planes as they are."""
+        """Makes the network input, float32 (3, Hp, Wp) in 0..1, of a picture. Its planes are not converted."""
         if video_format.chroma is not ChromaFormat.RGB:
             return super().values(picture, video_format)
         return _rgb_values(picture, video_format)
 
     def picture(self, frame: Tensor, video_format: VideoFormat) -> Picture:
-        """The way back."""
+        """Makes a picture of network output. Inverts `values`."""
         if video_format.chroma is not ChromaFormat.RGB:
             return super().picture(frame, video_format)
         return _rgb_picture(frame, video_format)

@@ -90,7 +90,7 @@ class DcImageNetwork(ImageNetwork):
 
     @timed(PRIORS)
     def parameters(self, ops: Operations, z_hat: Tensor, latent_size: tuple[int, int]) -> ImageParameters:
-        """A step size, a scale and a mean for each latent."""
+        """Predicts a step size, a scale and a mean for each latent."""
         latent = self.sizes.latent
         found = ops.crop(self.fusion(ops, self.hyper_dec(ops, z_hat)), latent_size)
         step_size, scales, means = ops.split(found, (latent, latent, latent))

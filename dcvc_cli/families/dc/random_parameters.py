@@ -32,5 +32,5 @@ def video_parameters(network: DcVideoNetwork) -> "State":
 
 
 def _factors(network: Network) -> list[str]:
-    """The parameters of qualities."""
+    """Returns the names of the parameters of qualities."""
     return [key for key, _ in network.shapes() if "q_basic" in key or "q_scale" in key]

@@ -33,11 +33,11 @@ class DcVideoNetwork(VideoNetwork):
         super().__init__(sizes, Form.WIDE, LEVELS, sizes.latent)
 
     def inner_block(self, name: str, channels: int) -> BottleneckResidual:
-        """Two 3x3 convolutions."""
+        """Makes a block of two 3x3 convolutions."""
         return BottleneckResidual(name, channels)
 
     def hyper_networks(self) -> tuple[Any, Any, Any, Any]:
-        """Of the motion and of y: plain convolutions; the motion's encoder has two more."""
+        """Makes the hyper networks of the motion and of y, of plain convolutions. The motion's encoder has two more."""
         c, name = self.sizes.motion, "mv_hyper_prior_encoder"
         motion_encoder = Sequence(
             conv3(f"{name}.0", c, c),
@@ -66,7 +66,7 @@ class DcVideoNetwork(VideoNetwork):
         )
 
     def factor(self, ops: Any, name: str, quality: int) -> Any:
-        """A number a channel."""
+        """Returns a factor for each channel."""
         prefix, side = FACTORS[name]
         return factor(ops, prefix, side, quality)
 

@@ -1,1 +1,2 @@
-"""What DCVC-DC and DCVC-FM share: P frames predicted from diverse contexts, latents coded in four steps."""
+"""The parts that DCVC-DC and DCVC-FM share. They predict P frames from diverse contexts and code latents in four
+steps."""

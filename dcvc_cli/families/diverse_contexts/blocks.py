@@ -1,7 +1,7 @@
 """The blocks of the networks of DCVC-DC and DCVC-FM. Source: DCVC-DC (CVPR 2023), DCVC-FM (CVPR 2024).
 
-Layers own no numbers: convolutions run on the operations of a float backend, whose values are PyTorch's tensors
-(N, c, h, w); everything between them is PyTorch's.
+Layers own no numbers. Convolutions run on the operations of a float backend, whose values are PyTorch tensors (N, c, h,
+w). All other operations are PyTorch's.
 """
 
 from collections.abc import Iterator
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 SLOPE, STEEP_SLOPE = 0.01, 0.1
 """Slopes of the leaky ReLU below 0."""
 WIDEST_HIDDEN = 1024
-"""Channels inside a WIDE feed-forward part, at most, unless that is less than twice its own."""
+"""Largest number of channels inside a WIDE feed-forward part. The part has at least twice its own channels inside."""
 
 
 def leaky_relu(x: Tensor, slope: float = SLOPE) -> Tensor:
-    """x where it is positive, slope * x elsewhere."""
+    """Returns x where it is positive, slope * x elsewhere."""
     from torch.nn import functional
 
     return functional.leaky_relu(x, slope)
 
 
 def max_pool(x: Tensor) -> Tensor:
-    """The largest of each aligned 2x2 block: c x h x w -> c x h/2 x w/2."""
+    """Takes the largest of each aligned 2x2 block: c x h x w -> c x h/2 x w/2."""
     from torch.nn import functional
 
     return functional.max_pool2d(x, 2)
@@ -59,7 +59,7 @@ class Factors(ScaleVector):
         yield self.name, self.shape
 
     def values(self, ops: Any) -> "torch.Tensor":
-        """The parameter itself, in the type and on the device of the networks."""
+        """Returns the parameter in the type and on the device of the networks."""
         values: torch.Tensor = ops.parameters[self.name]
         return values
 
@@ -83,7 +83,7 @@ class GroupedConv(Conv):
 
 
 def conv3(name: str, cin: int, cout: int, stride: int = 1) -> Conv:
-    """3x3 convolution with zero padding 1."""
+    """Makes a 3x3 convolution with zero padding 1."""
     return Conv(name, cin, cout, kernel=3, stride=stride, padding=1)
 
 
@@ -290,8 +290,8 @@ class UNet:
     """Three scales of depth-conv blocks with skips: cin x h x w -> cout x h x w, sides multiples of 4.
 
     Args:
-        widths: at 1/1, 1/2 and 1/4.
-        is_learned: a 2x2 convolution halves the size, else max pooling does.
+        widths: channels at 1/1, 1/2 and 1/4.
+        is_learned: whether a 2x2 convolution halves the size; else max pooling halves it.
     """
 
     def __init__(

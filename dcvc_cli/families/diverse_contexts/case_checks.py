@@ -1,5 +1,5 @@
-"""What conformance cases of DCVC-DC and DCVC-FM share: networks with the published tables, units one after the other,
-and the pictures that come of them."""
+"""The parts that conformance cases of DCVC-DC and DCVC-FM share: networks with the published tables, units one after
+the other, and their pictures."""
 
 import hashlib
 from abc import abstractmethod
@@ -34,12 +34,12 @@ from dcvc_cli.families.wide_latents.tables import gaussian_scales, laplace_scale
 from dcvc_cli.format.types import ChromaFormat, Picture, VideoFormat
 
 StoredRows = tuple[int, NDArray[Any], NDArray[Any], NDArray[Any]]
-"""First row, then cdf (rows, width), lengths and offsets."""
+"""(first row, cdf (rows, width), lengths, offsets)."""
 
 
 @dataclass(frozen=True)
 class CaseUnit:
-    """One payload of a case and its frames: an I frame (no P frames), or one or several P frames."""
+    """One payload of a case and its frames: one I frame, or one or several P frames."""
 
     p_frames: tuple[PFrame, ...]
     quality: int
@@ -55,12 +55,12 @@ class CaseUnit:
 
 
 class DiverseCase(Case):
-    """A case: decoded and encoded unit by unit.
+    """A case, which is decoded and encoded unit by unit.
 
     Attributes:
         kinds: names of the networks in make_params.py, by their names in the model.
-        digests: SHA-256 of their parameters, by the same.
-        units: of the stream, in order.
+        digests: SHA-256 of their parameters, by their names in the model.
+        units: units of the stream, in order.
     """
 
     folder: Path
@@ -84,25 +84,29 @@ class DiverseCase(Case):
 
     @property
     def suffix(self) -> str:
-        """Ending of files of pictures."""
+        """Ending of the names of picture files."""
         return "rgb" if self.video_format.chroma is ChromaFormat.RGB else "yuv"
 
     # ---- what the family's form says
 
     @abstractmethod
     def stored_rows(self, arrays: Mapping[str, NDArray[Any]]) -> Mapping[str, Sequence[StoredRows]]:
-        """The rows of z tables that symbols.npz holds, by network."""
+        """Returns the rows of z tables in symbols.npz, by network."""
 
     @abstractmethod
     def payloads(self, stream: bytes) -> Iterator[tuple[CaseUnit, bytes]]:
-        """The units of stream.bin as it says itself; StreamError where it is damaged."""
+        """Splits stream.bin into its units and their payloads.
+
+        Raises:
+            StreamError: the stream is damaged.
+        """
 
     @abstractmethod
     def stream_of(self, payloads: Sequence[bytes]) -> bytes:
-        """stream.bin as an encoder writes it."""
+        """Makes the bytes of stream.bin of an encoder's payloads."""
 
     def picture(self, frame: Tensor) -> Picture:
-        """What the published decoder writes of a frame 3 x Hp x Wp."""
+        """Makes the published decoder's picture of a frame 3 x Hp x Wp."""
         return self.model.picture(frame, self.video_format)
 
     # ---- steps
@@ -204,7 +208,8 @@ class DiverseCase(Case):
 def _with_stored_rows(
     networks: CodecNetworks, stored: Mapping[str, Sequence[StoredRows]]
 ) -> tuple[CodecNetworks, tuple[str, ...]]:
-    """Puts a case's rows of z in the place of those made here where they differ -> (networks, notes)."""
+    """Compares a case's rows of z with the rows made here. Where they differ, the networks get the case's rows. Returns
+    (networks, notes)."""
     notes = []
     for name, parts in stored.items():
         own = networks[name].z_table
@@ -239,10 +244,10 @@ def check_scale_tables(path: Path) -> Findings:
 
 @dataclass(frozen=True)
 class CoderVector:
-    """Symbols for the coder alone, and the payload expected.
+    """Symbols for the coder alone, and the expected payload.
 
     Attributes:
-        runs: table ("gaussian" or "laplace"), symbols, rows.
+        runs: (table ("gaussian" or "laplace"), symbols, rows) of each run.
         digest: SHA-256 of the payload.
     """
 
@@ -253,7 +258,7 @@ class CoderVector:
 
 
 def check_coder_vectors(vectors: Sequence[CoderVector], kind: WideKind) -> Findings:
-    """Payloads to the byte, and back."""
+    """Encodes symbols, compares payloads byte for byte, and decodes them."""
     tables = {"gaussian": gaussian_scales().table, "laplace": laplace_scales().table}
     faults = []
     for vector in vectors:

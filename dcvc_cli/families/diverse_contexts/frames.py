@@ -1,4 +1,4 @@
-"""Frames of DCVC-DC and DCVC-FM: samples in, payloads out, and the mirror. Source: DCVC-DC (CVPR 2023)."""
+"""Frame encoder and decoder of DCVC-DC and DCVC-FM: samples to payloads and back. Source: DCVC-DC (CVPR 2023)."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -29,10 +29,10 @@ class FrameCoder:
     """What encoder and decoder share: networks, tables, and the reference.
 
     Args:
-        kind: of the range coder.
+        kind: kind of the coder's state, bytes or long words.
 
     Attributes:
-        reference: of the next P frame; its `frame` is what a decoder puts out.
+        reference: the reference of the next P frame. Its `frame` is the decoder's output.
     """
 
     def __init__(self, image: ImageNetwork, video: VideoNetwork, networks: CodecNetworks, kind: WideKind) -> None:
@@ -67,12 +67,12 @@ class FrameCoder:
 
 @dataclass(frozen=True)
 class PFrame:
-    """What a P frame is coded with.
+    """The settings of a P frame.
 
     Attributes:
-        quality: as the networks' `factor` takes it.
-        adaptor: 0..2, which of the feature adaptors; any number where `refreshes`.
-        refreshes: the feature of the reference is dropped first.
+        quality: quality index for the networks' `factor`.
+        adaptor: 0..2, number of the feature adaptor; without effect if `refreshes`.
+        refreshes: whether the reference's feature is dropped first.
     """
 
     quality: int

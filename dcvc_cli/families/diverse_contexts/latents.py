@@ -1,7 +1,7 @@
-"""Latents coded in four steps, and what encoder and decoder do with them. Source: DCVC-DC (CVPR 2023).
+"""Latents coded in four steps, and the encoder's and the decoder's side of them. Source: DCVC-DC (CVPR 2023).
 
-In each step a channel group codes one position of every 2x2 square; what is coded so far tells the next step's scales
-and means.
+In each step, each channel group codes one position of every 2x2 square. The latents coded so far predict the next
+step's scales and means.
 """
 
 from abc import ABC, abstractmethod
@@ -23,11 +23,11 @@ STEPS = IMAGE_STEPS
 
 
 class FrameSide(ABC):
-    """One frame as an encoder or a decoder sees it: hyper-latents and planes of symbols, in the order of the recipe.
+    """One side of a frame, the encoder's or the decoder's: hyper-latents and planes of symbols, in the recipe's order.
 
     Args:
         ops: operations of the network, on a float backend.
-        scales: the tables of y.
+        scales: the table of y.
     """
 
     def __init__(self, ops: Any, scales: ScaleTable) -> None:
@@ -35,33 +35,39 @@ class FrameSide(ABC):
 
     @abstractmethod
     def analysed(self, make: Callable[[Tensor], Tensor]) -> Tensor | None:
-        """What `make` makes of the picture (3 x Hp x Wp); None on a decoder's side, which has no picture."""
+        """Runs `make` on the picture (3 x Hp x Wp). A decoder's side has no picture and returns None."""
 
     @abstractmethod
     def hyper(self, make: Callable[[], Tensor], table: CdfTable, size: tuple[int, int]) -> Tensor:
-        """z_hat, channels x size, whose unrounded values `make` makes; one row of the table a channel."""
+        """Codes z and returns z_hat, channels x size. Each channel has one row of the table.
+
+        Args:
+            make: makes z before rounding; a decoder's side does not call it.
+        """
 
     @abstractmethod
     def step(self, step: CodingStep, y: Tensor | None, scales: Tensor, means: Tensor) -> Tensor:
-        """One coding step -> its part of y_hat, C x h x w, 0 where other steps code.
+        """Codes one step. Returns its part of y_hat, C x h x w, which is 0 where other steps code.
 
         Args:
-            y: the encoder's latents, divided by their step size.
+            y: the encoder's latents, divided by their step size; None in a decoder.
         """
 
     @abstractmethod
     def fault(self, message: str) -> DcvcError:
-        """What is raised where the networks give no usable numbers: the weights' fault, or the stream's."""
+        """Makes the error for networks that give no usable numbers. In an encoder the weights are at fault, in a
+        decoder the stream."""
 
     def _mask(self, step: CodingStep, like: Tensor) -> Tensor:
         return self.ops.mask(step, like.shape[1], self.ops.size(like), like)
 
     def _rows(self, step: CodingStep, scales: Tensor) -> NDArray[np.uint8]:
-        """Table rows of the plane of a step, (C / 4, h, w)."""
+        """Returns the table rows of a step's plane, (C / 4, h, w)."""
         return self.scales.rows(_plane(scales * self._mask(step, scales)).cpu().numpy())
 
     def _restored(self, step: CodingStep, symbols: NDArray[np.int16], means: Tensor) -> Tensor:
-        """Both sides make the part from the symbols, by the same operations: equal to the last bit."""
+        """Makes a step's part of y_hat of its symbols. Both sides run the same operations, so the results have the same
+        bits."""
         import torch
 
         values = torch.from_numpy(symbols.astype(np.int32)).to(means.device, means.dtype)
@@ -107,7 +113,7 @@ class EncodingSide(FrameSide):
         return self._restored(step, symbols, means)
 
     def _symbols(self, values: Tensor) -> NDArray[np.int16]:
-        """Rounded half to even."""
+        """Rounds values half to even."""
         if not self.ops.is_finite(values):
             raise self.fault("latents are not finite")
         rounded = values.round().clamp(-MAX_SYMBOL, MAX_SYMBOL).cpu().numpy().astype(np.int16)
@@ -125,11 +131,12 @@ class EncodingSide(FrameSide):
 
 
 class DecodingSide(FrameSide):
-    """Reads the symbols of a frame from a decoder that stands before them.
+    """Reads the symbols of a frame.
 
     Args:
-        hypers: table and shape (channels, h, w) of each hyper-latent. They stand first in the payload, but the recipe
-            asks for the second one late.
+        decoder: a decoder that stands before the frame's symbols.
+        hypers: table and shape (channels, h, w) of each hyper-latent. All hyper-latents stand first in the payload, but
+            the recipe needs the second one late.
 
     Raises:
         StreamError: the payload does not hold these symbols.
@@ -162,12 +169,12 @@ class DecodingSide(FrameSide):
 
 
 def channel_rows(shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    """The table row of every element of a tensor (channels, h, w): its channel."""
+    """Returns the table row of every element of a tensor (channels, h, w), which is its channel."""
     return np.broadcast_to(np.arange(shape[0], dtype=np.uint8)[:, None, None], shape)
 
 
 def _plane(masked: Tensor) -> Tensor:
-    """The sum of the four channel groups, of which one is not 0 at each position: C x h x w -> (C / 4, h, w)."""
+    """Sums the four channel groups: C x h x w -> (C / 4, h, w). At each position only one group is not 0."""
     first, second, third, fourth = masked[0].chunk(len(STEPS))
     return (first + second) + (third + fourth)
 
@@ -181,12 +188,12 @@ def code_four_steps(
     means: Tensor,
     predict: Callable[[int, Tensor], Tensor],
 ) -> Tensor:
-    """Codes latents through `side` -> C x h x w, still divided by their step size.
+    """Codes latents through `side`. Returns y_hat, C x h x w, divided by the step size.
 
     Args:
-        y: the encoder's latents, divided by their step size.
-        scales, means: of the first step, C x h x w.
-        predict: (step 1..3, what is coded so far) -> scales and means of the step, 2 C x h x w.
+        y: the encoder's latents, divided by their step size; None in a decoder.
+        scales, means: scales and means of the first step, C x h x w.
+        predict: (step 1..3, latents coded so far) -> scales and means of the step, 2 C x h x w.
     """
     so_far = side.step(STEPS[0], y, scales, means)
     for number, step in enumerate(STEPS[1:], 1):

@@ -1,4 +1,4 @@
-"""Models of DCVC-DC and DCVC-FM: an image network and a video network, one picture a unit, in floating point."""
+"""Models of DCVC-DC and DCVC-FM: an image network and a video network in floating point. A unit holds one picture."""
 
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from dcvc_cli.families.base import State
 
 ESTIMATORS = {"image": ("bit_estimator_z",), "video": ("bit_estimator_z", "bit_estimator_z_mv")}
-"""Densities of each network, in the order of the rows of its table of z."""
+"""Density estimators of each network, in the order of the rows of its table of z."""
 NO_OFFSETS = (0,) * 8
 
 
@@ -40,9 +40,9 @@ class DiverseModel(Model):
 
     Attributes:
         image, video: the graphs.
-        kind: of the range coder.
-        adaptors: feature adaptors by the number of the picture after its I frame, cyclic.
-        has_refresh: whether `--reset-interval` has a meaning.
+        kind: kind of the coder's state, bytes or long words.
+        adaptors: numbers of feature adaptors by the picture's number after its I frame, repeated.
+        has_refresh: whether the codec has refreshes, which `--reset-interval` sets.
     """
 
     entropy_formats = (EntropyFormat.FAMILY,)
@@ -58,11 +58,11 @@ class DiverseModel(Model):
         self.networks = {"image": image, "video": video}
 
     def values(self, picture: Picture, video_format: VideoFormat) -> "NDArray[np.float32]":
-        """Samples -> network input, float32 (3, Hp, Wp) in 0..1: luma and chroma."""
+        """Makes the network input, float32 (3, Hp, Wp) in 0..1, of a picture: luma and chroma."""
         return values_from_picture(picture, video_format)
 
     def picture(self, frame: Tensor, video_format: VideoFormat) -> Picture:
-        """The way back, from a picture 3 x Hp x Wp in 0..1 of a float backend."""
+        """Makes a picture of network output, 3 x Hp x Wp in 0..1 on a float backend. Inverts `values`."""
         from dcvc_cli.backend.float_torch import FloatOperations
 
         ops = FloatOperations({"frame": frame})
@@ -114,7 +114,7 @@ class DiverseModel(Model):
         return UnitDecoder(frames, self.picture)
 
     def z_table(self, network: str, state: "State") -> CdfTable:
-        """The factorised densities', that of the motion last."""
+        """Makes the table of z of the factorised densities. The rows of the motion's z come last."""
         return z_table(state, *ESTIMATORS[network])
 
     @abstractmethod

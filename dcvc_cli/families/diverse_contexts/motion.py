@@ -1,7 +1,7 @@
 """Motion: pyramids of vectors, warping, and offset diversity. Source: DCVC-DC (CVPR 2023), DCVC-FM (CVPR 2024).
 
-A field of vectors is 2 x h x w, horizontal then vertical, in samples of its own grid; it leads from the current picture
-back to the reference.
+A field of vectors is 2 x h x w, horizontal then vertical, in samples of its own grid. It leads from the current picture
+to the reference.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,26 +14,26 @@ from dcvc_cli.graph import blocks
 from dcvc_cli.graph.blocks import Conv, Shape, layer_shapes
 
 OFFSETS = 2
-"""Of each group."""
+"""Number of offsets of each group."""
 LARGEST_OFFSET = 40.0
 
 
 def doubled(x: Tensor) -> Tensor:
-    """Bilinear, half-sample centres: c x h x w -> c x 2h x 2w. Values stay."""
+    """Doubles the size, bilinear with half-sample centres: c x h x w -> c x 2h x 2w. It does not scale values."""
     from torch.nn import functional
 
     return functional.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
 
 
 def halved(x: Tensor) -> Tensor:
-    """The mean of each aligned 2x2 block: c x h x w -> c x h/2 x w/2."""
+    """Takes the mean of each aligned 2x2 block: c x h x w -> c x h/2 x w/2."""
     from torch.nn import functional
 
     return functional.avg_pool2d(x, 2)
 
 
 def warp(x: Tensor, field: Tensor) -> Tensor:
-    """x at the places that the vectors lead to, bilinear; places outside take the border's sample.
+    """Reads x bilinearly at the places that the vectors lead to. Places outside have the border's sample.
 
     Args:
         x: (n, c, h, w), h and w above 1.
@@ -75,7 +75,7 @@ class _Level:
 
 
 class OpticFlow:
-    """Vectors on four scales, coarse to fine: each level adds to the doubled vectors of the level below.
+    """Estimates vectors on four scales, coarse to fine. Each level adds to the doubled vectors of the coarser level.
 
     Args:
         levels: name and kernel size of each level, coarse to fine.
@@ -89,7 +89,7 @@ class OpticFlow:
         return layer_shapes(self)
 
     def __call__(self, ops: Operations, current: Tensor, reference: Tensor) -> Tensor:
-        """Two pictures 3 x h x w -> field 2 x h x w."""
+        """Estimates the field 2 x h x w between two pictures 3 x h x w."""
         pyramid = [(current, reference)]
         for _ in self.levels.blocks[1:]:
             pyramid.append((halved(pyramid[-1][0]), halved(pyramid[-1][1])))
@@ -104,10 +104,10 @@ class OpticFlow:
 
 
 class OffsetDiversity:
-    """The reference feature warped by fields near the motion, two for each group of channels. Each field is the motion
-    and an offset, and each warped group has a mask.
+    """Warps the reference feature by fields near the motion, two for each group of channels. Each field is the motion
+    plus an offset. Each warped group has a mask.
 
-    The 1x1 convolution behind joins neighbouring groups of one offset, not the two offsets of one group.
+    The 1x1 convolution behind the warp joins neighbouring groups of one offset, not the two offsets of one group.
     """
 
     def __init__(self, channels: int, groups: int, inner: int) -> None:

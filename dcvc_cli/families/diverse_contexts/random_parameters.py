@@ -16,7 +16,7 @@ LARGEST, SMALLEST, STEP_SIZE = 4.0, 0.02, 1.0
 """Predicted scales and step sizes."""
 GREY = 0.5
 ONE = np.ones(1, np.float32)
-"""What a quality multiplies with."""
+"""The factor of every quality."""
 GAINS = {
     r"^mv_decoder\.dec_3\.1": 0.2,
     r"recon_conv": 0.1,
@@ -30,15 +30,15 @@ def _grey(bias: NDArray[np.float32]) -> None:
 
 
 def refined_picture() -> dict[str, Callable[[NDArray[np.float32]], None]]:
-    """Pictures of I frames around grey."""
+    """Returns changes of biases that give I frames pictures around grey."""
     return {"refine.1.bias": _grey}
 
 
 def random_video_parameters(network: VideoNetwork, units: Iterable[str]) -> "State":
-    """Parameters of a video network.
+    """Makes the parameters of a video network.
 
     Args:
-        units: parameters that are 1 throughout.
+        units: names of parameters whose values are all 1.
     """
     biases: dict[str, Callable[[NDArray[np.float32]], None]] = {"recon_generation_net.recon_conv.bias": _grey}
     for prefix, latent in (("mv_", network.sizes.motion), ("", network.sizes.latent)):

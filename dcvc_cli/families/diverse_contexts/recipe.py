@@ -1,4 +1,4 @@
-"""How a frame is coded: one walk for encoder and decoder, which differ in their side. Source: DCVC-DC (CVPR 2023)."""
+"""The recipe of a frame. Encoder and decoder run it, each with a side of its own. Source: DCVC-DC (CVPR 2023)."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
@@ -12,15 +12,15 @@ from dcvc_cli.families.diverse_contexts.video import Prior, VideoNetwork
 from dcvc_cli.graph.blocks import Shape, decoder_shapes, layer_shapes
 
 LATENT_GRID, HYPER_GRID = 16, 64
-"""Samples of the picture to one of the latents and one of the hyper-latents, each way."""
+"""Samples of the picture for one latent and for one hyper-latent, in each direction."""
 
 
 @dataclass(frozen=True)
 class Reference:
-    """What the next P frame predicts from. After an I frame there is a picture alone.
+    """What the next P frame is predicted from. After an I frame, only the picture is not None.
 
     Attributes:
-        frame: 3 x Hp x Wp in 0..1.
+        frame: the picture, 3 x Hp x Wp in 0..1.
         feature: 48 x Hp x Wp.
         motion_feature: 64 x Hp/4 x Wp/4.
         y, mv_y: latents, multiplied by their step size.
@@ -35,11 +35,11 @@ class Reference:
 
 @dataclass(frozen=True)
 class ImageParameters:
-    """What predicts the latents of an I frame, C x h x w each but for `common`.
+    """The parameters that predict the latents of an I frame. All but `common` are C x h x w.
 
     Attributes:
-        inverse: of the step size.
-        common: what the later steps' prior looks at beside the latents.
+        inverse: inverse of the step size.
+        common: input of the later steps' prior beside the latents.
     """
 
     inverse: Tensor
@@ -87,7 +87,7 @@ class ImageNetwork(ABC):
 
     @abstractmethod
     def parameters(self, ops: Operations, z_hat: Tensor, latent_size: tuple[int, int]) -> ImageParameters:
-        """What z_hat tells of the latents."""
+        """Predicts the latents' parameters from z_hat."""
 
     @abstractmethod
     def predictor(self, ops: Operations, common: Tensor) -> Callable[[int, Tensor], Tensor]:
@@ -99,12 +99,12 @@ class ImageNetwork(ABC):
 
 
 def hyper_size(padded: tuple[int, int]) -> tuple[int, int]:
-    """(height, width) of the hyper-latents of a picture of (Hp, Wp)."""
+    """Returns (height, width) of the hyper-latents of a picture of (Hp, Wp)."""
     return -(-padded[0] // HYPER_GRID), -(-padded[1] // HYPER_GRID)
 
 
 def latent_size(padded: tuple[int, int]) -> tuple[int, int]:
-    """(height, width) of the latents of a picture of (Hp, Wp)."""
+    """Returns (height, width) of the latents of a picture of (Hp, Wp)."""
     return padded[0] // LATENT_GRID, padded[1] // LATENT_GRID
 
 
@@ -114,7 +114,7 @@ def code_i_frame(
     """Codes an I frame.
 
     Args:
-        z_rows: of this quality.
+        z_rows: the table's rows of z for this quality.
     """
     ops: Any = side.ops
     y = side.analysed(lambda picture: network.analysis(ops, picture, quality))
@@ -136,8 +136,8 @@ def code_p_frame(
     """Codes a P frame.
 
     Args:
-        z_tables: of the motion's z and of z.
-        adaptor: 0..2, which of the feature adaptors; nothing where there is no feature.
+        z_tables: tables of the motion's z and of z.
+        adaptor: 0..2, number of the feature adaptor; without effect if the reference has no feature.
     """
     ops: Any = side.ops
     padded = ops.size(reference.frame)
@@ -162,7 +162,7 @@ def code_p_frame(
 
 
 def _code(prior: Prior, side: FrameSide, y: Tensor | None, known: Tensor, reference: Tensor | None) -> Tensor:
-    """Latents through `side` -> C x h x w, multiplied by their step size."""
+    """Codes latents through `side`. Returns y_hat, C x h x w, multiplied by the step size."""
     ops = side.ops
     parameters = prior.parameters(ops, known, reference)
     step_size, scales, means = parameters.chunk(3, dim=1)
@@ -172,5 +172,5 @@ def _code(prior: Prior, side: FrameSide, y: Tensor | None, known: Tensor, refere
 
 
 def split_z_tables(table: CdfTable, network: VideoNetwork) -> tuple[CdfTable, CdfTable]:
-    """The stored table of a video network -> (that of the motion's z, that of z)."""
+    """Splits the stored table of a video network into (the table of the motion's z, the table of z)."""
     return table.rows(network.num_z, network.sizes.motion), table.rows(0, network.num_z)

@@ -1,7 +1,7 @@
 """Picture encoder and decoder of DCVC-DC and DCVC-FM: one unit a picture.
 
-The payload of a unit in a .dcvc stream is the published codec's; in P frames one byte stands before it, the number of
-the feature adaptor, 0..2, or 3 for a refresh.
+The payload of a unit in a .dcvc stream is the published codec's. In P frames one byte precedes it: the number of the
+feature adaptor, 0..2, or 3 for a refresh.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -24,7 +24,7 @@ from dcvc_cli.families.rt.gop import GopPlanner
 from dcvc_cli.format.types import Picture, VideoFormat
 
 REFRESH = NUM_ADAPTORS
-"""The number that says that the feature of the reference is dropped."""
+"""In place of an adaptor's number: the frame drops the reference's feature."""
 MAX_QP = 63
 
 Import = Callable[[Picture, VideoFormat], NDArray[np.float32]]
@@ -35,8 +35,8 @@ class UnitEncoder(PictureEncoder):
     """Codes pictures one after the other.
 
     Args:
-        planner: frame types, QPs and refreshes.
-        adaptors: numbers of feature adaptors by the number of the picture after its I frame, cyclic.
+        planner: plans frame types, QPs and refreshes.
+        adaptors: numbers of feature adaptors by the picture's number after its I frame, repeated.
         samples: makes network input of a picture.
         picture: makes a picture of network output.
     """
@@ -98,7 +98,11 @@ class UnitDecoder(PictureDecoder):
 
 
 def _p_frame(unit: FrameUnit) -> PFrame:
-    """What the header and the first byte say; StreamError where they do not agree."""
+    """Returns the settings in a unit's header and in its first byte.
+
+    Raises:
+        StreamError: header and first byte do not agree.
+    """
     number = unit.payload[0] if unit.payload else REFRESH + 1
     if number > REFRESH or unit.reset != (number == REFRESH):
         raise StreamError(f"a P frame names feature adaptor {number}, reset {unit.reset}", "the stream is damaged")

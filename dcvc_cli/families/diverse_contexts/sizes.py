@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 COMPONENTS = 2
-"""Of a vector."""
+"""Number of components of a vector."""
 UNetWidths = tuple[int, int, int]
 """Channels at 1/1, 1/2 and 1/4."""
 
@@ -13,13 +13,14 @@ class VideoSizes:
     """Channels of a video network.
 
     Attributes:
-        feature, half, quarter: of features and contexts at 1/1, 1/2 and 1/4; `feature` a multiple of `groups`.
-        latent: of y; a multiple of 4.
-        motion: of mv_y, mv_z and the motion feature; a multiple of 4.
-        last: of what the contextual decoder gives.
-        groups: of offset diversity.
-        offset: inside its layers.
-        flow: between the five layers of a level of motion estimation.
+        feature, half, quarter: channels of features and contexts at 1/1, 1/2 and 1/4. `feature` is a multiple of
+            `groups`.
+        latent: channels of y, a multiple of 4.
+        motion: channels of mv_y, mv_z and the motion feature, a multiple of 4.
+        last: channels of the contextual decoder's output.
+        groups: number of groups of offset diversity.
+        offset: channels inside the layers of offset diversity.
+        flow: channels between the five layers of a level of motion estimation.
     """
 
     feature: int = 48
@@ -39,10 +40,10 @@ class ImageSizes:
     """Channels of an image network.
 
     Attributes:
-        latent: of y; a multiple of 4.
-        hyper: of z, where it is not as wide as y.
-        width, inner: at 1/2 and 1/4.
-        last: of what the refinement takes.
+        latent: channels of y, a multiple of 4.
+        hyper: channels of z, if they are not those of y.
+        width, inner: channels at 1/2 and 1/4.
+        last: channels of the refinement's input.
     """
 
     hyper: int

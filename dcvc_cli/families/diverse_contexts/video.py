@@ -7,7 +7,7 @@ picture, contexts -> contextual_encoder -> y -> contextual_hyper_prior_encoder -
 z_hat, contexts, reference y -> prior, four steps -> y_hat
 y_hat, contexts -> contextual_decoder, recon_generation_net -> feature, picture
 
-The two codecs differ in blocks, in the hyper networks and in how a quality multiplies features.
+The two codecs differ in blocks, in the hyper networks and in the factors of a quality.
 """
 
 from abc import ABC, abstractmethod
@@ -37,13 +37,13 @@ NUM_ADAPTORS = 3
 
 
 class Prior:
-    """What predicts the latents of one kind: fusion of hyper-latents and references, and the spatial prior of the later
+    """The prior of one kind of latents: it fuses hyper-latents and references, and has the spatial prior of later
     steps.
 
     Args:
-        prefix: of all names, "mv_" for the motion.
+        prefix: prefix of all names, "mv_" for the motion.
         latent: channels C of the latents; the prior is 3 C wide.
-        first, later: channels without and with latents of a reference.
+        first, later: channels of the input without and with latents of a reference.
     """
 
     def __init__(self, prefix: str, form: Form, latent: int, first: int, later: int) -> None:
@@ -68,8 +68,7 @@ class Prior:
 
     @timed(PRIORS)
     def parameters(self, ops: Operations, known: Tensor, reference: Tensor | None) -> Tensor:
-        """What hyper-latents and context tell, and latents of the reference -> step sizes, scales, means: 3 C x h x
-        w."""
+        """Hyper-latents with context, and latents of the reference -> step sizes, scales, means: 3 C x h x w."""
         if reference is None:
             return self.fusion(ops, self.adaptor_0(ops, known))
         return self.fusion(ops, self.adaptor_1(ops, ops.concat(known, reference)))
@@ -85,7 +84,7 @@ class Prior:
 
 @dataclass(frozen=True)
 class Contexts:
-    """What a P frame is coded with: 48, 64 and 96 channels at 1/1, 1/2 and 1/4."""
+    """The contexts of a P frame: 48, 64 and 96 channels at 1/1, 1/2 and 1/4."""
 
     full: Tensor
     half: Tensor
@@ -96,8 +95,8 @@ class VideoNetwork(ABC):
     """The graph of the network. The backend holds the parameters.
 
     Args:
-        motion_form: of the depth-conv blocks of the motion's encoder and decoder.
-        levels: of the motion estimation, coarse to fine: name and kernel size.
+        motion_form: form of the depth-conv blocks in the motion's encoder and decoder.
+        levels: name and kernel size of each level of motion estimation, coarse to fine.
         num_z: channels of z.
     """
 
@@ -210,17 +209,17 @@ class VideoNetwork(ABC):
 
     @abstractmethod
     def inner_block(self, name: str, channels: int) -> Any:
-        """A block of the contextual encoder or decoder."""
+        """Makes a block of the contextual encoder or decoder."""
 
     @abstractmethod
     def hyper_networks(self) -> tuple[Any, Any, Any, Any]:
-        """Hyper-encoder and -decoder of the motion (size h x w <-> h/4 x w/4), and of y."""
+        """Makes hyper-encoder and hyper-decoder of the motion (size h x w <-> h/4 x w/4), and those of y."""
 
     @abstractmethod
     def factor(self, ops: Any, name: str, quality: int) -> Any:
-        """What features are multiplied with. Name: "mv_y_enc", "mv_y_dec", "y_enc" or "y_dec"."""
+        """Returns the factors of features. name: "mv_y_enc", "mv_y_dec", "y_enc" or "y_dec"."""
 
-    # ---- as every network is
+    # ---- members of every network
 
     @property
     def num_qps(self) -> int:
@@ -229,7 +228,7 @@ class VideoNetwork(ABC):
 
     @property
     def num_z_channels(self) -> int:
-        """Channels of z, then those of the motion's."""
+        """Channels of z plus channels of the motion's z."""
         return self.num_z + self.sizes.motion
 
     def shapes(self) -> Iterator[tuple[str, Shape]]:
@@ -271,7 +270,7 @@ class VideoNetwork(ABC):
 
         Args:
             feature: 48 x Hp x Wp; None after an I frame and where a refresh dropped it.
-            adaptor: 0..2, which of the feature adaptors.
+            adaptor: 0..2, number of the feature adaptor.
         """
         half_field = halved(field) / 2
         quarter_field = halved(half_field) / 2
@@ -289,7 +288,7 @@ class VideoNetwork(ABC):
         )
 
     def _fused(self, ops: Operations, warped: Contexts) -> Contexts:
-        """Each scale with what the coarser ones say."""
+        """Fuses each scale with the coarser scales."""
         third = self.fuse_3(ops, warped.quarter)
         joined = ops.concat(self.fuse_3_up(ops, warped.quarter), warped.half)
         second = self.fuse_2(ops, joined)

@@ -1,8 +1,8 @@
-"""Which candidate of a scalable encoder is coded: the one of the smallest rate-distortion cost. Source: EVC (ICLR
-2023), residual representation learning.
+"""The choice of a scalable encoder: the candidate with the smallest rate-distortion cost. Source: EVC (ICLR 2023),
+residual representation learning.
 
-The bits of y are those of continuous Gaussians; the bits of z are those of its table, since weights files keep the
-table in place of the density.
+Continuous Gaussians estimate the bits of y. The table of z gives the bits of z, since weights files keep the table in
+place of the density.
 """
 
 import math
@@ -16,22 +16,23 @@ from dcvc_cli.entropy.wide import WidePart
 from dcvc_cli.families.wide_latents.sides import WideEncodingSide
 
 LAMBDAS = (0.0022, 0.0050, 0.012, 0.027)
-"""Weights of the distortion by rate, the coarsest first, for errors of samples in 0..255."""
+"""Weights of the distortion for each rate, the coarsest first. Errors are those of samples in 0..255."""
 DISTORTION_UNIT = 255.0**2
 SMALLEST_SCALE = 0.11
 LEAST_PROBABILITY = 1e-5
-"""Added to every probability, as in the published estimate."""
+"""This is added to every probability, as in the published estimate."""
 
 
 def cost_of(picture: Tensor, frame: Tensor, side: WideEncodingSide, rate: int) -> float:
-    """lambda * distortion + bits, by padded pixel: three planes' squared errors count, before limiting to 0..1."""
+    """Returns lambda * distortion + bits, a padded pixel. The distortion is the squared error of all three planes
+    before the picture is clamped to 0..1."""
     num_pixels = picture.shape[-2] * picture.shape[-1]
     distortion = float(((picture - frame) ** 2).sum()) / num_pixels
     return LAMBDAS[rate] * DISTORTION_UNIT * distortion + estimated_bits(side) / num_pixels
 
 
 def estimated_bits(side: WideEncodingSide) -> float:
-    """Bits of a picture's symbols."""
+    """Estimates the bits of a picture's symbols."""
     z, *planes = side.encoder.parts
     return table_bits(z) + sum(
         gaussian_bits(part.symbols, scales) for part, scales in zip(planes, side.scale_planes, strict=True)
@@ -39,7 +40,7 @@ def estimated_bits(side: WideEncodingSide) -> float:
 
 
 def gaussian_bits(symbols: NDArray[np.int16], scales: NDArray[np.floating]) -> float:
-    """Bits of symbols under Gaussians of their scales, at least 0.11."""
+    """Estimates the bits of symbols under Gaussians of their scales. Scales below 0.11 count as 0.11."""
     import torch
 
     values = torch.from_numpy(symbols.astype(np.float64))
@@ -49,7 +50,8 @@ def gaussian_bits(symbols: NDArray[np.int16], scales: NDArray[np.floating]) -> f
 
 
 def table_bits(part: WidePart) -> float:
-    """Bits of symbols by the frequencies of their table's rows; symbols that no row names count as escapes."""
+    """Estimates the bits of symbols from the frequencies of their table rows. Symbols that a row does not name count as
+    escapes."""
     table, rows = part.table, part.rows.astype(np.int64)
     escape = table.cdf_length[rows] - 2
     entry = part.symbols - table.offset[rows]

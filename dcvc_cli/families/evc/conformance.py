@@ -39,7 +39,7 @@ LARGEST_SIDE = 8192
 
 
 def model_name(published: str) -> str:
-    """EVC_LL -> evc, EVC_SL -> evc-sl, Scale_EVC_SS -> evc-scale-ss."""
+    """Turns a published name into a model's name: EVC_LL -> evc, EVC_SL -> evc-sl, Scale_EVC_SS -> evc-scale-ss."""
     size = published[-2:].lower()
     if published.startswith("Scale_"):
         return f"evc-scale-{size}"
@@ -52,8 +52,8 @@ class EvcCase(Case):
 
     Attributes:
         index: the rate's scale in hundredths.
-        rate: by which a scalable model weighs candidates.
-        num_encoders: of a scalable model; None: the cheapest candidate.
+        rate: number of the rate. A scalable model weighs candidates by it.
+        num_encoders: number of encoders of a scalable model; None takes the cheapest candidate.
     """
 
     folder: Path
@@ -68,7 +68,7 @@ class EvcCase(Case):
 
     @property
     def summary(self) -> str:
-        """Size and model."""
+        """Picture size and model."""
         return f"{self.size}, {self.published}"
 
     @property
@@ -130,7 +130,7 @@ class EvcConformance(ConformanceForm):
         self._models = models
 
     def claims(self, description: Mapping[str, Any]) -> bool:
-        """Cases whose model is called EVC_ or Scale_EVC_ and two sizes."""
+        """Claims cases whose model's name is EVC_ or Scale_EVC_ and two sizes."""
         return str(description.get("model", "")).startswith(("EVC_", "Scale_EVC_"))
 
     def read_case(self, folder: Path, description: Mapping[str, Any]) -> EvcCase:
@@ -162,7 +162,7 @@ class EvcConformance(ConformanceForm):
 
 
 def sequence_findings(folder: Path) -> Findings:
-    """Payloads of two coders, both ways."""
+    """Compares payloads of two coders, encoded and decoded."""
     described = json.loads((folder / "entropy.json").read_text(encoding="utf-8"))["sequences"]
     table = gaussian_scales().table
     faults: list[str] = []

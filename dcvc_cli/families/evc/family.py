@@ -1,4 +1,4 @@
-"""The family `evc`: the published image codec EVC (ICLR 2023), every picture an I frame, on R G B."""
+"""The family `evc`: the published image codec EVC (ICLR 2023), on R G B. Every picture is an I frame."""
 
 from collections.abc import Mapping
 from functools import cached_property
@@ -25,27 +25,27 @@ if TYPE_CHECKING:
     from dcvc_cli.families.base import State
 
 NUM_SCALABLE = 4
-"""Encoders of a scalable model."""
+"""Number of encoders of a scalable model."""
 
 
 class EvcModel(Model):
     """An encoder and a decoder of one size each, or four encoders of a scalable model.
 
     Attributes:
-        graph: of the one network.
+        graph: the graph of the one network.
     """
 
     stages = (ANALYSIS, HYPER, PRIORS, ENTROPY, SYNTHESIS, COLOUR, OTHER)
 
     def __init__(self, name: str, sizes: EvcSizes, *, is_for_tests: bool = False) -> None:
         self.name, self.is_for_tests = name, is_for_tests
-        # Measured: what pictures of 512x512 take, by the widest features at half size.
+        # Fitted to the memory that pictures of 512x512 take, by the width of the widest features at half size.
         self.relative_width = 2.0 + 0.04 * max(sizes.encoder[0], sizes.decoder[0])
         self.graph = EvcNetwork(sizes)
         self.networks = {"image": self.graph}
 
     def limits(self, sps: Sps) -> FrameLimits:
-        """64 QPs."""
+        """Returns 64 QPs, and the largest payload of so many latents. There are no P frames."""
         return FrameLimits(MAX_QP, 0, general_limits(sps).max_payload_size)
 
     def sps_fields(self, size: PictureSize, choices: CodingChoices) -> Mapping[str, Any]:
@@ -53,11 +53,11 @@ class EvcModel(Model):
         return rgb_sps_fields(self, choices)
 
     def encoder(self, networks: CodecNetworks, sps: Sps, choices: CodingChoices) -> PictureEncoder:
-        """Every picture is an I frame."""
+        """Makes an encoder whose pictures are all I frames."""
         return RgbEncoder(EvcFrameEncoder(self.graph, networks["image"]), sps, choices, keyint=1)
 
     def decoder(self, networks: CodecNetworks, sps: Sps) -> PictureDecoder:
-        """One picture a unit."""
+        """Makes a decoder that gives one picture a unit."""
         check_rgb_sps(self, sps)
         padded = padded_size(video_format_of(sps).size)
         return RgbDecoder(EvcFrameDecoder(self.graph, networks["image"], padded), sps)
@@ -74,14 +74,14 @@ class EvcModel(Model):
 
 
 class EvcFamily(Family):
-    """Models by the published names: `evc` is LL, the others say their encoder's and their decoder's size."""
+    """Models by the published names. `evc` is LL; the other names have the sizes of encoder and decoder."""
 
     name = "evc"
     precisions = (Precision.FLOAT32, Precision.FLOAT64)
 
     @cached_property
     def models(self) -> Mapping[str, EvcModel]:
-        """The published sizes, and one for tests."""
+        """The published sizes, and a size for tests."""
         published: dict[str, tuple[Widths, Widths, int]] = {
             "evc": (LARGE, LARGE, 1),
             "evc-lm": (LARGE, MEDIUM, 1),

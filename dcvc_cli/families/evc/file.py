@@ -1,4 +1,5 @@
-"""The file of the published EVC: one picture, big-endian header, no mark of its own and no name of its model."""
+"""The file of the published EVC: one picture behind a big-endian header. The file has no signature and does not name
+its model."""
 
 import struct
 
@@ -10,12 +11,16 @@ LARGEST_SIDE = 1 << 14
 
 
 def write_file(size: PictureSize, index: int, payload: bytes) -> bytes:
-    """A file of a picture at a rate's scale in hundredths."""
+    """Makes the file of a picture. index: the rate's scale in hundredths."""
     return _HEADER.pack(size.height, size.width, index, len(payload)) + payload
 
 
 def read_file(data: bytes) -> tuple[PictureSize, int, bytes]:
-    """(size, scale in hundredths, payload); StreamError where the header cannot be."""
+    """Reads a file. Returns (size, scale in hundredths, payload).
+
+    Raises:
+        StreamError: the header is impossible.
+    """
     if len(data) < _HEADER.size:
         raise StreamError(f"a file of {len(data)} bytes has no room for its header of {_HEADER.size}")
     height, width, index, num_bytes = _HEADER.unpack_from(data)

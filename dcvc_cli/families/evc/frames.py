@@ -1,5 +1,5 @@
-"""Codes pictures of EVC. A payload in a .dcvc stream is the rate's scale in hundredths and the published payload: two
-coders, each with half of every part."""
+"""Frame encoder and decoder of EVC. A payload in a .dcvc stream is the rate's scale in hundredths, then the published
+payload of two coders, each with half of every part."""
 
 from typing import TYPE_CHECKING
 
@@ -25,10 +25,10 @@ NUM_CODERS = 2
 def code_latents(
     graph: EvcNetwork, network: CodecNetwork, side: WideSide, y: Tensor | None, hyper_size: tuple[int, int]
 ) -> Tensor:
-    """The recipe of a picture, for both ends: z, then y in two steps. Returns y_hat.
+    """The recipe of a picture for encoder and decoder: codes z, then y in two steps. Returns y_hat.
 
     Args:
-        y: the encoder's latents, already divided by the rate's steps; None at the decoder.
+        y: the encoder's latents, divided by the rate's steps; None in a decoder.
         hyper_size: (height, width) of z.
     """
     ops: FloatOperations = network.synthesis  # type: ignore[assignment]
@@ -41,7 +41,7 @@ class EvcFrameEncoder:
     """Codes pictures, each by itself.
 
     Args:
-        num_encoders: of a scalable model: how many run; None chooses by their cost.
+        num_encoders: number of encoders of a scalable model that run; None chooses the number by cost.
 
     Attributes:
         frame: the decoder's picture of the last frame, limited to 0..1.
@@ -71,10 +71,11 @@ class EvcFrameEncoder:
         return self.network.synthesis  # type: ignore[return-value]
 
     def encode(self, values: NDArray[np.float32], index: int, rate: int) -> bytes:
-        """The published payload at a scale in hundredths.
+        """Codes a picture. Returns the published payload.
 
         Args:
-            rate: 0..3, by which a scalable model weighs its candidates.
+            index: the rate's scale in hundredths.
+            rate: number of the rate 0..3. A scalable model weighs its candidates by it.
         """
         graph, ops = self.graph, self._ops
         picture = ops.frame_from_values(values)
@@ -91,7 +92,7 @@ class EvcFrameEncoder:
         return join_strings(self.side.encoder.finish(NUM_CODERS))
 
     def _coded(self, y: Tensor, steps: Tensor, hyper_size: tuple[int, int]) -> tuple[WideEncodingSide, Tensor]:
-        """(the symbols of latents, the picture that they give, not limited to 0..1)."""
+        """Codes latents. Returns (the side with their symbols, the decoder's picture before clamping to 0..1)."""
         side = WideEncodingSide()
         scaled = side.analysed(self._ops, lambda: y / steps)
         y_hat = code_latents(self.graph, self.network, side, scaled, hyper_size)

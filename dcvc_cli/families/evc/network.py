@@ -1,6 +1,7 @@
 """The network of EVC: an image codec with encoders and decoders of three sizes. Source: EVC (ICLR 2023).
 
-The picture is 3 x Hp x Wp, R G B in 0..1, sides multiples of 64; y and z have 192 channels on the 1/16 and 1/64 grids.
+The picture is 3 x Hp x Wp, R G B in 0..1; both sides are multiples of 64. y and z have 192 channels on the 1/16 and the
+1/64 grid.
 """
 
 from collections.abc import Iterator
@@ -27,8 +28,8 @@ class EvcSizes:
     """Sizes of a model.
 
     Attributes:
-        encoder, decoder: widths.
-        num_encoders: of which the latents are averaged; 1 unless the model is scalable.
+        encoder, decoder: widths of encoder and decoder.
+        num_encoders: number of encoders whose latents are averaged; 1 unless the model is scalable.
         latents: channels of y and z.
     """
 
@@ -61,7 +62,7 @@ class EvcEncoder:
 
 
 class EvcNetwork:
-    """All layers of a model; the picture's steps are methods, in the order of coding."""
+    """All layers of a model. The methods are the steps of a picture, in the order of coding."""
 
     encoder_only: tuple[str, ...] = ("enc.", "encs.", "hyper_enc.", "q_scale")
     num_qps = 1
@@ -111,7 +112,7 @@ class EvcNetwork:
 
     @timed(ANALYSIS)
     def candidates(self, ops: "FloatOperations", picture: Tensor, count: int) -> list[Tensor]:
-        """The means of the first 1, 2, .., `count` encoders' latents."""
+        """Returns the means of the latents of the first 1, 2, .., `count` encoders."""
         found, total = [], None
         for number, encoder in enumerate(self.encoders.blocks[:count]):
             y = encoder(ops, picture)

@@ -32,7 +32,7 @@ from dcvc_cli.format.types import ChromaFormat, Picture, PictureSize, VideoForma
 
 KINDS = {"image": "dmci", "video": "dmc"}
 PATTERNS = {8: (0, 1, 0, 2, 0, 2, 0, 2), 4: (0, 1, 0, 2)}
-"""Feature adaptors by frame number and length of the group."""
+"""Feature adaptors by the frame's number in its group, for each length of a group."""
 FORMATS = {"yuv420p": ChromaFormat.YUV420, "rgb24_planar": ChromaFormat.RGB}
 
 
@@ -50,7 +50,7 @@ class FmCase(DiverseCase):
     units: tuple[CaseUnit, ...]
 
     def stored_rows(self, arrays: Mapping[str, NDArray[Any]]) -> Mapping[str, Sequence[StoredRows]]:
-        """Rows of the I frames' quality, those of z, those of the motion's z."""
+        """Returns the rows of the I frames' quality, of the video network's z and of the motion's z."""
 
         def rows(name: str, first: int) -> StoredRows:
             return first, arrays[f"zcdf_{name}"], arrays[f"zcdflen_{name}"], arrays[f"zoff_{name}"]
@@ -59,14 +59,14 @@ class FmCase(DiverseCase):
         return {"image": [rows("i", self.units[0].quality * self.model.image.num_z)], "video": video}
 
     def payloads(self, stream: bytes) -> Iterator[tuple[CaseUnit, bytes]]:
-        """Units with what their SPSs say."""
+        """Reads the units, with the settings of their SPSs."""
         for unit in read_stream(stream):
             quality = unit.frames[0].quality
             frames = () if unit.unit_type is UnitType.I else tuple(_p_frame(sps) for sps in unit.frames)
             yield CaseUnit(frames, quality), unit.payload
 
     def stream_of(self, payloads: Sequence[bytes]) -> bytes:
-        """SPSs where they are new, and units."""
+        """Writes the units, and each SPS before its first unit."""
         writer, size = StreamWriter(), self.video_format.size
         for unit, payload in zip(self.units, payloads, strict=True):
             if unit.p_frames:
@@ -79,7 +79,8 @@ class FmCase(DiverseCase):
         return bytes(writer.data)
 
     def picture(self, frame: Tensor) -> Picture:
-        """R G B in the type of the networks, as the published test has it; a decoder of ours computes in integers."""
+        """Converts to R G B in the networks' floating-point type, as the published test does. dcvc's own decoder
+        converts in integers."""
         if self.video_format.chroma is not ChromaFormat.RGB:
             return super().picture(frame)
         size = self.video_format.size
@@ -103,7 +104,7 @@ class FmConformance(ConformanceForm):
         self._model = model
 
     def claims(self, description: Mapping[str, Any]) -> bool:
-        """Cases of networks called dmci and dmc with a quality of each kind of frame."""
+        """Claims cases whose networks are called dmci and dmc, with a quality for I and one for P frames."""
         digests = description.get("parameters_sha256")
         has_networks = isinstance(digests, Mapping) and set(digests) == set(KINDS.values())
         return has_networks and {"q_i", "q_p"} <= set(description)
@@ -141,7 +142,7 @@ class FmConformance(ConformanceForm):
 def _units(
     description: Mapping[str, Any], num_frames: int, qualities: tuple[int, int], parts: tuple[int, ...]
 ) -> tuple[CaseUnit, ...]:
-    """One a frame, by the rules of the published test."""
+    """Makes one unit a frame by the rules of the published test."""
     period, reset = int(description["intra_period"]), int(description["reset_interval"])
     pattern = PATTERNS[int(description["gop"])]
     if not period:

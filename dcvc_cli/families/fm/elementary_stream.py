@@ -1,7 +1,7 @@
-"""The elementary stream of DCVC-FM: units one after the other, no header. Source: DCVC-FM (CVPR 2024).
+"""The elementary stream of DCVC-FM: units one after the other, without a header. Source: DCVC-FM (CVPR 2024).
 
-A unit begins with its type in the high half of a byte. An SPS names size, quality and feature adaptor; frames name
-their SPS in the low half.
+The high half of a unit's first byte is its type. An SPS has size, quality and feature adaptor. The low half of a
+frame's first byte is the number of its SPS.
 """
 
 from collections.abc import Iterator, Sequence
@@ -26,11 +26,11 @@ class UnitType(IntEnum):
 
 @dataclass(frozen=True)
 class StreamSps:
-    """What frames name.
+    """The settings that frames refer to.
 
     Attributes:
         quality: 0..63.
-        adaptor: 0..2 the feature adaptor; 3 a refresh.
+        adaptor: 0..2, the number of the feature adaptor; 3 is a refresh.
     """
 
     height: int
@@ -49,7 +49,7 @@ class StreamUnit:
 
 
 def write_number(value: int) -> bytes:
-    """0..2^30 - 1 in two bytes where it fits 15 bits, else four, the high bit set."""
+    """Writes 0..2^30 - 1 in two bytes if it fits 15 bits, else in four bytes with the high bit set."""
     return value.to_bytes(2, "big") if value < _LONG else (_LONG_FLAG | value).to_bytes(4, "big")
 
 
@@ -61,7 +61,7 @@ class StreamWriter:
     known: list[StreamSps] = field(default_factory=list)
 
     def write(self, unit: StreamUnit) -> None:
-        """Adds a unit, after the SPSs that are new.
+        """Adds a unit, with new SPSs before it.
 
         Raises:
             ValueError: there are more than 16 SPSs.
@@ -87,7 +87,11 @@ class StreamWriter:
 
 
 def read_stream(data: bytes) -> Iterator[StreamUnit]:
-    """The units of a stream; StreamError where it is damaged."""
+    """Reads the units of a stream.
+
+    Raises:
+        StreamError: the stream is damaged.
+    """
     reader, known = _Reader(data), dict[int, StreamSps]()
     while reader.position < len(data):
         first = reader.byte()

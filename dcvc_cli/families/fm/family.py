@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class FmModel(DiverseModel):
-    """A size. R G B pictures are coded as luma and chroma in full size."""
+    """A size of the networks. It codes R G B pictures as luma and chroma of full size."""
 
     kind = WideKind.BYTES
     adaptors = (0, 1, 0, 2, 0, 2, 0, 2)

@@ -90,7 +90,7 @@ class FmImageNetwork(ImageNetwork):
 
     @timed(PRIORS)
     def parameters(self, ops: Operations, z_hat: Tensor, latent_size: tuple[int, int]) -> ImageParameters:
-        """One step size for the encoder and one for the decoder at each place, then scales and means."""
+        """Predicts one step size for the encoder and one for the decoder at each place, and scales and means."""
         latent = self.sizes.latent
         found = ops.crop(self.fusion(ops, self.hyper_dec(ops, z_hat)), latent_size)
         inverse, step_size, scales, means = ops.split(found, (1, 1, latent, latent))

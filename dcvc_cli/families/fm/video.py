@@ -23,17 +23,17 @@ class FmVideoNetwork(VideoNetwork):
         super().__init__(sizes, Form.ADDED, LEVELS, num_z)
 
     def inner_block(self, name: str, channels: int) -> DepthBlock:
-        """A depth-conv block."""
+        """Makes a depth-conv block."""
         return DepthBlock(name, Form.ADDED, channels)
 
     def hyper_networks(self) -> tuple[Any, Any, Any, Any]:
-        """Of the motion and of y."""
+        """Makes the hyper networks of the motion and of y."""
         motion = self.sizes.motion
         pair = _hyper_pair("contextual_hyper_prior", self.sizes.latent, self.num_z)
         return (*_hyper_pair("mv_hyper_prior", motion, motion), *pair)
 
     def factor(self, ops: Any, name: str, quality: int) -> Any:
-        """One number, even steps in the logarithm from the first stored value to the second."""
+        """Returns one factor. Qualities divide the logarithm evenly from the first stored value to the second."""
         first, last = ops.parameters[FACTORS[name]].log().reshape(2)
         return (first + quality * (last - first) / LAST_QUALITY).exp()
 

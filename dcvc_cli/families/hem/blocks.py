@@ -71,7 +71,7 @@ class BottleneckBlock:
 
 
 class Gate:
-    """Each channel times a factor that the means of all channels give: c x h x w.
+    """Multiplies each channel by a factor, which depends on the means of all channels: c x h x w.
 
     Parameters: `NAME.fc.0.weight` (c / 16, c), `NAME.fc.2.weight` (c, c / 16).
     """
@@ -181,7 +181,7 @@ def hyper_synthesis_layers(name: str, channels: int, latents: int) -> Sequence:
 
 
 def chain(name: str, *widths: int) -> Sequence:
-    """3x3 convolutions from width to width, with an activation between two: what priors are made of."""
+    """Makes 3x3 convolutions from width to width, with an activation between them. Priors are made of such chains."""
     layers: list[object] = []
     for number, (cin, cout) in enumerate(pairwise(widths)):
         layers += [*([Leaky(LARGE_SLOPE)] if number else []), conv3(f"{name}.{2 * number}", cin, cout)]

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from dcvc_cli.families.hem.family import HemModel
 
 I_HEADER, P_HEADER = struct.Struct(">IIHI"), struct.Struct(">HHI")
-"""Height, width, scale, payload size; scale of motion, scale of y, payload size."""
+"""I: height, width, scale, payload size. P: scale of motion, scale of y, payload size."""
 STORED = {"image": ("image_z",), "video": ("video_z", "video_mv_z")}
 PARTS_I = ("z", "y0", "y1")
 PARTS_P = ("mv_z", "mv_y0", "mv_y1", *PARTS_I)
@@ -45,7 +45,7 @@ PARTS_P = ("mv_z", "mv_y0", "mv_y1", *PARTS_I)
 
 @dataclass(frozen=True)
 class FrameFile:
-    """Where the file of a frame stands in stream.bin.
+    """The place of a frame's file in stream.bin.
 
     Attributes:
         is_key: whether it is an I frame.
@@ -61,8 +61,8 @@ class HemCase(Case):
     """A case, with the settings of its case.json.
 
     Attributes:
-        scales: of the image, of motion and of y, in hundredths.
-        digests: SHA-256 of the parameters by network.
+        scales: scales of the image, of motion and of y, in hundredths.
+        digests: SHA-256 of the parameters, by network.
     """
 
     folder: Path
@@ -75,7 +75,7 @@ class HemCase(Case):
 
     @property
     def summary(self) -> str:
-        """Size and number of frames."""
+        """Picture size and number of frames."""
         return f"{self.size}, {len(self.frames)} frames"
 
     @property
@@ -108,7 +108,7 @@ class HemCase(Case):
         )
 
     def _pictures(self, name: str) -> list[bytes]:
-        """The pictures of a raw file, one after the other."""
+        """Reads the pictures of a raw file."""
         data, each = (self.folder / name).read_bytes(), 3 * self.size.num_pixels
         if len(data) != each * len(self.frames):
             raise InputError(f"{self.folder / name} has {len(data)} bytes, expected {each * len(self.frames)}")
@@ -167,7 +167,7 @@ class HemCase(Case):
 
     @staticmethod
     def _symbols(number: int, parts: Sequence[str], encoder: HemFrameEncoder) -> dict[str, NDArray[Any]]:
-        """What the encoder coded, under the names of symbols.npz."""
+        """Returns the encoder's symbols under the names of symbols.npz."""
         found: dict[str, NDArray[Any]] = {}
         for name, part in zip(parts, encoder.side.encoder.parts, strict=True):
             found[f"f{number}_{name}"] = part.symbols
@@ -215,7 +215,7 @@ class HemConformance(ConformanceForm):
 
 
 def coder_findings(folder: Path) -> Findings:
-    """Strings of one coder, both ways."""
+    """Compares strings of one coder, encoded and decoded."""
     described = json.loads((folder / "coder.json").read_text(encoding="utf-8"))["sequences"]
     tables = {"gaussian": gaussian_scales().table, "laplace": laplace_scales().table}
     faults = []

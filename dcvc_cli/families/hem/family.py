@@ -29,7 +29,7 @@ class HemModel(Model):
     """An image and a video network.
 
     Attributes:
-        image, video: their graphs.
+        image, video: the graphs of the networks.
     """
 
     relative_width = 16.0
@@ -48,17 +48,17 @@ class HemModel(Model):
         return rgb_sps_fields(self, choices)
 
     def encoder(self, networks: CodecNetworks, sps: Sps, choices: CodingChoices) -> PictureEncoder:
-        """One unit a picture."""
+        """Makes an encoder that gives one unit a picture."""
         return RgbEncoder(HemFrameEncoder(self.image, self.video, networks), sps, choices)
 
     def decoder(self, networks: CodecNetworks, sps: Sps) -> PictureDecoder:
-        """One picture a unit."""
+        """Makes a decoder that gives one picture a unit."""
         check_rgb_sps(self, sps)
         padded = padded_size(video_format_of(sps).size)
         return RgbDecoder(HemFrameDecoder(self.image, self.video, networks, padded), sps)
 
     def z_table(self, network: str, state: "State") -> CdfTable:
-        """The factorised densities', of motion behind that of y."""
+        """Makes the table of z of the factorised densities: the rows of y's z, then the rows of motion's z."""
         return z_table(state, *ESTIMATORS_OF[network])
 
     def random_parameters(self, network: str) -> "State":
@@ -76,7 +76,7 @@ class HemFamily(Family):
 
     @cached_property
     def models(self) -> Mapping[str, HemModel]:
-        """By name."""
+        """The models by name."""
         small = (16, 16, 16)
         tiny = HemImageSizes(8, 16, small), HemVideoSizes(16, 8, 8, 8, small)
         made = [

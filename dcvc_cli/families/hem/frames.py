@@ -1,5 +1,5 @@
-"""Codes frames of DCVC-HEM. A payload in a .dcvc stream is the rate's scales in hundredths, one of an I frame, motion's
-and the picture's of a P frame, and the published payload: the string of one coder."""
+"""Frame encoder and decoder of DCVC-HEM. A payload in a .dcvc stream is the rate's scales in hundredths, then the
+published payload, the string of one coder. An I frame has one scale; a P frame has the scales of motion and of y."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -26,9 +26,9 @@ class Reference:
 
     Attributes:
         frame: the picture, (1, 3, Hp, Wp) in 0..1.
-        feature: of a P frame; None after an I frame, as are the others.
-        latents: y of the frame, multiplied by its steps.
-        motion: the latents of motion, multiplied by their steps.
+        feature: the feature that a P frame leaves; None after an I frame.
+        latents: y of the frame, multiplied by its steps; None after an I frame.
+        motion: the latents of motion, multiplied by their steps; None after an I frame.
     """
 
     frame: Tensor
@@ -38,10 +38,10 @@ class Reference:
 
 
 class HemFrames:
-    """The recipes of an I and a P frame, for both ends.
+    """The recipes of I and P frames, for encoder and decoder.
 
     Attributes:
-        reference: after the frame that came last; None at the start.
+        reference: what the next P frame is predicted from; None before the first frame.
     """
 
     def __init__(self, image: HemImageNetwork, video: HemVideoNetwork, networks: CodecNetworks) -> None:
@@ -66,10 +66,10 @@ class HemFrames:
         return self.networks["video"].synthesis  # type: ignore[return-value]
 
     def code_i(self, side: WideSide, picture: Tensor | None, padded: tuple[int, int], index: int) -> None:
-        """An I frame.
+        """Codes an I frame.
 
         Args:
-            picture: (1, 3, Hp, Wp) of an encoder.
+            picture: (1, 3, Hp, Wp) in an encoder; None in a decoder.
             index: the rate's scale in hundredths.
         """
         graph, ops = self.image, self.image_ops
@@ -82,10 +82,10 @@ class HemFrames:
         self.reference = Reference(graph.synthesis(ops, y_hat * steps))
 
     def code_p(self, side: WideSide, picture: Tensor | None, padded: tuple[int, int], indices: tuple[int, int]) -> None:
-        """A P frame.
+        """Codes a P frame.
 
         Args:
-            picture: (1, 3, Hp, Wp) of an encoder.
+            picture: (1, 3, Hp, Wp) in an encoder; None in a decoder.
             indices: the rate's scales of motion and of y in hundredths.
 
         Raises:

@@ -1,6 +1,6 @@
 """The image network of DCVC-HEM. Source: DCVC-HEM (ACM MM 2022).
 
-The picture is 3 x Hp x Wp, R G B in 0..1, sides multiples of 64; y and z are on the 1/16 and 1/64 grids.
+The picture is 3 x Hp x Wp, R G B in 0..1; both sides are multiples of 64. y and z are on the 1/16 and the 1/64 grid.
 """
 
 from collections.abc import Iterator
@@ -43,7 +43,7 @@ class HemImageSizes:
 
 
 class HemImageNetwork:
-    """All layers of the image network; the steps of a picture are methods."""
+    """All layers of the image network. The methods are the steps of a picture."""
 
     encoder_only: tuple[str, ...] = ("enc.", "hyper_enc.", "q_scale")
     num_qps = 1

@@ -1,5 +1,5 @@
-"""The motion network: four small networks of one form from coarse to fine. Source: SPyNet (CVPR 2017), as DCVC-HEM has
-it: samples in 0..1 as they are. Only an encoder runs it."""
+"""The motion network: four small networks of one form from coarse to fine. Source: SPyNet (CVPR 2017). In DCVC-HEM it
+takes samples in 0..1 without normalisation. Only an encoder runs it."""
 
 from collections.abc import Iterator
 from itertools import pairwise
@@ -16,7 +16,7 @@ KERNEL = 7
 
 
 class LevelNetwork:
-    """Picture, warped reference and flow -> what the flow lacks: 8 x h x w -> 2 x h x w."""
+    """Picture, warped reference and flow -> the correction of the flow: 8 x h x w -> 2 x h x w."""
 
     def __init__(self, name: str) -> None:
         self.layers = Sequence(
@@ -37,8 +37,8 @@ class LevelNetwork:
 
 
 class MotionNetwork:
-    """Two pictures 3 x h x w, sides multiples of 16 -> the flow from the first to places in the second, 2 x h x w,
-    right and down, in samples."""
+    """Two pictures 3 x h x w -> the flow from the first to places in the second, 2 x h x w, right and down, in samples.
+    Both sides are multiples of 16."""
 
     def __init__(self, name: str) -> None:
         self.levels = Sequence(*(LevelNetwork(f"{name}.moduleBasic.{k}") for k in range(NUM_LEVELS)))

@@ -31,7 +31,7 @@ def image_parameters(network: HemImageNetwork) -> "State":
 
 
 def video_parameters(network: HemVideoNetwork) -> "State":
-    """The same, with motion of a few samples."""
+    """Makes parameters: latents spread over some symbols, pictures are noise around grey, motion is a few samples."""
     sizes = network.sizes
     biases = _prior_biases("", sizes.latents) | _prior_biases("mv_", sizes.motion)
     biases |= {"recon_generation_net.recon_conv.bias": _grey}

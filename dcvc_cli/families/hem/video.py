@@ -1,7 +1,7 @@
 """The video network of DCVC-HEM. Source: DCVC-HEM (ACM MM 2022).
 
-Pictures are 3 x Hp x Wp, R G B in 0..1, sides multiples of 64. Latents of motion and of the picture are on the 1/16
-grid, their hyper latents on the 1/64 grid, contexts at full, half and quarter size.
+Pictures are 3 x Hp x Wp, R G B in 0..1; both sides are multiples of 64. Latents of motion and of the picture are on the
+1/16 grid, their hyper-latents on the 1/64 grid. Contexts have full, half and quarter size.
 """
 
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 NUM_ANCHORS = 4
 MOTION_CHANNELS = 2
 ESTIMATORS = ("bit_estimator_z", "bit_estimator_z_mv")
-"""Of z and of motion's z: the order of the rows of the table of z."""
+"""Density estimators of z and of motion's z, in the order of the rows of the table of z."""
 ESTIMATORS_OF = {"image": ("bit_estimator_z",), "video": ESTIMATORS}
 """Density estimators of each network of a model."""
 Contexts = tuple[Tensor, Tensor, Tensor]
@@ -41,7 +41,7 @@ class HemVideoSizes:
     """Sizes of the video network.
 
     Attributes:
-        features: channels of features, contexts and both hyper latents.
+        features: channels of features, contexts and both hyper-latents.
         motion: channels of the latents of motion.
         latents: channels of y.
         tail: channels that the decoder hands to the reconstruction.
@@ -56,7 +56,7 @@ class HemVideoSizes:
 
 
 class ContextNetwork:
-    """Features of the reference at three sizes, warped by the flow and fused: the contexts."""
+    """Makes the contexts: features of the reference at three sizes, warped by the flow and fused."""
 
     def __init__(self, n: int) -> None:
         name = "feature_extractor"
@@ -93,7 +93,7 @@ class ContextNetwork:
 
 
 class HemVideoNetwork:
-    """All layers of the video network; the steps of a P frame are methods, in the order of coding."""
+    """All layers of the video network. The methods are the steps of a P frame, in the order of coding."""
 
     encoder_only: tuple[str, ...] = (
         "optic_flow.",
@@ -200,7 +200,7 @@ class HemVideoNetwork:
 
     @timed(CONTEXT)
     def contexts_of(self, ops: "FloatOperations", reference: Tensor, feature: Tensor | None, flow: Tensor) -> Contexts:
-        """The feature of the reference, or else its picture, along the flow -> contexts."""
+        """Makes contexts of the reference's feature, or of its picture if there is no feature, along the flow."""
         features = self.adaptor_i(ops, reference) if feature is None else self.adaptor_p(ops, feature)
         return self.contexts(ops, features, flow)
 

@@ -1,1 +1,1 @@
-"""Latents of the published codecs in floating point: 16-bit symbols, tables that reach 50, the dual spatial prior."""
+"""Latents of published codecs in floating point: 16-bit symbols, tables that reach 50, the dual spatial prior."""

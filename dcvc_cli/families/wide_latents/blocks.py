@@ -1,5 +1,5 @@
-"""Layers and residual blocks that several published codecs in floating point are made of, as named layers that own no
-numbers. Source: EVC (ICLR 2023) and DCVC-HEM (ACM MM 2022).
+"""Layers and residual blocks of several published codecs in floating point, as named layers that own no numbers.
+Source: EVC (ICLR 2023) and DCVC-HEM (ACM MM 2022).
 
 Shapes are channels x height x width.
 """
@@ -16,7 +16,7 @@ SMALL_SLOPE, SLOPE, LARGE_SLOPE = 0.01, 0.1, 0.2
 
 
 def conv3(name: str, cin: int, channels: int, stride: int = 1) -> Conv:
-    """3x3 convolution with zero padding 1."""
+    """Makes a 3x3 convolution with zero padding 1."""
     return Conv(name, cin, channels, kernel=3, stride=stride, padding=1)
 
 

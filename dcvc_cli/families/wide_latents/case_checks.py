@@ -1,4 +1,5 @@
-"""What conformance cases of codecs on R G B share: networks with the published tables, planar pictures, symbols."""
+"""The parts that conformance cases of codecs on R G B share: networks with the published tables, planar pictures,
+symbols."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -21,16 +22,16 @@ from dcvc_cli.families.wide_latents.tables import gaussian_scales, laplace_scale
 from dcvc_cli.format.types import ChromaFormat, Picture, PictureSize, VideoFormat
 
 Estimators = Mapping[str, Sequence[str]]
-"""Names of the density estimators of each network, in the order of the rows of its table of z."""
+"""Names of each network's density estimators, in the order of the rows of its table of z."""
 
 
 def open_published(
     run: CaseRun, model: Model, estimators: Estimators, seed: int, arguments: Mapping[str, tuple[Any, ...]]
 ) -> CodecNetworks:
-    """The networks of a case with tables made as the published codec makes them, kept for the next case.
+    """Opens a case's networks with the published codec's tables. The run keeps them for the next case.
 
     Args:
-        arguments: of make_params.py's state_dict, by network.
+        arguments: arguments of make_params.py's state_dict, by network.
     """
     if not run.kept:
         states = {
@@ -45,7 +46,11 @@ def open_published(
 
 
 def check_digests(run: CaseRun, seed: int, expected: Mapping[str, str]) -> None:
-    """InputError where the parameters of a network are not those of the case."""
+    """Compares the digests of the networks' parameters with the case's.
+
+    Raises:
+        InputError: a digest differs.
+    """
     for name, digest in expected.items():
         check_digest(name, seed, run.kept["digests"][name], digest)
 
@@ -53,7 +58,7 @@ def check_digests(run: CaseRun, seed: int, expected: Mapping[str, str]) -> None:
 def with_stored_table(
     networks: CodecNetworks, name: str, stored: Sequence[tuple[NDArray[Any], NDArray[Any], NDArray[Any]]]
 ) -> tuple[CodecNetworks, tuple[str, ...]]:
-    """Puts a case's table of z in the place of a network's where they differ.
+    """Compares a case's table of z with a network's. If they differ, the network gets the case's table.
 
     Args:
         stored: cdf, length and offset of each estimator, in the order of rows.
@@ -79,10 +84,10 @@ def with_stored_table(
 
 
 def planar_values(samples: bytes, size: PictureSize) -> NDArray[np.float32]:
-    """Network input of a raw picture: R, G, B planes.
+    """Makes the network input of a raw picture of R, G and B planes.
 
     Raises:
-        InputError: the samples are not of the size.
+        InputError: the number of samples does not fit the size.
     """
     if len(samples) != 3 * size.num_pixels:
         raise InputError(f"a picture has {len(samples)} bytes, expected {3 * size.num_pixels}")
@@ -91,12 +96,12 @@ def planar_values(samples: bytes, size: PictureSize) -> NDArray[np.float32]:
 
 
 def planar_samples(frame: Tensor, size: PictureSize) -> bytes:
-    """The inverse, of a network's output."""
+    """Makes a raw picture of a network's output. Inverts `planar_values`."""
     return picture_from_rgb(frame, VideoFormat(size, ChromaFormat.RGB)).tobytes()
 
 
 def symbol_fault(folder: Path, names: Mapping[str, NDArray[Any]]) -> str | None:
-    """The first array of symbols.npz that differs from the one found under its name; None where all are equal."""
+    """Names the first array of symbols.npz that differs from the array found under its name. None: all are equal."""
     try:
         with np.load(folder / "symbols.npz", allow_pickle=False) as stored:
             for name, found in names.items():
@@ -109,7 +114,7 @@ def symbol_fault(folder: Path, names: Mapping[str, NDArray[Any]]) -> str | None:
 
 
 def bytes_fault(what: str, found: bytes, expected: bytes, offset: int = 0) -> tuple[str, ...]:
-    """A fault where two byte strings differ."""
+    """Returns a fault if two byte strings differ."""
     return () if found == expected else (difference(what, found, expected, offset),)
 
 

@@ -1,5 +1,4 @@
-"""How the strings of several coders stand in a payload: a flag byte, the sizes of all strings but the last, the
-strings."""
+"""The payload of several coders: a flag byte, the sizes of all strings but the last, the strings."""
 
 from collections.abc import Sequence
 
@@ -8,11 +7,11 @@ from dcvc_cli.errors import StreamError
 
 _SHORT_SIZE, _LONG_SIZE = 2, 4
 _IS_SHORT = 1
-"""Low half of the flag byte where sizes take two bytes; any other value means four."""
+"""Low half of the flag byte if sizes take two bytes. Any other value means four bytes."""
 
 
 def join_strings(strings: Sequence[bytes]) -> bytes:
-    """A payload of 1 to 16 strings. Sizes take four bytes only where one does not fit two."""
+    """Joins 1 to 16 strings to a payload. Sizes take four bytes only if one does not fit two."""
     if not 1 <= len(strings) <= MAX_CODERS:
         raise ValueError(f"a payload has {len(strings)} strings, expected 1..{MAX_CODERS}")
     sizes = [len(one) for one in strings[:-1]]
@@ -23,7 +22,11 @@ def join_strings(strings: Sequence[bytes]) -> bytes:
 
 
 def split_payload(payload: bytes) -> list[bytes]:
-    """The strings of a payload; StreamError where it is too short for what it says."""
+    """Splits a payload into its strings.
+
+    Raises:
+        StreamError: the payload is shorter than its sizes say.
+    """
     if not payload:
         raise StreamError("a payload is empty")
     num_sizes, width = payload[0] >> 4, _SHORT_SIZE if payload[0] & 15 == _IS_SHORT else _LONG_SIZE

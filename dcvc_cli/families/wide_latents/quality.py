@@ -1,7 +1,7 @@
-"""Between QPs and the rate anchors of codecs whose quality is one scale a latent; larger scales are coarser.
+"""Turns QPs into rates of codecs whose quality is one scale for each kind of latents. Larger scales are coarser.
 
-A checkpoint has four anchors, the coarsest first. The published tests take n rates evenly spaced in the logarithm from
-the first anchor to the last; QP 0..63 are the 64 rates of that rule. Streams carry the scale in hundredths.
+A checkpoint has four rates, the coarsest first. The published tests take n rates evenly spaced in the logarithm from
+the first to the last; QP 0..63 are the 64 rates of that rule. Streams carry the scale in hundredths.
 """
 
 import math
@@ -16,29 +16,33 @@ INDEX_BYTES = 2
 
 
 def scale_index(anchors: Any, qp: int) -> int:
-    """The scale of a QP 0..63 in hundredths, 1..65500.
+    """Returns the scale of a QP 0..63 in hundredths, 1..65500.
 
     Args:
-        anchors: tensor of the rate anchors, the coarsest first.
+        anchors: tensor of the checkpoint's rates, the coarsest first.
     """
     first, last = float(anchors.reshape(-1)[0]), float(anchors.reshape(-1)[-1])
-    # An untrained or damaged anchor may be anything: what is coded with stays in the format's range.
+    # An untrained or damaged rate may have any value. The limits keep the scale in the format's range.
     first, last = (min(max(value, SMALLEST_SCALE), LARGEST_SCALE) for value in (first, last))
     return index_of_scale(math.exp(math.log(first) + (math.log(last) - math.log(first)) * qp / MAX_QP))
 
 
 def index_of_scale(scale: float) -> int:
-    """A scale in hundredths, rounded half to even."""
+    """Turns a scale into hundredths, rounded half to even."""
     return round(min(max(scale, SMALLEST_SCALE), LARGEST_SCALE) * HUNDRED)
 
 
 def write_indices(*indices: int) -> bytes:
-    """Scales in front of a payload, two bytes each, high byte first."""
+    """Writes the scales that precede a payload, two bytes each, high byte first."""
     return b"".join(index.to_bytes(INDEX_BYTES, "big") for index in indices)
 
 
 def read_indices(payload: bytes, count: int) -> tuple[list[int], bytes]:
-    """(the scales in front of a payload, the rest); StreamError where there are none, or one is 0."""
+    """Reads the scales that precede a payload. Returns (scales, the rest).
+
+    Raises:
+        StreamError: the payload is too short, or a scale is 0.
+    """
     size = count * INDEX_BYTES
     if len(payload) < size:
         raise StreamError(f"a payload of {len(payload)} bytes has no room for {count} scales")

@@ -1,7 +1,8 @@
-"""Random parameters for measuring speed of networks in floating point: the same arithmetic as with trained ones, but
+"""Random parameters for measurements of speed of networks in floating point. The arithmetic is that of trained ones;
 pictures mean nothing.
 
-A weight's spread is 1 / sqrt(its inputs), so that layers keep their size; families say which layers have another gain.
+A weight's spread is 1 / sqrt(its inputs), so that layers keep the size of values. Families name the layers with another
+gain.
 """
 
 import re
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from dcvc_cli.families.base import State
 
 ESTIMATOR_SLOPE = 1.0
-"""softplus of it, four times: densities of z some symbols wide."""
+"""Four softplus of it make densities of z that are some symbols wide."""
 GAIN = 0.8
 
 
@@ -28,12 +29,12 @@ def random_state(
     biases: Mapping[str, Callable[[NDArray[np.float32]], None]],
     values: Mapping[str, NDArray[np.float32]],
 ) -> "State":
-    """Parameters of a network.
+    """Makes the parameters of a network.
 
     Args:
-        gains: by pattern of the key of a weight, the first that fits; 0.8 for the others.
-        biases: by key of a bias: what changes it in place.
-        values: parameters that are given.
+        gains: gains of weights by a pattern of their key. The first pattern that fits counts; other weights have 0.8.
+        biases: functions by the key of a bias; each changes its bias in place.
+        values: given parameters by key.
     """
     state = {}
     for key, shape in network.shapes():
@@ -53,8 +54,12 @@ def random_state(
 
 
 def predicting(*parts: tuple[int, float, float]) -> Callable[[NDArray[np.float32]], None]:
-    """Changes a bias so that consecutive groups of channels predict values from a first to a last, even in the
-    logarithm; 0 and 0 leave a group alone."""
+    """Returns a function that changes a bias, so that consecutive groups of channels predict given values.
+
+    Args:
+        parts: (channels, first value, last value) of each group. The values between are evenly spaced in the logarithm.
+            Values of 0 and 0 leave a group unchanged.
+    """
 
     def change(bias: NDArray[np.float32]) -> None:
         first = 0

@@ -1,7 +1,7 @@
 """Pictures of codecs that work on R G B in 0..1, padded with black to multiples of 64.
 
 Pictures in 4:2:0 become R G B by the stream's own matrix and range (format.colour_conversion), rounded to 8 bits, as
-the published tests make their PNG files; what is decoded goes the way back.
+the published tests make their PNG files. Decoded pictures are converted back.
 """
 
 import numpy as np
@@ -23,7 +23,11 @@ def padded_size(size: PictureSize) -> tuple[int, int]:
 
 
 def check_colour(video_format: VideoFormat) -> None:
-    """InputError for 4:2:0 pictures with a matrix that gives no R G B."""
+    """Checks that pictures can become R G B.
+
+    Raises:
+        InputError: the pictures are 4:2:0, and their matrix gives no R G B.
+    """
     if video_format.chroma is not ChromaFormat.RGB:
         try:
             matrix_of(video_format)
@@ -33,7 +37,7 @@ def check_colour(video_format: VideoFormat) -> None:
 
 @timed(COLOUR)
 def rgb_values(picture: Picture, video_format: VideoFormat) -> NDArray[np.float32]:
-    """Samples -> float32 (3, Hp, Wp), 0..1, black beyond the picture."""
+    """Turns samples into float32 (3, Hp, Wp) in 0..1, with black beyond the picture."""
     if video_format.chroma is not ChromaFormat.RGB:
         picture = rgb_picture(picture, video_format, matrix_of(video_format))
     size = video_format.size
@@ -44,7 +48,7 @@ def rgb_values(picture: Picture, video_format: VideoFormat) -> NDArray[np.float3
 
 @timed(COLOUR)
 def picture_from_rgb(frame: Tensor, video_format: VideoFormat) -> Picture:
-    """Network output (1, 3, Hp, Wp) -> 8-bit picture, cropped, rounded half to even."""
+    """Turns network output (1, 3, Hp, Wp) into an 8-bit picture, cropped and rounded half to even."""
     size = video_format.size
     cropped = frame[0, :, : size.height, : size.width]
     if video_format.chroma is not ChromaFormat.RGB:

@@ -1,4 +1,4 @@
-"""Picture encoder and decoder of codecs on R G B whose units hold one picture."""
+"""Picture encoder and decoder of codecs on R G B. A unit holds one picture."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
@@ -55,7 +55,7 @@ class RgbFrameDecoder(Protocol):
 
 
 class RgbEncoder(PictureEncoder):
-    """One unit a picture.
+    """Codes each picture into one unit.
 
     Args:
         keyint: pictures from I frame to I frame; None = as the choices say.
@@ -71,7 +71,7 @@ class RgbEncoder(PictureEncoder):
         ).plans_from()
 
     def push(self, picture: Picture, order: PictureOrder = NO_ORDER) -> Iterator[CodedUnit]:
-        """The picture's unit."""
+        """Yields the picture's unit."""
         check_picture(picture, self._video_format)
         plan = self._planner.next(order)
         encode = self._frames.encode_i if plan.frame_type is NalType.I else self._frames.encode_p
@@ -90,7 +90,7 @@ class RgbEncoder(PictureEncoder):
 
 
 class RgbDecoder(PictureDecoder):
-    """One picture a unit."""
+    """Decodes one picture from each unit."""
 
     def __init__(self, frames: RgbFrameDecoder, sps: Sps) -> None:
         self._frames, self._video_format = frames, video_format_of(sps)
@@ -104,7 +104,11 @@ class RgbDecoder(PictureDecoder):
 
 
 def rgb_sps_fields(model: Model, choices: CodingChoices) -> dict[str, Any]:
-    """The fields of the SPS; UsageError where another entropy format than the family's own was asked for."""
+    """Returns the family's fields of the SPS.
+
+    Raises:
+        UsageError: the choices name another entropy format than the family's own.
+    """
     if choices.entropy_format not in (None, EntropyFormat.FAMILY):
         name = choices.entropy_format.name.lower().replace("_", "-")
         raise UsageError(f"model {model.name} has no entropy format {name}", "use auto")
@@ -112,7 +116,12 @@ def rgb_sps_fields(model: Model, choices: CodingChoices) -> dict[str, Any]:
 
 
 def check_rgb_sps(model: Model, sps: Sps) -> None:
-    """StreamError for pictures too large, UnsupportedStreamError for what units of these models cannot hold."""
+    """Checks that these models can decode the units of an SPS.
+
+    Raises:
+        StreamError: the pictures are too large.
+        UnsupportedStreamError: units of these models cannot hold what the SPS says.
+    """
     if max(sps.width, sps.height) > model.max_side:
         limit = f"{model.max_side}x{model.max_side}"
         raise StreamError(f"the stream's pictures are {sps.width}x{sps.height}, larger than {limit}")

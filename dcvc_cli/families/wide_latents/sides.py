@@ -1,7 +1,7 @@
-"""The two ends of a frame's 16-bit symbols: one side makes them from pictures, the other reads them from a payload. A
-family's recipe of a frame drives both alike.
+"""The two sides of a frame's 16-bit symbols: the encoder's side makes them of pictures, the decoder's side reads them
+from a payload. A family's recipe of a frame runs with either.
 
-Both ends compute the same values from the same operations, so that a scale falls into the same row at both.
+Both sides compute the same values with the same operations, so that both find the same row for a scale.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,30 +21,35 @@ if TYPE_CHECKING:
     from dcvc_cli.backend.float_torch import FloatOperations
 
 SMALLEST_STEP = 0.5
-"""Of quantiser steps, predicted and stored."""
+"""Smallest quantiser step, predicted or stored."""
 
 
 class WideSide(Protocol):
-    """What a recipe asks of either end."""
+    """The interface between a recipe and either side."""
 
     def analysed(self, ops: "FloatOperations", analysis: Callable[[], Tensor]) -> Tensor | None:
-        """The latents that `analysis` gives, at the encoder; None at the decoder, which has nothing to analyse."""
+        """Runs `analysis` in an encoder and returns its latents. A decoder has nothing to analyse and returns None."""
 
     def hyper(self, ops: "FloatOperations", z: Tensor | None, shape: tuple[int, int, int], table: CdfTable) -> Tensor:
-        """z, rounded: of the encoder's `z`, or read in its shape (channels, height, width)."""
+        """Codes z and returns it rounded. An encoder rounds `z`; a decoder reads it in its shape (channels, height,
+        width)."""
 
     def step(
         self, ops: "FloatOperations", step: CodingStep, y: Tensor | None, scales: Tensor, means: Tensor, by: ScaleTable
     ) -> Tensor:
-        """The step's part of y_hat, zero elsewhere; `y` is the encoder's, already divided by its steps."""
+        """Codes one step. Returns its part of y_hat, which is 0 elsewhere.
+
+        Args:
+            y: the encoder's latents, divided by their steps; None in a decoder.
+        """
 
 
 class WideEncodingSide:
     """Makes the symbols of a frame.
 
     Attributes:
-        encoder: has the symbols.
-        scale_planes: the predicted scales of every step's symbols, (C / 2, h, w).
+        encoder: holds the symbols.
+        scale_planes: the predicted scales of each step's symbols, (C / 2, h, w).
     """
 
     def __init__(self, kind: WideKind = WideKind.LONG_WORDS) -> None:
@@ -52,7 +57,11 @@ class WideEncodingSide:
         self.scale_planes: list[NDArray[Any]] = []
 
     def analysed(self, ops: "FloatOperations", analysis: Callable[[], Tensor]) -> Tensor:
-        """The latents; EnvironmentFault where they are not finite."""
+        """Returns the latents of the analysis.
+
+        Raises:
+            EnvironmentFault: they are not finite.
+        """
         y = analysis()
         if not ops.is_finite(y):
             hint = "check the weights, or encode with --precision fp32"
@@ -81,14 +90,14 @@ class WideDecodingSide:
     """Reads the symbols of a frame.
 
     Attributes:
-        decoder: has the bytes.
+        decoder: holds the bytes.
     """
 
     def __init__(self, strings: Sequence[bytes], kind: WideKind = WideKind.LONG_WORDS) -> None:
         self.decoder = WideDecoder(strings, kind)
 
     def analysed(self, ops: "FloatOperations", analysis: Callable[[], Tensor]) -> None:
-        """Nothing: the payload has what the encoder found."""
+        """Does nothing: a decoder has nothing to analyse."""
 
     def hyper(self, ops: "FloatOperations", z: Tensor | None, shape: tuple[int, int, int], table: CdfTable) -> Tensor:
         """Reads z."""
@@ -109,10 +118,11 @@ def dual_prior(
     spatial_prior: Callable[[Any, Tensor], Tensor],
     by: ScaleTable,
 ) -> Tensor:
-    """y_hat by two steps on a checkerboard: half the elements by the hyperprior, the others by what is known then.
+    """Codes y in two steps on a checkerboard and returns y_hat. The hyperprior predicts half of the elements; these
+    predict the others.
 
     Args:
-        y: the encoder's latents, C x h x w; None at a decoder.
+        y: the encoder's latents, C x h x w; None in a decoder.
         prediction: 3 C x h x w: quantiser steps, scales and means.
         spatial_prior: 4 C -> 2 C channels: scales and means of the first half, then of the second.
     """
@@ -129,7 +139,7 @@ def dual_prior(
 
 
 def _symbols_of(values: Tensor) -> NDArray[np.int16]:
-    """Values (1, c, h, w), rounded half to even and limited to what is coded."""
+    """Rounds values (1, c, h, w) half to even and limits them to the range of symbols."""
     import torch
 
     return np.asarray(torch.round(values).clamp(-MAX_SYMBOL, MAX_SYMBOL).to(torch.int16)[0].cpu().numpy())
@@ -142,17 +152,17 @@ def _values(ops: "FloatOperations", symbols: NDArray[np.int16]) -> Tensor:
 
 
 def _channel_rows(shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    """The table row of every element of z: its channel."""
+    """Returns the table row of every element of z, which is its channel."""
     return np.broadcast_to(np.arange(shape[0], dtype=np.uint8)[:, None, None], shape)
 
 
 def _plane(step: CodingStep, masked: Tensor) -> Tensor:
-    """The channel groups of a masked tensor in one plane: at each position only one is not zero."""
+    """Puts the channel groups of a masked tensor into one plane. At each position only one group is not 0."""
     first, second = masked.chunk(step.num_groups, dim=1)
     return first + second
 
 
 def _scale_plane(ops: "FloatOperations", step: CodingStep, scales: Tensor) -> NDArray[Any]:
-    """The scale of every element of a step's plane, (C / 2, h, w)."""
+    """Returns the scale of every element of a step's plane, (C / 2, h, w)."""
     plane = _plane(step, scales * ops.mask(step, scales.shape[1], ops.size(scales), scales))
     return np.ascontiguousarray(plane[0].cpu().numpy())

@@ -1,5 +1,5 @@
-"""Probability tables whose rows reach 50, and the row that a scale takes. Source: docs/entropy-coding.md, "Wide
-symbols".
+"""Probability tables whose rows reach 50, and the rule that turns a scale into a row. Source: docs/entropy-coding.md,
+"Wide symbols".
 
 The integers are normative, not the formulas. The tables of y ship with the package; the tables of z are in the weights.
 """
@@ -28,19 +28,22 @@ SMALLEST_LOGARITHM_OF = 1e-5
 
 @dataclass(frozen=True)
 class ScaleTable:
-    """A table of one distribution by scale, and its grid of scales, even in the logarithm.
+    """A table of one distribution with a row for each scale of a grid. The grid is even in the logarithm.
 
     Attributes:
         table: 256 rows.
-        smallest: scale of row 0; the last row's is 64.
+        smallest: scale of row 0; the last row has scale 64.
     """
 
     table: CdfTable
     smallest: float
 
     def rows(self, scales: NDArray[Any]) -> NDArray[np.uint8]:
-        """The row of every scale, float32 or float64 of any shape: the grid's nearest from below. Arithmetic in that
-        type; the logarithm is the platform's."""
+        """Returns the row of every scale: the nearest scale of the grid that is not larger.
+
+        Args:
+            scales: float32 or float64, of any shape. The arithmetic has that type; the logarithm is the platform's.
+        """
         kind = scales.dtype.type
         step = (math.log(LARGEST_SCALE) - math.log(self.smallest)) / (NUM_ROWS - 1)
         logarithm = np.log(np.maximum(scales, kind(SMALLEST_LOGARITHM_OF)))
@@ -50,13 +53,13 @@ class ScaleTable:
 
 @lru_cache(maxsize=1)
 def gaussian_scales() -> ScaleTable:
-    """Zero-mean Gaussians of standard deviations from 0.11."""
+    """Loads the table of zero-mean Gaussians with standard deviations from 0.11."""
     return ScaleTable(_stored("gaussian"), 0.11)
 
 
 @lru_cache(maxsize=1)
 def laplace_scales() -> ScaleTable:
-    """Zero-mean Laplace distributions of scale parameters from 0.01."""
+    """Loads the table of zero-mean Laplace distributions with scale parameters from 0.01."""
     return ScaleTable(_stored("laplace"), 0.01)
 
 
@@ -69,8 +72,7 @@ def _stored(name: str) -> CdfTable:
 
 
 def z_table(parameters: Mapping[str, Any], *prefixes: str) -> CdfTable:
-    """The tables of the estimators `prefixes`, one row a channel, one estimator after the other; the same on every
-    machine.
+    """Makes the table of z, the same on every machine: one row a channel, one estimator of `prefixes` after the other.
 
     Args:
         parameters: `prefix`.f1.h, .b, .a, ..., f4.h, f4.b: arrays or tensors (1, channels, 1, 1).
@@ -82,7 +84,7 @@ def z_table(parameters: Mapping[str, Any], *prefixes: str) -> CdfTable:
 
 
 def published_z_table(parameters: Mapping[str, Any], *prefixes: str) -> CdfTable:
-    """The tables as the published codecs make them: in float32 by PyTorch's functions, so NOT the same on every
+    """Makes the table of z as the published codecs do, in float32 by PyTorch's functions. It is NOT the same on every
     machine."""
     return _joined([_rows_of(PublishedDensity(parameters, prefix)) for prefix in prefixes])
 
@@ -95,7 +97,7 @@ def _rows_of(density: Density) -> CdfTable:
         lower[at_integers[:, REACH - i] < kind(TAIL)] = i
         upper[at_integers[:, REACH + i] > kind(1 - TAIL)] = i
     longest = int((lower + upper + 1).max())
-    # A longest row may begin at a channel's own `lower`: points up to 2 * REACH - 2 + 0.5 are asked for.
+    # The longest row may begin at a channel's own `lower`, so the tails need points up to 2 * REACH - 2 + 0.5.
     at_halves = density.cumulative([x - REACH - 0.5 for x in range(3 * REACH + 2)])
     cdf = np.zeros((density.num_rows, 2 * REACH + 3), np.int32)
     for row, (lo, hi) in enumerate(zip(lower, upper, strict=True)):
