@@ -21,7 +21,7 @@ from dcvc_cli.errors import EnvironmentFault
 from dcvc_cli.graph.network import Network
 
 CUDA_TWIN_VARIABLE = "DCVC_CUDA"
-"""The environment variable that, set to "twin", has the slow twin compute what --device cuda would."""
+"""If this environment variable is "twin", the slow twin computes in place of --device cuda."""
 PRECISION_NAMES = {
     "exact": Precision.EXACT,
     "fp16": Precision.FLOAT16,
@@ -54,8 +54,12 @@ def choose_device(name: str) -> str:
 
 
 def choose_exact_device(name: str) -> str:
-    """The same for exact arithmetic, without PyTorch. `auto` is the CPU: no measurement has shown yet where a GPU is
-    faster."""
+    """Turns a device's name into a device of exact arithmetic, without PyTorch. `auto` is the CPU: no measurement has
+    shown yet where a GPU is faster.
+
+    Raises:
+        EnvironmentFault: this machine has no such device.
+    """
     if name in ("auto", "cpu"):
         return "cpu"
     if not re.fullmatch(r"cuda(:\d{1,3})?", name):
@@ -83,7 +87,7 @@ class NetworkArrays(Protocol):
 
     @property
     def published_z_table(self) -> CdfTable | None:
-        """Of the published codec's own entropy formats, where it is another."""
+        """The table for the published codec's entropy formats, if they have another; else None."""
 
     def parameters(self) -> Mapping[str, NDArray[np.float32]]:
         """Returns the state dict in float32."""
@@ -95,8 +99,8 @@ def open_networks(
     """Makes networks ready to code.
 
     Args:
-        networks: by name, in the family's order.
-        threads: CPU threads of the arithmetic, None = all cores.
+        networks: networks by name, in the family's order.
+        threads: CPU threads of the arithmetic; None = all cores.
 
     Raises:
         EnvironmentFault: the weights or the machine cannot do this precision.
@@ -134,7 +138,11 @@ def _exact_operations(device: str, num_threads: int) -> Callable[[ExactNetwork],
 
 
 def _wants_cuda_twin() -> bool:
-    """EnvironmentFault where DCVC_CUDA is neither "native", the default, nor "twin"."""
+    """Whether the slow twin computes in place of a GPU.
+
+    Raises:
+        EnvironmentFault: DCVC_CUDA is neither "native", the default, nor "twin".
+    """
     implementation = os.environ.get(CUDA_TWIN_VARIABLE) or "native"
     if implementation not in ("native", "twin"):
         message = f"{CUDA_TWIN_VARIABLE} must be native or twin, found {implementation!r}"
@@ -164,11 +172,11 @@ def _analysis_device(device: str) -> str:
 
 
 def _analysis_precision(weights: NetworkArrays, device: str) -> Precision:
-    """The fastest float for the encoder's half of an exact codec: bfloat16 where the machine multiplies it natively,
-    else float32.
+    """Chooses the float precision of the encoder's half of an exact codec: bfloat16 if the machine multiplies it
+    natively, else float32.
 
-    Only for weights with 8-bit layers, whose own rounding is as coarse as bfloat16's (measured on `lite`,
-    docs/decisions/0012: no bits lost). What the encoder's half finds is coded as symbols, so no decoder depends on this
+    Only weights with 8-bit layers get bfloat16, because their own rounding is as coarse (measured on `lite`,
+    docs/decisions/0012: no bits lost). The encoder's half decides the symbols only, so no decoder depends on this
     choice.
     """
     import torch
@@ -228,7 +236,8 @@ def networks_from_state(
     precision: Precision,
     threads: int | None = None,
 ) -> CodecNetworks:
-    """Networks from plain state dicts and tables by name, for conformance vectors and for trials during training."""
+    """Makes networks of plain state dicts and tables by name, for conformance vectors and for trials during
+    training."""
     opened = {}
     for name, state in states.items():
         operations = _float_operations(state, precision, "cpu", threads)

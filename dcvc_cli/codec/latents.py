@@ -1,5 +1,5 @@
-"""The two ends of a frame's symbols: one side quantises and codes them, the other reads them. A family's recipe of a
-frame calls both in the same way."""
+"""The two sides of a frame's symbols: the encoder's side quantises and codes them, the decoder's side reads them. A
+family's recipe of a frame calls both in the same way."""
 
 from collections.abc import Callable
 from typing import Any
@@ -33,14 +33,14 @@ class EncodingSide:
     """Makes the symbols of one frame.
 
     Args:
-        network: the one that codes the frame.
+        network: the network that codes the frame.
         values: network input, float32 (3, Hp, Wp).
         entropy_format: one of SHARED_FORMATS.
         skip_threshold: latents whose predicted scale is not above it are not coded; None codes all.
         zero_below: by table row, the magnitude of a residual below which its symbol is 0; None rounds to the nearest.
 
     Attributes:
-        encoder: has the symbols.
+        encoder: holds the symbols.
     """
 
     def __init__(
@@ -105,11 +105,11 @@ class DecodingSide:
     """Reads the symbols of one frame.
 
     Args:
-        network: the one that codes the frame.
-        decoder: has the bytes.
-        num_z_channels: of z.
+        network: the network that codes the frame.
+        decoder: holds the bytes.
+        num_z_channels: channels of z.
         padded: (Hp, Wp) of the picture.
-        entropy_format, skip_threshold: as the encoder has them.
+        entropy_format, skip_threshold: the encoder's.
     """
 
     def __init__(

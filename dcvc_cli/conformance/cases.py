@@ -1,4 +1,4 @@
-"""Runs conformance cases: finds their folders, asks the family that claims them, and gathers what it found."""
+"""Runs conformance cases: finds their folders, asks the family that claims each case, and collects the results."""
 
 import json
 import time
@@ -19,7 +19,7 @@ DESCRIPTION = "case.json"
 
 @dataclass(frozen=True)
 class CheckResult:
-    """What a case or a check found: it passed if there are no faults. Notes are remarks that change nothing."""
+    """The result of a case or a check. Without faults it has passed. Notes do not change the result."""
 
     name: str
     summary: str
@@ -34,17 +34,17 @@ class CheckResult:
 
 
 def family_folders(folder: Path, names: Sequence[str] = ()) -> list[tuple[Path, list[str]]]:
-    """The folders of cases that a folder stands for: itself, or, where it has no make_params.py, the folders in it that
-    have one.
+    """Finds folders of cases: the folder itself if it has a make_params.py, else the folders in it that have one.
 
     Args:
-        names: of the cases that are wanted; none: all.
+        names: names of the wanted cases; none: all.
 
     Returns:
-        Each folder with those of the names that it has.
+        (folder, the wanted names in it) for each folder.
 
     Raises:
-        InputError, UsageError: as find_cases.
+        InputError: there is no such folder, or it has no cases.
+        UsageError: there is no case of a wanted name.
     """
     families = sorted(path.parent for path in folder.glob(f"*/{GENERATOR}"))
     if (folder / GENERATOR).is_file() or not families:
@@ -60,11 +60,11 @@ def family_folders(folder: Path, names: Sequence[str] = ()) -> list[tuple[Path, 
 
 
 def find_cases(folder: Path, names: Iterable[str] = ()) -> list[Path]:
-    """The folders of the cases called `names`, else of all cases, in name order.
+    """Finds the folders of the cases called `names`, or of all cases without names, in the order of names.
 
     Raises:
         InputError: the folder does not exist or has no cases.
-        UsageError: a name is not among them.
+        UsageError: there is no case of this name.
     """
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder", "give the folder that holds make_params.py and one folder a case")
@@ -80,7 +80,11 @@ def find_cases(folder: Path, names: Iterable[str] = ()) -> list[Path]:
 
 
 def read_case(folder: Path) -> Case:
-    """Reads and checks case.json; InputError names the file and what is wrong with it."""
+    """Reads and checks a case.json.
+
+    Raises:
+        InputError: the file is missing or describes no case. The message names the file and the fault.
+    """
     path = folder / DESCRIPTION
     try:
         description = json.loads(path.read_text(encoding="utf-8"))
@@ -90,7 +94,11 @@ def read_case(folder: Path) -> Case:
 
 
 def form_of(description: Mapping[str, Any]) -> ConformanceForm:
-    """The form that claims a case.json; ValueError where none does."""
+    """Finds the form that claims a case.json.
+
+    Raises:
+        ValueError: no form claims it.
+    """
     for family in families().values():
         form = family.conformance_form()
         if form is not None and form.claims(description):
@@ -104,7 +112,7 @@ def run_cases(
     """Runs cases one after the other, those with the same parameters together. Each case passes or fails on its own.
 
     Raises:
-        InputError, UsageError: the folder or the names are wrong; nothing was run then.
+        InputError, UsageError: the folder or the names are wrong. No case has run then.
     """
     folders = find_cases(folder, names)
     run = CaseRun(load_generator(folder), precision, threads)
@@ -138,7 +146,7 @@ def run_case(case: Case, run: CaseRun) -> CheckResult:
 
 
 def run_vectors(folder: Path) -> Iterator[CheckResult]:
-    """Every check of what stands beside the cases, as the family of the first readable case has them.
+    """Runs the checks of vectors beside the cases. They belong to the family of the first readable case.
 
     Raises:
         InputError: make_params.py does not run.

@@ -1,4 +1,5 @@
-"""The frame coder: symbols of one frame to bytes and back, in four byte formats. Source: docs/entropy-coding.md."""
+"""The frame coder turns symbols of one frame into bytes and back, in four byte formats. Source:
+docs/entropy-coding.md."""
 
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ else:
 
 
 def _channel_rows(num_channels: int, height: int, width: int) -> NDArray[np.uint8]:
-    """The table row of every element of a (num_channels, height, width) tensor, flattened."""
+    """Returns the table row of every element of a (num_channels, height, width) tensor, flattened."""
     if not 1 <= num_channels <= MAX_NATIVE_ROWS:
         raise ValueError(f"z has {num_channels} channels, at most {MAX_NATIVE_ROWS} can be coded")
     return np.repeat(np.arange(num_channels, dtype=np.uint8), height * width)
@@ -52,7 +53,7 @@ class FrameEncoder:
 
     @timed(ENTROPY)
     def add_z(self, symbols: NDArray[np.int8], table: CdfTable, row_base: int) -> None:
-        """Adds a tensor, int8 (channels, height, width), of at most 256 channels; channel c uses table row row_base +
+        """Adds a tensor, int8 (channels, height, width), with at most 256 channels. Channel c uses table row row_base +
         c."""
         if symbols.dtype != np.int8 or symbols.ndim != 3:
             raise ValueError(f"z needs int8 symbols (channels, height, width), not {symbols.dtype}{symbols.shape}")
@@ -61,10 +62,10 @@ class FrameEncoder:
 
     @timed(ENTROPY)
     def finish(self, start: EncoderState | None = None) -> bytes:
-        """The frame's bytes, what stood in `start` included; empty if there is nothing to code.
+        """Codes the symbols. Returns the frame's bytes, with the bytes in `start`; empty if there is nothing to code.
 
         Args:
-            start: COMPACT only: where what shares the bytes (vectors, filters) left the range coder.
+            start: COMPACT only: the state of the range coder behind vectors, filters and floor.
         """
         _require_compact(self._fmt, start)
         if start is not None:
@@ -75,11 +76,11 @@ class FrameEncoder:
 class FrameDecoder:
     """Decodes a frame part by part, in the order and with the sizes, tables and rows of the encoder.
 
-    Damaged bytes raise StreamError from the call that notices, at the latest from `finish`; they never cost more time
+    Damaged bytes raise StreamError in the call that notices them, at the latest in `finish`. They never cost more time
     or memory than intact ones.
 
     Args:
-        start: COMPACT only: where what shares the bytes (vectors, filters) left the range coder.
+        start: COMPACT only: the state of the range coder behind vectors, filters and floor.
     """
 
     def __init__(self, data: bytes, fmt: EntropyFormat, start: DecoderState | None = None) -> None:
@@ -91,7 +92,7 @@ class FrameDecoder:
 
     @timed(ENTROPY)
     def decode_z(self, num_channels: int, height: int, width: int, table: CdfTable, row_base: int) -> NDArray[np.int8]:
-        """A tensor, int8 (num_channels, height, width); channel c uses table row row_base + c.
+        """Reads a tensor, int8 (num_channels, height, width). Channel c uses table row row_base + c.
 
         Raises:
             StreamError: the bytes do not hold these symbols.
@@ -101,7 +102,7 @@ class FrameDecoder:
 
     @timed(ENTROPY)
     def decode_y(self, index: NDArray[np.uint8], table: CdfTable) -> NDArray[np.int8]:
-        """Coded elements, int8 (n,), for table rows index uint8 (n,); n may be 0.
+        """Reads coded elements, int8 (n,), for table rows index uint8 (n,); n may be 0.
 
         Raises:
             StreamError: the bytes do not hold these symbols.
@@ -112,11 +113,11 @@ class FrameDecoder:
 
     @timed(ENTROPY)
     def finish(self) -> None:
-        """Checks that every byte was used and that the coder states are back at their start values; in COMPACT that the
-        bytes are the shortest.
+        """Ends the frame.
 
         Raises:
-            StreamError: they are not.
+            StreamError: bytes are left, a coder's state is not back at its start value, or COMPACT bytes are not the
+                shortest.
         """
         self._check(self._decoder.finish())
 

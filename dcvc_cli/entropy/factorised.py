@@ -1,10 +1,9 @@
-"""Tables of the factorised density of z: our own, which are the same on every machine, and those of the published
-codec.
+"""Tables of the factorised density of z: our own, which are the same on every machine, and the published codec's.
 
-Source: docs/entropy-coding.md ("Tables"). A table is made once and stored beside the weights, whose fingerprint covers
-it. The published codec evaluates the density in float32 with PyTorch's functions, whose last bits differ between
-machines; our own tables are those of float64 with functions built from correctly rounded operations alone, so that
-whoever imports a checkpoint finds the same integers.
+Source: docs/entropy-coding.md ("Tables"). A table is made once and stored beside the weights. The weights' fingerprint
+covers it. The published codec evaluates the density in float32 by PyTorch's functions, whose last bits differ between
+machines. Our own tables are computed in float64 by functions of correctly rounded operations alone. So each import of a
+checkpoint gives the same integers.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,14 +15,14 @@ from numpy.typing import NDArray
 from dcvc_cli.entropy.tables import CdfTable, TableError, quantise_pmf
 
 LN2_HIGH, LN2_LOW = 0.693147180369123816490, 1.90821492927058770002e-10
-"""ln 2 in two parts; the first has so few bits that its product with any exponent is exact."""
+"""ln 2 in two parts. The first has so few bits that its product with any exponent is exact."""
 EXP_TERMS, LOG_TERMS = 14, 18
 LARGEST_EXPONENT = 700.0
 
 
 def exponential(x: Any) -> NDArray[np.float64]:
-    """e^x for x in -700..700 and at the nearest end beyond, elementwise, within a few units of the last place: the same
-    bits everywhere."""
+    """Returns e^x, elementwise, with the same bits on every machine, within a few units in the last place. x outside
+    -700..700 counts as the nearest end."""
     x = np.clip(np.asarray(x, np.float64), -LARGEST_EXPONENT, LARGEST_EXPONENT)
     power = np.rint(x / (LN2_HIGH + LN2_LOW))
     rest = x - power * LN2_HIGH - power * LN2_LOW
@@ -34,7 +33,7 @@ def exponential(x: Any) -> NDArray[np.float64]:
 
 
 def log_one_plus(x: Any) -> NDArray[np.float64]:
-    """ln(1 + x) for x in 0..1, elementwise: the same bits everywhere."""
+    """Returns ln(1 + x) for x in 0..1, elementwise, with the same bits on every machine."""
     ratio = x / (x + 2.0)
     square = ratio * ratio
     total = np.zeros_like(square)
@@ -44,24 +43,24 @@ def log_one_plus(x: Any) -> NDArray[np.float64]:
 
 
 def softplus(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """ln(1 + e^x)."""
+    """Returns ln(1 + e^x), with the same bits on every machine."""
     return np.maximum(x, 0) + log_one_plus(exponential(-np.abs(x)))
 
 
 def sigmoid(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """1 / (1 + e^-x)."""
+    """Returns 1 / (1 + e^-x), with the same bits on every machine."""
     small = exponential(-np.abs(x))
     return np.where(x < 0, small, 1.0) / (1 + small)
 
 
 def hyperbolic_tangent(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """tanh x."""
+    """Returns tanh x, with the same bits on every machine."""
     small = exponential(-2 * np.abs(x))
     return np.copysign((1 - small) / (1 + small), x)
 
 
 class Density(Protocol):
-    """The cumulative distribution of every row at given points: (num_rows, len(points))."""
+    """Gives the cumulative distribution of every row at given points, (num_rows, len(points))."""
 
     num_rows: int
 
@@ -69,22 +68,21 @@ class Density(Protocol):
 
 
 def factorised_table(parameters: Mapping[str, Any], prefix: str = "bit_estimator_z") -> CdfTable:
-    """Tables of the factorised density of z, one row per (qp, channel), row qp * num_channels + channel; the same on
-    every machine.
+    """Makes the tables of the factorised density of z, with row qp * num_channels + channel, the same on every machine.
 
     Args:
         parameters: `prefix`.f1.h, .b, .a, ..., f4.h, f4.b: arrays or tensors (num_qps, num_channels, 1, 1).
 
     Raises:
-        TableError: a parameter is missing or misshapen, or the density is none.
+        TableError: a parameter is missing or misshapen, or the parameters give no density.
     """
     return _tables(ReproducibleDensity(parameters, prefix))
 
 
 def published_factorised_table(parameters: Mapping[str, Any], prefix: str = "bit_estimator_z") -> CdfTable:
-    """The tables as the published codec makes them, for its own elementary streams.
+    """Makes the tables as the published codec does, for its own elementary streams.
 
-    In float32 with PyTorch's vectorised functions, so NOT the same on every machine.
+    PyTorch's vectorised functions compute them in float32, so they are NOT the same on every machine.
     """
     return _tables(PublishedDensity(parameters, prefix))
 
@@ -108,7 +106,7 @@ def _tables(density: Density) -> CdfTable:
 
 
 def _parameter(parameters: Mapping[str, Any], key: str) -> NDArray[np.float32]:
-    """(num_rows, 1) float32."""
+    """Returns a parameter as float32 (num_rows, 1)."""
     if key not in parameters:
         raise TableError(f"parameter {key} is missing")
     value = parameters[key]
@@ -117,7 +115,7 @@ def _parameter(parameters: Mapping[str, Any], key: str) -> NDArray[np.float32]:
 
 
 class ReproducibleDensity:
-    """float64, by the functions of this file."""
+    """The density in float64, by the functions of this file."""
 
     def __init__(self, parameters: Mapping[str, Any], prefix: str) -> None:
         def parameter(name: str) -> NDArray[np.float64]:
@@ -145,7 +143,7 @@ class ReproducibleDensity:
 
 
 class PublishedDensity:
-    """float32, by PyTorch."""
+    """The density in float32, by PyTorch."""
 
     def __init__(self, parameters: Mapping[str, Any], prefix: str) -> None:
         import torch

@@ -1,7 +1,7 @@
 """Integer probability tables: their checked form, the stored Gaussian table, and how probabilities become integers.
 
-Source: docs/entropy-coding.md ("Tables"). The integers are the norm, not the formulas: floating-point tables differ
-between machines, so tables travel with the weights as integers and the Gaussian table ships with the package.
+Source: docs/entropy-coding.md ("Tables"). The integers are normative, not the formulas, because floating-point tables
+differ between machines. The weights hold the tables of z as integers; the Gaussian table ships with the package.
 """
 
 from collections.abc import Mapping
@@ -24,16 +24,16 @@ PROBABILITY_BITS = 16
 PROBABILITY_SCALE = 1 << PROBABILITY_BITS
 MAX_TABLE_ROWS = 1 << 20
 MAX_NATIVE_ROWS = 256
-"""Row indices are bytes, so one coding call sees at most this many rows."""
+"""Largest number of rows in one coding call, since row indices are bytes."""
 
 
 class TableError(ValueError):
-    """Arrays that are no probability table; the message says which row and why."""
+    """Arrays are no probability table. The message names the row and the reason."""
 
 
 @dataclass(frozen=True, eq=False)
 class CdfTable:
-    """Rows of cumulative frequencies, checked at construction; arrays are made read-only.
+    """Rows of cumulative frequencies. Construction checks the arrays and makes them read-only.
 
     Attributes:
         cdf: int32 (rows, width), zero padded; row r uses its first cdf_length[r] values, 0 = c[0] < c[1] < ... = 65536.
@@ -96,7 +96,7 @@ class CdfTable:
         return int(self.cdf.shape[0])
 
     def native_wide(self) -> "native.WideTable":
-        """The same rows, at most 256, for the coder of 16-bit symbols (entropy.wide)."""
+        """Returns the rows, at most 256, in the form for the coder of 16-bit symbols (entropy.wide)."""
         if self.num_rows > MAX_NATIVE_ROWS:
             raise TableError(f"a table of {self.num_rows} rows, at most {MAX_NATIVE_ROWS} at once")
         if not self._native_wide:
@@ -104,7 +104,7 @@ class CdfTable:
         return self._native_wide[0]
 
     def native(self, first_row: int = 0, num_rows: int | None = None) -> "native.CodingTable":
-        """The coder's form of rows first_row..first_row + num_rows - 1 (default: all), built once and kept.
+        """Returns rows first_row..first_row + num_rows - 1 (default: all) in the C++ coder's form, made once and kept.
 
         Raises:
             TableError: the rows do not exist or are more than 256.
@@ -123,17 +123,17 @@ class CdfTable:
         return self._native[key]
 
     def rows(self, first: int, count: int) -> "CdfTable":
-        """Rows first..first + count - 1 as a table of their own."""
+        """Returns rows first..first + count - 1 as a table."""
         part = slice(first, first + count)
         return CdfTable(self.cdf[part], self.cdf_length[part], self.offset[part])
 
     def to_arrays(self, prefix: str) -> dict[str, NDArray[np.int32]]:
-        """The three arrays under `prefix`.cdf, .cdf_length, .offset, to be stored beside weights."""
+        """Returns the three arrays under `prefix`.cdf, .cdf_length and .offset, for storage beside weights."""
         return {f"{prefix}.cdf": self.cdf, f"{prefix}.cdf_length": self.cdf_length, f"{prefix}.offset": self.offset}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], prefix: str) -> "CdfTable":
-        """The inverse of `to_arrays`; other keys are ignored.
+        """Inverts `to_arrays`. It ignores other keys.
 
         Raises:
             TableError: an array is missing or the table breaks a rule.
@@ -147,14 +147,15 @@ class CdfTable:
 
 @lru_cache(maxsize=1)
 def gaussian_table() -> CdfTable:
-    """The normative table of zero-mean Gaussians for y: 128 rows, row i for scales from `scale_thresholds()[i]`."""
+    """Loads the normative table of zero-mean Gaussians for y: 128 rows, row i for scales from
+    `scale_thresholds()[i]`."""
     return _stored_table("gaussian_cdf.npz")
 
 
 @lru_cache(maxsize=1)
 def wide_gaussian_table() -> CdfTable:
-    """The normative table for y in our own streams: as `gaussian_table`, but rows wide enough that escapes stay rare at
-    every scale."""
+    """Loads the normative table for y in our own entropy formats. It has the rows of `gaussian_table`, but so wide that
+    escapes are rare at every scale."""
     return _stored_table("wide_gaussian_cdf.npz")
 
 
@@ -164,11 +165,12 @@ def _stored_table(name: str) -> CdfTable:
 
 
 def quantise_pmf(pmf: ArrayLike) -> NDArray[np.int32]:
-    """Cumulative 16-bit frequencies of probabilities, every entry at least 1; integer arithmetic, bit-exact everywhere.
+    """Turns probabilities into cumulative 16-bit frequencies. Every entry gets at least 1. The arithmetic is that of
+    integers, bit-exact everywhere.
 
     Args:
-        pmf: (n,) float32, 2 <= n < 65536, finite, none negative, not all of them negligible; the last is the escape's
-            mass.
+        pmf: (n,) float32, 2 <= n < 65536, finite, none negative, not all of them negligible. The last is the escape's
+            probability.
 
     Returns:
         (n + 1,) int32, from 0 to 65536, strictly rising.
@@ -178,7 +180,7 @@ def quantise_pmf(pmf: ArrayLike) -> NDArray[np.int32]:
         raise TableError(f"probabilities have shape {probabilities.shape}, expected (n,) with 2 <= n < 65536")
     if not np.isfinite(probabilities).all() or (probabilities < 0).any() or (probabilities > PROBABILITY_SCALE).any():
         raise TableError("probabilities must be finite and not negative")
-    # A product with 2^16 is exact, and half up is half away from zero for what is not negative.
+    # A product with 2^16 is exact. For numbers that are not negative, half up is half away from zero.
     frequencies = [int(value) for value in np.floor(probabilities.astype(np.float64) * PROBABILITY_SCALE + 0.5)]
     total = sum(frequencies)
     if total == 0:
@@ -193,7 +195,7 @@ def quantise_pmf(pmf: ArrayLike) -> NDArray[np.int32]:
 
 
 def _take_one(cdf: NDArray[np.int32], i: int) -> None:
-    """Gives entry i, which is empty, one unit of the first smallest entry that has two."""
+    """Moves one unit to entry i, which is empty, from the first of the smallest entries that have two."""
     widths = np.diff(cdf)
     donor = int(np.argmin(np.where(widths > 1, widths, PROBABILITY_SCALE + 1)))
     if donor < i:

@@ -1,5 +1,4 @@
-"""A slow, plain implementation of every entropy-coded byte, for tests: written to docs/entropy-coding.md, with nothing
-of the C++ coder in it.
+"""The slow twin of the frame coder, for tests. It follows docs/entropy-coding.md and shares nothing with the C++ coder.
 
 Parts are (symbols, rows, table): a sequence of ints in -128..127, the table row of each, and a CdfTable.
 """
@@ -22,7 +21,7 @@ MAX_ESCAPE_DIGITS = 5
 
 @dataclass(frozen=True)
 class Kind:
-    """One of the two rANS state kinds: states in [lower, lower << unit_bits), read and written in units of
+    """One of the two kinds of rANS states. States are in [lower, lower << unit_bits); bytes move in units of
     unit_bits."""
 
     lower: int
@@ -44,7 +43,7 @@ class Step:
 
 
 def escape_digits(raw: int) -> list[int]:
-    """Base-4 digits, least significant first; none for 0."""
+    """Returns the base-4 digits, least significant first; none for 0."""
     digits = []
     while raw:
         digits.append(raw & 3)
@@ -53,7 +52,7 @@ def escape_digits(raw: int) -> list[int]:
 
 
 def symbol_steps(symbol: int, row: int, table: CdfTable) -> list[Step]:
-    """The operations of one symbol in decoding order."""
+    """Returns the operations of one symbol in decoding order."""
     cdf = [int(value) for value in table.cdf[row, : table.cdf_length[row]]]
     escape = len(cdf) - 2
     value = symbol - int(table.offset[row])
@@ -67,7 +66,7 @@ def symbol_steps(symbol: int, row: int, table: CdfTable) -> list[Step]:
 
 
 def encode_chain(steps: Sequence[tuple[int, Step]], kind: Kind, num_lanes: int) -> bytes:
-    """The bytes of (lane, operation) pairs in decoding order; no operations give no bytes."""
+    """Codes (lane, operation) pairs in decoding order. Without operations there are no bytes."""
     if not steps:
         return b""
     states = [kind.lower] * num_lanes
@@ -113,7 +112,7 @@ def varint(value: int) -> bytes:
 
 
 def encode_partitioned(parts: Sequence[Part], interleaved: bool, log2_partitions: int) -> bytes:
-    """A frame in a given layout of the partitioned form."""
+    """Codes a frame in a given layout of the partitioned form."""
     kind, num_lanes = (WORD_KIND, NUM_LANES) if interleaved else (BYTE_KIND, 1)
     count = 1 << log2_partitions
     partitions = [partition_bytes(parts, index, count, kind, num_lanes) for index in range(count)]
@@ -124,7 +123,7 @@ def encode_partitioned(parts: Sequence[Part], interleaved: bool, log2_partitions
 
 
 def encode_compact(parts: Sequence[Part], start: EncoderState | None = None) -> bytes:
-    """A frame in the compact form, behind what `start` has coded."""
+    """Codes a frame in the compact form, behind the bytes in `start`."""
     coder = SlowRangeEncoder(start)
     for symbols, rows, table in parts:
         for symbol, row in zip(symbols, rows, strict=True):
@@ -134,7 +133,7 @@ def encode_compact(parts: Sequence[Part], start: EncoderState | None = None) -> 
 
 
 def encode(parts: Sequence[Part], fmt: EntropyFormat) -> bytes:
-    """The bytes of a frame, as FrameEncoder gives them."""
+    """Codes a frame into the bytes of FrameEncoder."""
     num_symbols = sum(len(symbols) for symbols, _, _ in parts)
     if num_symbols == 0:
         return b""
@@ -153,7 +152,7 @@ def encode(parts: Sequence[Part], fmt: EntropyFormat) -> bytes:
 
 
 class _Source:
-    """Where a decoder gets its entries from."""
+    """The source of a decoder's entries."""
 
     num_lanes = 1
 

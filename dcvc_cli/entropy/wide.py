@@ -1,7 +1,7 @@
-"""The coder of 16-bit symbols, for the published codecs whose latents are not limited to 8 bits. Source:
-docs/entropy-coding.md, "Wide symbols".
+"""The coder of 16-bit symbols, for published codecs whose latents may exceed 8 bits. Source: docs/entropy-coding.md,
+"Wide symbols".
 
-One to 16 coders share a frame: each codes its share of every part, and gives a string of its own.
+One to 16 coders share a frame. Each codes its share of every part and makes a string of its own.
 """
 
 from collections.abc import Sequence
@@ -18,25 +18,25 @@ from dcvc_cli.stages import ENTROPY, timed
 
 MAX_CODERS = 16
 MAX_SYMBOL = 30000
-"""Largest magnitude of a symbol that an encoder makes; a decoder reads all of 16 bits."""
+"""Largest magnitude of an encoder's symbol. A decoder reads all symbols of 16 bits."""
 
 
 class WideKind(Enum):
-    """The states of the coder."""
+    """The kinds of the coder's state."""
 
     LONG_WORDS = "LONG_WORDS"
-    """Of 63 bits, with words of 32 bits; escapes in digits of four bits."""
+    """A state of 63 bits and words of 32 bits. Escapes have digits of four bits."""
     BYTES = "BYTES"
-    """Of 31 bits, with bytes; escapes in digits of two bits."""
+    """A state of 31 bits and bytes. Escapes have digits of two bits."""
 
 
 @dataclass(frozen=True)
 class WidePart:
-    """Symbols that were coded one after the other.
+    """Symbols that are coded one after the other.
 
     Attributes:
         symbols: int16, any shape.
-        rows: uint8, the table row of each; the same shape.
+        rows: table rows of the symbols, uint8, of the same shape.
     """
 
     symbols: NDArray[np.int16]
@@ -48,7 +48,7 @@ class WideEncoder:
     """Collects the symbols of a frame and codes them at `finish`. The bytes are the same on every machine.
 
     Attributes:
-        parts: what was added, in coding order.
+        parts: the added parts in coding order.
     """
 
     def __init__(self, kind: WideKind) -> None:
@@ -64,7 +64,7 @@ class WideEncoder:
 
     @timed(ENTROPY)
     def finish(self, num_coders: int = 1) -> list[bytes]:
-        """The string of each coder."""
+        """Codes the symbols. Returns the string of each coder."""
         parts = [
             (part.table.native_wide(), _flat(part.symbols), _flat(part.rows)) for part in self.parts if part.rows.size
         ]
@@ -74,10 +74,10 @@ class WideEncoder:
 class WideDecoder:
     """Decodes a frame part by part, in the encoder's order.
 
-    Damaged bytes raise StreamError from the call that notices, at the latest from `finish`.
+    Damaged bytes raise StreamError in the call that notices them, at the latest in `finish`.
 
     Args:
-        strings: one a coder.
+        strings: the string of each coder.
     """
 
     def __init__(self, strings: Sequence[bytes], kind: WideKind) -> None:
@@ -87,14 +87,17 @@ class WideDecoder:
 
     @timed(ENTROPY)
     def decode(self, rows: NDArray[np.uint8], table: CdfTable) -> NDArray[np.int16]:
-        """The symbols, int16 in the shape of their table rows."""
+        """Reads one symbol for each table row, int16 in the shape of the rows."""
         symbols = np.empty(rows.size, np.int16)
         self._check(self._decoder.decode(table.native_wide(), _flat(rows), symbols))
         return symbols.reshape(rows.shape)
 
     def finish(self) -> None:
-        """Checks that every byte was used and that the coder states are back at their start values; else
-        StreamError."""
+        """Ends the frame.
+
+        Raises:
+            StreamError: bytes are left, or a coder's state is not back at its start value.
+        """
         self._check(self._decoder.finish())
 
     def _check(self, status: Any) -> None:

@@ -1,22 +1,22 @@
-"""The building blocks of both networks as a graph of named layers, free of any tensor library.
+"""The building blocks of networks as a graph of named layers, without any tensor library.
 
-A block owns no parameters: it knows its name in the state dict and the shapes of its parameters, and runs on the
+A block owns no parameters. It knows its name in the state dict and the shapes of its parameters, and runs on the
 operations of a backend (`BlockOperations`), which owns the numbers. So training, float inference and exact inference
 run one definition. Source: DCVC-RT (CVPR 2025), figure 3 and its supplement.
 
-Shapes are written channels x height x width; N = 1 outside training.
+Shapes are channels x height x width; N = 1 outside training.
 """
 
 from collections.abc import Iterator
 from typing import Any, Protocol
 
 Tensor = Any
-"""What a backend computes on; opaque here."""
+"""A tensor of a backend; opaque here."""
 Shape = tuple[int, ...]
 
 
 class BlockOperations(Protocol):
-    """What blocks ask of a backend; `dcvc_cli.backend.operations.Operations` says what each computes."""
+    """The operations that blocks need. `dcvc_cli.backend.operations.Operations` says what each of them computes."""
 
     def conv(self, layer: "Conv", x: Tensor, /) -> Tensor:
         """Convolution."""
@@ -25,7 +25,7 @@ class BlockOperations(Protocol):
         """Depthwise convolution."""
 
     def scale(self, vector: "ScaleVector", x: Tensor, qp: Any, /) -> Tensor:
-        """A row of the vector times x."""
+        """Multiplies x by a row of the vector."""
 
     def depth_conv_block(self, block: "DepthConvBlock", x: Tensor, /) -> Tensor:
         """The whole block."""
@@ -34,7 +34,7 @@ class BlockOperations(Protocol):
         """The whole block."""
 
     def pixel_shuffle(self, x: Tensor, factor: int, /) -> Tensor:
-        """Channels to samples."""
+        """Moves channels to samples."""
 
 
 class Conv:
@@ -87,15 +87,15 @@ class ScaleVector:
 
 
 class FlatScaleVector(ScaleVector):
-    """The same with a parameter of shape (num_qps, c)."""
+    """A ScaleVector whose parameter has shape (num_qps, c)."""
 
     def shapes(self) -> Iterator[tuple[str, Shape]]:
         yield self.name, (self.num_qps, self.channels)
 
 
 class BitEstimator:
-    """Factorised density of the hyper-latent z: eleven (num_qps, c, 1, 1) parameters, used only to make tables and in
-    training."""
+    """Factorised density of the hyper-latent z: eleven (num_qps, c, 1, 1) parameters. Only the making of tables and
+    training use them."""
 
     def __init__(self, name: str, num_qps: int, channels: int) -> None:
         self.name, self.num_qps, self.channels = name, num_qps, channels
@@ -107,7 +107,7 @@ class BitEstimator:
 
 
 class StackedEstimator(BitEstimator):
-    """The same density with its four stages in the last index of three parameters, (num_qps, c, 4) and (num_qps, c,
+    """A BitEstimator with its four stages in the last index of three parameters, (num_qps, c, 4) and (num_qps, c,
     3)."""
 
     def shapes(self) -> Iterator[tuple[str, Shape]]:
@@ -116,8 +116,8 @@ class StackedEstimator(BitEstimator):
 
 
 class DepthConvBlock:
-    """Depth-conv block: a depthwise and a feed-forward residual branch, both pointwise apart from one 3x3 depthwise
-    layer.
+    """Depth-conv block: a depthwise and a feed-forward residual branch. All layers but one 3x3 depthwise layer are
+    pointwise.
 
     x   = adaptor(x)                                   when cin != c or force_adaptor
     t   = dc.3(dc.2(wsilu(dc.0(x)))) + x
@@ -144,7 +144,7 @@ class DepthConvBlock:
 
 
 class FourfoldBlock:
-    """Depth-conv block whose feed-forward branch adds each four neighbouring channels; inside it is c or c / 2 wide.
+    """Depth-conv block whose feed-forward branch adds each four neighbouring channels. Its inner width is c or c / 2.
 
     x   = adaptor(x)                                     when cin != c or force_adaptor
     t   = dc.3(dc.2(wsilu(dc.0(x)))) + x                 c -> inner -> c
@@ -229,21 +229,22 @@ class Sequence:
 
 
 def depth_conv_blocks(name: str, cin: int, channels: int, depth: int, first: int = 0) -> Sequence:
-    """`depth` depth-conv blocks named `NAME.first`, `NAME.first+1`, ..., the first one adapting cin -> channels."""
+    """Makes `depth` depth-conv blocks named `NAME.first`, `NAME.first+1`, ..; the first one adapts cin -> channels."""
     return Sequence(
         *(DepthConvBlock(f"{name}.{first + k}", cin if k == 0 else channels, channels) for k in range(depth))
     )
 
 
 def layer_shapes(owner: Any) -> Iterator[tuple[str, Shape]]:
-    """Names and shapes of all parameters below `owner`, in the order in which its layers were made."""
+    """Yields names and shapes of all parameters below `owner`, in the order in which its layers were made."""
     for value in vars(owner).values():
         if hasattr(value, "shapes"):
             yield from value.shapes()
 
 
 def layers_of(owner: Any) -> Iterator[Any]:
-    """Every leaf layer (Conv, Depthwise, ScaleVector, BitEstimator) below `owner`, in order of making."""
+    """Yields every leaf layer (Conv, Depthwise, ScaleVector, BitEstimator) below `owner`, in the order in which they
+    were made."""
     children = owner.blocks if isinstance(owner, Sequence) else vars(owner).values()
     for value in children:
         if isinstance(value, Conv | Depthwise | ScaleVector | BitEstimator):
@@ -253,20 +254,20 @@ def layers_of(owner: Any) -> Iterator[Any]:
 
 
 def decoder_layers(model: Any) -> Iterator[Conv | Depthwise | ScaleVector]:
-    """The layers that a decoder of an image or video model runs, in order of making."""
+    """Yields the layers of a network that a decoder runs, in the order in which they were made."""
     for layer in layers_of(model):
         if not isinstance(layer, BitEstimator) and not layer.name.startswith(model.encoder_only):
             yield layer
 
 
 def encoder_layers(model: Any) -> Iterator[Conv | Depthwise | ScaleVector]:
-    """The layers that only an encoder runs, in order of making."""
+    """Yields the layers of a network that only an encoder runs, in the order in which they were made."""
     for layer in layers_of(model):
         if not isinstance(layer, BitEstimator) and layer.name.startswith(model.encoder_only):
             yield layer
 
 
 def decoder_shapes(model: Any) -> Iterator[tuple[str, Shape]]:
-    """Names and shapes of the parameters that a decoder uses."""
+    """Yields names and shapes of the parameters that a decoder uses."""
     for layer in decoder_layers(model):
         yield from layer.shapes()

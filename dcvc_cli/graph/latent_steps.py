@@ -1,8 +1,8 @@
-"""Which latents each coding step codes: the 2x2 position classes of the image and the video model.
+"""The latents of each coding step: the 2x2 position classes of the image and the video model.
 
-Position class of (row, column) on the 1/16 grid: 2 * (row mod 2) + column mod 2. In a step every channel group codes
-the classes named here; at each position exactly one group is coded, so a step's symbols fit a plane of C / num_groups
-channels.
+The position class of (row, column) on the 1/16 grid is 2 * (row mod 2) + column mod 2. In a step, each channel group
+codes the classes named here. At each position exactly one group is coded, so a step's symbols fit a plane of C /
+num_groups channels.
 """
 
 from collections.abc import Sequence
@@ -12,10 +12,12 @@ from typing import Any, Protocol
 
 @dataclass(frozen=True)
 class CodingStep:
-    """`classes[group]` = the position classes that the channel group codes in this step.
+    """One coding step.
 
-    limits_scales: scales are limited to the table's range before they are compared with the skip threshold; else they
-    are compared as they are, and a scale beyond the range has the last row in every arithmetic.
+    Attributes:
+        classes: the position classes that each channel group codes in this step, by group.
+        limits_scales: whether scales are clamped to the table's range before the skip threshold is compared. Without
+            clamping, a scale beyond the range has the last row in every arithmetic.
     """
 
     classes: tuple[tuple[int, ...], ...]
@@ -26,7 +28,7 @@ class CodingStep:
         return len(self.classes)
 
     def group_at(self, position_class: int) -> int:
-        """The group coded at positions of this class."""
+        """Returns the group that is coded at positions of this class."""
         return next(group for group, classes in enumerate(self.classes) if position_class in classes)
 
 
@@ -43,13 +45,13 @@ VIDEO_STEPS: Sequence[CodingStep] = (
 
 
 class LatentCoder(Protocol):
-    """Codes the latents of one frame step by step: an encoder quantises, a decoder reads, training adds noise.
+    """Codes the latents of one frame step by step. An encoder quantises, a decoder reads, training adds noise.
 
-    The networks drive it; what it does with symbols is the codec's (or the trainer's) matter.
+    The networks call it. The codec or the trainer decides what happens with symbols.
     """
 
     def begin(self, step_size_inverse: Any) -> None:
-        """Before step 0: the tensor that the analysis latents are multiplied with (a decoder ignores it)."""
+        """Takes the factor of the analysis latents, before step 0. A decoder ignores it."""
 
     def step(self, step: CodingStep, scales: Any, means: Any) -> Any:
-        """One step: returns its part of y_hat (C channels, zero outside the step's positions)."""
+        """Codes one step. Returns its part of y_hat: C channels, 0 outside the step's positions."""

@@ -1,5 +1,5 @@
-"""What every network is to those who store, open or prepare it: named parameters with shapes, and the rows of its z
-table."""
+"""The interface between a network and the code that stores, opens or prepares it: named parameters with shapes, and the
+rows of its z table."""
 
 from collections.abc import Iterator
 from typing import Protocol
@@ -18,15 +18,15 @@ class Network(Protocol):
 
     @property
     def num_qps(self) -> int:
-        """QPs that the network's vectors and z table have rows for."""
+        """Number of QPs: the network's vectors and its z table have rows for each."""
 
     @property
     def num_z_channels(self) -> int:
-        """Channels of the hyperprior z; its table has num_qps * num_z_channels rows, 0 for a network without a stored
-        table."""
+        """Channels of z. The table of z has num_qps * num_z_channels rows; a network without a stored table has 0
+        channels."""
 
     def shapes(self) -> Iterator[tuple[str, Shape]]:
-        """Names and shapes of the state dict."""
+        """Yields names and shapes of the state dict."""
 
     def decoder_shapes(self) -> Iterator[tuple[str, Shape]]:
-        """The part of `shapes` that a decoder uses."""
+        """Yields the part of `shapes` that a decoder uses."""

@@ -8,8 +8,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def repeatable(method: F) -> F:
-    """Marks a method (self, ops, arguments) of a network. Its result depends on the parameters and arguments alone, it
-    is a value or a tuple of values, and the method needs no value on the host."""
+    """Marks a method (self, ops, arguments) of a network. Its result depends on the parameters and arguments alone and
+    is a value or a tuple of values. The method needs no value on the host."""
 
     @functools.wraps(method)
     def run(self: Any, ops: Any, *arguments: Any) -> Any:
