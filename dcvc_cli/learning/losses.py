@@ -1,9 +1,9 @@
 """Rate and distortion of a training batch: lambda per QP, distortion over planes, likelihoods of latents.
 
 Reconstruction uses rounding with a straight-through gradient (Minnen and Singh, "Channel-wise autoregressive entropy
-models for learned image compression", ICIP 2020). Rate: the predicted scales and means learn from the symbols that are
-really coded, and the latents learn from additive uniform noise. Noise for both overstates the rate by half at low QPs,
-where nearly every symbol is zero, and teaches scales that are too wide.
+models for learned image compression", ICIP 2020). For the rate, predicted scales and means learn from the coded
+symbols, and latents learn from additive uniform noise. Noise for both would overstate the rate by half at low QPs,
+where nearly every symbol is 0, and would teach scales that are too wide.
 """
 
 import math
@@ -23,37 +23,41 @@ if TYPE_CHECKING:
 
 LIKELIHOOD_FLOOR = 1e-6
 PLAIN_FRAME_WEIGHT, WEIGHT_OF_8_QPS = 0.52, 1.33 / 0.52
-"""Distortion weight of P frames by their QP offset: 0.52 at 0, 1.33 at 8, geometric between (0.83 at 4). What makes the
-offsets pay."""
+"""Distortion weight of P frames by their QP offset: 0.52 at 0, 1.33 at 8, geometric between them (0.83 at 4). The
+weights make the offsets pay."""
 
 
 def lambda_of_qp(qp: torch.Tensor, first: float, last: float) -> torch.Tensor:
-    """Geometric lambda(qp), or another weight, between `first` at QP 0 and `last` at QP 63: bits per pixel per unit of
-    distortion."""
+    """Returns lambda, or another weight, of QPs: geometric from `first` at QP 0 to `last` at QP 63, in bits per pixel
+    per unit of distortion."""
     return torch.exp(math.log(first) + (math.log(last) - math.log(first)) * qp.float() / 63)
 
 
 def frame_weight(qp_offset: int) -> float:
-    """Distortion weight of a P frame that is coded so many QPs above the sequence's."""
+    """Returns the distortion weight of a P frame whose QP is so much above the sequence's."""
     return float(PLAIN_FRAME_WEIGHT * WEIGHT_OF_8_QPS ** (qp_offset / 8))
 
 
 CHROMA_WEIGHTS = (6.0, 4.0)
-"""Of chroma's squared error beside its share in (6 Y + U + V) / 8, at QP 0 and at QP 63. Quality is a mean of decibels,
-so a plane's error counts by its inverse: chroma's is a ninth of luma's at QP 0 and a third at QP 63. Between the two,
-like lambda."""
+"""Weight of chroma's squared error beside its share in (6 Y + U + V) / 8, at QP 0 and at QP 63; geometric between them,
+as lambda is. Quality is a mean of decibels, so a plane's error counts by its inverse. Chroma's error is a ninth of
+luma's at QP 0 and a third at QP 63."""
 FULL_RESOLUTION_CHROMA_WEIGHT = 0.25
-"""Weight of the full-resolution chroma error beside that of 2x2 means: keeps RGB coding alive in a 4:2:0 codec."""
+"""Weight of the full-resolution chroma error beside the error of 2x2 means. Without it, a 4:2:0 codec would lose RGB
+coding."""
 
 
 def distortion(
     x: torch.Tensor, x_hat: torch.Tensor, qp: torch.Tensor, chroma_weights: tuple[float, float] = CHROMA_WEIGHTS
 ) -> torch.Tensor:
-    """(6 Y + w Cb + w Cr) / 8 mean squared error of samples in 0..1, one value per picture of (N, 3, h, w) coded at the
-    base QPs qp (N).
+    """Returns the mean squared error (6 Y + w Cb + w Cr) / 8 of each picture.
 
-    Chroma errors are those of 2x2 means, as 4:2:0 output has them, plus a share of the full-resolution error.
-    chroma_weights: w at QP 0 and QP 63.
+    The chroma error is that of 2x2 means, as in 4:2:0 output, plus a share of the full-resolution error.
+
+    Args:
+        x, x_hat: pictures (N, 3, h, w) in 0..1.
+        qp: base QPs (N).
+        chroma_weights: w at QP 0 and at QP 63.
     """
     luma = (x[:, :1] - x_hat[:, :1]).square().mean(dim=(1, 2, 3))
     difference = x[:, 1:] - x_hat[:, 1:]
@@ -63,23 +67,25 @@ def distortion(
 
 
 def luma_psnr(x: torch.Tensor, x_hat: torch.Tensor) -> torch.Tensor:
-    """Luma PSNR in dB of each picture, for logs."""
+    """Returns the luma PSNR of each picture in dB, for logs."""
     return -10 * torch.log10((x[:, :1] - x_hat[:, :1].clamp(0, 1)).square().mean(dim=(1, 2, 3)).clamp_min(1e-10))
 
 
 USUAL_COST = 0.25
-"""lambda * D + R of a training crop, times relative_weight."""
+"""Usual lambda * D + R of a training crop, times relative_weight."""
 FAIR_RANGE = 30.0
-"""No sample counts so many times more or less than usual for its cost: crops of one colour cost next to nothing."""
+"""Limit on how many times more or less than usual a sample counts for its cost, since crops of one colour cost next to
+nothing."""
 
 
 def relative_weight(rate_weight: torch.Tensor) -> torch.Tensor:
-    """Loss weight that makes every QP count alike in relative terms: lambda * D + R grows about as lambda ** 0.4."""
+    """Returns the loss weight with which all QPs count alike in relative terms, since lambda * D + R grows about as
+    lambda ** 0.4."""
     return (rate_weight / 1000.0) ** -0.4
 
 
 def relative_loss(cost: torch.Tensor, rate_weight: torch.Tensor, cost_exponent: float = 0.0) -> torch.Tensor:
-    """Mean of the samples' costs lambda * D + R (N), each weighted by its lambda and by its own cost
+    """Returns the mean of the samples' costs lambda * D + R (N), each weighted by its lambda and by its own cost
     (TrainConfig.cost_exponent)."""
     even = relative_weight(rate_weight) * cost
     if not cost_exponent:
@@ -88,7 +94,7 @@ def relative_loss(cost: torch.Tensor, rate_weight: torch.Tensor, cost_exponent: 
 
 
 class _LowerBound(torch.autograd.Function):
-    """max(x, bound) whose gradient still lets x come back up from below the bound."""
+    """max(x, bound), with a gradient that lets x rise again from below the bound."""
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, bound: float) -> torch.Tensor:
@@ -111,7 +117,7 @@ def round_straight_through(x: torch.Tensor) -> torch.Tensor:
 
 
 def gaussian_bits(residual: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
-    """Bits of a residual on the unit grid under a zero-mean Gaussian, elementwise, float32."""
+    """Estimates the bits of residuals on the unit grid under zero-mean Gaussians, elementwise, in float32."""
     inverse = 1 / (lower_bound(scale, SCALE_MIN).clamp_max(SCALE_MAX) * math.sqrt(2))
     magnitude = residual.abs()
     upper = torch.erfc((magnitude - 0.5) * inverse)
@@ -120,7 +126,7 @@ def gaussian_bits(residual: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
 
 
 def factorised_bits(parameters: Mapping[str, torch.Tensor], z: torch.Tensor, qp: torch.Tensor) -> torch.Tensor:
-    """Bits of z (N, c, h, w) under the bit estimator's density of row qp, elementwise, float32."""
+    """Estimates the bits of z (N, c, h, w) under the bit estimator's density of row qp, elementwise, in float32."""
     rows = {key: parameters[f"bit_estimator_z.{key}"][qp].float() for key in BIT_ESTIMATOR_KEYS}
 
     def cumulative(x: torch.Tensor) -> torch.Tensor:
@@ -137,7 +143,7 @@ BIT_ESTIMATOR_KEYS = ("f1.h", "f1.b", "f1.a", "f2.h", "f2.b", "f2.a", "f3.h", "f
 
 @torch.no_grad()
 def zero_below(scales: torch.Tensor, dead_zones: torch.Tensor) -> torch.Tensor:
-    """families.lite.dead_zone.zero_below for scales (N, c, h, w) and the dead zones of N samples."""
+    """Computes families.lite.dead_zone.zero_below for scales (N, c, h, w) and the dead zones of N samples."""
     distance = 1 / (scales.clamp(SCALE_MIN, SCALE_MAX) * math.sqrt(2))
     inner, outer = torch.erfc(0.5 * distance), torch.erfc(1.5 * distance)
     extra_bits = torch.log2((1 - inner) / (0.5 * (inner - outer)).clamp_min(LIKELIHOOD_FLOOR))
@@ -145,10 +151,11 @@ def zero_below(scales: torch.Tensor, dead_zones: torch.Tensor) -> torch.Tensor:
 
 
 class RoundingLatentCoder:
-    """A LatentCoder that only quantises, with a straight-through gradient: for a frame whose rate nobody asks for.
+    """A LatentCoder that only quantises, with a straight-through gradient, for frames whose rate does not count.
 
-    y: analysis latents (N, c, h, w). dead_zones: of each sample (N), families.lite.dead_zone; None rounds to the
-        nearest.
+    Args:
+        y: latents of the analysis (N, c, h, w).
+        dead_zones: dead zone of each sample (N), as in families.lite.dead_zone; None rounds to the nearest.
     """
 
     def __init__(self, ops: "TrainingOperations", y: torch.Tensor, dead_zones: torch.Tensor | None = None) -> None:
@@ -169,14 +176,15 @@ class RoundingLatentCoder:
         return ((residual + (symbols - residual).detach()).clamp(-128, 127) + means) * mask
 
     def _count(self, scales: torch.Tensor, means: torch.Tensor, symbols: torch.Tensor, mask: torch.Tensor) -> None:
-        """What a step's symbols cost."""
+        """Counts the bits of a step's symbols."""
 
 
 class EstimatingLatentCoder(RoundingLatentCoder):
-    """Estimates bits beside quantising.
+    """A LatentCoder that quantises and estimates bits.
 
-    `bits` (N) has the value of the coded symbols' bits; its gradient reaches scales and means through those symbols,
-    and the analysis latents through noise.
+    Attributes:
+        bits: estimated bits of the coded symbols (N). Its gradient reaches scales and means through the symbols, and
+            the latents of the analysis through noise.
     """
 
     def __init__(self, ops: "TrainingOperations", y: torch.Tensor, dead_zones: torch.Tensor | None = None) -> None:
@@ -191,10 +199,11 @@ class EstimatingLatentCoder(RoundingLatentCoder):
 
 
 class TrainingOperations(FloatOperations):
-    """Float operations whose step-size floor has the come-back gradient and whose activation costs no pass of its own.
+    """Float operations for training. Step sizes below their lower bound still have a gradient that lets them rise, and
+    the activation takes no pass of its own over the feature map.
 
-    wsilu(x) = silu(4 x) / 4: the layer before takes weights times 4 and the linear layer after it weights divided by 4,
-    powers of two that change no rounding. A training step is bound by such passes over feature maps.
+    wsilu(x) = silu(4 x) / 4. The layer before takes its weights times 4, and the linear layer behind takes its weights
+    divided by 4. Powers of two change no rounding. Passes over feature maps limit the speed of a training step.
 
     Args:
         share: which samples of the batch the tensors hold, for the noise.
@@ -225,8 +234,8 @@ class TrainingOperations(FloatOperations):
         return out + x if block.shortcut else out
 
     def pixel_unshuffle(self, x: torch.Tensor, factor: int) -> torch.Tensor:
-        """Channels-last: nearly all layers after it are 1x1, whose weights do not tell PyTorch a layout, and the other
-        one copies every map."""
+        """Makes a channels-last tensor. Nearly all layers behind are 1x1, and their weights do not tell PyTorch a
+        layout. In the other layout, every map would be copied."""
         return super().pixel_unshuffle(x, factor).contiguous(memory_format=torch.channels_last)
 
     def clamp_step_size(self, x: torch.Tensor) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""Parameters to begin with, and parameters that learn."""
+"""Start values of parameters, and parameters that learn."""
 
 import math
 from collections.abc import Mapping
@@ -11,8 +11,8 @@ Parameters = dict[str, torch.Tensor]
 
 
 def random_parameters(model: Network, seed: int) -> Parameters:
-    """Xavier-uniform weights, zero biases, scale vectors of one, and identity blocks (last layer of each branch
-    zero)."""
+    """Makes start values: Xavier-uniform weights, biases of 0, scale vectors of 1, and blocks that are the identity
+    (the last layer of each branch is 0)."""
     generator = torch.Generator().manual_seed(seed)
     parameters: Parameters = {}
     for name, shape in model.shapes():
@@ -31,5 +31,5 @@ def random_parameters(model: Network, seed: int) -> Parameters:
 
 
 def as_parameters(state: Mapping[str, torch.Tensor]) -> dict[str, torch.nn.Parameter]:
-    """Trainable copies in float32."""
+    """Copies a state as trainable parameters in float32."""
     return {name: torch.nn.Parameter(value.detach().clone().float()) for name, value in state.items()}

@@ -1,4 +1,5 @@
-"""Where the samples of a batch stand in sequences longer than a step: a pure function of (seed, step, slot)."""
+"""The places of a batch's samples in sequences that are longer than a step. A place is a pure function of (seed, step,
+slot)."""
 
 from dataclasses import dataclass
 
@@ -8,12 +9,12 @@ from dcvc_cli.learning.share import BatchShare
 from dcvc_cli.learning.stage import Stage
 
 SEQUENCE_QPS = 2
-"""Keeps the random numbers of QPs apart from those of crops."""
+"""Part of the seed, which keeps the random numbers of QPs apart from those of crops."""
 
 
 @dataclass(frozen=True)
 class Segment:
-    """What sample `slot` of a batch shows at a step: the frames behind `first_frame` of the slot's sequence number
+    """The frames of sample `slot` of a batch at a step: the frames behind `first_frame` of the slot's sequence number
     `sequence`."""
 
     slot: int
@@ -22,18 +23,19 @@ class Segment:
 
 
 def segment_of(step: int, slot: int, stage: Stage) -> Segment:
-    """Where sample `slot` of a stage's batch stands at `step`."""
+    """Returns the segment of sample `slot` of a stage's batch at `step`."""
     num_segments = stage.sequence_frames // stage.num_frames
     sequence, position = divmod(step + slot * num_segments // stage.batch, num_segments)
     return Segment(slot, sequence, position * stage.num_frames)
 
 
 def segments_of(step: int, stage: Stage, share: BatchShare) -> list[Segment]:
-    """Those of the samples of `share`."""
+    """Returns the segments of the samples of `share`."""
     return [segment_of(step, slot, stage) for slot in range(share.num_before, stage.batch - share.num_after)]
 
 
 def sequence_qp(seed: int, segment: Segment, batch: int, num_qps: int) -> int:
-    """The QP of a sequence; slots have the range between them, so that every batch has low and high ones."""
+    """Returns the QP of a sequence. The slots divide the range of QPs among them, so that every batch has low and high
+    QPs."""
     drawn = np.random.default_rng((seed, SEQUENCE_QPS, segment.slot, segment.sequence)).random()
     return int((segment.slot + drawn) * num_qps / batch)

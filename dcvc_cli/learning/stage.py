@@ -9,30 +9,31 @@ class Stage:
     """One part of the schedule.
 
     Attributes:
-        num_steps: how long it is; 0 where `epochs` says it.
+        num_steps: number of steps; 0 if `epochs` gives the length.
         batch: samples of a step, of all processes together.
         patch: side of a crop in samples.
         rate_first: learning rate of the first step. It falls geometrically to that of the last step.
         rate_last: learning rate of the last step.
         num_frames: P frames that a gradient goes through; without meaning for images.
-        num_lead_frames: most P frames that are coded ahead of them without a gradient. Each step draws their number.
-        intra_qp_drop: the first frame is coded up to so many QPs lower than the others, at random. Short sequences so
-            meet references as poor as those of long ones.
-        sequence_frames: P frames of a sequence that consecutive steps train, `num_frames` each, every step from what
-            the last one decoded (learning.segments); in place of `num_lead_frames` and `intra_qp_drop`. 0: each step
-            has crops of its own.
+        num_lead_frames: largest number of P frames that are coded ahead of them without a gradient. Each step draws the
+            number.
+        intra_qp_drop: the first frame is coded up to so many QPs lower than the others, at random. So short sequences
+            meet references that are as poor as those of long ones.
+        sequence_frames: P frames of a sequence that consecutive steps train, `num_frames` in each step. Each step goes
+            on from the frame that the last one decoded (learning.segments). `num_lead_frames` and `intra_qp_drop` are
+            not used then. 0: each step has crops of its own.
         quantise_weights: trains with the 8-bit weights that ship.
-        hold_weights: starts from the average with its 8-bit weights on their grid, and trains all other parameters, so
-            that these fit what ships.
+        hold_weights: starts from the average with its 8-bit weights on their grid and trains all other parameters, so
+            that they fit the weights that ship.
         gradient_checkpointing: computes every P frame twice and keeps only features between frames, for long sequences
             in little memory.
-        epochs: how long it is in passes over the material. A run makes steps of them, and validates after each.
+        epochs: length in passes over the material. A run turns them into steps and validates after each pass.
         train: parts of the network that learn (Trainee.parts), or beginnings of parameters' names; none: everything.
-        freeze: parts that stay as they are, to the bit: without gradient, and their averages as they were.
+        freeze: parts that do not change by a bit. They have no gradient, and their averages do not change either.
         optimiser: whether the optimiser goes on with the state of the stage before, or begins anew.
-        plateau_patience: validations without a lower loss after which the learning rate falls; 0: it never does.
-        plateau_factor: what it is then multiplied with.
-        plateau_min_rate: what it never falls below.
+        plateau_patience: validations without a lower loss after which the learning rate falls; 0: it never falls.
+        plateau_factor: factor by which the learning rate falls.
+        plateau_min_rate: smallest learning rate.
         own: the settings that the trained network's family adds (Trainee.stage_settings). In a file they stand beside
             the others.
     """

@@ -1,4 +1,4 @@
-"""What training knows of a network: where it starts, what it needs beside it, and the loss of a batch."""
+"""The interface between training and a network: start values, frozen networks, and the loss of a batch."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,12 +18,12 @@ State = Mapping[str, torch.Tensor]
 
 @dataclass(frozen=True)
 class Objective:
-    """What a step minimises: lambda D + R.
+    """The objective lambda D + R, which a step minimises.
 
     Attributes:
         lambdas: weight of the distortion at the lowest and at the highest QP (samples in 0..1, bits per pixel).
-        cost_exponent: power of a sample's own cost that its loss is divided by.
-        chroma_weights: of chroma's squared error at the lowest and at the highest QP.
+        cost_exponent: a sample's loss is divided by its own cost to this power.
+        chroma_weights: weights of chroma's squared error at the lowest and at the highest QP.
         own: the settings that the network's family adds (Trainee.settings).
     """
 
@@ -35,14 +35,14 @@ class Objective:
 
 @dataclass(frozen=True)
 class TrainingStep:
-    """Where a run stands.
+    """The place of a step in a run.
 
     Attributes:
-        seed: of the run.
+        seed: seed of the run.
         step: global number of the step.
         stage: the part of the schedule that the step belongs to.
         share: the samples of the batch that this process has.
-        rounds: whether latents are rounded, as a stream has them: validation does, and nothing learns.
+        rounds: whether latents are rounded, as in a stream. Validation rounds; nothing learns then.
     """
 
     seed: int
@@ -57,7 +57,7 @@ class BatchLoss:
     """Loss to differentiate, and means over the batch for the log.
 
     Attributes:
-        parts: what else the family logs, by name; always the same names.
+        parts: other values that the family logs, by name. The names are always the same.
     """
 
     loss: torch.Tensor
@@ -85,15 +85,15 @@ class Trainee(ABC):
     """One network of a model in training.
 
     Attributes:
-        frozen: names of the networks that it is trained behind; their parameters stay as they are.
-        keyint: interval of I frames with which validation codes; -1: the first frame alone is one.
+        frozen: names of the networks that must be trained before. Training does not change them.
+        keyint: interval of I frames in validation; -1: only the first frame is one.
         parts: beginnings of parameters' names by the name of a part. Stages train and freeze parts, or parameters by
             the beginnings of their own names.
         settings: dataclass of the settings that the family adds to a run; None: it adds none.
-        stage_settings: dataclass of those that it adds to a stage.
+        stage_settings: dataclass of the settings that the family adds to a stage; None: it adds none.
         weighs_by_qp: whether lambda_first and lambda_last weight the distortion; else settings of the family do.
         is_rgb: whether crops are R G B; else they are Y Cb Cr.
-        ships_rounded: whether weights ship with 8 bits; else as they are.
+        ships_rounded: whether weights ship rounded to 8 bits; else they ship unrounded.
     """
 
     frozen: tuple[str, ...] = ()
@@ -107,34 +107,35 @@ class Trainee(ABC):
 
     @abstractmethod
     def initial_parameters(self, seed: int) -> dict[str, torch.Tensor]:
-        """Parameters that an untrained network begins with."""
+        """Makes the parameters of an untrained network."""
 
     @abstractmethod
     def num_frames(self, stage: Stage) -> int:
-        """Frames of a crop."""
+        """Returns the number of frames of a crop."""
 
     @abstractmethod
     def loss(
         self, parameters: State, frozen: Mapping[str, State], clip: torch.Tensor, objective: Objective, at: TrainingStep
     ) -> BatchLoss:
-        """The loss of a batch.
+        """Computes the loss of a batch.
 
         Args:
-            parameters: those that learn.
-            frozen: those of the networks in `frozen`.
+            parameters: the parameters that learn.
+            frozen: the parameters of the networks in `frozen`.
             clip: the own samples (N, frames, 3, h, w) in 0..1.
-            at: every random number follows from it and from torch's generator, which is seeded for the step.
+            objective: the weights of the objective.
+            at: the step. All random numbers follow from it and from torch's generator, which is seeded for the step.
         """
 
     def updates(
         self, parameters: State, frozen: Mapping[str, State], clip: torch.Tensor, objective: Objective, at: TrainingStep
     ) -> Iterator[BatchLoss]:
-        """The losses of a batch, each for an update of its own; the parameters have changed when the next one is asked
-        for. One by default."""
+        """Yields the losses of a batch, each for an update of its own. The parameters have changed before the next loss
+        is computed. The default yields one loss."""
         yield self.loss(parameters, frozen, clip, objective, at)
 
     def problem(self, stages: Sequence[Stage], own: Any) -> str | None:
-        """What a schedule asks for that the network cannot do, in one sentence; None where it can do all."""
+        """Names in one sentence what the network cannot do of a schedule; None if it can do everything."""
         return None
 
     def learns(self, parameter: str, stage: Stage) -> bool:
@@ -146,18 +147,18 @@ class Trainee(ABC):
         return tuple(beginning for name in names for beginning in self.parts.get(name, (name,)))
 
     def group(self, parameter: str) -> ParameterGroup:
-        """The group that a parameter belongs to; by default all are alike."""
+        """Returns the group of a parameter. The default is USUAL for all."""
         return ParameterGroup.USUAL
 
     def forget(self) -> None:  # noqa: B027  most networks keep nothing
-        """Drops what is kept between steps, at the start of a stage."""
+        """Drops the state that is kept between steps. Each stage starts with it."""
 
     def stored(self) -> list[dict[str, Any]]:
-        """What is kept between steps, sample by sample, for a checkpoint; on the CPU."""
+        """Returns the state that is kept between steps, sample by sample, for a checkpoint, on the CPU."""
         return []
 
     def restore(self, stored: Sequence[Mapping[str, Any]], device: torch.device) -> None:
-        """The inverse of `stored`, of whatever processes.
+        """Inverts `stored`. The numbers of processes may differ.
 
         Raises:
             AttributeError, KeyError, TypeError, ValueError: another version of dcvc stored it.

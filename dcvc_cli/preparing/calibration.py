@@ -1,10 +1,15 @@
 """Calibration: runs the float networks on clips and records what the choice of integers needs.
 
-Recorded are groups of tensors that must share an exponent (sums and concatenations tie them, and so does a layer that
-is called more than once), the largest magnitude in each group and each channel, which channels only linear layers see
-(those may be scaled), and the first and second moments of the inputs of every convolution. Everything runs on
-ReproducibleOperations, and what is summed over calls is summed in their order, so that records are the same bits on
-every machine.
+The records are:
+
+- groups of tensors that must share an exponent. Sums and concatenations tie tensors, and so does a layer that is called
+  more than once;
+- the largest magnitude in each group and each channel;
+- the channels that only linear layers see, which may be scaled;
+- the first and second moments of the inputs of every convolution.
+
+Everything runs on ReproducibleOperations, and sums over calls follow the order of the calls. So records have the same
+bits on every machine.
 """
 
 from collections.abc import Sequence
@@ -24,7 +29,7 @@ if TYPE_CHECKING:
     from dcvc_cli.graph.latent_steps import CodingStep
 
 MOMENT_POSITIONS = 256
-"""Positions of one call whose inputs enter the moments."""
+"""Largest number of positions of one call whose inputs enter the moments."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +43,7 @@ class Recorded:
 
 @dataclass
 class Moments:
-    """Sums over sampled positions of a convolution's input patches: count, first moment (K,) and second moment (K,
-    K)."""
+    """Sums over sampled input patches of a convolution: count, first moment (K,) and second moment (K, K)."""
 
     count: int
     first: Float64
@@ -47,8 +51,8 @@ class Moments:
 
 
 def _sampled_patches(layer: "Conv", x: Float64) -> Float64:
-    """What a convolution sees at up to MOMENT_POSITIONS positions, evenly spread in raster order: (positions, cin * k *
-    k)."""
+    """Returns a convolution's input patches at up to MOMENT_POSITIONS positions, evenly spread in raster order:
+    (positions, cin * k * k)."""
     kernel, stride, padding = layer.kernel, layer.stride, layer.padding
     padded = np.pad(x, ((0, 0), (padding, padding), (padding, padding)))
     width = (padded.shape[2] - kernel) // stride + 1
@@ -64,8 +68,8 @@ class RecordingOperations(Operations):
     """Float operations on Recorded values.
 
     Attributes:
-        sees_typical: whether what runs now is typical content, whose moments count, or such as only ranges must hold.
-        analysis: records what only an encoder runs.
+        sees_typical: whether the content is typical. Only moments of typical content count; ranges hold all content.
+        analysis: records the layers that only an encoder runs.
     """
 
     def __init__(self, inner: ReproducibleOperations) -> None:
@@ -78,7 +82,8 @@ class RecordingOperations(Operations):
         self.y_hat_group = self.groups.new(room=ROOM_FOR_PICTURE)
 
     def record(self, tensor: Float64, group: int, channels: NDArray[np.int64] | None = None) -> Recorded:
-        """Wraps a tensor into a group and updates peaks; without channels given they are new and not to be scaled."""
+        """Wraps a tensor into a group and updates peaks. Without `channels`, the channels are new and must not be
+        scaled."""
         group = self.groups.root(group)
         if channels is None:
             channels = self.channels.new(tensor.shape[0], fixed=True)
@@ -89,7 +94,7 @@ class RecordingOperations(Operations):
         return Recorded(tensor, group, channels)
 
     def frame(self, tensor: Float64) -> Recorded:
-        """A picture in 0..1 or, where networks take it so, in -0.5..0.5."""
+        """Wraps a picture in 0..1, or in -0.5..0.5 for networks that take it so."""
         return self.record(tensor, self.groups.new(rules.FRAME_EXPONENT))
 
     def _layer(self, name: str, x: Recorded, tensor: Float64) -> Recorded:
@@ -106,7 +111,7 @@ class RecordingOperations(Operations):
         return x
 
     def at_true_scale(self, x: Recorded) -> Float64:
-        """A value as the encoder's float half takes it; its channels are never scaled then."""
+        """Returns a value for the encoder's float half. Its channels are never scaled then."""
         return self._fixed(x).tensor
 
     def _moments(self, layer: "Conv", x: Float64) -> None:
@@ -114,7 +119,7 @@ class RecordingOperations(Operations):
             return
         sample = _sampled_patches(layer, x)
         width = sample.shape[1]
-        # Of so few bits that the sums over this call's positions are exact.
+        # The sample gets so few bits that the sums over this call's positions are exact.
         sample = on_grid(sample, product_bits(sample.shape[0]))
         moments = self.moments.setdefault(layer.name, Moments(0, np.zeros(width), np.zeros((width, width))))
         moments.count += sample.shape[0]
@@ -268,10 +273,10 @@ class RecordingOperations(Operations):
 
 
 class AnalysisRecorder(RecordingOperations):
-    """Records what only an encoder runs: ranges, whose exponents are its own.
+    """Records the ranges of the layers that only an encoder runs. They have exponents of their own.
 
     Args:
-        owner: records the decoder's half; says whether content is typical.
+        owner: records the decoder's half, and says whether content is typical.
     """
 
     def __init__(self, owner: RecordingOperations) -> None:
@@ -285,12 +290,12 @@ class AnalysisRecorder(RecordingOperations):
         return self._owner.sees_typical
 
     def context(self, tensor: Float64) -> Recorded:
-        """A context that the decoder's half has made."""
+        """Wraps a context that the decoder's half has made."""
         return self.record(tensor, self.context_group)
 
     def centre(self, x: Recorded) -> Recorded:
-        """Networks that take a picture around zero see it beside a context, so they share an exponent."""
+        """Shifts a picture around zero. Networks see it beside a context, so both share an exponent."""
         return self.record(self.inner.centre(x.tensor), self.context_group)
 
     def _moments(self, layer: "Conv", x: Float64) -> None:
-        """Stored weights are taken as they are, so nothing needs moments."""
+        """Does nothing: the encoder's half runs with the stored weights, whose choice needs no moments."""

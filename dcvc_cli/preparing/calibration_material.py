@@ -1,9 +1,9 @@
-"""Calibration material in the box: short clips made on the spot from integers, the same samples on every machine.
+"""Calibration material in the box: short clips made of integers, with the same samples on every machine.
 
-Two kinds. Typical clips stand for what is usually coded: overlapping shapes with texture, in parallax, as the
-dead-leaves model of natural pictures has them (Lee, Mumford and Huang, "Occlusion models for natural images", IJCV
-2001). Strange clips drive networks to the ends of their ranges: cuts between black and white, saturated flats,
-checkerboards, lines, noise, text, strobes. Weights say which VERSION prepared them.
+Typical clips stand for usual content: overlapping shapes with texture, in parallax, after the dead-leaves model of
+natural pictures (Lee, Mumford and Huang, "Occlusion models for natural images", IJCV 2001). Strange clips drive
+networks to the ends of their ranges: cuts between black and white, saturated flats, checkerboards, lines, noise, text,
+strobes. Weights name the VERSION that prepared them.
 """
 
 from collections.abc import Iterator
@@ -34,11 +34,11 @@ FULL_RANGE = {  # BT.709, full range
 }
 STUDIO_RANGE = {"red": (63, 102, 240), "green": (173, 42, 26), "blue": (32, 240, 118)}  # BT.709, limited range
 GLYPHS = (0x69F99F96, 0xE9E99E9E, 0x78888887, 0xF8E888F8, 0x99F99999, 0x1F244240, 0x0FF00FF0, 0xA5A5A5A5)
-"""Strokes that look like letters: 4 x 8 dots each, a bit a dot."""
+"""Strokes that look like letters, 4 x 8 dots each. Each bit is a dot."""
 
 
 def hashed(count: int, seed: int) -> Plane:
-    """`count` numbers 0..65535 that look random: splitmix64, whose integers wrap alike everywhere."""
+    """Returns `count` numbers 0..65535 that look random, by splitmix64. Its integers wrap alike on every machine."""
     x = (np.arange(1, count + 1, dtype=np.uint64) + np.uint64(seed << 32)) * np.uint64(0x9E3779B97F4A7C15)
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -46,13 +46,13 @@ def hashed(count: int, seed: int) -> Plane:
 
 
 def typical_clips() -> list[Clip]:
-    """Parallax of textured shapes: fine and coarse, quiet and quick, colourful and grey."""
+    """Makes the typical clips: parallax of textured shapes, fine and coarse, quiet and quick, colourful and grey."""
     settings = [(1, 90, 60), (2, 30, 120), (3, 60, 90), (4, 160, 40), (5, 70, 60), (6, 40, 100)]
     return [_leaves(seed, num_shapes, largest) for seed, num_shapes, largest in settings]
 
 
 def strange_clips() -> list[Clip]:
-    """What networks never saw in training."""
+    """Makes the strange clips, with content that networks never saw in training."""
     side = STRANGE_SIDE
     colours = list(FULL_RANGE.values())
     clips = [
@@ -130,7 +130,7 @@ def _colour_noise(seed: int) -> Plane:
 
 
 def _text(seed: int, shift: int, *, is_dark: bool) -> Plane:
-    """Lines of GLYPHS that scroll up by `shift` rows; now and then a coloured one."""
+    """Draws lines of GLYPHS that scroll up by `shift` rows. Now and then a line is coloured."""
     lines = STRANGE_SIDE // 10 + 2
     columns = STRANGE_SIDE // 5
     chosen = hashed(lines * columns, seed).reshape(lines, columns)
@@ -148,19 +148,19 @@ def _text(seed: int, shift: int, *, is_dark: bool) -> Plane:
 
 
 def _blocks(seed: int, shift: int) -> Plane:
-    """Patches of 16x16 in saturated colours, black and white, that move to the right."""
+    """Draws patches of 16x16 in saturated colours, black and white, that move to the right."""
     palette = np.array([*FULL_RANGE.values(), BLACK, WHITE], np.int64)
     cells = palette[hashed((STRANGE_SIDE // 16) ** 2, seed).reshape(STRANGE_SIDE // 16, -1) % len(palette)]
     return np.roll(cells.repeat(16, 0).repeat(16, 1).transpose(2, 0, 1), 3 * shift, 2)
 
 
 def _mixed(first: Plane, second: Plane, part: int) -> Plane:
-    """`part` sixteenths of the first picture, the rest of the second."""
+    """Mixes `part` sixteenths of the first picture with the rest of the second."""
     return (first * part + second * (16 - part) + 8) // 16
 
 
 def _texture(side: int, seed: int, passes: int) -> Plane:
-    """Smooth periodic noise, -128..127 at most; the more passes, the coarser."""
+    """Makes smooth periodic noise within -128..127. More passes make it coarser."""
     noise = (hashed(side * side, seed).reshape(side, side) % 256 - 128) * 16
     for k in range(passes):
         for axis in (0, 1):
@@ -171,7 +171,8 @@ def _texture(side: int, seed: int, passes: int) -> Plane:
 
 
 def _leaves(seed: int, num_shapes: int, largest: int) -> Clip:
-    """Shapes of all sizes over each other, each with a colour, a shade, a texture and a motion of its own."""
+    """Makes a clip of shapes of all sizes over each other. Each has a colour, a shade, a texture and a motion of its
+    own."""
     side = TYPICAL_SIDE
     textures = [_texture(side, 1000 * seed + passes, passes) for passes in (1, 3, 6, 10)]
     numbers = hashed(12 * num_shapes, seed).reshape(num_shapes, 12)
@@ -197,7 +198,7 @@ class _Shape:
 
     def __init__(self, numbers: Plane, largest: int) -> None:
         n = [int(number) for number in numbers]
-        # Sizes as 1 / r^2, so that there is detail of every scale.
+        # The number of shapes of a radius r falls as 1 / r^2, so that there is detail of every scale.
         self.radius = max(2, largest * 256 // (256 + n[0] % 4096))
         self.place = n[1] % TYPICAL_SIDE, n[2] % TYPICAL_SIDE
         self.speed = n[3] % 9 - 4, n[4] % 13 - 6

@@ -1,5 +1,5 @@
-"""Imports published checkpoints: two torch files to one checked weights file of ours. Source: docs/weights.md
-("Published checkpoints")."""
+"""Imports published checkpoints: turns torch files into one checked weights file. Source: docs/weights.md ("Published
+checkpoints")."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -20,17 +20,21 @@ from dcvc_cli.weights.stored_arrays import MAX_MAGNITUDE, PUBLISHED_TABLE_PREFIX
 from dcvc_cli.weights.torch_files import TorchFileError, load_torch_file
 
 WRAPPERS = ("state_dict", "net")
-"""Entries that a checkpoint may wrap its parameters in, outermost first."""
+"""Entries in which a checkpoint may wrap its parameters, the outermost first."""
 KEY_PREFIX = "module."
 MAX_CHECKPOINT_BYTES = 2 << 30
-"""The published checkpoints take 0.3 GB."""
+"""Largest size of a checkpoint. The published ones take 0.3 GB."""
 MAX_ELEMENTS = 1 << 24
-"""Of one parameter; the largest of the published ones has 1.6 million."""
+"""Largest number of elements of one parameter. The largest published one has 1.6 million."""
 State = dict[str, NDArray[np.float32]]
 
 
 class CheckpointError(EnvironmentFault):
-    """A checkpoint that does not fit; `problems` names every key that is wrong, one sentence each."""
+    """A checkpoint does not fit.
+
+    Attributes:
+        problems: one sentence for each key that is wrong.
+    """
 
     def __init__(self, message: str, hint: str | None = None, problems: Iterable[str] = ()) -> None:
         super().__init__(message, hint)
@@ -38,9 +42,10 @@ class CheckpointError(EnvironmentFault):
 
 
 def read_checkpoint(path: Path) -> State:
-    """Parameters of a torch checkpoint as float32, through torch's safe loader: no code in the file can run.
+    """Reads the parameters of a torch checkpoint as float32. It uses torch's safe loader, so no code in the file runs.
 
-    Integers (some codecs store their tables beside the parameters) become float32 too; models know which they take.
+    Integers become float32 too, since some codecs store their tables beside the parameters. Each model knows the keys
+    that it takes.
 
     Raises:
         CheckpointError: the file is unreadable, is no dictionary of tensors, or has values that are not finite.
@@ -60,7 +65,7 @@ def read_checkpoint(path: Path) -> State:
         raise CheckpointError(f"{path} holds {type(loaded).__name__}, expected a dictionary of parameters")
     problems = [_tensor_problem(key, value) for key, value in loaded.items()]
     if not any(problems):
-        # Only now: a tensor may claim any shape by strides of 0, and values are looked at in a copy.
+        # Values are checked last, because the check copies them, and a tensor with strides of 0 may claim any shape.
         problems = [_value_problem(key, value) for key, value in loaded.items()]
     if any(problems):
         wrong = [problem for problem in problems if problem]
@@ -90,7 +95,7 @@ def _tensor_problem(key: Any, value: Any) -> str | None:
 def _value_problem(key: str, value: Any) -> str | None:
     import torch
 
-    # As float32, which is what is kept: a large float64 becomes infinite there.
+    # The parameters are kept as float32, in which a large float64 becomes infinite.
     if not bool(torch.isfinite(value.to(torch.float32)).all()):
         return f"{shown(key)} has values that are not finite"
     if value.numel() and float(value.abs().max()) > MAX_MAGNITUDE:
@@ -103,10 +108,10 @@ def _first_of(problems: list[str]) -> str:
 
 
 def recognise(states: Sequence[Mapping[str, NDArray[Any]]]) -> tuple[Model, CheckpointMatch]:
-    """The model that takes the checkpoints as its own.
+    """Finds the model that the checkpoints are of.
 
     Raises:
-        CheckpointError: there is none; the problems are those against the closest one.
+        CheckpointError: they are of no model. The problems are those with the closest model.
     """
     attempts = []
     for model in models().values():
@@ -138,7 +143,7 @@ _PLACES = ("first holds", "second", "third", "fourth", "fifth", "sixth", "sevent
 
 
 def _owner(state: Mapping[str, NDArray[Any]]) -> str | None:
-    """The network that a state is of, whatever model it belongs to, as a message has it; None: of none."""
+    """Names the network that a state is of, among all models, for a message; None if it is of none."""
     for model in models().values():
         for name, network in model.networks.items():
             if not state_problems(network, state):
@@ -147,15 +152,17 @@ def _owner(state: Mapping[str, NDArray[Any]]) -> str | None:
 
 
 def import_checkpoints(paths: Sequence[Path], name: str | None, *, exact: bool = True) -> ModelWeights:
-    """Checkpoints as weights, prepared for exact arithmetic with the material in the box; the same bits on every
-    machine.
+    """Turns checkpoints into weights, prepared for exact arithmetic with the material in the box. The weights have the
+    same bits on every machine.
 
     Args:
-        exact: False keeps the parameters themselves, in float32, in place of integers. A family without exact
-            arithmetic keeps them always.
+        paths: the files, in the order of the model's networks.
+        name: name of the weights; None: the model's name.
+        exact: False keeps the parameters in float32 instead of integers. A family without exact arithmetic always keeps
+            them.
 
     Raises:
-        CheckpointError: the files do not fit; its `problems` say why.
+        CheckpointError: the files do not fit. Its `problems` say why.
     """
     states = [read_checkpoint(path) for path in paths]
     model, match = recognise(states)

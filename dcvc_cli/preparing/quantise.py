@@ -1,10 +1,11 @@
-"""Float networks to integer networks: exponents from calibration, integer weights, multipliers and addends.
+"""Turns float networks into integer networks: exponents from calibration, integer weights, multipliers and addends.
 
-The same inputs give the same integers on every machine, whatever its processor, its threads and its libraries: all
-    arithmetic is that of
-`backend.reproducible`. Source: docs/exact-arithmetic.md ("Preparation of weights"). Rounding of 8-bit weights after
-Frantar et al., "GPTQ" (ICLR 2023), in the form of Chee et al., "QuIP" (NeurIPS 2023): column by column, the error of
-one column being carried by the columns not yet rounded, weighed by the inputs' covariance.
+The same inputs give the same integers on every machine, with any processor, number of threads and libraries, because
+all arithmetic is that of `backend.reproducible`. Source: docs/exact-arithmetic.md ("Preparation of weights").
+
+8-bit weights are rounded after Frantar et al., "GPTQ" (ICLR 2023), in the form of Chee et al., "QuIP" (NeurIPS 2023):
+column by column. The columns that are not yet rounded carry the error of each column, weighted by the inputs'
+covariance.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -31,25 +32,25 @@ from dcvc_cli.weights.stored_arrays import ANALYSIS_EXPONENTS
 
 NARROW_LIMIT, WIDE_LIMIT = 127, 32767
 CLIPS = (1.0, 0.95, 0.9, 0.85, 0.8, 0.7)
-"""Shares of a row's largest weight tried as the largest representable 8-bit weight."""
+"""Shares of a row's largest weight that are tried as the largest 8-bit weight."""
 DAMPING = 0.01
 COLUMNS_AT_ONCE = 32
-"""Columns that the error feedback and its matrix take one by one, before the rest follows in one product."""
+"""Number of columns that the error feedback and its matrix take one by one. The rest follows in one product."""
 WEIGHT_BITS = 30
-"""To which a row of weights is rounded before anything else, so that the sum of its magnitudes is exact."""
+"""A row of weights is first rounded to so many bits, so that the sum of its magnitudes is exact."""
 QPS, STRANGE_QPS = (0, 21, 42, 63), (0, 63)
 
 CLIP_PICTURES, CLIP_SIDE = 4, 256
 
 Clip = Sequence[NDArray[np.float32]]
-"""Pictures, float32 (3, Hp, Wp) in 0..1, sides multiples of 16."""
+"""Pictures, float32 (3, Hp, Wp) in 0..1; both sides are multiples of 16."""
 State = Mapping[str, NDArray[Any]]
 """Parameters of a network by name, float32."""
 
 
 @dataclass(frozen=True)
 class WeightPolicy:
-    """Which convolutions get weights beyond 8 bits (still with row sums of at most 65535)."""
+    """Decides which convolutions get weights beyond 8 bits. Their row sums are still at most 65535."""
 
     is_wide: Callable[[str], bool]
 
@@ -57,18 +58,18 @@ class WeightPolicy:
 ALL_NARROW = WeightPolicy(lambda name: False)
 ALL_WIDE = WeightPolicy(lambda name: True)
 SIGNAL_WIDE = WeightPolicy(carries_signal)
-"""8 bits but for the layers that carry the signal, where 8-bit rounding is seen: measured in
-docs/decisions/0011-exact-weight-widths.md."""
+"""8 bits for all layers but those that carry the signal, where 8-bit rounding is visible (measured in
+docs/decisions/0011-exact-weight-widths.md)."""
 
 IMPORT_POLICY = SIGNAL_WIDE
-"""What imported checkpoints get."""
+"""The policy for imported checkpoints."""
 
 
 def read_clips(sources: Sequence[str], num_pictures: int = CLIP_PICTURES, side: int = CLIP_SIDE) -> list[Clip]:
-    """The first pictures of every source, cropped to their middle: at most side x side, in multiples of 16.
+    """Reads the first pictures of every source, cropped to their middle: at most side x side, in multiples of 16.
 
     Raises:
-        InputError: a source that cannot be read, holds fewer pictures, or is smaller than 16x16.
+        InputError: a source cannot be read, holds fewer pictures, or is smaller than 16x16.
     """
     clips: list[Clip] = []
     for source in sources:
@@ -94,14 +95,15 @@ def prepare_exact(
     *,
     strange: Sequence[Clip] = (),
 ) -> ModelWeights:
-    """The same weights with the arrays of the exact profile, calibrated on clips of two or more pictures.
+    """Adds the arrays of the exact profile to weights, calibrated on clips of two or more pictures.
 
     Args:
-        clips: varied content and motion, four or more pictures each; sides of 192 samples and more, since borders are
-            special.
-        states: state dicts of the networks as they were trained (training.export.as_trained); None takes the weights'
-            own parameters, which a weights file may hold in 8 bits.
-        strange: clips that ranges must hold too, but whose statistics do not count.
+        clips: clips of varied content and motion, with four or more pictures each. Sides have 192 samples and more,
+            since borders are special.
+        states: state dicts of the trained networks (training.export.as_trained). None takes the weights' own
+            parameters, which a weights file may hold in 8 bits.
+        policy: decides which layers get 16-bit weights.
+        strange: clips that ranges must hold too. Their statistics do not count.
     """
     states = states or {name: network.parameters() for name, network in weights.networks.items()}
     recorders = _recorded(weights.model, clips, strange, states)
@@ -114,7 +116,7 @@ def prepare_from_box(
     states: Mapping[str, State] | None = None,
     policy: WeightPolicy = SIGNAL_WIDE,
 ) -> ModelWeights:
-    """prepare_exact with the calibration material in the box beside `clips`, then without what exact coding does not
+    """Runs prepare_exact with the calibration material in the box beside `clips`, then drops what exact coding does not
     need."""
     states = states or {name: network.parameters() for name, network in weights.networks.items()}
     recorders = _recorded(weights.model, [*typical_clips(), *clips], strange_clips(), states)
@@ -126,13 +128,14 @@ def prepare_from_box(
 def _recorded(
     model: Model, clips: Sequence[Clip], strange: Sequence[Clip], states: Mapping[str, State]
 ) -> dict[str, RecordingOperations]:
-    """What the networks do on the clips, by network."""
+    """Runs the networks on the clips. Returns the records by network."""
     recorders = {name: RecordingOperations(ReproducibleOperations(state)) for name, state in states.items()}
-    # A chunk takes as many pictures of a clip as other models do in two passes.
+    # A model with chunks takes as many pictures of a clip in one pass as other models in two.
     has_chunks = model.max_pictures > 1
     every = 4 if has_chunks else 2
     for number, clip in enumerate(clips):
-        # Some of the QPs for each clip of several: other content at another QP tells more than the same content again.
+        # With several clips, each clip gets some of the QPs: other content at another QP tells more than the same
+        # content once more.
         for qp in QPS[number % every :: every] if len(clips) > 1 else QPS:
             model.calibrate(recorders, clip, qp)
     for recorder in recorders.values():
@@ -159,7 +162,7 @@ def _with_exact(
 
 
 def _with_analysis(weights: ModelWeights, recorders: Mapping[str, RecordingOperations]) -> ModelWeights:
-    """The same with the exponents of what only an encoder runs, where its weights are stored as integers."""
+    """Adds the exponents of the layers that only an encoder runs, if their weights are stored as integers."""
     networks = {}
     for name, network in weights.networks.items():
         names = [layer.name for layer in encoder_layers(network.model)]
@@ -173,7 +176,8 @@ def _with_analysis(weights: ModelWeights, recorders: Mapping[str, RecordingOpera
 
 
 def quantise_network(model: Any, state: State, recorded: RecordingOperations, policy: WeightPolicy) -> ExactNetwork:
-    """The integer form of a network whose decoder's layers `recorded` has seen; checked as if it came from a file."""
+    """Makes the integer form of a network whose decoder's layers `recorded` has seen. The result is checked as if it
+    came from a file."""
     _keep_multipliers_small(model, state, recorded, policy)
     layers: dict[str, ExactLayer] = {}
     for layer in decoder_layers(model):
@@ -194,11 +198,11 @@ def quantise_network(model: Any, state: State, recorded: RecordingOperations, po
 
 
 def analysis_exponents(model: Any, arrays: State, recorded: RecordingOperations) -> NDArray[np.int8]:
-    """The exponents of what only an encoder runs, as backend.exact_analysis takes them.
+    """Returns the exponents of the layers that only an encoder runs, for backend.exact_analysis.
 
     Args:
-        arrays: the weights as a weights file stores them.
-        recorded: has seen the encoder's half too.
+        arrays: the weights in the form of a weights file.
+        recorded: records of both halves.
     """
     seen, layers = recorded.analysis, list(encoder_layers(model))
     again = True
@@ -215,10 +219,10 @@ def analysis_exponents(model: Any, arrays: State, recorded: RecordingOperations)
 
 
 def _keep_multipliers_small(model: Any, state: State, recorded: RecordingOperations, policy: WeightPolicy) -> None:
-    """Where a multiplier would not fit its 32 bits: leaves quiet channels as they are, then gives the layer's output a
-    smaller exponent.
+    """Keeps multipliers within 32 bits. For a layer whose multiplier would not fit, it first does not scale quiet
+    channels, then gives the output a smaller exponent.
 
-    Such an output has finer steps than its input can tell apart, so nothing is lost.
+    Such an output has finer steps than its input can distinguish, so nothing is lost.
     """
     again = True
     while again:
@@ -239,25 +243,25 @@ def _keep_multipliers_small(model: Any, state: State, recorded: RecordingOperati
 
 
 def _is_wide(layer: Any, policy: WeightPolicy) -> bool:
-    """Depthwise convolutions always are: their few weights cost next to nothing."""
+    """Whether a layer gets 16-bit weights. Depthwise convolutions always get them, because they have few weights."""
     return not isinstance(layer, Conv) or policy.is_wide(layer.name)
 
 
 def _between_gains(layer: Any, state: State, gain_in: Float64, gain_out: Float64) -> Float64:
-    """A convolution's weights (cout, cin, k, k) between channels that are scaled up; a depthwise one has the gains of
-    its own channel."""
+    """Returns a convolution's weights (cout, cin, k, k) between scaled channels. A depthwise convolution has the gains
+    of its own channel."""
     weight = np.asarray(state[f"{layer.name}.weight"], np.float64) * gain_out[:, None, None, None]
     return np.asarray(weight / (gain_in[None, :] if isinstance(layer, Conv) else gain_in[:, None])[:, :, None, None])
 
 
 def _unit_factor(in_exponent: int, out_exponent: int) -> float:
-    """The multiplier of a convolution whose weights count in steps of 1."""
+    """Returns the multiplier of a convolution whose weights have a step of 1."""
     return float(2.0 ** (out_exponent - in_exponent + rules.SHIFT))
 
 
 def _gains(recorded: RecordingOperations, name: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Channel gains before and after a layer: quiet channels that only linear layers see use the 16 bits better when
-    scaled up."""
+    """Returns the channel gains before and behind a layer. Quiet channels that only linear layers see are scaled up, so
+    that they use the 16 bits better."""
     sides = zip(recorded.layer_groups[name], recorded.layer_channels[name], strict=True)
     before, after = (recorded.channels.gains(ids, recorded.groups.range(group)) for group, ids in sides)
     return before, after
@@ -277,7 +281,7 @@ def quantise_conv(
     *,
     wide: bool,
 ) -> ExactConv:
-    """Integer weights, multipliers and addends of one convolution (cout, cin, k, k) with bias (cout,)."""
+    """Computes integer weights, multipliers and addends of one convolution (cout, cin, k, k) with bias (cout,)."""
     rows = _rows(weight)
     width = rows.shape[1]
     mean, covariance = np.zeros(width), np.eye(width)
@@ -310,19 +314,19 @@ def quantise_conv(
 
 
 def _rows(weight: Float64) -> Float64:
-    """(cout, cin * k * k), rounded to WEIGHT_BITS of each row's largest."""
+    """Returns the weights as rows (cout, cin * k * k), each rounded to WEIGHT_BITS of its largest weight."""
     return on_grid(weight.reshape(weight.shape[0], -1), WEIGHT_BITS, axis=1)
 
 
 def _smallest_step(rows: Float64, limit: int) -> Float64:
-    """The finest weight step of every row within the weight limit and the row-sum bound."""
+    """Returns the finest step of every row within the weight limit and the row-sum bound."""
     room = rules.MAX_ROW_SUM - rows.shape[1]
     step = np.maximum(np.abs(rows).max(axis=1) / limit, np.abs(rows).sum(axis=1) / room)
     return np.where(step > 0, step, 2.0**-24)
 
 
 def _best_step(rows: Float64, finest: Float64, covariance: Float64) -> Float64:
-    """The step of every row, among clipped ones, with the least output error under plain rounding."""
+    """Returns the step of every row, among clipped ones, with the least output error under plain rounding."""
     best_step, best_error = finest, np.full(len(finest), np.inf)
     covariance = on_grid(covariance, product_bits(len(covariance)))
     for clip in CLIPS:
@@ -335,7 +339,7 @@ def _best_step(rows: Float64, finest: Float64, covariance: Float64) -> Float64:
 
 
 def _quadratic_forms(rows: Float64, matrix: Float64) -> Float64:
-    """row @ matrix @ row of every row; matrix: on the grid of product."""
+    """Returns row @ matrix @ row for every row. The matrix is on the grid of `product`."""
     bits = 20
     weighed = on_grid(rows, product_bits(len(matrix))) @ matrix
     return np.asarray((on_grid(weighed, bits, axis=1) * on_grid(rows, bits, axis=1)).sum(axis=1))
@@ -349,7 +353,7 @@ def _round_by_column(rows: Float64, step: Float64, covariance: Float64) -> Float
         end = min(first + COLUMNS_AT_ONCE, len(exact))
         for column in range(first, end):
             integers[column] = np.rint(left[column]).clip(-NARROW_LIMIT, NARROW_LIMIT)
-            # The whole error of this column, what it was given by earlier ones included.
+            # The whole error of this column, with the errors that earlier columns gave it.
             errors[column] = exact[column] - integers[column]
             left[column + 1 : end] += feedback[column, column + 1 : end, None] * errors[column]
         if end < len(exact):
@@ -358,7 +362,8 @@ def _round_by_column(rows: Float64, step: Float64, covariance: Float64) -> Float
 
 
 def _unit_upper_factor(matrix: Float64) -> Float64:
-    """U, upper triangular with a diagonal of 1, of a positive definite matrix = U D U^T; column by column in blocks."""
+    """Factors a positive definite matrix = U D U^T, column by column in blocks. Returns U, upper triangular with a
+    diagonal of 1."""
     rest, factor, pivots = matrix.copy(), np.eye(len(matrix)), np.empty(len(matrix))
     for end in range(len(matrix), 0, -COLUMNS_AT_ONCE):
         first = max(0, end - COLUMNS_AT_ONCE)

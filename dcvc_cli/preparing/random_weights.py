@@ -1,5 +1,5 @@
-"""Parameters for measuring the speed of a model that has no weights here: pictures mean nothing, the arithmetic is that
-of trained ones."""
+"""Random weights for measurements of the speed of a model without weights on this machine. The arithmetic is that of
+trained ones; pictures mean nothing."""
 
 from functools import cache
 
@@ -18,11 +18,11 @@ CALIBRATION_SIDE, CALIBRATION_PICTURES = 128, 3
 
 @cache
 def random_weights(name: str, *, exact: bool) -> ModelWeights:
-    """Weights of the model of that name.
+    """Makes random weights of a model.
 
     Args:
-        exact: with their integer form, 16-bit weights in every layer, calibrated on a few pictures of the built-in
-            clip: as a published checkpoint is prepared.
+        exact: adds the integer form, with 16-bit weights in every layer, calibrated on a few pictures of the synthetic
+            clip.
     """
     model = find_model(name)
     networks = {}

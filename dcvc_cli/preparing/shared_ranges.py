@@ -1,12 +1,12 @@
-"""What calibration finds out about ranges: which tensors share an exponent, which channels a scaling, and the largest
+"""The ranges that calibration finds: which tensors share an exponent, which channels share a scaling, and the largest
 magnitudes in them.
 
-Typical and strange content are told apart. Strange content may drive a whole network four or eight times as far, and
-ranges for all of that take two or three bits from every number, which costs `lite` 88 % more rate at equal quality. But
-few layers need those bits or miss them (docs/decisions/0021-prepared-alike-everywhere.md). Where the picture passes
-through, strange content may take three bits: a cut from black to white comes out at 2.6 dB without them. In the
-residual branches it may take one. The priors only predict symbols, lose most by coarser numbers and nothing but bits by
-saturating, so it may take none.
+Typical and strange content count apart. Strange content may drive a whole network four or eight times as far. Ranges
+for all of it take two or three bits from every number, which costs `lite` 88 % more rate at equal quality. But few
+layers need or miss these bits (docs/decisions/0021-prepared-alike-everywhere.md). In layers where the picture passes,
+strange content may take three bits: without them, a cut from black to white has 2.6 dB. In residual branches it may
+take one bit. In the priors it may take none: priors only predict symbols, lose most by coarser numbers, and saturation
+costs them nothing but bits.
 """
 
 from dataclasses import dataclass, field
@@ -19,17 +19,19 @@ from dcvc_cli.backend import exact_rules as rules
 from dcvc_cli.weights.compression import PRIOR_PREFIXES
 
 HEADROOM = 1.2
-"""By how much coding may exceed what calibration has seen."""
+"""Factor by which magnitudes in coding may exceed those in calibration."""
 MAX_GAIN_BITS = 5
 ROOM_FOR_PICTURE, ROOM_FOR_BRANCHES, ROOM_FOR_PRIORS = 3, 1, 0
-"""How many bits beyond typical content a range may grow for strange content."""
+"""Number of bits by which strange content may widen a range."""
 
 
 class Channels:
-    """Sets of channels that a scaling must treat alike, because they are summed; `fixed` ones must not be scaled at
-    all.
+    """Sets of channels that share a scaling, because they are summed. Channels are integer ids.
 
-    Ids are integers; `peak` holds the largest magnitude seen in each set.
+    Attributes:
+        fixed: sets that must not be scaled.
+        peak: the largest magnitude of each set in typical content.
+        strange_peak: the same in strange content.
     """
 
     def __init__(self) -> None:
@@ -58,7 +60,7 @@ class Channels:
         return found
 
     def tie(self, a: NDArray[np.int64], b: NDArray[np.int64]) -> None:
-        """Element i of `a` and of `b` become one set."""
+        """Joins the sets of element i of `a` and of `b`."""
         roots_a, roots_b = self.roots(a), self.roots(b)
         if (roots_a == roots_b).all():
             return
@@ -79,8 +81,8 @@ class Channels:
         self.fixed[self.roots(ids)] = True
 
     def gains(self, ids: NDArray[np.int64], group_range: float) -> NDArray[np.float64]:
-        """Powers of two that bring quiet channels near the range of their group; 1 for channels that must not be
-        scaled."""
+        """Returns the powers of two that bring quiet channels near the range of their group; 1 for channels that must
+        not be scaled."""
         roots = self.roots(ids)
         if group_range <= 0:
             return np.ones(len(ids))
@@ -93,26 +95,26 @@ class Channels:
 
 
 def room_for_strange(layer_name: str) -> int:
-    """How many bits the range of a layer's output may grow for strange content."""
+    """Returns the number of bits by which strange content may widen the range of a layer's output."""
     if layer_name.startswith(PRIOR_PREFIXES):
         return ROOM_FOR_PRIORS
     return ROOM_FOR_BRANCHES if {"dc", "ffn"} & set(layer_name.split(".")) else ROOM_FOR_PICTURE
 
 
 def _range(typical: Any, strange: Any, room: int) -> Any:
-    """The magnitude that numbers must hold, elementwise."""
+    """Returns the magnitude that numbers must hold, elementwise."""
     return np.minimum(np.maximum(typical, strange), np.where(np.asarray(typical) > 0, typical * 2.0**room, strange))
 
 
 @dataclass
 class Groups:
-    """Sets of tensors with one exponent each, with the largest magnitude seen and what is known about the exponent.
+    """Sets of tensors; each has one exponent. For each set the largest magnitude is known, and limits of the exponent.
 
     Attributes:
         room: bits that strange content may take.
-        fixed: exponents that are given.
-        limits: the largest exponents that sets may have.
-        activations: sets that an activation sees.
+        fixed: given exponents.
+        limits: largest exponents of sets.
+        activations: sets that are inputs of an activation.
     """
 
     parent: list[int] = field(default_factory=list)
@@ -154,7 +156,7 @@ class Groups:
         return a
 
     def lower(self, group: int) -> bool:
-        """Takes one bit from the exponent of a set for good; False where it must not be lowered."""
+        """Lowers the largest exponent of a set by one. Returns False if the exponent must not be lowered."""
         group, exponent = self.root(group), self.exponent(group)
         if group in self.fixed or exponent <= (rules.WSILU_EXPONENTS.start if group in self.activations else 1):
             return False
@@ -162,12 +164,12 @@ class Groups:
         return True
 
     def range(self, group: int) -> float:
-        """The magnitude that the set's numbers must hold."""
+        """Returns the magnitude that the set's numbers must hold."""
         group = self.root(group)
         return float(_range(self.peak[group], self.strange_peak[group], self.room[group]))
 
     def exponent(self, group: int) -> int:
-        """The largest exponent at which range * HEADROOM still fits 16 bits."""
+        """Returns the largest exponent at which range * HEADROOM fits 16 bits."""
         group = self.root(group)
         if group in self.fixed:
             return self.fixed[group]
