@@ -43,9 +43,9 @@ MODEL = RtModel(RT, ImageModel(RT.image), VideoModel(RT.video))
 
 @dataclass(frozen=True)
 class RtCase(Case):
-    """Settings of a case, from its case.json.
+    """A case, with the settings of its case.json.
 
-    Args:
+    Attributes:
         skip_threshold: None codes all elements.
         digests: SHA-256 of the parameters of the image and the video network.
     """
@@ -66,11 +66,11 @@ class RtCase(Case):
 
     @property
     def parameters(self) -> tuple[Any, ...]:
-        """Those of `rt` by seed."""
+        """The model's name and the seed."""
         return MODEL.name, self.seed
 
     def networks(self, run: CaseRun) -> tuple[CodecNetworks, tuple[str, ...]]:
-        """(networks with the case's tables of z, notes)."""
+        """Returns (networks with the case's tables of z, notes)."""
         image, video = self.digests
         generated = (
             GeneratedNetwork("dmci", "i", "image", image),
@@ -79,7 +79,7 @@ class RtCase(Case):
         return stored_tables(self.folder, MODEL, generated, open_generated(run, MODEL, self.seed, generated))
 
     def steps(self, run: CaseRun) -> Sequence[Check]:
-        """Parameters made, stream decoded, clip encoded."""
+        """Returns the steps: make the parameters, decode the stream, encode the clip."""
         opened: list[CodecNetworks] = []
 
         def prepare() -> Findings:
@@ -95,7 +95,7 @@ class RtCase(Case):
 
     @property
     def video_format(self) -> VideoFormat:
-        """4:2:0."""
+        """The format of the case's pictures: 4:2:0."""
         return VideoFormat(self.size)
 
     def decoding_faults(self, networks: CodecNetworks) -> list[str]:
@@ -174,11 +174,15 @@ class RtConformance(ConformanceForm):
     """Cases of the published DCVC-RT."""
 
     def claims(self, description: Mapping[str, Any]) -> bool:
-        """Cases whose parameters are an image and a video network called dmci and dmc, without a variant."""
+        """Claims cases whose networks are called dmci and dmc, without a variant."""
         return "variant" not in description and {"dmci_sha256", "dmc_sha256"} <= set(description.get("params", ()))
 
     def read_case(self, folder: Path, description: Mapping[str, Any]) -> RtCase:
-        """Settings; InputError for those that there are not."""
+        """Reads a case.
+
+        Raises:
+            InputError: the case has settings that do not exist.
+        """
         threshold = description["force_zero_thres"]
         size, num_frames, seed = (
             PictureSize(int(description["width"]), int(description["height"])),
@@ -199,6 +203,6 @@ class RtConformance(ConformanceForm):
         return RtCase(folder, size, num_frames, rule, skip_threshold, entropy_format, seed, digests)
 
     def vector_checks(self, folder: Path, generator: ModuleType) -> Sequence[Check]:
-        """Those of the entropy coder."""
+        """Returns the checks of the entropy coder's vectors."""
         vectors = folder / "entropy"
         return entropy_checks(vectors, generator) if vectors.is_dir() else ()

@@ -1,4 +1,4 @@
-"""Checks DCVC-RT's vectors of the entropy coder: tables, the scale rule, and range-coder sequences to the byte."""
+"""Checks of DCVC-RT's vectors of the entropy coder: tables, the scale rule, and coded sequences byte by byte."""
 
 import hashlib
 import json
@@ -21,11 +21,11 @@ from dcvc_cli.graph.blocks import BitEstimator
 Z_SEED = 1
 Z_TABLES = (("dmci", RT.image.num_qps, RT.image.hyper), ("dmc", RT.video.num_qps, RT.video.hyper))
 SKIP_THRESHOLD = 0.12
-"""The threshold that the stored coded flags were made with."""
+"""The threshold of the stored coded flags."""
 
 
 def entropy_checks(vectors: Path, generator: ModuleType) -> tuple[Check, ...]:
-    """Every check of a folder of vectors."""
+    """Returns the checks of a folder of vectors."""
     return (
         Check("entropy/gaussian_cdf", lambda: _check_gaussian(vectors)),
         Check("entropy/pmf_to_cdf", lambda: _check_pmf(vectors)),
@@ -41,7 +41,7 @@ def _table(path: Path) -> CdfTable:
 
 
 def _rows_apart(one: CdfTable, other: CdfTable) -> NDArray[np.intp]:
-    """Indices of the rows in which two tables of one shape differ."""
+    """Returns the indices of the rows in which two tables of one shape differ."""
     if one.cdf.shape != other.cdf.shape:
         raise TableError(f"tables of {one.cdf.shape} and {other.cdf.shape} values cannot be compared")
     return np.flatnonzero(
@@ -80,8 +80,8 @@ def _check_scales(vectors: Path) -> Findings:
 
 
 def _check_z_tables(vectors: Path, generator: ModuleType) -> Findings:
-    """Rows that differ are a note, not a fault: float32 functions differ between machines, and streams bring integer
-    tables."""
+    """Compares tables of z. Rows that differ are a note, not a fault: float32 functions differ between machines, and
+    weights hold integer tables."""
     notes, num_rows = [], 0
     for kind, num_qps, channels in Z_TABLES:
         shapes = dict(BitEstimator("bit_estimator_z", num_qps, channels).shapes())
@@ -117,7 +117,7 @@ def _sequence_faults(case: dict[str, Any], arrays: Any, gaussian: CdfTable, z_ta
         else:
             encoder.add_z(symbols.reshape(channels, 1, part["per_channel"]), z_table, part["qp"] * channels)
     data = encoder.finish()
-    # Where the published coder fails, no bytes are defined. Then ours only have to come back.
+    # Where the published coder fails, no bytes are defined. Then our own bytes only have to decode to the symbols.
     if case["reference_error"] is None and hashlib.sha256(data).hexdigest() != case["sha256"]:
         return [f"{case['name']}: other bytes than the published coder ({len(data)} bytes, expected {case['bytes']})"]
     decoder = FrameDecoder(data, entropy_format)

@@ -19,20 +19,20 @@ class RtFamily(Family):
 
     @cached_property
     def models(self) -> Mapping[str, Model]:
-        """The published size and the one for tests."""
+        """The published size and the size for tests."""
         return {
             "rt": RtModel(RT, ImageModel(RT.image), VideoModel(RT.video)),
             "tiny": RtModel(TINY, ImageModel(TINY.image), VideoModel(TINY.video), is_for_tests=True),
         }
 
     def conformance_form(self) -> ConformanceForm:
-        """Streams and pictures of the published decoder, byte for byte."""
+        """Returns the reader of cases, which compares streams and pictures byte for byte."""
         from dcvc_cli.families.rt.conformance import RtConformance
 
         return RtConformance()
 
     def elementary_form(self) -> ElementaryForm:
-        """The published codec's own."""
+        """Returns the form of the published codec's elementary stream."""
         from dcvc_cli.families.rt.remux import RtElementaryForm
 
         return RtElementaryForm()

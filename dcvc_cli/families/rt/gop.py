@@ -9,13 +9,13 @@ from dcvc_cli.families.rt.sizes import NO_DEAD_ZONES, PUBLISHED_QP_OFFSETS, Mode
 
 @dataclass(frozen=True)
 class FramePlan:
-    """How one frame is to be coded.
+    """The settings of one frame.
 
     Attributes:
         frame_type: I or P.
         qp: table row, 0..63 for I and 0..71 for P.
         reset: the reference feature is dropped first.
-        dead_zone: that of the quantiser (families.lite.dead_zone).
+        dead_zone: dead zone of the quantiser (families.lite.dead_zone).
     """
 
     frame_type: NalType

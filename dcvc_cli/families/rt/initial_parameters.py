@@ -1,16 +1,15 @@
 """Initial parameters: a working transform codec instead of noise.
 
-Random initialisation needs days before QP 0 and QP 63 differ; a network that starts as an 8x8 DCT with a Haar merge on
-top codes pictures at step 0 and learns from there. Everything is expressed in the layers as they are:
+With random initialisation, QP 0 and QP 63 differ only after days. A network that starts as an 8x8 DCT with a Haar merge
+on top codes pictures at step 0 and learns from there. The existing layers express all of it:
 
 - the last convolution of both residual branches of every block is zero, so every block starts as the identity;
 - image model: DCT in the first adaptor, Haar merge of 2x2 cells in the stride-2 layer to y, their inverses in the
   decoder;
 - video model: the same transforms around the difference to the context, so it starts as a frame-difference codec;
-- direct latents start as a transform of the picture that no network is part of: the frequencies that the other latents
-  leave;
-- the QP enters the image model through its scale vectors, and the video model through a constant feature channel that
-  `q_feature` turns into the step size of every latent.
+- direct latents start as a transform of the picture, without any network: the frequencies that the other latents leave;
+- the QP enters the image model through its scale vectors. It enters the video model through a constant feature channel,
+  which `q_feature` turns into the step size of every latent.
 """
 
 import itertools
@@ -27,18 +26,18 @@ from dcvc_cli.learning.parameters import Parameters, random_parameters
 FEATURE_GAIN = 8.0
 """Features = gain * orthonormal DCT coefficients of samples in 0..1."""
 COARSEST_STEP, FINEST_STEP = 0.5, 1.0 / 32.0
-"""Quantiser steps at QP 0 and QP 63 in units of orthonormal coefficients; the loss weights are matched to them
-(losses.py)."""
+"""Quantiser steps at QP 0 and QP 63 in units of orthonormal coefficients. The loss weights fit them
+(learning.losses)."""
 MEAN_LATENT_GAIN = 0.4
 DIRECT_CHROMA_PENALTY = 3.0
-"""How much lower a chroma frequency must be than one of luma to get a direct latent."""
+"""A chroma frequency must be so many times lower than a luma frequency to get a direct latent."""
 SPARE_CHANNELS = 16
-"""Feature channels that carry no DCT coefficient, so that the networks have room for state of their own."""
+"""Number of feature channels without a DCT coefficient, so that the networks have room for state of their own."""
 
 
 def dct_basis(order: int = 8) -> torch.Tensor:
-    """Orthonormal DCT-II: (order*order, order*order), rows sorted by frequency (zigzag by u^2 + v^2), columns in raster
-    order."""
+    """Returns the orthonormal DCT-II, (order*order, order*order). Rows are sorted by frequency (u^2 + v^2), columns are
+    in raster order."""
     n = torch.arange(order, dtype=torch.float64)
     rows = torch.cos(math.pi * (2 * n[None, :] + 1) * n[:, None] / (2 * order)) * math.sqrt(2 / order)
     rows[0] /= math.sqrt(2)
@@ -47,25 +46,27 @@ def dct_basis(order: int = 8) -> torch.Tensor:
 
 
 def frequency_order(order: int = 8) -> list[int]:
-    """Raster indices u * order + v sorted by u^2 + v^2."""
+    """Returns raster indices u * order + v sorted by u^2 + v^2."""
     return sorted(range(order * order), key=lambda k: ((k // order) ** 2 + (k % order) ** 2, k))
 
 
 def channel_plan(width: int) -> tuple[int, int]:
-    """(luma, chroma) coefficients kept of 64 each for a feature of `width` channels, leaving some channels spare."""
+    """Returns how many of 64 coefficients of (luma, chroma) a feature of `width` channels keeps. Some channels stay
+    spare."""
     usable = max(3, width - SPARE_CHANNELS) if width >= 64 else width
     luma = min(64, round(usable * 0.6))
     return luma, min(64, (usable - luma) // 2)
 
 
 def _plane_rows(width: int) -> list[tuple[int, int]]:
-    """(plane, coefficient rank) of each DCT channel of a feature of `width` channels."""
+    """Returns (plane, rank of the coefficient) of each DCT channel of a feature of `width` channels."""
     luma, chroma = channel_plan(width)
     return [(0, k) for k in range(luma)] + [(plane, k) for plane in (1, 2) for k in range(chroma)]
 
 
 def dct_matrix(width: int) -> torch.Tensor:
-    """(width, 192): features from 8x8 cells of three planes, zero rows for spare channels."""
+    """Returns the matrix (width, 192) that makes features of 8x8 cells of three planes. Spare channels have rows of
+    0."""
     basis = dct_basis()
     matrix = torch.zeros(width, SOURCE_CHANNELS, dtype=torch.float64)
     for row, (plane, rank) in enumerate(_plane_rows(width)):
@@ -78,7 +79,8 @@ HAAR = torch.tensor([[1, 1, 1, 1], [1, -1, 1, -1], [1, 1, -1, -1], [1, -1, -1, 1
 
 
 def latent_plan(width: int, latent: int) -> list[tuple[int, int]]:
-    """(feature channel, Haar band) of each latent: the coefficients of highest expected energy of the 16x16 cell."""
+    """Returns (feature channel, Haar band) of each latent: the coefficients of the 16x16 cell with the highest expected
+    energy."""
     order = frequency_order()
     candidates = []
     for channel, (plane, rank) in enumerate(_plane_rows(width)):
@@ -91,14 +93,14 @@ def latent_plan(width: int, latent: int) -> list[tuple[int, int]]:
 
 
 def network_positions(latent: int, direct: int, num_groups: int) -> list[int]:
-    """Which of `latent` latents go through the networks, the first of every channel group of a coding step; the others
-    start direct."""
+    """Returns the latents that go through the networks: the first ones of every channel group of a coding step. The
+    others start as direct latents."""
     group, own = latent // num_groups, (latent - direct) // num_groups
     return [first * group + k for first in range(num_groups) for k in range(own)]
 
 
 def direct_positions(latent: int, direct: int, num_groups: int) -> list[int]:
-    """The latents that start as a transform of the picture, in the order of direct_plan: one of each group in turn."""
+    """Returns the direct latents in the order of direct_plan: one of each group in turn."""
     own = set(network_positions(latent, direct, num_groups))
     group = latent // num_groups
     rest = [k for k in range(latent) if k not in own]
@@ -106,10 +108,10 @@ def direct_positions(latent: int, direct: int, num_groups: int) -> list[int]:
 
 
 def direct_plan(width: int, num_network: int, direct: int, chroma_penalty: float) -> list[tuple[int, int, int, int]]:
-    """(plane, u, v, Haar band) of each direct latent: what the `num_network` latents of latent_plan leave, low
-    frequencies first.
+    """Returns (plane, u, v, Haar band) of each direct latent: the frequencies that the `num_network` latents of
+    latent_plan leave, the lowest first.
 
-    Luma has 8x8 frequencies u, v of a cell; chroma, which comes from 4:2:0, has 4x4.
+    Luma has 8x8 frequencies u, v of a cell. Chroma comes from 4:2:0 and has 4x4.
     """
     rows, order = _plane_rows(width), frequency_order()
     taken = {
@@ -126,7 +128,8 @@ def direct_plan(width: int, num_network: int, direct: int, chroma_penalty: float
 
 
 def direct_matrix(plan: list[tuple[int, int, int, int]]) -> torch.Tensor:
-    """(latents, 192, 2, 2): orthonormal analysis of 2x2 cells of three 8x8 planes, its transpose the synthesis."""
+    """Returns the orthonormal analysis (latents, 192, 2, 2) of 2x2 cells of three 8x8 planes. Its transpose is the
+    synthesis."""
     fine, coarse = dct_basis(8), dct_basis(4)
     fine_row = {divmod(place, 8): row for row, place in enumerate(frequency_order(8))}
     coarse_row = {divmod(place, 4): row for row, place in enumerate(frequency_order(4))}
@@ -145,7 +148,8 @@ def direct_matrix(plan: list[tuple[int, int, int, int]]) -> torch.Tensor:
 def _set_direct_path(
     p: Parameters, encoder: str, decoder: str, spec: ImageSpec | VideoSpec, num_groups: int, width: int, gain: float
 ) -> None:
-    """Direct latents as a transform of the picture times `gain`, and back; the path of all others starts at zero."""
+    """Sets the direct path to a transform of the picture times `gain`, and back. The path of other latents starts at
+    0."""
     matrix = direct_matrix(direct_plan(width, spec.latent - spec.direct, spec.direct, DIRECT_CHROMA_PENALTY)).float()
     rows = direct_positions(spec.latent, spec.direct, num_groups)
     p[f"{encoder}.weight"] = torch.zeros_like(p[f"{encoder}.weight"])
@@ -156,7 +160,7 @@ def _set_direct_path(
 
 
 def _merge_matrix(width: int, latent: int, direct: int = 0, num_groups: int = 1) -> torch.Tensor:
-    """(latent, width, 2, 2): Haar analysis of 2x2 cells; zero rows for direct latents."""
+    """Returns the Haar analysis (latent, width, 2, 2) of 2x2 cells. Direct latents have rows of 0."""
     matrix = torch.zeros(latent, width, 2, 2, dtype=torch.float64)
     rows = network_positions(latent, direct, num_groups)
     for row, (channel, band) in zip(rows, latent_plan(width, latent - direct), strict=True):
@@ -165,7 +169,7 @@ def _merge_matrix(width: int, latent: int, direct: int = 0, num_groups: int = 1)
 
 
 def _mean_latents(width: int, latent: int, direct: int, num_groups: int) -> list[int]:
-    """Latents that hold the mean of a 16x16 cell of a plane: the only ones that leave -128..127 at fine steps."""
+    """Returns the latents that hold the mean of a 16x16 cell of a plane. Only these leave -128..127 at fine steps."""
     rows, positions = _plane_rows(width), network_positions(latent, direct, num_groups)
     plan = latent_plan(width, latent - direct)
     return [
@@ -176,12 +180,12 @@ def _mean_latents(width: int, latent: int, direct: int, num_groups: int) -> list
 
 
 def _ramp(num_qps: int, first: float, last: float) -> torch.Tensor:
-    """Geometric ramp over the QPs, (num_qps, 1, 1, 1)."""
+    """Returns a geometric ramp over the QPs, (num_qps, 1, 1, 1)."""
     return torch.exp(torch.linspace(math.log(first), math.log(last), num_qps))[:, None, None, None]
 
 
 def _set_source_adaptor(parameters: Parameters, name: str, width: int) -> torch.Tensor:
-    """DCT with the mean grey removed; returns the (width, 192) matrix without gain."""
+    """Sets an adaptor to the DCT, with the mean grey removed. Returns the matrix (width, 192) without gain."""
     matrix = dct_matrix(width)
     parameters[f"{name}.weight"] = (FEATURE_GAIN * matrix)[:, :, None, None].float()
     parameters[f"{name}.bias"] = (-0.5 * FEATURE_GAIN * matrix.sum(1)).float()
@@ -193,7 +197,7 @@ def _damp(parameters: Parameters, name: str, factor: float) -> None:
 
 
 def initial_image_parameters(model: ImageModel, seed: int = 0) -> Parameters:
-    """State dict of an image model that works as a DCT codec at every QP."""
+    """Makes the state dict of an image model that works as a DCT codec at every QP."""
     spec = model.spec
     p = random_parameters(model, seed)
     matrix = _set_source_adaptor(p, "enc.enc_1.adaptor", spec.internal)
@@ -208,7 +212,7 @@ def initial_image_parameters(model: ImageModel, seed: int = 0) -> Parameters:
     to_y = f"enc.enc_2.{spec.encoder_depth}.weight"
     p[to_y] = torch.zeros_like(p[to_y])
     p[to_y][:, :, 1:, 1:] = merge
-    # Half, because the up block's shortcut doubles what an identity block passes.
+    # Half, because the up block's shortcut doubles the output of an identity block.
     p["dec.dec_1.0.up.conv.0.weight"] = (
         0.5 * split.permute(1, 2, 3, 0).reshape(4 * spec.internal, spec.latent, 1, 1).contiguous()
     )
@@ -229,8 +233,8 @@ def initial_image_parameters(model: ImageModel, seed: int = 0) -> Parameters:
 
 
 def initial_video_parameters(model: VideoModel, seed: int = 0) -> Parameters:
-    """State dict of a video model that works as a frame-difference codec at every QP; with motion the difference is its
-    input."""
+    """Makes the state dict of a video model that works as a frame-difference codec at every QP. With motion, the
+    difference is the model's input."""
     spec = model.spec
     width, latent = spec.feature, spec.latent
     p = random_parameters(model, seed)
@@ -241,7 +245,7 @@ def initial_video_parameters(model: VideoModel, seed: int = 0) -> Parameters:
     matrix = _set_source_adaptor(p, "feature_adaptor_i.adaptor", width)
     p["feature_adaptor_i.adaptor.bias"][constant] = 1.0
     _set_source_adaptor(p, "encoder.conv1", width)
-    motion = model.predicts_pictures  # so that what is coded is a difference
+    motion = model.predicts_pictures  # the model's input is a difference then
     p["feature_adaptor_p.weight"] = torch.zeros_like(eye) if motion else eye.clone()
     if motion:
         p["encoder.conv1.bias"].zero_()

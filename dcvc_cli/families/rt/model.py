@@ -127,11 +127,11 @@ class RtModel(Model):
 
     @property
     def trainees(self) -> tuple[str, ...]:
-        """Both networks."""
+        """Returns both networks."""
         return tuple(self.networks)
 
     def trainee(self, network: str) -> "Trainee":
-        """One of the two."""
+        """Makes one of the two networks in training."""
         from dcvc_cli.families.rt.training import ImageTrainee, VideoTrainee
 
         if network == "image":

@@ -1,4 +1,4 @@
-"""What a training step minimises: rate and distortion of a batch through the image model, or through a sequence of P
+"""The loss of a training step: rate and distortion of a batch, coded by the image model or as a sequence of P
 frames."""
 
 from collections.abc import Sequence
@@ -31,8 +31,8 @@ from dcvc_cli.learning.share import WHOLE_BATCH, BatchShare
 from dcvc_cli.learning.trainee import BatchLoss, Objective, State
 
 RESET_SHARE = 0.25
-"""How often the reference of the first trained frame behind lead frames is a decoded picture, as after a reset of the
-feature. Without it the frame adaptor sees I frames only, and every reset at low QPs costs quality."""
+"""Share of batches whose first trained frame behind lead frames has a decoded picture as reference, as after a reset of
+the feature. Without them, the frame adaptor would see I frames only, and every reset at low QPs would cost quality."""
 
 
 Coder = TypeVar("Coder", bound=RoundingLatentCoder)
@@ -44,9 +44,9 @@ class Conditions:
 
     Attributes:
         share: the samples of the batch that the clip holds.
-        num_trained_frames: P frames at the end that give loss and gradients; None: all.
-        gradient_checkpointing: whether trained frames are computed twice, to keep features only.
-        intra_qp_drop: the most that frame 0's QP lies below the others' (random).
+        num_trained_frames: number of P frames at the end that give loss and gradients; None: all.
+        gradient_checkpointing: whether trained frames are computed twice, so that only features are kept.
+        intra_qp_drop: largest random difference by which frame 0's QP is lower than the others'.
     """
 
     share: BatchShare = WHOLE_BATCH
@@ -60,9 +60,9 @@ class VideoNetworks:
     """The video network that learns and the frozen image network.
 
     Attributes:
-        video, parameters: what learns.
-        image, image_parameters: what codes I frames.
-        spec: the pattern of QPs and dead zones.
+        video, parameters: the network that learns, and its parameters.
+        image, image_parameters: the network that codes I frames, and its parameters.
+        spec: has the pattern of QPs and dead zones.
     """
 
     video: VideoModel
@@ -73,15 +73,15 @@ class VideoNetworks:
 
 
 class EstimatingSide(Generic[Coder]):
-    """Training's end of a frame's symbols: rounded with a straight-through gradient; what they cost is the coder's
-    matter.
+    """Training's side of a frame's symbols. It rounds with a straight-through gradient. The coder estimates bits.
 
     Args:
-        x: what the networks code (N, 3, h, w).
-        dead_zones: of each sample (N); None rounds to the nearest.
+        x: input of the networks (N, 3, h, w).
+        make_coder: makes the coder of the latents.
+        dead_zones: dead zone of each sample (N); None rounds to the nearest.
 
     Attributes:
-        coder: that of the latents, once they are there.
+        coder: the coder of the latents, once the latents are computed.
         z: the hyper-latents before rounding.
     """
 
@@ -103,7 +103,7 @@ class EstimatingSide(Generic[Coder]):
         return round_straight_through(self.z)
 
     def for_analysis(self, context: torch.Tensor) -> torch.Tensor:
-        """One arithmetic for all."""
+        """Returns the context unchanged: both halves have one arithmetic."""
         return context
 
     def begin(self, step_size_inverse: torch.Tensor) -> None:
@@ -115,7 +115,7 @@ class EstimatingSide(Generic[Coder]):
         return self.coder.step(step, scales, means)
 
     def finish(self) -> None:
-        """No bytes were made."""
+        """Does nothing: training makes no bytes."""
 
 
 def _code_image(
@@ -126,17 +126,20 @@ def _code_image(
     make_coder: type[Coder],
     dead_zone: float,
 ) -> tuple[torch.Tensor, EstimatingSide[Coder]]:
-    """-> (x_hat, the side that saw the latents)."""
+    """Codes pictures. Returns (x_hat, the side with the latents)."""
     side = EstimatingSide(ops, x, make_coder, torch.full(qp.shape, dead_zone, device=x.device) if dead_zone else None)
     return code_i_frame(model, ops, side, qp).float(), side
 
 
 @dataclass(frozen=True)
 class Reference:
-    """What a P frame is predicted from: a picture (N, 3, h, w) in 0..1, with motion compensated, and the feature;
-    either may be missing.
+    """What a P frame is predicted from: a picture, a feature, or both.
 
-    has_feature (N, 1, 1, 1), if not all samples have their feature: which do. Then there is a picture.
+    Attributes:
+        frame: the picture (N, 3, h, w) in 0..1; with motion, the compensated frame.
+        feature: the reference feature.
+        has_feature: whether each sample has its feature (N, 1, 1, 1). None: all have it. There is a picture if some
+            lack it.
     """
 
     frame: torch.Tensor | None
@@ -160,7 +163,7 @@ def _code_feature(
     make_coder: type[Coder],
     dead_zones: torch.Tensor | None = None,
 ) -> tuple[CodedFeature, EstimatingSide[Coder]]:
-    """One P frame up to its feature."""
+    """Codes a P frame up to its feature."""
     side = EstimatingSide(ops, model.what_is_left(x, reference.frame), make_coder, dead_zones)
     return recipe.code_p_frame(model, ops, side, _adapted(model, ops, reference), qp), side
 
@@ -177,8 +180,16 @@ def _bits_per_pixel(
 def code_image(
     model: ImageModel, ops: TrainingOperations, x: torch.Tensor, qp: torch.Tensor, dead_zone: float = 0.0
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Estimated coding of pictures (N, 3, h, w) in 0..1 at rows qp (N) -> (x_hat unclamped, bits per pixel (N));
-    dead_zone as in families.lite.dead_zone."""
+    """Codes pictures with estimated bits.
+
+    Args:
+        x: pictures (N, 3, h, w) in 0..1.
+        qp: QP rows (N).
+        dead_zone: as in families.lite.dead_zone.
+
+    Returns:
+        (x_hat unclamped, bits per pixel (N)).
+    """
     x_hat, side = _code_image(model, ops, x, qp, EstimatingLatentCoder, dead_zone)
     return x_hat, _bits_per_pixel(ops, side, qp, x)
 
@@ -186,8 +197,8 @@ def code_image(
 def decoded_image(
     model: ImageModel, ops: TrainingOperations, x: torch.Tensor, qp: torch.Tensor, dead_zone: float = 0.0
 ) -> torch.Tensor:
-    """What a decoder has after an I frame of pictures (N, 3, h, w) in 0..1 at rows qp (N), unclamped; no rate is
-    estimated."""
+    """Codes pictures (N, 3, h, w) in 0..1 as I frames at rows qp (N), without estimating bits. Returns the decoder's
+    pictures, unclamped."""
     return _code_image(model, ops, x, qp, RoundingLatentCoder, dead_zone)[0]
 
 
@@ -199,10 +210,15 @@ def code_p_frame(
     qp: torch.Tensor,
     dead_zones: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Estimated coding of one P frame x (N, 3, h, w) in 0..1 at rows qp (N) -> (x_hat, feature, bits per pixel (N)).
+    """Codes a P frame with estimated bits. The bits of vectors do not count, since no gradient could change them.
 
-    dead_zones: of each sample (N), as in families.lite.dead_zone. Vectors are not counted in the bits: no gradient
-        could change them.
+    Args:
+        x: pictures (N, 3, h, w) in 0..1.
+        qp: QP rows (N).
+        dead_zones: dead zone of each sample (N), as in families.lite.dead_zone.
+
+    Returns:
+        (x_hat, feature, bits per pixel (N)).
     """
     coded, side = _code_feature(model, ops, x, reference, qp, EstimatingLatentCoder, dead_zones)
     picture = model.picture_of(ops, coded.feature, coded.y_hat, qp, reference.frame)
@@ -219,9 +235,9 @@ def _next_reference(
     may_reset: bool,
     dead_zones: torch.Tensor | None,
 ) -> Reference:
-    """Codes a frame that is not trained on. At times only the picture is handed on, as a reset does."""
+    """Codes a frame that gives no loss. At times the next reference has only its picture, as after a reset."""
     coded, _ = _code_feature(model, ops, x, reference, qp, RoundingLatentCoder, dead_zones)
-    # One draw for the batch, from the generator that all processes seed alike.
+    # The batch has one draw, from the generator that all processes seed alike.
     reset = may_reset and float(torch.rand(())) < RESET_SHARE
     frame = None
     if reset or model.predicts_pictures:
@@ -230,7 +246,7 @@ def _next_reference(
 
 
 class UnclampedOperations(TrainingOperations):
-    """Leaves the reconstruction unclamped, so that samples outside 0..1 keep a gradient."""
+    """Does not clamp the reconstruction, so that samples outside 0..1 keep a gradient."""
 
     def clamp_unit(self, x: torch.Tensor) -> torch.Tensor:
         return x
@@ -244,7 +260,11 @@ def image_loss(
     conditions: Conditions,
     dead_zone: float = 0.0,
 ) -> BatchLoss:
-    """clip: (N, 1, 3, h, w) in 0..1, the own samples; every sample draws its own QP from torch's generator."""
+    """Computes the loss of single pictures. Each sample draws its QP from torch's generator.
+
+    Args:
+        clip: the own samples (N, 1, 3, h, w) in 0..1.
+    """
     share = conditions.share
     ops = UnclampedOperations(parameters, share)
     x = clip[:, 0]
@@ -261,13 +281,17 @@ def image_loss(
 
 
 def video_loss(networks: VideoNetworks, clip: torch.Tensor, objective: Objective, conditions: Conditions) -> BatchLoss:
-    """clip: (N, 1 + P frames, 3, h, w) in 0..1, the own samples. Frame 0 is coded by the frozen image model.
+    """Computes the loss of P frames. The frozen image model codes frame 0.
 
-    Frames before the trained ones are coded as they are, so that the model meets references with the errors that many
-    frames pile up, at a third of the cost of a trained frame.
+    Frames before the trained ones are coded without a gradient. So the model meets references with the errors of many
+    frames, at a third of the cost of a trained frame.
 
-    With gradient checkpointing only the features between trained frames are kept, and each frame is computed a second
-    time on the way back, with the same noise: memory no longer grows with a frame's layers times the number of frames.
+    With gradient checkpointing, only the features between trained frames are kept. Each frame is computed a second time
+    in the backward pass, with the same noise. Memory then does not grow with the number of frames times a frame's
+    layers.
+
+    Args:
+        clip: the own samples (N, 1 + P frames, 3, h, w) in 0..1.
     """
     model, spec, share = networks.video, networks.spec, conditions.share
     ops = UnclampedOperations(networks.parameters, share)
@@ -324,7 +348,7 @@ class TrainedFrame:
         weight: torch.Tensor,
         chroma_weights: tuple[float, float] = CHROMA_WEIGHTS,
     ) -> FrameCost:
-        """Against the source x, with distortion weighted by `weight` (N)."""
+        """Computes the cost against the source x, with the distortion weighted by `weight` (N)."""
         cost = weight * distortion(x, self.x_hat, base_qp, chroma_weights) + self.bpp
         return FrameCost(cost, self.bpp.mean().item(), luma_psnr(x, self.x_hat).mean().item())
 
@@ -338,14 +362,14 @@ def code_trained_frame(
     gradient_checkpointing: bool,
     dead_zones: torch.Tensor | None = None,
 ) -> TrainedFrame:
-    """code_p_frame, computed a second time on the way back if asked."""
+    """Runs code_p_frame. With gradient checkpointing, the backward pass computes the frame a second time."""
     if gradient_checkpointing:
         return TrainedFrame(*checkpoint(code_p_frame, model, ops, x, reference, qp, dead_zones, use_reentrant=False))
     return TrainedFrame(*code_p_frame(model, ops, x, reference, qp, dead_zones))
 
 
 def sequence_cost(frames: Sequence[FrameCost], weight: torch.Tensor, cost_exponent: float) -> BatchLoss:
-    """The loss of P frames in a row; weight: lambda of each sample (N)."""
+    """Computes the loss of consecutive P frames. weight: lambda of each sample (N)."""
     cost = torch.stack([frame.cost for frame in frames]).mean(dim=0)
     loss = relative_loss(cost, weight, cost_exponent)
     return BatchLoss(

@@ -1,4 +1,4 @@
-"""What the P frames of a training batch are predicted from: the pictures before them, as they are."""
+"""The prediction of the P frames in a training batch: the pictures before them, unchanged."""
 
 from typing import Any, Protocol
 
@@ -7,19 +7,19 @@ Batch = Any
 
 
 class BatchMemory(Protocol):
-    """What is kept of one sample between its P frames."""
+    """The memory of one sample between its P frames."""
 
     def stored(self) -> dict[str, Any]:
-        """For a checkpoint; on the CPU."""
+        """Returns the memory for a checkpoint, on the CPU."""
 
 
 class BatchPrediction:
     """Predicts the P frames of a batch one after the other."""
 
     def predict(self, frame: Batch, x: Batch, qp: Any) -> Batch:
-        """The pictures x at rows qp (N), predicted from the pictures before them."""
+        """Predicts the pictures x at rows qp (N) from the pictures before them, `frame`."""
         return frame
 
     def memories(self) -> list[Any]:
-        """One a sample, for the P frames that follow; empty where nothing is kept."""
+        """Returns the memory of each sample for the P frames that follow; empty if there is none."""
         return []

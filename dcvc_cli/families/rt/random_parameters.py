@@ -1,9 +1,9 @@
-"""Random parameters for measuring speed: the same arithmetic as with trained ones, but pictures mean nothing.
+"""Random parameters for measurements of speed. The arithmetic is that of trained ones; pictures mean nothing.
 
 Weights are Xavier-uniform. The last layers of residual branches and of predictions are damped, so that features keep
-their size from frame to frame; latents have scales from well above to below the skip threshold, so that some are coded
-and some are not, as with trained weights; pictures are noise around grey. So no layer's output is all zero or
-saturated, in float or in integers.
+their size from frame to frame. Latents have scales from well above to below the skip threshold: as with trained
+weights, some are coded and some are not. Pictures are noise around grey. So no layer's output is all zero or saturated,
+in float or in integers.
 """
 
 import math
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 BRANCH_GAIN = 0.1
 """Share of a Xavier-uniform weight's magnitude in the last layer of every residual branch."""
 LARGEST_SCALE, SMALLEST_SCALE = 2.0, 0.02
-"""Scales of the first and the last latent; those below the stream's skip threshold, 0.12, are not coded."""
+"""Scales of the first and the last latent. Latents below the stream's skip threshold, 0.12, are not coded."""
 PREDICTION_GAIN, PICTURE_GAIN, DIRECT_GAIN = 0.05, 0.2, 0.02
 
 
 @dataclass(frozen=True)
 class _LastLayers:
-    """The layers that predict the first coding step (scales from output `first_scale` on) and the others (scales
-    first), and the last one."""
+    """The layers that predict the first coding step (scales from output `first_scale` on), those that predict the other
+    steps (scales first), and the last layer."""
 
     fusion: str
     first_scale: int
@@ -39,7 +39,7 @@ class _LastLayers:
 
 
 def random_parameters_of(model: "RtModel", network: str) -> "State":
-    """Parameters of the image or the video network."""
+    """Makes parameters of the image or the video network."""
     spec = model.spec
     if network == "image":
         layers = _LastLayers(

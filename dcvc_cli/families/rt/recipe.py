@@ -1,7 +1,7 @@
 """The recipe of a frame. Encoder, decoder, training and calibration run it, each with a side of its own.
 
-A side is one end of a frame's symbols. An encoder's side makes them from the picture, a decoder's reads them,
-training's estimates their bits.
+A side is one side of a frame's symbols. An encoder's side makes them of the picture, a decoder's side reads them, and
+training's side estimates their bits.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ Analysis = Callable[[Operations, Tensor], Tensor]
 
 
 class FrameSide(LatentCoder, Protocol):
-    """One end of the symbols of one frame."""
+    """One side of the symbols of one frame."""
 
     @property
     def latent_size(self) -> tuple[int, int]:
@@ -66,7 +66,7 @@ class CodedFeature:
 def code_p_frame(model: VideoModel, ops: Operations, side: FrameSide, adapted: Tensor, qp: Tensor) -> CodedFeature:
     """Codes a P frame. `adapted` is its reference after VideoModel.adapt."""
     ctx, ctx_t = model.contexts(ops, adapted, qp)
-    ops.start(ctx, ctx_t)  # a decoder's host reads z beside them
+    ops.start(ctx, ctx_t)  # a device computes while a decoder's host reads z
     z_hat = side.hyper_latents(
         lambda own, x: model.analysis(own, x, side.for_analysis(ctx), qp), model.hyper_analysis, qp
     )

@@ -1,4 +1,4 @@
-"""Turns the published codec's elementary stream into .dcvc and back; payloads stay as they are (docs/bitstream.md,
+"""Turns the published codec's elementary stream into .dcvc and back, without changing payloads (docs/bitstream.md,
 "Remux").
 
 Every elementary stream comes back byte for byte. Some deviate from the published encoder's rule for SPSs: other ids,
@@ -27,7 +27,7 @@ from dcvc_cli.families.rt.elementary_stream import (
 from dcvc_cli.format.entropy_format import EntropyFormat
 
 KEPT_BYTES_UUID = bytes.fromhex("6d1f0b7c52e94a3f9d38a4c7e015b286")
-"""User data with this UUID hold the bytes before the next frame's payload in the elementary stream, or those at its
+"""User data with this UUID hold the bytes of the elementary stream before the next frame's payload, or at the stream's
 end."""
 
 
@@ -35,11 +35,12 @@ class RtElementaryForm(ElementaryForm):
     """The elementary stream of DCVC-RT, byte for byte."""
 
     def to_dcvc(self, source: ByteSource, sink: ByteSink, template: Sps) -> RemuxReport:
-        """Frame by frame."""
+        """Turns an elementary stream into a .dcvc stream, frame by frame."""
         return elementary_to_dcvc(source, sink, template)
 
     def from_dcvc(self, units: Iterable[Unit], sink: ByteSink) -> RemuxReport:
-        """Frame by frame; payloads in partitioned and compact entropy coding are refused."""
+        """Turns a .dcvc stream into an elementary stream, frame by frame. It refuses payloads in our own entropy
+        formats."""
         return dcvc_to_elementary(units, sink)
 
 
@@ -47,7 +48,7 @@ def elementary_to_dcvc(source: ByteSource, sink: ByteSink, template: Sps) -> Rem
     """Turns an elementary stream into a .dcvc stream.
 
     Args:
-        template: what the elementary stream does not say: skip threshold, frame rate, model and fingerprints,
+        template: the facts that an elementary stream lacks: skip threshold, frame rate, model and fingerprints,
             precision, colour. Width, height and entropy format come from the stream.
 
     Raises:
@@ -97,10 +98,11 @@ def _write_dcvc_frame(
 
 
 def dcvc_to_elementary(units: Iterable[Unit], sink: ByteSink) -> RemuxReport:
-    """Turns the units of a .dcvc stream into an elementary stream; `lost` lists what that has no place for.
+    """Turns the units of a .dcvc stream into an elementary stream.
 
-    Raises BitstreamError for a damaged stream and for payloads that the published codec cannot read (partitioned and
-    compact entropy coding).
+    Raises:
+        BitstreamError: the stream is damaged, or the published codec cannot read its payloads (partitioned and compact
+            entropy coding).
     """
     writer = ElementaryWriter(sink)
     kept: bytes | None = None

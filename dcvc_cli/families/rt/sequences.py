@@ -162,7 +162,7 @@ class FrameByFrameEncoder(PictureEncoder):
 
 
 def _made(payload: bytes) -> "Future[bytes]":
-    """A payload as if a thread had made it."""
+    """Returns a payload as a finished future, as if a thread had made it."""
     made: Future[bytes] = Future()
     made.set_result(payload)
     return made

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 SOURCE_CHANNELS = 192
-"""3 planes in 8x8 cells."""
+"""Channels of a picture in 8x8 cells: 3 planes of 64 samples."""
 NUM_IMAGE_QPS = 64
 PUBLISHED_QP_OFFSETS = (0, 8, 0, 4, 0, 4, 0, 4)
 NO_DEAD_ZONES = (0.0,) * 8
@@ -68,12 +68,12 @@ class ModelSpec:
     """A model: the two networks that code a sequence, and what its encoder does best.
 
     Attributes:
-        name: of the model.
+        name: name of the model.
         image, video: sizes of its networks.
         qp_offsets: the pattern of good frames: added to the QP of P frame i, by i mod 8.
-        dead_zones: of the encoder's quantiser in P frame i, by i mod 8 (families.lite.dead_zone). Training had them
-            too.
-        intra_dead_zone: of the encoder's quantiser in I frames.
+        dead_zones: dead zones of the encoder's quantiser in P frame i, by i mod 8 (families.lite.dead_zone). Training
+            had them too.
+        intra_dead_zone: dead zone of the encoder's quantiser in I frames.
         late_qps: by how much finer late P frames are coded (families.rt.gop.late_qp).
     """
 

@@ -18,10 +18,11 @@ from dcvc_cli.learning.trainee import BatchLoss, Objective, ParameterGroup, Stat
 
 
 class RtTrainee(Trainee):
-    """What both networks have in common."""
+    """The part that both networks share."""
 
     def group(self, parameter: str) -> ParameterGroup:
-        """Vectors a QP and bit estimators are fast; layers of the direct path are named so."""
+        """Returns FAST for vectors with a row for each QP and for bit estimators, DIRECT for layers of the direct path,
+        which have it in their names, else USUAL."""
         if parameter.startswith(("q_", "bit_estimator_z")):
             return ParameterGroup.FAST
         return ParameterGroup.DIRECT if "direct" in parameter.split(".") else ParameterGroup.USUAL
@@ -36,17 +37,17 @@ class ImageTrainee(RtTrainee):
         self._spec, self._image = spec, image
 
     def initial_parameters(self, seed: int) -> dict[str, torch.Tensor]:
-        """A transform codec."""
+        """Makes the parameters of a transform codec."""
         return initial_image_parameters(self._image, seed)
 
     def num_frames(self, stage: Stage) -> int:
-        """One picture."""
+        """Returns 1: crops are single pictures."""
         return 1
 
     def loss(
         self, parameters: State, frozen: Mapping[str, State], clip: torch.Tensor, objective: Objective, at: TrainingStep
     ) -> BatchLoss:
-        """Every sample at a QP of its own."""
+        """Computes the loss of single pictures. Each sample has a QP of its own."""
         return image_loss(self._image, parameters, clip, objective, Conditions(at.share), self._spec.intra_dead_zone)
 
 
@@ -60,17 +61,17 @@ class VideoTrainee(RtTrainee):
         self._sequences = Sequences()
 
     def initial_parameters(self, seed: int) -> dict[str, torch.Tensor]:
-        """A transform codec of the difference."""
+        """Makes the parameters of a transform codec of the difference."""
         return initial_video_parameters(self._video, seed)
 
     def num_frames(self, stage: Stage) -> int:
-        """The frame before the lead frames, these and the trained ones."""
+        """Returns the number of frames: one before the lead frames, the lead frames, and the trained ones."""
         return 1 + stage.num_lead_frames + stage.num_frames
 
     def loss(
         self, parameters: State, frozen: Mapping[str, State], clip: torch.Tensor, objective: Objective, at: TrainingStep
     ) -> BatchLoss:
-        """Crops behind a random number of lead frames, or the next frames of long sequences."""
+        """Computes the loss of crops behind a random number of lead frames, or of the next frames of long sequences."""
         stage = at.stage
         networks = VideoNetworks(self._video, parameters, self._image, frozen["image"], self._spec)
         conditions = Conditions(at.share, stage.num_frames, stage.gradient_checkpointing, stage.intra_qp_drop)
@@ -84,13 +85,13 @@ class VideoTrainee(RtTrainee):
         return sequence_loss(networks, place, clip, objective, conditions)
 
     def forget(self) -> None:
-        """Every slot begins with an I frame."""
+        """Drops what the slots have decoded. Each slot then begins with an I frame."""
         self._sequences = Sequences()
 
     def stored(self) -> list[dict[str, Any]]:
-        """What the slots have decoded."""
+        """Returns what the slots have decoded."""
         return self._sequences.stored()
 
     def restore(self, stored: Sequence[Mapping[str, Any]], device: torch.device) -> None:
-        """The inverse of `stored`."""
+        """Inverts `stored`."""
         self._sequences = Sequences.restored(stored, device, self._video)

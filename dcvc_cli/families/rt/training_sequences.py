@@ -1,12 +1,12 @@
 """Training on sequences that are longer than a gradient: each step goes on where the last one stopped.
 
 Every sample of a batch is a slot that plays sequences one after the other. A step trains the next `num_frames` P frames
-of each, from what the steps before have decoded, so that the model meets the references that it makes itself, a hundred
-frames from the last I frame as well as three, and no frame is coded for nothing. Slots stand at different places of
-their sequences, and at QPs of different parts of the range.
+of each slot. Their reference is the frame that the step before has decoded. So the model meets references of its own,
+three or a hundred frames behind the last I frame, and each coded frame is trained. Slots stand at different places of
+their sequences, and have QPs of different parts of the range.
 
-What a slot shows is a pure function of (seed, step, slot). What it has decoded is kept between steps and is part of a
-checkpoint.
+The frames of a slot are a pure function of (seed, step, slot). The slot keeps its decoded reference between steps, and
+a checkpoint holds it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -34,8 +34,8 @@ from dcvc_cli.learning.trainee import BatchLoss, Objective
 
 @dataclass
 class SlotState:
-    """What a slot has decoded: picture (3, h, w) in 0..1, feature, what the prediction of its P frames keeps; and the
-    segment that follows."""
+    """The state of a slot between steps: the decoded picture (3, h, w) in 0..1, the feature, the memory of the
+    prediction, and the segment that follows."""
 
     next_segment: Segment
     frame: torch.Tensor
@@ -43,11 +43,11 @@ class SlotState:
     memory: BatchMemory | None = None
 
     def stored(self) -> dict[str, Any]:
-        """For a checkpoint; on the CPU."""
+        """Returns the state for a checkpoint, on the CPU."""
         segment = self.next_segment
         return {
             "segment": (segment.slot, segment.sequence, segment.first_frame),
-            "frame": self.frame.cpu().clone(),  # a part of the batch's tensor, which would be stored whole
+            "frame": self.frame.cpu().clone(),  # torch.save stores the whole batch with a view of it
             "feature": None if self.feature is None else self.feature.cpu().clone(),
             **({} if self.memory is None else self.memory.stored()),
         }
@@ -72,30 +72,29 @@ class Sequences:
         self.states = dict(states or {})
 
     def stored(self) -> list[dict[str, Any]]:
-        """For a checkpoint."""
+        """Returns the states for a checkpoint."""
         return [state.stored() for state in self.states.values()]
 
     @classmethod
     def restored(cls, stored: Sequence[Mapping[str, Any]], device: torch.device, model: VideoModel) -> "Sequences":
-        """The inverse of `stored`, of whatever processes."""
+        """Inverts `stored`. The numbers of processes may differ."""
         states = [SlotState.restored(one, device, model) for one in stored]
         return cls({state.next_segment.slot: state for state in states})
 
     def take(self, segment: Segment, shape: torch.Size) -> SlotState | None:
-        """What was decoded before a segment of pictures of that shape; nothing at the start of a sequence or of a
-        run."""
+        """Takes the state before a segment of pictures of that shape; None at the start of a sequence or of a run."""
         state = self.states.pop(segment.slot, None)
         return state if state is not None and state.next_segment == segment and state.frame.shape == shape else None
 
 
 @dataclass(frozen=True)
 class BatchPlace:
-    """What the samples of a batch go on from.
+    """The places of a batch's samples in their sequences.
 
     Attributes:
-        sequences: what the slots have decoded.
-        segments: one a sample.
-        base: QPs (N).
+        sequences: the states of the slots.
+        segments: the segment of each sample.
+        base: base QPs (N).
     """
 
     sequences: Sequences
@@ -110,10 +109,11 @@ def sequence_loss(
     objective: Objective,
     conditions: Conditions,
 ) -> BatchLoss:
-    """clip: (N, 1 + P frames, 3, h, w) in 0..1, frame 0 what stands before the segments. The loss is that of all P
-    frames.
+    """Computes the loss of all P frames of a clip. A slot without a state codes frame 0 as an I frame. Afterwards
+    `at.sequences` has the states behind the last frame.
 
-    A slot without a state codes frame 0 as an I frame. `at.sequences` has the states behind the last frame afterwards.
+    Args:
+        clip: (N, 1 + P frames, 3, h, w) in 0..1. Frame 0 is the frame before the segments.
     """
     model, ops = models.video, UnclampedOperations(models.parameters, conditions.share)
     sequences, segments, base = at.sequences, at.segments, at.base
@@ -179,7 +179,7 @@ def _code_first_frames(
     clip: torch.Tensor,
     base: torch.Tensor,
 ) -> None:
-    """Fills the states that are missing with I frames."""
+    """Fills missing states with I frames."""
     fresh = [index for index, state in enumerate(states) if state is None]
     if not fresh:
         return

@@ -194,7 +194,7 @@ class VideoModel:
         return None
 
     def restored_memory(self, stored: Mapping[str, Any], device: Any) -> BatchMemory | None:
-        """Inverse of BatchMemory.stored."""
+        """Inverts BatchMemory.stored."""
         return None
 
     def batch_prediction(self, memories: list[Any]) -> BatchPrediction:
