@@ -142,14 +142,14 @@ class ContextModel<T>::Run {
     }
   }
 
-  // Takes the symbols of a position, and gives their values out.
+  // Takes the symbols of a position and writes their values to `out`.
   void restore(size_t i, size_t j, const int32_t* symbols, T* out) {
     T* const place = restored_.data() + (i + 2) * stride_ + (j + 2) * channels_;
     for (size_t c = 0; c < channels_; ++c) out[c] = place[c] = static_cast<T>(symbols[c]) + means()[c];
   }
 
  private:
-  // What the rows above give to the convolution at every position of a row: known before the row begins.
+  // Computes what the rows above add to the convolution at every position of a row, before the row begins.
   void read_above(size_t i) {
     const size_t half = kTapsAbove / 2 * channels_;
     for (size_t j = 0; j < width_; ++j) {

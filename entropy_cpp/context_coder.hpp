@@ -1,7 +1,7 @@
 // Codes a latent position by position: a masked 5x5 convolution over what is coded, and three 1x1 layers behind it,
 // predict the mean and the scale of each symbol. Source: DCVC (2021); docs/entropy-coding.md, "Words".
 //
-// Every sum has one order, whatever the processor is, so that encoder and decoder agree where the inputs do.
+// Every sum has one order on every processor, so that encoder and decoder agree if their inputs agree.
 #pragma once
 
 #include <cstddef>

@@ -1,6 +1,6 @@
-// The coder of 16-bit symbols: the payloads of the published codecs whose latents are not limited to 8 bits. One to 16
-// coders share a frame, and each gives a string of its own; how the strings stand in a payload is the family's matter.
-// Source: docs/entropy-coding.md, "Wide symbols". No function here reads or writes outside the spans that it is given.
+// The coder of 16-bit symbols, for published codecs whose latents may exceed 8 bits. One to 16 coders share a frame,
+// and each makes a string of its own. The family decides how the strings stand in a payload. Source: docs/entropy-
+// coding.md, "Wide symbols". No function here reads or writes outside the spans that it is given.
 #pragma once
 
 #include <cstddef>
@@ -14,7 +14,7 @@ namespace dcvc::entropy {
 
 constexpr size_t kMaxWideCoders = 16;
 
-// The two states that published codecs have.
+// The two kinds of states of published codecs.
 enum class WideKind {
   kLongWords,  // 63-bit state, 32-bit words, escapes in digits of four bits
   kBytes       // 31-bit state, bytes, escapes in digits of two bits

@@ -1,5 +1,5 @@
-// Depthwise 3x3: a tile of 8x8 positions and 64 channels, its surroundings in shared memory. A thread has two channels
-// and a column.
+// Depthwise 3x3. A block computes a tile of 8x8 positions and 64 channels, and holds the tile's surroundings in shared
+// memory. A thread has two channels and a column.
 #pragma once
 
 #include "kernels/cuda/arguments.hpp"

@@ -127,7 +127,7 @@ py::tuple filter_planes(const Planes& planes, const Array<int8_t>& luma, const A
   return py::make_tuple(out[0], out[1], out[2]);
 }
 
-// The upper left height x width samples as bytes.
+// Returns the upper left height x width samples as bytes.
 Array<uint8_t> bytes_of_plane(const Array<int16_t>& plane, int height, int width) {
   require(plane.ndim() == 2 && height > 0 && width > 0 && height <= side(plane, 0) && width <= side(plane, 1),
           "the plane is smaller than that");
@@ -141,7 +141,7 @@ Array<uint8_t> bytes_of_plane(const Array<int16_t>& plane, int height, int width
   return out;
 }
 
-// (bytes so far, low, range) of the range coder behind the filters.
+// Returns (bytes so far, low, range) of the range coder behind the filters.
 dcvc::EncoderState encode_open(fi::FilterCoder& coder, const Array<int8_t>& luma, const Array<int8_t>& chroma,
                                const EncoderStart& start) {
   dcvc::RangeEncoder range_coder = encoder_from(start);
@@ -156,7 +156,7 @@ py::bytes encode(fi::FilterCoder& coder, const Array<int8_t>& luma, const Array<
   return as_bytes(range_coder.finish());
 }
 
-// (filters, (position, value, range) of the range coder behind them); None if the bytes hold none.
+// Returns (filters, (position, value, range) of the range coder behind them); None if the bytes hold no filters.
 py::object decode_open(fi::FilterCoder& coder, const py::bytes& data, const DecoderStart& start) {
   dcvc::RangeDecoder range_coder = decoder_from(data, start);
   if (!coder.decode(range_coder)) return py::none();

@@ -28,7 +28,7 @@ struct FilterContexts {
 class FilterCoder {
  public:
   void encode(RangeEncoder& coder, const Filters& filters);
-  // False if a coefficient is out of range; then the coder must be reset.
+  // False if a coefficient is out of range. The coder must be reset then.
   bool decode(RangeDecoder& coder);
 
   void reset() { *this = FilterCoder(); }

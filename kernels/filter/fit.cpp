@@ -51,7 +51,7 @@ int16_t wanted(int16_t sample, uint8_t source) {
   return static_cast<int16_t>(((source * kMaxSample + 127) / 255 - sample) >> kScaleBits);
 }
 
-// Rows of terms and of what the filter should add, scaled; those of `rows` rows, one after the other.
+// Scaled terms, and what the filter should add, of `rows` rows, one row after the other.
 class Gathered {
  public:
   Gathered(const FitPlane& plane, const Plane& padded, const Plane* companion, int rows)
@@ -90,7 +90,7 @@ class Gathered {
   std::vector<int16_t> values_;
 };
 
-// Every how many lines of blocks, or of chroma, are measured.
+// One of so many lines of blocks, or of chroma, is measured.
 int stride_of(const FitPlane& luma) { return 1 + luma.height * luma.width / kManySamples; }
 
 void measure_luma(const FitPlane& plane, std::array<Moments, kFilters>& moments) {
@@ -141,7 +141,7 @@ double error(const Moments& moments, const Filter& filter, int terms) {
   return sum;
 }
 
-// Walks the filters and takes for each what costs least.
+// Walks the filters and takes the cheapest choice for each.
 class Choice {
  public:
   Choice(const std::array<Moments, kFilters>& moments, const FilterCoder& coder, double lambda)

@@ -34,7 +34,7 @@ int side(const Array<T>& plane, int axis) {
   return static_cast<int>(plane.shape(axis));
 }
 
-// Whether chroma is halved.
+// Whether the planes have halved chroma.
 template <class T>
 bool require_planes(const std::array<Array<T>, 3>& planes) {
   for (const auto& plane : planes) require(plane.ndim() == 2, "planes must be (height, width)");
@@ -56,7 +56,7 @@ fl::Planes view_of(Planes& planes) {
   return view;
 }
 
-// Planes that are only read.
+// A view of planes that nothing writes.
 fl::Planes view_of_const(const Planes& planes) {
   fl::Planes view;
   for (size_t i = 0; i < 3; ++i)
@@ -92,7 +92,7 @@ py::tuple reconstruct(const fl::FrameFloor& floor, const Planes& planes, const s
   return py::make_tuple(out[0], out[1], out[2]);
 }
 
-// Touched blocks of planes into squares of full-size planes; halved samples are repeated.
+// Copies the touched blocks of planes into squares of full-size planes. It repeats halved samples.
 void put_back(const fl::FrameFloor& floor, const Planes& planes, Squares& squares) {
   require_same_size(floor, planes);
   require(squares.ndim() == 5 && squares.shape(0) == 3 && squares.shape(2) == fl::kPart &&
@@ -116,7 +116,7 @@ void put_back(const fl::FrameFloor& floor, const Planes& planes, Squares& square
   }
 }
 
-// (bytes so far, low, range) of the range coder behind the floor.
+// Returns (bytes so far, low, range) of the range coder behind the floor.
 dcvc::EncoderState encode_open(fl::FloorCoder& coder, fl::FrameFloor& floor, const EncoderStart& start) {
   dcvc::RangeEncoder range_coder = encoder_from(start);
   coder.encode(range_coder, floor);
@@ -138,7 +138,7 @@ Array<uint8_t> bases_of(const fl::FrameFloor& floor) {
   return out;
 }
 
-// What a floor holds as arrays: bases, levels of flat blocks, levels of parts.
+// Returns a floor as arrays: bases, levels of flat blocks, levels of parts.
 py::tuple parts_of(const fl::FrameFloor& floor) {
   Array<uint8_t> flat({floor.rows, floor.columns, 3});
   Array<int16_t> levels({floor.rows, floor.columns, floor.num_parts(), fl::kPartSamples});
@@ -160,7 +160,7 @@ py::tuple parts_of(const fl::FrameFloor& floor) {
   return py::make_tuple(bases_of(floor), flat, levels);
 }
 
-// What a floor holds in the form of the GPU's kernel: by block three words, then the levels of all coded parts.
+// Returns a floor in the form of the GPU's kernel: three words for each block, and the levels of all coded parts.
 py::tuple words_of(const fl::FrameFloor& floor) {
   Array<uint32_t> words({floor.rows, floor.columns, 3});
   Array<int16_t> levels(
@@ -222,7 +222,7 @@ fl::FrameFloor empty_floor(int rows, int columns, bool is_halved) {
   return {rows, columns, is_halved};
 }
 
-// (floor, (position, value, range) of the range coder behind it); None if the bytes hold none.
+// Returns (floor, (position, value, range) of the range coder behind it); None if the bytes hold no floor.
 py::object decode_open(fl::FloorCoder& coder, const py::bytes& data, int rows, int columns, bool is_halved,
                        const DecoderStart& start) {
   fl::FrameFloor floor = empty_floor(rows, columns, is_halved);

@@ -13,7 +13,7 @@ namespace {
 
 constexpr int kCostScale = 16;
 constexpr int kRounding = 92;  // in 1/256 of a step
-// Of the price of a bit, in blocks of one colour: they are cheap, and an eye sees them change.
+// In blocks of one colour, the price of a bit is divided by this: an eye sees such blocks change.
 constexpr int kFlatShare = 16;
 constexpr int kQuickBits = 2;  // a block whose whole error is worth less is left alone
 
@@ -153,7 +153,7 @@ class BlockChooser {
     learning_.code_block(floor_, row, column);
   }
 
-  // A base that is loaded, with what levels are worth their bits.
+  // Considers a base that is loaded, with the levels that are worth their bits.
   void consider(Base base, int row, int column, int64_t error) {
     Candidate& candidate = trial_;
     candidate.block = Block();
@@ -234,7 +234,7 @@ class BlockChooser {
     price_head(best_, row, column);
   }
 
-  // Bits and cost of all that stands before the parts.
+  // Counts bits and cost of all that precedes the parts.
   void price_head(Candidate& candidate, int row, int column) {
     floor_.blocks[floor_.index(row, column)] = candidate.block;
     Pricer pricer;
@@ -279,7 +279,7 @@ class BlockChooser {
     }
   }
 
-  // Whether the picture that is loaded is put out in the one colour of its source.
+  // Whether the loaded picture, once put out, has the one colour of its source.
   bool puts_out_flat() const {
     for (int plane = 0; plane < 3; ++plane) {
       const int first = floor_.first_part(plane), side = floor_.parts_per_side(plane);
@@ -292,7 +292,7 @@ class BlockChooser {
     return true;
   }
 
-  // By block, whether its source is of one colour.
+  // Whether the source of each block has one colour.
   std::vector<uint8_t> flat_blocks() const {
     std::vector<uint8_t> flat(floor_.blocks.size(), 1);
     for (int plane = 0; plane < 3; ++plane) {
@@ -318,7 +318,7 @@ class BlockChooser {
     }
   }
 
-  // Weighted error of a base; those of its parts and planes stay in errors_ and base_errors_.
+  // Returns the weighted error of a base. Keeps the errors of its parts and planes in errors_ and base_errors_.
   int64_t error_of(const Parts& parts) {
     base_errors_ = {};
     for (int plane = 0, part = 0; plane < 3; ++plane) {
@@ -355,7 +355,7 @@ class BlockChooser {
 
 }  // namespace
 
-// By block, whether its source is that of the frame before.
+// Whether the source of each block is the same as in the frame before.
 std::vector<uint8_t> FloorChooser::still_blocks(const Planes& picture, const std::array<Source, 3>& source,
                                                 bool is_halved) const {
   const FrameFloor grid(picture[0].height / kBlock, picture[0].width / kBlock, is_halved);

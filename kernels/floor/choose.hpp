@@ -29,13 +29,13 @@ struct Choice {
   int num_touched = 0, num_replaced = 0;  // blocks; of the latter nothing is the picture
 };
 
-// Chooses the floors of frames in order; knows the source of the frame before, and so what stands still.
+// Chooses the floors of frames in order. It compares each source with the one before to find what stands still.
 class FloorChooser {
  public:
-  // `compensated` has samples in P frames only. Changes nothing: encode what is to be kept.
+  // `compensated` has samples in P frames only. The choice changes neither chooser nor coder.
   Choice choose(const Planes& picture, const Planes& compensated, const std::array<Source, 3>& source,
                 const FloorCoder& coder, const ChoiceRule& rule, bool is_halved) const;
-  // The source is that of the frame before from now on; `size`: planes of its size.
+  // Remembers the source of the last coded frame. `size`: planes of its size.
   void remember(const Planes& size, const std::array<Source, 3>& source);
 
  private:

@@ -29,11 +29,11 @@ struct FloorContexts {
   std::array<std::array<Context, kMaxLevelBits>, 2> second_bit;  // of a magnitude with so many bits
 };
 
-// Codes the floors of frames in order; what was learned stays from frame to frame.
+// Codes the floors of frames in order. The contexts stay from frame to frame.
 class FloorCoder {
  public:
   void encode(RangeEncoder& coder, FrameFloor& floor);  // which is unchanged at the end
-  // `floor` has the picture's size and nothing else; false if the bytes hold none, and then the coder must be reset.
+  // `floor` comes with the picture's size alone. False if the bytes hold no floor; the coder must be reset then.
   bool decode(RangeDecoder& coder, FrameFloor& floor);
 
   void reset() { *this = FloorCoder(); }

@@ -1,5 +1,5 @@
-// The one walk over what a floor holds: an encoder writes it, a decoder fills it in, an encoder's choice adds up
-// prices. Source: docs/floor.md.
+// One walk over a floor serves all: an encoder writes the floor, a decoder fills it in, and the encoder's choice adds
+// up prices. Source: docs/floor.md.
 #pragma once
 
 #include <algorithm>
@@ -9,7 +9,7 @@
 
 namespace dcvc::floor {
 
-// Where the k-th coefficient in coding order stands, from the lowest frequency: diagonals, up on odd ones as in JPEG.
+// The place of the k-th coefficient in coding order, from the lowest frequency: diagonals, up on odd ones as in JPEG.
 extern const std::array<uint8_t, kPartSamples> kZigzag;
 
 inline int position_class(int row, int column) {
@@ -31,7 +31,7 @@ class Walk {
   Walk(Coder& coder, FloorContexts& contexts, bool is_p_frame)
       : coder_(coder), contexts_(contexts), is_p_(is_p_frame) {}
 
-  // Goes on where this one stands in the frame, with another coder.
+  // A walk at the same place of the frame, with another coder.
   template <class Other>
   Walk<Other> with(Other& coder) const {
     Walk<Other> walk(coder, contexts_, is_p_);
@@ -39,7 +39,7 @@ class Walk {
     return walk;
   }
 
-  // A whole frame. False if it breaks a rule.
+  // Codes a whole frame. False if the floor breaks a rule.
   bool code_frame(FrameFloor& floor, int& last_step) {
     floor.is_used = coder_.code(contexts_.used[is_p_], floor.is_used);
     if (!floor.is_used) return true;
@@ -60,7 +60,7 @@ class Walk {
 
   void begin_blocks(const std::array<uint8_t, 3>& last_flat = {128, 128, 128}) { last_flat_ = last_flat; }
 
-  // One block; those before it stand in the floor. A decoder appends levels. False if a level of a flat block is none.
+  // Codes one block; the floor has all blocks before it. A decoder appends levels. False if a flat level is none.
   bool code_block(FrameFloor& floor, int row, int column) {
     Block& block = floor.blocks[floor.index(row, column)];
     bool has_residual = block.coded != 0;
@@ -69,7 +69,7 @@ class Walk {
     return true;
   }
 
-  // What stands before the parts of a block; `has_residual` is found out, too.
+  // Codes what precedes the parts of a block, and sets `has_residual`.
   bool code_head(FrameFloor& floor, int row, int column, bool& has_residual) {
     Block& block = floor.blocks[floor.index(row, column)];
     const Neighbours beside(floor, row, column);
@@ -85,7 +85,7 @@ class Walk {
     return true;
   }
 
-  // The levels of a part that has some.
+  // Codes the levels of a part that has levels.
   void code_levels(int16_t* levels, bool is_chroma) {
     const int last = code_last(levels, is_chroma);
     int magnitudes[kPart + 2][kPart + 2] = {};

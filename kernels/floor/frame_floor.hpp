@@ -1,4 +1,4 @@
-// What the floor of one frame says of each 16x16 block. Source: docs/floor.md.
+// The floor of one frame: what it does to each 16x16 block. Source: docs/floor.md.
 #pragma once
 
 #include <array>
@@ -44,7 +44,7 @@ struct FrameFloor {
   size_t index(int row, int column) const {
     return static_cast<size_t>(row) * static_cast<size_t>(columns) + static_cast<size_t>(column);
   }
-  // Whether the part of a plane at a place of its grid of 8x8 squares has levels; false outside the picture.
+  // Whether a part has levels, by its place in the plane's grid of 8x8 squares. False outside the picture.
   bool is_coded(int plane, int part_row, int part_column) const {
     if (part_row < 0 || part_column < 0) return false;
     const int side = parts_per_side(plane);

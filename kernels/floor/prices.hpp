@@ -1,4 +1,4 @@
-// What a frame's floor costs in bits: coders that write nothing, for the choice.
+// The bits of a frame's floor, for the encoder's choice: coders that write nothing.
 #pragma once
 
 #include <cmath>

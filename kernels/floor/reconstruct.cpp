@@ -8,7 +8,7 @@ namespace dcvc::floor {
 
 namespace {
 
-// Both work on 8x8 samples that hold what is predicted.
+// Both functions work on 8x8 samples that hold the prediction.
 void add_transform(const int16_t* levels, int step, int16_t* samples, size_t stride) {
   int32_t residual[kPartSamples];
   residual_of_levels(levels, step, residual);

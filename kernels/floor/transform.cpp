@@ -41,7 +41,8 @@ void residual_of_levels(const int16_t* levels, int step, int32_t* residual) {
 
 namespace {
 
-// One direction: sums along the columns of 8x8 values, then turned, so that the next direction does the same.
+// One direction of the transform: sums along the columns of 8x8 values. The result is transposed, so that the other
+// direction runs the same code.
 void transform_columns(const int16_t* values, int shift, int32_t* turned) {
   for (int k = 0; k < kPart; ++k) {
     int32_t sums[kPart] = {};

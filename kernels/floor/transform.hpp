@@ -7,13 +7,13 @@
 
 namespace dcvc::floor {
 
-// The size of a step in 1/8192, of coefficients with orthonormal transform.
+// Returns a step in 1/8192, for coefficients of the orthonormal transform.
 int step_size(int step_index);
 
-// Residual 8x8 of levels, both in raster order.
+// Computes the 8x8 residual of levels, both in raster order.
 void residual_of_levels(const int16_t* levels, int step, int32_t* residual);
 
-// Coefficients of a residual in -8192..8192; for encoders.
+// Computes the coefficients of a residual in -8192..8192. Only encoders need them.
 void coefficients_of_residual(const int16_t* residual, int32_t* coefficients);
 
 }  // namespace dcvc::floor

@@ -155,7 +155,7 @@ py::bytes encode(mo::VectorCoder& coder, const Array<int16_t>& field, const Trac
   return as_bytes(coder.encode(as_motion(field, tracks, blends)));
 }
 
-// (bytes so far, low, range) of the range coder behind the vectors.
+// Returns (bytes so far, low, range) of the range coder behind the vectors.
 dcvc::EncoderState encode_open(mo::VectorCoder& coder, const Array<int16_t>& field, const Tracks& tracks,
                                const Blends& blends) {
   require_even_field(field);
@@ -172,7 +172,7 @@ py::object decode(mo::VectorCoder& coder, const py::bytes& data, int rows, int c
   return as_tuple(*motion);
 }
 
-// (motion, (position, value, range) of the range coder behind the vectors).
+// Returns (motion, (position, value, range) of the range coder behind the vectors).
 py::object decode_open(mo::VectorCoder& coder, const py::bytes& data, int rows, int columns) {
   require_even(rows, columns);
   const std::string_view view = data;
@@ -182,7 +182,7 @@ py::object decode_open(mo::VectorCoder& coder, const py::bytes& data, int rows, 
   return py::make_tuple(as_tuple(*motion), dcvc::state_of(range_coder));
 }
 
-// For tools: what the contexts have learned, as probabilities of zero in 1/65536, in the order of the struct.
+// Returns what the contexts have learned, as probabilities of zero in 1/65536, in the order of the struct. For tools.
 Array<uint16_t> probabilities(const mo::VectorCoder& coder) {
   constexpr size_t count = sizeof(mo::Contexts) / sizeof(dcvc::Context);
   const auto* contexts = reinterpret_cast<const dcvc::Context*>(&coder.contexts());
@@ -197,8 +197,8 @@ Array<int16_t> field_array(const mo::Field& field) {
   return out;
 }
 
-// (what the contexts have learned, the last field and the kept tracks, without rows if there are none, the number of
-// pictures); `restore` takes them.
+// Returns what `restore` takes: (what the contexts have learned, the last field, the kept tracks, the number of
+// pictures). Field and tracks have no rows if there are none.
 py::tuple state(const mo::VectorCoder& coder) {
   Array<uint8_t> learned(static_cast<py::ssize_t>(sizeof(mo::Contexts)));
   std::memcpy(learned.mutable_data(), &coder.contexts(), sizeof(mo::Contexts));

@@ -1,4 +1,4 @@
-// Block motion compensation of a reference picture: what encoder and decoder both compute, in integers, bit-exact
+// Block motion compensation of a reference picture. Encoder and decoder both compute it, in integers, bit-exact
 // everywhere. Source: docs/motion.md.
 #pragma once
 

@@ -12,9 +12,9 @@ namespace dcvc::motion {
 // Finds vectors for a picture from 8-bit luma planes of height x width (multiples of 16), and tracks and blends with a
 // long-term reference.
 //
-// long_term: nullptr where there is none. lambda: what a bit costs in sums of absolute differences. coder: the one that
-// will code what is found, for its prices; it must have a long-term reference where one is given. num_threads: the
-// result does not depend on it.
+// long_term: nullptr if there is none. lambda: the price of a bit in sums of absolute differences. coder: the coder
+// that will code the motion; its state gives the bits. With a long-term reference, the coder must have one too.
+// num_threads: the result does not depend on it.
 Motion search(const uint8_t* current, const uint8_t* reference, const uint8_t* long_term, int height, int width,
               double lambda, const VectorCoder& coder, int num_threads);
 
