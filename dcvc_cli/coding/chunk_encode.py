@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 
 from dcvc_cli import __version__
 from dcvc_cli.bitstream.sps_syntax import write_sps
@@ -82,8 +83,8 @@ def encode_chunk(
         target = rate_target(settings, reader.name, reader.format, chunk.num_frames)
         rate = None if target is None else one_pass(target)
         if target is not None and settings.passes == 2:
-            with open_input(source, plan.options, limits, chunk) as again:
-                rate = second_pass(target, first_pass(opened, reader.format, choices, target, again))
+            again = partial(open_input, source, plan.options, limits, chunk)
+            rate = second_pass(target, first_pass(opened, reader.format, choices, target, again))
         encoder = StreamEncoder(opened, reader.format, choices, sink, rate=rate, label=plan.label(number))
         if write_sps(encoder.sps) != plan.sps:
             raise InputError(

@@ -1,18 +1,24 @@
 """Rate control of an encode: the target, and the pass that finds out what frames take."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from dataclasses import replace
 from fractions import Fraction
 
 from dcvc_cli.codec.choices import CodingChoices
 from dcvc_cli.coding.encode import StreamEncoder, encode_pictures
 from dcvc_cli.coding.encode_settings import EncodeSettings
 from dcvc_cli.coding.opened_models import OpenedModel
+from dcvc_cli.control.constant import ConstantQp
 from dcvc_cli.control.rate import OnePassRate, RateControl, RateTarget
 from dcvc_cli.control.two_pass import CodedFrame, TwoPassRate
 from dcvc_cli.errors import InputError
 from dcvc_cli.format.types import Picture, VideoFormat
 from dcvc_cli.media import OutputFile
+
+FIRST_QP, NEAR_QPS = 32, 10
+"""QP of a first pass, and how far from it a second pass still knows well what frames take."""
 
 
 def rate_target(
@@ -41,13 +47,26 @@ def first_pass(
     video_format: VideoFormat,
     choices: CodingChoices,
     target: RateTarget,
-    pictures: Iterable[Picture],
+    open_pictures: Callable[[], AbstractContextManager[Iterable[Picture]]],
 ) -> list[CodedFrame]:
-    """Codes a clip in one pass and keeps what each frame took, not the stream."""
-    with OutputFile(os.devnull, overwrite=True) as sink:
-        encoder = StreamEncoder(opened, video_format, choices, sink, rate=OnePassRate(target))
-        encode_pictures(encoder, pictures)
-    return encoder.control.history
+    """Codes a clip at one QP and keeps what each frame took, not the stream. Where the target needs a QP that is far
+    from it, the clip is coded again at that one.
+
+    Args:
+        open_pictures: opens the clip; called once or twice.
+    """
+    # The receiver's buffer is the second pass's matter.
+    free = replace(choices, vbv=None)
+
+    def coded_at(qp: int) -> list[CodedFrame]:
+        with open_pictures() as pictures, OutputFile(os.devnull, overwrite=True) as sink:
+            encoder = StreamEncoder(opened, video_format, free, sink, rate=ConstantQp(qp))
+            encode_pictures(encoder, pictures)
+            return encoder.control.history
+
+    frames = coded_at(FIRST_QP)
+    needed = TwoPassRate(target, frames).nearest_constant()
+    return frames if abs(needed - FIRST_QP) <= NEAR_QPS else coded_at(needed)
 
 
 def one_pass(target: RateTarget) -> RateControl:

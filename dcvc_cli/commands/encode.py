@@ -64,6 +64,14 @@ def encode(
         ),
     ] = 8,
     coding: LocalCodingOptions,
+    stats: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Keep the first of two passes in FILE; where FILE exists, take it from there.",
+            rich_help_panel="Coding",
+        ),
+    ] = None,
     recon: Annotated[
         str | None, _report("FILE", "Write the pictures that the decoder will show: .y4m, .yuv or PNG.", "--recon")
     ] = None,
@@ -105,6 +113,7 @@ def encode(
         msssim=msssim,
         colour=clip.colour,
         keep_tracks=clip.tracks,
+        stats=stats,
         progress=progress,
         quiet=quiet,
         verbose=verbose,
@@ -113,7 +122,7 @@ def encode(
     if plan is not None or chunk is not None:
         if (plan is not None and chunk is not None) or len(sources) > 1 or names_folder(output):
             raise UsageError("--plan and --chunk take one of them, one input and one output")
-        given = vars(clip) | vars(coding) | vars(reports) | {"psnr": psnr, "msssim": msssim}
+        given = vars(clip) | vars(coding) | vars(reports) | {"stats": stats} | {"psnr": psnr, "msssim": msssim}
         refuse_beside_plan("--plan" if chunk is None else "--chunk", given)
         check_places([*sources, plan or parse_chunk(chunk or "")[0]], {"-o": output})
         if chunk is not None:
@@ -122,11 +131,13 @@ def encode(
             encode_by_plan_file(sources[0], output, plan, choices)
         return
     if len(sources) > 1 or names_folder(output):
-        if reports != EncodeReports():
-            raise UsageError("--recon, --csv and --json are for one input", "encode inputs one by one for them")
+        if reports != EncodeReports() or stats is not None:
+            raise UsageError(
+                "--recon, --csv, --json and --stats are for one input", "encode inputs one by one for them"
+            )
         encode_batch(sources, output, choices, jobs, skip_existing)
         return
-    check_places(sources, {"-o": output, "--recon": recon, "--csv": csv_file, "--json": json_file})
+    check_places(sources, {"-o": output, "--stats": stats, "--recon": recon, "--csv": csv_file, "--json": json_file})
 
     from dcvc_cli.ui.voice import Voice
 

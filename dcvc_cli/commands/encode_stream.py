@@ -73,6 +73,7 @@ class EncodeChoices:
     msssim: bool = False
     colour: ColourTags = ColourTags()
     keep_tracks: bool = True
+    stats: str | None = None
     progress: ProgressMode = ProgressMode.AUTO
     quiet: bool = False
     verbose: bool = False
@@ -142,6 +143,7 @@ def encode_stream(
     """
     from dcvc_cli.coding.encode import StreamEncoder, encode_pictures
     from dcvc_cli.coding.memory import encoding_memory
+    from dcvc_cli.coding.pass_stats import pass_key, read_stats, write_stats
     from dcvc_cli.coding.passes import first_pass, one_pass, rate_target, second_pass
     from dcvc_cli.coding.report_files import summary_values
     from dcvc_cli.media import OutputFile, PictureWriter, open_reader, open_writer
@@ -153,6 +155,8 @@ def encode_stream(
     check_ending("--csv", wanted.csv_file, CSV)
     check_ending("--json", wanted.json_file, JSON)
     settings, limits, overwrite = choices.settings, choices.limits, choices.overwrite
+    if choices.stats is not None and settings.passes != 2:
+        raise UsageError("--stats keeps the first of two passes", "add --bitrate and --passes 2")
     if settings.passes == 2 and source == "-":
         raise UsageError("--passes 2 reads its input twice, standard input can be read once", "--passes 1")
     voice = Voice(choices.quiet, choices.verbose)
@@ -195,9 +199,14 @@ def encode_stream(
         target = rate_target(settings, reader.name, reader.format, reader.num_frames)
         control = None if target is None else one_pass(target)
         if target is not None and settings.passes == 2:
-            voice.note(f"{reader.name}: the first pass finds out what frames take")
-            with open_source(keep_tracks=False) as again:
-                control = second_pass(target, first_pass(opened, reader.format, coding, target, again))
+            key = pass_key(source, (seek, frames), reader.format, settings, opened)
+            taken = None if choices.stats is None else read_stats(choices.stats, key)
+            if taken is None:
+                voice.note(f"{reader.name}: the first pass finds out what frames take")
+                taken = first_pass(opened, reader.format, coding, target, partial(open_source, keep_tracks=False))
+                if choices.stats is not None:
+                    write_stats(choices.stats, key, taken)
+            control = second_pass(target, taken)
         encoder = StreamEncoder(
             opened,
             reader.format,

@@ -34,6 +34,7 @@ _INPUT_OPTIONS = {
     "recon": "--recon",
     "csv_file": "--csv",
     "json_file": "--json",
+    "stats": "--stats",
 }
 """Options of `dcvc encode` beside its settings that have no place beside a plan, by parameter."""
 

@@ -17,16 +17,23 @@ from dcvc_cli.control.vbv import P_MARGIN, VbvModel
 GROUP = 8
 """Pictures that share a base QP: one period of the models' patterns of good frames."""
 MAX_QP = 63
-WINDOW_SECONDS = 2
-"""Time over which a debt of bits is paid."""
-MAX_STEP, MAX_STEP_AT_CUT = 3, 12
+WINDOW_SECONDS, KNOWN_WINDOW_SECONDS = 3, 8
+"""Time over which a debt of bits is paid, of a clip whose end is not known, and of one that goes on for longer."""
+NOW_SECONDS = 1
+"""Time for which pictures are expected to stay as busy as they are now; then as busy as in the window that is over."""
+MAX_STEP, MAX_STEP_DOWN, MAX_STEP_AT_CUT = 2, 20, 12
 """QPs from group to group; more at an I frame that begins a scene."""
+SURPRISE = 3
+"""Bits of a picture, of what its group was thought to take a picture: beyond, a new group begins, and its QP may be
+lower by any step."""
 UNKNOWN_FRAMES = 3
 """P frames after an I frame of whose scene nothing is known yet: each may take as much as the I frame."""
 MEMORY = 16
 """Frames after which an estimate has half forgotten, about."""
 NOISE = 128
 """Added to what is left of a thumbnail: half a grey level, that which thumbnails do not show."""
+BESIDE = 64
+"""Bits of a frame unit that no QP changes: its header and check, about."""
 _PRIOR_QP, _PRIOR_P, _PRIOR_I = 32, (45, 900), (1100, 3840)
 """Millibits a luma sample at this QP and the activity where they were measured, before anything is coded."""
 
@@ -109,11 +116,18 @@ class OnePassRate:
         }
         self._vbv = None if target.vbv is None else VbvModel(target.vbv, target.frame_rate)
         self._ordered: deque[_Ordered] = deque()
-        self._activities: deque[int] = deque(maxlen=GROUP)
+        rate = target.frame_rate
+        seconds = WINDOW_SECONDS if target.num_frames is None else KNOWN_WINDOW_SECONDS
+        self._window = max(GROUP, seconds * rate.numerator // rate.denominator)
+        self._now = max(GROUP, NOW_SECONDS * rate.numerator // rate.denominator)
+        self._activities: deque[int] = deque(maxlen=self._window)
+        self._thought = 0
+        """Bits that a P frame of this group was thought to take."""
+        self._is_surprised = False
         self._detail = _PRIOR_I[1]
         self._spent = 0
-        self._num_ordered = 0
-        self._since_key = 0
+        self._num_ordered = self._num_cuts = 0
+        self._since_key = self._in_group = 0
         self._qp: int | None = None
 
     def qp(self, seen: SeenPicture, *, is_key: bool) -> int:
@@ -121,11 +135,15 @@ class OnePassRate:
         self._since_key = 0 if is_key else self._since_key + 1
         activity = (seen.detail if is_key else seen.difference) + NOISE
         if is_key:
+            self._num_cuts += seen.begins_scene
             self._detail = activity
         else:
             self._activities.append(activity)
-        if self._since_key % GROUP == 0:
-            self._qp = self._limited(self._wanted(is_key), seen.begins_scene)
+        is_busy = self._qp is not None and self._predicted(self._qp, activity, is_key) > SURPRISE * self._thought
+        surprised = not is_key and (is_busy or self._is_surprised)
+        self._in_group += 1
+        if is_key or surprised or self._in_group >= GROUP:
+            self._begin_group(is_key, seen.begins_scene, surprised)
         qp = self._qp or 0
         if self._vbv is not None:
             while qp > 0 and not self._fits(qp, activity, is_key):
@@ -141,42 +159,55 @@ class OnePassRate:
         for index in range(num_pictures):
             ordered = self._ordered.popleft()
             share = num_bits * (index + 1) // num_pictures - num_bits * index // num_pictures
-            self._estimates[ordered.is_key].add(share, ordered.activity * growth(qp, is_key=ordered.is_key))
+            payload = max(share // 8, share - BESIDE)
+            self._estimates[ordered.is_key].add(payload, ordered.activity * growth(qp, is_key=ordered.is_key))
+            if not ordered.is_key and share > SURPRISE * max(ordered.predicted, self._thought):
+                self._is_surprised = True
         self._spent += num_bits
         if self._vbv is not None:
             self._vbv.take(num_bits, num_pictures)
 
     def _predicted(self, qp: int, activity: int, is_key: bool) -> int:
-        return self._estimates[is_key].of(activity * growth(qp, is_key=is_key))
+        return BESIDE + self._estimates[is_key].of(activity * growth(qp, is_key=is_key))
 
     def _spent_by_now(self) -> int:
         return self._spent + sum(ordered.predicted for ordered in self._ordered)
 
+    def _begin_group(self, is_key: bool, begins_scene: bool, surprised: bool) -> None:
+        qp = self._wanted(is_key)
+        if self._qp is not None:
+            step = MAX_STEP_AT_CUT if begins_scene else MAX_STEP
+            qp = min(qp, self._qp + step)
+            qp = qp if surprised else max(qp, self._qp - max(step, MAX_STEP_DOWN))
+        self._qp, self._in_group, self._is_surprised = qp, 0, False
+        self._thought = self._predicted(qp, self._activity_now(), False)
+
+    def _activity_now(self) -> int:
+        """The mean of the last group, or that of the last two pictures where it is higher."""
+        last = [self._activities[index] for index in range(-min(GROUP, len(self._activities)), 0)]
+        return max(sum(last) // len(last), sum(last[-2:]) // len(last[-2:])) if last else _PRIOR_P[1]
+
     def _wanted(self, is_key: bool) -> int:
         """The QP at which the bits of the window that begins now come closest to what is left for it."""
         target, done = self.target, self._num_ordered
-        window = max(GROUP, WINDOW_SECONDS * target.frame_rate.numerator // target.frame_rate.denominator)
+        window = self._window
         if target.num_frames is not None:
             window = max(1, min(window, target.num_frames - done))
         budget = max(0, target.bits_of(done + window) - self._spent_by_now())
-        return nearest_qp(budget, lambda qp: self._of_window(qp, window, is_key))
+        before = self._activities
+        usual = sum(before) // len(before) if before else _PRIOR_P[1]
+        return nearest_qp(budget, lambda qp: self._of_window(qp, window, is_key, usual))
 
-    def _of_window(self, qp: int, window: int, is_key: bool) -> int:
+    def _of_window(self, qp: int, window: int, is_key: bool, usual: int) -> int:
         """Predicted bits of so many pictures from now on, with the I frames that come with keyint."""
         keyint = self.target.keyint
-        num_keys = int(is_key)
+        num_keys = int(is_key) + self._num_cuts * (window - 1) // max(self._num_ordered, self._window // 4)
         if keyint > 0:
             num_keys += (self._since_key + window - 1) // keyint - self._since_key // keyint
-        activities = self._activities or (_PRIOR_P[1],)
-        activity = sum(activities) // len(activities)
         others = max(0, window - num_keys)
-        return num_keys * self._predicted(qp, self._detail, True) + others * self._predicted(qp, activity, False)
-
-    def _limited(self, qp: int, begins_scene: bool) -> int:
-        if self._qp is None:
-            return qp
-        step = MAX_STEP_AT_CUT if begins_scene else MAX_STEP
-        return min(max(qp, self._qp - step), self._qp + step)
+        now = min(others, self._now)
+        work = now * self._activity_now() + (others - now) * usual
+        return num_keys * self._predicted(qp, self._detail, True) + others * BESIDE + self._predicted(qp, work, False)
 
     def _fits(self, qp: int, activity: int, is_key: bool) -> bool:
         """Whether the buffer carries the next picture with room to spare, those on their way included."""

@@ -7,11 +7,11 @@ from those predicted.
 from dataclasses import dataclass
 
 from dcvc_cli.control.growth import growth
-from dcvc_cli.control.rate import GROUP, RateTarget, nearest_qp
+from dcvc_cli.control.rate import BESIDE, GROUP, RateTarget, nearest_qp
 from dcvc_cli.control.scene_cuts import SeenPicture
 from dcvc_cli.control.vbv import VbvModel
 
-MAX_STEP = 1
+MAX_STEP = 2
 """QPs from group to group, but for the start."""
 TRUST = 8
 """1/TRUST of the clip's bits must be seen before a ratio of seen to predicted bits counts half."""
@@ -48,7 +48,10 @@ class TwoPassRate:
 
     def __init__(self, target: RateTarget, frames: list[CodedFrame]) -> None:
         self.target, self._frames = target, frames
-        self._base = [(frame.num_bits << _SCALE) // growth(frame.qp, is_key=frame.is_key) for frame in frames]
+        self._base = [
+            (max(frame.num_bits // 8, frame.num_bits - BESIDE) << _SCALE) // growth(frame.qp, is_key=frame.is_key)
+            for frame in frames
+        ]
         self._rest: list[tuple[int, int]] = [(0, 0)]
         for frame, base in zip(reversed(frames), reversed(self._base), strict=True):
             keys, others = self._rest[-1]
@@ -77,6 +80,10 @@ class TwoPassRate:
         self._index += 1
         return qp
 
+    def nearest_constant(self) -> int:
+        """The one QP for the whole clip that comes closest to the target, by the other pass."""
+        return self._wanted() if self._index == 0 else self._qps[0]
+
     def coded(self, num_bits: int, num_pictures: int, lowered: int = 0) -> None:
         """The bits of the oldest pictures that are not yet told of, coded at a QP lower by so many."""
         first = self._num_told
@@ -91,7 +98,7 @@ class TwoPassRate:
     def _predicted(self, index: int, qp: int) -> int:
         if index >= len(self._frames):
             return 0
-        return (self._base[index] * growth(qp, is_key=self._frames[index].is_key)) >> _SCALE
+        return BESIDE + ((self._base[index] * growth(qp, is_key=self._frames[index].is_key)) >> _SCALE)
 
     def _on_their_way(self) -> int:
         return sum(self._predicted(index, self._qps[index]) for index in range(self._num_told, self._index))
@@ -103,11 +110,12 @@ class TwoPassRate:
 
     def _wanted(self) -> int:
         keys, others = self._rest[min(self._index, len(self._frames))]
+        num_left = max(0, len(self._frames) - self._index)
         left = self._total - self._spent - self._corrected(self._on_their_way())
 
         def rest_at(qp: int) -> int:
             bits = keys * growth(qp, is_key=True) + others * growth(qp, is_key=False)
-            return self._corrected(bits >> _SCALE)
+            return self._corrected(num_left * BESIDE + (bits >> _SCALE))
 
         return nearest_qp(max(0, left), rest_at)
 
