@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from dcvc_cli.entropy.tables import CdfTable
 from dcvc_cli.errors import StreamError
 from dcvc_cli.format.entropy_format import EntropyFormat
-from dcvc_cli.format.range_coder import DecoderState, EncoderState, SlowRangeDecoder, SlowRangeEncoder
+from dcvc_cli.format.range_coder import DecoderState, EncoderState, TwinRangeDecoder, TwinRangeEncoder
 
 Part = tuple[Sequence[int], Sequence[int], CdfTable]
 
@@ -124,7 +124,7 @@ def encode_partitioned(parts: Sequence[Part], interleaved: bool, log2_partitions
 
 def encode_compact(parts: Sequence[Part], start: EncoderState | None = None) -> bytes:
     """Codes a frame in the compact form, behind the bytes in `start`."""
-    coder = SlowRangeEncoder(start)
+    coder = TwinRangeEncoder(start)
     for symbols, rows, table in parts:
         for symbol, row in zip(symbols, rows, strict=True):
             for step in symbol_steps(int(symbol), int(row), table):
@@ -183,7 +183,7 @@ class _RangeSource(_Source):
     """The range coder of the compact form."""
 
     def __init__(self, data: bytes, start: DecoderState | None) -> None:
-        self.coder = SlowRangeDecoder(data, start)
+        self.coder = TwinRangeDecoder(data, start)
 
     def step(self, lane: int, cdf: Sequence[int], bits: int) -> int:
         share = self.coder.share(bits)

@@ -1,9 +1,9 @@
-"""The range coder that motion vectors, output filters and compact symbols share: its state between them, and the coder
-itself in slow Python.
+"""The state of the range coder, and the range coder's slow twin.
 
-They go into the same bytes, so the state belongs to none of these layers. The slow coder, and the bits with learning
-probabilities on top of it, are what the slow twins are written on, with nothing of the C++ code in it; the same bytes
-and states everywhere. Source: docs/entropy-coding.md, "Range coder", and docs/motion.md, "Bits".
+Motion vectors, output filters, floors and compact symbols go into the same bytes. So the state is a value that all
+these layers share. The twins of these layers run on the twin of the range coder, with adaptive bits on top. The twin
+shares nothing with the C++ code and gives the same bytes and states. Source: docs/entropy-coding.md, "Range coder", and
+docs/motion.md, "Bits".
 """
 
 from collections.abc import Callable, Sequence
@@ -20,12 +20,12 @@ FIRST_RANGE = (1 << WINDOW_BITS) - 1
 
 @dataclass(frozen=True)
 class EncoderState:
-    """Where an encoder stands.
+    """The state of an encoder.
 
     Attributes:
-        data: the bytes so far; a carry may yet change them.
-        low: start of the interval behind them, 0..2^64 - 1.
-        range: its size, 2^32..2^64 - 1.
+        data: the bytes so far. A carry may still change them.
+        low: start of the interval behind the bytes, 0..2^64 - 1.
+        range: size of the interval, 2^32..2^64 - 1.
     """
 
     data: bytes = b""
@@ -35,11 +35,11 @@ class EncoderState:
 
 @dataclass(frozen=True)
 class DecoderState:
-    """Where a decoder stands.
+    """The state of a decoder.
 
     Attributes:
-        position: bytes taken, 8 and more; zeros behind the last byte count.
-        value: the last eight bytes taken, less the low of the interval, 0..2^64 - 1.
+        position: number of bytes taken, at least 8. Zeros behind the last byte count.
+        value: the last eight bytes taken, minus the low of the interval, 0..2^64 - 1.
         range: size of the interval, 2^32..2^64 - 1.
     """
 
@@ -49,17 +49,17 @@ class DecoderState:
 
 
 def encoder_start(state: EncoderState | None) -> tuple[bytes, int, int] | None:
-    """An encoder's state in the form that the extensions take: (data, low, range)."""
+    """Turns an encoder's state into (data, low, range), the form of the extensions."""
     return None if state is None else (state.data, state.low, state.range)
 
 
 def decoder_start(state: DecoderState | None) -> tuple[int, int, int] | None:
-    """A decoder's state in the form that the extensions take: (position, value, range)."""
+    """Turns a decoder's state into (position, value, range), the form of the extensions."""
     return None if state is None else (state.position, state.value, state.range)
 
 
 def shortest_in(low: int, size: int) -> int:
-    """The number in low..low + size - 1 that ends in the most 0 bits, of those that end in at most 64."""
+    """Returns the number in low..low + size - 1 that ends in the most 0 bits. More than 64 count as 64."""
     for num_zeros in range(WINDOW_BITS, -1, -1):
         number = -(-low >> num_zeros) << num_zeros
         if number < low + size:
@@ -67,8 +67,8 @@ def shortest_in(low: int, size: int) -> int:
     raise AssertionError("the interval is never empty")
 
 
-class SlowRangeEncoder:
-    """The number that the bytes spell is kept whole, so that carries need no care."""
+class TwinRangeEncoder:
+    """The twin of the C++ RangeEncoder. It keeps the bytes as one number, so carries need no code."""
 
     def __init__(self, state: EncoderState | None = None) -> None:
         state = state or EncoderState()
@@ -76,7 +76,7 @@ class SlowRangeEncoder:
         self._range, self._num_bytes = state.range, len(state.data)
 
     def take(self, start: int, end: int, bits: int) -> None:
-        """Codes that the next share lies in start..end - 1 of 2^bits."""
+        """Codes the share start..end - 1 of 2^bits."""
         unit = self._range >> bits
         self._low += unit * start
         self._range = (self._range if end == 1 << bits else unit * end) - unit * start
@@ -89,19 +89,19 @@ class SlowRangeEncoder:
 
     @property
     def state(self) -> EncoderState:
-        """To go on from elsewhere."""
+        """The state, from which another encoder goes on."""
         window = (1 << WINDOW_BITS) - 1
         return EncoderState(
             (self._low >> WINDOW_BITS).to_bytes(self._num_bytes, "big"), self._low & window, self._range
         )
 
     def finish(self) -> bytes:
-        """The shortest bytes."""
+        """Returns the shortest bytes."""
         return shortest_in(self._low, self._range).to_bytes(self._num_bytes + WINDOW_BITS // 8, "big").rstrip(b"\0")
 
 
-class SlowRangeDecoder:
-    """Reads what SlowRangeEncoder writes; any bytes decode to something, `finish` tells whether an encoder makes
+class TwinRangeDecoder:
+    """Reads the bytes of TwinRangeEncoder. Any bytes decode to something; `finish` tells whether an encoder makes
     them."""
 
     def __init__(self, data: bytes, state: DecoderState | None = None) -> None:
@@ -112,32 +112,31 @@ class SlowRangeDecoder:
         return int.from_bytes(self._data[position : position + 8].ljust(8, b"\0"), "big")
 
     def share(self, bits: int) -> int:
-        """Which of 2^bits shares comes next."""
+        """Returns which of 2^bits shares comes next."""
         return min(self._state.value // (self._state.range >> bits), (1 << bits) - 1)
 
     def take(self, start: int, end: int, bits: int) -> None:
-        """Moves on, having found that share in start..end - 1."""
+        """Takes the share start..end - 1, which holds the number that `share` returned."""
         position, value, size = self._state.position, self._state.value, self._state.range
         unit = size >> bits
         value -= unit * start
         size = (size if end == 1 << bits else unit * end) - unit * start
         while size < MIN_RANGE:
-            # Bytes that no encoder makes can lie outside the first range; then the value grows, and is kept modulo
-            # 2^64.
+            # Bytes that no encoder makes may lie outside the first range. The value then grows, modulo 2^64.
             value = (value << WORD_BITS | self._number_at(position) >> WORD_BITS) % (1 << WINDOW_BITS)
             size, position = size << WORD_BITS, position + WORD_BITS // 8
         self._state = DecoderState(position, value, size)
 
     @property
     def state(self) -> DecoderState:
-        """To go on from elsewhere."""
+        """The state, from which another decoder goes on."""
         return self._state
 
     def finish(self) -> None:
-        """Checks that the bytes are exactly those of an encoder.
+        """Ends the bytes.
 
         Raises:
-            StreamError: they are not.
+            StreamError: bytes are left, or an encoder makes other bytes of these shares.
         """
         number = self._number_at(self._state.position - 8)
         low = number - self._state.value
@@ -147,13 +146,13 @@ class SlowRangeDecoder:
 
 
 class Context:
-    """A probability that a bit is 0, learned from the bits."""
+    """A probability that a bit is 0, which it learns from the bits."""
 
     def __init__(self, start: int = 32768) -> None:
         self.fast = self.slow = start
 
     def zero(self) -> int:
-        """In 1/32768."""
+        """Returns the probability in 1/32768."""
         return min(max((self.fast + self.slow) >> 2, 32), 32768 - 32)
 
     def learn(self, bit: int) -> None:
@@ -166,20 +165,20 @@ class Context:
 
 
 BitCoding: TypeAlias = Callable[[Context | None, int], int]
-"""Writes the bit given and returns it, or ignores it and returns the one read: one walk over what is coded serves
-both."""
+"""A writer writes the given bit and returns it. A reader ignores the given bit and returns the bit that it reads. So
+one walk over the syntax serves both."""
 
 
 def _share_of_zero(context: Context | None) -> tuple[int, int]:
-    """(share of a 0 bit, k), out of 2^k shares."""
+    """Returns (share of a 0 bit, k), out of 2^k shares."""
     return (context.zero(), 15) if context else (1, 1)
 
 
-class SlowBitWriter:
-    """Bits with contexts and without, coded on from where a range coder stands."""
+class TwinBitWriter:
+    """Writes bits with and without contexts, from a state of the range coder on."""
 
     def __init__(self, state: EncoderState | None = None) -> None:
-        self.coder = SlowRangeEncoder(state)
+        self.coder = TwinRangeEncoder(state)
 
     def bit(self, context: Context | None, bit: int) -> int:
         zero, bits = _share_of_zero(context)
@@ -189,11 +188,11 @@ class SlowBitWriter:
         return bit
 
 
-class SlowBitReader:
-    """Reads what SlowBitWriter writes; any bytes decode to something."""
+class TwinBitReader:
+    """Reads the bits of TwinBitWriter. Any bytes decode to something."""
 
     def __init__(self, data: bytes, state: DecoderState | None = None) -> None:
-        self.coder = SlowRangeDecoder(data, state)
+        self.coder = TwinRangeDecoder(data, state)
 
     def bit(self, context: Context | None, _: int) -> int:
         zero, bits = _share_of_zero(context)
@@ -205,8 +204,8 @@ class SlowBitReader:
 
 
 def code_nonzero(bit: BitCoding, sign: Context, prefix: Sequence[Context], wanted: int) -> int:
-    """A number other than 0: its sign, the length of its magnitude by a context for each bit, at most len(prefix), and
-    the bits below the first."""
+    """Codes a number other than 0: its sign, the length of its magnitude with a context for each bit, at most
+    len(prefix), and the bits below the highest."""
     is_negative = bit(sign, wanted < 0)
     num_bits = 0
     while num_bits < len(prefix) and bit(prefix[num_bits], abs(wanted) >> (num_bits + 1) != 0):

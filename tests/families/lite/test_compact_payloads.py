@@ -23,8 +23,8 @@ from dcvc_cli.format.range_coder import (
     FIRST_RANGE,
     DecoderState,
     EncoderState,
-    SlowRangeDecoder,
-    SlowRangeEncoder,
+    TwinRangeDecoder,
+    TwinRangeEncoder,
     shortest_in,
 )
 from tests.support.motions import Following, differences
@@ -130,7 +130,7 @@ def test_states_are_those_of_the_twin(seed: int):
         motion = following.random(rng, *size)
         state = fast.encode_open(motion)
         assert state == slow.encode_open(motion)
-        data = SlowRangeEncoder(state).finish()
+        data = TwinRangeEncoder(state).finish()
         assert data == closed.encode(motion)
         (found, where), (expected, there) = (coder.decode_open(data, *size) for coder in (fast_decoder, slow_decoder))
         assert differences(expected, found) == []
@@ -147,7 +147,7 @@ def test_bytes_that_decode_are_those_of_their_shares(data: bytes, seed: int):
     found."""
     parts = random_parts(np.random.default_rng(seed))
     fast, slow = FrameDecoder(data, COMPACT), twin.Decoder(data, COMPACT)
-    encoder, take = SlowRangeEncoder(), slow.compact.coder.take
+    encoder, take = TwinRangeEncoder(), slow.compact.coder.take
     slow.compact.coder.take = lambda *share: (encoder.take(*share), take(*share))
     found = outcome(lambda: read_parts(slow.decode, slow.finish, parts))
     assert found == outcome(lambda: read_parts(fast.decode_y, fast.finish, parts))
@@ -189,7 +189,7 @@ def test_damage_never_passes_as_the_original(seed: int, share: float, flip: int)
 def test_the_shortest_bytes(steps: list[tuple[int, int, int]]):
     """Every decision comes back. One byte less, however it ends, is another run of decisions or a number that no run
     of decisions has: a decoder takes a number above the range for the last share, but `finish` refuses it."""
-    encoder = SlowRangeEncoder()
+    encoder = TwinRangeEncoder()
     taken = []
     for bits, start, width in steps:
         begin = start % (1 << bits)
@@ -199,7 +199,7 @@ def test_the_shortest_bytes(steps: list[tuple[int, int, int]]):
     data = encoder.finish()
 
     def stands_for_the_same(candidate: bytes) -> bool:
-        decoder = SlowRangeDecoder(candidate)
+        decoder = TwinRangeDecoder(candidate)
         for begin, end, bits in taken:
             if decoder.state.value >= decoder.state.range or not begin <= decoder.share(bits) < end:
                 return False
@@ -243,7 +243,7 @@ def test_known_bytes():
 
 
 def test_the_example_of_the_document():
-    encoder = SlowRangeEncoder()
+    encoder = TwinRangeEncoder()
     for start, end, bits in ((40000, 50000, 16), (3, 4, 2), (0, 1, 1), *((65535, 65536, 16),) * 3):
         encoder.take(start, end, bits)
     document = Path(__file__).resolve().parents[3] / "docs" / "entropy-coding.md"
@@ -252,7 +252,7 @@ def test_the_example_of_the_document():
 
 def test_nothing_is_no_bytes():
     assert FrameEncoder(COMPACT).finish(EncoderState()) == b""
-    assert SlowRangeEncoder().finish() == b""
+    assert TwinRangeEncoder().finish() == b""
     FrameDecoder(b"", COMPACT, DecoderState(8, 0, FIRST_RANGE)).finish()
 
 

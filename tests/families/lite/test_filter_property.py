@@ -10,7 +10,7 @@ from dcvc_cli.errors import StreamError
 from dcvc_cli.families.lite.filter.filters import FilterCoder, filter_planes
 from dcvc_cli.families.lite.filter.parameters import Filters
 from dcvc_cli.families.lite.filter.twin import TwinFilterCoder, filter_planes_twin
-from dcvc_cli.format.range_coder import DecoderState, EncoderState, SlowRangeDecoder, SlowRangeEncoder
+from dcvc_cli.format.range_coder import DecoderState, EncoderState, TwinRangeDecoder, TwinRangeEncoder
 
 pytest.importorskip("dcvc_cli._filter")
 pytestmark = pytest.mark.native
@@ -64,7 +64,7 @@ def shares(draw: st.DrawFn) -> list[tuple[int, int, int]]:
 
 
 def after(
-    coder: SlowRangeEncoder | SlowRangeDecoder, decisions: list[tuple[int, int, int]]
+    coder: TwinRangeEncoder | TwinRangeDecoder, decisions: list[tuple[int, int, int]]
 ) -> EncoderState | DecoderState:
     for decision in decisions:
         coder.take(*decision)
@@ -94,7 +94,7 @@ def test_filters_come_back(sequence: list[Filters | None]):
 def test_filters_come_back_from_bytes_that_hold_more(sequence: list[Filters | None], before: list, behind: list):
     """Vectors before them and symbols behind, whatever they are."""
     encoder, twin_encoder, decoder, twin = coders = FilterCoder(), TwinFilterCoder(), FilterCoder(), TwinFilterCoder()
-    start = after(SlowRangeEncoder(), before)
+    start = after(TwinRangeEncoder(), before)
     for filters in sequence:
         if filters is None:
             for coder in coders:
@@ -102,16 +102,16 @@ def test_filters_come_back_from_bytes_that_hold_more(sequence: list[Filters | No
             continue
         state = encoder.encode_open(filters, start)
         assert twin_encoder.encode_open(filters, start) == state
-        symbols = SlowRangeEncoder(state)
+        symbols = TwinRangeEncoder(state)
         after(symbols, behind)
         data = symbols.finish()
-        place = after(SlowRangeDecoder(data), before)
+        place = after(TwinRangeDecoder(data), before)
         found, rest = decoder.decode_open(data, place)
         twin_found, twin_rest = twin.decode_open(data, place)
         assert rest == twin_rest
         assert found.same_as(filters)
         assert twin_found.same_as(filters)
-        read = SlowRangeDecoder(data, rest)
+        read = TwinRangeDecoder(data, rest)
         for start_share, end_share, bits in behind:
             assert start_share <= read.share(bits) < end_share
             read.take(start_share, end_share, bits)
@@ -154,7 +154,7 @@ def test_any_bytes_end_as_in_the_twin(data: list[bytes], before: list[int], is_o
     if is_p:
         assert outcome(coders[0], b"", None, False) == outcome(coders[1], b"", None, False)
     for frame in data:
-        reader = SlowRangeDecoder(frame)
+        reader = TwinRangeDecoder(frame)
         for bits in before:
             share = reader.share(bits)
             reader.take(share, share + 1, bits)

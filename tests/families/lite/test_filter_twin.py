@@ -23,9 +23,9 @@ from dcvc_cli.format.range_coder import (
     Context,
     DecoderState,
     EncoderState,
-    SlowBitWriter,
-    SlowRangeDecoder,
-    SlowRangeEncoder,
+    TwinBitWriter,
+    TwinRangeDecoder,
+    TwinRangeEncoder,
 )
 from tests.support.motions import Following
 from tests.support.random_layers import first_mismatch
@@ -352,7 +352,7 @@ class Start:
     def decoder(self, data: bytes) -> DecoderState | None:
         if self.encoder is None:
             return None
-        coder = SlowRangeDecoder(data)
+        coder = TwinRangeDecoder(data)
         for share in self.shares:
             assert share[0] <= coder.share(share[2]) < share[1]
             coder.take(*share)
@@ -363,7 +363,7 @@ def random_start(rng: np.random.Generator) -> Start:
     """None, one where nothing stands before, or behind any decisions: also some that end near a carry."""
     if rng.integers(3) == 0:
         return Start(None)
-    coder, shares = SlowRangeEncoder(), []
+    coder, shares = TwinRangeEncoder(), []
     near_the_end = rng.integers(3) == 0
     for _ in range(int(rng.integers(0, 60))):
         bits = int(rng.integers(1, 17))
@@ -391,7 +391,7 @@ class Coders:
         assert fast.hex() == slow.hex(), told
         state, slow_state = (coder.encode_open(filters, start.encoder) for coder in self.open)
         assert state == slow_state, told
-        assert SlowRangeEncoder(state).finish() == slow, told
+        assert TwinRangeEncoder(state).finish() == slow, told
         for coder in self.decoding:
             assert coder.decode(slow, start.decoder(slow)).same_as(filters), f"{told} by {type(coder).__name__}"
         self._go_on(filters, start, state, told)
@@ -402,14 +402,14 @@ class Coders:
     def _go_on(self, filters: Filters, start: Start, state: EncoderState, told: str) -> None:
         """More shares in the same bytes."""
         more = [(k, k + 2, 9) for k in range(0, 500, 7)]
-        coder = SlowRangeEncoder(state)
+        coder = TwinRangeEncoder(state)
         for share in more:
             coder.take(*share)
         data = coder.finish()
         for reading in self.reading:
             found, behind = reading.decode_open(data, start.decoder(data))
             assert found.same_as(filters), f"{told} by {type(reading).__name__}"
-            decoder = SlowRangeDecoder(data, behind)
+            decoder = TwinRangeDecoder(data, behind)
             for share in more:
                 assert share[0] <= decoder.share(share[2]) < share[1], told
                 decoder.take(*share)
@@ -451,9 +451,9 @@ def test_filters_coded_in_a_longer_way(seed: int):
     writing, decoders = TwinFilterCoder(), (FilterCoder(), TwinFilterCoder())
     num_longer = 0
     for frame in range(16):
-        writer, before = SlowBitWriter(), writing.filters
+        writer, before = TwinBitWriter(), writing.filters
 
-        def bit(context: Context | None, _: int, writer: SlowBitWriter = writer) -> int:
+        def bit(context: Context | None, _: int, writer: TwinBitWriter = writer) -> int:
             is_prefix = any(context is one for prefix in writing._prefix for one in prefix)
             return writer.bit(context, int(rng.random() < (0.35 if is_prefix else 0.5)))
 
@@ -483,7 +483,7 @@ def test_the_largest_coefficients(place: tuple[int, int], value: int):
         decoders = FilterCoder(), TwinFilterCoder()
         writing = TwinFilterCoder()
         for step in steps:
-            filters, writer = writing.filters, SlowBitWriter()
+            filters, writer = writing.filters, TwinBitWriter()
             rows = [*filters.luma.tolist(), *filters.chroma.tolist()]
             rows[place[0]][place[1]] = step
             if abs(step) <= 127:

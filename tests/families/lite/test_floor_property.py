@@ -9,7 +9,7 @@ from dcvc_cli.errors import StreamError
 from dcvc_cli.families.lite.floor.frame_floor import FloorCoder, FrameFloor
 from dcvc_cli.families.lite.floor.parts import FloorParts
 from dcvc_cli.families.lite.floor.twin import TwinFloorCoder
-from dcvc_cli.format.range_coder import DecoderState, SlowRangeDecoder, SlowRangeEncoder
+from dcvc_cli.format.range_coder import DecoderState, TwinRangeDecoder, TwinRangeEncoder
 from tests.support.floors import random_floor
 
 pytest.importorskip("dcvc_cli._floor")
@@ -38,18 +38,18 @@ def shares(draw: st.DrawFn) -> list[tuple[int, int, int]]:
 def test_floors_come_back_from_bytes_that_hold_more(seeds: list[int], is_halved: bool, before: list, behind: list):
     """Filters before them and symbols behind, whatever they are."""
     encoder, twin_encoder, decoder, twin = FloorCoder(), TwinFloorCoder(), FloorCoder(), TwinFloorCoder()
-    first = SlowRangeEncoder()
+    first = TwinRangeEncoder()
     for share in before:
         first.take(*share)
     for k, seed in enumerate(seeds):
         parts = random_floor(np.random.default_rng(seed), *SIZE, is_halved, k > 0)
         state = encoder.encode_open(FrameFloor.from_parts(parts), first.state)
         assert twin_encoder.encode_open(parts, first.state) == state
-        symbols = SlowRangeEncoder(state)
+        symbols = TwinRangeEncoder(state)
         for share in behind:
             symbols.take(*share)
         data = symbols.finish()
-        reader = SlowRangeDecoder(data)
+        reader = TwinRangeDecoder(data)
         for start, end, bits in before:
             assert start <= reader.share(bits) < end
             reader.take(start, end, bits)
@@ -59,7 +59,7 @@ def test_floors_come_back_from_bytes_that_hold_more(seeds: list[int], is_halved:
         for one in (found.parts(), twin_found):
             assert one is not None
             assert one.same_as(parts)
-        reader = SlowRangeDecoder(data, rest)
+        reader = TwinRangeDecoder(data, rest)
         for start, end, bits in behind:
             assert start <= reader.share(bits) < end
             reader.take(start, end, bits)

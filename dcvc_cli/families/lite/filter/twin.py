@@ -23,10 +23,10 @@ from dcvc_cli.format.range_coder import (
     Context,
     DecoderState,
     EncoderState,
-    SlowBitReader,
-    SlowBitWriter,
-    SlowRangeDecoder,
-    SlowRangeEncoder,
+    TwinBitReader,
+    TwinBitWriter,
+    TwinRangeDecoder,
+    TwinRangeEncoder,
     code_nonzero,
 )
 
@@ -166,13 +166,13 @@ class TwinFilterCoder:
             raise StreamError(DAMAGED) from error
         return self.filters
 
-    def _write(self, filters: Filters, start: EncoderState | None) -> SlowRangeEncoder:
-        writer = SlowBitWriter(start)
+    def _write(self, filters: Filters, start: EncoderState | None) -> TwinRangeEncoder:
+        writer = TwinBitWriter(start)
         self._code(writer.bit, [*filters.luma.tolist(), *filters.chroma.tolist()])
         return writer.coder
 
-    def _read(self, data: bytes, start: DecoderState | None) -> SlowRangeDecoder:
-        reader = SlowBitReader(data, start)
+    def _read(self, data: bytes, start: DecoderState | None) -> TwinRangeDecoder:
+        reader = TwinBitReader(data, start)
         self._code(reader.bit, self._in_force)
         return reader.coder
 

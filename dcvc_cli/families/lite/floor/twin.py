@@ -25,10 +25,10 @@ from dcvc_cli.format.range_coder import (
     Context,
     DecoderState,
     EncoderState,
-    SlowBitReader,
-    SlowBitWriter,
-    SlowRangeDecoder,
-    SlowRangeEncoder,
+    TwinBitReader,
+    TwinBitWriter,
+    TwinRangeDecoder,
+    TwinRangeEncoder,
 )
 
 MAX_TRANSFORM_COEFFICIENT = (1 << 17) - 1
@@ -173,15 +173,15 @@ class TwinFloorCoder:
             raise StreamError(DAMAGED) from error
         return floor
 
-    def _write(self, floor: FloorParts | None, start: EncoderState | None) -> SlowRangeEncoder:
-        writer = SlowBitWriter(start)
+    def _write(self, floor: FloorParts | None, start: EncoderState | None) -> TwinRangeEncoder:
+        writer = TwinBitWriter(start)
         self._code(writer.bit, floor, floor is not None)
         return writer.coder
 
     def _read(
         self, data: bytes, rows: int, columns: int, is_halved: bool, start: DecoderState | None
-    ) -> tuple[FloorParts | None, SlowRangeDecoder]:
-        reader = SlowBitReader(data, start)
+    ) -> tuple[FloorParts | None, TwinRangeDecoder]:
+        reader = TwinBitReader(data, start)
         floor = FloorParts.empty(rows, columns, is_halved)
         return floor if self._code(reader.bit, floor, False) else None, reader.coder
 

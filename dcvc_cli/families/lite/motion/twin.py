@@ -17,10 +17,10 @@ from dcvc_cli.format.range_coder import (
     Context,
     DecoderState,
     EncoderState,
-    SlowBitReader,
-    SlowBitWriter,
-    SlowRangeDecoder,
-    SlowRangeEncoder,
+    TwinBitReader,
+    TwinBitWriter,
+    TwinRangeDecoder,
+    TwinRangeEncoder,
     code_nonzero,
 )
 
@@ -192,13 +192,13 @@ class TwinFieldCoder:
         motion, coder = self._read(data, rows, columns)
         return motion, coder.state
 
-    def _write(self, motion: Motion) -> SlowRangeEncoder:
-        writer = SlowBitWriter()
+    def _write(self, motion: Motion) -> TwinRangeEncoder:
+        writer = TwinBitWriter()
         self._code(writer.bit, motion)
         return writer.coder
 
-    def _read(self, data: bytes, rows: int, columns: int) -> tuple[Motion, SlowRangeDecoder]:
-        reader = SlowBitReader(data)
+    def _read(self, data: bytes, rows: int, columns: int) -> tuple[Motion, TwinRangeDecoder]:
+        reader = TwinBitReader(data)
         return self._code(reader.bit, Motion(np.zeros((rows, columns, 2), np.int16))), reader.coder
 
     def _code(self, bit: BitCoding, wanted: Motion) -> Motion:
