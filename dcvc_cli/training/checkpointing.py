@@ -14,7 +14,7 @@ CHECKPOINT_NAME = "checkpoint.pt"
 
 
 def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """A kill at any moment leaves the old checkpoint or the new one, whole, and nothing beside it."""
+    """Writes a checkpoint. A kill at any moment leaves the old or the new checkpoint, whole, and nothing beside it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     staged = StagedFile(path)
     try:
@@ -31,7 +31,11 @@ def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """The state, its tensors on the CPU. InputError if the file is no checkpoint."""
+    """Reads a checkpoint. Tensors of the state are on the CPU.
+
+    Raises:
+        InputError: the file is no checkpoint.
+    """
     try:
         state = load_torch_file(path)
     except TorchFileError as error:
@@ -45,7 +49,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def on_cpu(value: Any) -> Any:
-    """The same nested state with its tensors on the CPU."""
+    """Returns a nested state with its tensors on the CPU."""
     if isinstance(value, torch.Tensor):
         return value.detach().cpu()
     if isinstance(value, dict):

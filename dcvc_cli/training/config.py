@@ -19,7 +19,7 @@ class TrainConfig:
     """Everything that decides a run's result, apart from the data and the machine's arithmetic.
 
     Attributes:
-        network: what is trained, one of the model's `trainees`.
+        network: the network to train, one of the model's `trainees`.
         model: name of the model.
         stages: the schedule.
         lambda_first: weight of the distortion at QP 0 (samples in 0..1, bits per pixel).
@@ -31,16 +31,16 @@ class TrainConfig:
         fast_rate_factor: learning-rate factor of `ParameterGroup.FAST`.
         direct_rate_factor: learning-rate factor of `ParameterGroup.DIRECT`. It is small for images: every weight of the
             direct path sees whole grey levels, and a step of all of them at once moves a latent by several units.
-        rate_factors: learning-rate factors by the beginning of parameters' names. They come before the two above, and
-            the longest beginning counts.
+        rate_factors: learning-rate factors by the beginning of parameters' names. They replace the two factors above.
+            The longest beginning counts.
         cost_exponent: a sample's loss is divided by its own cost, compared with others of its QP, to this power. 0 sums
             costs as they are. 1 makes ten per cent of an easy clip count as much as ten per cent of a hard one.
         ema_decay: share that the average of the parameters keeps of itself in a step.
-        weight_decay: of AdamW, for `ParameterGroup.USUAL`.
+        weight_decay: weight decay of AdamW, for `ParameterGroup.USUAL`.
         autocast: bf16, fp16 (with a gradient scaler) or none.
-        seed: of all random numbers.
+        seed: seed of all random numbers.
         validate_every: steps between codings of the validation clips.
-        validate_frames: pictures of a validation clip that are coded, its first ones.
+        validate_frames: number of a validation clip's first pictures that are coded.
         optimiser: adamw, or adam, whose weight decay is part of the gradient.
         keep_best: validation also decides between the parameters and their average: the one with the lowest loss of a
             stage is kept, and the next stage starts from it.
@@ -72,13 +72,13 @@ class TrainConfig:
 
     @property
     def objective(self) -> Objective:
-        """What every step minimises."""
+        """The objective that every step minimises."""
         chroma_weights = self.chroma_weight_first, self.chroma_weight_last
         return Objective((self.lambda_first, self.lambda_last), self.cost_exponent, chroma_weights, self.own)
 
     @property
     def watches_validation(self) -> bool:
-        """Whether validation decides anything: rates, or what is kept."""
+        """Whether validation decides learning rates or which parameters are kept."""
         return self.keep_best or any(stage.plateau_patience for stage in self.stages)
 
     @property
@@ -86,7 +86,7 @@ class TrainConfig:
         return sum(stage.num_steps for stage in self.stages)
 
     def in_steps(self, num_sources: Callable[[Stage], int]) -> "TrainConfig":
-        """The same with epochs as steps; `num_sources` says how many sources a stage has crops of."""
+        """Turns epochs into steps. `num_sources` gives the number of sources that a stage has crops of."""
         stages = [
             replace(stage, num_steps=stage.epochs * -(-num_sources(stage) // stage.batch)) if stage.epochs else stage
             for stage in self.stages
@@ -94,19 +94,19 @@ class TrainConfig:
         return replace(self, stages=tuple(stages))
 
     def validates_after(self, step: int) -> bool:
-        """Whether the validation clips are coded once so many steps are done: at the end of a run and of each epoch,
-        or every `validate_every` steps."""
+        """Whether the validation clips are coded after so many steps: at the end of a run and of each epoch, or every
+        `validate_every` steps."""
         number, stage, _ = self.stage_at(step - 1)
         if not stage.epochs:
             return step % self.validate_every == 0 or step == self.num_steps
         return (step - self.first_step_of(number)) % (stage.num_steps // stage.epochs) == 0
 
     def first_step_of(self, number: int) -> int:
-        """The global step at which a stage begins."""
+        """Returns the global step at which a stage begins."""
         return sum(stage.num_steps for stage in self.stages[:number])
 
     def rate_of(self, name: str, group: ParameterGroup) -> tuple[float, float]:
-        """(learning-rate factor, weight decay) of a parameter; its trainee says the group."""
+        """Returns (learning-rate factor, weight decay) of a parameter of a group."""
         factor = {
             ParameterGroup.USUAL: 1.0,
             ParameterGroup.FAST: self.fast_rate_factor,
@@ -118,7 +118,7 @@ class TrainConfig:
         return factor, self.weight_decay if group is ParameterGroup.USUAL else 0.0
 
     def stage_at(self, step: int) -> tuple[int, Stage, float]:
-        """(number of the stage, the stage, learning rate) of global step `step`."""
+        """Returns (number of the stage, the stage, learning rate) of global step `step`."""
         for number, stage in enumerate(self.stages):
             if step < stage.num_steps:
                 share = step / max(1, stage.num_steps - 1)
@@ -140,22 +140,25 @@ def _check_sequences(where: str, stage: Stage) -> None:
 
 
 def recipes_folder() -> Path:
-    """The folder with training presets: inside the installed package, or beside it in a source tree."""
+    """Returns the folder with training presets: inside the installed package, or beside it in a source tree."""
     package = Path(__file__).resolve().parents[1]
     return package / "recipes" if (package / "recipes").is_dir() else package.parent / "recipes"
 
 
 def recipe_names() -> list[str]:
-    """Names of the training presets that come with dcvc."""
+    """Returns the names of the training presets that come with dcvc."""
     return sorted(path.stem for path in recipes_folder().glob("*.yaml"))
 
 
 def read_train_config(path: Path, model: str | None = None) -> TrainConfig:
-    """Reads and checks a training preset; UsageError names the file and the setting.
+    """Reads and checks a training preset.
 
     Args:
-        path: a file, or the name of one that comes with dcvc, such as `lite-image`.
+        path: a file, or the name of a preset that comes with dcvc, such as `lite-image`.
         model: the model to train in place of the file's.
+
+    Raises:
+        UsageError: a setting is wrong. The message names the file and the setting.
     """
     shipped = recipes_folder() / f"{path}.yaml"
     if not path.exists() and len(path.parts) == 1 and shipped.exists():
@@ -191,7 +194,11 @@ def read_train_config(path: Path, model: str | None = None) -> TrainConfig:
 
 
 def _trainee_of(values: Mapping[str, Any], where: str) -> tuple[Trainee, list[str]]:
-    """The network that a file's values name, and its parameters' names; UsageError where there is none."""
+    """Returns (the network that a file's values name, its parameters' names).
+
+    Raises:
+        UsageError: there is no such network.
+    """
     model, network = values["model"], values.get("network")
     if model not in trainable():
         raise UsageError(f"{where}: there is no model {model!r}", f"known: {', '.join(trainable())}")
@@ -202,7 +209,7 @@ def _trainee_of(values: Mapping[str, Any], where: str) -> tuple[Trainee, list[st
 
 
 def _split(kind: Any, own_kind: Any, values: object, where: str) -> Any:
-    """A dataclass whose field `own` holds the settings of the family, which stand among the others in a file."""
+    """Makes a dataclass whose field `own` holds the family's settings. In a file they stand among the others."""
     if not isinstance(values, Mapping):
         raise UsageError(f"{where}: expected a mapping, found {type(values).__name__}")
     general, own = setting_names(kind) - {"own"}, setting_names(own_kind)

@@ -1,8 +1,8 @@
-"""Training pictures: clips and photos decoded once into a cache of raw planes, random crops out of it.
+"""Training pictures: clips and photos, decoded once into a cache of raw planes, and random crops of them.
 
-Decoding costs more than a training step, so every source is decoded to 8-bit planes in a cache folder that is mapped
-into memory. Crops are reproducible: crop k of a step depends on the seed, the step and k only, so a resumed run sees
-the data that an uninterrupted one would, and several processes together see the data of one.
+Decoding costs more than a training step, so every source is decoded to 8-bit planes in a cache folder, which is mapped
+into memory. Crops are reproducible: crop k of a step depends on the seed, the step and k only. So a resumed run sees
+the data of an uninterrupted one, and several processes together see the data of one process.
 """
 
 import hashlib
@@ -34,7 +34,7 @@ class CachedShot:
     full_chroma: bool
 
     def planes(self, cache: Path) -> tuple[NDArray[np.uint8], ...]:
-        """Memory-mapped (frames, h, w) planes."""
+        """Maps the planes (frames, h, w) into memory."""
         luma = self.height * self.width
         chroma_shape = (self.height, self.width) if self.full_chroma else (self.height // 2, self.width // 2)
         chroma = chroma_shape[0] * chroma_shape[1]
@@ -47,13 +47,13 @@ class CachedShot:
 
 
 def build_cache(roots: Sequence[Path], cache: Path) -> list[CachedShot]:
-    """Decodes every clip and photo below `roots` (training.sources) that the cache lacks; returns all shots, sorted by
-    source name.
+    """Decodes every clip and photo below `roots` (training.sources) that the cache lacks. Returns all shots, sorted by
+    the names of their sources.
 
-    Processes may build one cache at the same time: files appear whole.
+    Several processes may build one cache at the same time, because files appear whole.
 
     Raises:
-        InputError: nothing usable is found, or a source is damaged; the message names the file.
+        InputError: there is nothing usable, or a source is damaged. The message names the file.
     """
     cache.mkdir(parents=True, exist_ok=True)
     sources = find_sources(roots)
@@ -82,7 +82,7 @@ def _cached(source: Source, cache: Path) -> CachedShot:
 
 
 def material_fingerprint(config: TrainConfig, shots: Sequence[CachedShot]) -> str:
-    """Tells runs apart that differ in settings or material; the same wherever the material lies."""
+    """Returns a fingerprint of a run's settings and material. It does not depend on the place of the material."""
     sizes = [(shot.num_frames, shot.height, shot.width, shot.full_chroma) for shot in shots]
     return hashlib.sha256(repr((config, sizes)).encode()).hexdigest()[:16]
 
@@ -99,12 +99,12 @@ def _whole_file(path: Path) -> Iterator[Path]:
 
 
 SEQUENCE_CROPS = 1
-"""Keeps the random numbers of sequences apart from those of crops."""
+"""Part of the seed, which keeps the random numbers of sequences apart from those of crops."""
 
 
 @dataclass(frozen=True)
 class _Window:
-    """Where in a picture a crop is cut; reduce: twice as large, to be halved."""
+    """The place of a crop in a picture. reduce: the window is twice as large and will be halved."""
 
     top: int
     left: int
@@ -142,15 +142,15 @@ class CropSampler:
         self.cumulative = np.cumsum(weights / weights.sum())
 
     def batch(self, step: int, size: int, first: int = 0) -> NDArray[np.uint8]:
-        """Crops first .. first + size - 1 of a step: (size, num_frames, 3, patch, patch) samples, chroma repeated to
-        full size."""
+        """Cuts crops first .. first + size - 1 of a step: samples (size, num_frames, 3, patch, patch), with chroma
+        repeated to full size."""
         return np.stack(
             [self._crop(np.random.default_rng((self.seed, step, index))) for index in range(first, first + size)]
         )
 
     def sequence_batch(self, segments: Sequence[Segment]) -> NDArray[np.uint8]:
-        """The frames of each segment and the one before them: (size, num_frames, 3, patch, patch). A sequence is one
-        place of a clip, played forwards and backwards for as long as it takes."""
+        """Cuts the frames of each segment and the frame before them: (size, num_frames, 3, patch, patch). A sequence is
+        one place of a clip, played forwards and backwards in turn until the sequence ends."""
         crops = []
         for segment in segments:
             random = np.random.default_rng((self.seed, SEQUENCE_CROPS, segment.slot, segment.sequence))
@@ -178,7 +178,7 @@ class CropSampler:
         return shot, _Window(top, left, side, reduce)
 
     def _cut(self, shot: CachedShot, window: _Window, frames: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """(frames, 3, patch, patch): the window of those frames, reduced if it is to be."""
+        """Cuts the window of frames, (frames, 3, patch, patch), and halves it if `window.reduce` says so."""
         top, left, side = window.top, window.left, window.side
         luma, *chroma = shot.planes(self.cache)
         parts = [luma[frames, top : top + side, left : left + side]]

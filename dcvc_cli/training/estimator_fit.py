@@ -1,4 +1,4 @@
-"""A bit estimator that says what a probability table says: weights files hold the table, training needs the density."""
+"""Fits a bit estimator to a probability table: weights files hold the table, but training needs the density."""
 
 import numpy as np
 import torch
@@ -12,15 +12,14 @@ FIT_RATE = 0.03
 
 
 def fitted_estimator(table: CdfTable, num_qps: int, channels: int, fresh: Parameters) -> Parameters:
-    """The eleven parameters (num_qps, channels, 1, 1) of `bit_estimator_z`, fitted to the rows of a z table from the
-    values in `fresh`.
+    """Fits the eleven parameters (num_qps, channels, 1, 1) of `bit_estimator_z` to the rows of a z table.
 
-    The fit minimises the bits that symbols drawn from the table would cost (float32, not bit-exact across machines).
-    What is left of the difference is learned in training.
+    The fit minimises the bits of symbols drawn from the table (float32, not bit-exact across machines). Training learns
+    the rest of the difference.
 
     Args:
         table: num_qps * channels rows, row qp * channels + channel.
-        fresh: start values under the same names; other entries are not looked at.
+        fresh: start values under the same names. Other entries are ignored.
     """
     width = table.cdf.shape[1] - 1
     probabilities = np.diff(table.cdf, axis=1).clip(0) / 65536.0

@@ -1,5 +1,5 @@
-"""From training checkpoints to a weights file: int8 convolution weights, z tables, a description of where they come
-from."""
+"""Turns training checkpoints into a weights file: int8 convolution weights, z tables, and a description of their
+origin."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,7 +22,11 @@ from dcvc_cli.weights.torch_files import TorchFileError, load_torch_file
 
 
 def checkpoint_state(path: Path) -> dict[str, NDArray[np.float32]]:
-    """The averaged parameters of a training checkpoint; InputError if it is none."""
+    """Reads the averaged parameters of a training checkpoint.
+
+    Raises:
+        InputError: the file is no training checkpoint.
+    """
     try:
         state = load_torch_file(path)
     except TorchFileError as error:
@@ -34,10 +38,10 @@ def checkpoint_state(path: Path) -> dict[str, NDArray[np.float32]]:
 
 
 def as_trained(state: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float32]]:
-    """The state that the last stages of training ran: weights that ship with 8 bits on their grid.
+    """Returns the state that the last stages of training ran: weights that ship with 8 bits are on their grid.
 
-    The exact profile is made from this, not from the weights between the grid's points: those are another function,
-    which nobody trained, and over a hundred P frames of few bits its small differences pile up (docs/training.md).
+    The exact profile is made of this state, not of weights between the grid's points. Those are another function, which
+    nobody trained. Over a hundred P frames of few bits, its small differences pile up (docs/training.md).
     """
     return {
         name: value.numpy()
@@ -46,13 +50,13 @@ def as_trained(state: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float3
 
 
 def network_weights(model: Model, network: str, state: Mapping[str, NDArray[Any]]) -> NetworkWeights:
-    """Compressed weights of one network and its z table."""
+    """Makes the compressed weights of one network and its z table."""
     table = model.z_table(network, state)
     return NetworkWeights(model.networks[network], compress_parameters(state) | table_arrays(table))
 
 
 def export_model(model_name: str, states: Mapping[str, Mapping[str, NDArray[Any]]], description: str) -> ModelWeights:
-    """The networks of a model, ready for write_weights.
+    """Makes the networks of a model, ready for write_weights.
 
     Raises:
         InputError: a state has other parameters than its network.
@@ -73,8 +77,8 @@ def export_model(model_name: str, states: Mapping[str, Mapping[str, NDArray[Any]
 
 
 def state_of_weights(weights: ModelWeights, model_name: str, network: str) -> dict[str, torch.Tensor]:
-    """Parameters to go on training from: those of a weights file, and a bit estimator fitted to the table that the file
-    has in its place.
+    """Returns parameters from which training goes on: those of a weights file, and a bit estimator fitted to the file's
+    z table.
 
     Raises:
         InputError: the weights are of another model.

@@ -1,5 +1,5 @@
-"""Logs of a training run: CSV files, and TensorBoard's format on request. Lines of steps that a kill undid are dropped
-on resuming."""
+"""Logs of a training run: CSV files, and TensorBoard's format on request. A resumed run drops the lines of steps that a
+kill undid."""
 
 import csv
 from collections.abc import Mapping
@@ -29,7 +29,7 @@ class TrainRecord:
     parts: Mapping[str, float] = field(default_factory=dict)
 
     def values(self) -> dict[str, Any]:
-        """By column."""
+        """Returns the values by column."""
         values = dict(vars(self))
         return values | dict(values.pop("parts"))
 
@@ -51,7 +51,7 @@ class ValidationRecord:
     psnr_y: float | None = None
 
     def values(self) -> dict[str, Any]:
-        """By column."""
+        """Returns the values by column."""
         return dict(vars(self))
 
 

@@ -1,4 +1,4 @@
-"""Cuts the batches of the next steps on threads while a step computes, so that the loader never holds up the device."""
+"""Cuts the batches of the next steps on threads while a step computes, so that the device never waits for them."""
 
 import os
 from collections.abc import Callable
@@ -10,19 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 NUM_THREADS = max(2, min(8, (os.cpu_count() or 2) // 2))
-"""Cutting a crop takes a millisecond or two: more threads where a GPU waits for them and many cores are there to
-cut."""
+"""Number of threads: more on machines with many cores, since a crop takes a millisecond or two and a GPU must not
+wait."""
 NUM_AHEAD = NUM_THREADS + 2
 
 Batch = NDArray[np.uint8]
 
 
 class Prefetcher:
-    """The batches of steps `first` .. `end` - 1 in order.
+    """Gives the batches of steps `first` .. `end` - 1 in order.
 
     Args:
-        prepare: called with each step in order, so that a stage's sampler is built once; what it returns cuts the
-            batch, on a thread.
+        prepare: returns a function that cuts a step's batch, on a thread. It is called with each step in order, so that
+            a stage's sampler is built once.
     """
 
     def __init__(self, prepare: Callable[[int], Callable[[], Batch]], first: int, end: int) -> None:

@@ -18,7 +18,7 @@ from dcvc_cli.learning.share import BatchShare
 
 
 def set_up_arithmetic(num_threads: int | None = None) -> None:
-    """Settings of this process that make training on a CPU faster; None is PyTorch's choice of threads."""
+    """Makes the settings of this process with which training on a CPU is faster. None: PyTorch chooses the threads."""
     if num_threads:
         torch.set_num_threads(num_threads)
     # Tiny gradients of untouched weights would make every multiplication with them slow.
@@ -30,8 +30,9 @@ class TrainingProcesses:
     """A run of one process; the base of a run of several.
 
     Args:
-        device: where this process computes.
-        index, count: its number among those of the run.
+        device: the device of this process.
+        index: number of this process in the run.
+        count: number of processes.
     """
 
     def __init__(self, device: str | torch.device = "cpu", index: int = 0, count: int = 1) -> None:
@@ -43,7 +44,7 @@ class TrainingProcesses:
         return self.index == 0
 
     def share(self, batch: int) -> BatchShare:
-        """This process's part of a batch of so many samples; parts differ by one sample at most.
+        """Returns this process's part of a batch of so many samples. Parts differ by one sample at most.
 
         Raises:
             UsageError: there are more processes than samples.
@@ -57,26 +58,30 @@ class TrainingProcesses:
         return BatchShare(first, batch - end)
 
     def sum_gradients(self, parameters: Iterable[torch.Tensor]) -> None:
-        """Replaces every gradient by its sum over the processes; the same bits on all of them."""
+        """Replaces every gradient by its sum over the processes. All processes get the same bits."""
 
     def sum_values(self, values: Sequence[float]) -> list[float]:
-        """Sums over the processes."""
+        """Returns the sums over the processes."""
         return list(values)
 
     def from_main(self, value: Any) -> Any:
-        """The main process's value (tensors on the CPU), on every process."""
+        """Returns the main process's value on every process, with tensors on the CPU."""
         return value
 
     def gather(self, values: list[Any]) -> list[Any]:
-        """The lists of all processes in a row (tensors on the CPU), on every process."""
+        """Returns the lists of all processes, joined, on every process, with tensors on the CPU."""
         return values
 
     def any_of(self, flag: bool) -> bool:
-        """Whether `flag` holds on any process; the same answer on all of them."""
+        """Whether `flag` holds on any process. All processes get the same answer."""
         return self.sum_values([float(flag)])[0] > 0
 
     def check_alike(self, what: str, value: str) -> None:
-        """InputError if `value` is not the same everywhere."""
+        """Checks that a value is the same on all processes.
+
+        Raises:
+            InputError: it differs.
+        """
 
     @contextmanager
     def one_a_machine_first(self) -> Iterator[None]:
@@ -84,7 +89,7 @@ class TrainingProcesses:
         yield
 
     def close(self) -> None:
-        """Waits for the others and parts from them."""
+        """Waits for the other processes and leaves them."""
 
 
 class _AcceleratedProcesses(TrainingProcesses):
@@ -102,7 +107,7 @@ class _AcceleratedProcesses(TrainingProcesses):
         from accelerate.utils import reduce
 
         gradients = [value.grad for value in parameters if value.grad is not None]
-        # One message: sending hundreds of small tensors one by one would cost more than the step.
+        # All gradients go in one message: hundreds of small messages would take longer than the step.
         together = reduce(torch.cat([gradient.reshape(-1) for gradient in gradients]), "sum")
         for gradient, part in zip(gradients, together.split([gradient.numel() for gradient in gradients]), strict=True):
             gradient.copy_(part.view(gradient.shape))
@@ -144,7 +149,7 @@ class _AcceleratedProcesses(TrainingProcesses):
 
 
 def num_launched() -> int:
-    """How many processes this one was launched among: WORLD_SIZE, as `accelerate launch` and torchrun set it."""
+    """Returns the number of processes of this launch: WORLD_SIZE, which `accelerate launch` and torchrun set."""
     text = os.environ.get("WORLD_SIZE") or "1"
     if not text.isdigit() or int(text) < 1:
         raise EnvironmentFault(f"WORLD_SIZE is {text!r}, expected the number of processes")
@@ -152,13 +157,14 @@ def num_launched() -> int:
 
 
 def join_processes(device_name: str) -> TrainingProcesses:
-    """Meets the other processes of this launch; each takes the GPU of its local number, or the CPU.
+    """Joins the other processes of this launch. Each takes the GPU of its local number, or the CPU.
 
     Args:
         device_name: auto or cpu.
 
     Raises:
-        EnvironmentFault: Accelerate is missing, or does not find the others. UsageError: one GPU named for all of them.
+        EnvironmentFault: Accelerate is missing, or does not find the other processes.
+        UsageError: the device is one GPU for all processes.
     """
     if device_name not in ("auto", "cpu"):
         raise UsageError(

@@ -1,4 +1,4 @@
-"""A run of training put together: frozen networks, validation, material, trainer."""
+"""Assembles a run of training: frozen networks, validation, material, trainer."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ from dcvc_cli.weights.store import weights_by_name
 
 @dataclass(frozen=True)
 class RunSettings:
-    """What a run reads and writes.
+    """The inputs and outputs of a run.
 
     Attributes:
         data: folders with material.
@@ -28,7 +28,7 @@ class RunSettings:
         cache: folder that keeps decoded material; None: a folder in `output`.
         start_from: name of weights to start from; None: an untrained network.
         checkpoints: training checkpoints of frozen networks, by the network's name.
-        validation: clips that are coded now and then.
+        validation: clips that validation codes.
     """
 
     data: Sequence[Path]
@@ -41,11 +41,11 @@ class RunSettings:
 
 @dataclass(frozen=True)
 class Validation:
-    """What validates a run.
+    """The validation of a run.
 
     Attributes:
-        code: codes the clips; None where there are none.
-        watched: the clips as Trainer.run takes them, where their losses decide.
+        code: codes the clips; None without clips.
+        watched: the clips for Trainer.run, if their losses decide anything.
     """
 
     code: Validate | None = None
@@ -55,11 +55,11 @@ class Validation:
 def open_trainer(
     config: TrainConfig, settings: RunSettings, processes: TrainingProcesses
 ) -> tuple[Trainer, Validation]:
-    """A trainer at the start of its schedule, and what validates it on the main process.
+    """Makes a trainer, which stands at the start of its schedule, and its validation on the main process.
 
     Raises:
         InputError: material, a checkpoint or weights do not fit.
-        UsageError: settings that the device cannot do, or a checkpoint of a network that is not needed.
+        UsageError: the device cannot do the settings, or a checkpoint is of a network that is not needed.
     """
     if config.watches_validation and not settings.validation:
         raise UsageError("keep_best and plateau_patience ask validation clips", "--validate names some")

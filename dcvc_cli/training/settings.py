@@ -1,4 +1,5 @@
-"""Settings out of a YAML mapping: each against the type of its field, with a sentence for what does not fit."""
+"""Reads settings from a YAML mapping. Each is checked against the type of its field; a sentence says what does not
+fit."""
 
 import math
 from collections.abc import Mapping
@@ -9,16 +10,16 @@ from dcvc_cli.errors import UsageError
 
 NUMBER_KINDS: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false"}
 FROM_ZERO = {"num_steps", "weight_decay", "ema_decay", "seed"}
-"""Settings that may be 0 although they are not by default."""
+"""Settings that may be 0, although their defaults are not."""
 
 
 def setting_names(kind: Any) -> set[str]:
-    """The settings that a dataclass has; none of None."""
+    """Returns the settings of a dataclass; None has no settings."""
     return set() if kind is None else {setting.name for setting in fields(kind) if setting.init}
 
 
 def construct(kind: Any, values: object, where: str) -> Any:
-    """A dataclass of a mapping.
+    """Makes a dataclass of a mapping.
 
     Args:
         kind: its fields are numbers, booleans, Literals, or tuples of numbers or words.
@@ -42,7 +43,11 @@ def construct(kind: Any, values: object, where: str) -> Any:
 
 
 def check_names(values: Mapping[Any, Any], known: set[str], where: str) -> None:
-    """UsageError for settings that are not known."""
+    """Checks the names of settings.
+
+    Raises:
+        UsageError: a name is not known.
+    """
     unknown = sorted(map(str, set(values) - known))
     if unknown:
         raise UsageError(f"{where}: unknown setting {', '.join(unknown)}", f"known: {', '.join(sorted(known))}")
@@ -74,7 +79,11 @@ def _checked_list(kind: Any, value: Any, where: str) -> tuple[Any, ...]:
 
 
 def check_number(where: str, value: Any, kind: Any, *, may_be_zero: bool = False) -> None:
-    """UsageError for what is no number of a kind, or out of its range."""
+    """Checks a number.
+
+    Raises:
+        UsageError: the value is no number of this kind, or out of range.
+    """
     allowed = (int, float) if kind is float else kind
     if not isinstance(value, allowed) or isinstance(value, bool) is not (kind is bool):
         raise UsageError(f"{where}: expected {NUMBER_KINDS[kind]}, found {value!r}")

@@ -8,7 +8,8 @@ from dcvc_cli.weights.compression import carries_signal
 
 
 def quantised_weights(parameters: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Weights that ship with 8 bits rounded to their grid, with a straight-through gradient; the rest as it is."""
+    """Rounds the weights that ship with 8 bits to their grid, with a straight-through gradient. Other parameters do not
+    change."""
     return {name: _on_grid(value) if has_8_bits(name) else value for name, value in parameters.items()}
 
 

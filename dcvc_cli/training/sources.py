@@ -1,9 +1,8 @@
-"""Training material as it lies on disk: video files, photos, clips as folders of numbered PNG files, the Vimeo-90k
-septuplets.
+"""Training material on disk: video files, photos, clips as folders of numbered PNG files, the Vimeo-90k septuplets.
 
-A folder whose PNG files are numbered frames (`im1.png`, `frame_0001.png`, `00001.png`) is one clip; any other PNG file
-is a photo. Where a `sep_trainlist.txt` lies beside `sequences/`, as in Vimeo-90k, the clips of that list are taken and
-nothing else of `sequences/`, since the rest is the test set.
+A folder whose PNG files are numbered frames (`im1.png`, `frame_0001.png`, `00001.png`) is one clip. Any other PNG file
+is a photo. If a `sep_trainlist.txt` lies beside `sequences/`, as in Vimeo-90k, only the clips of that list are taken
+from `sequences/`, since the rest is the test set.
 """
 
 import hashlib
@@ -31,8 +30,8 @@ _SEPTUPLET_NAME = re.compile(r"[0-9]+/[0-9]+")
 
 @dataclass(frozen=True)
 class DecodedSource:
-    """Planar frames of a source: `frames` yields Y, Cb and Cr bytes of one frame each, chroma of full size or 4:2:0
-    with even sides."""
+    """Planar frames of a source. `frames` yields the Y, Cb and Cr bytes of each frame. Chroma has full size, or is
+    4:2:0 with even sides."""
 
     height: int
     width: int
@@ -49,7 +48,7 @@ class Source:
 
     @property
     def key(self) -> str:
-        """Name in the cache: another file, or the same with another size, is another source."""
+        """Name in the cache. Another file, or the same file with another size, has another name."""
         sizes = (
             f" {self.files[0].stat().st_size}"
             if self.files == (self.path,)
@@ -61,8 +60,8 @@ class Source:
         """Starts decoding.
 
         Raises:
-            InputError: here and during iteration: a file that is damaged, or frames of several sizes.
-            EnvironmentFault: a video file without PyAV installed.
+            InputError: here and during iteration: a file is damaged, or frames differ in size.
+            EnvironmentFault: a video file needs PyAV, which is not installed.
         """
         if self.path.suffix.lower() in VIDEO_SUFFIXES:
             return _decode_video(self.path)
@@ -70,10 +69,10 @@ class Source:
 
 
 def find_sources(roots: Sequence[Path]) -> list[Source]:
-    """Every clip and photo below `roots`, sorted by path.
+    """Finds every clip and photo below `roots`, sorted by path.
 
     Raises:
-        InputError: nothing usable, a clip with a missing frame, or a list that names clips that are not there.
+        InputError: there is nothing usable, a clip lacks a frame, or a list names clips that do not exist.
     """
     sources: list[Source] = []
     for root in roots:
@@ -113,7 +112,11 @@ def _clips_and_photos(paths: Sequence[Path]) -> Iterator[Source]:
 
 
 def _in_order(folder: Path, files: Sequence[Path]) -> tuple[Path, ...]:
-    """Frames by number; InputError for a number that is missing or there twice."""
+    """Sorts frames by number.
+
+    Raises:
+        InputError: a number is missing or exists twice.
+    """
     ordered = sorted(files, key=lambda path: (_number(path), path.name))
     for before, after in pairwise(ordered):
         gap = _number(after) - _number(before)
@@ -133,7 +136,7 @@ def _number(path: Path) -> int:
 
 
 def _septuplets(sequences: Path) -> Iterator[Source]:
-    """The clips that the list beside `sequences` names, im1.png .. im7.png each."""
+    """Yields the clips that the list beside `sequences` names, im1.png .. im7.png each."""
     path = sequences.parent / SEPTUPLET_LIST
     try:
         with path.open(encoding="ascii") as file:
@@ -156,7 +159,7 @@ def _septuplets(sequences: Path) -> Iterator[Source]:
 
 
 def _decode_video(path: Path) -> DecodedSource:
-    """Planar 4:2:0, both sides cropped to even numbers."""
+    """Decodes a video file to planar 4:2:0, with both sides cropped to even numbers."""
     try:
         import av
     except ImportError as error:
@@ -224,7 +227,7 @@ def _decode_png_clip(source: Source) -> DecodedSource:
 
 
 def ycc_planes(*rgb: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
-    """BT.709 full-range Y, Cb, Cr planes (docs/bitstream.md, RGB pictures)."""
+    """Converts R, G, B to BT.709 full-range Y, Cb, Cr planes (docs/bitstream.md, RGB pictures)."""
     red, green, blue = (plane.astype(np.float32) / 255 for plane in rgb)
     luma = 0.2126 * red + 0.7152 * green + 0.0722 * blue
     planes = (luma, (blue - luma) / 1.8556 + 0.5, (red - luma) / 1.5748 + 0.5)

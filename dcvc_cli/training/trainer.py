@@ -1,9 +1,8 @@
-"""The training loop: resumable at any moment, one step a pure function of (state, seed, step).
+"""The training loop. It can be resumed at any moment, because a step is a pure function of (state, seed, step).
 
-A checkpoint holds parameters, their moving average, the optimiser's state, the step and what long sequences have
-decoded. The noise of a step is drawn from a generator seeded with (seed, step), and so are its crops, so a killed and
-resumed run continues as an uninterrupted one. Several processes share each batch (training.processes); the main one
-alone writes.
+A checkpoint holds parameters, their moving average, the optimiser's state, the step, and the decoded references of long
+sequences. Noise and crops of a step come from a generator that is seeded with (seed, step). So a killed and resumed run
+continues as an uninterrupted one. Several processes share each batch (training.processes); only the main one writes.
 """
 
 import time
@@ -40,8 +39,8 @@ Validate = Callable[[int, Mapping[str, torch.Tensor]], Iterable[ValidationRecord
 
 @dataclass(frozen=True)
 class StepResult:
-    """What one step gave: the losses of its updates on the own samples, their share of the batch, the mean norm of the
-    whole batch's gradients."""
+    """The result of one step: the losses of its updates on the own samples, the share of these in the batch, and the
+    mean norm of the whole batch's gradients."""
 
     losses: Sequence[BatchLoss]
     share: float
@@ -54,14 +53,14 @@ class Trainer:
     Args:
         config: the schedule.
         shots, cache: decoded training material (training.data.build_cache).
-        folder: where checkpoint.pt and log.csv live.
-        processes: those of this run; None is this process alone on the CPU.
+        folder: the folder of checkpoint.pt and log.csv.
+        processes: the processes of this run; None is this process alone on the CPU.
         frozen: state dicts of the networks that the trained one needs (Trainee.frozen), by name.
         initial_state: parameters to start from instead of the transform codec.
 
     Raises:
-        InputError: a frozen network is missing. UsageError: autocast that the device cannot do,
-            rate_factors of no parameter.
+        InputError: a frozen network is missing.
+        UsageError: the device cannot do the autocast, or a key of rate_factors fits no parameter.
     """
 
     def __init__(
@@ -89,7 +88,7 @@ class Trainer:
         self.frozen: dict[str, State] = {}
         for name in self.trainee.frozen:
             state = {key: value.to(self.device) for key, value in (frozen or {})[name].items()}
-            # As they ship: a network learns behind those that streams are coded with.
+            # Rounded as they ship, because streams are coded with these networks.
             self.frozen[name] = quantised_weights(state) if self.trainee.ships_rounded else state
         if initial_state is None:
             initial_state = self.trainee.initial_parameters(config.seed)
@@ -182,8 +181,8 @@ class Trainer:
             ) from error
 
     def save(self) -> None:
-        """Writes the checkpoint: a kill at any moment leaves the old or the new one, whole. All processes call it, the
-        main one writes."""
+        """Writes the checkpoint. A kill at any moment leaves the old or the new one, whole. All processes call this;
+        the main one writes."""
         state = self._state()
         if self.processes.is_main:
             write_checkpoint(self.checkpoint_path, state)
@@ -200,7 +199,7 @@ class Trainer:
     # ---- steps
 
     def _enter_stage(self) -> None:
-        """Sets which parameters learn, and at the first step of a stage where they begin."""
+        """Sets which parameters learn, and at the first step of a stage their start values."""
         number, stage, _ = self.config.stage_at(self.step)
         if self.step == self.config.first_step_of(number):
             self._begin_stage(number, stage)
@@ -236,7 +235,7 @@ class Trainer:
         return lambda: sampler.batch(step, stage.batch - share.num_before - share.num_after, share.num_before)
 
     def _losses(self, batch: NDArray[np.uint8], stage: Stage) -> Iterator[BatchLoss]:
-        """The losses of a batch, each before its update."""
+        """Yields the losses of a batch, each before its update."""
         clip = torch.from_numpy(batch).to(self.device).float() / 255
         number = self.config.stage_at(self.step)[0]
         if number != self._kept_stage:
@@ -256,7 +255,7 @@ class Trainer:
             yield loss
 
     def train_step(self, batch: NDArray[np.uint8], learning_rate: float) -> StepResult:
-        """The updates from the own samples of a batch; a gradient that is not finite skips its update."""
+        """Makes the updates from the own samples of a batch. A gradient that is not finite skips its update."""
         torch.manual_seed((self.config.seed << 32) + self.step)
         stage = self.config.stage_at(self.step)[1]
         share = batch.shape[0] / stage.batch
@@ -269,7 +268,7 @@ class Trainer:
         return StepResult(losses, share, sum(norms) / len(norms))
 
     def _update(self, loss: torch.Tensor, learning_rate: float) -> float:
-        """One update of the parameters that learn; the norm of the gradient."""
+        """Makes one update of the parameters that learn. Returns the norm of the gradient."""
         self.scaler.scale(loss).backward()
         values = [value for value in self.parameters.values() if value.requires_grad]
         self.processes.sum_gradients(values)
@@ -288,7 +287,8 @@ class Trainer:
         return norm
 
     def _see_validation(self, watched: Sequence[torch.Tensor]) -> None:
-        """Lets the losses of the validation clips decide, of the parameters and of their average."""
+        """Computes the losses of the validation clips with the parameters and with their average, and lets them
+        decide."""
         number, stage, _ = self.config.stage_at(self.step - 1)
         at = TrainingStep(self.config.seed, self.step, stage, self.processes.share(stage.batch), rounds=True)
         losses: list[float] = []
@@ -320,7 +320,7 @@ class Trainer:
         """Trains to the end of the schedule (or to `stop_at_step`), saving every `save_seconds` and at the end.
 
         Args:
-            report: told of each log line, on the main process.
+            report: called with each log line, on the main process.
             validate: called on the main process where `TrainConfig.validates_after` says so, not counted in the speed.
             watched: validation clips (1, frames, 3, h, w) in 0..1 whose losses decide, where the schedule lets
                 validation decide; on the main process.
@@ -328,7 +328,7 @@ class Trainer:
         """
         last = min(self.config.num_steps, stop_at_step or self.config.num_steps)
         is_main, log = self.processes.is_main, None
-        if self.processes.count > 1:  # so that differences in what they started from cannot stay
+        if self.processes.count > 1:  # so that all processes start from the same parameters
             state = on_cpu(self._state())
             self._take(self.processes.from_main(state if is_main else None))
         if is_main:
@@ -369,7 +369,7 @@ class Trainer:
             log.close()
 
     def _record(self, number: int, rate: float, window: list[StepResult], speed: float) -> TrainRecord:
-        """Means over the updates of a window and over the samples of all processes."""
+        """Makes a log line: means over the updates of a window and over the samples of all processes."""
         updates = [(loss, step.share) for step in window for loss in step.losses]
         names = list(updates[0][0].parts)
         rows = [

@@ -1,7 +1,7 @@
-"""Validation during training: clips coded to real bits and decoded from them with the weights as they stand.
+"""Validation during training: codes clips to real bits with the present weights and decodes them.
 
-Float32 arithmetic of the product's own encoder and decoder, so that what is told is what a user would get from an
-export (less the rounding of its weights), and not the training's estimate of it. No random number is drawn.
+The product's own encoder and decoder run in float32. So the figures are those of an export, apart from the rounding of
+its weights, and not the training's estimate. Validation draws no random number.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -45,7 +45,11 @@ class ValidationClip:
 
 
 def read_validation_clips(sources: Sequence[str], num_frames: int) -> list[ValidationClip]:
-    """The first pictures of every source (what media.reader opens); InputError for one that cannot be read."""
+    """Reads the first pictures of every source (any that media.reader opens).
+
+    Raises:
+        InputError: a source cannot be read.
+    """
     clips = []
     for source in sources:
         with open_reader(source, max_frames=num_frames) as reader:
@@ -60,12 +64,12 @@ def read_validation_clips(sources: Sequence[str], num_frames: int) -> list[Valid
 
 
 WATCHED_GRID = 64
-"""Sides of watched clips are cut to multiples of this: every network takes those."""
+"""Sides of watched clips are cut to multiples of this, which every network takes."""
 
 
 def training_samples(clip: ValidationClip, *, is_rgb: bool) -> torch.Tensor:
-    """A clip as a network in training takes it: (1, frames, 3, h, w) in 0..1, its top left of sides that are multiples
-    of 64.
+    """Makes the samples of a clip for a network in training: (1, frames, 3, h, w) in 0..1. Sides are cut to multiples
+    of 64, from the top left.
 
     Raises:
         InputError: a side is shorter.
@@ -123,7 +127,7 @@ class ClipValidator:
         self._others = {name: _float_weights(self._model, name, state) for name, state in states.items()}
 
     def __call__(self, step: int, state: State) -> Iterator[ValidationRecord]:
-        """Records of every clip at every QP, coded with the parameters `state`."""
+        """Yields records of every clip at every QP, coded with the parameters `state`."""
         parts = self._others | {self._network: _float_weights(self._model, self._network, state)}
         weights = ModelWeights(self._model, {name: parts[name] for name in self._model.networks}, name="training")
         networks = open_networks(weights.networks, Precision.FLOAT32, self._device)
@@ -157,7 +161,7 @@ def _coded(
 
 
 def _float_weights(model: Model, network: str, state: State) -> NetworkWeights:
-    """Parameters as they are, and the table of z that belongs to them."""
+    """Makes weights of unrounded parameters and their table of z."""
     arrays: dict[str, NDArray[np.float32]] = {
         name: value.detach().float().cpu().contiguous().numpy() for name, value in state.items()
     }

@@ -1,4 +1,4 @@
-"""What validation decides within a stage: when the learning rate falls, and which parameters are kept."""
+"""The decisions of validation within a stage: when the learning rate falls, and which parameters are kept."""
 
 import math
 from collections.abc import Mapping
@@ -16,9 +16,9 @@ class StageWatch:
     """The validations of a stage so far.
 
     Attributes:
-        lowest: the lowest loss; infinite before the first one.
-        num_waited: validations since then, or since the rate fell.
-        factor: what the stage's learning rate is multiplied with.
+        lowest: the lowest loss; infinite before the first validation.
+        num_waited: validations since the lowest loss, or since the rate fell.
+        factor: factor of the stage's learning rate.
     """
 
     lowest: float = math.inf
@@ -26,7 +26,8 @@ class StageWatch:
     factor: float = 1.0
 
     def see(self, loss: float, stage: Stage) -> bool:
-        """Takes a validation's loss into account; whether it is the lowest. One that is not finite never is."""
+        """Takes a validation's loss into account. Returns whether it is the lowest; a loss that is not finite never
+        is."""
         if loss < self.lowest:
             self.lowest, self.num_waited = loss, 0
             return True
@@ -36,29 +37,29 @@ class StageWatch:
         return False
 
     def rate(self, rate: float, stage: Stage) -> float:
-        """The learning rate that a stage's own becomes."""
+        """Returns the learning rate in place of the stage's own."""
         return rate if self.factor == 1.0 else max(rate * self.factor, min(rate, stage.plateau_min_rate))
 
     def stored(self) -> dict[str, float]:
-        """For a checkpoint."""
+        """Returns the state for a checkpoint."""
         return asdict(self)
 
 
 def best_path(folder: Path, stage: int) -> Path:
-    """Where the best parameters of a stage are kept. Stages have a file each: a run that is resumed from before the end
-    of a stage must find that stage's."""
+    """Returns the path of a stage's best parameters. Each stage has a file, because a run that is resumed before the
+    end of a stage must find that stage's parameters."""
     return folder / f"best-{stage}.pt"
 
 
 def write_best(folder: Path, stage: int, parameters: Mapping[str, torch.Tensor], step: int, loss: float) -> None:
-    """Keeps parameters as the best of a stage, in a file that `dcvc train export` takes."""
+    """Writes parameters as the best of a stage, to a file that `dcvc train export` takes."""
     kept = {name: value.detach() for name, value in parameters.items()}
     state = {"parameters": {}, "average": kept, "optimiser": {}, "step": step, "elapsed_seconds": 0.0, "loss": loss}
     write_checkpoint(best_path(folder, stage), state)
 
 
 def read_best(folder: Path, stage: int) -> dict[str, torch.Tensor]:
-    """The best parameters of a stage; none where no validation kept any.
+    """Reads the best parameters of a stage; none if no validation kept any.
 
     Raises:
         InputError: the file is damaged.
