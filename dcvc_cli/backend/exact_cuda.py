@@ -21,10 +21,12 @@ from dcvc_cli.backend.cuda.steps import CodedPlaces, StepKernels
 from dcvc_cli.backend.cuda.value import CudaValue
 from dcvc_cli.backend.exact_base import ExactOperations, require_exponent
 from dcvc_cli.backend.exact_network import ExactNetwork, ExactValue
-from dcvc_cli.backend.operations import Operations, PlaneFlags, PlaneIndex, PlaneSymbols
+from dcvc_cli.backend.operations import BlockMotion, Operations, PlaneFlags, PlaneIndex, PlaneSymbols
 from dcvc_cli.graph.blocks import Conv
 
 if TYPE_CHECKING:
+    import torch
+
     from dcvc_cli.graph.blocks import DepthConvBlock, Depthwise, FourfoldBlock, ScaleVector
     from dcvc_cli.graph.latent_steps import CodingStep
 
@@ -338,7 +340,7 @@ class ExactCuda(ExactOperations):
         tensor = self.engine.upload_tensor(np.ascontiguousarray(cells).reshape(*cells.shape[:2], -1))
         return self._value(tensor, rules.FRAME_EXPONENT, rules.PICTURE_CELL)
 
-    def compensate(self, frame: CudaValue, motion: Any, long_term: CudaValue | None) -> CudaValue:
+    def compensate(self, frame: CudaValue, motion: BlockMotion, long_term: CudaValue | None) -> CudaValue:
         """What block motion (families.lite.motion.field.Motion) makes of a reference and a long-term reference."""
         kept = None if long_term is None else self._picture(long_term)
         tensor = self.pictures.compensate(self._picture(frame), motion.vectors, motion.tracks, motion.blends, kept)
@@ -359,7 +361,7 @@ class ExactCuda(ExactOperations):
 
     def filtered_planes(
         self, frame: CudaValue, luma: NDArray[np.int8], chroma: NDArray[np.int8], halve_chroma: bool
-    ) -> Any:
+    ) -> tuple[NDArray[np.int16], NDArray[np.int16], NDArray[np.int16]]:
         """The planes of a picture after the output filter with these coefficients
         (families.lite.filter.filters.Filters)."""
         return self.pictures.filtered(self._picture(frame), luma, chroma, halve_chroma=halve_chroma)
@@ -378,5 +380,5 @@ class ExactCuda(ExactOperations):
     def shares_with_torch(self) -> bool:
         return self.engine.device.shares_with_torch
 
-    def to_tensor(self, x: CudaValue) -> Any:
+    def to_tensor(self, x: CudaValue) -> "torch.Tensor":
         return self.engine.read_tensor(x.tensor).permute(2, 0, 1).float().div_(1 << x.exponent)

@@ -3,24 +3,48 @@ computed.
 
 Values are opaque to the networks: a torch tensor (1, c, h, w) in the float backend, int16 planes with an exponent in
 the exact ones. A faster backend replaces operations, never the graph. `depth_conv_block` and `merge_steps` have
-defaults made of the smaller operations, to be overridden where fusing pays.
+defaults that are made of the smaller operations. A backend overrides them where a fused form is faster.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
+    import torch
+
     from dcvc_cli.graph.blocks import Conv, DepthConvBlock, Depthwise, FourfoldBlock, ScaleVector
     from dcvc_cli.graph.latent_steps import CodingStep
 
 Tensor = Any
+"""A value of a backend. Only the backend knows its type: networks and recipes are written once for all of them."""
+Latents = Any
+"""The encoder's latents: float32 (C, h, w), or in analysis on a device what that device has."""
+CodedElements = Any
+"""What `coded_rows` of a backend tells `restore_coded` of the same backend."""
 PlaneSymbols = NDArray[np.int8]
 PlaneIndex = NDArray[np.uint8]
 PlaneFlags = NDArray[np.bool_]
+T = TypeVar("T")
+
+
+class BlockMotion(Protocol):
+    """The motion of a P frame as `compensate` takes it (families.lite.motion.motion.Motion)."""
+
+    @property
+    def vectors(self) -> NDArray[np.int16]:
+        """(h / 8, w / 8, 2), into the reference, in quarter samples."""
+
+    @property
+    def tracks(self) -> NDArray[np.int16] | None:
+        """The same into the long-term reference; None without one."""
+
+    @property
+    def blends(self) -> NDArray[np.uint8] | None:
+        """(h / 16, w / 16): 0 the reference, 1 the mean of both, 2 the long-term reference; None without one."""
 
 
 class Operations(ABC):
@@ -35,7 +59,7 @@ class Operations(ABC):
     def start(self, *values: Tensor) -> None:  # noqa: B027  most backends compute at once
         """Has the device begin with values, where a backend collects work until somebody needs one. Nobody waits."""
 
-    def repeat(self, method: Callable[..., Any], network: Any, *arguments: Any) -> Any:
+    def repeat(self, method: Callable[..., T], network: object, *arguments: Any) -> T:
         """method(network, self, *arguments), for methods that graph.sections marks: a backend may record what it does
         and play that back."""
         return method(network, self, *arguments)
@@ -172,7 +196,7 @@ class Operations(ABC):
     def quantise_step(
         self,
         step: "CodingStep",
-        y: Any,
+        y: Latents,
         scales: Tensor,
         means: Tensor,
         skip_threshold: float | None,
@@ -180,10 +204,18 @@ class Operations(ABC):
     ) -> tuple[Tensor, PlaneSymbols, PlaneIndex, PlaneFlags]:
         """Encoder's half of a coding step.
 
-        y: the encoder's latents, already multiplied by the inverse step size; scales, means: C x h x w. zero_below: by
-        table row, the magnitude of a residual below which its symbol is 0 (families.lite.dead_zone). Returns (part of
-        y_hat, symbols, table rows, coded flags), the last three as (C / groups, h, w) arrays; symbols are zero where
-        the flag is false.
+        Args:
+            step: which elements it codes.
+            y: the encoder's latents, already multiplied by the inverse step size.
+            scales: C x h x w.
+            means: C x h x w.
+            skip_threshold: elements with a scale up to it are not coded; None codes all.
+            zero_below: by table row, the magnitude of a residual below which its symbol is 0
+                (families.lite.dead_zone).
+
+        Returns:
+            (part of y_hat, symbols, table rows, coded flags), the last three as (C / groups, h, w) arrays. Symbols are
+            zero where the flag is false.
         """
 
     @abstractmethod
@@ -196,26 +228,29 @@ class Operations(ABC):
     def restore_step(self, step: "CodingStep", symbols: PlaneSymbols, means: Tensor) -> Tensor:
         """Decoder's half, after: (C / groups, h, w) symbols -> part of y_hat (C x h x w)."""
 
-    def is_finite(self, x: Any) -> bool:
+    def is_finite(self, x: Tensor) -> bool:
         """Whether no value is infinite or not a number; integers always are finite."""
         return True
 
     def coded_rows(
         self, step: "CodingStep", scales: Tensor, skip_threshold: float | None
-    ) -> tuple[NDArray[np.uint8], Any]:
-        """step_index of the coded elements alone: (their table rows in stream order, what restore_coded wants to know
+    ) -> tuple[NDArray[np.uint8], CodedElements]:
+        """step_index of the coded elements alone: (their table rows in stream order, what restore_coded needs to know
         of them)."""
         index, coded = self.step_index(step, scales, skip_threshold)
         return index[coded], coded
 
-    def restore_coded(self, step: "CodingStep", symbols: NDArray[np.int8], coded: Any, means: Tensor) -> Tensor:
+    def restore_coded(
+        self, step: "CodingStep", symbols: NDArray[np.int8], coded: CodedElements, means: Tensor
+    ) -> Tensor:
         """restore_step from the symbols of the coded elements alone, `coded` from coded_rows."""
-        plane = np.zeros(coded.shape, np.int8)
-        plane[coded] = symbols
+        flags: PlaneFlags = coded
+        plane = np.zeros(flags.shape, np.int8)
+        plane[flags] = symbols
         return self.restore_step(step, plane, means)
 
     @abstractmethod
-    def round_z(self, z: Any) -> PlaneSymbols:
+    def round_z(self, z: Latents) -> PlaneSymbols:
         """Half-to-even rounding to -128..127 of the encoder's z -> (c, h, w)."""
 
     @abstractmethod
@@ -260,7 +295,7 @@ class Operations(ABC):
     has_picture_kernels = False
     """Whether the operations of this section exist."""
 
-    def compensate(self, frame: Tensor, motion: Any, long_term: Tensor | None) -> Tensor:
+    def compensate(self, frame: Tensor, motion: BlockMotion, long_term: Tensor | None) -> Tensor:
         """What a field of vectors makes of a reference and a long-term reference (docs/motion.md): a picture."""
         raise NotImplementedError("this backend's pictures are compensated as samples")
 
@@ -287,7 +322,7 @@ class Operations(ABC):
 
     def filtered_planes(
         self, frame: Tensor, luma: NDArray[np.int8], chroma: NDArray[np.int8], halve_chroma: bool
-    ) -> Any:
+    ) -> tuple[NDArray[np.int16], NDArray[np.int16], NDArray[np.int16]]:
         """The planes of a picture after the output filter (docs/output-filter.md) with these coefficients."""
         raise NotImplementedError("this backend's pictures are filtered as samples")
 
@@ -304,8 +339,8 @@ class Operations(ABC):
         """(c, h, w) float32 of a value."""
 
     @abstractmethod
-    def from_float(self, x: Any) -> Tensor:
-        """Inverse of to_float and of to_tensor as far as the arithmetic goes (encoder's analysis only)."""
+    def from_float(self, x: Latents) -> Tensor:
+        """The inverse of to_float and of to_tensor, as far as the arithmetic allows. Encoder's analysis only."""
 
     @property
     def shares_with_torch(self) -> bool:
@@ -313,7 +348,7 @@ class Operations(ABC):
         `quantise_step` and factors take such tensors."""
         return False
 
-    def to_tensor(self, x: Tensor) -> Any:
+    def to_tensor(self, x: Tensor) -> "torch.Tensor":
         """to_float as a tensor of PyTorch on the device."""
         raise NotImplementedError("this backend's values cross as arrays")
 

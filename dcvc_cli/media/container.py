@@ -2,10 +2,10 @@
 
 import math
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from fractions import Fraction
-from typing import Any
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -28,6 +28,13 @@ from dcvc_cli.media.container_facts import (
 from dcvc_cli.media.packets import Packets
 from dcvc_cli.media.timing import StampClock, Timing
 from dcvc_cli.media.tracks import TrackReader
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.sidedata.sidedata import SideData
+    from av.video.codeccontext import VideoCodecContext
+    from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
 
 _PIXEL_FORMATS = ("yuv420p", "yuvj420p")
 _COUNTING_FROM_ANYWHERE = ("mpegts", "mpeg", "mpegvideo")
@@ -91,11 +98,11 @@ class ContainerReader(PictureReader):
             self.close()
             raise
 
-    def _open(self) -> Any:
+    def _open(self) -> "InputContainer":
         return open_av(self._av, self.name)
 
-    def _choose_stream(self, container: Any) -> Any:
-        videos = [stream for stream in container.streams if stream.type == "video"]
+    def _choose_stream(self, container: "InputContainer") -> "VideoStream":
+        videos = container.streams.video
         dispositions = self._av.stream.Disposition
         # FFmpeg lists artwork as video, first where the file has it first (findings/ffmpeg-cover-ahead-of-video.sh).
         films = [stream for stream in videos if not is_artwork(stream, dispositions)]
@@ -174,7 +181,7 @@ class ContainerReader(PictureReader):
         if note is not None:
             self.notes += (note,)
 
-    def _tell_contents(self, stream: Any, text: StreamText) -> None:
+    def _tell_contents(self, stream: "VideoStream", text: StreamText) -> None:
         """Notes about everything in the file that a stream has no place for."""
         assert self._first is not None
         dispositions = self._av.stream.Disposition
@@ -186,11 +193,13 @@ class ContainerReader(PictureReader):
         side_data = dropped_side_data(self._first, text, dict(stream.metadata))
         if side_data:
             self._tell(f"{self.name} carries {joined(side_data)}, which streams have no field for: not kept")
-        matrix = next((item for item in self._first.side_data if item.type.name == "DISPLAYMATRIX"), None)
+        # PyAV's types say that this runs over names; it runs over the data.
+        side_data_items = cast("Iterable[SideData]", self._first.side_data)
+        matrix = next((item for item in side_data_items if item.type.name == "DISPLAYMATRIX"), None)
         if getattr(self._first, "rotation", 0) or (matrix is not None and not _is_identity(bytes(matrix))):
             self._tell(f"{self.name} asks for a rotation or flip on display; it is ignored")
 
-    def _tell_counts(self, stream: Any, packets: Packets) -> None:
+    def _tell_counts(self, stream: "VideoStream", packets: Packets) -> None:
         """A note where the header's number of pictures is wrong: a file that was cut short, for example."""
         announced, found = stream.frames, packets.num_pictures
         if packets.is_whole and announced and not found <= announced <= found + packets.num_left_out:
@@ -205,7 +214,7 @@ class ContainerReader(PictureReader):
             hint = f"ffmpeg -i {self.name} -pix_fmt yuv420p OUT.y4m converts it"
             raise InputError(f"{self.name} has pixel format {name}, dcvc codes 8-bit 4:2:0 (yuv420p)", hint)
 
-    def _frame_rate(self, stream: Any, packets: Packets) -> Rational:
+    def _frame_rate(self, stream: "VideoStream", packets: Packets) -> Rational:
         stated = stream.average_rate or stream.base_rate
         # Pictures are not coded in the order of display, so the end of a file that was cut short has holes.
         is_cut = stated and stream.frames > packets.num_pictures + packets.num_left_out
@@ -222,7 +231,7 @@ class ContainerReader(PictureReader):
             start = min(start, math.floor(self.tracks.earliest / stream.time_base))
         delay = float(((stream.start_time or 0) - start) * (stream.time_base or 0))
         is_late = delay * float(rate) > 1 or (self.tracks is not None and delay > 0)
-        if not is_cut and (not timing.is_even or is_late):
+        if not is_cut and (not timing.is_even or is_late) and stream.time_base:
             self._clock = packets.clock(stream.time_base, start)
             self._stamp_seconds = stream.time_base
         faults = list(timing.faults)
@@ -237,13 +246,13 @@ class ContainerReader(PictureReader):
             )
         return rate
 
-    def _file_start(self, stream: Any) -> int:
+    def _file_start(self, stream: "VideoStream") -> int:
         """Stamp of the file's start. Broadcast formats count from anywhere, so there the first track is the start."""
         if self._container.format.name in _COUNTING_FROM_ANYWHERE and stream.time_base:
             return round(Fraction(self._container.start_time or 0, self._av.time_base) / stream.time_base)
         return 0
 
-    def _interlacing(self, context: Any) -> str:
+    def _interlacing(self, context: "VideoCodecContext") -> str:
         assert self._first is not None
         self._is_interlaced = bool(self._first.interlaced_frame)
         if not self._is_interlaced:
@@ -252,7 +261,7 @@ class ContainerReader(PictureReader):
         # AVFieldOrder: TT 2, BB 3, TB 4, BT 5; the second letter is the field displayed first.
         return {2: "t", 3: "b", 4: "b", 5: "t"}.get(int(getattr(context, "field_order", 0)), "?")
 
-    def _decode(self, stream: Any) -> Iterator[Any]:
+    def _decode(self, stream: "VideoStream") -> "Iterator[VideoFrame]":
         """All pictures. Packets before the first one that decodes are passed over: recordings begin anywhere."""
         num_passed_over, has_begun = 0, False
         fault: InputError | None = None
@@ -277,7 +286,7 @@ class ContainerReader(PictureReader):
         if not has_begun and fault is not None:
             raise fault
 
-    def _next_frame(self) -> Any:
+    def _next_frame(self) -> "VideoFrame | None":
         frame, self._first = self._first, None
         return frame if frame is not None else next(self._frames, None)
 
@@ -310,20 +319,24 @@ class ContainerReader(PictureReader):
         self._num_read += 1
         planes = []
         for plane, (height, width) in zip(frame.planes, self.format.plane_shapes, strict=True):
-            rows = np.frombuffer(plane, np.uint8)[: height * plane.line_size].reshape(height, plane.line_size)
+            rows = np.frombuffer(memoryview(plane), np.uint8)[: height * plane.line_size].reshape(
+                height, plane.line_size
+            )
             planes.append(rows[:, :width].copy())
         time = None if self._clock is None else self._clock.time(frame.pts)
         return Picture((planes[0], planes[1], planes[2]), time)
 
-    def _pass_over(self, frame: Any) -> None:
+    def _pass_over(self, frame: "VideoFrame") -> None:
         """A skipped picture after time 0 takes its time: later ones may depend on it."""
         if self._clock is not None and self._num_read >= self._zero_frame:
             if self.time_zero is None and frame.pts is not None:
                 self._begin(frame)
             self._clock.time(frame.pts)
 
-    def _begin(self, frame: Any) -> None:
+    def _begin(self, frame: "VideoFrame") -> None:
         """Learns what is time 0: the file's start, or the first picture after skipped ones and of even pictures."""
+        assert frame.pts is not None
+        assert frame.time_base is not None
         if self._clock is None:
             self.time_zero = frame.pts * frame.time_base
             return
@@ -339,14 +352,14 @@ class ContainerReader(PictureReader):
                 f"{missing} of the {self._packets.num_pictures} pictures in {self.name} do not decode and are left out"
             )
 
-    def _damaged(self, frame: Any) -> InputError:
+    def _damaged(self, frame: "VideoFrame") -> InputError:
         index = self._num_read
         hint = f"--frames {index - self._skip_frames} codes the whole pictures" if index > self._skip_frames else None
         return InputError(
             f"{self.name} is damaged: picture {index}, at {frame.time or 0.0:.3f} s, does not decode", hint
         )
 
-    def _watch(self, frame: Any) -> None:
+    def _watch(self, frame: "VideoFrame") -> None:
         """Notes what changes on the way, once each."""
         at = f"at {frame.time or 0.0:.3f} s"
         if bool(frame.interlaced_frame) != self._is_interlaced and not self._has_mixed_fields:
@@ -371,7 +384,7 @@ class ContainerReader(PictureReader):
             self.tracks.close()
 
 
-def _num_pixels(stream: Any) -> int:
+def _num_pixels(stream: "VideoStream") -> int:
     context = stream.codec_context
     return context.width * context.height if context is not None else 0
 
@@ -390,7 +403,7 @@ def _rational(value: Fraction | None) -> Rational | None:
     return Rational(value.numerator, value.denominator)
 
 
-def _colour(context: Any, frame: Any) -> ColourDescription:
+def _colour(context: "VideoCodecContext", frame: "VideoFrame") -> ColourDescription:
     """FFmpeg's numbers for primaries, transfer and matrix are the H.273 code points; its range is 1 limited, 2 full."""
     full_range = {1: False, 2: True}.get(int(frame.color_range))
     if frame.format.name == "yuvj420p":

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,13 @@ from dcvc_cli.backend.cuda.engine import CudaEngine, Launch
 from dcvc_cli.backend.cuda.kernels import KERNELS
 from dcvc_cli.errors import EnvironmentFault
 
+if TYPE_CHECKING:
+    import torch
+
+Bindings = Any
+"""The module of `cuda-bindings`, or what stands for it in tests. It ships no types."""
+Handle = Any
+"""A value of the bindings that names something of the driver: a device, a library, a function, a graph."""
 STATIC_SHARED_LIMIT = 48 << 10
 """Shared memory that a kernel may use without asking for more."""
 MAX_GRAPHS = 256
@@ -29,7 +36,7 @@ STAGING_BYTES = 8 << 20
 """Pinned memory, once for uploads that the host need not wait for and once for downloads; larger ones go in pieces."""
 
 
-def driver_module() -> Any:
+def driver_module() -> Bindings:
     """The bindings of the CUDA driver.
 
     Raises:
@@ -48,7 +55,7 @@ class Calls:
         driver: the bindings; None takes those that are installed.
     """
 
-    def __init__(self, driver: Any | None = None) -> None:
+    def __init__(self, driver: Bindings | None = None) -> None:
         self.cu = driver if driver is not None else driver_module()
 
     def start(self) -> None:
@@ -60,13 +67,13 @@ class Calls:
         if int(code) != 0:
             raise EnvironmentFault(f"the CUDA driver does not start ({self.name(code)})", "use --device cpu")
 
-    def name(self, code: Any) -> str:
-        """Of an error."""
+    def name(self, code: Handle) -> str:
+        """The driver's name of an error code."""
         found = self.cu.cuGetErrorName(self.cu.CUresult(int(code)))
         return found[1].decode() if int(found[0]) == 0 else str(int(code))
 
     def do(self, result: tuple[Any, ...]) -> Any:
-        """The value of a driver call."""
+        """The value of a driver call, from what the bindings return: (error code, values...)."""
         code, *values = result
         if int(code) != 0:
             raise EnvironmentFault(f"the CUDA driver reports {self.name(code)}", "try --device cpu")
@@ -75,9 +82,17 @@ class Calls:
 
 @dataclass(frozen=True)
 class Gpu:
-    """A GPU as the driver describes it; `handle` is the driver's."""
+    """A GPU as the driver describes it.
 
-    handle: Any
+    Attributes:
+        handle: the driver's.
+        name: of the product.
+        capability: compute capability (major, minor).
+        num_multiprocessors: of the GPU.
+        driver_major: largest major version of CUDA that the driver knows.
+    """
+
+    handle: Handle
     name: str
     capability: tuple[int, int]
     num_multiprocessors: int
@@ -107,7 +122,7 @@ def find_gpu(calls: Calls, index: int) -> Gpu:
     return Gpu(handle, name, (major, minor), multiprocessors, do(cu.cuDriverGetVersion()) // 1000)
 
 
-def describe_gpu(index: int = 0, driver: Any | None = None) -> str:
+def describe_gpu(index: int = 0, driver: Bindings | None = None) -> str:
     """The GPU and where the kernels' machine code comes from.
 
     Raises:
@@ -133,7 +148,7 @@ class CudaDevice:
         EnvironmentFault: as find_gpu, or no machine code and no compiler.
     """
 
-    def __init__(self, index: int = 0, driver: Any | None = None, cubins: dict[str, bytes] | None = None) -> None:
+    def __init__(self, index: int = 0, driver: Bindings | None = None, cubins: dict[str, bytes] | None = None) -> None:
         calls = Calls(driver)
         self._cu, self._do, self._name, self._index = calls.cu, calls.do, calls.name, index
         gpu = find_gpu(calls, index)
@@ -144,16 +159,16 @@ class CudaDevice:
         self._context = do(cu.cuDevicePrimaryCtxRetain(gpu.handle))
         self._enter()
         self._stream = do(cu.cuStreamCreate(cu.CUstream_flags.CU_STREAM_NON_BLOCKING.value))
-        self._libraries: list[Any] = []
+        self._libraries: list[Handle] = []
         self._functions = self._load(cubins, gpu.handle)
         self._staging, self._landing = (int(do(cu.cuMemHostAlloc(STAGING_BYTES, 0))) for _ in range(2))
         self._staged = 0
-        self._graphs: OrderedDict[bytes, Any] = OrderedDict()
+        self._graphs: OrderedDict[bytes, Handle | None] = OrderedDict()
 
     def _enter(self) -> None:
         self._do(self._cu.cuCtxSetCurrent(self._context))
 
-    def _load(self, cubins: dict[str, bytes], device: Any) -> dict[str, Any]:
+    def _load(self, cubins: dict[str, bytes], device: Handle) -> dict[str, Handle]:
         cu, functions = self._cu, {}
         loaded = {}
         for source, cubin in cubins.items():
@@ -215,11 +230,11 @@ class CudaDevice:
         torch = sys.modules.get("torch")  # who has tensors has loaded it
         return torch is not None and bool(torch.cuda.is_available())
 
-    def read_tensor(self, address: int, count: int) -> Any:
+    def read_tensor(self, address: int, count: int) -> "torch.Tensor":
         with self._torch_in_order():
             return self._view(address, count, "<i2").clone()
 
-    def write_tensor(self, address: int, tensor: Any) -> None:
+    def write_tensor(self, address: int, tensor: "torch.Tensor") -> None:
         with self._torch_in_order():
             self._view(address, tensor.numel(), "<f4").copy_(tensor.reshape(-1))
 
@@ -235,7 +250,7 @@ class CudaDevice:
         yield
         own.wait_stream(others)
 
-    def _view(self, address: int, count: int, kind: str) -> Any:
+    def _view(self, address: int, count: int, kind: str) -> "torch.Tensor":
         """Device memory as a tensor of PyTorch, of numbers in NumPy's name `kind`."""
         import torch
 
@@ -276,7 +291,7 @@ class CudaDevice:
             )
         )
 
-    def _graph_of(self, launches: Sequence[Launch]) -> Any:
+    def _graph_of(self, launches: Sequence[Launch]) -> Handle:
         """The launches one after the other, recorded from a stream: nothing runs."""
         cu = self._cu
         self._do(cu.cuStreamBeginCapture(self._stream, cu.CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_THREAD_LOCAL))

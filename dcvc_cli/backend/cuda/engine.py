@@ -8,7 +8,7 @@ and a device may keep a graph of each.
 import ctypes
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,11 @@ from dcvc_cli.backend.cuda.arena import Arena, Memory
 from dcvc_cli.backend.cuda.kernels import KERNELS, Kernel
 from dcvc_cli.backend.cuda.packing import round_up
 
+if TYPE_CHECKING:
+    import torch
+
 NUM_SLOTS = 64
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,10 +56,10 @@ class Device(Protocol):
     def shares_with_torch(self) -> bool:
         """Whether PyTorch works on this device too; else the two operations on its tensors are never asked for."""
 
-    def read_tensor(self, address: int, count: int) -> Any:
+    def read_tensor(self, address: int, count: int) -> "torch.Tensor":
         """A new tensor of PyTorch with count int16, after all work before."""
 
-    def write_tensor(self, address: int, tensor: Any) -> None:
+    def write_tensor(self, address: int, tensor: "torch.Tensor") -> None:
         """Copies a contiguous tensor of PyTorch, before all work after."""
 
     def allocate(self, size_bytes: int, cell_bytes: int) -> int:
@@ -114,8 +118,12 @@ class DeviceTensor:
         return replace(self, channels=channels)
 
 
-class _Allocation:
-    """Memory that is given back when nobody refers to this object any more."""
+class Allocation:
+    """Device memory, given back when nobody refers to this object any more.
+
+    Attributes:
+        address: where it is.
+    """
 
     __slots__ = ("_memory", "address")
 
@@ -139,17 +147,17 @@ class CudaEngine:
         self.memory: Memory = memory if memory is not None else Arena(lambda size: device.allocate(size, 1))
         self._pending: list[Launch] = []
         self._record: list[list[Launch]] | None = None
-        self._slots = _Allocation(self.memory, 4 * NUM_SLOTS, 4)
+        self._slots = Allocation(self.memory, 4 * NUM_SLOTS, 4)
         self._slot_values = np.zeros(NUM_SLOTS, np.int32)
         self._uploaded_slots: NDArray[np.int32] | None = None
         self._num_slots = 0
-        self._cached: dict[object, Any] = {}
+        self._cached: dict[object, Any] = {}  # of many types, by key
 
     # ---- memory
 
-    def raw(self, size_bytes: int, cell_bytes: int) -> Any:
-        """Memory for elements of cell_bytes; `.address` is where it is."""
-        return _Allocation(self.memory, size_bytes, cell_bytes)
+    def raw(self, size_bytes: int, cell_bytes: int) -> Allocation:
+        """New memory for elements of cell_bytes."""
+        return Allocation(self.memory, size_bytes, cell_bytes)
 
     def tensor(self, height: int, width: int, channels: int) -> DeviceTensor:
         """A new tensor, its pitch the channels rounded up to 8. ValueError for 2^31 elements and more: kernels count
@@ -157,18 +165,19 @@ class CudaEngine:
         pitch = round_up(channels, 8)
         if height * width * pitch >= 1 << 31:
             raise ValueError(f"a tensor of {height} x {width} x {pitch} has too many elements for the CUDA kernels")
-        owner = _Allocation(self.memory, 2 * height * width * pitch, 2)
+        owner = Allocation(self.memory, 2 * height * width * pitch, 2)
         return DeviceTensor(owner.address, height, width, channels, pitch, owner)
 
     def constant(self, key: object, make: Callable[[], NDArray[Any]]) -> int:
         """Address of an array that is uploaded once, by key."""
-        return int(self.cached(("constant", key), lambda: self.upload_array(make())).address)
+        return self.cached(("constant", key), lambda: self.upload_array(make())).address
 
-    def cached(self, key: object, make: Callable[[], Any]) -> Any:
-        """What `make` made when it was first asked for with this key."""
+    def cached(self, key: object, make: Callable[[], T]) -> T:
+        """What `make` made when it was first asked for with this key. A key goes with one `make`."""
         if key not in self._cached:
             self._cached[key] = make()
-        return self._cached[key]
+        made: T = self._cached[key]
+        return made
 
     def slot(self, value: int) -> int:
         """Address of an int32 in device memory that has this value when the launches of this group run."""
@@ -176,7 +185,7 @@ class CudaEngine:
             self.flush()
         self._slot_values[self._num_slots] = value
         self._num_slots += 1
-        return int(self._slots.address) + 4 * (self._num_slots - 1)
+        return self._slots.address + 4 * (self._num_slots - 1)
 
     # ---- work
 
@@ -205,7 +214,7 @@ class CudaEngine:
         """What was collected since the last group."""
         return list(self._pending)
 
-    def recorded(self, run: Callable[[], Any]) -> list[list[Launch]]:
+    def recorded(self, run: Callable[[], object]) -> list[list[Launch]]:
         """The groups of launches that `run` asks for while it runs, for measuring."""
         groups: list[list[Launch]] = []
         self._record, before = groups, self._record
@@ -236,13 +245,13 @@ class CudaEngine:
         self.flush()
         self.device.upload(address, np.ascontiguousarray(array))
 
-    def upload_array(self, array: NDArray[Any]) -> Any:
+    def upload_array(self, array: NDArray[Any]) -> Allocation:
         """New memory that holds the array."""
-        owner = _Allocation(self.memory, array.nbytes, array.itemsize)
+        owner = Allocation(self.memory, array.nbytes, array.itemsize)
         self.upload(owner.address, array)
         return owner
 
-    def download(self, address: int, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
+    def download(self, address: int, shape: tuple[int, ...], dtype: type[np.generic]) -> NDArray[Any]:
         """An array of device memory, after the launches so far."""
         self.flush()
         array = np.empty(shape, dtype)
@@ -250,7 +259,7 @@ class CudaEngine:
             self.device.download(array, address)
         return array
 
-    def read_tensor(self, tensor: DeviceTensor) -> Any:
+    def read_tensor(self, tensor: DeviceTensor) -> "torch.Tensor":
         """A tensor as one of PyTorch, int16 (h, w, c), on the device."""
         self.flush()
         count = (tensor.positions - 1) * tensor.pitch + tensor.channels
@@ -259,10 +268,10 @@ class CudaEngine:
             (tensor.height, tensor.width, tensor.channels), (tensor.width * tensor.pitch, tensor.pitch, 1)
         )
 
-    def write_tensor(self, tensor: Any) -> Any:
+    def write_tensor(self, tensor: "torch.Tensor") -> Allocation:
         """New memory that holds a tensor of PyTorch."""
         self.flush()
-        owner = _Allocation(self.memory, tensor.numel() * tensor.element_size(), tensor.element_size())
+        owner = Allocation(self.memory, tensor.numel() * tensor.element_size(), tensor.element_size())
         self.device.write_tensor(owner.address, tensor.contiguous())
         return owner
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.resources import files
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,14 @@ from numpy.typing import NDArray
 from dcvc_cli.entropy.factorised import hyperbolic_tangent, sigmoid, softplus
 from dcvc_cli.entropy.tables import MAX_NATIVE_ROWS, CdfTable, TableError, native, quantise_pmf
 
+if TYPE_CHECKING:
+    import torch
+
+    Parameters = Mapping[str, NDArray[np.float32] | torch.Tensor]
+    """State dict of a network, as weights files or as checkpoints have it."""
+
+Probabilities = NDArray[np.floating]
+"""float64 of our own densities, float32 of published ones."""
 PREFIX = "bit_estimator_z"
 MAX_REACH = 8
 """Largest magnitude of a symbol that a row names. Larger symbols are escapes."""
@@ -38,7 +46,7 @@ class ZigzagTable:
 
     cdf: NDArray[np.int32]
     cdf_length: NDArray[np.int32]
-    _native: dict[tuple[int, int], Any] = field(default_factory=dict, init=False, repr=False)
+    _native: "dict[tuple[int, int], native.ZigzagTable]" = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         length = np.asarray(self.cdf_length)
@@ -57,7 +65,7 @@ class ZigzagTable:
         """Returns the same rows in the form of weights files: symbols are places in a row."""
         return CdfTable(self.cdf, self.cdf_length, np.zeros(self.cdf_length.shape, np.int32))
 
-    def native(self, first_row: int = 0, num_rows: int | None = None) -> Any:
+    def native(self, first_row: int = 0, num_rows: int | None = None) -> "native.ZigzagTable":
         """Returns rows first_row..first_row + num_rows - 1 (default: all) in the C++ coder's form, made once and kept.
 
         Raises:
@@ -85,14 +93,15 @@ def gaussian_table() -> ZigzagTable:
 
 
 class _Density(Protocol):
-    """The cumulative distribution of every row at given points: (num_rows, len(points))."""
+    """The cumulative distribution of every row."""
 
     num_rows: int
 
-    def cumulative(self, points: Sequence[float]) -> NDArray[Any]: ...
+    def cumulative(self, points: Sequence[float]) -> Probabilities:
+        """(num_rows, len(points))."""
 
 
-def z_table(parameters: Mapping[str, Any], prefix: str = PREFIX) -> ZigzagTable:
+def z_table(parameters: "Parameters", prefix: str = PREFIX) -> ZigzagTable:
     """Makes the tables of z of its density, with row qp * num_channels + channel, the same on every machine.
 
     Args:
@@ -104,7 +113,7 @@ def z_table(parameters: Mapping[str, Any], prefix: str = PREFIX) -> ZigzagTable:
     return _tables(_ReproducibleDensity(parameters, prefix))
 
 
-def published_z_table(parameters: Mapping[str, Any], prefix: str = PREFIX) -> ZigzagTable:
+def published_z_table(parameters: "Parameters", prefix: str = PREFIX) -> ZigzagTable:
     """Makes the tables of z as the published codec does, in float32 by PyTorch's functions. They are NOT the same on
     every machine."""
     return _tables(_PublishedDensity(parameters, prefix))
@@ -128,14 +137,14 @@ def _tables(density: _Density) -> ZigzagTable:
     return ZigzagTable(cdf, (2 * reach + 3).astype(np.int32))
 
 
-def _zigzag(pmf: NDArray[Any]) -> NDArray[Any]:
+def _zigzag(pmf: Probabilities) -> Probabilities:
     """Puts probabilities of -c..c into the order 0, 1, -1, .., c, -c."""
     c = len(pmf) // 2
     places = [c] + [place for s in range(1, c + 1) for place in (c + s, c - s)]
     return pmf[places]
 
 
-def _parameter(parameters: Mapping[str, Any], key: str) -> NDArray[np.float32]:
+def _parameter(parameters: "Parameters", key: str) -> NDArray[np.float32]:
     """(num_rows, stages) float32."""
     if key not in parameters:
         raise TableError(f"parameter {key} is missing")
@@ -146,7 +155,7 @@ def _parameter(parameters: Mapping[str, Any], key: str) -> NDArray[np.float32]:
     return np.ascontiguousarray(array.reshape(-1, array.shape[2]))
 
 
-def _stages(parameters: Mapping[str, Any], prefix: str) -> tuple[NDArray[np.float32], ...]:
+def _stages(parameters: "Parameters", prefix: str) -> tuple[NDArray[np.float32], ...]:
     """The parameters h, b (num_rows, 4) and a (num_rows, 3)."""
     found = tuple(_parameter(parameters, f"{prefix}.{name}") for name in "hba")
     rows = found[0].shape[0]
@@ -158,7 +167,7 @@ def _stages(parameters: Mapping[str, Any], prefix: str) -> tuple[NDArray[np.floa
 class _ReproducibleDensity:
     """float64, by the functions of entropy.factorised."""
 
-    def __init__(self, parameters: Mapping[str, Any], prefix: str) -> None:
+    def __init__(self, parameters: "Parameters", prefix: str) -> None:
         h, b, a = (array.astype(np.float64) for array in _stages(parameters, prefix))
         slopes, gates = softplus(h), hyperbolic_tangent(a)
         self._layers = [
@@ -166,7 +175,7 @@ class _ReproducibleDensity:
         ]
         self.num_rows = h.shape[0]
 
-    def cumulative(self, points: Sequence[float]) -> NDArray[Any]:
+    def cumulative(self, points: Sequence[float]) -> Probabilities:
         x = np.tile(np.array(points, np.float64), (self.num_rows, 1))
         for slope, shift, gate in self._layers:
             x = x * slope + shift
@@ -178,7 +187,7 @@ class _ReproducibleDensity:
 class _PublishedDensity:
     """float32, by PyTorch."""
 
-    def __init__(self, parameters: Mapping[str, Any], prefix: str) -> None:
+    def __init__(self, parameters: "Parameters", prefix: str) -> None:
         import torch
         from torch.nn import functional
 
@@ -194,7 +203,7 @@ class _PublishedDensity:
         ]
         self.num_rows = int(h.shape[0])
 
-    def cumulative(self, points: Sequence[float]) -> NDArray[Any]:
+    def cumulative(self, points: Sequence[float]) -> Probabilities:
         import torch
 
         x = torch.tensor(points, dtype=torch.float32).repeat(self.num_rows, 1)
