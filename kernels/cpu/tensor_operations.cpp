@@ -1,13 +1,13 @@
 // Operations of the engine beside its layers: elementwise operations, rearrangements, coding steps, output samples.
 #include <algorithm>
 
+#include "kernels/base/samples.hpp"
 #include "kernels/cpu/engine.hpp"
 
 namespace dcvc::kernels {
 namespace {
 
 constexpr size_t kGrain = size_t{1} << 15;
-constexpr int kCell = 8;
 
 int64_t shift_round(int64_t value, int shift) {
   return shift <= 0 ? value * (int64_t{1} << -shift) : (value + (int64_t{1} << (shift - 1))) >> shift;

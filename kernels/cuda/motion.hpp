@@ -6,7 +6,7 @@
 
 namespace dcvc::cuda {
 
-constexpr int kSquare = 8, kTaps = 8, kTapsBefore = kTaps / 2 - 1, kWindow = kSquare + kTaps - 1;
+constexpr int kTaps = 8, kTapsBefore = kTaps / 2 - 1, kWindow = kSquare + kTaps - 1;
 constexpr int kMotionThreads = 64, kWindowBytes = kWindow * kWindow * 2, kLinesOffset = (kWindowBytes + 3) / 4 * 4;
 constexpr int kMotionBytes = kLinesOffset + kWindow * kSquare * 2;
 constexpr int kMean = 1, kLongTerm = 2;  // blends; 0 is the reference alone

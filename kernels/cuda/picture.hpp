@@ -2,13 +2,14 @@
 // docs/motion.md.
 #pragma once
 
+#include "kernels/base/samples.hpp"
 #include "kernels/cuda/arguments.hpp"
 #include "kernels/cuda/arithmetic.hpp"
 
 namespace dcvc::cuda {
 
-constexpr int kCell = 8, kCellSamples = kCell * kCell, kPicturePitch = 3 * kCellSamples;
-constexpr int kSampleBits = 13, kPictureThreads = 256;
+constexpr int kCellSamples = kCell * kCell, kPicturePitch = 3 * kCellSamples;
+constexpr int kPictureThreads = 256;
 
 // Byte of the sum of 2^extra_bits picture values.
 GPU_FN int32_t sample_of_sum(int32_t sum, int extra_bits, bool truncated) {

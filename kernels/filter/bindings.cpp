@@ -20,13 +20,12 @@ using dcvc::Array;
 using dcvc::as_bytes;
 using dcvc::decoder_from;
 using dcvc::encoder_from;
+using dcvc::kCell;
 using dcvc::require;
 using Squares = py::array_t<int16_t, 0>;  // of any layout
 using Planes = std::array<Array<int16_t>, 3>;
 using EncoderStart = std::optional<dcvc::EncoderState>;
 using DecoderStart = std::optional<dcvc::DecoderState>;
-
-constexpr int kSquare = 8;
 
 int side(const Array<int16_t>& plane, int axis) { return static_cast<int>(plane.shape(axis)); }
 
@@ -72,20 +71,20 @@ py::tuple as_tuple(const fi::Filters& filters) {
 }
 
 py::tuple planes_of_squares(const Squares& squares, bool halve_chroma) {
-  require(squares.ndim() == 5 && squares.shape(0) == 3 && squares.shape(2) == kSquare && squares.shape(4) == kSquare &&
+  require(squares.ndim() == 5 && squares.shape(0) == 3 && squares.shape(2) == kCell && squares.shape(4) == kCell &&
               squares.shape(1) > 0 && squares.shape(3) > 0,
           "squares must be (3, height / 8, 8, width / 8, 8)");
   const auto view = squares.unchecked<5>();
-  const int height = static_cast<int>(squares.shape(1)) * kSquare, width = static_cast<int>(squares.shape(3)) * kSquare;
+  const int height = static_cast<int>(squares.shape(1)) * kCell, width = static_cast<int>(squares.shape(3)) * kCell;
   py::tuple out(3);
   for (int plane = 0; plane < 3; ++plane) {
     Array<int16_t> lines = empty_plane(height, width);
     int16_t* to = lines.mutable_data();
     for (int y = 0; y < height; ++y) {
-      for (int column = 0; column < width / kSquare; ++column) {
-        const int16_t* from = view.data(plane, y / kSquare, y % kSquare, column, 0);
+      for (int column = 0; column < width / kCell; ++column) {
+        const int16_t* from = view.data(plane, y / kCell, y % kCell, column, 0);
         const auto step = squares.strides(4) / static_cast<py::ssize_t>(sizeof(int16_t));
-        for (int x = 0; x < kSquare; ++x) *to++ = from[x * step];
+        for (int x = 0; x < kCell; ++x) *to++ = from[x * step];
       }
     }
     if (plane > 0 && halve_chroma) {

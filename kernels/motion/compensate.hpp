@@ -11,7 +11,8 @@
 
 namespace dcvc::motion {
 
-constexpr int kSquare = 8;        // side of the squares that have a vector each
+using dcvc::kSquare;
+
 constexpr int kSubpel = 4;        // vectors count quarters of a sample
 constexpr int kMaxVector = 1023;  // largest magnitude of a component, in quarter samples
 

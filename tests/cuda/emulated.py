@@ -40,7 +40,8 @@ def build_changed(folder: Path, emulator: Path, source: str, header: str, old: s
     """Builds the emulator with a text of one header replaced, as one source sees it; the rest is taken from a library
     built before."""
     changed = folder / "kernels" / "cuda"
-    shutil.copytree(ROOT / "kernels" / "cuda", changed)
+    for part in ("base", "cuda"):
+        shutil.copytree(ROOT / "kernels" / part, folder / "kernels" / part)
     text = (changed / header).read_text(encoding="utf-8")
     assert text.count(old) == 1, f"{header} has {text.count(old)} times {old!r}"
     (changed / header).write_text(text.replace(old, new), encoding="utf-8")

@@ -1,7 +1,7 @@
 """The sources of the CUDA kernels, and the arguments of each kernel as ctypes structures, read from
 `kernels/cuda/arguments.hpp`.
 
-One text describes the structures for both sides, so they cannot come apart; tests hold their sizes to the compiled
+One text describes the structures for both sides, so they cannot differ; tests compare their sizes with the compiled
 ones.
 """
 
@@ -14,7 +14,7 @@ from typing import Any
 from dcvc_cli.errors import EnvironmentFault
 
 HEADERS_FOLDER = "kernels/cuda"
-"""As `#include` lines name it."""
+"""The folder of the kernels as `#include` lines name it."""
 SOURCES = ("matrix.cu", "pointwise.cu", "latents.cu", "picture.cu", "primitives.cu")
 _STRUCT = re.compile(r"struct (\w+) \{\n(.*?)\n\};", re.S)
 _FIELD = re.compile(r"^\s*(?:const )?(\w+)(\*)? (\w+)(?:\[(\d+)\])?;", re.M)
@@ -50,12 +50,12 @@ def parse_structures(text: str) -> dict[str, type[ctypes.Structure]]:
 
 @functools.cache
 def argument_structures() -> dict[str, type[ctypes.Structure]]:
-    """By name, those of all kernels."""
+    """The structures of all kernels by name."""
     return parse_structures((kernel_folder() / "arguments.hpp").read_text(encoding="utf-8"))
 
 
 def kernel_sources() -> dict[str, str]:
     """Text of every header and source, by the name under which it is included or compiled."""
     folder = kernel_folder()
-    paths = sorted((*folder.glob("*.hpp"), *folder.glob("*.cu")))
-    return {f"{HEADERS_FOLDER}/{path.name}": path.read_text(encoding="utf-8") for path in paths}
+    paths = sorted((*folder.glob("*.hpp"), *folder.glob("*.cu"), folder.parent / "base" / "samples.hpp"))
+    return {f"kernels/{path.parent.name}/{path.name}": path.read_text(encoding="utf-8") for path in paths}
