@@ -1,4 +1,4 @@
-"""What readers and writers of video files share: PyAV loaded, a file opened, an error of FFmpeg in words."""
+"""Shared by readers and writers of video files: loads PyAV, opens a file, puts an error of FFmpeg into words."""
 
 from types import ModuleType
 from typing import Any
@@ -30,7 +30,7 @@ def open_av(av: ModuleType, path: str) -> Any:
 
 
 def is_film(av: ModuleType, stream: Any) -> bool:
-    """Whether a video track is no artwork."""
+    """Whether a video track is a film, not artwork."""
     return not is_artwork(stream, av.stream.Disposition)
 
 

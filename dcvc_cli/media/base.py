@@ -1,5 +1,5 @@
-"""What every reader and every writer of pictures is: a context manager; readers iterate, writers take one picture at a
-time."""
+"""The interfaces of readers and writers of pictures. Both are context managers. A reader iterates, a writer takes one
+picture at a time."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
@@ -14,7 +14,7 @@ from dcvc_cli.format.limits import Limits
 from dcvc_cli.format.types import ChromaFormat, Picture, VideoFormat
 
 MAX_TAGS_NAMED = 4
-"""A note about tags that are not kept names so many of them."""
+"""How many tags a note about lost tags names."""
 
 
 class PictureReader(ABC):
@@ -22,10 +22,11 @@ class PictureReader(ABC):
 
     Attributes:
         format: what holds for every picture.
-        num_frames: number of pictures that iteration will give; None when unknown (pipes). Of video files it counts
-            what is coded in the file, decodable or not, and is good for showing progress.
+        num_frames: number of pictures that iteration will give; None when unknown (pipes). For video files it counts
+            the coded pictures of the file, decodable or not: enough for a progress bar.
         description: one line about the clip for people.
-        notes: what was assumed or ignored and should be told, one sentence each. Iteration may add some at the end.
+        notes: what the reader assumed or ignored and the user should know, one sentence each. Iteration may add notes
+            at its end.
     """
 
     format: VideoFormat
@@ -50,7 +51,7 @@ class PictureReader(ABC):
         """The next picture, or None at the end."""
 
     def _skip(self, num_frames: int) -> int:
-        """Passes over pictures; returns how many there were, fewer than asked at the end."""
+        """Skips pictures. Returns how many there were: fewer than asked for only at the end."""
         for skipped in range(num_frames):
             if self._read() is None:
                 return skipped
@@ -85,7 +86,7 @@ class PictureReader(ABC):
         )
 
     def _frames_to_give(self, total: int) -> int:
-        """num_frames of a clip of known length, after skipping and limiting.
+        """The number of pictures that iteration gives of a clip of known length.
 
         Raises:
             InputError: nothing is left.
@@ -109,7 +110,7 @@ class PictureWriter(ABC):
 
     Attributes:
         name: where the pictures go, for messages.
-        notes: what of the format the output has no place for, one sentence each.
+        notes: parts of the format that the output has no place for, one sentence each.
     """
 
     name: str
@@ -139,7 +140,7 @@ class PictureWriter(ABC):
         """Hands everything written so far to the system, for pipes whose reader waits."""
 
     def complete(self) -> None:  # noqa: B027 - nothing to do for pictures in files of their own
-        """Does everything of `commit` that a lack of room can stop."""
+        """Does the part of `commit` that a full disk can stop."""
 
     @abstractmethod
     def commit(self) -> None:

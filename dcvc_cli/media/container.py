@@ -1,28 +1,29 @@
 """Video files such as mp4 and mkv, decoded through PyAV (FFmpeg's libraries), an optional extra; 8-bit 4:2:0 only."""
 
 import math
-import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from fractions import Fraction
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from dcvc_cli.errors import InputError
 from dcvc_cli.format.constants import MAX_SIDE
 from dcvc_cli.format.limits import DEFAULT_MAX_PIXELS, Limits
-from dcvc_cli.format.types import DEFAULT_FRAME_RATE, ColourDescription, Picture, PictureSize, Rational, VideoFormat
+from dcvc_cli.format.types import DEFAULT_FRAME_RATE, Picture, PictureSize, Rational, VideoFormat
 from dcvc_cli.media.av_files import fault_text, import_av, open_av
 from dcvc_cli.media.base import PictureReader, describe, joined
 from dcvc_cli.media.container_facts import (
     StreamText,
     announced_duration,
     chroma_location_of,
+    colour_of,
     describe_stream,
     dropped_side_data,
     hdr_metadata,
     is_artwork,
+    is_turned,
     other_contents,
 )
 from dcvc_cli.media.packets import Packets
@@ -31,7 +32,6 @@ from dcvc_cli.media.tracks import TrackReader
 
 if TYPE_CHECKING:
     from av.container import InputContainer
-    from av.sidedata.sidedata import SideData
     from av.video.codeccontext import VideoCodecContext
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
@@ -45,9 +45,10 @@ class ContainerReader(PictureReader):
 
     Display rotation is not applied.
 
-    Artwork is no video. Of several video tracks, the default one counts, then the largest, then the first. Colour code
-    points, range, HDR10 metadata, chroma position, frame rate and sample aspect ratio are carried. Pictures that are
-    not evenly spaced, or begin late, carry their times, unless `frame_rate` is given. `notes` tell what is not carried.
+    Artwork is no video. Of several video tracks the reader takes the default one, else the largest, else the first.
+    Colour code points, range, HDR10 metadata, chroma position, frame rate and sample aspect ratio are carried. Pictures
+    that are not evenly spaced, or begin late, carry their times, unless `frame_rate` is given. `notes` name what is not
+    carried.
 
     Args:
         path: a file. Only this file is opened, whatever it refers to.
@@ -130,7 +131,7 @@ class ContainerReader(PictureReader):
                     if not is_end and not packets.add(packet):
                         break
             except (self._av.error.FFmpegError, OSError, ValueError):
-                # Decoding meets the same fault and tells it.
+                # Decoding meets the same fault and reports it.
                 packets.is_whole = False
             return packets
 
@@ -162,7 +163,7 @@ class ContainerReader(PictureReader):
             PictureSize(width, height),
             frame_rate=rate,
             sample_aspect_ratio=_rational(stream.sample_aspect_ratio) or Rational(0, 0),
-            colour=_colour(stream.codec_context, self._first),
+            colour=colour_of(stream.codec_context, self._first),
             interlacing=self._interlacing(stream.codec_context),
             chroma_location=location,
             mastering_display=mastering_display,
@@ -193,10 +194,7 @@ class ContainerReader(PictureReader):
         side_data = dropped_side_data(self._first, text, dict(stream.metadata))
         if side_data:
             self._tell(f"{self.name} carries {joined(side_data)}, which streams have no field for: not kept")
-        # PyAV's types say that this runs over names; it runs over the data.
-        side_data_items = cast("Iterable[SideData]", self._first.side_data)
-        matrix = next((item for item in side_data_items if item.type.name == "DISPLAYMATRIX"), None)
-        if getattr(self._first, "rotation", 0) or (matrix is not None and not _is_identity(bytes(matrix))):
+        if is_turned(self._first):
             self._tell(f"{self.name} asks for a rotation or flip on display; it is ignored")
 
     def _tell_counts(self, stream: "VideoStream", packets: Packets) -> None:
@@ -262,7 +260,7 @@ class ContainerReader(PictureReader):
         return {2: "t", 3: "b", 4: "b", 5: "t"}.get(int(getattr(context, "field_order", 0)), "?")
 
     def _decode(self, stream: "VideoStream") -> "Iterator[VideoFrame]":
-        """All pictures. Packets before the first one that decodes are passed over: recordings begin anywhere."""
+        """All pictures. Packets before the first one that decodes are left out: recordings begin anywhere."""
         num_passed_over, has_begun = 0, False
         fault: InputError | None = None
         try:
@@ -290,7 +288,7 @@ class ContainerReader(PictureReader):
         frame, self._first = self._first, None
         return frame if frame is not None else next(self._frames, None)
 
-    # Pictures to skip may be damaged.
+    # A skipped picture may be damaged.
     def _skip(self, num_frames: int) -> int:
         for self._num_read in range(num_frames):
             frame = self._next_frame()
@@ -334,7 +332,8 @@ class ContainerReader(PictureReader):
             self._clock.time(frame.pts)
 
     def _begin(self, frame: "VideoFrame") -> None:
-        """Learns what is time 0: the file's start, or the first picture after skipped ones and of even pictures."""
+        """Sets time 0: the start of the file, or the first picture that is read where pictures were skipped or are
+        evenly spaced."""
         assert frame.pts is not None
         assert frame.time_base is not None
         if self._clock is None:
@@ -345,7 +344,8 @@ class ContainerReader(PictureReader):
         self.time_zero = self._clock.origin * frame.time_base
 
     def _tell_missing(self) -> None:
-        """Packets without pictures; of interlaced films, a packet may hold half a picture."""
+        """Notes packets that gave no picture. A packet of an interlaced film may hold half a picture, so there none is
+        noted."""
         missing = self._packets.num_pictures - self._num_read
         if missing > 0 and self._packets.is_whole and not (self._is_interlaced or self._has_mixed_fields):
             self._tell(
@@ -360,7 +360,7 @@ class ContainerReader(PictureReader):
         )
 
     def _watch(self, frame: "VideoFrame") -> None:
-        """Notes what changes on the way, once each."""
+        """Notes what changes from picture to picture, each change once."""
         at = f"at {frame.time or 0.0:.3f} s"
         if bool(frame.interlaced_frame) != self._is_interlaced and not self._has_mixed_fields:
             self._has_mixed_fields = True
@@ -389,25 +389,7 @@ def _num_pixels(stream: "VideoStream") -> int:
     return context.width * context.height if context is not None else 0
 
 
-def _is_identity(matrix: bytes) -> bool:
-    """Whether a display matrix (nine 32-bit numbers, 16.16 fixed point) neither turns nor flips."""
-    if len(matrix) < 36:
-        return True
-    a, b, _, c, d = struct.unpack("=5i", matrix[:20])
-    return b == 0 and c == 0 and a > 0 and d > 0
-
-
 def _rational(value: Fraction | None) -> Rational | None:
     if not value or value < 0 or max(value.numerator, value.denominator) >= 1 << 32:
         return None
     return Rational(value.numerator, value.denominator)
-
-
-def _colour(context: "VideoCodecContext", frame: "VideoFrame") -> ColourDescription:
-    """FFmpeg's numbers for primaries, transfer and matrix are the H.273 code points; its range is 1 limited, 2 full."""
-    full_range = {1: False, 2: True}.get(int(frame.color_range))
-    if frame.format.name == "yuvj420p":
-        full_range = True
-    points = (context.color_primaries, context.color_trc, frame.colorspace)
-    primaries, transfer, matrix = (int(point) if 1 <= int(point) <= 255 else 2 for point in points)
-    return ColourDescription(primaries, transfer, matrix, full_range)

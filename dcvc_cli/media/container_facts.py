@@ -3,20 +3,27 @@
 import re
 import struct
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from dcvc_cli.format.hdr import ContentLight, MasteringDisplay
+from dcvc_cli.format.types import ColourDescription
 from dcvc_cli.media.base import MAX_TAGS_NAMED
+
+if TYPE_CHECKING:
+    from av.sidedata.sidedata import SideData
+    from av.video.codeccontext import VideoCodecContext
+    from av.video.frame import VideoFrame
 
 CHROMA_LOCATIONS = {"left": "mpeg2", "center": "jpeg", "topleft": "paldv"}
 """y4m's names by FFmpeg's; other positions have no field in a stream."""
 _OTHER_CHROMA_LOCATIONS = ("top", "bottomleft", "bottom")
 _CENTRED_BY_DEFAULT = ("theora", "mjpeg", "mpeg1video", "h261", "h263", "flv1")
 _SIDE_DATA_OF_CODING = ("CPB properties", "Skip Samples", "Encryption", "producer reference time", "Film Grain")
-"""They say how the file is coded, not how its pictures look; film grain is in the decoded samples."""
+"""Side data that says how the file is coded, not how its pictures look. Film grain is in the decoded samples."""
 _SIDE_DATA_THAT_IS_CARRIED = (
     "Mastering Display Metadata",
     "Mastering display metadata",
@@ -68,7 +75,8 @@ class StreamText:
 
 
 def describe_stream(av: ModuleType, container: Any, index: int) -> StreamText:
-    """Facts that PyAV has no attribute for, from the text that FFmpeg prints (findings/pyav-chroma-location.sh)."""
+    """Reads facts that PyAV has no attribute for from the text that FFmpeg prints
+    (findings/pyav-chroma-location.sh)."""
     logging = av.logging
     level, skips_repeated = logging.get_level(), logging.get_skip_repeated()
     try:
@@ -100,8 +108,8 @@ def parse_stream_text(text: str, index: int) -> StreamText:
 def chroma_location_of(name: str, text: StreamText, codec: str) -> tuple[str, str | None]:
     """(y4m's name of the chroma position, what a user should know about it).
 
-    Where the file does not say, it is the codec's default: centred in those that follow MPEG-1 and JPEG, else left.
-    FFmpeg itself writes "centre" into y4m then (findings/ffmpeg-y4m-chroma-position.sh).
+    Where the file does not say it, the codec's default counts: centred in codecs that follow MPEG-1 and JPEG, else
+    left. FFmpeg itself writes "centre" into y4m then (findings/ffmpeg-y4m-chroma-position.sh).
     """
     if text.chroma_location is None:
         location = "jpeg" if codec in _CENTRED_BY_DEFAULT else "mpeg2"
@@ -147,7 +155,7 @@ def other_contents(container: Any, chosen: Any, is_picture: Any, *, is_kept: boo
 
 
 def dropped_side_data(frame: Any, text: StreamText, metadata: dict[str, str]) -> list[str]:
-    """What comes with the pictures and no stream has a field for, as names for people."""
+    """Side data of the pictures that no stream has a field for, as names for people."""
     names = [
         _SIDE_DATA_OF_PICTURES[item.type.name] for item in frame.side_data if item.type.name in _SIDE_DATA_OF_PICTURES
     ]
@@ -212,3 +220,32 @@ def is_artwork(stream: Any, dispositions: Any) -> bool:
     """Whether a video track is a picture that belongs to the file, such as a cover, and no video."""
     artwork = getattr(dispositions, "attached_pic", 0) | getattr(dispositions, "timed_thumbnails", 0)
     return bool(stream.disposition & artwork)
+
+
+def is_turned(frame: "VideoFrame") -> bool:
+    """Whether a picture is to be rotated or flipped on display."""
+    # PyAV's types say that side_data runs over names; it runs over the data.
+    side_data = cast("Iterable[SideData]", frame.side_data)
+    matrix = next((item for item in side_data if item.type.name == "DISPLAYMATRIX"), None)
+    return bool(getattr(frame, "rotation", 0)) or (matrix is not None and not _is_identity(bytes(matrix)))
+
+
+def _is_identity(matrix: bytes) -> bool:
+    """Whether a display matrix (nine 32-bit numbers, 16.16 fixed point) neither turns nor flips."""
+    if len(matrix) < 36:
+        return True
+    a, b, _, c, d = struct.unpack("=5i", matrix[:20])
+    return b == 0 and c == 0 and a > 0 and d > 0
+
+
+def colour_of(context: "VideoCodecContext", frame: "VideoFrame") -> ColourDescription:
+    """The colour of a picture, as far as the codec or the picture tells it.
+
+    FFmpeg's numbers for primaries, transfer and matrix are the H.273 code points; its range is 1 limited, 2 full.
+    """
+    full_range = {1: False, 2: True}.get(int(frame.color_range))
+    if frame.format.name == "yuvj420p":
+        full_range = True
+    points = (context.color_primaries, context.color_trc, frame.colorspace)
+    primaries, transfer, matrix = (int(point) if 1 <= int(point) <= 255 else 2 for point in points)
+    return ColourDescription(primaries, transfer, matrix, full_range)

@@ -1,4 +1,4 @@
-"""Writers that take pictures as they are decoded and hand them on as another kind, or drop them."""
+"""Writers that convert decoded pictures for another writer, or drop them."""
 
 from collections.abc import Callable
 from dataclasses import replace

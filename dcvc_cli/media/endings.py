@@ -42,7 +42,8 @@ _ENDINGS |= {Y4M: ".y4m", RAW: ".yuv", PNG: ".png"}
 
 
 def check_ending(option: str, target: str | None, written: str) -> None:
-    """That a name does not promise another format than the one that would be written. Unknown endings promise nothing.
+    """Checks that the ending of a name promises no other format than the one that is written. Unknown endings promise
+    nothing.
 
     Args:
         option: the option that gave the name, for messages.

@@ -28,16 +28,16 @@ def output_fault(name: str, error: OSError) -> DcvcError:
 
 
 def refuse_existing(name: str) -> UsageError:
-    """The error for an output that is there already and that -y was not given for."""
+    """The error for an output that exists where -y was not given."""
     return UsageError(f"{name} exists and is kept", "-y overwrites it")
 
 
 def check_name(target: str) -> None:
-    """Finds at once what would otherwise fail at the end of a long run.
+    """Checks at the start what would otherwise fail at the end of a long run.
 
     Raises:
-        InputError: a name that no file can have here: too long, below something that is no folder, or not to be looked
-            at.
+        InputError: no file can have this name here: it is too long, lies below something that is no folder, or cannot
+            be looked at.
     """
     if "\0" in target:
         raise InputError(f"cannot write {target!r}: file names hold no NUL")
@@ -143,8 +143,7 @@ class OutputFile:
             raise output_fault(self.name, error) from error
 
     def complete(self) -> None:
-        """Does everything of `commit` that a lack of room can stop, so that several outputs can be committed
-        together."""
+        """Does the part of `commit` that a full disk can stop, so that several outputs can be committed together."""
         self.flush()
         if self._staged is not None:
             try:

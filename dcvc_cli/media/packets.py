@@ -1,4 +1,4 @@
-"""What the packets of a video track tell before any is decoded: how many pictures, and when they are shown."""
+"""Facts from the packets of a video track before decoding: how many pictures there are, and when each is shown."""
 
 from array import array
 from fractions import Fraction

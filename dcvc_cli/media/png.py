@@ -43,7 +43,7 @@ def is_pattern(name: str) -> bool:
 
 
 def numbered_names(pattern: str, names: list[str]) -> dict[int, str]:
-    """Those names that a pattern spells for some number ("im1.png" is not what im%05d.png spells for 1), by number.
+    """The names that a pattern spells for some number ("im1.png" is not what im%05d.png spells for 1), by number.
 
     Raises:
         UsageError: the pattern has not exactly one number field.
@@ -95,8 +95,7 @@ def list_folder(folder: str) -> list[Path]:
 
 
 def faults_of_numbering(names: Sequence[str]) -> str | None:
-    """What looks wrong about the numbers in file names, for people; None where they are evenly spaced or there are
-    none.
+    """A sentence about numbers in file names that look wrong; None where they are evenly spaced or there are none.
 
     Names count together where they differ in their last number only: im1.png and im2.png.
     """
@@ -205,7 +204,7 @@ def _check_opaque(image: Image.Image, path: Path) -> None:
 
 
 def _tags(facts: PngFacts) -> PngFacts:
-    """What all pictures of a clip have to say alike."""
+    """Facts in which all pictures of a clip must agree."""
     return replace(facts, dropped=())
 
 

@@ -1,4 +1,4 @@
-"""What the chunks of a PNG file say about its samples, and the chunks that say the same of a written one.
+"""Chunks of PNG files that describe the samples: read from a file, and written into one.
 
 Source: Portable Network Graphics, third edition (W3C), section 11.
 """
@@ -40,7 +40,7 @@ _EXIF_WITH_ROTATION = "Exif data that asks for a rotation on display"
 
 @dataclass(frozen=True)
 class PngFacts:
-    """What a PNG file says beside its samples.
+    """Facts that a PNG file states beside its samples.
 
     Attributes:
         colour: from cICP, else from sRGB.

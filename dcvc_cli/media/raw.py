@@ -25,7 +25,7 @@ _DEEP_NAME = re.compile(r"(?<![0-9])(10|12|14|16)[-_]?(?:bits?|le|be)(?![a-z])",
 
 @dataclass(frozen=True)
 class RawName:
-    """What the name of a raw file says; None for what it does not say."""
+    """Facts from the name of a raw file; None for what the name does not say."""
 
     size: PictureSize | None
     frame_rate: Rational | None

@@ -90,7 +90,7 @@ def open_reader(
 
 @dataclass(frozen=True)
 class _Wishes:
-    """What every kind of reader is told in the same words."""
+    """Options that every kind of reader takes."""
 
     frame_rate: Rational | None
     skip_frames: int
@@ -119,7 +119,7 @@ def _open_png(source: str, wishes: _Wishes) -> PictureReader:
 
 
 def _open_bytes(source: str, kind: InputKind | None, size: PictureSize | None, wishes: _Wishes) -> PictureReader:
-    """One file or pipe, of a kind to be found out where it is None."""
+    """Opens one file or pipe. Its kind is found from the content where `kind` is None."""
     stream = ByteSource(source)
     try:
         kind = kind or probe_content(stream.name, stream.prefix, has_size=size is not None)

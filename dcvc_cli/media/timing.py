@@ -1,4 +1,4 @@
-"""What the time stamps of a clip say about its frame rate: a stream has one rate, a file a time for every picture."""
+"""The frame rate of a clip from its time stamps. A stream has one rate, a file has a time for every picture."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -64,7 +64,7 @@ class StampClock:
 
 
 def timing_of(stamps: Sequence[int], time_base: Fraction, last_duration: int, nominal: Fraction | None) -> Timing:
-    """Looks at the time stamps of all pictures.
+    """Finds the frame rate from the time stamps of all pictures.
 
     Args:
         stamps: one a picture in units of time_base, in any order.

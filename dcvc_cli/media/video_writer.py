@@ -244,7 +244,7 @@ def container_of(target: str) -> str | None:
 
 
 class _Pipe:
-    """What PyAV writes to where it cannot go back."""
+    """The file that PyAV writes to where the output cannot seek."""
 
     def __init__(self, output: OutputFile) -> None:
         self._output = output

@@ -20,7 +20,7 @@ __all__ = ["NULL", "OUTPUT_FORMATS", "PictureWriter", "open_writer"]
 
 OUTPUT_FORMATS = ("y4m", "yuv", "png", "mkv", "mp4", "nut")
 NULL = "null"
-"""The target that drops all pictures."""
+"""The name of the target that drops all pictures."""
 
 
 def open_writer(
