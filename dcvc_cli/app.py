@@ -1,7 +1,7 @@
-"""The command tree, and the one place that turns errors and signals into exit codes and one line on standard error.
+"""The command tree. This file alone turns errors and signals into exit codes and one line on standard error.
 
 Signals become an exception in the main thread, so that every output under way is removed; the exit code is 128 + the
-signal's number. A reader that closes its pipe ends the program quietly with 141, which is what a shell sees of any
+signal's number. Where the reader closes its pipe, the program ends quietly with 141, the code that a shell sees of any
 program that SIGPIPE ends.
 """
 
@@ -46,7 +46,7 @@ EXIT_CODES = (
 COMPLETION_VARIABLE = "_DCVC_COMPLETE"
 """Set by the shell functions that `dcvc --install-completion` installs."""
 _DISTRIBUTIONS = {"PIL": "pillow", "yaml": "pyyaml", "torch": "'dcvc[torch]'", "ray": "'dcvc[farm]'"}
-"""What packages are called where they are installed from."""
+"""Names under which packages are installed, by the name under which they are imported."""
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # Typer carries its own copy of Click in newer versions: the base of its errors is found through one that it has always
 # had.
@@ -107,7 +107,7 @@ app.add_typer(train.app)
 
 
 PASSING_NO_EXCEPTIONS = "torch"
-"""The package whose compiled parts call Python while they load, and abort the process on an exception."""
+"""The package whose compiled parts call Python while they load and abort the process on an exception."""
 
 
 def is_loading(package: str, frame: FrameType | None) -> bool:
@@ -120,7 +120,7 @@ def is_loading(package: str, frame: FrameType | None) -> bool:
 
 
 class _Signals:
-    """What arrived. Work after an ending signal is never taken for an error or a success of its own."""
+    """The signals that arrived. After an ending signal, no error and no success of other work counts."""
 
     received: int | None = None
 
@@ -142,8 +142,8 @@ class _Signals:
         raise SignalReceived(number)
 
     def _raise_again(self, unraisable: "sys.UnraisableHookArgs") -> None:
-        """Python drops exceptions of finalisers: the signal is sent once more, a moment later, and everything else is
-        told as ever."""
+        """Python drops exceptions of finalisers, so a signal is sent once more. Other exceptions are reported as
+        usual."""
         if not isinstance(unraisable.exc_value, SignalReceived):
             sys.__unraisablehook__(unraisable)
             return
@@ -153,7 +153,7 @@ class _Signals:
 
     @staticmethod
     def _send_again(number: int) -> None:
-        """A moment later."""
+        """Sends a signal to this process, a moment later."""
         threading.Timer(0.05, os.kill, (os.getpid(), number)).start()
 
 
@@ -175,7 +175,7 @@ def main() -> NoReturn:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Runs one command line; returns its exit code. Errors are told on standard error, in one line each."""
+    """Runs one command line; returns its exit code. Errors are reported on standard error, one line each."""
     end = arguments.index("--") if "--" in arguments else len(arguments)
     debug = "--debug" in arguments[:end]
     arguments = [argument for position, argument in enumerate(arguments) if argument != "--debug" or position > end]
@@ -183,7 +183,7 @@ def run(arguments: Sequence[str]) -> int:
         command = typer.main.get_command(app)
         if COMPLETION_VARIABLE in os.environ:
             return _complete(command)
-        # Not `app()`: that would tell errors itself and end with codes of its own.
+        # `app()` would report errors itself and end with codes of its own.
         with command.make_context("dcvc", list(arguments)) as context:
             command.invoke(context)
     except typer.Exit as leaving:
@@ -191,7 +191,7 @@ def run(arguments: Sequence[str]) -> int:
     except BaseException as error:
         stopped_by = error.number if isinstance(error, SignalReceived) else _signals.received
         if stopped_by is not None:
-            # Whatever the error: libraries turn an exception in the middle of their own loading into another.
+            # Any error counts as the signal: libraries that are being loaded turn an exception into another one.
             _tell(f"stopped by {signal.Signals(stopped_by).name}")
             return 128 + stopped_by
         if isinstance(error, BrokenPipeError):
@@ -234,7 +234,8 @@ def _tell_error(error: BaseException) -> int:
         )
         return ExitCode.ENVIRONMENT
     if isinstance(error, OSError):
-        # Readers and writers of pictures and streams tell their own; this is mostly a full disk below standard output.
+        # Readers and writers of pictures and streams report their own errors. This is mostly a full disk below standard
+        # output.
         _tell(f"error: {error.filename or 'standard output'}: {error.strerror or error}")
         return ExitCode.INPUT
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
@@ -246,14 +247,14 @@ def _tell_error(error: BaseException) -> int:
 
 
 def _keep_near_guesses(error: BaseException) -> None:
-    """Leaves of the options that Click takes for the one that was meant those that are spelt much like it."""
+    """Keeps, of the options that Click suggests, those that are spelt much like the given one."""
     guesses, name = getattr(error, "possibilities", None), getattr(error, "option_name", None)
     if guesses and name:
         error.possibilities = difflib.get_close_matches(name, guesses, cutoff=0.75)  # type: ignore[attr-defined]
 
 
 def _tell(text: str) -> None:
-    # Plain print: this has to work whatever state the program is in. One line, whatever a file name holds.
+    # Plain print works in every state of the program. The message stays one line, whatever a file name holds.
     log(f"dcvc: {text}")
     if sys.stderr is not None:  # closed: the exit code tells it
         with suppress(OSError):
@@ -261,7 +262,7 @@ def _tell(text: str) -> None:
 
 
 def _leave(code: int) -> NoReturn:
-    # Outputs are closed by now: nothing is left to clean up.
+    # Outputs are closed by now, so nothing is left to clean up.
     for number in _SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, signal.SIG_DFL)

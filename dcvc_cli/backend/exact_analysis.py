@@ -1,8 +1,9 @@
-"""The integer form of what only an encoder runs: its stored weights as they are, with an exponent before and behind
+"""The integer form of the layers that only an encoder runs: their stored weights, with an exponent before and behind
 each layer.
 
-A stored weight already is an integer with a step for its output channel. So the exponents, two bytes a layer, are all
-that a weights file needs beside it, and the file keeps its fingerprint, which decoders know it by. Multipliers and
+A stored weight already is an integer with a step for its output channel. A weights file therefore needs only the
+exponents beside the weights, two bytes a layer. The fingerprint, by which decoders know the file, stays the same.
+Multipliers and
 addends follow from steps, biases and exponents, by operations that IEEE 754 rounds correctly: the same on every
 machine. Source: docs/exact-arithmetic.md ("The encoder's half").
 """
@@ -63,7 +64,7 @@ def analysis_network(model: Any, arrays: Mapping[str, NDArray[Any]], exponents: 
 
 
 def largest_factor(layer: Conv | Depthwise, arrays: Mapping[str, NDArray[Any]]) -> float:
-    """The largest step of a layer's integer weights: what its multipliers grow with."""
+    """The largest step of a layer's integer weights. The layer's multipliers grow with it."""
     return float(_rows_within_bound(*_stored(layer, arrays))[1].max())
 
 
@@ -98,7 +99,7 @@ def _stored(layer: Conv | Depthwise, arrays: Mapping[str, NDArray[Any]]) -> tupl
 
 
 def _rows_within_bound(weight: NDArray[np.int16], step: Float64) -> tuple[NDArray[np.int16], Float64]:
-    """Halves the weights of a row until their sum cannot overflow; nearly every row stays as it is."""
+    """Halves the weights of a row until their sum cannot overflow. Nearly every row stays as it is."""
     weight, step = weight.copy(), step.copy()
     while True:
         sums = np.abs(weight.astype(np.int64)).reshape(len(weight), -1).sum(axis=1)

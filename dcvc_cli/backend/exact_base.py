@@ -1,8 +1,8 @@
-"""What the exact backends share: exponent checks, coding steps on planes, and the encoder's one float step.
+"""Base of the exact backends: exponent checks, coding steps on planes, and the encoder's one float step.
 
-Exact operations never see a float but where an encoder hands in its picture and in `quantise_step`, which chooses
-symbols with the analysis latents: single operations that IEEE 754 rounds correctly, so that every machine chooses
-alike. Everything after the choice is computed from the symbols as a decoder does.
+Exact operations meet floats in two places: an encoder hands in its picture, and `quantise_step` chooses symbols with
+the analysis latents. Both are single operations that IEEE 754 rounds correctly, so every machine chooses alike. After
+the choice, the encoder computes everything from the symbols, as a decoder does.
 """
 
 from collections.abc import Callable
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def require_exponent(name: str, expected: int, *values: ExactValue) -> None:
-    """Refuses values of another exponent: parameters whose layers do not fit together."""
+    """Refuses values of another exponent. They come from parameters whose layers do not fit together."""
     for value in values:
         if value.exponent != expected:
             raise EnvironmentFault(
@@ -32,11 +32,11 @@ def require_exponent(name: str, expected: int, *values: ExactValue) -> None:
 
 
 class EncoderFactor:
-    """What an encoder multiplies its float latents with; only that multiplication ever makes a float of it.
+    """A factor of the encoder's float latents. It becomes a float in that multiplication only.
 
     Args:
         values: step sizes or factors.
-        to_float: gives them as latents are given: an array, or a tensor of PyTorch.
+        to_float: converts `values` to the type of the latents: an array, or a tensor of PyTorch.
         inverse: multiply with 1 / values instead.
     """
 
@@ -102,7 +102,7 @@ class ExactOperations(Operations):
         )
 
     def centre(self, x: ExactValue) -> ExactValue:
-        """At the exponent of contexts, which networks see beside the picture."""
+        """x - 0.5 with the exponent of contexts, since networks read both together."""
         require_exponent("a picture", rules.FRAME_EXPONENT, x)
         bits = rules.FRAME_EXPONENT - self._context_exponent
         data = rules.shift_round(x.data.astype(np.int64) - rules.HALF_SAMPLE, bits)

@@ -102,7 +102,7 @@ class ExactCuda(ExactOperations):
         return self._later(x.product._replace(fold=4), x.exponent)
 
     def conv_of_cells(self, layer: "Conv", x: CudaValue, factor: int) -> CudaValue:
-        """A convolution with kernel and stride `factor`: the same products without a rearranged copy of x."""
+        """Computes a convolution with kernel and stride `factor`: the same products without a rearranged copy of x."""
         if x.cell != 1:
             return super().conv_of_cells(layer, x, factor)
         numbers = self.network.conv(layer.name)
@@ -157,7 +157,7 @@ class ExactCuda(ExactOperations):
     def add_fours(self, x: CudaValue) -> CudaValue:
         tensor = x.tensor
         out = self.engine.tensor(tensor.height, tensor.width, tensor.channels // 4)
-        # The channels behind the sums are 0, since those behind x count as 0.
+        # The channels behind the sums are 0, since the channels behind x are.
         self.layers.pointwise("add_fours", tensor, replace(out, channels=out.pitch))
         return self._value(out, x.exponent)
 
@@ -255,7 +255,7 @@ class ExactCuda(ExactOperations):
         return self._value(tensor, self._context_exponent, x.cell)
 
     def context_from(self, synthesis: Operations, context: Any) -> Any:
-        """Both on one engine: the context stays on the device."""
+        """On one engine the context stays on the device."""
         shift = context.exponent - self._context_exponent
         return self._value(self.layers.pointwise("rescale", context.tensor, exponent=shift), self._context_exponent)
 

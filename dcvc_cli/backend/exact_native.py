@@ -1,7 +1,7 @@
 """The exact profile on the C++ kernels (`kernels/cpu`): the same bits as `exact_twin`, fast.
 
-Values are (h, w, c). A picture keeps its channels in 8x8 cells (`ExactValue.cell`), because the networks take it apart
-the way they put it together. Source: docs/exact-arithmetic.md.
+Values are (h, w, c). A picture keeps its channels in 8x8 cells (`ExactValue.cell`): the networks take it apart in the
+same cells in which they put it together. Source: docs/exact-arithmetic.md.
 """
 
 import os
@@ -55,7 +55,7 @@ class ExactNative(ExactOperations):
 
     Args:
         network: checked integer parameters.
-        engine: from `make_engine`; shared between networks that do not run at once, calls take turns.
+        engine: from `make_engine`. Networks that do not run at once share it; their calls take turns.
     """
 
     def __init__(self, network: ExactNetwork, engine: "native.Engine | None" = None) -> None:
@@ -155,7 +155,7 @@ class ExactNative(ExactOperations):
         return ExactValue(self.engine.depthwise(self._depthwise_layer(layer), x.data), numbers.out_exponent)
 
     def conv_of_cells(self, layer: "Conv", x: ExactValue, factor: int) -> ExactValue:
-        """A convolution with kernel and stride `factor`: the same products without a rearranged copy of x."""
+        """Computes a convolution with kernel and stride `factor`: the same products without a rearranged copy of x."""
         numbers = self.network.conv(layer.name)
         require_exponent(layer.name, numbers.in_exponent, x)
         if layer.name not in self._layers:

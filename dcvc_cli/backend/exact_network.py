@@ -1,7 +1,7 @@
 """The integer parameters of one network, checked so that no sum can overflow. Source: docs/exact-arithmetic.md
 ("Weights").
 
-Arrays come from weight files, so nothing about them is trusted: every rule is checked before a kernel sees them.
+Arrays come from weights files, which nobody trusts: every rule is checked before a kernel sees an array.
 """
 
 from collections.abc import Iterable, Mapping
@@ -15,7 +15,7 @@ from dcvc_cli.backend.exact_rules import MAX_ADDEND, MAX_EXPONENT, MAX_MULTIPLIE
 from dcvc_cli.errors import EnvironmentFault
 
 Y_HAT = "y_hat"
-"""Name of the one value that no layer makes and whose exponent is still chosen: latents times step size."""
+"""Name of the one value whose exponent is chosen although no layer makes it: latents times step size."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class ExactValue:
     """An int16 tensor and the exponent that all its elements share: element v stands for v / 2^exponent.
 
     Attributes:
-        data: int16, (c, h, w) in the reference, (h, w, c) in the native backend.
+        data: int16, (c, h, w) in the twin, (h, w, c) in the native backend.
         cell: 1, or f where the data is still to be pixel-shuffled by f (native backend only).
     """
 
@@ -65,7 +65,7 @@ ExactLayer: TypeAlias = ExactConv | ExactScale
 
 
 class DecoderGraph(Protocol):
-    """A network that can tell the parameters of its decoder: ImageModel or VideoModel."""
+    """A network that can tell the parameters of its decoder."""
 
     def decoder_shapes(self) -> Iterable[tuple[str, tuple[int, ...]]]:
         """State-dict names and shapes."""
@@ -106,8 +106,7 @@ class ExactNetwork:
         return arrays
 
     def float_parameters(self) -> dict[str, NDArray[np.float32]]:
-        """The state dict that this network's integers stand for: for float precisions and for the encoder's
-        analysis."""
+        """The state dict that this network's integers stand for. Float precisions and the encoder's analysis use it."""
         state: dict[str, NDArray[np.float32]] = {}
         for name, layer in self.layers.items():
             gain = 2.0 ** (layer.in_exponent - layer.out_exponent)
@@ -123,7 +122,7 @@ class ExactNetwork:
 
     @staticmethod
     def stored_arrays(model: DecoderGraph) -> dict[str, tuple[tuple[int, ...], tuple[str, ...]]]:
-        """Shape and possible types of every array that `to_arrays` gives, by name: what `from_arrays` asks for."""
+        """Shape and possible types, by name, of every array that `to_arrays` gives and `from_arrays` needs."""
         stored: dict[str, tuple[tuple[int, ...], tuple[str, ...]]] = {f"{Y_HAT}.exponent": ((1,), ("i1",))}
         for key, shape in model.decoder_shapes():
             name = key.removesuffix(".weight")
@@ -139,7 +138,7 @@ class ExactNetwork:
 
     @classmethod
     def from_arrays(cls, model: DecoderGraph, arrays: Mapping[str, NDArray[Any]]) -> "ExactNetwork":
-        """The network of `model` (ImageModel or VideoModel) from arrays; arrays of other names are ignored.
+        """Makes the integer network of `model` from arrays; arrays of other names are ignored.
 
         Raises:
             EnvironmentFault: an array is missing, has the wrong type or shape, or breaks a bound.

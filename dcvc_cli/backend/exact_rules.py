@@ -21,15 +21,15 @@ MAX_ADDEND = 1 << 62
 MAX_EXPONENT = 15
 WSILU_EXPONENTS = range(5, 14)
 Z_EXPONENT = 8
-"""Of the hyper-latent: its symbols times 256 fill the 16 bits."""
+"""Exponent of the hyper-latent: its symbols times 256 fill the 16 bits."""
 FRAME_EXPONENT = 13
-"""Of pictures: samples in 0..1 are 0..8192."""
+"""Exponent of pictures: samples in 0..1 are 0..8192."""
 HALF_SAMPLE = 1 << (FRAME_EXPONENT - 1)
-"""Of pictures around 0: samples in -0.5..0.5 are -4096..4096."""
+"""0.5 of a picture: samples around 0, in -0.5..0.5, are -4096..4096."""
 PICTURE_CELL = 8
 """Side of the squares that engines keep pictures in, in samples."""
 STEP_SIZE_EXPONENT = 13
-"""Of the image model's step sizes: 0.5..2 is 4096..16384."""
+"""Exponent of the image network's step sizes: 0.5..2 is 4096..16384."""
 MILLIONTHS = 1_000_000
 
 # fmt: off
@@ -114,9 +114,7 @@ def row_of_scale(exponent: int) -> NDArray[np.uint8]:
 
 def largest_skipped(skip_threshold: float | None, exponent: int) -> int:
     """The largest int16 scale that is not coded: coded means scale * 10^6 > T * 2^exponent, T the stream's integer of
-    millionths.
-
-    None codes everything, and -32769 says so.
+    millionths. Without a threshold everything is coded: -32769.
     """
     if skip_threshold is None:
         return -32769

@@ -1,4 +1,4 @@
-"""The exact profile in plain NumPy int64: slow, meant to be obviously right, and the norm for the fast kernels.
+"""The exact profile in plain NumPy int64. It is slow and obviously right: the norm for the fast kernels.
 
 Source: docs/exact-arithmetic.md. Bit-exact on every machine.
 """

@@ -1,8 +1,8 @@
 """The float backend: every operation in PyTorch, in float64, float32, bfloat16 or float16, on any device,
 differentiable.
 
-Not bit-exact across machines: sums of floats depend on their order. float64 is what the conformance vectors are defined
-    in.
+Results are not bit-exact across machines: sums of floats depend on their order. The conformance vectors are defined in
+float64.
 """
 
 import ctypes
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 FRAME_SCALE = 8192.0
 """Integer pictures hold samples in 0..1 as 0..8192."""
 LARGEST_KEPT_BYTES = 32 << 20
-"""The largest block that the C library can be told to take from its own memory instead of asking the system for it."""
+"""The largest block that the C library can take from its own memory instead of asking the system for it."""
 
 
 def keep_freed_memory() -> None:
-    """Lets this process use the memory of one tensor again for the next. glibc's default gives every large block back
-    to the system and faults its pages in anew, which took a third of a frame's time with two threads. Nothing happens
-    with another C library."""
+    """Lets this process use the memory of one tensor again for the next. By default glibc gives every large block back
+    to the system and faults its pages in anew. With two threads that took a third of a frame's time. With another C
+    library this does nothing."""
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError, TypeError):
@@ -49,8 +49,8 @@ def _channels_last(x: torch.Tensor) -> torch.Tensor:
 
 
 def _in_coder_layout(x: torch.Tensor) -> torch.Tensor:
-    """Latents in the one layout that encoder and decoder have them in. What PyTorch computes from equal values differs
-    in the last bits between layouts, and a scale that falls into another bin makes noise of the rest of a stream."""
+    """Latents in the layout that encoder and decoder share. From equal values in two layouts PyTorch computes results
+    that differ in the last bits. A scale that falls into another bin turns the rest of a stream into noise."""
     return _channels_last(x)
 
 
@@ -262,7 +262,7 @@ class FloatOperations(FloatLayers, Operations):
 class InferenceOperations(FloatOperations):
     """Float operations for coding: the wide intermediate of a block's feed-forward branch is computed in bands of rows.
 
-    The branch is pointwise, so bands change no value's formula; they keep a large picture's memory near that of its
+    The branch is pointwise, so bands change no formula. They keep the memory of a large picture near that of its
     features.
 
     Args:
@@ -270,9 +270,9 @@ class InferenceOperations(FloatOperations):
         recorder: records sections of the network, which then run from the recordings; None runs them one operation
             after the other.
 
-    On a CPU, tensors lie channels-last but in float64, which has no fast kernels to gain and whose results the
-    conformance vectors hold: PyTorch's 1x1 convolutions then read them in place, twice as fast. A 1x1 weight does not
-    tell its layout, so inputs must.
+    On a CPU, tensors lie channels-last: PyTorch's 1x1 convolutions then read them in place, twice as fast. A 1x1 weight
+    does not tell its layout, so inputs must. float64 keeps the other layout: it has no fast kernels, and the
+    conformance vectors hold its results.
     """
 
     band_elements = 1 << 21
@@ -313,8 +313,8 @@ class InferenceOperations(FloatOperations):
 
     @staticmethod
     def _needs_onednn(x: torch.Tensor) -> bool:
-        """Whether PyTorch would run a 1x1 convolution on its own kernel, which takes up to twice as long as oneDNN's:
-        it does so in float32 with one thread only."""
+        """Whether PyTorch runs a 1x1 convolution on its own kernel, which takes up to twice as long as oneDNN's. It
+        does so in float32 with one thread only."""
         is_float32_on_cpu = x.dtype == torch.float32 and x.device.type == "cpu"
         return is_float32_on_cpu and torch.get_num_threads() == 1 and torch.backends.mkldnn.is_available()
 

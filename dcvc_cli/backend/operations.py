@@ -57,11 +57,12 @@ class Operations(ABC):
     computes_beside_host = False
 
     def start(self, *values: Tensor) -> None:  # noqa: B027  most backends compute at once
-        """Has the device begin with values, where a backend collects work until somebody needs one. Nobody waits."""
+        """Lets the device begin to compute values, where a backend collects work until somebody needs a value. Nobody
+        waits."""
 
     def repeat(self, method: Callable[..., T], network: object, *arguments: Any) -> T:
-        """method(network, self, *arguments), for methods that graph.sections marks: a backend may record what it does
-        and play that back."""
+        """Returns method(network, self, *arguments), for methods that graph.sections marks. A backend may record the
+        operations of the method and play them back."""
         return method(network, self, *arguments)
 
     # ---- layers
@@ -163,7 +164,7 @@ class Operations(ABC):
         """1 / x, for the encoder's quantisation only."""
 
     def encoder_factor(self, x: Tensor) -> Tensor:
-        """x in the arithmetic of the encoder's latents, to multiply them with: x itself unless the backend is exact."""
+        """x as a factor of the encoder's latents, in their arithmetic: x itself unless the backend is exact."""
         return x
 
     @abstractmethod
@@ -179,7 +180,7 @@ class Operations(ABC):
         raise NotImplementedError
 
     def from_centre(self, x: Tensor) -> Tensor:
-        """x + 0.5: the inverse, for what is put out."""
+        """x + 0.5: the inverse of `centre`, for output pictures."""
         raise NotImplementedError
 
     def clamp_centred(self, x: Tensor) -> Tensor:
@@ -222,14 +223,16 @@ class Operations(ABC):
     def step_index(
         self, step: "CodingStep", scales: Tensor, skip_threshold: float | None
     ) -> tuple[PlaneIndex, PlaneFlags]:
-        """Decoder's half, before the symbols are known: table rows and coded flags, each (C / groups, h, w)."""
+        """Decoder's half of a coding step, before the symbols are known: table rows and coded flags, each (C / groups,
+        h, w)."""
 
     @abstractmethod
     def restore_step(self, step: "CodingStep", symbols: PlaneSymbols, means: Tensor) -> Tensor:
-        """Decoder's half, after: (C / groups, h, w) symbols -> part of y_hat (C x h x w)."""
+        """Decoder's half of a coding step, with the symbols: (C / groups, h, w) symbols -> part of y_hat (C x h x
+        w)."""
 
     def is_finite(self, x: Tensor) -> bool:
-        """Whether no value is infinite or not a number; integers always are finite."""
+        """Whether every value is a finite number. Integers always are."""
         return True
 
     def coded_rows(
@@ -243,7 +246,7 @@ class Operations(ABC):
     def restore_coded(
         self, step: "CodingStep", symbols: NDArray[np.int8], coded: CodedElements, means: Tensor
     ) -> Tensor:
-        """restore_step from the symbols of the coded elements alone, `coded` from coded_rows."""
+        """restore_step from the symbols of the coded elements alone; `coded` comes from coded_rows."""
         flags: PlaneFlags = coded
         plane = np.zeros(flags.shape, np.int8)
         plane[flags] = symbols
@@ -275,15 +278,15 @@ class Operations(ABC):
 
     @abstractmethod
     def export_fine(self, frame: Tensor) -> NDArray[np.int32]:
-        """Network output 3 x Hp x Wp in 0..1 -> int32 (3, Hp, Wp), value * 65535 rounded: what RGB output is computed
-        from."""
+        """Network output 3 x Hp x Wp in 0..1 -> int32 (3, Hp, Wp), value * 65535 rounded. RGB output is computed from
+        it."""
 
     @abstractmethod
     def samples_from_frame(self, frame: Tensor) -> NDArray[np.int16]:
-        """Picture 3 x Hp x Wp in 0..1 -> int16 (3, Hp / 8, 8, Wp / 8, 8) in 0..8192: what motion compensation works on
+        """Picture 3 x Hp x Wp in 0..1 -> int16 (3, Hp / 8, 8, Wp / 8, 8) in 0..8192. Motion compensation works on it
         (families.lite.motion.field).
 
-        By 8x8 squares, in whatever layout the backend keeps a picture, so that nothing has to be copied.
+        The array is indexed by 8x8 squares, in whatever layout the backend keeps a picture: nothing is copied.
         """
 
     @abstractmethod
@@ -296,7 +299,7 @@ class Operations(ABC):
     """Whether the operations of this section exist."""
 
     def compensate(self, frame: Tensor, motion: BlockMotion, long_term: Tensor | None) -> Tensor:
-        """What a field of vectors makes of a reference and a long-term reference (docs/motion.md): a picture."""
+        """The picture that a field of vectors predicts from a reference and a long-term reference (docs/motion.md)."""
         raise NotImplementedError("this backend's pictures are compensated as samples")
 
     def floored(
@@ -329,7 +332,7 @@ class Operations(ABC):
     def filtered_samples(
         self, frame: Tensor, luma: NDArray[np.int8], chroma: NDArray[np.int8], shapes: Sequence[tuple[int, ...]]
     ) -> list[NDArray[np.uint8]]:
-        """What is put out in 4:2:0 of the filtered planes: 8-bit samples of luma, Cb and Cr, each of its shape."""
+        """The filtered planes as 4:2:0 output: 8-bit samples of luma, Cb and Cr, each of its shape."""
         raise NotImplementedError("this backend's pictures are filtered as samples")
 
     # ---- between two backends: the encoder's analysis has numbers of its own beside exact synthesis
@@ -344,8 +347,8 @@ class Operations(ABC):
 
     @property
     def shares_with_torch(self) -> bool:
-        """Whether values and latents cross to PyTorch on this device, not through the host: `to_tensor` exists, and
-        `quantise_step` and factors take such tensors."""
+        """Whether values and latents go to PyTorch on this device, without the host: `to_tensor` exists, and
+        `quantise_step` and factors take tensors of PyTorch."""
         return False
 
     def to_tensor(self, x: Tensor) -> "torch.Tensor":
@@ -353,5 +356,5 @@ class Operations(ABC):
         raise NotImplementedError("this backend's values cross as arrays")
 
     def context_from(self, synthesis: "Operations", context: Tensor) -> Tensor:
-        """A context that the decoder's half has made, as this analysis takes it."""
+        """Converts a context of the decoder's half for this analysis."""
         return self.from_float((synthesis.to_tensor if synthesis.shares_with_torch else synthesis.to_float)(context))

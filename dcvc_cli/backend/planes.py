@@ -1,4 +1,4 @@
-"""Coding steps on NumPy planes: which channels of a tensor a step codes where."""
+"""Coding steps on NumPy planes: the channels of a tensor that a step codes at each position."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ def plane_of(step: "CodingStep", tensor: NDArray[Any]) -> NDArray[Any]:
 
 
 def spread_plane(step: "CodingStep", plane: NDArray[Any]) -> NDArray[Any]:
-    """The inverse: (C / groups, h, w) -> (C, h, w), zero where the step does not code."""
+    """The inverse of `plane_of`: (C / groups, h, w) -> (C, h, w), zero where the step does not code."""
     depth = plane.shape[0]
     tensor = np.zeros((depth * step.num_groups, *plane.shape[1:]), plane.dtype)
     for position in range(4):

@@ -1,10 +1,10 @@
-"""The float backend whose results are the same bits on every machine: for whatever is decided once and stored, such as
-an exponent.
+"""The float backend whose results are the same bits on every machine. It computes what is decided once and stored, such
+as an exponent.
 
 Numbers are float64. Elementwise operations are those that IEEE 754 rounds correctly, one NumPy call each. Sums of
-products are exact: both factors are rounded to so few bits first that no partial sum needs more than the 53 of a
-float64, so neither their order nor threads, vector width or library can change them. Slower than `float_torch`, and no
-part of coding.
+products are exact: both factors are rounded to so few bits first that no partial sum needs more than the 53 bits of a
+float64. Neither order, threads, vector width nor library can change such sums. The backend is slower than
+`float_torch`; coding does not use it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -47,7 +47,7 @@ def on_grid(values: Float64, bits: int, axis: int | tuple[int, ...] | None = Non
 
 
 def product_bits(num_terms: int) -> int:
-    """How many bits each factor may take so that a sum of so many products is exact."""
+    """The number of bits that each factor may have, so that a sum of so many products is exact."""
     return (MANTISSA_BITS - (num_terms - 1).bit_length()) // 2
 
 
@@ -77,16 +77,16 @@ class ReproducibleOperations(Operations):
     def __init__(self, parameters: Mapping[str, NDArray[Any]]) -> None:
         self._parameters = parameters
         self._weights: dict[str, NDArray[Any]] = {}
-        """In float32 where that holds every bit, which is nearly everywhere."""
+        """Converts to float32 where float32 holds every bit, which is nearly everywhere."""
 
     def forget_weights(self) -> None:
-        """Frees the weights that layers have made for themselves; they make them again where they run again."""
+        """Frees the prepared weights of layers. A layer that runs again prepares its weights again."""
         self._weights.clear()
 
     # ---- layers
 
     def _weight(self, name: str) -> Float64:
-        """(k, k, cout, cin), so few bits that products with as many bits of activations sum exactly."""
+        """(k, k, cout, cin), with so few bits that products with activations of as many bits sum exactly."""
         if name not in self._weights:
             weight = np.asarray(self._parameters[f"{name}.weight"], np.float64)
             gridded = on_grid(weight, product_bits(int(np.prod(weight.shape[1:]))), axis=(1, 2, 3))
@@ -135,7 +135,7 @@ class ReproducibleOperations(Operations):
         return x * np.asarray(self._parameters[vector.name][qp], np.float64).reshape(-1, 1, 1)
 
     def wsilu(self, x: Float64) -> Float64:
-        """As the exact profile: max(x, 0) - g(|x|), g by linear pieces."""
+        """max(x, 0) - g(|x|), g by linear pieces, as in the exact profile."""
         position = np.abs(x)
         np.minimum(position, 2.0 - 2.0**-40, out=position)
         position *= 32

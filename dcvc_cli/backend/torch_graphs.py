@@ -1,7 +1,7 @@
 """Sections of networks that PyTorch repeats on a GPU as CUDA graphs: one launch instead of hundreds from Python.
 
-A section is recorded before its first result is taken. So every result of a stream comes from a recording, and nothing
-depends on how often a section ran before. No GPU has run this yet: tests hold it with a recorder for the CPU.
+A section is recorded before its first result is taken. Every result of a stream therefore comes from a recording, and
+nothing depends on how often a section ran before. No GPU has run this yet: tests run it with a recorder for the CPU.
 """
 
 from collections import OrderedDict
@@ -12,15 +12,15 @@ from typing import Any, Protocol
 import torch
 
 MAX_SECTIONS = 64
-"""Recordings kept; the one used longest ago goes."""
+"""Number of recordings that are kept. The one whose last use is longest ago is dropped."""
 Outputs = torch.Tensor | tuple[torch.Tensor, ...]
 
 
 class Recorder(Protocol):
-    """Records what PyTorch does."""
+    """Records operations of PyTorch."""
 
     def record(self, run: Callable[[], Outputs]) -> tuple[Callable[[], None], Outputs]:
-        """(what does it all again, the outputs that it then fills anew)."""
+        """(a function that repeats the operations, the outputs that it fills anew)."""
 
 
 class CudaRecorder:
@@ -58,7 +58,7 @@ class RepeatedSections:
         self._is_recording = False
 
     def run(self, key: Any, function: Callable[..., Outputs], arguments: Sequence[Any]) -> Outputs:
-        """What `function(*arguments)` gives.
+        """Returns `function(*arguments)`.
 
         Args:
             key: tells functions apart; the same key means the same function.

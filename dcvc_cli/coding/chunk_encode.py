@@ -95,7 +95,7 @@ def encode_chunk(
 
 
 def check_source(plan: Plan, source: str) -> None:
-    """Refuses an input that is not the plan's, as far as its size and ends tell, as InputError."""
+    """Raises InputError for another input than the plan's, as far as size and ends of the file tell."""
     if plan.source_digest is not None and not os.path.exists(source):
         raise InputError(f"cannot read {source}: there is no such file")
     if source_facts(source) != (plan.source_bytes, plan.source_digest):

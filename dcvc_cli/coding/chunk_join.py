@@ -35,7 +35,8 @@ def part_name(number: int) -> str:
 
 
 def join_parts(plan: Plan, folder: str, sink: OutputFile, limits: Limits, source: str | None = None) -> int:
-    """Joins the parts of a plan: one settings text, one index, one end, and the other tracks of the input.
+    """Joins the parts of a plan. The stream has one settings text, one index, one end, and the other tracks of the
+    input.
 
     Args:
         folder: has each part under the name of `part_name`.
@@ -127,7 +128,7 @@ class _Join:
         if not isinstance(unit.message, FreeText):
             self._writer.write_message(unit.message)
         elif not self._has_begun:
-            # Of the settings texts, which differ in their chunks only, one stands for all.
+            # The settings texts differ in their chunks only, so one stands for all.
             self._has_begun = True
             settings = unit.message.text.removesuffix(self._plan.label(0))
             self._writer.write_text(settings + self._plan.common_label)
@@ -145,7 +146,7 @@ class _Join:
 
 
 def _read_part(plan: Plan, chunk: Chunk, part: StreamSource, take: Callable[[Unit], None]) -> None:
-    """Gives the units of a part to `take`, each once it is known to fit; StreamError for what does not."""
+    """Gives the units of a part to `take`, each after a check that it fits; StreamError for one that does not."""
     num_frames, is_named, has_end = 0, False, False
     with naming(part.name):
         for unit in StreamReader(part):
@@ -184,7 +185,7 @@ def _check_sps(plan: Plan, name: str, sps: Sps) -> None:
 
 
 def _open_tracks(plan: Plan, source: str, limits: Limits, stack: ExitStack) -> TrackFeed:
-    """What carries the other tracks of the plan's input."""
+    """The feed of the other tracks of the plan's input."""
     try:
         check_source(plan, source)
     except InputError as error:

@@ -1,4 +1,5 @@
-"""A plan splits a clip into chunks that are coded apart, on any machines, and joined: what it holds, and its file."""
+"""The plan of a clip and its file. A plan splits the clip into chunks that any machines code apart; the coded chunks
+are then joined."""
 
 import hashlib
 import json
@@ -77,7 +78,7 @@ class Chunk:
 
 @dataclass(frozen=True)
 class Plan:
-    """What every machine that codes chunks of a clip agrees on.
+    """Facts in which all machines that code chunks of a clip agree.
 
     Attributes:
         source: path of the input where the plan was made; other machines may have another.
@@ -116,18 +117,18 @@ class Plan:
 
     @cached_property
     def digest(self) -> str:
-        """32 hexadecimal digits that name the plan: of all that it holds but the input's path."""
+        """32 hexadecimal digits that name the plan: a digest of its contents without the input's path."""
         values = self.to_values()
         del values["input"]["path"]
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:32]
 
     def label(self, number: int) -> str:
-        """What stands at the end of the settings text of chunk `number`."""
+        """The end of the settings text of chunk `number`."""
         return f"{self.common_label} chunk={number}"
 
     @property
     def common_label(self) -> str:
-        """What stands at the end of the settings text of the joined stream."""
+        """The end of the settings text of the joined stream."""
         return f"plan={self.digest}"
 
     def chunk(self, number: int) -> Chunk:

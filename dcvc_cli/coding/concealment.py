@@ -32,7 +32,7 @@ class DecodedFrame:
 
 @dataclass
 class Losses:
-    """What decoding passed over.
+    """Frames and faults that decoding passed over.
 
     Attributes:
         num_frames: frames that were decoded.
@@ -129,14 +129,14 @@ class DamagedDecoder:
         yield from self._give_out()
 
     def _num_missing(self, end: EndUnit) -> int:
-        """Counts the frames that the end unit names and that did not come: no more than the damaged bytes had room
+        """Counts the frames that the end unit names and that did not come, but no more than the damaged bytes had room
         for."""
         if not self._knows_start:
             return 0
         return min(max(0, end.num_frames - self._num_in_part), self._damaged_bytes // MIN_FRAME_UNIT_SIZE)
 
     def _give_out(self) -> Iterator[DecodedFrame]:
-        """Yields the held pictures, once no hash of theirs can come any more."""
+        """Yields the held pictures when no hash of theirs can come any more."""
         held, self._held = self._held, []
         for frame in held:
             self._last_good = frame.picture

@@ -177,7 +177,7 @@ class OpenedStream:
 
 
 def _track_messages_at_start(source: StreamSource) -> list[TrackHeader | TrackPacket]:
-    """What stands of other tracks before the first frame: a reader that starts further on needs it too."""
+    """Reads the units of other tracks before the first frame. A reader that starts further on needs them too."""
     messages: list[TrackHeader | TrackPacket] = []
     for unit in StreamReader(source, tolerant=True, limits_of=limits_of):
         if isinstance(unit, FrameUnit):

@@ -137,7 +137,7 @@ class StreamEncoder:
 
     Attributes:
         control: orders of the frames, and with a rate their history.
-        lookahead: finds out about pictures before they are coded; may run in a thread of its own.
+        lookahead: analyses pictures before they are coded; may run in a thread of its own.
     """
 
     def __init__(
@@ -177,7 +177,7 @@ class StreamEncoder:
         self._sources: deque[Picture] = deque()
         """Pictures whose unit has not come yet."""
         self._times: deque[int] = deque()
-        """Their times, where the stream carries times."""
+        """Times of the pictures whose unit has not come yet, where the stream carries times."""
         self._key_time = 0
         """Time of the last I unit's first picture."""
         self._last_time = 0
@@ -195,7 +195,7 @@ class StreamEncoder:
         return self._writer.size_bytes
 
     def encode(self, picture: Picture) -> list[FrameReport]:
-        """Takes a picture, and codes those that need not wait: a few wait where a scene may begin.
+        """Takes a picture, and codes the pictures that need not wait. Where a scene may begin, a few wait.
 
         Returns:
             a report of each picture whose unit is complete.

@@ -44,10 +44,10 @@ class _RecordedSource:
 
 
 class _OwnCodecId:
-    """What the muxer writes to: puts our codec id in the place of the one that the muxer knows.
+    """The file that the muxer writes to. It replaces the codec id that the muxer knows by ours.
 
-    The muxer goes back and writes the header again where it can. Only the place that was found first is changed, so no
-    coded byte ever is.
+    Where it can seek, the muxer writes the header again. Only the place that was found first is changed, so no coded
+    byte is.
     """
 
     def __init__(self, output: OutputFile) -> None:

@@ -1,4 +1,4 @@
-"""When pictures are shown: times of joined streams in one clock, times of an output, and files of them."""
+"""Times of pictures: of joined streams in one clock, of an output, and in a file."""
 
 from collections.abc import Sequence
 from dataclasses import replace

@@ -87,7 +87,7 @@ def make_plan(
 
 
 def check_settings(settings: EncodeSettings) -> None:
-    """Refuses what holds for a whole stream and not for its chunks, as UsageError."""
+    """Raises UsageError for settings that hold for a whole stream and not for its chunks."""
     if settings.maxrate is not None:
         raise UsageError(
             "--maxrate steers a buffer over the whole stream, and chunks do not know each other", "leave it out"
@@ -95,7 +95,7 @@ def check_settings(settings: EncodeSettings) -> None:
 
 
 def check_same_everywhere(weights: ModelWeights, precision: Precision) -> None:
-    """Refuses arithmetic whose results differ from machine to machine, as UsageError."""
+    """Raises UsageError for arithmetic whose results differ from machine to machine."""
     is_exact = precision is Precision.EXACT and all(
         network.analysis is not None for network in weights.networks.values()
     )
@@ -119,7 +119,7 @@ def spans(num_frames: int, cuts: Sequence[int], chunk_frames: ChunkFrames) -> It
         cut = next((cut for cut in candidates if cut >= start + least), num_frames)
         end, reason = cut, "scene"
         if cut - start > most:
-            # Both pieces of what is short of a chunk of `most` and one of `least` are at least half of `most`.
+            # A piece shorter than `most` + `least` is halved: each half has at least half of `most`, hence `least`.
             end, reason = start + (most if cut - start >= most + least else (cut - start) // 2), "length"
         yield start, end, begins
         start, begins = end, reason

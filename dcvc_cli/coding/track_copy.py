@@ -16,7 +16,7 @@ class TrackSource(Protocol):
     """Gives tracks to a writer."""
 
     def announce(self, writer: VideoFileWriter) -> None:
-        """Before the first picture: the writer learns the tracks."""
+        """Announces the tracks to the writer, before the first picture."""
 
     def write_until(self, writer: VideoFileWriter, seconds: Fraction | None) -> None:
         """The packets up to a time of the output; None: all that are left."""
@@ -26,7 +26,7 @@ class StreamTracks:
     """Tracks that a stream carries.
 
     Args:
-        messages: what the decoder read of them so far; asked again for what came since.
+        decoder: gives the headers and packets that it has read since the last call.
         is_whole: the whole stream is written.
 
     Attributes:
@@ -58,7 +58,7 @@ class StreamTracks:
             self.missing = [str(number) for number in self._bases]
 
     def write_until(self, writer: VideoFileWriter, seconds: Fraction | None) -> None:
-        # Packets stand in the stream before the pictures that are shown after them: what came is due.
+        # Packets stand in the stream before the pictures that are shown after them: all packets that came are due.
         for message in (*self._early, *self._decoder.take_track_messages()):
             base = self._bases.get(message.track)
             if isinstance(message, TrackHeader) or base is None or message.track == MATROSKA_TRACK:
@@ -97,6 +97,6 @@ class FileTracks:
 
 
 class TrackMessages(Protocol):
-    """A decoder that collects what comes of other tracks."""
+    """A decoder that collects headers and packets of other tracks."""
 
     def take_track_messages(self) -> Iterable[TrackHeader | TrackPacket]: ...

@@ -135,7 +135,7 @@ def remux(source: PeekedSource, sink: OutputFile, template: Sps) -> RemuxReport:
 
 
 def _elementary_form(sps: Sps, offset: int | None = None) -> ElementaryForm:
-    """That of the SPS's family; BitstreamError where it has none."""
+    """The elementary form of the SPS's family; BitstreamError where it has none."""
     family = families().get(sps.model_family)
     form = RtElementaryForm() if family is None else family.elementary_form()
     if form is None:

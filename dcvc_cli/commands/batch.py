@@ -1,4 +1,5 @@
-"""Runs a command over many inputs: outputs named after inputs, several at once, failures told together at the end."""
+"""Runs a command over many inputs, several at once. Outputs are named after inputs; failures are reported together at
+the end."""
 
 import os
 import time
@@ -11,7 +12,7 @@ from typing import Protocol
 from dcvc_cli.errors import BatchError, DcvcError, ExitCode, UsageError
 
 Skip = Callable[[str, str], bool]
-"""Tells of (source, output) whether the output is there and whole."""
+"""A function of (source, output): whether the output is there and whole."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Outcome:
 
 
 class Start(Protocol):
-    """Makes the function that does jobs, in each process once; pickled for processes of their own."""
+    """Makes the function that does jobs, once in each process. It is pickled for other processes."""
 
     def __call__(self, skips_others: bool, worker: int, /) -> Callable[[Job], str]:
         """Returns a function that does a job and says one line; it raises DcvcError."""
@@ -81,12 +82,12 @@ def threads_of_each(threads: int | None, jobs: int) -> int | None:
 
 
 def run_batch(jobs: Sequence[Job], num_workers: int, start: Start, *, skip: Skip | None, quiet: bool) -> None:
-    """Does all jobs and tells how each ended, then the sums.
+    """Does all jobs and reports the end of each, then the sums.
 
     Args:
         num_workers: how many at once; 1 does them in this process.
         skip: jobs for which this is true are left out; None does all.
-        quiet: tell failures only.
+        quiet: report failures only.
 
     Raises:
         BatchError: some jobs failed; all others are done.

@@ -29,7 +29,7 @@ def _coding(metavar: str, text: str, default: object = None) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class SourceOptions:
-    """What the input does not say of itself, or says wrongly."""
+    """Facts of the input that it does not state, or that the user states over it."""
 
     input_res: Annotated[str | None, _input("WxH", "Picture size of raw input.")] = None
     fps: Annotated[str | None, _input("N[/D]", "Frames per second, whatever the input says.")] = None

@@ -174,7 +174,7 @@ def _percent(percent: float | None) -> str:
 
 
 def _remarks(test: "CodecComparison") -> list[str]:
-    """What a reader of the table has to know besides the figures, most general first."""
+    """Notes that a reader of the table needs besides the figures, the most general first."""
     remarks = list(test.notes)
     for compared in test.classes:
         remarks += compared.notes

@@ -1,4 +1,4 @@
-"""Decodes many streams into a folder, and tells which outputs are there already."""
+"""Decodes many streams into a folder, and finds the outputs that are there already."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -35,16 +35,15 @@ def decode_batch(sources: Sequence[str], folder: str, choices: DecodeChoices, jo
 
 
 def _start_decoding(choices: DecodeChoices, skips_others: bool, worker: int) -> Callable[[Job], str]:
-    # An output that is there and not whole is what --skip-existing replaces.
+    # --skip-existing replaces an output that is there and not whole.
     each = replace(choices, overwrite=choices.overwrite or skips_others)
     return lambda job: decode_stream(job.source, job.output, each, Reports())
 
 
 def is_whole_output(output_format: str, source: str, output: str) -> bool:
-    """Whether `output` holds as many pictures as the stream, of its size, and those that the stream has hashes of are
-    the encoder's.
-
-    RGB pictures in y4m and 4:2:0 pictures in PNG are not what was hashed: of these, number and size are compared.
+    """Whether `output` is whole: it holds as many pictures as the stream, of the same size, and pictures with a hash in
+    the stream match it. RGB pictures in y4m and 4:2:0 pictures in PNG are converted, so only their number and size are
+    compared.
     """
     from dcvc_cli.bitstream.sei import PictureHash, hash_picture
     from dcvc_cli.bitstream.stream_reader import StreamReader

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DecodeChoices:
-    """What the options of `dcvc decode` say, the same for every stream of a batch."""
+    """The options of `dcvc decode`, the same for every stream of a batch."""
 
     overwrite: bool = False
     output_format: str | None = None
@@ -50,7 +50,7 @@ class DecodeChoices:
 
 @dataclass(frozen=True)
 class Reports:
-    """What is told of the pictures besides them.
+    """Reports that are written beside the pictures.
 
     Attributes:
         md5: whether to print the MD5 of all samples.
@@ -233,7 +233,7 @@ def decode_stream(source: str, output: str, choices: DecodeChoices, wanted: Repo
 
 
 class _Timeline:
-    """The other tracks of an output with times, which count as those of its pictures do."""
+    """The other tracks of an output, in the time of its pictures."""
 
     def __init__(
         self, writer: "VideoFileWriter", source: "TrackSource", stream: "StreamTracks | None", times: "OutputTimes"
@@ -242,19 +242,19 @@ class _Timeline:
         source.announce(writer)
 
     def write_until(self, seconds: Fraction) -> None:
-        """Writes what other tracks have before a picture."""
+        """Writes the packets of other tracks that belong before a picture."""
         if self._stream is not None:
             self._stream.start = self._times.start
         self._source.write_until(self._writer, seconds)
 
     def notes(self, writer: "PictureWriter") -> list[str]:
-        """What the output has no place for, and tracks that cannot be written, one sentence each."""
+        """Sentences about facts that the output has no place for and about tracks that cannot be written."""
         missing = [] if self._stream is None else self._stream.missing
         lost = [f"track {number} of the stream comes without its parameters: not written" for number in missing]
         return [*dict.fromkeys((*writer.notes, *self._writer.notes)), *lost]
 
     def finish(self) -> None:
-        """Writes what is left of other tracks."""
+        """Writes the remaining packets of other tracks."""
         self._source.write_until(self._writer, None)
 
 
@@ -275,7 +275,7 @@ def _track_source(
     *,
     is_whole: bool,
 ) -> _Timeline | None:
-    """What gives other tracks to a video file; None for other outputs."""
+    """The source of other tracks for a video file; None for other outputs."""
     from dcvc_cli.coding.track_copy import FileTracks, StreamTracks
     from dcvc_cli.media.converted import ConvertedWriter
     from dcvc_cli.media.tracks import TrackReader

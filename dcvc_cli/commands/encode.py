@@ -93,7 +93,7 @@ def encode(
 
     QP runs from 0 to 63 and HIGHER is better quality and a bigger file, the opposite of x264 and x265.
 
-    Several inputs go to a folder, each under its own name. What fails is told at the end, with exit code 6, and the
+    Several inputs go to a folder, each under its own name. Inputs that fail are named at the end, with exit code 6; the
     others are done.
     """
     if crf is not None:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ColourTags:
-    """Colour tags of the command line; None where it says nothing."""
+    """Colour tags of the command line; None for a tag that it does not set."""
 
     primaries: int | None = None
     transfer: int | None = None
@@ -36,7 +36,7 @@ class ColourTags:
 
     @classmethod
     def parse(cls, primaries: str | None, transfer: str | None, matrix: str | None, full: str | None) -> "ColourTags":
-        """The tags of the options; UsageError for names of none."""
+        """The tags of the options; UsageError for unknown names."""
         return cls(
             None if primaries is None else code_point("--colorprim", PRIMARIES, primaries),
             None if transfer is None else code_point("--transfer", TRANSFERS, transfer),
@@ -45,7 +45,7 @@ class ColourTags:
         )
 
     def over(self, colour: ColourDescription) -> tuple[ColourDescription, list[str]]:
-        """(the colour of an input with these tags over it, what the input says otherwise, as phrases)."""
+        """(the colour of an input with these tags over its own, a phrase for each tag of the input that differs)."""
         given = {name: value for name, value in vars(self).items() if value is not None}
         said = {name: getattr(colour, name) for name in given}
         differing = [
@@ -58,7 +58,7 @@ class ColourTags:
 
 @dataclass(frozen=True)
 class EncodeChoices:
-    """What the options of `dcvc encode` say, the same for every input of a batch."""
+    """The options of `dcvc encode`, the same for every input of a batch."""
 
     settings: EncodeSettings
     overwrite: bool = False
@@ -81,7 +81,13 @@ class EncodeChoices:
 
 @dataclass(frozen=True)
 class EncodeReports:
-    """Files besides the stream, None for none: decoded pictures, a line a frame, settings and frames and sums."""
+    """Files beside the stream; None for none.
+
+    Attributes:
+        recon: decoded pictures.
+        csv_file: a line for each frame.
+        json_file: settings, frames and sums.
+    """
 
     recon: str | None = None
     csv_file: str | None = None
@@ -112,7 +118,7 @@ def _start_encoding(choices: EncodeChoices, skips_others: bool, worker: int) -> 
     def encode(job: "Job") -> str:
         if not opened:
             opened.append(_open_model(choices.settings))
-        # An output that is there and not whole is what --skip-existing replaces.
+        # --skip-existing replaces an output that is there and not whole.
         each = replace(choices, overwrite=choices.overwrite or skips_others)
         return encode_stream(job.source, job.output, each, EncodeReports(), opened[0])
 
@@ -257,7 +263,7 @@ def encode_stream(
 
 
 def _track_feed(reader: "PictureReader", *, is_limited: bool) -> "TrackFeed | None":
-    """What carries the other tracks of a video file; None where there are none."""
+    """The feed of the other tracks of a video file; None where there are none."""
     from dcvc_cli.coding.track_feed import TrackFeed
     from dcvc_cli.media.container import ContainerReader
 

@@ -241,7 +241,7 @@ def evaluate(
 
 
 def _check_output(output: str, overwrite: bool) -> None:
-    """Raises at once what would otherwise fail at the end of a long run."""
+    """Checks at the start what would otherwise fail at the end of a long run."""
     from dcvc_cli.media.endings import JSON, check_ending
     from dcvc_cli.media.output import STANDARD_OUTPUT_NAMES, OutputFile, is_direct
 

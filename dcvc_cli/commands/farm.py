@@ -151,7 +151,8 @@ def farm_encode(
 
 
 def _num_frames(jobs: "list[FarmJob]") -> int | None:
-    """Frames of all inputs; None where one does not tell, or cannot be read: its own steps tell that."""
+    """Frames of all inputs; None where one does not state them. An input that cannot be read counts none here: its own
+    steps report it."""
     from dcvc_cli.coding.plan_making import open_input
 
     total = 0

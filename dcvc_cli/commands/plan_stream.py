@@ -36,7 +36,7 @@ _INPUT_OPTIONS = {
     "json_file": "--json",
     "stats": "--stats",
 }
-"""Options of `dcvc encode` beside its settings that have no place beside a plan, by parameter."""
+"""Options of `dcvc encode`, besides the settings, that do not go with a plan; by parameter."""
 
 
 def parse_chunk_frames(text: str | None) -> "ChunkFrames":
@@ -119,7 +119,7 @@ def read_and_plan(
 
 
 def refuse_beside_plan(option: str, given: Mapping[str, Any]) -> None:
-    """UsageError for an option whose value the plan holds, or that is for whole clips.
+    """Raises UsageError for an option whose value the plan holds, or that is for whole clips.
 
     Args:
         option: --plan or --chunk, for the message.

@@ -17,7 +17,7 @@ PLAYERS = {
     "mpv": ("--force-seekable=no", "--keep-open=no", "--title={name}", "-"),
     "ffplay": ("-loglevel", "warning", "-autoexit", "-window_title", "{name}", "-i", "-"),
 }
-"""Programs in the order in which they are looked for, and what they are told."""
+"""Players in the order of the search, with their arguments."""
 
 
 @takes_options
@@ -66,7 +66,7 @@ def play(
         quiet=True,
     )
     try:
-        # Whoever closes the player has seen enough.
+        # A player that the user closes ends the decode without an error.
         with suppress(BrokenPipeError):
             decode_stream(source, f"/dev/fd/{writing}", choices, Reports())
     except BaseException:

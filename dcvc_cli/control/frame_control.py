@@ -1,4 +1,4 @@
-"""Orders for the picture encoder: which pictures become I frames, and which QPs hold."""
+"""Orders for the picture encoder: the pictures that become I frames, and the QPs."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -11,25 +11,23 @@ from dcvc_cli.format.types import Picture, VideoFormat
 
 
 class Lookahead:
-    """Finds out about pictures before they are coded.
-
-    Args:
-        needed: whether anybody asks; False looks at nothing and calls nothing the begin of a scene.
+    """Analyses pictures before they are coded. Args: needed: whether anybody needs the results; False analyses nothing
+    and finds no scene.
     """
 
     def __init__(self, video_format: VideoFormat, *, needed: bool) -> None:
         self._cuts = SceneCuts(video_format) if needed else None
 
     def push(self, picture: Picture) -> Iterator[SeenPicture]:
-        """Takes the next picture; gives out those that are found out about, in order."""
+        """Takes the next picture; gives out analysed pictures, in order."""
         return iter((SeenPicture(picture, False, 0, 0),)) if self._cuts is None else self._cuts.push(picture)
 
     def flush(self) -> Iterator[SeenPicture]:
-        """Those that still wait, at the end."""
+        """Gives out the pictures that still wait, at the end of the clip."""
         return iter(()) if self._cuts is None else self._cuts.flush()
 
     def over(self, pictures: Iterable[Picture]) -> Iterator[SeenPicture]:
-        """All pictures of a clip."""
+        """Analyses all pictures of a clip."""
         for picture in pictures:
             yield from self.push(picture)
         yield from self.flush()
@@ -43,22 +41,22 @@ class FrameControl:
         rate: gives the QPs; None leaves them to the choices.
 
     Attributes:
-        history: what came of the pictures, where there is a rate.
+        history: QPs and bits of the pictures, where there is a rate.
     """
 
     def __init__(self, choices: CodingChoices, rate: RateControl | None = None) -> None:
         self._choices, self._rate = choices, rate
         self.history: list[CodedFrame] = []
         self._ordered: deque[tuple[bool, int]] = deque()
-        """(is an I frame, QP) of the pictures whose bits are not in the history."""
+        """(is an I frame, QP) of the pictures whose bits are not in the history yet."""
         self._told: deque[tuple[int, int, int]] = deque()
         """(bits, pictures, QPs below the order) of units that the rate does not know yet."""
         self._index = 0
         self._since_key: int | None = None
-        """Pictures since the last I frame, itself included; None before the first one."""
+        """Pictures since the last I frame, the I frame included; None before the first I frame."""
 
     def order(self, seen: SeenPicture) -> PictureOrder:
-        """The order for the next picture. It counts on the I frames that the choices give."""
+        """The order for the next picture. It counts the I frames that come from the choices too."""
         choices, since_key = self._choices, self._since_key
         is_cut = choices.scene_cuts and seen.begins_scene and (since_key is None or since_key >= choices.min_keyint)
         is_due = since_key is None or 0 < choices.keyint <= since_key or self._index in choices.forced_keys
@@ -73,17 +71,17 @@ class FrameControl:
         return PictureOrder(is_cut, key_qp, qp)
 
     def coded(self, num_bits: int, num_pictures: int, lowered: int = 0) -> None:
-        """Takes note of a unit, whose QP is so far below its order."""
+        """Takes note of a unit whose QP is `lowered` below its order."""
         if self._rate is not None:
             self._told.append((num_bits, num_pictures, lowered))
 
     def finish(self) -> None:
-        """The history is complete."""
+        """Ends the history: all units are coded."""
         self._tell(self._index)
 
     def _tell(self, num_pictures: int) -> None:
-        """Tells the rate of units up to so many pictures. A device may run a picture ahead of its units, where there is
-        no buffer; the rate is told on every device as if it did."""
+        """Gives the rate the units of the first so many pictures. A device may run a picture ahead of its units where
+        there is no buffer, so the rate learns on every device as late as on such a device."""
         while self._told and len(self.history) + self._told[0][1] <= num_pictures:
             num_bits, count, lowered = self._told.popleft()
             assert self._rate is not None

@@ -1,13 +1,13 @@
-"""How bits grow with the QP, in integers: the same on every machine."""
+"""Growth of bits with the QP, in integers: the same on every machine."""
 
 OCTAVE_P, OCTAVE_I = 12, 16
-"""QPs that double the bits of P and of I frames, about; what comes of each stream is measured while it is coded."""
+"""QPs that about double the bits of P and of I frames. Rate control measures the rest while it codes a stream."""
 _BITS = 16
 _STEPS = 48
 
 
 def _root(value: int, degree: int) -> int:
-    """Largest number whose power is not above the value."""
+    """The largest number whose power is not above the value."""
     low, high = 0, 1 << (value.bit_length() // degree + 1)
     while low < high - 1:
         middle = (low + high) // 2

@@ -1,7 +1,7 @@
 """Rate control in one pass: a base QP for each group of eight frames, so that a stream meets its bitrate.
 
-Everything is integer arithmetic on what was coded up to two pictures before, so a stream depends neither on the number
-of threads nor on how far the device runs ahead.
+Everything is integer arithmetic on pictures that were coded at least two pictures before. So a stream depends neither
+on the number of threads nor on how far the device runs ahead.
 """
 
 from collections import deque
@@ -22,30 +22,31 @@ WINDOW_SECONDS, KNOWN_WINDOW_SECONDS = 3, 8
 NOW_SECONDS = 1
 """Time for which pictures are expected to stay as busy as they are now; then as busy as in the window that is over."""
 MAX_STEP, MAX_STEP_DOWN, MAX_STEP_AT_CUT = 2, 20, 12
-"""QPs from group to group; more at an I frame that begins a scene."""
+"""Largest change of the QP from group to group. An I frame that begins a scene may change it more."""
 SURPRISE = 3
 """Bits of a picture, of what its group was thought to take a picture: beyond, a new group begins, and its QP may be
 lower by any step."""
 UNKNOWN_FRAMES = 3
-"""P frames after an I frame of whose scene nothing is known yet: each may take as much as the I frame."""
+"""P frames after an I frame that begins an unknown scene: each may take as many bits as the I frame."""
 MEMORY = 16
-"""Frames after which an estimate has half forgotten, about."""
+"""Number of frames after which about half of an estimate is forgotten."""
 NOISE = 128
-"""Added to what is left of a thumbnail: half a grey level, that which thumbnails do not show."""
+"""Added to the difference of thumbnails: half a grey level, for detail that thumbnails do not show."""
 BESIDE = 64
 """Bits of a frame unit that no QP changes: its header and check, about."""
 _PRIOR_QP, _PRIOR_P, _PRIOR_I = 32, (45, 900), (1100, 3840)
-"""Millibits a luma sample at this QP and the activity where they were measured, before anything is coded."""
+"""First estimate, before anything is coded: millibits a luma sample at this QP, for the activity at which they were
+measured."""
 
 
 @dataclass(frozen=True)
 class RateTarget:
-    """What a stream is to take.
+    """The bits that a stream may take.
 
     Args:
         bits_per_second: above 0.
         frame_rate: pictures a second, above 0.
-        num_frames: of the clip, where it is known: its end is then met more closely.
+        num_frames: of the clip; None where it is not known. A known end is met more closely.
         num_pixels: luma samples of a picture.
         keyint: of the choices.
         vbv: the buffer that must not run empty, or None.
@@ -59,7 +60,7 @@ class RateTarget:
     vbv: Vbv | None = None
 
     def bits_of(self, num_frames: int) -> int:
-        """That many frames' share."""
+        """The bits of so many frames."""
         return self.bits_per_second * num_frames * self.frame_rate.denominator // self.frame_rate.numerator
 
 
@@ -67,7 +68,7 @@ class RateControl(Protocol):
     """Gives the base QP of each picture and learns from what was coded."""
 
     def qp(self, seen: SeenPicture, *, is_key: bool) -> int:
-        """That of the next picture."""
+        """The base QP of the next picture."""
 
     def coded(self, num_bits: int, num_pictures: int, lowered: int = 0) -> None:
         """Takes the bits of the oldest pictures that are not yet told of, coded at a QP lower by so many."""
@@ -86,12 +87,12 @@ class Estimate:
     work: int
 
     def add(self, bits: int, work: int) -> None:
-        """One more frame."""
+        """Takes one more frame into account."""
         self.bits += bits - self.bits // MEMORY
         self.work += work - self.work // MEMORY
 
     def of(self, work: int) -> int:
-        """Bits that so much work takes."""
+        """The bits that so much work takes."""
         return self.bits * work // max(1, self.work)
 
 
@@ -106,7 +107,7 @@ class _Ordered:
 
 
 class OnePassRate:
-    """Meets a bitrate without knowing what comes."""
+    """Meets a bitrate without knowledge of later pictures."""
 
     def __init__(self, target: RateTarget) -> None:
         self.target = target
@@ -131,7 +132,7 @@ class OnePassRate:
         self._qp: int | None = None
 
     def qp(self, seen: SeenPicture, *, is_key: bool) -> int:
-        """That of the next picture; new ones come with groups and I frames, lower ones where the buffer runs low."""
+        """The base QP of the next picture. It changes with groups and I frames, and falls where the buffer runs low."""
         self._since_key = 0 if is_key else self._since_key + 1
         activity = (seen.detail if is_key else seen.difference) + NOISE
         if is_key:
@@ -154,7 +155,7 @@ class OnePassRate:
         return qp
 
     def coded(self, num_bits: int, num_pictures: int, lowered: int = 0) -> None:
-        """A unit's bits are spread over its pictures, all at the QP of the first one."""
+        """Takes the bits of a unit: they are spread over its pictures, which all have the QP of the first one."""
         qp = max(0, self._ordered[0].qp - lowered)
         for index in range(num_pictures):
             ordered = self._ordered.popleft()
@@ -188,7 +189,8 @@ class OnePassRate:
         return max(sum(last) // len(last), sum(last[-2:]) // len(last[-2:])) if last else _PRIOR_P[1]
 
     def _wanted(self, is_key: bool) -> int:
-        """The QP at which the bits of the window that begins now come closest to what is left for it."""
+        """The QP at which the predicted bits of the window that begins now come closest to the bits left for the
+        window."""
         target, done = self.target, self._num_ordered
         window = self._window
         if target.num_frames is not None:
@@ -199,7 +201,7 @@ class OnePassRate:
         return nearest_qp(budget, lambda qp: self._of_window(qp, window, is_key, usual))
 
     def _of_window(self, qp: int, window: int, is_key: bool, usual: int) -> int:
-        """Predicted bits of so many pictures from now on, with the I frames that come with keyint."""
+        """Predicted bits of so many pictures from now on, with the I frames of keyint."""
         keyint = self.target.keyint
         num_keys = int(is_key) + self._num_cuts * (window - 1) // max(self._num_ordered, self._window // 4)
         if keyint > 0:
@@ -210,7 +212,7 @@ class OnePassRate:
         return num_keys * self._predicted(qp, self._detail, True) + others * BESIDE + self._predicted(qp, work, False)
 
     def _fits(self, qp: int, activity: int, is_key: bool) -> bool:
-        """Whether the buffer carries the next picture with room to spare, those on their way included."""
+        """Whether the buffer holds the next picture and the pictures on their way, with room to spare."""
         assert self._vbv is not None
         bits = self._predicted(qp, activity, is_key)
         if not is_key and self._since_key <= UNKNOWN_FRAMES:

@@ -1,7 +1,7 @@
-"""Where scenes begin. Flashes, fades and shaking begin none.
+"""Finds the pictures that begin scenes. Flashes, fades and shaking begin none.
 
-A cut shows in a picture of which none of the pictures before tells much, and which tells much of the pictures after it.
-Pictures are held back only while a cut is suspected, so a pipe does not wait otherwise.
+At a cut, a picture is predicted badly from all pictures before it, and predicts the pictures after it well. Pictures
+are held back only while a cut is suspected; a pipe does not wait otherwise.
 """
 
 from collections import deque
@@ -12,22 +12,22 @@ from dcvc_cli.control.thumbnails import Thumbnail, detail, difference, thumbnail
 from dcvc_cli.format.types import Picture, VideoFormat
 
 MEMORY = 4
-"""Pictures before that a new scene must differ from; a flash lasts no longer."""
+"""A new scene must differ from so many pictures before it. A flash lasts no longer."""
 LOOKAHEAD = 3
-"""Pictures after a suspected cut that are looked at."""
+"""Number of pictures after a suspected cut that are analysed."""
 UNLIKE_PERCENT = 55
-"""Of a picture's detail: where motion leaves more, the picture is another one."""
+"""Share of a picture's detail. Where motion search leaves more than that, the picture shows something else."""
 SUDDEN_PERCENT = 155
 """What the picture before leaves of a cut, of what the cut leaves of the picture after it: below, all is in motion."""
 SILENT = 2
-"""1/SILENT grey levels a sample count as noise."""
+"""Differences of Differences of Differences of 1/SILENT grey levels a sample count as noise."""
 GROWTH_PERCENT = 125
 """Detail of the last picture looked at, of the first one's: beyond, the scene fades in."""
 
 
 @dataclass(frozen=True)
 class SeenPicture:
-    """A picture and what was found out about it.
+    """A picture and the results of its analysis.
 
     Attributes:
         begins_scene: whether it is the first one of a new scene; the first one of a clip is not.
@@ -48,7 +48,7 @@ class _Look:
     detail: int
 
     def is_like(self, other: "_Look") -> bool:
-        """Whether `other` tells much of this picture."""
+        """Whether `other` predicts this picture well."""
         limit = self.detail * UNLIKE_PERCENT // 100 + self.small.size // SILENT
         return difference(self.small, other.small) <= limit
 
@@ -62,13 +62,13 @@ class SceneCuts:
         self._waiting: deque[_Look] = deque()
 
     def push(self, picture: Picture) -> Iterator[SeenPicture]:
-        """Takes the next picture; gives out those that are decided, in order."""
+        """Takes the next picture; gives out the pictures that are decided, in order."""
         small = thumbnail(picture, self._format)
         self._waiting.append(_Look(picture, small, detail(small)))
         yield from self._decided(is_end=False)
 
     def flush(self) -> Iterator[SeenPicture]:
-        """Those that still wait, at the end of the clip."""
+        """Gives out the pictures that still wait, at the end of the clip."""
         yield from self._decided(is_end=True)
 
     def _decided(self, *, is_end: bool) -> Iterator[SeenPicture]:

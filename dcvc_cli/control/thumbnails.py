@@ -1,4 +1,4 @@
-"""Small pictures that scene cuts and rates are decided from, and how much one of them tells of another.
+"""Small pictures for decisions about scene cuts and rates, and how well one of them predicts another.
 
 All of it is integer arithmetic: the same on every machine and with any number of threads.
 """
@@ -13,17 +13,17 @@ Thumbnail = NDArray[np.int16]
 
 THUMBNAIL_BLOCK = 8
 SHORT_SIDE = 72
-"""Samples of a thumbnail's shorter side, about."""
+"""About the number of samples of a thumbnail's shorter side."""
 SEARCH_RANGE = 8
 """Samples that motion reaches in each direction: a tenth of the picture."""
 MEAN_SHIFT = 6
 """log2 of a block's samples."""
 GOOD_SHARE = 2
-"""Without motion the search ends where 1/GOOD_SHARE of the detail is left."""
+"""The search ends at the first place, no motion, where at most 1/GOOD_SHARE of the detail is left there."""
 
 
 def thumbnail(picture: Picture, video_format: VideoFormat) -> Thumbnail:
-    """The means of squares of luma, of green for R G B; the last row and column are repeated to whole blocks."""
+    """The means of squares of luma, or of green for R G B. The last row and column are repeated to whole blocks."""
     plane = picture.planes[1 if video_format.chroma is ChromaFormat.RGB else 0]
     height, width = plane.shape
     factor = max(1, min(height, width) // SHORT_SIDE)
@@ -35,14 +35,13 @@ def thumbnail(picture: Picture, video_format: VideoFormat) -> Thumbnail:
 
 
 def detail(picture: Thumbnail) -> int:
-    """What is left of a picture without the means of its blocks: a sum of absolute grey levels."""
+    """The detail of a picture: the sum of absolute differences from the means of its blocks, in grey levels."""
     return int(_sums(np.abs(picture - _spread(_sums(picture) >> MEAN_SHIFT))).sum())
 
 
 def difference(picture: Thumbnail, before: Thumbnail) -> int:
-    """What the best motion from `before` leaves of a picture, the means of blocks aside: a sum of absolute grey levels.
-
-    A block has no more than its own detail. Brightness that changes costs nothing, so fades stay small.
+    """The residual of a picture after the best motion from `before`, without the means of blocks: a sum of absolute
+    grey levels. A block counts no more than its own detail. A change of brightness costs nothing, so fades stay small.
     """
     height, width = picture.shape
     rest = picture - _spread(_sums(picture) >> MEAN_SHIFT)
@@ -62,7 +61,7 @@ _SHIFTS = sorted(
     ((down, right) for down in range(0, 2 * SEARCH_RANGE + 1, 2) for right in range(0, 2 * SEARCH_RANGE + 1, 2)),
     key=lambda shift: (abs(shift[0] - SEARCH_RANGE) + abs(shift[1] - SEARCH_RANGE), shift),
 )
-"""Places in a picture that is padded by SEARCH_RANGE on all sides; the first one means no motion."""
+"""Places in a picture that is padded by SEARCH_RANGE on all sides. The first place means no motion."""
 
 
 def _sums(samples: NDArray[np.int16]) -> NDArray[np.int32]:

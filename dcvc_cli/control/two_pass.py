@@ -1,7 +1,7 @@
-"""Rate control in two passes: the second knows what each frame took in the first.
+"""Rate control in two passes: the second pass knows the bits of each frame in the first.
 
-One base QP for the whole clip gives the best quality for its bits. It moves only as far as the bits that come differ
-from those predicted.
+One base QP for the whole clip gives the best quality for its bits. It changes only as far as coded bits differ from
+predicted bits.
 """
 
 from dataclasses import dataclass
@@ -12,26 +12,26 @@ from dcvc_cli.control.scene_cuts import SeenPicture
 from dcvc_cli.control.vbv import VbvModel
 
 MAX_STEP = 2
-"""QPs from group to group, but for the start."""
+"""Largest change of the QP from group to group, after the start."""
 TRUST = 8
 """1/TRUST of the clip's bits must be seen before a ratio of seen to predicted bits counts half."""
 MAX_VBV_STEP = 10
-"""QPs by which the buffer may lower a frame at most: later frames are lowered too."""
+"""Largest number of QPs by which the buffer lowers one frame: later frames are lowered too."""
 LOOKAHEAD_SECONDS = 2
-"""The buffer is followed so far ahead."""
+"""The buffer is simulated so far ahead."""
 VBV_PERCENT = 115
-"""Frames may take so much of what is predicted."""
+"""Factor on predicted bits: frames may take so much more."""
 _SCALE = 40
 """Bits behind the point of what a frame takes at QP 0."""
 
 
 @dataclass(frozen=True)
 class CodedFrame:
-    """What a pass knows of a frame.
+    """Facts about a frame from a pass.
 
     Attributes:
         qp: base QP of its unit.
-        num_bits: its share of the unit, everything since the frame unit before included.
+        num_bits: its share of the unit and of everything since the frame unit before.
     """
 
     is_key: bool
@@ -40,7 +40,7 @@ class CodedFrame:
 
 
 class TwoPassRate:
-    """Meets a bitrate by what another pass found.
+    """Meets a bitrate with the results of another pass.
 
     Args:
         frames: of the other pass, all frames of the clip.
@@ -65,7 +65,7 @@ class TwoPassRate:
         self._qp: int | None = None
 
     def qp(self, seen: SeenPicture, *, is_key: bool) -> int:
-        """That of the next picture; new ones come with groups and I frames, lower ones where the buffer runs low."""
+        """The base QP of the next picture. It changes with groups and I frames, and falls where the buffer runs low."""
         self._since_key = 0 if is_key else self._since_key + 1
         if self._since_key % GROUP == 0:
             wanted = self._wanted()
@@ -104,7 +104,7 @@ class TwoPassRate:
         return sum(self._predicted(index, self._qps[index]) for index in range(self._num_told, self._index))
 
     def _corrected(self, bits: int) -> int:
-        """A prediction by what came of those before."""
+        """Predicts bits from the frames before."""
         trust = self._total // TRUST + 1
         return bits * (self._spent + trust) // (self._expected + trust)
 
@@ -120,7 +120,7 @@ class TwoPassRate:
         return nearest_qp(max(0, left), rest_at)
 
     def _carried(self, qp: int) -> bool:
-        """Whether the buffer carries the next seconds at a QP, frames on their way included."""
+        """Whether the buffer holds the next seconds at a QP, frames on their way included."""
         assert self._vbv is not None
         rate = self.target.frame_rate
         end = min(len(self._frames), self._index + LOOKAHEAD_SECONDS * rate.numerator // rate.denominator + 1)

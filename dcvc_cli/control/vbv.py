@@ -1,21 +1,21 @@
-"""The encoder's picture of the buffer of a receiver (docs/bitstream.md, "VBV"): a model that rates steer by, and the
-buffer itself, which no unit may empty. `dcvc info --validate` has a checker of its own (bitstream/vbv_check.py)."""
+"""The buffer of a receiver in the encoder (docs/bitstream.md, "VBV"): a model that rates steer by, and the buffer
+itself, which no unit may empty. `dcvc info --validate` has a checker of its own (bitstream/vbv_check.py)."""
 
 from fractions import Fraction
 
 from dcvc_cli.bitstream.sps_blocks import Vbv
 
 P_MARGIN, I_MARGIN = 4, 2
-"""A frame may take so many times what is predicted for it: good P frames take most."""
+"""A frame may take so many times its predicted bits: good P frames take most."""
 RESERVE = 8
-"""1/RESERVE of the buffer is kept for what predictions miss."""
+"""1/RESERVE of the buffer is kept for errors of predictions."""
 
 
 class VbvBuffer:
-    """The buffer while the units of one stream are taken out of it.
+    """The buffer while a receiver takes the units of one stream out of it.
 
     Attributes:
-        num_underflows: units that took more than it held.
+        num_underflows: units with more bits than the buffer held.
     """
 
     def __init__(self, vbv: Vbv) -> None:
@@ -33,13 +33,13 @@ class VbvBuffer:
         return int(self._fullness)
 
     def take(self, num_bits: int) -> None:
-        """Takes out the unit that `room` was asked for last."""
+        """Takes the next unit out, after `room` of its time."""
         self.num_underflows += num_bits > self._fullness
         self._fullness = max(Fraction(0), self._fullness - num_bits)
 
 
 class VbvModel:
-    """Follows the fullness in bits of the frame rate's numerator, so that every step is exact."""
+    """Counts the fullness in bits times the frame rate's numerator, so that every step is exact."""
 
     def __init__(self, vbv: Vbv, frame_rate: Fraction) -> None:
         self._unit, self._per_picture = frame_rate.numerator, vbv.max_rate * frame_rate.denominator
@@ -47,11 +47,11 @@ class VbvModel:
         self.fullness = vbv.initial_fullness * self._unit
 
     def take(self, num_bits: int, num_pictures: int) -> None:
-        """A unit is taken out, and the buffer fills while its pictures are shown."""
+        """Takes a unit out, and fills the buffer while the unit's pictures are shown."""
         self.fullness = min(self._size, self.fullness - num_bits * self._unit + num_pictures * self._per_picture)
 
     def carries(self, num_bits: int, waiting: int, num_waiting: int, *, is_key: bool) -> bool:
-        """Whether a frame fits behind `num_waiting` ones of `waiting` bits together, with room to spare."""
+        """Whether a frame fits behind `num_waiting` frames that have `waiting` bits together, with room to spare."""
         margin = I_MARGIN if is_key else P_MARGIN
         left = self.fullness + num_waiting * self._per_picture - waiting * self._unit
         return margin * num_bits * self._unit <= left - self._size // RESERVE

@@ -1,4 +1,4 @@
-"""Ray as the engine of a farm: a task a step, with its CPUs."""
+"""Ray as the engine of a farm. Each step is a task with its CPUs."""
 
 import logging
 import os
@@ -13,12 +13,12 @@ from dcvc_cli.farm.work import Result, Work, do_work
 class RayEngine:
     """Runs steps as tasks of a Ray cluster. A context manager.
 
-    Ray's own tries are off: the driver counts them.
+    Ray itself tries nothing again: the driver does, and counts.
 
     Args:
         address: of a cluster, such as ray://head:10001 or auto; None starts one on this machine.
         num_workers: steps at once; None = as many as the cluster has room for.
-        num_threads: CPUs of each.
+        num_threads: CPUs of each step.
 
     Attributes:
         num_workers: steps at once.
@@ -41,7 +41,7 @@ class RayEngine:
                 wanted = (num_workers or max(1, (os.cpu_count() or 1) // num_threads)) * num_threads
                 ray.init(num_cpus=wanted, include_dashboard=False, **quiet)
             else:
-                with warnings.catch_warnings(action="ignore"):  # what fails is told below, in one line
+                with warnings.catch_warnings(action="ignore"):  # failures are reported below, in one line
                     ray.init(address, **quiet)
         except (ConnectionError, RuntimeError, TimeoutError, ValueError) as error:
             first_line = (str(error).splitlines() or [""])[0]

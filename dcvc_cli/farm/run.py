@@ -1,4 +1,4 @@
-"""The driver of a farm: gives steps to an engine, tries those that fail again, and knows what came of each input."""
+"""The driver of a farm: gives steps to an engine, tries failed steps again, and keeps the result of each input."""
 
 import os
 from collections import Counter, deque
@@ -10,7 +10,7 @@ from dcvc_cli.errors import ExitCode
 from dcvc_cli.farm.work import FarmJob, Result, Step, Work, fitting_plan
 
 MAX_TRIES = 3
-"""A step that fails so often fails its input."""
+"""Number of failures of a step after which its input has failed."""
 
 
 class Engine(Protocol):
@@ -32,9 +32,8 @@ class InputState:
         num_chunks: of its plan; 0 before there is one.
         num_frames: coded so far.
         size_bytes: of the stream, once it is there.
-        tries: how often each step that was tried again was tried, such as {"chunk 3": 2}.
-        exit_code: why it failed.
-        text: one line about that.
+        tries: number of tries of each step that was tried again, such as {"chunk 3": 2}.
+        exit_code: of its failure. text: one line about the failure.
     """
 
     job: FarmJob
@@ -46,7 +45,7 @@ class InputState:
     exit_code: int = ExitCode.DONE
     text: str = ""
     left: set[int] = field(default_factory=set)
-    """Chunks that are not there yet."""
+    """Chunks whose parts are missing yet."""
 
     def report(self) -> dict[str, Any]:
         """The values of a JSON report."""
@@ -166,7 +165,7 @@ def _name(work: Work) -> str:
 
 
 def report_of(run: FarmRun, seconds: float) -> dict[str, Any]:
-    """What came of a run, as JSON has it."""
+    """The results of a run as JSON values."""
     states = list(run.inputs.values())
     num_frames = sum(state.num_frames for state in states)
     return {

@@ -1,4 +1,4 @@
-"""What a worker of a farm does: plans an input, codes a chunk, or joins the parts. It ends with a result, never with an
+"""Work of a farm: a worker plans an input, codes a chunk, or joins the parts. It ends with a result, never with an
 exception."""
 
 import contextlib
@@ -22,7 +22,7 @@ from dcvc_cli.media import OutputFile
 from dcvc_cli.staged_files import write_whole
 
 _models: dict[tuple[object, ...], OpenedModel] = {}
-"""The model that this process opened last: a worker codes many chunks."""
+"""The model that this process opened last. A worker codes many chunks with it."""
 
 
 class Step(StrEnum):
@@ -90,7 +90,7 @@ class Result:
 
 
 def do_work(work: Work) -> Result:
-    """Does a step and tells how it ended. An engine takes an exception, and `sys.exit` above all, for a crash."""
+    """Does a step and returns its result. An engine would take an exception, and `sys.exit` above all, for a crash."""
     start = time.perf_counter()
     try:
         num_frames, size_bytes = _STEPS[work.step](work)

@@ -1,4 +1,4 @@
-"""How parameters and probability tables are stored small: integers with a step a channel, frequencies in 16 bits."""
+"""Compact storage of parameters and probability tables: integers with a step a channel, frequencies in 16 bits."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +11,7 @@ from dcvc_cli.weights.stored_arrays import ESTIMATOR_PREFIX, STEP_SUFFIX, TABLE_
 
 WIDE_LIMIT = 32767
 PRIOR_PREFIXES = ("hyper_", "y_", "temporal_prior")
-"""How the names of layers begin that only predict symbols."""
+"""Beginnings of the names of layers that only predict symbols."""
 
 
 def table_arrays(table: CdfTable, prefix: str = TABLE_PREFIX) -> Arrays:
@@ -25,7 +25,7 @@ def table_arrays(table: CdfTable, prefix: str = TABLE_PREFIX) -> Arrays:
 
 
 def read_table(arrays: Mapping[str, NDArray[Any]], prefix: str) -> CdfTable:
-    """Inverse of table_arrays; TableError if the arrays are no table."""
+    """The inverse of table_arrays. TableError if the arrays are no table."""
     names = [f"{prefix}.frequency", f"{prefix}.offset"]
     if any(name not in arrays for name in names):
         raise TableError("its arrays are missing")
@@ -40,18 +40,17 @@ def read_table(arrays: Mapping[str, NDArray[Any]], prefix: str) -> CdfTable:
 
 
 def carries_signal(name: str) -> bool:
-    """Whether a layer carries the picture itself: not the residual branches, which correct it, nor the direct path,
-    which adds detail to it, nor the priors, which only predict symbols.
-
-    8-bit weights are seen in these few layers, so they are stored, and run in the exact profile, with 16 bits
+    """Whether a layer carries the picture itself. Residual branches correct it, the direct path adds detail to it,
+    priors only predict symbols: these do not. In the few layers that carry the picture, rounding to 8 bits is visible,
+    so their weights are stored, and run in the exact profile, with 16 bits
     (docs/decisions/0011-exact-weight-widths.md).
     """
     return not ({"dc", "ffn", "direct"} & set(name.split("."))) and not name.startswith(PRIOR_PREFIXES)
 
 
 def _signal_limit(name: str) -> int:
-    """The largest integer of a layer with 16 bits. An encoder's run in bfloat16 and need no more than 12 of them, which
-    compress better."""
+    """The largest integer of a layer with 16 bits. An encoder's layers run in bfloat16 and need no more than 12 bits,
+    which compress better."""
     return 2047 if name.startswith(("enc.", "encoder.")) else WIDE_LIMIT
 
 

@@ -3,10 +3,9 @@ name.
 
 File: safetensors, or the same in gzip where the name ends in .gz (the weights in the box). Keys are the network's name,
 a dot and the state-dict key. A weight stored as int8 or int16 has a companion KEY.step, float32 (cout,), and stands for
-value * step of its output
-channel. `NETWORK.z_table.*` are the integer probability tables of z: they travel with the weights because float
-evaluation differs between machines. Metadata names the model, its training and both fingerprints, so that a search
-reads headers only, and whoever reads the whole file can tell damage.
+value * step of its output channel. `NETWORK.z_table.*` are the integer probability tables of z: they travel with the
+weights because float evaluation differs between machines. Metadata names the model, its training and the fingerprints.
+A search therefore reads headers only, and a reader of the whole file finds damage.
 """
 
 import gzip
@@ -48,9 +47,9 @@ from dcvc_cli.weights.stored_arrays import (
 
 FORMAT_VERSION = "1"
 UNCOVERED = (PUBLISHED_TABLE_PREFIX, ANALYSIS_EXPONENTS)
-"""How the keys begin of what no fingerprint covers."""
+"""Beginnings of the keys of arrays that no fingerprint covers."""
 FINGERPRINT_SUFFIX = "_fingerprint"
-"""Behind a network's name: the metadata that records its fingerprint."""
+"""Stands behind a network's name in the key of the metadata that records its fingerprint."""
 
 
 def fingerprint_of(arrays: Mapping[str, NDArray[Any]]) -> int:
@@ -69,8 +68,8 @@ class NetworkWeights:
 
     Args:
         model: the graph.
-        arrays: parameters as stored (see the module's text) and the arrays of the z table. Beside `exact`, the
-            decoder's parameters may be left out: its integers stand for them.
+        arrays: parameters as stored (see the module's text) and the arrays of the z table. With `exact`, the decoder's
+            parameters may be missing: the integers of `exact` stand for them.
         exact: arrays of the exact profile, by name; empty if the weights were never prepared for it.
     """
 
@@ -122,8 +121,8 @@ class NetworkWeights:
         }
 
     def for_exact_coding(self) -> "NetworkWeights":
-        """Only what the exact profile codes with: integers in place of the decoder's parameters, 16-bit weights for
-        what only an encoder runs."""
+        """The part that exact coding needs: integers in place of the decoder's parameters, and 16-bit weights of the
+        layers that only an encoder runs."""
         decoder = {key for key, _ in self.model.decoder_shapes()} if self.exact else set()
         kept: Arrays = {}
         for key, value in self.arrays.items():
@@ -135,7 +134,7 @@ class NetworkWeights:
 
     @cached_property
     def analysis(self) -> AnalysisNetwork | None:
-        """The integer form of what only an encoder runs; None for weights that were not prepared with it.
+        """The integer form of the layers that only an encoder runs; None for weights that were not prepared with it.
 
         Raises:
             EnvironmentFault: exponents that do not fit the weights.
@@ -168,7 +167,8 @@ class ModelWeights:
 
     @property
     def has_float_decoder(self) -> bool:
-        """Whether the decoder's parameters are those of training or of a checkpoint, not only integers made of them."""
+        """Whether the decoder's parameters of training or of a checkpoint are here, not only integers made from
+        them."""
         return all(
             key in network.arrays for network in self.networks.values() for key, _ in network.model.decoder_shapes()
         )
@@ -180,7 +180,7 @@ class ModelWeights:
 
     @property
     def fingerprints(self) -> tuple[int, ...]:
-        """Of the networks, in the family's order: what streams name."""
+        """Fingerprints of the networks, in the family's order. Streams name the weights by them."""
         return tuple(network.fingerprint for network in self.networks.values())
 
     @property
@@ -191,8 +191,8 @@ class ModelWeights:
 
 @dataclass(frozen=True)
 class WeightsHeader:
-    """What a weights file says of itself. Fingerprints are None in a file that records none, and only as true as the
-    file is whole.
+    """Facts from the header of a weights file. Fingerprints are None in a file that records none; they hold only for a
+    file that is whole.
 
     Args:
         notes: how the weights were made, as written.
@@ -216,7 +216,7 @@ class WeightsHeader:
 
 
 def read_header(path: Path) -> WeightsHeader:
-    """Reads and checks the header of a weights file, none of its arrays.
+    """Reads and checks the header of a weights file and none of its arrays.
 
     Raises:
         EnvironmentFault: no weights file, or arrays that do not fit its model; the first one is named.
@@ -283,7 +283,7 @@ def _parse_notes(path: Path, text: str) -> dict[str, str]:
 
 
 def read_weights(path: Path) -> ModelWeights:
-    """Reads and checks a weights file: its header first, then array by array, so that a bad one costs no memory.
+    """Reads and checks a weights file: first its header, then array by array, so that a bad file costs no memory.
 
     Raises:
         EnvironmentFault: what is wrong with the file, and the key where it is one array's fault.
@@ -317,7 +317,7 @@ def read_weights(path: Path) -> ModelWeights:
 
 
 def write_weights(path: Path, weights: ModelWeights, notes: Mapping[str, str] | None = None) -> None:
-    """Writes a weights file, in place only once it is whole. Same weights, same bytes."""
+    """Writes a weights file. The file gets its name when it is whole. The same weights give the same bytes."""
     from safetensors.numpy import save
 
     arrays: Arrays = {}
@@ -334,7 +334,7 @@ def write_weights(path: Path, weights: ModelWeights, notes: Mapping[str, str] | 
     if notes:
         metadata["notes"] = json.dumps(dict(notes), sort_keys=True)
     data = _ordered_header(save(dict(sorted(arrays.items())), metadata))
-    # No time of day in the compressed form: same weights, same bytes.
+    # The compressed form holds no time of day: the same weights give the same bytes.
     content = gzip.compress(data, 9, mtime=0) if path.name.endswith(COMPRESSED_SUFFIX) else data
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -344,7 +344,7 @@ def write_weights(path: Path, weights: ModelWeights, notes: Mapping[str, str] | 
 
 
 def _ordered_header(data: bytes) -> bytes:
-    """The same safetensors file with its metadata in key order: the library writes them in another order each time."""
+    """Sorts the metadata of a safetensors file by key: the library writes them in another order each time."""
     size = int.from_bytes(data[:8], "little")
     header = json.loads(data[8 : 8 + size])
     header["__metadata__"] = dict(sorted(header["__metadata__"].items()))

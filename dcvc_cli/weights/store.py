@@ -24,7 +24,7 @@ def presets_folder() -> Path:
 
 
 def user_folder() -> Path:
-    """Where `dcvc models add` puts weights."""
+    """The folder that `dcvc models add` puts weights into."""
     home = os.environ.get("DCVC_HOME")
     if home:
         return Path(home) / "weights"
@@ -34,13 +34,13 @@ def user_folder() -> Path:
 
 
 def weight_files() -> Iterator[Path]:
-    """Every weights file that can be found, shipped ones first, each folder in name order."""
+    """Every weights file that can be found: shipped files first, each folder in the order of names."""
     for folder in (presets_folder() / "weights", user_folder()):
         yield from (folder / name for name in sorted(filter(is_weights_name, _names_in(folder))))
 
 
 def _names_in(folder: Path) -> list[str]:
-    """Names of the files of a folder, none where it is missing, unreadable or no folder: weights elsewhere still
+    """Names of the files of a folder. None where it is missing, unreadable or no folder: weights elsewhere still
     work."""
     try:
         return os.listdir(folder)
@@ -49,12 +49,12 @@ def _names_in(folder: Path) -> list[str]:
 
 
 def is_weights_name(name: str) -> bool:
-    """Whether a file of this name can hold weights; shipped ones are compressed."""
+    """Whether a file of this name can hold weights. Shipped weights are compressed."""
     return name.endswith((SUFFIX, SUFFIX + COMPRESSED_SUFFIX)) and not name.startswith(".")
 
 
 def weights_name(path: Path) -> str:
-    """What the weights in this file are called."""
+    """The name of the weights in this file."""
     return path.name.removesuffix(COMPRESSED_SUFFIX).removesuffix(SUFFIX)
 
 
@@ -74,7 +74,7 @@ def weights_by_name(name: str) -> ModelWeights:
 
 
 def weights_by_fingerprints(fingerprints: Sequence[int], model: Model) -> ModelWeights:
-    """The weights a stream names. Only headers are read on the way to them; the file found is read and checked whole.
+    """The weights that a stream names. The search reads headers only; the file that it finds is read and checked whole.
 
     Args:
         fingerprints: of the model's networks, in its order.

@@ -1,5 +1,5 @@
-"""Which arrays a weights file may hold, and which values they may have: checked at the header, before any array is
-read.
+"""The arrays that a weights file may hold, and the values that they may have. Names, types and shapes are checked at
+the header, before any array is read.
 
 docs/weights.md ("The file") describes the arrays.
 """
@@ -21,15 +21,16 @@ Arrays = dict[str, NDArray[Any]]
 STEP_SUFFIX = ".step"
 TABLE_PREFIX = "z_table"
 PUBLISHED_TABLE_PREFIX = "published_z_table"
-"""Tables as the published codec makes them, in float32 on the machine that imported: for its own elementary streams
-only. No fingerprint covers them."""
+"""Tables as the published codec makes them, in float32, on the machine that imported the weights. Only the codec's own
+elementary streams need them. No fingerprint covers them."""
 ANALYSIS_EXPONENTS = "analysis.exponents"
-"""What makes integers of the encoder's stored weights (backend.exact_analysis). Only an encoder needs it, so no
-fingerprint covers it."""
+"""Exponents that turn the encoder's stored weights into integers (backend.exact_analysis). Only an encoder needs them,
+so no fingerprint covers them."""
 EXACT_PREFIX = "exact."
 ESTIMATOR_PREFIX = "bit_estimator_z."
 MAX_MAGNITUDE = float(1 << 20)
-"""Of a parameter. Those of trained networks stay below 100; far larger ones overflow float32 after a few layers."""
+"""The largest magnitude of a parameter. Parameters of trained networks stay below 100; far larger ones overflow float32
+after a few layers."""
 _FLOAT_KINDS = ("f2", "f4", "f8")
 _INTEGER_KINDS = ("i1", "i2")
 _TABLE_WIDTHS = range(2, 258)
@@ -42,7 +43,7 @@ def coding_shapes(model: Network) -> dict[str, tuple[int, ...]]:
 
 
 def is_companion(key: str) -> bool:
-    """Whether an array belongs to a parameter or to the z table, and is none itself."""
+    """Whether an array belongs to a parameter or to the z table and is no parameter itself."""
     return (
         key.endswith(STEP_SUFFIX) or key.startswith((TABLE_PREFIX, PUBLISHED_TABLE_PREFIX)) or key == ANALYSIS_EXPONENTS
     )
@@ -146,7 +147,7 @@ def _exact_problems(model: Network, exact: Mapping[str, ArrayEntry]) -> list[str
 
 
 def value_problem(key: str, array: NDArray[Any]) -> str | None:
-    """What is wrong with the values of a stored float array, in one sentence; None for a sound one and for integers."""
+    """The fault in the values of a stored float array, in one sentence; None for a sound array and for integers."""
     if array.dtype.kind != "f" or not array.size:
         return None
     # A comparison with NaN is False, so this finds it too.

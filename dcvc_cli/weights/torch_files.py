@@ -1,5 +1,5 @@
-"""Files of torch.save, read by torch's safe loader once nothing in them asks for more memory or time than the file is
-long."""
+"""Reads files of torch.save with torch's safe loader, after a check that nothing in a file makes it take memory or time
+out of proportion to the file's length."""
 
 import pickle
 import pickletools
@@ -12,17 +12,17 @@ from dcvc_cli.errors import shown
 MAX_PICKLE_BYTES = 4 << 20
 """Names and shapes, without the values: 0.2 MB in the published checkpoints."""
 MAX_TUPLES_AGAIN = 20
-"""Tuples that are taken once more from the loader's memory. A key of n such tuples, each in the next, takes 2^n steps
-to hash."""
+"""Largest number of tuples that a file takes from the loader's memory once more. A key of n such tuples, each in the
+next, takes 2^n steps to hash."""
 
 
 class TorchFileError(Exception):
-    """A file that is unreadable, would take far more memory or time than any checkpoint, or is none. Its text is the
-    reason, without the name."""
+    """A file that is unreadable, is no file of torch.save, or would take far more memory or time than any checkpoint.
+    The text is the reason, without the file's name."""
 
 
 def load_torch_file(path: Path) -> Any:
-    """What a file of torch.save holds, its tensors on the CPU. No code in the file can run.
+    """The contents of a file of torch.save, with tensors on the CPU. No code in the file can run.
 
     Raises:
         TorchFileError: the file cannot be read, is none of torch.save, or holds something other than tensors and plain
@@ -35,7 +35,7 @@ def load_torch_file(path: Path) -> Any:
         return torch.load(path, map_location="cpu", weights_only=True)
     except TorchFileError:
         raise
-    except Exception as error:  # torch raises whatever the damage makes it raise
+    except Exception as error:  # damage makes torch raise errors of any kind
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         if isinstance(error, pickle.UnpicklingError):
             # torch's own words advise to load without its protection.
@@ -44,7 +44,8 @@ def load_torch_file(path: Path) -> Any:
 
 
 def _refuse_bombs(path: Path) -> None:
-    """torch looks at sizes after it has read, and at keys as it reads them."""
+    """Checks a file before torch reads it. torch itself checks sizes only after reading, and hashes keys while
+    reading."""
     if not path.is_file():
         raise TorchFileError("it is not a file")
     if not zipfile.is_zipfile(path):
@@ -75,7 +76,7 @@ def _refuse_nested_keys(file: IO[bytes]) -> None:
     try:
         for opcode, argument, _ in pickletools.genops(file):
             if opcode.name.endswith("BINPUT"):
-                # A number may be given anew, to something else.
+                # A number may be assigned anew.
                 if is_tuple:
                     tuples.add(argument)
                 else:

@@ -1,8 +1,8 @@
 """Device memory for values: a few large pieces, parts of which are handed out and taken back.
 
-Work on a device is done in the order in which it was asked for, so a part may be handed out again as soon as nobody
-will ask for its value: whoever reads it was asked earlier. The same sequence of requests gets the same addresses, which
-lets a graph of a frame be used again.
+A device works in the order of the requests. A part may be handed out again as soon as nobody will request work on its
+value: work that reads the value was requested before. The same sequence of requests gets the same addresses, so a graph
+of a frame can be used again.
 """
 
 from bisect import bisect_left
@@ -14,22 +14,21 @@ FIRST_PIECE_BYTES = 16 << 20
 
 
 class Memory(Protocol):
-    """What hands out device memory."""
+    """Hands out device memory."""
 
     def allocate(self, size_bytes: int, cell_bytes: int) -> int:
         """The address of memory for elements of cell_bytes."""
 
     def free(self, address: int) -> None:
-        """Takes it back; work that was asked for before may still use it."""
+        """Takes memory back; work that was requested before may still use it."""
 
     def after_work(self) -> None:
-        """All work that was asked for has been handed to the device."""
+        """Called when all requested work has been handed to the device."""
 
 
 class Arena:
-    """Hands out the lowest gap that fits: frames then settle on the same addresses sooner than with the smallest.
-
-    New pieces are as large as all before them.
+    """Hands out the lowest gap that fits. With the lowest gap, frames settle on the same addresses sooner than with the
+    smallest gap. A new piece is as large as all pieces before it.
 
     Args:
         allocate_piece: gives an address for a number of bytes.

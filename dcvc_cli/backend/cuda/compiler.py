@@ -134,7 +134,7 @@ def cache_folder() -> Path:
 
 
 def source_hash(target: str) -> str:
-    """Of all that decides the machine code for a target."""
+    """Hash of everything that decides the machine code for a target."""
     digest = hashlib.sha256(repr((target, OPTIONS)).encode())
     for name, text in kernel_sources().items():
         digest.update(f"{name}\0{text}\0".encode())
@@ -142,7 +142,7 @@ def source_hash(target: str) -> str:
 
 
 def shipped_target(capability: tuple[int, int]) -> str | None:
-    """Of the targets that a wheel may have cubins for, the best that a GPU of this compute capability runs."""
+    """The best target with cubins in a wheel that a GPU of this compute capability runs; None where none fits."""
     own = [target for target in SHIPPED_TARGETS if int(target[3:]) // 10 == capability[0]]
     fitting = [target for target in own if int(target[3:]) % 10 <= capability[1]]
     return fitting[-1] if fitting else None
@@ -158,7 +158,7 @@ def _cached_folder(capability: tuple[int, int], driver_major: int) -> Path:
 
 
 def origin_of_cubins(capability: tuple[int, int], driver_major: int) -> str:
-    """Where `cubins_for` would take them from, in words.
+    """The place that `cubins_for` takes cubins from, in words.
 
     Raises:
         EnvironmentFault: from nowhere.
@@ -211,7 +211,8 @@ def _read_all(folder: Path) -> dict[str, bytes] | None:
 
 
 def write_all(folder: Path, cubins: Mapping[str, bytes]) -> None:
-    """Keeps cubins; each file appears whole. A folder that cannot be written only costs the next start its time."""
+    """Writes cubins into the cache; each file appears whole. Where the folder cannot be written, the next start
+    compiles again."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for source, cubin in cubins.items():

@@ -1,7 +1,6 @@
-"""A GPU through the CUDA driver: memory, copies, launches, graphs. The only file that calls the driver.
-
-No GPU has run this yet: tests hold it to a driver that only records its calls. Calls and constants are those of
-`cuda-bindings`, which PyTorch's CUDA builds from 2.10 on bring along.
+"""A GPU through the CUDA driver: memory, copies, launches, graphs. No other file calls the driver. No GPU has run this
+yet: tests use a driver that only records its calls. Calls and constants are those of `cuda-bindings`, which PyTorch's
+CUDA builds from 2.10 on bring along.
 """
 
 import ctypes
@@ -33,7 +32,8 @@ STATIC_SHARED_LIMIT = 48 << 10
 """Shared memory that a kernel may use without asking for more."""
 MAX_GRAPHS = 256
 STAGING_BYTES = 8 << 20
-"""Pinned memory, once for uploads that the host need not wait for and once for downloads; larger ones go in pieces."""
+"""Pinned memory: so much for uploads, for which the host need not wait, and so much for downloads. Larger arrays go in
+pieces."""
 
 
 def driver_module() -> Bindings:
@@ -100,7 +100,7 @@ class Gpu:
 
 
 def find_gpu(calls: Calls, index: int) -> Gpu:
-    """Looks without opening it.
+    """Describes a GPU without opening it.
 
     Raises:
         EnvironmentFault: no driver, no such GPU, or one that is too old.
@@ -136,8 +136,8 @@ def describe_gpu(index: int = 0, driver: Bindings | None = None) -> str:
 class CudaDevice:
     """One GPU with its own stream.
 
-    Launches of a group that was seen before run as a CUDA graph. Groups are told apart by all bytes of their launches,
-    and a group's graph is made the second time that it comes, since the first frames of a stream do not repeat.
+    Launches of a group that was seen before run as a CUDA graph. A group is known by all bytes of its launches. Its
+    graph is made the second time that the group comes, since the first frames of a stream do not repeat.
 
     Args:
         index: of the GPU, as the driver counts.
@@ -199,7 +199,7 @@ class CudaDevice:
         self._do(self._cu.cuMemFree(address))
 
     def wait(self) -> None:
-        """Until all work is done."""
+        """Waits until all work is done."""
         self._do(self._cu.cuStreamSynchronize(self._stream))
         self._staged = 0
 
@@ -240,8 +240,8 @@ class CudaDevice:
 
     @contextmanager
     def _torch_in_order(self) -> Iterator[None]:
-        """Has what PyTorch does inside wait for the work so far, and the work after wait for it; the host waits for
-        neither."""
+        """Orders PyTorch's work inside the block after the work so far and before the work to come; the host does not
+        wait."""
         import torch
 
         own = torch.cuda.ExternalStream(int(self._stream), device=f"cuda:{self._index}")
@@ -292,7 +292,7 @@ class CudaDevice:
         )
 
     def _graph_of(self, launches: Sequence[Launch]) -> Handle:
-        """The launches one after the other, recorded from a stream: nothing runs."""
+        """Records the launches, one after the other, as a graph; nothing runs."""
         cu = self._cu
         self._do(cu.cuStreamBeginCapture(self._stream, cu.CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_THREAD_LOCAL))
         try:
@@ -305,8 +305,8 @@ class CudaDevice:
         return made
 
     def seconds_of(self, launches: Sequence[Launch], repeats: int, rounds: int = 5) -> list[float]:
-        """Seconds of a group on the GPU's clock: of every round the mean over `repeats` runs of its graph, after one to
-        warm up."""
+        """Seconds of a group on the GPU's clock: for every round, the mean over `repeats` runs of the group's graph.
+        One run before the rounds warms up."""
         self._enter()
         cu, do = self._cu, self._do
         graph = self._graph_of(launches)

@@ -1,8 +1,8 @@
 """Collects launches and hands them to a device in groups; owns device memory, uploads and downloads.
 
-A group ends where the host needs a value or brings one. Its launches depend on addresses alone: what changes from frame
-to frame without changing addresses (the QP row, the skip threshold) stands in slots of device memory. So groups repeat,
-and a device may keep a graph of each.
+A group ends where the host needs a value or brings one. Its launches depend on addresses alone. Values that change from
+frame to frame without changing addresses (the QP row, the skip threshold) stand in slots of device memory. Groups
+therefore repeat, and a device may keep a graph of each.
 """
 
 import ctypes
@@ -48,13 +48,13 @@ class Prepared:
 
 
 class Device(Protocol):
-    """What runs kernels: a GPU, or the emulator of the tests. All work is done in the order of the calls."""
+    """Runs kernels: a GPU, or the emulator of the tests. Work is done in the order of the calls."""
 
     num_multiprocessors: int
 
     @property
     def shares_with_torch(self) -> bool:
-        """Whether PyTorch works on this device too; else the two operations on its tensors are never asked for."""
+        """Whether PyTorch works on this device too; else nobody calls `read_tensor` and `write_tensor`."""
 
     def read_tensor(self, address: int, count: int) -> "torch.Tensor":
         """A new tensor of PyTorch with count int16, after all work before."""
@@ -173,7 +173,7 @@ class CudaEngine:
         return self.cached(("constant", key), lambda: self.upload_array(make())).address
 
     def cached(self, key: object, make: Callable[[], T]) -> T:
-        """What `make` made when it was first asked for with this key. A key goes with one `make`."""
+        """The value that `make` gave at the first call with this key. Each key has one `make`."""
         if key not in self._cached:
             self._cached[key] = make()
         made: T = self._cached[key]
@@ -190,7 +190,7 @@ class CudaEngine:
     # ---- work
 
     def launch(self, name: str, grid: tuple[int, ...], **values: Any) -> None:
-        """Adds a launch of a kernel; fields of its structure that are not named are 0, lists fill arrays."""
+        """Adds a launch of a kernel. Fields of its structure that are not named are 0; lists fill arrays."""
         prepared = self.prepare(name, grid, **values)
         self._pending.append(Launch(prepared.kernel, prepared.grid, bytes(prepared.arguments)))
 
@@ -215,7 +215,7 @@ class CudaEngine:
         return list(self._pending)
 
     def recorded(self, run: Callable[[], object]) -> list[list[Launch]]:
-        """The groups of launches that `run` asks for while it runs, for measuring."""
+        """The groups of launches that `run` adds, for measuring."""
         groups: list[list[Launch]] = []
         self._record, before = groups, self._record
         try:

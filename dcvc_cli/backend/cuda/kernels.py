@@ -10,7 +10,8 @@ SMALL, LARGE, WIDE = "small", "large", "wide"
 TILE_ROWS = {SMALL: 64, LARGE: 128, WIDE: 64}
 TILE_COLUMNS = {SMALL: 64, LARGE: 128, WIDE: 64}
 SMALL_TILE_EFFICIENCY = 0.7
-"""Of the small tile's products beside the large tile's: it reads each operand twice as often. An estimate."""
+"""Speed of the small tile's products as a share of the large tile's: the small tile reads each operand twice as often.
+An estimate."""
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """Layers on the device, and products that wait for what follows them.
 
-A convolution is not launched when it is asked for but when somebody reads its output. What follows until then and fits
-its epilogue (activation, chunk-add, residuals, scale vector, pixel shuffle, a picture's limits) is done in the same
-launch. A product that is read after something was added to it is computed again, with the same result.
+A convolution is launched when somebody reads its output. Operations that follow before that and fit its epilogue
+(activation, chunk-add, residuals, scale vector, pixel shuffle, a picture's limits) run in the same launch. A product
+that is read after something was added to it is computed again, with the same result.
 """
 
 from collections.abc import Sequence
@@ -63,7 +63,7 @@ class Product(NamedTuple):
         return self.layer.cout // (4 if self.is_sub_pixel else self.fold)
 
     def shape(self) -> tuple[Any, ...]:
-        """All of it but the addresses: what its launch is prepared for."""
+        """Everything but the addresses. One launch is prepared for each key."""
         inputs = tuple([(x.height, x.width, x.channels, x.pitch) for x in self.inputs])
         pitches = tuple([residual.pitch for residual in self.residuals])
         scale = None if self.scale is None else self.scale[0]
@@ -203,7 +203,7 @@ class Layers:
         return self.engine.prepare("depthwise_3x3", grid, taps=taps, multiplier=multiplier, addend=addend, **sizes)
 
     def pointwise(self, name: str, x: DeviceTensor, out: DeviceTensor | None = None, **values: Any) -> DeviceTensor:
-        """Launches an operation element by element; `out` may be some channels of a tensor, else it is a new tensor."""
+        """Launches an operation element by element. `out` may be some channels of a tensor; None makes a new tensor."""
         if out is None:
             out = self.engine.tensor(x.height, x.width, x.channels)
             out_channels = out.pitch

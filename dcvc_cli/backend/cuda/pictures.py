@@ -18,7 +18,7 @@ def _blocks(count: int) -> int:
 
 
 class PictureKernels:
-    """Launches of what is done with pictures; a picture is a tensor (h / 8, w / 8, 192)."""
+    """Launches operations on pictures; a picture is a tensor (h / 8, w / 8, 192)."""
 
     def __init__(self, engine: CudaEngine) -> None:
         self.engine = engine
@@ -108,7 +108,7 @@ class PictureKernels:
         """
         out = self.engine.tensor(picture.height, picture.width, picture.channels)
         parts = 6 if halve_chroma else 12
-        # Room for every level that a floor can have: the address does not depend on how many there are.
+        # Room for every level that a floor can have, so that the address does not depend on their number.
         room = self.engine.raw(2 * words.shape[0] * words.shape[1] * parts * rules.PICTURE_CELL**2, 2)
         if levels.size:
             self.engine.upload(room.address, levels)

@@ -1,4 +1,4 @@
-"""Coding steps on the device: table rows down, symbols up, both only of the elements that are coded."""
+"""Coding steps on the device. Table rows come down and symbols go up, of coded elements only."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ SEGMENT, BLOCK_DEPTH = 256, 32
 
 @dataclass(frozen=True)
 class CodedPlaces:
-    """Where the coded elements of a step are, on the device.
+    """The places of a step's coded elements, on the device.
 
     Attributes:
         scales: decide which are coded.
@@ -163,7 +163,7 @@ class StepKernels:
     def restore_plane(
         self, step: "CodingStep", symbols: PlaneSymbols, means: DeviceTensor, exponent: int
     ) -> DeviceTensor:
-        """The same from a plane of symbols."""
+        """The step's part of y_hat from a plane of symbols."""
         data = self.engine.upload_array(np.ascontiguousarray(symbols))  # named, to be kept until the launch
         return self._restore(step, means, exponent, symbols=data.address)
 
