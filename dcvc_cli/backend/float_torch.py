@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
+from dcvc_cli.backend.exact_rules import FRAME_EXPONENT
 from dcvc_cli.backend.float_layers import FloatLayers
 from dcvc_cli.backend.operations import Operations, PlaneFlags, PlaneIndex, PlaneSymbols
 from dcvc_cli.backend.torch_graphs import Recorder, RepeatedSections
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from dcvc_cli.graph.latent_steps import CodingStep
 
 
-FRAME_SCALE = 8192.0
+FRAME_SCALE = float(1 << FRAME_EXPONENT)
 """Integer pictures hold samples in 0..1 as 0..8192."""
 LARGEST_KEPT_BYTES = 32 << 20
 """The largest block that the C library can take from its own memory instead of asking the system for it."""

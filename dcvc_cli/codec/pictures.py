@@ -17,6 +17,7 @@ from dcvc_cli.stages import COLOUR, timed
 PADDING = 16
 """Width and height are padded to multiples of it, because latents lie on the 1/16 grid."""
 KR, KG, KB = 0.2126, 0.7152, 0.0722
+"""Luma weights of BT.709."""
 FINE_SCALE = 65535
 MATRIX_BITS = 16
 _CHROMA_FORMATS = {ChromaFormat.YUV420.value, ChromaFormat.RGB.value}

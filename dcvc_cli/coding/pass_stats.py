@@ -9,9 +9,9 @@ from dcvc_cli import __version__
 from dcvc_cli.coding.encode_settings import EncodeSettings
 from dcvc_cli.coding.opened_models import NAMES_OF_PRECISIONS, OpenedModel
 from dcvc_cli.coding.plan_making import source_facts
-from dcvc_cli.control.rate import MAX_QP
 from dcvc_cli.control.two_pass import CodedFrame
 from dcvc_cli.errors import InputError
+from dcvc_cli.format.constants import MAX_BASE_QP
 from dcvc_cli.format.types import VideoFormat
 from dcvc_cli.media import OutputFile
 
@@ -109,6 +109,6 @@ def _is_row(row: object) -> bool:
         and len(row) == 3
         and all(type(value) is int for value in row)
         and row[0] in (0, 1)
-        and 0 <= row[1] <= MAX_QP
+        and 0 <= row[1] <= MAX_BASE_QP
         and 0 <= row[2] < MAX_FRAME_BITS
     )

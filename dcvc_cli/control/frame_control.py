@@ -4,9 +4,10 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 
 from dcvc_cli.codec.choices import CodingChoices, PictureOrder
-from dcvc_cli.control.rate import MAX_QP, RateControl
+from dcvc_cli.control.rate import RateControl
 from dcvc_cli.control.scene_cuts import SceneCuts, SeenPicture
 from dcvc_cli.control.two_pass import CodedFrame
+from dcvc_cli.format.constants import MAX_BASE_QP
 from dcvc_cli.format.types import Picture, VideoFormat
 
 
@@ -67,7 +68,7 @@ class FrameControl:
         self._tell(self._index - (2 if choices.vbv is None else 1))
         qp = self._rate.qp(seen, is_key=is_cut or is_due)
         self._ordered.append((is_cut or is_due, qp))
-        key_qp = min(max(qp + choices.qp_i - choices.qp_p, 0), MAX_QP)
+        key_qp = min(max(qp + choices.qp_i - choices.qp_p, 0), MAX_BASE_QP)
         return PictureOrder(is_cut, key_qp, qp)
 
     def coded(self, num_bits: int, num_pictures: int, lowered: int = 0) -> None:

@@ -13,10 +13,10 @@ from dcvc_cli.bitstream.sps_blocks import Vbv
 from dcvc_cli.control.growth import growth
 from dcvc_cli.control.scene_cuts import SeenPicture
 from dcvc_cli.control.vbv import P_MARGIN, VbvModel
+from dcvc_cli.format.constants import MAX_BASE_QP
 
 GROUP = 8
 """Pictures that share a base QP: one period of the models' patterns of good frames."""
-MAX_QP = 63
 WINDOW_SECONDS, KNOWN_WINDOW_SECONDS = 3, 8
 """Time over which a debt of bits is paid, of a clip whose end is not known, and of one that goes on for longer."""
 NOW_SECONDS = 1
@@ -223,9 +223,9 @@ class OnePassRate:
 
 def nearest_qp(budget: int, bits_at: "BitsAt") -> int:
     """The QP 0..63 whose bits come closest to a budget; bits grow with the QP."""
-    below = [qp for qp in range(MAX_QP + 1) if bits_at(qp) <= budget]
+    below = [qp for qp in range(MAX_BASE_QP + 1) if bits_at(qp) <= budget]
     low = below[-1] if below else 0
-    high = min(low + 1, MAX_QP)
+    high = min(low + 1, MAX_BASE_QP)
     return low if budget - bits_at(low) <= bits_at(high) - budget else high
 
 

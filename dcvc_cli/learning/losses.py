@@ -15,6 +15,7 @@ import torch.nn.functional as F
 
 from dcvc_cli.backend.float_torch import FloatOperations
 from dcvc_cli.entropy.scale_index import SCALE_MAX, SCALE_MIN
+from dcvc_cli.format.constants import MAX_BASE_QP
 from dcvc_cli.graph.latent_steps import CodingStep
 from dcvc_cli.learning.share import WHOLE_BATCH, BatchShare
 
@@ -30,7 +31,7 @@ weights make the offsets pay."""
 def lambda_of_qp(qp: torch.Tensor, first: float, last: float) -> torch.Tensor:
     """Returns lambda, or another weight, of QPs: geometric from `first` at QP 0 to `last` at QP 63, in bits per pixel
     per unit of distortion."""
-    return torch.exp(math.log(first) + (math.log(last) - math.log(first)) * qp.float() / 63)
+    return torch.exp(math.log(first) + (math.log(last) - math.log(first)) * qp.float() / MAX_BASE_QP)
 
 
 def frame_weight(qp_offset: int) -> float:

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from dcvc_cli.codec.pictures import KB, KG, KR
 from dcvc_cli.errors import EnvironmentFault, InputError
 from dcvc_cli.media.png import PngReader
 
@@ -229,8 +230,8 @@ def _decode_png_clip(source: Source) -> DecodedSource:
 def ycc_planes(*rgb: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
     """Converts R, G, B to BT.709 full-range Y, Cb, Cr planes (docs/bitstream.md, RGB pictures)."""
     red, green, blue = (plane.astype(np.float32) / 255 for plane in rgb)
-    luma = 0.2126 * red + 0.7152 * green + 0.0722 * blue
-    planes = (luma, (blue - luma) / 1.8556 + 0.5, (red - luma) / 1.5748 + 0.5)
+    luma = KR * red + KG * green + KB * blue
+    planes = (luma, (blue - luma) / (2 - 2 * KB) + 0.5, (red - luma) / (2 - 2 * KR) + 0.5)
     return [np.clip(np.rint(plane * 255), 0, 255).astype(np.uint8) for plane in planes]
 
 

@@ -17,10 +17,11 @@ from dcvc_cli.errors import StreamError, UsageError
 from dcvc_cli.families.base import Model, PictureDecoder, PictureEncoder
 from dcvc_cli.families.diverse_contexts.frames import FramePayloadDecoder, FramePayloadEncoder
 from dcvc_cli.families.diverse_contexts.recipe import ImageNetwork
-from dcvc_cli.families.diverse_contexts.sequences import MAX_QP, UnitDecoder, UnitEncoder
+from dcvc_cli.families.diverse_contexts.sequences import UnitDecoder, UnitEncoder
 from dcvc_cli.families.diverse_contexts.video import VideoNetwork
 from dcvc_cli.families.rt.gop import GopRule
 from dcvc_cli.families.wide_latents.tables import z_table
+from dcvc_cli.format.constants import MAX_BASE_QP
 from dcvc_cli.format.entropy_format import EntropyFormat
 from dcvc_cli.format.types import Picture, PictureSize, VideoFormat
 
@@ -70,7 +71,7 @@ class DiverseModel(Model):
 
     def limits(self, sps: Sps) -> FrameLimits:
         """Returns 64 QPs for every unit, and the largest payload of so many latents."""
-        return FrameLimits(MAX_QP, MAX_QP, general_limits(sps).max_payload_size)
+        return FrameLimits(MAX_BASE_QP, MAX_BASE_QP, general_limits(sps).max_payload_size)
 
     def sps_fields(self, size: PictureSize, choices: CodingChoices) -> Mapping[str, Any]:
         """Returns the fields for the family's own byte format.

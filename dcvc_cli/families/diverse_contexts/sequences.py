@@ -21,11 +21,11 @@ from dcvc_cli.families.base import CodedUnit, PictureDecoder, PictureEncoder
 from dcvc_cli.families.diverse_contexts.frames import FramePayloadDecoder, FramePayloadEncoder, PFrame
 from dcvc_cli.families.diverse_contexts.video import NUM_ADAPTORS
 from dcvc_cli.families.rt.gop import GopPlanner
+from dcvc_cli.format.constants import MAX_BASE_QP
 from dcvc_cli.format.types import Picture, VideoFormat
 
 REFRESH = NUM_ADAPTORS
 """In place of an adaptor's number: the frame drops the reference's feature."""
-MAX_QP = 63
 
 Import = Callable[[Picture, VideoFormat], NDArray[np.float32]]
 Export = Callable[[Tensor, VideoFormat], Picture]
@@ -86,8 +86,8 @@ class UnitDecoder(PictureDecoder):
 
     def push(self, unit: FrameUnit) -> Sequence[Picture]:
         """Decodes the picture of a unit."""
-        if unit.qp > MAX_QP:
-            raise StreamError(f"a unit of type {unit.frame_type.name} has QP {unit.qp}, expected 0..{MAX_QP}")
+        if unit.qp > MAX_BASE_QP:
+            raise StreamError(f"a unit of type {unit.frame_type.name} has QP {unit.qp}, expected 0..{MAX_BASE_QP}")
         if unit.frame_type is NalType.I:
             self._frames.decode_i(unit.payload, unit.qp)
         else:

@@ -14,10 +14,10 @@ from dcvc_cli.families.base import Family, Model, PictureDecoder, PictureEncoder
 from dcvc_cli.families.conformance_form import ConformanceForm
 from dcvc_cli.families.evc.frames import EvcFrameDecoder, EvcFrameEncoder
 from dcvc_cli.families.evc.network import LARGE, MEDIUM, SMALL, TINY, EvcNetwork, EvcSizes, Widths
-from dcvc_cli.families.wide_latents.quality import MAX_QP
 from dcvc_cli.families.wide_latents.rgb import padded_size
 from dcvc_cli.families.wide_latents.sequences import RgbDecoder, RgbEncoder, check_rgb_sps, rgb_sps_fields
 from dcvc_cli.families.wide_latents.tables import z_table
+from dcvc_cli.format.constants import MAX_BASE_QP
 from dcvc_cli.format.types import PictureSize
 from dcvc_cli.stages import ANALYSIS, COLOUR, ENTROPY, HYPER, OTHER, PRIORS, SYNTHESIS
 
@@ -46,7 +46,7 @@ class EvcModel(Model):
 
     def limits(self, sps: Sps) -> FrameLimits:
         """Returns 64 QPs, and the largest payload of so many latents. There are no P frames."""
-        return FrameLimits(MAX_QP, 0, general_limits(sps).max_payload_size)
+        return FrameLimits(MAX_BASE_QP, 0, general_limits(sps).max_payload_size)
 
     def sps_fields(self, size: PictureSize, choices: CodingChoices) -> Mapping[str, Any]:
         """Returns the fields for the family's own byte format."""

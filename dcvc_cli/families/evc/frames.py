@@ -12,9 +12,10 @@ from dcvc_cli.errors import StreamError
 from dcvc_cli.families.evc.choice import cost_of
 from dcvc_cli.families.evc.network import NUM_ANCHORS, EvcNetwork
 from dcvc_cli.families.wide_latents.payload import join_strings, split_payload
-from dcvc_cli.families.wide_latents.quality import HUNDRED, MAX_QP, read_indices, scale_index, write_indices
+from dcvc_cli.families.wide_latents.quality import HUNDRED, read_indices, scale_index, write_indices
 from dcvc_cli.families.wide_latents.sides import WideDecodingSide, WideEncodingSide, WideSide, dual_prior
 from dcvc_cli.families.wide_latents.tables import gaussian_scales
+from dcvc_cli.format.constants import MAX_BASE_QP
 
 if TYPE_CHECKING:
     from dcvc_cli.backend.float_torch import FloatOperations
@@ -60,7 +61,7 @@ class EvcFrameEncoder:
     def encode_i(self, values: NDArray[np.float32], qp: int) -> bytes:
         """Codes a picture, (3, Hp, Wp), at QP 0..63. Returns the payload."""
         index = scale_index(self._ops.parameters["q_scale"], qp)
-        return write_indices(index) + self.encode(values, index, round(qp * (NUM_ANCHORS - 1) / MAX_QP))
+        return write_indices(index) + self.encode(values, index, round(qp * (NUM_ANCHORS - 1) / MAX_BASE_QP))
 
     def encode_p(self, values: NDArray[np.float32], qp: int) -> bytes:
         """EVC has no P frames: nothing calls this."""

@@ -26,8 +26,9 @@ from dcvc_cli.families.diverse_contexts.case_checks import (
 )
 from dcvc_cli.families.diverse_contexts.frames import PFrame
 from dcvc_cli.families.diverse_contexts.model import DiverseModel
-from dcvc_cli.families.diverse_contexts.sequences import MAX_QP, REFRESH
+from dcvc_cli.families.diverse_contexts.sequences import REFRESH
 from dcvc_cli.families.fm.elementary_stream import StreamSps, StreamUnit, StreamWriter, UnitType, read_stream
+from dcvc_cli.format.constants import MAX_BASE_QP
 from dcvc_cli.format.types import ChromaFormat, Picture, PictureSize, VideoFormat
 
 KINDS = {"image": "dmci", "video": "dmc"}
@@ -118,7 +119,7 @@ class FmConformance(ConformanceForm):
         size = PictureSize(int(description["width"]), int(description["height"]))
         num_frames, qualities = int(description["frames"]), (int(description["q_i"]), int(description["q_p"]))
         parts = tuple(int(description.get(f"parts_{kind}", 1)) for kind in "ip")
-        is_possible = num_frames >= 1 and all(0 <= quality <= MAX_QP for quality in qualities)
+        is_possible = num_frames >= 1 and all(0 <= quality <= MAX_BASE_QP for quality in qualities)
         if not is_possible or not all(1 <= part <= MAX_CODERS for part in parts):
             raise InputError(f"{folder / 'case.json'} has settings that cannot be: {qualities}, {parts}")
         if "fa" in description:

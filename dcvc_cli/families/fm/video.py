@@ -5,12 +5,12 @@ from typing import Any
 from dcvc_cli.families.diverse_contexts.blocks import Activation, DepthBlock, Factors, Form, ResidualUp, conv3
 from dcvc_cli.families.diverse_contexts.sizes import VideoSizes
 from dcvc_cli.families.diverse_contexts.video import VideoNetwork
+from dcvc_cli.format.constants import MAX_BASE_QP
 from dcvc_cli.graph.blocks import Sequence
 
 LEVELS = (("me_8x", 7), ("me_4x", 7), ("me_2x", 5), ("me_1x", 5))
 HYPER_LATENT = 64
 FACTORS = {"mv_y_enc": "mv_y_q_enc", "mv_y_dec": "mv_y_q_dec", "y_enc": "y_q_enc", "y_dec": "y_q_dec"}
-LAST_QUALITY = 63
 
 
 class FmVideoNetwork(VideoNetwork):
@@ -35,7 +35,7 @@ class FmVideoNetwork(VideoNetwork):
     def factor(self, ops: Any, name: str, quality: int) -> Any:
         """Returns one factor. Qualities divide the logarithm evenly from the first stored value to the second."""
         first, last = ops.parameters[FACTORS[name]].log().reshape(2)
-        return (first + quality * (last - first) / LAST_QUALITY).exp()
+        return (first + quality * (last - first) / MAX_BASE_QP).exp()
 
 
 def _hyper_pair(name: str, latent: int, c: int) -> tuple[Sequence, Sequence]:

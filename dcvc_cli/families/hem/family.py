@@ -15,10 +15,10 @@ from dcvc_cli.families.conformance_form import ConformanceForm
 from dcvc_cli.families.hem.frames import HemFrameDecoder, HemFrameEncoder
 from dcvc_cli.families.hem.image import HemImageNetwork, HemImageSizes
 from dcvc_cli.families.hem.video import ESTIMATORS_OF, HemVideoNetwork, HemVideoSizes
-from dcvc_cli.families.wide_latents.quality import MAX_QP
 from dcvc_cli.families.wide_latents.rgb import padded_size
 from dcvc_cli.families.wide_latents.sequences import RgbDecoder, RgbEncoder, check_rgb_sps, rgb_sps_fields
 from dcvc_cli.families.wide_latents.tables import z_table
+from dcvc_cli.format.constants import MAX_BASE_QP
 from dcvc_cli.format.types import PictureSize
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class HemModel(Model):
 
     def limits(self, sps: Sps) -> FrameLimits:
         """Returns 64 QPs for every unit, and the largest payload of so many latents."""
-        return FrameLimits(MAX_QP, MAX_QP, general_limits(sps).max_payload_size)
+        return FrameLimits(MAX_BASE_QP, MAX_BASE_QP, general_limits(sps).max_payload_size)
 
     def sps_fields(self, size: PictureSize, choices: CodingChoices) -> Mapping[str, Any]:
         """Returns the fields for the family's own byte format."""

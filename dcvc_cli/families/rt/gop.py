@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from dcvc_cli.bitstream.nal import NalType
 from dcvc_cli.codec.choices import DEFAULT_RESET_INTERVAL, NO_ORDER, CodingChoices, PictureOrder
 from dcvc_cli.families.rt.sizes import NO_DEAD_ZONES, PUBLISHED_QP_OFFSETS, ModelSpec
+from dcvc_cli.format.constants import MAX_BASE_QP
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def late_qp(qp: int, position: int, late_qps: int) -> int:
 
     They rise with the position until LATE. Then they are late_qps at QP 0, none at QP 63, and in proportion between.
     """
-    return round(late_qps * (63 - qp) * min(position, LATE) / (63 * LATE))
+    return round(late_qps * (MAX_BASE_QP - qp) * min(position, LATE) / (MAX_BASE_QP * LATE))
 
 
 class GopPlanner:

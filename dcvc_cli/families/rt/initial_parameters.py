@@ -20,6 +20,7 @@ import torch
 from dcvc_cli.families.rt.image import ImageModel
 from dcvc_cli.families.rt.sizes import SOURCE_CHANNELS, ImageSpec, VideoSpec
 from dcvc_cli.families.rt.video import VideoModel
+from dcvc_cli.format.constants import MAX_BASE_QP
 from dcvc_cli.graph.latent_steps import IMAGE_STEPS, VIDEO_STEPS
 from dcvc_cli.learning.parameters import Parameters, random_parameters
 
@@ -282,7 +283,9 @@ def _initial_video_prior(p: Parameters, model: VideoModel, constant: int) -> Non
     spec = model.spec
     last_row = spec.num_qps - 1
     coarsest = COARSEST_STEP / FINEST_STEP * 0.5
-    p["q_feature"][:, constant] = _ramp(spec.num_qps, coarsest, coarsest * (0.5 / coarsest) ** (last_row / 63))[:, 0]
+    p["q_feature"][:, constant] = _ramp(
+        spec.num_qps, coarsest, coarsest * (0.5 / coarsest) ** (last_row / MAX_BASE_QP)
+    )[:, 0]
     _damp(p, "temporal_prior_encoder.down", 0.2)
     down = p["temporal_prior_encoder.down.weight"]
     down[constant] = 0

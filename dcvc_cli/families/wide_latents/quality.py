@@ -8,8 +8,8 @@ import math
 from typing import Any
 
 from dcvc_cli.errors import StreamError
+from dcvc_cli.format.constants import MAX_BASE_QP
 
-MAX_QP = 63
 SMALLEST_SCALE, LARGEST_SCALE = 0.01, 655.0
 HUNDRED = 100
 INDEX_BYTES = 2
@@ -24,7 +24,7 @@ def scale_index(anchors: Any, qp: int) -> int:
     first, last = float(anchors.reshape(-1)[0]), float(anchors.reshape(-1)[-1])
     # An untrained or damaged rate may have any value. The limits keep the scale in the format's range.
     first, last = (min(max(value, SMALLEST_SCALE), LARGEST_SCALE) for value in (first, last))
-    return index_of_scale(math.exp(math.log(first) + (math.log(last) - math.log(first)) * qp / MAX_QP))
+    return index_of_scale(math.exp(math.log(first) + (math.log(last) - math.log(first)) * qp / MAX_BASE_QP))
 
 
 def index_of_scale(scale: float) -> int:

@@ -64,7 +64,7 @@ def step_for(price: float) -> int:
         price: the price of a bit in squared grey levels.
     """
     wanted = (price / PRICE_OF_STEP) ** 0.5 * GREY_LEVEL
-    return min(range(63), key=lambda step_index: abs(np.log(step_size(step_index) / wanted)))
+    return min(range(EXACT_STEP), key=lambda step_index: abs(np.log(step_size(step_index) / wanted)))
 
 
 @dataclass(frozen=True, eq=False)

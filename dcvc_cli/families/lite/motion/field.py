@@ -17,6 +17,7 @@ from dcvc_cli.errors import StreamError
 from dcvc_cli.families.lite.motion.motion import SQUARE, Field, Motion
 from dcvc_cli.families.lite.motion.twin import compensate_twin
 from dcvc_cli.families.lite.samples import MAX_SAMPLE, SAMPLE_BITS
+from dcvc_cli.format.constants import MAX_BASE_QP
 from dcvc_cli.format.native import NativeModule, wants_twin
 from dcvc_cli.format.range_coder import DecoderState, EncoderState
 
@@ -71,7 +72,7 @@ def search_lambda(qp: int) -> float:
     Args:
         qp: QP row 0..71; higher is better quality.
     """
-    price = FIRST_SEARCH_LAMBDA * (LAST_SEARCH_LAMBDA / FIRST_SEARCH_LAMBDA) ** (qp / 63)
+    price = FIRST_SEARCH_LAMBDA * (LAST_SEARCH_LAMBDA / FIRST_SEARCH_LAMBDA) ** (qp / MAX_BASE_QP)
     return float(round(price * PRICE_STEPS) / PRICE_STEPS)
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from dcvc_cli.errors import StreamError
 from dcvc_cli.families.lite.motion.motion import SQUARE, Field, Motion
+from dcvc_cli.families.lite.samples import MAX_SAMPLE
 from dcvc_cli.format.range_coder import (
     BitCoding,
     Context,
@@ -53,7 +54,7 @@ VERTICAL_WEIGHT = _mirrored([[2, 2, 2, 2], [1, 1, 2, 2], [1, 1, 1, 1], [1, 1, 1,
 
 
 def compensate_twin(
-    frame: NDArray[np.int16], motion: Motion, max_value: int = 8192, long_term: NDArray[np.int16] | None = None
+    frame: NDArray[np.int16], motion: Motion, max_value: int = MAX_SAMPLE, long_term: NDArray[np.int16] | None = None
 ) -> NDArray[np.int16]:
     """Predicts a picture.
 
