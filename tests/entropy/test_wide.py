@@ -19,7 +19,7 @@ KINDS = {WideKind.LONG_WORDS: (1 << 31, 32, 8, 4), WideKind.BYTES: (1 << 23, 8, 
 """Lower bound of the state, bits of a unit, bytes of the state, bits of a digit."""
 
 
-def slow_string(symbols: list[int], rows: list[int], kind: WideKind) -> bytes:
+def twin_string(symbols: list[int], rows: list[int], kind: WideKind) -> bytes:
     """One coder's string by the page's formulas, in Python's integers."""
     lower, unit, state_bytes, bits = KINDS[kind]
     table, largest = gaussian_scales().table, (1 << KINDS[kind][3]) - 1
@@ -66,7 +66,7 @@ def test_the_coder_and_its_slow_twin_make_the_same_bytes(data: st.DataObject, ki
     size = st.sampled_from([2, 200, 32767])
     symbols = data.draw(st.lists(size.flatmap(lambda most: st.integers(-most - 1, most)), max_size=60))
     rows = data.draw(st.lists(st.integers(0, 255), min_size=len(symbols), max_size=len(symbols)))
-    assert encoder_of(symbols, rows, kind).finish() == [slow_string(symbols, rows, kind)]
+    assert encoder_of(symbols, rows, kind).finish() == [twin_string(symbols, rows, kind)]
 
 
 @given(st.data(), st.sampled_from(list(WideKind)), st.integers(1, MAX_CODERS))

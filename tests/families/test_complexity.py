@@ -46,7 +46,7 @@ class CountingOperations(ReproducibleOperations):
 
 @dataclass
 class CountedSide:
-    """One end of a frame's symbols, which are all zero."""
+    """One side of a frame's symbols, which are all zero."""
 
     ops: CountingOperations
     num_planes: int

@@ -8,7 +8,7 @@ from dcvc_cli.preparing.random_weights import random_weights
 from tests.support.exact_frames import FramePair, invent
 
 
-class WatchingReference(ExactTwin):
+class WatchingTwin(ExactTwin):
     """Keeps how many outputs of every convolution are zero or at an end of the 16 bits."""
 
     def __init__(self, network: ExactNetwork) -> None:
@@ -26,8 +26,7 @@ def test_no_layer_is_dead_or_saturated():
     weights = random_weights("tiny", exact=True)
     image, video = weights.model.networks.values()
     ops = [
-        WatchingReference(ExactNetwork.from_arrays(network.model, network.exact))
-        for network in weights.networks.values()
+        WatchingTwin(ExactNetwork.from_arrays(network.model, network.exact)) for network in weights.networks.values()
     ]
     _, planes = invent(FramePair(image, video, *ops), (4, 5), 6, 32, 0)
     for one in ops:

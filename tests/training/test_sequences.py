@@ -1,5 +1,5 @@
-"""Training on long sequences: where slots stand, what they show, what they hand on, and that a kill between two steps
-leaves no trace."""
+"""Training on long sequences: the places of slots, their frames, the state that they hand on, and a kill between two
+steps, which leaves no trace."""
 
 from dataclasses import replace
 from itertools import pairwise
@@ -140,7 +140,7 @@ def test_gradient_checkpointing_changes_nothing() -> None:
 
 
 def test_samples_without_their_feature_are_coded_from_the_picture() -> None:
-    """A batch of both kinds codes each as a batch of its kind does."""
+    """A batch with samples of both kinds codes each sample as a batch of its own kind would."""
     for spec in (TINY, WITH_MOTION):
         model = video_model(spec.video)
         ops = TrainingOperations(random_parameters(model, 4))

@@ -1,5 +1,5 @@
-"""Vectors and symbols in one string: what is written comes back, as the slow twins write and read it, and no other
-bytes stand for it."""
+"""Vectors and symbols in one string: they come back, the twins write and read the same bytes, and no other bytes
+stand for them."""
 
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -44,7 +44,7 @@ def random_size(rng: np.random.Generator) -> tuple[int, int]:
 
 
 def as_lists(motion: Motion) -> Lists:
-    """Whatever two motions differ in, these differ too."""
+    """Turns a motion into lists. Two motions that differ have lists that differ."""
     return {name: None if values is None else values.tolist() for name, values in vars(motion).items()}
 
 
@@ -87,7 +87,7 @@ def decode_slowly(
 
 
 def outcome(read: Callable[[], T]) -> T | None:
-    """What is read, None where it is refused."""
+    """Returns what is read; None if it is refused."""
     try:
         return read()
     except StreamError:

@@ -88,7 +88,7 @@ def test_exported_weights_are_those_that_were_trained() -> None:
 
 
 def test_a_fitted_estimator_says_what_the_table_says() -> None:
-    """Symbols drawn from the table cost hardly more bits than its entropy, and far fewer than with a fresh
+    """Symbols drawn from the table take hardly more bits than its entropy, and far fewer than with a fresh
     estimator."""
     num_qps, channels = 3, 4
     generator = torch.Generator().manual_seed(5)

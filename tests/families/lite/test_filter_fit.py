@@ -1,4 +1,5 @@
-"""The encoder's fit of output filters: what it finds brings pictures closer to their source, and is paid for."""
+"""The encoder's fit of output filters: fitted filters bring pictures closer to their source, and are worth their
+bits."""
 
 import numpy as np
 import pytest

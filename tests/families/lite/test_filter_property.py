@@ -54,7 +54,7 @@ def sequences(draw: st.DrawFn) -> list[Filters | None]:
 
 @st.composite
 def shares(draw: st.DrawFn) -> list[tuple[int, int, int]]:
-    """Arbitrary decisions (start, end, bits), as what shares the bytes makes them."""
+    """Arbitrary decisions (start, end, bits), as other coders of the same bytes make them."""
     decisions = []
     for _ in range(draw(st.integers(0, 12))):
         bits = draw(st.integers(1, 16))
@@ -92,7 +92,7 @@ def test_filters_come_back(sequence: list[Filters | None]):
 @settings(max_examples=60, deadline=None)
 @given(sequence=sequences(), before=shares(), behind=shares())
 def test_filters_come_back_from_bytes_that_hold_more(sequence: list[Filters | None], before: list, behind: list):
-    """Vectors before them and symbols behind, whatever they are."""
+    """The bytes hold any vectors before the filters and any symbols behind them."""
     encoder, twin_encoder, decoder, twin = coders = FilterCoder(), TwinFilterCoder(), FilterCoder(), TwinFilterCoder()
     start = after(TwinRangeEncoder(), before)
     for filters in sequence:
@@ -149,7 +149,7 @@ HOSTILE_BYTES = st.one_of(
     is_p=st.booleans(),
 )
 def test_any_bytes_end_as_in_the_twin(data: list[bytes], before: list[int], is_open: bool, is_p: bool):
-    """Several frames, each behind whatever its bytes hold before; until one is refused."""
+    """Several frames, until one is refused. Its bytes may hold anything before the filters."""
     coders = FilterCoder(), TwinFilterCoder()
     if is_p:
         assert outcome(coders[0], b"", None, False) == outcome(coders[1], b"", None, False)
@@ -173,7 +173,7 @@ def test_any_bytes_end_as_in_the_twin(data: list[bytes], before: list[int], is_o
     value=st.integers(1, 255),
 )
 def test_damaged_bytes_end_as_in_the_twin(sequence: list[Filters | None], where: int, change: str, value: int):
-    """Also by coders that have learned something."""
+    """The coders may have learned something before."""
     encoder, coders = FilterCoder(), (FilterCoder(), TwinFilterCoder())
     for filters in sequence:
         if filters is None:

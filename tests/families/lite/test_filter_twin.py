@@ -94,7 +94,7 @@ def assert_same_planes(expected: Planes, found: Planes, told: str) -> None:
 
 @pytest.mark.parametrize("halve_chroma", [True, False])
 def test_filtering(halve_chroma: bool):
-    """All classes occur; what goes in stays as it is."""
+    """All classes occur. Filtering does not change its input."""
     classes: set[int] = set()
     for seed in range(150):
         rng = np.random.default_rng(seed)
@@ -237,8 +237,8 @@ def test_a_companion_by_hand(monkeypatch: pytest.MonkeyPatch, implementation: st
 
 @IMPLEMENTATIONS
 def test_rounding_and_limits_by_hand(monkeypatch: pytest.MonkeyPatch, implementation: str):
-    """What a step adds to the darker side and to the brighter one, k 64ths rounded, half up; and sums beyond 0 and
-    8192."""
+    """A step adds k 64ths to the darker and to the brighter side, rounded, half up. Sums beyond 0 and 8192 are
+    limited."""
     monkeypatch.setenv(TWIN_VARIABLE, implementation)
     for step, added, of_opposite in ((31, 0, 0), (32, 1, 0), (33, 1, -1), (95, 1, -1), (96, 2, -1), (97, 2, -2)):
         plane = np.array([[100] * 4 + [100 + step] * 4] * 8, np.int16)
@@ -374,8 +374,8 @@ def random_start(rng: np.random.Generator) -> Start:
 
 
 class Coders:
-    """Native and slow, all of one sequence: those that end the bytes and those that leave them open, of the encoder and
-    of the decoder."""
+    """The native coders and their twins of one sequence: encoders and decoders that end the bytes or leave them
+    open."""
 
     def __init__(self) -> None:
         self.ending, self.open, self.decoding, self.reading = ((FilterCoder(), TwinFilterCoder()) for _ in range(4))
@@ -429,7 +429,7 @@ def test_bytes_of_sequences(seed: int):
 
 
 def test_filters_behind_vectors():
-    """As P frames have them: one range coder, first the vectors, then the filters."""
+    """In P frames, one range coder codes first the vectors, then the filters."""
     rng = np.random.default_rng(3)
     vectors, read_vectors, following = FieldCoder(), (FieldCoder(), FieldCoder()), Following()
     encoders, decoders, filters = (FilterCoder(), TwinFilterCoder()), (FilterCoder(), TwinFilterCoder()), Filters.zero()
@@ -445,8 +445,8 @@ def test_filters_behind_vectors():
 
 @pytest.mark.parametrize("seed", range(8))
 def test_filters_coded_in_a_longer_way(seed: int):
-    """Whatever bits are chosen, also where nothing changes: decoders agree on what they say, and on what is beyond the
-    largest coefficient."""
+    """Any choice of bits, also where nothing changes: decoders agree on the filters, and on coefficients beyond the
+    largest."""
     rng = np.random.default_rng(seed)
     writing, decoders = TwinFilterCoder(), (FilterCoder(), TwinFilterCoder())
     num_longer = 0

@@ -28,7 +28,7 @@ def samples(source: Source) -> Planes:
 
 
 def near(source: Source, spread: float, seed: int = 0) -> Planes:
-    """Its samples, each wrong by so many grey levels on average."""
+    """The source's samples, each wrong by so many grey levels on average."""
     rng = np.random.default_rng(seed)
     luma, cb, cr = (
         (plane + rng.normal(0, spread * 32.125, plane.shape)).clip(0, 8192).astype(np.int16)
@@ -52,7 +52,7 @@ def quality(source: Source, planes: Planes) -> float:
 
 
 def chosen(source: Source, picture: Planes, qp: int, compensated: Planes | None = None) -> tuple[float, float, int]:
-    """(quality, share of touched blocks, bytes) with the floor that suits a picture."""
+    """Chooses the floor of a picture. Returns (quality, share of touched blocks, bytes)."""
     choice = FloorChooser().choose(picture, compensated, source, FloorCoder(), bit_price(qp, qp))
     return (
         quality(source, apply_floor(choice.floor, picture, compensated)),
@@ -102,7 +102,7 @@ def test_what_stands_still_never_gets_worse():
 
 
 def test_a_floor_is_worth_its_bits():
-    """A broken corner is mended, and the rest is not touched."""
+    """The floor mends a broken corner and does not touch the rest."""
     source = noise()
     picture = near(source, 1)
     picture[0][:16, :16] = 0

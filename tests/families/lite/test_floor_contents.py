@@ -1,4 +1,4 @@
-"""Contents that the networks never saw, coded with the default weights: what docs/floor.md promises of them."""
+"""Content that the networks never saw, coded with the default weights, keeps the promises of docs/floor.md."""
 
 from dataclasses import dataclass
 
@@ -119,7 +119,7 @@ LADDER = (0, 21, 40, 50, 57, 62)
 
 
 def require_rising(quality: list[np.ndarray]) -> None:
-    """In every plane, as far as an eye sees: up to 45 dB."""
+    """Quality rises in every plane, up to 45 dB, beyond which an eye sees no difference."""
     seen = np.minimum(quality, 45)
     assert (seen >= np.maximum.accumulate(seen) - 0.3).all(), seen
 
@@ -149,7 +149,7 @@ def test_the_last_qps_are_steps_of_one_size(model: OpenedModel, name: str):
     ("name", "largest"), [("checkerboard", 1000), ("lines of one pixel", 350), ("text", 2700), ("mosaic", 600)]
 )
 def test_what_the_networks_do_not_know_takes_no_bits_for_them(model: OpenedModel, name: str, largest: int):
-    """With symbols of the networks it took two to eight times as many at QP 50."""
+    """With the networks' symbols, the content took two to eight times as many bits at QP 50."""
     assert coded(model, [STRANGE[name]], 50).sizes[0] < largest
 
 
@@ -174,7 +174,8 @@ def test_a_strobe(model: OpenedModel):
 
 @pytest.mark.parametrize("qp", [21, 63])
 def test_what_stands_still_does_not_wear_out(model: OpenedModel, qp: int):
-    """And costs next to nothing. Decibels move by a hundredth where samples between two grey levels are rounded."""
+    """Still content also costs next to nothing. Its PSNR moves by 0.01 dB where samples between two grey levels are
+    rounded."""
     clip = coded(model, [noise(3, 8)] * 6, qp)
     assert (clip.quality[-1] >= clip.quality[0] - 0.05).all()
     assert max(clip.sizes[-4:]) < 24

@@ -19,7 +19,7 @@ SIZE = (1, 2)
 
 @st.composite
 def shares(draw: st.DrawFn) -> list[tuple[int, int, int]]:
-    """Arbitrary decisions (start, end, bits), as what shares the bytes makes them."""
+    """Arbitrary decisions (start, end, bits), as other coders of the same bytes make them."""
     decisions = []
     for _ in range(draw(st.integers(0, 8))):
         bits = draw(st.integers(1, 16))
@@ -36,7 +36,7 @@ def shares(draw: st.DrawFn) -> list[tuple[int, int, int]]:
     behind=shares(),
 )
 def test_floors_come_back_from_bytes_that_hold_more(seeds: list[int], is_halved: bool, before: list, behind: list):
-    """Filters before them and symbols behind, whatever they are."""
+    """The bytes hold any filters before the floors and any symbols behind them."""
     encoder, twin_encoder, decoder, twin = FloorCoder(), TwinFloorCoder(), FloorCoder(), TwinFloorCoder()
     first = TwinRangeEncoder()
     for share in before:

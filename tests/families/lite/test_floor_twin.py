@@ -33,7 +33,7 @@ def assert_same_planes(expected: Planes, found: Planes, told: str) -> None:
 
 @pytest.mark.parametrize("is_halved", [True, False])
 def test_reconstruction(is_halved: bool):
-    """What goes in stays as it is."""
+    """Reconstruction gives the twin's samples and does not change its input."""
     for seed in range(14):
         rng = np.random.default_rng(seed)
         rows, columns = rng.integers(1, 3, 2)
@@ -47,7 +47,7 @@ def test_reconstruction(is_halved: bool):
 
 
 def test_bytes_of_sequences():
-    """Of frames with a floor and without, I frames among them."""
+    """The sequences have frames with and without a floor, and I frames among them."""
     for seed in range(14):
         rng = np.random.default_rng(seed)
         is_halved, (rows, columns) = bool(rng.integers(2)), rng.integers(1, 3, 2)
@@ -94,7 +94,7 @@ def small_floor() -> FloorParts:
 
 @IMPLEMENTATIONS
 def test_exact_bytes(implementation: str):
-    """Of an I frame, a P frame that takes a compensated block, and one without floor."""
+    """The bytes of an I frame, of a P frame with a compensated block, and of a P frame without a floor."""
     coder = FloorCoder() if implementation == "native" else TwinFloorCoder()
     second = small_floor()
     second.bases[1] = COMPENSATED
@@ -132,7 +132,8 @@ def test_samples_by_hand(monkeypatch: pytest.MonkeyPatch, implementation: str):
 
 @IMPLEMENTATIONS
 def test_exact_levels_by_hand(monkeypatch: pytest.MonkeyPatch, implementation: str):
-    """Step number 63: 8-bit levels of the base plus differences, limited; a part without differences stays as it is."""
+    """Step number 63: 8-bit levels of the base plus differences, limited. A part without differences does not
+    change."""
     monkeypatch.setenv(TWIN_VARIABLE, implementation)
     picture = tuple(np.full(size, 1003, np.int16) for size in ((16, 16), (8, 8), (8, 8)))  # level 31
     floor = FloorParts.empty(1, 1, True)

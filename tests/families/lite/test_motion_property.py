@@ -31,7 +31,7 @@ def motions(draw: st.DrawFn) -> Motion:
 @settings(max_examples=100, deadline=None)
 @given(sequence=st.lists(st.tuples(motions(), st.booleans()), min_size=1, max_size=5))
 def test_motions_come_back(sequence: list[tuple[Motion, bool]]):
-    """With the tracks that follow from the vectors and the frames before, whatever the sizes."""
+    """At any size, motion comes back with the tracks that follow from the vectors and the frames before."""
     encoder, decoder, twin, following = FieldCoder(), FieldCoder(), TwinFieldCoder(), Following()
     for motion, reset in sequence:
         if reset:
@@ -49,7 +49,7 @@ def test_motions_come_back(sequence: list[tuple[Motion, bool]]):
 @settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), rows=SIDES, columns=SIDES, num_pictures=st.integers(10, 28))
 def test_long_sequences_come_back(seed: int, rows: int, columns: int, num_pictures: int):
-    """What a decoder finds may be coded again, to the same bytes: it holds all that counts."""
+    """A decoder's motion can be coded again, to the same bytes."""
     rng, following, encoder, again, decoder = (
         np.random.default_rng(seed),
         Following(),

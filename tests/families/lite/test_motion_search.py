@@ -1,5 +1,5 @@
-"""What the motion search finds: known motion exactly, nothing where nothing moves, legal vectors always, and less for a
-higher price."""
+"""The motion search finds known motion exactly, no motion where nothing moves, always legal vectors, and less motion at
+a higher price."""
 
 import numpy as np
 import pytest
@@ -160,7 +160,7 @@ def coder_after(motion: Motion) -> FieldCoder:
 
 
 def test_the_mean_of_two_noisy_pictures():
-    """Noise that is different in both is less in their mean. Between samples it is less too, so vectors are
+    """Two pictures have different noise, so their mean has less. Samples between two also have less, so vectors are
     fractions."""
     scene = smooth_picture(64, 96, 11)
     reference, long_term = with_noise(scene, 1), with_noise(scene, 2)
@@ -218,8 +218,8 @@ def test_a_better_long_term_is_worth_its_bits():
 
 
 def test_a_search_without_the_long_term():
-    """Where it has none, or is given none, a frame is predicted from the reference alone; what it does not have it does
-    not take."""
+    """A frame without a long-term reference, or a search that gets none, predicts from the reference alone. The search
+    refuses a long-term reference that the frame does not have."""
     picture, coder = smooth_picture(32, 32, 15), FieldCoder()
     with pytest.raises(ValueError, match="long-term"):
         coder.search(luma_samples(picture[0]), picture, 40, picture)

@@ -79,8 +79,8 @@ def test_compensation_with_a_long_term_reference():
 
 @pytest.mark.parametrize("implementation", ["native", "twin"])
 def test_blends(monkeypatch: pytest.MonkeyPatch, implementation: str):
-    """Each block from the reference alone, from the long-term reference alone, or their mean, rounded up, of what is
-    limited already."""
+    """Each block is predicted from the reference alone, from the long-term reference alone, or from the mean of both,
+    rounded up, of limited samples."""
     monkeypatch.setenv(TWIN_VARIABLE, implementation)
     rng = np.random.default_rng(6)
     frame, long_term, motion = random_frame(rng, 48, 80), random_frame(rng, 48, 80), random_motion(rng, 6, 10)
@@ -124,8 +124,8 @@ LAYOUTS = {
 
 @pytest.mark.parametrize("implementation", ["native", "twin"])
 def test_compensation_keeps_any_layout(monkeypatch: pytest.MonkeyPatch, implementation: str):
-    """By squares, as the C++ kernels keep a picture, by lines, upside down: the same samples, and what comes out lies
-    as what went in."""
+    """By squares, as the C++ kernels keep a picture, by lines, or upside down: the samples are the same, and the output
+    has the layout of the input."""
     monkeypatch.setenv(TWIN_VARIABLE, implementation)
     rng = np.random.default_rng(7)
     frame, long_term, motion = random_frame(rng, 32, 48), random_frame(rng, 32, 48), random_motion(rng, 4, 6)
@@ -213,7 +213,7 @@ def test_the_document_tells_the_start_values():
 
 
 class FourCoders:
-    """Native and slow, of the encoder and of the decoder, all of one sequence."""
+    """The native coders and their twins, of encoder and decoder, of one sequence."""
 
     def __init__(self) -> None:
         self.encoders, self.decoders = (FieldCoder(), TwinFieldCoder()), (FieldCoder(), TwinFieldCoder())
@@ -285,7 +285,7 @@ def test_a_steady_pan_is_followed_to_the_long_term():
 
 @pytest.mark.parametrize("vector", [(1023, -1023), (-1023, 1023), (1023, 1023)])
 def test_the_longest_vectors(vector: tuple[int, int]):
-    """Followed vectors stop at the limit, and what is coded may jump from one limit to the other."""
+    """Followed vectors stop at the limit, and a coded vector may jump from one limit to the other."""
     coders, following = FourCoders(), Following()
     longest = np.broadcast_to(np.array(vector, np.int16), (4, 6, 2)).copy()
     for picture in range(4):

@@ -15,7 +15,7 @@ from dcvc_cli.entropy.tables import TableError
 from dcvc_cli.errors import StreamError
 from dcvc_cli.families.uf.coder import MAX_CODERS, UnitDecoder, UnitEncoder, coders_for, in_coding_order
 from dcvc_cli.families.uf.tables import ZigzagTable, gaussian_table
-from tests.families.uf.twin import slow_payload
+from tests.families.uf.twin import twin_payload
 from tests.support.published import FAMILY_CASES
 
 VECTORS = FAMILY_CASES / "dcvc-uf" / "entropy"
@@ -59,7 +59,7 @@ def test_the_coder_and_its_slow_twin_make_the_same_bytes(data: st.DataObject):
         symbols = np.clip(np.rint(generator.laplace(0, data.draw(st.sampled_from([0.3, 3, 60])), count)), -128, 127)
         parts.append((gaussian_table(), symbols.astype(np.int8), generator.integers(0, 128, count).astype(np.uint8)))
     payload = _entropy.encode_zigzag([(table.native(), s, r) for table, s, r in parts], num_coders)
-    assert payload == slow_payload(parts, num_coders)
+    assert payload == twin_payload(parts, num_coders)
 
 
 def test_symbols_go_in_row_column_channel_order():

@@ -215,7 +215,7 @@ def test_a_decoder_in_a_pipe_gives_out_a_chunk_before_the_next_one_is_there(
 
 @pytest.mark.parametrize("lost", ["damaged", "missing"])
 def test_a_lost_chunk_is_passed_over(call_uf: Call, clip: Path, tmp_path: Path, lost: str) -> None:
-    """Its pictures keep their numbers, and so do those up to the next I frame."""
+    """The lost pictures keep their numbers, and so do the pictures up to the next I frame."""
     stream, output = encode(call_uf, clip, "hts", "--keyint", 12), tmp_path / "out.y4m"
     data = bytearray(stream.read_bytes())
     whole = (tmp_path / "recon.y4m").read_bytes().split(b"FRAME\n")[1:]

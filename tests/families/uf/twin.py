@@ -1,5 +1,5 @@
-"""A slow, plain encoder of DCVC-UF's payloads, written to docs/entropy-coding.md, "Zigzag", with nothing of the C++
-coder in it."""
+"""The slow twin of DCVC-UF's payload encoder. It follows docs/entropy-coding.md, "Zigzag", and shares nothing with the
+C++ coder."""
 
 import numpy as np
 
@@ -49,7 +49,7 @@ def merged(first: bytes, second: bytes) -> bytes:
     return first + second[: len(second) - shared][::-1]
 
 
-def slow_payload(parts: list[tuple[ZigzagTable, np.ndarray, np.ndarray]], num_coders: int) -> bytes:
+def twin_payload(parts: list[tuple[ZigzagTable, np.ndarray, np.ndarray]], num_coders: int) -> bytes:
     """The payload of parts (table, symbols, rows) by `num_coders` coders."""
     strings = []
     for coder in range(num_coders):
