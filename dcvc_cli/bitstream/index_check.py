@@ -8,9 +8,10 @@ from dcvc_cli.bitstream.units import MAX_INDEX_ENTRIES, IndexEntry
 
 
 class UnitPlaces:
-    """Where the frame units of one stream stand. It takes 16 bytes a unit.
+    """The offsets of the frame units of one stream, in 16 bytes a unit.
 
-    Offsets count from the stream's signature. They lead to the SPS unit before an I unit, or to the P unit itself.
+    Offsets count from the stream's signature. An offset leads to the SPS unit before an I unit, or to the P unit
+    itself.
     """
 
     def __init__(self) -> None:
@@ -24,7 +25,7 @@ class UnitPlaces:
         self._numbers.append(frame_number)
 
     def problem(self, entries: Sequence[IndexEntry]) -> str | None:
-        """What is wrong with an index. None if it lists every I unit, and all that it lists is where it says."""
+        """Says what is wrong with an index. None if it lists every I unit, and all its entries are right."""
         unit = num_listed = 0
         for entry in entries:
             while unit < len(self._numbers) and self._numbers[unit] < entry.frame_number:

@@ -1,4 +1,4 @@
-"""Limits of frame units: those of the format, and the narrower ones that a model family may set."""
+"""Limits of frame units: the limits of the format, and the narrower limits that a model family may set."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,12 +14,12 @@ MAX_QP_I, MAX_QP_P = 63, 71
 
 @dataclass(frozen=True)
 class FrameLimits:
-    """What frame units under one SPS may hold.
+    """Limits of the frame units under one SPS.
 
-    Args:
+    Attributes:
         max_qp_i: largest QP of an I unit, 0..127.
         max_qp_p: largest QP of a P unit, 0..127.
-        max_payload_size: bytes of a unit's payload. Readers check it before they spend memory on the payload.
+        max_payload_size: largest payload of a unit in bytes. Readers check it before they spend memory on the payload.
     """
 
     max_qp_i: int
@@ -33,7 +33,7 @@ class FrameLimits:
             raise ValueError(f"a largest payload of {self.max_payload_size} bytes is outside 1..{UV_LIMIT - 1}")
 
     def within(self, other: "FrameLimits") -> "FrameLimits":
-        """Limits as narrow as the narrower of both in every field."""
+        """Returns the narrower limit of both in every field."""
         return FrameLimits(
             min(self.max_qp_i, other.max_qp_i),
             min(self.max_qp_p, other.max_qp_p),
@@ -42,19 +42,19 @@ class FrameLimits:
 
 
 LimitsOf = Callable[[Sps], FrameLimits | None]
-"""What a model family allows under an SPS. None for a family that this dcvc does not know: it
-can still list the units.
+"""Returns the limits of a model family under an SPS. None for a family that this dcvc does not know: it can still list
+the units.
 
-It may raise UnsupportedStreamError, for a syntax of the family that is newer than this dcvc.
+The function may raise UnsupportedStreamError, if the family's syntax is newer than this dcvc.
 """
 
 
 def general_limits(sps: Sps) -> FrameLimits:
-    """Limits of the format.
+    """Returns the limits of the format.
 
-    A payload holds at most 4096 bytes, and 4 bytes for each symbol of every picture: 384 latent channels on the 1/16
-    grid and 128 of the hyperprior on the 1/64 grid. The costliest symbol takes 28 bits; the rest is room for vectors
-    and filters.
+    A payload holds at most 4096 bytes plus 4 bytes for each symbol of every picture: 384 latent channels on the 1/16
+    grid and 128 hyper-latent channels on the 1/64 grid. The costliest symbol of 8 bits takes 28 bits; the other four
+    bits are room for vectors, filters and floor.
     """
     num_y = 384 * (-(-sps.width // 16)) * (-(-sps.height // 16))
     num_z = 128 * (-(-sps.width // 64)) * (-(-sps.height // 64))
@@ -65,7 +65,7 @@ def general_limits(sps: Sps) -> FrameLimits:
 
 
 def limits_under(sps: Sps, limits_of: LimitsOf | None) -> FrameLimits:
-    """The limits of the format and of the family, whichever is narrower."""
+    """Returns the narrower limits of format and family."""
     limits = general_limits(sps)
     own = limits_of(sps) if limits_of is not None else None
     return limits if own is None else limits.within(own)

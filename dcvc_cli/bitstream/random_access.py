@@ -43,7 +43,7 @@ class StreamPart:
     """One of the streams that are joined in a source.
 
     Attributes:
-        start: where its signature stands in the source.
+        start: offset of its signature in the source.
         end: its end unit.
         entries: its index. Offsets count from the signature, frame numbers from the first frame of the part.
     """
@@ -55,7 +55,7 @@ class StreamPart:
 
 @dataclass(frozen=True)
 class StreamIndex:
-    """What the index and end units of a source say. `find_access_point` compares it with the units.
+    """The content of the index and end units of a source. `find_access_point` compares it with the units.
 
     Attributes:
         parts: the streams joined in the source.
@@ -84,11 +84,11 @@ class StreamIndex:
 
 @dataclass(frozen=True)
 class AccessPoint:
-    """Where to start decoding.
+    """A place where decoding can start.
 
-    Args:
-        offset: of the SPS unit before an I unit, from the start of the source.
-        frame_number: of the I unit's first picture in the whole source.
+    Attributes:
+        offset: offset of the SPS unit before an I unit, from the start of the source.
+        frame_number: number of the I unit's first picture in the whole source.
     """
 
     offset: int
@@ -96,7 +96,7 @@ class AccessPoint:
 
 
 def find_access_point(source: SeekableSource, index: StreamIndex, frame_number: int) -> AccessPoint | None:
-    """The last I unit at or before `frame_number` that the index lists. None if the source has no such frame.
+    """Finds the last I unit at or before `frame_number` that the index lists. None if the source has no such frame.
 
     The function compares the index and end units with the frame units: it counts frames by their headers, in all parts
     before the wanted one, and before and after the I unit in the wanted part.
@@ -125,7 +125,11 @@ def _index_offset(part: StreamPart) -> int:
 
 
 def _compare_whole_part(source: SeekableSource, part: StreamPart) -> None:
-    """BitstreamError (end-mismatch) unless the part holds as many frames as its end unit says."""
+    """Counts the frames of a part.
+
+    Raises:
+        BitstreamError: its end unit has another number (end-mismatch).
+    """
     found = count_pictures(source, part.start + len(SIGNATURE), part.end.offset)
     if found != part.end.num_frames:
         there = "units do not lead to the end unit" if found is None else f"{found} are there"
@@ -134,7 +138,11 @@ def _compare_whole_part(source: SeekableSource, part: StreamPart) -> None:
 
 
 def _compare_entry(source: SeekableSource, part: StreamPart, entry: IndexEntry) -> None:
-    """BitstreamError (index-mismatch) unless an entry is right."""
+    """Compares an entry of the index with the units.
+
+    Raises:
+        BitstreamError: the entry is wrong (index-mismatch).
+    """
     start = part.start + entry.offset
     where = f"I frame {entry.frame_number} at byte {entry.offset} of its stream"
     if not _is_access_point(source, start, part.end.offset):
@@ -165,7 +173,7 @@ def _is_access_point(source: SeekableSource, offset: int, stop: int) -> bool:
 
 
 def _header_at(source: SeekableSource, offset: int, stop: int) -> UnitHeader | None:
-    """The header of the unit at `offset` if it can be read and the unit ends at or before `stop`."""
+    """Returns the header of the unit at `offset`, if it can be read and the unit ends at or before `stop`."""
     if offset + MIN_UNIT_SIZE > stop:
         return None
     try:
@@ -176,7 +184,8 @@ def _header_at(source: SeekableSource, offset: int, stop: int) -> UnitHeader | N
 
 
 def count_pictures(source: SeekableSource, start: int, stop: int) -> int | None:
-    """Pictures of the frame units in start..stop-1, counted by headers alone; None if they do not lead to `stop`.
+    """Counts the pictures of the frame units in start..stop-1 by headers alone. None if the headers do not lead to
+    `stop`.
 
     The function reads headers, payloads of SPS units, and the first byte of units that may hold several pictures. It
     parses headers without read_header, which would be slow: a film has some 200 000 of them. The decoder verifies each
@@ -219,7 +228,7 @@ _UV_MASKS = {1: 0x7F, 2: 0x3FFF, 4: 0x3FFF_FFFF}
 
 
 def _max_pictures_at(source: SeekableSource, offset: int, size: int) -> int | None:
-    """max_pictures of the SPS whose payload stands at `offset`; None if no SPS payload stands there."""
+    """Returns max_pictures of the SPS whose payload stands at `offset`; None if there is no SPS payload."""
     if size > MAX_SPS_PAYLOAD_SIZE:
         return None
     try:
@@ -229,7 +238,7 @@ def _max_pictures_at(source: SeekableSource, offset: int, size: int) -> int | No
 
 
 def read_index(source: SeekableSource) -> StreamIndex:
-    """The indexes of all streams that are joined in `source`. End units lead to them, from the last to the first.
+    """Reads the indexes of all streams that are joined in `source`. End units lead to them, from the last to the first.
 
     Raises:
         BitstreamError: an end unit, index or signature is not intact. `scan_units` still works then.
@@ -246,7 +255,7 @@ def read_index(source: SeekableSource) -> StreamIndex:
 
 
 def _read_last_part(source: SeekableSource, stop: int) -> tuple[EndUnit, tuple[IndexEntry, ...]]:
-    """End unit and index entries of the stream whose last byte is before `stop`."""
+    """Reads end unit and index entries of the stream whose last byte is before `stop`."""
     end_offset = stop - END_UNIT_SIZE
     if end_offset < len(SIGNATURE):
         raise BitstreamError(
@@ -279,7 +288,8 @@ def _read_last_part(source: SeekableSource, stop: int) -> tuple[EndUnit, tuple[I
 
 
 def _read_unit_at(source: SeekableSource, start: int, stop: int) -> tuple[NalType, bytes]:
-    """(type, payload) of the unit that fills start..stop-1, no frame unit. The caller has bounded stop - start."""
+    """Reads (type, payload) of the unit that fills start..stop-1 and is no frame unit. The caller bounds stop -
+    start."""
     data = _read_exactly(source, start, stop - start)
     try:
         header = read_header(data)
@@ -308,9 +318,9 @@ def _read_exactly(source: SeekableSource, offset: int, num_bytes: int) -> bytes:
 
 @dataclass(frozen=True)
 class ScannedStream:
-    """What a pass over all units of a source found.
+    """The result of a pass over all units of a source.
 
-    Args:
+    Attributes:
         entries: the frame units. Frame numbers and offsets count from the start of the source.
         num_frames: pictures of the source.
     """
@@ -319,7 +329,7 @@ class ScannedStream:
     num_frames: int
 
     def access_point(self, frame_number: int) -> AccessPoint | None:
-        """The last I unit at or before `frame_number`. None if there is none, or no such frame."""
+        """Finds the last I unit at or before `frame_number`. None if there is none, or no such frame."""
         points = [entry for entry in self.entries if entry.frame_type is NalType.I]
         position = bisect_right([entry.frame_number for entry in points], frame_number)
         if not 0 <= frame_number < self.num_frames or not position:
@@ -333,7 +343,7 @@ def scan_units(source: ByteSource, tolerant: bool = False) -> ScannedStream:
     An I frame is an access point only if its SPS stands directly before it; others are left out.
 
     Args:
-        tolerant: pass over damage, as StreamReader does.
+        tolerant: whether reading goes on behind damage.
     """
     entries: list[IndexEntry] = []
     num_frames = 0

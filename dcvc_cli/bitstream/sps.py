@@ -13,7 +13,7 @@ from dcvc_cli.format.entropy_format import EntropyFormat
 from dcvc_cli.format.hdr import ContentLight, MasteringDisplay
 
 FORMAT_VERSION = 2
-"""What is written. Version 1 is read, and written where streams of it are joined or remuxed."""
+"""The version that dcvc writes. dcvc also reads version 1, and writes it where it joins or repairs streams of it."""
 FORMAT_VERSIONS = (1, 2)
 MAX_ARITHMETIC_LEVEL = 1
 """Highest level of docs/exact-arithmetic.md's rules that this version knows."""
@@ -21,9 +21,9 @@ MAX_NAME_SIZE = 31
 MAX_SPS_PAYLOAD_SIZE = 4096
 MAX_NETWORKS = 8
 MAX_PICTURES = 64
-"""Pictures that one frame unit may hold."""
+"""Largest number of pictures in a frame unit."""
 MAX_REORDER = 64
-"""Pictures by which coding order and display order may differ."""
+"""Largest difference between coding order and display order, in pictures."""
 MAX_QP_OFFSETS, MAX_QP_OFFSET = 32, 127
 MAX_FAMILY_BLOCK_SIZE = 1024
 SKIP_THRESHOLD_UNIT = 1_000_000
@@ -31,7 +31,7 @@ SKIP_THRESHOLD_UNIT = 1_000_000
 
 
 class Precision(IntEnum):
-    """The arithmetic of everything that the decoder computes. Only EXACT decodes bit-identically on every machine."""
+    """The arithmetic of the decoder. Only EXACT decodes bit-identically on every machine."""
 
     EXACT = 0
     FLOAT16 = 1
@@ -41,7 +41,7 @@ class Precision(IntEnum):
 
 
 class HashKind(IntEnum):
-    """Decoded-picture hash that the encoder writes."""
+    """The kind of picture hashes in a stream."""
 
     NONE = 0
     CRC32 = 1
@@ -59,9 +59,9 @@ _NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789._-")
 
 @dataclass(frozen=True)
 class Sps:
-    """What every frame that names this SPS shares. ValueError for a value outside the stated ranges.
+    """A sequence parameter set: what all frames that name it share.
 
-    Args:
+    Attributes:
         width: luma samples, 1..16384.
         height: luma samples, 1..16384.
         precision: arithmetic profile of the decoder.
@@ -69,14 +69,14 @@ class Sps:
         model_family: 1..31 characters of a-z 0-9 . _ -
         model_variant: 1..31 characters of a-z 0-9 . _ -
         syntax: version of the family's payload syntax, 1..255.
-        fingerprints: 64-bit fingerprints of the exact weights of the family's networks, in the family's order,
-            0..8 of them; 0 = not known.
+        fingerprints: 0..8 64-bit fingerprints of the exact weights of the family's networks, in the family's order;
+            0 = not known.
         bit_depth: 8 or 10.
         chroma_format: "yuv420", "yuv422", "yuv444" or "rgb".
-        colour_primaries: ITU-T H.273 code point 0..255, 2 = unspecified; transfer and matrix likewise.
-        transfer: see colour_primaries.
-        matrix: see colour_primaries.
-        full_range: None = unknown.
+        colour_primaries: ITU-T H.273 code point 0..255, 2 = unspecified.
+        transfer: likewise.
+        matrix: likewise.
+        full_range: whether samples have full range; None = unknown.
         chroma_location: y4m's tag, carried through.
         interlacing: y4m's tag, carried through.
         frame_rate_num: with frame_rate_den a fraction of 32-bit parts, both 0 = unknown.
@@ -85,21 +85,28 @@ class Sps:
         sar_den: see sar_num.
         skip_threshold_millionths: T = value / 10^6 as the nearest double; 0 = unset, nothing is skipped.
         entropy_format: how symbols become bytes.
-        truncate_chroma: 4:2:0 chroma of the output is truncated to 8 bits, as the published codec's file writer does.
-        reset_interval: frames, 0 = never (0..65535); tells what the encoder did, decoders obey the frame headers.
-        qp_offsets: added to the QP of P frames by frame index modulo their number, 0..32 numbers of 0..127; tells what
-            the encoder did.
-        hash_kind: picture hash that the encoder writes.
-        max_pictures: pictures that a frame unit holds at most, 1..64.
-        max_reorder: pictures by which coding order and display order differ at most, 0..64; 0 = they are the same.
-        time_base: ticks of the time stamps that each picture carries; None = every picture lasts as long.
-        family_block: bytes of the family's own, at most 1024.
-        mastering_display: colour volume of the display that the pictures were graded on, or None.
+        truncate_chroma: whether 4:2:0 chroma of the output is truncated to 8 bits, as by the published codec's file
+            writer; else it is rounded.
+        reset_interval: frames between resets, 0..65535; 0 = never. It tells what the encoder did; decoders obey the
+            frame headers.
+        qp_offsets: 0..32 numbers of 0..127, added to the QP of P frames by frame index modulo their count. They tell
+            what the encoder did.
+        hash_kind: kind of the stream's picture hashes.
+        max_pictures: largest number of pictures in a frame unit, 1..64.
+        max_reorder: largest difference between coding order and display order in pictures, 0..64; 0 = the orders are
+            the same.
+        time_base: ticks of the time stamps of pictures; None = there are none, and all pictures last equally long.
+        family_block: at most 1024 bytes of the family's own.
+        mastering_display: colour volume of the display on which the pictures were graded, or None.
         content_light: brightest sample and brightest mean of a picture, or None.
         vbv: the buffer that the encoder kept to, or None.
-        other_blocks: blocks of a later version that decoding does not need, in order of their kind; carried through.
+        other_blocks: blocks of a later version that decoding does not need, in order of their kind. They are carried
+            through.
         format_version: 1 or 2. Version 1 has two fingerprints, 8 QP offsets of 0..8, 8 bits, 4:2:0 or R G B, one
             picture a unit, one syntax and no blocks.
+
+    Raises:
+        ValueError: a value is outside its range.
     """
 
     width: int
@@ -207,7 +214,7 @@ class Sps:
 
     @property
     def skip_threshold(self) -> float | None:
-        """T as the double nearest to the decimal fraction, None where nothing is skipped."""
+        """T as the double nearest to the decimal fraction; None if nothing is skipped."""
         return self.skip_threshold_millionths / SKIP_THRESHOLD_UNIT if self.skip_threshold_millionths else None
 
     @property
@@ -252,7 +259,11 @@ def _check_range(what: str, value: int, low: int, high: int) -> None:
 
 
 def quantise_skip_threshold(threshold: float | None) -> int:
-    """Nearest millionth of a skip threshold (None = unset = 0); UsageError unless it is in 0.000001..4294.967295."""
+    """Rounds a skip threshold to millionths; None becomes 0.
+
+    Raises:
+        UsageError: the threshold is outside 0.000001..4294.967295.
+    """
     if threshold is None:
         return 0
     if not 0.5 / SKIP_THRESHOLD_UNIT < threshold < 4294.9672955:

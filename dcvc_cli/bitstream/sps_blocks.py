@@ -1,7 +1,7 @@
-"""Blocks at the end of an SPS (docs/bitstream.md, "Blocks of the SPS"): what only some streams say.
+"""Blocks at the end of an SPS, which only some streams have (docs/bitstream.md, "Blocks of the SPS").
 
-A block is a kind, a length and a payload. Kinds from 128 on change how a stream is read: a reader that does not know
-one refuses the stream. A reader carries other unknown kinds through.
+A block is a kind, a length and a payload. Kinds from 128 on change the layout of a stream, so a reader refuses a stream
+with an unknown one. A reader carries other unknown kinds through.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from dcvc_cli.bitstream.varint import ByteReader, write_uv
 
 FAMILY, MASTERING_DISPLAY, CONTENT_LIGHT, VBV, TIME_BASE = 0, 1, 2, 3, 128
 FIRST_REQUIRED_KIND = 128
-"""Blocks of this kind and above are needed to read the stream."""
+"""A reader needs blocks of this kind and above to read the stream."""
 _KNOWN_KINDS = (FAMILY, MASTERING_DISPLAY, CONTENT_LIGHT, VBV, TIME_BASE)
 _U32 = (1 << 32) - 1
 
@@ -46,7 +46,7 @@ class Vbv:
 
     @staticmethod
     def read(reader: ByteReader) -> "Vbv":
-        """Inverse of write."""
+        """Inverts write."""
         return Vbv(reader.uint(4), reader.uint(4), reader.uint(4))
 
 
@@ -67,7 +67,7 @@ class TimeBase:
 
     @staticmethod
     def read(reader: ByteReader) -> "TimeBase":
-        """Inverse of write."""
+        """Inverts write."""
         return TimeBase(reader.uint(4), reader.uint(4))
 
 
@@ -92,8 +92,8 @@ def read_blocks(reader: ByteReader) -> dict[int, bytes]:
     """Reads the blocks up to the end of the payload.
 
     Raises:
-        UnsupportedStreamError: a block that this version would have to know.
-        ValueError: kinds that do not increase.
+        UnsupportedStreamError: this version does not know a block that it needs.
+        ValueError: the kinds do not increase.
     """
     blocks: dict[int, bytes] = {}
     last = -1

@@ -27,21 +27,22 @@ LATER_BIT_DEPTH = 12
 """Reserved: a stream of this depth is intact and needs a newer dcvc."""
 VERSION_1_FAMILY = "dcvc-rt"
 _OWN_FAMILIES_IN_VERSION_1 = {"lite": "lite", "tiny-lite": "lite"}
-"""Variants that version 1 lists under `dcvc-rt` and whose payloads follow the syntax of another family: its name."""
+"""Families by the name of a variant that version 1 lists under `dcvc-rt`, but whose payloads follow that family's
+syntax."""
 T = TypeVar("T")
 
 
 def write_sps(sps: Sps) -> bytes:
-    """SPS payload in the SPS's own format version."""
+    """Makes the payload of an SPS in its own format version."""
     return _write_version_1(sps) if sps.format_version == 1 else _write_version_2(sps)
 
 
 def read_sps(payload: bytes) -> Sps:
-    """Inverse of write_sps.
+    """Inverts write_sps.
 
     Raises:
-        UnsupportedStreamError: a newer format, precision, arithmetic level, bit depth or block.
-        BitstreamError: anything else that does not follow the layout (sps-content).
+        UnsupportedStreamError: the format, precision, arithmetic level, bit depth or a block is newer than this dcvc.
+        BitstreamError: the payload does not follow the layout for another reason (sps-content).
     """
     reader = ByteReader(payload)
     version = reader.uint(1) if payload else 0
@@ -73,7 +74,7 @@ def _write_name(name: str) -> bytes:
 
 
 def _write_pictures(sps: Sps) -> bytes:
-    """Size, sample format, colour, frame rate and aspect: 28 bytes."""
+    """Makes the 28 bytes of size, sample format, colour, frame rate and aspect ratio."""
     parts = [
         sps.width.to_bytes(2, "big"),
         sps.height.to_bytes(2, "big"),
@@ -127,7 +128,7 @@ def _name_of(codes: dict[T, int], code: int, what: str) -> T:
 
 
 def _write_version_1(sps: Sps) -> bytes:
-    """66 bytes and the two model names."""
+    """Makes an SPS payload of version 1: 66 bytes and the two model names."""
     family = VERSION_1_FAMILY if _has_own_family(sps) else sps.model_family
     parts = [
         bytes([1, sps.precision, sps.arithmetic_level]),
@@ -176,7 +177,8 @@ def _read_version_1(reader: ByteReader) -> Sps:
 
 
 def _write_version_2(sps: Sps) -> bytes:
-    """47 bytes, the two model names, the fingerprints, the QP offsets and the blocks."""
+    """Makes an SPS payload of version 2: 47 bytes, the two model names, the fingerprints, the QP offsets and the
+    blocks."""
     parts = [
         bytes([2, sps.precision, sps.arithmetic_level]),
         _write_name(sps.model_family),
@@ -245,7 +247,7 @@ def _count(reader: ByteReader, what: str, limit: int) -> int:
 
 
 def _take_block(blocks: dict[int, bytes], kind: int, read: Callable[[ByteReader], T]) -> T | None:
-    """The block of this kind, taken out of `blocks`; None where there is none."""
+    """Takes the block of a kind out of `blocks`. Returns None if there is none."""
     if kind not in blocks:
         return None
     reader = ByteReader(blocks.pop(kind))

@@ -1,5 +1,5 @@
-"""Units of streams copied into one new stream: ids, index, checks and times are made anew, payloads and hashes are
-untouched."""
+"""Copies units of streams into one new stream. Ids, index, checks and times are made anew; payloads and hashes do not
+change."""
 
 from dataclasses import replace
 from fractions import Fraction
@@ -18,7 +18,7 @@ class StreamCopy:
     """Copies units, those of one stream after those of another. Times of each stream start where the last one ended.
 
     Args:
-        sink: where the new stream goes.
+        sink: receives the new stream.
 
     Attributes:
         notes: one sentence for each thing that was left out.
@@ -42,8 +42,11 @@ class StreamCopy:
         return self._writer.num_frames
 
     def copy(self, unit: Unit, name: str) -> None:
-        """Copies one unit; an index, an end unit and damage are left to `finish` and the caller. `name`: of the
-        source."""
+        """Copies one unit. `finish` makes index and end unit; the caller handles damage.
+
+        Args:
+            name: name of the source.
+        """
         if isinstance(unit, StartUnit):
             self._start, self._last_time = self._now, None
             self._left_out.clear()
@@ -63,11 +66,11 @@ class StreamCopy:
             self._note(f"units of type {unit.nal_type:d} in {name}, which this dcvc does not know, are left out")
 
     def leave_out_frame(self) -> None:
-        """The next messages speak of a frame that is not copied."""
+        """Notes that a frame is not copied, so that the messages behind it are not copied either."""
         self._frame_is_there = False
 
     def finish(self) -> None:
-        """Index and end unit."""
+        """Writes index and end unit."""
         self._writer.finish()
 
     def _copy_frame(self, unit: FrameUnit) -> None:
@@ -84,7 +87,7 @@ class StreamCopy:
         self._frame_is_there = True
 
     def _advance(self, unit: FrameUnit, time_base: TimeBase) -> None:
-        """The last picture lasts as long as the one before it."""
+        """Moves the end of the stream behind a unit. The last picture lasts as long as the one before it."""
         for time in sorted(unit.times):
             duration = 1 if self._last_time is None else max(1, time - self._last_time)
             self._last_time = time

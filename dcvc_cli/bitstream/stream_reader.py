@@ -35,21 +35,26 @@ from dcvc_cli.bitstream.window import ByteSource, Window
 
 
 class StreamReader:
-    """Iterates over the units of a .dcvc stream, joined streams included.
+    """Iterates over the units of a .dcvc stream, also of joined streams.
 
-    Strict (the default): the first broken rule raises BitstreamError (TruncatedStreamError where the source just
-        stops),
-    after all units before it. Tolerant: it becomes a Damage record and reading goes on at the next unit whose check is
-    right. UnsupportedStreamError and a source that is no .dcvc stream at all raise in both.
+    In strict mode, the default, the first broken rule raises an error, after all units before it. In tolerant mode, a
+    broken rule becomes a Damage record, and reading goes on at the next unit whose check is right.
 
-    A frame is `decodable` when every unit since its I unit was there. Memory: one unit, at most the limit that the
-    picture size sets, and only as far as its bytes really arrive; and 16 bytes a frame unit, to compare with the index.
+    A frame is `decodable` if every unit since its I unit was there. The reader holds one unit in memory, at most the
+    limit of the picture size, and only as many bytes of it as really arrive. It also holds 16 bytes for each frame
+    unit, to compare them with the index.
 
     Args:
-        source: anything with read(n); nothing is sought.
-        start_offset: where `source` already stands, for random access: at an SPS unit named by an index. None: at a
-            signature.
-        limits_of: what the model family of an SPS allows; None: the limits of the format.
+        source: anything with read(n). The reader never seeks.
+        tolerant: whether reading goes on behind damage.
+        start_offset: the offset of `source` in the stream, for random access: at an SPS unit that an index names. None:
+            `source` stands at a signature.
+        limits_of: gives the limits of an SPS's model family; None: the limits of the format.
+
+    Raises:
+        BitstreamError: strict mode only: the stream breaks a rule. In both modes: the source is no .dcvc stream at all.
+        TruncatedStreamError: strict mode only: the source stops inside the stream.
+        UnsupportedStreamError: in both modes: the stream needs a newer dcvc.
     """
 
     def __init__(
@@ -116,8 +121,8 @@ class StreamReader:
             yield self._fault(TruncatedStreamError(Rule.END_MISSING, message), self._window.offset)
 
     def _require_likeness(self) -> None:
-        """A source of another kind is named as such, whatever the mode; a few damaged bytes of the signature are left
-        to it."""
+        """Refuses a source of another kind, in both modes. A signature with a few damaged bytes passes; the mode
+        decides about it."""
         self._window.ensure(len(SIGNATURE))
         start = self._window.peek(0, len(SIGNATURE))
         num_alike = sum(a == b for a, b in zip(start, SIGNATURE, strict=False))
@@ -131,7 +136,7 @@ class StreamReader:
         raise BitstreamError(Rule.SIGNATURE, message, hint=hint)
 
     def _fault(self, error: BitstreamError, offset: int, size_bytes: int = 0) -> Damage:
-        """Raises in strict mode and for what no mode can read; the record of it in tolerant mode."""
+        """Raises the error in strict mode, or if no mode can read on. Else returns the record of the damage."""
         if not self._tolerant or isinstance(error, UnsupportedStreamError):
             raise error.at(offset) from None
         self._segment_damaged = True
@@ -147,12 +152,12 @@ class StreamReader:
         if is_lost_gop:
             self._expected_number = 0
         if is_lost_gop or size_bytes >= 256 * MIN_FRAME_UNIT_SIZE:
-            self._broken = True  # Frame numbers wrap at 256: so many bytes may have held a whole round of them.
+            self._broken = True  # Frame numbers wrap at 256, and so many bytes may have held 256 frames.
         self._last_unit = None
         self._segment_damaged = True
         return Damage(offset, size_bytes, error.rule, error.reason)
 
-    # --- what an intact unit says ---
+    # --- intact units ---
 
     def _deliver(self, verified: Verified) -> Iterator[Unit]:
         offset = self._window.offset
@@ -217,9 +222,10 @@ class StreamReader:
             yield SeiUnit(offset, header.unit_size, message)
 
     def _speaks_of_last_unit(self, what: str, frame_number: int, num_pictures: int) -> bool:
-        """Whether the frame that a message speaks of is there; False where it was lost, which has been told.
+        """Whether the frame of a message is there. False if it was lost, which is already reported.
 
-        Raises BitstreamError (hash-frame) for a message about a frame that was not before it.
+        Raises:
+            BitstreamError: the message belongs to another frame than the last one (hash-frame).
         """
         last = self._last_unit
         if last is None and self._segment_damaged:
@@ -273,7 +279,11 @@ class StreamReader:
         yield unit
 
     def _times(self, sps: Sps, pictures: PictureHeader, is_key: bool) -> tuple[int, ...]:
-        """Absolute times of a unit's pictures. BitstreamError (time-order) where time does not go on."""
+        """Returns the absolute times of a unit's pictures.
+
+        Raises:
+            BitstreamError: time does not go on (time-order).
+        """
         if not pictures.times:
             return ()
         if is_key:
@@ -281,7 +291,7 @@ class StreamReader:
         times = tuple(
             time if is_key and not place else self._key_time + time for place, time in enumerate(pictures.times)
         )
-        # Pictures that are shown in another order than they are coded are compared where they are put in order.
+        # If display order differs from coding order, times are compared where pictures are put in order.
         if not sps.max_reorder:
             for time in times:
                 if time <= self._last_time and not self._broken:
@@ -291,7 +301,7 @@ class StreamReader:
         return times
 
     def _broken_reference(self, sps: Sps, number: int) -> BitstreamError | None:
-        """Why a P frame of this number cannot follow the frames before it; None when it can."""
+        """Returns the error of a P frame of this number that cannot follow the frames before it; None if it can."""
         if self._verifier.gop is None or not sps.can_follow(self._verifier.gop[0]):
             message = "a P frame names an SPS of other pictures or another model than its I frame"
             return BitstreamError(Rule.SPS_CHANGED, message)
@@ -317,7 +327,7 @@ class StreamReader:
         yield end
 
     def _end_problem(self, end: EndUnit) -> str | None:
-        """What is wrong with an end unit, as far as it can be known; None for a right one."""
+        """Says what is wrong with an end unit, as far as it can be known; None for a right one."""
         if self._segment_offset is None:
             return None
         if end.num_frames != self._segment_frames:

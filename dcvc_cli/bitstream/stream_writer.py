@@ -64,8 +64,8 @@ class StreamWriter:
         return self._write_sps_unit(sps_id)
 
     def use_sps(self, sps: Sps) -> int:
-        """The id (not a number of bytes) under which `sps` stands. A new one is written now, under an id that is free
-        or else the next in turn."""
+        """Returns the id of `sps` (not a number of bytes). A new SPS is written now, under a free id or else under the
+        next id in turn."""
         for sps_id, (known, _, _, _) in self._sps.items():
             if known == sps:
                 return sps_id
@@ -90,10 +90,12 @@ class StreamWriter:
             qp: final table index, within the family's limits.
             reset: P frames only: the decoder drops the reference feature first (use_ada_i).
             payload: the coded pictures.
-            pictures: how many they are, their order and times; None: one picture, for an SPS that asks for no more.
+            pictures: number, order and times of the pictures; None: one picture, for an SPS that needs no more.
 
-        Raises BitstreamError where no decoder could read the result: an SPS id never written, a P frame without an I
-        frame or under an SPS of other pictures, a payload or QP above the limits, pictures that the SPS does not allow.
+        Raises:
+            BitstreamError: no decoder could read the result. The SPS id was never written; a P frame has no I frame, or
+                names an SPS of other pictures; a payload or QP is above its limit; or the SPS does not allow these
+                pictures.
         """
         if sps_id not in self._sps:
             raise BitstreamError(Rule.SPS_MISSING, f"the frame names SPS id {sps_id}, which was not written")

@@ -1,4 +1,4 @@
-"""What a reader of a .dcvc stream yields, a frozen value for each unit, and the payloads of the index and end units.
+"""The units that a reader of a .dcvc stream yields, each a frozen value, and the payloads of index and end units.
 Source: docs/bitstream.md."""
 
 from dataclasses import dataclass
@@ -23,13 +23,13 @@ END_UNIT_SIZE = END_PAYLOAD_SIZE + 6
 
 @dataclass(frozen=True)
 class IndexEntry:
-    """Where one frame stands. In a stream, numbers and offsets count from the signature. In what `read_index` and
-    `scan_units` return, they count from the start of the source.
+    """The place of one frame. In a stream, numbers and offsets count from the signature. In the results of `read_index`
+    and `scan_units`, they count from the start of the source.
 
     Attributes:
         frame_type: I or P.
         frame_number: 0-based number of the frame.
-        offset: of a P frame's unit, or of the SPS unit just before an I frame's.
+        offset: offset of a P unit, or of the SPS unit just before an I unit.
     """
 
     frame_type: NalType
@@ -178,7 +178,7 @@ def write_index(entries: list[IndexEntry]) -> bytes:
 
 
 def read_index_payload(payload: bytes) -> tuple[IndexEntry, ...]:
-    """Inverse of write_index.
+    """Inverts write_index.
 
     Raises:
         BitstreamError: the payload breaks its layout, or frame numbers or offsets do not increase (rule index-content).

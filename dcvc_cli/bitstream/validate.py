@@ -39,10 +39,8 @@ def validate_stream(source: ByteSource) -> list[Fault]:
 
 
 class _Validator:
-    """Holds a stream to the rules that span units and that no decoder needs.
-
-    They are: the SPS before each I unit, the kind of hashes, the headers of tracks, the buffer (VBV).
-    """
+    """Checks the rules that span units and that no decoder needs: the SPS before each I unit, the kind of hashes, the
+    headers of tracks, and the buffer (VBV)."""
 
     def __init__(self) -> None:
         self.faults: list[Fault] = []
