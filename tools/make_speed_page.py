@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from dcvc_cli.errors import EnvironmentFault
+from dcvc_cli.format.constants import DEFAULT_MODEL
 from dcvc_cli.measuring.diagnosis import processor
-from dcvc_cli.weights.store import DEFAULT_MODEL, weights_by_name
+from dcvc_cli.weights.store import weights_by_name
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "docs" / "results" / "bench"

@@ -8,7 +8,7 @@ from enum import IntEnum
 
 from dcvc_cli.bitstream.sps_blocks import TimeBase, UnknownBlock, Vbv
 from dcvc_cli.errors import UsageError
-from dcvc_cli.format.constants import MAX_SIDE
+from dcvc_cli.format.constants import DEFAULT_FAMILY, DEFAULT_MODEL, MAX_SIDE
 from dcvc_cli.format.entropy_format import EntropyFormat
 from dcvc_cli.format.hdr import ContentLight, MasteringDisplay
 
@@ -113,8 +113,8 @@ class Sps:
     height: int
     precision: Precision = Precision.EXACT
     arithmetic_level: int = 1
-    model_family: str = "lite"
-    model_variant: str = "lite"
+    model_family: str = DEFAULT_FAMILY
+    model_variant: str = DEFAULT_MODEL
     syntax: int = 1
     fingerprints: tuple[int, ...] = (0, 0)
     bit_depth: int = 8

@@ -8,8 +8,8 @@ from typing import Any
 from dcvc_cli.bitstream.sps_blocks import Vbv
 from dcvc_cli.codec.choices import ENTROPY_FORMATS, HASH_KINDS, CodingChoices
 from dcvc_cli.errors import UsageError
-from dcvc_cli.format.constants import MAX_BASE_QP
-from dcvc_cli.weights.store import DEFAULT_MODEL, presets_folder
+from dcvc_cli.format.constants import DEFAULT_MODEL, MAX_BASE_QP
+from dcvc_cli.weights.store import presets_folder
 
 MAX_SETTINGS_BYTES = 1 << 16
 _CHOICES = CodingChoices()

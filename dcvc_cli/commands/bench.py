@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dcvc_cli.commands.options import Device, Overwrite, Threads, parse_size, plot_format
-from dcvc_cli.format.constants import MAX_BASE_QP
-from dcvc_cli.weights.store import DEFAULT_MODEL
+from dcvc_cli.format.constants import DEFAULT_MODEL, MAX_BASE_QP
 
 if TYPE_CHECKING:
     from dcvc_cli.format.types import Picture, VideoFormat

@@ -8,8 +8,6 @@ from dcvc_cli.commands.batch import Job, output_jobs, run_batch, threads_of_each
 from dcvc_cli.commands.decode_stream import DecodeChoices, Reports, decode_stream
 from dcvc_cli.ui.progress import ProgressMode
 
-NULL = "null"
-
 
 def decode_batch(sources: Sequence[str], folder: str, choices: DecodeChoices, jobs: int, skip_existing: bool) -> None:
     """Decodes every stream into pictures of its name in `folder`, y4m unless the output format says another; "null"
@@ -19,6 +17,8 @@ def decode_batch(sources: Sequence[str], folder: str, choices: DecodeChoices, jo
         UsageError: two streams would have one output.
         BatchError: some streams failed.
     """
+    from dcvc_cli.media.writer import NULL
+
     chosen = choices.output_format or "y4m"
     if folder == NULL:
         work = [Job(source, folder) for source in sources]

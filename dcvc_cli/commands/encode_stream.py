@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from dcvc_cli.coding.encode_settings import EncodeSettings
 from dcvc_cli.commands.positions import Position, input_span
 from dcvc_cli.errors import UsageError
-from dcvc_cli.format.colour_names import MATRICES, PRIMARIES, TRANSFERS, UNSPECIFIED, code_point, colour_range
+from dcvc_cli.format.colour_names import MATRICES, PRIMARIES, TRANSFERS, code_point, colour_range
 from dcvc_cli.format.limits import Limits
-from dcvc_cli.format.types import ColourDescription, PictureSize, Rational
+from dcvc_cli.format.types import UNSPECIFIED, ColourDescription, PictureSize, Rational
 from dcvc_cli.ui.progress import ProgressMode
 
 if TYPE_CHECKING:

@@ -12,8 +12,7 @@ import typer
 from dcvc_cli.codec.choices import DEFAULT_RESET_INTERVAL, DEFAULT_SKIP_THRESHOLD
 from dcvc_cli.commands.options import Device, Overwrite, Threads, check_places
 from dcvc_cli.errors import BatchError, UsageError
-from dcvc_cli.format.constants import MAX_BASE_QP
-from dcvc_cli.weights.store import DEFAULT_MODEL
+from dcvc_cli.format.constants import DEFAULT_MODEL, MAX_BASE_QP
 
 if TYPE_CHECKING:
     from dcvc_cli.evaluating.evaluation import CoderSettings, EvaluationPoint, PointOutcome, Rate

@@ -23,8 +23,9 @@ app = typer.Typer(name="models", help="List, show, add and verify the weights on
 @app.command("list")
 def list_models(json_output: JsonOption = False) -> None:
     """List the weights on this machine: first those that came with dcvc, then those that were added."""
+    from dcvc_cli.format.constants import DEFAULT_MODEL
     from dcvc_cli.weights.file import read_header
-    from dcvc_cli.weights.store import DEFAULT_MODEL, weight_files, weights_name
+    from dcvc_cli.weights.store import weight_files, weights_name
 
     found: list[dict[str, Any]] = []
     for path in weight_files():

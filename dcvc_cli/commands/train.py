@@ -10,8 +10,8 @@ import typer
 
 from dcvc_cli.commands.option_list import takes_options
 from dcvc_cli.errors import InputError, UsageError
+from dcvc_cli.format.constants import DEFAULT_MODEL
 from dcvc_cli.ui.progress import ProgressMode
-from dcvc_cli.weights.store import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from dcvc_cli.families.base import Model

@@ -1,7 +1,7 @@
 """Rate control in one pass: a base QP for each group of eight frames, so that a stream meets its bitrate.
 
-Everything is integer arithmetic on pictures that were coded at least two pictures before. So a stream depends neither
-on the number of threads nor on how far the device runs ahead.
+Everything is integer arithmetic on thumbnails and on the bits of pictures that were coded at least two pictures before.
+So a stream depends neither on the number of threads nor on how far the device runs ahead.
 """
 
 from collections import deque

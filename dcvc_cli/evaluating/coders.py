@@ -26,10 +26,11 @@ from dcvc_cli.evaluating.conventional import (
 )
 from dcvc_cli.evaluating.evaluation import EvaluationPoint, PointMeasurement
 from dcvc_cli.evaluating.sequence_sources import SequenceSource, SourceType
+from dcvc_cli.format.constants import DEFAULT_MODEL
 from dcvc_cli.format.types import ChromaFormat
 from dcvc_cli.media import OutputFile, PictureReader, open_reader, open_writer
 from dcvc_cli.metrics.results import FrameRecord
-from dcvc_cli.weights.store import DEFAULT_MODEL, weights_by_name
+from dcvc_cli.weights.store import weights_by_name
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcvc_cli.errors import UsageError
-from dcvc_cli.format.colour_names import UNSPECIFIED
-from dcvc_cli.format.types import ChromaFormat, ColourDescription, Picture, VideoFormat
+from dcvc_cli.format.types import UNSPECIFIED, ChromaFormat, ColourDescription, Picture, VideoFormat
 
 BT709, BT601 = 1, 6
 _LUMA_WEIGHTS = {

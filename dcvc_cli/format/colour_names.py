@@ -3,9 +3,8 @@
 from collections.abc import Mapping
 
 from dcvc_cli.errors import UsageError
-from dcvc_cli.format.types import ColourDescription
+from dcvc_cli.format.types import UNSPECIFIED, ColourDescription
 
-UNSPECIFIED = 2
 PRIMARIES = {
     1: "bt709",
     2: "unknown",

@@ -252,8 +252,9 @@ def _exact_kernels() -> Iterator[Finding]:
 
 
 def _weights() -> Iterator[Finding]:
+    from dcvc_cli.format.constants import DEFAULT_MODEL
     from dcvc_cli.weights.file import read_weights
-    from dcvc_cli.weights.store import DEFAULT_MODEL, user_folder, weight_files, weights_name
+    from dcvc_cli.weights.store import user_folder, weight_files, weights_name
 
     seen = set()
     for path in weight_files():
@@ -279,7 +280,8 @@ def _choice() -> Iterator[Finding]:
     """What `dcvc encode` without options would use."""
     from dcvc_cli.bitstream.sps import Precision
     from dcvc_cli.coding.opened_models import device_for
-    from dcvc_cli.weights.store import DEFAULT_MODEL, weights_by_name
+    from dcvc_cli.format.constants import DEFAULT_MODEL
+    from dcvc_cli.weights.store import weights_by_name
 
     try:
         weights = weights_by_name(DEFAULT_MODEL)

@@ -12,7 +12,6 @@ from dcvc_cli.families.base import Model
 from dcvc_cli.weights.file import ModelWeights, read_header, read_weights
 from dcvc_cli.weights.safetensors_reader import COMPRESSED_SUFFIX
 
-DEFAULT_MODEL = "lite"
 SUFFIX = ".safetensors"
 
 

@@ -86,8 +86,8 @@ def pack_matrix(numbers: ExactConv, columns: NDArray[np.intp], first_channels: i
 
     Args:
         columns: the output of every column.
-        first_channels: of the first of two inputs that the layer reads as one; None: it has one input. Only of 1x1
-        layers.
+        first_channels: of the first of two inputs that the layer reads as one; None: it has one input. Only
+            1x1 layers read two.
     """
     num_outputs, num_inputs, kernel, _ = numbers.weight.shape
     taps = numbers.weight.transpose(0, 2, 3, 1).reshape(num_outputs, kernel * kernel, num_inputs)

@@ -9,6 +9,7 @@ from dcvc_cli.entropy.tables import CdfTable
 from dcvc_cli.families.float_codec.anchor import AnchorNetwork
 from dcvc_cli.families.float_codec.coder import WordTable
 from dcvc_cli.families.float_codec.context import ContextNetwork
+from dcvc_cli.families.float_codec.hyper_layers import hyper_decoder, hyper_encoder
 from dcvc_cli.families.float_codec.hyperprior import HyperpriorNetwork
 from dcvc_cli.families.float_codec.layers import (
     Activation,
@@ -57,8 +58,8 @@ class DcvcVideoNetwork(FloatNetwork):
         self.sizes, self.num_z_channels = sizes, 2 * n
         self.optic_flow = MotionEstimation("opticFlow.moduleBasic")
         self.mv_encoder = _downs("mvEncoder", 2, v, v, 3)
-        self.mv_hyper_encoder = _hyper_encoder("mvpriorEncoder", v, n)
-        self.mv_hyper_decoder = _hyper_decoder("mvpriorDecoder", n, n, sizes.motion_prior, 2 * v)
+        self.mv_hyper_encoder = hyper_encoder("mvpriorEncoder", v, n, 5)
+        self.mv_hyper_decoder = hyper_decoder("mvpriorDecoder", n, (n, sizes.motion_prior), 2 * v, 5)
         self.mv_context = _context_model("auto_regressive_mv", "entropy_parameters_mv", v)
         ups: list[Any] = []
         for k in range(3):
@@ -84,8 +85,8 @@ class DcvcVideoNetwork(FloatNetwork):
             Gdn(f"{name}.7", n),
             conv(f"{name}.8", n, m, 5, 2),
         )
-        self.hyper_encoder = _hyper_encoder("priorEncoder", m, n)
-        self.hyper_decoder = _hyper_decoder("priorDecoder", n, m, m, m)
+        self.hyper_encoder = hyper_encoder("priorEncoder", m, n, 5)
+        self.hyper_decoder = hyper_decoder("priorDecoder", n, (m, m), m, 5)
         self.context_model = _context_model("auto_regressive", "entropy_parameters", m)
         name = "contextualDecoder_part1"
         self.decoder = Sequence(
@@ -204,26 +205,6 @@ def _downs(name: str, cin: int, inner: int, cout: int, kernel: int) -> Sequence:
     for k in range(3):
         layers += [conv(f"{name}.{2 * k}", inner if k else cin, inner, kernel, 2), Gdn(f"{name}.{2 * k + 1}", inner)]
     return Sequence(*layers, conv(f"{name}.6", inner, cout, kernel, 2))
-
-
-def _hyper_encoder(name: str, cin: int, n: int) -> Sequence:
-    return Sequence(
-        conv(f"{name}.0", cin, n),
-        Activation(),
-        conv(f"{name}.2", n, n, 5, 2),
-        Activation(),
-        conv(f"{name}.4", n, n, 5, 2),
-    )
-
-
-def _hyper_decoder(name: str, n: int, first: int, second: int, cout: int) -> Sequence:
-    return Sequence(
-        Deconv(f"{name}.0", n, first, 5),
-        Activation(),
-        Deconv(f"{name}.2", first, second, 5),
-        Activation(),
-        Deconv(f"{name}.4", second, cout, 3, 1),
-    )
 
 
 def _context_model(context: str, parameters: str, channels: int) -> ContextNetwork:

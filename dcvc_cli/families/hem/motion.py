@@ -5,13 +5,12 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from dcvc_cli.families.float_codec.motion import LEVELS, WIDTHS
 from dcvc_cli.graph.blocks import Conv, Sequence, Shape, Tensor, layer_shapes
 
 if TYPE_CHECKING:
     from dcvc_cli.backend.float_torch import FloatOperations
 
-NUM_LEVELS = 4
-WIDTHS = (8, 32, 64, 32, 16, 2)
 KERNEL = 7
 
 
@@ -41,14 +40,14 @@ class MotionNetwork:
     Both sides are multiples of 16."""
 
     def __init__(self, name: str) -> None:
-        self.levels = Sequence(*(LevelNetwork(f"{name}.moduleBasic.{k}") for k in range(NUM_LEVELS)))
+        self.levels = Sequence(*(LevelNetwork(f"{name}.moduleBasic.{k}") for k in range(LEVELS)))
 
     def shapes(self) -> Iterator[tuple[str, Shape]]:
         return layer_shapes(self)
 
     def __call__(self, ops: "FloatOperations", picture: Tensor, reference: Tensor) -> Tensor:
         pyramid = [(picture, reference)]
-        for _ in range(NUM_LEVELS - 1):
+        for _ in range(LEVELS - 1):
             pyramid.append((ops.halved(pyramid[-1][0]), ops.halved(pyramid[-1][1])))
         height, width = ops.size(pyramid[-1][0])
         flow = picture.new_zeros((picture.shape[0], 2, height // 2, width // 2))

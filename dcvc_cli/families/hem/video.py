@@ -18,6 +18,7 @@ from dcvc_cli.families.hem.blocks import (
     hyper_synthesis_layers,
     synthesis_layers,
 )
+from dcvc_cli.families.hem.image import NUM_ANCHORS
 from dcvc_cli.families.hem.motion import MotionNetwork
 from dcvc_cli.families.wide_latents.blocks import SLOPE, SMALL_SLOPE, Leaky, Shuffle, conv3
 from dcvc_cli.families.wide_latents.sides import SMALLEST_STEP
@@ -27,7 +28,6 @@ from dcvc_cli.stages import ANALYSIS, CONTEXT, HYPER, MOTION, PRIORS, RECONSTRUC
 if TYPE_CHECKING:
     from dcvc_cli.backend.float_torch import FloatOperations
 
-NUM_ANCHORS = 4
 MOTION_CHANNELS = 2
 ESTIMATORS = ("bit_estimator_z", "bit_estimator_z_mv")
 """Density estimators of z and of motion's z, in the order of the rows of the table of z."""

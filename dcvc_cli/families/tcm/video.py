@@ -7,6 +7,7 @@ from dcvc_cli.codec.networks import CodecNetworks
 from dcvc_cli.entropy.tables import CdfTable
 from dcvc_cli.families.float_codec.anchor import AnchorNetwork
 from dcvc_cli.families.float_codec.coder import WordTable
+from dcvc_cli.families.float_codec.hyper_layers import hyper_decoder, hyper_encoder
 from dcvc_cli.families.float_codec.layers import (
     Activation,
     Deconv,
@@ -74,8 +75,8 @@ class TcmVideoNetwork(FloatNetwork):
             steps += [conv(f"mv_encoder.{4 * k}", v if k else 2, v, 3, 2), Gdn(f"mv_encoder.{4 * k + 1}", v)]
             steps += [Residual(f"mv_encoder.{4 * k + 2}", v), Activation(0.1)]
         self.mv_encoder = Sequence(*steps, conv("mv_encoder.12", v, v, 3, 2))
-        self.mv_prior_encoder = _hyper_encoder("mv_prior_encoder", v, n)
-        self.mv_prior_decoder = _hyper_decoder("mv_prior_decoder", n, v)
+        self.mv_prior_encoder = hyper_encoder("mv_prior_encoder", v, n, 3)
+        self.mv_prior_decoder = hyper_decoder("mv_prior_decoder", n, (v, v * 3 // 2), 2 * v, 3)
         self.mv_decoder = Sequence(
             Deconv("mv_decoder.0", v, v),
             Activation(0.1),
@@ -91,8 +92,8 @@ class TcmVideoNetwork(FloatNetwork):
         self.extractor = FeatureExtractor("feature_extractor", c)
         self.fusion = ContextFusion("context_fusion_net", c)
         self.encoder = ContextualEncoder("contextual_encoder", c, m)
-        self.hyper_encoder = _hyper_encoder("contextual_hyper_prior_encoder", m, n)
-        self.hyper_decoder = _hyper_decoder("contextual_hyper_prior_decoder", n, m)
+        self.hyper_encoder = hyper_encoder("contextual_hyper_prior_encoder", m, n, 3)
+        self.hyper_decoder = hyper_decoder("contextual_hyper_prior_decoder", n, (m, m * 3 // 2), 2 * m, 3)
         self.temporal = TemporalPriorEncoder("temporal_prior_encoder", c, m)
         wide, middle = m * 10 // 3, m * 8 // 3
         self.parameters = Sequence(
@@ -205,23 +206,3 @@ def laplace_words() -> WordTable:
     """The normative Laplace table, 256 rows."""
     table = laplace_scales().table
     return WordTable.of_rows(table, 0, table.num_rows)
-
-
-def _hyper_encoder(name: str, cin: int, n: int) -> Sequence:
-    return Sequence(
-        conv(f"{name}.0", cin, n),
-        Activation(),
-        conv(f"{name}.2", n, n, 3, 2),
-        Activation(),
-        conv(f"{name}.4", n, n, 3, 2),
-    )
-
-
-def _hyper_decoder(name: str, n: int, c: int) -> Sequence:
-    return Sequence(
-        Deconv(f"{name}.0", n, c),
-        Activation(),
-        Deconv(f"{name}.2", c, c * 3 // 2),
-        Activation(),
-        Deconv(f"{name}.4", c * 3 // 2, 2 * c, 3, 1),
-    )
