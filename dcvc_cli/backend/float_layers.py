@@ -15,6 +15,10 @@ class FloatLayers:
         """max(x, 0)."""
         return F.relu(x)
 
+    def at_least(self, x: torch.Tensor, bound: float) -> torch.Tensor:
+        """max(x, bound)."""
+        return x.clamp_min(bound)
+
     def max_pool(self, x: torch.Tensor) -> torch.Tensor:
         """The largest of each aligned 2x2 square: c x h x w -> c x h/2 x w/2."""
         return F.max_pool2d(x, 2)

@@ -128,8 +128,15 @@ def gaussian_bits(residual: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
 
 def factorised_bits(parameters: Mapping[str, torch.Tensor], z: torch.Tensor, qp: torch.Tensor) -> torch.Tensor:
     """Estimates the bits of z (N, c, h, w) under the bit estimator's density of row qp, elementwise, in float32."""
-    rows = {key: parameters[f"bit_estimator_z.{key}"][qp].float() for key in BIT_ESTIMATOR_KEYS}
+    return _bits_of_rows({key: parameters[f"bit_estimator_z.{key}"][qp].float() for key in BIT_ESTIMATOR_KEYS}, z)
 
+
+def density_bits(parameters: Mapping[str, torch.Tensor], name: str, z: torch.Tensor) -> torch.Tensor:
+    """Estimates the bits of z (N, c, h, w) under the density `name` of (1, c, 1, 1) parameters, elementwise, float32."""
+    return _bits_of_rows({key: parameters[f"{name}.{key}"].float() for key in BIT_ESTIMATOR_KEYS}, z)
+
+
+def _bits_of_rows(rows: Mapping[str, torch.Tensor], z: torch.Tensor) -> torch.Tensor:
     def cumulative(x: torch.Tensor) -> torch.Tensor:
         for stage in ("f1", "f2", "f3"):
             x = x * F.softplus(rows[f"{stage}.h"]) + rows[f"{stage}.b"]
@@ -241,3 +248,6 @@ class TrainingOperations(FloatOperations):
 
     def clamp_step_size(self, x: torch.Tensor) -> torch.Tensor:
         return lower_bound(x, 0.5)
+
+    def at_least(self, x: torch.Tensor, bound: float) -> torch.Tensor:
+        return lower_bound(x, bound)

@@ -25,7 +25,8 @@ from dcvc_cli.training.sources import Source, find_sources
 
 @dataclass(frozen=True)
 class CachedShot:
-    """A decoded source: `num_frames` frames of planar samples in one raw file. Photos and PNG clips are 4:4:4."""
+    """A decoded source: `num_frames` frames of planar samples in one raw file. Photos, PNG clips and whatever is R G B
+    have three planes of full size."""
 
     path: str
     num_frames: int
@@ -46,11 +47,12 @@ class CachedShot:
         )
 
 
-def build_cache(roots: Sequence[Path], cache: Path) -> list[CachedShot]:
+def build_cache(roots: Sequence[Path], cache: Path, *, is_rgb: bool = False) -> list[CachedShot]:
     """Decodes every clip and photo below `roots` (training.sources) that the cache lacks. Returns all shots, sorted by
     the names of their sources.
 
-    Several processes may build one cache at the same time, because files appear whole.
+    Several processes may build one cache at the same time, because files appear whole. What is decoded to R G B stands beside what is
+    decoded to Y Cb Cr.
 
     Raises:
         InputError: there is nothing usable, or a source is damaged. The message names the file.
@@ -59,17 +61,17 @@ def build_cache(roots: Sequence[Path], cache: Path) -> list[CachedShot]:
     sources = find_sources(roots)
     pool = ThreadPoolExecutor(min(len(sources), os.cpu_count() or 1))
     try:
-        return list(pool.map(lambda source: _cached(source, cache), sources))
+        return list(pool.map(lambda source: _cached(source, cache, is_rgb=is_rgb), sources))
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _cached(source: Source, cache: Path) -> CachedShot:
-    key = source.key
+def _cached(source: Source, cache: Path, *, is_rgb: bool) -> CachedShot:
+    key = source.key + ("-rgb" if is_rgb else "")
     index, raw = cache / f"{key}.json", cache / f"{key}.raw"
     if index.exists():
         return CachedShot(**json.loads(index.read_text()))
-    decoded = source.decode()
+    decoded = source.decode(is_rgb=is_rgb)
     num_frames = 0
     with _whole_file(raw) as staged, staged.open("wb") as file:
         for frame in decoded.frames:

@@ -65,7 +65,8 @@ def open_trainer(
         raise UsageError("keep_best and plateau_patience ask validation clips", "--validate names some")
     initial_state, validation = None, Validation()
     frozen: dict[str, Parameters] = {}
-    needed = trainable_model(config.model).trainee(config.network).frozen
+    trainee = trainable_model(config.model).trainee(config.network)
+    needed = trainee.frozen
     for name in settings.checkpoints:
         if name not in needed:
             raise UsageError(f"--{name}-checkpoint: the {config.network} model of {config.model} is trained without it")
@@ -80,13 +81,13 @@ def open_trainer(
                 frozen[name] = state_of_weights(weights, config.model, name)
     if settings.validation and processes.is_main:
         clips = read_validation_clips(settings.validation, config.validate_frames)
-        device, is_rgb = str(processes.device), trainable_model(config.model).trainee(config.network).is_rgb
+        device, is_rgb = str(processes.device), trainee.is_rgb
         code = ClipValidator(clips, config.model, config.network, frozen=frozen, device=device)
         watched = [training_samples(clip, is_rgb=is_rgb) for clip in clips] if config.watches_validation else []
         validation = Validation(code, watched)
     folder = settings.cache or settings.output / "cache"
     with processes.one_a_machine_first():
-        shots = build_cache(list(settings.data), folder)
+        shots = build_cache(list(settings.data), folder, is_rgb=trainee.is_rgb)
     processes.check_alike("training data and settings", material_fingerprint(config, shots))
     trainer = Trainer(
         config, shots, folder, settings.output, processes=processes, frozen=frozen, initial_state=initial_state

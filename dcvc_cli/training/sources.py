@@ -7,7 +7,7 @@ from `sequences/`, since the rest is the test set.
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -31,8 +31,8 @@ _SEPTUPLET_NAME = re.compile(r"[0-9]+/[0-9]+")
 
 @dataclass(frozen=True)
 class DecodedSource:
-    """Planar frames of a source. `frames` yields the Y, Cb and Cr bytes of each frame. Chroma has full size, or is
-    4:2:0 with even sides."""
+    """Planar frames of a source. `frames` yields the Y, Cb and Cr bytes of each frame, or its R, G and B. Chroma has
+    full size, or is 4:2:0 with even sides."""
 
     height: int
     width: int
@@ -57,16 +57,17 @@ class Source:
         )
         return hashlib.sha256(f"{self.path.resolve()}{sizes}".encode()).hexdigest()[:16]
 
-    def decode(self) -> DecodedSource:
-        """Starts decoding.
+    def decode(self, *, is_rgb: bool = False) -> DecodedSource:
+        """Starts decoding, to R G B where that is asked for.
 
         Raises:
             InputError: here and during iteration: a file is damaged, or frames differ in size.
             EnvironmentFault: a video file needs PyAV, which is not installed.
         """
         if self.path.suffix.lower() in VIDEO_SUFFIXES:
-            return _decode_video(self.path)
-        return _decode_photo(self.path) if self.files == (self.path,) else _decode_png_clip(self)
+            return _decode_video(self.path, is_rgb=is_rgb)
+        planes = rgb_planes if is_rgb else ycc_planes
+        return _decode_photo(self.path, planes) if self.files == (self.path,) else _decode_png_clip(self, planes)
 
 
 def find_sources(roots: Sequence[Path]) -> list[Source]:
@@ -159,8 +160,9 @@ def _septuplets(sequences: Path) -> Iterator[Source]:
         yield Source(sequences / line, files)
 
 
-def _decode_video(path: Path) -> DecodedSource:
-    """Decodes a video file to planar 4:2:0, with both sides cropped to even numbers."""
+def _decode_video(path: Path, *, is_rgb: bool) -> DecodedSource:
+    """Decodes a video file to planar 4:2:0, or to R G B by the matrix that the file names. Both sides are cropped to
+    even numbers."""
     try:
         import av
     except ImportError as error:
@@ -170,13 +172,9 @@ def _decode_video(path: Path) -> DecodedSource:
         try:
             with av.open(str(path)) as container:
                 for frame in container.decode(video=0):
-                    yield (
-                        frame.height,
-                        frame.width,
-                        _even_planes(
-                            np.asarray(frame.to_ndarray(format="yuv420p"), np.uint8), frame.height, frame.width
-                        ),
-                    )
+                    kind, planes = ("rgb24", _even_rgb) if is_rgb else ("yuv420p", _even_planes)
+                    samples = np.asarray(frame.to_ndarray(format=kind), np.uint8)
+                    yield frame.height, frame.width, planes(samples, frame.height, frame.width)
         except (av.error.FFmpegError, IndexError) as error:
             raise InputError(f"cannot decode {path}: {error}") from error
 
@@ -196,7 +194,7 @@ def _decode_video(path: Path) -> DecodedSource:
                 )
             yield others
 
-    return DecodedSource(height // 2 * 2, width // 2 * 2, False, of_one_size())
+    return DecodedSource(height // 2 * 2, width // 2 * 2, is_rgb, of_one_size())
 
 
 def _even_planes(packed: NDArray[np.uint8], height: int, width: int) -> bytes:
@@ -207,7 +205,15 @@ def _even_planes(packed: NDArray[np.uint8], height: int, width: int) -> bytes:
     return luma[: height // 2 * 2, : width // 2 * 2].tobytes() + chroma.tobytes()
 
 
-def _decode_photo(path: Path) -> DecodedSource:
+def _even_rgb(samples: NDArray[np.uint8], height: int, width: int) -> bytes:
+    return np.ascontiguousarray(samples[: height // 2 * 2, : width // 2 * 2].transpose(2, 0, 1)).tobytes()
+
+
+Planes = Callable[..., Sequence[NDArray[np.uint8]]]
+"""(red, green, blue) -> the planes that a network takes."""
+
+
+def _decode_photo(path: Path, planes: Planes) -> DecodedSource:
     from PIL import Image
 
     try:
@@ -215,16 +221,16 @@ def _decode_photo(path: Path) -> DecodedSource:
             rgb = np.asarray(image.convert("RGB"))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise InputError(f"cannot decode {path}: {error}") from error
-    return DecodedSource(rgb.shape[0], rgb.shape[1], True, iter([_ycc_bytes(rgb[..., 0], rgb[..., 1], rgb[..., 2])]))
+    return DecodedSource(rgb.shape[0], rgb.shape[1], True, iter([_bytes_of(planes(*np.moveaxis(rgb, 2, 0)))]))
 
 
-def _decode_png_clip(source: Source) -> DecodedSource:
+def _decode_png_clip(source: Source, planes: Planes) -> DecodedSource:
     try:
         reader = PngReader(str(source.path), list(source.files), frame_rate=None)
     except InputError as error:
         raise InputError(error.message, error.hint or PHOTO_HINT) from error
     size = reader.format.size
-    return DecodedSource(size.height, size.width, True, (_ycc_bytes(*picture.planes) for picture in reader))
+    return DecodedSource(size.height, size.width, True, (_bytes_of(planes(*picture.planes)) for picture in reader))
 
 
 def ycc_planes(*rgb: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
@@ -235,5 +241,10 @@ def ycc_planes(*rgb: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
     return [np.clip(np.rint(plane * 255), 0, 255).astype(np.uint8) for plane in planes]
 
 
-def _ycc_bytes(*rgb: NDArray[np.uint8]) -> bytes:
-    return b"".join(plane.tobytes() for plane in ycc_planes(*rgb))
+def rgb_planes(*rgb: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], ...]:
+    """The planes as they are."""
+    return rgb
+
+
+def _bytes_of(planes: Sequence[NDArray[np.uint8]]) -> bytes:
+    return b"".join(plane.tobytes() for plane in planes)

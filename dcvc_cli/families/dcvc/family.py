@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from dcvc_cli.bitstream.sps import Precision
 from dcvc_cli.families.base import Family
@@ -12,7 +12,10 @@ from dcvc_cli.families.float_codec.anchor import AnchorNetwork
 from dcvc_cli.families.float_codec.hyperprior import HyperpriorNetwork
 from dcvc_cli.families.float_codec.model import FloatModel
 
-TINY = DcvcSizes(motion=12, latent=12, feature=8, motion_prior=12)
+if TYPE_CHECKING:
+    from dcvc_cli.learning.progressive.codec import ProgressiveCodec
+
+TINY = DcvcSizes(motion=12, latent=12, feature=8, motion_prior=12, flow=(8, 8, 8, 4))
 
 
 def _model(
@@ -25,7 +28,15 @@ def _model(
 ) -> FloatModel:
     video = DcvcVideoNetwork(sizes)
     recipe = DcvcRecipe(image, video)
-    return FloatModel(name, image, video, recipe, DENSITIES, relative_width=relative_width, is_for_tests=is_for_tests)
+
+    def progressive() -> "ProgressiveCodec":
+        from dcvc_cli.families.dcvc.training import DcvcProgressiveCodec
+
+        return DcvcProgressiveCodec(image, recipe, DENSITIES)
+
+    return FloatModel(
+        name, image, video, recipe, DENSITIES, progressive, relative_width=relative_width, is_for_tests=is_for_tests
+    )
 
 
 class DcvcFamily(Family):

@@ -23,7 +23,7 @@ from dcvc_cli.families.float_codec.layers import (
     Tensor,
     conv,
 )
-from dcvc_cli.families.float_codec.motion import MotionEstimation, warp
+from dcvc_cli.families.float_codec.motion import FLOW_WIDTHS, MotionEstimation, warp
 from dcvc_cli.families.float_codec.sequences import FrameRecipe
 from dcvc_cli.families.float_codec.sides import Side
 from dcvc_cli.families.float_codec.tables import SMALLEST_SCALE, stored_table
@@ -44,6 +44,7 @@ class DcvcSizes:
     latent: int = 96
     feature: int = 64
     motion_prior: int = 96
+    flow: tuple[int, ...] = FLOW_WIDTHS
 
 
 class DcvcVideoNetwork(FloatNetwork):
@@ -56,7 +57,7 @@ class DcvcVideoNetwork(FloatNetwork):
     def __init__(self, sizes: DcvcSizes) -> None:
         v, m, n = sizes.motion, sizes.latent, sizes.feature
         self.sizes, self.num_z_channels = sizes, 2 * n
-        self.optic_flow = MotionEstimation("opticFlow.moduleBasic")
+        self.optic_flow = MotionEstimation("opticFlow.moduleBasic", sizes.flow)
         self.mv_encoder = _downs("mvEncoder", 2, v, v, 3)
         self.mv_hyper_encoder = hyper_encoder("mvpriorEncoder", v, n, 5)
         self.mv_hyper_decoder = hyper_decoder("mvpriorDecoder", n, (n, sizes.motion_prior), 2 * v, 5)
@@ -122,10 +123,14 @@ class DcvcVideoNetwork(FloatNetwork):
         return self.mv_hyper_decoder(ops, mv_z_hat)
 
     @timed(CONTEXT)
-    def context(self, ops: Ops, mv_y_hat: Tensor, picture: Tensor) -> Tensor:
-        """Makes the context, n x Hp x Wp: features of the picture before, warped by the refined flow."""
+    def flow(self, ops: Ops, mv_y_hat: Tensor, picture: Tensor) -> Tensor:
+        """The refined flow, 2 x Hp x Wp, from the picture before."""
         flow = self.mv_decoder(ops, mv_y_hat)
-        flow = flow + self.refinement(ops, ops.concat(flow, picture))
+        return flow + self.refinement(ops, ops.concat(flow, picture))
+
+    @timed(CONTEXT)
+    def context(self, ops: Ops, flow: Tensor, picture: Tensor) -> Tensor:
+        """The context, n x Hp x Wp: features of the picture before, from where the flow points."""
         return self.refine(ops, warp(self.extract(ops, picture), flow))
 
     @timed(ANALYSIS)
@@ -146,7 +151,7 @@ class DcvcVideoNetwork(FloatNetwork):
     @timed(SYNTHESIS)
     def synthesis(self, ops: Ops, y_hat: Tensor, context: Tensor) -> Tensor:
         """y and context -> picture in 0..1."""
-        return self.reconstruction(ops, ops.concat(self.decoder(ops, y_hat), context)).clamp(0, 1)
+        return ops.clamp_unit(self.reconstruction(ops, ops.concat(self.decoder(ops, y_hat), context)))
 
 
 class DcvcRecipe(FrameRecipe):
@@ -163,24 +168,35 @@ class DcvcRecipe(FrameRecipe):
         table = WordTable.of_rows(networks["image"].z_table, 0, self.image.n)
         return (self.image.code(side.ops, side, values, table, z_size),)
 
-    def p_frame(
-        self, networks: CodecNetworks, side: Side, values: Tensor | None, z_size: tuple[int, int], kept: Any
-    ) -> Any:
-        """Codes a P frame. Returns (picture,)."""
+    def motion(
+        self, side: Side, z_table: WordTable | None, values: Tensor | None, z_size: tuple[int, int], kept: Any
+    ) -> Tensor:
+        """From the picture before."""
         video, ops, (picture,) = self.video, side.ops, kept
-        table_mv, table = self.z_tables(networks["video"].z_table)
-        laplace = stored_table(LAPLACE)[0]
         mv_y = side.analysis(lambda: video.motion_analysis(ops, video.optic_flow(ops, values, picture)))
         mv_z = side.analysis(lambda: video.motion_hyper_analysis(ops, mv_y))
-        mv_z_hat = side.hyper("mv_z", table_mv, mv_z, z_size)
+        mv_z_hat = side.hyper("mv_z", z_table, mv_z, z_size)
         prior = video.motion_prior(ops, mv_z_hat)
-        mv_y_hat = side.coded_by_context("mv_y", laplace, video.mv_context, prior, mv_y)
-        context = video.context(ops, mv_y_hat, picture)
+        mv_y_hat = side.coded_by_context("mv_y", stored_table(LAPLACE)[0], video.mv_context, prior, mv_y)
+        return video.flow(ops, mv_y_hat, picture)
+
+    def picture(
+        self,
+        side: Side,
+        z_table: WordTable | None,
+        values: Tensor | None,
+        z_size: tuple[int, int],
+        kept: Any,
+        flow: Tensor,
+    ) -> Any:
+        """(picture,)."""
+        video, ops, (picture,) = self.video, side.ops, kept
+        context = video.context(ops, flow, picture)
         y = side.analysis(lambda: video.analysis(ops, values, context))
         z = side.analysis(lambda: video.hyper_analysis(ops, y))
-        z_hat = side.hyper("z", table, z, z_size)
+        z_hat = side.hyper("z", z_table, z, z_size)
         prior = video.prior(ops, z_hat, context)
-        y_hat = side.coded_by_context("y", laplace, video.context_model, prior, y)
+        y_hat = side.coded_by_context("y", stored_table(LAPLACE)[0], video.context_model, prior, y)
         return (video.synthesis(ops, y_hat, context),)
 
     def z_tables(self, stored: CdfTable) -> tuple[WordTable, WordTable]:

@@ -122,7 +122,9 @@ class AnchorNetwork(FloatNetwork):
         self.has_context = has_context
         self.predictors = (("entropy_parameters.4" if has_context else "h_s.8", False),)
 
-    def code(self, ops: Ops, side: Side, values: Tensor | None, z_table: WordTable, z_size: tuple[int, int]) -> Tensor:
+    def code(
+        self, ops: Ops, side: Side, values: Tensor | None, z_table: WordTable | None, z_size: tuple[int, int]
+    ) -> Tensor:
         """Codes a picture.
 
         Args:
@@ -162,7 +164,7 @@ class AnchorNetwork(FloatNetwork):
     @timed(SYNTHESIS)
     def synthesis(self, ops: Ops, y_hat: Tensor) -> Tensor:
         """y -> picture in 0..1."""
-        return self.g_s(ops, y_hat).clamp(0, 1)
+        return ops.clamp_unit(self.g_s(ops, y_hat))
 
 
 def _skip(name: str, n: int) -> Residual:

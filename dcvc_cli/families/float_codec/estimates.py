@@ -39,7 +39,7 @@ class EstimatingSide(EncodingSide):
         return rounded(values)
 
     def hyper(
-        self, name: str, table: WordTable, z: Tensor | None, size: tuple[int, int], medians: Tensor | None = None
+        self, name: str, table: WordTable | None, z: Tensor | None, size: tuple[int, int], medians: Tensor | None = None
     ) -> Tensor:
         z_hat = super().hyper(name, table, z, size, medians)
         if self.densities is None:

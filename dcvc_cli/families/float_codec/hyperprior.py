@@ -53,7 +53,9 @@ class HyperpriorNetwork(FloatNetwork):
         )
         self.bottleneck = Bottleneck(n)
 
-    def code(self, ops: Ops, side: Side, values: Tensor | None, z_table: WordTable, z_size: tuple[int, int]) -> Tensor:
+    def code(
+        self, ops: Ops, side: Side, values: Tensor | None, z_table: WordTable | None, z_size: tuple[int, int]
+    ) -> Tensor:
         """Codes a picture.
 
         Args:
@@ -86,4 +88,4 @@ class HyperpriorNetwork(FloatNetwork):
     @timed(SYNTHESIS)
     def synthesis(self, ops: Ops, y_hat: Tensor) -> Tensor:
         """y -> picture in 0..1."""
-        return self.g_s(ops, y_hat).clamp(0, 1)
+        return ops.clamp_unit(self.g_s(ops, y_hat))

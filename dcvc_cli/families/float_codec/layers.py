@@ -131,8 +131,8 @@ class Gdn:
         from torch.nn.functional import conv2d
 
         smallest = STORED_SMALLEST_BETA if self.is_stored else SMALLEST_BETA
-        beta = ops.parameters[f"{self.name}.beta"].clamp_min(smallest) ** 2 - PEDESTAL
-        gamma = ops.parameters[f"{self.name}.gamma"].clamp_min(SMALLEST_GAMMA) ** 2 - PEDESTAL
+        beta = ops.at_least(ops.parameters[f"{self.name}.beta"], smallest) ** 2 - PEDESTAL
+        gamma = ops.at_least(ops.parameters[f"{self.name}.gamma"], SMALLEST_GAMMA) ** 2 - PEDESTAL
         norm = conv2d(x * x, gamma[:, :, None, None], beta)
         if self.inverse:
             return x * norm.sqrt()

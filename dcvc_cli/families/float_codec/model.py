@@ -1,6 +1,6 @@
 """Models of the float codecs. A model has an I-frame network and a video network; its weights have one quality."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from dcvc_cli.bitstream.faults import Rule, UnsupportedStreamError
@@ -21,6 +21,8 @@ from dcvc_cli.stages import COMMON_STAGES
 
 if TYPE_CHECKING:
     from dcvc_cli.families.base import State
+    from dcvc_cli.learning.progressive.codec import ProgressiveCodec
+    from dcvc_cli.learning.trainee import Trainee
 
 
 class FloatModel(Model):
@@ -42,11 +44,12 @@ class FloatModel(Model):
         video: FloatNetwork,
         recipe: FrameRecipe,
         densities: tuple[str, ...],
+        progressive: "Callable[[], ProgressiveCodec]",
         *,
         relative_width: float = 6.0,
         is_for_tests: bool = False,
     ) -> None:
-        self.name, self.recipe, self.densities = name, recipe, densities
+        self.name, self.recipe, self.densities, self._progressive = name, recipe, densities, progressive
         self.networks: Mapping[str, FloatNetwork] = {"image": image, "video": video}
         self.relative_width, self.is_for_tests = relative_width, is_for_tests
 
@@ -94,3 +97,16 @@ class FloatModel(Model):
         from dcvc_cli.families.float_codec.random_parameters import random_parameters
 
         return random_parameters(self.networks[network])
+
+    # ---- training
+
+    @property
+    def trainees(self) -> tuple[str, ...]:
+        """The video network; I-frame networks come from published checkpoints."""
+        return ("video",)
+
+    def trainee(self, network: str) -> "Trainee":
+        """The video network behind frozen I frames."""
+        from dcvc_cli.learning.progressive.trainee import ProgressiveTrainee
+
+        return ProgressiveTrainee(self._progressive(), dict(self.networks[network].shapes()))

@@ -13,8 +13,10 @@ from dcvc_cli.bitstream.units import FrameUnit
 from dcvc_cli.codec.choices import NO_ORDER, CodingChoices, PictureOrder
 from dcvc_cli.codec.networks import CodecNetworks
 from dcvc_cli.codec.pictures import check_picture, video_format_of
+from dcvc_cli.entropy.tables import CdfTable
 from dcvc_cli.errors import StreamError
 from dcvc_cli.families.base import CodedUnit, PictureDecoder, PictureEncoder
+from dcvc_cli.families.float_codec.coder import WordTable
 from dcvc_cli.families.float_codec.layers import Ops, Tensor
 from dcvc_cli.families.float_codec.sides import DecodingSide, EncodingSide, Layout, Side
 from dcvc_cli.families.wide_latents.rgb import PADDING, check_colour, padded_size, picture_from_rgb, rgb_values
@@ -35,11 +37,36 @@ class FrameRecipe(ABC):
     def i_frame(self, networks: CodecNetworks, side: Side, values: Tensor | None, z_size: tuple[int, int]) -> Any:
         """Codes an I frame. Returns what the next frame is predicted from, the picture first."""
 
-    @abstractmethod
     def p_frame(
         self, networks: CodecNetworks, side: Side, values: Tensor | None, z_size: tuple[int, int], kept: Any
     ) -> Any:
-        """Codes a P frame. `kept` is what the frame before returned. Returns the same for the next frame."""
+        """Codes a P frame after a frame that left `kept`; what it leaves itself."""
+        table_mv, table = self.z_tables(networks["video"].z_table)
+        flow = self.motion(side, table_mv, values, z_size, kept)
+        return self.picture(side, table, values, z_size, kept, flow)
+
+    @abstractmethod
+    def z_tables(self, stored: CdfTable) -> tuple[WordTable, WordTable]:
+        """Tables of mv_z and of z."""
+
+    @abstractmethod
+    def motion(
+        self, side: Side, z_table: WordTable | None, values: Tensor | None, z_size: tuple[int, int], kept: Any
+    ) -> Tensor:
+        """Codes a P frame's motion; the flow, 2 x Hp x Wp, as the decoder has it. A side without symbols needs no
+        table."""
+
+    @abstractmethod
+    def picture(
+        self,
+        side: Side,
+        z_table: WordTable | None,
+        values: Tensor | None,
+        z_size: tuple[int, int],
+        kept: Any,
+        flow: Tensor,
+    ) -> Any:
+        """Codes the rest of a P frame; what it leaves."""
 
 
 class FrameCoder:

@@ -54,16 +54,17 @@ class Side(ABC):
         """
 
     def hyper(
-        self, name: str, table: WordTable, z: Tensor | None, size: tuple[int, int], medians: Tensor | None = None
+        self, name: str, table: WordTable | None, z: Tensor | None, size: tuple[int, int], medians: Tensor | None = None
     ) -> Tensor:
         """Codes z, which is rounded around the medians of its channels. Returns its values (1, c, h, w).
 
         Args:
-            table: one row a channel.
+            table: one row a channel; None where a side makes no symbols.
             z: in an encoder; None in a decoder.
             size: (h, w) of z.
             medians: (c, 1, 1); None: z is rounded around 0.
         """
+        assert table is not None, "symbols have a table"
         channels = table.cdf_length.size
         rows = np.broadcast_to(np.arange(channels, dtype=np.uint8)[:, None, None], (channels, *size))
         middle = 0.0 if medians is None else medians

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from dcvc_cli.bitstream.sps import Precision
 from dcvc_cli.families.base import Family
@@ -11,13 +11,24 @@ from dcvc_cli.families.float_codec.anchor import AnchorNetwork
 from dcvc_cli.families.float_codec.model import FloatModel
 from dcvc_cli.families.tcm.video import DENSITIES, GAUSSIAN_ROWS, TcmRecipe, TcmSizes, TcmVideoNetwork
 
-TINY = TcmSizes(motion=12, latent=12, hyper=8, feature=8, decoded=4)
+if TYPE_CHECKING:
+    from dcvc_cli.learning.progressive.codec import ProgressiveCodec
+
+TINY = TcmSizes(motion=12, latent=12, hyper=8, feature=8, decoded=4, flow=(8, 8, 8, 4))
 
 
 def _model(name: str, n: int, sizes: TcmSizes, *, relative_width: float, is_for_tests: bool = False) -> FloatModel:
     image, video = AnchorNetwork(n, has_context=False, rule=GAUSSIAN_ROWS), TcmVideoNetwork(sizes)
     recipe = TcmRecipe(image, video)
-    return FloatModel(name, image, video, recipe, DENSITIES, relative_width=relative_width, is_for_tests=is_for_tests)
+
+    def progressive() -> "ProgressiveCodec":
+        from dcvc_cli.families.tcm.training import TcmProgressiveCodec
+
+        return TcmProgressiveCodec(image, recipe, DENSITIES)
+
+    return FloatModel(
+        name, image, video, recipe, DENSITIES, progressive, relative_width=relative_width, is_for_tests=is_for_tests
+    )
 
 
 class TcmFamily(Family):

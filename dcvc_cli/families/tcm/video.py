@@ -19,7 +19,7 @@ from dcvc_cli.families.float_codec.layers import (
     Tensor,
     conv,
 )
-from dcvc_cli.families.float_codec.motion import MotionEstimation, warp
+from dcvc_cli.families.float_codec.motion import FLOW_WIDTHS, MotionEstimation, warp
 from dcvc_cli.families.float_codec.sequences import FrameRecipe
 from dcvc_cli.families.float_codec.sides import Side
 from dcvc_cli.families.float_codec.tables import rows_by_logarithm
@@ -52,6 +52,7 @@ class TcmSizes:
     hyper: int = 64
     feature: int = 64
     decoded: int = 32
+    flow: tuple[int, ...] = FLOW_WIDTHS
 
 
 class TcmVideoNetwork(FloatNetwork):
@@ -69,7 +70,7 @@ class TcmVideoNetwork(FloatNetwork):
     def __init__(self, sizes: TcmSizes) -> None:
         v, m, n, c = sizes.motion, sizes.latent, sizes.hyper, sizes.feature
         self.sizes, self.num_z_channels = sizes, 2 * n
-        self.optic_flow = MotionEstimation("optic_flow.moduleBasic")
+        self.optic_flow = MotionEstimation("optic_flow.moduleBasic", sizes.flow)
         steps = []
         for k in range(3):
             steps += [conv(f"mv_encoder.{4 * k}", v if k else 2, v, 3, 2), Gdn(f"mv_encoder.{4 * k + 1}", v)]
@@ -123,11 +124,15 @@ class TcmVideoNetwork(FloatNetwork):
         return self.mv_prior_decoder(ops, mv_z_hat)
 
     @timed(CONTEXT)
-    def contexts(self, ops: Ops, mv_y_hat: Tensor, picture: Tensor, feature: Tensor | None) -> tuple[Tensor, ...]:
+    def flow(self, ops: Ops, mv_y_hat: Tensor) -> Tensor:
+        """mv_y -> flow, 2 x Hp x Wp."""
+        return self.mv_decoder(ops, mv_y_hat)
+
+    @timed(CONTEXT)
+    def contexts(self, ops: Ops, flow: Tensor, picture: Tensor, feature: Tensor | None) -> tuple[Tensor, ...]:
         """Contexts of sizes 1, 1/2 and 1/4, c channels each."""
         from torch.nn.functional import avg_pool2d
 
-        flow = self.mv_decoder(ops, mv_y_hat)
         half = avg_pool2d(flow, 2) / 2
         quarter = avg_pool2d(half, 2) / 2
         adapted = self.adaptor_i(ops, picture) if feature is None else self.adaptor_p(ops, feature)
@@ -159,7 +164,7 @@ class TcmVideoNetwork(FloatNetwork):
     def reconstruction(self, ops: Ops, decoded: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
         """(picture in 0..1, feature)."""
         feature, picture = self.recon(ops, decoded, context)
-        return picture.clamp(0, 1), feature
+        return ops.clamp_unit(picture), feature
 
 
 class TcmRecipe(FrameRecipe):
@@ -176,24 +181,34 @@ class TcmRecipe(FrameRecipe):
         table = WordTable.of_rows(networks["image"].z_table, 0, self.image.n)
         return self.image.code(side.ops, side, values, table, z_size), None
 
-    def p_frame(
-        self, networks: CodecNetworks, side: Side, values: Tensor | None, z_size: tuple[int, int], kept: Any
+    def motion(
+        self, side: Side, z_table: WordTable | None, values: Tensor | None, z_size: tuple[int, int], kept: Any
+    ) -> Tensor:
+        """From the picture before."""
+        video, ops, (picture, _) = self.video, side.ops, kept
+        mv_y = side.analysis(lambda: video.motion_analysis(ops, video.optic_flow(ops, values, picture)))
+        mv_z = side.analysis(lambda: video.motion_hyper_analysis(ops, mv_y))
+        mv_z_hat = side.hyper("mv_z", z_table, mv_z, z_size)
+        scales, means = side.picked(video.motion_prior(ops, mv_z_hat))
+        return video.flow(ops, side.latent("mv_y", laplace_words(), LAPLACE_ROWS, scales, means, mv_y))
+
+    def picture(
+        self,
+        side: Side,
+        z_table: WordTable | None,
+        values: Tensor | None,
+        z_size: tuple[int, int],
+        kept: Any,
+        flow: Tensor,
     ) -> Any:
         """(picture, feature)."""
         video, ops, (picture, feature) = self.video, side.ops, kept
-        table_mv, table = self.z_tables(networks["video"].z_table)
-        laplace = laplace_words()
-        mv_y = side.analysis(lambda: video.motion_analysis(ops, video.optic_flow(ops, values, picture)))
-        mv_z = side.analysis(lambda: video.motion_hyper_analysis(ops, mv_y))
-        mv_z_hat = side.hyper("mv_z", table_mv, mv_z, z_size)
-        scales, means = side.picked(video.motion_prior(ops, mv_z_hat))
-        mv_y_hat = side.latent("mv_y", laplace, LAPLACE_ROWS, scales, means, mv_y)
-        contexts = video.contexts(ops, mv_y_hat, picture, feature)
+        contexts = video.contexts(ops, flow, picture, feature)
         y = side.analysis(lambda: video.analysis(ops, values, contexts))
         z = side.analysis(lambda: video.hyper_analysis(ops, y))
-        z_hat = side.hyper("z", table, z, z_size)
+        z_hat = side.hyper("z", z_table, z, z_size)
         scales, means = side.picked(video.prior(ops, z_hat, contexts))
-        y_hat = side.latent("y", laplace, LAPLACE_ROWS, scales, means, y)
+        y_hat = side.latent("y", laplace_words(), LAPLACE_ROWS, scales, means, y)
         return video.reconstruction(ops, video.synthesis(ops, y_hat, contexts), contexts[0])
 
     def z_tables(self, stored: CdfTable) -> tuple[WordTable, WordTable]:
