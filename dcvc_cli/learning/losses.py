@@ -132,7 +132,7 @@ def factorised_bits(parameters: Mapping[str, torch.Tensor], z: torch.Tensor, qp:
 
 
 def density_bits(parameters: Mapping[str, torch.Tensor], name: str, z: torch.Tensor) -> torch.Tensor:
-    """Estimates the bits of z (N, c, h, w) under the density `name` of (1, c, 1, 1) parameters, elementwise, float32."""
+    """Estimates the bits of z (N, c, h, w) under the density `name` of parameters (1, c, 1, 1), elementwise."""
     return _bits_of_rows({key: parameters[f"{name}.{key}"].float() for key in BIT_ESTIMATOR_KEYS}, z)
 
 

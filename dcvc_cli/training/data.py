@@ -51,8 +51,8 @@ def build_cache(roots: Sequence[Path], cache: Path, *, is_rgb: bool = False) -> 
     """Decodes every clip and photo below `roots` (training.sources) that the cache lacks. Returns all shots, sorted by
     the names of their sources.
 
-    Several processes may build one cache at the same time, because files appear whole. What is decoded to R G B stands beside what is
-    decoded to Y Cb Cr.
+    Several processes may build one cache at the same time, because files appear whole. What is decoded to R G B
+    stands beside what is decoded to Y Cb Cr.
 
     Raises:
         InputError: there is nothing usable, or a source is damaged. The message names the file.

@@ -61,8 +61,9 @@ def initial_parameters(
 def _carrying(weight: torch.Tensor, first: int | None, gain: float) -> torch.Tensor:
     """A convolution (cout, cin, k, k) whose outputs 0..2 also have its inputs first..first + 2."""
     middle = weight.shape[-1] // 2
-    for colour in range(COLOURS if first is not None else 0):
-        weight[colour, first + colour, middle, middle] += gain
+    if first is not None:
+        for colour in range(COLOURS):
+            weight[colour, first + colour, middle, middle] += gain
     return weight
 
 
