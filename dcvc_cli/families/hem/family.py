@@ -78,7 +78,7 @@ class HemFamily(Family):
     def models(self) -> Mapping[str, HemModel]:
         """The models by name."""
         small = (16, 16, 16)
-        tiny = HemImageSizes(8, 16, small), HemVideoSizes(16, 8, 8, 8, small)
+        tiny = HemImageSizes(8, 16, small), HemVideoSizes(16, 8, 8, 8, small, flow=(8, 8, 8, 4))
         made = [
             HemModel("dcvc-hem", HemImageSizes(), HemVideoSizes()),
             HemModel("tiny-dcvc-hem", *tiny, is_for_tests=True),

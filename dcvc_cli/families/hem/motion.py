@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from dcvc_cli.families.float_codec.motion import LEVELS, WIDTHS
+from dcvc_cli.families.float_codec.motion import LEVELS
 from dcvc_cli.graph.blocks import Conv, Sequence, Shape, Tensor, layer_shapes
 
 if TYPE_CHECKING:
@@ -17,11 +17,11 @@ KERNEL = 7
 class LevelNetwork:
     """Picture, warped reference and flow -> the correction of the flow: 8 x h x w -> 2 x h x w."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, inner: tuple[int, ...]) -> None:
         self.layers = Sequence(
             *(
                 Conv(f"{name}.conv{k}", cin, cout, kernel=KERNEL, padding=KERNEL // 2)
-                for k, (cin, cout) in enumerate(pairwise(WIDTHS), 1)
+                for k, (cin, cout) in enumerate(pairwise((8, *inner, 2)), 1)
             )
         )
 
@@ -37,10 +37,14 @@ class LevelNetwork:
 
 class MotionNetwork:
     """Two pictures 3 x h x w -> the flow from the first to places in the second, 2 x h x w, right and down, in samples.
-    Both sides are multiples of 16."""
+    Both sides are multiples of 16.
 
-    def __init__(self, name: str) -> None:
-        self.levels = Sequence(*(LevelNetwork(f"{name}.moduleBasic.{k}") for k in range(LEVELS)))
+    Args:
+        inner: channels between the five layers of a level.
+    """
+
+    def __init__(self, name: str, inner: tuple[int, ...]) -> None:
+        self.levels = Sequence(*(LevelNetwork(f"{name}.moduleBasic.{k}", inner) for k in range(LEVELS)))
 
     def shapes(self) -> Iterator[tuple[str, Shape]]:
         return layer_shapes(self)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from dcvc_cli.families.float_codec.motion import FLOW_WIDTHS
 from dcvc_cli.families.hem.blocks import (
     ActivatedBlock,
     BottleneckBlock,
@@ -46,6 +47,7 @@ class HemVideoSizes:
         latents: channels of y.
         tail: channels that the decoder hands to the reconstruction.
         unet: widths of its UNets.
+        flow: channels between the layers of motion estimation.
     """
 
     features: int = 64
@@ -53,6 +55,7 @@ class HemVideoSizes:
     latents: int = 96
     tail: int = 32
     unet: tuple[int, int, int] = (32, 64, 128)
+    flow: tuple[int, ...] = FLOW_WIDTHS
 
 
 class ContextNetwork:
@@ -116,7 +119,7 @@ class HemVideoNetwork:
             ScaleVector("y_q_scale", NUM_ANCHORS, 1),
             *(BitEstimator(name, 1, n) for name in ESTIMATORS),
         )
-        self.motion = MotionNetwork("optic_flow")
+        self.motion = MotionNetwork("optic_flow", sizes.flow)
         self.mv_encoder = analysis_layers("mv_encoder", MOTION_CHANNELS, m)
         self.mv_decoder = synthesis_layers("mv_decoder", m, MOTION_CHANNELS)
         self.mv_hyper_encoder = hyper_analysis_layers("mv_hyper_prior_encoder", m, n)
