@@ -3,12 +3,14 @@
 import importlib
 import os
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
-from dcvc_cli.errors import EnvironmentFault
+from dcvc_cli.errors import EnvironmentFault, StreamError
 
 ISA_VARIABLE = "DCVC_CPU_ISA"
 """The environment variable that names the best instruction set that compiled code may use."""
+
+T = TypeVar("T")
 
 
 def wants_twin(variable: str) -> bool:
@@ -24,6 +26,17 @@ def wants_twin(variable: str) -> bool:
     if implementation not in ("native", "twin"):
         raise EnvironmentFault(f"{variable} must be native or twin, found {implementation!r}", f"unset {variable}")
     return implementation == "twin"
+
+
+def intact(decoded: T | None, message: str) -> T:
+    """Returns what a compiled decoder has decoded.
+
+    Raises:
+        StreamError: it is None, which means that the bytes are damaged.
+    """
+    if decoded is None:
+        raise StreamError(message)
+    return decoded
 
 
 class NativeModule:

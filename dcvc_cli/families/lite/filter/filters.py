@@ -7,12 +7,11 @@ the filters that the fit finds, so no decoder depends on the fit.
 """
 
 from copy import copy
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dcvc_cli.errors import StreamError
 from dcvc_cli.families.lite.filter.parameters import (
     DAMAGED,
     Filters,
@@ -20,7 +19,7 @@ from dcvc_cli.families.lite.filter.parameters import (
     Planes,
 )
 from dcvc_cli.families.lite.filter.twin import filter_planes_twin
-from dcvc_cli.format.native import NativeModule, wants_twin
+from dcvc_cli.format.native import NativeModule, intact, wants_twin
 from dcvc_cli.format.range_coder import DecoderState, EncoderState, decoder_start, encoder_start
 
 if TYPE_CHECKING:
@@ -34,8 +33,6 @@ TWIN_VARIABLE = "DCVC_OUTPUT_FILTER"
 HALVED_CHROMA_WEIGHT, FULL_CHROMA_WEIGHT = 5.0, 1.0
 """Weight of a squared grey level of chroma in the fit, for 4:2:0 and for RGB; luma has 1. The first is large because
 the quality of 4:2:0 is (6 Y + U + V) / 8 in decibels and chroma has smaller errors."""
-
-T = TypeVar("T")
 
 
 def planes_of_squares(squares: NDArray[np.int16], halve_chroma: bool) -> Planes:
@@ -107,7 +104,7 @@ class FilterCoder:
         Raises:
             StreamError: the bytes hold no filters.
         """
-        filters, state = _intact(self.native.decode_open(data, decoder_start(start)))
+        filters, state = intact(self.native.decode_open(data, decoder_start(start)), DAMAGED)
         return Filters(*filters), DecoderState(*state)
 
     def decode(self, data: bytes, start: DecoderState | None = None) -> Filters:
@@ -116,7 +113,7 @@ class FilterCoder:
         Raises:
             StreamError: the bytes hold no filters, or something else as well.
         """
-        return Filters(*_intact(self.native.decode(data, decoder_start(start))))
+        return Filters(*intact(self.native.decode(data, decoder_start(start)), DAMAGED))
 
 
 class FilterFit:
@@ -152,9 +149,3 @@ class FilterFit:
         """
         weight = FULL_CHROMA_WEIGHT if planes[1].shape == planes[0].shape else HALVED_CHROMA_WEIGHT
         return Filters(*self._native.fit(planes, source, coder.native, bit_price, weight))
-
-
-def _intact(decoded: T | None) -> T:
-    if decoded is None:
-        raise StreamError(DAMAGED)
-    return decoded

@@ -7,16 +7,15 @@ encoder's choice, so no decoder depends on how the encoder chooses.
 
 from copy import copy
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dcvc_cli.errors import StreamError
 from dcvc_cli.families.lite.floor.parts import DAMAGED, EXACT_STEP, FloorParts, Planes
 from dcvc_cli.families.lite.motion.field import search_lambda
 from dcvc_cli.families.lite.samples import MAX_SAMPLE
-from dcvc_cli.format.native import NativeModule, wants_twin
+from dcvc_cli.format.native import NativeModule, intact, wants_twin
 from dcvc_cli.format.range_coder import DecoderState, EncoderState, decoder_start, encoder_start
 
 if TYPE_CHECKING:
@@ -35,8 +34,6 @@ PRICE_OF_STEP = 0.115
 CHROMA_WEIGHT = 2
 """Weight of a squared error of chroma; luma has 1."""
 GREY_LEVEL = MAX_SAMPLE / 255
-
-T = TypeVar("T")
 
 
 def step_size(step_index: int) -> int:
@@ -192,7 +189,7 @@ class FloorCoder:
         Raises:
             StreamError: the bytes hold no floor.
         """
-        floor, state = _intact(self.native.decode_open(data, rows, columns, is_halved, decoder_start(start)))
+        floor, state = intact(self.native.decode_open(data, rows, columns, is_halved, decoder_start(start)), DAMAGED)
         return FrameFloor(floor), DecoderState(*state)
 
     def decode(
@@ -203,7 +200,7 @@ class FloorCoder:
         Raises:
             StreamError: the bytes hold no floor, or something else as well.
         """
-        return FrameFloor(_intact(self.native.decode(data, rows, columns, is_halved, decoder_start(start))))
+        return FrameFloor(intact(self.native.decode(data, rows, columns, is_halved, decoder_start(start)), DAMAGED))
 
 
 @dataclass(frozen=True, eq=False)
@@ -280,9 +277,3 @@ class FloorChooser:
             ValueError: no picture has these sizes.
         """
         self._native.remember(source)
-
-
-def _intact(decoded: T | None) -> T:
-    if decoded is None:
-        raise StreamError(DAMAGED)
-    return decoded

@@ -8,17 +8,16 @@ the motion that the search finds, so no decoder depends on the search.
 """
 
 from copy import copy
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dcvc_cli.errors import StreamError
 from dcvc_cli.families.lite.motion.motion import SQUARE, Field, Motion
 from dcvc_cli.families.lite.motion.twin import compensate_twin
 from dcvc_cli.families.lite.samples import MAX_SAMPLE, SAMPLE_BITS
 from dcvc_cli.format.constants import MAX_BASE_QP
-from dcvc_cli.format.native import NativeModule, wants_twin
+from dcvc_cli.format.native import NativeModule, intact, wants_twin
 from dcvc_cli.format.range_coder import DecoderState, EncoderState
 
 if TYPE_CHECKING:
@@ -31,13 +30,13 @@ PRICE_STEPS = 1 << 20
 """The price of a bit at QP 0 and at QP 63, in sums of absolute differences of 8-bit samples. Its square is the price in
 squared differences, which the networks' training decides."""
 
+DAMAGED = "the motion vectors of a frame are damaged"
+"""Message of the StreamError for a payload with impossible vectors."""
 TWIN_VARIABLE = "DCVC_MOTION"
 """If this environment variable is "twin", the slow twin compensates pictures."""
 
 KEPT_INTERVAL = 8
 """Every so many frames, one is kept as long-term reference, from the I frame on."""
-
-T = TypeVar("T")
 
 
 def is_kept(number: int) -> bool:
@@ -224,7 +223,7 @@ class FieldCoder:
         Raises:
             StreamError: the bytes hold no such motion, or something else as well.
         """
-        return Motion(*_intact(self._native.decode(data, rows, columns)))
+        return Motion(*intact(self._native.decode(data, rows, columns), DAMAGED))
 
     def decode_open(self, data: bytes, rows: int, columns: int) -> tuple[Motion, DecoderState]:
         """Reads the motion of rows x columns squares. Both numbers are even.
@@ -235,11 +234,5 @@ class FieldCoder:
         Raises:
             StreamError: the bytes hold no such motion.
         """
-        motion, state = _intact(self._native.decode_open(data, rows, columns))
+        motion, state = intact(self._native.decode_open(data, rows, columns), DAMAGED)
         return Motion(*motion), DecoderState(*state)
-
-
-def _intact(decoded: T | None) -> T:
-    if decoded is None:
-        raise StreamError("the motion vectors of a frame are damaged")
-    return decoded
