@@ -6,7 +6,7 @@ same cells in which they put it together. Source: docs/exact-arithmetic.md.
 
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,44 +61,48 @@ class ExactNative(ExactOperations):
     def __init__(self, network: ExactNetwork, engine: "native.Engine | None" = None) -> None:
         super().__init__(network)
         self.engine = engine if engine is not None else make_engine()
-        self._layers: dict[str, Any] = {}
+        self._convs: dict[str, native.Conv] = {}
+        self._depthwises: dict[str, native.Depthwise] = {}
+        self._blocks: dict[str, native.Block] = {}
         self._row_tables: dict[int, NDArray[np.uint8]] = {}
 
     # ---- packed layers, made at first use
 
-    def _pack(self, numbers: ExactConv, rows: slice, stride: int, padding: int) -> Any:
+    def _pack(self, numbers: ExactConv, rows: slice, stride: int, padding: int) -> "native.Conv":
         weight = np.ascontiguousarray(numbers.weight[rows].transpose(0, 2, 3, 1))
         return native.Conv(weight, numbers.multiplier[rows], numbers.addend[rows], stride, padding)
 
-    def _conv_layer(self, layer: "Conv") -> Any:
-        if layer.name not in self._layers:
-            self._layers[layer.name] = self._pack(
+    def _conv_layer(self, layer: "Conv") -> "native.Conv":
+        if layer.name not in self._convs:
+            self._convs[layer.name] = self._pack(
                 self.network.conv(layer.name), slice(None), layer.stride, layer.padding
             )
-        return self._layers[layer.name]
+        return self._convs[layer.name]
 
-    def _depthwise_layer(self, layer: "Depthwise") -> Any:
-        if layer.name not in self._layers:
+    def _depthwise_layer(self, layer: "Depthwise") -> "native.Depthwise":
+        if layer.name not in self._depthwises:
             numbers = self.network.conv(layer.name)
             weight = np.ascontiguousarray(numbers.weight.reshape(layer.channels, 9))
-            self._layers[layer.name] = native.Depthwise(weight, numbers.multiplier, numbers.addend)
-        return self._layers[layer.name]
+            self._depthwises[layer.name] = native.Depthwise(weight, numbers.multiplier, numbers.addend)
+        return self._depthwises[layer.name]
 
-    def _block(self, block: "DepthConvBlock") -> Any:
+    def _block(self, block: "DepthConvBlock") -> "native.Block":
         """The packed block, after checking that its layers' exponents fit each other."""
-        if block.name not in self._layers:
+        if block.name not in self._blocks:
             wide = self.network.conv(block.ffn_in.name)
             half = wide.weight.shape[0] // 2
             halves = self._pack(wide, slice(None, half), 1, 0), self._pack(wide, slice(half, None), 1, 0)
-            self._layers[block.name] = self._packed_block(block, *halves)
-        return self._layers[block.name]
+            self._blocks[block.name] = self._packed_block(block, *halves)
+        return self._blocks[block.name]
 
-    def _fourfold_block(self, block: "FourfoldBlock") -> Any:
-        if block.name not in self._layers:
-            self._layers[block.name] = self._packed_block(block, self._conv_layer(block.ffn_in), None)
-        return self._layers[block.name]
+    def _fourfold_block(self, block: "FourfoldBlock") -> "native.Block":
+        if block.name not in self._blocks:
+            self._blocks[block.name] = self._packed_block(block, self._conv_layer(block.ffn_in), None)
+        return self._blocks[block.name]
 
-    def _packed_block(self, block: "DepthConvBlock | FourfoldBlock", ffn_first: Any, ffn_second: Any) -> Any:
+    def _packed_block(
+        self, block: "DepthConvBlock | FourfoldBlock", ffn_first: "native.Conv", ffn_second: "native.Conv | None"
+    ) -> "native.Block":
         numbers = {
             key: self.network.conv(layer.name)
             for key, layer in vars(block).items()
@@ -158,11 +162,11 @@ class ExactNative(ExactOperations):
         """Computes a convolution with kernel and stride `factor`: the same products without a rearranged copy of x."""
         numbers = self.network.conv(layer.name)
         require_exponent(layer.name, numbers.in_exponent, x)
-        if layer.name not in self._layers:
+        if layer.name not in self._convs:
             cells = numbers.weight.reshape(layer.cout, -1, factor, factor)
             weight = np.ascontiguousarray(cells.transpose(0, 2, 3, 1))
-            self._layers[layer.name] = native.Conv(weight, numbers.multiplier, numbers.addend, factor, 0)
-        return ExactValue(self.engine.conv(self._layers[layer.name], x.data), numbers.out_exponent)
+            self._convs[layer.name] = native.Conv(weight, numbers.multiplier, numbers.addend, factor, 0)
+        return ExactValue(self.engine.conv(self._convs[layer.name], x.data), numbers.out_exponent)
 
     def depth_conv_block(self, block: "DepthConvBlock", x: ExactValue) -> ExactValue:
         return self._run_block(self._block(block), block, x)
@@ -170,7 +174,7 @@ class ExactNative(ExactOperations):
     def fourfold_block(self, block: "FourfoldBlock", x: ExactValue) -> ExactValue:
         return self._run_block(self._fourfold_block(block), block, x)
 
-    def _run_block(self, packed: Any, block: "DepthConvBlock | FourfoldBlock", x: ExactValue) -> ExactValue:
+    def _run_block(self, packed: "native.Block", block: "DepthConvBlock | FourfoldBlock", x: ExactValue) -> ExactValue:
         entry = block.dc_in if block.adaptor is None else block.adaptor
         require_exponent(block.name, self.network.conv(entry.name).in_exponent, x)
         return ExactValue(
