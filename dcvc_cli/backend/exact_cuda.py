@@ -341,7 +341,8 @@ class ExactCuda(ExactOperations):
         return self._value(tensor, rules.FRAME_EXPONENT, rules.PICTURE_CELL)
 
     def compensate(self, frame: CudaValue, motion: BlockMotion, long_term: CudaValue | None) -> CudaValue:
-        """What block motion (families.lite.motion.field.Motion) makes of a reference and a long-term reference."""
+        """The picture that block motion (families.lite.motion.motion.Motion) predicts from a reference and a long-term
+        reference."""
         kept = None if long_term is None else self._picture(long_term)
         tensor = self.pictures.compensate(self._picture(frame), motion.vectors, motion.tracks, motion.blends, kept)
         return self._value(tensor, rules.FRAME_EXPONENT, rules.PICTURE_CELL)

@@ -24,7 +24,7 @@ Tensor = Any
 Latents = Any
 """The encoder's latents: float32 (C, h, w), or in analysis on a device what that device has."""
 CodedElements = Any
-"""What `coded_rows` of a backend tells `restore_coded` of the same backend."""
+"""Places of coded elements, from `coded_rows` to `restore_coded` of the same backend."""
 PlaneSymbols = NDArray[np.int8]
 PlaneIndex = NDArray[np.uint8]
 PlaneFlags = NDArray[np.bool_]
@@ -40,7 +40,7 @@ class BlockMotion(Protocol):
 
     @property
     def tracks(self) -> NDArray[np.int16] | None:
-        """The same into the long-term reference; None without one."""
+        """(h / 8, w / 8, 2), into the long-term reference, in quarter samples; None without one."""
 
     @property
     def blends(self) -> NDArray[np.uint8] | None:

@@ -95,7 +95,7 @@ class RepeatedSections:
 
 
 def _kind_of(argument: Any) -> Any:
-    """What a recording depends on."""
+    """The key of a recording: everything that it depends on."""
     if isinstance(argument, torch.Tensor):
         return tuple(argument.shape), argument.stride(), argument.dtype, argument.device
     return argument

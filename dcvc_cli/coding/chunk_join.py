@@ -193,6 +193,6 @@ def _open_tracks(plan: Plan, source: str, limits: Limits, stack: ExitStack) -> T
     reader = stack.enter_context(open_input(source, plan.options, limits))
     assert isinstance(reader, ContainerReader)
     assert reader.tracks is not None
-    # Reading the first picture tells what is time 0 of the tracks.
+    # The first picture must be read before time 0 of the tracks is known.
     next(iter(reader))
     return TrackFeed(reader, reader.tracks, is_limited=plan.options.frames is not None)

@@ -18,7 +18,7 @@ PRESET_KEY = "preset"
 
 @dataclass(frozen=True)
 class EncodeSettings:
-    """What a preset or a config file may set, under the names of the options.
+    """Settings that a preset or a config file may hold, under the names of the options.
 
     Attributes:
         qp: 0..63, HIGHER is better quality and a bigger file.

@@ -221,7 +221,7 @@ def sps_values(sps: Sps) -> dict[str, Any]:
 
 
 def colour_names(sps: Sps) -> dict[str, str | None]:
-    """What ffmpeg calls the colour of a stream; None where it has no name for a code point."""
+    """ffmpeg's names for the colour of a stream; None where ffmpeg has no name for a code point."""
     ranges = {None: "unknown", False: "limited", True: "full"}
     return {
         "primaries": PRIMARIES.get(sps.colour_primaries),

@@ -1,4 +1,4 @@
-"""Estimates how much memory coding takes, from picture size, model and arithmetic. docs/robustness.md tells how it was
+"""Estimates how much memory coding takes, from picture size, model and arithmetic. docs/robustness.md says how it was
 measured."""
 
 import math

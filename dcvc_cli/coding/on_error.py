@@ -4,7 +4,7 @@ from enum import StrEnum
 
 
 class OnError(StrEnum):
-    """What a decoder does with a frame that cannot be decoded.
+    """Ways to go on at a frame that cannot be decoded.
 
     Attributes:
         STOP: the first broken rule ends the decode.

@@ -37,7 +37,7 @@ def pass_key(
     settings: EncodeSettings,
     opened: OpenedModel,
 ) -> dict[str, Any]:
-    """What a first pass holds for, as JSON values by name.
+    """The clip and settings that a first pass holds for, as JSON values by name.
 
     Args:
         span: (pictures left out at the start, pictures coded at most).

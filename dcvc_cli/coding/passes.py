@@ -24,7 +24,7 @@ FIRST_QP, NEAR_QPS = 32, 10
 def rate_target(
     settings: EncodeSettings, name: str, video_format: VideoFormat, num_frames: int | None
 ) -> RateTarget | None:
-    """What the settings ask for; None where they name no bitrate.
+    """The target of the settings; None where they name no bitrate.
 
     Args:
         name: of the input, for messages.

@@ -26,7 +26,7 @@ _QP_LIST = "N,N,..."
 
 
 class CodecName(StrEnum):
-    """The same names as evaluating.conventional.ConventionalCodec, which is imported only when it is needed."""
+    """Names of evaluating.conventional.ConventionalCodec, which is imported only when it is needed."""
 
     X264 = "x264"
     X265 = "x265"

@@ -93,7 +93,7 @@ class FrameAt:
 
 
 def stream_span(source: str, seek: Position, frames: Position | None) -> tuple[int, int | None]:
-    """As `span_of`, for a .dcvc stream."""
+    """`span_of` for a .dcvc stream."""
     if isinstance(seek, int) and not isinstance(frames, Fraction):
         return seek, frames
     from dcvc_cli.bitstream.stream_reader import StreamReader
@@ -118,7 +118,7 @@ def stream_span(source: str, seek: Position, frames: Position | None) -> tuple[i
 
 
 def input_span(source: str, choices: "EncodeChoices") -> tuple[int, int | None]:
-    """As `span_of`, for an input of pictures, which is opened once more for it."""
+    """`span_of` for an input of pictures, which is opened once more."""
     seek, frames = choices.seek, choices.frames
     if isinstance(seek, int) and not isinstance(frames, Fraction):
         return seek, frames

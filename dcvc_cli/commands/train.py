@@ -27,7 +27,7 @@ class TrainGroup(typer.core.TyperGroup):
     """
 
     def list_commands(self, context: Any) -> list[str]:
-        """In the order of training, `export` last."""
+        """Names of the commands in the order of training, `export` last."""
         from dcvc_cli.training.models import trainee_names
 
         return [*trainee_names(), *super().list_commands(context)]

@@ -1,4 +1,4 @@
-"""One QP for all frames, of which a rate control keeps the history."""
+"""A rate control that gives one QP to all frames, so that its history is kept."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from dcvc_cli.control.scene_cuts import SeenPicture
 
 @dataclass(frozen=True)
 class ConstantQp:
-    """Gives the same base QP, 0..63, whatever comes."""
+    """Gives every picture the same base QP, 0..63."""
 
     base_qp: int
 
@@ -16,4 +16,4 @@ class ConstantQp:
         return self.base_qp
 
     def coded(self, num_bits: int, num_pictures: int, lowered: int = 0) -> None:
-        """Bits change nothing."""
+        """Ignores the bits."""

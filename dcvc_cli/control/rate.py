@@ -24,8 +24,8 @@ NOW_SECONDS = 1
 MAX_STEP, MAX_STEP_DOWN, MAX_STEP_AT_CUT = 2, 20, 12
 """Largest change of the QP from group to group. An I frame that begins a scene may change it more."""
 SURPRISE = 3
-"""Bits of a picture, of what its group was thought to take a picture: beyond, a new group begins, and its QP may be
-lower by any step."""
+"""Ratio of a picture's bits to the predicted bits of a picture of its group. Above this ratio a new group begins, and
+its QP may be lower by any step."""
 UNKNOWN_FRAMES = 3
 """P frames after an I frame that begins an unknown scene: each may take as many bits as the I frame."""
 MEMORY = 16
@@ -33,7 +33,7 @@ MEMORY = 16
 NOISE = 128
 """Added to the difference of thumbnails: half a grey level, for detail that thumbnails do not show."""
 BESIDE = 64
-"""Bits of a frame unit that no QP changes: its header and check, about."""
+"""About the bits of a frame unit that no QP changes: its header and check."""
 _PRIOR_QP, _PRIOR_P, _PRIOR_I = 32, (45, 900), (1100, 3840)
 """First estimate, before anything is coded: millibits a luma sample at this QP, for the activity at which they were
 measured."""
@@ -71,7 +71,8 @@ class RateControl(Protocol):
         """The base QP of the next picture."""
 
     def coded(self, num_bits: int, num_pictures: int, lowered: int = 0) -> None:
-        """Takes the bits of the oldest pictures that are not yet told of, coded at a QP lower by so many."""
+        """Takes the bits of the oldest pictures whose bits are not known yet. Their QP was `lowered` below the given
+        one."""
 
 
 @dataclass
@@ -123,7 +124,7 @@ class OnePassRate:
         self._now = max(GROUP, NOW_SECONDS * rate.numerator // rate.denominator)
         self._activities: deque[int] = deque(maxlen=self._window)
         self._thought = 0
-        """Bits that a P frame of this group was thought to take."""
+        """Predicted bits of a P frame of this group."""
         self._is_surprised = False
         self._detail = _PRIOR_I[1]
         self._spent = 0
@@ -184,7 +185,7 @@ class OnePassRate:
         self._thought = self._predicted(qp, self._activity_now(), False)
 
     def _activity_now(self) -> int:
-        """The mean of the last group, or that of the last two pictures where it is higher."""
+        """The mean activity of the last group, or of the last two pictures where theirs is higher."""
         last = [self._activities[index] for index in range(-min(GROUP, len(self._activities)), 0)]
         return max(sum(last) // len(last), sum(last[-2:]) // len(last[-2:])) if last else _PRIOR_P[1]
 

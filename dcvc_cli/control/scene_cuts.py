@@ -18,11 +18,12 @@ LOOKAHEAD = 3
 UNLIKE_PERCENT = 55
 """Share of a picture's detail. Where motion search leaves more than that, the picture shows something else."""
 SUDDEN_PERCENT = 155
-"""What the picture before leaves of a cut, of what the cut leaves of the picture after it: below, all is in motion."""
+"""Least ratio of the difference at a cut to the difference after it. Below this ratio the whole scene is in motion."""
 SILENT = 2
-"""Differences of Differences of Differences of 1/SILENT grey levels a sample count as noise."""
+"""Differences of 1/SILENT grey levels a sample count as noise."""
 GROWTH_PERCENT = 125
-"""Detail of the last picture looked at, of the first one's: beyond, the scene fades in."""
+"""Ratio of the detail of the last picture that is analysed to that of the first. Above this ratio the scene fades
+in."""
 
 
 @dataclass(frozen=True)

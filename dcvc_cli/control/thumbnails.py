@@ -65,7 +65,7 @@ _SHIFTS = sorted(
 
 
 def _sums(samples: NDArray[np.int16]) -> NDArray[np.int32]:
-    """Those of each block. Eight samples fit 16 bits."""
+    """Sums of each block. Sums of eight samples fit 16 bits."""
     height, width = samples.shape
     lines = samples.reshape(height // THUMBNAIL_BLOCK, THUMBNAIL_BLOCK, width).sum(axis=1, dtype=np.int16)
     sums: NDArray[np.int32] = lines.reshape(height // THUMBNAIL_BLOCK, width // THUMBNAIL_BLOCK, THUMBNAIL_BLOCK).sum(

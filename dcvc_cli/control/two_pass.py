@@ -85,7 +85,8 @@ class TwoPassRate:
         return self._wanted() if self._index == 0 else self._qps[0]
 
     def coded(self, num_bits: int, num_pictures: int, lowered: int = 0) -> None:
-        """The bits of the oldest pictures that are not yet told of, coded at a QP lower by so many."""
+        """Takes the bits of the oldest pictures whose bits are not known yet. Their QP was `lowered` below the given
+        one."""
         first = self._num_told
         qp = max(0, self._qps[first] - lowered)
         for index in range(first, first + num_pictures):

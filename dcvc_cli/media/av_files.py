@@ -35,5 +35,5 @@ def is_film(av: ModuleType, stream: Any) -> bool:
 
 
 def fault_text(error: Exception) -> str:
-    """What went wrong, in FFmpeg's words."""
+    """FFmpeg's text of an error."""
     return getattr(error, "strerror", None) or str(error)

@@ -1,4 +1,4 @@
-"""What a video file holds besides the samples of its pictures: other tracks, tags, side data, and where chroma lies."""
+"""Contents of a video file besides the samples of its pictures: other tracks, tags, side data, the chroma position."""
 
 import re
 import struct
@@ -63,7 +63,7 @@ _TECHNICAL_TAGS = re.compile(
 
 @dataclass(frozen=True)
 class StreamText:
-    """What FFmpeg prints about one track.
+    """Facts that FFmpeg prints about one track.
 
     Attributes:
         chroma_location: FFmpeg's name of the chroma position, None where the file does not say it.
@@ -128,7 +128,7 @@ def other_contents(container: Any, chosen: Any, is_picture: Any, *, is_kept: boo
 
     Args:
         chosen: the video track that is coded.
-        is_picture: tells of a video track whether it is artwork.
+        is_picture: whether a video track is artwork.
         is_kept: leave out what a TrackReader carries.
     """
     counts: Counter[str] = Counter()
@@ -239,7 +239,7 @@ def _is_identity(matrix: bytes) -> bool:
 
 
 def colour_of(context: "VideoCodecContext", frame: "VideoFrame") -> ColourDescription:
-    """The colour of a picture, as far as the codec or the picture tells it.
+    """The colour of a picture, as far as codec and picture state it.
 
     FFmpeg's numbers for primaries, transfer and matrix are the H.273 code points; its range is 1 limited, 2 full.
     """

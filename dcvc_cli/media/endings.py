@@ -1,4 +1,4 @@
-"""What the ending of a file's name promises, so that nothing is written under the name of another format."""
+"""Endings of file names and the formats that they promise. Nothing is written under the ending of another format."""
 
 from pathlib import PurePath
 

@@ -211,8 +211,8 @@ def _tags(facts: PngFacts) -> PngFacts:
 class PngReader(PictureReader):
     """Reads 8-bit RGB pictures, one PNG file at a time.
 
-    The headers of all files are looked at on opening, so that a picture of another size or colour is told before
-    anything is coded.
+    The headers of all files are read at opening, so that a picture of another size or colour is refused before anything
+    is coded.
 
     Args:
         source: folder, pattern or file, for messages.

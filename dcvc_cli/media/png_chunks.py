@@ -57,7 +57,7 @@ class PngFacts:
 
 
 def read_png_facts(path: Path) -> PngFacts:
-    """Walks over the chunks of a PNG file without decoding it. Damage ends the walk; decoding tells it.
+    """Walks over the chunks of a PNG file without decoding it. Damage ends the walk; decoding reports it.
 
     Raises:
         InputError: the file cannot be read.

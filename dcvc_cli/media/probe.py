@@ -1,4 +1,4 @@
-"""What kind of input a source is: by content first, then by name."""
+"""Finds the kind of an input: by content first, then by name."""
 
 import os
 from enum import Enum

@@ -67,8 +67,7 @@ class RawReader(PictureReader):
 
     Raises:
         UsageError: no size is known.
-        InputError: the data is no whole number of pictures; told before the first picture for files, at the end for
-            pipes.
+        InputError: the data is no whole number of pictures. Files raise it before the first picture, pipes at the end.
     """
 
     def __init__(

@@ -38,7 +38,7 @@ _GZIP = 31
 
 @dataclass(frozen=True)
 class ArrayEntry:
-    """What the header says of one array.
+    """The header's entry of one array.
 
     Attributes:
         kind: numpy's type string.
@@ -226,7 +226,7 @@ class Inflated(io.RawIOBase):
         return len(data)
 
     def read(self, size: int = -1, /) -> bytes:
-        """As many bytes as asked for, fewer only at the end."""
+        """Reads as many bytes as asked for, fewer only at the end."""
         parts, missing = [], size
         while missing > 0:
             part = self._some(missing)

@@ -43,7 +43,7 @@ class Arena:
 
     @property
     def reserved_bytes(self) -> int:
-        """Of all pieces."""
+        """Bytes of all pieces."""
         return sum(size for _, size in self._pieces)
 
     @property

@@ -114,7 +114,7 @@ class DeviceTensor:
         )
 
     def with_channels(self, channels: int) -> "DeviceTensor":
-        """The same place with another number of channels."""
+        """A tensor at the same place with another number of channels."""
         return replace(self, channels=channels)
 
 
@@ -211,7 +211,7 @@ class CudaEngine:
 
     @property
     def pending(self) -> list[Launch]:
-        """What was collected since the last group."""
+        """The launches that were collected since the last group."""
         return list(self._pending)
 
     def recorded(self, run: Callable[[], object]) -> list[list[Launch]]:

@@ -59,7 +59,7 @@ class Product(NamedTuple):
         return (2 * height, 2 * width) if self.is_sub_pixel else (height, width)
 
     def channels(self) -> int:
-        """Of the output."""
+        """Channels of the output."""
         return self.layer.cout // (4 if self.is_sub_pixel else self.fold)
 
     def shape(self) -> tuple[Any, ...]:

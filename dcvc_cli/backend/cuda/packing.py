@@ -39,7 +39,8 @@ def plain_columns(num_outputs: int) -> NDArray[np.intp]:
 
 
 def chunked_columns(num_outputs: int) -> NDArray[np.intp]:
-    """Of a chunk-add: in every 32 columns 16 outputs of the first half, then the 16 that are added to them."""
+    """Columns of a chunk-add: every 32 columns hold 16 outputs of the first half, then the 16 that are added to
+    them."""
     half = num_outputs // 2
     column = np.arange(round_up(half, 16) * 2)
     output = column // 32 * 16 + column % 16
@@ -47,15 +48,15 @@ def chunked_columns(num_outputs: int) -> NDArray[np.intp]:
 
 
 def fours_columns(num_outputs: int) -> NDArray[np.intp]:
-    """Of sums of each four neighbours: in every 32 columns the first neighbours of 8 sums, then their second, third
-    and fourth ones."""
+    """Columns of sums of each four neighbours: every 32 columns hold the first neighbours of 8 sums, then their second,
+    third and fourth neighbours."""
     column = np.arange(round_up(num_outputs // 4, 8) * 4)
     sums = column // 32 * 8 + column % 8
     return np.where(sums < num_outputs // 4, 4 * sums + column % 32 // 8, -1)
 
 
 def sub_pixel_columns(num_outputs: int) -> NDArray[np.intp]:
-    """Of a pixel shuffle by 2: the channels of the upper left position, each 8 aligned, then those of the other
+    """Columns of a pixel shuffle by 2: the channels of the upper left position, each 8 aligned, then those of the other
     three."""
     channels = num_outputs // 4
     padded = round_up(channels, 8)
