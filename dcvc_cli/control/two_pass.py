@@ -20,7 +20,7 @@ MAX_VBV_STEP = 10
 LOOKAHEAD_SECONDS = 2
 """The buffer is simulated so far ahead."""
 VBV_PERCENT = 115
-"""Factor on predicted bits: frames may take so much more."""
+"""Frames may take this percentage of their predicted bits."""
 _SCALE = 40
 """Bits behind the point of what a frame takes at QP 0."""
 
