@@ -7,7 +7,7 @@ where nearly every symbol is 0, and would teach scales that are too wide.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -20,7 +20,7 @@ from dcvc_cli.graph.latent_steps import CodingStep
 from dcvc_cli.learning.share import WHOLE_BATCH, BatchShare
 
 if TYPE_CHECKING:
-    from dcvc_cli.graph.blocks import Conv, DepthConvBlock
+    from dcvc_cli.graph.blocks import Conv, DepthConvBlock, FourfoldBlock
 
 LIKELIHOOD_FLOOR = 1e-6
 PLAIN_FRAME_WEIGHT, WEIGHT_OF_8_QPS = 0.52, 1.33 / 0.52
@@ -229,6 +229,14 @@ class TrainingOperations(FloatOperations):
         return F.conv2d(x, weight, bias)
 
     def depth_conv_block(self, block: "DepthConvBlock", x: torch.Tensor) -> torch.Tensor:
+        return self._block(block, x, self.chunk_add)
+
+    def fourfold_block(self, block: "FourfoldBlock", x: torch.Tensor) -> torch.Tensor:
+        return self._block(block, x, self.add_fours)
+
+    def _block(
+        self, block: "DepthConvBlock | FourfoldBlock", x: torch.Tensor, narrow: Callable[[torch.Tensor], torch.Tensor]
+    ) -> torch.Tensor:
         if block.adaptor is not None:
             x = self.conv(block.adaptor, x)
         spatial = block.dc_spatial
@@ -237,7 +245,7 @@ class TrainingOperations(FloatOperations):
             F.silu(self._scaled_conv(block.dc_in, x, 4.0, 4.0)), weight, bias, padding=1, groups=spatial.channels
         )
         t = self.conv(block.dc_out, t) + x
-        wide = self.chunk_add(F.silu(self._scaled_conv(block.ffn_in, t, 4.0, 4.0)))
+        wide = narrow(F.silu(self._scaled_conv(block.ffn_in, t, 4.0, 4.0)))
         out = self._scaled_conv(block.ffn_out, wide, 0.25, 1.0) + t
         return out + x if block.shortcut else out
 

@@ -27,6 +27,8 @@ class Stage:
             that they fit the weights that ship.
         gradient_checkpointing: computes every P frame twice and keeps only features between frames, for long sequences
             in little memory.
+        to_and_fro: plays clips that are shorter than a crop to their end, back to their start, and on.
+        pad: puts pictures that are smaller than a crop in the middle of black.
         epochs: length in passes over the material. A run turns them into steps and validates after each pass.
         train: parts of the network that learn (Trainee.parts), or beginnings of parameters' names; none: everything.
         freeze: parts that do not change by a bit. They have no gradient, and their averages do not change either.
@@ -50,6 +52,8 @@ class Stage:
     quantise_weights: bool = False
     hold_weights: bool = False
     gradient_checkpointing: bool = False
+    to_and_fro: bool = False
+    pad: bool = False
     epochs: int = 0
     train: tuple[str, ...] = ()
     freeze: tuple[str, ...] = ()

@@ -9,7 +9,10 @@ from typing import Any
 
 import torch
 
-from dcvc_cli.learning.losses import CHROMA_WEIGHTS
+from dcvc_cli.entropy.tables import CdfTable
+from dcvc_cli.learning.estimator_fit import fitted_estimator, symbols_in_order
+from dcvc_cli.learning.losses import CHROMA_WEIGHTS, factorised_bits
+from dcvc_cli.learning.parameters import Parameters
 from dcvc_cli.learning.share import BatchShare
 from dcvc_cli.learning.stage import Stage
 
@@ -149,6 +152,11 @@ class Trainee(ABC):
     def group(self, parameter: str) -> ParameterGroup:
         """Returns the group of a parameter. The default is USUAL for all."""
         return ParameterGroup.USUAL
+
+    def fitted_estimator(self, table: CdfTable, num_qps: int, fresh: Parameters) -> Parameters:
+        """The parameters of a density of z that says what a stored table says, from the values in `fresh`; by default
+        the density of losses.factorised_bits."""
+        return fitted_estimator(table, symbols_in_order(table), num_qps, fresh, factorised_bits)
 
     def forget(self) -> None:  # noqa: B027  most networks keep nothing
         """Drops the state that is kept between steps. Each stage starts with it."""

@@ -16,6 +16,7 @@ from dcvc_cli.families.registry import family_of, models
 from dcvc_cli.preparing.quantise import IMPORT_POLICY, prepare_from_box
 from dcvc_cli.weights.compression import table_arrays
 from dcvc_cli.weights.file import ModelWeights, NetworkWeights
+from dcvc_cli.weights.store import is_weights_name, user_folder
 from dcvc_cli.weights.stored_arrays import MAX_MAGNITUDE, PUBLISHED_TABLE_PREFIX, coding_shapes
 from dcvc_cli.weights.torch_files import TorchFileError, load_torch_file
 
@@ -52,6 +53,9 @@ def read_checkpoint(path: Path) -> State:
     """
     if not path.is_file():
         raise CheckpointError(f"{path} is not a file", "give the published checkpoints of one model")
+    if is_weights_name(path.name):
+        hint = f"encode with --model {path}; where streams are decoded it belongs into {user_folder()}"
+        raise CheckpointError(f"{path} is named as a weights file of dcvc, which needs no import", hint)
     if path.stat().st_size > MAX_CHECKPOINT_BYTES:
         raise CheckpointError(f"{path} has {path.stat().st_size} bytes, expected {MAX_CHECKPOINT_BYTES} at most")
     try:
@@ -98,8 +102,8 @@ def _value_problem(key: str, value: Any) -> str | None:
     # The parameters are kept as float32, in which a large float64 becomes infinite.
     if not bool(torch.isfinite(value.to(torch.float32)).all()):
         return f"{shown(key)} has values that are not finite"
-    if value.numel() and float(value.abs().max()) > MAX_MAGNITUDE:
-        return f"{shown(key)} has values up to {float(value.abs().max()):g}, expected {MAX_MAGNITUDE:g} at most"
+    if value.numel() and float(value.float().abs().max()) > MAX_MAGNITUDE:
+        return f"{shown(key)} has values up to {float(value.float().abs().max()):g}, expected {MAX_MAGNITUDE:g} at most"
     return None
 
 

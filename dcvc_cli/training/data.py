@@ -126,8 +126,14 @@ class CropSampler:
         num_frames: int,
         seed: int,
         reduce_share: float = 0.35,
+        *,
+        to_and_fro: bool = False,
+        pad: bool = False,
     ) -> None:
-        self.shots = [shot for shot in shots if shot.num_frames >= num_frames and min(shot.height, shot.width) >= patch]
+        shortest, smallest = min(2, num_frames) if to_and_fro else num_frames, 2 if pad else patch
+        self.shots = [
+            shot for shot in shots if shot.num_frames >= shortest and min(shot.height, shot.width) >= smallest
+        ]
         if not self.shots:
             raise InputError(
                 f"no source has {num_frames} frames of at least {patch}x{patch}",
@@ -163,20 +169,38 @@ class CropSampler:
             crops.append(_flipped(self._cut(shot, window, frames), random))
         return np.ascontiguousarray(np.stack(crops))
 
+    def _padded(self, clip: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """(frames, 3, patch, patch): what is smaller stands in the middle of black, the odd row or column behind it."""
+        height, width = clip.shape[2:]
+        if min(height, width) == self.patch:
+            return clip
+        whole = np.empty((*clip.shape[:2], self.patch, self.patch), np.uint8)
+        whole[:] = np.array(BLACK, np.uint8)[:, None, None]
+        top, left = (self.patch - height) // 2, (self.patch - width) // 2
+        whole[:, :, top : top + height, left : left + width] = clip
+        return whole
+
     def _crop(self, random: np.random.Generator) -> NDArray[np.uint8]:
         shot, window = self._window(random)
-        first = int(random.integers(0, shot.num_frames - self.num_frames + 1))
-        clip = _flipped(self._cut(shot, window, np.arange(first, first + self.num_frames)), random)
+        clip = _flipped(self._cut(shot, window, self._frames(shot, random)), random)
         if random.random() < 0.5:
             clip = clip[::-1]
         return np.ascontiguousarray(clip)
+
+    def _frames(self, shot: CachedShot, random: np.random.Generator) -> NDArray[np.int64]:
+        """Numbers of the frames of a crop: a random part of the clip, or to and fro from its start."""
+        if shot.num_frames >= self.num_frames:
+            first = int(random.integers(0, shot.num_frames - self.num_frames + 1))
+            return np.arange(first, first + self.num_frames)
+        there_and_back = np.concatenate([np.arange(shot.num_frames), np.arange(shot.num_frames - 2, 0, -1)])
+        return there_and_back[np.arange(self.num_frames) % len(there_and_back)]
 
     def _window(self, random: np.random.Generator) -> tuple[CachedShot, _Window]:
         shot = self.shots[min(int(np.searchsorted(self.cumulative, random.random())), len(self.shots) - 1)]
         reduce = min(shot.height, shot.width) >= 2 * self.patch and random.random() < self.reduce_share
         side = self.patch * (2 if reduce else 1)
-        top = int(random.integers(0, (shot.height - side) // 2 + 1)) * 2
-        left = int(random.integers(0, (shot.width - side) // 2 + 1)) * 2
+        top = int(random.integers(0, max(0, shot.height - side) // 2 + 1)) * 2
+        left = int(random.integers(0, max(0, shot.width - side) // 2 + 1)) * 2
         return shot, _Window(top, left, side, reduce)
 
     def _cut(self, shot: CachedShot, window: _Window, frames: NDArray[np.int64]) -> NDArray[np.uint8]:
@@ -192,7 +216,7 @@ class CropSampler:
                 parts.append(half.repeat(2, axis=1).repeat(2, axis=2))
         clip = np.stack(parts, axis=1)
         if not window.reduce:
-            return clip
+            return self._padded(clip)
         cells = clip.reshape(*clip.shape[:2], self.patch, 2, self.patch, 2).astype(np.uint16)
         clip = ((cells.sum(axis=(3, 5)) + 2) // 4).astype(np.uint8)
         if not shot.full_chroma:  # the reduced clip is a 4:2:0 clip again
@@ -200,6 +224,10 @@ class CropSampler:
             mean = ((pairs.sum(axis=(3, 5)) + 2) // 4).astype(np.uint8)
             clip[:, 1:] = mean.repeat(2, axis=2).repeat(2, axis=3)
         return clip
+
+
+BLACK = (0, 128, 128)
+"""Y, Cb, Cr."""
 
 
 def _flipped(clip: NDArray[np.uint8], random: np.random.Generator) -> NDArray[np.uint8]:

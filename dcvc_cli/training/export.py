@@ -14,7 +14,6 @@ from dcvc_cli.families.base import Model
 from dcvc_cli.families.checkpoint_match import state_problems
 from dcvc_cli.families.registry import find_model
 from dcvc_cli.learning.parameters import random_parameters
-from dcvc_cli.training.estimator_fit import fitted_estimator
 from dcvc_cli.training.shipped_weights import quantised_weights
 from dcvc_cli.weights.compression import compress_parameters, table_arrays
 from dcvc_cli.weights.file import ModelWeights, NetworkWeights
@@ -87,5 +86,5 @@ def state_of_weights(weights: ModelWeights, model_name: str, network: str) -> di
         raise InputError(f"weights {weights.name!r} are of model {weights.model.name}, expected {model_name}")
     part = weights.networks[network]
     fresh = random_parameters(part.model, seed=0)
-    estimator = fitted_estimator(part.z_table, part.model.num_qps, part.model.num_z_channels, fresh)
+    estimator = weights.model.trainee(network).fitted_estimator(part.z_table, part.model.num_qps, fresh)
     return fresh | {name: torch.from_numpy(value) for name, value in part.parameters().items()} | estimator

@@ -223,7 +223,9 @@ class Trainer:
 
     def _sampler(self, stage: Stage, number: int) -> CropSampler:
         num_frames, seed = self.trainee.num_frames(stage), self.config.seed * 1000 + number
-        return CropSampler(self.shots, self.cache, stage.patch, num_frames, seed=seed)
+        return CropSampler(
+            self.shots, self.cache, stage.patch, num_frames, seed=seed, to_and_fro=stage.to_and_fro, pad=stage.pad
+        )
 
     def _batch_at(self, step: int) -> Callable[[], Batch]:
         number, stage, _ = self.config.stage_at(step)

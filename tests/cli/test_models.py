@@ -242,6 +242,19 @@ def test_files_that_are_no_checkpoints(content, tmp_path: Path, monkeypatch: pyt
     assert not (tmp_path / "ran").exists()
 
 
+def test_weights_of_dcvc_are_not_imported_again(tmp_path: Path):
+    """torch reads such files too; the answer says what they are."""
+    path = tmp_path / "mine.safetensors"
+    path.write_bytes(bytes(64))
+    with pytest.raises(CheckpointError, match=r"mine\.safetensors is named as a weights file of dcvc"):
+        read_checkpoint(path)
+
+
+def test_integers_of_16_bits_are_checked_as_others(tmp_path: Path):
+    torch.save({"a": torch.full((2,), 65535, dtype=torch.uint16)}, tmp_path / "image.pth.tar")
+    assert read_checkpoint(tmp_path / "image.pth.tar")["a"].tolist() == [65535.0, 65535.0]
+
+
 def test_names_that_cannot_be_used(
     checkpoints: tuple[Path, Path], home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

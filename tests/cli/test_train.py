@@ -16,6 +16,9 @@ CLIP = ROOT / "tests" / "data" / "carphone_qcif.y4m"
 IMAGE_LOSS, VIDEO_LOSS = 5.7, 2.95
 """Stated losses of the last 50 steps. Reached: 4.83 and 2.71; without learning the same steps have 7.40 and 3.31."""
 
+UF_LOSS = {"ld": 6.0, "hts": 30.0}
+"""Of DCVC-UF's small models, between the first 50 steps and the last ones."""
+
 
 def read_rows(path: Path) -> list[dict[str, str]]:
     with path.open(newline="") as file:
@@ -75,6 +78,42 @@ def test_half_a_minute_from_nothing_reaches_the_stated_loss(
     assert intra[21][1] > start[21][1]
     assert inter[42][0] < 0.8 * intra[42][0]
     assert inter[42][1] > intra[42][1] - 1.0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "num_steps"), [("ld", 100), ("hts", 70)])
+def test_dcvc_uf_learns_in_its_four_stages(
+    kind: str, num_steps: int, dcvc: Callable[..., "CompletedProcess[bytes]"], tmp_path: Path
+) -> None:
+    """A run behind a short run of the image network, stopped between two stages and resumed; its weights code."""
+    common = ("--data", str(CLIP.parent), "--cache", str(tmp_path / "cache"), "--device", "cpu", "--threads", "1")
+    image, video = tmp_path / "image", tmp_path / "video"
+
+    def train(network: str, preset: str, folder: Path, *options: str) -> str:
+        result = dcvc("train", network, "--config", preset, "-o", str(folder), *options, *common)
+        assert result.returncode == 0, result.stderr.decode()
+        return result.stderr.decode()
+
+    train("image", "tiny-uf-image", image, "--stop-at-step", "60")
+    behind = ("--image-checkpoint", str(image / "checkpoint.pt"))
+    train("video", f"tiny-uf-{kind}", video, *behind, "--stop-at-step", "55")
+    assert f"resumed at step 55 of {num_steps}" in train("video", f"tiny-uf-{kind}", video, *behind)
+    rows = read_rows(video / "log.csv")
+    assert [rows[0]["stage"], rows[-1]["stage"]] == ["0", "4"]
+    assert float(rows[-1]["loss"]) < UF_LOSS[kind] < float(rows[0]["loss"])
+
+    (tmp_path / "home" / "weights").mkdir(parents=True)
+    weights = tmp_path / "home" / "weights" / "mine.safetensors"
+    stream, decoded = tmp_path / "s.dcvc", tmp_path / "d.y4m"
+    checkpoints = (str(folder / "checkpoint.pt") for folder in (image, video))
+    for command in (
+        ("train", "export", *checkpoints, "--model", f"tiny-uf-{kind}", "-o", str(weights)),
+        ("encode", str(CLIP), "-o", str(stream), "--model", "mine", "--frames", "5", "--precision", "fp32"),
+        ("decode", str(stream), "-o", str(decoded)),
+    ):
+        result = dcvc(*command, environment={"DCVC_HOME": str(tmp_path / "home")})
+        assert result.returncode == 0, result.stderr.decode()
+    assert decoded.read_bytes().count(b"FRAME") == 5
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from dcvc_cli.families.base import State
+    from dcvc_cli.learning.trainee import Trainee
 
 
 class UfModel(Model):
@@ -98,6 +99,17 @@ class UfModel(Model):
     def calibrate(self, networks: Mapping[str, Any], clip: Sequence["NDArray[np.float32]"], qp: int) -> None:
         """Codes an I frame and P units. A chunk takes the clip's pictures back and forth."""
         calibrate(self.image, self.video, networks, clip, qp)
+
+    @property
+    def trainees(self) -> tuple[str, ...]:
+        """Both networks."""
+        return tuple(self.networks)
+
+    def trainee(self, network: str) -> "Trainee":
+        """One of the two."""
+        from dcvc_cli.families.uf.training import UfImageTrainee, UfVideoTrainee
+
+        return UfImageTrainee(self.image) if network == "image" else UfVideoTrainee(self.image, self.video)
 
     def random_parameters(self, network: str) -> "State":
         """Makes Xavier-uniform parameters, with damped layers that keep the size of values."""

@@ -18,9 +18,9 @@ from dcvc_cli.families.rt.initial_parameters import (
     network_positions,
 )
 from dcvc_cli.graph.latent_steps import IMAGE_STEPS, VIDEO_STEPS
+from dcvc_cli.learning.estimator_fit import fitted_estimator, symbols_in_order
 from dcvc_cli.learning.losses import BIT_ESTIMATOR_KEYS, TrainingOperations, factorised_bits
 from dcvc_cli.learning.parameters import random_parameters
-from dcvc_cli.training.estimator_fit import fitted_estimator
 from dcvc_cli.training.export import as_trained
 from dcvc_cli.weights.compression import carries_signal
 from tests.support.models import WITH_MOTION, graphs, video_model
@@ -99,7 +99,7 @@ def test_a_fitted_estimator_says_what_the_table_says() -> None:
         for name, value in fresh.items()
     }
     table = factorised_table(narrow)
-    fitted = fitted_estimator(table, num_qps, channels, fresh)
+    fitted = fitted_estimator(table, symbols_in_order(table), num_qps, fresh, factorised_bits)
     shares = np.diff(table.cdf, axis=1).clip(0) / 65536.0
     shares *= np.arange(shares.shape[1]) < (table.cdf_length - 2)[:, None]
     symbols = (
