@@ -112,6 +112,8 @@ def settings_text(model: OpenedModel, choices: CodingChoices, sps: Sps) -> str:
         "hash": choices.hash_kind.name.lower(),
         "entropy-format": sps.entropy_format.name.lower().replace("_", "-"),
     }
+    if choices.lossless:
+        pairs["lossless"] = 1
     return f"dcvc {__version__}: " + " ".join(f"{name}={value}" for name, value in pairs.items())
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from dcvc_cli.bitstream.sps_blocks import Vbv
-from dcvc_cli.codec.choices import ENTROPY_FORMATS, HASH_KINDS, CodingChoices
+from dcvc_cli.codec.choices import ENTROPY_FORMATS, HASH_KINDS, LOSSLESS_QP, CodingChoices
 from dcvc_cli.errors import UsageError
 from dcvc_cli.format.constants import DEFAULT_MODEL, MAX_BASE_QP
 from dcvc_cli.weights.store import presets_folder
@@ -32,6 +32,7 @@ class EncodeSettings:
         passes: 1, or 2 for a first pass that finds out what frames take.
         maxrate: kbit/s at which a receiver's buffer fills, at least bitrate; None = no buffer.
         bufsize: kbit that this buffer holds; None = those of a second.
+        lossless: whether the decoder's pictures are the source, in place of qp and bitrate.
         reset_interval: frames between drops of the reference feature, 0..65535, 0 = never.
         force_zero_thres: skip threshold: latents with a predicted scale up to it are not coded; 0 codes all.
         model: a name that `dcvc models list` shows, or a path to a weights file.
@@ -56,6 +57,7 @@ class EncodeSettings:
     passes: int = 1
     maxrate: float | None = None
     bufsize: float | None = None
+    lossless: bool = _CHOICES.lossless
     reset_interval: int = _CHOICES.reset_interval
     force_zero_thres: float = _CHOICES.skip_threshold or 0
     model: str = DEFAULT_MODEL
@@ -70,7 +72,8 @@ class EncodeSettings:
             self._check_whole(name, 0, MAX_BASE_QP)
         if self.keyint != -1:
             self._check_whole("keyint", 1, 1 << 31, "or -1 for a first I frame only")
-        _check("scenecut", self.scenecut, isinstance(self.scenecut, bool), "true or false")
+        for name in ("scenecut", "lossless"):
+            _check(name, getattr(self, name), isinstance(getattr(self, name), bool), "true or false")
         self._check_whole("min_keyint", 1, 1 << 31)
         self._check_rates()
         self._check_whole("reset_interval", 0, 65535)
@@ -116,6 +119,9 @@ class EncodeSettings:
         if self.maxrate is not None and self.bitrate is not None and self.maxrate < self.bitrate:
             raise UsageError(f"--maxrate {self.maxrate:g} is below --bitrate {self.bitrate:g}, expected it or more")
 
+        if self.lossless and self.bitrate is not None:
+            raise UsageError("--lossless takes as many bits as it needs, so --bitrate does not go with it")
+
     @property
     def vbv(self) -> Vbv | None:
         """The buffer that the settings ask for; nine tenths full at the start."""
@@ -126,11 +132,13 @@ class EncodeSettings:
 
     @property
     def qp_base_i(self) -> int:
-        return self.qp if self.qp_i is None else self.qp_i
+        qp = self.qp if self.qp_i is None else self.qp_i
+        return LOSSLESS_QP if self.lossless else qp
 
     @property
     def qp_base_p(self) -> int:
-        return self.qp if self.qp_p is None else self.qp_p
+        qp = self.qp if self.qp_p is None else self.qp_p
+        return LOSSLESS_QP if self.lossless else qp
 
     def coding_choices(self) -> CodingChoices:
         """The settings as the encoder takes them."""
@@ -146,6 +154,7 @@ class EncodeSettings:
             hash_kind=HASH_KINDS[self.hash],
             entropy_format=ENTROPY_FORMATS[self.entropy_format],
             vbv=self.vbv,
+            lossless=self.lossless,
         )
 
 

@@ -3,9 +3,9 @@
 from dcvc_cli.bitstream.sps import Precision, Sps, quantise_skip_threshold
 from dcvc_cli.bitstream.sps_blocks import TimeBase
 from dcvc_cli.codec.choices import CodingChoices
-from dcvc_cli.errors import InputError
+from dcvc_cli.errors import InputError, UsageError
 from dcvc_cli.families.registry import family_of
-from dcvc_cli.format.types import VideoFormat
+from dcvc_cli.format.types import ChromaFormat, VideoFormat
 from dcvc_cli.weights.file import ModelWeights
 
 
@@ -26,6 +26,8 @@ def sps_for(
         raise InputError(
             f"pictures of {size} are larger than {model.max_side}x{model.max_side}, the largest that is coded"
         )
+    if choices.lossless:
+        _check_lossless(video_format, weights, precision)
     family = family_of(model)
     colour, rate, aspect = video_format.colour, video_format.frame_rate, video_format.sample_aspect_ratio
     ticks = video_format.time_base
@@ -35,7 +37,6 @@ def sps_for(
         precision=precision,
         model_family=family.name,
         model_variant=model.name,
-        syntax=family.syntax,
         fingerprints=weights.fingerprints,
         chroma_format=video_format.chroma.value,
         colour_primaries=colour.primaries,
@@ -55,5 +56,14 @@ def sps_for(
         hash_kind=choices.hash_kind,
         vbv=choices.vbv,
         max_pictures=model.max_pictures,
-        **model.sps_fields(size, choices),
+        **({"syntax": family.syntax} | dict(model.sps_fields(size, choices))),
     )
+
+
+def _check_lossless(video_format: VideoFormat, weights: ModelWeights, precision: Precision) -> None:
+    if not weights.model.has_lossless:
+        raise UsageError(f"--lossless: weights {weights.name!r} have no coding without loss", "--model lite")
+    if precision is not Precision.EXACT:
+        raise UsageError("--lossless: float arithmetic differs from machine to machine", "--precision exact")
+    if video_format.chroma is not ChromaFormat.YUV420:
+        raise InputError(f"--lossless codes 4:2:0, and the pictures are {video_format.chroma.value}")

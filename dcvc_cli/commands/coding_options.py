@@ -126,6 +126,15 @@ class CodingOptions:
         int | None,
         _coding("1|2", "2: code twice, the first time to find out what frames take. Closer to --bitrate.", 1),
     ] = None
+    lossless: Annotated[
+        bool | None,
+        typer.Option(
+            "--lossless/--lossy",
+            help="Code 4:2:0 pictures so that decoding gives them back sample for sample.",
+            show_default="lossy",
+            rich_help_panel="Coding",
+        ),
+    ] = None
     reset_interval: Annotated[
         int | None, _coding("N", "Frames between drops of the reference feature; 0: never.", DEFAULTS.reset_interval)
     ] = None
@@ -182,6 +191,10 @@ class CodingOptions:
         """
         if self.bitrate is not None and (self.qp, self.qp_i, self.qp_p) != (None, None, None):
             raise UsageError("--bitrate chooses the QPs, so --qp, --qp-i and --qp-p do not go with it", "leave one out")
+        if self.lossless and (self.qp, self.qp_i, self.qp_p) != (None, None, None):
+            raise UsageError(
+                "--lossless has one quality, so --qp, --qp-i and --qp-p do not go with it", "leave one out"
+            )
         given = vars(self) | {"hash": self.hash_name}
         values = {setting.name: given.get(setting.name) for setting in fields(EncodeSettings)}
         if values["force_keyframes"] is not None:

@@ -338,7 +338,9 @@ def _coding_line(opened: "OpenedModel", settings: EncodeSettings) -> str:
         if settings.qp_base_i == settings.qp_base_p
         else f"QP {settings.qp_base_i} (I) {settings.qp_base_p} (P)"
     )
-    if settings.bitrate is not None:
+    if settings.lossless:
+        qp = f"lossless, networks at QP {settings.qp_base_p}"
+    elif settings.bitrate is not None:
         qp = f"{settings.bitrate:g} kbit/s in {settings.passes} pass{'es' if settings.passes > 1 else ''}, QP"
     return (
         f"model {opened.weights.name}, {NAMES_OF_PRECISIONS[opened.precision]} on {opened.device}, {qp} of 0..63 "

@@ -117,6 +117,7 @@ class Model(ABC):
         stages: parts of coding a picture, in the order of `dcvc bench`. `stages.timed` marks the functions of a stage.
         relative_width: memory that a pixel takes, for estimates; 1 is what `lite` takes.
         has_qps: whether the QP changes the rate. Without QPs, each weights file has the rate that it was trained for.
+        has_lossless: whether the model codes pictures without loss (CodingChoices.lossless).
         is_for_tests: whether lists for people leave the model out.
     """
 
@@ -128,6 +129,7 @@ class Model(ABC):
     stages: tuple[str, ...] = COMMON_STAGES
     relative_width: float = 3.0
     has_qps: bool = True
+    has_lossless: bool = False
     is_for_tests: bool = False
 
     # ---- coding

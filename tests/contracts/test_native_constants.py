@@ -20,6 +20,7 @@ from dcvc_cli.format import range_coder
 _entropy = pytest.importorskip("dcvc_cli._entropy")
 _filter = pytest.importorskip("dcvc_cli._filter")
 _floor = pytest.importorskip("dcvc_cli._floor")
+_lossless = pytest.importorskip("dcvc_cli._lossless")
 _kernels = pytest.importorskip("dcvc_cli._kernels")
 _motion = pytest.importorskip("dcvc_cli._motion")
 PACKAGE = Path(exact_native.__file__).parents[1]
@@ -73,7 +74,9 @@ def test_kernels():
     assert range(_kernels.MIN_ACTIVATION_EXPONENT, _kernels.MAX_ACTIVATION_EXPONENT + 1) == exact_rules.WSILU_EXPONENTS
 
 
-@pytest.mark.parametrize("module", [_entropy, _filter, _floor, _kernels, _motion], ids=lambda module: module.__name__)
+@pytest.mark.parametrize(
+    "module", [_entropy, _filter, _floor, _kernels, _lossless, _motion], ids=lambda module: module.__name__
+)
 def test_stubs_name_what_extensions_have(module):
     """Functions, classes, their methods and constants: no name is missing on either side. Stubs also name types."""
     stub = ast.parse((PACKAGE / f"{module.__name__.split('.')[-1]}.pyi").read_text())

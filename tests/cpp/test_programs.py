@@ -22,6 +22,7 @@ PROGRAMS = (
     "filter",
     "filter_parity",
     "floor",
+    "lossless",
     "cuda_plan",
     "entropy_fuzz",
     "motion_fuzz",

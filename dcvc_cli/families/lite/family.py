@@ -15,6 +15,7 @@ from dcvc_cli.families.elementary_form import ElementaryForm
 from dcvc_cli.families.lite.frame_encoder import FramePayloadEncoder
 from dcvc_cli.families.lite.frames import FramePayloadDecoder
 from dcvc_cli.families.lite.image import ImageModel
+from dcvc_cli.families.lite.lossless.frames import LosslessFrameDecoder, LosslessFrameEncoder
 from dcvc_cli.families.lite.motion.field import FieldCoder, compensate_squares, in_lines, luma_of_values
 from dcvc_cli.families.lite.sequences import LiteEncoder
 from dcvc_cli.families.lite.sizes import LITE, TINY_LITE, LiteSpec
@@ -23,6 +24,7 @@ from dcvc_cli.families.rt.gop import gop_rule
 from dcvc_cli.families.rt.model import RtModel
 from dcvc_cli.families.rt.recipe import code_p_frame
 from dcvc_cli.families.rt.sequences import FrameByFrameDecoder
+from dcvc_cli.format.types import PictureSize
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 
 FLOOR_SYNTAX = 2
 """From this version of the payload syntax on, payloads have floors (docs/floor.md)."""
+LOSSLESS_SYNTAX = 3
+"""Payloads of this version have a lossless layer (docs/lossless.md)."""
 
 
 class LiteModel(RtModel):
@@ -40,28 +44,37 @@ class LiteModel(RtModel):
     image: ImageModel
     video: VideoModel
     relative_width = 1.0
+    has_lossless = True
 
     def __init__(self, spec: LiteSpec, *, is_for_tests: bool = False) -> None:
         super().__init__(spec, ImageModel(spec.image), VideoModel(spec.video), is_for_tests=is_for_tests)
 
+    def sps_fields(self, size: PictureSize, choices: CodingChoices) -> Mapping[str, Any]:
+        """Adds the syntax to the fields of `dcvc-rt`: streams with loss stay readable for older decoders."""
+        syntax = LOSSLESS_SYNTAX if choices.lossless else FLOOR_SYNTAX
+        return {**super().sps_fields(size, choices), "syntax": syntax}
+
     def encoder(self, networks: CodecNetworks, sps: Sps, choices: CodingChoices) -> PictureEncoder:
         """Makes an encoder that gives one unit a picture."""
-        halve_chroma = has_halved_chroma(video_format_of(sps))
-        targets = choices.qp_i, choices.qp_p
-        frames = FramePayloadEncoder(
-            self.image, self.video, networks, sps.entropy_format, sps.skip_threshold, halve_chroma, targets
-        )
+        video_format = video_format_of(sps)
+        coding = self.image, self.video, networks, sps.entropy_format, sps.skip_threshold
+        if choices.lossless:
+            frames: FramePayloadEncoder = LosslessFrameEncoder(*coding, video_format)
+        else:
+            targets = choices.qp_i, choices.qp_p
+            frames = FramePayloadEncoder(*coding, has_halved_chroma(video_format), targets)
         return LiteEncoder(frames, sps, gop_rule(choices, self.spec).plans_from())
 
     def decoder(self, networks: CodecNetworks, sps: Sps) -> PictureDecoder:
         """Makes a decoder that gives one picture a unit."""
         self.check_sps(sps)
         video_format = video_format_of(sps)
-        padded, halve_chroma = padded_size(video_format.size), has_halved_chroma(video_format)
-        has_floor = sps.syntax >= FLOOR_SYNTAX
-        frames = FramePayloadDecoder(
-            self.image, self.video, networks, sps.entropy_format, sps.skip_threshold, padded, halve_chroma, has_floor
-        )
+        coding = self.image, self.video, networks, sps.entropy_format, sps.skip_threshold
+        if sps.syntax >= LOSSLESS_SYNTAX:
+            frames: FramePayloadDecoder = LosslessFrameDecoder(*coding, video_format)
+        else:
+            padded, halve_chroma = padded_size(video_format.size), has_halved_chroma(video_format)
+            frames = FramePayloadDecoder(*coding, padded, halve_chroma, sps.syntax >= FLOOR_SYNTAX)
         return FrameByFrameDecoder(frames, sps, MAX_QP_I, MAX_QP_P)
 
     def calibrate_p_frames(
@@ -91,7 +104,7 @@ class LiteFamily(Family):
     """Models `lite` and, for tests, `tiny-lite`."""
 
     name = "lite"
-    syntax = FLOOR_SYNTAX
+    syntax = LOSSLESS_SYNTAX
 
     @cached_property
     def models(self) -> Mapping[str, Model]:

@@ -225,10 +225,15 @@ class FramePayloadDecoder(FrameCoder):
         """
         if self.reference.frame is None and self.reference.feature is None:
             raise StreamError("a P frame comes before any I frame", "the start of the stream is missing")
+        self._decode_difference(payload, qp, reset)
+
+    def _decode_difference(self, payload: bytes, qp: int, reset: bool) -> Tensor:
+        """Decodes a P frame; returns the compensated frame."""
         keeps_reference = self.field_coder.keeps_reference
         predicted, rest = self.follow_motion(payload)
         self._code_p(self._side("video", self.video, rest), qp, reset, predicted, keeps_reference)
         self._apply_floor(self._floor, predicted)
+        return predicted
 
     @timed(MOTION)
     def follow_motion(self, payload: bytes) -> tuple[Tensor, SymbolBytes]:

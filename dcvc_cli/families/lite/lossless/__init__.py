@@ -1,0 +1,1 @@
+"""The lossless layer of `lite` (docs/lossless.md)."""
