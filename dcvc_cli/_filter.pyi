@@ -47,7 +47,7 @@ class FilterFit:
     def fit(
         self,
         planes: Planes,
-        source: tuple[NDArray[np.uint8], ...],
+        source: tuple[NDArray[np.int16], ...],
         coder: FilterCoder,
         lambda_: float,
         chroma_weight: float,

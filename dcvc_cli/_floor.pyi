@@ -8,6 +8,7 @@ BLOCK: int
 PART: int
 MAX_SAMPLE: int
 MAX_LEVEL_BITS: int
+MAX_DEPTH: int
 EXACT_STEP: int
 
 Plane = NDArray[np.int16]
@@ -16,9 +17,9 @@ EncoderState = tuple[bytes, int, int]
 DecoderState = tuple[int, int, int]
 
 def step_size(step_index: int) -> int: ...
-def unused_floor(rows: int, columns: int, is_halved: bool) -> FrameFloor: ...
+def unused_floor(rows: int, columns: int, is_halved: bool, depth: int = 8) -> FrameFloor: ...
 def floor_of_parts(
-    step_index: int, bases: NDArray[np.uint8], flat: NDArray[np.uint8], levels: NDArray[np.int16]
+    step_index: int, bases: NDArray[np.uint8], flat: NDArray[np.uint16], levels: NDArray[np.int16], depth: int = 8
 ) -> FrameFloor: ...
 def reconstruct(floor: FrameFloor, planes: Planes, compensated: Planes | None = None) -> Planes: ...
 def put_back(floor: FrameFloor, planes: Planes, squares: NDArray[np.int16]) -> None: ...
@@ -29,8 +30,10 @@ class FrameFloor:
     @property
     def step_index(self) -> int: ...
     @property
+    def depth(self) -> int: ...
+    @property
     def bases(self) -> NDArray[np.uint8]: ...
-    def parts(self) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.int16]]: ...
+    def parts(self) -> tuple[NDArray[np.uint8], NDArray[np.uint16], NDArray[np.int16]]: ...
     def words(self) -> tuple[NDArray[np.uint32], NDArray[np.int16]]: ...
 
 class Choice:
@@ -56,23 +59,36 @@ class FloorCoder:
     def encode_open(self, floor: FrameFloor, start: EncoderState | None = None) -> EncoderState: ...
     def encode(self, floor: FrameFloor, start: EncoderState | None = None) -> bytes: ...
     def decode_open(
-        self, data: bytes, rows: int, columns: int, is_halved: bool, start: DecoderState | None = None
+        self,
+        data: bytes,
+        rows: int,
+        columns: int,
+        is_halved: bool,
+        start: DecoderState | None = None,
+        depth: int = 8,
     ) -> tuple[FrameFloor, DecoderState] | None: ...
     def decode(
-        self, data: bytes, rows: int, columns: int, is_halved: bool, start: DecoderState | None = None
+        self,
+        data: bytes,
+        rows: int,
+        columns: int,
+        is_halved: bool,
+        start: DecoderState | None = None,
+        depth: int = 8,
     ) -> FrameFloor | None: ...
 
 class FloorChooser:
     def __init__(self) -> None: ...
     def __copy__(self) -> FloorChooser: ...
-    def remember(self, source: tuple[NDArray[np.uint8], ...]) -> None: ...
+    def remember(self, source: tuple[NDArray[np.int16], ...]) -> None: ...
     def choose(
         self,
         coder: FloorCoder,
         planes: Planes,
         compensated: Planes | None,
-        source: tuple[NDArray[np.uint8], ...],
+        source: tuple[NDArray[np.int16], ...],
         step_index: int,
         bit_price: int,
         chroma_weight: int,
+        depth: int = 8,
     ) -> Choice: ...

@@ -7,7 +7,6 @@ from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dcvc_cli.api.frame import Frame
 from dcvc_cli.coding.encode import EncodeSummary, StreamEncoder, summary_of
@@ -15,11 +14,11 @@ from dcvc_cli.coding.encode_settings import layered_settings
 from dcvc_cli.coding.frame_report import FrameReport, Totals
 from dcvc_cli.coding.opened_models import open_model
 from dcvc_cli.errors import InputError, UsageError
-from dcvc_cli.format.types import ChromaFormat, Picture, VideoFormat
+from dcvc_cli.format.types import ChromaFormat, Picture, Plane, VideoFormat, check_samples
 from dcvc_cli.media.endings import STREAM, check_ending
 from dcvc_cli.media.output import OutputFile
 
-Samples = Picture | Frame | NDArray[np.uint8] | Sequence[NDArray[np.uint8]]
+Samples = Picture | Frame | Plane | Sequence[Plane]
 """A picture: three planes, or for RGB also one array (height, width, 3)."""
 
 
@@ -81,8 +80,8 @@ class Encoder:
         """Codes the next picture.
 
         Args:
-            picture: three uint8 planes as the format promises them, for RGB also one array (height, width, 3), or a
-                Frame of a Decoder.
+            picture: three planes as the format promises them (uint8, or uint16 above 8 bits), for RGB also one array
+                (height, width, 3), or a Frame of a Decoder.
             time: when it is shown in ticks of the format's time base, where it has one and the picture says nothing.
 
         Returns:
@@ -104,14 +103,17 @@ class Encoder:
             is_interleaved = isinstance(samples, np.ndarray) and samples.ndim == 3 and samples.shape[2] == 3
             planes = np.moveaxis(np.asarray(samples), 2, 0) if is_interleaved else samples
             if is_interleaved and self.format.chroma is not ChromaFormat.RGB:
-                raise InputError("an array (height, width, 3) is RGB, and the format is 4:2:0: give three planes")
+                raise InputError(
+                    f"an array (height, width, 3) is RGB, and the format is {self.format.sampling}: give three planes"
+                )
             if len(planes) != 3:
                 raise InputError(f"a picture has {len(planes)} planes, expected 3")
             first, second, third = (np.ascontiguousarray(plane) for plane in planes)
             picture = Picture((first, second, third), time)
         for plane, shape in zip(picture.planes, self.format.plane_shapes, strict=True):
-            if plane.shape != shape or plane.dtype != np.uint8:
-                raise InputError(f"a plane is {plane.dtype} {plane.shape}, the format has uint8 {shape}")
+            if plane.shape != shape or plane.dtype != self.format.dtype:
+                raise InputError(f"a plane is {plane.dtype} {plane.shape}, the format has {self.format.dtype} {shape}")
+        check_samples(picture, self.format)
         return picture if picture.time is not None or time is None else Picture(picture.planes, time)
 
     def _add(self, reports: list[FrameReport]) -> list[FrameReport]:

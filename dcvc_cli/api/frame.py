@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dcvc_cli.format.colour_conversion import matrix_of, rgb_picture
-from dcvc_cli.format.types import ChromaFormat, Picture, VideoFormat
+from dcvc_cli.format.types import ChromaFormat, Picture, Plane, Planes, VideoFormat
 
 
 @dataclass(frozen=True)
@@ -32,8 +31,8 @@ class Frame:
     decode_seconds: float
 
     @property
-    def planes(self) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
-        """Three uint8 arrays (height, width): Y Cb Cr of 4:2:0 with half-size chroma, or R G B."""
+    def planes(self) -> Planes:
+        """Three arrays (height, width), uint8, or uint16 above 8 bits: Y Cb Cr, or R G B."""
         return self.picture.planes
 
     @property
@@ -44,8 +43,8 @@ class Frame:
             return None if self.picture.time is None else self.picture.time * ticks.den / ticks.num
         return self.index * rate.den / rate.num if rate.num else None
 
-    def rgb(self) -> NDArray[np.uint8]:
-        """The picture as uint8 (height, width, 3) R G B, by the stream's matrix and range.
+    def rgb(self) -> Plane:
+        """The picture as (height, width, 3) R G B of its bit depth, by the stream's matrix and range.
 
         Raises:
             UsageError: the stream's matrix is none that RGB can be made with.

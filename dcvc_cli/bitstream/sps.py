@@ -8,7 +8,7 @@ from enum import IntEnum
 
 from dcvc_cli.bitstream.sps_blocks import TimeBase, UnknownBlock, Vbv
 from dcvc_cli.errors import UsageError
-from dcvc_cli.format.constants import DEFAULT_FAMILY, DEFAULT_MODEL, MAX_SIDE
+from dcvc_cli.format.constants import BIT_DEPTHS, DEFAULT_FAMILY, DEFAULT_MODEL, MAX_SIDE
 from dcvc_cli.format.entropy_format import EntropyFormat
 from dcvc_cli.format.hdr import ContentLight, MasteringDisplay
 
@@ -50,7 +50,6 @@ class HashKind(IntEnum):
 
 CHROMA_FORMATS = {"yuv420": 1, "yuv422": 2, "rgb": 3, "yuv444": 4}
 """Names as in dcvc_cli.format.types.ChromaFormat; "rgb" is R G B at 4:4:4."""
-BIT_DEPTHS = (8, 10)
 CHROMA_LOCATIONS = {"": 0, "jpeg": 1, "mpeg2": 2, "paldv": 3}
 INTERLACINGS = {"?": 0, "p": 1, "t": 2, "b": 3, "m": 4}
 COLOUR_RANGES: dict[bool | None, int] = {False: 0, True: 1, None: 2}

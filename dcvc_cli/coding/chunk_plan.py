@@ -32,6 +32,7 @@ class InputOptions:
         size: picture size of raw video, None for anything else.
         frame_rate: frames per second, whatever the input says; None for what it says.
         input_format: y4m, yuv, png or video; None to look.
+        bit_depth: of raw video and of PNG files, as open_reader takes it.
         primaries: code point of the colour primaries, whatever the input says; `transfer` and `matrix` likewise.
         full_range: range of the samples, whatever the input says.
         seek: pictures that are left out at the start.
@@ -42,6 +43,7 @@ class InputOptions:
     size: PictureSize | None = None
     frame_rate: Rational | None = None
     input_format: str | None = None
+    bit_depth: int | None = None
     primaries: int | None = None
     transfer: int | None = None
     matrix: int | None = None
@@ -247,7 +249,7 @@ def _chunk_of(values: dict[str, Any]) -> Chunk:
 
 def _options_of(values: dict[str, Any]) -> InputOptions:
     known = {option.name: values[option.name] for option in fields(InputOptions)}
-    for name in ("primaries", "transfer", "matrix", "frames"):
+    for name in ("bit_depth", "primaries", "transfer", "matrix", "frames"):
         _checked(known[name], int, type(None))
     _checked(known["input_format"], str, type(None))
     _checked(known["full_range"], bool, type(None))

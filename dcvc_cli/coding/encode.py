@@ -326,7 +326,7 @@ class StreamEncoder:
         if self._recon is not None:
             self._recon.write(decoded)
         return picture_quality(
-            self._sources.popleft(), decoded, self.video_format.chroma, psnr=self._psnr, msssim=self._msssim
+            self._sources.popleft(), decoded, self.video_format, psnr=self._psnr, msssim=self._msssim
         )
 
     def _write_hash(self, decoded: Sequence[Picture]) -> None:

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from dcvc_cli.format.types import ChromaFormat, Picture
-from dcvc_cli.metrics.msssim import msssim_rgb, msssim_yuv
+from dcvc_cli.format.types import ChromaFormat, Picture, VideoFormat
+from dcvc_cli.metrics.msssim import grey_levels, msssim_rgb, msssim_yuv
 from dcvc_cli.metrics.psnr import psnr_rgb, psnr_yuv
 
 QUALITY_NAMES = ("psnr_y", "psnr_u", "psnr_v", "psnr", "msssim_y", "msssim_u", "msssim_v", "msssim")
@@ -21,7 +21,8 @@ class FrameReport:
         size_bytes: size of the frame's unit with header and check, and of the SPS that an I frame repeats before it.
         seconds: wall time of coding or decoding the frame, without reading and writing.
         quality: measures by the names of QUALITY_NAMES, PSNR in dB, MS-SSIM in 0..1. It holds the measures that were
-            asked for and are defined. Combined values are (6Y + U + V) / 8 for 4:2:0, and over all planes for RGB.
+            asked for and are defined. Combined values are (6Y + U + V) / 8 for Y Cb Cr, and over all planes
+            for RGB.
     """
 
     index: int
@@ -36,13 +37,12 @@ FrameCallback = Callable[[FrameReport], None]
 
 
 def picture_quality(
-    original: Picture, decoded: Picture, chroma: ChromaFormat, *, psnr: bool, msssim: bool
+    original: Picture, decoded: Picture, video_format: VideoFormat, *, psnr: bool, msssim: bool
 ) -> dict[str, float]:
     """Measures a decoded picture against the original. A measure that is undefined for so small a picture is left out.
 
     Args:
-        original: 8-bit planes, (height, width) each.
-        decoded: planes of the same shapes.
+        original, decoded: pictures of the format.
         psnr: measure PSNR, in dB.
         msssim: measure MS-SSIM, 0..1.
 
@@ -50,17 +50,18 @@ def picture_quality(
         measures by the names of QUALITY_NAMES.
     """
     found: dict[str, float | None] = {}
-    if chroma is ChromaFormat.RGB:
+    grey = [[grey_levels(plane, video_format) for plane in picture.planes] for picture in (original, decoded)]
+    if video_format.chroma is ChromaFormat.RGB:
         if psnr:
-            found["psnr"] = psnr_rgb(original.planes, decoded.planes)
+            found["psnr"] = psnr_rgb(original.planes, decoded.planes, video_format.max_level)
         if msssim:
-            found["msssim"] = msssim_rgb(original.planes, decoded.planes)
+            found["msssim"] = msssim_rgb(*grey)
     else:
         if psnr:
-            ratio = psnr_yuv(original.planes, decoded.planes)
+            ratio = psnr_yuv(original.planes, decoded.planes, video_format.max_level)
             found |= {"psnr_y": ratio.y, "psnr_u": ratio.u, "psnr_v": ratio.v, "psnr": ratio.yuv}
         if msssim:
-            similarity = msssim_yuv(original.planes, decoded.planes)
+            similarity = msssim_yuv(*grey)
             found |= {
                 "msssim_y": similarity.y,
                 "msssim_u": similarity.u,

@@ -137,6 +137,7 @@ def open_input(source: str, options: InputOptions, limits: Limits, chunk: Chunk 
         source,
         size=options.size,
         frame_rate=options.frame_rate,
+        bit_depth=options.bit_depth,
         input_format=options.input_format,
         skip_frames=options.seek + (0 if chunk is None else chunk.start),
         max_frames=options.frames if chunk is None else chunk.num_frames,

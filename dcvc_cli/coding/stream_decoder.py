@@ -46,11 +46,17 @@ def decoder_for(
         return decoder
     if before is not None:
         old, new = video_format_of(before), video_format_of(sps)
-        if (old.size, old.chroma) != (new.size, new.chroma):
-            found = f"{old.size} {old.chroma.value} to {new.size} {new.chroma.value}"
+        if (old.size, old.sampling) != (new.size, new.sampling):
+            found = f"{old.size} {old.sampling} to {new.size} {new.sampling}"
             hint = f"decode the parts apart: --frames {index}, then --seek {index}"
             raise StreamError(f"the pictures change from {found} at frame {index}, expected one size to the end", hint)
     if sps.max_reorder:
         message = "the stream's pictures are coded in another order than they are shown"
         raise UnsupportedStreamError(Rule.UNSUPPORTED, message, hint="decode it with a newer dcvc")
-    return StreamDecoder(sps, model_of_stream(sps).decoder(networks.for_sps(sps), sps))
+    model, video_format = model_of_stream(sps), video_format_of(sps)
+    if not model.codes(video_format):
+        message = (
+            f"the stream's pictures are {video_format.sampling}, which model {model.name} of this dcvc does not code"
+        )
+        raise UnsupportedStreamError(Rule.UNSUPPORTED, message, hint="decode it with a newer dcvc")
+    return StreamDecoder(sps, model.decoder(networks.for_sps(sps), sps))

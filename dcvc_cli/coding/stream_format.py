@@ -19,13 +19,17 @@ def sps_for(
 
     Raises:
         InputError: the pictures are larger than the model codes.
-        UsageError: the model cannot code with these choices.
+        UsageError: the model cannot code these pictures, or not with these choices.
     """
     size, model = video_format.size, weights.model
     if max(size.width, size.height) > model.max_side:
         raise InputError(
             f"pictures of {size} are larger than {model.max_side}x{model.max_side}, the largest that is coded"
         )
+    if not model.codes(video_format):
+        message = f"the pictures are {video_format.sampling}, and model {model.name} codes 8-bit 4:2:0 and RGB"
+        pix_fmt = "rgb24" if video_format.chroma is ChromaFormat.RGB else "yuv420p"
+        raise UsageError(message, f"--model lite, or ffmpeg -i IN -pix_fmt {pix_fmt} OUT converts it")
     if choices.lossless:
         _check_lossless(video_format, weights, precision)
     family = family_of(model)
@@ -38,6 +42,7 @@ def sps_for(
         model_family=family.name,
         model_variant=model.name,
         fingerprints=weights.fingerprints,
+        bit_depth=video_format.bit_depth,
         chroma_format=video_format.chroma.value,
         colour_primaries=colour.primaries,
         transfer=colour.transfer,
@@ -66,4 +71,4 @@ def _check_lossless(video_format: VideoFormat, weights: ModelWeights, precision:
     if precision is not Precision.EXACT:
         raise UsageError("--lossless: float arithmetic differs from machine to machine", "--precision exact")
     if video_format.chroma is not ChromaFormat.YUV420:
-        raise InputError(f"--lossless codes 4:2:0, and the pictures are {video_format.chroma.value}")
+        raise InputError(f"--lossless codes 4:2:0, and the pictures are {video_format.sampling}")

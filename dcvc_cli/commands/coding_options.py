@@ -33,6 +33,10 @@ class SourceOptions:
 
     input_res: Annotated[str | None, _input("WxH", "Picture size of raw input.")] = None
     fps: Annotated[str | None, _input("N[/D]", "Frames per second, whatever the input says.")] = None
+    input_depth: Annotated[
+        int | None,
+        _input("8|10", "Bits a sample of raw input; 10 also takes PNG files of 16 bits a sample as 10. Default: 8."),
+    ] = None
     input_format: Annotated[
         str | None, _input("NAME", "Format of the input: y4m, yuv, png or video. Default: by content and name.")
     ] = None

@@ -57,12 +57,6 @@ def encode(
     jobs: Jobs = 1,
     skip_existing: SkipExisting = False,
     clip: ClipOptions,
-    input_depth: Annotated[
-        int,
-        typer.Option(
-            metavar="BITS", help="Bits per sample of raw input; only 8 is supported.", rich_help_panel="Input"
-        ),
-    ] = 8,
     coding: LocalCodingOptions,
     stats: Annotated[
         str | None,
@@ -104,7 +98,7 @@ def encode(
         overwrite=overwrite,
         size=clip.size,
         frame_rate=clip.frame_rate,
-        input_depth=input_depth,
+        input_depth=clip.input_depth,
         input_format=clip.input_format,
         seek=clip.first,
         frames=clip.length,

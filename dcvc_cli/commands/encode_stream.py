@@ -64,7 +64,7 @@ class EncodeChoices:
     overwrite: bool = False
     size: PictureSize | None = None
     frame_rate: Rational | None = None
-    input_depth: int = 8
+    input_depth: int | None = None
     input_format: str | None = None
     seek: Position = 0
     frames: Position | None = None

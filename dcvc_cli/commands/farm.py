@@ -88,6 +88,7 @@ def farm_encode(
     options = InputOptions(
         size=origin.size,
         frame_rate=origin.frame_rate,
+        bit_depth=origin.input_depth,
         input_format=origin.input_format,
         keep_tracks=origin.tracks,
     )

@@ -41,6 +41,7 @@ def plan(
         overwrite=overwrite,
         size=clip.size,
         frame_rate=clip.frame_rate,
+        input_depth=clip.input_depth,
         input_format=clip.input_format,
         seek=clip.first,
         frames=clip.length,

@@ -22,6 +22,7 @@ _CHUNK = re.compile(r"(.+):(\d{1,7})", re.ASCII | re.DOTALL)
 _INPUT_OPTIONS = {
     "input_res": "--input-res",
     "fps": "--fps",
+    "input_depth": "--input-depth",
     "input_format": "--input-format",
     "colorprim": "--colorprim",
     "transfer": "--transfer",
@@ -68,6 +69,7 @@ def input_options(source: str, choices: EncodeChoices) -> "InputOptions":
         choices.size,
         choices.frame_rate,
         choices.input_format,
+        choices.input_depth,
         choices.colour.primaries,
         choices.colour.transfer,
         choices.colour.matrix,

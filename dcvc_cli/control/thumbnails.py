@@ -30,7 +30,7 @@ def thumbnail(picture: Picture, video_format: VideoFormat) -> Thumbnail:
     rows, columns = height // factor, width // factor
     lines = plane[: rows * factor, : columns * factor].reshape(rows, factor, columns * factor)
     sums = lines.sum(axis=1, dtype=np.uint32).reshape(rows, columns, factor).sum(axis=2, dtype=np.uint32)
-    small = (sums // (factor * factor)).astype(np.int16)
+    small = (sums // (factor * factor) >> (video_format.bit_depth - 8)).astype(np.int16)
     return np.pad(small, ((0, -rows % THUMBNAIL_BLOCK), (0, -columns % THUMBNAIL_BLOCK)), mode="edge")
 
 

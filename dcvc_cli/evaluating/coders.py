@@ -134,11 +134,13 @@ class DcvcClipCoder:
         encoded = self._encode(point, stream)
         records = []
         with StreamSource(str(stream)) as source, open_clip(point.sequence) as reader:
-            chroma, num_pixels = reader.format.chroma, reader.format.size.num_pixels
+            num_pixels = reader.format.size.num_pixels
             decoded = OpenedStream(source).frames(self._networks, verify=True)
             # The decoder comes first in zip: it checks the last hash before it ends.
             for frame, original, report in zip(decoded, reader, encoded, strict=True):
-                quality = picture_quality(original, frame.picture, chroma, psnr=True, msssim=self._settings.msssim)
+                quality = picture_quality(
+                    original, frame.picture, reader.format, psnr=True, msssim=self._settings.msssim
+                )
                 records.append(_frame_record(frame.report, report.seconds, quality))
         return PointMeasurement(records, num_pixels)
 
@@ -191,10 +193,11 @@ class ConventionalClipCoder:
 
 def _unpacked(sequence: SequenceSource, target: Path) -> RawClip:
     with open_clip(sequence) as reader:
-        if reader.format.chroma is not ChromaFormat.YUV420:
-            hint = "convert the pictures to 4:2:0 first, for dcvc too"
+        if reader.format.chroma is not ChromaFormat.YUV420 or reader.format.bit_depth != 8:
+            hint = "convert the pictures to 8-bit 4:2:0 first, for dcvc too"
+            found = f"{reader.format.sampling} pictures"
             raise InputError(
-                f"{sequence.path} holds RGB pictures, conventional codecs are measured on 4:2:0 only", hint
+                f"{sequence.path} holds {found}, conventional codecs are measured on 8-bit 4:2:0 only", hint
             )
         num_frames = 0
         with open_writer(str(target), reader.format, overwrite=False) as writer:

@@ -23,7 +23,7 @@ from dcvc_cli.errors import UsageError
 from dcvc_cli.families.checkpoint_match import CheckpointMatch, match_in_order
 from dcvc_cli.families.conformance_form import ConformanceForm
 from dcvc_cli.format.entropy_format import EntropyFormat
-from dcvc_cli.format.types import Picture, PictureSize
+from dcvc_cli.format.types import ChromaFormat, Picture, PictureSize, VideoFormat
 from dcvc_cli.graph.network import Network
 from dcvc_cli.stages import COMMON_STAGES
 
@@ -118,6 +118,7 @@ class Model(ABC):
         relative_width: memory that a pixel takes, for estimates; 1 is what `lite` takes.
         has_qps: whether the QP changes the rate. Without QPs, each weights file has the rate that it was trained for.
         has_lossless: whether the model codes pictures without loss (CodingChoices.lossless).
+        codes_every_format: whether the model codes 4:2:2, 4:4:4 and 10 bits too. Every model codes 8-bit 4:2:0 and RGB.
         is_for_tests: whether lists for people leave the model out.
     """
 
@@ -130,9 +131,15 @@ class Model(ABC):
     relative_width: float = 3.0
     has_qps: bool = True
     has_lossless: bool = False
+    codes_every_format: bool = False
     is_for_tests: bool = False
 
     # ---- coding
+
+    def codes(self, video_format: VideoFormat) -> bool:
+        """Returns whether the model codes pictures of this sampling and bit depth."""
+        is_usual = video_format.bit_depth == 8 and video_format.chroma in (ChromaFormat.YUV420, ChromaFormat.RGB)
+        return is_usual or self.codes_every_format
 
     @abstractmethod
     def limits(self, sps: Sps) -> FrameLimits:

@@ -1,4 +1,4 @@
-"""Colour of pictures that leave as another kind than they are coded in: 4:2:0 as RGB, RGB as 4:4:4.
+"""Colour of pictures that leave as another kind than they are coded in: Y Cb Cr as RGB, RGB as 4:4:4.
 
 Source: ITU-T H.273, tables 2 to 4 and equations 38 to 43. Arithmetic in float32, rounded to the nearest sample.
 """
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcvc_cli.errors import UsageError
-from dcvc_cli.format.types import UNSPECIFIED, ChromaFormat, ColourDescription, Picture, VideoFormat
+from dcvc_cli.format.types import UNSPECIFIED, ChromaFormat, ColourDescription, Picture, Plane, Planes, VideoFormat
 
 BT709, BT601 = 1, 6
 _LUMA_WEIGHTS = {
@@ -44,7 +44,7 @@ class Matrix:
 
 
 def matrix_of(video_format: VideoFormat) -> Matrix:
-    """The matrix and range of a stream's 4:2:0 pictures, with the defaults for what it leaves open.
+    """The matrix and range of a stream's Y Cb Cr pictures, with the defaults for what it leaves open.
 
     Raises:
         UsageError: the matrix is none that RGB can be made with.
@@ -67,7 +67,7 @@ def matrix_of(video_format: VideoFormat) -> Matrix:
 
 
 def rgb_format(video_format: VideoFormat) -> VideoFormat:
-    """The format of a 4:2:0 stream's pictures as RGB: primaries and transfer stay."""
+    """The format of a Y Cb Cr stream's pictures as RGB: primaries and transfer stay."""
     colour = replace(video_format.colour, matrix=0, full_range=True)
     return replace(video_format, chroma=ChromaFormat.RGB, colour=colour, chroma_location="")
 
@@ -79,41 +79,43 @@ def yuv444_format(video_format: VideoFormat) -> VideoFormat:
 
 
 def rgb_picture(picture: Picture, video_format: VideoFormat, matrix: Matrix) -> Picture:
-    """A 4:2:0 picture as 8-bit R G B.
+    """A picture as R G B of its bit depth.
 
     Chroma between its samples is interpolated linearly, from where the format says that the samples lie.
 
     Args:
-        picture: 8-bit planes of `video_format`.
+        picture: planes of `video_format`, Y Cb Cr.
         matrix: what `matrix_of` says.
     """
     luma = picture.planes[0].astype(np.float32)
     cb, cr = (_full_size(plane, video_format) for plane in picture.planes[1:])
+    most, unit = video_format.max_level, 1 << (video_format.bit_depth - 8)
     if matrix.full_range:
-        y, pb, pr = luma / 255, (cb - 128) / 255, (cr - 128) / 255
+        y, pb, pr = luma / most, (cb - 128 * unit) / most, (cr - 128 * unit) / most
     else:
-        y, pb, pr = (luma - 16) / 219, (cb - 128) / 224, (cr - 128) / 224
+        y, pb, pr = (luma - 16 * unit) / (219 * unit), *((c - 128 * unit) / (224 * unit) for c in (cb, cr))
     if matrix.code == _YCGCO:
         red, green, blue = y - pb + pr, y + pb, y - pb - pr
     else:
         kr, kb = _LUMA_WEIGHTS[matrix.code]
         red, blue = y + 2 * (1 - kr) * pr, y + 2 * (1 - kb) * pb
         green = (y - kr * red - kb * blue) / (1 - kr - kb)
-    return Picture((_samples(red * 255), _samples(green * 255), _samples(blue * 255)), picture.time)
+    first, second, third = (_samples(plane * most, video_format) for plane in (red, green, blue))
+    return Picture((first, second, third), picture.time)
 
 
-def yuv444_picture(picture: Picture) -> Picture:
-    """An R G B picture as 8-bit 4:4:4 of BT.709 in full range. Rounding loses up to two steps of a sample."""
+def yuv444_picture(picture: Picture, video_format: VideoFormat) -> Picture:
+    """An R G B picture as 4:4:4 of BT.709 in full range. Rounding loses up to two steps of a sample."""
+    middle = 1 << (video_format.bit_depth - 1)
     red, green, blue = (plane.astype(np.float32) for plane in picture.planes)
     kr, kb = _LUMA_WEIGHTS[BT709]
     luma = kr * red + (1 - kr - kb) * green + kb * blue
-    cb, cr = (blue - luma) / (2 * (1 - kb)) + 128, (red - luma) / (2 * (1 - kr)) + 128
-    return Picture((_samples(luma), _samples(cb), _samples(cr)), picture.time)
+    cb, cr = (blue - luma) / (2 * (1 - kb)) + middle, (red - luma) / (2 * (1 - kr)) + middle
+    first, second, third = (_samples(plane, video_format) for plane in (luma, cb, cr))
+    return Picture((first, second, third), picture.time)
 
 
-def yuv420_planes(
-    rgb: NDArray[np.float64], video_format: VideoFormat, matrix: Matrix
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
+def yuv420_planes(rgb: NDArray[np.float64], video_format: VideoFormat, matrix: Matrix) -> Planes:
     """R G B in 0..1, (3, height, width), as 8-bit planes of a 4:2:0 format: the inverse of `rgb_picture`.
 
     Chroma samples are means of the samples around the place that the format names.
@@ -128,9 +130,9 @@ def yuv420_planes(
         pb, pr = (blue - luma) / (2 * (1 - kb)), (red - luma) / (2 * (1 - kr))
     location = video_format.chroma_location
     halves = [_shrunk(_shrunk(plane, 0, location in _TOP_LEFT), 1, location in _LEFT + _TOP_LEFT) for plane in (pb, pr)]
-    if matrix.full_range:
-        return _samples(luma * 255), _samples(halves[0] * 255 + 128), _samples(halves[1] * 255 + 128)
-    return _samples(luma * 219 + 16), _samples(halves[0] * 224 + 128), _samples(halves[1] * 224 + 128)
+    luma_scale, chroma_scale, black = (255, 255, 0) if matrix.full_range else (219, 224, 16)
+    cb, cr = (_samples(half * chroma_scale + 128, video_format) for half in halves)
+    return _samples(luma * luma_scale + black, video_format), cb, cr
 
 
 def _shrunk(values: NDArray[np.float64], axis: int, is_cosited: bool) -> NDArray[np.float64]:
@@ -147,14 +149,17 @@ def _shrunk(values: NDArray[np.float64], axis: int, is_cosited: bool) -> NDArray
     return np.moveaxis(shrunk, 0, axis)
 
 
-def _samples(values: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
-    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+def _samples(values: NDArray[np.floating[Any]], video_format: VideoFormat) -> Plane:
+    return np.clip(np.rint(values), 0, video_format.max_level).astype(video_format.dtype)
 
 
-def _full_size(plane: NDArray[np.uint8], video_format: VideoFormat) -> NDArray[np.float32]:
+def _full_size(plane: Plane, video_format: VideoFormat) -> NDArray[np.float32]:
     """A chroma plane at the size of luma, float32 in the plane's own units."""
-    location, size = video_format.chroma_location, video_format.size
-    values = _stretched(plane.astype(np.float32), 0, location in _TOP_LEFT)[: size.height]
+    location, size, values = video_format.chroma_location, video_format.size, plane.astype(np.float32)
+    if video_format.chroma is ChromaFormat.YUV444:
+        return values
+    if video_format.chroma is ChromaFormat.YUV420:
+        values = _stretched(values, 0, location in _TOP_LEFT)[: size.height]
     return _stretched(values, 1, location in _LEFT + _TOP_LEFT)[:, : size.width]
 
 

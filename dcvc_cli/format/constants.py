@@ -10,3 +10,5 @@ DEFAULT_MODEL = "lite"
 """The model, and the name of its weights, where nobody chooses one."""
 MAX_SIDE = 16384
 """Largest width and largest height of a picture, in luma samples."""
+BIT_DEPTHS = (8, 10)
+"""Bits of a sample of coded pictures."""

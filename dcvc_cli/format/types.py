@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dcvc_cli.errors import InputError
 from dcvc_cli.format.constants import MAX_SIDE
 from dcvc_cli.format.hdr import ContentLight, MasteringDisplay
 
@@ -51,18 +53,33 @@ class Rational:
         return f"{self.num}/{self.den}" if self.den != 1 else str(self.num)
 
 
+Plane: TypeAlias = NDArray[np.unsignedinteger[Any]]
+"""One plane of a picture (height, width): uint8, or uint16 above 8 bits."""
+Planes: TypeAlias = tuple[Plane, Plane, Plane]
+
+
 class ChromaFormat(Enum):
     """How pictures are sampled outside the codec; the networks always see three full-size planes.
 
     Attributes:
         YUV420: chroma planes of half the width and half the height.
-        YUV444: chroma planes as large as luma; what RGB streams become in y4m and raw files.
+        YUV422: chroma planes of half the width.
+        YUV444: chroma planes as large as luma.
         RGB: R G B at full size.
     """
 
     YUV420 = "yuv420"
+    YUV422 = "yuv422"
     YUV444 = "yuv444"
     RGB = "rgb"
+
+
+CHROMA_NAMES = {
+    ChromaFormat.YUV420: "4:2:0",
+    ChromaFormat.YUV422: "4:2:2",
+    ChromaFormat.YUV444: "4:4:4",
+    ChromaFormat.RGB: "RGB",
+}
 
 
 @dataclass(frozen=True)
@@ -101,14 +118,30 @@ class VideoFormat:
     def plane_shapes(self) -> tuple[tuple[int, int], ...]:
         """(height, width) of each of the three planes."""
         luma = (self.size.height, self.size.width)
-        if self.chroma is not ChromaFormat.YUV420:
+        if self.chroma in (ChromaFormat.YUV444, ChromaFormat.RGB):
             return luma, luma, luma
         width, height = self.size.chroma
-        return luma, (height, width), (height, width)
+        chroma = (height if self.chroma is ChromaFormat.YUV420 else self.size.height), width
+        return luma, chroma, chroma
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the planes: uint8, or uint16 above 8 bits."""
+        return np.dtype(np.uint8 if self.bit_depth == 8 else np.uint16)
+
+    @property
+    def max_level(self) -> int:
+        """The largest value of a sample, such as 255."""
+        return (1 << self.bit_depth) - 1
+
+    @property
+    def sampling(self) -> str:
+        """For people, such as "10-bit 4:2:0"."""
+        return f"{self.bit_depth}-bit {CHROMA_NAMES[self.chroma]}"
 
     @property
     def frame_bytes(self) -> int:
-        return sum(height * width for height, width in self.plane_shapes)
+        return sum(height * width for height, width in self.plane_shapes) * self.dtype.itemsize
 
 
 @dataclass(frozen=True)
@@ -116,14 +149,31 @@ class Picture:
     """One picture.
 
     Attributes:
-        planes: three uint8 planes, Y Cb Cr or R G B, each (height, width) and C-contiguous.
+        planes: Y Cb Cr or R G B, each C-contiguous.
         time: when it is shown, in ticks of the format's time base since the start of the clip; None without a time
             base.
     """
 
-    planes: tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]
+    planes: Planes
     time: int | None = None
 
     def tobytes(self) -> bytes:
-        """The planes one after the other, as in a raw planar file."""
-        return b"".join(plane.tobytes() for plane in self.planes)
+        """The planes one after the other, as in a raw planar file: two bytes a sample, the low one first, above 8
+        bits."""
+        return b"".join(plane.astype(plane.dtype.newbyteorder("<"), copy=False).tobytes() for plane in self.planes)
+
+
+def check_samples(picture: Picture, video_format: VideoFormat) -> None:
+    """Checks that no sample is larger than the bit depth allows.
+
+    Raises:
+        InputError: one is.
+    """
+    if video_format.bit_depth == 8:
+        return
+    largest = max(int(plane.max()) for plane in picture.planes)
+    if largest > video_format.max_level:
+        raise InputError(
+            f"a sample is {largest}, more than the {video_format.max_level} that {video_format.bit_depth} bits hold",
+            "10-bit samples stand in the low bits of two bytes, the low byte first",
+        )

@@ -3,15 +3,16 @@ picture at a time."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dcvc_cli.errors import InputError
 from dcvc_cli.format.limits import Limits
-from dcvc_cli.format.types import ChromaFormat, Picture, VideoFormat
+from dcvc_cli.format.types import Picture, Plane, VideoFormat, check_samples
 
 MAX_TAGS_NAMED = 4
 """How many tags a note about lost tags names."""
@@ -123,13 +124,15 @@ class PictureWriter(ABC):
         """Appends one picture.
 
         Raises:
-            ValueError: the picture's planes are not uint8 of the shapes that the format promised.
+            ValueError: the picture's planes are not of the type and shapes that the format promised.
             InputError: the output cannot be written, a full disk included.
             BrokenPipeError: the reader of a pipe went away.
         """
         for plane, shape in zip(picture.planes, self.format.plane_shapes, strict=True):
-            if plane.shape != shape or plane.dtype != np.uint8:
-                raise ValueError(f"picture plane is {plane.dtype} {plane.shape}, the format promised uint8 {shape}")
+            if plane.shape != shape or plane.dtype != self.format.dtype:
+                raise ValueError(
+                    f"picture plane is {plane.dtype} {plane.shape}, the format promised {self.format.dtype} {shape}"
+                )
         self._write(picture)
 
     @abstractmethod
@@ -162,22 +165,43 @@ class PictureWriter(ABC):
             self.abort()
 
 
-def split_planes(samples: NDArray[np.uint8], video_format: VideoFormat) -> Picture:
-    """One frame of a planar file as a picture; the planes share the memory of samples (1-D, frame_bytes long)."""
+def split_planes(data: NDArray[np.uint8], video_format: VideoFormat) -> Picture:
+    """One frame of a planar file as a picture; the planes share the memory of the data (1-D, frame_bytes long).
+
+    Raises:
+        InputError: a sample is larger than the bit depth allows.
+    """
+    little_endian = data.view(video_format.dtype.newbyteorder("<"))
+    samples = little_endian.astype(video_format.dtype, copy=False)
     planes = []
     start = 0
     for height, width in video_format.plane_shapes:
         end = start + height * width
         planes.append(samples[start:end].reshape(height, width))
         start = end
-    return Picture((planes[0], planes[1], planes[2]))
+    picture = Picture((planes[0], planes[1], planes[2]))
+    check_samples(picture, video_format)
+    return picture
+
+
+def sample_bytes(plane: Plane) -> NDArray[Any]:
+    """The samples of a plane as a planar file holds them: above 8 bits two bytes each, the low one first."""
+    return np.ascontiguousarray(plane, plane.dtype.newbyteorder("<"))
+
+
+@contextmanager
+def naming_picture(name: str, index: int) -> Iterator[None]:
+    """Puts the file's name and the picture's number before the message of an InputError."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{name}, picture {index}: {error.message}", error.hint) from error
 
 
 def describe(kind: str, video_format: VideoFormat, num_frames: int | None) -> str:
     """One line such as "y4m, 352x288, 30 fps, 8-bit 4:2:0, 96 frames"."""
-    chroma = {ChromaFormat.RGB: "RGB", ChromaFormat.YUV444: "4:4:4"}.get(video_format.chroma, "4:2:0")
     rate = f"{float(video_format.frame_rate):.6g} fps"
-    parts = [kind, str(video_format.size), rate, f"{video_format.bit_depth}-bit {chroma}"]
+    parts = [kind, str(video_format.size), rate, video_format.sampling]
     if num_frames is not None:
         parts.append(f"{num_frames} frame" + ("s" if num_frames != 1 else ""))
     return ", ".join(parts)

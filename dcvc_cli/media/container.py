@@ -1,4 +1,4 @@
-"""Video files such as mp4 and mkv, decoded through PyAV (FFmpeg's libraries), an optional extra; 8-bit 4:2:0 only."""
+"""Video files such as mp4 and mkv, decoded through PyAV (FFmpeg's libraries), an optional extra."""
 
 import math
 from collections.abc import Iterator
@@ -6,12 +6,10 @@ from contextlib import closing
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from dcvc_cli.errors import InputError
 from dcvc_cli.format.constants import MAX_SIDE
 from dcvc_cli.format.limits import DEFAULT_MAX_PIXELS, Limits
-from dcvc_cli.format.types import DEFAULT_FRAME_RATE, Picture, PictureSize, Rational, VideoFormat
+from dcvc_cli.format.types import DEFAULT_FRAME_RATE, ChromaFormat, Picture, PictureSize, Rational, VideoFormat
 from dcvc_cli.media.av_files import fault_text, import_av, open_av
 from dcvc_cli.media.base import PictureReader, describe, joined
 from dcvc_cli.media.container_facts import (
@@ -27,6 +25,7 @@ from dcvc_cli.media.container_facts import (
     other_contents,
 )
 from dcvc_cli.media.packets import Packets
+from dcvc_cli.media.pixel_formats import PIXEL_FORMATS, check_pixel_format, planes_of_frame
 from dcvc_cli.media.timing import StampClock, Timing
 from dcvc_cli.media.tracks import TrackReader
 
@@ -36,7 +35,6 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
-_PIXEL_FORMATS = ("yuv420p", "yuvj420p")
 _COUNTING_FROM_ANYWHERE = ("mpegts", "mpeg", "mpegvideo")
 
 
@@ -63,7 +61,7 @@ class ContainerReader(PictureReader):
 
     Raises:
         EnvironmentFault: PyAV is not installed.
-        InputError: here and during iteration: unreadable, damaged, no video, or not 8-bit 4:2:0.
+        InputError: here and during iteration: unreadable, damaged, no video, or of a pixel format that is not coded.
     """
 
     def __init__(
@@ -142,7 +140,7 @@ class ContainerReader(PictureReader):
             raise InputError(f"{self.name} holds video of a codec that this FFmpeg cannot decode")
         text = describe_stream(self._av, self._container, stream.index)
         if stream.codec_context.pix_fmt is not None:
-            self._check_pixel_format(stream.codec_context.pix_fmt)
+            check_pixel_format(self.name, stream.codec_context.pix_fmt)
         Limits(self._max_pixels).check_input(self.name, stream.codec_context.width, stream.codec_context.height)
         # The pictures themselves may be larger than the headers say.
         stream.codec_context.options = {"max_pixels": str(self._max_pixels)}
@@ -152,15 +150,19 @@ class ContainerReader(PictureReader):
         self._first = next(self._frames, None)
         if self._first is None:
             raise InputError(f"{self.name} holds no picture")
-        self._check_pixel_format(self._first.format.name)
+        chroma, bit_depth = check_pixel_format(self.name, self._first.format.name)
         width, height = self._first.width, self._first.height
         if not (1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE):
             raise InputError(f"{self.name} is {width}x{height}, expected 1x1..{MAX_SIDE}x{MAX_SIDE}")
         mastering_display, content_light = hdr_metadata(self._first)
-        location, doubt = chroma_location_of(self.name, text, stream.codec_context.codec.canonical_name)
+        location, doubt = "", None
+        if chroma is ChromaFormat.YUV420:
+            location, doubt = chroma_location_of(self.name, text, stream.codec_context.codec.canonical_name)
         rate = frame_rate or self._frame_rate(stream, packets)
         self.format = VideoFormat(
             PictureSize(width, height),
+            chroma,
+            bit_depth,
             frame_rate=rate,
             sample_aspect_ratio=_rational(stream.sample_aspect_ratio) or Rational(0, 0),
             colour=colour_of(stream.codec_context, self._first),
@@ -206,11 +208,6 @@ class ContainerReader(PictureReader):
         # An audio track may end a little later; a second is more than that.
         if packets.is_whole and announced_end is not None and announced_end - end > min(1.0, 0.1 * announced_end):
             self._tell(f"{self.name} says that it lasts {announced_end:.2f} s and its pictures end at {end:.2f} s")
-
-    def _check_pixel_format(self, name: str) -> None:
-        if name not in _PIXEL_FORMATS:
-            hint = f"ffmpeg -i {self.name} -pix_fmt yuv420p OUT.y4m converts it"
-            raise InputError(f"{self.name} has pixel format {name}, dcvc codes 8-bit 4:2:0 (yuv420p)", hint)
 
     def _frame_rate(self, stream: "VideoStream", packets: Packets) -> Rational:
         stated = stream.average_rate or stream.base_rate
@@ -304,10 +301,12 @@ class ContainerReader(PictureReader):
             self._tell_missing()
             return None
         size = self.format.size
-        if frame.format.name not in _PIXEL_FORMATS or (frame.width, frame.height) != (size.width, size.height):
-            found = f"{frame.width}x{frame.height} {frame.format.name}"
+        sampling = PIXEL_FORMATS.get(frame.format.name)
+        is_same = sampling == (self.format.chroma, self.format.bit_depth)
+        if not is_same or (frame.width, frame.height) != (size.width, size.height):
+            found, began = f"{frame.width}x{frame.height} {frame.format.name}", f"{size} {self.format.sampling}"
             raise InputError(
-                f"{self.name} changes to {found} after it began as {size} yuv420p, expected one format throughout"
+                f"{self.name} changes to {found} after it began as {began}, expected one format throughout"
             )
         if frame.is_corrupt:
             raise self._damaged(frame)
@@ -315,14 +314,8 @@ class ContainerReader(PictureReader):
         if self.time_zero is None and frame.pts is not None and frame.time_base:
             self._begin(frame)
         self._num_read += 1
-        planes = []
-        for plane, (height, width) in zip(frame.planes, self.format.plane_shapes, strict=True):
-            rows = np.frombuffer(memoryview(plane), np.uint8)[: height * plane.line_size].reshape(
-                height, plane.line_size
-            )
-            planes.append(rows[:, :width].copy())
         time = None if self._clock is None else self._clock.time(frame.pts)
-        return Picture((planes[0], planes[1], planes[2]), time)
+        return Picture(planes_of_frame(frame, self.format), time)
 
     def _pass_over(self, frame: "VideoFrame") -> None:
         """A skipped picture after time 0 takes its time: later ones may depend on it."""

@@ -244,7 +244,7 @@ def colour_of(context: "VideoCodecContext", frame: "VideoFrame") -> ColourDescri
     FFmpeg's numbers for primaries, transfer and matrix are the H.273 code points; its range is 1 limited, 2 full.
     """
     full_range = {1: False, 2: True}.get(int(frame.color_range))
-    if frame.format.name == "yuvj420p":
+    if frame.format.name.startswith("yuvj"):
         full_range = True
     points = (context.color_primaries, context.color_trc, frame.colorspace)
     primaries, transfer, matrix = (int(point) if 1 <= int(point) <= 255 else 2 for point in points)

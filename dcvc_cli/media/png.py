@@ -1,4 +1,4 @@
-"""PNG pictures: a folder, a numbered pattern such as `im%05d.png`, or a single file; 8-bit RGB in, 8-bit RGB out."""
+"""PNG pictures: a folder, a numbered pattern such as `im%05d.png`, or a single file; RGB of 8 bits, or of 16 as 10."""
 
 import re
 import struct
@@ -10,14 +10,22 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from dcvc_cli.errors import InputError, UsageError
 from dcvc_cli.format.constants import MAX_SIDE
-from dcvc_cli.format.types import DEFAULT_FRAME_RATE, ChromaFormat, Picture, PictureSize, Rational, VideoFormat
+from dcvc_cli.format.types import (
+    DEFAULT_FRAME_RATE,
+    ChromaFormat,
+    Picture,
+    PictureSize,
+    Plane,
+    Rational,
+    VideoFormat,
+)
 from dcvc_cli.media.base import PictureReader, describe, joined
 from dcvc_cli.media.png_chunks import PngFacts, read_png_facts
+from dcvc_cli.media.png_deep import read_deep_png
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PATTERN_FIELD = re.compile(r"%(0[0-9]{1,2}|[0-9]?)d")
@@ -130,11 +138,14 @@ def _entries(folder: Path) -> list[Path]:
         raise InputError(f"cannot read folder {folder}: {error.strerror or error}") from error
 
 
-def read_png_size(path: Path) -> PictureSize:
-    """Size of an 8-bit (or shallower) PNG from its header, without touching the picture data.
+def read_png_size(path: Path, bit_depth: int = 8) -> PictureSize:
+    """Size of a PNG from its header, without touching the picture data.
+
+    Args:
+        bit_depth: of the pictures that are read: 8 from files of at most 8 bits a sample, 10 from files of 16.
 
     Raises:
-        InputError: not a PNG, 16 bits a sample, or sizes that the file cannot hold.
+        InputError: not a PNG, of another bit depth, or sizes that the file cannot hold.
     """
     try:
         with open(path, "rb") as stream:
@@ -148,12 +159,14 @@ def read_png_size(path: Path) -> PictureSize:
     if not (1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE):
         raise InputError(f"{path} says it is {width}x{height}, expected 1x1..{MAX_SIDE}x{MAX_SIDE}")
     # Pillow would drop the lower bits without a word (findings/pillow-16-bit-and-cicp.sh).
-    if depth == 16:
-        raise InputError(
-            f"{path} has 16 bits a sample, dcvc codes 8", "ffmpeg -i IN.png -pix_fmt rgb24 OUT.png converts it"
-        )
+    if depth == 16 and bit_depth == 8:
+        hint = "--input-depth 10 codes it with 10, ffmpeg -i IN.png -pix_fmt rgb24 OUT.png converts it"
+        raise InputError(f"{path} has 16 bits a sample, dcvc codes 8 or 10", hint)
+    if depth in (1, 2, 4, 8) and bit_depth != 8:
+        hint = "leave --input-depth out, ffmpeg -i IN.png -pix_fmt rgb48be OUT.png converts it"
+        raise InputError(f"{path} has {depth} bits a sample, expected 16 of files that are read with {bit_depth}", hint)
     channels = _CHANNELS.get(colour_type)
-    if channels is None or depth not in (1, 2, 4, 8):
+    if channels is None or depth not in (1, 2, 4, 8, 16):
         raise InputError(f"{path} is damaged: colour type {colour_type} with {depth} bits a sample does not exist")
     if (width * channels * depth // 8) * height > _MAX_DEFLATE_RATIO * file_bytes:
         raise InputError(
@@ -162,16 +175,19 @@ def read_png_size(path: Path) -> PictureSize:
     return PictureSize(width, height)
 
 
-def read_png(path: Path) -> NDArray[np.uint8]:
-    """One PNG as (height, width, 3) uint8 R, G, B samples.
+def read_png(path: Path, bit_depth: int = 8) -> Plane:
+    """One PNG as (height, width, 3) R, G, B samples, uint8, or uint16 of 10 bits.
 
     Grey and palette pictures are expanded, an alpha channel that is opaque everywhere is dropped. Gamma and colour
     profiles are not applied: the samples are coded as they stand.
 
     Raises:
-        InputError: unreadable, damaged, 16 bits a sample, animated, or transparent anywhere.
+        InputError: unreadable, damaged, of another bit depth, animated, or transparent anywhere.
+        EnvironmentFault: 10 bits without PyAV installed.
     """
-    size = read_png_size(path)
+    size = read_png_size(path, bit_depth)
+    if bit_depth != 8:
+        return read_deep_png(path, size, bit_depth)
     try:
         with warnings.catch_warnings():
             # Pillow's warning about large pictures; the size has been checked above.
@@ -209,7 +225,7 @@ def _tags(facts: PngFacts) -> PngFacts:
 
 
 class PngReader(PictureReader):
-    """Reads 8-bit RGB pictures, one PNG file at a time.
+    """Reads RGB pictures, one PNG file at a time.
 
     The headers of all files are read at opening, so that a picture of another size or colour is refused before anything
     is coded.
@@ -217,10 +233,10 @@ class PngReader(PictureReader):
     Args:
         source: folder, pattern or file, for messages.
         paths: the files in order.
+        bit_depth: of the pictures: 8, or 10 of files with 16 bits a sample.
 
     Raises:
-        InputError: here and during iteration: a file that is unreadable, transparent, deeper than 8 bits or of another
-            size.
+        InputError: here and during iteration: a file that is unreadable, transparent, or of another size or bit depth.
     """
 
     def __init__(
@@ -229,6 +245,7 @@ class PngReader(PictureReader):
         paths: list[Path],
         *,
         frame_rate: Rational | None,
+        bit_depth: int = 8,
         skip_frames: int = 0,
         max_frames: int | None = None,
     ) -> None:
@@ -236,10 +253,10 @@ class PngReader(PictureReader):
         self.num_frames = self._frames_to_give(len(paths))
         self._paths = iter(paths)
         selected = paths[skip_frames : skip_frames + self.num_frames]
-        size, facts = read_png_size(selected[0]), read_png_facts(selected[0])
+        size, facts = read_png_size(selected[0], bit_depth), read_png_facts(selected[0])
         dropped = dict.fromkeys(facts.dropped, selected[0])
         for path in selected[1:]:
-            other = read_png_size(path)
+            other = read_png_size(path, bit_depth)
             if other != size:
                 raise InputError(f"{path} is {other}, expected {size} as {selected[0].name} is")
             other_facts = read_png_facts(path)
@@ -258,6 +275,7 @@ class PngReader(PictureReader):
         self.format = VideoFormat(
             size,
             ChromaFormat.RGB,
+            bit_depth,
             frame_rate=frame_rate or DEFAULT_FRAME_RATE,
             sample_aspect_ratio=facts.sample_aspect_ratio,
             colour=facts.colour,
@@ -275,7 +293,7 @@ class PngReader(PictureReader):
         path = next(self._paths, None)
         if path is None:
             return None
-        samples = read_png(path)
+        samples = read_png(path, self.format.bit_depth)
         if samples.shape[:2] != (self.format.size.height, self.format.size.width):
             raise InputError(f"{path} is {samples.shape[1]}x{samples.shape[0]}, expected {self.format.size}")
         red, green, blue = (np.ascontiguousarray(samples[:, :, channel]) for channel in range(3))

@@ -4,7 +4,6 @@ Source: Portable Network Graphics, third edition (W3C), section 11.
 """
 
 import struct
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from PIL import Image
 from dcvc_cli.errors import InputError
 from dcvc_cli.format.hdr import ContentLight, MasteringDisplay
 from dcvc_cli.format.types import UNSPECIFIED, ColourDescription, Rational, VideoFormat
+from dcvc_cli.media.png_deep import png_chunk
 
 SIGNATURE_SIZE = 8
 IHDR_END = SIGNATURE_SIZE + 25
@@ -143,18 +143,18 @@ def with_format_chunks(encoded: bytes, video_format: VideoFormat) -> bytes:
     colour, aspect = video_format.colour, video_format.sample_aspect_ratio
     added = b""
     if UNSPECIFIED not in (colour.primaries, colour.transfer):
-        added += _chunk(b"cICP", bytes([colour.primaries, colour.transfer, 0, colour.full_range is not False]))
+        added += png_chunk(b"cICP", bytes([colour.primaries, colour.transfer, 0, colour.full_range is not False]))
     if aspect.num and aspect.den and aspect.num != aspect.den and max(aspect.num, aspect.den) < 1 << 31:
-        added += _chunk(b"pHYs", struct.pack(">IIB", aspect.den, aspect.num, 0))
+        added += png_chunk(b"pHYs", struct.pack(">IIB", aspect.den, aspect.num, 0))
     mastering, light = video_format.mastering_display, video_format.content_light
     if mastering is not None:
         green, blue, red = mastering.primaries[0:2], mastering.primaries[2:4], mastering.primaries[4:6]
         coordinates = (*red, *green, *blue, *mastering.white_point)
-        added += _chunk(b"mDCV", struct.pack(">8H2I", *coordinates, mastering.max_luminance, mastering.min_luminance))
+        added += png_chunk(
+            b"mDCV", struct.pack(">8H2I", *coordinates, mastering.max_luminance, mastering.min_luminance)
+        )
     if light is not None:
-        added += _chunk(b"cLLI", struct.pack(">II", light.max_content * _CD_UNITS, light.max_frame_average * _CD_UNITS))
+        added += png_chunk(
+            b"cLLI", struct.pack(">II", light.max_content * _CD_UNITS, light.max_frame_average * _CD_UNITS)
+        )
     return encoded[:IHDR_END] + added + encoded[IHDR_END:]
-
-
-def _chunk(kind: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))

@@ -13,6 +13,7 @@ from dcvc_cli.media.base import PictureWriter
 from dcvc_cli.media.output import check_name, output_fault, refuse_existing
 from dcvc_cli.media.png import is_pattern, numbered_names
 from dcvc_cli.media.png_chunks import with_format_chunks
+from dcvc_cli.media.png_deep import encode_deep_png
 from dcvc_cli.staged_files import StagedFolder, put_in_place
 
 FOLDER_PATTERN = "im%05d.png"
@@ -31,7 +32,7 @@ class PngWriter(PictureWriter):
 
     Args:
         target: folder, pattern such as `out/im%05d.png`, or a name ending in .png for a single picture.
-        video_format: RGB, 8 bits.
+        video_format: RGB.
         overwrite: replace existing pictures.
 
     Raises:
@@ -84,18 +85,25 @@ class PngWriter(PictureWriter):
         if self._is_single and self._num_pictures == 1:
             hint = "write a folder, or a pattern such as im%05d.png"
             raise UsageError(f"{self.name} names one picture and the stream holds more", hint)
-        encoded = io.BytesIO()
-        Image.fromarray(np.stack(picture.planes, axis=2)).save(encoded, "PNG", compress_level=_COMPRESSION_LEVEL)
+        encoded = self._encoded(picture)
         number = self._num_pictures + FIRST_NUMBER
         path = self._staging / (self._pattern if self._is_single else self._pattern % number)
         try:
             with open(path, "wb") as stream:
-                stream.write(with_format_chunks(encoded.getvalue(), self.format))
+                stream.write(with_format_chunks(encoded, self.format))
                 stream.flush()
                 os.fsync(stream.fileno())
         except OSError as error:
             raise output_fault(self.name, error) from error
         self._num_pictures += 1
+
+    def _encoded(self, picture: Picture) -> bytes:
+        """The picture as a PNG file: 16 bits a sample where it has more than 8."""
+        if self.format.bit_depth != 8:
+            return encode_deep_png(picture.planes, self.format.bit_depth, _COMPRESSION_LEVEL)
+        encoded = io.BytesIO()
+        Image.fromarray(np.stack(picture.planes, axis=2)).save(encoded, "PNG", compress_level=_COMPRESSION_LEVEL)
+        return encoded.getvalue()
 
     def commit(self) -> None:
         if not self._open:

@@ -1,5 +1,5 @@
-"""Raw planar 8-bit 4:2:0 (yuv420p, I420): no header, so size and frame rate come from options or from the file's
-name."""
+"""Raw planar 4:2:0 of 8 or 10 bits (yuv420p, yuv420p10le): no header, so size and frame rate come from options or from
+the file's name."""
 
 import re
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ import numpy as np
 from dcvc_cli.errors import InputError, UsageError
 from dcvc_cli.format.constants import MAX_SIDE
 from dcvc_cli.format.types import DEFAULT_FRAME_RATE, Picture, PictureSize, Rational, VideoFormat
-from dcvc_cli.media.base import PictureReader, PictureWriter, describe, split_planes
+from dcvc_cli.media.base import PictureReader, PictureWriter, describe, naming_picture, sample_bytes, split_planes
 from dcvc_cli.media.output import OutputFile
 from dcvc_cli.media.source import ByteSource
 
@@ -58,12 +58,14 @@ def _named_rate(text: str | None) -> Rational | None:
 
 
 class RawReader(PictureReader):
-    """Reads raw 8-bit yuv420p pictures.
+    """Reads raw yuv420p or yuv420p10le pictures.
 
     Args:
         source: positioned at the start.
         size: picture size; None takes it from the file's name.
         frame_rate: None takes it from the file's name, else 25.
+        bit_depth: 8 or 10; of 10 bits, a sample takes two bytes, the low one first. None takes it from the file's
+            name, else 8.
 
     Raises:
         UsageError: no size is known.
@@ -76,11 +78,12 @@ class RawReader(PictureReader):
         *,
         size: PictureSize | None,
         frame_rate: Rational | None,
+        bit_depth: int | None = None,
         skip_frames: int = 0,
         max_frames: int | None = None,
     ) -> None:
         super().__init__(source.name, skip_frames, max_frames)
-        self._source = source
+        self._source, self._num_read = source, skip_frames
         named = parse_raw_name(source.name)
         if size is None:
             if named.size is None:
@@ -97,9 +100,12 @@ class RawReader(PictureReader):
                 f"raw video does not say its frame rate: {DEFAULT_FRAME_RATE} frames per second assumed, --fps sets it",
             )
         deep = _DEEP_NAME.search(PurePath(source.name).stem)
-        if deep:
-            self.notes += (f"the name of {source.name} says {deep[1]} bits, it is read as 8-bit",)
-        self.format = VideoFormat(size, frame_rate=frame_rate or DEFAULT_FRAME_RATE)
+        if deep and bit_depth is None and deep[1] == "10":
+            bit_depth = 10
+            self.notes += (f"10 bits a sample taken from the name of {source.name}, --input-depth says another depth",)
+        elif deep and int(deep[1]) != bit_depth:
+            self.notes += (f"the name of {source.name} says {deep[1]} bits, it is read as {bit_depth or 8}-bit",)
+        self.format = VideoFormat(size, bit_depth=bit_depth or 8, frame_rate=frame_rate or DEFAULT_FRAME_RATE)
         if source.size_bytes is not None:
             if source.size_bytes == 0:
                 raise InputError(f"{self.name} is empty")
@@ -107,14 +113,16 @@ class RawReader(PictureReader):
             if rest:
                 raise self._no_multiple(source.size_bytes)
             self.num_frames = self._frames_to_give(num_frames)
-        self.description = describe("raw yuv420p", self.format, self.num_frames)
+        self.description = describe(
+            "raw yuv420p" if self.format.bit_depth == 8 else "raw yuv420p10le", self.format, self.num_frames
+        )
 
     def _no_multiple(self, size_bytes: int) -> InputError:
         size, frame_bytes = self.format.size, self.format.frame_bytes
         return InputError(
-            f"{self.name} is {size_bytes} bytes, no multiple of the {frame_bytes} bytes of a {size} 8-bit 4:2:0 "
-            "picture",
-            "check --input-res and that the video is 8-bit yuv420p",
+            f"{self.name} is {size_bytes} bytes, no multiple of the {frame_bytes} bytes of a {size} "
+            f"{self.format.sampling} picture",
+            "check --input-res and --input-depth, and that the video is planar 4:2:0",
         )
 
     def _skip(self, num_frames: int) -> int:
@@ -132,7 +140,10 @@ class RawReader(PictureReader):
             return None
         if num_bytes < len(samples):
             raise self._no_multiple(self._source.position)
-        return split_planes(samples, self.format)
+        with naming_picture(self.name, self._num_read):
+            picture = split_planes(samples, self.format)
+        self._num_read += 1
+        return picture
 
     def close(self) -> None:
         self._source.close()
@@ -148,7 +159,7 @@ class RawWriter(PictureWriter):
 
     def _write(self, picture: Picture) -> None:
         for plane in picture.planes:
-            self._output.write(np.ascontiguousarray(plane))
+            self._output.write(sample_bytes(plane))
 
     def flush(self) -> None:
         self._output.flush()

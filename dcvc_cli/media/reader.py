@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dcvc_cli.errors import InputError, UsageError
+from dcvc_cli.format.constants import BIT_DEPTHS
 from dcvc_cli.format.limits import Limits
 from dcvc_cli.format.types import PictureSize, Rational
 from dcvc_cli.media.base import PictureReader
@@ -23,7 +24,7 @@ def open_reader(
     *,
     size: PictureSize | None = None,
     frame_rate: Rational | None = None,
-    bit_depth: int = 8,
+    bit_depth: int | None = None,
     input_format: str | None = None,
     skip_frames: int = 0,
     max_frames: int | None = None,
@@ -37,7 +38,8 @@ def open_reader(
         source: path, folder, `im%05d.png`, or `-` (y4m by its magic, or raw when a size is given).
         size: picture size of raw video; anything else knows its own, and a different one is an error.
         frame_rate: frames per second; overrides what the input says. 25 where nobody says.
-        bit_depth: bits a sample of raw video; only 8 exists.
+        bit_depth: 8 or 10 bits a sample of raw video, None for what its name says, else 8. 10 also takes PNG files of
+            16 bits as 10. Other files know their own, and a different one is an error.
         input_format: y4m, yuv, png or video instead of looking.
         skip_frames: pictures to leave out at the start.
         max_frames: at most so many pictures after those, None for all.
@@ -51,8 +53,8 @@ def open_reader(
 
     Raises:
         UsageError: options that cannot be obeyed.
-        InputError: missing, unreadable, inconsistent, beyond the limits, or not 8-bit 4:2:0 or RGB; also during
-            iteration.
+        InputError: missing, unreadable, inconsistent, beyond the limits, or of a sampling that is not coded; also
+            during iteration.
         EnvironmentFault: a video file without PyAV installed.
     """
     if skip_frames < 0 or (max_frames is not None and max_frames < 1):
@@ -62,14 +64,14 @@ def open_reader(
         )
     if frame_rate is not None and not float(frame_rate) > 0:
         raise UsageError(f"frame rate {frame_rate.num}/{frame_rate.den} is not above 0")
-    if bit_depth != 8:
+    if bit_depth not in (None, *BIT_DEPTHS):
         raise UsageError(
-            f"{bit_depth}-bit input is not supported, dcvc codes 8-bit pictures",
-            "ffmpeg -i IN -pix_fmt yuv420p OUT.y4m converts",
+            f"{bit_depth}-bit input is not supported, dcvc codes pictures of 8 and 10 bits",
+            "ffmpeg -i IN -pix_fmt yuv420p10le -strict -1 OUT.y4m converts",
         )
     kind = parse_input_format(input_format) if input_format is not None else probe_path(source)
     granted = Limits.from_environment() if limits is None else limits
-    wishes = _Wishes(frame_rate, skip_frames, max_frames, granted, keep_tracks, zero_frame)
+    wishes = _Wishes(frame_rate, bit_depth, skip_frames, max_frames, granted, keep_tracks, zero_frame)
     if kind is InputKind.PNG and source != "-":
         reader: PictureReader = _open_png(source, wishes)
     else:
@@ -85,6 +87,13 @@ def open_reader(
         raise UsageError(
             f"{reader.name} is {found}, expected {size} as --input-res says", "only raw video needs --input-res"
         )
+    if bit_depth not in (None, reader.format.bit_depth):
+        found_depth = reader.format.bit_depth
+        reader.close()
+        raise UsageError(
+            f"{reader.name} has {found_depth} bits a sample, expected {bit_depth} as --input-depth says",
+            "only raw video and PNG files of 16 bits a sample need --input-depth",
+        )
     return reader
 
 
@@ -93,6 +102,7 @@ class _Wishes:
     """Options that every kind of reader takes."""
 
     frame_rate: Rational | None
+    bit_depth: int | None
     skip_frames: int
     max_frames: int | None
     limits: Limits
@@ -108,7 +118,12 @@ def _open_png(source: str, wishes: _Wishes) -> PictureReader:
     else:
         paths = [Path(source)]
     reader = PngReader(
-        source, paths, frame_rate=wishes.frame_rate, skip_frames=wishes.skip_frames, max_frames=wishes.max_frames
+        source,
+        paths,
+        frame_rate=wishes.frame_rate,
+        bit_depth=wishes.bit_depth or 8,
+        skip_frames=wishes.skip_frames,
+        max_frames=wishes.max_frames,
     )
     end = None if wishes.max_frames is None else wishes.skip_frames + wishes.max_frames
     names = [path.name for path in paths[wishes.skip_frames : end]]
@@ -132,6 +147,7 @@ def _open_bytes(source: str, kind: InputKind | None, size: PictureSize | None, w
                 stream,
                 size=size,
                 frame_rate=wishes.frame_rate,
+                bit_depth=wishes.bit_depth,
                 skip_frames=wishes.skip_frames,
                 max_frames=wishes.max_frames,
             )

@@ -13,6 +13,7 @@ from dcvc_cli.format.types import ChromaFormat, ColourDescription, Picture, Vide
 from dcvc_cli.media.av_files import fault_text, import_av
 from dcvc_cli.media.base import PictureWriter
 from dcvc_cli.media.output import OutputFile, output_fault
+from dcvc_cli.media.pixel_formats import fill_frame, pixel_format_of
 
 FORMATS = {
     ".mkv": "matroska",
@@ -55,7 +56,7 @@ class VideoFileWriter(PictureWriter):
 
     Args:
         output: takes the file; seekable for all containers but nut and Matroska.
-        video_format: 4:2:0, 4:4:4, or R G B where `takes_rgb`.
+        video_format: Y Cb Cr, or 8-bit R G B where `takes_rgb`.
         container: FFmpeg's name of the container.
         codec: FFmpeg's name of an encoder with its options.
 
@@ -109,7 +110,7 @@ class VideoFileWriter(PictureWriter):
     def _pixel_format(self) -> str:
         if self.format.chroma is ChromaFormat.RGB:
             return _RGB_CODECS[self._codec]
-        return "yuv444p" if self.format.chroma is ChromaFormat.YUV444 else "yuv420p"
+        return pixel_format_of(self.format)
 
     @staticmethod
     def _set_colour(context: Any, colour: ColourDescription) -> None:
@@ -179,10 +180,7 @@ class VideoFileWriter(PictureWriter):
             frame = frame.reformat(format=self._pixel_format())
         else:
             frame = self._av.VideoFrame(self.format.size.width, self.format.size.height, self._pixel_format())
-            for plane, samples in zip(frame.planes, planes, strict=True):
-                padded = np.zeros((samples.shape[0], plane.line_size), np.uint8)
-                padded[:, : samples.shape[1]] = samples
-                plane.update(padded)
+            fill_frame(frame, picture)
         self._set_frame_colour(frame)
         time = self._next_time if picture.time is None else max(picture.time, self._next_time)
         frame.pts, frame.time_base = time, self._time_base

@@ -37,8 +37,8 @@ def open_writer(
     Args:
         target: NAME.y4m, NAME.yuv, a folder or `im%05d.png` for PNG, NAME.png for a single picture, `-` (y4m), or
             `null`.
-        video_format: what every picture will be. 4:2:0 becomes RGB in PNG files, RGB becomes 4:4:4 in y4m and yuv; the
-            writer's notes tell what that assumes or loses.
+        video_format: what every picture will be. Y Cb Cr becomes RGB in PNG files, RGB becomes 4:4:4 in y4m and yuv.
+            The writer's notes tell what that assumes or loses.
         overwrite: replace what is there.
         output_format: one of OUTPUT_FORMATS where the name does not say it.
         option: the option that gave the target, for messages.
@@ -77,20 +77,20 @@ def open_writer(
         return writer
     kind = "4:4:4 of BT.709 in full range, rounded"
     note = f"{writer.name} holds the RGB pictures as {kind}; PNG files hold them as they are"
-    return ConvertedWriter(writer, video_format, yuv444_picture, (note,))
+    return ConvertedWriter(writer, video_format, lambda picture: yuv444_picture(picture, video_format), (note,))
 
 
 def video_writer(output: OutputFile, video_format: VideoFormat, container: str, codec: str) -> PictureWriter:
     """A VideoFileWriter, behind a conversion where its codec takes no R G B; drops `output` where it cannot be."""
     try:
-        if video_format.chroma is not ChromaFormat.RGB or takes_rgb(codec):
+        if video_format.chroma is not ChromaFormat.RGB or (takes_rgb(codec) and video_format.bit_depth == 8):
             return VideoFileWriter(output, video_format, container, codec)
         writer = VideoFileWriter(output, yuv444_format(video_format), container, codec)
     except BaseException:
         output.abort()
         raise
     note = f"{writer.name} holds the RGB pictures as 4:4:4 of BT.709 in full range, rounded"
-    return ConvertedWriter(writer, video_format, yuv444_picture, (note,))
+    return ConvertedWriter(writer, video_format, lambda picture: yuv444_picture(picture, video_format), (note,))
 
 
 def _png_writer(target: str, video_format: VideoFormat, overwrite: bool) -> PictureWriter:

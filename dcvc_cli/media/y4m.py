@@ -1,4 +1,4 @@
-"""YUV4MPEG2 (y4m): the header with its tags, and 8-bit 4:2:0 pictures, read and written."""
+"""YUV4MPEG2 (y4m): the header with its tags, and pictures of 8 or 10 bits, read and written."""
 
 from dataclasses import dataclass, replace
 
@@ -16,7 +16,15 @@ from dcvc_cli.format.types import (
     Rational,
     VideoFormat,
 )
-from dcvc_cli.media.base import MAX_TAGS_NAMED, PictureReader, PictureWriter, describe, split_planes
+from dcvc_cli.media.base import (
+    MAX_TAGS_NAMED,
+    PictureReader,
+    PictureWriter,
+    describe,
+    naming_picture,
+    sample_bytes,
+    split_planes,
+)
 from dcvc_cli.media.output import OutputFile
 from dcvc_cli.media.source import ByteSource
 
@@ -25,7 +33,18 @@ FRAME_MAGIC = b"FRAME"
 MAX_HEADER_BYTES = 4096
 """ffmpeg writes under 200 bytes and accepts 96 of tags; X tags of other tools are longer."""
 MAX_FRAME_HEADER_BYTES = 256
-_CHROMA_LOCATIONS = {"420": "", "420jpeg": "jpeg", "420mpeg2": "mpeg2", "420paldv": "paldv"}
+_SAMPLINGS = {
+    "420": (ChromaFormat.YUV420, 8, ""),
+    "420jpeg": (ChromaFormat.YUV420, 8, "jpeg"),
+    "420mpeg2": (ChromaFormat.YUV420, 8, "mpeg2"),
+    "420paldv": (ChromaFormat.YUV420, 8, "paldv"),
+    "420p10": (ChromaFormat.YUV420, 10, ""),
+    "422": (ChromaFormat.YUV422, 8, ""),
+    "422p10": (ChromaFormat.YUV422, 10, ""),
+    "444": (ChromaFormat.YUV444, 8, ""),
+    "444p10": (ChromaFormat.YUV444, 10, ""),
+}
+"""By the value of tag C: sampling, bit depth, chroma location."""
 _COLOUR_RANGES = {"FULL": True, "LIMITED": False}
 _INTERLACINGS = {"p": "progressive", "t": "top field first", "b": "bottom field first", "?": "unknown"}
 
@@ -52,7 +71,7 @@ def parse_header(line: bytes, name: str) -> Y4mHeader:
         name: the file's name, for messages.
 
     Raises:
-        InputError: not a y4m header, tags missing or malformed, or a format other than 8-bit 4:2:0.
+        InputError: not a y4m header, tags missing or malformed, or a sampling that is not coded.
     """
     tags = line.rstrip(b"\n").split(b" ")
     if tags[0] != MAGIC:
@@ -85,9 +104,11 @@ def parse_header(line: bytes, name: str) -> Y4mHeader:
     if not width or not height:
         raise InputError(f"y4m header of {name} has no {'height' if width else 'width'}, expected tags W and H")
     # XYSCSS is the older spelling of C and counts only where C is absent.
-    location = _parse_chroma(chroma or chroma_extension or "420", name)
+    sampling, bit_depth, location = _parse_chroma(chroma or chroma_extension or "420", name)
     video_format = VideoFormat(
         PictureSize(width, height),
+        sampling,
+        bit_depth,
         frame_rate=frame_rate if frame_rate.num else DEFAULT_FRAME_RATE,
         sample_aspect_ratio=aspect if aspect.num else Rational(0, 0),
         colour=ColourDescription(full_range=full_range),
@@ -98,20 +119,27 @@ def parse_header(line: bytes, name: str) -> Y4mHeader:
 
 
 def format_header(video_format: VideoFormat) -> bytes:
-    """The stream header of an 8-bit format, with its newline. parse_header gives the same 4:2:0 format again."""
+    """The stream header, with its newline.
+
+    parse_header gives the same format again, up to the chroma location of 10-bit pictures: y4m has no tag for it.
+    """
     size, rate, aspect = video_format.size, video_format.frame_rate, video_format.sample_aspect_ratio
     header = (
         f"{MAGIC.decode()} W{size.width} H{size.height} F{rate.num}:{rate.den} I{video_format.interlacing} "
         f"A{aspect.num}:{aspect.den}"
     )
-    header += " C444" if video_format.chroma is ChromaFormat.YUV444 else f" C420{video_format.chroma_location}"
+    header += f" C{video_format.chroma.value.removeprefix('yuv')}"
+    if video_format.bit_depth > 8:
+        header += f"p{video_format.bit_depth}"
+    elif video_format.chroma is ChromaFormat.YUV420:
+        header += video_format.chroma_location
     if video_format.colour.full_range is not None:
         header += f" XCOLORRANGE={'FULL' if video_format.colour.full_range else 'LIMITED'}"
     return header.encode("ascii") + b"\n"
 
 
 class Y4mReader(PictureReader):
-    """Reads 8-bit 4:2:0 pictures of any size up to 16384x16384.
+    """Reads pictures of any size up to 16384x16384.
 
     A regular file is walked over once at opening, frame header by frame header, so that num_frames is exact and a file
     that was cut short is refused before anything is coded.
@@ -121,7 +149,7 @@ class Y4mReader(PictureReader):
         frame_rate: used instead of the header's.
 
     Raises:
-        InputError: here and during iteration: malformed, cut short, or not 8-bit 4:2:0.
+        InputError: here and during iteration: malformed, cut short, or of a sampling that is not coded.
     """
 
     def __init__(
@@ -171,11 +199,23 @@ class Y4mReader(PictureReader):
         if not is_whole_line or not line.startswith((FRAME_MAGIC + b"\n", FRAME_MAGIC + b" ")):
             raise InputError(
                 f"{self.name} is damaged at picture {index} (byte {offset}): expected a line beginning "
-                f"'FRAME', found {line[:16]!r}"
+                f"'FRAME', found {line[:16]!r}",
+                self._short_rows_hint() if index else None,
             )
+
+    def _short_rows_hint(self) -> str | None:
+        """What FFmpeg up to 5.1 does to such pictures: findings/ffmpeg-y4m-odd-width-10-bit.sh."""
+        width, is_halved = self.format.size.width, self.format.chroma in (ChromaFormat.YUV420, ChromaFormat.YUV422)
+        if self.format.bit_depth == 8 or width % 2 == 0 or not is_halved:
+            return None
+        return (
+            "FFmpeg up to 5.1 leaves out a byte of each row of chroma where the width is odd and samples have more "
+            "than 8 bits: write the file with FFmpeg 6 or newer, or hand over raw video"
+        )
 
     def _cut_short(self, index: int, num_bytes: int) -> InputError:
         hint = f"--frames {index - self._skip_frames} codes the whole pictures" if index > self._skip_frames else None
+        hint = self._short_rows_hint() or hint
         found = max(num_bytes, 0)
         return InputError(
             f"{self.name} ends inside picture {index}: expected {self.format.frame_bytes} bytes of it, found {found}",
@@ -194,15 +234,17 @@ class Y4mReader(PictureReader):
         num_bytes = self._source.read_into(samples)
         if num_bytes < len(samples):
             raise self._cut_short(self._frame_index, num_bytes)
+        with naming_picture(self.name, self._frame_index):
+            picture = split_planes(samples, self.format)
         self._frame_index += 1
-        return split_planes(samples, self.format)
+        return picture
 
     def close(self) -> None:
         self._source.close()
 
 
 class Y4mWriter(PictureWriter):
-    """Writes 8-bit 4:2:0 pictures with the format's frame rate, aspect ratio, interlacing, chroma location and colour
+    """Writes pictures with the format's sampling, frame rate, aspect ratio, interlacing, chroma location and colour
     range."""
 
     def __init__(self, output: OutputFile, video_format: VideoFormat) -> None:
@@ -214,6 +256,8 @@ class Y4mWriter(PictureWriter):
         tags = [f"{name} {point}" for name, point in points.items() if point != UNSPECIFIED]
         if video_format.mastering_display or video_format.content_light:
             tags.append("HDR10 metadata")
+        if video_format.bit_depth > 8 and video_format.chroma_location:
+            tags.append(f"chroma location {video_format.chroma_location}")
         if tags:
             self.notes = (f"y4m has no field for the stream's colour tags ({', '.join(tags)}): not in {self.name}",)
         self._output.write(format_header(video_format))
@@ -221,7 +265,7 @@ class Y4mWriter(PictureWriter):
     def _write(self, picture: Picture) -> None:
         self._output.write(FRAME_MAGIC + b"\n")
         for plane in picture.planes:
-            self._output.write(np.ascontiguousarray(plane))
+            self._output.write(sample_bytes(plane))
 
     def flush(self) -> None:
         self._output.flush()
@@ -260,14 +304,15 @@ def _parse_interlacing(value: str, name: str) -> str:
     return value
 
 
-def _parse_chroma(chroma: str, name: str) -> str:
-    location = _CHROMA_LOCATIONS.get(chroma)
-    if location is None:
-        hint = "ffmpeg -i IN -pix_fmt yuv420p OUT.y4m converts it"
-        raise InputError(
-            f"{name} is {_chroma_in_words(chroma)} (y4m tag C{_shown(chroma)}), dcvc codes 8-bit 4:2:0", hint
-        )
-    return location
+def _parse_chroma(chroma: str, name: str) -> tuple[ChromaFormat, int, str]:
+    sampling = _SAMPLINGS.get(chroma)
+    if sampling is None:
+        _, p, depth = chroma.partition("p")
+        is_deep = bool(p) and depth.isdecimal() and int(depth[:3]) > 8
+        hint = f"ffmpeg -i IN -pix_fmt {'yuv420p10le -strict -1' if is_deep else 'yuv420p'} OUT.y4m converts it"
+        found = f"{_chroma_in_words(chroma)} (y4m tag C{_shown(chroma)})"
+        raise InputError(f"{name} is {found}, dcvc codes 4:2:0, 4:2:2 and 4:4:4 of 8 or 10 bits", hint)
+    return sampling
 
 
 def _chroma_in_words(chroma: str) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dcvc_cli.format.types import Plane, VideoFormat
 from dcvc_cli.metrics.psnr import weighted_yuv
 
 WEIGHTS_5_SCALES = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
@@ -32,7 +33,7 @@ memory."""
 
 @dataclass(frozen=True)
 class YuvMsssim:
-    """MS-SSIM of one 4:2:0 picture, each -1..1 (1: equal); None for a plane with a side below 88."""
+    """MS-SSIM of one Y Cb Cr picture, each -1..1 (1: equal); None for a plane with a side below 88."""
 
     y: float | None
     u: float | None
@@ -51,6 +52,11 @@ def gaussian_window() -> NDArray[np.float64]:
     distance = np.arange(WINDOW_SIZE) - WINDOW_SIZE // 2
     taps = np.exp(-(distance**2) / (2.0 * WINDOW_SIGMA**2))
     return taps / taps.sum()
+
+
+def grey_levels(plane: Plane, video_format: VideoFormat) -> NDArray[Any]:
+    """A plane on the 0..255 scale: as it is, or float64 above 8 bits."""
+    return plane if video_format.bit_depth == 8 else plane * (255.0 / video_format.max_level)
 
 
 def msssim_plane(original: NDArray[Any], reconstruction: NDArray[Any]) -> float | None:

@@ -152,7 +152,7 @@ def _coded(
             0, len(unit.payload), unit.frame_type, 0, sps, unit.qp, unit.reset, unit.payload, number, number % 256
         )
         qualities += [
-            picture_quality(next(sources), decoded, clip.video_format.chroma, psnr=True, msssim=False)
+            picture_quality(next(sources), decoded, clip.video_format, psnr=True, msssim=False)
             for decoded in decoder.push(replace(frame, pictures=unit.pictures))
         ]
     mean = {name: sum(quality[name] for quality in qualities) / len(qualities) for name in qualities[0]}

@@ -168,7 +168,7 @@ py::object decode(fi::FilterCoder& coder, const py::bytes& data, const DecoderSt
   return as_tuple(coder.filters());
 }
 
-py::tuple fit(fi::FilterFit& fit, const Planes& planes, const std::array<Array<uint8_t>, 3>& source,
+py::tuple fit(fi::FilterFit& fit, const Planes& planes, const std::array<Array<int16_t>, 3>& source,
               const fi::FilterCoder& coder, double lambda, double chroma_weight) {
   require_planes(planes);
   require(lambda >= 0 && chroma_weight >= 0, "lambda and weight must not be negative");

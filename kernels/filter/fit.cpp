@@ -47,9 +47,7 @@ class Products {
   int64_t sums_[kChromaTerms + 1][kChromaTerms] = {};  // of terms i and j, j <= i
 };
 
-int16_t wanted(int16_t sample, uint8_t source) {
-  return static_cast<int16_t>(((source * kMaxSample + 127) / 255 - sample) >> kScaleBits);
-}
+int16_t wanted(int16_t sample, int16_t source) { return static_cast<int16_t>((source - sample) >> kScaleBits); }
 
 // Scaled terms, and what the filter should add, of `rows` rows, one row after the other.
 class Gathered {

@@ -18,7 +18,7 @@ struct Moments {
 
 struct FitPlane {
   const int16_t* samples;  // reconstructed, height x width
-  const uint8_t* source;   // the same of the source
+  const int16_t* source;   // the same of the source
   int height, width;
 };
 

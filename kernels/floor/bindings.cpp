@@ -23,7 +23,7 @@ using dcvc::encoder_from;
 using dcvc::require;
 using Squares = py::array_t<int16_t, 0>;  // of any layout
 using Planes = std::array<Array<int16_t>, 3>;
-using Source = std::array<Array<uint8_t>, 3>;
+using Source = std::array<Array<int16_t>, 3>;
 using EncoderStart = std::optional<dcvc::EncoderState>;
 using DecoderStart = std::optional<dcvc::DecoderState>;
 
@@ -49,6 +49,8 @@ bool require_planes(const std::array<Array<T>, 3>& planes) {
           "chroma must be as large as luma, or half as large in both directions");
   return !is_same;
 }
+
+void require_depth(int depth) { require(depth == 8 || depth == 10, "pictures have 8 or 10 bits"); }
 
 fl::Planes view_of(Planes& planes) {
   fl::Planes view;
@@ -140,9 +142,9 @@ Array<uint8_t> bases_of(const fl::FrameFloor& floor) {
 
 // Returns a floor as arrays: bases, levels of flat blocks, levels of parts.
 py::tuple parts_of(const fl::FrameFloor& floor) {
-  Array<uint8_t> flat({floor.rows, floor.columns, 3});
+  Array<uint16_t> flat({floor.rows, floor.columns, 3});
   Array<int16_t> levels({floor.rows, floor.columns, floor.num_parts(), fl::kPartSamples});
-  std::fill_n(flat.mutable_data(), flat.size(), uint8_t{0});
+  std::fill_n(flat.mutable_data(), flat.size(), uint16_t{0});
   std::fill_n(levels.mutable_data(), levels.size(), int16_t{0});
   for (size_t i = 0; i < floor.blocks.size(); ++i) {
     const fl::Block& block = floor.blocks[i];
@@ -162,6 +164,7 @@ py::tuple parts_of(const fl::FrameFloor& floor) {
 
 // Returns a floor in the form of the GPU's kernel: three words for each block, and the levels of all coded parts.
 py::tuple words_of(const fl::FrameFloor& floor) {
+  require(floor.depth == 8, "the words of blocks hold 8-bit levels");
   Array<uint32_t> words({floor.rows, floor.columns, 3});
   Array<int16_t> levels(
       {static_cast<py::ssize_t>(floor.levels.size() / fl::kPartSamples), py::ssize_t{fl::kPartSamples}});
@@ -177,12 +180,13 @@ py::tuple words_of(const fl::FrameFloor& floor) {
   return py::make_tuple(words, levels);
 }
 
-fl::FrameFloor floor_of_parts(int step_index, const Array<uint8_t>& bases, const Array<uint8_t>& flat,
-                              const Array<int16_t>& levels) {
+fl::FrameFloor floor_of_parts(int step_index, const Array<uint8_t>& bases, const Array<uint16_t>& flat,
+                              const Array<int16_t>& levels, int depth) {
+  require_depth(depth);
   require(step_index >= 0 && step_index < fl::kNumSteps, "the step is 0..63");
   require(bases.ndim() == 2 && bases.size() > 0, "bases must be (rows, columns)");
   const bool is_halved = levels.ndim() == 4 && levels.shape(2) == 6;
-  fl::FrameFloor floor(static_cast<int>(bases.shape(0)), static_cast<int>(bases.shape(1)), is_halved);
+  fl::FrameFloor floor(static_cast<int>(bases.shape(0)), static_cast<int>(bases.shape(1)), is_halved, depth);
   require(levels.ndim() == 4 && levels.shape(0) == floor.rows && levels.shape(1) == floor.columns &&
               levels.shape(2) == floor.num_parts() && levels.shape(3) == fl::kPartSamples,
           "levels must be (rows, columns, 6 or 12, 64)");
@@ -197,6 +201,8 @@ fl::FrameFloor floor_of_parts(int step_index, const Array<uint8_t>& bases, const
     if (!block.is_touched) continue;
     block.base = static_cast<fl::Base>(bases.data()[i] - 1);
     std::copy_n(flat.data() + 3 * i, 3, block.flat.begin());
+    const auto is_level = [depth](uint16_t level) { return level <= fl::max_level(depth); };
+    require(std::all_of(block.flat.begin(), block.flat.end(), is_level), "a flat level is deeper than the picture");
     block.first_level = static_cast<uint32_t>(floor.levels.size());
     for (int part = 0; part < floor.num_parts(); ++part) {
       const int16_t* from =
@@ -216,24 +222,25 @@ int step_size(int step_index) {
   return fl::step_size(step_index);
 }
 
-fl::FrameFloor empty_floor(int rows, int columns, bool is_halved) {
+fl::FrameFloor empty_floor(int rows, int columns, bool is_halved, int depth) {
+  require_depth(depth);
   require(rows > 0 && columns > 0 && rows <= kMaxSide / fl::kBlock && columns <= kMaxSide / fl::kBlock,
           "no picture has so many blocks");
-  return {rows, columns, is_halved};
+  return {rows, columns, is_halved, depth};
 }
 
 // Returns (floor, (position, value, range) of the range coder behind it); None if the bytes hold no floor.
 py::object decode_open(fl::FloorCoder& coder, const py::bytes& data, int rows, int columns, bool is_halved,
-                       const DecoderStart& start) {
-  fl::FrameFloor floor = empty_floor(rows, columns, is_halved);
+                       const DecoderStart& start, int depth) {
+  fl::FrameFloor floor = empty_floor(rows, columns, is_halved, depth);
   dcvc::RangeDecoder range_coder = decoder_from(data, start);
   if (!coder.decode(range_coder, floor)) return py::none();
   return py::make_tuple(std::move(floor), dcvc::state_of(range_coder));
 }
 
 py::object decode(fl::FloorCoder& coder, const py::bytes& data, int rows, int columns, bool is_halved,
-                  const DecoderStart& start) {
-  fl::FrameFloor floor = empty_floor(rows, columns, is_halved);
+                  const DecoderStart& start, int depth) {
+  fl::FrameFloor floor = empty_floor(rows, columns, is_halved, depth);
   dcvc::RangeDecoder range_coder = decoder_from(data, start);
   if (!coder.decode(range_coder, floor) || !range_coder.is_whole()) return py::none();
   return py::cast(std::move(floor));
@@ -241,7 +248,8 @@ py::object decode(fl::FloorCoder& coder, const py::bytes& data, int rows, int co
 
 fl::Choice choose(const fl::FloorChooser& chooser, const fl::FloorCoder& coder, const Planes& planes,
                   const std::optional<Planes>& compensated, const Source& source, int step_index, int64_t bit_price,
-                  int chroma_weight) {
+                  int chroma_weight, int depth) {
+  require_depth(depth);
   const bool is_halved = require_planes(planes);
   require(require_planes(source) == is_halved && source[0].shape(0) == planes[0].shape(0) &&
               source[0].shape(1) == planes[0].shape(1),
@@ -257,7 +265,7 @@ fl::Choice choose(const fl::FloorChooser& chooser, const fl::FloorCoder& coder, 
   const fl::Planes view = view_of_const(planes), base = compensated ? view_of_const(*compensated) : fl::Planes{};
   const std::array<fl::Source, 3> samples{{{source[0].data()}, {source[1].data()}, {source[2].data()}}};
   py::gil_scoped_release release;
-  return chooser.choose(view, base, samples, coder, {step_index, bit_price, chroma_weight}, is_halved);
+  return chooser.choose(view, base, samples, coder, {step_index, bit_price, depth, chroma_weight}, is_halved);
 }
 
 void remember(fl::FloorChooser& chooser, const Source& source) {
@@ -279,17 +287,20 @@ PYBIND11_MODULE(_floor, module) {
   module.attr("PART") = fl::kPart;
   module.attr("MAX_SAMPLE") = dcvc::kMaxSample;
   module.attr("MAX_LEVEL_BITS") = fl::kMaxLevelBits;
+  module.attr("MAX_DEPTH") = fl::kMaxDepth;
   module.attr("EXACT_STEP") = fl::kExactStep;
   module.def("step_size", &step_size, py::arg("step_index"));
   py::class_<fl::FrameFloor>(module, "FrameFloor")
       .def_readonly("is_used", &fl::FrameFloor::is_used)
       .def_readonly("step_index", &fl::FrameFloor::step_index)
+      .def_readonly("depth", &fl::FrameFloor::depth)
       .def_property_readonly("bases", &bases_of)
       .def("parts", &parts_of)
       .def("words", &words_of);
-  module.def("unused_floor", &empty_floor, py::arg("rows"), py::arg("columns"), py::arg("is_halved"));
+  module.def("unused_floor", &empty_floor, py::arg("rows"), py::arg("columns"), py::arg("is_halved"),
+             py::arg("depth") = 8);
   module.def("floor_of_parts", &floor_of_parts, py::arg("step_index"), py::arg("bases").noconvert(),
-             py::arg("flat").noconvert(), py::arg("levels").noconvert());
+             py::arg("flat").noconvert(), py::arg("levels").noconvert(), py::arg("depth") = 8);
   py::class_<fl::Choice>(module, "Choice")
       .def_readonly("floor", &fl::Choice::floor)
       .def_readonly("error", &fl::Choice::error)
@@ -308,13 +319,14 @@ PYBIND11_MODULE(_floor, module) {
       .def("encode_open", &encode_open, py::arg("floor"), py::arg("start") = py::none())
       .def("encode", &encode, py::arg("floor"), py::arg("start") = py::none())
       .def("decode_open", &decode_open, py::arg("data"), py::arg("rows"), py::arg("columns"), py::arg("is_halved"),
-           py::arg("start") = py::none())
+           py::arg("start") = py::none(), py::arg("depth") = 8)
       .def("decode", &decode, py::arg("data"), py::arg("rows"), py::arg("columns"), py::arg("is_halved"),
-           py::arg("start") = py::none());
+           py::arg("start") = py::none(), py::arg("depth") = 8);
   py::class_<fl::FloorChooser>(module, "FloorChooser")
       .def(py::init<>())
       .def("__copy__", [](const fl::FloorChooser& chooser) { return chooser; })
       .def("remember", &remember, py::arg("source").noconvert())
       .def("choose", &choose, py::arg("coder"), py::arg("planes").noconvert(), py::arg("compensated").noconvert(),
-           py::arg("source").noconvert(), py::arg("step_index"), py::arg("bit_price"), py::arg("chroma_weight"));
+           py::arg("source").noconvert(), py::arg("step_index"), py::arg("bit_price"), py::arg("chroma_weight"),
+           py::arg("depth") = 8);
 }

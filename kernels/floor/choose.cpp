@@ -17,14 +17,6 @@ constexpr int kRounding = 92;  // in 1/256 of a step
 constexpr int kFlatShare = 16;
 constexpr int kQuickBits = 2;  // a block whose whole error is worth less is left alone
 
-struct SampleTable {
-  SampleTable() {
-    for (int level = 0; level < kLevels; ++level) sample[level] = static_cast<int16_t>(sample_of_level(level));
-  }
-  int16_t sample[kLevels];
-};
-const SampleTable kSamples;
-
 // The parts of a block of one picture, and of the source: 64 samples each.
 struct Parts {
   alignas(32) int16_t samples[kMaxParts][kPartSamples];
@@ -69,12 +61,12 @@ class BlockChooser {
         step_(step_size(rule.step_index)),
         is_p_(compensated[0].samples != nullptr),
         learning_(learner_, contexts_, is_p_) {
-    floor_ = FrameFloor(picture[0].height / kBlock, picture[0].width / kBlock, is_halved);
+    floor_ = FrameFloor(picture[0].height / kBlock, picture[0].width / kBlock, is_halved, rule.depth);
     floor_.step_index = rule.step_index;
     Pricer pricer;
     pricer.code(contexts_.used[is_p_], false);
     without_bits_ = pricer.bits;
-    learning_.begin_blocks();
+    learning_.begin_blocks(rule.depth);
   }
 
   Choice run() {
@@ -89,7 +81,7 @@ class BlockChooser {
       for (int column = 0; column < floor_.columns; ++column) choose_block(row, column, choice);
     }
     if (!floor_.is_used || (choice.cost >= choice.cost_without && !is_forced_)) {
-      floor_ = FrameFloor(floor_.rows, floor_.columns, floor_.is_halved);
+      floor_ = FrameFloor(floor_.rows, floor_.columns, floor_.is_halved, floor_.depth);
       choice.cost = choice.cost_without;
       choice.error = plain_error_;
       choice.bits = without_bits_;
@@ -265,17 +257,17 @@ class BlockChooser {
       for (int i = 0; i < side * side; ++i, ++part) {
         for (int y = 0; y < kPart; ++y) {
           const auto width = static_cast<size_t>(picture_[static_cast<size_t>(plane)].width);
-          const uint8_t* from = source_[static_cast<size_t>(plane)].samples +
+          const int16_t* from = source_[static_cast<size_t>(plane)].samples +
                                 static_cast<size_t>((row * side + i / side) * kPart + y) * width +
                                 static_cast<size_t>((column * side + i % side) * kPart);
           for (int x = 0; x < kPart; ++x) {
-            sum += from[x];
-            source_parts_.samples[part][y * kPart + x] = kSamples.sample[from[x]];
+            sum += level_of_sample(from[x], rule_.depth);
+            source_parts_.samples[part][y * kPart + x] = from[x];
           }
         }
       }
       const int count = side * side * kPartSamples;
-      flat_[static_cast<size_t>(plane)] = static_cast<uint8_t>((sum + count / 2) / count);
+      flat_[static_cast<size_t>(plane)] = static_cast<uint16_t>((sum + count / 2) / count);
     }
   }
 
@@ -286,7 +278,7 @@ class BlockChooser {
       const int16_t* samples = base_.samples[first];
       const int level = flat_[static_cast<size_t>(plane)];
       if (std::any_of(samples, samples + side * side * kPartSamples,
-                      [&](int16_t sample) { return level_of_sample(sample) != level; }))
+                      [&](int16_t sample) { return level_of_sample(sample, rule_.depth) != level; }))
         return false;
     }
     return true;
@@ -300,10 +292,10 @@ class BlockChooser {
       const size_t side = static_cast<size_t>(floor_.parts_per_side(plane)) * kPart;
       for (size_t i = 0; i < flat.size(); ++i) {
         const size_t row = i / static_cast<size_t>(floor_.columns), column = i % static_cast<size_t>(floor_.columns);
-        const uint8_t* corner = source_[static_cast<size_t>(plane)].samples + row * side * width + column * side;
+        const int16_t* corner = source_[static_cast<size_t>(plane)].samples + row * side * width + column * side;
         for (size_t y = 0; y < side && flat[i]; ++y) {
-          const uint8_t* line = corner + y * width;
-          if (line[0] != corner[0] || std::memcmp(line, line + 1, side - 1) != 0) flat[i] = 0;
+          const int16_t* line = corner + y * width;
+          if (line[0] != corner[0] || std::memcmp(line, line + 1, (side - 1) * sizeof(*line)) != 0) flat[i] = 0;
         }
       }
     }
@@ -313,8 +305,8 @@ class BlockChooser {
   void load_flat() {
     for (int plane = 0, part = 0; plane < 3; ++plane) {
       const int side = floor_.parts_per_side(plane);
-      for (int i = 0; i < side * side; ++i, ++part)
-        std::fill_n(base_.samples[part], kPartSamples, kSamples.sample[flat_[static_cast<size_t>(plane)]]);
+      const auto sample = static_cast<int16_t>(sample_of_level(flat_[static_cast<size_t>(plane)], rule_.depth));
+      for (int i = 0; i < side * side; ++i, ++part) std::fill_n(base_.samples[part], kPartSamples, sample);
     }
   }
 
@@ -347,7 +339,7 @@ class BlockChooser {
   FrameFloor floor_;
   int64_t without_bits_ = 0, plain_error_ = 0;
   Parts source_parts_, base_;
-  std::array<uint8_t, 3> flat_{};
+  std::array<uint16_t, 3> flat_{};
   int64_t errors_[kMaxParts];
   PlaneErrors base_errors_{};
   Candidate best_, trial_;
@@ -370,7 +362,7 @@ std::vector<uint8_t> FloorChooser::still_blocks(const Planes& picture, const std
       for (size_t column = 0; column < static_cast<size_t>(grid.columns); ++column) {
         const size_t at = line + column * side;
         if (blocks[column] &&
-            std::memcmp(source[static_cast<size_t>(plane)].samples + at, before.data() + at, side) != 0)
+            !std::equal(before.data() + at, before.data() + at + side, source[static_cast<size_t>(plane)].samples + at))
           blocks[column] = 0;
       }
     }

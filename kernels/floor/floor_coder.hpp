@@ -10,7 +10,7 @@ namespace dcvc::floor {
 
 constexpr int kPositionClasses = 4;
 constexpr int kLevelActivities = 10;
-constexpr int kMaxFlatPrefix = 7;
+constexpr int kMaxFlatPrefix = kMaxDepth - 1;
 
 struct FloorContexts {
   FloorContexts();

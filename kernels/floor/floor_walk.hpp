@@ -35,7 +35,7 @@ class Walk {
   template <class Other>
   Walk<Other> with(Other& coder) const {
     Walk<Other> walk(coder, contexts_, is_p_);
-    walk.begin_blocks(last_flat_);
+    walk.begin_blocks(depth_, last_flat_);
     return walk;
   }
 
@@ -49,7 +49,7 @@ class Walk {
       floor.step_index = last_step;
     }
     last_step = floor.step_index;
-    begin_blocks();
+    begin_blocks(floor.depth);
     for (int row = 0; row < floor.rows; ++row) {
       for (int column = 0; column < floor.columns; ++column) {
         if (!code_block(floor, row, column)) return false;
@@ -58,7 +58,11 @@ class Walk {
     return true;
   }
 
-  void begin_blocks(const std::array<uint8_t, 3>& last_flat = {128, 128, 128}) { last_flat_ = last_flat; }
+  void begin_blocks(int depth) {
+    const auto middle = static_cast<uint16_t>(1 << (depth - 1));
+    begin_blocks(depth, {middle, middle, middle});
+  }
+  void begin_blocks(int depth, const std::array<uint16_t, 3>& last_flat) { depth_ = depth, last_flat_ = last_flat; }
 
   // Codes one block; the floor has all blocks before it. A decoder appends levels. False if a flat level is none.
   bool code_block(FrameFloor& floor, int row, int column) {
@@ -153,8 +157,8 @@ class Walk {
     } else {
       for (size_t plane = 0; plane < 3; ++plane) {
         const int level = predicted[plane] + code_difference(block.flat[plane] - predicted[plane], plane > 0);
-        if (level < 0 || level >= kLevels) return false;
-        block.flat[plane] = static_cast<uint8_t>(level);
+        if (level < 0 || level > max_level(depth_)) return false;
+        block.flat[plane] = static_cast<uint16_t>(level);
       }
     }
     last_flat_ = block.flat;
@@ -201,7 +205,7 @@ class Walk {
     const bool is_negative = coder_.code(contexts_.flat_sign[is_chroma], value < 0);
     const int wanted = std::abs(value);
     int length = 0;
-    while (length < kMaxFlatPrefix &&
+    while (length < depth_ - 1 &&
            coder_.code(contexts_.flat_prefix[is_chroma][static_cast<size_t>(length)], wanted >> (length + 1) != 0))
       ++length;
     const int magnitude = 1 << length | code_number(wanted, length);
@@ -211,7 +215,8 @@ class Walk {
   Coder& coder_;
   FloorContexts& contexts_;
   bool is_p_;
-  std::array<uint8_t, 3> last_flat_{};
+  int depth_ = 8;
+  std::array<uint16_t, 3> last_flat_{};
 };
 
 }  // namespace dcvc::floor

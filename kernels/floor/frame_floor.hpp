@@ -15,26 +15,27 @@ constexpr int kPart = 8;    // side of a transform, of any plane
 constexpr int kPartSamples = kPart * kPart;
 constexpr int kMaxParts = 12;  // of a block with chroma at full size
 constexpr int kNumSteps = 64;
-constexpr int kExactStep = 63;     // not a step of the transform: levels are differences of 8-bit samples
+constexpr int kExactStep = 63;     // not a step of the transform: levels are differences of samples as they are put out
 constexpr int kMaxLevelBits = 14;  // of a level's magnitude
-constexpr int kLevels = 256;       // of an 8-bit sample
+constexpr int kMaxDepth = 10;      // bits of a sample that is put out
 
 enum class Base : uint8_t { kPicture, kCompensated, kFlat };
 
 struct Block {
   bool is_touched = false;  // else the picture stays as it is, and the rest says nothing
   Base base = Base::kPicture;
-  std::array<uint8_t, 3> flat{};  // 8-bit levels of Y, Cb and Cr; of base kFlat
-  uint16_t coded = 0;             // bit p: part p has levels
-  uint32_t first_level = 0;       // of its coded parts, in FrameFloor::levels
+  std::array<uint16_t, 3> flat{};  // levels of Y, Cb and Cr, as they are put out; of base kFlat
+  uint16_t coded = 0;              // bit p: part p has levels
+  uint32_t first_level = 0;        // of its coded parts, in FrameFloor::levels
 };
 
 // Parts of a block: the 8x8 squares of luma in raster order, then those of Cb and Cr: one each, or four at full size.
 struct FrameFloor {
   FrameFloor() = default;
-  FrameFloor(int rows_, int columns_, bool is_halved_)
+  FrameFloor(int rows_, int columns_, bool is_halved_, int depth_ = 8)
       : rows(rows_),
         columns(columns_),
+        depth(depth_),
         is_halved(is_halved_),
         blocks(static_cast<size_t>(rows_) * static_cast<size_t>(columns_)) {}
 
@@ -53,6 +54,7 @@ struct FrameFloor {
   }
 
   int rows = 0, columns = 0;  // of blocks
+  int depth = 8;              // bits of a sample that is put out
   bool is_halved = true;      // chroma is half as large as luma in both directions
   bool is_used = false;       // else no block is touched, and the rest says nothing
   int step_index = 0;         // 0..kNumSteps - 1
@@ -60,9 +62,13 @@ struct FrameFloor {
   std::vector<int16_t> levels;  // 64 of each coded part in raster order
 };
 
-// The sample 0..8192 of an 8-bit level.
-inline int sample_of_level(int level) { return (level * kMaxSample + 127) / 255; }
+constexpr int max_level(int depth) { return (1 << depth) - 1; }
 
-inline int level_of_sample(int sample) { return (sample * 255 + kMaxSample / 2) / kMaxSample; }
+// The sample 0..8192 of a level, as a picture of this depth is put out with.
+inline int sample_of_level(int level, int depth) {
+  return (level * kMaxSample + max_level(depth) / 2) / max_level(depth);
+}
+
+inline int level_of_sample(int sample, int depth) { return (sample * max_level(depth) + kMaxSample / 2) / kMaxSample; }
 
 }  // namespace dcvc::floor

@@ -20,12 +20,12 @@ void add_transform(const int16_t* levels, int step, int16_t* samples, size_t str
   }
 }
 
-void add_exact(const int16_t* levels, int16_t* samples, size_t stride) {
+void add_exact(const int16_t* levels, int depth, int16_t* samples, size_t stride) {
   for (size_t y = 0; y < kPart; ++y) {
     for (size_t x = 0; x < kPart; ++x) {
       int16_t& sample = samples[y * stride + x];
-      sample = static_cast<int16_t>(
-          sample_of_level(std::clamp(level_of_sample(sample) + levels[y * kPart + x], 0, kLevels - 1)));
+      const int level = std::clamp(level_of_sample(sample, depth) + levels[y * kPart + x], 0, max_level(depth));
+      sample = static_cast<int16_t>(sample_of_level(level, depth));
     }
   }
 }
@@ -51,12 +51,13 @@ void reconstruct(const FrameFloor& floor, const Planes& picture, const Planes& c
             for (int k = 0; k < kPart; ++k)
               std::copy_n(compensated[static_cast<size_t>(plane)].at(y + k, x), kPart, out.at(y + k, x));
           } else if (block.base == Base::kFlat) {
-            const auto flat = static_cast<int16_t>(sample_of_level(block.flat[static_cast<size_t>(plane)]));
+            const auto flat =
+                static_cast<int16_t>(sample_of_level(block.flat[static_cast<size_t>(plane)], floor.depth));
             for (int k = 0; k < kPart; ++k) std::fill_n(out.at(y + k, x), kPart, flat);
           }
           if (!(block.coded >> part & 1)) continue;
           if (floor.step_index == kExactStep) {
-            add_exact(levels, to, stride);
+            add_exact(levels, floor.depth, to, stride);
           } else {
             add_transform(levels, step, to, stride);
           }

@@ -65,10 +65,10 @@ void expect(bool condition, const char* what) {
   std::exit(1);
 }
 
-double distance(const Samples& plane, const Bytes& source) {
+double distance(const Samples& plane, const Samples& source) {
   double sum = 0;
   for (size_t i = 0; i < plane.size(); ++i) {
-    const double difference = plane[i] * 255.0 / dcvc::kMaxSample - source[i];
+    const double difference = (plane[i] - source[i]) * 255.0 / dcvc::kMaxSample;
     sum += difference * difference;
   }
   return sum;
@@ -121,11 +121,10 @@ void check_fit(Random& random) {
   const int height = 16 * (1 + random.below(3)), width = 16 * (1 + random.below(3));
   const Samples luma = random.plane(height * width), cb = random.plane(height / 2 * (width / 2)),
                 cr = random.plane(height / 2 * (width / 2));
-  Bytes source(luma.size());
-  for (size_t i = 0; i < source.size(); ++i) source[i] = static_cast<uint8_t>((luma[i] * 255 + 4096) >> 13);
+  Samples source = luma;
   for (size_t i = 1; i + 1 < source.size(); ++i)
-    source[i] = static_cast<uint8_t>((source[i - 1] + 2 * source[i] + source[i + 1]) / 4);
-  const Bytes of_cb = random.bytes(height / 2 * (width / 2)), of_cr = random.bytes(height / 2 * (width / 2));
+    source[i] = static_cast<int16_t>((source[i - 1] + 2 * source[i] + source[i + 1]) / 4);
+  const Samples of_cb = random.plane(height / 2 * (width / 2)), of_cr = random.plane(height / 2 * (width / 2));
   fi::FilterCoder coder;
   fi::FilterFit fit;
   for (int frame = 0; frame < 2; ++frame) {

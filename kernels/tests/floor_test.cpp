@@ -29,8 +29,9 @@ struct Random {
   std::mt19937 generator;
   int below(int bound) { return static_cast<int>(generator() % static_cast<uint32_t>(bound)); }
 
-  fl::FrameFloor floor(int rows, int columns, bool is_halved, bool has_compensated) {
-    fl::FrameFloor out(rows, columns, is_halved);
+  fl::FrameFloor floor(int rows, int columns, bool is_halved, int depth, bool has_compensated) {
+    fl::FrameFloor out(rows, columns, is_halved, depth);
+    const int max = fl::max_level(depth);
     out.is_used = below(8) > 0;
     if (!out.is_used) return out;
     out.step_index = below(4) ? below(fl::kNumSteps) : fl::kExactStep;
@@ -39,7 +40,7 @@ struct Random {
       block.is_touched = below(8) < touched;
       if (!block.is_touched) continue;
       block.base = static_cast<fl::Base>(has_compensated ? below(3) : 2 * below(2));
-      for (auto& level : block.flat) level = static_cast<uint8_t>(below(4) ? below(256) : 255 * below(2));
+      for (auto& level : block.flat) level = static_cast<uint16_t>(below(4) ? below(max + 1) : max * below(2));
       block.first_level = static_cast<uint32_t>(out.levels.size());
       for (int part = 0; part < out.num_parts(); ++part) {
         if (below(8) >= coded) continue;
@@ -52,6 +53,7 @@ struct Random {
     }
     return out;
   }
+  int depth() { return below(2) ? 8 : 10; }
   Bytes bytes(int size) {
     Bytes out(static_cast<size_t>(size));
     for (auto& byte : out) byte = static_cast<uint8_t>(below(4) ? below(256) : 255 * below(2));
@@ -69,14 +71,15 @@ struct Picture {
       source[i].resize(samples[i].size());
       for (auto& sample : samples[i])
         sample = static_cast<int16_t>(kind ? random.below(dcvc::kMaxSample + 1) : dcvc::kMaxSample * random.below(2));
-      const int level = random.below(256);
-      for (auto& sample : source[i]) sample = static_cast<uint8_t>(kind == 2 ? level : random.below(256));
+      const int max = fl::max_level(floor.depth), level = random.below(max + 1);
+      for (auto& sample : source[i])
+        sample = static_cast<int16_t>(fl::sample_of_level(kind == 2 ? level : random.below(max + 1), floor.depth));
       planes[i] = {samples[i].data(), height, width};
       sources[i] = {source[i].data()};
     }
   }
   std::array<std::vector<int16_t>, 3> samples;
-  std::array<Bytes, 3> source;
+  std::array<std::vector<int16_t>, 3> source;
   fl::Planes planes;
   std::array<fl::Source, 3> sources;
 };
@@ -100,13 +103,14 @@ bool are_same(const fl::FrameFloor& a, const fl::FrameFloor& b) {
 void round_trip(Random& random) {
   const int rows = 1 + random.below(4), columns = 1 + random.below(4);
   const bool is_halved = random.below(2);
+  const int depth = random.depth();
   fl::FloorCoder encoder, decoder;
   for (int frame = 0; frame < 3; ++frame) {
-    fl::FrameFloor floor = random.floor(rows, columns, is_halved, frame > 0);
+    fl::FrameFloor floor = random.floor(rows, columns, is_halved, depth, frame > 0);
     dcvc::RangeEncoder coder;
     encoder.encode(coder, floor);
     const Bytes bytes = coder.finish();
-    fl::FrameFloor found(rows, columns, is_halved);
+    fl::FrameFloor found(rows, columns, is_halved, depth);
     dcvc::RangeDecoder reader(bytes.data(), bytes.size());
     expect(decoder.decode(reader, found) && reader.is_whole(), "a floor is refused");
     expect(are_same(floor, found), "a floor comes back as another");
@@ -119,10 +123,11 @@ void round_trip(Random& random) {
 void damaged(Random& random) {
   const int rows = 1 + random.below(4), columns = 1 + random.below(4);
   const bool is_halved = random.below(2);
+  const int depth = random.depth();
   fl::FloorCoder decoder;
   for (int frame = 0; frame < 3; ++frame) {
     const Bytes bytes = random.bytes(random.below(200));
-    fl::FrameFloor found(rows, columns, is_halved);
+    fl::FrameFloor found(rows, columns, is_halved, depth);
     dcvc::RangeDecoder reader(bytes.data(), bytes.size());
     if (!decoder.decode(reader, found)) return;
     Picture picture(random, found), compensated(random, found);
@@ -133,12 +138,12 @@ void damaged(Random& random) {
 
 void choices(Random& random) {
   const int rows = 1 + random.below(3), columns = 1 + random.below(3);
-  const fl::FrameFloor size(rows, columns, random.below(2));
+  const fl::FrameFloor size(rows, columns, random.below(2), random.depth());
   fl::FloorChooser chooser;
   fl::FloorCoder coder;
   for (int frame = 0; frame < 3; ++frame) {
     Picture picture(random, size), compensated(random, size);
-    const fl::ChoiceRule rule{random.below(fl::kExactStep), int64_t{1} << random.below(32), 2};
+    const fl::ChoiceRule rule{random.below(fl::kExactStep), int64_t{1} << random.below(32), size.depth, 2};
     fl::Choice choice = chooser.choose(picture.planes, frame ? compensated.planes : fl::Planes{}, picture.sources,
                                        coder, rule, size.is_halved);
     expect(choice.floor.is_used == (choice.num_touched > 0), "a floor that touches nothing is used");

@@ -54,7 +54,7 @@ def place(stream: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     Path("cut.y4m").write_bytes(y4m_clip(24, 20, 5)[:-7])
     Path("odd_24x20.yuv").write_bytes(bytes(24 * 20 * 3 // 2 * 2 + 5))
     Path("plain.yuv").write_bytes(bytes(24 * 20 * 3 // 2))
-    Path("ten_bit.y4m").write_bytes(b"YUV4MPEG2 W4 H4 F25:1 C420p10\nFRAME\n" + bytes(48))
+    Path("deep.y4m").write_bytes(b"YUV4MPEG2 W4 H4 F25:1 C420p12\nFRAME\n" + bytes(48))
     Path("wide.y4m").write_bytes(b"YUV4MPEG2 W8200 H2 F25:1 C420\nFRAME\n" + bytes(8200 * 2 + 4100 * 2))
     Path("folder").mkdir()
     Path("bad.yaml").write_text("qp: 12\nquality: 3\n")
@@ -72,7 +72,7 @@ CASES = [
     ("encode odd_24x20.yuv -o o.dcvc", INPUT, "no multiple of the 720 bytes"),
     ("encode plain.yuv -o o.dcvc", USAGE, "--input-res"),
     ("encode plain.yuv --input-res 24x21 -o o.dcvc", INPUT, "no multiple"),
-    ("encode ten_bit.y4m -o o.dcvc", INPUT, "10"),
+    ("encode deep.y4m -o o.dcvc", INPUT, "12-bit 4:2:0"),
     ("encode wide.y4m -o o.dcvc", INPUT, "8192x8192"),
     ("encode folder -o o.dcvc", INPUT, "no PNG"),
     ("encode clip.y4m --seek 5 -o o.dcvc", INPUT, "--seek"),
@@ -108,7 +108,8 @@ CASES = [
     ("encode clip.y4m -o o.dcvc --force-zero-thres -1", USAGE, "0..4294"),
     ("encode clip.y4m -o o.dcvc --force-keyframes 1,x", USAGE, "frame numbers"),
     ("encode clip.y4m -o o.dcvc --precision fp8", USAGE, "exact, fp16"),
-    ("encode clip.y4m -o o.dcvc --input-depth 10", USAGE, "10-bit"),
+    ("encode clip.y4m -o o.dcvc --input-depth 10", USAGE, "has 8 bits a sample, expected 10"),
+    ("encode clip.y4m -o o.dcvc --input-depth 12", USAGE, "12-bit input is not supported"),
     ("encode clip.y4m -o o.dcvc --fps 0", USAGE, "--fps 30000/1001"),
     ("encode clip.y4m -o o.dcvc --input-res 3", USAGE, "WxH"),
     ("encode clip.y4m -o o.dcvc --preset fastest", USAGE, "archive, default, low-latency"),
@@ -199,7 +200,7 @@ def test_change_of_size(place: Path, call: Call, capfd) -> None:
     assert call("concat", "good.dcvc", "other.dcvc", "-o", "joined.dcvc") == 0
     assert "picture size changes from 24x20 to 40x20" in capfd.readouterr().err
     assert call("decode", "joined.dcvc", "-o", "o.y4m") == STREAM
-    assert "change from 24x20 yuv420 to 40x20 yuv420 at frame 5" in capfd.readouterr().err
+    assert "change from 24x20 8-bit 4:2:0 to 40x20 8-bit 4:2:0 at frame 5" in capfd.readouterr().err
     assert not Path("o.y4m").exists()
     assert call("decode", "joined.dcvc", "-o", "second.y4m", "--seek", "5") == 0
     assert Path("second.y4m").read_bytes().startswith(b"YUV4MPEG2 W40 H20 ")

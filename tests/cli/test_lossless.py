@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from dcvc_cli.media import open_reader
@@ -37,6 +38,15 @@ def test_every_sample_comes_back(call: Call, clip: Path, entropy_format: str) ->
     assert call("info", "--validate", "a.dcvc") == 0
     assert call("decode", "a.dcvc", "-o", "seek.y4m", "--seek", "4", "-q") == 0
     assert frames_of(Path("seek.y4m")) == frames_of(clip)[4:]
+
+
+def test_every_sample_of_10_bits_comes_back(call: Call, clip: Path) -> None:
+    levels = np.random.default_rng(1).integers(0, 1024, (3, 26, 34)).astype("<u2")
+    frames = [b"FRAME\n" + plane.tobytes() + plane[::2, ::2].tobytes() * 2 for plane in levels]
+    Path("deep.y4m").write_bytes(b"YUV4MPEG2 W34 H26 F25:1 C420p10\n" + b"".join(frames))
+    assert call("encode", "deep.y4m", "-o", "a.dcvc", "--model", "lite", "--lossless", "-q") == 0
+    assert call("decode", "a.dcvc", "-o", "a.y4m", "-q") == 0
+    assert frames_of(Path("a.y4m")) == frames_of(Path("deep.y4m"))
 
 
 def test_bytes_do_not_depend_on_the_machine(dcvc: Run, clip: Path) -> None:

@@ -51,9 +51,16 @@ def stream_of(sps: Sps, pictures: PictureHeader | None = None, qp: int | None = 
 
 
 SPS = replace(FRAMES[0].sps, format_version=2)
+UF = replace(SPS, model_family="dcvc-uf", model_variant="uf-ld", qp_offsets=())
 NEWER: dict[str, tuple[Sps, PictureHeader | None, int | None, int, str]] = {
-    "10 bits": (replace(SPS, bit_depth=10), None, None, 4, "10-bit yuv420"),
-    "4:2:2": (replace(SPS, chroma_format="yuv422"), None, None, 4, "8-bit yuv422"),
+    "10 bits": (replace(UF, bit_depth=10), None, None, 4, "10-bit 4:2:0, which model uf-ld of"),
+    "4:2:2": (
+        replace(UF, chroma_format="yuv422"),
+        None,
+        None,
+        4,
+        "8-bit 4:2:2, which model uf-ld of",
+    ),
     "several pictures": (replace(SPS, max_pictures=2), None, None, 4, "model family 'dcvc-rt'"),
     "reordered": (replace(SPS, max_reorder=1), PictureHeader(1, (0,)), None, 4, "coded in another order"),
     "family block": (replace(SPS, family_block=b"x"), None, None, 4, "model family 'dcvc-rt'"),

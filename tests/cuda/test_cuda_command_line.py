@@ -14,6 +14,7 @@ from dcvc_cli.codec import backends
 from dcvc_cli.preparing.random_weights import random_weights
 from dcvc_cli.weights.file import NetworkWeights, write_weights
 from tests.cuda.layer_checks import engine_on
+from tests.support.processes import ROOT
 
 pytestmark = pytest.mark.native
 
@@ -53,6 +54,24 @@ def test_a_stream_on_gpu_and_cpu(call, gpu, tmp_path, monkeypatch):
         assert call("decode", tmp_path / "cpu.dcvc", "-o", tmp_path / f"{device}.y4m", "--device", device) == 0
     assert (tmp_path / "cpu.y4m").read_bytes() == (tmp_path / "cuda.y4m").read_bytes()
     assert gpu == ["cuda:0", "cuda"]
+
+
+@pytest.mark.parametrize("model", ["witness-tiny-lite", "witness-tiny"])
+def test_10_bit_pictures_on_gpu_and_cpu(call, gpu, tmp_path, monkeypatch, model):
+    """Floor and output of 10 bits run on the host; the rest stays on the device."""
+    home = tmp_path / "weights"
+    home.mkdir()
+    shutil.copy(ROOT / "tests" / "data" / "witnesses" / "weights" / f"{model}.safetensors.gz", home)
+    monkeypatch.setenv("DCVC_HOME", str(tmp_path))
+    levels = np.random.default_rng(2).integers(300, 700, (3, 8, 12)).repeat(4, 1).repeat(4, 2).astype("<u2")
+    frames = [b"FRAME\n" + plane.tobytes() + bytes([0, 2]) * 2 * (16 * 24) for plane in levels]
+    (tmp_path / "clip.y4m").write_bytes(b"YUV4MPEG2 W48 H32 F25:1 C420p10\n" + b"".join(frames))
+    for device in ("cpu", "cuda:0"):
+        words = ("--model", model, "--qp", "55", "--device", device)
+        assert call("encode", tmp_path / "clip.y4m", "-o", tmp_path / f"{device[:3]}.dcvc", *words) == 0
+        assert call("decode", tmp_path / "cpu.dcvc", "-o", tmp_path / f"{device[:3]}.y4m", "--device", device) == 0
+    assert (tmp_path / "cpu.dcvc").read_bytes() == (tmp_path / "cud.dcvc").read_bytes()
+    assert (tmp_path / "cpu.y4m").read_bytes() == (tmp_path / "cud.y4m").read_bytes()
 
 
 def test_the_analysis_beside_the_gpu(call, emulator, tmp_path, monkeypatch):

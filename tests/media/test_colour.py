@@ -98,7 +98,7 @@ def test_odd_sizes(size, location):
 def test_rgb_becomes_444_of_bt709_and_comes_back():
     rgb = VideoFormat(PictureSize(8, 8), chroma=ChromaFormat.RGB)
     planes = np.random.default_rng(3).integers(0, 256, (3, 8, 8), np.uint8)
-    full = yuv444_picture(Picture((planes[0], planes[1], planes[2])))
+    full = yuv444_picture(Picture((planes[0], planes[1], planes[2])), rgb)
     y, cb, cr = (plane.astype(float) for plane in full.planes)
     assert yuv444_format(rgb).chroma is ChromaFormat.YUV444
     assert yuv444_format(rgb).colour == ColourDescription(2, 2, 1, True)

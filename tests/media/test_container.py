@@ -1,4 +1,4 @@
-"""Video files through PyAV: the same samples as ffmpeg, tags carried, everything but 8-bit 4:2:0 refused."""
+"""Video files through PyAV: the same samples as ffmpeg, tags carried, samples that are not coded refused."""
 
 import os
 import shutil
@@ -72,10 +72,10 @@ def test_content_counts_not_the_name(tmp_path):
         assert len(list(reader)) == len(pictures)
 
 
-@pytest.mark.parametrize("pixel_format", ["yuv420p10le", "yuv422p", "yuv444p", "gray", "bgr0"])
+@pytest.mark.parametrize("pixel_format", ["yuv420p12le", "yuv411p", "gray", "bgr0"])
 def test_other_pixel_formats_are_refused(tmp_path, pixel_format):
     make_video(tmp_path / "a.mkv", pixel_format=pixel_format, num_pictures=1)
-    with pytest.raises(InputError, match=f"pixel format {pixel_format}, dcvc codes 8-bit 4:2:0.*-pix_fmt yuv420p"):
+    with pytest.raises(InputError, match=f"pixel format {pixel_format}, dcvc codes 4:2:0.*-pix_fmt yuv420p"):
         open_reader(str(tmp_path / "a.mkv"))
 
 

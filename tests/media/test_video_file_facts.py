@@ -333,12 +333,12 @@ class TestWhatStreamsHaveNoFieldFor:
         assert "asks for a rotation or flip on display; it is ignored" in notes_of(path)[1]
 
     @pytest.mark.parametrize(
-        ("codec", "pixel_format"), [("gif", "rgb8"), ("mjpeg", "yuvj422p"), ("ffv1", "yuv420p10le"), ("ffv1", "bgra")]
+        ("codec", "pixel_format"), [("gif", "rgb8"), ("ffv1", "yuv410p"), ("ffv1", "yuv420p12le"), ("ffv1", "bgra")]
     )
     def test_other_samples_are_refused_with_the_way_out(self, tmp_path: Path, codec: str, pixel_format: str) -> None:
         path = tmp_path / ("a.gif" if codec == "gif" else "a.mkv")
         write_video(path, codec=codec, pixel_format=pixel_format, stamps=[0, 40])
-        with pytest.raises(InputError, match=r"pixel format \w+, dcvc codes 8-bit 4:2:0.*-pix_fmt yuv420p"):
+        with pytest.raises(InputError, match=r"pixel format \w+, dcvc codes 4:2:0.*-pix_fmt yuv420p"):
             open_reader(str(path))
 
 

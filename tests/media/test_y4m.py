@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from dcvc_cli.errors import InputError, UsageError
-from dcvc_cli.format.types import ColourDescription, Picture, PictureSize, Rational, VideoFormat
+from dcvc_cli.format.types import ChromaFormat, ColourDescription, Picture, PictureSize, Rational, VideoFormat
 from dcvc_cli.media import open_reader, open_writer
 from dcvc_cli.media.y4m import format_header, parse_header
 from tests.support.clips import y4m_clip
@@ -82,13 +82,13 @@ def test_shortest_header_means_420_at_an_unknown_rate(tmp_path):
 @pytest.mark.parametrize(
     ("tags", "words"),
     [
-        (b"W4 H4 C420p10", "10-bit 4:2:0 (y4m tag C420p10)"),
-        (b"W4 H4 C422", "8-bit 4:2:2"),
+        (b"W4 H4 C420p16", "16-bit 4:2:0 (y4m tag C420p16)"),
+        (b"W4 H4 C411", "8-bit 4:1:1"),
         (b"W4 H4 C444p12", "12-bit 4:4:4"),
         (b"W4 H4 C444alpha", "alpha"),
         (b"W4 H4 Cmono", "luma without chroma"),
         (b"W4 H4 Cmono10", "10-bit luma"),
-        (b"W4 H4 XYSCSS=420P10", "10-bit 4:2:0"),
+        (b"W4 H4 XYSCSS=420P12", "12-bit 4:2:0"),
         (b"W4 H4 C\x1b[2J", "unknown chroma"),
         (b"W4 H4 Im", "mixes interlaced"),
         (b"W4 H4 Iq", "interlacing"),
@@ -255,7 +255,7 @@ class TestWithFfmpeg:
         asked = ["ffprobe", "-v", "error", "-show_entries", entries, "-of", "csv=p=0", str(tmp_path / "a.y4m")]
         assert subprocess.run(asked, check=True, capture_output=True, text=True).stdout.strip() == "4:3,24/1"
 
-    def test_ten_bit_file_of_ffmpeg_is_refused(self, tmp_path):
+    def test_ten_bit_file_of_ffmpeg_has_the_same_samples(self, tmp_path):
         out = str(tmp_path / "a.y4m")
         command = [
             "ffmpeg",
@@ -274,8 +274,12 @@ class TestWithFfmpeg:
             out,
         ]
         subprocess.run(command, check=True)
-        with pytest.raises(InputError, match="10-bit 4:2:0"):
-            open_reader(out)
+        raw = subprocess.run(
+            ["ffmpeg", "-v", "error", "-i", out, "-f", "rawvideo", "-"], check=True, capture_output=True
+        )
+        with open_reader(out) as reader:
+            assert (reader.format.bit_depth, reader.format.chroma) == (10, ChromaFormat.YUV420)
+            assert b"".join(picture.tobytes() for picture in reader) == raw.stdout
 
 
 def test_tags_without_a_field_are_told(tmp_path):

@@ -5,16 +5,19 @@ import numpy as np
 from dcvc_cli.families.lite.floor.parts import COMPENSATED, FLAT, UNTOUCHED, FloorParts, Planes
 
 
-def random_floor(rng: np.random.Generator, rows: int, columns: int, is_halved: bool, is_p: bool) -> FloorParts:
+def random_floor(
+    rng: np.random.Generator, rows: int, columns: int, is_halved: bool, is_p: bool, bit_depth: int = 8
+) -> FloorParts:
     """All bases or one of them; levels few or many, small or the largest."""
-    floor = FloorParts.empty(rows, columns, is_halved)
+    floor = FloorParts.empty(rows, columns, is_halved, bit_depth)
+    most = floor.max_level
     floor.step_index = int(rng.choice([rng.integers(64), 63, 0]))
     bases = rng.integers(0, 4, (rows, columns)) if rng.integers(2) else np.full((rows, columns), rng.integers(1, 4))
     floor.bases[:] = np.where((bases == COMPENSATED) & (not is_p), FLAT, bases)
     flat = (
-        rng.integers(0, 256, floor.flat.shape)
+        rng.integers(0, most + 1, floor.flat.shape)
         if rng.integers(2)
-        else np.broadcast_to(rng.choice([0, 255, 90], 3), floor.flat.shape)
+        else np.broadcast_to(rng.choice([0, most, 90], 3), floor.flat.shape)
     )
     floor.flat[:] = np.where((floor.bases == FLAT)[..., None], flat, 0)
     levels = np.rint(rng.laplace(0, 2.0 ** rng.integers(-3, 13), floor.levels.shape)).clip(-16383, 16383)

@@ -62,7 +62,7 @@ class LiteModel(RtModel):
             frames: FramePayloadEncoder = LosslessFrameEncoder(*coding, video_format)
         else:
             targets = choices.qp_i, choices.qp_p
-            frames = FramePayloadEncoder(*coding, has_halved_chroma(video_format), targets)
+            frames = FramePayloadEncoder(*coding, has_halved_chroma(video_format), targets, sps.bit_depth)
         return LiteEncoder(frames, sps, gop_rule(choices, self.spec).plans_from())
 
     def decoder(self, networks: CodecNetworks, sps: Sps) -> PictureDecoder:
@@ -74,7 +74,8 @@ class LiteModel(RtModel):
             frames: FramePayloadDecoder = LosslessFrameDecoder(*coding, video_format)
         else:
             padded, halve_chroma = padded_size(video_format.size), has_halved_chroma(video_format)
-            frames = FramePayloadDecoder(*coding, padded, halve_chroma, sps.syntax >= FLOOR_SYNTAX)
+            has_floor = sps.syntax >= FLOOR_SYNTAX
+            frames = FramePayloadDecoder(*coding, padded, halve_chroma, has_floor, sps.bit_depth)
         return FrameByFrameDecoder(frames, sps, MAX_QP_I, MAX_QP_P)
 
     def calibrate_p_frames(

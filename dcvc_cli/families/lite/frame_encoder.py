@@ -25,6 +25,7 @@ from dcvc_cli.families.lite.motion.field import (
     search_lambda,
 )
 from dcvc_cli.families.lite.motion.motion import SAMPLE_UNIT
+from dcvc_cli.families.lite.samples import samples_of_levels
 from dcvc_cli.families.lite.video import VideoModel
 from dcvc_cli.format.entropy_format import EntropyFormat
 from dcvc_cli.format.range_coder import EncoderState
@@ -37,11 +38,11 @@ class FrameSource:
 
     Attributes:
         values: network input, float32 (3, Hp, Wp) in 0..1.
-        planes: 8-bit planes, uint8, of the sizes that floor and filter work on.
+        planes: samples 0..8192, of the sizes that floor and filter work on.
     """
 
     values: NDArray[np.float32]
-    planes: tuple[NDArray[np.uint8], ...]
+    planes: Planes
 
 
 @dataclass(frozen=True)
@@ -120,8 +121,9 @@ class FramePayloadEncoder(FrameCoder):
         skip_threshold: float | None,
         halve_chroma: bool = True,
         target_qps: tuple[int, int] = (0, 0),
+        bit_depth: int = 8,
     ) -> None:
-        super().__init__(image, video, networks, entropy_format, skip_threshold, halve_chroma)
+        super().__init__(image, video, networks, entropy_format, skip_threshold, halve_chroma, bit_depth)
         self.target_qp_i, self.target_qp_p = target_qps
         self.filter_fit, self.floor_chooser = FilterFit(), FloorChooser()
         self.replaced_share = 0.0
@@ -154,7 +156,7 @@ class FramePayloadEncoder(FrameCoder):
         self, values: NDArray[np.float32], qp: int, zero_below: NDArray[np.float32] | None = None
     ) -> Callable[[], bytes]:
         """The same up to the symbols; returns what makes the payload of them, in any thread."""
-        source, price = self._source(values), bit_price(qp, self.target_qp_i)
+        source, price = self._source(values), bit_price(qp, self.target_qp_i, self.bit_depth)
         self.filter_coder.reset()
         self.filter_fit.reset()
         self.floor_coder.reset()
@@ -189,7 +191,7 @@ class FramePayloadEncoder(FrameCoder):
         self, values: NDArray[np.float32], qp: int, reset: bool, zero_below: NDArray[np.float32] | None = None
     ) -> Callable[[], bytes]:
         """The same up to the symbols; returns what makes the payload of them, in any thread."""
-        source, price = self._source(values), bit_price(qp, self.target_qp_p)
+        source, price = self._source(values), bit_price(qp, self.target_qp_p, self.bit_depth)
         keeps_reference = self.field_coder.keeps_reference
         predicted, left, vectors = self.find_motion(values, qp)
         before, compensated = self.reference, self._planes_of(predicted)
@@ -231,7 +233,10 @@ class FramePayloadEncoder(FrameCoder):
     def _source(self, values: NDArray[np.float32]) -> FrameSource:
         step = 2 if self.halve_chroma else 1
         planes = values[0], values[1, ::step, ::step], values[2, ::step, ::step]
-        return FrameSource(values, tuple(np.rint(plane * np.float32(255)).astype(np.uint8) for plane in planes))
+        max_level = np.float32((1 << self.bit_depth) - 1)
+        levels = (np.rint(plane * max_level).astype(np.uint16) for plane in planes)
+        luma, cb, cr = (samples_of_levels(plane, self.bit_depth) for plane in levels)
+        return FrameSource(values, (luma, cb, cr))
 
     @timed(FILTER)
     def _judged(

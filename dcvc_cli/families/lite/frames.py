@@ -73,6 +73,7 @@ class FrameCoder:
 
     Args:
         halve_chroma: whether floor and output filter work on chroma of half the size, as in 4:2:0 pictures.
+        bit_depth: of the output pictures, 8 or 10.
     """
 
     def __init__(
@@ -83,11 +84,13 @@ class FrameCoder:
         entropy_format: EntropyFormat,
         skip_threshold: float | None,
         halve_chroma: bool = True,
+        bit_depth: int = 8,
     ) -> None:
         self.image, self.video, self.networks = image, video, networks
-        self.entropy_format, self.skip_threshold, self.halve_chroma = entropy_format, skip_threshold, halve_chroma
+        self.entropy_format, self.skip_threshold = entropy_format, skip_threshold
+        self.halve_chroma, self.bit_depth = halve_chroma, bit_depth
         self.reference = Reference()
-        self.field_coder, self.filter_coder, self.floor_coder = FieldCoder(), FilterCoder(), FloorCoder()
+        self.field_coder, self.filter_coder, self.floor_coder = FieldCoder(), FilterCoder(), FloorCoder(bit_depth)
 
     @property
     def computes_beside_host(self) -> bool:
@@ -122,10 +125,15 @@ class FrameCoder:
     ) -> Picture:
         """Returns the output picture of the last coded frame, or of the frame that `shown` is of. `truncate_chroma`
         changes nothing: filtered planes are always rounded."""
-        if self.networks["video"].synthesis.has_picture_kernels and video_format.chroma is not ChromaFormat.RGB:
+        if self._puts_out_on_device and video_format.chroma is ChromaFormat.YUV420:
             luma, cb, cr = self._filtered_samples(video_format, *(shown or self.shown()))
             return Picture((luma, cb, cr))
         return picture_from_planes(self.filtered(shown), video_format)
+
+    @property
+    def _puts_out_on_device(self) -> bool:
+        """Whether the backend has the kernels that depend on the bit depth. They exist for 8 bits."""
+        return self.bit_depth == 8 and self.networks["video"].synthesis.has_picture_kernels
 
     @timed(FILTER)
     def _filtered_samples(
@@ -152,7 +160,7 @@ class FrameCoder:
         if not floor.is_used:
             return
         ops, frame = self.networks["video"].synthesis, self.output()
-        if ops.has_picture_kernels and not wants_floor_twin():
+        if self._puts_out_on_device and not wants_floor_twin():
             self.reference.frame = ops.floored(frame, predicted, *floor.words(), self.halve_chroma)
             return
         compensated = None if predicted is None else self._planes_of(predicted)
@@ -198,11 +206,12 @@ class FramePayloadDecoder(FrameCoder):
         padded: tuple[int, int],
         halve_chroma: bool = True,
         has_floor: bool = True,
+        bit_depth: int = 8,
     ) -> None:
-        super().__init__(image, video, networks, entropy_format, skip_threshold, halve_chroma)
+        super().__init__(image, video, networks, entropy_format, skip_threshold, halve_chroma, bit_depth)
         self.padded, self.has_floor = padded, has_floor
         height, width = padded
-        self._floor = self._no_floor = FrameFloor.unused(height // BLOCK, width // BLOCK, halve_chroma)
+        self._floor = self._no_floor = FrameFloor.unused(height // BLOCK, width // BLOCK, halve_chroma, bit_depth)
 
     def decode_i(self, payload: bytes, qp: int) -> None:
         """Decodes an I frame.

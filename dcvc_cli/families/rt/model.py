@@ -44,6 +44,7 @@ class RtModel(Model):
 
     entropy_formats = SHARED_FORMATS
     relative_width = 1.3
+    codes_every_format = True
 
     def __init__(self, spec: ModelSpec, image: ImageModel, video: VideoModel, *, is_for_tests: bool = False) -> None:
         self.name, self.spec, self.is_for_tests = spec.name, spec, is_for_tests

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from dcvc_cli.families.lite.filter.filters import FilterCoder, FilterFit, bytes_of_plane, filter_planes
 from dcvc_cli.families.lite.filter.parameters import Filters, Planes
+from dcvc_cli.families.lite.samples import samples_of_levels
 
 pytestmark = pytest.mark.native
 
@@ -26,12 +27,16 @@ def noisy_planes(seed: int, halved: bool = True) -> Planes:
     return plane(64, 96), *(plane(32, 48) if halved else plane(64, 96) for _ in range(2))  # type: ignore[return-value]
 
 
-def source_of(planes: Planes) -> tuple[NDArray[np.uint8], ...]:
-    return tuple(bytes_of_plane(plane, *plane.shape) for plane in planes)
+def source_of(planes: Planes) -> Planes:
+    """An 8-bit source that looks like the planes, in samples."""
+    luma, cb, cr = (samples_of_levels(bytes_of_plane(plane, *plane.shape), 8) for plane in planes)
+    return luma, cb, cr
 
 
-def errors(planes: Planes, source: tuple[NDArray[np.uint8], ...]) -> list[float]:
-    return [float(np.mean((plane * (255 / 8192) - target) ** 2)) for plane, target in zip(planes, source, strict=True)]
+def errors(planes: Planes, source: Planes) -> list[float]:
+    """Mean squared errors in grey levels."""
+    wide = [plane.astype(np.float64) for plane in source]
+    return [float(np.mean(((plane - target) * (255 / 8192)) ** 2)) for plane, target in zip(planes, wide, strict=True)]
 
 
 def planted() -> Filters:

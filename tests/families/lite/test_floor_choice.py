@@ -12,9 +12,11 @@ from dcvc_cli.families.lite.floor.frame_floor import (
     apply_floor,
     bit_price,
     step_for,
+    step_of_qp,
     step_size,
 )
 from dcvc_cli.families.lite.floor.parts import COMPENSATED, FLAT, UNTOUCHED, Planes
+from dcvc_cli.families.lite.samples import levels_of_samples, samples_of_levels
 
 pytest.importorskip("dcvc_cli._floor")
 pytestmark = pytest.mark.native
@@ -22,8 +24,8 @@ Source = tuple[np.ndarray, ...]
 SIZES = ((48, 64), (24, 32), (24, 32))
 
 
-def samples(source: Source) -> Planes:
-    luma, cb, cr = (((plane.astype(int) * 8192 + 127) // 255).astype(np.int16) for plane in source)
+def samples(source: Source, bit_depth: int = 8) -> Planes:
+    luma, cb, cr = (samples_of_levels(plane, bit_depth) for plane in source)
     return luma, cb, cr
 
 
@@ -53,7 +55,7 @@ def quality(source: Source, planes: Planes) -> float:
 
 def chosen(source: Source, picture: Planes, qp: int, compensated: Planes | None = None) -> tuple[float, float, int]:
     """Chooses the floor of a picture. Returns (quality, share of touched blocks, bytes)."""
-    choice = FloorChooser().choose(picture, compensated, source, FloorCoder(), bit_price(qp, qp))
+    choice = FloorChooser().choose(picture, compensated, samples(source), FloorCoder(), bit_price(qp, qp))
     return (
         quality(source, apply_floor(choice.floor, picture, compensated)),
         choice.touched_share,
@@ -92,13 +94,13 @@ def test_what_stands_still_never_gets_worse():
     """However small the step for the worse, at a QP that would not pay for it; what gets better may change."""
     source, chooser, coder = noise(), FloorChooser(), FloorCoder()
     before = near(source, 4)
-    chooser.remember(source)
-    coder.encode(chooser.choose(before, None, source, coder, bit_price(0, 0)).floor)
-    choice = chooser.choose(near(source, 4.05), before, source, coder, bit_price(0, 0))
+    chooser.remember(samples(source))
+    coder.encode(chooser.choose(before, None, samples(source), coder, bit_price(0, 0)).floor)
+    choice = chooser.choose(near(source, 4.05), before, samples(source), coder, bit_price(0, 0))
     parts = choice.floor.parts()
     assert parts is not None
     assert (parts.bases == COMPENSATED).all()
-    assert chooser.choose(near(source, 3.9), before, source, coder, bit_price(0, 0)).touched_share == 0
+    assert chooser.choose(near(source, 3.9), before, samples(source), coder, bit_price(0, 0)).touched_share == 0
 
 
 def test_a_floor_is_worth_its_bits():
@@ -106,7 +108,7 @@ def test_a_floor_is_worth_its_bits():
     source = noise()
     picture = near(source, 1)
     picture[0][:16, :16] = 0
-    choice = FloorChooser().choose(picture, None, source, FloorCoder(), bit_price(40, 40))
+    choice = FloorChooser().choose(picture, None, samples(source), FloorCoder(), bit_price(40, 40))
     parts = choice.floor.parts()
     assert parts is not None
     assert parts.bases[0, 0] != UNTOUCHED
@@ -116,7 +118,7 @@ def test_a_floor_is_worth_its_bits():
 def test_a_cut_to_one_colour_takes_it():
     source = tuple(np.full(size, level, np.uint8) for size, level in zip(SIZES, (235, 128, 128), strict=True))
     dark = samples(tuple(np.full(size, 16, np.uint8) for size in SIZES))
-    choice = FloorChooser().choose(dark, dark, source, FloorCoder(), bit_price(21, 21))
+    choice = FloorChooser().choose(dark, dark, samples(source), FloorCoder(), bit_price(21, 21))
     parts = choice.floor.parts()
     assert parts is not None
     assert (parts.bases == FLAT).all()
@@ -129,3 +131,32 @@ def test_steps_follow_prices():
     prices = [bit_price(qp, qp) for qp in range(64)]
     assert prices == sorted(prices, reverse=True)
     assert bit_price(71, 50) < bit_price(63, 50)
+
+
+def test_noise_of_10_bits_passes_what_8_bits_can_show_at_the_last_qp():
+    rng = np.random.default_rng(1)
+    source = tuple(rng.integers(384, 640, size).astype(np.uint16) for size in SIZES)
+    picture, coder = samples(tuple(np.full(size, 512, np.uint16) for size in SIZES), 10), FloorCoder(10)
+    choice = FloorChooser().choose(picture, None, samples(source, 10), coder, bit_price(63, 63, 10))
+    planes = apply_floor(choice.floor, picture, None)
+    errors = [levels_of_samples(found, 10).astype(float) - plane for found, plane in zip(planes, source, strict=True)]
+    rounded = [np.rint(plane / 4).clip(0, 255) * 4 - plane for plane in source]
+    of_floor, of_rounding = (max(float((error**2).mean()) for error in those) for those in (errors, rounded))
+    assert 10 * np.log10(of_rounding / of_floor) > 2
+
+
+def test_steps_of_the_last_qps():
+    assert [step_of_qp(qp) for qp in range(45, 64)] == [None, *range(33, 15, -1)]
+    assert [step_of_qp(qp, 10) for qp in (45, 46, 47, 55, 63)] == [None, 33, 31, 17, 2]
+
+
+def test_a_flat_colour_of_10_bits_is_put_out_exactly():
+    source = tuple(np.full(size, level, np.uint16) for size, level in zip(SIZES, (941, 514, 3), strict=True))
+    picture = samples(tuple(np.full(size, 512, np.uint16) for size in SIZES), 10)
+    coder = FloorCoder(10)
+    choice = FloorChooser().choose(picture, None, samples(source, 10), coder, bit_price(30, 30, 10))
+    data = coder.encode(choice.floor)
+    floor = FloorCoder(10).decode(data, 3, 4, True)
+    for found, plane in zip(apply_floor(floor, picture, None), source, strict=True):
+        np.testing.assert_array_equal(levels_of_samples(found, 10), plane)
+    assert len(data) < 16

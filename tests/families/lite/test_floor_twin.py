@@ -31,13 +31,14 @@ def assert_same_planes(expected: Planes, found: Planes, told: str) -> None:
         np.testing.assert_array_equal(one, other, told)
 
 
+@pytest.mark.parametrize("bit_depth", [8, 10])
 @pytest.mark.parametrize("is_halved", [True, False])
-def test_reconstruction(is_halved: bool):
+def test_reconstruction(is_halved: bool, bit_depth: int):
     """Reconstruction gives the twin's samples and does not change its input."""
     for seed in range(14):
         rng = np.random.default_rng(seed)
         rows, columns = rng.integers(1, 3, 2)
-        floor = random_floor(rng, rows, columns, is_halved, True)
+        floor = random_floor(rng, rows, columns, is_halved, True, bit_depth)
         picture, compensated = (random_planes(rng, rows, columns, is_halved) for _ in range(2))
         before = tuple(plane.copy() for plane in picture)
         expected = reconstruct_twin(floor, picture, compensated)
@@ -46,16 +47,17 @@ def test_reconstruction(is_halved: bool):
         assert all(plane.min() >= 0 and plane.max() <= 8192 for plane in expected)
 
 
-def test_bytes_of_sequences():
+@pytest.mark.parametrize("bit_depth", [8, 10])
+def test_bytes_of_sequences(bit_depth: int):
     """The sequences have frames with and without a floor, and I frames among them."""
     for seed in range(14):
         rng = np.random.default_rng(seed)
         is_halved, (rows, columns) = bool(rng.integers(2)), rng.integers(1, 3, 2)
         coders = encoder, twin_encoder, decoder, twin_decoder = (
-            FloorCoder(),
-            TwinFloorCoder(),
-            FloorCoder(),
-            TwinFloorCoder(),
+            FloorCoder(bit_depth),
+            TwinFloorCoder(bit_depth),
+            FloorCoder(bit_depth),
+            TwinFloorCoder(bit_depth),
         )
         is_p = False
         for _ in range(4):
@@ -63,8 +65,12 @@ def test_bytes_of_sequences():
                 for coder in coders:
                     coder.reset()
                 is_p = False
-            parts = random_floor(rng, rows, columns, is_halved, is_p) if rng.integers(4) else None
-            floor = FrameFloor.unused(rows, columns, is_halved) if parts is None else FrameFloor.from_parts(parts)
+            parts = random_floor(rng, rows, columns, is_halved, is_p, bit_depth) if rng.integers(4) else None
+            floor = (
+                FrameFloor.unused(rows, columns, is_halved, bit_depth)
+                if parts is None
+                else FrameFloor.from_parts(parts)
+            )
             data = encoder.encode(floor)
             assert twin_encoder.encode(parts) == data, seed
             found, twin_found = (

@@ -132,15 +132,13 @@ class FilterFit:
         """Forgets the frames before. Every I frame begins with it."""
         self._native.reset()
 
-    def fit(
-        self, planes: Planes, source: tuple[NDArray[np.uint8], ...], coder: FilterCoder, bit_price: float
-    ) -> Filters:
+    def fit(self, planes: Planes, source: Planes, coder: FilterCoder, bit_price: float) -> Filters:
         """Chooses filters that bring a picture closer to its source. It does not change the coder: filters are in force
         once they are coded.
 
         Args:
             planes: the reconstructed picture before the filter.
-            source: the three planes of the source, uint8 of the same sizes.
+            source: the three planes of the source, samples 0..8192 of the same sizes.
             coder: the coder that will code the filters; its state gives their bits.
             bit_price: price of a bit in squared grey levels of luma, not negative.
 

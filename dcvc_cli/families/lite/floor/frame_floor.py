@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from dcvc_cli.families.lite.floor.parts import DAMAGED, EXACT_STEP, FloorParts, Planes
 from dcvc_cli.families.lite.motion.field import search_lambda
 from dcvc_cli.families.lite.samples import MAX_SAMPLE
+from dcvc_cli.format.constants import MAX_BASE_QP
 from dcvc_cli.format.native import NativeModule, intact, wants_twin
 from dcvc_cli.format.range_coder import DecoderState, EncoderState, decoder_start, encoder_start
 
@@ -26,9 +27,11 @@ else:
 TWIN_VARIABLE = "DCVC_FLOOR"
 """If this environment variable is "twin", the slow twin applies floors."""
 
-STEP_OF_LAST_QPS = {qp: 79 - qp for qp in range(46, 64)}
-"""Step numbers of the highest QPs. From the first of them on, quality rises by 1 dB a QP, faster than the networks' own
-quality: the floor needs fewer bits than the networks for the same gain."""
+FIRST_FINE_QP, FIRST_FINE_STEP = 46, 33
+LAST_FINE_STEP = {8: 16, 10: 2}
+"""From QP 46 on, quality rises faster than the networks' own quality: the floor needs fewer bits than the networks for
+the same gain. The step number falls evenly from 33 to the step number of QP 63, by bit depth. In 8 bits quality rises
+by 1 dB a QP. In 10 bits it rises by nearly 2 dB: QP 63 shows what 8 bits cannot show."""
 PRICE_OF_STEP = 0.115
 """The price of a bit for a uniform quantiser at high rates, in squared steps: (2 ln 2) / 12."""
 CHROMA_WEIGHT = 2
@@ -41,16 +44,26 @@ def step_size(step_index: int) -> int:
     return (16, 18, 20, 23, 25, 29)[step_index % 6] << step_index // 6
 
 
-def bit_price(row: int, target_qp: int) -> float:
+def step_of_qp(target_qp: int, bit_depth: int = 8) -> int | None:
+    """Returns the step number of a QP; None below QP 46."""
+    if target_qp < FIRST_FINE_QP:
+        return None
+    span, steps = MAX_BASE_QP - FIRST_FINE_QP, FIRST_FINE_STEP - LAST_FINE_STEP[bit_depth]
+    return FIRST_FINE_STEP - (2 * steps * (target_qp - FIRST_FINE_QP) + span) // (2 * span)
+
+
+def bit_price(row: int, target_qp: int, bit_depth: int = 8) -> float:
     """Returns the price of a bit for a floor, in squared grey levels.
 
     Args:
         row: QP row of the frame, 0..71.
         target_qp: the QP that the user chose, 0..63.
+        bit_depth: of the pictures, 8 or 10.
     """
     price = search_lambda(row) ** 2
-    if target_qp in STEP_OF_LAST_QPS:
-        price = min(price, PRICE_OF_STEP * (step_size(STEP_OF_LAST_QPS[target_qp]) / GREY_LEVEL) ** 2)
+    step = step_of_qp(target_qp, bit_depth)
+    if step is not None:
+        price = min(price, PRICE_OF_STEP * (step_size(step) / GREY_LEVEL) ** 2)
     return price
 
 
@@ -77,20 +90,22 @@ class FrameFloor:
         Raises:
             ValueError: the arrays hold no floor.
         """
-        return FrameFloor(native.floor_of_parts(parts.step_index, parts.bases, parts.flat, parts.levels))
+        arrays = parts.bases, parts.flat, parts.levels
+        return FrameFloor(native.floor_of_parts(parts.step_index, *arrays, parts.bit_depth))
 
     @staticmethod
-    def unused(rows: int, columns: int, is_halved: bool) -> "FrameFloor":
+    def unused(rows: int, columns: int, is_halved: bool, bit_depth: int = 8) -> "FrameFloor":
         """Makes a floor that touches no block.
 
         Args:
             rows, columns: blocks of the frame.
             is_halved: whether chroma is half as large as luma in both directions.
+            bit_depth: of the output pictures, 8 or 10.
 
         Raises:
             ValueError: no picture has so many blocks.
         """
-        return FrameFloor(native.unused_floor(rows, columns, is_halved))
+        return FrameFloor(native.unused_floor(rows, columns, is_halved, bit_depth))
 
     @property
     def is_used(self) -> bool:
@@ -98,14 +113,14 @@ class FrameFloor:
         return self.native.is_used
 
     def words(self) -> tuple[NDArray[np.uint32], NDArray[np.int16], int]:
-        """Returns (words of the blocks, levels, size of a step) for Operations.floored."""
+        """Returns (words of the blocks, levels, size of a step) for Operations.floored, of an 8-bit picture."""
         words, levels = self.native.words()
         step_index = self.native.step_index
         return words, levels, 0 if step_index == EXACT_STEP else step_size(step_index)
 
     def parts(self) -> FloorParts | None:
         """Returns the floor's content as arrays; None if the floor is not used."""
-        return FloorParts(self.native.step_index, *self.native.parts()) if self.is_used else None
+        return FloorParts(self.native.step_index, *self.native.parts(), self.native.depth) if self.is_used else None
 
 
 def wants_floor_twin() -> bool:
@@ -153,12 +168,12 @@ def put_back(floor: FrameFloor, planes: Planes, squares: NDArray[np.int16]) -> N
 class FloorCoder:
     """Codes the floors of consecutive frames. It keeps what it has learned until `reset`."""
 
-    def __init__(self) -> None:
-        self.native = native.FloorCoder()
+    def __init__(self, bit_depth: int = 8) -> None:
+        self.native, self.bit_depth = native.FloorCoder(), bit_depth
 
     def __copy__(self) -> "FloorCoder":
         """A coder that goes on from here by itself."""
-        other = FloorCoder()
+        other = FloorCoder(self.bit_depth)
         other.native = copy(self.native)
         return other
 
@@ -189,7 +204,8 @@ class FloorCoder:
         Raises:
             StreamError: the bytes hold no floor.
         """
-        floor, state = intact(self.native.decode_open(data, rows, columns, is_halved, decoder_start(start)), DAMAGED)
+        size = rows, columns, is_halved
+        floor, state = intact(self.native.decode_open(data, *size, decoder_start(start), self.bit_depth), DAMAGED)
         return FrameFloor(floor), DecoderState(*state)
 
     def decode(
@@ -200,7 +216,8 @@ class FloorCoder:
         Raises:
             StreamError: the bytes hold no floor, or something else as well.
         """
-        return FrameFloor(intact(self.native.decode(data, rows, columns, is_halved, decoder_start(start)), DAMAGED))
+        size = rows, columns, is_halved
+        return FrameFloor(intact(self.native.decode(data, *size, decoder_start(start), self.bit_depth), DAMAGED))
 
 
 @dataclass(frozen=True, eq=False)
@@ -240,7 +257,7 @@ class FloorChooser:
         self,
         planes: Planes,
         compensated: Planes | None,
-        source: tuple[NDArray[np.uint8], ...],
+        source: Planes,
         coder: FloorCoder,
         price: float,
     ) -> FloorChoice:
@@ -249,7 +266,7 @@ class FloorChooser:
         Args:
             planes: the networks' picture.
             compensated: the planes of the compensated frame; None in I frames.
-            source: the three planes of the source, uint8 of the same sizes.
+            source: the three planes of the source, samples 0..8192 of the same sizes.
             coder: the coder that will code the floor; its state gives the bits of a choice.
             price: the price of a bit in squared grey levels, as from bit_price.
 
@@ -257,9 +274,8 @@ class FloorChooser:
             ValueError: sizes differ, or the price is out of range.
         """
         scale = GREY_LEVEL**2
-        choice = self._native.choose(
-            coder.native, planes, compensated, source, step_for(price), round(price * scale / 16), CHROMA_WEIGHT
-        )
+        rule = step_for(price), round(price * scale / 16), CHROMA_WEIGHT, coder.bit_depth
+        choice = self._native.choose(coder.native, planes, compensated, source, *rule)
         num_blocks = planes[0].size // 256
         return FloorChoice(
             FrameFloor(choice.floor),
@@ -270,7 +286,7 @@ class FloorChooser:
             choice.num_touched / num_blocks,
         )
 
-    def remember(self, source: tuple[NDArray[np.uint8], ...]) -> None:
+    def remember(self, source: Planes) -> None:
         """Remembers the three planes of the source of the last coded frame.
 
         Raises:

@@ -13,7 +13,7 @@ BLOCK, PART = 16, 8
 UNTOUCHED, PICTURE, COMPENSATED, FLAT = range(4)
 """Bases of a block: what its samples are before the floor's levels correct them."""
 EXACT_STEP = 63
-"""At this step number, levels are differences of 8-bit samples."""
+"""At this step number, levels are differences of output samples."""
 DAMAGED = "the floor of a frame is damaged"
 """Message of the StreamError for a payload with an impossible floor."""
 
@@ -25,21 +25,29 @@ class FloorParts:
     Attributes:
         step_index: step number 0..63.
         bases: uint8 (rows, columns) of blocks, UNTOUCHED..FLAT.
-        flat: uint8 (rows, columns, 3), the 8-bit levels of flat blocks; 0 elsewhere.
+        flat: uint16 (rows, columns, 3), the output samples of flat blocks; 0 elsewhere.
         levels: int16 (rows, columns, parts, 64), -16383..16383. A block has 6 parts if chroma is halved, else 12.
             Parts without levels and parts of untouched blocks are all 0.
+        bit_depth: of the output pictures, 8 or 10.
     """
 
     step_index: int
     bases: NDArray[np.uint8]
-    flat: NDArray[np.uint8]
+    flat: NDArray[np.uint16]
     levels: NDArray[np.int16]
+    bit_depth: int = 8
 
     @staticmethod
-    def empty(rows: int, columns: int, is_halved: bool) -> "FloorParts":
+    def empty(rows: int, columns: int, is_halved: bool, bit_depth: int = 8) -> "FloorParts":
         """Makes a floor that touches no block."""
         levels = np.zeros((rows, columns, 6 if is_halved else 12, PART * PART), np.int16)
-        return FloorParts(0, np.zeros((rows, columns), np.uint8), np.zeros((rows, columns, 3), np.uint8), levels)
+        flat = np.zeros((rows, columns, 3), np.uint16)
+        return FloorParts(0, np.zeros((rows, columns), np.uint8), flat, levels, bit_depth)
+
+    @property
+    def max_level(self) -> int:
+        """The largest output sample."""
+        return (1 << self.bit_depth) - 1
 
     @property
     def is_halved(self) -> bool:
@@ -61,4 +69,6 @@ class FloorParts:
 
     def same_as(self, other: "FloorParts") -> bool:
         arrays = (self.bases, other.bases), (self.flat, other.flat), (self.levels, other.levels)
-        return self.step_index == other.step_index and all(np.array_equal(*pair) for pair in arrays)
+        return (self.step_index, self.bit_depth) == (other.step_index, other.bit_depth) and all(
+            np.array_equal(*pair) for pair in arrays
+        )

@@ -69,9 +69,10 @@ def reconstruct_twin(floor: FloorParts, picture: Planes, compensated: Planes | N
                 assert compensated is not None
                 base = compensated[plane][place].astype(np.int64)
             elif floor.bases[row, column] == FLAT:
-                base = np.full((PART, PART), sample_of_level(np.int64(floor.flat[row, column, plane])))
+                level = np.int64(floor.flat[row, column, plane])
+                base = np.full((PART, PART), sample_of_level(level, floor.max_level))
             levels = floor.levels[row, column, part].astype(np.int64).reshape(PART, PART)
-            planes[plane][place] = _corrected(base, levels, floor.step_index) if levels.any() else base
+            planes[plane][place] = _corrected(base, levels, floor) if levels.any() else base
     luma, cb, cr = (plane.astype(np.int16) for plane in planes)
     return luma, cb, cr
 
@@ -90,14 +91,15 @@ def part_places(row: int, column: int, is_halved: bool) -> list[tuple[int, int, 
     return places
 
 
-def sample_of_level(level: Samples | np.int64) -> Samples | np.int64:
-    """Turns 8-bit samples 0..255 into samples 0..8192."""
-    return (MAX_SAMPLE * level + 127) // 255
+def sample_of_level(level: Samples | np.int64, max_level: int) -> Samples | np.int64:
+    """Turns output samples 0..max_level into samples 0..8192."""
+    return (MAX_SAMPLE * level + max_level // 2) // max_level
 
 
-def _corrected(base: Samples, levels: Samples, step_index: int) -> Samples:
+def _corrected(base: Samples, levels: Samples, floor: FloorParts) -> Samples:
+    step_index, most = floor.step_index, floor.max_level
     if step_index == EXACT_STEP:
-        exact: Samples = sample_of_level((((255 * base + 4096) >> 13) + levels).clip(0, 255))  # type: ignore[assignment]
+        exact: Samples = sample_of_level((((most * base + 4096) >> 13) + levels).clip(0, most), most)  # type: ignore[assignment]
         return exact
     scaled = levels * (STEPS[step_index % 6] << (step_index // 6))
     coefficients = scaled.clip(-MAX_TRANSFORM_COEFFICIENT, MAX_TRANSFORM_COEFFICIENT)
@@ -118,7 +120,7 @@ LONGER = (
     (3000, 3000, 5000, 10000, 24000),
 )
 """Start values by activity: probabilities of a 0 bit in 1/65536."""
-MAX_FLAT_PREFIX = 7
+MAX_FLAT_PREFIX = 9
 
 
 def _contexts(*starts: int) -> list[Context]:
@@ -128,7 +130,8 @@ def _contexts(*starts: int) -> list[Context]:
 class TwinFloorCoder:
     """Codes the floors of consecutive frames as FloorCoder does, to the same bytes."""
 
-    def __init__(self) -> None:
+    def __init__(self, bit_depth: int = 8) -> None:
+        self._bit_depth = bit_depth
         self.reset()
 
     def reset(self) -> None:
@@ -160,13 +163,13 @@ class TwinFloorCoder:
         Raises:
             StreamError: the bytes hold no floor. The coder has to be reset then.
         """
-        floor, coder = self._read(data, rows, columns, is_halved, start)
+        floor, coder = self._read(data, FloorParts.empty(rows, columns, is_halved, self._bit_depth), start)
         return floor, coder.state
 
     def decode(
         self, data: bytes, rows: int, columns: int, is_halved: bool, start: DecoderState | None = None
     ) -> FloorParts | None:
-        floor, coder = self._read(data, rows, columns, is_halved, start)
+        floor, coder = self._read(data, FloorParts.empty(rows, columns, is_halved, self._bit_depth), start)
         try:
             coder.finish()
         except StreamError as error:
@@ -179,10 +182,10 @@ class TwinFloorCoder:
         return writer.coder
 
     def _read(
-        self, data: bytes, rows: int, columns: int, is_halved: bool, start: DecoderState | None
+        self, data: bytes, floor: FloorParts, start: DecoderState | None
     ) -> tuple[FloorParts | None, TwinRangeDecoder]:
+        """Reads into an empty floor."""
         reader = TwinBitReader(data, start)
-        floor = FloorParts.empty(rows, columns, is_halved)
         return floor if self._code(reader.bit, floor, False) else None, reader.coder
 
     def _code(self, bit: BitCoding, floor: FloorParts | None, is_used: bool) -> bool:
@@ -196,7 +199,7 @@ class TwinFloorCoder:
         else:
             floor.step_index = _number(bit, floor.step_index, STEP_BITS)
         self._last_step = floor.step_index
-        last_flat: tuple[int, ...] = (128, 128, 128)
+        last_flat: tuple[int, ...] = (1 << (floor.bit_depth - 1),) * 3
         for row in range(floor.bases.shape[0]):
             for column in range(floor.bases.shape[1]):
                 self._code_base(bit, floor, row, column, is_p)
@@ -228,20 +231,20 @@ class TwinFloorCoder:
         levels = predicted
         if not bit(self._same_flat, wanted == predicted):
             levels = tuple(
-                before + self._code_difference(bit, one - before, int(plane > 0))
+                before + self._code_difference(bit, one - before, int(plane > 0), floor.bit_depth - 1)
                 for plane, (one, before) in enumerate(zip(wanted, predicted, strict=True))
             )
-        if min(levels) < 0 or max(levels) > 255:
+        if min(levels) < 0 or max(levels) > floor.max_level:
             raise StreamError(DAMAGED)
         floor.flat[row, column] = levels
         return levels
 
-    def _code_difference(self, bit: BitCoding, wanted: int, i: int) -> int:
+    def _code_difference(self, bit: BitCoding, wanted: int, i: int, max_prefix: int) -> int:
         if not bit(self._flat_zero[i], wanted != 0):
             return 0
         is_negative = bit(self._flat_sign[i], wanted < 0)
         length = 0
-        while length < MAX_FLAT_PREFIX and bit(self._flat_prefix[i][length], abs(wanted) >> (length + 1) != 0):
+        while length < max_prefix and bit(self._flat_prefix[i][length], abs(wanted) >> (length + 1) != 0):
             length += 1
         magnitude = (1 << length) + _number(bit, abs(wanted), length)
         return -magnitude if is_negative else magnitude

@@ -29,7 +29,7 @@ from dcvc_cli.families.lite.lossless.planes import Levels, Sizes
 from dcvc_cli.families.lite.video import VideoModel
 from dcvc_cli.format.entropy_format import EntropyFormat
 from dcvc_cli.format.range_coder import EncoderState
-from dcvc_cli.format.types import Picture, VideoFormat
+from dcvc_cli.format.types import Picture, Plane, VideoFormat
 from dcvc_cli.stages import FILTER, timed
 
 
@@ -42,8 +42,8 @@ def keep_as_reference(frames: FrameCoder, levels: Levels, depth: int) -> Picture
     exact[...] = samples.reshape(squares.shape)
     before = frames.reference
     frames.reference = Reference(ops.frame_from_samples(exact), None, before.last_qp, None, before.long_term)
-    luma, cb, cr = (np.ascontiguousarray(plane, np.uint8) for plane in levels)
-    return Picture((luma, cb, cr))
+    planes: list[Plane] = [plane.astype(np.uint8 if depth == 8 else np.uint16) for plane in levels]
+    return Picture((planes[0], planes[1], planes[2]))
 
 
 class LosslessFrameEncoder(FramePayloadEncoder):
@@ -62,7 +62,8 @@ class LosslessFrameEncoder(FramePayloadEncoder):
         skip_threshold: float | None,
         video_format: VideoFormat,
     ) -> None:
-        super().__init__(image, video, networks, entropy_format, skip_threshold, has_halved_chroma(video_format))
+        halve_chroma, depth = has_halved_chroma(video_format), video_format.bit_depth
+        super().__init__(image, video, networks, entropy_format, skip_threshold, halve_chroma, bit_depth=depth)
         self._depth, self._shapes = video_format.bit_depth, video_format.plane_shapes
         self._padded = padded_size(video_format.size)
         self._layer = LayerCoder(self._depth)
@@ -104,7 +105,7 @@ class LosslessFrameEncoder(FramePayloadEncoder):
     ) -> Callable[[], bytes]:
         """Adds the layer. Filters and floor stay unused."""
         layer = self._code_layer(self._levels(values), predicted)
-        unused = FrameFloor.unused(self._padded[0] // BLOCK, self._padded[1] // BLOCK, self.halve_chroma)
+        unused = FrameFloor.unused(self._padded[0] // BLOCK, self._padded[1] // BLOCK, self.halve_chroma, self._depth)
         state = self.filter_coder.encode_open(Filters.zero(), vectors)
         start = write_uv(len(layer)) + layer
         if self.entropy_format is EntropyFormat.COMPACT:
@@ -165,6 +166,7 @@ class LosslessFrameDecoder(FramePayloadDecoder):
             skip_threshold,
             padded_size(video_format.size),
             has_halved_chroma(video_format),
+            bit_depth=video_format.bit_depth,
         )
         self._depth = video_format.bit_depth
         luma, cb, cr = video_format.plane_shapes
