@@ -12,6 +12,7 @@ from dcvc_cli.errors import InputError, UsageError
 from dcvc_cli.format.types import ChromaFormat, ColourDescription, Picture, VideoFormat
 from dcvc_cli.media.av_files import fault_text, import_av
 from dcvc_cli.media.base import PictureWriter
+from dcvc_cli.media.hdr_output import has_hdr, hdr_options, matroska_template
 from dcvc_cli.media.output import OutputFile, output_fault
 from dcvc_cli.media.pixel_formats import fill_frame, pixel_format_of
 
@@ -52,7 +53,8 @@ def takes_rgb(codec: str) -> bool:
 class VideoFileWriter(PictureWriter):
     """Encodes pictures into one track of a new file, and copies the packets of others beside it.
 
-    Colour tags, chroma position, frame rate, times and, where the codec holds it, the sample aspect ratio are written.
+    The file holds colour tags, chroma position, frame rate and times. It holds sample aspect ratio and HDR10 metadata where
+    the codec has a place for them.
 
     Args:
         output: takes the file; seekable for all containers but nut and Matroska.
@@ -96,7 +98,7 @@ class VideoFileWriter(PictureWriter):
         location = _LOCATIONS.get(video_format.chroma_location)
         if location is not None and video_format.chroma is ChromaFormat.YUV420:
             options = {"chroma_sample_location": location, **options}
-        stream = self._file.add_stream(self._codec, rate=self._rate, options=options)
+        stream = self._new_track(options)
         context = stream.codec_context
         stream.width, stream.height = video_format.size.width, video_format.size.height
         stream.pix_fmt = self._pixel_format()
@@ -106,6 +108,22 @@ class VideoFileWriter(PictureWriter):
             context.sample_aspect_ratio = Fraction(aspect.num, aspect.den)
         self._set_colour(context, video_format.colour)
         return stream
+
+    def _new_track(self, options: dict[str, str]) -> Any:
+        """A track of the codec that states the HDR10 metadata where it can."""
+        if has_hdr(self.format):
+            with_hdr = hdr_options(self._codec, self.format, options)
+            if with_hdr is not None:
+                options = with_hdr
+            elif self._codec == "ffv1" and self._file.format.name in ("matroska", "mp4", "mov"):
+                with self._av.open(io.BytesIO(matroska_template(self.format)), format="matroska") as template:
+                    stream = self._file.add_stream_from_template(template.streams.video[0])
+                stream.codec_context.framerate = self._rate
+                stream.codec_context.options = options
+                return stream
+            else:
+                self.notes += (f"{self._codec} has no place for HDR10 metadata here: not in {self.name}",)
+        return self._file.add_stream(self._codec, rate=self._rate, options=options)
 
     def _pixel_format(self) -> str:
         if self.format.chroma is ChromaFormat.RGB:

@@ -123,3 +123,41 @@ def test_a_chunk_of_a_plan_has_the_depth_of_raw_input(run: Call) -> None:
     assert run("encode", "in.yuv", "--plan", "p.json", "-o", "a.dcvc", "-q") == 0
     assert run("decode", "a.dcvc", "-o", "a.y4m", "-q") == 0
     assert samples_of("a.y4m")[0] == "10-bit 4:2:0"
+
+
+def test_every_tag_goes_from_mp4_into_the_stream_and_back(run: Call, capfd: pytest.CaptureFixture[str]) -> None:
+    """Colour, chroma position, HDR10 metadata, 10 bits."""
+    av = pytest.importorskip("av")
+    if "libx265" not in av.codecs_available:
+        pytest.skip("this FFmpeg has no libx265")
+    display = "G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,50)"
+    with av.open("film.mp4", "w") as file:
+        parameters = f"log-level=none:master-display={display}:max-cll=1000,400"
+        options = {"x265-params": parameters, "chroma_sample_location": "topleft"}
+        stream = file.add_stream("libx265", rate=25, options=options)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p10le"
+        context = stream.codec_context
+        context.color_primaries, context.color_trc, context.colorspace, context.color_range = 9, 16, 9, 1
+        for _ in range(2):
+            file.mux(stream.encode(av.VideoFrame(64, 48, "yuv420p10le")))
+        file.mux(stream.encode(None))
+    told = []
+    assert run("encode", "film.mp4", "-o", "a.dcvc", "--model", "witness-tiny-lite", "-q") == 0
+    assert run("decode", "a.dcvc", "-o", "back.mkv", "-q") == 0
+    assert run("encode", "back.mkv", "-o", "b.dcvc", "--model", "witness-tiny-lite", "-q") == 0
+    for name in ("a.dcvc", "b.dcvc"):
+        capfd.readouterr()
+        assert run("info", name, "--json") == 0
+        (sps,) = json.loads(capfd.readouterr().out)["sps"]
+        told.append({key: value for key, value in sps.items() if key not in ("fingerprints", "memory_bytes")})
+    tags = told[0]
+    assert (tags["bit_depth"], tags["chroma_location"], tags["full_range"]) == (10, "paldv", False)
+    assert (tags["colour_primaries"], tags["transfer"], tags["matrix"]) == (9, 16, 9)
+    assert tags["content_light"] == {"max_content": 1000, "max_frame_average": 400}
+    assert tags["mastering_display"] == {
+        "primaries": [13250, 34500, 7500, 3000, 34000, 16000],
+        "white_point": [15635, 16450],
+        "max_luminance": 10_000_000,
+        "min_luminance": 50,
+    }
+    assert told[0] == told[1]
