@@ -53,8 +53,8 @@ def takes_rgb(codec: str) -> bool:
 class VideoFileWriter(PictureWriter):
     """Encodes pictures into one track of a new file, and copies the packets of others beside it.
 
-    The file holds colour tags, chroma position, frame rate and times. It holds sample aspect ratio and HDR10 metadata where
-    the codec has a place for them.
+    The file holds colour tags, chroma position, frame rate and times, and where the codec has a place for them the
+    sample aspect ratio and HDR10 metadata.
 
     Args:
         output: takes the file; seekable for all containers but nut and Matroska.
