@@ -2,8 +2,8 @@
 
     python tools/make_anchors.py [NAME ...] [--clips DIR] [--output DIR]
 
-Every clip, all frames, one I frame and no B frames unless the anchor's name says otherwise. Clips: DCVC_DATA, else
-../shared/data, folder eval.
+Every clip, all frames, one I frame. No B frames with zerolatency and all intra, else as the encoder chooses. Clips:
+DCVC_DATA, else ../shared/data, folder eval.
 """
 
 import argparse
@@ -12,11 +12,20 @@ import tempfile
 import time
 from pathlib import Path
 
-from dcvc_cli.evaluating.conventional import ConventionalCodec, EncoderSettings, RawClip, code_with_ffmpeg, unpack_clip
+from dcvc_cli.evaluating.conventional import (
+    ConventionalCodec,
+    EncoderSettings,
+    RateControl,
+    RawClip,
+    code_with_ffmpeg,
+    unpack_clip,
+)
 from dcvc_cli.metrics.results import summarise_frames, write_results
 
 ROOT = Path(__file__).resolve().parents[1]
 QPS = (17, 22, 27, 32, 37, 42)
+AV1_QPS = (20, 28, 35, 43, 51, 59)
+"""SVT-AV1's scale is 0..63; these qualities span about what QPS span in x265."""
 ZEROLATENCY = ("-tune", "zerolatency")
 X265_THREADS = 2
 
@@ -40,6 +49,10 @@ ANCHORS: dict[str, tuple[ConventionalCodec, EncoderSettings]] = {
         ConventionalCodec.X265,
         EncoderSettings(("-preset", "veryslow"), b_frames=True, num_threads=X265_THREADS),
     ),
+    "svtav1_preset4": (
+        ConventionalCodec.SVTAV1,
+        EncoderSettings(("-preset", "4"), RateControl.CRF, b_frames=True, num_threads=2),
+    ),
 }
 
 
@@ -48,7 +61,7 @@ def measure_clip(
 ) -> dict[str, dict[str, object]]:
     """All rate points of one clip, labelled by the codec's QP."""
     rates = {}
-    for index, qp in enumerate(QPS):
+    for index, qp in enumerate(AV1_QPS if codec is ConventionalCodec.SVTAV1 else QPS):
         start = time.perf_counter()
         frames = code_with_ffmpeg(codec, clip, qp, settings)
         figures = summarise_frames(frames, clip.format.size.num_pixels, time.perf_counter() - start)
