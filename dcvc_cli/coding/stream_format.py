@@ -70,5 +70,5 @@ def _check_lossless(video_format: VideoFormat, weights: ModelWeights, precision:
         raise UsageError(f"--lossless: weights {weights.name!r} have no coding without loss", "--model lite")
     if precision is not Precision.EXACT:
         raise UsageError("--lossless: float arithmetic differs from machine to machine", "--precision exact")
-    if video_format.chroma is not ChromaFormat.YUV420:
-        raise InputError(f"--lossless codes 4:2:0, and the pictures are {video_format.sampling}")
+    if video_format.chroma not in (ChromaFormat.YUV420, ChromaFormat.YUV444):
+        raise InputError(f"--lossless codes 4:2:0 and 4:4:4, and the pictures are {video_format.sampling}")

@@ -134,7 +134,7 @@ class CodingOptions:
         bool | None,
         typer.Option(
             "--lossless/--lossy",
-            help="Code 4:2:0 pictures so that decoding gives them back sample for sample.",
+            help="Code 4:2:0 or 4:4:4 pictures so that decoding gives them back sample for sample.",
             show_default="lossy",
             rich_help_panel="Coding",
         ),

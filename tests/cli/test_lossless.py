@@ -49,6 +49,23 @@ def test_every_sample_of_10_bits_comes_back(call: Call, clip: Path) -> None:
     assert frames_of(Path("a.y4m")) == frames_of(Path("deep.y4m"))
 
 
+def test_every_sample_of_full_chroma_comes_back(call: Call, clip: Path) -> None:
+    levels = np.random.default_rng(2).integers(0, 256, (2, 3 * 19 * 21)).astype(np.uint8)
+    Path("full.y4m").write_bytes(
+        b"YUV4MPEG2 W19 H21 F25:1 C444\n" + b"".join(b"FRAME\n" + one.tobytes() for one in levels)
+    )
+    assert call("encode", "full.y4m", "-o", "a.dcvc", "--model", "lite", "--lossless", "-q") == 0
+    assert call("decode", "a.dcvc", "-o", "a.y4m", "-q") == 0
+    assert frames_of(Path("a.y4m")) == frames_of(Path("full.y4m"))
+
+
+def test_other_sampling_is_refused(call: Call, clip: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    Path("half.y4m").write_bytes(b"YUV4MPEG2 W16 H16 F25:1 C422\nFRAME\n" + bytes(512))
+    assert call("encode", "half.y4m", "-o", "a.dcvc", "--model", "lite", "--lossless") == 3
+    assert "--lossless codes 4:2:0 and 4:4:4, and the pictures are 8-bit 4:2:2" in capfd.readouterr().err
+    assert not Path("a.dcvc").exists()
+
+
 def test_bytes_do_not_depend_on_the_machine(dcvc: Run, clip: Path) -> None:
     """One thread and two, scalar code and the best; and the twins read it."""
     streams = set()

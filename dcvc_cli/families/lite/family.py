@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from dcvc_cli.bitstream.faults import Rule, UnsupportedStreamError
 from dcvc_cli.bitstream.limits import MAX_QP_I, MAX_QP_P
-from dcvc_cli.bitstream.sps import Sps
+from dcvc_cli.bitstream.sps import Precision, Sps
 from dcvc_cli.codec.calibration import CalibrationSide
 from dcvc_cli.codec.choices import CodingChoices
 from dcvc_cli.codec.networks import CodecNetworks
@@ -15,7 +16,7 @@ from dcvc_cli.families.elementary_form import ElementaryForm
 from dcvc_cli.families.lite.frame_encoder import FramePayloadEncoder
 from dcvc_cli.families.lite.frames import FramePayloadDecoder
 from dcvc_cli.families.lite.image import ImageModel
-from dcvc_cli.families.lite.lossless.frames import LosslessFrameDecoder, LosslessFrameEncoder
+from dcvc_cli.families.lite.lossless.frames import FORMATS, LosslessFrameDecoder, LosslessFrameEncoder
 from dcvc_cli.families.lite.motion.field import FieldCoder, compensate_squares, in_lines, luma_of_values
 from dcvc_cli.families.lite.sequences import LiteEncoder
 from dcvc_cli.families.lite.sizes import LITE, TINY_LITE, LiteSpec
@@ -71,6 +72,10 @@ class LiteModel(RtModel):
         video_format = video_format_of(sps)
         coding = self.image, self.video, networks, sps.entropy_format, sps.skip_threshold
         if sps.syntax >= LOSSLESS_SYNTAX:
+            if sps.precision is not Precision.EXACT or video_format.chroma not in FORMATS:
+                told = f"{sps.precision.name.lower()}, {sps.chroma_format}"
+                message = f"a stream without loss is exact, 4:2:0 or 4:4:4, and this one is {told}"
+                raise UnsupportedStreamError(Rule.UNSUPPORTED, message)
             frames: FramePayloadDecoder = LosslessFrameDecoder(*coding, video_format)
         else:
             padded, halve_chroma = padded_size(video_format.size), has_halved_chroma(video_format)

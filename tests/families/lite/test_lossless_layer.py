@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dcvc_cli.errors import EnvironmentFault, StreamError
-from dcvc_cli.families.lite.lossless.layer import TWIN_VARIABLE, LayerCoder, samples_of_levels
+from dcvc_cli.families.lite.lossless.layer import TWIN_VARIABLE, LayerCoder, padded_samples
 from dcvc_cli.families.lite.lossless.planes import Levels, Planes, Sizes
 from dcvc_cli.families.lite.lossless.twin import TwinLayerCoder
 
@@ -131,11 +131,11 @@ def test_wrong_arrays_are_refused():
         _lossless.LayerCoder().encode(tuple(plane.astype(np.uint8) for plane in levels), picture, None, 8)
 
 
-def test_samples_of_levels():
+def test_padded_samples():
     """Every 8-bit level gives the nearest sample; chroma and edges are repeated."""
     column = np.arange(256, dtype=np.uint16)[:, None]
     half = np.array([[0], [255]], np.uint16).repeat(64, axis=0)
-    samples = samples_of_levels((column, half, half), (256, 16), 8)
+    samples = padded_samples((column, half, half), (256, 16), 8)
     assert samples.shape == (3, 256, 16)
     np.testing.assert_array_equal(samples[0, :, 15], np.rint(np.arange(256) * 8192 / 255))
     assert samples[1, 127, 3] == 0

@@ -24,20 +24,23 @@ from dcvc_cli.families.lite.floor.parts import BLOCK
 from dcvc_cli.families.lite.frame_encoder import FramePayloadEncoder
 from dcvc_cli.families.lite.frames import FrameCoder, FramePayloadDecoder, Reference
 from dcvc_cli.families.lite.image import ImageModel
-from dcvc_cli.families.lite.lossless.layer import LayerCoder, samples_of_levels
+from dcvc_cli.families.lite.lossless.layer import LayerCoder, padded_samples
 from dcvc_cli.families.lite.lossless.planes import Levels, Sizes
 from dcvc_cli.families.lite.video import VideoModel
 from dcvc_cli.format.entropy_format import EntropyFormat
 from dcvc_cli.format.range_coder import EncoderState
-from dcvc_cli.format.types import Picture, Plane, VideoFormat
+from dcvc_cli.format.types import ChromaFormat, Picture, Plane, VideoFormat
 from dcvc_cli.stages import FILTER, timed
+
+FORMATS = (ChromaFormat.YUV420, ChromaFormat.YUV444)
+"""What is coded without loss. The networks see R G B and 4:2:2 in another form than that of the source."""
 
 
 def keep_as_reference(frames: FrameCoder, levels: Levels, depth: int) -> Picture:
     """Makes the source the reference of the next frame, and returns it as a picture."""
     ops, squares = frames.networks["video"].synthesis, frames._samples()
     _, rows, height, columns, width = squares.shape
-    samples = samples_of_levels(levels, (rows * height, columns * width), depth)
+    samples = padded_samples(levels, (rows * height, columns * width), depth)
     exact = np.copy(squares, order="K")
     exact[...] = samples.reshape(squares.shape)
     before = frames.reference
@@ -47,7 +50,7 @@ def keep_as_reference(frames: FrameCoder, levels: Levels, depth: int) -> Picture
 
 
 class LosslessFrameEncoder(FramePayloadEncoder):
-    """Codes 4:2:0 pictures without loss.
+    """Codes 4:2:0 and 4:4:4 pictures without loss.
 
     Args:
         video_format: size and depth of the pictures.

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dcvc_cli.errors import StreamError
 from dcvc_cli.families.lite.lossless.planes import Levels, Planes, Sizes
-from dcvc_cli.families.lite.samples import MAX_SAMPLE
+from dcvc_cli.families.lite.samples import samples_of_levels
 from dcvc_cli.format.native import NativeModule, wants_twin
 
 if TYPE_CHECKING:
@@ -78,14 +78,13 @@ class LayerCoder:
         return levels
 
 
-def samples_of_levels(levels: Levels, padded: tuple[int, int], depth: int) -> NDArray[np.int16]:
+def padded_samples(levels: Levels, padded: tuple[int, int], depth: int) -> NDArray[np.int16]:
     """Makes the samples 0..8192 that stand for levels, int16 (3, Hp, Wp): chroma repeated to full size, last row and
     column repeated as padding."""
     height, width = levels[0].shape
-    largest = (1 << depth) - 1
     planes = []
     for plane in levels:
-        samples = ((MAX_SAMPLE * plane.astype(np.int64) + largest // 2) // largest).astype(np.int16)
+        samples = samples_of_levels(plane, depth)
         if plane.shape != (height, width):
             samples = samples.repeat(2, axis=0).repeat(2, axis=1)[:height, :width]
         planes.append(np.pad(samples, ((0, padded[0] - height), (0, padded[1] - width)), mode="edge"))
