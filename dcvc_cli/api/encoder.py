@@ -13,6 +13,7 @@ from dcvc_cli.coding.encode import EncodeSummary, StreamEncoder, summary_of
 from dcvc_cli.coding.encode_settings import layered_settings
 from dcvc_cli.coding.frame_report import FrameReport, Totals
 from dcvc_cli.coding.opened_models import open_model
+from dcvc_cli.coding.passes import one_pass, rate_target
 from dcvc_cli.errors import InputError, UsageError
 from dcvc_cli.format.types import ChromaFormat, Picture, Plane, VideoFormat, check_samples
 from dcvc_cli.media.endings import STREAM, check_ending
@@ -62,6 +63,9 @@ class Encoder:
             chosen = layered_settings(settings, preset, None)
         except TypeError as error:
             raise UsageError(f"settings of an encoder: {error}", "the options of dcvc encode, such as qp=40") from error
+        if chosen.passes == 2 or chosen.target_size is not None or chosen.target is not None:
+            message = "passes=2, target_size and target need the whole clip, and pictures come one at a time"
+            raise UsageError(message, "bitrate or crf in one pass, or dcvc encode")
         opened = open_model(chosen.model, chosen.precision, chosen.device, chosen.threads)
         self.format = video_format
         self.summary: EncodeSummary | None = None
@@ -70,7 +74,13 @@ class Encoder:
         self._sink = OutputFile(target, overwrite=overwrite)
         try:
             self._encoder = StreamEncoder(
-                opened, video_format, chosen.coding_choices(), self._sink, psnr=psnr, msssim=msssim
+                opened,
+                video_format,
+                chosen.coding_choices(),
+                self._sink,
+                psnr=psnr,
+                msssim=msssim,
+                rate=one_pass(chosen, rate_target(chosen, "the format", video_format, None)),
             )
         except BaseException:
             self._sink.abort()

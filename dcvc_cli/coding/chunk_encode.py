@@ -81,7 +81,7 @@ def encode_chunk(
         size = reader.format.size
         limits.check_encoding(reader.name, size.width, size.height, encoding_memory(opened, size))
         target = rate_target(settings, reader.name, reader.format, chunk.num_frames)
-        rate = None if target is None else one_pass(target)
+        rate = one_pass(settings, target)
         if target is not None and settings.passes == 2:
             again = partial(open_input, source, plan.options, limits, chunk)
             rate = second_pass(target, first_pass(opened, reader.format, choices, target, again))

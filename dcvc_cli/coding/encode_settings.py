@@ -1,5 +1,6 @@
 """Settings of an encode in layers: defaults, then a preset, then a config file, then the command line."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -7,11 +8,20 @@ from typing import Any
 
 from dcvc_cli.bitstream.sps_blocks import Vbv
 from dcvc_cli.codec.choices import ENTROPY_FORMATS, HASH_KINDS, LOSSLESS_QP, CodingChoices
+from dcvc_cli.coding.quality_target import EXAMPLE, QualityTarget
 from dcvc_cli.errors import UsageError
 from dcvc_cli.format.constants import DEFAULT_MODEL, MAX_BASE_QP
 from dcvc_cli.weights.store import presets_folder
 
 MAX_SETTINGS_BYTES = 1 << 16
+RATE_MODES = ("bitrate", "target_size", "crf", "target")
+"""Settings that choose the QPs; at most one of them."""
+NEEDS = {"passes": ("bitrate", "target_size"), "maxrate": ("bitrate", "target_size", "crf"), "bufsize": ("maxrate",)}
+"""Settings that hold beside one of others only."""
+_QPS = ("qp", "qp_i", "qp_p")
+_SIZE = re.compile(r"(\d{1,12}(?:\.\d{1,6})?)([kMG]?)", re.ASCII)
+_UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9}
+MIN_TARGET_SIZE, MAX_TARGET_SIZE = 100, 1 << 50
 _CHOICES = CodingChoices()
 PRESET_KEY = "preset"
 
@@ -29,6 +39,9 @@ class EncodeSettings:
         scenecut: whether the first frame of a scene becomes an I frame.
         min_keyint: frames from an I frame to one that a scene cut makes, at least 1.
         bitrate: kbit/s that the stream is to take, in place of qp; None = none.
+        target_size: bytes that the stream is to take at most, also as text such as 700k, 4.5M or 2G; None = any number.
+        crf: quality 0..63 on the scale of qp, with complexity taken into account; None = none.
+        target: quality to reach, as quality_target.QualityTarget.parse reads it; None = none.
         passes: 1, or 2 for a first pass that finds out what frames take.
         maxrate: kbit/s at which a receiver's buffer fills, at least bitrate; None = no buffer.
         bufsize: kbit that this buffer holds; None = those of a second.
@@ -54,6 +67,9 @@ class EncodeSettings:
     scenecut: bool = _CHOICES.scene_cuts
     min_keyint: int = _CHOICES.min_keyint
     bitrate: float | None = None
+    target_size: int | None = None
+    crf: int | None = None
+    target: str | None = None
     passes: int = 1
     maxrate: float | None = None
     bufsize: float | None = None
@@ -68,7 +84,7 @@ class EncodeSettings:
     entropy_format: str = "auto"
 
     def __post_init__(self) -> None:
-        for name in ("qp", "qp_i", "qp_p"):
+        for name in ("qp", "qp_i", "qp_p", "crf"):
             self._check_whole(name, 0, MAX_BASE_QP)
         if self.keyint != -1:
             self._check_whole("keyint", 1, 1 << 31, "or -1 for a first I frame only")
@@ -102,7 +118,7 @@ class EncodeSettings:
 
     def _check_whole(self, name: str, low: int, high: int, more: str = "") -> None:
         value = getattr(self, name)
-        optional = name in ("qp_i", "qp_p", "threads")
+        optional = name in ("qp_i", "qp_p", "crf", "threads")
         valid = (value is None and optional) or (
             isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
         )
@@ -113,14 +129,24 @@ class EncodeSettings:
         for name in ("bitrate", "maxrate", "bufsize"):
             value = getattr(self, name)
             _check(name, value, value is None or (_is_number(value) and 0.001 <= value <= 4_000_000), "0.001..4000000")
-        for name, needed in (("passes", "bitrate"), ("maxrate", "bitrate"), ("bufsize", "maxrate")):
-            if getattr(self, name) not in (None, 1) and getattr(self, needed) is None:
-                raise UsageError(f"{option_name(name)} needs {option_name(needed)}")
+        object.__setattr__(self, "target_size", _size_in_bytes(self.target_size))
+        _check("target", self.target, self.target is None or isinstance(self.target, str), EXAMPLE)
+        if self.target is not None:
+            QualityTarget.parse(self.target)
+        modes = [name for name in RATE_MODES if getattr(self, name) is not None]
+        if len(modes) > 1:
+            first, second = (option_name(name) for name in modes[:2])
+            raise UsageError(f"{first} and {second} both choose the QPs", "leave one out")
+        for name, needed in NEEDS.items():
+            if getattr(self, name) not in (None, 1) and all(getattr(self, other) is None for other in needed):
+                raise UsageError(f"{option_name(name)} needs {' or '.join(map(option_name, needed))}")
         if self.maxrate is not None and self.bitrate is not None and self.maxrate < self.bitrate:
             raise UsageError(f"--maxrate {self.maxrate:g} is below --bitrate {self.bitrate:g}, expected it or more")
 
-        if self.lossless and self.bitrate is not None:
-            raise UsageError("--lossless takes as many bits as it needs, so --bitrate does not go with it")
+        if self.lossless and modes:
+            raise UsageError(
+                f"--lossless takes as many bits as it needs, so {option_name(modes[0])} does not go with it"
+            )
 
     @property
     def vbv(self) -> Vbv | None:
@@ -160,6 +186,16 @@ class EncodeSettings:
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and value == value
+
+
+def _size_in_bytes(value: object) -> int | None:
+    """Bytes from a number, or a text such as 4.5M; UsageError for anything else."""
+    if value is None:
+        return None
+    match = _SIZE.fullmatch(str(value)) if isinstance(value, str | int | float) else None
+    size = 0 if match is None else round(float(match[1]) * _UNITS[match[2]])
+    _check("target_size", value, MIN_TARGET_SIZE <= size <= MAX_TARGET_SIZE, "bytes, such as 700k, 4.5M or 2G")
+    return size
 
 
 def _check(name: str, value: object, valid: bool, expected: str) -> None:
@@ -216,7 +252,8 @@ def read_settings_file(path: Path, *, may_name_preset: bool) -> dict[str, Any]:
 def layered_settings(given: Mapping[str, Any], preset: str | None, config: str | None) -> EncodeSettings:
     """Lays defaults, preset, config file and command line over each other; a later layer wins.
 
-    `qp` in a layer wins over `qp-i` and `qp-p` of earlier layers too.
+    `qp` in a layer wins over `qp-i` and `qp-p` of earlier layers too. A layer that says how QPs are chosen (a QP, a
+    bitrate, a quality) drops what earlier layers say about it.
 
     Args:
         given: values of the command line by field name; None = not given.
@@ -236,8 +273,13 @@ def layered_settings(given: Mapping[str, Any], preset: str | None, config: str |
     ]
     values: dict[str, Any] = {}
     for layer in layers:
-        if "qp" in layer:
-            values = {name: value for name, value in values.items() if name not in ("qp_i", "qp_p")}
+        modes = {name for name in RATE_MODES if name in layer}
+        if modes and any(name in layer for name in _QPS):
+            option = option_name(min(modes))
+            raise UsageError(f"{option} chooses the QPs, so --qp, --qp-i and --qp-p do not go with it", "leave one out")
+        if modes or "qp" in layer:
+            dropped = {"qp_i", "qp_p", *RATE_MODES} | (set() if modes & set(values) else set(NEEDS))
+            values = {name: value for name, value in values.items() if name not in dropped}
         values |= layer
     return EncodeSettings(**values)
 

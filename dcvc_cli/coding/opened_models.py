@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from dcvc_cli.bitstream.sps import Precision, Sps
 from dcvc_cli.codec.backends import PRECISION_NAMES, choose_device, choose_exact_device, open_networks
 from dcvc_cli.codec.networks import CodecNetworks
-from dcvc_cli.errors import EnvironmentFault, UsageError
+from dcvc_cli.errors import EnvironmentFault, StreamError, UsageError
 from dcvc_cli.families.registry import family_of, model_of_stream
 from dcvc_cli.weights.file import ModelWeights
 from dcvc_cli.weights.store import weights_by_fingerprints, weights_by_name
@@ -104,3 +104,18 @@ class StreamNetworks:
             self._networks = open_weights(weights_of_stream(sps), sps.precision, device, self._threads)
             self._key = key
         return self._networks
+
+
+class NetworksOfModel(StreamNetworks):
+    """Gives the decoder the encoder's networks: a worker holds one model, and its weights need not lie where a decoder
+    looks."""
+
+    def __init__(self, model: OpenedModel) -> None:
+        super().__init__()
+        self._model = model
+
+    def for_sps(self, sps: Sps) -> CodecNetworks:
+        expected = self._model.weights.fingerprints
+        if (sps.fingerprints, sps.precision) != (expected, self._model.precision):
+            raise StreamError("the stream names other weights or another precision than it was coded with")
+        return self._model.networks

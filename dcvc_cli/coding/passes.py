@@ -11,6 +11,7 @@ from dcvc_cli.coding.encode import StreamEncoder, encode_pictures
 from dcvc_cli.coding.encode_settings import EncodeSettings
 from dcvc_cli.coding.opened_models import OpenedModel
 from dcvc_cli.control.constant import ConstantQp
+from dcvc_cli.control.crf import CrfRate
 from dcvc_cli.control.rate import OnePassRate, RateControl, RateTarget
 from dcvc_cli.control.two_pass import CodedFrame, TwoPassRate
 from dcvc_cli.errors import InputError
@@ -19,26 +20,35 @@ from dcvc_cli.media import OutputFile
 
 FIRST_QP, NEAR_QPS = 32, 10
 """QP of a first pass, and how far from it a second pass still knows well what frames take."""
+SIZE_MARGINS = {1: 4, 2: 1}
+"""Per cent of a size that stay free in so many passes: a stream that is too large does not fit."""
 
 
 def rate_target(
     settings: EncodeSettings, name: str, video_format: VideoFormat, num_frames: int | None
 ) -> RateTarget | None:
-    """The target of the settings; None where they name no bitrate.
+    """The target of the settings; None where they name neither a bitrate nor a size.
 
     Args:
         name: of the input, for messages.
         num_frames: of the clip, None where it is not known.
 
     Raises:
-        InputError: the frame rate is not known.
+        InputError: the frame rate is not known, or for a size the number of frames.
     """
+    rate, pixels = video_format.frame_rate, video_format.size.num_pixels
+    if settings.target_size is not None:
+        if num_frames is None:
+            raise InputError(f"{name} does not say how many frames it has, which --target-size needs", "--frames")
+        frame_rate = Fraction(rate.num, rate.den) if rate.num and rate.den else Fraction(25)
+        bits = 8 * settings.target_size * (100 - SIZE_MARGINS[settings.passes]) // 100
+        per_second = max(1, bits * frame_rate.numerator // (max(1, num_frames) * frame_rate.denominator))
+        return RateTarget(per_second, frame_rate, num_frames, pixels, settings.keyint, settings.vbv)
     if settings.bitrate is None:
         return None
-    rate = video_format.frame_rate
     if not (rate.num and rate.den):
         raise InputError(f"{name} does not say its frame rate, which --bitrate needs", "--fps 25 sets it")
-    bits, pixels = max(1, round(1000 * settings.bitrate)), video_format.size.num_pixels
+    bits = max(1, round(1000 * settings.bitrate))
     return RateTarget(bits, Fraction(rate.num, rate.den), num_frames, pixels, settings.keyint, settings.vbv)
 
 
@@ -69,9 +79,11 @@ def first_pass(
     return frames if abs(needed - FIRST_QP) <= NEAR_QPS else coded_at(needed)
 
 
-def one_pass(target: RateTarget) -> RateControl:
-    """Meets a target without knowing what comes."""
-    return OnePassRate(target)
+def one_pass(settings: EncodeSettings, target: RateTarget | None) -> RateControl | None:
+    """Returns what chooses the QPs without a first pass; None leaves them to the settings."""
+    if target is not None:
+        return OnePassRate(target)
+    return None if settings.crf is None else CrfRate(settings.crf)
 
 
 def second_pass(target: RateTarget, frames: list[CodedFrame]) -> RateControl:

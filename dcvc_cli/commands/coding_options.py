@@ -126,6 +126,14 @@ class CodingOptions:
         _coding("N", "Frames from an I frame to one that a scene cut makes, at least.", DEFAULTS.min_keyint),
     ] = None
     bitrate: Annotated[float | None, _coding("KBPS", "Choose QPs so that the stream takes so many kbit/s.")] = None
+    crf: Annotated[
+        int | None,
+        _coding(
+            "0..63",
+            "Quality on the scale of --qp, with complexity taken into account: a higher QP for what stands still. "
+            "HIGHER is better, the opposite of x264 and x265.",
+        ),
+    ] = None
     passes: Annotated[
         int | None,
         _coding("1|2", "2: code twice, the first time to find out what frames take. Closer to --bitrate.", 1),
@@ -191,10 +199,8 @@ class CodingOptions:
         """The settings of the command line over those of a config file and a preset.
 
         Raises:
-            UsageError: as `layered_settings`, or --bitrate beside a QP.
+            UsageError: as `layered_settings`.
         """
-        if self.bitrate is not None and (self.qp, self.qp_i, self.qp_p) != (None, None, None):
-            raise UsageError("--bitrate chooses the QPs, so --qp, --qp-i and --qp-p do not go with it", "leave one out")
         if self.lossless and (self.qp, self.qp_i, self.qp_p) != (None, None, None):
             raise UsageError(
                 "--lossless has one quality, so --qp, --qp-i and --qp-p do not go with it", "leave one out"
@@ -210,6 +216,18 @@ class CodingOptions:
 class LocalCodingOptions(CodingOptions):
     """Options of a command that codes the whole clip itself: also the receiver's buffer, device and threads."""
 
+    target_size: Annotated[
+        str | None,
+        _coding("BYTES", "Choose QPs so that the stream takes at most so many bytes: 700k, 4.5M, 2G."),
+    ] = None
+    target: Annotated[
+        str | None,
+        _coding(
+            "METRIC=SCORE",
+            "Choose QPs so that the clip has this quality: psnr=42, xpsnr=40 or vmaf=95, the mean of its frames. @p5 "
+            "after it: the score that 95 % of frames reach. ,scene at the end: each scene by itself.",
+        ),
+    ] = None
     maxrate: Annotated[
         float | None,
         _coding("KBPS", "Fill rate of the receiver's buffer (VBV), which the stream names and QPs steer by."),

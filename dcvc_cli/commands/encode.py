@@ -81,7 +81,6 @@ def encode(
     progress: ProgressOption = ProgressMode.AUTO,
     quiet: Quiet = False,
     verbose: Verbose = False,
-    crf: Annotated[str | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Encode pictures into a .dcvc stream.
 
@@ -90,8 +89,6 @@ def encode(
     Several inputs go to a folder, each under its own name. Inputs that fail are named at the end, with exit code 6; the
     others are done.
     """
-    if crf is not None:
-        raise UsageError("--crf does not exist yet", "--qp 0..63 sets the quality; higher is better")
     settings = coding.settings()
     choices = EncodeChoices(
         settings,

@@ -3,11 +3,12 @@
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, nullcontext
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dcvc_cli.coding.encode_settings import EncodeSettings
+from dcvc_cli.commands.encode_lines import coding_line, frame_line, report_head, row_of, size_hint, summary_line
 from dcvc_cli.commands.positions import Position, input_span
 from dcvc_cli.errors import UsageError
 from dcvc_cli.format.colour_names import MATRICES, PRIMARIES, TRANSFERS, code_point, colour_range
@@ -16,7 +17,6 @@ from dcvc_cli.format.types import UNSPECIFIED, ColourDescription, PictureSize, R
 from dcvc_cli.ui.progress import ProgressMode
 
 if TYPE_CHECKING:
-    from dcvc_cli.coding.encode import EncodeSummary
     from dcvc_cli.coding.frame_report import FrameReport
     from dcvc_cli.coding.opened_models import OpenedModel
     from dcvc_cli.coding.report_files import CsvReport, JsonReport, TextSink
@@ -151,7 +151,9 @@ def encode_stream(
     from dcvc_cli.coding.memory import encoding_memory
     from dcvc_cli.coding.pass_stats import pass_key, read_stats, write_stats
     from dcvc_cli.coding.passes import first_pass, one_pass, rate_target, second_pass
+    from dcvc_cli.coding.quality_target import QualityTarget
     from dcvc_cli.coding.report_files import summary_values
+    from dcvc_cli.commands.quality_lines import QualitySearch
     from dcvc_cli.media import OutputFile, PictureWriter, open_reader, open_writer
     from dcvc_cli.media.endings import CSV, JSON, STREAM, check_ending
     from dcvc_cli.ui.progress import open_progress
@@ -163,6 +165,8 @@ def encode_stream(
     settings, limits, overwrite = choices.settings, choices.limits, choices.overwrite
     if choices.stats is not None and settings.passes != 2:
         raise UsageError("--stats keeps the first of two passes", "add --bitrate and --passes 2")
+    if settings.target is not None and source == "-":
+        raise UsageError("--target reads its input several times, standard input can be read once", "write a file")
     if settings.passes == 2 and source == "-":
         raise UsageError("--passes 2 reads its input twice, standard input can be read once", "--passes 1")
     voice = Voice(choices.quiet, choices.verbose)
@@ -195,7 +199,7 @@ def encode_stream(
         for note in reader.notes:
             voice.note(f"note: {note}")
         opened = opened or _open_model(settings)
-        voice.note(_coding_line(opened, settings))
+        voice.note(coding_line(opened, settings))
         picture_size = reader.format.size
         limits.check_encoding(
             reader.name, picture_size.width, picture_size.height, encoding_memory(opened, picture_size)
@@ -203,7 +207,7 @@ def encode_stream(
         coding = settings.coding_choices()
         feed = _track_feed(reader, is_limited=frames is not None)
         target = rate_target(settings, reader.name, reader.format, reader.num_frames)
-        control = None if target is None else one_pass(target)
+        control = one_pass(settings, target)
         if target is not None and settings.passes == 2:
             key = pass_key(source, (seek, frames), reader.format, settings, opened)
             taken = None if choices.stats is None else read_stats(choices.stats, key)
@@ -213,6 +217,12 @@ def encode_stream(
                 if choices.stats is not None:
                     write_stats(choices.stats, key, taken)
             control = second_pass(target, taken)
+        search = None
+        if settings.target is not None:
+            again = partial(open_source, keep_tracks=False)
+            asked = QualityTarget.parse(settings.target)
+            search = QualitySearch(asked, reader.name, opened, reader.format, coding, again, voice)
+            control = search.run()
         encoder = StreamEncoder(
             opened,
             reader.format,
@@ -224,14 +234,14 @@ def encode_stream(
             tracks=feed,
             rate=control,
         )
-        head = _report_head(opened, settings, reader)
+        head = report_head(opened, settings, reader)
         reports = _open_reports(stack, wanted.csv_file, wanted.json_file, overwrite, head)
         num_pixels = picture_size.num_pixels
 
         def on_frame(report: "FrameReport") -> None:
             display.advance(report.size_bytes)
             if reports or choices.verbose:
-                row = _row(report, settings, num_pixels)
+                row = row_of(report, settings, num_pixels)
                 for file in reports:
                     file.add(row)
                 voice.detail(frame_line(report))
@@ -245,21 +255,26 @@ def encode_stream(
             voice.note(f"note: {note}")
         if feed is not None and feed.num_left_out:
             voice.warn(f"{feed.num_left_out} packets of other tracks are too large for a stream: left out")
+        if settings.target_size is not None and summary.size_bytes > settings.target_size:
+            voice.warn(
+                f"{summary.size_bytes} bytes are more than --target-size {settings.target_size}: {size_hint(settings)}"
+            )
         if summary.vbv_underflows:
             units = f"{summary.vbv_underflows} frame unit{'s' if summary.vbv_underflows > 1 else ''}"
             voice.warn(
                 f"{units} at QP 0 still take more than the buffer of --maxrate and --bufsize holds then: the stream "
                 "does not keep it"
             )
+        reached = {} if search is None else {"target": search.finish(sink)}
         for file in reports:
-            file.finish(summary_values(summary))
+            file.finish(summary_values(summary) | reached)
         # All outputs appear or none: an output that finds no room fails before the first one gets its name.
         for output_file in (sink, writer, *(file.sink for file in reports)):
             if isinstance(output_file, OutputFile | PictureWriter):
                 output_file.complete()
             elif output_file is not None:
                 output_file.flush()
-    return _summary_line(sink.name, summary)
+    return summary_line(sink.name, summary)
 
 
 def _track_feed(reader: "PictureReader", *, is_limited: bool) -> "TrackFeed | None":
@@ -296,93 +311,3 @@ def _open_reports(
     if json_file is not None:
         reports.append(JsonReport(sink(json_file), head))
     return reports
-
-
-def _report_head(opened: "OpenedModel", settings: EncodeSettings, reader: "PictureReader") -> dict[str, Any]:
-    """The values that stand before the frames of a JSON report."""
-    from dcvc_cli import __version__
-    from dcvc_cli.coding.opened_models import NAMES_OF_PRECISIONS
-
-    values = asdict(settings) | {
-        "qp_i": settings.qp_base_i,
-        "qp_p": settings.qp_base_p,
-        "precision": NAMES_OF_PRECISIONS[opened.precision],
-    }
-    values["qp_base"] = values.pop("qp")
-    size = reader.format.size
-    video = {
-        "width": size.width,
-        "height": size.height,
-        "frame_rate": str(reader.format.frame_rate),
-        "chroma_format": reader.format.chroma.value,
-    }
-    model = {
-        "name": opened.weights.name,
-        **opened.weights.fingerprint_texts,
-        "device": opened.device,
-    }
-    return {"dcvc_version": __version__, "settings": values, "video": video, "model": model}
-
-
-def _row(report: "FrameReport", settings: EncodeSettings, num_pixels: int) -> dict[str, Any]:
-    from dcvc_cli.coding.report_files import frame_row
-
-    return frame_row(report, settings.qp_base_i if report.frame_type == "I" else settings.qp_base_p, num_pixels)
-
-
-def _coding_line(opened: "OpenedModel", settings: EncodeSettings) -> str:
-    from dcvc_cli.coding.opened_models import NAMES_OF_PRECISIONS
-
-    qp = (
-        f"QP {settings.qp_base_i}"
-        if settings.qp_base_i == settings.qp_base_p
-        else f"QP {settings.qp_base_i} (I) {settings.qp_base_p} (P)"
-    )
-    if settings.lossless:
-        qp = f"lossless, networks at QP {settings.qp_base_p}"
-    elif settings.bitrate is not None:
-        qp = f"{settings.bitrate:g} kbit/s in {settings.passes} pass{'es' if settings.passes > 1 else ''}, QP"
-    return (
-        f"model {opened.weights.name}, {NAMES_OF_PRECISIONS[opened.precision]} on {opened.device}, {qp} of 0..63 "
-        "(higher is better)"
-    )
-
-
-def frame_line(report: "FrameReport") -> str:
-    """One frame in one line, as -v prints it."""
-    quality = "".join(f" {name}={value:.4f}" for name, value in report.quality.items())
-    return (
-        f"frame {report.index} {report.frame_type} qp={report.qp_frame} size={report.size_bytes} "
-        f"seconds={report.seconds:.4f}{quality}"
-    )
-
-
-def _summary_line(name: str, summary: "EncodeSummary") -> str:
-    frames = f"{summary.num_frames} frame{'s' if summary.num_frames != 1 else ''} ({summary.num_i_frames} I)"
-    rate = "" if summary.bitrate_kbps is None else f", {summary.bitrate_kbps:.2f} kbit/s"
-    speed = summary.num_frames / max(summary.wall_seconds, 1e-9)
-    quality = "".join(
-        f", {label} {summary.quality[key]:.{digits}f}{unit}"
-        for key, label, digits, unit in _MEANS
-        if key in summary.quality
-    )
-    num_p_frames = summary.num_frames - summary.num_i_frames
-    kinds = (("I", summary.num_i_frames, summary.i_bytes), ("P", num_p_frames, summary.p_bytes))
-    sizes = " ".join(f"{kind} {count} x {round(size / count)}" for kind, count, size in kinds if count)
-    # Least, mean and largest QP of a frame, and mean sizes, as x264 and x265 end.
-    qps = (
-        ""
-        if summary.qp_mean is None
-        else f", QP {summary.qp_min}/{summary.qp_mean:.1f}/{summary.qp_max}, {sizes} bytes"
-    )
-    sums = f"{summary.size_bytes} bytes, {summary.bpp:.5f} bpp{rate}, {speed:.2f} fps"
-    return f"{name}: {frames}, {sums}{quality}{qps}"
-
-
-_MEANS = (
-    ("psnr_y", "PSNR Y", 3, " dB"),
-    ("psnr_u", "U", 3, " dB"),
-    ("psnr_v", "V", 3, " dB"),
-    ("psnr", "combined", 3, " dB"),
-    ("msssim", "MS-SSIM", 5, ""),
-)

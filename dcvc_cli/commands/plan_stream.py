@@ -227,7 +227,7 @@ def _given_device(choices: EncodeChoices) -> str | None:
 
 @contextmanager
 def _progress(plan: "Plan", num_frames: int, choices: EncodeChoices) -> "Iterator[Callable[[FrameReport], None]]":
-    from dcvc_cli.commands.encode_stream import frame_line
+    from dcvc_cli.commands.encode_lines import frame_line
     from dcvc_cli.ui.progress import open_progress
     from dcvc_cli.ui.voice import Voice
 

@@ -6,16 +6,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dcvc_cli.bitstream.sps import Sps
 from dcvc_cli.codec.backends import PRECISION_NAMES
 from dcvc_cli.codec.choices import DEFAULT_RESET_INTERVAL, DEFAULT_SKIP_THRESHOLD, CodingChoices
-from dcvc_cli.codec.networks import CodecNetworks
 from dcvc_cli.coding.decode import OpenedStream
 from dcvc_cli.coding.encode import StreamEncoder, encode_pictures
 from dcvc_cli.coding.frame_report import FrameReport, picture_quality
-from dcvc_cli.coding.opened_models import OpenedModel, StreamNetworks, open_model
+from dcvc_cli.coding.opened_models import NetworksOfModel, OpenedModel, open_model
 from dcvc_cli.coding.stream_source import StreamSource
-from dcvc_cli.errors import InputError, StreamError, UsageError
+from dcvc_cli.errors import InputError, UsageError
 from dcvc_cli.evaluating.conventional import (
     STREAM_FORMATS,
     ConventionalCodec,
@@ -126,7 +124,7 @@ class DcvcClipCoder:
 
     def __init__(self, settings: DcvcSettings, model: OpenedModel) -> None:
         self._settings, self._model = settings, model
-        self._networks = _NetworksOfModel(model)
+        self._networks = NetworksOfModel(model)
 
     def measure(self, point: EvaluationPoint, stream: Path) -> PointMeasurement:
         """As ClipCoder.measure. Every picture hash in the stream is checked: I frames, every 32nd frame and the last
@@ -157,21 +155,6 @@ class DcvcClipCoder:
         with open_clip(point.sequence) as reader, OutputFile(str(stream), overwrite=True) as sink:
             encode_pictures(StreamEncoder(self._model, reader.format, choices, sink), reader, reports.append)
         return reports
-
-
-class _NetworksOfModel(StreamNetworks):
-    """Gives the decoder the encoder's networks: a worker holds one model, and its weights need not lie where a decoder
-    looks."""
-
-    def __init__(self, model: OpenedModel) -> None:
-        super().__init__()
-        self._model = model
-
-    def for_sps(self, sps: Sps) -> CodecNetworks:
-        expected = self._model.weights.fingerprints
-        if (sps.fingerprints, sps.precision) != (expected, self._model.precision):
-            raise StreamError("the stream names other weights or another precision than it was coded with")
-        return self._model.networks
 
 
 class ConventionalClipCoder:

@@ -14,6 +14,7 @@ from typing import Any
 from dcvc_cli import __version__
 from dcvc_cli.errors import DcvcError
 from dcvc_cli.format.native import ISA_VARIABLE, load_native
+from dcvc_cli.metrics.ffmpeg_scores import FILTERS, program_for
 
 OPTIONAL_PACKAGES = (
     ("torch", "torch", "float precisions, published checkpoints and training", "torch"),
@@ -163,6 +164,16 @@ def _packages() -> Iterator[Finding]:
         Status.OK if ffmpeg else Status.ABSENT,
         "" if ffmpeg else "conventional codecs to compare with",
     )
+
+    for metric in FILTERS:
+        program = program_for(metric)
+        yield Finding(
+            "software",
+            metric,
+            program or "not measured",
+            Status.OK if program else Status.ABSENT,
+            "" if program else "--target and dcvc eval: pip install 'dcvc[metrics]'",
+        )
 
 
 def _version(distribution: str) -> str | None:

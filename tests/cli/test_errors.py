@@ -97,8 +97,6 @@ CASES = [
     ("encode clip.y4m -o o.dcvc --qp 64", USAGE, "expected 0..63"),
     ("encode clip.y4m -o o.dcvc --qp x", USAGE, "--qp"),
     ("encode clip.y4m -o o.dcvc --keyint 0", USAGE, "-1 for a first I frame only"),
-    ("encode clip.y4m -o o.dcvc --crf 23", USAGE, "--qp 0..63"),
-    ("encode clip.y4m -o o.dcvc --crf 23", USAGE, "--qp 0..63"),
     ("encode clip.y4m -o o.dcvc --bitrate 500k", USAGE, "--bitrate"),
     ("encode clip.y4m -o o.dcvc --bitrate 500 --qp 30", USAGE, "leave one out"),
     ("encode clip.y4m -o o.dcvc --maxrate 500", USAGE, "--maxrate needs --bitrate"),

@@ -29,6 +29,16 @@ def test_later_layers_stand_over_earlier_ones(tmp_path: Path) -> None:
     assert layered_settings({}, "low-latency", file).hash == "none", "the command line names the preset"
 
 
+def test_how_qps_are_chosen_is_one_layers_matter(tmp_path: Path) -> None:
+    file = config(tmp_path, "bitrate: 500\npasses: 2\n")
+    assert layered_settings({"qp": 40}, None, file).bitrate is None
+    assert layered_settings({"crf": 40}, None, file).passes == 1
+    assert layered_settings({"bitrate": 300}, None, file).passes == 2
+    assert layered_settings({"target_size": "4.5M"}, "archive", None).target_size == 4_500_000
+    with pytest.raises(UsageError, match="leave one out"):
+        layered_settings({"crf": 30, "bitrate": 500}, None, None)
+
+
 def test_a_qp_stands_over_finer_ones_below(tmp_path: Path) -> None:
     file = config(tmp_path, "qp-i: 60\nqp-p: 20\n")
     settings = layered_settings({"qp": 40}, None, file)

@@ -1,0 +1,113 @@
+"""`--target`, `--crf` and `--target-size` on real clips: what is asked for is what the stream that was written has."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from dcvc_cli.coding.quality_target import QualityTarget
+from dcvc_cli.metrics.ffmpeg_scores import program_for
+from tests.support.clips import clip_with_cuts
+
+pytestmark = pytest.mark.native
+Call = Callable[..., int]
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("clip") / "clip.y4m"
+    path.write_bytes(clip_with_cuts((9, 11)))
+    return path
+
+
+def encode(call: Call, clip: Path, tmp_path: Path, *words: str | Path | int) -> dict:
+    assert call("encode", clip, "-o", tmp_path / "out.dcvc", "-y", "--json", tmp_path / "out.json", *words) == 0
+    return json.loads((tmp_path / "out.json").read_text())
+
+
+def test_the_psnr_asked_for_is_that_of_the_decoded_file(call: Call, clip: Path, tmp_path: Path):
+    for words in (("psnr=38",), ("psnr=38,scene",)):
+        document = encode(call, clip, tmp_path, "--target", *words, "--model", "lite", "--psnr")
+        told = document["summary"]["target"]
+        assert (told["asked"], told["metric"]) == (*words, "psnr")
+        assert told["is_met"] == all(abs(score - 38) <= 0.15 for score in told["scores"])
+        assert told["num_probes"] <= 4
+        frames = [frame["psnr"] for frame in document["frames"]]
+        spans = ((0, 9), (9, 20)) if "scene" in words[0] else ((0, 20),)
+        for score, (start, end) in zip(told["scores"], spans, strict=True):
+            assert abs(score - 38) <= 0.25, "scenes of ten frames have few QPs to choose from"
+            assert score == pytest.approx(sum(frames[start:end]) / (end - start), abs=1e-5)
+
+
+@pytest.mark.parametrize("text", ["vmaf=60", "xpsnr=33@p5"])
+def test_scores_of_ffmpeg(call: Call, clip: Path, tmp_path: Path, text: str):
+    target = QualityTarget.parse(text)
+    if program_for(target.metric) is None:
+        pytest.skip("no ffmpeg here has this metric: pip install 'dcvc[metrics]'")
+    told = encode(call, clip, tmp_path, "--target", text, "--model", "lite")["summary"]["target"]
+    assert told["metric"] == target.metric
+    assert told["is_met"] == (abs(told["scores"][0] - target.value) <= target.tolerance)
+    assert told["num_probes"] <= 4
+
+
+def test_a_machine_without_the_metric_says_what_brings_it(
+    call: Call, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setattr("dcvc_cli.metrics.ffmpeg_scores.ffmpeg_programs", lambda: iter(()))
+    assert call("encode", clip, "-o", tmp_path / "out.dcvc", "--target", "vmaf=90") == 5
+    assert "dcvc[metrics]" in capsys.readouterr().err
+    assert not (tmp_path / "out.dcvc").exists()
+
+
+def test_a_score_that_no_qp_gives_is_said(call: Call, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    told = encode(call, clip, tmp_path, "--target", "psnr=90")["summary"]["target"]
+    assert (told["is_met"], told["qps"]) == (False, [63])
+    assert "further than 0.15 from psnr=90" in capsys.readouterr().err
+
+
+def test_a_size_is_not_exceeded(call: Call, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    encode(call, clip, tmp_path, "--target-size", "10k", "--passes", 2, "--model", "lite")
+    assert 8000 < (tmp_path / "out.dcvc").stat().st_size <= 10_000
+    assert "more than" not in capsys.readouterr().err
+    encode(call, clip, tmp_path, "--target-size", 300)
+    assert "more than --target-size 300" in capsys.readouterr().err
+
+
+def test_what_stands_still_has_a_higher_qp_under_crf(call: Call, clip: Path, tmp_path: Path):
+    content = clip.read_bytes()
+    header, frame = content.split(b"FRAME\n", 2)[:2]
+    still = tmp_path / "still.y4m"
+    still.write_bytes(header + (b"FRAME\n" + frame) * 40)
+    moving = encode(call, clip, tmp_path, "--crf", 30)["summary"]["qp_mean"]
+    assert encode(call, still, tmp_path, "--crf", 30)["summary"]["qp_mean"] > moving
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--crf", 64), "--crf 64"),
+        (("--crf", 30, "--qp", 20), "leave one out"),
+        (("--crf", 30, "--bitrate", 500), "leave one out"),
+        (("--crf", 30, "--passes", 2), "--passes needs --bitrate or --target-size"),
+        (("--target-size", "many"), "700k, 4.5M or 2G"),
+        (("--target-size", "0"), "700k, 4.5M or 2G"),
+        (("--target", "ssim=1"), "psnr, xpsnr or vmaf"),
+        (("--target", "psnr=40", "--maxrate", 500), "--maxrate needs"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(
+    call: Call, clip: Path, tmp_path: Path, words: tuple, message: str, capsys: pytest.CaptureFixture[str]
+):
+    assert call("encode", clip, "-o", tmp_path / "out.dcvc", *words) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_chunks_know_no_whole_clip(call: Call, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    for text in ("target: psnr=40", "target-size: 1M"):
+        (tmp_path / "c.yaml").write_text(text)
+        assert (
+            call("plan", clip, "-o", tmp_path / "p.json", "--model", "tiny-exact", "--config", tmp_path / "c.yaml") == 2
+        )
+        assert "chunks do not know each other" in capsys.readouterr().err
+    assert call("plan", clip, "-o", tmp_path / "p.json", "--model", "tiny-exact", "--crf", 30) == 0
