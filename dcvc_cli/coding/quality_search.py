@@ -190,10 +190,11 @@ class QualityProbes:
             decoded = (frame.picture for frame in OpenedStream(source).frames(networks, verify=True))
             if self._target.metric == "psnr":
                 with self._pictures() as originals:
-                    chroma = self._format.chroma
                     # The decoder comes first: it checks the last hash before it ends.
                     pairs = zip(decoded, originals, strict=True)
-                    return [picture_quality(two, one, chroma, psnr=True, msssim=False)["psnr"] for one, two in pairs]
+                    return [
+                        picture_quality(two, one, self._format, psnr=True, msssim=False)["psnr"] for one, two in pairs
+                    ]
             files = folder / "source.y4m", folder / "decoded.y4m"
             with self._pictures() as originals:
                 for pictures, path in ((originals, files[0]), (decoded, files[1])):
