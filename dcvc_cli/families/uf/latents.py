@@ -5,7 +5,7 @@ If all steps share their scales, rows and flags of all positions are known at on
 sequence. Else each step is a sequence of its own.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -24,28 +24,27 @@ class UnitLatentCoder(LatentCoder, Protocol):
         """Takes the scales of all steps, C x h x w, before step 0. All symbols are one sequence then."""
 
 
-def _group_map(step: CodingStep, size: tuple[int, int]) -> NDArray[np.intp]:
-    """Returns the channel group that `step` codes at each position, (height, width)."""
-    cell = np.array([[step.group_at(2 * row + column) for column in (0, 1)] for row in (0, 1)])
-    return np.tile(cell, (-(-size[0] // 2), -(-size[1] // 2)))[: size[0], : size[1]]
+def _cells(step: CodingStep, whole: NDArray[Any]) -> Iterator[tuple[NDArray[Any], tuple[slice, ...]]]:
+    """Yields, for each position of a 2x2 cell, the channel group of `whole` (channels, h, w) that `step` codes there,
+    and where in a plane the position's elements are."""
+    groups = whole.reshape(step.num_groups, -1, *whole.shape[1:])
+    for position in range(4):
+        row, column = divmod(position, 2)
+        yield groups[step.group_at(position)], (slice(None), slice(row, None, 2), slice(column, None, 2))
 
 
 def _scatter(step: CodingStep, plane: NDArray[Any], whole: NDArray[Any]) -> None:
     """Puts a step's plane (channels / groups, h, w) into `whole` (channels, h, w), at the places that the step
     codes."""
-    groups = whole.reshape(step.num_groups, -1, *whole.shape[1:])
-    where = _group_map(step, (whole.shape[1], whole.shape[2]))
-    for group in range(step.num_groups):
-        groups[group][:, where == group] = plane[:, where == group]
+    for group, where in _cells(step, whole):
+        group[where] = plane[where]
 
 
 def _gather(step: CodingStep, whole: NDArray[Any]) -> NDArray[Any]:
     """Takes the plane of a step out of `whole`. Inverts _scatter."""
-    groups = whole.reshape(step.num_groups, -1, *whole.shape[1:])
-    where = _group_map(step, (whole.shape[1], whole.shape[2]))
-    plane = np.empty(groups.shape[1:], whole.dtype)
-    for group in range(step.num_groups):
-        plane[:, where == group] = groups[group][:, where == group]
+    plane = np.empty((whole.shape[0] // step.num_groups, *whole.shape[1:]), whole.dtype)
+    for group, where in _cells(step, whole):
+        plane[where] = group[where]
     return plane
 
 
