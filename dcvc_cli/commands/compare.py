@@ -17,7 +17,7 @@ from dcvc_cli.metrics.bdrate import Interpolation
 if TYPE_CHECKING:
     from dcvc_cli.evaluating.comparison import CodecComparison
 
-METRICS = ("psnr", "psnr_y", "psnr_u", "psnr_v", "msssim", "msssim_y", "msssim_u", "msssim_v")
+METRICS = ("psnr", "psnr_y", "psnr_u", "psnr_v", "msssim", "msssim_y", "msssim_u", "msssim_v", "vmaf", "xpsnr")
 
 
 def compare(

@@ -156,6 +156,7 @@ def evaluate(
         ),
     ] = False,
     msssim: Annotated[bool, typer.Option("--msssim", help="Measure MS-SSIM too; slow.")] = False,
+    scores: Annotated[str | None, typer.Option(metavar="NAME,NAME", help="Let ffmpeg measure: vmaf, xpsnr.")] = None,
     verbose: Annotated[
         int,
         typer.Option(
@@ -236,7 +237,9 @@ def evaluate(
             "without --codec",
         )
         settings = _dcvc(model, precision, reset_interval, force_zero_thres, device, threads, msssim)
-    _run(points, settings, output, overwrite, stream_dir, workers, check_existing, verbose)
+    from dcvc_cli.evaluating.scores import measuring
+
+    _run(points, measuring(settings, scores), output, overwrite, stream_dir, workers, check_existing, verbose)
 
 
 def _check_output(output: str, overwrite: bool) -> None:

@@ -23,6 +23,7 @@ from dcvc_cli.evaluating.conventional import (
     require_encoder,
 )
 from dcvc_cli.evaluating.evaluation import EvaluationPoint, PointMeasurement
+from dcvc_cli.evaluating.scores import with_scores
 from dcvc_cli.evaluating.sequence_sources import SequenceSource, SourceType
 from dcvc_cli.format.constants import DEFAULT_MODEL
 from dcvc_cli.format.types import ChromaFormat
@@ -44,6 +45,7 @@ class DcvcSettings:
         device: auto, cpu or cuda:N. With auto the workers take the GPUs in turn.
         threads: CPU threads of each worker, None = all cores.
         msssim: measure MS-SSIM too.
+        scores: metrics of ffmpeg to measure too.
     """
 
     model: str
@@ -54,6 +56,7 @@ class DcvcSettings:
     device: str = "auto"
     threads: int | None = None
     msssim: bool = False
+    scores: tuple[str, ...] = ()
 
     stream_suffix = ".dcvc"
 
@@ -89,6 +92,7 @@ class DcvcSettings:
             "reset_interval": self.reset_interval,
             "skip_threshold": self.skip_threshold,
             "msssim": self.msssim,
+            **({"scores": list(self.scores)} if self.scores else {}),
         }
 
 
@@ -99,11 +103,13 @@ class ConventionalSettings:
     Attributes:
         encoder: how clips are coded; the intra period of each clip takes the place of `encoder.intra_period`.
         msssim: measure MS-SSIM too.
+        scores: metrics of ffmpeg to measure too.
     """
 
     codec: ConventionalCodec
     encoder: EncoderSettings = field(default_factory=EncoderSettings)
     msssim: bool = False
+    scores: tuple[str, ...] = ()
 
     @property
     def stream_suffix(self) -> str:
@@ -115,7 +121,9 @@ class ConventionalSettings:
 
     def record(self) -> dict[str, Any]:
         encoder = {name: value for name, value in asdict(self.encoder).items() if name != "intra_period"}
-        return {"codec": self.codec.value, **encoder, "options": list(self.encoder.options), "msssim": self.msssim}
+        scores = {"scores": list(self.scores)} if self.scores else {}
+        options = list(self.encoder.options)
+        return {"codec": self.codec.value, **encoder, "options": options, "msssim": self.msssim, **scores}
 
 
 class DcvcClipCoder:
@@ -140,6 +148,9 @@ class DcvcClipCoder:
                     original, frame.picture, reader.format, psnr=True, msssim=self._settings.msssim
                 )
                 records.append(_frame_record(frame.report, report.seconds, quality))
+        with StreamSource(str(stream)) as source, open_clip(point.sequence) as reader:
+            again = (frame.picture for frame in OpenedStream(source).frames(self._networks))
+            records = with_scores(records, self._settings.scores, reader.format, reader, again)
         return PointMeasurement(records, num_pixels)
 
     def _encode(self, point: EvaluationPoint, stream: Path) -> list[FrameReport]:
@@ -169,7 +180,13 @@ class ConventionalClipCoder:
             clip = _unpacked(point.sequence, Path(folder, "source.yuv"))
             encoder = EncoderSettings(**{**asdict(settings.encoder), "intra_period": point.sequence.intra_period})
             records = code_with_ffmpeg(
-                settings.codec, clip, point.rate.qp_i, encoder, stream=stream, msssim=settings.msssim
+                settings.codec,
+                clip,
+                point.rate.qp_i,
+                encoder,
+                stream=stream,
+                msssim=settings.msssim,
+                scores=settings.scores,
             )
         return PointMeasurement(records, clip.format.size.num_pixels)
 

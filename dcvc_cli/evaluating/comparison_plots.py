@@ -22,6 +22,8 @@ METRIC_LABELS = {
     "psnr_y": "PSNR Y [dB]",
     "psnr_u": "PSNR U [dB]",
     "psnr_v": "PSNR V [dB]",
+    "vmaf": "VMAF",
+    "xpsnr": "XPSNR (6Y+U+V)/8 [dB]",
 }
 
 

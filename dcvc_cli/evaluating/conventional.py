@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from dcvc_cli.errors import EnvironmentFault, InputError, StreamError, UsageError
+from dcvc_cli.evaluating.scores import with_scores
 from dcvc_cli.evaluating.sequence_sources import FIRST_FRAME_ONLY
 from dcvc_cli.format.types import Picture, PictureSize, Rational, VideoFormat
 from dcvc_cli.metrics.msssim import msssim_yuv
@@ -110,12 +111,14 @@ def code_with_ffmpeg(
     *,
     stream: Path | None = None,
     msssim: bool = False,
+    scores: Sequence[str] = (),
 ) -> list[FrameRecord]:
     """Encodes a clip, decodes it again, and measures every frame.
 
     Args:
         qp: on the codec's own scale (0..51, AV1 0..63); LOWER is better quality.
         stream: place that keeps the elementary stream; an existing file is replaced. None keeps none.
+        scores: metrics of ffmpeg to measure too.
         msssim: measure MS-SSIM too, which takes far longer than PSNR. Pictures too small for it have none.
 
     Returns:
@@ -149,6 +152,7 @@ def code_with_ffmpeg(
                 clip.pictures(), decoded.pictures(), sizes, strict=True
             )
         ]
+        records = with_scores(records, scores, clip.format, clip.pictures(), decoded.pictures())
         if stream is not None:
             shutil.move(coded, stream)
     return records

@@ -8,7 +8,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -41,6 +41,7 @@ class FrameRecord:
         msssim_planes: (Y, U, V), 0..1, None for RGB or where it was not measured.
         encode_seconds: wall time of encoding, None where it was not measured.
         decode_seconds: wall time of decoding, None where it was not measured.
+        scores: vmaf, 0..100, and xpsnr in dB by name, where they were measured.
     """
 
     is_intra: bool
@@ -51,6 +52,7 @@ class FrameRecord:
     msssim_planes: tuple[float, float, float] | None = None
     encode_seconds: float | None = None
     decode_seconds: float | None = None
+    scores: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -183,8 +185,8 @@ def summarise_frames(frames: Sequence[FrameRecord], num_pixels: int, test_second
     intra = [frame for frame in frames if frame.is_intra]
     inter = [frame for frame in frames if not frame.is_intra]
     figures: dict[str, Any] = {"frame_pixel_num": num_pixels, "i_frame_num": len(intra), "p_frame_num": len(inter)}
-    for field in ("psnr_planes", "msssim", "msssim_planes"):
-        _require_all_or_none(frames, field)
+    for name in ("psnr_planes", "msssim", "msssim_planes"):
+        _require_all_or_none(frames, name)
     planes = frames[0].psnr_planes is not None
     figures |= _means("i_frame", intra, num_pixels, planes)
     figures["test_time"] = test_seconds
@@ -194,8 +196,8 @@ def summarise_frames(frames: Sequence[FrameRecord], num_pixels: int, test_second
     figures["frame_bpp"] = [frame.num_bits / num_pixels for frame in frames]
     figures["frame_psnr"] = [frame.psnr for frame in frames]
     timed = frames[NUM_WARM_UP_FRAMES:]
-    for field, kind in (("encode_seconds", "encoding"), ("decode_seconds", "decoding")):
-        seconds = [value for frame in timed if (value := getattr(frame, field)) is not None]
+    for name, kind in (("encode_seconds", "encoding"), ("decode_seconds", "decoding")):
+        seconds = [value for frame in timed if (value := getattr(frame, name)) is not None]
         if seconds:
             figures[f"avg_frame_{kind}_time"] = _mean(seconds)
     return figures
@@ -278,9 +280,9 @@ def _mean(values: Sequence[float]) -> float:
     return math.fsum(values) / len(values) if values else 0.0
 
 
-def _require_all_or_none(frames: Sequence[FrameRecord], field: str) -> None:
-    if len({getattr(frame, field) is None for frame in frames}) > 1:
-        raise ValueError(f"{field} was measured on some of the frames only")
+def _require_all_or_none(frames: Sequence[FrameRecord], name: str) -> None:
+    if len({getattr(frame, name) is None for frame in frames}) > 1:
+        raise ValueError(f"{name} was measured on some of the frames only")
 
 
 def _means(kind: str, frames: Sequence[FrameRecord], num_pixels: int, planes: bool) -> dict[str, float]:
@@ -290,11 +292,13 @@ def _means(kind: str, frames: Sequence[FrameRecord], num_pixels: int, planes: bo
         f"{prefix}_psnr": _mean([frame.psnr for frame in frames]),
         f"{prefix}_msssim": _mean([frame.msssim or 0.0 for frame in frames]),
     }
+    for metric in frames[0].scores if frames else ():
+        figures[f"{prefix}_{metric}"] = _mean([frame.scores[metric] for frame in frames])
     if planes:
-        for field in ("psnr", "msssim"):
+        for measure in ("psnr", "msssim"):
             for index, plane in enumerate("yuv"):
-                triples = [getattr(frame, f"{field}_planes") or (0.0, 0.0, 0.0) for frame in frames]
-                figures[f"{prefix}_{field}_{plane}"] = _mean([triple[index] for triple in triples])
+                triples = [getattr(frame, f"{measure}_planes") or (0.0, 0.0, 0.0) for frame in frames]
+                figures[f"{prefix}_{measure}_{plane}"] = _mean([triple[index] for triple in triples])
     return figures
 
 

@@ -261,6 +261,28 @@ def test_msssim_of_pictures_that_are_large_enough(run: Eval, data: Path, tmp_pat
 
 
 @pytest.mark.ffmpeg
+def test_ffmpeg_scores_dcvc_and_a_conventional_codec(run: Eval, data: Path, tmp_path: Path) -> None:
+    from dcvc_cli.evaluating.conventional import ConventionalCodec, require_encoder
+    from dcvc_cli.metrics.ffmpeg_scores import require_program
+
+    try:
+        require_program("xpsnr")
+        require_encoder(ConventionalCodec.X264)
+    except EnvironmentFault as missing:
+        pytest.skip(str(missing))
+    config = write_config(data, tmp_path, raw={})
+    for arguments in ((), ("--codec", "x264", "--qp-i", "20,40")):
+        done = run(config, "--scores", "xpsnr", "-y", *arguments)
+        assert done.exit_code == 0, (done.output, done.exception)
+        (rates,) = result(tmp_path)["raw"].values()
+        scores = [rates[label]["ave_all_frame_xpsnr"] for label in ("000", "001")]
+        assert all(10 < score < 60 for score in scores)
+        assert rates["000"]["ave_p_frame_xpsnr"] > 0
+        # Rates rise for dcvc, QPs of x264 do.
+        assert (scores[0] > scores[1]) == bool(arguments)
+
+
+@pytest.mark.ffmpeg
 def test_conventional_codec(run: Eval, data: Path, tmp_path: Path) -> None:
     from dcvc_cli.evaluating.conventional import ConventionalCodec, require_encoder
 
