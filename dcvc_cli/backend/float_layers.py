@@ -42,6 +42,8 @@ class FloatLayers:
             flow: (N, 2, h, w), right and down, in samples of x.
         """
         height, width = x.shape[-2:]
+        if torch.is_grad_enabled():  # PyTorch reads beyond its memory on the way back from vectors that are no numbers
+            flow = flow.nan_to_num()
         columns = torch.linspace(-1.0, 1.0, width, dtype=x.dtype, device=x.device).view(1, 1, width)
         rows = torch.linspace(-1.0, 1.0, height, dtype=x.dtype, device=x.device).view(1, height, 1)
         across = columns + flow[:, 0] / ((width - 1) / 2)

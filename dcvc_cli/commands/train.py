@@ -126,7 +126,7 @@ class TrainOptions:
 
 def _checkpoint_option(network: str) -> inspect.Parameter:
     """`--NETWORK-checkpoint`, for a network that another one may be trained behind."""
-    text = f"Checkpoint of the trained {network} network. Default: the {network} network of --start-from."
+    text = f"Checkpoint of the trained {network} network, of dcvc or published. Default: that of --start-from."
     option = typer.Option(f"--{network}-checkpoint", metavar="checkpoint.pt", help=text)
     return inspect.Parameter(
         f"{network}_checkpoint",
@@ -167,7 +167,7 @@ def export(
         list[Path],
         typer.Argument(
             metavar="CHECKPOINT...",
-            help="One checkpoint.pt a network, in the model's order: that of the image network first.",
+            help="One checkpoint a network, of dcvc or published, in the model's order: image first.",
         ),
     ],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="F.safetensors", help="The weights file to write.")],
@@ -190,7 +190,7 @@ def export(
     With --exact the file holds the integers of the exact profile too. A name that ends in .gz makes a compressed file.
     """
     from dcvc_cli.media.endings import WEIGHTS, check_ending
-    from dcvc_cli.training.export import as_trained, checkpoint_state, export_model
+    from dcvc_cli.training.export import as_trained, export_model, network_state
     from dcvc_cli.training.models import trainable_model
     from dcvc_cli.ui.console import say
     from dcvc_cli.weights.file import write_weights
@@ -199,7 +199,8 @@ def export(
     check_ending("-o", str(output).removesuffix(".gz"), WEIGHTS)
     if output.exists() and not overwrite:
         raise UsageError(f"{output} exists", "-y replaces it")
-    states = {name: checkpoint_state(path) for name, path in zip(names, checkpoints, strict=True)}
+    networks = trainable_model(model).networks
+    states = {name: network_state(path, networks[name]) for name, path in zip(names, checkpoints, strict=True)}
     weights = export_model(model, states, description)
     if exact or calibrate:
         from dcvc_cli.preparing.quantise import prepare_from_box, read_clips

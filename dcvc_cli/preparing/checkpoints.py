@@ -139,8 +139,12 @@ def recognise(states: Sequence[Mapping[str, NDArray[Any]]]) -> tuple[Model, Chec
     if all(owners):
         found = ", ".join(f"the {place} the {owner}" for place, owner in zip(_PLACES, owners, strict=False))
         raise CheckpointError(f"the files are of different models: {found}", hint)
-    message = f"the checkpoints fit no known model; against {model.name!r}, {len(match.problems)} keys are wrong"
+    message = f"the checkpoints fit no known model; against {model.name!r}, {_keys(len(match.problems))} wrong"
     raise CheckpointError(message, hint, match.problems)
+
+
+def _keys(count: int) -> str:
+    return "1 key is" if count == 1 else f"{count} keys are"
 
 
 _PLACES = ("first holds", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth")

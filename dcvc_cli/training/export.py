@@ -13,10 +13,13 @@ from dcvc_cli.errors import InputError
 from dcvc_cli.families.base import Model
 from dcvc_cli.families.checkpoint_match import state_problems
 from dcvc_cli.families.registry import find_model
+from dcvc_cli.graph.network import Network
 from dcvc_cli.learning.parameters import random_parameters
+from dcvc_cli.preparing.checkpoints import read_checkpoint
 from dcvc_cli.training.shipped_weights import quantised_weights
 from dcvc_cli.weights.compression import compress_parameters, table_arrays
 from dcvc_cli.weights.file import ModelWeights, NetworkWeights
+from dcvc_cli.weights.stored_arrays import ESTIMATOR_PREFIX
 from dcvc_cli.weights.torch_files import TorchFileError, load_torch_file
 
 
@@ -36,6 +39,31 @@ def checkpoint_state(path: Path) -> dict[str, NDArray[np.float32]]:
     return {name: value.float().contiguous().numpy() for name, value in average.items()}
 
 
+def network_state(path: Path, network: Network) -> dict[str, NDArray[np.float32]]:
+    """Reads the parameters of a network: the average of a training checkpoint, or a published checkpoint.
+
+    Raises:
+        InputError: the file is neither.
+    """
+    if not path.is_file() or _is_training_checkpoint(path):
+        return checkpoint_state(path)
+    state = read_checkpoint(path)
+    problems = state_problems(network, state)
+    if problems:
+        more = f", and {len(problems) - 1} more" if problems[1:] else ""
+        raise InputError(f"{path} is not of this network: {problems[0]}{more}")
+    return {name: state[name] for name, _ in network.shapes()}
+
+
+def _is_training_checkpoint(path: Path) -> bool:
+    """Whether a file looks like one; a file that cannot be read does, so that reading it says why."""
+    try:
+        state = load_torch_file(path)
+    except TorchFileError:
+        return True
+    return isinstance(state, Mapping) and bool({"average", "step"} & set(state))
+
+
 def as_trained(state: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float32]]:
     """Returns the state that the last stages of training ran: weights that ship with 8 bits are on their grid.
 
@@ -49,9 +77,13 @@ def as_trained(state: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float3
 
 
 def network_weights(model: Model, network: str, state: Mapping[str, NDArray[Any]]) -> NetworkWeights:
-    """Makes the compressed weights of one network and its z table."""
-    table = model.z_table(network, state)
-    return NetworkWeights(model.networks[network], compress_parameters(state) | table_arrays(table))
+    """Makes the weights of one network, compressed where they ship so, and its z table."""
+    ships_rounded = all(model.trainee(name).ships_rounded for name in model.trainees)
+    kept = {
+        name: np.asarray(value, np.float32) for name, value in state.items() if not name.startswith(ESTIMATOR_PREFIX)
+    }
+    stored = compress_parameters(state) if ships_rounded else kept
+    return NetworkWeights(model.networks[network], stored | table_arrays(model.z_table(network, state)))
 
 
 def export_model(model_name: str, states: Mapping[str, Mapping[str, NDArray[Any]]], description: str) -> ModelWeights:
@@ -85,6 +117,9 @@ def state_of_weights(weights: ModelWeights, model_name: str, network: str) -> di
     if weights.model.name != model_name:
         raise InputError(f"weights {weights.name!r} are of model {weights.model.name}, expected {model_name}")
     part = weights.networks[network]
+    stored = {name: torch.from_numpy(value) for name, value in part.parameters().items()}
     fresh = random_parameters(part.model, seed=0)
+    if not any(name.startswith(ESTIMATOR_PREFIX) for name in fresh):  # the file has its densities
+        return stored
     estimator = weights.model.trainee(network).fitted_estimator(part.z_table, part.model.num_qps, fresh)
-    return fresh | {name: torch.from_numpy(value) for name, value in part.parameters().items()} | estimator
+    return fresh | stored | estimator

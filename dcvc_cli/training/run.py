@@ -10,7 +10,7 @@ from dcvc_cli.errors import UsageError
 from dcvc_cli.learning.parameters import Parameters
 from dcvc_cli.training.config import TrainConfig
 from dcvc_cli.training.data import build_cache, material_fingerprint
-from dcvc_cli.training.export import checkpoint_state, state_of_weights
+from dcvc_cli.training.export import network_state, state_of_weights
 from dcvc_cli.training.models import trainable_model
 from dcvc_cli.training.processes import TrainingProcesses
 from dcvc_cli.training.trainer import Trainer, Validate
@@ -71,7 +71,8 @@ def open_trainer(
         if name not in needed:
             raise UsageError(f"--{name}-checkpoint: the {config.network} model of {config.model} is trained without it")
     for name, path in settings.checkpoints.items():
-        state = processes.from_main(checkpoint_state(path) if processes.is_main else None)
+        network = trainable_model(config.model).networks[name]
+        state = processes.from_main(network_state(path, network) if processes.is_main else None)
         frozen[name] = {key: torch.from_numpy(value) for key, value in state.items()}
     if settings.start_from is not None:
         weights = weights_by_name(settings.start_from)

@@ -22,6 +22,8 @@ DATA = Path(__file__).parents[1] / "data"
 MODELS = {
     "tiny-dcvc": ProgressiveSettings((2048.0,)),
     "tiny-tcm": ProgressiveSettings((2048.0,)),
+    "tiny-dcvc-hem": ProgressiveSettings((85.0, 170.0, 380.0, 840.0), "mse-sum", surrogate="straight-through"),
+    "tiny-dcvc-dc": ProgressiveSettings((85.0, 170.0, 380.0, 840.0), "mse-sum", "sample", "mixed"),
 }
 WHOLE = BatchShare()
 State = dict[str, torch.Tensor]
@@ -55,7 +57,12 @@ def make_trainer(folder: Path, model: str, stages: tuple[Stage, ...] = SCHEDULE)
 
 
 def image_state(model: str) -> State:
-    return {name: torch.from_numpy(value) for name, value in find_model(model).random_parameters("image").items()}
+    """Of a network that nobody trained, its products of features damped."""
+    state = find_model(model).random_parameters("image")
+    return {
+        name: torch.from_numpy(value) * (0.1 if name.endswith("conv_out.weight") else 1)
+        for name, value in state.items()
+    }
 
 
 def loss_of(trainer: Trainer, one: Stage, parameters: Mapping[str, torch.Tensor]) -> BatchLoss:
@@ -250,5 +257,16 @@ def test_an_untrained_network_copies_its_reference(run: Watched) -> None:
         loss = trainer.trainee.loss(
             start, trainer.frozen, smooth[:, :1].repeat(1, 2, 1, 1, 1), trainer.config.objective, at
         )
-    assert loss.psnr > 15
+    assert loss.psnr > 12
     assert loss.parts["warped_psnr"] > 30
+
+
+def test_a_flow_that_is_no_number_skips_the_update(run: Watched, tmp_path: Path) -> None:
+    """In PyTorch 2.13 a warp along such vectors ends the process on the way back."""
+    trainer = make_trainer(tmp_path / "run", run.trainer.config.model, (stage("all", 1, 2, uncoded_reference=False),))
+    name = next(name for name in trainer.parameters if name.startswith(trainer.trainee.parts["flow"]))
+    with torch.no_grad():
+        trainer.parameters[name].fill_(float("nan"))
+    before = {name: value.detach().clone() for name, value in trainer.parameters.items()}
+    trainer.run(report=lambda record: None)
+    assert all(torch.equal(value.nan_to_num(), before[name].nan_to_num()) for name, value in trainer.parameters.items())

@@ -36,7 +36,9 @@ def scalar(anchors: Any, quality: int) -> float:
     return math.exp(first + quality * ((last - first) / (NUM_FINE - 1)))
 
 
-def factor(ops: Any, prefix: str, side: str, quality: int) -> Any:
+def factor(ops: Any, prefix: str, side: str, quality: Any) -> Any:
     """Returns the factors of features, 1 x channels x 1 x 1."""
+    if not isinstance(quality, int):
+        return ops.parameters[f"{prefix}q_basic_{side}"] * ops.parameters[f"{prefix}q_scale_{side}"][quality]
     anchors = ops.parameters[f"{prefix}q_scale_{side}"].float().cpu().numpy()
     return ops.parameters[f"{prefix}q_basic_{side}"] * scalar(anchors, quality)

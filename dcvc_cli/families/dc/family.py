@@ -12,6 +12,7 @@ from dcvc_cli.codec.pictures import padded_size
 from dcvc_cli.entropy.wide import WideKind
 from dcvc_cli.families.base import Family
 from dcvc_cli.families.conformance_form import ConformanceForm
+from dcvc_cli.families.dc.factors import NUM_ANCHORS
 from dcvc_cli.families.dc.image import DcImageNetwork
 from dcvc_cli.families.dc.video import DcVideoNetwork
 from dcvc_cli.families.diverse_contexts.model import DiverseModel
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from dcvc_cli.families.base import State
+    from dcvc_cli.learning.trainee import Trainee
 
 
 class DcModel(DiverseModel):
@@ -54,6 +56,23 @@ class DcModel(DiverseModel):
         from dcvc_cli.families.dc.random_parameters import image_parameters, video_parameters
 
         return image_parameters(self.graphs[0]) if network == "image" else video_parameters(self.graphs[1])
+
+    # ---- training
+
+    @property
+    def trainees(self) -> tuple[str, ...]:
+        """The video network; the image network comes from a published checkpoint."""
+        return ("video",)
+
+    def trainee(self, network: str) -> "Trainee":
+        """The video network behind frozen I frames."""
+        from dcvc_cli.families.diverse_contexts.training import DiverseProgressiveCodec
+        from dcvc_cli.learning.progressive.trainee import ProgressiveTrainee
+
+        shapes = dict(self.video.shapes())
+        return ProgressiveTrainee(
+            DiverseProgressiveCodec(self.image, self.video, self.adaptors, shapes), shapes, NUM_ANCHORS
+        )
 
 
 @timed(COLOUR)

@@ -65,7 +65,7 @@ class DcVideoNetwork(VideoNetwork):
             _hyper_decoder("contextual_hyper_prior_decoder", self.sizes.latent),
         )
 
-    def factor(self, ops: Any, name: str, quality: int) -> Any:
+    def factor(self, ops: Any, name: str, quality: Any) -> Any:
         """Returns a factor for each channel."""
         prefix, side = FACTORS[name]
         return factor(ops, prefix, side, quality)

@@ -38,7 +38,7 @@ class FrameSide(ABC):
         """Runs `make` on the picture (3 x Hp x Wp). A decoder's side has no picture and returns None."""
 
     @abstractmethod
-    def hyper(self, make: Callable[[], Tensor], table: CdfTable, size: tuple[int, int]) -> Tensor:
+    def hyper(self, make: Callable[[], Tensor], table: CdfTable | None, size: tuple[int, int]) -> Tensor:
         """Codes z and returns z_hat, channels x size. Each channel has one row of the table.
 
         Args:
@@ -100,7 +100,8 @@ class EncodingSide(FrameSide):
     def analysed(self, make: Callable[[Tensor], Tensor]) -> Tensor:
         return make(self._picture)
 
-    def hyper(self, make: Callable[[], Tensor], table: CdfTable, size: tuple[int, int]) -> Tensor:
+    def hyper(self, make: Callable[[], Tensor], table: CdfTable | None, size: tuple[int, int]) -> Tensor:
+        assert table is not None, "symbols have a table"
         self.hypers.append(self._symbols(make()[0]))
         self._hyper_tables.append(table)
         return self._hyper_from(self.hypers[-1])
@@ -159,7 +160,7 @@ class DecodingSide(FrameSide):
     def analysed(self, make: Callable[[Tensor], Tensor]) -> None:
         return None
 
-    def hyper(self, make: Callable[[], Tensor], table: CdfTable, size: tuple[int, int]) -> Tensor:
+    def hyper(self, make: Callable[[], Tensor], table: CdfTable | None, size: tuple[int, int]) -> Tensor:
         return self._hyper_from(self._hypers.pop(0))
 
     def step(self, step: CodingStep, y: Tensor | None, scales: Tensor, means: Tensor) -> Tensor:

@@ -43,6 +43,8 @@ def warp(x: Tensor, field: Tensor) -> Tensor:
     from torch.nn import functional
 
     height, width = x.shape[-2:]
+    if torch.is_grad_enabled():  # PyTorch reads beyond its memory on the way back from vectors that are no numbers
+        field = field.nan_to_num()
     columns = torch.arange(width, dtype=field.dtype, device=field.device)
     rows = torch.arange(height, dtype=field.dtype, device=field.device)[:, None]
     # grid_sample counts from -1 to 1 between the centres of the outer samples.
@@ -126,11 +128,12 @@ class OffsetDiversity:
 
     def __call__(self, ops: Any, feature: Tensor, warped: Tensor, field: Tensor) -> Tensor:
         """Feature c x h x w, warped feature and picture c + 3 x h x w, field 2 x h x w -> c x h x w."""
-        channels, height, width = feature.shape[-3:]
+        count, channels, height, width = feature.shape
         num = self.groups * OFFSETS
-        found = doubled(self.conv_offset(ops, ops.concat(warped, field)))[0]
-        fields = (LARGEST_OFFSET * found[: COMPONENTS * num].tanh()).reshape(num, COMPONENTS, height, width) + field
-        masks = found[COMPONENTS * num :].sigmoid()[:, None]
-        parts = feature.reshape(self.groups, channels // self.groups, height, width).repeat(OFFSETS, 1, 1, 1)
-        sampled = warp(parts, fields) * masks
-        return self.fusion(ops, sampled.reshape(1, OFFSETS * channels, height, width))
+        found = doubled(self.conv_offset(ops, ops.concat(warped, field)))
+        offsets = (LARGEST_OFFSET * found[:, : COMPONENTS * num].tanh()).reshape(-1, num, COMPONENTS, height, width)
+        fields = (offsets + field[:, None]).reshape(-1, COMPONENTS, height, width)
+        masks = found[:, COMPONENTS * num :].sigmoid().reshape(-1, 1, height, width)
+        parts = feature.reshape(count, self.groups, channels // self.groups, height, width).repeat(1, OFFSETS, 1, 1, 1)
+        sampled = warp(parts.reshape(-1, channels // self.groups, height, width), fields) * masks
+        return self.fusion(ops, sampled.reshape(count, OFFSETS * channels, height, width))

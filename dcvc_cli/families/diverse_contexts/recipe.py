@@ -78,7 +78,7 @@ class ImageNetwork(ABC):
         return decoder_shapes(self)
 
     @abstractmethod
-    def analysis(self, ops: Operations, picture: Tensor, quality: int) -> Tensor:
+    def analysis(self, ops: Operations, picture: Tensor, quality: Any) -> Tensor:
         """Picture 3 x Hp x Wp in 0..1 -> y: C x Hp/16 x Wp/16. Encoder only."""
 
     @abstractmethod
@@ -94,7 +94,7 @@ class ImageNetwork(ABC):
         """Returns a function (step 1..3, latents coded so far) -> scales and means: 2 C x h x w."""
 
     @abstractmethod
-    def synthesis(self, ops: Operations, y_hat: Tensor, quality: int) -> Tensor:
+    def synthesis(self, ops: Operations, y_hat: Tensor, quality: Any) -> Tensor:
         """y_hat -> picture 3 x Hp x Wp, limited to 0..1."""
 
 
@@ -109,7 +109,7 @@ def latent_size(padded: tuple[int, int]) -> tuple[int, int]:
 
 
 def code_i_frame(
-    network: ImageNetwork, side: FrameSide, z_rows: CdfTable, padded: tuple[int, int], quality: int
+    network: ImageNetwork, side: FrameSide, z_rows: CdfTable | None, padded: tuple[int, int], quality: Any
 ) -> Reference:
     """Codes an I frame.
 
@@ -130,7 +130,7 @@ def code_p_frame(
     side: FrameSide,
     z_tables: tuple[CdfTable, CdfTable],
     reference: Reference,
-    quality: int,
+    quality: Any,
     adaptor: int,
 ) -> Reference:
     """Codes a P frame.
@@ -139,26 +139,63 @@ def code_p_frame(
         z_tables: tables of the motion's z and of z.
         adaptor: 0..2, number of the feature adaptor; without effect if the reference has no feature.
     """
+    motion = code_motion(network, side, z_tables[0], reference, quality)
+    return code_picture(network, side, z_tables[1], reference, motion, quality, adaptor)
+
+
+@dataclass(frozen=True)
+class Motion:
+    """The motion of a P frame.
+
+    Attributes:
+        field: (N, 2, Hp, Wp).
+        feature: the motion feature.
+        y: latents, multiplied by their step size.
+    """
+
+    field: Tensor
+    feature: Tensor
+    y: Tensor
+
+
+def code_motion(
+    network: VideoNetwork, side: FrameSide, z_table: CdfTable | None, reference: Reference, quality: Any
+) -> Motion:
+    """Codes the motion of a P frame. A side without symbols needs no table."""
     ops: Any = side.ops
     padded = ops.size(reference.frame)
-    size, z_size = latent_size(padded), hyper_size(padded)
     mv_y = side.analysed(
         lambda picture: network.motion_analysis(ops, picture, reference.frame, reference.motion_feature, quality)
     )
-    mv_z_hat = side.hyper(lambda: network.motion_hyper_analysis(ops, mv_y), z_tables[0], z_size)
-    known = ops.crop(network.mv_hyper_decoder(ops, mv_z_hat), size)
+    mv_z_hat = side.hyper(lambda: network.motion_hyper_analysis(ops, mv_y), z_table, hyper_size(padded))
+    known = ops.crop(network.mv_hyper_decoder(ops, mv_z_hat), latent_size(padded))
     mv_y_hat = _code(network.motion_prior, side, mv_y, known, reference.mv_y)
     field, motion_feature = network.motion_synthesis(ops, mv_y_hat, quality)
-    contexts = network.contexts(ops, reference.frame, reference.feature, adaptor, field)
+    return Motion(field, motion_feature, mv_y_hat)
 
+
+def code_picture(
+    network: VideoNetwork,
+    side: FrameSide,
+    z_table: CdfTable | None,
+    reference: Reference,
+    motion: Motion,
+    quality: Any,
+    adaptor: int,
+) -> Reference:
+    """Codes the rest of a P frame. A side without symbols needs no table."""
+    ops: Any = side.ops
+    padded = ops.size(reference.frame)
+    size = latent_size(padded)
+    contexts = network.contexts(ops, reference.frame, reference.feature, adaptor, motion.field)
     y = side.analysed(lambda picture: network.analysis(ops, picture, contexts, quality))
-    z_hat = side.hyper(lambda: network.hyper_analysis(ops, y), z_tables[1], z_size)
+    z_hat = side.hyper(lambda: network.hyper_analysis(ops, y), z_table, hyper_size(padded))
     known = ops.concat(
         network.temporal_prior_encoder(ops, contexts.quarter), ops.crop(network.hyper_decoder(ops, z_hat), size)
     )
     y_hat = _code(network.prior, side, y, known, reference.y)
     feature = network.synthesis(ops, y_hat, contexts, quality)
-    return Reference(network.picture(ops, feature), feature, motion_feature, y_hat, mv_y_hat)
+    return Reference(network.picture(ops, feature), feature, motion.feature, y_hat, motion.y)
 
 
 def _code(prior: Prior, side: FrameSide, y: Tensor | None, known: Tensor, reference: Tensor | None) -> Tensor:

@@ -216,7 +216,7 @@ class VideoNetwork(ABC):
         """Makes hyper-encoder and hyper-decoder of the motion (size h x w <-> h/4 x w/4), and those of y."""
 
     @abstractmethod
-    def factor(self, ops: Any, name: str, quality: int) -> Any:
+    def factor(self, ops: Any, name: str, quality: Any) -> Any:
         """Returns the factors of features. name: "mv_y_enc", "mv_y_dec", "y_enc" or "y_dec"."""
 
     # ---- members of every network
@@ -243,7 +243,7 @@ class VideoNetwork(ABC):
 
     @timed(MOTION)
     def motion_analysis(
-        self, ops: Operations, picture: Tensor, reference: Tensor, motion_feature: Tensor | None, quality: int
+        self, ops: Operations, picture: Tensor, reference: Tensor, motion_feature: Tensor | None, quality: Any
     ) -> Tensor:
         """Pictures 3 x Hp x Wp, motion feature of the reference -> mv_y: 64 x Hp/16 x Wp/16. Encoder only."""
         field = self.optic_flow(ops, picture, reference)
@@ -258,7 +258,7 @@ class VideoNetwork(ABC):
         return self.mv_hyper_encoder(ops, ops.pad_replicate(mv_y, 4))
 
     @timed(MOTION)
-    def motion_synthesis(self, ops: Operations, mv_y_hat: Tensor, quality: int) -> tuple[Tensor, Tensor]:
+    def motion_synthesis(self, ops: Operations, mv_y_hat: Tensor, quality: Any) -> tuple[Tensor, Tensor]:
         """mv_y_hat -> (field: 2 x Hp x Wp, motion feature: 64 x Hp/4 x Wp/4)."""
         feature = self.mv_dec_1(ops, mv_y_hat)
         inner = self.mv_dec_2(ops, feature) * self.factor(ops, "mv_y_dec", quality)
@@ -296,7 +296,7 @@ class VideoNetwork(ABC):
         return Contexts(warped.full + first, warped.half + second, warped.quarter + third)
 
     @timed(ANALYSIS)
-    def analysis(self, ops: Operations, picture: Tensor, contexts: Contexts, quality: int) -> Tensor:
+    def analysis(self, ops: Operations, picture: Tensor, contexts: Contexts, quality: Any) -> Tensor:
         """Picture 3 x Hp x Wp -> y: 128 x Hp/16 x Wp/16. Encoder only."""
         inner = self.enc_1(ops, ops.concat(picture, contexts.full))
         inner = self.enc_res1(ops, ops.concat(inner, contexts.half)) * self.factor(ops, "y_enc", quality)
@@ -309,7 +309,7 @@ class VideoNetwork(ABC):
         return self.hyper_encoder(ops, ops.pad_replicate(y, 4))
 
     @timed(SYNTHESIS)
-    def synthesis(self, ops: Operations, y_hat: Tensor, contexts: Contexts, quality: int) -> Tensor:
+    def synthesis(self, ops: Operations, y_hat: Tensor, contexts: Contexts, quality: Any) -> Tensor:
         """y_hat and contexts -> feature: 48 x Hp x Wp."""
         inner = self.dec_res1(ops, ops.concat(self.dec_1(ops, y_hat), contexts.quarter))
         inner = self.dec_3(ops, inner) * self.factor(ops, "y_dec", quality)

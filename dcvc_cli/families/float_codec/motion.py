@@ -79,6 +79,8 @@ def warp(values: Tensor, flow: Tensor) -> Tensor:
     from torch.nn.functional import grid_sample
 
     height, width = values.shape[-2:]
+    if torch.is_grad_enabled():  # PyTorch reads beyond its memory on the way back from vectors that are no numbers
+        flow = flow.nan_to_num()
     kind = {"dtype": flow.dtype, "device": flow.device}
     across = torch.linspace(-1.0, 1.0, width, **kind).view(1, 1, width).expand(1, height, width)
     down = torch.linspace(-1.0, 1.0, height, **kind).view(1, height, 1).expand(1, height, width)

@@ -79,7 +79,7 @@ class FmImageNetwork(ImageNetwork):
         return NUM_QUALITIES
 
     @timed(ANALYSIS)
-    def analysis(self, ops: Operations, picture: Tensor, quality: int) -> Tensor:
+    def analysis(self, ops: Operations, picture: Tensor, quality: Any) -> Tensor:
         """Picture -> y. Encoder only."""
         return self.enc_2(ops, self.q_scale_enc(ops, self.enc_1(ops, picture), quality))
 
@@ -106,7 +106,7 @@ class FmImageNetwork(ImageNetwork):
         return predict
 
     @timed(SYNTHESIS)
-    def synthesis(self, ops: Operations, y_hat: Tensor, quality: int) -> Tensor:
+    def synthesis(self, ops: Operations, y_hat: Tensor, quality: Any) -> Tensor:
         """y_hat -> picture."""
         inner = self.q_scale_dec(ops, self.dec_1(ops, y_hat), quality)
         return ops.clamp_unit(self.refine(ops, self.dec_2(ops, inner)))

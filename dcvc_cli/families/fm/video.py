@@ -32,7 +32,7 @@ class FmVideoNetwork(VideoNetwork):
         pair = _hyper_pair("contextual_hyper_prior", self.sizes.latent, self.num_z)
         return (*_hyper_pair("mv_hyper_prior", motion, motion), *pair)
 
-    def factor(self, ops: Any, name: str, quality: int) -> Any:
+    def factor(self, ops: Any, name: str, quality: Any) -> Any:
         """Returns one factor. Qualities divide the logarithm evenly from the first stored value to the second."""
         first, last = ops.parameters[FACTORS[name]].log().reshape(2)
         return (first + quality * (last - first) / MAX_BASE_QP).exp()

@@ -14,7 +14,7 @@ from dcvc_cli.families.base import Family, Model, PictureDecoder, PictureEncoder
 from dcvc_cli.families.conformance_form import ConformanceForm
 from dcvc_cli.families.hem.frames import HemFrameDecoder, HemFrameEncoder
 from dcvc_cli.families.hem.image import HemImageNetwork, HemImageSizes
-from dcvc_cli.families.hem.video import ESTIMATORS_OF, HemVideoNetwork, HemVideoSizes
+from dcvc_cli.families.hem.video import ESTIMATORS_OF, NUM_ANCHORS, HemVideoNetwork, HemVideoSizes
 from dcvc_cli.families.wide_latents.rgb import padded_size
 from dcvc_cli.families.wide_latents.sequences import RgbDecoder, RgbEncoder, check_rgb_sps, rgb_sps_fields
 from dcvc_cli.families.wide_latents.tables import z_table
@@ -23,6 +23,7 @@ from dcvc_cli.format.types import PictureSize
 
 if TYPE_CHECKING:
     from dcvc_cli.families.base import State
+    from dcvc_cli.learning.trainee import Trainee
 
 
 class HemModel(Model):
@@ -66,6 +67,21 @@ class HemModel(Model):
         from dcvc_cli.families.hem.random_parameters import image_parameters, video_parameters
 
         return image_parameters(self.image) if network == "image" else video_parameters(self.video)
+
+    # ---- training
+
+    @property
+    def trainees(self) -> tuple[str, ...]:
+        """The video network; the image network comes from a published checkpoint."""
+        return ("video",)
+
+    def trainee(self, network: str) -> "Trainee":
+        """The video network behind frozen I frames."""
+        from dcvc_cli.families.hem.training import HemProgressiveCodec
+        from dcvc_cli.learning.progressive.trainee import ProgressiveTrainee
+
+        codec = HemProgressiveCodec(self.image, self.video)
+        return ProgressiveTrainee(codec, dict(self.video.shapes()), NUM_ANCHORS)
 
 
 class HemFamily(Family):

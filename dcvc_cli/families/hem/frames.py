@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from dcvc_cli.backend.operations import Tensor
 from dcvc_cli.codec.networks import CodecNetworks
+from dcvc_cli.entropy.tables import CdfTable
 from dcvc_cli.errors import StreamError
 from dcvc_cli.families.hem.image import HemImageNetwork
 from dcvc_cli.families.hem.video import HemVideoNetwork
@@ -72,14 +73,9 @@ class HemFrames:
             picture: (1, 3, Hp, Wp) in an encoder; None in a decoder.
             index: the rate's scale in hundredths.
         """
-        graph, ops = self.image, self.image_ops
+        graph, ops, table = self.image, self.image_ops, self.networks["image"].z_table
         steps = graph.steps(ops, index / HUNDRED)
-        y = side.analysed(ops, lambda: graph.analysis(ops, picture) / steps)
-        z = None if y is None else graph.hyper_analysis(ops, y)
-        hyper_shape = (graph.num_z_channels, padded[0] // 64, padded[1] // 64)
-        z_hat = side.hyper(ops, z, hyper_shape, self.networks["image"].z_table)
-        y_hat = dual_prior(side, ops, y, graph.prediction(ops, z_hat), graph.spatial_prior, gaussian_scales())
-        self.reference = Reference(graph.synthesis(ops, y_hat * steps))
+        self.reference = Reference(code_image(graph, ops, side, picture, padded, steps, table))
 
     def code_p(self, side: WideSide, picture: Tensor | None, padded: tuple[int, int], indices: tuple[int, int]) -> None:
         """Codes a P frame.
@@ -95,23 +91,89 @@ class HemFrames:
         if reference is None:
             raise StreamError("a P frame comes before the first I frame")
         graph, ops = self.video, self.video_ops
-        hyper_shape = (graph.sizes.features, padded[0] // 64, padded[1] // 64)
         motion_steps, steps = graph.motion_steps(ops, indices[0] / HUNDRED), graph.steps(ops, indices[1] / HUNDRED)
+        motion = code_motion(graph, ops, side, picture, padded, reference, motion_steps, self._motion_z_table)
+        self.reference = code_picture(graph, ops, side, picture, padded, reference, motion, steps, self._z_table)
 
-        y = side.analysed(ops, lambda: graph.motion_analysis(ops, picture, reference.frame) / motion_steps)
-        z = None if y is None else graph.motion_hyper_analysis(ops, y)
-        z_hat = side.hyper(ops, z, hyper_shape, self._motion_z_table)
-        prediction = graph.motion_prediction(ops, z_hat, reference.motion)
-        motion = dual_prior(side, ops, y, prediction, graph.motion_spatial_prior, laplace_scales()) * motion_steps
-        contexts = graph.contexts_of(ops, reference.frame, reference.feature, graph.flow(ops, motion))
 
-        y = side.analysed(ops, lambda: graph.analysis(ops, picture, contexts) / steps)
-        z = None if y is None else graph.hyper_analysis(ops, y)
-        z_hat = side.hyper(ops, z, hyper_shape, self._z_table)
-        prediction = graph.prediction(ops, z_hat, contexts, reference.latents)
-        latents = dual_prior(side, ops, y, prediction, graph.spatial_prior, laplace_scales()) * steps
-        feature = graph.synthesis(ops, latents, contexts)
-        self.reference = Reference(graph.reconstruction(ops, feature), feature, latents, motion)
+@dataclass(frozen=True)
+class Motion:
+    """The motion of a P frame.
+
+    Attributes:
+        latents: multiplied by their steps.
+        flow: (1, 2, Hp, Wp).
+    """
+
+    latents: Tensor
+    flow: Tensor
+
+
+def code_motion(
+    graph: HemVideoNetwork,
+    ops: "FloatOperations",
+    side: WideSide,
+    picture: Tensor | None,
+    padded: tuple[int, int],
+    reference: Reference,
+    steps: Tensor,
+    z_table: CdfTable | None,
+) -> Motion:
+    """Codes the motion of a P frame.
+
+    Args:
+        picture: (N, 3, Hp, Wp) in an encoder; None in a decoder.
+        steps: quantiser steps of the motion's latents.
+        z_table: of the motion's z; None where a side makes no symbols.
+    """
+    hyper_shape = (graph.sizes.features, padded[0] // 64, padded[1] // 64)
+    y = side.analysed(ops, lambda: graph.motion_analysis(ops, picture, reference.frame) / steps)
+    z = None if y is None else graph.motion_hyper_analysis(ops, y)
+    z_hat = side.hyper(ops, z, hyper_shape, z_table)
+    prediction = graph.motion_prediction(ops, z_hat, reference.motion)
+    latents = dual_prior(side, ops, y, prediction, graph.motion_spatial_prior, laplace_scales()) * steps
+    return Motion(latents, graph.flow(ops, latents))
+
+
+def code_picture(
+    graph: HemVideoNetwork,
+    ops: "FloatOperations",
+    side: WideSide,
+    picture: Tensor | None,
+    padded: tuple[int, int],
+    reference: Reference,
+    motion: Motion,
+    steps: Tensor,
+    z_table: CdfTable | None,
+) -> Reference:
+    """Codes the rest of a P frame; arguments as for code_motion. Returns what the next frame is predicted from."""
+    hyper_shape = (graph.sizes.features, padded[0] // 64, padded[1] // 64)
+    contexts = graph.contexts_of(ops, reference.frame, reference.feature, motion.flow)
+    y = side.analysed(ops, lambda: graph.analysis(ops, picture, contexts) / steps)
+    z = None if y is None else graph.hyper_analysis(ops, y)
+    z_hat = side.hyper(ops, z, hyper_shape, z_table)
+    prediction = graph.prediction(ops, z_hat, contexts, reference.latents)
+    latents = dual_prior(side, ops, y, prediction, graph.spatial_prior, laplace_scales()) * steps
+    feature = graph.synthesis(ops, latents, contexts)
+    return Reference(graph.reconstruction(ops, feature), feature, latents, motion.latents)
+
+
+def code_image(
+    graph: HemImageNetwork,
+    ops: "FloatOperations",
+    side: WideSide,
+    picture: Tensor | None,
+    padded: tuple[int, int],
+    steps: Tensor,
+    z_table: CdfTable | None,
+) -> Tensor:
+    """Codes an I frame; arguments as for code_motion. Returns the picture (N, 3, Hp, Wp)."""
+    y = side.analysed(ops, lambda: graph.analysis(ops, picture) / steps)
+    z = None if y is None else graph.hyper_analysis(ops, y)
+    hyper_shape = (graph.num_z_channels, padded[0] // 64, padded[1] // 64)
+    z_hat = side.hyper(ops, z, hyper_shape, z_table)
+    y_hat = dual_prior(side, ops, y, graph.prediction(ops, z_hat), graph.spatial_prior, gaussian_scales())
+    return graph.synthesis(ops, y_hat * steps)
 
 
 class HemFrameEncoder(HemFrames):

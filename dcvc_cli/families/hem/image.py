@@ -5,7 +5,7 @@ The picture is 3 x Hp x Wp, R G B in 0..1; both sides are multiples of 64. y and
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dcvc_cli.families.hem.blocks import (
     UNet,
@@ -70,9 +70,9 @@ class HemImageNetwork:
         """Yields names and shapes of the parameters that a decoder uses."""
         return ((key, shape) for key, shape in self.shapes() if not key.startswith((*self.encoder_only, ESTIMATOR)))
 
-    def steps(self, ops: "FloatOperations", scale: float) -> Tensor:
+    def steps(self, ops: "FloatOperations", scale: Any) -> Tensor:
         """Returns the quantiser step of every channel of y at a rate's scale."""
-        return ops.parameters["q_basic"].clamp_min(SMALLEST_STEP) * scale
+        return ops.at_least(ops.parameters["q_basic"], SMALLEST_STEP) * scale
 
     @timed(ANALYSIS)
     def analysis(self, ops: "FloatOperations", picture: Tensor) -> Tensor:

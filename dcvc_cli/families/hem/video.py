@@ -6,7 +6,7 @@ Pictures are 3 x Hp x Wp, R G B in 0..1; both sides are multiples of 64. Latents
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dcvc_cli.families.float_codec.motion import FLOW_WIDTHS
 from dcvc_cli.families.hem.blocks import (
@@ -167,13 +167,13 @@ class HemVideoNetwork:
         left_out = (*self.encoder_only, "bit_estimator_")
         return ((key, shape) for key, shape in self.shapes() if not key.startswith(left_out))
 
-    def motion_steps(self, ops: "FloatOperations", scale: float) -> Tensor:
+    def motion_steps(self, ops: "FloatOperations", scale: Any) -> Tensor:
         """Returns the quantiser step of every channel of motion at a rate's scale."""
-        return ops.parameters["mv_y_q_basic"].clamp_min(SMALLEST_STEP) * scale
+        return ops.at_least(ops.parameters["mv_y_q_basic"], SMALLEST_STEP) * scale
 
-    def steps(self, ops: "FloatOperations", scale: float) -> Tensor:
+    def steps(self, ops: "FloatOperations", scale: Any) -> Tensor:
         """Returns the quantiser step of every channel of y at a rate's scale."""
-        return ops.parameters["y_q_basic"].clamp_min(SMALLEST_STEP) * scale
+        return ops.at_least(ops.parameters["y_q_basic"], SMALLEST_STEP) * scale
 
     @timed(MOTION)
     def motion_analysis(self, ops: "FloatOperations", picture: Tensor, reference: Tensor) -> Tensor:

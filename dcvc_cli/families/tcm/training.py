@@ -21,6 +21,7 @@ class TcmProgressiveCodec(FloatProgressiveCodec):
 
     def __init__(self, image: AnchorNetwork, recipe: TcmRecipe, densities: tuple[str, str]) -> None:
         super().__init__(image, recipe, densities)
+        self.first_z_row = recipe.video.sizes.hyper
         self.start = CopyingStart(
             {
                 "feature_adaptor_I": 0,

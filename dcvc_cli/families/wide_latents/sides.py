@@ -30,7 +30,9 @@ class WideSide(Protocol):
     def analysed(self, ops: "FloatOperations", analysis: Callable[[], Tensor]) -> Tensor | None:
         """Runs `analysis` in an encoder and returns its latents. A decoder has nothing to analyse and returns None."""
 
-    def hyper(self, ops: "FloatOperations", z: Tensor | None, shape: tuple[int, int, int], table: CdfTable) -> Tensor:
+    def hyper(
+        self, ops: "FloatOperations", z: Tensor | None, shape: tuple[int, int, int], table: CdfTable | None
+    ) -> Tensor:
         """Codes z and returns it rounded. An encoder rounds `z`; a decoder reads it in its shape (channels, height,
         width)."""
 
@@ -68,8 +70,9 @@ class WideEncodingSide:
             raise EnvironmentFault("the encoder's networks give latents that are not finite", hint)
         return y
 
-    def hyper(self, ops: "FloatOperations", z: Tensor, shape: tuple[int, int, int], table: CdfTable) -> Tensor:
+    def hyper(self, ops: "FloatOperations", z: Tensor, shape: tuple[int, int, int], table: CdfTable | None) -> Tensor:
         """Rounds z and adds its symbols."""
+        assert table is not None, "symbols have a table"
         symbols = _symbols_of(z)
         self.encoder.add(symbols, _channel_rows(symbols.shape), table)
         return _values(ops, symbols)
@@ -99,8 +102,11 @@ class WideDecodingSide:
     def analysed(self, ops: "FloatOperations", analysis: Callable[[], Tensor]) -> None:
         """Does nothing: a decoder has nothing to analyse."""
 
-    def hyper(self, ops: "FloatOperations", z: Tensor | None, shape: tuple[int, int, int], table: CdfTable) -> Tensor:
+    def hyper(
+        self, ops: "FloatOperations", z: Tensor | None, shape: tuple[int, int, int], table: CdfTable | None
+    ) -> Tensor:
         """Reads z."""
+        assert table is not None, "symbols have a table"
         return _values(ops, self.decoder.decode(_channel_rows(shape), table))
 
     def step(
@@ -128,7 +134,7 @@ def dual_prior(
     """
     channels = prediction.shape[1] // 3
     steps, scales, means = ops.split(prediction, [channels] * 3)
-    steps = steps.clamp_min(SMALLEST_STEP)
+    steps = ops.at_least(steps, SMALLEST_STEP)
     scaled = None if y is None else y / steps
     first = side.step(ops, VIDEO_STEPS[0], scaled, scales, means, by)
     half = channels // 2

@@ -62,13 +62,18 @@ class ProgressiveCodec(ABC):
         has_context_model: whether latents are predicted from their own values before; then only noise stands for
             rounding.
         start: what an untrained network begins as.
+        first_z_row: of the picture's z in the video network's table.
         adaptors: numbers of feature adaptors by position, cyclic; none: the codec has no choice.
     """
 
     parts: Mapping[str, tuple[str, ...]]
     start: CopyingStart
     has_context_model: bool = False
+    first_z_row: int = 0
     adaptors: tuple[int, ...] = ()
+
+    def adjust(self, parameters: dict[str, torch.Tensor]) -> None:  # noqa: B027  most starts are said by `start`
+        """Changes the start of a network where `start` does not say enough."""
 
     @abstractmethod
     def i_frame(self, state: State, x: torch.Tensor, rate: torch.Tensor) -> torch.Tensor:

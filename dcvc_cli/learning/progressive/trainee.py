@@ -1,12 +1,15 @@
 """The video network of a codec with a coded flow, trained stage by stage."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch.utils.checkpoint import checkpoint
 
+from dcvc_cli.entropy.tables import CdfTable
+from dcvc_cli.learning.parameters import Parameters
 from dcvc_cli.learning.progressive.codec import (
     MOTION_RATES,
     PICTURE_RATES,
@@ -76,7 +79,15 @@ class ProgressiveTrainee(Trainee):
 
     def initial_parameters(self, seed: int) -> dict[str, torch.Tensor]:
         """A network that copies its reference."""
-        return initial_parameters(self.shapes, seed, self.codec.start)
+        parameters = initial_parameters(self.shapes, seed, self.codec.start)
+        self.codec.adjust(parameters)
+        return parameters
+
+    def fitted_estimator(self, table: CdfTable, num_qps: int, fresh: Parameters) -> Parameters:
+        """Of the rows of the picture's z; others may stand beside them."""
+        num_rows = fresh["bit_estimator_z.f1.h"].shape[1]
+        first = self.codec.first_z_row if table.num_rows > num_rows else 0
+        return super().fitted_estimator(table.rows(first, num_rows), num_qps, fresh)
 
     def num_frames(self, stage: Stage) -> int:
         """The I frame and the P frames."""
@@ -151,8 +162,9 @@ class ProgressiveTrainee(Trainee):
         for rate in rates:
             kept = self._first(frozen, clip, rate, at.stage.own)
             for place in self._places(clip, rate, at):
-                frames.append(run.code(clip[:, place.position], kept, place))
-                kept = frames[-1].kept
+                frame = run.code(clip[:, place.position], kept, place)
+                frames.append(replace(frame, kept={}))
+                kept = frame.kept
         return _batch_loss(frames)
 
     def _run(self, parameters: State, objective: Objective, at: TrainingStep) -> "_FrameRun":
@@ -219,8 +231,11 @@ class _FrameRun:
         bpp = coder.bits_per_pixel(x.shape[-1] * x.shape[-2])
         handed_on: dict[str, Any] = {} if settings.frame_only else dict(left)
         handed_on["picture"] = decoded.clamp(0, 1)
+        loss = self._loss(x, decoded, bpp, place)
+        if not bool(torch.isfinite(motion.flow).all()):
+            loss = loss * math.nan  # warps replace such vectors; the update is skipped all the same
         return CodedFrame(
-            self._loss(x, decoded, bpp, place),
+            loss,
             {name: value.detach() for name, value in bpp.items()},
             rgb_psnr(x, decoded.detach()),
             rgb_psnr(x, warped.detach()),
