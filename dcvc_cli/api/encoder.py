@@ -66,6 +66,8 @@ class Encoder:
         if chosen.passes == 2 or chosen.target_size is not None or chosen.target is not None:
             message = "passes=2, target_size and target need the whole clip, and pictures come one at a time"
             raise UsageError(message, "bitrate or crf in one pass, or dcvc encode")
+        way_out = "frame_rate=dcvc.Rational(25, 1) sets it"
+        goal = rate_target(chosen, "the format", video_format, None, way_out=way_out)
         opened = open_model(chosen.model, chosen.precision, chosen.device, chosen.threads)
         self.format = video_format
         self.summary: EncodeSummary | None = None
@@ -80,7 +82,7 @@ class Encoder:
                 self._sink,
                 psnr=psnr,
                 msssim=msssim,
-                rate=one_pass(chosen, rate_target(chosen, "the format", video_format, None)),
+                rate=one_pass(chosen, goal),
             )
         except BaseException:
             self._sink.abort()

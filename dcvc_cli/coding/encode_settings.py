@@ -137,16 +137,15 @@ class EncodeSettings:
         if len(modes) > 1:
             first, second = (option_name(name) for name in modes[:2])
             raise UsageError(f"{first} and {second} both choose the QPs", "leave one out")
+        unfit = [*modes, *(name for name in NEEDS if getattr(self, name) not in (None, 1))]
+        if self.lossless and unfit:
+            message = f"--lossless takes as many bits as it needs, so {option_name(unfit[0])} does not go with it"
+            raise UsageError(message, "leave one out")
         for name, needed in NEEDS.items():
             if getattr(self, name) not in (None, 1) and all(getattr(self, other) is None for other in needed):
                 raise UsageError(f"{option_name(name)} needs {' or '.join(map(option_name, needed))}")
         if self.maxrate is not None and self.bitrate is not None and self.maxrate < self.bitrate:
             raise UsageError(f"--maxrate {self.maxrate:g} is below --bitrate {self.bitrate:g}, expected it or more")
-
-        if self.lossless and modes:
-            raise UsageError(
-                f"--lossless takes as many bits as it needs, so {option_name(modes[0])} does not go with it"
-            )
 
     @property
     def vbv(self) -> Vbv | None:
@@ -253,7 +252,7 @@ def layered_settings(given: Mapping[str, Any], preset: str | None, config: str |
     """Lays defaults, preset, config file and command line over each other; a later layer wins.
 
     `qp` in a layer wins over `qp-i` and `qp-p` of earlier layers too. A layer that says how QPs are chosen (a QP, a
-    bitrate, a quality) drops what earlier layers say about it.
+    bitrate, a quality, lossless coding) drops what earlier layers say about it.
 
     Args:
         given: values of the command line by field name; None = not given.
@@ -273,15 +272,22 @@ def layered_settings(given: Mapping[str, Any], preset: str | None, config: str |
     ]
     values: dict[str, Any] = {}
     for layer in layers:
-        modes = {name for name in RATE_MODES if name in layer}
-        if modes and any(name in layer for name in _QPS):
-            option = option_name(min(modes))
-            raise UsageError(f"{option} chooses the QPs, so --qp, --qp-i and --qp-p do not go with it", "leave one out")
-        if modes or "qp" in layer:
-            dropped = {"qp_i", "qp_p", *RATE_MODES} | (set() if modes & set(values) else set(NEEDS))
-            values = {name: value for name, value in values.items() if name not in dropped}
-        values |= layer
+        dropped = _dropped_by(layer, values)
+        values = {name: value for name, value in values.items() if name not in dropped} | layer
     return EncodeSettings(**values)
+
+
+def _dropped_by(layer: Mapping[str, Any], before: Mapping[str, Any]) -> set[str]:
+    """The settings of the layers before that do not hold beside what this layer says of the QPs."""
+    modes = {name for name in RATE_MODES if layer.get(name) is not None}
+    qps = {name for name in _QPS if layer.get(name) is not None}
+    if qps and (modes or layer.get("lossless")):
+        does = f"{option_name(min(modes))} chooses the QPs" if modes else "--lossless has one quality"
+        raise UsageError(f"{does}, so --qp, --qp-i and --qp-p do not go with it", "leave one out")
+    if not (qps or modes or layer.get("lossless")):
+        return set()
+    dropped = {"lossless", *RATE_MODES} | (set() if modes & set(before) else set(NEEDS))
+    return dropped if qps and "qp" not in qps else dropped | {"qp_i", "qp_p"}
 
 
 def _preset_values(name: str) -> dict[str, Any]:

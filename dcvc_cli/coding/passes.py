@@ -25,13 +25,19 @@ SIZE_MARGINS = {1: 4, 2: 1}
 
 
 def rate_target(
-    settings: EncodeSettings, name: str, video_format: VideoFormat, num_frames: int | None
+    settings: EncodeSettings,
+    name: str,
+    video_format: VideoFormat,
+    num_frames: int | None,
+    *,
+    way_out: str = "--fps 25 sets it",
 ) -> RateTarget | None:
     """The target of the settings; None where they name neither a bitrate nor a size.
 
     Args:
         name: of the input, for messages.
         num_frames: of the clip, None where it is not known.
+        way_out: what sets a frame rate, for messages.
 
     Raises:
         InputError: the frame rate is not known, or for a size the number of frames.
@@ -47,7 +53,7 @@ def rate_target(
     if settings.bitrate is None:
         return None
     if not (rate.num and rate.den):
-        raise InputError(f"{name} does not say its frame rate, which --bitrate needs", "--fps 25 sets it")
+        raise InputError(f"{name} does not say its frame rate, which --bitrate needs", way_out)
     bits = max(1, round(1000 * settings.bitrate))
     return RateTarget(bits, Fraction(rate.num, rate.den), num_frames, pixels, settings.keyint, settings.vbv)
 

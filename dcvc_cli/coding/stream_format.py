@@ -71,4 +71,7 @@ def _check_lossless(video_format: VideoFormat, weights: ModelWeights, precision:
     if precision is not Precision.EXACT:
         raise UsageError("--lossless: float arithmetic differs from machine to machine", "--precision exact")
     if video_format.chroma not in (ChromaFormat.YUV420, ChromaFormat.YUV444):
-        raise InputError(f"--lossless codes 4:2:0 and 4:4:4, and the pictures are {video_format.sampling}")
+        raise InputError(
+            f"--lossless codes 4:2:0 and 4:4:4, and the pictures are {video_format.sampling}",
+            "--lossy codes them as they are; ffmpeg -i IN -pix_fmt yuv444p OUT.y4m makes 4:4:4 of them",
+        )

@@ -201,10 +201,6 @@ class CodingOptions:
         Raises:
             UsageError: as `layered_settings`.
         """
-        if self.lossless and (self.qp, self.qp_i, self.qp_p) != (None, None, None):
-            raise UsageError(
-                "--lossless has one quality, so --qp, --qp-i and --qp-p do not go with it", "leave one out"
-            )
         given = vars(self) | {"hash": self.hash_name}
         values = {setting.name: given.get(setting.name) for setting in fields(EncodeSettings)}
         if values["force_keyframes"] is not None:

@@ -123,8 +123,8 @@ def test_what_cannot_be_obeyed():
         dcvc.Encoder("s.dcvc", YUV, **SETTINGS)
     with pytest.raises(dcvc.UsageError, match="--qp 64"):
         dcvc.Encoder("n.dcvc", YUV, qp=64)
-    with pytest.raises(dcvc.UsageError, match="crf"):
-        dcvc.Encoder("n.dcvc", YUV, crf=20)
+    with pytest.raises(dcvc.UsageError, match="quality"):
+        dcvc.Encoder("n.dcvc", YUV, quality=20)
     with pytest.raises(dcvc.UsageError, match="name of y4m"):
         dcvc.Encoder("n.y4m", YUV)
     with pytest.raises(dcvc.UsageError, match="on_error"):
@@ -133,6 +133,41 @@ def test_what_cannot_be_obeyed():
         dcvc.Decoder("s.dcvc", seek=-1)
     with pytest.raises(dcvc.InputError, match=r"nowhere\.dcvc"):
         dcvc.Decoder("nowhere.dcvc")
+
+
+def test_a_bitrate_is_obeyed():
+    """Twelve frames that do not compress: a high bitrate takes more bytes than a low one."""
+    rng = np.random.default_rng(5)
+    noise = [[rng.integers(0, 256, shape, np.uint8) for shape in YUV.plane_shapes] for _ in range(12)]
+    sizes = []
+    for bitrate in (5, 500):
+        with dcvc.Encoder("rate.dcvc", YUV, bitrate=bitrate, overwrite=True, **SETTINGS) as encoder:
+            encoder.encode_all(noise)
+        sizes.append(encoder.summary.size_bytes)
+    assert sizes[0] < sizes[1]
+    with dcvc.Encoder("buffer.dcvc", YUV, bitrate=20, maxrate=30, **SETTINGS) as encoder:
+        encoder.encode_all(noise)
+    assert dcvc.info("buffer.dcvc")["sps"][0]["vbv"] is not None
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"bitrate": 100, "passes": 2}, "passes=2, target_size and target need the whole clip"),
+        ({"bitrate": 100, "qp": 20}, "--bitrate chooses the QPs"),
+        ({"lossless": True, "qp": 40}, "--lossless has one quality"),
+        ({"lossless": True, "bitrate": 100}, "--bitrate does not go with it"),
+    ],
+)
+def test_settings_that_exclude_each_other(settings: dict[str, object], words: str):
+    with pytest.raises(dcvc.UsageError, match=words):
+        dcvc.Encoder("n.dcvc", YUV, **settings)
+    assert os.listdir() == []
+
+
+def test_a_bitrate_needs_a_frame_rate():
+    with pytest.raises(dcvc.InputError, match="frame_rate=dcvc"):
+        dcvc.Encoder("n.dcvc", dcvc.VideoFormat(SIZE, frame_rate=dcvc.Rational(0, 1)), bitrate=100, **SETTINGS)
 
 
 def test_damage_is_told_with_the_name(tmp_path: Path):

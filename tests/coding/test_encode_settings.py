@@ -45,9 +45,25 @@ def test_a_qp_stands_over_finer_ones_below(tmp_path: Path) -> None:
     assert (settings.qp_base_i, settings.qp_base_p) == (40, 40)
 
 
+def test_qps_bitrate_and_lossless_stand_in_place_of_each_other(tmp_path: Path) -> None:
+    rates = config(tmp_path, "bitrate: 300\npasses: 2\nmaxrate: 400\nbufsize: 100\n")
+    assert layered_settings({"qp": 20}, None, rates) == layered_settings({"qp": 20}, None, None)
+    assert layered_settings({"lossless": True}, None, rates) == layered_settings({"lossless": True}, None, None)
+    assert layered_settings({"bitrate": 200}, None, rates).maxrate == 400
+    lossless = config(tmp_path, "lossless: true\n")
+    assert not layered_settings({"qp_p": 20}, None, lossless).lossless
+    assert not layered_settings({"bitrate": 200}, None, lossless).lossless
+    assert layered_settings({"lossless": False}, None, lossless) == DEFAULTS
+    assert layered_settings({"lossless": True}, "archive", None).hash == "md5"
+
+
 @pytest.mark.parametrize(
     ("text", "found"),
     [
+        ("bitrate: 300\nqp: 40", "--bitrate chooses the QPs"),
+        ("lossless: true\nqp-i: 40", "--lossless has one quality"),
+        ("lossless: true\nbitrate: 300", "so --bitrate does not go with it"),
+        ("lossless: true\nmaxrate: 300", "so --maxrate does not go with it"),
         ("qp: 64", "--qp 64"),
         ("qp: 3.5", "--qp 3.5"),
         ("qp: true", "--qp True"),
