@@ -117,6 +117,16 @@ def test_pictures_that_do_not_fit(picture: object, words: str):
     assert os.listdir() == []
 
 
+def test_a_bitrate_and_a_quality_choose_the_qps():
+    means = {}
+    for name, settings in (("low", {"bitrate": 1}), ("high", {"bitrate": 2000}), ("crf", {"crf": 33})):
+        with dcvc.Encoder(f"{name}.dcvc", YUV, **SETTINGS, **settings) as encoder:
+            encoder.encode_all(planes(index % 7) for index in range(20))
+        assert encoder.summary is not None
+        means[name] = encoder.summary.qp_mean
+    assert means["low"] < means["crf"] < means["high"]
+
+
 def test_what_cannot_be_obeyed():
     write_stream()
     with pytest.raises(dcvc.UsageError, match="exists and is kept"):
@@ -125,6 +135,9 @@ def test_what_cannot_be_obeyed():
         dcvc.Encoder("n.dcvc", YUV, qp=64)
     with pytest.raises(dcvc.UsageError, match="quality"):
         dcvc.Encoder("n.dcvc", YUV, quality=20)
+    for settings in ({"bitrate": 50, "passes": 2}, {"target_size": 1000}, {"target": "psnr=40"}):
+        with pytest.raises(dcvc.UsageError, match="need the whole clip"):
+            dcvc.Encoder("n.dcvc", YUV, **settings)
     with pytest.raises(dcvc.UsageError, match="name of y4m"):
         dcvc.Encoder("n.y4m", YUV)
     with pytest.raises(dcvc.UsageError, match="on_error"):
