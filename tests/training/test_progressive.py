@@ -134,11 +134,11 @@ def test_every_parameter_learns_in_some_stage(run: Watched) -> None:
         ("motion", "motion", "motion"),
         ("picture", "picture", "picture"),
         ("contextual", "contextual", "contextual"),
-        ("all", "contextual", "clip"),
+        ("all", "picture", "clip"),
     ],
 )
 def test_each_loss_falls(run: Watched, name: str, first: str, last: str) -> None:
-    """In its stage; that of everything from where the picture's rate is first counted to the end of the clip stage."""
+    """In its stage; that of everything from where the picture begins to learn to the end of the clip stage."""
     one, ends = SCHEDULE[NAMES.index(name)], (NAMES.index(first), NAMES.index(last) + 1)
     before, after = (loss_of(run.trainer, one, run.states[number]).weighted for number in ends)
     assert after < before
