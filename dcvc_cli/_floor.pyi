@@ -91,4 +91,5 @@ class FloorChooser:
         bit_price: int,
         chroma_weight: int,
         depth: int = 8,
+        is_alone: bool = False,
     ) -> Choice: ...

@@ -248,7 +248,7 @@ py::object decode(fl::FloorCoder& coder, const py::bytes& data, int rows, int co
 
 fl::Choice choose(const fl::FloorChooser& chooser, const fl::FloorCoder& coder, const Planes& planes,
                   const std::optional<Planes>& compensated, const Source& source, int step_index, int64_t bit_price,
-                  int chroma_weight, int depth) {
+                  int chroma_weight, int depth, bool is_alone) {
   require_depth(depth);
   const bool is_halved = require_planes(planes);
   require(require_planes(source) == is_halved && source[0].shape(0) == planes[0].shape(0) &&
@@ -265,7 +265,7 @@ fl::Choice choose(const fl::FloorChooser& chooser, const fl::FloorCoder& coder, 
   const fl::Planes view = view_of_const(planes), base = compensated ? view_of_const(*compensated) : fl::Planes{};
   const std::array<fl::Source, 3> samples{{{source[0].data()}, {source[1].data()}, {source[2].data()}}};
   py::gil_scoped_release release;
-  return chooser.choose(view, base, samples, coder, {step_index, bit_price, depth, chroma_weight}, is_halved);
+  return chooser.choose(view, base, samples, coder, {step_index, bit_price, depth, chroma_weight, is_alone}, is_halved);
 }
 
 void remember(fl::FloorChooser& chooser, const Source& source) {
@@ -328,5 +328,5 @@ PYBIND11_MODULE(_floor, module) {
       .def("remember", &remember, py::arg("source").noconvert())
       .def("choose", &choose, py::arg("coder"), py::arg("planes").noconvert(), py::arg("compensated").noconvert(),
            py::arg("source").noconvert(), py::arg("step_index"), py::arg("bit_price"), py::arg("chroma_weight"),
-           py::arg("depth") = 8);
+           py::arg("depth") = 8, py::arg("is_alone") = false);
 }

@@ -6,6 +6,7 @@
 
 #include "kernels/floor/floor_walk.hpp"
 #include "kernels/floor/prices.hpp"
+#include "kernels/floor/source_blocks.hpp"
 #include "kernels/floor/transform.hpp"
 
 namespace dcvc::floor {
@@ -74,13 +75,13 @@ class BlockChooser {
     choice.bits = 8 * kPriceOne;
     choice.cost = choice.bits * rule_.bit_price;
     choice.cost_without = without_bits_ * rule_.bit_price;
-    is_flat_ = flat_blocks();
+    is_flat_ = flat_blocks(floor_, source_);
     is_mostly_flat_ =
         2 * std::count(is_flat_.begin(), is_flat_.end(), uint8_t{1}) > static_cast<ptrdiff_t>(is_flat_.size());
     for (int row = 0; row < floor_.rows; ++row) {
       for (int column = 0; column < floor_.columns; ++column) choose_block(row, column, choice);
     }
-    if (!floor_.is_used || (choice.cost >= choice.cost_without && !is_forced_)) {
+    if (!floor_.is_used || (choice.cost >= choice.cost_without && !is_forced_ && !rule_.is_alone)) {
       floor_ = FrameFloor(floor_.rows, floor_.columns, floor_.is_halved, floor_.depth);
       choice.cost = choice.cost_without;
       choice.error = plain_error_;
@@ -98,6 +99,11 @@ class BlockChooser {
     const size_t index = floor_.index(row, column);
     Block& block = floor_.blocks[index];
     price_ = !is_flat_[index] ? rule_.bit_price : is_mostly_flat_ ? 0 : rule_.bit_price / kFlatShare;
+    if (rule_.is_alone) {
+      choose_alone(row, column);
+      commit(block, row, column, choice);
+      return;
+    }
     best_.block = Block();
     best_.error = error_of(base_);
     if (is_flat_[index] && puts_out_flat()) best_.error = 0, base_errors_ = {};
@@ -125,6 +131,22 @@ class BlockChooser {
       if (is_still && is_worse_somewhere(best_.plane_errors, copy_errors)) take_copy(row, column, copy_errors);
     }
     commit(block, row, column, choice);
+  }
+
+  // Without the picture: what a block gets is the same whatever the networks made.
+  void choose_alone(int row, int column) {
+    best_.cost = INT64_MAX;
+    if (is_p_) {
+      load(compensated_, row, column, base_);
+      consider(Base::kCompensated, row, column, error_of(base_));
+    }
+    const std::array<uint16_t, 3> mean = flat_;
+    load_flat();
+    consider(Base::kFlat, row, column, error_of(base_));
+    flat_ = learning_.predicted_flat(floor_, row, column);
+    if (flat_ == mean) return;
+    load_flat();
+    consider(Base::kFlat, row, column, error_of(base_));
   }
 
   void commit(Block& block, int row, int column, Choice& choice) {
@@ -284,24 +306,6 @@ class BlockChooser {
     return true;
   }
 
-  // Whether the source of each block has one colour.
-  std::vector<uint8_t> flat_blocks() const {
-    std::vector<uint8_t> flat(floor_.blocks.size(), 1);
-    for (int plane = 0; plane < 3; ++plane) {
-      const auto width = static_cast<size_t>(picture_[static_cast<size_t>(plane)].width);
-      const size_t side = static_cast<size_t>(floor_.parts_per_side(plane)) * kPart;
-      for (size_t i = 0; i < flat.size(); ++i) {
-        const size_t row = i / static_cast<size_t>(floor_.columns), column = i % static_cast<size_t>(floor_.columns);
-        const int16_t* corner = source_[static_cast<size_t>(plane)].samples + row * side * width + column * side;
-        for (size_t y = 0; y < side && flat[i]; ++y) {
-          const int16_t* line = corner + y * width;
-          if (line[0] != corner[0] || std::memcmp(line, line + 1, (side - 1) * sizeof(*line)) != 0) flat[i] = 0;
-        }
-      }
-    }
-    return flat;
-  }
-
   void load_flat() {
     for (int plane = 0, part = 0; plane < 3; ++plane) {
       const int side = floor_.parts_per_side(plane);
@@ -347,36 +351,14 @@ class BlockChooser {
 
 }  // namespace
 
-// Whether the source of each block is the same as in the frame before.
-std::vector<uint8_t> FloorChooser::still_blocks(const Planes& picture, const std::array<Source, 3>& source,
-                                                bool is_halved) const {
-  const FrameFloor grid(picture[0].height / kBlock, picture[0].width / kBlock, is_halved);
-  std::vector<uint8_t> still(grid.blocks.size(), 1);
-  for (int plane = 0; plane < 3; ++plane) {
-    const auto& before = before_[static_cast<size_t>(plane)];
-    const Plane& size = picture[static_cast<size_t>(plane)];
-    const size_t side = static_cast<size_t>(grid.parts_per_side(plane)) * kPart;
-    for (int y = 0; y < size.height; ++y) {
-      const size_t line = static_cast<size_t>(y) * static_cast<size_t>(size.width);
-      uint8_t* blocks = still.data() + static_cast<size_t>(y) / side * static_cast<size_t>(grid.columns);
-      for (size_t column = 0; column < static_cast<size_t>(grid.columns); ++column) {
-        const size_t at = line + column * side;
-        if (blocks[column] &&
-            !std::equal(before.data() + at, before.data() + at + side, source[static_cast<size_t>(plane)].samples + at))
-          blocks[column] = 0;
-      }
-    }
-  }
-  return still;
-}
-
 Choice FloorChooser::choose(const Planes& picture, const Planes& compensated, const std::array<Source, 3>& source,
                             const FloorCoder& coder, const ChoiceRule& rule, bool is_halved) const {
   std::vector<uint8_t> still;
   bool is_known = compensated[0].samples != nullptr;
   for (size_t i = 0; i < 3; ++i)
     is_known &= before_[i].size() == static_cast<size_t>(picture[i].height) * static_cast<size_t>(picture[i].width);
-  if (is_known) still = still_blocks(picture, source, is_halved);
+  if (is_known)
+    still = still_blocks(FrameFloor(picture[0].height / kBlock, picture[0].width / kBlock, is_halved), source, before_);
   return BlockChooser(picture, compensated, source, is_known ? still.data() : nullptr, coder, rule, is_halved).run();
 }
 

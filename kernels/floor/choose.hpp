@@ -8,18 +8,16 @@
 
 #include "kernels/floor/floor_coder.hpp"
 #include "kernels/floor/reconstruct.hpp"
+#include "kernels/floor/source_blocks.hpp"
 
 namespace dcvc::floor {
-
-struct Source {
-  const int16_t* samples = nullptr;  // of the size of the picture's plane
-};
 
 struct ChoiceRule {
   int step_index = 0;
   int64_t bit_price = 0;  // of a 256th of a bit, in 1/16 of squared samples of luma
   int depth = 8;          // bits of a sample that is put out
   int chroma_weight = 1;  // what a squared sample of chroma counts beside one of luma
+  bool is_alone = false;  // no block has anything of the picture
 };
 
 struct Choice {
@@ -40,8 +38,6 @@ class FloorChooser {
   void remember(const Planes& size, const std::array<Source, 3>& source);
 
  private:
-  std::vector<uint8_t> still_blocks(const Planes& picture, const std::array<Source, 3>& source, bool is_halved) const;
-
   std::array<std::vector<int16_t>, 3> before_;
 };
 

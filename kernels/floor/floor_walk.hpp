@@ -89,6 +89,11 @@ class Walk {
     return true;
   }
 
+  // What the levels of a flat block are predicted as; the blocks before it stand in the floor.
+  const std::array<uint16_t, 3>& predicted_flat(const FrameFloor& floor, int row, int column) const {
+    return predicted_flat(Neighbours(floor, row, column));
+  }
+
   // Codes the levels of a part that has levels.
   void code_levels(int16_t* levels, bool is_chroma) {
     const int last = code_last(levels, is_chroma);
@@ -138,6 +143,11 @@ class Walk {
     size_t touched = 0, compensated = 0, flat = 0;
   };
 
+  const std::array<uint16_t, 3>& predicted_flat(const Neighbours& beside) const {
+    const auto is_flat = [](const Block* other) { return other && other->is_touched && other->base == Base::kFlat; };
+    return is_flat(beside.left) ? beside.left->flat : is_flat(beside.above) ? beside.above->flat : last_flat_;
+  }
+
   void code_base(Block& block, const Neighbours& beside) {
     if (is_p_ && coder_.code(contexts_.compensated[beside.compensated], block.base == Base::kCompensated)) {
       block.base = Base::kCompensated;
@@ -148,10 +158,7 @@ class Walk {
   }
 
   bool code_flat(Block& block, const Neighbours& beside) {
-    const auto is_flat = [](const Block* other) { return other && other->is_touched && other->base == Base::kFlat; };
-    const auto& predicted = is_flat(beside.left)    ? beside.left->flat
-                            : is_flat(beside.above) ? beside.above->flat
-                                                    : last_flat_;
+    const auto& predicted = predicted_flat(beside);
     if (coder_.code(contexts_.same_flat, block.flat == predicted)) {
       block.flat = predicted;
     } else {

@@ -14,7 +14,14 @@ from dcvc_cli.codec.latents import EncodingSide
 from dcvc_cli.codec.networks import CodecNetworks
 from dcvc_cli.families.lite.filter.filters import FilterCoder, FilterFit
 from dcvc_cli.families.lite.filter.parameters import Filters, Planes
-from dcvc_cli.families.lite.floor.frame_floor import FloorChoice, FloorChooser, FloorCoder, bit_price
+from dcvc_cli.families.lite.floor.alone import AloneSteps, AloneTerms, FramePrices, alone_cost
+from dcvc_cli.families.lite.floor.frame_floor import (
+    FloorChoice,
+    FloorChooser,
+    FloorCoder,
+    apply_floor,
+    price_of_step,
+)
 from dcvc_cli.families.lite.frames import FrameCoder, Reference
 from dcvc_cli.families.lite.image import ImageModel
 from dcvc_cli.families.lite.motion.field import (
@@ -22,7 +29,6 @@ from dcvc_cli.families.lite.motion.field import (
     compensate_squares,
     in_lines,
     luma_of_values,
-    search_lambda,
 )
 from dcvc_cli.families.lite.motion.motion import SAMPLE_UNIT
 from dcvc_cli.families.lite.samples import samples_of_levels
@@ -54,17 +60,41 @@ class Attempt:
         reference: the reference that the frame leaves, before the floor.
         choice: the floor that suits the frame.
         price: price of a bit in squared grey levels.
+        is_alone: whether the floor coded it without the networks.
     """
 
     side: EncodingSide
     reference: Reference
     choice: FloorChoice
     price: float
+    is_alone: bool = False
 
     @property
     def cost(self) -> float:
         """Squared error plus the price of floor and symbols, in squared grey levels."""
-        return self.choice.error + self.price * (self.choice.num_bits + 8 * len(self.side.encoder.finish()))
+        return self.cost_at(self.price)
+
+    def cost_at(self, price: float) -> float:
+        """The same at another price of a bit."""
+        return self.choice.error + price * (self.choice.num_bits + 8 * len(self.side.encoder.finish()))
+
+
+@dataclass(frozen=True)
+class FrameTask:
+    """A frame to code.
+
+    Attributes:
+        compensated: the planes of the compensated picture, in P frames.
+        code: runs the networks on an input with the dead zones of a quantiser; the coder's reference is what comes of
+            it.
+        silent: the network input for symbols that say nothing.
+    """
+
+    source: FrameSource
+    compensated: Planes | None
+    prices: FramePrices
+    code: Callable[[NDArray[np.float32], NDArray[np.float32] | None], EncodingSide]
+    silent: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -73,6 +103,7 @@ class SavedState:
 
     reference: Reference
     replaced_share: float
+    is_strange: bool
     field_coder: FieldCoder
     filter_coder: FilterCoder
     floor_coder: FloorCoder
@@ -89,15 +120,15 @@ def mean_of_planes(values: NDArray[np.float32]) -> NDArray[np.float32]:
 ERROR_SIDE = 32
 """Side of the squares whose mean error an I frame corrects."""
 SILENT_SHARE = 7 / 8
-"""If so large a share of blocks keeps nothing of the networks' picture, the encoder also tries symbols that are all
-0."""
+"""Of the blocks: where so many have nothing of the networks' picture, symbols that say nothing are tried too."""
+STRANGE_COST, STRANGEST_COST = 0.8, 0.74
+"""Of the networks' cost: an I frame that costs the floor less is strange to the networks, and the floor codes it alone.
+Down to the second the floor goes over from their quality to its own."""
+KNOWN_SHARE = 1 / 2
+"""Of the blocks: where fewer have nothing of the networks' picture, the networks know the content again."""
 UNKNOWN_ERROR = 1 / 2
-"""A share of the squared price that the search for vectors has for a bit. If the networks' picture has a larger squared
-error a sample, the networks do not know such content, and the encoder also tries symbols that are all 0."""
-UNKNOWN_PRICE = 1 / 4
-"""A share of the price of a bit: the price for the floor of such content. At the full price the floor, without help
-from the networks, would leave more error than with them. Quality would fall with rising QP where the encoder drops the
-networks' symbols."""
+"""Of the price in the search for vectors: where the networks' P frame has a larger squared error a sample, they do not
+know such content, and the floor codes the frame alone."""
 NOTHING_ABOVE = np.full(128, np.inf, np.float32)
 """A dead zone by table row with which every symbol becomes 0."""
 
@@ -109,7 +140,8 @@ class FramePayloadEncoder(FrameCoder):
         target_qps: the QPs 0..63 that the user chose for I and for P frames. The floor holds their quality.
 
     Attributes:
-        replaced_share: share of blocks of the last coded frame that keep nothing of the networks' picture.
+        replaced_share: of the blocks of the frame coded last, those of which nothing is the networks' picture.
+        is_strange: whether the floor coded the frame before alone, and goes on so where it costs less.
     """
 
     def __init__(
@@ -126,17 +158,18 @@ class FramePayloadEncoder(FrameCoder):
         super().__init__(image, video, networks, entropy_format, skip_threshold, halve_chroma, bit_depth)
         self.target_qp_i, self.target_qp_p = target_qps
         self.filter_fit, self.floor_chooser = FilterFit(), FloorChooser()
-        self.replaced_share = 0.0
+        self.replaced_share, self.is_strange = 0.0, False
 
     def saved(self) -> SavedState:
         """A copy of what the next frame depends on."""
         coders = copy(self.field_coder), copy(self.filter_coder), copy(self.floor_coder)
         choosers = copy(self.filter_fit), copy(self.floor_chooser)
-        return SavedState(replace(self.reference), self.replaced_share, *coders, *choosers)
+        return SavedState(replace(self.reference), self.replaced_share, self.is_strange, *coders, *choosers)
 
     def restore(self, saved: SavedState) -> None:
         """Goes back to where `saved` was called; the saved state stays as it is."""
-        self.reference, self.replaced_share = replace(saved.reference), saved.replaced_share
+        self.reference = replace(saved.reference)
+        self.replaced_share, self.is_strange = saved.replaced_share, saved.is_strange
         self.field_coder, self.filter_coder = copy(saved.field_coder), copy(saved.filter_coder)
         self.floor_coder = copy(saved.floor_coder)
         self.filter_fit, self.floor_chooser = copy(saved.filter_fit), copy(saved.floor_chooser)
@@ -156,23 +189,21 @@ class FramePayloadEncoder(FrameCoder):
         self, values: NDArray[np.float32], qp: int, zero_below: NDArray[np.float32] | None = None
     ) -> Callable[[], bytes]:
         """The same up to the symbols; returns what makes the payload of them, in any thread."""
-        source, price = self._source(values), bit_price(qp, self.target_qp_i, self.bit_depth)
         self.filter_coder.reset()
         self.filter_fit.reset()
         self.floor_coder.reset()
-        flat = np.broadcast_to(mean_of_planes(values), values.shape).copy()
 
-        def attempt(picture: NDArray[np.float32], below: NDArray[np.float32] | None, share: float) -> Attempt:
+        def code(picture: NDArray[np.float32], below: NDArray[np.float32] | None) -> EncodingSide:
             side = EncodingSide(self.networks["image"], picture, self.entropy_format, self.skip_threshold, below)
             self._code_i(side, qp)
-            return self._judged(side, source, None, price, share)
+            return side
 
-        first = attempt(values, zero_below, 1)
-        # The networks miss the mean of a region by up to half a grey level. If their input has that error subtracted,
-        # they mostly hit the mean.
-        told = values - self._local_error(first, values)
-        best = self._best(attempt, told, flat, zero_below, search_lambda(qp) ** 2)
-        return self._payload(first if first.cost < best.cost else best, None, source, None, price)
+        flat = np.broadcast_to(mean_of_planes(values), values.shape).copy()
+        task = FrameTask(self._source(values), None, FramePrices.at(qp, self.target_qp_i, self.bit_depth), code, flat)
+        first = self._attempt(task, values, zero_below, task.prices.floor)
+        # The networks miss the mean of a region by up to half a grey level. Told so beforehand, they mostly hit it.
+        second = self._attempt(task, values - self._local_error(first, values), zero_below, task.prices.floor)
+        return self._payload(task, self._best(task, first if first.cost < second.cost else second), None, None)
 
     def encode_p(
         self, values: NDArray[np.float32], qp: int, reset: bool, zero_below: NDArray[np.float32] | None = None
@@ -191,19 +222,20 @@ class FramePayloadEncoder(FrameCoder):
         self, values: NDArray[np.float32], qp: int, reset: bool, zero_below: NDArray[np.float32] | None = None
     ) -> Callable[[], bytes]:
         """The same up to the symbols; returns what makes the payload of them, in any thread."""
-        source, price = self._source(values), bit_price(qp, self.target_qp_p, self.bit_depth)
         keeps_reference = self.field_coder.keeps_reference
         predicted, left, vectors = self.find_motion(values, qp)
-        before, compensated = self.reference, self._planes_of(predicted)
+        before = self.reference
 
-        def attempt(difference: NDArray[np.float32], below: NDArray[np.float32] | None, share: float) -> Attempt:
+        def code(difference: NDArray[np.float32], below: NDArray[np.float32] | None) -> EncodingSide:
             self.reference = before
             side = EncodingSide(self.networks["video"], difference, self.entropy_format, self.skip_threshold, below)
             self._code_p(side, qp, reset, predicted, keeps_reference)
-            return self._judged(side, source, compensated, price, share)
+            return side
 
-        best = self._best(attempt, left, np.zeros_like(left), zero_below, search_lambda(qp) ** 2)
-        return self._payload(best, vectors, source, predicted, price)
+        prices = FramePrices.at(qp, self.target_qp_p, self.bit_depth)
+        task = FrameTask(self._source(values), self._planes_of(predicted), prices, code, np.zeros_like(left))
+        best = self._best(task, self._attempt(task, left, zero_below, prices.floor))
+        return self._payload(task, best, vectors, predicted)
 
     @timed(MOTION)
     def find_motion(self, values: NDArray[np.float32], qp: int) -> tuple[Tensor, NDArray[np.float32], EncoderState]:
@@ -238,13 +270,23 @@ class FramePayloadEncoder(FrameCoder):
         luma, cb, cr = (samples_of_levels(plane, self.bit_depth) for plane in levels)
         return FrameSource(values, (luma, cb, cr))
 
-    @timed(FILTER)
-    def _judged(
-        self, side: EncodingSide, source: FrameSource, compensated: Planes | None, price: float, share: float
+    def _attempt(
+        self,
+        task: FrameTask,
+        picture: NDArray[np.float32],
+        below: NDArray[np.float32] | None,
+        price: float,
+        *,
+        is_alone: bool = False,
     ) -> Attempt:
-        """Chooses a floor for the last coded frame. The floor pays a share of a bit's price for a bit."""
-        choice = self.floor_chooser.choose(self._planes(), compensated, source.planes, self.floor_coder, share * price)
-        return Attempt(side, self.reference, choice, price)
+        """The frame from a network input, quantised with dead zones, with the floor that suits it at a price."""
+        return self._judged(task, task.code(picture, below), price, is_alone=is_alone)
+
+    @timed(FILTER)
+    def _judged(self, task: FrameTask, side: EncodingSide, price: float, *, is_alone: bool) -> Attempt:
+        source, coder = task.source.planes, self.floor_coder
+        choice = self.floor_chooser.choose(self._planes(), task.compensated, source, coder, price, is_alone=is_alone)
+        return Attempt(side, self.reference, choice, price, is_alone)
 
     def _local_error(self, attempt: Attempt, values: NDArray[np.float32]) -> NDArray[np.float32]:
         """Returns how much too bright the networks' picture is, (3, Hp, Wp), as means of squares of side ERROR_SIDE."""
@@ -258,55 +300,75 @@ class FramePayloadEncoder(FrameCoder):
         means = (squares.sum((2, 4)) / ERROR_SIDE**2 * SAMPLE_UNIT).astype(np.float32)
         return means.repeat(ERROR_SIDE, 1).repeat(ERROR_SIDE, 2)[:, :height, :width]
 
-    @staticmethod
-    def _best(
-        attempt: Callable[[NDArray[np.float32], NDArray[np.float32] | None, float], Attempt],
-        values: NDArray[np.float32],
-        silent: NDArray[np.float32],
-        zero_below: NDArray[np.float32] | None,
-        networks_price: float,
-    ) -> Attempt:
-        """Codes the frame with the networks' symbols. If the floor replaces nearly everything, or the networks do not
-        know the content, it also tries symbols that are all 0. Returns the cheaper attempt.
-
-        Args:
-            attempt: codes a network input with dead zones by table row and a share of the price for `_judged`.
-            values: the network input.
-            silent: the network input for symbols that are all 0.
-            networks_price: price of a bit for the search for vectors, in squared grey levels.
-        """
-        told = attempt(values, zero_below, 1)
-        is_unknown = told.choice.cost_without > UNKNOWN_ERROR * networks_price * values[0].size
-        if told.choice.replaced_share < SILENT_SHARE and not is_unknown:
+    def _best(self, task: FrameTask, told: Attempt) -> Attempt:
+        """Networks that are told the picture, or that are told nothing where the floor does nearly everything."""
+        terms = self._alone_terms(task, told)
+        alone = None if terms is None else self._alone(task, told, terms)
+        if alone is not None:
+            self.is_strange = terms is not None and terms.price == task.prices.alone
+            return alone
+        self.is_strange &= task.compensated is not None and told.choice.replaced_share > KNOWN_SHARE
+        if told.choice.replaced_share < SILENT_SHARE:
             return told
-        untold = attempt(silent, NOTHING_ABOVE, UNKNOWN_PRICE if is_unknown else 1)
+        untold = self._attempt(task, task.silent, NOTHING_ABOVE, task.prices.floor)
         return untold if untold.cost < told.cost else told
 
+    @timed(FILTER)
+    def _alone_terms(self, task: FrameTask, told: Attempt) -> AloneTerms | None:
+        """None where the networks know such content."""
+        prices, compensated, size = task.prices, task.compensated, task.source.planes[0].size
+        if compensated is not None and not self.is_strange:
+            unknown = told.choice.cost_without / (UNKNOWN_ERROR * prices.search * size)
+            if unknown < 1:
+                return None
+            return AloneTerms(max(prices.alone, min(prices.floor, prices.search / (2 * unknown - 1))), 1)
+        cost = alone_cost(compensated, task.source.planes, self.floor_coder, prices.networks) * size
+        share = cost / told.cost_at(prices.networks)
+        if compensated is not None:
+            return AloneTerms(prices.alone, 1) if share < 1 else None
+        trust = (STRANGE_COST - share) / (STRANGE_COST - STRANGEST_COST)
+        return AloneTerms(prices.alone, min(trust, 1)) if trust > 0 else None
+
+    def _alone(self, task: FrameTask, told: Attempt, terms: AloneTerms) -> Attempt | None:
+        """The frame without networks; None if it is worse in some plane or costs more."""
+        step_index = self._alone_step(task, told, terms)
+        if step_index is None:
+            return None
+        alone = self._attempt(task, task.silent, NOTHING_ABOVE, price_of_step(step_index), is_alone=True)
+        price = max(task.prices.networks, terms.price)
+        return alone if alone.cost_at(price) < told.cost_at(price) else None
+
+    @timed(FILTER)
+    def _alone_step(self, task: FrameTask, told: Attempt, terms: AloneTerms) -> int | None:
+        steps = AloneSteps(task.compensated, task.source.planes, self.floor_coder, self.filter_coder)
+        if terms.trust == 1:
+            return steps.find(terms.price)
+        self.reference = told.reference
+        picture = apply_floor(told.choice.floor, self._planes(), task.compensated)
+        return steps.find_between(terms.price, picture, task.prices.floor, terms.trust)
+
     def _payload(
-        self,
-        attempt: Attempt,
-        vectors: EncoderState | None,
-        source: FrameSource,
-        predicted: Tensor | None,
-        price: float,
+        self, task: FrameTask, attempt: Attempt, vectors: EncoderState | None, predicted: Tensor | None
     ) -> Callable[[], bytes]:
         """Keeps an attempt as the coded frame. Returns a function that makes the payload: vectors, filters, floor,
         symbols."""
         self.reference, choice, encoder = attempt.reference, attempt.choice, attempt.side.encoder
         self._apply_floor(choice.floor, predicted)
-        self.floor_chooser.remember(source.planes)
+        self.floor_chooser.remember(task.source.planes)
         self.replaced_share = choice.replaced_share
-        state = self.filter_coder.encode_open(self.fit_filters(source, price), vectors)
+        filters = self.fit_filters(task.source, attempt.price, is_alone=attempt.is_alone)
+        state = self.filter_coder.encode_open(filters, vectors)
         if self.entropy_format is EntropyFormat.COMPACT:
             return partial(encoder.finish, self.floor_coder.encode_open(choice.floor, state))
         data = self.floor_coder.encode(choice.floor, state)
         return lambda: write_uv(len(data)) + data + encoder.finish()
 
     @timed(FILTER)
-    def fit_filters(self, source: FrameSource, price: float) -> Filters:
-        """Chooses the output filters of the last coded frame.
+    def fit_filters(self, source: FrameSource, price: float, *, is_alone: bool = False) -> Filters:
+        """The output filters that suit the frame coded last, where a bit is worth so many squared grey levels.
 
         Args:
-            price: price of a bit in squared grey levels.
+            is_alone: without what the fit knows of the frames before, as the step was found.
         """
-        return self.filter_fit.fit(self._planes(), source.planes, self.filter_coder, price)
+        fit = FilterFit() if is_alone else self.filter_fit
+        return fit.fit(self._planes(), source.planes, self.filter_coder, price)

@@ -63,7 +63,7 @@ def bit_price(row: int, target_qp: int, bit_depth: int = 8) -> float:
     price = search_lambda(row) ** 2
     step = step_of_qp(target_qp, bit_depth)
     if step is not None:
-        price = min(price, PRICE_OF_STEP * (step_size(step) / GREY_LEVEL) ** 2)
+        price = min(price, price_of_step(step))
     return price
 
 
@@ -75,6 +75,11 @@ def step_for(price: float) -> int:
     """
     wanted = (price / PRICE_OF_STEP) ** 0.5 * GREY_LEVEL
     return min(range(EXACT_STEP), key=lambda step_index: abs(np.log(step_size(step_index) / wanted)))
+
+
+def price_of_step(step_index: int) -> float:
+    """What a bit is worth where a frame has this step 0..62, in squared grey levels: the inverse of step_for."""
+    return PRICE_OF_STEP * (step_size(step_index) / GREY_LEVEL) ** 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -260,6 +265,7 @@ class FloorChooser:
         source: Planes,
         coder: FloorCoder,
         price: float,
+        is_alone: bool = False,
     ) -> FloorChoice:
         """Chooses the floor that brings a picture closer to its source. It changes neither chooser nor coder.
 
@@ -269,12 +275,13 @@ class FloorChooser:
             source: the three planes of the source, samples 0..8192 of the same sizes.
             coder: the coder that will code the floor; its state gives the bits of a choice.
             price: the price of a bit in squared grey levels, as from bit_price.
+            is_alone: whether no block has anything of the networks' picture.
 
         Raises:
             ValueError: sizes differ, or the price is out of range.
         """
         scale = GREY_LEVEL**2
-        rule = step_for(price), round(price * scale / 16), CHROMA_WEIGHT, coder.bit_depth
+        rule = step_for(price), round(price * scale / 16), CHROMA_WEIGHT, coder.bit_depth, is_alone
         choice = self._native.choose(coder.native, planes, compensated, source, *rule)
         num_blocks = planes[0].size // 256
         return FloorChoice(
