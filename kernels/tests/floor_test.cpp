@@ -143,10 +143,14 @@ void choices(Random& random) {
   fl::FloorCoder coder;
   for (int frame = 0; frame < 3; ++frame) {
     Picture picture(random, size), compensated(random, size);
-    const fl::ChoiceRule rule{random.below(fl::kExactStep), int64_t{1} << random.below(32), size.depth, 2};
+    const fl::ChoiceRule rule{random.below(fl::kExactStep), int64_t{1} << random.below(32), size.depth, 2, random.below(2) != 0};
     fl::Choice choice = chooser.choose(picture.planes, frame ? compensated.planes : fl::Planes{}, picture.sources,
                                        coder, rule, size.is_halved);
     expect(choice.floor.is_used == (choice.num_touched > 0), "a floor that touches nothing is used");
+    if (rule.is_alone) {
+      for (const fl::Block& block : choice.floor.blocks)
+        expect(block.is_touched && block.base != fl::Base::kPicture, "a floor alone leaves something of the picture");
+    }
     dcvc::RangeEncoder range_coder;
     coder.encode(range_coder, choice.floor);
     fl::reconstruct(choice.floor, picture.planes, compensated.planes);
