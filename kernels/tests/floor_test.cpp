@@ -143,7 +143,8 @@ void choices(Random& random) {
   fl::FloorCoder coder;
   for (int frame = 0; frame < 3; ++frame) {
     Picture picture(random, size), compensated(random, size);
-    const fl::ChoiceRule rule{random.below(fl::kExactStep), int64_t{1} << random.below(32), size.depth, 2, random.below(2) != 0};
+    const bool is_alone = random.below(2) != 0;
+    const fl::ChoiceRule rule{random.below(fl::kExactStep), int64_t{1} << random.below(32), size.depth, 2, is_alone};
     fl::Choice choice = chooser.choose(picture.planes, frame ? compensated.planes : fl::Planes{}, picture.sources,
                                        coder, rule, size.is_halved);
     expect(choice.floor.is_used == (choice.num_touched > 0), "a floor that touches nothing is used");
