@@ -325,7 +325,7 @@ def test_conventional_codec(run: Eval, data: Path, tmp_path: Path) -> None:
     assert rates["000"]["p_frame_num"] == 0
     refused = run(write_config(data, tmp_path, png={}), *arguments, "-y")
     assert isinstance(refused.exception, BatchError)
-    assert "holds RGB pictures" in refused.stderr
+    assert "holds 8-bit RGB pictures" in refused.stderr
 
 
 @pytest.mark.parametrize(
