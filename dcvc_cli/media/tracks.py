@@ -123,7 +123,8 @@ class TrackReader:
     def _write_header(self) -> bytes:
         """The Matroska file without samples; takes out of `_streams` what Matroska has no place for."""
         buffer = io.BytesIO()
-        # Without this flag FFmpeg numbers tracks and the file by chance: same film, other stream.
+        # Without this flag FFmpeg numbers tracks and the file by chance: same film, other stream
+        # (findings/ffmpeg-matroska-random-header.sh).
         with self._av.open(buffer, "w", format=MATROSKA, options={"fflags": "+bitexact"}) as header:
             numbered: dict[int, Track] = {}
             for index, track in self._streams.items():

@@ -178,6 +178,14 @@ def test_black_to_white(model: OpenedModel, qp: int):
     assert sum(clip.sizes[1:]) < 100
 
 
+@pytest.mark.parametrize("cut", [(16, 128), (128, 235), (235, 16)])
+def test_saturated_layers_do_no_harm_behind_a_cut(model: OpenedModel, cut: tuple[int, int]):
+    """Cuts of luma with strong chroma drive the networks' integers to their ends; the picture is exact all the same."""
+    first, second = flat(cut[0], 128, 128), flat(cut[1], 60, 200)
+    for qp in (0, 21, 63):
+        assert coded(model, [first, second, second], qp).quality.min() == BEST
+
+
 def test_a_strobe(model: OpenedModel):
     clip = coded(model, [flat(255 * (k % 2)) for k in range(3)], 40)
     assert clip.quality.min() == BEST
