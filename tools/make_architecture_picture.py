@@ -47,7 +47,7 @@ ENCODE = (
     Arrow("families.rt.gop", "families.rt.sequences", "frame type, QP, reset", "GopPlanner"),
     Arrow("families.rt.sequences", "families.lite.sequences", "values, plan", "FrameByFrameEncoder"),
     Arrow("families.lite.sequences", "families.lite.frame_encoder", "values, QP", "FramePayloadEncoder"),
-    Arrow("families.lite.frame_encoder", "families.lite.motion.field", "luma, references", "compensate_squares"),
+    Arrow("families.lite.frame_encoder", "families.lite.motion.field", "luma, references", "FieldCoder"),
     Arrow("families.lite.motion.field", "kernels/motion", "luma, vectors", "_motion"),
     Arrow("families.lite.frame_encoder", "families.lite.frames", "what motion leaves", "FrameCoder"),
     Arrow("families.lite.frames", "families.rt.recipe", "side, QP", "code_p_frame"),

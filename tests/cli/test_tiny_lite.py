@@ -59,7 +59,7 @@ def test_info_names_family_syntax_and_format(tiny_lite: Run, folder: Path):
     done = tiny_lite("info", "--json", folder / "a.dcvc")
     assert done.returncode == 0, done.stderr
     (sps,) = json.loads(done.stdout)["sps"]
-    assert (sps["model_family"], sps["model_variant"], sps["syntax"]) == ("lite", "tiny-lite", 2)
+    assert (sps["model_family"], sps["model_variant"], sps["syntax"]) == ("lite", "tiny-lite", 4)
     assert (sps["precision"], sps["entropy_format"]) == ("exact", "compact")
 
 

@@ -36,6 +36,9 @@ FLOOR_SYNTAX = 2
 """From this version of the payload syntax on, payloads have floors (docs/floor.md)."""
 LOSSLESS_SYNTAX = 3
 """Payloads of this version have a lossless layer (docs/lossless.md)."""
+BRIGHTNESS_SYNTAX = 4
+"""Payloads of this version have no lossless layer. Their P frames may change the brightness of references
+(docs/motion.md)."""
 
 
 class LiteModel(RtModel):
@@ -51,8 +54,8 @@ class LiteModel(RtModel):
         super().__init__(spec, ImageModel(spec.image), VideoModel(spec.video), is_for_tests=is_for_tests)
 
     def sps_fields(self, size: PictureSize, choices: CodingChoices) -> Mapping[str, Any]:
-        """Adds the syntax to the fields of `dcvc-rt`: streams with loss stay readable for older decoders."""
-        syntax = LOSSLESS_SYNTAX if choices.lossless else FLOOR_SYNTAX
+        """Adds the syntax to the fields of `dcvc-rt`."""
+        syntax = LOSSLESS_SYNTAX if choices.lossless else BRIGHTNESS_SYNTAX
         return {**super().sps_fields(size, choices), "syntax": syntax}
 
     def encoder(self, networks: CodecNetworks, sps: Sps, choices: CodingChoices) -> PictureEncoder:
@@ -63,7 +66,8 @@ class LiteModel(RtModel):
             frames: FramePayloadEncoder = LosslessFrameEncoder(*coding, video_format)
         else:
             targets = choices.qp_i, choices.qp_p
-            frames = FramePayloadEncoder(*coding, has_halved_chroma(video_format), targets, sps.bit_depth)
+            halve_chroma = has_halved_chroma(video_format)
+            frames = FramePayloadEncoder(*coding, halve_chroma, targets, sps.bit_depth, has_brightness=True)
         return LiteEncoder(frames, sps, gop_rule(choices, self.spec).plans_from())
 
     def decoder(self, networks: CodecNetworks, sps: Sps) -> PictureDecoder:
@@ -71,7 +75,7 @@ class LiteModel(RtModel):
         self.check_sps(sps)
         video_format = video_format_of(sps)
         coding = self.image, self.video, networks, sps.entropy_format, sps.skip_threshold
-        if sps.syntax >= LOSSLESS_SYNTAX:
+        if sps.syntax == LOSSLESS_SYNTAX:
             if sps.precision is not Precision.EXACT or video_format.chroma not in FORMATS:
                 told = f"{sps.precision.name.lower()}, {sps.chroma_format}"
                 message = f"a stream without loss is exact, 4:2:0 or 4:4:4, and this one is {told}"
@@ -79,8 +83,10 @@ class LiteModel(RtModel):
             frames: FramePayloadDecoder = LosslessFrameDecoder(*coding, video_format)
         else:
             padded, halve_chroma = padded_size(video_format.size), has_halved_chroma(video_format)
-            has_floor = sps.syntax >= FLOOR_SYNTAX
-            frames = FramePayloadDecoder(*coding, padded, halve_chroma, has_floor, sps.bit_depth)
+            has_floor, has_brightness = sps.syntax >= FLOOR_SYNTAX, sps.syntax >= BRIGHTNESS_SYNTAX
+            frames = FramePayloadDecoder(
+                *coding, padded, halve_chroma, has_floor, sps.bit_depth, has_brightness=has_brightness
+            )
         return FrameByFrameDecoder(frames, sps, MAX_QP_I, MAX_QP_P)
 
     def calibrate_p_frames(
@@ -110,7 +116,7 @@ class LiteFamily(Family):
     """Models `lite` and, for tests, `tiny-lite`."""
 
     name = "lite"
-    syntax = LOSSLESS_SYNTAX
+    syntax = BRIGHTNESS_SYNTAX
 
     @cached_property
     def models(self) -> Mapping[str, Model]:

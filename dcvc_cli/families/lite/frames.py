@@ -23,6 +23,7 @@ from dcvc_cli.families.lite.filter.parameters import Filters, Planes
 from dcvc_cli.families.lite.floor.frame_floor import FloorCoder, FrameFloor, apply_floor, put_back, wants_floor_twin
 from dcvc_cli.families.lite.floor.parts import BLOCK
 from dcvc_cli.families.lite.image import ImageModel
+from dcvc_cli.families.lite.motion.brightness import SAME_BRIGHTNESS, BrightnessCoder, FrameBrightness, brightened
 from dcvc_cli.families.lite.motion.field import FieldCoder, compensate_squares
 from dcvc_cli.families.lite.motion.motion import Motion
 from dcvc_cli.families.lite.pictures import picture_from_planes
@@ -74,6 +75,7 @@ class FrameCoder:
     Args:
         halve_chroma: whether floor and output filter work on chroma of half the size, as in 4:2:0 pictures.
         bit_depth: of the output pictures, 8 or 10.
+        has_brightness: whether payloads may change the brightness of references, as they do in syntax 4.
     """
 
     def __init__(
@@ -85,12 +87,15 @@ class FrameCoder:
         skip_threshold: float | None,
         halve_chroma: bool = True,
         bit_depth: int = 8,
+        *,
+        has_brightness: bool = False,
     ) -> None:
         self.image, self.video, self.networks = image, video, networks
         self.entropy_format, self.skip_threshold = entropy_format, skip_threshold
-        self.halve_chroma, self.bit_depth = halve_chroma, bit_depth
+        self.halve_chroma, self.bit_depth, self.has_brightness = halve_chroma, bit_depth, has_brightness
         self.reference = Reference()
         self.field_coder, self.filter_coder, self.floor_coder = FieldCoder(), FilterCoder(), FloorCoder(bit_depth)
+        self.brightness_coder = BrightnessCoder()
 
     @property
     def computes_beside_host(self) -> bool:
@@ -170,6 +175,27 @@ class FrameCoder:
     def _code_i(self, side: FrameSide, qp: int) -> None:
         self.reference = Reference(code_i_frame(self.image, self.networks["image"].synthesis, side, qp), None, qp)
         self.field_coder.reset()
+        self.brightness_coder.reset()
+
+    def _compensate(
+        self,
+        samples: NDArray[np.int16],
+        long_term: NDArray[np.int16] | None,
+        motion: Motion,
+        brightness: FrameBrightness,
+    ) -> NDArray[np.int16]:
+        """Compensates references given as samples, after their changes of brightness."""
+        kept = None if long_term is None else brightened(long_term, brightness.long_term)
+        return compensate_squares(brightened(samples, brightness.reference), motion, kept)
+
+    def _compensate_on_device(self, motion: Motion, brightness: FrameBrightness) -> Tensor:
+        """Does the same on a backend with kernels for pictures. The host changes the brightness: fades are rare."""
+        ops, frame, long_term = self.networks["video"].synthesis, self.output(), self.reference.long_term
+        if brightness.reference is not None:
+            frame = ops.frame_from_samples(brightened(ops.samples_from_frame(frame), brightness.reference))
+        if brightness.long_term is not None:
+            long_term = ops.frame_from_samples(brightened(ops.samples_from_frame(long_term), brightness.long_term))
+        return ops.compensate(frame, motion, long_term)
 
     def _code_p(self, side: FrameSide, qp: int, reset: bool, predicted: Tensor, keeps_reference: bool) -> None:
         """Codes the difference between a picture and the compensated frame.
@@ -207,8 +233,11 @@ class FramePayloadDecoder(FrameCoder):
         halve_chroma: bool = True,
         has_floor: bool = True,
         bit_depth: int = 8,
+        *,
+        has_brightness: bool = False,
     ) -> None:
-        super().__init__(image, video, networks, entropy_format, skip_threshold, halve_chroma, bit_depth)
+        coding = image, video, networks, entropy_format, skip_threshold
+        super().__init__(*coding, halve_chroma, bit_depth, has_brightness=has_brightness)
         self.padded, self.has_floor = padded, has_floor
         height, width = padded
         self._floor = self._no_floor = FrameFloor.unused(height // BLOCK, width // BLOCK, halve_chroma, bit_depth)
@@ -246,22 +275,26 @@ class FramePayloadDecoder(FrameCoder):
 
     @timed(MOTION)
     def follow_motion(self, payload: bytes) -> tuple[Tensor, SymbolBytes]:
-        """Reads vectors, filters and floor, and compensates.
+        """Reads vectors, brightness, filters and floor, and compensates.
 
         Returns:
             (the compensated frame, the bytes of the symbols).
         """
-        motion, rest = self._read_vectors_and_filters(payload)
+        motion, brightness, rest = self._read_before_symbols(payload)
         ops = self.networks["video"].synthesis
         if ops.has_picture_kernels:
-            return ops.compensate(self.output(), motion, self.reference.long_term), rest
-        return ops.frame_from_samples(compensate_squares(self._samples(), motion, self.reference.long_term)), rest
+            return self._compensate_on_device(motion, brightness), rest
+        compensated = self._compensate(self._samples(), self.reference.long_term, motion, brightness)
+        return ops.frame_from_samples(compensated), rest
 
-    def _read_vectors_and_filters(self, payload: bytes) -> tuple[Motion, SymbolBytes]:
+    def _read_before_symbols(self, payload: bytes) -> tuple[Motion, FrameBrightness, SymbolBytes]:
         data, symbols = self._parts(payload)
         latent_size, _ = latent_sizes(self.padded)
+        has_long_term, brightness = self.field_coder.has_long_term, SAME_BRIGHTNESS
         motion, state = self.field_coder.decode_open(data, *(2 * side for side in latent_size))
-        return motion, self._filters_of(data, symbols, state)
+        if self.has_brightness:
+            brightness, state = self.brightness_coder.decode_open(data, has_long_term, state)
+        return motion, brightness, self._filters_of(data, symbols, state)
 
     def _read_filters(self, payload: bytes) -> SymbolBytes:
         data, symbols = self._parts(payload)
