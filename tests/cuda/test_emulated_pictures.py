@@ -12,6 +12,7 @@ from dcvc_cli.families.lite.filter.twin import filter_planes_twin
 from dcvc_cli.families.lite.floor.frame_floor import FrameFloor, put_back
 from dcvc_cli.families.lite.floor.parts import COMPENSATED, EXACT_STEP, FLAT, FloorParts
 from dcvc_cli.families.lite.floor.twin import reconstruct_twin
+from dcvc_cli.families.lite.motion.brightness import Brightness, brightened, brightened_frame
 from dcvc_cli.families.lite.motion.field import in_lines, in_squares
 from dcvc_cli.families.lite.motion.motion import Motion
 from dcvc_cli.families.lite.motion.twin import compensate_twin
@@ -77,6 +78,15 @@ def test_compensation_agrees(size, largest, all_ops):
         expected = compensate_twin(lines[0], motion, UNIT, lines[1] if seed % 2 else None)
         result = ops.compensate(found, motion, kept_found if seed % 2 else None)
         assert_same(in_squares(expected), ops.samples_from_frame(result), f"{size} {largest} seed {seed}")
+
+
+def test_changes_of_brightness_agree(all_ops):
+    """The host changes a frame of the device: the samples are those of the reference changed."""
+    for seed, ops in enumerate(all_ops):
+        wanted, found = pictures(np.random.default_rng(seed), ops, (2, 4))
+        change = Brightness(100 + 90 * seed, (9 * seed, -7, 30))
+        expected = brightened(REFERENCE.samples_from_frame(wanted), change)
+        assert_same(expected, ops.samples_from_frame(brightened_frame(ops, found, change)), f"seed {seed}")
 
 
 def random_floor(rng, rows, columns, is_halved, step_index):

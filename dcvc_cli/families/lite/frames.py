@@ -23,7 +23,13 @@ from dcvc_cli.families.lite.filter.parameters import Filters, Planes
 from dcvc_cli.families.lite.floor.frame_floor import FloorCoder, FrameFloor, apply_floor, put_back, wants_floor_twin
 from dcvc_cli.families.lite.floor.parts import BLOCK
 from dcvc_cli.families.lite.image import ImageModel
-from dcvc_cli.families.lite.motion.brightness import SAME_BRIGHTNESS, BrightnessCoder, FrameBrightness, brightened
+from dcvc_cli.families.lite.motion.brightness import (
+    SAME_BRIGHTNESS,
+    BrightnessCoder,
+    FrameBrightness,
+    brightened,
+    brightened_frame,
+)
 from dcvc_cli.families.lite.motion.field import FieldCoder, compensate_squares
 from dcvc_cli.families.lite.motion.motion import Motion
 from dcvc_cli.families.lite.pictures import picture_from_planes
@@ -190,12 +196,10 @@ class FrameCoder:
 
     def _compensate_on_device(self, motion: Motion, brightness: FrameBrightness) -> Tensor:
         """Does the same on a backend with kernels for pictures. The host changes the brightness: fades are rare."""
-        ops, frame, long_term = self.networks["video"].synthesis, self.output(), self.reference.long_term
-        if brightness.reference is not None:
-            frame = ops.frame_from_samples(brightened(ops.samples_from_frame(frame), brightness.reference))
-        if brightness.long_term is not None:
-            long_term = ops.frame_from_samples(brightened(ops.samples_from_frame(long_term), brightness.long_term))
-        return ops.compensate(frame, motion, long_term)
+        ops, long_term = self.networks["video"].synthesis, self.reference.long_term
+        frame = brightened_frame(ops, self.output(), brightness.reference)
+        kept = None if long_term is None else brightened_frame(ops, long_term, brightness.long_term)
+        return ops.compensate(frame, motion, kept)
 
     def _code_p(self, side: FrameSide, qp: int, reset: bool, predicted: Tensor, keeps_reference: bool) -> None:
         """Codes the difference between a picture and the compensated frame.

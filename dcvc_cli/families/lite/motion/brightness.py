@@ -13,6 +13,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from dcvc_cli.backend.operations import Operations, Tensor
 from dcvc_cli.errors import StreamError
 from dcvc_cli.families.lite.samples import MAX_SAMPLE
 from dcvc_cli.format.range_coder import (
@@ -83,6 +84,14 @@ def brightened(samples: NDArray[np.int16], brightness: Brightness | None) -> NDA
     for plane, pivot, offset in zip(changed, PIVOTS, brightness.offsets, strict=True):
         plane[...] = _brightened_plane(plane, brightness.scale, offset, pivot)
     return changed
+
+
+def brightened_frame(ops: Operations, frame: Tensor, brightness: Brightness | None) -> Tensor:
+    """Returns a frame of a backend after a change of brightness, which the host makes; without a change the frame
+    itself."""
+    return (
+        frame if brightness is None else ops.frame_from_samples(brightened(ops.samples_from_frame(frame), brightness))
+    )
 
 
 class BrightnessCoder:
