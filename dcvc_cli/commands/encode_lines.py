@@ -3,7 +3,9 @@
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from dcvc_cli.bitstream.limits import MAX_QP_P
 from dcvc_cli.coding.encode_settings import EncodeSettings
+from dcvc_cli.format.constants import MAX_BASE_QP
 
 if TYPE_CHECKING:
     from dcvc_cli.coding.encode import EncodeSummary
@@ -12,9 +14,22 @@ if TYPE_CHECKING:
     from dcvc_cli.media import PictureReader
 
 
-def size_hint(settings: EncodeSettings) -> str:
-    """What to do about a stream that is too large."""
-    return "--passes 2 comes closer" if settings.passes == 1 else "other tracks come on top; --no-tracks drops them"
+def rate_warning(settings: EncodeSettings, summary: "EncodeSummary") -> str | None:
+    """What to tell about a stream that is larger than what was asked for; None where it is not."""
+    rate = summary.bitrate_kbps
+    # A base QP of 0 gives QPs up to the largest offset of a good frame.
+    is_least = summary.qp_min == 0 and summary.qp_max is not None and summary.qp_max <= MAX_QP_P - MAX_BASE_QP
+    if settings.target_size is not None and summary.size_bytes > settings.target_size:
+        comes_closer = "--passes 2 comes closer" if settings.passes == 1 else ""
+        hint = (
+            "QPs are about as low as they go"
+            if is_least
+            else comes_closer or "other tracks come on top; --no-tracks drops them"
+        )
+        return f"{summary.size_bytes} bytes are more than --target-size {settings.target_size}: {hint}"
+    if settings.bitrate is not None and is_least and rate is not None and rate > settings.bitrate:
+        return f"{rate:.2f} kbit/s are more than --bitrate {settings.bitrate:g}: QPs are about as low as they go"
+    return None
 
 
 def report_head(opened: "OpenedModel", settings: EncodeSettings, reader: "PictureReader") -> dict[str, Any]:

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dcvc_cli.coding.encode_settings import EncodeSettings
-from dcvc_cli.commands.encode_lines import coding_line, frame_line, report_head, row_of, size_hint, summary_line
+from dcvc_cli.commands.encode_lines import coding_line, frame_line, rate_warning, report_head, row_of, summary_line
 from dcvc_cli.commands.positions import Position, input_span
 from dcvc_cli.errors import UsageError
 from dcvc_cli.format.colour_names import MATRICES, PRIMARIES, TRANSFERS, code_point, colour_range
@@ -206,7 +206,9 @@ def encode_stream(
         )
         coding = settings.coding_choices()
         feed = _track_feed(reader, is_limited=frames is not None)
-        target = rate_target(settings, reader.name, reader.format, reader.num_frames)
+        # A pipe does not tell its end; --frames tells the most that come, which is enough for a largest size.
+        is_capped = reader.num_frames is None and settings.target_size is not None
+        target = rate_target(settings, reader.name, reader.format, frames if is_capped else reader.num_frames)
         control = one_pass(settings, target)
         if target is not None and settings.passes == 2:
             key = pass_key(source, (seek, frames), reader.format, settings, opened)
@@ -255,10 +257,8 @@ def encode_stream(
             voice.note(f"note: {note}")
         if feed is not None and feed.num_left_out:
             voice.warn(f"{feed.num_left_out} packets of other tracks are too large for a stream: left out")
-        if settings.target_size is not None and summary.size_bytes > settings.target_size:
-            voice.warn(
-                f"{summary.size_bytes} bytes are more than --target-size {settings.target_size}: {size_hint(settings)}"
-            )
+        if warning := rate_warning(settings, summary):
+            voice.warn(warning)
         if summary.vbv_underflows:
             units = f"{summary.vbv_underflows} frame unit{'s' if summary.vbv_underflows > 1 else ''}"
             voice.warn(

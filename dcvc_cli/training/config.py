@@ -13,6 +13,8 @@ from dcvc_cli.learning.trainee import Objective, ParameterGroup, Trainee
 from dcvc_cli.training.models import trainable
 from dcvc_cli.training.settings import check_names, check_number, construct, setting_names
 
+MAX_CONFIG_BYTES = 1 << 16
+
 
 @dataclass(frozen=True)
 class TrainConfig:
@@ -164,10 +166,15 @@ def read_train_config(path: Path, model: str | None = None) -> TrainConfig:
     if not path.exists() and len(path.parts) == 1 and shipped.exists():
         path = shipped
     try:
-        values = yaml.safe_load(path.read_text())
-    except (OSError, yaml.YAMLError) as error:
+        with open(path, "rb") as file:
+            content = file.read(MAX_CONFIG_BYTES + 1)
+        if len(content) > MAX_CONFIG_BYTES:
+            raise UsageError(f"{path} is larger than {MAX_CONFIG_BYTES} bytes, the limit of a training configuration")
+        values = yaml.safe_load(content)
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         hint = f"a file, or one of {', '.join(recipe_names())}"
-        raise UsageError(f"cannot read training configuration {path}: {error}", hint) from error
+        reason = error.strerror if isinstance(error, OSError) else " ".join(str(error).split())
+        raise UsageError(f"cannot read training configuration {path}: {reason}", hint) from error
     if not isinstance(values, dict) or not isinstance(values.get("stages"), list) or not values["stages"]:
         raise UsageError(f"{path}: expected a mapping with a list of stages")
     values |= {} if model is None else {"model": model}
@@ -200,10 +207,10 @@ def _trainee_of(values: Mapping[str, Any], where: str) -> tuple[Trainee, list[st
         UsageError: there is no such network.
     """
     model, network = values["model"], values.get("network")
-    if model not in trainable():
+    if not isinstance(model, str) or model not in trainable():
         raise UsageError(f"{where}: there is no model {model!r}", f"known: {', '.join(trainable())}")
     networks = trainable()[model].trainees
-    if network not in networks:
+    if not isinstance(network, str) or network not in networks:
         raise UsageError(f"{where}: network is {' or '.join(networks)}, not {network!r}")
     return trainable()[model].trainee(network), [name for name, _ in trainable()[model].networks[network].shapes()]
 

@@ -9,6 +9,7 @@ import pytest
 from dcvc_cli.coding.quality_target import QualityTarget
 from dcvc_cli.metrics.ffmpeg_scores import program_for
 from tests.support.clips import clip_with_cuts
+from tests.support.processes import Run
 
 pytestmark = pytest.mark.native
 Call = Callable[..., int]
@@ -21,7 +22,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def encode(call: Call, clip: Path, tmp_path: Path, *words: str | Path | int) -> dict:
+def encode(call: Call, clip: Path, tmp_path: Path, *words: str | Path | float) -> dict:
     assert call("encode", clip, "-o", tmp_path / "out.dcvc", "-y", "--json", tmp_path / "out.json", *words) == 0
     return json.loads((tmp_path / "out.json").read_text())
 
@@ -71,7 +72,24 @@ def test_a_size_is_not_exceeded(call: Call, clip: Path, tmp_path: Path, capsys: 
     assert 8000 < (tmp_path / "out.dcvc").stat().st_size <= 10_000
     assert "more than" not in capsys.readouterr().err
     encode(call, clip, tmp_path, "--target-size", 300)
-    assert "more than --target-size 300" in capsys.readouterr().err
+    assert "more than --target-size 300: QPs are about as low as they go" in capsys.readouterr().err
+
+
+def test_a_bitrate_below_what_the_codec_takes_is_said(
+    call: Call, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    encode(call, clip, tmp_path, "--bitrate", 0.01)
+    assert "more than --bitrate 0.01: QPs are about as low as they go" in capsys.readouterr().err
+    encode(call, clip, tmp_path, "--bitrate", 4_000_000)
+    assert "warning" not in capsys.readouterr().err
+
+
+def test_a_pipe_with_a_number_of_frames_has_a_size(dcvc: Run, clip: Path, tmp_path: Path):
+    options = ("--target-size", "10k", "--frames", 2, "--threads", 1)
+    done = dcvc("encode", "-", "-o", tmp_path / "out.dcvc", *options, input=clip.read_bytes())
+    assert done.returncode == 0, done.stderr
+    assert b"2 frames" in done.stderr
+    assert (tmp_path / "out.dcvc").stat().st_size <= 10_000
 
 
 def test_what_stands_still_has_a_higher_qp_under_crf(call: Call, clip: Path, tmp_path: Path):

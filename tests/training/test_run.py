@@ -258,6 +258,15 @@ def test_settings_that_cannot_be_obeyed(old: str, new: str, named: str, tmp_path
         read_train_config(path)
 
 
+@pytest.mark.parametrize("content", [b"\xd5\xff\0", b"a: [", b"[" * 5000, b"#" * 70000, b"stages: [1]\nmodel: [tiny]"])
+def test_files_that_are_no_configuration(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_bytes(content)
+    with pytest.raises(UsageError, match=r"c\.yaml") as caught:
+        read_train_config(path)
+    assert "\n" not in str(caught.value)
+
+
 # ---- checkpoints
 
 SAVE_AND_DIE = """
