@@ -23,9 +23,10 @@ def _memory(num_pixels: int, variant: str, base: int, each: tuple[int, int]) -> 
     bytes_a_pixel, bytes_a_parameter = each
     model = models().get(variant)
     width = _UNKNOWN_WIDTH if model is None else model.relative_width
+    kept = 0 if model is None else model.kept_memory
     num_parameters = _UNKNOWN_PARAMETERS if model is None else _num_parameters(model)
     beyond_lite = max(0, num_parameters - _LITE_PARAMETERS)
-    return base + beyond_lite * bytes_a_parameter + round(num_pixels * bytes_a_pixel * width)
+    return base + kept + beyond_lite * bytes_a_parameter + round(num_pixels * bytes_a_pixel * width)
 
 
 def _num_parameters(model: Model) -> int:

@@ -116,6 +116,7 @@ class Model(ABC):
         entropy_formats: the choices of `--entropy-format`.
         stages: parts of coding a picture, in the order of `dcvc bench`. `stages.timed` marks the functions of a stage.
         relative_width: memory that a pixel takes, for estimates; 1 is what `lite` takes.
+        kept_memory: bytes of freed tensors that a process keeps beside, for estimates.
         has_qps: whether the QP changes the rate. Without QPs, each weights file has the rate that it was trained for.
         has_lossless: whether the model codes pictures without loss (CodingChoices.lossless).
         codes_every_format: whether the model codes 4:2:2, 4:4:4 and 10 bits too. Every model codes 8-bit 4:2:0 and RGB.
@@ -129,6 +130,7 @@ class Model(ABC):
     entropy_formats: tuple[EntropyFormat, ...] = ()
     stages: tuple[str, ...] = COMMON_STAGES
     relative_width: float = 3.0
+    kept_memory: int = 0
     has_qps: bool = True
     has_lossless: bool = False
     codes_every_format: bool = False

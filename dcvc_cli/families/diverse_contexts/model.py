@@ -47,7 +47,8 @@ class DiverseModel(Model):
     """
 
     entropy_formats = (EntropyFormat.FAMILY,)
-    relative_width = 8.0
+    relative_width = 15.0
+    kept_memory = 352 << 20
     kind: WideKind
     adaptors: tuple[int, ...]
     has_refresh: bool
@@ -55,7 +56,7 @@ class DiverseModel(Model):
     def __init__(self, name: str, image: ImageNetwork, video: VideoNetwork, *, is_for_tests: bool = False) -> None:
         self.name, self.image, self.video, self.is_for_tests = name, image, video, is_for_tests
         if is_for_tests:
-            self.relative_width = 0.5
+            self.relative_width, self.kept_memory = 0.5, 0
         self.networks = {"image": image, "video": video}
 
     def values(self, picture: Picture, video_format: VideoFormat) -> "NDArray[np.float32]":

@@ -33,11 +33,14 @@ class HemModel(Model):
         image, video: the graphs of the networks.
     """
 
-    relative_width = 16.0
+    relative_width = 11.0
+    kept_memory = 352 << 20
 
     def __init__(self, name: str, image: HemImageSizes, video: HemVideoSizes, *, is_for_tests: bool = False) -> None:
         self.name, self.is_for_tests = name, is_for_tests
         self.image, self.video = HemImageNetwork(image), HemVideoNetwork(video)
+        if is_for_tests:
+            self.relative_width, self.kept_memory = 0.5, 0
         self.networks = {"image": self.image, "video": self.video}
 
     def limits(self, sps: Sps) -> FrameLimits:
