@@ -1,13 +1,15 @@
 """Joins .dcvc streams unit by unit, and repairs damaged ones. Payloads and picture hashes do not change."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from dcvc_cli.bitstream.faults import BitstreamError, Rule
 from dcvc_cli.bitstream.sps import Sps
 from dcvc_cli.bitstream.stream_copy import StreamCopy
 from dcvc_cli.bitstream.stream_reader import StreamReader
-from dcvc_cli.bitstream.units import Damage, EndUnit, FrameUnit, StartUnit
+from dcvc_cli.bitstream.tracks import MATROSKA_TRACK, TrackHeader, TrackPacket
+from dcvc_cli.bitstream.units import Damage, EndUnit, FrameUnit, StartUnit, TrackUnit, Unit
 from dcvc_cli.bitstream.window import ByteSink, ByteSource
 
 MAX_TOLD_DAMAGES = 20
@@ -65,17 +67,61 @@ def concat_streams(sources: Sequence[tuple[str, ByteSource]], sink: ByteSink) ->
     copy = StreamCopy(sink)
     notes: list[str] = []
     previous: Sps | None = None
-    for name, source in sources:
-        try:
-            for unit in StreamReader(source):
-                if isinstance(unit, FrameUnit):
-                    notes += _changes(name, previous, unit.sps)
-                    previous = unit.sps
-                copy.copy(unit, name)
-        except BitstreamError as error:
-            raise type(error)(error.rule, f"{name}: {error.message}", hint=error.hint) from error
+    parts = [_Part(name, source) for name, source in sources]
+    announced = _later_tracks(parts)
+    for part in parts:
+        for unit in part.units():
+            if isinstance(unit, FrameUnit):
+                for track in announced:
+                    copy.copy(track, part.name)
+                announced = []
+                notes += _changes(part.name, previous, unit.sps)
+                previous = unit.sps
+            copy.copy(unit, part.name)
     copy.finish()
     return ConcatReport(copy.num_frames, (*notes, *copy.notes))
+
+
+class _Part:
+    """One of the streams to join. Its errors begin with its name."""
+
+    def __init__(self, name: str, source: ByteSource) -> None:
+        self.name = name
+        self._reader = self._read(source)
+        self._head: list[Unit] = []
+
+    def _read(self, source: ByteSource) -> Iterator[Unit]:
+        try:
+            yield from StreamReader(source)
+        except BitstreamError as error:
+            raise type(error)(error.rule, f"{self.name}: {error.message}", hint=error.hint) from error
+
+    def tracks(self) -> list[TrackUnit]:
+        """What the stream says of its tracks before its first frame: their headers, and the container's facts."""
+        for unit in self._reader:
+            self._head.append(unit)
+            if isinstance(unit, FrameUnit):
+                break
+        return [unit for unit in self._head if isinstance(unit, TrackUnit) and _announces(unit.message)]
+
+    def units(self) -> Iterator[Unit]:
+        """All units, once."""
+        head, self._head = self._head, []
+        return chain(head, self._reader)
+
+
+def _announces(message: TrackHeader | TrackPacket) -> bool:
+    return isinstance(message, TrackHeader) or message.track == MATROSKA_TRACK
+
+
+def _later_tracks(parts: Sequence[_Part]) -> list[TrackUnit]:
+    """What has to stand before the first frame of the result where only a later stream has tracks: a decoder opens its
+    output at the first frame."""
+    for index, part in enumerate(parts):
+        tracks = part.tracks()
+        if any(unit.message.track == MATROSKA_TRACK for unit in tracks):
+            return tracks if index else []
+    return []
 
 
 def _changes(name: str, previous: Sps | None, sps: Sps) -> list[str]:

@@ -3,6 +3,7 @@ change."""
 
 from dataclasses import replace
 from fractions import Fraction
+from math import ceil
 
 from dcvc_cli.bitstream.nal import NalType
 from dcvc_cli.bitstream.sei import PictureHash
@@ -77,7 +78,8 @@ class StreamCopy:
         sps, pictures = unit.sps, unit.pictures
         if sps.time_base is not None:
             if unit.frame_type is NalType.I:
-                first = unit.times[0] + _ticks(self._start, sps.time_base)
+                # Rounded up, or the picture could come before the last one of another time base.
+                first = unit.times[0] + ceil(self._start * sps.time_base.num / sps.time_base.den)
                 pictures = replace(pictures, times=(first, *pictures.times[1:]))
             self._advance(unit, sps.time_base)
         elif sps.frame_rate_num:
@@ -96,6 +98,9 @@ class StreamCopy:
 
     def _copy_track(self, message: TrackHeader | TrackPacket, name: str) -> None:
         if isinstance(message, TrackHeader):
+            if message.track not in self._tracks and self._writer.num_frames:
+                told = f"track {message.track} of {name} ({message.kind}, {message.codec})"
+                self._note(f"{told} begins behind the first frame, so `dcvc decode` writes it into no video file")
             known = self._tracks.setdefault(message.track, message)
             if known != message:
                 self._left_out.add(message.track)

@@ -3,6 +3,7 @@ damage."""
 
 import zlib
 from collections.abc import Iterator
+from fractions import Fraction
 
 from dcvc_cli.bitstream.faults import BitstreamError, Rule, TruncatedStreamError, UnsupportedStreamError
 from dcvc_cli.bitstream.index_check import UnitPlaces
@@ -95,7 +96,8 @@ class StreamReader:
         self._last_unit: FrameUnit | None = None
         """The last frame unit; None after damage."""
         self._key_time = 0
-        self._last_time = -1
+        self._last_time: tuple[int, Fraction] | None = None
+        """Of the picture read last: ticks, and seconds, since another SPS may have another time base."""
 
     def _units(self) -> Iterator[Unit]:
         if not self._window.ensure(1):
@@ -292,12 +294,13 @@ class StreamReader:
             time if is_key and not place else self._key_time + time for place, time in enumerate(pictures.times)
         )
         # If display order differs from coding order, times are compared where pictures are put in order.
-        if not sps.max_reorder:
+        if not sps.max_reorder and sps.time_base is not None:
             for time in times:
-                if time <= self._last_time and not self._broken:
-                    message = f"a picture's time {time} does not come after {self._last_time}"
+                seconds = Fraction(time * sps.time_base.den, sps.time_base.num)
+                if self._last_time is not None and seconds <= self._last_time[1] and not self._broken:
+                    message = f"a picture's time {time} does not come after {self._last_time[0]}"
                     raise BitstreamError(Rule.TIME_ORDER, message)
-                self._last_time = time
+                self._last_time = time, seconds
         return times
 
     def _broken_reference(self, sps: Sps, number: int) -> BitstreamError | None:

@@ -15,6 +15,8 @@ from dcvc_cli.bitstream.varint import UV_LIMIT, ByteReader, write_uv
 MAX_METADATA_PAYLOAD_SIZE = 1 << 20
 MAX_TRACK_PAYLOAD_SIZE = 1 << 24
 MAX_TRACKS = 255
+MATROSKA_TRACK = 255
+"""Number of the track that holds the Matroska header (docs/bitstream.md, "TRACK")."""
 ITU_T_T35 = 0
 """Kind of a metadata message: the bytes of an ITU-T T.35 message from its country code on, such as HDR10+."""
 TRACK_KINDS = ("other", "audio", "subtitles", "data")

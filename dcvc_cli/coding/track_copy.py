@@ -6,8 +6,7 @@ from fractions import Fraction
 from typing import Protocol
 
 from dcvc_cli.bitstream.sps_blocks import TimeBase
-from dcvc_cli.bitstream.tracks import TrackHeader, TrackPacket
-from dcvc_cli.coding.track_feed import MATROSKA_TRACK
+from dcvc_cli.bitstream.tracks import MATROSKA_TRACK, TrackHeader, TrackPacket
 from dcvc_cli.media.tracks import MATROSKA, TrackReader, TrackSample
 from dcvc_cli.media.video_writer import VideoFileWriter
 

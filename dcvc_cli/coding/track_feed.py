@@ -6,13 +6,11 @@ from fractions import Fraction
 from dcvc_cli.bitstream.sps import Sps
 from dcvc_cli.bitstream.sps_blocks import TimeBase
 from dcvc_cli.bitstream.stream_writer import StreamWriter
-from dcvc_cli.bitstream.tracks import MAX_TRACK_PAYLOAD_SIZE, TrackHeader, TrackPacket
+from dcvc_cli.bitstream.tracks import MATROSKA_TRACK, MAX_TRACK_PAYLOAD_SIZE, TrackHeader, TrackPacket
 from dcvc_cli.bitstream.varint import UV_LIMIT
 from dcvc_cli.media.container import ContainerReader
 from dcvc_cli.media.tracks import MATROSKA, TrackReader, TrackSample
 
-MATROSKA_TRACK = 255
-"""Number of the track that holds the Matroska header (docs/bitstream.md, "TRACK")."""
 _MAX_DATA = MAX_TRACK_PAYLOAD_SIZE - 64
 """Bytes of a packet, with room for what stands before it in the unit."""
 

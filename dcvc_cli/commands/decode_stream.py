@@ -128,11 +128,11 @@ def decode_stream(source: str, output: str, choices: DecodeChoices, wanted: Repo
         DcvcError: as `dcvc decode` documents its exit codes.
     """
     from dcvc_cli.api.decoder import Decoder
+    from dcvc_cli.bitstream.tracks import MATROSKA_TRACK
     from dcvc_cli.coding.decode import HashMismatchError
     from dcvc_cli.coding.output_times import OutputTimes
     from dcvc_cli.coding.queues import read_ahead
     from dcvc_cli.coding.stream_source import naming
-    from dcvc_cli.coding.track_feed import MATROSKA_TRACK
     from dcvc_cli.media import PictureWriter, open_writer
     from dcvc_cli.media.output import OutputFile
     from dcvc_cli.media.video_writer import container_of

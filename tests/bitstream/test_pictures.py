@@ -312,6 +312,29 @@ def test_times_of_a_joined_stream_go_on() -> None:
     assert "time base changes from 1000/1 to none in 1.dcvc" in report.notes
 
 
+def test_times_are_compared_in_seconds() -> None:
+    """A stream of fewer ticks a second goes on behind one of many: each tick number is lower than those before."""
+    parts = []
+    for index, rate in enumerate((90000, 12800, 1000, 1000)):
+        sps = replace(TIMED, time_base=TimeBase(rate, 1))
+        parts.append((f"{index}.dcvc", io.BytesIO(timed_stream(sps, [0, rate // 25, rate // 25 + 1]))))
+    sink = io.BytesIO()
+    concat_streams(parts, sink)
+    assert validate_stream(io.BytesIO(sink.getvalue())) == []
+    seconds = [frame.times[0] / frame.sps.time_base.num for frame in frames_of(sink.getvalue())]
+    assert seconds == sorted(set(seconds))
+
+
+def timed_stream(sps: Sps, times: list[int]) -> bytes:
+    sink = io.BytesIO()
+    writer = StreamWriter(sink)
+    writer.write_sps(0, sps)
+    for number, time in enumerate(times):
+        writer.write_frame(P if number else I, 0, 5, False, b"", PictureHeader(1, (), (time,)))
+    writer.finish()
+    return sink.getvalue()
+
+
 def test_another_track_of_the_same_number_is_left_out_and_told() -> None:
     parts = []
     for header in (AUDIO, replace(AUDIO, codec="opus")):

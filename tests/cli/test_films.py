@@ -278,3 +278,37 @@ def test_a_film_gives_the_same_stream_each_time(call: Call, tmp_path: Path) -> N
     for name in ("a", "b"):
         assert call("encode", tmp_path / "film.mkv", "-o", tmp_path / f"{name}.dcvc") == 0
     assert (tmp_path / "a.dcvc").read_bytes() == (tmp_path / "b.dcvc").read_bytes()
+
+
+def test_a_join_keeps_the_tracks_of_a_later_stream(call: Call, film: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """The first stream has no sound: what the later one says of its tracks comes to stand before the first frame."""
+    assert call("decode", "film.dcvc", "-o", "silent.y4m", "-q") == 0
+    assert call("encode", "silent.y4m", "-o", "silent.dcvc", "-q") == 0
+    assert call("concat", "silent.dcvc", "film.dcvc", "silent.dcvc", "-o", "both.dcvc") == 0
+    assert call("info", "both.dcvc", "--validate") == 0
+    assert call("decode", "both.dcvc", "-o", "both.mkv") == 0
+    assert "track" not in capfd.readouterr().err
+    alone, joined = contents(film / "film.mkv"), contents(film / "both.mkv")
+    for kind in ("audio", "subtitle"):
+        assert [row[1] for row in joined[kind]] == [row[1] for row in alone[kind]]
+        # The silent stream lasts 12 frames at 25 a second.
+        assert all(abs(late[0] - early[0] - 480) < 25 for late, early in zip(joined[kind], alone[kind], strict=True)), (
+            kind
+        )
+    assert len(joined["video"]) == 36
+
+
+def test_a_join_tells_a_track_that_no_video_file_gets(
+    call: Call, film: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with av.open("film.mkv") as whole, av.open("sound.mkv", "w") as sound:
+        kept = {stream: sound.add_stream_from_template(stream) for stream in whole.streams if stream.type != "subtitle"}
+        for packet in whole.demux([stream for stream in kept if stream.type in ("video", "audio")]):
+            if packet.dts is not None:
+                packet.stream = kept[packet.stream]
+                sound.mux(packet)
+    assert call("encode", "sound.mkv", "-o", "sound.dcvc", "-q") == 0
+    capfd.readouterr()
+    assert call("concat", "sound.dcvc", "film.dcvc", "-o", "both.dcvc", "-y") == 0
+    told = "track 2 of film.dcvc (subtitles, subrip) begins behind the first frame"
+    assert told in capfd.readouterr().err
