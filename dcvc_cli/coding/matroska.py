@@ -12,6 +12,7 @@ from dcvc_cli.errors import EnvironmentFault, InputError, StreamError
 from dcvc_cli.families.elementary_form import RemuxReport
 from dcvc_cli.media import OutputFile
 from dcvc_cli.media.av_files import fault_text, import_av
+from dcvc_cli.media.output import output_fault
 
 EBML_SIGNATURE = b"\x1aE\xdf\xa3"
 """First bytes of every Matroska file."""
@@ -113,6 +114,11 @@ def to_matroska(source: ByteSource, output: OutputFile) -> RemuxReport:
         file.close()
     except (av.error.FFmpegError, ValueError) as error:
         raise InputError(f"cannot write {output.name}: {fault_text(error)}") from error
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        # The muxer goes back in the file, which writes what is left in its buffer.
+        raise output_fault(output.name, error) from error
     if not sink.has_replaced:
         raise EnvironmentFault(
             f"cannot write {output.name}: this FFmpeg writes the codec id in a way that dcvc does not know"

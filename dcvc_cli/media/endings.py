@@ -24,6 +24,7 @@ _PROMISES = {
     **dict.fromkeys((".html", ".htm"), HTML),
     ".safetensors": WEIGHTS,
     **dict.fromkeys(CONTAINER_SUFFIXES, _VIDEO),
+    **dict.fromkeys((".266", ".h266", ".vvc", ".avc", ".av1", ".m1v", ".f4v", ".apng"), _VIDEO),
     **dict.fromkeys((".bmp", ".tif", ".tiff", ".ppm", ".svg", ".exr", ".jxl", ".heic"), "a picture of another format"),
     **dict.fromkeys((".wav", ".mp3", ".m4a", ".aac", ".flac", ".opus"), "sound"),
     **dict.fromkeys((".yaml", ".yml", ".md", ".pdf"), "a document"),

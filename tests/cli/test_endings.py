@@ -9,7 +9,7 @@ from dcvc_cli.media.video_writer import FORMATS
 from tests.support.clips import y4m_clip
 
 Call = Callable[..., int]
-PICTURES, RAW, VIDEO = ("o.y4m", "o.png"), ("o.yuv", "o.raw"), ("o.mp4", "o.MKV", "o.webm", "o.gif", "o.264")
+PICTURES, RAW, VIDEO = ("o.y4m", "o.png"), ("o.yuv", "o.raw"), ("o.mp4", "o.MKV", "o.webm", "o.gif", "o.264", "o.266")
 OTHERS = ("o.csv", "o.json", "o.zip", "o.wav", "o.txt", "o.jpg", "o.safetensors", "o.html")
 
 

@@ -1,5 +1,7 @@
 """`dcvc remux` keeps a .dcvc stream in a Matroska file and gives it back byte for byte."""
 
+import resource
+import signal
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -128,3 +130,21 @@ def test_other_commands_name_the_way_out(call: Call, stream: Path, capfd: pytest
     assert call("remux", "stream.dcvc", "-o", "stream.mkv", "-q") == 0
     assert call("info", "stream.mkv") == 4
     assert "a stream in an .mkv file, goes through `dcvc remux`" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("num_bytes", [100, 1000])
+def test_a_full_disk_names_the_file(
+    call: Call, stream: Path, capfd: pytest.CaptureFixture[str], num_bytes: int
+) -> None:
+    """A limit on file sizes stands in for a full disk. The muxer meets it as it writes, or as it goes back."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    signals = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, before[1]))
+    try:
+        code = call("remux", "stream.dcvc", "-o", "o.mkv")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, signals)
+    assert code == 3
+    assert "cannot write o.mkv: File too large" in capfd.readouterr().err
+    assert not Path("o.mkv").exists()
