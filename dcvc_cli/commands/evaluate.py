@@ -211,11 +211,14 @@ def evaluate(
         threads = max(1, (os.cpu_count() or 1) // workers)
     rates = _rates(codec, rate_num, qp_i, qp_p)
 
+    from dcvc_cli.evaluating.coders import rates_of_model
     from dcvc_cli.evaluating.evaluation import EvaluationPoint, limited
     from dcvc_cli.evaluating.sequence_sources import read_test_config
 
     intra_period = 1 if force_intra else force_intra_period
     sequences = [limited(sequence, force_frame_num, intra_period) for sequence in read_test_config(config, root)]
+    if codec is None:
+        rates = rates_of_model(model or DEFAULT_MODEL, rates, is_default=rate_num is None and qp_i is None)
     points = [EvaluationPoint(sequence, rate) for sequence in sequences for rate in rates]
     settings: CoderSettings
     if codec is not None:

@@ -22,7 +22,7 @@ from dcvc_cli.evaluating.conventional import (
     code_with_ffmpeg,
     require_encoder,
 )
-from dcvc_cli.evaluating.evaluation import EvaluationPoint, PointMeasurement
+from dcvc_cli.evaluating.evaluation import EvaluationPoint, PointMeasurement, Rate
 from dcvc_cli.evaluating.scores import with_scores
 from dcvc_cli.evaluating.sequence_sources import SequenceSource, SourceType
 from dcvc_cli.format.constants import DEFAULT_MODEL
@@ -94,6 +94,27 @@ class DcvcSettings:
             "msssim": self.msssim,
             **({"scores": list(self.scores)} if self.scores else {}),
         }
+
+
+def rates_of_model(name: str, rates: list[Rate], *, is_default: bool) -> list[Rate]:
+    """Returns the rates that a model has: one where the QP changes nothing.
+
+    Args:
+        name: of the weights, or a path.
+        is_default: whether nobody asked for these rates.
+
+    Raises:
+        UsageError: somebody asked for several rates of a model that has one.
+        EnvironmentFault: this machine lacks the weights.
+    """
+    if len(rates) == 1 or weights_by_name(name).model.has_qps:
+        return rates
+    if not is_default:
+        hint = (
+            "leave out --rate-num and --qp-i; evaluate the weights of each rate, and give dcvc compare all result files"
+        )
+        raise UsageError(f"--model {name} has one rate, which no QP changes; {len(rates)} rates are asked for", hint)
+    return [Rate(0, 0, 0)]
 
 
 @dataclass(frozen=True)

@@ -120,10 +120,12 @@ def _sequence(class_name: str, name: str, folder: Path, source_type: SourceType,
     num_frames = members.whole("frames")
     if not 1 <= num_frames <= MOST_FRAMES:
         raise InputError(f"{members.place}: frames is {num_frames}, expected 1..{MOST_FRAMES}")
-    intra_period = members.whole("intra_period", default=FIRST_FRAME_ONLY)
+    # Older test programs call the intra period "gop".
+    named = "gop" if "gop" in members.values and "intra_period" not in members.values else "intra_period"
+    intra_period = members.whole(named, default=FIRST_FRAME_ONLY)
     if intra_period != FIRST_FRAME_ONLY and not 1 <= intra_period <= MOST_FRAMES:
         raise InputError(
-            f"{members.place}: intra_period is {intra_period}, expected 1 or more, or -1 for the first frame only"
+            f"{members.place}: {named} is {intra_period}, expected 1 or more, or -1 for the first frame only"
         )
     if not name or "\0" in name:
         raise InputError(f"{members.place}: expected the name of a file or folder")

@@ -8,7 +8,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -94,16 +94,25 @@ class Results:
     classes: Mapping[str, Mapping[str, tuple[RatePoint, ...]]]
 
     def merged(self, other: "Results") -> "Results":
-        """The sequences of both. InputError where both have the same sequence."""
+        """The sequences of both. A sequence with one rate in `other` adds it to the rates of the same sequence here.
+
+        Raises:
+            InputError: both have the same sequence, and `other` has several rates of it or a rate that is here too.
+        """
         classes = {name: dict(sequences) for name, sequences in self.classes.items()}
         for name, sequences in other.classes.items():
-            twice = classes.setdefault(name, {}).keys() & sequences.keys()
-            if twice:
-                raise InputError(
-                    f"{other.origin}: sequence {min(twice)} of {name} stands in {self.origin} too, "
-                    "expected each once under one name"
-                )
-            classes[name].update(sequences)
+            merged = classes.setdefault(name, {})
+            for sequence, points in sequences.items():
+                before = merged.get(sequence, ())
+                if before and (len(points) != 1 or points[0].bpp in {point.bpp for point in before}):
+                    raise InputError(
+                        f"{other.origin}: sequence {sequence} of {name} stands in {self.origin} too, "
+                        "expected each once under one name, or one new rate of it a file"
+                    )
+                if before:
+                    ordered = sorted((*before, *points), key=lambda point: point.bpp)
+                    points = tuple(replace(point, label=rate_label(index)) for index, point in enumerate(ordered))
+                merged[sequence] = points
         return Results(f"{self.origin}, {other.origin}", classes)
 
 

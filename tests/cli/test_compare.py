@@ -153,7 +153,7 @@ def test_plot(tmp_path: Path, suffix: str, start: bytes) -> None:
         (["--anchor=x={0}", "--anchor=z={0}", "--test=y={0}"], UsageError, "given under 2 names"),
         (["--anchor=x={0}", "--test=y={0}", "--test=y={0}"], InputError, "stands in"),
         (["--anchor=x={0}", "--test=y={0}", "--plot=plot.jpg"], UsageError, ".png or .svg"),
-        (["--anchor=x={0}", "--test=y={0}", "--metric=vmaf"], UsageError, "--metric vmaf is not known"),
+        (["--anchor=x={0}", "--test=y={0}", "--metric=ssimulacra"], UsageError, "--metric ssimulacra is not known"),
         (["--anchor=x={0}", "--test=y={0}.none"], InputError, "cannot be read"),
         (["--anchor=x={0}", "--test=y={1}"], InputError, "no sequence in common"),
         (["--anchor=x={0}", "--test=y={0}", "--html={1}.html", "--crop=c={0}"], InputError, "not a PNG file"),

@@ -17,7 +17,11 @@ from typer.testing import CliRunner, Result
 
 from dcvc_cli.commands.evaluate import evaluate
 from dcvc_cli.errors import BatchError, DcvcError, EnvironmentFault, InputError, UsageError
+from dcvc_cli.evaluating.coders import rates_of_model
+from dcvc_cli.evaluating.evaluation import Rate
 from dcvc_cli.metrics.results import read_results
+from dcvc_cli.preparing.random_weights import random_weights
+from dcvc_cli.weights.file import write_weights
 
 ROOT = Path(__file__).parents[2]
 WIDTH, HEIGHT, NUM_FRAMES = 64, 48, 3
@@ -247,6 +251,21 @@ def test_intra_only_limits_and_verbosity(run: Eval, data: Path, tmp_path: Path) 
     assert len([line for line in done.stderr.splitlines() if " bytes " in line]) == 4
     silent = run(write_config(data, tmp_path), "-y", "--verbose", "0")
     assert (silent.exit_code, silent.output) == (0, "")
+
+
+def test_a_model_of_one_rate_is_measured_at_one_rate(
+    run: Eval, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_weights(tmp_path / "home" / "weights" / "tiny-tcm.safetensors", random_weights("tiny-tcm", exact=False))
+    monkeypatch.setenv("DCVC_HOME", str(tmp_path / "home"))
+    config = write_config(data, tmp_path, png={})
+    several = run(config, "--model", "tiny-tcm", "--qp-i", "0,63")
+    assert isinstance(several.exception, UsageError)
+    assert "has one rate" in str(several.exception)
+    assert run(config, "--model", "tiny-tcm", "--force-intra-period", "2", "--qp-i", "0").exception is None
+    (point,) = read_results(tmp_path / "result.json").classes["png"]["b"]
+    assert point.num_frames == NUM_FRAMES
+    assert rates_of_model("tiny-tcm", [Rate(0, 0, 0), Rate(1, 63, 63)], is_default=True) == [Rate(0, 0, 0)]
 
 
 def test_msssim_of_pictures_that_are_large_enough(run: Eval, data: Path, tmp_path: Path) -> None:

@@ -60,6 +60,14 @@ def test_configuration_of_the_dcvc_form() -> None:
     assert moved.path == Path("/elsewhere/a/x.yuv")
 
 
+def test_older_programs_call_the_intra_period_gop() -> None:
+    (older,) = parse_test_config(json.dumps(config(intra_period=None, gop=32)), "config.json")
+    (both,) = parse_test_config(json.dumps(config(intra_period=12, gop=32)), "config.json")
+    assert (older.intra_period, both.intra_period) == (32, 12)
+    with pytest.raises(InputError, match="gop is 0"):
+        parse_test_config(json.dumps(config(intra_period=None, gop=0)), "config.json")
+
+
 def test_shipped_configuration_is_that_of_the_anchors() -> None:
     results = Path(__file__).parents[2] / "docs" / "results"
     sequences = {sequence.name: sequence.num_frames for sequence in read_test_config(results / "eval.json")}

@@ -239,3 +239,17 @@ def test_merged_files_must_not_repeat_a_sequence() -> None:
     assert one.merged(two).classes["A"].keys() == {"s", "t"}
     with pytest.raises(InputError, match="stands in"):
         one.merged(one)
+
+
+def test_files_of_one_rate_each_make_a_curve() -> None:
+    """A checkpoint of one rate has a result file of one rate."""
+    files = [
+        parse_results(json.dumps({"A": {name: {"000": figures(bpp=bpp)} for name in "st"}}), str(bpp))
+        for bpp in (0.2, 0.1, 0.4)
+    ]
+    merged = files[0].merged(files[1]).merged(files[2])
+    for points in merged.classes["A"].values():
+        assert [(point.label, point.bpp) for point in points] == [("000", 0.1), ("001", 0.2), ("002", 0.4)]
+    assert len(average_points(list(merged.classes["A"].values()), "psnr")) == 3
+    with pytest.raises(InputError, match="stands in"):
+        files[0].merged(merged)
