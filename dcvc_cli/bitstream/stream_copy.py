@@ -3,6 +3,7 @@ change."""
 
 from dataclasses import replace
 from fractions import Fraction
+from hashlib import sha256
 from math import ceil
 
 from dcvc_cli.bitstream.nal import NalType
@@ -10,7 +11,7 @@ from dcvc_cli.bitstream.sei import PictureHash
 from dcvc_cli.bitstream.sps import Sps
 from dcvc_cli.bitstream.sps_blocks import TimeBase
 from dcvc_cli.bitstream.stream_writer import StreamWriter
-from dcvc_cli.bitstream.tracks import TrackHeader, TrackPacket
+from dcvc_cli.bitstream.tracks import MATROSKA_TRACK, TrackHeader, TrackPacket
 from dcvc_cli.bitstream.units import FrameUnit, LaterUnit, MetadataUnit, SeiUnit, SpsUnit, StartUnit, TrackUnit, Unit
 from dcvc_cli.bitstream.window import ByteSink
 
@@ -34,6 +35,8 @@ class StreamCopy:
         self._last_time: int | None = None
         self._tracks: dict[int, TrackHeader] = {}
         self._left_out: set[int] = set()
+        self._facts, self._later_facts = sha256(), sha256()
+        """Of the Matroska header that the new stream has, and of that of the current stream if it comes later."""
         self._frame_is_there = False
         self.notes: list[str] = []
 
@@ -51,9 +54,11 @@ class StreamCopy:
         if isinstance(unit, StartUnit):
             self._start, self._last_time = self._now, None
             self._left_out.clear()
+            self._later_facts = sha256()
         elif isinstance(unit, SpsUnit):
             self._sps = unit.sps
         elif isinstance(unit, FrameUnit):
+            self._tell_facts(name)
             self._copy_frame(unit)
         elif isinstance(unit, SeiUnit):
             if self._frame_is_there or not isinstance(unit.message, PictureHash):
@@ -98,7 +103,7 @@ class StreamCopy:
 
     def _copy_track(self, message: TrackHeader | TrackPacket, name: str) -> None:
         if isinstance(message, TrackHeader):
-            if message.track not in self._tracks and self._writer.num_frames:
+            if self.num_frames and message.track not in (*self._tracks, MATROSKA_TRACK):
                 told = f"track {message.track} of {name} ({message.kind}, {message.codec})"
                 self._note(f"{told} begins behind the first frame, so `dcvc decode` writes it into no video file")
             known = self._tracks.setdefault(message.track, message)
@@ -113,10 +118,19 @@ class StreamCopy:
             if header is None:
                 self._note(f"packets of track {message.track} in {name}, which has no header, are left out")
                 return
+            if message.track == MATROSKA_TRACK:
+                (self._later_facts if self.num_frames else self._facts).update(message.data)
+                if self.num_frames:
+                    return
             message = replace(message, time=message.time + _ticks(self._start, header.time_base))
         if self._sps is not None:
             self._writer.use_sps(self._sps)
         self._writer.write_track(message)
+
+    def _tell_facts(self, name: str) -> None:
+        """Before a frame: tells what of a later stream's Matroska header has no place."""
+        if self._later_facts.digest() not in (sha256().digest(), self._facts.digest()):
+            self._note(f"tags, chapters and attachments of {name} are left out: those before it count")
 
     def _note(self, sentence: str) -> None:
         if sentence not in self.notes:

@@ -310,5 +310,8 @@ def test_a_join_tells_a_track_that_no_video_file_gets(
     assert call("encode", "sound.mkv", "-o", "sound.dcvc", "-q") == 0
     capfd.readouterr()
     assert call("concat", "sound.dcvc", "film.dcvc", "-o", "both.dcvc", "-y") == 0
-    told = "track 2 of film.dcvc (subtitles, subrip) begins behind the first frame"
-    assert told in capfd.readouterr().err
+    told = capfd.readouterr().err
+    assert "track 2 of film.dcvc (subtitles, subrip) begins behind the first frame" in told
+    assert "tags, chapters and attachments of film.dcvc are left out" in told
+    assert call("concat", "film.dcvc", "film.dcvc", "-o", "twice.dcvc", "-y") == 0
+    assert "left out" not in capfd.readouterr().err
