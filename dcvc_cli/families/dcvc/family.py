@@ -23,7 +23,7 @@ def _model(
     image: AnchorNetwork | HyperpriorNetwork,
     sizes: DcvcSizes = DcvcSizes(),  # noqa: B008  frozen
     *,
-    relative_width: float = 8.0,
+    relative_width: float = 9.0,
     is_for_tests: bool = False,
 ) -> FloatModel:
     video = DcvcVideoNetwork(sizes)

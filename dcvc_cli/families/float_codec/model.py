@@ -47,11 +47,12 @@ class FloatModel(Model):
         progressive: "Callable[[], ProgressiveCodec]",
         *,
         relative_width: float = 6.0,
+        kept_memory: int = 0,
         is_for_tests: bool = False,
     ) -> None:
         self.name, self.recipe, self.densities, self._progressive = name, recipe, densities, progressive
         self.networks: Mapping[str, FloatNetwork] = {"image": image, "video": video}
-        self.relative_width, self.is_for_tests = relative_width, is_for_tests
+        self.relative_width, self.kept_memory, self.is_for_tests = relative_width, kept_memory, is_for_tests
 
     def limits(self, sps: Sps) -> FrameLimits:
         """Returns QP 0 and the largest payload of so many latents."""

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 TINY = TcmSizes(motion=12, latent=12, hyper=8, feature=8, decoded=4, flow=(8, 8, 8, 4))
 
 
-def _model(name: str, n: int, sizes: TcmSizes, *, relative_width: float, is_for_tests: bool = False) -> FloatModel:
+def _model(
+    name: str, n: int, sizes: TcmSizes, *, relative_width: float, kept_memory: int = 0, is_for_tests: bool = False
+) -> FloatModel:
     image, video = AnchorNetwork(n, has_context=False, rule=GAUSSIAN_ROWS), TcmVideoNetwork(sizes)
     recipe = TcmRecipe(image, video)
 
@@ -27,7 +29,15 @@ def _model(name: str, n: int, sizes: TcmSizes, *, relative_width: float, is_for_
         return TcmProgressiveCodec(image, recipe, DENSITIES)
 
     return FloatModel(
-        name, image, video, recipe, DENSITIES, progressive, relative_width=relative_width, is_for_tests=is_for_tests
+        name,
+        image,
+        video,
+        recipe,
+        DENSITIES,
+        progressive,
+        relative_width=relative_width,
+        kept_memory=kept_memory,
+        is_for_tests=is_for_tests,
     )
 
 
@@ -41,7 +51,7 @@ class TcmFamily(Family):
     def models(self) -> Mapping[str, FloatModel]:
         """The published size and one for tests."""
         made = [
-            _model("dcvc-tcm", 192, TcmSizes(), relative_width=8.0),
+            _model("dcvc-tcm", 192, TcmSizes(), relative_width=9.5, kept_memory=352 << 20),
             _model("tiny-tcm", 12, TINY, relative_width=0.5, is_for_tests=True),
         ]
         return {model.name: model for model in made}
