@@ -22,7 +22,7 @@ from dcvc_cli.coding.frame_report import FrameReport
 from dcvc_cli.coding.memory import decoding_memory
 from dcvc_cli.coding.on_error import OnError
 from dcvc_cli.coding.opened_models import NAMES_OF_PRECISIONS, StreamNetworks
-from dcvc_cli.coding.output_times import StreamClock
+from dcvc_cli.coding.output_times import JoinedTrackTimes, StreamClock
 from dcvc_cli.coding.stream_decoder import StreamDecoder, decoder_for, with_times
 from dcvc_cli.coding.stream_source import StreamSource
 from dcvc_cli.errors import InputError, StreamError
@@ -93,7 +93,7 @@ class OpenedStream:
         self._keep_tracks = keep_tracks
         self._name = source.name
         self.limits.check_stream(source.name, self.sps.width, self.sps.height, decoding_memory(self.sps))
-        self.units: Iterator[Unit] = chain(before, self._watched(units))
+        self.units: Iterator[Unit] = chain(before, self._watched(units, before[-1]))
 
     @staticmethod
     def _refuse_empty(name: str, units: list[Unit]) -> None:
@@ -102,10 +102,18 @@ class OpenedStream:
             raise BitstreamError(damage.rule, damage.message, damage.offset)
         raise StreamError(f"{name} holds no frame")
 
-    def _watched(self, units: Iterator[Unit]) -> Iterator[Unit]:
+    def _watched(self, units: Iterator[Unit], first_frame: Unit) -> Iterator[Unit]:
+        if not self._keep_tracks:
+            yield from units
+            return
+        times = JoinedTrackTimes(self.tracks)
+        times.look_at(first_frame)
         for unit in units:
-            if self._keep_tracks and isinstance(unit, TrackUnit):
-                self.track_messages.append(unit.message)
+            times.look_at(unit)
+            if isinstance(unit, TrackUnit):
+                message = times.of(unit.message)
+                if message is not None:
+                    self.track_messages.append(message)
             yield unit
 
     @property

@@ -5,8 +5,10 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import Protocol
 
+from dcvc_cli.bitstream.picture_header import MAX_TIME
 from dcvc_cli.bitstream.sps_blocks import TimeBase
-from dcvc_cli.bitstream.units import FrameUnit
+from dcvc_cli.bitstream.tracks import TrackHeader, TrackPacket
+from dcvc_cli.bitstream.units import FrameUnit, StartUnit, TrackUnit, Unit
 from dcvc_cli.format.types import DEFAULT_FRAME_RATE, Picture, VideoFormat
 
 TIMESTAMPS_HEAD = b"# timestamp format v2\n"
@@ -25,6 +27,11 @@ class StreamClock:
         self._start, self._end = Fraction(0), Fraction(0)
         self._last: Fraction | None = None
 
+    @property
+    def start(self) -> Fraction:
+        """Seconds at which the current part begins."""
+        return self._start
+
     def begin_part(self) -> None:
         """A new stream begins in the source."""
         self._start, self._last = self._end, None
@@ -33,9 +40,9 @@ class StreamClock:
         """The time of each picture of a unit; None where the source carries no times."""
         if not self._is_known:
             self._base, self._is_known = unit.sps.time_base, True
+        seconds = [self._start + time for time in self._in_part(unit)]
         if self._base is None:
             return [None] * unit.pictures.num_pictures
-        seconds = [self._start + time for time in self._in_part(unit)]
         return [int(time * self._base.num / self._base.den + Fraction(1, 2)) for time in seconds]
 
     def _in_part(self, unit: FrameUnit) -> list[Fraction]:
@@ -53,6 +60,43 @@ class StreamClock:
             self._last = time
             self._end = max(self._end, self._start + time + duration)
         return times
+
+
+class JoinedTrackTimes:
+    """Puts packets of other tracks into the clock of a joined source.
+
+    Args:
+        tracks: the headers that stand before the first frame.
+    """
+
+    def __init__(self, tracks: Sequence[TrackHeader]) -> None:
+        self._known = {header.track: header for header in tracks}
+        self._current = dict(self._known)
+        self._clock = StreamClock()
+
+    def look_at(self, unit: Unit) -> None:
+        """Takes the next unit of the source; all frames have to come by."""
+        if isinstance(unit, FrameUnit):
+            self._clock.times(unit)
+        elif isinstance(unit, StartUnit):
+            self._clock.begin_part()
+        elif isinstance(unit, TrackUnit) and isinstance(unit.message, TrackHeader):
+            self._current[unit.message.track] = unit.message
+
+    def of(self, message: TrackHeader | TrackPacket) -> TrackHeader | TrackPacket | None:
+        """The message in the clock of the source; None for a packet of another track of the same number, or
+        beyond every time."""
+        if isinstance(message, TrackHeader):
+            return message
+        known, current = self._known.get(message.track), self._current.get(message.track)
+        if known is None or current is None:
+            return message
+        if replace(current, time_base=known.time_base) != known:
+            return None
+        ticks = Fraction(known.time_base.num, known.time_base.den)
+        scale = ticks * current.time_base.den / current.time_base.num
+        time, duration = round(message.time * scale + self._clock.start * ticks), round(message.duration * scale)
+        return replace(message, time=time, duration=duration) if max(time, duration) <= MAX_TIME else None
 
 
 class OutputTimes:

@@ -31,6 +31,7 @@ class StreamTracks:
     Attributes:
         start: seconds of the stream that are time 0 of the output; packets before it are left out.
         missing: names of tracks that the stream announces in no Matroska header, so that they cannot be written.
+        late: kinds of tracks that begin behind the first frame, so that they are not written, by their numbers.
     """
 
     def __init__(self, decoder: "TrackMessages", is_whole: bool) -> None:
@@ -39,6 +40,7 @@ class StreamTracks:
         self._early: list[TrackPacket] = []
         self.start = Fraction(0)
         self.missing: list[str] = []
+        self.late: dict[int, str] = {}
 
     def announce(self, writer: VideoFileWriter) -> None:
         header = bytearray()
@@ -60,6 +62,8 @@ class StreamTracks:
         # Packets stand in the stream before the pictures that are shown after them: all packets that came are due.
         for message in (*self._early, *self._decoder.take_track_messages()):
             base = self._bases.get(message.track)
+            if base is None and isinstance(message, TrackHeader) and message.track != MATROSKA_TRACK:
+                self.late[message.track] = message.kind
             if isinstance(message, TrackHeader) or base is None or message.track == MATROSKA_TRACK:
                 continue
             time_base = Fraction(base.den, base.num)

@@ -210,7 +210,8 @@ def decode_stream(source: str, output: str, choices: DecodeChoices, wanted: Repo
                 ) from error
             fault = error
         if tracks is not None and frames is None and fault is None:
-            tracks.finish()
+            for sentence in tracks.finish():
+                voice.warn(sentence)
         if not num_frames and decoder.losses.num_faults:
             raise StreamError(f"no frame can be decoded: {decoder.losses.summary}")
         sinks.finish(_sums(num_frames, size_bytes, time.perf_counter() - start, decoder.losses, fault))
@@ -253,9 +254,14 @@ class _Timeline:
         lost = [f"track {number} of the stream comes without its parameters: not written" for number in missing]
         return [*dict.fromkeys((*writer.notes, *self._writer.notes)), *lost]
 
-    def finish(self) -> None:
-        """Writes the remaining packets of other tracks."""
+    def finish(self) -> list[str]:
+        """Writes the remaining packets of other tracks. Returns sentences about tracks that came too late."""
         self._source.write_until(self._writer, None)
+        late = {} if self._stream is None else self._stream.late
+        return [
+            f"track {number} of the stream ({kind}) begins behind the first frame: not written"
+            for number, kind in late.items()
+        ]
 
 
 def _frame_line(frame: "Frame") -> str:

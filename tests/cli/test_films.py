@@ -315,3 +315,28 @@ def test_a_join_tells_a_track_that_no_video_file_gets(
     assert "tags, chapters and attachments of film.dcvc are left out" in told
     assert call("concat", "film.dcvc", "film.dcvc", "-o", "twice.dcvc", "-y") == 0
     assert "left out" not in capfd.readouterr().err
+
+
+def test_films_joined_by_cat_go_on_with_their_tracks(call: Call, film: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    Path("twice.dcvc").write_bytes(2 * Path("film.dcvc").read_bytes())
+    assert call("decode", "twice.dcvc", "-o", "twice.mkv") == 0
+    assert "not written" not in capfd.readouterr().err
+    alone, joined = contents(film / "film.mkv"), contents(film / "twice.mkv")
+    for kind in ("audio", "subtitle"):
+        assert [row[1] for row in joined[kind]] == 2 * [row[1] for row in alone[kind]]
+        times = [row[0] for row in joined[kind]]
+        assert times == sorted(times)
+        second = times[len(alone[kind]) :]
+        # The film begins with 21 ms of sound that its pictures wait for, and lasts 12 frames at 25 a second.
+        shifts = [late - early[0] for late, early in zip(second, alone[kind], strict=True)]
+        assert all(480 <= shift <= 525 for shift in shifts), kind
+
+
+def test_a_track_that_comes_late_is_told(call: Call, film: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert call("encode", "film.mkv", "-o", "silent.dcvc", "-q", "--no-tracks") == 0
+    Path("both.dcvc").write_bytes(Path("silent.dcvc").read_bytes() + Path("film.dcvc").read_bytes())
+    capfd.readouterr()
+    assert call("decode", "both.dcvc", "-o", "both.mkv") == 0
+    told = capfd.readouterr().err
+    assert "track 1 of the stream (audio) begins behind the first frame: not written" in told
+    assert "track 2 of the stream (subtitles) begins behind the first frame: not written" in told
