@@ -29,6 +29,8 @@ ANCHORS = {
     "x264 veryfast": "x264_veryfast_zerolatency",
     "x265 medium": "x265_medium_zerolatency",
     "x265 veryslow": "x265_veryslow_zerolatency",
+    "x265 veryslow, B frames": "x265_veryslow_bframes",
+    "SVT-AV1 preset 4": "svtav1_preset4",
     "x264 medium, all intra": "x264_medium_intra",
 }
 INTRA_ANCHORS = {"x264 medium, all intra": "x264_medium_intra"}
@@ -162,15 +164,16 @@ def page(arguments: argparse.Namespace, clips: Clips, intra: Clips | None, figur
     commands.append(f"python tools/make_results_page.py {given}")
     parts = [
         "# Results\n\n<!-- Made by tools/make_results_page.py; changes by hand are lost. -->",
-        "dcvc against x264 and x265 on six clips, all frames, first frame intra (docs/results/anchors/README.md says "
+        "dcvc against x264, x265 and SVT-AV1 on six clips, all frames, first frame intra (docs/results/anchors/README.md says "
         "how the anchors were made:"
-        " `-tune zerolatency`, constant QP, no B frames). Every dcvc figure is of a stream in a file and of a decode "
+        " `-tune zerolatency`, constant QP, no B frames; where the name says B frames, x265 without that tune; SVT-AV1 as "
+        "it comes, by CRF). Every dcvc figure is of a stream in a file and of a decode "
         "of that file, with its picture"
         " hashes checked. Quality is PSNR of the decoded 8-bit pictures, (6Y + U + V) / 8, averaged over frames, for "
         "all codecs; published DCVC"
         " figures are taken before rounding to 8 bits. Rates count what a decoder needs: frames and SPS for dcvc, "
         "everything but informational SEI"
-        " for x264 and x265. QP of dcvc: 0..63, higher is better quality.",
+        " for the others. QP of dcvc: 0..63, higher is better quality.",
         "The settings:\n\n" + settings,
         "The commands (DATA is the folder that holds `eval`; a run that was stopped goes on when it is started "
         "again):\n\n```\n" + "\n".join(commands) + "\n```",
