@@ -164,10 +164,10 @@ def page(arguments: argparse.Namespace, clips: Clips, intra: Clips | None, figur
     commands.append(f"python tools/make_results_page.py {given}")
     parts = [
         "# Results\n\n<!-- Made by tools/make_results_page.py; changes by hand are lost. -->",
-        "dcvc against x264, x265 and SVT-AV1 on six clips, all frames, first frame intra (docs/results/anchors/README.md says "
-        "how the anchors were made:"
-        " `-tune zerolatency`, constant QP, no B frames; where the name says B frames, x265 without that tune; SVT-AV1 as "
-        "it comes, by CRF). Every dcvc figure is of a stream in a file and of a decode "
+        "dcvc against x264, x265 and SVT-AV1 on six clips, all frames, first frame intra "
+        "(docs/results/anchors/README.md says how the anchors were made:"
+        " `-tune zerolatency`, constant QP, no B frames; where the name says B frames, x265 without that tune; "
+        "SVT-AV1 as it comes, by CRF). Every dcvc figure is of a stream in a file and of a decode "
         "of that file, with its picture"
         " hashes checked. Quality is PSNR of the decoded 8-bit pictures, (6Y + U + V) / 8, averaged over frames, for "
         "all codecs; published DCVC"

@@ -242,8 +242,9 @@ def networks() -> CodecNetworks:
 
 
 def coded(networks: CodecNetworks, entropy_format: EntropyFormat) -> list[bytes]:
-    """An I and P frames of a picture that moves."""
+    """An I and P frames of a picture that moves. The networks code them, so that each byte bears on the picture."""
     encoder = FramePayloadEncoder(IMAGE, VIDEO, networks, entropy_format, None)
+    encoder.may_code_alone = False
     return [encoder.encode_i(moved(0), 40), *(encoder.encode_p(moved(k), 40, reset=k == 2) for k in P_FRAMES)]
 
 

@@ -140,6 +140,7 @@ class FramePayloadEncoder(MotionEncoder):
     Attributes:
         replaced_share: of the blocks of the frame coded last, those of which nothing is the networks' picture.
         is_strange: whether the floor coded the frame before alone, and goes on so where it costs less.
+        may_code_alone: whether the floor may code frames alone. It is True at first.
     """
 
     def __init__(
@@ -159,7 +160,7 @@ class FramePayloadEncoder(MotionEncoder):
         super().__init__(*coding, halve_chroma, bit_depth, has_brightness=has_brightness)
         self.target_qp_i, self.target_qp_p = target_qps
         self.filter_fit, self.floor_chooser = FilterFit(), FloorChooser()
-        self.replaced_share, self.is_strange = 0.0, False
+        self.replaced_share, self.is_strange, self.may_code_alone = 0.0, False, True
 
     def saved(self) -> SavedState:
         """A copy of what the next frame depends on."""
@@ -278,7 +279,7 @@ class FramePayloadEncoder(MotionEncoder):
 
     def _best(self, task: FrameTask, told: Attempt) -> Attempt:
         """Networks that are told the picture, or that are told nothing where the floor does nearly everything."""
-        terms = self._alone_terms(task, told)
+        terms = self._alone_terms(task, told) if self.may_code_alone else None
         alone = None if terms is None else self._alone(task, told, terms)
         if alone is not None:
             self.is_strange = terms is not None and terms.price == task.prices.alone
