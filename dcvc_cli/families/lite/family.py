@@ -68,6 +68,9 @@ class LiteModel(RtModel):
             targets = choices.qp_i, choices.qp_p
             halve_chroma = has_halved_chroma(video_format)
             frames = FramePayloadEncoder(*coding, halve_chroma, targets, sps.bit_depth, has_brightness=True)
+        # The floor alone keeps a quality that does not follow the QP, so lower QPs would not make such a frame fit a
+        # buffer.
+        frames.may_code_alone = choices.vbv is None
         return LiteEncoder(frames, sps, gop_rule(choices, self.spec).plans_from())
 
     def decoder(self, networks: CodecNetworks, sps: Sps) -> PictureDecoder:

@@ -29,8 +29,6 @@ class LiteEncoder(FrameByFrameEncoder):
         lite, rule = self._lite, self._planner.rule
         lite.target_qp_i = rule.qp_i if order.qp_i is None else order.qp_i
         lite.target_qp_p = rule.qp_p if order.qp_p is None else order.qp_p
-        # The floor alone keeps a quality that does not follow the QP, so lower QPs would not make such a frame fit.
-        lite.may_code_alone = order.room is None
         if plan.frame_type is NalType.P and lite.replaced_share > DISTRUSTED_SHARE:
             plan = replace(plan, reset=True)
         return super()._code(values, plan, order)
