@@ -25,14 +25,6 @@ const std::array<int64_t, kWeights>& weights() {
   return table;
 }
 
-struct Writer : BinaryEncoder {
-  using BinaryEncoder::BinaryEncoder;
-};
-
-struct Reader : BinaryDecoder {
-  using BinaryDecoder::BinaryDecoder;
-};
-
 // One plane of a picture, in parts of a level, without a border: what lies outside is up to the caller.
 struct Parts {
   int height = 0, width = 0;
@@ -269,12 +261,12 @@ bool code_frame(Coder& coder, std::vector<PlaneContexts>& contexts, const Frame&
 }  // namespace
 
 void LayerCoder::encode(RangeEncoder& coder, const Frame& frame) {
-  Writer writer(coder);
+  BinaryEncoder writer(coder);
   code_frame(writer, contexts_, frame);
 }
 
 bool LayerCoder::decode(RangeDecoder& coder, const Frame& frame) {
-  Reader reader(coder);
+  BinaryDecoder reader(coder);
   return code_frame(reader, contexts_, frame);
 }
 

@@ -43,7 +43,6 @@ struct Frame {
   std::array<LevelsView, 3> levels;
   std::array<PictureView, 3> picture;
   std::array<PictureView, 3> compensated;  // of P frames; else without data
-  bool is_halved = true;                   // chroma has half the height and width of luma, rounded up
   int depth = 8;
 };
 
