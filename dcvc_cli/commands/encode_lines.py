@@ -42,7 +42,8 @@ def report_head(opened: "OpenedModel", settings: EncodeSettings, reader: "Pictur
         "qp_p": settings.qp_base_p,
         "precision": NAMES_OF_PRECISIONS[opened.precision],
     }
-    values["qp_base"] = values.pop("qp")
+    qp = values.pop("qp")
+    values["qp_base"] = settings.qp_base_p if settings.lossless else qp
     size = reader.format.size
     video = {
         "width": size.width,

@@ -95,6 +95,11 @@ def test_settings_say_it(call: Call, clip: Path, capfd: pytest.CaptureFixture[st
     Path("lossless.yaml").write_text("lossless: true\n")
     assert call("encode", "in.y4m", "-o", "a.dcvc", "--config", "lossless.yaml", "--model", "lite") == 0
     assert "lossless, networks at QP 18" in capfd.readouterr().err
+    options = ("--model", "lite", "--lossless", "--json", "a.json", "-y", "-q")
+    assert call("encode", "in.y4m", "-o", "a.dcvc", *options) == 0
+    said = json.loads(Path("a.json").read_text())["settings"]
+    assert (said["qp_base"], said["qp_i"], said["qp_p"], said["lossless"]) == (18, 18, 18, True)
+    capfd.readouterr()
     assert call("info", "--json", "a.dcvc") == 0
     told = json.loads(capfd.readouterr().out)
     assert told["sps"][0]["syntax"] == 3
