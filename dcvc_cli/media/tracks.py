@@ -5,9 +5,10 @@ pictures and sound, which FFmpeg makes and reads: it knows every codec's paramet
 """
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import islice
 from typing import Any
 
 from dcvc_cli.errors import InputError
@@ -190,8 +191,8 @@ class TrackReader:
             return Fraction(0)
         with open_av(self._av, self.name) as container:
             chosen = [container.streams[index] for index in self._streams]
-            for number, packet in enumerate(container.demux(chosen)):
-                if not waiting or number >= _MAX_FIRST_PACKETS:
+            for packet in _played(islice(container.demux(chosen), _MAX_FIRST_PACKETS)):
+                if not waiting:
                     break
                 if packet.pts is not None and packet.stream.index in waiting:
                     waiting.discard(packet.stream.index)
@@ -199,8 +200,8 @@ class TrackReader:
         return min(found, default=Fraction(0))
 
     def samples(self, origin: Fraction, *, keeps_early: bool = False) -> Iterator[TrackSample]:
-        """All packets in the file's order; times count from `origin`, and packets before it are left out unless
-        `keeps_early`.
+        """The packets in the file's order, without those that an edit list leaves out; times count from `origin`, and
+        packets before it are left out unless `keeps_early`.
 
         Raises:
             InputError: the file is damaged.
@@ -208,7 +209,7 @@ class TrackReader:
         if not self._streams:
             return
         try:
-            for packet in self._container.demux([self._container.streams[index] for index in self._streams]):
+            for packet in _played(self._container.demux([self._container.streams[index] for index in self._streams])):
                 stamp = packet.dts if packet.pts is None else packet.pts
                 if not packet.size or stamp is None:
                     continue
@@ -235,6 +236,23 @@ class TrackReader:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _played(packets: Iterable[Any]) -> Iterator[Any]:
+    """Leaves out the packets that an edit list leaves out, but for the last one before the first that is played:
+    decoders of sound start with it."""
+    last: dict[int, Any] = {}
+    begun: set[int] = set()
+    for packet in packets:
+        track = packet.stream.index
+        if packet.is_discard:
+            last[track] = packet
+            continue
+        if track not in begun and packet.size:
+            begun.add(track)
+            if track in last:
+                yield last[track]
+        yield packet
 
 
 def _plain(metadata: dict[str, str]) -> dict[str, str]:

@@ -147,6 +147,34 @@ def test_mp4_in_and_out(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPa
         assert file.streams.video[0].codec_context.name == "mpeg4"
 
 
+def test_sound_that_an_edit_list_leaves_out_stays_out(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The sound of cut.mp4 begins 150 ms before its pictures, and the edit list hides that part. The packet before the
+    first one that is heard stays: AAC decoders start with it."""
+    monkeypatch.chdir(tmp_path)
+    write_film(tmp_path / "film.mp4", subtitles="mov_text")
+    with av.open("film.mp4") as whole, av.open("cut.mp4", "w") as cut:
+        copies = {s.index: cut.add_stream_from_template(s) for s in whole.streams if s.type in ("video", "audio")}
+        for packet in whole.demux([whole.streams[index] for index in copies]):
+            if packet.pts is None:
+                continue
+            if packet.stream.type == "audio":
+                packet.pts = packet.dts = packet.pts - 6615
+            packet.stream = copies[packet.stream.index]
+            cut.mux(packet)
+    with av.open("cut.mp4") as cut:
+        packets = [packet for packet in cut.demux(audio=0) if packet.size]
+    heard = [not packet.is_discard for packet in packets].index(True)
+    assert heard > 2
+    assert call("encode", "cut.mp4", "-o", "cut.dcvc", "-q") == 0
+    assert call("decode", "cut.dcvc", "-o", "back.mkv", "-q") == 0
+    expected = contents(Path("cut.mp4"))["audio"][heard - 1 :]
+    found = contents(Path("back.mkv"))["audio"]
+    assert [data for _, data in found] == [data for _, data in expected]
+    assert max(abs(a[0] - b[0]) for a, b in zip(found, expected, strict=True)) <= 1.01
+
+
 def test_no_tracks(call: Call, film: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert call("encode", "film.mkv", "-o", "plain.dcvc", "--no-tracks") == 0
     assert "also holds 1 attachment, 1 audio track, 1 subtitle track" in capfd.readouterr().err
