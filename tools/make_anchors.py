@@ -12,14 +12,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from dcvc_cli.evaluating.conventional import (
-    ConventionalCodec,
-    EncoderSettings,
-    RateControl,
-    RawClip,
-    code_with_ffmpeg,
-    unpack_clip,
-)
+from dcvc_cli.evaluating.conventional import RawClip, code_with_ffmpeg, unpack_clip
+from dcvc_cli.evaluating.encoders import ConventionalCodec, EncoderSettings, RateControl
+from dcvc_cli.media import open_reader
 from dcvc_cli.metrics.results import summarise_frames, write_results
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -89,7 +84,10 @@ def main() -> None:
     arguments.output.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         paths = sorted(arguments.clips.glob("*.y4m")) + sorted(arguments.clips.glob("*.mkv"))
-        clips = {path.name: unpack_clip(path, Path(folder, f"{path.name}.yuv")) for path in paths}
+        clips = {}
+        for path in paths:
+            with open_reader(str(path)) as reader:
+                clips[path.name] = unpack_clip(reader, Path(folder, f"{path.name}.yuv"))
         for name in arguments.names or ANCHORS:
             print(name, flush=True)
             codec, settings = ANCHORS[name]

@@ -18,13 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from dcvc_cli.evaluating.conventional import (
-    ConventionalCodec,
-    EncoderSettings,
-    coded_frames,
-    encode_command,
-    unpack_clip,
-)
+from dcvc_cli.evaluating.conventional import code_with_ffmpeg, unpack_clip
+from dcvc_cli.evaluating.encoders import ConventionalCodec, EncoderSettings, require_encoder
 from dcvc_cli.format.types import Picture
 from dcvc_cli.media import open_reader
 from dcvc_cli.metrics.psnr import psnr_yuv
@@ -111,14 +106,16 @@ def by_dcvc(scene: Scene, source: Path, folder: Path) -> Shown:
 
 def by_x264(scene: Scene, source: Path, folder: Path, limit_bytes: int) -> Shown:
     """The finest QP whose stream is not larger than `limit_bytes`."""
-    clip, stream = unpack_clip(source, folder / "source.yuv"), folder / "x264.h264"
+    with open_reader(str(source)) as reader:
+        clip, stream = unpack_clip(reader, folder / "source.yuv"), folder / "x264.h264"
+    program = require_encoder(ConventionalCodec.X264)
     for qp in X264_QPS:
-        subprocess.run(encode_command(ConventionalCodec.X264, clip, qp, X264, stream), check=True)
-        size_bytes = sum(size for _, size in coded_frames(ConventionalCodec.X264, stream, clip.num_frames))
+        frames = code_with_ffmpeg(ConventionalCodec.X264, clip, qp, X264, stream=stream)
+        size_bytes = sum(frame.num_bits for frame in frames) // 8
         if size_bytes <= limit_bytes:
             decoded = folder / "x264.y4m"
             subprocess.run(
-                ["ffmpeg", "-v", "error", "-y", "-i", str(stream), "-fps_mode", "passthrough", str(decoded)], check=True
+                [program, "-v", "error", "-y", "-i", str(stream), "-fps_mode", "passthrough", str(decoded)], check=True
             )
             return Shown(f"x264 medium zerolatency, QP {qp}", frame_of(decoded, scene.frame), size_bytes)
     raise SystemExit(f"{scene.clip}: no x264 stream is as small as {limit_bytes} bytes")

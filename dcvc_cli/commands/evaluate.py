@@ -3,34 +3,22 @@
 import os
 import shlex
 from collections.abc import Sequence
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dcvc_cli.codec.choices import DEFAULT_RESET_INTERVAL, DEFAULT_SKIP_THRESHOLD
+from dcvc_cli.commands.evaluate_rates import CodecName, rates_of
 from dcvc_cli.commands.options import Device, Overwrite, Threads, check_places
 from dcvc_cli.errors import BatchError, UsageError
-from dcvc_cli.format.constants import DEFAULT_MODEL, MAX_BASE_QP
+from dcvc_cli.format.constants import DEFAULT_MODEL
 
 if TYPE_CHECKING:
-    from dcvc_cli.evaluating.evaluation import CoderSettings, EvaluationPoint, PointOutcome, Rate
+    from dcvc_cli.evaluating.evaluation import CoderSettings, EvaluationPoint, PointOutcome
 
 _SET, _CODING, _OTHERS = "Test set", "Coding", "Conventional codecs"
-DEFAULT_NUM_RATES = 4
-CONVENTIONAL_QPS = {"x264": (17, 42), "x265": (17, 42), "svtav1": (20, 60)}
-"""Lowest and highest QP by default, on the codec's own scale. Six rates over 17..42 are 17, 22, 27, 32, 37, 42."""
-DEFAULT_NUM_CONVENTIONAL_RATES = 6
 _QP_LIST = "N,N,..."
-
-
-class CodecName(StrEnum):
-    """Names of evaluating.conventional.ConventionalCodec, which is imported only when it is needed."""
-
-    X264 = "x264"
-    X265 = "x265"
-    SVTAV1 = "svtav1"
 
 
 def evaluate(
@@ -209,7 +197,7 @@ def evaluate(
     _check_output(output, overwrite)
     if threads is None and workers > 1:
         threads = max(1, (os.cpu_count() or 1) // workers)
-    rates = _rates(codec, rate_num, qp_i, qp_p)
+    rates = rates_of(codec, rate_num, qp_i, qp_p)
 
     from dcvc_cli.evaluating.coders import rates_of_model
     from dcvc_cli.evaluating.evaluation import EvaluationPoint, limited
@@ -317,43 +305,6 @@ def _frame_lines(outcome: "PointOutcome") -> list[str]:
     ]
 
 
-def _rates(codec: CodecName | None, rate_num: int | None, qp_i: str | None, qp_p: str | None) -> list["Rate"]:
-    from dcvc_cli.evaluating.evaluation import Rate, spread_rates
-
-    if codec is not None and qp_p is not None:
-        raise UsageError(f"--qp-p has no meaning with --codec {codec}, which has one QP a rate: --qp-i")
-    if qp_i is None and qp_p is not None:
-        raise UsageError("--qp-p needs --qp-i, with as many QPs")
-    if qp_i is not None:
-        intra = _qps("--qp-i", qp_i)
-        inter = intra if qp_p is None else _qps("--qp-p", qp_p)
-        if len(inter) != len(intra):
-            raise UsageError(f"--qp-i has {len(intra)} QPs and --qp-p {len(inter)}, expected as many")
-        if rate_num not in (None, len(intra)):
-            raise UsageError(f"--rate-num {rate_num} does not fit the {len(intra)} QPs of --qp-i")
-    elif codec is not None:
-        intra = inter = spread_rates(
-            rate_num if rate_num is not None else DEFAULT_NUM_CONVENTIONAL_RATES, *CONVENTIONAL_QPS[codec]
-        )
-    else:
-        intra = inter = spread_rates(rate_num if rate_num is not None else DEFAULT_NUM_RATES)
-    pairs = list(zip(intra, inter, strict=True))
-    if len(set(pairs)) != len(pairs):
-        raise UsageError("two rates have the same QPs, expected each once")
-    return [Rate(index, i, None if codec is not None else p) for index, (i, p) in enumerate(pairs)]
-
-
-def _qps(option: str, text: str) -> list[int]:
-    numbers = [part.strip() for part in text.replace(",", " ").split()]
-    if not numbers or not all(
-        number.isascii() and number.isdigit() and len(number) <= 2 and int(number) <= MAX_BASE_QP for number in numbers
-    ):
-        raise UsageError(
-            f"{option} {text}: expected QPs 0..{MAX_BASE_QP} with commas between them", f"{option} 0,21,42,63"
-        )
-    return [int(number) for number in numbers]
-
-
 def _refuse(options: Sequence[str], where: str) -> None:
     if options:
         raise UsageError(f"{', '.join(options)} cannot be used {where}")
@@ -363,7 +314,7 @@ def _conventional(
     codec: CodecName, codec_args: str | None, b_frames: bool, threads: int | None, msssim: bool
 ) -> "CoderSettings":
     from dcvc_cli.evaluating.coders import ConventionalSettings
-    from dcvc_cli.evaluating.conventional import ConventionalCodec, EncoderSettings, require_encoder
+    from dcvc_cli.evaluating.encoders import ConventionalCodec, EncoderSettings, require_encoder
 
     try:
         options = tuple(shlex.split(codec_args or ""))

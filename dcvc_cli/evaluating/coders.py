@@ -14,20 +14,13 @@ from dcvc_cli.coding.frame_report import FrameReport, picture_quality
 from dcvc_cli.coding.opened_models import NetworksOfModel, OpenedModel, open_model
 from dcvc_cli.coding.stream_source import StreamSource
 from dcvc_cli.errors import InputError, UsageError
-from dcvc_cli.evaluating.conventional import (
-    STREAM_FORMATS,
-    ConventionalCodec,
-    EncoderSettings,
-    RawClip,
-    code_with_ffmpeg,
-    require_encoder,
-)
+from dcvc_cli.evaluating.conventional import code_with_ffmpeg, unpack_clip
+from dcvc_cli.evaluating.encoders import ENCODERS, ConventionalCodec, EncoderSettings, require_encoder, versions
 from dcvc_cli.evaluating.evaluation import EvaluationPoint, PointMeasurement, Rate
 from dcvc_cli.evaluating.scores import with_scores
 from dcvc_cli.evaluating.sequence_sources import SequenceSource, SourceType
 from dcvc_cli.format.constants import DEFAULT_MODEL
-from dcvc_cli.format.types import ChromaFormat
-from dcvc_cli.media import OutputFile, PictureReader, open_reader, open_writer
+from dcvc_cli.media import OutputFile, PictureReader, open_reader
 from dcvc_cli.metrics.results import FrameRecord
 from dcvc_cli.weights.store import weights_by_name
 
@@ -134,7 +127,7 @@ class ConventionalSettings:
 
     @property
     def stream_suffix(self) -> str:
-        return f".{STREAM_FORMATS[self.codec]}"
+        return f".{ENCODERS[self.codec].stream_format}"
 
     def open(self, worker: int) -> "ConventionalClipCoder":
         require_encoder(self.codec)
@@ -143,8 +136,10 @@ class ConventionalSettings:
     def record(self) -> dict[str, Any]:
         encoder = {name: value for name, value in asdict(self.encoder).items() if name != "intra_period"}
         scores = {"scores": list(self.scores)} if self.scores else {}
+        own, ffmpeg = versions(require_encoder(self.codec), self.codec)
+        used = {ENCODERS[self.codec].name: own, "ffmpeg": ffmpeg}
         options = list(self.encoder.options)
-        return {"codec": self.codec.value, **encoder, "options": options, "msssim": self.msssim, **scores}
+        return {"codec": self.codec.value, **encoder, "options": options, "msssim": self.msssim, **scores, **used}
 
 
 class DcvcClipCoder:
@@ -198,7 +193,8 @@ class ConventionalClipCoder:
     def measure(self, point: EvaluationPoint, stream: Path) -> PointMeasurement:
         settings = self._settings
         with tempfile.TemporaryDirectory(prefix="dcvc-clip-") as folder:
-            clip = _unpacked(point.sequence, Path(folder, "source.yuv"))
+            with open_clip(point.sequence) as reader:
+                clip = unpack_clip(reader, Path(folder, "source.yuv"))
             encoder = EncoderSettings(**{**asdict(settings.encoder), "intra_period": point.sequence.intra_period})
             records = code_with_ffmpeg(
                 settings.codec,
@@ -210,22 +206,6 @@ class ConventionalClipCoder:
                 scores=settings.scores,
             )
         return PointMeasurement(records, clip.format.size.num_pixels)
-
-
-def _unpacked(sequence: SequenceSource, target: Path) -> RawClip:
-    with open_clip(sequence) as reader:
-        if reader.format.chroma is not ChromaFormat.YUV420 or reader.format.bit_depth != 8:
-            hint = "convert the pictures to 8-bit 4:2:0 first, for dcvc too"
-            found = f"{reader.format.sampling} pictures"
-            raise InputError(
-                f"{sequence.path} holds {found}, conventional codecs are measured on 8-bit 4:2:0 only", hint
-            )
-        num_frames = 0
-        with open_writer(str(target), reader.format, overwrite=False) as writer:
-            for picture in reader:
-                writer.write(picture)
-                num_frames += 1
-        return RawClip(target, reader.format, num_frames)
 
 
 def open_clip(sequence: SequenceSource) -> PictureReader:

@@ -13,6 +13,7 @@ from typing import Any
 
 from dcvc_cli import __version__
 from dcvc_cli.errors import DcvcError
+from dcvc_cli.evaluating.encoders import ENCODERS, ConventionalCodec, program_with, versions
 from dcvc_cli.format.native import ISA_VARIABLE, load_native
 from dcvc_cli.metrics.ffmpeg_scores import FILTERS, program_for
 
@@ -156,15 +157,6 @@ def _packages() -> Iterator[Finding]:
                 else f"{type(error).__name__}: {error}"
             )
             yield Finding("software", name, "not usable", Status.ABSENT, remark)
-    ffmpeg = shutil.which("ffmpeg")
-    yield Finding(
-        "software",
-        "ffmpeg",
-        ffmpeg or "not found",
-        Status.OK if ffmpeg else Status.ABSENT,
-        "" if ffmpeg else "conventional codecs to compare with",
-    )
-
     for metric in FILTERS:
         program = program_for(metric)
         yield Finding(
@@ -174,6 +166,15 @@ def _packages() -> Iterator[Finding]:
             Status.OK if program else Status.ABSENT,
             "" if program else "--target and dcvc eval: pip install 'dcvc[metrics]'",
         )
+    for codec in ConventionalCodec:
+        program = program_with(codec)
+        if program is None:
+            yield Finding(
+                "software", codec, "not found", Status.ABSENT, "dcvc eval --codec: pip install 'dcvc[metrics]'"
+            )
+        else:
+            own, ffmpeg = versions(program, codec)
+            yield Finding("software", codec, f"{ENCODERS[codec].name} {own} in ffmpeg {ffmpeg}, {program}")
 
 
 def _version(distribution: str) -> str | None:

@@ -57,6 +57,20 @@ def test_a_machine_that_has_everything(box: Path):
     assert "fingerprint" in run().stdout or "image " in run().stdout
 
 
+def test_codecs_to_compare_with_are_told(box: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dcvc_cli.evaluating import encoders
+
+    has = {"/opt/new/ffmpeg": frozenset({"libvvenc"}), "/usr/bin/ffmpeg": frozenset({"libx264", "libvvenc"})}
+    monkeypatch.setattr(encoders, "ffmpeg_programs", lambda: iter(has))
+    monkeypatch.setattr(encoders, "encoders_of", has.__getitem__)
+    monkeypatch.setattr("dcvc_cli.measuring.diagnosis.versions", lambda program, codec: ("1.15.0", "9.0"))
+    found = findings(run("--json"))
+    assert found["software", "vvenc"]["value"] == "libvvenc 1.15.0 in ffmpeg 9.0, /opt/new/ffmpeg"
+    assert found["software", "x264"]["value"].endswith("/usr/bin/ffmpeg")
+    assert found["software", "aom"]["status"] == "absent"
+    assert "dcvc[metrics]" in found["software", "aom"]["remark"]
+
+
 def test_what_a_gpu_would_need_is_told(box: Path, monkeypatch: pytest.MonkeyPatch):
     """Without the bindings, and so without a driver, all else is as it was."""
     monkeypatch.setitem(sys.modules, "cuda.bindings.driver", None)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -281,7 +282,7 @@ def test_msssim_of_pictures_that_are_large_enough(run: Eval, data: Path, tmp_pat
 
 @pytest.mark.ffmpeg
 def test_ffmpeg_scores_dcvc_and_a_conventional_codec(run: Eval, data: Path, tmp_path: Path) -> None:
-    from dcvc_cli.evaluating.conventional import ConventionalCodec, require_encoder
+    from dcvc_cli.evaluating.encoders import ConventionalCodec, require_encoder
     from dcvc_cli.metrics.ffmpeg_scores import require_program
 
     try:
@@ -303,7 +304,7 @@ def test_ffmpeg_scores_dcvc_and_a_conventional_codec(run: Eval, data: Path, tmp_
 
 @pytest.mark.ffmpeg
 def test_conventional_codec(run: Eval, data: Path, tmp_path: Path) -> None:
-    from dcvc_cli.evaluating.conventional import ConventionalCodec, require_encoder
+    from dcvc_cli.evaluating.encoders import ConventionalCodec, require_encoder
 
     try:
         require_encoder(ConventionalCodec.X264)
@@ -323,6 +324,7 @@ def test_conventional_codec(run: Eval, data: Path, tmp_path: Path) -> None:
     (raw,), (video,) = classes["raw"].values(), classes["video"].values()
     assert [raw[label]["qp"] for label in raw] == [20, 40]
     assert raw["000"]["codec"].startswith("x264 options=-preset,ultrafast,-tune,zerolatency ")
+    assert re.search(r" libx264=\d+\S* ffmpeg=\S+$", raw["000"]["codec"])
     assert (raw["000"]["i_frame_num"], raw["000"]["p_frame_num"]) == (1, NUM_FRAMES - 1)
     assert raw["000"]["ave_all_frame_psnr"] > raw["001"]["ave_all_frame_psnr"] > 20
     assert without_times(video)["000"]["ave_all_frame_bpp"] == raw["000"]["ave_all_frame_bpp"]
@@ -365,6 +367,7 @@ def test_conventional_codec(run: Eval, data: Path, tmp_path: Path) -> None:
         (["--codec-args=-preset slow"], "--codec-args cannot be used without --codec"),
         (["--codec", "x264", "--model", "tiny"], "--model cannot be used with --codec x264"),
         (["--codec", "x264", "--qp-p", "1,2"], "--qp-p has no meaning with --codec x264"),
+        (["--codec", "x264", "--qp-i", "20,52"], "--qp-i 20,52: x264 has QPs 0..51"),
         (["--codec", "x265", "--codec-args", "'"], "No closing quotation"),
     ],
 )
