@@ -9,7 +9,9 @@ from dcvc_cli.api.encoder import Encoder, Samples
 from dcvc_cli.api.frame import Frame
 from dcvc_cli.api.information import info
 from dcvc_cli.coding.encode import EncodeSummary
+from dcvc_cli.coding.encode_settings import EncodeSettings
 from dcvc_cli.coding.frame_report import FrameReport
+from dcvc_cli.coding.opened_models import OpenedModel, open_model
 from dcvc_cli.errors import DcvcError, EnvironmentFault, InputError, StreamError, UsageError
 from dcvc_cli.format.limits import Limits
 from dcvc_cli.format.types import ChromaFormat, ColourDescription, Picture, PictureSize, Rational, VideoFormat
@@ -22,6 +24,7 @@ __all__ = [
     "ColourDescription",
     "DcvcError",
     "Decoder",
+    "EncodeSettings",
     "EncodeSummary",
     "Encoder",
     "EnvironmentFault",
@@ -29,6 +32,7 @@ __all__ = [
     "FrameReport",
     "InputError",
     "Limits",
+    "OpenedModel",
     "Picture",
     "PictureReader",
     "PictureSize",
@@ -41,5 +45,6 @@ __all__ = [
     "__version__",
     "create_pictures",
     "info",
+    "open_model",
     "open_pictures",
 ]

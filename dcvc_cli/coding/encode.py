@@ -352,8 +352,14 @@ def encode_pictures(
             if on_frame is not None:
                 on_frame(report)
 
-    with read_ahead(encoder.lookahead.over(pictures)) as ahead:
-        for seen in ahead:
-            tell(encoder.code(seen))
+    tell(code_ahead(encoder, pictures))
     tell(encoder.finish())
     return summary_of(encoder, totals, time.perf_counter() - start)
+
+
+def code_ahead(encoder: StreamEncoder, pictures: Iterable[Picture]) -> Iterator[FrameReport]:
+    """Codes pictures, read ahead in a thread; gives out reports as `StreamEncoder.encode` does."""
+    push = encoder.lookahead.push
+    with read_ahead(seen for picture in pictures for seen in push(picture)) as ahead:
+        for seen in ahead:
+            yield from encoder.code(seen)

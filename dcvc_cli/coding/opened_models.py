@@ -29,13 +29,15 @@ def device_for(precision: Precision, name: str) -> str:
     return choose_exact_device(name) if precision is Precision.EXACT else choose_device(name)
 
 
-def open_model(model: str, precision_name: str | None, device_name: str, threads: int | None) -> OpenedModel:
+def open_model(
+    model: str, precision: str | None = None, device: str = "auto", threads: int | None = None
+) -> OpenedModel:
     """Opens a model for encoding.
 
     Args:
         model: a name that `dcvc models list` shows, or a path to a weights file.
-        precision_name: one of PRECISION_NAMES; None = exact where the weights have it, else fp32.
-        device_name: auto, cpu or cuda:N.
+        precision: one of PRECISION_NAMES; None = exact where the weights have it, else fp32.
+        device: auto, cpu or cuda:N.
         threads: CPU threads of the arithmetic, None for all cores.
 
     Raises:
@@ -43,9 +45,9 @@ def open_model(model: str, precision_name: str | None, device_name: str, threads
         EnvironmentFault: this machine lacks the weights or the device.
     """
     weights = weights_by_name(model)
-    precision = precision_for(weights, precision_name)
-    device = device_for(precision, device_name)
-    return OpenedModel(weights, precision, device, open_weights(weights, precision, device, threads))
+    chosen = precision_for(weights, precision)
+    place = device_for(chosen, device)
+    return OpenedModel(weights, chosen, place, open_weights(weights, chosen, place, threads))
 
 
 def precision_for(weights: ModelWeights, name: str | None) -> Precision:

@@ -8,6 +8,7 @@ from dcvc_cli.bitstream.sps_blocks import TimeBase
 from dcvc_cli.bitstream.stream_writer import StreamWriter
 from dcvc_cli.bitstream.tracks import MATROSKA_TRACK, MAX_TRACK_PAYLOAD_SIZE, TrackHeader, TrackPacket
 from dcvc_cli.bitstream.varint import UV_LIMIT
+from dcvc_cli.media import PictureReader
 from dcvc_cli.media.container import ContainerReader
 from dcvc_cli.media.tracks import MATROSKA, TrackReader, TrackSample
 
@@ -65,3 +66,10 @@ class TrackFeed:
                 writer.write_track(TrackPacket(sample.number, sample.time, duration, sample.data))
                 self.num_packets += 1
             self._next = next(self._samples, None)
+
+
+def track_feed(reader: PictureReader) -> TrackFeed | None:
+    """The feed of the other tracks of an input; None where there are none, or it does not keep them."""
+    if not isinstance(reader, ContainerReader) or reader.tracks is None or not reader.tracks.header:
+        return None
+    return TrackFeed(reader, reader.tracks, is_limited=reader.span[1] is not None)

@@ -8,13 +8,14 @@ from dcvc_cli.coding.encode_settings import EncodeSettings
 from dcvc_cli.format.constants import MAX_BASE_QP
 
 if TYPE_CHECKING:
+    from dcvc_cli.api.encoder import Encoder
     from dcvc_cli.coding.encode import EncodeSummary
     from dcvc_cli.coding.frame_report import FrameReport
     from dcvc_cli.coding.opened_models import OpenedModel
     from dcvc_cli.media import PictureReader
 
 
-def rate_warning(settings: EncodeSettings, summary: "EncodeSummary") -> str | None:
+def _rate_warning(settings: EncodeSettings, summary: "EncodeSummary") -> str | None:
     """What to tell about a stream that is larger than what was asked for; None where it is not."""
     rate = summary.bitrate_kbps
     # A base QP of 0 gives QPs up to the largest offset of a good frame.
@@ -30,6 +31,32 @@ def rate_warning(settings: EncodeSettings, summary: "EncodeSummary") -> str | No
     if settings.bitrate is not None and is_least and rate is not None and rate > settings.bitrate:
         return f"{rate:.2f} kbit/s are more than --bitrate {settings.bitrate:g}: QPs are about as low as they go"
     return None
+
+
+def warnings_of(encoder: "Encoder", source: str) -> list[str]:
+    """What may surprise about a finished stream.
+
+    Args:
+        source: name of the input.
+    """
+    summary, reached = encoder.summary, encoder.reached
+    assert summary is not None
+    found = []
+    if encoder.num_packets_left_out:
+        found.append(f"{encoder.num_packets_left_out} packets of other tracks are too large for a stream: left out")
+    if warning := _rate_warning(encoder.settings, summary):
+        found.append(warning)
+    if summary.vbv_underflows:
+        units = f"{summary.vbv_underflows} frame unit{'s' if summary.vbv_underflows > 1 else ''}"
+        found.append(
+            f"{units} at QP 0 still take more than the buffer of --maxrate and --bufsize holds then: the stream "
+            "does not keep it"
+        )
+    if reached is not None and reached.far:
+        target, count = reached.target, f"{len(reached.far)} of {len(reached.scores)}"
+        what = f"{count} scenes have, for instance," if target.each_scene else "the clip has"
+        found.append(f"{source}: {what} {reached.far[0]:.3f}, further than {target.tolerance:g} from {target}")
+    return found
 
 
 def report_head(opened: "OpenedModel", settings: EncodeSettings, reader: "PictureReader") -> dict[str, Any]:

@@ -8,9 +8,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dcvc_cli.coding.encode_settings import EncodeSettings
-from dcvc_cli.commands.encode_lines import coding_line, frame_line, rate_warning, report_head, row_of, summary_line
+from dcvc_cli.commands.encode_lines import coding_line, frame_line, report_head, row_of, summary_line, warnings_of
 from dcvc_cli.commands.positions import Position, input_span
-from dcvc_cli.errors import UsageError
 from dcvc_cli.format.colour_names import MATRICES, PRIMARIES, TRANSFERS, code_point, colour_range
 from dcvc_cli.format.limits import Limits
 from dcvc_cli.format.types import UNSPECIFIED, ColourDescription, PictureSize, Rational
@@ -20,9 +19,7 @@ if TYPE_CHECKING:
     from dcvc_cli.coding.frame_report import FrameReport
     from dcvc_cli.coding.opened_models import OpenedModel
     from dcvc_cli.coding.report_files import CsvReport, JsonReport, TextSink
-    from dcvc_cli.coding.track_feed import TrackFeed
     from dcvc_cli.commands.batch import Job
-    from dcvc_cli.media import PictureReader
 
 
 @dataclass(frozen=True)
@@ -147,49 +144,39 @@ def encode_stream(
     Args:
         opened: the model of the settings where it is loaded already.
     """
-    from dcvc_cli.coding.encode import StreamEncoder, encode_pictures
-    from dcvc_cli.coding.memory import encoding_memory
-    from dcvc_cli.coding.pass_stats import pass_key, read_stats, write_stats
-    from dcvc_cli.coding.passes import first_pass, one_pass, rate_target, second_pass
-    from dcvc_cli.coding.quality_target import QualityTarget
+    from dcvc_cli.api.encoder import Encoder
     from dcvc_cli.coding.report_files import summary_values
-    from dcvc_cli.commands.quality_lines import QualitySearch
-    from dcvc_cli.media import OutputFile, PictureWriter, open_reader, open_writer
+    from dcvc_cli.media import open_reader, open_writer
     from dcvc_cli.media.endings import CSV, JSON, STREAM, check_ending
+    from dcvc_cli.media.output import OutputFile
     from dcvc_cli.ui.progress import open_progress
     from dcvc_cli.ui.voice import Voice
 
     check_ending("-o", output, STREAM)
     check_ending("--csv", wanted.csv_file, CSV)
     check_ending("--json", wanted.json_file, JSON)
-    settings, limits, overwrite = choices.settings, choices.limits, choices.overwrite
-    if choices.stats is not None and settings.passes != 2:
-        raise UsageError("--stats keeps the first of two passes", "add --bitrate and --passes 2")
-    if settings.target is not None and source == "-":
-        raise UsageError("--target reads its input several times, standard input can be read once", "write a file")
-    if settings.passes == 2 and source == "-":
-        raise UsageError("--passes 2 reads its input twice, standard input can be read once", "--passes 1")
+    settings, overwrite = choices.settings, choices.overwrite
     voice = Voice(choices.quiet, choices.verbose)
     seek, frames = input_span(source, choices)
-    open_source = partial(
-        open_reader,
-        source,
-        size=choices.size,
-        frame_rate=choices.frame_rate,
-        bit_depth=choices.input_depth,
-        input_format=choices.input_format,
-        skip_frames=seek,
-        max_frames=frames,
-        limits=limits,
-    )
     with ExitStack() as stack:
-        reader = stack.enter_context(open_source(keep_tracks=choices.keep_tracks))
+        reader = stack.enter_context(
+            open_reader(
+                source,
+                size=choices.size,
+                frame_rate=choices.frame_rate,
+                bit_depth=choices.input_depth,
+                input_format=choices.input_format,
+                skip_frames=seek,
+                max_frames=frames,
+                limits=choices.limits,
+                keep_tracks=choices.keep_tracks,
+            )
+        )
         colour, differing = choices.colour.over(reader.format.colour)
         reader.format = replace(reader.format, colour=colour)
         for phrase in differing:
             voice.warn(f"{reader.name} says {phrase}: the command line counts")
-        sink = stack.enter_context(OutputFile(output, overwrite=overwrite))
-        writer = (
+        recon = (
             None
             if wanted.recon is None
             else stack.enter_context(open_writer(wanted.recon, reader.format, overwrite=overwrite, option="--recon"))
@@ -198,47 +185,7 @@ def encode_stream(
         num_told = len(reader.notes)
         for note in reader.notes:
             voice.note(f"note: {note}")
-        opened = opened or _open_model(settings)
-        voice.note(coding_line(opened, settings))
-        picture_size = reader.format.size
-        limits.check_encoding(
-            reader.name, picture_size.width, picture_size.height, encoding_memory(opened, picture_size)
-        )
-        coding = settings.coding_choices()
-        feed = _track_feed(reader, is_limited=frames is not None)
-        # A pipe does not tell its end; --frames tells the most that come, which is enough for a largest size.
-        is_capped = reader.num_frames is None and settings.target_size is not None
-        target = rate_target(settings, reader.name, reader.format, frames if is_capped else reader.num_frames)
-        control = one_pass(settings, target)
-        if target is not None and settings.passes == 2:
-            key = pass_key(source, (seek, frames), reader.format, settings, opened)
-            taken = None if choices.stats is None else read_stats(choices.stats, key)
-            if taken is None:
-                voice.note(f"{reader.name}: the first pass finds out what frames take")
-                taken = first_pass(opened, reader.format, coding, target, partial(open_source, keep_tracks=False))
-                if choices.stats is not None:
-                    write_stats(choices.stats, key, taken)
-            control = second_pass(target, taken)
-        search = None
-        if settings.target is not None:
-            again = partial(open_source, keep_tracks=False)
-            asked = QualityTarget.parse(settings.target)
-            search = QualitySearch(asked, reader.name, opened, reader.format, coding, again, voice)
-            control = search.run()
-        encoder = StreamEncoder(
-            opened,
-            reader.format,
-            coding,
-            sink,
-            recon=writer,
-            psnr=choices.psnr,
-            msssim=choices.msssim,
-            tracks=feed,
-            rate=control,
-        )
-        head = report_head(opened, settings, reader)
-        reports = _open_reports(stack, wanted.csv_file, wanted.json_file, overwrite, head)
-        num_pixels = picture_size.num_pixels
+        num_pixels = reader.format.size.num_pixels
 
         def on_frame(report: "FrameReport") -> None:
             display.advance(report.size_bytes)
@@ -248,43 +195,51 @@ def encode_stream(
                     file.add(row)
                 voice.detail(frame_line(report))
 
+        encoder = stack.enter_context(
+            Encoder(
+                output,
+                reader,
+                overwrite=overwrite,
+                settings=settings,
+                model=opened,
+                limits=choices.limits,
+                psnr=choices.psnr,
+                msssim=choices.msssim,
+                recon=recon,
+                on_frame=on_frame,
+                stats=choices.stats,
+                tell=voice.note,
+            )
+        )
+        voice.note(coding_line(encoder.model, settings))
+        encoder.prepare()
+        head = report_head(encoder.model, settings, reader)
+        reports = _open_reports(stack, wanted.csv_file, wanted.json_file, overwrite, head)
         rate = float(reader.format.frame_rate)
         with open_progress(
             choices.progress, "encode", num_frames=reader.num_frames, frame_rate=rate, quiet=choices.quiet
         ) as display:
-            summary = encode_pictures(encoder, reader, on_frame)
+            encoder.encode_all()
+            summary = encoder.complete()
         for note in reader.notes[num_told:]:
             voice.note(f"note: {note}")
-        if feed is not None and feed.num_left_out:
-            voice.warn(f"{feed.num_left_out} packets of other tracks are too large for a stream: left out")
-        if warning := rate_warning(settings, summary):
-            voice.warn(warning)
-        if summary.vbv_underflows:
-            units = f"{summary.vbv_underflows} frame unit{'s' if summary.vbv_underflows > 1 else ''}"
-            voice.warn(
-                f"{units} at QP 0 still take more than the buffer of --maxrate and --bufsize holds then: the stream "
-                "does not keep it"
-            )
-        reached = {} if search is None else {"target": search.finish(sink)}
+        reached: dict[str, Any] = {}
+        if encoder.reached is not None:
+            voice.note(f"{encoder.name}: {encoder.reached.text}")
+            reached = {"target": encoder.reached.values()}
+        for sentence in warnings_of(encoder, reader.name):
+            voice.warn(sentence)
         for file in reports:
             file.finish(summary_values(summary) | reached)
         # All outputs appear or none: an output that finds no room fails before the first one gets its name.
-        for output_file in (sink, writer, *(file.sink for file in reports)):
-            if isinstance(output_file, OutputFile | PictureWriter):
-                output_file.complete()
-            elif output_file is not None:
-                output_file.flush()
-    return summary_line(sink.name, summary)
-
-
-def _track_feed(reader: "PictureReader", *, is_limited: bool) -> "TrackFeed | None":
-    """The feed of the other tracks of a video file; None where there are none."""
-    from dcvc_cli.coding.track_feed import TrackFeed
-    from dcvc_cli.media.container import ContainerReader
-
-    if not isinstance(reader, ContainerReader) or reader.tracks is None or not reader.tracks.header:
-        return None
-    return TrackFeed(reader, reader.tracks, is_limited=is_limited)
+        if recon is not None:
+            recon.complete()
+        for file in reports:
+            if isinstance(file.sink, OutputFile):
+                file.sink.complete()
+            else:
+                file.sink.flush()
+    return summary_line(encoder.name, summary)
 
 
 def _open_model(settings: EncodeSettings) -> "OpenedModel":

@@ -2,7 +2,7 @@
 picture at a time."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
@@ -28,12 +28,16 @@ class PictureReader(ABC):
         description: one line about the clip for people.
         notes: what the reader assumed or ignored and the user should know, one sentence each. Iteration may add notes
             at its end.
+        source: what `open_reader` was asked to open.
+        reopen: opens the same pictures again, without other tracks; None where they can be read once (pipes).
     """
 
     format: VideoFormat
     num_frames: int | None = None
     description: str = ""
     notes: tuple[str, ...] = ()
+    source: str = ""
+    reopen: "Callable[[], PictureReader] | None" = None
 
     def __init__(self, name: str, skip_frames: int, max_frames: int | None) -> None:
         self.name = name
@@ -46,6 +50,11 @@ class PictureReader(ABC):
         they are read."""
         limits.check_input(self.name, self.format.size.width, self.format.size.height)
         self._limits = limits
+
+    @property
+    def span(self) -> tuple[int, int | None]:
+        """(pictures left out at the start, pictures given at most after those or None for all)."""
+        return self._skip_frames, self._max_frames
 
     @abstractmethod
     def _read(self) -> Picture | None:

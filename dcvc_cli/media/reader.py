@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from dcvc_cli.errors import InputError, UsageError
@@ -94,7 +95,26 @@ def open_reader(
             f"{reader.name} has {found_depth} bits a sample, expected {bit_depth} as --input-depth says",
             "only raw video and PNG files of 16 bits a sample need --input-depth",
         )
+    reader.source = source
+    if not is_pipe(source):
+        reader.reopen = partial(
+            open_reader,
+            source,
+            size=size,
+            frame_rate=frame_rate,
+            bit_depth=bit_depth,
+            input_format=input_format,
+            skip_frames=skip_frames,
+            max_frames=max_frames,
+            limits=limits,
+            zero_frame=zero_frame,
+        )
     return reader
+
+
+def is_pipe(source: str) -> bool:
+    """Whether a source can be read once only: standard input, or a named pipe."""
+    return source == "-" or Path(source).is_fifo()
 
 
 @dataclass(frozen=True)

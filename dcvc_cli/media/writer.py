@@ -27,7 +27,7 @@ def open_writer(
     target: str,
     video_format: VideoFormat,
     *,
-    overwrite: bool,
+    overwrite: bool = False,
     output_format: str | None = None,
     option: str = "-o",
     codec: str | None = None,

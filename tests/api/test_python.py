@@ -52,7 +52,8 @@ def test_the_code_of_the_page_runs(tmp_path: Path):
     assert (result.returncode, result.stderr) == (0, "")
     lines = result.stdout.splitlines()
     assert re.fullmatch(r"0 I \d+ \d\d\.\d\d dB", lines[0])
-    assert lines[5].startswith("176x144 ")
+    assert lines[5] == "carphone_qcif.y4m: the first pass finds out what frames take"
+    assert lines[6].startswith("176x144 ")
     assert "not a .dcvc stream" in lines[-1] or "carphone_qcif.y4m" in lines[-1]
     assert len(list((tmp_path / "pictures").glob("*.png"))) == 4
 
@@ -127,6 +128,80 @@ def test_a_bitrate_and_a_quality_choose_the_qps():
     assert means["low"] < means["crf"] < means["high"]
 
 
+def write_clip(name: str = "in.y4m", count: int = 6) -> None:
+    with dcvc.create_pictures(name, YUV) as writer:
+        for step in range(count):
+            writer.write(dcvc.Picture(tuple(planes(step % 3))))
+
+
+@pytest.mark.parametrize(
+    ("options", "settings"),
+    [
+        ([], {}),
+        (["--qp", "45", "--keyint", "2"], {"qp": 45, "keyint": 2}),
+        (["--bitrate", "20", "--passes", "2"], {"bitrate": 20, "passes": 2}),
+        (["--target-size", "2000"], {"target_size": 2000}),
+        (["--target", "psnr=35"], {"target": "psnr=35"}),
+    ],
+)
+def test_an_opened_input_gives_the_command_s_bytes(call, options: list[str], settings: dict[str, object]):
+    write_clip()
+    assert call("encode", "in.y4m", "-o", "c.dcvc", "--model", "tiny", "--threads", "1", "-q", *options) == 0
+    with dcvc.open_pictures("in.y4m") as reader, dcvc.Encoder("p.dcvc", reader, **SETTINGS, **settings) as encoder:
+        encoder.encode_all()
+    assert Path("p.dcvc").read_bytes() == Path("c.dcvc").read_bytes()
+    assert (encoder.reached is not None) == ("target" in settings)
+
+
+def test_every_frame_is_told_and_shown():
+    """The reports of the last frames come when the encoder is closed."""
+    write_clip()
+    told: list[dcvc.FrameReport] = []
+    model = dcvc.open_model("tiny", None, "cpu", 1)
+    with (
+        dcvc.open_pictures("in.y4m") as reader,
+        dcvc.create_pictures("recon.yuv", reader.format) as recon,
+        dcvc.Encoder("s.dcvc", reader, model=model, recon=recon, on_frame=told.append) as encoder,
+    ):
+        encoder.encode_all()
+    assert [report.index for report in told] == list(range(6))
+    assert encoder.model is model
+    with dcvc.Decoder("s.dcvc") as decoder:
+        assert Path("recon.yuv").read_bytes() == b"".join(frame.tobytes() for frame in decoder)
+
+
+def test_a_first_pass_is_kept_and_told():
+    write_clip()
+    lines: list[str] = []
+    for name in ("a", "b"):
+        with (
+            dcvc.open_pictures("in.y4m") as reader,
+            dcvc.Encoder(
+                f"{name}.dcvc", reader, bitrate=20, passes=2, stats="s.stats", tell=lines.append, **SETTINGS
+            ) as encoder,
+        ):
+            assert lines == [] or name == "b"
+            encoder.encode_all()
+    assert lines == ["in.y4m: the first pass finds out what frames take"]
+    assert Path("a.dcvc").read_bytes() == Path("b.dcvc").read_bytes()
+
+
+def test_outputs_that_appear_together():
+    write_clip()
+    with dcvc.open_pictures("in.y4m") as reader, dcvc.Encoder("s.dcvc", reader, **SETTINGS) as encoder:
+        encoder.encode_all()
+        assert encoder.complete().num_frames == 6
+        assert not Path("s.dcvc").exists()
+    assert encoder.summary.size_bytes == Path("s.dcvc").stat().st_size
+
+
+def test_the_environment_limits_memory(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("DCVC_MAX_MEMORY", "1M")
+    with pytest.raises(dcvc.InputError, match="memory"):
+        dcvc.Encoder("n.dcvc", YUV, **SETTINGS)
+    assert os.listdir() == []
+
+
 def test_what_cannot_be_obeyed():
     write_stream()
     with pytest.raises(dcvc.UsageError, match="exists and is kept"):
@@ -138,6 +213,15 @@ def test_what_cannot_be_obeyed():
     for settings in ({"bitrate": 50, "passes": 2}, {"target_size": 1000}, {"target": "psnr=40"}):
         with pytest.raises(dcvc.UsageError, match="need the whole clip"):
             dcvc.Encoder("n.dcvc", YUV, **settings)
+    with pytest.raises(dcvc.UsageError, match="--stats keeps the first of two passes"):
+        dcvc.Encoder("n.dcvc", YUV, bitrate=50, stats="n.stats")
+    with pytest.raises(dcvc.UsageError, match="in place of preset and options"):
+        dcvc.Encoder("n.dcvc", YUV, settings=dcvc.EncodeSettings(), qp=40)
+    with (
+        pytest.raises(dcvc.UsageError, match="no opened input"),
+        dcvc.Encoder("n.dcvc", YUV, **SETTINGS) as encoder,
+    ):
+        encoder.encode_all()
     with pytest.raises(dcvc.UsageError, match="name of y4m"):
         dcvc.Encoder("n.y4m", YUV)
     with pytest.raises(dcvc.UsageError, match="on_error"):
