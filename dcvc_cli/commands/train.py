@@ -105,6 +105,24 @@ class TrainOptions:
             help="Weights to start from, such as lite. Default: parameters that begin as a transform codec.",
         ),
     ] = None
+    flow_checkpoint: Annotated[
+        Path | None,
+        typer.Option(
+            "--flow-checkpoint",
+            metavar="FILE|DIR",
+            help="Motion estimation (SpyNet) to start from: a checkpoint of DCVC or a successor, or DVC's folder "
+            "flow_pretrain_np.",
+        ),
+    ] = None
+    i_frame_cache: Annotated[
+        str | None,
+        typer.Option(
+            "--i-frame-cache",
+            metavar="SIZE",
+            help="Keep up to so much of frozen I frames' pictures in the cache folder, such as 20G. The run has the "
+            "same bits with and without.",
+        ),
+    ] = None
     validate: Annotated[
         list[str] | None,
         typer.Option(
@@ -226,6 +244,7 @@ def _networks_of(checkpoints: Sequence[Path], model: "Model") -> list[str]:
 
 def _train(network: str, options: TrainOptions, checkpoints: Mapping[str, Path]) -> None:
     from dcvc_cli.codec.backends import choose_device
+    from dcvc_cli.format.limits import parse_memory
     from dcvc_cli.training.config import read_train_config
     from dcvc_cli.training.processes import TrainingProcesses, join_processes, num_launched, set_up_arithmetic
     from dcvc_cli.training.run import RunSettings, open_trainer
@@ -241,7 +260,14 @@ def _train(network: str, options: TrainOptions, checkpoints: Mapping[str, Path])
         join_processes(options.device) if num_launched() > 1 else TrainingProcesses(choose_device(options.device))
     )
     settings = RunSettings(
-        options.data, options.output, options.cache, options.start_from, checkpoints, options.validate or ()
+        options.data,
+        options.output,
+        options.cache,
+        options.start_from,
+        checkpoints,
+        options.validate or (),
+        options.flow_checkpoint,
+        0 if options.i_frame_cache is None else parse_memory(options.i_frame_cache, "--i-frame-cache"),
     )
     trainer, validation = open_trainer(config, settings, processes)
     _resume(trainer)

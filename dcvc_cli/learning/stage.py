@@ -29,6 +29,8 @@ class Stage:
             in little memory.
         to_and_fro: plays clips that are shorter than a crop to their end, back to their start, and on.
         pad: puts pictures that are smaller than a crop in the middle of black.
+        crops_per_source: each source has so many crops, which come again and again, the same ones in all stages whose
+            clips are as long; 0: every crop is drawn anew.
         epochs: length in passes over the material. A run turns them into steps and validates after each pass.
         train: parts of the network that learn (Trainee.parts), or beginnings of parameters' names; none: everything.
         freeze: parts that do not change by a bit. They have no gradient, and their averages do not change either.
@@ -54,6 +56,7 @@ class Stage:
     gradient_checkpointing: bool = False
     to_and_fro: bool = False
     pad: bool = False
+    crops_per_source: int = 0
     epochs: int = 0
     train: tuple[str, ...] = ()
     freeze: tuple[str, ...] = ()

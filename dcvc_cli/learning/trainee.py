@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -97,6 +98,7 @@ class Trainee(ABC):
         weighs_by_qp: whether lambda_first and lambda_last weight the distortion; else settings of the family do.
         is_rgb: whether crops are R G B; else they are Y Cb Cr.
         ships_rounded: whether weights ship rounded to 8 bits; else they ship unrounded.
+        keeps_i_frames: whether it can keep the pictures of frozen I frames in a folder (keep_i_frames).
     """
 
     frozen: tuple[str, ...] = ()
@@ -107,6 +109,7 @@ class Trainee(ABC):
     weighs_by_qp: bool = True
     is_rgb: bool = False
     ships_rounded: bool = True
+    keeps_i_frames: bool = False
 
     @abstractmethod
     def initial_parameters(self, seed: int) -> dict[str, torch.Tensor]:
@@ -157,6 +160,16 @@ class Trainee(ABC):
         """The parameters of a density of z that says what a stored table says, from the values in `fresh`; by default
         the density of losses.factorised_bits."""
         return fitted_estimator(table, symbols_in_order(table), num_qps, fresh, factorised_bits)
+
+    def keep_i_frames(self, folder: Path, max_bytes: int, num_processes: int) -> None:
+        """Keeps the pictures of frozen I frames in a folder, for the next step that begins with the same crop. Training
+        gives the same bits with and without it.
+
+        Args:
+            max_bytes: of all files together.
+            num_processes: processes of the run that share the folder.
+        """
+        raise NotImplementedError("this network keeps no I frames")
 
     def forget(self) -> None:  # noqa: B027  most networks keep nothing
         """Drops the state that is kept between steps. Each stage starts with it."""

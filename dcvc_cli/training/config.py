@@ -139,6 +139,8 @@ def _check_sequences(where: str, stage: Stage) -> None:
             f"{where}: sequence_frames goes without num_lead_frames and intra_qp_drop",
             "a sequence's frames have what went before them",
         )
+    if stage.sequence_frames and stage.crops_per_source:
+        raise UsageError(f"{where}: sequence_frames goes without crops_per_source", "a sequence is long as it is")
 
 
 def recipes_folder() -> Path:

@@ -100,8 +100,8 @@ def _whole_file(path: Path) -> Iterator[Path]:
         staged.unlink(missing_ok=True)
 
 
-SEQUENCE_CROPS = 1
-"""Part of the seed, which keeps the random numbers of sequences apart from those of crops."""
+SEQUENCE_CROPS, RECURRING_CROPS = 1, 2
+"""Parts of the seed, which keep the random numbers of sequences and of crops that come again apart from the others."""
 
 
 @dataclass(frozen=True)
@@ -115,8 +115,12 @@ class _Window:
 
 
 class CropSampler:
-    """Random crops with flips, time reversal and 2x reduction; crop k of `step` is a pure function of (seed, step,
-    k)."""
+    """Random crops with flips, time reversal and 2x reduction; crop k of `step` is a pure function of (seed, step, k).
+
+    Args:
+        crops_per_source: crops that each source has; the step draws one of them. 0: it draws any.
+        run_seed: seed of the crops that come again, which samplers with other seeds share.
+    """
 
     def __init__(
         self,
@@ -129,11 +133,17 @@ class CropSampler:
         *,
         to_and_fro: bool = False,
         pad: bool = False,
+        crops_per_source: int = 0,
+        run_seed: int = 0,
     ) -> None:
         shortest, smallest = min(2, num_frames) if to_and_fro else num_frames, 2 if pad else patch
-        self.shots = [
-            shot for shot in shots if shot.num_frames >= shortest and min(shot.height, shot.width) >= smallest
+        self.crops_per_source, self.run_seed = crops_per_source, run_seed
+        self._numbers = [
+            number
+            for number, shot in enumerate(shots)
+            if shot.num_frames >= shortest and min(shot.height, shot.width) >= smallest
         ]
+        self.shots = [shots[number] for number in self._numbers]
         if not self.shots:
             raise InputError(
                 f"no source has {num_frames} frames of at least {patch}x{patch}",
@@ -162,7 +172,8 @@ class CropSampler:
         crops = []
         for segment in segments:
             random = np.random.default_rng((self.seed, SEQUENCE_CROPS, segment.slot, segment.sequence))
-            shot, window = self._window(random)
+            shot = self.shots[self._shot(random)]
+            window = self._window(shot, random)
             there_and_back = np.concatenate([np.arange(shot.num_frames), np.arange(shot.num_frames - 2, 0, -1)])
             start = int(random.integers(0, len(there_and_back))) + segment.first_frame
             frames = there_and_back[np.arange(start, start + self.num_frames) % len(there_and_back)]
@@ -181,7 +192,12 @@ class CropSampler:
         return whole
 
     def _crop(self, random: np.random.Generator) -> NDArray[np.uint8]:
-        shot, window = self._window(random)
+        number = self._shot(random)
+        shot = self.shots[number]
+        if self.crops_per_source:
+            crop = int(random.integers(0, self.crops_per_source))
+            random = np.random.default_rng((self.run_seed, RECURRING_CROPS, self._numbers[number], crop))
+        window = self._window(shot, random)
         clip = _flipped(self._cut(shot, window, self._frames(shot, random)), random)
         if random.random() < 0.5:
             clip = clip[::-1]
@@ -195,13 +211,15 @@ class CropSampler:
         there_and_back = np.concatenate([np.arange(shot.num_frames), np.arange(shot.num_frames - 2, 0, -1)])
         return there_and_back[np.arange(self.num_frames) % len(there_and_back)]
 
-    def _window(self, random: np.random.Generator) -> tuple[CachedShot, _Window]:
-        shot = self.shots[min(int(np.searchsorted(self.cumulative, random.random())), len(self.shots) - 1)]
+    def _shot(self, random: np.random.Generator) -> int:
+        return min(int(np.searchsorted(self.cumulative, random.random())), len(self.shots) - 1)
+
+    def _window(self, shot: CachedShot, random: np.random.Generator) -> _Window:
         reduce = min(shot.height, shot.width) >= 2 * self.patch and random.random() < self.reduce_share
         side = self.patch * (2 if reduce else 1)
         top = int(random.integers(0, max(0, shot.height - side) // 2 + 1)) * 2
         left = int(random.integers(0, max(0, shot.width - side) // 2 + 1)) * 2
-        return shot, _Window(top, left, side, reduce)
+        return _Window(top, left, side, reduce)
 
     def _cut(self, shot: CachedShot, window: _Window, frames: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Cuts the window of frames, (frames, 3, patch, patch), and halves it if `window.reduce` says so."""

@@ -45,7 +45,7 @@ def network_state(path: Path, network: Network) -> dict[str, NDArray[np.float32]
     Raises:
         InputError: the file is neither.
     """
-    if not path.is_file() or _is_training_checkpoint(path):
+    if not path.is_file() or is_training_checkpoint(path):
         return checkpoint_state(path)
     state = read_checkpoint(path)
     problems = state_problems(network, state)
@@ -55,7 +55,7 @@ def network_state(path: Path, network: Network) -> dict[str, NDArray[np.float32]
     return {name: state[name] for name, _ in network.shapes()}
 
 
-def _is_training_checkpoint(path: Path) -> bool:
+def is_training_checkpoint(path: Path) -> bool:
     """Whether a file looks like one; a file that cannot be read does, so that reading it says why."""
     try:
         state = load_torch_file(path)

@@ -2,12 +2,13 @@
 
 Every process takes its share of each batch, gradients are summed over all of them, and each makes the same update. The
 parameters are plain tensors that functions read, so there is no module to wrap: Accelerate finds the peers, the devices
-and the transport.
+and the transport. Validation is shared too: each clip at each QP is a job of one process.
 """
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from operator import itemgetter
 from typing import Any
 
 import torch
@@ -71,6 +72,11 @@ class TrainingProcesses:
     def gather(self, values: list[Any]) -> list[Any]:
         """Returns the lists of all processes, joined, on every process, with tensors on the CPU."""
         return values
+
+    def shared(self, jobs: Sequence[Callable[[], Any]]) -> list[Any]:
+        """Runs each job on one process. Returns all results in the order of the jobs, on every process."""
+        own = [(number, jobs[number]()) for number in range(self.index, len(jobs), self.count)]
+        return [result for _, result in sorted(self.gather(own), key=itemgetter(0))]
 
     def any_of(self, flag: bool) -> bool:
         """Whether `flag` holds on any process. All processes get the same answer."""

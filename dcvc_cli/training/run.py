@@ -11,6 +11,7 @@ from dcvc_cli.learning.parameters import Parameters
 from dcvc_cli.training.config import TrainConfig
 from dcvc_cli.training.data import build_cache, material_fingerprint
 from dcvc_cli.training.export import network_state, state_of_weights
+from dcvc_cli.training.flow_weights import flow_parameters
 from dcvc_cli.training.models import trainable_model
 from dcvc_cli.training.processes import TrainingProcesses
 from dcvc_cli.training.trainer import Trainer, Validate
@@ -29,6 +30,8 @@ class RunSettings:
         start_from: name of weights to start from; None: an untrained network.
         checkpoints: training checkpoints of frozen networks, by the network's name.
         validation: clips that validation codes.
+        flow: motion estimation to start from (training.flow_weights); None: that of the other start.
+        i_frame_bytes: of the folder below `cache` that keeps pictures of frozen I frames; 0: there is none.
     """
 
     data: Sequence[Path]
@@ -37,6 +40,8 @@ class RunSettings:
     start_from: str | None = None
     checkpoints: Mapping[str, Path] = field(default_factory=dict)
     validation: Sequence[str] = ()
+    flow: Path | None = None
+    i_frame_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,7 @@ class Validation:
 def open_trainer(
     config: TrainConfig, settings: RunSettings, processes: TrainingProcesses
 ) -> tuple[Trainer, Validation]:
-    """Makes a trainer, which stands at the start of its schedule, and its validation on the main process.
+    """Makes a trainer, which stands at the start of its schedule, and its validation.
 
     Raises:
         InputError: material, a checkpoint or weights do not fit.
@@ -66,6 +71,9 @@ def open_trainer(
     initial_state, validation = None, Validation()
     frozen: dict[str, Parameters] = {}
     trainee = trainable_model(config.model).trainee(config.network)
+    if settings.i_frame_bytes and not trainee.keeps_i_frames:
+        reason = f"--i-frame-cache: the {config.network} model of {config.model} keeps no I frames"
+        raise UsageError(reason, "that is for DCVC, DCVC-TCM, DCVC-HEM and DCVC-DC")
     needed = trainee.frozen
     for name in settings.checkpoints:
         if name not in needed:
@@ -80,10 +88,14 @@ def open_trainer(
         for name in needed:
             if name not in frozen:
                 frozen[name] = state_of_weights(weights, config.model, name)
-    if settings.validation and processes.is_main:
+    if settings.flow is not None:
+        shapes = dict(trainable_model(config.model).networks[config.network].shapes())
+        flow = processes.from_main(flow_parameters(settings.flow, trainee, shapes) if processes.is_main else None)
+        initial_state = (initial_state or trainee.initial_parameters(config.seed)) | flow
+    if settings.validation:
         clips = read_validation_clips(settings.validation, config.validate_frames)
-        device, is_rgb = str(processes.device), trainee.is_rgb
-        code = ClipValidator(clips, config.model, config.network, frozen=frozen, device=device)
+        code = ClipValidator(clips, config.model, config.network, frozen=frozen, processes=processes)
+        is_rgb = trainee.is_rgb
         watched = [training_samples(clip, is_rgb=is_rgb) for clip in clips] if config.watches_validation else []
         validation = Validation(code, watched)
     folder = settings.cache or settings.output / "cache"
@@ -93,4 +105,6 @@ def open_trainer(
     trainer = Trainer(
         config, shots, folder, settings.output, processes=processes, frozen=frozen, initial_state=initial_state
     )
+    if settings.i_frame_bytes:
+        trainer.trainee.keep_i_frames(folder / "i-frames", settings.i_frame_bytes, processes.count)
     return trainer, validation

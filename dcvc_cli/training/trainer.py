@@ -7,7 +7,8 @@ continues as an uninterrupted one. Several processes share each batch (training.
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,22 +30,14 @@ from dcvc_cli.training.models import trainable_model
 from dcvc_cli.training.prefetch import Batch, Prefetcher
 from dcvc_cli.training.processes import TrainingProcesses
 from dcvc_cli.training.shipped_weights import has_8_bits, quantised_weights
+from dcvc_cli.training.steps import Moment, StepResult, record_of
 from dcvc_cli.training.watch import StageWatch, read_best, write_best
 
 LOG_EVERY = 50
 
 Validate = Callable[[int, Mapping[str, torch.Tensor]], Iterable[ValidationRecord]]
-"""(step, averaged parameters) -> records (training.validation). It must leave torch's generators alone."""
-
-
-@dataclass(frozen=True)
-class StepResult:
-    """The result of one step: the losses of its updates on the own samples, the share of these in the batch, and the
-    mean norm of the whole batch's gradients."""
-
-    losses: Sequence[BatchLoss]
-    share: float
-    gradient_norm: float
+"""(step, averaged parameters) -> records, the same on all processes (training.validation). It must leave torch's
+generators alone."""
 
 
 class Trainer:
@@ -224,7 +217,15 @@ class Trainer:
     def _sampler(self, stage: Stage, number: int) -> CropSampler:
         num_frames, seed = self.trainee.num_frames(stage), self.config.seed * 1000 + number
         return CropSampler(
-            self.shots, self.cache, stage.patch, num_frames, seed=seed, to_and_fro=stage.to_and_fro, pad=stage.pad
+            self.shots,
+            self.cache,
+            stage.patch,
+            num_frames,
+            seed=seed,
+            to_and_fro=stage.to_and_fro,
+            pad=stage.pad,
+            crops_per_source=stage.crops_per_source,
+            run_seed=self.config.seed,
         )
 
     def _batch_at(self, step: int) -> Callable[[], Batch]:
@@ -292,21 +293,21 @@ class Trainer:
         """Computes the losses of the validation clips with the parameters and with their average, and lets them
         decide."""
         number, stage, _ = self.config.stage_at(self.step - 1)
-        at = TrainingStep(self.config.seed, self.step, stage, self.processes.share(stage.batch), rounds=True)
-        losses: list[float] = []
-        if self.processes.is_main:
-            with torch.no_grad(), torch.random.fork_rng(devices=[]):
-                for state in (self.average, self.parameters):
-                    torch.manual_seed(self.config.seed)
-                    parts = [
-                        self.trainee.loss(state, self.frozen, clip.to(self.device), self.config.objective, at).weighted
-                        for clip in watched
-                    ]
-                    losses.append(sum(parts) / len(parts))
-        losses = self.processes.from_main(losses)
+        share = self.processes.share(stage.batch)
+        at = TrainingStep(self.config.seed, self.step, stage, share, rounds=True)
+        states = self.average, self.parameters
+
+        def losses_of(clip: torch.Tensor) -> list[float]:
+            torch.manual_seed(self.config.seed)
+            clip, objective = clip.to(self.device), self.config.objective
+            return [self.trainee.loss(state, self.frozen, clip, objective, at).weighted for state in states]
+
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            of_clips = self.processes.shared([partial(losses_of, clip) for clip in watched])
+        losses = [sum(parts) / len(parts) for parts in zip(*of_clips, strict=True)]
         lowest = min(losses)
         if self.watch.see(lowest, stage) and self.config.keep_best and self.processes.is_main:
-            best = (self.average, self.parameters)[losses.index(lowest)]
+            best = states[losses.index(lowest)]
             write_best(self.folder, number, on_cpu(dict(best)), self.step, lowest)
 
     def run(
@@ -323,9 +324,9 @@ class Trainer:
 
         Args:
             report: called with each log line, on the main process.
-            validate: called on the main process where `TrainConfig.validates_after` says so, not counted in the speed.
+            validate: called on all processes where `TrainConfig.validates_after` says so, not counted in the speed.
             watched: validation clips (1, frames, 3, h, w) in 0..1 whose losses decide, where the schedule lets
-                validation decide; on the main process.
+                validation decide; the same on all processes, which share them.
             tensorboard: whether to log for TensorBoard as well.
         """
         last = min(self.config.num_steps, stop_at_step or self.config.num_steps)
@@ -350,15 +351,17 @@ class Trainer:
                 window.append(self.train_step(batches.next(), rate))
                 self.elapsed_seconds = before_seconds + time.monotonic() - started
                 if self.step % LOG_EVERY == 0 or self.step == last:
-                    record = self._record(number, rate, window, len(window) / (time.monotonic() - window_started))
+                    speed = len(window) / (time.monotonic() - window_started)
+                    moment = Moment(self.step, number, rate, speed, self.elapsed_seconds)
+                    record = record_of(window, moment, self.processes)
                     if log:
                         log.add(record)
                         report(record)
                     window, window_started = [], time.monotonic()
                 if self.config.validates_after(self.step) or self.step == last:
                     validation_started = time.monotonic()
-                    if log and validate:
-                        for line in validate(self.step, self.average):
+                    for line in validate(self.step, self.average) if validate else ():
+                        if log:
                             log.add_validation(line)
                     if self.config.watches_validation and self.config.validates_after(self.step):
                         self._see_validation(watched)
@@ -369,31 +372,3 @@ class Trainer:
         self.save()
         if log:
             log.close()
-
-    def _record(self, number: int, rate: float, window: list[StepResult], speed: float) -> TrainRecord:
-        """Makes a log line: means over the updates of a window and over the samples of all processes."""
-        updates = [(loss, step.share) for step in window for loss in step.losses]
-        names = list(updates[0][0].parts)
-        rows = [
-            (float(loss.loss), loss.weighted, loss.bpp, loss.psnr, *(loss.parts[name] for name in names))
-            for loss, _ in updates
-        ]
-        own = [
-            sum(row[column] * share for row, (_, share) in zip(rows, updates, strict=True)) / len(updates)
-            for column in range(len(rows[0]))
-        ]
-        loss, weighted, bpp, psnr, *parts = self.processes.sum_values(own)
-        norm = sum(step.gradient_norm for step in window) / len(window)
-        return TrainRecord(
-            self.step,
-            number,
-            loss,
-            weighted,
-            bpp,
-            psnr,
-            rate,
-            norm,
-            speed,
-            self.elapsed_seconds,
-            dict(zip(names, parts, strict=True)),
-        )

@@ -6,6 +6,7 @@ its weights, and not the training's estimate. Validation draws no random number.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 
 import numpy as np
@@ -26,6 +27,7 @@ from dcvc_cli.format.types import ChromaFormat, Picture, VideoFormat
 from dcvc_cli.media.reader import open_reader
 from dcvc_cli.training.logs import ValidationRecord
 from dcvc_cli.training.models import trainable_model
+from dcvc_cli.training.processes import TrainingProcesses
 from dcvc_cli.training.sources import ycc_planes
 from dcvc_cli.weights.compression import table_arrays
 from dcvc_cli.weights.file import ModelWeights, NetworkWeights
@@ -103,6 +105,7 @@ class ClipValidator:
         model: name of the model that is trained.
         network: name of the network that is trained.
         frozen: state dicts of the networks that it is trained behind, by name. The others of the model are untrained.
+        processes: those that share the clips; None: this process alone, on the CPU.
     """
 
     def __init__(
@@ -112,10 +115,10 @@ class ClipValidator:
         network: str,
         *,
         frozen: Mapping[str, State | None] | None = None,
-        device: str = "cpu",
+        processes: TrainingProcesses | None = None,
         qps: Sequence[int] = QPS,
     ) -> None:
-        self._clips, self._network, self._device = clips, network, device
+        self._clips, self._network, self._processes = clips, network, processes or TrainingProcesses()
         self._model = trainable_model(model)
         self._qps = qps if self._model.has_qps else qps[:1]
         self._keyint = self._model.trainee(network).keyint
@@ -127,14 +130,14 @@ class ClipValidator:
         self._others = {name: _float_weights(self._model, name, state) for name, state in states.items()}
 
     def __call__(self, step: int, state: State) -> Iterator[ValidationRecord]:
-        """Yields records of every clip at every QP, coded with the parameters `state`."""
+        """Yields records of every clip at every QP, coded with the parameters `state`. All processes call this; each
+        codes its share, and all get all records."""
         parts = self._others | {self._network: _float_weights(self._model, self._network, state)}
         weights = ModelWeights(self._model, {name: parts[name] for name in self._model.networks}, name="training")
-        networks = open_networks(weights.networks, Precision.FLOAT32, self._device)
-        for clip in self._clips:
-            for qp in self._qps:
-                choices = CodingChoices(qp_i=qp, qp_p=qp, keyint=self._keyint)
-                yield _coded(clip, choices, weights, networks, step)
+        networks = open_networks(weights.networks, Precision.FLOAT32, str(self._processes.device))
+        choices = [CodingChoices(qp_i=qp, qp_p=qp, keyint=self._keyint) for qp in self._qps]
+        jobs = [partial(_coded, clip, one, weights, networks, step) for clip in self._clips for one in choices]
+        yield from self._processes.shared(jobs)
 
 
 def _coded(

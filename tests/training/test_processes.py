@@ -1,10 +1,6 @@
 """Several processes: shares of a batch add up to the batch, and two processes train as one does, killed and resumed as
 well."""
 
-import os
-import socket
-import subprocess
-import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -27,6 +23,7 @@ from dcvc_cli.training.config import TrainConfig
 from dcvc_cli.training.data import build_cache
 from dcvc_cli.training.processes import TrainingProcesses, join_processes, num_launched
 from dcvc_cli.training.trainer import Trainer
+from tests.support.launches import launch_two
 
 pytestmark = pytest.mark.usefixtures("training_arithmetic")
 
@@ -49,6 +46,20 @@ def test_shares_tile_the_batch(batch: int, count: int) -> None:
     assert [share.num_before for share in shares] == ends[:-1]
     assert ends[-1] == batch
     assert max(np.diff(ends)) - min(np.diff(ends)) <= 1 <= min(np.diff(ends))
+
+
+def test_jobs_are_done_once_and_their_results_come_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five jobs on two processes, whose results the transport joins process by process."""
+    done: list[int] = []
+    processes = [TrainingProcesses("cpu", index, 2) for index in (0, 1)]
+    jobs = [lambda number=number: done.append(number) or f"result {number}" for number in range(5)]
+    joined: list[object] = []
+    for one in processes:
+        monkeypatch.setattr(one, "gather", lambda own: joined.extend(own) or [])
+        one.shared(jobs)
+    assert done == [0, 2, 4, 1, 3]
+    monkeypatch.setattr(processes[1], "gather", lambda own: joined)
+    assert processes[1].shared([]) == [f"result {number}" for number in range(5)]
 
 
 def test_more_processes_than_samples_are_refused() -> None:
@@ -111,44 +122,11 @@ def test_one_gpu_cannot_be_named_for_several(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def launch(folder: Path, *options: str) -> None:
-    """`dcvc train image` as two processes on this machine, in the environment that accelerate launch and torchrun
-    make."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
-    command = [
-        sys.executable,
-        "-m",
-        "dcvc_cli",
-        "train",
-        "image",
-        "--config",
-        str(folder / "c.yaml"),
-        "--data",
-        str(ROOT / "tests" / "data"),
-    ]
-    command += ["-o", str(folder / "two"), "--device", "cpu", *options]
-    base = {
-        **os.environ,
-        "PYTHONPATH": str(ROOT),
-        "OMP_NUM_THREADS": "1",
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": port,
-    }
-    processes = []
-    for rank in ("0", "1"):
-        environment = {**base, "RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
-        processes.append(
-            subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        )
-    try:
-        for process in processes:
-            _, errors = process.communicate(timeout=150)
-            assert process.returncode == 0, errors
-    finally:
-        for process in processes:
-            process.kill()
-            process.wait()
+    """`dcvc train image` as two processes."""
+    data = str(ROOT / "tests" / "data")
+    launch_two(
+        "train", "image", "--config", str(folder / "c.yaml"), "--data", data, "-o", str(folder / "two"), *options
+    )
 
 
 def last_loss(path: Path) -> list[float]:

@@ -1,5 +1,6 @@
 """Schedules of progressive training: the presets, what is refused with a sentence, and what a distortion is."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,13 @@ import torch
 from dcvc_cli.errors import InputError, UsageError
 from dcvc_cli.families.registry import find_model
 from dcvc_cli.learning.progressive.distortion import msssim
+from dcvc_cli.learning.stage import Stage
 from dcvc_cli.learning.surrogate import laplace_bits
 from dcvc_cli.metrics.msssim import msssim_plane
-from dcvc_cli.training.config import read_train_config
+from dcvc_cli.training.config import TrainConfig, read_train_config
 from dcvc_cli.training.export import export_model, network_state, state_of_weights
+from dcvc_cli.training.models import trainable_model
+from dcvc_cli.training.settings import setting_names
 
 MODELS = ("dcvc", "dcvc-tcm", "dcvc-hem", "dcvc-dc")
 
@@ -138,3 +142,30 @@ def test_an_export_keeps_every_bit_and_training_goes_on_from_it(model: str) -> N
                 assert again[name].shape == value.shape
             else:
                 assert torch.equal(again[name], value), name
+
+
+ARGUMENTS = """
+vimeo_dir septuplet_list precomputed_dir uvg_dir hevc_b_dir bvi_aom_dir i_frame_model_name i_frame_model
+i_frame_model_path i_frame_pretrained i_frame_quality lambda_value quality_index single_lambda stage gop_size epochs
+batch_size crop_size num_workers seed learning_rate force_learning_rate reset_lr lr_scheduler lr_step_size lr_gamma
+lr_milestones lr_min_factor lr_patience use_scheduler scheduler_factor scheduler_patience scheduler_min_lr
+lr_warmup_epochs warmup frame_only finetune finetune_checkpoint fine_tune_lr stage4_gop_opt finetune_epochs
+finetune_max_sequences resume previous_stage_checkpoint load_pretrained spynet_checkpoint
+spynet_from_dcvc_checkpoint grad_clip_max_norm gradient_accumulation_steps use_ema ema_decay evaluate_both
+global_best_dir mixed_precision compile cuda cuda_device ddp_find_unused_parameters eval_freq eval_max_frames skip_eval
+not_skip_test model_type p_frame_model_path max_frames intra_period real_compression use_real_compression save_results
+force_intra_period force_frame_num rate_num write_stream test_config
+"""
+
+
+def test_the_page_maps_every_argument_of_the_scripts() -> None:
+    """And the settings and options that it names exist."""
+    page = (Path(__file__).parents[2] / "docs" / "progressive-training.md").read_text(encoding="utf-8")
+    rows = [line.split("|")[1:3] for line in page.splitlines() if line.startswith("| ") and "--" in line.split("|")[1]]
+    mapped = set(re.findall(r"--(\w+)", " ".join(theirs for theirs, _ in rows)))
+    assert set(ARGUMENTS.split()) <= mapped
+    trained = trainable_model("dcvc").trainee("video")
+    known = setting_names(TrainConfig) | setting_names(Stage)
+    known |= setting_names(trained.settings) | setting_names(trained.stage_settings)
+    named = set(re.findall(r"`([a-z_]+):", " ".join(ours for _, ours in rows)))
+    assert named <= known

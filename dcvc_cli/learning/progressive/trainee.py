@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ from dcvc_cli.learning.progressive.codec import (
     UnclampedOperations,
 )
 from dcvc_cli.learning.progressive.distortion import SMALLEST_MSSSIM_SIDE, distortion, rgb_psnr
+from dcvc_cli.learning.progressive.i_frames import IFrames, IFrameStore
 from dcvc_cli.learning.progressive.initial import initial_parameters
 from dcvc_cli.learning.progressive.settings import ProgressiveSettings, ProgressiveStage
 from dcvc_cli.learning.stage import Stage
@@ -72,10 +74,16 @@ class ProgressiveTrainee(Trainee):
     weighs_by_qp = False
     is_rgb = True
     ships_rounded = False
+    keeps_i_frames = True
 
     def __init__(self, codec: ProgressiveCodec, shapes: Mapping[str, tuple[int, ...]], num_rates: int = 1) -> None:
         self.codec, self.shapes, self.num_rates = codec, dict(shapes), num_rates
         self.parts = codec.parts
+        self.i_frames = IFrames(codec)
+
+    def keep_i_frames(self, folder: Path, max_bytes: int, num_processes: int) -> None:
+        """Those of crops and of validation clips."""
+        self.i_frames.store = IFrameStore(folder, max_bytes, num_processes)
 
     def initial_parameters(self, seed: int) -> dict[str, torch.Tensor]:
         """A network that copies its reference."""
@@ -175,8 +183,7 @@ class ProgressiveTrainee(Trainee):
     ) -> Kept:
         if own.uncoded_reference:
             return {"picture": clip[:, 0]}
-        with torch.no_grad():
-            return {"picture": self.codec.i_frame(frozen["image"], clip[:, 0], rate).float().clamp(0, 1)}
+        return {"picture": self.i_frames.pictures(frozen["image"], clip[:, 0], rate)}
 
     def _places(self, clip: torch.Tensor, rate: torch.Tensor, at: TrainingStep) -> Iterator[FrameAt]:
         """The P frames of a clip. Clips shorter than the cycle of adaptors begin it at a random place behind their
