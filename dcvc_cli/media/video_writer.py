@@ -13,6 +13,7 @@ from dcvc_cli.format.types import ChromaFormat, ColourDescription, Picture, Vide
 from dcvc_cli.media.av_files import fault_text, import_av
 from dcvc_cli.media.base import PictureWriter
 from dcvc_cli.media.hdr_output import has_hdr, hdr_options, matroska_template
+from dcvc_cli.media.matroska_display import MAX_HEADER_BYTES, ROOM, DisplaySize, display_size, with_display_size
 from dcvc_cli.media.output import OutputFile, output_fault
 from dcvc_cli.media.pixel_formats import fill_frame, pixel_format_of
 
@@ -30,10 +31,12 @@ DEFAULT_CODEC = "ffv1"
 _LOCATIONS = {"mpeg2": "left", "jpeg": "center", "paldv": "topleft"}
 _RGB_CODECS = {"ffv1": "bgr0", "libx264rgb": "rgb24", "rawvideo": "rgb24", "png": "rgb24"}
 """Pixel formats of codecs that take R G B as it is."""
-_STREAMED = ("matroska", "webm", "nut")
+_MATROSKA = ("matroska", "webm")
+_STREAMED = (*_MATROSKA, "nut")
 """Containers that a pipe takes."""
-_WITHOUT_ASPECT = ("ffv1", "rawvideo", "huffyuv", "ffvhuff")
-"""PyAV sets the aspect ratio on the codec only, and these have no field for it (findings/pyav-aspect-of-ffv1.sh)."""
+_WITHOUT_ASPECT, _CODECS_WITHOUT_ASPECT = ("avi", "nut"), ("ffv1", "rawvideo", "huffyuv", "ffvhuff")
+"""PyAV sets the aspect ratio on the codec only, and these codecs have no field for it (findings/pyav-aspect-of-ffv1.sh).
+mp4 and mov take it from the codec, and matroska_display.py writes it into Matroska; these containers lose it."""
 
 
 def codec_options(text: str) -> tuple[str, dict[str, str]]:
@@ -81,14 +84,19 @@ class VideoFileWriter(PictureWriter):
         self._next_time = 0
         self._copies: list[Any] = []
         self._is_open = True
+        aspect = video_format.sample_aspect_ratio
+        self._shown: DisplaySize | None = None
+        if aspect.num and aspect.den and aspect.num != aspect.den and container in _MATROSKA:
+            ratio = Fraction(aspect.num, aspect.den)
+            self._shown = display_size(video_format.size, ratio, may_be_ratio=container == "matroska")
         try:
-            self._file = self._av.open(_seekable(output), "w", format=container)
+            file = output.seekable_stream or _Pipe(output, self._shown)
+            self._file = self._av.open(file, "w", format=container)
             self._stream = self._add_picture_track(options)
         except (self._av.error.FFmpegError, ValueError, TypeError) as error:
             hint = f"--codec NAME chooses another; {DEFAULT_CODEC} suits mkv, libx264 mp4"
             raise UsageError(f"{self.name} cannot hold {self._codec}: {fault_text(error)}", hint) from error
-        aspect = video_format.sample_aspect_ratio
-        if aspect.num != aspect.den and self._codec in _WITHOUT_ASPECT:
+        if aspect.num != aspect.den and container in _WITHOUT_ASPECT and self._codec in _CODECS_WITHOUT_ASPECT:
             self.notes += (
                 f"{self._codec} has no field for the sample aspect ratio {aspect.num}:{aspect.den}: not in {self.name}",
             )
@@ -99,6 +107,8 @@ class VideoFileWriter(PictureWriter):
         if location is not None and video_format.chroma is ChromaFormat.YUV420:
             options = {"chroma_sample_location": location, **options}
         stream = self._new_track(options)
+        if self._shown is not None:
+            stream.metadata["title"] = ROOM
         context = stream.codec_context
         stream.width, stream.height = video_format.size.width, video_format.size.height
         stream.pix_fmt = self._pixel_format()
@@ -232,9 +242,22 @@ class VideoFileWriter(PictureWriter):
             try:
                 self._file.mux(self._stream.encode(None))
                 self._file.close()
+                self._write_display_size()
             except (self._av.error.FFmpegError, ValueError, OSError) as error:
                 raise self._fault(error) from error
         self._output.complete()
+
+    def _write_display_size(self) -> None:
+        """Writes the display size into a file that the muxer has finished."""
+        stream = self._output.seekable_stream
+        if stream is None or self._shown is None:
+            return
+        stream.seek(0)
+        changed, _ = with_display_size(stream.read(MAX_HEADER_BYTES), self._shown)
+        if changed is not None:
+            stream.seek(0)
+            stream.write(changed)
+        stream.seek(0, io.SEEK_END)
 
     def commit(self) -> None:
         try:
@@ -260,16 +283,25 @@ def container_of(target: str) -> str | None:
 
 
 class _Pipe:
-    """The file that PyAV writes to where the output cannot seek."""
+    """The file that PyAV writes to where the output cannot seek.
 
-    def __init__(self, output: OutputFile) -> None:
-        self._output = output
+    Args:
+        shown: the display size that Matroska's header gets; None for none.
+    """
+
+    def __init__(self, output: OutputFile, shown: DisplaySize | None) -> None:
+        self._output, self._shown = output, shown
+        self._header = b""
+        """The start of the file, while its header is not whole."""
 
     def write(self, data: bytes) -> int:
-        self._output.write(data)
+        written = data
+        if self._shown is not None:
+            self._header += data
+            changed, is_cut = with_display_size(self._header, self._shown)
+            if is_cut:
+                return len(data)
+            written, self._header, self._shown = changed or self._header, b"", None
+        self._output.write(written)
         self._output.flush()
         return len(data)
-
-
-def _seekable(output: OutputFile) -> Any:
-    return output.seekable_stream or _Pipe(output)
