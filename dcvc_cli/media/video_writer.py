@@ -35,8 +35,9 @@ _MATROSKA = ("matroska", "webm")
 _STREAMED = (*_MATROSKA, "nut")
 """Containers that a pipe takes."""
 _WITHOUT_ASPECT, _CODECS_WITHOUT_ASPECT = ("avi", "nut"), ("ffv1", "rawvideo", "huffyuv", "ffvhuff")
-"""PyAV sets the aspect ratio on the codec only, and these codecs have no field for it (findings/pyav-aspect-of-ffv1.sh).
-mp4 and mov take it from the codec, and matroska_display.py writes it into Matroska; these containers lose it."""
+"""PyAV sets the aspect ratio on the codec only, and these codecs have no field for it
+(findings/pyav-aspect-of-ffv1.sh). mp4 and mov take it from the codec, and matroska_display.py writes it into Matroska;
+these containers lose it."""
 
 
 def codec_options(text: str) -> tuple[str, dict[str, str]]:
