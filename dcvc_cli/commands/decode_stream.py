@@ -3,6 +3,7 @@
 import hashlib
 import sys
 import time
+from collections.abc import Callable
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -121,8 +122,17 @@ class _Sinks:
             self._json.finish(sums | {"md5": self.md5.hexdigest() if self.md5 is not None else None})
 
 
-def decode_stream(source: str, output: str, choices: DecodeChoices, wanted: Reports) -> str:
+def decode_stream(
+    source: str,
+    output: str,
+    choices: DecodeChoices,
+    wanted: Reports,
+    before_output: Callable[[], None] = lambda: None,
+) -> str:
     """Decodes a stream into `output`; returns one line about what was written.
+
+    Args:
+        before_output: called once the stream is found to be one that can be decoded here, before the output opens.
 
     Raises:
         DcvcError: as `dcvc decode` documents its exit codes.
@@ -160,6 +170,7 @@ def decode_stream(source: str, output: str, choices: DecodeChoices, wanted: Repo
         )
         stack.enter_context(naming(decoder.name))
         video_format = decoder.format
+        before_output()
         writer: PictureWriter = stack.enter_context(
             open_writer(
                 output,

@@ -47,13 +47,15 @@ def play(
 
     command = [program, *(argument.format(name=os.path.basename(source)) for argument in arguments)]
     reading, writing = os.pipe()
-    try:
-        process = subprocess.Popen(command, stdin=reading)
-    except OSError as error:
-        os.close(writing)
-        raise EnvironmentFault(f"cannot start {program}: {error.strerror or error}") from error
-    finally:
-        os.close(reading)
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start_player() -> None:
+        try:
+            started.append(subprocess.Popen(command, stdin=reading))
+        except OSError as error:
+            raise EnvironmentFault(f"cannot start {program}: {error.strerror or error}") from error
+        os.close(reading)  # so that the pipe ends with the player
+
     choices = DecodeChoices(
         output_format="nut",
         codec="rawvideo",
@@ -68,14 +70,17 @@ def play(
     try:
         # A player that the user closes ends the decode without an error.
         with suppress(BrokenPipeError):
-            decode_stream(source, f"/dev/fd/{writing}", choices, Reports())
+            decode_stream(source, f"/dev/fd/{writing}", choices, Reports(), start_player)
     except BaseException:
         os.close(writing)
-        process.terminate()
-        process.wait()
+        if not started:
+            os.close(reading)
+        for process in started:
+            process.terminate()
+            process.wait()
         raise
     os.close(writing)
-    code = process.wait()
+    code = started[0].wait()
     if code:
         raise InputError(f"{program} ended with exit code {code}")
 

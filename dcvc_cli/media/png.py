@@ -221,7 +221,7 @@ def _check_opaque(image: Image.Image, path: Path) -> None:
 
 def _tags(facts: PngFacts) -> PngFacts:
     """Facts in which all pictures of a clip must agree."""
-    return replace(facts, dropped=())
+    return replace(facts, dropped=(), faults=())
 
 
 class PngReader(PictureReader):
@@ -255,6 +255,7 @@ class PngReader(PictureReader):
         selected = paths[skip_frames : skip_frames + self.num_frames]
         size, facts = read_png_size(selected[0], bit_depth), read_png_facts(selected[0])
         dropped = dict.fromkeys(facts.dropped, selected[0])
+        faults = dict.fromkeys(facts.faults, selected[0])
         for path in selected[1:]:
             other = read_png_size(path, bit_depth)
             if other != size:
@@ -265,6 +266,9 @@ class PngReader(PictureReader):
                 raise InputError(f"{path} has other colour tags or another aspect ratio than {selected[0].name}", hint)
             for name in other_facts.dropped:
                 dropped.setdefault(name, path)
+            for fault in other_facts.faults:
+                faults.setdefault(fault, path)
+        self.notes += tuple(f"{path}: {fault}; it counts as missing" for fault, path in faults.items())
         if dropped:
             first = next(iter(dropped.values()))
             self.notes += (f"{first} carries {joined(list(dropped))}, which streams have no field for: not kept",)

@@ -21,7 +21,8 @@ _UNKNOWN_COLOUR = ColourDescription(full_range=True)
 _MAX_CHUNKS = 4096
 _MAX_CHUNK_BYTES = 1 << 16
 _ORIENTATION = 0x112
-_READ = (b"cICP", b"sRGB", b"pHYs", b"eXIf", b"mDCV", b"cLLI")
+_SIZES = {b"cICP": 4, b"sRGB": 1, b"pHYs": 9, b"mDCV": 24, b"cLLI": 8}
+_READ = (*_SIZES, b"eXIf")
 _CD_UNITS = 10000
 """cLLI counts in 0.0001 candela a square metre, streams in whole ones."""
 _DROPPED = {
@@ -46,6 +47,7 @@ class PngFacts:
         colour: from cICP, else from sRGB.
         sample_aspect_ratio: from pHYs; 0/0 where it says nothing.
         dropped: what no stream has a field for, as names for people.
+        faults: a sentence for each chunk that was passed over because it breaks the rules of PNG.
         mastering_display, content_light: from mDCV and cLLI.
     """
 
@@ -54,6 +56,7 @@ class PngFacts:
     dropped: tuple[str, ...]
     mastering_display: MasteringDisplay | None = None
     content_light: ContentLight | None = None
+    faults: tuple[str, ...] = ()
 
 
 def read_png_facts(path: Path) -> PngFacts:
@@ -63,6 +66,7 @@ def read_png_facts(path: Path) -> PngFacts:
         InputError: the file cannot be read.
     """
     chunks: dict[bytes, bytes] = {}
+    faults: list[str] = []
     try:
         with open(path, "rb") as stream:
             stream.seek(SIGNATURE_SIZE)
@@ -71,7 +75,10 @@ def read_png_facts(path: Path) -> PngFacts:
                 if len(head) < 8:
                     break
                 size, kind = struct.unpack(">I4s", head)
-                if kind in _READ and size <= _MAX_CHUNK_BYTES:
+                if size != _SIZES.get(kind, size):
+                    faults.append(f"its {kind.decode()} chunk has {size} bytes, expected {_SIZES[kind]}")
+                    stream.seek(size + 4, 1)
+                elif kind in _READ and size <= _MAX_CHUNK_BYTES:
                     chunks.setdefault(kind, stream.read(size))
                     stream.seek(4, 1)
                 else:
@@ -80,6 +87,7 @@ def read_png_facts(path: Path) -> PngFacts:
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from error
     colour = _colour(chunks)
+    faults += _value_faults(chunks)
     ignored = () if colour is None else _COLOUR_CHUNKS
     names = [name for kind, name in _DROPPED.items() if kind in chunks and kind not in ignored]
     if _is_rotated(chunks.get(b"eXIf", b"")):
@@ -90,7 +98,23 @@ def read_png_facts(path: Path) -> PngFacts:
         tuple(dict.fromkeys(names)),
         _mastering_display(chunks.get(b"mDCV", b"")),
         _content_light(chunks.get(b"cLLI", b"")),
+        tuple(faults),
     )
+
+
+def _value_faults(chunks: dict[bytes, bytes]) -> list[str]:
+    """Sentences about chunks of the right length whose values no reader can use."""
+    faults = []
+    # Damage may end a chunk early; decoding reports that.
+    sized = ((kind, chunks.get(kind, b"")) for kind in (b"cICP", b"mDCV"))
+    code_points, mastering = (data if len(data) == _SIZES[kind] else b"" for kind, data in sized)
+    if code_points and code_points[2] != 0:
+        faults.append(f"its cICP chunk says matrix {code_points[2]}, and samples of RGB have matrix 0")
+    elif code_points and code_points[3] > 1:
+        faults.append(f"its cICP chunk says full range {code_points[3]}, expected 0 or 1")
+    if mastering and _mastering_display(mastering) is None:
+        faults.append("its mDCV chunk describes no display")
+    return faults
 
 
 def _colour(chunks: dict[bytes, bytes]) -> ColourDescription | None:

@@ -1,6 +1,7 @@
 """A file that takes every message too, for runs that nobody watches (`dcvc --log-file`)."""
 
 import datetime
+import sys
 from contextlib import suppress
 from typing import TextIO
 
@@ -21,11 +22,20 @@ def open_log(path: str) -> None:
 
 
 def log(text: str) -> None:
-    """Writes one message with the time, if there is a log. A full disk loses the message, not the run."""
-    if _files:
-        now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        with suppress(OSError, ValueError):
-            _files[-1].write(f"{now} {one_line(text)}\n")
+    """Writes one message with the time, if there is a log.
+
+    A log that cannot be written, as on a full disk, ends with a warning on standard error, and the run goes on.
+    """
+    if not _files:
+        return
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    try:
+        _files[-1].write(f"{now} {one_line(text)}\n")
+    except (OSError, ValueError) as error:
+        name, reason = _files[-1].name, getattr(error, "strerror", None) or error
+        close_log()
+        with suppress(OSError, ValueError):  # standard error may be full as well
+            print(one_line(f"warning: the log {name} ends here: {reason}"), file=sys.stderr, flush=True)
 
 
 def close_log() -> None:

@@ -219,11 +219,14 @@ def read_header(path: Path) -> WeightsHeader:
     """Reads and checks the header of a weights file and none of its arrays.
 
     Raises:
-        EnvironmentFault: no weights file, or arrays that do not fit its model; the first one is named.
+        EnvironmentFault: no weights file, arrays that do not fit its model (the first one is named), or fewer or more
+            bytes than the header promises.
     """
     try:
         with SafetensorsReader(path) as reader:
-            return _parse_header(path, reader)
+            header = _parse_header(path, reader)
+            reader.require_end()
+            return header
     except (OSError, ValueError) as error:
         raise _unreadable(path, error) from error
 

@@ -95,6 +95,23 @@ class SafetensorsReader:
             raise ValueError(f"its header holds {type(header).__name__}, expected names")
         return header
 
+    def require_end(self) -> None:
+        """Holds what the header promises against the end of the file, for callers that read no arrays. A plain file has
+        to be as long as promised. The last bytes of a gzip file say how much it unpacks to.
+
+        Raises:
+            ValueError: the file was cut short, or has more in it.
+        """
+        if not isinstance(self._source, Inflated):
+            promised = self._file.tell() + sum(entry.num_bytes for entry in self.entries.values())
+            if promised != self.size_bytes:
+                raise ValueError(f"it has {self.size_bytes} bytes, expected {promised} by its header")
+            return
+        promised = self._source.num_out + sum(entry.num_bytes for entry in self.entries.values())
+        recorded = int.from_bytes(os.pread(self._file.fileno(), 4, self.size_bytes - 4), "little")
+        if promised & 0xFFFFFFFF != recorded:
+            raise ValueError("its compressed data is cut short or followed by more")
+
     def _exactly(self, num_bytes: int) -> bytes:
         data = self._source.read(num_bytes)
         if len(data) < num_bytes:
@@ -199,6 +216,9 @@ def _are_sizes(values: Any) -> bool:
 class Inflated(io.RawIOBase):
     """The contents of a gzip file of one member, unpacked only as far as they are asked for.
 
+    Attributes:
+        num_out: bytes that were unpacked so far.
+
     Python's own gzip reader keeps no bound on what it takes in: a header with a file name of gigabytes keeps it busy
     for minutes.
 
@@ -212,7 +232,7 @@ class Inflated(io.RawIOBase):
     def __init__(self, file: BinaryIO) -> None:
         super().__init__()
         self._file, self._inflate = file, zlib.decompressobj(_GZIP)
-        self._num_in = self._num_out = 0
+        self._num_in = self.num_out = 0
         self._input = b""
 
     def readable(self) -> bool:
@@ -246,12 +266,12 @@ class Inflated(io.RawIOBase):
                         raise ValueError("its compressed data is cut short")
                 data = self._inflate.decompress(self._input, limit)
                 self._input = self._inflate.unconsumed_tail
-                self._num_out += len(data)
+                self.num_out += len(data)
                 if data:
                     return data
                 # Deflate never makes data much longer: whoever sends megabytes that unpack to nothing wants to waste
                 # time.
-                if self._num_in > 2 * self._num_out + self._FREE_BYTES:
+                if self._num_in > 2 * self.num_out + self._FREE_BYTES:
                     raise ValueError("its compressed data unpacks to next to nothing")
         except zlib.error as error:
             raise ValueError(f"its compressed data is damaged: {error}") from error

@@ -1,7 +1,6 @@
 """Reads files of torch.save with torch's safe loader, after a check that nothing in a file makes it take memory or time
 out of proportion to the file's length."""
 
-import pickle
 import pickletools
 import zipfile
 from pathlib import Path
@@ -36,10 +35,11 @@ def load_torch_file(path: Path) -> Any:
     except TorchFileError:
         raise
     except Exception as error:  # damage makes torch raise errors of any kind
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        if isinstance(error, pickle.UnpicklingError):
-            # torch's own words advise to load without its protection.
-            reason = "it holds something other than tensors and plain values, or is no checkpoint"
+        # torch's own words advise to load without its protection. Text taken for a pickle fails anywhere in the loader,
+        # with words like "105", so only those of the system and of torch's reader say more.
+        reason = "it holds something other than tensors and plain values, or is no checkpoint"
+        if isinstance(error, OSError | RuntimeError | MemoryError) and str(error).strip():
+            reason = str(error).strip().splitlines()[0]
         raise TorchFileError(reason) from error
 
 

@@ -59,6 +59,16 @@ def test_a_log_takes_every_message(call: Call, clip: Path, capfd: pytest.Capture
     assert call("--log-file", "nowhere/run.log", "decode", "s.dcvc") == 3
 
 
+def test_a_log_that_cannot_be_written_is_told_once(call: Call, clip: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    try:
+        assert call("--log-file", "/dev/full", "encode", "in.y4m", "-o", "s.dcvc", "--model", "tiny") == 0
+    finally:
+        close_log()
+    told = capfd.readouterr().err
+    assert told.count("warning: the log /dev/full ends here: No space left on device") == 1
+    assert "s.dcvc" in told
+
+
 def test_the_sums_of_an_encode(call: Call, clip: Path, capfd: pytest.CaptureFixture[str]) -> None:
     line = ("encode", "in.y4m", "-o", "s.dcvc", "--qp-i", "40", "--qp-p", "30", "--keyint", "2", "--json", "r.json")
     assert call(*line) == 0
@@ -138,4 +148,8 @@ def test_play_hands_pictures_to_the_player(call: Call, clip: Path, monkeypatch: 
     assert call("play", "s.dcvc") == 0, "a player that is closed early"
     write_player(clip / "bin", "raise SystemExit(3)")
     assert call("play", "s.dcvc") == 3
-    assert call("play", "in.y4m") == 4
+    write_player(clip / "bin", "open('started', 'w')")
+    Path("started").unlink(missing_ok=True)
+    for arguments, code in ((("in.y4m",), 4), (("nothing.dcvc",), 3), (("s.dcvc", "--max-pixels", "9"), 4)):
+        assert call("play", *arguments) == code
+    assert not Path("started").exists(), "a player that shows nothing"

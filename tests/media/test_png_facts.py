@@ -76,6 +76,27 @@ def test_what_has_no_field_is_told(tmp_path: Path) -> None:
     assert "b.png carries Exif data that asks for a rotation on display, which streams" in notes_of(tmp_path / "b.png")
 
 
+@pytest.mark.parametrize(
+    ("kind", "content", "fault"),
+    [
+        (b"cICP", bytes([9, 16, 0]), "its cICP chunk has 3 bytes, expected 4"),
+        (b"cICP", bytes([9, 16, 0, 1, 0]), "its cICP chunk has 5 bytes, expected 4"),
+        (b"cICP", bytes([9, 16, 9, 1]), "its cICP chunk says matrix 9, and samples of RGB have matrix 0"),
+        (b"cICP", bytes([9, 16, 0, 2]), "its cICP chunk says full range 2, expected 0 or 1"),
+        (b"sRGB", b"", "its sRGB chunk has 0 bytes, expected 1"),
+        (b"pHYs", bytes(8), "its pHYs chunk has 8 bytes, expected 9"),
+        (b"mDCV", bytes(23), "its mDCV chunk has 23 bytes, expected 24"),
+        (b"cLLI", bytes(9), "its cLLI chunk has 9 bytes, expected 8"),
+    ],
+)
+def test_a_chunk_that_breaks_the_rules_is_told(tmp_path: Path, kind: bytes, content: bytes, fault: str) -> None:
+    path = write_png(tmp_path / "a.png", (kind, content))
+    assert read_png_facts(path).faults == (fault,)
+    assert f"{path}: {fault}; it counts as missing" in notes_of(path)
+    with open_reader(str(path)) as reader:
+        assert reader.format.colour == ColourDescription(full_range=True)
+
+
 def test_colour_that_is_carried_stands_for_the_profile(tmp_path: Path) -> None:
     path = write_png(tmp_path / "a.png", (b"cICP", bytes([9, 16, 0, 1])), (b"gAMA", struct.pack(">I", 45455)))
     assert read_png_facts(path).dropped == ()

@@ -43,3 +43,12 @@ def test_checkpoint_whose_parts_are_the_same_bytes(tmp_path: Path) -> None:
         archive.comment = b"so that the directory is written anew"
     with pytest.raises(CheckpointError, match="its parts overlap"):
         read_checkpoint(path)
+
+
+@pytest.mark.parametrize("text", ["hi", "g", "#!/bin/sh\nexit\n", "h\xe9llo", "}", "(", "cos\nsystem\n", "]r", "j"])
+def test_text_is_no_checkpoint(tmp_path: Path, text: str) -> None:
+    """The loader takes its letters for orders and fails with words that mean nothing to people, such as "105"."""
+    path = tmp_path / "image.pth.tar"
+    path.write_text(text)
+    with pytest.raises(CheckpointError, match="safe loader: it holds something other than tensors and plain values"):
+        read_checkpoint(path)

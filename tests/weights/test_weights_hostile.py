@@ -179,6 +179,19 @@ def test_compressed_data_that_is_damaged(sound: bytes, tmp_path: Path) -> None:
         fault_of(path)
 
 
+@pytest.mark.parametrize("suffix", [".safetensors", ".safetensors.gz"])
+def test_a_file_that_was_cut_is_seen_by_who_reads_its_header_only(sound: bytes, tmp_path: Path, suffix: str) -> None:
+    """So `dcvc models list` does not show such a file as good."""
+    content = gzip.compress(sound, mtime=0) if suffix.endswith(".gz") else sound
+    path = tmp_path / f"a{suffix}"
+    path.write_bytes(content)
+    assert read_header(path).path == path
+    for changed in (content[:-1], content[:-8], content[: -len(content) // 2], content + b"\0"):
+        path.write_bytes(changed)
+        with pytest.raises(EnvironmentFault, match=r"cut short|expected \d+ by its header"):
+            read_header(path)
+
+
 def test_a_small_file_that_expands_costs_nothing(tmp_path: Path) -> None:
     """Data of a gigabyte behind an honest header of another size, and data without an end that unpacks to nothing."""
     pack = zlib.compressobj(9, zlib.DEFLATED, 31)
