@@ -39,7 +39,7 @@ class Encoder:
             the size, sampling and rate of pictures that come from elsewhere.
         overwrite: replace an existing file.
         settings: in place of preset and options.
-        preset: settings that come with dcvc: default, archive or low-latency.
+        preset: settings that come with dcvc: archive, broadcast, default, low-latency, steady or streaming.
         model: loaded already (`dcvc.open_model`), so that several encoders share it; None loads the one that the
             settings name.
         limits: largest pictures and most memory, None for what the environment says.

@@ -15,6 +15,7 @@ from dcvc_cli.coding.memory import encoding_memory
 from dcvc_cli.coding.opened_models import OpenedModel, open_model
 from dcvc_cli.coding.passes import first_pass, one_pass, rate_target, second_pass
 from dcvc_cli.coding.plan_making import digest_of, open_input, picture_digest, source_facts
+from dcvc_cli.control.levels import LevelRate
 from dcvc_cli.errors import EnvironmentFault, InputError, UsageError
 from dcvc_cli.format.limits import Limits
 from dcvc_cli.format.types import Picture
@@ -62,12 +63,14 @@ def encode_chunk(
     sink: OutputFile,
     limits: Limits,
     on_frame: FrameCallback | None = None,
+    levels: LevelRate | None = None,
 ) -> EncodeSummary:
     """Codes one chunk into a stream of its own.
 
     Args:
         source: the input on this machine.
         opened: as `open_plan_model` gives it.
+        levels: gives the QPs; None: those of the chunk, or those that the settings choose.
 
     Raises:
         UsageError: the plan has no such chunk.
@@ -81,7 +84,7 @@ def encode_chunk(
         size = reader.format.size
         limits.check_encoding(reader.name, size.width, size.height, encoding_memory(opened, size))
         target = rate_target(settings, reader.name, reader.format, chunk.num_frames)
-        rate = one_pass(settings, target)
+        rate = levels or (LevelRate(chunk.levels) if chunk.levels else one_pass(settings, target))
         if target is not None and settings.passes == 2:
             again = partial(open_input, source, plan.options, limits, chunk)
             rate = second_pass(target, first_pass(opened, reader.format, choices, target, again))

@@ -13,11 +13,13 @@ from dcvc_cli.bitstream.faults import BitstreamError
 from dcvc_cli.bitstream.sps import Sps
 from dcvc_cli.bitstream.sps_syntax import read_sps
 from dcvc_cli.coding.encode_settings import EncodeSettings
+from dcvc_cli.control.levels import MAX_LEVEL, PARTS
 from dcvc_cli.errors import DcvcError, InputError, UsageError
 from dcvc_cli.format.types import PictureSize, Rational, VideoFormat
 
 PLAN_FORMAT = "dcvc plan"
-PLAN_VERSION = 1
+PLAN_VERSION = 2
+"""2: chunks have QPs, which `--target` found."""
 MAX_PLAN_BYTES = 64 << 20
 MAX_CHUNK_FRAMES = 1_000_000
 MACHINE_SETTINGS = ("device", "threads")
@@ -69,6 +71,7 @@ class Chunk:
         num_frames: at least 1.
         begins: why the chunk begins there: "start", "scene" or "length".
         digest: of the pictures and their times.
+        levels: QPs of its scenes in eighths; nothing where the settings choose the QPs.
     """
 
     number: int
@@ -76,6 +79,13 @@ class Chunk:
     num_frames: int
     begins: str
     digest: str
+    levels: tuple[int, ...] = ()
+
+    def to_values(self) -> dict[str, Any]:
+        """The chunk as JSON has it."""
+        values = asdict(self)
+        values["qps"] = [level / PARTS for level in values.pop("levels")]
+        return values
 
 
 @dataclass(frozen=True)
@@ -163,7 +173,7 @@ class Plan:
             | {**self.fingerprints},
             "sps": self.sps.hex(),
             "num_frames": self.num_frames,
-            "chunks": [asdict(chunk) for chunk in self.chunks],
+            "chunks": [chunk.to_values() for chunk in self.chunks],
         }
 
     def to_json(self) -> bytes:
@@ -191,10 +201,11 @@ def read_plan(path: str) -> Plan:
     if not isinstance(values, dict) or values.get("format") != PLAN_FORMAT:
         raise InputError(f"{path} is no plan, expected a file that `dcvc plan` made")
     if values.get("plan_version") != PLAN_VERSION:
+        found, made_by = (str(values.get(name))[:20] for name in ("plan_version", "dcvc_version"))
         raise InputError(
-            f"{path} is a plan of version {str(values.get('plan_version'))[:20]}, this dcvc reads version "
+            f"{path} is a plan of version {found}, made by dcvc {made_by}; dcvc {__version__} reads version "
             f"{PLAN_VERSION}",
-            "use the dcvc that made the plan, or make it again",
+            "make the plan again with `dcvc plan`, or use the dcvc that made it on all machines",
         )
     try:
         return _plan_of(values)
@@ -229,6 +240,8 @@ def _plan_of(values: dict[str, Any]) -> Plan:
         chunks,
         _checked(values["dcvc_version"], str),
     )
+    if any((plan.settings.target is None) == bool(chunk.levels) for chunk in chunks):
+        raise ValueError("its chunks have QPs without --target, or none with it")
     if plan.to_values() != values:
         raise ValueError("it holds values that dcvc did not write")
     return plan
@@ -241,10 +254,18 @@ def _chunk_of(values: dict[str, Any]) -> Chunk:
         _checked(values["num_frames"], int),
         _checked(values["begins"], str),
         _checked(values["digest"], str),
+        tuple(_level_of(qp) for qp in values["qps"]),
     )
     if not 1 <= chunk.num_frames <= MAX_CHUNK_FRAMES:
         raise ValueError(f"chunk {chunk.number} has {chunk.num_frames} pictures, expected 1..{MAX_CHUNK_FRAMES}")
     return chunk
+
+
+def _level_of(qp: Any) -> int:
+    level = _checked(qp, int, float) * PARTS
+    if not 0 <= level <= MAX_LEVEL or level != int(level):
+        raise ValueError(f"a QP of {qp}, expected 0..{MAX_LEVEL // PARTS} in steps of 1/{PARTS}")
+    return int(level)
 
 
 def _options_of(values: dict[str, Any]) -> InputOptions:

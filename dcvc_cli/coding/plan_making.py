@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from dcvc_cli.bitstream.sps import Precision
 from dcvc_cli.bitstream.sps_syntax import write_sps
 from dcvc_cli.coding.chunk_plan import MAX_CHUNK_FRAMES, Chunk, InputOptions, Plan
-from dcvc_cli.coding.encode_settings import EncodeSettings, option_name
+from dcvc_cli.coding.encode_settings import EncodeSettings
 from dcvc_cli.coding.opened_models import precision_for
 from dcvc_cli.coding.stream_format import sps_for
 from dcvc_cli.control.frame_control import Lookahead
@@ -88,11 +88,10 @@ def make_plan(
 
 def check_settings(settings: EncodeSettings) -> None:
     """Raises UsageError for settings that hold for a whole stream and not for its chunks."""
-    for name in ("target_size", "target"):
-        if getattr(settings, name) is not None:
-            raise UsageError(
-                f"{option_name(name)} holds for a whole clip, and chunks do not know each other", "--bitrate or --crf"
-            )
+    if settings.target_size is not None:
+        raise UsageError(
+            "--target-size holds for a whole clip, and chunks do not know each other", "--bitrate or --crf"
+        )
     if settings.maxrate is not None:
         raise UsageError(
             "--maxrate steers a buffer over the whole stream, and chunks do not know each other", "leave it out"

@@ -43,6 +43,13 @@ class Pictures(Protocol):
     def __call__(self) -> AbstractContextManager[Iterable[Picture]]: ...
 
 
+class ClipCoder(Protocol):
+    """Codes a clip again and again."""
+
+    def __call__(self, levels: Sequence[int], sink: OutputFile, /) -> Sequence[int]:
+        """Codes the clip with levels by scene, or one for all scenes; returns where scenes start, as Probe has it."""
+
+
 @dataclass(frozen=True)
 class Probe:
     """One coded clip.
@@ -136,12 +143,25 @@ def _slope(target: QualityTarget, known: dict[int, float]) -> float:
     return min(max(found, usual / MAX_SLOPE_RATIO), usual * MAX_SLOPE_RATIO)
 
 
+def clip_coder(opened: OpenedModel, video_format: VideoFormat, choices: CodingChoices, pictures: Pictures) -> ClipCoder:
+    """Returns what codes a clip as one stream."""
+
+    def code(levels: Sequence[int], sink: OutputFile) -> Sequence[int]:
+        rate = LevelRate(levels)
+        with pictures() as opened_pictures:
+            encode_pictures(StreamEncoder(opened, video_format, choices, sink, rate=rate), opened_pictures)
+        return rate.starts
+
+    return code
+
+
 class QualityProbes:
     """Codes and measures one clip.
 
     Args:
         name: of the input, for messages.
         video_format: of its pictures.
+        code: codes the clip.
 
     Raises:
         EnvironmentFault: no ffmpeg of this machine has the metric.
@@ -153,22 +173,21 @@ class QualityProbes:
         name: str,
         opened: OpenedModel,
         video_format: VideoFormat,
-        choices: CodingChoices,
         pictures: Pictures,
+        code: ClipCoder,
     ) -> None:
         if target.metric != "psnr":
             require_program(target.metric)
         self._target, self._name, self._opened, self._format = target, name, opened, video_format
-        self._choices, self._pictures = choices, pictures
+        self._pictures, self._code = pictures, code
 
     def probe(self, levels: Sequence[int]) -> Probe:
         """Codes the clip with levels by scene, and measures it."""
-        rate = LevelRate(levels)
         with tempfile.TemporaryDirectory(prefix="dcvc-") as folder:
             stream = Path(folder, "probe.dcvc")
-            with self._pictures() as pictures, OutputFile(str(stream), overwrite=True) as sink:
-                encode_pictures(StreamEncoder(self._opened, self._format, self._choices, sink, rate=rate), pictures)
-            return Probe(self._scores(stream, Path(folder)), rate.starts)
+            with OutputFile(str(stream), overwrite=True) as sink:
+                starts = self._code(levels, sink)
+            return Probe(self._scores(stream, Path(folder)), starts)
 
     def measure(self, sink: OutputFile) -> list[float] | None:
         """Returns the scores of the frames of a stream that was written and is not yet in its place; None for a

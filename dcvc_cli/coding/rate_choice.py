@@ -8,7 +8,7 @@ from dcvc_cli.coding.opened_models import OpenedModel
 from dcvc_cli.coding.pass_stats import pass_key, read_stats, write_stats
 from dcvc_cli.coding.passes import first_pass, one_pass, second_pass
 from dcvc_cli.coding.quality_run import FoundQuality, search_quality
-from dcvc_cli.coding.quality_search import QualityProbes
+from dcvc_cli.coding.quality_search import QualityProbes, clip_coder
 from dcvc_cli.coding.quality_target import QualityTarget
 from dcvc_cli.control.rate import RateControl, RateTarget
 from dcvc_cli.errors import UsageError
@@ -76,7 +76,8 @@ def choose_rate(
     coding = settings.coding_choices()
     if target is None:
         asked = QualityTarget.parse(settings.target or "")
-        probes = QualityProbes(asked, reader.name, opened, video_format, coding, reader.reopen)
+        code = clip_coder(opened, video_format, coding, reader.reopen)
+        probes = QualityProbes(asked, reader.name, opened, video_format, reader.reopen, code)
         found = search_quality(asked, reader.name, probes, tell)
         return ChosenRate(found.rate, found)
     key = pass_key(reader.source, reader.span, video_format, settings, opened)

@@ -161,9 +161,10 @@ class CodingOptions:
     model: Annotated[
         str | None, _coding("NAME", "Weights by a name that `dcvc models list` shows, or a file.", DEFAULTS.model)
     ] = None
-    preset: Annotated[str | None, _coding("NAME", "Settings that come with dcvc: default, archive or low-latency.")] = (
-        None
-    )
+    preset: Annotated[
+        str | None,
+        _coding("NAME", "Settings that come with dcvc: archive, broadcast, default, low-latency, steady or streaming."),
+    ] = None
     config: Annotated[
         str | None, _coding("FILE.yaml", "File with settings under the names of these options; the command line wins.")
     ] = None
@@ -209,13 +210,9 @@ class CodingOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LocalCodingOptions(CodingOptions):
-    """Options of a command that codes the whole clip itself: also the receiver's buffer, device and threads."""
+class MeasuredCodingOptions(CodingOptions):
+    """Options of a command that measures what it codes: also a quality to reach."""
 
-    target_size: Annotated[
-        str | None,
-        _coding("BYTES", "Choose QPs so that the stream takes at most so many bytes: 700k, 4.5M, 2G."),
-    ] = None
     target: Annotated[
         str | None,
         _coding(
@@ -223,6 +220,17 @@ class LocalCodingOptions(CodingOptions):
             "Choose QPs so that the clip has this quality: psnr=42, xpsnr=40 or vmaf=95, the mean of its frames. @p5 "
             "after it: the score that 95 % of frames reach. ,scene at the end: each scene by itself.",
         ),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LocalCodingOptions(MeasuredCodingOptions):
+    """Options of a command that codes the whole clip itself: also its size, the receiver's buffer, device and
+    threads."""
+
+    target_size: Annotated[
+        str | None,
+        _coding("BYTES", "Choose QPs so that the stream takes at most so many bytes: 700k, 4.5M, 2G."),
     ] = None
     maxrate: Annotated[
         float | None,

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from dcvc_cli.coding.encode import EncodeSummary
     from dcvc_cli.coding.frame_report import FrameReport
     from dcvc_cli.coding.opened_models import OpenedModel
+    from dcvc_cli.coding.quality_run import ReachedQuality
     from dcvc_cli.media import PictureReader
 
 
@@ -52,11 +53,18 @@ def warnings_of(encoder: "Encoder", source: str) -> list[str]:
             f"{units} at QP 0 still take more than the buffer of --maxrate and --bufsize holds then: the stream "
             "does not keep it"
         )
-    if reached is not None and reached.far:
-        target, count = reached.target, f"{len(reached.far)} of {len(reached.scores)}"
-        what = f"{count} scenes have, for instance," if target.each_scene else "the clip has"
-        found.append(f"{source}: {what} {reached.far[0]:.3f}, further than {target.tolerance:g} from {target}")
+    if reached is not None and (warning := quality_warning(source, reached)):
+        found.append(warning)
     return found
+
+
+def quality_warning(source: str, reached: "ReachedQuality") -> str | None:
+    """A warning where a clip or its scenes are further from a quality than its tolerance, else None."""
+    if not reached.far:
+        return None
+    target, count = reached.target, f"{len(reached.far)} of {len(reached.scores)}"
+    what = f"{count} scenes have, for instance," if target.each_scene else "the clip has"
+    return f"{source}: {what} {reached.far[0]:.3f}, further than {target.tolerance:g} from {target}"
 
 
 def report_head(opened: "OpenedModel", settings: EncodeSettings, reader: "PictureReader") -> dict[str, Any]:

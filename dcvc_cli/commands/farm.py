@@ -81,6 +81,9 @@ def farm_encode(
     from dcvc_cli.weights.store import weights_by_name
 
     check_settings(settings)
+    if settings.target is not None:
+        hint = "dcvc plan --target, then dcvc encode --chunk; or --crf"
+        raise UsageError("--target codes and measures a clip before its chunks are dealt out", hint)
     weights = weights_by_name(settings.model)
     if not chunks.allow_float:
         check_same_everywhere(weights, precision_for(weights, settings.precision))

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from dcvc_cli.commands.coding_options import ChunkOptions, ClipOptions, CodingOptions
+from dcvc_cli.commands.coding_options import ChunkOptions, ClipOptions, MeasuredCodingOptions
 from dcvc_cli.commands.encode_stream import EncodeChoices
 from dcvc_cli.commands.option_list import takes_options
 from dcvc_cli.commands.options import LimitOptions, Overwrite, ProgressOption, Quiet, check_places
@@ -22,7 +22,7 @@ def plan(
     overwrite: Overwrite = False,
     chunks: ChunkOptions,
     clip: ClipOptions,
-    coding: CodingOptions,
+    coding: MeasuredCodingOptions,
     limit: LimitOptions,
     progress: ProgressOption = ProgressMode.AUTO,
     quiet: Quiet = False,
@@ -32,7 +32,8 @@ def plan(
     The plan is a file. `dcvc encode --chunk` codes one of its chunks, `dcvc concat --plan` joins them, and
     `dcvc encode --plan` does all of it on one machine: the result is the same, byte for byte.
 
-    Chunks begin where scenes begin, found as `dcvc encode` finds them. Each is coded as a clip of its own.
+    Chunks begin where scenes begin, found as `dcvc encode` finds them. Each is coded as a clip of its own. --target
+    codes the clip up to four times here, and the chunks get the QPs that were found.
     """
     settings = coding.settings()
     check_places([source], {"-o": output})

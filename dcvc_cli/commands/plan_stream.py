@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from dcvc_cli.coding.chunk_plan import InputOptions, Plan
     from dcvc_cli.coding.frame_report import FrameReport
     from dcvc_cli.coding.plan_making import ChunkFrames
+    from dcvc_cli.format.limits import Limits
+    from dcvc_cli.ui.voice import Voice
 
 _CHUNK_FRAMES = re.compile(r"(\d{1,7}):(\d{1,7})", re.ASCII)
 _CHUNK = re.compile(r"(.+):(\d{1,7})", re.ASCII | re.DOTALL)
@@ -111,13 +113,39 @@ def read_and_plan(
                 allow_float=allow_float,
                 on_frame=lambda: display.advance(0),
             )
+        if choices.settings.target is not None:
+            plan = _with_target(plan, source, choices.settings.target, choices.limits, sink.name, voice)
         sink.write(plan.to_json())
-    lengths_found = [chunk.num_frames for chunk in plan.chunks]
+    voice.note(f"{sink.name}: {plan.num_frames} frames in {_told_chunks(plan)}")
+
+
+def _with_target(plan: "Plan", source: str, asked: str, limits: "Limits", name: str, voice: "Voice") -> "Plan":
+    """The plan with the QPs that give its chunks the quality asked for."""
+    from dcvc_cli.coding.chunk_encode import open_plan_model
+    from dcvc_cli.coding.plan_targets import plan_probes
+    from dcvc_cli.coding.quality_run import ReachedQuality, search_quality
+    from dcvc_cli.coding.quality_target import QualityTarget
+    from dcvc_cli.commands.encode_lines import quality_warning
+
+    target = QualityTarget.parse(asked)
+    probes, clip = plan_probes(target, plan, source, open_plan_model(plan), limits)
+    found = search_quality(target, source, probes, voice.note).levels
+    reached = ReachedQuality(target, found.scores, found.levels, found.num_probes)
+    voice.note(f"{name}: {reached.text}")
+    if warning := quality_warning(source, reached):
+        voice.warn(warning)
+    return clip.with_levels(plan, found.levels)
+
+
+def _told_chunks(plan: "Plan") -> str:
+    """How many chunks, how long, and where they begin."""
+    lengths = [chunk.num_frames for chunk in plan.chunks]
+    if len(lengths) == 1:
+        return "one chunk"
+    least, most = min(lengths), max(lengths)
     num_scenes = sum(chunk.begins == "scene" for chunk in plan.chunks)
-    voice.note(
-        f"{sink.name}: {plan.num_frames} frames in {len(plan.chunks)} chunks of {min(lengths_found)} to "
-        f"{max(lengths_found)}, {num_scenes} of them at a cut"
-    )
+    cuts = "none of them begins" if not num_scenes else f"{num_scenes} of them begin{'s' * (num_scenes == 1)}"
+    return f"{len(lengths)} chunks of {least}{f' to {most}' * (least < most)} frames, {cuts} at a cut"
 
 
 def refuse_beside_plan(option: str, given: Mapping[str, Any]) -> None:

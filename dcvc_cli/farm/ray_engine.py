@@ -67,7 +67,8 @@ class RayEngine:
         try:
             return work, self._ray.get(reference)
         except self._ray.exceptions.RayError as error:
-            return work, Result(ExitCode.INTERNAL, f"its worker died ({type(error).__name__})")
+            text = f"its worker died ({type(error).__name__})"
+            return work, Result(ExitCode.INTERNAL, text, has_died=True)
 
     def stop(self) -> None:
         """Ends the tasks and leaves the cluster; a cluster of this machine ends with it."""

@@ -9,8 +9,9 @@ from typing import Any, Protocol
 from dcvc_cli.errors import ExitCode
 from dcvc_cli.farm.work import FarmJob, Result, Step, Work, fitting_plan
 
-MAX_TRIES = 3
-"""Number of failures of a step after which its input has failed."""
+MAX_TRIES, MAX_DEATHS = 3, 12
+"""Number of failures of a step, and of deaths of its worker, after which its input has failed. A death is often the
+machine's fault; the limit ends a step that kills each worker."""
 
 
 class Engine(Protocol):
@@ -20,7 +21,7 @@ class Engine(Protocol):
         """Starts a step once there is room."""
 
     def next_finished(self) -> tuple[Work, Result]:
-        """Waits for a step to end, in any order. The result of a step whose worker died has the exit code INTERNAL."""
+        """Waits for a step to end, in any order. The result of a step whose worker died says so."""
 
 
 @dataclass
@@ -33,6 +34,7 @@ class InputState:
         num_frames: coded so far.
         size_bytes: of the stream, once it is there.
         tries: number of tries of each step that was tried again, such as {"chunk 3": 2}.
+        deaths: how many of these tries ended with the death of the worker.
         exit_code: of its failure. text: one line about the failure.
     """
 
@@ -42,6 +44,7 @@ class InputState:
     num_frames: int = 0
     size_bytes: int = 0
     tries: Counter[str] = field(default_factory=Counter)
+    deaths: Counter[str] = field(default_factory=Counter)
     exit_code: int = ExitCode.DONE
     text: str = ""
     left: set[int] = field(default_factory=set)
@@ -152,7 +155,8 @@ class FarmRun:
     def _fail(self, work: Work, state: InputState, result: Result) -> None:
         name = _name(work)
         text = result.text if state.job.source in result.text else f"{state.job.source}: {result.text}"
-        if state.tries[name] < MAX_TRIES:
+        state.deaths[name] += result.has_died
+        if state.deaths[name] < MAX_DEATHS and state.tries[name] - state.deaths[name] < MAX_TRIES:
             self._on_event(f"{text} [{name}, tried again]")
             self._ready.appendleft(work)
             return

@@ -80,6 +80,7 @@ class Result:
         num_frames: frames that were coded or joined.
         size_bytes: bytes that were written.
         seconds: wall time.
+        has_died: whether its worker died.
     """
 
     exit_code: int = ExitCode.DONE
@@ -87,6 +88,7 @@ class Result:
     num_frames: int = 0
     size_bytes: int = 0
     seconds: float = 0.0
+    has_died: bool = False
 
 
 def do_work(work: Work) -> Result:

@@ -1,6 +1,6 @@
 """HDR10 metadata of a video file that is written.
 
-PyAV has no place to state mastering display and content light level of an encoder. x265 and SVT-AV1 take them as
+PyAV has no place to state mastering display and content light level of an encoder. x264, x265 and SVT-AV1 take them as
 options of their own and write them into the coded video. For FFV1 in Matroska, a track of a small Matroska file that
 states them serves as the template of the new track.
 """
@@ -12,7 +12,13 @@ from dcvc_cli.format.types import VideoFormat
 
 _CHROMATICITY, _LUMINANCE = 50000, 10000
 """Units of a stream in 1 and in a candela a square metre."""
-_ENCODER_PARAMETERS = {"libx265": "x265-params", "libsvtav1": "svtav1-params"}
+_ENCODER_PARAMETERS = {
+    "libx264": ("x264-params", "mastering-display", "cll", True),
+    "libx265": ("x265-params", "master-display", "max-cll", True),
+    "libsvtav1": ("svtav1-params", "mastering-display", "content-light", False),
+}
+"""(option of FFmpeg, parameters of the encoder for display and light level, whether the display is in the units of a
+stream)."""
 
 
 def has_hdr(video_format: VideoFormat) -> bool:
@@ -22,21 +28,20 @@ def has_hdr(video_format: VideoFormat) -> bool:
 
 def hdr_options(codec: str, video_format: VideoFormat, options: dict[str, str]) -> dict[str, str] | None:
     """The options of an encoder, with those that state the HDR10 metadata; None for an encoder that has no such."""
-    name = _ENCODER_PARAMETERS.get(codec)
-    if name is None:
+    if codec not in _ENCODER_PARAMETERS:
         return None
+    name, display, level, is_whole = _ENCODER_PARAMETERS[codec]
     parts = [options[name]] if name in options else []
     mastering, light = video_format.mastering_display, video_format.content_light
-    is_x265 = codec == "libx265"
     if mastering is not None:
-        parts.append(("master-display=" if is_x265 else "mastering-display=") + _display(mastering, is_whole=is_x265))
+        parts.append(f"{display}={_display(mastering, is_whole=is_whole)}")
     if light is not None:
-        parts.append(f"{'max-cll' if is_x265 else 'content-light'}={light.max_content},{light.max_frame_average}")
+        parts.append(f"{level}={light.max_content},{light.max_frame_average}")
     return {**options, name: ":".join(parts)}
 
 
 def _display(mastering: MasteringDisplay, *, is_whole: bool) -> str:
-    """The display as x265 has it, in the units of a stream, or as SVT-AV1 has it, in 1 and candela."""
+    """The display as x264 and x265 have it, in the units of a stream, or as SVT-AV1 has it, in 1 and candela."""
 
     def text(value: int, unit: int) -> str:
         return str(value) if is_whole else f"{value / unit:.6f}"

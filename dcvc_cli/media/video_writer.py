@@ -38,6 +38,8 @@ _WITHOUT_ASPECT, _CODECS_WITHOUT_ASPECT = ("avi", "nut"), ("ffv1", "rawvideo", "
 """PyAV sets the aspect ratio on the codec only, and these codecs have no field for it
 (findings/pyav-aspect-of-ffv1.sh). mp4 and mov take it from the codec, and matroska_display.py writes it into Matroska;
 these containers lose it."""
+_WITHOUT_COLOUR, _NO_COLOUR = _WITHOUT_ASPECT, ColourDescription()
+"""These containers have no colour tags either: only what a codec itself states comes back."""
 
 
 def codec_options(text: str) -> tuple[str, dict[str, str]]:
@@ -101,6 +103,8 @@ class VideoFileWriter(PictureWriter):
             self.notes += (
                 f"{self._codec} has no field for the sample aspect ratio {aspect.num}:{aspect.den}: not in {self.name}",
             )
+        if container in _WITHOUT_COLOUR and self._codec in _CODECS_WITHOUT_ASPECT and video_format.colour != _NO_COLOUR:
+            self.notes += (f"{container} has no field for the colour tags of {self._codec}: not in {self.name}",)
 
     def _add_picture_track(self, options: dict[str, str]) -> Any:
         video_format = self.format
@@ -221,6 +225,9 @@ class VideoFileWriter(PictureWriter):
         self._mux(packets)
 
     def _set_frame_colour(self, frame: Any) -> None:
+        # ProRes takes the tags of pictures, not those of the encoder.
+        colour = self.format.colour
+        frame.color_primaries, frame.color_trc, frame.colorspace = colour.primaries, colour.transfer, colour.matrix
         if self.format.colour.full_range is not None:
             frame.color_range = 2 if self.format.colour.full_range else 1
 

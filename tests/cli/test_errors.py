@@ -110,7 +110,7 @@ CASES = [
     ("encode clip.y4m -o o.dcvc --input-depth 12", USAGE, "12-bit input is not supported"),
     ("encode clip.y4m -o o.dcvc --fps 0", USAGE, "--fps 30000/1001"),
     ("encode clip.y4m -o o.dcvc --input-res 3", USAGE, "WxH"),
-    ("encode clip.y4m -o o.dcvc --preset fastest", USAGE, "archive, default, low-latency"),
+    ("encode clip.y4m -o o.dcvc --preset fastest", USAGE, "archive, broadcast, default, low-latency"),
     ("encode clip.y4m -o o.dcvc --config bad.yaml", USAGE, "sets quality, which is no setting"),
     ("encode clip.y4m -o o.dcvc --config worse.yaml", USAGE, "not valid YAML"),
     ("encode clip.y4m -o o.dcvc --config missing.yaml", USAGE, "cannot read missing.yaml"),

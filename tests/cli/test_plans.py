@@ -71,6 +71,23 @@ def test_joined_chunks_are_the_stream_of_one_machine(
     assert call("decode", tmp_path / "joined.dcvc", "-o", "null") == 0
 
 
+@pytest.mark.parametrize(
+    ("lengths", "told"),
+    [
+        ("3:6", "16 frames in 4 chunks of 3 to 5 frames, 2 of them begin at a cut"),
+        ("20:40", "16 frames in one chunk"),
+        ("8:16", "16 frames in one chunk"),
+        ("1:2", "16 frames in 9 chunks of 1 to 2 frames, 2 of them begin at a cut"),
+    ],
+)
+def test_chunks_are_told_in_words(
+    call: Call, clip: Path, tmp_path: Path, lengths: str, told: str, capsys: pytest.CaptureFixture[str]
+):
+    words = ("--chunk-frames", lengths, "--model", "tiny-exact")
+    assert call("plan", clip, "-o", tmp_path / "plan.json", *words) == 0
+    assert capsys.readouterr().err.rstrip().endswith(told)
+
+
 def test_each_step_can_be_repeated(call: Call, clip: Path, place: Path, capsys: pytest.CaptureFixture[str]):
     part = place / "parts" / "1.dcvc"
     whole, before = part.read_bytes(), part.stat().st_mtime_ns

@@ -218,7 +218,9 @@ def test_seek(call: Call, tmp_path: Path) -> None:
             assert frames_of((tmp_path / "part.y4m").read_bytes()) == whole[seek : seek + count], (name, seek, count)
 
 
-@pytest.mark.parametrize("names", [("default",), ("archive",), ("low-latency",)])
+@pytest.mark.parametrize(
+    "names", [("default",), ("archive",), ("low-latency",), ("steady",), ("streaming",), ("broadcast",)]
+)
 def test_presets(call: Call, tmp_path: Path, names: tuple[str]) -> None:
     (tmp_path / "clip.y4m").write_bytes(y4m_clip(16, 16, 2))
     (tmp_path / "mine.yaml").write_text("qp: 10\nkeyint: 7\nforce-keyframes: [1]\n")

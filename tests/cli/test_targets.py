@@ -1,13 +1,16 @@
 """`--target`, `--crf` and `--target-size` on real clips: what is asked for is what the stream that was written has."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from dcvc_cli.coding.quality_target import QualityTarget
+from dcvc_cli.media import open_reader
 from dcvc_cli.metrics.ffmpeg_scores import program_for
+from dcvc_cli.metrics.psnr import psnr_yuv
 from tests.support.clips import clip_with_cuts
 from tests.support.processes import Run
 
@@ -122,10 +125,50 @@ def test_what_does_not_go_together_is_refused(
 
 
 def test_chunks_know_no_whole_clip(call: Call, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    for text in ("target: psnr=40", "target-size: 1M"):
-        (tmp_path / "c.yaml").write_text(text)
-        assert (
-            call("plan", clip, "-o", tmp_path / "p.json", "--model", "tiny-exact", "--config", tmp_path / "c.yaml") == 2
-        )
-        assert "chunks do not know each other" in capsys.readouterr().err
+    (tmp_path / "c.yaml").write_text("target-size: 1M")
+    words = ("--model", "tiny-exact", "--config", tmp_path / "c.yaml")
+    assert call("plan", clip, "-o", tmp_path / "p.json", *words) == 2
+    assert "chunks do not know each other" in capsys.readouterr().err
     assert call("plan", clip, "-o", tmp_path / "p.json", "--model", "tiny-exact", "--crf", 30) == 0
+
+
+@pytest.mark.parametrize("text", ["psnr=38", "psnr=38,scene"])
+def test_a_plan_carries_the_qps_that_its_quality_needs(call: Call, clip: Path, tmp_path: Path, text: str):
+    """Scenes of 9 and 11 frames; the second one is two chunks."""
+    plan = tmp_path / "plan.json"
+    words = ("--chunk-frames", "4:9", "--target", text, "--model", "lite")
+    assert call("plan", clip, "-o", plan, *words) == 0
+    chunks = json.loads(plan.read_text())["chunks"]
+    assert [len(chunk["qps"]) for chunk in chunks] == [1, 1, 1]
+    if "scene" not in text:
+        assert len({chunk["qps"][0] for chunk in chunks}) == 1
+    parts = tmp_path / "parts"
+    parts.mkdir()
+    for chunk in chunks:
+        name = parts / f"{chunk['number']}.dcvc"
+        assert call("encode", clip, "--chunk", f"{plan}:{chunk['number']}", "-o", name) == 0
+    assert call("concat", "--plan", plan, parts, "-o", tmp_path / "joined.dcvc") == 0
+    assert call("encode", clip, "--plan", plan, "-o", tmp_path / "whole.dcvc") == 0
+    assert (tmp_path / "joined.dcvc").read_bytes() == (tmp_path / "whole.dcvc").read_bytes()
+    assert call("decode", tmp_path / "joined.dcvc", "-o", tmp_path / "out.y4m") == 0
+    with open_reader(str(clip)) as source, open_reader(str(tmp_path / "out.y4m")) as decoded:
+        frames = [psnr_yuv(a.planes, b.planes).yuv for a, b in zip(source, decoded, strict=True)]
+    spans = [(chunk["start"], chunk["start"] + chunk["num_frames"]) for chunk in chunks]
+    for start, end in spans if "scene" in text else [(0, 20)]:
+        assert abs(sum(frames[start:end]) / (end - start) - 38) <= 0.3, "a chunk of five frames has few QPs to choose"
+
+
+def test_each_of_several_inputs_has_the_quality_asked_for(
+    call: Call, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    content = clip.read_bytes()
+    frames = content.split(b"FRAME\n")
+    (tmp_path / "a.y4m").write_bytes(content)
+    (tmp_path / "b.y4m").write_bytes(b"FRAME\n".join([frames[0], *frames[12:]]))
+    words = ("--target", "psnr=38", "--model", "lite", "--jobs", 1)
+    assert call("encode", tmp_path / "a.y4m", tmp_path / "b.y4m", "-o", f"{tmp_path}/out/", *words) == 0
+    told = capsys.readouterr().err
+    for name in ("a", "b"):
+        score = re.search(rf"{name}\.dcvc: psnr (\S+), psnr=38 asked for", told)
+        assert score is not None
+        assert abs(float(score[1]) - 38) <= 0.15

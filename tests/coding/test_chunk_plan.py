@@ -2,6 +2,7 @@
 
 import json
 from contextlib import suppress
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -75,6 +76,29 @@ def test_a_plan_comes_back(tmp_path: Path):
     assert read_plan(str(path)).digest == plan.digest
 
 
+def test_a_plan_with_a_quality_carries_qps_in_eighths(tmp_path: Path):
+    chunks = tuple(replace(chunk, levels=(8 * 40 + chunk.number, 8 * 63)) for chunk in plan_of().chunks)
+    plan = plan_of(chunks=chunks, settings=EncodeSettings(target="psnr=40,scene"))
+    path = tmp_path / "plan.json"
+    path.write_bytes(plan.to_json())
+    values = json.loads(plan.to_json())
+    assert [chunk["qps"] for chunk in values["chunks"]] == [[40, 63], [40.125, 63]]
+    assert read_plan(str(path)) == plan
+    for qps, reason in ([63.5], "0..63 in steps"), ([40.1], "0..63 in steps"), ([], "none with it"):
+        values["chunks"][1]["qps"] = qps
+        path.write_text(json.dumps(values))
+        with pytest.raises(InputError, match=reason):
+            read_plan(str(path))
+
+
+def test_a_plan_of_an_older_version_names_both_versions_and_the_way_out(tmp_path: Path):
+    path = tmp_path / "plan.json"
+    path.write_text(json.dumps(json.loads(plan_of().to_json()) | {"plan_version": 1, "dcvc_version": "0.0.9"}))
+    with pytest.raises(InputError, match=r"of version 1, made by dcvc 0\.0\.9; dcvc \S+ reads version 2") as caught:
+        read_plan(str(path))
+    assert "make the plan again with `dcvc plan`" in str(caught.value)
+
+
 def test_the_digest_names_all_that_a_chunk_depends_on():
     plan = plan_of()
     assert plan_of(source="elsewhere.y4m").digest == plan.digest
@@ -86,6 +110,7 @@ def test_the_digest_names_all_that_a_chunk_depends_on():
         {"fingerprints": {"image_fingerprint": "3"}},
         {"dcvc_version": "9"},
         {"chunks": plan_of((4, 3)).chunks},
+        {"chunks": tuple(replace(chunk, levels=(256,)) for chunk in plan_of().chunks)},
     ]
     assert len({plan.digest, *(plan_of(**change).digest for change in changes)}) == 1 + len(changes)
     assert plan_of(settings=EncodeSettings(qp=20, force_keyframes=(2, 4), threads=3)).digest == plan.digest

@@ -10,13 +10,14 @@ from dcvc_cli.coding.chunk_plan import InputOptions
 from dcvc_cli.coding.encode_settings import EncodeSettings
 from dcvc_cli.coding.plan_making import ChunkFrames
 from dcvc_cli.errors import ExitCode
-from dcvc_cli.farm.run import MAX_TRIES, FarmRun, report_of
+from dcvc_cli.farm.run import MAX_DEATHS, MAX_TRIES, FarmRun, report_of
 from dcvc_cli.farm.work import FarmJob, Result, Step, Work, do_work
 from dcvc_cli.format.limits import Limits
 from tests.support.clips import clip_with_cuts
 
 pytestmark = pytest.mark.native
-DIED = Result(ExitCode.INTERNAL, "its worker died")
+DIED = Result(ExitCode.INTERNAL, "its worker died", has_died=True)
+FAILED = Result(ExitCode.INPUT, "there is no room")
 Fate = Callable[[Work, int], Result | None]
 """What becomes of a step that is tried for the nth time: None lets it run."""
 
@@ -109,24 +110,28 @@ def undisturbed(clips: list[Path], tiny_home: Path, tmp_path_factory: pytest.Tem
 
 
 def test_a_step_whose_worker_dies_is_done_again(clips: list[Path], tmp_path: Path, undisturbed: dict[str, bytes]):
-    engine = EngineHere(lambda work, tries: DIED if tries < MAX_TRIES else None)
+    """Deaths are not failures: a step may see many of them."""
+    engine = EngineHere(lambda work, tries: DIED if tries <= MAX_TRIES + 1 else None)
     run = farm(clips, tmp_path, engine)
     assert streams(tmp_path) == undisturbed
     report = report_of(run, 2.0)
     assert report["num_failed"] == 0
     assert report["fps"] == report["num_frames"] / 2
     names = {"plan", "join", *(f"chunk {number}" for number in range(report["inputs"][0]["num_chunks"]))}
-    assert report["inputs"][0]["tried_again"] == dict.fromkeys(names, MAX_TRIES)
+    assert report["inputs"][0]["tried_again"] == dict.fromkeys(names, MAX_TRIES + 2)
 
 
-def test_three_failures_fail_an_input_and_no_other(clips: list[Path], tmp_path: Path, undisturbed: dict[str, bytes]):
-    run = farm(clips, tmp_path, EngineHere(lambda work, _: DIED if "1.y4m" in work.job.source else None))
+@pytest.mark.parametrize(("fate", "most"), [(FAILED, MAX_TRIES), (DIED, MAX_DEATHS)])
+def test_three_failures_fail_an_input_and_no_other(
+    clips: list[Path], tmp_path: Path, undisturbed: dict[str, bytes], fate: Result, most: int
+):
+    run = farm(clips, tmp_path, EngineHere(lambda work, _: fate if "1.y4m" in work.job.source else None))
     assert streams(tmp_path) == {name: stream for name, stream in undisturbed.items() if name != "1.dcvc"}
     report = report_of(run, 1.0)
     assert [entry["state"] for entry in report["inputs"]] == ["done", "failed", "done"]
-    assert report["inputs"][1]["error"] == "plan: its worker died"
+    assert report["inputs"][1]["error"] == f"plan: {fate.text}"
     assert report["num_failed"] == 1
-    assert run.inputs[str(tmp_path / "1.dcvc")].tries["plan"] == MAX_TRIES
+    assert run.inputs[str(tmp_path / "1.dcvc")].tries["plan"] == most
 
 
 def test_an_input_that_cannot_be_read_says_why(clips: list[Path], tmp_path: Path):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from dcvc_cli.format.hdr import ContentLight, MasteringDisplay
-from dcvc_cli.format.types import ColourDescription, Picture, PictureSize, VideoFormat
+from dcvc_cli.format.types import ChromaFormat, ColourDescription, Picture, PictureSize, VideoFormat
 from dcvc_cli.media import open_reader, open_writer
 
 av = pytest.importorskip("av")
@@ -40,6 +40,8 @@ def read_back(path: Path, video_format: VideoFormat, codec: str) -> tuple[VideoF
     ("name", "codec"),
     [
         ("a.mkv", "ffv1"),
+        ("a.mkv", "libx264"),
+        ("a.mp4", "libx264 x264-params=keyint=2"),
         ("a.mkv", "libx265 x265-params=log-level=none"),
         ("a.mp4", "libx265 x265-params=log-level=none"),
     ],
@@ -68,7 +70,13 @@ def test_av1_keeps_them(tmp_path: Path) -> None:
     assert np.abs(differences).max() <= 1
 
 
-def test_a_codec_without_a_place_says_so(tmp_path: Path) -> None:
-    found, notes = read_back(tmp_path / "a.nut", HDR, "ffv1")
-    assert found.mastering_display is None
-    assert "ffv1 has no place for HDR10 metadata here: not in" in notes[0]
+@pytest.mark.parametrize(("name", "codec"), [("a.nut", "ffv1"), ("a.mkv", "prores_ks"), ("a.mov", "prores_ks")])
+def test_a_codec_without_a_place_says_so(tmp_path: Path, name: str, codec: str) -> None:
+    pictures = replace(HDR, chroma=ChromaFormat.YUV422) if codec == "prores_ks" else HDR
+    found, notes = read_back(tmp_path / name, pictures, codec)
+    assert (found.mastering_display, found.content_light, found.bit_depth) == (None, None, 10)
+    assert f"{codec} has no place for HDR10 metadata here: not in" in notes[0]
+    if name == "a.nut":
+        assert "nut has no field for the colour tags of ffv1: not in" in notes[1]
+    else:
+        assert found.colour == HDR.colour
