@@ -8,8 +8,8 @@ class FloatLayers:
     """Operations on (N, c, h, w) torch tensors that need no parameters."""
 
     def leaky_relu(self, x: torch.Tensor, slope: float) -> torch.Tensor:
-        """x where it is not negative, slope * x below."""
-        return F.leaky_relu(x, slope)
+        """Returns x where it is not negative, slope * x below. A slope of 0 is ReLU."""
+        return F.leaky_relu(x, slope) if slope else F.relu(x)
 
     def relu(self, x: torch.Tensor) -> torch.Tensor:
         """max(x, 0)."""
@@ -36,17 +36,28 @@ class FloatLayers:
         return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
 
     def warp(self, x: torch.Tensor, flow: torch.Tensor) -> torch.Tensor:
-        """x at positions that a flow moves, bilinear, the border repeated.
+        """Reads x at the places that a flow points to, as `at_places` does.
+
+        As in the published codecs, places are scaled to -1..1 and back. In float32 this moves them by up to 1e-4
+        sample.
 
         Args:
             flow: (N, 2, h, w), right and down, in samples of x.
         """
         height, width = x.shape[-2:]
-        if torch.is_grad_enabled():  # PyTorch reads beyond its memory on the way back from vectors that are no numbers
-            flow = flow.nan_to_num()
         columns = torch.linspace(-1.0, 1.0, width, dtype=x.dtype, device=x.device).view(1, 1, width)
         rows = torch.linspace(-1.0, 1.0, height, dtype=x.dtype, device=x.device).view(1, height, 1)
         across = columns + flow[:, 0] / ((width - 1) / 2)
         down = rows + flow[:, 1] / ((height - 1) / 2)
+        return self.at_places(x, across, down)
+
+    def at_places(self, x: torch.Tensor, across: torch.Tensor, down: torch.Tensor) -> torch.Tensor:
+        """Reads x bilinearly at places. Outside, the border is repeated.
+
+        Args:
+            across, down: places (N, h, w), from -1 to 1 between the centres of the outer samples.
+        """
         grid = torch.stack((across, down), dim=-1)
+        if torch.is_grad_enabled():  # PyTorch reads beyond its memory on the way back from places that are no numbers
+            grid = grid.nan_to_num()
         return F.grid_sample(x, grid, mode="bilinear", padding_mode="border", align_corners=True)

@@ -186,10 +186,11 @@ class DownBlock:
 
 
 class SubPixelConv:
-    """k x k convolution cin -> 4c, then pixel-shuffle by 2: cin x h x w -> c x 2h x 2w."""
+    """k x k convolution cin -> 4c, then pixel-shuffle by 2: cin x h x w -> c x 2h x 2w. The convolution has the name
+    and the option `bias` of a Conv."""
 
-    def __init__(self, name: str, cin: int, channels: int, kernel: int) -> None:
-        self.conv = Conv(f"{name}.conv.0", cin, 4 * channels, kernel=kernel, padding=(kernel - 1) // 2)
+    def __init__(self, name: str, cin: int, channels: int, kernel: int = 1, *, bias: bool = True) -> None:
+        self.conv = Conv(name, cin, 4 * channels, kernel=kernel, padding=(kernel - 1) // 2, bias=bias)
 
     def shapes(self) -> Iterator[tuple[str, Shape]]:
         return layer_shapes(self)
@@ -202,7 +203,7 @@ class UpBlock:
     """1x1 sub-pixel convolution, then a depth-conv block with shortcut: cin x h x w -> c x 2h x 2w."""
 
     def __init__(self, name: str, cin: int, channels: int) -> None:
-        self.up = SubPixelConv(f"{name}.up", cin, channels, kernel=1)
+        self.up = SubPixelConv(f"{name}.up.conv.0", cin, channels)
         self.conv = DepthConvBlock(f"{name}.conv", channels, channels, shortcut=True)
 
     def shapes(self) -> Iterator[tuple[str, Shape]]:

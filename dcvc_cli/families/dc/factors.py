@@ -2,12 +2,15 @@
 Source: DCVC-DC (CVPR 2023)."""
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dcvc_cli.families.diverse_contexts.blocks import Factors
 from dcvc_cli.graph.blocks import Sequence
+
+if TYPE_CHECKING:
+    from dcvc_cli.backend.float_torch import FloatOperations
 
 NUM_FINE, NUM_ANCHORS = 64, 4
 """Qualities 0..63 lie evenly in the logarithm between the first and the last anchor; 64..67 are the anchors
@@ -36,7 +39,7 @@ def scalar(anchors: Any, quality: int) -> float:
     return math.exp(first + quality * ((last - first) / (NUM_FINE - 1)))
 
 
-def factor(ops: Any, prefix: str, side: str, quality: Any) -> Any:
+def factor(ops: "FloatOperations", prefix: str, side: str, quality: Any) -> Any:
     """Returns the factors of features, 1 x channels x 1 x 1."""
     if not isinstance(quality, int):
         return ops.parameters[f"{prefix}q_basic_{side}"] * ops.parameters[f"{prefix}q_scale_{side}"][quality]

@@ -1,23 +1,19 @@
 """The image network of DCVC-DC. Source: DCVC-DC (CVPR 2023)."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from dcvc_cli.backend.operations import Operations, Tensor
+from dcvc_cli.backend.operations import Tensor
 from dcvc_cli.families.dc.factors import factor, quality_factors
-from dcvc_cli.families.diverse_contexts.blocks import (
-    Activation,
-    DepthBlock,
-    Form,
-    ResidualDown,
-    ResidualUp,
-    UNet,
-    conv3,
-)
+from dcvc_cli.families.diverse_contexts.blocks import DepthBlock, Form, UNet
 from dcvc_cli.families.diverse_contexts.recipe import ImageNetwork, ImageParameters
 from dcvc_cli.families.diverse_contexts.sizes import ImageSizes
+from dcvc_cli.families.wide_latents.blocks import SMALL_SLOPE, DownBlock, Leaky, UpBlock, conv
 from dcvc_cli.graph.blocks import BitEstimator, Conv, Sequence
 from dcvc_cli.stages import ANALYSIS, HYPER, PRIORS, SYNTHESIS, timed
+
+if TYPE_CHECKING:
+    from dcvc_cli.backend.float_torch import FloatOperations
 
 
 class DcImageNetwork(ImageNetwork):
@@ -31,23 +27,23 @@ class DcImageNetwork(ImageNetwork):
         form = Form.GATED
         self.q = Sequence(quality_factors("", "enc", width), quality_factors("", "dec", width))
         self.bit_estimator_z = BitEstimator("bit_estimator_z", 1, latent)
-        self.enc_1 = Sequence(ResidualDown("enc.enc_1.0", 3, width), DepthBlock("enc.enc_1.1", form, width))
+        self.enc_1 = Sequence(DownBlock("enc.enc_1.0", 3, width), DepthBlock("enc.enc_1.1", form, width))
         self.enc_2 = Sequence(
-            ResidualDown("enc.enc_2.0", width, inner),
+            DownBlock("enc.enc_2.0", width, inner),
             DepthBlock("enc.enc_2.1", form, inner),
-            ResidualDown("enc.enc_2.2", inner, latent),
+            DownBlock("enc.enc_2.2", inner, latent),
             DepthBlock("enc.enc_2.3", form, latent),
-            conv3("enc.enc_2.4", latent, latent, stride=2),
+            conv("enc.enc_2.4", latent, latent, stride=2),
         )
         self.hyper_enc = Sequence(
             DepthBlock("hyper_enc.0", form, latent),
-            conv3("hyper_enc.1", latent, latent, stride=2),
-            Activation(),
-            conv3("hyper_enc.3", latent, latent, stride=2),
+            conv("hyper_enc.1", latent, latent, stride=2),
+            Leaky(SMALL_SLOPE),
+            conv("hyper_enc.3", latent, latent, stride=2),
         )
         self.hyper_dec = Sequence(
-            ResidualUp("hyper_dec.0", latent, latent),
-            ResidualUp("hyper_dec.1", latent, latent),
+            UpBlock("hyper_dec.0", latent, latent),
+            UpBlock("hyper_dec.1", latent, latent),
             DepthBlock("hyper_dec.2", form, latent),
         )
         self.fusion = Sequence(
@@ -64,14 +60,14 @@ class DcImageNetwork(ImageNetwork):
         )
         self.dec_1 = Sequence(
             DepthBlock("dec.dec_1.0", form, latent),
-            ResidualUp("dec.dec_1.1", latent, latent),
+            UpBlock("dec.dec_1.1", latent, latent),
             DepthBlock("dec.dec_1.2", form, latent),
-            ResidualUp("dec.dec_1.3", latent, inner),
+            UpBlock("dec.dec_1.3", latent, inner),
             DepthBlock("dec.dec_1.4", form, inner),
-            ResidualUp("dec.dec_1.5", inner, width),
+            UpBlock("dec.dec_1.5", inner, width),
         )
-        self.dec_2 = Sequence(DepthBlock("dec.dec_2.0", form, width), ResidualUp("dec.dec_2.1", width, last))
-        self.refine = Sequence(UNet("refine.0", form, last, last, sizes.unet), conv3("refine.1", last, 3))
+        self.dec_2 = Sequence(DepthBlock("dec.dec_2.0", form, width), UpBlock("dec.dec_2.1", width, last))
+        self.refine = Sequence(UNet("refine.0", form, last, last, sizes.unet), conv("refine.1", last, 3))
 
     @property
     def num_qps(self) -> int:
@@ -79,17 +75,17 @@ class DcImageNetwork(ImageNetwork):
         return 1
 
     @timed(ANALYSIS)
-    def analysis(self, ops: Operations, picture: Tensor, quality: Any) -> Tensor:
+    def analysis(self, ops: "FloatOperations", picture: Tensor, quality: Any) -> Tensor:
         """Picture -> y. Encoder only."""
         return self.enc_2(ops, self.enc_1(ops, picture) * factor(ops, "", "enc", quality))
 
     @timed(HYPER)
-    def hyper_analysis(self, ops: Operations, y: Tensor) -> Tensor:
+    def hyper_analysis(self, ops: "FloatOperations", y: Tensor) -> Tensor:
         """y -> z before rounding. Encoder only."""
         return self.hyper_enc(ops, ops.pad_replicate(y, 4))
 
     @timed(PRIORS)
-    def parameters(self, ops: Operations, z_hat: Tensor, latent_size: tuple[int, int]) -> ImageParameters:
+    def parameters(self, ops: "FloatOperations", z_hat: Tensor, latent_size: tuple[int, int]) -> ImageParameters:
         """Predicts a step size, a scale and a mean for each latent."""
         latent = self.sizes.latent
         found = ops.crop(self.fusion(ops, self.hyper_dec(ops, z_hat)), latent_size)
@@ -97,7 +93,7 @@ class DcImageNetwork(ImageNetwork):
         step_size = ops.clamp_step_size(step_size)
         return ImageParameters(ops.reciprocal(step_size), step_size, scales, means, found)
 
-    def predictor(self, ops: Operations, common: Tensor) -> Callable[[int, Tensor], Tensor]:
+    def predictor(self, ops: "FloatOperations", common: Tensor) -> Callable[[int, Tensor], Tensor]:
         """Returns a function (step 1..3, latents coded so far) -> scales and means."""
 
         def predict(step: int, so_far: Tensor) -> Any:
@@ -106,7 +102,7 @@ class DcImageNetwork(ImageNetwork):
         return predict
 
     @timed(SYNTHESIS)
-    def synthesis(self, ops: Operations, y_hat: Tensor, quality: Any) -> Tensor:
+    def synthesis(self, ops: "FloatOperations", y_hat: Tensor, quality: Any) -> Tensor:
         """y_hat -> picture."""
         inner = self.dec_1(ops, y_hat) * factor(ops, "", "dec", quality)
         return ops.clamp_unit(self.refine(ops, self.dec_2(ops, inner)))

@@ -1,12 +1,16 @@
 """The video network of DCVC-DC. Source: DCVC-DC (CVPR 2023)."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dcvc_cli.families.dc.factors import factor, quality_factors
-from dcvc_cli.families.diverse_contexts.blocks import Activation, BottleneckResidual, Form, SubPixel, conv3
+from dcvc_cli.families.diverse_contexts.blocks import Form
 from dcvc_cli.families.diverse_contexts.sizes import VideoSizes
 from dcvc_cli.families.diverse_contexts.video import VideoNetwork
-from dcvc_cli.graph.blocks import Sequence
+from dcvc_cli.families.wide_latents.blocks import SMALL_SLOPE, Leaky, Residual, bottleneck, conv
+from dcvc_cli.graph.blocks import Sequence, SubPixelConv
+
+if TYPE_CHECKING:
+    from dcvc_cli.backend.float_torch import FloatOperations
 
 LEVELS = tuple((f"moduleBasic.{k}", 7) for k in range(4))
 FACTORS = {"mv_y_enc": ("mv_y_", "enc"), "mv_y_dec": ("mv_y_", "dec"), "y_enc": ("y_", "enc"), "y_dec": ("y_", "dec")}
@@ -32,31 +36,31 @@ class DcVideoNetwork(VideoNetwork):
         )
         super().__init__(sizes, Form.WIDE, LEVELS, sizes.latent)
 
-    def inner_block(self, name: str, channels: int) -> BottleneckResidual:
+    def inner_block(self, name: str, channels: int) -> Residual:
         """Makes a block of two 3x3 convolutions."""
-        return BottleneckResidual(name, channels)
+        return bottleneck(name, channels)
 
     def hyper_networks(self) -> tuple[Any, Any, Any, Any]:
         """Makes the hyper networks of the motion and of y, of plain convolutions. The motion's encoder has two more."""
         c, name = self.sizes.motion, "mv_hyper_prior_encoder"
         motion_encoder = Sequence(
-            conv3(f"{name}.0", c, c),
-            Activation(),
-            conv3(f"{name}.2", c, c),
-            Activation(),
-            conv3(f"{name}.4", c, c, stride=2),
-            Activation(),
-            conv3(f"{name}.6", c, c),
-            Activation(),
-            conv3(f"{name}.8", c, c, stride=2),
+            conv(f"{name}.0", c, c),
+            Leaky(SMALL_SLOPE),
+            conv(f"{name}.2", c, c),
+            Leaky(SMALL_SLOPE),
+            conv(f"{name}.4", c, c, stride=2),
+            Leaky(SMALL_SLOPE),
+            conv(f"{name}.6", c, c),
+            Leaky(SMALL_SLOPE),
+            conv(f"{name}.8", c, c, stride=2),
         )
         c, name = self.sizes.latent, "contextual_hyper_prior_encoder"
         encoder = Sequence(
-            conv3(f"{name}.0", c, c),
-            Activation(),
-            conv3(f"{name}.2", c, c, stride=2),
-            Activation(),
-            conv3(f"{name}.4", c, c, stride=2),
+            conv(f"{name}.0", c, c),
+            Leaky(SMALL_SLOPE),
+            conv(f"{name}.2", c, c, stride=2),
+            Leaky(SMALL_SLOPE),
+            conv(f"{name}.4", c, c, stride=2),
         )
         return (
             motion_encoder,
@@ -65,7 +69,7 @@ class DcVideoNetwork(VideoNetwork):
             _hyper_decoder("contextual_hyper_prior_decoder", self.sizes.latent),
         )
 
-    def factor(self, ops: Any, name: str, quality: Any) -> Any:
+    def factor(self, ops: "FloatOperations", name: str, quality: Any) -> Any:
         """Returns a factor for each channel."""
         prefix, side = FACTORS[name]
         return factor(ops, prefix, side, quality)
@@ -73,13 +77,13 @@ class DcVideoNetwork(VideoNetwork):
 
 def _hyper_decoder(name: str, c: int) -> Sequence:
     return Sequence(
-        conv3(f"{name}.0", c, c),
-        Activation(),
-        SubPixel(f"{name}.2", c, c),
-        Activation(),
-        conv3(f"{name}.4", c, c),
-        Activation(),
-        SubPixel(f"{name}.6", c, c),
-        Activation(),
-        conv3(f"{name}.8", c, c),
+        conv(f"{name}.0", c, c),
+        Leaky(SMALL_SLOPE),
+        SubPixelConv(f"{name}.2.0", c, c),
+        Leaky(SMALL_SLOPE),
+        conv(f"{name}.4", c, c),
+        Leaky(SMALL_SLOPE),
+        SubPixelConv(f"{name}.6.0", c, c),
+        Leaky(SMALL_SLOPE),
+        conv(f"{name}.8", c, c),
     )

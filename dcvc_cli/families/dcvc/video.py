@@ -5,30 +5,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from dcvc_cli.codec.networks import CodecNetworks
-from dcvc_cli.entropy.tables import CdfTable
 from dcvc_cli.families.float_codec.anchor import AnchorNetwork
-from dcvc_cli.families.float_codec.coder import WordTable
+from dcvc_cli.families.float_codec.conditional import ConditionalNetwork, ConditionalRecipe
 from dcvc_cli.families.float_codec.context import ContextNetwork
 from dcvc_cli.families.float_codec.hyper_layers import hyper_decoder, hyper_encoder
 from dcvc_cli.families.float_codec.hyperprior import HyperpriorNetwork
-from dcvc_cli.families.float_codec.layers import (
-    Activation,
-    Deconv,
-    Density,
-    FloatNetwork,
-    Gdn,
-    Ops,
-    Residual,
-    Subpel,
-    Tensor,
-    conv,
-)
-from dcvc_cli.families.float_codec.motion import FLOW_WIDTHS, MotionEstimation, warp
-from dcvc_cli.families.float_codec.sequences import FrameRecipe
+from dcvc_cli.families.float_codec.layers import Deconv, Density, Gdn, Ops, Tensor
+from dcvc_cli.families.float_codec.motion import FLOW_WIDTHS, MotionEstimation
 from dcvc_cli.families.float_codec.sides import Side
 from dcvc_cli.families.float_codec.tables import SMALLEST_SCALE, stored_table
-from dcvc_cli.graph.blocks import Sequence
-from dcvc_cli.stages import ANALYSIS, CONTEXT, HYPER, PRIORS, SYNTHESIS, timed
+from dcvc_cli.families.wide_latents.blocks import SLOPE, Leaky, Residual, conv
+from dcvc_cli.graph.blocks import Sequence, SubPixelConv
+from dcvc_cli.stages import ANALYSIS, CONTEXT, PRIORS, SYNTHESIS, timed
 
 Z_MV, Z = "bitEstimator_z_mv", "bitEstimator_z"
 DENSITIES = (Z_MV, Z)
@@ -47,7 +35,7 @@ class DcvcSizes:
     flow: tuple[int, ...] = FLOW_WIDTHS
 
 
-class DcvcVideoNetwork(FloatNetwork):
+class DcvcVideoNetwork(ConditionalNetwork):
     """Codes a P frame. Its reference is the picture before."""
 
     encoder_only = ("opticFlow.", "mvEncoder.", "mvpriorEncoder.", "contextualEncoder.", "priorEncoder.")
@@ -69,8 +57,8 @@ class DcvcVideoNetwork(FloatNetwork):
         self.mv_decoder = Sequence(*ups, Deconv("mvDecoder_part1.6", v, 2))
         refinement: list[Any] = [conv("mvDecoder_part2.0", 5, n)]
         for k in range(1, 6):
-            refinement += [Activation(0.1), conv(f"mvDecoder_part2.{2 * k}", n, n)]
-        self.refinement = Sequence(*refinement, Activation(0.1), conv("mvDecoder_part2.12", n, 2))
+            refinement += [Leaky(SLOPE), conv(f"mvDecoder_part2.{2 * k}", n, n)]
+        self.refinement = Sequence(*refinement, Leaky(SLOPE), conv("mvDecoder_part2.12", n, 2))
         self.extract = Sequence(conv("feature_extract.0", 3, n), _before("feature_extract.1", n))
         self.refine = Sequence(_before("context_refine.0", n), conv("context_refine.1", n, n))
         self.temporal = _downs("temporalPriorEncoder", n, n, m, 5)
@@ -91,36 +79,21 @@ class DcvcVideoNetwork(FloatNetwork):
         self.context_model = _context_model("auto_regressive", "entropy_parameters", m)
         name = "contextualDecoder_part1"
         self.decoder = Sequence(
-            Subpel(f"{name}.0", m, n),
+            SubPixelConv(f"{name}.0.0", m, n, kernel=3),
             Gdn(f"{name}.1", n, inverse=True),
-            Subpel(f"{name}.2", n, n),
+            SubPixelConv(f"{name}.2.0", n, n, kernel=3),
             Gdn(f"{name}.3", n, inverse=True),
             _after(f"{name}.4", n),
-            Subpel(f"{name}.5", n, n),
+            SubPixelConv(f"{name}.5.0", n, n, kernel=3),
             Gdn(f"{name}.6", n, inverse=True),
             _after(f"{name}.7", n),
-            Subpel(f"{name}.8", n, n),
+            SubPixelConv(f"{name}.8.0", n, n, kernel=3),
         )
         name = "contextualDecoder_part2"
         self.reconstruction = Sequence(
             conv(f"{name}.0", 2 * n, n), _before(f"{name}.1", n), _before(f"{name}.2", n), conv(f"{name}.3", n, 3)
         )
         self.density_z, self.density_z_mv = Density(Z, n), Density(Z_MV, n)
-
-    @timed(ANALYSIS)
-    def motion_analysis(self, ops: Ops, flow: Tensor) -> Tensor:
-        """Flow -> mv_y: v x Hp/16 x Wp/16."""
-        return self.mv_encoder(ops, flow)
-
-    @timed(HYPER)
-    def motion_hyper_analysis(self, ops: Ops, mv_y: Tensor) -> Tensor:
-        """mv_y -> mv_z: n x Hp/64 x Wp/64."""
-        return self.mv_hyper_encoder(ops, mv_y)
-
-    @timed(PRIORS)
-    def motion_prior(self, ops: Ops, mv_z_hat: Tensor) -> Tensor:
-        """mv_z -> prior of mv_y: 2v x Hp/16 x Wp/16."""
-        return self.mv_hyper_decoder(ops, mv_z_hat)
 
     @timed(CONTEXT)
     def flow(self, ops: Ops, mv_y_hat: Tensor, picture: Tensor) -> Tensor:
@@ -129,80 +102,46 @@ class DcvcVideoNetwork(FloatNetwork):
         return flow + self.refinement(ops, ops.concat(flow, picture))
 
     @timed(CONTEXT)
-    def context(self, ops: Ops, flow: Tensor, picture: Tensor) -> Tensor:
-        """The context, n x Hp x Wp: features of the picture before, from where the flow points."""
-        return self.refine(ops, warp(self.extract(ops, picture), flow))
+    def contexts(self, ops: Ops, flow: Tensor, *kept: Any) -> Tensor:
+        """Flow, picture before -> context: n x Hp x Wp, features of that picture from where the flow points."""
+        (picture,) = kept
+        return self.refine(ops, ops.warp(self.extract(ops, picture), flow))
 
     @timed(ANALYSIS)
-    def analysis(self, ops: Ops, values: Tensor, context: Tensor) -> Tensor:
+    def analysis(self, ops: Ops, values: Tensor, contexts: Tensor) -> Tensor:
         """Picture -> y: m x Hp/16 x Wp/16."""
-        return self.encoder(ops, ops.concat(values, context))
-
-    @timed(HYPER)
-    def hyper_analysis(self, ops: Ops, y: Tensor) -> Tensor:
-        """y -> z: n x Hp/64 x Wp/64."""
-        return self.hyper_encoder(ops, y)
+        return self.encoder(ops, ops.concat(values, contexts))
 
     @timed(PRIORS)
-    def prior(self, ops: Ops, z_hat: Tensor, context: Tensor) -> Tensor:
+    def prior(self, ops: Ops, z_hat: Tensor, contexts: Tensor) -> Tensor:
         """z and context -> prior of y: 2m x Hp/16 x Wp/16."""
-        return ops.concat(self.temporal(ops, context), self.hyper_decoder(ops, z_hat))
+        return ops.concat(self.temporal(ops, contexts), self.hyper_decoder(ops, z_hat))
 
     @timed(SYNTHESIS)
-    def synthesis(self, ops: Ops, y_hat: Tensor, context: Tensor) -> Tensor:
+    def synthesis(self, ops: Ops, y_hat: Tensor, contexts: Tensor) -> tuple[Tensor, ...]:
         """y and context -> picture in 0..1."""
-        return ops.clamp_unit(self.reconstruction(ops, ops.concat(self.decoder(ops, y_hat), context)))
+        return (ops.clamp_unit(self.reconstruction(ops, ops.concat(self.decoder(ops, y_hat), contexts))),)
 
 
-class DcvcRecipe(FrameRecipe):
+class DcvcRecipe(ConditionalRecipe):
     """The recipe of DCVC's frames. Each latent has a string, in the order of the published files."""
+
+    video: DcvcVideoNetwork
 
     i_layout = {"y": 0, "z": 1}  # noqa: RUF012
     p_layout = {"mv_y": 0, "mv_z": 1, "y": 2, "z": 3}  # noqa: RUF012
 
     def __init__(self, image: AnchorNetwork | HyperpriorNetwork, video: DcvcVideoNetwork) -> None:
-        self.image, self.video = image, video
+        super().__init__(image, video)
+        self.context_models = {"mv_y": video.mv_context, "y": video.context_model}
 
     def i_frame(self, networks: CodecNetworks, side: Side, values: Tensor | None, z_size: tuple[int, int]) -> Any:
         """Codes an I frame. Returns (picture,)."""
-        table = WordTable.of_rows(networks["image"].z_table, 0, self.image.n)
-        return (self.image.code(side.ops, side, values, table, z_size),)
+        return (self.image_of(networks, side, values, z_size),)
 
-    def motion(
-        self, side: Side, z_table: WordTable | None, values: Tensor | None, z_size: tuple[int, int], kept: Any
-    ) -> Tensor:
-        """From the picture before."""
-        video, ops, (picture,) = self.video, side.ops, kept
-        mv_y = side.analysis(lambda: video.motion_analysis(ops, video.optic_flow(ops, values, picture)))
-        mv_z = side.analysis(lambda: video.motion_hyper_analysis(ops, mv_y))
-        mv_z_hat = side.hyper("mv_z", z_table, mv_z, z_size)
-        prior = video.motion_prior(ops, mv_z_hat)
-        mv_y_hat = side.coded_by_context("mv_y", stored_table(LAPLACE)[0], video.mv_context, prior, mv_y)
-        return video.flow(ops, mv_y_hat, picture)
-
-    def picture(
-        self,
-        side: Side,
-        z_table: WordTable | None,
-        values: Tensor | None,
-        z_size: tuple[int, int],
-        kept: Any,
-        flow: Tensor,
-    ) -> Any:
-        """(picture,)."""
-        video, ops, (picture,) = self.video, side.ops, kept
-        context = video.context(ops, flow, picture)
-        y = side.analysis(lambda: video.analysis(ops, values, context))
-        z = side.analysis(lambda: video.hyper_analysis(ops, y))
-        z_hat = side.hyper("z", z_table, z, z_size)
-        prior = video.prior(ops, z_hat, context)
-        y_hat = side.coded_by_context("y", stored_table(LAPLACE)[0], video.context_model, prior, y)
-        return (video.synthesis(ops, y_hat, context),)
-
-    def z_tables(self, stored: CdfTable) -> tuple[WordTable, WordTable]:
-        """Splits the stored table into the tables of mv_z and of z."""
-        count = self.video.sizes.feature
-        return WordTable.of_rows(stored, 0, count), WordTable.of_rows(stored, count, count)
+    def latent(self, side: Side, name: str, prior: Tensor, values: Tensor | None) -> Tensor:
+        """Codes a latent symbol by symbol with its context model. Returns its value in the decoder."""
+        return side.coded_by_context(name, stored_table(LAPLACE)[0], self.context_models[name], prior, values)
 
 
 def _before(name: str, n: int) -> Residual:

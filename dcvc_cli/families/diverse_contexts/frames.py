@@ -22,6 +22,7 @@ from dcvc_cli.families.diverse_contexts.recipe import (
 )
 from dcvc_cli.families.diverse_contexts.video import VideoNetwork
 from dcvc_cli.families.wide_latents.payload import join_strings, split_payload
+from dcvc_cli.families.wide_latents.sides import float_operations
 from dcvc_cli.families.wide_latents.tables import gaussian_scales, laplace_scales
 
 
@@ -89,7 +90,7 @@ class FramePayloadEncoder(FrameCoder):
 
     def encode_i(self, values: NDArray[np.float32], quality: int, num_coders: int = 1) -> bytes:
         """Codes an I frame with 1 to 16 coders. Returns the payload."""
-        side = EncodingSide(self.networks["image"].synthesis, gaussian_scales(), values)
+        side = EncodingSide(float_operations(self.networks["image"]), gaussian_scales(), values)
         self.code_i(side, (values.shape[1], values.shape[2]), quality)
         encoder = WideEncoder(self.kind)
         side.add_to(encoder)
@@ -99,7 +100,7 @@ class FramePayloadEncoder(FrameCoder):
         """Codes one P frame, or several that share their coders. Returns the payload."""
         encoder = WideEncoder(self.kind)
         for values, frame in frames:
-            side = EncodingSide(self.networks["video"].synthesis, laplace_scales(), values)
+            side = EncodingSide(float_operations(self.networks["video"]), laplace_scales(), values)
             self.code_p(side, frame)
             side.add_to(encoder)
         return join_strings(encoder.finish(num_coders))
@@ -131,7 +132,9 @@ class FramePayloadDecoder(FrameCoder):
         decoder = WideDecoder(split_payload(payload), self.kind)
         hypers = [(self.image_rows(quality), (self.image.num_z, *hyper_size(self.padded)))]
         self.code_i(
-            DecodingSide(self.networks["image"].synthesis, gaussian_scales(), decoder, hypers), self.padded, quality
+            DecodingSide(float_operations(self.networks["image"]), gaussian_scales(), decoder, hypers),
+            self.padded,
+            quality,
         )
         decoder.finish()
 
@@ -142,7 +145,9 @@ class FramePayloadDecoder(FrameCoder):
         decoder, size = WideDecoder(split_payload(payload), self.kind), hyper_size(self.padded)
         hypers = [(self.z_tables[0], (self.video.sizes.motion, *size)), (self.z_tables[1], (self.video.num_z, *size))]
         for frame in frames:
-            self.code_p(DecodingSide(self.networks["video"].synthesis, laplace_scales(), decoder, hypers), frame)
+            self.code_p(
+                DecodingSide(float_operations(self.networks["video"]), laplace_scales(), decoder, hypers), frame
+            )
             if frame is frames[-1]:
                 decoder.finish()
             yield self.reference.frame

@@ -6,18 +6,21 @@ step's scales and means.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dcvc_cli.backend.operations import Operations, Tensor
+from dcvc_cli.backend.operations import Tensor
 from dcvc_cli.entropy.tables import CdfTable
 from dcvc_cli.entropy.wide import MAX_SYMBOL, WideDecoder, WideEncoder
 from dcvc_cli.errors import DcvcError, EnvironmentFault, StreamError
 from dcvc_cli.families.wide_latents.tables import ScaleTable
 from dcvc_cli.graph.latent_steps import IMAGE_STEPS, CodingStep
 from dcvc_cli.stages import PRIORS, timed
+
+if TYPE_CHECKING:
+    from dcvc_cli.backend.float_torch import FloatOperations
 
 STEPS = IMAGE_STEPS
 
@@ -30,7 +33,7 @@ class FrameSide(ABC):
         scales: the table of y.
     """
 
-    def __init__(self, ops: Any, scales: ScaleTable) -> None:
+    def __init__(self, ops: "FloatOperations", scales: ScaleTable) -> None:
         self.ops, self.scales = ops, scales
 
     @abstractmethod
@@ -90,7 +93,7 @@ class EncodingSide(FrameSide):
         planes: symbols of the steps and their table rows, (C / 4, h, w).
     """
 
-    def __init__(self, ops: Any, scales: ScaleTable, values: NDArray[np.float32]) -> None:
+    def __init__(self, ops: "FloatOperations", scales: ScaleTable, values: NDArray[np.float32]) -> None:
         super().__init__(ops, scales)
         self._picture = ops.frame_from_values(values)
         self._hyper_tables: list[CdfTable] = []
@@ -145,7 +148,7 @@ class DecodingSide(FrameSide):
 
     def __init__(
         self,
-        ops: Any,
+        ops: "FloatOperations",
         scales: ScaleTable,
         decoder: WideDecoder,
         hypers: list[tuple[CdfTable, tuple[int, int, int]]],
@@ -182,7 +185,7 @@ def _plane(masked: Tensor) -> Tensor:
 
 @timed(PRIORS)
 def code_four_steps(
-    ops: Operations,
+    ops: "FloatOperations",
     side: FrameSide,
     y: Tensor | None,
     scales: Tensor,

@@ -5,53 +5,41 @@ to the reference.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
-from dcvc_cli.backend.operations import Operations, Tensor
-from dcvc_cli.families.diverse_contexts.blocks import STEEP_SLOPE, Activation, GroupedConv, conv3
+from dcvc_cli.backend.operations import Tensor
+from dcvc_cli.families.diverse_contexts.blocks import GroupedConv
 from dcvc_cli.families.diverse_contexts.sizes import COMPONENTS
+from dcvc_cli.families.wide_latents.blocks import SLOPE, Leaky, conv
 from dcvc_cli.graph import blocks
 from dcvc_cli.graph.blocks import Conv, Shape, layer_shapes
+
+if TYPE_CHECKING:
+    from dcvc_cli.backend.float_layers import FloatLayers
+    from dcvc_cli.backend.float_torch import FloatOperations
 
 OFFSETS = 2
 """Number of offsets of each group."""
 LARGEST_OFFSET = 40.0
 
 
-def doubled(x: Tensor) -> Tensor:
-    """Doubles the size, bilinear with half-sample centres: c x h x w -> c x 2h x 2w. It does not scale values."""
-    from torch.nn import functional
-
-    return functional.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
-
-
-def halved(x: Tensor) -> Tensor:
-    """Takes the mean of each aligned 2x2 block: c x h x w -> c x h/2 x w/2."""
-    from torch.nn import functional
-
-    return functional.avg_pool2d(x, 2)
-
-
-def warp(x: Tensor, field: Tensor) -> Tensor:
+def warp(ops: "FloatLayers", x: Tensor, field: Tensor) -> Tensor:
     """Reads x bilinearly at the places that the vectors lead to. Places outside have the border's sample.
+
+    `FloatOperations.warp` does the same by the rule of the other codecs, which rounds places another way.
 
     Args:
         x: (n, c, h, w), h and w above 1.
         field: (n, 2, h, w).
     """
     import torch
-    from torch.nn import functional
 
     height, width = x.shape[-2:]
-    if torch.is_grad_enabled():  # PyTorch reads beyond its memory on the way back from vectors that are no numbers
-        field = field.nan_to_num()
     columns = torch.arange(width, dtype=field.dtype, device=field.device)
     rows = torch.arange(height, dtype=field.dtype, device=field.device)[:, None]
-    # grid_sample counts from -1 to 1 between the centres of the outer samples.
     across = (field[:, 0] + columns) * (2 / (width - 1)) - 1
     down = (field[:, 1] + rows) * (2 / (height - 1)) - 1
-    grid = torch.stack((across, down), dim=-1)
-    return functional.grid_sample(x, grid, mode="bilinear", padding_mode="border", align_corners=True)
+    return ops.at_places(x, across, down)
 
 
 class _Level:
@@ -69,10 +57,10 @@ class _Level:
     def shapes(self) -> Iterator[tuple[str, Shape]]:
         return layer_shapes(self)
 
-    def __call__(self, ops: Operations, x: Tensor) -> Tensor:
+    def __call__(self, ops: "FloatOperations", x: Tensor) -> Tensor:
         *inner, last = self.convs.blocks
-        for conv in inner:
-            x = conv(ops, x).relu()
+        for layer in inner:
+            x = layer(ops, x).relu()
         return last(ops, x)
 
 
@@ -90,18 +78,18 @@ class OpticFlow:
     def shapes(self) -> Iterator[tuple[str, Shape]]:
         return layer_shapes(self)
 
-    def __call__(self, ops: Operations, current: Tensor, reference: Tensor) -> Tensor:
+    def __call__(self, ops: "FloatOperations", current: Tensor, reference: Tensor) -> Tensor:
         """Estimates the field 2 x h x w between two pictures 3 x h x w."""
         pyramid = [(current, reference)]
         for _ in self.levels.blocks[1:]:
-            pyramid.append((halved(pyramid[-1][0]), halved(pyramid[-1][1])))
+            pyramid.append((ops.halved(pyramid[-1][0]), ops.halved(pyramid[-1][1])))
         field = None
         for level, (picture, other) in zip(self.levels.blocks, reversed(pyramid), strict=True):
             if field is None:
                 field = level(ops, ops.concat(picture, other, picture[:, :2] * 0))
             else:
-                above = 2 * doubled(field)
-                field = above + level(ops, ops.concat(picture, warp(other, above), above))
+                above = 2 * ops.doubled(field)
+                field = above + level(ops, ops.concat(picture, warp(ops, other, above), above))
         return field
 
 
@@ -115,25 +103,25 @@ class OffsetDiversity:
     def __init__(self, channels: int, groups: int, inner: int) -> None:
         self.groups = groups
         self.conv_offset = blocks.Sequence(
-            conv3("align.conv_offset.0", channels + 3 + COMPONENTS, inner, stride=2),
-            Activation(STEEP_SLOPE),
-            conv3("align.conv_offset.2", inner, inner),
-            Activation(STEEP_SLOPE),
-            conv3("align.conv_offset.4", inner, (COMPONENTS + 1) * groups * OFFSETS),
+            conv("align.conv_offset.0", channels + 3 + COMPONENTS, inner, stride=2),
+            Leaky(SLOPE),
+            conv("align.conv_offset.2", inner, inner),
+            Leaky(SLOPE),
+            conv("align.conv_offset.4", inner, (COMPONENTS + 1) * groups * OFFSETS),
         )
         self.fusion = GroupedConv("align.fusion", OFFSETS * channels, channels, groups)
 
     def shapes(self) -> Iterator[tuple[str, Shape]]:
         return layer_shapes(self)
 
-    def __call__(self, ops: Any, feature: Tensor, warped: Tensor, field: Tensor) -> Tensor:
+    def __call__(self, ops: "FloatOperations", feature: Tensor, warped: Tensor, field: Tensor) -> Tensor:
         """Feature c x h x w, warped feature and picture c + 3 x h x w, field 2 x h x w -> c x h x w."""
         count, channels, height, width = feature.shape
         num = self.groups * OFFSETS
-        found = doubled(self.conv_offset(ops, ops.concat(warped, field)))
+        found = ops.doubled(self.conv_offset(ops, ops.concat(warped, field)))
         offsets = (LARGEST_OFFSET * found[:, : COMPONENTS * num].tanh()).reshape(-1, num, COMPONENTS, height, width)
         fields = (offsets + field[:, None]).reshape(-1, COMPONENTS, height, width)
         masks = found[:, COMPONENTS * num :].sigmoid().reshape(-1, 1, height, width)
         parts = feature.reshape(count, self.groups, channels // self.groups, height, width).repeat(1, OFFSETS, 1, 1, 1)
-        sampled = warp(parts.reshape(-1, channels // self.groups, height, width), fields) * masks
+        sampled = warp(ops, parts.reshape(-1, channels // self.groups, height, width), fields) * masks
         return self.fusion(ops, sampled.reshape(count, OFFSETS * channels, height, width))

@@ -3,13 +3,16 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from dcvc_cli.backend.operations import Operations, Tensor
+from dcvc_cli.backend.operations import Tensor
 from dcvc_cli.entropy.tables import CdfTable
 from dcvc_cli.families.diverse_contexts.latents import FrameSide, code_four_steps
 from dcvc_cli.families.diverse_contexts.video import Prior, VideoNetwork
 from dcvc_cli.graph.blocks import Shape, decoder_shapes, layer_shapes
+
+if TYPE_CHECKING:
+    from dcvc_cli.backend.float_torch import FloatOperations
 
 LATENT_GRID, HYPER_GRID = 16, 64
 """Samples of the picture for one latent and for one hyper-latent, in each direction."""
@@ -78,23 +81,23 @@ class ImageNetwork(ABC):
         return decoder_shapes(self)
 
     @abstractmethod
-    def analysis(self, ops: Operations, picture: Tensor, quality: Any) -> Tensor:
+    def analysis(self, ops: "FloatOperations", picture: Tensor, quality: Any) -> Tensor:
         """Picture 3 x Hp x Wp in 0..1 -> y: C x Hp/16 x Wp/16. Encoder only."""
 
     @abstractmethod
-    def hyper_analysis(self, ops: Operations, y: Tensor) -> Tensor:
+    def hyper_analysis(self, ops: "FloatOperations", y: Tensor) -> Tensor:
         """y -> z before rounding: num_z x ceil(h/4) x ceil(w/4) for y of h x w. Encoder only."""
 
     @abstractmethod
-    def parameters(self, ops: Operations, z_hat: Tensor, latent_size: tuple[int, int]) -> ImageParameters:
+    def parameters(self, ops: "FloatOperations", z_hat: Tensor, latent_size: tuple[int, int]) -> ImageParameters:
         """Predicts the latents' parameters from z_hat."""
 
     @abstractmethod
-    def predictor(self, ops: Operations, common: Tensor) -> Callable[[int, Tensor], Tensor]:
+    def predictor(self, ops: "FloatOperations", common: Tensor) -> Callable[[int, Tensor], Tensor]:
         """Returns a function (step 1..3, latents coded so far) -> scales and means: 2 C x h x w."""
 
     @abstractmethod
-    def synthesis(self, ops: Operations, y_hat: Tensor, quality: Any) -> Tensor:
+    def synthesis(self, ops: "FloatOperations", y_hat: Tensor, quality: Any) -> Tensor:
         """y_hat -> picture 3 x Hp x Wp, limited to 0..1."""
 
 
@@ -116,7 +119,7 @@ def code_i_frame(
     Args:
         z_rows: the table's rows of z for this quality.
     """
-    ops: Any = side.ops
+    ops: FloatOperations = side.ops
     y = side.analysed(lambda picture: network.analysis(ops, picture, quality))
     z_hat = side.hyper(lambda: network.hyper_analysis(ops, y), z_rows, hyper_size(padded))
     found = network.parameters(ops, z_hat, latent_size(padded))
@@ -162,7 +165,7 @@ def code_motion(
     network: VideoNetwork, side: FrameSide, z_table: CdfTable | None, reference: Reference, quality: Any
 ) -> Motion:
     """Codes the motion of a P frame. A side without symbols needs no table."""
-    ops: Any = side.ops
+    ops: FloatOperations = side.ops
     padded = ops.size(reference.frame)
     mv_y = side.analysed(
         lambda picture: network.motion_analysis(ops, picture, reference.frame, reference.motion_feature, quality)
@@ -184,7 +187,7 @@ def code_picture(
     adaptor: int,
 ) -> Reference:
     """Codes the rest of a P frame. A side without symbols needs no table."""
-    ops: Any = side.ops
+    ops: FloatOperations = side.ops
     padded = ops.size(reference.frame)
     size = latent_size(padded)
     contexts = network.contexts(ops, reference.frame, reference.feature, adaptor, motion.field)

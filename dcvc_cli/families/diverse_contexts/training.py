@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 
 import torch
 
+from dcvc_cli.backend.float_layers import FloatLayers
 from dcvc_cli.backend.float_torch import FloatOperations
 from dcvc_cli.entropy.tables import CdfTable
 from dcvc_cli.errors import DcvcError, EnvironmentFault
@@ -116,7 +117,7 @@ class DiverseProgressiveCodec(ProgressiveCodec):
 
     def warped(self, picture: torch.Tensor, motion: Motion) -> torch.Tensor:
         """As the codec warps."""
-        warped: torch.Tensor = warp(picture, motion.flow)
+        warped: torch.Tensor = warp(FloatLayers(), picture, motion.flow)
         return warped
 
     def picture(

@@ -13,25 +13,18 @@ The two codecs differ in blocks, in the hyper networks and in the factors of a q
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from dcvc_cli.backend.operations import Operations, Tensor
-from dcvc_cli.families.diverse_contexts.blocks import (
-    STEEP_SLOPE,
-    Activation,
-    DepthBlock,
-    Form,
-    Residual,
-    ResidualDown,
-    ResidualUp,
-    SubPixel,
-    UNet,
-    conv3,
-)
-from dcvc_cli.families.diverse_contexts.motion import OffsetDiversity, OpticFlow, halved, warp
+from dcvc_cli.backend.operations import Tensor
+from dcvc_cli.families.diverse_contexts.blocks import DepthBlock, Form, UNet
+from dcvc_cli.families.diverse_contexts.motion import OffsetDiversity, OpticFlow, warp
 from dcvc_cli.families.diverse_contexts.sizes import VideoSizes
-from dcvc_cli.graph.blocks import BitEstimator, Conv, Sequence, Shape, decoder_shapes, layer_shapes
+from dcvc_cli.families.wide_latents.blocks import SLOPE, DownBlock, Leaky, Residual, UpBlock, conv
+from dcvc_cli.graph.blocks import BitEstimator, Conv, Sequence, Shape, SubPixelConv, decoder_shapes, layer_shapes
 from dcvc_cli.stages import ANALYSIS, CONTEXT, HYPER, MOTION, PRIORS, RECONSTRUCTION, SYNTHESIS, timed
+
+if TYPE_CHECKING:
+    from dcvc_cli.backend.float_torch import FloatOperations
 
 NUM_ADAPTORS = 3
 
@@ -67,13 +60,13 @@ class Prior:
         return layer_shapes(self)
 
     @timed(PRIORS)
-    def parameters(self, ops: Operations, known: Tensor, reference: Tensor | None) -> Tensor:
+    def parameters(self, ops: "FloatOperations", known: Tensor, reference: Tensor | None) -> Tensor:
         """Hyper-latents with context, and latents of the reference -> step sizes, scales, means: 3 C x h x w."""
         if reference is None:
             return self.fusion(ops, self.adaptor_0(ops, known))
         return self.fusion(ops, self.adaptor_1(ops, ops.concat(known, reference)))
 
-    def predictor(self, ops: Operations, parameters: Tensor) -> Callable[[int, Tensor], Tensor]:
+    def predictor(self, ops: "FloatOperations", parameters: Tensor) -> Callable[[int, Tensor], Tensor]:
         """Returns a function (step 1..3, latents coded so far) -> scales and means: 2 C x h x w."""
 
         def predict(step: int, so_far: Tensor) -> Tensor:
@@ -118,9 +111,9 @@ class VideoNetwork(ABC):
         self.motion_prior = Prior("mv_", Form.WIDE, motion, motion, 2 * motion)
         self._make_contexts()
         self.temporal_prior_encoder = Sequence(
-            conv3("temporal_prior_encoder.0", quarter, quarter, stride=2),
-            Activation(STEEP_SLOPE),
-            conv3("temporal_prior_encoder.2", quarter, latent, stride=2),
+            conv("temporal_prior_encoder.0", quarter, quarter, stride=2),
+            Leaky(SLOPE),
+            conv("temporal_prior_encoder.2", quarter, latent, stride=2),
         )
         self.prior = Prior("", Form.WIDE, latent, 2 * latent, 3 * latent)
         self._make_picture(motion_form)
@@ -128,82 +121,91 @@ class VideoNetwork(ABC):
 
     def _make_motion(self, form: Form) -> None:
         c, name = self.sizes.motion, "mv_encoder"
-        self.mv_enc_1 = Sequence(ResidualDown(f"{name}.enc_1.0", 2, c), DepthBlock(f"{name}.enc_1.1", form, c))
-        self.mv_enc_2 = ResidualDown(f"{name}.enc_2", c, c)
+        self.mv_enc_1 = Sequence(DownBlock(f"{name}.enc_1.0", 2, c), DepthBlock(f"{name}.enc_1.1", form, c))
+        self.mv_enc_2 = DownBlock(f"{name}.enc_2", c, c)
         self.mv_adaptor_0 = DepthBlock(f"{name}.adaptor_0", form, c)
         self.mv_adaptor_1 = DepthBlock(f"{name}.adaptor_1", form, 2 * c, c)
         self.mv_enc_3 = Sequence(
-            ResidualDown(f"{name}.enc_3.0", c, c),
+            DownBlock(f"{name}.enc_3.0", c, c),
             DepthBlock(f"{name}.enc_3.1", form, c),
-            conv3(f"{name}.enc_3.2", c, c, stride=2),
+            conv(f"{name}.enc_3.2", c, c, stride=2),
         )
         name = "mv_decoder"
         self.mv_dec_1 = Sequence(
             DepthBlock(f"{name}.dec_1.0", form, c),
-            ResidualUp(f"{name}.dec_1.1", c, c),
+            UpBlock(f"{name}.dec_1.1", c, c),
             DepthBlock(f"{name}.dec_1.2", form, c),
-            ResidualUp(f"{name}.dec_1.3", c, c),
+            UpBlock(f"{name}.dec_1.3", c, c),
             DepthBlock(f"{name}.dec_1.4", form, c),
         )
-        self.mv_dec_2 = ResidualUp(f"{name}.dec_2", c, c)
-        self.mv_dec_3 = Sequence(DepthBlock(f"{name}.dec_3.0", form, c), SubPixel(f"{name}.dec_3.1", c, 2))
+        self.mv_dec_2 = UpBlock(f"{name}.dec_2", c, c)
+        self.mv_dec_3 = Sequence(DepthBlock(f"{name}.dec_3.0", form, c), SubPixelConv(f"{name}.dec_3.1.0", c, 2))
 
     def _make_contexts(self) -> None:
         sizes = self.sizes
         full, half, quarter = sizes.feature, sizes.half, sizes.quarter
-        self.feature_adaptor_i = conv3("feature_adaptor_I", 3, full)
+        self.feature_adaptor_i = conv("feature_adaptor_I", 3, full)
         self.feature_adaptors = Sequence(*(Conv(f"feature_adaptor.{k}", full, full) for k in range(NUM_ADAPTORS)))
         name = "feature_extractor"
-        self.extract_1 = Sequence(conv3(f"{name}.conv1", full, full), Residual(f"{name}.res_block1", full))
-        self.extract_2 = Sequence(conv3(f"{name}.conv2", full, half, stride=2), Residual(f"{name}.res_block2", half))
+        self.extract_1 = Sequence(conv(f"{name}.conv1", full, full), Residual(f"{name}.res_block1", full, before=True))
+        self.extract_2 = Sequence(
+            conv(f"{name}.conv2", full, half, stride=2), Residual(f"{name}.res_block2", half, before=True)
+        )
         self.extract_3 = Sequence(
-            conv3(f"{name}.conv3", half, quarter, stride=2), Residual(f"{name}.res_block3", quarter)
+            conv(f"{name}.conv3", half, quarter, stride=2), Residual(f"{name}.res_block3", quarter, before=True)
         )
         self.align = OffsetDiversity(full, sizes.groups, sizes.offset)
         name = "context_fusion_net"
         self.fuse_3_up = Sequence(
-            SubPixel(f"{name}.conv3_up", quarter, half, kernel=3), Residual(f"{name}.res_block3_up", half)
+            SubPixelConv(f"{name}.conv3_up.0", quarter, half, kernel=3),
+            Residual(f"{name}.res_block3_up", half, before=True),
         )
         self.fuse_3 = Sequence(
-            conv3(f"{name}.conv3_out", quarter, quarter), Residual(f"{name}.res_block3_out", quarter)
+            conv(f"{name}.conv3_out", quarter, quarter), Residual(f"{name}.res_block3_out", quarter, before=True)
         )
         self.fuse_2_up = Sequence(
-            SubPixel(f"{name}.conv2_up", 2 * half, full, kernel=3), Residual(f"{name}.res_block2_up", full)
+            SubPixelConv(f"{name}.conv2_up.0", 2 * half, full, kernel=3),
+            Residual(f"{name}.res_block2_up", full, before=True),
         )
-        self.fuse_2 = Sequence(conv3(f"{name}.conv2_out", 2 * half, half), Residual(f"{name}.res_block2_out", half))
-        self.fuse_1 = Sequence(conv3(f"{name}.conv1_out", 2 * full, full), Residual(f"{name}.res_block1_out", full))
+        self.fuse_2 = Sequence(
+            conv(f"{name}.conv2_out", 2 * half, half), Residual(f"{name}.res_block2_out", half, before=True)
+        )
+        self.fuse_1 = Sequence(
+            conv(f"{name}.conv1_out", 2 * full, full), Residual(f"{name}.res_block1_out", full, before=True)
+        )
 
     def _make_picture(self, form: Form) -> None:
         sizes = self.sizes
         full, half, quarter, latent = sizes.feature, sizes.half, sizes.quarter, sizes.latent
         name = "contextual_encoder"
         self.enc_1, self.enc_res1 = (
-            conv3(f"{name}.conv1", 3 + full, half, stride=2),
+            conv(f"{name}.conv1", 3 + full, half, stride=2),
             self.inner_block(f"{name}.res1", 2 * half),
         )
         self.enc_2, self.enc_res2 = (
-            conv3(f"{name}.conv2", 2 * half, quarter, stride=2),
+            conv(f"{name}.conv2", 2 * half, quarter, stride=2),
             self.inner_block(f"{name}.res2", 2 * quarter),
         )
         self.enc_3 = Sequence(
-            conv3(f"{name}.conv3", 2 * quarter, quarter, stride=2), conv3(f"{name}.conv4", quarter, latent, stride=2)
+            conv(f"{name}.conv3", 2 * quarter, quarter, stride=2), conv(f"{name}.conv4", quarter, latent, stride=2)
         )
         name = "contextual_decoder"
         self.dec_1 = Sequence(
-            SubPixel(f"{name}.up1", latent, quarter, kernel=3), SubPixel(f"{name}.up2", quarter, quarter, kernel=3)
+            SubPixelConv(f"{name}.up1.0", latent, quarter, kernel=3),
+            SubPixelConv(f"{name}.up2.0", quarter, quarter, kernel=3),
         )
         self.dec_res1, self.dec_3 = (
             self.inner_block(f"{name}.res1", 2 * quarter),
-            SubPixel(f"{name}.up3", 2 * quarter, half, kernel=3),
+            SubPixelConv(f"{name}.up3.0", 2 * quarter, half, kernel=3),
         )
         self.dec_res2, self.dec_4 = (
             self.inner_block(f"{name}.res2", 2 * half),
-            SubPixel(f"{name}.up4", 2 * half, sizes.last, kernel=3),
+            SubPixelConv(f"{name}.up4.0", 2 * half, sizes.last, kernel=3),
         )
         name = "recon_generation_net"
-        self.first_conv = conv3(f"{name}.first_conv", sizes.last + full, full)
+        self.first_conv = conv(f"{name}.first_conv", sizes.last + full, full)
         self.unets = Sequence(*(UNet(f"{name}.unet_{k}", form, full, full, sizes.unet) for k in (1, 2)))
-        self.recon_conv = conv3(f"{name}.recon_conv", full, 3)
+        self.recon_conv = conv(f"{name}.recon_conv", full, 3)
 
     # ---- where the two codecs differ
 
@@ -216,7 +218,7 @@ class VideoNetwork(ABC):
         """Makes hyper-encoder and hyper-decoder of the motion (size h x w <-> h/4 x w/4), and those of y."""
 
     @abstractmethod
-    def factor(self, ops: Any, name: str, quality: Any) -> Any:
+    def factor(self, ops: "FloatOperations", name: str, quality: Any) -> Any:
         """Returns the factors of features. name: "mv_y_enc", "mv_y_dec", "y_enc" or "y_dec"."""
 
     # ---- members of every network
@@ -243,7 +245,7 @@ class VideoNetwork(ABC):
 
     @timed(MOTION)
     def motion_analysis(
-        self, ops: Operations, picture: Tensor, reference: Tensor, motion_feature: Tensor | None, quality: Any
+        self, ops: "FloatOperations", picture: Tensor, reference: Tensor, motion_feature: Tensor | None, quality: Any
     ) -> Tensor:
         """Pictures 3 x Hp x Wp, motion feature of the reference -> mv_y: 64 x Hp/16 x Wp/16. Encoder only."""
         field = self.optic_flow(ops, picture, reference)
@@ -253,27 +255,29 @@ class VideoNetwork(ABC):
         return self.mv_enc_3(ops, self.mv_adaptor_1(ops, ops.concat(inner, motion_feature)))
 
     @timed(HYPER)
-    def motion_hyper_analysis(self, ops: Operations, mv_y: Tensor) -> Tensor:
+    def motion_hyper_analysis(self, ops: "FloatOperations", mv_y: Tensor) -> Tensor:
         """mv_y -> mv_z before rounding: 64 x ceil(h/4) x ceil(w/4) for mv_y of h x w. Encoder only."""
         return self.mv_hyper_encoder(ops, ops.pad_replicate(mv_y, 4))
 
     @timed(MOTION)
-    def motion_synthesis(self, ops: Operations, mv_y_hat: Tensor, quality: Any) -> tuple[Tensor, Tensor]:
+    def motion_synthesis(self, ops: "FloatOperations", mv_y_hat: Tensor, quality: Any) -> tuple[Tensor, Tensor]:
         """mv_y_hat -> (field: 2 x Hp x Wp, motion feature: 64 x Hp/4 x Wp/4)."""
         feature = self.mv_dec_1(ops, mv_y_hat)
         inner = self.mv_dec_2(ops, feature) * self.factor(ops, "mv_y_dec", quality)
         return self.mv_dec_3(ops, inner), feature
 
     @timed(CONTEXT)
-    def contexts(self, ops: Operations, frame: Tensor, feature: Tensor | None, adaptor: int, field: Tensor) -> Contexts:
+    def contexts(
+        self, ops: "FloatOperations", frame: Tensor, feature: Tensor | None, adaptor: int, field: Tensor
+    ) -> Contexts:
         """Reference picture and feature, field -> contexts.
 
         Args:
             feature: 48 x Hp x Wp; None after an I frame and where a refresh dropped it.
             adaptor: 0..2, number of the feature adaptor.
         """
-        half_field = halved(field) / 2
-        quarter_field = halved(half_field) / 2
+        half_field = ops.halved(field) / 2
+        quarter_field = ops.halved(half_field) / 2
         if feature is None:
             adapted = self.feature_adaptor_i(ops, frame)
         else:
@@ -281,13 +285,15 @@ class VideoNetwork(ABC):
         first = self.extract_1(ops, adapted)
         second = self.extract_2(ops, first)
         third = self.extract_3(ops, second)
-        warped = ops.concat(warp(first, field), warp(frame, field))
+        warped = ops.concat(warp(ops, first, field), warp(ops, frame, field))
         return self._fused(
             ops,
-            Contexts(self.align(ops, first, warped, field), warp(second, half_field), warp(third, quarter_field)),
+            Contexts(
+                self.align(ops, first, warped, field), warp(ops, second, half_field), warp(ops, third, quarter_field)
+            ),
         )
 
-    def _fused(self, ops: Operations, warped: Contexts) -> Contexts:
+    def _fused(self, ops: "FloatOperations", warped: Contexts) -> Contexts:
         """Fuses each scale with the coarser scales."""
         third = self.fuse_3(ops, warped.quarter)
         joined = ops.concat(self.fuse_3_up(ops, warped.quarter), warped.half)
@@ -296,7 +302,7 @@ class VideoNetwork(ABC):
         return Contexts(warped.full + first, warped.half + second, warped.quarter + third)
 
     @timed(ANALYSIS)
-    def analysis(self, ops: Operations, picture: Tensor, contexts: Contexts, quality: Any) -> Tensor:
+    def analysis(self, ops: "FloatOperations", picture: Tensor, contexts: Contexts, quality: Any) -> Tensor:
         """Picture 3 x Hp x Wp -> y: 128 x Hp/16 x Wp/16. Encoder only."""
         inner = self.enc_1(ops, ops.concat(picture, contexts.full))
         inner = self.enc_res1(ops, ops.concat(inner, contexts.half)) * self.factor(ops, "y_enc", quality)
@@ -304,12 +310,12 @@ class VideoNetwork(ABC):
         return self.enc_3(ops, inner)
 
     @timed(HYPER)
-    def hyper_analysis(self, ops: Operations, y: Tensor) -> Tensor:
+    def hyper_analysis(self, ops: "FloatOperations", y: Tensor) -> Tensor:
         """y -> z before rounding: num_z x ceil(h/4) x ceil(w/4) for y of h x w. Encoder only."""
         return self.hyper_encoder(ops, ops.pad_replicate(y, 4))
 
     @timed(SYNTHESIS)
-    def synthesis(self, ops: Operations, y_hat: Tensor, contexts: Contexts, quality: Any) -> Tensor:
+    def synthesis(self, ops: "FloatOperations", y_hat: Tensor, contexts: Contexts, quality: Any) -> Tensor:
         """y_hat and contexts -> feature: 48 x Hp x Wp."""
         inner = self.dec_res1(ops, ops.concat(self.dec_1(ops, y_hat), contexts.quarter))
         inner = self.dec_3(ops, inner) * self.factor(ops, "y_dec", quality)
@@ -317,6 +323,6 @@ class VideoNetwork(ABC):
         return self.unets(ops, self.first_conv(ops, ops.concat(inner, contexts.full)))
 
     @timed(RECONSTRUCTION)
-    def picture(self, ops: Operations, feature: Tensor) -> Tensor:
+    def picture(self, ops: "FloatOperations", feature: Tensor) -> Tensor:
         """Feature -> picture 3 x Hp x Wp, limited to 0..1."""
         return ops.clamp_unit(self.recon_conv(ops, feature))

@@ -13,7 +13,13 @@ from dcvc_cli.families.evc.choice import cost_of
 from dcvc_cli.families.evc.network import NUM_ANCHORS, EvcNetwork
 from dcvc_cli.families.wide_latents.payload import join_strings, split_payload
 from dcvc_cli.families.wide_latents.quality import HUNDRED, read_indices, scale_index, write_indices
-from dcvc_cli.families.wide_latents.sides import WideDecodingSide, WideEncodingSide, WideSide, dual_prior
+from dcvc_cli.families.wide_latents.sides import (
+    WideDecodingSide,
+    WideEncodingSide,
+    WideSide,
+    dual_prior,
+    float_operations,
+)
 from dcvc_cli.families.wide_latents.tables import gaussian_scales
 from dcvc_cli.format.constants import MAX_BASE_QP
 
@@ -32,7 +38,7 @@ def code_latents(
         y: the encoder's latents, divided by the rate's steps; None in a decoder.
         hyper_size: (height, width) of z.
     """
-    ops: FloatOperations = network.synthesis  # type: ignore[assignment]
+    ops = float_operations(network)
     z = None if y is None else graph.hyper_analysis(ops, y)
     z_hat = side.hyper(ops, z, (graph.num_z_channels, *hyper_size), network.z_table)
     return dual_prior(side, ops, y, graph.prediction(ops, z_hat), graph.spatial_prior, gaussian_scales())
@@ -69,7 +75,7 @@ class EvcFrameEncoder:
 
     @property
     def _ops(self) -> "FloatOperations":
-        return self.network.synthesis  # type: ignore[return-value]
+        return float_operations(self.network)
 
     def encode(self, values: NDArray[np.float32], index: int, rate: int) -> bytes:
         """Codes a picture. Returns the published payload.
@@ -129,7 +135,7 @@ class EvcFrameDecoder:
         strings = split_payload(payload)
         if len(strings) != NUM_CODERS:
             raise StreamError(f"a payload has {len(strings)} coders, expected {NUM_CODERS}")
-        ops: FloatOperations = self.network.synthesis  # type: ignore[assignment]
+        ops = float_operations(self.network)
         side = WideDecodingSide(strings)
         y_hat = code_latents(self.graph, self.network, side, None, self.hyper_size)
         side.decoder.finish()

@@ -8,21 +8,11 @@ from collections.abc import Iterator
 
 from dcvc_cli.families.float_codec.coder import WordTable
 from dcvc_cli.families.float_codec.context import ContextNetwork
-from dcvc_cli.families.float_codec.layers import (
-    Activation,
-    Bottleneck,
-    FloatNetwork,
-    Gdn,
-    Ops,
-    Residual,
-    Subpel,
-    Tensor,
-    conv,
-    leaky,
-)
+from dcvc_cli.families.float_codec.layers import Bottleneck, FloatNetwork, Gdn, Ops, Tensor
 from dcvc_cli.families.float_codec.sides import Side
 from dcvc_cli.families.float_codec.tables import SMALLEST_GAUSSIAN, RowRule, stored_table
-from dcvc_cli.graph.blocks import Sequence, Shape, layer_shapes
+from dcvc_cli.families.wide_latents.blocks import SMALL_SLOPE, Leaky, Residual, conv
+from dcvc_cli.graph.blocks import Sequence, Shape, SubPixelConv, layer_shapes
 from dcvc_cli.stages import ANALYSIS, HYPER, PRIORS, SYNTHESIS, timed
 
 GAUSSIAN = "gaussian_64"
@@ -45,7 +35,7 @@ class _Down:
         return layer_shapes(self)
 
     def __call__(self, ops: Ops, x: Tensor) -> Tensor:
-        inner = self.conv2(ops, leaky(self.conv1(ops, x), 0.01))
+        inner = self.conv2(ops, ops.leaky_relu(self.conv1(ops, x), SMALL_SLOPE))
         return self.gdn(ops, inner) + self.downsample(ops, x)
 
 
@@ -53,14 +43,17 @@ class _Up:
     """igdn(conv(lrelu(subpel_conv(x)))) + upsample(x): n x h x w -> n x 2h x 2w."""
 
     def __init__(self, name: str, n: int) -> None:
-        self.subpel, self.upsample = Subpel(f"{name}.subpel_conv", n, n), Subpel(f"{name}.upsample", n, n)
+        self.subpel, self.upsample = (
+            SubPixelConv(f"{name}.subpel_conv.0", n, n, kernel=3),
+            SubPixelConv(f"{name}.upsample.0", n, n, kernel=3),
+        )
         self.conv, self.igdn = conv(f"{name}.conv", n, n), Gdn(f"{name}.igdn", n, inverse=True, is_stored=True)
 
     def shapes(self) -> Iterator[tuple[str, Shape]]:
         return layer_shapes(self)
 
     def __call__(self, ops: Ops, x: Tensor) -> Tensor:
-        inner = self.conv(ops, leaky(self.subpel(ops, x), 0.01))
+        inner = self.conv(ops, ops.leaky_relu(self.subpel(ops, x), SMALL_SLOPE))
         return self.igdn(ops, inner) + self.upsample(ops, x)
 
 
@@ -86,29 +79,29 @@ class AnchorNetwork(FloatNetwork):
         self.g_a = Sequence(*list(down)[:-1], _skip("g_a.5", n), conv("g_a.6", n, n, 3, 2))
         self.h_a = Sequence(
             conv("h_a.0", n, n),
-            Activation(),
+            Leaky(SMALL_SLOPE),
             conv("h_a.2", n, n),
-            Activation(),
+            Leaky(SMALL_SLOPE),
             conv("h_a.4", n, n, 3, 2),
-            Activation(),
+            Leaky(SMALL_SLOPE),
             conv("h_a.6", n, n),
-            Activation(),
+            Leaky(SMALL_SLOPE),
             conv("h_a.8", n, n, 3, 2),
         )
         wide = n * 3 // 2
         self.h_s = Sequence(
             conv("h_s.0", n, n),
-            Activation(),
-            Subpel("h_s.2", n, n),
-            Activation(),
+            Leaky(SMALL_SLOPE),
+            SubPixelConv("h_s.2.0", n, n, kernel=3),
+            Leaky(SMALL_SLOPE),
             conv("h_s.4", n, wide),
-            Activation(),
-            Subpel("h_s.6", wide, wide),
-            Activation(),
+            Leaky(SMALL_SLOPE),
+            SubPixelConv("h_s.6.0", wide, wide, kernel=3),
+            Leaky(SMALL_SLOPE),
             conv("h_s.8", wide, 2 * n),
         )
         up = [part for k in range(3) for part in (_skip(f"g_s.{2 * k}", n), _Up(f"g_s.{2 * k + 1}", n))]
-        self.g_s = Sequence(*up, _skip("g_s.6", n), Subpel("g_s.7", n, 3))
+        self.g_s = Sequence(*up, _skip("g_s.6", n), SubPixelConv("g_s.7.0", n, 3, kernel=3))
         self.bottleneck = Bottleneck(n)
         if has_context:
             self.context = ContextNetwork(

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from dcvc_cli.entropy.tables import native
 from dcvc_cli.errors import EnvironmentFault
 from dcvc_cli.families.float_codec.coder import StringDecoder, WordTable
-from dcvc_cli.families.float_codec.layers import Ops, Tensor, conv, leaky
+from dcvc_cli.families.float_codec.layers import Ops, Tensor
 from dcvc_cli.families.float_codec.tables import stored_table
+from dcvc_cli.families.wide_latents.blocks import SMALL_SLOPE, conv
 from dcvc_cli.graph.blocks import Shape
 from dcvc_cli.stages import ENTROPY, timed
 
@@ -145,7 +146,7 @@ class ContextNetwork:
         context = conv2d(values, weight * mask, ops.parameters[f"{self.context}.bias"], padding=2)
         x = torch.cat((prior, context), 1)
         for number, layer in enumerate(self.layers):
-            x = layer(ops, x if number == 0 else leaky(x, 0.01))
+            x = layer(ops, x if number == 0 else ops.leaky_relu(x, SMALL_SLOPE))
         first, second = x.chunk(2, dim=1)
         return (first, second) if self.means_first else (second, first)
 

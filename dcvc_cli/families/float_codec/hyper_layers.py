@@ -1,6 +1,7 @@
 """Hyperprior layers that DCVC and DCVC-TCM share: latent to z, and z to the prior of the latent."""
 
-from dcvc_cli.families.float_codec.layers import Activation, Deconv, conv
+from dcvc_cli.families.float_codec.layers import Deconv
+from dcvc_cli.families.wide_latents.blocks import SMALL_SLOPE, Leaky, conv
 from dcvc_cli.graph.blocks import Sequence
 
 
@@ -12,9 +13,9 @@ def hyper_encoder(name: str, cin: int, n: int, kernel: int) -> Sequence:
     """
     return Sequence(
         conv(f"{name}.0", cin, n),
-        Activation(),
+        Leaky(SMALL_SLOPE),
         conv(f"{name}.2", n, n, kernel, 2),
-        Activation(),
+        Leaky(SMALL_SLOPE),
         conv(f"{name}.4", n, n, kernel, 2),
     )
 
@@ -29,8 +30,8 @@ def hyper_decoder(name: str, n: int, inner: tuple[int, int], cout: int, kernel: 
     first, second = inner
     return Sequence(
         Deconv(f"{name}.0", n, first, kernel),
-        Activation(),
+        Leaky(SMALL_SLOPE),
         Deconv(f"{name}.2", first, second, kernel),
-        Activation(),
+        Leaky(SMALL_SLOPE),
         Deconv(f"{name}.4", second, cout, 3, 1),
     )

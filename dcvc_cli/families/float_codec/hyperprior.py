@@ -6,18 +6,10 @@ Source: Balle et al. (ICLR 2018); DCVC (2021).
 
 from dcvc_cli.families.float_codec.anchor import CONSTANTS, GAUSSIAN
 from dcvc_cli.families.float_codec.coder import WordTable
-from dcvc_cli.families.float_codec.layers import (
-    Activation,
-    Bottleneck,
-    Deconv,
-    FloatNetwork,
-    Gdn,
-    Ops,
-    Tensor,
-    conv,
-)
+from dcvc_cli.families.float_codec.layers import Bottleneck, Deconv, FloatNetwork, Gdn, Ops, Tensor
 from dcvc_cli.families.float_codec.sides import Side
 from dcvc_cli.families.float_codec.tables import SMALLEST_GAUSSIAN, rows_by_table, stored_table
+from dcvc_cli.families.wide_latents.blocks import Leaky, conv
 from dcvc_cli.graph.blocks import Sequence
 from dcvc_cli.stages import ANALYSIS, HYPER, PRIORS, SYNTHESIS, timed
 
@@ -46,11 +38,9 @@ class HyperpriorNetwork(FloatNetwork):
         self.g_a = Sequence(*down, conv("g_a.6", n, m, 5, 2))
         self.g_s = Sequence(*up, Deconv("g_s.6", n, 3, 5))
         self.h_a = Sequence(
-            conv("h_a.0", m, n), Activation(0), conv("h_a.2", n, n, 5, 2), Activation(0), conv("h_a.4", n, n, 5, 2)
+            conv("h_a.0", m, n), Leaky(0), conv("h_a.2", n, n, 5, 2), Leaky(0), conv("h_a.4", n, n, 5, 2)
         )
-        self.h_s = Sequence(
-            Deconv("h_s.0", n, n, 5), Activation(0), Deconv("h_s.2", n, n, 5), Activation(0), conv("h_s.4", n, m)
-        )
+        self.h_s = Sequence(Deconv("h_s.0", n, n, 5), Leaky(0), Deconv("h_s.2", n, n, 5), Leaky(0), conv("h_s.4", n, m))
         self.bottleneck = Bottleneck(n)
 
     def code(

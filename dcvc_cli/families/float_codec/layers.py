@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from dcvc_cli.graph.blocks import Conv, Shape, layer_shapes
+from dcvc_cli.graph.blocks import Shape, layer_shapes
 
 Ops = Any
 Tensor = Any
@@ -20,11 +20,6 @@ SMALLEST_BETA, SMALLEST_GAMMA = math.sqrt(1e-6 + PEDESTAL), 2.0**-18
 """Smaller stored values count as these."""
 STORED_SMALLEST_BETA = float(np.float32(SMALLEST_BETA))
 """SMALLEST_BETA in the networks that store it, which is in float32."""
-
-
-def conv(name: str, cin: int, cout: int, kernel: int = 3, stride: int = 1) -> Conv:
-    """Makes a convolution. Its padding keeps the size; only the stride makes it smaller."""
-    return Conv(name, cin, cout, kernel, stride, (kernel - 1) // 2)
 
 
 class FloatNetwork:
@@ -54,26 +49,6 @@ class FloatNetwork:
         return ((key, shape) for key, shape in self.shapes() if not key.startswith(self.encoder_only or ("\0",)))
 
 
-class Activation:
-    """Leaky ReLU. `slope` is the slope below zero; with 0 it is ReLU."""
-
-    def __init__(self, slope: float = 0.01) -> None:
-        self.slope = slope
-
-    def shapes(self) -> Iterator[tuple[str, Shape]]:
-        return iter(())
-
-    def __call__(self, ops: Ops, x: Tensor) -> Tensor:
-        return leaky(x, self.slope)
-
-
-def leaky(x: Tensor, slope: float) -> Tensor:
-    """Returns x where it is positive, else slope * x."""
-    from torch.nn.functional import leaky_relu, relu
-
-    return leaky_relu(x, slope) if slope else relu(x)
-
-
 class Deconv:
     """Transposed convolution cin x h x w -> cout x h * stride x w * stride.
 
@@ -92,22 +67,6 @@ class Deconv:
 
         weight, bias = ops.parameters[f"{self.name}.weight"], ops.parameters[f"{self.name}.bias"]
         return conv_transpose2d(x, weight, bias, self.stride, (self.kernel - 1) // 2, self.stride - 1)
-
-
-class Subpel:
-    """k x k convolution cin -> 4 cout, then pixel shuffle by 2: cin x h x w -> cout x 2h x 2w.
-
-    Parameters: `NAME.0`.
-    """
-
-    def __init__(self, name: str, cin: int, cout: int) -> None:
-        self.conv = conv(f"{name}.0", cin, 4 * cout)
-
-    def shapes(self) -> Iterator[tuple[str, Shape]]:
-        return self.conv.shapes()
-
-    def __call__(self, ops: Ops, x: Tensor) -> Tensor:
-        return ops.pixel_shuffle(self.conv(ops, x), 2)
 
 
 class Gdn:
@@ -137,39 +96,6 @@ class Gdn:
         if self.inverse:
             return x * norm.sqrt()
         return x * norm.rsqrt() if self.is_stored else x / norm.sqrt()
-
-
-class Residual:
-    """x + two 3x3 convolutions, channels -> middle -> channels, with an activation between them.
-
-    Args:
-        before: adds an activation before the first convolution.
-        after: adds an activation behind the second convolution.
-        keys: names of the convolutions below NAME.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        channels: int,
-        middle: int | None = None,
-        slope: float = 0.01,
-        *,
-        before: bool = False,
-        after: bool = False,
-        keys: tuple[str, str] = ("conv1", "conv2"),
-    ) -> None:
-        self.slope, self.before, self.after = slope, before, after
-        self.first = conv(f"{name}.{keys[0]}", channels, middle or channels)
-        self.second = conv(f"{name}.{keys[1]}", middle or channels, channels)
-
-    def shapes(self) -> Iterator[tuple[str, Shape]]:
-        return layer_shapes(self)
-
-    def __call__(self, ops: Ops, x: Tensor) -> Tensor:
-        inner = self.first(ops, leaky(x, self.slope) if self.before else x)
-        inner = self.second(ops, leaky(inner, self.slope))
-        return x + (leaky(inner, self.slope) if self.after else inner)
 
 
 class Density:

@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from dcvc_cli.families.float_codec.layers import Ops, Tensor, conv, leaky
+from dcvc_cli.families.float_codec.layers import Ops, Tensor
+from dcvc_cli.families.wide_latents.blocks import conv
 from dcvc_cli.graph.blocks import Shape, layer_shapes
 from dcvc_cli.stages import MOTION, timed
 
@@ -24,7 +25,7 @@ class _LevelNetwork:
 
     def __call__(self, ops: Ops, x: Tensor) -> Tensor:
         for k in range(1, NUM_LAYERS + 1):
-            x = getattr(self, f"conv{k}")(ops, x if k == 1 else leaky(x, 0))
+            x = getattr(self, f"conv{k}")(ops, x if k == 1 else ops.leaky_relu(x, 0))
         return x
 
 
@@ -65,24 +66,5 @@ class MotionEstimation:
         for k, level in enumerate((self.level0, self.level1, self.level2, self.level3)):
             now, then = currents[LEVELS - 1 - k], references[LEVELS - 1 - k]
             up = interpolate(flow, scale_factor=2, mode="bilinear", align_corners=False) * 2.0
-            flow = up + level(ops, torch.cat((now, warp(then, up), up), 1))
+            flow = up + level(ops, torch.cat((now, ops.warp(then, up), up), 1))
         return flow
-
-
-@timed(MOTION)
-def warp(values: Tensor, flow: Tensor) -> Tensor:
-    """Takes values (1, c, h, w) at the places that the flow (1, 2, h, w), in samples, points to. Borders are repeated.
-
-    As in the published codecs, positions are scaled to -1..1 and back. In float32 this moves them by up to 1e-4 sample.
-    """
-    import torch
-    from torch.nn.functional import grid_sample
-
-    height, width = values.shape[-2:]
-    if torch.is_grad_enabled():  # PyTorch reads beyond its memory on the way back from vectors that are no numbers
-        flow = flow.nan_to_num()
-    kind = {"dtype": flow.dtype, "device": flow.device}
-    across = torch.linspace(-1.0, 1.0, width, **kind).view(1, 1, width).expand(1, height, width)
-    down = torch.linspace(-1.0, 1.0, height, **kind).view(1, height, 1).expand(1, height, width)
-    grid = torch.stack((across + flow[:, 0] / ((width - 1) / 2), down + flow[:, 1] / ((height - 1) / 2)), -1)
-    return grid_sample(values, grid, mode="bilinear", padding_mode="border", align_corners=True)

@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from dcvc_cli.backend.float_layers import FloatLayers
 from dcvc_cli.backend.float_torch import FloatOperations
 from dcvc_cli.families.float_codec.anchor import AnchorNetwork
 from dcvc_cli.families.float_codec.coder import WordTable
 from dcvc_cli.families.float_codec.context import ContextNetwork
 from dcvc_cli.families.float_codec.hyperprior import HyperpriorNetwork
 from dcvc_cli.families.float_codec.layers import Ops, Tensor
-from dcvc_cli.families.float_codec.motion import warp
 from dcvc_cli.families.float_codec.sequences import FrameRecipe
 from dcvc_cli.families.float_codec.sides import Side
 from dcvc_cli.families.float_codec.tables import RowRule
@@ -135,8 +135,7 @@ class FloatProgressiveCodec(ProgressiveCodec, ABC):
 
     def warped(self, picture: torch.Tensor, motion: Motion) -> torch.Tensor:
         """As the recipe warps."""
-        warped: torch.Tensor = warp(picture, motion.flow)
-        return warped
+        return FloatLayers().warp(picture, motion.flow)
 
     def picture(
         self, coder: Surrogate, x: torch.Tensor, kept: Kept, motion: Motion, at: FrameAt

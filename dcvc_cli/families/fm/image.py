@@ -1,22 +1,18 @@
 """The image network of DCVC-FM. Source: DCVC-FM (CVPR 2024)."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from dcvc_cli.backend.operations import Operations, Tensor
-from dcvc_cli.families.diverse_contexts.blocks import (
-    Activation,
-    DepthBlock,
-    Form,
-    ResidualUp,
-    StridedResidual,
-    UNet,
-    conv3,
-)
+from dcvc_cli.backend.operations import Tensor
+from dcvc_cli.families.diverse_contexts.blocks import DepthBlock, Form, StridedResidual, UNet
 from dcvc_cli.families.diverse_contexts.recipe import ImageNetwork, ImageParameters
 from dcvc_cli.families.diverse_contexts.sizes import ImageSizes
+from dcvc_cli.families.wide_latents.blocks import SMALL_SLOPE, Leaky, UpBlock, conv
 from dcvc_cli.graph.blocks import BitEstimator, Conv, ScaleVector, Sequence
 from dcvc_cli.stages import ANALYSIS, HYPER, PRIORS, SYNTHESIS, timed
+
+if TYPE_CHECKING:
+    from dcvc_cli.backend.float_torch import FloatOperations
 
 NUM_QUALITIES = 64
 
@@ -38,17 +34,17 @@ class FmImageNetwork(ImageNetwork):
             DepthBlock("enc.enc_2.1", Form.PRODUCT, inner),
             StridedResidual("enc.enc_2.2", inner, latent),
             DepthBlock("enc.enc_2.3", Form.PRODUCT, latent),
-            conv3("enc.enc_2.4", latent, latent, stride=2),
+            conv("enc.enc_2.4", latent, latent, stride=2),
         )
         self.hyper_enc = Sequence(
             DepthBlock("hyper_enc.0", Form.ADDED, latent, hyper),
-            conv3("hyper_enc.1", hyper, hyper, stride=2),
-            Activation(),
-            conv3("hyper_enc.3", hyper, hyper, stride=2),
+            conv("hyper_enc.1", hyper, hyper, stride=2),
+            Leaky(SMALL_SLOPE),
+            conv("hyper_enc.3", hyper, hyper, stride=2),
         )
         self.hyper_dec = Sequence(
-            ResidualUp("hyper_dec.0", hyper, hyper),
-            ResidualUp("hyper_dec.1", hyper, hyper),
+            UpBlock("hyper_dec.0", hyper, hyper),
+            UpBlock("hyper_dec.1", hyper, hyper),
             DepthBlock("hyper_dec.2", Form.ADDED, hyper, latent),
         )
         self.fusion = Sequence(
@@ -62,15 +58,15 @@ class FmImageNetwork(ImageNetwork):
         self.spatial = Sequence(*(DepthBlock(f"y_spatial_prior.{k}", Form.GATED, 2 * latent) for k in range(3)))
         self.dec_1 = Sequence(
             DepthBlock("dec.dec_1.0", Form.PRODUCT, latent),
-            ResidualUp("dec.dec_1.1", latent, latent),
+            UpBlock("dec.dec_1.1", latent, latent),
             DepthBlock("dec.dec_1.2", Form.PRODUCT, latent),
-            ResidualUp("dec.dec_1.3", latent, inner),
+            UpBlock("dec.dec_1.3", latent, inner),
             DepthBlock("dec.dec_1.4", Form.PRODUCT, inner),
-            ResidualUp("dec.dec_1.5", inner, width),
+            UpBlock("dec.dec_1.5", inner, width),
         )
-        self.dec_2 = Sequence(DepthBlock("dec.dec_2.0", Form.PRODUCT, width), ResidualUp("dec.dec_2.1", width, last))
+        self.dec_2 = Sequence(DepthBlock("dec.dec_2.0", Form.PRODUCT, width), UpBlock("dec.dec_2.1", width, last))
         self.refine = Sequence(
-            UNet("refine.0", Form.GATED, last, last, sizes.unet, is_learned=True), conv3("refine.1", last, 3)
+            UNet("refine.0", Form.GATED, last, last, sizes.unet, is_learned=True), conv("refine.1", last, 3)
         )
 
     @property
@@ -79,17 +75,17 @@ class FmImageNetwork(ImageNetwork):
         return NUM_QUALITIES
 
     @timed(ANALYSIS)
-    def analysis(self, ops: Operations, picture: Tensor, quality: Any) -> Tensor:
+    def analysis(self, ops: "FloatOperations", picture: Tensor, quality: Any) -> Tensor:
         """Picture -> y. Encoder only."""
         return self.enc_2(ops, self.q_scale_enc(ops, self.enc_1(ops, picture), quality))
 
     @timed(HYPER)
-    def hyper_analysis(self, ops: Operations, y: Tensor) -> Tensor:
+    def hyper_analysis(self, ops: "FloatOperations", y: Tensor) -> Tensor:
         """y -> z before rounding. Encoder only."""
         return self.hyper_enc(ops, ops.pad_replicate(y, 4))
 
     @timed(PRIORS)
-    def parameters(self, ops: Operations, z_hat: Tensor, latent_size: tuple[int, int]) -> ImageParameters:
+    def parameters(self, ops: "FloatOperations", z_hat: Tensor, latent_size: tuple[int, int]) -> ImageParameters:
         """Predicts one step size for the encoder and one for the decoder at each place, and scales and means."""
         latent = self.sizes.latent
         found = ops.crop(self.fusion(ops, self.hyper_dec(ops, z_hat)), latent_size)
@@ -97,7 +93,7 @@ class FmImageNetwork(ImageNetwork):
         common = self.reduction(ops, found)
         return ImageParameters(ops.half_to_two(inverse), ops.half_to_two(step_size), scales, means, common)
 
-    def predictor(self, ops: Operations, common: Tensor) -> Callable[[int, Tensor], Tensor]:
+    def predictor(self, ops: "FloatOperations", common: Tensor) -> Callable[[int, Tensor], Tensor]:
         """Returns a function (step 1..3, latents coded so far) -> scales and means."""
 
         def predict(step: int, so_far: Tensor) -> Any:
@@ -106,7 +102,7 @@ class FmImageNetwork(ImageNetwork):
         return predict
 
     @timed(SYNTHESIS)
-    def synthesis(self, ops: Operations, y_hat: Tensor, quality: Any) -> Tensor:
+    def synthesis(self, ops: "FloatOperations", y_hat: Tensor, quality: Any) -> Tensor:
         """y_hat -> picture."""
         inner = self.q_scale_dec(ops, self.dec_1(ops, y_hat), quality)
         return ops.clamp_unit(self.refine(ops, self.dec_2(ops, inner)))

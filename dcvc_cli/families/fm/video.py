@@ -1,12 +1,16 @@
 """The video network of DCVC-FM. Source: DCVC-FM (CVPR 2024)."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from dcvc_cli.families.diverse_contexts.blocks import Activation, DepthBlock, Factors, Form, ResidualUp, conv3
+from dcvc_cli.families.diverse_contexts.blocks import DepthBlock, Factors, Form
 from dcvc_cli.families.diverse_contexts.sizes import VideoSizes
 from dcvc_cli.families.diverse_contexts.video import VideoNetwork
+from dcvc_cli.families.wide_latents.blocks import SMALL_SLOPE, Leaky, UpBlock, conv
 from dcvc_cli.format.constants import MAX_BASE_QP
 from dcvc_cli.graph.blocks import Sequence
+
+if TYPE_CHECKING:
+    from dcvc_cli.backend.float_torch import FloatOperations
 
 LEVELS = (("me_8x", 7), ("me_4x", 7), ("me_2x", 5), ("me_1x", 5))
 HYPER_LATENT = 64
@@ -32,7 +36,7 @@ class FmVideoNetwork(VideoNetwork):
         pair = _hyper_pair("contextual_hyper_prior", self.sizes.latent, self.num_z)
         return (*_hyper_pair("mv_hyper_prior", motion, motion), *pair)
 
-    def factor(self, ops: Any, name: str, quality: Any) -> Any:
+    def factor(self, ops: "FloatOperations", name: str, quality: Any) -> Any:
         """Returns one factor. Qualities divide the logarithm evenly from the first stored value to the second."""
         first, last = ops.parameters[FACTORS[name]].log().reshape(2)
         return (first + quality * (last - first) / MAX_BASE_QP).exp()
@@ -41,13 +45,13 @@ class FmVideoNetwork(VideoNetwork):
 def _hyper_pair(name: str, latent: int, c: int) -> tuple[Sequence, Sequence]:
     encoder = Sequence(
         DepthBlock(f"{name}_encoder.0", Form.ADDED, latent, c),
-        conv3(f"{name}_encoder.1", c, c, stride=2),
-        Activation(),
-        conv3(f"{name}_encoder.3", c, c, stride=2),
+        conv(f"{name}_encoder.1", c, c, stride=2),
+        Leaky(SMALL_SLOPE),
+        conv(f"{name}_encoder.3", c, c, stride=2),
     )
     decoder = Sequence(
-        ResidualUp(f"{name}_decoder.0", c, c),
-        ResidualUp(f"{name}_decoder.1", c, c),
+        UpBlock(f"{name}_decoder.0", c, c),
+        UpBlock(f"{name}_decoder.1", c, c),
         DepthBlock(f"{name}_decoder.2", Form.ADDED, c, latent),
     )
     return encoder, decoder

@@ -9,65 +9,20 @@ from typing import TYPE_CHECKING
 
 from dcvc_cli.families.wide_latents.blocks import (
     LARGE_SLOPE,
-    SLOPE,
     SMALL_SLOPE,
     DownBlock,
     Leaky,
-    Shuffle,
+    Residual,
     UpBlock,
-    conv3,
+    conv,
 )
-from dcvc_cli.graph.blocks import Conv, Sequence, Shape, Tensor, layer_shapes
+from dcvc_cli.graph.blocks import Conv, Sequence, Shape, SubPixelConv, Tensor, layer_shapes
 
 if TYPE_CHECKING:
     from dcvc_cli.backend.float_torch import FloatOperations
 
 GATE_SHARE = 16
 NUM_REFINEMENTS = 4
-
-
-class PlainBlock:
-    """Residual block with an activation after each convolution: c x h x w."""
-
-    def __init__(self, name: str, channels: int) -> None:
-        self.conv1, self.conv2 = (conv3(f"{name}.conv{k}", channels, channels) for k in (1, 2))
-
-    def shapes(self) -> Iterator[tuple[str, Shape]]:
-        return layer_shapes(self)
-
-    def __call__(self, ops: "FloatOperations", x: Tensor) -> Tensor:
-        t = ops.leaky_relu(self.conv1(ops, x), SMALL_SLOPE)
-        return ops.leaky_relu(self.conv2(ops, t), SMALL_SLOPE) + x
-
-
-class ActivatedBlock:
-    """Residual block with an activation before each convolution: c x h x w. A slope of 0 is ReLU."""
-
-    def __init__(self, name: str, channels: int, slope: float = SMALL_SLOPE) -> None:
-        self.conv1, self.conv2 = (conv3(f"{name}.conv{k}", channels, channels) for k in (1, 2))
-        self.slope = slope
-
-    def shapes(self) -> Iterator[tuple[str, Shape]]:
-        return layer_shapes(self)
-
-    def __call__(self, ops: "FloatOperations", x: Tensor) -> Tensor:
-        t = self.conv1(ops, ops.leaky_relu(x, self.slope))
-        return x + self.conv2(ops, ops.leaky_relu(t, self.slope))
-
-
-class BottleneckBlock:
-    """Residual block of half the width inside, with three activations: c x h x w."""
-
-    def __init__(self, name: str, channels: int) -> None:
-        self.conv1 = conv3(f"{name}.conv1", channels, channels // 2)
-        self.conv2 = conv3(f"{name}.conv2", channels // 2, channels)
-
-    def shapes(self) -> Iterator[tuple[str, Shape]]:
-        return layer_shapes(self)
-
-    def __call__(self, ops: "FloatOperations", x: Tensor) -> Tensor:
-        t = self.conv1(ops, ops.leaky_relu(x, SLOPE))
-        return x + ops.leaky_relu(self.conv2(ops, ops.leaky_relu(t, SLOPE)), SLOPE)
 
 
 class Gate:
@@ -94,7 +49,7 @@ class GatedBlock:
     """Two convolutions and a gate beside a 1x1 convolution: cin x h x w -> c x h x w."""
 
     def __init__(self, name: str, cin: int, channels: int) -> None:
-        self.conv1, self.conv2 = conv3(f"{name}.conv.0", cin, channels), conv3(f"{name}.conv.2", channels, channels)
+        self.conv1, self.conv2 = conv(f"{name}.conv.0", cin, channels), conv(f"{name}.conv.2", channels, channels)
         self.gate = Gate(f"{name}.conv.3", channels)
         self.up_dim = Conv(f"{name}.up_dim", cin, channels)
 
@@ -114,11 +69,11 @@ class UNet:
         self.conv1 = GatedBlock(f"{name}.conv1", cin, first)
         self.conv2 = GatedBlock(f"{name}.conv2", first, second)
         self.conv3 = GatedBlock(f"{name}.conv3", second, third)
-        blocks = (ActivatedBlock(f"{name}.context_refine.{k}", third, slope=0.0) for k in range(NUM_REFINEMENTS))
+        blocks = (Residual(f"{name}.context_refine.{k}", third, slope=0.0, before=True) for k in range(NUM_REFINEMENTS))
         self.refine = Sequence(*blocks)
-        self.up3 = Shuffle(f"{name}.up3", third, second)
+        self.up3 = SubPixelConv(f"{name}.up3.0", third, second)
         self.up_conv3 = GatedBlock(f"{name}.up_conv3", 2 * second, second)
-        self.up2 = Shuffle(f"{name}.up2", second, first)
+        self.up2 = SubPixelConv(f"{name}.up2.0", second, first)
         self.up_conv2 = GatedBlock(f"{name}.up_conv2", 2 * first, channels)
 
     def shapes(self) -> Iterator[tuple[str, Shape]]:
@@ -136,31 +91,37 @@ def analysis_layers(name: str, cin: int, channels: int) -> Sequence:
     """cin x h x w -> channels on the 1/16 grid."""
     layers: list[object] = []
     for number, width in ((0, cin), (2, channels), (4, channels)):
-        layers += [DownBlock(f"{name}.{number}", width, channels), PlainBlock(f"{name}.{number + 1}", channels)]
-    return Sequence(*layers, conv3(f"{name}.6", channels, channels, stride=2))
+        layers += [
+            DownBlock(f"{name}.{number}", width, channels),
+            Residual(f"{name}.{number + 1}", channels, after=True),
+        ]
+    return Sequence(*layers, conv(f"{name}.6", channels, channels, stride=2))
 
 
 def synthesis_layers(name: str, channels: int, cout: int) -> Sequence:
     """The inverse: channels on the 1/16 grid -> cout x h x w."""
     layers: list[object] = []
     for number in (0, 2, 4):
-        layers += [PlainBlock(f"{name}.{number}", channels), UpBlock(f"{name}.{number + 1}", channels, channels)]
-    return Sequence(*layers, PlainBlock(f"{name}.6", channels), Shuffle(f"{name}.7", channels, cout))
+        layers += [
+            Residual(f"{name}.{number}", channels, after=True),
+            UpBlock(f"{name}.{number + 1}", channels, channels),
+        ]
+    return Sequence(*layers, Residual(f"{name}.6", channels, after=True), SubPixelConv(f"{name}.7.0", channels, cout))
 
 
 def hyper_analysis_layers(name: str, latents: int, channels: int) -> Sequence:
     """y -> z, a quarter of the size."""
     leaky = Leaky(SMALL_SLOPE)
     return Sequence(
-        conv3(f"{name}.0", latents, channels),
+        conv(f"{name}.0", latents, channels),
         leaky,
-        conv3(f"{name}.2", channels, channels),
+        conv(f"{name}.2", channels, channels),
         leaky,
-        conv3(f"{name}.4", channels, channels, stride=2),
+        conv(f"{name}.4", channels, channels, stride=2),
         leaky,
-        conv3(f"{name}.6", channels, channels),
+        conv(f"{name}.6", channels, channels),
         leaky,
-        conv3(f"{name}.8", channels, channels, stride=2),
+        conv(f"{name}.8", channels, channels, stride=2),
     )
 
 
@@ -168,15 +129,15 @@ def hyper_synthesis_layers(name: str, channels: int, latents: int) -> Sequence:
     """z -> twice as many channels as y, four times the size."""
     leaky, wide = Leaky(SMALL_SLOPE), 3 * latents // 2
     return Sequence(
-        conv3(f"{name}.0", channels, latents),
+        conv(f"{name}.0", channels, latents),
         leaky,
-        Shuffle(f"{name}.2", latents, latents),
+        SubPixelConv(f"{name}.2.0", latents, latents),
         leaky,
-        conv3(f"{name}.4", latents, wide),
+        conv(f"{name}.4", latents, wide),
         leaky,
-        Shuffle(f"{name}.6", wide, wide),
+        SubPixelConv(f"{name}.6.0", wide, wide),
         leaky,
-        conv3(f"{name}.8", wide, 2 * latents),
+        conv(f"{name}.8", wide, 2 * latents),
     )
 
 
@@ -184,5 +145,5 @@ def chain(name: str, *widths: int) -> Sequence:
     """Makes 3x3 convolutions from width to width, with an activation between them. Priors are made of such chains."""
     layers: list[object] = []
     for number, (cin, cout) in enumerate(pairwise(widths)):
-        layers += [*([Leaky(LARGE_SLOPE)] if number else []), conv3(f"{name}.{2 * number}", cin, cout)]
+        layers += [*([Leaky(LARGE_SLOPE)] if number else []), conv(f"{name}.{2 * number}", cin, cout)]
     return Sequence(*layers)

@@ -14,7 +14,13 @@ from dcvc_cli.errors import StreamError
 from dcvc_cli.families.hem.image import HemImageNetwork
 from dcvc_cli.families.hem.video import HemVideoNetwork
 from dcvc_cli.families.wide_latents.quality import HUNDRED, read_indices, scale_index, write_indices
-from dcvc_cli.families.wide_latents.sides import WideDecodingSide, WideEncodingSide, WideSide, dual_prior
+from dcvc_cli.families.wide_latents.sides import (
+    WideDecodingSide,
+    WideEncodingSide,
+    WideSide,
+    dual_prior,
+    float_operations,
+)
 from dcvc_cli.families.wide_latents.tables import gaussian_scales, laplace_scales
 
 if TYPE_CHECKING:
@@ -60,11 +66,11 @@ class HemFrames:
 
     @property
     def image_ops(self) -> "FloatOperations":
-        return self.networks["image"].synthesis  # type: ignore[return-value]
+        return float_operations(self.networks["image"])
 
     @property
     def video_ops(self) -> "FloatOperations":
-        return self.networks["video"].synthesis  # type: ignore[return-value]
+        return float_operations(self.networks["video"])
 
     def code_i(self, side: WideSide, picture: Tensor | None, padded: tuple[int, int], index: int) -> None:
         """Codes an I frame.

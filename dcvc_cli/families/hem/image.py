@@ -15,7 +15,7 @@ from dcvc_cli.families.hem.blocks import (
     hyper_synthesis_layers,
     synthesis_layers,
 )
-from dcvc_cli.families.wide_latents.blocks import conv3
+from dcvc_cli.families.wide_latents.blocks import conv
 from dcvc_cli.families.wide_latents.sides import SMALLEST_STEP
 from dcvc_cli.graph.blocks import BitEstimator, ScaleVector, Shape, Tensor, layer_shapes
 from dcvc_cli.stages import ANALYSIS, HYPER, PRIORS, SYNTHESIS, timed
@@ -56,7 +56,7 @@ class HemImageNetwork:
         self.encoder = analysis_layers("enc", 3, n)
         self.decoder = synthesis_layers("dec", n, sizes.features)
         self.refine_net = UNet("refine.0", sizes.features, sizes.features, sizes.unet)
-        self.refine_last = conv3("refine.1", sizes.features, 3)
+        self.refine_last = conv("refine.1", sizes.features, 3)
         self.hyper_encoder = hyper_analysis_layers("hyper_enc", n, n)
         self.hyper_decoder = hyper_synthesis_layers("hyper_dec", n, n)
         self.fusion = chain("y_prior_fusion", 2 * n, 3 * n, 3 * n, 3 * n)

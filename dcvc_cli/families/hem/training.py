@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 import torch
 
+from dcvc_cli.backend.float_layers import FloatLayers
 from dcvc_cli.backend.float_torch import FloatOperations
 from dcvc_cli.families.hem.frames import Motion as CodedMotion
 from dcvc_cli.families.hem.frames import Reference, code_image, code_motion, code_picture
@@ -61,7 +62,7 @@ class HemProgressiveCodec(ProgressiveCodec):
 
     def warped(self, picture: torch.Tensor, motion: Motion) -> torch.Tensor:
         """As the codec warps."""
-        return FloatOperations({"picture": picture}).warp(picture, motion.flow)
+        return FloatLayers().warp(picture, motion.flow)
 
     def picture(
         self, coder: Surrogate, x: torch.Tensor, kept: Kept, motion: Motion, at: FrameAt

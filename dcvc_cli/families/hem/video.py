@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from dcvc_cli.families.float_codec.motion import FLOW_WIDTHS
 from dcvc_cli.families.hem.blocks import (
-    ActivatedBlock,
-    BottleneckBlock,
     UNet,
     analysis_layers,
     chain,
@@ -21,9 +19,9 @@ from dcvc_cli.families.hem.blocks import (
 )
 from dcvc_cli.families.hem.image import NUM_ANCHORS
 from dcvc_cli.families.hem.motion import MotionNetwork
-from dcvc_cli.families.wide_latents.blocks import SLOPE, SMALL_SLOPE, Leaky, Shuffle, conv3
+from dcvc_cli.families.wide_latents.blocks import SLOPE, SMALL_SLOPE, Leaky, Residual, bottleneck, conv
 from dcvc_cli.families.wide_latents.sides import SMALLEST_STEP
-from dcvc_cli.graph.blocks import BitEstimator, Conv, ScaleVector, Sequence, Shape, Tensor, layer_shapes
+from dcvc_cli.graph.blocks import BitEstimator, Conv, ScaleVector, Sequence, Shape, SubPixelConv, Tensor, layer_shapes
 from dcvc_cli.stages import ANALYSIS, CONTEXT, HYPER, MOTION, PRIORS, RECONSTRUCTION, SYNTHESIS, timed
 
 if TYPE_CHECKING:
@@ -64,15 +62,19 @@ class ContextNetwork:
     def __init__(self, n: int) -> None:
         name = "feature_extractor"
         self.extract = [
-            (conv3(f"{name}.conv{k}", n, n, stride=1 if k == 1 else 2), ActivatedBlock(f"{name}.res_block{k}", n))
+            (conv(f"{name}.conv{k}", n, n, stride=1 if k == 1 else 2), Residual(f"{name}.res_block{k}", n, before=True))
             for k in (1, 2, 3)
         ]
         name = "context_fusion_net"
-        self.up3 = Sequence(Shuffle(f"{name}.conv3_up", n, n, kernel=3), ActivatedBlock(f"{name}.res_block3_up", n))
-        self.out3 = Sequence(conv3(f"{name}.conv3_out", n, n), ActivatedBlock(f"{name}.res_block3_out", n))
-        self.up2 = Sequence(Shuffle(f"{name}.conv2_up", 2 * n, n, kernel=3), ActivatedBlock(f"{name}.res_block2_up", n))
-        self.out2 = Sequence(conv3(f"{name}.conv2_out", 2 * n, n), ActivatedBlock(f"{name}.res_block2_out", n))
-        self.out1 = Sequence(conv3(f"{name}.conv1_out", 2 * n, n), ActivatedBlock(f"{name}.res_block1_out", n))
+        self.up3 = Sequence(
+            SubPixelConv(f"{name}.conv3_up.0", n, n, kernel=3), Residual(f"{name}.res_block3_up", n, before=True)
+        )
+        self.out3 = Sequence(conv(f"{name}.conv3_out", n, n), Residual(f"{name}.res_block3_out", n, before=True))
+        self.up2 = Sequence(
+            SubPixelConv(f"{name}.conv2_up.0", 2 * n, n, kernel=3), Residual(f"{name}.res_block2_up", n, before=True)
+        )
+        self.out2 = Sequence(conv(f"{name}.conv2_out", 2 * n, n), Residual(f"{name}.res_block2_out", n, before=True))
+        self.out1 = Sequence(conv(f"{name}.conv1_out", 2 * n, n), Residual(f"{name}.res_block1_out", n, before=True))
         self.extractor = Sequence(*(layer for pair in self.extract for layer in pair))
 
     def shapes(self) -> Iterator[tuple[str, Shape]]:
@@ -80,8 +82,8 @@ class ContextNetwork:
 
     def __call__(self, ops: "FloatOperations", features: Tensor, flow: Tensor) -> Contexts:
         warped = []
-        for number, (conv, block) in enumerate(self.extract):
-            features = block(ops, conv(ops, features))
+        for number, (layer, block) in enumerate(self.extract):
+            features = block(ops, layer(ops, features))
             if number:
                 flow = ops.halved(flow) / 2
             warped.append(ops.warp(features, flow))
@@ -126,37 +128,39 @@ class HemVideoNetwork:
         self.mv_hyper_decoder = hyper_synthesis_layers("mv_hyper_prior_decoder", n, m)
         self.mv_fusion = chain("mv_y_prior_fusion", 3 * m, 3 * m, 3 * m, 3 * m)
         self.mv_spatial = chain("mv_y_spatial_prior", 4 * m, 3 * m, 3 * m, 2 * m)
-        self.adaptor_i = conv3("feature_adaptor_I", 3, n)
+        self.adaptor_i = conv("feature_adaptor_I", 3, n)
         self.adaptor_p = Conv("feature_adaptor_P", n, n)
         self.contexts = ContextNetwork(n)
         name = "contextual_encoder"
-        self.encode1 = conv3(f"{name}.conv1", n + 3, n, stride=2)
-        self.encode2 = Sequence(BottleneckBlock(f"{name}.res1", 2 * n), conv3(f"{name}.conv2", 2 * n, n, stride=2))
+        self.encode1 = conv(f"{name}.conv1", n + 3, n, stride=2)
+        self.encode2 = Sequence(bottleneck(f"{name}.res1", 2 * n), conv(f"{name}.conv2", 2 * n, n, stride=2))
         self.encode3 = Sequence(
-            BottleneckBlock(f"{name}.res2", 2 * n),
-            conv3(f"{name}.conv3", 2 * n, n, stride=2),
-            conv3(f"{name}.conv4", n, y, stride=2),
+            bottleneck(f"{name}.res2", 2 * n),
+            conv(f"{name}.conv3", 2 * n, n, stride=2),
+            conv(f"{name}.conv4", n, y, stride=2),
         )
         name = "contextual_hyper_prior_encoder"
         leaky = Leaky(SMALL_SLOPE)
-        hyper = conv3(f"{name}.0", y, n), leaky, conv3(f"{name}.2", n, n, stride=2), leaky
-        self.hyper_encoder = Sequence(*hyper, conv3(f"{name}.4", n, n, stride=2))
+        hyper = conv(f"{name}.0", y, n), leaky, conv(f"{name}.2", n, n, stride=2), leaky
+        self.hyper_encoder = Sequence(*hyper, conv(f"{name}.4", n, n, stride=2))
         self.hyper_decoder = hyper_synthesis_layers("contextual_hyper_prior_decoder", n, y)
         name = "temporal_prior_encoder"
-        first = conv3(f"{name}.0", n, 3 * y // 2, stride=2)
-        self.temporal = Sequence(first, Leaky(SLOPE), conv3(f"{name}.2", 3 * y // 2, 2 * y, stride=2))
+        first = conv(f"{name}.0", n, 3 * y // 2, stride=2)
+        self.temporal = Sequence(first, Leaky(SLOPE), conv(f"{name}.2", 3 * y // 2, 2 * y, stride=2))
         self.fusion = chain("y_prior_fusion", 5 * y, 4 * y, 3 * y, 3 * y)
         self.spatial = chain("y_spatial_prior", 4 * y, 3 * y, 3 * y, 2 * y)
         name = "contextual_decoder"
-        self.decode1 = Sequence(Shuffle(f"{name}.up1", y, n, kernel=3), Shuffle(f"{name}.up2", n, n, kernel=3))
-        self.decode2 = Sequence(BottleneckBlock(f"{name}.res1", 2 * n), Shuffle(f"{name}.up3", 2 * n, n, kernel=3))
+        self.decode1 = Sequence(
+            SubPixelConv(f"{name}.up1.0", y, n, kernel=3), SubPixelConv(f"{name}.up2.0", n, n, kernel=3)
+        )
+        self.decode2 = Sequence(bottleneck(f"{name}.res1", 2 * n), SubPixelConv(f"{name}.up3.0", 2 * n, n, kernel=3))
         self.decode3 = Sequence(
-            BottleneckBlock(f"{name}.res2", 2 * n), Shuffle(f"{name}.up4", 2 * n, sizes.tail, kernel=3)
+            bottleneck(f"{name}.res2", 2 * n), SubPixelConv(f"{name}.up4.0", 2 * n, sizes.tail, kernel=3)
         )
         name = "recon_generation_net"
         unets = (UNet(f"{name}.unet_{k}", n, n, sizes.unet) for k in (1, 2))
-        self.generate = Sequence(conv3(f"{name}.first_conv", n + sizes.tail, n), *unets)
-        self.last = conv3(f"{name}.recon_conv", n, 3)
+        self.generate = Sequence(conv(f"{name}.first_conv", n + sizes.tail, n), *unets)
+        self.last = conv(f"{name}.recon_conv", n, 3)
 
     def shapes(self) -> Iterator[tuple[str, Shape]]:
         """Yields names and shapes of the state dict."""

@@ -27,7 +27,7 @@ class ImageModel(rt.ImageModel):
             self.q_direct_enc = ScaleVector("q_direct_enc", spec.num_qps, spec.latent)
             self.q_direct_dec = ScaleVector("q_direct_dec", spec.num_qps, spec.latent)
             self.enc_direct = Conv("enc.direct", SOURCE_CHANNELS, spec.latent, kernel=2, stride=2)
-            self.dec_direct = SubPixelConv("dec.direct", spec.latent, SOURCE_CHANNELS, kernel=1)
+            self.dec_direct = SubPixelConv("dec.direct.conv.0", spec.latent, SOURCE_CHANNELS)
 
     def _latents_of_cells(self, ops: "Operations", cells: Tensor, qp: Any) -> Tensor:
         y = super()._latents_of_cells(ops, cells, qp)

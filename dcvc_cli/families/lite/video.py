@@ -32,7 +32,7 @@ class VideoModel(rt.VideoModel):
             Conv("encoder.direct", SOURCE_CHANNELS, spec.latent, kernel=2, stride=2) if spec.direct else None
         )
         self.decoder_direct = (
-            SubPixelConv("decoder.direct", spec.latent, SOURCE_CHANNELS, kernel=1) if spec.direct else None
+            SubPixelConv("decoder.direct.conv.0", spec.latent, SOURCE_CHANNELS) if spec.direct else None
         )
 
     def adapt(self, ops: "Operations", frame: Tensor, feature: Tensor) -> Tensor:

@@ -78,7 +78,7 @@ class VideoModel:
             depth_conv_blocks("y_spatial_prior.conv", 4 * latent, prior, spec.spatial_depth),
             Conv(f"y_spatial_prior.conv.{spec.spatial_depth}", prior, 2 * latent),
         )
-        self.decoder_up = SubPixelConv("decoder.up", latent, width, kernel=spec.up_kernel)
+        self.decoder_up = SubPixelConv("decoder.up.conv.0", latent, width, kernel=spec.up_kernel)
         self.decoder_conv1 = depth_conv_blocks("decoder.conv1", 2 * width, width, spec.decoder_depth)
         self.decoder_conv2 = Conv("decoder.conv2", width, width)
         self.recon_conv = depth_conv_blocks("recon_generation_net.conv", width, recon, spec.recon_depth)

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 
-from dcvc_cli.families.float_codec.layers import Gdn, Ops, Residual, Subpel, Tensor, conv
-from dcvc_cli.graph.blocks import Shape, layer_shapes
+from dcvc_cli.families.float_codec.layers import Gdn, Ops, Tensor
+from dcvc_cli.families.wide_latents.blocks import Residual, conv
+from dcvc_cli.graph.blocks import Shape, SubPixelConv, layer_shapes
 
 
 class _Part:
@@ -41,9 +42,15 @@ class ContextFusion(_Part):
     """Fuses warped features of three sizes to contexts of three sizes. Each context depends on the smaller features."""
 
     def __init__(self, name: str, c: int) -> None:
-        self.conv3_up, self.res_block3_up = Subpel(f"{name}.conv3_up", c, c), _before(f"{name}.res_block3_up", c)
+        self.conv3_up, self.res_block3_up = (
+            SubPixelConv(f"{name}.conv3_up.0", c, c, kernel=3),
+            _before(f"{name}.res_block3_up", c),
+        )
         self.conv3_out, self.res_block3_out = conv(f"{name}.conv3_out", c, c), _before(f"{name}.res_block3_out", c)
-        self.conv2_up, self.res_block2_up = Subpel(f"{name}.conv2_up", 2 * c, c), _before(f"{name}.res_block2_up", c)
+        self.conv2_up, self.res_block2_up = (
+            SubPixelConv(f"{name}.conv2_up.0", 2 * c, c, kernel=3),
+            _before(f"{name}.res_block2_up", c),
+        )
         self.conv2_out = conv(f"{name}.conv2_out", 2 * c, c)
         self.res_block2_out = _before(f"{name}.res_block2_out", c)
         self.conv1_out = conv(f"{name}.conv1_out", 2 * c, c)
@@ -99,12 +106,12 @@ class ContextualDecoder(_Part):
     """y and the two smaller contexts -> d x h x w."""
 
     def __init__(self, name: str, c: int, m: int, d: int) -> None:
-        self.up1, self.gdn1 = Subpel(f"{name}.up1", m, c), Gdn(f"{name}.gdn1", c, inverse=True)
-        self.up2, self.gdn2 = Subpel(f"{name}.up2", c, c), Gdn(f"{name}.gdn2", c, inverse=True)
+        self.up1, self.gdn1 = SubPixelConv(f"{name}.up1.0", m, c, kernel=3), Gdn(f"{name}.gdn1", c, inverse=True)
+        self.up2, self.gdn2 = SubPixelConv(f"{name}.up2.0", c, c, kernel=3), Gdn(f"{name}.gdn2", c, inverse=True)
         self.res1 = _around(f"{name}.res1", 2 * c)
-        self.up3, self.gdn3 = Subpel(f"{name}.up3", 2 * c, c), Gdn(f"{name}.gdn3", c, inverse=True)
+        self.up3, self.gdn3 = SubPixelConv(f"{name}.up3.0", 2 * c, c, kernel=3), Gdn(f"{name}.gdn3", c, inverse=True)
         self.res2 = _around(f"{name}.res2", 2 * c)
-        self.up4 = Subpel(f"{name}.up4", 2 * c, d)
+        self.up4 = SubPixelConv(f"{name}.up4.0", 2 * c, d, kernel=3)
 
     def __call__(self, ops: Ops, y: Tensor, contexts: tuple[Tensor, Tensor, Tensor]) -> Tensor:
         _, c2, c3 = contexts

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from dcvc_cli.backend.operations import Operations, Tensor
 from dcvc_cli.families.uf.sizes import Block
-from dcvc_cli.graph.blocks import Conv, FourfoldBlock, Sequence, Shape, layer_shapes
+from dcvc_cli.graph.blocks import Conv, FourfoldBlock, Sequence, Shape, SubPixelConv, layer_shapes
 
 
 def uf_block(
@@ -33,24 +33,11 @@ class Down:
         return self.conv(ops, ops.conv_of_cells(self.down, x, 2))
 
 
-class SubPixel:
-    """k x k convolution cin -> 4 c and pixel-shuffle by 2: cin x h x w -> c x 2h x 2w."""
-
-    def __init__(self, name: str, cin: int, channels: int, kernel: int, *, bias: bool) -> None:
-        self.conv = Conv(f"{name}.conv.0", cin, 4 * channels, kernel=kernel, padding=(kernel - 1) // 2, bias=bias)
-
-    def shapes(self) -> Iterator[tuple[str, Shape]]:
-        return layer_shapes(self)
-
-    def __call__(self, ops: Operations, x: Tensor) -> Tensor:
-        return ops.pixel_shuffle(self.conv(ops, x), 2)
-
-
 class Up:
     """1x1 sub-pixel convolution, then a block: cin x h x w -> c x 2h x 2w."""
 
     def __init__(self, name: str, cin: int, channels: int, form: Block, *, shortcut: bool, bias: bool) -> None:
-        self.up = SubPixel(f"{name}.up", cin, channels, 1, bias=bias)
+        self.up = SubPixelConv(f"{name}.up.conv.0", cin, channels, bias=bias)
         self.conv = uf_block(f"{name}.conv", channels, channels, form, shortcut=shortcut)
 
     def shapes(self) -> Iterator[tuple[str, Shape]]:

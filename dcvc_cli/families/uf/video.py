@@ -12,13 +12,22 @@ from collections.abc import Iterator
 from typing import Any
 
 from dcvc_cli.backend.operations import Operations, Tensor
-from dcvc_cli.families.uf.blocks import Down, SubPixel, Up, uf_block, uf_blocks
+from dcvc_cli.families.uf.blocks import Down, Up, uf_block, uf_blocks
 from dcvc_cli.families.uf.heads import ChunkHeads, make_heads
 from dcvc_cli.families.uf.latents import UnitLatentCoder
 from dcvc_cli.families.uf.sizes import CELL_CHANNELS, Block, VideoSizes
 from dcvc_cli.families.uf.steps import FOUR_STEPS, TWO_STEPS
 from dcvc_cli.format.constants import NUM_QPS
-from dcvc_cli.graph.blocks import Conv, FlatScaleVector, Sequence, Shape, StackedEstimator, decoder_shapes, layer_shapes
+from dcvc_cli.graph.blocks import (
+    Conv,
+    FlatScaleVector,
+    Sequence,
+    Shape,
+    StackedEstimator,
+    SubPixelConv,
+    decoder_shapes,
+    layer_shapes,
+)
 from dcvc_cli.graph.sections import repeatable
 from dcvc_cli.stages import ANALYSIS, CONTEXT, HYPER, PRIORS, RECONSTRUCTION, SYNTHESIS, timed
 
@@ -64,7 +73,7 @@ class UfVideoModel:
             Conv("y_prior_fusion.conv.3", 3 * latent, 3 * latent),
         )
         self._make_spatial_prior(prior_block)
-        self.decoder_up = SubPixel("decoder.up", latent, width, sizes.up_kernel, bias=sizes.up_bias)
+        self.decoder_up = SubPixelConv("decoder.up.conv.0", latent, width, sizes.up_kernel, bias=sizes.up_bias)
         self.decoder_conv1 = uf_blocks("decoder.conv1", 2 * width, width, sizes.decoder_depth, block)
         self.decoder_conv2 = Conv("decoder.conv2", width, width) if sizes.has_last_conv else None
         self.recon_head = make_heads(sizes)

@@ -1,5 +1,5 @@
 """Layers and residual blocks of several published codecs in floating point, as named layers that own no numbers.
-Source: EVC (ICLR 2023) and DCVC-HEM (ACM MM 2022).
+Source: DCVC (2021), DCVC-TCM (2022), DCVC-HEM (ACM MM 2022), EVC (ICLR 2023), DCVC-DC (CVPR 2023), DCVC-FM (CVPR 2024).
 
 Shapes are channels x height x width.
 """
@@ -7,7 +7,7 @@ Shapes are channels x height x width.
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from dcvc_cli.graph.blocks import Conv, Shape, Tensor, layer_shapes
+from dcvc_cli.graph.blocks import Conv, Shape, SubPixelConv, Tensor, layer_shapes
 
 if TYPE_CHECKING:
     from dcvc_cli.backend.float_torch import FloatOperations
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 SMALL_SLOPE, SLOPE, LARGE_SLOPE = 0.01, 0.1, 0.2
 
 
-def conv3(name: str, cin: int, channels: int, stride: int = 1) -> Conv:
-    """Makes a 3x3 convolution with zero padding 1."""
-    return Conv(name, cin, channels, kernel=3, stride=stride, padding=1)
+def conv(name: str, cin: int, channels: int, kernel: int = 3, stride: int = 1) -> Conv:
+    """Makes a convolution. Its padding keeps the size; only the stride makes it smaller."""
+    return Conv(name, cin, channels, kernel=kernel, stride=stride, padding=(kernel - 1) // 2)
 
 
 class Leaky:
-    """Leaky ReLU, for sequences of layers."""
+    """Leaky ReLU as a layer of a Sequence. A slope of 0 is ReLU."""
 
     def __init__(self, slope: float) -> None:
         self.slope = slope
@@ -33,25 +33,54 @@ class Leaky:
         return ops.leaky_relu(x, self.slope)
 
 
-class Shuffle:
-    """k x k convolution and pixel-shuffle: cin x h x w -> c x 2h x 2w."""
+class Residual:
+    """x + two 3x3 convolutions, c -> inner -> c, with an activation between them: c x h x w.
 
-    def __init__(self, name: str, cin: int, channels: int, kernel: int = 1) -> None:
-        self.conv = Conv(f"{name}.0", cin, 4 * channels, kernel=kernel, padding=(kernel - 1) // 2)
+    Args:
+        inner: channels between the convolutions; None = c.
+        before: adds an activation before the first convolution.
+        after: adds an activation behind the second convolution.
+        keys: names of the convolutions below NAME.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        channels: int,
+        inner: int | None = None,
+        slope: float = SMALL_SLOPE,
+        *,
+        before: bool = False,
+        after: bool = False,
+        keys: tuple[str, str] = ("conv1", "conv2"),
+    ) -> None:
+        self.slope, self.before, self.after = slope, before, after
+        self.first = conv(f"{name}.{keys[0]}", channels, inner or channels)
+        self.second = conv(f"{name}.{keys[1]}", inner or channels, channels)
 
     def shapes(self) -> Iterator[tuple[str, Shape]]:
         return layer_shapes(self)
 
     def __call__(self, ops: "FloatOperations", x: Tensor) -> Tensor:
-        return ops.pixel_shuffle(self.conv(ops, x), 2)
+        t = self.first(ops, ops.leaky_relu(x, self.slope) if self.before else x)
+        t = self.second(ops, ops.leaky_relu(t, self.slope))
+        return x + (ops.leaky_relu(t, self.slope) if self.after else t)
+
+
+def bottleneck(name: str, channels: int) -> Residual:
+    """Makes a residual block of half the width inside, with three activations."""
+    return Residual(name, channels, channels // 2, SLOPE, before=True, after=True)
 
 
 class DownBlock:
-    """Residual block of stride 2: cin x h x w -> c x h/2 x w/2."""
+    """lrelu(conv2(lrelu(conv1(x)))) + downsample(x): cin x h x w -> c x h/2 x w/2. The shortcut takes every other
+    sample."""
 
     def __init__(self, name: str, cin: int, channels: int) -> None:
-        self.conv1 = Conv(f"{name}.conv1", cin, channels, kernel=3, stride=2, padding=1)
-        self.conv2 = Conv(f"{name}.conv2", channels, channels, kernel=3, padding=1)
+        self.conv1, self.conv2 = (
+            conv(f"{name}.conv1", cin, channels, stride=2),
+            conv(f"{name}.conv2", channels, channels),
+        )
         self.downsample = Conv(f"{name}.downsample", cin, channels, stride=2)
 
     def shapes(self) -> Iterator[tuple[str, Shape]]:
@@ -63,16 +92,16 @@ class DownBlock:
 
 
 class UpBlock:
-    """Residual block of a sub-pixel convolution: cin x h x w -> c x 2h x 2w."""
+    """lrelu(conv(lrelu(subpel_conv(x)))) + upsample(x), both by sub-pixels: cin x h x w -> c x 2h x 2w."""
 
     def __init__(self, name: str, cin: int, channels: int) -> None:
-        self.subpel = Conv(f"{name}.subpel_conv.0", cin, 4 * channels)
-        self.conv = Conv(f"{name}.conv", channels, channels, kernel=3, padding=1)
-        self.upsample = Conv(f"{name}.upsample.0", cin, 4 * channels)
+        self.subpel = SubPixelConv(f"{name}.subpel_conv.0", cin, channels)
+        self.conv = conv(f"{name}.conv", channels, channels)
+        self.upsample = SubPixelConv(f"{name}.upsample.0", cin, channels)
 
     def shapes(self) -> Iterator[tuple[str, Shape]]:
         return layer_shapes(self)
 
     def __call__(self, ops: "FloatOperations", x: Tensor) -> Tensor:
-        t = ops.leaky_relu(ops.pixel_shuffle(self.subpel(ops, x), 2), SMALL_SLOPE)
-        return ops.leaky_relu(self.conv(ops, t), SLOPE) + ops.pixel_shuffle(self.upsample(ops, x), 2)
+        t = ops.leaky_relu(self.subpel(ops, x), SMALL_SLOPE)
+        return ops.leaky_relu(self.conv(ops, t), SLOPE) + self.upsample(ops, x)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcvc_cli.backend.operations import Tensor
+from dcvc_cli.codec.networks import CodecNetwork
 from dcvc_cli.entropy.tables import CdfTable
 from dcvc_cli.entropy.wide import MAX_SYMBOL, WideDecoder, WideEncoder, WideKind
 from dcvc_cli.errors import EnvironmentFault
@@ -22,6 +23,12 @@ if TYPE_CHECKING:
 
 SMALLEST_STEP = 0.5
 """Smallest quantiser step, predicted or stored."""
+
+
+def float_operations(network: CodecNetwork) -> "FloatOperations":
+    """Returns the arithmetic of a network of a family that has float arithmetic only."""
+    ops: FloatOperations = network.synthesis  # type: ignore[assignment]
+    return ops
 
 
 class WideSide(Protocol):

@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from dcvc_cli.app import run
+from dcvc_cli.backend.float_layers import FloatLayers
 from dcvc_cli.bitstream.sps import Precision
 from dcvc_cli.bitstream.stream_reader import StreamReader
 from dcvc_cli.bitstream.units import FrameUnit
@@ -138,11 +139,11 @@ def test_damage_is_told(model: str):
 def test_vectors_lead_back_to_the_reference():
     picture = torch.arange(20.0, dtype=torch.float64).reshape(1, 1, 4, 5)
     field = torch.zeros(1, 2, 4, 5, dtype=torch.float64)
-    assert torch.allclose(warp(picture, field), picture)
+    assert torch.allclose(warp(FloatLayers(), picture, field), picture)
     field[:, 0], field[:, 1] = 1.5, -1.0
     expected = picture[:, :, [0, 0, 1, 2]][..., [1, 2, 3, 4, 4]]
     expected = expected + torch.tensor([0.5, 0.5, 0.5, 0.0, 0.0])
-    assert torch.allclose(warp(picture, field), expected)
+    assert torch.allclose(warp(FloatLayers(), picture, field), expected)
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from dcvc_cli.backend.float_layers import FloatLayers
 from dcvc_cli.errors import EnvironmentFault, StreamError
 from dcvc_cli.families.float_codec.coder import StringDecoder, StringEncoder
 from dcvc_cli.families.float_codec.context import ContextNetwork
@@ -17,7 +18,7 @@ CHANNELS, SIZE = 5, (3, 4)
 TABLE = stored_table("laplace_64")[0]
 
 
-class Ops:
+class Ops(FloatLayers):
     """Parameters alone."""
 
     def __init__(self, network: ContextNetwork, dtype: torch.dtype) -> None:
