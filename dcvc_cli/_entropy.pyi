@@ -16,8 +16,8 @@ MAX_ESCAPE_DIGITS: int
 WORD_BITS: int
 MIN_RANGE: int
 MIN_INTERLEAVED_SYMBOLS: int
-MAX_CODERS: int
 MAX_WIDE_CODERS: int
+MAX_ZIGZAG_CODERS: int
 
 class Format(enum.Enum):
     PUBLISHED_ONE = ...

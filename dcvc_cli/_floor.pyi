@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 BLOCK: int
 PART: int
 MAX_SAMPLE: int
+MAX_SIDE: int
 MAX_LEVEL_BITS: int
 MAX_DEPTH: int
 EXACT_STEP: int

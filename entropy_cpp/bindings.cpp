@@ -126,7 +126,7 @@ ZigzagTablePtr make_zigzag_table(const Array<int32_t>& cdf, const Array<int32_t>
 }
 
 void require_coders(int num_coders) {
-  if (num_coders < 1 || num_coders > ec::kMaxCoders) throw std::invalid_argument("a payload has 1 to 8 coders");
+  if (num_coders < 1 || num_coders > ec::kMaxZigzagCoders) throw std::invalid_argument("a payload has 1 to 8 coders");
 }
 
 py::bytes encode_zigzag(const std::vector<ZigzagTuple>& tuples, int num_coders) {
@@ -266,7 +266,6 @@ PYBIND11_MODULE(_entropy, m) {
       .def(py::init(&continue_decoder), py::arg("data"), py::arg("state"))
       .def("decode", &decode, py::arg("table"), py::arg("rows").noconvert(), py::arg("symbols").noconvert())
       .def("finish", &ec::FrameDecoder::finish);
-  m.attr("MAX_CODERS") = ec::kMaxCoders;
   py::class_<ec::ZigzagTable, ZigzagTablePtr>(m, "ZigzagTable")
       .def(py::init(&make_zigzag_table), py::arg("cdf").noconvert(), py::arg("cdf_length").noconvert());
   m.def("encode_zigzag", &encode_zigzag, py::arg("parts"), py::arg("num_coders"));
@@ -278,6 +277,7 @@ PYBIND11_MODULE(_entropy, m) {
       .value("LONG_WORDS", ec::WideKind::kLongWords)
       .value("BYTES", ec::WideKind::kBytes);
   m.attr("MAX_WIDE_CODERS") = ec::kMaxWideCoders;
+  m.attr("MAX_ZIGZAG_CODERS") = ec::kMaxZigzagCoders;
   py::class_<ec::WideTable, WideTablePtr>(m, "WideTable")
       .def(py::init(&make_wide_table), py::arg("cdf").noconvert(), py::arg("cdf_length").noconvert(),
            py::arg("offset").noconvert());

@@ -13,6 +13,7 @@ constexpr uint32_t kProbabilityScale = 1u << kProbabilityBits;
 // The symbol search divides a row's cumulative range into 256 buckets. 128 buckets were measured: they are slower.
 constexpr int kBucketBits = 8;
 constexpr int kNumBuckets = 1 << kBucketBits;
+constexpr uint32_t kBucketWidth = kProbabilityScale / kNumBuckets;
 constexpr int kMaxRows = 256;  // row indices are bytes
 
 // Thrown for a table that breaks the rules. That is a caller's mistake, never a property of a stream.

@@ -189,7 +189,6 @@ void WideTable::add_row(const int32_t* cdf, size_t width, int32_t length, int32_
     cumulative_.push_back(static_cast<uint32_t>(cdf[e]));
   }
   rows_.push_back(row);
-  constexpr uint32_t kBucketWidth = kProbabilityScale / kNumBuckets;
   uint32_t entry = 0;
   for (uint32_t low = 0; low < kProbabilityScale; low += kBucketWidth) {
     while (cumulative_[row.first_entry + entry + 1] <= low) ++entry;

@@ -121,7 +121,6 @@ void ZigzagTable::add_row(const int32_t* cdf, size_t width, int32_t length) {
   entries_.push_back({0, 0, 0});  // keeps entries_ and cumulative_ in step
   cumulative_.push_back(kProbabilityScale);
   rows_.push_back(row);
-  constexpr uint32_t kBucketWidth = kProbabilityScale / kNumBuckets;
   uint32_t entry = 0;
   for (uint32_t low = 0; low < kProbabilityScale; low += kBucketWidth) {
     while (cumulative_[row.first_entry + entry + 1] <= low) ++entry;

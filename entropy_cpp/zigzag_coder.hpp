@@ -10,7 +10,7 @@
 
 namespace dcvc::entropy {
 
-constexpr int kMaxCoders = 8;
+constexpr int kMaxZigzagCoders = 8;
 
 // One to 256 rows. Entry e of a row stands for the symbol 0, 1, -1, 2, -2, .. of that place; the last entry is the
 // escape.

@@ -20,6 +20,7 @@ from dcvc_cli.backend.float_layers import FloatLayers
 from dcvc_cli.backend.operations import Operations, PlaneFlags, PlaneIndex, PlaneSymbols
 from dcvc_cli.backend.torch_graphs import Recorder, RepeatedSections
 from dcvc_cli.entropy.scale_index import index_from_scale, is_coded
+from dcvc_cli.graph.blocks import Qp
 
 if TYPE_CHECKING:
     from dcvc_cli.graph.blocks import Conv, DepthConvBlock, Depthwise, ScaleVector
@@ -83,7 +84,7 @@ class FloatOperations(FloatLayers, Operations):
         weight, bias = self.parameters[layer.name + ".weight"], self.parameters[layer.name + ".bias"]
         return F.conv2d(x, weight, bias, padding=1, groups=layer.channels)
 
-    def scale(self, vector: "ScaleVector", x: torch.Tensor, qp: Any) -> torch.Tensor:
+    def scale(self, vector: "ScaleVector", x: torch.Tensor, qp: Qp) -> torch.Tensor:
         """`qp` is an int, or in training an int64 tensor with one QP per sample."""
         rows = self.parameters[vector.name][qp]
         return x * rows.reshape(*rows.shape[: rows.dim() - 2 if rows.dim() > 2 else rows.dim()], 1, 1).to(x.dtype)

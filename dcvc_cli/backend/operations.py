@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 Tensor = Any
 """A value of a backend. Only the backend knows its type: networks and recipes are written once for all of them."""
+Qp = Any
+"""The QP: an int; in training a tensor (N,), one for each picture of the batch."""
 Latents = Any
 """The encoder's latents: float32 (C, h, w), or in analysis on a device what that device has."""
 CodedElements = Any
@@ -81,7 +83,7 @@ class Operations(ABC):
         """Depthwise 3x3 with zero padding; size unchanged."""
 
     @abstractmethod
-    def scale(self, vector: "ScaleVector", x: Tensor, qp: Any) -> Tensor:
+    def scale(self, vector: "ScaleVector", x: Tensor, qp: Qp) -> Tensor:
         """Row `qp` of the vector times x, channel by channel."""
 
     @abstractmethod

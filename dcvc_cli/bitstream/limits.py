@@ -49,16 +49,24 @@ The function may raise UnsupportedStreamError, if the family's syntax is newer t
 """
 
 
+def largest_payload(width: int, height: int, num_latents: int, num_pictures: int = 1) -> int:
+    """Returns the largest payload of a picture size in bytes: 4096 plus 4 for each symbol of every picture.
+
+    Args:
+        num_latents: number of latent channels, on the 1/16 grid. 128 hyper-latent channels are on the 1/64 grid.
+    """
+    num_y = num_latents * (-(-width // 16)) * (-(-height // 16))
+    num_z = 128 * (-(-width // 64)) * (-(-height // 64))
+    return 4096 + 4 * (num_y + num_z) * num_pictures
+
+
 def general_limits(sps: Sps) -> FrameLimits:
     """Returns the limits of the format.
 
-    A payload holds at most 4096 bytes plus 4 bytes for each symbol of every picture: 384 latent channels on the 1/16
-    grid and 128 hyper-latent channels on the 1/64 grid. The costliest symbol of 8 bits takes 28 bits; the other four
-    bits are room for vectors, filters and floor.
+    Networks have up to 384 latent channels. The costliest symbol of 8 bits takes 28 bits; the other four bits are room
+    for vectors, filters and floor.
     """
-    num_y = 384 * (-(-sps.width // 16)) * (-(-sps.height // 16))
-    num_z = 128 * (-(-sps.width // 64)) * (-(-sps.height // 64))
-    size = 4096 + 4 * (num_y + num_z) * sps.max_pictures
+    size = largest_payload(sps.width, sps.height, 384, sps.max_pictures)
     if sps.format_version == 1:
         return FrameLimits(MAX_QP_I, MAX_QP_P, min(size, UV_LIMIT - 1))
     return FrameLimits(MAX_UNIT_QP, MAX_UNIT_QP, min(size + MAX_PICTURE_HEADER_SIZE, UV_LIMIT - 1))

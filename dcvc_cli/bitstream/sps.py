@@ -11,6 +11,7 @@ from dcvc_cli.errors import UsageError
 from dcvc_cli.format.constants import BIT_DEPTHS, DEFAULT_FAMILY, DEFAULT_MODEL, MAX_SIDE
 from dcvc_cli.format.entropy_format import EntropyFormat
 from dcvc_cli.format.hdr import ContentLight, MasteringDisplay
+from dcvc_cli.format.ranges import check_range
 
 FORMAT_VERSION = 2
 """The version that dcvc writes. dcvc also reads version 1, and writes it where it joins or repairs streams of it."""
@@ -145,7 +146,7 @@ class Sps:
     format_version: int = FORMAT_VERSION
 
     def __post_init__(self) -> None:
-        _check_range("format version", self.format_version, FORMAT_VERSIONS[0], FORMAT_VERSIONS[-1])
+        check_range("format version", self.format_version, FORMAT_VERSIONS[0], FORMAT_VERSIONS[-1])
         self._check_model()
         self._check_pictures()
         self._check_coding()
@@ -153,19 +154,19 @@ class Sps:
             self._check_version_1()
 
     def _check_model(self) -> None:
-        _check_range("arithmetic level", self.arithmetic_level, 1 if self.precision is Precision.EXACT else 0, 255)
+        check_range("arithmetic level", self.arithmetic_level, 1 if self.precision is Precision.EXACT else 0, 255)
         for name in (self.model_family, self.model_variant):
             if not 1 <= len(name) <= MAX_NAME_SIZE or not _NAME_CHARACTERS.issuperset(name):
                 raise ValueError(f"model name {name!r} is not 1..{MAX_NAME_SIZE} characters of a-z 0-9 . _ -")
-        _check_range("family syntax", self.syntax, 1, 255)
-        _check_range("number of fingerprints", len(self.fingerprints), 0, MAX_NETWORKS)
+        check_range("family syntax", self.syntax, 1, 255)
+        check_range("number of fingerprints", len(self.fingerprints), 0, MAX_NETWORKS)
         for fingerprint in self.fingerprints:
-            _check_range("fingerprint", fingerprint, 0, (1 << 64) - 1)
-        _check_range("size of the family's block", len(self.family_block), 0, MAX_FAMILY_BLOCK_SIZE)
+            check_range("fingerprint", fingerprint, 0, (1 << 64) - 1)
+        check_range("size of the family's block", len(self.family_block), 0, MAX_FAMILY_BLOCK_SIZE)
 
     def _check_pictures(self) -> None:
-        _check_range("width", self.width, 1, MAX_SIDE)
-        _check_range("height", self.height, 1, MAX_SIDE)
+        check_range("width", self.width, 1, MAX_SIDE)
+        check_range("height", self.height, 1, MAX_SIDE)
         if self.bit_depth not in BIT_DEPTHS:
             raise ValueError(f"bit depth {self.bit_depth} is not one of {', '.join(map(str, BIT_DEPTHS))}")
         for what, value, codes in (
@@ -180,7 +181,7 @@ class Sps:
             ("transfer", self.transfer),
             ("matrix", self.matrix),
         ):
-            _check_range(f"colour {what}", number, 0, 255)
+            check_range(f"colour {what}", number, 0, 255)
         for what, num, den in (
             ("frame rate", self.frame_rate_num, self.frame_rate_den),
             ("sample aspect ratio", self.sar_num, self.sar_den),
@@ -189,13 +190,13 @@ class Sps:
                 raise ValueError(f"{what} {num}/{den} is neither 0/0 nor a fraction of 32-bit numbers above 0")
 
     def _check_coding(self) -> None:
-        _check_range("skip threshold (millionths)", self.skip_threshold_millionths, 0, (1 << 32) - 1)
-        _check_range("reset interval", self.reset_interval, 0, 65535)
-        _check_range("number of QP offsets", len(self.qp_offsets), 0, MAX_QP_OFFSETS)
+        check_range("skip threshold (millionths)", self.skip_threshold_millionths, 0, (1 << 32) - 1)
+        check_range("reset interval", self.reset_interval, 0, 65535)
+        check_range("number of QP offsets", len(self.qp_offsets), 0, MAX_QP_OFFSETS)
         if not all(0 <= offset <= MAX_QP_OFFSET for offset in self.qp_offsets):
             raise ValueError(f"QP offsets {self.qp_offsets} are not numbers in 0..{MAX_QP_OFFSET}")
-        _check_range("pictures a unit", self.max_pictures, 1, MAX_PICTURES)
-        _check_range("reordered pictures", self.max_reorder, 0, MAX_REORDER)
+        check_range("pictures a unit", self.max_pictures, 1, MAX_PICTURES)
+        check_range("reordered pictures", self.max_reorder, 0, MAX_REORDER)
         kinds = [block.kind for block in self.other_blocks]
         if kinds != sorted(set(kinds)):
             raise ValueError(f"blocks of kinds {kinds} do not stand in the order of their kinds, each once")
@@ -250,11 +251,6 @@ _NO_BLOCKS = {
     "vbv": None,
     "other_blocks": (),
 }
-
-
-def _check_range(what: str, value: int, low: int, high: int) -> None:
-    if not low <= value <= high:
-        raise ValueError(f"{what} {value} is outside {low}..{high}")
 
 
 def quantise_skip_threshold(threshold: float | None) -> int:

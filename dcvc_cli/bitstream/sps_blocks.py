@@ -8,17 +8,13 @@ from dataclasses import dataclass
 
 from dcvc_cli.bitstream.faults import Rule, UnsupportedStreamError
 from dcvc_cli.bitstream.varint import ByteReader, write_uv
+from dcvc_cli.format.ranges import check_range
 
 FAMILY, MASTERING_DISPLAY, CONTENT_LIGHT, VBV, TIME_BASE = 0, 1, 2, 3, 128
 FIRST_REQUIRED_KIND = 128
 """A reader needs blocks of this kind and above to read the stream."""
 _KNOWN_KINDS = (FAMILY, MASTERING_DISPLAY, CONTENT_LIGHT, VBV, TIME_BASE)
 _U32 = (1 << 32) - 1
-
-
-def _check(what: str, value: int, low: int, high: int) -> None:
-    if not low <= value <= high:
-        raise ValueError(f"{what} {value} is outside {low}..{high}")
 
 
 @dataclass(frozen=True)
@@ -36,9 +32,9 @@ class Vbv:
     initial_fullness: int
 
     def __post_init__(self) -> None:
-        _check("VBV rate", self.max_rate, 1, _U32)
-        _check("VBV buffer size", self.buffer_size, 1, _U32)
-        _check("VBV initial fullness", self.initial_fullness, 0, self.buffer_size)
+        check_range("VBV rate", self.max_rate, 1, _U32)
+        check_range("VBV buffer size", self.buffer_size, 1, _U32)
+        check_range("VBV initial fullness", self.initial_fullness, 0, self.buffer_size)
 
     def write(self) -> bytes:
         """Returns 12 bytes."""
@@ -58,8 +54,8 @@ class TimeBase:
     den: int
 
     def __post_init__(self) -> None:
-        _check("time base", self.num, 1, _U32)
-        _check("time base", self.den, 1, _U32)
+        check_range("time base", self.num, 1, _U32)
+        check_range("time base", self.den, 1, _U32)
 
     def write(self) -> bytes:
         """Returns 8 bytes."""

@@ -29,6 +29,17 @@ def latent_table(entropy_format: EntropyFormat) -> CdfTable:
     return gaussian_table() if entropy_format.is_published else wide_gaussian_table()
 
 
+def check_finite(ops: Operations, *latents: Tensor) -> None:
+    """Checks what an encoder's networks give before it is coded.
+
+    Raises:
+        EnvironmentFault: values are not finite.
+    """
+    if not all(ops.is_finite(one) for one in latents):
+        hint = "check the weights, or encode with --precision fp32"
+        raise EnvironmentFault("the encoder's networks give latents that are not finite", hint)
+
+
 class EncodingSide:
     """Makes the symbols of one frame.
 
@@ -68,9 +79,7 @@ class EncodingSide:
         own, network = self.network.analysis, self.network
         y = analysis(own, own.frame_from_values(self.values))
         z = hyper_analysis(own, y)
-        if not (own.is_finite(y) and own.is_finite(z)):
-            hint = "check the weights, or encode with --precision fp32"
-            raise EnvironmentFault("the encoder's networks give latents that are not finite", hint)
+        check_finite(own, y, z)
         symbols = own.round_z(z)
         self.encoder.add_z(symbols, network.table_of_z(self.entropy_format), qp * symbols.shape[0])
         if own is network.synthesis:

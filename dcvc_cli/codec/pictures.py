@@ -74,9 +74,9 @@ def check_picture(picture: Picture, video_format: VideoFormat) -> None:
         raise InputError(f"a picture has samples {picture.planes[0].dtype}, expected {video_format.dtype}")
 
 
-def padded_size(size: PictureSize) -> tuple[int, int]:
-    """Returns (height, width) after padding."""
-    return -(-size.height // PADDING) * PADDING, -(-size.width // PADDING) * PADDING
+def padded_size(size: PictureSize, multiple: int = PADDING) -> tuple[int, int]:
+    """Returns (height, width) after padding to multiples of a number."""
+    return -(-size.height // multiple) * multiple, -(-size.width // multiple) * multiple
 
 
 @timed(COLOUR)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dcvc_cli.commands.options import Device, Overwrite, Threads, parse_size, plot_format
+from dcvc_cli.commands.options import Device, JsonOption, Overwrite, Threads, parse_size, plot_format
 from dcvc_cli.format.constants import DEFAULT_MODEL, MAX_BASE_QP
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def bench(
     ] = 32,
     device: Device = None,
     threads: Threads = None,
-    json_output: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of the tables.")] = False,
+    json_output: JsonOption = False,
     plot_file: Annotated[
         str | None, typer.Option("--plot", metavar="FILE", help="Draw the stages as .png or .svg.")
     ] = None,

@@ -27,6 +27,30 @@ def _coding(metavar: str, text: str, default: object = None) -> Any:
     )
 
 
+Model = Annotated[
+    str | None, _coding("NAME", "Weights by a name that `dcvc models list` shows, or a file.", DEFAULTS.model)
+]
+PrecisionName = Annotated[
+    str | None,
+    _coding(
+        "NAME",
+        "exact decodes alike on every machine; fp16, bf16, fp32, fp64 on one software stack. Default: exact if the "
+        "weights have it, else fp32.",
+    ),
+]
+ResetInterval = Annotated[
+    int | None, _coding("N", "Frames between drops of the reference feature; 0: never.", DEFAULTS.reset_interval)
+]
+SkipThreshold = Annotated[
+    float | None,
+    _coding(
+        "T",
+        "Skip threshold: latents with a predicted scale up to T are not coded; 0: code all.",
+        DEFAULTS.force_zero_thres,
+    ),
+]
+
+
 @dataclass(frozen=True, kw_only=True)
 class SourceOptions:
     """Facts of the input that it does not state, or that the user states over it."""
@@ -147,20 +171,9 @@ class CodingOptions:
             rich_help_panel="Coding",
         ),
     ] = None
-    reset_interval: Annotated[
-        int | None, _coding("N", "Frames between drops of the reference feature; 0: never.", DEFAULTS.reset_interval)
-    ] = None
-    force_zero_thres: Annotated[
-        float | None,
-        _coding(
-            "T",
-            "Skip threshold: latents with a predicted scale up to T are not coded; 0: code all.",
-            DEFAULTS.force_zero_thres,
-        ),
-    ] = None
-    model: Annotated[
-        str | None, _coding("NAME", "Weights by a name that `dcvc models list` shows, or a file.", DEFAULTS.model)
-    ] = None
+    reset_interval: ResetInterval = None
+    force_zero_thres: SkipThreshold = None
+    model: Model = None
     preset: Annotated[
         str | None,
         _coding("NAME", "Settings that come with dcvc: archive, broadcast, default, low-latency, steady or streaming."),
@@ -168,14 +181,7 @@ class CodingOptions:
     config: Annotated[
         str | None, _coding("FILE.yaml", "File with settings under the names of these options; the command line wins.")
     ] = None
-    precision: Annotated[
-        str | None,
-        _coding(
-            "NAME",
-            "exact decodes alike on every machine; fp16, bf16, fp32, fp64 on one software stack. Default: exact if the "
-            "weights have it, else fp32.",
-        ),
-    ] = None
+    precision: PrecisionName = None
     entropy_format: Annotated[
         str | None,
         _coding(

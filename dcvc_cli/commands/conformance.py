@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dcvc_cli.commands.options import Threads
+from dcvc_cli.commands.options import JsonOption, Threads
 from dcvc_cli.errors import StreamError, UsageError
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def conformance(
         ),
     ] = "fp64",
     threads: Threads = None,
-    json_output: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of the lines.")] = False,
+    json_output: JsonOption = False,
 ) -> None:
     """Run conformance cases: decode every stream and encode every clip, and compare byte for byte.
 

@@ -9,6 +9,7 @@ from dcvc_cli.commands.decode_batch import decode_batch
 from dcvc_cli.commands.decode_stream import DecodeChoices, Reports, decode_stream
 from dcvc_cli.commands.option_list import takes_options
 from dcvc_cli.commands.options import (
+    STREAM_HELP,
     Device,
     Frames,
     Jobs,
@@ -31,7 +32,7 @@ from dcvc_cli.ui.progress import ProgressMode
 @takes_options
 def decode(
     *,
-    sources: Annotated[list[str], typer.Argument(metavar="IN.dcvc...", help="The stream; - is standard input.")],
+    sources: Annotated[list[str], typer.Argument(metavar="IN.dcvc...", help=STREAM_HELP)],
     output: Annotated[
         str | None,
         typer.Option(

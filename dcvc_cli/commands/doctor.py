@@ -1,10 +1,10 @@
 """`dcvc doctor`: shows what this machine offers and what dcvc uses of it."""
 
 import json
-from typing import Annotated
 
 import typer
 
+from dcvc_cli.commands.options import JsonOption
 from dcvc_cli.errors import EnvironmentFault
 from dcvc_cli.ui.text import one_line
 
@@ -12,7 +12,7 @@ JSON_SCHEMA = 1
 
 
 def doctor(
-    json_output: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of the tables.")] = False,
+    json_output: JsonOption = False,
 ) -> None:
     """Show machine, packages, devices, kernels and weights: what dcvc uses, and why it does not use something faster.
 

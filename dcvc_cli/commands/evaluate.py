@@ -4,11 +4,12 @@ import os
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dcvc_cli.codec.choices import DEFAULT_RESET_INTERVAL, DEFAULT_SKIP_THRESHOLD
+from dcvc_cli.coding.encode_settings import EncodeSettings, option_name
+from dcvc_cli.commands.coding_options import Model, PrecisionName, ResetInterval, SkipThreshold
 from dcvc_cli.commands.evaluate_rates import CodecName, rates_of
 from dcvc_cli.commands.options import Device, Overwrite, Threads, check_places
 from dcvc_cli.errors import BatchError, UsageError
@@ -17,7 +18,7 @@ from dcvc_cli.format.constants import DEFAULT_MODEL
 if TYPE_CHECKING:
     from dcvc_cli.evaluating.evaluation import CoderSettings, EvaluationPoint, PointOutcome
 
-_SET, _CODING, _OTHERS = "Test set", "Coding", "Conventional codecs"
+_SET, _OTHERS = "Test set", "Conventional codecs"
 _QP_LIST = "N,N,..."
 
 
@@ -83,45 +84,10 @@ def evaluate(
             rich_help_panel=_SET,
         ),
     ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="Weights by a name that `dcvc models list` shows, or a file.",
-            show_default=DEFAULT_MODEL,
-            rich_help_panel=_CODING,
-        ),
-    ] = None,
-    precision: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="exact, fp16, bf16, fp32, fp64. Default: exact if the weights have it.",
-            rich_help_panel=_CODING,
-        ),
-    ] = None,
-    reset_interval: Annotated[
-        int | None,
-        typer.Option(
-            min=0,
-            max=65535,
-            metavar="N",
-            help="Frames between drops of the reference feature; 0: never.",
-            show_default=str(DEFAULT_RESET_INTERVAL),
-            rich_help_panel=_CODING,
-        ),
-    ] = None,
-    force_zero_thres: Annotated[
-        float | None,
-        typer.Option(
-            min=0,
-            max=4294,
-            metavar="T",
-            help="Skip threshold: latents with a predicted scale up to T are not coded; 0: code all.",
-            show_default=str(DEFAULT_SKIP_THRESHOLD),
-            rich_help_panel=_CODING,
-        ),
-    ] = None,
+    model: Model = None,
+    precision: PrecisionName = None,
+    reset_interval: ResetInterval = None,
+    force_zero_thres: SkipThreshold = None,
     device: Device = None,
     threads: Threads = None,
     workers: Annotated[
@@ -198,6 +164,14 @@ def evaluate(
     if threads is None and workers > 1:
         threads = max(1, (os.cpu_count() or 1) // workers)
     rates = rates_of(codec, rate_num, qp_i, qp_p)
+    named: dict[str, Any] = {
+        "model": model,
+        "precision": precision,
+        "reset_interval": reset_interval,
+        "force_zero_thres": force_zero_thres,
+    }
+    given = {name: value for name, value in named.items() if value is not None}
+    coding = EncodeSettings(**given)
 
     from dcvc_cli.evaluating.coders import rates_of_model
     from dcvc_cli.evaluating.evaluation import EvaluationPoint, limited
@@ -210,13 +184,7 @@ def evaluate(
     points = [EvaluationPoint(sequence, rate) for sequence in sequences for rate in rates]
     settings: CoderSettings
     if codec is not None:
-        given = {
-            "--model": model,
-            "--precision": precision,
-            "--reset-interval": reset_interval,
-            "--force-zero-thres": force_zero_thres,
-        }
-        _refuse([name for name, value in given.items() if value is not None], f"with --codec {codec}")
+        _refuse([option_name(name) for name in given], f"with --codec {codec}")
         settings = _conventional(codec, codec_args, b_frames, threads, msssim)
     else:
         _refuse(
@@ -227,7 +195,7 @@ def evaluate(
             ],
             "without --codec",
         )
-        settings = _dcvc(model, precision, reset_interval, force_zero_thres, device, threads, msssim)
+        settings = _dcvc(coding, device, threads, msssim)
     from dcvc_cli.evaluating.scores import measuring
 
     _run(points, measuring(settings, scores), output, overwrite, stream_dir, workers, check_existing, verbose)
@@ -326,23 +294,14 @@ def _conventional(
     return ConventionalSettings(chosen, EncoderSettings(options, b_frames=b_frames, num_threads=threads or 1), msssim)
 
 
-def _dcvc(
-    model: str | None,
-    precision: str | None,
-    reset_interval: int | None,
-    force_zero_thres: float | None,
-    device: str | None,
-    threads: int | None,
-    msssim: bool,
-) -> "CoderSettings":
+def _dcvc(coding: EncodeSettings, device: str | None, threads: int | None, msssim: bool) -> "CoderSettings":
     from dcvc_cli.evaluating.coders import DcvcSettings
 
-    threshold = DEFAULT_SKIP_THRESHOLD if force_zero_thres is None else force_zero_thres
     return DcvcSettings.for_model(
-        model or DEFAULT_MODEL,
-        precision,
-        reset_interval=DEFAULT_RESET_INTERVAL if reset_interval is None else reset_interval,
-        skip_threshold=threshold or None,
+        coding.model,
+        coding.precision,
+        reset_interval=coding.reset_interval,
+        skip_threshold=coding.force_zero_thres or None,
         device=device or "auto",
         threads=threads,
         msssim=msssim,

@@ -20,7 +20,7 @@ from dcvc_cli.ui.progress import ProgressMode
 if TYPE_CHECKING:
     from dcvc_cli.farm.work import FarmJob
 
-app = typer.Typer(name="farm", help="Encode many inputs on a cluster, chunk by chunk.", no_args_is_help=True)
+app = typer.Typer(name="farm", no_args_is_help=True)
 STATE_FOLDER = ".farm"
 REPORT = "farm.json"
 

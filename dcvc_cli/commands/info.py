@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dcvc_cli.commands.option_list import takes_options
-from dcvc_cli.commands.options import LimitOptions
+from dcvc_cli.commands.options import STREAM_HELP, JsonOption, LimitOptions
 from dcvc_cli.errors import BatchError, DcvcError, StreamError
 from dcvc_cli.format.limits import Limits
 from dcvc_cli.ui.console import say
@@ -25,8 +25,8 @@ MAX_TEXTS = MAX_SPS = 64
 @takes_options
 def info(
     *,
-    sources: Annotated[list[str], typer.Argument(metavar="IN.dcvc...", help="The stream; - is standard input.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of the tables.")] = False,
+    sources: Annotated[list[str], typer.Argument(metavar="IN.dcvc...", help=STREAM_HELP)],
+    as_json: JsonOption = False,
     validate: Annotated[
         bool, typer.Option("--validate", help="Check every rule of the format; print offset and rule of each fault.")
     ] = False,

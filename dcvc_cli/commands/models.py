@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dcvc_cli.commands.options import JsonOption, ModelName, Overwrite, WeightsOutput
 from dcvc_cli.errors import DcvcError, EnvironmentFault, UsageError
 from dcvc_cli.ui.text import one_line
 
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 
 JSON_SCHEMA = 1
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")]
 
 app = typer.Typer(name="models", help="List, show, add and verify the weights on this machine.", no_args_is_help=True)
 
@@ -41,9 +41,7 @@ def list_models(json_output: JsonOption = False) -> None:
 
 @app.command()
 def show(
-    name: Annotated[
-        str, typer.Argument(metavar="NAME", help="A name that `dcvc models list` shows, or a weights file.")
-    ],
+    name: ModelName,
     json_output: JsonOption = False,
 ) -> None:
     """Show the weights of one model: networks, fingerprints, precision and origin. The whole file is read and
@@ -125,10 +123,8 @@ def add(
 
 @app.command()
 def quantize(
-    name: Annotated[
-        str, typer.Argument(metavar="NAME", help="A name that `dcvc models list` shows, or a weights file.")
-    ],
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="F.safetensors", help="The weights file to write.")],
+    name: ModelName,
+    output: WeightsOutput,
     clips: Annotated[
         list[str] | None,
         typer.Argument(
@@ -138,7 +134,7 @@ def quantize(
     wide: Annotated[
         bool, typer.Option("--wide", help="Use 16-bit weights in every layer, for published checkpoints.")
     ] = False,
-    overwrite: Annotated[bool, typer.Option("-y", "--overwrite", help="Replace an existing file.")] = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Prepare weights for exact arithmetic: the same model in integers.
 

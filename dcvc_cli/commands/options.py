@@ -35,6 +35,14 @@ Overwrite = Annotated[
     bool,
     typer.Option("--overwrite", "-y", help="Replace existing output; without this option, an existing file is kept."),
 ]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
+ModelName = Annotated[
+    str, typer.Argument(metavar="NAME", help="A name that `dcvc models list` shows, or a weights file.")
+]
+WeightsOutput = Annotated[
+    Path, typer.Option("-o", "--output", metavar="F.safetensors", help="The weights file to write.")
+]
+STREAM_HELP = "The stream; - is standard input."
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Print details.")]
 ProgressOption = Annotated[

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from dcvc_cli.commands.option_list import takes_options
-from dcvc_cli.commands.options import Device, Frames, LimitOptions, Seek, Threads
+from dcvc_cli.commands.options import STREAM_HELP, Device, Frames, LimitOptions, Seek, Threads
 from dcvc_cli.commands.positions import position_of
 from dcvc_cli.errors import EnvironmentFault, InputError
 
@@ -23,7 +23,7 @@ PLAYERS = {
 @takes_options
 def play(
     *,
-    source: Annotated[str, typer.Argument(metavar="IN.dcvc", help="The stream; - is standard input.")],
+    source: Annotated[str, typer.Argument(metavar="IN.dcvc", help=STREAM_HELP)],
     seek: Seek = "0",
     frames: Frames = None,
     player: Annotated[

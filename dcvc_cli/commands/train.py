@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dcvc_cli.commands.option_list import takes_options
+from dcvc_cli.commands.options import Overwrite, WeightsOutput
 from dcvc_cli.errors import InputError, UsageError
 from dcvc_cli.format.constants import DEFAULT_MODEL
 from dcvc_cli.ui.progress import ProgressMode
@@ -188,7 +189,7 @@ def export(
             help="One checkpoint a network, of dcvc or published, in the model's order: image first.",
         ),
     ],
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="F.safetensors", help="The weights file to write.")],
+    output: WeightsOutput,
     model: Annotated[str, typer.Option("--model", help="Model of the checkpoints.")] = DEFAULT_MODEL,
     description: Annotated[
         str, typer.Option("--description", help="Text that the file keeps, such as what the model was trained on.")
@@ -201,7 +202,7 @@ def export(
         list[str] | None,
         typer.Option("--calibrate", metavar="CLIP", help="As --exact, and calibrate with this clip too; repeatable."),
     ] = None,
-    overwrite: Annotated[bool, typer.Option("-y", "--overwrite", help="Replace an existing file.")] = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Turn training checkpoints into a weights file.
 

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from dcvc_cli.entropy.tables import MAX_NATIVE_ROWS, CdfTable
-from dcvc_cli.errors import StreamError
+from dcvc_cli.entropy.tables import MAX_NATIVE_ROWS, CdfTable, check_status
 from dcvc_cli.format.entropy_format import EntropyFormat
 from dcvc_cli.format.native import NativeModule
 from dcvc_cli.format.range_coder import DecoderState, EncoderState
@@ -119,13 +118,9 @@ class FrameDecoder:
             StreamError: bytes are left, a coder's state is not back at its start value, or COMPACT bytes are not the
                 shortest.
         """
-        self._check(self._decoder.finish())
+        check_status(self._decoder.finish())
 
     def _decode(self, native_table: "native.CodingTable", rows: NDArray[np.uint8]) -> NDArray[np.int8]:
         symbols = np.empty(rows.size, dtype=np.int8)
-        self._check(self._decoder.decode(native_table, rows, symbols))
+        check_status(self._decoder.decode(native_table, rows, symbols))
         return symbols
-
-    def _check(self, status: "native.Status") -> None:
-        if status != native.Status.OK:
-            raise StreamError(f"the entropy-coded data of a frame is damaged: {native.describe(status)}")

@@ -7,12 +7,22 @@ checkpoint gives the same integers.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dcvc_cli.entropy.tables import CdfTable, TableError, quantise_pmf
+
+if TYPE_CHECKING:
+    import torch
+
+    Parameters = Mapping[str, NDArray[np.float32] | torch.Tensor]
+    """State dict of a network, as weights files or as checkpoints have it."""
+    TorchLayer = tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]
+Layer = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64] | None]
+Probabilities = NDArray[np.floating]
+"""float64 of our own densities, float32 of published ones."""
 
 LN2_HIGH, LN2_LOW = 0.693147180369123816490, 1.90821492927058770002e-10
 """ln 2 in two parts. The first has so few bits that its product with any exponent is exact."""
@@ -20,10 +30,10 @@ EXP_TERMS, LOG_TERMS = 14, 18
 LARGEST_EXPONENT = 700.0
 
 
-def exponential(x: Any) -> NDArray[np.float64]:
+def exponential(x: NDArray[np.float64]) -> NDArray[np.float64]:
     """Returns e^x, elementwise, with the same bits on every machine, within a few units in the last place. x outside
     -700..700 counts as the nearest end."""
-    x = np.clip(np.asarray(x, np.float64), -LARGEST_EXPONENT, LARGEST_EXPONENT)
+    x = np.clip(x, -LARGEST_EXPONENT, LARGEST_EXPONENT)
     power = np.rint(x / (LN2_HIGH + LN2_LOW))
     rest = x - power * LN2_HIGH - power * LN2_LOW
     total = np.ones_like(rest)
@@ -32,7 +42,7 @@ def exponential(x: Any) -> NDArray[np.float64]:
     return np.asarray(np.ldexp(total, power.astype(np.int64)))
 
 
-def log_one_plus(x: Any) -> NDArray[np.float64]:
+def log_one_plus(x: NDArray[np.float64]) -> NDArray[np.float64]:
     """Returns ln(1 + x) for x in 0..1, elementwise, with the same bits on every machine."""
     ratio = x / (x + 2.0)
     square = ratio * ratio
@@ -64,10 +74,10 @@ class Density(Protocol):
 
     num_rows: int
 
-    def cumulative(self, points: Sequence[float]) -> NDArray[Any]: ...
+    def cumulative(self, points: Sequence[float]) -> Probabilities: ...
 
 
-def factorised_table(parameters: Mapping[str, Any], prefix: str = "bit_estimator_z") -> CdfTable:
+def factorised_table(parameters: "Parameters", prefix: str = "bit_estimator_z") -> CdfTable:
     """Makes the tables of the factorised density of z, with row qp * num_channels + channel, the same on every machine.
 
     Args:
@@ -76,15 +86,15 @@ def factorised_table(parameters: Mapping[str, Any], prefix: str = "bit_estimator
     Raises:
         TableError: a parameter is missing or misshapen, or the parameters give no density.
     """
-    return _tables(ReproducibleDensity(parameters, prefix))
+    return _tables(ReproducibleDensity.of(parameters, prefix))
 
 
-def published_factorised_table(parameters: Mapping[str, Any], prefix: str = "bit_estimator_z") -> CdfTable:
+def published_factorised_table(parameters: "Parameters", prefix: str = "bit_estimator_z") -> CdfTable:
     """Makes the tables as the published codec does, for its own elementary streams.
 
     PyTorch's vectorised functions compute them in float32, so they are NOT the same on every machine.
     """
-    return _tables(PublishedDensity(parameters, prefix))
+    return _tables(PublishedDensity.of(parameters, prefix))
 
 
 def _tables(density: Density) -> CdfTable:
@@ -105,7 +115,7 @@ def _tables(density: Density) -> CdfTable:
     return CdfTable(cdf, (lower + upper + 3).astype(np.int32), (-lower).astype(np.int32))
 
 
-def _parameter(parameters: Mapping[str, Any], key: str) -> NDArray[np.float32]:
+def _parameter(parameters: "Parameters", key: str) -> NDArray[np.float32]:
     """Returns a parameter as float32 (num_rows, 1)."""
     if key not in parameters:
         raise TableError(f"parameter {key} is missing")
@@ -115,13 +125,24 @@ def _parameter(parameters: Mapping[str, Any], key: str) -> NDArray[np.float32]:
 
 
 class ReproducibleDensity:
-    """The density in float64, by the functions of this file."""
+    """The density in float64, by the functions of this file.
 
-    def __init__(self, parameters: Mapping[str, Any], prefix: str) -> None:
+    Args:
+        layers: slope, shift and gate of each of the four layers, (num_rows, 1); the last one has no gate.
+        num_rows: number of rows: channels times QPs.
+    """
+
+    def __init__(self, layers: Sequence[Layer], num_rows: int) -> None:
+        self._layers, self.num_rows = layers, num_rows
+
+    @classmethod
+    def of(cls, parameters: "Parameters", prefix: str) -> "ReproducibleDensity":
+        """Makes the density of eleven parameters below `prefix`."""
+
         def parameter(name: str) -> NDArray[np.float64]:
             return _parameter(parameters, f"{prefix}.{name}").astype(np.float64)
 
-        self._layers = [
+        layers = [
             (
                 softplus(parameter(f"f{k}.h")),
                 parameter(f"f{k}.b"),
@@ -129,11 +150,9 @@ class ReproducibleDensity:
             )
             for k in (1, 2, 3, 4)
         ]
-        self.num_rows = _common_rows(
-            [part.shape[0] for layer in self._layers for part in layer if part is not None], prefix
-        )
+        return cls(layers, _common_rows([part for layer in layers for part in layer if part is not None], prefix))
 
-    def cumulative(self, points: Sequence[float]) -> NDArray[Any]:
+    def cumulative(self, points: Sequence[float]) -> Probabilities:
         x = np.tile(np.array(points, np.float64), (self.num_rows, 1))
         for slope, shift, gate in self._layers:
             x = x * slope + shift
@@ -143,24 +162,27 @@ class ReproducibleDensity:
 
 
 class PublishedDensity:
-    """The density in float32, by PyTorch."""
+    """The density in float32, by PyTorch, of the same layers."""
 
-    def __init__(self, parameters: Mapping[str, Any], prefix: str) -> None:
+    def __init__(self, layers: "Sequence[TorchLayer]", num_rows: int) -> None:
+        self._layers, self.num_rows = layers, num_rows
+
+    @classmethod
+    def of(cls, parameters: "Parameters", prefix: str) -> "PublishedDensity":
+        """Makes the density of eleven parameters below `prefix`."""
         import torch
         from torch.nn.functional import softplus
 
         def parameter(name: str) -> torch.Tensor:
             return torch.from_numpy(_parameter(parameters, f"{prefix}.{name}"))
 
-        self._layers = [
+        layers = [
             (softplus(parameter(f"f{k}.h")), parameter(f"f{k}.b"), torch.tanh(parameter(f"f{k}.a")) if k < 4 else None)
             for k in (1, 2, 3, 4)
         ]
-        self.num_rows = _common_rows(
-            [part.shape[0] for layer in self._layers for part in layer if part is not None], prefix
-        )
+        return cls(layers, _common_rows([part for layer in layers for part in layer if part is not None], prefix))
 
-    def cumulative(self, points: Sequence[float]) -> NDArray[Any]:
+    def cumulative(self, points: Sequence[float]) -> Probabilities:
         import torch
 
         x = torch.tensor(points, dtype=torch.float32).repeat(self.num_rows, 1)
@@ -171,7 +193,8 @@ class PublishedDensity:
         return np.asarray(torch.sigmoid(x).numpy(), dtype=np.float32)
 
 
-def _common_rows(sizes: Sequence[int], prefix: str) -> int:
+def _common_rows(parts: "Sequence[NDArray[np.float64] | torch.Tensor]", prefix: str) -> int:
+    sizes = [part.shape[0] for part in parts]
     if len(set(sizes)) > 1:
         raise TableError(f"the parameters of {prefix} differ in size")
-    return sizes[0]
+    return int(sizes[0])

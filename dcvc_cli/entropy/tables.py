@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dcvc_cli.errors import StreamError
 from dcvc_cli.format.native import NativeModule
 
 if TYPE_CHECKING:
@@ -29,6 +30,16 @@ MAX_NATIVE_ROWS = 256
 
 class TableError(ValueError):
     """Arrays are no probability table. The message names the row and the reason."""
+
+
+def check_status(status: "native.Status") -> None:
+    """Checks what a decoder of the extension returned.
+
+    Raises:
+        StreamError: the bytes are damaged.
+    """
+    if status != native.Status.OK:
+        raise StreamError(f"the entropy-coded data of a frame is damaged: {native.describe(status)}")
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dcvc_cli.entropy.tables import CdfTable, native
+from dcvc_cli.entropy.tables import CdfTable, check_status, native
 from dcvc_cli.errors import StreamError
 from dcvc_cli.stages import ENTROPY, timed
 
@@ -89,7 +89,7 @@ class WideDecoder:
     def decode(self, rows: NDArray[np.uint8], table: CdfTable) -> NDArray[np.int16]:
         """Reads one symbol for each table row, int16 in the shape of the rows."""
         symbols = np.empty(rows.size, np.int16)
-        self._check(self._decoder.decode(table.native_wide(), _flat(rows), symbols))
+        check_status(self._decoder.decode(table.native_wide(), _flat(rows), symbols))
         return symbols.reshape(rows.shape)
 
     def finish(self) -> None:
@@ -98,11 +98,7 @@ class WideDecoder:
         Raises:
             StreamError: bytes are left, or a coder's state is not back at its start value.
         """
-        self._check(self._decoder.finish())
-
-    def _check(self, status: Any) -> None:
-        if status != native.Status.OK:
-            raise StreamError(f"the entropy-coded data of a frame is damaged: {native.describe(status)}")
+        check_status(self._decoder.finish())
 
 
 def _flat(array: NDArray[Any]) -> NDArray[Any]:

@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from dcvc_cli.bitstream.limits import FrameLimits
+from dcvc_cli.bitstream.faults import Rule, UnsupportedStreamError
+from dcvc_cli.bitstream.limits import FrameLimits, general_limits
 from dcvc_cli.bitstream.nal import NalType
 from dcvc_cli.bitstream.picture_header import ONE_PICTURE, PictureHeader
 from dcvc_cli.bitstream.sps import Precision, Sps
@@ -19,9 +20,10 @@ from dcvc_cli.bitstream.units import FrameUnit
 from dcvc_cli.codec.choices import NO_ORDER, CodingChoices, PictureOrder
 from dcvc_cli.codec.networks import CodecNetworks
 from dcvc_cli.entropy.tables import CdfTable
-from dcvc_cli.errors import UsageError
+from dcvc_cli.errors import StreamError, UsageError
 from dcvc_cli.families.checkpoint_match import CheckpointMatch, match_in_order
 from dcvc_cli.families.conformance_form import ConformanceForm
+from dcvc_cli.format.constants import MAX_BASE_QP
 from dcvc_cli.format.entropy_format import EntropyFormat
 from dcvc_cli.format.types import ChromaFormat, Picture, PictureSize, VideoFormat
 from dcvc_cli.graph.network import Network
@@ -113,6 +115,7 @@ class Model(ABC):
         networks: the graphs by name. Fingerprints in streams and checkpoints on the command line have the same order.
         max_pictures: largest number of pictures in a unit.
         max_side: largest width and height of a picture.
+        largest_qps: largest QP of I and of P units.
         entropy_formats: the choices of `--entropy-format`.
         stages: parts of coding a picture, in the order of `dcvc bench`. `stages.timed` marks the functions of a stage.
         relative_width: memory that a pixel takes, for estimates; 1 is what `lite` takes.
@@ -127,7 +130,8 @@ class Model(ABC):
     networks: Mapping[str, Network]
     max_pictures: int = 1
     max_side: int = MAX_CODED_SIDE
-    entropy_formats: tuple[EntropyFormat, ...] = ()
+    largest_qps: tuple[int, int] = (MAX_BASE_QP, MAX_BASE_QP)
+    entropy_formats: tuple[EntropyFormat, ...] = (EntropyFormat.FAMILY,)
     stages: tuple[str, ...] = COMMON_STAGES
     relative_width: float = 3.0
     kept_memory: int = 0
@@ -143,9 +147,10 @@ class Model(ABC):
         is_usual = video_format.bit_depth == 8 and video_format.chroma in (ChromaFormat.YUV420, ChromaFormat.RGB)
         return is_usual or self.codes_every_format
 
-    @abstractmethod
     def limits(self, sps: Sps) -> FrameLimits:
-        """Returns the largest QPs and the largest payload of a unit under an SPS."""
+        """Returns the largest QPs and the largest payload of a unit under an SPS. The default has `largest_qps`, and
+        the largest payload of as many latents as DCVC-RT has."""
+        return FrameLimits(*self.largest_qps, general_limits(sps).max_payload_size)
 
     @abstractmethod
     def sps_fields(self, size: PictureSize, choices: CodingChoices) -> Mapping[str, Any]:
@@ -168,6 +173,32 @@ class Model(ABC):
             StreamError: the SPS asks for something that the family does not have.
             UnsupportedStreamError: the SPS asks for something that this version of dcvc does not have yet.
         """
+
+    def check_entropy_format(self, entropy_format: EntropyFormat) -> None:
+        """Refuses an entropy format that the model does not have.
+
+        Raises:
+            UsageError: it is not one of `entropy_formats`.
+        """
+        if entropy_format not in self.entropy_formats:
+            others = [_spelled(one) for one in self.entropy_formats if one is not EntropyFormat.FAMILY]
+            hint = " or ".join(["use auto", *others])
+            raise UsageError(f"model {self.name} has no entropy format {_spelled(entropy_format)}", hint)
+
+    def check_sps(self, sps: Sps) -> None:
+        """Refuses an SPS that no decoder of the model takes.
+
+        Raises:
+            StreamError: the pictures are too large.
+            UnsupportedStreamError: the units hold what the model does not have yet.
+        """
+        if max(sps.width, sps.height) > self.max_side:
+            limit = f"{self.max_side}x{self.max_side}"
+            raise StreamError(f"the stream's pictures are {sps.width}x{sps.height}, larger than {limit}")
+        is_known = sps.entropy_format in self.entropy_formats and not sps.family_block
+        if sps.max_pictures > self.max_pictures or sps.max_reorder or not is_known:
+            message = f"the stream's units hold what model family {sps.model_family!r} of this dcvc does not know"
+            raise UnsupportedStreamError(Rule.UNSUPPORTED, message, hint="decode it with a newer dcvc")
 
     # ---- weights
 
@@ -261,3 +292,20 @@ class Family(ABC):
     def conformance_form(self) -> ConformanceForm | None:
         """Returns the reader of the published codec's cases (`dcvc conformance`); None where there are no cases."""
         return None
+
+
+def require_reference(is_there: bool) -> None:
+    """Refuses a P unit that comes before any I frame.
+
+    Args:
+        is_there: whether the unit has something to be predicted from.
+
+    Raises:
+        StreamError: it has nothing.
+    """
+    if not is_there:
+        raise StreamError("a P frame comes before any I frame", "the start of the stream is missing")
+
+
+def _spelled(entropy_format: EntropyFormat) -> str:
+    return entropy_format.name.lower().replace("_", "-")

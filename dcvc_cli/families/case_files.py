@@ -3,6 +3,7 @@ two files."""
 
 import hashlib
 import lzma
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,8 +18,8 @@ from dcvc_cli.codec.networks import CodecNetworks
 from dcvc_cli.entropy.tables import CdfTable
 from dcvc_cli.errors import InputError
 from dcvc_cli.families.base import Model
-from dcvc_cli.families.conformance_form import CaseRun
-from dcvc_cli.format.types import Picture, VideoFormat
+from dcvc_cli.families.conformance_form import Case, CaseRun, Check, Findings
+from dcvc_cli.format.types import Picture, PictureSize, VideoFormat
 
 GENERATOR = "make_params.py"
 
@@ -38,6 +39,55 @@ class GeneratedNetwork:
     letter: str
     name: str
     digest: str
+
+
+class StreamCase(Case):
+    """A case of a codec whose streams and pictures are compared byte for byte.
+
+    Attributes:
+        video_format: format of the pictures.
+        num_frames: number of pictures.
+    """
+
+    video_format: VideoFormat
+    num_frames: int
+
+    @property
+    def size(self) -> PictureSize:
+        """Returns the size of the pictures."""
+        return self.video_format.size
+
+    @property
+    def summary(self) -> str:
+        """Returns picture size and number of frames."""
+        return f"{self.size}, {self.num_frames} frames"
+
+    @abstractmethod
+    def networks(self, run: CaseRun) -> tuple[CodecNetworks, tuple[str, ...]]:
+        """Returns (networks with the case's tables of z, notes)."""
+
+    @abstractmethod
+    def decoding_faults(self, networks: CodecNetworks) -> list[str]:
+        """Decodes the stream and compares every picture."""
+
+    @abstractmethod
+    def encoding_faults(self, networks: CodecNetworks) -> list[str]:
+        """Encodes the pictures and compares every unit."""
+
+    def steps(self, run: CaseRun) -> Sequence[Check]:
+        """Returns the steps: make the parameters, decode the stream, encode the clip."""
+        opened: list[CodecNetworks] = []
+
+        def prepare() -> Findings:
+            networks, notes = self.networks(run)
+            opened.append(networks)
+            return Findings(notes=notes)
+
+        return (
+            Check("prepare", prepare),
+            Check("decode", lambda: Findings(tuple(self.decoding_faults(opened[0])))),
+            Check("encode", lambda: Findings(tuple(self.encoding_faults(opened[0])))),
+        )
 
 
 def load_generator(folder: Path) -> ModuleType:

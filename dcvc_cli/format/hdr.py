@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Protocol
 
+from dcvc_cli.format.ranges import check_range
+
 _U16, _U32 = (1 << 16) - 1, (1 << 32) - 1
 
 
@@ -10,11 +12,6 @@ class IntegerReader(Protocol):
     """Whatever gives big-endian integers of so many bytes."""
 
     def uint(self, num_bytes: int, /) -> int: ...
-
-
-def _check(what: str, value: int, low: int, high: int) -> None:
-    if not low <= value <= high:
-        raise ValueError(f"{what} {value} is outside {low}..{high}")
 
 
 @dataclass(frozen=True)
@@ -37,9 +34,9 @@ class MasteringDisplay:
         if len(self.primaries) != 6 or len(self.white_point) != 2:
             raise ValueError("a mastering display has three primaries and a white point of two coordinates each")
         for coordinate in (*self.primaries, *self.white_point):
-            _check("chromaticity", coordinate, 0, 50000)
-        _check("mastering luminance", self.max_luminance, 0, _U32)
-        _check("mastering luminance", self.min_luminance, 0, _U32)
+            check_range("chromaticity", coordinate, 0, 50000)
+        check_range("mastering luminance", self.max_luminance, 0, _U32)
+        check_range("mastering luminance", self.min_luminance, 0, _U32)
 
     def write(self) -> bytes:
         """24 bytes."""
@@ -67,8 +64,8 @@ class ContentLight:
     max_frame_average: int
 
     def __post_init__(self) -> None:
-        _check("MaxCLL", self.max_content, 0, _U16)
-        _check("MaxFALL", self.max_frame_average, 0, _U16)
+        check_range("MaxCLL", self.max_content, 0, _U16)
+        check_range("MaxFALL", self.max_frame_average, 0, _U16)
 
     def write(self) -> bytes:
         """4 bytes."""

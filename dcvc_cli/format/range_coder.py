@@ -203,6 +203,11 @@ class TwinBitReader:
         return bit
 
 
+def code_number(bit: BitCoding, zero: Context, sign: Context, prefix: Sequence[Context], wanted: int) -> int:
+    """Codes a number: whether it is 0, then as `code_nonzero` does."""
+    return code_nonzero(bit, sign, prefix, wanted) if bit(zero, wanted != 0) else 0
+
+
 def code_nonzero(bit: BitCoding, sign: Context, prefix: Sequence[Context], wanted: int) -> int:
     """Codes a number other than 0: its sign, the length of its magnitude with a context for each bit, at most
     len(prefix), and the bits below the highest."""

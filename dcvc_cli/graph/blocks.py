@@ -10,9 +10,15 @@ Shapes are channels x height x width; N = 1 outside training.
 from collections.abc import Iterator
 from typing import Any, Protocol
 
+from dcvc_cli.graph.network import Network, Shape
+
 Tensor = Any
 """A tensor of a backend; opaque here."""
-Shape = tuple[int, ...]
+Qp = Any
+"""The QP, or the number of another rate: an int; in training a tensor (N,), one for each picture of the batch."""
+GDN_PEDESTAL = 2.0**-36
+"""Checkpoints store square roots of the parameters of generalised divisive normalisation. This is added to a parameter
+before its root is taken."""
 
 
 class BlockOperations(Protocol):
@@ -24,7 +30,7 @@ class BlockOperations(Protocol):
     def depthwise(self, layer: "Depthwise", x: Tensor, /) -> Tensor:
         """Depthwise convolution."""
 
-    def scale(self, vector: "ScaleVector", x: Tensor, qp: Any, /) -> Tensor:
+    def scale(self, vector: "ScaleVector", x: Tensor, qp: Qp, /) -> Tensor:
         """Multiplies x by a row of the vector."""
 
     def depth_conv_block(self, block: "DepthConvBlock", x: Tensor, /) -> Tensor:
@@ -82,7 +88,7 @@ class ScaleVector:
     def shapes(self) -> Iterator[tuple[str, Shape]]:
         yield self.name, (self.num_qps, self.channels, 1, 1)
 
-    def __call__(self, ops: BlockOperations, x: Tensor, qp: Any) -> Tensor:
+    def __call__(self, ops: BlockOperations, x: Tensor, qp: Qp) -> Tensor:
         return ops.scale(self, x, qp)
 
 
@@ -113,6 +119,11 @@ class StackedEstimator(BitEstimator):
     def shapes(self) -> Iterator[tuple[str, Shape]]:
         for kind, num_stages in (("h", 4), ("b", 4), ("a", 3)):
             yield f"{self.name}.{kind}", (self.num_qps, self.channels, num_stages)
+
+
+CodingLayer = Conv | Depthwise | ScaleVector
+"""A layer that codes pictures."""
+Layer = CodingLayer | BitEstimator
 
 
 class DepthConvBlock:
@@ -213,11 +224,18 @@ class UpBlock:
         return self.conv(ops, self.up(ops, x))
 
 
-class Sequence:
-    """Blocks one after the other."""
+class Part(Protocol):
+    """A part of a network: a layer, or layers under one name."""
 
-    def __init__(self, *blocks: Any) -> None:
-        self.blocks = blocks
+    def shapes(self) -> Iterator[tuple[str, Shape]]:
+        """Yields names and shapes of its parameters."""
+
+
+class Sequence:
+    """Parts under one name. A Sequence of blocks runs them one after the other."""
+
+    def __init__(self, *blocks: Part) -> None:
+        self.blocks: tuple[Any, ...] = blocks
 
     def shapes(self) -> Iterator[tuple[str, Shape]]:
         for block in self.blocks:
@@ -236,39 +254,39 @@ def depth_conv_blocks(name: str, cin: int, channels: int, depth: int, first: int
     )
 
 
-def layer_shapes(owner: Any) -> Iterator[tuple[str, Shape]]:
+def layer_shapes(owner: object) -> Iterator[tuple[str, Shape]]:
     """Yields names and shapes of all parameters below `owner`, in the order in which its layers were made."""
     for value in vars(owner).values():
         if hasattr(value, "shapes"):
             yield from value.shapes()
 
 
-def layers_of(owner: Any) -> Iterator[Any]:
+def layers_of(owner: object) -> Iterator[Layer]:
     """Yields every leaf layer (Conv, Depthwise, ScaleVector, BitEstimator) below `owner`, in the order in which they
     were made."""
     children = owner.blocks if isinstance(owner, Sequence) else vars(owner).values()
     for value in children:
-        if isinstance(value, Conv | Depthwise | ScaleVector | BitEstimator):
+        if isinstance(value, Layer):
             yield value
         elif hasattr(value, "shapes"):
             yield from layers_of(value)
 
 
-def decoder_layers(model: Any) -> Iterator[Conv | Depthwise | ScaleVector]:
+def decoder_layers(model: Network) -> Iterator[CodingLayer]:
     """Yields the layers of a network that a decoder runs, in the order in which they were made."""
     for layer in layers_of(model):
         if not isinstance(layer, BitEstimator) and not layer.name.startswith(model.encoder_only):
             yield layer
 
 
-def encoder_layers(model: Any) -> Iterator[Conv | Depthwise | ScaleVector]:
+def encoder_layers(model: Network) -> Iterator[CodingLayer]:
     """Yields the layers of a network that only an encoder runs, in the order in which they were made."""
     for layer in layers_of(model):
         if not isinstance(layer, BitEstimator) and layer.name.startswith(model.encoder_only):
             yield layer
 
 
-def decoder_shapes(model: Any) -> Iterator[tuple[str, Shape]]:
+def decoder_shapes(model: Network) -> Iterator[tuple[str, Shape]]:
     """Yields names and shapes of the parameters that a decoder uses."""
     for layer in decoder_layers(model):
         yield from layer.shapes()

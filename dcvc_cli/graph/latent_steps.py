@@ -7,7 +7,9 @@ num_groups channels.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
+
+from dcvc_cli.graph.blocks import Tensor
 
 
 @dataclass(frozen=True)
@@ -50,8 +52,8 @@ class LatentCoder(Protocol):
     The networks call it. The codec or the trainer decides what happens with symbols.
     """
 
-    def begin(self, step_size_inverse: Any) -> None:
+    def begin(self, step_size_inverse: Tensor) -> None:
         """Takes the factor of the analysis latents, before step 0. A decoder ignores it."""
 
-    def step(self, step: CodingStep, scales: Any, means: Any) -> Any:
+    def step(self, step: CodingStep, scales: Tensor, means: Tensor) -> Tensor:
         """Codes one step. Returns its part of y_hat: C channels, 0 outside the step's positions."""

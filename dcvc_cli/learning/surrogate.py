@@ -9,6 +9,7 @@ from typing import Literal
 
 import torch
 
+from dcvc_cli.entropy.scale_index import SCALE_MIN
 from dcvc_cli.learning.losses import (
     LIKELIHOOD_FLOOR,
     TrainingOperations,
@@ -18,8 +19,6 @@ from dcvc_cli.learning.losses import (
 )
 
 Kind = Literal["noise", "straight-through", "mixed"]
-SMALLEST_SCALE = 0.11
-"""Of Laplace distributions in training; a gradient may always pull a smaller one back up."""
 Bits = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
@@ -29,7 +28,7 @@ def laplace_bits(residual: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
     Where the mass is too small to be computed, the density's logarithm takes its place, so that outliers keep a
     gradient.
     """
-    scale = lower_bound(scale.float(), SMALLEST_SCALE)
+    scale = lower_bound(scale.float(), SCALE_MIN)  # a gradient may always pull a smaller scale back up
     away = residual.float().abs()
     below, upto = (0.5 - 0.5 * point.sign() * torch.expm1(-point.abs() / scale) for point in (-0.5 - away, 0.5 - away))
     mass = upto - below

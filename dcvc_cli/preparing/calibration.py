@@ -14,14 +14,15 @@ bits on every machine.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dcvc_cli.backend import exact_rules as rules
-from dcvc_cli.backend.operations import Operations
+from dcvc_cli.backend.operations import Operations, PlaneFlags, PlaneIndex, PlaneSymbols
 from dcvc_cli.backend.reproducible import Float64, ReproducibleOperations, on_grid, product_bits
+from dcvc_cli.graph.blocks import Qp
 from dcvc_cli.preparing.shared_ranges import ROOM_FOR_PICTURE, Channels, Groups, room_for_strange
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ class RecordingOperations(Operations):
     def depthwise(self, layer: "Depthwise", x: Recorded) -> Recorded:
         return self._layer(layer.name, x, self.inner.depthwise(layer, x.tensor))
 
-    def scale(self, vector: "ScaleVector", x: Recorded, qp: Any) -> Recorded:
+    def scale(self, vector: "ScaleVector", x: Recorded, qp: Qp) -> Recorded:
         return self._layer(vector.name, x, self.inner.scale(vector, x.tensor, qp))
 
     def wsilu(self, x: Recorded) -> Recorded:
@@ -230,33 +231,37 @@ class RecordingOperations(Operations):
         means: Recorded,
         skip_threshold: float | None,
         zero_below: NDArray[np.float32] | None = None,
-    ) -> Any:
-        part, *rest = self.inner.quantise_step(
+    ) -> tuple[Recorded, PlaneSymbols, PlaneIndex, PlaneFlags]:
+        part, symbols, index, coded = self.inner.quantise_step(
             step, y, self._fixed(scales).tensor, means.tensor, skip_threshold, zero_below
         )
-        return self.record(part, means.group, self._fixed(means).channels), *rest
+        return self.record(part, means.group, self._fixed(means).channels), symbols, index, coded
 
-    def step_index(self, step: "CodingStep", scales: Recorded, skip_threshold: float | None) -> Any:
+    def step_index(
+        self, step: "CodingStep", scales: Recorded, skip_threshold: float | None
+    ) -> tuple[PlaneIndex, PlaneFlags]:
         return self.inner.step_index(step, self._fixed(scales).tensor, skip_threshold)
 
-    def restore_step(self, step: "CodingStep", symbols: Any, means: Recorded) -> Recorded:
+    def restore_step(self, step: "CodingStep", symbols: PlaneSymbols, means: Recorded) -> Recorded:
         return self.record(
             self.inner.restore_step(step, symbols, means.tensor), means.group, self._fixed(means).channels
         )
 
-    def round_z(self, z: Float64) -> Any:
+    def round_z(self, z: Float64) -> PlaneSymbols:
         return self.inner.round_z(z)
 
-    def z_from_symbols(self, symbols: Any) -> Recorded:
+    def z_from_symbols(self, symbols: PlaneSymbols) -> Recorded:
         return self.record(self.inner.z_from_symbols(symbols), self.groups.new(rules.Z_EXPONENT))
 
     def frame_from_values(self, values: NDArray[np.float32]) -> Recorded:
         return self.frame(self.inner.frame_from_values(values))
 
-    def export_planes(self, frame: Recorded, *, halve_chroma: bool, truncate_chroma: bool) -> Any:
+    def export_planes(
+        self, frame: Recorded, *, halve_chroma: bool, truncate_chroma: bool
+    ) -> tuple[NDArray[np.uint8], ...]:
         return self.inner.export_planes(frame.tensor, halve_chroma=halve_chroma, truncate_chroma=truncate_chroma)
 
-    def export_fine(self, frame: Recorded) -> Any:
+    def export_fine(self, frame: Recorded) -> NDArray[np.int32]:
         return self.inner.export_fine(frame.tensor)
 
     def samples_from_frame(self, frame: Recorded) -> NDArray[np.int16]:
@@ -265,7 +270,7 @@ class RecordingOperations(Operations):
     def frame_from_samples(self, samples: NDArray[np.int16]) -> Recorded:
         return self.frame(self.inner.frame_from_samples(samples))
 
-    def to_float(self, x: Recorded) -> Any:
+    def to_float(self, x: Recorded) -> NDArray[np.float32]:
         return self.inner.to_float(x.tensor)
 
     def from_float(self, x: NDArray[np.float32]) -> Recorded:

@@ -26,11 +26,10 @@ from dcvc_cli.graph.blocks import Conv, ScaleVector, decoder_layers, encoder_lay
 from dcvc_cli.media.reader import open_reader
 from dcvc_cli.preparing.calibration import Moments, RecordingOperations
 from dcvc_cli.preparing.calibration_material import strange_clips, typical_clips
-from dcvc_cli.weights.compression import carries_signal
+from dcvc_cli.weights.compression import NARROW_LIMIT, WIDE_LIMIT, carries_signal
 from dcvc_cli.weights.file import ModelWeights
 from dcvc_cli.weights.stored_arrays import ANALYSIS_EXPONENTS
 
-NARROW_LIMIT, WIDE_LIMIT = 127, 32767
 CLIPS = (1.0, 0.95, 0.9, 0.85, 0.8, 0.7)
 """Shares of a row's largest weight that are tried as the largest 8-bit weight."""
 DAMPING = 0.01

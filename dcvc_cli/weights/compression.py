@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from dcvc_cli.entropy.tables import CdfTable, TableError
 from dcvc_cli.weights.stored_arrays import ESTIMATOR_PREFIX, STEP_SUFFIX, TABLE_PREFIX, Arrays
 
-WIDE_LIMIT = 32767
+NARROW_LIMIT, WIDE_LIMIT = 127, 32767
+"""Largest magnitude of a stored weight of 8 and of 16 bits."""
 PRIOR_PREFIXES = ("hyper_", "y_", "temporal_prior")
 """Beginnings of the names of layers that only predict symbols."""
 

@@ -27,8 +27,6 @@ using Source = std::array<Array<int16_t>, 3>;
 using EncoderStart = std::optional<dcvc::EncoderState>;
 using DecoderStart = std::optional<dcvc::DecoderState>;
 
-constexpr int kMaxSide = 1 << 14;
-
 template <class T>
 int side(const Array<T>& plane, int axis) {
   return static_cast<int>(plane.shape(axis));
@@ -39,8 +37,8 @@ template <class T>
 bool require_planes(const std::array<Array<T>, 3>& planes) {
   for (const auto& plane : planes) require(plane.ndim() == 2, "planes must be (height, width)");
   const int height = side(planes[0], 0), width = side(planes[0], 1);
-  require(height > 0 && width > 0 && height % fl::kBlock == 0 && width % fl::kBlock == 0 && height <= kMaxSide &&
-              width <= kMaxSide,
+  require(height > 0 && width > 0 && height % fl::kBlock == 0 && width % fl::kBlock == 0 && height <= dcvc::kMaxSide &&
+              width <= dcvc::kMaxSide,
           "luma must be (height, width), multiples of 16");
   require(side(planes[1], 0) == side(planes[2], 0) && side(planes[1], 1) == side(planes[2], 1),
           "Cb and Cr must have one size");
@@ -224,7 +222,7 @@ int step_size(int step_index) {
 
 fl::FrameFloor empty_floor(int rows, int columns, bool is_halved, int depth) {
   require_depth(depth);
-  require(rows > 0 && columns > 0 && rows <= kMaxSide / fl::kBlock && columns <= kMaxSide / fl::kBlock,
+  require(rows > 0 && columns > 0 && rows <= dcvc::kMaxSide / fl::kBlock && columns <= dcvc::kMaxSide / fl::kBlock,
           "no picture has so many blocks");
   return {rows, columns, is_halved, depth};
 }
@@ -286,6 +284,7 @@ PYBIND11_MODULE(_floor, module) {
   module.attr("BLOCK") = fl::kBlock;
   module.attr("PART") = fl::kPart;
   module.attr("MAX_SAMPLE") = dcvc::kMaxSample;
+  module.attr("MAX_SIDE") = dcvc::kMaxSide;
   module.attr("MAX_LEVEL_BITS") = fl::kMaxLevelBits;
   module.attr("MAX_DEPTH") = fl::kMaxDepth;
   module.attr("EXACT_STEP") = fl::kExactStep;

@@ -4,6 +4,7 @@
 
 #include "kernels/base/arrays.hpp"
 #include "kernels/base/coder_states.hpp"
+#include "kernels/base/samples.hpp"
 #include "kernels/lossless/layer.hpp"
 
 namespace py = pybind11;
@@ -16,8 +17,6 @@ using dcvc::as_bytes;
 using dcvc::require;
 using Planes = std::array<Array<int16_t>, 3>;
 using Levels = std::array<Array<uint16_t>, 3>;
-
-constexpr py::ssize_t kMaxSide = 1 << 14;
 
 void require_depth(int depth) {
   require(depth >= ll::kMinDepth && depth <= ll::kMaxDepth, "the depth is 8 to 12 bits");
@@ -32,7 +31,7 @@ std::array<ll::PictureView, 3> views_of(const Planes& planes, const std::array<l
     views[i] = {planes[i].data(), static_cast<size_t>(planes[i].shape(1))};
     const int16_t* end = planes[i].data() + planes[i].size();
     for (const int16_t* sample = planes[i].data(); sample != end; ++sample)
-      require(*sample >= 0 && *sample <= 8192, "samples of the picture are 0..8192");
+      require(*sample >= 0 && *sample <= dcvc::kMaxSample, "samples of the picture are 0..8192");
   }
   return views;
 }
@@ -42,7 +41,8 @@ std::array<ll::LevelsView, 3> views_of(Levels& levels) {
   for (size_t i = 0; i < 3; ++i) {
     require(levels[i].ndim() == 2, "levels must be (height, width)");
     const auto height = levels[i].shape(0), width = levels[i].shape(1);
-    require(height > 0 && width > 0 && height <= kMaxSide && width <= kMaxSide, "no picture has these sides");
+    require(height > 0 && width > 0 && height <= dcvc::kMaxSide && width <= dcvc::kMaxSide,
+            "no picture has these sides");
     views[i] = {levels[i].mutable_data(), static_cast<int>(height), static_cast<int>(width)};
   }
   const int height = views[0].height, width = views[0].width;
@@ -93,7 +93,8 @@ std::optional<Levels> decode(ll::LayerCoder& coder, const py::bytes& data,
   Levels levels;
   for (size_t i = 0; i < 3; ++i) {
     const auto [height, width] = sizes[i];
-    require(height > 0 && width > 0 && height <= kMaxSide && width <= kMaxSide, "no picture has these sides");
+    require(height > 0 && width > 0 && height <= dcvc::kMaxSide && width <= dcvc::kMaxSide,
+            "no picture has these sides");
     levels[i] = Array<uint16_t>({height, width});
     std::fill_n(levels[i].mutable_data(), levels[i].size(), uint16_t{0});
   }

@@ -3,13 +3,14 @@
 #include <algorithm>
 #include <cstdlib>
 
+#include "kernels/base/samples.hpp"
+
 namespace dcvc::lossless {
 namespace {
 
 constexpr std::array<int, kActivities - 1> kActivityLimits = {
     6, 12, 18, 26, 36, 48, 64, 84, 108, 140, 180, 230, 300, 400, 520, 700, 950, 1300, 1800, 2600, 4000, 6000, 9000};
 constexpr int kMargin = 2;  // of rows that remember, left and right: always 0
-constexpr int kMaxSample = 8192;
 constexpr size_t kWeights = (7 * kMaxError >> 2) + 1;
 
 // The weight of a predictor by the errors that it made beside the sample, divided by 4.

@@ -15,7 +15,8 @@ from dcvc_cli.families.lite.floor import frame_floor, parts
 from dcvc_cli.families.lite.floor import twin as floor_twin
 from dcvc_cli.families.lite.motion import field, motion
 from dcvc_cli.families.lite.motion import twin as motion_twin
-from dcvc_cli.format import range_coder
+from dcvc_cli.families.uf import coder as uf_coder
+from dcvc_cli.format import constants, range_coder
 
 _entropy = pytest.importorskip("dcvc_cli._entropy")
 _filter = pytest.importorskip("dcvc_cli._filter")
@@ -52,6 +53,7 @@ def test_filter():
 def test_floor():
     assert (_floor.BLOCK, _floor.PART, _floor.EXACT_STEP) == (parts.BLOCK, parts.PART, parts.EXACT_STEP)
     assert _floor.MAX_SAMPLE == samples.MAX_SAMPLE
+    assert _floor.MAX_SIDE == constants.MAX_SIDE
     assert _floor.MAX_LEVEL_BITS == floor_twin.MAX_LEVEL_BITS
     for step_index in range(parts.EXACT_STEP):
         assert _floor.step_size(step_index) == frame_floor.step_size(step_index), step_index
@@ -65,6 +67,7 @@ def test_entropy():
     assert _entropy.MAX_LOG2_PARTITIONS == entropy_twin.MAX_LOG2_PARTITIONS
     assert _entropy.MAX_ESCAPE_DIGITS == entropy_twin.MAX_ESCAPE_DIGITS
     assert _entropy.MAX_WIDE_CODERS == wide.MAX_CODERS
+    assert _entropy.MAX_ZIGZAG_CODERS == uf_coder.MAX_CODERS
     assert (_entropy.WORD_BITS, _entropy.MIN_RANGE) == (range_coder.WORD_BITS, range_coder.MIN_RANGE)
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from dcvc_cli.entropy.wide import MAX_CODERS, WideKind
 from dcvc_cli.errors import InputError, StreamError
 from dcvc_cli.families.conformance_form import Check, ConformanceForm, Findings
-from dcvc_cli.families.dc.factors import NUM_ANCHORS, NUM_FINE
+from dcvc_cli.families.dc.factors import NUM_FINE
 from dcvc_cli.families.diverse_contexts.case_checks import (
     CaseUnit,
     CoderVector,
@@ -25,6 +25,7 @@ from dcvc_cli.families.diverse_contexts.case_checks import (
 )
 from dcvc_cli.families.diverse_contexts.frames import PFrame
 from dcvc_cli.families.diverse_contexts.model import DiverseModel
+from dcvc_cli.families.wide_latents.quality import NUM_ANCHORS
 from dcvc_cli.format.types import ChromaFormat, PictureSize, VideoFormat
 
 KINDS = {"image": "image", "video": "video"}

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dcvc_cli.families.diverse_contexts.blocks import Factors
-from dcvc_cli.graph.blocks import Sequence
+from dcvc_cli.families.wide_latents.quality import NUM_ANCHORS
+from dcvc_cli.format.constants import NUM_QPS
+from dcvc_cli.graph.blocks import Qp, Sequence
 
 if TYPE_CHECKING:
     from dcvc_cli.backend.float_torch import FloatOperations
 
-NUM_FINE, NUM_ANCHORS = 64, 4
+NUM_FINE = NUM_QPS
 """Qualities 0..63 lie evenly in the logarithm between the first and the last anchor; 64..67 are the anchors
 themselves."""
 
@@ -39,7 +41,7 @@ def scalar(anchors: Any, quality: int) -> float:
     return math.exp(first + quality * ((last - first) / (NUM_FINE - 1)))
 
 
-def factor(ops: "FloatOperations", prefix: str, side: str, quality: Any) -> Any:
+def factor(ops: "FloatOperations", prefix: str, side: str, quality: Qp) -> Any:
     """Returns the factors of features, 1 x channels x 1 x 1."""
     if not isinstance(quality, int):
         return ops.parameters[f"{prefix}q_basic_{side}"] * ops.parameters[f"{prefix}q_scale_{side}"][quality]

@@ -12,11 +12,11 @@ from dcvc_cli.codec.pictures import padded_size
 from dcvc_cli.entropy.wide import WideKind
 from dcvc_cli.families.base import Family
 from dcvc_cli.families.conformance_form import ConformanceForm
-from dcvc_cli.families.dc.factors import NUM_ANCHORS
 from dcvc_cli.families.dc.image import DcImageNetwork
 from dcvc_cli.families.dc.video import DcVideoNetwork
 from dcvc_cli.families.diverse_contexts.model import DiverseModel
 from dcvc_cli.families.diverse_contexts.sizes import TINY_IMAGE, TINY_VIDEO, ImageSizes, VideoSizes
+from dcvc_cli.families.wide_latents.quality import NUM_ANCHORS
 from dcvc_cli.format.types import ChromaFormat, Picture, VideoFormat
 from dcvc_cli.stages import COLOUR, timed
 

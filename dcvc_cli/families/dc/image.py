@@ -1,7 +1,6 @@
 """The image network of DCVC-DC. Source: DCVC-DC (CVPR 2023)."""
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dcvc_cli.backend.operations import Tensor
 from dcvc_cli.families.dc.factors import factor, quality_factors
@@ -9,8 +8,8 @@ from dcvc_cli.families.diverse_contexts.blocks import DepthBlock, Form, UNet
 from dcvc_cli.families.diverse_contexts.recipe import ImageNetwork, ImageParameters
 from dcvc_cli.families.diverse_contexts.sizes import ImageSizes
 from dcvc_cli.families.wide_latents.blocks import SMALL_SLOPE, DownBlock, Leaky, UpBlock, conv
-from dcvc_cli.graph.blocks import BitEstimator, Conv, Sequence
-from dcvc_cli.stages import ANALYSIS, HYPER, PRIORS, SYNTHESIS, timed
+from dcvc_cli.graph.blocks import BitEstimator, Conv, Qp, Sequence
+from dcvc_cli.stages import ANALYSIS, PRIORS, SYNTHESIS, timed
 
 if TYPE_CHECKING:
     from dcvc_cli.backend.float_torch import FloatOperations
@@ -75,14 +74,9 @@ class DcImageNetwork(ImageNetwork):
         return 1
 
     @timed(ANALYSIS)
-    def analysis(self, ops: "FloatOperations", picture: Tensor, quality: Any) -> Tensor:
+    def analysis(self, ops: "FloatOperations", picture: Tensor, quality: Qp) -> Tensor:
         """Picture -> y. Encoder only."""
         return self.enc_2(ops, self.enc_1(ops, picture) * factor(ops, "", "enc", quality))
-
-    @timed(HYPER)
-    def hyper_analysis(self, ops: "FloatOperations", y: Tensor) -> Tensor:
-        """y -> z before rounding. Encoder only."""
-        return self.hyper_enc(ops, ops.pad_replicate(y, 4))
 
     @timed(PRIORS)
     def parameters(self, ops: "FloatOperations", z_hat: Tensor, latent_size: tuple[int, int]) -> ImageParameters:
@@ -93,16 +87,8 @@ class DcImageNetwork(ImageNetwork):
         step_size = ops.clamp_step_size(step_size)
         return ImageParameters(ops.reciprocal(step_size), step_size, scales, means, found)
 
-    def predictor(self, ops: "FloatOperations", common: Tensor) -> Callable[[int, Tensor], Tensor]:
-        """Returns a function (step 1..3, latents coded so far) -> scales and means."""
-
-        def predict(step: int, so_far: Tensor) -> Any:
-            return self.spatial(ops, self.adaptors.blocks[step - 1](ops, ops.concat(so_far, common)))
-
-        return predict
-
     @timed(SYNTHESIS)
-    def synthesis(self, ops: "FloatOperations", y_hat: Tensor, quality: Any) -> Tensor:
+    def synthesis(self, ops: "FloatOperations", y_hat: Tensor, quality: Qp) -> Tensor:
         """y_hat -> picture."""
         inner = self.dec_1(ops, y_hat) * factor(ops, "", "dec", quality)
         return ops.clamp_unit(self.refine(ops, self.dec_2(ops, inner)))

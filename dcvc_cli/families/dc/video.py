@@ -7,7 +7,7 @@ from dcvc_cli.families.diverse_contexts.blocks import Form
 from dcvc_cli.families.diverse_contexts.sizes import VideoSizes
 from dcvc_cli.families.diverse_contexts.video import VideoNetwork
 from dcvc_cli.families.wide_latents.blocks import SMALL_SLOPE, Leaky, Residual, bottleneck, conv
-from dcvc_cli.graph.blocks import Sequence, SubPixelConv
+from dcvc_cli.graph.blocks import Qp, Sequence, SubPixelConv
 
 if TYPE_CHECKING:
     from dcvc_cli.backend.float_torch import FloatOperations
@@ -69,7 +69,7 @@ class DcVideoNetwork(VideoNetwork):
             _hyper_decoder("contextual_hyper_prior_decoder", self.sizes.latent),
         )
 
-    def factor(self, ops: "FloatOperations", name: str, quality: Any) -> Any:
+    def factor(self, ops: "FloatOperations", name: str, quality: Qp) -> Any:
         """Returns a factor for each channel."""
         prefix, side = FACTORS[name]
         return factor(ops, prefix, side, quality)

@@ -8,7 +8,8 @@ from dcvc_cli.families.float_codec.conformance import FileForm, FloatConformance
 from dcvc_cli.families.float_codec.entropy_vectors import VectorRules
 from dcvc_cli.families.float_codec.hyperprior import GAUSSIAN_ROWS
 from dcvc_cli.families.float_codec.model import FloatModel
-from dcvc_cli.families.float_codec.tables import SMALLEST_SCALE, rows_by_table, stored_table
+from dcvc_cli.families.float_codec.tables import rows_by_table, stored_table
+from dcvc_cli.families.wide_latents.tables import SMALLEST_SCALE
 
 MODELS = {
     "cheng2020-anchor": "dcvc-128",

@@ -13,9 +13,10 @@ from dcvc_cli.families.float_codec.hyperprior import HyperpriorNetwork
 from dcvc_cli.families.float_codec.layers import Deconv, Density, Gdn, Ops, Tensor
 from dcvc_cli.families.float_codec.motion import FLOW_WIDTHS, MotionEstimation
 from dcvc_cli.families.float_codec.sides import Side
-from dcvc_cli.families.float_codec.tables import SMALLEST_SCALE, stored_table
+from dcvc_cli.families.float_codec.tables import stored_table
 from dcvc_cli.families.wide_latents.blocks import SLOPE, Leaky, Residual, conv
-from dcvc_cli.graph.blocks import Sequence, SubPixelConv
+from dcvc_cli.families.wide_latents.tables import SMALLEST_SCALE
+from dcvc_cli.graph.blocks import Part, Sequence, SubPixelConv
 from dcvc_cli.stages import ANALYSIS, CONTEXT, PRIORS, SYNTHESIS, timed
 
 Z_MV, Z = "bitEstimator_z_mv", "bitEstimator_z"
@@ -50,7 +51,7 @@ class DcvcVideoNetwork(ConditionalNetwork):
         self.mv_hyper_encoder = hyper_encoder("mvpriorEncoder", v, n, 5)
         self.mv_hyper_decoder = hyper_decoder("mvpriorDecoder", n, (n, sizes.motion_prior), 2 * v, 5)
         self.mv_context = _context_model("auto_regressive_mv", "entropy_parameters_mv", v)
-        ups: list[Any] = []
+        ups: list[Part] = []
         for k in range(3):
             name = "mvDecoder_part1"
             ups += [Deconv(f"{name}.{2 * k}", v, v), Gdn(f"{name}.{2 * k + 1}", v, inverse=True)]
@@ -156,7 +157,7 @@ def _after(name: str, n: int) -> Residual:
 
 def _downs(name: str, cin: int, inner: int, cout: int, kernel: int) -> Sequence:
     """Four convolutions with stride 2, GDN between them."""
-    layers: list[Any] = []
+    layers: list[Part] = []
     for k in range(3):
         layers += [conv(f"{name}.{2 * k}", inner if k else cin, inner, kernel, 2), Gdn(f"{name}.{2 * k + 1}", inner)]
     return Sequence(*layers, conv(f"{name}.6", inner, cout, kernel, 2))

@@ -20,13 +20,14 @@ from dcvc_cli.entropy.tables import CdfTable, TableError
 from dcvc_cli.entropy.wide import WideDecoder, WideEncoder, WideKind
 from dcvc_cli.errors import InputError, StreamError
 from dcvc_cli.families.case_files import (
+    StreamCase,
     check_digest,
     difference,
     generated_state,
     parameter_digest,
     picture_of,
 )
-from dcvc_cli.families.conformance_form import Case, CaseRun, Check, Findings
+from dcvc_cli.families.conformance_form import CaseRun, Findings
 from dcvc_cli.families.diverse_contexts.frames import FramePayloadDecoder, FramePayloadEncoder, PFrame
 from dcvc_cli.families.diverse_contexts.model import ESTIMATORS, DiverseModel
 from dcvc_cli.families.wide_latents.payload import join_strings, split_payload
@@ -54,7 +55,7 @@ class CaseUnit:
         return max(len(self.p_frames), 1)
 
 
-class DiverseCase(Case):
+class DiverseCase(StreamCase):
     """A case, which is decoded and encoded unit by unit.
 
     Attributes:
@@ -71,11 +72,6 @@ class DiverseCase(Case):
     kinds: Mapping[str, str]
     digests: Mapping[str, str]
     units: tuple[CaseUnit, ...]
-
-    @property
-    def summary(self) -> str:
-        """Picture size and number of frames."""
-        return f"{self.video_format.size}, {self.num_frames} frames"
 
     @property
     def parameters(self) -> tuple[Any, ...]:
@@ -110,21 +106,6 @@ class DiverseCase(Case):
         return self.model.picture(frame, self.video_format)
 
     # ---- steps
-
-    def steps(self, run: CaseRun) -> Sequence[Check]:
-        """Returns the steps: make the parameters, decode the stream, encode the clip."""
-        opened: list[CodecNetworks] = []
-
-        def prepare() -> Findings:
-            networks, notes = self.networks(run)
-            opened.append(networks)
-            return Findings(notes=notes)
-
-        return (
-            Check("prepare", prepare),
-            Check("decode", lambda: Findings(tuple(self.decoding_faults(opened[0])))),
-            Check("encode", lambda: Findings(tuple(self.encoding_faults(opened[0])))),
-        )
 
     def networks(self, run: CaseRun) -> tuple[CodecNetworks, tuple[str, ...]]:
         """Returns (networks with the case's tables of z, notes)."""

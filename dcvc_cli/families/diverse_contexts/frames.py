@@ -10,7 +10,7 @@ from dcvc_cli.backend.operations import Tensor
 from dcvc_cli.codec.networks import CodecNetworks
 from dcvc_cli.entropy.tables import CdfTable
 from dcvc_cli.entropy.wide import WideDecoder, WideEncoder, WideKind
-from dcvc_cli.errors import StreamError
+from dcvc_cli.families.base import require_reference
 from dcvc_cli.families.diverse_contexts.latents import DecodingSide, EncodingSide, FrameSide
 from dcvc_cli.families.diverse_contexts.recipe import (
     ImageNetwork,
@@ -49,6 +49,12 @@ class FrameCoder:
             num_z = self.image.num_z
             self._image_rows[number] = self.networks["image"].z_table.rows(number * num_z, num_z)
         return self._image_rows[number]
+
+    @property
+    def frame(self) -> Tensor:
+        """The decoder's picture of the last frame, (1, 3, Hp, Wp)."""
+        assert self.reference is not None, "no frame came yet"
+        return self.reference.frame
 
     def code_i(self, side: FrameSide, padded: tuple[int, int], quality: int) -> None:
         """Codes an I frame through `side`."""
@@ -140,8 +146,7 @@ class FramePayloadDecoder(FrameCoder):
 
     def decode_p(self, payload: bytes, frames: Sequence[PFrame]) -> Iterator[Tensor]:
         """Decodes one P frame, or several that share their coders. Yields their pictures one after the other."""
-        if self.reference is None:
-            raise StreamError("a P frame comes before any I frame", "the start of the stream is missing")
+        require_reference(self.reference is not None)
         decoder, size = WideDecoder(split_payload(payload), self.kind), hyper_size(self.padded)
         hypers = [(self.z_tables[0], (self.video.sizes.motion, *size)), (self.z_tables[1], (self.video.num_z, *size))]
         for frame in frames:
@@ -150,4 +155,4 @@ class FramePayloadDecoder(FrameCoder):
             )
             if frame is frames[-1]:
                 decoder.finish()
-            yield self.reference.frame
+            yield self.frame

@@ -15,6 +15,7 @@ from dcvc_cli.backend.operations import Tensor
 from dcvc_cli.entropy.tables import CdfTable
 from dcvc_cli.entropy.wide import MAX_SYMBOL, WideDecoder, WideEncoder
 from dcvc_cli.errors import DcvcError, EnvironmentFault, StreamError
+from dcvc_cli.families.wide_latents.sides import channel_rows
 from dcvc_cli.families.wide_latents.tables import ScaleTable
 from dcvc_cli.graph.latent_steps import IMAGE_STEPS, CodingStep
 from dcvc_cli.stages import PRIORS, timed
@@ -170,11 +171,6 @@ class DecodingSide(FrameSide):
         if not (self.ops.is_finite(scales) and self.ops.is_finite(means)):
             raise self.fault("scales or means are not finite")
         return self._restored(step, self._decoder.decode(self._rows(step, scales), self.scales.table), means)
-
-
-def channel_rows(shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    """Returns the table row of every element of a tensor (channels, h, w), which is its channel."""
-    return np.broadcast_to(np.arange(shape[0], dtype=np.uint8)[:, None, None], shape)
 
 
 def _plane(masked: Tensor) -> Tensor:

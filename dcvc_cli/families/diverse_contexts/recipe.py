@@ -3,13 +3,14 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dcvc_cli.backend.operations import Tensor
 from dcvc_cli.entropy.tables import CdfTable
 from dcvc_cli.families.diverse_contexts.latents import FrameSide, code_four_steps
 from dcvc_cli.families.diverse_contexts.video import Prior, VideoNetwork
-from dcvc_cli.graph.blocks import Shape, decoder_shapes, layer_shapes
+from dcvc_cli.graph.blocks import Qp, Sequence, Shape, decoder_shapes, layer_shapes
+from dcvc_cli.stages import HYPER, timed
 
 if TYPE_CHECKING:
     from dcvc_cli.backend.float_torch import FloatOperations
@@ -57,10 +58,15 @@ class ImageNetwork(ABC):
 
     Attributes:
         num_z: channels of z.
+        hyper_enc: y -> z.
+        adaptors, spatial: the spatial prior of the later coding steps; each step has an adaptor.
     """
 
     encoder_only: tuple[str, ...] = ("enc.", "hyper_enc.")
     num_z: int
+    hyper_enc: Sequence
+    adaptors: Sequence
+    spatial: Sequence
 
     @property
     @abstractmethod
@@ -81,23 +87,28 @@ class ImageNetwork(ABC):
         return decoder_shapes(self)
 
     @abstractmethod
-    def analysis(self, ops: "FloatOperations", picture: Tensor, quality: Any) -> Tensor:
+    def analysis(self, ops: "FloatOperations", picture: Tensor, quality: Qp) -> Tensor:
         """Picture 3 x Hp x Wp in 0..1 -> y: C x Hp/16 x Wp/16. Encoder only."""
 
-    @abstractmethod
+    @timed(HYPER)
     def hyper_analysis(self, ops: "FloatOperations", y: Tensor) -> Tensor:
         """y -> z before rounding: num_z x ceil(h/4) x ceil(w/4) for y of h x w. Encoder only."""
+        return self.hyper_enc(ops, ops.pad_replicate(y, 4))
 
     @abstractmethod
     def parameters(self, ops: "FloatOperations", z_hat: Tensor, latent_size: tuple[int, int]) -> ImageParameters:
         """Predicts the latents' parameters from z_hat."""
 
-    @abstractmethod
     def predictor(self, ops: "FloatOperations", common: Tensor) -> Callable[[int, Tensor], Tensor]:
         """Returns a function (step 1..3, latents coded so far) -> scales and means: 2 C x h x w."""
 
+        def predict(step: int, so_far: Tensor) -> Tensor:
+            return self.spatial(ops, self.adaptors.blocks[step - 1](ops, ops.concat(so_far, common)))
+
+        return predict
+
     @abstractmethod
-    def synthesis(self, ops: "FloatOperations", y_hat: Tensor, quality: Any) -> Tensor:
+    def synthesis(self, ops: "FloatOperations", y_hat: Tensor, quality: Qp) -> Tensor:
         """y_hat -> picture 3 x Hp x Wp, limited to 0..1."""
 
 
@@ -112,7 +123,7 @@ def latent_size(padded: tuple[int, int]) -> tuple[int, int]:
 
 
 def code_i_frame(
-    network: ImageNetwork, side: FrameSide, z_rows: CdfTable | None, padded: tuple[int, int], quality: Any
+    network: ImageNetwork, side: FrameSide, z_rows: CdfTable | None, padded: tuple[int, int], quality: Qp
 ) -> Reference:
     """Codes an I frame.
 
@@ -133,7 +144,7 @@ def code_p_frame(
     side: FrameSide,
     z_tables: tuple[CdfTable, CdfTable],
     reference: Reference,
-    quality: Any,
+    quality: Qp,
     adaptor: int,
 ) -> Reference:
     """Codes a P frame.
@@ -162,7 +173,7 @@ class Motion:
 
 
 def code_motion(
-    network: VideoNetwork, side: FrameSide, z_table: CdfTable | None, reference: Reference, quality: Any
+    network: VideoNetwork, side: FrameSide, z_table: CdfTable | None, reference: Reference, quality: Qp
 ) -> Motion:
     """Codes the motion of a P frame. A side without symbols needs no table."""
     ops: FloatOperations = side.ops
@@ -183,7 +194,7 @@ def code_picture(
     z_table: CdfTable | None,
     reference: Reference,
     motion: Motion,
-    quality: Any,
+    quality: Qp,
     adaptor: int,
 ) -> Reference:
     """Codes the rest of a P frame. A side without symbols needs no table."""

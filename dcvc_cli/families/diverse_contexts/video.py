@@ -20,7 +20,7 @@ from dcvc_cli.families.diverse_contexts.blocks import DepthBlock, Form, UNet
 from dcvc_cli.families.diverse_contexts.motion import OffsetDiversity, OpticFlow, warp
 from dcvc_cli.families.diverse_contexts.sizes import VideoSizes
 from dcvc_cli.families.wide_latents.blocks import SLOPE, DownBlock, Leaky, Residual, UpBlock, conv
-from dcvc_cli.graph.blocks import BitEstimator, Conv, Sequence, Shape, SubPixelConv, decoder_shapes, layer_shapes
+from dcvc_cli.graph.blocks import BitEstimator, Conv, Qp, Sequence, Shape, SubPixelConv, decoder_shapes, layer_shapes
 from dcvc_cli.stages import ANALYSIS, CONTEXT, HYPER, MOTION, PRIORS, RECONSTRUCTION, SYNTHESIS, timed
 
 if TYPE_CHECKING:
@@ -218,7 +218,7 @@ class VideoNetwork(ABC):
         """Makes hyper-encoder and hyper-decoder of the motion (size h x w <-> h/4 x w/4), and those of y."""
 
     @abstractmethod
-    def factor(self, ops: "FloatOperations", name: str, quality: Any) -> Any:
+    def factor(self, ops: "FloatOperations", name: str, quality: Qp) -> Any:
         """Returns the factors of features. name: "mv_y_enc", "mv_y_dec", "y_enc" or "y_dec"."""
 
     # ---- members of every network
@@ -245,7 +245,7 @@ class VideoNetwork(ABC):
 
     @timed(MOTION)
     def motion_analysis(
-        self, ops: "FloatOperations", picture: Tensor, reference: Tensor, motion_feature: Tensor | None, quality: Any
+        self, ops: "FloatOperations", picture: Tensor, reference: Tensor, motion_feature: Tensor | None, quality: Qp
     ) -> Tensor:
         """Pictures 3 x Hp x Wp, motion feature of the reference -> mv_y: 64 x Hp/16 x Wp/16. Encoder only."""
         field = self.optic_flow(ops, picture, reference)
@@ -260,7 +260,7 @@ class VideoNetwork(ABC):
         return self.mv_hyper_encoder(ops, ops.pad_replicate(mv_y, 4))
 
     @timed(MOTION)
-    def motion_synthesis(self, ops: "FloatOperations", mv_y_hat: Tensor, quality: Any) -> tuple[Tensor, Tensor]:
+    def motion_synthesis(self, ops: "FloatOperations", mv_y_hat: Tensor, quality: Qp) -> tuple[Tensor, Tensor]:
         """mv_y_hat -> (field: 2 x Hp x Wp, motion feature: 64 x Hp/4 x Wp/4)."""
         feature = self.mv_dec_1(ops, mv_y_hat)
         inner = self.mv_dec_2(ops, feature) * self.factor(ops, "mv_y_dec", quality)
@@ -302,7 +302,7 @@ class VideoNetwork(ABC):
         return Contexts(warped.full + first, warped.half + second, warped.quarter + third)
 
     @timed(ANALYSIS)
-    def analysis(self, ops: "FloatOperations", picture: Tensor, contexts: Contexts, quality: Any) -> Tensor:
+    def analysis(self, ops: "FloatOperations", picture: Tensor, contexts: Contexts, quality: Qp) -> Tensor:
         """Picture 3 x Hp x Wp -> y: 128 x Hp/16 x Wp/16. Encoder only."""
         inner = self.enc_1(ops, ops.concat(picture, contexts.full))
         inner = self.enc_res1(ops, ops.concat(inner, contexts.half)) * self.factor(ops, "y_enc", quality)
@@ -315,7 +315,7 @@ class VideoNetwork(ABC):
         return self.hyper_encoder(ops, ops.pad_replicate(y, 4))
 
     @timed(SYNTHESIS)
-    def synthesis(self, ops: "FloatOperations", y_hat: Tensor, contexts: Contexts, quality: Any) -> Tensor:
+    def synthesis(self, ops: "FloatOperations", y_hat: Tensor, contexts: Contexts, quality: Qp) -> Tensor:
         """y_hat and contexts -> feature: 48 x Hp x Wp."""
         inner = self.dec_res1(ops, ops.concat(self.dec_1(ops, y_hat), contexts.quarter))
         inner = self.dec_3(ops, inner) * self.factor(ops, "y_dec", quality)

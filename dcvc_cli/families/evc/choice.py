@@ -11,16 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcvc_cli.backend.operations import Tensor
+from dcvc_cli.entropy.scale_index import SCALE_MIN
 from dcvc_cli.entropy.tables import PROBABILITY_SCALE
 from dcvc_cli.entropy.wide import WidePart
 from dcvc_cli.families.wide_latents.sides import WideEncodingSide
+from dcvc_cli.families.wide_latents.tables import ADDED_PROBABILITY
 
 LAMBDAS = (0.0022, 0.0050, 0.012, 0.027)
 """Weights of the distortion for each rate, the coarsest first. Errors are those of samples in 0..255."""
 DISTORTION_UNIT = 255.0**2
-SMALLEST_SCALE = 0.11
-LEAST_PROBABILITY = 1e-5
-"""This is added to every probability, as in the published estimate."""
 
 
 def cost_of(picture: Tensor, frame: Tensor, side: WideEncodingSide, rate: int) -> float:
@@ -44,9 +43,9 @@ def gaussian_bits(symbols: NDArray[np.int16], scales: NDArray[np.floating]) -> f
     import torch
 
     values = torch.from_numpy(symbols.astype(np.float64))
-    spread = torch.from_numpy(np.maximum(scales, SMALLEST_SCALE).astype(np.float64)) * math.sqrt(2)
+    spread = torch.from_numpy(np.maximum(scales, SCALE_MIN).astype(np.float64)) * math.sqrt(2)
     probability = (torch.erf((values + 0.5) / spread) - torch.erf((values - 0.5) / spread)) / 2
-    return float((-torch.log2(probability + LEAST_PROBABILITY)).clamp_min(0).sum())
+    return float((-torch.log2(probability + ADDED_PROBABILITY)).clamp_min(0).sum())
 
 
 def table_bits(part: WidePart) -> float:
@@ -57,4 +56,4 @@ def table_bits(part: WidePart) -> float:
     entry = part.symbols - table.offset[rows]
     entry = np.where((entry < 0) | (entry >= escape), escape, entry)
     share = (table.cdf[rows, entry + 1] - table.cdf[rows, entry]) / PROBABILITY_SCALE
-    return float(np.maximum(-np.log2(share + LEAST_PROBABILITY), 0).sum())
+    return float(np.maximum(-np.log2(share + ADDED_PROBABILITY), 0).sum())

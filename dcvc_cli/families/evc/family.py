@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from dcvc_cli.bitstream.limits import FrameLimits, general_limits
 from dcvc_cli.bitstream.sps import Precision, Sps
 from dcvc_cli.codec.choices import CodingChoices
 from dcvc_cli.codec.networks import CodecNetworks
@@ -15,9 +14,8 @@ from dcvc_cli.families.conformance_form import ConformanceForm
 from dcvc_cli.families.evc.frames import EvcFrameDecoder, EvcFrameEncoder
 from dcvc_cli.families.evc.network import LARGE, MEDIUM, SMALL, TINY, EvcNetwork, EvcSizes, Widths
 from dcvc_cli.families.wide_latents.rgb import padded_size
-from dcvc_cli.families.wide_latents.sequences import RgbDecoder, RgbEncoder, check_rgb_sps, rgb_sps_fields
+from dcvc_cli.families.wide_latents.sequences import RgbDecoder, RgbEncoder, rgb_sps_fields
 from dcvc_cli.families.wide_latents.tables import z_table
-from dcvc_cli.format.constants import MAX_BASE_QP
 from dcvc_cli.format.types import PictureSize
 from dcvc_cli.stages import ANALYSIS, COLOUR, ENTROPY, HYPER, OTHER, PRIORS, SYNTHESIS
 
@@ -44,10 +42,6 @@ class EvcModel(Model):
         self.graph = EvcNetwork(sizes)
         self.networks = {"image": self.graph}
 
-    def limits(self, sps: Sps) -> FrameLimits:
-        """Returns 64 QPs, and the largest payload of so many latents. There are no P frames."""
-        return FrameLimits(MAX_BASE_QP, 0, general_limits(sps).max_payload_size)
-
     def sps_fields(self, size: PictureSize, choices: CodingChoices) -> Mapping[str, Any]:
         """Returns the fields for the family's own byte format."""
         return rgb_sps_fields(self, choices)
@@ -58,7 +52,7 @@ class EvcModel(Model):
 
     def decoder(self, networks: CodecNetworks, sps: Sps) -> PictureDecoder:
         """Makes a decoder that gives one picture a unit."""
-        check_rgb_sps(self, sps)
+        self.check_sps(sps)
         padded = padded_size(video_format_of(sps).size)
         return RgbDecoder(EvcFrameDecoder(self.graph, networks["image"], padded), sps)
 

@@ -10,9 +10,9 @@ from dcvc_cli.backend.operations import Tensor
 from dcvc_cli.codec.networks import CodecNetwork
 from dcvc_cli.errors import StreamError
 from dcvc_cli.families.evc.choice import cost_of
-from dcvc_cli.families.evc.network import NUM_ANCHORS, EvcNetwork
+from dcvc_cli.families.evc.network import EvcNetwork
 from dcvc_cli.families.wide_latents.payload import join_strings, split_payload
-from dcvc_cli.families.wide_latents.quality import HUNDRED, read_indices, scale_index, write_indices
+from dcvc_cli.families.wide_latents.quality import HUNDRED, NUM_ANCHORS, read_indices, scale_index, write_indices
 from dcvc_cli.families.wide_latents.sides import (
     WideDecodingSide,
     WideEncodingSide,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from dcvc_cli.families.evc.blocks import MainBlock, PriorBlock, PriorUpBlock
 from dcvc_cli.families.wide_latents.blocks import SMALL_SLOPE, DownBlock, UpBlock
+from dcvc_cli.families.wide_latents.quality import NUM_ANCHORS
 from dcvc_cli.families.wide_latents.sides import SMALLEST_STEP
 from dcvc_cli.graph.blocks import BitEstimator, Conv, ScaleVector, Sequence, Shape, Tensor, decoder_shapes, layer_shapes
 from dcvc_cli.stages import ANALYSIS, HYPER, PRIORS, SYNTHESIS, timed
@@ -17,7 +18,6 @@ from dcvc_cli.stages import ANALYSIS, HYPER, PRIORS, SYNTHESIS, timed
 if TYPE_CHECKING:
     from dcvc_cli.backend.float_torch import FloatOperations
 
-NUM_ANCHORS = 4
 LARGE, MEDIUM, SMALL, TINY = (192, 192, 192), (128, 128, 192), (64, 64, 128), (8, 8, 8)
 """Widths on the 1/2, 1/4 and 1/8 grids. TINY is for tests."""
 Widths = tuple[int, int, int]

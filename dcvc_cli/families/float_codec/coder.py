@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dcvc_cli.entropy.tables import CdfTable, native
+from dcvc_cli.entropy.tables import CdfTable, check_status, native
 from dcvc_cli.errors import EnvironmentFault, StreamError
 from dcvc_cli.stages import ENTROPY, timed
 
@@ -85,18 +85,12 @@ class StringDecoder:
         """Reads one symbol for each table row. The symbols have the shape of `rows`."""
         flat = np.ascontiguousarray(rows, np.uint8).reshape(-1)
         symbols = np.empty(flat.size, np.int32)
-        self.check(self.native.decode(table.native, flat, symbols))
+        check_status(self.native.decode(table.native, flat, symbols))
         return symbols.reshape(rows.shape)
 
     def finish(self) -> None:
         """Checks that every word was used."""
-        self.check(self.native.finish())
-
-    @staticmethod
-    def check(status: Any) -> None:
-        """Raises StreamError unless the coder's status is success."""
-        if status != native.Status.OK:
-            raise StreamError(f"the entropy-coded data of a unit is damaged: {native.describe(status)}")
+        check_status(self.native.finish())
 
 
 def joined(strings: Sequence[bytes]) -> bytes:

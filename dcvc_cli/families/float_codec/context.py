@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dcvc_cli.entropy.tables import native
+from dcvc_cli.entropy.tables import check_status, native
 from dcvc_cli.errors import EnvironmentFault
 from dcvc_cli.families.float_codec.coder import StringDecoder, WordTable
 from dcvc_cli.families.float_codec.layers import Ops, Tensor
@@ -87,7 +87,7 @@ class ContextNetwork:
         height, width = prior.shape[-2:]
         base = self._base(ops, prior)
         status, *passed = self._native(ops).decode(base, height, width, string.native, table.native)
-        string.check(status)
+        check_status(status)
         return passed[0], passed[1], passed[2]
 
     def as_tensor(self, ops: Ops, restored: NDArray[Any], size: tuple[int, int]) -> Tensor:

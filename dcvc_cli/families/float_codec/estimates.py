@@ -14,10 +14,11 @@ from dcvc_cli.families.float_codec.coder import WordTable
 from dcvc_cli.families.float_codec.context import ContextNetwork
 from dcvc_cli.families.float_codec.layers import BOTTLENECK, Ops, Tensor
 from dcvc_cli.families.float_codec.sides import EncodingSide, Layout, rounded
-from dcvc_cli.families.float_codec.tables import SMALLEST_GAUSSIAN, SMALLEST_SCALE, RowRule
+from dcvc_cli.families.float_codec.tables import SMALLEST_GAUSSIAN, RowRule
+from dcvc_cli.families.wide_latents.tables import ADDED_PROBABILITY, SMALLEST_SCALE
 
 LARGEST_SCALE = 1e10
-SMALLEST_PROBABILITY, ADDED_PROBABILITY, MOST_BITS = float(np.float32(1e-9)), 1e-5, 50.0
+SMALLEST_PROBABILITY, MOST_BITS = float(np.float32(1e-9)), 50.0
 
 
 class EstimatingSide(EncodingSide):

@@ -10,7 +10,7 @@ from dcvc_cli.families.float_codec.layers import Bottleneck, Deconv, FloatNetwor
 from dcvc_cli.families.float_codec.sides import Side
 from dcvc_cli.families.float_codec.tables import SMALLEST_GAUSSIAN, rows_by_table, stored_table
 from dcvc_cli.families.wide_latents.blocks import Leaky, conv
-from dcvc_cli.graph.blocks import Sequence
+from dcvc_cli.graph.blocks import Part, Sequence
 from dcvc_cli.stages import ANALYSIS, HYPER, PRIORS, SYNTHESIS, timed
 
 GAUSSIAN_ROWS = rows_by_table(GAUSSIAN, SMALLEST_GAUSSIAN)
@@ -30,7 +30,8 @@ class HyperpriorNetwork(FloatNetwork):
 
     def __init__(self, n: int, m: int) -> None:
         self.n = self.num_z_channels = n
-        down, up = [], []
+        down: list[Part] = []
+        up: list[Part] = []
         for k in range(3):
             gdn = {"is_stored": True}
             down += [conv(f"g_a.{2 * k}", n if k else 3, n, 5, 2), Gdn(f"g_a.{2 * k + 1}", n, **gdn)]

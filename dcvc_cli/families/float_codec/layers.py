@@ -10,13 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from dcvc_cli.graph.blocks import Shape, layer_shapes
+from dcvc_cli.graph.blocks import GDN_PEDESTAL, Shape, layer_shapes
 
 Ops = Any
 Tensor = Any
-PEDESTAL = 2.0**-36
-"""Checkpoints store square roots of GDN's parameters. This is added to a parameter before its root is taken."""
-SMALLEST_BETA, SMALLEST_GAMMA = math.sqrt(1e-6 + PEDESTAL), 2.0**-18
+SMALLEST_BETA, SMALLEST_GAMMA = math.sqrt(1e-6 + GDN_PEDESTAL), 2.0**-18
 """Smaller stored values count as these."""
 STORED_SMALLEST_BETA = float(np.float32(SMALLEST_BETA))
 """SMALLEST_BETA in the networks that store it, which is in float32."""
@@ -90,8 +88,8 @@ class Gdn:
         from torch.nn.functional import conv2d
 
         smallest = STORED_SMALLEST_BETA if self.is_stored else SMALLEST_BETA
-        beta = ops.at_least(ops.parameters[f"{self.name}.beta"], smallest) ** 2 - PEDESTAL
-        gamma = ops.at_least(ops.parameters[f"{self.name}.gamma"], SMALLEST_GAMMA) ** 2 - PEDESTAL
+        beta = ops.at_least(ops.parameters[f"{self.name}.beta"], smallest) ** 2 - GDN_PEDESTAL
+        gamma = ops.at_least(ops.parameters[f"{self.name}.gamma"], SMALLEST_GAMMA) ** 2 - GDN_PEDESTAL
         norm = conv2d(x * x, gamma[:, :, None, None], beta)
         if self.inverse:
             return x * norm.sqrt()

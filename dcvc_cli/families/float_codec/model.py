@@ -3,13 +3,10 @@
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from dcvc_cli.bitstream.faults import Rule, UnsupportedStreamError
-from dcvc_cli.bitstream.limits import FrameLimits, general_limits
 from dcvc_cli.bitstream.sps import Sps
 from dcvc_cli.codec.choices import CodingChoices
 from dcvc_cli.codec.networks import CodecNetworks
 from dcvc_cli.entropy.tables import CdfTable
-from dcvc_cli.errors import StreamError, UsageError
 from dcvc_cli.families.base import Model, PictureDecoder, PictureEncoder
 from dcvc_cli.families.float_codec.layers import FloatNetwork
 from dcvc_cli.families.float_codec.sequences import FrameDecoder, FrameEncoder, FrameRecipe
@@ -33,7 +30,7 @@ class FloatModel(Model):
         densities: names of the video network's densities, in the order of their rows in its stored table.
     """
 
-    entropy_formats = (EntropyFormat.FAMILY,)
+    largest_qps = (0, 0)
     stages = COMMON_STAGES
     has_qps = False
 
@@ -54,19 +51,13 @@ class FloatModel(Model):
         self.networks: Mapping[str, FloatNetwork] = {"image": image, "video": video}
         self.relative_width, self.kept_memory, self.is_for_tests = relative_width, kept_memory, is_for_tests
 
-    def limits(self, sps: Sps) -> FrameLimits:
-        """Returns QP 0 and the largest payload of so many latents."""
-        return FrameLimits(0, 0, general_limits(sps).max_payload_size)
-
     def sps_fields(self, size: PictureSize, choices: CodingChoices) -> Mapping[str, Any]:
         """Returns the fields for the family's own byte form.
 
         Raises:
             UsageError: the choices name another entropy format.
         """
-        if choices.entropy_format not in (None, EntropyFormat.FAMILY):
-            name = choices.entropy_format.name.lower().replace("_", "-")
-            raise UsageError(f"model {self.name} has no entropy format {name}", "use auto")
+        self.check_entropy_format(choices.entropy_format or EntropyFormat.FAMILY)
         return {
             "entropy_format": EntropyFormat.FAMILY,
             "truncate_chroma": False,
@@ -80,12 +71,7 @@ class FloatModel(Model):
 
     def decoder(self, networks: CodecNetworks, sps: Sps) -> PictureDecoder:
         """Makes a decoder that gives one picture a unit."""
-        if max(sps.width, sps.height) > self.max_side:
-            limit = f"{self.max_side}x{self.max_side}"
-            raise StreamError(f"the stream's pictures are {sps.width}x{sps.height}, larger than {limit}")
-        if sps.max_pictures > 1 or sps.max_reorder or sps.family_block or sps.entropy_format != EntropyFormat.FAMILY:
-            message = f"the stream's units hold what model family {sps.model_family!r} of this dcvc does not know"
-            raise UnsupportedStreamError(Rule.UNSUPPORTED, message, hint="decode it with a newer dcvc")
+        self.check_sps(sps)
         return FrameDecoder(self.recipe, networks, sps)
 
     def z_table(self, network: str, state: "State") -> CdfTable:

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dcvc_cli.families.float_codec.layers import BOTTLENECK, PEDESTAL, FloatNetwork
+from dcvc_cli.families.float_codec.layers import BOTTLENECK, FloatNetwork
+from dcvc_cli.graph.blocks import GDN_PEDESTAL
 
 if TYPE_CHECKING:
     from dcvc_cli.families.base import State
 
-LARGEST_SCALE, SMALLEST_SCALE = 4.0, 0.05
+FIRST_SCALE, LAST_SCALE = 4.0, 0.05
 Z_SPREAD = 2.0
 """Approximate standard deviation of the densities of z."""
 PREDICTION_GAIN, MOTION_GAIN, PICTURE_GAIN = 0.05, 0.1, 0.2
@@ -32,9 +33,9 @@ def random_parameters(network: FloatNetwork) -> "State":
         elif key.startswith(BOTTLENECK):
             value = _bottleneck_value(key, shape)
         elif key.endswith(".beta"):
-            value = np.full(shape, np.sqrt(1 + PEDESTAL))
+            value = np.full(shape, np.sqrt(1 + GDN_PEDESTAL))
         elif key.endswith(".gamma"):
-            value = np.sqrt(0.1 * np.eye(shape[0]) + PEDESTAL)
+            value = np.sqrt(0.1 * np.eye(shape[0]) + GDN_PEDESTAL)
         elif key.endswith(".bias"):
             value = np.full(shape, 0.5 if _PICTURE.match(key) else 0.0)
             if owner in layers:
@@ -50,7 +51,7 @@ def random_parameters(network: FloatNetwork) -> "State":
 def _predicted_bias(count: int, *, means_first: bool | None) -> np.ndarray:
     """Makes a bias that gives means of 0 and scales with evenly spaced logarithms. None: there are only scales."""
     half = count if means_first is None else count // 2
-    scales, means = np.geomspace(LARGEST_SCALE, SMALLEST_SCALE, half), np.zeros(count - half)
+    scales, means = np.geomspace(FIRST_SCALE, LAST_SCALE, half), np.zeros(count - half)
     return np.concatenate([means, scales] if means_first else [scales, means])
 
 

@@ -15,7 +15,7 @@ from dcvc_cli.codec.networks import CodecNetworks
 from dcvc_cli.codec.pictures import check_picture, video_format_of
 from dcvc_cli.entropy.tables import CdfTable
 from dcvc_cli.errors import StreamError
-from dcvc_cli.families.base import CodedUnit, PictureDecoder, PictureEncoder
+from dcvc_cli.families.base import CodedUnit, PictureDecoder, PictureEncoder, require_reference
 from dcvc_cli.families.float_codec.coder import WordTable
 from dcvc_cli.families.float_codec.layers import Ops, Tensor
 from dcvc_cli.families.float_codec.sides import DecodingSide, EncodingSide, Layout, Side
@@ -101,9 +101,8 @@ class FrameCoder:
         with torch.inference_mode():
             if frame_type is NalType.I:
                 self.kept = self.recipe.i_frame(self.networks, side, values, self.z_size)
-            elif self.kept is None:
-                raise StreamError("a P frame comes before any I frame", "the start of the stream is missing")
             else:
+                require_reference(self.kept is not None)
                 self.kept = self.recipe.p_frame(self.networks, side, values, self.z_size, self.kept)
 
     def encode(self, frame_type: NalType, values: Any) -> EncodingSide:

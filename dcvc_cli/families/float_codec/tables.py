@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcvc_cli.entropy.factorised import hyperbolic_tangent, sigmoid, softplus
+from dcvc_cli.entropy.scale_index import SCALE_MIN
 from dcvc_cli.entropy.tables import CdfTable, TableError, quantise_pmf
 from dcvc_cli.families.float_codec.coder import WordTable
 from dcvc_cli.families.float_codec.layers import BOTTLENECK, Tensor
+from dcvc_cli.families.wide_latents.tables import SMALLEST_SCALE
 
-SMALLEST_SCALE = 1e-5
-SMALLEST_GAUSSIAN = float(np.float32(0.11))
+SMALLEST_GAUSSIAN = float(np.float32(SCALE_MIN))
 
 
 @lru_cache

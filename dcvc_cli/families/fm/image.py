@@ -1,15 +1,14 @@
 """The image network of DCVC-FM. Source: DCVC-FM (CVPR 2024)."""
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dcvc_cli.backend.operations import Tensor
 from dcvc_cli.families.diverse_contexts.blocks import DepthBlock, Form, StridedResidual, UNet
 from dcvc_cli.families.diverse_contexts.recipe import ImageNetwork, ImageParameters
 from dcvc_cli.families.diverse_contexts.sizes import ImageSizes
 from dcvc_cli.families.wide_latents.blocks import SMALL_SLOPE, Leaky, UpBlock, conv
-from dcvc_cli.graph.blocks import BitEstimator, Conv, ScaleVector, Sequence
-from dcvc_cli.stages import ANALYSIS, HYPER, PRIORS, SYNTHESIS, timed
+from dcvc_cli.graph.blocks import BitEstimator, Conv, Qp, ScaleVector, Sequence
+from dcvc_cli.stages import ANALYSIS, PRIORS, SYNTHESIS, timed
 
 if TYPE_CHECKING:
     from dcvc_cli.backend.float_torch import FloatOperations
@@ -75,14 +74,9 @@ class FmImageNetwork(ImageNetwork):
         return NUM_QUALITIES
 
     @timed(ANALYSIS)
-    def analysis(self, ops: "FloatOperations", picture: Tensor, quality: Any) -> Tensor:
+    def analysis(self, ops: "FloatOperations", picture: Tensor, quality: Qp) -> Tensor:
         """Picture -> y. Encoder only."""
         return self.enc_2(ops, self.q_scale_enc(ops, self.enc_1(ops, picture), quality))
-
-    @timed(HYPER)
-    def hyper_analysis(self, ops: "FloatOperations", y: Tensor) -> Tensor:
-        """y -> z before rounding. Encoder only."""
-        return self.hyper_enc(ops, ops.pad_replicate(y, 4))
 
     @timed(PRIORS)
     def parameters(self, ops: "FloatOperations", z_hat: Tensor, latent_size: tuple[int, int]) -> ImageParameters:
@@ -93,16 +87,8 @@ class FmImageNetwork(ImageNetwork):
         common = self.reduction(ops, found)
         return ImageParameters(ops.half_to_two(inverse), ops.half_to_two(step_size), scales, means, common)
 
-    def predictor(self, ops: "FloatOperations", common: Tensor) -> Callable[[int, Tensor], Tensor]:
-        """Returns a function (step 1..3, latents coded so far) -> scales and means."""
-
-        def predict(step: int, so_far: Tensor) -> Any:
-            return self.spatial(ops, self.adaptors.blocks[step - 1](ops, ops.concat(so_far, common)))
-
-        return predict
-
     @timed(SYNTHESIS)
-    def synthesis(self, ops: "FloatOperations", y_hat: Tensor, quality: Any) -> Tensor:
+    def synthesis(self, ops: "FloatOperations", y_hat: Tensor, quality: Qp) -> Tensor:
         """y_hat -> picture."""
         inner = self.q_scale_dec(ops, self.dec_1(ops, y_hat), quality)
         return ops.clamp_unit(self.refine(ops, self.dec_2(ops, inner)))

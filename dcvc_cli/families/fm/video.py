@@ -7,7 +7,7 @@ from dcvc_cli.families.diverse_contexts.sizes import VideoSizes
 from dcvc_cli.families.diverse_contexts.video import VideoNetwork
 from dcvc_cli.families.wide_latents.blocks import SMALL_SLOPE, Leaky, UpBlock, conv
 from dcvc_cli.format.constants import MAX_BASE_QP
-from dcvc_cli.graph.blocks import Sequence
+from dcvc_cli.graph.blocks import Qp, Sequence
 
 if TYPE_CHECKING:
     from dcvc_cli.backend.float_torch import FloatOperations
@@ -36,7 +36,7 @@ class FmVideoNetwork(VideoNetwork):
         pair = _hyper_pair("contextual_hyper_prior", self.sizes.latent, self.num_z)
         return (*_hyper_pair("mv_hyper_prior", motion, motion), *pair)
 
-    def factor(self, ops: "FloatOperations", name: str, quality: Any) -> Any:
+    def factor(self, ops: "FloatOperations", name: str, quality: Qp) -> Any:
         """Returns one factor. Qualities divide the logarithm evenly from the first stored value to the second."""
         first, last = ops.parameters[FACTORS[name]].log().reshape(2)
         return (first + quality * (last - first) / MAX_BASE_QP).exp()

@@ -16,7 +16,7 @@ from dcvc_cli.families.wide_latents.blocks import (
     UpBlock,
     conv,
 )
-from dcvc_cli.graph.blocks import Conv, Sequence, Shape, SubPixelConv, Tensor, layer_shapes
+from dcvc_cli.graph.blocks import Conv, Part, Sequence, Shape, SubPixelConv, Tensor, layer_shapes
 
 if TYPE_CHECKING:
     from dcvc_cli.backend.float_torch import FloatOperations
@@ -89,7 +89,7 @@ class UNet:
 
 def analysis_layers(name: str, cin: int, channels: int) -> Sequence:
     """cin x h x w -> channels on the 1/16 grid."""
-    layers: list[object] = []
+    layers: list[Part] = []
     for number, width in ((0, cin), (2, channels), (4, channels)):
         layers += [
             DownBlock(f"{name}.{number}", width, channels),
@@ -100,7 +100,7 @@ def analysis_layers(name: str, cin: int, channels: int) -> Sequence:
 
 def synthesis_layers(name: str, channels: int, cout: int) -> Sequence:
     """The inverse: channels on the 1/16 grid -> cout x h x w."""
-    layers: list[object] = []
+    layers: list[Part] = []
     for number in (0, 2, 4):
         layers += [
             Residual(f"{name}.{number}", channels, after=True),
@@ -143,7 +143,7 @@ def hyper_synthesis_layers(name: str, channels: int, latents: int) -> Sequence:
 
 def chain(name: str, *widths: int) -> Sequence:
     """Makes 3x3 convolutions from width to width, with an activation between them. Priors are made of such chains."""
-    layers: list[object] = []
+    layers: list[Part] = []
     for number, (cin, cout) in enumerate(pairwise(widths)):
         layers += [*([Leaky(LARGE_SLOPE)] if number else []), conv(f"{name}.{2 * number}", cin, cout)]
     return Sequence(*layers)

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from dcvc_cli.bitstream.limits import FrameLimits, general_limits
 from dcvc_cli.bitstream.sps import Precision, Sps
 from dcvc_cli.codec.choices import CodingChoices
 from dcvc_cli.codec.networks import CodecNetworks
@@ -14,11 +13,11 @@ from dcvc_cli.families.base import Family, Model, PictureDecoder, PictureEncoder
 from dcvc_cli.families.conformance_form import ConformanceForm
 from dcvc_cli.families.hem.frames import HemFrameDecoder, HemFrameEncoder
 from dcvc_cli.families.hem.image import HemImageNetwork, HemImageSizes
-from dcvc_cli.families.hem.video import ESTIMATORS_OF, NUM_ANCHORS, HemVideoNetwork, HemVideoSizes
+from dcvc_cli.families.hem.video import ESTIMATORS_OF, HemVideoNetwork, HemVideoSizes
+from dcvc_cli.families.wide_latents.quality import NUM_ANCHORS
 from dcvc_cli.families.wide_latents.rgb import padded_size
-from dcvc_cli.families.wide_latents.sequences import RgbDecoder, RgbEncoder, check_rgb_sps, rgb_sps_fields
+from dcvc_cli.families.wide_latents.sequences import RgbDecoder, RgbEncoder, rgb_sps_fields
 from dcvc_cli.families.wide_latents.tables import z_table
-from dcvc_cli.format.constants import MAX_BASE_QP
 from dcvc_cli.format.types import PictureSize
 
 if TYPE_CHECKING:
@@ -43,10 +42,6 @@ class HemModel(Model):
             self.relative_width, self.kept_memory = 0.5, 0
         self.networks = {"image": self.image, "video": self.video}
 
-    def limits(self, sps: Sps) -> FrameLimits:
-        """Returns 64 QPs for every unit, and the largest payload of so many latents."""
-        return FrameLimits(MAX_BASE_QP, MAX_BASE_QP, general_limits(sps).max_payload_size)
-
     def sps_fields(self, size: PictureSize, choices: CodingChoices) -> Mapping[str, Any]:
         """Returns the fields for the family's own byte format."""
         return rgb_sps_fields(self, choices)
@@ -57,7 +52,7 @@ class HemModel(Model):
 
     def decoder(self, networks: CodecNetworks, sps: Sps) -> PictureDecoder:
         """Makes a decoder that gives one picture a unit."""
-        check_rgb_sps(self, sps)
+        self.check_sps(sps)
         padded = padded_size(video_format_of(sps).size)
         return RgbDecoder(HemFrameDecoder(self.image, self.video, networks, padded), sps)
 

@@ -16,6 +16,7 @@ from dcvc_cli.families.hem.blocks import (
     synthesis_layers,
 )
 from dcvc_cli.families.wide_latents.blocks import conv
+from dcvc_cli.families.wide_latents.quality import NUM_ANCHORS
 from dcvc_cli.families.wide_latents.sides import SMALLEST_STEP
 from dcvc_cli.graph.blocks import BitEstimator, ScaleVector, Shape, Tensor, layer_shapes
 from dcvc_cli.stages import ANALYSIS, HYPER, PRIORS, SYNTHESIS, timed
@@ -23,7 +24,6 @@ from dcvc_cli.stages import ANALYSIS, HYPER, PRIORS, SYNTHESIS, timed
 if TYPE_CHECKING:
     from dcvc_cli.backend.float_torch import FloatOperations
 
-NUM_ANCHORS = 4
 ESTIMATOR = "bit_estimator_z."
 
 

@@ -17,9 +17,9 @@ from dcvc_cli.families.hem.blocks import (
     hyper_synthesis_layers,
     synthesis_layers,
 )
-from dcvc_cli.families.hem.image import NUM_ANCHORS
 from dcvc_cli.families.hem.motion import MotionNetwork
 from dcvc_cli.families.wide_latents.blocks import SLOPE, SMALL_SLOPE, Leaky, Residual, bottleneck, conv
+from dcvc_cli.families.wide_latents.quality import NUM_ANCHORS
 from dcvc_cli.families.wide_latents.sides import SMALLEST_STEP
 from dcvc_cli.graph.blocks import BitEstimator, Conv, ScaleVector, Sequence, Shape, SubPixelConv, Tensor, layer_shapes
 from dcvc_cli.stages import ANALYSIS, CONTEXT, HYPER, MOTION, PRIORS, RECONSTRUCTION, SYNTHESIS, timed

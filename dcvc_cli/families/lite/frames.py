@@ -17,7 +17,7 @@ from dcvc_cli.bitstream.varint import ByteReader
 from dcvc_cli.codec.latents import DecodingSide, latent_sizes
 from dcvc_cli.codec.networks import CodecNetworks
 from dcvc_cli.entropy.coder import FrameDecoder
-from dcvc_cli.errors import StreamError
+from dcvc_cli.families.base import require_reference
 from dcvc_cli.families.lite.filter.filters import FilterCoder, filter_planes, planes_of_squares
 from dcvc_cli.families.lite.filter.parameters import Filters, Planes
 from dcvc_cli.families.lite.floor.frame_floor import FloorCoder, FrameFloor, apply_floor, put_back, wants_floor_twin
@@ -265,8 +265,7 @@ class FramePayloadDecoder(FrameCoder):
             StreamError: there is no reference, or the payload does not hold exactly its vectors, filters, floor and
                 symbols.
         """
-        if self.reference.frame is None and self.reference.feature is None:
-            raise StreamError("a P frame comes before any I frame", "the start of the stream is missing")
+        require_reference(self.reference.frame is not None or self.reference.feature is not None)
         self._decode_difference(payload, qp, reset)
 
     def _decode_difference(self, payload: bytes, qp: int, reset: bool) -> Tensor:

@@ -4,12 +4,12 @@
 x -> enc.direct, added to y; y_hat -> dec.direct, added to x_hat
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dcvc_cli.families.lite.sizes import LiteImageSpec
 from dcvc_cli.families.rt import image as rt
 from dcvc_cli.families.rt.sizes import SOURCE_CHANNELS
-from dcvc_cli.graph.blocks import Conv, ScaleVector, SubPixelConv, Tensor
+from dcvc_cli.graph.blocks import Conv, Qp, ScaleVector, SubPixelConv, Tensor
 
 if TYPE_CHECKING:
     from dcvc_cli.backend.operations import Operations
@@ -29,11 +29,11 @@ class ImageModel(rt.ImageModel):
             self.enc_direct = Conv("enc.direct", SOURCE_CHANNELS, spec.latent, kernel=2, stride=2)
             self.dec_direct = SubPixelConv("dec.direct.conv.0", spec.latent, SOURCE_CHANNELS)
 
-    def _latents_of_cells(self, ops: "Operations", cells: Tensor, qp: Any) -> Tensor:
+    def _latents_of_cells(self, ops: "Operations", cells: Tensor, qp: Qp) -> Tensor:
         y = super()._latents_of_cells(ops, cells, qp)
         return ops.add(y, self.q_direct_enc(ops, self.enc_direct(ops, cells), qp)) if self.has_direct_path else y
 
-    def _cells_of_latents(self, ops: "Operations", y_hat: Tensor, qp: Any) -> Tensor:
+    def _cells_of_latents(self, ops: "Operations", y_hat: Tensor, qp: Qp) -> Tensor:
         cells = super()._cells_of_latents(ops, y_hat, qp)
         if not self.has_direct_path:
             return cells

@@ -13,7 +13,7 @@ from dcvc_cli.families.lite.sizes import LiteVideoSpec
 from dcvc_cli.families.rt import video as rt
 from dcvc_cli.families.rt.prediction import BatchMemory, BatchPrediction
 from dcvc_cli.families.rt.sizes import SOURCE_CHANNELS
-from dcvc_cli.graph.blocks import Conv, SubPixelConv, Tensor
+from dcvc_cli.graph.blocks import Conv, Qp, SubPixelConv, Tensor
 from dcvc_cli.graph.sections import repeatable
 from dcvc_cli.stages import RECONSTRUCTION, timed
 
@@ -41,7 +41,7 @@ class VideoModel(rt.VideoModel):
         adapted = self.adapt_frame(ops, frame)
         return adapted if feature is None else ops.add(adapted, self.adapt_feature(ops, feature))
 
-    def _latents_of_cells(self, ops: "Operations", cells: Tensor, ctx: Tensor, qp: Any) -> Tensor:
+    def _latents_of_cells(self, ops: "Operations", cells: Tensor, ctx: Tensor, qp: Qp) -> Tensor:
         y = super()._latents_of_cells(ops, cells, ctx, qp)
         return y if self.encoder_direct is None else ops.add(y, self.encoder_direct(ops, cells))
 
@@ -55,7 +55,7 @@ class VideoModel(rt.VideoModel):
         """Returns the difference between the picture and the compensated frame."""
         return x - predicted
 
-    def picture_of(self, ops: "Operations", feature: Tensor, y_hat: Tensor, qp: Any, predicted: Tensor) -> Tensor:
+    def picture_of(self, ops: "Operations", feature: Tensor, y_hat: Tensor, qp: Qp, predicted: Tensor) -> Tensor:
         """Makes the picture of a coded P frame: the compensated frame plus the outputs of direct path and networks."""
         return self.reconstruct_on(ops, feature, qp, self.add_direct(ops, predicted, y_hat))
 
@@ -80,7 +80,7 @@ class VideoModel(rt.VideoModel):
 
     @timed(RECONSTRUCTION)
     @repeatable
-    def reconstruct_on(self, ops: "Operations", feature: Tensor, qp: Any, predicted: Tensor) -> Tensor:
+    def reconstruct_on(self, ops: "Operations", feature: Tensor, qp: Qp, predicted: Tensor) -> Tensor:
         """Makes x_hat, 3 x Hp x Wp, clamped to [0, 1]: the networks' output from the feature, added to `predicted`.
 
         Args:

@@ -13,6 +13,7 @@ from dcvc_cli.codec.pictures import padded_size, values_from_picture
 from dcvc_cli.errors import InputError, StreamError
 from dcvc_cli.families.case_files import (
     GeneratedNetwork,
+    StreamCase,
     difference,
     open_generated,
     open_pictures,
@@ -20,7 +21,7 @@ from dcvc_cli.families.case_files import (
     read_pictures,
     stored_tables,
 )
-from dcvc_cli.families.conformance_form import Case, CaseRun, Check, ConformanceForm, Findings
+from dcvc_cli.families.conformance_form import CaseRun, Check, ConformanceForm
 from dcvc_cli.families.rt.elementary_stream import (
     ElementaryFrameUnit,
     ElementaryReader,
@@ -42,7 +43,7 @@ MODEL = RtModel(RT, ImageModel(RT.image), VideoModel(RT.video))
 
 
 @dataclass(frozen=True)
-class RtCase(Case):
+class RtCase(StreamCase):
     """A case, with the settings of its case.json.
 
     Attributes:
@@ -51,18 +52,13 @@ class RtCase(Case):
     """
 
     folder: Path
-    size: PictureSize
+    video_format: VideoFormat
     num_frames: int
     rule: GopRule
     skip_threshold: float | None
     entropy_format: EntropyFormat
     seed: int
     digests: tuple[str, str]
-
-    @property
-    def summary(self) -> str:
-        """Picture size and number of frames."""
-        return f"{self.size}, {self.num_frames} frames"
 
     @property
     def parameters(self) -> tuple[Any, ...]:
@@ -77,26 +73,6 @@ class RtCase(Case):
             GeneratedNetwork("dmc", "p", "video", video),
         )
         return stored_tables(self.folder, MODEL, generated, open_generated(run, MODEL, self.seed, generated))
-
-    def steps(self, run: CaseRun) -> Sequence[Check]:
-        """Returns the steps: make the parameters, decode the stream, encode the clip."""
-        opened: list[CodecNetworks] = []
-
-        def prepare() -> Findings:
-            networks, notes = self.networks(run)
-            opened.append(networks)
-            return Findings(notes=notes)
-
-        return (
-            Check("prepare", prepare),
-            Check("decode", lambda: Findings(tuple(self.decoding_faults(opened[0])))),
-            Check("encode", lambda: Findings(tuple(self.encoding_faults(opened[0])))),
-        )
-
-    @property
-    def video_format(self) -> VideoFormat:
-        """The format of the case's pictures: 4:2:0."""
-        return VideoFormat(self.size)
 
     def decoding_faults(self, networks: CodecNetworks) -> list[str]:
         """Decodes stream.bin and compares every picture with recon.yuv."""
@@ -200,7 +176,7 @@ class RtConformance(ConformanceForm):
                 f"{folder / 'case.json'} asks for {found}, expected at least 1 frame and QPs 0..{NUM_QPS - 1}"
             )
         entropy_format = EntropyFormat.PUBLISHED_TWO if two_coders else EntropyFormat.PUBLISHED_ONE
-        return RtCase(folder, size, num_frames, rule, skip_threshold, entropy_format, seed, digests)
+        return RtCase(folder, VideoFormat(size), num_frames, rule, skip_threshold, entropy_format, seed, digests)
 
     def vector_checks(self, folder: Path, generator: ModuleType) -> Sequence[Check]:
         """Returns the checks of the entropy coder's vectors."""

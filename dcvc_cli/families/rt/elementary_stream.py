@@ -8,12 +8,13 @@ import io
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from dcvc_cli.bitstream.faults import BitstreamError, Rule, TruncatedStreamError
+from dcvc_cli.bitstream.faults import BitstreamError, Rule
 from dcvc_cli.bitstream.limits import MAX_QP_I, MAX_QP_P, general_limits
 from dcvc_cli.bitstream.nal import MAX_SPS_IDS, NalType
 from dcvc_cli.bitstream.sps import Sps
 from dcvc_cli.bitstream.varint import write_uv
-from dcvc_cli.bitstream.window import ByteSink, ByteSource, Window, write_all
+from dcvc_cli.bitstream.window import ByteSink, ByteSource, write_all
+from dcvc_cli.families.elementary_bytes import ElementaryBytes
 from dcvc_cli.format.constants import MAX_SIDE
 
 
@@ -151,7 +152,8 @@ class ElementaryReader:
     """
 
     def __init__(self, source: ByteSource, table: SpsTable | None = None) -> None:
-        self._window = Window(source)
+        self._bytes = ElementaryBytes(source)
+        self._window = self._bytes.window
         self._table = table or SpsTable()
 
     def __iter__(self) -> Iterator[ElementaryUnit]:
@@ -162,25 +164,8 @@ class ElementaryReader:
                 raise error.at(self._window.offset) from None
             yield unit
 
-    def _byte(self, position: int) -> int:
-        if not self._window.ensure(position + 1):
-            raise TruncatedStreamError(
-                Rule.TRUNCATED, f"the elementary stream ends inside a unit, after {position} of its bytes"
-            )
-        return self._window.peek(position, position + 1)[0]
-
-    def _uv(self, position: int) -> tuple[int, int]:
-        """Returns (value, position behind it)."""
-        value = self._byte(position)
-        extra = 0 if value < 0x80 else 3 if value & 0x40 else 1
-        if extra:
-            value &= 0x3F
-        for place in range(position + 1, position + 1 + extra):
-            value = value << 8 | self._byte(place)
-        return value, position + 1 + extra
-
     def _read_unit(self) -> ElementaryUnit:
-        first = self._byte(0)
+        first = self._bytes.byte(0)
         nal_type, sps_id = first >> 4, first & 15
         if nal_type == NalType.SPS:
             return self._read_sps(sps_id)
@@ -192,9 +177,9 @@ class ElementaryReader:
         return self._read_frame(NalType(nal_type), sps_id)
 
     def _read_sps(self, sps_id: int) -> ElementarySpsUnit:
-        height, position = self._uv(1)
-        width, position = self._uv(position)
-        flags = self._byte(position)
+        height, position = self._bytes.number(1)
+        width, position = self._bytes.number(position)
+        flags = self._bytes.byte(position)
         if not (1 <= height <= MAX_SIDE and 1 <= width <= MAX_SIDE):
             raise BitstreamError(
                 Rule.SPS_CONTENT, f"picture size {width}x{height} is outside 1x1..{MAX_SIDE}x{MAX_SIDE}"
@@ -206,7 +191,7 @@ class ElementaryReader:
         return ElementarySpsUnit(offset, raw, sps_id, sps)
 
     def _read_frame(self, frame_type: NalType, sps_id: int) -> ElementaryFrameUnit:
-        qp = self._byte(1)
+        qp = self._bytes.byte(1)
         max_qp = MAX_QP_I if frame_type is NalType.I else MAX_QP_P
         if qp > max_qp:
             raise BitstreamError(Rule.QP_RANGE, f"QP {qp} of a unit of type {frame_type.name} is above {max_qp}")
@@ -215,16 +200,9 @@ class ElementaryReader:
             raise BitstreamError(
                 Rule.SPS_MISSING, f"a unit of type {frame_type.name} names SPS id {sps_id}, which was not seen"
             )
-        size, position = self._uv(2)
+        offset = self._window.offset
         limit = general_limits(Sps(sps.width, sps.height, format_version=1)).max_payload_size
-        if size > limit:
-            raise BitstreamError(Rule.LENGTH_LIMIT, f"a payload of {size} bytes is above the limit of {limit}")
-        if not self._window.ensure(position + size):
-            found = self._window.num_available - position
-            raise TruncatedStreamError(Rule.TRUNCATED, f"a payload has {size} bytes, {found} are there")
-        offset, header = self._window.offset, self._window.peek(0, position)
-        payload = self._window.peek(position, position + size)
-        self._window.consume(position + size)
+        header, payload = self._bytes.payload(2, limit)
         return ElementaryFrameUnit(offset, header, frame_type, sps_id, sps, qp, payload)
 
 

@@ -18,7 +18,7 @@ from dcvc_cli.codec.latents import DecodingSide, EncodingSide
 from dcvc_cli.codec.networks import CodecNetworks
 from dcvc_cli.codec.pictures import picture_from_frame
 from dcvc_cli.entropy.coder import FrameDecoder
-from dcvc_cli.errors import StreamError
+from dcvc_cli.families.base import require_reference
 from dcvc_cli.families.rt.image import ImageModel
 from dcvc_cli.families.rt.recipe import FrameSide, code_i_frame, code_p_frame
 from dcvc_cli.families.rt.video import VideoModel
@@ -173,8 +173,7 @@ class FramePayloadDecoder(_FrameCoder):
         Raises:
             StreamError: there is no reference, or the payload does not hold exactly the frame's symbols.
         """
-        if self.reference.frame is None and self.reference.feature is None:
-            raise StreamError("a P frame comes before any I frame", "the start of the stream is missing")
+        require_reference(self.reference.frame is not None or self.reference.feature is not None)
         self._code_p(self._side("video", self.video, payload), qp, reset)
 
     def _side(self, name: str, model: ImageModel | VideoModel, payload: bytes) -> DecodingSide:

@@ -6,7 +6,7 @@ y_hat -> dec -> x_hat
 """
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dcvc_cli.families.rt.sizes import SOURCE_CHANNELS, ImageSpec
 from dcvc_cli.graph.blocks import (
@@ -14,6 +14,7 @@ from dcvc_cli.graph.blocks import (
     Conv,
     DepthConvBlock,
     DownBlock,
+    Qp,
     ScaleVector,
     Sequence,
     Shape,
@@ -103,11 +104,11 @@ class ImageModel:
 
     @timed(ANALYSIS)
     @repeatable
-    def analysis(self, ops: "Operations", x: Tensor, qp: Any) -> Tensor:
+    def analysis(self, ops: "Operations", x: Tensor, qp: Qp) -> Tensor:
         """x: 3 x Hp x Wp in 0..1, sides multiples of 16 -> y: latent x Hp/16 x Wp/16. Encoder only."""
         return self._latents_of_cells(ops, ops.pixel_unshuffle(x, 8), qp)
 
-    def _latents_of_cells(self, ops: "Operations", cells: Tensor, qp: Any) -> Tensor:
+    def _latents_of_cells(self, ops: "Operations", cells: Tensor, qp: Qp) -> Tensor:
         return self.enc_2(ops, self.q_scale_enc(ops, self.enc_1(ops, cells), qp))
 
     @timed(HYPER)
@@ -144,9 +145,9 @@ class ImageModel:
 
     @timed(SYNTHESIS)
     @repeatable
-    def synthesis(self, ops: "Operations", y_hat: Tensor, qp: Any) -> Tensor:
+    def synthesis(self, ops: "Operations", y_hat: Tensor, qp: Qp) -> Tensor:
         """y_hat -> x_hat: 3 x Hp x Wp, clamped to [0, 1]."""
         return ops.clamp_unit(ops.pixel_shuffle(self._cells_of_latents(ops, y_hat, qp), 8))
 
-    def _cells_of_latents(self, ops: "Operations", y_hat: Tensor, qp: Any) -> Tensor:
+    def _cells_of_latents(self, ops: "Operations", y_hat: Tensor, qp: Qp) -> Tensor:
         return self.dec_2(ops, self.q_scale_dec(ops, self.dec_1(ops, y_hat), qp))

@@ -3,8 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from dcvc_cli.bitstream.faults import Rule, UnsupportedStreamError
-from dcvc_cli.bitstream.limits import MAX_QP_I, MAX_QP_P, FrameLimits, general_limits
+from dcvc_cli.bitstream.limits import MAX_QP_I, MAX_QP_P
 from dcvc_cli.bitstream.sps import Sps
 from dcvc_cli.codec.calibration import CalibrationSide
 from dcvc_cli.codec.choices import CodingChoices
@@ -13,7 +12,6 @@ from dcvc_cli.codec.networks import CodecNetworks
 from dcvc_cli.codec.pictures import padded_size, video_format_of
 from dcvc_cli.entropy.factorised import factorised_table, published_factorised_table
 from dcvc_cli.entropy.tables import CdfTable
-from dcvc_cli.errors import StreamError
 from dcvc_cli.families.base import Model, PictureDecoder, PictureEncoder
 from dcvc_cli.families.rt.frames import FramePayloadDecoder, FramePayloadEncoder
 from dcvc_cli.families.rt.gop import gop_rule
@@ -22,7 +20,7 @@ from dcvc_cli.families.rt.recipe import code_i_frame, code_p_frame
 from dcvc_cli.families.rt.sequences import FrameByFrameDecoder, FrameByFrameEncoder
 from dcvc_cli.families.rt.sizes import ModelSpec
 from dcvc_cli.families.rt.video import VideoModel
-from dcvc_cli.format.entropy_format import SHARED_FORMATS, EntropyFormat
+from dcvc_cli.format.entropy_format import SHARED_FORMATS
 from dcvc_cli.format.types import PictureSize
 
 if TYPE_CHECKING:
@@ -42,6 +40,7 @@ class RtModel(Model):
         video: graph of the video network.
     """
 
+    largest_qps = (MAX_QP_I, MAX_QP_P)
     entropy_formats = SHARED_FORMATS
     relative_width = 1.3
     codes_every_format = True
@@ -52,10 +51,6 @@ class RtModel(Model):
             self.relative_width = 0.5
         self.image, self.video = image, video
         self.networks = {"image": image, "video": video}
-
-    def limits(self, sps: Sps) -> FrameLimits:
-        """Returns the largest QP of I and of P frames, and the largest payload of so many latents."""
-        return FrameLimits(MAX_QP_I, MAX_QP_P, general_limits(sps).max_payload_size)
 
     def sps_fields(self, size: PictureSize, choices: CodingChoices) -> Mapping[str, Any]:
         """Chooses the entropy format by the picture size. The pattern of QPs is the model's, the interval of resets the
@@ -81,26 +76,6 @@ class RtModel(Model):
         padded = padded_size(video_format_of(sps).size)
         frames = FramePayloadDecoder(self.image, self.video, networks, sps.entropy_format, sps.skip_threshold, padded)
         return FrameByFrameDecoder(frames, sps, MAX_QP_I, MAX_QP_P)
-
-    def check_sps(self, sps: Sps) -> None:
-        """Refuses streams that no decoder of these families takes.
-
-        Raises:
-            StreamError: the pictures are too large.
-            UnsupportedStreamError: the units hold what these families do not have yet.
-        """
-        if max(sps.width, sps.height) > self.max_side:
-            raise StreamError(
-                f"the stream's pictures are {sps.width}x{sps.height}, larger than {self.max_side}x{self.max_side}"
-            )
-        if (
-            sps.max_pictures > self.max_pictures
-            or sps.max_reorder
-            or sps.family_block
-            or sps.entropy_format is EntropyFormat.FAMILY
-        ):
-            message = f"the stream's units hold what model family {sps.model_family!r} of this dcvc does not know"
-            raise UnsupportedStreamError(Rule.UNSUPPORTED, message, hint="decode it with a newer dcvc")
 
     def z_table(self, network: str, state: "State") -> CdfTable:
         """Makes the table of the factorised density."""

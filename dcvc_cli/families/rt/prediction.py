@@ -2,6 +2,8 @@
 
 from typing import Any, Protocol
 
+from dcvc_cli.graph.blocks import Qp
+
 Batch = Any
 """Tensors (N, 3, h, w) in 0..1."""
 
@@ -16,7 +18,7 @@ class BatchMemory(Protocol):
 class BatchPrediction:
     """Predicts the P frames of a batch one after the other."""
 
-    def predict(self, frame: Batch, x: Batch, qp: Any) -> Batch:
+    def predict(self, frame: Batch, x: Batch, qp: Qp) -> Batch:
         """Predicts the pictures x at rows qp (N) from the pictures before them, `frame`."""
         return frame
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 BRANCH_GAIN = 0.1
 """Share of a Xavier-uniform weight's magnitude in the last layer of every residual branch."""
-LARGEST_SCALE, SMALLEST_SCALE = 2.0, 0.02
+FIRST_SCALE, LAST_SCALE = 2.0, 0.02
 """Scales of the first and the last latent. Latents below the stream's skip threshold, 0.12, are not coded."""
 PREDICTION_GAIN, PICTURE_GAIN, DIRECT_GAIN = 0.05, 0.2, 0.02
 
@@ -70,7 +70,7 @@ def _damped(model: ImageModel | VideoModel, seed: int, layers: _LastLayers) -> P
     for layer, first_scale in ((layers.fusion, layers.first_scale), (layers.spatial, 0)):
         parameters[f"{layer}.weight"] *= PREDICTION_GAIN
         scales = parameters[f"{layer}.bias"][first_scale : first_scale + latent]
-        scales[:] = torch.logspace(math.log10(LARGEST_SCALE), math.log10(SMALLEST_SCALE), latent)
+        scales[:] = torch.logspace(math.log10(FIRST_SCALE), math.log10(LAST_SCALE), latent)
     parameters[f"{layers.picture}.weight"] *= PICTURE_GAIN
     parameters[f"{layers.picture}.bias"] += 0.5
     return parameters

@@ -16,6 +16,7 @@ from dcvc_cli.graph.blocks import (
     Conv,
     DepthConvBlock,
     DownBlock,
+    Qp,
     ScaleVector,
     Sequence,
     Shape,
@@ -121,7 +122,7 @@ class VideoModel:
 
     @timed(CONTEXT)
     @repeatable
-    def contexts(self, ops: "Operations", adapted: Tensor, qp: Any) -> tuple[Tensor, Tensor]:
+    def contexts(self, ops: "Operations", adapted: Tensor, qp: Qp) -> tuple[Tensor, Tensor]:
         """Adapted reference -> (ctx, ctx_t), both feature x Hp/8 x Wp/8. Only ctx_t depends on the QP; it is the
         temporal prior's input."""
         shared = self.extractor_1(ops, adapted)
@@ -129,11 +130,11 @@ class VideoModel:
 
     @timed(ANALYSIS)
     @repeatable
-    def analysis(self, ops: "Operations", x: Tensor, ctx: Tensor, qp: Any) -> Tensor:
+    def analysis(self, ops: "Operations", x: Tensor, ctx: Tensor, qp: Qp) -> Tensor:
         """x: 3 x Hp x Wp in 0..1 and ctx -> y: latent x Hp/16 x Wp/16. Encoder only."""
         return self._latents_of_cells(ops, ops.pixel_unshuffle(x, 8), ctx, qp)
 
-    def _latents_of_cells(self, ops: "Operations", cells: Tensor, ctx: Tensor, qp: Any) -> Tensor:
+    def _latents_of_cells(self, ops: "Operations", cells: Tensor, ctx: Tensor, qp: Qp) -> Tensor:
         merged = self.encoder_conv3(ops, self.encoder_conv2(ops, ops.concat(self.encoder_conv1(ops, cells), ctx)))
         return self.encoder_down(ops, self.q_encoder(ops, merged, qp))
 
@@ -170,14 +171,14 @@ class VideoModel:
 
     @timed(SYNTHESIS)
     @repeatable
-    def synthesis(self, ops: "Operations", y_hat: Tensor, ctx: Tensor, qp: Any) -> Tensor:
+    def synthesis(self, ops: "Operations", y_hat: Tensor, ctx: Tensor, qp: Qp) -> Tensor:
         """y_hat and ctx -> feature x Hp/8 x Wp/8, the next reference feature."""
         up = self.decoder_up(ops, y_hat)
         return self.q_decoder(ops, self.decoder_conv2(ops, self.decoder_conv1(ops, ops.concat(up, ctx))), qp)
 
     @timed(RECONSTRUCTION)
     @repeatable
-    def reconstruction(self, ops: "Operations", feature: Tensor, qp: Any) -> Tensor:
+    def reconstruction(self, ops: "Operations", feature: Tensor, qp: Qp) -> Tensor:
         """feature -> x_hat: 3 x Hp x Wp, clamped to [0, 1]."""
         return ops.clamp_unit(self._picture_of_feature(ops, feature, qp))
 
@@ -185,7 +186,7 @@ class VideoModel:
         """Returns what the networks code of a picture x that is predicted from `predicted`."""
         return x
 
-    def picture_of(self, ops: "Operations", feature: Tensor, y_hat: Tensor, qp: Any, predicted: Tensor) -> Tensor:
+    def picture_of(self, ops: "Operations", feature: Tensor, y_hat: Tensor, qp: Qp, predicted: Tensor) -> Tensor:
         """Returns the picture of a coded P frame: 3 x Hp x Wp, clamped to [0, 1]."""
         return self.reconstruction(ops, feature, qp)
 
@@ -201,6 +202,6 @@ class VideoModel:
         """Returns what predicts the P frames of a batch in training. Each sample has a memory."""
         return BatchPrediction()
 
-    def _picture_of_feature(self, ops: "Operations", feature: Tensor, qp: Any) -> Tensor:
+    def _picture_of_feature(self, ops: "Operations", feature: Tensor, qp: Qp) -> Tensor:
         scaled = self.q_recon(ops, self.recon_conv(ops, feature), qp)
         return ops.pixel_shuffle(self.recon_head(ops, scaled), 8)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dcvc_cli.codec.networks import CodecNetworks
+from dcvc_cli.entropy.scale_index import SCALE_MIN
 from dcvc_cli.families.float_codec.coder import WordTable
 from dcvc_cli.families.float_codec.conditional import ConditionalNetwork, ConditionalRecipe
 from dcvc_cli.families.float_codec.hyper_layers import hyper_decoder, hyper_encoder
@@ -21,14 +22,14 @@ from dcvc_cli.families.tcm.contexts import (
 )
 from dcvc_cli.families.wide_latents.blocks import SLOPE, SMALL_SLOPE, Leaky, Residual, conv
 from dcvc_cli.families.wide_latents.tables import laplace_scales
-from dcvc_cli.graph.blocks import Sequence
+from dcvc_cli.graph.blocks import Part, Sequence
 from dcvc_cli.stages import ANALYSIS, CONTEXT, PRIORS, RECONSTRUCTION, SYNTHESIS, timed
 
 Z_MV, Z = "bit_estimator_z_mv", "bit_estimator_z"
 DENSITIES = (Z_MV, Z)
 """The densities of z, in the order of their rows in the stored table."""
 LAPLACE_ROWS = rows_by_logarithm(0.01, 64.0, 256, 0)
-GAUSSIAN_ROWS = rows_by_logarithm(0.11, 256.0, 64, 1)
+GAUSSIAN_ROWS = rows_by_logarithm(SCALE_MIN, 256.0, 64, 1)
 """The I-frame model takes the next larger scale, the video model the next smaller one."""
 
 
@@ -60,7 +61,7 @@ class TcmVideoNetwork(ConditionalNetwork):
         v, m, n, c = sizes.motion, sizes.latent, sizes.hyper, sizes.feature
         self.sizes, self.num_z_channels = sizes, 2 * n
         self.optic_flow = MotionEstimation("optic_flow.moduleBasic", sizes.flow)
-        steps = []
+        steps: list[Part] = []
         for k in range(3):
             steps += [conv(f"mv_encoder.{4 * k}", v if k else 2, v, 3, 2), Gdn(f"mv_encoder.{4 * k + 1}", v)]
             steps += [Residual(f"mv_encoder.{4 * k + 2}", v), Leaky(SLOPE)]

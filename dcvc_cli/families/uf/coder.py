@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dcvc_cli.entropy.tables import native
+from dcvc_cli.entropy.tables import check_status, native
 from dcvc_cli.errors import StreamError
 from dcvc_cli.families.uf.tables import ZigzagTable
 from dcvc_cli.stages import ENTROPY, timed
@@ -112,13 +112,9 @@ class UnitDecoder:
         Raises:
             StreamError: bytes are left, or a coder's state is not back at its start value.
         """
-        self._check(self._decoder.finish())
+        check_status(self._decoder.finish())
 
     def _decode(self, table: Any, rows: NDArray[np.uint8]) -> NDArray[np.int8]:
         symbols = np.empty(rows.size, dtype=np.int8)
-        self._check(self._decoder.decode(table, np.ascontiguousarray(rows), symbols))
+        check_status(self._decoder.decode(table, np.ascontiguousarray(rows), symbols))
         return symbols
-
-    def _check(self, status: Any) -> None:
-        if status != native.Status.OK:
-            raise StreamError(f"the entropy-coded data of a unit is damaged: {native.describe(status)}")

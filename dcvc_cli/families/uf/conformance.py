@@ -13,6 +13,7 @@ from dcvc_cli.codec.pictures import padded_size, picture_from_frame, values_from
 from dcvc_cli.errors import InputError, StreamError
 from dcvc_cli.families.case_files import (
     GeneratedNetwork,
+    StreamCase,
     difference,
     open_generated,
     open_pictures,
@@ -20,7 +21,7 @@ from dcvc_cli.families.case_files import (
     read_pictures,
     stored_tables,
 )
-from dcvc_cli.families.conformance_form import Case, CaseRun, Check, ConformanceForm, Findings
+from dcvc_cli.families.conformance_form import CaseRun, Check, ConformanceForm
 from dcvc_cli.families.uf.coder import MAX_CODERS
 from dcvc_cli.families.uf.elementary_stream import ElementaryReader, ElementarySps, ElementaryWriter
 from dcvc_cli.families.uf.entropy_vectors import entropy_checks
@@ -53,7 +54,7 @@ class UnitSettings:
 
 
 @dataclass(frozen=True)
-class UfCase(Case):
+class UfCase(StreamCase):
     """A case, with the settings of its case.json.
 
     Attributes:
@@ -65,17 +66,12 @@ class UfCase(Case):
     folder: Path
     model: UfModel
     variant: str
-    size: PictureSize
+    video_format: VideoFormat
     num_frames: int
     skip_threshold: float
     seed: int
     digests: tuple[str, str]
     units: tuple[UnitSettings, ...]
-
-    @property
-    def summary(self) -> str:
-        """Picture size and number of frames."""
-        return f"{self.size}, {self.num_frames} frames"
 
     @property
     def parameters(self) -> tuple[Any, ...]:
@@ -90,26 +86,6 @@ class UfCase(Case):
             GeneratedNetwork(VARIANTS[self.variant][1], "p", "video", video),
         )
         return stored_tables(self.folder, self.model, generated, open_generated(run, self.model, self.seed, generated))
-
-    def steps(self, run: CaseRun) -> Sequence[Check]:
-        """Returns the steps: make the parameters, decode the stream, encode the clip."""
-        opened: list[CodecNetworks] = []
-
-        def prepare() -> Findings:
-            networks, notes = self.networks(run)
-            opened.append(networks)
-            return Findings(notes=notes)
-
-        return (
-            Check("prepare", prepare),
-            Check("decode", lambda: Findings(tuple(self.decoding_faults(opened[0])))),
-            Check("encode", lambda: Findings(tuple(self.encoding_faults(opened[0])))),
-        )
-
-    @property
-    def video_format(self) -> VideoFormat:
-        """The format of the case's pictures: 4:2:0."""
-        return VideoFormat(self.size)
 
     def decoding_faults(self, networks: CodecNetworks) -> list[str]:
         """Decodes stream.bin and compares every picture with recon.yuv."""
@@ -210,7 +186,15 @@ class UfConformance(ConformanceForm):
         digests = str(params["dmci_sha256"]), "" if variant == "image" else str(params[f"{kind}_sha256"])
         units = tuple(_unit(unit) for unit in description["units"] if unit["type"] != "SPS")
         made = UfCase(
-            folder, model, variant, size, num_frames, float(description["skip_threshold"]), seed, digests, units
+            folder,
+            model,
+            variant,
+            VideoFormat(size),
+            num_frames,
+            float(description["skip_threshold"]),
+            seed,
+            digests,
+            units,
         )
         limit, next_frame = model.video.sizes.pictures, 0
         for unit in units:

@@ -8,15 +8,16 @@ Source: docs/bitstream.md, "The elementary stream of DCVC-UF".
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from dcvc_cli.bitstream.faults import BitstreamError, Rule, TruncatedStreamError
+from dcvc_cli.bitstream.faults import BitstreamError, Rule
+from dcvc_cli.bitstream.limits import largest_payload
 from dcvc_cli.bitstream.nal import MAX_SPS_IDS, NalType
 from dcvc_cli.bitstream.varint import write_uv
-from dcvc_cli.bitstream.window import ByteSink, ByteSource, Window, write_all
+from dcvc_cli.bitstream.window import ByteSink, ByteSource, write_all
+from dcvc_cli.families.elementary_bytes import ElementaryBytes
 from dcvc_cli.families.uf.coder import MAX_CODERS
 from dcvc_cli.format.constants import MAX_BASE_QP, MAX_SIDE
 
 MAX_LATENTS = 256
-MAX_HYPER_LATENTS = 128
 
 
 @dataclass(frozen=True)
@@ -29,9 +30,7 @@ class ElementarySps:
     @property
     def max_payload_size(self) -> int:
         """Largest payload of this picture size in bytes: 4 a symbol, and the states and starts of the coders."""
-        num_y = MAX_LATENTS * (-(-self.width // 16)) * (-(-self.height // 16))
-        num_z = MAX_HYPER_LATENTS * (-(-self.width // 64)) * (-(-self.height // 64))
-        return 4096 + 4 * (num_y + num_z)
+        return largest_payload(self.width, self.height, MAX_LATENTS)
 
 
 @dataclass(frozen=True)
@@ -76,7 +75,8 @@ class ElementaryReader:
     """
 
     def __init__(self, source: ByteSource) -> None:
-        self._window = Window(source)
+        self._bytes = ElementaryBytes(source)
+        self._window = self._bytes.window
         self._sps: dict[int, ElementarySps] = {}
 
     def __iter__(self) -> Iterator[ElementaryUnit]:
@@ -88,25 +88,8 @@ class ElementaryReader:
             if unit is not None:
                 yield unit
 
-    def _byte(self, position: int) -> int:
-        if not self._window.ensure(position + 1):
-            raise TruncatedStreamError(
-                Rule.TRUNCATED, f"the elementary stream ends inside a unit, after {position} bytes"
-            )
-        return self._window.peek(position, position + 1)[0]
-
-    def _uv(self, position: int) -> tuple[int, int]:
-        """Returns (value, position after it)."""
-        value = self._byte(position)
-        extra = 0 if value < 0x80 else 3 if value & 0x40 else 1
-        if extra:
-            value &= 0x3F
-        for place in range(position + 1, position + 1 + extra):
-            value = value << 8 | self._byte(place)
-        return value, position + 1 + extra
-
     def _read_unit(self) -> ElementaryUnit | None:
-        first = self._byte(0)
+        first = self._bytes.byte(0)
         nal_type, sps_id = first >> 4, first & 15
         if nal_type == NalType.SPS:
             self._read_sps(sps_id)
@@ -116,8 +99,8 @@ class ElementaryReader:
         return self._read_frame(NalType(nal_type), sps_id)
 
     def _read_sps(self, sps_id: int) -> None:
-        height, position = self._uv(1)
-        width, position = self._uv(position)
+        height, position = self._bytes.number(1)
+        width, position = self._bytes.number(position)
         if not (1 <= height <= MAX_SIDE and 1 <= width <= MAX_SIDE):
             raise BitstreamError(
                 Rule.SPS_CONTENT, f"picture size {width}x{height} is outside 1x1..{MAX_SIDE}x{MAX_SIDE}"
@@ -126,7 +109,7 @@ class ElementaryReader:
         self._window.consume(position)
 
     def _read_frame(self, frame_type: NalType, sps_id: int) -> ElementaryUnit:
-        qp, flags = self._byte(1), self._byte(2)
+        qp, flags = self._bytes.byte(1), self._bytes.byte(2)
         if qp > MAX_BASE_QP:
             raise BitstreamError(Rule.QP_RANGE, f"QP {qp} of a unit of type {frame_type.name} is above {MAX_BASE_QP}")
         num_coders, reset = flags >> 1, bool(flags & 1)
@@ -137,17 +120,8 @@ class ElementaryReader:
             raise BitstreamError(
                 Rule.SPS_MISSING, f"a unit of type {frame_type.name} names SPS id {sps_id}, which was not seen"
             )
-        size, position = self._uv(3)
-        if size > sps.max_payload_size:
-            raise BitstreamError(
-                Rule.LENGTH_LIMIT, f"a payload of {size} bytes is above the limit of {sps.max_payload_size}"
-            )
-        if not self._window.ensure(position + size):
-            found = self._window.num_available - position
-            raise TruncatedStreamError(Rule.TRUNCATED, f"a payload has {size} bytes, {found} are there")
         offset = self._window.offset
-        payload = self._window.peek(position, position + size)
-        self._window.consume(position + size)
+        _, payload = self._bytes.payload(3, sps.max_payload_size)
         is_p = frame_type is NalType.P
         return ElementaryUnit(offset, frame_type, sps_id, sps, qp, num_coders, reset and is_p, payload)
 

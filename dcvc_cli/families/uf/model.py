@@ -4,14 +4,11 @@ pictures."""
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from dcvc_cli.bitstream.faults import Rule, UnsupportedStreamError
-from dcvc_cli.bitstream.limits import FrameLimits, general_limits
 from dcvc_cli.bitstream.sps import Sps
 from dcvc_cli.codec.choices import CodingChoices
 from dcvc_cli.codec.networks import CodecNetworks
 from dcvc_cli.codec.pictures import padded_size, video_format_of
 from dcvc_cli.entropy.tables import CdfTable
-from dcvc_cli.errors import StreamError, UsageError
 from dcvc_cli.families.base import Model, PictureDecoder, PictureEncoder
 from dcvc_cli.families.uf.calibration import calibrate
 from dcvc_cli.families.uf.image import UfImageModel
@@ -20,7 +17,6 @@ from dcvc_cli.families.uf.sizes import ImageSizes, VideoSizes
 from dcvc_cli.families.uf.tables import published_z_table, z_table
 from dcvc_cli.families.uf.units import FORMATS, UnitPayloadDecoder, UnitPayloadEncoder
 from dcvc_cli.families.uf.video import UfVideoModel
-from dcvc_cli.format.constants import MAX_BASE_QP
 from dcvc_cli.format.entropy_format import EntropyFormat
 from dcvc_cli.format.types import PictureSize
 
@@ -50,10 +46,6 @@ class UfModel(Model):
         self.networks = {"image": self.image, "video": self.video}
         self.max_pictures = video.pictures
 
-    def limits(self, sps: Sps) -> FrameLimits:
-        """Returns 64 QPs for every unit, and the largest payload of so many latents."""
-        return FrameLimits(MAX_BASE_QP, MAX_BASE_QP, general_limits(sps).max_payload_size)
-
     def sps_fields(self, size: PictureSize, choices: CodingChoices) -> Mapping[str, Any]:
         """Returns the fields for the family's own byte format, with our tables of z or the published codec's.
 
@@ -61,10 +53,7 @@ class UfModel(Model):
             UsageError: the choices name another entropy format.
         """
         entropy_format = choices.entropy_format or EntropyFormat.FAMILY
-        if entropy_format not in FORMATS:
-            name = entropy_format.name.lower().replace("_", "-")
-            hint = "use auto, or published-one for a stream that can be remuxed"
-            raise UsageError(f"model {self.name} has no entropy format {name}", hint)
+        self.check_entropy_format(entropy_format)
         return {
             "entropy_format": entropy_format,
             "truncate_chroma": entropy_format.is_published,
@@ -79,12 +68,7 @@ class UfModel(Model):
 
     def decoder(self, networks: CodecNetworks, sps: Sps) -> PictureDecoder:
         """Makes a decoder that gives the pictures of a unit at once."""
-        if max(sps.width, sps.height) > self.max_side:
-            limit = f"{self.max_side}x{self.max_side}"
-            raise StreamError(f"the stream's pictures are {sps.width}x{sps.height}, larger than {limit}")
-        if sps.max_pictures > self.max_pictures or sps.max_reorder or sps.family_block:
-            message = f"the stream's units hold what model family {sps.model_family!r} of this dcvc does not know"
-            raise UnsupportedStreamError(Rule.UNSUPPORTED, message, hint="decode it with a newer dcvc")
+        self.check_sps(sps)
         padded, threshold = padded_size(video_format_of(sps).size), sps.skip_threshold or 0.0
         return UnitDecoder(UnitPayloadDecoder(self.image, self.video, networks, sps.entropy_format, threshold, padded))
 

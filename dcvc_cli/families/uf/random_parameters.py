@@ -10,10 +10,10 @@ import torch
 
 from dcvc_cli.families.rt.random_parameters import (
     BRANCH_GAIN,
-    LARGEST_SCALE,
+    FIRST_SCALE,
+    LAST_SCALE,
     PICTURE_GAIN,
     PREDICTION_GAIN,
-    SMALLEST_SCALE,
 )
 from dcvc_cli.families.uf.image import UfImageModel
 from dcvc_cli.families.uf.video import UfVideoModel
@@ -34,7 +34,7 @@ def random_parameters_of(model: UfImageModel | UfVideoModel) -> "State":
             bound = BRANCH_GAIN * math.sqrt(6 / (value.shape[0] + value.shape[1]))
             parameters[key] = (torch.rand(value.shape, generator=generator) * 2 - 1) * bound
     latent = model.sizes.latent
-    scales = torch.logspace(math.log10(LARGEST_SCALE), math.log10(SMALLEST_SCALE), latent)
+    scales = torch.logspace(math.log10(FIRST_SCALE), math.log10(LAST_SCALE), latent)
     fusion, spatial = (_last(parameters, stem) for stem in ("y_prior_fusion.conv", "y_spatial_prior.conv"))
     for layer in (fusion, spatial):
         parameters[f"{layer}.weight"] *= PREDICTION_GAIN

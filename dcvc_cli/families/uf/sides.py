@@ -5,7 +5,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcvc_cli.backend.operations import Tensor
-from dcvc_cli.codec.latents import latent_sizes
+from dcvc_cli.codec.latents import check_finite, latent_sizes
 from dcvc_cli.codec.networks import CodecNetwork
 from dcvc_cli.entropy.tables import TableError
 from dcvc_cli.errors import EnvironmentFault
@@ -62,9 +62,7 @@ class EncodingSide(EncodingLatents):
         own, network = self.network.analysis, self.network
         y = analysis(own, own.frame_from_values(self.values))
         z = hyper_analysis(own, y)
-        if not (own.is_finite(y) and own.is_finite(z)):
-            hint = "check the weights, or encode with --precision fp32"
-            raise EnvironmentFault("the encoder's networks give latents that are not finite", hint)
+        check_finite(own, y, z)
         symbols = np.clip(own.round_z(z), MIN_Z, MAX_Z)
         self.encoder.add_z(symbols, network.z_table, qp * symbols.shape[0])
         y = scaled(own, y)

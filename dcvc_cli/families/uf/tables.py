@@ -5,26 +5,27 @@ The integers are normative, not the formulas. The Gaussian table ships with the 
 weights.
 """
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.resources import files
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dcvc_cli.entropy.factorised import hyperbolic_tangent, sigmoid, softplus
+from dcvc_cli.entropy.factorised import (
+    Density,
+    Probabilities,
+    PublishedDensity,
+    ReproducibleDensity,
+    hyperbolic_tangent,
+    softplus,
+)
 from dcvc_cli.entropy.tables import MAX_NATIVE_ROWS, CdfTable, TableError, native, quantise_pmf
 
 if TYPE_CHECKING:
-    import torch
+    from dcvc_cli.entropy.factorised import Parameters
 
-    Parameters = Mapping[str, NDArray[np.float32] | torch.Tensor]
-    """State dict of a network, as weights files or as checkpoints have it."""
-
-Probabilities = NDArray[np.floating]
-"""float64 of our own densities, float32 of published ones."""
 PREFIX = "bit_estimator_z"
 MAX_REACH = 8
 """Largest magnitude of a symbol that a row names. Larger symbols are escapes."""
@@ -92,15 +93,6 @@ def gaussian_table() -> ZigzagTable:
         return ZigzagTable(arrays["cdf"], arrays["cdf_length"])
 
 
-class _Density(Protocol):
-    """The cumulative distribution of every row."""
-
-    num_rows: int
-
-    def cumulative(self, points: Sequence[float]) -> Probabilities:
-        """(num_rows, len(points))."""
-
-
 def z_table(parameters: "Parameters", prefix: str = PREFIX) -> ZigzagTable:
     """Makes the tables of z of its density, with row qp * num_channels + channel, the same on every machine.
 
@@ -110,16 +102,16 @@ def z_table(parameters: "Parameters", prefix: str = PREFIX) -> ZigzagTable:
     Raises:
         TableError: a parameter is missing or misshapen, or the parameters give no density.
     """
-    return _tables(_ReproducibleDensity(parameters, prefix))
+    return _tables(_reproducible(parameters, prefix))
 
 
 def published_z_table(parameters: "Parameters", prefix: str = PREFIX) -> ZigzagTable:
     """Makes the tables of z as the published codec does, in float32 by PyTorch's functions. They are NOT the same on
     every machine."""
-    return _tables(_PublishedDensity(parameters, prefix))
+    return _tables(_published(parameters, prefix))
 
 
-def _tables(density: _Density) -> ZigzagTable:
+def _tables(density: Density) -> ZigzagTable:
     at_integers = density.cumulative([float(x) for x in range(-MAX_REACH, MAX_REACH + 1)])
     kind = at_integers.dtype.type
     reach = np.full(density.num_rows, MAX_REACH)
@@ -164,51 +156,21 @@ def _stages(parameters: "Parameters", prefix: str) -> tuple[NDArray[np.float32],
     return found
 
 
-class _ReproducibleDensity:
-    """float64, by the functions of entropy.factorised."""
-
-    def __init__(self, parameters: "Parameters", prefix: str) -> None:
-        h, b, a = (array.astype(np.float64) for array in _stages(parameters, prefix))
-        slopes, gates = softplus(h), hyperbolic_tangent(a)
-        self._layers = [
-            (slopes[:, k : k + 1], b[:, k : k + 1], gates[:, k : k + 1] if k < 3 else None) for k in range(4)
-        ]
-        self.num_rows = h.shape[0]
-
-    def cumulative(self, points: Sequence[float]) -> Probabilities:
-        x = np.tile(np.array(points, np.float64), (self.num_rows, 1))
-        for slope, shift, gate in self._layers:
-            x = x * slope + shift
-            if gate is not None:
-                x = x + hyperbolic_tangent(x) * gate
-        return sigmoid(x)
+def _reproducible(parameters: "Parameters", prefix: str) -> ReproducibleDensity:
+    h, b, a = (array.astype(np.float64) for array in _stages(parameters, prefix))
+    slopes, gates = softplus(h), hyperbolic_tangent(a)
+    layers = [(slopes[:, k : k + 1], b[:, k : k + 1], gates[:, k : k + 1] if k < 3 else None) for k in range(4)]
+    return ReproducibleDensity(layers, h.shape[0])
 
 
-class _PublishedDensity:
-    """float32, by PyTorch."""
+def _published(parameters: "Parameters", prefix: str) -> PublishedDensity:
+    import torch
+    from torch.nn import functional
 
-    def __init__(self, parameters: "Parameters", prefix: str) -> None:
-        import torch
-        from torch.nn import functional
-
-        h, b, a = (torch.from_numpy(array) for array in _stages(parameters, prefix))
-        h, a = functional.softplus(h), torch.tanh(a)
-        self._layers = [
-            (
-                h[:, k : k + 1].contiguous(),
-                b[:, k : k + 1].contiguous(),
-                a[:, k : k + 1].contiguous() if k < 3 else None,
-            )
-            for k in range(4)
-        ]
-        self.num_rows = int(h.shape[0])
-
-    def cumulative(self, points: Sequence[float]) -> Probabilities:
-        import torch
-
-        x = torch.tensor(points, dtype=torch.float32).repeat(self.num_rows, 1)
-        for slope, shift, gate in self._layers:
-            x = x * slope + shift
-            if gate is not None:
-                x = x + torch.tanh(x) * gate
-        return np.asarray(torch.sigmoid(x).numpy(), dtype=np.float32)
+    h, b, a = (torch.from_numpy(array) for array in _stages(parameters, prefix))
+    h, a = functional.softplus(h), torch.tanh(a)
+    layers = [
+        (h[:, k : k + 1].contiguous(), b[:, k : k + 1].contiguous(), a[:, k : k + 1].contiguous() if k < 3 else None)
+        for k in range(4)
+    ]
+    return PublishedDensity(layers, int(h.shape[0]))

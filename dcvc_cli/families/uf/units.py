@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from dcvc_cli.backend.operations import Tensor
 from dcvc_cli.bitstream.faults import Rule, UnsupportedStreamError
 from dcvc_cli.codec.networks import CodecNetworks
-from dcvc_cli.errors import StreamError
+from dcvc_cli.families.base import require_reference
 from dcvc_cli.families.uf.coder import UnitDecoder
 from dcvc_cli.families.uf.image import UfImageModel
 from dcvc_cli.families.uf.recipe import (
@@ -159,8 +159,7 @@ class UnitPayloadDecoder(UnitCoder):
         Raises:
             StreamError: there is no unit before it, or the payload does not hold exactly its symbols.
         """
-        if self.kept.pending is None and self.kept.memory is None:
-            raise StreamError("a P unit comes before any I frame", "the start of the stream is missing")
+        require_reference(self.kept.pending is not None or self.kept.memory is not None)
         self._code_p(self._side("video", payload, num_coders), qp, reset=reset)
 
     def _side(self, name: str, payload: bytes, num_coders: int) -> DecodingSide:

@@ -10,7 +10,9 @@ from typing import Any
 from dcvc_cli.errors import StreamError
 from dcvc_cli.format.constants import MAX_BASE_QP
 
-SMALLEST_SCALE, LARGEST_SCALE = 0.01, 655.0
+NUM_ANCHORS = 4
+"""Number of a checkpoint's rates."""
+FINEST_SCALE, COARSEST_SCALE = 0.01, 655.0
 HUNDRED = 100
 INDEX_BYTES = 2
 
@@ -23,13 +25,13 @@ def scale_index(anchors: Any, qp: int) -> int:
     """
     first, last = float(anchors.reshape(-1)[0]), float(anchors.reshape(-1)[-1])
     # An untrained or damaged rate may have any value. The limits keep the scale in the format's range.
-    first, last = (min(max(value, SMALLEST_SCALE), LARGEST_SCALE) for value in (first, last))
+    first, last = (min(max(value, FINEST_SCALE), COARSEST_SCALE) for value in (first, last))
     return index_of_scale(math.exp(math.log(first) + (math.log(last) - math.log(first)) * qp / MAX_BASE_QP))
 
 
 def index_of_scale(scale: float) -> int:
     """Turns a scale into hundredths, rounded half to even."""
-    return round(min(max(scale, SMALLEST_SCALE), LARGEST_SCALE) * HUNDRED)
+    return round(min(max(scale, FINEST_SCALE), COARSEST_SCALE) * HUNDRED)
 
 
 def write_indices(*indices: int) -> bytes:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcvc_cli.backend.operations import Tensor
+from dcvc_cli.codec import pictures
 from dcvc_cli.errors import InputError, UsageError
 from dcvc_cli.format.colour_conversion import matrix_of, rgb_picture, yuv420_planes
 from dcvc_cli.format.types import ChromaFormat, Picture, PictureSize, VideoFormat
@@ -18,8 +19,8 @@ MAX_SAMPLE = 255
 
 
 def padded_size(size: PictureSize) -> tuple[int, int]:
-    """Returns (height, width) after padding."""
-    return -(-size.height // PADDING) * PADDING, -(-size.width // PADDING) * PADDING
+    """Returns (height, width) after padding to multiples of 64."""
+    return pictures.padded_size(size, PADDING)
 
 
 def check_colour(video_format: VideoFormat) -> None:

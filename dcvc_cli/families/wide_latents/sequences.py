@@ -7,14 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcvc_cli.backend.operations import Tensor
-from dcvc_cli.bitstream.faults import Rule, UnsupportedStreamError
 from dcvc_cli.bitstream.nal import NalType
 from dcvc_cli.bitstream.sps import Sps
 from dcvc_cli.bitstream.units import FrameUnit
 from dcvc_cli.codec.choices import NO_ORDER, CodingChoices, PictureOrder
 from dcvc_cli.codec.pictures import check_picture, video_format_of
 from dcvc_cli.codec.room import code_within
-from dcvc_cli.errors import StreamError, UsageError
 from dcvc_cli.families.base import CodedUnit, Model, PictureDecoder, PictureEncoder
 from dcvc_cli.families.rt.gop import GopRule
 from dcvc_cli.families.wide_latents.rgb import check_colour, picture_from_rgb, rgb_values
@@ -109,22 +107,5 @@ def rgb_sps_fields(model: Model, choices: CodingChoices) -> dict[str, Any]:
     Raises:
         UsageError: the choices name another entropy format than the family's own.
     """
-    if choices.entropy_format not in (None, EntropyFormat.FAMILY):
-        name = choices.entropy_format.name.lower().replace("_", "-")
-        raise UsageError(f"model {model.name} has no entropy format {name}", "use auto")
+    model.check_entropy_format(choices.entropy_format or EntropyFormat.FAMILY)
     return {"entropy_format": EntropyFormat.FAMILY, "reset_interval": 0, "qp_offsets": ()}
-
-
-def check_rgb_sps(model: Model, sps: Sps) -> None:
-    """Checks that these models can decode the units of an SPS.
-
-    Raises:
-        StreamError: the pictures are too large.
-        UnsupportedStreamError: units of these models cannot hold what the SPS says.
-    """
-    if max(sps.width, sps.height) > model.max_side:
-        limit = f"{model.max_side}x{model.max_side}"
-        raise StreamError(f"the stream's pictures are {sps.width}x{sps.height}, larger than {limit}")
-    if sps.max_pictures > 1 or sps.max_reorder or sps.family_block or sps.entropy_format is not EntropyFormat.FAMILY:
-        message = f"the stream's units hold what model family {sps.model_family!r} of this dcvc does not know"
-        raise UnsupportedStreamError(Rule.UNSUPPORTED, message, hint="decode it with a newer dcvc")

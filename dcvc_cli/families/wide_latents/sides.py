@@ -81,7 +81,7 @@ class WideEncodingSide:
         """Rounds z and adds its symbols."""
         assert table is not None, "symbols have a table"
         symbols = _symbols_of(z)
-        self.encoder.add(symbols, _channel_rows(symbols.shape), table)
+        self.encoder.add(symbols, channel_rows(symbols.shape), table)
         return _values(ops, symbols)
 
     def step(
@@ -114,7 +114,7 @@ class WideDecodingSide:
     ) -> Tensor:
         """Reads z."""
         assert table is not None, "symbols have a table"
-        return _values(ops, self.decoder.decode(_channel_rows(shape), table))
+        return _values(ops, self.decoder.decode(channel_rows(shape), table))
 
     def step(
         self, ops: "FloatOperations", step: CodingStep, y: Tensor | None, scales: Tensor, means: Tensor, by: ScaleTable
@@ -164,8 +164,8 @@ def _values(ops: "FloatOperations", symbols: NDArray[np.int16]) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(symbols)).to(ops.device, ops.dtype)[None]
 
 
-def _channel_rows(shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    """Returns the table row of every element of z, which is its channel."""
+def channel_rows(shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """Returns the table row of every element of a tensor (channels, h, w), which is its channel."""
     return np.broadcast_to(np.arange(shape[0], dtype=np.uint8)[:, None, None], shape)
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcvc_cli.entropy.factorised import Density, PublishedDensity, ReproducibleDensity
+from dcvc_cli.entropy.scale_index import SCALE_MIN
 from dcvc_cli.entropy.tables import CdfTable, quantise_pmf
 
 REACH = 50
@@ -22,8 +23,11 @@ REACH = 50
 TAIL = 0.0001
 """A row is so long that each tail has less probability than this."""
 NUM_ROWS = 256
-LARGEST_SCALE = 64.0
-SMALLEST_LOGARITHM_OF = 1e-5
+LAST_SCALE = 64.0
+SMALLEST_SCALE = 1e-5
+"""Smaller scales count as this before the logarithm is taken."""
+ADDED_PROBABILITY = 1e-5
+"""Published estimates of bits add this to every probability."""
 
 
 @dataclass(frozen=True)
@@ -45,16 +49,16 @@ class ScaleTable:
             scales: float32 or float64, of any shape. The arithmetic has that type; the logarithm is the platform's.
         """
         kind = scales.dtype.type
-        step = (math.log(LARGEST_SCALE) - math.log(self.smallest)) / (NUM_ROWS - 1)
-        logarithm = np.log(np.maximum(scales, kind(SMALLEST_LOGARITHM_OF)))
+        step = (math.log(LAST_SCALE) - math.log(self.smallest)) / (NUM_ROWS - 1)
+        logarithm = np.log(np.maximum(scales, kind(SMALLEST_SCALE)))
         position = (logarithm - kind(math.log(self.smallest))) / kind(step)
         return np.clip(np.trunc(position), 0, NUM_ROWS - 1).astype(np.uint8)
 
 
 @lru_cache(maxsize=1)
 def gaussian_scales() -> ScaleTable:
-    """Loads the table of zero-mean Gaussians with standard deviations from 0.11."""
-    return ScaleTable(_stored("gaussian"), 0.11)
+    """Loads the table of zero-mean Gaussians with standard deviations from SCALE_MIN."""
+    return ScaleTable(_stored("gaussian"), SCALE_MIN)
 
 
 @lru_cache(maxsize=1)
@@ -80,13 +84,13 @@ def z_table(parameters: Mapping[str, Any], *prefixes: str) -> CdfTable:
     Raises:
         TableError: a parameter is missing or misshapen, or the parameters give no density.
     """
-    return _joined([_rows_of(ReproducibleDensity(parameters, prefix)) for prefix in prefixes])
+    return _joined([_rows_of(ReproducibleDensity.of(parameters, prefix)) for prefix in prefixes])
 
 
 def published_z_table(parameters: Mapping[str, Any], *prefixes: str) -> CdfTable:
     """Makes the table of z as the published codecs do, in float32 by PyTorch's functions. It is NOT the same on every
     machine."""
-    return _joined([_rows_of(PublishedDensity(parameters, prefix)) for prefix in prefixes])
+    return _joined([_rows_of(PublishedDensity.of(parameters, prefix)) for prefix in prefixes])
 
 
 def _rows_of(density: Density) -> CdfTable:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import torch
 
-PEDESTAL = 2.0**-36
-"""Stored parameters of GDN are square roots of their values plus this."""
+from dcvc_cli.graph.blocks import GDN_PEDESTAL
+
 DENSITY = re.compile(r"bit_?[eE]stimator_z(_mv)?\.f[1-4]\.[hba]")
 FLOW = re.compile(
     r".*(moduleBasic\.\d\.conv5|mvDecoder_part1\.6|mvDecoder_part2\.12|mv_decoder\.(7\.0|8|dec_3\.1\.0)|conv_offset\.4)"
@@ -72,9 +72,9 @@ def _value(name: str, shape: tuple[int, ...], generator: torch.Generator) -> tor
         slope = (math.pi / math.sqrt(3) / DENSITY_SPREAD) ** 0.25
         return torch.full(shape, math.log(math.expm1(slope)) if name.endswith(".h") else 0.0)
     if name.endswith(".beta"):
-        return torch.full(shape, math.sqrt(1 + PEDESTAL))
+        return torch.full(shape, math.sqrt(1 + GDN_PEDESTAL))
     if name.endswith(".gamma"):
-        return (DIAGONAL * torch.eye(shape[0]) + PEDESTAL).sqrt()
+        return (DIAGONAL * torch.eye(shape[0]) + GDN_PEDESTAL).sqrt()
     if "q_basic" in name or "q_scale" in name:
         return torch.ones(shape)
     if name.endswith(".bias"):

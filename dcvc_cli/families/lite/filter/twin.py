@@ -27,7 +27,7 @@ from dcvc_cli.format.range_coder import (
     TwinBitWriter,
     TwinRangeDecoder,
     TwinRangeEncoder,
-    code_nonzero,
+    code_number,
 )
 
 CLASS_BLOCK = 4
@@ -213,9 +213,7 @@ class TwinFilterCoder:
         return coefficients
 
     def _code_difference(self, bit: BitCoding, kind: int, wanted: int) -> int:
-        if not bit(self._zero[kind], wanted != 0):
-            return 0
-        return code_nonzero(bit, self._sign[kind], self._prefix[kind], wanted)
+        return code_number(bit, self._zero[kind], self._sign[kind], self._prefix[kind], wanted)
 
 
 def _distance(one: list[int], other: list[int]) -> int:

@@ -17,7 +17,7 @@ from dcvc_cli.bitstream.varint import ByteReader, write_uv
 from dcvc_cli.codec.latents import EncodingSide
 from dcvc_cli.codec.networks import CodecNetworks
 from dcvc_cli.codec.pictures import has_halved_chroma, padded_size
-from dcvc_cli.errors import StreamError
+from dcvc_cli.families.base import require_reference
 from dcvc_cli.families.lite.filter.parameters import Filters
 from dcvc_cli.families.lite.floor.frame_floor import FrameFloor
 from dcvc_cli.families.lite.floor.parts import BLOCK
@@ -195,8 +195,7 @@ class LosslessFrameDecoder(FramePayloadDecoder):
             StreamError: there is no reference, or the payload does not hold exactly its layer, vectors, filters, floor
                 and symbols.
         """
-        if self.reference.frame is None:
-            raise StreamError("a P frame comes before any I frame", "the start of the stream is missing")
+        require_reference(self.reference.frame is not None)
         layer, rest = _split(payload)
         self._add_layer(layer, self._decode_difference(rest, qp, reset))
 

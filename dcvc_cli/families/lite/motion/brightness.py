@@ -23,7 +23,7 @@ from dcvc_cli.format.range_coder import (
     EncoderState,
     TwinBitReader,
     TwinBitWriter,
-    code_nonzero,
+    code_number,
 )
 
 ONE = 256
@@ -147,9 +147,7 @@ class BrightnessCoder:
         return Brightness(scale, (luma, cb, cr))
 
     def _code_number(self, bit: BitCoding, kind: int, wanted: int) -> int:
-        if not bit(self._zero[kind], wanted != 0):
-            return 0
-        return code_nonzero(bit, self._sign[kind], self._prefix[kind], wanted)
+        return code_number(bit, self._zero[kind], self._sign[kind], self._prefix[kind], wanted)
 
 
 LEAST_SHIFT = 1.0
