@@ -91,7 +91,7 @@ class Decoder:
 
     @property
     def losses(self) -> Losses:
-        """What was passed over so far; always empty with on_error "stop"."""
+        """Tells what was passed over so far; always empty with on_error "stop"."""
         return self._stream.losses
 
     def take_track_messages(self) -> Iterator[TrackHeader | TrackPacket]:

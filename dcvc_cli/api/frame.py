@@ -32,19 +32,19 @@ class Frame:
 
     @property
     def planes(self) -> Planes:
-        """Three arrays (height, width), uint8, or uint16 above 8 bits: Y Cb Cr, or R G B."""
+        """Returns three arrays (height, width), uint8, or uint16 above 8 bits: Y Cb Cr, or R G B."""
         return self.picture.planes
 
     @property
     def seconds(self) -> float | None:
-        """When the picture is shown, in seconds since the start of the stream; None where nobody says."""
+        """Returns when the picture is shown, in seconds since the start of the stream; None where nobody says."""
         ticks, rate = self.format.time_base, self.format.frame_rate
         if ticks is not None:
             return None if self.picture.time is None else self.picture.time * ticks.den / ticks.num
         return self.index * rate.den / rate.num if rate.num else None
 
     def rgb(self) -> Plane:
-        """The picture as (height, width, 3) R G B of its bit depth, by the stream's matrix and range.
+        """Converts the picture to (height, width, 3) R G B of its bit depth, by the stream's matrix and range.
 
         Raises:
             UsageError: the stream's matrix is none that RGB can be made with.
@@ -55,5 +55,5 @@ class Frame:
         return np.stack(picture.planes, axis=2)
 
     def tobytes(self) -> bytes:
-        """The planes one after the other, as a raw planar file has them."""
+        """Joins the planes one after the other, as a raw planar file has them."""
         return self.picture.tobytes()

@@ -9,7 +9,7 @@ from dcvc_cli.format.limits import Limits
 
 
 def info(source: str | os.PathLike[str], *, frames: bool = True, limits: Limits | None = None) -> dict[str, Any]:
-    """The document of `dcvc info --json` as Python values.
+    """Makes the document of `dcvc info --json` as Python values.
 
     Args:
         source: a path, or "-" for standard input.

@@ -37,12 +37,12 @@ class AnalysisNetwork(ExactNetwork):
 
 
 def num_exponents(model: Any) -> int:
-    """How many exponents the encoder's half of a network has: two a layer, and that of the context."""
+    """Counts the exponents that the encoder's half of a network has: two a layer, and that of the context."""
     return 2 * len(list(encoder_layers(model))) + 1
 
 
 def analysis_network(model: Any, arrays: Mapping[str, NDArray[Any]], exponents: NDArray[np.int8]) -> AnalysisNetwork:
-    """The integer form of the encoder's half of a network.
+    """Makes the integer form of the encoder's half of a network.
 
     Args:
         model: the network.
@@ -64,7 +64,7 @@ def analysis_network(model: Any, arrays: Mapping[str, NDArray[Any]], exponents: 
 
 
 def largest_factor(layer: Conv | Depthwise, arrays: Mapping[str, NDArray[Any]]) -> float:
-    """The largest step of a layer's integer weights. The layer's multipliers grow with it."""
+    """Returns the largest step of a layer's integer weights. The layer's multipliers grow with it."""
     return float(_rows_within_bound(*_stored(layer, arrays))[1].max())
 
 

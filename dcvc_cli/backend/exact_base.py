@@ -76,7 +76,7 @@ class ExactOperations(Operations):
         return self.restore_step(step, symbols, means), symbols, index, coded
 
     def reciprocal(self, x: ExactValue) -> EncoderFactor:
-        """1 / x for the encoder's analysis latents only."""
+        """Computes 1 / x for the encoder's analysis latents only."""
         return EncoderFactor(x, self._float_of, inverse=True)
 
     def encoder_factor(self, x: ExactValue) -> EncoderFactor:
@@ -102,7 +102,7 @@ class ExactOperations(Operations):
         )
 
     def centre(self, x: ExactValue) -> ExactValue:
-        """x - 0.5 with the exponent of contexts, since networks read both together."""
+        """Computes x - 0.5 with the exponent of contexts, since networks read both together."""
         require_exponent("a picture", rules.FRAME_EXPONENT, x)
         bits = rules.FRAME_EXPONENT - self._context_exponent
         data = rules.shift_round(x.data.astype(np.int64) - rules.HALF_SAMPLE, bits)
@@ -119,5 +119,5 @@ class ExactOperations(Operations):
         return self._from_planes(np.clip(values, -32768, 32767).astype(np.int16), self._context_exponent)
 
     def _from_planes(self, planes: NDArray[np.int16], exponent: int) -> ExactValue:
-        """A value from (c, h, w)."""
+        """Makes a value from (c, h, w)."""
         raise NotImplementedError("this backend takes no contexts of others")

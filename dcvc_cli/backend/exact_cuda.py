@@ -60,7 +60,7 @@ class ExactCuda(ExactOperations):
         return CudaValue(self.layers, exponent, product=product, cell=cell)
 
     def _aligned(self, x: DeviceTensor) -> DeviceTensor:
-        """x itself, or a copy that can be read 8 channels at a time."""
+        """Returns x itself, or a copy that can be read 8 channels at a time."""
         return x if x.is_aligned else self.layers.pointwise("copy", x)
 
     def _inputs(self, layer: "Conv", x: CudaValue) -> tuple[DeviceTensor, ...]:
@@ -86,13 +86,13 @@ class ExactCuda(ExactOperations):
         return self._value(self.layers.depthwise(layer, self._aligned(x.tensor)), numbers.out_exponent)
 
     def active(self, x: CudaValue) -> CudaValue:
-        """WSiLU of a product."""
+        """Computes WSiLU of a product."""
         assert x.product is not None
         self._require_activation(x)
         return self._later(x.product._replace(activation=x.exponent), x.exponent)
 
     def chunked(self, x: CudaValue) -> CudaValue:
-        """Chunk-add of an active product."""
+        """Computes chunk-add of an active product."""
         assert x.product is not None
         return self._later(x.product._replace(fold=2), x.exponent)
 
@@ -264,7 +264,7 @@ class ExactCuda(ExactOperations):
         return self._value(self.layers.pointwise("offset", x.tensor, bound=rules.HALF_SAMPLE), x.exponent, x.cell)
 
     def _limited(self, x: CudaValue, lowest: int) -> CudaValue:
-        """A picture of values from `lowest` on."""
+        """Makes a picture of values from `lowest` on."""
         shift, exponent = x.exponent - rules.FRAME_EXPONENT, rules.FRAME_EXPONENT
         if x.waiting is not None and x.waiting.picture is None and not x.waiting.is_sub_pixel:
             return self._later(x.waiting._replace(picture=(shift, lowest)), exponent, x.cell)
@@ -341,8 +341,8 @@ class ExactCuda(ExactOperations):
         return self._value(tensor, rules.FRAME_EXPONENT, rules.PICTURE_CELL)
 
     def compensate(self, frame: CudaValue, motion: BlockMotion, long_term: CudaValue | None) -> CudaValue:
-        """The picture that block motion (families.lite.motion.motion.Motion) predicts from a reference and a long-term
-        reference."""
+        """Makes the picture that block motion (families.lite.motion.motion.Motion) predicts from a reference and a
+        long-term reference."""
         kept = None if long_term is None else self._picture(long_term)
         tensor = self.pictures.compensate(self._picture(frame), motion.vectors, motion.tracks, motion.blends, kept)
         return self._value(tensor, rules.FRAME_EXPONENT, rules.PICTURE_CELL)
@@ -363,8 +363,7 @@ class ExactCuda(ExactOperations):
     def filtered_planes(
         self, frame: CudaValue, luma: NDArray[np.int8], chroma: NDArray[np.int8], halve_chroma: bool
     ) -> tuple[NDArray[np.int16], NDArray[np.int16], NDArray[np.int16]]:
-        """The planes of a picture after the output filter with these coefficients
-        (families.lite.filter.filters.Filters)."""
+        """Filters the planes of a picture with these coefficients (families.lite.filter.filters.Filters)."""
         return self.pictures.filtered(self._picture(frame), luma, chroma, halve_chroma=halve_chroma)
 
     def filtered_samples(
@@ -373,7 +372,7 @@ class ExactCuda(ExactOperations):
         return self.pictures.filtered_samples(self._picture(frame), luma, chroma, shapes)
 
     def to_float(self, x: CudaValue) -> NDArray[np.float32]:
-        """(c, h, w); a picture stays in its cells."""
+        """Returns (c, h, w); a picture stays in its cells."""
         data = self.engine.download_tensor(x.tensor).transpose(2, 0, 1)
         return np.ascontiguousarray(data).astype(np.float32) / np.float32(1 << x.exponent)
 

@@ -29,7 +29,7 @@ MAX_THREADS = 256
 
 
 def make_engine(num_threads: int = 1, isa: str | None = None) -> "native.Engine":
-    """Threads, work memory and kernels that several networks can share.
+    """Makes threads, work memory and kernels that several networks can share.
 
     Args:
         num_threads: 1..256; the result does not depend on it.
@@ -87,7 +87,7 @@ class ExactNative(ExactOperations):
         return self._depthwises[layer.name]
 
     def _block(self, block: "DepthConvBlock") -> "native.Block":
-        """The packed block, after checking that its layers' exponents fit each other."""
+        """Returns the packed block, after checking that its layers' exponents fit each other."""
         if block.name not in self._blocks:
             wide = self.network.conv(block.ffn_in.name)
             half = wide.weight.shape[0] // 2
@@ -332,5 +332,5 @@ class ExactNative(ExactOperations):
             raise NotImplementedError("only pictures that a network made are exported")
 
     def to_float(self, x: ExactValue) -> NDArray[np.float32]:
-        """(c, h, w); a picture stays in its cells."""
+        """Returns (c, h, w); a picture stays in its cells."""
         return np.ascontiguousarray(x.data.transpose(2, 0, 1)).astype(np.float32) / np.float32(1 << x.exponent)

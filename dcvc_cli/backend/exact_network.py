@@ -47,7 +47,7 @@ class ExactConv:
 
     @property
     def is_narrow(self) -> bool:
-        """All weights fit 8 bits."""
+        """Returns whether all weights fit 8 bits."""
         return bool(np.abs(self.weight.astype(np.int32)).max(initial=0) <= 127)
 
 
@@ -68,7 +68,7 @@ class DecoderGraph(Protocol):
     """A network that can tell the parameters of its decoder."""
 
     def decoder_shapes(self) -> Iterable[tuple[str, tuple[int, ...]]]:
-        """State-dict names and shapes."""
+        """Returns names and shapes of the state dict."""
 
 
 class ExactNetwork:
@@ -78,21 +78,21 @@ class ExactNetwork:
         self.layers, self.y_hat_exponent = dict(layers), y_hat_exponent
 
     def conv(self, name: str) -> ExactConv:
-        """Integer parameters of a convolution or depthwise convolution."""
+        """Returns integer parameters of a convolution or depthwise convolution."""
         layer = self.layers[name]
         if not isinstance(layer, ExactConv):
             raise TypeError(f"{name} is no convolution")
         return layer
 
     def scale(self, name: str) -> ExactScale:
-        """Integer parameters of a scale vector."""
+        """Returns integer parameters of a scale vector."""
         layer = self.layers[name]
         if not isinstance(layer, ExactScale):
             raise TypeError(f"{name} is no scale vector")
         return layer
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
-        """All parameters as integer arrays by name: what a weight file stores."""
+        """Returns all parameters as integer arrays by name: what a weight file stores."""
         arrays: dict[str, NDArray[Any]] = {f"{Y_HAT}.exponent": np.array([self.y_hat_exponent], np.int8)}
         for name, layer in self.layers.items():
             arrays[f"{name}.exponents"] = np.array([layer.in_exponent, layer.out_exponent], np.int8)
@@ -106,7 +106,8 @@ class ExactNetwork:
         return arrays
 
     def float_parameters(self) -> dict[str, NDArray[np.float32]]:
-        """The state dict that this network's integers stand for. Float precisions and the encoder's analysis use it."""
+        """Returns the state dict that this network's integers stand for. Float precisions and the encoder's analysis
+        use it."""
         state: dict[str, NDArray[np.float32]] = {}
         for name, layer in self.layers.items():
             gain = 2.0 ** (layer.in_exponent - layer.out_exponent)
@@ -122,7 +123,7 @@ class ExactNetwork:
 
     @staticmethod
     def stored_arrays(model: DecoderGraph) -> dict[str, tuple[tuple[int, ...], tuple[str, ...]]]:
-        """Shape and possible types, by name, of every array that `to_arrays` gives and `from_arrays` needs."""
+        """Returns shapes and possible types, by name, of the arrays that `to_arrays` gives and `from_arrays` needs."""
         stored: dict[str, tuple[tuple[int, ...], tuple[str, ...]]] = {f"{Y_HAT}.exponent": ((1,), ("i1",))}
         for key, shape in model.decoder_shapes():
             name = key.removesuffix(".weight")
@@ -153,8 +154,8 @@ class ExactNetwork:
 def checked_layers(
     shapes: Iterable[tuple[str, tuple[int, ...]]], arrays: Mapping[str, NDArray[Any]]
 ) -> dict[str, ExactLayer]:
-    """The layers of some parameters, whose names and shapes are those of a state dict; arrays of other names are
-    ignored.
+    """Returns the layers of some parameters, whose names and shapes are those of a state dict; arrays of other names
+    are ignored.
 
     Raises:
         EnvironmentFault: an array is missing, has the wrong type or shape, or breaks a bound.

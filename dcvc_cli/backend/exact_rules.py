@@ -70,17 +70,18 @@ def saturate16(values: Any) -> Int64:
 
 
 def rescale(accumulator: Int64, multiplier: Any, addend: Any) -> Int64:
-    """sat16((acc * M + R) >> 32); the half that rounds (ties toward plus infinity) is part of R."""
+    """Computes sat16((acc * M + R) >> 32); the half that rounds (ties toward plus infinity) is part of R."""
     return saturate16((accumulator * np.asarray(multiplier, np.int64) + np.asarray(addend, np.int64)) >> SHIFT)
 
 
 def shift_round(values: Int64, bits: int) -> Int64:
-    """values / 2^bits, ties toward plus infinity; negative bits shift left."""
+    """Computes values / 2^bits, ties toward plus infinity; negative bits shift left."""
     return values << -bits if bits <= 0 else (values + (1 << (bits - 1))) >> bits
 
 
 def wsilu(x: Int64, exponent: int) -> Int64:
-    """x * sigmoid(4 x) as max(x, 0) - g(|x|), g by 64 linear pieces; input and output share the exponent, 5..13."""
+    """Computes x * sigmoid(4 x) as max(x, 0) - g(|x|), g by 64 linear pieces; input and output share the exponent,
+    5..13."""
     nodes = np.array(WSILU_NODES, np.int64)
     magnitude = np.minimum(np.abs(x), (2 << exponent) - 1)
     piece = magnitude >> (exponent - 5)
@@ -90,7 +91,7 @@ def wsilu(x: Int64, exponent: int) -> Int64:
 
 
 def half_to_two(x: Int64, exponent: int) -> Int64:
-    """sigmoid(x) * 1.5 + 0.5 with exponent 13, odd around 1.25, by 64 linear pieces on [0, 8)."""
+    """Computes sigmoid(x) * 1.5 + 0.5 with exponent 13, odd around 1.25, by 64 linear pieces on [0, 8)."""
     nodes = np.array(HALF_TO_TWO_NODES, np.int64)
     magnitude = np.minimum(np.abs(x) << (15 - exponent), (8 << 15) - 1)
     piece, within = magnitude >> 12, magnitude & 4095
@@ -99,13 +100,13 @@ def half_to_two(x: Int64, exponent: int) -> Int64:
 
 
 def smallest_step_size(exponent: int) -> int:
-    """0.5: the lower clamp of the video model's step size; 1 where the exponent cannot express it."""
+    """Returns 0.5: the lower clamp of the video model's step size; 1 where the exponent cannot express it."""
     return max((1 << exponent) >> 1, 1)
 
 
 def row_of_scale(exponent: int) -> NDArray[np.uint8]:
-    """Table row of every int16 scale with this exponent: (65536,), indexed by the scale's 16 bits as an unsigned
-    number."""
+    """Returns the table row of every int16 scale with this exponent: (65536,), indexed by the scale's 16 bits as an
+    unsigned number."""
     signed = np.arange(65536, dtype=np.int64)
     signed[32768:] -= 65536
     rows = np.searchsorted(np.array(SCALE_THRESHOLDS, np.int64), signed << (20 - exponent), side="right")
@@ -113,15 +114,14 @@ def row_of_scale(exponent: int) -> NDArray[np.uint8]:
 
 
 def largest_skipped(skip_threshold: float | None, exponent: int) -> int:
-    """The largest int16 scale that is not coded: coded means scale * 10^6 > T * 2^exponent, T the stream's integer of
-    millionths. Without a threshold everything is coded: -32769.
-    """
+    """Returns the largest int16 scale that is not coded: coded means scale * 10^6 > T * 2^exponent, T the stream's
+    integer of millionths. Without a threshold everything is coded: -32769."""
     if skip_threshold is None:
         return -32769
     return min((round(skip_threshold * MILLIONTHS) << exponent) // MILLIONTHS, 32767)
 
 
 def samples_from_sum(total: Int64, count_bits: int, *, truncate: bool) -> NDArray[np.uint8]:
-    """8-bit samples from sums of 2^count_bits picture values: 255 * mean, rounded half up or truncated."""
+    """Computes 8-bit samples from sums of 2^count_bits picture values: 255 * mean, rounded half up or truncated."""
     bits = FRAME_EXPONENT + count_bits
     return ((total * 255 + (0 if truncate else 1 << (bits - 1))) >> bits).astype(np.uint8)

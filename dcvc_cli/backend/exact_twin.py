@@ -30,7 +30,7 @@ def _value(data: Int64, exponent: int) -> ExactValue:
 
 
 def correlate(x: Int64, weight: Int64, stride: int, padding: int) -> Int64:
-    """Integer convolution with zero padding: (cin, h, w) and (cout, cin, k, k) -> (cout, h', w')."""
+    """Computes an integer convolution with zero padding: (cin, h, w) and (cout, cin, k, k) -> (cout, h', w')."""
     kernel = weight.shape[2]
     padded = np.pad(x, ((0, 0), (padding, padding), (padding, padding)))
     height = (padded.shape[1] - kernel) // stride + 1

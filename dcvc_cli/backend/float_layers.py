@@ -12,27 +12,27 @@ class FloatLayers:
         return F.leaky_relu(x, slope) if slope else F.relu(x)
 
     def relu(self, x: torch.Tensor) -> torch.Tensor:
-        """max(x, 0)."""
+        """Computes max(x, 0)."""
         return F.relu(x)
 
     def at_least(self, x: torch.Tensor, bound: float) -> torch.Tensor:
-        """max(x, bound)."""
+        """Computes max(x, bound)."""
         return x.clamp_min(bound)
 
     def max_pool(self, x: torch.Tensor) -> torch.Tensor:
-        """The largest of each aligned 2x2 square: c x h x w -> c x h/2 x w/2."""
+        """Takes the largest of each aligned 2x2 square: c x h x w -> c x h/2 x w/2."""
         return F.max_pool2d(x, 2)
 
     def plane_means(self, x: torch.Tensor) -> torch.Tensor:
-        """The mean of each channel: (N, c, h, w) -> (N, c)."""
+        """Takes the mean of each channel: (N, c, h, w) -> (N, c)."""
         return x.mean(dim=(2, 3))
 
     def halved(self, x: torch.Tensor) -> torch.Tensor:
-        """The mean of each aligned 2x2 square: c x h x w -> c x h/2 x w/2."""
+        """Takes the mean of each aligned 2x2 square: c x h x w -> c x h/2 x w/2."""
         return F.avg_pool2d(x, 2)
 
     def doubled(self, x: torch.Tensor) -> torch.Tensor:
-        """Bilinear, half-sample centres, edges repeated: c x h x w -> c x 2h x 2w."""
+        """Doubles the size, bilinear, half-sample centres, edges repeated: c x h x w -> c x 2h x 2w."""
         return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
 
     def warp(self, x: torch.Tensor, flow: torch.Tensor) -> torch.Tensor:

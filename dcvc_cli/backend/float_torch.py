@@ -57,7 +57,7 @@ def _in_coder_layout(x: torch.Tensor) -> torch.Tensor:
 
 
 def _is_one_wide(layer: "Conv", x: torch.Tensor) -> bool:
-    """Whether a convolution gives one sample a row."""
+    """Returns whether a convolution gives one sample a row."""
     return (x.shape[-1] + 2 * layer.padding - layer.kernel) // layer.stride == 0
 
 
@@ -156,7 +156,7 @@ class FloatOperations(FloatLayers, Operations):
     # ---- latents and symbols
 
     def mask(self, step: "CodingStep", channels: int, size: tuple[int, int], like: torch.Tensor) -> torch.Tensor:
-        """1 where `step` codes, 0 elsewhere: (1, channels, h, w) in the type of `like`."""
+        """Returns 1 where `step` codes, 0 elsewhere: (1, channels, h, w) in the type of `like`."""
         key = (step, channels, size, like.dtype, like.device)
         if key not in self._masks:
             group = channels // step.num_groups
@@ -315,8 +315,8 @@ class InferenceOperations(FloatOperations):
 
     @staticmethod
     def _needs_onednn(x: torch.Tensor) -> bool:
-        """Whether PyTorch runs a 1x1 convolution on its own kernel, which takes up to twice as long as oneDNN's. It
-        does so in float32 with one thread only."""
+        """Returns whether PyTorch runs a 1x1 convolution on its own kernel, which takes up to twice as long as
+        oneDNN's. It does so in float32 with one thread only."""
         is_float32_on_cpu = x.dtype == torch.float32 and x.device.type == "cpu"
         return is_float32_on_cpu and torch.get_num_threads() == 1 and torch.backends.mkldnn.is_available()
 

@@ -38,15 +38,16 @@ class BlockMotion(Protocol):
 
     @property
     def vectors(self) -> NDArray[np.int16]:
-        """(h / 8, w / 8, 2), into the reference, in quarter samples."""
+        """Returns (h / 8, w / 8, 2), into the reference, in quarter samples."""
 
     @property
     def tracks(self) -> NDArray[np.int16] | None:
-        """(h / 8, w / 8, 2), into the long-term reference, in quarter samples; None without one."""
+        """Returns (h / 8, w / 8, 2), into the long-term reference, in quarter samples; None without one."""
 
     @property
     def blends(self) -> NDArray[np.uint8] | None:
-        """(h / 16, w / 16): 0 the reference, 1 the mean of both, 2 the long-term reference; None without one."""
+        """Returns (h / 16, w / 16): 0 the reference, 1 the mean of both, 2 the long-term reference; None without
+        one."""
 
 
 class Operations(ABC):
@@ -71,35 +72,35 @@ class Operations(ABC):
 
     @abstractmethod
     def conv(self, layer: "Conv", x: Tensor) -> Tensor:
-        """Convolution, with a bias if the layer has one: cin x h x w -> cout x h' x w'."""
+        """Computes a convolution, with a bias if the layer has one: cin x h x w -> cout x h' x w'."""
 
     def conv_of_cells(self, layer: "Conv", x: Tensor, factor: int) -> Tensor:
-        """A 1x1 convolution of the pixel-unshuffled x, cin = c * factor * factor: c x h x w -> cout x h/factor x
-        w/factor."""
+        """Computes a 1x1 convolution of the pixel-unshuffled x, cin = c * factor * factor: c x h x w -> cout x h/factor
+        x w/factor."""
         return self.conv(layer, self.pixel_unshuffle(x, factor))
 
     @abstractmethod
     def depthwise(self, layer: "Depthwise", x: Tensor) -> Tensor:
-        """Depthwise 3x3 with zero padding; size unchanged."""
+        """Computes a depthwise 3x3 convolution with zero padding; size unchanged."""
 
     @abstractmethod
     def scale(self, vector: "ScaleVector", x: Tensor, qp: Qp) -> Tensor:
-        """Row `qp` of the vector times x, channel by channel."""
+        """Multiplies x by row `qp` of the vector, channel by channel."""
 
     @abstractmethod
     def wsilu(self, x: Tensor) -> Tensor:
-        """x * sigmoid(4 x)."""
+        """Computes x * sigmoid(4 x)."""
 
     @abstractmethod
     def chunk_add(self, x: Tensor) -> Tensor:
-        """First half of the channels plus the second half."""
+        """Adds the second half of the channels to the first half."""
 
     @abstractmethod
     def add(self, x: Tensor, y: Tensor) -> Tensor:
-        """Elementwise sum of two values of one shape."""
+        """Adds two values of one shape, elementwise."""
 
     def depth_conv_block(self, block: "DepthConvBlock", x: Tensor) -> Tensor:
-        """The whole block; see DepthConvBlock for the formula. A fused form must give the same values in exact
+        """Computes the whole block; see DepthConvBlock for the formula. A fused form must give the same values in exact
         arithmetic."""
         if block.adaptor is not None:
             x = self.conv(block.adaptor, x)
@@ -109,11 +110,11 @@ class Operations(ABC):
         return self.add(out, x) if block.shortcut else out
 
     def add_fours(self, x: Tensor) -> Tensor:
-        """The sums of each four neighbouring channels: 4 c x h x w -> c x h x w."""
+        """Adds each four neighbouring channels: 4 c x h x w -> c x h x w."""
         raise NotImplementedError
 
     def fourfold_block(self, block: "FourfoldBlock", x: Tensor) -> Tensor:
-        """The whole block; see FourfoldBlock for the formula."""
+        """Computes the whole block; see FourfoldBlock for the formula."""
         if block.adaptor is not None:
             x = self.conv(block.adaptor, x)
         t = self.conv(block.dc_out, self.depthwise(block.dc_spatial, self.wsilu(self.conv(block.dc_in, x))))
@@ -129,19 +130,19 @@ class Operations(ABC):
 
     @abstractmethod
     def split(self, x: Tensor, sizes: Sequence[int]) -> Sequence[Tensor]:
-        """Consecutive channel groups of the given sizes."""
+        """Returns consecutive channel groups of the given sizes."""
 
     @abstractmethod
     def pixel_shuffle(self, x: Tensor, factor: int) -> Tensor:
-        """c*f*f x h x w -> c x h*f x w*f."""
+        """Moves channels to samples: c*f*f x h x w -> c x h*f x w*f."""
 
     @abstractmethod
     def pixel_unshuffle(self, x: Tensor, factor: int) -> Tensor:
-        """c x h x w -> c*f*f x h/f x w/f."""
+        """Moves samples to channels: c x h x w -> c*f*f x h/f x w/f."""
 
     @abstractmethod
     def crop(self, x: Tensor, size: tuple[int, int]) -> Tensor:
-        """The top left (height, width) of x."""
+        """Returns the top left (height, width) of x."""
 
     @abstractmethod
     def pad_replicate(self, x: Tensor, multiple: int) -> Tensor:
@@ -149,24 +150,24 @@ class Operations(ABC):
 
     @abstractmethod
     def size(self, x: Tensor) -> tuple[int, int]:
-        """(height, width) of x."""
+        """Returns (height, width) of x."""
 
     # ---- values
 
     @abstractmethod
     def half_to_two(self, x: Tensor) -> Tensor:
-        """sigmoid(x) * 1.5 + 0.5: the image model's step sizes, between 0.5 and 2."""
+        """Computes sigmoid(x) * 1.5 + 0.5: the image model's step sizes, between 0.5 and 2."""
 
     @abstractmethod
     def clamp_step_size(self, x: Tensor) -> Tensor:
-        """max(x, 0.5): the video model's step size."""
+        """Computes max(x, 0.5): the video model's step size."""
 
     @abstractmethod
     def reciprocal(self, x: Tensor) -> Tensor:
-        """1 / x, for the encoder's quantisation only."""
+        """Computes 1 / x, for the encoder's quantisation only."""
 
     def encoder_factor(self, x: Tensor) -> Tensor:
-        """x as a factor of the encoder's latents, in their arithmetic: x itself unless the backend is exact."""
+        """Returns x as a factor of the encoder's latents, in their arithmetic: x itself unless the backend is exact."""
         return x
 
     @abstractmethod
@@ -175,18 +176,18 @@ class Operations(ABC):
 
     @abstractmethod
     def clamp_unit(self, x: Tensor) -> Tensor:
-        """Clamp to [0, 1]."""
+        """Clamps to [0, 1]."""
 
     def centre(self, x: Tensor) -> Tensor:
-        """x - 0.5: samples of 0..1 as networks on -0.5..0.5 take them. Encoder only."""
+        """Computes x - 0.5: samples of 0..1 as networks on -0.5..0.5 take them. Encoder only."""
         raise NotImplementedError
 
     def from_centre(self, x: Tensor) -> Tensor:
-        """x + 0.5: the inverse of `centre`, for output pictures."""
+        """Computes x + 0.5: the inverse of `centre`, for output pictures."""
         raise NotImplementedError
 
     def clamp_centred(self, x: Tensor) -> Tensor:
-        """Clamp to [-0.5, 0.5]."""
+        """Clamps to [-0.5, 0.5]."""
         raise NotImplementedError
 
     # ---- latents and symbols
@@ -205,7 +206,7 @@ class Operations(ABC):
         skip_threshold: float | None,
         zero_below: NDArray[np.float32] | None = None,
     ) -> tuple[Tensor, PlaneSymbols, PlaneIndex, PlaneFlags]:
-        """Encoder's half of a coding step.
+        """Does the encoder's half of a coding step.
 
         Args:
             step: which elements it codes.
@@ -225,30 +226,30 @@ class Operations(ABC):
     def step_index(
         self, step: "CodingStep", scales: Tensor, skip_threshold: float | None
     ) -> tuple[PlaneIndex, PlaneFlags]:
-        """Decoder's half of a coding step, before the symbols are known: table rows and coded flags, each (C / groups,
-        h, w)."""
+        """Does the decoder's half of a coding step, before the symbols are known: table rows and coded flags, each (C /
+        groups, h, w)."""
 
     @abstractmethod
     def restore_step(self, step: "CodingStep", symbols: PlaneSymbols, means: Tensor) -> Tensor:
-        """Decoder's half of a coding step, with the symbols: (C / groups, h, w) symbols -> part of y_hat (C x h x
-        w)."""
+        """Does the decoder's half of a coding step, with the symbols: (C / groups, h, w) symbols -> part of y_hat (C x
+        h x w)."""
 
     def is_finite(self, x: Tensor) -> bool:
-        """Whether every value is a finite number. Integers always are."""
+        """Returns whether every value is a finite number. Integers always are."""
         return True
 
     def coded_rows(
         self, step: "CodingStep", scales: Tensor, skip_threshold: float | None
     ) -> tuple[NDArray[np.uint8], CodedElements]:
-        """step_index of the coded elements alone: (their table rows in stream order, what restore_coded needs to know
-        of them)."""
+        """Does step_index for the coded elements alone: (their table rows in stream order, what restore_coded needs to
+        know of them)."""
         index, coded = self.step_index(step, scales, skip_threshold)
         return index[coded], coded
 
     def restore_coded(
         self, step: "CodingStep", symbols: NDArray[np.int8], coded: CodedElements, means: Tensor
     ) -> Tensor:
-        """restore_step from the symbols of the coded elements alone; `coded` comes from coded_rows."""
+        """Does restore_step with the symbols of the coded elements alone; `coded` comes from coded_rows."""
         flags: PlaneFlags = coded
         plane = np.zeros(flags.shape, np.int8)
         plane[flags] = symbols
@@ -256,7 +257,7 @@ class Operations(ABC):
 
     @abstractmethod
     def round_z(self, z: Latents) -> PlaneSymbols:
-        """Half-to-even rounding to -128..127 of the encoder's z -> (c, h, w)."""
+        """Rounds the encoder's z half to even, to -128..127 -> (c, h, w)."""
 
     @abstractmethod
     def z_from_symbols(self, symbols: PlaneSymbols) -> Tensor:
@@ -266,13 +267,14 @@ class Operations(ABC):
 
     @abstractmethod
     def frame_from_values(self, values: NDArray[np.float32]) -> Tensor:
-        """Source picture, float32 (3, Hp, Wp) in 0..1, all planes at full size -> network input. Encoder only."""
+        """Turns a source picture, float32 (3, Hp, Wp) in 0..1, all planes at full size, into network input. Encoder
+        only."""
 
     @abstractmethod
     def export_planes(
         self, frame: Tensor, *, halve_chroma: bool, truncate_chroma: bool
     ) -> tuple[NDArray[np.uint8], ...]:
-        """Network output 3 x Hp x Wp in 0..1 -> three uint8 planes at padded size.
+        """Turns network output 3 x Hp x Wp in 0..1 into three uint8 planes at padded size.
 
         halve_chroma: planes 1 and 2 become the means of 2x2 blocks (4:2:0). Values are multiplied by 255 and rounded
         half to even; truncate_chroma drops the fraction of chroma instead, as the published codec's file writer does.
@@ -280,20 +282,20 @@ class Operations(ABC):
 
     @abstractmethod
     def export_fine(self, frame: Tensor) -> NDArray[np.int32]:
-        """Network output 3 x Hp x Wp in 0..1 -> int32 (3, Hp, Wp), value * 65535 rounded. RGB output is computed from
-        it."""
+        """Turns network output 3 x Hp x Wp in 0..1 into int32 (3, Hp, Wp), value * 65535 rounded. RGB output is
+        computed from it."""
 
     @abstractmethod
     def samples_from_frame(self, frame: Tensor) -> NDArray[np.int16]:
-        """Picture 3 x Hp x Wp in 0..1 -> int16 (3, Hp / 8, 8, Wp / 8, 8) in 0..8192. Motion compensation works on it
-        (families.lite.motion.field).
+        """Turns a picture 3 x Hp x Wp in 0..1 into int16 (3, Hp / 8, 8, Wp / 8, 8) in 0..8192. Motion compensation
+        works on it (families.lite.motion.field).
 
         The array is indexed by 8x8 squares, in whatever layout the backend keeps a picture: nothing is copied.
         """
 
     @abstractmethod
     def frame_from_samples(self, samples: NDArray[np.int16]) -> Tensor:
-        """The inverse of samples_from_frame."""
+        """Inverts samples_from_frame."""
 
     # ---- pictures where they are: backends on a device, so that no picture has to cross
 
@@ -301,7 +303,8 @@ class Operations(ABC):
     """Whether the operations of this section exist."""
 
     def compensate(self, frame: Tensor, motion: BlockMotion, long_term: Tensor | None) -> Tensor:
-        """The picture that a field of vectors predicts from a reference and a long-term reference (docs/motion.md)."""
+        """Makes the picture that a field of vectors predicts from a reference and a long-term reference
+        (docs/motion.md)."""
         raise NotImplementedError("this backend's pictures are compensated as samples")
 
     def floored(
@@ -313,7 +316,7 @@ class Operations(ABC):
         step: int,
         halve_chroma: bool,
     ) -> Tensor:
-        """A picture with the blocks of a floor (docs/floor.md).
+        """Makes a picture with the blocks of a floor (docs/floor.md).
 
         Args:
             compensated: the compensated picture, of P frames.
@@ -328,33 +331,33 @@ class Operations(ABC):
     def filtered_planes(
         self, frame: Tensor, luma: NDArray[np.int8], chroma: NDArray[np.int8], halve_chroma: bool
     ) -> tuple[NDArray[np.int16], NDArray[np.int16], NDArray[np.int16]]:
-        """The planes of a picture after the output filter (docs/output-filter.md) with these coefficients."""
+        """Filters the planes of a picture (docs/output-filter.md) with these coefficients."""
         raise NotImplementedError("this backend's pictures are filtered as samples")
 
     def filtered_samples(
         self, frame: Tensor, luma: NDArray[np.int8], chroma: NDArray[np.int8], shapes: Sequence[tuple[int, ...]]
     ) -> list[NDArray[np.uint8]]:
-        """The filtered planes as 4:2:0 output: 8-bit samples of luma, Cb and Cr, each of its shape."""
+        """Makes 4:2:0 output of the filtered planes: 8-bit samples of luma, Cb and Cr, each of its shape."""
         raise NotImplementedError("this backend's pictures are filtered as samples")
 
     # ---- between two backends: the encoder's analysis has numbers of its own beside exact synthesis
 
     @abstractmethod
     def to_float(self, x: Tensor) -> NDArray[np.float32]:
-        """(c, h, w) float32 of a value."""
+        """Returns (c, h, w) float32 of a value."""
 
     @abstractmethod
     def from_float(self, x: Latents) -> Tensor:
-        """The inverse of to_float and of to_tensor, as far as the arithmetic allows. Encoder's analysis only."""
+        """Inverts to_float and to_tensor, as far as the arithmetic allows. Encoder's analysis only."""
 
     @property
     def shares_with_torch(self) -> bool:
-        """Whether values and latents go to PyTorch on this device, without the host: `to_tensor` exists, and
+        """Returns whether values and latents go to PyTorch on this device, without the host: `to_tensor` exists, and
         `quantise_step` and factors take tensors of PyTorch."""
         return False
 
     def to_tensor(self, x: Tensor) -> "torch.Tensor":
-        """to_float as a tensor of PyTorch on the device."""
+        """Makes what to_float makes, as a tensor of PyTorch on the device."""
         raise NotImplementedError("this backend's values cross as arrays")
 
     def context_from(self, synthesis: "Operations", context: Tensor) -> Tensor:

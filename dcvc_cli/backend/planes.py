@@ -10,7 +10,8 @@ if TYPE_CHECKING:
 
 
 def plane_of(step: "CodingStep", tensor: NDArray[Any]) -> NDArray[Any]:
-    """(C, h, w) -> (C / groups, h, w): at every position the channels of the group that the step codes there."""
+    """Turns (C, h, w) into (C / groups, h, w): at every position the channels of the group that the step codes
+    there."""
     depth = tensor.shape[0] // step.num_groups
     plane = np.empty((depth, *tensor.shape[1:]), tensor.dtype)
     for position in range(4):
@@ -20,7 +21,7 @@ def plane_of(step: "CodingStep", tensor: NDArray[Any]) -> NDArray[Any]:
 
 
 def spread_plane(step: "CodingStep", plane: NDArray[Any]) -> NDArray[Any]:
-    """The inverse of `plane_of`: (C / groups, h, w) -> (C, h, w), zero where the step does not code."""
+    """Inverts `plane_of`: (C / groups, h, w) -> (C, h, w), zero where the step does not code."""
     depth = plane.shape[0]
     tensor = np.zeros((depth * step.num_groups, *plane.shape[1:]), plane.dtype)
     for position in range(4):

@@ -30,7 +30,7 @@ HALF_TO_TWO_NODES = np.array(rules.HALF_TO_TWO_NODES, np.float64) * 2.0**-13
 
 
 def power_of_two_above(peak: Any) -> Any:
-    """The smallest power of two above a magnitude, elementwise; 1 above 0."""
+    """Returns the smallest power of two above a magnitude, elementwise; 1 above 0."""
     return np.ldexp(1.0, np.frexp(peak)[1])
 
 
@@ -47,13 +47,13 @@ def on_grid(values: Float64, bits: int, axis: int | tuple[int, ...] | None = Non
 
 
 def product_bits(num_terms: int) -> int:
-    """The number of bits that each factor may have, so that a sum of so many products is exact."""
+    """Returns the number of bits that each factor may have, so that a sum of so many products is exact."""
     return (MANTISSA_BITS - (num_terms - 1).bit_length()) // 2
 
 
 def product(left: Float64, right: Float64) -> Float64:
-    """left @ right, (m, k) by (k, n) or (k,), each factor rounded to product_bits(k) bits of its largest magnitude; the
-    sums are exact."""
+    """Computes left @ right, (m, k) by (k, n) or (k,), each factor rounded to product_bits(k) bits of its largest
+    magnitude; the sums are exact."""
     bits = product_bits(left.shape[-1])
     return np.asarray(on_grid(left, bits) @ on_grid(right, bits))
 
@@ -86,7 +86,7 @@ class ReproducibleOperations(Operations):
     # ---- layers
 
     def _weight(self, name: str) -> Float64:
-        """(k, k, cout, cin), with so few bits that products with activations of as many bits sum exactly."""
+        """Returns (k, k, cout, cin), with so few bits that products with activations of as many bits sum exactly."""
         if name not in self._weights:
             weight = np.asarray(self._parameters[f"{name}.weight"], np.float64)
             gridded = on_grid(weight, product_bits(int(np.prod(weight.shape[1:]))), axis=(1, 2, 3))
@@ -96,7 +96,7 @@ class ReproducibleOperations(Operations):
         return self._weights[name].astype(np.float64, copy=False)
 
     def _bias(self, name: str) -> Any:
-        """(cout, 1, 1), or 0 for a layer without a bias."""
+        """Returns (cout, 1, 1), or 0 for a layer without a bias."""
         bias = self._parameters.get(f"{name}.bias")
         return 0.0 if bias is None else np.asarray(bias, np.float64)[:, None, None]
 
@@ -135,7 +135,7 @@ class ReproducibleOperations(Operations):
         return x * np.asarray(self._parameters[vector.name][qp], np.float64).reshape(-1, 1, 1)
 
     def wsilu(self, x: Float64) -> Float64:
-        """max(x, 0) - g(|x|), g by linear pieces, as in the exact profile."""
+        """Computes max(x, 0) - g(|x|), g by linear pieces, as in the exact profile."""
         position = np.abs(x)
         np.minimum(position, 2.0 - 2.0**-40, out=position)
         position *= 32

@@ -20,7 +20,7 @@ class Recorder(Protocol):
     """Records operations of PyTorch."""
 
     def record(self, run: Callable[[], Outputs]) -> tuple[Callable[[], None], Outputs]:
-        """(a function that repeats the operations, the outputs that it fills anew)."""
+        """Returns (a function that repeats the operations, the outputs that it fills anew)."""
 
 
 class CudaRecorder:
@@ -95,7 +95,7 @@ class RepeatedSections:
 
 
 def _kind_of(argument: Any) -> Any:
-    """The key of a recording: everything that it depends on."""
+    """Returns the key of a recording: everything that it depends on."""
     if isinstance(argument, torch.Tensor):
         return tuple(argument.shape), argument.stride(), argument.dtype, argument.device
     return argument

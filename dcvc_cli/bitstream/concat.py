@@ -97,7 +97,7 @@ class _Part:
             raise type(error)(error.rule, f"{self.name}: {error.message}", hint=error.hint) from error
 
     def tracks(self) -> list[TrackUnit]:
-        """What the stream says of its tracks before its first frame: their headers, and the container's facts."""
+        """Reads what the stream says of its tracks before its first frame: their headers, and the container's facts."""
         for unit in self._reader:
             self._head.append(unit)
             if isinstance(unit, FrameUnit):
@@ -105,7 +105,7 @@ class _Part:
         return [unit for unit in self._head if isinstance(unit, TrackUnit) and _announces(unit.message)]
 
     def units(self) -> Iterator[Unit]:
-        """All units, once."""
+        """Yields all units, once."""
         head, self._head = self._head, []
         return chain(head, self._reader)
 
@@ -115,8 +115,8 @@ def _announces(message: TrackHeader | TrackPacket) -> bool:
 
 
 def _later_tracks(parts: Sequence[_Part]) -> list[TrackUnit]:
-    """What has to stand before the first frame of the result where only a later stream has tracks: a decoder opens its
-    output at the first frame."""
+    """Returns what has to stand before the first frame of the result where only a later stream has tracks: a decoder
+    opens its output at the first frame."""
     for index, part in enumerate(parts):
         tracks = part.tracks()
         if any(unit.message.track == MATROSKA_TRACK for unit in tracks):
@@ -187,7 +187,7 @@ class _Losses:
             self._num_missing += max(0, unit.num_frames - self._num_segment_frames)
 
     def notes(self) -> list[str]:
-        """One sentence for each loss."""
+        """Returns one sentence for each loss."""
         notes = [
             f"byte {damage.offset}: {damage.message} [{damage.rule.value}]{_left_out(damage)}"
             for damage in self._damages

@@ -21,7 +21,8 @@ class DisplayOrder(Generic[T]):
         self._next_coded = 0
 
     def restart(self) -> list[T]:
-        """At an I unit: returns the pictures that are left, in display order. Numbers count from 0 again."""
+        """Begins a new order at an I unit: returns the pictures that are left, in display order. Numbers count from 0
+        again."""
         rest = [self._held[number] for number in sorted(self._held)]
         self._held.clear()
         self._next_shown = self._next_coded = 0

@@ -60,7 +60,7 @@ class BitstreamError(StreamError):
         )
 
     def at(self, offset: int) -> "BitstreamError":
-        """The same error with the place where it happened."""
+        """Returns the same error with the place where it happened."""
         return type(self)(self.rule, self.reason, offset, self.hint)
 
 
@@ -72,5 +72,5 @@ class UnsupportedStreamError(BitstreamError):
     """An intact stream that needs a newer dcvc. No reader treats it as damage."""
 
     def at(self, offset: int) -> "UnsupportedStreamError":
-        """The error itself: an unsupported stream is not damaged, so its message names no offset."""
+        """Returns the error itself: an unsupported stream is not damaged, so its message names no offset."""
         return self

@@ -46,12 +46,13 @@ class NalType(IntEnum):
 
     @property
     def needs_version_2(self) -> bool:
-        """Whether the type exists under an SPS of format version 2 only. No decoded sample depends on such a unit."""
+        """Returns whether the type exists under an SPS of format version 2 only. No decoded sample depends on such a
+        unit."""
         return self > NalType.END
 
     @property
     def is_later(self) -> bool:
-        """Whether the type is reserved for later versions. Readers check such a unit and pass over it."""
+        """Returns whether the type is reserved for later versions. Readers check such a unit and pass over it."""
         return self > NalType.TRACK
 
 
@@ -88,19 +89,19 @@ class UnitHeader:
 
     @property
     def unit_size(self) -> int:
-        """Bytes of the whole unit: header, payload, check."""
+        """Counts the bytes of the whole unit: header, payload, check."""
         return self.header_size + self.payload_size + CHECK_SIZE
 
 
 def write_header(header: UnitHeader) -> bytes:
-    """The 2..6 bytes before the payload."""
+    """Makes the 2..6 bytes before the payload."""
     first = bytes([header.nal_type << 4 | header.sps_id])
     frame = bytes([header.reset << 7 | header.qp]) if header.nal_type.is_frame else b""
     return first + frame + write_uv(header.payload_size)
 
 
 def read_header(data: bytes) -> UnitHeader:
-    """The header at the start of `data`; the bytes after it do not matter.
+    """Reads the header at the start of `data`; the bytes after it do not matter.
 
     The range of the QP depends on the SPS, so the caller checks the QP.
 
@@ -124,12 +125,12 @@ def read_header(data: bytes) -> UnitHeader:
 
 
 def unit_check(header_and_payload: bytes) -> int:
-    """Check of every unit but I and P units: CRC-32 (zlib) of all bytes of the unit before the check."""
+    """Computes the check of every unit but I and P units: CRC-32 (zlib) of all bytes of the unit before the check."""
     return zlib.crc32(header_and_payload)
 
 
 def check_seed(sps_check: int, i_check: int | None) -> int:
-    """The CRC-32 that the check of a frame unit continues from.
+    """Computes the CRC-32 that the check of a frame unit continues from.
 
     So a frame verifies under its own SPS only, and a P frame after its own I frame only.
 
@@ -141,7 +142,7 @@ def check_seed(sps_check: int, i_check: int | None) -> int:
 
 
 def frame_check(body_check: int, frame_number: int) -> int:
-    """Check of an I or P unit.
+    """Computes the check of an I or P unit.
 
     Args:
         body_check: CRC-32 of the unit's bytes before its check, continued from `check_seed`.
@@ -162,8 +163,8 @@ _CRC_ROWS = _crc_rows_by_top_byte()
 
 
 def find_frame_number(body_check: int, check: int) -> int | None:
-    """The one number 0..255 for which `frame_check(body_check, number) == check`. None if no number fits: the unit is
-    damaged.
+    """Finds the one number 0..255 for which `frame_check(body_check, number) == check`. None if no number fits: the
+    unit is damaged.
 
     A CRC step is invertible: the top byte of the result tells the table row, so no search is needed. A damaged unit
     passes with probability 2^-24. It passes with 2^-32 if the reader knows which number comes next.
@@ -173,13 +174,13 @@ def find_frame_number(body_check: int, check: int) -> int | None:
 
 
 def write_unit(nal_type: NalType, sps_id: int, payload: bytes) -> bytes:
-    """A whole unit of any type but I and P."""
+    """Makes a whole unit of any type but I and P."""
     body = write_header(UnitHeader(nal_type, sps_id, len(payload))) + payload
     return body + unit_check(body).to_bytes(CHECK_SIZE, "big")
 
 
 def write_frame_unit(header: UnitHeader, payload: bytes, seed: int, frame_number: int) -> bytes:
-    """A whole I or P unit.
+    """Makes a whole I or P unit.
 
     Args:
         seed: from `check_seed`.

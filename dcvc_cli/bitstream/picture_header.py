@@ -35,7 +35,7 @@ ONE_PICTURE = PictureHeader()
 
 
 def write_picture_header(sps: Sps, is_key: bool, header: PictureHeader) -> bytes:
-    """The bytes before the coded payload; none if the SPS asks for no field.
+    """Makes the bytes before the coded payload; none if the SPS asks for no field.
 
     Raises:
         ValueError: the layout cannot hold the header.
@@ -51,7 +51,7 @@ def write_picture_header(sps: Sps, is_key: bool, header: PictureHeader) -> bytes
 
 
 def read_picture_header(sps: Sps, is_key: bool, payload: bytes) -> tuple[PictureHeader, int]:
-    """(header, its size in bytes) at the start of a frame unit's payload.
+    """Reads (header, its size in bytes) at the start of a frame unit's payload.
 
     Raises:
         BitstreamError: the header does not follow its layout (picture-header).
@@ -78,7 +78,7 @@ def read_picture_header(sps: Sps, is_key: bool, payload: bytes) -> tuple[Picture
 
 
 def _problem(sps: Sps, is_key: bool, header: PictureHeader) -> str | None:
-    """What is wrong with a header; None if nothing is."""
+    """Says what is wrong with a header; None if nothing is."""
     if not 1 <= header.num_pictures <= sps.max_pictures:
         return f"{header.num_pictures} pictures, expected 1..{sps.max_pictures}"
     if len(header.display_shifts) != (header.num_pictures if sps.max_reorder else 0):

@@ -164,7 +164,7 @@ def _compare_entry(source: SeekableSource, part: StreamPart, entry: IndexEntry) 
 
 
 def _is_access_point(source: SeekableSource, offset: int, stop: int) -> bool:
-    """Whether an SPS unit and an I unit that names it stand at `offset`, by their headers."""
+    """Returns whether an SPS unit and an I unit that names it stand at `offset`, by their headers."""
     sps = _header_at(source, offset, stop)
     if sps is None or sps.nal_type is not NalType.SPS:
         return False

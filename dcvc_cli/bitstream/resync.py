@@ -67,7 +67,7 @@ class Resync:
                     position = 0
 
     def _plausible_start(self) -> re.Pattern[bytes]:
-        """What the next intact unit may start with. Frame units need an SPS that is known."""
+        """Returns what the next intact unit may start with. Frame units need an SPS that is known."""
         forms = [
             re.escape(SIGNATURE),
             rb"[\x00-\x0f][\x30-\x90]",
@@ -83,7 +83,8 @@ class Resync:
         return re.compile(b"|".join(forms))
 
     def _is_intact(self, position: int) -> bool:
-        """Whether an intact unit starts at `position`. False also if the check would exceed the work allowed."""
+        """Returns whether an intact unit starts at `position`. False also if the check would exceed the work
+        allowed."""
         allowed = _SCAN_WORK_FREE + 4 * self._verifier.largest_limit
         if self.scan_work > allowed + _SCAN_WORK_PER_BYTE * (self._window.offset + position):
             return False

@@ -35,7 +35,7 @@ class PictureHash:
 
     @property
     def digests(self) -> tuple[bytes, ...]:
-        """The digest of each picture, in coding order."""
+        """Returns the digest of each picture, in coding order."""
         size = _DIGEST_SIZES[self.kind]
         return tuple(self.digest[start : start + size] for start in range(0, len(self.digest), size))
 
@@ -119,7 +119,7 @@ def _check_digests(kind: HashKind, size_bytes: int) -> None:
 
 
 def read_sei(payload: bytes) -> SeiMessage:
-    """Inverse of write_sei.
+    """Inverts write_sei.
 
     Raises:
         BitstreamError: the message breaks its layout (rule sei-content).

@@ -214,16 +214,16 @@ class Sps:
 
     @property
     def skip_threshold(self) -> float | None:
-        """T as the double nearest to the decimal fraction; None if nothing is skipped."""
+        """Returns t as the double nearest to the decimal fraction; None if nothing is skipped."""
         return self.skip_threshold_millionths / SKIP_THRESHOLD_UNIT if self.skip_threshold_millionths else None
 
     @property
     def frame_rate(self) -> tuple[int, int]:
-        """(numerator, denominator), (0, 0) = unknown."""
+        """Returns (numerator, denominator), (0, 0) = unknown."""
         return self.frame_rate_num, self.frame_rate_den
 
     def can_follow(self, other: "Sps") -> bool:
-        """Whether a P frame under this SPS may refer to a frame under `other`.
+        """Returns whether a P frame under this SPS may refer to a frame under `other`.
 
         Pictures, model and the layout of units must be the same. Only the coding of symbols, the skip threshold, the
         informative fields and the hash kind may differ.

@@ -42,7 +42,7 @@ class StreamCopy:
 
     @property
     def num_frames(self) -> int:
-        """Pictures copied so far."""
+        """Counts the pictures copied so far."""
         return self._writer.num_frames
 
     def copy(self, unit: Unit, name: str) -> None:
@@ -128,7 +128,7 @@ class StreamCopy:
         self._writer.write_track(message)
 
     def _tell_facts(self, name: str) -> None:
-        """Before a frame: tells what of a later stream's Matroska header has no place."""
+        """Tells facts before a frame: tells what of a later stream's Matroska header has no place."""
         if self._later_facts.digest() not in (sha256().digest(), self._facts.digest()):
             self._note(f"tags, chapters and attachments of {name} are left out: those before it count")
 

@@ -78,7 +78,7 @@ class StreamReader:
 
     @property
     def scan_work(self) -> int:
-        """Bytes checked so far in searches for the next intact unit."""
+        """Counts the bytes checked so far in searches for the next intact unit."""
         return self._resync.scan_work
 
     def _start_segment(self, offset: int, whole: bool) -> None:
@@ -224,7 +224,7 @@ class StreamReader:
             yield SeiUnit(offset, header.unit_size, message)
 
     def _speaks_of_last_unit(self, what: str, frame_number: int, num_pictures: int) -> bool:
-        """Whether the frame of a message is there. False if it was lost, which is already reported.
+        """Returns whether the frame of a message is there. False if it was lost, which is already reported.
 
         Raises:
             BitstreamError: the message belongs to another frame than the last one (hash-frame).

@@ -137,7 +137,7 @@ class StreamWriter:
         return self.size_bytes - before
 
     def write_hash(self, kind: HashKind, digest: bytes) -> int:
-        """The picture hashes of the last frame unit; `digest`: of each of its pictures from `sei.hash_picture`,
+        """Writes the picture hashes of the last frame unit; `digest`: of each of its pictures from `sei.hash_picture`,
         joined."""
         if not self.num_frames:
             raise BitstreamError(Rule.HASH_FRAME, "a picture hash is written before any frame")
@@ -163,7 +163,8 @@ class StreamWriter:
         return self._write_version_2_unit(NalType.METADATA, write_metadata(message))
 
     def write_track(self, message: TrackHeader | TrackPacket) -> int:
-        """A track's header or packet; not before the first SPS, which tells a reader that such units may come."""
+        """Writes a track's header or packet; not before the first SPS, which tells a reader that such units may
+        come."""
         return self._write_version_2_unit(NalType.TRACK, write_track(message))
 
     def _write_version_2_unit(self, nal_type: NalType, payload: bytes) -> int:

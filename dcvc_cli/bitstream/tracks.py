@@ -91,7 +91,7 @@ def write_metadata(message: Metadata) -> bytes:
 
 
 def read_metadata(payload: bytes) -> Metadata:
-    """Inverse of write_metadata.
+    """Inverts write_metadata.
 
     Raises:
         BitstreamError: the payload breaks its layout (rule metadata-content).
@@ -126,7 +126,7 @@ def write_track(message: TrackHeader | TrackPacket) -> bytes:
 
 
 def read_track(payload: bytes) -> TrackHeader | TrackPacket:
-    """Inverse of write_track.
+    """Inverts write_track.
 
     Raises:
         BitstreamError: the payload breaks its layout (rule track-content).

@@ -37,7 +37,7 @@ class ByteReader:
 
     @property
     def remaining(self) -> int:
-        """Bytes not yet read."""
+        """Counts the bytes not yet read."""
         return len(self._data) - self.offset
 
     def take(self, num_bytes: int) -> bytes:

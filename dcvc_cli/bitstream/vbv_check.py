@@ -60,7 +60,7 @@ class VbvCheck:
             self._shown = Fraction(min(unit.times) * sps.time_base.den, sps.time_base.num)
 
     def _seconds_before(self, unit: FrameUnit) -> Fraction:
-        """From the unit taken out last to this one."""
+        """Returns the seconds from the unit taken out last to this one."""
         if unit.sps.time_base is None or self._shown is None:
             return self._duration
         shown = Fraction(min(unit.times) * unit.sps.time_base.den, unit.sps.time_base.num)

@@ -71,7 +71,7 @@ class Window:
 
     @property
     def num_available(self) -> int:
-        """The number of bytes that are there without another read."""
+        """Returns the number of bytes that are there without another read."""
         return len(self._buffer)
 
     def peek(self, start: int, stop: int) -> bytes:

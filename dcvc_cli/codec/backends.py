@@ -72,7 +72,7 @@ class NetworkArrays(Protocol):
 
     @property
     def model(self) -> Network:
-        """The graph that the numbers are of."""
+        """Returns the graph that the numbers are of."""
 
     @property
     def exact(self) -> Mapping[str, NDArray[Any]]:
@@ -80,14 +80,14 @@ class NetworkArrays(Protocol):
 
     @property
     def analysis(self) -> AnalysisNetwork | None:
-        """The integer form of the layers that only an encoder runs; None where they run in float."""
+        """Returns the integer form of the layers that only an encoder runs; None where they run in float."""
 
     @property
     def z_table(self) -> CdfTable: ...
 
     @property
     def published_z_table(self) -> CdfTable | None:
-        """The table for the published codec's entropy formats, if they have another; else None."""
+        """Returns the table for the published codec's entropy formats, if they have another; else None."""
 
     def parameters(self) -> Mapping[str, NDArray[np.float32]]:
         """Returns the state dict in float32."""
@@ -138,7 +138,7 @@ def _exact_operations(device: str, num_threads: int) -> Callable[[ExactNetwork],
 
 
 def _wants_cuda_twin() -> bool:
-    """Whether the slow twin computes in place of a GPU.
+    """Returns whether the slow twin computes in place of a GPU.
 
     Raises:
         EnvironmentFault: DCVC_CUDA is neither "native", the default, nor "twin".

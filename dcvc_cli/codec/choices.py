@@ -80,7 +80,7 @@ class PictureOrder:
     room: Callable[[], int] | None = None
 
     def lowered(self, by: int) -> "PictureOrder":
-        """The same order at QPs lower by so many, 0 at least."""
+        """Returns the same order at QPs lower by so many, 0 at least."""
         qp_i = None if self.qp_i is None else max(0, self.qp_i - by)
         return replace(self, qp_i=qp_i, qp_p=None if self.qp_p is None else max(0, self.qp_p - by))
 

@@ -57,7 +57,7 @@ def video_format_of(sps: Sps) -> VideoFormat:
 
 
 def has_halved_chroma(video_format: VideoFormat) -> bool:
-    """Whether chroma is coded at half the size of luma in both directions."""
+    """Returns whether chroma is coded at half the size of luma in both directions."""
     return video_format.chroma is ChromaFormat.YUV420
 
 
@@ -81,7 +81,8 @@ def padded_size(size: PictureSize, multiple: int = PADDING) -> tuple[int, int]:
 
 @timed(COLOUR)
 def values_from_picture(picture: Picture, video_format: VideoFormat) -> NDArray[np.float32]:
-    """Samples -> float32 (3, Hp, Wp) in 0..1: chroma repeated to full size, last row and column repeated as padding.
+    """Turns samples into float32 (3, Hp, Wp) in 0..1: chroma repeated to full size, last row and column repeated as
+    padding.
 
     RGB becomes BT.709 full-range YCbCr.
     """
@@ -96,7 +97,7 @@ def values_from_picture(picture: Picture, video_format: VideoFormat) -> NDArray[
 
 
 def _repeated(plane: Plane, video_format: VideoFormat) -> Plane:
-    """A chroma plane at the size of luma, or a sample more."""
+    """Repeats a chroma plane to the size of luma, or a sample more."""
     if video_format.chroma is ChromaFormat.YUV444:
         return plane
     return plane.repeat(2, axis=1) if video_format.chroma is ChromaFormat.YUV422 else plane.repeat(2, 0).repeat(2, 1)
@@ -120,8 +121,8 @@ _GREEN_FROM_CR = _fixed((2 - 2 * KR) * KR / KG)
 
 
 def rgb_from_fine(fine: NDArray[np.int32], video_format: VideoFormat) -> Planes:
-    """int32 (3, h, w) YCbCr in 1/65535 -> R G B of the format's bit depth. Integer arithmetic throughout: bit-exact on
-    every machine."""
+    """Turns int32 (3, h, w) YCbCr in 1/65535 into R G B of the format's bit depth. Integer arithmetic throughout:
+    bit-exact on every machine."""
     luma = fine[0].astype(np.int64) << MATRIX_BITS
     blue_difference = fine[1].astype(np.int64) - (FINE_SCALE + 1) // 2
     red_difference = fine[2].astype(np.int64) - (FINE_SCALE + 1) // 2
@@ -135,8 +136,8 @@ def rgb_from_fine(fine: NDArray[np.int32], video_format: VideoFormat) -> Planes:
 
 
 def _planes_from_fine(fine: NDArray[np.int32], video_format: VideoFormat, *, truncate_chroma: bool) -> Planes:
-    """int32 (3, Hp, Wp) YCbCr in 1/65535 -> planes of the format: means of the samples that a chroma sample stands
-    for."""
+    """Turns int32 (3, Hp, Wp) YCbCr in 1/65535 into planes of the format: means of the samples that a chroma sample
+    stands for."""
     rows, columns = {ChromaFormat.YUV420: (2, 2), ChromaFormat.YUV422: (1, 2)}.get(video_format.chroma, (1, 1))
     _, height, width = fine.shape
     sums = fine[1:].reshape(2, height // rows, rows, width // columns, columns).sum((2, 4), dtype=np.int64)
@@ -151,7 +152,7 @@ def _planes_from_fine(fine: NDArray[np.int32], video_format: VideoFormat, *, tru
 
 @timed(COLOUR)
 def picture_from_frame(ops: Operations, frame: Tensor, video_format: VideoFormat, *, truncate_chroma: bool) -> Picture:
-    """Network output -> picture of the coded size. Bit-exact where the backend is.
+    """Turns network output into a picture of the coded size. Bit-exact where the backend is.
 
     Args:
         truncate_chroma: 4:2:0 chroma is truncated, not rounded.

@@ -23,5 +23,6 @@ def code_within(room: Callable[[], int] | None, qp: int, code: Callable[[int], b
 
 
 def step_down(size: int, limit: int) -> int:
-    """QPs to go down for the next attempt: few where the size is near the limit, so that quality is not wasted."""
+    """Returns by how many QPs the next attempt goes down: few where the size is near the limit, so that quality is not
+    wasted."""
     return 10 * (size // limit).bit_length() - 7

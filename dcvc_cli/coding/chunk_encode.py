@@ -109,13 +109,13 @@ def check_source(plan: Plan, source: str) -> None:
 
 
 def _settings_of(plan: Plan, chunk: Chunk) -> EncodeSettings:
-    """The plan's settings, with numbers of frames counted from the chunk's start."""
+    """Returns the plan's settings, with numbers of frames counted from the chunk's start."""
     numbers = tuple(number - chunk.start for number in plan.settings.force_keyframes)
     return replace(plan.settings, force_keyframes=tuple(number for number in numbers if 0 <= number < chunk.num_frames))
 
 
 def _checked(plan: Plan, chunk: Chunk, source: str, pictures: Iterable[Picture]) -> Iterator[Picture]:
-    """The pictures of a chunk; InputError at their end where they are not those of the plan."""
+    """Returns the pictures of a chunk; InputError at their end where they are not those of the plan."""
     digests = []
     for picture in pictures:
         digests.append(picture_digest(picture))

@@ -30,7 +30,7 @@ _AGAIN = "code the chunk again"
 
 
 def part_name(number: int) -> str:
-    """The file name of a chunk's stream."""
+    """Returns the file name of a chunk's stream."""
     return f"{number}.dcvc"
 
 
@@ -112,7 +112,7 @@ class _Join:
         self._has_begun = False
 
     def take(self, unit: Unit) -> None:
-        """The next unit of a part that fits."""
+        """Takes the next unit of a part that fits."""
         if isinstance(unit, FrameUnit):
             if self._feed is not None:
                 self._feed.write_until(self._writer, self._seconds(unit))
@@ -136,7 +136,7 @@ class _Join:
                 self._feed.write_headers(self._writer, self._plan.stream_format)
 
     def _seconds(self, unit: FrameUnit) -> Fraction:
-        """When the last picture of a unit is shown; of even pictures, the first."""
+        """Returns when the last picture of a unit is shown; of even pictures, the first."""
         sps = unit.sps
         if sps.time_base is not None:
             return Fraction(max(unit.times) * sps.time_base.den, sps.time_base.num)
@@ -185,7 +185,7 @@ def _check_sps(plan: Plan, name: str, sps: Sps) -> None:
 
 
 def _open_tracks(plan: Plan, source: str, limits: Limits, stack: ExitStack) -> TrackFeed:
-    """The feed of the other tracks of the plan's input."""
+    """Opens the feed of the other tracks of the plan's input."""
     try:
         check_source(plan, source)
     except InputError as error:

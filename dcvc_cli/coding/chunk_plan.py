@@ -55,7 +55,7 @@ class InputOptions:
     keep_tracks: bool = True
 
     def tagged(self, video_format: VideoFormat) -> VideoFormat:
-        """The format of an input with these colour tags over its own."""
+        """Returns the format of an input with these colour tags over its own."""
         tags = {name: getattr(self, name) for name in ("primaries", "transfer", "matrix", "full_range")}
         given = {name: value for name, value in tags.items() if value is not None}
         return replace(video_format, colour=replace(video_format.colour, **given))
@@ -124,33 +124,33 @@ class Plan:
 
     @cached_property
     def stream_format(self) -> Sps:
-        """The SPS that every chunk has."""
+        """Returns the SPS that every chunk has."""
         return read_sps(self.sps)
 
     @cached_property
     def digest(self) -> str:
-        """32 hexadecimal digits that name the plan: a digest of its contents without the input's path."""
+        """Returns 32 hexadecimal digits that name the plan: a digest of its contents without the input's path."""
         values = self.to_values()
         del values["input"]["path"]
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:32]
 
     def label(self, number: int) -> str:
-        """The end of the settings text of chunk `number`."""
+        """Returns the end of the settings text of chunk `number`."""
         return f"{self.common_label} chunk={number}"
 
     @property
     def common_label(self) -> str:
-        """The end of the settings text of the joined stream."""
+        """Returns the end of the settings text of the joined stream."""
         return f"plan={self.digest}"
 
     def chunk(self, number: int) -> Chunk:
-        """The chunk of a number; UsageError where there is none."""
+        """Returns the chunk of a number; UsageError where there is none."""
         if not 0 <= number < len(self.chunks):
             raise UsageError(f"the plan has no chunk {number}, expected 0..{len(self.chunks) - 1}")
         return self.chunks[number]
 
     def to_values(self) -> dict[str, Any]:
-        """The plan as JSON has it."""
+        """Makes JSON values of the plan."""
         settings = asdict(self.settings)
         for name in MACHINE_SETTINGS:
             del settings[name]
@@ -177,7 +177,7 @@ class Plan:
         }
 
     def to_json(self) -> bytes:
-        """The plan's file."""
+        """Makes the plan's file."""
         return (json.dumps(self.to_values(), indent=1) + "\n").encode()
 
 

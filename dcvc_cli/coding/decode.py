@@ -121,7 +121,7 @@ class OpenedStream:
         return video_format_of(self.sps)
 
     def _find_start(self, source: StreamSource) -> int | None:
-        """Offset of the unit to start reading at, None for the start of the source."""
+        """Finds the offset of the unit to start reading at, None for the start of the source."""
         if not source.is_seekable:
             return None
         try:
@@ -151,7 +151,7 @@ class OpenedStream:
         return point.offset
 
     def _limited(self, num_frames: int) -> int | None:
-        """How many of the source's `num_frames` frames are decoded."""
+        """Returns how many of the source's `num_frames` frames are decoded."""
         left = max(0, num_frames - self.seek)
         return left if self.max_frames is None else min(left, self.max_frames)
 

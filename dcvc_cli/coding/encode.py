@@ -76,7 +76,7 @@ class EncodeSummary:
 
 
 def summary_of(encoder: "StreamEncoder", totals: Totals, wall_seconds: float) -> EncodeSummary:
-    """The sums of a finished encode."""
+    """Returns the sums of a finished encode."""
     video_format = encoder.video_format
     return EncodeSummary(
         totals.num_frames,
@@ -97,7 +97,7 @@ def summary_of(encoder: "StreamEncoder", totals: Totals, wall_seconds: float) ->
 
 
 def settings_text(model: OpenedModel, choices: CodingChoices, sps: Sps) -> str:
-    """The encoder's settings as a text that the stream carries and `dcvc info` shows."""
+    """Writes the encoder's settings as a text that the stream carries and `dcvc info` shows."""
     skip = "none" if choices.skip_threshold is None else f"{choices.skip_threshold:g}"
     pairs = {
         "model": model.weights.name,
@@ -118,7 +118,8 @@ def settings_text(model: OpenedModel, choices: CodingChoices, sps: Sps) -> str:
 
 
 def most_beside_payload(sps: Sps) -> int:
-    """Bytes that a frame unit takes beside its payload, at most: header and check, picture header, SPS before it."""
+    """Returns the bytes that a frame unit takes beside its payload, at most: header and check, picture header, SPS
+    before it."""
     is_plain = sps.max_pictures == 1 and not sps.max_reorder and sps.time_base is None
     headers = (0 if is_plain else MAX_PICTURE_HEADER_SIZE) + 2 * (MAX_HEADER_SIZE + CHECK_SIZE)
     return len(write_sps(sps)) + headers
@@ -188,12 +189,12 @@ class StreamEncoder:
 
     @property
     def num_underflows(self) -> int:
-        """Frame units that take more than the receiver's buffer holds."""
+        """Counts the frame units that take more than the receiver's buffer holds."""
         return 0 if self._buffer is None else self._buffer.num_underflows
 
     @property
     def size_bytes(self) -> int:
-        """Bytes of the stream so far."""
+        """Counts the bytes of the stream so far."""
         return self._writer.size_bytes
 
     def encode(self, picture: Picture) -> list[FrameReport]:
@@ -294,20 +295,22 @@ class StreamEncoder:
         return Fraction(self._writer.num_frames * rate.den, rate.num) if rate.num else Fraction(0)
 
     def _room(self) -> int:
-        """Bytes that the payload of the next unit may have, so that it does not empty the receiver's buffer."""
+        """Returns the bytes that the payload of the next unit may have, so that it does not empty the receiver's
+        buffer."""
         assert self._buffer is not None
         used = self._writer.size_bytes - self._end_of_frame
         return self._buffer.room(self._shown_next()) // 8 - used - self._most_beside
 
     def _seconds(self, index: int) -> Fraction:
-        """When the last picture of the unit that starts with picture `index` is shown; of even pictures, the first."""
+        """Returns when the last picture of the unit that starts with picture `index` is shown; of even pictures, the
+        first."""
         ticks, rate = self.sps.time_base, self.video_format.frame_rate
         if ticks is not None:
             return Fraction(self._last_time * ticks.den, ticks.num)
         return Fraction(index * rate.den, rate.num) if rate.num else Fraction(0)
 
     def _timed(self, unit: CodedUnit) -> PictureHeader:
-        """The header of a unit's pictures with their times."""
+        """Makes the header of a unit's pictures with their times."""
         if self.sps.time_base is None:
             return unit.pictures
         times = [self._times.popleft() for _ in range(unit.pictures.num_pictures)]

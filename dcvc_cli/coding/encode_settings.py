@@ -149,7 +149,7 @@ class EncodeSettings:
 
     @property
     def vbv(self) -> Vbv | None:
-        """The buffer that the settings ask for; nine tenths full at the start."""
+        """Returns the buffer that the settings ask for; nine tenths full at the start."""
         if self.maxrate is None:
             return None
         size = round(1000 * (self.maxrate if self.bufsize is None else self.bufsize))
@@ -166,7 +166,7 @@ class EncodeSettings:
         return LOSSLESS_QP if self.lossless else qp
 
     def coding_choices(self) -> CodingChoices:
-        """The settings as the encoder takes them."""
+        """Returns the settings as the encoder takes them."""
         return CodingChoices(
             qp_i=self.qp_base_i,
             qp_p=self.qp_base_p,
@@ -188,7 +188,7 @@ def _is_number(value: object) -> bool:
 
 
 def _size_in_bytes(value: object) -> int | None:
-    """Bytes from a number, or a text such as 4.5M; UsageError for anything else."""
+    """Reads a number of bytes, or a text such as 4.5M; UsageError for anything else."""
     if value is None:
         return None
     match = _SIZE.fullmatch(str(value)) if isinstance(value, str | int | float) else None
@@ -203,7 +203,7 @@ def _check(name: str, value: object, valid: bool, expected: str) -> None:
 
 
 def option_name(field: str) -> str:
-    """The option of a field: `qp_i` -> `--qp-i`."""
+    """Returns the option of a field: `qp_i` -> `--qp-i`."""
     return "--" + field.replace("_", "-")
 
 
@@ -217,7 +217,7 @@ def preset_names() -> list[str]:
 
 
 def read_settings_file(path: Path, *, may_name_preset: bool) -> dict[str, Any]:
-    """The settings of a YAML file by field name.
+    """Reads the settings of a YAML file by field name.
 
     Args:
         may_name_preset: allow the key `preset`, which names the layer below this one.
@@ -278,7 +278,7 @@ def layered_settings(given: Mapping[str, Any], preset: str | None, config: str |
 
 
 def _dropped_by(layer: Mapping[str, Any], before: Mapping[str, Any]) -> set[str]:
-    """The settings of the layers before that do not hold beside what this layer says of the QPs."""
+    """Returns the settings of the layers before that do not hold beside what this layer says of the QPs."""
     modes = {name for name in RATE_MODES if layer.get(name) is not None}
     qps = {name for name in _QPS if layer.get(name) is not None}
     if qps and (modes or layer.get("lossless")):

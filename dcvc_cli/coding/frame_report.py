@@ -101,7 +101,7 @@ class Totals:
 
     @property
     def qp_mean(self) -> float | None:
-        """Mean QP of the frames; None without frames."""
+        """Returns the mean QP of the frames; None without frames."""
         return self._qp_sum / self.num_frames if self.num_frames else None
 
     def mean_quality(self) -> dict[str, float]:
@@ -110,7 +110,7 @@ class Totals:
 
 
 def bits_per_pixel(size_bytes: int, num_frames: int, num_pixels: int) -> float:
-    """Bits per luma sample of the whole clip; 0 for no frames."""
+    """Returns bits per luma sample of the whole clip; 0 for no frames."""
     return 8 * size_bytes / (num_frames * num_pixels) if num_frames else 0.0
 
 

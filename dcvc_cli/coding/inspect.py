@@ -89,7 +89,7 @@ class StreamFacts:
 
     @property
     def num_pictures(self) -> int:
-        """Pictures of all frame units."""
+        """Counts the pictures of all frame units."""
         return sum(row.num_pictures for row in self.frames)
 
     @property
@@ -168,7 +168,7 @@ def inspect_stream(name: str, source: ByteSource, limits: Limits | None = None) 
 
 
 def weights_status(sps: Sps) -> str:
-    """ "here" if this machine has the weights that the SPS names, else why not."""
+    """Returns "here" if this machine has the weights that the SPS names, else why not."""
     try:
         weights_of_stream(sps)
     except EnvironmentFault as error:
@@ -177,7 +177,7 @@ def weights_status(sps: Sps) -> str:
 
 
 def sps_values(sps: Sps) -> dict[str, Any]:
-    """Everything in an SPS as JSON values."""
+    """Returns everything in an SPS as JSON values."""
     return {
         "format_version": sps.format_version,
         "width": sps.width,
@@ -221,7 +221,7 @@ def sps_values(sps: Sps) -> dict[str, Any]:
 
 
 def colour_names(sps: Sps) -> dict[str, str | None]:
-    """ffmpeg's names for the colour of a stream; None where ffmpeg has no name for a code point."""
+    """Returns ffmpeg's names for the colour of a stream; None where ffmpeg has no name for a code point."""
     ranges = {None: "unknown", False: "limited", True: "full"}
     return {
         "primaries": PRIMARIES.get(sps.colour_primaries),
@@ -237,7 +237,7 @@ def fault_values(faults: list[Fault]) -> list[dict[str, Any]]:
 
 
 def frame_values(facts: StreamFacts, row: FrameRow) -> dict[str, Any]:
-    """One frame as JSON values."""
+    """Returns one frame as JSON values."""
     sps = facts.all_sps[row.sps_number]
     return {
         "index": row.index,
@@ -254,14 +254,14 @@ def frame_values(facts: StreamFacts, row: FrameRow) -> dict[str, Any]:
 
 
 def track_values(track: TrackHeader) -> dict[str, Any]:
-    """The header of another track as JSON values. The codec's name may hold any text: unprintable characters become
-    "?"."""
+    """Returns the header of another track as JSON values. The codec's name may hold any text: unprintable characters
+    become "?"."""
     codec = "".join(character if character.isprintable() else "?" for character in track.codec)
     return {"track": track.track, "kind": track.kind, "codec": codec, "language": track.language}
 
 
 def stream_values(facts: StreamFacts, *, frames: bool = True) -> dict[str, Any]:
-    """The whole document of `dcvc info --json`; without `frames`, nothing of single frames."""
+    """Makes the whole document of `dcvc info --json`; without `frames`, nothing of single frames."""
     rows = [frame_values(facts, row) for row in facts.frames] if frames else []
     duration, kbps = facts.duration_seconds, facts.bitrate_kbps
     return {

@@ -36,7 +36,7 @@ class _RecordedSource:
         return data
 
     def take(self, end: int | None = None) -> bytes:
-        """The bytes that were not taken yet, up to the place `end` of the source; None: all that were read."""
+        """Returns the bytes that were not taken yet, up to the place `end` of the source; None: all that were read."""
         length = len(self._kept) if end is None else end - self._start
         data = bytes(self._kept[:length])
         del self._kept[:length]
@@ -127,7 +127,7 @@ def to_matroska(source: ByteSource, output: OutputFile) -> RemuxReport:
 
 
 def _packets(recorded: _RecordedSource) -> Iterator[tuple[FrameUnit, bytes]]:
-    """Each frame unit with the bytes from its start to the start of the next."""
+    """Yields each frame unit with the bytes from its start to the start of the next."""
     frame: FrameUnit | None = None
     is_head = True
     """Whether everything since the last frame belongs to the next: signature and SPS."""

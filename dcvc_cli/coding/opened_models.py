@@ -24,7 +24,7 @@ class OpenedModel:
 
 
 def device_for(precision: Precision, name: str) -> str:
-    """The device that `name` (auto, cpu, cuda:N) stands for; EnvironmentFault where this machine lacks it."""
+    """Returns the device that `name` (auto, cpu, cuda:N) stands for; EnvironmentFault where this machine lacks it."""
     # Asking PyTorch for a GPU would cost an exact decoder seconds for nothing.
     return choose_exact_device(name) if precision is Precision.EXACT else choose_device(name)
 
@@ -51,7 +51,8 @@ def open_model(
 
 
 def precision_for(weights: ModelWeights, name: str | None) -> Precision:
-    """The precision of a name; None = exact where the weights have it, else fp32. UsageError for names of none."""
+    """Returns the precision of a name; None = exact where the weights have it, else fp32. UsageError for names of
+    none."""
     if name is None:
         return Precision.EXACT if weights.is_exact else Precision.FLOAT32
     if name not in PRECISION_NAMES:
@@ -75,7 +76,7 @@ def open_weights(
 
 
 def weights_of_stream(sps: Sps) -> ModelWeights:
-    """The weights that a stream names by fingerprint.
+    """Finds the weights that a stream names by fingerprint.
 
     A remuxed elementary stream may name none (all fingerprints 0): then the weights called like its model variant.
 
@@ -98,7 +99,7 @@ class StreamNetworks:
         self._networks: CodecNetworks | None = None
 
     def for_sps(self, sps: Sps) -> CodecNetworks:
-        """The networks of a stream; EnvironmentFault where weights, precision or device are missing."""
+        """Opens the networks of a stream; EnvironmentFault where weights, precision or device are missing."""
         key = (sps.model_family, sps.model_variant, sps.fingerprints, sps.precision)
         if self._networks is None or key != self._key:
             self._networks = None

@@ -33,11 +33,11 @@ class StreamClock:
         return self._start
 
     def begin_part(self) -> None:
-        """A new stream begins in the source."""
+        """Takes the news that a new stream begins in the source."""
         self._start, self._last = self._end, None
 
     def times(self, unit: FrameUnit) -> Sequence[int | None]:
-        """The time of each picture of a unit; None where the source carries no times."""
+        """Returns the time of each picture of a unit; None where the source carries no times."""
         if not self._is_known:
             self._base, self._is_known = unit.sps.time_base, True
         seconds = [self._start + time for time in self._in_part(unit)]
@@ -84,7 +84,7 @@ class JoinedTrackTimes:
             self._current[unit.message.track] = unit.message
 
     def of(self, message: TrackHeader | TrackPacket) -> TrackHeader | TrackPacket | None:
-        """The message in the clock of the source; None for a packet of another track of the same number, or
+        """Puts the message into the clock of the source; None for a packet of another track of the same number, or
         beyond every time."""
         if isinstance(message, TrackHeader):
             return message
@@ -118,8 +118,8 @@ class OutputTimes:
         self._last_ticks = -1
 
     def of(self, picture: Picture, index: int) -> tuple[Picture, Fraction]:
-        """The picture with its time in the output, and its seconds. A picture that stands for a lost one follows the
-        one before it.
+        """Returns the picture with its time in the output, and its seconds. A picture that stands for a lost one
+        follows the one before it.
 
         Args:
             index: number of the picture in the stream.
@@ -150,7 +150,7 @@ class TimestampFile:
         sink.write(TIMESTAMPS_HEAD)
 
     def add(self, seconds: Fraction) -> None:
-        """The next picture in the order that pictures are shown in; times are rounded to nanoseconds."""
+        """Takes the next picture in the order that pictures are shown in; times are rounded to nanoseconds."""
         nanoseconds = round(seconds * 10**9)
         text = f"{nanoseconds // 10**6}.{nanoseconds % 10**6:06d}".rstrip("0").removesuffix(".")
         self._sink.write(f"{text}\n".encode())

@@ -37,7 +37,7 @@ def pass_key(
     settings: EncodeSettings,
     opened: OpenedModel,
 ) -> dict[str, Any]:
-    """The clip and settings that a first pass holds for, as JSON values by name.
+    """Returns the clip and settings that a first pass holds for, as JSON values by name.
 
     Args:
         span: (pictures left out at the start, pictures coded at most).
@@ -67,7 +67,7 @@ def write_stats(path: str, key: Mapping[str, Any], frames: list[CodedFrame]) -> 
 
 
 def read_stats(path: str, key: Mapping[str, Any]) -> list[CodedFrame] | None:
-    """The frames of a first pass; None where there is no such file.
+    """Reads the frames of a first pass; None where there is no such file.
 
     Raises:
         InputError: the file is unreadable or no stats file, or it is of another input, other settings, weights or

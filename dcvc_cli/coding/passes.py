@@ -32,7 +32,7 @@ def rate_target(
     *,
     way_out: str = "--fps 25 sets it",
 ) -> RateTarget | None:
-    """The target of the settings; None where they name neither a bitrate nor a size.
+    """Returns the target of the settings; None where they name neither a bitrate nor a size.
 
     Args:
         name: of the input, for messages.

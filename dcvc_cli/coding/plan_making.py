@@ -111,7 +111,8 @@ def check_same_everywhere(weights: ModelWeights, precision: Precision) -> None:
 
 
 def spans(num_frames: int, cuts: Sequence[int], chunk_frames: ChunkFrames) -> Iterator[tuple[int, int, str]]:
-    """(start, end, why it starts there) of each chunk of a clip: at cuts where that gives lengths that are allowed.
+    """Yields (start, end, why it starts there) of each chunk of a clip: at cuts where that gives lengths that are
+    allowed.
 
     Args:
         cuts: numbers of the pictures that begin scenes, rising.
@@ -154,12 +155,12 @@ def open_input(source: str, options: InputOptions, limits: Limits, chunk: Chunk 
 
 
 def has_tracks(reader: PictureReader) -> bool:
-    """Whether an input that was opened with its other tracks has any."""
+    """Returns whether an input that was opened with its other tracks has any."""
     return isinstance(reader, ContainerReader) and reader.tracks is not None and bool(reader.tracks.header)
 
 
 def source_facts(source: str) -> tuple[int | None, str | None]:
-    """(size, digest of the first and the last MiB) of a file; (None, None) of a folder or a pattern."""
+    """Finds (size, digest of the first and the last MiB) of a file; (None, None) of a folder or a pattern."""
     if not os.path.isfile(source):
         return None, None
     try:
@@ -174,7 +175,7 @@ def source_facts(source: str) -> tuple[int | None, str | None]:
 
 
 def picture_digest(picture: Picture) -> bytes:
-    """16 bytes of a picture's samples and its time."""
+    """Returns 16 bytes of a picture's samples and its time."""
     digest = hashlib.sha256(str(picture.time).encode())
     for plane in picture.planes:
         digest.update(str(plane.shape).encode())
@@ -183,5 +184,5 @@ def picture_digest(picture: Picture) -> bytes:
 
 
 def digest_of(digests: Sequence[bytes]) -> str:
-    """32 hexadecimal digits of a chunk, from those of its pictures."""
+    """Returns 32 hexadecimal digits of a chunk, from those of its pictures."""
     return hashlib.sha256(b"".join(digests)).hexdigest()[:32]

@@ -45,7 +45,7 @@ class QualityTarget:
 
     @property
     def tolerance(self) -> float:
-        """How far from the target a score may be."""
+        """Returns how far from the target a score may be."""
         return TOLERANCES[self.metric]
 
     def score_of(self, frames: Sequence[float]) -> float:

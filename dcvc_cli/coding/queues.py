@@ -44,13 +44,14 @@ class BoundedQueue(Generic[T]):
             self._changed.notify_all()
 
     def finish(self, error: BaseException | None = None) -> None:
-        """The producer's last call. The consumer gets the items that are left, then the error, if any, or the end."""
+        """Ends the queue. The producer calls it last. The consumer gets the items that are left, then the error, if
+        any, or the end."""
         with self._changed:
             self._finished, self._error = True, error
             self._changed.notify_all()
 
     def stop(self) -> None:
-        """The consumer's last call. It drops the items that are left and wakes the producer."""
+        """Stops the queue. The consumer calls it last. It drops the items that are left and wakes the producer."""
         with self._changed:
             self._stopped = True
             self._items.clear()

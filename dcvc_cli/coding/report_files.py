@@ -22,7 +22,7 @@ class TextSink(Protocol):
 
 
 def frame_row(report: FrameReport, qp_base: int, num_pixels: int) -> dict[str, Any]:
-    """One frame under the names of the reports, with the measures that were taken.
+    """Puts one frame under the names of the reports, with the measures that were taken.
 
     Args:
         qp_base: QP that was asked for; the frame's own may be higher.
@@ -79,7 +79,7 @@ class JsonReport:
 
 
 def summary_values(summary: EncodeSummary) -> dict[str, Any]:
-    """The sums of an encode as JSON values."""
+    """Returns the sums of an encode as JSON values."""
     values = asdict(summary)
     quality = values.pop("quality")
     return {

@@ -24,14 +24,14 @@ class StreamDecoder:
 
 
 def with_times(pictures: Sequence[Picture], unit: FrameUnit, clock: StreamClock) -> Sequence[Picture]:
-    """Decoded pictures of a unit with the times that the source gives them, if any."""
+    """Gives decoded pictures of a unit the times that the source has, if any."""
     return [replace(picture, time=time) for picture, time in zip(pictures, clock.times(unit), strict=True)]
 
 
 def decoder_for(
     sps: Sps, before: Sps | None, decoder: StreamDecoder | None, networks: StreamNetworks, index: int
 ) -> StreamDecoder:
-    """The decoder of frame `index`: the one of the frame before where `sps` lets it go on, else a new one.
+    """Makes the decoder of frame `index`: the one of the frame before where `sps` lets it go on, else a new one.
 
     Args:
         sps: SPS of frame `index`.

@@ -15,7 +15,7 @@ def sps_for(
     precision: Precision,
     choices: CodingChoices,
 ) -> Sps:
-    """The SPS of a new stream.
+    """Makes the SPS of a new stream.
 
     Raises:
         InputError: the pictures are larger than the model codes.

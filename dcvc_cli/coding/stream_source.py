@@ -69,7 +69,7 @@ class StreamSource:
             raise InputError(f"cannot read {source}: {error.strerror or error}") from error
 
     def read(self, size: int, /) -> bytes:
-        """At most `size` bytes, fewer where a pipe has fewer now; none at the end only."""
+        """Reads at most `size` bytes, fewer where a pipe has fewer now; none at the end only."""
         try:
             return self._stream.read1(size)  # type: ignore[attr-defined]
         except OSError as error:
@@ -84,7 +84,7 @@ class StreamSource:
 
     @property
     def size_bytes(self) -> int | None:
-        """Size of a regular file, None for a pipe."""
+        """Returns the size of a regular file, None for a pipe."""
         return os.fstat(self._stream.fileno()).st_size if self.is_seekable else None
 
     def close(self) -> None:

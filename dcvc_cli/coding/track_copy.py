@@ -18,7 +18,7 @@ class TrackSource(Protocol):
         """Announces the tracks to the writer, before the first picture."""
 
     def write_until(self, writer: VideoFileWriter, seconds: Fraction | None) -> None:
-        """The packets up to a time of the output; None: all that are left."""
+        """Writes the packets up to a time of the output; None: all that are left."""
 
 
 class StreamTracks:

@@ -43,7 +43,7 @@ class PeekedSource:
         self._unread = self.prefix
 
     def read(self, size: int, /) -> bytes:
-        """At most `size` bytes, from the start of the source on."""
+        """Reads at most `size` bytes, from the start of the source on."""
         if not self._unread:
             return self._source.read(size)
         part, self._unread = self._unread[:size], self._unread[size:]
@@ -62,7 +62,7 @@ class PeekedSource:
 def template_sps(
     model: str, precision_name: str, frame_rate: Rational, skip_threshold: float | None
 ) -> tuple[Sps, str | None]:
-    """The SPS fields that an elementary stream lacks.
+    """Returns the SPS fields that an elementary stream lacks.
 
     Args:
         model: name of the weights that the stream was coded with.
@@ -135,7 +135,7 @@ def remux(source: PeekedSource, sink: OutputFile, template: Sps) -> RemuxReport:
 
 
 def _elementary_form(sps: Sps, offset: int | None = None) -> ElementaryForm:
-    """The elementary form of the SPS's family; BitstreamError where it has none."""
+    """Returns the elementary form of the SPS's family; BitstreamError where it has none."""
     family = families().get(sps.model_family)
     form = RtElementaryForm() if family is None else family.elementary_form()
     if form is None:

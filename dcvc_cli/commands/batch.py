@@ -46,7 +46,7 @@ class Start(Protocol):
 
 
 def names_folder(output: str) -> bool:
-    """Whether an output is a folder that takes a file for each input."""
+    """Returns whether an output is a folder that takes a file for each input."""
     return output.endswith("/") or os.path.isdir(output)
 
 

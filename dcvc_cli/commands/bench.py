@@ -96,7 +96,7 @@ def bench(
 
 
 def _clip(clip: str | None, size: str | None, num_frames: int) -> "tuple[str, VideoFormat, list[Picture]]":
-    """(name, format, pictures) of the clip that was given, else of the built-in clip."""
+    """Returns (name, format, pictures) of the clip that was given, else of the built-in clip."""
     picture_size = parse_size(size, "--size") if size is not None else None
     if clip is None:
         from dcvc_cli.media.synthetic_clip import NAME, synthetic_format, synthetic_pictures

@@ -20,8 +20,8 @@ def _input(metavar: str, text: str) -> Any:
 
 
 def _coding(metavar: str, text: str, default: object = None) -> Any:
-    """An option that a preset or a config file may set too: None means that it was not given, and the help names the
-    default."""
+    """Makes an option that a preset or a config file may set too: None means that it was not given, and the help names
+    the default."""
     return typer.Option(
         metavar=metavar, help=text, show_default=False if default is None else str(default), rich_help_panel="Coding"
     )
@@ -75,12 +75,12 @@ class SourceOptions:
 
     @property
     def size(self) -> PictureSize | None:
-        """The size of raw input; UsageError for no size."""
+        """Returns the size of raw input; UsageError for no size."""
         return None if self.input_res is None else parse_size(self.input_res, "--input-res")
 
     @property
     def frame_rate(self) -> Rational | None:
-        """The frame rate over that of the input; UsageError for no rate."""
+        """Returns the frame rate over that of the input; UsageError for no rate."""
         return None if self.fps is None else parse_frame_rate(self.fps)
 
 
@@ -106,17 +106,17 @@ class ClipOptions(SourceOptions):
 
     @property
     def colour(self) -> ColourTags:
-        """The colour tags over those of the input; UsageError for unknown names."""
+        """Returns the colour tags over those of the input; UsageError for unknown names."""
         return ColourTags.parse(self.colorprim, self.transfer, self.colormatrix, self.colour_range)
 
     @property
     def first(self) -> Position:
-        """Where the part begins; UsageError for no position."""
+        """Returns where the part begins; UsageError for no position."""
         return position_of(self.seek, "--seek", 0)
 
     @property
     def length(self) -> Position | None:
-        """How long the part is; None: to the end. UsageError for no length."""
+        """Returns how long the part is; None: to the end. UsageError for no length."""
         return None if self.frames is None else position_of(self.frames, "--frames", 1)
 
 
@@ -203,7 +203,7 @@ class CodingOptions:
     ] = None
 
     def settings(self) -> EncodeSettings:
-        """The settings of the command line over those of a config file and a preset.
+        """Returns the settings of the command line over those of a config file and a preset.
 
         Raises:
             UsageError: as `layered_settings`.

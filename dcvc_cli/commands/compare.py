@@ -118,7 +118,7 @@ def compare(
 
 
 def _named_files(option: str, values: Sequence[str]) -> dict[str, list[Path]]:
-    """The files of each name, in the order given."""
+    """Lists the files of each name, in the order given."""
     files: dict[str, list[Path]] = {}
     for value in values:
         name, separator, path = value.partition("=")

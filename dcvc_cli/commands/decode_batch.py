@@ -41,10 +41,9 @@ def _start_decoding(choices: DecodeChoices, skips_others: bool, worker: int) -> 
 
 
 def is_whole_output(output_format: str, source: str, output: str) -> bool:
-    """Whether `output` is whole: it holds as many pictures as the stream, of the same size, and pictures with a hash in
-    the stream match it. RGB pictures in y4m and 4:2:0 pictures in PNG are converted, so only their number and size are
-    compared.
-    """
+    """Returns whether `output` is whole: it holds as many pictures as the stream, of the same size, and pictures with a
+    hash in the stream match it. RGB pictures in y4m and 4:2:0 pictures in PNG are converted, so only their number and
+    size are compared."""
     from dcvc_cli.bitstream.sei import PictureHash, hash_picture
     from dcvc_cli.bitstream.stream_reader import StreamReader
     from dcvc_cli.bitstream.units import FrameUnit, SeiUnit

@@ -276,7 +276,7 @@ class _Timeline:
 
 
 def _frame_line(frame: "Frame") -> str:
-    """One frame in one line, as -v prints it."""
+    """Writes one frame in one line, as -v prints it."""
     return (
         f"frame {frame.index} {frame.frame_type} qp={frame.qp} size={frame.size_bytes} "
         f"seconds={frame.decode_seconds:.4f}"
@@ -292,7 +292,7 @@ def _track_source(
     *,
     is_whole: bool,
 ) -> _Timeline | None:
-    """The source of other tracks for a video file; None for other outputs."""
+    """Opens the source of other tracks for a video file; None for other outputs."""
     from dcvc_cli.coding.track_copy import FileTracks, StreamTracks
     from dcvc_cli.media.converted import ConvertedWriter
     from dcvc_cli.media.tracks import TrackReader
@@ -311,7 +311,7 @@ def _track_source(
 
 
 def _head(decoder: "Decoder") -> dict[str, Any]:
-    """The values that stand before the frames of a JSON report."""
+    """Returns the values that stand before the frames of a JSON report."""
     from dcvc_cli import __version__
     from dcvc_cli.coding.inspect import sps_values
 

@@ -173,7 +173,7 @@ def _track_shown(values: dict[str, Any]) -> str:
 
 
 def _times_shown(times: tuple[int, ...], sps: "Sps") -> str:
-    """The times of a unit's pictures in seconds."""
+    """Returns the times of a unit's pictures in seconds."""
     base = sps.time_base
     return "" if base is None else " ".join(f"{time * base.den / base.num:.6f}" for time in times)
 

@@ -121,7 +121,7 @@ class LimitOptions:
     ] = None
 
     def limits(self) -> Limits:
-        """The limits of the command line, and those of the environment where the command line sets none."""
+        """Returns the limits of the command line, and those of the environment where the command line sets none."""
         limits = Limits.from_environment()
         return Limits(
             limits.max_pixels if self.max_pixels is None else self.max_pixels,
@@ -131,8 +131,8 @@ class LimitOptions:
 
 
 def plot_format(option: str, target: str | None) -> str | None:
-    """The format of a plot by the ending of its name: "png" or "svg", None for no name. UsageError for any other
-    ending."""
+    """Returns the format of a plot by the ending of its name: "png" or "svg", None for no name. UsageError for any
+    other ending."""
     if target is None:
         return None
     suffix = Path(target).suffix.lower().removeprefix(".")
@@ -142,7 +142,7 @@ def plot_format(option: str, target: str | None) -> str | None:
 
 
 def parse_size(text: str, option: str) -> PictureSize:
-    """A size from `WxH`; UsageError for anything else."""
+    """Reads a size from `WxH`; UsageError for anything else."""
     width, separator, height = text.lower().partition("x")
     if not separator or not (
         width.isascii() and width.isdigit() and height.isascii() and height.isdigit() and len(width) + len(height) <= 10
@@ -155,7 +155,7 @@ def parse_size(text: str, option: str) -> PictureSize:
 
 
 def parse_frame_rate(text: str) -> Rational:
-    """A frame rate from `25`, `30000/1001` or `23.976`; UsageError for anything else."""
+    """Reads a frame rate from `25`, `30000/1001` or `23.976`; UsageError for anything else."""
     num, _, den = text.partition("/")
     if num.isascii() and num.isdigit() and len(num) <= 10 and den.isascii() and den.isdigit() and len(den) <= 10:
         # Kept as written: 50/2 stays 50/2.

@@ -55,7 +55,7 @@ def parse_chunk_frames(text: str | None) -> "ChunkFrames":
 
 
 def parse_chunk(text: str) -> tuple[str, int]:
-    """(plan, number) from PLAN.json:N; UsageError for anything else."""
+    """Reads (plan, number) from PLAN.json:N; UsageError for anything else."""
     match = _CHUNK.fullmatch(text)
     if match is None:
         raise UsageError(f"--chunk {text}: expected a plan and a number", "--chunk plan.json:7")
@@ -63,7 +63,7 @@ def parse_chunk(text: str) -> tuple[str, int]:
 
 
 def input_options(source: str, choices: EncodeChoices) -> "InputOptions":
-    """How a plan's input is read, with times turned into numbers of pictures."""
+    """Returns how a plan's input is read, with times turned into numbers of pictures."""
     from dcvc_cli.coding.chunk_plan import InputOptions
 
     seek, frames = input_span(source, choices)
@@ -249,7 +249,7 @@ def _tell_joined(plan: "Plan", name: str, size_bytes: int, num_left_out: int, qu
 
 
 def _given_device(choices: EncodeChoices) -> str | None:
-    """The device of the command line; None where it names none."""
+    """Returns the device of the command line; None where it names none."""
     return None if choices.settings.device == "auto" else choices.settings.device
 
 

@@ -86,7 +86,7 @@ def play(
 
 
 def _player(wanted: str | None) -> tuple[str, tuple[str, ...]]:
-    """(path of the player, its arguments); EnvironmentFault where there is none."""
+    """Finds (path of the player, its arguments); EnvironmentFault where there is none."""
     for name in (wanted,) if wanted is not None else tuple(PLAYERS):
         path = shutil.which(name)
         if path is not None:

@@ -38,7 +38,7 @@ def position_of(text: str, option: str, least: int) -> Position:
 
 
 def span_of(seek: Position, frames: Position | None, frame_at: "FrameAt | None", name: str) -> tuple[int, int | None]:
-    """(frames to skip, frames to take or None for all) of positions that may be times.
+    """Returns (frames to skip, frames to take or None for all) of positions that may be times.
 
     Args:
         frame_at: finds the number of the first picture at or after a time; None where the source cannot be looked at
@@ -75,13 +75,13 @@ class FrameAt:
         self._rate, self._times, self._name = rate, times, name
 
     def number(self, seconds: Fraction) -> int:
-        """The number of the first picture at or after a time, or of pictures where there is none."""
+        """Returns the number of the first picture at or after a time, or of pictures where there is none."""
         if self._times is not None:
             return sum(time < seconds for time in self._times)
         return math.ceil(seconds * self._checked_rate())
 
     def seconds(self, number: int) -> Fraction:
-        """When a picture is shown."""
+        """Returns when a picture is shown."""
         if self._times is not None:
             return self._times[number] if number < len(self._times) else Fraction(0)
         return number / self._checked_rate()
@@ -93,7 +93,7 @@ class FrameAt:
 
 
 def stream_span(source: str, seek: Position, frames: Position | None) -> tuple[int, int | None]:
-    """`span_of` for a .dcvc stream."""
+    """Does `span_of` for a .dcvc stream."""
     if isinstance(seek, int) and not isinstance(frames, Fraction):
         return seek, frames
     from dcvc_cli.bitstream.stream_reader import StreamReader
@@ -118,7 +118,7 @@ def stream_span(source: str, seek: Position, frames: Position | None) -> tuple[i
 
 
 def input_span(source: str, choices: "EncodeChoices") -> tuple[int, int | None]:
-    """`span_of` for an input of pictures, which is opened once more."""
+    """Does `span_of` for an input of pictures, which is opened once more."""
     seek, frames = choices.seek, choices.frames
     if isinstance(seek, int) and not isinstance(frames, Fraction):
         return seek, frames

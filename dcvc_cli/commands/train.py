@@ -34,7 +34,7 @@ class TrainGroup(typer.core.TyperGroup):
         return [*trainee_names(), *super().list_commands(context)]
 
     def get_command(self, context: Any, name: str) -> Any:
-        """A command by name; None where there is none."""
+        """Finds a command by name; None where there is none."""
         from dcvc_cli.training.models import trainee_names
 
         if name not in trainee_names():
@@ -144,7 +144,7 @@ class TrainOptions:
 
 
 def _checkpoint_option(network: str) -> inspect.Parameter:
-    """`--NETWORK-checkpoint`, for a network that another one may be trained behind."""
+    """Makes `--NETWORK-checkpoint`, for a network that another one may be trained behind."""
     text = f"Checkpoint of the trained {network} network, of dcvc or published. Default: that of --start-from."
     option = typer.Option(f"--{network}-checkpoint", metavar="checkpoint.pt", help=text)
     return inspect.Parameter(
@@ -156,7 +156,7 @@ def _checkpoint_option(network: str) -> inspect.Parameter:
 
 
 def _train_command(network: str) -> Callable[..., None]:
-    """The command that trains a network, with an option for each one that some model trains before it."""
+    """Makes the command that trains a network, with an option for each one that some model trains before it."""
     from dcvc_cli.training.models import models_with, trained_before
 
     before = {f"{name}_checkpoint": name for name in trained_before(network)}
@@ -233,7 +233,7 @@ def export(
 
 
 def _networks_of(checkpoints: Sequence[Path], model: "Model") -> list[str]:
-    """The networks that checkpoints are of, by their order on the command line."""
+    """Returns the networks that checkpoints are of, by their order on the command line."""
     names = list(model.networks)
     if len(checkpoints) != len(names):
         raise UsageError(

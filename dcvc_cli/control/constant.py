@@ -12,7 +12,7 @@ class ConstantQp:
     base_qp: int
 
     def qp(self, seen: SeenPicture, *, is_key: bool) -> int:
-        """The QP."""
+        """Returns the QP."""
         return self.base_qp
 
     def coded(self, num_bits: int, num_pictures: int, lowered: int = 0) -> None:

@@ -50,6 +50,6 @@ class CrfRate:
 
 
 def offset_of(activity: int) -> int:
-    """QPs that an activity adds to the quality, -MOST_DOWN..MOST_UP."""
+    """Returns the QPs that an activity adds to the quality, -MOST_DOWN..MOST_UP."""
     up = sum(activity <= USUAL >> step for step in range(1, MOST_UP + 1))
     return up - sum(activity >= USUAL << step for step in range(1, MOST_DOWN + 1))

@@ -57,7 +57,7 @@ class FrameControl:
         """Pictures since the last I frame, the I frame included; None before the first I frame."""
 
     def order(self, seen: SeenPicture) -> PictureOrder:
-        """The order for the next picture. It counts the I frames that come from the choices too."""
+        """Makes the order for the next picture. It counts the I frames that come from the choices too."""
         choices, since_key = self._choices, self._since_key
         is_cut = choices.scene_cuts and seen.begins_scene and (since_key is None or since_key >= choices.min_keyint)
         is_due = since_key is None or 0 < choices.keyint <= since_key or self._index in choices.forced_keys

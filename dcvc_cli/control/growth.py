@@ -7,7 +7,7 @@ _STEPS = 48
 
 
 def _root(value: int, degree: int) -> int:
-    """The largest number whose power is not above the value."""
+    """Returns the largest number whose power is not above the value."""
     low, high = 0, 1 << (value.bit_length() // degree + 1)
     while low < high - 1:
         middle = (low + high) // 2
@@ -20,7 +20,7 @@ _POWERS = tuple(_root(1 << (_BITS * _STEPS + step), _STEPS) for step in range(_S
 
 
 def growth(qp: int, *, is_key: bool) -> int:
-    """Bits at a QP 0..63, as a multiple of those at QP 0, in 1/65536."""
+    """Returns the bits at a QP 0..63, as a multiple of those at QP 0, in 1/65536."""
     octave = OCTAVE_I if is_key else OCTAVE_P
     whole, rest = divmod(qp, octave)
     return _POWERS[rest * (_STEPS // octave)] << whole

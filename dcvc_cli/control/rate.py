@@ -60,7 +60,7 @@ class RateTarget:
     vbv: Vbv | None = None
 
     def bits_of(self, num_frames: int) -> int:
-        """The bits of so many frames."""
+        """Returns the bits of so many frames."""
         return self.bits_per_second * num_frames * self.frame_rate.denominator // self.frame_rate.numerator
 
 
@@ -68,7 +68,7 @@ class RateControl(Protocol):
     """Gives the base QP of each picture and learns from what was coded."""
 
     def qp(self, seen: SeenPicture, *, is_key: bool) -> int:
-        """The base QP of the next picture."""
+        """Returns the base QP of the next picture."""
 
     def coded(self, num_bits: int, num_pictures: int, lowered: int = 0) -> None:
         """Takes the bits of the oldest pictures whose bits are not known yet. Their QP was `lowered` below the given
@@ -93,7 +93,7 @@ class Estimate:
         self.work += work - self.work // MEMORY
 
     def of(self, work: int) -> int:
-        """The bits that so much work takes."""
+        """Returns the bits that so much work takes."""
         return self.bits * work // max(1, self.work)
 
 
@@ -133,7 +133,8 @@ class OnePassRate:
         self._qp: int | None = None
 
     def qp(self, seen: SeenPicture, *, is_key: bool) -> int:
-        """The base QP of the next picture. It changes with groups and I frames, and falls where the buffer runs low."""
+        """Returns the base QP of the next picture. It changes with groups and I frames, and falls where the buffer runs
+        low."""
         self._since_key = 0 if is_key else self._since_key + 1
         activity = (seen.detail if is_key else seen.difference) + NOISE
         if is_key:
@@ -185,12 +186,12 @@ class OnePassRate:
         self._thought = self._predicted(qp, self._activity_now(), False)
 
     def _activity_now(self) -> int:
-        """The mean activity of the last group, or of the last two pictures where theirs is higher."""
+        """Returns the mean activity of the last group, or of the last two pictures where theirs is higher."""
         last = [self._activities[index] for index in range(-min(GROUP, len(self._activities)), 0)]
         return max(sum(last) // len(last), sum(last[-2:]) // len(last[-2:])) if last else _PRIOR_P[1]
 
     def _wanted(self, is_key: bool) -> int:
-        """The QP at which the predicted bits of the window that begins now come closest to the bits left for the
+        """Finds the QP at which the predicted bits of the window that begins now come closest to the bits left for the
         window."""
         target, done = self.target, self._num_ordered
         window = self._window
@@ -202,7 +203,7 @@ class OnePassRate:
         return nearest_qp(budget, lambda qp: self._of_window(qp, window, is_key, usual))
 
     def _of_window(self, qp: int, window: int, is_key: bool, usual: int) -> int:
-        """Predicted bits of so many pictures from now on, with the I frames of keyint."""
+        """Predicts the bits of so many pictures from now on, with the I frames of keyint."""
         keyint = self.target.keyint
         num_keys = int(is_key) + self._num_cuts * (window - 1) // max(self._num_ordered, self._window // 4)
         if keyint > 0:
@@ -213,7 +214,7 @@ class OnePassRate:
         return num_keys * self._predicted(qp, self._detail, True) + others * BESIDE + self._predicted(qp, work, False)
 
     def _fits(self, qp: int, activity: int, is_key: bool) -> bool:
-        """Whether the buffer holds the next picture and the pictures on their way, with room to spare."""
+        """Returns whether the buffer holds the next picture and the pictures on their way, with room to spare."""
         assert self._vbv is not None
         bits = self._predicted(qp, activity, is_key)
         if not is_key and self._since_key <= UNKNOWN_FRAMES:
@@ -223,7 +224,7 @@ class OnePassRate:
 
 
 def nearest_qp(budget: int, bits_at: "BitsAt") -> int:
-    """The QP 0..63 whose bits come closest to a budget; bits grow with the QP."""
+    """Finds the QP 0..63 whose bits come closest to a budget; bits grow with the QP."""
     below = [qp for qp in range(MAX_BASE_QP + 1) if bits_at(qp) <= budget]
     low = below[-1] if below else 0
     high = min(low + 1, MAX_BASE_QP)

@@ -49,7 +49,7 @@ class _Look:
     detail: int
 
     def is_like(self, other: "_Look") -> bool:
-        """Whether `other` predicts this picture well."""
+        """Returns whether `other` predicts this picture well."""
         limit = self.detail * UNLIKE_PERCENT // 100 + self.small.size // SILENT
         return difference(self.small, other.small) <= limit
 

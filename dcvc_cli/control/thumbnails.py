@@ -23,7 +23,8 @@ GOOD_SHARE = 2
 
 
 def thumbnail(picture: Picture, video_format: VideoFormat) -> Thumbnail:
-    """The means of squares of luma, or of green for R G B. The last row and column are repeated to whole blocks."""
+    """Takes the means of squares of luma, or of green for R G B. The last row and column are repeated to whole
+    blocks."""
     plane = picture.planes[1 if video_format.chroma is ChromaFormat.RGB else 0]
     height, width = plane.shape
     factor = max(1, min(height, width) // SHORT_SIDE)
@@ -35,14 +36,15 @@ def thumbnail(picture: Picture, video_format: VideoFormat) -> Thumbnail:
 
 
 def detail(picture: Thumbnail) -> int:
-    """The detail of a picture: the sum of absolute differences from the means of its blocks, in grey levels."""
+    """Measures the detail of a picture: the sum of absolute differences from the means of its blocks, in grey
+    levels."""
     return int(_sums(np.abs(picture - _spread(_sums(picture) >> MEAN_SHIFT))).sum())
 
 
 def difference(picture: Thumbnail, before: Thumbnail) -> int:
-    """The residual of a picture after the best motion from `before`, without the means of blocks: a sum of absolute
-    grey levels. A block counts no more than its own detail. A change of brightness costs nothing, so fades stay small.
-    """
+    """Finds the residual of a picture after the best motion from `before`, without the means of blocks: a sum of
+    absolute grey levels. A block counts no more than its own detail. A change of brightness costs nothing, so fades
+    stay small."""
     height, width = picture.shape
     rest = picture - _spread(_sums(picture) >> MEAN_SHIFT)
     best = _sums(np.abs(rest))
@@ -75,5 +77,5 @@ def _sums(samples: NDArray[np.int16]) -> NDArray[np.int32]:
 
 
 def _spread(values: NDArray[np.int32]) -> NDArray[np.int16]:
-    """A value of each block at all its places."""
+    """Repeats a value of each block at all its places."""
     return values.astype(np.int16).repeat(THUMBNAIL_BLOCK, axis=1).repeat(THUMBNAIL_BLOCK, axis=0)

@@ -65,7 +65,8 @@ class TwoPassRate:
         self._qp: int | None = None
 
     def qp(self, seen: SeenPicture, *, is_key: bool) -> int:
-        """The base QP of the next picture. It changes with groups and I frames, and falls where the buffer runs low."""
+        """Returns the base QP of the next picture. It changes with groups and I frames, and falls where the buffer runs
+        low."""
         self._since_key = 0 if is_key else self._since_key + 1
         if self._since_key % GROUP == 0:
             wanted = self._wanted()
@@ -81,7 +82,7 @@ class TwoPassRate:
         return qp
 
     def nearest_constant(self) -> int:
-        """The one QP for the whole clip that comes closest to the target, by the other pass."""
+        """Finds the one QP for the whole clip that comes closest to the target, by the other pass."""
         return self._wanted() if self._index == 0 else self._qps[0]
 
     def coded(self, num_bits: int, num_pictures: int, lowered: int = 0) -> None:
@@ -121,7 +122,7 @@ class TwoPassRate:
         return nearest_qp(max(0, left), rest_at)
 
     def _carried(self, qp: int) -> bool:
-        """Whether the buffer holds the next seconds at a QP, frames on their way included."""
+        """Returns whether the buffer holds the next seconds at a QP, frames on their way included."""
         assert self._vbv is not None
         rate = self.target.frame_rate
         end = min(len(self._frames), self._index + LOOKAHEAD_SECONDS * rate.numerator // rate.denominator + 1)

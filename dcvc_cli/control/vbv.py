@@ -25,7 +25,7 @@ class VbvBuffer:
         self.num_underflows = 0
 
     def room(self, shown: Fraction) -> int:
-        """Bits that a unit may take whose first picture is shown at so many seconds."""
+        """Returns the bits that a unit may take whose first picture is shown at so many seconds."""
         if self._shown is not None:
             filled = self._fullness + self._vbv.max_rate * max(Fraction(0), shown - self._shown)
             self._fullness = min(Fraction(self._vbv.buffer_size), filled)
@@ -51,13 +51,15 @@ class VbvModel:
         self.fullness = min(self._size, self.fullness - num_bits * self._unit + num_pictures * self._per_picture)
 
     def carries(self, num_bits: int, waiting: int, num_waiting: int, *, is_key: bool) -> bool:
-        """Whether a frame fits behind `num_waiting` frames that have `waiting` bits together, with room to spare."""
+        """Returns whether a frame fits behind `num_waiting` frames that have `waiting` bits together, with room to
+        spare."""
         margin = I_MARGIN if is_key else P_MARGIN
         left = self.fullness + num_waiting * self._per_picture - waiting * self._unit
         return margin * num_bits * self._unit <= left - self._size // RESERVE
 
     def carries_all(self, sizes: list[int]) -> bool:
-        """Whether frames of these bits, one after the other, never empty the buffer below half of the reserve."""
+        """Returns whether frames of these bits, one after the other, never empty the buffer below half of the
+        reserve."""
         fullness, reserve = self.fullness, self._size // (2 * RESERVE)
         for size in sizes:
             fullness -= size * self._unit

@@ -45,7 +45,7 @@ def index_from_scale(scale: FloatArray, *, limits_scales: bool = True) -> NDArra
 
 
 def is_coded(scale: FloatArray, skip_threshold: float | None, *, limits_scales: bool = True) -> NDArray[np.bool_]:
-    """Whether each element has a symbol in the stream. The others are predicted by their mean.
+    """Returns whether each element has a symbol in the stream. The others are predicted by their mean.
 
     Args:
         scale: any shape, float32 or float64.

@@ -151,8 +151,8 @@ class DcvcClipCoder:
         self._networks = NetworksOfModel(model)
 
     def measure(self, point: EvaluationPoint, stream: Path) -> PointMeasurement:
-        """As ClipCoder.measure. Every picture hash in the stream is checked: I frames, every 32nd frame and the last
-        frame have one."""
+        """Measures as ClipCoder.measure says. Every picture hash in the stream is checked: I frames, every 32nd frame
+        and the last frame have one."""
         encoded = self._encode(point, stream)
         records = []
         with StreamSource(str(stream)) as source, open_clip(point.sequence) as reader:
@@ -240,8 +240,8 @@ def open_clip(sequence: SequenceSource) -> PictureReader:
 
 
 def device_of_worker(name: str, worker: int) -> str:
-    """The device of a worker: with `auto` the workers take the GPUs in turn, or the CPU where there is none; other
-    names stay."""
+    """Returns the device of a worker: with `auto` the workers take the GPUs in turn, or the CPU where there is none;
+    other names stay."""
     if name != "auto":
         return name
     try:

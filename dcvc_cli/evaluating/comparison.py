@@ -51,7 +51,7 @@ class ClassComparison:
 
     @property
     def mean_percent(self) -> float | None:
-        """Mean of the sequences' BD-rates; None unless each sequence has a BD-rate."""
+        """Takes the mean of the sequences' BD-rates; None unless each sequence has a BD-rate."""
         percents = [sequence.bd_rate.percent for sequence in self.sequences]
         known = [percent for percent in percents if percent is not None]
         return sum(known) / len(known) if known and len(known) == len(percents) else None
@@ -78,7 +78,7 @@ def read_merged(paths: Sequence[Path]) -> Results:
 def compare_results(
     name: str, anchor: Results, test: Results, metric: str, interpolation: Interpolation
 ) -> CodecComparison:
-    """BD-rate of one test codec against the anchor, over the classes and sequences that both have.
+    """Computes BD-rates of one test codec against the anchor, over the classes and sequences that both have.
 
     Raises:
         InputError: they have no sequence in common.
@@ -153,7 +153,7 @@ def _compare_points(
 def as_document(
     anchor: str, tests: Sequence[CodecComparison], metric: str, interpolation: Interpolation
 ) -> dict[str, Any]:
-    """The comparison as a JSON document with stable names."""
+    """Makes a JSON document of the comparison, with stable names."""
     return {
         "schema_version": SCHEMA_VERSION,
         "anchor": anchor,

@@ -36,7 +36,7 @@ class Panel:
 
 
 def class_panels(anchor: str, tests: Sequence[CodecComparison]) -> list[Panel]:
-    """A panel for each class, with the class-average curves of all codecs."""
+    """Makes a panel for each class, with the class-average curves of all codecs."""
     panels: dict[str, tuple[str, list[tuple[str, Comparison]]]] = {}
     for test in tests:
         for compared in test.classes:
@@ -50,7 +50,7 @@ def class_panels(anchor: str, tests: Sequence[CodecComparison]) -> list[Panel]:
 
 
 def sequence_panels(anchor: str, tests: Sequence[CodecComparison]) -> list[Panel]:
-    """A panel for each sequence, with the curves of all codecs."""
+    """Makes a panel for each sequence, with the curves of all codecs."""
     panels: dict[str, list[tuple[str, Comparison]]] = {}
     for test in tests:
         for compared in test.classes:
@@ -115,7 +115,8 @@ def _draw_panel(axes: "Axes", panel: Panel, names: Sequence[str], metric: str) -
 
 
 def rendered(figure: "Figure", file_format: str) -> bytes:
-    """The figure as "png" or "svg" bytes; the same input gives the same bytes with one release of matplotlib."""
+    """Renders the figure as "png" or "svg" bytes; the same input gives the same bytes with one release of
+    matplotlib."""
     import matplotlib as mpl
 
     buffer = io.BytesIO()

@@ -86,7 +86,7 @@ def html_report(
     measured: Mapping[str, Results] | None = None,
     command: str = "",
 ) -> str:
-    """The page as text; it refers to nothing outside itself.
+    """Makes the page as text; it refers to nothing outside itself.
 
     Args:
         measured: the results of each codec by its name, for settings, speeds and the table of points.
@@ -159,7 +159,7 @@ def _curves(panels: Sequence[Panel], metric: str) -> str:
 
 
 def _frames(measured: Mapping[str, Results]) -> str:
-    """The PSNR of each frame at the middle rate of each codec, a panel a sequence; "" where no file has it."""
+    """Draws the PSNR of each frame at the middle rate of each codec, a panel a sequence; "" where no file has it."""
     series: dict[str, list[tuple[str, Curve]]] = {}
     for name, results in measured.items():
         for class_name, sequences in results.classes.items():
@@ -217,7 +217,7 @@ def _speed(points: Sequence[RatePoint], kind: str) -> str:
 
 
 def _points(measured: Mapping[str, Results]) -> str:
-    """Every rate point of every codec; "" without results."""
+    """Lists every rate point of every codec; "" without results."""
     listed = [(name, place, point) for name, results in measured.items() for place, point in _all_points(results)]
     if not listed:
         return ""

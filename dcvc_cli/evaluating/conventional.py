@@ -140,7 +140,7 @@ def code_with_ffmpeg(
 
 
 def coded_frames(program: str, codec: ConventionalCodec, stream: Path, num_frames: int) -> list[tuple[str, int]]:
-    """(picture type "I", "P" or "B", bytes) of each frame in display order, from the stream and the file of sizes
+    """Reads (picture type "I", "P" or "B", bytes) of each frame in display order, from the stream and the file of sizes
     beside it. Parameter sets count with the frame after them.
 
     Raises:
@@ -163,7 +163,7 @@ def coded_frames(program: str, codec: ConventionalCodec, stream: Path, num_frame
 
 
 def _deepened(clip: RawClip, bit_depth: int, target: Path) -> RawClip:
-    """The clip with more bits a sample, in a file of its own; the clip itself where it has them already."""
+    """Writes the clip with more bits a sample into a file of its own; the clip itself where it has them already."""
     if clip.format.bit_depth == bit_depth:
         return clip
     deeper = replace(clip.format, bit_depth=bit_depth)
@@ -175,7 +175,7 @@ def _deepened(clip: RawClip, bit_depth: int, target: Path) -> RawClip:
 
 
 def _rounded(clip: RawClip) -> Iterator[Picture]:
-    """The pictures of a clip, rounded to 8 bits."""
+    """Yields the pictures of a clip, rounded to 8 bits."""
     more = clip.format.bit_depth - 8
     for picture in clip.pictures():
         if not more:

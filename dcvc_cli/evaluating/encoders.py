@@ -190,7 +190,7 @@ def versions(program: str, codec: ConventionalCodec) -> tuple[str, str]:
 
 
 def _output_of(command: Sequence[str], content: bytes = b"") -> bytes:
-    """What a program writes and says; nothing where it does not run."""
+    """Returns what a program writes and says; nothing where it does not run."""
     try:
         done = subprocess.run(command, capture_output=True, input=content, check=False)
     except OSError:

@@ -64,7 +64,8 @@ class EvaluationPoint:
 
     @property
     def work(self) -> int:
-        """Luma samples to code, or frames where the size is unknown: an estimate of how long the point takes."""
+        """Counts the luma samples to code, or frames where the size is unknown: an estimate of how long the point
+        takes."""
         size = self.sequence.size
         return self.sequence.num_frames * (size.num_pixels if size is not None else 1)
 
@@ -112,26 +113,26 @@ class CoderSettings(Protocol):
 
     @property
     def stream_suffix(self) -> str:
-        """Ending of the names of streams, with its dot."""
+        """Returns the ending of the names of streams, with its dot."""
 
     def open(self, worker: int) -> ClipCoder:
         """Opens the coder in worker number `worker`."""
 
     def record(self) -> dict[str, Any]:
-        """The settings as JSON values. Figures that were made under other values are not used again."""
+        """Returns the settings as JSON values. Figures that were made under other values are not used again."""
 
 
 def spread_rates(num_rates: int, lowest: int = 0, highest: int = MAX_BASE_QP) -> list[int]:
-    """QPs evenly over lowest..highest, both included: 4 QPs over 0..63 are 0, 21, 42, 63. UsageError outside 2..64
-    rates."""
+    """Spreads QPs evenly over lowest..highest, both included: 4 QPs over 0..63 are 0, 21, 42, 63. UsageError outside
+    2..64 rates."""
     if not FEWEST_RATES <= num_rates <= min(MOST_RATES, highest - lowest + 1):
         raise UsageError(f"--rate-num {num_rates}: expected {FEWEST_RATES}..{min(MOST_RATES, highest - lowest + 1)}")
     return [round(lowest + index * (highest - lowest) / (num_rates - 1)) for index in range(num_rates)]
 
 
 def limited(sequence: SequenceSource, max_frames: int | None, intra_period: int | None) -> SequenceSource:
-    """The clip with at most `max_frames` frames and with `intra_period`; None leaves either as the configuration has
-    it."""
+    """Returns the clip with at most `max_frames` frames and with `intra_period`; None leaves either as the
+    configuration has it."""
     num_frames = sequence.num_frames if max_frames is None else min(max_frames, sequence.num_frames)
     return replace(
         sequence, num_frames=num_frames, intra_period=sequence.intra_period if intra_period is None else intra_period
@@ -147,7 +148,7 @@ class PointFolder:
 
     @property
     def codec_text(self) -> str:
-        """The settings in one line, which result files carry."""
+        """Writes the settings in one line, which result files carry."""
         values = {
             name: ",".join(map(str, value)) if isinstance(value, list) else value
             for name, value in self._record.items()
@@ -162,7 +163,7 @@ class PointFolder:
         return self.folder / _file_name(sequence.class_name) / f"{_file_name(sequence.name)}_{point.rate.name}{suffix}"
 
     def check_names(self, points: Iterable[EvaluationPoint]) -> None:
-        """InputError where two points would have the same file."""
+        """Raises InputError where two points would have the same file."""
         taken: dict[Path, str] = {}
         for point in points:
             other = taken.setdefault(self.stream(point), point.name)
@@ -182,8 +183,8 @@ class PointFolder:
         }
 
     def read(self, point: EvaluationPoint) -> PointOutcome | None:
-        """The outcome of an earlier run with the same settings; None where there is no point file, or one that is not
-        whole."""
+        """Reads the outcome of an earlier run with the same settings; None where there is no point file, or one that is
+        not whole."""
         place = self._place(point, ".json")
         try:
             if place.stat().st_size > LARGEST_POINT_FILE_BYTES:
@@ -335,12 +336,12 @@ def _rate_values(rate: Rate) -> dict[str, int]:
 
 
 def _frame_row(index: int, record: FrameRecord) -> dict[str, Any]:
-    """One frame of a point file, with the measures that were taken."""
+    """Returns one frame of a point file, with the measures that were taken."""
     values = {name: value for name, value in asdict(record).items() if value is not None and name != "is_intra"}
     return {"index": index, "type": "I" if record.is_intra else "P", **values}
 
 
 def _file_name(name: str) -> str:
-    """A file name from a sequence's name, which may hold folders: runs of characters other than letters, digits and
+    """Makes a file name of a sequence's name, which may hold folders: runs of characters other than letters, digits and
     `._-` become "_"."""
     return re.sub(r"[^A-Za-z0-9._-]+", "_", name.strip("/")).lstrip(".") or "_"

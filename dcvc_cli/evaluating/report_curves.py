@@ -14,7 +14,7 @@ _LETTER = 7.0
 
 
 def curves_svg(panel: Panel, metric: str, names: Sequence[str], *, over_frames: bool = False) -> str:
-    """One panel: an axis with plain numbers, a circle a point whose title tells its values.
+    """Draws one panel: an axis with plain numbers, a circle a point whose title tells its values.
 
     Args:
         names: all codecs of the page, so that each has one colour everywhere.
@@ -56,7 +56,7 @@ class _Axes:
         return math.log10(min(rates)) - 0.04, math.log10(max(rates)) + 0.04
 
     def told(self, rate: float) -> str:
-        """A place of the axis below in words."""
+        """Tells a place of the axis below in words."""
         return f"{plain(round(rate, 5))} bpp"
 
     def x(self, rate: float) -> float:
@@ -78,11 +78,11 @@ class _Axes:
         return ticks
 
     def quality_ticks(self) -> list[float]:
-        """Round numbers, at most _MAX_TICKS."""
+        """Returns round numbers, at most _MAX_TICKS."""
         return round_numbers(self.bottom, self.top)
 
     def lines(self) -> list[str]:
-        """Grid and numbers."""
+        """Draws grid and numbers."""
         below, right = HEIGHT - BOTTOM, WIDTH - RIGHT
         found = []
         for tick in self.rate_ticks():
@@ -127,7 +127,7 @@ def round_numbers(first: float, last: float) -> list[float]:
 
 
 def plain(number: float) -> str:
-    """A number without an exponent: 0.02, 34.5, 1200."""
+    """Writes a number without an exponent: 0.02, 34.5, 1200."""
     text = f"{number:.6f}".rstrip("0").rstrip(".")
     return text or "0"
 

@@ -89,7 +89,7 @@ class PictureEncoder(ABC):
 
     @abstractmethod
     def reconstruction(self) -> Sequence[Picture]:
-        """The pictures that a decoder gives out for the last unit. Each call computes them anew."""
+        """Returns the pictures that a decoder gives out for the last unit. Each call computes them anew."""
 
 
 class PictureDecoder(ABC):
@@ -278,11 +278,11 @@ class Family(ABC):
     @property
     @abstractmethod
     def models(self) -> Mapping[str, Model]:
-        """The models by name."""
+        """Returns the models by name."""
 
     @property
     def has_exact_arithmetic(self) -> bool:
-        """Whether its models can be prepared for exact arithmetic. Other models are imported as float."""
+        """Returns whether its models can be prepared for exact arithmetic. Other models are imported as float."""
         return Precision.EXACT in self.precisions
 
     def elementary_form(self) -> "ElementaryForm | None":

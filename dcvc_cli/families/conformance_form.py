@@ -77,18 +77,18 @@ class Case(ABC):
 
     @property
     def name(self) -> str:
-        """The name of the folder."""
+        """Returns the name of the folder."""
         return self.folder.name
 
     @property
     @abstractmethod
     def summary(self) -> str:
-        """The content of the case, in a few words."""
+        """Returns the content of the case, in a few words."""
 
     @property
     @abstractmethod
     def parameters(self) -> tuple[Any, ...]:
-        """What the parameters are made from, such as (model, seed)."""
+        """Returns what the parameters are made from, such as (model, seed)."""
 
     @abstractmethod
     def steps(self, run: CaseRun) -> Sequence[Check]:
@@ -101,8 +101,8 @@ class ConformanceForm(ABC):
 
     @abstractmethod
     def claims(self, description: Mapping[str, Any]) -> bool:
-        """Whether a case.json is one of this family's. No two families may claim the same one, so a form looks for keys
-        and names that no other family has."""
+        """Returns whether a case.json is one of this family's. No two families may claim the same one, so a form looks
+        for keys and names that no other family has."""
 
     @abstractmethod
     def read_case(self, folder: Path, description: Mapping[str, Any]) -> Case:

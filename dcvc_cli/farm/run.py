@@ -51,7 +51,7 @@ class InputState:
     """Chunks whose parts are missing yet."""
 
     def report(self) -> dict[str, Any]:
-        """The values of a JSON report."""
+        """Returns the values of a JSON report."""
         return {
             "input": self.job.source,
             "output": self.job.output,
@@ -169,7 +169,7 @@ def _name(work: Work) -> str:
 
 
 def report_of(run: FarmRun, seconds: float) -> dict[str, Any]:
-    """The results of a run as JSON values."""
+    """Returns the results of a run as JSON values."""
     states = list(run.inputs.values())
     num_frames = sum(state.num_frames for state in states)
     return {

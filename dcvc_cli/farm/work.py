@@ -106,7 +106,7 @@ def do_work(work: Work) -> Result:
 
 
 def fitting_plan(job: FarmJob) -> Plan | None:
-    """The plan in a job's folder; None where there is none, or one of another input or other settings."""
+    """Returns the plan in a job's folder; None where there is none, or one of another input or other settings."""
     if not os.path.exists(job.plan_file):
         return None
     try:

@@ -44,7 +44,7 @@ class Matrix:
 
 
 def matrix_of(video_format: VideoFormat) -> Matrix:
-    """The matrix and range of a stream's Y Cb Cr pictures, with the defaults for what it leaves open.
+    """Returns the matrix and range of a stream's Y Cb Cr pictures, with the defaults for what it leaves open.
 
     Raises:
         UsageError: the matrix is none that RGB can be made with.
@@ -67,19 +67,19 @@ def matrix_of(video_format: VideoFormat) -> Matrix:
 
 
 def rgb_format(video_format: VideoFormat) -> VideoFormat:
-    """The format of a Y Cb Cr stream's pictures as RGB: primaries and transfer stay."""
+    """Returns the format of a Y Cb Cr stream's pictures as RGB: primaries and transfer stay."""
     colour = replace(video_format.colour, matrix=0, full_range=True)
     return replace(video_format, chroma=ChromaFormat.RGB, colour=colour, chroma_location="")
 
 
 def yuv444_format(video_format: VideoFormat) -> VideoFormat:
-    """The format of an RGB stream's pictures as 4:4:4: BT.709 in full range, which its networks code too."""
+    """Returns the format of an RGB stream's pictures as 4:4:4: BT.709 in full range, which its networks code too."""
     colour = ColourDescription(video_format.colour.primaries, video_format.colour.transfer, BT709, True)
     return replace(video_format, chroma=ChromaFormat.YUV444, colour=colour)
 
 
 def rgb_picture(picture: Picture, video_format: VideoFormat, matrix: Matrix) -> Picture:
-    """A picture as R G B of its bit depth.
+    """Converts a picture to R G B of its bit depth.
 
     Chroma between its samples is interpolated linearly, from where the format says that the samples lie.
 
@@ -105,7 +105,7 @@ def rgb_picture(picture: Picture, video_format: VideoFormat, matrix: Matrix) -> 
 
 
 def yuv444_picture(picture: Picture, video_format: VideoFormat) -> Picture:
-    """An R G B picture as 4:4:4 of BT.709 in full range. Rounding loses up to two steps of a sample."""
+    """Converts an R G B picture to 4:4:4 of BT.709 in full range. Rounding loses up to two steps of a sample."""
     middle = 1 << (video_format.bit_depth - 1)
     red, green, blue = (plane.astype(np.float32) for plane in picture.planes)
     kr, kb = _LUMA_WEIGHTS[BT709]
@@ -116,7 +116,7 @@ def yuv444_picture(picture: Picture, video_format: VideoFormat) -> Picture:
 
 
 def yuv420_planes(rgb: NDArray[np.float64], video_format: VideoFormat, matrix: Matrix) -> Planes:
-    """R G B in 0..1, (3, height, width), as 8-bit planes of a 4:2:0 format: the inverse of `rgb_picture`.
+    """Converts R G B in 0..1, (3, height, width), to 8-bit planes of a 4:2:0 format: the inverse of `rgb_picture`.
 
     Chroma samples are means of the samples around the place that the format names.
     """
@@ -136,7 +136,7 @@ def yuv420_planes(rgb: NDArray[np.float64], video_format: VideoFormat, matrix: M
 
 
 def _shrunk(values: NDArray[np.float64], axis: int, is_cosited: bool) -> NDArray[np.float64]:
-    """Half as many samples along an axis, the last one repeated where their number is odd: each the mean of two, or of
+    """Halves the samples along an axis, the last one repeated where their number is odd: each the mean of two, or of
     one and its neighbours where it lies on that one."""
     values = np.moveaxis(values, axis, 0)
     if len(values) % 2:
@@ -154,7 +154,7 @@ def _samples(values: NDArray[np.floating[Any]], video_format: VideoFormat) -> Pl
 
 
 def _full_size(plane: Plane, video_format: VideoFormat) -> NDArray[np.float32]:
-    """A chroma plane at the size of luma, float32 in the plane's own units."""
+    """Enlarges a chroma plane to the size of luma, float32 in the plane's own units."""
     location, size, values = video_format.chroma_location, video_format.size, plane.astype(np.float32)
     if video_format.chroma is ChromaFormat.YUV444:
         return values
@@ -164,7 +164,7 @@ def _full_size(plane: Plane, video_format: VideoFormat) -> NDArray[np.float32]:
 
 
 def _stretched(values: NDArray[np.float32], axis: int, is_cosited: bool) -> NDArray[np.float32]:
-    """Twice as many samples along an axis.
+    """Doubles the samples along an axis.
 
     Args:
         is_cosited: every other sample lies on one of `values`, else a quarter of a step beside it.

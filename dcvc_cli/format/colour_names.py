@@ -72,7 +72,7 @@ _ALIASES = {
 
 
 def code_point(option: str, names: Mapping[int, str], text: str) -> int:
-    """The code point that a name or a number 0..255 stands for; UsageError for anything else."""
+    """Returns the code point that a name or a number 0..255 stands for; UsageError for anything else."""
     if text.isascii() and text.isdigit() and len(text) <= 3 and int(text) <= 255:
         return int(text)
     codes = {name: code for code, name in names.items()}
@@ -83,7 +83,7 @@ def code_point(option: str, names: Mapping[int, str], text: str) -> int:
 
 
 def colour_range(option: str, text: str) -> bool:
-    """Whether a name of a range means the full one; UsageError for a name of none."""
+    """Returns whether a name of a range means the full one; UsageError for a name of none."""
     known = {"full": True, "pc": True, "limited": False, "tv": False}
     if text.lower() not in known:
         raise UsageError(f"{option} {text}: expected full or limited")
@@ -91,7 +91,7 @@ def colour_range(option: str, text: str) -> bool:
 
 
 def named(names: Mapping[int, str], code: int) -> str:
-    """A code point with its name: "9 (bt2020)"."""
+    """Writes a code point with its name: "9 (bt2020)"."""
     return f"{code} ({names[code]})" if code in names else str(code)
 
 

@@ -21,7 +21,7 @@ class EntropyFormat(IntEnum):
 
     @property
     def is_published(self) -> bool:
-        """Whether the published codec reads it."""
+        """Returns whether the published codec reads it."""
         return self in (EntropyFormat.PUBLISHED_ONE, EntropyFormat.PUBLISHED_TWO)
 
 

@@ -39,13 +39,13 @@ class MasteringDisplay:
         check_range("mastering luminance", self.min_luminance, 0, _U32)
 
     def write(self) -> bytes:
-        """24 bytes."""
+        """Makes 24 bytes."""
         coordinates = b"".join(value.to_bytes(2, "big") for value in (*self.primaries, *self.white_point))
         return coordinates + self.max_luminance.to_bytes(4, "big") + self.min_luminance.to_bytes(4, "big")
 
     @staticmethod
     def read(reader: IntegerReader) -> "MasteringDisplay":
-        """Inverse of write."""
+        """Inverts write."""
         values = [reader.uint(2) for _ in range(8)]
         primaries = (values[0], values[1], values[2], values[3], values[4], values[5])
         return MasteringDisplay(primaries, (values[6], values[7]), reader.uint(4), reader.uint(4))
@@ -68,10 +68,10 @@ class ContentLight:
         check_range("MaxFALL", self.max_frame_average, 0, _U16)
 
     def write(self) -> bytes:
-        """4 bytes."""
+        """Makes 4 bytes."""
         return self.max_content.to_bytes(2, "big") + self.max_frame_average.to_bytes(2, "big")
 
     @staticmethod
     def read(reader: IntegerReader) -> "ContentLight":
-        """Inverse of write."""
+        """Inverts write."""
         return ContentLight(reader.uint(2), reader.uint(2))

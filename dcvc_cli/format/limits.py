@@ -31,28 +31,28 @@ class Limits:
 
     @classmethod
     def from_environment(cls) -> "Limits":
-        """What DCVC_MAX_PIXELS, DCVC_MAX_FRAMES and DCVC_MAX_MEMORY say; UsageError for what is no number."""
+        """Reads what DCVC_MAX_PIXELS, DCVC_MAX_FRAMES and DCVC_MAX_MEMORY say; UsageError for what is no number."""
         pixels, frames = (_whole_number(name) for name in (PIXELS_VARIABLE, FRAMES_VARIABLE))
         memory = os.environ.get(MEMORY_VARIABLE)
         return cls(pixels or DEFAULT_MAX_PIXELS, frames, parse_memory(memory, MEMORY_VARIABLE) if memory else None)
 
     def check_input(self, name: str, width: int, height: int) -> None:
-        """InputError for pictures of an input that are too large."""
+        """Raises InputError for pictures of an input that are too large."""
         if width * height > self.max_pixels:
             raise self._too_large(InputError, name, width, height)
 
     def check_stream(self, name: str, width: int, height: int, memory_bytes: int) -> None:
-        """StreamError for a stream whose pictures are too large, or take too much memory to decode."""
+        """Raises StreamError for a stream whose pictures are too large, or take too much memory to decode."""
         if width * height > self.max_pixels:
             raise self._too_large(StreamError, name, width, height)
         self._check_memory(StreamError, name, width, height, memory_bytes)
 
     def check_encoding(self, name: str, width: int, height: int, memory_bytes: int) -> None:
-        """InputError for pictures that take too much memory to code."""
+        """Raises InputError for pictures that take too much memory to code."""
         self._check_memory(InputError, name, width, height, memory_bytes)
 
     def check_frames(self, name: str, num_frames: int, kind: type[DcvcError]) -> None:
-        """An error of the given kind for more frames than are granted."""
+        """Raises an error of the given kind for more frames than are granted."""
         if self.max_frames is not None and num_frames > self.max_frames:
             hint = "--max-frames raises the limit, --frames takes fewer"
             raise kind(f"{name} holds more than {self.max_frames} frames, the limit", hint)
@@ -80,7 +80,7 @@ def _whole_number(variable: str) -> int | None:
 
 
 def parse_memory(text: str, option: str) -> int:
-    """Bytes of `800M`, `2G` or `500000`, in powers of 1024; UsageError for anything else."""
+    """Reads the bytes of `800M`, `2G` or `500000`, in powers of 1024; UsageError for anything else."""
     number, unit = text.rstrip("kKmMgGtT"), text[len(text.rstrip("kKmMgGtT")) :].lower()
     if unit not in _UNITS or not (number.isascii() and number.isdigit() and len(number) <= 18 and int(number) > 0):
         raise UsageError(f"{option} {text}: expected a number of bytes", f"{option} 2G")

@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 def wants_twin(variable: str) -> bool:
-    """Whether an environment variable asks for the slow twin of compiled code.
+    """Returns whether an environment variable asks for the slow twin of compiled code.
 
     Args:
         variable: name of the variable; its values are "native", the default, and "twin".
@@ -59,7 +59,7 @@ class NativeModule:
         return getattr(self.load(), name)
 
     def load(self) -> ModuleType:
-        """The extension module. It keeps to the instruction set that DCVC_CPU_ISA names, if it has several.
+        """Loads the extension module. It keeps to the instruction set that DCVC_CPU_ISA names, if it has several.
 
         Raises:
             EnvironmentFault: the extension was not built for this Python, or the machine cannot run that instruction
@@ -71,7 +71,7 @@ class NativeModule:
 
 
 def load_native(name: str) -> ModuleType:
-    """The extension module, as NativeModule.load gives it. For callers that ask whether the extension is there."""
+    """Loads the extension module, as NativeModule.load does. For callers that ask whether the extension is there."""
     return NativeModule(name).load()
 
 

@@ -89,7 +89,7 @@ class TwinRangeEncoder:
 
     @property
     def state(self) -> EncoderState:
-        """The state, from which another encoder goes on."""
+        """Returns the state, from which another encoder goes on."""
         window = (1 << WINDOW_BITS) - 1
         return EncoderState(
             (self._low >> WINDOW_BITS).to_bytes(self._num_bytes, "big"), self._low & window, self._range
@@ -129,7 +129,7 @@ class TwinRangeDecoder:
 
     @property
     def state(self) -> DecoderState:
-        """The state, from which another decoder goes on."""
+        """Returns the state, from which another decoder goes on."""
         return self._state
 
     def finish(self) -> None:

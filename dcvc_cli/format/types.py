@@ -28,7 +28,7 @@ class PictureSize:
 
     @property
     def chroma(self) -> tuple[int, int]:
-        """(width, height) of a 4:2:0 chroma plane: odd sizes round up."""
+        """Returns (width, height) of a 4:2:0 chroma plane: odd sizes round up."""
         return (self.width + 1) // 2, (self.height + 1) // 2
 
     @property
@@ -116,7 +116,7 @@ class VideoFormat:
 
     @property
     def plane_shapes(self) -> tuple[tuple[int, int], ...]:
-        """(height, width) of each of the three planes."""
+        """Returns (height, width) of each of the three planes."""
         luma = (self.size.height, self.size.width)
         if self.chroma in (ChromaFormat.YUV444, ChromaFormat.RGB):
             return luma, luma, luma
@@ -126,17 +126,17 @@ class VideoFormat:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Of the planes: uint8, or uint16 above 8 bits."""
+        """Returns the type of the planes' samples: uint8, or uint16 above 8 bits."""
         return np.dtype(np.uint8 if self.bit_depth == 8 else np.uint16)
 
     @property
     def max_level(self) -> int:
-        """The largest value of a sample, such as 255."""
+        """Returns the largest value of a sample, such as 255."""
         return (1 << self.bit_depth) - 1
 
     @property
     def sampling(self) -> str:
-        """For people, such as "10-bit 4:2:0"."""
+        """Describes the sampling for people, such as "10-bit 4:2:0"."""
         return f"{self.bit_depth}-bit {CHROMA_NAMES[self.chroma]}"
 
     @property
@@ -158,7 +158,7 @@ class Picture:
     time: int | None = None
 
     def tobytes(self) -> bytes:
-        """The planes one after the other, as in a raw planar file: two bytes a sample, the low one first, above 8
+        """Joins the planes one after the other, as in a raw planar file: two bytes a sample, the low one first, above 8
         bits."""
         return b"".join(plane.astype(plane.dtype.newbyteorder("<"), copy=False).tobytes() for plane in self.planes)
 

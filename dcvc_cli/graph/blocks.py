@@ -25,19 +25,19 @@ class BlockOperations(Protocol):
     """The operations that blocks need. `dcvc_cli.backend.operations.Operations` says what each of them computes."""
 
     def conv(self, layer: "Conv", x: Tensor, /) -> Tensor:
-        """Convolution."""
+        """Computes a convolution."""
 
     def depthwise(self, layer: "Depthwise", x: Tensor, /) -> Tensor:
-        """Depthwise convolution."""
+        """Computes a depthwise convolution."""
 
     def scale(self, vector: "ScaleVector", x: Tensor, qp: Qp, /) -> Tensor:
         """Multiplies x by a row of the vector."""
 
     def depth_conv_block(self, block: "DepthConvBlock", x: Tensor, /) -> Tensor:
-        """The whole block."""
+        """Computes the whole block."""
 
     def fourfold_block(self, block: "FourfoldBlock", x: Tensor, /) -> Tensor:
-        """The whole block."""
+        """Computes the whole block."""
 
     def pixel_shuffle(self, x: Tensor, factor: int, /) -> Tensor:
         """Moves channels to samples."""

@@ -18,7 +18,7 @@ class Network(Protocol):
 
     @property
     def num_qps(self) -> int:
-        """Number of QPs: the network's vectors and its z table have rows for each."""
+        """Returns the number of QPs: the network's vectors and its z table have rows for each."""
 
     @property
     def num_z_channels(self) -> int:

@@ -68,5 +68,5 @@ class Stage:
 
     @property
     def is_watched(self) -> bool:
-        """Whether validation decides on its learning rate."""
+        """Returns whether validation decides on its learning rate."""
         return self.plateau_patience > 0

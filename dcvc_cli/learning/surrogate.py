@@ -23,7 +23,7 @@ Bits = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 def laplace_bits(residual: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
-    """Bits of a residual on the unit grid under a zero-mean Laplace distribution, elementwise, float32.
+    """Computes the bits of a residual on the unit grid under a zero-mean Laplace distribution, elementwise, float32.
 
     Where the mass is too small to be computed, the density's logarithm takes its place, so that outliers keep a
     gradient.
@@ -56,15 +56,15 @@ class Surrogate:
 
     @property
     def adds_noise(self) -> bool:
-        """Whether what is decoded has noise in place of rounding."""
+        """Returns whether what is decoded has noise in place of rounding."""
         return self.kind == "noise" and not self.rounds
 
     def noisy(self, x: torch.Tensor) -> torch.Tensor:
-        """x and uniform noise in -0.5 .. 0.5."""
+        """Adds uniform noise in -0.5 .. 0.5."""
         return x + self.ops.share.noise_like(x)
 
     def hyper(self, name: str, z: torch.Tensor, density: str) -> torch.Tensor:
-        """Hyper-latents (N, c, h, w), quantised around 0; `density` is the beginning of their density's parameters."""
+        """Quantises hyper-latents (N, c, h, w) around 0; `density` is the beginning of their density's parameters."""
         z = z.float()
         if self.rounds:
             z_hat = counted = z.round()
@@ -113,5 +113,5 @@ class Surrogate:
         self.bits[name] = self.bits[name] + own if name in self.bits else own
 
     def bits_per_pixel(self, num_pixels: int) -> Mapping[str, torch.Tensor]:
-        """By name of the latent, of each sample."""
+        """Returns the bits by name of the latent, of each sample."""
         return {name: bits / num_pixels for name, bits in self.bits.items()}

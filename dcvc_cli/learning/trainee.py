@@ -113,17 +113,17 @@ class Trainee(ABC):
 
     @abstractmethod
     def initial_parameters(self, seed: int) -> dict[str, torch.Tensor]:
-        """Makes the parameters of an untrained network."""
+        """Makes a network that copies its reference."""
 
     @abstractmethod
     def num_frames(self, stage: Stage) -> int:
-        """Returns the number of frames of a crop."""
+        """Counts the I frame and the P frames."""
 
     @abstractmethod
     def loss(
         self, parameters: State, frozen: Mapping[str, State], clip: torch.Tensor, objective: Objective, at: TrainingStep
     ) -> BatchLoss:
-        """Computes the loss of a batch.
+        """Takes the mean of the clip's P frames;
 
         Args:
             parameters: the parameters that learn.
@@ -136,16 +136,16 @@ class Trainee(ABC):
     def updates(
         self, parameters: State, frozen: Mapping[str, State], clip: torch.Tensor, objective: Objective, at: TrainingStep
     ) -> Iterator[BatchLoss]:
-        """Yields the losses of a batch, each for an update of its own. The parameters have changed before the next loss
-        is computed. The default yields one loss."""
+        """Yields one of the whole clip, or one after each P frame. The parameters have changed before the next loss is
+        computed. The default yields one loss."""
         yield self.loss(parameters, frozen, clip, objective, at)
 
     def problem(self, stages: Sequence[Stage], own: Any) -> str | None:
-        """Names in one sentence what the network cannot do of a schedule; None if it can do everything."""
+        """Says what the codec cannot be trained with. None if it can do everything."""
         return None
 
     def learns(self, parameter: str, stage: Stage) -> bool:
-        """Whether a stage trains a parameter, by the parts that it names."""
+        """Returns whether a stage trains a parameter, by the parts that it names."""
         trained = not stage.train or parameter.startswith(self._beginnings(stage.train))
         return trained and not (stage.freeze and parameter.startswith(self._beginnings(stage.freeze)))
 
@@ -157,8 +157,8 @@ class Trainee(ABC):
         return ParameterGroup.USUAL
 
     def fitted_estimator(self, table: CdfTable, num_qps: int, fresh: Parameters) -> Parameters:
-        """The parameters of a density of z that says what a stored table says, from the values in `fresh`; by default
-        the density of losses.factorised_bits."""
+        """Fits the parameters of a density of z that says what a stored table says, from the values in `fresh`; by
+        default the density of losses.factorised_bits."""
         return fitted_estimator(table, symbols_in_order(table), num_qps, fresh, factorised_bits)
 
     def keep_i_frames(self, folder: Path, max_bytes: int, num_processes: int) -> None:

@@ -78,7 +78,7 @@ class CandidateMeasurement:
         return [sum(frame.values()) for frame in self.frames.get((direction, frame_type), [])]
 
     def stage_seconds(self, direction: str, frame_type: str) -> dict[str, float]:
-        """Median seconds over the frames of each stage that a frame ran, in the model's order of stages."""
+        """Takes the median seconds over the frames of each stage that a frame ran, in the model's order of stages."""
         frames = self.frames.get((direction, frame_type), [])
         order = self.candidate.opened.weights.model.stages
         medians = {stage: statistics.median(frame.get(stage, 0.0) for frame in frames) for stage in order if frames}
@@ -216,14 +216,14 @@ def _synchroniser(candidates: Sequence[Candidate]) -> Callable[[], None]:
 
 
 def ratio(first: CandidateMeasurement, other: CandidateMeasurement, direction: str, frame_type: str) -> float | None:
-    """Median over the frames of (seconds of `first`) / (seconds of `other`); above 1, `other` is faster. None without
-    frames."""
+    """Takes the median over the frames of (seconds of `first`) / (seconds of `other`); above 1, `other` is faster. None
+    without frames."""
     pairs = list(zip(first.totals(direction, frame_type), other.totals(direction, frame_type), strict=True))
     return statistics.median(one / two for one, two in pairs) if pairs else None
 
 
 def as_values(measurement: CandidateMeasurement, num_pixels: int) -> dict[str, Any]:
-    """A measurement under the names of the JSON document; times in milliseconds."""
+    """Puts a measurement under the names of the JSON document; times in milliseconds."""
     candidate, opened = measurement.candidate, measurement.candidate.opened
     num_frames = sum(len(measurement.totals("encode", frame_type)) for frame_type in "IP")
     values: dict[str, Any] = {

@@ -74,7 +74,7 @@ class Finding:
 
 
 def diagnose() -> list[Finding]:
-    """Every finding, in the order to show them. What is missing is reported, and nothing raises for it."""
+    """Makes every finding, in the order to show them. What is missing is reported, and nothing raises for it."""
     sections: tuple[Callable[[], Iterator[Finding]], ...] = (_machine, _packages, _devices, _kernels, _weights, _choice)
     return [finding for section in sections for finding in section()]
 
@@ -93,7 +93,7 @@ def _machine() -> Iterator[Finding]:
 
 
 def _governor(folder: Path) -> Finding:
-    """What sets the processor's clock, and what a slow choice costs."""
+    """Finds what sets the processor's clock, and what a slow choice costs."""
 
     def read(name: str) -> str:
         try:
@@ -117,7 +117,8 @@ def _governor(folder: Path) -> Finding:
 
 
 def processor() -> tuple[str, frozenset[str]]:
-    """(model name, instruction set flags) from /proc/cpuinfo; elsewhere the name that Python knows, and no flags."""
+    """Reads (model name, instruction set flags) from /proc/cpuinfo; elsewhere the name that Python knows, and no
+    flags."""
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -185,7 +186,7 @@ def _version(distribution: str) -> str | None:
 
 
 def loaded_torch() -> Any:
-    """The module torch, or None where it does not load."""
+    """Returns the module torch, or None where it does not load."""
     try:
         return import_module("torch")
     except Exception:  # a broken installation may raise anything
@@ -231,7 +232,7 @@ def _kernels() -> Iterator[Finding]:
 
 
 def _cuda_kernels() -> Finding:
-    """The GPU that --device cuda computes exactly on, or what it lacks."""
+    """Finds the GPU that --device cuda computes exactly on, or what it lacks."""
     from dcvc_cli.backend.cuda.driver import describe_gpu
 
     try:
@@ -289,7 +290,7 @@ def _weights() -> Iterator[Finding]:
 
 
 def _choice() -> Iterator[Finding]:
-    """What `dcvc encode` without options would use."""
+    """Tells what `dcvc encode` without options would use."""
     from dcvc_cli.bitstream.sps import Precision
     from dcvc_cli.coding.opened_models import device_for
     from dcvc_cli.format.constants import DEFAULT_MODEL

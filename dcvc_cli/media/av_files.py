@@ -8,7 +8,7 @@ from dcvc_cli.media.container_facts import is_artwork
 
 
 def import_av(path: str, verb: str = "reading") -> ModuleType:
-    """PyAV; EnvironmentFault where it is not installed."""
+    """Imports PyAV; EnvironmentFault where it is not installed."""
     try:
         import av
     except ImportError as error:
@@ -19,7 +19,7 @@ def import_av(path: str, verb: str = "reading") -> ModuleType:
 
 
 def open_av(av: ModuleType, path: str) -> Any:
-    """A video file open for reading; InputError for a file that FFmpeg does not read. Only this file is opened."""
+    """Opens a video file for reading; InputError for a file that FFmpeg does not read. Only this file is opened."""
     try:
         # "file:" keeps names such as "concat:a|b" from meaning a protocol.
         # The whitelist does the same for what the file refers to.
@@ -30,10 +30,10 @@ def open_av(av: ModuleType, path: str) -> Any:
 
 
 def is_film(av: ModuleType, stream: Any) -> bool:
-    """Whether a video track is a film, not artwork."""
+    """Returns whether a video track is a film, not artwork."""
     return not is_artwork(stream, av.stream.Disposition)
 
 
 def fault_text(error: Exception) -> str:
-    """FFmpeg's text of an error."""
+    """Returns FFmpeg's text of an error."""
     return getattr(error, "strerror", None) or str(error)

@@ -58,7 +58,7 @@ class PictureReader(ABC):
 
     @abstractmethod
     def _read(self) -> Picture | None:
-        """The next picture, or None at the end."""
+        """Reads the next picture; None at the end."""
 
     def _skip(self, num_frames: int) -> int:
         """Skips pictures. Returns how many there were: fewer than asked for only at the end."""
@@ -96,7 +96,7 @@ class PictureReader(ABC):
         )
 
     def _frames_to_give(self, total: int) -> int:
-        """The number of pictures that iteration gives of a clip of known length.
+        """Counts the pictures that iteration gives of a clip of known length.
 
         Raises:
             InputError: nothing is left.
@@ -175,7 +175,7 @@ class PictureWriter(ABC):
 
 
 def split_planes(data: NDArray[np.uint8], video_format: VideoFormat) -> Picture:
-    """One frame of a planar file as a picture; the planes share the memory of the data (1-D, frame_bytes long).
+    """Makes a picture of one frame of a planar file; the planes share the memory of the data (1-D, frame_bytes long).
 
     Raises:
         InputError: a sample is larger than the bit depth allows.
@@ -194,7 +194,7 @@ def split_planes(data: NDArray[np.uint8], video_format: VideoFormat) -> Picture:
 
 
 def sample_bytes(plane: Plane) -> NDArray[Any]:
-    """The samples of a plane as a planar file holds them: above 8 bits two bytes each, the low one first."""
+    """Returns the samples of a plane as a planar file holds them: above 8 bits two bytes each, the low one first."""
     return np.ascontiguousarray(plane, plane.dtype.newbyteorder("<"))
 
 
@@ -208,7 +208,7 @@ def naming_picture(name: str, index: int) -> Iterator[None]:
 
 
 def describe(kind: str, video_format: VideoFormat, num_frames: int | None) -> str:
-    """One line such as "y4m, 352x288, 30 fps, 8-bit 4:2:0, 96 frames"."""
+    """Describes a clip in one line such as "y4m, 352x288, 30 fps, 8-bit 4:2:0, 96 frames"."""
     rate = f"{float(video_format.frame_rate):.6g} fps"
     parts = [kind, str(video_format.size), rate, video_format.sampling]
     if num_frames is not None:
@@ -217,5 +217,5 @@ def describe(kind: str, video_format: VideoFormat, num_frames: int | None) -> st
 
 
 def joined(names: Sequence[str]) -> str:
-    """ "a", "a and b", "a, b and c"."""
+    """Joins phrases: "a", "a and b", "a, b and c"."""
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

@@ -200,7 +200,7 @@ class ContainerReader(PictureReader):
             self._tell(f"{self.name} asks for a rotation or flip on display; it is ignored")
 
     def _tell_counts(self, stream: "VideoStream", packets: Packets) -> None:
-        """A note where the header's number of pictures is wrong: a file that was cut short, for example."""
+        """Notes where the header's number of pictures is wrong: a file that was cut short, for example."""
         announced, found = stream.frames, packets.num_pictures
         if packets.is_whole and announced and not found <= announced <= found + packets.num_left_out:
             self._tell(f"{self.name} announces {announced} pictures and holds {found}: what is there is read")
@@ -242,7 +242,8 @@ class ContainerReader(PictureReader):
         return rate
 
     def _file_start(self, stream: "VideoStream") -> int:
-        """Stamp of the file's start. Broadcast formats count from anywhere, so there the first track is the start."""
+        """Returns the stamp of the file's start. Broadcast formats count from anywhere, so there the first track is the
+        start."""
         if self._container.format.name in _COUNTING_FROM_ANYWHERE and stream.time_base:
             return round(Fraction(self._container.start_time or 0, self._av.time_base) / stream.time_base)
         return 0
@@ -257,7 +258,7 @@ class ContainerReader(PictureReader):
         return {2: "t", 3: "b", 4: "b", 5: "t"}.get(int(getattr(context, "field_order", 0)), "?")
 
     def _decode(self, stream: "VideoStream") -> "Iterator[VideoFrame]":
-        """All pictures. Packets before the first one that decodes are left out: recordings begin anywhere."""
+        """Decodes all pictures. Packets before the first one that decodes are left out: recordings begin anywhere."""
         num_passed_over, has_begun = 0, False
         fault: InputError | None = None
         try:

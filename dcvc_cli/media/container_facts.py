@@ -93,7 +93,8 @@ def describe_stream(av: ModuleType, container: Any, index: int) -> StreamText:
 
 
 def parse_stream_text(text: str, index: int) -> StreamText:
-    """The facts about track `index` in what FFmpeg prints about a file; none where the text is not as expected."""
+    """Finds the facts about track `index` in what FFmpeg prints about a file; none where the text is not as
+    expected."""
     block = re.search(rf"^  Stream #0:{index}\b.*\n((?:    .*\n)*)", text, re.MULTILINE)
     if block is None:
         return StreamText(None, ())
@@ -106,7 +107,7 @@ def parse_stream_text(text: str, index: int) -> StreamText:
 
 
 def chroma_location_of(name: str, text: StreamText, codec: str) -> tuple[str, str | None]:
-    """(y4m's name of the chroma position, what a user should know about it).
+    """Returns (y4m's name of the chroma position, what a user should know about it).
 
     Where the file does not say it, the codec's default counts: centred in codecs that follow MPEG-1 and JPEG, else
     left. FFmpeg itself writes "centre" into y4m then (findings/ffmpeg-y4m-chroma-position.sh).
@@ -124,7 +125,7 @@ def chroma_location_of(name: str, text: StreamText, codec: str) -> tuple[str, st
 
 
 def other_contents(container: Any, chosen: Any, is_picture: Any, *, is_kept: bool = False) -> list[str]:
-    """Everything in a file but the chosen track, as phrases such as "2 audio tracks".
+    """Lists everything in a file but the chosen track, as phrases such as "2 audio tracks".
 
     Args:
         chosen: the video track that is coded.
@@ -155,7 +156,7 @@ def other_contents(container: Any, chosen: Any, is_picture: Any, *, is_kept: boo
 
 
 def dropped_side_data(frame: Any, text: StreamText, metadata: dict[str, str]) -> list[str]:
-    """Side data of the pictures that no stream has a field for, as names for people."""
+    """Lists side data of the pictures that no stream has a field for, as names for people."""
     names = [
         _SIDE_DATA_OF_PICTURES[item.type.name] for item in frame.side_data if item.type.name in _SIDE_DATA_OF_PICTURES
     ]
@@ -179,7 +180,7 @@ def dropped_side_data(frame: Any, text: StreamText, metadata: dict[str, str]) ->
 
 
 def hdr_metadata(frame: Any) -> tuple[MasteringDisplay | None, ContentLight | None]:
-    """HDR10 metadata of a picture, from FFmpeg's structures; None for what is missing or out of range."""
+    """Reads HDR10 metadata of a picture from FFmpeg's structures; None for what is missing or out of range."""
     data = {item.type.name: bytes(item) for item in frame.side_data}
     mastering, light = data.get("MASTERING_DISPLAY_METADATA", b""), data.get("CONTENT_LIGHT_LEVEL", b"")
     content_light = None
@@ -190,7 +191,7 @@ def hdr_metadata(frame: Any) -> tuple[MasteringDisplay | None, ContentLight | No
 
 
 def _mastering_display(data: bytes) -> MasteringDisplay | None:
-    """AVMasteringDisplayMetadata: x, y of red, green, blue, white, then least, largest luminance, as fractions;
+    """Reads AVMasteringDisplayMetadata: x, y of red, green, blue, white, then least, largest luminance, as fractions;
     flags."""
     if len(data) < 88:
         return None
@@ -217,13 +218,13 @@ def announced_duration(container: Any, stream: Any) -> float | None:
 
 
 def is_artwork(stream: Any, dispositions: Any) -> bool:
-    """Whether a video track is a picture that belongs to the file, such as a cover, and no video."""
+    """Returns whether a video track is a picture that belongs to the file, such as a cover, and no video."""
     artwork = getattr(dispositions, "attached_pic", 0) | getattr(dispositions, "timed_thumbnails", 0)
     return bool(stream.disposition & artwork)
 
 
 def is_turned(frame: "VideoFrame") -> bool:
-    """Whether a picture is to be rotated or flipped on display."""
+    """Returns whether a picture is to be rotated or flipped on display."""
     # PyAV's types say that side_data runs over names; it runs over the data.
     side_data = cast("Iterable[SideData]", frame.side_data)
     matrix = next((item for item in side_data if item.type.name == "DISPLAYMATRIX"), None)
@@ -231,7 +232,7 @@ def is_turned(frame: "VideoFrame") -> bool:
 
 
 def _is_identity(matrix: bytes) -> bool:
-    """Whether a display matrix (nine 32-bit numbers, 16.16 fixed point) neither turns nor flips."""
+    """Returns whether a display matrix (nine 32-bit numbers, 16.16 fixed point) neither turns nor flips."""
     if len(matrix) < 36:
         return True
     a, b, _, c, d = struct.unpack("=5i", matrix[:20])
@@ -239,7 +240,7 @@ def _is_identity(matrix: bytes) -> bool:
 
 
 def colour_of(context: "VideoCodecContext", frame: "VideoFrame") -> ColourDescription:
-    """The colour of a picture, as far as codec and picture state it.
+    """Finds the colour of a picture, as far as codec and picture state it.
 
     FFmpeg's numbers for primaries, transfer and matrix are the H.273 code points; its range is 1 limited, 2 full.
     """

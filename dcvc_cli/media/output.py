@@ -21,14 +21,14 @@ _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def output_fault(name: str, error: OSError) -> DcvcError:
-    """The error to raise for an output that cannot be written."""
+    """Makes the error for an output that cannot be written."""
     if error.errno in _DISK_FULL:
         return InputError(f"cannot write {name}: {os.strerror(error.errno or 0)}", "make room, or write somewhere else")
     return InputError(f"cannot write {name}: {error.strerror or error}")
 
 
 def refuse_existing(name: str) -> UsageError:
-    """The error for an output that exists where -y was not given."""
+    """Makes the error for an output that exists where -y was not given."""
     return UsageError(f"{name} exists and is kept", "-y overwrites it")
 
 
@@ -50,7 +50,7 @@ def check_name(target: str) -> None:
 
 
 def is_direct(target: str) -> bool:
-    """Whether a target is written directly, without a rename: standard output, devices, FIFOs, sockets."""
+    """Returns whether a target is written directly, without a rename: standard output, devices, FIFOs, sockets."""
     if target in STANDARD_OUTPUT_NAMES:
         return True
     try:
@@ -119,7 +119,7 @@ class OutputFile:
 
     @property
     def seekable_stream(self) -> BinaryIO | None:
-        """The file itself, for writers that go back in it; None for pipes and devices."""
+        """Returns the file itself, for writers that go back in it; None for pipes and devices."""
         return None if self._staged is None else self._staged.stream
 
     def write(self, data: bytes | bytearray | memoryview | NDArray[Any]) -> None:
@@ -152,7 +152,7 @@ class OutputFile:
                 raise output_fault(self.name, error) from error
 
     def commit(self) -> None:
-        """Flushes, and puts a regular file in its place. Does nothing a second time."""
+        """Flushes the output, and puts a regular file in its place. Does nothing a second time."""
         if not self._open:
             return
         try:

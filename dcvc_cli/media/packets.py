@@ -46,7 +46,7 @@ class Packets:
 
     @property
     def end(self) -> int:
-        """When the last picture ends, in units of the track's time base."""
+        """Returns when the last picture ends, in units of the track's time base."""
         return sum(self._last)
 
     def times(self, time_base: Fraction, origin: int) -> list[Fraction]:
@@ -54,14 +54,14 @@ class Packets:
         return [(stamp - origin) * time_base for stamp in sorted(self._stamps)]
 
     def clock(self, time_base: Fraction | None, origin: int) -> StampClock | None:
-        """A clock for all pictures from the stamp `origin` on; None where not every picture has a stamp."""
+        """Makes a clock for all pictures from the stamp `origin` on; None where not every picture has a stamp."""
         if not self._has_all_stamps or not self.is_whole or not time_base or not self._stamps:
             return None
         origin = min(origin, min(self._stamps))
         return StampClock(time_base, origin, max(self._stamps) - origin)
 
     def timing(self, time_base: Fraction | None, nominal: Fraction | None) -> Timing:
-        """How the pictures are spaced; `nominal` where the packets do not tell."""
+        """Finds how the pictures are spaced; `nominal` where the packets do not tell."""
         if not self._has_all_stamps or not self.is_whole or not time_base:
             return Timing(nominal)
         return timing_of(self._stamps, time_base, self._last[1], nominal)

@@ -23,7 +23,7 @@ PIXEL_FORMATS = {
 
 
 def check_pixel_format(file_name: str, name: str) -> tuple[ChromaFormat, int]:
-    """Sampling and bit depth of a pixel format; InputError with the way out for one that is not coded."""
+    """Finds sampling and bit depth of a pixel format; InputError with the way out for one that is not coded."""
     if name in PIXEL_FORMATS:
         return PIXEL_FORMATS[name]
     is_deep = re.search(r"1[0-6](le|be)$", name) is not None
@@ -34,12 +34,12 @@ def check_pixel_format(file_name: str, name: str) -> tuple[ChromaFormat, int]:
 
 
 def pixel_format_of(video_format: VideoFormat) -> str:
-    """FFmpeg's name of a Y Cb Cr format."""
+    """Returns FFmpeg's name of a Y Cb Cr format."""
     return f"{video_format.chroma.value}p" + ("" if video_format.bit_depth == 8 else f"{video_format.bit_depth}le")
 
 
 def planes_of_frame(frame: Any, video_format: VideoFormat) -> Planes:
-    """The planes of PyAV's picture, which is of this format; they own their memory."""
+    """Returns the planes of PyAV's picture, which is of this format; they own their memory."""
     dtype = video_format.dtype
     planes: list[Plane] = []
     for plane, (height, width) in zip(frame.planes, video_format.plane_shapes, strict=True):

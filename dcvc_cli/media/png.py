@@ -46,12 +46,12 @@ _PILLOW_FAULTS = (
 
 
 def is_pattern(name: str) -> bool:
-    """Whether a name holds a printf field for the picture number: `%d`, `%5d` or `%05d`."""
+    """Returns whether a name holds a printf field for the picture number: `%d`, `%5d` or `%05d`."""
     return _PATTERN_FIELD.search(name) is not None
 
 
 def numbered_names(pattern: str, names: list[str]) -> dict[int, str]:
-    """The names that a pattern spells for some number ("im1.png" is not what im%05d.png spells for 1), by number.
+    """Lists the names that a pattern spells for some number ("im1.png" is not what im%05d.png spells for 1), by number.
 
     Raises:
         UsageError: the pattern has not exactly one number field.
@@ -65,7 +65,7 @@ def numbered_names(pattern: str, names: list[str]) -> dict[int, str]:
 
 
 def list_pattern(pattern: str) -> list[Path]:
-    """The files of a numbered pattern in order, beginning at 0 or 1.
+    """Lists the files of a numbered pattern in order, beginning at 0 or 1.
 
     Raises:
         InputError: no file, numbering that begins elsewhere, or a gap in it.
@@ -89,7 +89,7 @@ def list_pattern(pattern: str) -> list[Path]:
 
 
 def list_folder(folder: str) -> list[Path]:
-    """The PNG files of a folder in natural order (im2.png before im10.png); hidden files are left out.
+    """Lists the PNG files of a folder in natural order (im2.png before im10.png); hidden files are left out.
 
     Raises:
         InputError: none, or the folder cannot be read.
@@ -103,7 +103,8 @@ def list_folder(folder: str) -> list[Path]:
 
 
 def faults_of_numbering(names: Sequence[str]) -> str | None:
-    """A sentence about numbers in file names that look wrong; None where they are evenly spaced or there are none.
+    """Makes a sentence about numbers in file names that look wrong; None where they are evenly spaced or there are
+    none.
 
     Names count together where they differ in their last number only: im1.png and im2.png.
     """
@@ -124,7 +125,7 @@ def faults_of_numbering(names: Sequence[str]) -> str | None:
 
 
 def natural_order(name: str) -> tuple[tuple[tuple[int, int | str], ...], str]:
-    """Sort key under which numbers inside names count as numbers."""
+    """Returns a sort key under which numbers inside names count as numbers."""
     parts = re.findall(r"[0-9]+|[^0-9]+", name)
     return tuple(
         (0, int(part)) if part.isascii() and part.isdigit() and len(part) < 1000 else (1, part) for part in parts
@@ -139,7 +140,7 @@ def _entries(folder: Path) -> list[Path]:
 
 
 def read_png_size(path: Path, bit_depth: int = 8) -> PictureSize:
-    """Size of a PNG from its header, without touching the picture data.
+    """Reads the size of a PNG from its header, without touching the picture data.
 
     Args:
         bit_depth: of the pictures that are read: 8 from files of at most 8 bits a sample, 10 from files of 16.
@@ -176,7 +177,7 @@ def read_png_size(path: Path, bit_depth: int = 8) -> PictureSize:
 
 
 def read_png(path: Path, bit_depth: int = 8) -> Plane:
-    """One PNG as (height, width, 3) R, G, B samples, uint8, or uint16 of 10 bits.
+    """Reads a PNG as (height, width, 3) R, G, B samples, uint8, or uint16 of 10 bits.
 
     Grey and palette pictures are expanded, an alpha channel that is opaque everywhere is dropped. Gamma and colour
     profiles are not applied: the samples are coded as they stand.

@@ -126,7 +126,8 @@ def _colour(chunks: dict[bytes, bytes]) -> ColourDescription | None:
 
 
 def _mastering_display(data: bytes) -> MasteringDisplay | None:
-    """mDCV: x, y of red, green, blue and white, largest and smallest luminance, in the units of a stream."""
+    """Makes the chunk mDCV: x, y of red, green, blue and white, largest and smallest luminance, in the units of a
+    stream."""
     if len(data) != 24:
         return None
     red_x, red_y, green_x, green_y, blue_x, blue_y, *white, largest, smallest = struct.unpack(">8H2I", data)
@@ -146,7 +147,7 @@ def _content_light(data: bytes) -> ContentLight | None:
 
 
 def _aspect_ratio(density: bytes) -> Rational:
-    """Width by height of a sample, from samples a unit across and down."""
+    """Returns width by height of a sample, from samples a unit across and down."""
     if len(density) != 9:
         return Rational(0, 0)
     across, down = struct.unpack(">II", density[:8])
@@ -163,7 +164,7 @@ def _is_rotated(data: bytes) -> bool:
 
 
 def with_format_chunks(encoded: bytes, video_format: VideoFormat) -> bytes:
-    """A PNG file with the colour and the sample aspect ratio of a stream, each in its chunk behind IHDR."""
+    """Adds the colour and the sample aspect ratio of a stream to a PNG file, each in its chunk behind IHDR."""
     colour, aspect = video_format.colour, video_format.sample_aspect_ratio
     added = b""
     if UNSPECIFIED not in (colour.primaries, colour.transfer):

@@ -23,7 +23,7 @@ _UP = 2
 
 
 def read_deep_png(path: Path, size: PictureSize, bit_depth: int) -> NDArray[np.uint16]:
-    """One PNG of 16 bits a sample as (height, width, 3) R, G, B levels of so many bits. Grey is expanded, an alpha
+    """Reads a PNG of 16 bits a sample as (height, width, 3) R, G, B levels of so many bits. Grey is expanded, an alpha
     channel that is opaque everywhere is dropped.
 
     Raises:
@@ -51,7 +51,7 @@ def read_deep_png(path: Path, size: PictureSize, bit_depth: int) -> NDArray[np.u
 
 
 def encode_deep_png(planes: Planes, bit_depth: int, level: int) -> bytes:
-    """A PNG file of 16 bits a sample.
+    """Makes a PNG file of 16 bits a sample.
 
     Args:
         planes: R, G, B levels of so many bits.
@@ -69,5 +69,5 @@ def encode_deep_png(planes: Planes, bit_depth: int, level: int) -> bytes:
 
 
 def png_chunk(kind: bytes, data: bytes) -> bytes:
-    """A chunk: size, kind, data, CRC-32."""
+    """Makes a chunk: size, kind, data, CRC-32."""
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))

@@ -98,7 +98,7 @@ class PngWriter(PictureWriter):
         self._num_pictures += 1
 
     def _encoded(self, picture: Picture) -> bytes:
-        """The picture as a PNG file: 16 bits a sample where it has more than 8."""
+        """Makes a PNG file of the picture: 16 bits a sample where it has more than 8."""
         if self.format.bit_depth != 8:
             return encode_deep_png(picture.planes, self.format.bit_depth, _COMPRESSION_LEVEL)
         encoded = io.BytesIO()

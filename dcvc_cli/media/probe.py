@@ -63,7 +63,7 @@ _CONTAINER_MAGICS = (
 
 
 def parse_input_format(name: str) -> InputKind:
-    """The kind that an `--input-format` value names.
+    """Returns the kind that an `--input-format` value names.
 
     Raises:
         UsageError: no such format.
@@ -78,7 +78,8 @@ def parse_input_format(name: str) -> InputKind:
 
 
 def probe_path(source: str) -> InputKind | None:
-    """The kind of a source that is not one readable file: a folder or a numbered pattern; None for everything else."""
+    """Finds the kind of a source that is not one readable file: a folder or a numbered pattern; None for everything
+    else."""
     if os.path.isdir(source):
         return InputKind.PNG
     if png.is_pattern(source) and not os.path.exists(source):
@@ -87,7 +88,7 @@ def probe_path(source: str) -> InputKind | None:
 
 
 def probe_content(name: str, prefix: bytes, *, has_size: bool) -> InputKind:
-    """The kind of a file or pipe.
+    """Finds the kind of a file or pipe.
 
     Args:
         name: the file's name, for its suffix and for messages.

@@ -32,7 +32,8 @@ class RawName:
 
 
 def parse_raw_name(path: str) -> RawName:
-    """Size and frame rate from a name such as `clip_1920x1080_30.yuv` or `Beauty_1920x1080_120fps_420_8bit_YUV.yuv`.
+    """Reads size and frame rate from a name such as `clip_1920x1080_30.yuv` or
+    `Beauty_1920x1080_120fps_420_8bit_YUV.yuv`.
 
     The last WxH in the name counts. 23.98, 29.97, 59.94 and their like mean 24000/1001, 30000/1001, 60000/1001.
     """

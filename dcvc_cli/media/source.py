@@ -72,7 +72,7 @@ class ByteSource:
         return status.st_size if stat.S_ISREG(status.st_mode) else None
 
     def _read_up_to(self, num_bytes: int) -> bytes:
-        """At most num_bytes, fewer only at the end; pipes give less than asked, so this asks again."""
+        """Reads at most num_bytes, fewer only at the end; pipes give less than asked, so this asks again."""
         parts = []
         while num_bytes > 0:
             try:
@@ -104,8 +104,8 @@ class ByteSource:
         return filled
 
     def read_line(self, max_bytes: int) -> bytes:
-        """One line with its newline, at most max_bytes long; without the newline when it is longer or the source ends;
-        empty at the end."""
+        """Reads one line with its newline, at most max_bytes long; without the newline when it is longer or the source
+        ends; empty at the end."""
         line = self._unread[:max_bytes]
         end = line.find(b"\n")
         if end >= 0:
@@ -120,7 +120,7 @@ class ByteSource:
         return line
 
     def peek_at(self, offset: int, num_bytes: int) -> bytes:
-        """Bytes at an absolute offset of a regular file; does not move the position."""
+        """Reads bytes at an absolute offset of a regular file; does not move the position."""
         try:
             return os.pread(self._stream.fileno(), num_bytes, offset)
         except OSError as error:

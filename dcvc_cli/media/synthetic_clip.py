@@ -14,7 +14,8 @@ NAME = "built-in moving texture"
 
 
 def _texture(random: np.random.RandomState, height: int, width: int, spread: int) -> NDArray[np.int32]:
-    """Smooth periodic noise around 128, about -spread..spread. Integers only, so that no machine rounds differently."""
+    """Makes smooth periodic noise around 128, about -spread..spread. Integers only, so that no machine rounds
+    differently."""
     noise = random.randint(0, 256, (height, width)).astype(np.int32) * 16
     for _ in range(SMOOTHING_PASSES):
         for axis in (0, 1):
@@ -25,7 +26,7 @@ def _texture(random: np.random.RandomState, height: int, width: int, spread: int
 
 
 def synthetic_pictures(video_format: VideoFormat, num_frames: int) -> Iterator[Picture]:
-    """4:2:0 pictures of the format's size. Uses numpy's frozen generator, so the clip never changes."""
+    """Makes 4:2:0 pictures of the format's size. Uses numpy's frozen generator, so the clip never changes."""
     random = np.random.RandomState(20)
     textures = [
         _texture(random, height, width, spread)
@@ -46,5 +47,5 @@ def synthetic_pictures(video_format: VideoFormat, num_frames: int) -> Iterator[P
 
 
 def synthetic_format(width: int, height: int) -> VideoFormat:
-    """30 frames a second, 4:2:0."""
+    """Returns a format of 30 frames a second, 4:2:0."""
     return VideoFormat(PictureSize(width, height), frame_rate=Rational(30, 1))

@@ -56,8 +56,8 @@ class StampClock:
         self.origin = stamp
 
     def time(self, stamp: int | None) -> int:
-        """The time of the next picture. A picture without a stamp, or with that of another, comes a tick after the last
-        one."""
+        """Returns the time of the next picture. A picture without a stamp, or with that of another, comes a tick after
+        the last one."""
         ticks = -1 if stamp is None else (stamp - self.origin) // self._step
         self._last = max(ticks, self._last + 1)
         return self._last
@@ -106,5 +106,5 @@ def timing_of(stamps: Sequence[int], time_base: Fraction, last_duration: int, no
 
 
 def _limited(rate: Fraction) -> Fraction:
-    """A rate whose parts a stream can hold."""
+    """Makes a rate whose parts a stream can hold."""
     return rate if rate.numerator < _MAX_PART and rate.denominator < _MAX_PART else rate.limit_denominator(1001)

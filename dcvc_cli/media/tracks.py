@@ -122,7 +122,7 @@ class TrackReader:
         self.notes += (note,)
 
     def _write_header(self) -> bytes:
-        """The Matroska file without samples; takes out of `_streams` what Matroska has no place for."""
+        """Writes the Matroska file without samples; takes out of `_streams` what Matroska has no place for."""
         buffer = io.BytesIO()
         # Without this flag FFmpeg numbers tracks and the file by chance: same film, other stream
         # (findings/ffmpeg-matroska-random-header.sh).
@@ -153,7 +153,7 @@ class TrackReader:
         return buffer.getvalue()
 
     def _add_extras(self, header: Any) -> int:
-        """Tags, chapters and attachments; returns how many there are."""
+        """Adds tags, chapters and attachments; returns how many there are."""
         tags = _plain(self._container.metadata)
         header.metadata.update(tags)
         chapters = self._container.chapters()
@@ -200,8 +200,8 @@ class TrackReader:
         return min(found, default=Fraction(0))
 
     def samples(self, origin: Fraction, *, keeps_early: bool = False) -> Iterator[TrackSample]:
-        """The packets in the file's order, without those that an edit list leaves out; times count from `origin`, and
-        packets before it are left out unless `keeps_early`.
+        """Yields the packets in the file's order, without those that an edit list leaves out. Times count from
+        `origin`. Packets before it are left out unless `keeps_early`.
 
         Raises:
             InputError: the file is damaged.

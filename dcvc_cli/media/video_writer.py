@@ -43,7 +43,7 @@ _WITHOUT_COLOUR, _NO_COLOUR = _WITHOUT_ASPECT, ColourDescription()
 
 
 def codec_options(text: str) -> tuple[str, dict[str, str]]:
-    """(codec, its options) of `libx264 crf=18 preset=slow`; UsageError for anything else."""
+    """Splits `libx264 crf=18 preset=slow` into (codec, its options); UsageError for anything else."""
     name, *options = text.split()[:32] or [""]
     pairs = [option.partition("=") for option in options]
     if not name or not all(key and equals and value for key, equals, value in pairs):
@@ -52,7 +52,7 @@ def codec_options(text: str) -> tuple[str, dict[str, str]]:
 
 
 def takes_rgb(codec: str) -> bool:
-    """Whether R G B goes into this codec as it is."""
+    """Returns whether R G B goes into this codec as it is."""
     return codec_options(codec)[0] in _RGB_CODECS
 
 
@@ -125,7 +125,7 @@ class VideoFileWriter(PictureWriter):
         return stream
 
     def _new_track(self, options: dict[str, str]) -> Any:
-        """A track of the codec that states the HDR10 metadata where it can."""
+        """Makes a track of the codec that states the HDR10 metadata where it can."""
         if has_hdr(self.format):
             with_hdr = hdr_options(self._codec, self.format, options)
             if with_hdr is not None:
@@ -173,7 +173,8 @@ class VideoFileWriter(PictureWriter):
             self.notes += (f"the other tracks of the stream are damaged and not written: {fault_text(error)}",)
 
     def _copy_of(self, stream: Any) -> Any:
-        """A track of the new file with the parameters of another; None where the container has no place for it."""
+        """Makes a track of the new file with the parameters of another; None where the container has no place for
+        it."""
         try:
             copy = self._file.add_stream_from_template(stream)
         except (self._av.error.FFmpegError, ValueError) as error:
@@ -285,7 +286,7 @@ class VideoFileWriter(PictureWriter):
 
 
 def container_of(target: str) -> str | None:
-    """FFmpeg's name of the container that a file name promises, None for no video file."""
+    """Returns FFmpeg's name of the container that a file name promises, None for no video file."""
     path = PurePath(target)
     return FORMATS.get((path.suffix or path.name).lower())
 

@@ -81,7 +81,8 @@ def open_writer(
 
 
 def video_writer(output: OutputFile, video_format: VideoFormat, container: str, codec: str) -> PictureWriter:
-    """A VideoFileWriter, behind a conversion where its codec takes no R G B; drops `output` where it cannot be."""
+    """Makes a VideoFileWriter, behind a conversion where its codec takes no R G B; drops `output` where it cannot
+    be."""
     try:
         if video_format.chroma is not ChromaFormat.RGB or (takes_rgb(codec) and video_format.bit_depth == 8):
             return VideoFileWriter(output, video_format, container, codec)

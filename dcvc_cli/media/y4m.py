@@ -119,7 +119,7 @@ def parse_header(line: bytes, name: str) -> Y4mHeader:
 
 
 def format_header(video_format: VideoFormat) -> bytes:
-    """The stream header, with its newline.
+    """Makes the stream header, with its newline.
 
     parse_header gives the same format again, up to the chroma location of 10-bit pictures: y4m has no tag for it.
     """
@@ -204,7 +204,7 @@ class Y4mReader(PictureReader):
             )
 
     def _short_rows_hint(self) -> str | None:
-        """What FFmpeg up to 5.1 does to such pictures: findings/ffmpeg-y4m-odd-width-10-bit.sh."""
+        """Says what FFmpeg up to 5.1 does to such pictures: findings/ffmpeg-y4m-odd-width-10-bit.sh."""
         width, is_halved = self.format.size.width, self.format.chroma in (ChromaFormat.YUV420, ChromaFormat.YUV422)
         if self.format.bit_depth == 8 or width % 2 == 0 or not is_halved:
             return None
@@ -288,7 +288,7 @@ def _parse_side(value: str, what: str, name: str) -> int:
 
 
 def _parse_rational(value: str, what: str, name: str) -> Rational:
-    """A fraction NUM:DEN below 2^32; 0/0 where it is unknown (either part 0)."""
+    """Reads a fraction NUM:DEN below 2^32; 0/0 where it is unknown (either part 0)."""
     num, colon, den = value.partition(":")
     if not colon or not _is_number(num) or not _is_number(den) or int(num) >= 1 << 32 or int(den) >= 1 << 32:
         raise InputError(f"{what} in the y4m header of {name} is {_shown(value)}, expected NUMBER:NUMBER below 2^32")
@@ -331,5 +331,5 @@ def _is_number(value: str) -> bool:
 
 
 def _shown(value: str) -> str:
-    """A value from the file, fit for one line on a terminal."""
+    """Makes a value from the file fit for one line on a terminal."""
     return ascii(value[:32])[1:-1] or "empty"

@@ -57,7 +57,7 @@ def bd_rate(
     test: Sequence[tuple[float, float]],
     interpolation: Interpolation = Interpolation.CUBIC,
 ) -> BdRate:
-    """BD-rate of `test` against `anchor`, in percent.
+    """Computes the BD-rate of `test` against `anchor`, in percent.
 
     Args:
         anchor: (rate, quality) points in any order: rate in any unit (bpp, kbit/s), quality in dB or any other

@@ -41,26 +41,26 @@ class YuvMsssim:
 
     @property
     def yuv(self) -> float | None:
-        """(6 Y + U + V) / 8; None if any plane has no value."""
+        """Computes (6 Y + U + V) / 8; None if any plane has no value."""
         if self.y is None or self.u is None or self.v is None:
             return None
         return weighted_yuv(self.y, self.u, self.v)
 
 
 def gaussian_window() -> NDArray[np.float64]:
-    """The 11 taps of the separable window, normalised to sum 1."""
+    """Returns the 11 taps of the separable window, normalised to sum 1."""
     distance = np.arange(WINDOW_SIZE) - WINDOW_SIZE // 2
     taps = np.exp(-(distance**2) / (2.0 * WINDOW_SIGMA**2))
     return taps / taps.sum()
 
 
 def grey_levels(plane: Plane, video_format: VideoFormat) -> NDArray[Any]:
-    """A plane on the 0..255 scale: as it is, or float64 above 8 bits."""
+    """Puts a plane on the 0..255 scale: as it is, or float64 above 8 bits."""
     return plane if video_format.bit_depth == 8 else plane * (255.0 / video_format.max_level)
 
 
 def msssim_plane(original: NDArray[Any], reconstruction: NDArray[Any]) -> float | None:
-    """MS-SSIM of one plane.
+    """Computes MS-SSIM of one plane.
 
     Args:
         original: (height, width), uint8 or float on the 0..255 scale.
@@ -90,13 +90,13 @@ def msssim_plane(original: NDArray[Any], reconstruction: NDArray[Any]) -> float 
 
 
 def msssim_yuv(original: Sequence[NDArray[Any]], reconstruction: Sequence[NDArray[Any]]) -> YuvMsssim:
-    """MS-SSIM of one picture per plane: Y, U, V in this order, each pair as for msssim_plane."""
+    """Computes MS-SSIM of one picture per plane: Y, U, V in this order, each pair as for msssim_plane."""
     y, u, v = (msssim_plane(*planes) for planes in zip(original, reconstruction, strict=True))
     return YuvMsssim(y, u, v)
 
 
 def msssim_rgb(original: Sequence[NDArray[Any]], reconstruction: Sequence[NDArray[Any]]) -> float | None:
-    """Mean of the three planes' MS-SSIM; None if a side is below 88."""
+    """Takes the mean of the three planes' MS-SSIM; None if a side is below 88."""
     values = [msssim_plane(*planes) for planes in zip(original, reconstruction, strict=True)]
     defined = [value for value in values if value is not None]
     return sum(defined) / len(defined) if len(defined) == len(values) else None
@@ -124,12 +124,13 @@ def _ssim_means(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[float, 
 
 
 def _filter_valid(plane: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The Gaussian window over rows, then columns: (height, width) -> (height - 10, width - 10)."""
+    """Applies the Gaussian window over rows, then columns: (height, width) -> (height - 10, width - 10)."""
     return _filter_columns(_filter_columns(plane).T).T
 
 
 def _filter_columns(plane: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The window along the first axis. It is symmetric: opposite samples are added before one multiplication."""
+    """Applies the window along the first axis. It is symmetric: opposite samples are added before one
+    multiplication."""
     taps = gaussian_window()
     length = plane.shape[0] - WINDOW_SIZE + 1
     middle = WINDOW_SIZE // 2

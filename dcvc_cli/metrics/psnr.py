@@ -33,17 +33,17 @@ class YuvPsnr:
 
     @property
     def yuv(self) -> float:
-        """The combined value, (6 Y + U + V) / 8."""
+        """Computes the combined value, (6 Y + U + V) / 8."""
         return weighted_yuv(self.y, self.u, self.v)
 
 
 def weighted_yuv(y: float, u: float, v: float) -> float:
-    """(6 Y + U + V) / 8, the weighting of DCVC and of the JVET test conditions, for PSNR as for MS-SSIM."""
+    """Computes (6 Y + U + V) / 8, the weighting of DCVC and of the JVET test conditions, for PSNR as for MS-SSIM."""
     return (6.0 * y + u + v) / 8.0
 
 
 def squared_error_sum(original: Plane, reconstruction: NDArray[Any], peak: float = PEAK) -> float:
-    """Sum of squared differences of two planes in float64.
+    """Sums squared differences of two planes in float64.
 
     Args:
         original: (height, width), uint8 or uint16.
@@ -68,8 +68,8 @@ def squared_error_sum(original: Plane, reconstruction: NDArray[Any], peak: float
 
 
 def psnr_from_mse(mse: float, peak: float = PEAK) -> float:
-    """10 log10(peak^2 / mse) in dB, 99.9 at most, and 99.9 for an mse of 1e-10 or less; -999.9 if mse is NaN or
-    infinite."""
+    """Computes 10 log10(peak^2 / mse) in dB, 99.9 at most, and 99.9 for an mse of 1e-10 or less; -999.9 if mse is NaN
+    or infinite."""
     if not np.isfinite(mse):
         return PSNR_INVALID_DB
     if mse <= MSE_OF_EQUAL_PICTURES:
@@ -78,17 +78,17 @@ def psnr_from_mse(mse: float, peak: float = PEAK) -> float:
 
 
 def psnr_plane(original: Plane, reconstruction: NDArray[Any], peak: float = PEAK) -> float:
-    """PSNR of one plane in dB; arguments as for squared_error_sum."""
+    """Computes PSNR of one plane in dB; arguments as for squared_error_sum."""
     return psnr_from_mse(squared_error_sum(original, reconstruction, peak) / original.size, peak)
 
 
 def psnr_yuv(original: Sequence[Plane], reconstruction: Sequence[NDArray[Any]], peak: float = PEAK) -> YuvPsnr:
-    """PSNR of one picture per plane: Y, U, V in this order, each pair as for squared_error_sum."""
+    """Computes PSNR of one picture per plane: Y, U, V in this order, each pair as for squared_error_sum."""
     y, u, v = (psnr_plane(*planes, peak) for planes in zip(original, reconstruction, strict=True))
     return YuvPsnr(y, u, v)
 
 
 def psnr_rgb(original: Sequence[Plane], reconstruction: Sequence[NDArray[Any]], peak: float = PEAK) -> float:
-    """PSNR of one RGB picture in dB, from one mse over all three planes."""
+    """Computes PSNR of one RGB picture in dB, from one mse over all three planes."""
     total = sum(squared_error_sum(*planes, peak) for planes in zip(original, reconstruction, strict=True))
     return psnr_from_mse(total / sum(plane.size for plane in original), peak)

@@ -75,8 +75,8 @@ class RatePoint:
     frame_psnr: tuple[float, ...] = ()
 
     def quality(self, metric: str) -> float | None:
-        """Mean over all frames of "psnr", "psnr_y", "msssim", ...; None where it was not measured, which an MS-SSIM of
-        0 says too."""
+        """Takes the mean over all frames of "psnr", "psnr_y", "msssim", ...; None where it was not measured, which an
+        MS-SSIM of 0 says too."""
         value = self.figures.get(f"ave_all_frame_{metric}")
         return None if value is None or (metric.startswith("msssim") and value == 0) else value
 
@@ -94,7 +94,8 @@ class Results:
     classes: Mapping[str, Mapping[str, tuple[RatePoint, ...]]]
 
     def merged(self, other: "Results") -> "Results":
-        """The sequences of both. A sequence with one rate in `other` adds it to the rates of the same sequence here.
+        """Joins the sequences of both. A sequence with one rate in `other` adds it to the rates of the same sequence
+        here.
 
         Raises:
             InputError: both have the same sequence, and `other` has several rates of it or a rate that is here too.
@@ -169,7 +170,7 @@ def write_results(
 
 
 def rate_label(rate_index: int) -> str:
-    """The label of a rate: its number in three digits at least."""
+    """Returns the label of a rate: its number in three digits at least."""
     return f"{rate_index:03d}"
 
 
@@ -213,7 +214,8 @@ def summarise_frames(frames: Sequence[FrameRecord], num_pixels: int, test_second
 
 
 def sequence_key(name: str) -> str:
-    """The form in which names of a sequence are compared: without folders and video extension, in lower case."""
+    """Returns the form in which names of a sequence are compared: without folders and video extension, in lower
+    case."""
     stem = PurePosixPath(name.replace("\\", "/").rstrip("/")).name.lower()
     suffix = PurePosixPath(stem).suffix
     return stem.removesuffix(suffix) if suffix in VIDEO_EXTENSIONS else stem
@@ -243,12 +245,12 @@ def match_names(anchor: Iterable[str], test: Iterable[str]) -> list[tuple[str, s
 
 
 def class_key(name: str) -> str:
-    """The form in which names of a class are compared: HEVC_B, hevc-b and HEVC B are one class."""
+    """Returns the form in which names of a class are compared: HEVC_B, hevc-b and HEVC B are one class."""
     return re.sub(r"[\s_-]+", "", name.lower())
 
 
 def average_points(sequences: Sequence[tuple[RatePoint, ...]], metric: str) -> list[tuple[float, float]]:
-    """The class-average curve: at each rate label the mean bpp and the mean quality over the sequences.
+    """Computes the class-average curve: at each rate label the mean bpp and the mean quality over the sequences.
 
     Raises:
         ValueError: the sequences have different labels, or the metric was not measured.
@@ -263,7 +265,7 @@ def average_points(sequences: Sequence[tuple[RatePoint, ...]], metric: str) -> l
 
 
 def curve(points: Iterable[RatePoint], metric: str) -> list[tuple[float, float]]:
-    """(bpp, quality) of each point, in the order given. ValueError where the metric was not measured."""
+    """Returns (bpp, quality) of each point, in the order given. ValueError where the metric was not measured."""
     measured = [(point.bpp, point.quality(metric)) for point in points]
     if any(quality is None for _, quality in measured):
         raise ValueError(f"{metric} was not measured")
@@ -337,7 +339,7 @@ def _rate_point(label: str, figures: Any, place: str) -> RatePoint:
 
 
 def _frame_psnr(values: Any, num_frames: int, place: str) -> tuple[float, ...]:
-    """The PSNR of each frame; nothing where the file has no list of numbers under this name."""
+    """Returns the PSNR of each frame; nothing where the file has no list of numbers under this name."""
     if not isinstance(values, list) or not values:
         return ()
     if len(values) != num_frames:
@@ -361,7 +363,7 @@ def _members(value: Any, place: str) -> list[tuple[str, Any]]:
 
 
 def object_without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An `object_pairs_hook` of `json.loads` that refuses a name standing twice in one object.
+    """Serves `json.loads` as an `object_pairs_hook` that refuses a name standing twice in one object.
 
     Raises:
         ValueError: with the name.

@@ -242,7 +242,8 @@ def _keep_multipliers_small(model: Any, state: State, recorded: RecordingOperati
 
 
 def _is_wide(layer: Any, policy: WeightPolicy) -> bool:
-    """Whether a layer gets 16-bit weights. Depthwise convolutions always get them, because they have few weights."""
+    """Returns whether a layer gets 16-bit weights. Depthwise convolutions always get them, because they have few
+    weights."""
     return not isinstance(layer, Conv) or policy.is_wide(layer.name)
 
 

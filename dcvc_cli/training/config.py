@@ -74,13 +74,13 @@ class TrainConfig:
 
     @property
     def objective(self) -> Objective:
-        """The objective that every step minimises."""
+        """Returns the objective that every step minimises."""
         chroma_weights = self.chroma_weight_first, self.chroma_weight_last
         return Objective((self.lambda_first, self.lambda_last), self.cost_exponent, chroma_weights, self.own)
 
     @property
     def watches_validation(self) -> bool:
-        """Whether validation decides learning rates or which parameters are kept."""
+        """Returns whether validation decides learning rates or which parameters are kept."""
         return self.keep_best or any(stage.plateau_patience for stage in self.stages)
 
     @property
@@ -96,8 +96,8 @@ class TrainConfig:
         return replace(self, stages=tuple(stages))
 
     def validates_after(self, step: int) -> bool:
-        """Whether the validation clips are coded after so many steps: at the end of a run and of each epoch, or every
-        `validate_every` steps."""
+        """Returns whether the validation clips are coded after so many steps: at the end of a run and of each epoch, or
+        every `validate_every` steps."""
         number, stage, _ = self.stage_at(step - 1)
         if not stage.epochs:
             return step % self.validate_every == 0 or step == self.num_steps

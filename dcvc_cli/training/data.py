@@ -181,7 +181,8 @@ class CropSampler:
         return np.ascontiguousarray(np.stack(crops))
 
     def _padded(self, clip: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """(frames, 3, patch, patch): what is smaller stands in the middle of black, the odd row or column behind it."""
+        """Pads to (frames, 3, patch, patch): what is smaller stands in the middle of black, the odd row or column
+        behind it."""
         height, width = clip.shape[2:]
         if min(height, width) == self.patch:
             return clip

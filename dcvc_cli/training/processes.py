@@ -41,7 +41,7 @@ class TrainingProcesses:
 
     @property
     def is_main(self) -> bool:
-        """Whether this process writes checkpoints and logs and talks to the user."""
+        """Returns whether this process writes checkpoints and logs and talks to the user."""
         return self.index == 0
 
     def share(self, batch: int) -> BatchShare:
@@ -79,7 +79,7 @@ class TrainingProcesses:
         return [result for _, result in sorted(self.gather(own), key=itemgetter(0))]
 
     def any_of(self, flag: bool) -> bool:
-        """Whether `flag` holds on any process. All processes get the same answer."""
+        """Returns whether `flag` holds on any process. All processes get the same answer."""
         return self.sum_values([float(flag)])[0] > 0
 
     def check_alike(self, what: str, value: str) -> None:

@@ -14,7 +14,7 @@ def quantised_weights(parameters: Mapping[str, torch.Tensor]) -> dict[str, torch
 
 
 def has_8_bits(name: str) -> bool:
-    """Whether a parameter ships with 8 bits."""
+    """Returns whether a parameter ships with 8 bits."""
     return name.endswith(".weight") and not carries_signal(name)
 
 

@@ -49,7 +49,7 @@ class Source:
 
     @property
     def key(self) -> str:
-        """Name in the cache. Another file, or the same file with another size, has another name."""
+        """Returns the name in the cache. Another file, or the same file with another size, has another name."""
         sizes = (
             f" {self.files[0].stat().st_size}"
             if self.files == (self.path,)
@@ -242,7 +242,7 @@ def ycc_planes(*rgb: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
 
 
 def rgb_planes(*rgb: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], ...]:
-    """The planes as they are."""
+    """Returns the planes as they are."""
     return rgb
 
 

@@ -85,7 +85,7 @@ def training_samples(clip: ValidationClip, *, is_rgb: bool) -> torch.Tensor:
 
 
 def _samples(picture: Picture, video_format: VideoFormat, *, is_rgb: bool) -> NDArray[np.uint8]:
-    """(3, h, w), chroma repeated to full size."""
+    """Returns (3, h, w), chroma repeated to full size."""
     has_rgb = video_format.chroma is ChromaFormat.RGB
     if is_rgb:
         return np.stack(

@@ -20,13 +20,13 @@ class _MessageConsole(Console):
 
 @cache
 def stderr_console() -> Console:
-    """The console for messages to people. It colours on a terminal only, and obeys NO_COLOR."""
+    """Returns the console for messages to people. It colours on a terminal only, and obeys NO_COLOR."""
     return _MessageConsole(stderr=True, highlight=False)
 
 
 def stdout_console() -> Console:
-    """A console on standard output as it is now, for a command whose result is a text. Lines to a pipe are neither
-    wrapped nor cut."""
+    """Returns a console on standard output as it is now, for a command whose result is a text. Lines to a pipe are
+    neither wrapped nor cut."""
     width = None if sys.stdout.isatty() else 10_000
     return Console(file=sys.stdout, highlight=False, width=width)
 

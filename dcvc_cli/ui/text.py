@@ -2,8 +2,8 @@
 
 
 def one_line(text: str) -> str:
-    """The text with escapes in place of unprintable characters: line ends, control sequences and bytes that are no
-    UTF-8.
+    """Returns the text with escapes in place of unprintable characters: line ends, control sequences and bytes that are
+    no UTF-8.
 
     The result can be encoded in UTF-8; a file name that is not UTF-8 cannot.
     """

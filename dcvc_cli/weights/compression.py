@@ -16,7 +16,8 @@ PRIOR_PREFIXES = ("hyper_", "y_", "temporal_prior")
 
 
 def table_arrays(table: CdfTable, prefix: str = TABLE_PREFIX) -> Arrays:
-    """The z table as it is stored: frequencies (every one below 65536, 0 = unused) and the offset of each row."""
+    """Makes arrays of the z table, as it is stored: frequencies (every one below 65536, 0 = unused) and the offset of
+    each row."""
     widths = np.diff(table.cdf, axis=1)
     used = np.arange(widths.shape[1]) < (table.cdf_length - 1)[:, None]
     return {
@@ -26,7 +27,7 @@ def table_arrays(table: CdfTable, prefix: str = TABLE_PREFIX) -> Arrays:
 
 
 def read_table(arrays: Mapping[str, NDArray[Any]], prefix: str) -> CdfTable:
-    """The inverse of table_arrays. TableError if the arrays are no table."""
+    """Inverts table_arrays. TableError if the arrays are no table."""
     names = [f"{prefix}.frequency", f"{prefix}.offset"]
     if any(name not in arrays for name in names):
         raise TableError("its arrays are missing")
@@ -41,17 +42,16 @@ def read_table(arrays: Mapping[str, NDArray[Any]], prefix: str) -> CdfTable:
 
 
 def carries_signal(name: str) -> bool:
-    """Whether a layer carries the picture itself. Residual branches correct it, the direct path adds detail to it,
-    priors only predict symbols: these do not. In the few layers that carry the picture, rounding to 8 bits is visible,
-    so their weights are stored, and run in the exact profile, with 16 bits
-    (docs/decisions/0011-exact-weight-widths.md).
-    """
+    """Returns whether a layer carries the picture itself. Residual branches correct it, the direct path adds detail to
+    it, priors only predict symbols: these do not. In the few layers that carry the picture, rounding to 8 bits is
+    visible, so their weights are stored, and run in the exact profile, with 16 bits
+    (docs/decisions/0011-exact-weight-widths.md)."""
     return not ({"dc", "ffn", "direct"} & set(name.split("."))) and not name.startswith(PRIOR_PREFIXES)
 
 
 def _signal_limit(name: str) -> int:
-    """The largest integer of a layer with 16 bits. An encoder's layers run in bfloat16 and need no more than 12 bits,
-    which compress better."""
+    """Returns the largest integer of a layer with 16 bits. An encoder's layers run in bfloat16 and need no more than 12
+    bits, which compress better."""
     return 2047 if name.startswith(("enc.", "encoder.")) else WIDE_LIMIT
 
 
@@ -72,7 +72,7 @@ def compress_parameters(parameters: Mapping[str, NDArray[np.float32]]) -> Arrays
 
 
 def integers_and_steps(key: str, value: NDArray[np.float32], limit: int, kind: type) -> Arrays:
-    """A convolution weight as integers up to `limit`, and its steps."""
+    """Splits a convolution weight into integers up to `limit`, and its steps."""
     flat = value.reshape(value.shape[0], -1).astype(np.float64)
     step = np.maximum(np.abs(flat).max(axis=1), 1e-12) / limit
     return {

@@ -53,7 +53,8 @@ FINGERPRINT_SUFFIX = "_fingerprint"
 
 
 def fingerprint_of(arrays: Mapping[str, NDArray[Any]]) -> int:
-    """64 bits of SHA-256 over key, type, shape and little-endian bytes of every array in key order; never 0."""
+    """Computes 64 bits of SHA-256 over key, type, shape and little-endian bytes of every array in key order; never
+    0."""
     digest = hashlib.sha256()
     for key in sorted(arrays):
         array = np.ascontiguousarray(arrays[key])
@@ -107,7 +108,7 @@ class NetworkWeights:
         )
 
     def parameters(self) -> dict[str, NDArray[np.float32]]:
-        """State dict in float32, stored integers multiplied out.
+        """Returns the state dict in float32, stored integers multiplied out.
 
         Raises:
             EnvironmentFault: the exact profile's arrays stand for parameters and are not usable.
@@ -121,8 +122,8 @@ class NetworkWeights:
         }
 
     def for_exact_coding(self) -> "NetworkWeights":
-        """The part that exact coding needs: integers in place of the decoder's parameters, and 16-bit weights of the
-        layers that only an encoder runs."""
+        """Returns the part that exact coding needs: integers in place of the decoder's parameters, and 16-bit weights
+        of the layers that only an encoder runs."""
         decoder = {key for key, _ in self.model.decoder_shapes()} if self.exact else set()
         kept: Arrays = {}
         for key, value in self.arrays.items():
@@ -134,7 +135,8 @@ class NetworkWeights:
 
     @cached_property
     def analysis(self) -> AnalysisNetwork | None:
-        """The integer form of the layers that only an encoder runs; None for weights that were not prepared with it.
+        """Returns the integer form of the layers that only an encoder runs; None for weights that were not prepared
+        with it.
 
         Raises:
             EnvironmentFault: exponents that do not fit the weights.
@@ -167,7 +169,7 @@ class ModelWeights:
 
     @property
     def has_float_decoder(self) -> bool:
-        """Whether the decoder's parameters of training or of a checkpoint are here, not only integers made from
+        """Returns whether the decoder's parameters of training or of a checkpoint are here, not only integers made from
         them."""
         return all(
             key in network.arrays for network in self.networks.values() for key, _ in network.model.decoder_shapes()
@@ -175,7 +177,7 @@ class ModelWeights:
 
     @property
     def is_exact(self) -> bool:
-        """Whether the weights carry the integers of the exact profile."""
+        """Returns whether the weights carry the integers of the exact profile."""
         return all(bool(network.exact) for network in self.networks.values())
 
     @property
@@ -185,7 +187,7 @@ class ModelWeights:
 
     @property
     def fingerprint_texts(self) -> dict[str, str]:
-        """16 hexadecimal digits by NETWORK_fingerprint, as files and reports have them."""
+        """Writes 16 hexadecimal digits by NETWORK_fingerprint, as files and reports have them."""
         return {name + FINGERPRINT_SUFFIX: f"{network.fingerprint:016x}" for name, network in self.networks.items()}
 
 
@@ -208,7 +210,7 @@ class WeightsHeader:
     size_bytes: int
 
     def may_match(self, fingerprints: Sequence[int]) -> bool:
-        """False where the recorded fingerprints rule these out."""
+        """Returns False where the recorded fingerprints rule these out."""
         pairs = zip(self.fingerprints, fingerprints, strict=False)
         return len(self.fingerprints) == len(fingerprints) and all(
             recorded in (None, wanted) for recorded, wanted in pairs

@@ -119,8 +119,8 @@ class SafetensorsReader:
         return data
 
     def arrays(self) -> Iterator[tuple[str, NDArray[Any]]]:
-        """Key and array in the order of the file, each read when it is asked for. Iterate once and to the end: the last
-        step checks that nothing follows, and that the file did not change meanwhile."""
+        """Yields key and array in the order of the file, each read when it is asked for. Iterate once and to the end:
+        the last step checks that nothing follows, and that the file did not change meanwhile."""
         for key, entry in self.entries.items():
             array = np.empty(entry.shape, entry.kind)
             if array.nbytes:

@@ -16,14 +16,15 @@ SUFFIX = ".safetensors"
 
 
 def presets_folder() -> Path:
-    """The folder with presets and shipped weights: inside the installed package, or beside it in a source tree."""
+    """Returns the folder with presets and shipped weights: inside the installed package, or beside it in a source
+    tree."""
     # Not importlib.resources: an editable install spreads the package over two folders.
     package = Path(__file__).resolve().parents[1]
     return package / "presets" if (package / "presets").is_dir() else package.parent / "presets"
 
 
 def user_folder() -> Path:
-    """The folder that `dcvc models add` puts weights into."""
+    """Returns the folder that `dcvc models add` puts weights into."""
     home = os.environ.get("DCVC_HOME")
     if home:
         return Path(home) / "weights"
@@ -33,7 +34,7 @@ def user_folder() -> Path:
 
 
 def weight_files() -> Iterator[Path]:
-    """Every weights file that can be found: shipped files first, each folder in the order of names."""
+    """Lists every weights file that can be found: shipped files first, each folder in the order of names."""
     for folder in (presets_folder() / "weights", user_folder()):
         yield from (folder / name for name in sorted(filter(is_weights_name, _names_in(folder))))
 
@@ -48,18 +49,18 @@ def _names_in(folder: Path) -> list[str]:
 
 
 def is_weights_name(name: str) -> bool:
-    """Whether a file of this name can hold weights. Shipped weights are compressed."""
+    """Returns whether a file of this name can hold weights. Shipped weights are compressed."""
     return name.endswith((SUFFIX, SUFFIX + COMPRESSED_SUFFIX)) and not name.startswith(".")
 
 
 def weights_name(path: Path) -> str:
-    """The name of the weights in this file."""
+    """Returns the name of the weights in this file."""
     return path.name.removesuffix(COMPRESSED_SUFFIX).removesuffix(SUFFIX)
 
 
 def weights_by_name(name: str) -> ModelWeights:
-    """The weights called `name` (file name without suffix), or the file at that path; EnvironmentFault lists what there
-    is."""
+    """Reads the weights called `name` (file name without suffix), or the file at that path; EnvironmentFault lists what
+    there is."""
     if is_weights_name(Path(name).name):
         return read_weights(Path(name))
     known = list(weight_files())
@@ -73,7 +74,8 @@ def weights_by_name(name: str) -> ModelWeights:
 
 
 def weights_by_fingerprints(fingerprints: Sequence[int], model: Model) -> ModelWeights:
-    """The weights that a stream names. The search reads headers only; the file that it finds is read and checked whole.
+    """Finds the weights that a stream names. The search reads headers only; the file that it finds is read and checked
+    whole.
 
     Args:
         fingerprints: of the model's networks, in its order.

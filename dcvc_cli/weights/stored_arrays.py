@@ -43,15 +43,15 @@ def coding_shapes(model: Network) -> dict[str, tuple[int, ...]]:
 
 
 def is_companion(key: str) -> bool:
-    """Whether an array belongs to a parameter or to the z table and is no parameter itself."""
+    """Returns whether an array belongs to a parameter or to the z table and is no parameter itself."""
     return (
         key.endswith(STEP_SUFFIX) or key.startswith((TABLE_PREFIX, PUBLISHED_TABLE_PREFIX)) or key == ANALYSIS_EXPONENTS
     )
 
 
 def parameter_problems(model: Network, found: Mapping[str, tuple[int, ...]]) -> list[str]:
-    """Every missing, extra or misshapen key, one sentence each. The bit estimator is left out: coding needs its table
-    only."""
+    """Lists every missing, extra or misshapen key, one sentence each. The bit estimator is left out: coding needs its
+    table only."""
     expected = coding_shapes(model)
     problems = [f"{key} is missing" for key in expected if key not in found]
     problems += [f"{shown(key)} is not part of the model" for key in found if key not in expected]
@@ -64,7 +64,7 @@ def parameter_problems(model: Network, found: Mapping[str, tuple[int, ...]]) -> 
 
 
 def entry_problems(model: Network, entries: Mapping[str, ArrayEntry]) -> list[str]:
-    """Every array that is missing, of the wrong shape or type, or not part of the network; one sentence each.
+    """Lists every array that is missing, of the wrong shape or type, or not part of the network; one sentence each.
 
     Args:
         entries: what a header says of one network's arrays, by key without the network's name.
@@ -147,7 +147,8 @@ def _exact_problems(model: Network, exact: Mapping[str, ArrayEntry]) -> list[str
 
 
 def value_problem(key: str, array: NDArray[Any]) -> str | None:
-    """The fault in the values of a stored float array, in one sentence; None for a sound array and for integers."""
+    """Finds the fault in the values of a stored float array, in one sentence; None for a sound array and for
+    integers."""
     if array.dtype.kind != "f" or not array.size:
         return None
     # A comparison with NaN is False, so this finds it too.

@@ -21,7 +21,7 @@ class TorchFileError(Exception):
 
 
 def load_torch_file(path: Path) -> Any:
-    """The contents of a file of torch.save, with tensors on the CPU. No code in the file can run.
+    """Loads the contents of a file of torch.save, with tensors on the CPU. No code in the file can run.
 
     Raises:
         TorchFileError: the file cannot be read, is none of torch.save, or holds something other than tensors and plain

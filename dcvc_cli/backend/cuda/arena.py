@@ -17,13 +17,14 @@ class Memory(Protocol):
     """Hands out device memory."""
 
     def allocate(self, size_bytes: int, cell_bytes: int) -> int:
-        """The address of memory for elements of cell_bytes."""
+        """Returns the address of memory for elements of cell_bytes."""
 
     def free(self, address: int) -> None:
-        """Takes memory back; work that was requested before may still use it."""
+        """Takes memory back. Raises KeyError for an address that is not handed out. work that was requested before may
+        still use it."""
 
     def after_work(self) -> None:
-        """Called when all requested work has been handed to the device."""
+        """The engine calls this when all requested work has been handed to the device."""
 
 
 class Arena:
@@ -43,7 +44,7 @@ class Arena:
 
     @property
     def reserved_bytes(self) -> int:
-        """Bytes of all pieces."""
+        """Counts the bytes of all pieces."""
         return sum(size for _, size in self._pieces)
 
     @property
@@ -74,7 +75,7 @@ class Arena:
         return piece
 
     def free(self, address: int) -> None:
-        """KeyError for an address that is not handed out."""
+        """Takes memory back. Raises KeyError for an address that is not handed out."""
         size = self._used.pop(address)
         gaps = self._gaps
         place = bisect_left(gaps, (address, size))

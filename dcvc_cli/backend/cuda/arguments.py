@@ -22,7 +22,7 @@ _FIELD = re.compile(r"^\s*(?:const )?(\w+)(\*)? (\w+)(?:\[(\d+)\])?;", re.M)
 
 @functools.cache
 def kernel_folder() -> Path:
-    """Where the kernels' sources are: inside the installed package, or beside it in a source tree.
+    """Finds the kernels' sources: inside the installed package, or beside it in a source tree.
 
     Raises:
         EnvironmentFault: they are in neither place.
@@ -35,7 +35,7 @@ def kernel_folder() -> Path:
 
 
 def parse_structures(text: str) -> dict[str, type[ctypes.Structure]]:
-    """The structures of a header whose fields are pointers, int32_t, and arrays of these."""
+    """Reads the structures of a header whose fields are pointers, int32_t, and arrays of these."""
     structures: dict[str, type[ctypes.Structure]] = {}
     for name, body in _STRUCT.findall(text):
         fields: list[tuple[str, Any]] = []
@@ -50,12 +50,12 @@ def parse_structures(text: str) -> dict[str, type[ctypes.Structure]]:
 
 @functools.cache
 def argument_structures() -> dict[str, type[ctypes.Structure]]:
-    """The structures of all kernels by name."""
+    """Returns the structures of all kernels by name."""
     return parse_structures((kernel_folder() / "arguments.hpp").read_text(encoding="utf-8"))
 
 
 def kernel_sources() -> dict[str, str]:
-    """Text of every header and source, by the name under which it is included or compiled."""
+    """Reads the text of every header and source, by the name under which it is included or compiled."""
     folder = kernel_folder()
     paths = sorted((*folder.glob("*.hpp"), *folder.glob("*.cu"), folder.parent / "base" / "samples.hpp"))
     return {f"kernels/{path.parent.name}/{path.name}": path.read_text(encoding="utf-8") for path in paths}

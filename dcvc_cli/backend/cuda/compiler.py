@@ -87,7 +87,7 @@ class Nvrtc:
 
 @functools.cache
 def find_nvrtc(max_major: int = 99) -> Nvrtc:
-    """The compiler.
+    """Loads the compiler.
 
     Args:
         max_major: of its version; a driver loads no code of a later one than its own.
@@ -112,7 +112,7 @@ def find_nvrtc(max_major: int = 99) -> Nvrtc:
 
 
 def _in_wheels() -> list[Path]:
-    """Where PyPI's packages put NVRTC, the newest first."""
+    """Lists where PyPI's packages put NVRTC, the newest first."""
     found: list[Path] = []
     for distribution in ("nvidia-cuda-nvrtc", "nvidia-cuda-nvrtc-cu12"):
         try:
@@ -125,7 +125,7 @@ def _in_wheels() -> list[Path]:
 
 
 def cache_folder() -> Path:
-    """Where compiled kernels are kept."""
+    """Returns the folder that keeps compiled kernels."""
     home = os.environ.get("DCVC_HOME")
     if home:
         return Path(home) / "cuda"
@@ -134,7 +134,7 @@ def cache_folder() -> Path:
 
 
 def source_hash(target: str) -> str:
-    """Hash of everything that decides the machine code for a target."""
+    """Hashes everything that decides the machine code for a target."""
     digest = hashlib.sha256(repr((target, OPTIONS)).encode())
     for name, text in kernel_sources().items():
         digest.update(f"{name}\0{text}\0".encode())
@@ -142,7 +142,7 @@ def source_hash(target: str) -> str:
 
 
 def shipped_target(capability: tuple[int, int]) -> str | None:
-    """The best target with cubins in a wheel that a GPU of this compute capability runs; None where none fits."""
+    """Finds the best target with cubins in a wheel that a GPU of this compute capability runs; None where none fits."""
     own = [target for target in SHIPPED_TARGETS if int(target[3:]) // 10 == capability[0]]
     fitting = [target for target in own if int(target[3:]) % 10 <= capability[1]]
     return fitting[-1] if fitting else None
@@ -158,7 +158,7 @@ def _cached_folder(capability: tuple[int, int], driver_major: int) -> Path:
 
 
 def origin_of_cubins(capability: tuple[int, int], driver_major: int) -> str:
-    """The place that `cubins_for` takes cubins from, in words.
+    """Names the place that `cubins_for` takes cubins from.
 
     Raises:
         EnvironmentFault: from nowhere.
@@ -173,7 +173,7 @@ def origin_of_cubins(capability: tuple[int, int], driver_major: int) -> str:
 
 
 def cubins_for(capability: tuple[int, int], driver_major: int = 99) -> dict[str, bytes]:
-    """The cubin of every source for a GPU: shipped, from the cache, or compiled now and kept.
+    """Returns the cubin of every source for a GPU: shipped, from the cache, or compiled now and kept.
 
     Args:
         driver_major: of the CUDA version that the driver knows.
@@ -198,7 +198,7 @@ def cubins_for(capability: tuple[int, int], driver_major: int = 99) -> dict[str,
 
 
 def compile_all(target: str, max_major: int = 99) -> dict[str, bytes]:
-    """The cubin of every source for a target, by a compiler of at most this version."""
+    """Compiles every source for a target, by a compiler of at most this version."""
     compiler, texts = find_nvrtc(max_major), kernel_sources()
     return {source: compiler.compile(f"{HEADERS_FOLDER}/{source}", texts, target).cubin for source in SOURCES}
 

@@ -37,7 +37,7 @@ pieces."""
 
 
 def driver_module() -> Bindings:
-    """The bindings of the CUDA driver.
+    """Imports the bindings of the CUDA driver.
 
     Raises:
         EnvironmentFault: they are not installed.
@@ -59,7 +59,7 @@ class Calls:
         self.cu = driver if driver is not None else driver_module()
 
     def start(self) -> None:
-        """EnvironmentFault without a driver, or with one that finds no GPU."""
+        """Starts the driver. Raises EnvironmentFault without a driver, or with one that finds no GPU."""
         try:
             code = self.cu.cuInit(0)[0]
         except RuntimeError as error:  # the bindings find no driver library
@@ -68,12 +68,12 @@ class Calls:
             raise EnvironmentFault(f"the CUDA driver does not start ({self.name(code)})", "use --device cpu")
 
     def name(self, code: Handle) -> str:
-        """The driver's name of an error code."""
+        """Returns the driver's name of an error code."""
         found = self.cu.cuGetErrorName(self.cu.CUresult(int(code)))
         return found[1].decode() if int(found[0]) == 0 else str(int(code))
 
     def do(self, result: tuple[Any, ...]) -> Any:
-        """The value of a driver call, from what the bindings return: (error code, values...)."""
+        """Returns the value of a driver call, from what the bindings return: (error code, values...)."""
         code, *values = result
         if int(code) != 0:
             raise EnvironmentFault(f"the CUDA driver reports {self.name(code)}", "try --device cpu")
@@ -123,7 +123,7 @@ def find_gpu(calls: Calls, index: int) -> Gpu:
 
 
 def describe_gpu(index: int = 0, driver: Bindings | None = None) -> str:
-    """The GPU and where the kernels' machine code comes from.
+    """Describes the GPU, and says where the kernels' machine code comes from.
 
     Raises:
         EnvironmentFault: the exact profile cannot run there; the message says what is missing.
@@ -251,7 +251,7 @@ class CudaDevice:
         own.wait_stream(others)
 
     def _view(self, address: int, count: int, kind: str) -> "torch.Tensor":
-        """Device memory as a tensor of PyTorch, of numbers in NumPy's name `kind`."""
+        """Shows device memory as a tensor of PyTorch, of numbers in NumPy's name `kind`."""
         import torch
 
         fields = {"shape": (count,), "typestr": kind, "data": (address, False), "version": 3}
@@ -327,7 +327,7 @@ class CudaDevice:
 
 
 def open_engine(name: str) -> CudaEngine:
-    """An engine on the GPU that `cuda` or `cuda:N` names.
+    """Opens an engine on the GPU that `cuda` or `cuda:N` names.
 
     Raises:
         EnvironmentFault: as CudaDevice, or no bindings, or no machine code and no compiler.

@@ -54,13 +54,13 @@ class Device(Protocol):
 
     @property
     def shares_with_torch(self) -> bool:
-        """Whether PyTorch works on this device too; else nobody calls `read_tensor` and `write_tensor`."""
+        """Returns whether PyTorch works on this device too; else nobody calls `read_tensor` and `write_tensor`."""
 
     def read_tensor(self, address: int, count: int) -> "torch.Tensor":
-        """A new tensor of PyTorch with count int16, after all work before."""
+        """Makes a tensor of PyTorch with count int16, after all work before."""
 
     def write_tensor(self, address: int, tensor: "torch.Tensor") -> None:
-        """Copies a contiguous tensor of PyTorch, before all work after."""
+        """Makes memory that holds a tensor of PyTorch."""
 
     def allocate(self, size_bytes: int, cell_bytes: int) -> int:
         """Address of new memory for elements of cell_bytes."""
@@ -72,7 +72,7 @@ class Device(Protocol):
         """Copies a contiguous array; it may change as soon as this returns."""
 
     def download(self, array: NDArray[Any], address: int) -> None:
-        """Fills a contiguous array, after all work before."""
+        """Reads an array of device memory, after the launches so far."""
 
     def run(self, launches: Sequence[Launch]) -> None:
         """Starts a group of launches."""
@@ -103,18 +103,18 @@ class DeviceTensor:
 
     @property
     def is_aligned(self) -> bool:
-        """Whether the channels can be read 8 at a time, the last of them beyond the end."""
+        """Returns whether the channels can be read 8 at a time, the last of them beyond the end."""
         has_room = round_up(self.channels, 8) <= self.pitch - self.first_channel
         return self.address % 16 == 0 and self.pitch % 8 == 0 and has_room
 
     def channels_from(self, first: int, channels: int) -> "DeviceTensor":
-        """Consecutive channels, of the same memory."""
+        """Returns consecutive channels, of the same memory."""
         return replace(
             self, address=self.address + 2 * first, channels=channels, first_channel=self.first_channel + first
         )
 
     def with_channels(self, channels: int) -> "DeviceTensor":
-        """A tensor at the same place with another number of channels."""
+        """Makes a tensor at the same place with another number of channels."""
         return replace(self, channels=channels)
 
 
@@ -156,12 +156,12 @@ class CudaEngine:
     # ---- memory
 
     def raw(self, size_bytes: int, cell_bytes: int) -> Allocation:
-        """New memory for elements of cell_bytes."""
+        """Allocates memory for elements of cell_bytes."""
         return Allocation(self.memory, size_bytes, cell_bytes)
 
     def tensor(self, height: int, width: int, channels: int) -> DeviceTensor:
-        """A new tensor, its pitch the channels rounded up to 8. ValueError for 2^31 elements and more: kernels count
-        them in 32 bits."""
+        """Makes a tensor. Its pitch is the number of channels, rounded up to 8. ValueError for 2^31 elements and more:
+        kernels count them in 32 bits."""
         pitch = round_up(channels, 8)
         if height * width * pitch >= 1 << 31:
             raise ValueError(f"a tensor of {height} x {width} x {pitch} has too many elements for the CUDA kernels")
@@ -173,7 +173,7 @@ class CudaEngine:
         return self.cached(("constant", key), lambda: self.upload_array(make())).address
 
     def cached(self, key: object, make: Callable[[], T]) -> T:
-        """The value that `make` gave at the first call with this key. Each key has one `make`."""
+        """Returns the value that `make` gave at the first call with this key. Each key has one `make`."""
         if key not in self._cached:
             self._cached[key] = make()
         made: T = self._cached[key]
@@ -196,7 +196,7 @@ class CudaEngine:
 
     @staticmethod
     def prepare(name: str, grid: tuple[int, ...], **values: Any) -> "Prepared":
-        """A launch to be made many times with other addresses."""
+        """Prepares a launch that is made many times with other addresses."""
         kernel = KERNELS[name]
         fields = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
         x, y, z = (*grid, 1, 1)[:3]
@@ -211,11 +211,11 @@ class CudaEngine:
 
     @property
     def pending(self) -> list[Launch]:
-        """The launches that were collected since the last group."""
+        """Returns the launches that were collected since the last group."""
         return list(self._pending)
 
     def recorded(self, run: Callable[[], object]) -> list[list[Launch]]:
-        """The groups of launches that `run` adds, for measuring."""
+        """Returns the groups of launches that `run` adds, for measuring."""
         groups: list[list[Launch]] = []
         self._record, before = groups, self._record
         try:
@@ -246,13 +246,13 @@ class CudaEngine:
         self.device.upload(address, np.ascontiguousarray(array))
 
     def upload_array(self, array: NDArray[Any]) -> Allocation:
-        """New memory that holds the array."""
+        """Makes memory that holds the array."""
         owner = Allocation(self.memory, array.nbytes, array.itemsize)
         self.upload(owner.address, array)
         return owner
 
     def download(self, address: int, shape: tuple[int, ...], dtype: type[np.generic]) -> NDArray[Any]:
-        """An array of device memory, after the launches so far."""
+        """Reads an array of device memory, after the launches so far."""
         self.flush()
         array = np.empty(shape, dtype)
         if array.size:
@@ -260,7 +260,7 @@ class CudaEngine:
         return array
 
     def read_tensor(self, tensor: DeviceTensor) -> "torch.Tensor":
-        """A tensor as one of PyTorch, int16 (h, w, c), on the device."""
+        """Reads a tensor as one of PyTorch, int16 (h, w, c), on the device."""
         self.flush()
         count = (tensor.positions - 1) * tensor.pitch + tensor.channels
         flat = self.device.read_tensor(tensor.address, count)
@@ -269,21 +269,21 @@ class CudaEngine:
         )
 
     def write_tensor(self, tensor: "torch.Tensor") -> Allocation:
-        """New memory that holds a tensor of PyTorch."""
+        """Makes memory that holds a tensor of PyTorch."""
         self.flush()
         owner = Allocation(self.memory, tensor.numel() * tensor.element_size(), tensor.element_size())
         self.device.write_tensor(owner.address, tensor.contiguous())
         return owner
 
     def upload_tensor(self, values: NDArray[np.int16]) -> DeviceTensor:
-        """(h, w, c) -> a tensor."""
+        """Makes a tensor of (h, w, c)."""
         height, width, channels = values.shape
         tensor = self.tensor(height, width, channels)
         self.upload(tensor.address, np.pad(values, ((0, 0), (0, 0), (0, tensor.pitch - channels))))
         return tensor
 
     def download_tensor(self, tensor: DeviceTensor) -> NDArray[np.int16]:
-        """A tensor as (h, w, c)."""
+        """Reads a tensor as (h, w, c)."""
         # From the first channel of the first position to the last one of the last.
         count = (tensor.positions - 1) * tensor.pitch + tensor.channels
         flat = self.download(tensor.address, (count,), np.int16)

@@ -78,7 +78,7 @@ KERNELS = {
 
 
 def choose_tile(positions: int, columns: int, num_multiprocessors: int) -> str:
-    """The tile of an 8-bit product (positions x columns) that is done first, by how its blocks fill the
+    """Chooses the tile of an 8-bit product (positions x columns) that is done first, by how its blocks fill the
     multiprocessors.
 
     A multiprocessor computes its blocks' products one after the other, whatever their number, those of small tiles less

@@ -53,7 +53,7 @@ class Product(NamedTuple):
     picture: tuple[int, int] | None = None
 
     def size(self) -> tuple[int, int]:
-        """(height, width) of the output."""
+        """Returns (height, width) of the output."""
         layer, x = self.layer, self.inputs[0]
         height, width = ((side + 2 * layer.padding - layer.kernel) // layer.stride + 1 for side in (x.height, x.width))
         return (2 * height, 2 * width) if self.is_sub_pixel else (height, width)
@@ -63,7 +63,7 @@ class Product(NamedTuple):
         return self.layer.cout // (4 if self.is_sub_pixel else self.fold)
 
     def shape(self) -> tuple[Any, ...]:
-        """Everything but the addresses. One launch is prepared for each key."""
+        """Returns everything but the addresses. One launch is prepared for each key."""
         inputs = tuple([(x.height, x.width, x.channels, x.pitch) for x in self.inputs])
         pitches = tuple([residual.pitch for residual in self.residuals])
         scale = None if self.scale is None else self.scale[0]
@@ -119,7 +119,7 @@ class Layers:
         return out
 
     def _prepared(self, product: Product) -> tuple[Prepared, tuple[int, int, int]]:
-        """(the launch without its addresses, height, width and channels of the output)."""
+        """Returns (the launch without its addresses, height, width and channels of the output)."""
         layer, x = product.layer, product.inputs[0]
         numbers = self.network.conv(layer.name)
         if layer.kernel != numbers.weight.shape[2]:  # a 1x1 layer of cells: the cells' channels are the kernel's places
@@ -228,7 +228,7 @@ class Layers:
         return out
 
     def joined(self, parts: Sequence[DeviceTensor]) -> DeviceTensor:
-        """The channels of all parts in one new tensor."""
+        """Joins the channels of all parts in one new tensor."""
         channels = sum(part.channels for part in parts)
         out = self.engine.tensor(parts[0].height, parts[0].width, channels)
         first = 0
@@ -241,6 +241,6 @@ class Layers:
 
 
 def with_residual(product: Product, residual: DeviceTensor) -> Product | None:
-    """The product plus a tensor, or None where its epilogue has no room for that."""
+    """Adds a tensor to the product. Returns None where its epilogue has no room for that."""
     has_room = product.scale is None and product.picture is None and len(product.residuals) < 2
     return product._replace(residuals=(*product.residuals, residual)) if has_room and residual.is_aligned else None

@@ -16,12 +16,12 @@ WEIGHT_BLOCK = 64
 
 
 def round_up(value: int, multiple: int) -> int:
-    """The next multiple at or above value."""
+    """Returns the next multiple at or above value."""
     return -(-value // multiple) * multiple
 
 
 def fragment_places() -> NDArray[np.intp]:
-    """(64, 64): where in a block the byte of (column, channel) lies."""
+    """Returns (64, 64): where in a block the byte of (column, channel) lies."""
     column, channel = np.meshgrid(np.arange(WEIGHT_BLOCK), np.arange(WEIGHT_BLOCK), indexing="ij")
     half, inside = channel // 32, channel % 32
     register, pair = inside // 16, inside % 8 // 2
@@ -34,7 +34,7 @@ _PLACES = fragment_places()
 
 
 def plain_columns(num_outputs: int) -> NDArray[np.intp]:
-    """The output of every column, -1 for none."""
+    """Returns the output of every column, -1 for none."""
     return np.arange(num_outputs)
 
 
@@ -118,7 +118,7 @@ def pack_matrix(numbers: ExactConv, columns: NDArray[np.intp], first_channels: i
 
 
 def pack_taps(numbers: ExactConv) -> tuple[NDArray[np.uint32], NDArray[np.int32], NDArray[np.int64]]:
-    """A depthwise layer: the nine weights of every channel as five pairs of 16 bits, multipliers and addends, of
+    """Packs a depthwise layer: the nine weights of every channel as five pairs of 16 bits, multipliers and addends, of
     channels rounded up to 8."""
     channels = numbers.weight.shape[0]
     missing = round_up(channels, 8) - channels
@@ -128,8 +128,8 @@ def pack_taps(numbers: ExactConv) -> tuple[NDArray[np.uint32], NDArray[np.int32]
 
 
 def pieces_table(nodes: tuple[int, ...]) -> NDArray[np.uint32]:
-    """64 linear pieces between 65 nodes, each the node in the low half of a word and the rise to the next one in the
-    high half."""
+    """Makes 64 linear pieces between 65 nodes, each the node in the low half of a word and the rise to the next one in
+    the high half."""
     values = np.array(nodes, np.int64)
     words = (values[:64] & 0xFFFF) | ((values[1:65] - values[:64]) & 0xFFFF) << 16
     return words.astype(np.uint32)

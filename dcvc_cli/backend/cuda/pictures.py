@@ -24,12 +24,12 @@ class PictureKernels:
         self.engine = engine
 
     def shuffle(self, x: DeviceTensor, factor: int) -> DeviceTensor:
-        """c f f x h x w -> c x h f x w f."""
+        """Moves channels to samples: c f f x h x w -> c x h f x w f."""
         out = self.engine.tensor(x.height * factor, x.width * factor, x.channels // factor**2)
         return self._move("pixel_shuffle", x, out, x.height, x.width, out.channels, factor)
 
     def unshuffle(self, x: DeviceTensor, factor: int) -> DeviceTensor:
-        """The inverse."""
+        """Inverts `shuffle`."""
         out = self.engine.tensor(x.height // factor, x.width // factor, x.channels * factor**2)
         return self._move("pixel_unshuffle", x, out, out.height, out.width, x.channels, factor)
 
@@ -44,7 +44,7 @@ class PictureKernels:
     def export(
         self, picture: DeviceTensor, *, halve_chroma: bool, truncate_chroma: bool
     ) -> tuple[NDArray[np.uint8], ...]:
-        """Three uint8 planes at padded size."""
+        """Exports three uint8 planes at padded size."""
         height, width = picture.height * rules.PICTURE_CELL, picture.width * rules.PICTURE_CELL
         side = 2 if halve_chroma else 1
         shapes = [(height, width), (height // side, width // side), (height // side, width // side)]
@@ -71,7 +71,7 @@ class PictureKernels:
         blends: NDArray[np.uint8] | None,
         long_term: DeviceTensor | None,
     ) -> DeviceTensor:
-        """The compensated picture; fields (h / 8, w / 8, 2), blends (h / 16, w / 16)."""
+        """Makes the compensated picture; fields (h / 8, w / 8, 2), blends (h / 16, w / 16)."""
         out = self.engine.tensor(reference.height, reference.width, reference.channels)
         fields: dict[str, Any] = {"vectors": np.ascontiguousarray(vectors)}
         if long_term is not None and tracks is not None and blends is not None:
@@ -99,7 +99,7 @@ class PictureKernels:
         *,
         halve_chroma: bool,
     ) -> DeviceTensor:
-        """A picture with the blocks of a floor.
+        """Makes a picture with the blocks of a floor.
 
         Args:
             words: (h / 16, w / 16, 3), as FrameFloor.words gives them.
@@ -131,7 +131,7 @@ class PictureKernels:
     def filtered(
         self, picture: DeviceTensor, luma: NDArray[np.int8], chroma: NDArray[np.int8], *, halve_chroma: bool
     ) -> tuple[Plane, Plane, Plane]:
-        """The planes of a picture, filtered, at padded size; coefficients (24, 12) and (2, 16)."""
+        """Filters the planes of a picture, at padded size; coefficients (24, 12) and (2, 16)."""
         planes = self._filter(picture, luma, chroma, halve_chroma)
         first, second, third = (self.engine.download(plane.address, shape, np.int16) for plane, shape in planes)
         return first, second, third
@@ -139,7 +139,8 @@ class PictureKernels:
     def filtered_samples(
         self, picture: DeviceTensor, luma: NDArray[np.int8], chroma: NDArray[np.int8], shapes: Sequence[tuple[int, ...]]
     ) -> list[NDArray[np.uint8]]:
-        """The upper left parts of the filtered planes as 8-bit samples, chroma halved; `shapes` of luma, Cb and Cr."""
+        """Returns the upper left parts of the filtered planes as 8-bit samples, chroma halved; `shapes` of luma, Cb and
+        Cr."""
         parts = []
         for (plane, padded), (height, width) in zip(self._filter(picture, luma, chroma, True), shapes, strict=True):
             out = self.engine.raw(height * width, 1)
@@ -152,7 +153,7 @@ class PictureKernels:
     def _filter(
         self, picture: DeviceTensor, luma: NDArray[np.int8], chroma: NDArray[np.int8], halve_chroma: bool
     ) -> list[tuple[Any, tuple[int, int]]]:
-        """(memory, shape) of the filtered luma, Cb and Cr."""
+        """Returns (memory, shape) of the filtered luma, Cb and Cr."""
         height, width = picture.height * rules.PICTURE_CELL, picture.width * rules.PICTURE_CELL
         side = 2 if halve_chroma else 1
         shapes = [(height, width), *[(height // side, width // side)] * 3]

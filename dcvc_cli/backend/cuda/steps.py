@@ -33,7 +33,7 @@ class CodedPlaces:
 
 
 def thresholds(exponent: int) -> NDArray[np.int32]:
-    """The smallest int16 scale of every table row; beyond int16 where there is none."""
+    """Returns the smallest int16 scale of every table row; beyond int16 where there is none."""
     unit = 1 << (20 - exponent)
     return np.array([min(-(-threshold // unit), 32768) for threshold in rules.SCALE_THRESHOLDS], np.int32)
 
@@ -95,7 +95,7 @@ class StepKernels:
         skip_threshold: float | None,
         zero_below: NDArray[np.float32] | None,
     ) -> tuple[DeviceTensor, PlaneSymbols, PlaneIndex, PlaneFlags]:
-        """The encoder's half of a step.
+        """Does the encoder's half of a step.
 
         Args:
             y: float32 (C, h, w), an array or a tensor of PyTorch on the device.
@@ -135,7 +135,7 @@ class StepKernels:
     def coded_rows(
         self, step: "CodingStep", scales: DeviceTensor, exponent: int, skip_threshold: float | None
     ) -> tuple[NDArray[np.uint8], CodedPlaces]:
-        """The rows of the coded elements in stream order, and what `restore_coded` needs."""
+        """Returns the rows of the coded elements in stream order, and what `restore_coded` needs."""
         values, grid = self._values(step, scales)
         skipped, count = rules.largest_skipped(skip_threshold, exponent), values["depth"] * grid[0]
         counts, offsets = self.engine.raw(4 * count, 4), self.engine.raw(4 * (count + 1), 4)
@@ -151,7 +151,7 @@ class StepKernels:
     def restore_coded(
         self, step: "CodingStep", symbols: NDArray[np.int8], places: CodedPlaces, means: DeviceTensor, exponent: int
     ) -> DeviceTensor:
-        """The step's part of y_hat from the symbols of the coded elements."""
+        """Makes the step's part of y_hat from the symbols of the coded elements."""
         data = self.engine.upload_array(symbols if symbols.size else np.zeros(1, np.int8))
         values = {
             "scales": places.scales.address,
@@ -163,7 +163,7 @@ class StepKernels:
     def restore_plane(
         self, step: "CodingStep", symbols: PlaneSymbols, means: DeviceTensor, exponent: int
     ) -> DeviceTensor:
-        """The step's part of y_hat from a plane of symbols."""
+        """Makes the step's part of y_hat from a plane of symbols."""
         data = self.engine.upload_array(np.ascontiguousarray(symbols))  # named, to be kept until the launch
         return self._restore(step, means, exponent, symbols=data.address)
 
@@ -181,7 +181,7 @@ class StepKernels:
         return out
 
     def hyper_latents(self, symbols: PlaneSymbols) -> DeviceTensor:
-        """z from its symbols (c, h, w)."""
+        """Makes z from its symbols (c, h, w)."""
         channels, height, width = symbols.shape
         data, out = self.engine.upload_array(np.ascontiguousarray(symbols)), self.engine.tensor(height, width, channels)
         grid = (-(-out.positions * out.pitch // 256),)

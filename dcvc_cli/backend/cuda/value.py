@@ -28,7 +28,7 @@ class CudaValue:
 
     @property
     def tensor(self) -> DeviceTensor:
-        """The data; launches the work that makes it."""
+        """Returns the data; launches the work that makes it."""
         if self._tensor is None:
             self._tensor = (
                 self._layers.run(self.product) if self.product is not None else self._layers.joined(self.parts)
@@ -37,5 +37,5 @@ class CudaValue:
 
     @property
     def waiting(self) -> Product | None:
-        """The product while it is not launched yet, else None."""
+        """Returns the product while it is not launched yet, else None."""
         return self.product if self._tensor is None else None

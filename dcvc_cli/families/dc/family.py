@@ -61,11 +61,11 @@ class DcModel(DiverseModel):
 
     @property
     def trainees(self) -> tuple[str, ...]:
-        """The video network; the image network comes from a published checkpoint."""
+        """Returns the video network; the image network comes from a published checkpoint."""
         return ("video",)
 
     def trainee(self, network: str) -> "Trainee":
-        """The video network behind frozen I frames."""
+        """Makes the trainee of the video network behind frozen I frames."""
         from dcvc_cli.families.diverse_contexts.training import DiverseProgressiveCodec
         from dcvc_cli.learning.progressive.trainee import ProgressiveTrainee
 
@@ -99,7 +99,7 @@ class DcFamily(Family):
 
     @cached_property
     def models(self) -> Mapping[str, DcModel]:
-        """The published size and the one for tests."""
+        """Returns the published size and the one for tests."""
         return {
             "dcvc-dc": DcModel("dcvc-dc", ImageSizes(hyper=256), VideoSizes()),
             "tiny-dcvc-dc": DcModel("tiny-dcvc-dc", TINY_IMAGE, TINY_VIDEO, is_for_tests=True),

@@ -70,12 +70,12 @@ class DcImageNetwork(ImageNetwork):
 
     @property
     def num_qps(self) -> int:
-        """1: all qualities have the same table of z."""
+        """Returns 1: all qualities have the same table of z."""
         return 1
 
     @timed(ANALYSIS)
     def analysis(self, ops: "FloatOperations", picture: Tensor, quality: Qp) -> Tensor:
-        """Picture -> y. Encoder only."""
+        """Maps picture -> y. Encoder only."""
         return self.enc_2(ops, self.enc_1(ops, picture) * factor(ops, "", "enc", quality))
 
     @timed(PRIORS)
@@ -89,6 +89,6 @@ class DcImageNetwork(ImageNetwork):
 
     @timed(SYNTHESIS)
     def synthesis(self, ops: "FloatOperations", y_hat: Tensor, quality: Qp) -> Tensor:
-        """y_hat -> picture."""
+        """Maps y_hat -> picture."""
         inner = self.dec_1(ops, y_hat) * factor(ops, "", "dec", quality)
         return ops.clamp_unit(self.refine(ops, self.dec_2(ops, inner)))

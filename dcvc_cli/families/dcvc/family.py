@@ -51,7 +51,7 @@ class DcvcFamily(Family):
 
     @cached_property
     def models(self) -> Mapping[str, FloatModel]:
-        """The published sizes and the sizes for tests."""
+        """Returns the published sizes and the sizes for tests."""
         made = [
             _model("dcvc", AnchorNetwork(192, has_context=True)),
             _model("dcvc-128", AnchorNetwork(128, has_context=True)),

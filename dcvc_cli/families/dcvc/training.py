@@ -49,9 +49,9 @@ class DcvcProgressiveCodec(FloatProgressiveCodec):
         )
 
     def as_tuple(self, kept: Kept) -> tuple[Any, ...]:
-        """(picture,)."""
+        """Returns (picture,)."""
         return (kept["picture"],)
 
     def as_mapping(self, left: tuple[Any, ...]) -> dict[str, torch.Tensor]:
-        """By name."""
+        """Returns them by name."""
         return {"picture": left[0]}

@@ -98,29 +98,29 @@ class DcvcVideoNetwork(ConditionalNetwork):
 
     @timed(CONTEXT)
     def flow(self, ops: Ops, mv_y_hat: Tensor, picture: Tensor) -> Tensor:
-        """The refined flow, 2 x Hp x Wp, from the picture before."""
+        """Returns the refined flow, 2 x Hp x Wp, from the picture before."""
         flow = self.mv_decoder(ops, mv_y_hat)
         return flow + self.refinement(ops, ops.concat(flow, picture))
 
     @timed(CONTEXT)
     def contexts(self, ops: Ops, flow: Tensor, *kept: Any) -> Tensor:
-        """Flow, picture before -> context: n x Hp x Wp, features of that picture from where the flow points."""
+        """Maps flow, picture before -> context: n x Hp x Wp, features of that picture from where the flow points."""
         (picture,) = kept
         return self.refine(ops, ops.warp(self.extract(ops, picture), flow))
 
     @timed(ANALYSIS)
     def analysis(self, ops: Ops, values: Tensor, contexts: Tensor) -> Tensor:
-        """Picture -> y: m x Hp/16 x Wp/16."""
+        """Maps picture -> y: m x Hp/16 x Wp/16."""
         return self.encoder(ops, ops.concat(values, contexts))
 
     @timed(PRIORS)
     def prior(self, ops: Ops, z_hat: Tensor, contexts: Tensor) -> Tensor:
-        """z and context -> prior of y: 2m x Hp/16 x Wp/16."""
+        """Maps z and context -> prior of y: 2m x Hp/16 x Wp/16."""
         return ops.concat(self.temporal(ops, contexts), self.hyper_decoder(ops, z_hat))
 
     @timed(SYNTHESIS)
     def synthesis(self, ops: Ops, y_hat: Tensor, contexts: Tensor) -> tuple[Tensor, ...]:
-        """y and context -> picture in 0..1."""
+        """Maps y and context -> picture in 0..1."""
         return (ops.clamp_unit(self.reconstruction(ops, ops.concat(self.decoder(ops, y_hat), contexts))),)
 
 
@@ -146,17 +146,17 @@ class DcvcRecipe(ConditionalRecipe):
 
 
 def _before(name: str, n: int) -> Residual:
-    """x + conv2(relu(conv1(relu(x))))."""
+    """Makes the block x + conv2(relu(conv1(relu(x))))."""
     return Residual(name, n, slope=0, before=True)
 
 
 def _after(name: str, n: int) -> Residual:
-    """x + lrelu(conv.2(lrelu(conv.0(x))))."""
+    """Makes the block x + lrelu(conv.2(lrelu(conv.0(x))))."""
     return Residual(name, n, slope=0.1, after=True, keys=("conv.0", "conv.2"))
 
 
 def _downs(name: str, cin: int, inner: int, cout: int, kernel: int) -> Sequence:
-    """Four convolutions with stride 2, GDN between them."""
+    """Makes four convolutions with stride 2, GDN between them."""
     layers: list[Part] = []
     for k in range(3):
         layers += [conv(f"{name}.{2 * k}", inner if k else cin, inner, kernel, 2), Gdn(f"{name}.{2 * k + 1}", inner)]

@@ -75,12 +75,12 @@ class DiverseCase(StreamCase):
 
     @property
     def parameters(self) -> tuple[Any, ...]:
-        """The seed."""
+        """Returns the seed."""
         return (self.seed,)
 
     @property
     def suffix(self) -> str:
-        """Ending of the names of picture files."""
+        """Returns the ending of the names of picture files."""
         return "rgb" if self.video_format.chroma is ChromaFormat.RGB else "yuv"
 
     # ---- what the family's form says

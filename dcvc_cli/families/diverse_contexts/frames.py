@@ -52,7 +52,7 @@ class FrameCoder:
 
     @property
     def frame(self) -> Tensor:
-        """The decoder's picture of the last frame, (1, 3, Hp, Wp)."""
+        """Returns the decoder's picture of the last frame, (1, 3, Hp, Wp)."""
         assert self.reference is not None, "no frame came yet"
         return self.reference.frame
 

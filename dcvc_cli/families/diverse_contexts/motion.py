@@ -115,7 +115,7 @@ class OffsetDiversity:
         return layer_shapes(self)
 
     def __call__(self, ops: "FloatOperations", feature: Tensor, warped: Tensor, field: Tensor) -> Tensor:
-        """Feature c x h x w, warped feature and picture c + 3 x h x w, field 2 x h x w -> c x h x w."""
+        """Maps feature c x h x w, warped feature and picture c + 3 x h x w, field 2 x h x w -> c x h x w."""
         count, channels, height, width = feature.shape
         num = self.groups * OFFSETS
         found = ops.doubled(self.conv_offset(ops, ops.concat(warped, field)))

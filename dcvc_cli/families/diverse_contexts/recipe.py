@@ -71,7 +71,7 @@ class ImageNetwork(ABC):
     @property
     @abstractmethod
     def num_qps(self) -> int:
-        """Number of qualities: the table of z has rows for each."""
+        """Returns the number of qualities: the table of z has rows for each."""
 
     @property
     def num_z_channels(self) -> int:
@@ -88,11 +88,11 @@ class ImageNetwork(ABC):
 
     @abstractmethod
     def analysis(self, ops: "FloatOperations", picture: Tensor, quality: Qp) -> Tensor:
-        """Picture 3 x Hp x Wp in 0..1 -> y: C x Hp/16 x Wp/16. Encoder only."""
+        """Maps picture 3 x Hp x Wp in 0..1 -> y: C x Hp/16 x Wp/16. Encoder only."""
 
     @timed(HYPER)
     def hyper_analysis(self, ops: "FloatOperations", y: Tensor) -> Tensor:
-        """y -> z before rounding: num_z x ceil(h/4) x ceil(w/4) for y of h x w. Encoder only."""
+        """Maps y -> z before rounding: num_z x ceil(h/4) x ceil(w/4) for y of h x w. Encoder only."""
         return self.hyper_enc(ops, ops.pad_replicate(y, 4))
 
     @abstractmethod
@@ -109,7 +109,7 @@ class ImageNetwork(ABC):
 
     @abstractmethod
     def synthesis(self, ops: "FloatOperations", y_hat: Tensor, quality: Qp) -> Tensor:
-        """y_hat -> picture 3 x Hp x Wp, limited to 0..1."""
+        """Maps y_hat -> picture 3 x Hp x Wp, limited to 0..1."""
 
 
 def hyper_size(padded: tuple[int, int]) -> tuple[int, int]:

@@ -73,7 +73,7 @@ class UnitEncoder(PictureEncoder):
         yield CodedUnit(plan.frame_type, qp, plan.reset, payload, lowered=plan.qp - qp)
 
     def reconstruction(self) -> Sequence[Picture]:
-        """The picture of the last unit."""
+        """Returns the picture of the last unit."""
         assert self._frames.reference is not None, "no unit came yet"
         return (self._picture(self._frames.reference.frame, self._video_format),)
 

@@ -104,33 +104,33 @@ class DiverseProgressiveCodec(ProgressiveCodec):
         parameters["align.fusion.weight"] = weight
 
     def i_frame(self, state: State, x: torch.Tensor, rate: torch.Tensor) -> torch.Tensor:
-        """At the anchors."""
+        """Codes them at the anchors."""
         side, padded = DecodedSide(FloatOperations(state), x), (x.shape[-2], x.shape[-1])
         picture: torch.Tensor = recipe.code_i_frame(self.image, side, None, padded, rate.to(x.device)).frame
         return picture
 
     def motion(self, coder: Surrogate, x: torch.Tensor, kept: Kept, at: FrameAt) -> Motion:
-        """As the codec's frames have it."""
+        """Codes the motion as the codec's frames do."""
         side = SurrogateSide(coder, x, MOTION)
         coded = recipe.code_motion(self.video, side, None, Reference(**_own_names(kept)), at.rate.to(x.device))
         return Motion(coded.field, coded)
 
     def warped(self, picture: torch.Tensor, motion: Motion) -> torch.Tensor:
-        """As the codec warps."""
+        """Warps as the codec warps."""
         warped: torch.Tensor = warp(FloatLayers(), picture, motion.flow)
         return warped
 
     def picture(
         self, coder: Surrogate, x: torch.Tensor, kept: Kept, motion: Motion, at: FrameAt
     ) -> dict[str, torch.Tensor]:
-        """As the codec's frames have it."""
+        """Codes the picture as the codec's frames do."""
         side, reference = SurrogateSide(coder, x, PICTURE), Reference(**_own_names(kept))
         left = recipe.code_picture(self.video, side, None, reference, motion.own, at.rate.to(x.device), at.adaptor)
         names = {"picture": left.frame, "feature": left.feature, "motion_feature": left.motion_feature}
         return names | {"y": left.y, "mv_y": left.mv_y}
 
     def after_motion(self, picture: torch.Tensor, motion: Motion) -> dict[str, torch.Tensor]:
-        """The picture, and feature and latents of the motion."""
+        """Returns the picture, and feature and latents of the motion."""
         own: recipe.Motion = motion.own
         return {"picture": picture, "motion_feature": own.feature, "mv_y": own.y}
 

@@ -61,7 +61,7 @@ class Prior:
 
     @timed(PRIORS)
     def parameters(self, ops: "FloatOperations", known: Tensor, reference: Tensor | None) -> Tensor:
-        """Hyper-latents with context, and latents of the reference -> step sizes, scales, means: 3 C x h x w."""
+        """Maps hyper-latents with context, and latents of the reference -> step sizes, scales, means: 3 C x h x w."""
         if reference is None:
             return self.fusion(ops, self.adaptor_0(ops, known))
         return self.fusion(ops, self.adaptor_1(ops, ops.concat(known, reference)))
@@ -225,7 +225,7 @@ class VideoNetwork(ABC):
 
     @property
     def num_qps(self) -> int:
-        """1: all qualities have the same table of z."""
+        """Returns 1: all qualities have the same table of z."""
         return 1
 
     @property
@@ -247,7 +247,7 @@ class VideoNetwork(ABC):
     def motion_analysis(
         self, ops: "FloatOperations", picture: Tensor, reference: Tensor, motion_feature: Tensor | None, quality: Qp
     ) -> Tensor:
-        """Pictures 3 x Hp x Wp, motion feature of the reference -> mv_y: 64 x Hp/16 x Wp/16. Encoder only."""
+        """Maps pictures 3 x Hp x Wp, motion feature of the reference -> mv_y: 64 x Hp/16 x Wp/16. Encoder only."""
         field = self.optic_flow(ops, picture, reference)
         inner = self.mv_enc_2(ops, self.mv_enc_1(ops, field) * self.factor(ops, "mv_y_enc", quality))
         if motion_feature is None:
@@ -256,12 +256,12 @@ class VideoNetwork(ABC):
 
     @timed(HYPER)
     def motion_hyper_analysis(self, ops: "FloatOperations", mv_y: Tensor) -> Tensor:
-        """mv_y -> mv_z before rounding: 64 x ceil(h/4) x ceil(w/4) for mv_y of h x w. Encoder only."""
+        """Maps mv_y -> mv_z before rounding: 64 x ceil(h/4) x ceil(w/4) for mv_y of h x w. Encoder only."""
         return self.mv_hyper_encoder(ops, ops.pad_replicate(mv_y, 4))
 
     @timed(MOTION)
     def motion_synthesis(self, ops: "FloatOperations", mv_y_hat: Tensor, quality: Qp) -> tuple[Tensor, Tensor]:
-        """mv_y_hat -> (field: 2 x Hp x Wp, motion feature: 64 x Hp/4 x Wp/4)."""
+        """Maps mv_y_hat -> (field: 2 x Hp x Wp, motion feature: 64 x Hp/4 x Wp/4)."""
         feature = self.mv_dec_1(ops, mv_y_hat)
         inner = self.mv_dec_2(ops, feature) * self.factor(ops, "mv_y_dec", quality)
         return self.mv_dec_3(ops, inner), feature
@@ -270,7 +270,7 @@ class VideoNetwork(ABC):
     def contexts(
         self, ops: "FloatOperations", frame: Tensor, feature: Tensor | None, adaptor: int, field: Tensor
     ) -> Contexts:
-        """Reference picture and feature, field -> contexts.
+        """Maps reference picture and feature, field -> contexts.
 
         Args:
             feature: 48 x Hp x Wp; None after an I frame and where a refresh dropped it.
@@ -303,7 +303,7 @@ class VideoNetwork(ABC):
 
     @timed(ANALYSIS)
     def analysis(self, ops: "FloatOperations", picture: Tensor, contexts: Contexts, quality: Qp) -> Tensor:
-        """Picture 3 x Hp x Wp -> y: 128 x Hp/16 x Wp/16. Encoder only."""
+        """Maps picture 3 x Hp x Wp -> y: 128 x Hp/16 x Wp/16. Encoder only."""
         inner = self.enc_1(ops, ops.concat(picture, contexts.full))
         inner = self.enc_res1(ops, ops.concat(inner, contexts.half)) * self.factor(ops, "y_enc", quality)
         inner = self.enc_res2(ops, ops.concat(self.enc_2(ops, inner), contexts.quarter))
@@ -311,12 +311,12 @@ class VideoNetwork(ABC):
 
     @timed(HYPER)
     def hyper_analysis(self, ops: "FloatOperations", y: Tensor) -> Tensor:
-        """y -> z before rounding: num_z x ceil(h/4) x ceil(w/4) for y of h x w. Encoder only."""
+        """Maps y -> z before rounding: num_z x ceil(h/4) x ceil(w/4) for y of h x w. Encoder only."""
         return self.hyper_encoder(ops, ops.pad_replicate(y, 4))
 
     @timed(SYNTHESIS)
     def synthesis(self, ops: "FloatOperations", y_hat: Tensor, contexts: Contexts, quality: Qp) -> Tensor:
-        """y_hat and contexts -> feature: 48 x Hp x Wp."""
+        """Maps y_hat and contexts -> feature: 48 x Hp x Wp."""
         inner = self.dec_res1(ops, ops.concat(self.dec_1(ops, y_hat), contexts.quarter))
         inner = self.dec_3(ops, inner) * self.factor(ops, "y_dec", quality)
         inner = self.dec_4(ops, self.dec_res2(ops, ops.concat(inner, contexts.half)))
@@ -324,5 +324,5 @@ class VideoNetwork(ABC):
 
     @timed(RECONSTRUCTION)
     def picture(self, ops: "FloatOperations", feature: Tensor) -> Tensor:
-        """Feature -> picture 3 x Hp x Wp, limited to 0..1."""
+        """Maps feature -> picture 3 x Hp x Wp, limited to 0..1."""
         return ops.clamp_unit(self.recon_conv(ops, feature))

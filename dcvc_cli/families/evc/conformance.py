@@ -68,12 +68,12 @@ class EvcCase(Case):
 
     @property
     def summary(self) -> str:
-        """Picture size and model."""
+        """Returns picture size and model."""
         return f"{self.size}, {self.published}"
 
     @property
     def parameters(self) -> tuple[Any, ...]:
-        """Model and seed."""
+        """Returns model and seed."""
         return self.published, self.seed
 
     def steps(self, run: CaseRun) -> Sequence[Check]:

@@ -75,7 +75,7 @@ class EvcFamily(Family):
 
     @cached_property
     def models(self) -> Mapping[str, EvcModel]:
-        """The published sizes, and a size for tests."""
+        """Returns the published sizes, and a size for tests."""
         published: dict[str, tuple[Widths, Widths, int]] = {
             "evc": (LARGE, LARGE, 1),
             "evc-lm": (LARGE, MEDIUM, 1),

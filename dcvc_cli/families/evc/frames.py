@@ -32,7 +32,7 @@ NUM_CODERS = 2
 def code_latents(
     graph: EvcNetwork, network: CodecNetwork, side: WideSide, y: Tensor | None, hyper_size: tuple[int, int]
 ) -> Tensor:
-    """The recipe of a picture for encoder and decoder: codes z, then y in two steps. Returns y_hat.
+    """Runs the recipe of a picture for encoder and decoder: codes z, then y in two steps. Returns y_hat.
 
     Args:
         y: the encoder's latents, divided by the rate's steps; None in a decoder.

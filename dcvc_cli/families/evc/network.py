@@ -122,13 +122,13 @@ class EvcNetwork:
 
     @timed(HYPER)
     def hyper_analysis(self, ops: "FloatOperations", y: Tensor) -> Tensor:
-        """y -> z on the 1/64 grid."""
+        """Maps y -> z on the 1/64 grid."""
         t = self.hyper_down(ops, self.hyper_in(ops, y))
         return self.hyper_out(ops, ops.leaky_relu(t, SMALL_SLOPE))
 
     @timed(PRIORS)
     def prediction(self, ops: "FloatOperations", z_hat: Tensor) -> Tensor:
-        """z -> steps, scales and means of y."""
+        """Maps z -> steps, scales and means of y."""
         return self.fusion(ops, self.hyper_decoder(ops, z_hat))
 
     @timed(PRIORS)
@@ -138,5 +138,5 @@ class EvcNetwork:
 
     @timed(SYNTHESIS)
     def synthesis(self, ops: "FloatOperations", y_hat: Tensor) -> Tensor:
-        """y, multiplied by its steps -> picture 3 x Hp x Wp, not limited to 0..1."""
+        """Maps y, multiplied by its steps -> picture 3 x Hp x Wp, not limited to 0..1."""
         return ops.pixel_shuffle(self.last(ops, self.decoder(ops, y_hat)), 2)

@@ -141,25 +141,25 @@ class AnchorNetwork(FloatNetwork):
 
     @timed(ANALYSIS)
     def analysis(self, ops: Ops, values: Tensor) -> Tensor:
-        """Picture -> y: n x Hp/16 x Wp/16."""
+        """Maps picture -> y: n x Hp/16 x Wp/16."""
         return self.g_a(ops, values)
 
     @timed(HYPER)
     def hyper_analysis(self, ops: Ops, y: Tensor) -> Tensor:
-        """y -> z: n x Hp/64 x Wp/64."""
+        """Maps y -> z: n x Hp/64 x Wp/64."""
         return self.h_a(ops, y)
 
     @timed(PRIORS)
     def prior(self, ops: Ops, z_hat: Tensor) -> Tensor:
-        """z -> 2n x Hp/16 x Wp/16."""
+        """Maps z -> 2n x Hp/16 x Wp/16."""
         return self.h_s(ops, z_hat)
 
     @timed(SYNTHESIS)
     def synthesis(self, ops: Ops, y_hat: Tensor) -> Tensor:
-        """y -> picture in 0..1."""
+        """Maps y -> picture in 0..1."""
         return ops.clamp_unit(self.g_s(ops, y_hat))
 
 
 def _skip(name: str, n: int) -> Residual:
-    """lrelu(conv2(lrelu(conv1(x)))) + x."""
+    """Makes the block lrelu(conv2(lrelu(conv1(x)))) + x."""
     return Residual(name, n, after=True)

@@ -39,7 +39,7 @@ class WordTable:
 
     @cached_property
     def native(self) -> Any:
-        """The table in the form of the C++ coder.
+        """Puts the table into the form of the C++ coder.
 
         Raises:
             ValueError: a row breaks the rules of the coder.

@@ -31,43 +31,43 @@ class ConditionalNetwork(FloatNetwork, ABC):
 
     @timed(ANALYSIS)
     def motion_analysis(self, ops: Ops, flow: Tensor) -> Tensor:
-        """Flow -> mv_y: v x Hp/16 x Wp/16."""
+        """Maps flow -> mv_y: v x Hp/16 x Wp/16."""
         return self.mv_encoder(ops, flow)
 
     @timed(HYPER)
     def motion_hyper_analysis(self, ops: Ops, mv_y: Tensor) -> Tensor:
-        """mv_y -> mv_z: n x Hp/64 x Wp/64."""
+        """Maps mv_y -> mv_z: n x Hp/64 x Wp/64."""
         return self.mv_hyper_encoder(ops, mv_y)
 
     @timed(PRIORS)
     def motion_prior(self, ops: Ops, mv_z_hat: Tensor) -> Tensor:
-        """mv_z -> prior of mv_y: 2v x Hp/16 x Wp/16."""
+        """Maps mv_z -> prior of mv_y: 2v x Hp/16 x Wp/16."""
         return self.mv_hyper_decoder(ops, mv_z_hat)
 
     @abstractmethod
     def flow(self, ops: Ops, mv_y_hat: Tensor, picture: Tensor) -> Tensor:
-        """mv_y, picture before -> flow: 2 x Hp x Wp."""
+        """Maps mv_y, picture before -> flow: 2 x Hp x Wp."""
 
     @abstractmethod
     def contexts(self, ops: Ops, flow: Tensor, *kept: Any) -> Any:
-        """Flow, what the frame before left -> what the picture is coded on the condition of."""
+        """Maps flow, what the frame before left -> what the picture is coded on the condition of."""
 
     @abstractmethod
     def analysis(self, ops: Ops, values: Tensor, contexts: Any) -> Tensor:
-        """Picture -> y: m x Hp/16 x Wp/16."""
+        """Maps picture -> y: m x Hp/16 x Wp/16."""
 
     @timed(HYPER)
     def hyper_analysis(self, ops: Ops, y: Tensor) -> Tensor:
-        """y -> z: n x Hp/64 x Wp/64."""
+        """Maps y -> z: n x Hp/64 x Wp/64."""
         return self.hyper_encoder(ops, y)
 
     @abstractmethod
     def prior(self, ops: Ops, z_hat: Tensor, contexts: Any) -> Tensor:
-        """z and contexts -> prior of y: 2m x Hp/16 x Wp/16."""
+        """Maps z and contexts -> prior of y: 2m x Hp/16 x Wp/16."""
 
     @abstractmethod
     def synthesis(self, ops: Ops, y_hat: Tensor, contexts: Any) -> tuple[Tensor, ...]:
-        """y and contexts -> what the next frame is predicted from: the picture in 0..1, then other tensors."""
+        """Maps y and contexts -> what the next frame is predicted from: the picture in 0..1, then other tensors."""
 
 
 class ConditionalRecipe(FrameRecipe):

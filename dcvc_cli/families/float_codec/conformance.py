@@ -119,17 +119,17 @@ class FloatCase(Case):
 
     @property
     def summary(self) -> str:
-        """Picture size and number of frames."""
+        """Returns picture size and number of frames."""
         return f"{self.width}x{self.height}, {len(self.frames)} frames"
 
     @property
     def parameters(self) -> tuple[Any, ...]:
-        """Everything that the networks' parameters depend on, such as seed and rate."""
+        """Returns everything that the networks' parameters depend on, such as seed and rate."""
         return self.model.name, self.seed, self.rate
 
     @property
     def padded(self) -> tuple[int, int]:
-        """(height, width), multiples of 64."""
+        """Returns (height, width), multiples of 64."""
         return -(-self.height // 64) * 64, -(-self.width // 64) * 64
 
     def steps(self, run: CaseRun) -> Sequence[Check]:

@@ -63,20 +63,20 @@ class HyperpriorNetwork(FloatNetwork):
 
     @timed(ANALYSIS)
     def analysis(self, ops: Ops, values: Tensor) -> Tensor:
-        """Picture -> y: m x Hp/16 x Wp/16."""
+        """Maps picture -> y: m x Hp/16 x Wp/16."""
         return self.g_a(ops, values)
 
     @timed(HYPER)
     def hyper_analysis(self, ops: Ops, y: Tensor) -> Tensor:
-        """y -> z: n x Hp/64 x Wp/64."""
+        """Maps y -> z: n x Hp/64 x Wp/64."""
         return self.h_a(ops, y.abs())
 
     @timed(PRIORS)
     def prior(self, ops: Ops, z_hat: Tensor) -> Tensor:
-        """z -> scales of y, none negative."""
+        """Maps z -> scales of y, none negative."""
         return self.h_s(ops, z_hat).clamp_min(0)
 
     @timed(SYNTHESIS)
     def synthesis(self, ops: Ops, y_hat: Tensor) -> Tensor:
-        """y -> picture in 0..1."""
+        """Maps y -> picture in 0..1."""
         return ops.clamp_unit(self.g_s(ops, y_hat))

@@ -89,11 +89,11 @@ class FloatModel(Model):
 
     @property
     def trainees(self) -> tuple[str, ...]:
-        """The video network; I-frame networks come from published checkpoints."""
+        """Returns the video network; I-frame networks come from published checkpoints."""
         return ("video",)
 
     def trainee(self, network: str) -> "Trainee":
-        """The video network behind frozen I frames."""
+        """Makes the trainee of the video network behind frozen I frames."""
         from dcvc_cli.learning.progressive.trainee import ProgressiveTrainee
 
         return ProgressiveTrainee(self._progressive(), dict(self.networks[network].shapes()))

@@ -145,7 +145,7 @@ class FrameEncoder(PictureEncoder):
         yield CodedUnit(frame_type, 0, False, payload)
 
     def reconstruction(self) -> Sequence[Picture]:
-        """The last coded picture."""
+        """Returns the last coded picture."""
         return [self._coder.picture(self._sps)]
 
 

@@ -63,7 +63,7 @@ class SurrogateSide(_UnwrittenSide):
     def coded_by_context(
         self, name: str, table: WordTable, network: ContextNetwork, prior: Tensor, y: Tensor
     ) -> Tensor:
-        """All positions at once: each is predicted from the noisy, or rounded, values before it."""
+        """Codes all positions at once: each is predicted from the noisy, or rounded, values before it."""
         values = self.coder.noisy(y.float()) if self.coder.adds_noise else y.float().round()
         means, scales = network.predicted(self.ops, prior, values)
         residual = values - means if self.coder.adds_noise else (y - means).round()
@@ -114,14 +114,14 @@ class FloatProgressiveCodec(ProgressiveCodec, ABC):
 
     @abstractmethod
     def as_tuple(self, kept: Kept) -> tuple[Any, ...]:
-        """What a frame left as the recipe has it."""
+        """Returns what a frame left as the recipe has it."""
 
     @abstractmethod
     def as_mapping(self, left: tuple[Any, ...]) -> dict[str, torch.Tensor]:
-        """The inverse."""
+        """Inverts `as_tuple`."""
 
     def i_frame(self, state: State, x: torch.Tensor, rate: torch.Tensor) -> torch.Tensor:
-        """The pictures of the one rate."""
+        """Codes the pictures at the one rate."""
         if self._image_ops is None or self._image_ops[0] is not state:
             self._image_ops = state, FloatOperations(state)
         side = DecodedSide(self._image_ops[1])
@@ -129,17 +129,17 @@ class FloatProgressiveCodec(ProgressiveCodec, ABC):
         return picture
 
     def motion(self, coder: Surrogate, x: torch.Tensor, kept: Kept, at: FrameAt) -> Motion:
-        """As the recipe codes it."""
+        """Codes the motion as the codec's frames do."""
         side = SurrogateSide(coder, self.densities)
         return Motion(self.recipe.motion(side, None, x, (0, 0), self.as_tuple(kept)))
 
     def warped(self, picture: torch.Tensor, motion: Motion) -> torch.Tensor:
-        """As the recipe warps."""
+        """Warps as the codec warps."""
         return FloatLayers().warp(picture, motion.flow)
 
     def picture(
         self, coder: Surrogate, x: torch.Tensor, kept: Kept, motion: Motion, at: FrameAt
     ) -> dict[str, torch.Tensor]:
-        """As the recipe codes it."""
+        """Codes the picture as the codec's frames do."""
         side = SurrogateSide(coder, self.densities)
         return self.as_mapping(self.recipe.picture(side, None, x, (0, 0), self.as_tuple(kept), motion.flow))

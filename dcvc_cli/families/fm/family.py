@@ -43,7 +43,7 @@ class FmFamily(Family):
 
     @cached_property
     def models(self) -> Mapping[str, FmModel]:
-        """The published size and the one for tests."""
+        """Returns the published size and the one for tests."""
         return {
             "dcvc-fm": FmModel("dcvc-fm", ImageSizes(hyper=128), VideoSizes()),
             "tiny-dcvc-fm": FmModel("tiny-dcvc-fm", TINY_IMAGE, TINY_VIDEO, is_for_tests=True),

@@ -70,12 +70,12 @@ class FmImageNetwork(ImageNetwork):
 
     @property
     def num_qps(self) -> int:
-        """Number of qualities: vectors and the table of z have rows for each."""
+        """Returns the number of qualities: vectors and the table of z have rows for each."""
         return NUM_QUALITIES
 
     @timed(ANALYSIS)
     def analysis(self, ops: "FloatOperations", picture: Tensor, quality: Qp) -> Tensor:
-        """Picture -> y. Encoder only."""
+        """Maps picture -> y. Encoder only."""
         return self.enc_2(ops, self.q_scale_enc(ops, self.enc_1(ops, picture), quality))
 
     @timed(PRIORS)
@@ -89,6 +89,6 @@ class FmImageNetwork(ImageNetwork):
 
     @timed(SYNTHESIS)
     def synthesis(self, ops: "FloatOperations", y_hat: Tensor, quality: Qp) -> Tensor:
-        """y_hat -> picture."""
+        """Maps y_hat -> picture."""
         inner = self.q_scale_dec(ops, self.dec_1(ops, y_hat), quality)
         return ops.clamp_unit(self.refine(ops, self.dec_2(ops, inner)))

@@ -88,7 +88,7 @@ class UNet:
 
 
 def analysis_layers(name: str, cin: int, channels: int) -> Sequence:
-    """cin x h x w -> channels on the 1/16 grid."""
+    """Makes layers cin x h x w -> channels on the 1/16 grid."""
     layers: list[Part] = []
     for number, width in ((0, cin), (2, channels), (4, channels)):
         layers += [
@@ -99,7 +99,7 @@ def analysis_layers(name: str, cin: int, channels: int) -> Sequence:
 
 
 def synthesis_layers(name: str, channels: int, cout: int) -> Sequence:
-    """The inverse: channels on the 1/16 grid -> cout x h x w."""
+    """Makes the inverse layers: channels on the 1/16 grid -> cout x h x w."""
     layers: list[Part] = []
     for number in (0, 2, 4):
         layers += [
@@ -110,7 +110,7 @@ def synthesis_layers(name: str, channels: int, cout: int) -> Sequence:
 
 
 def hyper_analysis_layers(name: str, latents: int, channels: int) -> Sequence:
-    """y -> z, a quarter of the size."""
+    """Makes layers y -> z, a quarter of the size."""
     leaky = Leaky(SMALL_SLOPE)
     return Sequence(
         conv(f"{name}.0", latents, channels),
@@ -126,7 +126,7 @@ def hyper_analysis_layers(name: str, latents: int, channels: int) -> Sequence:
 
 
 def hyper_synthesis_layers(name: str, channels: int, latents: int) -> Sequence:
-    """z -> twice as many channels as y, four times the size."""
+    """Makes layers z -> twice as many channels as y, four times the size."""
     leaky, wide = Leaky(SMALL_SLOPE), 3 * latents // 2
     return Sequence(
         conv(f"{name}.0", channels, latents),

@@ -75,12 +75,12 @@ class HemCase(Case):
 
     @property
     def summary(self) -> str:
-        """Picture size and number of frames."""
+        """Returns picture size and number of frames."""
         return f"{self.size}, {len(self.frames)} frames"
 
     @property
     def parameters(self) -> tuple[Any, ...]:
-        """The seed."""
+        """Returns the seed."""
         return ("dcvc-hem", self.seed)
 
     def steps(self, run: CaseRun) -> Sequence[Check]:

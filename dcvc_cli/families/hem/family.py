@@ -70,11 +70,11 @@ class HemModel(Model):
 
     @property
     def trainees(self) -> tuple[str, ...]:
-        """The video network; the image network comes from a published checkpoint."""
+        """Returns the video network; the image network comes from a published checkpoint."""
         return ("video",)
 
     def trainee(self, network: str) -> "Trainee":
-        """The video network behind frozen I frames."""
+        """Makes the trainee of the video network behind frozen I frames."""
         from dcvc_cli.families.hem.training import HemProgressiveCodec
         from dcvc_cli.learning.progressive.trainee import ProgressiveTrainee
 
@@ -90,7 +90,7 @@ class HemFamily(Family):
 
     @cached_property
     def models(self) -> Mapping[str, HemModel]:
-        """The models by name."""
+        """Returns the models by name."""
         small = (16, 16, 16)
         tiny = HemImageSizes(8, 16, small), HemVideoSizes(16, 8, 8, 8, small, flow=(8, 8, 8, 4))
         made = [

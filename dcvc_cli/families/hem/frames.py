@@ -60,7 +60,7 @@ class HemFrames:
 
     @property
     def frame(self) -> Tensor:
-        """The last picture, (1, 3, Hp, Wp)."""
+        """Returns the last picture, (1, 3, Hp, Wp)."""
         assert self.reference is not None, "no frame came yet"
         return self.reference.frame
 

@@ -76,17 +76,17 @@ class HemImageNetwork:
 
     @timed(ANALYSIS)
     def analysis(self, ops: "FloatOperations", picture: Tensor) -> Tensor:
-        """Picture -> y, before the division by its steps."""
+        """Maps picture -> y, before the division by its steps."""
         return self.encoder(ops, picture)
 
     @timed(HYPER)
     def hyper_analysis(self, ops: "FloatOperations", y: Tensor) -> Tensor:
-        """y -> z."""
+        """Maps y -> z."""
         return self.hyper_encoder(ops, y)
 
     @timed(PRIORS)
     def prediction(self, ops: "FloatOperations", z_hat: Tensor) -> Tensor:
-        """z -> steps, scales and means of y."""
+        """Maps z -> steps, scales and means of y."""
         return self.fusion(ops, self.hyper_decoder(ops, z_hat))
 
     @timed(PRIORS)
@@ -96,5 +96,5 @@ class HemImageNetwork:
 
     @timed(SYNTHESIS)
     def synthesis(self, ops: "FloatOperations", y_hat: Tensor) -> Tensor:
-        """y, multiplied by its steps -> picture 3 x Hp x Wp in 0..1."""
+        """Maps y, multiplied by its steps -> picture 3 x Hp x Wp in 0..1."""
         return ops.clamp_unit(self.refine_last(ops, self.refine_net(ops, self.decoder(ops, y_hat))))

@@ -46,7 +46,7 @@ class HemProgressiveCodec(ProgressiveCodec):
         )
 
     def i_frame(self, state: State, x: torch.Tensor, rate: torch.Tensor) -> torch.Tensor:
-        """At the anchors, as streams have them: in hundredths."""
+        """Codes them at the anchors, as streams have them: in hundredths."""
         ops = FloatOperations(state)
         scale = (state["q_scale"][rate.to(x.device)] * HUNDRED).round() / HUNDRED
         steps = self.image.steps(ops, scale)
@@ -54,20 +54,20 @@ class HemProgressiveCodec(ProgressiveCodec):
         return picture
 
     def motion(self, coder: Surrogate, x: torch.Tensor, kept: Kept, at: FrameAt) -> Motion:
-        """As the codec's frames have it."""
+        """Codes the motion as the codec's frames do."""
         steps = self.video.motion_steps(coder.ops, coder.ops.parameters["mv_y_q_scale"][at.rate.to(x.device)])
         side = SurrogateWideSide(coder, MOTION)
         coded = code_motion(self.video, coder.ops, side, x, _size(x), _reference(kept), steps, None)
         return Motion(coded.flow, coded)
 
     def warped(self, picture: torch.Tensor, motion: Motion) -> torch.Tensor:
-        """As the codec warps."""
+        """Warps as the codec warps."""
         return FloatLayers().warp(picture, motion.flow)
 
     def picture(
         self, coder: Surrogate, x: torch.Tensor, kept: Kept, motion: Motion, at: FrameAt
     ) -> dict[str, torch.Tensor]:
-        """As the codec's frames have it."""
+        """Codes the picture as the codec's frames do."""
         steps = self.video.steps(coder.ops, coder.ops.parameters["y_q_scale"][at.rate.to(x.device)])
         side, own = SurrogateWideSide(coder, PICTURE), motion.own
         left = code_picture(self.video, coder.ops, side, x, _size(x), _reference(kept), own, steps, None)
@@ -79,7 +79,7 @@ class HemProgressiveCodec(ProgressiveCodec):
         }
 
     def after_motion(self, picture: torch.Tensor, motion: Motion) -> dict[str, torch.Tensor]:
-        """The picture and the latents of the motion."""
+        """Returns the picture and the latents of the motion."""
         own: CodedMotion = motion.own
         return {"picture": picture, "motion_latents": own.latents}
 

@@ -181,7 +181,7 @@ class HemVideoNetwork:
 
     @timed(MOTION)
     def motion_analysis(self, ops: "FloatOperations", picture: Tensor, reference: Tensor) -> Tensor:
-        """Picture and reference -> latents of motion, before the division by their steps."""
+        """Maps picture and reference -> latents of motion, before the division by their steps."""
         return self.mv_encoder(ops, self.motion(ops, picture, reference))
 
     @timed(HYPER)
@@ -191,7 +191,7 @@ class HemVideoNetwork:
 
     @timed(PRIORS)
     def motion_prediction(self, ops: "FloatOperations", z_hat: Tensor, before: Tensor | None) -> Tensor:
-        """z and the latents of motion of the frame before, if any -> steps, scales and means."""
+        """Maps z and the latents of motion of the frame before, if any -> steps, scales and means."""
         hyper = self.mv_hyper_decoder(ops, z_hat)
         return self.mv_fusion(ops, ops.concat(hyper, _or_zeros(before, hyper, self.sizes.motion)))
 
@@ -213,7 +213,7 @@ class HemVideoNetwork:
 
     @timed(ANALYSIS)
     def analysis(self, ops: "FloatOperations", picture: Tensor, contexts: Contexts) -> Tensor:
-        """Picture and contexts -> y, before the division by its steps."""
+        """Maps picture and contexts -> y, before the division by its steps."""
         full, half, quarter = contexts
         t = self.encode1(ops, ops.concat(picture, full))
         t = self.encode2(ops, ops.concat(t, half))
@@ -221,12 +221,12 @@ class HemVideoNetwork:
 
     @timed(HYPER)
     def hyper_analysis(self, ops: "FloatOperations", y: Tensor) -> Tensor:
-        """y -> z."""
+        """Maps y -> z."""
         return self.hyper_encoder(ops, y)
 
     @timed(PRIORS)
     def prediction(self, ops: "FloatOperations", z_hat: Tensor, contexts: Contexts, before: Tensor | None) -> Tensor:
-        """z, the context and y of the frame before, if any -> steps, scales and means."""
+        """Maps z, the context and y of the frame before, if any -> steps, scales and means."""
         hyper = self.hyper_decoder(ops, z_hat)
         temporal = self.temporal(ops, contexts[2])
         return self.fusion(ops, ops.concat(temporal, hyper, _or_zeros(before, hyper, self.sizes.latents)))
@@ -238,7 +238,7 @@ class HemVideoNetwork:
 
     @timed(SYNTHESIS)
     def synthesis(self, ops: "FloatOperations", y_hat: Tensor, contexts: Contexts) -> Tensor:
-        """y, multiplied by its steps, and contexts -> feature, the next frame's reference."""
+        """Maps y, multiplied by its steps, and contexts -> feature, the next frame's reference."""
         full, half, quarter = contexts
         t = self.decode2(ops, ops.concat(self.decode1(ops, y_hat), quarter))
         t = self.decode3(ops, ops.concat(t, half))
@@ -246,7 +246,7 @@ class HemVideoNetwork:
 
     @timed(RECONSTRUCTION)
     def reconstruction(self, ops: "FloatOperations", feature: Tensor) -> Tensor:
-        """Feature -> picture 3 x Hp x Wp in 0..1."""
+        """Maps feature -> picture 3 x Hp x Wp in 0..1."""
         return ops.clamp_unit(self.last(ops, feature))
 
 

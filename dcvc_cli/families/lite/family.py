@@ -123,7 +123,7 @@ class LiteFamily(Family):
 
     @cached_property
     def models(self) -> Mapping[str, Model]:
-        """The default model and the model for tests."""
+        """Returns the default model and the model for tests."""
         return {"lite": LiteModel(LITE), "tiny-lite": LiteModel(TINY_LITE, is_for_tests=True)}
 
     def elementary_form(self) -> ElementaryForm:

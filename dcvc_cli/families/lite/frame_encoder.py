@@ -68,11 +68,11 @@ class Attempt:
 
     @property
     def cost(self) -> float:
-        """Squared error plus the price of floor and symbols, in squared grey levels."""
+        """Computes squared error plus the price of floor and symbols, in squared grey levels."""
         return self.cost_at(self.price)
 
     def cost_at(self, price: float) -> float:
-        """The same at another price of a bit."""
+        """Computes the same at another price of a bit."""
         return self.choice.error + price * (self.choice.num_bits + 8 * len(self.side.encoder.finish()))
 
 
@@ -163,7 +163,7 @@ class FramePayloadEncoder(MotionEncoder):
         self.replaced_share, self.is_strange, self.may_code_alone = 0.0, False, True
 
     def saved(self) -> SavedState:
-        """A copy of what the next frame depends on."""
+        """Copies what the next frame depends on."""
         coders = copy(self.field_coder), copy(self.filter_coder), copy(self.floor_coder), copy(self.brightness_coder)
         choosers = copy(self.filter_fit), copy(self.floor_chooser)
         return SavedState(replace(self.reference), self.replaced_share, self.is_strange, *coders, *choosers)
@@ -190,7 +190,7 @@ class FramePayloadEncoder(MotionEncoder):
     def code_i(
         self, values: NDArray[np.float32], qp: int, zero_below: NDArray[np.float32] | None = None
     ) -> Callable[[], bytes]:
-        """The same up to the symbols; returns what makes the payload of them, in any thread."""
+        """Does the same up to the symbols; returns what makes the payload of them, in any thread."""
         self.filter_coder.reset()
         self.filter_fit.reset()
         self.floor_coder.reset()
@@ -223,7 +223,7 @@ class FramePayloadEncoder(MotionEncoder):
     def code_p(
         self, values: NDArray[np.float32], qp: int, reset: bool, zero_below: NDArray[np.float32] | None = None
     ) -> Callable[[], bytes]:
-        """The same up to the symbols; returns what makes the payload of them, in any thread."""
+        """Does the same up to the symbols; returns what makes the payload of them, in any thread."""
         keeps_reference = self.field_coder.keeps_reference
         predicted, left, vectors = self.find_motion(values, qp)
         before = self.reference
@@ -256,7 +256,7 @@ class FramePayloadEncoder(MotionEncoder):
         *,
         is_alone: bool = False,
     ) -> Attempt:
-        """The frame from a network input, quantised with dead zones, with the floor that suits it at a price."""
+        """Codes the frame from a network input, quantised with dead zones, with the floor that suits it at a price."""
         return self._judged(task, task.code(picture, below), price, is_alone=is_alone)
 
     @timed(FILTER)
@@ -292,7 +292,7 @@ class FramePayloadEncoder(MotionEncoder):
 
     @timed(FILTER)
     def _alone_terms(self, task: FrameTask, told: Attempt) -> AloneTerms | None:
-        """None where the networks know such content."""
+        """Returns None where the networks know such content."""
         prices, compensated, size = task.prices, task.compensated, task.source.planes[0].size
         if compensated is not None and not self.is_strange:
             unknown = told.choice.cost_without / (UNKNOWN_ERROR * prices.search * size)
@@ -307,7 +307,7 @@ class FramePayloadEncoder(MotionEncoder):
         return AloneTerms(prices.alone, min(trust, 1)) if trust > 0 else None
 
     def _alone(self, task: FrameTask, told: Attempt, terms: AloneTerms) -> Attempt | None:
-        """The frame without networks; None if it is worse in some plane or costs more."""
+        """Codes the frame without networks; None if it is worse in some plane or costs more."""
         step_index = self._alone_step(task, told, terms)
         if step_index is None:
             return None
@@ -342,7 +342,7 @@ class FramePayloadEncoder(MotionEncoder):
 
     @timed(FILTER)
     def fit_filters(self, source: FrameSource, price: float, *, is_alone: bool = False) -> Filters:
-        """The output filters that suit the frame coded last, where a bit is worth so many squared grey levels.
+        """Fits the output filters that suit the frame coded last, where a bit is worth so many squared grey levels.
 
         Args:
             is_alone: without what the fit knows of the frames before, as the step was found.

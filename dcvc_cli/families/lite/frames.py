@@ -105,7 +105,7 @@ class FrameCoder:
 
     @property
     def computes_beside_host(self) -> bool:
-        """Whether a device computes the networks while the host works on other things."""
+        """Returns whether a device computes the networks while the host works on other things."""
         return self.networks["video"].synthesis.computes_beside_host
 
     def shown(self) -> tuple[Reference, Filters]:
@@ -143,7 +143,7 @@ class FrameCoder:
 
     @property
     def _puts_out_on_device(self) -> bool:
-        """Whether the backend has the kernels that depend on the bit depth. They exist for 8 bits."""
+        """Returns whether the backend has the kernels that depend on the bit depth. They exist for 8 bits."""
         return self.bit_depth == 8 and self.networks["video"].synthesis.has_picture_kernels
 
     @timed(FILTER)

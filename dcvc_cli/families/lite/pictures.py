@@ -31,5 +31,5 @@ def picture_from_planes(planes: Planes, video_format: VideoFormat) -> Picture:
 
 
 def _halved_lines(plane: Plane) -> Plane:
-    """Rounded means of two samples side by side."""
+    """Computes rounded means of two samples side by side."""
     return (plane[:, 0::2] + plane[:, 1::2] + 1) >> 1

@@ -62,7 +62,7 @@ class RtCase(StreamCase):
 
     @property
     def parameters(self) -> tuple[Any, ...]:
-        """The model's name and the seed."""
+        """Returns the model's name and the seed."""
         return MODEL.name, self.seed
 
     def networks(self, run: CaseRun) -> tuple[CodecNetworks, tuple[str, ...]]:

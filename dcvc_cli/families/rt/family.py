@@ -19,7 +19,7 @@ class RtFamily(Family):
 
     @cached_property
     def models(self) -> Mapping[str, Model]:
-        """The published size and the size for tests."""
+        """Returns the published size and the size for tests."""
         return {
             "rt": RtModel(RT, ImageModel(RT.image), VideoModel(RT.video)),
             "tiny": RtModel(TINY, ImageModel(TINY.image), VideoModel(TINY.video), is_for_tests=True),

@@ -58,7 +58,7 @@ class _FrameCoder:
 
     @property
     def computes_beside_host(self) -> bool:
-        """Whether a device computes the networks while the host does something else."""
+        """Returns whether a device computes the networks while the host does something else."""
         return self.networks["video"].synthesis.computes_beside_host
 
     def shown(self) -> Reference:

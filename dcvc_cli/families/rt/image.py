@@ -86,12 +86,12 @@ class ImageModel:
 
     @property
     def num_qps(self) -> int:
-        """The number of QPs. Vectors and tables have a row for each."""
+        """Returns the number of QPs. Vectors and tables have a row for each."""
         return self.spec.num_qps
 
     @property
     def num_z_channels(self) -> int:
-        """The number of channels of z."""
+        """Returns the number of channels of z."""
         return self.spec.hyper
 
     def shapes(self) -> Iterator[tuple[str, Shape]]:
@@ -105,7 +105,7 @@ class ImageModel:
     @timed(ANALYSIS)
     @repeatable
     def analysis(self, ops: "Operations", x: Tensor, qp: Qp) -> Tensor:
-        """x: 3 x Hp x Wp in 0..1, sides multiples of 16 -> y: latent x Hp/16 x Wp/16. Encoder only."""
+        """Maps x: 3 x Hp x Wp in 0..1, sides multiples of 16 -> y: latent x Hp/16 x Wp/16. Encoder only."""
         return self._latents_of_cells(ops, ops.pixel_unshuffle(x, 8), qp)
 
     def _latents_of_cells(self, ops: "Operations", cells: Tensor, qp: Qp) -> Tensor:
@@ -114,14 +114,14 @@ class ImageModel:
     @timed(HYPER)
     @repeatable
     def hyper_analysis(self, ops: "Operations", y: Tensor) -> Tensor:
-        """y -> z before rounding, hyper x ceil(h/4) x ceil(w/4) for y of h x w. Encoder only."""
+        """Maps y -> z before rounding, hyper x ceil(h/4) x ceil(w/4) for y of h x w. Encoder only."""
         return self.hyper_enc(ops, ops.pad_replicate(y, 4))
 
     @timed(PRIORS)
     @repeatable
     def prior_parameters(self, ops: "Operations", z_hat: Tensor, latent_size: tuple[int, int]) -> Tensor:
-        """z_hat -> q_enc, q_dec, scales, means: (2 + 2 latent) x h x w. The image model crops after the fusion, the
-        video model before it."""
+        """Maps z_hat -> q_enc, q_dec, scales, means: (2 + 2 latent) x h x w. The image model crops after the fusion,
+        the video model before it."""
         return ops.crop(self.y_prior_fusion(ops, self.hyper_dec(ops, z_hat)), latent_size)
 
     @timed(PRIORS)
@@ -146,7 +146,7 @@ class ImageModel:
     @timed(SYNTHESIS)
     @repeatable
     def synthesis(self, ops: "Operations", y_hat: Tensor, qp: Qp) -> Tensor:
-        """y_hat -> x_hat: 3 x Hp x Wp, clamped to [0, 1]."""
+        """Maps y_hat -> x_hat: 3 x Hp x Wp, clamped to [0, 1]."""
         return ops.clamp_unit(ops.pixel_shuffle(self._cells_of_latents(ops, y_hat, qp), 8))
 
     def _cells_of_latents(self, ops: "Operations", y_hat: Tensor, qp: Qp) -> Tensor:

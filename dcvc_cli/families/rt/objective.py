@@ -103,7 +103,7 @@ class EstimatingSide(Generic[Coder]):
         return round_straight_through(self.z)
 
     def for_analysis(self, context: torch.Tensor) -> torch.Tensor:
-        """Returns the context unchanged: both halves have one arithmetic."""
+        """Returns the context itself: one arithmetic serves all. both halves have one arithmetic."""
         return context
 
     def begin(self, step_size_inverse: torch.Tensor) -> None:
@@ -115,7 +115,7 @@ class EstimatingSide(Generic[Coder]):
         return self.coder.step(step, scales, means)
 
     def finish(self) -> None:
-        """Does nothing: training makes no bytes."""
+        """Does nothing: no bytes were made. training makes no bytes."""
 
 
 def _code_image(
@@ -260,7 +260,8 @@ def image_loss(
     conditions: Conditions,
     dead_zone: float = 0.0,
 ) -> BatchLoss:
-    """Computes the loss of single pictures. Each sample draws its QP from torch's generator.
+    """Computes the loss of pictures x (N, 3, h, w) in 0..1 at QPs qp (N). Each sample draws its QP from torch's
+    generator.
 
     Args:
         clip: the own samples (N, 1, 3, h, w) in 0..1.

@@ -21,7 +21,7 @@ class FrameSide(LatentCoder, Protocol):
 
     @property
     def latent_size(self) -> tuple[int, int]:
-        """(height, width) of y."""
+        """Returns (height, width) of y."""
 
     def hyper_latents(self, analysis: Analysis, hyper_analysis: Analysis, qp: Tensor) -> Tensor:
         """Returns z_hat at row `qp`.

@@ -33,7 +33,7 @@ class FrameEncoder(Protocol):
 
     @property
     def computes_beside_host(self) -> bool:
-        """Whether a device computes the networks while the host does something else."""
+        """Returns whether a device computes the networks while the host does something else."""
 
     def code_i(
         self, values: NDArray[np.float32], qp: int, zero_below: NDArray[np.float32] | None = None

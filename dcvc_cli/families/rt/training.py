@@ -37,7 +37,7 @@ class ImageTrainee(RtTrainee):
         self._spec, self._image = spec, image
 
     def initial_parameters(self, seed: int) -> dict[str, torch.Tensor]:
-        """Makes the parameters of a transform codec."""
+        """Makes random parameters."""
         return initial_image_parameters(self._image, seed)
 
     def num_frames(self, stage: Stage) -> int:
@@ -61,7 +61,7 @@ class VideoTrainee(RtTrainee):
         self._sequences = Sequences()
 
     def initial_parameters(self, seed: int) -> dict[str, torch.Tensor]:
-        """Makes the parameters of a transform codec of the difference."""
+        """Makes random parameters."""
         return initial_video_parameters(self._video, seed)
 
     def num_frames(self, stage: Stage) -> int:

@@ -54,7 +54,7 @@ class SlotState:
 
     @classmethod
     def restored(cls, stored: Mapping[str, Any], device: torch.device, model: VideoModel) -> "SlotState":
-        """The inverse of `stored`."""
+        """Inverts `stored`."""
         feature = stored["feature"]
         memory = model.restored_memory(stored, device)
         return cls(

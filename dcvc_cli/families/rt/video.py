@@ -87,12 +87,12 @@ class VideoModel:
 
     @property
     def num_qps(self) -> int:
-        """The number of QPs. Vectors and tables have a row for each."""
+        """Returns the number of QPs. Vectors and tables have a row for each."""
         return self.spec.num_qps
 
     @property
     def num_z_channels(self) -> int:
-        """The number of channels of z."""
+        """Returns the number of channels of z."""
         return self.spec.hyper
 
     def shapes(self) -> Iterator[tuple[str, Shape]]:
@@ -106,24 +106,24 @@ class VideoModel:
     @timed(CONTEXT)
     @repeatable
     def adapt_frame(self, ops: "Operations", frame: Tensor) -> Tensor:
-        """Reference frame, 3 x Hp x Wp in 0..1 -> feature x Hp/8 x Wp/8. P frames need it after an I frame and after a
-        reset."""
+        """Maps reference frame, 3 x Hp x Wp in 0..1 -> feature x Hp/8 x Wp/8. P frames need it after an I frame and
+        after a reset."""
         return self.feature_adaptor_i(ops, ops.pixel_unshuffle(frame, 8))
 
     @timed(CONTEXT)
     @repeatable
     def adapt_feature(self, ops: "Operations", feature: Tensor) -> Tensor:
-        """Reference feature of the previous P frame -> feature x Hp/8 x Wp/8."""
+        """Maps reference feature of the previous P frame -> feature x Hp/8 x Wp/8."""
         return self.feature_adaptor_p(ops, feature)
 
     def adapt(self, ops: "Operations", frame: Tensor, feature: Tensor) -> Tensor:
-        """Reference -> feature x Hp/8 x Wp/8. The reference is the feature where there is one, else the frame."""
+        """Maps reference -> feature x Hp/8 x Wp/8. The reference is the feature where there is one, else the frame."""
         return self.adapt_frame(ops, frame) if feature is None else self.adapt_feature(ops, feature)
 
     @timed(CONTEXT)
     @repeatable
     def contexts(self, ops: "Operations", adapted: Tensor, qp: Qp) -> tuple[Tensor, Tensor]:
-        """Adapted reference -> (ctx, ctx_t), both feature x Hp/8 x Wp/8. Only ctx_t depends on the QP; it is the
+        """Maps adapted reference -> (ctx, ctx_t), both feature x Hp/8 x Wp/8. Only ctx_t depends on the QP; it is the
         temporal prior's input."""
         shared = self.extractor_1(ops, adapted)
         return self.extractor_2(ops, shared), self.q_feature(ops, shared, qp)
@@ -131,7 +131,7 @@ class VideoModel:
     @timed(ANALYSIS)
     @repeatable
     def analysis(self, ops: "Operations", x: Tensor, ctx: Tensor, qp: Qp) -> Tensor:
-        """x: 3 x Hp x Wp in 0..1 and ctx -> y: latent x Hp/16 x Wp/16. Encoder only."""
+        """Maps x: 3 x Hp x Wp in 0..1 and ctx -> y: latent x Hp/16 x Wp/16. Encoder only."""
         return self._latents_of_cells(ops, ops.pixel_unshuffle(x, 8), ctx, qp)
 
     def _latents_of_cells(self, ops: "Operations", cells: Tensor, ctx: Tensor, qp: Qp) -> Tensor:
@@ -141,14 +141,14 @@ class VideoModel:
     @timed(HYPER)
     @repeatable
     def hyper_analysis(self, ops: "Operations", y: Tensor) -> Tensor:
-        """y -> z before rounding, hyper x ceil(h/4) x ceil(w/4) for y of h x w. Encoder only."""
+        """Maps y -> z before rounding, hyper x ceil(h/4) x ceil(w/4) for y of h x w. Encoder only."""
         return self.hyper_encoder(ops, ops.pad_replicate(y, 4))
 
     @timed(PRIORS)
     @repeatable
     def prior_parameters(self, ops: "Operations", z_hat: Tensor, ctx_t: Tensor, latent_size: tuple[int, int]) -> Tensor:
-        """z_hat and ctx_t -> step size, scales, means: 3 latent x h x w. The video model crops before the fusion, the
-        image model after it."""
+        """Maps z_hat and ctx_t -> step size, scales, means: 3 latent x h x w. The video model crops before the fusion,
+        the image model after it."""
         hyper = ops.crop(self.hyper_decoder(ops, z_hat), latent_size)
         return self.y_prior_fusion(ops, ops.concat(hyper, self.temporal_prior_encoder(ops, ctx_t)))
 
@@ -172,14 +172,14 @@ class VideoModel:
     @timed(SYNTHESIS)
     @repeatable
     def synthesis(self, ops: "Operations", y_hat: Tensor, ctx: Tensor, qp: Qp) -> Tensor:
-        """y_hat and ctx -> feature x Hp/8 x Wp/8, the next reference feature."""
+        """Maps y_hat and ctx -> feature x Hp/8 x Wp/8, the next reference feature."""
         up = self.decoder_up(ops, y_hat)
         return self.q_decoder(ops, self.decoder_conv2(ops, self.decoder_conv1(ops, ops.concat(up, ctx))), qp)
 
     @timed(RECONSTRUCTION)
     @repeatable
     def reconstruction(self, ops: "Operations", feature: Tensor, qp: Qp) -> Tensor:
-        """feature -> x_hat: 3 x Hp x Wp, clamped to [0, 1]."""
+        """Maps feature -> x_hat: 3 x Hp x Wp, clamped to [0, 1]."""
         return ops.clamp_unit(self._picture_of_feature(ops, feature, qp))
 
     def what_is_left(self, x: Tensor, predicted: Tensor) -> Tensor:

@@ -15,12 +15,12 @@ class _Part:
 
 
 def _before(name: str, channels: int) -> Residual:
-    """x + conv2(lrelu(conv1(lrelu(x))))."""
+    """Makes the block x + conv2(lrelu(conv1(lrelu(x))))."""
     return Residual(name, channels, before=True)
 
 
 def _around(name: str, channels: int) -> Residual:
-    """x + lrelu(conv2(lrelu(conv1(x)))), half as wide inside."""
+    """Makes the block x + lrelu(conv2(lrelu(conv1(x)))), half as wide inside."""
     return Residual(name, channels, channels // 2, 0.1, after=True)
 
 

@@ -49,7 +49,7 @@ class TcmFamily(Family):
 
     @cached_property
     def models(self) -> Mapping[str, FloatModel]:
-        """The published size and one for tests."""
+        """Returns the published size and one for tests."""
         made = [
             _model("dcvc-tcm", 192, TcmSizes(), relative_width=9.5, kept_memory=352 << 20),
             _model("tiny-tcm", 12, TINY, relative_width=0.5, is_for_tests=True),

@@ -35,9 +35,9 @@ class TcmProgressiveCodec(FloatProgressiveCodec):
         )
 
     def as_tuple(self, kept: Kept) -> tuple[Any, ...]:
-        """(picture, feature or None)."""
+        """Returns (picture, feature or None)."""
         return kept["picture"], kept.get("feature")
 
     def as_mapping(self, left: tuple[Any, ...]) -> dict[str, torch.Tensor]:
-        """By name."""
+        """Returns by name."""
         return {"picture": left[0], "feature": left[1]}

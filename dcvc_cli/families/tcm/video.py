@@ -100,12 +100,12 @@ class TcmVideoNetwork(ConditionalNetwork):
 
     @timed(CONTEXT)
     def flow(self, ops: Ops, mv_y_hat: Tensor, picture: Tensor) -> Tensor:
-        """mv_y -> flow: 2 x Hp x Wp. The picture before plays no part."""
+        """Maps mv_y -> flow: 2 x Hp x Wp. The picture before plays no part."""
         return self.mv_decoder(ops, mv_y_hat)
 
     @timed(CONTEXT)
     def contexts(self, ops: Ops, flow: Tensor, *kept: Any) -> tuple[Tensor, ...]:
-        """Flow, picture and feature of the frame before -> contexts of sizes 1, 1/2 and 1/4, c channels each."""
+        """Maps flow, picture and feature of the frame before -> contexts of sizes 1, 1/2 and 1/4, c channels each."""
         picture, feature = kept
         half = ops.halved(flow) / 2
         quarter = ops.halved(half) / 2
@@ -116,16 +116,16 @@ class TcmVideoNetwork(ConditionalNetwork):
 
     @timed(ANALYSIS)
     def analysis(self, ops: Ops, values: Tensor, contexts: Any) -> Tensor:
-        """Picture -> y: m x Hp/16 x Wp/16."""
+        """Maps picture -> y: m x Hp/16 x Wp/16."""
         return self.encoder(ops, values, contexts)
 
     @timed(PRIORS)
     def prior(self, ops: Ops, z_hat: Tensor, contexts: Any) -> Tensor:
-        """z and contexts -> scales and means of y."""
+        """Maps z and contexts -> scales and means of y."""
         return self.parameters(ops, ops.concat(self.temporal(ops, contexts), self.hyper_decoder(ops, z_hat)))
 
     def synthesis(self, ops: Ops, y_hat: Tensor, contexts: Any) -> tuple[Tensor, ...]:
-        """y and contexts -> (picture in 0..1, feature)."""
+        """Maps y and contexts -> (picture in 0..1, feature)."""
         return self._picture(ops, self._decoded(ops, y_hat, contexts), contexts[0])
 
     @timed(SYNTHESIS)

@@ -75,7 +75,7 @@ class UfCase(StreamCase):
 
     @property
     def parameters(self) -> tuple[Any, ...]:
-        """Everything that the networks' parameters depend on: model and seed."""
+        """Returns everything that the networks' parameters depend on: model and seed."""
         return self.model.name, self.seed
 
     def networks(self, run: CaseRun) -> tuple[CodecNetworks, tuple[str, ...]]:

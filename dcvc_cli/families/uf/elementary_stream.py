@@ -29,7 +29,8 @@ class ElementarySps:
 
     @property
     def max_payload_size(self) -> int:
-        """Largest payload of this picture size in bytes: 4 a symbol, and the states and starts of the coders."""
+        """Returns the largest payload of this picture size in bytes: 4 a symbol, and the states and starts of the
+        coders."""
         return largest_payload(self.width, self.height, MAX_LATENTS)
 
 

@@ -18,7 +18,7 @@ class UfFamily(Family):
 
     @cached_property
     def models(self) -> Mapping[str, UfModel]:
-        """The published sizes and the sizes for tests."""
+        """Returns the published sizes and the sizes for tests."""
         made = [
             UfModel("uf-ld", IMAGE, LD, relative_width=3.0),
             UfModel("uf-hts", IMAGE, HT_S, relative_width=6.0),

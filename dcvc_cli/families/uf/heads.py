@@ -16,7 +16,7 @@ class Heads(Protocol):
         """Yields names and shapes of the parameters."""
 
     def cells(self, ops: Operations, feature: Tensor, index: int) -> Tensor:
-        """Feature -> picture `index` of the unit, 192 x Hp/8 x Wp/8."""
+        """Maps feature -> picture `index` of the unit, 192 x Hp/8 x Wp/8."""
 
 
 class OneHead:

@@ -73,7 +73,7 @@ class UfImageModel:
 
     @property
     def num_qps(self) -> int:
-        """Number of QPs: vectors and tables have a row for each."""
+        """Returns the number of QPs: vectors and tables have a row for each."""
         return NUM_QPS
 
     @property
@@ -92,20 +92,21 @@ class UfImageModel:
     @timed(ANALYSIS)
     @repeatable
     def analysis(self, ops: Operations, x: Tensor, qp: Any) -> Tensor:
-        """x: 3 x Hp x Wp in -0.5..0.5, sides multiples of 16 -> y: latent x Hp/16 x Wp/16. Encoder only."""
+        """Maps x: 3 x Hp x Wp in -0.5..0.5, sides multiples of 16 -> y: latent x Hp/16 x Wp/16. Encoder only."""
         cells = ops.pixel_unshuffle(x, 8)
         return self.enc_2(ops, self.q_scale_enc(ops, self.enc_1(ops, cells), qp))
 
     @timed(HYPER)
     @repeatable
     def hyper_analysis(self, ops: Operations, y: Tensor) -> Tensor:
-        """y, before any scaling -> z before rounding: hyper x ceil(h/4) x ceil(w/4) for y of h x w. Encoder only."""
+        """Maps y, before any scaling -> z before rounding: hyper x ceil(h/4) x ceil(w/4) for y of h x w. Encoder
+        only."""
         return self.hyper_enc(ops, ops.pad_replicate(y, 4))
 
     @timed(PRIORS)
     @repeatable
     def prior_parameters(self, ops: Operations, z_hat: Tensor, latent_size: tuple[int, int]) -> Tensor:
-        """z_hat -> scales, means: 2 latent x h x w. Cropped after the fusion."""
+        """Maps z_hat -> scales, means: 2 latent x h x w. Cropped after the fusion."""
         return ops.crop(self.y_prior_fusion(ops, self.hyper_dec(ops, z_hat)), latent_size)
 
     @timed(ANALYSIS)
@@ -130,6 +131,6 @@ class UfImageModel:
     @timed(SYNTHESIS)
     @repeatable
     def synthesis(self, ops: Operations, y_hat: Tensor, qp: Any) -> Tensor:
-        """y_hat -> x_hat: 3 x Hp x Wp, limited to -0.5..0.5."""
+        """Maps y_hat -> x_hat: 3 x Hp x Wp, limited to -0.5..0.5."""
         cells = self.dec_2(ops, self.q_scale_dec(ops, self.dec_1(ops, y_hat), qp))
         return ops.clamp_centred(ops.pixel_shuffle(cells, 8))

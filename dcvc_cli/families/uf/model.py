@@ -86,11 +86,11 @@ class UfModel(Model):
 
     @property
     def trainees(self) -> tuple[str, ...]:
-        """Both networks."""
+        """Returns both networks."""
         return tuple(self.networks)
 
     def trainee(self, network: str) -> "Trainee":
-        """One of the two."""
+        """Makes the trainee of one of the two."""
         from dcvc_cli.families.uf.training import UfImageTrainee, UfVideoTrainee
 
         return UfImageTrainee(self.image) if network == "image" else UfVideoTrainee(self.image, self.video)

@@ -50,7 +50,7 @@ LUMA_EXPONENT, CHROMA_EXPONENT = 0.833, 0.0833
 
 
 def distortion(x: torch.Tensor, x_hat: torch.Tensor) -> torch.Tensor:
-    """Error of pictures (N, 3, h, w), Y Cb Cr 4:4:4 of range 1 -> (N).
+    """Measures the error of pictures (N, 3, h, w), Y Cb Cr 4:4:4 of range 1 -> (N).
 
     Three times the weighted geometric mean of the planes' mean squared errors, and the sum of those of R, G and B
     (BT.709).
@@ -111,7 +111,7 @@ class TrainingSide:
         return round_straight_through(self.z)
 
     def for_analysis(self, context: torch.Tensor) -> torch.Tensor:
-        """One arithmetic for all."""
+        """Returns the context itself: one arithmetic serves all."""
         return context
 
     def begin(self, step_size_inverse: torch.Tensor) -> None:
@@ -126,11 +126,11 @@ class TrainingSide:
         return self.coder.step(step, scales, means)
 
     def finish(self) -> None:
-        """No bytes were made."""
+        """Does nothing: no bytes were made."""
 
 
 def hyper_bits(parameters: State, z: torch.Tensor, qp: torch.Tensor) -> torch.Tensor:
-    """Bits of z (N, c, h, w) under the density of row qp (N), elementwise, float32."""
+    """Computes the bits of z (N, c, h, w) under the density of row qp (N), elementwise, float32."""
     rows = {
         f"{PREFIX}.f{stage + 1}.{kind}": parameters[f"{PREFIX}.{kind}"][:, :, stage, None, None]
         for kind, num_stages in (("h", 4), ("b", 4), ("a", 3))
@@ -150,11 +150,11 @@ class Estimator:
     rounds: bool = False
 
     def side(self, ops: TrainingOperations, x: torch.Tensor) -> TrainingSide:
-        """A side that counts."""
+        """Makes a side that counts."""
         return TrainingSide(ops, x, EstimatingLatentCoder if self.rounds else NoisyLatentCoder)
 
     def bits_per_pixel(self, ops: TrainingOperations, side: TrainingSide, qp: torch.Tensor) -> torch.Tensor:
-        """(N), by the area of one picture."""
+        """Returns (N), by the area of one picture."""
         z = torch.round(side.z) if self.rounds else side.z + ops.share.noise_like(side.z)
         assert isinstance(side.coder, NoisyLatentCoder | EstimatingLatentCoder)
         bits = side.coder.bits + hyper_bits(ops.parameters, z, qp).sum(dim=(1, 2, 3))
@@ -169,7 +169,7 @@ def image_loss(
     lambdas: tuple[float, float],
     estimator: Estimator,
 ) -> BatchLoss:
-    """Of pictures x (N, 3, h, w) in 0..1 at QPs qp (N)."""
+    """Computes the loss of pictures x (N, 3, h, w) in 0..1 at QPs qp (N)."""
     side = estimator.side(ops, x)
     x_hat = ops.from_centre(code_i_frame(model, ops, side, qp)).float()
     bpp = estimator.bits_per_pixel(ops, side, qp)
@@ -179,14 +179,15 @@ def image_loss(
 
 @torch.no_grad()
 def pending_picture(model: UfImageModel, parameters: State, x: torch.Tensor, qp: torch.Tensor) -> Memory:
-    """What a frozen image network leaves to the first P unit: its picture of x (N, 3, h, w) in 0..1, not clamped."""
+    """Returns what a frozen image network leaves to the first P unit: its picture of x (N, 3, h, w) in 0..1, not
+    clamped."""
     ops = UnclampedOperations(parameters)
     picture = code_i_frame(model, ops, TrainingSide(ops, x, RoundingLatentCoder), qp)
     return memory_after_picture(ops, picture)
 
 
 def pending_source(x: torch.Tensor) -> Memory:
-    """The source picture in place of a coded one."""
+    """Returns the source picture in place of a coded one."""
     return Memory(pending=torch.nn.functional.pixel_unshuffle(x - 0.5, 8))
 
 
@@ -236,11 +237,11 @@ class UnitLosses:
 
     @property
     def num_units(self) -> int:
-        """Whole units of the clip."""
+        """Counts the whole units of the clip."""
         return (self.clip.shape[1] - 1) // self.model.sizes.pictures
 
     def code(self, number: int, kept: Memory) -> UnitLoss:
-        """Unit `number` from what the one before left."""
+        """Codes unit `number` from what the one before left."""
         state = kept.pending, kept.memory, kept.feature
         if self.recomputes:
             results = checkpoint(self._code, number, *state, use_reentrant=False)
@@ -276,7 +277,7 @@ class UnitLosses:
 
 
 def _pictures(model: UfVideoModel, ops: TrainingOperations, feature: torch.Tensor) -> list[torch.Tensor]:
-    """The pictures of a unit, (N, 3, h, w) in -0.5..0.5 and beyond."""
+    """Returns the pictures of a unit, (N, 3, h, w) in -0.5..0.5 and beyond."""
     if not model.sizes.pair_heads:
         return [model.picture(ops, feature, index) for index in range(model.sizes.pictures)]
     pairs = [model.pair(ops, feature, number) for number in range(model.sizes.pictures // 2)]
@@ -284,7 +285,7 @@ def _pictures(model: UfVideoModel, ops: TrainingOperations, feature: torch.Tenso
 
 
 def initial_parameters(model: UfImageModel | UfVideoModel, seed: int) -> dict[str, torch.Tensor]:
-    """Xavier-normal weights, zero biases, QP vectors of one, densities near zero."""
+    """Makes Xavier-normal weights, zero biases, QP vectors of one, densities near zero."""
     generator = torch.Generator().manual_seed(seed)
     parameters: dict[str, torch.Tensor] = {}
     for name, shape in model.shapes():

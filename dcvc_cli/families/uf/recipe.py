@@ -21,7 +21,7 @@ class UnitSide(UnitLatentCoder, Protocol):
 
     @property
     def latent_size(self) -> tuple[int, int]:
-        """(height, width) of y."""
+        """Returns (height, width) of y."""
 
     def hyper_latents(self, analysis: Analysis, hyper_analysis: Analysis, scaled: Analysis, qp: Any) -> Tensor:
         """Codes z at row `qp` and returns it for the networks.

@@ -44,7 +44,7 @@ class UnitRule:
         return cls(choices.qp_i, choices.qp_p, choices.keyint, choices.reset_interval, choices.forced_keys)
 
     def is_key(self, index: int, since_key: int | None) -> bool:
-        """Whether picture `index` is an I frame.
+        """Returns whether picture `index` is an I frame.
 
         Args:
             since_key: pictures since the last I frame; None if there was none.
@@ -52,8 +52,8 @@ class UnitRule:
         return since_key is None or (self.keyint > 0 and since_key >= self.keyint) or index in self.forced_keys
 
     def resets(self, first: int, unit_pictures: int) -> bool:
-        """Whether a reset follows a P unit. The next unit then begins, as the first P unit does, at a number that is 1
-        beyond a multiple of the interval.
+        """Returns whether a reset follows a P unit. The next unit then begins, as the first P unit does, at a number
+        that is 1 beyond a multiple of the interval.
 
         Args:
             first: number of the unit's first picture after its I frame.
@@ -102,7 +102,7 @@ class UnitEncoder(PictureEncoder):
             yield self._p_unit()
 
     def reconstruction(self) -> Sequence[Picture]:
-        """The pictures of the last unit, without repeated ones."""
+        """Returns the pictures of the last unit, without repeated ones."""
         return pictures_of(self._coder, self._sps, self._num_coded)
 
     def _i_frame(self, picture: Picture, wanted: int, room: Callable[[], int] | None) -> CodedUnit:

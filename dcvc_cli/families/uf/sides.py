@@ -36,7 +36,7 @@ class UnitNetwork:
 
     @property
     def is_one_arithmetic(self) -> bool:
-        """Whether the encoder's half has the arithmetic of the decoder's half."""
+        """Returns whether the encoder's half has the arithmetic of the decoder's half."""
         return self.analysis is self.synthesis
 
 

@@ -137,7 +137,7 @@ def _zigzag(pmf: Probabilities) -> Probabilities:
 
 
 def _parameter(parameters: "Parameters", key: str) -> NDArray[np.float32]:
-    """(num_rows, stages) float32."""
+    """Returns (num_rows, stages) float32."""
     if key not in parameters:
         raise TableError(f"parameter {key} is missing")
     value = parameters[key]
@@ -148,7 +148,7 @@ def _parameter(parameters: "Parameters", key: str) -> NDArray[np.float32]:
 
 
 def _stages(parameters: "Parameters", prefix: str) -> tuple[NDArray[np.float32], ...]:
-    """The parameters h, b (num_rows, 4) and a (num_rows, 3)."""
+    """Returns the parameters h, b (num_rows, 4) and a (num_rows, 3)."""
     found = tuple(_parameter(parameters, f"{prefix}.{name}") for name in "hba")
     rows = found[0].shape[0]
     if [array.shape for array in found] != [(rows, 4), (rows, 4), (rows, 3)]:

@@ -37,7 +37,7 @@ class UfTrainee(Trainee):
     """What all networks have in common."""
 
     def fitted_estimator(self, table: CdfTable, num_qps: int, fresh: Parameters) -> Parameters:
-        """Of a table whose rows are in zigzag order."""
+        """Fits the density of a table whose rows are in zigzag order."""
         places = np.arange(table.cdf.shape[1] - 1)
         symbols = np.where(places % 2, (places + 1) // 2, -(places // 2))
         return fitted_estimator(table, np.tile(symbols, (table.cdf.shape[0], 1)), num_qps, fresh, hyper_bits)
@@ -52,11 +52,11 @@ class UfImageTrainee(UfTrainee):
         self._image = image
 
     def initial_parameters(self, seed: int) -> dict[str, torch.Tensor]:
-        """Random ones."""
+        """Makes random parameters."""
         return initial_parameters(self._image, seed)
 
     def num_frames(self, stage: Stage) -> int:
-        """One picture."""
+        """Returns 1: one picture."""
         return 1
 
     def problem(self, stages: Sequence[Stage], own: Any) -> str | None:
@@ -66,7 +66,7 @@ class UfImageTrainee(UfTrainee):
     def loss(
         self, parameters: State, frozen: Mapping[str, State], clip: torch.Tensor, objective: Objective, at: TrainingStep
     ) -> BatchLoss:
-        """lambda D + R, the mean of the samples."""
+        """Computes lambda D + R, the mean of the samples."""
         ops = UnclampedOperations(parameters, at.share)
         qp = at.share.qps(clip.shape[0], NUM_QPS).to(clip.device)
         return image_loss(self._image, ops, clip[:, 0], qp, objective.lambdas, Estimator(at.rounds))
@@ -96,11 +96,11 @@ class UfVideoTrainee(UfTrainee):
         self._image, self._video = image, video
 
     def initial_parameters(self, seed: int) -> dict[str, torch.Tensor]:
-        """Random ones."""
+        """Makes random parameters."""
         return initial_parameters(self._video, seed)
 
     def num_frames(self, stage: Stage) -> int:
-        """The I frame and the P frames."""
+        """Counts the I frame and the P frames."""
         return 1 + stage.num_frames
 
     def problem(self, stages: Sequence[Stage], own: Any) -> str | None:
@@ -114,7 +114,7 @@ class UfVideoTrainee(UfTrainee):
     def loss(
         self, parameters: State, frozen: Mapping[str, State], clip: torch.Tensor, objective: Objective, at: TrainingStep
     ) -> BatchLoss:
-        """The mean of all units, with gradients from each to those before it."""
+        """Takes the mean of all units, with gradients from each to those before it."""
         units, kept = self._begin(parameters, frozen, clip, objective, at)
         losses: list[UnitLoss] = []
         for number in range(units.num_units):
@@ -125,7 +125,7 @@ class UfVideoTrainee(UfTrainee):
     def updates(
         self, parameters: State, frozen: Mapping[str, State], clip: torch.Tensor, objective: Objective, at: TrainingStep
     ) -> Iterator[BatchLoss]:
-        """One loss, or one for every unit: its memory and feature come from slightly older parameters."""
+        """Yields one loss, or one for every unit: its memory and feature come from slightly older parameters."""
         if at.stage.own.update == "clip":
             yield self.loss(parameters, frozen, clip, objective, at)
             return

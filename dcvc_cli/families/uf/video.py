@@ -101,7 +101,7 @@ class UfVideoModel:
 
     @property
     def num_qps(self) -> int:
-        """Number of QPs: vectors and tables have a row for each."""
+        """Returns the number of QPs: vectors and tables have a row for each."""
         return NUM_QPS
 
     @property
@@ -120,26 +120,26 @@ class UfVideoModel:
     @timed(CONTEXT)
     @repeatable
     def memory_from_pending(self, ops: Operations, cells: Tensor) -> Tensor:
-        """The 192 channels of a picture on the 1/8 grid -> memory: feature x Hp/8 x Wp/8 (after an I frame or a
+        """Maps the 192 channels of a picture on the 1/8 grid -> memory: feature x Hp/8 x Wp/8 (after an I frame or a
         reset)."""
         return self.feature_adaptor_i(ops, cells)
 
     @timed(CONTEXT)
     @repeatable
     def next_memory(self, ops: Operations, memory: Tensor, feature: Tensor) -> Tensor:
-        """Memory and feature of the unit before -> memory, all feature x Hp/8 x Wp/8."""
+        """Maps memory and feature of the unit before -> memory, all feature x Hp/8 x Wp/8."""
         return self.feature_adaptor_m(ops, ops.concat(memory, feature))
 
     @timed(CONTEXT)
     @repeatable
     def context(self, ops: Operations, memory: Tensor) -> Tensor:
-        """Memory -> ctx, feature x Hp/8 x Wp/8."""
+        """Maps memory -> ctx, feature x Hp/8 x Wp/8."""
         return self.feature_extractor(ops, memory)
 
     @timed(PRIORS)
     @repeatable
     def temporal_prior(self, ops: Operations, memory: Tensor, qp: Any) -> Tensor:
-        """Memory -> feature x Hp/16 x Wp/16."""
+        """Maps memory -> feature x Hp/16 x Wp/16."""
         if self.sizes.scales_memory_first:
             return self.temporal_prior_encoder(ops, self.q_feature(ops, memory, qp))
         return self.q_feature(ops, self.temporal_prior_encoder(ops, memory), qp)
@@ -147,7 +147,7 @@ class UfVideoModel:
     @timed(ANALYSIS)
     @repeatable
     def analysis(self, ops: Operations, x: Tensor, ctx: Tensor, qp: Any) -> Tensor:
-        """x: 3 planes a picture, Hp x Wp, in -0.5..0.5, and ctx -> y: latent x Hp/16 x Wp/16. Encoder only."""
+        """Maps x: 3 planes a picture, Hp x Wp, in -0.5..0.5, and ctx -> y: latent x Hp/16 x Wp/16. Encoder only."""
         merged = self.encoder_conv1(ops, ops.concat(ops.pixel_unshuffle(x, 8), ctx))
         if self.encoder_conv2 is not None:
             merged = self.encoder_conv2(ops, merged)
@@ -156,7 +156,7 @@ class UfVideoModel:
     @timed(HYPER)
     @repeatable
     def hyper_analysis(self, ops: Operations, y: Tensor) -> Tensor:
-        """y -> z before rounding, hyper x ceil(h/4) x ceil(w/4) for y of h x w. Encoder only."""
+        """Maps y -> z before rounding, hyper x ceil(h/4) x ceil(w/4) for y of h x w. Encoder only."""
         return self.hyper_encoder(ops, ops.pad_replicate(y, 4))
 
     @timed(PRIORS)
@@ -164,7 +164,8 @@ class UfVideoModel:
     def prior_parameters(
         self, ops: Operations, z_hat: Tensor, temporal: Tensor, latent_size: tuple[int, int]
     ) -> Tensor:
-        """z_hat and the temporal prior -> step size, scales, means: 3 latent x h x w. Cropped before the fusion."""
+        """Maps z_hat and the temporal prior -> step size, scales, means: 3 latent x h x w. Cropped before the
+        fusion."""
         hyper = ops.crop(self.hyper_decoder(ops, z_hat), latent_size)
         return self.y_prior_fusion(ops, ops.concat(hyper, temporal))
 
@@ -195,7 +196,7 @@ class UfVideoModel:
     @timed(SYNTHESIS)
     @repeatable
     def synthesis(self, ops: Operations, y_hat: Tensor, ctx: Tensor, qp: Any) -> Tensor:
-        """y_hat and ctx -> feature x Hp/8 x Wp/8, of which the pictures and the next memory are made."""
+        """Maps y_hat and ctx -> feature x Hp/8 x Wp/8, of which the pictures and the next memory are made."""
         feature = self.decoder_conv1(ops, ops.concat(self.decoder_up(ops, y_hat), ctx))
         if self.decoder_conv2 is not None:
             feature = self.decoder_conv2(ops, feature)

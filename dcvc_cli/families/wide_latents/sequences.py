@@ -33,7 +33,7 @@ class RgbFrameEncoder(Protocol):
 
     @property
     def frame(self) -> Tensor:
-        """The decoder's picture of the last frame, (1, 3, Hp, Wp)."""
+        """Returns the decoder's picture of the last frame, (1, 3, Hp, Wp)."""
 
     def encode_i(self, values: NDArray[np.float32], qp: int) -> bytes: ...
 
@@ -45,7 +45,7 @@ class RgbFrameDecoder(Protocol):
 
     @property
     def frame(self) -> Tensor:
-        """The last picture, (1, 3, Hp, Wp)."""
+        """Returns the last picture, (1, 3, Hp, Wp)."""
 
     def decode_i(self, payload: bytes) -> None: ...
 
@@ -83,7 +83,7 @@ class RgbEncoder(PictureEncoder):
         yield CodedUnit(plan.frame_type, qp, reset=False, payload=payload, lowered=plan.qp - qp)
 
     def reconstruction(self) -> Sequence[Picture]:
-        """The picture of the last unit."""
+        """Returns the picture of the last unit."""
         return (picture_from_rgb(self._frames.frame, self._video_format),)
 
 

@@ -36,18 +36,18 @@ class SurrogateWideSide:
         self.coder, self.names = coder, names
 
     def analysed(self, ops: Any, analysis: Callable[[], Tensor]) -> Tensor:
-        """The latents."""
+        """Returns the latents."""
         return analysis()
 
     def hyper(self, ops: Any, z: Tensor | None, shape: tuple[int, int, int], table: CdfTable | None) -> Tensor:
-        """z, quantised."""
+        """Returns z, quantised."""
         assert z is not None, "training has latents"
         return self.coder.hyper(self.names.hyper, z, self.names.density)
 
     def step(
         self, ops: Any, step: CodingStep, y: Tensor | None, scales: Tensor, means: Tensor, by: ScaleTable | None
     ) -> Tensor:
-        """The step's part of y_hat."""
+        """Returns the step's part of y_hat."""
         assert y is not None, "training has latents"
         mask = ops.mask(step, scales.shape[1], ops.size(scales), scales)
         return self.coder.latent(self.names.latents, y, scales, means, mask)
@@ -57,18 +57,18 @@ class DecodedWideSide:
     """I frames as a decoder has them; as wide_latents.sides.WideSide."""
 
     def analysed(self, ops: Any, analysis: Callable[[], Tensor]) -> Tensor:
-        """The latents."""
+        """Returns the latents."""
         return analysis()
 
     def hyper(self, ops: Any, z: Tensor | None, shape: tuple[int, int, int], table: CdfTable | None) -> Tensor:
-        """z, rounded."""
+        """Returns z, rounded."""
         assert z is not None, "an encoder has latents"
         return z.round()
 
     def step(
         self, ops: Any, step: CodingStep, y: Tensor | None, scales: Tensor, means: Tensor, by: ScaleTable | None
     ) -> Tensor:
-        """The step's part of y_hat, rounded."""
+        """Returns the step's part of y_hat, rounded."""
         assert y is not None, "an encoder has latents"
         mask = ops.mask(step, scales.shape[1], ops.size(scales), scales)
         return ((y - means).round() + means) * mask

@@ -77,7 +77,7 @@ class ProgressiveCodec(ABC):
 
     @abstractmethod
     def i_frame(self, state: State, x: torch.Tensor, rate: torch.Tensor) -> torch.Tensor:
-        """The pictures (N, 3, h, w) as decoders have them after I frames; `rate` as in FrameAt. No gradient."""
+        """Returns the pictures (N, 3, h, w) as decoders have them after I frames; `rate` as in FrameAt. No gradient."""
 
     @abstractmethod
     def motion(self, coder: Surrogate, x: torch.Tensor, kept: Mapping[str, torch.Tensor], at: FrameAt) -> Motion:
@@ -85,7 +85,7 @@ class ProgressiveCodec(ABC):
 
     @abstractmethod
     def warped(self, picture: torch.Tensor, motion: Motion) -> torch.Tensor:
-        """The picture before along the flow."""
+        """Warps the picture before along the flow."""
 
     @abstractmethod
     def picture(
@@ -94,5 +94,5 @@ class ProgressiveCodec(ABC):
         """Codes the rest of a frame; what it leaves, its picture unclamped. Bits of PICTURE_RATES."""
 
     def after_motion(self, picture: torch.Tensor, motion: Motion) -> dict[str, torch.Tensor]:
-        """What a frame leaves of which only the motion was coded: `picture` is the warped one."""
+        """Returns what a frame leaves of which only the motion was coded: `picture` is the warped one."""
         return {"picture": picture}

@@ -15,7 +15,7 @@ SMALLEST_SIMILARITY = 1e-6
 
 
 def distortion(x: torch.Tensor, x_hat: torch.Tensor, kind: Distortion) -> torch.Tensor:
-    """The error of each picture (N, 3, h, w): (N)."""
+    """Measures the error of each picture (N, 3, h, w): (N)."""
     if kind == "ms-ssim":
         return 1 - msssim(x.float(), x_hat.float())
     error = (x.float() - x_hat.float()).square().mean(dim=(2, 3))
@@ -23,13 +23,13 @@ def distortion(x: torch.Tensor, x_hat: torch.Tensor, kind: Distortion) -> torch.
 
 
 def rgb_psnr(x: torch.Tensor, x_hat: torch.Tensor) -> torch.Tensor:
-    """PSNR in dB of each picture by one error over all channels, for logs."""
+    """Measures PSNR in dB of each picture by one error over all channels, for logs."""
     error = (x.float() - x_hat.float().clamp(0, 1)).square().mean(dim=(1, 2, 3))
     return -10 * torch.log10(error.clamp_min(1e-10))
 
 
 def msssim(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    """MS-SSIM of pictures in 0..1, (N, c, h, w) with sides of 161 and more: the mean of the channels, (N).
+    """Measures MS-SSIM of pictures in 0..1, (N, c, h, w) with sides of 161 and more: the mean of the channels, (N).
 
     The differentiable twin of metrics.msssim, for five scales and even sides.
     """
@@ -55,7 +55,7 @@ def _similarities(x: torch.Tensor, y: torch.Tensor, taps: torch.Tensor) -> tuple
 
 
 def _filtered(x: torch.Tensor, taps: torch.Tensor) -> torch.Tensor:
-    """The separable window at the positions where it fits."""
+    """Applies the separable window at the positions where it fits."""
     channels = x.shape[1]
     down, across = (taps.view(1, 1, *shape).repeat(channels, 1, 1, 1) for shape in ((-1, 1), (1, -1)))
     return F.conv2d(F.conv2d(x, down, groups=channels), across, groups=channels)

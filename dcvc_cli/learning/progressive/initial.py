@@ -44,7 +44,7 @@ class CopyingStart:
 def initial_parameters(
     shapes: Mapping[str, tuple[int, ...]], seed: int, start: CopyingStart
 ) -> dict[str, torch.Tensor]:
-    """Xavier-normal weights, no biases, quantiser scales of 1; a flow near 0, pictures near the reference."""
+    """Makes Xavier-normal weights, no biases, quantiser scales of 1; a flow near 0, pictures near the reference."""
     generator = torch.Generator().manual_seed(seed)
     parameters = {}
     for name, shape in shapes.items():
@@ -59,7 +59,7 @@ def initial_parameters(
 
 
 def _carrying(weight: torch.Tensor, first: int | None, gain: float) -> torch.Tensor:
-    """A convolution (cout, cin, k, k) whose outputs 0..2 also have its inputs first..first + 2."""
+    """Makes a convolution (cout, cin, k, k) whose outputs 0..2 also have its inputs first..first + 2."""
     middle = weight.shape[-1] // 2
     if first is not None:
         for colour in range(COLOURS):

@@ -86,19 +86,19 @@ class ProgressiveTrainee(Trainee):
         self.i_frames.store = IFrameStore(folder, max_bytes, num_processes)
 
     def initial_parameters(self, seed: int) -> dict[str, torch.Tensor]:
-        """A network that copies its reference."""
+        """Makes a network that copies its reference."""
         parameters = initial_parameters(self.shapes, seed, self.codec.start)
         self.codec.adjust(parameters)
         return parameters
 
     def fitted_estimator(self, table: CdfTable, num_qps: int, fresh: Parameters) -> Parameters:
-        """Of the rows of the picture's z; others may stand beside them."""
+        """Fits the rows of the picture's z; others may stand beside them."""
         num_rows = fresh["bit_estimator_z.f1.h"].shape[1]
         first = self.codec.first_z_row if table.num_rows > num_rows else 0
         return super().fitted_estimator(table.rows(first, num_rows), num_qps, fresh)
 
     def num_frames(self, stage: Stage) -> int:
-        """The I frame and the P frames."""
+        """Counts the I frame and the P frames."""
         return 1 + stage.num_frames
 
     def group(self, parameter: str) -> ParameterGroup:
@@ -107,7 +107,7 @@ class ProgressiveTrainee(Trainee):
         return ParameterGroup.USUAL if is_weight or parameter.endswith(".bias") else ParameterGroup.FAST
 
     def problem(self, stages: Sequence[Stage], own: ProgressiveSettings) -> str | None:
-        """What the codec cannot be trained with."""
+        """Says what the codec cannot be trained with."""
         if len(own.lambdas) != self.num_rates:
             return f"lambdas: the network has {self.num_rates} rates, found {len(own.lambdas)} weights"
         if self.codec.has_context_model and own.surrogate != "noise":
@@ -144,7 +144,7 @@ class ProgressiveTrainee(Trainee):
     def updates(
         self, parameters: State, frozen: Mapping[str, State], clip: torch.Tensor, objective: Objective, at: TrainingStep
     ) -> Iterator[BatchLoss]:
-        """One of the whole clip, or one after each P frame."""
+        """Yields one of the whole clip, or one after each P frame."""
         own: ProgressiveStage = at.stage.own
         if own.update == "clip":
             yield self.loss(parameters, frozen, clip, objective, at)
@@ -160,7 +160,7 @@ class ProgressiveTrainee(Trainee):
     def loss(
         self, parameters: State, frozen: Mapping[str, State], clip: torch.Tensor, objective: Objective, at: TrainingStep
     ) -> BatchLoss:
-        """The mean of the clip's P frames; where latents are rounded, of all rates too."""
+        """Takes the mean of the clip's P frames; where latents are rounded, of all rates too."""
         run = self._run(parameters, objective, at)
         if at.rounds:
             rates = [torch.full((1,), index, device=clip.device) for index in range(self.num_rates)]
@@ -186,8 +186,8 @@ class ProgressiveTrainee(Trainee):
         return {"picture": self.i_frames.pictures(frozen["image"], clip[:, 0], rate)}
 
     def _places(self, clip: torch.Tensor, rate: torch.Tensor, at: TrainingStep) -> Iterator[FrameAt]:
-        """The P frames of a clip. Clips shorter than the cycle of adaptors begin it at a random place behind their
-        first frame, so that all adaptors learn."""
+        """Returns the P frames of a clip. Clips shorter than the cycle of adaptors begin it at a random place behind
+        their first frame, so that all adaptors learn."""
         cycle, num_frames = self.codec.adaptors, clip.shape[1] - 1
         first = 0
         if cycle and num_frames < len(cycle) and not at.rounds:
@@ -219,7 +219,7 @@ class _FrameRun:
         return torch.randint(0, num_rates, (1,))
 
     def code(self, x: torch.Tensor, kept: Kept, place: FrameAt) -> CodedFrame:
-        """One P frame, computed twice where only what is handed on shall be kept."""
+        """Codes one P frame, computed twice where only what is handed on shall be kept."""
         if self.at.stage.gradient_checkpointing and torch.is_grad_enabled():
             frame: CodedFrame = checkpoint(self._code, x, kept, place, use_reentrant=False)
             return frame
@@ -252,7 +252,7 @@ class _FrameRun:
     def _loss(
         self, x: torch.Tensor, decoded: torch.Tensor, bpp: Mapping[str, torch.Tensor], place: FrameAt
     ) -> torch.Tensor:
-        """Of each sample."""
+        """Computes the loss of each sample."""
         settings: ProgressiveStage = self.at.stage.own
         weight = torch.tensor(self.own.lambdas, device=x.device)[place.rate.to(x.device)]
         if settings.weigh_frames:

@@ -69,7 +69,7 @@ class FilterCoder:
         self.native = native.FilterCoder()
 
     def __copy__(self) -> "FilterCoder":
-        """A coder that goes on from here by itself."""
+        """Returns a coder that goes on from here by itself."""
         other = FilterCoder()
         other.native = copy(self.native)
         return other
@@ -80,7 +80,7 @@ class FilterCoder:
 
     @property
     def filters(self) -> Filters:
-        """The filters in force."""
+        """Returns the filters in force."""
         return Filters(*self.native.filters)
 
     def encode_open(self, filters: Filters, start: EncoderState | None = None) -> EncoderState:
@@ -123,7 +123,7 @@ class FilterFit:
         self._native = native.FilterFit()
 
     def __copy__(self) -> "FilterFit":
-        """A coder that goes on from here by itself."""
+        """Returns a coder that goes on from here by itself."""
         other = FilterFit()
         other._native = copy(self._native)
         return other

@@ -140,7 +140,7 @@ class TwinFilterCoder:
 
     @property
     def filters(self) -> Filters:
-        """The filters in force."""
+        """Returns the filters in force."""
         return Filters(np.array(self._in_force[:NUM_CLASSES], np.int8), np.array(self._in_force[NUM_CLASSES:], np.int8))
 
     def encode_open(self, filters: Filters, start: EncoderState | None = None) -> EncoderState:

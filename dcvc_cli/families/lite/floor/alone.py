@@ -62,12 +62,12 @@ class FramePrices:
 
     @property
     def networks(self) -> float:
-        """What the networks pay for a bit, nearly."""
+        """Returns what the networks pay for a bit, nearly."""
         return min(NETWORKS_PRICE * self.search, self.floor)
 
     @property
     def alone(self) -> float:
-        """To the floor that codes a frame alone."""
+        """Returns the price to the floor that codes a frame alone."""
         return min(NETWORKS_PRICE * self.search, ALONE_PRICE * self.floor)
 
 
@@ -85,7 +85,7 @@ class AloneTerms:
 
 
 def alone_cost(compensated: Planes | None, source: Planes, coder: FloorCoder, price: float) -> float:
-    """About what the floor alone would cost a sample of luma, found on blocks at even distances.
+    """Estimates what the floor alone would cost a sample of luma, found on blocks at even distances.
 
     Args:
         compensated: in P frames.
@@ -128,11 +128,12 @@ class AloneSteps:
         self._known: dict[int, NDArray[np.float64]] = {}
 
     def find(self, price: float) -> int:
-        """The step number to code with, not finer than the price of a bit asks for."""
+        """Finds the step number to code with, not finer than the price of a bit asks for."""
         return self._chain(step_for(price))[-1]
 
     def find_between(self, price: float, told: Planes, told_price: float, trust: float) -> int | None:
-        """The same on the way from the networks' quality to that of the price; None if no step is as good as networks.
+        """Does the same on the way from the networks' quality to that of the price; None if no step is as good as
+        networks.
 
         Args:
             told: the networks' picture with its floor.
@@ -144,7 +145,7 @@ class AloneSteps:
         return good[round(trust * (len(good) - 1))] if good else None
 
     def _chain(self, finest: int) -> list[int]:
-        """For each step from coarse to fine, the last one by which no plane lost, or the picture won a lot."""
+        """Finds, for each step from coarse to fine, the last one by which no plane lost, or the picture won a lot."""
         coarsest = min(finest + TRIED_STEPS, COARSEST_STEP)
         chain, least = [coarsest], self._errors(coarsest)
         for step_index in range(coarsest - 1, finest - 1, -1):
@@ -163,7 +164,7 @@ class AloneSteps:
         return self._known[step_index]
 
     def _errors_of(self, planes: Planes, price: float) -> NDArray[np.float64]:
-        """Mean squared error of each plane as it is put out, in grey levels, at least LEAST_MEAN_ERROR."""
+        """Measures the mean squared error of each plane as it is put out, in grey levels, at least LEAST_MEAN_ERROR."""
         filtered = filter_planes(planes, FilterFit().fit(planes, self._source, self._filter_coder, price))
         errors = [
             np.square(_grey_levels(plane) - _grey_levels(wanted)).sum(dtype=np.int64) / wanted.size
@@ -177,7 +178,7 @@ def _grey_levels(plane: NDArray[np.int16]) -> NDArray[np.int32]:
 
 
 def _middle(planes: Planes) -> Planes:
-    """The planes, or of large ones the WINDOW_BLOCKS in the middle."""
+    """Returns the planes, or of large ones the WINDOW_BLOCKS in the middle."""
     rows, columns = (side // BLOCK for side in planes[0].shape)
     high = min(rows, max(int(WINDOW_BLOCKS**0.5), WINDOW_BLOCKS // columns))
     wide = min(columns, WINDOW_BLOCKS // high)
@@ -192,6 +193,6 @@ def _middle(planes: Planes) -> Planes:
 
 
 def _unseen(source: Planes) -> Planes:
-    """A picture of which nothing is used."""
+    """Makes a picture of which nothing is used."""
     luma, cb, cr = (np.zeros(plane.shape, np.int16) for plane in source)
     return luma, cb, cr

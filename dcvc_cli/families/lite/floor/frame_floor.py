@@ -78,7 +78,8 @@ def step_for(price: float) -> int:
 
 
 def price_of_step(step_index: int) -> float:
-    """What a bit is worth where a frame has this step 0..62, in squared grey levels: the inverse of step_for."""
+    """Returns what a bit is worth where a frame has this step 0..62, in squared grey levels: the inverse of
+    step_for."""
     return PRICE_OF_STEP * (step_size(step_index) / GREY_LEVEL) ** 2
 
 
@@ -114,7 +115,7 @@ class FrameFloor:
 
     @property
     def is_used(self) -> bool:
-        """Whether the floor may touch blocks."""
+        """Returns whether the floor may touch blocks."""
         return self.native.is_used
 
     def words(self) -> tuple[NDArray[np.uint32], NDArray[np.int16], int]:
@@ -129,7 +130,7 @@ class FrameFloor:
 
 
 def wants_floor_twin() -> bool:
-    """Whether the slow twin has to apply floors.
+    """Returns whether the slow twin has to apply floors.
 
     Raises:
         EnvironmentFault: DCVC_FLOOR is neither "native", the default, nor "twin".
@@ -177,7 +178,7 @@ class FloorCoder:
         self.native, self.bit_depth = native.FloorCoder(), bit_depth
 
     def __copy__(self) -> "FloorCoder":
-        """A coder that goes on from here by itself."""
+        """Returns a coder that goes on from here by itself."""
         other = FloorCoder(self.bit_depth)
         other.native = copy(self.native)
         return other
@@ -253,7 +254,7 @@ class FloorChooser:
         self._native = native.FloorChooser()
 
     def __copy__(self) -> "FloorChooser":
-        """A coder that goes on from here by itself."""
+        """Returns a coder that goes on from here by itself."""
         other = FloorChooser()
         other._native = copy(self._native)
         return other

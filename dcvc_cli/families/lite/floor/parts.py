@@ -46,16 +46,16 @@ class FloorParts:
 
     @property
     def max_level(self) -> int:
-        """The largest output sample."""
+        """Returns the largest output sample."""
         return (1 << self.bit_depth) - 1
 
     @property
     def is_halved(self) -> bool:
-        """Whether chroma is half as large as luma in both directions."""
+        """Returns whether chroma is half as large as luma in both directions."""
         return self.levels.shape[2] == 6
 
     def has_levels(self, plane: int, at: tuple[int, int]) -> bool:
-        """Whether a part of a plane has levels; False outside the picture.
+        """Returns whether a part of a plane has levels; False outside the picture.
 
         Args:
             at: (row, column) of the part's first sample.

@@ -73,7 +73,7 @@ class LosslessFrameEncoder(FramePayloadEncoder):
         self._exact: Picture | None = None
 
     def saved(self) -> Any:
-        """A copy of what the next frame depends on."""
+        """Copies what the next frame depends on."""
         return super().saved(), copy(self._layer)
 
     def restore(self, saved: Any) -> None:

@@ -99,13 +99,13 @@ class TwinLayerCoder:
 
 
 def parts_of(plane: NDArray[np.int16], size: tuple[int, int], depth: int) -> NDArray[np.int64]:
-    """A plane of a picture in eighths of a level."""
+    """Returns a plane of a picture in eighths of a level."""
     samples = plane[: size[0], : size[1]].astype(np.int64)
     return (samples * ((1 << depth) - 1) * UNIT + 4096) // 8192
 
 
 def hint_of(levels: Grid, size: tuple[int, int], picture: NDArray[np.int64], wanted: tuple[int, int]) -> Grid:
-    """By how much the plane before is brighter than its picture, at the places of a plane of size `wanted`."""
+    """Returns by how much the plane before is brighter than its picture, at the places of a plane of size `wanted`."""
 
     def difference(row: int, column: int) -> int:
         at = min(row, size[0] - 1), min(column, size[1] - 1)

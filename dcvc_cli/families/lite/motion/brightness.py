@@ -63,7 +63,7 @@ class FrameBrightness:
 
     @property
     def is_used(self) -> bool:
-        """Whether a reference changes."""
+        """Returns whether a reference changes."""
         return self.reference is not None or self.long_term is not None
 
 

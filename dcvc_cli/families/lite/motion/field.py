@@ -40,7 +40,7 @@ KEPT_INTERVAL = 8
 
 
 def is_kept(number: int) -> bool:
-    """Whether a frame is kept as long-term reference.
+    """Returns whether a frame is kept as long-term reference.
 
     Args:
         number: frames since the I frame; 0 is the I frame itself.
@@ -147,7 +147,7 @@ class FieldCoder:
         self._native = native.VectorCoder()
 
     def __copy__(self) -> "FieldCoder":
-        """A coder that goes on from here by itself."""
+        """Returns a coder that goes on from here by itself."""
         other = FieldCoder()
         other._native = copy(self._native)
         return other
@@ -158,18 +158,18 @@ class FieldCoder:
 
     @property
     def number(self) -> int:
-        """P frames coded since the last reset."""
+        """Counts the P frames coded since the last reset."""
         return self._native.number
 
     @property
     def has_long_term(self) -> bool:
-        """Whether the next frame has a long-term reference: all but the first after a reset."""
+        """Returns whether the next frame has a long-term reference: all but the first after a reset."""
         return self.number > 0
 
     @property
     def keeps_reference(self) -> bool:
-        """Whether the reference of the next P frame is kept: it becomes the long-term reference of the frames after
-        that one."""
+        """Returns whether the reference of the next P frame is kept: it becomes the long-term reference of the frames
+        after that one."""
         return is_kept(self.number)
 
     def state(self) -> CoderState:
