@@ -18,12 +18,11 @@ from dcvc_cli.coding.frame_report import FrameCallback
 from dcvc_cli.coding.opened_models import OpenedModel
 from dcvc_cli.coding.plan_making import open_input
 from dcvc_cli.coding.stream_source import StreamSource, naming
-from dcvc_cli.coding.track_feed import TrackFeed
+from dcvc_cli.coding.track_feed import TrackFeed, track_feed
 from dcvc_cli.errors import InputError, StreamError
 from dcvc_cli.families.registry import limits_of
 from dcvc_cli.format.limits import Limits
 from dcvc_cli.media import OutputFile
-from dcvc_cli.media.container import ContainerReader
 from dcvc_cli.staged_files import StagedFolder
 
 _AGAIN = "code the chunk again"
@@ -184,15 +183,13 @@ def _check_sps(plan: Plan, name: str, sps: Sps) -> None:
         raise StreamError(f"{name} is of another format, model or precision than the plan", _AGAIN)
 
 
-def _open_tracks(plan: Plan, source: str, limits: Limits, stack: ExitStack) -> TrackFeed:
+def _open_tracks(plan: Plan, source: str, limits: Limits, stack: ExitStack) -> TrackFeed | None:
     """Opens the feed of the other tracks of the plan's input."""
     try:
         check_source(plan, source)
     except InputError as error:
         raise InputError(f"{error.message}, and the joined stream carries its tracks", "--input FILE") from error
     reader = stack.enter_context(open_input(source, plan.options, limits))
-    assert isinstance(reader, ContainerReader)
-    assert reader.tracks is not None
     # The first picture must be read before time 0 of the tracks is known.
     next(iter(reader))
-    return TrackFeed(reader, reader.tracks, is_limited=plan.options.frames is not None)
+    return track_feed(reader, is_limited=plan.options.frames is not None)

@@ -16,8 +16,7 @@ from dcvc_cli.coding.stream_source import StreamSource
 from dcvc_cli.errors import EnvironmentFault, UsageError
 from dcvc_cli.families.elementary_form import ElementaryForm, RemuxReport
 from dcvc_cli.families.registry import families, family_of, models
-from dcvc_cli.families.rt.family import RtFamily
-from dcvc_cli.families.rt.remux import RtElementaryForm
+from dcvc_cli.format.constants import ELEMENTARY_MODEL
 from dcvc_cli.format.types import Rational
 from dcvc_cli.media import OutputFile
 from dcvc_cli.weights.store import weights_by_name
@@ -94,15 +93,16 @@ def template_sps(
             )
     except EnvironmentFault as error:
         note = f"{error.message}: the stream will name model {model!r} without fingerprints"
-    family, variant = (RtFamily.name, model) if known is None else (family_of(known).name, known.name)
-    if known is not None and family_of(known).elementary_form() is None:
+    family = family_of(models()[ELEMENTARY_MODEL] if known is None else known)
+    variant = model if known is None else known.name
+    if family.elementary_form() is None:
         raise UsageError(f"--model {model}: streams of this model have no elementary form that dcvc remux knows")
     try:
         sps = Sps(
             16,
             16,
             precision=PRECISION_NAMES[precision_name],
-            model_family=family,
+            model_family=family.name,
             model_variant=variant,
             fingerprints=fingerprints,
             frame_rate_num=frame_rate.num,
@@ -131,13 +131,13 @@ def remux(source: PeekedSource, sink: OutputFile, template: Sps) -> RemuxReport:
         before.append(unit)
         if isinstance(unit, FrameUnit):
             return _elementary_form(unit.sps, unit.offset).from_dcvc(chain(before, units), sink)
-    return RtElementaryForm().from_dcvc(before, sink)
+    return _elementary_form(template).from_dcvc(before, sink)
 
 
 def _elementary_form(sps: Sps, offset: int | None = None) -> ElementaryForm:
     """Returns the elementary form of the SPS's family; BitstreamError where it has none."""
-    family = families().get(sps.model_family)
-    form = RtElementaryForm() if family is None else family.elementary_form()
+    family = families().get(sps.model_family, family_of(models()[ELEMENTARY_MODEL]))
+    form = family.elementary_form()
     if form is None:
         name = f"{sps.model_family}/{sps.model_variant}"
         message = f"streams of model {name} have no elementary form that dcvc remux knows"

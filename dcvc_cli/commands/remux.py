@@ -7,6 +7,7 @@ import typer
 
 from dcvc_cli.commands.options import Overwrite, Quiet, check_places, parse_frame_rate
 from dcvc_cli.errors import UsageError
+from dcvc_cli.format.constants import ELEMENTARY_MODEL
 
 
 def remux(
@@ -40,7 +41,7 @@ def remux(
         typer.Option(
             metavar="NAME",
             help="Weights of the elementary stream, by a name that `dcvc models list` shows.",
-            show_default="rt",
+            show_default=ELEMENTARY_MODEL,
         ),
     ] = None,
     precision: Annotated[
@@ -80,7 +81,9 @@ def remux(
         into_matroska = peeked.is_dcvc and PurePath(output).suffix.lower() == ".mkv"
         if not into_matroska:
             check_ending("-o", output, ELEMENTARY_STREAM if peeked.is_dcvc else STREAM)
-        template, note = transmux.template_sps(model or "rt", precision or "fp32", frame_rate, force_zero_thres)
+        template, note = transmux.template_sps(
+            model or ELEMENTARY_MODEL, precision or "fp32", frame_rate, force_zero_thres
+        )
         if note and not peeked.is_dcvc and not peeked.is_matroska:
             voice.warn(note)
         with OutputFile(output, overwrite=overwrite) as sink, naming(stream.name):

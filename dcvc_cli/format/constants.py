@@ -8,6 +8,8 @@ DEFAULT_FAMILY = "lite"
 """Family of the default model, as streams have it."""
 DEFAULT_MODEL = "lite"
 """The model, and the name of its weights, where nobody chooses one."""
+ELEMENTARY_MODEL = "rt"
+"""The model of an elementary stream where nobody names one."""
 MAX_SIDE = 16384
 """Largest width and largest height of a picture, in luma samples."""
 BIT_DEPTHS = (8, 10)

@@ -18,6 +18,12 @@ class Heads(Protocol):
     def cells(self, ops: Operations, feature: Tensor, index: int) -> Tensor:
         """Maps feature -> picture `index` of the unit, 192 x Hp/8 x Wp/8."""
 
+    def pair(self, ops: Operations, feature: Tensor, number: int) -> Tensor:
+        """Runs what the heads of pictures 2 number and 2 number + 1 share."""
+
+    def own_cells(self, ops: Operations, feature: Tensor, index: int) -> Tensor:
+        """Makes picture `index` of its head's input, the output of `pair`."""
+
 
 class OneHead:
     """The head of LD."""
@@ -30,6 +36,13 @@ class OneHead:
         return layer_shapes(self)
 
     def cells(self, ops: Operations, feature: Tensor, index: int) -> Tensor:
+        return self.own_cells(ops, self.pair(ops, feature, index // 2), index)
+
+    def pair(self, ops: Operations, feature: Tensor, number: int) -> Tensor:
+        """Returns the feature: one head shares nothing."""
+        return feature
+
+    def own_cells(self, ops: Operations, feature: Tensor, index: int) -> Tensor:
         return self.head(ops, self.conv(ops, feature))
 
 
@@ -56,11 +69,11 @@ class ChunkHeads:
         return layer_shapes(self)
 
     def cells(self, ops: Operations, feature: Tensor, index: int) -> Tensor:
-        return self.own_cells(ops, self.pair(ops, feature, index // 2) if self.shared.blocks else feature, index)
+        return self.own_cells(ops, self.pair(ops, feature, index // 2), index)
 
     def pair(self, ops: Operations, feature: Tensor, number: int) -> Tensor:
         """Runs the block that the heads of pictures 2 number and 2 number + 1 share. Only HT-S has such blocks."""
-        return self.shared.blocks[number](ops, feature)
+        return self.shared.blocks[number](ops, feature) if self.shared.blocks else feature
 
     def own_cells(self, ops: Operations, feature: Tensor, index: int) -> Tensor:
         """Makes picture `index` of its head's input."""

@@ -6,9 +6,9 @@ with uniform noise while the networks see rounded ones.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch.utils.checkpoint import checkpoint
@@ -87,7 +87,10 @@ class NoisyLatentCoder(RoundingLatentCoder):
         self.bits = self.bits + (noisy * mask).sum(dim=(1, 2, 3))
 
 
-class TrainingSide:
+Coder = TypeVar("Coder", bound=RoundingLatentCoder)
+
+
+class TrainingSide(Generic[Coder]):
     """Training's end of a unit's symbols.
 
     Args:
@@ -95,11 +98,13 @@ class TrainingSide:
         coder: the latent coder to make.
     """
 
-    coder: RoundingLatentCoder
+    coder: Coder
     z: torch.Tensor
     latent_size: tuple[int, int]
 
-    def __init__(self, ops: TrainingOperations, x: torch.Tensor, coder: Any) -> None:
+    def __init__(
+        self, ops: TrainingOperations, x: torch.Tensor, coder: Callable[[TrainingOperations, torch.Tensor], Coder]
+    ) -> None:
         self._ops, self._x, self._make_coder = ops, x, coder
 
     def hyper_latents(self, analysis: Analysis, hyper_analysis: Analysis, scaled: Analysis, qp: Any) -> torch.Tensor:
@@ -139,6 +144,10 @@ def hyper_bits(parameters: State, z: torch.Tensor, qp: torch.Tensor) -> torch.Te
     return factorised_bits(rows, z, qp)
 
 
+CountingSide = TrainingSide[NoisyLatentCoder] | TrainingSide[EstimatingLatentCoder]
+"""A side that estimates bits."""
+
+
 @dataclass(frozen=True)
 class Estimator:
     """How rates are estimated.
@@ -149,14 +158,13 @@ class Estimator:
 
     rounds: bool = False
 
-    def side(self, ops: TrainingOperations, x: torch.Tensor) -> TrainingSide:
+    def side(self, ops: TrainingOperations, x: torch.Tensor) -> "CountingSide":
         """Makes a side that counts."""
-        return TrainingSide(ops, x, EstimatingLatentCoder if self.rounds else NoisyLatentCoder)
+        return TrainingSide(ops, x, EstimatingLatentCoder) if self.rounds else TrainingSide(ops, x, NoisyLatentCoder)
 
-    def bits_per_pixel(self, ops: TrainingOperations, side: TrainingSide, qp: torch.Tensor) -> torch.Tensor:
+    def bits_per_pixel(self, ops: TrainingOperations, side: "CountingSide", qp: torch.Tensor) -> torch.Tensor:
         """Returns (N), by the area of one picture."""
         z = torch.round(side.z) if self.rounds else side.z + ops.share.noise_like(side.z)
-        assert isinstance(side.coder, NoisyLatentCoder | EstimatingLatentCoder)
         bits = side.coder.bits + hyper_bits(ops.parameters, z, qp).sum(dim=(1, 2, 3))
         return bits / (side._x.shape[-2] * side._x.shape[-1])
 

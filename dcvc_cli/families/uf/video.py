@@ -13,7 +13,7 @@ from typing import Any
 
 from dcvc_cli.backend.operations import Operations, Tensor
 from dcvc_cli.families.uf.blocks import Down, Up, uf_block, uf_blocks
-from dcvc_cli.families.uf.heads import ChunkHeads, make_heads
+from dcvc_cli.families.uf.heads import make_heads
 from dcvc_cli.families.uf.latents import UnitLatentCoder
 from dcvc_cli.families.uf.sizes import CELL_CHANNELS, Block, VideoSizes
 from dcvc_cli.families.uf.steps import FOUR_STEPS, TWO_STEPS
@@ -219,12 +219,10 @@ class UfVideoModel:
     @repeatable
     def pair(self, ops: Operations, feature: Tensor, number: int) -> Tensor:
         """Computes what pictures 2 number and 2 number + 1 have in common, feature x Hp/8 x Wp/8. HT-S only."""
-        assert isinstance(self.recon_head, ChunkHeads)
         return self.recon_head.pair(ops, feature, number)
 
     @timed(RECONSTRUCTION)
     @repeatable
     def picture_of_pair(self, ops: Operations, pair: Tensor, index: int) -> Tensor:
         """Makes the same picture as `picture`, of the output of `pair`."""
-        assert isinstance(self.recon_head, ChunkHeads)
         return ops.clamp_centred(ops.pixel_shuffle(self.recon_head.own_cells(ops, pair, index), 8))
