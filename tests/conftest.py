@@ -17,7 +17,8 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """In CI a conformance test that is skipped fails: a green run must have compared with the published codec."""
+    """Fails, in CI, a conformance test that is skipped: a green run must have compared with the published
+    codec."""
     report = yield
     if os.environ.get("CI") and report.skipped and item.path.parent.name == "conformance":
         report.outcome = "failed"
@@ -27,7 +28,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 @pytest.fixture(scope="session")
 def tiny_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A DCVC_HOME with the weights `tiny`, and `tiny-exact`, which have an exact form."""
+    """Makes a DCVC_HOME with the weights `tiny`, and `tiny-exact`, which have an exact form."""
     home = tmp_path_factory.mktemp("home")
     write_tiny_exact_weights(home)
     return home
@@ -35,7 +36,7 @@ def tiny_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def dcvc_environment(tiny_home: Path) -> dict[str, str]:
-    """Environment of a dcvc process in the tests. One thread: two on a busy machine wait for each other."""
+    """Returns environment of a dcvc process in the tests. One thread: two on a busy machine wait for each other."""
     return {
         **os.environ,
         "DCVC_HOME": str(tiny_home),

@@ -54,7 +54,7 @@ ANCHORS: dict[str, tuple[ConventionalCodec, EncoderSettings]] = {
 def measure_clip(
     codec: ConventionalCodec, clip: RawClip, settings: EncoderSettings, sequence: str
 ) -> dict[str, dict[str, object]]:
-    """All rate points of one clip, labelled by the codec's QP."""
+    """Measures all rate points of one clip, labelled by the codec's QP."""
     rates = {}
     for index, qp in enumerate(AV1_QPS if codec is ConventionalCodec.SVTAV1 else QPS):
         start = time.perf_counter()

@@ -105,7 +105,7 @@ DECODE = (
 
 
 def path_of(module: str) -> Path:
-    """The file of a module of the package, or a folder of C++ code."""
+    """Finds the file of a module of the package, or a folder of C++ code."""
     if "/" in module or module == "entropy_cpp":
         return ROOT / module
     path = PACKAGE / f"{module.replace('.', '/')}.py"
@@ -118,7 +118,8 @@ def tree_of(path: Path) -> ast.Module:
 
 
 def imports_of(path: Path) -> dict[str, str]:
-    """Name -> module of the package that it is imported from, without the package's name; also inside functions."""
+    """Maps name -> module of the package that it is imported from, without the package's name; also inside
+    functions."""
     return {
         alias.name: node.module.removeprefix("dcvc_cli").removeprefix(".")
         for node in ast.walk(tree_of(path))
@@ -129,12 +130,13 @@ def imports_of(path: Path) -> dict[str, str]:
 
 
 def defines(path: Path, name: str) -> bool:
-    """Whether a function or class of that name stands at the top of a file."""
+    """Returns whether a function or class of that name stands at the top of a file."""
     return any(isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name == name for node in tree_of(path).body)
 
 
 def origin_of(path: Path, name: str) -> str | None:
-    """The module that defines what a file imports as `name`, through packages that hand it on; None if none does."""
+    """Finds the module that defines what a file imports as `name`, through packages that hand it on; None if none
+    does."""
     module = imports_of(path).get(name)
     while module is not None and path_of(module).exists():
         if defines(path_of(module), name):
@@ -144,7 +146,7 @@ def origin_of(path: Path, name: str) -> str | None:
 
 
 def uses(path: Path, name: str) -> bool:
-    """Whether a file does more with a name than import it."""
+    """Returns whether a file does more with a name than import it."""
     return any(
         (isinstance(node, ast.Name) and node.id == name) or (isinstance(node, ast.Constant) and node.value == name)
         for node in ast.walk(tree_of(path))
@@ -152,7 +154,7 @@ def uses(path: Path, name: str) -> bool:
 
 
 def fault_of(arrow: Arrow) -> str | None:
-    """Why the code does not show an arrow; None where it does."""
+    """Says why the code does not show an arrow; None where it does."""
     for end in (arrow.giver, arrow.taker):
         if not path_of(end).exists():
             return f"there is no {end}"
@@ -170,7 +172,7 @@ def fault_of(arrow: Arrow) -> str | None:
 
 
 def graph(arrows: Sequence[Arrow]) -> list[str]:
-    """A Mermaid graph: one box a module, shaped by what it is."""
+    """Makes a Mermaid graph: one box a module, shaped by what it is."""
     numbers: dict[str, str] = {}
     lines = ["```mermaid", "flowchart TD"]
     for arrow in arrows:
@@ -184,7 +186,7 @@ def graph(arrows: Sequence[Arrow]) -> list[str]:
 
 
 def pictures() -> str:
-    """What stands between the marks of the page. SystemExit for an arrow that the code does not show."""
+    """Makes what stands between the marks of the page. SystemExit for an arrow that the code does not show."""
     for arrow in (*ENCODE, *DECODE):
         fault = fault_of(arrow)
         if fault is not None:

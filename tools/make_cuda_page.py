@@ -32,7 +32,7 @@ _INSTRUCTION = re.compile(r"^\s+/\*[0-9a-f]{4,5}\*/\s+(?:@!?U?P\w+\s+)?([A-Z0-9_
 
 
 def disassembler() -> Path:
-    """nvdisasm of its PyPI package; FileNotFoundError without."""
+    """Finds nvdisasm of its PyPI package; FileNotFoundError without."""
     spec = find_spec("nvidia")
     for folder in (spec.submodule_search_locations or []) if spec else []:
         for path in Path(folder).glob("cu*/bin/nvdisasm*"):
@@ -41,8 +41,8 @@ def disassembler() -> Path:
 
 
 def facts_of(targets: tuple[str, ...] = TARGETS) -> dict[str, dict[str, dict[str, Any]]]:
-    """By target and kernel, what the compiler and the disassembler say: registers, stack, spills, instructions by name,
-    warnings. All targets together, so that every core has work until the end."""
+    """Collects, by target and kernel, what the compiler and the disassembler say: registers, stack, spills,
+    instructions by name, warnings. All targets together, so that every core has work until the end."""
     texts, program, compiler = kernel_sources(), disassembler(), find_nvrtc()
 
     def compiled(source: str, target: str) -> dict[str, dict[str, Any]]:
@@ -58,7 +58,7 @@ def facts_of(targets: tuple[str, ...] = TARGETS) -> dict[str, dict[str, dict[str
 
 
 def _facts(compiled: Any, program: Path) -> dict[str, dict[str, Any]]:
-    """Those of one source."""
+    """Collects those of one source."""
     facts: dict[str, dict[str, Any]] = {}
     odd = [line for line in compiled.log.splitlines() if re.search(r"warning|error|C7\d\d\d", line)]
     for kernel, stack, stores, loads, registers in _USAGE.findall(compiled.log):
@@ -82,7 +82,8 @@ def _facts(compiled: Any, program: Path) -> dict[str, dict[str, Any]]:
 
 
 def record() -> dict[str, Any]:
-    """The document to keep: by kernel shared bytes and threads, and by target registers and number of instructions."""
+    """Makes the document to keep: by kernel shared bytes and threads, and by target registers and number of
+    instructions."""
     kernels: dict[str, Any] = {
         name: {"threads": kernel.threads, "shared_bytes": kernel.shared_bytes, "targets": {}}
         for name, kernel in KERNELS.items()
@@ -95,7 +96,7 @@ def record() -> dict[str, Any]:
 
 
 def table(document: dict[str, Any]) -> str:
-    """The record as Markdown."""
+    """Writes the record as Markdown."""
     columns = " / ".join(target[3:] for target in TARGETS)
     lines = [
         f"NVRTC {document['nvrtc']}; registers and instructions of sm_ {columns}. No kernel has a stack or spills.",
@@ -110,7 +111,7 @@ def table(document: dict[str, Any]) -> str:
 
 
 def page_with(text: str, document: dict[str, Any]) -> str:
-    """A page with its table renewed; ValueError if it has no place for one."""
+    """Makes a page with its table renewed; ValueError if it has no place for one."""
     before, rest = text.split(BEGIN)
     return f"{before}{BEGIN}\n\n{table(document)}\n\n{END}{rest.split(END)[1]}"
 

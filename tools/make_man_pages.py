@@ -53,19 +53,19 @@ ENVIRONMENT = (
 
 
 def escaped(text: str) -> str:
-    """Text as roff takes it literally."""
+    """Returns text as roff takes it literally."""
     lines = " ".join(text.split()).replace("\\", "\\e").replace("-", "\\-").replace("`", "\\(ga")
     return f"\\&{lines}" if lines.startswith((".", "'")) else lines
 
 
 def paragraphs(text: str | None) -> list[str]:
-    """Roff lines of a docstring: empty lines part paragraphs."""
+    """Makes roff lines of a docstring: empty lines part paragraphs."""
     blocks = [escaped(block) for block in inspect.cleandoc(text or "").split("\n\n") if block.strip()]
     return [line for block in blocks for line in (".PP", block)]
 
 
 def value_name(option: Any) -> str:
-    """What stands after an option: its metavar, its choices, or the kind of its value."""
+    """Returns what stands after an option: its metavar, its choices, or the kind of its value."""
     if option.metavar:
         return str(option.metavar)
     kind = getattr(getattr(option, "type_descriptor", None), "annotation", None)
@@ -94,18 +94,18 @@ def option_lines(option: Any) -> list[str]:
 
 
 def parameters_of(command: Any) -> tuple[list[Any], list[Any]]:
-    """(arguments, options) that help shows."""
+    """Returns (arguments, options) that help shows."""
     visible = [parameter for parameter in command.params if not getattr(parameter, "hidden", False)]
     return [p for p in visible if is_argument(p)], [p for p in visible if not is_argument(p)]
 
 
 def first_sentence(command: Any) -> str:
-    """The first sentence of a command's help, without its full stop."""
+    """Returns the first sentence of a command's help, without its full stop."""
     return inspect.cleandoc(command.help or "").split("\n")[0].split(". ")[0].rstrip(".")
 
 
 def page(path: tuple[str, ...], command: Any) -> str:
-    """The roff source of one page; `path` is the program and the names of commands down to this one."""
+    """Makes the roff source of one page; `path` is the program and the names of commands down to this one."""
     title = "-".join(path)
     arguments, options = parameters_of(command)
     subcommands = subcommands_of(command)
@@ -159,14 +159,14 @@ def page(path: tuple[str, ...], command: Any) -> str:
 
 
 def example_lines(title: str) -> list[str]:
-    """Roff lines of a page's examples: what each does, and the line itself."""
+    """Makes roff lines of a page's examples: what each does, and the line itself."""
     return [
         line for words, command in EXAMPLES[title] for line in (".TP", escaped(words), f"\\fB{escaped(command)}\\fR")
     ]
 
 
 def subcommands_of(command: Any) -> dict[str, Any]:
-    """The commands of a group by name; none of a plain command."""
+    """Returns the commands of a group by name; none of a plain command."""
     if not hasattr(command, "list_commands"):
         return {}
     context = typer.Context(command)
@@ -174,7 +174,7 @@ def subcommands_of(command: Any) -> dict[str, Any]:
 
 
 def command_tree(path: tuple[str, ...], command: Any) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Every command below and with this one."""
+    """Yields every command below and with this one."""
     yield path, command
     for name, child in subcommands_of(command).items():
         if not child.hidden:
@@ -182,7 +182,7 @@ def command_tree(path: tuple[str, ...], command: Any) -> Iterator[tuple[tuple[st
 
 
 def pages() -> dict[str, str]:
-    """Roff source by file name."""
+    """Makes roff source by file name."""
     return {
         f"{'-'.join(path)}.1": page(path, command)
         for path, command in command_tree(("dcvc",), typer.main.get_command(app))

@@ -60,7 +60,7 @@ class Shown:
 
 
 def rgb(picture: Picture, scene: Scene) -> Image.Image:
-    """The crop as a person sees it: BT.601 limited range, as these clips have it, chroma repeated."""
+    """Shows the crop as a person sees it: BT.601 limited range, as these clips have it, chroma repeated."""
     luma, u, v = (plane.astype(np.float32) for plane in picture.planes)
     u, v = (plane.repeat(2, axis=0).repeat(2, axis=1)[: luma.shape[0], : luma.shape[1]] - 128 for plane in (u, v))
     y = (luma - 16) * (255 / 219)
@@ -80,7 +80,7 @@ def frame_of(path: Path, index: int) -> Picture:
 
 
 def by_dcvc(scene: Scene, source: Path, folder: Path) -> Shown:
-    """Through the command line, as anyone would."""
+    """Codes through the command line, as anyone would."""
     stream, decoded = folder / "dcvc.dcvc", folder / "dcvc.y4m"
     command = [sys.executable, "-m", "dcvc_cli"]
     subprocess.run(
@@ -105,7 +105,7 @@ def by_dcvc(scene: Scene, source: Path, folder: Path) -> Shown:
 
 
 def by_x264(scene: Scene, source: Path, folder: Path, limit_bytes: int) -> Shown:
-    """The finest QP whose stream is not larger than `limit_bytes`."""
+    """Finds the finest QP whose stream is not larger than `limit_bytes`."""
     with open_reader(str(source)) as reader:
         clip, stream = unpack_clip(reader, folder / "source.yuv"), folder / "x264.h264"
     program = require_encoder(ConventionalCodec.X264)
@@ -122,7 +122,7 @@ def by_x264(scene: Scene, source: Path, folder: Path, limit_bytes: int) -> Shown
 
 
 def row(scene: Scene, data: Path) -> Image.Image:
-    """Source, dcvc and x264 side by side with captions."""
+    """Puts source, dcvc and x264 side by side with captions."""
     source = data / scene.clip
     original = frame_of(source, scene.frame)
     with tempfile.TemporaryDirectory(prefix="dcvc-") as name:

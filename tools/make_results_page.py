@@ -45,7 +45,7 @@ class Clips:
         self.results, self.anchors = results, anchors
 
     def __iter__(self) -> Iterator[tuple[str, tuple[RatePoint, ...], dict[str, tuple[RatePoint, ...]]]]:
-        """(name, points, anchor name -> the anchor's points) of each clip."""
+        """Yields (name, points, anchor name -> the anchor's points) of each clip."""
         for class_name, sequences in self.results.classes.items():
             for name, points in sequences.items():
                 found = {}
@@ -56,7 +56,7 @@ class Clips:
                 yield name, points, found
 
     def bd_rates(self, metric: str) -> dict[str, dict[str, BdRate]]:
-        """Clip -> anchor -> BD-rate of dcvc; without a figure where the curves allow none or the frames differ."""
+        """Maps clip -> anchor -> BD-rate of dcvc; without a figure where the curves allow none or the frames differ."""
         return {
             name: {anchor: _compared(theirs, points, metric) for anchor, theirs in found.items()}
             for name, points, found in self
@@ -70,7 +70,7 @@ def _compared(anchor: Sequence[RatePoint], test: Sequence[RatePoint], metric: st
 
 
 def _mean(results: Sequence[BdRate | None]) -> float | None:
-    """None unless every one has a figure."""
+    """Takes the mean; None unless every one has a figure."""
     percents = [result.percent for result in results if result is not None and result.percent is not None]
     return sum(percents) / len(percents) if percents and len(percents) == len(results) else None
 
@@ -147,7 +147,7 @@ def _percent(percent: float | None) -> str:
 
 
 def _codecs(path: Path) -> list[str]:
-    """What the result file says about the codec's settings."""
+    """Tells what the result file says about the codec's settings."""
     document: dict[str, Any] = json.loads(path.read_text())
     points = [point for sequences in document.values() for rates in sequences.values() for point in rates.values()]
     return list(dict.fromkeys(str(point["codec"]) for point in points if "codec" in point))
@@ -200,7 +200,7 @@ def page(arguments: argparse.Namespace, clips: Clips, intra: Clips | None, figur
 
 
 def _anchors_compared(clips: Clips) -> str:
-    """For scale: the anchors against each other, on the clips of the result file."""
+    """Compares, for scale: the anchors against each other, on the clips of the result file."""
     means = []
     for other in (name for name in ANCHORS if name != REFERENCE):
         pairs = [

@@ -35,7 +35,7 @@ ISAS = ("avx2", "avx512", "amx")
 
 
 def shipped_fingerprints() -> tuple[str, str]:
-    """Those of the default weights, as `dcvc bench --json` writes them."""
+    """Returns those of the default weights, as `dcvc bench --json` writes them."""
     weights = weights_by_name(DEFAULT_MODEL)
     first, second = weights.fingerprints
     return f"{first:016x}", f"{second:016x}"
@@ -69,7 +69,7 @@ def measure(threads: int) -> None:
 
 
 def run_bench(options: list[str], isa: str) -> dict[str, Any] | None:
-    """What `dcvc bench --json` says; None where this processor lacks the instruction set."""
+    """Returns what `dcvc bench --json` says; None where this processor lacks the instruction set."""
     environment = {**os.environ, "DCVC_CPU_ISA": isa}
     command = [sys.executable, "-m", "dcvc_cli", "bench", *options, "--json"]
     result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
@@ -82,7 +82,7 @@ def run_bench(options: list[str], isa: str) -> dict[str, Any] | None:
 
 
 def rows_of(folder: Path) -> list[dict[str, Any]]:
-    """The measured rows, by name. SystemExit where one was made with weights that no longer ship."""
+    """Returns the measured rows, by name. SystemExit where one was made with weights that no longer ship."""
     rows = [json.loads(path.read_text()) | {"name": path.stem} for path in sorted(folder.glob("*.json"))]
     shipped = shipped_fingerprints()
     for row in rows:
@@ -96,7 +96,7 @@ def rows_of(folder: Path) -> list[dict[str, Any]]:
 
 
 def line(row: dict[str, Any]) -> str:
-    """One line of the table: both sides of a run."""
+    """Makes one line of the table: both sides of a run."""
     bench = row["bench"]
     exact, other = bench["results"][0], bench["results"][1]
     cells = [
@@ -115,7 +115,7 @@ def line(row: dict[str, Any]) -> str:
 
 
 def stage_lines(row: dict[str, Any]) -> list[str]:
-    """Where the time of a P frame goes, both directions."""
+    """Tells where the time of a P frame goes, both directions."""
     exact = row["bench"]["results"][0]
     stages = list(dict.fromkeys(stage for way in ("encode", "decode") for stage in exact[way]["P"]["stage_ms"]))
     lines = [f"### `{exact['model']}` {row['bench']['width']}x{row['bench']['height']}, {row['isa']}", ""]
@@ -127,7 +127,7 @@ def stage_lines(row: dict[str, Any]) -> list[str]:
 
 
 def page(rows: list[dict[str, Any]]) -> str:
-    """The whole of docs/speed.md."""
+    """Makes the whole of docs/speed.md."""
     machines = sorted({row["machine"] for row in rows})
     text = [
         "# Speed on the CPU",

@@ -34,7 +34,7 @@ def there_and_back(pictures: list[Picture], count: int) -> list[Picture]:
 
 
 def qualities(source: list[Picture], header: bytes, qp: int, reset_interval: int) -> tuple[list[float], int]:
-    """PSNR of every decoded frame and the bytes of the stream, through the command line."""
+    """Measures PSNR of every decoded frame and the bytes of the stream, through the command line."""
     command = [sys.executable, "-m", "dcvc_cli"]
     with tempfile.TemporaryDirectory(prefix="dcvc-") as name:
         clip, stream, decoded = (Path(name, file) for file in ("clip.y4m", "clip.dcvc", "decoded.y4m"))

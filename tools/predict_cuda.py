@@ -52,7 +52,7 @@ class PaperDevice:
         return address
 
     def free(self, address: int) -> None:
-        """Nothing to give back."""
+        """Does nothing: there is nothing to give back."""
 
     def upload(self, address: int, array: NDArray[Any]) -> None:
         """Nobody reads it."""
@@ -65,7 +65,7 @@ class PaperDevice:
 
 
 def work_of(launch: Launch) -> tuple[float, float]:
-    """(int8 products, bytes moved at least) of a launch."""
+    """Returns (int8 products, bytes moved at least) of a launch."""
     a = launch.kernel.structure.from_buffer_copy(launch.arguments)
     name = launch.kernel.name
     if name.startswith("matrix_"):
@@ -89,14 +89,14 @@ def work_of(launch: Launch) -> tuple[float, float]:
 
 
 def seconds_of(launch: Launch) -> float:
-    """Predicted seconds of one launch."""
+    """Predicts the seconds of one launch."""
     products, size = work_of(launch)
     tile = launch.kernel.name.split("_")[1] if "matrix" in launch.kernel.name else ""
     return max(products / PRODUCTS_PER_SECOND.get(tile, 1e30), size / BYTES_PER_SECOND) + LAUNCH_SECONDS
 
 
 def predict(name: str) -> dict[str, Any]:
-    """The P frame of a model at 1080p with 8-bit weights, without the entropy coder."""
+    """Predicts the P frame of a model at 1080p with 8-bit weights, without the entropy coder."""
     image, video = graphs_of(name)
     engine = CudaEngine(PaperDevice())
     operations = [ExactCuda(random_network(model, 1), engine) for model in (image, video)]
@@ -125,7 +125,7 @@ def predict(name: str) -> dict[str, Any]:
 
 
 def table(document: dict[str, Any]) -> str:
-    """The prediction as Markdown."""
+    """Writes the prediction as Markdown."""
     lines = []
     for name, model in document.items():
         frames = 1e6 / model["wall us"]
@@ -148,7 +148,7 @@ def table(document: dict[str, Any]) -> str:
 
 
 def page_with(text: str, document: dict[str, Any]) -> str:
-    """A page with its tables renewed; ValueError if it has no place for them."""
+    """Makes a page with its tables renewed; ValueError if it has no place for them."""
     before, rest = text.split(BEGIN)
     return f"{before}{BEGIN}\n\n{table(document)}\n\n{END}{rest.split(END)[1]}"
 

@@ -14,7 +14,7 @@ WEIGHTS = ("presets/weights/",)
 
 
 def too_large(paths: list[str]) -> list[str]:
-    """The paths whose files exceed the limit, each with its size in bytes."""
+    """Returns the paths whose files exceed the limit, each with its size in bytes."""
     sizes = {path: Path(path).stat().st_size for path in paths if Path(path).is_file() and not path.startswith(WEIGHTS)}
     return [f"{path}: {size} bytes, more than {LIMIT_BYTES}" for path, size in sizes.items() if size > LIMIT_BYTES]
 

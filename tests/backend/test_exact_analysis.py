@@ -32,7 +32,7 @@ def prepared(tiny_home: Path) -> ModelWeights:
 
 @pytest.fixture(scope="module")
 def picture() -> NDArray[np.float32]:
-    """Smooth shapes with detail on top, 3 x 80 x 48: latents of 5x3, which the hyper encoder pads."""
+    """Makes smooth shapes with detail on top, 3 x 80 x 48: latents of 5x3, which the hyper encoder pads."""
     random = np.random.default_rng(5)
     coarse = random.random((3, 5, 3)).repeat(16, 1).repeat(16, 2)
     fine = random.random((3, 80, 48)) - 0.5
@@ -40,7 +40,7 @@ def picture() -> NDArray[np.float32]:
 
 
 def analysed(ops: Operations, network: NetworkWeights, picture: NDArray[np.float32], context: Any) -> tuple[Any, Any]:
-    """y and z of a picture; a network that takes a context gets this one."""
+    """Returns y and z of a picture; a network that takes a context gets this one."""
     model: Any = network.model
     frame = ops.frame_from_values(picture)
     y = model.analysis(ops, frame, *([] if context is None else [context]), QP)
@@ -48,7 +48,7 @@ def analysed(ops: Operations, network: NetworkWeights, picture: NDArray[np.float
 
 
 def decoder_context(network: NetworkWeights, size: tuple[int, int]) -> NDArray[np.int16]:
-    """A context (c, h, w) as the decoder's half might hand it over, with 10 bits behind the point."""
+    """Makes a context (c, h, w) as the decoder's half might hand it over, with 10 bits behind the point."""
     random = np.random.default_rng(6)
     return random.integers(-900, 900, (network.model.spec.feature, *size), dtype=np.int16)  # type: ignore[attr-defined]
 

@@ -19,7 +19,7 @@ LIMIT_SECONDS = 10
 
 
 def exit_code(child: int) -> int:
-    """Of a child that must end in time; kills it otherwise."""
+    """Returns the exit code of a child that must end in time; kills it otherwise."""
     deadline = time.monotonic() + LIMIT_SECONDS
     while time.monotonic() < deadline:
         done, status = os.waitpid(child, os.WNOHANG)
@@ -32,7 +32,7 @@ def exit_code(child: int) -> int:
 
 
 def forked(work) -> int:
-    """Exit code of a child that runs `work`: 0 if it returns True. The child never returns to pytest."""
+    """Returns exit code of a child that runs `work`: 0 if it returns True. The child never returns to pytest."""
     child = os.fork()
     if child == 0:
         try:

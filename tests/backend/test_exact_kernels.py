@@ -54,7 +54,7 @@ def compare(name, numbers, run, x, engines, told, all_threads=False):
 
 
 def random_case(seed):
-    """A random convolution, depthwise layer or scale vector with an input."""
+    """Makes a random convolution, depthwise layer or scale vector with an input."""
     rng = np.random.default_rng(seed)
     cin, cout = (int(c) for c in rng.choice(CHANNELS, 2))
     height, width = SIZES[rng.integers(len(SIZES))]

@@ -123,7 +123,7 @@ def test_a_quiet_channel_with_large_weights_becomes_integers():
 
 
 def encode(pair, states, pictures, qp):
-    """Coded frames and planes; the analysis runs in float."""
+    """Returns coded frames and planes; the analysis runs in float."""
     from dcvc_cli.backend.float_torch import FloatOperations
 
     coded = []

@@ -73,7 +73,7 @@ def test_samples():
 
 
 def as_value(x, exponent, *, is_native):
-    """(c, h, w) integers as a backend's value."""
+    """Returns (c, h, w) integers as a backend's value."""
     data = np.array(x, np.int16)
     return ExactValue(np.ascontiguousarray(data.transpose(1, 2, 0)) if is_native else data, exponent)
 

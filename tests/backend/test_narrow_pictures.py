@@ -37,7 +37,7 @@ def nothing_but_nan(x: torch.Tensor, weight: torch.Tensor, bias: Any, **options:
 def encoder_of(
     monkeypatch: pytest.MonkeyPatch, precision: Precision, convolution: Callable[..., torch.Tensor]
 ) -> FramePayloadEncoder:
-    """An exact encoder of the weights in the box, whose own half computes in `precision` with `convolution`."""
+    """Makes an exact encoder of the weights in the box, whose own half computes in `precision` with `convolution`."""
     monkeypatch.setattr(backends, "_analysis_precision", lambda weights, device: precision)
     # As weights are that carry no exponents of the encoder's half.
     monkeypatch.setattr(NetworkWeights, "analysis", None)

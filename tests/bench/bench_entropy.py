@@ -25,7 +25,7 @@ NUM_WARM_UPS = 2
 
 
 def row_entropies(table: CdfTable) -> np.ndarray:
-    """Bits a symbol of every row, escape payloads not counted."""
+    """Counts the bits a symbol of every row, escape payloads not counted."""
     bits = []
     for cdf, length in zip(table.cdf, table.cdf_length, strict=True):
         p = np.diff(cdf[:length]) / 65536

@@ -165,7 +165,7 @@ def test_a_broken_picture_header_costs_its_unit_and_those_that_need_it() -> None
 
 
 def _with_new_check(data: bytes, place: int, size: int) -> bytes:
-    """The stream up to the P unit whose payload starts at `place`, its check made anew."""
+    """Returns the stream up to the P unit whose payload starts at `place`, its check made anew."""
     units = list(StreamReader(io.BytesIO(data), tolerant=True))
     sps = next(unit for unit in units if type(unit).__name__ == "SpsUnit")
     frame = next(unit for unit in units if isinstance(unit, FrameUnit))

@@ -415,7 +415,7 @@ def test_memory_stays_flat_over_a_long_stream() -> None:
 
 
 def handmade(*units: bytes, num_frames: int, index: bytes | None = None, index_distance: int | None = None) -> bytes:
-    """A stream of given units with checks, index and end unit that are right unless told otherwise."""
+    """Makes a stream of given units with checks, index and end unit that are right unless told otherwise."""
     data = SIGNATURE + b"".join(units)
     index_unit = b"" if index is None else write_unit(NalType.INDEX, 0, index)
     check = 0

@@ -146,7 +146,7 @@ FRAMES = st.lists(
 
 
 def write(frames: list, sps: Sps) -> tuple[bytes, list]:
-    """The stream and what a reader must yield: (type, qp, reset, payload) of frames, messages of SEI units."""
+    """Returns the stream and what a reader must yield: (type, qp, reset, payload) of frames, messages of SEI units."""
     sink = io.BytesIO()
     writer = StreamWriter(sink)
     expected: list = []

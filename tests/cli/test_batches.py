@@ -14,7 +14,7 @@ NAMES = [f"clip{number}" for number in range(10)]
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Ten small clips, the working directory; clip3.y4m is cut."""
+    """Makes ten small clips in the working directory; clip3.y4m is cut."""
     monkeypatch.chdir(tmp_path)
     for number, name in enumerate(NAMES):
         data = y4m_clip(16, 16, 1 + number % 2)

@@ -33,7 +33,7 @@ def run(*arguments: str | Path) -> Result:
 def result_file(
     path: Path, factor: float = 1.0, sequences: tuple[str, ...] = ("a.yuv", "b.yuv"), **changes: Any
 ) -> Path:
-    """Four rate points a sequence, 3 dB apart; a `factor` on every rate is the BD-rate."""
+    """Writes four rate points a sequence, 3 dB apart; a `factor` on every rate is the BD-rate."""
     rates = {
         f"{index:03d}": {
             "i_frame_num": 1,

@@ -24,7 +24,7 @@ MAX_PEAK_BYTES = 64 << 20
 
 @pytest.fixture(scope="module", params=["tiny", "tiny-exact"])
 def stream(request: pytest.FixtureRequest, tiny_home: Path, tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """Three frames of 17x18 with hashes on the first and last: a few hundred bytes."""
+    """Makes a stream of three frames of 17x18 with hashes on the first and last: a few hundred bytes."""
     from dcvc_cli.app import run
 
     folder = tmp_path_factory.mktemp("stream")
@@ -54,7 +54,7 @@ def networks(tiny_home: Path, monkeypatch: pytest.MonkeyPatch) -> StreamNetworks
 
 
 def decoded(data: bytes, networks: StreamNetworks) -> tuple[list[bytes], StreamError | None]:
-    """Pictures that came out, and the error that ended it. Anything but a StreamError fails the test."""
+    """Returns the pictures that came out, and the error that ended it. Anything but a StreamError fails the test."""
     pictures: list[bytes] = []
     try:
         for frame in decode_units(StreamReader(io.BytesIO(data)), networks):

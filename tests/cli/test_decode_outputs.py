@@ -21,7 +21,7 @@ Call = Callable[..., int]
 
 @pytest.fixture
 def stream(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """s.dcvc, three 24x16 pictures, and its pictures out.y4m; both in the working directory."""
+    """Makes s.dcvc, three 24x16 pictures, and its pictures out.y4m; both in the working directory."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "in.y4m").write_bytes(y4m_clip(24, 16, 3))
     assert call("encode", "in.y4m", "-o", "s.dcvc", "-q") == 0

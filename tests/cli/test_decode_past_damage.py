@@ -25,13 +25,13 @@ pytestmark = pytest.mark.native
 
 
 def with_damage(number: int) -> bytes:
-    """The stream with one byte of frame `number`'s payload changed."""
+    """Returns the stream with one byte of frame `number`'s payload changed."""
     place = FRAMES[number].offset + 12
     return SOURCE[:place] + bytes([SOURCE[place] ^ 1]) + SOURCE[place + 1 :]
 
 
 def without_frames(*numbers: int) -> bytes:
-    """The stream with whole frame units cut out."""
+    """Returns the stream with whole frame units cut out."""
     data = SOURCE
     for number in sorted(numbers, reverse=True):
         unit = FRAMES[number]
@@ -40,7 +40,7 @@ def without_frames(*numbers: int) -> bytes:
 
 
 def with_hash_of_another_picture(number: int) -> bytes:
-    """A stream whose units are intact: frame `number` carries the hash of a picture that nobody decodes."""
+    """Makes a stream whose units are intact: frame `number` carries the hash of a picture that nobody decodes."""
     sink = io.BytesIO()
     writer = StreamWriter(sink)
     for unit in UNITS:
@@ -59,7 +59,7 @@ def weights_of_the_witnesses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def decode(data: bytes, folder: Path, *options: str) -> tuple[int, list[bytes] | None]:
-    """(exit code, pictures written)."""
+    """Returns (exit code, pictures written)."""
     (folder / "in.dcvc").write_bytes(data)
     output = folder / "out.yuv"
     output.unlink(missing_ok=True)

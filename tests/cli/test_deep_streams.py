@@ -31,7 +31,7 @@ def run(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call:
 
 
 def write_clip(name: str, video_format: VideoFormat, num_pictures: int = 3, seed: int = 3) -> None:
-    """Smooth waves that move; every level of the bit depth comes up somewhere."""
+    """Writes smooth waves that move; every level of the bit depth comes up somewhere."""
     rng = np.random.default_rng(seed)
     phases = rng.random(3) * 6
     with open_writer(name, video_format, overwrite=True) as writer:

@@ -20,7 +20,7 @@ from dcvc_cli.weights.file import ModelWeights, write_weights
 
 @pytest.fixture
 def box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of shipped weights with a small default model."""
+    """Makes a folder of shipped weights with a small default model."""
     networks = {"image": ImageModel(TINY.image), "video": VideoModel(TINY.video)}
     states = {name: {k: v.numpy() for k, v in random_parameters(model, 1).items()} for name, model in networks.items()}
     write_weights(tmp_path / "box" / "weights" / "lite.safetensors", export_model("tiny", states, ""))

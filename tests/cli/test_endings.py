@@ -15,7 +15,7 @@ OTHERS = ("o.csv", "o.json", "o.zip", "o.wav", "o.txt", "o.jpg", "o.safetensors"
 
 @pytest.fixture
 def stream(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """good.dcvc of in.y4m, both in the working directory."""
+    """Makes good.dcvc of in.y4m, both in the working directory."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "in.y4m").write_bytes(y4m_clip(16, 16, 1))
     assert call("encode", "in.y4m", "-o", "good.dcvc", "-q") == 0

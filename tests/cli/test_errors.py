@@ -16,7 +16,7 @@ INTERNAL, USAGE, INPUT, STREAM, ENVIRONMENT = 1, 2, 3, 4, 5
 
 @pytest.fixture(scope="module")
 def stream(tiny_home: Path, tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """Five frames of 24x20, I frames at 0 and 3, hashes of 0, 3 and 4."""
+    """Makes a stream of five frames of 24x20, I frames at 0 and 3, hashes of 0, 3 and 4."""
     from dcvc_cli.app import run
 
     folder = tmp_path_factory.mktemp("stream")
@@ -41,7 +41,7 @@ def stream(tiny_home: Path, tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 @pytest.fixture
 def place(stream: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working folder with a clip, a stream of it, and bad inputs."""
+    """Makes a working folder with a clip, a stream of it, and bad inputs."""
     monkeypatch.chdir(tmp_path)
     Path("clip.y4m").write_bytes(y4m_clip(24, 20, 5))
     Path("good.dcvc").write_bytes(stream)

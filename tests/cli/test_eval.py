@@ -36,7 +36,7 @@ def frame(index: int, shape: tuple[int, int], phase: float) -> bytes:
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A test set: one clip as raw file and as y4m, another as PNG pictures."""
+    """Makes a test set: one clip as raw file and as y4m, another as PNG pictures."""
     root = tmp_path_factory.mktemp("data")
     chroma = (HEIGHT // 2, WIDTH // 2)
     frames = [
@@ -57,7 +57,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def write_config(data: Path, target: Path, **classes: dict[str, Any]) -> Path:
-    """A configuration; without classes, the raw clip."""
+    """Makes a configuration; without classes, the raw clip."""
     size = {"width": WIDTH, "height": HEIGHT, "frames": NUM_FRAMES, "intra_period": -1}
     known = {
         "raw": {"base_path": "raw", "src_type": "yuv420", "sequences": {f"a_{WIDTH}x{HEIGHT}_30.yuv": size}},

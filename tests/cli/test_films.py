@@ -63,7 +63,8 @@ def write_film(path: Path, *, subtitles: str = "srt", attachment: bytes = b"font
 
 
 def contents(path: Path) -> dict[str, Any]:
-    """What PyAV finds: packets of sound and subtitles and times of pictures in milliseconds from the first picture."""
+    """Returns what PyAV finds: packets of sound and subtitles and times of pictures in milliseconds from the first
+    picture."""
     with av.open(str(path)) as film:
         first = next(packet for packet in film.demux(video=0))
         zero = 1000 * first.pts * first.time_base
@@ -103,7 +104,7 @@ def assert_same(found: dict[str, Any], expected: dict[str, Any]) -> None:
 
 @pytest.fixture
 def film(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Path:
-    """film.mkv and its stream film.dcvc, in the working directory."""
+    """Makes film.mkv and its stream film.dcvc, in the working directory."""
     monkeypatch.chdir(tmp_path)
     write_film(tmp_path / "film.mkv")
     assert call("encode", "film.mkv", "-o", "film.dcvc") == 0

@@ -27,7 +27,7 @@ INPUT, STREAM = 3, 4
 
 
 def png_of(width: int, height: int) -> bytes:
-    """Black, a thousandth of what it expands to."""
+    """Makes a black picture, a thousandth of what it expands to."""
     pack = zlib.compressobj(9)
     row = bytes(1 + 3 * width)
     data = b"".join(pack.compress(row) for _ in range(height)) + pack.flush()
@@ -40,7 +40,8 @@ def png_of(width: int, height: int) -> bytes:
 
 
 def large_stream(stream: bytes, width: int, height: int) -> bytes:
-    """The same stream under an SPS of another picture size; every unit's check is right, and payloads are empty."""
+    """Returns the same stream under an SPS of another picture size; every unit's check is right, and payloads are
+    empty."""
     from dataclasses import replace
     from io import BytesIO
 

@@ -23,7 +23,7 @@ def frames_of(path: Path) -> list[bytes]:
 
 @pytest.fixture
 def clip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """in.y4m in the working directory: odd sides, five frames."""
+    """Makes in.y4m in the working directory: odd sides, five frames."""
     monkeypatch.chdir(tmp_path)
     Path("in.y4m").write_bytes(y4m_clip(51, 39, 5))
     return tmp_path / "in.y4m"

@@ -31,14 +31,14 @@ def clip(seed: int) -> bytes:
 
 
 def run_here(*arguments: object) -> int:
-    """Exit code of `dcvc` inside this process, one thread."""
+    """Returns the exit code of `dcvc` inside this process, one thread."""
     words = [str(argument) for argument in arguments]
     return run(words + (["--threads", "1"] if words[0] != "info" else []))
 
 
 @pytest.fixture(scope="module")
 def streams(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, bytes]:
-    """Two streams of six frames, I frames at 0 and 3, and at 0, 2 and 4."""
+    """Makes two streams of six frames, I frames at 0 and 3, and at 0, 2 and 4."""
     folder = tmp_path_factory.mktemp("streams")
     made = []
     with pytest.MonkeyPatch.context() as patch:
@@ -73,7 +73,7 @@ def remade(
     num_indexes: int = 1,
     index_shift: int = 0,
 ) -> bytes:
-    """The stream with another index and end unit, all checks right."""
+    """Returns the stream with another index and end unit, all checks right."""
     units = list(StreamReader(io.BytesIO(data)))
     index = next(unit for unit in units if isinstance(unit, IndexUnit))
     start = index.offset
@@ -126,7 +126,7 @@ LIES: dict[str, Callable[[bytes, bytes], bytes]] = {
 def decoded(
     path: Path, networks: StreamNetworks, seek: int, max_frames: int | None, on_error: OnError
 ) -> tuple[list[bytes], DcvcError | None]:
-    """Pictures, and what ended the decode; with on_error, a StreamError of what was passed over."""
+    """Returns pictures, and what ended the decode; with on_error, a StreamError of what was passed over."""
     pictures: list[bytes] = []
     try:
         with StreamSource(str(path)) as source:

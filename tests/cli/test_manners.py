@@ -20,7 +20,7 @@ Call = Callable[..., int]
 
 @pytest.fixture
 def clip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """in.y4m, four small pictures, in the working directory."""
+    """Makes in.y4m, four small pictures, in the working directory."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "in.y4m").write_bytes(y4m_clip(24, 16, 4))
     return tmp_path

@@ -55,7 +55,7 @@ def run(*arguments: object) -> Result:
 
 
 def added(checkpoints: tuple[Path, Path], home: Path, name: str = "tiny") -> Path:
-    """In float, which takes no time."""
+    """Adds them in float, which takes no time."""
     result = run("add", *checkpoints, "--float", "--name", name)
     assert result.exit_code == 0, result.exception
     return home / "weights" / f"{name}.safetensors"
@@ -96,7 +96,7 @@ def test_same_checkpoints_give_the_same_bytes(checkpoints: tuple[Path, Path], ho
 
 @pytest.fixture
 def little_material(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One clip of each kind in place of the whole material in the box."""
+    """Puts one clip of each kind in place of the whole material in the box."""
     monkeypatch.setattr(
         "dcvc_cli.preparing.quantise.typical_clips", lambda: [[picture[:, :64, :64] for picture in typical_clips()[0]]]
     )

@@ -22,7 +22,7 @@ def write_clip(path, num_pictures):
 
 @pytest.fixture(autouse=True)
 def little_material(monkeypatch):
-    """One clip of each kind in place of the whole material in the box."""
+    """Puts one clip of each kind in place of the whole material in the box."""
     monkeypatch.setattr(
         "dcvc_cli.preparing.quantise.typical_clips", lambda: [[picture[:, :64, :64] for picture in typical_clips()[0]]]
     )

@@ -40,7 +40,7 @@ def weights_of_the_witnesses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def stream_of(sps: Sps, pictures: PictureHeader | None = None, qp: int | None = None) -> bytes:
-    """The frames of the witness under another SPS."""
+    """Returns the frames of the witness under another SPS."""
     sink = io.BytesIO()
     writer = StreamWriter(sink)
     for unit in FRAMES:

@@ -23,7 +23,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def stats(call: Call, clip: Path, tmp_path: Path) -> Path:
-    """The file of a first pass."""
+    """Returns the file of a first pass."""
     path = tmp_path / "clip.stats"
     assert encode(call, clip, tmp_path / "first.dcvc", 300, "--stats", path) == 0
     return path

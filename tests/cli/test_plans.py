@@ -31,7 +31,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def place(call: Call, clip: Path, tmp_path: Path) -> Path:
-    """A folder with plan.json, and parts/ with all parts."""
+    """Makes a folder with plan.json, and parts/ with all parts."""
     assert call("plan", clip, "-o", tmp_path / "plan.json", *PLANNED) == 0
     (tmp_path / "parts").mkdir()
     for number in range(len(CHUNKS)):

@@ -50,7 +50,8 @@ assert not heavy, heavy
 def waiting_process(
     environment: dict[str, str], folder: Path, fed: bytes, *arguments: str
 ) -> Iterator["subprocess.Popen[bytes]"]:
-    """dcvc in the middle of its work: it has written something, and waits for the rest of its standard input."""
+    """Starts dcvc and waits until it is in the middle of its work: it has written something, and waits for the rest of
+    its standard input."""
     command = [sys.executable, "-m", "dcvc_cli", *arguments]
     process = subprocess.Popen(
         command, cwd=folder, env=environment, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
@@ -66,8 +67,8 @@ def waiting_process(
 
 
 def wait_for_output(folder: Path, process: "subprocess.Popen[bytes]") -> None:
-    """Until the process has written into a file that is not at its place yet: one without a name, or with a hidden
-    one."""
+    """Waits until the process has written into a file that is not at its place yet: one without a name, or with a
+    hidden one."""
     end = time.monotonic() + WAIT_SECONDS
     while time.monotonic() < end:
         for descriptor in Path(f"/proc/{process.pid}/fd").iterdir():

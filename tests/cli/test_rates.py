@@ -14,7 +14,7 @@ SIGNATURE_SIZE, CHECK_SIZE = 8, 4
 
 
 def clip_with_bursts() -> bytes:
-    """A still picture, then noise, then the picture again, as y4m."""
+    """Makes a still picture, then noise, then the picture again, as y4m."""
     random = np.random.default_rng(0)
     still = random.integers(90, 130, (HEIGHT // 8, WIDTH // 8)).repeat(8, 0).repeat(8, 1)
     chroma = bytes([128]) * (WIDTH * HEIGHT // 4)
@@ -26,7 +26,8 @@ def clip_with_bursts() -> bytes:
 
 
 def frame_bits(stream: bytes) -> Iterator[int]:
-    """Bits that each frame unit takes out of a buffer, with what stands before it; read by docs/bitstream.md alone."""
+    """Counts the bits that each frame unit takes out of a buffer, with what stands before it; read by docs/bitstream.md
+    alone."""
     offset, start = SIGNATURE_SIZE, 0
     while offset < len(stream):
         unit_type = stream[offset] >> 4
@@ -40,7 +41,7 @@ def frame_bits(stream: bytes) -> Iterator[int]:
 
 
 def lowest_fullness(stream: bytes, max_rate: int, size: int) -> float:
-    """Fewest bits in a buffer of 25 pictures a second, nine tenths full at first."""
+    """Finds the fewest bits in a buffer of 25 pictures a second, nine tenths full at first."""
     fullness = lowest = size * 9 / 10
     for index, bits in enumerate(frame_bits(stream)):
         fullness = (min(size, fullness + max_rate / 25) if index else fullness) - bits

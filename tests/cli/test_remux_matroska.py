@@ -21,7 +21,7 @@ KNOWN, OWN = b"\x86\x86V_SNOW", b"\x86\x86V_DCVC"
 
 @pytest.fixture
 def stream(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """stream.dcvc in the working directory: seven frames, I frames 0, 3 and 6."""
+    """Makes stream.dcvc in the working directory: seven frames, I frames 0, 3 and 6."""
     monkeypatch.chdir(tmp_path)
     Path("in.y4m").write_bytes(y4m_clip(40, 24, 7))
     assert call("encode", "in.y4m", "-o", "stream.dcvc", "--keyint", "3", "--no-scenecut", "-q") == 0

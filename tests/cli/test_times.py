@@ -23,7 +23,7 @@ STAMPS = [0, 33, 66, 100, 300, 500, 517, 900]
 
 
 def write_film(path: Path, stamps: list[int]) -> None:
-    """An mkv of small pictures at these milliseconds."""
+    """Writes an mkv of small pictures at these milliseconds."""
     with av.open(str(path), "w") as file:
         stream = file.add_stream("ffv1", rate=25)
         stream.width, stream.height, stream.pix_fmt = 32, 16, "yuv420p"

@@ -28,7 +28,7 @@ def tiny_lite(dcvc: Run, tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 @pytest.fixture(scope="module")
 def folder(tiny_lite: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Has a stream, what its encoder saw, and what a decoder made of it; both as y4m."""
+    """Makes a stream, what its encoder saw, and what a decoder made of it; both as y4m."""
     folder = tmp_path_factory.mktemp("streams")
     (folder / "clip.y4m").write_bytes(y4m_clip(50, 38, NUM_FRAMES))
     options = ("--model", MODEL, "--keyint", KEYINT, "--threads", 1, "--recon", folder / "recon.y4m")

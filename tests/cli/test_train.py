@@ -26,7 +26,7 @@ def read_rows(path: Path) -> list[dict[str, str]]:
 
 
 def untrained_figures() -> dict[int, tuple[float, float]]:
-    """(bpp, psnr) of the clip by QP, I frames, before the first step."""
+    """Returns (bpp, psnr) of the clip by QP, I frames, before the first step."""
     from dcvc_cli.families.rt.image import ImageModel
     from dcvc_cli.families.rt.initial_parameters import initial_image_parameters
     from dcvc_cli.families.rt.sizes import TINY
@@ -153,7 +153,7 @@ class TrainableToyFamily(ToyFamily):
 
     @property
     def models(self) -> dict[str, ToyModel]:
-        """By name."""
+        """Returns models by name."""
         return {"toy-small": TrainableToy()}
 
 

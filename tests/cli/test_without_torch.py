@@ -10,7 +10,7 @@ from tests.support.processes import Run
 
 @pytest.fixture
 def no_torch(tmp_path: Path, dcvc_environment: dict[str, str]) -> dict[str, str]:
-    """An environment in which importing torch fails as where it is not installed."""
+    """Makes an environment in which importing torch fails as where it is not installed."""
     (tmp_path / "hidden").mkdir()
     (tmp_path / "hidden" / "torch.py").write_text(
         "raise ModuleNotFoundError(\"No module named 'torch'\", name='torch')\n"

@@ -18,7 +18,7 @@ ROWS = ROW.findall((ROOT / "docs" / "robustness.md").read_text(encoding="utf-8")
 
 
 def estimate(name: str, work: str, size: PictureSize) -> int:
-    """MiB for float32."""
+    """Estimates MiB for float32."""
     if work == "decode":
         return round(decoding_memory(Sps(size.width, size.height, Precision.FLOAT32, model_variant=name)) / (1 << 20))
     opened = SimpleNamespace(precision=Precision.FLOAT32, weights=SimpleNamespace(model=find_model(name)))

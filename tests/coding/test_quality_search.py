@@ -23,7 +23,7 @@ STARTS = (0, 9)
 
 
 def probes_of(curves: Sequence[str]) -> tuple[list[Sequence[int]], object]:
-    """A probe of two scenes with these curves, and the levels that it was asked for."""
+    """Makes a probe of two scenes with these curves, and the levels that it was asked for."""
     asked: list[Sequence[int]] = []
 
     def probe(levels: Sequence[int]) -> Probe:

@@ -63,7 +63,7 @@ def test_entropy_vectors(folder: Path, count: int):
 
 
 def copy_case(name: str, folder: Path) -> Path:
-    """A writable copy of a case."""
+    """Makes a writable copy of a case."""
     target = folder / name
     target.mkdir(parents=True)
     for path in (CONFORMANCE / name).iterdir():

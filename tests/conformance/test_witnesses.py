@@ -31,7 +31,7 @@ pytestmark = pytest.mark.native
 
 
 def decoded_sum(name: str, folder: Path) -> tuple[int, str]:
-    """(exit code of `dcvc decode`, MD5 of the planes of all pictures)."""
+    """Returns (exit code of `dcvc decode`, MD5 of the planes of all pictures)."""
     digest = hashlib.md5(usedforsecurity=False)
     output = folder / ("pictures" if name.endswith("_png.dcvc") else "pictures.yuv")
     code = run(["decode", str(WITNESSES / name), "-o", str(output), "--threads", "1", "--quiet"])

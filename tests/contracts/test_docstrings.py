@@ -33,7 +33,7 @@ def parameters(function: ast.FunctionDef) -> set[str]:
 
 
 def documented(tree: ast.Module) -> Iterator[tuple[str, list[str], set[str]]]:
-    """(name, names that its docstring lists, names that the code has) of functions and classes."""
+    """Returns (name, names that its docstring lists, names that the code has) of functions and classes."""
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef):
             yield node.name, listed(ast.get_docstring(node) or "", "Args"), parameters(node)

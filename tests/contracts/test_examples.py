@@ -20,7 +20,7 @@ SCRIPTS = sorted((ROOT / "examples").glob("*.sh"))
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
-    """A folder with clips/a.y4m, clips/b.y4m and bin/dcvc."""
+    """Makes a folder with clips/a.y4m, clips/b.y4m and bin/dcvc."""
     (tmp_path / "clips").mkdir()
     for name in ("a", "b"):
         (tmp_path / "clips" / f"{name}.y4m").write_bytes(y4m_clip(16, 16, 1))
@@ -62,7 +62,7 @@ def test_gnu_parallel_or_xargs(place: Path, dcvc_environment: dict[str, str]) ->
 
 @pytest.fixture
 def whole(place: Path, call: Callable[..., int]) -> bytes:
-    """The stream of clips/a.y4m by plan.json beside it, on one machine."""
+    """Returns the stream of clips/a.y4m by plan.json beside it, on one machine."""
     assert call("plan", place / "clips" / "a.y4m", "-o", place / "plan.json", "-q") == 0
     words = ("encode", place / "clips" / "a.y4m", "--plan", place / "plan.json", "-o", place / "whole.dcvc", "-q")
     assert call(*words) == 0

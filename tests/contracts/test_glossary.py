@@ -19,7 +19,7 @@ TERMS = [re.sub(r" \(.*\)", "", term) for row in ROWS for term in row[0].split("
 
 @cache
 def everything_else() -> str:
-    """Living documents and the sources of the package, in one string."""
+    """Joins living documents and the sources of the package in one string."""
     documents = [*ROOT.glob("*.md"), *(path for path in (ROOT / "docs").glob("*.md") if path != GLOSSARY)]
     sources = [*(ROOT / "dcvc_cli").rglob("*.py"), *(ROOT / "kernels").rglob("*.[ch]pp")]
     return "\n".join(path.read_text(encoding="utf-8") for path in (*documents, *sources)).lower()

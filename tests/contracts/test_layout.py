@@ -25,7 +25,8 @@ FOUNDATION = {"errors", "stages", "staged_files", "format", "__init__"}
 
 
 def layer_table() -> dict[str, set[str]]:
-    """What each layer may import besides itself and the foundation, as the table of docs/architecture.md says."""
+    """Returns what each layer may import besides itself and the foundation, as the table of docs/architecture.md
+    says."""
     text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| `([\w.]+)/?` \| .* \| ([^|]*) \|$", text, flags=re.M)
     return {name.removesuffix(".py"): set(re.findall(r"\w+", allowed)) for name, allowed in rows}
@@ -39,7 +40,7 @@ def layer_of(path: Path) -> str:
 
 
 def imports_of(path: Path) -> Iterator[tuple[str, bool]]:
-    """(module, whether it is imported when the module is): imports for type checkers only are left out."""
+    """Returns (module, whether it is imported when the module is): imports for type checkers only are left out."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     type_only = {
         id(node)

@@ -41,7 +41,7 @@ def make(tool: ModuleType, monkeypatch: pytest.MonkeyPatch, folder: Path, *argum
 
 
 def as_dcvc(document: dict[str, Any], factor: float) -> dict[str, Any]:
-    """The anchor with a factor on every rate, which is the BD-rate, under the names of dcvc's results."""
+    """Returns the anchor with a factor on every rate, which is the BD-rate, under the names of dcvc's results."""
     for rates in document["eval"].values():
         for figures in rates.values():
             for name in list(figures):

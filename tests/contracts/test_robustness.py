@@ -81,14 +81,14 @@ def changed(content: bytes) -> Callable[[random.Random], bytes]:
 
 
 def yaml_noise(chance: random.Random) -> bytes:
-    """Text that settings are not made of, of the kinds that parsers stumble over."""
+    """Makes text that settings are not made of, of the kinds that parsers stumble over."""
     texts = "{}: 1", "[{}", "- {}", "qp: [{}]", "qp: {}x", "&a [*a, {}]", "? {}", "{}\x00", "'{}", "qp: .nan # {}"
     kinds = (*texts, "qp: !!python/object:os.system {}")
     return chance.choice(kinds).format("k" + str(chance.random())).encode()
 
 
 def inputs_of(row: Row, originals: dict[str, bytes]) -> Iterator[tuple[str, bytes] | None]:
-    """(name, content) of the file that is wrong, case after case; None where only the command matters."""
+    """Returns (name, content) of the file that is wrong, case after case; None where only the command matters."""
     header = originals["clip.y4m"].index(b"\n") + 1
     makers: dict[str, tuple[str, Callable[[random.Random], bytes]]] = {
         "stream cut at any byte": ("cut.dcvc", cut(originals["a.dcvc"])),

@@ -32,8 +32,8 @@ VBV = Vbv(144_000, 144_000, 129_600)
 def coded(
     rate: RateControl, length: int, *, delay: int = 0, seed: int = 0, jitter: int = 0
 ) -> tuple[FrameControl, list[int]]:
-    """A clip of three scenes, the middle one five times as busy. Bits double every 10 QPs, with noise of `seed` and a
-    little of `jitter`; good frames take more. Units come `delay` pictures late.
+    """Makes a clip of three scenes, the middle one five times as busy. Bits double every 10 QPs, with noise of `seed`
+    and a little of `jitter`; good frames take more. Units come `delay` pictures late.
 
     Returns:
         The control and the bits of each picture.
@@ -119,7 +119,7 @@ def test_the_buffer_is_never_emptied(seed: int):
 
 
 def faults_of(sizes: list[int], vbv: Vbv = VBV, pictures: int = 1) -> list[str]:
-    """What the checker tells of units of these bits, rounded up to bytes."""
+    """Returns what the checker tells of units of these bits, rounded up to bytes."""
     sps = Sps(width=176, height=144, frame_rate_num=30, frame_rate_den=1, vbv=vbv, max_pictures=pictures)
     check, found, offset = VbvCheck(), [], 0
     check.start(0)

@@ -15,7 +15,7 @@ FORMAT = VideoFormat(PictureSize(WIDTH, HEIGHT))
 
 
 def scene(seed: int, num_frames: int, motion: int = 2) -> list[np.ndarray]:
-    """Random detail of three sizes that moves right by `motion` samples a frame."""
+    """Returns random detail of three sizes that moves right by `motion` samples a frame."""
     random = np.random.default_rng(seed)
     width = WIDTH + 256
     large = 120 + sum(

@@ -37,7 +37,7 @@ def run(*command: str | Path) -> str:
 
 
 def build(name: str, *options: str, targets: tuple[str, ...] = ()) -> Path:
-    """Folder of the built programs."""
+    """Returns the folder of the built programs."""
     cmake, folder = tool("cmake"), BUILDS / name
     if not (folder / "build.ninja").exists():
         generator = ("-G", "Ninja", f"-DCMAKE_MAKE_PROGRAM={tool('ninja')}")

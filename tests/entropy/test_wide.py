@@ -20,7 +20,7 @@ KINDS = {WideKind.LONG_WORDS: (1 << 31, 32, 8, 4), WideKind.BYTES: (1 << 23, 8, 
 
 
 def twin_string(symbols: list[int], rows: list[int], kind: WideKind) -> bytes:
-    """One coder's string by the page's formulas, in Python's integers."""
+    """Makes one coder's string by the page's formulas, in Python's integers."""
     lower, unit, state_bytes, bits = KINDS[kind]
     table, largest = gaussian_scales().table, (1 << KINDS[kind][3]) - 1
     steps = []

@@ -34,7 +34,7 @@ FASTEST = {
 
 @pytest.fixture
 def clip(tmp_path: Path) -> RawClip:
-    """Eight frames of a smooth pattern that moves by three samples a frame."""
+    """Makes eight frames of a smooth pattern that moves by three samples a frame."""
     video = VideoFormat(PictureSize(128, 96), frame_rate=Rational(30, 1))
     column, row = np.meshgrid(np.arange(300), np.arange(96))
     wave = (128 + 60 * np.sin(column / 9) * np.cos(row / 7)).astype(np.uint8)

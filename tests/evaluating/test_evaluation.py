@@ -32,7 +32,7 @@ from dcvc_cli.metrics.results import FrameRecord
 
 
 def config(**members: Any) -> dict[str, Any]:
-    """One class `A` of one raw clip; members of the sequence are changed, or left out where None."""
+    """Makes one class `A` of one raw clip; members of the sequence are changed, or left out where None."""
     sequence = {"width": 64, "height": 48, "frames": 4, "intra_period": -1} | members
     sequence = {name: value for name, value in sequence.items() if value is not None}
     return {

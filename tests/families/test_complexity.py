@@ -77,8 +77,8 @@ class CountedSide:
 
 
 def counted(name: str) -> tuple[float, float, float]:
-    """kMAC a pixel of one picture: to decode an I frame, to encode a P frame, to decode a P frame. A P frame follows
-    another one."""
+    """Returns kMAC a pixel of one picture: to decode an I frame, to encode a P frame, to decode a P frame. A P frame
+    follows another one."""
     model = find_model(name)
     image: Any = model.networks["image"]
     video: Any = model.networks["video"]

@@ -28,7 +28,7 @@ def picture(seed: int) -> Picture:
 
 
 def units_of(name: str, orders: list[PictureOrder]) -> list[CodedUnit]:
-    """The units of noise, coded by untrained weights."""
+    """Returns the units of noise, coded by untrained weights."""
     weights, choices = random_weights(name, exact=False), CodingChoices()
     networks = open_weights(weights, Precision.FLOAT32, threads=1)
     encoder = weights.model.encoder(networks, sps_for(FORMAT, weights, Precision.FLOAT32, choices), choices)

@@ -28,7 +28,7 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture
 def added(tmp_path: Path) -> None:
-    """The toy family's checkpoint, written in the form of published ones, and imported."""
+    """Returns the toy family's checkpoint, written in the form of published ones, and imported."""
     state = {
         key: torch.from_numpy(value)
         for key, value in registry.find_model("toy-small").random_parameters("only").items()

@@ -98,7 +98,7 @@ def split(data: bytes) -> list[RawUnit]:
 
 
 def assemble(units: list[RawUnit], with_end: bool = False) -> bytes:
-    """A stream whose checks are all right, whatever its units say."""
+    """Makes a stream whose checks are all right, whatever its units say."""
     data = bytearray(SIGNATURE)
     sps: dict[int, bytes] = {}
     i_check, number, checks = b"", 0, b""
@@ -126,7 +126,7 @@ def assemble(units: list[RawUnit], with_end: bool = False) -> bytes:
 
 
 def changed(data: bytes, source: random.Random, most: int = 4) -> bytes:
-    """A few bytes changed, put in or taken out."""
+    """Draws a stream with a few bytes changed, put in or taken out."""
     work = bytearray(data)
     for _ in range(source.randint(1, most)):
         place = source.randrange(len(work) + 1)
@@ -155,7 +155,7 @@ def noise(units: list[RawUnit], source: random.Random) -> bytes:
 
 
 def with_other_sps(units: list[RawUnit], source: random.Random) -> bytes:
-    """One SPS, changed alike wherever it is repeated: fields of an attacker."""
+    """Draws one SPS, changed alike wherever it is repeated: fields of an attacker."""
     payload = changed(next(unit.payload for unit in units if unit.type == NalType.SPS), source)
     return assemble(
         [replace(unit, payload=payload) if unit.type == NalType.SPS else unit for unit in units], source.random() < 0.5
@@ -190,7 +190,7 @@ def with_other_order(units: list[RawUnit], source: random.Random) -> bytes:
 
 
 def with_other_messages(units: list[RawUnit], source: random.Random) -> bytes:
-    """SEI, metadata, track, index, end and later units of an attacker between the frames."""
+    """Draws SEI, metadata, track, index, end and later units of an attacker between the frames."""
     made = []
     for unit in units:
         made.append(unit)
@@ -210,7 +210,7 @@ def with_other_messages(units: list[RawUnit], source: random.Random) -> bytes:
 
 
 def lying(units: list[RawUnit], source: random.Random) -> bytes:
-    """An index or end unit that says something else."""
+    """Makes an index or end unit that says something else."""
     kind = source.choice([NalType.INDEX, NalType.END])
     return assemble(
         [replace(unit, payload=changed_in_place(unit.payload, source)) if unit.type == kind else unit for unit in units]

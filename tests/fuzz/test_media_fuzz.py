@@ -26,7 +26,8 @@ def png_bytes(mode: str) -> bytes:
 
 
 def read_all(path: Path, **options: object) -> list[bytes] | None:
-    """The pictures, or None after an error of the kinds that users are told about; anything else is a test failure."""
+    """Returns the pictures, or None after an error of the kinds that users are told about; anything else is a test
+    failure."""
     try:
         with open_reader(str(path), **options) as reader:  # type: ignore[arg-type]
             return [picture.tobytes() for picture in reader]

@@ -32,7 +32,7 @@ T = TypeVar("T", FieldCoder, TwinFieldCoder)
 
 
 def outcome(coder: FieldCoder | TwinFieldCoder, data: bytes, rows: int, columns: int) -> list | None:
-    """The motion as lists, checked to be legal; None if the bytes are refused."""
+    """Returns the motion as lists, checked to be legal; None if the bytes are refused."""
     try:
         motion = coder.decode(data, rows, columns)
     except StreamError:
@@ -58,14 +58,15 @@ def some_bytes() -> tuple[bytes, Motion]:
 
 
 def after_still_frames(coder: T, number: int, rows: int = 4, columns: int = 6) -> T:
-    """Has decoded so many frames in which nothing moves: if any, the next one has a long-term reference."""
+    """Makes a decoder that has decoded so many frames in which nothing moves: if any, the next one has a long-term
+    reference."""
     for _ in range(number):
         coder.decode(b"", rows, columns)
     return coder
 
 
 def blend_bytes() -> tuple[bytes, Motion]:
-    """Of a second frame, nearly all for blends and tracks: its vectors are zero."""
+    """Makes bytes of a second frame, nearly all for blends and tracks: its vectors are zero."""
     tracks = np.random.default_rng(5).integers(-300, 301, (2, 3, 2)).astype(np.int16)
     motion = Motion(np.zeros((4, 6, 2), np.int16), by_squares(tracks), np.array([[1, 2, 2], [2, 1, 1]], np.uint8))
     return after_still_frames(FieldCoder(), 1).encode(motion), motion
@@ -226,7 +227,7 @@ IMAGE, VIDEO = graphs(WITH_MOTION)
 
 @pytest.fixture(scope="module")
 def networks() -> CodecNetworks:
-    """The test model with motion, untrained."""
+    """Returns the test model with motion, untrained."""
     torch = pytest.importorskip("torch")
     from dcvc_cli.backend.float_torch import InferenceOperations
     from dcvc_cli.entropy.factorised import factorised_table
@@ -242,7 +243,8 @@ def networks() -> CodecNetworks:
 
 
 def coded(networks: CodecNetworks, entropy_format: EntropyFormat) -> list[bytes]:
-    """An I and P frames of a picture that moves. The networks code them, so that each byte bears on the picture."""
+    """Makes an I and P frames of a picture that moves. The networks code them, so that each byte bears on the
+    picture."""
     encoder = FramePayloadEncoder(IMAGE, VIDEO, networks, entropy_format, None)
     encoder.may_code_alone = False
     return [encoder.encode_i(moved(0), 40), *(encoder.encode_p(moved(k), 40, reset=k == 2) for k in P_FRAMES)]
@@ -263,7 +265,7 @@ def payloads(networks: CodecNetworks) -> dict[EntropyFormat, list[bytes]]:
 def fresh_decoder(
     networks: CodecNetworks, payloads: list[bytes], entropy_format: EntropyFormat, number: int = 0
 ) -> FramePayloadDecoder:
-    """Has decoded the I frame and so many P frames."""
+    """Makes a decoder that has decoded the I frame and so many P frames."""
     decoder = FramePayloadDecoder(IMAGE, VIDEO, networks, entropy_format, None, SIZE)
     decoder.decode_i(payloads[0], 40)
     for k in range(1, number + 1):

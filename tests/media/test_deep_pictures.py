@@ -35,7 +35,7 @@ def pictures_of(video_format: VideoFormat, number: int = 2) -> list[Picture]:
 
 
 def round_trip(target: Path, video_format: VideoFormat, **options: object) -> tuple[list[bytes], list[bytes]]:
-    """(samples that are written, samples that are read); checks size, sampling and bit depth."""
+    """Returns (samples that are written, samples that are read); checks size, sampling and bit depth."""
     pictures = pictures_of(video_format)
     with open_writer(str(target), video_format, overwrite=False, codec="ffv1") as writer:
         for picture in pictures:

@@ -24,7 +24,7 @@ TAGS = ("bit_depth", "chroma", "colour", "chroma_location", "mastering_display",
 
 
 def read_back(path: Path, video_format: VideoFormat, codec: str) -> tuple[VideoFormat, tuple[str, ...]]:
-    """(format of a written file, notes of its writer)."""
+    """Returns (format of a written file, notes of its writer)."""
     if codec.split()[0] not in av.codecs_available:
         pytest.skip(f"this FFmpeg has no {codec}")
     planes = [np.full(shape, 300, np.uint16) for shape in video_format.plane_shapes]

@@ -25,7 +25,7 @@ def chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def write_png(path: Path, *chunks: tuple[bytes, bytes]) -> Path:
-    """A picture with chunks behind its header."""
+    """Writes a picture with chunks behind its header."""
     Image.fromarray(np.arange(7 * 9 * 3, dtype=np.uint8).reshape(7, 9, 3)).save(path)
     data = path.read_bytes()
     path.write_bytes(data[:33] + b"".join(chunk(*item) for item in chunks) + data[33:])

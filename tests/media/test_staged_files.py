@@ -37,7 +37,8 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 @pytest.fixture(params=["unnamed", "named", "copied"])
 def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Every way to a finished file: O_TMPFILE and a link, a hidden name, and a system that cannot link a descriptor."""
+    """Yields every way to a finished file: O_TMPFILE and a link, a hidden name, and a system that cannot link a
+    descriptor."""
     if request.param == "named":
         monkeypatch.setattr(StagedFile, "_open_unnamed", lambda self: None)
     elif request.param == "copied":

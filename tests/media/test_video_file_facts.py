@@ -30,7 +30,8 @@ def write_video(
     tracks: int = 1,
     **options: str,
 ) -> None:
-    """A moving square, one picture for each time stamp in milliseconds; further tracks are twice as wide each."""
+    """Writes a moving square, one picture for each time stamp in milliseconds; further tracks are twice as wide
+    each."""
     with av.open(str(path), "w", options=container_options or {}) as container:
         streams = []
         for track in range(tracks):
@@ -71,7 +72,7 @@ def put_artwork_first(path: Path, tmp_path: Path, *, keep_tracks: bool = True) -
 
 
 def notes_of(path: Path, **options: Any) -> tuple[int, str]:
-    """(pictures read, all notes)."""
+    """Returns (pictures read, all notes)."""
     with open_reader(str(path), **options) as reader:
         num_pictures = sum(1 for _ in reader)
         return num_pictures, "\n".join(reader.notes)

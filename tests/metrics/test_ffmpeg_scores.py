@@ -17,7 +17,7 @@ NUM_FRAMES = 4
 
 @pytest.fixture
 def files(tmp_path: Path) -> tuple[Path, Path]:
-    """A clip, and the same with noise."""
+    """Makes a clip, and the same with noise."""
     source, noisy = tmp_path / "it's a [clip].y4m", tmp_path / "noisy.y4m"
     content = y4m_clip(176, 144, NUM_FRAMES)
     source.write_bytes(content)

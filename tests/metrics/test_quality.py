@@ -94,8 +94,8 @@ def test_psnr_of_the_conformance_pictures():
 
 
 def msssim_written_out(x: np.ndarray, y: np.ndarray, weights: tuple[float, ...]) -> float:
-    """The definition with nothing saved: a two-dimensional window, five filtered maps, reflection before the 2x2
-    mean."""
+    """Returns the definition with nothing saved: a two-dimensional window, five filtered maps, reflection before the
+    2x2 mean."""
     distance = np.arange(11) - 5.0
     taps = np.exp(-(distance**2) / 4.5)
     window = np.outer(taps, taps) / taps.sum() ** 2

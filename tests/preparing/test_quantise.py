@@ -49,7 +49,7 @@ def tiny_weights() -> ModelWeights:
 
 
 def small_clips() -> tuple[list, list]:
-    """A part of the material in the box, enough for tiny networks."""
+    """Makes a part of the material in the box, enough for tiny networks."""
     typical = [[picture[:, :64, :64] for picture in clip] for clip in typical_clips()[:2]]
     return typical, strange_clips()[::8]
 
@@ -186,7 +186,7 @@ def saturated(weights: ModelWeights, clip, qp: int) -> Counter:
 
 
 def transform_codec() -> ModelWeights:
-    """Untrained networks whose pictures come out recognisable."""
+    """Makes untrained networks whose pictures come out recognisable."""
     pytest.importorskip("torch")
     from dcvc_cli.families.rt.initial_parameters import initial_image_parameters, initial_video_parameters
     from dcvc_cli.training.export import export_model

@@ -6,7 +6,7 @@ import numpy as np
 
 
 def y4m_clip(width: int, height: int, num_frames: int, tags: str = "F30:1 Ip A1:1 C420jpeg", seed: int = 0) -> bytes:
-    """A moving gradient with a little noise, as y4m."""
+    """Makes a moving gradient with a little noise, as y4m."""
     random = np.random.default_rng(seed)
     parts = [f"YUV4MPEG2 W{width} H{height} {tags}\n".encode()]
     rows, columns = np.mgrid[0:height, 0:width]

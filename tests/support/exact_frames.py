@@ -105,7 +105,7 @@ class FramePair:
 
 
 def decode(pair: FramePair, coded: list[CodedFrame], qp: int, reset_at: int = 3):
-    """The planes of every frame."""
+    """Returns the planes of every frame."""
     planes = []
     for k, frame in enumerate(coded):
         ops = pair.video_ops if k else pair.image_ops

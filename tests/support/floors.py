@@ -27,7 +27,7 @@ def random_floor(
 
 
 def random_planes(rng: np.random.Generator, rows: int, columns: int, is_halved: bool) -> Planes:
-    """Of so many blocks: anything, or the ends of the range only."""
+    """Makes planes of so many blocks: anything, or the ends of the range only."""
     step = 8192 if rng.integers(4) == 0 else 1
     sides = [(16 * rows, 16 * columns), *[(8 * rows, 8 * columns) if is_halved else (16 * rows, 16 * columns)] * 2]
     luma, cb, cr = ((rng.integers(0, 8192 // step + 1, side) * step).astype(np.int16) for side in sides)

@@ -8,8 +8,8 @@ from dcvc_cli.preparing.calibration_material import hashed
 
 
 def integer_parameters(shapes, seed: int) -> dict[str, np.ndarray]:
-    """float32 arrays for (name, shape) pairs: about -1 / sqrt(inputs)..1 / sqrt(inputs) for weights, 0.5..1.5 for
-    vectors, -0.5..0.5 for the rest."""
+    """Returns float32 arrays for (name, shape) pairs: about -1 / sqrt(inputs)..1 / sqrt(inputs) for weights, 0.5..1.5
+    for vectors, -0.5..0.5 for the rest."""
     state = {}
     for name, shape in shapes:
         numbers = (

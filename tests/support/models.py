@@ -17,15 +17,15 @@ WITH_MOTION = LiteSpec("tiny", LiteImageSpec(**asdict(TINY.image)), LiteVideoSpe
 
 
 def video_model(spec: VideoSpec) -> VideoModel:
-    """The graph of a video network, that of `lite` for sizes of `lite`."""
+    """Returns the graph of a video network, that of `lite` for sizes of `lite`."""
     return LiteVideoModel(spec) if isinstance(spec, LiteVideoSpec) else VideoModel(spec)
 
 
 def image_model(spec: ImageSpec) -> ImageModel:
-    """The graph of an image network, that of `lite` for sizes of `lite`."""
+    """Returns the graph of an image network, that of `lite` for sizes of `lite`."""
     return LiteImageModel(spec) if isinstance(spec, LiteImageSpec) else ImageModel(spec)
 
 
 def graphs(spec: ModelSpec) -> tuple[ImageModel, VideoModel]:
-    """The graphs of both networks."""
+    """Returns the graphs of both networks."""
     return image_model(spec.image), video_model(spec.video)

@@ -27,24 +27,25 @@ def random_field(rng: np.random.Generator, rows: int, columns: int) -> np.ndarra
 
 
 def random_blends(rng: np.random.Generator, rows: int, columns: int) -> np.ndarray:
-    """0, 1, 2 for 16x16 blocks of a picture of so many squares: evenly mixed, mostly one of them, or all the same."""
+    """Draws 0, 1, 2 for 16x16 blocks of a picture of so many squares: evenly mixed, mostly one of them, or all the
+    same."""
     share = rng.choice([0.0, 0.2, 1.0])
     blends = np.full((rows // 2, columns // 2), rng.integers(3), np.uint8)
     return np.where(rng.random(blends.shape) < share, rng.integers(0, 3, blends.shape), blends).astype(np.uint8)
 
 
 def random_motion(rng: np.random.Generator, rows: int, columns: int) -> Motion:
-    """For compensation: every square's vector and track has nothing to do with its neighbours'."""
+    """Draws a motion for compensation: every square's vector and track has nothing to do with its neighbours'."""
     return Motion(random_field(rng, rows, columns), random_field(rng, rows, columns), random_blends(rng, rows, columns))
 
 
 def still(rows: int, columns: int) -> Motion:
-    """Nothing moves, and there is no long-term reference."""
+    """Returns a motion in which nothing moves, without a long-term reference."""
     return Motion(np.zeros((rows, columns, 2), np.int16))
 
 
 def by_squares(of_blocks: np.ndarray) -> np.ndarray:
-    """What 16x16 blocks have, for each of their squares."""
+    """Returns what 16x16 blocks have, for each of their squares."""
     return of_blocks.repeat(2, 0).repeat(2, 1)
 
 
@@ -77,7 +78,7 @@ class Following:
         return followed(field, before.vectors if points_to_long_term or before.tracks is None else before.tracks)
 
     def complete(self, motion: Motion) -> Motion:
-        """The motion of the next frame as a decoder has it; the frame after it follows."""
+        """Returns the motion of the next frame as a decoder has it; the frame after it follows."""
         field, tracks, blends = motion.vectors, None, None
         if self.number > 1:
             blends = (
@@ -93,7 +94,7 @@ class Following:
         return self.before
 
     def random(self, rng: np.random.Generator, rows: int, columns: int) -> Motion:
-        """The next frame's motion, complete: tracks are followed vectors, their neighbours' and others."""
+        """Draws the next frame's motion, complete: tracks are followed vectors, their neighbours' and others."""
         field = random_field(rng, rows, columns)
         likely, tracks = self.followed(field), random_field(rng, rows, columns)
         kinds = by_squares(rng.choice(5, (rows // 2, columns // 2), p=rng.dirichlet(np.ones(5))))[..., None]
@@ -105,7 +106,7 @@ class Following:
 
 
 def differences(expected: Motion, found: Motion) -> list[str]:
-    """In which parts two motions differ."""
+    """Lists in which parts two motions differ."""
     told = []
     for name in (field.name for field in fields(Motion)):
         one, other = getattr(expected, name), getattr(found, name)

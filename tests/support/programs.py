@@ -8,7 +8,7 @@ import pytest
 
 
 def tool(*names: str) -> str:
-    """The first of these programs that is installed; skips the test without one."""
+    """Returns the first of these programs that is installed; skips the test without one."""
     for name in names:
         beside = Path(sys.executable).parent / name
         path = str(beside) if beside.exists() else shutil.which(name)

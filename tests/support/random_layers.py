@@ -34,7 +34,7 @@ def random_weight(rng: np.random.Generator, shape: tuple[int, ...], kind: str) -
 def random_conv(
     rng: np.random.Generator, shape: tuple[int, ...], kind: str, exponents: tuple[int, int] = (EXPONENT, EXPONENT)
 ) -> ExactConv:
-    """A layer whose outputs fill the 16 bits, saturating now and then."""
+    """Makes a layer whose outputs fill the 16 bits, saturating now and then."""
     weight = random_weight(rng, shape, kind)
     row_sum = np.abs(weight.astype(np.int64)).reshape(shape[0], -1).sum(axis=1)
     num_inputs = int(np.prod(shape[1:]))
@@ -55,7 +55,7 @@ def random_values(rng: np.random.Generator, shape: tuple[int, ...], kind: str) -
 
 
 def random_network(model: Any, seed: int, kind: str = "narrow") -> ExactNetwork:
-    """Integer parameters for a whole decoder, checked as if read from a file; activations neither die out nor all
+    """Makes integer parameters for a whole decoder, checked as if read from a file; activations neither die out nor all
     saturate."""
     rng = np.random.default_rng(seed)
     layers: dict[str, ExactLayer] = {}
@@ -83,12 +83,12 @@ def random_network(model: Any, seed: int, kind: str = "narrow") -> ExactNetwork:
 
 
 def native_value(x: NDArray[np.int16], exponent: int = EXPONENT) -> ExactValue:
-    """(c, h, w) -> a value of the native backend."""
+    """Maps (c, h, w) -> a value of the native backend."""
     return ExactValue(np.ascontiguousarray(x.transpose(1, 2, 0)), exponent)
 
 
 def first_mismatch(expected: NDArray[Any], found: NDArray[Any]) -> str:
-    """Where two arrays first differ, for a failure message."""
+    """Tells where two arrays first differ, for a failure message."""
     if expected.shape != found.shape or expected.dtype != found.dtype:
         return f"{expected.dtype}{expected.shape} against {found.dtype}{found.shape}"
     places = np.argwhere(expected != found)

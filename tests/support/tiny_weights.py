@@ -5,7 +5,7 @@ from pathlib import Path
 
 
 def write_tiny_weights(folder: Path, seed: int) -> Path:
-    """Untrained weights of the test model: a transform codec, so pictures come out recognisable and fast."""
+    """Writes untrained weights of the test model: a transform codec, so pictures come out recognisable and fast."""
     from dcvc_cli.families.rt.image import ImageModel
     from dcvc_cli.families.rt.initial_parameters import initial_image_parameters, initial_video_parameters
     from dcvc_cli.families.rt.sizes import TINY
@@ -25,7 +25,7 @@ def write_tiny_weights(folder: Path, seed: int) -> Path:
 
 
 def write_tiny_exact_weights(folder: Path) -> Path:
-    """The same with their integer form beside it, calibrated on little: good for nothing but to be the same
+    """Writes the same with their integer form beside it, calibrated on little: good for nothing but to be the same
     everywhere."""
     import numpy as np
 

@@ -23,7 +23,7 @@ LAMBDAS = (30.0, 7200.0)
 
 
 def moving_clip(num_frames: int, seed: int) -> torch.Tensor:
-    """(1, num_frames, 3, 64, 64): smooth noise that moves by three and one samples a frame."""
+    """Makes (1, num_frames, 3, 64, 64): smooth noise that moves by three and one samples a frame."""
     noise = torch.rand(1, 3, 20, 20, generator=torch.Generator().manual_seed(seed))
     wide = torch.nn.functional.interpolate(noise, (128, 128), mode="bicubic", align_corners=False).clamp(0, 1)
     return torch.stack([wide[:, :, 16 + k : 80 + k, 16 + 3 * k : 80 + 3 * k] for k in range(num_frames)], dim=1)

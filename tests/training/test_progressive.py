@@ -57,7 +57,7 @@ def make_trainer(folder: Path, model: str, stages: tuple[Stage, ...] = SCHEDULE)
 
 
 def image_state(model: str) -> State:
-    """Of a network that nobody trained, its products of features damped."""
+    """Makes the state of a network that nobody trained, its products of features damped."""
     state = find_model(model).random_parameters("image")
     return {
         name: torch.from_numpy(value) * (0.1 if name.endswith("conv_out.weight") else 1)
@@ -66,7 +66,7 @@ def image_state(model: str) -> State:
 
 
 def loss_of(trainer: Trainer, one: Stage, parameters: Mapping[str, torch.Tensor]) -> BatchLoss:
-    """The loss of a stage on the first frames of the clip, latents rounded."""
+    """Returns the loss of a stage on the first frames of the clip, latents rounded."""
     batch = trainer._sampler(replace(one, num_frames=2), 0).batch(0, 4)
     clip = torch.from_numpy(batch).float() / 255
     at = TrainingStep(1, 0, one, WHOLE, rounds=True)
@@ -180,7 +180,7 @@ def test_gradient_checkpointing_gives_the_same_bits(run: Watched, tmp_path: Path
 
 
 def coded(run: Watched, one: Stage, clip: torch.Tensor, objective: Objective | None = None) -> BatchLoss:
-    """The loss of a clip under the last parameters."""
+    """Returns the loss of a clip under the last parameters."""
     trainer, at = run.trainer, TrainingStep(1, 0, one, WHOLE, rounds=True)
     with torch.no_grad():
         return trainer.trainee.loss(run.states[-1], trainer.frozen, clip, objective or trainer.config.objective, at)

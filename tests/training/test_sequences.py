@@ -39,7 +39,7 @@ LAMBDAS = (30.0, 7200.0)
 
 
 def write_clip(cache: Path, num_frames: int = 7) -> CachedShot:
-    """A pattern that moves by a sample a frame, 64x80; frame k has luma k in its corner."""
+    """Writes a pattern that moves by a sample a frame, 64x80; frame k has luma k in its corner."""
     y, x = np.mgrid[0:64, 0:96]
     wide = 128 + 60 * np.sin(x / 5) * np.cos(y / 7)
     frames = []
@@ -280,7 +280,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
 
 
 def _place(segment: Segment) -> tuple[int, int]:
-    """The next segment as the last one names it: a finished sequence ends at its own last frame."""
+    """Returns the next segment as the last one names it: a finished sequence ends at its own last frame."""
     if segment.first_frame == 0 and segment.sequence > 0:
         return segment.sequence - 1, STAGE.sequence_frames
     return segment.sequence, segment.first_frame

@@ -33,7 +33,7 @@ PRESETS = Path(__file__).parents[2] / "recipes"
 
 
 def smooth_picture(seed: int, size: int = 64) -> torch.Tensor:
-    """(1, 3, size, size) in 0..1: sums of a few waves."""
+    """Makes (1, 3, size, size) in 0..1: sums of a few waves."""
     random = np.random.default_rng(seed)
     y, x = np.mgrid[0:size, 0:size] / size
     planes = [

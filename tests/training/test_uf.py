@@ -51,7 +51,7 @@ def random(*shape: int, seed: int = 1) -> torch.Tensor:
 
 
 def state_of(network: UfImageModel | UfVideoModel) -> dict[str, torch.Tensor]:
-    """Random parameters whose features do not grow from unit to unit."""
+    """Makes random parameters whose features do not grow from unit to unit."""
     return {key: torch.from_numpy(value) for key, value in random_parameters_of(network).items()}
 
 
@@ -63,7 +63,7 @@ def trainee_and_parameters(name: str) -> tuple[UfVideoTrainee, dict[str, torch.n
 def losses_of(
     name: str, num_frames: int, seed: int = 5, **settings: object
 ) -> tuple[list[BatchLoss], dict[str, torch.nn.Parameter]]:
-    """What one batch gives, with gradients and without updates."""
+    """Returns what one batch gives, with gradients and without updates."""
     trainee, parameters, frozen = trainee_and_parameters(name)
     own = UnitStageSettings(**{key: settings.pop(key) for key in ("update", "reference") if key in settings})
     stage = replace(STAGE, num_frames=num_frames, own=own, **settings)

@@ -10,7 +10,7 @@ from dcvc_cli.preparing.checkpoints import CheckpointError, read_checkpoint
 
 
 def pickled_key(depth: int) -> bytes:
-    """A dictionary with one key: a tuple of the tuple below it and that tuple again, so often."""
+    """Makes a dictionary with one key: a tuple of the tuple below it and that tuple again, so often."""
     levels = b"".join(b"q" + bytes([number]) + b"h" + bytes([number]) + b"\x86" for number in range(depth))
     return b"\x80\x02}" + b"X\x01\0\0\0a" + b"\x85" + levels + b"K\x01s."
 

@@ -33,7 +33,7 @@ Header = dict[str, Any]
 
 @pytest.fixture(scope="module")
 def sound(tiny_home: Path) -> bytes:
-    """A sound file with float arrays and those of the exact profile, without recorded fingerprints."""
+    """Makes a sound file with float arrays and those of the exact profile, without recorded fingerprints."""
     header, data = split((tiny_home / "weights" / "tiny-exact.safetensors").read_bytes())
     for name in ("image_fingerprint", "video_fingerprint"):
         del header["__metadata__"][name]
@@ -51,7 +51,7 @@ def joined(header: Any, data: bytes) -> bytes:
 
 
 def fault_of(path: Path, read: Callable[[Path], object] = read_weights) -> str:
-    """The message of the refusal; memory stays bounded on the way to it."""
+    """Returns the message of the refusal; memory stays bounded on the way to it."""
     tracemalloc.start()
     try:
         with pytest.raises(EnvironmentFault) as caught:

@@ -55,7 +55,7 @@ def coders() -> tuple[HemFrameEncoder, Callable[[], HemFrameDecoder]]:
 
 
 def moving(number: int) -> np.ndarray:
-    """A picture 64x128 whose content moves two samples a frame."""
+    """Makes a picture 64x128 whose content moves two samples a frame."""
     texture = np.random.default_rng(3).random((3, 64, 256), np.float32)
     return np.ascontiguousarray(texture[:, :, 2 * number : 2 * number + 128])
 

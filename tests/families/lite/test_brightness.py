@@ -117,7 +117,7 @@ def test_a_copy_learns_on_its_own():
 
 
 def scene(shift: int = 0) -> np.ndarray:
-    """A textured picture (3, SIZE, SIZE) in 0..8192."""
+    """Makes a textured picture (3, SIZE, SIZE) in 0..8192."""
     luma = 4000 + 2400 * np.sin((ROW + shift) / 5) * np.cos((COLUMN + 2 * shift) / 7)
     return np.stack([luma, 4096 + luma / 8, 4096 - luma / 8]).astype(np.int16)
 
@@ -144,7 +144,7 @@ def model() -> OpenedModel:
 
 
 def fade(frames: int) -> list[Picture]:
-    """A moving scene that fades to black."""
+    """Makes a moving scene that fades to black."""
     pictures = []
     for index in range(frames):
         faded = brightened(scene(index), Brightness(256 - 40 * index, (2 * index, 0, 0))).astype(np.int32) * 255 >> 13

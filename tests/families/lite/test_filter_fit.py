@@ -15,7 +15,7 @@ CHEAP, DEAR = 1.0, 1e9
 
 
 def noisy_planes(seed: int, halved: bool = True) -> Planes:
-    """Slow waves with noise of a few grey levels on them, 64x96."""
+    """Makes slow waves with noise of a few grey levels on them, 64x96."""
     rng = np.random.default_rng(seed)
 
     def plane(height: int, width: int) -> NDArray[np.int16]:
@@ -28,13 +28,13 @@ def noisy_planes(seed: int, halved: bool = True) -> Planes:
 
 
 def source_of(planes: Planes) -> Planes:
-    """An 8-bit source that looks like the planes, in samples."""
+    """Makes an 8-bit source that looks like the planes, in samples."""
     luma, cb, cr = (samples_of_levels(bytes_of_plane(plane, *plane.shape), 8) for plane in planes)
     return luma, cb, cr
 
 
 def errors(planes: Planes, source: Planes) -> list[float]:
-    """Mean squared errors in grey levels."""
+    """Measures mean squared errors in grey levels."""
     wide = [plane.astype(np.float64) for plane in source]
     return [float(np.mean(((plane - target) * (255 / 8192)) ** 2)) for plane, target in zip(planes, wide, strict=True)]
 

@@ -54,7 +54,7 @@ def sequences(draw: st.DrawFn) -> list[Filters | None]:
 
 @st.composite
 def shares(draw: st.DrawFn) -> list[tuple[int, int, int]]:
-    """Arbitrary decisions (start, end, bits), as other coders of the same bytes make them."""
+    """Draws arbitrary decisions (start, end, bits), as other coders of the same bytes make them."""
     decisions = []
     for _ in range(draw(st.integers(0, 12))):
         bits = draw(st.integers(1, 16))
@@ -119,7 +119,7 @@ def test_filters_come_back_from_bytes_that_hold_more(sequence: list[Filters | No
 
 
 def outcome(coder: FilterCoder | TwinFilterCoder, data: bytes, start: DecoderState | None, is_open: bool) -> Outcome:
-    """The filters as lists, checked to be legal, and the state behind them; None if the bytes are refused."""
+    """Returns the filters as lists, checked to be legal, and the state behind them; None if the bytes are refused."""
     try:
         filters, state = coder.decode_open(data, start) if is_open else (coder.decode(data, start), None)
     except StreamError:

@@ -40,8 +40,8 @@ IMPLEMENTATIONS = pytest.mark.parametrize("implementation", ["native", "twin"])
 
 
 def random_plane(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
-    """Samples 0..8192: noise, waves, lines that fade, the ends of the range only, all the same, or single samples on a
-    grey level."""
+    """Makes samples 0..8192: noise, waves, lines that fade, the ends of the range only, all the same, or single samples
+    on a grey level."""
     kind, row, column = rng.choice([0, 1, 2, 2, 2, 3, 4, 5]), *np.indices((height, width))
     contrast = 8192 * 2.0 ** -rng.integers(0, 9)
     if kind == 0:
@@ -80,7 +80,7 @@ def random_filters(rng: np.random.Generator) -> Filters:
 
 
 def only(part: str, index: int, term: int, coefficient: int) -> Filters:
-    """A single coefficient, all others 0."""
+    """Makes a single coefficient, all others 0."""
     filters = Filters.zero()
     getattr(filters, part)[index, term] = coefficient
     return filters
@@ -122,8 +122,8 @@ def test_every_term_alone(term: int):
 
 
 def around_a_block(vertical: int, horizontal: int) -> np.ndarray:
-    """Luma whose block (2, 2) has these V and H: a sample of 64 inside adds 256 to both, those just outside its 3x3
-    blocks their values to one."""
+    """Makes luma whose block (2, 2) has these V and H: a sample of 64 inside adds 256 to both, those just outside its
+    3x3 blocks their values to one."""
     luma = np.zeros((20, 20), np.int16)
     luma[9, 9] = 64
     for place, rest in (((slice(4, 16), [3, 16]), horizontal - 256), (([3, 16], slice(4, 16)), vertical - 256)):
@@ -133,7 +133,8 @@ def around_a_block(vertical: int, horizontal: int) -> np.ndarray:
 
 
 def class_by_filter(luma: np.ndarray) -> int:
-    """Of that block, read from its middle: every class has its own coefficient of d(0, 1) + d(0, -1) = -128."""
+    """Returns the class of that block, read from its middle: every class has its own coefficient of d(0, 1) + d(0, -1)
+    = -128."""
     filters = Filters.zero()
     filters.luma[:, 0] = np.arange(1, 25)
     filtered, _, _ = filter_planes((luma, np.zeros_like(luma), np.zeros_like(luma)), filters)
@@ -318,8 +319,8 @@ def test_the_document_tells_the_numbers():
 
 
 def changed(rng: np.random.Generator, before: Filters) -> Filters:
-    """What may follow: the same, all new, sparse changes, filters like the one before them, or exactly so, the largest
-    jumps."""
+    """Returns what may follow: the same, all new, sparse changes, filters like the one before them, or exactly so, the
+    largest jumps."""
     rows = [*before.luma.astype(int), *before.chroma.astype(int)]
     kind, share = rng.integers(7), rng.choice([0.03, 0.2, 1.0])
     for k in range(26 if kind else 0):
@@ -386,7 +387,7 @@ class Coders:
             assert coder.filters.same_as(Filters.zero())
 
     def code(self, filters: Filters, start: Start, told: str) -> bytes:
-        """The bytes, which must be the same of both, and hold the filters."""
+        """Returns the bytes, which must be the same of both, and hold the filters."""
         fast, slow = (coder.encode(filters, start.encoder) for coder in self.ending)
         assert fast.hex() == slow.hex(), told
         state, slow_state = (coder.encode_open(filters, start.encoder) for coder in self.open)
@@ -400,7 +401,7 @@ class Coders:
         return slow
 
     def _go_on(self, filters: Filters, start: Start, state: EncoderState, told: str) -> None:
-        """More shares in the same bytes."""
+        """Codes more shares in the same bytes."""
         more = [(k, k + 2, 9) for k in range(0, 500, 7)]
         coder = TwinRangeEncoder(state)
         for share in more:
@@ -507,7 +508,7 @@ def test_no_change_is_no_bytes():
 
 
 def golden_filters() -> list[Filters]:
-    """Few filters, then filters like those before them, then the largest jump, then none."""
+    """Yields few filters, then filters like those before them, then the largest jump, then none."""
     first, second, third = (Filters.zero() for _ in range(3))
     for filters in (first, second):
         filters.luma[4], filters.luma[7], filters.chroma[0] = (

@@ -22,7 +22,7 @@ ROW, COLUMN = np.indices((48, 64))
 
 
 def samples(luma: np.ndarray, cb: np.ndarray, cr: np.ndarray) -> Planes:
-    """Those of grey levels 0..255."""
+    """Returns the samples of grey levels 0..255."""
     luma, cb, cr = (((plane.clip(0, 255).astype(int) * 8192 + 127) // 255).astype(np.int16) for plane in (luma, cb, cr))
     return luma, cb, cr
 

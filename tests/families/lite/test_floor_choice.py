@@ -30,7 +30,7 @@ def samples(source: Source, bit_depth: int = 8) -> Planes:
 
 
 def near(source: Source, spread: float, seed: int = 0) -> Planes:
-    """The source's samples, each wrong by so many grey levels on average."""
+    """Returns the source's samples, each wrong by so many grey levels on average."""
     rng = np.random.default_rng(seed)
     luma, cb, cr = (
         (plane + rng.normal(0, spread * 32.125, plane.shape)).clip(0, 8192).astype(np.int16)
@@ -45,7 +45,7 @@ def noise(seed: int = 1) -> Source:
 
 
 def quality(source: Source, planes: Planes) -> float:
-    """The least PSNR of the planes, as they are put out."""
+    """Returns the least PSNR of the planes, as they are put out."""
     errors = [
         ((plane.astype(float) - bytes_of_plane(found, *plane.shape)) ** 2).mean()
         for plane, found in zip(source, planes, strict=True)

@@ -66,7 +66,7 @@ def psnr(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def picture(luma: np.ndarray, cb: np.ndarray | None = None, cr: np.ndarray | None = None) -> Picture:
-    """Chroma at half the size of luma; grey where there is none."""
+    """Makes a picture with chroma at half the size of luma; grey where there is none."""
     grey = np.full((luma.shape[0] // 2, luma.shape[1] // 2), 128)
     planes = (luma, grey if cb is None else cb, grey if cr is None else cr)
     return Picture(tuple(np.ascontiguousarray(plane.clip(0, 255)).astype(np.uint8) for plane in planes))  # type: ignore[arg-type]
@@ -119,7 +119,7 @@ LADDER = (0, 21, 40, 50, 57, 62)
 
 
 def require_rising(quality: list[np.ndarray], best: float = 45, tolerance: float = 0.3) -> None:
-    """In every plane, up to so many decibels."""
+    """Requires that quality rises in every plane, up to so many decibels."""
     seen = np.minimum(quality, best)
     assert (seen >= np.maximum.accumulate(seen) - tolerance).all(), seen
 

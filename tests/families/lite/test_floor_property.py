@@ -19,7 +19,7 @@ SIZE = (1, 2)
 
 @st.composite
 def shares(draw: st.DrawFn) -> list[tuple[int, int, int]]:
-    """Arbitrary decisions (start, end, bits), as other coders of the same bytes make them."""
+    """Draws arbitrary decisions (start, end, bits), as other coders of the same bytes make them."""
     decisions = []
     for _ in range(draw(st.integers(0, 8))):
         bits = draw(st.integers(1, 16))
@@ -67,7 +67,7 @@ def test_floors_come_back_from_bytes_that_hold_more(seeds: list[int], is_halved:
 
 
 def outcome(coder: FloorCoder | TwinFloorCoder, data: bytes, is_halved: bool, is_open: bool) -> tuple | None:
-    """The floor, checked to be legal, and the state behind it; None if the bytes are refused."""
+    """Returns the floor, checked to be legal, and the state behind it; None if the bytes are refused."""
     try:
         floor, state = (
             coder.decode_open(data, *SIZE, is_halved) if is_open else (coder.decode(data, *SIZE, is_halved), None)

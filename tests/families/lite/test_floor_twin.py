@@ -88,7 +88,7 @@ def test_bytes_of_sequences(bit_depth: int):
 
 
 def small_floor() -> FloorParts:
-    """A picture of 2 x 3 blocks: flat ones, the picture with levels, untouched ones."""
+    """Makes a picture of 2 x 3 blocks: flat ones, the picture with levels, untouched ones."""
     floor = FloorParts.empty(2, 3, True)
     floor.step_index = 30
     floor.bases[0] = FLAT, FLAT, PICTURE

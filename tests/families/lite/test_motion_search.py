@@ -20,7 +20,7 @@ pytestmark = pytest.mark.native
 
 
 def smooth_picture(height: int, width: int, seed: int) -> np.ndarray:
-    """Random waves, int16 (3, h, w) in 0..8192: no two places look alike, and interpolation loses little."""
+    """Makes random waves, int16 (3, h, w) in 0..8192: no two places look alike, and interpolation loses little."""
     rng = np.random.default_rng(seed)
     spectrum = rng.standard_normal((height, width)) + 1j * rng.standard_normal((height, width))
     y, x = np.meshgrid(np.fft.fftfreq(height), np.fft.fftfreq(width), indexing="ij")
@@ -153,7 +153,7 @@ def with_noise(picture: np.ndarray, seed: int) -> np.ndarray:
 
 
 def coder_after(motion: Motion) -> FieldCoder:
-    """The next frame has a long-term reference."""
+    """Makes a coder whose next frame has a long-term reference."""
     coder = FieldCoder()
     coder.encode(motion)
     return coder

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.native
 
 
 def random_frame(rng: np.random.Generator, height: int, width: int, planes: int = 3) -> np.ndarray:
-    """Samples in 0..8192: noise, only the ends of the range, or all the same."""
+    """Makes samples in 0..8192: noise, only the ends of the range, or all the same."""
     kind = rng.integers(3)
     if kind == 0:
         return rng.integers(0, 8193, (planes, height, width)).astype(np.int16)
@@ -223,7 +223,7 @@ class FourCoders:
             coder.reset()
 
     def code(self, wanted: Motion, expected: Motion, told: str) -> bytes:
-        """The bytes, which must be the same of both, and hold what is expected."""
+        """Returns the bytes, which must be the same of both, and hold what is expected."""
         fast, slow = (coder.encode(wanted) for coder in self.encoders)
         assert fast.hex() == slow.hex(), told
         for coder in self.decoders:

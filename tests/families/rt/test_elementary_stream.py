@@ -111,7 +111,7 @@ def test_published_cases_round_trip_through_dcvc(case: tuple[dict, bytes]) -> No
 
 
 def deviating_streams() -> dict[str, bytes]:
-    """Elementary streams that a decoder follows but the published encoder does not write."""
+    """Makes elementary streams that a decoder follows but the published encoder does not write"""
     reset = replace(SIZE, use_ada_i=True)
     frame_i, frame_p = (
         write_elementary_frame_header(I, 0, 9, 4) + b"abcd",

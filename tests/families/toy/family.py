@@ -44,12 +44,12 @@ class ToyNetwork:
         return layer_shapes(self)
 
     def decoder_shapes(self) -> Iterator[tuple[str, Shape]]:
-        """The part that a decoder uses."""
+        """Returns the part that a decoder uses."""
         return decoder_shapes(self)
 
     @timed(ANALYSIS)
     def analysis(self, ops: Operations, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        """float32 (3, Hp, Wp) in 0..1 -> latents (LATENTS, Hp / 8, Wp / 8)."""
+        """Maps float32 (3, Hp, Wp) in 0..1 -> latents (LATENTS, Hp / 8, Wp / 8)."""
         return ops.to_float(self.down(ops, ops.pixel_unshuffle(ops.frame_from_values(values), CELL)))
 
     @timed(SYNTHESIS)
@@ -59,7 +59,7 @@ class ToyNetwork:
 
 
 def step_size(qp: int) -> float:
-    """Of the quantiser: finer the higher the QP."""
+    """Returns the step size of the quantiser: finer the higher the QP."""
     return float(0.4 * 2.0 ** (-qp / 2))
 
 
@@ -96,16 +96,16 @@ class ToyEncoder(PictureEncoder):
 
     @timed(ENTROPY)
     def payload(self) -> bytes:
-        """Little-endian integers of all latents."""
+        """Makes little-endian integers of all latents."""
         return self.latents.astype("<i2").tobytes()
 
     def reconstruction(self) -> Sequence[Picture]:
-        """The pictures of the unit that came last."""
+        """Returns the pictures of the unit that came last."""
         return pictures_of(self.network, self.ops, self.latents, self.qp, self.sps)
 
 
 def pictures_of(network: ToyNetwork, ops: Operations, latents: NDArray[np.int16], qp: int, sps: Sps) -> list[Picture]:
-    """What both ends have of latents (pictures, LATENTS, h, w)."""
+    """Makes what both ends have of latents (pictures, LATENTS, h, w)."""
     frames = [network.synthesis(ops, one.astype(np.float32) * np.float32(step_size(qp))) for one in latents]
     return [picture_from_frame(ops, frame, video_format_of(sps), truncate_chroma=False) for frame in frames]
 
@@ -117,7 +117,7 @@ class ToyDecoder(PictureDecoder):
         self.network, self.ops = network, networks["only"].synthesis
 
     def push(self, unit: FrameUnit) -> Sequence[Picture]:
-        """As many pictures as the unit's header says."""
+        """Returns as many pictures as the unit's header says."""
         height, width = (side // CELL for side in padded_size(video_format_of(unit.sps).size))
         shape = (unit.pictures.num_pictures, LATENTS, height, width)
         if len(unit.payload) != 2 * int(np.prod(shape)):
@@ -138,20 +138,20 @@ class ToyModel(Model):
         self.networks = {"only": self.network}
 
     def limits(self, sps: Sps) -> FrameLimits:
-        """Eight QPs; two bytes a latent."""
+        """Returns eight QPs; two bytes a latent."""
         height, width = (side // CELL for side in padded_size(PictureSize(sps.width, sps.height)))
         return FrameLimits(NUM_QPS - 1, 0, 16 + 2 * CHUNK * LATENTS * height * width)
 
     def sps_fields(self, size: PictureSize, choices: CodingChoices) -> Mapping[str, Any]:
-        """Bytes of its own."""
+        """Returns the fields for bytes of its own."""
         return {"entropy_format": EntropyFormat.FAMILY, "family_block": b"toy", "reset_interval": 0, "qp_offsets": ()}
 
     def encoder(self, networks: CodecNetworks, sps: Sps, choices: CodingChoices) -> PictureEncoder:
-        """At the start of a sequence."""
+        """Makes an encoder at the start of a sequence."""
         return ToyEncoder(self.network, networks, sps, choices)
 
     def decoder(self, networks: CodecNetworks, sps: Sps) -> PictureDecoder:
-        """At the start of a sequence."""
+        """Makes a decoder at the start of a sequence."""
         if sps.family_block != b"toy":
             raise UnsupportedStreamError(Rule.UNSUPPORTED, "a toy stream of another kind")
         return ToyDecoder(self.network, networks, sps)
@@ -162,7 +162,7 @@ class ToyModel(Model):
         return CdfTable(cdf, np.full(NUM_QPS, 3, np.int32), np.zeros(NUM_QPS, np.int32))
 
     def random_parameters(self, network: str) -> Mapping[str, NDArray[np.float32]]:
-        """An orthonormal map to means of planes and a few frequencies, and back."""
+        """Makes an orthonormal map to means of planes and a few frequencies, and back."""
         size = CELL * CELL
         rows = np.arange(CELL)
         basis = np.cos(np.pi * (2 * rows[None] + 1) * rows[:, None] / (2 * CELL)) * np.sqrt(2 / CELL)
@@ -184,5 +184,5 @@ class ToyFamily(Family):
 
     @cached_property
     def models(self) -> Mapping[str, Model]:
-        """By name."""
+        """Returns the models by name."""
         return {"toy-small": ToyModel()}

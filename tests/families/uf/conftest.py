@@ -10,7 +10,7 @@ UF_MODELS = ("tiny-uf-ld", "tiny-uf-hts", "tiny-uf-htl")
 
 @pytest.fixture(scope="session")
 def uf_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A DCVC_HOME with the three small models."""
+    """Makes a DCVC_HOME with the three small models."""
     from dcvc_cli.preparing.random_weights import random_weights
     from dcvc_cli.weights.file import write_weights
 

@@ -34,7 +34,7 @@ def units_of(path: Path) -> list[FrameUnit]:
 
 
 def layout_of(path: Path) -> list[tuple[str, int, bool]]:
-    """(type, pictures, reset) of every unit."""
+    """Returns (type, pictures, reset) of every unit."""
     return [(unit.frame_type.name, unit.pictures.num_pictures, unit.reset) for unit in units_of(path)]
 
 

@@ -71,7 +71,8 @@ class InventedSide:
 
 
 def decode(name: str, make: Callable[[ExactNetwork], Operations]) -> tuple[list[bytes], list[bytes]]:
-    """The pictures of an I frame, two P units, a reset and another P unit, and what the entropy coder is told."""
+    """Returns the pictures of an I frame, two P units, a reset and another P unit, and what the entropy coder is
+    told."""
     image, video = find_model(name).networks.values()
     ops = {part: make(random_network(graph, 1)) for part, graph in (("image", image), ("video", video))}
     side = InventedSide(ops["image"], np.random.default_rng(5), image.num_z_channels)
@@ -99,7 +100,7 @@ def test_kernels_decode_as_the_twin(name: str) -> None:
 
 @pytest.fixture(scope="module")
 def exact_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A DCVC_HOME with the small models, prepared on little."""
+    """Makes a DCVC_HOME with the small models, prepared on little."""
     home = tmp_path_factory.mktemp("exact-uf-home")
     scene = np.random.default_rng(0).random((3, 2, 3)).repeat(16, 1).repeat(16, 2).astype(np.float32)
     clip = [np.roll(scene, 5 * step, 2) for step in range(3)]

@@ -13,7 +13,7 @@ def place_of(symbol: int) -> int:
 
 
 def steps_of(symbol: int, row: int, table: ZigzagTable) -> list[tuple[int, int, int]]:
-    """(start, frequency, bits) of each step of a symbol in decoding order."""
+    """Yields (start, frequency, bits) of each step of a symbol in decoding order."""
     cdf = [int(value) for value in table.cdf[row, : table.cdf_length[row]]]
     escape = len(cdf) - 2
     entry = min(place_of(symbol), escape)
@@ -29,7 +29,7 @@ def steps_of(symbol: int, row: int, table: ZigzagTable) -> list[tuple[int, int, 
 
 
 def string_of(steps: list[tuple[int, int, int]]) -> bytes:
-    """One coder's bytes: its state, then its units in the order in which a decoder takes them."""
+    """Makes one coder's bytes: its state, then its units in the order in which a decoder takes them."""
     state, units = LOWER, []
     for start, frequency, bits in reversed(steps):
         while state >= frequency << (31 - bits):
@@ -50,7 +50,7 @@ def merged(first: bytes, second: bytes) -> bytes:
 
 
 def twin_payload(parts: list[tuple[ZigzagTable, np.ndarray, np.ndarray]], num_coders: int) -> bytes:
-    """The payload of parts (table, symbols, rows) by `num_coders` coders."""
+    """Makes the payload of parts (table, symbols, rows) by `num_coders` coders."""
     strings = []
     for coder in range(num_coders):
         steps: list[tuple[int, int, int]] = []
