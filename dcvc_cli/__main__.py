@@ -34,7 +34,7 @@ def _fill_standard_streams() -> None:
 
 
 def main() -> "NoReturn":
-    """The `dcvc` program."""
+    """Runs the `dcvc` program."""
     _take_signals()
     _fill_standard_streams()
     from dcvc_cli import app

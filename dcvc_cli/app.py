@@ -111,7 +111,7 @@ PASSING_NO_EXCEPTIONS = "torch"
 
 
 def is_loading(package: str, frame: FrameType | None) -> bool:
-    """Whether a module of a package is being loaded in this frame or in one that called it."""
+    """Returns whether a module of a package is being loaded in this frame or in one that called it."""
     while frame is not None:
         if frame.f_code.co_name == "<module>" and str(frame.f_globals.get("__name__")).split(".")[0] == package:
             return True
@@ -161,7 +161,7 @@ _signals = _Signals()
 
 
 def main() -> NoReturn:
-    """The `dcvc` program."""
+    """Runs the `dcvc` program."""
     # Arithmetic threads that spin while they wait take the core from the one they wait for: on a busy machine twenty
     # times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -247,7 +247,7 @@ def _tell_error(error: BaseException) -> int:
 
 
 def _keep_near_guesses(error: BaseException) -> None:
-    """Keeps, of the options that Click suggests, those that are spelt much like the given one."""
+    """Returns keeps, of the options that Click suggests, those that are spelt much like the given one."""
     guesses, name = getattr(error, "possibilities", None), getattr(error, "option_name", None)
     if guesses and name:
         error.possibilities = difflib.get_close_matches(name, guesses, cutoff=0.75)  # type: ignore[attr-defined]

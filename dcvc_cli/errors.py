@@ -68,6 +68,6 @@ class BatchError(DcvcError):
 
 
 def shown(text: object) -> str:
-    """A name out of a file, fit for one line of a message."""
+    """Makes a name out of a file fit for one line of a message."""
     name = text if isinstance(text, str) else type(text).__name__
     return ascii(name[:_SHOWN_CHARACTERS])[1:-1] + ("..." if len(name) > _SHOWN_CHARACTERS else "")

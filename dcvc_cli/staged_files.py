@@ -21,7 +21,7 @@ _MAX_TRIES = 100
 
 
 def staging_name() -> str:
-    """A hidden file name that no reader takes for a finished output."""
+    """Makes a hidden file name that no reader takes for a finished output."""
     return f"{_PREFIX}{secrets.token_hex(6)}{_SUFFIX}"
 
 

@@ -119,7 +119,7 @@ class Encoder:
             raise
 
     def _num_frames(self) -> int | None:
-        """Pictures that will come, None where that is not known."""
+        """Counts the pictures that will come; None where that is not known."""
         if self._reader is None:
             return None
         # A pipe does not tell its end; a limit tells the most that come, which is enough for a largest size.

@@ -192,4 +192,4 @@ def _open_tracks(plan: Plan, source: str, limits: Limits, stack: ExitStack) -> T
     reader = stack.enter_context(open_input(source, plan.options, limits))
     # The first picture must be read before time 0 of the tracks is known.
     next(iter(reader))
-    return track_feed(reader, is_limited=plan.options.frames is not None)
+    return track_feed(reader)

@@ -32,12 +32,12 @@ class ReachedQuality:
 
     @property
     def text(self) -> str:
-        """The scores, what was asked for and the effort, on one line."""
+        """Writes the scores, what was asked for and the effort on one line."""
         effort = f"{self.num_probes} probe{'s' if self.num_probes > 1 else ''}, QP {_qps(self.levels)}"
         return f"{_text(self.target, self.scores)}, {self.target} asked for, {effort}"
 
     def values(self) -> dict[str, Any]:
-        """As a JSON report has them."""
+        """Returns the values as a JSON report has them."""
         return {
             "asked": str(self.target),
             "metric": self.target.metric,
@@ -101,5 +101,5 @@ def _qps(levels: Sequence[int]) -> str:
 
 
 def _span(texts: Sequence[str]) -> str:
-    """The least and the largest of sorted values."""
+    """Returns the least and the largest of sorted values."""
     return texts[0] if texts[0] == texts[-1] else f"{texts[0]} to {texts[-1]}"

@@ -30,7 +30,7 @@ class ChosenRate:
 
 
 def needs_passes(settings: EncodeSettings) -> bool:
-    """Whether the clip is coded before it is coded."""
+    """Returns whether the clip is coded before it is coded."""
     return settings.passes == 2 or settings.target is not None
 
 

@@ -68,8 +68,8 @@ class TrackFeed:
             self._next = next(self._samples, None)
 
 
-def track_feed(reader: PictureReader, *, is_limited: bool = False) -> TrackFeed | None:
-    """The feed of the other tracks of an input; None where there are none, or it does not keep them."""
+def track_feed(reader: PictureReader) -> TrackFeed | None:
+    """Opens the feed of the other tracks of an input; None where there are none, or it does not keep them."""
     if not isinstance(reader, ContainerReader) or reader.tracks is None or not reader.tracks.header:
         return None
     return TrackFeed(reader, reader.tracks, is_limited=reader.span[1] is not None)

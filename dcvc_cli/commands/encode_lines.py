@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def _rate_warning(settings: EncodeSettings, summary: "EncodeSummary") -> str | None:
-    """What to tell about a stream that is larger than what was asked for; None where it is not."""
+    """Says what to tell about a stream that is larger than what was asked for; None where it is not."""
     rate = summary.bitrate_kbps
     # A base QP of 0 gives QPs up to the largest offset of a good frame.
     is_least = summary.qp_min == 0 and summary.qp_max is not None and summary.qp_max <= MAX_QP_P - MAX_BASE_QP
@@ -35,7 +35,7 @@ def _rate_warning(settings: EncodeSettings, summary: "EncodeSummary") -> str | N
 
 
 def warnings_of(encoder: "Encoder", source: str) -> list[str]:
-    """What may surprise about a finished stream.
+    """Says what may surprise about a finished stream.
 
     Args:
         source: name of the input.
@@ -68,7 +68,7 @@ def quality_warning(source: str, reached: "ReachedQuality") -> str | None:
 
 
 def report_head(opened: "OpenedModel", settings: EncodeSettings, reader: "PictureReader") -> dict[str, Any]:
-    """The values that stand before the frames of a JSON report."""
+    """Returns the values that stand before the frames of a JSON report."""
     from dcvc_cli import __version__
     from dcvc_cli.coding.opened_models import NAMES_OF_PRECISIONS
 
@@ -126,7 +126,7 @@ def coding_line(opened: "OpenedModel", settings: EncodeSettings) -> str:
 
 
 def frame_line(report: "FrameReport") -> str:
-    """One frame in one line, as -v prints it."""
+    """Writes one frame in one line, as -v prints it."""
     quality = "".join(f" {name}={value:.4f}" for name, value in report.quality.items())
     return (
         f"frame {report.index} {report.frame_type} qp={report.qp_frame} size={report.size_bytes} "

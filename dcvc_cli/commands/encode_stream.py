@@ -33,7 +33,7 @@ class ColourTags:
 
     @classmethod
     def parse(cls, primaries: str | None, transfer: str | None, matrix: str | None, full: str | None) -> "ColourTags":
-        """The tags of the options; UsageError for unknown names."""
+        """Reads the tags of the options; UsageError for unknown names."""
         return cls(
             None if primaries is None else code_point("--colorprim", PRIMARIES, primaries),
             None if transfer is None else code_point("--transfer", TRANSFERS, transfer),
@@ -42,7 +42,8 @@ class ColourTags:
         )
 
     def over(self, colour: ColourDescription) -> tuple[ColourDescription, list[str]]:
-        """(the colour of an input with these tags over its own, a phrase for each tag of the input that differs)."""
+        """Returns (the colour of an input with these tags over its own, a phrase for each tag of the input that
+        differs)."""
         given = {name: value for name, value in vars(self).items() if value is not None}
         said = {name: getattr(colour, name) for name in given}
         differing = [
@@ -109,7 +110,7 @@ def encode_batch(sources: Sequence[str], folder: str, choices: EncodeChoices, jo
 
 
 def _start_encoding(choices: EncodeChoices, skips_others: bool, worker: int) -> "Callable[[Job], str]":
-    """A function that encodes one input, with the model loaded once."""
+    """Makes a function that encodes one input, with the model loaded once."""
     opened: list[OpenedModel] = []
 
     def encode(job: "Job") -> str:
@@ -123,7 +124,7 @@ def _start_encoding(choices: EncodeChoices, skips_others: bool, worker: int) -> 
 
 
 def is_whole_stream(limits: Limits, source: str, output: str) -> bool:
-    """Whether `output` is a stream without a fault, to its end unit."""
+    """Returns whether `output` is a stream without a fault, to its end unit."""
     from dcvc_cli.coding.inspect import inspect_stream
     from dcvc_cli.coding.stream_source import StreamSource
     from dcvc_cli.errors import DcvcError

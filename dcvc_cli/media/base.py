@@ -53,7 +53,7 @@ class PictureReader(ABC):
 
     @property
     def span(self) -> tuple[int, int | None]:
-        """(pictures left out at the start, pictures given at most after those or None for all)."""
+        """Returns (pictures left out at the start, pictures given at most after those or None for all)."""
         return self._skip_frames, self._max_frames
 
     @abstractmethod

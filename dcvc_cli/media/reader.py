@@ -113,7 +113,7 @@ def open_reader(
 
 
 def is_pipe(source: str) -> bool:
-    """Whether a source can be read once only: standard input, or a named pipe."""
+    """Returns whether a source can be read once only: standard input, or a named pipe."""
     return source == "-" or Path(source).is_fifo()
 
 
