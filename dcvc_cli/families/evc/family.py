@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 NUM_SCALABLE = 4
 """Number of encoders of a scalable model."""
+KEPT_MEMORY = 64 << 20
+"""Bytes of freed tensors that a process keeps."""
 
 
 class EvcModel(Model):
@@ -37,8 +39,8 @@ class EvcModel(Model):
 
     def __init__(self, name: str, sizes: EvcSizes, *, is_for_tests: bool = False) -> None:
         self.name, self.is_for_tests = name, is_for_tests
-        # Fitted to the memory that pictures of 512x512 take, by the width of the widest features at half size.
-        self.relative_width = 2.0 + 0.04 * max(sizes.encoder[0], sizes.decoder[0])
+        # Fitted to the memory that pictures of 256x192 to 1024x768 take, by the widest features at half size.
+        self.relative_width, self.kept_memory = 0.5 + 0.035 * max(sizes.encoder[0], sizes.decoder[0]), KEPT_MEMORY
         self.graph = EvcNetwork(sizes)
         self.networks = {"image": self.graph}
 
