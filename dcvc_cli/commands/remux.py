@@ -1,5 +1,6 @@
 """`dcvc remux`: turns .dcvc streams into elementary streams of the published codec or Matroska files, and back."""
 
+from enum import StrEnum
 from pathlib import PurePath
 from typing import Annotated
 
@@ -8,6 +9,16 @@ import typer
 from dcvc_cli.commands.options import Overwrite, Quiet, check_places, parse_frame_rate
 from dcvc_cli.errors import UsageError
 from dcvc_cli.format.constants import ELEMENTARY_MODEL
+
+_WAYS = "-o OUT.mkv keeps it in a Matroska file, -o OUT.bin makes an elementary stream"
+
+
+class StreamForm(StrEnum):
+    """Kinds of file that `dcvc remux` writes."""
+
+    DCVC = "dcvc"
+    MKV = "mkv"
+    BIN = "bin"
 
 
 def remux(
@@ -29,6 +40,9 @@ def remux(
         ),
     ],
     overwrite: Overwrite = False,
+    output_format: Annotated[
+        StreamForm | None, typer.Option(help="Kind of OUT, whatever its name says, as for -.", show_default=False)
+    ] = None,
     force_zero_thres: Annotated[
         float | None,
         typer.Option(metavar="T", help="Skip threshold that the elementary stream was coded with. Default: none."),
@@ -78,9 +92,10 @@ def remux(
             )
         if peeked.is_matroska and given:
             raise UsageError(f"{given[0]} is for elementary streams, and {stream.name} is a Matroska file")
-        into_matroska = peeked.is_dcvc and PurePath(output).suffix.lower() == ".mkv"
-        if not into_matroska:
-            check_ending("-o", output, ELEMENTARY_STREAM if peeked.is_dcvc else STREAM)
+        form = _form_of(peeked.is_dcvc, stream.name, output, output_format)
+        into_matroska = form is StreamForm.MKV
+        if output_format is None and not into_matroska:
+            check_ending("-o", output, STREAM if form is StreamForm.DCVC else ELEMENTARY_STREAM)
         template, note = transmux.template_sps(
             model or ELEMENTARY_MODEL, precision or "fp32", frame_rate, force_zero_thres
         )
@@ -93,3 +108,30 @@ def remux(
     voice.note(
         f"{sink.name}: {report.num_frames} frame{'s' if report.num_frames != 1 else ''}, {sink.size_bytes} bytes"
     )
+
+
+def _form_of(is_dcvc: bool, name: str, output: str, wanted: StreamForm | None) -> StreamForm:
+    """The kind of file to write.
+
+    Raises:
+        UsageError: the input, called `name`, is of this kind already or goes through a .dcvc stream; or the name of the
+            output promises a kind that is not written.
+    """
+    from dcvc_cli.media.probe import CONTAINER_SUFFIXES
+
+    ending = PurePath(output).suffix.lower()
+    if not is_dcvc:
+        if wanted not in (None, StreamForm.DCVC):
+            message = f"{name} is no .dcvc stream, and --output-format {wanted} is made of one"
+            raise UsageError(message, "dcvc remux it into a .dcvc stream first")
+        return StreamForm.DCVC
+    if wanted is StreamForm.DCVC or (wanted is None and ending == ".dcvc"):
+        raise UsageError(f"{name} is a .dcvc stream already", _WAYS)
+    if wanted is not None:
+        return wanted
+    if ending == ".mkv":
+        return StreamForm.MKV
+    if ending in CONTAINER_SUFFIXES:
+        message = f"-o {output} is the name of a video file, and only .mkv holds a .dcvc stream"
+        raise UsageError(message, f"{_WAYS}; dcvc decode {name} -o {output} writes its pictures")
+    return StreamForm.BIN

@@ -1,7 +1,11 @@
 """`dcvc remux` keeps a .dcvc stream in a Matroska file and gives it back byte for byte."""
 
+import io
+import os
 import resource
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -124,6 +128,50 @@ def test_a_damaged_stream_is_refused(call: Call, stream: Path, capfd: pytest.Cap
 def test_options_of_elementary_streams_are_refused(call: Call, stream: Path) -> None:
     assert call("remux", "stream.dcvc", "-o", "stream.mkv", "-q") == 0
     assert call("remux", "stream.mkv", "-o", "back.dcvc", "--fps", "25") == 2
+
+
+def test_a_pipe_takes_matroska(stream: Path) -> None:
+    """Written forward only, as a live file; ffprobe's library and remux read it."""
+    write = [sys.executable, "-m", "dcvc_cli", "remux", "stream.dcvc", "-o", "-", "--output-format", "mkv", "-q"]
+    read = [sys.executable, "-m", "dcvc_cli", "remux", "-", "-o", "back.dcvc", "-q"]
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+    with subprocess.Popen(write, stdout=subprocess.PIPE, env=environment) as writer:
+        data = writer.communicate(timeout=120)[0]
+    assert writer.returncode == 0
+    assert data.count(OWN) == 1
+    assert KNOWN not in data
+    subprocess.run(read, input=data, env=environment, check=True, timeout=120)
+    assert Path("back.dcvc").read_bytes() == stream.read_bytes()
+    with av.open(io.BytesIO(data)) as file:
+        assert [packet.pts for packet in file.demux() if packet.size] == [0, 33, 67, 100, 133, 167, 200]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("stream.dcvc", "-o", "x.mp4"), ("only .mkv holds a .dcvc stream", "-o OUT.mkv", "-o OUT.bin", "dcvc decode")),
+        (("stream.dcvc", "-o", "x.webm"), ("only .mkv holds a .dcvc stream",)),
+        (("stream.dcvc", "-o", "x.dcvc"), ("is a .dcvc stream already", "-o OUT.mkv", "-o OUT.bin")),
+        (("stream.dcvc", "-o", "-", "--output-format", "dcvc"), ("is a .dcvc stream already",)),
+        (("kept.mkv", "-o", "x.bin", "--output-format", "bin"), ("kept.mkv is no .dcvc stream",)),
+        (("kept.mkv", "-o", "x.mkv"), ("x.mkv is the name of a video file", "-o x.dcvc")),
+    ],
+)
+def test_every_ending_is_named(
+    call: Call, stream: Path, capfd: pytest.CaptureFixture[str], arguments: tuple[str, ...], words: tuple[str, ...]
+) -> None:
+    assert call("remux", "stream.dcvc", "-o", "kept.mkv", "-q") == 0
+    assert call("remux", *arguments) == 2
+    told = capfd.readouterr().err
+    for word in words:
+        assert word in told
+    assert not any(Path(name).exists() for name in ("x.mp4", "x.webm", "x.dcvc", "x.bin", "x.mkv"))
+
+
+def test_the_format_counts_whatever_the_name_says(call: Call, stream: Path) -> None:
+    assert call("remux", "stream.dcvc", "-o", "kept.archive", "--output-format", "mkv", "-q") == 0
+    assert call("remux", "kept.archive", "-o", "back.dcvc", "-q") == 0
+    assert Path("back.dcvc").read_bytes() == stream.read_bytes()
 
 
 def test_other_commands_name_the_way_out(call: Call, stream: Path, capfd: pytest.CaptureFixture[str]) -> None:
