@@ -113,8 +113,8 @@ class ExactCuda(ExactOperations):
     def depth_conv_block(self, block: "DepthConvBlock", x: CudaValue) -> CudaValue:
         return self._block(block, x, self.chunked)
 
-    def fourfold_block(self, block: "FourfoldBlock", x: CudaValue) -> CudaValue:
-        return self._block(block, x, self.folded_fours)
+    def fourfold_block(self, block: "FourfoldBlock", *parts: CudaValue) -> CudaValue:
+        return self._block(block, parts[0] if len(parts) == 1 else self.concat(*parts), self.folded_fours)
 
     def _block(
         self, block: "DepthConvBlock | FourfoldBlock", x: CudaValue, fold: Callable[[CudaValue], CudaValue]

@@ -171,15 +171,19 @@ class ExactNative(ExactOperations):
     def depth_conv_block(self, block: "DepthConvBlock", x: ExactValue) -> ExactValue:
         return self._run_block(self._block(block), block, x)
 
-    def fourfold_block(self, block: "FourfoldBlock", x: ExactValue) -> ExactValue:
-        return self._run_block(self._fourfold_block(block), block, x)
+    def fourfold_block(self, block: "FourfoldBlock", *parts: ExactValue) -> ExactValue:
+        """Computes the whole block. An adaptor reads the parts where they are; nothing concatenates them in memory."""
+        if block.adaptor is None and len(parts) > 1:
+            parts = (self.concat(*parts),)
+        return self._run_block(self._fourfold_block(block), block, *parts)
 
-    def _run_block(self, packed: "native.Block", block: "DepthConvBlock | FourfoldBlock", x: ExactValue) -> ExactValue:
+    def _run_block(
+        self, packed: "native.Block", block: "DepthConvBlock | FourfoldBlock", *parts: ExactValue
+    ) -> ExactValue:
         entry = block.dc_in if block.adaptor is None else block.adaptor
-        require_exponent(block.name, self.network.conv(entry.name).in_exponent, x)
-        return ExactValue(
-            self.engine.depth_conv_block(packed, x.data), self.network.conv(block.ffn_out.name).out_exponent
-        )
+        require_exponent(block.name, self.network.conv(entry.name).in_exponent, *parts)
+        out = self.engine.depth_conv_block(packed, [part.data for part in parts])
+        return ExactValue(out, self.network.conv(block.ffn_out.name).out_exponent)
 
     def scale(self, vector: "ScaleVector", x: ExactValue, qp: int) -> ExactValue:
         numbers = self.network.scale(vector.name)
@@ -262,7 +266,8 @@ class ExactNative(ExactOperations):
 
     def from_centre(self, x: ExactValue) -> ExactValue:
         require_exponent("a picture", rules.FRAME_EXPONENT, x)
-        return ExactValue(x.data + np.int16(rules.HALF_SAMPLE), x.exponent, x.cell)
+        half = rules.HALF_SAMPLE
+        return ExactValue(self.engine.clamp(x.data, 0, -half, half, half), x.exponent, x.cell)
 
     def _picture(self, x: ExactValue, lowest: int, highest: int) -> ExactValue:
         shift = x.exponent - rules.FRAME_EXPONENT

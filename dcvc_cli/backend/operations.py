@@ -113,8 +113,9 @@ class Operations(ABC):
         """Adds each four neighbouring channels: 4 c x h x w -> c x h x w."""
         raise NotImplementedError
 
-    def fourfold_block(self, block: "FourfoldBlock", x: Tensor) -> Tensor:
-        """Computes the whole block; see FourfoldBlock for the formula."""
+    def fourfold_block(self, block: "FourfoldBlock", *parts: Tensor) -> Tensor:
+        """Computes the whole block, of the concatenation of the parts; see FourfoldBlock for the formula."""
+        x = parts[0] if len(parts) == 1 else self.concat(*parts)
         if block.adaptor is not None:
             x = self.conv(block.adaptor, x)
         t = self.conv(block.dc_out, self.depthwise(block.dc_spatial, self.wsilu(self.conv(block.dc_in, x))))

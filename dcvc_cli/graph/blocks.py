@@ -36,8 +36,8 @@ class BlockOperations(Protocol):
     def depth_conv_block(self, block: "DepthConvBlock", x: Tensor, /) -> Tensor:
         """Computes the whole block."""
 
-    def fourfold_block(self, block: "FourfoldBlock", x: Tensor, /) -> Tensor:
-        """Computes the whole block."""
+    def fourfold_block(self, block: "FourfoldBlock", /, *parts: Tensor) -> Tensor:
+        """Computes the whole block, of the concatenation of the parts."""
 
     def pixel_shuffle(self, x: Tensor, factor: int, /) -> Tensor:
         """Moves channels to samples."""
@@ -178,8 +178,9 @@ class FourfoldBlock:
     def shapes(self) -> Iterator[tuple[str, Shape]]:
         return layer_shapes(self)
 
-    def __call__(self, ops: BlockOperations, x: Tensor) -> Tensor:
-        return ops.fourfold_block(self, x)
+    def __call__(self, ops: BlockOperations, *parts: Tensor) -> Tensor:
+        """Computes the block of the concatenation of the parts."""
+        return ops.fourfold_block(self, *parts)
 
 
 class DownBlock:
@@ -241,9 +242,11 @@ class Sequence:
         for block in self.blocks:
             yield from block.shapes()
 
-    def __call__(self, ops: BlockOperations, x: Tensor) -> Tensor:
+    def __call__(self, ops: BlockOperations, *parts: Tensor) -> Tensor:
+        """Runs the blocks. Several parts go to the first block, which must take them."""
         for block in self.blocks:
-            x = block(ops, x)
+            parts = (block(ops, *parts),)
+        (x,) = parts
         return x
 
 

@@ -239,8 +239,8 @@ class TrainingOperations(FloatOperations):
     def depth_conv_block(self, block: "DepthConvBlock", x: torch.Tensor) -> torch.Tensor:
         return self._block(block, x, self.chunk_add)
 
-    def fourfold_block(self, block: "FourfoldBlock", x: torch.Tensor) -> torch.Tensor:
-        return self._block(block, x, self.add_fours)
+    def fourfold_block(self, block: "FourfoldBlock", *parts: torch.Tensor) -> torch.Tensor:
+        return self._block(block, parts[0] if len(parts) == 1 else self.concat(*parts), self.add_fours)
 
     def _block(
         self, block: "DepthConvBlock | FourfoldBlock", x: torch.Tensor, narrow: Callable[[torch.Tensor], torch.Tensor]

@@ -64,7 +64,30 @@ inline __m128i add_fours(__m512i y) {
   return _mm512_cvtsepi64_epi16(sums);
 }
 
+// The sums of each four neighbouring lanes of two vectors: 16 values, saturated.
+inline __m256i add_fours(__m512i y, __m512i z) {
+  const __m512i one = _mm512_set1_epi16(1);
+  const __m512i y_twos = _mm512_madd_epi16(y, one), z_twos = _mm512_madd_epi16(z, one);
+  // Sums of y in the even places, of z in the odd ones.
+  const __m512i sums = _mm512_add_epi32(_mm512_mask_shuffle_epi32(y_twos, 0xAAAA, z_twos, _MM_PERM_CCAA),
+                                        _mm512_mask_shuffle_epi32(z_twos, 0x5555, y_twos, _MM_PERM_DDBB));
+  const __m512i order = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15);
+  return _mm512_cvtsepi32_epi16(_mm512_permutexvar_epi32(order, sums));
+}
+
+inline void finish_fours_of_block(const int32_t* sums, int num_pixels, const Epilogue& e) {
+  const Activation32 activate(*e.activation, e.exponent);
+  const Rescale16 r0(e.multiplier, e.addend), r1(e.multiplier + 16, e.addend + 16),
+      r2(e.multiplier + 32, e.addend + 32), r3(e.multiplier + 48, e.addend + 48);
+  for (int pixel = 0; pixel < num_pixels; ++pixel, sums += kBlockOutputs) {
+    const __m512i y = _mm512_packs_epi32(r0(_mm512_loadu_si512(sums)), r1(_mm512_loadu_si512(sums + 16)));
+    const __m512i z = _mm512_packs_epi32(r2(_mm512_loadu_si512(sums + 32)), r3(_mm512_loadu_si512(sums + 48)));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(e.out + pixel * e.out_stride), add_fours(activate(y), activate(z)));
+  }
+}
+
 inline void finish_fours(const int32_t* sums, int num_pixels, const Epilogue& e) {
+  if (e.num_outputs == kBlockOutputs) return finish_fours_of_block(sums, num_pixels, e);
   const Activation32 activate(*e.activation, e.exponent);
   for (int n = 0; n < e.num_outputs; n += kLaneBlock) {
     const Rescale16 low(e.multiplier + n, e.addend + n), high(e.multiplier + n + 16, e.addend + n + 16);

@@ -1,6 +1,7 @@
 // The Python bindings of the kernels: they check types and shapes, put results into recycled memory and release the
 // GIL. They hold no arithmetic.
 #include <memory>
+#include <numeric>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -86,15 +87,36 @@ Tensor depthwise(k::Engine& engine, const k::DepthwiseLayer& layer, const Tensor
   return out;
 }
 
-Tensor depth_conv_block(k::Engine& engine, const k::BoundBlock& block, const Tensor& x) {
-  const k::Size size = size_of(x);
+// The parts of a value, which must be of one size.
+k::Parts parts_of(const std::vector<Tensor>& tensors) {
+  require(!tensors.empty(), "nothing to concatenate");
+  const k::Size size = size_of(tensors[0]);
+  k::Parts parts;
+  int64_t total = 0;
+  for (const Tensor& tensor : tensors) {
+    const k::Size other = size_of(tensor);
+    require(other.height == size.height && other.width == size.width, "the parts of a concatenation differ in size");
+    parts.tensors.push_back(tensor.data());
+    parts.channels.push_back(channels_of(tensor));
+    total += parts.channels.back();
+  }
+  require(total <= k::kMostChannels && total * size.num_pixels() < (int64_t{1} << 31),
+          "the concatenation is too large");
+  return parts;
+}
+
+Tensor depth_conv_block(k::Engine& engine, const k::BoundBlock& block, const std::vector<Tensor>& tensors) {
+  const k::Parts parts = parts_of(tensors);
+  const k::Size size = size_of(tensors[0]);
   const int channels = block.layers.channels();
-  require_channels(x, block.adaptor ? block.adaptor->channels : channels, "the block");
+  const int inputs = std::accumulate(parts.channels.begin(), parts.channels.end(), 0);
+  require(inputs == (block.adaptor ? block.adaptor->channels : channels),
+          "the block does not take " + std::to_string(inputs) + " channels");
+  require(block.adaptor || tensors.size() == 1, "a block without an adaptor takes one tensor");
   Tensor out = make_tensor(engine, size, channels);
-  const int16_t* in = x.data();
   int16_t* to = out.mutable_data();
   const py::gil_scoped_release release;
-  engine.depth_conv_block(block.layers, in, size, to);
+  engine.depth_conv_block(block.layers, parts, size, to);
   return out;
 }
 
@@ -162,16 +184,17 @@ Tensor add_fours(k::Engine& engine, const Tensor& x) {
   return out;
 }
 
-Tensor clamp(k::Engine& engine, const Tensor& x, int shift, int lowest, int highest) {
+Tensor clamp(k::Engine& engine, const Tensor& x, int shift, int lowest, int highest, int offset) {
   const k::Size size = size_of(x);
   require(shift >= -15 && shift <= 15 && lowest >= -32768 && lowest <= highest && highest <= 32767,
           "shift or limits out of range");
+  require(offset >= -32768 - lowest && offset <= 32767 - highest, "the offset leaves 16 bits");
   Tensor out = make_tensor(engine, size, channels_of(x));
   const int16_t* in = x.data();
   int16_t* to = out.mutable_data();
   const size_t count = static_cast<size_t>(x.size());
   const py::gil_scoped_release release;
-  engine.clamp(in, count, shift, lowest, highest, to);
+  engine.clamp(in, count, shift, lowest, highest, offset, to);
   return out;
 }
 
@@ -189,25 +212,13 @@ Tensor pixel_shuffle(k::Engine& engine, const Tensor& x, int factor) {
   return out;
 }
 
-Tensor concat(k::Engine& engine, const std::vector<Tensor>& parts) {
-  require(!parts.empty(), "nothing to concatenate");
-  const k::Size size = size_of(parts[0]);
-  std::vector<const int16_t*> data;
-  std::vector<int> channels;
-  int64_t total = 0;
-  for (const Tensor& part : parts) {
-    const k::Size other = size_of(part);
-    require(other.height == size.height && other.width == size.width, "the parts of a concatenation differ in size");
-    data.push_back(part.data());
-    channels.push_back(channels_of(part));
-    total += channels.back();
-  }
-  require(total <= k::kMostChannels && total * size.num_pixels() < (int64_t{1} << 31),
-          "the concatenation is too large");
-  Tensor out = make_tensor(engine, size, static_cast<int>(total));
+Tensor concat(k::Engine& engine, const std::vector<Tensor>& tensors) {
+  const k::Parts parts = parts_of(tensors);
+  const k::Size size = size_of(tensors[0]);
+  Tensor out = make_tensor(engine, size, std::accumulate(parts.channels.begin(), parts.channels.end(), 0));
   int16_t* to = out.mutable_data();
   const py::gil_scoped_release release;
-  engine.concat(data, channels, static_cast<size_t>(size.num_pixels()), to);
+  engine.concat(parts, size.num_pixels(), to);
   return out;
 }
 
@@ -300,13 +311,14 @@ PYBIND11_MODULE(_kernels, m) {
       .def_property_readonly("num_threads", &k::Engine::num_threads)
       .def("conv", &conv, py::arg("layer"), py::arg("x").noconvert())
       .def("depthwise", &depthwise, py::arg("layer"), py::arg("x").noconvert())
-      .def("depth_conv_block", &depth_conv_block, py::arg("block"), py::arg("x").noconvert())
+      .def("depth_conv_block", &depth_conv_block, py::arg("block"), py::arg("parts"))
       .def("activate", &activate, py::arg("x").noconvert(), py::arg("exponent"))
       .def("add", &add, py::arg("x").noconvert(), py::arg("y").noconvert())
       .def("scale", &scale, py::arg("x").noconvert(), py::arg("factors").noconvert(), py::arg("shift"))
       .def("multiply", &multiply, py::arg("x").noconvert(), py::arg("y").noconvert(), py::arg("shift"))
       .def("add_fours", &add_fours, py::arg("x").noconvert())
-      .def("clamp", &clamp, py::arg("x").noconvert(), py::arg("shift"), py::arg("lowest"), py::arg("highest"))
+      .def("clamp", &clamp, py::arg("x").noconvert(), py::arg("shift"), py::arg("lowest"), py::arg("highest"),
+           py::arg("offset") = 0)
       .def("pixel_shuffle", &pixel_shuffle, py::arg("x").noconvert(), py::arg("factor"))
       .def("concat", &concat, py::arg("parts"))
       .def("step_index", &step_index, py::arg("scales").noconvert(), py::arg("group_at"), py::arg("num_groups"),

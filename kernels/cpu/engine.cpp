@@ -2,13 +2,24 @@
 #include "kernels/cpu/engine.hpp"
 
 #include <algorithm>
+#include <atomic>
+#include <thread>
 
 namespace dcvc::kernels {
 namespace {
 
 constexpr int kInputTile = 64;
+constexpr size_t kMostWeightsAtOnce = size_t{1} << 19;  // half of a second-level cache of 2 MiB
 
 int padded_inputs(int num_inputs) { return (num_inputs + kInputTile - 1) / kInputTile * kInputTile; }
+
+// Waits for another thread, which may have lost its processor on a busy machine.
+void wait_for(const std::atomic<bool>& done) {
+  constexpr int kSpins = 1000;
+  for (int spin = 0; !done.load(std::memory_order_acquire); ++spin) {
+    if (spin >= kSpins) std::this_thread::yield();
+  }
+}
 
 }  // namespace
 
@@ -72,6 +83,16 @@ void Engine::multiply_matrix(Scratch& scratch, const Rows& rows, int num_pixels,
   }
 }
 
+void Engine::copy_pixels(const Parts& parts, PixelRange range, int16_t* out) {
+  for (int pixel = range.first; pixel < range.first + range.count; ++pixel) {
+    for (size_t k = 0; k < parts.tensors.size(); ++k) {
+      const size_t channels = static_cast<size_t>(parts.channels[k]);
+      std::memcpy(out, parts.tensors[k] + static_cast<size_t>(pixel) * channels, channels * sizeof(int16_t));
+      out += channels;
+    }
+  }
+}
+
 // Copies the patches of output pixels into rows of kernel * kernel * channels values, zero outside the picture.
 void Engine::gather(const ConvLayer& layer, const int16_t* x, Size size, int out_width, PixelRange range,
                     int16_t* patches, ptrdiff_t stride) const {
@@ -125,15 +146,16 @@ void Engine::depthwise(const DepthwiseLayer& layer, const int16_t* x, Size size,
   });
 }
 
-// Runs in two passes: the depthwise layer needs the activations of neighbouring pixels, and all layers after it work on
-// one pixel alone. The second pass keeps the intermediate values of the feed-forward branch in the thread's scratch
-// memory.
-void Engine::depth_conv_block(const BlockLayers& block, const int16_t* x, Size size, int16_t* out) {
+// The depthwise layer needs the activations of neighbouring pixels; all layers after it work on one pixel alone. So a
+// task enters a chunk of pixels and ends an earlier one, whose values are still in the cache. An end waits for the
+// entries of all pixels around it: earlier tasks have begun them, so nobody waits for ever. The intermediate values of
+// the feed-forward branch stay in the thread's scratch memory.
+void Engine::depth_conv_block(const BlockLayers& block, const Parts& x, Size size, int16_t* out) {
   const std::lock_guard turn(turn_);
   const int channels = block.channels(), inner = block.inner(), added = block.added();
-  const size_t num_pixels = static_cast<size_t>(size.num_pixels());
-  activated_.reserve(num_pixels * static_cast<size_t>(inner));
-  if (block.adaptor) adapted_.reserve(num_pixels * static_cast<size_t>(channels));
+  const int num_pixels = size.num_pixels();
+  activated_.reserve(static_cast<size_t>(num_pixels) * static_cast<size_t>(inner));
+  if (block.adaptor) adapted_.reserve(static_cast<size_t>(num_pixels) * static_cast<size_t>(channels));
   reserve_scratch(std::max({channels, inner, added, block.adaptor ? block.adaptor->channels : 0}),
                   block.adaptor ? block.adaptor->channels : channels);
   for (auto& scratch : scratch_) {
@@ -141,31 +163,49 @@ void Engine::depth_conv_block(const BlockLayers& block, const int16_t* x, Size s
     scratch->residual.reserve(static_cast<size_t>(kChunkPixels * (channels + 1)));
     scratch->added.reserve(static_cast<size_t>(kChunkPixels * (added + 1)));
   }
-  const Chunks chunks = chunks_of(size.num_pixels());
+  const Chunks chunks = chunks_of(num_pixels);
+  const int reach = (size.width + chunks.pixels) / chunks.pixels;  // chunks with neighbours of a chunk, on either side
+  // A multiple of the number of threads, so that mostly one thread enters a chunk and ends it. Weights that would take
+  // the cache from the values are better used in two passes: all entries, then all ends.
+  const int lag = block.num_weights() > kMostWeightsAtOnce
+                      ? chunks.count
+                      : (reach + num_threads() - 1) / num_threads() * num_threads();
   const auto range_of = [&](int chunk) {
     const int first = chunk * chunks.pixels;
-    return PixelRange{first, std::min(chunks.pixels, size.num_pixels() - first)};
+    return PixelRange{first, std::min(chunks.pixels, num_pixels - first)};
   };
-  pool_->run(chunks.count, [&](int chunk, int thread) {
-    block_entry(block, x, range_of(chunk), *scratch_[static_cast<size_t>(thread)]);
-  });
-  const int16_t* residual = block.adaptor ? adapted_.data() : x;
-  pool_->run(chunks.count, [&](int chunk, int thread) {
-    block_rest(block, residual, size, range_of(chunk), *scratch_[static_cast<size_t>(thread)], out);
+  const int16_t* residual = block.adaptor ? adapted_.data() : x.tensors.front();
+  std::vector<std::atomic<bool>> entered(static_cast<size_t>(chunks.count));
+  pool_->run(chunks.count + lag, [&](int task, int thread) {
+    Scratch& scratch = *scratch_[static_cast<size_t>(thread)];
+    if (task < chunks.count) {
+      block_entry(block, x, range_of(task), scratch);
+      entered[static_cast<size_t>(task)].store(true, std::memory_order_release);
+    }
+    const int ending = task - lag;
+    if (ending < 0) return;
+    for (int k = std::max(ending - reach, 0); k <= std::min(ending + reach, chunks.count - 1); ++k)
+      wait_for(entered[static_cast<size_t>(k)]);
+    block_rest(block, residual, size, range_of(ending), scratch, out);
   });
 }
 
 // Adaptor, first pointwise layer and activation.
-void Engine::block_entry(const BlockLayers& block, const int16_t* x, PixelRange range, Scratch& scratch) {
+void Engine::block_entry(const BlockLayers& block, const Parts& x, PixelRange range, Scratch& scratch) {
   const int channels = block.channels(), inner = block.inner();
   const ptrdiff_t offset = static_cast<ptrdiff_t>(range.first) * channels;
-  const int16_t* values = x + offset;
+  const int16_t* values = x.tensors.front() + offset;
   Epilogue epilogue{};
   if (block.adaptor) {
     epilogue.out_stride = channels;
     const int inputs = block.adaptor->channels;
     epilogue.out = adapted_.data() + offset;
-    const Rows rows = rows_of(scratch, x + static_cast<ptrdiff_t>(range.first) * inputs, inputs, range.count, inputs);
+    const int16_t* entering = x.tensors.front() + static_cast<ptrdiff_t>(range.first) * inputs;
+    if (x.tensors.size() > 1) {
+      copy_pixels(x, range, scratch.gathered.data());
+      entering = scratch.gathered.data();
+    }
+    const Rows rows = rows_of(scratch, entering, inputs, range.count, inputs);
     multiply_matrix(scratch, rows, range.count, block.adaptor->matrix, epilogue);
     values = adapted_.data() + offset;
   }

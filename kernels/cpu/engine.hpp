@@ -21,6 +21,12 @@ struct Size {
   int num_pixels() const { return height * width; }
 };
 
+// A value whose channels stand in several tensors of one size, the first part first.
+struct Parts {
+  std::vector<const int16_t*> tensors;
+  std::vector<int> channels;
+};
+
 // Memory of one thread. It grows to the largest layer and is kept.
 struct Scratch {
   AlignedArray<int16_t> gathered, spatial, residual, added;
@@ -52,7 +58,8 @@ class Engine final : private Forkable {
 
   void conv(const ConvLayer& layer, const int16_t* x, Size size, int16_t* out);
   void depthwise(const DepthwiseLayer& layer, const int16_t* x, Size size, int16_t* out);
-  void depth_conv_block(const BlockLayers& block, const int16_t* x, Size size, int16_t* out);
+  // x has one part, or the block an adaptor.
+  void depth_conv_block(const BlockLayers& block, const Parts& x, Size size, int16_t* out);
 
   void activate(const int16_t* x, size_t count, int exponent, int16_t* out);
   void add(const int16_t* x, const int16_t* y, size_t count, int16_t* out);
@@ -62,13 +69,12 @@ class Engine final : private Forkable {
                 int16_t* out);
   // The sums of each four neighbouring channels: (h, w, 4 * c) -> (h, w, c).
   void add_fours(const int16_t* x, size_t num_sums, int16_t* out);
-  // x * 2^-shift rounded and limited to lowest..highest.
-  void clamp(const int16_t* x, size_t count, int shift, int lowest, int highest, int16_t* out);
+  // x * 2^-shift rounded and limited to lowest..highest, plus offset, which must keep it in 16 bits.
+  void clamp(const int16_t* x, size_t count, int shift, int lowest, int highest, int offset, int16_t* out);
   // (h, w, c * f * f) -> (h * f, w * f, c).
   void pixel_shuffle(const int16_t* x, Size size, int channels, int factor, int16_t* out);
-  // Interleaves parts of one size: parts[k] has channels[k].
-  void concat(const std::vector<const int16_t*>& parts, const std::vector<int>& channels, size_t num_pixels,
-              int16_t* out);
+  // Interleaves the parts.
+  void concat(const Parts& parts, int num_pixels, int16_t* out);
 
   // Table rows and coded flags (scale > largest_skipped) of a coding step, (channels / groups, h, w). row_of_scale:
   // [65536].
@@ -98,7 +104,8 @@ class Engine final : private Forkable {
                        Epilogue epilogue) const;
   void gather(const ConvLayer& layer, const int16_t* x, Size size, int out_width, PixelRange range, int16_t* patches,
               ptrdiff_t stride) const;
-  void block_entry(const BlockLayers& block, const int16_t* x, PixelRange range, Scratch& scratch);
+  static void copy_pixels(const Parts& parts, PixelRange range, int16_t* out);
+  void block_entry(const BlockLayers& block, const Parts& x, PixelRange range, Scratch& scratch);
   void block_rest(const BlockLayers& block, const int16_t* x, Size size, PixelRange range, Scratch& scratch,
                   int16_t* out);
 

@@ -68,6 +68,15 @@ struct BlockLayers {
   int channels() const { return dc_out->matrix.num_outputs(); }
   int inner() const { return dc_spatial->channels(); }
   int added() const { return ffn_out->matrix.num_inputs(); }
+  // Weights of the pointwise layers.
+  size_t num_weights() const {
+    size_t sum = 0;
+    for (const ConvLayer* layer : {adaptor, dc_in, dc_out, ffn_first, ffn_second, ffn_out}) {
+      if (layer)
+        sum += static_cast<size_t>(layer->matrix.num_outputs()) * static_cast<size_t>(layer->matrix.num_inputs());
+    }
+    return sum;
+  }
 };
 
 }  // namespace dcvc::kernels

@@ -15,6 +15,37 @@ int64_t shift_round(int64_t value, int shift) {
 
 int16_t saturate(int64_t value) { return static_cast<int16_t>(std::clamp<int64_t>(value, -32768, 32767)); }
 
+// Engine::clamp. Its loops are such that compilers make 16-bit vectors of them.
+void clamp_all(const int16_t* x, size_t count, int shift, int lowest, int highest, int16_t offset, int16_t* out) {
+  const auto limited = [](int16_t v, int16_t low, int16_t high) { return v < low ? low : v > high ? high : v; };
+  const int left = std::max(-shift, 0), unit = 1 << left;
+  if (lowest % unit != 0 || highest % unit != 0) {
+    for (size_t i = 0; i < count; ++i)
+      out[i] = static_cast<int16_t>(std::clamp<int64_t>(shift_round(x[i], shift), lowest, highest) + offset);
+    return;
+  }
+  const int16_t low = static_cast<int16_t>(lowest / unit), high = static_cast<int16_t>(highest / unit);
+  if (shift <= 0) {
+    for (size_t i = 0; i < count; ++i)
+      out[i] = static_cast<int16_t>(static_cast<int16_t>(limited(x[i], low, high) << left) + offset);
+  } else {
+    for (size_t i = 0; i < count; ++i) {
+      const int16_t value = static_cast<int16_t>((x[i] >> shift) + (x[i] >> (shift - 1) & 1));
+      out[i] = static_cast<int16_t>(limited(value, low, high) + offset);
+    }
+  }
+}
+
+// The four channels of each group to two rows of two pixels. A loop of its own, which the compiler turns into vectors.
+void shuffle_by_two(const int16_t* in, size_t channels, int16_t* __restrict top, int16_t* __restrict bottom) {
+  for (size_t k = 0; k < channels; ++k) {
+    top[k] = in[4 * k];
+    top[channels + k] = in[4 * k + 1];
+    bottom[k] = in[4 * k + 2];
+    bottom[channels + k] = in[4 * k + 3];
+  }
+}
+
 }  // namespace
 
 void Engine::for_ranges(size_t count, size_t grain, const std::function<void(size_t, size_t)>& body) {
@@ -63,10 +94,9 @@ void Engine::add_fours(const int16_t* x, size_t num_sums, int16_t* out) {
   });
 }
 
-void Engine::clamp(const int16_t* x, size_t count, int shift, int lowest, int highest, int16_t* out) {
+void Engine::clamp(const int16_t* x, size_t count, int shift, int lowest, int highest, int offset, int16_t* out) {
   for_ranges(count, kGrain, [&](size_t first, size_t size) {
-    for (size_t i = first; i < first + size; ++i)
-      out[i] = static_cast<int16_t>(std::clamp<int64_t>(shift_round(x[i], shift), lowest, highest));
+    clamp_all(x + first, size, shift, lowest, highest, static_cast<int16_t>(offset), out + first);
   });
 }
 
@@ -77,28 +107,25 @@ void Engine::pixel_shuffle(const int16_t* x, Size size, int channels, int factor
     for (size_t row = first; row < first + count; ++row) {
       for (size_t column = 0; column < width; ++column) {
         const int16_t* in = x + (row * width + column) * c * f * f;
+        int16_t* to = out + (row * f * width + column) * f * c;
+        if (f == 2) {
+          shuffle_by_two(in, c, to, to + width * f * c);
+          continue;
+        }
         for (size_t cell = 0; cell < f * f; ++cell) {
-          int16_t* to = out + ((row * f + cell / f) * width * f + column * f + cell % f) * c;
-          for (size_t k = 0; k < c; ++k) to[k] = in[k * f * f + cell];
+          int16_t* place = to + (cell / f * width * f + cell % f) * c;
+          for (size_t k = 0; k < c; ++k) place[k] = in[k * f * f + cell];
         }
       }
     }
   });
 }
 
-void Engine::concat(const std::vector<const int16_t*>& parts, const std::vector<int>& channels, size_t num_pixels,
-                    int16_t* out) {
+void Engine::concat(const Parts& parts, int num_pixels, int16_t* out) {
   size_t width = 0;
-  for (const int c : channels) width += static_cast<size_t>(c);
-  for_ranges(num_pixels, std::max<size_t>(kGrain / width, 1), [&](size_t first, size_t size) {
-    for (size_t p = first; p < first + size; ++p) {
-      int16_t* to = out + p * width;
-      for (size_t k = 0; k < parts.size(); ++k) {
-        const size_t c = static_cast<size_t>(channels[k]);
-        std::memcpy(to, parts[k] + p * c, c * sizeof(int16_t));
-        to += c;
-      }
-    }
+  for (const int c : parts.channels) width += static_cast<size_t>(c);
+  for_ranges(static_cast<size_t>(num_pixels), std::max<size_t>(kGrain / width, 1), [&](size_t first, size_t size) {
+    copy_pixels(parts, {static_cast<int>(first), static_cast<int>(size)}, out + first * width);
   });
 }
 

@@ -210,6 +210,32 @@ def test_fused_fourfold_block_is_the_plain_one(channels, divisor, engines):
         compare("block", numbers, lambda ops, v, block=block: block(ops, v), x, engines, told, all_threads=seed == 1)
 
 
+@pytest.mark.parametrize(("height", "width"), [(11, 10), (3, 120)])
+@pytest.mark.parametrize("cin", [8, 20])
+def test_a_block_of_parts_is_one_of_their_concatenation(cin, height, width, engines):
+    """Also where a row takes more pixels than threads take at once."""
+    rng = np.random.default_rng(cin * width)
+    channels = 20
+    block = FourfoldBlock("block", cin, channels, channels // 2)
+    numbers = block_numbers(rng, block, "wide")
+    x = ExactValue(random_values(rng, (cin, height, width), "full"), 8)
+
+    def run(ops, value):
+        return block(ops, *ops.split(value, (6, cin - 6)))
+
+    compare("block", numbers, run, x, engines, f"{cin}->{channels} {height}x{width}", all_threads=True)
+
+
+@pytest.mark.parametrize("exponent", range(16))
+def test_pictures_around_zero_agree(exponent, engines):
+    every = np.arange(-32768, 32768).astype(np.int16).reshape(1, 256, 256)
+
+    def run(ops, value):
+        return ops.from_centre(ops.clamp_centred(value))
+
+    compare("none", {}, run, ExactValue(every, exponent), engines, f"exponent {exponent}")
+
+
 @pytest.mark.parametrize("channels", [4, 12, 64, 100])
 def test_sums_of_four_channels_agree(channels, engines):
     for seed, kind in enumerate(VALUES):

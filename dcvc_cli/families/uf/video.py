@@ -128,7 +128,7 @@ class UfVideoModel:
     @repeatable
     def next_memory(self, ops: Operations, memory: Tensor, feature: Tensor) -> Tensor:
         """Maps memory and feature of the unit before -> memory, all feature x Hp/8 x Wp/8."""
-        return self.feature_adaptor_m(ops, ops.concat(memory, feature))
+        return self.feature_adaptor_m(ops, memory, feature)
 
     @timed(CONTEXT)
     @repeatable
@@ -148,7 +148,7 @@ class UfVideoModel:
     @repeatable
     def analysis(self, ops: Operations, x: Tensor, ctx: Tensor, qp: Any) -> Tensor:
         """Maps x: 3 planes a picture, Hp x Wp, in -0.5..0.5, and ctx -> y: latent x Hp/16 x Wp/16. Encoder only."""
-        merged = self.encoder_conv1(ops, ops.concat(ops.pixel_unshuffle(x, 8), ctx))
+        merged = self.encoder_conv1(ops, ops.pixel_unshuffle(x, 8), ctx)
         if self.encoder_conv2 is not None:
             merged = self.encoder_conv2(ops, merged)
         return self.encoder_down(ops, self.q_encoder(ops, merged, qp))
@@ -167,7 +167,7 @@ class UfVideoModel:
         """Maps z_hat and the temporal prior -> step size, scales, means: 3 latent x h x w. Cropped before the
         fusion."""
         hyper = ops.crop(self.hyper_decoder(ops, z_hat), latent_size)
-        return self.y_prior_fusion(ops, ops.concat(hyper, temporal))
+        return self.y_prior_fusion(ops, hyper, temporal)
 
     @timed(PRIORS)
     def code_latents(self, ops: Operations, parameters: Tensor, coder: UnitLatentCoder) -> Tensor:
@@ -184,10 +184,10 @@ class UfVideoModel:
             common = self.y_spatial_prior_reduction(ops, parameters)
         for index, step in enumerate(self.steps[1:]):
             if self.y_spatial_prior_adaptors is None:
-                prior = ops.concat(so_far, parameters)
+                prior: tuple[Tensor, ...] = (so_far, parameters)
             else:
-                prior = self.y_spatial_prior_adaptors.blocks[index](ops, ops.concat(so_far, common))
-            means = self.y_spatial_prior(ops, prior)
+                prior = (self.y_spatial_prior_adaptors.blocks[index](ops, so_far, common),)
+            means = self.y_spatial_prior(ops, *prior)
             if self.sizes.refines_scales:
                 scales, means = ops.split(means, (latent, latent))
             so_far = ops.merge_steps(so_far, coder.step(step, scales, means))
@@ -197,7 +197,7 @@ class UfVideoModel:
     @repeatable
     def synthesis(self, ops: Operations, y_hat: Tensor, ctx: Tensor, qp: Any) -> Tensor:
         """Maps y_hat and ctx -> feature x Hp/8 x Wp/8, of which the pictures and the next memory are made."""
-        feature = self.decoder_conv1(ops, ops.concat(self.decoder_up(ops, y_hat), ctx))
+        feature = self.decoder_conv1(ops, self.decoder_up(ops, y_hat), ctx)
         if self.decoder_conv2 is not None:
             feature = self.decoder_conv2(ops, feature)
         return self.q_decoder(ops, feature, qp)
