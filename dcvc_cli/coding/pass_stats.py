@@ -15,7 +15,7 @@ from dcvc_cli.format.constants import MAX_BASE_QP
 from dcvc_cli.format.types import VideoFormat
 from dcvc_cli.media import OutputFile
 
-STATS_FORMAT, STATS_VERSION = "dcvc stats", 1
+STATS_FORMAT, STATS_VERSION = "dcvc stats", 2
 MAX_STATS_BYTES = 1 << 30
 MAX_FRAME_BITS = 1 << 34
 SETTINGS_THAT_COUNT = (
@@ -45,6 +45,7 @@ def pass_key(
     size_bytes, digest = source_facts(source)
     values = {name: getattr(settings, name) for name in SETTINGS_THAT_COUNT}
     values["force_keyframes"] = list(settings.force_keyframes)
+    values["has_buffer"] = settings.maxrate is not None
     return {
         "dcvc_version": __version__,
         "input": {"size_bytes": size_bytes, "digest": digest, "seek": span[0], "frames": span[1]},

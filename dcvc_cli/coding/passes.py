@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from fractions import Fraction
 
+from dcvc_cli.bitstream.sps_blocks import Vbv
 from dcvc_cli.codec.choices import CodingChoices
 from dcvc_cli.coding.encode import StreamEncoder, encode_pictures
 from dcvc_cli.coding.encode_settings import EncodeSettings
@@ -20,6 +21,8 @@ from dcvc_cli.media import OutputFile
 
 FIRST_QP, NEAR_QPS = 32, 10
 """QP of a first pass, and how far from it a second pass still knows well what frames take."""
+ENDLESS = Vbv(2**32 - 1, 2**32 - 1, 2**32 - 1)
+"""The largest buffer there is."""
 SIZE_MARGINS = {1: 4, 2: 1}
 """Per cent of a size that stay free in so many passes: a stream that is too large does not fit."""
 
@@ -71,8 +74,9 @@ def first_pass(
     Args:
         open_pictures: opens the clip; called once or twice.
     """
-    # The receiver's buffer is the second pass's matter.
-    free = replace(choices, vbv=None)
+    # Steering by the buffer is the second pass's matter. But frames are coded in other ways under a buffer, so the
+    # first pass has one too, which nothing empties.
+    free = replace(choices, vbv=None if choices.vbv is None else ENDLESS)
 
     def coded_at(qp: int) -> list[CodedFrame]:
         with open_pictures() as pictures, OutputFile(os.devnull, overwrite=True) as sink:

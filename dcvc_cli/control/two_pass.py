@@ -4,15 +4,18 @@ One base QP for the whole clip gives the best quality for its bits. It changes o
 predicted bits.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 from dcvc_cli.control.growth import growth
-from dcvc_cli.control.rate import BESIDE, GROUP, RateTarget, nearest_qp
+from dcvc_cli.control.rate import BESIDE, GROUP, MEMORY, Estimate, RateTarget, nearest_qp
 from dcvc_cli.control.scene_cuts import SeenPicture
 from dcvc_cli.control.vbv import VbvModel
+from dcvc_cli.control.vbv_plan import MOST_SPANS, Span, plan_qps
 
-MAX_STEP = 2
-"""Largest change of the QP from group to group, after the start."""
+MAX_STEP, MAX_VBV_RISE = 2, 6
+"""Largest change of the QP from group to group, after the start; with a buffer, largest rise."""
 TRUST = 8
 """1/TRUST of the clip's bits must be seen before a ratio of seen to predicted bits counts half."""
 MAX_VBV_STEP = 10
@@ -59,6 +62,13 @@ class TwoPassRate:
         self._rest.reverse()
         self._total = target.bits_of(len(frames))
         self._vbv = None if target.vbv is None else VbvModel(target.vbv, target.frame_rate)
+        self._span = GROUP * -(-len(frames) // (GROUP * MOST_SPANS))
+        self._planned: list[int] = []
+        """QPs of spans, from the one that begins at the frame `_planned_from`."""
+        self._planned_from = 0
+        usual = max(1, self._total // max(1, len(frames)))
+        self._lately = Estimate(MEMORY * usual, MEMORY * usual)
+        """Bits seen and predicted, of the last frames."""
         self._index = self._num_told = self._since_key = 0
         self._spent = self._expected = 0
         self._qps: list[int] = []
@@ -68,7 +78,13 @@ class TwoPassRate:
         """Returns the base QP of the next picture. It changes with groups and I frames, and falls where the buffer runs
         low."""
         self._since_key = 0 if is_key else self._since_key + 1
-        if self._since_key % GROUP == 0:
+        if self._vbv is not None:
+            if not self._planned or self._index >= self._planned_from + self._span:
+                self._plan()
+            if self._since_key % GROUP == 0:
+                wanted = self._planned_qp(self._index)
+                self._qp = wanted if self._qp is None else min(wanted, self._qp + MAX_VBV_RISE)
+        elif self._since_key % GROUP == 0:
             wanted = self._wanted()
             if self._qp is not None:
                 wanted = min(max(wanted, self._qp - MAX_STEP), self._qp + MAX_STEP)
@@ -90,8 +106,9 @@ class TwoPassRate:
         one."""
         first = self._num_told
         qp = max(0, self._qps[first] - lowered)
-        for index in range(first, first + num_pictures):
-            self._expected += self._predicted(index, qp)
+        expected = sum(self._predicted(index, qp) for index in range(first, first + num_pictures))
+        self._expected += expected
+        self._lately.add(num_bits, expected)
         self._num_told += num_pictures
         self._spent += num_bits
         if self._vbv is not None:
@@ -121,13 +138,42 @@ class TwoPassRate:
 
         return nearest_qp(max(0, left), rest_at)
 
+    def _plan(self) -> None:
+        """Plans the QPs of all spans from here on."""
+        assert self._vbv is not None
+        first, num_frames = self._index, len(self._frames)
+        spans: list[Span] = []
+        for start in range(first, num_frames, self._span):
+            end = min(num_frames, start + self._span)
+            (keys, others), (later_keys, later_others) = self._rest[start], self._rest[end]
+            spans.append((end - start, self._bits_of(end - start, keys - later_keys, others - later_others)))
+        on_their_way = self._corrected(self._on_their_way())
+        left = max(0, self._total - self._spent - on_their_way)
+        room = self._vbv.room(on_their_way, first - self._num_told)
+        self._planned, self._planned_from = plan_qps(spans, room, left), first
+
+    def _bits_of(self, num_frames: int, keys: int, others: int) -> Callable[[int], int]:
+        @cache
+        def bits(qp: int) -> int:
+            sums = keys * growth(qp, is_key=True) + others * growth(qp, is_key=False)
+            return self._corrected(num_frames * BESIDE + (sums >> _SCALE))
+
+        return bits
+
+    def _planned_qp(self, index: int) -> int:
+        """The plan's QP of a frame; that of the last span after the end."""
+        span = (index - self._planned_from) // self._span
+        return self._planned[min(span, len(self._planned) - 1)] if self._planned else 0
+
     def _carried(self, qp: int) -> bool:
         """Returns whether the buffer holds the next seconds at a QP, frames on their way included."""
         assert self._vbv is not None
         rate = self.target.frame_rate
         end = min(len(self._frames), self._index + LOOKAHEAD_SECONDS * rate.numerator // rate.denominator + 1)
         sizes = [
-            self._corrected(self._predicted(index, self._qps[index] if index < self._index else qp))
+            self._lately.of(
+                self._predicted(index, self._qps[index] if index < self._index else min(qp, self._planned_qp(index)))
+            )
             for index in range(self._num_told, end)
         ]
         return self._vbv.carries_all([size * VBV_PERCENT // 100 for size in sizes])

@@ -4,6 +4,7 @@ itself, which no unit may empty. `dcvc info --validate` has a checker of its own
 from fractions import Fraction
 
 from dcvc_cli.bitstream.sps_blocks import Vbv
+from dcvc_cli.control.vbv_plan import BufferRoom
 
 P_MARGIN, I_MARGIN = 4, 2
 """A frame may take so many times its predicted bits: good P frames take most."""
@@ -56,6 +57,12 @@ class VbvModel:
         margin = I_MARGIN if is_key else P_MARGIN
         left = self.fullness + num_waiting * self._per_picture - waiting * self._unit
         return margin * num_bits * self._unit <= left - self._size // RESERVE
+
+    def room(self, waiting: int, num_waiting: int) -> BufferRoom:
+        """The buffer behind `num_waiting` frames that have `waiting` bits together."""
+        size, inflow = self._size // self._unit, self._per_picture // self._unit
+        fullness = (self.fullness + num_waiting * self._per_picture) // self._unit - waiting
+        return BufferRoom(size, max(0, min(size, fullness)), inflow)
 
     def carries_all(self, sizes: list[int]) -> bool:
         """Returns whether frames of these bits, one after the other, never empty the buffer below half of the

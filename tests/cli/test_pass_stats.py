@@ -77,6 +77,14 @@ def test_another_clip_of_the_same_form_is_refused(
     assert "another input" in capsys.readouterr().err
 
 
+def test_a_first_pass_without_a_buffer_serves_none_with_one(
+    call: Call, clip: Path, stats: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    """Frames are coded in other ways under a buffer, so what they take differs."""
+    assert encode(call, clip, tmp_path / "b.dcvc", 700, "--maxrate", 900, "--stats", stats) == 3
+    assert "is the first pass of another settings" in capsys.readouterr().err
+
+
 def changed(values: dict[str, Any], **changes: Any) -> bytes:
     return json.dumps(values | changes).encode()
 
@@ -90,7 +98,7 @@ def test_files_that_hold_something_else_are_refused(
         (b"[" * 100_000, "not valid JSON"),
         (b"[]", "no file of --stats"),
         (changed(values, format="dcvc plan"), "no file of --stats"),
-        (changed(values, stats_version=2), "another version"),
+        (changed(values, stats_version=1), "another version"),
         (changed(values, dcvc_version="0.0.1"), "another dcvc_version"),
         (changed(values, frames=[]), "does not hold together"),
         (changed(values, frames=[[1, 64, 5]]), "does not hold together"),

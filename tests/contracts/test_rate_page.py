@@ -19,6 +19,7 @@ def test_steps_and_times_are_those_of_the_code():
     assert f"over the next {WORDS[rate.KNOWN_WINDOW_SECONDS]} seconds" in PAGE
     assert f"over {WORDS[rate.WINDOW_SECONDS]} seconds" in PAGE
     assert f"moves the QP by {two_pass.MAX_STEP} at most" in PAGE
+    assert f"by any step from group to group and rises by {two_pass.MAX_VBV_RISE} at most" in PAGE
     assert f"a QP more than {passes.NEAR_QPS} from that of the first pass" in PAGE
 
 

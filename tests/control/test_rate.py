@@ -20,7 +20,7 @@ from dcvc_cli.control.frame_control import FrameControl
 from dcvc_cli.control.growth import growth
 from dcvc_cli.control.rate import OnePassRate, RateControl, RateTarget, nearest_qp
 from dcvc_cli.control.scene_cuts import SeenPicture
-from dcvc_cli.control.two_pass import TwoPassRate
+from dcvc_cli.control.two_pass import CodedFrame, TwoPassRate
 from dcvc_cli.format.types import Picture
 
 PATTERN = (8, 0, 1, 0, 3, 0, 1, 0)
@@ -116,6 +116,29 @@ def test_the_buffer_is_never_emptied(seed: int):
     first, _ = coded(ConstantQp(32), 300, seed=seed)
     _, sizes = coded(TwoPassRate(target, first.history), 300, seed=seed, jitter=1)
     assert faults_of(sizes) == []
+
+
+def coded_with_a_busy_end(rate: RateControl) -> tuple[list[int], list[int]]:
+    """(QPs, bits) of 300 pictures, of which the second half takes twelve times the bits."""
+    qps, sizes = [], []
+    for index in range(300):
+        qps.append(rate.qp(SeenPicture(NOTHING, False, 3000, 500), is_key=index == 0))
+        at_32 = 9000 if index == 0 else 600 if index < 150 else 7200
+        sizes.append(int(at_32 * 2 ** ((qps[-1] - 32) / 12)) // 8 * 8 + 72)
+        rate.coded(sizes[-1], 1)
+    return qps, sizes
+
+
+def test_two_passes_meet_the_rate_where_the_end_needs_more_than_the_buffer_carries():
+    """The end alone takes 1.85 times the rate at one QP, and the buffer fills at 1.2 times: so the start gets more."""
+    _, first = coded_with_a_busy_end(ConstantQp(32))
+    target = replace(TARGET, vbv=VBV)
+    frames = [CodedFrame(index == 0, 32, bits) for index, bits in enumerate(first)]
+    qps, sizes = coded_with_a_busy_end(TwoPassRate(target, frames))
+    wanted = target.bits_of(300)
+    assert abs(sum(sizes) - wanted) < wanted * 2 // 100
+    assert faults_of(sizes) == []
+    assert min(qps[20:140]) > max(qps[170:290])
 
 
 def faults_of(sizes: list[int], vbv: Vbv = VBV, pictures: int = 1) -> list[str]:
