@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from dcvc_cli.errors import InputError, UsageError
 from dcvc_cli.learning.parameters import as_parameters
 from dcvc_cli.learning.segments import segments_of
+from dcvc_cli.learning.share import WHOLE_BATCH
 from dcvc_cli.learning.stage import Stage
 from dcvc_cli.learning.trainee import BatchLoss, State, TrainingStep
 from dcvc_cli.training.autocast import AUTOCAST_TYPES, gradient_scaler
@@ -293,8 +294,7 @@ class Trainer:
         """Computes the losses of the validation clips with the parameters and with their average, and lets them
         decide."""
         number, stage, _ = self.config.stage_at(self.step - 1)
-        share = self.processes.share(stage.batch)
-        at = TrainingStep(self.config.seed, self.step, stage, share, rounds=True)
+        at = TrainingStep(self.config.seed, self.step, stage, WHOLE_BATCH, rounds=True)
         states = self.average, self.parameters
 
         def losses_of(clip: torch.Tensor) -> list[float]:

@@ -26,7 +26,7 @@ def estimate(name: str, work: str, size: PictureSize) -> int:
 
 
 def test_the_page_has_the_wide_float_models() -> None:
-    names = {"dcvc", "dcvc-tcm", "dcvc-hem", "dcvc-dc", "dcvc-fm", "evc", "evc-ss"}
+    names = {"dcvc", "dcvc-tcm", "dcvc-hem", "dcvc-dc", "dcvc-fm", "evc", "evc-ss", "uf-ld"}
     assert {tuple(row[:2]) for row in ROWS} == {(name, work) for name in names for work in ("encode", "decode")}
 
 

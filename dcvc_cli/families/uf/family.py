@@ -20,9 +20,9 @@ class UfFamily(Family):
     def models(self) -> Mapping[str, UfModel]:
         """Returns the published sizes and the sizes for tests."""
         made = [
-            UfModel("uf-ld", IMAGE, LD, relative_width=3.0),
-            UfModel("uf-hts", IMAGE, HT_S, relative_width=6.0),
-            UfModel("uf-htl", IMAGE, HT_L, relative_width=6.0),
+            UfModel("uf-ld", IMAGE, LD, relative_width=2.0, kept_memory=128 << 20),
+            UfModel("uf-hts", IMAGE, HT_S, relative_width=6.0, kept_memory=352 << 20),
+            UfModel("uf-htl", IMAGE, HT_L, relative_width=6.0, kept_memory=480 << 20),
             UfModel("tiny-uf-ld", TINY_IMAGE, TINY_LD, relative_width=0.5, is_for_tests=True),
             UfModel("tiny-uf-hts", TINY_IMAGE, TINY_HT_S, relative_width=0.5, is_for_tests=True),
             UfModel("tiny-uf-htl", TINY_IMAGE, TINY_HT_L, relative_width=0.5, is_for_tests=True),

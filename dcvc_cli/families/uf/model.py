@@ -39,9 +39,17 @@ class UfModel(Model):
     entropy_formats = FORMATS
 
     def __init__(
-        self, name: str, image: ImageSizes, video: VideoSizes, *, relative_width: float, is_for_tests: bool = False
+        self,
+        name: str,
+        image: ImageSizes,
+        video: VideoSizes,
+        *,
+        relative_width: float,
+        kept_memory: int = 0,
+        is_for_tests: bool = False,
     ) -> None:
-        self.name, self.is_for_tests, self.relative_width = name, is_for_tests, relative_width
+        self.name, self.is_for_tests = name, is_for_tests
+        self.relative_width, self.kept_memory = relative_width, kept_memory
         self.image, self.video = UfImageModel(image), UfVideoModel(video)
         self.networks = {"image": self.image, "video": self.video}
         self.max_pictures = video.pictures
