@@ -12,7 +12,16 @@ from dcvc_cli.backend.exact_network import ExactConv, ExactNetwork, ExactScale, 
 from dcvc_cli.backend.exact_twin import ExactTwin
 from dcvc_cli.graph.blocks import Conv, DepthConvBlock, Depthwise, FourfoldBlock, ScaleVector
 from dcvc_cli.graph.latent_steps import IMAGE_STEPS, VIDEO_STEPS
-from tests.support.random_layers import first_mismatch, native_value, random_conv, random_values
+from tests.support.random_layers import (
+    CHANNELS,
+    KINDS,
+    SIZES,
+    VALUES,
+    assert_same,
+    native_value,
+    random_conv,
+    random_values,
+)
 
 _kernels = pytest.importorskip("dcvc_cli._kernels")
 from dcvc_cli.backend.exact_native import ExactNative, make_engine  # noqa: E402
@@ -20,20 +29,12 @@ from dcvc_cli.backend.exact_native import ExactNative, make_engine  # noqa: E402
 pytestmark = pytest.mark.native
 ISAS = _kernels.usable_isas()
 NUM_RANDOM_LAYERS = 400
-CHANNELS = (1, 2, 3, 8, 16, 24, 31, 34, 48, 64, 65, 96, 128, 130)
 WIDE_CHANNELS = (192, 256, 320, 368, 384, 512, 514)
-SIZES = ((1, 1), (1, 5), (2, 3), (3, 1), (5, 7), (7, 9), (9, 16), (13, 11))
-KINDS = ("narrow", "wide", "longest")
-VALUES = ("small", "full", "ends")
 
 
 @pytest.fixture(scope="module")
 def engines():
     return {(isa, threads): make_engine(threads, isa) for isa in ISAS for threads in (1, 2, 3)}
-
-
-def assert_same(expected, found, told):
-    assert np.array_equal(expected, found), f"{told}: {first_mismatch(expected, found)}"
 
 
 def compare(name, numbers, run, x, engines, told, all_threads=False):

@@ -11,14 +11,11 @@ from dcvc_cli.media import open_reader
 from tests.cli.test_films import write_film
 from tests.support.clips import y4m_clip
 from tests.support.processes import Run
+from tests.support.streams import pictures_of
 
 pytestmark = pytest.mark.native
 Call = Callable[..., int]
 TWINS = dict.fromkeys(("DCVC_MOTION", "DCVC_OUTPUT_FILTER", "DCVC_FLOOR", "DCVC_LOSSLESS"), "twin")
-
-
-def frames_of(path: Path) -> list[bytes]:
-    return path.read_bytes().split(b"FRAME\n")[1:]
 
 
 @pytest.fixture
@@ -34,10 +31,10 @@ def test_every_sample_comes_back(call: Call, clip: Path, entropy_format: str) ->
     options = ("--model", "lite", "--lossless", "--keyint", "3", "--entropy-format", entropy_format, "-q")
     assert call("encode", "in.y4m", "-o", "a.dcvc", "--recon", "recon.y4m", *options) == 0
     assert call("decode", "a.dcvc", "-o", "a.y4m", "-q") == 0
-    assert frames_of(Path("a.y4m")) == frames_of(Path("recon.y4m")) == frames_of(clip)
+    assert pictures_of(Path("a.y4m")) == pictures_of(Path("recon.y4m")) == pictures_of(clip)
     assert call("info", "--validate", "a.dcvc") == 0
     assert call("decode", "a.dcvc", "-o", "seek.y4m", "--seek", "4", "-q") == 0
-    assert frames_of(Path("seek.y4m")) == frames_of(clip)[4:]
+    assert pictures_of(Path("seek.y4m")) == pictures_of(clip)[4:]
 
 
 def test_every_sample_of_10_bits_comes_back(call: Call, clip: Path) -> None:
@@ -46,7 +43,7 @@ def test_every_sample_of_10_bits_comes_back(call: Call, clip: Path) -> None:
     Path("deep.y4m").write_bytes(b"YUV4MPEG2 W34 H26 F25:1 C420p10\n" + b"".join(frames))
     assert call("encode", "deep.y4m", "-o", "a.dcvc", "--model", "lite", "--lossless", "-q") == 0
     assert call("decode", "a.dcvc", "-o", "a.y4m", "-q") == 0
-    assert frames_of(Path("a.y4m")) == frames_of(Path("deep.y4m"))
+    assert pictures_of(Path("a.y4m")) == pictures_of(Path("deep.y4m"))
 
 
 def test_every_sample_of_full_chroma_comes_back(call: Call, clip: Path) -> None:
@@ -56,7 +53,7 @@ def test_every_sample_of_full_chroma_comes_back(call: Call, clip: Path) -> None:
     )
     assert call("encode", "full.y4m", "-o", "a.dcvc", "--model", "lite", "--lossless", "-q") == 0
     assert call("decode", "a.dcvc", "-o", "a.y4m", "-q") == 0
-    assert frames_of(Path("a.y4m")) == frames_of(Path("full.y4m"))
+    assert pictures_of(Path("a.y4m")) == pictures_of(Path("full.y4m"))
 
 
 def test_other_sampling_is_refused(call: Call, clip: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -77,7 +74,7 @@ def test_bytes_do_not_depend_on_the_machine(dcvc: Run, clip: Path) -> None:
     assert len(streams) == 1
     done = dcvc("decode", clip.with_name("a.dcvc"), "-o", clip.with_name("twins.y4m"), environment=TWINS)
     assert done.returncode == 0, done.stderr
-    assert frames_of(clip.with_name("twins.y4m")) == frames_of(clip)[:3]
+    assert pictures_of(clip.with_name("twins.y4m")) == pictures_of(clip)[:3]
 
 
 def test_strange_content(call: Call, clip: Path) -> None:
@@ -88,7 +85,7 @@ def test_strange_content(call: Call, clip: Path) -> None:
     Path("strange.y4m").write_bytes(header + b"".join(b"FRAME\n" + picture for picture in pictures))
     assert call("encode", "strange.y4m", "-o", "a.dcvc", "--model", "lite", "--lossless", "--no-scenecut", "-q") == 0
     assert call("decode", "a.dcvc", "-o", "a.y4m", "-q") == 0
-    assert frames_of(Path("a.y4m")) == pictures
+    assert pictures_of(Path("a.y4m")) == pictures
 
 
 def test_settings_say_it(call: Call, clip: Path, capfd: pytest.CaptureFixture[str]) -> None:

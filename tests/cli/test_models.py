@@ -24,7 +24,6 @@ from dcvc_cli.families.rt.video import VideoModel
 from dcvc_cli.format.entropy_format import EntropyFormat
 from dcvc_cli.format.types import Rational
 from dcvc_cli.learning.parameters import random_parameters
-from dcvc_cli.preparing.calibration_material import strange_clips, typical_clips
 from dcvc_cli.preparing.checkpoints import CheckpointError, read_checkpoint
 from dcvc_cli.weights.file import read_header, read_weights
 from dcvc_cli.weights.store import weights_by_fingerprints, weights_by_name
@@ -92,15 +91,6 @@ def test_same_checkpoints_give_the_same_bytes(checkpoints: tuple[Path, Path], ho
     assert run("add", *checkpoints, "--float", "-y", "--name", "tiny").exit_code == 0
     assert added(checkpoints, home, "twin").read_bytes() != b""
     assert (home / "weights" / "tiny.safetensors").read_bytes() == first
-
-
-@pytest.fixture
-def little_material(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Puts one clip of each kind in place of the whole material in the box."""
-    monkeypatch.setattr(
-        "dcvc_cli.preparing.quantise.typical_clips", lambda: [[picture[:, :64, :64] for picture in typical_clips()[0]]]
-    )
-    monkeypatch.setattr("dcvc_cli.preparing.quantise.strange_clips", lambda: strange_clips()[:1])
 
 
 def test_an_import_is_exact_and_holds_what_coding_needs(

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from dcvc_cli.app import run
-from dcvc_cli.preparing.calibration_material import strange_clips, typical_clips
 from dcvc_cli.weights.file import read_header, read_weights
 
 pytest.importorskip("dcvc_cli._kernels")
@@ -20,13 +19,7 @@ def write_clip(path, num_pictures):
             file.write(b"FRAME\n" + luma.tobytes() + luma[::2, ::2].tobytes() * 2)
 
 
-@pytest.fixture(autouse=True)
-def little_material(monkeypatch):
-    """Puts one clip of each kind in place of the whole material in the box."""
-    monkeypatch.setattr(
-        "dcvc_cli.preparing.quantise.typical_clips", lambda: [[picture[:, :64, :64] for picture in typical_clips()[0]]]
-    )
-    monkeypatch.setattr("dcvc_cli.preparing.quantise.strange_clips", lambda: strange_clips()[:1])
+pytestmark = pytest.mark.usefixtures("little_material")
 
 
 def test_no_clip_is_needed(tmp_path, tiny_home, monkeypatch):

@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.clips import y4m_clip
 from tests.support.processes import ROOT, Run
+from tests.support.streams import pictures_of
 
 pytestmark = pytest.mark.native
 MODEL = "witness-tiny-lite"
@@ -39,12 +40,8 @@ def folder(tiny_lite: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def frames_of(path: Path) -> list[bytes]:
-    return path.read_bytes().split(b"FRAME\n")[1:]
-
-
 def test_a_decoder_puts_out_what_the_encoder_saw(folder: Path):
-    assert len(frames_of(folder / "a.y4m")) == NUM_FRAMES
+    assert len(pictures_of(folder / "a.y4m")) == NUM_FRAMES
     assert (folder / "a.y4m").read_bytes() == (folder / "recon.y4m").read_bytes()
 
 
@@ -67,7 +64,7 @@ def test_a_seek_puts_out_the_same_frames(tiny_lite: Run, folder: Path):
     """Frame 5 is a P frame: decoding starts at the I frame before it, frame 4."""
     done = tiny_lite("decode", folder / "a.dcvc", "-o", folder / "seek.y4m", "--seek", 5, "--frames", 2, "--threads", 1)
     assert done.returncode == 0, done.stderr
-    assert frames_of(folder / "seek.y4m") == frames_of(folder / "a.y4m")[5:7]
+    assert pictures_of(folder / "seek.y4m") == pictures_of(folder / "a.y4m")[5:7]
 
 
 def test_joined_streams_decode_one_after_the_other(tiny_lite: Run, folder: Path):
@@ -75,7 +72,7 @@ def test_joined_streams_decode_one_after_the_other(tiny_lite: Run, folder: Path)
     assert done.returncode == 0, done.stderr
     done = tiny_lite("decode", folder / "twice.dcvc", "-o", folder / "twice.y4m", "--threads", 1)
     assert done.returncode == 0, done.stderr
-    assert frames_of(folder / "twice.y4m") == 2 * frames_of(folder / "a.y4m")
+    assert pictures_of(folder / "twice.y4m") == 2 * pictures_of(folder / "a.y4m")
 
 
 def test_remux_refuses_the_compact_format(tiny_lite: Run, folder: Path):

@@ -12,12 +12,8 @@ from dcvc_cli.backend.exact_network import ExactNetwork, ExactScale, ExactValue
 from dcvc_cli.backend.exact_twin import ExactTwin
 from dcvc_cli.graph.blocks import Conv, Depthwise, ScaleVector
 from tests.cuda.emulated import EmulatedDevice, SeparateMemory
-from tests.support.random_layers import first_mismatch, random_conv, random_values
+from tests.support.random_layers import CHANNELS, KINDS, SIZES, VALUES, first_mismatch, random_conv, random_values
 
-CHANNELS = (1, 2, 3, 8, 16, 24, 31, 34, 48, 64, 65, 96, 128, 130)
-SIZES = ((1, 1), (1, 5), (2, 3), (3, 1), (5, 7), (7, 9), (9, 16), (13, 11))
-KINDS = ("narrow", "wide", "longest")
-VALUES = ("small", "full", "ends")
 EXPONENT = 8
 
 

@@ -17,7 +17,7 @@ from dcvc_cli.graph.blocks import Conv, DepthConvBlock
 from dcvc_cli.graph.latent_steps import IMAGE_STEPS, VIDEO_STEPS
 from tests.cuda.emulated import ROOT, EmulatedDevice
 from tests.cuda.layer_checks import VALUES, check_layers, data_of, engine_on, engines_of_all_orders, on_device
-from tests.support.random_layers import first_mismatch, random_conv, random_values
+from tests.support.random_layers import assert_same, random_conv, random_values
 
 NUM_RANDOM_LAYERS = 120
 
@@ -25,10 +25,6 @@ NUM_RANDOM_LAYERS = 120
 @pytest.fixture(scope="module")
 def engines(emulator):
     return engines_of_all_orders(emulator)
-
-
-def assert_same(expected, found, told):
-    assert np.array_equal(expected, found), f"{told}: {first_mismatch(expected, found)}"
 
 
 def test_the_table_of_kernels_is_that_of_the_sources(emulator):

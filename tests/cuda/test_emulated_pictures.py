@@ -17,7 +17,7 @@ from dcvc_cli.families.lite.motion.field import in_lines, in_squares
 from dcvc_cli.families.lite.motion.motion import Motion
 from dcvc_cli.families.lite.motion.twin import compensate_twin
 from tests.cuda.layer_checks import VALUES, data_of, engines_of_all_orders, on_device
-from tests.support.random_layers import first_mismatch, random_values
+from tests.support.random_layers import assert_same, random_values
 
 UNIT = 8192
 REFERENCE = ExactTwin(ExactNetwork({}, 6))
@@ -26,10 +26,6 @@ REFERENCE = ExactTwin(ExactNetwork({}, 6))
 @pytest.fixture(scope="module")
 def all_ops(emulator):
     return [ExactCuda(ExactNetwork({}, 6), engine) for engine in engines_of_all_orders(emulator)]
-
-
-def assert_same(expected, found, told):
-    assert np.array_equal(expected, found), f"{told}: {first_mismatch(expected, found)}"
 
 
 def pictures(rng, ops, size, values="full"):

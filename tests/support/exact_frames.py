@@ -8,10 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcvc_cli.backend.operations import Operations
+from dcvc_cli.codec.choices import DEFAULT_SKIP_THRESHOLD
 from dcvc_cli.families.rt.image import ImageModel
 from dcvc_cli.families.rt.video import VideoModel
-
-SKIP_THRESHOLD = 0.12
 
 
 @dataclass
@@ -33,7 +32,7 @@ class RecordingCoder:
         self.y = self.y * step_size_inverse
 
     def step(self, step, scales, means):
-        part, *kept = self.ops.quantise_step(step, self.y, scales, means, SKIP_THRESHOLD)
+        part, *kept = self.ops.quantise_step(step, self.y, scales, means, DEFAULT_SKIP_THRESHOLD)
         self.steps.append(tuple(kept))
         return part
 
@@ -48,7 +47,7 @@ class ReplayingCoder:
         pass
 
     def step(self, step, scales, means):
-        index, coded = self.ops.step_index(step, scales, SKIP_THRESHOLD)
+        index, coded = self.ops.step_index(step, scales, DEFAULT_SKIP_THRESHOLD)
         symbols, expected_index, expected_coded = self.steps.pop(0)
         assert np.array_equal(index, expected_index)
         assert np.array_equal(coded, expected_coded)
@@ -66,7 +65,7 @@ class InventingCoder(RecordingCoder):
         pass
 
     def step(self, step, scales, means):
-        index, coded = self.ops.step_index(step, scales, SKIP_THRESHOLD)
+        index, coded = self.ops.step_index(step, scales, DEFAULT_SKIP_THRESHOLD)
         symbols = np.where(coded, self.rng.normal(0, 3, index.shape).round(), 0).clip(-128, 127).astype(np.int8)
         self.steps.append((symbols, index, coded))
         return self.ops.restore_step(step, symbols, means)

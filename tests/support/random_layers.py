@@ -12,6 +12,10 @@ from dcvc_cli.families.uf.sizes import CELL_CHANNELS
 from dcvc_cli.graph.blocks import ScaleVector, decoder_layers
 
 EXPONENT = 8
+CHANNELS = (1, 2, 3, 8, 16, 24, 31, 34, 48, 64, 65, 96, 128, 130)
+SIZES = ((1, 1), (1, 5), (2, 3), (3, 1), (5, 7), (7, 9), (9, 16), (13, 11))
+KINDS = ("narrow", "wide", "longest")
+VALUES = ("small", "full", "ends")
 
 
 def random_weight(rng: np.random.Generator, shape: tuple[int, ...], kind: str) -> NDArray[np.int16]:
@@ -96,3 +100,8 @@ def first_mismatch(expected: NDArray[Any], found: NDArray[Any]) -> str:
     return (
         f"{len(places)} of {expected.size} differ, first at {place}: expected {expected[place]}, found {found[place]}"
     )
+
+
+def assert_same(expected: NDArray[Any], found: NDArray[Any], told: str) -> None:
+    """Asserts that two arrays are equal, and names the first place where they differ."""
+    assert np.array_equal(expected, found), f"{told}: {first_mismatch(expected, found)}"

@@ -11,8 +11,6 @@ from PIL import Image
 
 from dcvc_cli.app import run
 from dcvc_cli.bitstream.sps import Precision
-from dcvc_cli.bitstream.stream_reader import StreamReader
-from dcvc_cli.bitstream.units import FrameUnit
 from dcvc_cli.codec.backends import networks_from_state
 from dcvc_cli.conformance.cases import run_cases, run_vectors
 from dcvc_cli.errors import ExitCode, StreamError
@@ -25,6 +23,7 @@ from dcvc_cli.preparing.random_weights import random_weights
 from dcvc_cli.weights.file import write_weights
 from tests.support.clips import y4m_clip
 from tests.support.published import FAMILY_CASES
+from tests.support.streams import units_of
 
 CASES = FAMILY_CASES / "evc"
 MODELS = ("tiny-evc", "tiny-evc-scale")
@@ -44,11 +43,6 @@ def call(evc_home: Path, monkeypatch: pytest.MonkeyPatch) -> Call:
     monkeypatch.setenv("DCVC_HOME", str(evc_home))
     monkeypatch.setenv("NO_COLOR", "1")
     return lambda *arguments: run([str(argument) for argument in arguments])
-
-
-def units_of(path: Path) -> list[FrameUnit]:
-    with path.open("rb") as stream:
-        return [unit for unit in StreamReader(stream) if isinstance(unit, FrameUnit)]
 
 
 @pytest.mark.native

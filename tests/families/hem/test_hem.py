@@ -11,8 +11,6 @@ import torch
 
 from dcvc_cli.app import run
 from dcvc_cli.bitstream.sps import Precision
-from dcvc_cli.bitstream.stream_reader import StreamReader
-from dcvc_cli.bitstream.units import FrameUnit
 from dcvc_cli.codec.backends import networks_from_state
 from dcvc_cli.conformance.cases import run_cases, run_vectors
 from dcvc_cli.errors import ExitCode, StreamError
@@ -23,6 +21,7 @@ from dcvc_cli.preparing.random_weights import random_weights
 from dcvc_cli.weights.file import write_weights
 from tests.support.clips import y4m_clip
 from tests.support.published import FAMILY_CASES
+from tests.support.streams import units_of
 
 CASES = FAMILY_CASES / "dcvc-hem"
 MODEL = "tiny-dcvc-hem"
@@ -71,11 +70,6 @@ def test_the_published_tables_and_strings():
 def test_the_published_case():
     (result,) = run_cases(CASES, threads=1)
     assert (result.name, result.faults) == ("i_64x64", ())
-
-
-def units_of(path: Path) -> list[FrameUnit]:
-    with path.open("rb") as stream:
-        return [unit for unit in StreamReader(stream) if isinstance(unit, FrameUnit)]
 
 
 def test_a_clip_comes_back_as_the_encoder_saw_it(call: Call, tmp_path: Path):

@@ -21,7 +21,7 @@ from dcvc_cli.families.lite.motion.motion import Motion
 from dcvc_cli.families.lite.motion.twin import TwinFieldCoder, compensate_twin
 from dcvc_cli.format.range_coder import Context
 from tests.support.motions import Following, differences, random_field, random_motion, still
-from tests.support.random_layers import first_mismatch
+from tests.support.random_layers import assert_same
 
 native = pytest.importorskip("dcvc_cli._motion")
 pytestmark = pytest.mark.native
@@ -35,10 +35,6 @@ def random_frame(rng: np.random.Generator, height: int, width: int, planes: int 
     if kind == 1:
         return (rng.integers(0, 2, (planes, height, width)) * 8192).astype(np.int16)
     return np.full((planes, height, width), rng.choice([0, 1, 4095, 8192]), np.int16)
-
-
-def assert_same(expected: np.ndarray, found: np.ndarray, told: str) -> None:
-    assert np.array_equal(expected, found), f"{told}: {first_mismatch(expected, found)}"
 
 
 def assert_same_motion(expected: Motion, found: Motion, told: str) -> None:

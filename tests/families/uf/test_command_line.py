@@ -11,26 +11,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dcvc_cli.bitstream.stream_reader import StreamReader
-from dcvc_cli.bitstream.units import FrameUnit
 from dcvc_cli.codec.choices import DEFAULT_SKIP_THRESHOLD
 from dcvc_cli.families.uf.elementary_stream import ElementaryReader
 from dcvc_cli.families.uf.video import UfVideoModel
 from tests.support.clips import y4m_clip
 from tests.support.published import FAMILY_CASES
+from tests.support.streams import pictures_of, units_of
 
 Call = Callable[..., int]
 WIDTH, HEIGHT = 34, 18
 FRAME_BYTES = WIDTH * HEIGHT * 3 // 2
-
-
-def pictures_of(path: Path) -> list[bytes]:
-    return path.read_bytes().split(b"FRAME\n")[1:]
-
-
-def units_of(path: Path) -> list[FrameUnit]:
-    with path.open("rb") as stream:
-        return [unit for unit in StreamReader(stream) if isinstance(unit, FrameUnit)]
 
 
 def layout_of(path: Path) -> list[tuple[str, int, bool]]:
