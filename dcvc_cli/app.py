@@ -199,6 +199,8 @@ def run(arguments: Sequence[str]) -> int:
             return 128 + signal.SIGPIPE
         if isinstance(error, SystemExit) and isinstance(error.__context__, BrokenPipeError):
             return 128 + signal.SIGPIPE  # rich's own way out of a closed pipe
+        if isinstance(error, SystemExit) and isinstance(error.code, int | None):
+            return int(error.code or 0)  # how typer ends --show-completion and --install-completion
         if debug:
             traceback.print_exc()
         return _tell_error(error)

@@ -116,10 +116,11 @@ def run_batch(jobs: Sequence[Job], num_workers: int, start: Start, *, skip: Skip
         else:
             voice.note(line)
     told = ", ".join(f"{count} {state}" for state, count in counts.items() if count or state == "done")
-    voice.note(f"{len(jobs)} inputs: {told}, {time.perf_counter() - begin:.1f} s")
+    count = f"{len(jobs)} input{'s' if len(jobs) != 1 else ''}"
+    voice.note(f"{count}: {told}, {time.perf_counter() - begin:.1f} s")
     if failures:
         shown = ", ".join(failures[:5]) + (", ..." if len(failures) > 5 else "")
-        raise BatchError(f"{len(failures)} of {len(jobs)} inputs failed: {shown}")
+        raise BatchError(f"{len(failures)} of {count} failed: {shown}")
 
 
 def _start_jobs(start: Start, skip: Skip | None, worker: int) -> Callable[[Job], Outcome]:

@@ -26,6 +26,13 @@ def written(folder: str) -> list[str]:
     return sorted(path.name for path in Path(folder).iterdir())
 
 
+def test_one_input_is_counted_as_one(call: Call, folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert call("encode", "clip3.y4m", "-o", "out/") == 6
+    told = capfd.readouterr().err
+    assert "1 input: 0 done, 1 failed" in told
+    assert "1 of 1 input failed: clip3.y4m" in told
+
+
 def test_one_broken_of_ten(call: Call, folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert call("encode", *(f"{name}.y4m" for name in NAMES), "-o", "out/", "-q") == 6
     told = capfd.readouterr().err

@@ -1,8 +1,11 @@
 """What makes a command line pleasant: completion, logs, sums, signs of life, guesses that fit, a player."""
 
 import json
+import os
 import re
+import shutil
 import stat
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -35,6 +38,20 @@ def test_a_shell_completes_commands_and_options(dcvc) -> None:
 
     assert completed("dcvc en", 1) == ["encode"]
     assert "--skip-existing" in completed("dcvc encode --skip", 2)
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_is_shown_and_installed(tmp_path: Path, shell: str) -> None:
+    """typer asks which shell runs dcvc; both options end like any command that is done."""
+    if shutil.which(shell) is None:
+        pytest.skip(f"{shell} is not installed")
+    environment = os.environ | {"HOME": str(tmp_path), "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+    for option, words in (("--show-completion", "_DCVC_COMPLETE"), ("--install-completion", "completion installed in")):
+        # The command after it keeps the shell from giving its place to dcvc.
+        line = f"'{sys.executable}' -m dcvc_cli {option} || exit 9; true"
+        result = subprocess.run([shell, "-c", line], env=environment, capture_output=True, text=True, timeout=60)
+        assert (result.returncode, result.stderr) == (0, "")
+        assert words in result.stdout
 
 
 @pytest.mark.parametrize(("wrong", "guess"), [("--pass", None), ("--framse", "--frames"), ("--tune", None)])
