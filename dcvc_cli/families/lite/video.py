@@ -18,6 +18,8 @@ from dcvc_cli.graph.sections import repeatable
 from dcvc_cli.stages import RECONSTRUCTION, timed
 
 if TYPE_CHECKING:
+    import torch
+
     from dcvc_cli.backend.operations import Operations
 
 
@@ -66,7 +68,7 @@ class VideoModel(rt.VideoModel):
 
         return MotionMemory()
 
-    def restored_memory(self, stored: Mapping[str, Any], device: Any) -> BatchMemory:
+    def restored_memory(self, stored: Mapping[str, Any], device: "torch.device") -> BatchMemory:
         """Inverts MotionMemory.stored."""
         from dcvc_cli.families.lite.prediction import MotionMemory
 

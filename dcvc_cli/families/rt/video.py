@@ -32,6 +32,8 @@ from dcvc_cli.graph.sections import repeatable
 from dcvc_cli.stages import ANALYSIS, CONTEXT, HYPER, PRIORS, RECONSTRUCTION, SYNTHESIS, timed
 
 if TYPE_CHECKING:
+    import torch
+
     from dcvc_cli.backend.operations import Operations
 
 
@@ -194,7 +196,7 @@ class VideoModel:
         """Returns, at an I frame, what training keeps of a sample between its P frames; None where that is nothing."""
         return None
 
-    def restored_memory(self, stored: Mapping[str, Any], device: Any) -> BatchMemory | None:
+    def restored_memory(self, stored: Mapping[str, Any], device: "torch.device") -> BatchMemory | None:
         """Inverts BatchMemory.stored."""
         return None
 
