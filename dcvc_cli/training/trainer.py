@@ -26,6 +26,7 @@ from dcvc_cli.training.autocast import AUTOCAST_TYPES, gradient_scaler
 from dcvc_cli.training.checkpointing import CHECKPOINT_NAME, on_cpu, read_checkpoint, write_checkpoint
 from dcvc_cli.training.config import TrainConfig
 from dcvc_cli.training.data import CachedShot, CropSampler
+from dcvc_cli.training.gradients import limit_gradients
 from dcvc_cli.training.logs import TrainingLog, TrainRecord, ValidationRecord
 from dcvc_cli.training.models import trainable_model
 from dcvc_cli.training.prefetch import Batch, Prefetcher
@@ -277,7 +278,7 @@ class Trainer:
         values = [value for value in self.parameters.values() if value.requires_grad]
         self.processes.sum_gradients(values)
         self.scaler.unscale_(self.optimiser)
-        norm = float(torch.nn.utils.clip_grad_norm_(values, self.config.gradient_limit, foreach=True))
+        norm = limit_gradients(values, self.config.gradient_limit)
         if np.isfinite(norm):
             for group in self.optimiser.param_groups:
                 group["lr"] = learning_rate * group["factor"]
