@@ -14,8 +14,10 @@ from dcvc_cli.learning.progressive.i_frames import IFrames, IFrameStore
 from dcvc_cli.learning.progressive.settings import ProgressiveSettings, ProgressiveStage
 from dcvc_cli.learning.progressive.trainee import ProgressiveTrainee
 from dcvc_cli.learning.stage import Stage
-from dcvc_cli.training.config import TrainConfig, _check_sequences
+from dcvc_cli.training.config import TrainConfig, _check_sequences, read_train_config
 from dcvc_cli.training.data import CropSampler, build_cache
+from dcvc_cli.training.processes import TrainingProcesses
+from dcvc_cli.training.run import RunSettings, open_trainer
 from dcvc_cli.training.trainer import Trainer
 
 pytestmark = pytest.mark.usefixtures("training_arithmetic")
@@ -175,3 +177,9 @@ def test_stages_with_sequences_have_no_recurring_crops() -> None:
     _check_sequences("c.yaml", stage)
     with pytest.raises(UsageError, match="sequence_frames goes without crops_per_source"):
         _check_sequences("c.yaml", replace(stage, crops_per_source=2))
+
+
+def test_networks_without_frozen_i_frames_refuse_the_cache(tmp_path: Path) -> None:
+    settings = RunSettings([DATA], tmp_path, i_frame_bytes=1 << 20)
+    with pytest.raises(UsageError, match="--i-frame-cache: the image model of tiny keeps no I frames"):
+        open_trainer(read_train_config(Path("tiny-image")), settings, TrainingProcesses())
