@@ -7,7 +7,6 @@ Every launch takes the longer of its products and its bytes, plus a start. The c
 measured (tests/gpu/measure.py); the first run is to be held against this table.
 """
 
-import ctypes
 import json
 import sys
 from collections import defaultdict
@@ -22,6 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from dcvc_cli.backend.cuda.engine import CudaEngine, Launch  # noqa: E402
+from dcvc_cli.backend.cuda.pinned import MappedMemory  # noqa: E402
 from dcvc_cli.backend.exact_cuda import ExactCuda  # noqa: E402
 from tests.gpu.frame_check import frames_of, graphs_of  # noqa: E402
 from tests.support.random_layers import random_network  # noqa: E402
@@ -60,6 +60,15 @@ class PaperDevice:
     def download(self, array: NDArray[Any], address: int) -> None:
         array[...] = 0
 
+    def host_memory(self, count: int, kind: type[np.generic]) -> MappedMemory:
+        return MappedMemory(self.allocate(count * np.dtype(kind).itemsize, 1), np.zeros(count, kind))
+
+    def mark(self) -> object:
+        return object()
+
+    def wait_for(self, mark: object) -> None:
+        """Nothing runs."""
+
     def run(self, launches: Sequence[Launch]) -> None:
         """Nothing runs."""
 
@@ -80,12 +89,35 @@ def work_of(launch: Launch) -> tuple[float, float]:
     if launch.kernel.arguments == "PointwiseArguments":
         return 0.0, 2.0 * a.height * a.width * (a.channels + a.out_channels + (a.channels if a.y else 0))
     if launch.kernel.arguments == "StepArguments":
-        return 0.0, 2.0 * a.height * a.width * a.depth * (1 + (3 + a.groups if name == "coding_restore" else 0))
-    if launch.kernel.arguments in ("ExportArguments", "PlanesArguments", "MotionArguments", "FloorArguments"):
-        return 0.0, 4.0 * a.rows * a.columns * 192
-    if launch.kernel.arguments in ("FilterArguments", "BytesArguments"):
-        return 0.0, 4.0 * a.height * a.width
-    return 0.0, float(ctypes.sizeof(launch.kernel.structure))
+        return 0.0, _bytes_of_step(name, a)
+    if "rows" in dict(launch.kernel.structure._fields_):
+        return 0.0, _bytes_of_picture(name, a)
+    if launch.kernel.arguments == "FilterArguments":
+        planes = {"filter_block_sums": 1, "filter_luma": 2, "filter_chroma": 3}[name]
+        return 0.0, 2.0 * planes * a.height * a.width
+    if launch.kernel.arguments == "SamplesArguments":
+        return 0.0, a.height * a.width * (2.0 * (1 + a.paired) + (2 if a.deep else 1))
+    if launch.kernel.arguments == "HyperArguments":
+        return 0.0, 3.0 * a.positions * a.channels
+    raise ValueError(f"the model has no bytes of {name}")
+
+
+def _bytes_of_step(name: str, a: Any) -> float:
+    """Bytes of a kernel of a coding step: int16 scales and means, uint8 rows, int8 symbols."""
+    elements = float(a.height * a.width * a.depth)
+    if name == "coding_scan":
+        return 8.0 * a.depth * -(-a.height * a.width // 256)
+    if name == "coding_restore":
+        return elements * (2 * (bool(a.scales) + 1 + a.groups) + 1)
+    return elements * {"coding_count": 2, "coding_rows": 3, "coding_planes": 4}[name]
+
+
+def _bytes_of_picture(name: str, a: Any) -> float:
+    """Bytes of a kernel that reads a picture of cells once: 384 a cell, and what it writes."""
+    halved = {"picture_bytes": 96, "picture_planes": 224, "apply_floor": 384 + 3, "compensate_squares": 384 + 4}
+    full = {"picture_bytes": 192, "picture_planes": 384, "apply_floor": 384 + 3, "compensate_squares": 384 + 4}
+    written = (halved if getattr(a, "halved", 1) else full)[name]
+    return float(a.rows * a.columns * (384 + written))
 
 
 def seconds_of(launch: Launch) -> float:

@@ -38,16 +38,19 @@ class EncoderFactor:
         values: step sizes or factors.
         to_float: converts `values` to the type of the latents: an array, or a tensor of PyTorch.
         inverse: multiply with 1 / values instead.
+
+    Attributes:
+        values, is_inverse: for latents that multiply on a device of their own.
     """
 
     __array_ufunc__ = None  # latents * factor comes here instead of to numpy
 
     def __init__(self, values: Any, to_float: Callable[[Any], Any], *, inverse: bool) -> None:
-        self._values, self._to_float, self._inverse = values, to_float, inverse
+        self.values, self.is_inverse, self._to_float = values, inverse, to_float
 
     def __rmul__(self, latents: Any) -> Any:
-        factor = self._to_float(self._values)
-        return latents * (1 / factor if self._inverse else factor)
+        factor = self._to_float(self.values)
+        return latents * (1 / factor if self.is_inverse else factor)
 
 
 class ExactOperations(Operations):

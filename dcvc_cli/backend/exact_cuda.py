@@ -14,14 +14,20 @@ from numpy.typing import NDArray
 
 from dcvc_cli.backend import exact_rules as rules
 from dcvc_cli.backend.cuda.engine import CudaEngine, DeviceTensor
+from dcvc_cli.backend.cuda.latents import CudaLatents
 from dcvc_cli.backend.cuda.layers import Layers, Product, with_residual
 from dcvc_cli.backend.cuda.packing import pieces_table, round_up
-from dcvc_cli.backend.cuda.pictures import PictureKernels
-from dcvc_cli.backend.cuda.steps import CodedPlaces, StepKernels
+from dcvc_cli.backend.cuda.steps import Choice, CodedPlaces, StepKernels
 from dcvc_cli.backend.cuda.value import CudaValue
-from dcvc_cli.backend.exact_base import ExactOperations, require_exponent
-from dcvc_cli.backend.exact_network import ExactNetwork, ExactValue
-from dcvc_cli.backend.operations import BlockMotion, Operations, PlaneFlags, PlaneIndex, PlaneSymbols
+from dcvc_cli.backend.exact_cuda_pictures import CudaPictureOperations, require_exponents
+from dcvc_cli.backend.exact_network import ExactNetwork
+from dcvc_cli.backend.operations import (
+    CodedSymbols,
+    Operations,
+    PlaneFlags,
+    PlaneIndex,
+    PlaneSymbols,
+)
 from dcvc_cli.graph.blocks import Conv
 
 if TYPE_CHECKING:
@@ -31,13 +37,7 @@ if TYPE_CHECKING:
     from dcvc_cli.graph.latent_steps import CodingStep
 
 
-def _fits(name: str, expected: int, *values: CudaValue) -> None:
-    for value in values:
-        if value.exponent != expected:
-            require_exponent(name, expected, ExactValue(np.empty(0, np.int16), value.exponent))
-
-
-class ExactCuda(ExactOperations):
+class ExactCuda(CudaPictureOperations):
     """Operations on CudaValue.
 
     Args:
@@ -45,13 +45,11 @@ class ExactCuda(ExactOperations):
         engine: of the device; networks share it.
     """
 
-    has_picture_kernels = True
     computes_beside_host = True
 
     def __init__(self, network: ExactNetwork, engine: CudaEngine) -> None:
-        super().__init__(network)
-        self.engine, self.layers = engine, Layers(network, engine)
-        self.steps, self.pictures = StepKernels(engine), PictureKernels(engine)
+        super().__init__(network, engine)
+        self.layers, self.steps = Layers(network, engine), StepKernels(engine)
 
     def _value(self, tensor: DeviceTensor, exponent: int, cell: int = 1) -> CudaValue:
         return CudaValue(self.layers, exponent, tensor, cell=cell)
@@ -77,12 +75,12 @@ class ExactCuda(ExactOperations):
 
     def conv(self, layer: "Conv", x: CudaValue) -> CudaValue:
         numbers = self.network.conv(layer.name)
-        _fits(layer.name, numbers.in_exponent, x)
+        require_exponents(layer.name, numbers.in_exponent, x)
         return self._later(Product(layer, self._inputs(layer, x)), numbers.out_exponent)
 
     def depthwise(self, layer: "Depthwise", x: CudaValue) -> CudaValue:
         numbers = self.network.conv(layer.name)
-        _fits(layer.name, numbers.in_exponent, x)
+        require_exponents(layer.name, numbers.in_exponent, x)
         return self._value(self.layers.depthwise(layer, self._aligned(x.tensor)), numbers.out_exponent)
 
     def active(self, x: CudaValue) -> CudaValue:
@@ -106,7 +104,7 @@ class ExactCuda(ExactOperations):
         if x.cell != 1:
             return super().conv_of_cells(layer, x, factor)
         numbers = self.network.conv(layer.name)
-        _fits(layer.name, numbers.in_exponent, x)
+        require_exponents(layer.name, numbers.in_exponent, x)
         strided = Conv(layer.name, layer.cin // factor**2, layer.cout, kernel=factor, stride=factor)
         return self._later(Product(strided, (self._aligned(x.tensor),)), numbers.out_exponent)
 
@@ -130,7 +128,7 @@ class ExactCuda(ExactOperations):
 
     def scale(self, vector: "ScaleVector", x: CudaValue, qp: int) -> CudaValue:
         numbers = self.network.scale(vector.name)
-        _fits(vector.name, numbers.in_exponent, x)
+        require_exponents(vector.name, numbers.in_exponent, x)
         waiting = x.waiting
         if waiting is not None and waiting.scale is None and not waiting.is_sub_pixel and waiting.picture is None:
             return self._later(waiting._replace(scale=(vector.name, qp)), numbers.out_exponent)
@@ -142,7 +140,9 @@ class ExactCuda(ExactOperations):
     @staticmethod
     def _require_activation(x: CudaValue) -> None:
         if x.exponent not in rules.WSILU_EXPONENTS:
-            _fits("an activation", min(max(x.exponent, rules.WSILU_EXPONENTS.start), rules.WSILU_EXPONENTS.stop - 1), x)
+            require_exponents(
+                "an activation", min(max(x.exponent, rules.WSILU_EXPONENTS.start), rules.WSILU_EXPONENTS.stop - 1), x
+            )
 
     def wsilu(self, x: CudaValue) -> CudaValue:
         self._require_activation(x)
@@ -162,7 +162,7 @@ class ExactCuda(ExactOperations):
         return self._value(out, x.exponent)
 
     def add(self, x: CudaValue, y: CudaValue) -> CudaValue:
-        _fits("a sum", x.exponent, y)
+        require_exponents("a sum", x.exponent, y)
         for product, other in ((x.waiting, y), (y.waiting, x)):
             if product is None or other.waiting is product:
                 continue
@@ -175,7 +175,7 @@ class ExactCuda(ExactOperations):
     # ---- shapes
 
     def concat(self, *parts: CudaValue) -> CudaValue:
-        _fits("a concatenation", parts[0].exponent, *parts)
+        require_exponents("a concatenation", parts[0].exponent, *parts)
         return CudaValue(self.layers, parts[0].exponent, parts=[part.tensor for part in parts])
 
     def split(self, x: CudaValue, sizes: Sequence[int]) -> Sequence[CudaValue]:
@@ -249,7 +249,7 @@ class ExactCuda(ExactOperations):
         return self._limited(x, -rules.HALF_SAMPLE)
 
     def centre(self, x: Any) -> Any:
-        _fits("a picture", rules.FRAME_EXPONENT, x)
+        require_exponents("a picture", rules.FRAME_EXPONENT, x)
         shift = rules.FRAME_EXPONENT - self._context_exponent
         tensor = self.layers.pointwise("rescale", x.tensor, exponent=shift, bound=-rules.HALF_SAMPLE)
         return self._value(tensor, self._context_exponent, x.cell)
@@ -260,7 +260,7 @@ class ExactCuda(ExactOperations):
         return self._value(self.layers.pointwise("rescale", context.tensor, exponent=shift), self._context_exponent)
 
     def from_centre(self, x: CudaValue) -> CudaValue:
-        _fits("a picture", rules.FRAME_EXPONENT, x)
+        require_exponents("a picture", rules.FRAME_EXPONENT, x)
         return self._value(self.layers.pointwise("offset", x.tensor, bound=rules.HALF_SAMPLE), x.exponent, x.cell)
 
     def _limited(self, x: CudaValue, lowest: int) -> CudaValue:
@@ -290,11 +290,27 @@ class ExactCuda(ExactOperations):
         skip_threshold: float | None,
         zero_below: NDArray[np.float32] | None = None,
     ) -> tuple[Any, PlaneSymbols, PlaneIndex, PlaneFlags]:
-        exponents = scales.exponent, means.exponent
-        part, symbols, index, coded = self.steps.quantise(
-            step, y, scales.tensor, means.tensor, exponents, skip_threshold, zero_below
-        )
+        choice = self._choice(scales, means, skip_threshold, zero_below)
+        part, symbols, index, coded = self.steps.quantise(step, y, scales.tensor, means.tensor, choice)
         return self._value(part, means.exponent), symbols, index, coded
+
+    def quantise_coded(
+        self,
+        step: "CodingStep",
+        y: Any,
+        scales: Any,
+        means: Any,
+        skip_threshold: float | None,
+        zero_below: NDArray[np.float32] | None = None,
+    ) -> tuple[Any, Callable[[], CodedSymbols]]:
+        choice = self._choice(scales, means, skip_threshold, zero_below)
+        part, taken = self.steps.quantise_coded(step, y, scales.tensor, means.tensor, choice)
+        return self._value(part, means.exponent), taken
+
+    @staticmethod
+    def _choice(scales: Any, means: Any, skip_threshold: float | None, below: NDArray[np.float32] | None) -> Choice:
+        skipped = rules.largest_skipped(skip_threshold, scales.exponent)
+        return Choice(scales.exponent, means.exponent, skipped, below)
 
     def coded_rows(
         self, step: "CodingStep", scales: CudaValue, skip_threshold: float | None
@@ -311,65 +327,25 @@ class ExactCuda(ExactOperations):
     def z_from_symbols(self, symbols: PlaneSymbols) -> CudaValue:
         return self._value(self.steps.hyper_latents(symbols), rules.Z_EXPONENT)
 
-    # ---- pictures
+    def _is_beside(self, analysis: Operations) -> bool:
+        """Whether values of an analysis lie on this device."""
+        return isinstance(analysis, ExactCuda) and analysis.engine is self.engine
 
-    def _picture(self, frame: CudaValue) -> DeviceTensor:
-        _fits("a picture", rules.FRAME_EXPONENT, frame)
-        if frame.cell != rules.PICTURE_CELL:
-            raise NotImplementedError("only pictures that a network made are exported")
-        return frame.tensor
+    def choose_z(
+        self, analysis: Operations, z: Any, limits: tuple[int, int] = (-128, 127)
+    ) -> tuple[Callable[[], PlaneSymbols], Any]:
+        if not self._is_beside(analysis):
+            return super().choose_z(analysis, z, limits)
+        symbols, tensor = self.steps.choose_hyper_latents(z.tensor, z.exponent, *limits)
+        return symbols, self._value(tensor, rules.Z_EXPONENT)
 
-    def export_planes(
-        self, frame: CudaValue, *, halve_chroma: bool, truncate_chroma: bool
-    ) -> tuple[NDArray[np.uint8], ...]:
-        return self.pictures.export(self._picture(frame), halve_chroma=halve_chroma, truncate_chroma=truncate_chroma)
+    def latents_of(self, analysis: Operations, y: Any) -> Any:
+        """On one engine the latents stay on the device."""
+        if not self._is_beside(analysis):
+            return super().latents_of(analysis, y)
+        return CudaLatents.of(self.engine, y.tensor, y.exponent)
 
-    def export_fine(self, frame: CudaValue) -> NDArray[np.int32]:
-        samples = self.samples_from_frame(frame)
-        values = rules.shift_round(samples.astype(np.int64) * 65535, rules.FRAME_EXPONENT).astype(np.int32)
-        planes, rows, _, columns, _ = values.shape
-        return np.ascontiguousarray(values).reshape(planes, rows * rules.PICTURE_CELL, columns * rules.PICTURE_CELL)
-
-    def samples_from_frame(self, frame: CudaValue) -> NDArray[np.int16]:
-        data = self.engine.download_tensor(self._picture(frame))
-        height, width, _ = data.shape
-        return data.reshape(height, width, 3, rules.PICTURE_CELL, rules.PICTURE_CELL).transpose(2, 0, 3, 1, 4)
-
-    def frame_from_samples(self, samples: NDArray[np.int16]) -> CudaValue:
-        cells = samples.transpose(1, 3, 0, 2, 4)
-        tensor = self.engine.upload_tensor(np.ascontiguousarray(cells).reshape(*cells.shape[:2], -1))
-        return self._value(tensor, rules.FRAME_EXPONENT, rules.PICTURE_CELL)
-
-    def compensate(self, frame: CudaValue, motion: BlockMotion, long_term: CudaValue | None) -> CudaValue:
-        """Makes the picture that block motion (families.lite.motion.motion.Motion) predicts from a reference and a
-        long-term reference."""
-        kept = None if long_term is None else self._picture(long_term)
-        tensor = self.pictures.compensate(self._picture(frame), motion.vectors, motion.tracks, motion.blends, kept)
-        return self._value(tensor, rules.FRAME_EXPONENT, rules.PICTURE_CELL)
-
-    def floored(
-        self,
-        frame: CudaValue,
-        compensated: CudaValue | None,
-        words: NDArray[np.uint32],
-        levels: NDArray[np.int16],
-        step: int,
-        halve_chroma: bool,
-    ) -> CudaValue:
-        base = None if compensated is None else self._picture(compensated)
-        tensor = self.pictures.floored(self._picture(frame), base, words, levels, step, halve_chroma=halve_chroma)
-        return self._value(tensor, rules.FRAME_EXPONENT, rules.PICTURE_CELL)
-
-    def filtered_planes(
-        self, frame: CudaValue, luma: NDArray[np.int8], chroma: NDArray[np.int8], halve_chroma: bool
-    ) -> tuple[NDArray[np.int16], NDArray[np.int16], NDArray[np.int16]]:
-        """Filters the planes of a picture with these coefficients (families.lite.filter.filters.Filters)."""
-        return self.pictures.filtered(self._picture(frame), luma, chroma, halve_chroma=halve_chroma)
-
-    def filtered_samples(
-        self, frame: CudaValue, luma: NDArray[np.int8], chroma: NDArray[np.int8], shapes: Sequence[tuple[int, ...]]
-    ) -> list[NDArray[np.uint8]]:
-        return self.pictures.filtered_samples(self._picture(frame), luma, chroma, shapes)
+    # ---- between two backends
 
     def to_float(self, x: CudaValue) -> NDArray[np.float32]:
         """Returns (c, h, w); a picture stays in its cells."""

@@ -8,10 +8,13 @@ defaults that are made of the smaller operations. A backend overrides them where
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+from dcvc_cli.backend.picture_types import BlockMotion, OutputSamples
+from dcvc_cli.format.types import Planes
 
 if TYPE_CHECKING:
     import torch
@@ -27,27 +30,12 @@ Latents = Any
 """The encoder's latents: float32 (C, h, w), or in analysis on a device what that device has."""
 CodedElements = Any
 """Places of coded elements, from `coded_rows` to `restore_coded` of the same backend."""
+CodedSymbols = tuple[NDArray[np.int8], NDArray[np.uint8]]
+"""(symbols, table rows) of coded elements in stream order."""
 PlaneSymbols = NDArray[np.int8]
 PlaneIndex = NDArray[np.uint8]
 PlaneFlags = NDArray[np.bool_]
 T = TypeVar("T")
-
-
-class BlockMotion(Protocol):
-    """The motion of a P frame as `compensate` takes it (families.lite.motion.motion.Motion)."""
-
-    @property
-    def vectors(self) -> NDArray[np.int16]:
-        """Returns (h / 8, w / 8, 2), into the reference, in quarter samples."""
-
-    @property
-    def tracks(self) -> NDArray[np.int16] | None:
-        """Returns (h / 8, w / 8, 2), into the long-term reference, in quarter samples; None without one."""
-
-    @property
-    def blends(self) -> NDArray[np.uint8] | None:
-        """Returns (h / 16, w / 16): 0 the reference, 1 the mean of both, 2 the long-term reference; None without
-        one."""
 
 
 class Operations(ABC):
@@ -223,6 +211,23 @@ class Operations(ABC):
             zero where the flag is false.
         """
 
+    def quantise_coded(
+        self,
+        step: "CodingStep",
+        y: Latents,
+        scales: Tensor,
+        means: Tensor,
+        skip_threshold: float | None,
+        zero_below: NDArray[np.float32] | None = None,
+    ) -> tuple[Tensor, Callable[[], CodedSymbols]]:
+        """quantise_step of the coded elements alone: (part of y_hat, what gives their symbols and rows).
+
+        A device goes on while nobody asks for the symbols. Any thread may ask once `start` was called.
+        """
+        part, symbols, index, coded = self.quantise_step(step, y, scales, means, skip_threshold, zero_below)
+        taken = symbols[coded], index[coded]
+        return part, lambda: taken
+
     @abstractmethod
     def step_index(
         self, step: "CodingStep", scales: Tensor, skip_threshold: float | None
@@ -263,6 +268,24 @@ class Operations(ABC):
     @abstractmethod
     def z_from_symbols(self, symbols: PlaneSymbols) -> Tensor:
         """Symbols (c, h, w) as a value the networks can use."""
+
+    def choose_z(
+        self, analysis: "Operations", z: Latents, limits: tuple[int, int] = (-128, 127)
+    ) -> tuple[Callable[[], PlaneSymbols], Tensor]:
+        """Encoder's half of z: (what gives its symbols, z_from_symbols of them). When to ask: as in quantise_coded.
+
+        Args:
+            analysis: the operations that z is of.
+            limits: smallest and largest symbol.
+        """
+        symbols = np.clip(analysis.round_z(z), *limits)
+        return lambda: symbols, self.z_from_symbols(symbols)
+
+    def latents_of(self, analysis: "Operations", y: Tensor) -> Latents:
+        """The encoder's latents of an analysis in the form for `quantise_step`."""
+        if analysis is self:
+            return y
+        return analysis.to_tensor(y) if self.shares_with_torch else analysis.to_float(y)
 
     # ---- pictures
 
@@ -315,17 +338,19 @@ class Operations(ABC):
         words: NDArray[np.uint32],
         levels: NDArray[np.int16],
         step: int,
+        max_level: int,
         halve_chroma: bool,
     ) -> Tensor:
         """Makes a picture with the blocks of a floor (docs/floor.md).
 
         Args:
             compensated: the compensated picture, of P frames.
-            words: (h / 16, w / 16, 3), by block: the base in the low byte (0 untouched, 1 picture, 2 compensated, 3
-                flat) and the flat levels of the planes in the bytes above; bit p where part p has levels; the number of
-                coded parts of the blocks before.
+            words: (h / 16, w / 16, 3), by block: the base in the low 2 bits (0 untouched, 1 picture, 2 compensated, 3
+                flat) and three flat levels in 10 bits each above; bit p where part p has levels; the number of coded
+                parts of the blocks before.
             levels: (coded parts, 64).
-            step: the size of a step in 1/8192; 0 where levels are differences of 8-bit samples.
+            step: the size of a step in 1/8192; 0 where levels are differences of output samples.
+            max_level: the largest output sample.
         """
         raise NotImplementedError("this backend's pictures are changed as samples")
 
@@ -336,10 +361,14 @@ class Operations(ABC):
         raise NotImplementedError("this backend's pictures are filtered as samples")
 
     def filtered_samples(
-        self, frame: Tensor, luma: NDArray[np.int8], chroma: NDArray[np.int8], shapes: Sequence[tuple[int, ...]]
-    ) -> list[NDArray[np.uint8]]:
-        """Makes 4:2:0 output of the filtered planes: 8-bit samples of luma, Cb and Cr, each of its shape."""
+        self, frame: Tensor, luma: NDArray[np.int8], chroma: NDArray[np.int8], output: OutputSamples
+    ) -> Planes:
+        """The filtered planes as output samples."""
         raise NotImplementedError("this backend's pictures are filtered as samples")
+
+    def output_samples(self, frame: Tensor, output: OutputSamples) -> Planes:
+        """A picture as output samples, by way of the numbers of `export_fine`."""
+        raise NotImplementedError("this backend's pictures are put out by way of export_fine")
 
     # ---- between two backends: the encoder's analysis has numbers of its own beside exact synthesis
 

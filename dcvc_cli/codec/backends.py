@@ -48,9 +48,24 @@ def choose_device(name: str) -> str:
         device = torch.device(name)
     except RuntimeError as error:
         raise EnvironmentFault(f"{name!r} names no device", "use auto, cpu or cuda:N") from error
-    if device.type != "cuda" or not available or (device.index or 0) >= torch.cuda.device_count():
-        raise EnvironmentFault(f"device {name} is not available on this machine", "use --device cpu")
+    missing = _missing_of(device)
+    if missing:
+        raise EnvironmentFault(f"device {name} is not available: {missing}", "use --device cpu")
     return name
+
+
+def _missing_of(device: Any) -> str:
+    """Says what a device of PyTorch lacks; empty if nothing."""
+    import torch
+
+    if device.type != "cuda":
+        return "PyTorch runs on cpu and cuda here"
+    if torch.version.cuda is None:
+        return "this PyTorch is built without CUDA"
+    if not torch.cuda.is_available():
+        return "PyTorch finds no CUDA driver or no GPU"
+    count = torch.cuda.device_count()
+    return "" if (device.index or 0) < count else f"PyTorch finds {count} GPUs"
 
 
 def choose_exact_device(name: str) -> str:

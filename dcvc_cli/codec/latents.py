@@ -79,14 +79,13 @@ class EncodingSide:
         own, network = self.network.analysis, self.network
         y = analysis(own, own.frame_from_values(self.values))
         z = hyper_analysis(own, y)
-        check_finite(own, y, z)
-        symbols = own.round_z(z)
-        self.encoder.add_z(symbols, network.table_of_z(self.entropy_format), qp * symbols.shape[0])
-        if own is network.synthesis:
-            self._y = y
-        else:
-            self._y = own.to_tensor(y) if network.synthesis.shares_with_torch else own.to_float(y)
-        return network.synthesis.z_from_symbols(symbols)
+        if not (own.is_finite(y) and own.is_finite(z)):
+            hint = "check the weights, or encode with --precision fp32"
+            raise EnvironmentFault("the encoder's networks give latents that are not finite", hint)
+        symbols, z_hat = network.synthesis.choose_z(own, z)
+        self.encoder.add_z_later(symbols, network.table_of_z(self.entropy_format), qp)
+        self._y = network.synthesis.latents_of(own, y)
+        return z_hat
 
     def for_analysis(self, context: Tensor) -> Tensor:
         """Returns the context in the arithmetic of the analysis."""
@@ -100,10 +99,8 @@ class EncodingSide:
     def step(self, step: CodingStep, scales: Tensor, means: Tensor) -> Tensor:
         """Quantises and codes the elements of one step."""
         ops = self.network.synthesis
-        part, symbols, index, coded = ops.quantise_step(
-            step, self._y, scales, means, self.skip_threshold, self.zero_below
-        )
-        self.encoder.add_y(symbols[coded], index[coded], self.table)
+        part, coded = ops.quantise_coded(step, self._y, scales, means, self.skip_threshold, self.zero_below)
+        self.encoder.add_y_later(coded, self.table)
         return part
 
     def finish(self) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcvc_cli.backend.operations import Operations, Tensor
+from dcvc_cli.backend.picture_types import OutputSamples
 from dcvc_cli.bitstream.faults import Rule, UnsupportedStreamError
 from dcvc_cli.bitstream.sps import Sps
 from dcvc_cli.errors import InputError
@@ -150,6 +151,15 @@ def _planes_from_fine(fine: NDArray[np.int32], video_format: VideoFormat, *, tru
     return first, second, third
 
 
+def output_samples(video_format: VideoFormat, *, truncate_chroma: bool) -> OutputSamples:
+    """Returns what a backend with kernels for pictures puts out in a format."""
+    chroma, shapes = video_format.chroma, video_format.plane_shapes
+    tall, wide = {ChromaFormat.YUV420: (2, 2), ChromaFormat.YUV422: (1, 2)}.get(chroma, (1, 1))
+    factors = _RED_FROM_CR, _BLUE_FROM_CB, _GREEN_FROM_CB, _GREEN_FROM_CR
+    is_rgb = chroma is ChromaFormat.RGB
+    return OutputSamples(shapes, tall, wide, video_format.max_level, truncate_chroma, factors if is_rgb else None)
+
+
 @timed(COLOUR)
 def picture_from_frame(ops: Operations, frame: Tensor, video_format: VideoFormat, *, truncate_chroma: bool) -> Picture:
     """Turns network output into a picture of the coded size. Bit-exact where the backend is.
@@ -158,9 +168,13 @@ def picture_from_frame(ops: Operations, frame: Tensor, video_format: VideoFormat
         truncate_chroma: 4:2:0 chroma is truncated, not rounded.
     """
     size, is_halved = video_format.size, has_halved_chroma(video_format)
+    is_plain = video_format.bit_depth == 8 and is_halved
+    if ops.has_picture_kernels and not is_plain:
+        output = output_samples(video_format, truncate_chroma=truncate_chroma and is_halved)
+        return Picture(ops.output_samples(frame, output))
     if video_format.chroma is ChromaFormat.RGB:
         return Picture(rgb_from_fine(ops.export_fine(frame)[:, : size.height, : size.width], video_format))
-    if video_format.bit_depth != 8 or not is_halved:
+    if not is_plain:
         fine = ops.export_fine(frame)
         return Picture(_planes_from_fine(fine, video_format, truncate_chroma=truncate_chroma and is_halved))
     planes = ops.export_planes(frame, halve_chroma=True, truncate_chroma=truncate_chroma)

@@ -1,6 +1,7 @@
 """The frame coder turns symbols of one frame into bytes and back, in four byte formats. Source:
 docs/entropy-coding.md."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -33,33 +34,58 @@ def _require_compact(fmt: EntropyFormat, start: object) -> None:
 class FrameEncoder:
     """Collects a frame's symbols in coding order (z, then the y planes) and codes them at `finish`.
 
-    The bytes are the same on every machine. Arrays must not change between the call that adds them and `finish`.
+    The bytes are the same on every machine. Arrays must not change between the call that adds them and `finish`. What a
+    device still computes is added as a function that gives it.
     """
 
     def __init__(self, fmt: EntropyFormat) -> None:
         self._fmt, self._format = fmt, native.Format.__members__[fmt.name]
-        self._parts: list[native.Part] = []
+        self._parts: list[native.Part | Callable[[], native.Part]] = []
 
     @timed(ENTROPY)
     def add_y(self, symbols: NDArray[np.int8], index: NDArray[np.uint8], table: CdfTable) -> None:
         """Adds coded elements: symbols int8 (n,), table rows index uint8 (n,); n may be 0."""
+        self._parts.append(self._part_of_y(symbols, index, table))
+
+    def add_y_later(self, take: Callable[[], tuple[NDArray[np.int8], NDArray[np.uint8]]], table: CdfTable) -> None:
+        """Adds coded elements as `add_y`; `take` gives (symbols, index) once `finish` asks."""
+        self._parts.append(lambda: self._part_of_y(*take(), table))
+
+    @staticmethod
+    def _part_of_y(symbols: NDArray[np.int8], index: NDArray[np.uint8], table: CdfTable) -> "native.Part":
         if symbols.dtype != np.int8 or index.dtype != np.uint8 or symbols.ndim != 1 or symbols.shape != index.shape:
             raise ValueError(
                 f"y needs int8 symbols and uint8 rows of one length, not {symbols.dtype}{symbols.shape}, "
                 f"{index.dtype}{index.shape}"
             )
-        self._parts.append((table.native(), np.ascontiguousarray(symbols), np.ascontiguousarray(index)))
+        return table.native(), np.ascontiguousarray(symbols), np.ascontiguousarray(index)
 
     @timed(ENTROPY)
     def add_z(self, symbols: NDArray[np.int8], table: CdfTable, row_base: int) -> None:
         """Adds a tensor, int8 (channels, height, width), with at most 256 channels. Channel c uses table row row_base +
         c."""
+        self._parts.append(self._part_of_z(symbols, table, row_base))
+
+    def add_z_later(self, take: Callable[[], NDArray[np.int8]], table: CdfTable, qp: int) -> None:
+        """Adds a tensor as `add_z`; `take` gives the symbols once `finish` asks.
+
+        Args:
+            qp: 0 or more. Of n channels, channel c uses table row qp * n + c.
+        """
+
+        def part() -> "native.Part":
+            symbols = take()
+            return self._part_of_z(symbols, table, qp * symbols.shape[0])
+
+        self._parts.append(part)
+
+    @staticmethod
+    def _part_of_z(symbols: NDArray[np.int8], table: CdfTable, row_base: int) -> "native.Part":
         if symbols.dtype != np.int8 or symbols.ndim != 3:
             raise ValueError(f"z needs int8 symbols (channels, height, width), not {symbols.dtype}{symbols.shape}")
         rows = _channel_rows(*symbols.shape)
-        self._parts.append((table.native(row_base, symbols.shape[0]), np.ascontiguousarray(symbols).reshape(-1), rows))
+        return table.native(row_base, symbols.shape[0]), np.ascontiguousarray(symbols).reshape(-1), rows
 
-    @timed(ENTROPY)
     def finish(self, start: EncoderState | None = None) -> bytes:
         """Codes the symbols. Returns the frame's bytes, with the bytes in `start`; empty if there is nothing to code.
 
@@ -67,9 +93,15 @@ class FrameEncoder:
             start: COMPACT only: the state of the range coder behind vectors, filters and floor.
         """
         _require_compact(self._fmt, start)
+        parts = [part() if callable(part) else part for part in self._parts]
+        self._parts[:] = parts
+        return self._coded(parts, start)
+
+    @timed(ENTROPY)
+    def _coded(self, parts: "list[native.Part]", start: EncoderState | None) -> bytes:
         if start is not None:
-            return native.encode_compact(self._parts, (start.data, start.low, start.range))
-        return native.encode_frame(self._parts, self._format)
+            return native.encode_compact(parts, (start.data, start.low, start.range))
+        return native.encode_frame(parts, self._format)
 
 
 class FrameDecoder:

@@ -1,5 +1,5 @@
-// The memory planner: hands out the lowest gap that fits, so that the same requests get the same addresses. Host only;
-// the twin in Python, which the backend runs, is dcvc_cli/backend/cuda/arena.py.
+// The memory planner hands out the lowest gap that fits, so that the same requests get the same addresses. Only the
+// host runs it. The backend runs its twin in Python, dcvc_cli/backend/cuda/arena.py.
 #pragma once
 
 #include <algorithm>
@@ -13,7 +13,7 @@ constexpr int64_t kArenaAlignment = 256, kFirstPieceBytes = 16 << 20;
 
 class Arena {
  public:
-  // The address of memory for `bytes`; new_piece(bytes) gives the address of a piece where no gap fits.
+  // Returns the address of memory for `bytes`. Where no gap fits, new_piece(bytes) gives the address of a piece.
   template <class NewPiece>
   int64_t allocate(int64_t bytes, const NewPiece& new_piece) {
     const int64_t size = std::max((bytes + kArenaAlignment - 1) / kArenaAlignment * kArenaAlignment, kArenaAlignment);
@@ -31,7 +31,7 @@ class Arena {
     return start;
   }
 
-  // False for an address that is not handed out.
+  // Returns false for an address that is not handed out.
   bool free(int64_t address) {
     const auto part = used_.find(address);
     if (part == used_.end()) return false;

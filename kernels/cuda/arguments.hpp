@@ -1,14 +1,14 @@
-// The arguments of the kernels, one structure each. dcvc_cli/backend/cuda/arguments.py reads this file and makes the
-// same structures, so fields stand one a line: a pointer, an int32_t, or an array of either.
+// Each kernel takes one structure of arguments. dcvc_cli/backend/cuda/arguments.py reads this file and makes the same
+// structures, so fields stand one a line: a pointer, an int32_t, or an array of either.
 //
-// A tensor is int16 (height, width, channels), channels last; its pitch is the distance between positions, in channels.
+// A tensor is int16 (height, width, channels), channels last. Its pitch is the distance between positions, in channels.
 #pragma once
 
 #include "kernels/cuda/device.hpp"
 
 namespace dcvc::cuda {
 
-// A convolution as a matrix product and what follows it. K runs over kernel row, kernel column, channel.
+// A convolution is a matrix product with what follows it. K runs over kernel row, kernel column, channel.
 struct MatrixArguments {
   const int16_t* x;            // first range of channels
   const int16_t* x2;           // second range of a concatenation, or null; only with a 1x1 kernel
@@ -58,7 +58,7 @@ struct DepthwiseArguments {
   int32_t out_pitch;
 };
 
-// Element by element: out = operation(x, y).
+// The kernels compute out = operation(x, y) element by element.
 struct PointwiseArguments {
   const int16_t* x;
   const int16_t* y;        // second operand; of `multiply` one channel or as many as x
@@ -82,7 +82,8 @@ struct PointwiseArguments {
   int32_t bound;     // of `at_least`, the lowest value of `to_picture`, what `offset` and `rescale` add first
 };
 
-// out (height * factor, width * factor, channels) from x (height, width, channels * factor^2), or the reverse.
+// The shuffle makes out (height * factor, width * factor, channels) of x (height, width, channels * factor^2). The
+// unshuffle inverts it.
 struct ShuffleArguments {
   const int16_t* x;
   int16_t* out;
@@ -94,7 +95,7 @@ struct ShuffleArguments {
   int32_t out_pitch;
 };
 
-// A coding step. Symbols are in the order channel, row, column of the plane (depth, height, width) that the step codes.
+// A step codes the plane (depth, height, width). Its symbols run over channel, row, column.
 struct StepArguments {
   const int16_t* scales;
   const int16_t* means;
@@ -103,6 +104,7 @@ struct StepArguments {
   const int8_t* symbols;      // of the coded elements, in order
   int32_t* counts;            // [depth][segments], coded elements of 256 positions
   int32_t* offsets;           // [depth][segments] + 1, where they begin; the last one is their number
+  int32_t* number;            // the host's copy of it, or null
   uint8_t* rows;
   uint8_t* flags;
   int16_t* out;
@@ -117,7 +119,7 @@ struct StepArguments {
   int32_t group_at[4];  // by position class
 };
 
-// The encoder's choice of symbols, in float32 rounded after every operation.
+// The encoder chooses symbols in float32. Every operation rounds, so every machine chooses alike.
 struct QuantiseArguments {
   const int16_t* scales;
   const int16_t* means;
@@ -125,7 +127,10 @@ struct QuantiseArguments {
   const float* zero_below;  // 128, by table row, or null
   const int32_t* thresholds;
   const int32_t* skipped;
-  int8_t* symbols;  // (depth, height, width)
+  const int32_t* offsets;  // as of StepArguments, or null: then nothing is written in stream order
+  int8_t* symbols;         // (depth, height, width)
+  int8_t* coded_symbols;   // of the coded elements, in stream order
+  uint8_t* coded_rows;
   int32_t height;
   int32_t width;
   int32_t depth;
@@ -136,7 +141,7 @@ struct QuantiseArguments {
   int32_t group_at[4];
 };
 
-// Hyper-latents from symbols (channels, height, width).
+// A decoder makes hyper-latents of symbols (channels, height, width).
 struct HyperArguments {
   const int8_t* symbols;
   int16_t* out;
@@ -145,7 +150,37 @@ struct HyperArguments {
   int32_t out_pitch;
 };
 
-// A picture is a tensor (height / 8, width / 8, 192): three planes in cells of 8x8 samples, its pitch 192.
+// The encoder chooses the symbols of z and makes z of them as a decoder does.
+struct HyperChoiceArguments {
+  const int16_t* z;  // (positions, channels)
+  int8_t* symbols;   // (channels, positions)
+  int16_t* out;
+  int32_t positions;
+  int32_t channels;
+  int32_t pitch;
+  int32_t out_pitch;
+  int32_t exponent;  // of z
+  int32_t lowest;    // of the symbols
+  int32_t highest;
+};
+
+// The encoder's latents become float32, and a factor or its inverse multiplies them.
+struct LatentArguments {
+  const int16_t* x;       // integer values, or null
+  const float* y;         // float values (positions, channels) where x is null
+  const int16_t* factor;  // or null
+  float* out;
+  int32_t positions;
+  int32_t channels;
+  int32_t pitch;  // of x
+  int32_t exponent;
+  int32_t factor_pitch;
+  int32_t factor_channels;  // 1, or as many as x
+  int32_t factor_exponent;
+  int32_t inverse;  // 1: times 1 / factor
+};
+
+// A picture is a tensor (height / 8, width / 8, 192) of pitch 192. A position has the 8x8 samples of three planes.
 struct ExportArguments {
   const int16_t* cells;
   uint8_t* planes[3];
@@ -177,14 +212,15 @@ struct MotionArguments {
 struct FloorArguments {
   const int16_t* cells;
   const int16_t* compensated;  // or null
-  const uint32_t* blocks;  // (rows / 2, columns / 2, 3): base and flat levels by byte, coded parts by bit, the first
-                           // of them among the levels
+  const uint32_t* blocks;  // (rows / 2, columns / 2, 3): base in 2 bits and flat levels in 10 each, coded parts by bit,
+                           // the first of them among the levels
   const int16_t* levels;   // (coded parts, 64)
-  const int32_t* step;     // 0: levels are differences of 8-bit samples; in device memory
+  const int32_t* step;     // 0: levels are differences of output samples; in device memory
   int16_t* out;
   int32_t rows;  // of cells
   int32_t columns;
   int32_t halved;
+  int32_t max_level;  // the largest output sample: 255 or 1023
 };
 
 struct FilterArguments {
@@ -197,15 +233,37 @@ struct FilterArguments {
   int32_t width;
 };
 
-struct BytesArguments {
+// A filtered plane gives output samples.
+struct SamplesArguments {
   const int16_t* plane;
-  uint8_t* out;  // (height, width)
+  uint8_t* out;    // (height, width) of 8 bits, or null
+  uint16_t* deep;  // likewise of more bits
   int32_t height;
   int32_t width;
-  int32_t pitch;  // of the plane
+  int32_t pitch;   // of the plane
+  int32_t paired;  // 1: a sample is the mean of two side by side
+  int32_t max_level;
 };
 
-// Of the kernel that tries every primitive.
+// A picture gives output samples by way of its samples in 1/65535.
+struct FineArguments {
+  const int16_t* cells;    // or null
+  const int16_t* full[3];  // planes of pitch 8 * columns where cells is null
+  uint8_t* out[3];         // of 8 bits, or null
+  uint16_t* deep[3];       // likewise of more bits
+  int32_t columns;         // of cells
+  int32_t height;          // of luma
+  int32_t width;
+  int32_t chroma_height;
+  int32_t chroma_width;
+  int32_t tall;  // rows of the picture in a row of chroma, 1 or 2
+  int32_t wide;  // likewise columns
+  int32_t max_level;
+  int32_t truncated;   // 1: the fraction of chroma is dropped
+  int32_t factors[4];  // of RGB, in 1/65536: red from Cr, blue from Cb, green from Cb, green from Cr
+};
+
+// One kernel tries every primitive.
 struct ProbeArguments {
   const uint32_t* in;  // (32, 16)
   uint32_t* out;       // (32, 64)

@@ -1,4 +1,4 @@
-// Single steps of the exact arithmetic on integers in registers. Source: docs/exact-arithmetic.md.
+// Each function is one step of the exact arithmetic on integers in registers. Source: docs/exact-arithmetic.md.
 #pragma once
 
 #include "kernels/cuda/device.hpp"
@@ -14,18 +14,18 @@ GPU_FN int32_t saturate16(int32_t v) { return limit(v, -32768, 32767); }
 GPU_FN int32_t low_half(uint32_t pair) { return static_cast<int16_t>(pair & 0xffff); }
 GPU_FN int32_t high_half(uint32_t pair) { return static_cast<int32_t>(pair) >> 16; }
 
-// round(v, n) for 1 <= n <= 30, v + 2^(n-1) inside 32 bits.
+// Returns round(v, n). The caller keeps 1 <= n <= 30 and v + 2^(n-1) inside 32 bits.
 GPU_FN int32_t shift_round(int32_t v, int n) { return (v + (1 << (n - 1))) >> n; }
 
-// A convolution's rescale; the bounds that a decoder checks at load keep the result of the shift inside 32 bits.
+// Rescales a convolution's sum. Bounds that a decoder checks at load keep the shifted number inside 32 bits.
 GPU_FN int32_t rescale(int32_t sum, int32_t multiplier, int64_t addend) {
   return saturate16(gpu::multiply_high(sum, multiplier, addend));
 }
 
-// A scale vector: |v f| <= 2^30.
+// Multiplies with a scale vector's factor. Both have 16 bits, so the product fits 32.
 GPU_FN int32_t scaled(int32_t v, int32_t factor, int shift) { return saturate16(shift_round(v * factor, shift)); }
 
-// WSiLU by its table at a byte offset of shared memory; exponent 5..13.
+// Returns WSiLU by its table at a byte offset of shared memory. The exponent is 5..13.
 GPU_FN int32_t wsilu(int32_t x, int table_offset, int exponent) {
   const int32_t absolute = x < 0 ? -x : x, magnitude = minimum(absolute, (2 << exponent) - 1);
   const int32_t piece = magnitude >> (exponent - 5), within = (magnitude - (piece << (exponent - 5)))
@@ -35,7 +35,8 @@ GPU_FN int32_t wsilu(int32_t x, int table_offset, int exponent) {
   return maximum(x, 0) - shift_round(g, 18 - exponent);
 }
 
-// Picture value of a network's output; shift = exponent - 13, -13..2; lowest = 0, or -4096 of pictures around 0.
+// Returns the picture value of a network's output. shift is exponent - 13 and lies in -13..2. lowest is 0, or -4096 for
+// pictures around 0.
 GPU_FN int32_t picture_value(int32_t v, int shift, int32_t lowest) {
   return limit(shift > 0 ? shift_round(v, shift) : v * (1 << -shift), lowest, lowest + kUnit);
 }

@@ -1,5 +1,5 @@
-// Depthwise 3x3. A block computes a tile of 8x8 positions and 64 channels, and holds the tile's surroundings in shared
-// memory. A thread has two channels and a column.
+// The depthwise 3x3 layer. A block computes a tile of 8x8 positions and 64 channels. It holds the tile's surroundings
+// in shared memory. A thread has two channels and a column.
 #pragma once
 
 #include "kernels/cuda/arguments.hpp"
@@ -54,7 +54,7 @@ GPU_FN void depthwise(const DepthwiseArguments& p) {
     if (row < 2 || y0 + row - 2 >= p.height) continue;
     int32_t y[2];
     GPU_UNROLL for (int c = 0; c < 2; ++c) {
-      int32_t sum = 0;  // |sum| < 2^31 by the bound of a row of weights; so is every part of it
+      int32_t sum = 0;  // the bound of a row of weights keeps the sum and its parts inside 32 bits
       GPU_UNROLL for (int dy = 0; dy < 3; ++dy) {
         GPU_UNROLL for (int dx = 0; dx < 3; ++dx) sum += weights[c][3 * dy + dx] * v[(row - 2 + dy) % 3][dx][c];
       }

@@ -1,6 +1,6 @@
-// What kernels may use of a GPU: indices, barriers, memory, asynchronous copies, tensor-core products. Kernels call
-// nothing else, so that one source runs on a GPU (here, as inline PTX) and under the emulator of the tests
-// (tests/cuda/emulator/emulator.hpp, the same names).
+// The functions that kernels may call: indices, barriers, memory, asynchronous copies, tensor-core products. Kernels
+// call nothing else, so that one source runs on a GPU and under the emulator of the tests. The emulator has the same
+// names (tests/cuda/emulator/emulator.hpp).
 #pragma once
 
 #if defined(__CUDACC__)
@@ -20,7 +20,8 @@ using uint64_t = unsigned long long;
 
 #define GPU_FN __device__ __forceinline__
 #define GPU_UNROLL _Pragma("unroll")
-// A kernel `name` of one by-value argument: at most `threads` threads, at least `blocks` blocks on a multiprocessor.
+// Defines a kernel with one by-value argument. The compiler leaves registers for `blocks` blocks of `threads` threads
+// on a multiprocessor.
 #define GPU_KERNEL(name, threads, blocks, shared, Arguments, body)                                                  \
   extern "C" __global__ void __launch_bounds__(threads, blocks) name(const __grid_constant__ Arguments arguments) { \
     body(arguments);                                                                                                \
@@ -40,7 +41,7 @@ GPU_FN int block_y() { return static_cast<int>(blockIdx.y); }
 GPU_FN int block_z() { return static_cast<int>(blockIdx.z); }
 GPU_FN void sync_block() { __syncthreads(); }
 
-// Shared memory by byte offset.
+// Byte offsets address shared memory.
 GPU_FN uint32_t shared_address(int offset) {
   return static_cast<uint32_t>(__cvta_generic_to_shared(shared_bytes)) + static_cast<uint32_t>(offset);
 }
@@ -53,7 +54,7 @@ GPU_FN void store_shared(int offset, const T& value) {
   *reinterpret_cast<T*>(shared_bytes + offset) = value;
 }
 
-// Global memory; load_constant reads what no thread of the launch writes.
+// load_constant reads what no thread of the launch writes, since its cache does not see writes.
 template <class T>
 GPU_FN T load_global(const T* place) {
   return *place;
@@ -71,7 +72,8 @@ GPU_FN void store_global(T* place, const T& value) {
   *place = value;
 }
 
-// 16 bytes from global to shared memory, zeros where not valid; complete after copy_wait by the thread that issued it.
+// Copies 16 bytes from global to shared memory, zeros where not valid. The copy ends at a copy_wait of the thread that
+// issued it.
 GPU_FN void copy_async16(int offset, const void* source, bool valid) {
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(offset)), "l"(source),
                "r"(valid ? 16 : 0)
@@ -83,7 +85,7 @@ GPU_FN void copy_wait() {
   asm volatile("cp.async.wait_group %0;" ::"n"(kPending) : "memory");
 }
 
-// Four 8x8 matrices of 16-bit elements: lane l gives the address of row l % 8 of matrix l / 8.
+// Loads four 8x8 matrices of 16-bit elements. Lane l gives the address of row l % 8 of matrix l / 8.
 GPU_FN void load_matrix_x4(uint32_t (&r)[4], int offset) {
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
                : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
@@ -91,7 +93,7 @@ GPU_FN void load_matrix_x4(uint32_t (&r)[4], int offset) {
                : "memory");
 }
 
-// d += a b of 16x32 by 32x8 bytes; sums wrap. The name says how the bytes of a and of b are signed.
+// Adds the product of 16x32 and 32x8 bytes to d. Sums wrap. The name says how the bytes of a and of b are signed.
 #define GPU_MMA(name, a_type, b_type)                                                   \
   GPU_FN void name(int32_t (&d)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) { \
     asm volatile("mma.sync.aligned.m16n8k32.row.col.s32." a_type "." b_type             \
@@ -106,14 +108,14 @@ GPU_MMA(mma_u8u8, "u8", "u8")
 
 // Byte i of the result is byte (selector >> 4 i) & 7 of a (0..3) and b (4..7).
 GPU_FN uint32_t permute(uint32_t a, uint32_t b, uint32_t selector) { return __byte_perm(a, b, selector); }
-// Both limited to 16 bits; `low` in the low half.
+// Limits both to 16 bits and puts `low` into the low half.
 GPU_FN uint32_t pack_saturate16(int32_t low, int32_t high) {
   uint32_t r;
   asm("cvt.pack.sat.s16.s32 %0, %1, %2;" : "=r"(r) : "r"(high), "r"(low));
   return r;
 }
 GPU_FN uint32_t add_saturate16x2(uint32_t a, uint32_t b) { return __vaddss2(a, b); }
-// (sum * multiplier + addend) >> 32.
+// Returns (sum * multiplier + addend) >> 32.
 GPU_FN int32_t multiply_high(int32_t sum, int32_t multiplier, int64_t addend) {
 #if __CUDA_ARCH__ >= 1000
   int64_t wide;  // the compiler's own form multiplies 64 by 64 bits there
@@ -124,14 +126,14 @@ GPU_FN int32_t multiply_high(int32_t sum, int32_t multiplier, int64_t addend) {
 #endif
 }
 
-// Across the 32 lanes of a warp, all of them.
+// All 32 lanes of a warp call these together.
 GPU_FN uint32_t ballot(bool flag) { return __ballot_sync(0xffffffffu, flag); }
 GPU_FN int32_t shuffle_up(int32_t value, int distance) {
   return __shfl_up_sync(0xffffffffu, value, static_cast<unsigned>(distance));
 }
 GPU_FN int count_bits(uint32_t bits) { return __popc(bits); }
 
-// IEEE arithmetic, rounded after every step and never contracted.
+// Every operation rounds as IEEE 754 says; the compiler contracts none.
 GPU_FN float subtract(float a, float b) { return __fsub_rn(a, b); }
 GPU_FN float multiply(float a, float b) { return __fmul_rn(a, b); }
 GPU_FN float divide(float a, float b) { return __fdiv_rn(a, b); }

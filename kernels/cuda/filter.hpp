@@ -1,4 +1,4 @@
-// The output filter. Source: docs/output-filter.md.
+// The output filter changes the planes that are put out. Source: docs/output-filter.md.
 #pragma once
 
 #include "kernels/cuda/picture.hpp"
@@ -16,7 +16,7 @@ struct PlaneView {
   }
 };
 
-// d + d and e + e of an offset and its opposite around a sample.
+// Holds d + d and e + e of an offset and its opposite around a sample.
 struct TermPair {
   int32_t plain, limited;
 };
@@ -25,13 +25,13 @@ GPU_FN TermPair terms_of(const PlaneView& plane, int32_t here, int y, int x, int
   return {after + before, limit(after, -kStepLimit, kStepLimit) + limit(before, -kStepLimit, kStepLimit)};
 }
 
-// The six offsets: (0, 1) (1, 0) (1, 1) (1, -1) (0, 2) (2, 0).
+// The six offsets are (0, 1) (1, 0) (1, 1) (1, -1) (0, 2) (2, 0).
 GPU_FN int offset_row(int k) { return k == 0 || k == 4 ? 0 : k == 5 ? 2 : 1; }
 GPU_FN int offset_column(int k) { return k == 3 ? -1 : k == 4 ? 2 : k == 1 || k == 5 ? 0 : 1; }
 
 GPU_FN int32_t absolute(int32_t v) { return v < 0 ? -v : v; }
 
-// What a 4x4 block of luma sums up, vertically and horizontally; one block a thread.
+// Sums up second differences of a 4x4 block of luma, vertically and horizontally. A thread has one block.
 GPU_FN void filter_sums(const FilterArguments& p) {
   const int columns = p.width / kFilterBlock, index = gpu::block_x() * kPictureThreads + gpu::thread_index();
   if (index >= p.height / kFilterBlock * columns) return;
@@ -48,7 +48,7 @@ GPU_FN void filter_sums(const FilterArguments& p) {
   gpu::store_global(p.sums + 2 * index + 1, horizontal);
 }
 
-// The class of the 4x4 block at (row, column), from the sums of the 3x3 blocks around it.
+// Returns the class of the 4x4 block at (row, column), from the sums of the 3x3 blocks around it.
 GPU_FN int block_class(const FilterArguments& p, int row, int column) {
   const int rows = p.height / kFilterBlock, columns = p.width / kFilterBlock;
   int32_t vertical = 0, horizontal = 0;
@@ -64,7 +64,7 @@ GPU_FN int block_class(const FilterArguments& p, int row, int column) {
   return 3 * activity + (2 * vertical < horizontal ? 0 : vertical > 2 * horizontal ? 2 : 1);
 }
 
-// One sample a thread.
+// Filters a plane. A thread has one sample.
 template <bool kChroma>
 GPU_FN void filter(const FilterArguments& p) {
   const int index = gpu::block_x() * kPictureThreads + gpu::thread_index();

@@ -1,5 +1,5 @@
-// The floor of a picture in cells: blocks of 16x16 samples that are replaced or corrected. A block of threads has one
-// 8x8 part of a plane. Source: docs/floor.md, "Samples of a touched block".
+// The floor replaces or corrects blocks of 16x16 samples of a picture in cells. A block of threads has one 8x8 part of
+// a plane. Source: docs/floor.md, "Samples of a touched block".
 #pragma once
 
 #include "kernels/cuda/picture.hpp"
@@ -7,10 +7,12 @@
 namespace dcvc::cuda {
 
 constexpr int kFloorThreads = 64, kLinesBegin = kFloorThreads * 4, kFloorBytes = 2 * kLinesBegin;
-constexpr int kWordsOfBlock = 3, kCompensatedBase = 2, kFlatBase = 3;  // bases; 0 is untouched, 1 the picture
+constexpr int kWordsOfBlock = 3, kBaseBits = 2, kFlatBits = 10;
+constexpr int kCompensatedBase = 2, kFlatBase = 3;  // base 0 leaves the block untouched, base 1 is the picture
 constexpr int32_t kMaxCoefficient = (1 << 17) - 1;
 
-// T(r, x) of the floor's transform: the 8x8 matrix of H.265 (clause 8.6.4.2), biased by 128 to fit bytes without sign.
+// Returns T(r, x) of the floor's transform, the 8x8 matrix of H.265 (clause 8.6.4.2). Bytes without sign hold it biased
+// by 128.
 GPU_FN int32_t cosine(int r, int x) {
   const uint64_t biased = r == 0   ? 0xc0c0c0c0c0c0c0c0ull
                           : r == 1 ? 0x27354e6e92b2cbd9ull
@@ -23,10 +25,13 @@ GPU_FN int32_t cosine(int r, int x) {
   return static_cast<int32_t>(biased >> (8 * x) & 255) - 128;
 }
 
-// The sample 0..8192 of an 8-bit level.
-GPU_FN int32_t sample_of_level(int32_t level) { return (level * kUnit + 127) / 255; }
+// Returns the sample 0..8192 of an output sample 0..most. Two divisions by constants cost less than one by a variable.
+GPU_FN int32_t sample_of_level(int32_t level, int32_t most) {
+  const uint32_t numerator = static_cast<uint32_t>(level * kUnit + most / 2);
+  return static_cast<int32_t>(most == 255 ? numerator / 255 : numerator / 1023);
+}
 
-// What this thread's level adds, all threads of the block together. `step` is not 0.
+// Returns what this thread's level adds to its sample. All threads of the block call it together. `step` is not 0.
 GPU_FN int32_t residual_of(int32_t level, int32_t step) {
   const int thread = gpu::thread_index(), y = thread / kCell, x = thread % kCell;
   gpu::store_shared<int32_t>(4 * thread, limit(level * step, -kMaxCoefficient, kMaxCoefficient));
@@ -50,14 +55,15 @@ GPU_FN void floor_parts(const FloorArguments& p) {
   const bool halved = plane > 0 && p.halved;
   const uint32_t* words = p.blocks + (row * (p.columns / 2) + column) * kWordsOfBlock;
   const uint32_t word = gpu::load_constant(words), coded = gpu::load_constant(words + 1);
-  const int base = static_cast<int>(word & 255);
-  // In the plane at its own size: the part's first sample is at the multiple of 8 of the part.
+  const int base = static_cast<int>(word & ((1 << kBaseBits) - 1));
+  // The sample's place in the plane at the plane's own size.
   const int plane_y = (halved ? row : 2 * row + square / 2) * kCell + y;
   const int plane_x = (halved ? column : 2 * column + square % 2) * kCell + x;
   const int16_t* from = base == kCompensatedBase ? p.compensated : p.cells;
   int32_t sample = 0;
   if (base == kFlatBase) {
-    sample = sample_of_level(static_cast<int32_t>(word >> (8 * (plane + 1)) & 255));
+    const uint32_t level = word >> (kBaseBits + kFlatBits * plane) & ((1 << kFlatBits) - 1);
+    sample = sample_of_level(static_cast<int32_t>(level), p.max_level);
   } else if (base != 0 || !halved) {
     sample = halved ? (sum_of_four(from, p.columns, plane, plane_y, plane_x) + 2) >> 2
                     : sample_at(from, p.columns, plane, plane_y, plane_x);
@@ -68,7 +74,8 @@ GPU_FN void floor_parts(const FloorArguments& p) {
     const int32_t level = gpu::load_constant(p.levels + place * kCellSamples + thread);
     const int32_t step = gpu::load_constant(p.step);
     if (step == 0) {
-      sample = sample_of_level(limit(((255 * sample + 4096) >> 13) + level, 0, 255));
+      const int32_t shown = (p.max_level * sample + 4096) >> 13;
+      sample = sample_of_level(limit(shown + level, 0, p.max_level), p.max_level);
     } else {
       sample = limit(sample + residual_of(level, step), 0, kUnit);
     }

@@ -1,4 +1,4 @@
-// The coding steps.
+// Defines the kernels of the coding steps.
 #include "kernels/cuda/latents.hpp"
 
 using namespace dcvc::cuda;
@@ -10,3 +10,5 @@ GPU_KERNEL(coding_rows, kStepThreads, 4, kStepBytes, StepArguments, step_rows)
 GPU_KERNEL(coding_restore, kStepThreads, 4, kTurnedBytes, StepArguments, step_restore)
 GPU_KERNEL(coding_quantise, kStepThreads, 4, kStepBytes, QuantiseArguments, step_quantise)
 GPU_KERNEL(hyper_symbols, kStepThreads, 4, 0, HyperArguments, hyper_latents)
+GPU_KERNEL(hyper_quantise, kStepThreads, 4, 0, HyperChoiceArguments, hyper_choice)
+GPU_KERNEL(latents_to_float, kStepThreads, 4, 0, LatentArguments, float_latents)

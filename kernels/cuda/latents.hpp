@@ -1,6 +1,6 @@
-// Coding steps: table rows and flags of what a step codes, the coded elements in stream order, latents from symbols. A
-// block has 32 channels of the step's plane and 256 positions (a segment); it turns them in shared memory, since
-// tensors run along channels and streams along positions.
+// Coding steps find table rows and flags, put the coded elements into stream order, and make latents of symbols. A
+// block has 32 channels of the step's plane and 256 positions, a segment. It turns them in shared memory, since tensors
+// run along channels and streams along positions.
 #pragma once
 
 #include "kernels/cuda/arguments.hpp"
@@ -16,7 +16,7 @@ constexpr int kScanThreads = 1024, kScanBytes = 33 * 4;
 
 GPU_FN int turned_place(int index, int k) { return (index * kTurnedPitch + k) * 2; }
 
-// Which block of the plane this is.
+// Says which block of the plane this is.
 struct StepBlock {
   int depth0, position0, positions, segments;
 };
@@ -26,7 +26,7 @@ GPU_FN StepBlock step_block(const Arguments& p) {
   return {gpu::block_y() * kStepDepth, gpu::block_x() * kSegment, positions, (positions + kSegment - 1) / kSegment};
 }
 
-// The channel group that the step codes at a position.
+// Returns the channel group that the step codes at a position.
 template <class Arguments>
 GPU_FN int group_of(const Arguments& p, int position) {
   const int place = position / p.width % 2 * 2 + position % p.width % 2;
@@ -54,7 +54,7 @@ GPU_FN void load_thresholds(const int32_t* thresholds) {
   }
 }
 
-// The last row whose threshold is not above the scale, 0 if there is none.
+// Returns the last row whose threshold is not above the scale, 0 if there is none.
 GPU_FN int table_row(int32_t scale) {
   int row = 0;
   GPU_UNROLL for (int half = kNumRows / 2; half > 0; half /= 2) {
@@ -63,8 +63,8 @@ GPU_FN int table_row(int32_t scale) {
   return row;
 }
 
-// Calls visit(index, k, value) for the block's elements with 32 positions a warp side by side, channels outermost for
-// each warp.
+// Calls visit(index, k, value) for the block's elements. A warp has 32 positions side by side. It ends a channel before
+// it begins the next.
 template <class Arguments, class Visit>
 GPU_FN void for_elements(const Arguments& p, const StepBlock& b, const Visit& visit) {
   const int lane = gpu::thread_index() & 31, warp = gpu::thread_index() >> 5;
@@ -75,7 +75,7 @@ GPU_FN void for_elements(const Arguments& p, const StepBlock& b, const Visit& vi
   }
 }
 
-// Rows and flags of all elements, as planes.
+// Writes rows and flags of all elements as planes.
 GPU_FN void step_planes(const StepArguments& p) {
   const StepBlock b = step_block(p);
   load_thresholds(p.thresholds);
@@ -91,7 +91,7 @@ GPU_FN void step_planes(const StepArguments& p) {
   });
 }
 
-// How many elements of each channel and segment are coded.
+// Counts the coded elements of each channel and segment.
 GPU_FN void step_count(const StepArguments& p) {
   const StepBlock b = step_block(p);
   turn(p, b, p.scales, p.scales_pitch);
@@ -107,7 +107,7 @@ GPU_FN void step_count(const StepArguments& p) {
   });
 }
 
-// Where the coded elements of each channel and segment begin, and their number at the end. One block.
+// Finds where the coded elements of each channel and segment begin, and their number. One block does it.
 GPU_FN void step_scan(const StepArguments& p) {
   const int thread = gpu::thread_index(), lane = thread & 31, warp = thread >> 5;
   const int segments = (p.height * p.width + kSegment - 1) / kSegment, total = p.depth * segments;
@@ -135,12 +135,14 @@ GPU_FN void step_scan(const StepArguments& p) {
     before += gpu::load_shared<int32_t>(4 * 31);
     gpu::sync_block();  // the next round writes the warps' sums again
   }
-  if (thread == 0) gpu::store_global(p.offsets + total, before);
+  if (thread != 0) return;
+  gpu::store_global(p.offsets + total, before);
+  if (p.number) gpu::store_global(p.number, before);
 }
 
 // Calls visit(index, k, scale, coded, place) with the place of each coded element in stream order.
-template <class Visit>
-GPU_FN void for_coded(const StepArguments& p, const StepBlock& b, const Visit& visit) {
+template <class Arguments, class Visit>
+GPU_FN void for_coded(const Arguments& p, const StepBlock& b, const Visit& visit) {
   const int32_t skipped = gpu::load_constant(p.skipped);
   const int lane = gpu::thread_index() & 31;
   int place = 0;
@@ -153,7 +155,7 @@ GPU_FN void for_coded(const StepArguments& p, const StepBlock& b, const Visit& v
   });
 }
 
-// Table rows of the coded elements, in stream order.
+// Writes the table rows of the coded elements in stream order.
 GPU_FN void step_rows(const StepArguments& p) {
   const StepBlock b = step_block(p);
   load_thresholds(p.thresholds);
@@ -164,8 +166,8 @@ GPU_FN void step_rows(const StepArguments& p) {
   });
 }
 
-// The step's part of y_hat: symbols and means where it codes, zero elsewhere. Without scales the symbols are a whole
-// plane.
+// Makes the step's part of y_hat: symbols plus means where the step codes, zero elsewhere. Without scales the symbols
+// are a whole plane.
 GPU_FN void step_restore(const StepArguments& p) {
   const StepBlock b = step_block(p);
   if (p.scales) {
@@ -211,32 +213,82 @@ GPU_FN void step_restore(const StepArguments& p) {
   }
 }
 
-// The encoder's symbols, a plane in stream order.
+// Returns the symbol that the encoder chooses for an element.
+GPU_FN float chosen_symbol(const QuantiseArguments& p, int position, int channel, int32_t scale, bool coded) {
+  if (!coded) return 0.0f;
+  const int32_t mean = gpu::load_global(p.means + static_cast<int64_t>(position) * p.means_pitch + channel);
+  const float unit = static_cast<float>(1 << p.exponent);
+  const float y = gpu::load_global(p.y + static_cast<int64_t>(position) * p.depth * p.groups + channel);
+  const float residual = gpu::subtract(y, gpu::divide(static_cast<float>(mean), unit));
+  const float magnitude = residual < 0.0f ? -residual : residual;
+  if (p.zero_below && magnitude < gpu::load_constant(p.zero_below + table_row(scale))) return 0.0f;
+  const float symbol = gpu::round_even(residual);
+  return symbol < -128.0f ? -128.0f : symbol > 127.0f ? 127.0f : symbol;
+}
+
+// Writes the encoder's symbols twice: as a plane, of which the step's latents are made, and in stream order, which the
+// host codes.
 GPU_FN void step_quantise(const QuantiseArguments& p) {
   const StepBlock b = step_block(p);
   load_thresholds(p.thresholds);
   turn(p, b, p.scales, p.scales_pitch);
   gpu::sync_block();
-  const int32_t skipped = gpu::load_constant(p.skipped);
-  const float unit = static_cast<float>(1 << p.exponent);
-  for_elements(p, b, [&](int index, int k, int32_t scale) {
+  const auto choose = [&](int index, int k, int32_t scale, bool coded, int place) {
     const int position = b.position0 + index;
     if (position >= b.positions) return;
     const int channel = group_of(p, position) * p.depth + b.depth0 + k;
-    const float mean = gpu::divide(
-        static_cast<float>(gpu::load_global(p.means + static_cast<int64_t>(position) * p.means_pitch + channel)), unit);
-    const float y = gpu::load_global(p.y + static_cast<int64_t>(position) * p.depth * p.groups + channel);
-    const float residual = gpu::subtract(y, mean), magnitude = residual < 0.0f ? -residual : residual;
-    float symbol = gpu::round_even(residual);
-    if (p.zero_below && magnitude < gpu::load_constant(p.zero_below + table_row(scale))) symbol = 0.0f;
-    if (!(scale > skipped)) symbol = 0.0f;
-    symbol = symbol < -128.0f ? -128.0f : symbol > 127.0f ? 127.0f : symbol;
-    gpu::store_global(p.symbols + static_cast<int64_t>(b.depth0 + k) * b.positions + position,
-                      static_cast<int8_t>(symbol));
-  });
+    const int8_t symbol = static_cast<int8_t>(chosen_symbol(p, position, channel, scale, coded));
+    gpu::store_global(p.symbols + static_cast<int64_t>(b.depth0 + k) * b.positions + position, symbol);
+    if (!coded || !p.offsets) return;
+    gpu::store_global(p.coded_symbols + place, symbol);
+    gpu::store_global(p.coded_rows + place, static_cast<uint8_t>(table_row(scale)));
+  };
+  if (p.offsets) {
+    for_coded(p, b, choose);
+    return;
+  }
+  const int32_t skipped = gpu::load_constant(p.skipped);
+  for_elements(p, b, [&](int index, int k, int32_t scale) { choose(index, k, scale, scale > skipped, 0); });
 }
 
-// Hyper-latents (positions, channels), exponent 8, from symbols (channels, positions); one value a thread.
+// Makes the encoder's latents. A thread has one value. Every operation rounds, as it does on the host.
+GPU_FN void float_latents(const LatentArguments& p) {
+  const int index = gpu::block_x() * kStepThreads + gpu::thread_index();
+  if (index >= p.positions * p.channels) return;
+  const int position = index / p.channels, channel = index % p.channels;
+  float value;
+  if (p.x) {
+    const int32_t x = gpu::load_global(p.x + static_cast<int64_t>(position) * p.pitch + channel);
+    value = gpu::divide(static_cast<float>(x), static_cast<float>(1 << p.exponent));
+  } else {
+    value = gpu::load_global(p.y + index);
+  }
+  if (p.factor) {
+    const int64_t place = static_cast<int64_t>(position) * p.factor_pitch + (p.factor_channels > 1 ? channel : 0);
+    const int32_t stored = gpu::load_global(p.factor + place);
+    const float factor = gpu::divide(static_cast<float>(stored), static_cast<float>(1 << p.factor_exponent));
+    value = gpu::multiply(value, p.inverse ? gpu::divide(1.0f, factor) : factor);
+  }
+  gpu::store_global(p.out + index, value);
+}
+
+// Chooses the symbols of the encoder's hyper-latents, (channels, positions), and makes the hyper-latents of exponent 8
+// that a decoder makes. Threads run along positions, so that neighbouring bytes go to the host together.
+GPU_FN void hyper_choice(const HyperChoiceArguments& p) {
+  const int index = gpu::block_x() * kStepThreads + gpu::thread_index();
+  if (index >= p.positions * p.out_pitch) return;
+  const int channel = index / p.positions, position = index % p.positions;
+  int32_t symbol = 0;
+  if (channel < p.channels) {
+    const int32_t z = gpu::load_global(p.z + static_cast<int64_t>(position) * p.pitch + channel);
+    const float value = gpu::divide(static_cast<float>(z), static_cast<float>(1 << p.exponent));
+    symbol = limit(static_cast<int32_t>(gpu::round_even(value)), p.lowest, p.highest);
+    gpu::store_global(p.symbols + index, static_cast<int8_t>(symbol));
+  }
+  gpu::store_global(p.out + static_cast<int64_t>(position) * p.out_pitch + channel, static_cast<int16_t>(symbol * 256));
+}
+
+// Makes hyper-latents (positions, channels) of exponent 8 of symbols (channels, positions). A thread has one value.
 GPU_FN void hyper_latents(const HyperArguments& p) {
   const int index = gpu::block_x() * kStepThreads + gpu::thread_index();
   if (index >= p.positions * p.out_pitch) return;

@@ -1,4 +1,4 @@
-// The matrix products that there are: three tiles, with and without activation, and with sums of channels after it.
+// Defines the matrix products: three tiles, with and without activation, and with sums of channels after it.
 #include "kernels/cuda/matrix.hpp"
 
 using dcvc::cuda::Fold;

@@ -1,6 +1,6 @@
-// Convolutions as products on the tensor cores: bytes of 16-bit activations times bytes of weights, sums in 32 bits,
-// and in one pass what follows a layer: rescale, activation, chunk-add, residuals, scale vector, pixel shuffle, limits
-// of a picture.
+// Tensor cores compute convolutions as products of bytes: those of 16-bit activations times those of weights, with sums
+// in 32 bits. The same launch does what follows a layer: rescale, activation, chunk-add, residuals, scale vector, pixel
+// shuffle, limits of a picture.
 #pragma once
 
 #include "kernels/cuda/arguments.hpp"
@@ -9,7 +9,7 @@
 
 namespace dcvc::cuda {
 
-// Which channels of which kernel position a K step multiplies.
+// Says which channels of which kernel position a K step multiplies.
 struct Cursor {
   int channel = 0, dy = 0, dx = 0;
   bool is_second = false;
@@ -27,8 +27,8 @@ struct Cursor {
   }
 };
 
-// The four rows of a tile that a thread copies: their first input row and column. Those behind the last position read
-// what is there, or zeros, and are not stored.
+// Holds the first input row and column of the four rows of a tile that a thread copies. Rows behind the last position
+// read what is there, or zeros; nobody stores them.
 struct TileRows {
   int y[4], x[4];
 };
@@ -67,7 +67,7 @@ GPU_FN void load_stage(const MatrixArguments& p, const TileRows& rows, const Cur
   }
 }
 
-// The sums of one warp: by row tile, column tile and register. Each set counts another power of 256.
+// Holds the sums of one warp by row tile, column tile and register. Each set counts another power of 256.
 template <class Tile>
 struct Sums {
   static constexpr int kSets = Tile::kWide ? 3 : 2;
@@ -78,7 +78,7 @@ struct Sums {
       GPU_UNROLL for (int n = 0; n < Tile::kTilesN; ++n) GPU_UNROLL for (int i = 0; i < 4; ++i) set[s][m][n][i] = 0;
     }
   }
-  // Parts wrap, the sum does not: rows of weights are bounded.
+  // Parts may wrap. The sum does not, since rows of weights are bounded.
   GPU_FN int32_t at(int m, int n, int i) const {
     uint32_t sum = static_cast<uint32_t>(set[0][m][n][i]);
     GPU_UNROLL for (int s = 1; s < kSets; ++s) sum = (sum << 8) + static_cast<uint32_t>(set[s][m][n][i]);
@@ -92,7 +92,7 @@ GPU_FN void multiply_stage(Sums<Tile>& sums, int base, int warp_row, int warp_co
   GPU_UNROLL for (int half = 0; half < 2; ++half) {
     uint32_t high[2][4], low[2][4];
     GPU_UNROLL for (int m = 0; m < 2; ++m) GPU_UNROLL for (int quarter = 0; quarter < 2; ++quarter) {
-      // Matrices: rows 0..7 and 8..15 of chunk c, then of chunk c + 1.
+      // The four matrices are rows 0..7 and 8..15 of chunk c, then of chunk c + 1.
       const int row = warp_row * 32 + m * 16 + (lane & 15), chunk = half * 4 + quarter * 2 + (lane >> 4);
       uint32_t r[4];
       gpu::load_matrix_x4(r, base + activation_place(row, chunk));
@@ -125,7 +125,7 @@ GPU_FN void multiply_stage(Sums<Tile>& sums, int base, int warp_row, int warp_co
   }
 }
 
-// What follows residuals, on 8 channels that are about to be stored.
+// Applies what follows residuals to 8 channels that are about to be stored.
 GPU_FN Vec16 finished(const MatrixArguments& p, Vec16 v, int column) {
   if (p.factors) {
     const int row = gpu::load_constant(p.row), shift = gpu::load_constant(p.shifts + row);
@@ -172,8 +172,9 @@ GPU_FN void store_rows(const MatrixArguments& p) {
   }
 }
 
-// Which columns are added after the activation. kHalves: of every 32 columns, 0..15 and 16..31 are the two halves of
-// the same 16 outputs. kFours: of every 32 columns, the four tiles of 8 are the four neighbours of the same 8 outputs.
+// Says which columns are added after the activation. With kHalves, columns 0..15 and 16..31 of every 32 are the two
+// halves of the same 16 outputs. With kFours, the four tiles of 8 columns are the four neighbours of the same 8
+// outputs.
 enum class Fold { kNone, kHalves, kFours };
 
 template <class Tile, bool kActivate, Fold kFold>

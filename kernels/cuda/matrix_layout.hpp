@@ -1,8 +1,8 @@
-// Where the elements of a matrix product lie: tiles, packed weights, shared memory. Host and device.
+// Tiles, packed weights and shared memory: where the elements of a matrix product lie. Host and device include this.
 //
-// Weights are packed in blocks of 64 columns and steps of 64 channels, 4096 bytes each (16-bit weights: the high bytes,
-// then the low ones), as they lie in shared memory. A block and step holds two halves of 32 channels, four pairs of
-// 8-column tiles, 32 lanes and 16 bytes: the fragments b0, b1 of the first tile and those of the second.
+// Weights are packed in blocks of 64 columns and steps of 64 channels, as they lie in shared memory. A block and step
+// has 4096 bytes; 16-bit weights have their high bytes, then their low ones. It holds two halves of 32 channels, four
+// pairs of 8-column tiles, 32 lanes and 16 bytes: the fragments b0, b1 of the first tile and those of the second.
 //
 // ldmatrix gives a lane pairs of neighbouring int16 channels, whose high (or low) bytes two permutes join to a
 // fragment. So byte i of fragment register h in lane t = lane % 4 holds channel 16 h + 8 (i / 2) + 2 t + i % 2 of the
@@ -17,7 +17,7 @@ namespace dcvc::cuda {
 constexpr int kStages = 3;  // of the copies from global to shared memory
 constexpr int kTableBytes = 256;
 
-// kWarpRows x kWarpColumns warps, each 32 rows and 8 kTilesN columns.
+// A tile has kWarpRows x kWarpColumns warps. Each has 32 rows and 8 kTilesN columns.
 template <int WarpRows, int WarpColumns, int TilesN, bool Wide>
 struct MatrixTile {
   static constexpr int kWarpRows = WarpRows, kWarpColumns = WarpColumns, kTilesN = TilesN;
@@ -41,11 +41,11 @@ DCVC_HOST_DEVICE bool has_size(TileSize size) {
 }
 static_assert(has_size<SmallTile>(kSmallSize) && has_size<LargeTile>(kLargeSize) && has_size<WideTile>(kWideSize));
 
-// Byte offset of 16-byte chunk `chunk` (8 channels) of row `row` in a stage's activations: no two of 8 rows share a
-// bank.
+// Returns the byte offset of 16-byte chunk `chunk` (8 channels) of row `row` in a stage's activations. No two of 8 rows
+// share a bank, so ldmatrix never waits.
 GPU_FN int activation_place(int row, int chunk) { return row * 128 + ((chunk ^ (row & 7)) << 4); }
 
-// Byte offset of chunk `chunk` of row `row` in the staged output, rows of kRowBytes.
+// Returns the byte offset of chunk `chunk` of row `row` in the staged output, whose rows have kRowBytes.
 template <int kRowBytes>
 GPU_FN int output_place(int row, int chunk) {
   constexpr int kChunks = kRowBytes / 16, kMask = kChunks < 8 ? kChunks - 1 : 7,

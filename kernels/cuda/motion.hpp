@@ -1,4 +1,4 @@
-// Block motion compensation of a picture, an 8x8 square of one plane a block of threads. Source: docs/motion.md,
+// Block motion compensates a picture. A block of threads has an 8x8 square of one plane. Source: docs/motion.md,
 // "Compensation".
 #pragma once
 
@@ -11,8 +11,8 @@ constexpr int kMotionThreads = 64, kWindowBytes = kWindow * kWindow * 2, kLinesO
 constexpr int kMotionBytes = kLinesOffset + kWindow * kSquare * 2;
 constexpr int kMean = 1, kLongTerm = 2;  // blends; 0 is the reference alone
 
-// Tap i of the filter of a fraction: the luma filters of H.265 (clause 8.5.3.3.3), biased by 16 to fit bytes without
-// sign.
+// Returns tap i of the filter of a fraction, of the luma filters of H.265 (clause 8.5.3.3.3). Bytes without sign hold
+// them biased by 16.
 GPU_FN int tap(int fraction, int i) {
   // -1 4 -10 58 17 -5 1 0;  -1 4 -11 40 40 -11 4 -1;  0 1 -5 17 58 -10 4 -1
   const uint64_t biased = fraction == 0   ? 0x1010101050101010ull
@@ -32,7 +32,8 @@ GPU_FN uint32_t vector_of(const int16_t* field, const SquarePlace& at, int row, 
   return gpu::load_constant(reinterpret_cast<const uint32_t*>(field) + square);
 }
 
-// This thread's sample of the square as a vector (x low, y high half) finds it in the picture, not limited.
+// Returns this thread's sample of the square as a vector finds it in the picture, not limited. The vector has x in its
+// low half and y in its high half.
 GPU_FN int32_t predicted_by(const int16_t* picture, const SquarePlace& at, uint32_t vector) {
   const int thread = gpu::thread_index(), vx = low_half(vector), vy = high_half(vector);
   const int top = at.row * kSquare + (vy >> 2) - kTapsBefore, left = at.column * kSquare + (vx >> 2) - kTapsBefore;
@@ -56,8 +57,8 @@ GPU_FN int32_t predicted_by(const int16_t* picture, const SquarePlace& at, uint3
   return sum >> 6;
 }
 
-// Weights in eighths of the square's own prediction and of its vertical neighbour's at this thread's sample: those of
-// H.263, Annex F.
+// Return the weights in eighths of the square's own prediction and of its vertical neighbour's at this thread's sample.
+// H.263, Annex F, has them.
 GPU_FN int own_weight(int y, int x) {
   const bool outer_row = y == 0 || y == 7, middle_row = y >= 2 && y <= 5;
   const bool outer_column = x == 0 || x == 7, middle_column = x >= 2 && x <= 5;
@@ -67,8 +68,8 @@ GPU_FN int vertical_weight(int y, int x) {
   return y == 0 || y == 7 ? 2 : (y == 1 || y == 6) && x >= 2 && x <= 5 ? 2 : 1;
 }
 
-// The sample blended with what the neighbours' vectors predict, limited. All threads of the block take the same
-// branches.
+// Blends the sample with what the neighbours' vectors predict, and limits it. All threads of the block take the same
+// branches, since predicted_by has barriers.
 GPU_FN int32_t overlapped(const int16_t* picture, const int16_t* field, const SquarePlace& at) {
   const uint32_t own = vector_of(field, at, at.row, at.column);
   const uint32_t above = vector_of(field, at, at.row - 1, at.column),

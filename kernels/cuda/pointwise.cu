@@ -1,4 +1,4 @@
-// The depthwise layer, the element by element operations and the pixel shuffles.
+// Defines the depthwise layer, the operations element by element and the pixel shuffles.
 #include "kernels/cuda/depthwise.hpp"
 #include "kernels/cuda/pointwise.hpp"
 

@@ -1,5 +1,5 @@
-// Operations element by element that no layer's epilogue took, and moves of elements. A thread has 8 channels of a
-// position.
+// Kernels do the operations that no layer's epilogue took, element by element, and move elements. A thread has 8
+// channels of a position.
 #pragma once
 
 #include "kernels/cuda/arguments.hpp"
@@ -10,7 +10,7 @@ namespace dcvc::cuda {
 constexpr int kPointwiseThreads = 256;
 constexpr int kHalfToTwoNodes = 65, kStepSizeExponent = 13;
 
-// Eight channels; those beyond `channels` are 0.
+// Holds eight channels. Those beyond the tensor's are 0.
 struct Eight {
   int32_t v[8];
 };
@@ -57,7 +57,7 @@ GPU_FN int32_t half_to_two(int32_t x, const uint32_t* table, int exponent) {
   return (5 << 11) + (x < 0 ? -distance : distance);
 }
 
-// sat16(round(a b, shift)) with shift -15..30.
+// Returns sat16(round(a b, shift)). shift lies in -15..30.
 GPU_FN int32_t shifted_product(int32_t a, int32_t b, int shift) {
   const int64_t product = static_cast<int64_t>(a) * b;
   const int64_t v = shift > 0 ? (product + (int64_t{1} << (shift - 1))) >> shift : product * (int64_t{1} << -shift);
@@ -87,7 +87,7 @@ GPU_FN void pointwise(const PointwiseArguments& p) {
     }
     gpu::sync_block();
   }
-  const int chunks = (p.out_channels + 7) / 8;  // the engine keeps what has more than 2^31 elements away
+  const int chunks = (p.out_channels + 7) / 8;  // the engine refuses tensors whose elements 32 bits do not count
   const int piece = gpu::block_x() * kPointwiseThreads + gpu::thread_index();
   if (piece >= p.height * p.width * chunks) return;
   const int position = piece / chunks, channel = piece % chunks * 8;
@@ -141,7 +141,8 @@ GPU_FN void pointwise(const PointwiseArguments& p) {
   store_eight(p.out, position, p.out_pitch, channel, p.out_channels, x);
 }
 
-// Pixel shuffle (kReverse: unshuffle), one element a thread; the padding of the output's channels becomes 0.
+// Shuffles pixels, or unshuffles them with kReverse. A thread has one element. The padding of the output's channels
+// becomes 0.
 template <bool kReverse>
 GPU_FN void shuffle(const ShuffleArguments& p) {
   const int index = gpu::block_x() * kPointwiseThreads + gpu::thread_index();

@@ -1,6 +1,6 @@
-// Every primitive of device.hpp once, for one warp: what a new GPU or compiler is tried with first
-// (tests/gpu/primitives.py has what must come out). Lane l reads 16 words and writes 64; words of the output that are
-// not named below are 0.
+// One warp runs every primitive of device.hpp once. A new GPU or compiler is tried with it first.
+// tests/gpu/primitives.py has what must come out. Lane l reads 16 words and writes 64. Words of the output that are not
+// named below are 0.
 #include "kernels/cuda/arguments.hpp"
 
 namespace dcvc::cuda {

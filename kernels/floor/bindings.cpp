@@ -160,16 +160,16 @@ py::tuple parts_of(const fl::FrameFloor& floor) {
   return py::make_tuple(bases_of(floor), flat, levels);
 }
 
-// Returns a floor in the form of the GPU's kernel: three words for each block, and the levels of all coded parts.
+// Returns a floor in the form of the GPU's kernel: three words for each block, and the levels of all coded parts. The
+// first word holds the base in 2 bits and three flat levels in 10 bits each.
 py::tuple words_of(const fl::FrameFloor& floor) {
-  require(floor.depth == 8, "the words of blocks hold 8-bit levels");
   Array<uint32_t> words({floor.rows, floor.columns, 3});
   Array<int16_t> levels(
       {static_cast<py::ssize_t>(floor.levels.size() / fl::kPartSamples), py::ssize_t{fl::kPartSamples}});
   uint32_t* to = words.mutable_data();
   for (const fl::Block& block : floor.blocks) {
     uint32_t base = block.is_touched ? 1 + static_cast<uint32_t>(block.base) : 0;
-    for (size_t plane = 0; plane < 3; ++plane) base |= static_cast<uint32_t>(block.flat[plane]) << (8 * (plane + 1));
+    for (size_t plane = 0; plane < 3; ++plane) base |= static_cast<uint32_t>(block.flat[plane]) << (2 + 10 * plane);
     *to++ = base;
     *to++ = block.is_touched ? block.coded : 0;
     *to++ = block.first_level / fl::kPartSamples;

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from dcvc_cli.backend.cuda.arguments import SOURCES
 from dcvc_cli.backend.cuda.engine import Launch
+from dcvc_cli.backend.cuda.pinned import MappedMemory, array_at
 from tests.support.programs import tool
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -153,6 +154,19 @@ class EmulatedDevice:
 
     def free(self, address: int) -> None:
         self._native.emulator_free(address)
+
+    def host_memory(self, count: int, kind: Any) -> MappedMemory:
+        """Memory that the kernels are checked on like any other."""
+        size = max(count, 1) * np.dtype(kind).itemsize
+        address = self.allocate(size, np.dtype(kind).itemsize)
+        return MappedMemory(address, array_at(address, count, kind))
+
+    def mark(self) -> object:
+        """Work is done at once."""
+        return object()
+
+    def wait_for(self, mark: object) -> None:
+        """Nothing is left to wait for."""
 
     def upload(self, address: int, array: NDArray[Any]) -> None:
         assert array.flags.c_contiguous

@@ -3,7 +3,10 @@ constants."""
 
 import ctypes
 import importlib
+import threading
 import time
+from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 from dcvc_cli.backend.cuda.engine import Launch
@@ -20,14 +23,20 @@ class EmulatedDriver:
     Args:
         device: runs the kernels.
         capability: of the GPU that this is.
+        is_late: work is done when the host waits for it, as late as a GPU may do it. Copies read the host's memory
+            then, and kernels write it then.
     """
 
-    def __init__(self, device: EmulatedDevice, capability: tuple[int, int] = (9, 0)) -> None:
+    def __init__(self, device: EmulatedDevice, capability: tuple[int, int] = (9, 0), *, is_late: bool = False) -> None:
+        self._is_late, self._lock = is_late, threading.Lock()
+        self._waiting: deque[Callable[[], Any]] = deque()
+        self.num_stream_waits = 0
         self._real = importlib.import_module("cuda.bindings.driver")
         self._device, self._capability = device, capability
         self._names = list(KERNELS)
         self._allowed: dict[int, int] = {}
         self._hosts: dict[int, Any] = {}
+        self._mapped: set[int] = set()
         self._captured: list[Launch] | None = None
         self._graphs: dict[int, list[Launch]] = {}
         self.num_graph_launches = self.num_launches = self.num_allocations = 0
@@ -75,7 +84,20 @@ class EmulatedDriver:
 
     def cuStreamSynchronize(self, stream: int) -> tuple[int]:  # noqa: N802
         assert self._captured is None, "the host may not wait while a graph is recorded"
+        self.num_stream_waits += 1
+        self._work_until(lambda: not self._waiting)
         return (OK,)
+
+    def _do_in_order(self, work: Callable[[], Any]) -> None:
+        if self._is_late:
+            self._waiting.append(work)
+        else:
+            work()
+
+    def _work_until(self, is_done: Callable[[], bool]) -> None:
+        with self._lock:
+            while not is_done():
+                self._waiting.popleft()()
 
     def cuLibraryLoadData(self, code: bytes, *options: Any) -> tuple[int, str]:  # noqa: N802
         assert options == ([], [], 0, [], [], 0)
@@ -95,19 +117,32 @@ class EmulatedDriver:
         self.num_allocations += 1
         return OK, self._device.allocate(size, 1)
 
+    def cuMemFree(self, address: int) -> tuple[int]:  # noqa: N802
+        assert not self._waiting, "work that may use the memory is under way"
+        self._device.free(address)
+        return (OK,)
+
+    def cuMemHostGetDevicePointer(self, place: int, flags: int) -> tuple[int, int]:  # noqa: N802
+        assert place in self._mapped, "kernels may not write this memory"
+        return OK, place
+
     def cuMemHostAlloc(self, size: int, flags: int) -> tuple[int, int]:  # noqa: N802
+        if flags == self._real.CU_MEMHOSTALLOC_DEVICEMAP:
+            self._mapped.add(place := self._device.allocate(size, 1))
+            return OK, place
+        assert flags == 0
         memory = ctypes.create_string_buffer(size)
         self._hosts[ctypes.addressof(memory)] = memory
         return OK, ctypes.addressof(memory)
 
     def cuMemcpyHtoDAsync(self, to: int, source: int, size: int, stream: int) -> tuple[int]:  # noqa: N802
         assert self._is_pinned(source, size)
-        self._device.upload_bytes(to, source, size)
+        self._do_in_order(lambda: self._device.upload_bytes(to, source, size))
         return (OK,)
 
     def cuMemcpyDtoHAsync(self, to: int, source: int, size: int, stream: int) -> tuple[int]:  # noqa: N802
         assert self._is_pinned(to, size)
-        ctypes.memmove(to, source, size)
+        self._do_in_order(lambda: ctypes.memmove(to, source, size))
         return (OK,)
 
     def _is_pinned(self, place: int, size: int) -> bool:
@@ -125,7 +160,7 @@ class EmulatedDriver:
             self._captured.append(launch)
         else:
             self.num_launches += 1
-            self._device.run([launch])
+            self._do_in_order(lambda: self._device.run([launch]))
         return (OK,)
 
     def cuStreamBeginCapture(self, stream: int, mode: Any) -> tuple[int]:  # noqa: N802
@@ -143,13 +178,18 @@ class EmulatedDriver:
         return OK, graph
 
     def cuEventCreate(self, flags: int) -> tuple[int, list[float]]:  # noqa: N802
-        return OK, [0.0]
+        return OK, [0.0, 0, 0]
 
     def cuEventRecord(self, event: list[float], stream: int) -> tuple[int]:  # noqa: N802
+        """An event is its time, how often it was recorded, and how often the work came to it."""
+        assert self._captured is None, "an event inside a graph marks no work"
         event[0] = time.perf_counter()
+        event[1] += 1
+        self._do_in_order(lambda: event.__setitem__(2, event[2] + 1))
         return (OK,)
 
     def cuEventSynchronize(self, event: list[float]) -> tuple[int]:  # noqa: N802
+        self._work_until(lambda: event[2] == event[1])
         return (OK,)
 
     def cuEventElapsedTime(self, begin: list[float], end: list[float]) -> tuple[int, float]:  # noqa: N802
@@ -166,5 +206,5 @@ class EmulatedDriver:
 
     def cuGraphLaunch(self, graph: int, stream: int) -> tuple[int]:  # noqa: N802
         self.num_graph_launches += 1
-        self._device.run(self._graphs[graph])
+        self._do_in_order(lambda: self._device.run(self._graphs[graph]))
         return (OK,)

@@ -58,7 +58,7 @@ def test_a_stream_on_gpu_and_cpu(call, gpu, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("model", ["witness-tiny-lite", "witness-tiny"])
 def test_10_bit_pictures_on_gpu_and_cpu(call, gpu, tmp_path, monkeypatch, model):
-    """Floor and output of 10 bits run on the host; the rest stays on the device."""
+    """Floor and output of 10 bits run on the device, as those of 8 bits do."""
     home = tmp_path / "weights"
     home.mkdir()
     shutil.copy(ROOT / "tests" / "data" / "witnesses" / "weights" / f"{model}.safetensors.gz", home)
@@ -146,6 +146,10 @@ def test_without_a_gpu_one_line_says_what_is_missing(call, tmp_path, monkeypatch
     told = capsys.readouterr().err
     assert "no CUDA driver is installed" in told or "cuda-bindings is missing" in told
     assert not (tmp_path / "x.y4m").exists()
+    words = ("--model", "tiny-exact", "--precision", "fp16", "--device", "cuda")
+    assert call("encode", clip, "-o", tmp_path / "x.dcvc", *words) == 5
+    told = capsys.readouterr().err
+    assert "this PyTorch is built without CUDA" in told or "PyTorch finds no CUDA driver or no GPU" in told
     for name in ("cuda:", "cuda:x", "gpu"):
         assert call("decode", tmp_path / "s.dcvc", "-o", tmp_path / "x.y4m", "--device", name) == 5
         assert "names no device" in capsys.readouterr().err

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from dcvc_cli.backend.cuda import compiler, pinned
 from dcvc_cli.backend.cuda import driver as driver_file
 from dcvc_cli.backend.cuda.arguments import SOURCES
 from dcvc_cli.backend.cuda.compiler import _cached_folder, write_all
@@ -14,6 +15,7 @@ from dcvc_cli.backend.cuda.engine import CudaEngine, Launch
 from dcvc_cli.backend.cuda.kernels import KERNELS
 from dcvc_cli.backend.exact_cuda import ExactCuda
 from dcvc_cli.backend.exact_native import ExactNative, make_engine
+from dcvc_cli.backend.exact_network import ExactNetwork
 from dcvc_cli.errors import EnvironmentFault
 from tests.cuda.emulated import EmulatedDevice
 from tests.support.exact_frames import FramePair, InventingCoder, ReplayingCoder, invent
@@ -29,6 +31,14 @@ def emulated_driver(emulator):
     from tests.cuda.emulated_driver import EmulatedDriver
 
     return EmulatedDriver(EmulatedDevice(emulator, 0, True, 132))
+
+
+@pytest.fixture
+def late_driver(emulator):
+    pytest.importorskip("cuda.bindings.driver")
+    from tests.cuda.emulated_driver import EmulatedDriver
+
+    return EmulatedDriver(EmulatedDevice(emulator, 0, True, 132), is_late=True)
 
 
 def test_frames_through_the_driver(emulated_driver):
@@ -66,9 +76,10 @@ def test_frames_through_the_driver(emulated_driver):
     assert emulated_driver.num_launches == launches[-1], "another QP takes other graphs"
 
 
-def test_large_uploads_go_in_pieces(emulated_driver, monkeypatch):
-    monkeypatch.setattr(driver_file, "STAGING_BYTES", 1024)
-    device = CudaDevice(driver=emulated_driver, cubins=CUBINS)
+def test_large_uploads_go_in_pieces(late_driver, monkeypatch):
+    """Also where the GPU copies as late as it may: no place is written again before its copy is done."""
+    monkeypatch.setattr(pinned, "STAGING_BYTES", 1024)
+    device = CudaDevice(driver=late_driver, cubins=CUBINS)
     array = np.random.default_rng(0).integers(0, 256, 5000).astype(np.uint8)
     address = device.allocate(5000, 1)
     for size in (5000, 100, 1000, 900):
@@ -76,6 +87,41 @@ def test_large_uploads_go_in_pieces(emulated_driver, monkeypatch):
     found = np.empty(5000, np.uint8)
     device.download(found, address)
     assert np.array_equal(found, array)
+
+
+def test_a_place_is_written_again_only_when_its_copy_is_done(late_driver, monkeypatch):
+    """Without the wait for a copy, a late copy brings what a later upload put in its place."""
+    monkeypatch.setattr(pinned, "STAGING_BYTES", 1024)
+    device, pieces = CudaDevice(driver=late_driver, cubins=CUBINS), range(3 * pinned.NUM_STAGES)
+    address, found = device.allocate(1024 * len(pieces), 1), np.empty(1024 * len(pieces), np.uint8)
+    for piece in pieces:
+        device.upload(address + 1024 * piece, np.full(1024, piece, np.uint8))
+    assert late_driver.num_stream_waits == 0, "an upload waits for its place, not for all work"
+    device.download(found, address)
+    assert np.array_equal(found, np.repeat(np.arange(len(pieces), dtype=np.uint8), 1024))
+
+
+def test_arrays_that_kernels_write_are_read_behind_their_mark(late_driver):
+    """Two frames' arrays wait at a time. A third request takes the place of the first, whose owner keeps its values."""
+    engine = CudaEngine(CudaDevice(driver=late_driver, cubins=CUBINS))
+    kept = []
+    for frame in range(5):
+        symbols = np.full((8, 4, 4), frame + 1, np.int8)
+        z = ExactCuda(ExactNetwork({}, 6), engine).z_from_symbols(symbols)
+        taken, _ = ExactCuda(ExactNetwork({}, 6), engine).choose_z(ExactCuda(ExactNetwork({}, 6), engine), z)
+        kept.append((symbols, taken))
+    for symbols, taken in kept:
+        assert np.array_equal(symbols, taken())
+        assert np.array_equal(symbols, taken()), "a second call gives the same"
+    assert sum(len(places) for places in engine.places._places.values()) == 2
+
+
+def test_what_a_gpu_cannot_count_is_refused(emulated_driver):
+    engine = CudaEngine(CudaDevice(driver=emulated_driver, cubins=CUBINS))
+    with pytest.raises(EnvironmentFault, match="too many elements for the CUDA kernels"):
+        engine.tensor(32768, 8192, 8)
+    with pytest.raises(EnvironmentFault, match="1 x 65536 x 1 blocks of threads, more than a GPU starts"):
+        engine.prepare("matrix_small_plain", (1, 65536))
 
 
 class TorchStream:
@@ -129,6 +175,17 @@ def test_a_gpu_is_described_without_opening_it(emulated_driver, monkeypatch, tmp
     assert text.startswith("emulator, compute capability 9.0, kernels to be compiled at first use by NVRTC ")
     write_all(_cached_folder((9, 0), 13), CUBINS)
     assert driver_file.describe_gpu(0, emulated_driver).endswith("kernels compiled before")
+
+
+def test_a_missing_compiler_is_told(emulated_driver, monkeypatch, tmp_path):
+    """A GPU for which nothing is compiled, and no NVRTC."""
+    monkeypatch.setenv("DCVC_HOME", str(tmp_path))
+    monkeypatch.setattr(compiler, "_in_wheels", list)
+    monkeypatch.setattr(compiler, "_NVRTC_NAMES", ())
+    compiler.find_nvrtc.cache_clear()
+    for run in (lambda: driver_file.describe_gpu(0, emulated_driver), lambda: CudaDevice(0, emulated_driver)):
+        with pytest.raises(EnvironmentFault, match=r"the CUDA compiler NVRTC of version 13 or earlier.* is missing"):
+            run()
 
 
 def test_errors_of_the_driver_have_their_name(emulated_driver):

@@ -224,6 +224,47 @@ def test_the_encoders_choice_agrees(engines):
         for name, a, b in zip(("symbols", "rows", "flags"), planes, found_planes, strict=True):
             assert a.dtype == b.dtype
             assert_same(a, b, f"{name}, {told}")
+        part_again, taken = ops.quantise_coded(step, y, *values, 0.12, zero_below)
+        assert_same(part.data, data_of(ops, part_again), told)
+        symbols, rows, coded = planes
+        for name, a, b in zip(("symbols", "rows"), (symbols[coded], rows[coded]), taken(), strict=True):
+            assert a.dtype == b.dtype
+            assert_same(a, b, f"{name} in stream order, {told}")
+
+
+def test_float_latents_on_the_device_agree(engines):
+    """Integer latents become the floats of NumPy, times factors and inverse step sizes, one or one a channel."""
+    for seed, engine in enumerate(engines):
+        rng, exponent = np.random.default_rng(seed), (0, 5, 9, 15)[seed]
+        size, channels = ((1, 1), (3, 5), (9, 31), (4, 4))[seed], 12
+        step, scales = VIDEO_STEPS[seed % 2], random_values(rng, (channels, *size), "full")
+        x, wide, one = (random_values(rng, (c, *size), "full") for c in (channels, channels, 1))
+        wide, one = (np.where(values == 0, 1, values).astype(np.int16) for values in (wide, one))
+        reference, ops = ExactTwin(ExactNetwork({}, 6)), ExactCuda(ExactNetwork({}, 6), engine)
+        analysis, other = ExactTwin(ExactNetwork({}, 6)), ExactCuda(ExactNetwork({}, 6), engine)
+        latents = [reference.latents_of(analysis, ExactValue(x, exponent))]
+        latents += [ops.latents_of(other, on_device(ops, x, exponent))]
+        results = []
+        for o, y in zip((reference, ops), latents, strict=True):
+            first, second, third, fourth = (
+                ExactValue(v, e) if o is reference else on_device(ops, v, e)
+                for v, e in ((wide, 7), (one, 13), (scales, 6), (x, 10))
+            )
+            scaled = y * o.encoder_factor(first) * o.reciprocal(second)
+            results.append(o.quantise_coded(step, scaled, third, fourth, 0.12)[1]())
+        for name, a, b in zip(("symbols", "rows"), *results, strict=True):
+            assert_same(a, b, f"{name}, seed {seed}")
+
+
+@pytest.mark.parametrize("limits", [(-128, 127), (-64, 63)])
+def test_the_encoders_hyper_latents_agree(limits, engines):
+    for seed, engine in enumerate(engines):
+        z = random_values(np.random.default_rng(seed), ((1, 8, 24, 130)[seed], 3, 5), VALUES[seed % 3])
+        reference, ops = ExactTwin(ExactNetwork({}, 6)), ExactCuda(ExactNetwork({}, 6), engine)
+        expected, z_hat = reference.choose_z(reference, ExactValue(z, 4 * seed), limits)
+        found, found_z_hat = ops.choose_z(ops, on_device(ops, z, 4 * seed), limits)
+        assert_same(expected(), found(), f"symbols, seed {seed}")
+        assert_same(z_hat.data, data_of(ops, found_z_hat), f"z, seed {seed}")
 
 
 def test_many_segments_keep_the_stream_order(engines):

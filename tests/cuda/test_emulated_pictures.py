@@ -6,7 +6,8 @@ import pytest
 from dcvc_cli.backend.exact_cuda import ExactCuda
 from dcvc_cli.backend.exact_network import ExactNetwork, ExactValue
 from dcvc_cli.backend.exact_twin import ExactTwin
-from dcvc_cli.families.lite.filter.filters import bytes_of_plane, planes_of_squares
+from dcvc_cli.codec.pictures import has_halved_chroma, output_samples, picture_from_frame
+from dcvc_cli.families.lite.filter.filters import planes_of_squares
 from dcvc_cli.families.lite.filter.parameters import Filters
 from dcvc_cli.families.lite.filter.twin import filter_planes_twin
 from dcvc_cli.families.lite.floor.frame_floor import FrameFloor, put_back
@@ -16,6 +17,8 @@ from dcvc_cli.families.lite.motion.brightness import Brightness, brightened, bri
 from dcvc_cli.families.lite.motion.field import in_lines, in_squares
 from dcvc_cli.families.lite.motion.motion import Motion
 from dcvc_cli.families.lite.motion.twin import compensate_twin
+from dcvc_cli.families.lite.pictures import picture_from_planes
+from dcvc_cli.format.types import ChromaFormat, PictureSize, VideoFormat
 from tests.cuda.layer_checks import VALUES, data_of, engines_of_all_orders, on_device
 from tests.support.random_layers import assert_same, random_values
 
@@ -85,26 +88,27 @@ def test_changes_of_brightness_agree(all_ops):
         assert_same(expected, ops.samples_from_frame(brightened_frame(ops, found, change)), f"seed {seed}")
 
 
-def random_floor(rng, rows, columns, is_halved, step_index):
+def random_floor(rng, rows, columns, is_halved, step_index, bit_depth=8):
     """Blocks of every base, parts with levels and without, levels small and at both ends."""
-    parts = FloorParts.empty(rows, columns, is_halved)
+    parts = FloorParts.empty(rows, columns, is_halved, bit_depth)
     parts.step_index = step_index
     parts.bases[...] = rng.integers(0, FLAT + 1, (rows, columns))
     flat = parts.bases == FLAT
-    parts.flat[flat] = rng.integers(0, 256, (int(flat.sum()), 3))
+    parts.flat[flat] = rng.integers(0, parts.max_level + 1, (int(flat.sum()), 3))
     levels = rng.integers(-3, 4, parts.levels.shape) * rng.choice([1, 1, 40, 5461], parts.levels.shape)
     parts.levels[...] = np.where(rng.random(parts.levels.shape[:3])[..., None] < 0.6, levels, 0)
     parts.levels[parts.bases == 0] = 0
     return parts
 
 
+@pytest.mark.parametrize("bit_depth", [8, 10])
 @pytest.mark.parametrize("halved", [True, False])
-def test_the_floor_agrees(halved, all_ops):
+def test_the_floor_agrees(halved, bit_depth, all_ops):
     for seed, step_index in enumerate((0, 17, 62, EXACT_STEP)):
         ops, rng = all_ops[seed], np.random.default_rng(seed)
         size = ((2, 2), (4, 2), (2, 6), (4, 4))[seed]
         pairs = pictures(rng, ops, size, VALUES[seed % 3]), pictures(rng, ops, size)
-        parts = random_floor(rng, size[0] // 2, size[1] // 2, halved, step_index)
+        parts = random_floor(rng, size[0] // 2, size[1] // 2, halved, step_index, bit_depth)
         if seed == 0:  # as in an I frame
             parts.bases[parts.bases == COMPENSATED] = FLAT
         squares = [REFERENCE.samples_from_frame(wanted) for wanted, _ in pairs]
@@ -133,8 +137,36 @@ def test_the_output_filter_agrees(halved, all_ops):
         result = ops.filtered_planes(found, filters.luma, filters.chroma, halved)
         for k, (a, b) in enumerate(zip(expected, result, strict=True)):
             assert_same(a, b, f"plane {k}, seed {seed}")
-        if halved:
-            sizes = [(plane.shape[0] - 3, plane.shape[1] - 2) for plane in expected]
-            samples = ops.filtered_samples(found, filters.luma, filters.chroma, sizes)
-            for plane, size, a in zip(expected, sizes, samples, strict=True):
-                assert_same(bytes_of_plane(plane, *size), a, f"samples, seed {seed}")
+        for video_format in output_formats(wanted):
+            if has_halved_chroma(video_format) == halved:
+                output = output_samples(video_format, truncate_chroma=False)
+                samples = ops.filtered_samples(found, filters.luma, filters.chroma, output)
+                shown = picture_from_planes(tuple(expected), video_format)
+                for k, (a, b) in enumerate(zip(shown.planes, samples, strict=True)):
+                    assert a.dtype == b.dtype
+                    assert_same(a, b, f"{video_format.chroma} {video_format.bit_depth} plane {k}, seed {seed}")
+
+
+def output_formats(picture):
+    """Every format of a picture's output, cropped to an odd size."""
+    height, width = REFERENCE.size(picture)
+    return [
+        VideoFormat(size=PictureSize(width - 5, height - 3), chroma=chroma, bit_depth=depth)
+        for chroma in (ChromaFormat.YUV420, ChromaFormat.YUV422, ChromaFormat.YUV444, ChromaFormat.RGB)
+        for depth in (8, 10)
+    ]
+
+
+@pytest.mark.parametrize("truncate", [False, True])
+def test_output_of_every_format_agrees(truncate, all_ops):
+    for seed, ops in enumerate(all_ops):
+        rng = np.random.default_rng(seed)
+        wanted, found = pictures(rng, ops, ((2, 2), (2, 4), (4, 6), (2, 6))[seed], VALUES[seed % 3])
+        for video_format in output_formats(wanted):
+            expected, made = (
+                picture_from_frame(o, picture, video_format, truncate_chroma=truncate)
+                for o, picture in ((REFERENCE, wanted), (ops, found))
+            )
+            for k, (a, b) in enumerate(zip(expected.planes, made.planes, strict=True)):
+                assert a.dtype == b.dtype
+                assert_same(a, b, f"{video_format.chroma} {video_format.bit_depth} plane {k}, seed {seed}")

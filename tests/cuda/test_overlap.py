@@ -6,6 +6,10 @@ import numpy as np
 import pytest
 
 from dcvc_cli.backend.cuda import driver
+from dcvc_cli.backend.cuda.arguments import SOURCES
+from dcvc_cli.backend.cuda.driver import CudaDevice
+from dcvc_cli.backend.cuda.engine import CudaEngine
+from dcvc_cli.backend.cuda.landing import Landing
 from dcvc_cli.bitstream.sps import Precision
 from dcvc_cli.bitstream.units import FrameUnit
 from dcvc_cli.codec.backends import open_networks
@@ -14,9 +18,11 @@ from dcvc_cli.coding.stream_format import sps_for
 from dcvc_cli.entropy.coder import FrameDecoder, FrameEncoder
 from dcvc_cli.media.synthetic_clip import synthetic_format, synthetic_pictures
 from dcvc_cli.weights.store import weights_by_name
+from tests.cuda.emulated import EmulatedDevice
 from tests.cuda.layer_checks import engine_on
 
 pytestmark = pytest.mark.native
+CUBINS = {source: source.encode() for source in SOURCES}
 SIZE, NUM_FRAMES, PATIENCE_SECONDS = (16, 16), 4, 60
 CHOICES = CodingChoices(qp_i=40, qp_p=40, keyint=-1)
 
@@ -27,6 +33,14 @@ def engine(emulator, monkeypatch):
     made = engine_on(emulator)
     monkeypatch.setattr(driver, "open_engine", lambda name: made)
     return made
+
+
+@pytest.fixture
+def late_driver(emulator):
+    pytest.importorskip("cuda.bindings.driver")
+    from tests.cuda.emulated_driver import EmulatedDriver
+
+    return EmulatedDriver(EmulatedDevice(emulator), is_late=True)
 
 
 @pytest.fixture
@@ -76,7 +90,7 @@ def test_symbols_are_coded_while_the_gpu_computes_the_next_frame(engine, clip, m
             shown.append(encoder.reconstruction()[0])
     assert [came for came, _ in units] == [1, 2, 3, 4], "a unit comes with the picture after its own"
     for frame in range(NUM_FRAMES - 1):
-        assert events.index(("coding", frame)) < events.index(("gpu", frame + 1)) < events.index(("coded", frame))
+        assert events.index(("gpu", frame + 1)) < events.index(("coded", frame))
 
     monkeypatch.undo()
     networks = open_networks(weights.networks, Precision.EXACT, "cpu")
@@ -86,6 +100,40 @@ def test_symbols_are_coded_while_the_gpu_computes_the_next_frame(engine, clip, m
         assert expected == unit
         (wanted,) = encoder.reconstruction()
         assert all(np.array_equal(a, b) for a, b in zip(wanted.planes, decoded.planes, strict=True))
+
+
+def test_an_encoder_leaves_the_waiting_to_its_coder(late_driver, clip, monkeypatch):
+    """The GPU works as late as it may: only when somebody waits for it. The main thread never does, and downloads
+    nothing. Kernels write the symbols into the host's memory, those that are coded and no others."""
+    weights, video_format, pictures = clip
+    engine = CudaEngine(CudaDevice(driver=late_driver, cubins=CUBINS))
+    monkeypatch.setattr(driver, "open_engine", lambda name: engine)
+    monkeypatch.setattr(engine.device, "download", None)
+    waited, taken = [], []
+    for name in ("cuEventSynchronize", "cuStreamSynchronize"):
+        wait = getattr(late_driver, name)
+        told = lambda *given, wait=wait: waited.append(threading.current_thread()) or wait(*given)  # noqa: E731
+        monkeypatch.setattr(late_driver, name, told)
+    take = Landing.take
+    monkeypatch.setattr(Landing, "take", lambda self: taken.append(take(self)) or taken[-1])
+    networks = open_networks(weights.networks, Precision.EXACT, "cuda")
+    sps = sps_for(video_format, weights, Precision.EXACT, CHOICES)
+    encoder = weights.model.encoder(networks, sps, CHOICES)
+    units = [unit for picture in pictures for unit in encoder.push(picture)]
+    units += encoder.flush()
+    assert waited, "the coder waits for the symbols"
+    assert threading.main_thread() not in waited
+    steps = [arrays for arrays in taken if len(arrays) == 2]
+    assert all(symbols.size == rows.size for symbols, rows in steps)
+
+    networks = open_networks(weights.networks, Precision.EXACT, "cpu")
+    encoder = weights.model.encoder(networks, sps, CHOICES)
+    counted, add = [], FrameEncoder._part_of_y
+    monkeypatch.setattr(
+        FrameEncoder, "_part_of_y", staticmethod(lambda *given: counted.append(given[0].size) or add(*given))
+    )
+    assert [unit for picture in pictures for unit in encoder.push(picture)] == units
+    assert [symbols.size for symbols, _ in steps] == counted, "as many symbols cross as are coded"
 
 
 def test_hyper_latents_are_read_while_the_gpu_computes_the_contexts(engine, clip, monkeypatch):

@@ -2,6 +2,7 @@
 values."""
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -23,7 +24,16 @@ def motion(engines):
 
 def floor(engines):
     all_ops = [ExactCuda(ExactNetwork({}, 6), engine) for engine in engines]
-    test_emulated_pictures.test_the_floor_agrees(True, all_ops)
+    test_emulated_pictures.test_the_floor_agrees(True, 10, all_ops)
+
+
+def hyper(engines):
+    test_emulated_layers.test_the_encoders_hyper_latents_agree((-128, 127), engines)
+
+
+def full_filter(engines):
+    all_ops = [ExactCuda(ExactNetwork({}, 6), engine) for engine in engines]
+    test_emulated_pictures.test_the_output_filter_agrees(False, all_ops)
 
 
 def output_filter(engines):
@@ -31,9 +41,11 @@ def output_filter(engines):
     test_emulated_pictures.test_the_output_filter_agrees(True, all_ops)
 
 
+CHOICE = test_emulated_layers.test_the_encoders_choice_agrees
 STEPS = test_emulated_layers.test_coding_steps_agree
 VALUES = test_emulated_layers.test_values_agree
 SCAN = test_emulated_layers.test_many_segments_keep_the_stream_order
+KERNELS = Path(__file__).resolve().parents[2] / "kernels" / "cuda"
 NARROW = "gpu::mma_u8s8(sums.set[1][m][n], low[m], b.w[2 * j], b.w[2 * j + 1]);\n        }\n      }\n    }"
 CASES = [
     # (name, in CI, source, header, text, planted, check, what the fault says; None: wrong values)
@@ -113,8 +125,8 @@ CASES = [
         False,
         "matrix.cu",
         "matrix.hpp",
-        "half * 4 + all % 4",
-        "half * 4 + (all ^ 1) % 4",
+        "fragments_place(half, all % 4, lane)",
+        "fragments_place(half, (all ^ 1) % 4, lane)",
         layers,
         None,
     ),
@@ -181,6 +193,66 @@ CASES = [
         "race",
     ),
     (
+        "symbols in the order of the plane",
+        True,
+        "latents.cu",
+        "latents.hpp",
+        "gpu::store_global(p.coded_symbols + place, symbol);",
+        "gpu::store_global(p.coded_symbols + position, symbol);",
+        CHOICE,
+        None,
+    ),
+    (
+        "as many symbols as elements",
+        False,
+        "latents.cu",
+        "latents.hpp",
+        "if (!coded || !p.offsets) return;",
+        "if (!p.offsets) return;",
+        CHOICE,
+        None,
+    ),
+    (
+        "the number stays on the device",
+        False,
+        "latents.cu",
+        "latents.hpp",
+        "if (p.number) gpu::store_global(p.number, before);",
+        "",
+        CHOICE,
+        None,
+    ),
+    (
+        "hyper-latents in the order of the tensor",
+        False,
+        "latents.cu",
+        "latents.hpp",
+        "gpu::store_global(p.symbols + index, static_cast<int8_t>(symbol));",
+        "gpu::store_global(p.symbols + position * p.channels + channel, static_cast<int8_t>(symbol));",
+        hyper,
+        None,
+    ),
+    (
+        "flat levels of 8 bits",
+        False,
+        "picture.cu",
+        "floor.hpp",
+        "kFlatBits = 10",
+        "kFlatBits = 8",
+        floor,
+        None,
+    ),
+    (
+        "a pair of samples rounded down",
+        False,
+        "picture.cu",
+        "picture.hpp",
+        "gpu::load_global(from + 1) + 1) >> 1",
+        "gpu::load_global(from + 1)) >> 1",
+        full_filter,
+        None,
+    ),
+    (
         "lines overwritten",
         True,
         "picture.cu",
@@ -233,12 +305,19 @@ CASES = [
 ]
 
 
+@pytest.mark.parametrize(("header", "old"), [pytest.param(*c[3:5], id=c[0]) for c in CASES])
+def test_every_bug_has_its_place(header, old):
+    """A kernel that changed may leave a bug without the text that it replaces."""
+    assert (KERNELS / header).read_text(encoding="utf-8").count(old) == 1
+
+
 @pytest.mark.parametrize(
     ("source", "header", "old", "new", "check", "fault"), [pytest.param(*c[2:], id=c[0]) for c in CASES if c[1]]
 )
 def test_a_planted_bug_is_found(source, header, old, new, check, fault, emulator, tmp_path):
+    engines = engines_of_all_orders(build_changed(tmp_path, emulator, source, header, old, new))
     with pytest.raises(KernelError if fault else AssertionError) as found:
-        check(engines_of_all_orders(build_changed(tmp_path, emulator, source, header, old, new)))
+        check(engines)
     assert fault is None or f"{fault} at " in str(found.value)
 
 

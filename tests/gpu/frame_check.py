@@ -7,6 +7,9 @@ from typing import Any
 import numpy as np
 
 from dcvc_cli.backend.exact_cuda import ExactCuda
+from dcvc_cli.backend.picture_types import OutputSamples
+from dcvc_cli.families.lite.floor.frame_floor import FrameFloor
+from dcvc_cli.families.lite.floor.parts import PICTURE, FloorParts
 from dcvc_cli.families.lite.motion.motion import Motion
 from dcvc_cli.families.registry import find_model
 from dcvc_cli.families.uf.recipe import (
@@ -36,6 +39,17 @@ class ZeroSymbols:
         return self.ops.restore_coded(step, np.zeros(rows.size, np.int8), coded, means)
 
 
+def random_floor(rng: np.random.Generator, size: tuple[int, int]) -> FrameFloor:
+    """A floor that touches an eighth of the blocks, half of their parts with levels."""
+    parts = FloorParts.empty(*size, is_halved=True)
+    parts.step_index = 30
+    parts.bases[rng.random(size) < 1 / 8] = PICTURE
+    levels = rng.integers(-2, 3, parts.levels.shape)
+    has_levels = (parts.bases > 0)[..., None] & (rng.random(parts.levels.shape[:3]) < 1 / 2)
+    parts.levels[...] = np.where(has_levels[..., None], levels, 0)
+    return FrameFloor.from_parts(parts)
+
+
 class Frames:
     """Decodes an I frame, then P frames one after the other."""
 
@@ -47,6 +61,7 @@ class Frames:
         self.frame = image.synthesis(image_ops, image.code_latents(image_ops, parameters, ZeroSymbols(image_ops)), 30)
         self.feature: Any = None
         rng = np.random.default_rng(3)
+        self.floor = random_floor(rng, size).words()
         self.motion = Motion(rng.integers(-20, 21, (2 * size[0], 2 * size[1], 2)).astype(np.int16))
 
     def step(self) -> Any:
@@ -60,7 +75,11 @@ class Frames:
         self.feature = video.synthesis(ops, y_hat, ctx, 30)
         self.frame = video.picture_of(ops, self.feature, y_hat, 30, frame)
         if video.predicts_pictures and ops.has_picture_kernels:
-            return ops.filtered_planes(self.frame, np.ones((24, 12), np.int8), np.ones((2, 16), np.int8), True)
+            self.frame = ops.floored(self.frame, frame, *self.floor, True)
+            height, width = 16 * self.size[0], 16 * self.size[1]
+            shapes = (height, width), (height // 2, width // 2), (height // 2, width // 2)
+            filters = np.ones((24, 12), np.int8), np.ones((2, 16), np.int8)
+            return ops.filtered_samples(self.frame, *filters, OutputSamples(shapes, 2, 2, 255))
         return ops.export_planes(self.frame, halve_chroma=True, truncate_chroma=False)
 
 

@@ -1,6 +1,6 @@
-"""A GPU through the CUDA driver: memory, copies, launches, graphs. No other file calls the driver. No GPU has run this
-yet: tests use a driver that only records its calls. Calls and constants are those of `cuda-bindings`, which PyTorch's
-CUDA builds from 2.10 on bring along.
+"""A GPU through the CUDA driver: memory, copies, launches, graphs. This file and pinned.py alone call the driver. No
+GPU has run this yet: tests use a driver that only records its calls. Calls and constants are those of `cuda-bindings`,
+which PyTorch's CUDA builds from 2.10 on bring along.
 """
 
 import ctypes
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dcvc_cli.backend.cuda import pinned
 from dcvc_cli.backend.cuda.compiler import SMALLEST_CAPABILITY, cubins_for, origin_of_cubins
 from dcvc_cli.backend.cuda.engine import CudaEngine, Launch
 from dcvc_cli.backend.cuda.kernels import KERNELS
@@ -31,9 +32,6 @@ Handle = Any
 STATIC_SHARED_LIMIT = 48 << 10
 """Shared memory that a kernel may use without asking for more."""
 MAX_GRAPHS = 256
-STAGING_BYTES = 8 << 20
-"""Pinned memory: so much for uploads, for which the host need not wait, and so much for downloads. Larger arrays go in
-pieces."""
 
 
 def driver_module() -> Bindings:
@@ -161,8 +159,9 @@ class CudaDevice:
         self._stream = do(cu.cuStreamCreate(cu.CUstream_flags.CU_STREAM_NON_BLOCKING.value))
         self._libraries: list[Handle] = []
         self._functions = self._load(cubins, gpu.handle)
-        self._staging, self._landing = (int(do(cu.cuMemHostAlloc(STAGING_BYTES, 0))) for _ in range(2))
-        self._staged = 0
+        self._calls, self._staging = calls, pinned.Staging(calls, self._stream)
+        self._landing = int(do(cu.cuMemHostAlloc(pinned.STAGING_BYTES, 0)))
+        self._free_events: list[Handle] = []
         self._graphs: OrderedDict[bytes, Handle | None] = OrderedDict()
 
     def _enter(self) -> None:
@@ -201,27 +200,35 @@ class CudaDevice:
     def wait(self) -> None:
         """Waits until all work is done."""
         self._do(self._cu.cuStreamSynchronize(self._stream))
-        self._staged = 0
 
     def upload(self, address: int, array: NDArray[Any]) -> None:
         self._enter()
         data = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
-        for first in range(0, len(data), STAGING_BYTES):
-            piece = data[first : first + STAGING_BYTES]
-            if self._staged + len(piece) > STAGING_BYTES:  # the staging memory is still being read
-                self.wait()
-            place = self._staging + self._staged
+        for first in range(0, len(data), pinned.STAGING_BYTES):
+            piece = data[first : first + pinned.STAGING_BYTES]
+            place = self._staging.place(len(piece))
             ctypes.memmove(place, piece.ctypes.data, len(piece))
             self._do(self._cu.cuMemcpyHtoDAsync(address + first, place, len(piece), self._stream))
-            self._staged += -(-len(piece) // 256) * 256
 
     def download(self, array: NDArray[Any], address: int) -> None:
         self._enter()
-        for first in range(0, array.nbytes, STAGING_BYTES):
-            size = min(STAGING_BYTES, array.nbytes - first)
+        for first in range(0, array.nbytes, pinned.STAGING_BYTES):
+            size = min(pinned.STAGING_BYTES, array.nbytes - first)
             self._do(self._cu.cuMemcpyDtoHAsync(self._landing, address + first, size, self._stream))
             self.wait()
             ctypes.memmove(array.ctypes.data + first, self._landing, size)
+
+    def host_memory(self, count: int, kind: type[np.generic]) -> pinned.MappedMemory:
+        self._enter()
+        return pinned.mapped_memory(self._calls, count, kind)
+
+    def mark(self) -> pinned.Mark:
+        self._enter()
+        return pinned.Mark(self._calls, self._stream, self._free_events)
+
+    def wait_for(self, mark: pinned.Mark) -> None:
+        self._enter()  # a thread has the context only once it entered it
+        mark.wait()
 
     # ---- PyTorch on the same GPU, where it has CUDA
 

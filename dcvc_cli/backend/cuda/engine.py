@@ -15,12 +15,18 @@ from numpy.typing import NDArray
 
 from dcvc_cli.backend.cuda.arena import Arena, Memory
 from dcvc_cli.backend.cuda.kernels import KERNELS, Kernel
+from dcvc_cli.backend.cuda.landing import HostMemory, LandingPlaces, Mark
 from dcvc_cli.backend.cuda.packing import round_up
+from dcvc_cli.errors import EnvironmentFault
 
 if TYPE_CHECKING:
     import torch
 
 NUM_SLOTS = 64
+MAX_ELEMENTS = (1 << 31) - 1024
+"""Of a tensor. Kernels count elements in 32 bits, and the last block's threads count on beyond the end."""
+MAX_BLOCKS = (1 << 31) - 1, 65535, 65535
+"""Of a launch in x, y and z, on every GPU."""
 T = TypeVar("T")
 
 
@@ -76,6 +82,15 @@ class Device(Protocol):
 
     def run(self, launches: Sequence[Launch]) -> None:
         """Starts a group of launches."""
+
+    def host_memory(self, count: int, kind: type[np.generic]) -> HostMemory:
+        """Memory of the host for count numbers, which kernels can write; it stays as long as the device."""
+
+    def mark(self) -> Mark:
+        """The point behind all work so far."""
+
+    def wait_for(self, mark: Any) -> None:
+        """Waits until the work before a mark is done and the host sees what it wrote. Any thread may call it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,6 +167,7 @@ class CudaEngine:
         self._uploaded_slots: NDArray[np.int32] | None = None
         self._num_slots = 0
         self._cached: dict[object, Any] = {}  # of many types, by key
+        self.places = LandingPlaces(self)
 
     # ---- memory
 
@@ -160,11 +176,12 @@ class CudaEngine:
         return Allocation(self.memory, size_bytes, cell_bytes)
 
     def tensor(self, height: int, width: int, channels: int) -> DeviceTensor:
-        """Makes a tensor. Its pitch is the number of channels, rounded up to 8. ValueError for 2^31 elements and more:
-        kernels count them in 32 bits."""
+        """A new tensor, its pitch the channels rounded up to 8. EnvironmentFault for more elements than kernels
+        count."""
         pitch = round_up(channels, 8)
-        if height * width * pitch >= 1 << 31:
-            raise ValueError(f"a tensor of {height} x {width} x {pitch} has too many elements for the CUDA kernels")
+        if height * width * pitch > MAX_ELEMENTS:
+            message = f"a tensor of {height} x {width} x {pitch} has too many elements for the CUDA kernels"
+            raise EnvironmentFault(message, "use --device cpu")
         owner = Allocation(self.memory, 2 * height * width * pitch, 2)
         return DeviceTensor(owner.address, height, width, channels, pitch, owner)
 
@@ -190,7 +207,8 @@ class CudaEngine:
     # ---- work
 
     def launch(self, name: str, grid: tuple[int, ...], **values: Any) -> None:
-        """Adds a launch of a kernel. Fields of its structure that are not named are 0; lists fill arrays."""
+        """Adds a launch of a kernel. Fields of its structure that are not named are 0; lists fill arrays.
+        EnvironmentFault for more blocks than a GPU starts."""
         prepared = self.prepare(name, grid, **values)
         self._pending.append(Launch(prepared.kernel, prepared.grid, bytes(prepared.arguments)))
 
@@ -200,6 +218,9 @@ class CudaEngine:
         kernel = KERNELS[name]
         fields = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
         x, y, z = (*grid, 1, 1)[:3]
+        if any(blocks > most for blocks, most in zip((x, y, z), MAX_BLOCKS, strict=True)):
+            message = f"{name} needs {x} x {y} x {z} blocks of threads, more than a GPU starts"
+            raise EnvironmentFault(message, "use --device cpu")
         return Prepared(kernel, (x, y, z), kernel.structure(**fields))
 
     def launch_prepared(self, prepared: "Prepared", **addresses: int) -> None:
@@ -238,6 +259,7 @@ class CudaEngine:
                 self._record.append(self._pending)
             self.device.run(self._pending)
             self._pending, self._num_slots = [], 0
+            self.places.after_work()
         self.memory.after_work()
 
     def upload(self, address: int, array: NDArray[Any]) -> None:

@@ -1,13 +1,14 @@
 """Pictures on the device: samples for output, pixel shuffles, block motion, the floor, the output filter."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dcvc_cli.backend import exact_rules as rules
-from dcvc_cli.backend.cuda.engine import CudaEngine, DeviceTensor
+from dcvc_cli.backend.cuda.engine import Allocation, CudaEngine, DeviceTensor
+from dcvc_cli.backend.picture_types import OutputSamples
+from dcvc_cli.format.types import Planes
 
 FILTER_BLOCK = 4
 Plane = NDArray[np.int16]
@@ -96,6 +97,7 @@ class PictureKernels:
         words: NDArray[np.uint32],
         levels: NDArray[np.int16],
         step: int,
+        max_level: int,
         *,
         halve_chroma: bool,
     ) -> DeviceTensor:
@@ -104,7 +106,8 @@ class PictureKernels:
         Args:
             words: (h / 16, w / 16, 3), as FrameFloor.words gives them.
             levels: (coded parts, 64).
-            step: the size of a step; 0 where levels are differences of 8-bit samples.
+            step: the size of a step; 0 where levels are differences of output samples.
+            max_level: the largest output sample, 255 or 1023.
         """
         out = self.engine.tensor(picture.height, picture.width, picture.channels)
         parts = 6 if halve_chroma else 12
@@ -125,6 +128,7 @@ class PictureKernels:
             rows=picture.height,
             columns=picture.width,
             halved=int(halve_chroma),
+            max_level=max_level,
         )
         return out
 
@@ -137,18 +141,63 @@ class PictureKernels:
         return first, second, third
 
     def filtered_samples(
-        self, picture: DeviceTensor, luma: NDArray[np.int8], chroma: NDArray[np.int8], shapes: Sequence[tuple[int, ...]]
-    ) -> list[NDArray[np.uint8]]:
-        """Returns the upper left parts of the filtered planes as 8-bit samples, chroma halved; `shapes` of luma, Cb and
-        Cr."""
-        parts = []
-        for (plane, padded), (height, width) in zip(self._filter(picture, luma, chroma, True), shapes, strict=True):
-            out = self.engine.raw(height * width, 1)
-            sizes = {"height": height, "width": width, "pitch": padded[1]}
+        self, picture: DeviceTensor, luma: NDArray[np.int8], chroma: NDArray[np.int8], output: OutputSamples
+    ) -> Planes:
+        """The filtered planes as output samples."""
+        filtered = self._filter(picture, luma, chroma, output.tall == 2)
+        made = self._output_memory(output)
+        if output.rgb_factors is not None:
+            addresses = [plane.address for plane, _ in filtered]
+            self._launch_fine("picture_rgb", made, output, picture.width, full=addresses)
+            return self._downloaded(made, output)
+        for k, (plane, padded) in enumerate(filtered):
+            height, width = output.shapes[k]
+            sizes = {"height": height, "width": width, "pitch": padded[1], "max_level": output.max_level}
+            place = {"deep" if output.max_level > 255 else "out": made[k].address}
+            is_paired = int(k > 0 and (output.tall, output.wide) == (1, 2))
             grid = (_blocks(height * width),)
-            self.engine.launch("bytes_of_plane", grid, plane=plane.address, out=out.address, **sizes)
-            parts.append((out, (height, width)))
-        return [self.engine.download(out.address, shape, np.uint8) for out, shape in parts]
+            self.engine.launch("samples_of_plane", grid, plane=plane.address, paired=is_paired, **place, **sizes)
+        return self._downloaded(made, output)
+
+    def output_samples(self, picture: DeviceTensor, output: OutputSamples) -> Planes:
+        """A picture's output samples, by way of its samples in 1/65535."""
+        made = self._output_memory(output)
+        name = "picture_samples" if output.rgb_factors is None else "picture_rgb"
+        self._launch_fine(name, made, output, picture.width, cells=picture.address)
+        return self._downloaded(made, output)
+
+    def _output_memory(self, output: OutputSamples) -> list[Allocation]:
+        item = np.dtype(output.dtype).itemsize
+        return [self.engine.raw(item * height * width, item) for height, width in output.shapes]
+
+    def _downloaded(self, made: list[Allocation], output: OutputSamples) -> Planes:
+        first, second, third = (
+            self.engine.download(memory.address, shape, output.dtype)
+            for memory, shape in zip(made, output.shapes, strict=True)
+        )
+        return first, second, third
+
+    def _launch_fine(
+        self, name: str, made: list[Allocation], output: OutputSamples, columns: int, **source: Any
+    ) -> None:
+        (height, width), (chroma_height, chroma_width) = output.shapes[:2]
+        grid = _blocks(height * width), 1 if output.rgb_factors else 3
+        self.engine.launch(
+            name,
+            grid,
+            columns=columns,
+            height=height,
+            width=width,
+            chroma_height=chroma_height,
+            chroma_width=chroma_width,
+            tall=output.tall,
+            wide=output.wide,
+            max_level=output.max_level,
+            truncated=int(output.truncate_chroma),
+            factors=list(output.rgb_factors or (0,) * 4),
+            **source,
+            **{"deep" if output.max_level > 255 else "out": [memory.address for memory in made]},
+        )
 
     def _filter(
         self, picture: DeviceTensor, luma: NDArray[np.int8], chroma: NDArray[np.int8], halve_chroma: bool

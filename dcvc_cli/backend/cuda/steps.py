@@ -1,5 +1,7 @@
-"""Coding steps on the device. Table rows come down and symbols go up, of coded elements only."""
+"""Coding steps on the device. Rows and symbols cross in stream order, of coded elements only. The planes of DCVC-UF,
+whose stream has another order, cross whole."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -7,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcvc_cli.backend import exact_rules as rules
-from dcvc_cli.backend.cuda.engine import CudaEngine, DeviceTensor
-from dcvc_cli.backend.operations import PlaneFlags, PlaneIndex, PlaneSymbols
+from dcvc_cli.backend.cuda.engine import Allocation, CudaEngine, DeviceTensor
+from dcvc_cli.backend.cuda.latents import CudaLatents
+from dcvc_cli.backend.operations import CodedSymbols, Latents, PlaneFlags, PlaneIndex, PlaneSymbols
 
 if TYPE_CHECKING:
     from dcvc_cli.graph.latent_steps import CodingStep
@@ -30,6 +33,22 @@ class CodedPlaces:
     scales: DeviceTensor
     skipped: int
     offsets: Any
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How an encoder chooses symbols.
+
+    Attributes:
+        scale_exponent, mean_exponent: of the values.
+        skipped: the largest scale that is not coded.
+        zero_below: by table row, the magnitude of a residual below which its symbol is 0; None rounds to the nearest.
+    """
+
+    scale_exponent: int
+    mean_exponent: int
+    skipped: int
+    zero_below: NDArray[np.float32] | None
 
 
 def thresholds(exponent: int) -> NDArray[np.int32]:
@@ -62,12 +81,13 @@ class StepKernels:
         self, step: "CodingStep", scales: DeviceTensor, exponent: int, skip_threshold: float | None
     ) -> tuple[PlaneIndex, PlaneFlags]:
         """Rows and flags of all elements, (C / groups, h, w)."""
-        rows, flags, shape = self._launch_planes(step, scales, exponent, skip_threshold)
+        skipped = rules.largest_skipped(skip_threshold, exponent)
+        rows, flags, shape = self._launch_planes(step, scales, exponent, skipped)
         index = self.engine.download(rows.address, shape, np.uint8)
         return index, self.engine.download(flags.address, shape, np.uint8).astype(np.bool_)
 
     def _launch_planes(
-        self, step: "CodingStep", scales: DeviceTensor, exponent: int, skip_threshold: float | None
+        self, step: "CodingStep", scales: DeviceTensor, exponent: int, skipped: int
     ) -> tuple[Any, Any, tuple[int, int, int]]:
         values, grid = self._values(step, scales)
         shape = values["depth"], scales.height, scales.width
@@ -78,40 +98,33 @@ class StepKernels:
             scales=scales.address,
             scales_pitch=scales.pitch,
             thresholds=self._thresholds(exponent),
-            skipped=self.engine.slot(rules.largest_skipped(skip_threshold, exponent)),
+            skipped=self.engine.slot(skipped),
             rows=rows.address,
             flags=flags.address,
             **values,
         )
         return rows, flags, shape
 
-    def quantise(
+    def _quantised(
         self,
         step: "CodingStep",
-        y: Any,
+        y: Latents,
         scales: DeviceTensor,
         means: DeviceTensor,
-        exponents: tuple[int, int],
-        skip_threshold: float | None,
-        zero_below: NDArray[np.float32] | None,
-    ) -> tuple[DeviceTensor, PlaneSymbols, PlaneIndex, PlaneFlags]:
-        """Does the encoder's half of a step.
+        choice: Choice,
+        coded: dict[str, int],
+    ) -> Allocation:
+        """Launches the choice of symbols; returns the memory of the plane of all symbols.
 
         Args:
-            y: float32 (C, h, w), an array or a tensor of PyTorch on the device.
-            exponents: of scales and means.
-
-        Returns:
-            as Operations.quantise_step.
+            coded: the arguments for what is coded in stream order; empty where nobody needs it.
         """
-        if isinstance(y, np.ndarray):
-            latents = self.engine.upload_array(np.ascontiguousarray(y.transpose(1, 2, 0), np.float32))
-        else:
-            latents = self.engine.write_tensor(y.permute(1, 2, 0))
-        table = None if zero_below is None else self.engine.upload_array(np.ascontiguousarray(zero_below, np.float32))
-        rows, flags, shape = self._launch_planes(step, scales, exponents[0], skip_threshold)
-        symbols = self.engine.raw(int(np.prod(shape)), 1)
+        latents = self._latents(y)
+        table = None
+        if choice.zero_below is not None:
+            table = self.engine.upload_array(np.ascontiguousarray(choice.zero_below, np.float32))
         values, grid = self._values(step, scales)
+        symbols = self.engine.raw(max(values["depth"] * scales.positions, 1), 1)
         self.engine.launch(
             "coding_quantise",
             grid,
@@ -119,34 +132,90 @@ class StepKernels:
             scales_pitch=scales.pitch,
             means=means.address,
             means_pitch=means.pitch,
-            exponent=exponents[1],
+            exponent=choice.mean_exponent,
             y=latents.address,
             zero_below=0 if table is None else table.address,
-            thresholds=self._thresholds(exponents[0]),
-            skipped=self.engine.slot(rules.largest_skipped(skip_threshold, exponents[0])),
+            thresholds=self._thresholds(choice.scale_exponent),
+            skipped=self.engine.slot(choice.skipped),
             symbols=symbols.address,
+            **coded,
             **values,
         )
-        part = self._restore(step, means, exponents[1], symbols=symbols.address)
+        return symbols
+
+    def _latents(self, y: Latents) -> Allocation:
+        if isinstance(y, CudaLatents):
+            return y.memory
+        if isinstance(y, np.ndarray):
+            return self.engine.upload_array(np.ascontiguousarray(y.transpose(1, 2, 0), np.float32))
+        return self.engine.write_tensor(y.permute(1, 2, 0))
+
+    def quantise(
+        self, step: "CodingStep", y: Latents, scales: DeviceTensor, means: DeviceTensor, choice: Choice
+    ) -> tuple[DeviceTensor, PlaneSymbols, PlaneIndex, PlaneFlags]:
+        """The encoder's choice: (part of y_hat, symbols, rows, flags), the last three as planes."""
+        rows, flags, shape = self._launch_planes(step, scales, choice.scale_exponent, choice.skipped)
+        symbols = self._quantised(step, y, scales, means, choice, {})
+        part = self._restore(step, means, choice.mean_exponent, symbols=symbols.address)
         coded = self.engine.download(flags.address, shape, np.uint8).astype(np.bool_)
         index = self.engine.download(rows.address, shape, np.uint8)
         return part, self.engine.download(symbols.address, shape, np.int8), index, coded
+
+    def quantise_coded(
+        self, step: "CodingStep", y: Latents, scales: DeviceTensor, means: DeviceTensor, choice: Choice
+    ) -> tuple[DeviceTensor, Callable[[], CodedSymbols]]:
+        """The encoder's choice: (part of y_hat, what gives the coded symbols and their rows in stream order). Kernels
+        write the coded elements into the host's memory; nobody waits for them here."""
+        values, grid = self._values(step, scales)
+        room = max(values["depth"] * scales.positions, 1)
+        landing = self.engine.places.land(
+            ("encoded", step),
+            [(1, np.int32), (room, np.int8), (room, np.uint8)],
+            lambda arrays: [part[: int(arrays[0][0])] for part in arrays[1:]],
+        )
+        number, symbols, rows = landing.addresses
+        offsets = self._launch_offsets(scales, values, grid, choice.skipped, number)
+        coded = {"offsets": offsets.address, "coded_symbols": symbols, "coded_rows": rows}
+        plane = self._quantised(step, y, scales, means, choice, coded)
+        self.engine.places.launched(landing)
+        part = self._restore(step, means, choice.mean_exponent, symbols=plane.address)
+
+        def taken() -> CodedSymbols:
+            first, second = landing.take()
+            return first, second
+
+        return part, taken
+
+    def _launch_offsets(
+        self, scales: DeviceTensor, values: dict[str, Any], grid: tuple[int, int], skipped: int, number: int
+    ) -> Allocation:
+        """Launches what finds the places of the coded elements in stream order; returns the memory of the places. The
+        host gets their number at the address `number`."""
+        count = values["depth"] * grid[0]
+        counts, offsets = self.engine.raw(4 * count, 4), self.engine.raw(4 * (count + 1), 4)
+        given = {"scales": scales.address, "scales_pitch": scales.pitch, "skipped": self.engine.slot(skipped)}
+        given |= {"counts": counts.address, "offsets": offsets.address, **values}
+        self.engine.launch("coding_count", grid, **given)
+        self.engine.launch("coding_scan", (1,), number=number, **given)
+        return offsets
 
     def coded_rows(
         self, step: "CodingStep", scales: DeviceTensor, exponent: int, skip_threshold: float | None
     ) -> tuple[NDArray[np.uint8], CodedPlaces]:
         """Returns the rows of the coded elements in stream order, and what `restore_coded` needs."""
         values, grid = self._values(step, scales)
-        skipped, count = rules.largest_skipped(skip_threshold, exponent), values["depth"] * grid[0]
-        counts, offsets = self.engine.raw(4 * count, 4), self.engine.raw(4 * (count + 1), 4)
-        rows = self.engine.raw(max(values["depth"] * scales.positions, 1), 1)
+        skipped, room = rules.largest_skipped(skip_threshold, exponent), max(values["depth"] * scales.positions, 1)
+        landing = self.engine.places.land(
+            ("decoded", step), [(1, np.int32), (room, np.uint8)], lambda arrays: [arrays[1][: int(arrays[0][0])]]
+        )
+        number, rows = landing.addresses
+        offsets = self._launch_offsets(scales, values, grid, skipped, number)
         values |= {"scales": scales.address, "scales_pitch": scales.pitch, "skipped": self.engine.slot(skipped)}
-        values |= {"counts": counts.address, "offsets": offsets.address}
-        self.engine.launch("coding_count", grid, **values)
-        self.engine.launch("coding_scan", (1,), **values)
-        self.engine.launch("coding_rows", grid, thresholds=self._thresholds(exponent), rows=rows.address, **values)
-        number = int(self.engine.download(offsets.address + 4 * count, (1,), np.int32)[0])
-        return self.engine.download(rows.address, (number,), np.uint8), CodedPlaces(scales, skipped, offsets)
+        values |= {"offsets": offsets.address, "thresholds": self._thresholds(exponent), "rows": rows}
+        self.engine.launch("coding_rows", grid, **values)
+        self.engine.places.launched(landing)
+        (found,) = landing.take()
+        return found, CodedPlaces(scales, skipped, offsets)
 
     def restore_coded(
         self, step: "CodingStep", symbols: NDArray[np.int8], places: CodedPlaces, means: DeviceTensor, exponent: int
@@ -179,6 +248,21 @@ class StepKernels:
         }
         self.engine.launch("coding_restore", grid, **values, **placed, **others)
         return out
+
+    def choose_hyper_latents(
+        self, z: DeviceTensor, exponent: int, lowest: int, highest: int
+    ) -> tuple[Callable[[], PlaneSymbols], DeviceTensor]:
+        """(what gives the symbols of z as (c, h, w), z as a decoder has it)."""
+        shape = z.channels, z.height, z.width
+        landing = self.engine.places.land("z", [(int(np.prod(shape)), np.int8)])
+        out = self.engine.tensor(z.height, z.width, z.channels)
+        values = {"positions": out.positions, "channels": z.channels, "pitch": z.pitch, "out_pitch": out.pitch}
+        values |= {"exponent": exponent, "lowest": lowest, "highest": highest}
+        grid = (-(-out.positions * out.pitch // 256),)
+        (symbols,) = landing.addresses
+        self.engine.launch("hyper_quantise", grid, z=z.address, symbols=symbols, out=out.address, **values)
+        self.engine.places.launched(landing)
+        return lambda: landing.take()[0].reshape(shape), out
 
     def hyper_latents(self, symbols: PlaneSymbols) -> DeviceTensor:
         """Makes z from its symbols (c, h, w)."""

@@ -16,6 +16,7 @@ from dcvc_cli.backend.operations import Tensor
 from dcvc_cli.bitstream.varint import ByteReader
 from dcvc_cli.codec.latents import DecodingSide, latent_sizes
 from dcvc_cli.codec.networks import CodecNetworks
+from dcvc_cli.codec.pictures import output_samples
 from dcvc_cli.entropy.coder import FrameDecoder
 from dcvc_cli.families.base import require_reference
 from dcvc_cli.families.lite.filter.filters import FilterCoder, filter_planes, planes_of_squares
@@ -37,7 +38,8 @@ from dcvc_cli.families.lite.video import VideoModel
 from dcvc_cli.families.rt.recipe import FrameSide, code_i_frame, code_p_frame
 from dcvc_cli.format.entropy_format import EntropyFormat
 from dcvc_cli.format.range_coder import DecoderState
-from dcvc_cli.format.types import ChromaFormat, Picture, VideoFormat
+from dcvc_cli.format.types import Picture, VideoFormat
+from dcvc_cli.format.types import Planes as OutputPlanes
 from dcvc_cli.stages import FILTER, MOTION, timed
 
 
@@ -136,22 +138,15 @@ class FrameCoder:
     ) -> Picture:
         """Returns the output picture of the last coded frame, or of the frame that `shown` is of. `truncate_chroma`
         changes nothing: filtered planes are always rounded."""
-        if self._puts_out_on_device and video_format.chroma is ChromaFormat.YUV420:
-            luma, cb, cr = self._filtered_samples(video_format, *(shown or self.shown()))
-            return Picture((luma, cb, cr))
+        if self.networks["video"].synthesis.has_picture_kernels:
+            return Picture(self._filtered_samples(video_format, *(shown or self.shown())))
         return picture_from_planes(self.filtered(shown), video_format)
 
-    @property
-    def _puts_out_on_device(self) -> bool:
-        """Returns whether the backend has the kernels that depend on the bit depth. They exist for 8 bits."""
-        return self.bit_depth == 8 and self.networks["video"].synthesis.has_picture_kernels
-
     @timed(FILTER)
-    def _filtered_samples(
-        self, video_format: VideoFormat, reference: Reference, filters: Filters
-    ) -> list[NDArray[np.uint8]]:
+    def _filtered_samples(self, video_format: VideoFormat, reference: Reference, filters: Filters) -> OutputPlanes:
         ops, frame = self.networks["video"].synthesis, self.output(reference)
-        return ops.filtered_samples(frame, filters.luma, filters.chroma, video_format.plane_shapes)
+        output = output_samples(video_format, truncate_chroma=False)
+        return ops.filtered_samples(frame, filters.luma, filters.chroma, output)
 
     def _planes(self) -> Planes:
         return self._planes_of(self.output())
@@ -171,7 +166,7 @@ class FrameCoder:
         if not floor.is_used:
             return
         ops, frame = self.networks["video"].synthesis, self.output()
-        if self._puts_out_on_device and not wants_floor_twin():
+        if ops.has_picture_kernels and not wants_floor_twin():
             self.reference.frame = ops.floored(frame, predicted, *floor.words(), self.halve_chroma)
             return
         compensated = None if predicted is None else self._planes_of(predicted)

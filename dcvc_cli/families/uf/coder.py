@@ -4,7 +4,8 @@ Symbols go in row, column, channel order. One to eight coders share a payload. T
 the caller gives it to a decoder.
 """
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,8 @@ from dcvc_cli.stages import ENTROPY, timed
 MAX_CODERS = 8
 SYMBOLS_A_CODER = 32768
 MIN_Z, MAX_Z = -64, 63
+Part: TypeAlias = tuple[Any, NDArray[np.int8], NDArray[np.uint8]]
+"""Table, symbols and table rows of a sequence."""
 
 
 def coders_for(num_symbols: int) -> int:
@@ -34,18 +37,32 @@ def in_coding_order(planes: NDArray[Any]) -> NDArray[Any]:
     return np.ascontiguousarray(planes.transpose(1, 2, 0))
 
 
+def _part_of_z(symbols: NDArray[np.int8], table: ZigzagTable, row_base: int) -> Part:
+    rows = _z_rows(*symbols.shape)
+    return table.native(row_base, symbols.shape[0]), in_coding_order(symbols).reshape(-1), rows
+
+
 class UnitEncoder:
     """Collects a unit's symbols, z first, and codes them at `finish`. The bytes are the same on every machine."""
 
     def __init__(self) -> None:
-        self._parts: list[tuple[Any, NDArray[np.int8], NDArray[np.uint8]]] = []
+        self._parts: list[Part | Callable[[], Part]] = []
         self.num_coded = 0
 
     @timed(ENTROPY)
     def add_z(self, symbols: NDArray[np.int8], table: ZigzagTable, row_base: int) -> None:
         """Adds z, int8 (channels, height, width) in -64..63; channel c uses table row row_base + c."""
-        rows = _z_rows(*symbols.shape)
-        self._parts.append((table.native(row_base, symbols.shape[0]), in_coding_order(symbols).reshape(-1), rows))
+        self._parts.append(_part_of_z(symbols, table, row_base))
+
+    def add_z_later(self, take: Callable[[], NDArray[np.int8]], table: ZigzagTable, qp: int) -> None:
+        """Adds z as `add_z`; `take` gives the symbols once `finish` asks. Of n channels, channel c uses table row
+        qp * n + c."""
+
+        def part() -> Part:
+            symbols = take()
+            return _part_of_z(symbols, table, qp * symbols.shape[0])
+
+        self._parts.append(part)
 
     @timed(ENTROPY)
     def add_y(
@@ -57,15 +74,20 @@ class UnitEncoder:
         self.num_coded += coded_symbols.size
         self._parts.append((table.native(), coded_symbols, in_coding_order(index)[flags]))
 
-    @timed(ENTROPY)
     def finish(self, num_coders: int | None = None) -> tuple[bytes, int]:
         """Codes the symbols. Returns (payload, number of coders).
 
         Args:
             num_coders: None chooses by the number of symbols.
         """
+        parts = [part() if callable(part) else part for part in self._parts]
+        self._parts[:] = parts
         count = coders_for(self.num_coded) if num_coders is None else num_coders
-        return bytes(native.encode_zigzag(self._parts, count)), count
+        return self._coded(parts, count), count
+
+    @timed(ENTROPY)
+    def _coded(self, parts: list[Part], num_coders: int) -> bytes:
+        return bytes(native.encode_zigzag(parts, num_coders))
 
 
 class UnitDecoder:

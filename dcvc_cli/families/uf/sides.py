@@ -62,15 +62,13 @@ class EncodingSide(EncodingLatents):
         own, network = self.network.analysis, self.network
         y = analysis(own, own.frame_from_values(self.values))
         z = hyper_analysis(own, y)
-        check_finite(own, y, z)
-        symbols = np.clip(own.round_z(z), MIN_Z, MAX_Z)
-        self.encoder.add_z(symbols, network.z_table, qp * symbols.shape[0])
-        y = scaled(own, y)
-        if network.is_one_arithmetic:
-            self.y = y
-        else:
-            self.y = own.to_tensor(y) if self.ops.shares_with_torch else own.to_float(y)
-        return self.ops.z_from_symbols(symbols)
+        if not (own.is_finite(y) and own.is_finite(z)):
+            hint = "check the weights, or encode with --precision fp32"
+            raise EnvironmentFault("the encoder's networks give latents that are not finite", hint)
+        symbols, z_hat = self.ops.choose_z(own, z, (MIN_Z, MAX_Z))
+        self.encoder.add_z_later(symbols, network.z_table, qp)
+        self.y = self.ops.latents_of(own, scaled(own, y))
+        return z_hat
 
     def for_analysis(self, context: Tensor) -> Tensor:
         """Returns the context in the arithmetic of the analysis."""

@@ -118,11 +118,12 @@ class FrameFloor:
         """Returns whether the floor may touch blocks."""
         return self.native.is_used
 
-    def words(self) -> tuple[NDArray[np.uint32], NDArray[np.int16], int]:
-        """Returns (words of the blocks, levels, size of a step) for Operations.floored, of an 8-bit picture."""
+    def words(self) -> tuple[NDArray[np.uint32], NDArray[np.int16], int, int]:
+        """Returns (words of the blocks, levels, size of a step, largest output sample) for Operations.floored."""
         words, levels = self.native.words()
         step_index = self.native.step_index
-        return words, levels, 0 if step_index == EXACT_STEP else step_size(step_index)
+        step = 0 if step_index == EXACT_STEP else step_size(step_index)
+        return words, levels, step, (1 << self.native.depth) - 1
 
     def parts(self) -> FloorParts | None:
         """Returns the floor's content as arrays; None if the floor is not used."""
