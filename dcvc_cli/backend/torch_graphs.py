@@ -1,9 +1,11 @@
 """Sections of networks that PyTorch repeats on a GPU as CUDA graphs: one launch instead of hundreds from Python.
 
 A section is recorded before its first result is taken. Every result of a stream therefore comes from a recording, and
-nothing depends on how often a section ran before. No GPU has run this yet: tests run it with a recorder for the CPU.
+nothing depends on how often a section ran before. A section that cannot be recorded never is: all its results come from
+operations that are launched one by one. No GPU has run this yet: tests run it with a recorder for the CPU.
 """
 
+import sys
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -43,9 +45,11 @@ class CudaRecorder:
 
 @dataclass(frozen=True)
 class _Section:
-    inputs: Sequence[torch.Tensor]
-    replay: Callable[[], None]
-    outputs: Outputs
+    """A recording, and the tensors that it reads and fills. Without `replay` the section is not recorded."""
+
+    inputs: Sequence[torch.Tensor] = ()
+    replay: Callable[[], None] | None = None
+    outputs: Outputs = ()
 
 
 class RepeatedSections:
@@ -56,6 +60,7 @@ class RepeatedSections:
         self._recorder = recorder
         self._sections: OrderedDict[Any, _Section] = OrderedDict()
         self._is_recording = False
+        self._has_told = False
 
     def run(self, key: Any, function: Callable[..., Outputs], arguments: Sequence[Any]) -> Outputs:
         """Returns `function(*arguments)`.
@@ -73,6 +78,8 @@ class RepeatedSections:
             if len(self._sections) > MAX_SECTIONS:
                 self._sections.popitem(last=False)
         self._sections.move_to_end(kind)
+        if section.replay is None:
+            return function(*arguments)
         for kept, given in zip(section.inputs, filter(torch.is_tensor, arguments), strict=True):
             kept.copy_(given)
         section.replay()
@@ -89,9 +96,18 @@ class RepeatedSections:
         self._is_recording = True
         try:
             replay, outputs = self._recorder.record(lambda: function(*own))
+        except RuntimeError as error:  # PyTorch or the driver refuses an operation inside a recording
+            self._tell(error)
+            return _Section()
         finally:
             self._is_recording = False
         return _Section([x for x in own if isinstance(x, torch.Tensor)], replay, outputs)
+
+    def _tell(self, error: RuntimeError) -> None:
+        if not self._has_told:
+            reason = str(error).partition("\n")[0]
+            print(f"dcvc: a part of a network runs without a CUDA graph: {reason}", file=sys.stderr)
+        self._has_told = True
 
 
 def _kind_of(argument: Any) -> Any:

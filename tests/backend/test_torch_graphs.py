@@ -119,3 +119,30 @@ def test_sections_inside_sections_and_old_ones(monkeypatch):
     for number in (1, 2, 3, 3, 1):
         assert torch.equal(sections.run("outer", outer, (torch.ones(2), number)), torch.full((2,), 2.0) * number)
     assert recorder.num_recorded == 4, "three numbers, and the first again after it was dropped"
+
+
+class RefusingRecorder:
+    """Refuses sections as PyTorch does where an operation cannot be recorded."""
+
+    num_asked = 0
+
+    def record(self, run):
+        self.num_asked += 1
+        run()
+        raise RuntimeError("CUDA error: operation not permitted when stream is capturing\nCompile with ...")
+
+
+def test_a_section_that_cannot_be_recorded_is_launched_every_time(capsys):
+    """It is tried once, so all its results come the same way, and one line says so."""
+    recorder = RefusingRecorder()
+    sections = RepeatedSections(recorder)
+    for k in range(4):
+        x = torch.full((2,), float(k))
+        assert torch.equal(sections.run("doubled", lambda y: 2 * y, (x,)), 2 * x)
+        assert torch.equal(sections.run("more", lambda y: y + 1, (x,)), x + 1)
+    assert recorder.num_asked == 2
+    told = capsys.readouterr().err
+    assert told == (
+        "dcvc: a part of a network runs without a CUDA graph: CUDA error: operation not permitted when stream is "
+        "capturing\n"
+    )

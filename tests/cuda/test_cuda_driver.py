@@ -18,6 +18,7 @@ from dcvc_cli.backend.exact_native import ExactNative, make_engine
 from dcvc_cli.backend.exact_network import ExactNetwork
 from dcvc_cli.errors import EnvironmentFault
 from tests.cuda.emulated import EmulatedDevice
+from tests.cuda.layer_checks import data_of, on_device
 from tests.support.exact_frames import FramePair, InventingCoder, ReplayingCoder, invent
 from tests.support.models import SPECS, graphs
 from tests.support.random_layers import random_network
@@ -158,6 +159,26 @@ def test_what_pytorch_does_on_the_gpu_stands_in_order(emulated_driver, monkeypat
     assert events[3:6] == ["torch waits for own", "view on cuda:0", "own waits for torch"]
     monkeypatch.setattr(torch, "as_tensor", real)
     assert not device.shares_with_torch, "PyTorch here has no CUDA"
+
+
+@pytest.mark.parametrize("name", ["cuStreamBeginCapture", "cuStreamEndCapture", "cuGraphInstantiate"])
+def test_without_graphs_launches_start_one_by_one(name, emulated_driver, monkeypatch, capsys):
+    """The driver refuses a graph: every round computes the same, and one line says so."""
+    real, refused = getattr(emulated_driver, name), emulated_driver.CUresult.CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED
+
+    def refusing(*given):
+        if name == "cuStreamEndCapture":
+            real(*given)  # the recording ends all the same
+        return refused, None
+
+    monkeypatch.setattr(emulated_driver, name, refusing)
+    ops = ExactCuda(ExactNetwork({}, 6), CudaEngine(CudaDevice(driver=emulated_driver, cubins=CUBINS)))
+    x = np.arange(-60, 60).astype(np.int16).reshape(8, 3, 5)
+    for _ in range(4):
+        assert np.array_equal(np.maximum(x, 0), data_of(ops, ops.clamp_unit(on_device(ops, x, 13))))
+    assert emulated_driver.num_graph_launches == 0
+    told = capsys.readouterr().err
+    assert told.count("dcvc: kernels start one by one, not as CUDA graphs: the CUDA driver reports") == 1
 
 
 def test_an_old_gpu_or_none_is_told(emulated_driver):

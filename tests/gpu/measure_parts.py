@@ -110,8 +110,13 @@ def parity(bench: Bench) -> dict[str, Any]:
             ("segments", lambda: test_emulated_layers.test_many_segments_keep_the_stream_order(engines)),
             ("samples", lambda: test_emulated_pictures.test_output_samples_agree(ops)),
             ("motion", lambda: test_emulated_pictures.test_compensation_agrees((4, 4), 60, ops)),
-            ("floor", lambda: test_emulated_pictures.test_the_floor_agrees(True, ops)),
-            ("floor, full chroma", lambda: test_emulated_pictures.test_the_floor_agrees(False, ops)),
+            ("choice", lambda: test_emulated_layers.test_the_encoders_choice_agrees(engines)),
+            ("float latents", lambda: test_emulated_layers.test_float_latents_on_the_device_agree(engines)),
+            ("z", lambda: test_emulated_layers.test_the_encoders_hyper_latents_agree((-128, 127), engines)),
+            ("formats", lambda: test_emulated_pictures.test_output_of_every_format_agrees(False, ops)),
+            ("floor", lambda: test_emulated_pictures.test_the_floor_agrees(True, 8, ops)),
+            ("floor, 10 bits", lambda: test_emulated_pictures.test_the_floor_agrees(True, 10, ops)),
+            ("floor, full chroma", lambda: test_emulated_pictures.test_the_floor_agrees(False, 8, ops)),
             ("filter", lambda: test_emulated_pictures.test_the_output_filter_agrees(True, ops)),
             ("filter, full chroma", lambda: test_emulated_pictures.test_the_output_filter_agrees(False, ops)),
         ]
@@ -128,7 +133,13 @@ def poison(bench: Bench) -> None:
 
 
 def stream(bench: Bench) -> dict[str, Any]:
-    """A stream coded on the CPU and decoded here to the same hash, and one coded here and decoded there."""
+    """Streams of every model: what the CPU codes decodes here to the same hash, and the reverse."""
+    names = bench.pick(("lite", "rt", "uf-ld"), ("tiny-exact", "tiny-uf-ld"))
+    return {"rows": [stream_of(bench, name) for name in names]}
+
+
+def stream_of(bench: Bench, name: str) -> dict[str, Any]:
+    """The same stream from both sides, byte for byte, and its hash."""
     from dcvc_cli.backend.cuda import driver
     from dcvc_cli.bitstream.sps import Precision
     from dcvc_cli.codec.backends import open_networks
@@ -136,20 +147,16 @@ def stream(bench: Bench) -> dict[str, Any]:
 
     real_open, driver.open_engine = driver.open_engine, lambda name: bench.engine
     try:
-        weights, pictures = weights_for(bench.is_real), code_frames(bench.pick((176, 144, 10), (32, 32, 3)))
+        weights, pictures = weights_for(name), code_frames(bench.pick((176, 144, 10), (32, 32, 3)))
         cpu, gpu = (open_networks(weights.networks, Precision.EXACT, place) for place in ("cpu", "cuda"))
-        streams = {"cpu": coded_on(cpu, weights, pictures), "gpu": coded_on(gpu, weights, pictures)}
-        hashes = {
-            (coded, decoder): decoded_hash(networks, weights, pictures, streams[coded])
-            for coded in streams
-            for decoder, networks in (("cpu", cpu), ("gpu", gpu))
-        }
+        units = coded_on(cpu, weights, pictures)
+        assert coded_on(gpu, weights, pictures) == units, f"{name}: the GPU codes another stream"
+        expected, found = (decoded_hash(networks, weights, pictures, units) for networks in (cpu, gpu))
     finally:
         driver.open_engine = real_open
-    for coded in streams:
-        assert hashes[coded, "cpu"] == hashes[coded, "gpu"], f"the stream coded on the {coded} decodes to two pictures"
-    size = {coded: sum(len(unit.payload) for unit in units) for coded, units in streams.items()}
-    return {"rows": [{"frames": len(streams["cpu"]), "bytes": size, "hash": hashes["cpu", "gpu"][:16]}]}
+    assert found == expected, f"{name}: the GPU decodes to {found}, the CPU to {expected}"
+    size = sum(len(unit.payload) for unit in units)
+    return {"model": name, "frames": len(pictures[1]), "bytes": size, "hash": expected[:16]}
 
 
 def ceilings(bench: Bench) -> dict[str, Any]:
@@ -332,3 +339,13 @@ PARTS: dict[str, Callable[[Bench], dict[str, Any]]] = {
     "kernels": kernels,
     "frames": frames,
 }
+PLANNED_SECONDS = {
+    "facts": 10,
+    "primitives": 10,
+    "parity": 120,
+    "stream": 150,
+    "ceilings": 30,
+    "kernels": 60,
+    "frames": 150,
+}
+"""What a part may take on a GPU. A guess: no GPU has run them."""

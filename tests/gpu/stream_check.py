@@ -6,17 +6,22 @@ from dcvc_cli.bitstream.sps import Precision
 from dcvc_cli.bitstream.units import FrameUnit
 from dcvc_cli.codec.choices import CodingChoices
 from dcvc_cli.coding.stream_format import sps_for
+from dcvc_cli.errors import EnvironmentFault
 from dcvc_cli.families.base import CodedUnit
 from dcvc_cli.format.types import Picture, VideoFormat
 from dcvc_cli.media.synthetic_clip import synthetic_format, synthetic_pictures
+from dcvc_cli.preparing.random_weights import random_weights
 from dcvc_cli.weights.store import weights_by_name
 
 CHOICES = CodingChoices(qp_i=40, qp_p=40, keyint=-1)
 
 
-def weights_for(is_real: bool) -> Any:
-    """The shipped weights on a GPU; in the emulator the test model's, which tests put into DCVC_HOME."""
-    return weights_by_name("lite" if is_real else "tiny-exact")
+def weights_for(name: str) -> Any:
+    """Stored weights, where DCVC_HOME or the package has them, else random ones with the model's integer form."""
+    try:
+        return weights_by_name(name)
+    except EnvironmentFault:
+        return random_weights(name, exact=True)
 
 
 def code_frames(shape: tuple[int, int, int]) -> tuple[VideoFormat, list[Picture]]:
@@ -30,7 +35,8 @@ def coded_on(networks: Any, weights: Any, clip: tuple[VideoFormat, list[Picture]
     """An I frame and P frames."""
     video_format, pictures = clip
     encoder = weights.model.encoder(networks, sps_for(video_format, weights, Precision.EXACT, CHOICES), CHOICES)
-    return [unit for picture in pictures for unit in encoder.push(picture)]
+    units = [unit for picture in pictures for unit in encoder.push(picture)]
+    return [*units, *encoder.flush()]
 
 
 def decoded_hash(networks: Any, weights: Any, clip: tuple[VideoFormat, list[Picture]], units: list[CodedUnit]) -> str:
@@ -41,6 +47,7 @@ def decoded_hash(networks: Any, weights: Any, clip: tuple[VideoFormat, list[Pict
     decoder = weights.model.decoder(networks, sps)
     planes: list[Any] = []
     for k, unit in enumerate(units):
-        frame = FrameUnit(0, len(unit.payload), unit.frame_type, 0, sps, unit.qp, unit.reset, unit.payload, k, k % 256)
+        head = 0, len(unit.payload), unit.frame_type, 0, sps, unit.qp, unit.reset
+        frame = FrameUnit(*head, unit.payload, k, k % 256, pictures=unit.pictures)
         planes += [plane for picture in decoder.push(frame) for plane in picture.planes]
     return sha256(planes)

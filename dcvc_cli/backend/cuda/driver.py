@@ -135,7 +135,8 @@ class CudaDevice:
     """One GPU with its own stream.
 
     Launches of a group that was seen before run as a CUDA graph. A group is known by all bytes of its launches. Its
-    graph is made the second time that the group comes, since the first frames of a stream do not repeat.
+    graph is made the second time that the group comes, since the first frames of a stream do not repeat. Where the
+    driver makes no graph, launches start one by one.
 
     Args:
         index: of the GPU, as the driver counts.
@@ -163,6 +164,7 @@ class CudaDevice:
         self._landing = int(do(cu.cuMemHostAlloc(pinned.STAGING_BYTES, 0)))
         self._free_events: list[Handle] = []
         self._graphs: OrderedDict[bytes, Handle | None] = OrderedDict()
+        self._records = True
 
     def _enter(self) -> None:
         self._do(self._cu.cuCtxSetCurrent(self._context))
@@ -271,8 +273,8 @@ class CudaDevice:
         self._enter()
         key = b"".join(b"%s%r" % (launch.kernel.name.encode(), launch.grid) + launch.arguments for launch in launches)
         graph = self._graphs.get(key)
-        if graph is None and key in self._graphs:
-            graph = self._graphs[key] = self._graph_of(launches)
+        if graph is None and key in self._graphs and self._records:
+            graph = self._graphs[key] = self._graph_or_none(launches)
         if graph is not None:
             self._graphs.move_to_end(key)
             self._do(self._cu.cuGraphLaunch(graph, self._stream))
@@ -298,6 +300,15 @@ class CudaDevice:
             )
         )
 
+    def _graph_or_none(self, launches: Sequence[Launch]) -> Handle | None:
+        """A graph; None where the driver makes none. Launches one by one compute the same, so the stream goes on."""
+        try:
+            return self._graph_of(launches)
+        except EnvironmentFault as fault:
+            self._records = False
+            print(f"dcvc: kernels start one by one, not as CUDA graphs: {fault}", file=sys.stderr)
+            return None
+
     def _graph_of(self, launches: Sequence[Launch]) -> Handle:
         """Records the launches, one after the other, as a graph; nothing runs."""
         cu = self._cu
@@ -305,8 +316,10 @@ class CudaDevice:
         try:
             for launch in launches:
                 self._launch(launch)
-        finally:
-            graph = self._do(cu.cuStreamEndCapture(self._stream))
+        except EnvironmentFault:
+            cu.cuStreamEndCapture(self._stream)  # the first fault is told, not what comes of it
+            raise
+        graph = self._do(cu.cuStreamEndCapture(self._stream))
         made = self._do(cu.cuGraphInstantiate(graph, 0))
         self._do(cu.cuGraphDestroy(graph))
         return made
