@@ -104,7 +104,8 @@ class EncodingSide:
         return part
 
     def finish(self) -> None:
-        """Does nothing: the bytes are made once everything in them is known."""
+        """Drops the latents, so that a thread that makes the bytes later frees no memory of a device."""
+        self._y = None
 
 
 class DecodingSide:

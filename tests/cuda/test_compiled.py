@@ -3,6 +3,7 @@ recorded sizes."""
 
 import importlib.util
 import json
+import shutil
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -121,6 +122,24 @@ def test_cubins_are_compiled_once_and_kept(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("DCVC_HOME", str(tmp_path / "file"))
     assert compiler.cubins_for((8, 6)) == first
+
+
+def test_shipped_cubins_are_those_of_the_sources(tmp_path, monkeypatch):
+    """A wheel's cubins are taken before any compiler. Cubins of other sources are never loaded."""
+    shutil.copytree(compiler.kernel_folder(), tmp_path / "cuda", ignore=shutil.ignore_patterns("cubin"))
+    monkeypatch.setenv("DCVC_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(compiler, "kernel_folder", lambda: tmp_path / "cuda")
+    made = dict.fromkeys(compiler.SOURCES, b"compiled now")
+    monkeypatch.setattr(compiler, "compile_all", lambda target, _: made)
+    shipped = dict.fromkeys(compiler.SOURCES, b"from the wheel")
+    assert not compiler.has_shipped("sm_90")
+    compiler.write_all(compiler.shipped_folder("sm_90"), shipped)
+    assert compiler.has_shipped("sm_90")
+    assert compiler.cubins_for((9, 0)) == shipped
+    assert compiler.cubins_for((9, 0), driver_major=12) == made, "the driver is older than the compiler"
+    texts = compiler.kernel_sources() | {"kernels/cuda/matrix.hpp": "// changed"}
+    monkeypatch.setattr(compiler, "kernel_sources", lambda: texts)
+    assert compiler.cubins_for((9, 0)) == made, "a stale cubin was loaded"
 
 
 def test_a_fault_in_a_source_is_told():

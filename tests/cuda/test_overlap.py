@@ -114,6 +114,8 @@ def test_an_encoder_leaves_the_waiting_to_its_coder(late_driver, clip, monkeypat
         wait = getattr(late_driver, name)
         told = lambda *given, wait=wait: waited.append(threading.current_thread()) or wait(*given)  # noqa: E731
         monkeypatch.setattr(late_driver, name, told)
+    freed, free = [], engine.memory.free
+    monkeypatch.setattr(engine.memory, "free", lambda at: freed.append(threading.current_thread()) or free(at))
     take = Landing.take
     monkeypatch.setattr(Landing, "take", lambda self: taken.append(take(self)) or taken[-1])
     networks = open_networks(weights.networks, Precision.EXACT, "cuda")
@@ -123,6 +125,7 @@ def test_an_encoder_leaves_the_waiting_to_its_coder(late_driver, clip, monkeypat
     units += encoder.flush()
     assert waited, "the coder waits for the symbols"
     assert threading.main_thread() not in waited
+    assert set(freed) == {threading.main_thread()}, "device memory has one owner"
     steps = [arrays for arrays in taken if len(arrays) == 2]
     assert all(symbols.size == rows.size for symbols, rows in steps)
 

@@ -21,8 +21,8 @@ from dcvc_cli.errors import EnvironmentFault
 SMALLEST_CAPABILITY = (8, 0)
 SHIPPED_TARGETS = ("sm_80", "sm_90", "sm_100", "sm_120")
 """A cubin runs on later chips of its major number too."""
-SHIPPED_MAJOR = 13
-"""Version of the compiler that made shipped cubins."""
+SHIPPED_VERSION = 13, 5
+"""Of the compiler that makes shipped cubins. A driver loads them whose major version is as late."""
 OPTIONS = ("--std=c++17", "--no-source-include", "--fmad=false")
 _NVRTC_NAMES = ("libnvrtc.so.13", "libnvrtc.so.12", "nvrtc64_130_0.dll", "nvrtc64_120_0.dll")
 
@@ -148,8 +148,15 @@ def shipped_target(capability: tuple[int, int]) -> str | None:
     return fitting[-1] if fitting else None
 
 
-def _shipped_folder(target: str) -> Path:
+def shipped_folder(target: str) -> Path:
+    """Where a wheel has the cubins for a target. The name has the hash of the sources, so cubins of other sources are
+    never found."""
     return kernel_folder() / "cubin" / f"{target}-{source_hash(target)}"
+
+
+def has_shipped(target: str) -> bool:
+    """Whether the package has the cubins of its own sources for a target."""
+    return _read_all(shipped_folder(target)) is not None
 
 
 def _cached_folder(capability: tuple[int, int], driver_major: int) -> Path:
@@ -164,7 +171,7 @@ def origin_of_cubins(capability: tuple[int, int], driver_major: int) -> str:
         EnvironmentFault: from nowhere.
     """
     shipped = shipped_target(capability)
-    if shipped is not None and driver_major >= SHIPPED_MAJOR and _read_all(_shipped_folder(shipped)) is not None:
+    if shipped is not None and driver_major >= SHIPPED_VERSION[0] and _read_all(shipped_folder(shipped)) is not None:
         return f"compiled for {shipped}"
     if _read_all(_cached_folder(capability, driver_major)) is not None:
         return "compiled before"
@@ -185,8 +192,8 @@ def cubins_for(capability: tuple[int, int], driver_major: int = 99) -> dict[str,
         found, needed = (".".join(map(str, pair)) for pair in (capability, SMALLEST_CAPABILITY))
         raise EnvironmentFault(f"the GPU has compute capability {found}, the kernels need {needed}", "use --device cpu")
     shipped = shipped_target(capability)
-    if shipped is not None and driver_major >= SHIPPED_MAJOR:
-        cubins = _read_all(_shipped_folder(shipped))
+    if shipped is not None and driver_major >= SHIPPED_VERSION[0]:
+        cubins = _read_all(shipped_folder(shipped))
         if cubins is not None:
             return cubins
     folder = _cached_folder(capability, driver_major)
