@@ -79,9 +79,7 @@ class EncodingSide:
         own, network = self.network.analysis, self.network
         y = analysis(own, own.frame_from_values(self.values))
         z = hyper_analysis(own, y)
-        if not (own.is_finite(y) and own.is_finite(z)):
-            hint = "check the weights, or encode with --precision fp32"
-            raise EnvironmentFault("the encoder's networks give latents that are not finite", hint)
+        check_finite(own, y, z)
         symbols, z_hat = network.synthesis.choose_z(own, z)
         self.encoder.add_z_later(symbols, network.table_of_z(self.entropy_format), qp)
         self._y = network.synthesis.latents_of(own, y)

@@ -62,9 +62,7 @@ class EncodingSide(EncodingLatents):
         own, network = self.network.analysis, self.network
         y = analysis(own, own.frame_from_values(self.values))
         z = hyper_analysis(own, y)
-        if not (own.is_finite(y) and own.is_finite(z)):
-            hint = "check the weights, or encode with --precision fp32"
-            raise EnvironmentFault("the encoder's networks give latents that are not finite", hint)
+        check_finite(own, y, z)
         symbols, z_hat = self.ops.choose_z(own, z, (MIN_Z, MAX_Z))
         self.encoder.add_z_later(symbols, network.z_table, qp)
         self.y = self.ops.latents_of(own, scaled(own, y))
