@@ -44,15 +44,26 @@ def check_passes(settings: EncodeSettings, reader: PictureReader | None, stats: 
     Raises:
         UsageError: it cannot, or a file of a first pass is named that nobody makes.
     """
-    if stats is not None and settings.passes != 2:
-        raise UsageError("--stats keeps the first of two passes", "add --bitrate and --passes 2")
+    check_stats(settings, stats)
     if reader is None and (needs_passes(settings) or settings.target_size is not None):
         message = "passes=2, target_size and target need the whole clip, and pictures come one at a time"
         raise UsageError(message, "dcvc.open_pictures(...) in place of the format, or bitrate or crf in one pass")
-    if reader is not None and reader.reopen is None and needs_passes(settings):
+    if reader is not None and reader.reopen is None:
+        check_one_reading(settings, reader.name)
+
+
+def check_stats(settings: EncodeSettings, stats: str | None) -> None:
+    """Raises UsageError where `stats`, the file of a first pass, is named and no settings make it."""
+    if stats is not None and settings.passes != 2:
+        raise UsageError("--stats keeps the first of two passes", "add --bitrate and --passes 2")
+
+
+def check_one_reading(settings: EncodeSettings, name: str) -> None:
+    """Raises UsageError where settings read the input `name` more than once; it can be read once."""
+    if needs_passes(settings):
         asked, way_out = ("--target", "write a file") if settings.target is not None else ("--passes 2", "--passes 1")
         times = "several times" if settings.target is not None else "twice"
-        raise UsageError(f"{asked} reads its input {times}, {reader.name} can be read once", way_out)
+        raise UsageError(f"{asked} reads its input {times}, {name} can be read once", way_out)
 
 
 def choose_rate(

@@ -146,6 +146,7 @@ def encode_stream(
         opened: the model of the settings where it is loaded already.
     """
     from dcvc_cli.api.encoder import Encoder
+    from dcvc_cli.coding.rate_choice import check_one_reading, check_stats
     from dcvc_cli.coding.report_files import summary_values
     from dcvc_cli.media import open_reader, open_writer
     from dcvc_cli.media.endings import CSV, JSON, STREAM, check_ending
@@ -157,6 +158,10 @@ def encode_stream(
     check_ending("--csv", wanted.csv_file, CSV)
     check_ending("--json", wanted.json_file, JSON)
     settings, overwrite = choices.settings, choices.overwrite
+    check_stats(settings, choices.stats)
+    if source == "-":
+        # Before anything is read: a pipe's sender may never send.
+        check_one_reading(settings, "standard input")
     voice = Voice(choices.quiet, choices.verbose)
     seek, frames = input_span(source, choices)
     with ExitStack() as stack:

@@ -111,6 +111,7 @@ void check_seed(unsigned seed, const std::vector<std::unique_ptr<k::Engine>>& en
   const size_t pixels = static_cast<size_t>(size.num_pixels());
   const Values x = random.values(static_cast<size_t>(padded.num_pixels()) * static_cast<size_t>(inputs));
   const Values y = random.values(pixels * static_cast<size_t>(channels));
+  const k::Parts parts{{x.data()}, {inputs}};
   const k::Size conv_size = k::Engine::conv_size(*conv, padded);
   Values conv_out, spatial_out, block_out, active_out, fourfold_out, fours_out;
   for (const auto& engine : engines) {
@@ -118,9 +119,9 @@ void check_seed(unsigned seed, const std::vector<std::unique_ptr<k::Engine>>& en
         d(y.size()), e(y.size()), f(y.size() / 4);
     engine->conv(*conv, x.data(), padded, a.data());
     engine->depthwise(*depthwise, y.data(), size, b.data());
-    engine->depth_conv_block(block, x.data(), size, c.data());
+    engine->depth_conv_block(block, parts, size, c.data());
     engine->activate(y.data(), y.size(), block.dc_exponent, d.data());
-    engine->depth_conv_block(fourfold, x.data(), size, e.data());
+    engine->depth_conv_block(fourfold, parts, size, e.data());
     engine->add_fours(y.data(), f.size(), f.data());
     if (conv_out.empty()) {
       conv_out = a, spatial_out = b, block_out = c, active_out = d, fourfold_out = e, fours_out = f;
