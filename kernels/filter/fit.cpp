@@ -196,6 +196,9 @@ class Choice {
     };
     const Filter own = descended(moments, now, now, terms);
     offer(own, differences(own, now, terms) + (before ? prices_.copied(false) : 0));
+    // A descent ends where no single coefficient helps, which may be far from nothing where terms go together.
+    const Filter nothing{};
+    offer(nothing, differences(nothing, now, terms) + (before ? prices_.copied(false) : 0));
     if (before) {
       offer(*before, prices_.copied(true) + prices_.exact(true));
       const Filter near = descended(moments, *before, *before, terms);

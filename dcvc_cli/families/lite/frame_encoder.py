@@ -14,13 +14,12 @@ from dcvc_cli.codec.latents import EncodingSide
 from dcvc_cli.codec.networks import CodecNetworks
 from dcvc_cli.families.lite.filter.filters import FilterCoder, FilterFit
 from dcvc_cli.families.lite.filter.parameters import Filters, Planes
-from dcvc_cli.families.lite.floor.alone import AloneSteps, AloneTerms, FramePrices, alone_cost
+from dcvc_cli.families.lite.floor.alone import AloneChoice, AloneSteps, AloneTerms, FramePrices, alone_cost
 from dcvc_cli.families.lite.floor.frame_floor import (
     FloorChoice,
     FloorChooser,
     FloorCoder,
     apply_floor,
-    price_of_step,
 )
 from dcvc_cli.families.lite.frames import Reference
 from dcvc_cli.families.lite.image import ImageModel
@@ -122,6 +121,8 @@ SILENT_SHARE = 7 / 8
 STRANGE_COST, STRANGEST_COST = 0.8, 0.74
 """Of the networks' cost: an I frame that costs the floor less is strange to the networks, and the floor codes it alone.
 Down to the second the floor goes over from their quality to its own."""
+STILL_STRANGE_COST = 1.1
+"""Of the networks' cost: a P frame behind one that the floor coded alone may cost the floor as much."""
 KNOWN_SHARE = 1 / 2
 """Of the blocks: where fewer have nothing of the networks' picture, the networks know the content again."""
 UNKNOWN_ERROR = 1 / 2
@@ -254,16 +255,25 @@ class FramePayloadEncoder(MotionEncoder):
         below: NDArray[np.float32] | None,
         price: float,
         *,
-        is_alone: bool = False,
+        alone: AloneChoice | None = None,
     ) -> Attempt:
-        """Codes the frame from a network input, quantised with dead zones, with the floor that suits it at a price."""
-        return self._judged(task, task.code(picture, below), price, is_alone=is_alone)
+        """Codes the frame from a network input, quantised with dead zones, with the floor that suits it at a price.
+
+        Args:
+            alone: how the floor codes it without the networks.
+        """
+        return self._judged(task, task.code(picture, below), price, alone)
 
     @timed(FILTER)
-    def _judged(self, task: FrameTask, side: EncodingSide, price: float, *, is_alone: bool) -> Attempt:
+    def _judged(self, task: FrameTask, side: EncodingSide, price: float, alone: AloneChoice | None) -> Attempt:
         source, coder = task.source.planes, self.floor_coder
-        choice = self.floor_chooser.choose(self._planes(), task.compensated, source, coder, price, is_alone=is_alone)
-        return Attempt(side, self.reference, choice, price, is_alone)
+        how: tuple[bool, int | None] = (False, None)
+        before = task.compensated
+        if alone is not None:
+            how = True, alone.step_index
+            before, coder = alone.terms(before, coder)
+        choice = self.floor_chooser.choose(self._planes(), before, source, coder, price, *how)
+        return Attempt(side, self.reference, choice, price, alone is not None)
 
     def _local_error(self, attempt: Attempt, values: NDArray[np.float32]) -> NDArray[np.float32]:
         """Returns how much too bright the networks' picture is, (3, Hp, Wp), as means of squares of side ERROR_SIDE."""
@@ -298,31 +308,35 @@ class FramePayloadEncoder(MotionEncoder):
             unknown = told.choice.cost_without / (UNKNOWN_ERROR * prices.search * size)
             if unknown < 1:
                 return None
-            return AloneTerms(max(prices.alone, min(prices.floor, prices.search / (2 * unknown - 1))), 1)
+            price = max(prices.alone, min(prices.floor, prices.search / (2 * unknown - 1)))
+            return AloneTerms(price, 1, price == prices.alone)
         cost = alone_cost(compensated, task.source.planes, self.floor_coder, prices.networks) * size
         share = cost / told.cost_at(prices.networks)
         if compensated is not None:
-            return AloneTerms(prices.alone, 1) if share < 1 else None
+            return AloneTerms(prices.alone, 1, True) if share < STILL_STRANGE_COST else None
         trust = (STRANGE_COST - share) / (STRANGE_COST - STRANGEST_COST)
         return AloneTerms(prices.alone, min(trust, 1)) if trust > 0 else None
 
     def _alone(self, task: FrameTask, told: Attempt, terms: AloneTerms) -> Attempt | None:
         """Codes the frame without networks; None if it is worse in some plane or costs more."""
-        step_index = self._alone_step(task, told, terms)
-        if step_index is None:
+        how, is_broken = self._alone_choice(task, told, terms)
+        if how is None:
             return None
-        alone = self._attempt(task, task.silent, NOTHING_ABOVE, price_of_step(step_index), is_alone=True)
+        alone = self._attempt(task, task.silent, NOTHING_ABOVE, how.price, alone=how)
         price = max(task.prices.networks, terms.price)
-        return alone if alone.cost_at(price) < told.cost_at(price) else None
+        return alone if is_broken or alone.cost_at(price) < told.cost_at(price) else None
 
     @timed(FILTER)
-    def _alone_step(self, task: FrameTask, told: Attempt, terms: AloneTerms) -> int | None:
+    def _alone_choice(self, task: FrameTask, told: Attempt, terms: AloneTerms) -> tuple[AloneChoice | None, bool]:
+        """Returns (how to code the frame without networks, whether the networks break the promise of the floor)."""
         steps = AloneSteps(task.compensated, task.source.planes, self.floor_coder, self.filter_coder)
-        if terms.trust == 1:
-            return steps.find(terms.price)
+        if terms.trust == 1 and not terms.is_firm:
+            return steps.find(terms.price), False
         self.reference = told.reference
         picture = apply_floor(told.choice.floor, self._planes(), task.compensated)
-        return steps.find_between(terms.price, picture, task.prices.floor, terms.trust)
+        if terms.is_firm:
+            return steps.find(terms.price), not steps.keeps_promise(picture, task.prices.floor, terms.price)
+        return steps.find_between(terms.price, picture, task.prices.floor, terms.trust), False
 
     def _payload(
         self, task: FrameTask, attempt: Attempt, vectors: EncoderState | None, predicted: Tensor | None

@@ -64,6 +64,21 @@ def test_nothing_is_coded_that_is_not_worth_its_bits() -> None:
     assert FilterFit().fit(planes, source, coder, DEAR).same_as(planted())
 
 
+def test_filters_in_force_that_harm_a_picture_are_dropped() -> None:
+    """On a pattern all terms of a filter go together, so no change of one coefficient leads from the filters of another
+    picture to none at all: 20 dB were lost that way."""
+    row, column = np.indices((32, 48))
+    pattern = 4096 + 1500 * ((row + column) % 2 * 2 - 1)
+    dull = 4096 + 300 * ((row + column) % 2 * 2 - 1)
+    flat = np.full((64, 96), 4096, np.int16)
+    source = source_of((flat, pattern.astype(np.int16), pattern.astype(np.int16)))
+    coder, fit = FilterCoder(), FilterFit()
+    coder.encode(fit.fit((flat, dull.astype(np.int16), dull.astype(np.int16)), source, coder, CHEAP))
+    assert coder.filters.chroma.any()
+    found = FilterFit().fit(source, source, coder, CHEAP)
+    assert errors(filter_planes(source, found), source) == [0, 0, 0]
+
+
 def test_a_fit_remembers_the_frames_before_until_it_is_reset() -> None:
     planes, fit = noisy_planes(3), FilterFit()
     wants_filters, wants_none = source_of(filter_planes(planes, planted())), source_of(planes)

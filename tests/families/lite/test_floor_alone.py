@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from dcvc_cli.families.lite.filter.filters import FilterCoder
-from dcvc_cli.families.lite.floor.alone import LEAST_MEAN_ERROR, LOSS, TRIED_STEPS, AloneSteps, alone_cost
+from dcvc_cli.families.lite.floor.alone import (
+    LEAST_MEAN_ERROR,
+    LOSS,
+    P_LOSS,
+    AloneChoice,
+    AloneSteps,
+    alone_cost,
+)
 from dcvc_cli.families.lite.floor.frame_floor import (
     FloorChooser,
     FloorCoder,
@@ -48,6 +55,17 @@ CONTENTS = {
 }
 
 
+def as_i(step_index: int) -> AloneChoice:
+    return AloneChoice(step_index, is_i=True)
+
+
+def moved(source: Planes, spread: float, seed: int = 2) -> Planes:
+    """Its planes with an error."""
+    rng = np.random.default_rng(seed)
+    luma, cb, cr = ((plane + rng.normal(0, spread, plane.shape)).clip(0, 8192).astype(np.int16) for plane in source)
+    return luma, cb, cr
+
+
 def any_planes(source: Planes, seed: int) -> Planes:
     rng = np.random.default_rng(seed)
     luma, cb, cr = (rng.integers(0, 8193, plane.shape).astype(np.int16) for plane in source)
@@ -83,7 +101,7 @@ def test_no_plane_is_worse_at_a_finer_step(name: str):
     """Prices of falling steps; errors are compared as the search measures them, filtered."""
     steps = AloneSteps(None, CONTENTS[name], FloorCoder(), FilterCoder())
     found = [steps.find(price_of_step(step_index)) for step_index in range(44, 18, -1)]
-    errors = [steps._errors(step_index) for step_index in found]
+    errors = [steps._errors(choice) for choice in found]
     least = np.minimum.accumulate(errors)
     assert (errors <= LOSS * LOSS * least).all(), found
     assert errors[-1].max() < errors[0].max()
@@ -93,7 +111,9 @@ def test_a_lucky_step_is_kept_and_an_unlucky_one_never_taken():
     steps = AloneSteps(None, CONTENTS["soft checkerboard"], FloorCoder(), FilterCoder())
     found = {steps.find(price_of_step(step_index)) for step_index in range(44, 18, -1)}
     unlucky = [
-        finer for finer, coarser in pairwise(range(18, 45)) if (steps._errors(finer) > steps._errors(coarser)).any()
+        finer
+        for finer, coarser in pairwise(as_i(step_index) for step_index in range(18, 45))
+        if (steps._errors(finer) > steps._errors(coarser)).any()
     ]
     assert unlucky
     assert len(found) < 27
@@ -102,7 +122,7 @@ def test_a_lucky_step_is_kept_and_an_unlucky_one_never_taken():
 def test_the_step_is_that_of_the_price_where_each_step_is_better():
     steps = AloneSteps(None, noise(), FloorCoder(), FilterCoder())
     for step_index in (20, 30, 40):
-        assert steps.find(price_of_step(step_index)) == step_index
+        assert steps.find(price_of_step(step_index)) == as_i(step_index)
 
 
 def test_of_large_pictures_only_the_middle_is_looked_at():
@@ -110,7 +130,7 @@ def test_of_large_pictures_only_the_middle_is_looked_at():
     for whole, middle in zip(large, small, strict=True):
         top, left = (whole.shape[0] - middle.shape[0]) // 2, (whole.shape[1] - middle.shape[1]) // 2
         whole[top : top + middle.shape[0], left : left + middle.shape[1]] = middle
-    found = [AloneSteps(None, source, FloorCoder(), FilterCoder())._errors(30) for source in (small, large)]
+    found = [AloneSteps(None, source, FloorCoder(), FilterCoder())._errors(as_i(30)) for source in (small, large)]
     np.testing.assert_array_equal(*found)
 
 
@@ -120,13 +140,13 @@ def test_on_the_way_to_the_floor_the_networks_quality_is_kept():
     rng = np.random.default_rng(3)
     luma, cb, cr = ((plane + rng.normal(0, 300, plane.shape)).clip(0, 8192).astype(np.int16) for plane in source)
     told = luma, cb, cr
-    wanted = steps._errors_of(told, price)
+    wanted = steps._errors_of(told, price, FilterCoder())
     first, last = (steps.find_between(price, told, price, trust) for trust in (0, 1))
     assert first is not None
-    assert last == step_for(price)
-    assert first > last
-    assert (steps._errors(first) <= wanted).all()
-    assert (steps._errors(first + 1) > wanted).any()
+    assert last == as_i(step_for(price))
+    assert first.step_index > step_for(price)
+    assert (steps._errors(first) <= LOSS * wanted).all()
+    assert (steps._errors(as_i(first.step_index + 1)) > LOSS * wanted).any()
     assert steps.find_between(price_of_step(40), source, price, 1) is None
 
 
@@ -140,6 +160,25 @@ def test_the_cost_alone_is_about_that_of_the_whole_picture():
 
 def test_errors_below_a_grey_level_are_none():
     steps = AloneSteps(None, grey(np.full((48, 64), 77)), FloorCoder(), FilterCoder())
-    assert (steps._errors(30) == LEAST_MEAN_ERROR).all()
-    assert steps.find(price_of_step(30)) == 30
-    assert TRIED_STEPS % 6 == 0
+    assert (steps._errors(as_i(30)) == LEAST_MEAN_ERROR).all()
+    assert steps.find(price_of_step(30)) == as_i(30)
+
+
+@pytest.mark.parametrize("name", CONTENTS)
+@pytest.mark.parametrize("spread", [0, 60, 300, 2000])
+def test_a_p_frame_keeps_the_promise_of_an_i_frame(name: str, spread: float):
+    """Whatever reference it has: so its quality does not follow the luck of the frames before it."""
+    source = CONTENTS[name]
+    steps = AloneSteps(moved(source, spread), source, FloorCoder(), FilterCoder())
+    alike = AloneSteps(None, source, FloorCoder(), FilterCoder())
+    for price in map(price_of_step, (40, 30, 20)):
+        promised = alike._errors(alike.find(price))
+        found = steps.find(price)
+        assert (steps._errors(found) <= P_LOSS * promised).all()
+
+
+def test_networks_that_break_the_promise_are_told():
+    source = noise()
+    steps, price = AloneSteps(source, source, FloorCoder(), FilterCoder()), price_of_step(30)
+    assert steps.keeps_promise(source, price, price)
+    assert not steps.keeps_promise(moved(source, 2000), price, price)

@@ -12,6 +12,7 @@ from dcvc_cli.coding.opened_models import OpenedModel, open_model
 from dcvc_cli.coding.stream_format import sps_for
 from dcvc_cli.format.entropy_format import EntropyFormat
 from dcvc_cli.format.types import ChromaFormat, Picture, PictureSize, VideoFormat
+from tests.support.strange_clips import STRANGE_CLIPS
 
 pytestmark = pytest.mark.native
 HEIGHT, WIDTH = 48, 64
@@ -146,6 +147,14 @@ def test_a_still_picture_after_it_is_as_good_at_every_qp(model: OpenedModel):
 @pytest.mark.parametrize("name", ["lines of one pixel", "white noise", "text"])
 def test_quality_never_falls_after_a_cut_either(model: OpenedModel, name: str):
     require_rising([coded(model, [flat(16), STRANGE[name]], qp).quality[1] for qp in LADDER[1:5]])
+
+
+@pytest.mark.parametrize("name", ["text, scrolling", "fade to cartoon"])
+def test_p_frames_lose_no_more_than_what_they_may_miss_of_their_promise(model: OpenedModel, name: str):
+    """A quarter of a decibel, and a twentieth by which the promise itself moves."""
+    clips = [coded(model, [STRANGE_CLIPS[name](k) for k in range(3)], qp).quality for qp in range(0, 64, 4)]
+    for number in range(3):
+        require_rising([quality[number] for quality in clips], 48, 0.3)
 
 
 @pytest.mark.parametrize("name", ["white noise", "text"])

@@ -23,8 +23,8 @@ from dcvc_cli.families.lite.motion.field import search_lambda
 from dcvc_cli.families.lite.samples import MAX_SAMPLE
 
 COARSEST_STEP = 62
-TRIED_STEPS = 18
-"""Steps coarser than the finest: three octaves."""
+COARSER_STEPS, FINER_STEPS = 4, 6
+"""Steps beside an I frame's that a P frame tries to keep its promise."""
 LOSS, GAIN = 1.0116, 0.5
 """Of squared errors: 0.05 dB that a plane may lose, and 3 dB of the picture that are worth more than any plane."""
 WEIGHTS = np.array([1, 0.5, 0.5])
@@ -35,12 +35,19 @@ LEAST_MEAN_ERROR = 1
 """In squared grey levels, 48 dB: below it no plane counts as worse than another."""
 LEAST_SAMPLED, SAMPLED_SHARE = 64, 1 / 16
 """Blocks that `alone_cost` looks at."""
-
-
 NETWORKS_PRICE = 1 / 8
 """Of the price that a bit has in the search for vectors: what the networks pay for it."""
 ALONE_PRICE = 1 / 4
 """Of the price that a bit has in the floor: what it is worth to a floor without networks at the last QPs."""
+LOG_THRIFT, THRIFT_GRAIN = 4.0, 0.2
+"""In octaves: how much more than the step's price a bit may be worth to a P frame that is better than its promise, and
+how closely that is searched."""
+P_LOSS = 1.06
+"""Of squared errors: 0.25 dB that a plane of a P frame may be worse than promised."""
+CHEAP_SHARES = (1.12, 0.2), (1.03, 0.6), (0.0, 1.0)
+"""By how much the luckiest plane of a P frame may be better than promised, and for which share of the bits of an I
+frame. At the next QP it would be no better than promised. Up to 0.13 dB it only has to be cheaper; beyond that, and
+beyond 0.5 dB, it has to pay."""
 
 
 @dataclass(frozen=True)
@@ -50,25 +57,24 @@ class FramePrices:
     Attributes:
         floor: to the floor that corrects the networks' picture.
         search: to the search for vectors.
+        alone: to the floor that codes a frame alone. It is that of the QP that the user chose, without the pattern of
+            good frames: where a reference is as good as its picture is to be, nothing is left to code.
     """
 
     floor: float
     search: float
+    alone: float
 
     @staticmethod
     def at(row: int, target_qp: int, bit_depth: int) -> "FramePrices":
         """Args: as frame_floor.bit_price."""
-        return FramePrices(bit_price(row, target_qp, bit_depth), search_lambda(row) ** 2)
+        alone = NETWORKS_PRICE * search_lambda(target_qp) ** 2, ALONE_PRICE * bit_price(target_qp, target_qp, bit_depth)
+        return FramePrices(bit_price(row, target_qp, bit_depth), search_lambda(row) ** 2, min(alone))
 
     @property
     def networks(self) -> float:
         """Returns what the networks pay for a bit, nearly."""
         return min(NETWORKS_PRICE * self.search, self.floor)
-
-    @property
-    def alone(self) -> float:
-        """Returns the price to the floor that codes a frame alone."""
-        return min(NETWORKS_PRICE * self.search, ALONE_PRICE * self.floor)
 
 
 @dataclass(frozen=True)
@@ -77,11 +83,40 @@ class AloneTerms:
 
     Attributes:
         price: of a bit, in squared grey levels.
-        trust: as AloneSteps.find takes it.
+        trust: as AloneSteps.find_between takes it.
+        is_firm: whether networks that break the promise are not taken, whatever they cost.
     """
 
     price: float
     trust: float
+    is_firm: bool = False
+
+
+@dataclass(frozen=True)
+class AloneChoice:
+    """How the floor codes a frame alone.
+
+    Attributes:
+        step_index: the step number.
+        thrift: what a bit is worth, as a multiple of the price at which a uniform quantiser has this step.
+        is_i: whether no block has anything of the compensated picture, as in I frames.
+    """
+
+    step_index: int
+    thrift: float = 1
+    is_i: bool = False
+
+    @property
+    def price(self) -> float:
+        """Returns the price of a bit, in squared grey levels."""
+        return self.thrift * price_of_step(self.step_index)
+
+    def terms(self, compensated: Planes | None, coder: FloorCoder) -> tuple[Planes | None, FloorCoder]:
+        """Returns the compensated picture and the coder to choose with.
+
+        What is chosen as in I frames has the prices of the start of a stream, so it is the same whatever came before.
+        """
+        return (None, FloorCoder(coder.bit_depth)) if self.is_i else (compensated, coder)
 
 
 def alone_cost(compensated: Planes | None, source: Planes, coder: FloorCoder, price: float) -> float:
@@ -125,47 +160,101 @@ class AloneSteps:
         self._compensated = None if compensated is None else _middle(compensated)
         self._coder, self._filter_coder, self._chooser = coder, filter_coder, FloorChooser()
         self._unseen = _unseen(self._source)
-        self._known: dict[int, NDArray[np.float64]] = {}
+        self._known: dict[AloneChoice, tuple[NDArray[np.float64], float]] = {}
 
-    def find(self, price: float) -> int:
-        """Finds the step number to code with, not finer than the price of a bit asks for."""
-        return self._chain(step_for(price))[-1]
+    def find(self, price: float) -> AloneChoice:
+        """Finds how to code the frame: an I frame with a step not finer than the price of a bit asks for, a P frame so
+        that it keeps the promise and is hardly better."""
+        as_i = AloneChoice(self._chain(step_for(price))[-1], is_i=True)
+        if self._compensated is None:
+            return as_i
+        promised, around = self._errors(as_i), as_i.step_index
+        wanted = P_LOSS * promised
+        steps = range(min(around + COARSER_STEPS, COARSEST_STEP), max(around - FINER_STEPS, 0) - 1, -1)
+        good = [choice for choice in map(AloneChoice, steps) if (self._errors(choice) <= wanted).all()]
+        if not good:
+            return as_i
 
-    def find_between(self, price: float, told: Planes, told_price: float, trust: float) -> int | None:
-        """Does the same on the way from the networks' quality to that of the price; None if no step is as good as
-        networks.
+        def luck(choice: AloneChoice) -> float:
+            return float((promised / self._errors(choice)).max())
+
+        found = self._thrifty(min(good, key=luck), wanted)
+        share = next(share for least, share in CHEAP_SHARES if luck(found) > least)
+        return found if self._bits(found) < share * self._bits(as_i) else as_i
+
+    def _thrifty(self, found: AloneChoice, wanted: NDArray[np.float64]) -> AloneChoice:
+        """Makes bits as dear as the wanted errors allow, with the same step."""
+        good, bad = 0.0, LOG_THRIFT
+        while bad - good > THRIFT_GRAIN:
+            middle = AloneChoice(found.step_index, 2 ** ((good + bad) / 2))
+            if (self._errors(middle) <= wanted).all():
+                good, found = (good + bad) / 2, middle
+            else:
+                bad = (good + bad) / 2
+        return found
+
+    def keeps_promise(self, told: Planes, told_price: float, price: float) -> bool:
+        """Says whether the networks' picture with its floor is as good as the floor alone promises at a price.
+
+        Args:
+            told_price: of a bit to the filters of the networks' picture, in squared grey levels.
+        """
+        promised = self._errors(AloneChoice(self._chain(step_for(price))[-1], is_i=True))
+        return bool((self._errors_of(_middle(told), told_price, self._filter_coder) <= P_LOSS * promised).all())
+
+    def find_between(self, price: float, told: Planes, told_price: float, trust: float) -> AloneChoice | None:
+        """Does the same for I frames on the way from the networks' quality to that of the price; None if no step is as
+        good as the networks.
 
         Args:
             told: the networks' picture with its floor.
             told_price: that of a bit to its filters, in squared grey levels.
             trust: 0..1, how far to go from the coarsest step that is as good as the networks in every plane.
         """
-        wanted = self._errors_of(_middle(told), told_price)
-        good = [step for step in self._chain(step_for(price)) if (self._errors(step) <= wanted).all()]
-        return good[round(trust * (len(good) - 1))] if good else None
+        wanted = LOSS * self._errors_of(_middle(told), told_price, self._filter_coder)
+        finest = step_for(price)
+        steps = [*self._chain(finest), *range(finest - 1, max(finest - FINER_STEPS, 0) - 1, -1)]
+        good = [one for one in steps if (self._errors(AloneChoice(one, is_i=True)) <= wanted).all()]
+        if not good:
+            return None
+        num_coarse = max(1, sum(one >= finest for one in good))
+        return AloneChoice(good[round(trust * (num_coarse - 1))], is_i=True)
 
     def _chain(self, finest: int) -> list[int]:
-        """Finds, for each step from coarse to fine, the last one by which no plane lost, or the picture won a lot."""
-        coarsest = min(finest + TRIED_STEPS, COARSEST_STEP)
-        chain, least = [coarsest], self._errors(coarsest)
-        for step_index in range(coarsest - 1, finest - 1, -1):
-            errors, before = self._errors(step_index), self._errors(chain[-1])
+        """Finds, for each step from the coarsest to the finest, the last one by which no plane lost, or the picture won
+        a lot.
+
+        The chain of a coarser finest step is the beginning of that of a finer one, so quality does not fall as the
+        price does.
+        """
+        chain, least = [COARSEST_STEP], self._errors(AloneChoice(COARSEST_STEP, is_i=True))
+        for step_index in range(COARSEST_STEP - 1, finest - 1, -1):
+            errors, before = (self._errors(AloneChoice(one, is_i=True)) for one in (step_index, chain[-1]))
             is_taken = (errors <= LOSS * least).all() or errors @ WEIGHTS <= GAIN * (before @ WEIGHTS)
             chain.append(step_index if is_taken else chain[-1])
             least = np.minimum(least, errors) if is_taken else least
         return chain
 
-    def _errors(self, step_index: int) -> NDArray[np.float64]:
-        if step_index not in self._known:
-            price = price_of_step(step_index)
-            before, source = self._compensated, self._source
-            choice = self._chooser.choose(self._unseen, before, source, self._coder, price, is_alone=True)
-            self._known[step_index] = self._errors_of(apply_floor(choice.floor, self._unseen, before), price)
-        return self._known[step_index]
+    def _errors(self, wanted: AloneChoice) -> NDArray[np.float64]:
+        return self._result(wanted)[0]
 
-    def _errors_of(self, planes: Planes, price: float) -> NDArray[np.float64]:
+    def _bits(self, wanted: AloneChoice) -> float:
+        return self._result(wanted)[1]
+
+    def _result(self, wanted: AloneChoice) -> tuple[NDArray[np.float64], float]:
+        """Returns (error of each plane, bits)."""
+        if wanted not in self._known:
+            before, coder = wanted.terms(self._compensated, self._coder)
+            filter_coder = FilterCoder() if wanted.is_i else self._filter_coder
+            planes, source, how = self._unseen, self._source, (wanted.price, True, wanted.step_index)
+            choice = self._chooser.choose(planes, before, source, coder, *how)
+            errors = self._errors_of(apply_floor(choice.floor, planes, before), wanted.price, filter_coder)
+            self._known[wanted] = errors, choice.num_bits
+        return self._known[wanted]
+
+    def _errors_of(self, planes: Planes, price: float, coder: FilterCoder) -> NDArray[np.float64]:
         """Measures the mean squared error of each plane as it is put out, in grey levels, at least LEAST_MEAN_ERROR."""
-        filtered = filter_planes(planes, FilterFit().fit(planes, self._source, self._filter_coder, price))
+        filtered = filter_planes(planes, FilterFit().fit(planes, self._source, coder, price))
         errors = [
             np.square(_grey_levels(plane) - _grey_levels(wanted)).sum(dtype=np.int64) / wanted.size
             for plane, wanted in zip(filtered, self._source, strict=True)

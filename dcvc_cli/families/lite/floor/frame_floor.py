@@ -268,6 +268,7 @@ class FloorChooser:
         coder: FloorCoder,
         price: float,
         is_alone: bool = False,
+        step_index: int | None = None,
     ) -> FloorChoice:
         """Chooses the floor that brings a picture closer to its source. It changes neither chooser nor coder.
 
@@ -278,12 +279,19 @@ class FloorChooser:
             coder: the coder that will code the floor; its state gives the bits of a choice.
             price: the price of a bit in squared grey levels, as from bit_price.
             is_alone: whether no block has anything of the networks' picture.
+            step_index: the step number 0..62; None takes that of the price.
 
         Raises:
             ValueError: sizes differ, or the price is out of range.
         """
         scale = GREY_LEVEL**2
-        rule = step_for(price), round(price * scale / 16), CHROMA_WEIGHT, coder.bit_depth, is_alone
+        rule = (
+            step_for(price) if step_index is None else step_index,
+            round(price * scale / 16),
+            CHROMA_WEIGHT,
+            coder.bit_depth,
+            is_alone,
+        )
         choice = self._native.choose(coder.native, planes, compensated, source, *rule)
         num_blocks = planes[0].size // 256
         return FloorChoice(
