@@ -175,7 +175,8 @@ def test_what_a_family_lists_becomes_a_command(call: Callable[..., int], capsys:
         "export",
     ]
     assert "Models that have one: toy-small" in ground
-    assert "-checkpoint" not in ground.replace("checkpoint.pt", "")
+    assert "--ground-checkpoint" not in ground
+    assert "--roof-checkpoint" not in ground
     assert "--ground-checkpoint" in roof
 
 
