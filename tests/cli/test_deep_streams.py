@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -132,14 +133,19 @@ def test_every_tag_goes_from_mp4_into_the_stream_and_back(run: Call, capfd: pyte
         pytest.skip("this FFmpeg has no libx265")
     display = "G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,50)"
     with av.open("film.mp4", "w") as file:
-        parameters = f"log-level=none:master-display={display}:max-cll=1000,400"
+        # With B frames the muxer refuses two pictures now and then.
+        parameters = f"log-level=none:bframes=0:master-display={display}:max-cll=1000,400"
         options = {"x265-params": parameters, "chroma_sample_location": "topleft"}
         stream = file.add_stream("libx265", rate=25, options=options)
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p10le"
         context = stream.codec_context
         context.color_primaries, context.color_trc, context.colorspace, context.color_range = 9, 16, 9, 1
-        for _ in range(2):
-            file.mux(stream.encode(av.VideoFrame(64, 48, "yuv420p10le")))
+        grey = np.full((72, 64), 512, np.uint16)
+        for number in range(2):
+            # A new frame's samples are whatever the memory holds, and without a time the muxer may refuse its packet.
+            frame = av.VideoFrame.from_ndarray(grey, "yuv420p10le")
+            frame.pts, frame.time_base = number, Fraction(1, 25)
+            file.mux(stream.encode(frame))
         file.mux(stream.encode(None))
     told = []
     assert run("encode", "film.mp4", "-o", "a.dcvc", "--model", "witness-tiny-lite", "-q") == 0
