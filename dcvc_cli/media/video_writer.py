@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import PurePath
 from typing import Any
@@ -85,6 +86,7 @@ class VideoFileWriter(PictureWriter):
         self._rate = Fraction(rate.num, rate.den) if rate.num else Fraction(25)
         self._time_base = Fraction(ticks.den, ticks.num) if ticks is not None else 1 / self._rate
         self._next_time = 0
+        self._has_packets = False
         self._copies: list[Any] = []
         self._is_open = True
         aspect = video_format.sample_aspect_ratio
@@ -223,6 +225,7 @@ class VideoFileWriter(PictureWriter):
             packets = self._stream.encode(frame)
         except (self._av.error.FFmpegError, ValueError, OSError) as error:
             raise self._fault(error) from error
+        self._has_packets |= len(packets) > 0
         self._mux(packets)
 
     def _set_frame_colour(self, frame: Any) -> None:
@@ -249,7 +252,10 @@ class VideoFileWriter(PictureWriter):
         if self._is_open:
             self._is_open = False
             try:
-                self._file.mux(self._stream.encode(None))
+                packets = self._stream.encode(None)
+                if not self._has_packets:
+                    set_decoding_times(packets)
+                self._file.mux(packets)
                 self._file.close()
                 self._write_display_size()
             except (self._av.error.FFmpegError, ValueError, OSError) as error:
@@ -314,3 +320,15 @@ class _Pipe:
         self._output.write(written)
         self._output.flush()
         return len(data)
+
+
+def set_decoding_times(packets: Sequence[Any]) -> None:
+    """Gives all packets of a clip, in decoding order, the latest decoding times that rise and are no later than their
+    presentation times.
+
+    x265 leaves the decoding times of very short clips to chance (findings/x265-one-picture-decoding-time.sh).
+    """
+    shown = sorted(packet.pts for packet in packets)
+    delay = max((time - packet.pts for time, packet in zip(shown, packets, strict=True)), default=0)
+    for time, packet in zip(shown, packets, strict=True):
+        packet.dts = time - delay
